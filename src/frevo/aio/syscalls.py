@@ -1,0 +1,99 @@
+"""openat2, statx and renameat2 as plain functions that run in the calling thread.
+
+Python's `os` module lacks all three. They are synchronous on purpose: a path lookup that hits the dentry cache takes
+2 to 4 microseconds, less than any way of handing it to somebody else (`frevo.aio.ring` is for what may wait).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final, NamedTuple
+
+from frevo import _native
+
+#: openat2(2): never leave the directory, not even through `..`, absolute links or mounts that bind outside.
+RESOLVE_BENEATH: Final = 0x08
+#: openat2(2): treat the directory as the root; `..` and absolute links stay inside.
+RESOLVE_IN_ROOT: Final = 0x10
+#: openat2(2): do not cross mount points.
+RESOLVE_NO_XDEV: Final = 0x01
+#: openat2(2): refuse /proc's magic links.
+RESOLVE_NO_MAGICLINKS: Final = 0x02
+#: openat2(2): refuse every symbolic link.
+RESOLVE_NO_SYMLINKS: Final = 0x04
+#: openat2(2): answer from the cache only, EAGAIN otherwise (Linux 5.12).
+RESOLVE_CACHED: Final = 0x20
+
+AT_FDCWD: Final = -100
+AT_SYMLINK_NOFOLLOW: Final = 0x100
+AT_REMOVEDIR: Final = 0x200
+AT_SYMLINK_FOLLOW: Final = 0x400
+AT_EMPTY_PATH: Final = 0x1000
+#: statx(2): what the kernel has cached is good enough (network file systems).
+AT_STATX_DONT_SYNC: Final = 0x4000
+
+#: renameat2(2): fail with EEXIST instead of replacing the target.
+RENAME_NOREPLACE: Final = 1
+#: renameat2(2): exchange the two names.
+RENAME_EXCHANGE: Final = 2
+
+STATX_ATTR_COMPRESSED: Final = 0x4
+STATX_ATTR_IMMUTABLE: Final = 0x10
+STATX_ATTR_APPEND: Final = 0x20
+STATX_ATTR_NODUMP: Final = 0x40
+STATX_ATTR_ENCRYPTED: Final = 0x800
+STATX_ATTR_MOUNT_ROOT: Final = 0x2000
+
+
+class FileStatus(NamedTuple):
+    """What statx(2) says about one file. Times are nanoseconds since 1970; `blocks` are of 512 bytes.
+
+    `btime_ns` is 0 where the file system keeps no birth time, `mnt_id` is 0 on kernels that do not tell (before 5.8).
+    """
+
+    dev_major: int
+    dev_minor: int
+    ino: int
+    mode: int
+    nlink: int
+    uid: int
+    gid: int
+    size: int
+    blocks: int
+    atime_ns: int
+    btime_ns: int
+    ctime_ns: int
+    mtime_ns: int
+    attributes: int
+    mnt_id: int
+
+
+def openat2(dirfd: int, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH) -> int:
+    """Open *path* below *dirfd* and return the new descriptor, which belongs to the caller.
+
+    *flags* are those of open(2); O_CLOEXEC is added always. *mode* may be non-zero only with O_CREAT or O_TMPFILE.
+    Races of the resolution with renames (EAGAIN) are repeated here. Raises OSError with errno and filename; on a kernel
+    or under a seccomp filter without openat2 the error is ENOSYS with a text that says so: there is no fallback,
+    because nothing else keeps a path inside its share.
+    """
+    try:
+        return _native.openat2(dirfd, path, flags | os.O_CLOEXEC, mode, resolve)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        text = "openat2 is missing: Linux 5.6 or newer is needed, or the container's seccomp profile forbids it"
+        raise OSError(errno.ENOSYS, text, path) from None
+
+
+def statx(dirfd: int, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
+    """Status of *path* below *dirfd*, of *dirfd* itself with the defaults. Raises OSError with errno and filename."""
+    return FileStatus._make(_native.statx(dirfd, path, flags))
+
+
+def renameat2(olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int = 0) -> None:
+    """Rename *old* below *olddirfd* to *new* below *newdirfd*; *flags* are RENAME_NOREPLACE or RENAME_EXCHANGE.
+
+    Raises OSError with errno and filename; EINVAL where the file system does not know the flag.
+    """
+    _native.renameat2(olddirfd, old, newdirfd, new, flags)
