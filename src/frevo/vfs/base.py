@@ -1,0 +1,271 @@
+"""The contract of a VFS backend: names are resolved, files opened, handles used. `vfs/local.py` is the first one.
+
+Paths: a *wire path* is what a client sent, share-relative, components parted by a backslash, no leading backslash,
+"" for the share's root, possibly with a stream suffix (`file:stream:$DATA`). A *real path* is share-relative with
+slashes, as it is on disk. Every method may raise `SMBError` (a rule of ours) or `OSError` (the dispatcher maps
+its errno); nothing else. Methods without `async` are short metadata calls and run in the event loop; the `async`
+ones move data and go through `frevo.aio.ring`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import NamedTuple
+
+Buffer = bytes | bytearray | memoryview
+
+
+class FileIdentity(NamedTuple):
+    """What makes two opens the same file: device and inode, and the stream's folded name ("" = main stream)."""
+
+    device: int
+    inode: int
+    stream: str = ""
+
+
+class OpenIntent(IntFlag):
+    """What the handle must be able to do; PATH alone only reaches metadata (works on special files, too)."""
+
+    PATH = 0
+    READ = 1
+    WRITE = 2
+
+
+@dataclass(slots=True)
+class FileStat:
+    """Metadata of a file, directory or stream. Times are FILETIME; sizes in bytes."""
+
+    identity: FileIdentity
+    is_directory: bool
+    attributes: int  # FILE_ATTRIBUTE_*; never 0 (NORMAL when nothing else), DIRECTORY set for directories
+    creation_time: int
+    last_access_time: int
+    last_write_time: int
+    change_time: int
+    end_of_file: int
+    allocation_size: int
+    link_count: int
+    mode: int  # st_mode
+    uid: int
+    gid: int
+    reparse_tag: int = 0
+
+    @property
+    def file_id(self) -> int:
+        """64-bit FileId of [MS-FSCC] 2.1.9: stable while the file exists; the stream shares its file's."""
+        return self.identity.inode
+
+
+@dataclass(slots=True)
+class Resolved:
+    """A wire path found (or not) on disk.
+
+    `parent` is the real path of the containing directory ("" = root, also for the root itself), `name` the real
+    name on disk when the file exists, else the real name under which it would be created. `stat` is None when the
+    file (or, with a stream, the file below it) does not exist. `stream` is "" or the stream's name without
+    `:$DATA`; `stream_exists` says whether that stream exists.
+    """
+
+    parent: str
+    name: str
+    stat: FileStat | None
+    stream: str = ""
+    stream_exists: bool = False
+
+    @property
+    def path(self) -> str:
+        """Real share-relative path of the file, without stream; "" for the root."""
+        return f"{self.parent}/{self.name}" if self.parent else self.name
+
+    @property
+    def exists(self) -> bool:
+        """Whether the thing that an open would open (the stream, if one is named) is there."""
+        return self.stat is not None and (not self.stream or self.stream_exists)
+
+
+class DirectoryItem(NamedTuple):
+    """One name of a listing: as the client sees it, and the metadata of what it names."""
+
+    name: str  # wire name (mapped characters)
+    stat: FileStat
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeInfo:
+    """Answers of the file system information classes ([MS-FSCC] 2.5)."""
+
+    label: str
+    serial_number: int
+    creation_time: int
+    file_system_name: str  # "NTFS", which is what clients look for
+    max_component_length: int
+    attributes: int  # FILE_CASE_PRESERVED_NAMES ... [MS-FSCC] 2.5.1
+    block_size: int  # bytes per allocation unit
+    total_units: int
+    free_units: int
+    available_units: int
+
+
+class Change(NamedTuple):
+    """One change below a watched directory: FILE_ACTION_* ([MS-FSCC] 2.7.1), wire path relative to it, and the
+    FILE_NOTIFY_CHANGE_* bits ([MS-SMB2] 2.2.35) under which it counts."""
+
+    action: int
+    path: str
+    filter: int
+
+
+class Watch(ABC):
+    """A running directory watch; `close()` ends it, after that the callback is never called."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+class Handle(ABC):
+    """An open file, directory or stream. Closing twice is fine; using a closed one raises SMBError(FILE_CLOSED)."""
+
+    __slots__ = ()
+
+    identity: FileIdentity
+    is_directory: bool
+    path: str  # real path of the file (without stream); the server updates it after a rename
+    stream: str
+
+    @property
+    @abstractmethod
+    def fd(self) -> int | None:
+        """File descriptor for the data plane's fast path (opened for reading), or None when there is none."""
+
+    @property
+    @abstractmethod
+    def wire_path(self) -> str:
+        """Path as clients see it, backslashes, without leading backslash, with `:stream` where there is one."""
+
+    @abstractmethod
+    def stat(self) -> FileStat:
+        """Fresh metadata. Works after the name is gone (unlinked or renamed)."""
+
+    @abstractmethod
+    def set_basic(
+        self,
+        *,
+        creation_time: int | None = None,
+        last_access_time: int | None = None,
+        last_write_time: int | None = None,
+        change_time: int | None = None,
+        attributes: int | None = None,
+    ) -> None:
+        """Sets what is not None (change_time may be ignored: Linux keeps it itself)."""
+
+    @abstractmethod
+    def truncate(self, size: int) -> None:
+        """Sets the end of file."""
+
+    @abstractmethod
+    def allocate(self, size: int) -> None:
+        """Sets the allocation: reserves up to *size* without moving the end of file; smaller than EOF truncates
+        ([MS-FSCC] 2.4.4)."""
+
+    @abstractmethod
+    async def read(self, offset: int, length: int) -> Buffer:
+        """Up to *length* bytes; b"" at or after the end of file."""
+
+    @abstractmethod
+    async def write(self, offset: int, data: Buffer) -> int:
+        """Writes all of *data*; gives the count written (less only when the disk is full)."""
+
+    @abstractmethod
+    async def flush(self) -> None:
+        """Data and metadata reach the disk."""
+
+    @abstractmethod
+    def allocated_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        """(offset, length) of the ranges that hold data (SEEK_DATA/SEEK_HOLE)."""
+
+    @abstractmethod
+    def zero(self, offset: int, beyond: int) -> None:
+        """FSCTL_SET_ZERO_DATA: [offset, beyond) reads as zeros, deallocated when the file is sparse."""
+
+    @abstractmethod
+    def list_directory(self) -> Iterator[DirectoryItem]:
+        """Everything in the directory, "." and ".." first, one consistent pass, lazily: a directory of a million
+        names is not read at once. Names that vanish meanwhile are left out."""
+
+    @abstractmethod
+    def extended_attributes(self) -> list[tuple[bytes, bytes]]:
+        """EAs as (name, value), names upper-case ASCII as OS/2 does; frevo's and Samba's own xattrs are hidden."""
+
+    @abstractmethod
+    def set_extended_attribute(self, name: bytes, value: bytes) -> None:
+        """Sets one; an empty value deletes."""
+
+    @abstractmethod
+    def security_descriptor(self) -> bytes | None:
+        """The stored self-relative security descriptor, or None: then the caller makes one from mode, uid, gid."""
+
+    @abstractmethod
+    def set_security_descriptor(self, descriptor: bytes) -> None: ...
+
+    @abstractmethod
+    def streams(self) -> list[tuple[str, int, int]]:
+        """(name, size, allocation) of every stream: "" is the main stream (absent for directories)."""
+
+    @abstractmethod
+    def watch(
+        self, recursive: bool, filter: int, on_changes: Callable[[Sequence[Change]], None], on_overflow: Callable[[], None]
+    ) -> Watch:
+        """Starts watching this directory. Callbacks come from the event loop, changes in the order of the kernel."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+class Backend(ABC):
+    """One exported tree."""
+
+    @abstractmethod
+    def resolve(self, wire_path: str) -> Resolved:
+        """Finds *wire_path*, case-insensitively where the exact name does not exist.
+
+        Raises SMBError: OBJECT_NAME_INVALID (a name that cannot be), OBJECT_PATH_NOT_FOUND (a parent is missing or
+        not a directory), OBJECT_PATH_SYNTAX_BAD ("..", "."); a symlink that leaves the share is treated as
+        Samba's `wide links = no` does (ACCESS_DENIED for the last component's target, OBJECT_PATH_NOT_FOUND before).
+        """
+
+    @abstractmethod
+    def open(self, resolved: Resolved, intent: OpenIntent) -> Handle:
+        """Opens what exists. The identity on the handle is the opened file's, which may differ from
+        resolved.stat's when somebody was faster; OBJECT_NAME_NOT_FOUND when it has vanished."""
+
+    @abstractmethod
+    def create(self, resolved: Resolved, *, directory: bool, intent: OpenIntent, attributes: int, mode: int) -> Handle:
+        """Creates exclusively (OBJECT_NAME_COLLISION when somebody was faster) with DOS *attributes* and Unix
+        *mode*; for a stream of an existing file, creates the stream."""
+
+    @abstractmethod
+    def rename(self, handle: Handle, target: Resolved, *, replace: bool) -> None:
+        """Renames the handle's file to target.path (case-only renames included); OBJECT_NAME_COLLISION when it
+        exists and not *replace*. Updates handle.path. For a stream handle renames the stream."""
+
+    @abstractmethod
+    def link(self, handle: Handle, target: Resolved, *, replace: bool) -> None:
+        """Makes another hard link to the handle's file."""
+
+    @abstractmethod
+    def remove(self, handle: Handle) -> None:
+        """Unlinks the handle's name if it still names this very file (else nothing); a directory must be empty
+        (DIRECTORY_NOT_EMPTY); for a stream handle removes the stream."""
+
+    @abstractmethod
+    def is_empty(self, handle: Handle) -> bool:
+        """Whether a directory has no entries (veto files count as entries)."""
+
+    @abstractmethod
+    def volume(self) -> VolumeInfo: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
