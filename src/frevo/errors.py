@@ -1,0 +1,83 @@
+"""The one place for errors: what we did wrong, what the peer did wrong, and NTSTATUS to and from errno.
+
+`SMBError` carries the NTSTATUS that goes on the wire; handlers raise it, one place (server/dispatch.py) turns it
+into an SMB2 error response. `LocalProtocolError` is a mistake of ours; `RemoteProtocolError` is the peer's and ends
+its connection.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from frevo.wire.erref import NTStatus
+
+
+class FrevoError(Exception):
+    """Base of every error that frevo raises on purpose."""
+
+
+class LocalProtocolError(FrevoError):
+    """We asked a state machine for something that its state forbids: a bug on this side."""
+
+
+class RemoteProtocolError(FrevoError):
+    """The peer broke a rule that leaves nothing to answer: its connection ends, the others do not notice."""
+
+
+class WireError(FrevoError):
+    """Received bytes do not form the structure that they claim to be (too short, offset outside, bad length).
+
+    The dispatcher answers STATUS_INVALID_PARAMETER.
+    """
+
+
+class SMBError(FrevoError):
+    """A request fails with this NTSTATUS.
+
+    `error_data` is the ErrorData of the SMB2 ERROR response ([MS-SMB2] 2.2.2), empty for nearly every status.
+    """
+
+    def __init__(self, status: int, message: str = "", *, error_data: bytes = b"") -> None:
+        self.status = NTStatus(status)
+        self.error_data = error_data
+        super().__init__(message or self.status.name)
+
+
+#: errno to NTSTATUS, as a file server answers it ([MS-ERREF] 2.3; Windows' meaning of each).
+ERRNO_TO_NTSTATUS: dict[int, NTStatus] = {
+    errno.EPERM: NTStatus.ACCESS_DENIED,
+    errno.ENOENT: NTStatus.OBJECT_NAME_NOT_FOUND,
+    errno.EIO: NTStatus.IO_DEVICE_ERROR,
+    errno.EBADF: NTStatus.INVALID_HANDLE,
+    errno.EAGAIN: NTStatus.INSUFFICIENT_RESOURCES,
+    errno.ENOMEM: NTStatus.INSUFFICIENT_RESOURCES,
+    errno.EACCES: NTStatus.ACCESS_DENIED,
+    errno.EBUSY: NTStatus.SHARING_VIOLATION,
+    errno.EEXIST: NTStatus.OBJECT_NAME_COLLISION,
+    errno.EXDEV: NTStatus.NOT_SAME_DEVICE,
+    errno.ENOTDIR: NTStatus.NOT_A_DIRECTORY,
+    errno.EISDIR: NTStatus.FILE_IS_A_DIRECTORY,
+    errno.EINVAL: NTStatus.INVALID_PARAMETER,
+    errno.ENFILE: NTStatus.TOO_MANY_OPENED_FILES,
+    errno.EMFILE: NTStatus.TOO_MANY_OPENED_FILES,
+    errno.ETXTBSY: NTStatus.SHARING_VIOLATION,
+    errno.EFBIG: NTStatus.DISK_FULL,
+    errno.ENOSPC: NTStatus.DISK_FULL,
+    errno.EROFS: NTStatus.MEDIA_WRITE_PROTECTED,
+    errno.EMLINK: NTStatus.TOO_MANY_LINKS,
+    errno.EPIPE: NTStatus.PIPE_DISCONNECTED,
+    errno.ENAMETOOLONG: NTStatus.OBJECT_NAME_INVALID,
+    errno.ENOTEMPTY: NTStatus.DIRECTORY_NOT_EMPTY,
+    errno.ELOOP: NTStatus.OBJECT_PATH_NOT_FOUND,
+    errno.ENODATA: NTStatus.NOT_FOUND,
+    errno.EOVERFLOW: NTStatus.INVALID_PARAMETER,
+    errno.EOPNOTSUPP: NTStatus.NOT_SUPPORTED,
+    errno.ENOSYS: NTStatus.NOT_SUPPORTED,
+    errno.EDQUOT: NTStatus.DISK_FULL,
+    errno.ESTALE: NTStatus.FILE_CLOSED,
+}
+
+
+def ntstatus_of(error: OSError) -> NTStatus:
+    """The NTSTATUS a file server answers for *error*; UNSUCCESSFUL for an errno outside the table."""
+    return ERRNO_TO_NTSTATUS.get(error.errno or 0, NTStatus.UNSUCCESSFUL)
