@@ -1,0 +1,45 @@
+"""DCE/RPC over named pipes, as far as browsing a file server needs it: the srvsvc and wkssvc services.
+
+No I/O and no clock: the server opens a pipe with open_pipe(), writes what the client wrote and reads the
+answers. [MS-RPCE], [MS-SRVS], [MS-WKST].
+"""
+
+from __future__ import annotations
+
+from frevo.dcerpc.context import (
+    STYPE_DISKTREE,
+    STYPE_IPC,
+    STYPE_PRINTQ,
+    STYPE_SPECIAL,
+    UNLIMITED_USES,
+    RpcContext,
+    ShareInfo,
+)
+from frevo.dcerpc.endpoint import PipeEndpoint
+from frevo.dcerpc.interface import Interface
+from frevo.dcerpc.srvsvc import SRVSVC
+from frevo.dcerpc.wkssvc import WKSSVC
+
+#: The pipes there are, by lower-case name.
+PIPES: dict[str, Interface] = {interface.name: interface for interface in (SRVSVC, WKSSVC)}
+
+
+def open_pipe(name: str, context: RpcContext) -> PipeEndpoint | None:
+    """The pipe *name* (any case, with or without a leading backslash or PIPE\\), None when there is none."""
+    plain = name.replace("/", "\\").lstrip("\\").casefold().removeprefix("pipe\\")
+    interface = PIPES.get(plain)
+    return None if interface is None else PipeEndpoint(interface, context)
+
+
+__all__ = [
+    "PIPES",
+    "STYPE_DISKTREE",
+    "STYPE_IPC",
+    "STYPE_PRINTQ",
+    "STYPE_SPECIAL",
+    "UNLIMITED_USES",
+    "PipeEndpoint",
+    "RpcContext",
+    "ShareInfo",
+    "open_pipe",
+]

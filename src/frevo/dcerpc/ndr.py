@@ -1,0 +1,267 @@
+"""NDR 2.0, 32 bit, little endian: a small vocabulary of types that read and write RPC arguments.
+
+An interface file (srvsvc.py, wkssvc.py) describes its operations with these types; nothing there moves bytes
+by hand. Values are plain Python: int, str, bytes, None for a null pointer, dict for a structure, list for an
+array and (tag, value) for a union. [C706] chapter 14, [MS-RPCE] 2.2.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+from frevo.errors import WireError
+
+#: Most elements that an array in a request may announce: far above what any operation here needs.
+ARRAY_COUNT_MAX = 4096
+#: First referent id, as Windows chooses it; each further pointer takes the next multiple of four.
+FIRST_REFERENT = 0x00020000
+
+Deferred = Callable[[], None]
+
+
+class NDRError(WireError):
+    """Stub data that is not what the operation declares."""
+
+
+@dataclass(slots=True)
+class NDRReader:
+    """Checked cursor over stub data; keeps what embedded pointers point to for after their structure."""
+
+    data: bytes
+    position: int = 0
+    deferred: list[Deferred] = field(default_factory=list)
+
+    def align(self, size: int) -> None:
+        self.position += -self.position % size
+
+    def take(self, size: int) -> bytes:
+        """The next *size* bytes; NDRError when the stub is shorter."""
+        end = self.position + size
+        if size < 0 or end > len(self.data):
+            raise NDRError(f"stub data ends at {len(self.data)}, {end} needed")
+        chunk = self.data[self.position : end]
+        self.position = end
+        return chunk
+
+    def uint(self, size: int) -> int:
+        self.align(size)
+        return int.from_bytes(self.take(size), "little")
+
+    def remaining(self) -> int:
+        return max(0, len(self.data) - self.position)
+
+
+@dataclass(slots=True)
+class NDRWriter:
+    """Grows stub data; the counterpart of NDRReader."""
+
+    data: bytearray = field(default_factory=bytearray)
+    referent: int = FIRST_REFERENT
+    deferred: list[Deferred] = field(default_factory=list)
+
+    def align(self, size: int) -> None:
+        self.data += bytes(-len(self.data) % size)
+
+    def uint(self, size: int, value: int) -> None:
+        self.align(size)
+        self.data += (value & ((1 << (8 * size)) - 1)).to_bytes(size, "little")
+
+    def next_referent(self) -> int:
+        referent = self.referent
+        self.referent += 4
+        return referent
+
+
+class NDRType(Protocol):
+    """What every type here can do."""
+
+    def read(self, reader: NDRReader) -> Any: ...
+
+    def write(self, writer: NDRWriter, value: Any) -> None: ...
+
+
+def _complete(cursor: NDRReader | NDRWriter, action: Deferred) -> None:
+    """Runs *action*, then the pointees it put off, depth first and in their order ([C706] 14.3.12.3)."""
+    outer, cursor.deferred = cursor.deferred, []
+    action()
+    pending, cursor.deferred = cursor.deferred, outer
+    for later in pending:
+        _complete(cursor, later)
+
+
+@dataclass(frozen=True, slots=True)
+class UInt:
+    """An unsigned integer of *size* bytes, aligned to its size ([C706] 14.2.5). Negative numbers wrap."""
+
+    size: int
+
+    def read(self, reader: NDRReader) -> int:
+        return reader.uint(self.size)
+
+    def write(self, writer: NDRWriter, value: int) -> None:
+        writer.uint(self.size, value)
+
+
+U8, U16, U32, U64 = UInt(1), UInt(2), UInt(4), UInt(8)
+
+
+@dataclass(frozen=True, slots=True)
+class WideString:
+    """[string] wchar_t: conformant and varying, its NUL is on the wire only ([C706] 14.3.4)."""
+
+    def read(self, reader: NDRReader) -> str:
+        count_max, offset, count = reader.uint(4), reader.uint(4), reader.uint(4)
+        if offset != 0 or count > count_max:
+            raise NDRError(f"string of {count} at {offset} in {count_max}")
+        text = reader.take(2 * count).decode("utf-16-le", "surrogatepass")
+        return text.split("\0", 1)[0]
+
+    def write(self, writer: NDRWriter, value: str) -> None:
+        units = (value + "\0").encode("utf-16-le", "surrogatepass")
+        count = len(units) // 2
+        for number in (count, 0, count):
+            writer.uint(4, number)
+        writer.data += units
+
+
+@dataclass(frozen=True, slots=True)
+class ByteArray:
+    """[size_is] byte: a conformant array of octets."""
+
+    def read(self, reader: NDRReader) -> bytes:
+        return reader.take(reader.uint(4))
+
+    def write(self, writer: NDRWriter, value: bytes) -> None:
+        writer.uint(4, len(value))
+        writer.data += value
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """A unique pointer: None, or a referent id and the value behind it ([C706] 14.3.10)."""
+
+    target: NDRType
+
+    def read(self, reader: NDRReader) -> Any:
+        if reader.uint(4) == 0:
+            return None
+        slot: list[Any] = []
+        reader.deferred.append(lambda: slot.append(self.target.read(reader)))
+        return Later(slot)
+
+    def write(self, writer: NDRWriter, value: Any) -> None:
+        if value is None:
+            writer.uint(4, 0)
+            return
+        writer.uint(4, writer.next_referent())
+        writer.deferred.append(lambda: self.target.write(writer, value))
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The place where a deferred referent will be; settle() puts the value in."""
+
+    slot: list[Any]
+
+
+def settle(value: Any) -> Any:
+    """*value* with every Later in it replaced by what was read."""
+    if isinstance(value, Later):
+        return settle(value.slot[0])
+    if isinstance(value, dict):
+        return {name: settle(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [settle(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(settle(item) for item in value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """[size_is] array of *element*: a conformant array. At most *count_max* elements are accepted."""
+
+    element: NDRType
+    count_max: int = ARRAY_COUNT_MAX
+
+    def read(self, reader: NDRReader) -> list[Any]:
+        count = reader.uint(4)
+        if count > min(self.count_max, reader.remaining()):
+            raise NDRError(f"array of {count} elements")
+        return [self.element.read(reader) for _ in range(count)]
+
+    def write(self, writer: NDRWriter, value: list[Any]) -> None:
+        writer.uint(4, len(value))
+        for item in value:
+            self.element.write(writer, item)
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """Named fields in wire order. Every structure here starts with a 4 byte field, so it is aligned to 4."""
+
+    fields: tuple[tuple[str, NDRType], ...]
+
+    def read(self, reader: NDRReader) -> dict[str, Any]:
+        reader.align(4)
+        return {name: kind.read(reader) for name, kind in self.fields}
+
+    def write(self, writer: NDRWriter, value: Mapping[str, Any]) -> None:
+        writer.align(4)
+        for name, kind in self.fields:
+            kind.write(writer, value[name])
+
+
+@dataclass(frozen=True, slots=True)
+class Union:
+    """[switch_type(long)] union: (tag, value), the tag repeated on the wire ([C706] 14.3.8).
+
+    A tag without an arm cannot be read; it can be written and carries nothing, which is how a reply says
+    "no such level".
+    """
+
+    arms: Mapping[int, NDRType]
+
+    def read(self, reader: NDRReader) -> tuple[int, Any]:
+        tag = reader.uint(4)
+        arm = self.arms.get(tag)
+        if arm is None:
+            raise NDRError(f"no union arm {tag}")
+        return tag, arm.read(reader)
+
+    def write(self, writer: NDRWriter, value: tuple[int, Any]) -> None:
+        tag, content = value
+        writer.uint(4, tag)
+        arm = self.arms.get(tag)
+        if arm is not None:
+            arm.write(writer, content)
+
+
+Arguments = tuple[tuple[str, NDRType], ...]
+
+
+def read_arguments(arguments: Arguments, stub: bytes) -> dict[str, Any]:
+    """The arguments of a call from its stub data; bytes after the last one are ignored, as peers pad.
+
+    Raises NDRError when the stub is short, a count is out of bounds or a union tag unknown.
+    """
+    reader = NDRReader(bytes(stub))
+    values: dict[str, Any] = {}
+
+    def read_one(name: str, kind: NDRType) -> None:
+        values[name] = kind.read(reader)
+
+    for name, kind in arguments:
+        _complete(reader, partial(read_one, name, kind))
+    return {name: settle(value) for name, value in values.items()}
+
+
+def write_arguments(arguments: Arguments, values: Mapping[str, Any]) -> bytes:
+    """Stub data for *arguments*, in their order."""
+    writer = NDRWriter()
+    for name, kind in arguments:
+        _complete(writer, partial(kind.write, writer, values[name]))
+    return bytes(writer.data)
