@@ -1,0 +1,70 @@
+"""Checks across keys, after every key has its value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from frevo.config.config import Config
+from frevo.config.key import normal
+from frevo.config.macros import MACROS, macros_in
+from frevo.config.parser import Section
+from frevo.config.problem import ConfigProblem, Problems
+from frevo.config.share_keys import ShareConfig
+
+#: Transports that the server can listen on in this version.
+_SERVER_TRANSPORTS = frozenset({"tcp", "nbt"})
+
+
+def check(
+    config: Config, sections: Mapping[str, Section], problems: Problems, *, require_path: bool = True
+) -> None:
+    """Add what is wrong with the combination of keys to *problems*."""
+    _check_globals(config, problems)
+    for lower, share in config.shares.items():
+        section = sections[lower]
+        if require_path:
+            _check_path(share, section, problems)
+        if share.guest_ok and config.globals.map_to_guest == "never":
+            _warn(section, "guestok", "`guest ok` has no effect with `map to guest = Never`", problems)
+
+
+def _check_globals(config: Config, problems: Problems) -> None:
+    file, values = config.source or "(command line)", config.globals
+    if values.server_min_protocol > values.server_max_protocol:
+        problems.error(file, 0, "server min protocol", "is newer than `server max protocol`")
+    missing = [item for item in values.server_smb_transports if item.name not in _SERVER_TRANSPORTS]
+    for address in missing:
+        problems.warning(file, 0, "server smb transports", f"frevo does not serve {address} yet: ignored")
+    if len(missing) == len(values.server_smb_transports):
+        problems.error(file, 0, "server smb transports", "none of these transports can be served")
+    if values.server_smb_encrypt == "required" and values.server_max_protocol < 0x0300:
+        problems.error(
+            file, 0, "server smb encrypt", "encryption needs `server max protocol` SMB3_00 or newer"
+        )
+    if values.bind_interfaces_only and not values.interfaces:
+        problems.warning(file, 0, "bind interfaces only", "has no effect without `interfaces`")
+    if not values.private_dir or macros_in(values.private_dir):
+        problems.error(file, 0, "private dir", "expected an absolute path without macros")
+
+
+def _check_path(share: ShareConfig, section: Section, problems: Problems) -> None:
+    if not share.path:
+        if share.available:
+            problems.error(section.file, section.line, f"[{section.name}]", "a share needs a `path`")
+        return
+    unknown = macros_in(share.path) - MACROS.keys()
+    if unknown:
+        names = ", ".join(f"%{letter}" for letter in sorted(unknown))
+        place = _place(section, ("path", "directory"))
+        problems.warn_at(place, f"{names} is no macro that frevo knows (%% is a percent sign)")
+
+
+def _warn(section: Section, name: str, message: str, problems: Problems) -> None:
+    problems.warn_at(_place(section, (name, "public")), message)
+
+
+def _place(section: Section, names: tuple[str, ...]) -> ConfigProblem:
+    for entry in reversed(section.entries):
+        if normal(entry.key) in names:
+            return ConfigProblem(entry.file, entry.line, entry.key, "")
+    return ConfigProblem(section.file, section.line, f"[{section.name}]", "")

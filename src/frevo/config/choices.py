@@ -1,0 +1,82 @@
+"""The words of the enumerated keys with Samba's synonyms."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from frevo.config.types import Choice
+
+SigningPolicy = Literal["default", "auto", "mandatory", "disabled"]
+EncryptionPolicy = Literal["off", "if_required", "desired", "required"]
+GuestMapping = Literal["never", "bad user", "bad password", "bad uid"]
+KerberosMethod = Literal["secrets only", "system keytab", "dedicated keytab", "secrets and keytab"]
+Engine = Literal["auto", "uring", "epoll"]
+
+_NO = ("no", "false", "0", "off", "disabled")
+_YES = ("yes", "true", "1", "on", "enabled", "auto", "if_required")
+_FORCE = ("required", "mandatory", "force", "forced", "enforced")
+_SMB1 = ("core", "coreplus", "lanman1", "lanman2", "nt1")
+
+#: Samba's protocol names to dialect revisions ([MS-SMB2] 2.2.3).
+_DIALECTS: dict[str, int] = {
+    "smb2_02": 0x0202,
+    "smb2_10": 0x0210,
+    "smb2": 0x0210,
+    "smb2_22": 0x0210,
+    "smb2_24": 0x0210,
+    "smb3_00": 0x0300,
+    "smb3_02": 0x0302,
+    "smb3_10": 0x0302,
+    "smb3_11": 0x0311,
+    "smb3": 0x0311,
+}
+_DIALECTS_SHOWN = ("SMB2_02", "SMB2_10", "SMB3_00", "SMB3_02", "SMB3_11")
+
+SIGNING: Choice[SigningPolicy] = Choice(
+    {
+        "default": "default",
+        **dict.fromkeys(_YES, "auto"),
+        "desired": "auto",
+        **dict.fromkeys(_FORCE, "mandatory"),
+        **dict.fromkeys(_NO, "disabled"),
+    },
+    shown=("default", "auto", "mandatory", "disabled"),
+    notes=dict.fromkeys(_NO, "SMB2 and later always sign when the client asks: this is the same as auto"),
+)
+
+ENCRYPTION: Choice[EncryptionPolicy] = Choice(
+    {
+        "default": "if_required",
+        **dict.fromkeys(_NO, "off"),
+        **dict.fromkeys(_YES, "if_required"),
+        "desired": "desired",
+        **dict.fromkeys(_FORCE, "required"),
+    },
+    shown=("off", "if_required", "desired", "required"),
+)
+
+MIN_PROTOCOL: Choice[int] = Choice(
+    {**_DIALECTS, **dict.fromkeys(_SMB1, 0x0202)},
+    shown=_DIALECTS_SHOWN,
+    notes=dict.fromkeys(_SMB1, "frevo does not speak SMB1: the minimum is SMB2_02"),
+)
+
+MAX_PROTOCOL: Choice[int] = Choice(_DIALECTS, shown=_DIALECTS_SHOWN)
+
+MAP_TO_GUEST: Choice[GuestMapping] = Choice(
+    {"never": "never", "bad user": "bad user", "bad password": "bad password", "bad uid": "bad uid"},
+    shown=("Never", "Bad User", "Bad Password", "Bad Uid"),
+)
+
+KERBEROS_METHOD: Choice[KerberosMethod] = Choice(
+    {
+        "default": "secrets only",
+        "secrets only": "secrets only",
+        "system keytab": "system keytab",
+        "dedicated keytab": "dedicated keytab",
+        "secrets and keytab": "secrets and keytab",
+    },
+    shown=("secrets only", "system keytab", "dedicated keytab", "secrets and keytab"),
+)
+
+ENGINE: Choice[Engine] = Choice({"auto": "auto", "uring": "uring", "io_uring": "uring", "epoll": "epoll"})

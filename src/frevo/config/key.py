@@ -1,0 +1,79 @@
+"""One key of the configuration table: the field of a frozen dataclass, so that mypy sees its type.
+
+`setting(...)` stands on the right of a field of `GlobalConfig` or `ShareConfig`; `keys_of(cls)` reads the
+table back. The attribute gives the name: `server_string` is `server string`, `frevo_fast_path` is `frevo:fast
+path`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from frevo.config.types import ValueType
+
+T = TypeVar("T")
+_METADATA = "frevo.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A row of the table."""
+
+    name: str
+    attribute: str
+    scope: str  # "global" or "share"; a share key in [global] is the default of every share
+    kind: ValueType[Any]
+    unit: str
+    default: Callable[[], Any]
+    default_text: str
+    sentence: str
+    synonyms: tuple[str, ...]
+    inverses: tuple[str, ...]  # boolean synonyms that mean the opposite
+    restart: bool  # a change is taken only at the next start, not on SIGHUP
+
+    @property
+    def frevo_own(self) -> bool:
+        """Whether the key is frevo's, not one that Samba has too."""
+        return self.name.startswith("frevo:")
+
+    def shown_default(self) -> str:
+        """The default as text for people."""
+        return self.default_text or self.kind.format(self.default())
+
+
+def normal(name: str) -> str:
+    """The form in which key names are compared: lower case without blanks (`Read  Only` is `readonly`)."""
+    return "".join(name.lower().split())
+
+
+def setting(
+    kind: ValueType[T],
+    default: T | Callable[[], T],
+    sentence: str,
+    *,
+    unit: str = "",
+    default_text: str = "",
+    synonyms: tuple[str, ...] = (),
+    inverses: tuple[str, ...] = (),
+    restart: bool = False,
+) -> T:
+    """Declare a key as a dataclass field. A callable *default* is asked at each load."""
+    factory: Callable[[], T] = default if callable(default) else lambda: default
+    row = Key("", "", "", kind, unit, factory, default_text, sentence, synonyms, inverses, restart)
+    return dataclasses.field(default_factory=factory, metadata={_METADATA: row})
+
+
+def keys_of(model: type, scope: str) -> tuple[Key, ...]:
+    """The rows that the fields of the dataclass *model* declare, in order."""
+    rows = []
+    for field in dataclasses.fields(model):
+        row = field.metadata.get(_METADATA)
+        if row is not None:
+            name = field.name.replace("_", " ")
+            if name.startswith("frevo "):
+                name = name.replace(" ", ":", 1)
+            rows.append(dataclasses.replace(row, name=name, attribute=field.name, scope=scope))
+    return tuple(rows)

@@ -1,0 +1,97 @@
+"""Every key of a share, in one table: the fields of ShareConfig."""
+
+# ruff: noqa: RUF009  (setting() declares a field, as dataclasses.field() does)
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from frevo.config.choices import ENCRYPTION, EncryptionPolicy
+from frevo.config.key import keys_of, setting
+from frevo.config.types import Boolean, Integer, Mode, Path, Patterns, Text, Words
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShareConfig:
+    """One share as it is configured; frozen, handed down, replaced as a whole on reload.
+
+    A share key in [global] is the default of every share; `Config.globals.defaults` holds those.
+    """
+
+    name: str = ""
+
+    path: str = setting(
+        Path(),
+        "",
+        "The folder that is shared. %-macros are expanded when a client connects.",
+        synonyms=("directory",),
+    )
+    comment: str = setting(Text(), "", "The description that clients show beside the share's name.")
+    available: bool = setting(Boolean(), True, "Whether clients can connect to the share at all.")
+    browseable: bool = setting(
+        Boolean(), True, "Whether the share is listed when a client browses.", synonyms=("browsable",)
+    )
+    read_only: bool = setting(
+        Boolean(),
+        True,
+        "Whether clients may only read; `write list` makes exceptions.",
+        inverses=("writeable", "writable", "write ok"),
+    )
+    guest_ok: bool = setting(
+        Boolean(), False, "Whether guests (see `map to guest`) may connect.", synonyms=("public",)
+    )
+    guest_only: bool = setting(
+        Boolean(),
+        False,
+        "With `guest ok`: every user is treated as a guest on this share.",
+        synonyms=("only guest",),
+    )
+    valid_users: tuple[str, ...] = setting(
+        Words(), (), "Who may connect: users, @groups; empty means every user.", default_text="(everyone)"
+    )
+    invalid_users: tuple[str, ...] = setting(
+        Words(), (), "Who may not connect, even when `valid users` names them.", default_text="(nobody)"
+    )
+    read_list: tuple[str, ...] = setting(
+        Words(), (), "Users and @groups that may only read, whatever `read only` says."
+    )
+    write_list: tuple[str, ...] = setting(
+        Words(), (), "Users and @groups that may write, whatever `read only` and `read list` say."
+    )
+    create_mask: int = setting(
+        Mode(), 0o744, "Permission bits that a new file may have.", synonyms=("create mode",)
+    )
+    force_create_mode: int = setting(Mode(), 0, "Permission bits that every new file gets.")
+    directory_mask: int = setting(
+        Mode(), 0o755, "Permission bits that a new folder may have.", synonyms=("directory mode",)
+    )
+    force_directory_mode: int = setting(Mode(), 0, "Permission bits that every new folder gets.")
+    hide_dot_files: bool = setting(
+        Boolean(), True, "Whether names that start with a dot carry the hidden attribute."
+    )
+    hide_files: tuple[str, ...] = setting(Patterns(), (), "Names that carry the hidden attribute.")
+    veto_files: tuple[str, ...] = setting(
+        Patterns(), (), "Names that do not exist for clients: not listed, not opened, not created."
+    )
+    delete_veto_files: bool = setting(
+        Boolean(), False, "Whether deleting a folder also deletes the vetoed files that are left in it."
+    )
+    max_connections: int = setting(
+        Integer(0, 1_000_000),
+        0,
+        "How many clients may use the share at once; 0 means no limit.",
+        unit="clients",
+    )
+    server_smb_encrypt: EncryptionPolicy = setting(
+        ENCRYPTION,
+        "if_required",
+        "SMB encryption: `off`, `if_required` (when the client asks), `desired` (whenever the client can), "
+        "`required`. In [global] it also rules the sessions; in a share only `required` adds to it.",
+        synonyms=("smb encrypt",),
+    )
+    volume: str = setting(
+        Text(), "", "The volume label that clients show.", default_text="(the share's name)"
+    )
+    fstype: str = setting(Text(), "NTFS", "The file system's name that clients are told.")
+
+
+SHARE_KEYS = keys_of(ShareConfig, "share")

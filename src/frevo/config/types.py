@@ -1,0 +1,312 @@
+"""Value types of configuration keys: how the text of a key becomes a typed value, and back.
+
+A type raises ValueError with a sentence for text that is not one of its values; things that work but deserve
+a word go to the `warn` callable. Nothing here evaluates anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress, parse_transports
+
+T = TypeVar("T")
+Warn = Callable[[str], None]
+
+_TRUE = frozenset({"yes", "true", "1", "on"})
+_FALSE = frozenset({"no", "false", "0", "off"})
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}\Z", re.ASCII)
+_SIZE = re.compile(r"([0-9]{1,15})\s*([KMG]?)B?\Z", re.ASCII | re.IGNORECASE)
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(ms|s|m|h|d)?\Z", re.ASCII | re.IGNORECASE)
+_SIZE_FACTOR = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_DURATION_FACTOR = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class ValueType(Generic[T]):
+    """One kind of value: `label` names it for people, `parse` reads it, `format` writes it back."""
+
+    label = "string"
+
+    def parse(self, text: str, warn: Warn) -> T:
+        """The value of *text*; ValueError when it is not one."""
+        raise NotImplementedError
+
+    def format(self, value: T) -> str:
+        """The text that gives *value*."""
+        return str(value)
+
+
+class Text(ValueType[str]):
+    """Any text; one pair of double quotes around it is dropped, as Samba does."""
+
+    def parse(self, text: str, warn: Warn) -> str:
+        return unquote(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Name(ValueType[str]):
+    """A NetBIOS-like name: no separators of paths or lists, at most `length_max` bytes."""
+
+    length_max: int = 15
+    label = "name"
+
+    def parse(self, text: str, warn: Warn) -> str:
+        name = unquote(text)
+        if not name or len(name.encode("utf-8", "replace")) > self.length_max:
+            raise ValueError(f"expected a name of 1 to {self.length_max} bytes")
+        if any(letter in '\\/:*?"<>|' or letter.isspace() or not letter.isprintable() for letter in name):
+            raise ValueError(f'{name!r} holds a blank or one of \\/:*?"<>|')
+        return name
+
+
+class Path(ValueType[str]):
+    """An absolute path; macros are allowed and are expanded at use."""
+
+    label = "path"
+
+    def parse(self, text: str, warn: Warn) -> str:
+        path = unquote(text)
+        if not path:
+            return ""
+        if not path.startswith(("/", "%")):
+            raise ValueError(f"expected an absolute path, not {path!r}")
+        return path
+
+
+class Boolean(ValueType[bool]):
+    """yes or no in Samba's spellings."""
+
+    label = "yes or no"
+
+    def parse(self, text: str, warn: Warn) -> bool:
+        word = text.strip().lower()
+        if word in _TRUE:
+            return True
+        if word in _FALSE:
+            return False
+        raise ValueError(f"expected yes or no, not {text!r}")
+
+    def format(self, value: bool) -> str:
+        return "yes" if value else "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Integer(ValueType[int]):
+    """A decimal integer within a range."""
+
+    least: int = 0
+    most: int = 2**31 - 1
+    label = "integer"
+
+    def parse(self, text: str, warn: Warn) -> int:
+        word = text.strip()
+        if not _INTEGER.match(word):
+            raise ValueError(f"expected a whole number, not {text!r}")
+        return within(int(word), self.least, self.most)
+
+
+class LogLevel(ValueType[int]):
+    """Samba's log level: the first number counts, `class:level` pairs are accepted and ignored."""
+
+    label = "log level"
+
+    def parse(self, text: str, warn: Warn) -> int:
+        words = text.split()
+        level = 0
+        for index, word in enumerate(words):
+            name, colon, number = word.rpartition(":")
+            if not _INTEGER.match(number) or (index and not colon):
+                raise ValueError(f"expected a number of 0 to 10, not {text!r}")
+            if colon:
+                warn(f"frevo has no log class {name.partition('@')[0]!r}: ignored")
+            else:
+                level = within(int(number), 0, 100)
+        return min(level, 10)
+
+
+class Mode(ValueType[int]):
+    """Unix permission bits in octal."""
+
+    label = "octal mode"
+
+    def parse(self, text: str, warn: Warn) -> int:
+        word = text.strip()
+        if not re.fullmatch(r"(0o)?[0-7]{1,5}", word, re.ASCII):
+            raise ValueError(f"expected an octal mode such as 0644, not {text!r}")
+        return within(int(word.removeprefix("0o"), 8), 0, 0o7777)
+
+    def format(self, value: int) -> str:
+        return f"{value:04o}"
+
+
+@dataclass(frozen=True, slots=True)
+class Size(ValueType[int]):
+    """Bytes, with an optional K, M or G (1024 and its powers)."""
+
+    least: int = 0
+    most: int = 2**40
+    label = "bytes (K, M, G)"
+
+    def parse(self, text: str, warn: Warn) -> int:
+        match = _SIZE.match(text.strip())
+        if not match:
+            raise ValueError(f"expected a size such as 65536, 64K or 8M, not {text!r}")
+        return within(int(match[1]) * _SIZE_FACTOR[match[2].upper()], self.least, self.most)
+
+
+@dataclass(frozen=True, slots=True)
+class Duration(ValueType[float]):
+    """Seconds, with an optional ms, s, m, h or d."""
+
+    least: float = 0.0
+    most: float = 366 * 86400.0
+    label = "seconds (ms, s, m, h, d)"
+
+    def parse(self, text: str, warn: Warn) -> float:
+        match = _DURATION.match(text.strip())
+        if not match:
+            raise ValueError(f"expected a time such as 30, 2.5s or 10m, not {text!r}")
+        return within(float(match[1]) * _DURATION_FACTOR[(match[2] or "s").lower()], self.least, self.most)
+
+    def format(self, value: float) -> str:
+        return f"{value:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(ValueType[T]):
+    """One of a few words. `words` maps every accepted spelling (lower case) to its value."""
+
+    words: Mapping[str, T]
+    shown: Sequence[str] = ()
+    notes: Mapping[str, str] | None = None
+    label = "one of"
+
+    def parse(self, text: str, warn: Warn) -> T:
+        word = " ".join(unquote(text).lower().split())
+        if word not in self.words:
+            raise ValueError(f"expected one of {', '.join(self.names())}, not {text!r}")
+        if self.notes and word in self.notes:
+            warn(self.notes[word])
+        return self.words[word]
+
+    def names(self) -> Sequence[str]:
+        """The spellings to show to people."""
+        return self.shown or tuple(dict.fromkeys(str(value) for value in self.words.values()))
+
+    def format(self, value: T) -> str:
+        return next((name for name in self.names() if self.words[name.lower()] == value), str(value))
+
+
+class Words(ValueType[tuple[str, ...]]):
+    """A list, separated by commas, semicolons or blanks; double quotes keep blanks together."""
+
+    label = "list"
+
+    def parse(self, text: str, warn: Warn) -> tuple[str, ...]:
+        return tuple(split_words(text))
+
+    def format(self, value: tuple[str, ...]) -> str:
+        return ", ".join(f'"{word}"' if re.search(r"[\s,;]", word) else word for word in value)
+
+
+@dataclass(frozen=True, slots=True)
+class Subset(ValueType[tuple[str, ...]]):
+    """An ordered list out of `names`; `+name` appends to the default (all of `initial`), `-name` removes."""
+
+    names: tuple[str, ...]
+    initial: tuple[str, ...]
+    label = "ordered list of"
+
+    def parse(self, text: str, warn: Warn) -> tuple[str, ...]:
+        words = split_words(text)
+        signed = [word[:1] in ("+", "-") for word in words]
+        if any(signed) and not all(signed):
+            raise ValueError("words with + or - change the default, plain words replace it: use one kind")
+        chosen = list(self.initial) if any(signed) else []
+        for word in words:
+            name = self._name(word.lstrip("+-"))
+            if word.startswith("-"):
+                chosen = [other for other in chosen if other != name]
+            elif name not in chosen:
+                chosen.append(name)
+        if not chosen:
+            raise ValueError(f"nothing left: expected at least one of {', '.join(self.names)}")
+        return tuple(chosen)
+
+    def _name(self, word: str) -> str:
+        for name in self.names:
+            if name.lower() == word.lower():
+                return name
+        raise ValueError(f"unknown algorithm {word!r}: expected {', '.join(self.names)}")
+
+    def format(self, value: tuple[str, ...]) -> str:
+        return ", ".join(value)
+
+
+class Patterns(ValueType[tuple[str, ...]]):
+    """File name patterns between slashes (`/*.tmp/.Trash*/`); `*` and `?` are wildcards, blanks count."""
+
+    label = "/pattern/pattern/"
+
+    def parse(self, text: str, warn: Warn) -> tuple[str, ...]:
+        body = unquote(text)
+        if body and "/" not in body:
+            warn("patterns are separated by slashes, as in /*.tmp/.Trash*/")
+        return tuple(dict.fromkeys(part for part in body.split("/") if part))
+
+    def format(self, value: tuple[str, ...]) -> str:
+        return "/" + "/".join(value) + "/" if value else ""
+
+
+class Transports(ValueType[tuple[TransportAddress, ...]]):
+    """`name[:port]` tokens; see frevo.transport.address."""
+
+    label = "transports"
+
+    def parse(self, text: str, warn: Warn) -> tuple[TransportAddress, ...]:
+        addresses, warnings = parse_transports(text, DEFAULT_TRANSPORTS)
+        for warning in warnings:
+            warn(warning)
+        return addresses
+
+    def format(self, value: tuple[TransportAddress, ...]) -> str:
+        return ", ".join(map(str, value))
+
+
+Number = TypeVar("Number", int, float)
+
+
+def within(value: Number, least: Number, most: Number) -> Number:
+    """*value* when it is in the range, else ValueError."""
+    if not least <= value <= most:
+        raise ValueError(f"{value:g} is out of range: expected {least:g} to {most:g}")
+    return value
+
+
+def unquote(text: str) -> str:
+    """*text* without one pair of double quotes around it (kept when quotes are inside too)."""
+    body = text.strip()
+    if len(body) >= 2 and body[0] == body[-1] == '"' and '"' not in body[1:-1]:
+        return body[1:-1]
+    return body
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a Samba list; ValueError for a quote that is never closed."""
+    words: list[str] = []
+    word = ""
+    quoted = False
+    for letter in text:
+        if letter == '"':
+            quoted = not quoted
+        elif not quoted and letter in " \t\r\n,;":
+            words.append(word)
+            word = ""
+        else:
+            word += letter
+    if quoted:
+        raise ValueError('a double quote (") is not closed')
+    return [item for item in [*words, word] if item]

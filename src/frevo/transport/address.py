@@ -1,0 +1,112 @@
+"""Transport tokens of `server smb transports`: `name[:port]`, `+name`, bare ports.
+
+Facts: `tcp` is 445, `nbt` 139, `quic` 443; a bare number is tcp, except 139, which is nbt; names are
+case-sensitive; at most ten transports, duplicates are dropped with a warning, one bad token fails the whole
+parameter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+#: Transport name to its default port.
+DEFAULT_PORTS: dict[str, int] = {"tcp": 445, "nbt": 139, "quic": 443}
+
+#: More transports than this are ignored with a warning.
+TRANSPORTS_MAX = 10
+
+_SEPARATORS = re.compile(r"[\s,;]+")
+_PORT = re.compile(r"[0-9]{1,5}\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TransportAddress:
+    """One transport and its port; port 0 (any free port) is for programs and tests, never for a file."""
+
+    name: str
+    port: int
+
+    def __str__(self) -> str:
+        return self.name if DEFAULT_PORTS.get(self.name) == self.port else f"{self.name}:{self.port}"
+
+
+#: What is used when nothing is configured.
+DEFAULT_TRANSPORTS: tuple[TransportAddress, ...] = (
+    TransportAddress("tcp", 445),
+    TransportAddress("nbt", 139),
+)
+
+
+def parse_transport(token: str) -> TransportAddress:
+    """One token (`tcp`, `nbt:1139`, `4450`, `139`); ValueError says what is wrong with it."""
+    if _PORT.match(token):
+        port = _port(token, token)
+        return TransportAddress("nbt" if port == DEFAULT_PORTS["nbt"] else "tcp", port)
+    name, colon, port_text = token.partition(":")
+    if name not in DEFAULT_PORTS:
+        known = ", ".join(DEFAULT_PORTS)
+        raise ValueError(f"unknown transport {token!r}: expected {known}, name:port or a port number")
+    return TransportAddress(name, _port(port_text, token) if colon else DEFAULT_PORTS[name])
+
+
+def _port(text: str, token: str) -> int:
+    if not _PORT.match(text) or not 1 <= int(text) <= 65535:
+        raise ValueError(f"invalid port in transport {token!r}: expected 1 to 65535")
+    return int(text)
+
+
+def parse_transports(
+    text: str, default: Sequence[TransportAddress] = DEFAULT_TRANSPORTS
+) -> tuple[tuple[TransportAddress, ...], list[str]]:
+    """The transports that *text* names, in order, and the warnings (duplicates, more than ten).
+
+    When every token carries a sign, `+name` appends to *default* and `-name` removes from it. Raises
+    ValueError for a bad token, for a mixture of signed and plain tokens, and for a text that leaves no
+    transport.
+    """
+    tokens = [token for token in _SEPARATORS.split(text) if token]
+    signed = [token[0] in "+-" for token in tokens]
+    if any(signed) and not all(signed):
+        raise ValueError("tokens with + or - change the default, plain tokens replace it: use one kind")
+    chosen, warnings = _signed(tokens, default) if any(signed) else _plain(tokens, ())
+    if len(chosen) > TRANSPORTS_MAX:
+        warnings += [
+            f"more than {TRANSPORTS_MAX} transports: {item} ignored" for item in chosen[TRANSPORTS_MAX:]
+        ]
+    if not chosen:
+        raise ValueError("no transport left: expected at least one of tcp, nbt, quic")
+    return tuple(chosen[:TRANSPORTS_MAX]), warnings
+
+
+def _plain(
+    tokens: Iterable[str], start: Iterable[TransportAddress]
+) -> tuple[list[TransportAddress], list[str]]:
+    chosen = list(start)
+    warnings: list[str] = []
+    for token in tokens:
+        address = parse_transport(token)
+        if address in chosen:
+            warnings.append(f"duplicate transport {token!r} ignored")
+        else:
+            chosen.append(address)
+    return chosen, warnings
+
+
+def _signed(
+    tokens: Iterable[str], default: Sequence[TransportAddress]
+) -> tuple[list[TransportAddress], list[str]]:
+    chosen = list(default)
+    warnings: list[str] = []
+    for token in tokens:
+        if token[0] == "+":
+            chosen, more = _plain([token[1:]], chosen)
+            warnings += more
+            continue
+        address = parse_transport(token[1:])
+        if address in chosen:
+            chosen.remove(address)
+        else:
+            warnings.append(f"transport {token!r} is not in the default: nothing removed")
+    return chosen, warnings
