@@ -56,11 +56,6 @@ class Config:
         shares = MappingProxyType({**self.shares, share.name.lower(): share})
         return dataclasses.replace(self, shares=shares)
 
-    @property
-    def control_socket(self) -> str:
-        """The path of the control socket that `frevo status` asks."""
-        return f"{self.globals.private_dir}/control.sock"
-
 
 def diff(old: Config, new: Config) -> list[Change]:
     """What a reload from *old* to *new* changes, key by key; a share that comes or goes is one change."""

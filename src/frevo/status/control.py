@@ -1,0 +1,208 @@
+"""The control socket: a unix socket in the private folder, one JSON line asks and one JSON line answers.
+
+A server listens on `control.<pid>.sock` (mode 0600, in a folder of mode 0700) and answers only its own user
+and root: `{"request": "status"}` gives `{"ok": true, "result": ...}` or `{"ok": false, "error": "..."}`.
+Several servers of one user can share a private folder; `find_servers` lists those that live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import re
+import socket
+import struct
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from frevo.errors import FrevoError
+
+log = logging.getLogger(__name__)
+
+REQUEST_SIZE_MAX = 64 << 10
+ANSWER_SIZE_MAX = 512 << 20
+CLIENTS_MAX = 32
+TIMEOUT_S = 10.0
+
+Handler = Callable[[], Any | Awaitable[Any]]
+
+_SOCKET_NAME = re.compile(r"control\.([0-9]{1,10})\.sock\Z")
+_CREDENTIALS = struct.Struct("3i")
+_PATH_SIZE_MAX = 107  # sun_path less its NUL
+
+
+class ControlError(FrevoError):
+    """A running server cannot be asked; the message is for the person who asked."""
+
+
+class ControlServer:
+    """Answers requests with `handlers`, by name; each returns something that JSON can hold."""
+
+    def __init__(
+        self, private_dir: str | Path, handlers: Mapping[str, Handler], *, pid: int | None = None
+    ) -> None:
+        self.path = socket_path(private_dir, pid or os.getpid())
+        self._handlers = dict(handlers)
+        self._server: asyncio.Server | None = None
+        self._clients = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen. Raises ControlError when the socket cannot be made."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.unlink(missing_ok=True)  # left by a dead process that had our pid
+            listener = _bind(self.path)
+        except OSError as error:
+            raise ControlError(f"cannot make the control socket {self.path}: {error.strerror}") from error
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=REQUEST_SIZE_MAX)
+
+    async def close(self) -> None:
+        """Stop listening and remove the socket; requests that run are cut off."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            self.path.unlink(missing_ok=True)
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self._clients += 1
+        try:
+            if self._clients <= CLIENTS_MAX and _is_trusted(writer.get_extra_info("socket")):
+                async with asyncio.timeout(TIMEOUT_S):
+                    answer = await self._answer(await reader.readline())
+                    writer.write(json.dumps(answer).encode() + b"\n")
+                    await writer.drain()
+        except (TimeoutError, OSError, ValueError) as error:
+            log.debug("control request dropped: %s", error)
+        except asyncio.CancelledError:
+            pass  # close() cut us off: nobody waits for this task
+        finally:
+            self._clients -= 1
+            writer.close()
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            name = request["request"]
+            handler = self._handlers[name]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return {"ok": False, "error": f"expected a request out of {', '.join(sorted(self._handlers))}"}
+        try:
+            result = handler()
+            if isinstance(result, Awaitable):
+                result = await result
+        except FrevoError as error:
+            return {"ok": False, "error": str(error)}
+        except Exception as error:
+            log.exception("control request %s failed", name)
+            return {"ok": False, "error": f"{type(error).__name__}: {error}"}
+        return {"ok": True, "result": result}
+
+
+def ask(path: str | Path, request: str, *, timeout_s: float = TIMEOUT_S) -> Any:
+    """The result of *request* from the server behind the socket *path*. Raises ControlError."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as client:
+            client.settimeout(timeout_s)
+            with _address(Path(path)) as address:
+                client.connect(address)
+            client.sendall(json.dumps({"request": request}).encode() + b"\n")
+            with client.makefile("rb") as stream:
+                line = stream.readline(ANSWER_SIZE_MAX)
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise ControlError(f"cannot ask the server behind {path}: {reason}") from error
+    try:
+        answer = json.loads(line)
+        succeeded, result = answer["ok"], answer.get("result")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise ControlError(
+            f"the server behind {path} closed the connection or gave no proper answer"
+        ) from None
+    if not succeeded:
+        raise ControlError(str(answer.get("error", "the request failed")))
+    return result
+
+
+def socket_path(private_dir: str | Path, pid: int) -> Path:
+    """Where the server with this process id listens."""
+    return Path(private_dir) / f"control.{pid}.sock"
+
+
+def find_servers(private_dir: str | Path) -> dict[int, Path]:
+    """Process id to socket of every server that answers, newest socket first; dead sockets are removed.
+
+    Raises ControlError when the folder cannot be read; no folder means no servers.
+    """
+    try:
+        names = sorted(os.scandir(private_dir), key=lambda item: -item.stat(follow_symlinks=False).st_mtime)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ControlError(f"cannot look into {private_dir}: {error.strerror}") from error
+    alive: dict[int, Path] = {}
+    for item in names:
+        match = _SOCKET_NAME.match(item.name)
+        if match and _is_alive(Path(item.path)):
+            alive[int(match[1])] = Path(item.path)
+    return alive
+
+
+def _is_alive(path: Path) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client, _address(path) as address:
+            client.settimeout(TIMEOUT_S)
+            client.connect(address)
+    except ConnectionRefusedError:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return False
+    except OSError:
+        return False
+    return True
+
+
+def _bind(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        os.fchmod(listener.fileno(), 0o600)  # the mode that bind gives the file, whatever the umask adds
+        with _address(path) as address:
+            listener.bind(address)
+        path.chmod(0o600)
+        listener.listen(CLIENTS_MAX)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+@contextlib.contextmanager
+def _address(path: Path) -> Iterator[str]:
+    """An address for *path* that fits into sun_path, however long the path is."""
+    if len(os.fsencode(path)) <= _PATH_SIZE_MAX:
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="frevo-") as folder:
+        link = Path(folder) / "d"
+        link.symlink_to(path.parent)
+        yield str(link / path.name)
+
+
+def _is_trusted(connection: socket.socket) -> bool:
+    """Whether the peer is root or our own user."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, _ = _CREDENTIALS.unpack(raw)
+    return uid in (0, os.geteuid())

@@ -1,0 +1,138 @@
+"""The human form of a snapshot: tables as smbstatus prints them, from the JSON that the control socket
+gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+#: More rows than this are counted, not shown.
+ROWS_MAX = 10_000
+
+
+def render(snapshot: Mapping[str, Any]) -> Group:
+    """Tables of sessions, connected shares and open files."""
+    return Group(
+        *_heading(snapshot), _sessions(snapshot), Text(), _shares(snapshot), Text(), _files(snapshot)
+    )
+
+
+def show(snapshot: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print the tables."""
+    (console or Console(highlight=False)).print(render(snapshot))
+
+
+def _heading(snapshot: Mapping[str, Any]) -> list[Text]:
+    own = _mapping(snapshot, "frevo")
+    words = [f"frevo {_text(snapshot.get('version'))}"]
+    if own.get("pid"):
+        words.append(f"process {_text(own['pid'])}")
+    words += [f"{name} {_text(own[name])}" for name in ("engine", "listening") if own.get(name)]
+    if snapshot.get("smb_conf"):
+        words.append(_text(snapshot["smb_conf"]))
+    return [Text(", ".join(words)), Text()]
+
+
+def _sessions(snapshot: Mapping[str, Any]) -> Table:
+    table = _table(
+        "Sessions", "Session", "User", "Client", "Dialect", "Transport", "Encryption", "Signing", "Since"
+    )
+    rows = list(_mapping(snapshot, "sessions").values())
+    for item in rows[:ROWS_MAX]:
+        channels = _mapping(item, "channels").values()
+        transports = ", ".join(dict.fromkeys(_text(channel.get("transport")) for channel in channels))
+        _row(
+            table,
+            item.get("session_id"),
+            item.get("username"),
+            item.get("hostname") or item.get("remote_machine"),
+            item.get("session_dialect"),
+            transports or "-",
+            _protection(item, "encryption"),
+            _protection(item, "signing"),
+            _moment(item.get("creation_time")),
+        )
+    return _finish(table, len(rows))
+
+
+def _shares(snapshot: Mapping[str, Any]) -> Table:
+    table = _table("Connected shares", "Share", "Session", "Client", "Encryption", "Signing", "Since")
+    rows = list(_mapping(snapshot, "tcons").values())
+    for item in rows[:ROWS_MAX]:
+        _row(
+            table,
+            item.get("service"),
+            item.get("session_id"),
+            item.get("machine"),
+            _protection(item, "encryption"),
+            _protection(item, "signing"),
+            _moment(item.get("connected_at")),
+        )
+    return _finish(table, len(rows))
+
+
+def _files(snapshot: Mapping[str, Any]) -> Table:
+    table = _table("Open files", "File", "Share's folder", "User id", "Access", "Sharing", "Caching", "Since")
+    count = 0
+    for file in _mapping(snapshot, "open_files").values():
+        for item in _mapping(file, "opens").values():
+            count += 1
+            if count > ROWS_MAX:
+                continue
+            _row(
+                table,
+                file.get("filename") or ".",
+                file.get("service_path"),
+                item.get("uid"),
+                _mapping(item, "access_mask").get("text") or "-",
+                _mapping(item, "sharemode").get("text") or "-",
+                _mapping(item, "caching").get("text") or "-",
+                _moment(item.get("opened_at")),
+            )
+    return _finish(table, count)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _row(table: Table, *cells: object) -> None:
+    table.add_row(*(Text(_text(cell)) for cell in cells))
+
+
+def _finish(table: Table, count: int) -> Table:
+    if count == 0:
+        table.caption = "none"
+    elif count > ROWS_MAX:
+        table.caption = f"{count - ROWS_MAX} more"
+    table.caption_justify = "left"
+    return table
+
+
+def _protection(item: Mapping[str, Any], name: str) -> str:
+    value = _mapping(item, name)
+    degree = _text(value.get("degree") or "none")
+    return "-" if degree == "none" else f"{degree} ({_text(value.get('cipher'))})"
+
+
+def _moment(text: object) -> str:
+    return _text(text).partition(".")[0].replace("T", " ")
+
+
+def _text(value: object) -> str:
+    """*value* without control characters: names come from clients, and this goes to a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str("-" if value is None else value))
+
+
+def _mapping(item: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = item.get(name)
+    return value if isinstance(value, Mapping) else {}
