@@ -16,8 +16,8 @@ from frevo.wire.erref import NTStatus
 _LAST_BYTE = 2**64 - 1
 
 #: The most locks on one file, and the most requests that wait for one: what a hostile client can make us remember.
-LOCKS_MAX = 16384
-WAITERS_MAX = 4096
+LOCKS_MAX = 8192
+WAITERS_MAX = 512
 
 
 class LockRange(NamedTuple):
