@@ -1,4 +1,12 @@
 //! The data plane of frevo: connections, framing, packet protection, credits and the fast path; no Python here.
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+pub mod crypto;
+pub mod framing;
+pub mod gate;
+pub mod limits;
+pub mod ring;
+pub mod stats;
 pub mod syscalls;
+pub mod window;
+pub mod wire;

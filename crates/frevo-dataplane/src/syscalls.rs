@@ -1,4 +1,4 @@
-//! The three metadata system calls that Python's `os` module lacks: openat2, statx, renameat2.
+//! The system calls on files that Python's `os` module lacks: openat2, statx, renameat2, fallocate.
 //!
 //! They run in the caller's thread. The metadata path of the server calls them inside the event loop, because a
 //! thread or a ring costs more than a cached lookup does.
@@ -122,6 +122,16 @@ pub fn renameat2(olddirfd: RawFd, old: &CStr, newdirfd: RawFd, new: &CStr, flags
     let result =
         unsafe { libc::syscall(libc::SYS_renameat2, olddirfd, old.as_ptr(), newdirfd, new.as_ptr(), flags) };
     if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// fallocate(2) with the FALLOC_FL_* bits in `mode`.
+pub fn fallocate(fd: RawFd, mode: i32, offset: i64, length: i64) -> io::Result<()> {
+    // SAFETY: plain numbers; a bad descriptor is an error, nothing more.
+    if unsafe { libc::fallocate64(fd, mode, offset, length) } == 0 {
         Ok(())
     } else {
         Err(io::Error::last_os_error())

@@ -1,0 +1,163 @@
+//! HMAC-SHA256, AES-CMAC and AES-GMAC over one message ([MS-SMB2] 3.1.4.1).
+
+use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce, UnboundKey, AES_128_GCM};
+use aws_lc_rs::{cmac, constant_time, hmac};
+
+use super::BadKey;
+use crate::wire::{at, command, flags, put, u16_at, u32_at, HEADER_BYTES};
+
+/// SigningAlgorithmId of SMB2_SIGNING_CAPABILITIES ([MS-SMB2] 2.2.3.1.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SigningAlgorithm {
+    /// 0: 2.0.2 and 2.1.
+    HmacSha256,
+    /// 1: 3.0 and later.
+    AesCmac,
+    /// 2: 3.1.1 when negotiated.
+    AesGmac,
+}
+
+impl SigningAlgorithm {
+    /// The algorithm of a wire id.
+    pub fn by_id(id: u16) -> Option<SigningAlgorithm> {
+        [Self::HmacSha256, Self::AesCmac, Self::AesGmac].get(usize::from(id)).copied()
+    }
+}
+
+/// A signing key made ready for its algorithm.
+#[derive(Debug)]
+pub enum Signer {
+    /// HMAC-SHA256, the first 16 bytes of it.
+    Hmac(hmac::Key),
+    /// AES-128-CMAC.
+    Cmac(cmac::Key),
+    /// AES-128-GMAC.
+    Gmac(LessSafeKey),
+}
+
+const SIGNATURE: std::ops::Range<usize> = at::SIGNATURE..at::SIGNATURE + 16;
+
+impl Signer {
+    /// Prepares `key`: 16 bytes for the AES algorithms, at least one for HMAC.
+    pub fn new(algorithm: SigningAlgorithm, key: &[u8]) -> Result<Signer, BadKey> {
+        if key.is_empty() {
+            return Err(BadKey("the signing key is empty"));
+        }
+        let wrong = |_| BadKey("the signing key must have 16 bytes");
+        match algorithm {
+            SigningAlgorithm::HmacSha256 => Ok(Signer::Hmac(hmac::Key::new(hmac::HMAC_SHA256, key))),
+            SigningAlgorithm::AesCmac => cmac::Key::new(cmac::AES_128, key).map(Signer::Cmac).map_err(wrong),
+            SigningAlgorithm::AesGmac => {
+                let key = UnboundKey::new(&AES_128_GCM, key).map_err(wrong)?;
+                Ok(Signer::Gmac(LessSafeKey::new(key)))
+            }
+        }
+    }
+
+    /// Sets the SIGNED flag and fills the Signature field of a message of at least 64 bytes.
+    pub fn sign(&self, message: &mut [u8]) {
+        let signed = u32_at(message, at::FLAGS) | flags::SIGNED;
+        put(message, at::FLAGS, signed.to_le_bytes());
+        message[SIGNATURE].fill(0);
+        let signature = self.compute(message);
+        message[SIGNATURE].copy_from_slice(&signature);
+    }
+
+    /// True when the Signature field is right.
+    pub fn verify(&self, message: &mut [u8]) -> bool {
+        if message.len() < HEADER_BYTES {
+            return false;
+        }
+        let mut received = [0; 16];
+        received.copy_from_slice(&message[SIGNATURE]);
+        message[SIGNATURE].fill(0);
+        let expected = self.compute(message);
+        message[SIGNATURE].copy_from_slice(&received);
+        constant_time::verify_slices_are_equal(&expected, &received).is_ok()
+    }
+
+    /// The signature of a message whose Signature field is zero.
+    fn compute(&self, message: &[u8]) -> [u8; 16] {
+        let mut out = [0; 16];
+        match self {
+            Signer::Hmac(key) => out.copy_from_slice(&hmac::sign(key, message).as_ref()[..16]),
+            Signer::Cmac(key) => {
+                let tag = cmac::sign(key, message).expect("CMAC of any message can be made");
+                out.copy_from_slice(tag.as_ref());
+            }
+            Signer::Gmac(key) => {
+                let nonce = Nonce::assume_unique_for_key(gmac_nonce(message));
+                let tag = key.seal_in_place_separate_tag(nonce, Aad::from(message), &mut []);
+                out.copy_from_slice(tag.expect("GMAC of any message can be made").as_ref());
+            }
+        }
+        out
+    }
+}
+
+/// MessageId, then bit 0 for a response and bit 1 for a CANCEL request ([MS-SMB2] 3.1.4.1).
+fn gmac_nonce(message: &[u8]) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    nonce[..8].copy_from_slice(&message[at::MESSAGE_ID..at::MESSAGE_ID + 8]);
+    let response = u32_at(message, at::FLAGS) & flags::SERVER_TO_REDIR != 0;
+    let cancel = u16_at(message, at::COMMAND) == command::CANCEL;
+    nonce[8] = u8::from(response) | u8::from(cancel) << 1;
+    nonce
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn cmac_of_rfc_4493() {
+        let key = hex("2b7e151628aed2a6abf7158809cf4f3c");
+        let signer = Signer::new(SigningAlgorithm::AesCmac, &key).unwrap();
+        assert_eq!(signer.compute(&hex("6bc1bee22e409f96e93d7e117393172a")).to_vec(), hex("070a16b46b4d4144f79bdd9dd04a287c"));
+        let forty = hex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e5130c81c46a35ce411");
+        assert_eq!(signer.compute(&forty).to_vec(), hex("dfa66747de9ae63030ca32611497c827"));
+    }
+
+    #[test]
+    fn hmac_of_rfc_4231() {
+        let signer = Signer::new(SigningAlgorithm::HmacSha256, b"Jefe").unwrap();
+        let tag = signer.compute(b"what do ya want for nothing?");
+        assert_eq!(tag.to_vec(), hex("5bdcc146bf60754e6a042426089575c7"));
+    }
+
+    #[test]
+    fn gmac_nonce_has_role_and_cancel() {
+        let mut message = vec![0u8; 64];
+        put(&mut message, at::MESSAGE_ID, 0x0102_0304_0506_0708u64.to_le_bytes());
+        assert_eq!(gmac_nonce(&message), [8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0]);
+        put(&mut message, at::FLAGS, 1u32.to_le_bytes());
+        assert_eq!(gmac_nonce(&message)[8], 1);
+        put(&mut message, at::FLAGS, 0u32.to_le_bytes());
+        put(&mut message, at::COMMAND, command::CANCEL.to_le_bytes());
+        assert_eq!(gmac_nonce(&message)[8], 2);
+    }
+
+    #[test]
+    fn every_algorithm_signs_and_verifies() {
+        for id in 0..3 {
+            let signer = Signer::new(SigningAlgorithm::by_id(id).unwrap(), &[7; 16]).unwrap();
+            let mut message: Vec<u8> = (0..200).map(|i| i as u8).collect();
+            signer.sign(&mut message);
+            assert!(signer.verify(&mut message));
+            for position in [0, 30, 50, 63, 199] {
+                message[position] ^= 1;
+                assert!(!signer.verify(&mut message), "algorithm {id}, byte {position}");
+                message[position] ^= 1;
+            }
+            assert!(signer.verify(&mut message));
+            assert!(!signer.verify(&mut message[..40]));
+        }
+        assert!(SigningAlgorithm::by_id(3).is_none());
+        assert!(Signer::new(SigningAlgorithm::AesCmac, &[0; 15]).is_err());
+        assert!(Signer::new(SigningAlgorithm::HmacSha256, &[]).is_err());
+    }
+}

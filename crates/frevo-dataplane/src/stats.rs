@@ -1,0 +1,63 @@
+//! Counters of a data plane, read by `frevo status` while they run.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counters since the start; relaxed atomics, each exact, not consistent with each other.
+        #[derive(Debug, Default)]
+        pub struct Stats { $($(#[$doc])* pub $name: AtomicU64,)* }
+
+        impl Stats {
+            /// Every counter with its name.
+            pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.load(Ordering::Relaxed)),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections open now.
+    connections,
+    /// Connections open now that have not authenticated.
+    unauthenticated,
+    /// Connections accepted or adopted.
+    accepted,
+    /// Connections refused by a limit.
+    rejected,
+    /// Connections closed.
+    closed,
+    /// Messages handed to Python.
+    messages,
+    /// Messages that Python submitted.
+    submitted,
+    /// READ requests answered without Python.
+    fast_reads,
+    /// Bytes that they carried.
+    fast_read_bytes,
+    /// READ requests that had to wait for the disk in a worker.
+    fast_reads_deferred,
+    /// ECHO requests answered without Python.
+    fast_echoes,
+    /// Sealed messages received.
+    unsealed,
+    /// Messages with a wrong signature.
+    bad_signatures,
+    /// Bytes received.
+    bytes_received,
+    /// Bytes sent.
+    bytes_sent,
+}
+
+/// Adds to a counter.
+#[inline]
+pub fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+/// Takes from a gauge.
+#[inline]
+pub fn sub(counter: &AtomicU64, amount: u64) {
+    counter.fetch_sub(amount, Ordering::Relaxed);
+}

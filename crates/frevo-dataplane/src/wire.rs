@@ -1,0 +1,173 @@
+//! The few SMB2 header fields that the data plane reads and writes ([MS-SMB2] 2.2.1, 2.2.41).
+
+/// Size of the SMB2 packet header ([MS-SMB2] 2.2.1).
+pub const HEADER_BYTES: usize = 64;
+/// Size of the SMB2 TRANSFORM_HEADER ([MS-SMB2] 2.2.41).
+pub const TRANSFORM_BYTES: usize = 52;
+/// Size of the transport header in front of every message, the same for both framings.
+pub const FRAME_BYTES: usize = 4;
+/// What stands before an SMB2 message in an output buffer: room for the frame and the transform header.
+pub const HEADROOM_BYTES: usize = FRAME_BYTES + TRANSFORM_BYTES;
+
+/// ProtocolId of a plain SMB2 packet.
+pub const PROTOCOL_SMB2: [u8; 4] = [0xFE, b'S', b'M', b'B'];
+/// ProtocolId of SMB1; only its NEGOTIATE is of interest, to climb to SMB2.
+pub const PROTOCOL_SMB1: [u8; 4] = [0xFF, b'S', b'M', b'B'];
+/// ProtocolId of a sealed packet.
+pub const PROTOCOL_TRANSFORM: [u8; 4] = [0xFD, b'S', b'M', b'B'];
+/// ProtocolId of a compressed packet.
+pub const PROTOCOL_COMPRESSION: [u8; 4] = [0xFC, b'S', b'M', b'B'];
+
+/// Command codes ([MS-SMB2] 2.2.1.2).
+pub mod command {
+    /// SMB2 READ
+    pub const READ: u16 = 0x0008;
+    /// SMB2 CANCEL
+    pub const CANCEL: u16 = 0x000C;
+    /// SMB2 ECHO
+    pub const ECHO: u16 = 0x000D;
+}
+
+/// Header flags ([MS-SMB2] 2.2.1.2).
+pub mod flags {
+    /// The message is a response.
+    pub const SERVER_TO_REDIR: u32 = 0x1;
+    /// The header has an AsyncId.
+    pub const ASYNC_COMMAND: u32 = 0x2;
+    /// The request is related to the one before it in the compound.
+    pub const RELATED_OPERATIONS: u32 = 0x4;
+    /// The message is signed.
+    pub const SIGNED: u32 = 0x8;
+    /// The bits of the priority (3.1.1).
+    pub const PRIORITY_MASK: u32 = 0x70;
+    /// A retransmission after a lost channel.
+    pub const REPLAY_OPERATION: u32 = 0x2000_0000;
+}
+
+/// STATUS_PENDING: the interim response of an asynchronous request.
+pub const STATUS_PENDING: u32 = 0x0000_0103;
+/// STATUS_END_OF_FILE
+pub const STATUS_END_OF_FILE: u32 = 0xC000_0011;
+
+/// Offsets of header fields.
+pub mod at {
+    #![allow(missing_docs)]
+    pub const CREDIT_CHARGE: usize = 6;
+    pub const STATUS: usize = 8;
+    pub const COMMAND: usize = 12;
+    pub const CREDITS: usize = 14;
+    pub const FLAGS: usize = 16;
+    pub const NEXT_COMMAND: usize = 20;
+    pub const MESSAGE_ID: usize = 24;
+    pub const PROCESS_ID: usize = 32;
+    pub const TREE_ID: usize = 36;
+    pub const SESSION_ID: usize = 40;
+    pub const SIGNATURE: usize = 48;
+    pub const TRANSFORM_SIGNATURE: usize = 4;
+    pub const TRANSFORM_NONCE: usize = 20;
+    pub const TRANSFORM_SIZE: usize = 36;
+    pub const TRANSFORM_FLAGS: usize = 42;
+    pub const TRANSFORM_SESSION_ID: usize = 44;
+}
+
+/// Little-endian 16 bits at `offset`; the caller has checked the length.
+#[inline]
+pub fn u16_at(bytes: &[u8], offset: usize) -> u16 {
+    u16::from_le_bytes([bytes[offset], bytes[offset + 1]])
+}
+
+/// Little-endian 32 bits at `offset`; the caller has checked the length.
+#[inline]
+pub fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("four bytes"))
+}
+
+/// Little-endian 64 bits at `offset`; the caller has checked the length.
+#[inline]
+pub fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes"))
+}
+
+/// Writes `value` little-endian at `offset`.
+#[inline]
+pub fn put<const N: usize>(bytes: &mut [u8], offset: usize, value: [u8; N]) {
+    bytes[offset..offset + N].copy_from_slice(&value);
+}
+
+/// The fixed fields of one request header that the data plane needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// CreditCharge, 0 counts as 1.
+    pub credit_charge: u16,
+    /// Command code.
+    pub command: u16,
+    /// CreditRequest or CreditResponse.
+    pub credits: u16,
+    /// Flags, see [`flags`].
+    pub flags: u32,
+    /// NextCommand, 0 in the last element.
+    pub next_command: u32,
+    /// MessageId.
+    pub message_id: u64,
+    /// Reserved field that clients fill with a process id; copied to the response.
+    pub process_id: u32,
+    /// TreeId of a synchronous request.
+    pub tree_id: u32,
+    /// SessionId.
+    pub session_id: u64,
+}
+
+impl Header {
+    /// Reads the header at the start of `bytes`; None when it is too short or not an SMB2 header.
+    pub fn parse(bytes: &[u8]) -> Option<Header> {
+        if bytes.len() < HEADER_BYTES || bytes[..4] != PROTOCOL_SMB2 || u16_at(bytes, 4) != 64 {
+            return None;
+        }
+        Some(Header {
+            credit_charge: u16_at(bytes, at::CREDIT_CHARGE),
+            command: u16_at(bytes, at::COMMAND),
+            credits: u16_at(bytes, at::CREDITS),
+            flags: u32_at(bytes, at::FLAGS),
+            next_command: u32_at(bytes, at::NEXT_COMMAND),
+            message_id: u64_at(bytes, at::MESSAGE_ID),
+            process_id: u32_at(bytes, at::PROCESS_ID),
+            tree_id: u32_at(bytes, at::TREE_ID),
+            session_id: u64_at(bytes, at::SESSION_ID),
+        })
+    }
+
+    /// True when all bits of `flag` are set.
+    #[inline]
+    pub fn has(&self, flag: u32) -> bool {
+        self.flags & flag == flag
+    }
+}
+
+/// Where the element that starts at `start` ends: at its NextCommand or at the end of the message.
+///
+/// None when NextCommand is not a multiple of 8, too small or outside ([MS-SMB2] 3.3.5.2.7).
+pub fn element_end(message: &[u8], start: usize, next_command: u32) -> Option<usize> {
+    if next_command == 0 {
+        return Some(message.len());
+    }
+    let next = next_command as usize;
+    let end = start.checked_add(next)?;
+    let fits = next >= HEADER_BYTES && next % 8 == 0 && end + HEADER_BYTES <= message.len();
+    fits.then_some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compound_bounds_are_checked() {
+        let message = vec![0u8; 256];
+        assert_eq!(element_end(&message, 0, 0), Some(256));
+        assert_eq!(element_end(&message, 0, 72), Some(72));
+        assert_eq!(element_end(&message, 0, 73), None);
+        assert_eq!(element_end(&message, 0, 56), None);
+        assert_eq!(element_end(&message, 0, 200), None);
+        assert_eq!(element_end(&message, 64, u32::MAX - 7), None);
+    }
+}
