@@ -1,15 +1,15 @@
 """The checked reader under every parse function, and the few helpers that every pack function uses.
 
-`Cursor` reads forward and in sub-views; `fixed` and `variable` are its two shortcuts for SMB2 messages, where a
-structure is one fixed part (one compiled `struct.Struct`) and variable parts named by offset and length. Whatever
-is received, the only exception is `WireError`.
+`Cursor` reads forward and in sub-views; `fixed` and `variable` are its two shortcuts for SMB2 messages, where
+a structure is one fixed part (one compiled `struct.Struct`) and variable parts named by offset and length.
+Whatever is received, the only exception is `WireError`.
 """
 
 from __future__ import annotations
 
 import struct
-from enum import IntEnum, IntFlag
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from enum import EnumType, IntEnum, IntFlag
+from typing import Any, Self, TypeAlias
 
 from frevo.errors import WireError
 
@@ -28,21 +28,21 @@ _U64 = struct.Struct("<Q")
 _I64 = struct.Struct("<q")
 
 
-class Bits(IntFlag):
+class _BitsType(EnumType):
+    """Gives every `Bits` class int's own operators; EnumType would put Flag's back into each subclass."""
+
+    def __init__(cls, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        for name in ("and", "or", "xor", "rand", "ror", "rxor", "invert"):
+            setattr(cls, f"__{name}__", getattr(int, f"__{name}__"))
+
+
+class Bits(IntFlag, metaclass=_BitsType):
     """Named bits whose operators give plain ints.
 
-    `plain & HeaderFlags.SIGNED` would build an enum object on each evaluation; on the request path that costs more
-    than the parse. `HeaderFlags(value)` still gives the named form for logs; unknown bits are kept.
+    `plain & HeaderFlags.SIGNED` would build an enum object on each evaluation; on the request path that costs
+    more than the parse. `HeaderFlags(value)` still gives the named form for logs; unknown bits are kept.
     """
-
-    if not TYPE_CHECKING:
-        __and__ = int.__and__
-        __or__ = int.__or__
-        __xor__ = int.__xor__
-        __rand__ = int.__rand__
-        __ror__ = int.__ror__
-        __rxor__ = int.__rxor__
-        __invert__ = int.__invert__
 
 
 class OpenEnum(IntEnum):
@@ -61,8 +61,8 @@ class OpenEnum(IntEnum):
 class Cursor:
     """A forward reader over one buffer, with every length and offset checked against its end.
 
-    Positions are relative to the start of the cursor's own view. Views that it hands out share the memory of the
-    buffer and are valid as long as that is.
+    Positions are relative to the start of the cursor's own view. Views that it hands out share the memory of
+    the buffer and are valid as long as that is.
     """
 
     __slots__ = ("data", "position", "what")
@@ -139,7 +139,9 @@ class Cursor:
         self.position = min(-(-self.position // boundary) * boundary, len(self.data))
 
     def at(self, offset: int, length: int, minimum: int = 0) -> memoryview:
-        """The sub-view (offset, length) from the start of the buffer; empty when *length* is 0, wherever it points."""
+        """The sub-view (offset, length) from the start of the buffer; empty when *length* is 0, wherever it
+        points.
+        """
         if length == 0:
             return EMPTY
         if offset < minimum or length < 0 or offset + length > len(self.data):
@@ -173,14 +175,16 @@ def unpack(layout: struct.Struct, data: Buffer, offset: int, what: str) -> tuple
 def variable(message: Buffer, header: int, offset: int, length: int, minimum: int, what: str) -> memoryview:
     """The variable part (offset, length), relative to the header at *header*.
 
-    *minimum* is the end of the fixed part: nothing may point back into it. Length 0 gives an empty view, whatever
-    the offset says; clients leave garbage there.
+    *minimum* is the end of the fixed part: nothing may point back into it. Length 0 gives an empty view,
+    whatever the offset says; clients leave garbage there.
     """
     if length == 0:
         return EMPTY
     start = header + offset
     if offset < minimum or start + length > len(message):
-        raise WireError(f"{what}: offset {offset} length {length} lies outside ({len(message) - header} bytes)")
+        raise WireError(
+            f"{what}: offset {offset} length {length} lies outside ({len(message) - header} bytes)"
+        )
     return memoryview(message)[start : start + length]
 
 

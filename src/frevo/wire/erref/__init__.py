@@ -1,4 +1,4 @@
-"""[MS-ERREF]: the NTSTATUS values and what their severity bits mean. Imports nothing from the rest of frevo."""
+"""[MS-ERREF]: the NTSTATUS values and what their severity bits mean. Imports nothing of frevo."""
 
 from frevo.wire.erref.ntstatus import NTStatus, Severity, is_error, severity
 

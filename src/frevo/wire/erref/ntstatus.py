@@ -18,7 +18,8 @@ class Severity(IntEnum):
 
 
 class NTStatus(IntEnum):
-    """NTSTATUS values without their STATUS_ prefix; a value outside the list becomes a member named by its number.
+    """NTSTATUS values without their STATUS_ prefix; a value outside the list becomes a member named by its
+    number.
 
     Reference: [MS-ERREF] 2.3.1.
     """

@@ -1,0 +1,90 @@
+"""FullEa and GetEa lists: extended attributes with their values, and the names alone ([MS-FSCC] 2.4.16)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from frevo.errors import WireError
+from frevo.wire.codec import Buffer, padding, unpack
+
+_FULL = struct.Struct("<IBBH")
+_GET = struct.Struct("<IB")
+
+
+class FullEa(NamedTuple):
+    """One extended attribute; *flags* may be EaFlags.NEED_EA. Names are ASCII bytes without case.
+
+    Reference: [MS-FSCC] 2.4.16.
+    """
+
+    name: bytes
+    value: bytes = b""
+    flags: int = 0
+
+
+def parse_full_eas(data: Buffer) -> list[FullEa]:
+    """The FILE_FULL_EA_INFORMATION chain in *data*; an empty buffer is an empty list."""
+    eas: list[FullEa] = []
+    position = 0
+    while len(data):
+        next_offset, flags, name_length, value_length = unpack(_FULL, data, position, "full EA")
+        start = position + _FULL.size
+        value_start = start + name_length + 1
+        end = value_start + value_length
+        if end > len(data) or data[value_start - 1] != 0:
+            raise WireError(f"full EA at {position}: name {name_length} value {value_length} of {len(data)}")
+        eas.append(FullEa(bytes(data[start : start + name_length]), bytes(data[value_start:end]), flags))
+        if next_offset == 0:
+            break
+        if next_offset & 3 or position + next_offset < end:
+            raise WireError(f"full EA at {position}: NextEntryOffset {next_offset}")
+        position += next_offset
+    return eas
+
+
+def pack_full_eas(eas: Iterable[FullEa]) -> bytes:
+    """The chain, each entry aligned to 4 bytes."""
+    bodies = [
+        (_FULL.pack(0, flags, len(name), len(value)) + name + b"\0" + value) for name, value, flags in eas
+    ]
+    return chain(bodies, 4)
+
+
+def parse_get_eas(data: Buffer) -> list[bytes]:
+    """The names of a FILE_GET_EA_INFORMATION chain ([MS-SMB2] 2.2.37.2, [MS-FSCC] 2.4.16.1)."""
+    names: list[bytes] = []
+    position = 0
+    while len(data):
+        next_offset, name_length = unpack(_GET, data, position, "get EA")
+        start = position + _GET.size
+        end = start + name_length + 1
+        if end > len(data) or data[end - 1] != 0:
+            raise WireError(f"get EA at {position}: name {name_length} of {len(data)}")
+        names.append(bytes(data[start : end - 1]))
+        if next_offset == 0:
+            break
+        if next_offset & 3 or position + next_offset < end:
+            raise WireError(f"get EA at {position}: NextEntryOffset {next_offset}")
+        position += next_offset
+    return names
+
+
+def pack_get_eas(names: Iterable[bytes]) -> bytes:
+    """The chain of names, each entry aligned to 4 bytes."""
+    return chain([_GET.pack(0, len(name)) + name + b"\0" for name in names], 4)
+
+
+def chain(bodies: list[bytes], boundary: int) -> bytes:
+    """Entries whose first four bytes are NextEntryOffset, joined: each offset a multiple of *boundary*, the
+    last 0.
+    """
+    out = bytearray()
+    for index, body in enumerate(bodies):
+        if index + 1 < len(bodies):
+            pad = padding(len(body), boundary)
+            out += (len(body) + len(pad)).to_bytes(4, "little") + body[4:] + pad
+        else:
+            out += body
+    return bytes(out)

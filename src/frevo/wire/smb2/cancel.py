@@ -1,0 +1,27 @@
+"""CancelRequest; there is no response ([MS-SMB2] 2.2.30)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from frevo.wire.codec import Buffer, fixed
+
+_LAYOUT = struct.Struct("<HH")
+_BODY = _LAYOUT.pack(4, 0)
+
+
+@dataclass(slots=True)
+class CancelRequest:
+    """Names its victim by the header's MessageId or AsyncId.
+
+    Reference: [MS-SMB2] 2.2.30.
+    """
+
+    @classmethod
+    def parse(cls, message: Buffer, offset: int = 0) -> CancelRequest:
+        fixed(_LAYOUT, message, offset, 4, "CANCEL request")
+        return cls()
+
+    def pack(self) -> bytes:
+        return _BODY

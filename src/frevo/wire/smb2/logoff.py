@@ -1,0 +1,37 @@
+"""LogoffRequest and LogoffResponse: four bytes each, without content ([MS-SMB2] 2.2.7 and 2.2.8)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from frevo.wire.codec import Buffer, fixed
+
+_LAYOUT = struct.Struct("<HH")
+_BODY = _LAYOUT.pack(4, 0)
+
+
+@dataclass(slots=True)
+class LogoffRequest:
+    """Reference: [MS-SMB2] 2.2.7."""
+
+    @classmethod
+    def parse(cls, message: Buffer, offset: int = 0) -> LogoffRequest:
+        fixed(_LAYOUT, message, offset, 4, "LOGOFF request")
+        return cls()
+
+    def pack(self) -> bytes:
+        return _BODY
+
+
+@dataclass(slots=True)
+class LogoffResponse:
+    """Reference: [MS-SMB2] 2.2.8."""
+
+    @classmethod
+    def parse(cls, message: Buffer, offset: int = 0) -> LogoffResponse:
+        fixed(_LAYOUT, message, offset, 4, "LOGOFF response")
+        return cls()
+
+    def pack(self) -> bytes:
+        return _BODY
