@@ -1,7 +1,8 @@
-"""Byte-range locks of one file: who holds what, who waits, and whether a read or write may pass. No I/O, no clock.
+"""Byte-range locks of one file: who holds what, who waits, and whether a read or write may pass. No I/O, no
+clock.
 
-The rules are those of [MS-FSA] 2.1.4.10, 2.1.5.8 and 2.1.5.9; the owner of a lock is the open ([MS-SMB2] 3.3.5.14),
-compared by identity. A lock request is a batch that is granted as a whole or not at all.
+The rules are those of [MS-FSA] 2.1.4.10, 2.1.5.8 and 2.1.5.9; the owner of a lock is the open ([MS-SMB2]
+3.3.5.14), compared by identity. A lock request is a batch that is granted as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from frevo.wire.erref import NTStatus
 
 _LAST_BYTE = 2**64 - 1
 
-#: The most locks on one file, and the most requests that wait for one: what a hostile client can make us remember.
+#: The most locks on one file, and the most requests that wait for one: what a hostile client can make us
+#: remember.
 LOCKS_MAX = 8192
 WAITERS_MAX = 512
 
 
 class LockRange(NamedTuple):
-    """A range that is to be locked. `start` + `length` may reach 2^64; a length of 0 is a lock between two bytes."""
+    """A range to lock. `start` + `length` may reach 2^64; a length of 0 is a lock between two bytes."""
 
     start: int
     length: int
@@ -104,7 +106,7 @@ class ByteRangeLocks:
         return True
 
     def unlock(self, owner: object, start: int, length: int) -> bool:
-        """Releases one lock of *owner* with exactly this range, an exclusive one first; False when there is none."""
+        """Releases one lock of *owner* with exactly this range, an exclusive one first; False if there is none."""
         found = -1
         for index, held in enumerate(self._held):
             if held.owner is owner and held.start == start and held.length == length:
@@ -147,7 +149,7 @@ class ByteRangeLocks:
                 self._refuse_overlap(held, offset, length)
 
     def check_write(self, owner: object, offset: int, length: int) -> None:
-        """Raises FILE_LOCK_CONFLICT for a lock of somebody else, and for a shared lock even of *owner* itself."""
+        """Raises FILE_LOCK_CONFLICT for a lock of somebody else, and for a shared lock even of *owner*."""
         for held in self._held:
             if (held.owner is not owner or not held.exclusive) and length:
                 self._refuse_overlap(held, offset, length)
@@ -158,8 +160,8 @@ class ByteRangeLocks:
             raise SMBError(NTStatus.FILE_LOCK_CONFLICT, f"locked: {held.length} bytes at {held.start}")
 
     def _conflicts(self, owner: object, wanted: LockRange) -> bool:
-        """Whether a lock that is held forbids *wanted* ([MS-FSA] 2.1.4.10): shared ones go together, and a shared
-        lock may lie on an exclusive one of the same owner; nothing else overlaps."""
+        """Whether a lock that is held forbids *wanted* ([MS-FSA] 2.1.4.10): shared ones go together, and a
+        shared lock may lie on an exclusive one of the same owner; nothing else overlaps."""
         for held in self._held:
             if not wanted.exclusive and (not held.exclusive or held.owner is owner):
                 continue

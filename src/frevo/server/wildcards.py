@@ -1,8 +1,8 @@
 """Search patterns of QUERY_DIRECTORY: `*` and `?`, and the DOS wildcards `<`, `>`, `"` ([MS-FSA] 2.1.4.4).
 
-`matcher(pattern)` compiles a pattern once; the result is asked for every name of a directory. Clients choose the
-pattern, so none may take exponential time: a pattern that a regular expression would have to backtrack over goes
-through a set-of-states walk instead.
+`matcher(pattern)` compiles a pattern once; the result is asked for every name of a directory. Clients choose
+the pattern, so none may take exponential time: a pattern that a regular expression would have to backtrack over
+goes through a set-of-states walk instead.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ STAR, QUESTION, DOS_STAR, DOS_QM, DOS_DOT = "*", "?", "<", ">", '"'
 _WILD = frozenset((STAR, QUESTION, DOS_STAR, DOS_QM, DOS_DOT))
 _STARS = frozenset((STAR, DOS_STAR))
 
-#: One regular expression per wildcard. DOS_QM and DOS_DOT match nothing at the places where they may be left out;
-#: DOS_STAR takes everything but the last dot of the name.
+#: One regular expression per wildcard. DOS_QM and DOS_DOT match nothing at the places where they may be left
+#: out; DOS_STAR takes everything but the last dot of the name.
 _EXPRESSIONS = {
     STAR: ".*",
     QUESTION: ".",
@@ -50,11 +50,11 @@ def _everything(name: str) -> bool:
 def _expression(pattern: str) -> str:
     """*pattern* as a regular expression whose `*` never backtrack into each other.
 
-    What stands between two `*` may be taken at its first occurrence: the second `*` absorbs the rest in any case. An
-    atomic group says so; only what follows the last star has to fit the end of the name.
+    What stands between two `*` may be taken at its first occurrence: the second `*` absorbs the rest in any
+    case. An atomic group says so; only what follows the last star has to fit the end of the name.
     """
     parts = re.split(r"\*+", pattern)
-    texts = ["".join(_EXPRESSIONS.get(character) or re.escape(character) for character in part) for part in parts]
+    texts = ["".join(_EXPRESSIONS.get(symbol) or re.escape(symbol) for symbol in part) for part in parts]
     if len(texts) == 1:
         return texts[0]
     middle = "".join(f"(?>.*?{text})" for text in texts[1:-1])
@@ -62,8 +62,8 @@ def _expression(pattern: str) -> str:
 
 
 def _walk(pattern: str) -> Matcher:
-    """The matcher for patterns with several stars, DOS ones among them: every state that the name can have reached
-    in the pattern is kept, so a name costs at most its length times the pattern's."""
+    """The matcher for patterns with several stars, DOS ones among them: every state that the name can have
+    reached in the pattern is kept, so a name costs at most its length times the pattern's."""
     symbols = [symbol if symbol in _WILD else _fold(symbol) for symbol in pattern]
     end = len(symbols)
 
@@ -92,7 +92,8 @@ def _walk(pattern: str) -> Matcher:
         for position, character in enumerate(name):
             states = closure(states, character)
             folded = _fold(character)
-            states = {_advance(symbols, state, folded, position == last_dot) for state in states if state < end} - {-1}
+            dot = position == last_dot
+            states = {_advance(symbols, state, folded, dot) for state in states if state < end} - {-1}
             if not states:
                 return False
         return end in closure(states, "")
