@@ -1,0 +1,175 @@
+"""A real frevo server as a subprocess: generated smb.conf, readiness line, log, and the checks at its end.
+
+`frevo serve -c smb.conf --ready-fd N` writes one JSON line to descriptor N when every listener accepts, and closes
+it: {"pid": 1, "listeners": [{"transport": "tcp", "address": "127.0.0.1", "port": 4450}, ...]}.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from peers import programs
+from peers.target import DOMAIN, PASSWORD, SHARES, USER, Target, section, share_sections
+
+START_TIMEOUT_S = 20.0
+#: The promise of the README: Ctrl-C drains and stops within this time.
+STOP_TIMEOUT_S = 2.0
+#: Time for a process to exit on a busy test machine before it is called stuck.
+STOP_GRACE_S = 15.0
+
+FREVO = [sys.executable, "-X", "faulthandler", "-m", "frevo"]
+
+
+class FrevoServer(Target):
+    """A running `frevo serve`. stop() ends it and checks that it ended well."""
+
+    process: subprocess.Popen[bytes]
+    stopped_after_s: float = 0.0
+
+    def log_text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def stop(self, signal_number: int = signal.SIGINT) -> int:
+        """Sends *signal_number* to the server, by its id, and waits; returns the exit code."""
+        started = time.monotonic()
+        if self.alive():
+            self.process.send_signal(signal_number)
+        try:
+            code = self.process.wait(STOP_GRACE_S)
+        except subprocess.TimeoutExpired:
+            programs.end_group(self.process)
+            self.process.wait()
+            raise AssertionError(f"frevo did not stop within {STOP_GRACE_S} s:\n{self.tail()}") from None
+        finally:
+            self.stopped_after_s = time.monotonic() - started
+        return code
+
+    def tail(self, lines: int = 60) -> str:
+        return "\n".join(self.log_text().splitlines()[-lines:])
+
+    def check_end(self) -> None:
+        """Exit code 0, in time, ports free again, and nothing in the log that looks like a bug."""
+        code = self.stop()
+        text = self.log_text()
+        assert "Traceback" not in text, f"a traceback in the server's log:\n{text[-6000:]}"
+        assert "panicked at" not in text, f"a panic in the server's log:\n{text[-6000:]}"
+        assert code == 0, f"frevo ended with {code}:\n{self.tail()}"
+        assert self.stopped_after_s < STOP_TIMEOUT_S, f"frevo needed {self.stopped_after_s:.1f} s to stop"
+        for port in (self.port, self.nbt_port):
+            assert not port or not programs.accepts(self.host, port), f"port {port} is still open"
+
+
+def configuration(
+    base: Path, root: Path, options: Mapping[str, str], shares: Mapping[str, dict[str, str]]
+) -> str:
+    """smb.conf of a test server; *options* win over what is here."""
+    settings = {
+        "workgroup": DOMAIN,
+        "netbios name": "FREVOTEST",
+        "server string": "frevo under test",
+        "interfaces": "127.0.0.1/8",
+        "bind interfaces only": "yes",
+        "private dir": str(base / "private"),
+        "map to guest": "bad user",
+        **options,
+    }
+    return section("global", settings) + "\n" + share_sections(root, {k: dict(v) for k, v in shares.items()})
+
+
+def run_frevo(*arguments: str, text_in: str = "", timeout_s: float = 60) -> programs.Run:
+    """Runs a `frevo` command to its end."""
+    return programs.run([*FREVO, *arguments], text_in=text_in, timeout_s=timeout_s)
+
+
+def add_user(config: Path, user: str = USER, password: str = PASSWORD) -> None:
+    run_frevo("user", "add", user, "--password-stdin", "-c", str(config), text_in=f"{password}\n").ok()
+
+
+def start(
+    base: Path,
+    options: Mapping[str, str] | None = None,
+    shares: Mapping[str, dict[str, str]] = SHARES,
+    host: str = "127.0.0.1",
+    arguments: tuple[str, ...] = (),
+) -> FrevoServer:
+    """Starts `frevo serve` with its state in *base* and returns when it accepts connections."""
+    base.mkdir(parents=True, exist_ok=True)
+    server = FrevoServer("frevo", base / "shares", host=host, log=base / "frevo.log")
+    transports = f"tcp:{programs.free_port(host)}, nbt:{programs.free_port(host)}"
+    settings = {"server smb transports": transports, **(options or {})}
+    config = base / "smb.conf"
+    config.write_text(configuration(base, server.root, settings, shares))
+    add_user(config)
+    reader, writer = os.pipe()
+    with server.log.open("ab") as log:
+        server.process = subprocess.Popen(
+            [*FREVO, "serve", "-c", str(config), "--ready-fd", str(writer), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(writer,),
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+    os.close(writer)
+    try:
+        ready = _readiness(reader, server)
+    finally:
+        os.close(reader)
+    server.pid = int(ready["pid"])
+    for listener in ready["listeners"]:
+        if listener["transport"] == "nbt":
+            server.nbt_port = int(listener["port"])
+        elif listener["transport"] == "tcp":
+            server.port = int(listener["port"])
+    return server
+
+
+def _readiness(reader: int, server: FrevoServer) -> dict[str, Any]:
+    """The JSON line; fails with the log when the server ends or stays silent."""
+    data = b""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not data.endswith(b"\n"):
+        readable, _, _ = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
+        chunk = os.read(reader, 65536) if readable else b""
+        if not chunk:
+            programs.end_group(server.process)
+            server.process.wait()
+            raise AssertionError(f"frevo did not get ready:\n{server.tail()}")
+        data += chunk
+    ready: dict[str, Any] = json.loads(data)
+    return ready
+
+
+@contextmanager
+def frevo_server(
+    base: Path,
+    options: Mapping[str, str] | None = None,
+    shares: Mapping[str, dict[str, str]] = SHARES,
+    host: str = "127.0.0.1",
+    arguments: tuple[str, ...] = (),
+) -> Iterator[FrevoServer]:
+    """A server for the length of the block, with all checks at its end."""
+    server = start(base, options, shares, host, arguments)
+    try:
+        yield server
+    except BaseException:
+        with contextlib.suppress(AssertionError):
+            server.stop()
+        print(f"--- end of the server's log ---\n{server.tail()}")
+        raise
+    server.check_end()
