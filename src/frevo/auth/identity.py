@@ -1,0 +1,98 @@
+"""What authentication gives: Identity, StepResult, and the settings (AuthSettings) that it works under."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from frevo.config import GlobalConfig
+    from frevo.wire.dtyp import SID
+
+#: The values of `map to guest`.
+MAP_TO_GUEST = ("never", "bad user", "bad password", "bad uid")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """What the server tells the authentication layer, frozen; a reload makes a new Authenticator."""
+
+    #: NetBIOS name of the server, at most 15 characters; told to clients in the NTLM challenge.
+    netbios_name: str = "FREVO"
+    #: Workgroup, the NetBIOS domain name of a server without a domain.
+    workgroup: str = "WORKGROUP"
+    #: DNS name of the host; empty: the NetBIOS name in lower case.
+    dns_name: str = ""
+    #: DNS domain; usually empty.
+    dns_domain: str = ""
+    #: `map to guest`: one of MAP_TO_GUEST; "bad uid" is as "never", since no account needs a Unix user.
+    map_to_guest: str = "never"
+    #: `guest account`: the name that a guest session shows.
+    guest_account: str = "nobody"
+    #: Whether the NTLM anonymous logon makes a session (it reaches IPC$ and `guest ok` shares only).
+    allow_anonymous: bool = True
+    #: Refuse NTLM clients that send no MIC. Off as on Windows: a client that sends one announces it in a part
+    #: of its response that an attacker cannot change, so dropping the MIC on the way is always seen.
+    require_mic: bool = False
+    #: Path of the Kerberos keytab; "" for the system's default one, None for no Kerberos.
+    keytab: str | None = None
+    #: Principals of this realm map to accounts of the same name; empty: the realm of the keytab's service.
+    realm: str = ""
+    #: Names (any case) whose sessions count as administrators.
+    admin_users: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_config(cls, values: GlobalConfig, *, dns_name: str = "") -> AuthSettings:
+        """The settings that the [global] section *values* ask for."""
+        return cls(
+            netbios_name=values.netbios_name,
+            workgroup=values.workgroup,
+            dns_name=dns_name,
+            map_to_guest=values.map_to_guest,
+            guest_account=values.guest_account,
+            keytab=values.kerberos_keytab,
+            realm=values.realm,
+        )
+
+    def __post_init__(self) -> None:
+        if self.map_to_guest not in MAP_TO_GUEST:
+            raise ValueError(f"map to guest: {self.map_to_guest!r} is none of {', '.join(MAP_TO_GUEST)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a session belongs to.
+
+    `user` and `domain` are as the client sent them (for logs), `account` is our name for it (for `valid
+    users`). `expires` is the FILETIME at which the session ends (Kerberos ticket end), None for never.
+    """
+
+    user: str
+    domain: str
+    account: str
+    sid: SID
+    group_sids: tuple[SID, ...] = ()
+    is_guest: bool = False
+    is_anonymous: bool = False
+    is_admin: bool = False
+    uid: int | None = None
+    gid: int | None = None
+    expires: int | None = None
+    package: str = "NTLM"
+    workstation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """The outcome of one SESSION_SETUP leg.
+
+    `token` is the security buffer of the response, for STATUS_MORE_PROCESSING_REQUIRED when not `done` and
+    for STATUS_SUCCESS when `done`. `session_key` is the full key (16 bytes for NTLM, up to 32 for Kerberos);
+    [MS-SMB2] 3.3.5.5.3 takes the first 16, zero-padded, as Session.SessionKey and all of it as
+    FullSessionKey.
+    """
+
+    done: bool
+    token: bytes
+    identity: Identity | None = None
+    session_key: bytes = field(default=b"", repr=False)

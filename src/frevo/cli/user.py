@@ -1,0 +1,203 @@
+"""`frevo user`: add, change, list, import and remove the accounts that may log on."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frevo.auth.accounts import Account, AccountsError, AccountStore, check_name
+from frevo.auth.private_files import PrivateFileError
+from frevo.auth.smbpasswd import SmbpasswdError, parse_smbpasswd
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+EXAMPLES = """examples:
+  frevo user add alice                          ask for the password
+  pwgen 20 1 | frevo user add bob --password-stdin
+  frevo user list --json
+  frevo user import /var/lib/samba/private/smbpasswd -c smb.conf
+  frevo user disable bob -c /etc/frevo/smb.conf
+
+Exit status: 0 done, 1 refused (message on standard error), 2 wrong usage."""
+
+MAX_PASSWORD_CHARACTERS = 1024
+
+
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Add `user` and its actions to the `frevo` command."""
+    parser = subparsers.add_parser(
+        "user",
+        help="accounts that may log on",
+        description="Manage the accounts in `private dir`.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    actions = parser.add_subparsers(dest="user_action", metavar="ACTION", required=True)
+    where = _where_options()
+
+    def action(
+        name: str, text: str, run_action: Callable[[argparse.Namespace], int]
+    ) -> argparse.ArgumentParser:
+        added = actions.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", parents=[where]
+        )
+        added.set_defaults(run=run, run_action=run_action)
+        return added
+
+    for name, text, function in (
+        ("add", "make an account", _add),
+        ("passwd", "change a password", _passwd),
+    ):
+        added = action(name, text, function)
+        added.add_argument("name")
+        added.add_argument(
+            "--password-stdin",
+            action="store_true",
+            help="read the password from the first line of standard input",
+        )
+        if name == "add":
+            added.add_argument("--full-name", default="", help="the person's name, for lists")
+    for name, text, function in (
+        ("remove", "delete an account", _remove),
+        ("enable", "let an account log on again", _enable),
+        ("disable", "keep an account from logging on", _disable),
+    ):
+        action(name, text, function).add_argument("name")
+    action("list", "show the accounts", _list).add_argument(
+        "--json", action="store_true", help="for programs"
+    )
+    action("import", "take over the users of an smbpasswd file", _import).add_argument("file", type=Path)
+    return parser
+
+
+def _where_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("-c", "--config", metavar="FILE", help="smb.conf that names the `private dir`")
+    options.add_argument(
+        "--private-dir", metavar="DIR", help="the directory itself, whatever the configuration says"
+    )
+    return options
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out `frevo user ...`; the exit status."""
+    try:
+        code: int = args.run_action(args)
+        return code
+    except (AccountsError, PrivateFileError, SmbpasswdError) as error:
+        print(f"frevo user: {error}", file=sys.stderr)
+        return 1
+
+
+def _store(args: argparse.Namespace) -> AccountStore:
+    return AccountStore(args.private_dir or _configured_private_dir(args.config))
+
+
+def _configured_private_dir(path: str | None) -> str:
+    """`private dir` of the smb.conf at *path*, or its default without one."""
+    from frevo.config import ConfigErrors, GlobalConfig, load
+
+    if path is None:
+        return GlobalConfig().private_dir
+    try:
+        return load(path).globals.private_dir
+    except ConfigErrors as error:
+        raise AccountsError(f"the configuration cannot be used:\n{error}") from None
+
+
+def _password(args: argparse.Namespace, name: str) -> str:
+    """The new password: first line of standard input, or asked twice on a terminal."""
+    if args.password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        password = getpass.getpass(f"New password for {name}: ")
+        if getpass.getpass("The same again: ") != password:
+            raise AccountsError("the two passwords differ")
+    else:
+        raise AccountsError("standard input is no terminal: use --password-stdin")
+    if not password:
+        raise AccountsError("an empty password is not accepted")
+    if len(password) > MAX_PASSWORD_CHARACTERS:
+        raise AccountsError(f"a password has at most {MAX_PASSWORD_CHARACTERS} characters")
+    return password
+
+
+def _add(args: argparse.Namespace) -> int:
+    check_name(args.name)
+    store = _store(args)
+    if store.lookup(args.name) is not None:
+        raise AccountsError(f"account {args.name!r} exists already (frevo user passwd {args.name})")
+    store.add(args.name, _password(args, args.name), full_name=args.full_name)
+    print(f"Added {args.name} to {store.path}")
+    return 0
+
+
+def _passwd(args: argparse.Namespace) -> int:
+    store = _store(args)
+    if store.lookup(args.name) is None:
+        raise AccountsError(f"there is no account {args.name!r} in {store.path}")
+    store.set_password(args.name, _password(args, args.name))
+    print(f"Changed the password of {args.name}")
+    return 0
+
+
+def _remove(args: argparse.Namespace) -> int:
+    print(f"Removed {_store(args).remove(args.name).name}")
+    return 0
+
+
+def _enable(args: argparse.Namespace) -> int:
+    print(f"Enabled {_store(args).set_disabled(args.name, False).name}")
+    return 0
+
+
+def _disable(args: argparse.Namespace) -> int:
+    print(f"Disabled {_store(args).set_disabled(args.name, True).name}")
+    return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    accounts = _store(args).all()
+    if args.json:
+        print(json.dumps([account.public() for account in accounts], indent=1))
+    else:
+        for line in _table(accounts):
+            print(line)
+    return 0
+
+
+def _table(accounts: list[Account]) -> list[str]:
+    rows = [("NAME", "RID", "STATE", "PASSWORD SET", "FULL NAME")]
+    for account in accounts:
+        state = "disabled" if account.disabled else "must change" if account.must_change else "enabled"
+        day = time.strftime("%Y-%m-%d", time.localtime(account.password_set_s))
+        rows.append((account.name, str(account.rid), state, day, account.full_name))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def _import(args: argparse.Namespace) -> int:
+    try:
+        text = args.file.read_text("utf-8", "surrogateescape")
+    except OSError as error:
+        raise AccountsError(f"cannot read {args.file}: {error.strerror}") from None
+    try:
+        entries, skipped = parse_smbpasswd(text)
+    except SmbpasswdError as error:
+        raise AccountsError(f"{os.fspath(args.file)}: {error}") from None
+    added, updated = _store(args).merge(entries)
+    for sentence in skipped:
+        print(f"left out: {sentence}", file=sys.stderr)
+    print(f"Imported {len(added) + len(updated)} accounts: {len(added)} new, {len(updated)} updated")
+    return 0
