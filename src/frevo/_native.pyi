@@ -1,5 +1,7 @@
 """Types of the Rust module `frevo._native` (crates/frevo-native). Private: use `frevo.aio` and `frevo.transport`."""
 
+from typing import Any, TypedDict
+
 __version__: str
 
 # --- syscalls.rs: run in the calling thread; OSError(errno, text, path) ---
@@ -9,3 +11,21 @@ def statx(
     dirfd: int, path: bytes, flags: int
 ) -> tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int]: ...
 def renameat2(olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int) -> None: ...
+def fallocate(fd: int, mode: int, offset: int, length: int) -> None: ...
+
+# --- ring.rs: io_uring; operations are tuples (token, code, arguments...) as in frevo/aio/uring.py ---
+
+class Ring:
+    def __init__(self, entries: int) -> None: ...
+    @property
+    def fd(self) -> int: ...
+    def submit(self, operations: list[tuple[Any, ...]], cancels: list[int]) -> list[tuple[int, Any]]: ...
+    def complete(self) -> list[tuple[int, Any]]: ...
+    def counters(self) -> tuple[int, int, int, int]: ...
+
+class _RingFeatures(TypedDict):
+    reason: str
+    operations: list[str]
+    abilities: dict[str, bool]
+
+def ring_features() -> _RingFeatures: ...

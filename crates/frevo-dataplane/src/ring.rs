@@ -317,15 +317,20 @@ impl Ring {
     /// Moves completions from the queue to `taken`; how many there were.
     fn harvest(&mut self) -> usize {
         let before = self.taken.len();
-        let overflown = self.uring.submission().cq_overflow();
-        if overflown || self.uring.submission().taskrun() {
-            // Entering with GETEVENTS moves overflown completions into the queue; an error leaves them for later.
-            let _ = self.uring.submit_and_wait(0);
-        }
-        for entry in self.uring.completion() {
-            if let Some(operation) = self.in_flight.remove(&entry.user_data()) {
-                self.counters.completed += 1;
-                self.taken.push(Completion { token: entry.user_data(), result: entry.result(), operation });
+        loop {
+            for entry in self.uring.completion() {
+                if let Some(operation) = self.in_flight.remove(&entry.user_data()) {
+                    self.counters.completed += 1;
+                    self.taken.push(Completion { token: entry.user_data(), result: entry.result(), operation });
+                }
+            }
+            // Completions that found the queue full wait in the kernel until we enter it with GETEVENTS; nothing
+            // signals them, so they must not be left there.
+            let queue = self.uring.submission();
+            let more = queue.cq_overflow() || queue.taskrun();
+            drop(queue);
+            if !more || self.uring.submit_and_wait(0).is_err() {
+                break;
             }
         }
         self.taken.len() - before

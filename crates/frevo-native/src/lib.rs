@@ -1,6 +1,7 @@
 //! The Python module `frevo._native`: PyO3 only, everything that works lives in `frevo-dataplane`.
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+mod ring;
 mod syscalls;
 
 use pyo3::prelude::*;
@@ -9,6 +10,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    ring::register(module)?;
     syscalls::register(module)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! openat2, statx and renameat2 for Python, run in the calling thread with the GIL released.
+//! openat2, statx, renameat2 and fallocate for Python, run in the calling thread with the GIL released.
 
 use std::ffi::CString;
 use std::io;
@@ -27,14 +27,14 @@ pub(crate) fn c_path(path: &[u8]) -> PyResult<CString> {
 /// Runs `call` without the GIL and again after a signal, whose Python handler runs in between (PEP 475).
 fn interruptible<T: Send>(
     py: Python<'_>,
-    path: &[u8],
+    path: Option<&[u8]>,
     call: impl Fn() -> io::Result<T> + Send + Sync,
 ) -> PyResult<T> {
     loop {
         match py.detach(&call) {
             Ok(value) => return Ok(value),
             Err(error) if error.raw_os_error() == Some(libc::EINTR) => py.check_signals()?,
-            Err(error) => return Err(os_error(py, error.raw_os_error().unwrap_or(libc::EIO), Some(path))),
+            Err(error) => return Err(os_error(py, error.raw_os_error().unwrap_or(libc::EIO), path)),
         }
     }
 }
@@ -60,14 +60,14 @@ pub(crate) fn status_tuple<'py>(py: Python<'py>, s: &FileStatus) -> PyResult<Bou
 #[pyfunction]
 fn openat2(py: Python<'_>, dirfd: RawFd, path: &[u8], flags: u64, mode: u64, resolve: u64) -> PyResult<RawFd> {
     let name = c_path(path)?;
-    interruptible(py, path, || syscalls::openat2(dirfd, &name, flags, mode, resolve)).map(IntoRawFd::into_raw_fd)
+    interruptible(py, Some(path), || syscalls::openat2(dirfd, &name, flags, mode, resolve)).map(IntoRawFd::into_raw_fd)
 }
 
 /// statx(2) as a tuple of 15 integers.
 #[pyfunction]
 fn statx<'py>(py: Python<'py>, dirfd: RawFd, path: &[u8], flags: i32) -> PyResult<Bound<'py, PyTuple>> {
     let name = c_path(path)?;
-    let status = interruptible(py, path, || syscalls::statx(dirfd, &name, flags))?;
+    let status = interruptible(py, Some(path), || syscalls::statx(dirfd, &name, flags))?;
     status_tuple(py, &status)
 }
 
@@ -75,12 +75,19 @@ fn statx<'py>(py: Python<'py>, dirfd: RawFd, path: &[u8], flags: i32) -> PyResul
 #[pyfunction]
 fn renameat2(py: Python<'_>, olddirfd: RawFd, old: &[u8], newdirfd: RawFd, new: &[u8], flags: u32) -> PyResult<()> {
     let (from, to) = (c_path(old)?, c_path(new)?);
-    interruptible(py, old, || syscalls::renameat2(olddirfd, &from, newdirfd, &to, flags))
+    interruptible(py, Some(old), || syscalls::renameat2(olddirfd, &from, newdirfd, &to, flags))
+}
+
+/// fallocate(2).
+#[pyfunction]
+fn fallocate(py: Python<'_>, fd: RawFd, mode: i32, offset: i64, length: i64) -> PyResult<()> {
+    interruptible(py, None, || syscalls::fallocate(fd, mode, offset, length))
 }
 
 /// Adds the functions of this file to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(openat2, module)?)?;
     module.add_function(wrap_pyfunction!(statx, module)?)?;
-    module.add_function(wrap_pyfunction!(renameat2, module)?)
+    module.add_function(wrap_pyfunction!(renameat2, module)?)?;
+    module.add_function(wrap_pyfunction!(fallocate, module)?)
 }

@@ -1,16 +1,21 @@
-"""openat2, statx and renameat2 as plain functions that run in the calling thread.
+"""openat2, statx, renameat2 and fallocate as plain functions that run in the calling thread.
 
-Python's `os` module lacks all three. They are synchronous on purpose: a path lookup that hits the dentry cache takes
-2 to 4 microseconds, less than any way of handing it to somebody else (`frevo.aio.ring` is for what may wait).
+Python's `os` module lacks all four. They are synchronous on purpose: a path lookup that hits the dentry
+cache takes 2 to 4 microseconds, less than any way of handing it to somebody else (`frevo.aio.ring` is for
+what may wait).
 """
 
 from __future__ import annotations
 
 import errno
+import mmap
 import os
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from frevo import _native
+
+#: What may be read from or written into: objects with contiguous memory of bytes.
+Buffer: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
 
 #: openat2(2): never leave the directory, not even through `..`, absolute links or mounts that bind outside.
 RESOLVE_BENEATH: Final = 0x08
@@ -38,6 +43,13 @@ RENAME_NOREPLACE: Final = 1
 #: renameat2(2): exchange the two names.
 RENAME_EXCHANGE: Final = 2
 
+#: fallocate(2): do not move the end of the file.
+FALLOC_FL_KEEP_SIZE: Final = 0x01
+#: fallocate(2): free the range (with FALLOC_FL_KEEP_SIZE).
+FALLOC_FL_PUNCH_HOLE: Final = 0x02
+#: fallocate(2): make the range read as zeroes, allocated.
+FALLOC_FL_ZERO_RANGE: Final = 0x10
+
 STATX_ATTR_COMPRESSED: Final = 0x4
 STATX_ATTR_IMMUTABLE: Final = 0x10
 STATX_ATTR_APPEND: Final = 0x20
@@ -49,7 +61,8 @@ STATX_ATTR_MOUNT_ROOT: Final = 0x2000
 class FileStatus(NamedTuple):
     """What statx(2) says about one file. Times are nanoseconds since 1970; `blocks` are of 512 bytes.
 
-    `btime_ns` is 0 where the file system keeps no birth time, `mnt_id` is 0 on kernels that do not tell (before 5.8).
+    `btime_ns` is 0 where the file system keeps no birth time, `mnt_id` is 0 on kernels that do not tell
+    (before 5.8).
     """
 
     dev_major: int
@@ -72,28 +85,42 @@ class FileStatus(NamedTuple):
 def openat2(dirfd: int, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH) -> int:
     """Open *path* below *dirfd* and return the new descriptor, which belongs to the caller.
 
-    *flags* are those of open(2); O_CLOEXEC is added always. *mode* may be non-zero only with O_CREAT or O_TMPFILE.
-    Races of the resolution with renames (EAGAIN) are repeated here. Raises OSError with errno and filename; on a kernel
-    or under a seccomp filter without openat2 the error is ENOSYS with a text that says so: there is no fallback,
-    because nothing else keeps a path inside its share.
+    *flags* are those of open(2); O_CLOEXEC is added always. *mode* may be non-zero only with O_CREAT or
+    O_TMPFILE. Races of the resolution with renames (EAGAIN) are repeated here. Raises OSError with errno
+    and filename; on a kernel or under a seccomp filter without openat2 the error is ENOSYS with a text that
+    says so: there is no fallback, because nothing else keeps a path inside its share.
     """
     try:
         return _native.openat2(dirfd, path, flags | os.O_CLOEXEC, mode, resolve)
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
-        text = "openat2 is missing: Linux 5.6 or newer is needed, or the container's seccomp profile forbids it"
+        text = "openat2 is missing: Linux 5.6 is needed, or the container's seccomp profile forbids it"
         raise OSError(errno.ENOSYS, text, path) from None
 
 
 def statx(dirfd: int, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
-    """Status of *path* below *dirfd*, of *dirfd* itself with the defaults. Raises OSError with errno and filename."""
+    """Status of *path* below *dirfd*, of *dirfd* itself with the defaults.
+
+    Raises OSError with errno and filename.
+    """
     return FileStatus._make(_native.statx(dirfd, path, flags))
 
 
 def renameat2(olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int = 0) -> None:
-    """Rename *old* below *olddirfd* to *new* below *newdirfd*; *flags* are RENAME_NOREPLACE or RENAME_EXCHANGE.
+    """Rename *old* below *olddirfd* to *new* below *newdirfd*; *flags* are RENAME_NOREPLACE or
+    RENAME_EXCHANGE.
 
     Raises OSError with errno and filename; EINVAL where the file system does not know the flag.
     """
     _native.renameat2(olddirfd, old, newdirfd, new, flags)
+
+
+def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
+    """fallocate(2): reserve, punch holes or zero, by the FALLOC_FL_* bits of *mode*. Raises OSError with
+    errno.
+
+    It may write for long on file systems that have to; `Ring.fallocate` is the one that does not hold up
+    the loop.
+    """
+    _native.fallocate(fd, mode, offset, length)

@@ -1,0 +1,225 @@
+"""The public face of asynchronous file I/O: `Ring.of(loop)` and the operations that every engine offers.
+
+    ring = Ring.of(asyncio.get_running_loop())
+    fd = await ring.openat2(dirfd, b"name", os.O_RDONLY)
+    data = await ring.read(fd, 0, 4096)
+    await ring.close(fd)
+
+Two engines stand behind it: io_uring (`frevo.aio.uring`) and a thread pool (`frevo.aio.threads`) for
+kernels and containers that have no io_uring. `ring.engine` names the one in use and `ring.reason` says why.
+
+Rules of every operation, whichever engine runs it:
+
+- It raises OSError with errno, and with the path as filename when it has one.
+- Paths are bytes, relative to a directory descriptor (AT_FDCWD for the working directory).
+- Buffers stay alive until the kernel is done with them, also when the awaiting task is cancelled. They must
+  not be changed by the caller before that.
+- When the awaiting task is cancelled, the kernel is asked to give the operation up. It may have happened or
+  not; a descriptor that was opened all the same is closed again.
+- Operations of one loop turn are handed over together, in no particular order; await one before starting
+  another that depends on it.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import errno
+import weakref
+from typing import ClassVar, TypeAlias
+
+from frevo.aio import features as _features
+from frevo.aio.features import Features
+from frevo.aio.syscalls import AT_EMPTY_PATH, RESOLVE_BENEATH, Buffer, FileStatus
+
+_Rings: TypeAlias = "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Ring]]"
+
+__all__ = ["Features", "FileStatus", "Ring"]
+
+#: An extended attribute is at most this long in Linux (XATTR_SIZE_MAX).
+XATTR_BYTES_MAX = 65536
+#: First try for the value of an extended attribute; nearly all of ours fit.
+XATTR_BYTES_GUESS = 512
+
+
+class Ring(abc.ABC):
+    """Asynchronous file operations of one event loop; make it with `Ring.of`."""
+
+    #: "uring" or "threads".
+    engine: ClassVar[str]
+
+    _rings: ClassVar[_Rings] = weakref.WeakKeyDictionary()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, reason: str) -> None:
+        # The loop owns the ring (see `of`); a strong reference back would keep both for ever.
+        self._loop_reference = weakref.ref(loop)
+        #: Why this engine was chosen, one sentence for the log.
+        self.reason = reason
+
+    @staticmethod
+    def of(loop: asyncio.AbstractEventLoop, engine: str | None = None) -> Ring:
+        """The ring of *loop*, made at the first call; call it in the thread that runs the loop.
+
+        *engine* is "auto", "uring" or "threads"; None means the environment variable FREVO_IO, else "auto".
+        One ring per loop and engine exists. Raises ValueError for another word, OSError when "uring" is
+        demanded and not there.
+        """
+        name, reason = _features.choose(engine)
+        _forget_closed_loops()
+        rings = Ring._rings.setdefault(loop, {})
+        if name not in rings:
+            rings[name] = _make(name, loop, reason, fallback=engine != "uring")
+        return rings[name]
+
+    @property
+    def features(self) -> Features:
+        """What the kernel's io_uring offers (also when this ring does not use it)."""
+        return _features.probe()
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        loop = self._loop_reference()
+        if loop is None or loop.is_closed():
+            raise RuntimeError("the event loop of this ring is closed")
+        return loop
+
+    # --- names ---
+
+    @abc.abstractmethod
+    async def openat2(
+        self, dirfd: int, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH
+    ) -> int:
+        """Open *path* below *dirfd*: a new descriptor with O_CLOEXEC that belongs to the caller."""
+
+    @abc.abstractmethod
+    async def statx(self, dirfd: int, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
+        """Status of *path* below *dirfd*; of *dirfd* itself with the defaults."""
+
+    @abc.abstractmethod
+    async def unlinkat(self, dirfd: int, path: bytes, flags: int = 0) -> None:
+        """Remove a name; a directory with AT_REMOVEDIR."""
+
+    @abc.abstractmethod
+    async def renameat2(self, olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int = 0) -> None:
+        """Rename, with RENAME_NOREPLACE or RENAME_EXCHANGE in *flags* if wanted."""
+
+    @abc.abstractmethod
+    async def mkdirat(self, dirfd: int, path: bytes, mode: int = 0o777) -> None:
+        """Make a directory; the umask applies."""
+
+    @abc.abstractmethod
+    async def linkat(self, olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int = 0) -> None:
+        """Make a hard link; AT_SYMLINK_FOLLOW and AT_EMPTY_PATH as linkat(2) has them."""
+
+    # --- data ---
+
+    @abc.abstractmethod
+    async def read(self, fd: int, offset: int, length: int) -> bytes:
+        """Up to *length* bytes from *offset* (-1: the file's own position); fewer at the end of the file."""
+
+    @abc.abstractmethod
+    async def readinto(self, fd: int, offset: int, buffer: Buffer) -> int:
+        """Read into a writable buffer of bytes.
+
+        How many were read. *buffer* is filled until then at any time.
+        """
+
+    @abc.abstractmethod
+    async def write(self, fd: int, offset: int, data: Buffer) -> int:
+        """Write *data* at *offset* (-1.
+
+        The file's own position); how many bytes were written, perhaps fewer.
+        """
+
+    @abc.abstractmethod
+    async def fsync(self, fd: int, datasync: bool = False) -> None:
+        """Bring the file to stable storage; without its times when *datasync* is true."""
+
+    @abc.abstractmethod
+    async def fallocate(self, fd: int, mode: int, offset: int, length: int) -> None:
+        """fallocate(2): reserve, punch holes, zero ranges, by the FALLOC_FL_* bits of *mode*."""
+
+    @abc.abstractmethod
+    async def splice(
+        self, fd_in: int, offset_in: int, fd_out: int, offset_out: int, length: int, flags: int = 0
+    ) -> int:
+        """Move up to *length* bytes to or from a pipe inside the kernel.
+
+        An offset of -1 is the file's own.
+        """
+
+    @abc.abstractmethod
+    async def close(self, fd: int) -> None:
+        """Close a descriptor.
+
+        Once called, *fd* is gone even when an error is raised or the task is cancelled.
+        """
+
+    # --- extended attributes ---
+
+    async def getxattr(self, fd: int, name: bytes) -> bytes:
+        """Value of an extended attribute of an open file (not O_PATH).
+
+        Raises OSError ENODATA when there is none.
+        """
+        try:
+            return await self._getxattr(fd, name, XATTR_BYTES_GUESS)
+        except OSError as error:
+            if error.errno != errno.ERANGE:
+                raise
+        return await self._getxattr(fd, name, XATTR_BYTES_MAX)
+
+    @abc.abstractmethod
+    async def _getxattr(self, fd: int, name: bytes, size: int) -> bytes:
+        """`getxattr` with room for *size* bytes; OSError ERANGE when the value is longer."""
+
+    @abc.abstractmethod
+    async def setxattr(self, fd: int, name: bytes, value: Buffer, flags: int = 0) -> None:
+        """Set an extended attribute of an open file; XATTR_CREATE or XATTR_REPLACE in *flags* if wanted."""
+
+    # --- the ring itself ---
+
+    @abc.abstractmethod
+    def statistics(self) -> dict[str, int]:
+        """Counters: submitted, completed, in_flight, waiting (not handed over yet), enters (hand-overs)."""
+
+    @abc.abstractmethod
+    def _shut(self) -> None:
+        """Give up everything that runs and free what the engine holds."""
+
+    def shutdown(self) -> None:
+        """Cancel what runs, release the ring, forget it.
+
+        `Ring.of` makes a new one. May wait for the kernel briefly.
+        """
+        loop = self._loop_reference()
+        rings = Ring._rings.get(loop) if loop is not None else None
+        if rings is not None and rings.get(self.engine) is self:
+            del rings[self.engine]
+        self._shut()
+
+
+def _forget_closed_loops() -> None:
+    """Free the rings of loops that were closed without `shutdown`."""
+    for loop in [loop for loop in Ring._rings if loop.is_closed()]:
+        for ring in list(Ring._rings[loop].values()):
+            ring.shutdown()
+        Ring._rings.pop(loop, None)
+
+
+def _make(name: str, loop: asyncio.AbstractEventLoop, reason: str, *, fallback: bool) -> Ring:
+    """A ring of that engine.
+
+    A ring that cannot be made after all (memory limit) becomes threads if *fallback*.
+    """
+    from frevo.aio.threads import ThreadRing
+    from frevo.aio.uring import UringRing
+
+    if name == "threads":
+        return ThreadRing(loop, reason)
+    try:
+        return UringRing(loop, reason)
+    except OSError as error:
+        if not fallback:
+            raise
+        return ThreadRing(loop, f"io_uring is not available: no ring could be made: {error}")

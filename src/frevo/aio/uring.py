@@ -1,0 +1,242 @@
+"""`Ring` on io_uring: one submission per loop turn, one eventfd, results in batches.
+
+Operations are queued while the tasks of one turn of the loop run; a `call_soon` callback hands all of them
+over in one kernel call and sets the results of those that completed at once (cached reads do). The eventfd
+reports the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from frevo import _native
+from frevo.aio import features
+from frevo.aio.ring import Ring
+from frevo.aio.syscalls import AT_EMPTY_PATH, RESOLVE_BENEATH, Buffer, FileStatus
+from frevo.aio.threads import ThreadRing
+
+#: Submission slots. A longer batch is handed over in several kernel calls.
+ENTRIES = 256
+#: Operations in the kernel at a time; what comes on top waits here. Each may hold a worker thread of the
+#: kernel.
+IN_FLIGHT_MAX = 1024
+
+# Codes of crates/frevo-native/src/ring.rs, `parse`.
+OPENAT2, STATX, UNLINKAT, RENAMEAT2, MKDIRAT, LINKAT = range(6)
+READ, READINTO, WRITE, FSYNC, FALLOCATE, FGETXATTR, FSETXATTR, SPLICE, CLOSE = range(6, 15)
+
+#: Opcodes younger than the ring itself and the method of `ThreadRing` that stands in where the kernel lacks
+#: one.
+_NEWER = {
+    UNLINKAT: ("unlinkat", "unlinkat"),
+    RENAMEAT2: ("renameat", "renameat2"),
+    MKDIRAT: ("mkdirat", "mkdirat"),
+    LINKAT: ("linkat", "linkat"),
+    FGETXATTR: ("fgetxattr", "_getxattr"),
+    FSETXATTR: ("fsetxattr", "setxattr"),
+    SPLICE: ("splice", "splice"),
+    FALLOCATE: ("fallocate", "fallocate"),
+}
+
+
+class UringRing(Ring):
+    """One io_uring of one loop. Raises OSError when the kernel gives none."""
+
+    engine: ClassVar[str] = "uring"
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, reason: str) -> None:
+        super().__init__(loop, reason)
+        self._native = _native.Ring(ENTRIES)
+        self._waiting: deque[tuple[Any, ...]] = deque()
+        self._cancels: list[int] = []
+        self._futures: dict[int, asyncio.Future[Any]] = {}
+        #: What to do with a result that came after its task was cancelled, by token.
+        self._undo: dict[int, Callable[[Any], None]] = {}
+        self._next_token = 0
+        self._flush_due = False
+        self._closed = False
+        self._threads: ThreadRing | None = None
+        operations = features.probe().operations
+        self._missing = frozenset(code for code, (name, _) in _NEWER.items() if name not in operations)
+        self._fd = self._native.fd
+        loop.add_reader(self._fd, self._wake)
+
+    # --- the machinery ---
+
+    async def _run(self, code: int, *args: Any, undo: Callable[[Any], None] | None = None) -> Any:
+        """Queue one operation and wait for its result.
+
+        A result that comes after cancellation goes to *undo*.
+        """
+        if code in self._missing:
+            return await getattr(self._by_threads(), _NEWER[code][1])(*args)
+        token, future = self._queue(code, args)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._give_up(token, future, undo)
+            raise
+
+    def _queue(self, code: int, args: tuple[Any, ...]) -> tuple[int, asyncio.Future[Any]]:
+        if self._closed:
+            raise RuntimeError("this ring was shut down")
+        token = self._next_token
+        self._next_token += 1
+        future = self._futures[token] = self._loop.create_future()
+        self._waiting.append((token, code, *args))
+        self._schedule_flush()
+        return token, future
+
+    def _schedule_flush(self) -> None:
+        if not self._flush_due and not self._closed:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _give_up(self, token: int, future: asyncio.Future[Any], undo: Callable[[Any], None] | None) -> None:
+        """The task is cancelled.
+
+        Take the operation back, ask the kernel to, or undo what it has done already.
+        """
+        if future.done() and not future.cancelled():
+            if undo is not None and future.exception() is None:
+                undo(future.result())
+            return
+        if undo is not None:
+            self._undo[token] = undo
+        self._cancels.append(token)
+        self._schedule_flush()
+
+    def _flush(self) -> None:
+        """Hand over what waits, in one kernel call, and deliver what is complete by then."""
+        self._flush_due = False
+        if self._closed:
+            return
+        batch: list[tuple[Any, ...]] = []
+        room = IN_FLIGHT_MAX - (len(self._futures) - len(self._waiting))
+        while self._waiting and len(batch) < room:
+            operation = self._waiting.popleft()
+            if self._futures[operation[0]].cancelled():
+                self._forget(operation[0])
+            else:
+                batch.append(operation)
+        cancels, self._cancels = self._cancels, []
+        if batch or cancels:
+            self._deliver(self._native.submit(batch, cancels))
+
+    def _forget(self, token: int) -> None:
+        del self._futures[token]
+        self._undo.pop(token, None)
+
+    def _wake(self) -> None:
+        self._deliver(self._native.complete())
+
+    def _deliver(self, results: list[tuple[int, Any]]) -> None:
+        for token, result in results:
+            future = self._futures.pop(token)
+            if future.done():
+                self._undo_late(token, result)
+            elif isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+        if results and self._waiting:
+            self._schedule_flush()
+
+    def _undo_late(self, token: int, result: Any) -> None:
+        undo = self._undo.pop(token, None)
+        if undo is not None and not isinstance(result, Exception):
+            undo(result)
+
+    def _by_threads(self) -> ThreadRing:
+        if self._threads is None:
+            self._threads = ThreadRing(self._loop, "the kernel's io_uring lacks the operation")
+        return self._threads
+
+    # --- names ---
+
+    async def openat2(
+        self, dirfd: int, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH
+    ) -> int:
+        flags |= os.O_CLOEXEC
+        fd: int = await self._run(OPENAT2, dirfd, path, flags, mode, resolve, undo=os.close)
+        return fd
+
+    async def statx(self, dirfd: int, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
+        return FileStatus._make(await self._run(STATX, dirfd, path, flags))
+
+    async def unlinkat(self, dirfd: int, path: bytes, flags: int = 0) -> None:
+        await self._run(UNLINKAT, dirfd, path, flags)
+
+    async def renameat2(self, olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int = 0) -> None:
+        await self._run(RENAMEAT2, olddirfd, old, newdirfd, new, flags)
+
+    async def mkdirat(self, dirfd: int, path: bytes, mode: int = 0o777) -> None:
+        await self._run(MKDIRAT, dirfd, path, mode)
+
+    async def linkat(self, olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int = 0) -> None:
+        await self._run(LINKAT, olddirfd, old, newdirfd, new, flags)
+
+    # --- data ---
+
+    async def read(self, fd: int, offset: int, length: int) -> bytes:
+        data: bytes = await self._run(READ, fd, offset, length)
+        return data
+
+    async def readinto(self, fd: int, offset: int, buffer: Buffer) -> int:
+        count: int = await self._run(READINTO, fd, offset, buffer)
+        return count
+
+    async def write(self, fd: int, offset: int, data: Buffer) -> int:
+        count: int = await self._run(WRITE, fd, offset, data)
+        return count
+
+    async def fsync(self, fd: int, datasync: bool = False) -> None:
+        await self._run(FSYNC, fd, datasync)
+
+    async def fallocate(self, fd: int, mode: int, offset: int, length: int) -> None:
+        await self._run(FALLOCATE, fd, mode, offset, length)
+
+    async def splice(
+        self, fd_in: int, offset_in: int, fd_out: int, offset_out: int, length: int, flags: int = 0
+    ) -> int:
+        count: int = await self._run(SPLICE, fd_in, offset_in, fd_out, offset_out, length, flags)
+        return count
+
+    async def close(self, fd: int) -> None:
+        # Shielded: a cancelled task must not leave the descriptor open.
+        await asyncio.shield(self._queue(CLOSE, (fd,))[1])
+
+    # --- extended attributes ---
+
+    async def _getxattr(self, fd: int, name: bytes, size: int) -> bytes:
+        value: bytes = await self._run(FGETXATTR, fd, name, size)
+        return value
+
+    async def setxattr(self, fd: int, name: bytes, value: Buffer, flags: int = 0) -> None:
+        await self._run(FSETXATTR, fd, name, value, flags)
+
+    # --- the ring itself ---
+
+    def statistics(self) -> dict[str, int]:
+        submitted, completed, enters, flight = self._native.counters()
+        counters = {"submitted": submitted, "completed": completed, "enters": enters}
+        return {**counters, "in_flight": flight, "waiting": len(self._waiting)}
+
+    def _shut(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        loop = self._loop_reference()
+        if loop is not None and not loop.is_closed():
+            loop.remove_reader(self._fd)
+            for future in self._futures.values():
+                future.cancel()
+        self._waiting.clear()
+        self._futures.clear()
+        del self._native  # cancels, waits for the kernel and closes the eventfd
+        if self._threads is not None:
+            self._threads._shut()
