@@ -100,11 +100,14 @@ async def test_statx_equals_stat(ring: Ring, folder: int, tmp_path: Path) -> Non
     fd = await create(ring, folder, b"f", b"x" * 5000)
     (tmp_path / "l").symlink_to("f")
     expected = (tmp_path / "f").stat()
-    for status in (await ring.statx(fd), await ring.statx(folder, b"f", 0), await ring.statx(folder, b"l",
-    0)): assert (status.ino, status.size, status.mode) == (expected.st_ino, 5000, expected.st_mode) assert
-    status.mtime_ns == expected.st_mtime_ns assert os.makedev(status.dev_major, status.dev_minor) ==
-    expected.st_dev link = await ring.statx(folder, b"l", AT_SYMLINK_NOFOLLOW) assert
-    stat.S_ISLNK(link.mode) await ring.close(fd)
+    by_path = [await ring.statx(folder, name, 0) for name in (b"f", b"l")]
+    for status in (await ring.statx(fd), *by_path):
+        assert (status.ino, status.size, status.mode) == (expected.st_ino, 5000, expected.st_mode)
+        assert status.mtime_ns == expected.st_mtime_ns
+        assert os.makedev(status.dev_major, status.dev_minor) == expected.st_dev
+    link = await ring.statx(folder, b"l", AT_SYMLINK_NOFOLLOW)
+    assert stat.S_ISLNK(link.mode)
+    await ring.close(fd)
 
 
 async def test_names(ring: Ring, folder: int, tmp_path: Path) -> None:
