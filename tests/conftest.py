@@ -1,20 +1,20 @@
-"""Servers for tests that want a real one: `server` and `frevo` (ours), `samba_server` (Debian's smbd).
+"""Servers for tests that want a real one: `serve`, `server`, `any_plane` (ours) and `samba_server` (Debian's
+smbd).
 
-Servers of one configuration are started once and shared; each is stopped, and its log and end are checked, when
-the tests are over.
+Servers of one configuration are started once and shared; each is stopped, and its log and end are checked,
+when the tests are over. `pytest tests/interop --against samba` runs the same tests against smbd, to tell a
+fault of a test from one of the server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
-from peers import programs
 from peers.frevo_server import FrevoServer, frevo_server
 from peers.samba_server import samba_server as run_samba
-from peers.target import Target
+from peers.target import Serve, Target
 
 #: What the data plane can be: name to its lines in [global].
 PLANES: dict[str, dict[str, str]] = {
@@ -24,39 +24,42 @@ PLANES: dict[str, dict[str, str]] = {
 }
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    if programs.in_ci():
-        config.option.tbstyle = "short"
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--against", choices=("frevo", "samba"), default="frevo", help="the server under test")
 
 
 @pytest.fixture(scope="session")
-def frevo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., FrevoServer]]:
-    """frevo({"key": "value"}) gives a running server with these lines in [global]; equal ones are shared."""
-    running: dict[tuple[tuple[str, str], ...], FrevoServer] = {}
+def serve(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """serve({"key": "value"}) gives a running server with these lines in [global]; equal ones are shared."""
+    against = request.config.getoption("--against")
+    run = frevo_server if against == "frevo" else run_samba
+    running: dict[tuple[tuple[str, str], ...], Target] = {}
     with ExitStack() as stack:
 
-        def start(options: dict[str, str] | None = None) -> FrevoServer:
+        def start(options: dict[str, str] | None = None) -> Target:
             key = tuple(sorted((options or {}).items()))
             if key not in running:
-                base: Path = tmp_path_factory.mktemp("frevo")
-                running[key] = stack.enter_context(frevo_server(base, options))
-            server = running[key]
-            assert server.alive(), f"the server is gone:\n{server.tail()}"
-            return server
+                running[key] = stack.enter_context(run(tmp_path_factory.mktemp(against), options))
+            target = running[key]
+            if isinstance(target, FrevoServer):
+                assert target.alive(), f"the server is gone:\n{target.tail()}"
+            return target
 
         yield start
 
 
 @pytest.fixture
-def server(frevo: Callable[..., FrevoServer]) -> FrevoServer:
+def server(serve: Serve) -> Target:
     """A server as the defaults make it."""
-    return frevo()
+    return serve()
 
 
 @pytest.fixture(params=sorted(PLANES))
-def any_plane(request: pytest.FixtureRequest, frevo: Callable[..., FrevoServer]) -> FrevoServer:
+def any_plane(request: pytest.FixtureRequest, serve: Serve) -> Target:
     """The same server with each engine, and without the fast path: every answer must be the same."""
-    return frevo(PLANES[request.param])
+    if request.config.getoption("--against") != "frevo" and request.param != "epoll":
+        pytest.skip("planes are frevo's")
+    return serve(PLANES[request.param])
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """A real frevo server as a subprocess: generated smb.conf, readiness line, log, and the checks at its end.
 
-`frevo serve -c smb.conf --ready-fd N` writes one JSON line to descriptor N when every listener accepts, and closes
-it: {"pid": 1, "listeners": [{"transport": "tcp", "address": "127.0.0.1", "port": 4450}, ...]}.
+`frevo serve -c smb.conf --ready-fd N` writes one JSON line to descriptor N when every listener accepts, and
+closes it: {"pid": 1, "listeners": [{"transport": "tcp", "address": "127.0.0.1", "port": 4450}, ...]}.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def run(
     env: Mapping[str, str] | None = None,
     text_in: str = "",
 ) -> Run:
-    """Runs *command* to its end, stdout and stderr together; status 124 when it took longer than *timeout_s*."""
+    """Runs *command* to its end, stdout and stderr together; status 124 when *timeout_s* was not enough."""
     process = subprocess.Popen(
         [str(word) for word in command],
         stdin=subprocess.PIPE,

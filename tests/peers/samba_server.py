@@ -1,11 +1,11 @@
-"""A private smbd (Debian's Samba) in a temporary folder on a free port: the yardstick for the harness and for bench."""
+"""A private smbd (Debian's Samba) in a temporary folder on a free port: yardstick of harness and bench."""
 
 from __future__ import annotations
 
 import getpass
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from peers import programs
 from peers.target import DOMAIN, SHARES, USER, Target, section, share_sections
 
 START_TIMEOUT_S = 20.0
-_MODULE_FOLDERS = sorted(Path("/usr/lib").glob("*/samba/vfs")) + [Path("/usr/lib64/samba/vfs")]
+_MODULE_FOLDERS = [*sorted(Path("/usr/lib").glob("*/samba/vfs")), Path("/usr/lib64/samba/vfs")]
 _FOLDERS = ("private", "lock", "state", "cache", "pid", "ncalrpc", "log")
 
 
-def _configuration(base: Path, root: Path, port: int, options: Mapping[str, str]) -> str:
+def _configuration(base: Path, root: Path, ports: Sequence[int], options: Mapping[str, str]) -> str:
     """smb.conf for a standalone server; *options* come last and win.
 
     The module list and the lock settings are those that reference/smbtorture-4.17 was made with.
@@ -29,7 +29,7 @@ def _configuration(base: Path, root: Path, port: int, options: Mapping[str, str]
         "server role": "standalone server",
         "interfaces": "127.0.0.1/8",
         "bind interfaces only": "yes",
-        "smb ports": str(port),
+        "smb ports": " ".join(map(str, ports)),
         "private dir": str(base / "private"),
         "lock directory": str(base / "lock"),
         "state directory": str(base / "state"),
@@ -51,7 +51,7 @@ def _configuration(base: Path, root: Path, port: int, options: Mapping[str, str]
         "store dos attributes": "yes",
         "map archive": "no",
         "durable handles": "yes",
-        **options,
+        **{key: value for key, value in options.items() if not key.startswith("frevo:")},
     }
     return section("global", settings) + "\n" + share_sections(root, {k: dict(v) for k, v in SHARES.items()})
 
@@ -65,9 +65,10 @@ def samba_server(base: Path, options: Mapping[str, str] | None = None) -> Iterat
         programs.missing("Samba's streams_xattr module is missing: apt-get install samba-vfs-modules")
     for folder in _FOLDERS:
         (base / folder).mkdir(parents=True, exist_ok=True)
-    target = Target("samba", base / "shares", port=programs.free_port(), log=base / "log" / "smbd.out")
+    target = Target("samba", base / "shares", log=base / "log" / "smbd.out")
+    target.port, target.nbt_port = programs.free_port(), programs.free_port()
     config = base / "smb.conf"
-    config.write_text(_configuration(base, target.root, target.port, options or {}))
+    config.write_text(_configuration(base, target.root, (target.port, target.nbt_port), options or {}))
     unix_user = getpass.getuser()
     secret = f"{target.password}\n" * 2
     programs.run([smbpasswd, "-c", str(config), "-L", "-s", "-a", unix_user], text_in=secret).ok()

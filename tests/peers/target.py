@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,9 @@ class Target:
         """The folder behind *share*, to look at what clients did."""
         return self.root / share
 
+
+#: The `serve` fixture: gives a server that runs with these lines in [global].
+Serve = Callable[..., Target]
 
 #: The shares of every test server: name to the smb.conf lines that differ.
 SHARES: dict[str, dict[str, str]] = {
