@@ -75,7 +75,7 @@ def _check_readable(path: str) -> None:
 
 
 class KerberosAcceptor:
-    """One exchange: `step` until `result` is not None. GSS-API's calls are local and take about a millisecond."""
+    """One exchange: `step` until `result` is not None. Its calls are local and take about a millisecond."""
 
     def __init__(self, credential: KerberosCredential) -> None:
         self._gssapi = credential.gssapi
