@@ -10,6 +10,7 @@ from __future__ import annotations
 from frevo.config.access import ShareAccess, share_access
 from frevo.config.config import Change, Config, diff
 from frevo.config.global_keys import GlobalConfig
+from frevo.config.listen import listen_hosts
 from frevo.config.load import KEYS, default_for_folder, load, load_text
 from frevo.config.macros import expand
 from frevo.config.problem import ConfigErrors, ConfigProblem
@@ -27,6 +28,7 @@ __all__ = [
     "default_for_folder",
     "diff",
     "expand",
+    "listen_hosts",
     "load",
     "load_text",
     "share_access",

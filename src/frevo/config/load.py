@@ -68,9 +68,11 @@ def default_for_folder(
     parser = Parser(problems := Problems())
     parser.sections[share_name.lower()] = section
     config = _finish(parser, problems, "", overrides or {}, require_path=False)
-    share = dataclasses.replace(
-        config.shares[share_name.lower()], path=folder, read_only=read_only, valid_users=tuple(valid_users)
-    )
+    template = config.share(share_name)
+    if template is None:
+        message = "not a share's name: it has a meaning of its own"
+        raise ConfigErrors([ConfigProblem("(command line)", 0, share_name, message)])
+    share = dataclasses.replace(template, path=folder, read_only=read_only, valid_users=tuple(valid_users))
     return config.with_share(share)
 
 

@@ -1,0 +1,60 @@
+"""What several subcommands share: the `-c` option, finding and loading the configuration."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from frevo.config import Config, ConfigErrors, ConfigProblem, load
+
+#: What `add_parser` of a subcommand is given.
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+#: Where a configuration is looked for when a command needs one and `-c` names none.
+DEFAULT_FILES = ("/etc/frevo/smb.conf", "/etc/samba/smb.conf")
+
+
+def add_command(subparsers: Subparsers, name: str, summary: str, examples: str) -> argparse.ArgumentParser:
+    """A subparser with *summary* as its help and *examples* at the end of it."""
+    return subparsers.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_config_option(parser: argparse.ArgumentParser, what: str = "the smb.conf to read") -> None:
+    """`-c FILE`."""
+    parser.add_argument("-c", "--config", metavar="FILE", help=what)
+
+
+def default_file() -> str | None:
+    """The first of the usual configuration files that exists."""
+    return next((name for name in DEFAULT_FILES if Path(name).is_file()), None)
+
+
+def load_or_explain(path: str, overrides: Mapping[str, str] | None = None) -> Config | None:
+    """The configuration at *path*, its warnings on standard error; None after its errors were printed."""
+    try:
+        config = load(path, overrides)
+    except ConfigErrors as errors:
+        print_problems(errors.problems)
+        return None
+    print_problems(config.warnings)
+    return config
+
+
+def print_problems(problems: Iterable[ConfigProblem]) -> None:
+    """One line per problem on standard error."""
+    for problem in problems:
+        print(printable(str(problem)), file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """*text* without control characters, for a terminal."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)

@@ -1,0 +1,160 @@
+"""What `frevo serve` prints: how to connect with each client, and what to do when a port cannot be had."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from frevo.cli.serve_folder import ORDINARY_PORT, SMB_PORT, Login
+from frevo.config import Config, ShareConfig
+from frevo.config.defaults import default_private_dir, host_name
+from frevo.transport.interfaces import ANY_IPV4, ANY_IPV6, LocalAddress, local_addresses
+
+Address = tuple[str, str, int]  # transport, host, port
+
+
+def banner(config: Config, addresses: Sequence[Address], login: Login | None) -> str:
+    """What is served where, and how to connect to it."""
+    lines = [_served(share) for share in config.shares.values()]
+    lines.append(
+        "Listening on " + ", ".join(f"{name} {bracketed(host)}:{port}" for name, host, port in addresses)
+    )
+    if login is not None:
+        lines += ["", *_credentials(login)]
+        share = next(iter(config.shares.values()))
+        lines += ["", *how_to_connect(share.name, login.user, addresses)]
+    else:
+        host, port = reachable(addresses)
+        lines += ["", f"  list the shares   smbclient -L {host}{_port_option(port)} -U USER"]
+        lines.append("  add a user        frevo user add USER" + _where(config))
+    lines += ["", f"Who is connected: frevo status{_where(config)}", "Stop with Ctrl-C."]
+    return "\n".join(lines)
+
+
+def _served(share: ShareConfig) -> str:
+    access = "read-only" if share.read_only else "read and write"
+    path = share.path.replace("%%", "%")
+    return f"Sharing {path} as {share.name} ({access})" + ("" if share.available else ", not available")
+
+
+def _credentials(login: Login) -> list[str]:
+    if login.password:
+        return [f"  user      {login.user}", f"  password  {login.password}   (shown this once)"]
+    return [
+        f"  user      {login.user}",
+        "  password  the one given before (--new-password makes another one)",
+    ]
+
+
+def _where(config: Config) -> str:
+    if config.source:
+        return f" -c {shlex.quote(str(Path(config.source).absolute()))}"
+    private_dir = config.globals.private_dir
+    return "" if private_dir == default_private_dir() else f" --private-dir {shlex.quote(private_dir)}"
+
+
+def how_to_connect(share: str, user: str, addresses: Sequence[Address]) -> list[str]:
+    """One paragraph per client."""
+    host, port = reachable(addresses)
+    unc = f"//{bracketed(host)}/{share}"
+    options = [f"port={port}"] if port != SMB_PORT else []
+    options += [f"username={user}", f"uid={os.geteuid()}"]
+    mount = f"sudo mount -t cifs {shlex.quote(f'//{host}/{share}')} /mnt -o {shlex.quote(','.join(options))}"
+    finder_port = "" if port == SMB_PORT else f":{port}"
+    lines = [
+        f"  smbclient   smbclient {shlex.quote(unc)}{_port_option(port)} -U {shlex.quote(user)}",
+        f"  Linux       {mount}",
+        *_windows(host, port, share, user),
+        f"  macOS       Finder, Go, Connect to Server: smb://{user}@{bracketed(host)}{finder_port}/{_url(share)}",
+    ]
+    if _is_local(host):
+        lines += ["", "Only this machine can connect (--listen 0.0.0.0 lets others in)."]
+    return lines
+
+
+def _windows(host: str, port: int, share: str, user: str) -> list[str]:
+    name = host if ":" not in host else host.replace(":", "-").replace("%", "s") + ".ipv6-literal.net"
+    unc = f"\\\\{name}\\{share}"
+    quoted = f'"{unc}"' if " " in unc else unc
+    if port == SMB_PORT:
+        return [f"  Windows     Explorer: {unc}", f"              net use Z: {quoted} /user:{user}"]
+    return [
+        f"  Windows     net use Z: {quoted} /TCPPORT:{port} /user:{user}",
+        f"              (Windows 11 24H2, Server 2025 and newer; older ones reach only port {SMB_PORT})",
+    ]
+
+
+def reachable(addresses: Sequence[Address]) -> tuple[str, int]:
+    """The host and port that a client should be told: tcp before nbt, a network address before loopback."""
+    ordered = sorted(addresses, key=lambda item: (item[0] != "tcp", ":" in item[1]))
+    if not ordered:
+        return host_name(), SMB_PORT
+    _, host, port = ordered[0]
+    if host in (ANY_IPV4, ANY_IPV6):
+        host = _network_address() or host_name()
+    return host, port
+
+
+def _network_address() -> str:
+    try:
+        local = local_addresses()
+    except OSError:
+        return ""
+    hosts = [item.host for item in local if not _is_local(item.host) and not item.host.startswith("fe80")]
+    return min(hosts, key=lambda host: ":" in host, default="127.0.0.1")
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def bracketed(host: str) -> str:
+    """An IPv6 address in brackets, other hosts as they are."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _port_option(port: int) -> str:
+    return "" if port == SMB_PORT else f" -p {port}"
+
+
+def _url(share: str) -> str:
+    from urllib.parse import quote
+
+    return quote(share)
+
+
+def explain_bind_error(error: OSError, transports: Iterable[str] = ()) -> str:
+    """What went wrong when listening, and what to do, for errors of bind() and listen()."""
+    where = str(error.filename or ", ".join(transports) or "the port")
+    other = f"choose another port with --port {ORDINARY_PORT}"
+    if error.errno == errno.EADDRINUSE:
+        port = where.rpartition(":")[2]
+        shown = f"; `ss -ltnp sport = :{port}` shows it" if port.isdigit() else ""
+        return f"{where} is in use, perhaps by Samba's smbd{shown}: stop it, or {other}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        python = shlex.quote(str(Path(sys.executable).resolve()))
+        return (
+            f"you may not listen on {where}. One of:\n"
+            f"       {other}\n"
+            f"       sudo sysctl net.ipv4.ip_unprivileged_port_start=139   (until the next boot)\n"
+            f"       sudo setcap cap_net_bind_service=+ep {python}"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        hosts = ", ".join(item.host for item in _known())
+        return f"{where} is not an address of this machine (it has {hosts})"
+    return f"cannot listen on {where}: {error.strerror or error}"
+
+
+def _known() -> list[LocalAddress]:
+    try:
+        return local_addresses()
+    except OSError:
+        return []

@@ -1,0 +1,103 @@
+"""Entry point: parses the command line, runs one subcommand, turns every error into a sentence and an exit
+code.
+
+Exit codes: 0 done, 1 an error that was explained, 2 a wrong command line, 70 a bug (FREVO_DEBUG=1 shows
+where), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from frevo import __version__
+from frevo.errors import FrevoError
+
+#: Subcommands in the order of the help; each is a module of this package.
+COMMANDS = ("serve", "user", "testparm", "status", "doctor")
+
+_EPILOG = """\
+examples:
+  frevo serve ~/Documents                     share a folder, print how to connect
+  frevo serve ~/photos --read-only --user eve share it read-only to eve
+  frevo serve -c /etc/frevo/smb.conf          share what an smb.conf says
+  frevo user add eve -c /etc/frevo/smb.conf   give eve a password
+  frevo testparm -c /etc/frevo/smb.conf       check a configuration
+  frevo status                                who is connected
+
+`frevo COMMAND --help` says more. Documentation: README.md and docs/.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every subcommand."""
+    parser = argparse.ArgumentParser(
+        prog="frevo",
+        description="SMB 3.1.1 file server for Linux.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"frevo {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name in COMMANDS:
+        try:
+            module = importlib.import_module(f"frevo.cli.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"frevo.cli.{name}":
+                raise
+            continue
+        module.add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line *argv* (default: the process's) and return the exit code."""
+    parser = build_parser()
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:  # argparse has printed its message, help or version
+        return stop.code if isinstance(stop.code, int) else 2
+    if args.command is None:
+        parser.print_help()
+        return 2
+    return guarded(lambda: run_command(args))
+
+
+def run_command(args: argparse.Namespace) -> int:
+    """Run the subcommand of *args*."""
+    code: int = importlib.import_module(f"frevo.cli.{args.command}").run(args)
+    sys.stdout.flush()
+    return code
+
+
+def guarded(action: Callable[[], int]) -> int:
+    """The exit code of *action*; what it raises becomes a message on standard error, never a traceback."""
+    try:
+        return action()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output went away: nothing to tell anybody
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except FrevoError as error:
+        return _complain(str(error), 1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        return _complain(f"{place}{error.strerror or error}", 1)
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        return _complain(f"this is a bug in frevo: {text} (FREVO_DEBUG=1 shows where)", 70)
+
+
+def _complain(message: str, code: int) -> int:
+    if os.environ.get("FREVO_DEBUG", "") not in ("", "0"):
+        traceback.print_exc()
+    with contextlib.suppress(OSError):
+        print(f"frevo: {message}", file=sys.stderr)
+    return code

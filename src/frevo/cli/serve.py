@@ -1,0 +1,162 @@
+"""`frevo serve`: shares a folder, or what an smb.conf says."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from frevo.cli.common import Subparsers, add_command, add_config_option, print_problems
+from frevo.cli.serve_folder import (
+    ORDINARY_PORT,
+    SMB_PORT,
+    Login,
+    ServeError,
+    folder_config,
+    login_for,
+    usual_port,
+)
+from frevo.config import Config, ConfigErrors, diff, load
+from frevo.transport.address import DEFAULT_PORTS, TransportAddress
+
+log = logging.getLogger("frevo.serve")
+
+_EXAMPLES = """\
+  frevo serve ~/Documents                          share a folder with a new password
+  frevo serve ~/photos --name pics --read-only     under another name, read-only
+  frevo serve . --listen 127.0.0.1 --port 4450     for programs on this machine only
+  frevo serve -c /etc/frevo/smb.conf               what a configuration file says
+  frevo serve -c ./smb.conf -p 4450                the same on port 4450
+
+Ctrl-C lets running requests end and stops; a second Ctrl-C stops at once. SIGHUP reads the file of -c again.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to serve: the configuration, how to read it again, and who can log on (folder mode)."""
+
+    config: Config
+    reload: Callable[[], Config]
+    login: Login | None = None
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `frevo serve`."""
+    parser = add_command(subparsers, "serve", "share a folder, or what an smb.conf says", _EXAMPLES)
+    parser.add_argument("path", nargs="?", metavar="PATH", help="the folder to share")
+    add_config_option(parser, "the smb.conf to serve (instead of PATH)")
+    port_help = f"TCP port (default: {SMB_PORT}, or {ORDINARY_PORT} where that is not allowed)"
+    parser.add_argument("-p", "--port", type=port_number, metavar="N", help=port_help)
+    parser.add_argument("--listen", metavar="ADDR", help="address or interface to listen on (default: all)")
+    parser.add_argument("--private-dir", metavar="DIR", help="where the accounts are kept")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="log more; may be repeated")
+    parser.add_argument("-q", "--quiet", action="store_true", help="do not print how to connect")
+    ready_help = "write one line of JSON to this file descriptor when every listener accepts, and close it"
+    parser.add_argument("--ready-fd", type=int, metavar="FD", help=ready_help)
+    folder = parser.add_argument_group("with PATH")
+    folder.add_argument("--name", metavar="SHARE", help="the share's name (default: the folder's)")
+    folder.add_argument("--read-only", action="store_true", help="clients may only read")
+    folder.add_argument(
+        "--user", metavar="U", help="who may connect (default: your login name); made when new"
+    )
+    folder.add_argument(
+        "--new-password", action="store_true", help="give an existing user a new random password too"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until stopped."""
+    try:
+        plan = _plan(args)
+    except ConfigErrors as errors:
+        print_problems(errors.problems)
+        return 1
+    from frevo.cli.runner import run_until_stopped
+
+    running = run_until_stopped(plan, quiet=args.quiet, verbosity=args.verbose, ready_fd=args.ready_fd)
+    return asyncio.run(running)
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    if (args.path is None) == (args.config is None):
+        raise ServeError("give a folder to share, or -c smb.conf (frevo serve --help has examples)")
+    if args.config is not None:
+        config = _from_file(args)
+        print_problems(config.warnings)
+        return Plan(config, lambda: _from_file(args))
+    overrides = _overrides(args)
+    config = folder_config(args.path, args.name, read_only=args.read_only, overrides=overrides)
+    config = _with_options(config, args, default_port=True)
+    login = login_for(config.globals.private_dir, args.user, new_password=args.new_password)
+    share = next(iter(config.shares.values()))
+    config = config.with_share(dataclasses.replace(share, valid_users=(login.user,)))
+    return Plan(config, lambda: config, login)
+
+
+def _from_file(args: argparse.Namespace) -> Config:
+    for option in ("name", "user"):
+        if getattr(args, option):
+            raise ServeError(f"--{option} goes with a folder, not with -c: write it into the file")
+    if args.read_only or args.new_password:
+        raise ServeError("--read-only and --new-password go with a folder, not with -c")
+    return _with_options(load(args.config, _overrides(args)), args, default_port=False)
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, str]:
+    return {"private dir": str(Path(args.private_dir).absolute())} if args.private_dir else {}
+
+
+def _with_options(config: Config, args: argparse.Namespace, *, default_port: bool) -> Config:
+    """*config* with `--listen` and `--port` in it."""
+    if args.listen:
+        config = config.with_globals(interfaces=(host_of(args.listen),), bind_interfaces_only=True)
+    port = args.port
+    if port is None and default_port:
+        port = usual_port()
+    if port is not None:
+        name = "nbt" if port == DEFAULT_PORTS["nbt"] else "tcp"
+        config = config.with_globals(server_smb_transports=(TransportAddress(name, port),))
+    return config
+
+
+def host_of(name: str) -> str:
+    """The address of *name* (`localhost`), or *name* itself when it is an address, a network or an
+    interface.
+    """
+    local = {interface for _, interface in socket.if_nameindex()}
+    if name in local or not name.replace("-", "").replace(".", "").isalnum():
+        return name
+    try:
+        return str(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError:
+        return name
+
+
+def reloaded(plan: Plan, current: Config) -> Config | None:
+    """The configuration read again, its changes logged; None when it is broken and *current* stays."""
+    try:
+        config = plan.reload()
+    except ConfigErrors as errors:
+        for problem in errors.problems:
+            log.error("%s", problem)
+        log.error("the configuration before stays in force")
+        return None
+    changes = diff(current, config)
+    for change in changes:
+        log.warning("reload: %s", change)
+    if not changes:
+        log.warning("reload: nothing has changed")
+    return config
+
+
+def port_number(text: str) -> int:
+    """A port of the command line; 0 means any free port."""
+    if not (text.isascii() and text.isdigit()) or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
+    return int(text)

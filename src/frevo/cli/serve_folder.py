@@ -1,0 +1,110 @@
+"""`frevo serve PATH`: the share's name, the user with a random password, and a port that may be used."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pwd
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from frevo.auth.accounts import AccountStore, check_name
+from frevo.config import Config, default_for_folder
+from frevo.errors import FrevoError
+
+SMB_PORT = 445
+#: Where a folder is served when 445 is not allowed: an ordinary user's port.
+ORDINARY_PORT = 4450
+
+_RESERVED = frozenset({"global", "homes", "printers", "print$", "ipc$"})
+_FORBIDDEN = frozenset('\\/[]:|<>+=;,*?"%')
+#: Letters and digits that nobody mixes up.
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+
+
+class ServeError(FrevoError):
+    """Serving cannot start as asked; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who can log on; `password` is empty when the account existed and kept its password."""
+
+    user: str
+    password: str
+
+
+def folder_config(
+    path: str, name: str | None, *, read_only: bool, overrides: Mapping[str, str] | None = None
+) -> Config:
+    """The configuration that shares the folder *path*. Raises ServeError when it is no folder that can be
+    read.
+    """
+    folder = Path(path).expanduser()
+    try:
+        folder = folder.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ServeError(f"cannot share {path}: {reason}") from error
+    if not folder.is_dir():
+        raise ServeError(f"cannot share {path}: it is not a folder")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise ServeError(f"cannot share {path}: you may not read it")
+    if not read_only and not os.access(folder, os.W_OK):
+        read_only = True
+    share = share_name(folder) if name is None else name
+    if share.lower() in _RESERVED or not share.strip():
+        raise ServeError(f"{share!r} cannot be a share's name: choose one with --name")
+    return default_for_folder(folder, share, read_only=read_only, overrides=overrides)
+
+
+def share_name(folder: Path) -> str:
+    """The name under which *folder* is shared: its own, without what share names may not hold."""
+    name = "".join(
+        "_" if letter in _FORBIDDEN or not letter.isprintable() else letter for letter in folder.name
+    )
+    name = " ".join(name.split())[:80]
+    return f"{name or 'share'}_" if name.lower() in _RESERVED else name or "share"
+
+
+def login_for(private_dir: str, user: str | None, *, new_password: bool) -> Login:
+    """Make the account *user* (default: the login name) with a random password, or use an existing one."""
+    name = user or login_name()
+    check_name(name)
+    store = AccountStore(private_dir)
+    exists = store.lookup(name) is not None
+    if exists and not new_password:
+        return Login(name, "")
+    password = random_password()
+    if exists:
+        store.set_password(name, password)
+    else:
+        store.add(name, password)
+    return Login(name, password)
+
+
+def login_name() -> str:
+    """The name of the user that runs this."""
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(os.geteuid()).pw_name
+    return os.environ.get("USER") or f"user{os.geteuid()}"
+
+
+def random_password() -> str:
+    """80 bits of randomness that can be read aloud and typed into any shell."""
+    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
+
+
+def usual_port() -> int:
+    """445 when this user may listen there, else 4450. Whether 445 is free is another question."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", SMB_PORT))
+        except OSError as error:
+            return ORDINARY_PORT if error.errno in (errno.EACCES, errno.EPERM) else SMB_PORT
+    return SMB_PORT

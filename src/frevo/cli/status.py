@@ -1,0 +1,95 @@
+"""`frevo status`: who is connected to the servers that run here, as tables or as smbstatus's JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from frevo.cli.common import Subparsers, add_command, add_config_option, load_or_explain
+from frevo.config.defaults import default_private_dir
+from frevo.status.control import ControlError, ask, find_servers
+
+_EXAMPLES = """\
+  frevo status                            tables of sessions, connected shares and open files
+  frevo status --json | jq .sessions      the same as smbstatus --json
+  frevo status -c /etc/frevo/smb.conf     the server with this configuration (its `private dir`)
+  frevo status --watch 2                  again every 2 seconds, until Ctrl-C
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `frevo status`."""
+    parser = add_command(subparsers, "status", "show who is connected and what is open", _EXAMPLES)
+    add_config_option(parser, "the smb.conf of the server to ask")
+    parser.add_argument("--private-dir", metavar="DIR", help="the private folder of the server to ask")
+    parser.add_argument("--pid", type=int, metavar="N", help="the server with this process id")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object in the shape of smbstatus --json"
+    )
+    parser.add_argument(
+        "--watch", type=float, nargs="?", const=2.0, metavar="S", help="show it again every S seconds (2)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask and print; 1 when no server answers."""
+    private_dir = args.private_dir
+    if private_dir is None and args.config:
+        config = load_or_explain(args.config)
+        if config is None:
+            return 1
+        private_dir = config.globals.private_dir
+    private_dir = private_dir or default_private_dir()
+    while True:
+        code = _show(private_dir, args)
+        if code or args.watch is None:
+            return code
+        time.sleep(min(max(args.watch, 0.1), 3600.0))
+
+
+def _show(private_dir: str, args: argparse.Namespace) -> int:
+    servers = _chosen(private_dir, args.pid)
+    if not servers:
+        which = f"with process id {args.pid} " if args.pid else ""
+        print(
+            f"frevo: no running server {which}found in {private_dir}\n"
+            "       (a server with another `private dir` is found with -c smb.conf)",
+            file=sys.stderr,
+        )
+        return 1
+    if args.json and len(servers) > 1:
+        others = ", ".join(map(str, servers))
+        print(f"frevo: {len(servers)} servers run here ({others}): choose one with --pid", file=sys.stderr)
+        return 1
+    snapshots = [ask(path, "status") for path in servers.values()]
+    _print(snapshots, as_json=args.json, clear=args.watch is not None)
+    return 0
+
+
+def _chosen(private_dir: str, pid: int | None) -> dict[int, Path]:
+    servers = find_servers(private_dir)
+    if pid is None:
+        return servers
+    return {pid: servers[pid]} if pid in servers else {}
+
+
+def _print(snapshots: list[Any], *, as_json: bool, clear: bool) -> None:
+    if as_json:
+        for snapshot in snapshots:
+            print(json.dumps(snapshot), flush=True)
+        return
+    from rich.console import Console
+
+    from frevo.status.tables import show
+
+    console = Console(highlight=False)
+    if clear:
+        console.clear()
+    for snapshot in snapshots:
+        if not isinstance(snapshot, dict):
+            raise ControlError("the server's answer is not a snapshot")
+        show(snapshot, console)

@@ -1,0 +1,181 @@
+"""Collects the snapshot from the records of a running server (frevo.server.state)."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from frevo import __version__
+from frevo.status.snapshot import (
+    ChannelStatus,
+    OpenStatus,
+    Protection,
+    ServerId,
+    SessionStatus,
+    Snapshot,
+    TreeStatus,
+    degree_of,
+)
+from frevo.wire.dtyp.filetime import to_unix_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from frevo.server.service import Server
+    from frevo.server.state import Connection, Open, Session, Tree
+
+_SIGNING_NAMES = {0: "HMAC-SHA256", 1: "AES-128-CMAC", 2: "AES-128-GMAC"}
+_CIPHER_NAMES = {1: "AES-128-CCM", 2: "AES-128-GCM", 3: "AES-256-CCM", 4: "AES-256-GCM"}
+
+
+class Source(Protocol):
+    """What a running server offers to be looked at."""
+
+    @property
+    def server(self) -> Server: ...
+    @property
+    def addresses(self) -> Sequence[tuple[str, str, int]]: ...
+    @property
+    def engine(self) -> str: ...
+
+
+def collect(source: Source) -> Snapshot:
+    """The state of the server at this moment. Reads only; nothing waits."""
+    server = source.server
+    sessions = [session for session in server.sessions.values() if session.identity is not None]
+    trees = [tree for session in sessions for tree in session.trees.values()]
+    return Snapshot(
+        version=__version__,
+        smb_conf=server.config.source,
+        server=ServerId(os.getpid()),
+        sessions=tuple(_session(server, session) for session in sessions),
+        trees=tuple(map(_tree, trees)),
+        opens=tuple(_opens(server.opens.values())),
+        extra={
+            "pid": os.getpid(),
+            "engine": source.engine,
+            "listening": ", ".join(
+                f"{name} {_bracketed(host)}:{port}" for name, host, port in source.addresses
+            ),
+            "connections": len(server.connections),
+            "sessions": len(server.sessions),
+            "opens": len(server.opens),
+            **_statistics(source),
+        },
+    )
+
+
+def _statistics(source: Any) -> dict[str, Any]:
+    statistics = getattr(source, "statistics", None)
+    return {"statistics": dict(statistics())} if callable(statistics) else {}
+
+
+def _session(server: Server, session: Session) -> SessionStatus:
+    connection, identity = session.connection, session.identity
+    assert identity is not None
+    expires = session.expires_at
+    remaining = None if expires is None else expires - server.monotonic()
+    return SessionStatus(
+        session_id=session.id,
+        username=identity.account,
+        remote_machine=host_of(connection.peer),
+        hostname=tagged(connection.peer),
+        dialect=connection.dialect.revision if connection.dialect else 0,
+        client_guid=str(uuid.UUID(bytes_le=connection.client_guid)),
+        uid=_number(identity.uid),
+        gid=_number(identity.gid),
+        created_s=seconds(session.created_at),
+        authenticated_s=seconds(session.created_at),
+        expires_s=None if remaining is None else time.time() + remaining,
+        encryption=_encryption(
+            connection, full=session.encrypt, some=(tree.encrypt for tree in session.trees.values())
+        ),
+        signing=_signing(connection, required=session.signing_required),
+        channels=(_channel(connection),),
+    )
+
+
+def _channel(connection: Connection) -> ChannelStatus:
+    return ChannelStatus(
+        channel_id=connection.id,
+        created_s=seconds(connection.connected_at),
+        local_address=tagged(connection.local),
+        remote_address=tagged(connection.peer),
+        transport=connection.transport,
+    )
+
+
+def _tree(tree: Tree) -> TreeStatus:
+    session = tree.session
+    return TreeStatus(
+        tcon_id=tree.id,
+        session_id=session.id,
+        service=tree.share.name,
+        machine=host_of(session.connection.peer),
+        connected_s=seconds(tree.connected_at),
+        encryption=_encryption(session.connection, full=session.encrypt or tree.encrypt, some=()),
+        signing=_signing(session.connection, required=session.signing_required),
+    )
+
+
+def _opens(opens: Iterable[Open]) -> Iterator[OpenStatus]:
+    for item in opens:
+        identity = item.session.identity
+        if item.handle is None or identity is None:
+            continue
+        file = item.handle.identity
+        yield OpenStatus(
+            share_file_id=item.volatile_id,
+            service_path=item.tree.share.path,
+            filename=item.path.replace("\\", "/"),
+            device=file.device,
+            inode=file.inode,
+            uid=_number(identity.uid),
+            username=identity.account,
+            share_access=item.share_access,
+            access_mask=item.granted_access,
+            opened_s=seconds(item.opened_at),
+            delete_pending=bool(item.record is not None and item.record.delete_pending),
+        )
+
+
+def _encryption(connection: Connection, *, full: bool, some: Iterable[bool]) -> Protection:
+    degree = "full" if full else degree_of([False, *some])
+    name = _CIPHER_NAMES.get(int(connection.cipher), "-") if degree != "none" else "-"
+    return Protection(name, degree)
+
+
+def _signing(connection: Connection, *, required: bool) -> Protection:
+    """What is signed: everything when that is required, else what the client chose to sign."""
+    name = _SIGNING_NAMES.get(int(connection.signing), "-")
+    return Protection(name, "full" if required else "partial")
+
+
+def seconds(moment: float) -> float:
+    """Seconds since 1970 of a record's time, which is that already or a FILETIME."""
+    return to_unix_ns(int(moment)) / 1e9 if moment > 1e14 else moment
+
+
+def _number(value: int | None) -> int:
+    return -1 if value is None else value
+
+
+def host_of(peer: str) -> str:
+    """`10.0.0.1` of `10.0.0.1:445`, `fe80::1` of `[fe80::1]:445`."""
+    return peer.rpartition(":")[0].strip("[]") or peer
+
+
+def tagged(peer: str) -> str:
+    """`ipv4:10.0.0.1:445` of `10.0.0.1:445`, as smbstatus writes addresses."""
+    host = host_of(peer)
+    port = peer.rpartition(":")[2]
+    if ":" in host:
+        return f"ipv6:[{host}]:{port}"
+    return f"ipv4:{host}:{port}" if port != host else peer
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

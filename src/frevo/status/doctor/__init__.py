@@ -1,0 +1,22 @@
+"""What this machine offers to frevo, what it lacks, why, and the command that mends it.
+
+`examine(path)` runs every check; each one is a function that returns `Check`s, grouped by file: `system`
+(kernel, io_uring, limits), `network` (ports, RDMA, QUIC) and `folder` (what a file system can keep).
+"""
+
+from __future__ import annotations
+
+from frevo.status.doctor.base import Check, State, guarded
+from frevo.status.doctor.folder import check_folder
+from frevo.status.doctor.network import NETWORK_CHECKS
+from frevo.status.doctor.system import SYSTEM_CHECKS
+
+__all__ = ["Check", "State", "examine"]
+
+
+def examine(path: str) -> list[Check]:
+    """Every check of the machine and of the folder *path*; none raises."""
+    found: list[Check] = []
+    for check in (*SYSTEM_CHECKS, *NETWORK_CHECKS):
+        found += guarded(check.__name__.removeprefix("check_"), check)
+    return found + guarded("folder", lambda: check_folder(path))

@@ -1,0 +1,62 @@
+"""One result of `frevo doctor`, and helpers that read small kernel files."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class State(enum.StrEnum):
+    """How a check came out."""
+
+    #: Works.
+    OK = "ok"
+    #: Not there; frevo does without it or uses something slower.
+    LIMITED = "limited"
+    #: Not there, and frevo needs it: the exit code of `frevo doctor` is 1.
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    group: str
+    name: str
+    state: State
+    #: What was found, and why when something is missing; one sentence.
+    text: str
+    #: What a person can do about it: a command or a sentence; empty when there is nothing to do.
+    fix: str = ""
+    #: The same for programs.
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The check as JSON's types."""
+        return asdict(self)
+
+
+def guarded(name: str, check: Callable[[], list[Check]]) -> list[Check]:
+    """The results of *check*; an error inside it is a result as well, never a traceback."""
+    try:
+        return check()
+    except Exception as error:
+        text = f"could not be checked: {type(error).__name__}: {error}"
+        return [Check("other", name, State.LIMITED, text)]
+
+
+def read_text(path: str) -> str:
+    """The stripped content of a small file; empty when it cannot be read."""
+    try:
+        return Path(path).read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def read_number(path: str) -> int | None:
+    """The number in a small file; None when there is none."""
+    text = read_text(path)
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,151 @@
+"""Checks of one folder: what its file system can keep of what clients store.
+
+A temporary folder is made inside and removed again; nothing else is touched.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from frevo.aio import syscalls
+from frevo.status.doctor.base import Check, State, read_text
+
+GROUP = "folder"
+
+
+def check_folder(path: str) -> list[Check]:
+    """Every check of the folder *path*."""
+    folder = Path(path)
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        return [Check(GROUP, path, State.FAILED, f"cannot be opened: {error.strerror}", "choose another
+        folder")]
+    try:
+        checks = [_file_system(path, fd)]
+    finally:
+        os.close(fd)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".frevo-doctor-", dir=folder) as place:
+            return checks + _try_out(Path(place))
+    except OSError as error:
+        text = f"this user cannot write here ({error.strerror}): shared read-only, the rest was not tried"
+        return [*checks, Check(GROUP, "writing", State.LIMITED, text)]
+
+
+def _try_out(place: Path) -> list[Check]:
+    """Each trial on fresh files below the temporary folder *place*."""
+    file = place / "file-a"
+    file.write_bytes(b"frevo")
+    trials: tuple[Callable[[Path], Check], ...] = (
+        _user_attributes,
+        _security_attributes,
+        _case,
+        _birth_time,
+        _nameless_files,
+        _rename_without_replacing,
+        _punch_hole,
+    )
+    return [trial(file) for trial in trials]
+
+
+def _file_system(path: str, fd: int) -> Check:
+    """Type and mount options, from the mount that the folder is on."""
+    status = syscalls.statx(fd)
+    device = f"{status.dev_major}:{status.dev_minor}"
+    for line in read_text("/proc/self/mountinfo").splitlines():
+        fields, _, tail = line.partition(" - ")
+        number, _, place = fields.split()[:3]
+        if (status.mnt_id and int(number) == status.mnt_id) or (not status.mnt_id and place == device):
+            kind, source = tail.split()[:2]
+            point, options = fields.split()[4:6]
+            data = {"type": kind, "source": source, "mount_point": point, "options": options}
+            text = f"{kind} from {source}, mounted on {point} ({options})"
+            return Check(GROUP, "file system", State.OK, text, "", {"path": path, **data})
+    return Check(GROUP, "file system", State.OK, f"device {device}", "", {"path": path})
+
+
+def _user_attributes(file: Path) -> Check:
+    try:
+        os.setxattr(file, b"user.frevo.doctor", b"x")
+    except OSError as error:
+        text = f"not kept ({error.strerror}): no DOS attributes, no named streams"
+        fix = "use ext4, xfs, btrfs or tmpfs of Linux 6.6; on old mounts add the option user_xattr"
+        return Check(GROUP, "user attributes", State.LIMITED, text, fix)
+    return Check(GROUP, "user attributes", State.OK, f"kept, {_largest_value(file)}")
+
+
+def _largest_value(file: Path) -> str:
+    for size in (65536, 16384, 4000, 1000):
+        try:
+            os.setxattr(file, b"user.frevo.doctor", b"x" * size)
+        except OSError:
+            continue
+        return f"values of at least {size} bytes (named streams live in them)"
+    return "values below 1000 bytes only (named streams live in them)"
+
+
+def _security_attributes(file: Path) -> Check:
+    try:
+        os.setxattr(file, b"security.frevo.doctor", b"x")
+    except OSError as error:
+        if error.errno == errno.EPERM:
+            text = "need CAP_SYS_ADMIN: NT security descriptors as Samba keeps them (security.NTACL) are out of reach"
+            return Check(GROUP, "security attributes", State.LIMITED, text, "run frevo as root to use them")
+        text = f"not kept ({error.strerror}): no NT security descriptors as Samba keeps them (security.NTACL)"
+        return Check(GROUP, "security attributes", State.LIMITED, text)
+    return Check(GROUP, "security attributes", State.OK, "kept (security.NTACL)")
+
+
+def _case(file: Path) -> Check:
+    folds = (file.parent / file.name.upper()).exists()
+    text = "names are the same in any case (the kernel looks them up)" if folds else (
+        "names differ by case; frevo compares them itself for its clients"
+    )
+    return Check(GROUP, "case of names", State.OK, text, "", {"case_insensitive": folds})
+
+
+def _birth_time(file: Path) -> Check:
+    born = syscalls.statx(syscalls.AT_FDCWD, os.fsencode(file), 0).btime_ns
+    text = "kept by the file system" if born else "not kept by the file system; frevo keeps it in user.DOSATTRIB"
+    return Check(GROUP, "creation time", State.OK if born else State.LIMITED, text)
+
+
+def _nameless_files(file: Path) -> Check:
+    try:
+        os.close(os.open(file.parent, os.O_TMPFILE | os.O_RDWR, 0o600))
+    except OSError as error:
+        return Check(GROUP, "O_TMPFILE", State.LIMITED, f"not supported ({error.strerror})")
+    return Check(GROUP, "O_TMPFILE", State.OK, "supported")
+
+
+def _rename_without_replacing(file: Path) -> Check:
+    other = file.with_name(f"file-{secrets.token_hex(4)}")
+    other.touch()
+    names = os.fsencode(file), os.fsencode(other)
+    here = syscalls.AT_FDCWD
+    try:
+        syscalls.renameat2(here, names[0], here, names[1], syscalls.RENAME_NOREPLACE)
+    except FileExistsError:
+        return Check(GROUP, "rename without replacing", State.OK, "supported (renameat2 RENAME_NOREPLACE)")
+    except OSError as error:
+        text = f"not supported ({error.strerror}): two renames to one name at once may lose a file"
+        return Check(GROUP, "rename without replacing", State.LIMITED, text)
+    other.rename(file)
+    return Check(GROUP, "rename without replacing", State.LIMITED, "the file system ignores RENAME_NOREPLACE")
+
+
+def _punch_hole(file: Path) -> Check:
+    mode = syscalls.FALLOC_FL_KEEP_SIZE | syscalls.FALLOC_FL_PUNCH_HOLE
+    with file.open("r+b") as stream:
+        try:
+            syscalls.fallocate(stream.fileno(), mode, 0, 4096)
+        except OSError as error:
+            text = f"not supported ({error.strerror}): zeroed ranges of sparse files keep their space"
+            return Check(GROUP, "sparse files", State.LIMITED, text)
+    return Check(GROUP, "sparse files", State.OK, "supported (fallocate punches holes)")

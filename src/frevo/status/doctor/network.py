@@ -1,0 +1,119 @@
+"""Checks of what frevo can be reached by: ports, RDMA devices, QUIC in the kernel."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from pathlib import Path
+
+from frevo.status.doctor.base import Check, State, read_number, read_text
+
+GROUP = "network"
+
+#: Port, kind and what it is for.
+PORTS = (
+    (445, socket.SOCK_STREAM, "SMB, the port that Windows insists on"),
+    (139, socket.SOCK_STREAM, "NetBIOS session service, for old clients"),
+    (443, socket.SOCK_DGRAM, "SMB over QUIC"),
+    (4450, socket.SOCK_STREAM, "SMB for an ordinary user, what `make serve` uses"),
+)
+
+#: Protocol number of the kernel's QUIC sockets.
+IPPROTO_QUIC = 261
+
+
+def check_ports() -> list[Check]:
+    """Whether this user can bind each port, and how if not."""
+    return [_check_port(*port) for port in PORTS]
+
+
+def _check_port(port: int, kind: socket.SocketKind, purpose: str) -> Check:
+    transport = "udp" if kind == socket.SOCK_DGRAM else "tcp"
+    name, data = f"port {port}/{transport}", {"port": port, "transport": transport}
+    with socket.socket(socket.AF_INET, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            # As the server does it: connections of an earlier server in TIME_WAIT do not matter.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError as error:
+            text, fix = _port_problem(error, port, transport)
+            return Check(GROUP, name, State.LIMITED, f"{text} ({purpose})", fix, {**data, "free": False})
+    return Check(GROUP, name, State.OK, f"free for this user ({purpose})", "", {**data, "free": True})
+
+
+def _port_problem(error: OSError, port: int, transport: str) -> tuple[str, str]:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        first = read_number("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024
+        text = f"ports below {first} need a privilege that this user does not have"
+        python = Path(sys.executable).resolve()
+        fix = (
+            f"sudo sysctl net.ipv4.ip_unprivileged_port_start={min(port, 139)}"
+            f", or sudo setcap cap_net_bind_service=+ep {python}"
+        )
+        return text, fix
+    if error.errno == errno.EADDRINUSE:
+        holder = _holder(port, transport)
+        return f"in use{' by ' + holder if holder else ''}", "stop that program, or choose another port with
+        --port"
+    return error.strerror or str(error), ""
+
+
+def _holder(port: int, transport: str) -> str:
+    """Name and id of the process that has the port, where /proc tells this user."""
+    inodes = set()
+    for table in (transport, f"{transport}6"):
+        for line in read_text(f"/proc/net/{table}").splitlines()[1:]:
+            fields = line.split()
+            listening = transport == "udp" or fields[3] == "0A"
+            if listening and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and inodes and _has_open(process, inodes):
+            return f"{read_text(f'{process}/comm')} (process {process.name})"
+    return ""
+
+
+def _has_open(process: Path, links: set[str]) -> bool:
+    try:
+        return any(str(entry.readlink()) in links for entry in (process / "fd").iterdir())
+    except OSError:
+        return False
+
+
+def check_rdma() -> list[Check]:
+    """RDMA devices that the kernel knows."""
+    try:
+        devices = sorted(os.listdir("/sys/class/infiniband"))  # noqa: PTH208
+    except OSError:
+        devices = []
+    if not devices:
+        text = "no device; SMB Direct is not available"
+        fix = "for trying it out: sudo modprobe siw && sudo rdma link add siw0 type siw netdev eth0"
+        return [Check(GROUP, "rdma", State.LIMITED, text, fix, {"devices": {}})]
+    found = {device: _describe_device(device) for device in devices}
+    text = ", ".join(f"{device} ({description})" for device, description in found.items())
+    return [Check(GROUP, "rdma", State.OK, text, "", {"devices": found})]
+
+
+def _describe_device(device: str) -> str:
+    port = f"/sys/class/infiniband/{device}/ports/1"
+    layer, state = read_text(f"{port}/link_layer"), read_text(f"{port}/state")
+    return ", ".join(filter(None, (layer, state.partition(": ")[2], read_text(f"{port}/rate"))))
+
+
+def check_quic() -> list[Check]:
+    """Whether the kernel has QUIC sockets (an out-of-tree module in most distributions)."""
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        try:
+            socket.socket(socket.AF_INET, kind, IPPROTO_QUIC).close()
+            return [Check(GROUP, "quic in the kernel", State.OK, "IPPROTO_QUIC sockets are available")]
+        except OSError as error:
+            reason = error.strerror or str(error)
+    text = f"no IPPROTO_QUIC sockets ({reason}); frevo's QUIC does not need them"
+    return [Check(GROUP, "quic in the kernel", State.LIMITED, text, "", {"reason": reason})]
+
+
+NETWORK_CHECKS = (check_ports, check_rdma, check_quic)

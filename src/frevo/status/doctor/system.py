@@ -1,0 +1,183 @@
+"""Checks of the machine itself: kernel, Python, processor, openat2, io_uring, limits, Kerberos."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import importlib.util
+import os
+import platform
+import resource
+import sys
+
+from frevo.aio import features, syscalls
+from frevo.status.doctor.base import Check, State, read_number, read_text
+
+GROUP = "system"
+
+#: Every open file of a client is a descriptor, so is every connection.
+DESCRIPTORS_WANTED = 65536
+DESCRIPTORS_NEEDED = 1024
+#: Before Linux 5.12 rings count as locked memory.
+MEMLOCK_WANTED_BYTES = 8 << 20
+#: Each watched folder of each client takes one.
+WATCHES_WANTED = 65536
+
+#: Opcodes and abilities of io_uring that frevo has a use for, and what happens without.
+USES = {
+    "openat2": "opens in threads",
+    "statx": "status in threads",
+    "fgetxattr": "attributes in threads",
+    "renameat": "renames in threads",
+    "send_zc": "sends are copied",
+    "sendmsg_zc": "sends are copied",
+    "multishot_accept": "one submission per accepted connection",
+    "multishot_recv": "one submission per receive",
+    "provided_buffer_ring": "idle connections own a buffer",
+    "defer_taskrun": "completions interrupt the data plane's threads",
+    "fixed_buffers": "buffers are pinned for each transfer",
+}
+
+
+def check_kernel() -> list[Check]:
+    """Name and release of the kernel; nothing is decided by them."""
+    system, release = platform.system(), platform.release()
+    state = State.OK if system == "Linux" else State.FAILED
+    data = {"release": release, "machine": platform.machine(), "processors": os.cpu_count()}
+    text = f"{system} {release} on {platform.machine()}, {os.cpu_count()} processors"
+    return [Check(GROUP, "kernel", state, text, "" if state is State.OK else "run frevo on Linux", data)]
+
+
+def check_python() -> list[Check]:
+    """The interpreter, at least 3.11."""
+    version = platform.python_version()
+    good = sys.version_info >= (3, 11)
+    fix = "" if good else "install Python 3.11 or newer and run make build again"
+    data = {"version": version, "executable": sys.executable}
+    return [Check(GROUP, "python", State.OK if good else State.FAILED, f"{version}, {sys.executable}", fix,
+    data)]
+
+
+def check_processor() -> list[Check]:
+    """Instructions that make encryption and signing cheap."""
+    info = read_text("/proc/cpuinfo")
+    lines = (line.partition(":")[2].split() for line in info.splitlines() if line.startswith(("flags",
+    "Features"))) flags = set(next(lines, [])) wide = {"aes", "pclmulqdq", "vaes", "vpclmulqdq", "avx2",
+    "sha_ni", "pmull", "sha2"} found = sorted(flags & wide) fast = "aes" in flags and bool(flags &
+    {"pclmulqdq", "pmull"}) text = f"instructions for encryption: {', '.join(found) or 'none'}" if not fast:
+    text += "; encryption and signing will cost much processor time" fix = "" if fast else "in a virtual
+    machine: pass the processor's AES and CLMUL instructions through" return [Check(GROUP, "processor",
+    State.OK if fast else State.LIMITED, text, fix, {"flags": found})]
+
+
+def check_openat2() -> list[Check]:
+    """openat2 with RESOLVE_BENEATH, on which the safety of every share rests."""
+    try:
+        root = syscalls.openat2(syscalls.AT_FDCWD, b"/", os.O_PATH, resolve=0)
+    except OSError as error:
+        fix = "use Linux 5.6 or newer; in a container allow openat2 in the seccomp profile"
+        return [Check(GROUP, "openat2", State.FAILED, error.strerror or str(error), fix)]
+    try:
+        os.close(syscalls.openat2(root, b"../..", os.O_PATH))
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            return [Check(GROUP, "openat2", State.OK, "paths are kept inside their share by the kernel")]
+    finally:
+        os.close(root)
+    return [Check(GROUP, "openat2", State.FAILED, "RESOLVE_BENEATH lets a path out", "do not share folders
+    here")]
+
+
+def check_io_uring() -> list[Check]:
+    """Which engine file operations use, and what the kernel's io_uring lacks."""
+    found = features.probe()
+    data = {"operations": sorted(found.operations), "abilities": found.abilities, "reason": found.reason}
+    try:
+        engine, reason = features.choose()
+    except (OSError, ValueError) as error:
+        return [Check(GROUP, "io_uring", State.FAILED, str(error), f"unset {features.ENGINE_VARIABLE}", data)]
+    data["engine"] = engine
+    if not found.available:
+        return [Check(GROUP, "io_uring", State.LIMITED, f"engine {engine}: {reason}",
+        _uring_fix(found.reason), data)]
+    checks = [Check(GROUP, "io_uring", State.OK, f"engine {engine}: {reason}", "", data)]
+    lacking = {name: loss for name, loss in USES.items() if not found.has(name)}
+    if lacking:
+        text = "lacks " + ", ".join(f"{name} ({loss})" for name, loss in lacking.items())
+        fix = "a newer kernel has them; frevo works without"
+        checks.append(Check(GROUP, "io_uring features", State.LIMITED, text, fix, {"lacking": lacking}))
+    else:
+        checks.append(Check(GROUP, "io_uring features", State.OK, f"all {len(USES)} that frevo can use"))
+    return checks
+
+
+def _uring_fix(reason: str) -> str:
+    if "kernel.io_uring_disabled" in reason:
+        return "sudo sysctl kernel.io_uring_disabled=0"
+    if reason.startswith(("EPERM", "ENOSYS")):
+        return "containers: docker run --security-opt seccomp=PROFILE with io_uring_setup, _enter, _register
+        allowed"
+    if reason.startswith("ENOMEM"):
+        return "ulimit -l 65536, or LimitMEMLOCK=64M in the systemd unit"
+    return "a newer kernel has it"
+
+
+def check_limits() -> list[Check]:
+    """Limits of the process: descriptors and locked memory."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    names = [_limit_name(value) for value in (soft, hard)]
+    state, fix = State.OK, ""
+    if 0 <= hard < DESCRIPTORS_WANTED:
+        state = State.LIMITED if hard >= DESCRIPTORS_NEEDED else State.FAILED
+        fix = f"ulimit -n {DESCRIPTORS_WANTED}, or LimitNOFILE={DESCRIPTORS_WANTED} in the systemd unit"
+    text = f"{names[0]} open files, can be raised to {names[1]} (connections and open files of all clients)"
+    checks = [Check(GROUP, "open files", state, text, fix, {"soft": soft, "hard": hard})]
+    soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    small = 0 <= hard < MEMLOCK_WANTED_BYTES
+    text = f"{_limit_name(soft)} bytes of locked memory (registered buffers, RDMA; rings before Linux 5.12)"
+    fix = "ulimit -l 65536, or LimitMEMLOCK=64M in the systemd unit" if small else ""
+    data = {"soft": soft, "hard": hard}
+    return [*checks, Check(GROUP, "locked memory", State.LIMITED if small else State.OK, text, fix, data)]
+
+
+def _limit_name(value: int) -> str:
+    return "unlimited" if value == resource.RLIM_INFINITY else str(value)
+
+
+def check_inotify() -> list[Check]:
+    """Limits of change notification."""
+    folder = "/proc/sys/fs/inotify"
+    watches, instances = read_number(f"{folder}/max_user_watches"),
+    read_number(f"{folder}/max_user_instances") if watches is None or instances is None: text = "the kernel
+    has no inotify: clients are not told of changes made outside frevo" return [Check(GROUP, "inotify",
+    State.LIMITED, text)] small = watches < WATCHES_WANTED fix = f"sudo sysctl
+    fs.inotify.max_user_watches={WATCHES_WANTED * 8}" if small else "" data = {"max_user_watches": watches,
+    "max_user_instances": instances} text = f"{watches} watched folders and {instances} instances per user"
+    return [Check(GROUP, "inotify", State.LIMITED if small else State.OK, text, fix, data)]
+
+
+def check_kerberos() -> list[Check]:
+    """The Python modules that Kerberos logons need."""
+    missing = [name for name in ("gssapi", "krb5") if importlib.util.find_spec(name) is None]
+    if missing:
+        fix = f"{sys.executable} -m pip install 'frevo[kerberos]' (needs libkrb5-dev)"
+        text = f"Python modules missing: {', '.join(missing)}; NTLMv2 works without"
+        return [Check(GROUP, "kerberos", State.LIMITED, text, fix, {"missing": missing})]
+    try:
+        importlib.import_module("gssapi")
+    except Exception as error:
+        return [Check(GROUP, "kerberos", State.LIMITED, f"gssapi does not load: {error}", "install
+        libkrb5-3")]
+    return [Check(GROUP, "kerberos", State.OK, "gssapi and krb5 are installed")]
+
+
+SYSTEM_CHECKS = (
+    check_kernel,
+    check_python,
+    check_processor,
+    check_openat2,
+    check_io_uring,
+    check_limits,
+    check_inotify,
+    check_kerberos,
+)

@@ -1,0 +1,1 @@
+"""transport of frevo; see docs/architecture.md."""
