@@ -106,7 +106,7 @@ class ByteRangeLocks:
         return True
 
     def unlock(self, owner: object, start: int, length: int) -> bool:
-        """Releases one lock of *owner* with exactly this range, an exclusive one first; False if there is none."""
+        """Releases one lock of *owner* with exactly this range, an exclusive one first; else False."""
         found = -1
         for index, held in enumerate(self._held):
             if held.owner is owner and held.start == start and held.length == length:
@@ -142,22 +142,26 @@ class ByteRangeLocks:
             self._held = remaining
             self._released()
 
-    def check_read(self, owner: object, offset: int, length: int) -> None:
-        """Raises FILE_LOCK_CONFLICT when somebody else holds an exclusive lock on a byte of the range."""
-        for held in self._held:
-            if held.exclusive and held.owner is not owner and length:
-                self._refuse_overlap(held, offset, length)
+    def check_read(self, owner: object, offset: int, length: int) -> bool:
+        """Whether *owner* may read the range: nobody else holds an exclusive lock on a byte of it.
 
-    def check_write(self, owner: object, offset: int, length: int) -> None:
-        """Raises FILE_LOCK_CONFLICT for a lock of somebody else, and for a shared lock even of *owner*."""
-        for held in self._held:
-            if (held.owner is not owner or not held.exclusive) and length:
-                self._refuse_overlap(held, offset, length)
+        If not, the answer is FILE_LOCK_CONFLICT.
+        """
+        if not self._held or not length:
+            return True
+        return not any(
+            held.exclusive and held.owner is not owner and overlap(held.start, held.length, offset, length)
+            for held in self._held
+        )
 
-    @staticmethod
-    def _refuse_overlap(held: HeldLock, offset: int, length: int) -> None:
-        if overlap(held.start, held.length, offset, length):
-            raise SMBError(NTStatus.FILE_LOCK_CONFLICT, f"locked: {held.length} bytes at {held.start}")
+    def check_write(self, owner: object, offset: int, length: int) -> bool:
+        """Whether *owner* may write the range: nobody else has a lock on it, and *owner* itself no shared one."""
+        if not self._held or not length:
+            return True
+        return not any(
+            (held.owner is not owner or not held.exclusive) and overlap(held.start, held.length, offset, length)
+            for held in self._held
+        )
 
     def _conflicts(self, owner: object, wanted: LockRange) -> bool:
         """Whether a lock that is held forbids *wanted* ([MS-FSA] 2.1.4.10): shared ones go together, and a

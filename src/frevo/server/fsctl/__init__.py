@@ -1,0 +1,53 @@
+"""The control codes of IOCTL, one file per family; `table` joins them. `FsctlCall` is what each of them gets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from frevo.errors import SMBError
+from frevo.wire.erref import NTStatus
+
+if TYPE_CHECKING:
+    from frevo.server.request import Request
+    from frevo.vfs.base import Handle
+
+
+@dataclass(slots=True)
+class FsctlCall:
+    """One control request: its input and how many bytes its output may have.
+
+    `request.open` is set for the codes that work on a file.
+    """
+
+    request: Request
+    code: int
+    data: bytes
+    output_max: int
+
+    @property
+    def handle(self) -> Handle:
+        """The file's handle; INVALID_DEVICE_REQUEST on a pipe, which has none."""
+        handle = self.request.open.handle
+        if handle is None:
+            raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "this control code needs a file")
+        return handle
+
+    def need_access(self, mask: int) -> None:
+        """Raises ACCESS_DENIED when the open has none of the rights in *mask*."""
+        if not self.request.open.granted_access & mask:
+            raise SMBError(NTStatus.ACCESS_DENIED, f"needs one of {mask:#x}")
+
+    def need_output(self, size: int, status: int = NTStatus.BUFFER_TOO_SMALL) -> None:
+        """Raises *status* when the answer of *size* bytes would not fit."""
+        if self.output_max < size:
+            raise SMBError(status, f"{self.output_max} bytes for an answer of {size}")
+
+
+@dataclass(frozen=True, slots=True)
+class FsctlRule:
+    """One row of the table. `handle` gives the output buffer, now or later."""
+
+    handle: Callable[[FsctlCall], bytes | Awaitable[bytes]]
+    needs_open: bool = True

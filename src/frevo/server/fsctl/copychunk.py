@@ -1,0 +1,112 @@
+"""Server-side copy: the key of a source, and SRV_COPYCHUNK that copies from it ([MS-SMB2] 3.3.5.15.5, 3.3.5.15.6)."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+import struct
+
+from frevo.errors import SMBError
+from frevo.server.fsctl import FsctlCall
+from frevo.server.request import Request
+from frevo.server.state import Open
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import FsctlCode
+from frevo.wire.smb2 import (
+    FileAccess,
+    SrvCopychunk,
+    SrvCopychunkCopy,
+    SrvCopychunkResponse,
+    SrvRequestResumeKeyResponse,
+)
+
+#: Windows' limits, which clients are told when they exceed them ([MS-SMB2] 3.3.3).
+CHUNKS_MAX = 256
+CHUNK_BYTES_MAX = 1 << 20
+TOTAL_BYTES_MAX = 16 << 20
+
+_RESPONSE_SIZE = 12
+_KEY = struct.Struct("<Q16s")
+_LIMITS = SrvCopychunkResponse(CHUNKS_MAX, CHUNK_BYTES_MAX, TOTAL_BYTES_MAX).pack()
+
+
+def resume_key(call: FsctlCall) -> bytes:
+    """SRV_REQUEST_RESUME_KEY: a key that names this open as the source of a copy, unguessable for others."""
+    opened = call.request.open
+    _ = call.handle
+    answer_size = len(SrvRequestResumeKeyResponse().pack())
+    call.need_output(answer_size, NTStatus.INVALID_PARAMETER)
+    if opened.resume_key is None:
+        opened.resume_key = _KEY.pack(opened.volatile_id, secrets.token_bytes(16))
+    return SrvRequestResumeKeyResponse(opened.resume_key).pack()
+
+
+def _source(request: Request, key: bytes) -> Open:
+    """The open of this session that *key* names; OBJECT_NAME_NOT_FOUND when there is none."""
+    volatile_id, _ = _KEY.unpack(key)
+    source = request.session.opens.get(volatile_id)
+    if source is None or source.resume_key is None or not hmac.compare_digest(source.resume_key, key):
+        raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, "no open has this key")
+    return source
+
+
+async def copy(call: FsctlCall) -> bytes:
+    """SRV_COPYCHUNK and SRV_COPYCHUNK_WRITE: copies the chunks in order; the first one that fails ends it."""
+    call.need_output(_RESPONSE_SIZE, NTStatus.INVALID_PARAMETER)
+    asked = SrvCopychunkCopy.parse(call.data)
+    source, target = _source(call.request, asked.source_key), call.request.open
+    _check_opens(call, source, target)
+    if _beyond_limits(asked.chunks):
+        # With this status the answer carries our limits ([MS-SMB2] 3.3.5.15.6).
+        call.request.status = NTStatus.INVALID_PARAMETER
+        return _LIMITS
+    written = 0
+    for chunk in asked.chunks:
+        written += await _copy_chunk(source, target, chunk)
+    if target.sticky_write_time is not None and target.handle is not None:
+        target.handle.set_basic(last_write_time=target.sticky_write_time)
+    return SrvCopychunkResponse(len(asked.chunks), 0, written).pack()
+
+
+def _check_opens(call: FsctlCall, source: Open, target: Open) -> None:
+    """Both must be files with the right access: for SRV_COPYCHUNK the target must be readable, too."""
+    if source.handle is None or target.handle is None:
+        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "only files can be copied")
+    if source.is_directory or target.is_directory:
+        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "only files can be copied")
+    if not source.granted_access & (FileAccess.READ_DATA | FileAccess.EXECUTE):
+        raise SMBError(NTStatus.ACCESS_DENIED, "the source is not open for reading")
+    if not target.granted_access & (FileAccess.WRITE_DATA | FileAccess.APPEND_DATA):
+        raise SMBError(NTStatus.ACCESS_DENIED, "the target is not open for writing")
+    readable = target.granted_access & (FileAccess.READ_DATA | FileAccess.EXECUTE)
+    if call.code == FsctlCode.SRV_COPYCHUNK and not readable:
+        raise SMBError(NTStatus.ACCESS_DENIED, "the target is not open for reading")
+
+
+def _beyond_limits(chunks: list[SrvCopychunk]) -> bool:
+    lengths = [chunk.length for chunk in chunks]
+    return (
+        len(lengths) > CHUNKS_MAX
+        or sum(lengths) > TOTAL_BYTES_MAX
+        or any(not 0 < length <= CHUNK_BYTES_MAX for length in lengths)
+    )
+
+
+async def _copy_chunk(source: Open, target: Open, chunk: SrvCopychunk) -> int:
+    """Copies one chunk; INVALID_VIEW_SIZE when the source ends before it."""
+    assert source.handle is not None and target.handle is not None
+    if chunk.source_offset + chunk.length > source.handle.stat().end_of_file:
+        raise SMBError(NTStatus.INVALID_VIEW_SIZE, "the source is shorter")
+    assert source.record is not None and target.record is not None
+    readable = source.record.locks.check_read(source, chunk.source_offset, chunk.length)
+    if not readable or not target.record.locks.check_write(target, chunk.target_offset, chunk.length):
+        raise SMBError(NTStatus.FILE_LOCK_CONFLICT, "a lock is in the way")
+    data = await source.handle.read(chunk.source_offset, chunk.length)
+    if len(data) != chunk.length:
+        raise SMBError(NTStatus.INVALID_VIEW_SIZE, "the source became shorter")
+    written = await target.handle.write(chunk.target_offset, data)
+    if written != chunk.length:
+        raise SMBError(NTStatus.DISK_FULL, f"{written} of {chunk.length} bytes written")
+    await asyncio.sleep(0)  # others' requests come between the chunks
+    return written

@@ -1,0 +1,42 @@
+"""Control codes with a short answer: referrals, object ids, reparse points."""
+
+from __future__ import annotations
+
+import struct
+
+from frevo.errors import SMBError
+from frevo.server.fsctl import FsctlCall
+from frevo.wire.erref import NTStatus
+
+_OBJECT_ID = struct.Struct("<QQ48s")  # FILE_OBJECTID_BUFFER type 1, [MS-FSCC] 2.1.3.1
+
+
+def dfs_referrals(call: FsctlCall) -> bytes:
+    """FSCTL_DFS_GET_REFERRALS(_EX): the answer of a server without DFS ([MS-SMB2] 3.3.5.15.2)."""
+    raise SMBError(NTStatus.FS_DRIVER_REQUIRED, "no DFS here")
+
+
+def not_supported(call: FsctlCall) -> bytes:
+    """For what exists, but not on our file systems (snapshots)."""
+    raise SMBError(NTStatus.NOT_SUPPORTED, f"control code {call.code:#010x}")
+
+
+def object_id(call: FsctlCall) -> bytes:
+    """FSCTL_CREATE_OR_GET_OBJECT_ID: an id made of device and inode, the same as long as the file exists.
+
+    Reference: [MS-FSCC] 2.3.1.
+    """
+    identity = call.handle.identity
+    call.need_output(_OBJECT_ID.size)
+    return _OBJECT_ID.pack(identity.device & (2**64 - 1), identity.inode & (2**64 - 1), bytes(48))
+
+
+def reparse_point(call: FsctlCall) -> bytes:
+    """FSCTL_GET_REPARSE_POINT: the server follows links itself, no file is a reparse point ([MS-FSCC] 2.3.32)."""
+    _ = call.handle
+    raise SMBError(NTStatus.NOT_A_REPARSE_POINT, "not a reparse point")
+
+
+def nothing_to_do(call: FsctlCall) -> bytes:
+    """For FSCTL_IS_PATHNAME_VALID, which always succeeds ([MS-FSCC] 2.3.40)."""
+    return b""

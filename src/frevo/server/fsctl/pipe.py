@@ -1,0 +1,54 @@
+"""Control codes of named pipes: one call in one round trip, and looking without reading ([MS-SMB2] 3.3.5.15.10)."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from frevo.errors import SMBError
+from frevo.server.fsctl import FsctlCall
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import FileAccess
+
+_PEEK = struct.Struct("<IIII")  # [MS-FSCC] 2.3.48: state, bytes to read, messages, length of the first
+_STATE_CONNECTED = 3
+
+
+def _pipe(call: FsctlCall) -> Any:
+    pipe = call.request.open.pipe
+    if pipe is None:
+        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "not a pipe")
+    return pipe
+
+
+def transceive(call: FsctlCall) -> bytes:
+    """FSCTL_PIPE_TRANSCEIVE: writes the input, answers what can be read; BUFFER_OVERFLOW when there is more.
+
+    Reference: [MS-FSCC] 2.3.52.
+    """
+    pipe = _pipe(call)
+    if not call.request.open.granted_access & FileAccess.READ_DATA:
+        raise SMBError(NTStatus.ACCESS_DENIED, "reading from the pipe was not asked for")
+    call.need_access(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
+    if pipe.readable:
+        raise SMBError(NTStatus.PIPE_BUSY, "an answer has not been read yet")
+    output, more = pipe.transact(call.data, call.output_max)
+    if pipe.broken and not output:
+        raise SMBError(NTStatus.PIPE_DISCONNECTED, "what came was not RPC")
+    if more:
+        call.request.status = NTStatus.BUFFER_OVERFLOW
+    return bytes(output)
+
+
+def peek(call: FsctlCall) -> bytes:
+    """FSCTL_PIPE_PEEK: how much waits in the pipe, without taking it ([MS-FSCC] 2.3.47)."""
+    available = _pipe(call).available_bytes
+    call.need_output(_PEEK.size)
+    return _PEEK.pack(_STATE_CONNECTED, available, 1 if available else 0, available)
+
+
+def wait(call: FsctlCall) -> bytes:
+    """FSCTL_PIPE_WAIT: our pipes always have room for one more ([MS-FSCC] 2.3.49)."""
+    if not call.request.tree.share.is_pipe:
+        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "no pipes on this share")
+    return b""

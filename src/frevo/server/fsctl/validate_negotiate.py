@@ -1,0 +1,34 @@
+"""FSCTL_VALIDATE_NEGOTIATE_INFO: the client checks that nobody changed its NEGOTIATE ([MS-SMB2] 3.3.5.15.12)."""
+
+from __future__ import annotations
+
+from frevo.errors import RemoteProtocolError, WireError
+from frevo.proto.dialect import BY_NAME, choose
+from frevo.server.fsctl import FsctlCall
+from frevo.wire.smb2 import ValidateNegotiateInfoRequest, ValidateNegotiateInfoResponse
+
+_RESPONSE_SIZE = 24
+
+
+def validate(call: FsctlCall) -> bytes:
+    """The negotiated values again. Any difference from what the client says that it sent ends the connection."""
+    connection, server = call.request.connection, call.request.server
+    try:
+        sent = ValidateNegotiateInfoRequest.parse(call.data)
+    except WireError as error:
+        raise RemoteProtocolError(str(error)) from None
+    dialect = connection.dialect
+    if dialect is None or not dialect.validate_negotiate or call.output_max < _RESPONSE_SIZE:
+        raise RemoteProtocolError("VALIDATE_NEGOTIATE_INFO where it does not belong")
+    settings = server.config.globals
+    chosen = choose(sent.dialects, BY_NAME[settings.server_min_protocol], BY_NAME[settings.server_max_protocol])
+    if (
+        chosen is not dialect
+        or sent.capabilities != connection.client_capabilities
+        or sent.guid != connection.client_guid
+        or sent.security_mode != connection.client_security_mode
+    ):
+        raise RemoteProtocolError("the negotiation was changed on its way")
+    return ValidateNegotiateInfoResponse(
+        connection.server_capabilities, server.guid, connection.server_security_mode, dialect.revision
+    ).pack()

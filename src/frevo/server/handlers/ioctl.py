@@ -1,0 +1,55 @@
+"""IOCTL: looks up the control code, its open and its limits, and runs it ([MS-SMB2] 3.3.5.15)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from frevo.errors import SMBError
+from frevo.server.fsctl import FsctlCall
+from frevo.server.fsctl.table import TABLE
+from frevo.server.request import Request
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import ANY_FILE_ID, HeaderFlags, IoctlFlags, IoctlRequest, IoctlResponse
+
+_IS_FSCTL = int(IoctlFlags.IS_FSCTL)
+_RELATED = int(HeaderFlags.RELATED_OPERATIONS)
+
+
+def handle(request: Request) -> bytes | Awaitable[bytes]:
+    """Checks the request and hands it to the control code's function."""
+    asked = IoctlRequest.parse(request.message)
+    limit = request.connection.max_transact
+    if len(asked.input_buffer) > limit or asked.max_output_response > limit or asked.max_input_response > limit:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "more bytes than MaxTransactSize")
+    if asked.flags != _IS_FSCTL:
+        raise SMBError(NTStatus.NOT_SUPPORTED, f"IOCTL flags {asked.flags:#x}")
+    rule = TABLE.get(asked.ctl_code)
+    if rule is None or rule.needs_open:
+        _find_open(request, asked)
+    if rule is None:
+        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, f"control code {asked.ctl_code:#010x}")
+    call = FsctlCall(request, asked.ctl_code, asked.input_buffer, asked.max_output_response)
+    outcome = rule.handle(call)
+    if isinstance(outcome, bytes):
+        return _respond(asked, outcome)
+    return _finish(asked, outcome)
+
+
+async def _finish(asked: IoctlRequest, outcome: Awaitable[bytes]) -> bytes:
+    return _respond(asked, await outcome)
+
+
+def _respond(asked: IoctlRequest, output: bytes) -> bytes:
+    return IoctlResponse(asked.ctl_code, asked.file_id, output).pack()
+
+
+def _find_open(request: Request, asked: IoctlRequest) -> None:
+    """Sets request.open; a FileId that names nothing is an error for the codes that work on a file."""
+    from frevo.server.dispatch import find_open  # the dispatch table imports this module
+
+    chain = request.chain
+    if asked.file_id == ANY_FILE_ID and not request.header.flags & _RELATED:
+        raise SMBError(NTStatus.FILE_CLOSED, "this control code needs an open")
+    find_open(request, asked.file_id)
+    if chain.file_id is not None:
+        asked.file_id = chain.file_id

@@ -1,0 +1,125 @@
+"""LOCK: takes and releases byte-range locks, and waits for them ([MS-SMB2] 3.3.5.14)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
+from frevo.errors import SMBError
+from frevo.locking.byte_range import LockRange
+from frevo.locking.file_table import FileRecord
+from frevo.server.request import Request
+from frevo.server.state import Open
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import FileAccess, LockElement, LockFlags, LockRequest, LockResponse
+
+if TYPE_CHECKING:
+    from frevo.server.service import Server
+
+_SHARED = int(LockFlags.SHARED_LOCK)
+_EXCLUSIVE = int(LockFlags.EXCLUSIVE_LOCK)
+_UNLOCK = int(LockFlags.UNLOCK)
+_NOW = int(LockFlags.FAIL_IMMEDIATELY)
+
+_LOCKS_NOW = (_SHARED | _NOW, _EXCLUSIVE | _NOW)
+_LOCKS = (_SHARED, _EXCLUSIVE, *_LOCKS_NOW)
+_DATA_ACCESS = int(FileAccess.READ_DATA | FileAccess.WRITE_DATA | FileAccess.APPEND_DATA | FileAccess.EXECUTE)
+_RESPONSE = LockResponse().pack()
+
+
+def handle(request: Request) -> bytes | Awaitable[bytes]:
+    """Locks or unlocks the ranges of one request; waits only for a single range without FAIL_IMMEDIATELY."""
+    asked = LockRequest.parse(request.message)
+    opened, elements = request.open, asked.locks
+    if not elements:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "no lock elements")
+    record = opened.record
+    if record is None or opened.is_directory:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "only files have byte-range locks")
+    if not opened.granted_access & _DATA_ACCESS:
+        raise SMBError(NTStatus.ACCESS_DENIED, "locking needs read or write access")
+    if elements[0].flags == _UNLOCK:
+        return _unlock(opened, record, elements)
+    ranges = _ranges(elements)
+    if _take(request.server, record, opened, ranges):
+        return _RESPONSE
+    if elements[0].flags & _NOW:
+        raise SMBError(NTStatus.LOCK_NOT_GRANTED, "a lock is in the way")
+    return _wait(request, record, ranges[0])
+
+
+def _unlock(opened: Open, record: FileRecord, elements: list[LockElement]) -> bytes:
+    """Releases in order and stops at the first element that is wrong; what went before stays released.
+
+    Reference: [MS-SMB2] 3.3.5.14.1.
+    """
+    for element in elements:
+        if element.flags != _UNLOCK:
+            raise SMBError(NTStatus.INVALID_PARAMETER, "a lock among unlocks")
+        LockRange(element.offset, element.length, False).check()
+        if not record.locks.unlock(opened, element.offset, element.length):
+            raise SMBError(NTStatus.RANGE_NOT_LOCKED, f"{element.length} bytes at {element.offset}")
+    return _RESPONSE
+
+
+def _ranges(elements: list[LockElement]) -> list[LockRange]:
+    """The ranges of a lock request whose flags are right; several of them must not want to wait.
+
+    Reference: [MS-SMB2] 3.3.5.14.2.
+    """
+    allowed = _LOCKS if len(elements) == 1 else _LOCKS_NOW
+    ranges = []
+    for element in elements:
+        if element.flags not in allowed:
+            raise SMBError(NTStatus.INVALID_PARAMETER, f"lock flags {element.flags:#x}")
+        ranges.append(LockRange(element.offset, element.length, bool(element.flags & _EXCLUSIVE)))
+    return ranges
+
+
+def _take(server: Server, record: FileRecord, opened: Open, ranges: list[LockRange]) -> bool:
+    """Takes the locks. The file's first one shuts the gate before it is visible: from then on the data plane
+    answers no READ of this file until the last lock is gone."""
+    locks = record.locks
+    if locks:
+        return locks.lock(opened, ranges)
+    gate = server.gate_of(record)
+    if gate is None:
+        return locks.lock(opened, ranges)
+    gate.close()
+    try:
+        return locks.lock(opened, ranges)
+    finally:
+        if locks:
+            locks.on_empty = gate.open
+        else:
+            gate.open()
+
+
+async def _wait(request: Request, record: FileRecord, wanted: LockRange) -> bytes:
+    """Waits until *wanted* is ours. Cancelled: the place in the queue, or the lock that came too late, is given
+    back; when the open is closed the client hears RANGE_NOT_LOCKED, as from Windows."""
+    opened = request.open
+    granted: asyncio.Future[int] = request.server.loop.create_future()
+
+    def on_granted() -> None:
+        if not granted.done():
+            granted.set_result(0)
+
+    waiter = record.locks.wait(opened, wanted, on_granted)
+    try:
+        await request.wait(granted)
+    except BaseException:
+        record.locks.cancel(waiter)
+        if granted.done() and not granted.cancelled():
+            record.locks.unlock(opened, wanted.start, wanted.length)
+        if opened.volatile_id not in request.server.opens:
+            request.abort_status = NTStatus.RANGE_NOT_LOCKED
+        raise
+    return _RESPONSE
+
+
+def release_all(server: Server, opened: Open) -> None:
+    """Drops every lock of an open that closes and wakes those who waited for them ([MS-SMB2] 3.3.5.10)."""
+    if opened.record is not None:
+        opened.record.locks.release_all(opened)
