@@ -1,11 +1,11 @@
-"""The contract of a VFS backend: names are resolved, files opened, handles used. `vfs/local.py` is the first one.
+"""The contract of a VFS backend: names are resolved, files opened, handles used. `vfs/local.py` is the first
+one.
 
-Paths: a *wire path* is what a client sent, share-relative, components parted by a backslash, no leading backslash,
-"" for the share's root, possibly with a stream suffix (`file:stream:$DATA`). A *real path* is share-relative with
-slashes, as it is on disk. Every method may raise `SMBError` (a rule of ours) or `OSError` (the dispatcher maps
-its errno); nothing else. Methods without `async` are short metadata calls and run in the event loop; the `async`
-ones move data and go through `frevo.aio.ring`.
-"""
+Paths: a *wire path* is what a client sent, share-relative, components parted by a backslash, no leading
+backslash, "" for the share's root, possibly with a stream suffix (`file:stream:$DATA`). A *real path* is
+share-relative with slashes, as it is on disk. Every method may raise `SMBError` (a rule of ours) or `OSError`
+(the dispatcher maps its errno); nothing else. Methods without `async` are short metadata calls and run in the
+event loop; the `async` ones move data and go through `frevo.aio.ring`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ Buffer = bytes | bytearray | memoryview
 
 
 class FileIdentity(NamedTuple):
-    """What makes two opens the same file: device and inode, and the stream's folded name ("" = main stream)."""
+    """What makes two opens the same file: device and inode, and the stream's folded name ("" = main
+    stream).
+    """
 
     device: int
     inode: int
@@ -63,17 +65,18 @@ class FileStat:
 class Resolved:
     """A wire path found (or not) on disk.
 
-    `parent` is the real path of the containing directory ("" = root, also for the root itself), `name` the real
-    name on disk when the file exists, else the real name under which it would be created. `stat` is None when the
-    file (or, with a stream, the file below it) does not exist. `stream` is "" or the stream's name without
-    `:$DATA`; `stream_exists` says whether that stream exists.
-    """
+    `parent` is the real path of the containing directory ("" = root, also for the root itself), `name` the
+    real name on disk when the file exists, else the real name under which it would be created. `stat` is None
+    when the file (or, with a stream, the file below it) does not exist. `stream` is "" or the stream's name
+    without `:$DATA`; `stream_exists` says whether that stream exists. `requested` is the name as the client
+    spelled it: a rename to another spelling of the same name wants that one."""
 
     parent: str
     name: str
     stat: FileStat | None
     stream: str = ""
     stream_exists: bool = False
+    requested: str = ""
 
     @property
     def path(self) -> str:
@@ -110,8 +113,9 @@ class VolumeInfo:
 
 
 class Change(NamedTuple):
-    """One change below a watched directory: FILE_ACTION_* ([MS-FSCC] 2.7.1), wire path relative to it, and the
-    FILE_NOTIFY_CHANGE_* bits ([MS-SMB2] 2.2.35) under which it counts."""
+    """One change below a watched directory: FILE_ACTION_* ([MS-FSCC] 2.7.1), wire path relative to it, and
+    the FILE_NOTIFY_CHANGE_* bits ([MS-SMB2] 2.2.35) under which it counts.
+    """
 
     action: int
     path: str
@@ -126,7 +130,9 @@ class Watch(ABC):
 
 
 class Handle(ABC):
-    """An open file, directory or stream. Closing twice is fine; using a closed one raises SMBError(FILE_CLOSED)."""
+    """An open file, directory or stream. Closing twice is fine; using a closed one raises
+    SMBError(FILE_CLOSED).
+    """
 
     __slots__ = ()
 
@@ -143,7 +149,9 @@ class Handle(ABC):
     @property
     @abstractmethod
     def wire_path(self) -> str:
-        """Path as clients see it, backslashes, without leading backslash, with `:stream` where there is one."""
+        """Path as clients see it, backslashes, without leading backslash, with `:stream` where there is
+        one.
+        """
 
     @abstractmethod
     def stat(self) -> FileStat:
@@ -167,8 +175,9 @@ class Handle(ABC):
 
     @abstractmethod
     def allocate(self, size: int) -> None:
-        """Sets the allocation: reserves up to *size* without moving the end of file; smaller than EOF truncates
-        ([MS-FSCC] 2.4.4)."""
+        """Sets the allocation: reserves up to *size* without moving the end of file; smaller than EOF
+        truncates ([MS-FSCC] 2.4.4).
+        """
 
     @abstractmethod
     async def read(self, offset: int, length: int) -> Buffer:
@@ -192,12 +201,15 @@ class Handle(ABC):
 
     @abstractmethod
     def list_directory(self) -> Iterator[DirectoryItem]:
-        """Everything in the directory, "." and ".." first, one consistent pass, lazily: a directory of a million
-        names is not read at once. Names that vanish meanwhile are left out."""
+        """Everything in the directory, "." and ".." first, one consistent pass, lazily: a directory of a
+        million names is not read at once. Names that vanish meanwhile are left out.
+        """
 
     @abstractmethod
     def extended_attributes(self) -> list[tuple[bytes, bytes]]:
-        """EAs as (name, value), names upper-case ASCII as OS/2 does; frevo's and Samba's own xattrs are hidden."""
+        """EAs as (name, value), names upper-case ASCII as OS/2 does; frevo's and Samba's own xattrs are
+        hidden.
+        """
 
     @abstractmethod
     def set_extended_attribute(self, name: bytes, value: bytes) -> None:
@@ -205,7 +217,9 @@ class Handle(ABC):
 
     @abstractmethod
     def security_descriptor(self) -> bytes | None:
-        """The stored self-relative security descriptor, or None: then the caller makes one from mode, uid, gid."""
+        """The stored self-relative security descriptor, or None: then the caller makes one from mode, uid,
+        gid.
+        """
 
     @abstractmethod
     def set_security_descriptor(self, descriptor: bytes) -> None: ...
@@ -216,9 +230,15 @@ class Handle(ABC):
 
     @abstractmethod
     def watch(
-        self, recursive: bool, filter: int, on_changes: Callable[[Sequence[Change]], None], on_overflow: Callable[[], None]
+        self,
+        recursive: bool,
+        filter: int,
+        on_changes: Callable[[Sequence[Change]], None],
+        on_overflow: Callable[[], None],
     ) -> Watch:
-        """Starts watching this directory. Callbacks come from the event loop, changes in the order of the kernel."""
+        """Starts watching this directory. Callbacks come from the event loop, changes in the order of the
+        kernel.
+        """
 
     @abstractmethod
     def close(self) -> None: ...
@@ -231,10 +251,11 @@ class Backend(ABC):
     def resolve(self, wire_path: str) -> Resolved:
         """Finds *wire_path*, case-insensitively where the exact name does not exist.
 
-        Raises SMBError: OBJECT_NAME_INVALID (a name that cannot be), OBJECT_PATH_NOT_FOUND (a parent is missing or
-        not a directory), OBJECT_PATH_SYNTAX_BAD ("..", "."); a symlink that leaves the share is treated as
-        Samba's `wide links = no` does (ACCESS_DENIED for the last component's target, OBJECT_PATH_NOT_FOUND before).
-        """
+        Raises SMBError: OBJECT_NAME_INVALID (a name that cannot be), OBJECT_PATH_NOT_FOUND (a parent is
+        missing or not a directory), OBJECT_PATH_SYNTAX_BAD ("..", "."); a symlink that leaves the share,
+        dangles or goes in circles as smbd 4.17 does with `wide links = no`: OBJECT_NAME_NOT_FOUND as the last
+        component, also for an open that would create; OBJECT_PATH_NOT_FOUND before. The same for names that
+        `veto files` hides."""
 
     @abstractmethod
     def open(self, resolved: Resolved, intent: OpenIntent) -> Handle:
@@ -242,14 +263,17 @@ class Backend(ABC):
         resolved.stat's when somebody was faster; OBJECT_NAME_NOT_FOUND when it has vanished."""
 
     @abstractmethod
-    def create(self, resolved: Resolved, *, directory: bool, intent: OpenIntent, attributes: int, mode: int) -> Handle:
+    def create(
+        self, resolved: Resolved, *, directory: bool, intent: OpenIntent, attributes: int, mode: int
+    ) -> Handle:
         """Creates exclusively (OBJECT_NAME_COLLISION when somebody was faster) with DOS *attributes* and Unix
         *mode*; for a stream of an existing file, creates the stream."""
 
     @abstractmethod
     def rename(self, handle: Handle, target: Resolved, *, replace: bool) -> None:
-        """Renames the handle's file to target.path (case-only renames included); OBJECT_NAME_COLLISION when it
-        exists and not *replace*. Updates handle.path. For a stream handle renames the stream."""
+        """Renames the handle's file to target.path (case-only renames included); OBJECT_NAME_COLLISION when
+        it exists and not *replace*. Updates handle.path. For a stream handle renames the stream.
+        """
 
     @abstractmethod
     def link(self, handle: Handle, target: Resolved, *, replace: bool) -> None:
@@ -257,8 +281,9 @@ class Backend(ABC):
 
     @abstractmethod
     def remove(self, handle: Handle) -> None:
-        """Unlinks the handle's name if it still names this very file (else nothing); a directory must be empty
-        (DIRECTORY_NOT_EMPTY); for a stream handle removes the stream."""
+        """Unlinks the handle's name if it still names this very file (else nothing); a directory must be
+        empty (DIRECTORY_NOT_EMPTY); for a stream handle removes the stream.
+        """
 
     @abstractmethod
     def is_empty(self, handle: Handle) -> bool:

@@ -1,0 +1,213 @@
+"""An open file or directory of the local file system."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from frevo.errors import SMBError
+from frevo.vfs.base import Buffer, Change, DirectoryItem, FileIdentity, FileStat, Handle, OpenIntent, Watch
+from frevo.vfs.listing import list_directory
+from frevo.vfs.metadata import FileMetadata
+from frevo.vfs.names import wire_path_of
+from frevo.vfs.security import read_descriptor, write_descriptor
+from frevo.vfs.streams import list_streams
+from frevo.vfs.system import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, fallocate
+from frevo.vfs.transfer import flush_file, read_file, write_file
+from frevo.wire.erref import NTStatus
+
+if TYPE_CHECKING:
+    from frevo.vfs.local import LocalBackend
+
+_OFFSET_MAX: Final = (1 << 63) - 1
+_ZERO_CHUNK_BYTES: Final = 1 << 20
+_CANNOT_FALLOCATE: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+class LocalHandle(Handle):
+    """A file or directory. Owns its descriptor; `target` is the real path that was opened (a link's end)."""
+
+    __slots__ = ("_backend", "_fd", "_intent", "_metadata", "identity", "is_directory", "path", "stream")
+
+    def __init__(
+        self,
+        backend: LocalBackend,
+        fd: int,
+        *,
+        path: str,
+        identity: FileIdentity,
+        is_directory: bool,
+        intent: OpenIntent,
+        readable: bool,
+    ) -> None:
+        self._backend = backend
+        self._fd = fd
+        self._intent = intent
+        self._metadata = FileMetadata(fd, readable=readable, xattrs=backend.xattrs)
+        self.identity = identity
+        self.is_directory = is_directory
+        self.path = path
+        self.stream = ""
+
+    @property
+    def fd(self) -> int | None:
+        usable = self._fd >= 0 and self._intent & OpenIntent.READ and not self.is_directory
+        return self._fd if usable else None
+
+    @property
+    def wire_path(self) -> str:
+        return wire_path_of(self.path, self.stream)
+
+    @property
+    def metadata(self) -> FileMetadata:
+        """Metadata access. FILE_CLOSED after close."""
+        self.descriptor()
+        return self._metadata
+
+    def descriptor(self) -> int:
+        """The file descriptor, whatever it was opened for. FILE_CLOSED after close."""
+        if self._fd < 0:
+            raise SMBError(NTStatus.FILE_CLOSED)
+        return self._fd
+
+    def stat(self) -> FileStat:
+        return self.metadata.stat(hidden=self._backend.is_dot_file(self.path))
+
+    def set_basic(
+        self,
+        *,
+        creation_time: int | None = None,
+        last_access_time: int | None = None,
+        last_write_time: int | None = None,
+        change_time: int | None = None,
+        attributes: int | None = None,
+    ) -> None:
+        metadata = self.metadata
+        if creation_time is not None or attributes is not None:
+            metadata.set_dos(attributes, creation_time)
+        if last_access_time is not None or last_write_time is not None:
+            metadata.set_times(last_access_time, last_write_time)
+
+    def truncate(self, size: int) -> None:
+        if not 0 <= size <= _OFFSET_MAX:
+            raise SMBError(NTStatus.INVALID_PARAMETER, "file size out of range")
+        os.ftruncate(self.descriptor(), size)
+
+    def allocate(self, size: int) -> None:
+        if not 0 <= size <= _OFFSET_MAX:
+            raise SMBError(NTStatus.INVALID_PARAMETER, "allocation size out of range")
+        fd = self.descriptor()
+        if size < os.fstat(fd).st_size:
+            os.ftruncate(fd, size)
+        elif size:
+            try:
+                fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, size)
+            except OSError as error:
+                if error.errno not in _CANNOT_FALLOCATE:
+                    raise
+
+    async def read(self, offset: int, length: int) -> Buffer:
+        if offset < 0 or length < 0:
+            raise SMBError(NTStatus.INVALID_PARAMETER, "negative offset or length")
+        fd = self.descriptor()
+        if offset > _OFFSET_MAX - length:
+            return b""
+        return await read_file(fd, offset, length)
+
+    async def write(self, offset: int, data: Buffer) -> int:
+        fd = self.descriptor()
+        if not 0 <= offset <= _OFFSET_MAX - len(data):
+            raise SMBError(NTStatus.INVALID_PARAMETER, "offset out of range")
+        return await write_file(fd, offset, data)
+
+    async def flush(self) -> None:
+        fd = self.descriptor()
+        if self._intent or self.is_directory:
+            await flush_file(fd)
+
+    def allocated_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        fd = self.descriptor()
+        end = min(offset + length, os.fstat(fd).st_size)
+        while offset < end:
+            try:
+                start = os.lseek(fd, offset, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # nothing but a hole from here
+                    return
+                raise
+            if start >= end:
+                return
+            offset = min(os.lseek(fd, start, os.SEEK_HOLE), end)
+            yield start, offset - start
+
+    def zero(self, offset: int, beyond: int) -> None:
+        fd = self.descriptor()
+        end = min(beyond, os.fstat(fd).st_size)
+        if offset >= end:
+            return
+        first, second = FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
+        if not self._metadata.is_sparse():
+            first, second = second, first
+        for mode in (first, second):
+            try:
+                fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, offset, end - offset)
+                return
+            except OSError as error:
+                if error.errno not in _CANNOT_FALLOCATE:
+                    raise
+        for start in range(offset, end, _ZERO_CHUNK_BYTES):
+            os.pwrite(fd, bytes(min(_ZERO_CHUNK_BYTES, end - start)), start)
+
+    def list_directory(self) -> Iterator[DirectoryItem]:
+        return list_directory(self._backend, self.descriptor(), self.path)
+
+    def extended_attributes(self) -> list[tuple[bytes, bytes]]:
+        return self.metadata.extended_attributes()
+
+    def set_extended_attribute(self, name: bytes, value: bytes) -> None:
+        self.metadata.set_extended_attribute(name, value)
+
+    def security_descriptor(self) -> bytes | None:
+        metadata = self.metadata
+        return read_descriptor(metadata.target) if metadata.xattrs else None
+
+    def set_security_descriptor(self, descriptor: bytes) -> None:
+        metadata = self.metadata
+        if not metadata.xattrs:
+            raise SMBError(NTStatus.NOT_SUPPORTED, "the file system keeps no extended attributes")
+        write_descriptor(metadata.target, descriptor)
+
+    def streams(self) -> list[tuple[str, int, int]]:
+        metadata = self.metadata
+        found: list[tuple[str, int, int]] = []
+        if not self.is_directory:
+            status = os.fstat(self._fd)
+            found.append(("", status.st_size, status.st_blocks * 512))
+        if metadata.xattrs:
+            found += [(name, size, size) for name, size in list_streams(metadata.target)]
+        return found
+
+    def watch(
+        self,
+        recursive: bool,
+        filter: int,
+        on_changes: Callable[[Sequence[Change]], None],
+        on_overflow: Callable[[], None],
+    ) -> Watch:
+        fd = self.descriptor()
+        hub = self._backend.watch_hub(asyncio.get_running_loop())
+        return hub.watch(
+            fd, recursive=recursive, filter=filter, on_changes=on_changes, on_overflow=on_overflow
+        )
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        if getattr(self, "_fd", -1) >= 0:
+            self.close()

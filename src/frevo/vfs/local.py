@@ -1,0 +1,402 @@
+"""The local file system behind the VFS contract."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+import stat as stat_module
+from dataclasses import dataclass
+from typing import Final
+
+from frevo.aio.syscalls import RENAME_NOREPLACE, renameat2, statx
+from frevo.errors import SMBError
+from frevo.vfs.attributes import STORED, XATTR_DOSATTRIB, is_special
+from frevo.vfs.base import Backend, FileIdentity, FileStat, Handle, OpenIntent, Resolved, VolumeInfo
+from frevo.vfs.handle import LocalHandle
+from frevo.vfs.lookup import (
+    READ_FLAGS,
+    Found,
+    Held,
+    LocalResolved,
+    Lookup,
+    name_not_found,
+    open_held,
+    path_not_found,
+)
+from frevo.vfs.metadata import FileMetadata
+from frevo.vfs.names import VetoFiles, parse_path
+from frevo.vfs.streamhandle import StreamHandle
+from frevo.vfs.streams import create_stream, find_xattr, real_name
+from frevo.vfs.system import proc_path
+from frevo.vfs.tree import Tree
+from frevo.vfs.volume import read_volume
+from frevo.vfs.watch import WatchHub
+from frevo.wire.erref import NTStatus
+
+_OPEN_FLAGS: Final = os.O_NONBLOCK | os.O_NOCTTY
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """How a tree is exported."""
+
+    read_only: bool = False
+    case_sensitive: bool = False
+    hide_dot_files: bool = True
+    veto_files: tuple[str, ...] = ()  # patterns with * and ?
+    volume_label: str = ""
+    follow_symlinks: bool = True
+
+
+class LocalBackend(Backend):
+    """A directory of this machine and everything below it, and nothing else."""
+
+    def __init__(self, root: str, *, options: LocalOptions | None = None) -> None:
+        self.options = options or LocalOptions()
+        self.veto = VetoFiles(self.options.veto_files)
+        self.tree = Tree(root, follow_symlinks=self.options.follow_symlinks)
+        self.xattrs = _keeps_xattrs(self.tree.fd)
+        self._lookup = Lookup(self.tree, case_sensitive=self.options.case_sensitive, veto=self.veto)
+        self._hub: WatchHub | None = None
+
+    # -- finding ---------------------------------------------------------------------------------------------------
+
+    def resolve(self, wire_path: str) -> Resolved:
+        wire = parse_path(wire_path)
+        found = self._lookup.find(wire)
+        requested = wire.parts[-1] if wire.parts else ""
+        if not isinstance(found, Found):
+            return LocalResolved(found.parent, found.name, None, wire.stream, requested=requested)
+        held = found.held
+        metadata = FileMetadata(held.fd, readable=held.readable, xattrs=self.xattrs)
+        stat = metadata.stat(hidden=self.is_dot_file(found.name), status=found.status)
+        if wire.explicit and stat.is_directory:
+            raise SMBError(NTStatus.FILE_IS_A_DIRECTORY, "::$DATA of a directory")
+        if wire.directory and not stat.is_directory:
+            raise SMBError(NTStatus.NOT_A_DIRECTORY, "::$INDEX_ALLOCATION of a file")
+        resolved = LocalResolved(
+            found.parent, found.name, stat, wire.stream, False, requested, found.target, held
+        )
+        if wire.stream:
+            self._resolve_stream(resolved, metadata)
+        return resolved
+
+    def _resolve_stream(self, resolved: LocalResolved, metadata: FileMetadata) -> None:
+        xattr = find_xattr(metadata.target, resolved.stream) if self.xattrs else None
+        if xattr is not None:
+            resolved.stream_exists = True
+            resolved.stream_xattr = xattr
+            resolved.stream = real_name(xattr)
+
+    def is_dot_file(self, path: str) -> bool:
+        """Whether the real path's last name is hidden by `hide dot files`."""
+        name = path.rpartition("/")[2]
+        return self.options.hide_dot_files and name.startswith(".")
+
+    def stat_real(self, path: str, *, hidden: bool) -> FileStat:
+        """Metadata of what the real *path* names, links followed. OSError, SMBError when it is not inside."""
+        try:
+            held, status = open_held(self.tree, path)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            held, status = open_held(self.tree, self.tree.canonical(path))
+        metadata = FileMetadata(held.fd, readable=held.readable, xattrs=self.xattrs)
+        return metadata.stat(hidden=hidden, status=status)
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    def open(self, resolved: Resolved, intent: OpenIntent) -> Handle:
+        local = _local(resolved)
+        if local.stat is None or not local.exists:
+            raise name_not_found()
+        if local.stream:
+            return self._open_stream(local)
+        if is_special(local.stat.mode) and intent:
+            raise SMBError(NTStatus.ACCESS_DENIED, "neither a file nor a directory")
+        held = local.held
+        local.held = None
+        writes = intent & OpenIntent.WRITE and not local.stat.is_directory
+        if held is None or writes or (intent and not held.readable):
+            held = self._open_again(local, intent)
+        elif intent:
+            os.set_blocking(held.fd, True)
+        return self._handle(local, held, intent)
+
+    def _open_again(self, local: LocalResolved, intent: OpenIntent) -> Held:
+        """Opens the file by its path for what *intent* says; what has become special meanwhile is refused."""
+        writes = intent & OpenIntent.WRITE and not (local.stat and local.stat.is_directory)
+        access = os.O_RDONLY if not writes else os.O_RDWR if intent & OpenIntent.READ else os.O_WRONLY
+        flags = access | _OPEN_FLAGS if intent else os.O_PATH
+        try:
+            held = Held(self.tree.open(local.target, flags), bool(intent))
+        except OSError as error:
+            if error.errno in (errno.ENXIO, errno.ENODEV):
+                raise SMBError(NTStatus.ACCESS_DENIED, "a special file took the name") from error
+            raise
+        if intent:
+            if is_special(os.fstat(held.fd).st_mode):
+                raise SMBError(NTStatus.ACCESS_DENIED, "a special file took the name")
+            os.set_blocking(held.fd, True)
+        return held
+
+    def _handle(self, local: LocalResolved, held: Held, intent: OpenIntent) -> LocalHandle:
+        status = statx(held.fd)
+        return LocalHandle(
+            self,
+            held.take(),
+            path=local.path,
+            identity=FileIdentity(os.makedev(status.dev_major, status.dev_minor), status.ino),
+            is_directory=stat_module.S_ISDIR(status.mode),
+            intent=intent,
+            readable=held.readable,
+        )
+
+    def _open_stream(self, local: LocalResolved) -> StreamHandle:
+        held = local.held or self._open_again(local, OpenIntent.READ)
+        local.held = None
+        status = statx(held.fd)
+        return StreamHandle(
+            self,
+            held.take(),
+            path=local.path,
+            identity=FileIdentity(os.makedev(status.dev_major, status.dev_minor), status.ino),
+            readable=held.readable,
+            xattr=local.stream_xattr,
+        )
+
+    # -- creating --------------------------------------------------------------------------------------------------
+
+    def create(
+        self, resolved: Resolved, *, directory: bool, intent: OpenIntent, attributes: int, mode: int
+    ) -> Handle:
+        self._check_writable()
+        local = _local(resolved)
+        if local.exists:
+            raise SMBError(NTStatus.OBJECT_NAME_COLLISION)
+        if local.stream:
+            return self._create_stream(local, attributes, mode)
+        try:
+            held = self._make_directory(local, mode) if directory else self._make_file(local, intent, mode)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise path_not_found() from error
+        handle = self._handle(local, held, intent)
+        if attributes & STORED:
+            self._store_first_attributes(handle, attributes)
+        return handle
+
+    def _store_first_attributes(self, handle: LocalHandle, attributes: int) -> None:
+        """Attributes of a new file; one that cannot keep them exists all the same."""
+        try:
+            handle.metadata.set_dos(attributes, None)
+        except OSError:
+            return
+
+    def _make_file(self, local: LocalResolved, intent: OpenIntent, mode: int) -> Held:
+        access = os.O_WRONLY if intent == OpenIntent.WRITE else os.O_RDWR
+        flags = access | os.O_CREAT | os.O_EXCL | os.O_NOCTTY
+        return Held(self.tree.open(local.path, flags, mode & 0o7777), True)
+
+    def _make_directory(self, local: LocalResolved, mode: int) -> Held:
+        parent = self.tree.open_directory(local.parent)
+        try:
+            os.mkdir(local.name, mode & 0o7777, dir_fd=parent)
+        finally:
+            os.close(parent)
+        return Held(self.tree.open(local.path, READ_FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW), True)
+
+    def _create_stream(self, local: LocalResolved, attributes: int, mode: int) -> StreamHandle:
+        if not self.xattrs:
+            raise SMBError(NTStatus.OBJECT_NAME_INVALID, "the file system keeps no streams")
+        if local.stat is None:
+            held = self._make_file(local, OpenIntent.READ, mode)
+            if attributes & STORED:
+                metadata = FileMetadata(held.fd, readable=True, xattrs=self.xattrs)
+                metadata.set_dos(attributes, None)
+            local.target = local.path
+        else:
+            held = local.held or self._open_again(local, OpenIntent.READ)
+        target = held.fd if held.readable else proc_path(held.fd)
+        local.stream_xattr = create_stream(target, local.stream)
+        local.held = held
+        return self._open_stream(local)
+
+    # -- changing names --------------------------------------------------------------------------------------------
+
+    def rename(self, handle: Handle, target: Resolved, *, replace: bool) -> None:
+        self._check_writable()
+        if isinstance(handle, StreamHandle):
+            handle.rename(target.stream, replace_existing=replace)
+            return
+        if not isinstance(handle, LocalHandle) or not handle.path or not target.path:
+            raise SMBError(NTStatus.ACCESS_DENIED, "the share's root cannot be renamed or replaced")
+        name = target.name
+        same = target.stat is not None and target.stat.identity == handle.identity
+        if same and target.path == handle.path:
+            name = target.requested or name
+            if name == target.name:
+                return
+        elif target.stat is not None and not replace:
+            raise SMBError(NTStatus.OBJECT_NAME_COLLISION)
+        self._rename(
+            handle, target.parent, name, replace=replace, other_link=same and target.path != handle.path
+        )
+        handle.path = f"{target.parent}/{name}" if target.parent else name
+
+    def _rename(self, handle: Handle, parent: str, name: str, *, replace: bool, other_link: bool) -> None:
+        old_parent, _, old_name = handle.path.rpartition("/")
+        old_fd = self._open_parent(old_parent)
+        try:
+            if not self._still_names(old_fd, old_name, handle):
+                raise name_not_found("the name is another file's by now")
+            if other_link:  # both names are this file: rename(2) would do nothing
+                os.unlink(old_name, dir_fd=old_fd)
+                return
+            new_fd = self._open_parent(parent)
+            try:
+                _rename_at(old_fd, old_name, new_fd, name, replace=replace)
+            finally:
+                os.close(new_fd)
+        finally:
+            os.close(old_fd)
+
+    def _open_parent(self, path: str) -> int:
+        try:
+            return self.tree.open_directory(path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise path_not_found() from error
+
+    def _still_names(self, parent_fd: int, name: str, handle: Handle) -> bool:
+        """Whether the name in the directory is the handle's file, or a link to it."""
+        try:
+            status = self.tree.link_status(parent_fd, name)
+            if stat_module.S_ISLNK(status.mode):
+                stat = self.stat_real(handle.path, hidden=False)
+                return stat.identity == handle.identity._replace(stream="")
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        device = os.makedev(status.dev_major, status.dev_minor)
+        return (device, status.ino) == handle.identity[:2]
+
+    def link(self, handle: Handle, target: Resolved, *, replace: bool) -> None:
+        self._check_writable()
+        if not isinstance(handle, LocalHandle) or handle.is_directory or not target.name:
+            raise SMBError(NTStatus.FILE_IS_A_DIRECTORY, "only a file can have another link")
+        if target.stat is not None and not replace:
+            raise SMBError(NTStatus.OBJECT_NAME_COLLISION)
+        if target.stat is not None and target.stat.identity == handle.identity:
+            return
+        source = proc_path(handle.descriptor())
+        parent = self._open_parent(target.parent)
+        try:
+            if target.stat is None:
+                os.link(source, target.name, dst_dir_fd=parent, follow_symlinks=True)
+                return
+            temporary = f".frevo-{secrets.token_hex(8)}"
+            os.link(source, temporary, dst_dir_fd=parent, follow_symlinks=True)
+            try:
+                os.rename(temporary, target.name, src_dir_fd=parent, dst_dir_fd=parent)
+            except OSError:
+                os.unlink(temporary, dir_fd=parent)
+                raise
+        finally:
+            os.close(parent)
+
+    def remove(self, handle: Handle) -> None:
+        self._check_writable()
+        if isinstance(handle, StreamHandle):
+            handle.remove()
+            return
+        if not handle.path:
+            raise SMBError(NTStatus.ACCESS_DENIED, "the share's root cannot be removed")
+        parent, _, name = handle.path.rpartition("/")
+        try:
+            fd = self.tree.open_directory(parent)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            if self._still_names(fd, name, handle):
+                _remove_at(fd, name, directory=handle.is_directory and not self._lookup.is_link(fd, name))
+        finally:
+            os.close(fd)
+
+    def is_empty(self, handle: Handle) -> bool:
+        fd = os.open(proc_path(_descriptor(handle)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with os.scandir(fd) as entries:
+                return next(iter(entries), None) is None
+        finally:
+            os.close(fd)
+
+    # -- the rest --------------------------------------------------------------------------------------------------
+
+    def volume(self) -> VolumeInfo:
+        created = self.stat_real("", hidden=False).creation_time
+        label = self.options.volume_label or os.path.basename(self.tree.root) or "root"
+        fd = self.tree.fd
+        return read_volume(
+            fd, label=label, creation_time=created, xattrs=self.xattrs, read_only=self.options.read_only
+        )
+
+    def watch_hub(self, loop: asyncio.AbstractEventLoop) -> WatchHub:
+        """The one inotify instance of this tree, read by *loop*."""
+        if self._hub is None:
+            self._hub = WatchHub(loop, veto=self.veto)
+        return self._hub
+
+    def _check_writable(self) -> None:
+        if self.options.read_only:
+            raise SMBError(NTStatus.MEDIA_WRITE_PROTECTED, "the share is read only")
+
+    def close(self) -> None:
+        if self._hub is not None:
+            self._hub.close()
+            self._hub = None
+        self._lookup.close()
+        self.tree.close()
+
+
+def _local(resolved: Resolved) -> LocalResolved:
+    if not isinstance(resolved, LocalResolved):
+        raise TypeError("resolved by another backend")
+    return resolved
+
+
+def _descriptor(handle: Handle) -> int:
+    if not isinstance(handle, LocalHandle):
+        raise TypeError("a handle of another backend")
+    return handle.descriptor()
+
+
+def _keeps_xattrs(root_fd: int) -> bool:
+    """Whether the root's file system keeps `user.` xattrs."""
+    try:
+        os.getxattr(proc_path(root_fd), XATTR_DOSATTRIB)
+    except OSError as error:
+        return error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS)
+    return True
+
+
+def _rename_at(old_fd: int, old: str, new_fd: int, new: str, *, replace: bool) -> None:
+    old_raw, new_raw = os.fsencode(old), os.fsencode(new)
+    if replace:
+        renameat2(old_fd, old_raw, new_fd, new_raw)
+        return
+    try:
+        renameat2(old_fd, old_raw, new_fd, new_raw, RENAME_NOREPLACE)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # Either a directory into itself, or a file system without the flag: the second fails the check below.
+        if os.access(new, os.F_OK, dir_fd=new_fd, follow_symlinks=False):
+            raise SMBError(NTStatus.OBJECT_NAME_COLLISION) from error
+        renameat2(old_fd, old_raw, new_fd, new_raw)
+
+
+def _remove_at(parent_fd: int, name: str, *, directory: bool) -> None:
+    if directory:
+        os.rmdir(name, dir_fd=parent_fd)
+    else:
+        os.unlink(name, dir_fd=parent_fd)

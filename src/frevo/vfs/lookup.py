@@ -1,0 +1,260 @@
+"""From a wire path to what is on disk: the exact name first, then, component by component, without case.
+
+The fast case, a name that exists as spelled, is a type check, one openat2 and one statx. The descriptor is
+kept for the open that mostly follows. A regular file or directory is opened for reading, because an O_PATH
+descriptor's xattrs can only be had through /proc, which costs more than all the rest; other kinds are never
+opened but with O_PATH."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as stat_module
+from dataclasses import dataclass
+from typing import Final
+
+from frevo.aio.syscalls import FileStatus, statx
+from frevo.errors import SMBError
+from frevo.vfs.attributes import is_special
+from frevo.vfs.base import Resolved
+from frevo.vfs.namecache import NameCache
+from frevo.vfs.names import VetoFiles, WirePath
+from frevo.vfs.tree import Tree
+from frevo.wire.erref import NTStatus
+
+#: How a regular file or directory is opened: should it have become a FIFO meanwhile, nothing waits.
+READ_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+_MISSING: Final = (errno.ENOENT, errno.ENOTDIR)
+#: Errors of openat2 that a case-insensitive or link-following second look may cure.
+_SECOND_LOOK: Final = (errno.ENOENT, errno.ENOTDIR, errno.EXDEV, errno.ELOOP)
+
+
+class Held:
+    """A descriptor that is closed when nobody takes it."""
+
+    __slots__ = ("fd", "readable")
+
+    def __init__(self, fd: int, readable: bool) -> None:
+        self.fd = fd
+        self.readable = readable
+
+    def take(self) -> int:
+        """Gives the descriptor away; -1 when it has gone already."""
+        fd, self.fd = self.fd, -1
+        return fd
+
+    def __del__(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Found:
+    """A file that exists: where its name is, what to open, its open descriptor and status."""
+
+    __slots__ = ("held", "name", "parent", "status", "target")
+
+    def __init__(self, parent: str, name: str, target: str, held: Held, status: FileStatus) -> None:
+        self.parent = parent
+        self.name = name
+        self.target = target  # the path to open: differs from parent/name when the name is an absolute link
+        self.held = held
+        self.status = status
+
+
+class Missing:
+    """A name that does not exist in a directory that does."""
+
+    __slots__ = ("name", "parent")
+
+    def __init__(self, parent: str, name: str) -> None:
+        self.parent = parent
+        self.name = name
+
+
+@dataclass(slots=True)
+class LocalResolved(Resolved):
+    """Resolved, and what the local backend needs to open it."""
+
+    target: str = ""
+    held: Held | None = None
+    stream_xattr: str = ""
+
+
+def path_not_found() -> SMBError:
+    """A directory on the way is missing."""
+    return SMBError(NTStatus.OBJECT_PATH_NOT_FOUND)
+
+
+def name_not_found(text: str = "") -> SMBError:
+    """The last component is missing."""
+    return SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, text)
+
+
+def open_held(tree: Tree, path: str) -> tuple[Held, FileStatus]:
+    """Opens what exists at the real *path*, for reading when it is a regular file or directory that may be
+    read.
+    """
+    flags = os.O_PATH if is_special(tree.status(path).mode) else READ_FLAGS
+    try:
+        fd = tree.open(path, flags)
+    except OSError as error:
+        if error.errno not in (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EAGAIN,
+            errno.ENXIO,
+            errno.ENODEV,
+            errno.ETXTBSY,
+        ):
+            raise
+        flags = os.O_PATH
+        fd = tree.open(path, flags)
+    held = Held(fd, flags == READ_FLAGS)
+    status = statx(fd)
+    if held.readable and is_special(status.mode):
+        raise SMBError(NTStatus.ACCESS_DENIED, "a special file took the name")
+    return held, status
+
+
+def join(parent: str, name: str) -> str:
+    """The real path of *name* in *parent*."""
+    return f"{parent}/{name}" if parent else name
+
+
+class Lookup:
+    """Resolves wire paths below one tree."""
+
+    __slots__ = ("_cache", "_case_sensitive", "_tree", "_veto")
+
+    def __init__(self, tree: Tree, *, case_sensitive: bool, veto: VetoFiles) -> None:
+        self._tree = tree
+        self._case_sensitive = case_sensitive
+        self._veto = veto
+        self._cache = NameCache()
+
+    def find(self, wire: WirePath) -> Found | Missing:
+        """What *wire* names. SMBError as `Backend.resolve` says."""
+        if self._veto:
+            self._check_veto(wire)
+        parent, _, name = wire.path.rpartition("/")
+        try:
+            held, status = open_held(self._tree, wire.path)
+        except OSError as error:
+            if error.errno not in _SECOND_LOOK:
+                raise
+        else:
+            return Found(parent, name, wire.path, held, status)
+        directory = self._directory(wire.parts[:-1])
+        return self._last(directory, wire.parts[-1]) if wire.parts else self._root()
+
+    def _root(self) -> Found:
+        held, status = open_held(self._tree, "")
+        return Found("", "", "", held, status)
+
+    def _check_veto(self, wire: WirePath) -> None:
+        for index, part in enumerate(wire.parts):
+            if self._veto.hides(part):
+                raise name_not_found("veto files") if index == len(wire.parts) - 1 else path_not_found()
+
+    def _directory(self, parts: tuple[str, ...]) -> str:
+        """The real path of the directory that *parts* name, whatever their case."""
+        exact = "/".join(parts)
+        try:
+            os.close(self._tree.open_directory(exact))
+            return exact
+        except OSError as error:
+            if error.errno not in _SECOND_LOOK:
+                raise
+        path = ""
+        for part in parts:
+            path = self._step(path, part)
+        return path
+
+    def _step(self, directory: str, part: str) -> str:
+        """One component further down, into a directory."""
+        name = self._real_name(directory, part)
+        if name is None:
+            raise path_not_found()
+        path = join(directory, name)
+        try:
+            os.close(self._tree.open_directory(path))
+            return path
+        except OSError as error:
+            if error.errno not in _SECOND_LOOK:
+                raise
+        try:
+            path = self._tree.canonical(path)
+            os.close(self._tree.open_directory(path))
+        except OSError as error:
+            if error.errno not in _SECOND_LOOK:
+                raise
+            raise path_not_found() from error
+        return path
+
+    def _last(self, directory: str, part: str) -> Found | Missing:
+        """The last component in the existing *directory*."""
+        name = self._real_name(directory, part)
+        if name is None:
+            return Missing(directory, part)
+        path = target = join(directory, name)
+        try:
+            held, status = open_held(self._tree, path)
+        except OSError as error:
+            if error.errno not in _SECOND_LOOK:
+                raise
+            target = self._link_end(path)
+            held, status = self._open_end(target)
+        return Found(directory, name, target, held, status)
+
+    def _open_end(self, target: str) -> tuple[Held, FileStatus]:
+        try:
+            return open_held(self._tree, target)
+        except OSError as error:
+            if error.errno not in _SECOND_LOOK:
+                raise
+            raise name_not_found("a link that leads nowhere") from error
+
+    def _link_end(self, path: str) -> str:
+        """Where the name *path*, a link that the kernel would not follow, ends inside the tree."""
+        try:
+            return self._tree.canonical(path)
+        except OSError as error:
+            if error.errno not in _SECOND_LOOK:
+                raise
+            raise name_not_found("a link that leads nowhere or outside") from error
+
+    def _real_name(self, directory: str, part: str) -> str | None:
+        """The name on disk, in the existing *directory*, that *part* means; None when there is none."""
+        try:
+            fd = self._tree.open_directory(directory)
+        except OSError as error:
+            if error.errno in _SECOND_LOOK:
+                raise path_not_found() from error
+            raise
+        try:
+            if self._case_sensitive:
+                return part if self._has(fd, part) else None
+            name = self._cache.find(fd, part)
+        except PermissionError:  # a directory that may be searched, not listed: exact names only
+            return part if self._has(fd, part) else None
+        finally:
+            os.close(fd)
+        return None if name is not None and self._veto.hides(name) else name
+
+    def _has(self, directory_fd: int, name: str) -> bool:
+        try:
+            self._tree.link_status(directory_fd, name)
+        except OSError as error:
+            if error.errno in _MISSING:
+                return False
+            raise
+        return True
+
+    def is_link(self, directory_fd: int, name: str) -> bool:
+        """Whether the name is a symbolic link."""
+        return stat_module.S_ISLNK(self._tree.link_status(directory_fd, name).mode)
+
+    def close(self) -> None:
+        """Ends the cache's watches."""
+        self._cache.close()

@@ -1,0 +1,149 @@
+"""Metadata of one open descriptor: status with DOS attributes, times, security, EAs; with or without xattrs.
+
+`FileMetadata` belongs to a handle and borrows its descriptor. An O_PATH descriptor is reached through
+/proc/self/fd."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+from frevo.aio.syscalls import FileStatus, statx
+from frevo.errors import SMBError
+from frevo.vfs import attributes as dos
+from frevo.vfs.base import FileStat
+from frevo.vfs.security import XATTR_SECURITY, XATTR_USER
+from frevo.vfs.streams import XATTR_PREFIX
+from frevo.vfs.system import get_xattr, list_xattr, proc_path, remove_xattr
+from frevo.wire.erref import NTStatus
+
+_HIDDEN_XATTRS: Final = frozenset((dos.XATTR_DOSATTRIB, XATTR_USER, XATTR_SECURITY, "user.SAMBA_PAI"))
+_USER: Final = "user."
+_EA_VALUE_MAX: Final = 65536
+_NO_XATTRS: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
+_TIME_MAX_NS: Final = (1 << 63) - 1
+
+
+class FileMetadata:
+    """Metadata of the file behind *fd*."""
+
+    __slots__ = ("fd", "target", "xattrs")
+
+    def __init__(self, fd: int, *, readable: bool, xattrs: bool) -> None:
+        self.fd = fd
+        self.xattrs = xattrs
+        self.target: int | str = fd if readable else proc_path(fd)
+
+    def stored(self) -> dos.DosAttributes | None:
+        """What the DOSATTRIB xattr keeps."""
+        if not self.xattrs:
+            return None
+        value = get_xattr(self.target, dos.XATTR_DOSATTRIB)
+        return dos.unpack_dosattrib(value) if value is not None else None
+
+    def stat(self, *, hidden: bool, status: FileStatus | None = None) -> FileStat:
+        """Fresh metadata; *status* when the caller has just got it."""
+        if status is None:
+            status = statx(self.fd)
+        return dos.make_stat(status, self.stored(), hidden=hidden, mode_readonly=not self.xattrs)
+
+    def set_times(self, accessed: int | None, written: int | None) -> None:
+        """Sets last access and last write time (FILETIME), what is None stays."""
+        status = statx(self.fd)
+        atime = status.atime_ns if accessed is None else _clamped(dos.filetime_to_ns(accessed))
+        mtime = status.mtime_ns if written is None else _clamped(dos.filetime_to_ns(written))
+        os.utime(self.target, ns=(atime, mtime))
+
+    def set_dos(self, attributes: int | None, creation_time: int | None) -> None:
+        """Keeps attributes and creation time, what is None stays; without xattrs READONLY becomes mode
+        bits.
+        """
+        if self.xattrs and self._store(attributes, creation_time):
+            return
+        if attributes is not None:
+            self._set_mode_readonly(bool(attributes & dos.READONLY))
+
+    def _store(self, attributes: int | None, creation_time: int | None) -> bool:
+        old = self.stored() or dos.DosAttributes(0, 0)
+        new = dos.DosAttributes(
+            old.attributes if attributes is None else attributes & dos.STORED,
+            (old.creation_time or self._birth_time()) if creation_time is None else creation_time,
+        )
+        if new == old:
+            return True
+        try:
+            os.setxattr(self.target, dos.XATTR_DOSATTRIB, dos.pack_dosattrib(new))
+        except OSError as error:
+            if error.errno in _NO_XATTRS:
+                return False
+            raise
+        return True
+
+    def _birth_time(self) -> int:
+        return dos.make_stat(statx(self.fd), None, hidden=False, mode_readonly=False).creation_time
+
+    def _set_mode_readonly(self, readonly: bool) -> None:
+        status = statx(self.fd)
+        if (status.mode & 0o170000) == 0o040000:
+            return
+        mode = status.mode & 0o7777
+        new = mode & ~0o222 if readonly else mode | 0o200
+        if new != mode:
+            os.chmod(self.target, new)
+
+    def is_sparse(self) -> bool:
+        """Whether the client asked for a sparse file."""
+        stored = self.stored()
+        return stored is not None and bool(stored.attributes & dos.SPARSE)
+
+    def extended_attributes(self) -> list[tuple[bytes, bytes]]:
+        """EAs: the `user.` xattrs that are nobody's convention."""
+        found = []
+        for name in list_xattr(self.target) if self.xattrs else ():
+            value = get_xattr(self.target, name) if _is_ea(name) else None
+            if value is not None:
+                found.append((_ea_name(name), value))
+        return found
+
+    def set_extended_attribute(self, name: bytes, value: bytes) -> None:
+        """Sets or (empty value) deletes one EA, found without case."""
+        xattr = self._ea_xattr(name)
+        if not value:
+            remove_xattr(self.target, xattr)
+            return
+        if len(value) > _EA_VALUE_MAX:
+            raise SMBError(NTStatus.EA_TOO_LARGE, "an extended attribute holds at most 64 KiB")
+        try:
+            os.setxattr(self.target, xattr, value)
+        except OSError as error:
+            if error.errno in _NO_XATTRS:
+                raise SMBError(NTStatus.EAS_NOT_SUPPORTED) from error
+            if error.errno in (errno.E2BIG, errno.ERANGE):
+                raise SMBError(NTStatus.EA_TOO_LARGE) from error
+            raise
+
+    def _ea_xattr(self, name: bytes) -> str:
+        if not self.xattrs:
+            raise SMBError(NTStatus.EAS_NOT_SUPPORTED)
+        xattr = _USER + os.fsdecode(name)
+        if not name or b"\0" in name or len(os.fsencode(xattr)) > 255 or not _is_ea(xattr):
+            raise SMBError(NTStatus.INVALID_EA_NAME)
+        for existing in list_xattr(self.target):
+            if _is_ea(existing) and _ea_name(existing) == name.upper():
+                return existing
+        return xattr
+
+
+def _is_ea(xattr: str) -> bool:
+    upper = xattr.upper()
+    hidden = any(upper == name.upper() for name in _HIDDEN_XATTRS) or upper.startswith(XATTR_PREFIX.upper())
+    return xattr.startswith(_USER) and not hidden
+
+
+def _ea_name(xattr: str) -> bytes:
+    return os.fsencode(xattr[len(_USER) :]).upper()
+
+
+def _clamped(ns: int) -> int:
+    return max(-_TIME_MAX_NS, min(_TIME_MAX_NS, ns))

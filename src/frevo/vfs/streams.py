@@ -1,0 +1,117 @@
+"""Alternate data streams in xattrs as Samba's streams_xattr keeps them: `user.DosStream.NAME:$DATA`, the
+value is the stream's data and one NUL byte more (so that an empty stream has a value).
+
+A stream is read and written whole; xattrs hold 64 KiB at most, many file systems less: more is DISK_FULL.
+Stream names compare without case. [MS-FSCC] 2.1.5.3, 2.4.49"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+from frevo.errors import SMBError
+from frevo.vfs.names import fold
+from frevo.vfs.system import get_xattr, list_xattr, remove_xattr
+from frevo.wire.erref import NTStatus
+
+XATTR_PREFIX: Final = "user.DosStream."
+_SUFFIX: Final = ":$DATA"
+#: The kernel's limit for one xattr, less the trailing NUL.
+STREAM_SIZE_MAX: Final = 65536 - 1
+
+
+def _xattr_of(stream: str) -> str:
+    return os.fsdecode(f"{XATTR_PREFIX}{stream}{_SUFFIX}".encode("utf-8", "surrogatepass"))
+
+
+def _stream_of(xattr: str) -> str | None:
+    if not xattr.startswith(XATTR_PREFIX):
+        return None
+    name = xattr[len(XATTR_PREFIX) :].removesuffix(_SUFFIX)
+    raw = os.fsencode(name)
+    try:
+        return raw.decode("utf-8", "surrogatepass") or None
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "replace")
+
+
+def find_xattr(target: int | str, stream: str) -> str | None:
+    """The name of the xattr that keeps *stream*, whatever its case; None when there is none."""
+    exact = _xattr_of(stream)
+    names = list_xattr(target)
+    if exact in names:
+        return exact
+    folded = fold(stream)
+    for name in names:
+        kept = _stream_of(name)
+        if kept is not None and fold(kept) == folded:
+            return name
+    return None
+
+
+def list_streams(target: int | str) -> list[tuple[str, int]]:
+    """(name, size) of every named stream."""
+    found = []
+    for name in list_xattr(target):
+        stream = _stream_of(name)
+        value = get_xattr(target, name) if stream is not None else None
+        if stream is not None and value is not None:
+            found.append((stream, max(len(value) - 1, 0)))
+    return found
+
+
+def real_name(xattr: str) -> str:
+    """The stream's name as it is kept."""
+    return _stream_of(xattr) or ""
+
+
+def read_stream(target: int | str, xattr: str) -> bytes:
+    """The whole stream. OBJECT_NAME_NOT_FOUND when it has vanished."""
+    value = get_xattr(target, xattr)
+    if value is None:
+        raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, "the stream is gone")
+    return value[:-1]
+
+
+def write_stream(target: int | str, xattr: str, data: bytes | bytearray, flags: int = 0) -> None:
+    """Replaces the whole stream. DISK_FULL when the file system cannot keep as much in an xattr."""
+    if len(data) > STREAM_SIZE_MAX:
+        raise SMBError(NTStatus.DISK_FULL, "a stream holds at most 64 KiB")
+    try:
+        os.setxattr(target, xattr, bytes(data) + b"\0", flags)
+    except OSError as error:
+        raise _translated(error) from error
+
+
+def _translated(error: OSError) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.EDQUOT):
+        return SMBError(NTStatus.DISK_FULL, "no room for the stream")
+    if error.errno == errno.EEXIST:
+        return SMBError(NTStatus.OBJECT_NAME_COLLISION, "the stream exists")
+    if error.errno == errno.EOPNOTSUPP:
+        return SMBError(NTStatus.OBJECT_NAME_INVALID, "the file system keeps no streams")
+    return error
+
+
+def create_stream(target: int | str, stream: str) -> str:
+    """Makes an empty stream and gives its xattr's name. OBJECT_NAME_COLLISION when it exists."""
+    if find_xattr(target, stream) is not None:
+        raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "the stream exists")
+    xattr = _xattr_of(stream)
+    write_stream(target, xattr, b"", os.XATTR_CREATE)
+    return xattr
+
+
+def rename_stream(target: int | str, xattr: str, new_name: str, *, replace: bool) -> str:
+    """Renames a stream of the same file; gives the new xattr's name."""
+    new = _xattr_of(new_name)
+    existing = find_xattr(target, new_name)
+    if existing is not None and existing != xattr:
+        if not replace:
+            raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "the stream exists")
+        remove_xattr(target, existing)
+    if new != xattr:
+        write_stream(target, new, read_stream(target, xattr))
+        remove_xattr(target, xattr)
+    return new

@@ -1,0 +1,117 @@
+"""System calls that Python's `os` lacks and `frevo.aio.syscalls` does not have: fallocate, getxattrat; and
+the paths below /proc through which a descriptor that only names a file (O_PATH) gets its metadata read and
+set.
+
+All run in the calling thread and raise OSError.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from typing import Final
+
+FALLOC_FL_KEEP_SIZE: Final = 0x01
+FALLOC_FL_PUNCH_HOLE: Final = 0x02
+FALLOC_FL_ZERO_RANGE: Final = 0x10
+
+_SYS_GETXATTRAT: Final = 464  # the same number on every architecture; Linux 6.13
+_AT_SYMLINK_NOFOLLOW: Final = 0x100
+_VALUE_MAX: Final = 65536
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate
+_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
+
+
+def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
+    """fallocate(2), repeated after a signal."""
+    while _fallocate(fd, mode, offset, length):
+        code = ctypes.get_errno()
+        if code != errno.EINTR:
+            raise OSError(code, os.strerror(code))
+
+
+def proc_path(fd: int) -> str:
+    """A path to what the descriptor *fd* names, for calls that take no O_PATH descriptor; valid while *fd* is
+    open.
+    """
+    return f"/proc/self/fd/{fd}"
+
+
+class _XattrArguments(ctypes.Structure):
+    """struct xattr_args of getxattrat(2)."""
+
+    _fields_ = (("value", ctypes.c_uint64), ("size", ctypes.c_uint32), ("flags", ctypes.c_uint32))
+
+
+class EntryXattr:
+    """Reads one xattr of many entries of directories: getxattrat(2) where the kernel has it, else through
+    /proc.
+
+    Never follows a symbolic link. An instance owns its buffer: one thread at a time.
+    """
+
+    __slots__ = ("_arguments", "_buffer", "_name", "_native", "_reference", "_size")
+
+    def __init__(self, name: str, size_max: int = 1024) -> None:
+        self._name = name.encode()
+        self._buffer = ctypes.create_string_buffer(size_max)
+        self._arguments = _XattrArguments(ctypes.addressof(self._buffer), size_max, 0)
+        self._reference = ctypes.byref(self._arguments)
+        self._size = ctypes.c_size_t(ctypes.sizeof(_XattrArguments))
+        self._native = True
+
+    def get(self, directory_fd: int, entry: bytes) -> bytes | None:
+        """The value, or None when the entry has none (or it is too long, or the entry has vanished)."""
+        if not self._native:
+            return self._get_through_proc(directory_fd, entry)
+        args = (directory_fd, entry, _AT_SYMLINK_NOFOLLOW, self._name, self._reference, self._size)
+        count = _syscall(_SYS_GETXATTRAT, *args)
+        if count >= 0:
+            return self._buffer.raw[:count]
+        if ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM):
+            return None
+        self._native = ctypes.get_errno() != errno.ENOSYS
+        return self._get_through_proc(directory_fd, entry)
+
+    def _get_through_proc(self, directory_fd: int, entry: bytes) -> bytes | None:
+        path = b"/proc/self/fd/%d/%s" % (directory_fd, entry)
+        try:
+            return os.getxattr(path, self._name, follow_symlinks=False)
+        except OSError:
+            return None
+
+
+def get_xattr(fd_or_path: int | str, name: str) -> bytes | None:
+    """The xattr's value, None when there is none or the file system keeps none."""
+    try:
+        return os.getxattr(fd_or_path, name)
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES):
+            return None
+        raise
+
+
+def remove_xattr(fd_or_path: int | str, name: str) -> bool:
+    """Removes the xattr; False when there was none."""
+    try:
+        os.removexattr(fd_or_path, name)
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+            return False
+        raise
+    return True
+
+
+def list_xattr(fd_or_path: int | str) -> list[str]:
+    """Names of all xattrs; empty where the file system keeps none."""
+    try:
+        return os.listxattr(fd_or_path)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EPERM, errno.EACCES):
+            return []
+        raise

@@ -1,0 +1,115 @@
+"""The exported tree's root, and how everything below it is reached: only through openat2(2) from the root's
+descriptor with RESOLVE_BENEATH, so that no link, `..` or race leads outside.
+
+Symbolic links: relative ones that stay inside are the kernel's business; absolute ones it refuses, and
+`Tree.canonical` follows those that point inside by hand. One that leads outside, nowhere or in a circle
+answers as Samba's `wide links = no` does: OBJECT_NAME_NOT_FOUND (seen with smbd 4.17)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as stat_module
+from collections import deque
+from typing import Final
+
+from frevo.aio.syscalls import (
+    AT_SYMLINK_NOFOLLOW,
+    RESOLVE_BENEATH,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    FileStatus,
+    openat2,
+    statx,
+)
+
+#: As many links as the kernel follows in one path.
+_LINKS_MAX: Final = 40
+_INSIDE: Final = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
+
+
+def encode(path: str) -> bytes:
+    """A real path as the kernel takes it; "" is the root itself."""
+    return os.fsencode(path) or b"."
+
+
+class Tree:
+    """The root of an exported tree."""
+
+    __slots__ = ("_follow", "_resolve", "fd", "root")
+
+    def __init__(self, root: str, *, follow_symlinks: bool = True) -> None:
+        self.root = os.path.realpath(root)
+        self.fd = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._follow = follow_symlinks
+        self._resolve = _INSIDE if follow_symlinks else _INSIDE | RESOLVE_NO_SYMLINKS
+
+    def open(self, path: str, flags: int, mode: int = 0) -> int:
+        """openat2 of a real path. EXDEV when it would leave the tree, also through an absolute link to the
+        inside.
+        """
+        return openat2(self.fd, encode(path), flags, mode, self._resolve)
+
+    def status(self, path: str) -> FileStatus:
+        """What the real path names, links followed. The answer proves nothing about where it lies: for a type
+        only.
+        """
+        return statx(self.fd, encode(path), 0)
+
+    def open_directory(self, path: str) -> int:
+        """O_PATH descriptor of a directory, for operations on (directory, name). OSError; ENOTDIR, ENOENT."""
+        return self.open(path, os.O_PATH | os.O_DIRECTORY)
+
+    def link_status(self, directory_fd: int, name: str) -> FileStatus:
+        """What the name itself is, a link not followed."""
+        return statx(directory_fd, os.fsencode(name), AT_SYMLINK_NOFOLLOW)
+
+    def canonical(self, path: str) -> str:
+        """The real path without any link in it of what *path* names. OSError: ENOENT, ENOTDIR, ELOOP, EXDEV
+        when it leads outside.
+        """
+        todo = deque(part for part in path.split("/") if part)
+        done: list[str] = []
+        links = 0
+        while todo:
+            part = todo.popleft()
+            if part == "..":
+                if not done:
+                    raise OSError(errno.EXDEV, "leads outside the share", path)
+                done.pop()
+                continue
+            target = self._link_target("/".join(done), part)
+            if target is None:
+                done.append(part)
+                continue
+            links += 1
+            if links > _LINKS_MAX or not self._follow:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            if target.startswith("/"):
+                target = self._inside(target)
+                done.clear()
+            todo.extendleft(reversed([piece for piece in target.split("/") if piece not in ("", ".")]))
+        return "/".join(done)
+
+    def _inside(self, absolute: str) -> str:
+        """The share-relative form of an absolute link target. EXDEV when it is not below the root."""
+        root = self.root.rstrip("/")
+        if absolute != self.root and not absolute.startswith(root + "/"):
+            raise OSError(errno.EXDEV, "leads outside the share", absolute)
+        return absolute[len(root) :]
+
+    def _link_target(self, directory: str, name: str) -> str | None:
+        """What the link says; None when the name is not a link."""
+        fd = self.open_directory(directory)
+        try:
+            if not stat_module.S_ISLNK(self.link_status(fd, name).mode):
+                return None
+            return os.readlink(name, dir_fd=fd)
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Closing twice is fine."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)

@@ -1,0 +1,47 @@
+"""What the file system information classes answer, from statvfs. [MS-FSCC] 2.5"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from typing import Final
+
+from frevo.vfs.base import VolumeInfo
+
+_CASE_SENSITIVE_SEARCH: Final = 0x01
+_CASE_PRESERVED_NAMES: Final = 0x02
+_UNICODE_ON_DISK: Final = 0x04
+_PERSISTENT_ACLS: Final = 0x08
+_SUPPORTS_SPARSE_FILES: Final = 0x40
+_NAMED_STREAMS: Final = 0x0004_0000
+_READ_ONLY_VOLUME: Final = 0x0008_0000
+_SUPPORTS_EXTENDED_ATTRIBUTES: Final = 0x0080_0000
+
+
+def volume_attributes(*, xattrs: bool, read_only: bool) -> int:
+    """FileSystemAttributes of [MS-FSCC] 2.5.1."""
+    value = _CASE_SENSITIVE_SEARCH | _CASE_PRESERVED_NAMES | _UNICODE_ON_DISK | _SUPPORTS_SPARSE_FILES
+    if xattrs:
+        value |= _PERSISTENT_ACLS | _NAMED_STREAMS | _SUPPORTS_EXTENDED_ATTRIBUTES
+    if read_only:
+        value |= _READ_ONLY_VOLUME
+    return value
+
+
+def read_volume(fd: int, *, label: str, creation_time: int, xattrs: bool, read_only: bool) -> VolumeInfo:
+    """Sizes now and the fixed facts of the file system that *fd* is on."""
+    status = os.fstatvfs(fd)
+    read_only = read_only or bool(status.f_flag & os.ST_RDONLY)
+    serial = zlib.crc32(f"{status.f_fsid}:{os.fstat(fd).st_dev}:{label}".encode("utf-8", "surrogatepass"))
+    return VolumeInfo(
+        label=label,
+        serial_number=serial,
+        creation_time=creation_time,
+        file_system_name="NTFS",
+        max_component_length=min(status.f_namemax or 255, 255),
+        attributes=volume_attributes(xattrs=xattrs, read_only=read_only),
+        block_size=status.f_frsize or status.f_bsize or 4096,
+        total_units=status.f_blocks,
+        free_units=status.f_bfree,
+        available_units=status.f_bavail,
+    )
