@@ -24,8 +24,9 @@ def check_folder(path: str) -> list[Check]:
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        return [Check(GROUP, path, State.FAILED, f"cannot be opened: {error.strerror}", "choose another
-        folder")]
+        return [
+            Check(GROUP, path, State.FAILED, f"cannot be opened: {error.strerror}", "choose another folder")
+        ]
     try:
         checks = [_file_system(path, fd)]
     finally:
@@ -95,7 +96,7 @@ def _security_attributes(file: Path) -> Check:
         os.setxattr(file, b"security.frevo.doctor", b"x")
     except OSError as error:
         if error.errno == errno.EPERM:
-            text = "need CAP_SYS_ADMIN: NT security descriptors as Samba keeps them (security.NTACL) are out of reach"
+            text = "Samba's NT security descriptors (security.NTACL) need CAP_SYS_ADMIN"
             return Check(GROUP, "security attributes", State.LIMITED, text, "run frevo as root to use them")
         text = f"not kept ({error.strerror}): no NT security descriptors as Samba keeps them (security.NTACL)"
         return Check(GROUP, "security attributes", State.LIMITED, text)
@@ -104,15 +105,17 @@ def _security_attributes(file: Path) -> Check:
 
 def _case(file: Path) -> Check:
     folds = (file.parent / file.name.upper()).exists()
-    text = "names are the same in any case (the kernel looks them up)" if folds else (
-        "names differ by case; frevo compares them itself for its clients"
+    text = (
+        "names are the same in any case (the kernel looks them up)"
+        if folds
+        else ("names differ by case; frevo compares them itself for its clients")
     )
     return Check(GROUP, "case of names", State.OK, text, "", {"case_insensitive": folds})
 
 
 def _birth_time(file: Path) -> Check:
     born = syscalls.statx(syscalls.AT_FDCWD, os.fsencode(file), 0).btime_ns
-    text = "kept by the file system" if born else "not kept by the file system; frevo keeps it in user.DOSATTRIB"
+    text = "kept by the file system" if born else "not kept; frevo keeps it in user.DOSATTRIB"
     return Check(GROUP, "creation time", State.OK if born else State.LIMITED, text)
 
 

@@ -56,8 +56,10 @@ def _port_problem(error: OSError, port: int, transport: str) -> tuple[str, str]:
         return text, fix
     if error.errno == errno.EADDRINUSE:
         holder = _holder(port, transport)
-        return f"in use{' by ' + holder if holder else ''}", "stop that program, or choose another port with
-        --port"
+        return (
+            f"in use{' by ' + holder if holder else ''}",
+            "stop that program, or choose another port with --port",
+        )
     return error.strerror or str(error), ""
 
 

@@ -54,20 +54,25 @@ def check_python() -> list[Check]:
     good = sys.version_info >= (3, 11)
     fix = "" if good else "install Python 3.11 or newer and run make build again"
     data = {"version": version, "executable": sys.executable}
-    return [Check(GROUP, "python", State.OK if good else State.FAILED, f"{version}, {sys.executable}", fix,
-    data)]
+    return [
+        Check(GROUP, "python", State.OK if good else State.FAILED, f"{version}, {sys.executable}", fix, data)
+    ]
 
 
 def check_processor() -> list[Check]:
     """Instructions that make encryption and signing cheap."""
     info = read_text("/proc/cpuinfo")
-    lines = (line.partition(":")[2].split() for line in info.splitlines() if line.startswith(("flags",
-    "Features"))) flags = set(next(lines, [])) wide = {"aes", "pclmulqdq", "vaes", "vpclmulqdq", "avx2",
-    "sha_ni", "pmull", "sha2"} found = sorted(flags & wide) fast = "aes" in flags and bool(flags &
-    {"pclmulqdq", "pmull"}) text = f"instructions for encryption: {', '.join(found) or 'none'}" if not fast:
-    text += "; encryption and signing will cost much processor time" fix = "" if fast else "in a virtual
-    machine: pass the processor's AES and CLMUL instructions through" return [Check(GROUP, "processor",
-    State.OK if fast else State.LIMITED, text, fix, {"flags": found})]
+    lines = [line for line in info.splitlines() if line.startswith(("flags", "Features"))]
+    flags = set(lines[0].partition(":")[2].split()) if lines else set()
+    wide = {"aes", "pclmulqdq", "vaes", "vpclmulqdq", "avx2", "sha_ni", "pmull", "sha2"}
+    found = sorted(flags & wide)
+    data = {"flags": found}
+    text = f"instructions for encryption: {', '.join(found) or 'none'}"
+    if "aes" in flags and flags & {"pclmulqdq", "pmull"}:
+        return [Check(GROUP, "processor", State.OK, text, "", data)]
+    text += "; encryption and signing will cost much processor time"
+    fix = "in a virtual machine: pass the processor's AES and CLMUL instructions through"
+    return [Check(GROUP, "processor", State.LIMITED, text, fix, data)]
 
 
 def check_openat2() -> list[Check]:
@@ -84,8 +89,9 @@ def check_openat2() -> list[Check]:
             return [Check(GROUP, "openat2", State.OK, "paths are kept inside their share by the kernel")]
     finally:
         os.close(root)
-    return [Check(GROUP, "openat2", State.FAILED, "RESOLVE_BENEATH lets a path out", "do not share folders
-    here")]
+    return [
+        Check(GROUP, "openat2", State.FAILED, "RESOLVE_BENEATH lets a path out", "do not share folders here")
+    ]
 
 
 def check_io_uring() -> list[Check]:
@@ -98,8 +104,11 @@ def check_io_uring() -> list[Check]:
         return [Check(GROUP, "io_uring", State.FAILED, str(error), f"unset {features.ENGINE_VARIABLE}", data)]
     data["engine"] = engine
     if not found.available:
-        return [Check(GROUP, "io_uring", State.LIMITED, f"engine {engine}: {reason}",
-        _uring_fix(found.reason), data)]
+        return [
+            Check(
+                GROUP, "io_uring", State.LIMITED, f"engine {engine}: {reason}", _uring_fix(found.reason), data
+            )
+        ]
     checks = [Check(GROUP, "io_uring", State.OK, f"engine {engine}: {reason}", "", data)]
     lacking = {name: loss for name, loss in USES.items() if not found.has(name)}
     if lacking:
@@ -115,8 +124,9 @@ def _uring_fix(reason: str) -> str:
     if "kernel.io_uring_disabled" in reason:
         return "sudo sysctl kernel.io_uring_disabled=0"
     if reason.startswith(("EPERM", "ENOSYS")):
-        return "containers: docker run --security-opt seccomp=PROFILE with io_uring_setup, _enter, _register
-        allowed"
+        return (
+            "in a container: a seccomp profile that allows io_uring_setup, io_uring_enter, io_uring_register"
+        )
     if reason.startswith("ENOMEM"):
         return "ulimit -l 65536, or LimitMEMLOCK=64M in the systemd unit"
     return "a newer kernel has it"
@@ -147,12 +157,15 @@ def _limit_name(value: int) -> str:
 def check_inotify() -> list[Check]:
     """Limits of change notification."""
     folder = "/proc/sys/fs/inotify"
-    watches, instances = read_number(f"{folder}/max_user_watches"),
-    read_number(f"{folder}/max_user_instances") if watches is None or instances is None: text = "the kernel
-    has no inotify: clients are not told of changes made outside frevo" return [Check(GROUP, "inotify",
-    State.LIMITED, text)] small = watches < WATCHES_WANTED fix = f"sudo sysctl
-    fs.inotify.max_user_watches={WATCHES_WANTED * 8}" if small else "" data = {"max_user_watches": watches,
-    "max_user_instances": instances} text = f"{watches} watched folders and {instances} instances per user"
+    watches = read_number(f"{folder}/max_user_watches")
+    instances = read_number(f"{folder}/max_user_instances")
+    if watches is None or instances is None:
+        text = "the kernel has no inotify: clients are not told of changes made outside frevo"
+        return [Check(GROUP, "inotify", State.LIMITED, text)]
+    small = watches < WATCHES_WANTED
+    fix = f"sudo sysctl fs.inotify.max_user_watches={WATCHES_WANTED * 8}" if small else ""
+    data = {"max_user_watches": watches, "max_user_instances": instances}
+    text = f"{watches} watched folders and {instances} instances per user"
     return [Check(GROUP, "inotify", State.LIMITED if small else State.OK, text, fix, data)]
 
 
@@ -166,8 +179,9 @@ def check_kerberos() -> list[Check]:
     try:
         importlib.import_module("gssapi")
     except Exception as error:
-        return [Check(GROUP, "kerberos", State.LIMITED, f"gssapi does not load: {error}", "install
-        libkrb5-3")]
+        return [
+            Check(GROUP, "kerberos", State.LIMITED, f"gssapi does not load: {error}", "install libkrb5-3")
+        ]
     return [Check(GROUP, "kerberos", State.OK, "gssapi and krb5 are installed")]
 
 

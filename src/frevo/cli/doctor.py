@@ -1,0 +1,70 @@
+"""`frevo doctor`: what this machine can do for frevo, what not and why, and the command that mends it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from frevo import __version__
+from frevo.cli.common import Subparsers, add_command
+from frevo.status.doctor import Check, State, examine
+
+_EXAMPLES = """\
+  frevo doctor                    this machine, and the current folder's file system
+  frevo doctor /srv/share         this machine, and that folder's file system
+  frevo doctor --json | jq .ok    for programs
+
+The exit code is 1 when something is missing that frevo cannot work without, else 0.
+A temporary folder is made in PATH for the trials and removed again."""
+
+_MARKS = {State.OK: ("ok", "green"), State.LIMITED: ("--", "yellow"), State.FAILED: ("FAIL", "bold red")}
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `frevo doctor`."""
+    parser = add_command(subparsers, "doctor", "say what this machine offers and what it lacks", _EXAMPLES)
+    parser.add_argument("path", metavar="PATH", nargs="?", default=".", help="the folder to try out (.)")
+    parser.add_argument("--json", action="store_true", help="one JSON object for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run all checks and print them; 1 when a needed thing is missing."""
+    checks = examine(args.path)
+    good = not any(check.state is State.FAILED for check in checks)
+    if args.json:
+        items = [check.as_json() for check in checks]
+        print(json.dumps({"version": __version__, "ok": good, "checks": items}, indent=2))
+    elif sys.stdout.isatty():
+        _print_table(checks)
+    else:
+        _print_plain(checks)
+    return 0 if good else 1
+
+
+def _print_plain(checks: list[Check]) -> None:
+    for check in checks:
+        print(f"{_MARKS[check.state][0]:4} {check.group:8} {check.name}: {check.text}")
+        if check.fix:
+            print(f"{'':14}{check.fix}")
+
+
+def _print_table(checks: list[Check]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for column in ("mark", "name", "text"):
+        table.add_column(column, no_wrap=column != "text")
+    group = ""
+    for check in checks:
+        if check.group != group:
+            group = check.group
+            table.add_row("", Text(group, style="bold"), "")
+        mark, style = _MARKS[check.state]
+        text = Text(check.text)
+        if check.fix:
+            text.append(f"\n{check.fix}", style="cyan")
+        table.add_row(Text(mark, style=style), check.name, text)
+    Console(highlight=False).print(table)
