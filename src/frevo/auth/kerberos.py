@@ -80,20 +80,24 @@ class KerberosAcceptor:
     def __init__(self, credential: KerberosCredential) -> None:
         self._gssapi = credential.gssapi
         self._context: Any = credential.gssapi.SecurityContext(creds=credential.credentials, usage="accept")
+        self._complete = False
 
     def step(self, token: bytes) -> bytes:
         """The answer (AP-REP) to the client's *token*; SMBError LOGON_FAILURE when the ticket is not
         accepted.
         """
         try:
-            return self._context.step(token) or b""
+            answer: bytes = self._context.step(token) or b""
+            # An error that came with a token for the peer is raised by the next access only.
+            self._complete = bool(self._context.complete)
+            return answer
         except self._gssapi.exceptions.GSSError as error:
             log.info("Kerberos: %s", _words(error))
             raise SMBError(_status(error), f"Kerberos: {_words(error)}") from None
 
     def result(self) -> KerberosResult | None:
         """Who it is, once the exchange is complete."""
-        if not self._context.complete:
+        if not self._complete:
             return None
         try:
             key = self._session_key()
