@@ -74,14 +74,14 @@ class FrevoServer(Target):
 
 
 def configuration(
-    base: Path, root: Path, options: Mapping[str, str], shares: Mapping[str, dict[str, str]]
+    base: Path, root: Path, host: str, options: Mapping[str, str], shares: Mapping[str, dict[str, str]]
 ) -> str:
     """smb.conf of a test server; *options* win over what is here."""
     settings = {
         "workgroup": DOMAIN,
         "netbios name": "FREVOTEST",
         "server string": "frevo under test",
-        "interfaces": "127.0.0.1/8",
+        "interfaces": f"{host}/8",
         "bind interfaces only": "yes",
         "private dir": str(base / "private"),
         "map to guest": "bad user",
@@ -112,7 +112,7 @@ def start(
     transports = f"tcp:{programs.free_port(host)}, nbt:{programs.free_port(host)}"
     settings = {"server smb transports": transports, **(options or {})}
     config = base / "smb.conf"
-    config.write_text(configuration(base, server.root, settings, shares))
+    config.write_text(configuration(base, server.root, host, settings, shares))
     add_user(config)
     reader, writer = os.pipe()
     with server.log.open("ab") as log:
