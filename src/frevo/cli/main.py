@@ -57,6 +57,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv* (default: the process's) and return the exit code."""
+    return guarded(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     parser = build_parser()
     try:
         args = parser.parse_args(argv)
@@ -65,11 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 2
-    return guarded(lambda: run_command(args))
-
-
-def run_command(args: argparse.Namespace) -> int:
-    """Run the subcommand of *args*."""
     code: int = importlib.import_module(f"frevo.cli.{args.command}").run(args)
     sys.stdout.flush()
     return code

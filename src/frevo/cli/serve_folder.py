@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from frevo.auth.accounts import AccountStore, check_name
 from frevo.config import Config, default_for_folder
 from frevo.errors import FrevoError
 
@@ -73,6 +72,8 @@ def share_name(folder: Path) -> str:
 
 def login_for(private_dir: str, user: str | None, *, new_password: bool) -> Login:
     """Make the account *user* (default: the login name) with a random password, or use an existing one."""
+    from frevo.auth.accounts import AccountStore, check_name
+
     name = user or login_name()
     check_name(name)
     store = AccountStore(private_dir)

@@ -1,0 +1,98 @@
+# The one way to do each thing, on a fresh machine and in CI alike. `make help` lists the targets.
+#
+# Paths are relative to this file, so that the project may lie in a folder with spaces in its name.
+
+SHELL := /bin/sh
+export PATH := $(PATH):$(HOME)/.cargo/bin
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+PORT ?= 4450
+LISTEN ?= 127.0.0.1
+PYTEST_FLAGS ?=
+CARGO_TEST_FLAGS ?= --release
+FUZZ_SECONDS ?= 30
+
+RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) \
+	$(shell find crates -name '*.rs' -o -name Cargo.toml -o -name build.rs 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve build test test-python test-rust check bench docs fuzz soak clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 - /p' Makefile | column -t -s - -l 2 2>/dev/null || \
+		sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile
+
+serve: $(STAMPS)/build demo/README.txt ## build, then share ./demo on 127.0.0.1:4450 and print how to connect
+	@exec $(BIN)/frevo serve demo --name demo --user demo --new-password --port $(PORT) --listen $(LISTEN) \
+		--private-dir build/demo-private
+
+build: $(STAMPS)/build ## a working .venv/bin/frevo, the Rust part in release mode
+
+test: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## install what the tests need, run all of them
+	$(MAKE) --no-print-directory test-rust
+	$(MAKE) --no-print-directory test-python
+
+test-rust: $(STAMPS)/build
+	cargo test --locked -p frevo-dataplane $(CARGO_TEST_FLAGS)
+
+test-python: $(STAMPS)/build $(STAMPS)/test
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: $(STAMPS)/build $(STAMPS)/dev ## linters and type checkers: ruff, mypy, rustfmt, clippy
+	scripts/bootstrap.sh check
+	$(BIN)/ruff check src tests benchmarks fuzz scripts
+	$(BIN)/mypy
+	cargo fmt --all -- --check
+	cargo clippy --locked --release --workspace --all-targets -- -D warnings
+
+bench: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## frevo beside Samba's smbd under the same load
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMPS)/build ## generate the reference pages
+	$(BIN)/python -m frevo.config.reference > docs/reference/smb.conf.md.new
+	mv docs/reference/smb.conf.md.new docs/reference/smb.conf.md
+
+fuzz: $(STAMPS)/build $(STAMPS)/test ## every fuzz target for FUZZ_SECONDS each
+	$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
+
+soak: $(STAMPS)/build $(STAMPS)/test ## a long run under load, watching memory
+	$(BIN)/python -m benchmarks.soak
+
+clean: ## remove everything that was built (not the demo folder)
+	rm -rf target build $(VENV)
+
+# -- stamps: what has been done, redone when its inputs change ---------------------------------------------------
+
+# frevo.toolchain is checked at every build; it is quick and prints nothing when all is there.
+$(STAMPS)/venv:
+	scripts/bootstrap.sh build
+	test -x $(BIN)/python || "$$(scripts/bootstrap.sh python)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'maturin>=1.7,<2'
+	mkdir -p $(STAMPS)
+	touch $@
+
+$(STAMPS)/build: $(STAMPS)/venv pyproject.toml $(RUST_SOURCES)
+	scripts/bootstrap.sh build
+	VIRTUAL_ENV="$$PWD/$(VENV)" PATH="$$PWD/$(BIN):$$PATH" $(BIN)/maturin develop --release --locked --quiet
+	$(BIN)/frevo --version
+	touch $@
+
+# What the tests import. krb5 and gssapi are compiled here, so they come after the system's packages.
+$(STAMPS)/test: $(STAMPS)/venv $(STAMPS)/peers pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		$$($(BIN)/python scripts/requirements.py test kerberos)
+	touch $@
+
+$(STAMPS)/dev: $(STAMPS)/venv $(STAMPS)/test pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$($(BIN)/python scripts/requirements.py dev)
+	touch $@
+
+# The programs that the tests talk to (smbclient, smbd, tshark, a KDC, qemu ...).
+$(STAMPS)/peers: scripts/bootstrap.sh | $(STAMPS)/venv
+	scripts/bootstrap.sh test
+	touch $@
+
+demo/README.txt:
+	scripts/demo.sh demo
