@@ -1,0 +1,69 @@
+"""One record per open file: who has it open, whether it is about to be deleted, its byte-range locks, its gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from frevo.locking.byte_range import ByteRangeLocks
+from frevo.locking.share_modes import SharedOpen
+
+
+class Gate(Protocol):
+    """The data plane's gate of a file: while closed, no READ is answered without the control plane."""
+
+    def close(self) -> None: ...
+    def open(self) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class FileRecord:
+    """What all opens of one file (or one stream of it) share. Lives as long as one of them."""
+
+    identity: Hashable
+    opens: list[SharedOpen] = field(default_factory=list)
+    delete_pending: bool = False
+    locks: ByteRangeLocks = field(default_factory=ByteRangeLocks)
+    gate: Gate | None = None
+
+
+class FileTable:
+    """Every file that is open, by identity."""
+
+    def __init__(self, new_gate: Callable[[], Gate | None] = lambda: None) -> None:
+        self._records: dict[Hashable, FileRecord] = {}
+        self._new_gate = new_gate
+
+    def find(self, identity: Hashable) -> FileRecord | None:
+        """The record of a file that is open, else None."""
+        return self._records.get(identity)
+
+    def add(self, identity: Hashable, opened: SharedOpen) -> FileRecord:
+        """Enters an open; share modes must have been decided before."""
+        record = self._records.get(identity)
+        if record is None:
+            record = self._records[identity] = FileRecord(identity)
+        record.opens.append(opened)
+        return record
+
+    def remove(self, record: FileRecord, opened: SharedOpen) -> bool:
+        """Takes an open out; True when it was the last one."""
+        if opened in record.opens:
+            record.opens.remove(opened)
+        if record.opens:
+            return False
+        self._records.pop(record.identity, None)
+        return True
+
+    def gate(self, record: FileRecord) -> Gate | None:
+        """The file's gate, made at the first use."""
+        if record.gate is None:
+            record.gate = self._new_gate()
+        return record.gate
+
+    def __iter__(self) -> Iterator[FileRecord]:
+        return iter(self._records.values())
+
+    def __len__(self) -> int:
+        return len(self._records)

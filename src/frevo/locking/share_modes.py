@@ -1,0 +1,42 @@
+"""Share modes: may a new open live beside the ones that exist? A pure decision ([MS-FSA] 2.1.5.1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_SHARE_DELETE = 1, 2, 4
+
+_READ = 0x1 | 0x20  # FILE_READ_DATA | FILE_EXECUTE
+_WRITE = 0x2 | 0x4  # FILE_WRITE_DATA | FILE_APPEND_DATA
+_DELETE = 0x10000
+#: An open with none of these takes no part in share modes: it only looks at metadata.
+DATA_ACCESS = _READ | _WRITE | _DELETE
+
+
+class SharedOpen(Protocol):
+    """What the decision needs to know of an open."""
+
+    granted_access: int
+    share_access: int
+
+
+def _needs(access: int) -> int:
+    """The FILE_SHARE_* bits that others must have given for *access*."""
+    return (
+        (FILE_SHARE_READ if access & _READ else 0)
+        | (FILE_SHARE_WRITE if access & _WRITE else 0)
+        | (FILE_SHARE_DELETE if access & _DELETE else 0)
+    )
+
+
+def conflicts(existing: Iterable[SharedOpen], access: int, share_access: int) -> bool:
+    """Whether an open with *access* and *share_access* violates the sharing of an *existing* one, or the reverse."""
+    needs = _needs(access)
+    if not needs:
+        return False
+    for other in existing:
+        other_needs = _needs(other.granted_access)
+        if other_needs and (needs & ~other.share_access or other_needs & ~share_access):
+            return True
+    return False

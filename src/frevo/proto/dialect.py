@@ -1,0 +1,66 @@
+"""What each dialect allows, in one table; nowhere else is a dialect compared with a number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Signing(IntEnum):
+    """Signing algorithms, [MS-SMB2] 2.2.3.1.7."""
+
+    HMAC_SHA256 = 0
+    AES_CMAC = 1
+    AES_GMAC = 2
+
+
+class Cipher(IntEnum):
+    """Encryption algorithms, [MS-SMB2] 2.2.3.1.2; NONE is ours."""
+
+    NONE = 0
+    AES_128_CCM = 1
+    AES_128_GCM = 2
+    AES_256_CCM = 3
+    AES_256_GCM = 4
+
+    @property
+    def key_length(self) -> int:
+        """Key length in bytes."""
+        return 32 if self >= Cipher.AES_256_CCM else 16
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One row: the revision on the wire and what comes with it ([MS-SMB2] 1.7, 3.3.5.4)."""
+
+    revision: int
+    name: str  # as smb.conf spells it (`server max protocol`)
+    status_name: str  # as smbstatus prints it
+    multi_credit: bool
+    leasing: bool
+    encryption: bool  # negotiated by capability (3.0, 3.0.2) or context (3.1.1)
+    multi_channel: bool
+    contexts: bool  # negotiate contexts and preauth integrity
+    signing: Signing  # the algorithm when none is negotiated
+    validate_negotiate: bool  # the client may ask FSCTL_VALIDATE_NEGOTIATE_INFO
+
+
+SMB_2_0_2 = Dialect(0x0202, "SMB2_02", "SMB2_02", False, False, False, False, False, Signing.HMAC_SHA256, True)
+SMB_2_1 = Dialect(0x0210, "SMB2_10", "SMB2_10", True, True, False, False, False, Signing.HMAC_SHA256, True)
+SMB_3_0 = Dialect(0x0300, "SMB3_00", "SMB3_00", True, True, True, True, False, Signing.AES_CMAC, True)
+SMB_3_0_2 = Dialect(0x0302, "SMB3_02", "SMB3_02", True, True, True, True, False, Signing.AES_CMAC, True)
+SMB_3_1_1 = Dialect(0x0311, "SMB3_11", "SMB3_11", True, True, True, True, True, Signing.AES_CMAC, False)
+
+#: Every dialect, oldest first.
+DIALECTS: tuple[Dialect, ...] = (SMB_2_0_2, SMB_2_1, SMB_3_0, SMB_3_0_2, SMB_3_1_1)
+BY_REVISION: dict[int, Dialect] = {dialect.revision: dialect for dialect in DIALECTS}
+BY_NAME: dict[str, Dialect] = {dialect.name: dialect for dialect in DIALECTS}
+
+#: DialectRevision that answers an SMB1 negotiate for "SMB 2.???" ([MS-SMB2] 3.3.5.3.2).
+WILDCARD_REVISION = 0x02FF
+
+
+def choose(offered: list[int], minimum: Dialect, maximum: Dialect) -> Dialect | None:
+    """The newest dialect that both sides have between *minimum* and *maximum*; None when there is none."""
+    common = [d for d in DIALECTS if minimum.revision <= d.revision <= maximum.revision and d.revision in offered]
+    return common[-1] if common else None

@@ -1,0 +1,48 @@
+"""Session keys from the authentication's key: the KDF of [MS-SMB2] 3.1.4.2 and its labels."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+
+from frevo.proto.dialect import Cipher, Dialect
+
+
+def derive(key: bytes, label: bytes, context: bytes, length: int) -> bytes:
+    """SP800-108 counter mode with HMAC-SHA256, one or two blocks; *length* is 16 or 32 bytes."""
+    suffix = label + b"\0" + context + (length * 8).to_bytes(4, "big")
+    return hmac.digest(key, b"\0\0\0\1" + suffix, hashlib.sha256)[:length]
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedKeys:
+    """What a session signs and seals with. `client_to_server` decrypts at the server."""
+
+    signing: bytes = field(repr=False)
+    application: bytes = field(repr=False)
+    client_to_server: bytes = field(repr=False)
+    server_to_client: bytes = field(repr=False)
+
+
+def derive_session_keys(dialect: Dialect, cipher: Cipher, full_session_key: bytes, preauth_hash: bytes) -> DerivedKeys:
+    """All keys of a session. *full_session_key* is what authentication gave (16 bytes or more, [MS-SMB2] 3.3.5.5.3);
+    AES-256 ciphers use all of it, everything else its first 16 bytes, zero-padded."""
+    session_key = full_session_key[:16].ljust(16, b"\0")
+    if not dialect.encryption:
+        return DerivedKeys(session_key, session_key, b"", b"")
+    length = cipher.key_length
+    sealing = full_session_key if length == 32 else session_key
+    if dialect.contexts:
+        return DerivedKeys(
+            derive(session_key, b"SMBSigningKey\0", preauth_hash, 16),
+            derive(session_key, b"SMBAppKey\0", preauth_hash, 16),
+            derive(sealing, b"SMBC2SCipherKey\0", preauth_hash, length),
+            derive(sealing, b"SMBS2CCipherKey\0", preauth_hash, length),
+        )
+    return DerivedKeys(
+        derive(session_key, b"SMB2AESCMAC\0", b"SmbSign\0", 16),
+        derive(session_key, b"SMB2APP\0", b"SmbRpc\0", 16),
+        derive(session_key, b"SMB2AESCCM\0", b"ServerIn \0", 16),
+        derive(session_key, b"SMB2AESCCM\0", b"ServerOut\0", 16),
+    )

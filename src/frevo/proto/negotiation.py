@@ -1,0 +1,143 @@
+"""What a server and a client agree on in NEGOTIATE: dialect, signing, cipher, preauth ([MS-SMB2] 3.3.5.4)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from frevo.errors import SMBError
+from frevo.proto.dialect import BY_REVISION, SMB_2_0_2, Cipher, Dialect, Signing, choose
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import (
+    Capabilities,
+    EncryptionCapabilities,
+    NegotiateContext,
+    NegotiateContextType,
+    NegotiateRequest,
+    PreauthHash,
+    PreauthIntegrityCapabilities,
+    SecurityMode,
+    SigningCapabilities,
+)
+
+SALT_LENGTH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiationPolicy:
+    """What this side offers; the sequences are in order of preference."""
+
+    minimum: Dialect
+    maximum: Dialect
+    signing_required: bool
+    signing: Sequence[Signing]
+    ciphers: Sequence[Cipher]  # empty: encryption is off
+    max_transact: int
+    max_read: int
+    max_write: int
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """The agreement, and what the response says of it."""
+
+    dialect: Dialect
+    signing: Signing
+    cipher: Cipher
+    capabilities: int
+    security_mode: int
+    max_transact: int
+    max_read: int
+    max_write: int
+    contexts: list[NegotiateContext]
+
+
+def negotiate(request: NegotiateRequest, policy: NegotiationPolicy) -> Negotiated:
+    """Decides for the server. Raises SMBError: INVALID_PARAMETER, NOT_SUPPORTED (no common dialect),
+    SMB_NO_PREAUTH_INTEGRITY_HASH_OVERLAP."""
+    if not request.dialects:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "no dialects")
+    dialect = choose(request.dialects, policy.minimum, policy.maximum)
+    if dialect is None:
+        offered = ", ".join(f"{revision:#06x}" for revision in request.dialects)
+        raise SMBError(NTStatus.NOT_SUPPORTED, f"no dialect of {offered} is served")
+    signing, cipher, contexts = dialect.signing, Cipher.NONE, list[NegotiateContext]()
+    if dialect.contexts:
+        signing, cipher, contexts = _answer_contexts(request.contexts, dialect, policy)
+    elif dialect.encryption and request.capabilities & Capabilities.ENCRYPTION and policy.ciphers:
+        cipher = Cipher.AES_128_CCM
+    return agreed(dialect, signing, cipher, contexts, policy)
+
+
+def agreed(
+    dialect: Dialect, signing: Signing, cipher: Cipher, contexts: list[NegotiateContext], policy: NegotiationPolicy
+) -> Negotiated:
+    """The response's fields for a choice that has been made."""
+    capabilities = int(Capabilities.LARGE_MTU) if dialect.multi_credit else 0
+    if cipher and not dialect.contexts:
+        capabilities |= Capabilities.ENCRYPTION
+    mode = int(SecurityMode.SIGNING_ENABLED)
+    if policy.signing_required:
+        mode |= SecurityMode.SIGNING_REQUIRED
+    # Without multi-credit requests 64 KiB is the most that one credit pays for ([MS-SMB2] 3.3.5.4).
+    limit = policy.max_transact if dialect.multi_credit else 65536
+    return Negotiated(
+        dialect, signing, cipher, capabilities, mode,
+        limit, min(policy.max_read, limit) if limit == 65536 else policy.max_read,
+        min(policy.max_write, limit) if limit == 65536 else policy.max_write, contexts,
+    )  # fmt: skip
+
+
+def _answer_contexts(
+    offered: list[NegotiateContext], dialect: Dialect, policy: NegotiationPolicy
+) -> tuple[Signing, Cipher, list[NegotiateContext]]:
+    """The 3.1.1 contexts: preauth is a must, each known type may come once, unknown ones are passed over."""
+    known: dict[int, bytes] = {}
+    for context in offered:
+        if context.context_type in known and context.context_type in _ONCE:
+            raise SMBError(NTStatus.INVALID_PARAMETER, f"negotiate context {context.context_type} twice")
+        known[context.context_type] = context.data
+    contexts = [_answer_preauth(known.get(NegotiateContextType.PREAUTH_INTEGRITY_CAPABILITIES))]
+    signing, cipher = dialect.signing, Cipher.NONE
+    data = known.get(NegotiateContextType.ENCRYPTION_CAPABILITIES)
+    if data is not None:
+        ciphers = EncryptionCapabilities.parse(data).ciphers
+        if not ciphers:
+            raise SMBError(NTStatus.INVALID_PARAMETER, "no ciphers in the encryption context")
+        cipher = next((one for one in policy.ciphers if one in ciphers), Cipher.NONE)
+        contexts.append(EncryptionCapabilities([int(cipher)]).context())
+    data = known.get(NegotiateContextType.SIGNING_CAPABILITIES)
+    if data is not None:
+        algorithms = SigningCapabilities.parse(data).signing_algorithms
+        if not algorithms:
+            raise SMBError(NTStatus.INVALID_PARAMETER, "no algorithms in the signing context")
+        common = next((one for one in policy.signing if one in algorithms), None)
+        if common is not None:
+            signing = common
+            contexts.append(SigningCapabilities([int(signing)]).context())
+    return signing, cipher, contexts
+
+
+_ONCE = (
+    NegotiateContextType.PREAUTH_INTEGRITY_CAPABILITIES,
+    NegotiateContextType.ENCRYPTION_CAPABILITIES,
+    NegotiateContextType.SIGNING_CAPABILITIES,
+    NegotiateContextType.COMPRESSION_CAPABILITIES,
+)
+
+
+def _answer_preauth(data: bytes | None) -> NegotiateContext:
+    if data is None:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "3.1.1 without a preauth integrity context")
+    offer = PreauthIntegrityCapabilities.parse(data)
+    if not offer.hash_algorithms:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "no hash in the preauth context")
+    if PreauthHash.SHA512 not in offer.hash_algorithms:
+        raise SMBError(NTStatus.SMB_NO_PREAUTH_INTEGRITY_HASH_OVERLAP, "only SHA-512 is served")
+    return PreauthIntegrityCapabilities([int(PreauthHash.SHA512)], secrets.token_bytes(SALT_LENGTH)).context()
+
+
+def dialect_of(revision: int) -> Dialect:
+    """The dialect of a configured revision number."""
+    return BY_REVISION.get(revision, SMB_2_0_2)

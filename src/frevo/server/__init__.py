@@ -1,0 +1,1 @@
+"""server of frevo; see docs/architecture.md."""

@@ -1,0 +1,60 @@
+"""What of a CREATE can be refused before the name is looked at ([MS-SMB2] 3.3.5.9, [MS-FSA] 2.1.5.1)."""
+
+from __future__ import annotations
+
+from frevo.errors import SMBError
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import CreateDisposition, CreateOptions, CreateRequest, FileAccess, FileAttributes
+
+#: Bits of DesiredAccess that mean nothing for a file ([MS-SMB2] 2.2.13.1.1).
+_UNKNOWN_ACCESS = 0x0CE0FE00
+#: CreateOptions that no server may take, and those that this one does not do.
+_UNKNOWN_OPTIONS = 0xFF000000
+_UNSUPPORTED_OPTIONS = int(
+    CreateOptions.CREATE_TREE_CONNECTION | CreateOptions.OPEN_BY_FILE_ID | CreateOptions.RESERVE_OPFILTER
+)
+_UNKNOWN_ATTRIBUTES = 0xFFFF8048  # volume label, device, and what came after SMB2 files (integrity, no scrub, ...)
+_SHARE_ALL = 7
+_IMPERSONATION_MAX = 3
+
+_DIRECTORY = int(CreateOptions.DIRECTORY_FILE)
+_NON_DIRECTORY = int(CreateOptions.NON_DIRECTORY_FILE)
+_DELETE_ON_CLOSE = int(CreateOptions.DELETE_ON_CLOSE)
+_OVERWRITES = (CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF)
+_MAY_DELETE = int(FileAccess.DELETE | FileAccess.GENERIC_ALL | FileAccess.MAXIMUM_ALLOWED)
+
+
+def check(asked: CreateRequest) -> None:
+    """Raises SMBError for a request that is wrong in itself."""
+    if asked.impersonation_level > _IMPERSONATION_MAX:
+        raise SMBError(NTStatus.BAD_IMPERSONATION_LEVEL, f"level {asked.impersonation_level}")
+    if asked.create_disposition > CreateDisposition.OVERWRITE_IF:
+        raise _invalid(f"disposition {asked.create_disposition}")
+    if asked.share_access & ~_SHARE_ALL:
+        raise _invalid(f"share access {asked.share_access:#x}")
+    if asked.file_attributes & _UNKNOWN_ATTRIBUTES:
+        raise _invalid(f"attributes {asked.file_attributes:#x}")
+    _check_options(asked)
+    if not asked.desired_access or asked.desired_access & _UNKNOWN_ACCESS:
+        raise SMBError(NTStatus.ACCESS_DENIED, f"desired access {asked.desired_access:#x}")
+    if asked.name.startswith("\\"):
+        raise _invalid("a leading backslash")
+
+
+def _check_options(asked: CreateRequest) -> None:
+    options = asked.create_options
+    if options & _UNKNOWN_OPTIONS:
+        raise _invalid(f"create options {options:#x}")
+    if options & _UNSUPPORTED_OPTIONS:
+        raise SMBError(NTStatus.NOT_SUPPORTED, f"create options {options:#x}")
+    if options & _DIRECTORY:
+        if options & _NON_DIRECTORY or asked.create_disposition in _OVERWRITES:
+            raise _invalid("a directory that is no directory, or overwritten")
+        if asked.file_attributes & FileAttributes.TEMPORARY:
+            raise _invalid("a temporary directory")
+    if options & _DELETE_ON_CLOSE and not asked.desired_access & _MAY_DELETE:
+        raise _invalid("delete on close without delete access")
+
+
+def _invalid(message: str) -> SMBError:
+    return SMBError(NTStatus.INVALID_PARAMETER, message)

@@ -1,0 +1,179 @@
+"""The dispatch table and the checks of [MS-SMB2] 3.3.5.2 that run from it, once, before any handler."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from frevo.errors import SMBError
+from frevo.server.handlers import (
+    cancel,
+    change_notify,
+    close,
+    create,
+    echo,
+    flush,
+    ioctl,
+    lock,
+    logoff,
+    negotiate,
+    oplock_break,
+    query_directory,
+    query_info,
+    read,
+    session_setup,
+    set_info,
+    tree_connect,
+    tree_disconnect,
+    write,
+)
+from frevo.server.request import Request
+from frevo.server.state import SessionState
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import ANY_FILE_ID, Command, HeaderFlags
+from frevo.wire.smb2.request_layout import REQUEST_LAYOUTS, RequestLayout
+
+Outcome = bytes | Awaitable[bytes] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one command needs before its handler sees it."""
+
+    handle: Callable[[Request], Outcome]
+    layout: RequestLayout | None
+    session: bool = True  # a valid session of this connection
+    tree: bool = True  # a connected share of that session
+    open: bool = False  # a FileId of that session; -1 in a related request means the previous one
+    when_expired: bool = False  # still served when the session has expired ([MS-SMB2] 3.3.5.2.9)
+
+
+def _rule(command: int, handle: Callable[[Request], Outcome], **needs: bool) -> tuple[int, Rule]:
+    return int(command), Rule(handle, REQUEST_LAYOUTS.get(command), **needs)
+
+
+TABLE: dict[int, Rule] = dict(
+    (
+        _rule(Command.NEGOTIATE, negotiate.handle, session=False, tree=False),
+        _rule(Command.SESSION_SETUP, session_setup.handle, session=False, tree=False),
+        _rule(Command.LOGOFF, logoff.handle, tree=False, when_expired=True),
+        _rule(Command.TREE_CONNECT, tree_connect.handle, tree=False),
+        _rule(Command.TREE_DISCONNECT, tree_disconnect.handle, when_expired=True),
+        _rule(Command.CREATE, create.handle),
+        _rule(Command.CLOSE, close.handle, open=True, when_expired=True),
+        _rule(Command.FLUSH, flush.handle, open=True),
+        _rule(Command.READ, read.handle, open=True),
+        _rule(Command.WRITE, write.handle, open=True),
+        _rule(Command.LOCK, lock.handle, open=True, when_expired=True),
+        _rule(Command.IOCTL, ioctl.handle),  # finds its open itself: some codes have none
+        _rule(Command.CANCEL, cancel.handle, session=False, tree=False),
+        _rule(Command.ECHO, echo.handle, session=False, tree=False),
+        _rule(Command.QUERY_DIRECTORY, query_directory.handle, open=True),
+        _rule(Command.CHANGE_NOTIFY, change_notify.handle, open=True),
+        _rule(Command.QUERY_INFO, query_info.handle, open=True),
+        _rule(Command.SET_INFO, set_info.handle, open=True),
+        _rule(Command.OPLOCK_BREAK, oplock_break.handle),
+    )
+)
+
+
+def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outcome:
+    """Checks what the table asks for and calls the handler. Raises SMBError or WireError for what is wrong."""
+    rule = TABLE.get(request.header.command)
+    if rule is None:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"command {request.header.command}")
+    chain = request.chain
+    if request.header.flags & HeaderFlags.RELATED_OPERATIONS:
+        _inherit(request)
+    find_session(request, signature_bad=signature_bad, unverified=unverified)
+    if rule.session:
+        check_session(request, rule)
+    if rule.tree:
+        find_tree(request)
+    if chain.create_failed and rule.open:
+        raise SMBError(chain.create_failed, "the CREATE before it in this compound failed")
+    if rule.layout is not None:
+        rule.layout.check_structure_size(request.message)
+        check_credit_charge(request, rule.layout)
+        if rule.open:
+            find_open(request, rule.layout.file_id_of(request.message))
+    return rule.handle(request)
+
+
+def _inherit(request: Request) -> None:
+    """A related request works on what the one before it used ([MS-SMB2] 3.3.5.2.7.2)."""
+    chain = request.chain
+    if not chain.started:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "the first request of a compound cannot be related")
+    request.header.session_id = chain.session_id
+    request.header.tree_id = chain.tree_id
+
+
+def find_session(request: Request, *, signature_bad: bool, unverified: bool) -> None:
+    """Sets request.session where the connection has it, and refuses a signature that is wrong or missing.
+
+    Reference: [MS-SMB2] 3.3.5.2.4, 3.3.5.2.9.
+    """
+    header = request.header
+    session = request.connection.sessions.get(header.session_id)
+    request.session = session  # type: ignore[assignment]  # None is what check_session looks for
+    request.chain.session_id = header.session_id
+    if session is None or session.keys is None or header.command == Command.NEGOTIATE:
+        return
+    if request.sealed:
+        if request.chain.sealed_session != header.session_id:
+            raise SMBError(NTStatus.ACCESS_DENIED, "sealed for another session")
+        return
+    if signature_bad:
+        raise SMBError(NTStatus.ACCESS_DENIED, "wrong signature")
+    signed = header.flags & HeaderFlags.SIGNED and not unverified
+    if session.signing_required and not signed and header.command not in (Command.CANCEL, Command.SESSION_SETUP):
+        raise SMBError(NTStatus.ACCESS_DENIED, "signing is required")
+
+
+def check_session(request: Request, rule: Rule) -> None:
+    """The session must be there, valid, and used with encryption when it demands that ([MS-SMB2] 3.3.5.2.9)."""
+    session = request.session
+    if session is None or session.state in (SessionState.IN_PROGRESS, SessionState.GONE) and session.identity is None:
+        raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {request.header.session_id:#x}")
+    if session.encrypt and not request.sealed:
+        raise SMBError(NTStatus.ACCESS_DENIED, "this session must be encrypted")
+    if session.expires_at is not None and session.state is SessionState.VALID:
+        if request.server.monotonic() >= session.expires_at:
+            session.state = SessionState.EXPIRED
+    if session.state is SessionState.EXPIRED and not rule.when_expired:
+        raise SMBError(NTStatus.NETWORK_SESSION_EXPIRED, f"session {session.id:#x}")
+
+
+def find_tree(request: Request) -> None:
+    """Sets request.tree ([MS-SMB2] 3.3.5.2.11)."""
+    tree = request.session.trees.get(request.header.tree_id)
+    if tree is None:
+        raise SMBError(NTStatus.NETWORK_NAME_DELETED, f"tree {request.header.tree_id}")
+    if tree.encrypt and not request.sealed:
+        raise SMBError(NTStatus.ACCESS_DENIED, "this share must be encrypted")
+    request.tree = tree
+    request.chain.tree_id = request.header.tree_id
+
+
+def find_open(request: Request, file_id: tuple[int, int]) -> None:
+    """Sets request.open from *file_id*, or from the request before when it is all ones ([MS-SMB2] 3.3.5.2.10)."""
+    chain = request.chain
+    if file_id == ANY_FILE_ID and request.header.flags & HeaderFlags.RELATED_OPERATIONS:
+        if chain.file_id is None:
+            raise SMBError(NTStatus.INVALID_PARAMETER if chain.count > 1 else NTStatus.FILE_CLOSED, "no file yet")
+        file_id = chain.file_id
+    opened = request.session.opens.get(file_id[1])
+    if opened is None or opened.persistent_id != file_id[0] or opened.tree is not request.tree:
+        raise SMBError(NTStatus.FILE_CLOSED, f"file {file_id[0]:#x}:{file_id[1]:#x}")
+    request.open = opened
+    chain.file_id = opened.file_id
+
+
+def check_credit_charge(request: Request, layout: RequestLayout) -> None:
+    """The charge must pay for the larger direction of the payload ([MS-SMB2] 3.3.5.2.5)."""
+    if not request.connection.multi_credit or not (layout.sent or layout.expected):
+        return
+    size = layout.payload_size(request.message)
+    if size > 65536 * max(request.header.credit_charge, 1):
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"{size} bytes for {request.header.credit_charge} credits")

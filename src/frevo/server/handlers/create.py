@@ -1,0 +1,290 @@
+"""CREATE: opens or makes a file, a directory, a stream or a pipe ([MS-SMB2] 3.3.5.9, [MS-FSA] 2.1.5.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from frevo.dcerpc import open_pipe
+from frevo.errors import SMBError
+from frevo.locking.share_modes import DATA_ACCESS, conflicts
+from frevo.server import create_checks
+from frevo.server.create_access import granted_for_existing, granted_for_new, new_descriptor
+from frevo.server.request import Request
+from frevo.server.security import maximal_access
+from frevo.server.state import Open
+from frevo.vfs.base import FileStat, Handle, OpenIntent, Resolved
+from frevo.wire.dtyp import map_generic
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import (
+    AllocationSize,
+    CreateAction,
+    CreateContext,
+    CreateDisposition,
+    CreateOptions,
+    CreateRequest,
+    CreateResponse,
+    EaBuffer,
+    FileAccess,
+    FileAttributes,
+    QueryMaximalAccessResponse,
+    QueryOnDiskIdResponse,
+    SdBuffer,
+    find_create_context,
+)
+
+_READS = int(FileAccess.READ_DATA | FileAccess.EXECUTE)
+_WRITES = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
+_READONLY = int(FileAttributes.READONLY)
+#: Attributes that a client may give a new file; the others describe what the file is.
+_SETTABLE = int(
+    FileAttributes.READONLY | FileAttributes.HIDDEN | FileAttributes.SYSTEM | FileAttributes.ARCHIVE
+)
+_MUST_EXIST = (CreateDisposition.OPEN, CreateDisposition.OVERWRITE)
+_OVERWRITES = (CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF)
+#: How often somebody else may create or remove the name between our look and our open.
+_ATTEMPTS = 3
+
+
+@dataclass(slots=True)
+class _Opened:
+    """What the disposition led to."""
+
+    handle: Handle
+    granted: int
+    action: int
+
+
+def handle(request: Request) -> bytes:
+    """Gives the CREATE response body; sets the file of the compound."""
+    asked = CreateRequest.parse(request.message)
+    if request.tree.backend is None:
+        return _open_pipe(request, asked)
+    create_checks.check(asked)
+    if len(request.session.opens) >= request.server.config.globals.frevo_max_opens_per_session:
+        raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many opens in this session")
+    timewarp = find_create_context(asked.contexts, b"TWrp") if asked.contexts else None
+    if timewarp is not None and any(timewarp):
+        raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, "there are no snapshots")
+    opened = _open_or_create(request, asked)
+    try:
+        return _enter(request, asked, opened)
+    except BaseException:
+        opened.handle.close()
+        raise
+
+
+def _open_or_create(request: Request, asked: CreateRequest) -> _Opened:
+    """By disposition; looks again when the name came or went meanwhile."""
+    backend = request.tree.backend
+    assert backend is not None
+    for attempt in range(_ATTEMPTS):
+        resolved = backend.resolve(asked.name)
+        try:
+            if resolved.exists:
+                return _open_existing(request, asked, resolved)
+            return _create_new(request, asked, resolved)
+        except SMBError as error:
+            expected = NTStatus.OBJECT_NAME_NOT_FOUND if resolved.exists else NTStatus.OBJECT_NAME_COLLISION
+            if error.status != expected or attempt + 1 == _ATTEMPTS or not _may_flip(asked.create_disposition):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _may_flip(disposition: int) -> bool:
+    return disposition in (CreateDisposition.OPEN_IF, CreateDisposition.OVERWRITE_IF, CreateDisposition.SUPERSEDE)
+
+
+def _open_existing(request: Request, asked: CreateRequest, resolved: Resolved) -> _Opened:
+    backend, stat = request.tree.backend, resolved.stat
+    assert backend is not None and stat is not None
+    directory = stat.is_directory and not resolved.stream
+    if asked.create_disposition == CreateDisposition.CREATE:
+        raise SMBError(NTStatus.OBJECT_NAME_COLLISION, asked.name)
+    if directory and asked.create_options & CreateOptions.NON_DIRECTORY_FILE:
+        raise SMBError(NTStatus.FILE_IS_A_DIRECTORY, asked.name)
+    if not directory and asked.create_options & CreateOptions.DIRECTORY_FILE:
+        raise SMBError(NTStatus.NOT_A_DIRECTORY, asked.name)
+    overwrite = asked.create_disposition in _OVERWRITES
+    if overwrite and directory:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"{asked.name}: a directory cannot be overwritten")
+    opened, granted = _open_granted(request, asked, resolved, directory=directory, overwrite=overwrite)
+    try:
+        _check_sharing(request, asked, opened, granted | (FileAccess.WRITE_DATA if overwrite else 0))
+        if overwrite:
+            _overwrite(asked, opened, stat)
+    except BaseException:
+        opened.close()
+        raise
+    if not overwrite:
+        return _Opened(opened, granted, CreateAction.OPENED)
+    superseded = asked.create_disposition == CreateDisposition.SUPERSEDE
+    return _Opened(opened, granted, CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN)
+
+
+def _open_granted(
+    request: Request, asked: CreateRequest, resolved: Resolved, *, directory: bool, overwrite: bool
+) -> tuple[Handle, int]:
+    """Opens the file and decides the access by the descriptor that the opened file has, so that no swap in
+    between can fool the check. MAXIMUM_ALLOWED needs a look first, since what it wants depends on the answer."""
+    backend = request.tree.backend
+    assert backend is not None and resolved.stat is not None
+    wanted = map_generic(asked.desired_access)
+    if overwrite:
+        wanted |= _WRITES
+    look_first = wanted & FileAccess.MAXIMUM_ALLOWED
+    opened = backend.open(resolved, OpenIntent.PATH if look_first else _intent(wanted, directory))
+    try:
+        stored = opened.security_descriptor()
+        granted = granted_for_existing(request, asked, resolved.stat, stored, overwrite=overwrite)
+    except BaseException:
+        opened.close()
+        raise
+    if look_first:
+        opened.close()
+        opened = backend.open(resolved, _intent(granted | (_WRITES if overwrite else 0), directory))
+    return opened, granted
+
+
+def _intent(granted: int, directory: bool) -> OpenIntent:
+    if directory:
+        return OpenIntent.READ if granted & _READS else OpenIntent.PATH
+    intent = OpenIntent.PATH
+    if granted & _READS:
+        intent |= OpenIntent.READ
+    if granted & _WRITES:
+        intent |= OpenIntent.WRITE
+    return intent
+
+
+def _check_sharing(request: Request, asked: CreateRequest, opened: Handle, access: int) -> None:
+    """Share modes and delete-pending against the opens that exist ([MS-FSA] 2.1.5.1.2)."""
+    record = request.server.files.find(opened.identity)
+    if record is None:
+        return
+    if record.delete_pending:
+        raise SMBError(NTStatus.DELETE_PENDING, asked.name)
+    if access & DATA_ACCESS and conflicts(record.opens, access, asked.share_access):
+        raise SMBError(NTStatus.SHARING_VIOLATION, asked.name)
+
+
+def _overwrite(asked: CreateRequest, opened: Handle, before: FileStat) -> None:
+    """Empties the file and gives it the new attributes; hidden and system files want to be named as such."""
+    protected = before.attributes & (FileAttributes.HIDDEN | FileAttributes.SYSTEM)
+    if protected & ~asked.file_attributes and not opened.stream:
+        raise SMBError(NTStatus.ACCESS_DENIED, "overwriting a hidden or system file")
+    opened.truncate(0)
+    if not opened.stream:
+        wanted = (asked.file_attributes & _SETTABLE) | FileAttributes.ARCHIVE
+        if wanted != before.attributes:
+            opened.set_basic(attributes=int(wanted))
+
+
+def _create_new(request: Request, asked: CreateRequest, resolved: Resolved) -> _Opened:
+    backend, tree = request.tree.backend, request.tree
+    assert backend is not None
+    if asked.create_disposition in _MUST_EXIST:
+        raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, asked.name)
+    if not tree.writable:
+        raise SMBError(NTStatus.ACCESS_DENIED, f"share {tree.share.name} is read-only")
+    directory = bool(asked.create_options & CreateOptions.DIRECTORY_FILE)
+    if directory and resolved.stream:
+        raise SMBError(NTStatus.NOT_A_DIRECTORY, asked.name)
+    attributes = asked.file_attributes & _SETTABLE
+    if attributes & _READONLY and asked.create_options & CreateOptions.DELETE_ON_CLOSE:
+        raise SMBError(NTStatus.CANNOT_DELETE, asked.name)
+    descriptor = new_descriptor(request, asked, resolved, directory)
+    granted = granted_for_new(request, asked)
+    config = tree.share.config
+    if directory:
+        mode = 0o777 & config.directory_mask | config.force_directory_mode
+    else:
+        mode = 0o666 & config.create_mask | config.force_create_mode
+        attributes |= FileAttributes.ARCHIVE
+    intent = _intent(granted | (0 if directory else _WRITES), directory)
+    made = backend.create(resolved, directory=directory, intent=intent, attributes=int(attributes), mode=mode)
+    if descriptor is not None and not resolved.stream:
+        made.set_security_descriptor(descriptor)
+    return _Opened(made, granted, CreateAction.CREATED)
+
+
+def _enter(request: Request, asked: CreateRequest, opened: _Opened) -> bytes:
+    """Applies the create contexts, enters the open in the tables, and answers."""
+    server, session, tree = request.server, request.session, request.tree
+    vfs_handle = opened.handle
+    if asked.contexts and opened.action != CreateAction.OPENED:
+        _apply_contexts(asked, vfs_handle)
+    number = server.new_open_id()
+    entry = Open(
+        persistent_id=number,
+        volatile_id=number,
+        session=session,
+        tree=tree,
+        granted_access=opened.granted,
+        share_access=asked.share_access,
+        create_options=asked.create_options,
+        path=vfs_handle.wire_path,
+        handle=vfs_handle,
+        is_directory=vfs_handle.is_directory,
+        delete_on_close=bool(asked.create_options & CreateOptions.DELETE_ON_CLOSE),
+        opened_at=server.now(),
+    )
+    stat = vfs_handle.stat()
+    contexts = _answer_contexts(request, asked, vfs_handle, stat) if asked.contexts else []
+    entry.record = server.files.add(vfs_handle.identity, entry)
+    session.opens[number] = server.opens[number] = entry
+    tree.opens.add(number)
+    request.chain.file_id = (number, number)
+    return CreateResponse(
+        0, 0, opened.action, stat.creation_time, stat.last_access_time, stat.last_write_time, stat.change_time,
+        stat.allocation_size, stat.end_of_file, stat.attributes, (number, number), contexts,
+    ).pack()  # fmt: skip
+
+
+def _apply_contexts(asked: CreateRequest, handle: Handle) -> None:
+    """What a new or overwritten file is given: allocation, EAs, a security descriptor ([MS-SMB2] 2.2.13.2)."""
+    for name, data in asked.contexts:
+        if name == b"AlSi" and not handle.is_directory:
+            size = AllocationSize.parse(data).allocation_size
+            if size:
+                handle.allocate(size)
+        elif name == b"ExtA":
+            for ea in EaBuffer.parse(data).eas:
+                handle.set_extended_attribute(ea.name, ea.value)
+
+
+def _answer_contexts(request: Request, asked: CreateRequest, handle: Handle, stat: FileStat) -> list[CreateContext]:
+    """MxAc and QFid are answered; leases and durable handles are not granted, which is told by silence."""
+    answers = []
+    for name, data in asked.contexts:
+        if name == b"MxAc":
+            if data and len(data) != 8:
+                raise SMBError(NTStatus.INVALID_PARAMETER, "MxAc context")
+            maximal = maximal_access(request.session, request.tree, handle.security_descriptor(), stat)
+            answers.append(QueryMaximalAccessResponse(NTStatus.SUCCESS, maximal).context())
+        elif name == b"QFid":
+            answers.append(QueryOnDiskIdResponse(stat.file_id, stat.identity.device).context())
+        elif name == b"SecD":
+            SdBuffer.parse(data)
+    return answers
+
+
+def _open_pipe(request: Request, asked: CreateRequest) -> bytes:
+    """A named pipe of IPC$: srvsvc and wkssvc ([MS-SMB2] 3.3.5.9, for a pipe share)."""
+    server, session = request.server, request.session
+    pipe = open_pipe(asked.name, server.rpc_context(session))
+    if pipe is None:
+        raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, f"pipe {asked.name[:64]!r}")
+    number = server.new_open_id()
+    entry = Open(
+        number, number, session, request.tree, 0x0012019F, asked.share_access, asked.create_options, asked.name,
+        pipe=pipe, opened_at=server.now(),
+    )  # fmt: skip
+    session.opens[number] = server.opens[number] = entry
+    request.tree.opens.add(number)
+    request.chain.file_id = (number, number)
+    return CreateResponse(
+        create_action=CreateAction.OPENED,
+        allocation_size=4096,
+        file_attributes=int(FileAttributes.NORMAL),
+        file_id=(number, number),
+    ).pack()

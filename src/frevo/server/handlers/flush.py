@@ -1,0 +1,29 @@
+"""FLUSH: data and metadata of a file reach the disk ([MS-SMB2] 3.3.5.11)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from frevo.errors import SMBError
+from frevo.server.request import Request
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import FileAccess, FlushResponse
+
+_RESPONSE = FlushResponse().pack()
+_WRITE = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
+
+
+def handle(request: Request) -> bytes | Awaitable[bytes]:
+    """Needs write access; on a pipe there is nothing to flush."""
+    opened = request.open
+    if opened.handle is None:
+        return _RESPONSE
+    if not opened.granted_access & _WRITE:
+        raise SMBError(NTStatus.ACCESS_DENIED, "flush needs write access")
+    return _flush(request)
+
+
+async def _flush(request: Request) -> bytes:
+    assert request.open.handle is not None
+    await request.open.handle.flush()
+    return _RESPONSE

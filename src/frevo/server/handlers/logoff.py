@@ -1,0 +1,17 @@
+"""LOGOFF: ends a session and everything in it ([MS-SMB2] 3.3.5.6)."""
+
+from __future__ import annotations
+
+from frevo.server.lifecycle import end_session
+from frevo.server.request import Request
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import LogoffRequest, LogoffResponse
+
+
+def handle(request: Request) -> bytes:
+    """The answer is still signed with the session's keys, so the data plane forgets them after it."""
+    LogoffRequest.parse(request.message)
+    server, session = request.server, request.session
+    end_session(server, session, waiting_status=NTStatus.USER_SESSION_DELETED)
+    request.chain.after_sending = lambda: server.transport.drop_session(session.connection.id, session.id)
+    return LogoffResponse().pack()

@@ -1,0 +1,120 @@
+"""NEGOTIATE: dialect, algorithms and limits; and the SMB1 negotiate that climbs to SMB2 ([MS-SMB2] 3.3.5.3, 3.3.5.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from frevo.errors import RemoteProtocolError
+from frevo.proto import preauth
+from frevo.proto.dialect import SMB_2_0_2, WILDCARD_REVISION, Cipher, Signing
+from frevo.proto.negotiation import Negotiated, NegotiationPolicy, agreed, dialect_of, negotiate
+from frevo.server.request import Buffer, Request
+from frevo.server.state import Connection
+from frevo.wire.smb2 import Command, Header, HeaderFlags, NegotiateRequest, NegotiateResponse
+from frevo.wire.smb2.smb1_negotiate import SMB_2_002, SMB_2_WILDCARD, SMB1NegotiateRequest
+
+if TYPE_CHECKING:
+    from frevo.server.service import Server
+
+_SIGNING = {"AES-128-GMAC": Signing.AES_GMAC, "AES-128-CMAC": Signing.AES_CMAC, "HMAC-SHA256": Signing.HMAC_SHA256}
+_CIPHERS = {
+    "AES-128-CCM": Cipher.AES_128_CCM,
+    "AES-128-GCM": Cipher.AES_128_GCM,
+    "AES-256-CCM": Cipher.AES_256_CCM,
+    "AES-256-GCM": Cipher.AES_256_GCM,
+}
+
+
+def policy_of(server: Server) -> NegotiationPolicy:
+    """The configuration as the negotiation wants it."""
+    settings = server.config.globals
+    ciphers = () if settings.server_smb_encrypt == "off" else settings.server_smb3_encryption_algorithms
+    return NegotiationPolicy(
+        dialect_of(settings.server_min_protocol),
+        dialect_of(settings.server_max_protocol),
+        settings.server_signing == "mandatory",
+        [_SIGNING[name] for name in settings.server_smb3_signing_algorithms],
+        [_CIPHERS[name] for name in ciphers],
+        settings.smb2_max_trans,
+        settings.smb2_max_read,
+        settings.smb2_max_write,
+    )
+
+
+def handle(request: Request) -> bytes:
+    """[MS-SMB2] 3.3.5.4."""
+    connection, server = request.connection, request.server
+    asked = NegotiateRequest.parse(request.message)
+    result = negotiate(asked, policy_of(server))
+    connection.client_guid = asked.client_guid
+    connection.client_capabilities = asked.capabilities
+    connection.client_security_mode = asked.security_mode
+    connection.offered_dialects = tuple(asked.dialects)
+    body = _agree(server, connection, result)
+    # One credit, so that the header is final here: the data plane changes no header that goes into the hash.
+    request.header.credits = 1
+    if result.dialect.contexts:
+        connection.preauth_hash = preauth.update(preauth.INITIAL, request.message)
+        request.chain.before_sending = lambda message: _hash_response(connection, message)
+    return body
+
+
+def _hash_response(connection: Connection, message: bytes) -> None:
+    connection.preauth_hash = preauth.update(connection.preauth_hash, message)
+
+
+def _agree(server: Server, connection: Connection, result: Negotiated) -> bytes:
+    connection.dialect = result.dialect
+    connection.multi_credit = result.dialect.multi_credit
+    connection.signing = result.signing
+    connection.cipher = result.cipher
+    connection.server_capabilities = result.capabilities
+    connection.server_security_mode = result.security_mode
+    connection.max_transact = result.max_transact
+    connection.max_read = result.max_read
+    connection.max_write = result.max_write
+    server.transport.set_connection(
+        connection.id,
+        dialect=result.dialect.revision,
+        authenticated=False,
+        max_read=result.max_read,
+        multi_credit=result.dialect.multi_credit,
+    )
+    return _response(server, result, result.dialect.revision)
+
+
+def _response(server: Server, result: Negotiated, revision: int) -> bytes:
+    return NegotiateResponse(
+        security_mode=result.security_mode,
+        dialect_revision=revision,
+        server_guid=server.guid,
+        capabilities=result.capabilities,
+        max_transact_size=result.max_transact,
+        max_read_size=result.max_read,
+        max_write_size=result.max_write,
+        system_time=server.now(),
+        security_buffer=server.authenticator.initial_token(),
+        contexts=result.contexts,
+    ).pack()
+
+
+def handle_smb1(server: Server, connection: Connection, message: Buffer) -> bytes:
+    """Answers an SMB1 NEGOTIATE with SMB2 when it names an SMB2 dialect; gives the whole response.
+
+    Anything else in SMB1 ends the connection. Reference: [MS-SMB2] 3.3.5.3.
+    """
+    if connection.dialect is not None:
+        raise RemoteProtocolError("SMB1 after negotiate")
+    asked = SMB1NegotiateRequest.parse(message)
+    policy = policy_of(server)
+    if SMB_2_WILDCARD in asked.dialects and policy.maximum is not SMB_2_0_2:
+        result = agreed(SMB_2_0_2, Signing.HMAC_SHA256, Cipher.NONE, [], policy)
+        body = _response(server, result, WILDCARD_REVISION)
+    elif SMB_2_002 in asked.dialects and policy.minimum is SMB_2_0_2:
+        result = negotiate(NegotiateRequest([SMB_2_0_2.revision]), policy)
+        connection.offered_dialects = (SMB_2_0_2.revision,)
+        body = _agree(server, connection, result)
+    else:
+        raise RemoteProtocolError(f"SMB1 only: {', '.join(asked.dialects[:16])}")
+    header = Header(command=Command.NEGOTIATE, credits=1, flags=HeaderFlags.SERVER_TO_REDIR)
+    return header.pack() + body

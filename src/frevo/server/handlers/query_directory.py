@@ -1,0 +1,142 @@
+"""QUERY_DIRECTORY: lists a directory, a buffer at a time ([MS-SMB2] 3.3.5.18, [MS-FSA] 2.1.5.6.3)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+
+from frevo.errors import SMBError
+from frevo.server.request import Request
+from frevo.server.state import Open
+from frevo.server.wildcards import Matcher, has_wildcards, matcher
+from frevo.vfs.base import DirectoryItem, Handle
+from frevo.vfs.names import disk_to_wire
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import DirectoryPacker
+from frevo.wire.smb2 import (
+    DirectoryAccess,
+    QueryDirectoryFlags,
+    QueryDirectoryRequest,
+    QueryDirectoryResponse,
+)
+
+_LIST = int(DirectoryAccess.LIST_DIRECTORY)
+_RESTART = int(QueryDirectoryFlags.RESTART_SCANS)
+_REOPEN = int(QueryDirectoryFlags.REOPEN)
+_SINGLE = int(QueryDirectoryFlags.RETURN_SINGLE_ENTRY)
+
+#: Names looked at before other requests get a turn: a turn of the loop costs less than a few of them.
+NAMES_PER_TURN = 512
+
+
+class Enumeration:
+    """Where an open is in its listing. The pattern is the first request's, until REOPEN brings another."""
+
+    __slots__ = ("found_any", "items", "matches", "pattern", "pushed_back")
+
+    def __init__(self, pattern: str, items: Iterator[DirectoryItem]) -> None:
+        self.pattern = pattern
+        self.matches: Matcher = matcher(pattern)
+        self.items = items
+        #: An item that was taken from `items` but did not fit into the last answer.
+        self.pushed_back: DirectoryItem | None = None
+        self.found_any = False
+
+
+def handle(request: Request) -> bytes | Awaitable[bytes]:
+    """Answers with as many entries as fit; the next request goes on behind them."""
+    asked = QueryDirectoryRequest.parse(request.message)
+    opened = request.open
+    handle = opened.handle
+    if asked.output_buffer_length > request.connection.max_transact:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"OutputBufferLength {asked.output_buffer_length}")
+    if handle is None or not opened.is_directory:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "only directories can be listed")
+    packer = DirectoryPacker.create(asked.file_information_class, asked.output_buffer_length)
+    if not opened.granted_access & _LIST:
+        raise SMBError(NTStatus.ACCESS_DENIED, "listing needs FILE_LIST_DIRECTORY")
+    listing = _enumeration(opened, handle, asked)
+    entries_max = 1 if asked.flags & _SINGLE else -1
+    if _fill(packer, listing, entries_max, NAMES_PER_TURN):
+        return _answer(packer, listing)
+    return _go_on(packer, listing, entries_max)
+
+
+def _enumeration(opened: Open, handle: Handle, asked: QueryDirectoryRequest) -> Enumeration:
+    """The open's listing, started (again) where the request says so."""
+    listing: Enumeration | None = opened.directory
+    pattern = asked.file_name
+    if listing is not None and not asked.flags & _REOPEN:
+        if not asked.flags & _RESTART:
+            return listing
+        pattern = listing.pattern
+    if "\\" in pattern or "/" in pattern:
+        raise SMBError(NTStatus.OBJECT_NAME_INVALID, f"search pattern {pattern!r}")
+    pattern = pattern or "*"
+    if has_wildcards(pattern) or pattern in (".", ".."):
+        items = handle.list_directory()
+    else:
+        items = _one_name(opened, handle, pattern)
+    opened.directory = Enumeration(pattern, items)
+    return opened.directory
+
+
+def _one_name(opened: Open, handle: Handle, name: str) -> Iterator[DirectoryItem]:
+    """The listing of a single name, found without reading the directory."""
+    backend = opened.tree.share.backend
+    if backend is None or ":" in name:
+        return iter(())
+    directory = handle.wire_path
+    try:
+        resolved = backend.resolve(f"{directory}\\{name}" if directory else name)
+    except (OSError, SMBError):
+        return iter(())
+    if resolved.stat is None:
+        return iter(())
+    return iter((DirectoryItem(disk_to_wire(resolved.name), resolved.stat),))
+
+
+def _fill(packer: DirectoryPacker, listing: Enumeration, entries_max: int, names_max: int) -> bool:
+    """Packs entries until the buffer is full, *entries_max* are in it or the directory ends: True.
+
+    False when *names_max* names have been looked at and there are more.
+    """
+    matches, add, items = listing.matches, packer.add, listing.items
+    for _ in range(names_max):
+        item = listing.pushed_back
+        if item is None:
+            item = next(items, None)
+            if item is None:
+                return True
+            if not matches(item.name):
+                continue
+        if not add(item.name, item.stat):
+            listing.pushed_back = item
+            return True
+        listing.pushed_back = None
+        entries_max -= 1
+        if not entries_max:
+            return True
+    return False
+
+
+async def _go_on(packer: DirectoryPacker, listing: Enumeration, entries_max: int) -> bytes:
+    """The rest of a long answer, with turns for other requests in between."""
+    while True:
+        await asyncio.sleep(0)
+        left = entries_max - packer.count if entries_max > 0 else -1
+        if _fill(packer, listing, left, NAMES_PER_TURN):
+            return _answer(packer, listing)
+
+
+def _answer(packer: DirectoryPacker, listing: Enumeration) -> bytes:
+    """The response, or the status that says why there is nothing in it."""
+    if packer.count:
+        listing.found_any = True
+        return QueryDirectoryResponse(packer.finish()).pack()
+    if listing.pushed_back is not None:
+        raise SMBError(NTStatus.INFO_LENGTH_MISMATCH, "the buffer is too small for one entry")
+    if listing.found_any:
+        raise SMBError(NTStatus.NO_MORE_FILES, "the listing has ended")
+    listing.found_any = True
+    raise SMBError(NTStatus.NO_SUCH_FILE, f"nothing matches {listing.pattern!r}")

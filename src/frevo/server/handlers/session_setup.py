@@ -1,0 +1,187 @@
+"""SESSION_SETUP: log-on, re-authentication, keys ([MS-SMB2] 3.3.5.5)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from frevo.errors import SMBError
+from frevo.proto import preauth
+from frevo.proto.dialect import Cipher
+from frevo.proto.keys import derive_session_keys
+from frevo.proto.protection import server_keys
+from frevo.server.lifecycle import end_session
+from frevo.server.request import Request
+from frevo.server.state import Connection, Session, SessionState
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import (
+    SecurityMode,
+    SessionFlags,
+    SessionSetupFlags,
+    SessionSetupRequest,
+    SessionSetupResponse,
+)
+
+if TYPE_CHECKING:
+    from frevo.auth.identity import Identity, StepResult
+
+log = logging.getLogger("frevo.server")
+
+#: Credits that a client gets while it is still logging on; the header must be final before it is hashed.
+_CREDITS_BEFORE_LOGON = 32
+_TICKS = 10_000_000
+
+
+def handle(request: Request) -> bytes:
+    """One leg of a log-on: SUCCESS, MORE_PROCESSING_REQUIRED, or an error that ends the session."""
+    asked = SessionSetupRequest.parse(request.message)
+    connection = request.connection
+    if asked.flags & SessionSetupFlags.BINDING:
+        # A second channel for a session: not offered in NEGOTIATE (no SMB2_GLOBAL_CAP_MULTI_CHANNEL).
+        raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, "no session binding")
+    if request.server.config.globals.defaults.server_smb_encrypt == "required" and not connection.cipher:
+        raise SMBError(NTStatus.ACCESS_DENIED, "server smb encrypt = required, and the client cannot encrypt")
+    session = _find_or_start(request, connection)
+    request.session = session
+    request.header.session_id = session.id
+    if connection.dialect is not None and connection.dialect.contexts:
+        session.preauth_hash = preauth.update(session.preauth_hash, request.message)
+    try:
+        step: StepResult = session.acceptor.step(asked.security_buffer)
+    except SMBError as error:
+        log.info("%s: log-on refused: %s", connection.peer, error)
+        _forget(request, session)
+        raise
+    if not step.done:
+        return _more(request, session, step)
+    _finish(request, session, asked, step)
+    return SessionSetupResponse(_session_flags(session), step.token).pack()
+
+
+def _find_or_start(request: Request, connection: Connection) -> Session:
+    """The session that this leg belongs to; a new one for SessionId 0 ([MS-SMB2] 3.3.5.5.1)."""
+    server, number = request.server, request.header.session_id
+    if number == 0:
+        if len(connection.sessions) >= server.config.globals.frevo_max_sessions_per_connection:
+            raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many sessions on this connection")
+        session = Session(server.new_session_id(), connection, server.now())
+        session.preauth_hash = connection.preauth_hash
+        server.sessions[session.id] = connection.sessions[session.id] = session
+    else:
+        found = connection.sessions.get(number)
+        if found is None:
+            raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {number:#x}")
+        session = found
+        if session.identity is not None and session.encrypt and not request.sealed:
+            raise SMBError(NTStatus.ACCESS_DENIED, "this session must be encrypted")
+    if session.acceptor is None:
+        session.acceptor = server.authenticator.begin()
+    return session
+
+
+def _more(request: Request, session: Session, step: StepResult) -> bytes:
+    request.status = NTStatus.MORE_PROCESSING_REQUIRED
+    request.header.credits = min(request.header.credits, _CREDITS_BEFORE_LOGON)
+    if session.connection.dialect is not None and session.connection.dialect.contexts:
+
+        def hash_response(message: bytes) -> None:
+            session.preauth_hash = preauth.update(session.preauth_hash, message)
+
+        request.chain.before_sending = hash_response
+    return SessionSetupResponse(0, step.token).pack()
+
+
+def _finish(request: Request, session: Session, asked: SessionSetupRequest, step: StepResult) -> None:
+    """The log-on succeeded: identity, keys, expiry, and the session that this one replaces."""
+    server = request.server
+    identity = step.identity
+    assert identity is not None
+    first = session.identity is None
+    if not first and session.identity is not None and session.identity.sid != identity.sid:
+        # Windows and Samba keep a session with its first user: a re-authentication may not change who it is.
+        _forget(request, session)
+        raise SMBError(NTStatus.ACCESS_DENIED, "re-authentication as another user")
+    session.acceptor = None
+    session.identity = identity
+    if first:
+        _set_protection(request, session, asked, identity, step.session_key)
+    session.state = SessionState.VALID
+    session.expires_at = _expiry(request, identity)
+    request.sign = session.keys is not None
+    _mark_authenticated(request, session)
+    if asked.previous_session_id and asked.previous_session_id != session.id:
+        previous = server.sessions.get(asked.previous_session_id)
+        if previous is not None and previous.identity is not None and previous.identity.sid == identity.sid:
+            end_session(server, previous, waiting_status=NTStatus.USER_SESSION_DELETED)
+    if first:
+        log.info("%s: %s logged on with %s", session.connection.peer, identity.account or "anonymous", identity.package)
+
+
+def _set_protection(
+    request: Request, session: Session, asked: SessionSetupRequest, identity: Identity, session_key: bytes
+) -> None:
+    """Keys and what they must be used for ([MS-SMB2] 3.3.5.5.3). Guests have no keys worth trusting."""
+    connection, settings = session.connection, request.server.config.globals
+    if identity.is_guest or identity.is_anonymous:
+        if settings.server_smb_encrypt == "required":
+            _forget(request, session)
+            raise SMBError(NTStatus.ACCESS_DENIED, "server smb encrypt = required, and guests cannot encrypt")
+        return
+    assert connection.dialect is not None
+    policy = settings.server_smb_encrypt
+    session.signing_required = bool(
+        asked.security_mode & SecurityMode.SIGNING_REQUIRED or settings.server_signing == "mandatory"
+    )
+    session.may_encrypt = connection.cipher is not Cipher.NONE
+    session.encrypt = session.may_encrypt and policy in ("desired", "required")
+    session.full_session_key = session_key
+    keys = derive_session_keys(connection.dialect, connection.cipher, session_key, session.preauth_hash)
+    session.keys = server_keys(
+        keys,
+        connection.signing,
+        connection.cipher,
+        signing_required=session.signing_required,
+        encryption_required=session.encrypt,
+    )
+    request.server.transport.set_session(connection.id, session.id, session.keys)
+
+
+def _mark_authenticated(request: Request, session: Session) -> None:
+    connection = session.connection
+    assert connection.dialect is not None
+    request.server.transport.set_connection(
+        connection.id,
+        dialect=connection.dialect.revision,
+        authenticated=True,
+        max_read=connection.max_read,
+        multi_credit=connection.multi_credit,
+    )
+
+
+def _expiry(request: Request, identity: Identity) -> float | None:
+    """When the session must authenticate again, on the server's monotonic clock."""
+    server = request.server
+    ends = []
+    if identity.expires is not None:
+        ends.append((identity.expires - server.now()) / _TICKS)
+    if server.config.globals.frevo_max_session_lifetime:
+        ends.append(server.config.globals.frevo_max_session_lifetime)
+    return server.monotonic() + min(ends) if ends else None
+
+
+def _session_flags(session: Session) -> int:
+    flags = 0
+    if session.identity is not None and session.identity.is_guest:
+        flags |= SessionFlags.IS_GUEST
+    if session.identity is not None and session.identity.is_anonymous:
+        flags |= SessionFlags.IS_NULL
+    if session.encrypt:
+        flags |= SessionFlags.ENCRYPT_DATA
+    return int(flags)
+
+
+def _forget(request: Request, session: Session) -> None:
+    """A log-on that failed takes its session with it ([MS-SMB2] 3.3.5.5.3)."""
+    server = request.server
+    end_session(server, session)
+    request.chain.after_sending = lambda: server.transport.drop_session(session.connection.id, session.id)

@@ -1,0 +1,79 @@
+"""TREE_CONNECT: a share, for those who may ([MS-SMB2] 3.3.5.7)."""
+
+from __future__ import annotations
+
+import logging
+
+from frevo.config import ShareAccess, share_access
+from frevo.errors import SMBError
+from frevo.server.request import Request
+from frevo.server.shares import Share
+from frevo.server.state import Session, Tree
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse
+
+log = logging.getLogger("frevo.server")
+
+FULL_ACCESS = 0x001F01FF
+READ_ACCESS = 0x001200A9
+#: Servers' share names are at most 80 characters ([MS-SMB2] 2.2.9 and [MS-SRVS] 2.2.4.22).
+MAX_SHARE_NAME = 80
+
+
+def handle(request: Request) -> bytes:
+    """Finds the share by the last component of the path; the server name in front is not ours to judge."""
+    server, session = request.server, request.session
+    asked = TreeConnectRequest.parse(request.message)
+    name = _share_name(asked.path)
+    share = server.shares.get(name.casefold())
+    if share is None:
+        raise SMBError(NTStatus.BAD_NETWORK_NAME, f"no share {name!r}")
+    access = access_of(session, share)
+    if access is ShareAccess.NONE:
+        raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name}")
+    tree = _connect(request, session, share, access)
+    request.header.tree_id = tree.id
+    request.chain.tree_id = tree.id
+    flags = int(ShareFlags.ENCRYPT_DATA) if tree.encrypt else 0
+    if share.is_pipe:
+        flags |= ShareFlags.NO_CACHING
+    kind = ShareType.PIPE if share.is_pipe else ShareType.DISK
+    return TreeConnectResponse(int(kind), flags, 0, tree.maximal_access).pack()
+
+
+def _share_name(path: str) -> str:
+    name = path.rpartition("\\")[2]
+    if not path.startswith("\\\\") or not name or len(name) > MAX_SHARE_NAME:
+        raise SMBError(NTStatus.BAD_NETWORK_NAME, f"{path[:300]!r} is not \\\\server\\share")
+    return name
+
+
+def access_of(session: Session, share: Share) -> ShareAccess:
+    """What this session may do with *share*."""
+    identity = session.identity
+    assert identity is not None
+    if share.is_pipe:
+        return ShareAccess.WRITE
+    guest = identity.is_guest or identity.is_anonymous
+    return share_access(share.config, identity.account, guest=guest)
+
+
+def _connect(request: Request, session: Session, share: Share, access: ShareAccess) -> Tree:
+    settings = request.server.config.globals
+    encrypt = session.encrypt or (not share.is_pipe and share.config.server_smb_encrypt == "required")
+    if encrypt and not session.may_encrypt:
+        raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name} must be encrypted, and the client cannot")
+    if len(session.trees) >= settings.frevo_max_trees_per_session:
+        raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many trees in this session")
+    if share.config.max_connections and share.users >= share.config.max_connections:
+        raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, f"share {share.name}: max connections")
+    backend = share.backend_for(session, request.server.config)
+    writable = access is ShareAccess.WRITE
+    number = session.next_tree_id
+    session.next_tree_id += 1
+    tree = Tree(
+        number, session, share, backend, request.server.now(), FULL_ACCESS if writable else READ_ACCESS, writable, encrypt
+    )
+    session.trees[number] = tree
+    share.users += 1
+    return tree

@@ -1,0 +1,60 @@
+"""WRITE to files and pipes ([MS-SMB2] 3.3.5.13)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from frevo.errors import SMBError
+from frevo.server.handlers.read import MAX_OFFSET
+from frevo.server.request import Request
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import Channel, FileAccess, WriteFlags, WriteRequest, WriteResponse
+
+_WRITE = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
+_END_OF_FILE = 0xFFFFFFFFFFFFFFFF  # "write at the end", for those who may only append
+_THROUGH = int(WriteFlags.WRITE_THROUGH)
+
+
+def handle(request: Request) -> bytes | Awaitable[bytes]:
+    """Checks in the order of [MS-SMB2] 3.3.5.13."""
+    asked = WriteRequest.parse(request.message)
+    opened = request.open
+    if len(asked.data) > request.connection.max_write:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"WRITE of {len(asked.data)} bytes")
+    if asked.channel != Channel.NONE:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "RDMA channel on a stream transport")
+    if opened.handle is None:
+        return _write_pipe(request, asked)
+    if opened.is_directory:
+        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "WRITE to a directory")
+    if not opened.granted_access & _WRITE:
+        raise SMBError(NTStatus.ACCESS_DENIED, "WRITE without write access")
+    if asked.offset != _END_OF_FILE and asked.offset + len(asked.data) > MAX_OFFSET:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"WRITE at {asked.offset:#x}")
+    return _write_file(request, asked)
+
+
+async def _write_file(request: Request, asked: WriteRequest) -> bytes:
+    opened = request.open
+    handle = opened.handle
+    assert handle is not None and opened.record is not None
+    offset = asked.offset
+    if offset == _END_OF_FILE:
+        offset = handle.stat().end_of_file
+    opened.record.locks.check_write(opened, offset, len(asked.data))
+    written = await handle.write(offset, asked.data) if len(asked.data) else 0
+    opened.position = offset + written
+    if opened.sticky_write_time is not None:
+        # A write time that the client has set stays, whatever it writes afterwards ([MS-FSA] 2.1.5.15.2).
+        handle.set_basic(last_write_time=opened.sticky_write_time)
+    if asked.flags & _THROUGH:
+        await handle.flush()
+    return WriteResponse(written).pack()
+
+
+def _write_pipe(request: Request, asked: WriteRequest) -> bytes:
+    pipe = request.open.pipe
+    if pipe.broken:
+        raise SMBError(NTStatus.PIPE_DISCONNECTED)
+    pipe.write(bytes(asked.data))
+    return WriteResponse(len(asked.data)).pack()

@@ -1,0 +1,89 @@
+"""How opens, trees, sessions and connections end, in this order, whoever ends them ([MS-SMB2] 3.3.7.1, 3.3.5.6-8, 10)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from frevo.errors import SMBError, ntstatus_of
+from frevo.server.state import Connection, Open, Session, SessionState, Tree
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import FileAttributes
+
+if TYPE_CHECKING:
+    from frevo.server.service import Server
+
+log = logging.getLogger("frevo.server")
+
+
+def close_open(server: Server, opened: Open, *, waiting_status: int = NTStatus.CANCELLED) -> None:
+    """Closes one open: ends what waits on it, drops its locks, and deletes the file when that was due.
+
+    Closing never fails for the client; what cannot be deleted stays and is logged.
+    """
+    session = opened.session
+    session.opens.pop(opened.volatile_id, None)
+    opened.tree.opens.discard(opened.volatile_id)
+    server.opens.pop(opened.volatile_id, None)
+    for request in tuple(opened.waiting):
+        request.abort(waiting_status)
+    for action in opened.on_close:
+        action()
+    if opened.attached:
+        server.transport.detach(session.connection.id, opened.volatile_id)
+        opened.attached = False
+    if opened.record is not None and opened.handle is not None:
+        try:
+            _leave_file(server, opened)
+        finally:
+            opened.handle.close()
+
+
+def _leave_file(server: Server, opened: Open) -> None:
+    record, handle = opened.record, opened.handle
+    assert record is not None and handle is not None
+    server.release_locks(opened)
+    if opened.delete_on_close:
+        record.delete_pending = True
+    if not server.files.remove(record, opened) or not record.delete_pending:
+        return
+    try:
+        backend = opened.tree.backend
+        if backend is not None and not (handle.stat().attributes & FileAttributes.READONLY and opened.delete_on_close):
+            backend.remove(handle)
+    except (OSError, SMBError) as error:
+        status = ntstatus_of(error) if isinstance(error, OSError) else error.status
+        log.warning("%s: not deleted at close: %s", opened.path, status.name)
+
+
+def disconnect_tree(server: Server, tree: Tree) -> None:
+    """Closes every open of a tree and forgets it."""
+    for volatile_id in tuple(tree.opens):
+        close_open(server, server.opens[volatile_id], waiting_status=NTStatus.CANCELLED)
+    tree.share.users -= 1
+    tree.session.trees.pop(tree.id, None)
+
+
+def end_session(server: Server, session: Session, *, waiting_status: int = NTStatus.CANCELLED) -> None:
+    """Closes everything of a session and removes it from its connection."""
+    if session.state is SessionState.GONE:
+        return
+    session.state = SessionState.GONE
+    for opened in tuple(session.opens.values()):
+        close_open(server, opened, waiting_status=waiting_status)
+    for tree in tuple(session.trees.values()):
+        disconnect_tree(server, tree)
+    server.sessions.pop(session.id, None)
+    session.connection.sessions.pop(session.id, None)
+
+
+def end_connection(server: Server, connection: Connection) -> None:
+    """The transport is gone: nothing can be answered any more, everything that it held is closed."""
+    if connection.closed:
+        return
+    connection.closed = True
+    for request in tuple(connection.waiting.values()):
+        request.abort(NTStatus.CANCELLED)
+    for session in tuple(connection.sessions.values()):
+        end_session(server, session)
+    server.connections.pop(connection.id, None)

@@ -1,0 +1,208 @@
+"""One message through the server: split, run the elements in order, answer; waits become tasks ([MS-SMB2] 3.3.5.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import types
+from collections.abc import Awaitable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any
+
+from frevo.errors import RemoteProtocolError, SMBError, WireError, ntstatus_of
+from frevo.server.dispatch import execute
+from frevo.server.request import Buffer, Chain, Request
+from frevo.server.state import Connection
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import Command, ErrorResponse, Header, HeaderFlags, split_compound
+from frevo.wire.smb2.error import ERROR_ID_DEFAULT, ErrorContext, pack_error_contexts
+
+if TYPE_CHECKING:
+    from frevo.server.service import Server
+
+log = logging.getLogger("frevo.server")
+
+_KEPT_FLAGS = int(HeaderFlags.RELATED_OPERATIONS | HeaderFlags.PRIORITY_MASK | HeaderFlags.DFS_OPERATIONS)
+_RESPONSE = int(HeaderFlags.SERVER_TO_REDIR)
+_SIGNED = int(HeaderFlags.SIGNED)
+_ASYNC = int(HeaderFlags.ASYNC_COMMAND)
+EMPTY_ERROR = ErrorResponse().pack()
+
+
+class Work:
+    """One received message being processed: its elements and how far it has come."""
+
+    __slots__ = ("bad", "chain", "connection", "elements", "server", "unverified")
+
+    def __init__(
+        self, server: Server, connection: Connection, message: Buffer, sealed_session: int, bad: int, unverified: int
+    ) -> None:
+        self.server = server
+        self.connection = connection
+        self.elements: list[Any] = [message] if not _has_next(message) else split_compound(message)
+        self.chain = Chain(len(self.elements), sealed_session)
+        self.bad = bad
+        self.unverified = unverified
+
+    def run(self, index: int = 0) -> None:
+        """Runs the elements from *index* on until one waits or all are answered; then sends the answers."""
+        chain, count = self.chain, len(self.elements)
+        while index < count:
+            message = self.elements[index]
+            header = Header.parse(message)
+            if header.flags & _RESPONSE:
+                raise RemoteProtocolError("a response came to the server")
+            request = Request(
+                self.server, self.connection, header, message, chain,
+                last=index + 1 == count, sealed=chain.sealed_session != 0,
+            )  # fmt: skip
+            try:
+                self._check_first(request, index)
+                outcome = execute(
+                    request, signature_bad=bool(self.bad >> index & 1), unverified=bool(self.unverified >> index & 1)
+                )
+                chain.started = True
+                if outcome is not None and not isinstance(outcome, bytes):
+                    waiting = start(outcome)
+                    if not isinstance(waiting, bytes):
+                        self._wait(request, waiting, index)
+                        return
+                    outcome = waiting
+            except Exception as error:
+                chain.started = True
+                self._fail(request, error)
+            else:
+                if outcome is not None:
+                    chain.responses.append(succeed(request, outcome))
+            index += 1
+        self.server.send_chain(self.connection, chain)
+
+    def _check_first(self, request: Request, index: int) -> None:
+        """Before the dialect is chosen only NEGOTIATE is legal, after it never again ([MS-SMB2] 3.3.5.2, 3.3.5.4)."""
+        negotiates = request.header.command == Command.NEGOTIATE
+        if negotiates and self.connection.dialect is not None:
+            raise RemoteProtocolError("a second negotiate")
+        if not negotiates and self.connection.dialect is None:
+            raise RemoteProtocolError("a request before negotiate")
+
+    def _fail(self, request: Request, error: BaseException) -> None:
+        answer = fail(request, error)
+        if request.header.command == Command.CANCEL:
+            return
+        if request.header.command == Command.CREATE:
+            self.chain.create_failed = answer[0].status
+        self.chain.responses.append(answer)
+
+    def _wait(self, request: Request, outcome: Awaitable[bytes], index: int) -> None:
+        connection = self.connection
+        if len(connection.waiting) >= self.server.config.globals.frevo_max_pending_async_requests:
+            if isinstance(outcome, Coroutine):
+                outcome.close()
+            self._fail(request, SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many waiting requests"))
+            self.run(index + 1)
+            return
+        connection.waiting[request.header.message_id] = request
+        request.task = self.server.loop.create_task(self._finish(request, outcome, index))
+
+    async def _finish(self, request: Request, outcome: Awaitable[bytes], index: int) -> None:
+        """Waits for the handler, answers, and goes on with the rest of the compound."""
+        server, connection, chain = self.server, self.connection, self.chain
+        try:
+            body = await outcome
+        except asyncio.CancelledError:
+            answer = fail(request, SMBError(request.abort_status))
+        except Exception as error:
+            answer = fail(request, error)
+        else:
+            answer = succeed(request, body)
+        connection.waiting.pop(request.header.message_id, None)
+        if connection.closed:
+            return
+        if request.async_id:
+            connection.waiting_async.pop(request.async_id, None)
+            server.send_async(request, *answer)
+            return
+        if request.header.command == Command.CREATE and answer[0].status & 0x80000000:
+            chain.create_failed = answer[0].status
+        chain.responses.append(answer)
+        server.guarded(connection, lambda: self.run(index + 1))
+
+
+def _has_next(message: Buffer) -> bool:
+    return message[20:24] != b"\0\0\0\0"
+
+
+def start(outcome: Awaitable[bytes]) -> bytes | Awaitable[bytes]:
+    """Runs a handler's coroutine to its first real wait without a task: most end there, and a loop turn is saved."""
+    if not isinstance(outcome, Coroutine):
+        return outcome
+    try:
+        yielded = outcome.send(None)
+    except StopIteration as stop:
+        result: bytes = stop.value
+        return result
+    return _resume(outcome, yielded)
+
+
+@types.coroutine
+def _resume(coroutine: Coroutine[Any, Any, bytes], yielded: Any) -> Generator[Any, Any, bytes]:
+    """Goes on with a coroutine that has already been started: hands its futures to whoever awaits this."""
+    while True:
+        try:
+            value = yield yielded
+        except BaseException as error:
+            thrown: BaseException | None = error
+        else:
+            thrown = None
+        try:
+            yielded = coroutine.send(value) if thrown is None else coroutine.throw(thrown)
+        except StopIteration as stop:
+            result: bytes = stop.value
+            return result
+
+
+def response_header(request: Request, status: int) -> Header:
+    """The header that answers *request*: the credits field holds what the client asked for, the data plane grants."""
+    asked = request.header
+    flags = _RESPONSE | asked.flags & _KEPT_FLAGS
+    session = request.session
+    if session is not None and session.keys is not None and not request.sealed:
+        if request.sign or asked.flags & _SIGNED or session.signing_required:
+            flags |= _SIGNED
+    return Header(
+        asked.credit_charge, status, asked.command, asked.credits or 1, flags, 0,
+        asked.message_id, asked.process_id, asked.tree_id, 0, asked.session_id,
+    )  # fmt: skip
+
+
+def succeed(request: Request, body: bytes) -> tuple[Header, bytes]:
+    """The answer of a handler that gave a body."""
+    return response_header(request, request.status), body
+
+
+def fail(request: Request, error: BaseException) -> tuple[Header, bytes]:
+    """The ERROR response for what a handler raised ([MS-SMB2] 2.2.2); a RemoteProtocolError passes on."""
+    body = EMPTY_ERROR
+    if isinstance(error, SMBError):
+        status: int = error.status
+        if error.error_data:
+            body = _error_body(request, error.error_data)
+    elif isinstance(error, WireError):
+        status = NTStatus.INVALID_PARAMETER
+    elif isinstance(error, OSError):
+        status = ntstatus_of(error)
+    elif isinstance(error, RemoteProtocolError):
+        raise error
+    else:
+        log.error("internal error in command %d", request.header.command, exc_info=error)
+        status = NTStatus.INTERNAL_ERROR
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("command %d: %s", request.header.command, error, extra={"status": status})
+    return response_header(request, status), body
+
+
+def _error_body(request: Request, data: bytes) -> bytes:
+    """ErrorData, wrapped in an error context for 3.1.1 ([MS-SMB2] 2.2.2)."""
+    dialect = request.connection.dialect
+    if dialect is not None and dialect.contexts:
+        return ErrorResponse(pack_error_contexts([ErrorContext(ERROR_ID_DEFAULT, data)]), 1).pack()
+    return ErrorResponse(data).pack()

@@ -1,0 +1,129 @@
+"""Starts a server from a configuration, runs it until told to stop, drains and ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from frevo.auth import AccountStore, Authenticator, AuthSettings
+from frevo.config import Config
+from frevo.server.service import Server
+from frevo.transport.address import TransportAddress
+from frevo.transport.dataplane import DataPlaneTransport
+from frevo.transport.interfaces import listen_hosts
+from frevo.transport.tcp import bind_listeners
+
+log = logging.getLogger("frevo.server")
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A server that accepts connections."""
+
+    server: Server
+    transport: DataPlaneTransport
+    #: (transport, host, port) of every listener.
+    addresses: Sequence[tuple[str, str, int]] = field(default=())
+
+    @property
+    def engine(self) -> str:
+        """The data plane's engine: uring or epoll."""
+        return self.transport.engine
+
+    def statistics(self) -> dict[str, Any]:
+        """Counters of the data plane."""
+        return self.transport.statistics()
+
+    def reload(self, config: Config) -> None:
+        """Takes a new configuration: what is connected stays, new connects see the new shares and users."""
+        self.server.reload(config, _authenticator(config))
+
+
+async def run_server(config: Config, *, stop: asyncio.Event, ready: Callable[[Running], None]) -> int:
+    """Serves until *stop* is set, then drains for at most `frevo:drain timeout`; the exit code.
+
+    Raises OSError (with the address in `filename`) when a listener cannot be bound. When cancelled, everything is
+    closed without draining.
+    """
+    loop = asyncio.get_running_loop()
+    settings = config.globals
+    authenticator = _authenticator(config)
+    transport = DataPlaneTransport(
+        loop, threads=settings.frevo_data_plane_threads or min(os.cpu_count() or 1, 8),
+        engine=settings.frevo_engine, limits=limits_of(config),
+    )  # fmt: skip
+    try:
+        running = Running(Server(config, transport, authenticator, loop), transport)
+        transport.start(running.server.on_events)
+        running.addresses = _listen(config, transport)
+        ready(running)
+        await stop.wait()
+        transport.close_listeners()
+        await _drain(running.server, settings.frevo_drain_timeout)
+        running.server.close_all()
+        return 0
+    finally:
+        transport.shutdown()
+
+
+def _authenticator(config: Config) -> Authenticator:
+    settings = config.globals
+    return Authenticator(
+        AccountStore(Path(settings.private_dir)),
+        AuthSettings(
+            netbios_name=settings.netbios_name,
+            workgroup=settings.workgroup,
+            map_to_guest="never" if settings.map_to_guest == "bad uid" else settings.map_to_guest,
+            guest_account=settings.guest_account,
+            keytab=settings.kerberos_keytab,
+            realm=settings.realm,
+        ),
+    )
+
+
+def limits_of(config: Config) -> dict[str, Any]:
+    """The data plane's limits from the configuration."""
+    settings = config.globals
+    return {
+        "max_connections": settings.frevo_max_connections,
+        "max_unauthenticated": settings.frevo_max_unauthenticated_connections,
+        "max_preauth_frame": settings.frevo_preauth_message_size,
+        "max_frame": max(settings.smb2_max_write, settings.smb2_max_trans) + 65536,
+        "preauth_timeout": settings.frevo_preauth_timeout,
+        "idle_timeout": settings.frevo_idle_timeout,
+        "max_credits": settings.smb2_max_credits,
+        "max_requests_in_flight": settings.frevo_max_requests_in_flight,
+        "max_bytes_in_flight": settings.frevo_max_bytes_in_flight,
+    }
+
+
+def _listen(config: Config, transport: DataPlaneTransport) -> list[tuple[str, str, int]]:
+    settings = config.globals
+    hosts = listen_hosts(settings.interfaces, only=settings.bind_interfaces_only)
+    bound: list[tuple[str, str, int]] = []
+    for address in settings.server_smb_transports:
+        bound += _listen_one(address, hosts, transport)
+    return bound
+
+
+def _listen_one(
+    address: TransportAddress, hosts: Sequence[str], transport: DataPlaneTransport
+) -> list[tuple[str, str, int]]:
+    listening = []
+    for listener in bind_listeners(hosts, address.port):
+        host, port = listener.getsockname()[:2]
+        transport.listen(listener, address.name)
+        listening.append((address.name, host, port))
+    return listening
+
+
+async def _drain(server: Server, timeout: float) -> None:
+    """Waits for running requests to end; those that wait for something else are given up."""
+    deadline = server.monotonic() + timeout
+    while server.busy() and server.monotonic() < deadline:
+        await asyncio.sleep(0.01)

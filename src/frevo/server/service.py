@@ -1,0 +1,262 @@
+"""The server: what it holds, how messages reach it from the data plane and how answers leave."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from frevo.errors import RemoteProtocolError, SMBError, WireError
+from frevo.config import Config, expand
+from frevo.dcerpc import RpcContext
+from frevo.locking.file_table import FileRecord, FileTable, Gate
+from frevo.server.handlers.lock import release_all
+from frevo.server.handlers.negotiate import handle_smb1
+from frevo.server.lifecycle import end_connection, end_session
+from frevo.server.receive import EMPTY_ERROR, Work, response_header
+from frevo.server.request import Chain, Request
+from frevo.server.shares import Share, build_shares, describe
+from frevo.server.state import Connection, Open, Session
+from frevo.transport import base as events
+from frevo.wire.dtyp.filetime import from_unix_ns
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import Header, HeaderFlags
+
+if TYPE_CHECKING:
+    from frevo.auth import Authenticator
+    from frevo.transport.base import Transport
+
+log = logging.getLogger("frevo.server")
+
+SEAL = 1
+CLOSE_AFTER = 2
+_INTERIM_FLAGS = int(HeaderFlags.ASYNC_COMMAND)
+
+
+class Server:
+    """One SMB server: shares, users, and every connection. Runs in one event loop; not thread-safe.
+
+    `transport` is what moves bytes (the data plane's driver, or the memory transport in tests).
+    """
+
+    def __init__(
+        self, config: Config, transport: Transport, authenticator: Authenticator, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.config = config
+        self.transport = transport
+        self.authenticator = authenticator
+        self.loop = loop
+        self.guid = secrets.token_bytes(16)
+        self.started_at = time.time()
+        self.shares: dict[str, Share] = build_shares(config)
+        self.connections: dict[int, Connection] = {}
+        self.sessions: dict[int, Session] = {}
+        self.opens: dict[int, Open] = {}
+        self.files = FileTable(transport.new_gate)
+        self._next_open_id = secrets.randbits(24) + 1
+        self._next_async_id = 1
+        self.draining = False
+
+    # -- clock and numbers ------------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        """Wall clock as FILETIME."""
+        return from_unix_ns(time.time_ns())
+
+    def monotonic(self) -> float:
+        """Seconds on the clock that session expiry and timeouts use."""
+        return self.loop.time()
+
+    def new_open_id(self) -> int:
+        """A volatile file id that no open has."""
+        self._next_open_id += 1
+        return self._next_open_id
+
+    def new_session_id(self) -> int:
+        """An unpredictable session id that no session has."""
+        while True:
+            number = secrets.randbits(63)
+            if number and number not in self.sessions:
+                return number
+
+    # -- what the transport says --------------------------------------------------------------------------------
+
+    def on_events(self, batch: list[tuple[Any, ...]]) -> None:
+        """Takes one batch of transport events (frevo.transport.events)."""
+        for event in batch:
+            kind = event[0]
+            if kind == events.MESSAGE:
+                connection = self.connections.get(event[1])
+                if connection is not None:
+                    self._receive(connection, event)
+            elif kind == events.ACCEPTED:
+                self._accepted(event)
+            elif kind == events.CLOSED:
+                self._closed(event)
+            elif kind == events.REJECTED:
+                log.warning("%s refused: %s", event[2], event[3])
+
+    def _accepted(self, event: tuple[Any, ...]) -> None:
+        _, number, listener, peer, local = event
+        transport = self.transport.listener_name(listener)
+        self.connections[number] = Connection(number, transport, peer, local, time.time())
+        log.info("%s connected by %s to %s", peer, transport, local)
+
+    def _closed(self, event: tuple[Any, ...]) -> None:
+        connection = self.connections.get(event[1])
+        if connection is not None:
+            log.info("%s disconnected: %s", connection.peer, event[2])
+            end_connection(self, connection)
+
+    def _receive(self, connection: Connection, event: tuple[Any, ...]) -> None:
+        _, _, sealed_session, _, message, bad, unverified = event
+        self.guarded(connection, lambda: self._work(connection, message, sealed_session, bad, unverified))
+
+    def _work(self, connection: Connection, message: Any, sealed_session: int, bad: int, unverified: int) -> None:
+        if message[0] == 0xFF:
+            self.send_chain_raw(connection, 0, handle_smb1(self, connection, message))
+            return
+        Work(self, connection, message, sealed_session, bad, unverified).run()
+
+    def guarded(self, connection: Connection, action: Callable[[], None]) -> None:
+        """Runs *action*; what the peer did wrong ends its connection and nothing else."""
+        try:
+            action()
+        except (RemoteProtocolError, WireError) as error:
+            log.info("%s: %s", connection.peer, error)
+            self.drop(connection)
+        except SMBError as error:
+            log.info("%s: %s outside a request", connection.peer, error)
+            self.drop(connection)
+
+    def drop(self, connection: Connection) -> None:
+        """Ends a connection at once."""
+        self.transport.close(connection.id)
+        end_connection(self, connection)
+
+    # -- answers ---------------------------------------------------------------------------------------------
+
+    def send_chain(self, connection: Connection, chain: Chain) -> None:
+        """Sends the answers of a compound, as one compound ([MS-SMB2] 3.3.4.1.3)."""
+        responses = chain.responses
+        if not responses:
+            return
+        if len(responses) == 1:
+            header, body = responses[0]
+            message = header.pack() + body
+        else:
+            message = _join(responses)
+        session_id = chain.sealed_session or responses[-1][0].session_id
+        chain.responses = []
+        if chain.before_sending is not None:
+            chain.before_sending(message)
+            chain.before_sending = None
+        self.send_chain_raw(connection, session_id, message, SEAL if chain.sealed_session else 0)
+        if chain.after_sending is not None:
+            chain.after_sending()
+            chain.after_sending = None
+
+    def send_chain_raw(self, connection: Connection, session_id: int, message: bytes, flags: int = 0) -> None:
+        """Hands a complete message to the data plane, which grants credits, signs or seals it and frames it."""
+        if not connection.closed:
+            self.transport.submit(connection.id, session_id, flags, message)
+
+    def send_interim(self, request: Request) -> None:
+        """STATUS_PENDING now, the answer later ([MS-SMB2] 3.3.4.2). What was ready before goes out first."""
+        connection, chain = request.connection, request.chain
+        self.send_chain(connection, chain)
+        request.async_id = self._next_async_id
+        self._next_async_id += 1
+        connection.waiting_async[request.async_id] = request
+        header = response_header(request, NTStatus.PENDING)
+        header.flags |= _INTERIM_FLAGS
+        header.async_id = request.async_id
+        flags = SEAL if request.sealed else 0
+        self.send_chain_raw(connection, chain.sealed_session or header.session_id, header.pack() + EMPTY_ERROR, flags)
+
+    def send_async(self, request: Request, header: Header, body: bytes) -> None:
+        """The final answer of a request that went async: no credits, they came with the interim response."""
+        header.flags |= _INTERIM_FLAGS
+        header.async_id = request.async_id
+        header.credits = 0
+        session_id = request.chain.sealed_session or header.session_id
+        self.send_chain_raw(request.connection, session_id, header.pack() + body, SEAL if request.sealed else 0)
+
+    # -- files -----------------------------------------------------------------------------------------------
+
+    def gate_of(self, record: FileRecord) -> Gate | None:
+        """The gate that keeps the data plane off a file; None when there is no fast path."""
+        return self.files.gate(record)
+
+    def release_locks(self, opened: Open) -> None:
+        """Drops every byte-range lock of an open that closes."""
+        release_all(self, opened)
+
+    def attach(self, opened: Open) -> None:
+        """Lets the data plane answer READs of this open by itself from now on, where it can."""
+        handle, record, session = opened.handle, opened.record, opened.session
+        if not self.config.globals.frevo_fast_path or handle is None or record is None or handle.fd is None:
+            return
+        gate = self.gate_of(record)
+        if gate is None or session.keys is None:
+            return
+        self.transport.attach(
+            session.connection.id, session.id, opened.tree.id, opened.file_id, handle.fd, readable=True, gate=gate
+        )
+        opened.attached = True
+
+    def rpc_context(self, session: Session) -> RpcContext:
+        """What the RPC services may know when this session opens a pipe."""
+        settings, identity = self.config.globals, session.identity
+        return RpcContext(
+            server_name=settings.netbios_name,
+            domain=settings.workgroup,
+            comment=expand(settings.server_string, server=settings.netbios_name),
+            shares=describe(self.shares.values()),
+            is_admin=identity is not None and identity.is_admin,
+            now=self.now(),
+            logged_on_users=len(self.sessions),
+        )
+
+    # -- reload and end -------------------------------------------------------------------------------------------------
+
+    def reload(self, config: Config, authenticator: Authenticator) -> None:
+        """Takes a new configuration without dropping anybody: new connects see it, what is open stays as it is."""
+        before, self.config, self.authenticator = self.shares, config, authenticator
+        self.shares = build_shares(config)
+        for key, share in self.shares.items():
+            old = before.get(key)
+            if old is not None and old.config == share.config:
+                self.shares[key] = old
+
+    def busy(self) -> bool:
+        """Whether a request is being worked on that will end by itself (one that waits for a client may never)."""
+        return any(
+            not request.async_id for connection in self.connections.values() for request in connection.waiting.values()
+        )
+
+    def close_all(self) -> None:
+        """Ends every session and connection, as at shutdown."""
+        for connection in tuple(self.connections.values()):
+            for session in tuple(connection.sessions.values()):
+                end_session(self, session)
+            self.drop(connection)
+        for share in self.shares.values():
+            share.close()
+
+
+def _join(responses: list[tuple[Header, bytes]]) -> bytes:
+    """Several answers as one compound: each but the last padded to 8 bytes, NextCommand set."""
+    out = bytearray()
+    last = len(responses) - 1
+    for index, (header, body) in enumerate(responses):
+        size = 64 + len(body)
+        padded = size if index == last else (size + 7) & ~7
+        header.next_command = 0 if index == last else padded
+        out += header.pack()
+        out += body
+        out += bytes(padded - size)
+    return bytes(out)

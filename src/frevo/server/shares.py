@@ -1,0 +1,119 @@
+"""Shares at run time: configuration and backend of each, and how they are found and listed."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from frevo.config import Config, ShareConfig, expand
+from frevo.config.macros import macros_in
+from frevo.dcerpc import STYPE_DISKTREE, STYPE_IPC, STYPE_SPECIAL, UNLIMITED_USES, ShareInfo
+from frevo.errors import SMBError
+from frevo.vfs.local import LocalBackend, LocalOptions
+from frevo.wire.erref import NTStatus
+
+if TYPE_CHECKING:
+    from frevo.server.state import Session
+    from frevo.vfs.base import Backend
+
+log = logging.getLogger("frevo.server")
+
+IPC = "IPC$"
+#: Folders that one share may stand for through macros (%U): a bound on what clients can make us keep open.
+BACKENDS_MAX = 1024
+
+
+@dataclass(slots=True, eq=False)
+class Share:
+    """A share by name. Macros in its path make it one backend per user, each made at the first connect."""
+
+    name: str
+    config: ShareConfig
+    is_pipe: bool = False
+    users: int = 0  # connected trees
+    backends: dict[str, Backend] = field(default_factory=dict)  # by folder
+
+    @property
+    def path(self) -> str:
+        """The configured folder, macros unexpanded."""
+        return self.config.path
+
+    def backend_for(self, session: Session, config: Config) -> Backend | None:
+        """The backend that *session* sees; None for IPC$. BAD_NETWORK_NAME when the folder is not there."""
+        if self.is_pipe:
+            return None
+        path = self.path
+        if macros_in(path):
+            path = self._expanded(session, config)
+        backend = self.backends.get(path)
+        if backend is None:
+            backend = self._open(path)
+        return backend
+
+    def _expanded(self, session: Session, config: Config) -> str:
+        identity = session.identity
+        user = identity.account if identity is not None else ""
+        home = os.path.expanduser("~") if user == getpass.getuser() else ""  # noqa: PTH111 (a string is wanted)
+        return expand(
+            self.path,
+            share=self.name,
+            user=user,
+            requested_user=identity.user if identity is not None else "",
+            machine=identity.workstation if identity is not None else "",
+            address=session.connection.peer.rpartition(":")[0].strip("[]"),
+            home=home,
+            server=config.globals.netbios_name,
+        )
+
+    def _open(self, path: str) -> Backend:
+        if len(self.backends) >= BACKENDS_MAX:
+            raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, f"share {self.name}: too many folders")
+        settings = self.config
+        options = LocalOptions(
+            read_only=settings.read_only and not settings.write_list,
+            hide_dot_files=settings.hide_dot_files,
+            veto_files=settings.veto_files,
+            volume_label=settings.volume or self.name,
+        )
+        try:
+            backend = LocalBackend(path, options=options)
+        except OSError as error:
+            log.warning("share %s: %s: %s", self.name, path, error.strerror)
+            raise SMBError(NTStatus.BAD_NETWORK_NAME, f"share {self.name}: {path}: {error.strerror}") from None
+        self.backends[path] = backend
+        return backend
+
+    def close(self) -> None:
+        """Closes the backends; opens must be closed before."""
+        for backend in self.backends.values():
+            backend.close()
+        self.backends.clear()
+
+
+def build_shares(config: Config) -> dict[str, Share]:
+    """Every share that is available, by folded name, and IPC$."""
+    shares = {IPC.casefold(): Share(IPC, ShareConfig(name=IPC, comment="IPC Service", path=""), is_pipe=True)}
+    for settings in config.shares.values():
+        if settings.available and settings.name.casefold() not in shares:
+            shares[settings.name.casefold()] = Share(settings.name, settings)
+    return shares
+
+
+def describe(shares: Iterable[Share]) -> list[ShareInfo]:
+    """The shares as srvsvc tells them."""
+    return [
+        ShareInfo(
+            name=share.name,
+            type=STYPE_IPC | STYPE_SPECIAL if share.is_pipe else STYPE_DISKTREE,
+            comment=share.config.comment,
+            path=share.path,
+            max_uses=share.config.max_connections or UNLIMITED_USES,
+            current_uses=share.users,
+            browseable=share.config.browseable,
+        )
+        for share in shares
+    ]

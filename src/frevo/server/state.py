@@ -1,0 +1,131 @@
+"""What the server remembers: connections, sessions, trees and opens ([MS-SMB2] 3.3.1), as plain records."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from frevo.proto.dialect import Cipher, Dialect, Signing
+
+if TYPE_CHECKING:
+    from frevo.auth.identity import Identity
+    from frevo.locking.file_table import FileRecord
+    from frevo.server.request import Request
+    from frevo.server.shares import Share
+    from frevo.vfs.base import Backend, Handle
+
+
+class SessionState(enum.Enum):
+    """Life cycle of a session ([MS-SMB2] 3.3.1.8)."""
+
+    IN_PROGRESS = enum.auto()
+    VALID = enum.auto()
+    EXPIRED = enum.auto()
+    GONE = enum.auto()
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One transport connection ([MS-SMB2] 3.3.1.7). `id` is the data plane's number for it."""
+
+    id: int
+    transport: str  # nbt, tcp, ...
+    peer: str
+    local: str
+    connected_at: float
+    dialect: Dialect | None = None
+    multi_credit: bool = False
+    client_guid: bytes = bytes(16)
+    client_capabilities: int = 0
+    client_security_mode: int = 0
+    server_capabilities: int = 0
+    server_security_mode: int = 0
+    offered_dialects: tuple[int, ...] = ()
+    signing: Signing = Signing.HMAC_SHA256
+    cipher: Cipher = Cipher.NONE
+    preauth_hash: bytes = bytes(64)
+    max_transact: int = 65536
+    max_read: int = 65536
+    max_write: int = 65536
+    sessions: dict[int, Session] = field(default_factory=dict)
+    #: Requests that wait for something, by message id and, once an interim response went out, by async id.
+    waiting: dict[int, Request] = field(default_factory=dict)
+    waiting_async: dict[int, Request] = field(default_factory=dict)
+    closed: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """An authenticated (or still authenticating) user ([MS-SMB2] 3.3.1.8)."""
+
+    id: int
+    connection: Connection
+    created_at: int  # FILETIME
+    state: SessionState = SessionState.IN_PROGRESS
+    identity: Identity | None = None
+    acceptor: Any = None  # auth.Acceptor while a log-on or re-authentication runs
+    preauth_hash: bytes = bytes(64)
+    full_session_key: bytes = field(default=b"", repr=False)
+    keys: Any = field(default=None, repr=False)  # frevo._native.SessionKeys
+    signing_required: bool = False
+    encrypt: bool = False  # EncryptData: every request must be sealed
+    may_encrypt: bool = False
+    expires_at: float | None = None  # monotonic clock of the server, None = never
+    trees: dict[int, Tree] = field(default_factory=dict)
+    opens: dict[int, Open] = field(default_factory=dict)  # by volatile id
+    next_tree_id: int = 1
+    last_active: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Tree:
+    """A connected share ([MS-SMB2] 3.3.1.9)."""
+
+    id: int
+    session: Session
+    share: Share
+    backend: Backend | None  # None for IPC$
+    connected_at: int  # FILETIME
+    maximal_access: int
+    writable: bool
+    encrypt: bool = False
+    opens: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class Open:
+    """A file handle on the wire ([MS-SMB2] 3.3.1.10): a file, a directory, a stream or a pipe."""
+
+    persistent_id: int
+    volatile_id: int
+    session: Session
+    tree: Tree
+    granted_access: int
+    share_access: int
+    create_options: int
+    #: Path as the client sees it: share-relative, backslashes, no leading one, with `:stream` if any.
+    path: str
+    handle: Handle | None = None  # None for a pipe
+    pipe: Any = None  # dcerpc PipeEndpoint
+    record: FileRecord | None = None  # the file's shared state; None for a pipe
+    is_directory: bool = False
+    delete_on_close: bool = False  # asked for at CREATE; becomes pending at close
+    position: int = 0
+    mode: int = 0
+    directory: Any = None  # enumeration cursor, handlers/query_directory.py
+    notify: Any = None  # watch state, handlers/change_notify.py
+    lock_sequence: dict[int, int] = field(default_factory=dict)
+    sticky_write_time: int | None = None
+    attached: bool = False  # known to the data plane's fast path
+    opened_at: int = 0  # FILETIME
+    #: Requests that wait on this open (locks, notify): ended when it closes.
+    waiting: set[Request] = field(default_factory=set)
+    on_close: list[Callable[[], None]] = field(default_factory=list)
+    resume_key: bytes | None = None
+
+    @property
+    def file_id(self) -> tuple[int, int]:
+        """(persistent, volatile), as on the wire."""
+        return self.persistent_id, self.volatile_id
