@@ -1,7 +1,12 @@
 //! The data plane of frevo: connections, framing, packet protection, credits and the fast path; no Python here.
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+pub mod buffer;
+pub mod conn;
 pub mod crypto;
+pub mod engine;
+pub mod event;
+pub mod fast;
 pub mod framing;
 pub mod gate;
 pub mod limits;

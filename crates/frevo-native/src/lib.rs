@@ -1,6 +1,10 @@
 //! The Python module `frevo._native`: PyO3 only, everything that works lives in `frevo-dataplane`.
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+mod convert;
+mod core;
+mod keys;
+mod plane;
 mod ring;
 mod syscalls;
 
@@ -12,5 +16,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     ring::register(module)?;
     syscalls::register(module)?;
+    module.add_class::<keys::SessionKeys>()?;
+    module.add_class::<keys::Gate>()?;
+    module.add_class::<plane::DataPlane>()?;
+    module.add_class::<core::Core>()?;
     Ok(())
 }

@@ -1,0 +1,160 @@
+//! Output buffers: pooled, filled in place, sent several at a time.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+/// Small answers are collected in buffers of this size.
+pub const SMALL_BYTES: usize = 64 * 1024;
+/// A pool keeps at most so many bytes.
+const POOL_BYTES: usize = 32 * 1024 * 1024;
+
+/// Buffers that one thread uses again.
+#[derive(Debug, Default)]
+pub struct Pool {
+    small: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Pool {
+    /// An empty buffer with room for `size` bytes.
+    pub fn take(&mut self, size: usize) -> Vec<u8> {
+        let list = if size <= SMALL_BYTES { &mut self.small } else { &mut self.large };
+        let found = list.iter().rposition(|buffer| buffer.capacity() >= size);
+        match found {
+            Some(index) => {
+                let buffer = list.swap_remove(index);
+                self.bytes -= buffer.capacity();
+                buffer
+            }
+            None => Vec::with_capacity(size.max(SMALL_BYTES)),
+        }
+    }
+
+    /// Gives a buffer back. Odd sizes and what is too much for the pool are freed.
+    pub fn put(&mut self, mut buffer: Vec<u8>) {
+        let size = buffer.capacity();
+        if size < SMALL_BYTES || self.bytes + size > POOL_BYTES {
+            return;
+        }
+        buffer.clear();
+        self.bytes += size;
+        let list = if size == SMALL_BYTES { &mut self.small } else { &mut self.large };
+        list.push(buffer);
+    }
+}
+
+#[derive(Debug)]
+struct Chunk {
+    data: Vec<u8>,
+    /// First byte that is not sent yet.
+    position: usize,
+}
+
+/// What a connection has to send.
+#[derive(Debug, Default)]
+pub struct Output {
+    chunks: VecDeque<Chunk>,
+    bytes: usize,
+    sent: u64,
+}
+
+impl Output {
+    /// Bytes waiting.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// True when nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Queues `data[position..]`.
+    pub fn push(&mut self, data: Vec<u8>, position: usize) {
+        self.bytes += data.len() - position;
+        self.chunks.push_back(Chunk { data, position });
+    }
+
+    /// Queues a copy of a few bytes.
+    pub fn push_small(&mut self, bytes: &[u8], pool: &mut Pool) {
+        let tail = self.tail(bytes.len(), pool);
+        tail.extend_from_slice(bytes);
+        self.committed(bytes.len());
+    }
+
+    /// A buffer at the end of the queue with room for `size` more bytes. Say [`Output::committed`] afterwards.
+    pub fn tail(&mut self, size: usize, pool: &mut Pool) -> &mut Vec<u8> {
+        let fits = |chunk: &Chunk| chunk.data.capacity() - chunk.data.len() >= size;
+        if !self.chunks.back().is_some_and(fits) {
+            self.chunks.push_back(Chunk { data: pool.take(size), position: 0 });
+        }
+        &mut self.chunks.back_mut().expect("a chunk was just made sure of").data
+    }
+
+    /// Counts `size` bytes that were appended to the tail.
+    pub fn committed(&mut self, size: usize) {
+        self.bytes += size;
+    }
+
+    /// What to send next, up to `limit` pieces.
+    pub fn slices(&self, limit: usize) -> impl Iterator<Item = IoSlice<'_>> {
+        let rest = self.chunks.iter().map(|chunk| &chunk.data[chunk.position..]);
+        rest.filter(|rest| !rest.is_empty()).take(limit).map(IoSlice::new)
+    }
+
+    /// Forgets `sent` bytes from the front.
+    pub fn advance(&mut self, mut sent: usize, pool: &mut Pool) {
+        self.bytes -= sent;
+        self.sent += sent as u64;
+        while let Some(front) = self.chunks.front_mut() {
+            let rest = front.data.len() - front.position;
+            if sent < rest {
+                front.position += sent;
+                return;
+            }
+            sent -= rest;
+            if let Some(chunk) = self.chunks.pop_front() {
+                pool.put(chunk.data);
+            }
+        }
+        if self.chunks.capacity() > 64 {
+            self.chunks.shrink_to(8);
+        }
+    }
+
+    /// Everything in one piece, for the memory transport.
+    pub fn take_all(&mut self, pool: &mut Pool) -> Vec<u8> {
+        let mut all = Vec::with_capacity(self.bytes);
+        self.slices(usize::MAX).for_each(|slice| all.extend_from_slice(&slice));
+        self.advance(self.bytes, pool);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_keeps_order_and_reuses_buffers() {
+        let (mut pool, mut output) = (Pool::default(), Output::default());
+        output.push_small(b"ab", &mut pool);
+        output.push_small(b"cd", &mut pool);
+        output.push(b"..efg".to_vec(), 2);
+        assert_eq!((output.len(), output.slices(64).count()), (7, 2));
+        output.advance(3, &mut pool);
+        assert_eq!(output.slices(64).next().unwrap().as_ref(), b"d");
+        assert_eq!(output.take_all(&mut pool), b"defg");
+        assert!(output.is_empty());
+        assert_eq!(pool.small.len(), 1);
+        assert_eq!(pool.take(10).capacity(), SMALL_BYTES);
+        assert!(pool.small.is_empty() && pool.bytes == 0);
+        assert!(pool.take(100_000).capacity() >= 100_000);
+    }
+}

@@ -1,0 +1,230 @@
+//! The fast path on one connection: which READ and ECHO requests are answered here, and with what.
+
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+use super::{Connection, Host};
+use crate::crypto::SessionKeys;
+use crate::fast::{
+    write_read_body, write_response_header, AttachedOpen, Attempt, ReadJob, ReadRequest, ECHO_BODY, ERROR_BODY,
+    READ_RESPONSE_BYTES,
+};
+use crate::framing::Framing;
+use crate::stats::add;
+use crate::wire::{
+    command, flags, Header, FRAME_BYTES, HEADER_BYTES, STATUS_END_OF_FILE, TRANSFORM_BYTES,
+};
+
+/// How the answer to a request is protected: as the request was.
+struct Protection {
+    /// None for a request outside any session.
+    keys: Option<Arc<SessionKeys>>,
+    sealed: Option<u64>,
+    signed: bool,
+}
+
+impl Protection {
+    /// Bytes before the SMB2 header.
+    fn room(&self) -> usize {
+        FRAME_BYTES + if self.sealed.is_some() { TRANSFORM_BYTES } else { 0 }
+    }
+
+    /// Signs or seals a finished response and writes its transport header. `frame` starts with that header.
+    fn finish(&self, frame: &mut [u8], framing: Framing) {
+        let header = framing.header(frame.len() - FRAME_BYTES).expect("the size was checked before");
+        frame[..FRAME_BYTES].copy_from_slice(&header);
+        match (&self.keys, self.sealed) {
+            (Some(keys), Some(session_id)) => {
+                keys.seal(session_id, &mut frame[FRAME_BYTES..]);
+            }
+            (Some(keys), None) if self.signed => keys.sign(&mut frame[FRAME_BYTES..]),
+            _ => (),
+        }
+    }
+}
+
+impl Connection {
+    /// Answers a request that stands alone and whose signature, if any, is right. False: it is not for here.
+    pub(super) fn answer(
+        &mut self,
+        header: &Header,
+        message: &[u8],
+        sealed: Option<u64>,
+        host: &mut Host,
+    ) -> bool {
+        const UNUSUAL: u32 = flags::SERVER_TO_REDIR
+            | flags::ASYNC_COMMAND
+            | flags::RELATED_OPERATIONS
+            | flags::REPLAY_OPERATION;
+        if !self.settings.authenticated || header.flags & UNUSUAL != 0 {
+            return false;
+        }
+        match header.command {
+            command::READ if !self.opens.is_empty() => self.read(header, message, sealed, host).is_some(),
+            command::ECHO => host.echoes() && self.echo(header, message, sealed, host).is_some(),
+            _ => false,
+        }
+    }
+
+    /// How to protect the answer; None when the request is not protected as its session demands.
+    fn protection(&self, header: &Header, sealed: Option<u64>) -> Option<Protection> {
+        let keys = self.keys(header.session_id)?.clone();
+        let signed = header.has(flags::SIGNED);
+        match sealed {
+            Some(session_id) if session_id != header.session_id => return None,
+            Some(_) => (),
+            None if keys.encryption_required || (keys.signing_required && !signed) => return None,
+            None => (),
+        }
+        Some(Protection { keys: Some(keys), sealed, signed })
+    }
+
+    /// [MS-SMB2] 3.3.5.17
+    fn echo(&mut self, header: &Header, message: &[u8], sealed: Option<u64>, host: &mut Host) -> Option<()> {
+        if message.len() < HEADER_BYTES + 4 || message[HEADER_BYTES] != 4 || message[HEADER_BYTES + 1] != 0 {
+            return None;
+        }
+        let protection = match (header.session_id, sealed) {
+            (0, None) if !header.has(flags::SIGNED) => Protection { keys: None, sealed, signed: false },
+            _ => self.protection(header, sealed)?,
+        };
+        self.respond(header, 0, &ECHO_BODY, &protection, host);
+        add(&host.stats.fast_echoes, 1);
+        Some(())
+    }
+
+    /// [MS-SMB2] 3.3.5.12
+    fn read(&mut self, header: &Header, message: &[u8], sealed: Option<u64>, host: &mut Host) -> Option<()> {
+        let read = ReadRequest::parse(message)?;
+        let open = self.find_open(header, &read)?;
+        let (file, gate) = (open.file.clone(), open.gate.clone());
+        let protection = self.protection(header, sealed)?;
+        let length = read.length as usize;
+        let data_start = protection.room() + READ_RESPONSE_BYTES;
+        self.framing.header(data_start + length - FRAME_BYTES)?;
+        let pass = gate.enter()?;
+
+        let tail = self.output.tail(data_start + length, &mut host.pool);
+        let room = &mut tail.spare_capacity_mut()[data_start..data_start + length];
+        let mut attempt = file.read_nowait(room, read.offset);
+        if attempt == Attempt::WouldBlock && !host.can_defer {
+            attempt = file.read_blocking(room, read.offset);
+        }
+        match attempt {
+            Attempt::Failed => None,
+            Attempt::WouldBlock => {
+                add(&host.stats.fast_reads_deferred, 1);
+                self.deferred_bytes += length;
+                let buffer = host.pool.take(data_start + length);
+                let (connection, request) = (self.id, message.to_vec());
+                let signed = protection.signed;
+                let outcome = None;
+                host.jobs.push(ReadJob {
+                    connection, request, sealed, signed, file, read, buffer, data_start, outcome, pass,
+                });
+                Some(())
+            }
+            Attempt::Done(count) if count < read.minimum_count as usize => None,
+            Attempt::Done(0) => {
+                self.respond(header, STATUS_END_OF_FILE, &ERROR_BODY, &protection, host);
+                Some(())
+            }
+            Attempt::Done(count) => {
+                let credits = self.window.grant(header.credits, true);
+                let tail = self.output.tail(data_start + length, &mut host.pool);
+                let start = tail.len();
+                // SAFETY: the read has initialised `count` bytes from `data_start` on, in this same buffer.
+                unsafe { commit_read(tail, data_start, count) };
+                finish_read_response(&mut tail[start..], header, credits, &protection, self.framing);
+                self.output.committed(data_start + count);
+                self.count_read(count, host);
+                Some(())
+            }
+        }
+    }
+
+    fn find_open(&self, header: &Header, read: &ReadRequest) -> Option<&AttachedOpen> {
+        let open = self.opens.get(&read.volatile_id)?;
+        let charge = if self.settings.multi_credit { u32::from(header.credit_charge.max(1)) } else { 1 };
+        let fits = read.length <= self.settings.max_read && read.length.div_ceil(65536) <= charge;
+        let same = open.persistent_id == read.persistent_id
+            && open.session_id == header.session_id
+            && open.tree_id == header.tree_id;
+        (fits && same && open.readable).then_some(open)
+    }
+
+    /// Queues the answer to a read that a worker has done, or hands the request up when it failed.
+    pub fn finish_read(&mut self, job: ReadJob, host: &mut Host) {
+        let length = job.read.length as usize;
+        self.deferred_bytes -= length.min(self.deferred_bytes);
+        let Some(header) = Header::parse(&job.request) else { return };
+        if self.closing {
+            return;
+        }
+        let protection = self.protection(&header, job.sealed);
+        match (protection, job.outcome) {
+            (Some(protection), Some(Attempt::Done(0))) if job.read.minimum_count == 0 => {
+                self.respond(&header, STATUS_END_OF_FILE, &ERROR_BODY, &protection, host);
+            }
+            (Some(protection), Some(Attempt::Done(count)))
+                if count > 0 && count >= job.read.minimum_count as usize =>
+            {
+                let credits = self.window.grant(header.credits, true);
+                let mut buffer = job.buffer;
+                // SAFETY: ReadJob::run has initialised `count` bytes from `data_start` on in the empty buffer.
+                unsafe { commit_read(&mut buffer, job.data_start, count) };
+                finish_read_response(&mut buffer, &header, credits, &protection, self.framing);
+                self.output.push(buffer, 0);
+                self.count_read(count, host);
+            }
+            _ => self.report_request(job.request, job.sealed, host),
+        }
+        drop(job.pass);
+    }
+
+    fn count_read(&self, count: usize, host: &Host) {
+        add(&host.stats.fast_reads, 1);
+        add(&host.stats.fast_read_bytes, count as u64);
+    }
+
+    /// Queues a response with a short body.
+    fn respond(&mut self, request: &Header, status: u32, body: &[u8], protection: &Protection, host: &mut Host) {
+        let credits = self.window.grant(request.credits, true);
+        let room = protection.room();
+        let size = room + HEADER_BYTES + body.len();
+        let tail = self.output.tail(size, &mut host.pool);
+        let start = tail.len();
+        tail.resize(start + size, 0);
+        let frame = &mut tail[start..];
+        write_response_header(&mut frame[room..], request, status, credits);
+        frame[room + HEADER_BYTES..].copy_from_slice(body);
+        protection.finish(frame, self.framing);
+        self.output.committed(size);
+    }
+}
+
+/// Makes `data_start` zero bytes and the `count` bytes behind them part of `buffer`.
+///
+/// # Safety
+/// `count` bytes of the spare capacity from `data_start` on must be initialised.
+unsafe fn commit_read(buffer: &mut Vec<u8>, data_start: usize, count: usize) {
+    let spare = buffer.spare_capacity_mut();
+    assert!(data_start + count <= spare.len());
+    spare[..data_start].fill(MaybeUninit::new(0));
+    // SAFETY: the headers were filled just now, the caller has initialised the data; the capacity was checked.
+    unsafe { buffer.set_len(buffer.len() + data_start + count) };
+}
+
+fn finish_read_response(
+    frame: &mut [u8],
+    request: &Header,
+    credits: u16,
+    protection: &Protection,
+    framing: Framing,
+) {
+    let message = &mut frame[protection.room()..];
+    write_response_header(message, request, 0, credits);
+    let count = message.len() - READ_RESPONSE_BYTES;
+    write_read_body(message, count);
+    protection.finish(frame, framing);
+}

@@ -1,0 +1,198 @@
+//! One connection without its socket: bytes in, events and output bytes out.
+//!
+//! The engines move bytes for [`Connection`]; everything that is protocol happens here, so that the tests in memory
+//! and the sockets run the same code. `input` is the way in, `output` the way out, `answer` the fast path.
+
+mod answer;
+mod input;
+mod output;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+pub use output::{Submission, CLOSE_AFTER, SEAL};
+
+use crate::buffer::{Output, Pool};
+use crate::crypto::SessionKeys;
+use crate::event::{ConnectionId, Event, Flow, Reason};
+use crate::fast::{AttachedOpen, ReadJob};
+use crate::framing::Framing;
+use crate::limits::Limits;
+use crate::stats::Stats;
+use crate::window::Window;
+
+/// Which end of the connection we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Requests come in: their message ids are checked, credits are granted.
+    Server,
+    /// Responses come in.
+    Client,
+}
+
+/// What the connections of one thread share.
+#[derive(Debug)]
+pub struct Host {
+    /// The bounds.
+    pub limits: Arc<Limits>,
+    /// The counters.
+    pub stats: Arc<Stats>,
+    /// Buffers for output.
+    pub pool: Pool,
+    /// Reports that were not delivered yet.
+    pub events: Vec<Event>,
+    /// Reads for the workers; stays empty unless `can_defer`.
+    pub jobs: Vec<ReadJob>,
+    /// There are workers: reads that would block are put into `jobs`.
+    pub can_defer: bool,
+    /// ECHO is answered without the control plane.
+    pub fast_echo: Arc<AtomicBool>,
+}
+
+impl Host {
+    /// A host with the given limits, its own counters and no workers.
+    pub fn new(limits: Arc<Limits>, stats: Arc<Stats>, fast_echo: Arc<AtomicBool>) -> Host {
+        Host {
+            limits,
+            stats,
+            pool: Pool::default(),
+            events: Vec::new(),
+            jobs: Vec::new(),
+            can_defer: false,
+            fast_echo,
+        }
+    }
+
+    fn echoes(&self) -> bool {
+        self.fast_echo.load(Ordering::Relaxed)
+    }
+}
+
+/// What the control plane tells about a connection once it knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// DialectRevision, 0 before NEGOTIATE.
+    pub dialect: u16,
+    /// A session was set up: larger messages are allowed, the handshake timer stops.
+    pub authenticated: bool,
+    /// Largest READ that the fast path answers.
+    pub max_read: u32,
+    /// CreditCharge counts (2.1 and later, when both sides agreed).
+    pub multi_credit: bool,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its number.
+    pub id: ConnectionId,
+    framing: Framing,
+    role: Role,
+    settings: Settings,
+    /// Bytes that are not a whole message yet, or wait because the connection is paused.
+    input: Vec<u8>,
+    /// Complete messages so far.
+    frames: u64,
+    output: Output,
+    window: Window,
+    /// Few per connection, mostly one: a list is the fastest map.
+    sessions: Vec<(u64, Arc<SessionKeys>)>,
+    opens: HashMap<u64, AttachedOpen>,
+    flow: Arc<Flow>,
+    /// Bytes of answers that workers are reading.
+    deferred_bytes: usize,
+    closing: bool,
+}
+
+impl Connection {
+    /// A new connection. `flow` accounts for the messages that the control plane holds.
+    pub fn new(id: ConnectionId, framing: Framing, role: Role, flow: Arc<Flow>, limits: &Limits) -> Connection {
+        Connection {
+            id,
+            framing,
+            role,
+            settings: Settings::default(),
+            input: Vec::new(),
+            frames: 0,
+            output: Output::default(),
+            window: Window::new(limits.max_credits),
+            sessions: Vec::new(),
+            opens: HashMap::new(),
+            flow,
+            deferred_bytes: 0,
+            closing: false,
+        }
+    }
+
+    /// What the control plane said.
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// Changes the settings.
+    pub fn set_settings(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// Gives a session its keys on this connection, or new ones.
+    pub fn set_session(&mut self, session_id: u64, keys: Arc<SessionKeys>) {
+        match self.sessions.iter_mut().find(|(id, _)| *id == session_id) {
+            Some(entry) => entry.1 = keys,
+            None => self.sessions.push((session_id, keys)),
+        }
+    }
+
+    /// Forgets a session and its attached opens.
+    pub fn drop_session(&mut self, session_id: u64) {
+        self.sessions.retain(|(id, _)| *id != session_id);
+        self.opens.retain(|_, open| open.session_id != session_id);
+    }
+
+    /// Lets the fast path answer for an open.
+    pub fn attach(&mut self, volatile_id: u64, open: AttachedOpen) {
+        self.opens.insert(volatile_id, open);
+    }
+
+    /// Ends that.
+    pub fn detach(&mut self, volatile_id: u64) {
+        self.opens.remove(&volatile_id);
+    }
+
+    /// Sends what is queued, then the connection is to be closed; nothing more is received or queued.
+    pub fn close_after_output(&mut self) {
+        self.closing = true;
+        self.input = Vec::new();
+    }
+
+    /// True when the connection only waits for its output.
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// What waits to be sent.
+    pub fn output(&mut self) -> &mut Output {
+        &mut self.output
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn output_bytes(&self) -> usize {
+        self.output.len()
+    }
+
+    /// True while no more may be read: too much waits to be sent or to be handled by the control plane.
+    pub fn is_paused(&self, limits: &Limits) -> bool {
+        self.output.len() + self.deferred_bytes >= limits.output_high_water
+            || self.flow.is_full(limits.max_queued_messages, limits.max_queued_bytes)
+    }
+
+    fn keys(&self, session_id: u64) -> Option<&Arc<SessionKeys>> {
+        self.sessions.iter().find(|(id, _)| *id == session_id).map(|(_, keys)| keys)
+    }
+}
+
+fn because<T>(reason: &'static str) -> Result<T, Reason> {
+    Err(Reason::Borrowed(reason))
+}

@@ -1,0 +1,109 @@
+//! The way out: credits, signatures, sealing and framing of what the control plane submits.
+
+use super::{because, Connection, Host, Role};
+use crate::event::Reason;
+use crate::stats::add;
+use crate::wire::{
+    at, element_end, flags, put, u32_at, Header, FRAME_BYTES, HEADROOM_BYTES, PROTOCOL_SMB2, STATUS_PENDING,
+    TRANSFORM_BYTES,
+};
+
+/// Flag of a submission: seal it with the session's keys.
+pub const SEAL: u32 = 1;
+/// Flag of a submission: close the connection once it is sent.
+pub const CLOSE_AFTER: u32 = 2;
+
+/// A message of the control plane.
+#[derive(Debug)]
+pub struct Submission {
+    /// The session whose keys protect it, 0 for none.
+    pub session_id: u64,
+    /// [`SEAL`], [`CLOSE_AFTER`].
+    pub flags: u32,
+    /// [`HEADROOM_BYTES`] bytes of room, then the message.
+    pub packet: Vec<u8>,
+}
+
+impl Submission {
+    /// A submission of the message that `parts` make together.
+    pub fn new(session_id: u64, flags: u32, parts: &[&[u8]]) -> Submission {
+        let size = parts.iter().map(|part| part.len()).sum::<usize>();
+        let mut packet = Vec::with_capacity(HEADROOM_BYTES + size);
+        packet.resize(HEADROOM_BYTES, 0);
+        parts.iter().for_each(|part| packet.extend_from_slice(part));
+        Submission { session_id, flags, packet }
+    }
+}
+
+impl Connection {
+    /// Protects, frames and queues a message. An error is a bug of the control plane and ends the connection.
+    pub fn submit(&mut self, submission: Submission, host: &mut Host) -> Result<(), Reason> {
+        if self.closing {
+            return Ok(());
+        }
+        add(&host.stats.submitted, 1);
+        let Submission { session_id, flags, mut packet } = submission;
+        let sealed = flags & SEAL != 0;
+        if packet[HEADROOM_BYTES..].starts_with(&PROTOCOL_SMB2) {
+            self.finish_elements(&mut packet[HEADROOM_BYTES..], session_id, sealed)?;
+        }
+        let mut start = TRANSFORM_BYTES;
+        if sealed {
+            let Some(keys) = self.keys(session_id) else { return because("no keys to seal a response with") };
+            if !keys.seal(session_id, &mut packet[FRAME_BYTES..]) {
+                return because("the session has no cipher to seal with");
+            }
+            start = 0;
+        }
+        let Some(frame) = self.framing.header(packet.len() - start - FRAME_BYTES) else {
+            return because("response is too large for the transport");
+        };
+        packet[start..start + FRAME_BYTES].copy_from_slice(&frame);
+        self.output.push(packet, start);
+        if flags & CLOSE_AFTER != 0 {
+            self.close_after_output();
+        }
+        Ok(())
+    }
+
+    /// Grants the credits and makes the signature of every element of the compound.
+    fn finish_elements(&mut self, message: &mut [u8], session_id: u64, sealed: bool) -> Result<(), Reason> {
+        let mut start = 0;
+        loop {
+            let header = Header::parse(&message[start..]);
+            let ends = header.and_then(|h| Some((h, element_end(message, start, h.next_command)?)));
+            let Some((header, end)) = ends else { return because("submitted message is malformed") };
+            let element = &mut message[start..end];
+            if self.role == Role::Server {
+                let credits = self.credits_for(&header, u32_at(element, at::STATUS));
+                put(element, at::CREDITS, credits.to_le_bytes());
+            }
+            if header.has(flags::SIGNED) {
+                self.sign_element(element, &header, session_id, sealed);
+            }
+            if header.next_command == 0 {
+                return Ok(());
+            }
+            start = end;
+        }
+    }
+
+    /// [MS-SMB2] 3.3.1.2: what is asked within the limits; a client is never left without any.
+    fn credits_for(&mut self, header: &Header, status: u32) -> u16 {
+        if header.message_id == u64::MAX {
+            return 0; // a break notification answers nothing
+        }
+        // The credits of an asynchronous request came with its interim response.
+        let final_async = header.has(flags::ASYNC_COMMAND) && status != STATUS_PENDING;
+        self.window.grant(header.credits, !final_async)
+    }
+
+    /// A sealed message is not signed ([MS-SMB2] 3.3.4.1.1). Without keys the control plane has signed it itself.
+    fn sign_element(&self, element: &mut [u8], header: &Header, session_id: u64, sealed: bool) {
+        if sealed {
+            put(element, at::FLAGS, (header.flags & !flags::SIGNED).to_le_bytes());
+        } else if let Some(keys) = self.keys(session_id) {
+            keys.sign(element);
+        }
+    }
+}

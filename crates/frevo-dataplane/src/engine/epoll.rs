@@ -1,0 +1,297 @@
+//! The epoll engine: level-triggered readiness, one receive and one send per wake-up where possible.
+//!
+//! Level triggering costs nothing here, since a connection is nearly always read until it is empty, and it makes a
+//! paused connection simple: its interest is taken away and given back.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::listener::Listeners;
+use super::socket::{self, check};
+use super::table::Table;
+use super::{Command, Shared};
+use crate::buffer::Output;
+use crate::conn::Host;
+use crate::event::{ConnectionId, ListenerId, Reason};
+use crate::stats::add;
+
+const READ: u32 = libc::EPOLLIN as u32;
+const WRITE: u32 = libc::EPOLLOUT as u32;
+const GONE: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
+/// Token of the eventfd of the command queue.
+const WAKE: u64 = u64::MAX;
+/// Tokens with this bit are listeners.
+const LISTENER: u64 = 1 << 63;
+/// Receive buffer of a thread. Larger messages continue in a buffer of their own.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// Receives from one connection before the others get their turn.
+const RECEIVES: usize = 4;
+/// Pieces per send.
+const SLICES: usize = 64;
+const TICK: Duration = Duration::from_secs(1);
+
+/// One I/O thread.
+pub(super) struct Thread {
+    index: usize,
+    shared: Arc<Shared>,
+    epoll: OwnedFd,
+    table: Table,
+    listeners: Listeners,
+    /// Listeners without resources, asked again at the next tick.
+    resting: Vec<ListenerId>,
+    scratch: Box<[u8]>,
+    next_tick: Instant,
+    stopping: bool,
+}
+
+impl Thread {
+    pub(super) fn new(index: usize, shared: Arc<Shared>) -> io::Result<Thread> {
+        // SAFETY: no pointers.
+        let epoll = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        let thread = Thread {
+            index,
+            // SAFETY: a new descriptor that nothing else owns.
+            epoll: unsafe { OwnedFd::from_raw_fd(epoll) },
+            table: Table::new(shared.clone()),
+            listeners: Listeners::new(),
+            resting: Vec::new(),
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            next_tick: Instant::now() + TICK,
+            stopping: false,
+            shared,
+        };
+        thread.control(libc::EPOLL_CTL_ADD, thread.shared.queues[index].waker().fd(), READ, WAKE)?;
+        Ok(thread)
+    }
+
+    /// Runs until [`Command::Stop`].
+    pub(super) fn run(mut self) {
+        // SAFETY: an all-zero epoll_event is valid.
+        let mut events: [libc::epoll_event; 256] = unsafe { std::mem::zeroed() };
+        while !self.stopping {
+            let count = self.wait(&mut events);
+            for event in &events[..count] {
+                let (token, readiness) = (event.u64, event.events);
+                match token {
+                    WAKE => self.shared.queues[self.index].waker().drain(),
+                    token if token & LISTENER != 0 => self.accept(token & !LISTENER),
+                    id => self.ready(id, readiness),
+                }
+            }
+            for command in self.shared.queues[self.index].take() {
+                self.command(command);
+            }
+            self.look_after();
+            self.tick();
+            self.table.deliver();
+        }
+        self.finish();
+    }
+
+    fn wait(&self, events: &mut [libc::epoll_event]) -> usize {
+        let queue = &self.shared.queues[self.index];
+        let idle = self.table.entries.is_empty() && self.resting.is_empty();
+        let timeout = match queue.may_sleep() {
+            false => 0,
+            true if idle => -1,
+            true => self.next_tick.saturating_duration_since(Instant::now()).as_millis() as i32 + 1,
+        };
+        // SAFETY: the kernel writes at most events.len() events.
+        let count = unsafe {
+            libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), events.len() as i32, timeout)
+        };
+        queue.awake();
+        usize::try_from(count).unwrap_or(0) // EINTR: nothing
+    }
+
+    fn control(&self, operation: libc::c_int, fd: RawFd, events: u32, token: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events, u64: token };
+        // SAFETY: the event is read during the call only.
+        check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, fd, &mut event) }).map(drop)
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Listen { listener, fd, framing } => {
+                let raw = self.listeners.add(listener, fd, framing);
+                if self.control(libc::EPOLL_CTL_ADD, raw, READ, LISTENER | listener).is_err() {
+                    self.listeners.remove(listener);
+                }
+            }
+            Command::CloseListener(listener) => self.listeners.remove(listener),
+            Command::Adopt { connection, fd, framing, accepted } => {
+                socket::prepare(fd.as_raw_fd());
+                let raw = fd.as_raw_fd();
+                self.table.adopt(connection, fd, framing, accepted).interest = READ;
+                if let Err(error) = self.control(libc::EPOLL_CTL_ADD, raw, READ, connection) {
+                    self.table.close(connection, error.to_string().into());
+                }
+            }
+            Command::Stop => self.stopping = true,
+            other => self.table.command(other),
+        }
+    }
+
+    fn accept(&mut self, listener: ListenerId) {
+        let result = self.listeners.accept(listener, &self.shared, &mut self.table.host.events);
+        if result.is_err() {
+            if let Some(fd) = self.listeners.fd(listener) {
+                let _ = self.control(libc::EPOLL_CTL_MOD, fd, 0, LISTENER | listener);
+                self.resting.push(listener);
+            }
+        }
+    }
+
+    fn ready(&mut self, id: ConnectionId, readiness: u32) {
+        let Some(entry) = self.table.entries.get(&id) else { return };
+        let reads = entry.interest & READ != 0;
+        let result = match readiness {
+            _ if readiness & READ != 0 && reads => self.receive(id),
+            _ if readiness & GONE != 0 => Err(Reason::Borrowed("connection reset by the peer")),
+            _ => Ok(()),
+        };
+        match result {
+            Ok(()) => self.table.mark(id),
+            Err(reason) => self.table.close(id, reason),
+        }
+    }
+
+    fn receive(&mut self, id: ConnectionId) -> Result<(), Reason> {
+        let Some(entry) = self.table.entries.get_mut(&id) else { return Ok(()) };
+        let (host, fd) = (&mut self.table.host, entry.fd.as_raw_fd());
+        for _ in 0..RECEIVES {
+            let direct = match entry.core.direct(host) {
+                Some(buffer) => Some((buffer.len(), receive_into(fd, buffer)?)),
+                None => None,
+            };
+            let (room, count) = match direct {
+                Some(received) => received,
+                None => (SCRATCH_BYTES, receive_into(fd, uninit(&mut self.scratch))?),
+            };
+            let Some(count) = count else { return Ok(()) };
+            if direct.is_some() {
+                // SAFETY: `direct` gave the buffer, nothing has changed since, and `count` bytes were received.
+                unsafe { entry.core.direct_filled(count, host)? };
+            } else {
+                entry.core.feed(&mut self.scratch[..count], host)?;
+            }
+            if count < room || entry.core.is_paused(&host.limits) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with every connection to which something has happened: input that waited, output, interest, closing.
+    fn look_after(&mut self) {
+        for id in self.table.take_dirty() {
+            if let Err(reason) = self.pump(id) {
+                self.table.close(id, reason);
+                continue;
+            }
+            let Some(entry) = self.table.entries.get_mut(&id) else { continue };
+            if entry.core.is_closing() && entry.core.output().is_empty() {
+                self.table.linger(id);
+            }
+            self.update_interest(id);
+        }
+    }
+
+    fn pump(&mut self, id: ConnectionId) -> Result<(), Reason> {
+        let Some(entry) = self.table.entries.get_mut(&id) else { return Ok(()) };
+        let host = &mut self.table.host;
+        loop {
+            send_output(entry.fd.as_raw_fd(), entry.core.output(), host)?;
+            let before = entry.core.frame_count();
+            if !entry.core.has_partial() || entry.core.is_paused(&host.limits) {
+                break;
+            }
+            entry.core.resume(host)?;
+            if entry.core.frame_count() == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn update_interest(&mut self, id: ConnectionId) {
+        let Some(entry) = self.table.entries.get_mut(&id) else { return };
+        let paused = entry.core.is_paused(&self.shared.limits);
+        let read = if paused && entry.lingering.is_none() { 0 } else { READ };
+        let write = if entry.core.output_bytes() > 0 { WRITE } else { 0 };
+        let wanted = read | write;
+        if entry.interest != wanted {
+            entry.interest = wanted;
+            let fd = entry.fd.as_raw_fd();
+            if let Err(error) = self.control(libc::EPOLL_CTL_MOD, fd, wanted, id) {
+                self.table.close(id, error.to_string().into());
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK;
+        self.table.tick(now);
+        for listener in std::mem::take(&mut self.resting) {
+            if let Some(fd) = self.listeners.fd(listener) {
+                let _ = self.control(libc::EPOLL_CTL_MOD, fd, READ, LISTENER | listener);
+            }
+        }
+    }
+
+    /// Last chance for queued output, then everything closes with the thread.
+    fn finish(mut self) {
+        let host = &mut self.table.host;
+        for entry in self.table.entries.values_mut() {
+            let _ = send_output(entry.fd.as_raw_fd(), entry.core.output(), host);
+            socket::shutdown_write(&entry.fd);
+        }
+    }
+}
+
+/// Some(bytes), None when nothing is there; an error when the connection has ended.
+fn receive_into(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Reason> {
+    match socket::receive(fd, buffer) {
+        Ok(0) => Err(Reason::Borrowed("closed by the peer")),
+        Ok(count) => Ok(Some(count)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
+            _ => Err(Reason::Owned(error.to_string())),
+        },
+    }
+}
+
+fn uninit(buffer: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    // SAFETY: the layouts are the same, and recv writes initialised bytes only.
+    unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) }
+}
+
+fn send_output(fd: RawFd, output: &mut Output, host: &mut Host) -> Result<(), Reason> {
+    while !output.is_empty() {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut used = 0;
+        for slice in output.slices(SLICES) {
+            slices[used] = slice;
+            used += 1;
+        }
+        match socket::send(fd, &slices[..used]) {
+            Ok(sent) => {
+                add(&host.stats.bytes_sent, sent as u64);
+                output.advance(sent, &mut host.pool);
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => return Ok(()),
+                io::ErrorKind::Interrupted => (),
+                _ => return Err(Reason::Owned(error.to_string())),
+            },
+        }
+    }
+    Ok(())
+}

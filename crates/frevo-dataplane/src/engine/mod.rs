@@ -1,0 +1,260 @@
+//! Threads that move bytes for connections, and the handle by which the control plane drives them.
+//!
+//! Thread 0 owns the listeners; connections are dealt out in turn and stay on their thread. Commands reach a thread
+//! in the order in which they were given. Events of all threads go into one queue with one eventfd.
+
+mod epoll;
+mod listener;
+mod queue;
+mod socket;
+mod table;
+mod workers;
+
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crate::conn::{Role, Settings, Submission};
+use crate::crypto::SessionKeys;
+use crate::event::{ConnectionId, Event, ListenerId};
+use crate::fast::{AttachedOpen, OpenFile, ReadJob};
+use crate::framing::Framing;
+use crate::gate::Gate;
+use crate::limits::Limits;
+use crate::stats::Stats;
+
+pub use queue::Waker;
+use queue::{CommandQueue, EventQueue};
+use workers::Workers;
+
+/// How a data plane is started.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Number of I/O threads, at least 1.
+    pub threads: usize,
+    /// "auto", "epoll" or "uring".
+    pub engine: String,
+    /// Which end of its connections it is.
+    pub role: Role,
+    /// Its bounds.
+    pub limits: Limits,
+}
+
+/// What the control plane asks of a thread.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Listen { listener: ListenerId, fd: OwnedFd, framing: Framing },
+    CloseListener(ListenerId),
+    Adopt { connection: ConnectionId, fd: OwnedFd, framing: Framing, accepted: Option<Accepted> },
+    Submit(ConnectionId, Submission),
+    SetSession(ConnectionId, u64, Arc<SessionKeys>),
+    DropSession(ConnectionId, u64),
+    SetSettings(ConnectionId, Settings),
+    Attach(ConnectionId, u64, AttachedOpen),
+    Detach(ConnectionId, u64),
+    Close { connection: ConnectionId, abort: bool },
+    ReadDone(ReadJob),
+    /// The control plane has caught up with a connection's messages.
+    Wake(ConnectionId),
+    Stop,
+}
+
+/// Where an accepted connection came from.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) listener: ListenerId,
+    pub(crate) peer: String,
+    pub(crate) local: String,
+}
+
+/// What all threads of a data plane see.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) fast_echo: Arc<AtomicBool>,
+    pub(crate) role: Role,
+    pub(crate) events: EventQueue,
+    pub(crate) queues: Vec<CommandQueue>,
+    pub(crate) workers: Workers,
+    next_connection: AtomicU64,
+    next_listener: AtomicU64,
+    stopping: AtomicBool,
+}
+
+impl Shared {
+    /// A number for a new connection; the remainder by the number of threads says which thread has it.
+    pub(crate) fn new_connection(&self) -> ConnectionId {
+        self.next_connection.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Queues a command for the thread of a connection.
+    pub(crate) fn send(&self, connection: ConnectionId, command: Command) {
+        if !self.stopping.load(Ordering::SeqCst) {
+            self.queue_of(connection).push(command);
+        }
+    }
+
+    /// True once the shutdown has begun.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    fn queue_of(&self, connection: ConnectionId) -> &CommandQueue {
+        &self.queues[(connection % self.queues.len() as u64) as usize]
+    }
+}
+
+/// A running data plane. Dropping it shuts it down.
+#[derive(Debug)]
+pub struct DataPlane {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl DataPlane {
+    /// Starts the threads. The engine "uring" is refused where it does not exist.
+    pub fn start(config: Config) -> io::Result<DataPlane> {
+        if !matches!(config.engine.as_str(), "auto" | "epoll") {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, format!("no engine {:?}", config.engine)));
+        }
+        let count = config.threads.clamp(1, 256);
+        let queues = (0..count).map(|_| CommandQueue::new()).collect::<io::Result<Vec<_>>>()?;
+        let shared = Arc::new(Shared {
+            workers: Workers::new(config.limits.workers.max(1)),
+            limits: Arc::new(config.limits),
+            stats: Arc::default(),
+            fast_echo: Arc::new(AtomicBool::new(true)),
+            role: config.role,
+            events: EventQueue::new()?,
+            queues,
+            next_connection: AtomicU64::new(1),
+            next_listener: AtomicU64::new(1),
+            stopping: AtomicBool::new(false),
+        });
+        let plane = DataPlane { shared: shared.clone(), threads: Mutex::default() };
+        for index in 0..count {
+            let thread = epoll::Thread::new(index, shared.clone())?;
+            let handle = thread::Builder::new().name(format!("frevo-io-{index}")).spawn(move || thread.run())?;
+            plane.threads.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+        }
+        Ok(plane)
+    }
+
+    /// The engine that runs.
+    pub fn engine(&self) -> &'static str {
+        "epoll"
+    }
+
+    /// Readable when [`DataPlane::poll`] has something.
+    pub fn event_fd(&self) -> RawFd {
+        self.shared.events.fd()
+    }
+
+    /// Takes a listening socket; its connections are accepted from now on.
+    pub fn listen(&self, fd: OwnedFd, framing: Framing) -> ListenerId {
+        let listener = self.shared.next_listener.fetch_add(1, Ordering::Relaxed);
+        self.shared.send(0, Command::Listen { listener, fd, framing });
+        listener
+    }
+
+    /// Stops to accept; connections stay.
+    pub fn close_listener(&self, listener: ListenerId) {
+        self.shared.send(0, Command::CloseListener(listener));
+    }
+
+    /// Takes a connected stream socket.
+    pub fn adopt(&self, fd: OwnedFd, framing: Framing) -> ConnectionId {
+        let connection = self.shared.new_connection();
+        crate::stats::add(&self.shared.stats.connections, 1);
+        crate::stats::add(&self.shared.stats.unauthenticated, 1);
+        self.shared.send(connection, Command::Adopt { connection, fd, framing, accepted: None });
+        connection
+    }
+
+    /// Up to `limit` events, oldest first. The eventfd stays readable when there are more.
+    pub fn poll(&self, limit: usize) -> Vec<Event> {
+        self.shared.events.take(limit)
+    }
+
+    /// Queues messages, in order.
+    pub fn submit(&self, batch: Vec<(ConnectionId, Submission)>) {
+        for (connection, submission) in batch {
+            self.shared.send(connection, Command::Submit(connection, submission));
+        }
+    }
+
+    /// Gives a session its keys on a connection.
+    pub fn set_session(&self, connection: ConnectionId, session_id: u64, keys: Arc<SessionKeys>) {
+        self.shared.send(connection, Command::SetSession(connection, session_id, keys));
+    }
+
+    /// Takes them back.
+    pub fn drop_session(&self, connection: ConnectionId, session_id: u64) {
+        self.shared.send(connection, Command::DropSession(connection, session_id));
+    }
+
+    /// Says what was negotiated.
+    pub fn set_connection(&self, connection: ConnectionId, settings: Settings) {
+        self.shared.send(connection, Command::SetSettings(connection, settings));
+    }
+
+    /// Lets the fast path answer READs of an open.
+    #[allow(clippy::too_many_arguments)]
+    pub fn attach(
+        &self,
+        connection: ConnectionId,
+        session_id: u64,
+        tree_id: u32,
+        file_id: (u64, u64),
+        fd: OwnedFd,
+        readable: bool,
+        gate: Arc<Gate>,
+    ) {
+        let (persistent_id, volatile_id) = file_id;
+        let file = Arc::new(OpenFile::new(fd));
+        let open = AttachedOpen { session_id, tree_id, persistent_id, readable, gate, file };
+        self.shared.send(connection, Command::Attach(connection, volatile_id, open));
+    }
+
+    /// Ends that.
+    pub fn detach(&self, connection: ConnectionId, volatile_id: u64) {
+        self.shared.send(connection, Command::Detach(connection, volatile_id));
+    }
+
+    /// Whether ECHO is answered without the control plane (it is, from the start).
+    pub fn fast_echo(&self, on: bool) {
+        self.shared.fast_echo.store(on, Ordering::Relaxed);
+    }
+
+    /// Closes a connection: what is queued is sent first unless `abort`.
+    pub fn close(&self, connection: ConnectionId, abort: bool) {
+        self.shared.send(connection, Command::Close { connection, abort });
+    }
+
+    /// The counters.
+    pub fn statistics(&self) -> Vec<(&'static str, u64)> {
+        self.shared.stats.snapshot()
+    }
+
+    /// Tries to send what is queued, closes everything and joins the threads. Once is enough, twice does not hurt.
+    pub fn shutdown(&self) {
+        if self.shared.stopping.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.shared.workers.stop();
+        self.shared.queues.iter().for_each(|queue| queue.push(Command::Stop));
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+        // Commands that came too late own descriptors and gate passes.
+        self.shared.queues.iter().for_each(|queue| drop(queue.take()));
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}

@@ -1,0 +1,135 @@
+//! Queues between threads: commands down, events up, each with an eventfd that is written only when needed.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::Command;
+use crate::event::Event;
+
+/// An eventfd.
+#[derive(Debug)]
+pub struct Waker(OwnedFd);
+
+impl Waker {
+    /// A new eventfd, not readable yet.
+    pub fn new() -> io::Result<Waker> {
+        // SAFETY: eventfd takes no pointers; the descriptor is checked before it is owned.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a new descriptor that nothing else owns.
+        Ok(Waker(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Its descriptor.
+    pub fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Makes it readable.
+    pub fn wake(&self) {
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: the buffer has eight bytes. The only possible error, a full counter, means it is readable.
+        unsafe { libc::write(self.fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    /// Makes it unreadable.
+    pub fn drain(&self) {
+        let mut count = [0u8; 8];
+        // SAFETY: the buffer has eight bytes. EAGAIN means that it was not readable.
+        unsafe { libc::read(self.fd(), count.as_mut_ptr().cast(), count.len()) };
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Commands for one thread.
+#[derive(Debug)]
+pub(crate) struct CommandQueue {
+    commands: Mutex<Vec<Command>>,
+    waker: Waker,
+    /// The thread waits in the kernel, or is about to.
+    sleeping: AtomicBool,
+}
+
+impl CommandQueue {
+    pub(crate) fn new() -> io::Result<CommandQueue> {
+        Ok(CommandQueue { commands: Mutex::default(), waker: Waker::new()?, sleeping: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    pub(crate) fn push(&self, command: Command) {
+        locked(&self.commands).push(command);
+        if self.sleeping.swap(false, Ordering::SeqCst) {
+            self.waker.wake();
+        }
+    }
+
+    /// Everything queued so far.
+    pub(crate) fn take(&self) -> Vec<Command> {
+        std::mem::take(&mut *locked(&self.commands))
+    }
+
+    /// The thread is about to wait; false when it must not, because something is queued.
+    pub(crate) fn may_sleep(&self) -> bool {
+        self.sleeping.store(true, Ordering::SeqCst);
+        let idle = locked(&self.commands).is_empty();
+        if !idle {
+            self.sleeping.store(false, Ordering::SeqCst);
+        }
+        idle
+    }
+
+    /// The thread is back.
+    pub(crate) fn awake(&self) {
+        self.sleeping.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Events of all threads for the control plane.
+#[derive(Debug)]
+pub(crate) struct EventQueue {
+    events: Mutex<Vec<Event>>,
+    waker: Waker,
+}
+
+impl EventQueue {
+    pub(crate) fn new() -> io::Result<EventQueue> {
+        Ok(EventQueue { events: Mutex::default(), waker: Waker::new()? })
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.waker.fd()
+    }
+
+    /// Adds all of `batch`.
+    pub(crate) fn push(&self, batch: &mut Vec<Event>) {
+        let mut events = locked(&self.events);
+        let was_empty = events.is_empty();
+        events.append(batch);
+        drop(events);
+        if was_empty {
+            self.waker.wake();
+        }
+    }
+
+    /// Up to `limit` events; the eventfd is readable afterwards only if some are left.
+    pub(crate) fn take(&self, limit: usize) -> Vec<Event> {
+        let mut events = locked(&self.events);
+        self.waker.drain();
+        if events.len() <= limit {
+            return std::mem::take(&mut *events);
+        }
+        let rest = events.split_off(limit);
+        self.waker.wake();
+        std::mem::replace(&mut *events, rest)
+    }
+}

@@ -1,0 +1,105 @@
+//! The few socket calls that the standard library does not have in this form.
+
+use std::io::{self, IoSlice};
+use std::mem::{self, MaybeUninit};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// -1 becomes the error of the call.
+pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(result)
+}
+
+/// The next connection of a listening socket and its peer's address.
+pub(super) fn accept(listener: RawFd) -> io::Result<(OwnedFd, String)> {
+    // SAFETY: an all-zero sockaddr_storage is valid (AF_UNSPEC).
+    let mut address: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let mut length = mem::size_of_val(&address) as libc::socklen_t;
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: address and length describe a buffer that lives during the call.
+    let fd = check(unsafe {
+        libc::accept4(listener, std::ptr::from_mut(&mut address).cast(), &mut length, flags)
+    })?;
+    // SAFETY: a new descriptor that nothing else owns.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok((fd, text(&address)))
+}
+
+/// Our own address of a connection.
+pub(super) fn local_address(fd: RawFd) -> String {
+    // SAFETY: an all-zero sockaddr_storage is valid (AF_UNSPEC).
+    let mut address: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let mut length = mem::size_of_val(&address) as libc::socklen_t;
+    // SAFETY: address and length describe a buffer that lives during the call.
+    let result = unsafe { libc::getsockname(fd, std::ptr::from_mut(&mut address).cast(), &mut length) };
+    if result < 0 {
+        return "unknown".to_owned();
+    }
+    text(&address)
+}
+
+/// "ip:port", "[ip6]:port"; a mapped IPv4 address as IPv4; "unix" for what is not IP.
+fn text(address: &libc::sockaddr_storage) -> String {
+    let pointer = std::ptr::from_ref(address);
+    let (ip, port) = match libc::c_int::from(address.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says that the storage, large and aligned enough for any, holds a sockaddr_in.
+            let v4 = unsafe { &*pointer.cast::<libc::sockaddr_in>() };
+            (IpAddr::V4(Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr))), v4.sin_port)
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above, a sockaddr_in6.
+            let v6 = unsafe { &*pointer.cast::<libc::sockaddr_in6>() };
+            (Ipv6Addr::from(v6.sin6_addr.s6_addr).to_canonical(), v6.sin6_port)
+        }
+        _ => return "unix".to_owned(),
+    };
+    SocketAddr::new(ip, u16::from_be(port)).to_string()
+}
+
+/// Non-blocking, no Nagle, keepalive probes. Errors (a unix socket has no TCP options) do not matter.
+pub(super) fn prepare(fd: RawFd) {
+    // SAFETY: fcntl without pointers.
+    unsafe {
+        let flags = libc::fcntl(fd, libc::F_GETFL);
+        libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK);
+    }
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
+    set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1);
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 300);
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 30);
+}
+
+fn set_option(fd: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) {
+    let size = mem::size_of_val(&value) as libc::socklen_t;
+    // SAFETY: value outlives the call and has the size given.
+    unsafe { libc::setsockopt(fd, level, option, std::ptr::from_ref(&value).cast(), size) };
+}
+
+/// Receives without blocking.
+pub(super) fn receive(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most buffer.len() bytes into the borrowed buffer.
+    let count = unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sends without blocking.
+pub(super) fn send(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: an all-zero msghdr is valid.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    // IoSlice has the layout of iovec; sendmsg does not write through the pointer.
+    message.msg_iov = slices.as_ptr().cast_mut().cast();
+    message.msg_iovlen = slices.len() as _;
+    // SAFETY: the slices are borrowed for the call and their number is given.
+    let count = unsafe { libc::sendmsg(fd, &message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Says that nothing more will be sent.
+pub(super) fn shutdown_write(fd: &OwnedFd) {
+    // SAFETY: no pointers.
+    unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_WR) };
+}

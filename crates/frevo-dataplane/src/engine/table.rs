@@ -1,0 +1,261 @@
+//! The connections of one thread: what commands and the clock do to them. The engine adds the I/O.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{socket, Accepted, Command, Shared};
+use crate::conn::{Connection, Host, Role};
+use crate::event::{ConnectionId, Event, Flow, Reason};
+use crate::framing::Framing;
+use crate::limits::Limits;
+use crate::stats::{add, sub};
+
+/// How long a closed connection is kept to let the peer read the last answer.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A connection with its socket.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) core: Connection,
+    pub(super) fd: OwnedFd,
+    /// What the engine waits for (its own encoding).
+    pub(super) interest: u32,
+    /// It is in the list of connections to look after.
+    dirty: bool,
+    since: Instant,
+    /// Number of the incomplete message and when it began.
+    partial: Option<(u64, Instant)>,
+    /// Bytes sent so far and when that changed last, None when nothing waits to be sent.
+    stalled: Option<(u64, Instant)>,
+    /// CLOSED was reported; only the peer's end of the stream is waited for.
+    pub(super) lingering: Option<Instant>,
+}
+
+/// The connections of one thread.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) host: Host,
+    pub(super) shared: Arc<Shared>,
+    pub(super) entries: HashMap<ConnectionId, Entry>,
+    dirty: Vec<ConnectionId>,
+}
+
+impl Table {
+    pub(super) fn new(shared: Arc<Shared>) -> Table {
+        let mut host = Host::new(shared.limits.clone(), shared.stats.clone(), shared.fast_echo.clone());
+        host.can_defer = true;
+        Table { host, shared, entries: HashMap::new(), dirty: Vec::new() }
+    }
+
+    /// Carries out a command for one connection and marks the connection.
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Submit(id, submission) => {
+                self.with(id, |core, host| core.submit(submission, host));
+            }
+            Command::SetSession(id, session_id, keys) => {
+                self.with(id, |core, _| {
+                    core.set_session(session_id, keys);
+                    Ok(())
+                });
+            }
+            Command::DropSession(id, session_id) => {
+                self.with(id, |core, _| {
+                    core.drop_session(session_id);
+                    Ok(())
+                });
+            }
+            Command::SetSettings(id, settings) => {
+                let gauge = self.shared.stats.clone();
+                self.with(id, |core, _| {
+                    match (core.settings().authenticated, settings.authenticated) {
+                        (false, true) => sub(&gauge.unauthenticated, 1),
+                        (true, false) => add(&gauge.unauthenticated, 1),
+                        _ => (),
+                    }
+                    core.set_settings(settings);
+                    Ok(())
+                });
+            }
+            Command::Attach(id, volatile_id, open) => {
+                self.with(id, |core, _| {
+                    core.attach(volatile_id, open);
+                    Ok(())
+                });
+            }
+            Command::Detach(id, volatile_id) => {
+                self.with(id, |core, _| {
+                    core.detach(volatile_id);
+                    Ok(())
+                });
+            }
+            Command::Close { connection, abort: true } => self.close(connection, "closed by the server".into()),
+            Command::Close { connection, abort: false } => {
+                self.with(connection, |core, _| {
+                    core.close_after_output();
+                    Ok(())
+                });
+            }
+            Command::ReadDone(job) => {
+                self.with(job.connection, |core, host| {
+                    core.finish_read(job, host);
+                    Ok(())
+                });
+            }
+            Command::Wake(id) => self.with(id, |_, _| Ok(())),
+            Command::Listen { .. } | Command::CloseListener(_) | Command::Adopt { .. } | Command::Stop => {
+                unreachable!("the engine does these itself")
+            }
+        }
+    }
+
+    /// Lets `change` work on a connection; its error closes it. Unknown connections are gone, which is no error.
+    pub(super) fn with(
+        &mut self,
+        id: ConnectionId,
+        change: impl FnOnce(&mut Connection, &mut Host) -> Result<(), Reason>,
+    ) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        match change(&mut entry.core, &mut self.host) {
+            Ok(()) => self.mark(id),
+            Err(reason) => self.close(id, reason),
+        }
+    }
+
+    /// Puts a connection on the list of those to look after before the thread waits again.
+    pub(super) fn mark(&mut self, id: ConnectionId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            if !std::mem::replace(&mut entry.dirty, true) {
+                self.dirty.push(id);
+            }
+        }
+    }
+
+    /// The connections to look after.
+    pub(super) fn take_dirty(&mut self) -> Vec<ConnectionId> {
+        let dirty = std::mem::take(&mut self.dirty);
+        for id in &dirty {
+            if let Some(entry) = self.entries.get_mut(id) {
+                entry.dirty = false;
+            }
+        }
+        dirty
+    }
+
+    /// Adds a connection.
+    pub(super) fn adopt(
+        &mut self,
+        id: ConnectionId,
+        fd: OwnedFd,
+        framing: Framing,
+        accepted: Option<Accepted>,
+    ) -> &mut Entry {
+        add(&self.shared.stats.accepted, 1);
+        let shared = Arc::downgrade(&self.shared);
+        let wake = move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.send(id, Command::Wake(id));
+            }
+        };
+        let flow = Arc::new(Flow::new(Some(Box::new(wake))));
+        if let Some(Accepted { listener, peer, local }) = accepted {
+            self.host.events.push(Event::Accepted { connection: id, listener, peer, local });
+        }
+        self.entries.entry(id).or_insert(Entry {
+            core: Connection::new(id, framing, self.shared.role, flow, &self.shared.limits),
+            fd,
+            interest: 0,
+            dirty: false,
+            since: Instant::now(),
+            partial: None,
+            stalled: None,
+            lingering: None,
+        })
+    }
+
+    /// Closes a connection at once.
+    pub(super) fn close(&mut self, id: ConnectionId, reason: Reason) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        let stats = &self.shared.stats;
+        sub(&stats.connections, 1);
+        if !entry.core.settings().authenticated {
+            sub(&stats.unauthenticated, 1);
+        }
+        if entry.lingering.is_none() {
+            add(&stats.closed, 1);
+            self.host.events.push(Event::Closed { connection: id, reason });
+        }
+    }
+
+    /// Everything is sent: ends our side and waits a moment for the peer, so that it can read the last answer.
+    pub(super) fn linger(&mut self, id: ConnectionId) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if entry.lingering.is_none() {
+            socket::shutdown_write(&entry.fd);
+            entry.lingering = Some(Instant::now());
+            add(&self.shared.stats.closed, 1);
+            self.host.events.push(Event::Closed { connection: id, reason: "closed by the server".into() });
+        }
+    }
+
+    /// Closes what is overdue. Called about once a second.
+    pub(super) fn tick(&mut self, now: Instant) {
+        let limits = self.shared.limits.clone();
+        let server = self.shared.role == Role::Server;
+        let mut overdue: Vec<(ConnectionId, &'static str)> = Vec::new();
+        for (id, entry) in &mut self.entries {
+            let age = now.saturating_duration_since(entry.since);
+            let authenticated = entry.core.settings().authenticated;
+            if entry.lingering.is_some_and(|since| now.saturating_duration_since(since) >= LINGER) {
+                overdue.push((*id, "closed by the server"));
+            } else if server && !authenticated && age >= limits.handshake_timeout {
+                overdue.push((*id, "not authenticated in time"));
+            } else if entry.message_overdue(now, &limits) {
+                overdue.push((*id, "message was not completed in time"));
+            } else if entry.output_overdue(now, limits.send_timeout) {
+                overdue.push((*id, "peer does not read"));
+            }
+        }
+        overdue.into_iter().for_each(|(id, reason)| self.close(id, reason.into()));
+    }
+
+    /// Hands the reads to the workers and the events to the control plane.
+    pub(super) fn deliver(&mut self) {
+        for job in self.host.jobs.drain(..) {
+            self.shared.workers.push(job, &self.shared);
+        }
+        if !self.host.events.is_empty() {
+            self.shared.events.push(&mut self.host.events);
+        }
+    }
+}
+
+impl Entry {
+    /// True when the same incomplete message has been there for too long; a second is added per 8 KiB of it.
+    fn message_overdue(&mut self, now: Instant, limits: &Limits) -> bool {
+        let number = self.core.frame_count();
+        match self.partial {
+            _ if !self.core.has_partial() || self.core.is_paused(limits) => self.partial = None,
+            Some((of, since)) if of == number => {
+                let size = self.core.frame_bytes().unwrap_or(0) as u64;
+                let allowed = limits.frame_timeout + Duration::from_secs(size / 8192);
+                return now.saturating_duration_since(since) >= allowed;
+            }
+            _ => self.partial = Some((number, now)),
+        }
+        false
+    }
+
+    /// True when output waits and none of it has moved for too long.
+    fn output_overdue(&mut self, now: Instant, timeout: Duration) -> bool {
+        let (waiting, sent) = (self.core.output_bytes(), self.core.output().sent());
+        match self.stalled {
+            _ if waiting == 0 => self.stalled = None,
+            Some((then, since)) if then == sent => return now.saturating_duration_since(since) >= timeout,
+            _ => self.stalled = Some((sent, now)),
+        }
+        false
+    }
+}

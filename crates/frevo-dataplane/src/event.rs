@@ -1,0 +1,162 @@
+//! What a data plane reports to the control plane, and the accounting of what the control plane holds.
+
+use std::borrow::Cow;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Arc;
+
+/// A connection's number; never used twice.
+pub type ConnectionId = u64;
+/// A listener's number.
+pub type ListenerId = u64;
+/// Why a connection ended.
+pub type Reason = Cow<'static, str>;
+
+/// One report.
+#[derive(Debug)]
+pub enum Event {
+    /// A client connected.
+    Accepted {
+        /// The new connection.
+        connection: ConnectionId,
+        /// Where it came in.
+        listener: ListenerId,
+        /// The client's address, "ip:port".
+        peer: String,
+        /// Our address, "ip:port".
+        local: String,
+    },
+    /// A message that the data plane does not answer itself.
+    Message {
+        /// Its connection.
+        connection: ConnectionId,
+        /// SessionId of the transform header, 0 for a plain message.
+        session_id: u64,
+        /// Bit 0: it was sealed.
+        flags: u32,
+        /// The message, unsealed, without framing.
+        payload: Payload,
+        /// By element of the compound: SIGNED is set and the signature is wrong.
+        bad_signatures: u64,
+        /// By element of the compound: SIGNED is set and there is no key to check it with.
+        unverified: u64,
+    },
+    /// A connection ended; its last event.
+    Closed {
+        /// The connection.
+        connection: ConnectionId,
+        /// Why, for the log.
+        reason: Reason,
+    },
+    /// A client was turned away by a limit.
+    Rejected {
+        /// Where it came in.
+        listener: ListenerId,
+        /// Its address.
+        peer: String,
+        /// Which limit.
+        reason: Reason,
+    },
+}
+
+/// Bit 0 of the flags of [`Event::Message`].
+pub const SEALED: u32 = 1;
+
+/// How much of one connection's input the control plane has not finished with.
+#[derive(Default)]
+pub struct Flow {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    paused: AtomicBool,
+    wake: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Flow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flow").field("messages", &self.messages).field("bytes", &self.bytes).finish()
+    }
+}
+
+impl Flow {
+    /// `wake` is called from any thread when a paused connection may be read again.
+    pub fn new(wake: Option<Box<dyn Fn() + Send + Sync>>) -> Flow {
+        Flow { wake, ..Flow::default() }
+    }
+
+    /// True when the control plane has enough; the last release below half of the limits calls `wake` once.
+    pub fn is_full(&self, max_messages: usize, max_bytes: usize) -> bool {
+        if !self.exceeds(max_messages, max_bytes) {
+            return false;
+        }
+        self.paused.store(true, Ordering::SeqCst);
+        // A release between the check and the store would have seen no pause: look again.
+        self.exceeds(max_messages, max_bytes)
+    }
+
+    fn exceeds(&self, max_messages: usize, max_bytes: usize) -> bool {
+        self.messages.load(Ordering::SeqCst) >= max_messages || self.bytes.load(Ordering::SeqCst) >= max_bytes
+    }
+
+    fn release(&self, bytes: usize) {
+        self.messages.fetch_sub(1, Ordering::SeqCst);
+        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
+        if self.paused.load(Ordering::SeqCst) && self.paused.swap(false, Ordering::SeqCst) {
+            if let Some(wake) = &self.wake {
+                wake();
+            }
+        }
+    }
+}
+
+/// A received message that its connection accounts for until it is dropped.
+#[derive(Debug)]
+pub struct Payload {
+    data: Vec<u8>,
+    start: usize,
+    flow: Arc<Flow>,
+}
+
+impl Payload {
+    /// The message `data[start..]` of the connection that owns `flow`.
+    pub fn new(data: Vec<u8>, start: usize, flow: Arc<Flow>) -> Payload {
+        flow.messages.fetch_add(1, Ordering::SeqCst);
+        flow.bytes.fetch_add(data.len(), Ordering::SeqCst);
+        Payload { data, start, flow }
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.data[self.start..]
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        self.flow.release(self.data.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_connection_is_woken_when_something_is_dropped() {
+        let woken = Arc::new(AtomicUsize::new(0));
+        let seen = woken.clone();
+        let wake = move || {
+            seen.fetch_add(1, Ordering::SeqCst);
+        };
+        let flow = Arc::new(Flow::new(Some(Box::new(wake))));
+        let payloads: Vec<_> = (0..3).map(|_| Payload::new(vec![0; 10], 4, flow.clone())).collect();
+        assert_eq!(payloads[0].len(), 6);
+        assert!(!flow.is_full(10, 1000));
+        assert!(flow.is_full(3, 1000));
+        drop(payloads);
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+        assert!(!flow.is_full(1, 1));
+    }
+}

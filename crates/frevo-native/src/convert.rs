@@ -1,0 +1,146 @@
+//! Between Rust and Python objects: events as tuples, submissions from tuples, limits from a dict.
+
+use std::os::raw::c_int;
+use std::time::Duration;
+
+use frevo_dataplane::conn::Submission;
+use frevo_dataplane::event::{Event, Payload};
+use frevo_dataplane::framing::Framing;
+use frevo_dataplane::limits::Limits;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
+
+/// Messages up to this size become bytes, larger ones a view of the received buffer.
+const COPY_BYTES: usize = 16 * 1024;
+
+/// A received message that stays in the buffer it was received into. Python sees it through a memoryview.
+#[pyclass(frozen, module = "frevo._native")]
+pub(crate) struct Message {
+    payload: Payload,
+}
+
+#[pymethods]
+impl Message {
+    fn __len__(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// # Safety
+    /// Called by Python's buffer protocol with a view to fill.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let payload = &slf.get().payload;
+        let (pointer, length) = (payload.as_ptr().cast_mut().cast(), payload.len() as ffi::Py_ssize_t);
+        // SAFETY: the object is frozen, so the bytes stay where they are and unchanged while the view, which holds a
+        // reference to the object, lives. The view is marked read-only.
+        let result = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), pointer, length, 1, flags) };
+        if result < 0 {
+            return Err(PyErr::fetch(slf.py()));
+        }
+        Ok(())
+    }
+}
+
+fn message<'py>(py: Python<'py>, payload: Payload) -> PyResult<Bound<'py, PyAny>> {
+    if payload.len() <= COPY_BYTES {
+        return Ok(PyBytes::new(py, &payload).into_any());
+    }
+    let message = Bound::new(py, Message { payload })?;
+    Ok(PyMemoryView::from(message.as_any())?.into_any())
+}
+
+fn event<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTuple>> {
+    match event {
+        Event::Accepted { connection, listener, peer, local } => {
+            (0, connection, listener, peer, local).into_pyobject(py)
+        }
+        Event::Message { connection, session_id, flags, payload, bad_signatures, unverified } => {
+            let payload = message(py, payload)?;
+            (1, connection, session_id, flags, payload, bad_signatures, unverified).into_pyobject(py)
+        }
+        Event::Closed { connection, reason } => (2, connection, reason).into_pyobject(py),
+        Event::Rejected { listener, peer, reason } => (3, listener, peer, reason).into_pyobject(py),
+    }
+}
+
+/// A list of event tuples.
+pub(crate) fn events<'py>(py: Python<'py>, batch: Vec<Event>) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for one in batch {
+        list.append(event(py, one)?)?;
+    }
+    Ok(list)
+}
+
+/// Submissions from tuples (connection, session_id, flags, message); the message may be a tuple of parts.
+pub(crate) fn submissions(batch: &Bound<'_, PyAny>) -> PyResult<Vec<(u64, Submission)>> {
+    let mut out = Vec::with_capacity(batch.len().unwrap_or(0));
+    for item in batch.try_iter()? {
+        let (connection, session_id, flags, message): (u64, u64, u32, Bound<'_, PyAny>) = item?.extract()?;
+        out.push((connection, submission(session_id, flags, &message)?));
+    }
+    Ok(out)
+}
+
+fn submission(session_id: u64, flags: u32, message: &Bound<'_, PyAny>) -> PyResult<Submission> {
+    if let Ok(bytes) = message.cast::<PyBytes>() {
+        return Ok(Submission::new(session_id, flags, &[bytes.as_bytes()]));
+    }
+    let mut submission = Submission::new(session_id, flags, &[]);
+    if message.cast::<PyTuple>().is_ok() || message.cast::<PyList>().is_ok() {
+        for part in message.try_iter()? {
+            append(&mut submission.packet, &part?)?;
+        }
+    } else {
+        append(&mut submission.packet, message)?;
+    }
+    Ok(submission)
+}
+
+fn append(packet: &mut Vec<u8>, part: &Bound<'_, PyAny>) -> PyResult<()> {
+    if let Ok(bytes) = part.cast::<PyBytes>() {
+        packet.extend_from_slice(bytes.as_bytes());
+        return Ok(());
+    }
+    let buffer = PyBuffer::<u8>::get(part)?;
+    let start = packet.len();
+    packet.resize(start + buffer.item_count(), 0);
+    buffer.copy_to_slice(part.py(), &mut packet[start..])
+}
+
+/// "tcp" or "nbt".
+pub(crate) fn framing(name: &str) -> PyResult<Framing> {
+    Framing::by_name(name).ok_or_else(|| PyValueError::new_err(format!("unknown framing {name:?}")))
+}
+
+/// Limits from a dict; what is not in it keeps its default.
+pub(crate) fn limits(values: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
+    let mut limits = Limits::default();
+    let Some(values) = values else { return Ok(limits) };
+    for (key, value) in values {
+        let key: String = key.extract()?;
+        match key.as_str() {
+            "max_connections" => limits.max_connections = value.extract()?,
+            "max_unauthenticated" => limits.max_unauthenticated = value.extract()?,
+            "max_frame_unauthenticated" => limits.max_frame_unauthenticated = value.extract()?,
+            "max_frame" => limits.max_frame = value.extract()?,
+            "max_credits" => limits.max_credits = value.extract()?,
+            "max_compound" => limits.max_compound = value.extract()?,
+            "handshake_timeout" => limits.handshake_timeout = seconds(&value)?,
+            "frame_timeout" => limits.frame_timeout = seconds(&value)?,
+            "send_timeout" => limits.send_timeout = seconds(&value)?,
+            "output_high_water" => limits.output_high_water = value.extract()?,
+            "max_queued_messages" => limits.max_queued_messages = value.extract()?,
+            "max_queued_bytes" => limits.max_queued_bytes = value.extract()?,
+            "workers" => limits.workers = value.extract()?,
+            _ => return Err(PyTypeError::new_err(format!("unknown limit {key:?}"))),
+        }
+    }
+    Ok(limits)
+}
+
+fn seconds(value: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(value.extract()?).map_err(|error| PyValueError::new_err(error.to_string()))
+}

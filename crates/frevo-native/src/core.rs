@@ -1,0 +1,160 @@
+//! `Core`: one connection of the data plane without a socket, for the memory transport.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use frevo_dataplane::conn::{Connection, Host, Settings};
+use frevo_dataplane::event::{Event, Flow};
+use frevo_dataplane::fast::{AttachedOpen, OpenFile};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use std::os::fd::RawFd;
+
+use crate::convert;
+use crate::keys::{copy_of, Gate, SessionKeys};
+use crate::plane::{duplicate, role};
+
+struct State {
+    connection: Connection,
+    host: Host,
+    closed: bool,
+}
+
+impl State {
+    /// Reports the end of the connection once.
+    fn end(&mut self, reason: frevo_dataplane::event::Reason) {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.connection.close_after_output();
+            self.host.events.push(Event::Closed { connection: self.connection.id, reason });
+        }
+    }
+}
+
+/// The code that runs behind every socket, fed by hand.
+#[pyclass(frozen, module = "frevo._native")]
+pub(crate) struct Core {
+    state: Mutex<State>,
+}
+
+impl Core {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    #[pyo3(signature = (*, connection = 1, framing = "tcp", role = "server", limits = None))]
+    fn new(connection: u64, framing: &str, role: &str, limits: Option<&Bound<'_, PyDict>>) -> PyResult<Core> {
+        let limits = Arc::new(convert::limits(limits)?);
+        let (framing, role) = (convert::framing(framing)?, self::role(role)?);
+        let flow = Arc::new(Flow::new(None));
+        let connection = Connection::new(connection, framing, role, flow, &limits);
+        let host = Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)));
+        Ok(Core { state: Mutex::new(State { connection, host, closed: false }) })
+    }
+
+    fn feed<'py>(&self, py: Python<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        let mut bytes = copy_of(data)?;
+        let mut state = self.state();
+        let State { connection, host, closed } = &mut *state;
+        if !*closed {
+            if let Err(reason) = connection.feed(&mut bytes, host) {
+                state.end(reason);
+            }
+        }
+        let batch = std::mem::take(&mut state.host.events);
+        drop(state);
+        convert::events(py, batch)
+    }
+
+    /// Goes on with input that waited for output to be taken or messages to be released.
+    fn resume<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let mut state = self.state();
+        let State { connection, host, closed } = &mut *state;
+        if !*closed {
+            if let Err(reason) = connection.resume(host) {
+                state.end(reason);
+            }
+        }
+        let batch = std::mem::take(&mut state.host.events);
+        drop(state);
+        convert::events(py, batch)
+    }
+
+    fn submit(&self, batch: &Bound<'_, PyAny>) -> PyResult<()> {
+        let batch = convert::submissions(batch)?;
+        let mut state = self.state();
+        for (_, submission) in batch {
+            let State { connection, host, .. } = &mut *state;
+            if let Err(reason) = connection.submit(submission, host) {
+                state.end(reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_output<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let mut state = self.state();
+        let State { connection, host, .. } = &mut *state;
+        PyBytes::new(py, &connection.output().take_all(&mut host.pool))
+    }
+
+    /// True when the connection is to be closed once its output is taken.
+    #[getter]
+    fn closing(&self) -> bool {
+        let state = self.state();
+        state.closed || state.connection.is_closing()
+    }
+
+    fn set_session(&self, session_id: u64, keys: &SessionKeys) {
+        self.state().connection.set_session(session_id, keys.inner.clone());
+    }
+
+    fn drop_session(&self, session_id: u64) {
+        self.state().connection.drop_session(session_id);
+    }
+
+    #[pyo3(signature = (*, dialect, authenticated, max_read, multi_credit))]
+    fn set_connection(&self, dialect: u16, authenticated: bool, max_read: u32, multi_credit: bool) {
+        let settings = Settings { dialect, authenticated, max_read, multi_credit };
+        self.state().connection.set_settings(settings);
+    }
+
+    fn attach(
+        &self,
+        session_id: u64,
+        tree_id: u32,
+        file_id: (u64, u64),
+        fd: RawFd,
+        readable: bool,
+        gate: &Gate,
+    ) -> PyResult<()> {
+        let file = Arc::new(OpenFile::new(duplicate(fd)?));
+        let gate = gate.inner.clone();
+        let open = AttachedOpen { session_id, tree_id, persistent_id: file_id.0, readable, gate, file };
+        self.state().connection.attach(file_id.1, open);
+        Ok(())
+    }
+
+    fn detach(&self, file_id_volatile: u64) {
+        self.state().connection.detach(file_id_volatile);
+    }
+
+    fn fast_echo(&self, on: bool) {
+        self.state().host.fast_echo.store(on, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn close(&self) {
+        self.state().end("closed by the server".into());
+    }
+
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let values = PyDict::new(py);
+        for (name, value) in self.state().host.stats.snapshot() {
+            values.set_item(name, value)?;
+        }
+        Ok(values)
+    }
+}

@@ -1,0 +1,139 @@
+//! `SessionKeys` and `Gate`: objects that Python makes and the data plane uses.
+
+use std::sync::Arc;
+
+use frevo_dataplane::crypto::{self, Cipher, Sealing, Signer, SigningAlgorithm};
+use frevo_dataplane::gate;
+use frevo_dataplane::wire::{HEADER_BYTES, TRANSFORM_BYTES};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// What protects the messages of one session on one channel.
+#[pyclass(frozen, module = "frevo._native")]
+pub(crate) struct SessionKeys {
+    pub(crate) inner: Arc<crypto::SessionKeys>,
+}
+
+fn signer(algorithm: u16, key: &[u8]) -> PyResult<Signer> {
+    let algorithm =
+        SigningAlgorithm::by_id(algorithm).ok_or_else(|| PyValueError::new_err("unknown signing algorithm"))?;
+    Signer::new(algorithm, key).map_err(|error| PyValueError::new_err(error.0))
+}
+
+/// A copy of any bytes-like object.
+pub(crate) fn copy_of(object: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    if let Ok(bytes) = object.cast::<PyBytes>() {
+        return Ok(bytes.as_bytes().to_vec());
+    }
+    PyBuffer::<u8>::get(object)?.to_vec(object.py())
+}
+
+#[pymethods]
+impl SessionKeys {
+    #[new]
+    #[pyo3(signature = (*, signing_algorithm, signing_key, cipher, encryption_key, decryption_key,
+                        signing_required, encryption_required))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        signing_algorithm: u16,
+        signing_key: &[u8],
+        cipher: u16,
+        encryption_key: &[u8],
+        decryption_key: &[u8],
+        signing_required: bool,
+        encryption_required: bool,
+    ) -> PyResult<SessionKeys> {
+        let sealing = match (Cipher::by_id(cipher), cipher) {
+            (Some(cipher), _) => Some(
+                Sealing::new(cipher, encryption_key, decryption_key)
+                    .map_err(|error| PyValueError::new_err(error.0))?,
+            ),
+            (None, 0) => None,
+            _ => return Err(PyValueError::new_err("unknown cipher")),
+        };
+        let signer = signer(signing_algorithm, signing_key)?;
+        let inner = crypto::SessionKeys::new(signer, sealing, signing_required, encryption_required);
+        Ok(SessionKeys { inner: Arc::new(inner) })
+    }
+
+    /// Keys for another channel: its own signing key, the same sealing keys and nonce counter.
+    #[pyo3(signature = (*, signing_algorithm, signing_key))]
+    fn for_channel(&self, signing_algorithm: u16, signing_key: &[u8]) -> PyResult<SessionKeys> {
+        let inner = self.inner.for_channel(signer(signing_algorithm, signing_key)?);
+        Ok(SessionKeys { inner: Arc::new(inner) })
+    }
+
+    #[getter]
+    fn signing_required(&self) -> bool {
+        self.inner.signing_required
+    }
+
+    #[getter]
+    fn encryption_required(&self) -> bool {
+        self.inner.encryption_required
+    }
+
+    fn sign<'py>(&self, py: Python<'py>, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut copy = copy_of(message)?;
+        if copy.len() < HEADER_BYTES {
+            return Err(PyValueError::new_err("the message is shorter than its header"));
+        }
+        self.inner.sign(&mut copy);
+        Ok(PyBytes::new(py, &copy))
+    }
+
+    fn verify(&self, message: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.inner.verify(&mut copy_of(message)?))
+    }
+
+    fn seal<'py>(
+        &self,
+        py: Python<'py>,
+        session_id: u64,
+        message: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let mut packet = vec![0; TRANSFORM_BYTES];
+        packet.extend(copy_of(message)?);
+        if !self.inner.seal(session_id, &mut packet) {
+            return Err(PyValueError::new_err("the session has no cipher"));
+        }
+        Ok(PyBytes::new(py, &packet))
+    }
+
+    fn unseal<'py>(&self, py: Python<'py>, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut packet = copy_of(message)?;
+        if !self.inner.unseal(&mut packet) {
+            return Err(PyValueError::new_err("the message is not sealed with this key"));
+        }
+        Ok(PyBytes::new(py, &packet[TRANSFORM_BYTES..]))
+    }
+}
+
+/// One per file identity: fast operations run while nobody holds it closed.
+#[pyclass(frozen, module = "frevo._native")]
+pub(crate) struct Gate {
+    pub(crate) inner: Arc<gate::Gate>,
+}
+
+#[pymethods]
+impl Gate {
+    #[new]
+    fn new() -> Gate {
+        Gate { inner: Arc::new(gate::Gate::new()) }
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.inner.close());
+    }
+
+    fn open(&self) {
+        self.inner.open();
+    }
+
+    #[getter]
+    fn is_open(&self) -> bool {
+        self.inner.is_open()
+    }
+}

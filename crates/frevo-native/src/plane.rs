@@ -1,0 +1,143 @@
+//! `DataPlane`: the threads, the sockets, the commands.
+
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use frevo_dataplane::conn::{Role, Settings};
+use frevo_dataplane::engine::{self, Config};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::convert;
+use crate::keys::{Gate, SessionKeys};
+
+/// Threads that own connections and answer what needs no decision.
+#[pyclass(frozen, module = "frevo._native")]
+pub(crate) struct DataPlane {
+    inner: engine::DataPlane,
+}
+
+/// Our own descriptor of the same open file.
+pub(crate) fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
+    if fd < 0 {
+        return Err(PyValueError::new_err("negative file descriptor"));
+    }
+    // SAFETY: borrowed for the dup call only; a descriptor that is not open makes it fail with EBADF.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?)
+}
+
+/// "server" or "client".
+pub(crate) fn role(name: &str) -> PyResult<Role> {
+    match name {
+        "server" => Ok(Role::Server),
+        "client" => Ok(Role::Client),
+        _ => Err(PyValueError::new_err(format!("unknown role {name:?}"))),
+    }
+}
+
+#[pymethods]
+impl DataPlane {
+    #[new]
+    #[pyo3(signature = (*, threads, engine = "auto", role = "server", limits = None))]
+    fn new(threads: usize, engine: &str, role: &str, limits: Option<&Bound<'_, PyDict>>) -> PyResult<DataPlane> {
+        let role = self::role(role)?;
+        let limits = convert::limits(limits)?;
+        let config = Config { threads, engine: engine.to_owned(), role, limits };
+        Ok(DataPlane { inner: engine::DataPlane::start(config)? })
+    }
+
+    #[getter]
+    fn engine(&self) -> &'static str {
+        self.inner.engine()
+    }
+
+    #[getter]
+    fn eventfd(&self) -> RawFd {
+        self.inner.event_fd()
+    }
+
+    fn listen(&self, fd: RawFd, framing: &str) -> PyResult<u64> {
+        Ok(self.inner.listen(duplicate(fd)?, convert::framing(framing)?))
+    }
+
+    fn close_listener(&self, listener: u64) {
+        self.inner.close_listener(listener);
+    }
+
+    fn adopt(&self, fd: RawFd, framing: &str) -> PyResult<u64> {
+        Ok(self.inner.adopt(duplicate(fd)?, convert::framing(framing)?))
+    }
+
+    #[pyo3(signature = (max_events = 1024))]
+    fn poll<'py>(&self, py: Python<'py>, max_events: usize) -> PyResult<Bound<'py, PyList>> {
+        convert::events(py, self.inner.poll(max_events))
+    }
+
+    fn submit(&self, batch: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.inner.submit(convert::submissions(batch)?);
+        Ok(())
+    }
+
+    fn set_session(&self, connection: u64, session_id: u64, keys: &SessionKeys) {
+        self.inner.set_session(connection, session_id, keys.inner.clone());
+    }
+
+    fn drop_session(&self, connection: u64, session_id: u64) {
+        self.inner.drop_session(connection, session_id);
+    }
+
+    #[pyo3(signature = (connection, *, dialect, authenticated, max_read, multi_credit))]
+    fn set_connection(
+        &self,
+        connection: u64,
+        dialect: u16,
+        authenticated: bool,
+        max_read: u32,
+        multi_credit: bool,
+    ) {
+        self.inner.set_connection(connection, Settings { dialect, authenticated, max_read, multi_credit });
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn attach(
+        &self,
+        connection: u64,
+        session_id: u64,
+        tree_id: u32,
+        file_id: (u64, u64),
+        fd: RawFd,
+        readable: bool,
+        gate: &Gate,
+    ) -> PyResult<()> {
+        let fd = duplicate(fd)?;
+        let gate = Arc::clone(&gate.inner);
+        self.inner.attach(connection, session_id, tree_id, file_id, fd, readable, gate);
+        Ok(())
+    }
+
+    fn detach(&self, connection: u64, file_id_volatile: u64) {
+        self.inner.detach(connection, file_id_volatile);
+    }
+
+    fn fast_echo(&self, on: bool) {
+        self.inner.fast_echo(on);
+    }
+
+    #[pyo3(signature = (connection, abort = false))]
+    fn close(&self, connection: u64, abort: bool) {
+        self.inner.close(connection, abort);
+    }
+
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let values = PyDict::new(py);
+        for (name, value) in self.inner.statistics() {
+            values.set_item(name, value)?;
+        }
+        Ok(values)
+    }
+
+    fn shutdown(&self, py: Python<'_>) {
+        py.detach(|| self.inner.shutdown());
+    }
+}
