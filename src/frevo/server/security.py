@@ -2,13 +2,79 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from frevo.wire.dtyp import FILE_ALL_ACCESS
+from frevo.auth.access import Token, granted_by, owner_sid
+from frevo.auth.descriptors import default_sd, new_sd
+from frevo.auth.sids import unix_group_sid
+from frevo.errors import SMBError, WireError
+from frevo.vfs.base import OpenIntent
+from frevo.vfs.names import wire_path_of
+from frevo.wire.dtyp import FILE_ALL_ACCESS, DirectoryAccess, FileAccess, SecurityDescriptor
+from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
+    from frevo.auth.identity import Identity
     from frevo.server.state import Session, Tree
-    from frevo.vfs.base import FileStat, Resolved
+    from frevo.vfs.base import Backend, FileStat, Handle, Resolved
+
+_SYSTEM_SECURITY = int(FileAccess.ACCESS_SYSTEM_SECURITY)
+
+
+@lru_cache(maxsize=4096)
+def _token(identity: Identity) -> Token:
+    return Token.of(identity)
+
+
+def token_of(session: Session) -> Token:
+    """Whom access checks of *session* are for."""
+    assert session.identity is not None
+    return _token(session.identity)
+
+
+def parse_descriptor(data: bytes) -> SecurityDescriptor:
+    """A self-relative descriptor from a client or from disk; INVALID_SECURITY_DESCR when it is broken."""
+    try:
+        return SecurityDescriptor.parse(data)
+    except WireError as error:
+        raise SMBError(NTStatus.INVALID_SECURITY_DESCR, str(error)) from None
+
+
+@lru_cache(maxsize=4096)
+def _default(mode: int, is_directory: bool, uid: int, gid: int, token: Token) -> SecurityDescriptor:
+    return default_sd(
+        mode, is_directory=is_directory, owner=owner_sid(uid, token), group=unix_group_sid(gid)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _granted_by_mode(mode: int, is_directory: bool, uid: int, gid: int, token: Token) -> int:
+    return granted_by(_default(mode, is_directory, uid, gid, token), token)
+
+
+@lru_cache(maxsize=4096)
+def _granted_by_stored(stored: bytes, token: Token) -> int:
+    return granted_by(parse_descriptor(stored), token)
+
+
+def descriptor_of(stored: bytes | None, stat: FileStat, session: Session) -> SecurityDescriptor:
+    """The descriptor in force: the *stored* one, else what owner, group and mode of *stat* amount to."""
+    if stored is not None:
+        return parse_descriptor(stored)
+    return _default(stat.mode & 0o7777, stat.is_directory, stat.uid, stat.gid, token_of(session))
+
+
+def effective_descriptor(handle: Handle, session: Session) -> SecurityDescriptor:
+    """The descriptor in force for the file of *handle*, as *session* sees it. Not to be changed in place."""
+    return descriptor_of(handle.security_descriptor(), handle.stat(), session)
+
+
+def granted_to(token: Token, stored: bytes | None, stat: FileStat) -> int:
+    """Every right that the file's descriptor gives to *token*."""
+    if stored is not None:
+        return _granted_by_stored(stored, token)
+    return _granted_by_mode(stat.mode & 0o7777, stat.is_directory, stat.uid, stat.gid, token)
 
 
 def maximal_access(session: Session, tree: Tree, stored: bytes | None, stat: FileStat) -> int:
@@ -16,14 +82,47 @@ def maximal_access(session: Session, tree: Tree, stored: bytes | None, stat: Fil
 
     *stored* is the file's security descriptor when it has one, else the mode bits of *stat* speak.
     """
-    return FILE_ALL_ACCESS & tree.maximal_access
+    token = token_of(session)
+    granted = granted_to(token, stored, stat) & FILE_ALL_ACCESS & tree.maximal_access
+    return granted | _SYSTEM_SECURITY if token.is_admin else granted
+
+
+def _look(backend: Backend, path: str) -> tuple[bytes | None, FileStat]:
+    """The stored descriptor and metadata of the directory with the real *path*."""
+    handle = backend.open(backend.resolve(wire_path_of(path)), OpenIntent.PATH)
+    try:
+        return handle.security_descriptor(), handle.stat()
+    finally:
+        handle.close()
+
+
+def check_adding(session: Session, tree: Tree, parent: str, *, directory: bool) -> bytes | None:
+    """Raises ACCESS_DENIED when *session* may not add a name to the directory with the real path *parent*.
+
+    Gives the directory's stored descriptor.
+    """
+    assert tree.backend is not None
+    stored, stat = _look(tree.backend, parent)
+    needed = DirectoryAccess.ADD_SUBDIRECTORY if directory else DirectoryAccess.ADD_FILE
+    if not maximal_access(session, tree, stored, stat) & needed:
+        raise SMBError(NTStatus.ACCESS_DENIED, f"nothing can be added to {parent!r}")
+    return stored
 
 
 def inherited_descriptor(
     session: Session, tree: Tree, resolved: Resolved, explicit: bytes | None, *, directory: bool
 ) -> bytes | None:
-    """What a new file below *resolved*.parent is stored with: *explicit*, completed by inheritance; None = mode bits.
+    """What a new file below *resolved*.parent is stored with: *explicit*, completed by inheritance; None = mode
+    bits.
 
     Raises ACCESS_DENIED when the parent's descriptor does not allow the session to add a file or folder.
     """
-    return explicit
+    if resolved.stat is not None:  # a stream of a file that exists: it shares the file's descriptor
+        return None
+    stored = check_adding(session, tree, resolved.parent, directory=directory)
+    if stored is None and explicit is None:
+        return None
+    parent = parse_descriptor(stored) if stored is not None else None
+    supplied = parse_descriptor(explicit) if explicit is not None else None
+    made = new_sd(parent, supplied, token_of(session), is_directory=directory)
+    return made.pack() if made is not None else None

@@ -13,7 +13,7 @@ from frevo.server.request import Request
 from frevo.server.state import Open
 from frevo.vfs.base import Change, Watch
 from frevo.wire.erref import NTStatus
-from frevo.wire.fscc import NotifyInformation, pack_notifications
+from frevo.wire.fscc import Notification, pack_notifications
 from frevo.wire.smb2 import ChangeNotifyRequest, ChangeNotifyResponse, DirectoryAccess, NotifyFlags
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class DirectoryWatch:
         self.changes, self.overflown, self.size = [], False, 0
         buffer = b""
         if not overflown:
-            buffer = pack_notifications([NotifyInformation(change.action, change.path) for change in changes])
+            buffer = pack_notifications([Notification(change.action, change.path) for change in changes])
         if overflown or len(buffer) > length_max:
             request.status = NTStatus.NOTIFY_ENUM_DIR
             buffer = b""

@@ -12,7 +12,7 @@ from frevo.server.wildcards import Matcher, has_wildcards, matcher
 from frevo.vfs.base import DirectoryItem, Handle
 from frevo.vfs.names import disk_to_wire
 from frevo.wire.erref import NTStatus
-from frevo.wire.fscc import DirectoryPacker
+from frevo.wire.fscc import DIRECTORY_CLASSES, DirectoryEntry, DirectoryPacker, entry_fixed_size
 from frevo.wire.smb2 import (
     DirectoryAccess,
     QueryDirectoryFlags,
@@ -52,10 +52,14 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
         raise SMBError(NTStatus.INVALID_PARAMETER, f"OutputBufferLength {asked.output_buffer_length}")
     if handle is None or not opened.is_directory:
         raise SMBError(NTStatus.INVALID_PARAMETER, "only directories can be listed")
-    packer = DirectoryPacker.create(asked.file_information_class, asked.output_buffer_length)
+    if asked.file_information_class not in DIRECTORY_CLASSES:
+        raise SMBError(NTStatus.INVALID_INFO_CLASS, f"directory class {asked.file_information_class}")
+    if asked.output_buffer_length < entry_fixed_size(asked.file_information_class):
+        raise SMBError(NTStatus.INFO_LENGTH_MISMATCH, f"OutputBufferLength {asked.output_buffer_length}")
     if not opened.granted_access & _LIST:
         raise SMBError(NTStatus.ACCESS_DENIED, "listing needs FILE_LIST_DIRECTORY")
     listing = _enumeration(opened, handle, asked)
+    packer = DirectoryPacker(asked.file_information_class, asked.output_buffer_length)
     entries_max = 1 if asked.flags & _SINGLE else -1
     if _fill(packer, listing, entries_max, NAMES_PER_TURN):
         return _answer(packer, listing)
@@ -83,7 +87,7 @@ def _enumeration(opened: Open, handle: Handle, asked: QueryDirectoryRequest) -> 
 
 def _one_name(opened: Open, handle: Handle, name: str) -> Iterator[DirectoryItem]:
     """The listing of a single name, found without reading the directory."""
-    backend = opened.tree.share.backend
+    backend = opened.tree.backend
     if backend is None or ":" in name:
         return iter(())
     directory = handle.wire_path
@@ -101,7 +105,7 @@ def _fill(packer: DirectoryPacker, listing: Enumeration, entries_max: int, names
 
     False when *names_max* names have been looked at and there are more.
     """
-    matches, add, items = listing.matches, packer.add, listing.items
+    matches, append, items = listing.matches, packer.append, listing.items
     for _ in range(names_max):
         item = listing.pushed_back
         if item is None:
@@ -110,7 +114,7 @@ def _fill(packer: DirectoryPacker, listing: Enumeration, entries_max: int, names
                 return True
             if not matches(item.name):
                 continue
-        if not add(item.name, item.stat):
+        if not append(_entry(item)):
             listing.pushed_back = item
             return True
         listing.pushed_back = None
@@ -118,6 +122,14 @@ def _fill(packer: DirectoryPacker, listing: Enumeration, entries_max: int, names
         if not entries_max:
             return True
     return False
+
+
+def _entry(item: DirectoryItem) -> DirectoryEntry:
+    name, stat = item
+    return DirectoryEntry(
+        name, stat.attributes, stat.creation_time, stat.last_access_time, stat.last_write_time, stat.change_time,
+        stat.end_of_file, stat.allocation_size, stat.identity.inode, 0, "", 0, stat.reparse_tag,
+    )  # fmt: skip
 
 
 async def _go_on(packer: DirectoryPacker, listing: Enumeration, entries_max: int) -> bytes:
