@@ -39,6 +39,7 @@ _INFO3 = struct.Struct("<IIIQQQQ")
 _INFO4 = struct.Struct("<IIQQ")
 _INFO5 = struct.Struct("<IIQ")
 _WRITE5 = struct.Struct("<xxHHxxIIQ")
+_HEAD5: Final = _WRITE5.pack(5, 5, 0, 0, 0)[:8]
 
 
 class DosAttributes(NamedTuple):
@@ -50,6 +51,8 @@ class DosAttributes(NamedTuple):
 
 def unpack_dosattrib(value: bytes) -> DosAttributes | None:
     """Reads the xattr's value; None when it makes no sense."""
+    if len(value) == _WRITE5.size and value.startswith(_HEAD5):
+        return _unpack_info(5, value, 8)
     end = value.find(b"\0")
     text = value if end < 0 else value[:end]
     if end < 0 or len(value) <= end + 2:
@@ -111,6 +114,7 @@ def make_stat(
     if is_directory:
         attributes |= DIRECTORY
         size = blocks = 0
+    accessed = atime // 100 + _EPOCH
     written = mtime // 100 + _EPOCH
     changed = ctime // 100 + _EPOCH
     if not created:
@@ -120,9 +124,9 @@ def make_stat(
         is_directory,
         attributes or NORMAL,
         created if created > 0 else 0,
-        max(atime // 100 + _EPOCH, 0),
-        max(written, 0),
-        max(changed, 0),
+        accessed if accessed > 0 else 0,
+        written if written > 0 else 0,
+        changed if changed > 0 else 0,
         size,
         blocks * 512,
         links,

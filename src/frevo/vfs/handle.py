@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from frevo.aio.syscalls import fallocate
 from frevo.errors import SMBError
 from frevo.vfs.base import Buffer, Change, DirectoryItem, FileIdentity, FileStat, Handle, OpenIntent, Watch
 from frevo.vfs.listing import list_directory
@@ -15,13 +16,14 @@ from frevo.vfs.metadata import FileMetadata
 from frevo.vfs.names import wire_path_of
 from frevo.vfs.security import read_descriptor, write_descriptor
 from frevo.vfs.streams import list_streams
-from frevo.vfs.system import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, fallocate
-from frevo.vfs.transfer import flush_file, read_file, write_file
+from frevo.vfs.system import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
+from frevo.vfs.transfer import INLINE_BYTES, flush_file, read_cached, read_file, write_all, write_file
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
     from frevo.vfs.local import LocalBackend
 
+_T = TypeVar("_T")
 _OFFSET_MAX: Final = (1 << 63) - 1
 _ZERO_CHUNK_BYTES: Final = 1 << 20
 _CANNOT_FALLOCATE: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
@@ -30,7 +32,17 @@ _CANNOT_FALLOCATE: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
 class LocalHandle(Handle):
     """A file or directory. Owns its descriptor; `target` is the real path that was opened (a link's end)."""
 
-    __slots__ = ("_backend", "_fd", "_intent", "_metadata", "identity", "is_directory", "path", "stream")
+    __slots__ = (
+        "_backend",
+        "_busy",
+        "_fd",
+        "_intent",
+        "_metadata",
+        "identity",
+        "is_directory",
+        "path",
+        "stream",
+    )
 
     def __init__(
         self,
@@ -44,6 +56,7 @@ class LocalHandle(Handle):
         readable: bool,
     ) -> None:
         self._backend = backend
+        self._busy = 0
         self._fd = fd
         self._intent = intent
         self._metadata = FileMetadata(fd, readable=readable, xattrs=backend.xattrs)
@@ -115,18 +128,35 @@ class LocalHandle(Handle):
         fd = self.descriptor()
         if offset > _OFFSET_MAX - length:
             return b""
-        return await read_file(fd, offset, length)
+        if length <= INLINE_BYTES:
+            data = read_cached(fd, offset, length)
+            if data is not None:
+                return data
+        return await self._in_flight(read_file(fd, offset, length))
 
     async def write(self, offset: int, data: Buffer) -> int:
         fd = self.descriptor()
         if not 0 <= offset <= _OFFSET_MAX - len(data):
             raise SMBError(NTStatus.INVALID_PARAMETER, "offset out of range")
-        return await write_file(fd, offset, data)
+        if len(data) <= INLINE_BYTES:
+            return write_all(fd, offset, data)
+        return await self._in_flight(write_file(fd, offset, data))
 
     async def flush(self) -> None:
         fd = self.descriptor()
         if self._intent or self.is_directory:
-            await flush_file(fd)
+            await self._in_flight(flush_file(fd))
+
+    async def _in_flight(self, operation: Coroutine[Any, Any, _T]) -> _T:
+        """Runs *operation* and puts off a close that comes meanwhile, so that its descriptor stays this file's."""
+        fd = self._fd
+        self._busy += 1
+        try:
+            return await operation
+        finally:
+            self._busy -= 1
+            if self._fd < 0 and not self._busy:
+                os.close(fd)
 
     def allocated_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
         fd = self.descriptor()
@@ -205,7 +235,7 @@ class LocalHandle(Handle):
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1
-        if fd >= 0:
+        if fd >= 0 and not self._busy:
             os.close(fd)
 
     def __del__(self) -> None:

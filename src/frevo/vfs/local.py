@@ -10,7 +10,7 @@ import stat as stat_module
 from dataclasses import dataclass
 from typing import Final
 
-from frevo.aio.syscalls import RENAME_NOREPLACE, renameat2, statx
+from frevo.aio.syscalls import RENAME_NOREPLACE, FileStatus, renameat2, statx
 from frevo.errors import SMBError
 from frevo.vfs.attributes import STORED, XATTR_DOSATTRIB, is_special
 from frevo.vfs.base import Backend, FileIdentity, FileStat, Handle, OpenIntent, Resolved, VolumeInfo
@@ -61,7 +61,7 @@ class LocalBackend(Backend):
         self._lookup = Lookup(self.tree, case_sensitive=self.options.case_sensitive, veto=self.veto)
         self._hub: WatchHub | None = None
 
-    # -- finding ---------------------------------------------------------------------------------------------------
+    # --- finding ---
 
     def resolve(self, wire_path: str) -> Resolved:
         wire = parse_path(wire_path)
@@ -106,7 +106,7 @@ class LocalBackend(Backend):
         metadata = FileMetadata(held.fd, readable=held.readable, xattrs=self.xattrs)
         return metadata.stat(hidden=hidden, status=status)
 
-    # -- opening ---------------------------------------------------------------------------------------------------
+    # --- opening ---
 
     def open(self, resolved: Resolved, intent: OpenIntent) -> Handle:
         local = _local(resolved)
@@ -121,7 +121,8 @@ class LocalBackend(Backend):
         writes = intent & OpenIntent.WRITE and not local.stat.is_directory
         if held is None or writes or (intent and not held.readable):
             held = self._open_again(local, intent)
-        elif intent:
+            return self._handle(local, held, intent, statx(held.fd))
+        if intent:
             os.set_blocking(held.fd, True)
         return self._handle(local, held, intent)
 
@@ -142,14 +143,21 @@ class LocalBackend(Backend):
             os.set_blocking(held.fd, True)
         return held
 
-    def _handle(self, local: LocalResolved, held: Held, intent: OpenIntent) -> LocalHandle:
-        status = statx(held.fd)
+    def _handle(
+        self, local: LocalResolved, held: Held, intent: OpenIntent, status: FileStatus | None = None
+    ) -> LocalHandle:
+        if status is None and local.stat is not None:
+            identity, is_directory = local.stat.identity, local.stat.is_directory
+        else:
+            status = status or statx(held.fd)
+            identity = FileIdentity(os.makedev(status.dev_major, status.dev_minor), status.ino)
+            is_directory = stat_module.S_ISDIR(status.mode)
         return LocalHandle(
             self,
             held.take(),
             path=local.path,
-            identity=FileIdentity(os.makedev(status.dev_major, status.dev_minor), status.ino),
-            is_directory=stat_module.S_ISDIR(status.mode),
+            identity=identity,
+            is_directory=is_directory,
             intent=intent,
             readable=held.readable,
         )
@@ -167,7 +175,7 @@ class LocalBackend(Backend):
             xattr=local.stream_xattr,
         )
 
-    # -- creating --------------------------------------------------------------------------------------------------
+    # --- creating ---
 
     def create(
         self, resolved: Resolved, *, directory: bool, intent: OpenIntent, attributes: int, mode: int
@@ -182,17 +190,14 @@ class LocalBackend(Backend):
             held = self._make_directory(local, mode) if directory else self._make_file(local, intent, mode)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise path_not_found() from error
-        handle = self._handle(local, held, intent)
+        status = statx(held.fd)
+        handle = self._handle(local, held, intent, status)
         if attributes & STORED:
-            self._store_first_attributes(handle, attributes)
+            try:
+                handle.metadata.store_first(attributes, status)
+            except OSError:  # a file that cannot keep its attributes exists all the same
+                pass
         return handle
-
-    def _store_first_attributes(self, handle: LocalHandle, attributes: int) -> None:
-        """Attributes of a new file; one that cannot keep them exists all the same."""
-        try:
-            handle.metadata.set_dos(attributes, None)
-        except OSError:
-            return
 
     def _make_file(self, local: LocalResolved, intent: OpenIntent, mode: int) -> Held:
         access = os.O_WRONLY if intent == OpenIntent.WRITE else os.O_RDWR
@@ -223,7 +228,7 @@ class LocalBackend(Backend):
         local.held = held
         return self._open_stream(local)
 
-    # -- changing names --------------------------------------------------------------------------------------------
+    # --- changing names ---
 
     def rename(self, handle: Handle, target: Resolved, *, replace: bool) -> None:
         self._check_writable()
@@ -330,11 +335,11 @@ class LocalBackend(Backend):
         finally:
             os.close(fd)
 
-    # -- the rest --------------------------------------------------------------------------------------------------
+    # --- the rest ---
 
     def volume(self) -> VolumeInfo:
         created = self.stat_real("", hidden=False).creation_time
-        label = self.options.volume_label or os.path.basename(self.tree.root) or "root"
+        label = self.options.volume_label or self.tree.root.rpartition("/")[2] or "root"
         fd = self.tree.fd
         return read_volume(
             fd, label=label, creation_time=created, xattrs=self.xattrs, read_only=self.options.read_only

@@ -24,6 +24,7 @@ from frevo.wire.erref import NTStatus
 
 #: How a regular file or directory is opened: should it have become a FIFO meanwhile, nothing waits.
 READ_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+_PLAIN_MAX: Final = 8192
 _MISSING: Final = (errno.ENOENT, errno.ENOTDIR)
 #: Errors of openat2 that a case-insensitive or link-following second look may cure.
 _SECOND_LOOK: Final = (errno.ENOENT, errno.ENOTDIR, errno.EXDEV, errno.ELOOP)
@@ -125,28 +126,65 @@ def join(parent: str, name: str) -> str:
 class Lookup:
     """Resolves wire paths below one tree."""
 
-    __slots__ = ("_cache", "_case_sensitive", "_tree", "_veto")
+    __slots__ = ("_cache", "_case_sensitive", "_plain", "_tree", "_veto")
 
     def __init__(self, tree: Tree, *, case_sensitive: bool, veto: VetoFiles) -> None:
         self._tree = tree
         self._case_sensitive = case_sensitive
         self._veto = veto
         self._cache = NameCache()
+        self._plain: set[str] = set()  # real paths that were a regular file or directory when last seen
 
     def find(self, wire: WirePath) -> Found | Missing:
         """What *wire* names. SMBError as `Backend.resolve` says."""
         if self._veto:
             self._check_veto(wire)
-        parent, _, name = wire.path.rpartition("/")
+        path = wire.path
         try:
-            held, status = open_held(self._tree, wire.path)
+            held, status = self._open_exact(path)
         except OSError as error:
             if error.errno not in _SECOND_LOOK:
                 raise
-        else:
-            return Found(parent, name, wire.path, held, status)
-        directory = self._directory(wire.parts[:-1])
-        return self._last(directory, wire.parts[-1]) if wire.parts else self._root()
+            return self._second_look(wire)
+        parent, _, name = path.rpartition("/")
+        return Found(parent, name, path, held, status)
+
+    def _open_exact(self, path: str) -> tuple[Held, FileStatus]:
+        """`open_held`, without checking the type of what was a file or directory a moment ago."""
+        if path not in self._plain:
+            held, status = open_held(self._tree, path)
+            if held.readable:
+                if len(self._plain) >= _PLAIN_MAX:
+                    self._plain.clear()
+                self._plain.add(path)
+            return held, status
+        try:
+            held = Held(self._tree.open(path, READ_FLAGS), True)
+            status = statx(held.fd)
+            if not is_special(status.mode):
+                return held, status
+        except OSError as error:
+            if error.errno in _SECOND_LOOK:
+                raise
+        self._plain.discard(path)
+        return open_held(self._tree, path)
+
+    def _second_look(self, wire: WirePath) -> Found | Missing:
+        if not wire.parts:
+            return self._root()
+        directory = "/".join(wire.parts[:-1])
+        try:
+            fd = self._tree.open_directory(directory)
+        except OSError as error:
+            if error.errno not in _SECOND_LOOK:
+                raise
+            directory = self._walk(wire.parts[:-1])
+            fd = self._tree.open_directory(directory)
+        try:
+            name = self._real_name(fd, wire.parts[-1])
+        finally:
+            os.close(fd)
+        return self._last(directory, name) if name is not None else Missing(directory, wire.parts[-1])
 
     def _root(self) -> Found:
         held, status = open_held(self._tree, "")
@@ -157,15 +195,8 @@ class Lookup:
             if self._veto.hides(part):
                 raise name_not_found("veto files") if index == len(wire.parts) - 1 else path_not_found()
 
-    def _directory(self, parts: tuple[str, ...]) -> str:
+    def _walk(self, parts: tuple[str, ...]) -> str:
         """The real path of the directory that *parts* name, whatever their case."""
-        exact = "/".join(parts)
-        try:
-            os.close(self._tree.open_directory(exact))
-            return exact
-        except OSError as error:
-            if error.errno not in _SECOND_LOOK:
-                raise
         path = ""
         for part in parts:
             path = self._step(path, part)
@@ -173,7 +204,11 @@ class Lookup:
 
     def _step(self, directory: str, part: str) -> str:
         """One component further down, into a directory."""
-        name = self._real_name(directory, part)
+        fd = self._tree.open_directory(directory)
+        try:
+            name = self._real_name(fd, part)
+        finally:
+            os.close(fd)
         if name is None:
             raise path_not_found()
         path = join(directory, name)
@@ -192,11 +227,8 @@ class Lookup:
             raise path_not_found() from error
         return path
 
-    def _last(self, directory: str, part: str) -> Found | Missing:
-        """The last component in the existing *directory*."""
-        name = self._real_name(directory, part)
-        if name is None:
-            return Missing(directory, part)
+    def _last(self, directory: str, name: str) -> Found:
+        """The last component, which the existing *directory* has by this very name."""
         path = target = join(directory, name)
         try:
             held, status = open_held(self._tree, path)
@@ -224,22 +256,14 @@ class Lookup:
                 raise
             raise name_not_found("a link that leads nowhere or outside") from error
 
-    def _real_name(self, directory: str, part: str) -> str | None:
-        """The name on disk, in the existing *directory*, that *part* means; None when there is none."""
+    def _real_name(self, directory_fd: int, part: str) -> str | None:
+        """The name on disk that *part* means in the directory; None when there is none."""
+        if self._case_sensitive:
+            return part if self._has(directory_fd, part) else None
         try:
-            fd = self._tree.open_directory(directory)
-        except OSError as error:
-            if error.errno in _SECOND_LOOK:
-                raise path_not_found() from error
-            raise
-        try:
-            if self._case_sensitive:
-                return part if self._has(fd, part) else None
-            name = self._cache.find(fd, part)
+            name = self._cache.find(directory_fd, part)
         except PermissionError:  # a directory that may be searched, not listed: exact names only
-            return part if self._has(fd, part) else None
-        finally:
-            os.close(fd)
+            return part if self._has(directory_fd, part) else None
         return None if name is not None and self._veto.hides(name) else name
 
     def _has(self, directory_fd: int, name: str) -> bool:

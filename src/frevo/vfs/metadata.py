@@ -80,6 +80,15 @@ class FileMetadata:
             raise
         return True
 
+    def store_first(self, attributes: int, status: FileStatus) -> None:
+        """Keeps the attributes of a file that has just been made and has the *status*."""
+        if not self.xattrs:
+            self.set_dos(attributes, None)
+            return
+        created = dos.make_stat(status, None, hidden=False, mode_readonly=False).creation_time
+        value = dos.pack_dosattrib(dos.DosAttributes(attributes & dos.STORED, created))
+        os.setxattr(self.target, dos.XATTR_DOSATTRIB, value)
+
     def _birth_time(self) -> int:
         return dos.make_stat(statx(self.fd), None, hidden=False, mode_readonly=False).creation_time
 
@@ -90,7 +99,7 @@ class FileMetadata:
         mode = status.mode & 0o7777
         new = mode & ~0o222 if readonly else mode | 0o200
         if new != mode:
-            os.chmod(self.target, new)
+            os.chmod(self.target, new)  # noqa: PTH101 (a descriptor, or a path below /proc)
 
     def is_sparse(self) -> bool:
         """Whether the client asked for a sparse file."""

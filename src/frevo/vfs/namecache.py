@@ -117,7 +117,7 @@ class NameCache:
         directory.stamp = statx(directory_fd).mtime_ns
         fd = openat2(directory_fd, b".", os.O_RDONLY | os.O_DIRECTORY)
         try:
-            for name in os.listdir(fd):
+            for name in os.listdir(fd):  # noqa: PTH208 (a descriptor)
                 directory.add(name)
         finally:
             os.close(fd)

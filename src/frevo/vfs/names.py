@@ -26,6 +26,9 @@ PATH_UNITS_MAX: Final = 32767
 #: `user.DosStream.` and `:$DATA` must fit into an xattr name (255 bytes) beside the stream's name.
 STREAM_NAME_MAX: Final = 255 - len("user.DosStream.") - len(":$DATA")
 
+#: Longer paths are not remembered: 8192 of them would be a hoard.
+_REMEMBERED_LENGTH_MAX: Final = 512
+
 _RAW_BASE: Final = 0xF000
 _MAPPED = {
     **{c: _RAW_BASE + c for c in range(1, 32)},
@@ -55,14 +58,19 @@ def _invalid(text: str) -> SMBError:
     return SMBError(NTStatus.OBJECT_NAME_INVALID, text)
 
 
-@lru_cache(maxsize=8192)
 def parse_path(wire_path: str) -> WirePath:
     """Takes *wire_path* apart; "" is the root, doubled and trailing backslashes are tolerated as Samba does.
 
     Raises SMBError: OBJECT_NAME_INVALID, or OBJECT_PATH_SYNTAX_BAD for "." and "..". [MS-SMB2] 2.2.13
     """
+    if len(wire_path) <= _REMEMBERED_LENGTH_MAX:
+        return _parse_remembered(wire_path)
     if len(wire_path) > PATH_UNITS_MAX:
         raise _invalid("path too long")
+    return _parse(wire_path)
+
+
+def _parse(wire_path: str) -> WirePath:
     base, colon, suffix = wire_path.partition(":")
     if colon and "\\" in suffix:
         raise _invalid("a stream name is not the last component")
@@ -70,6 +78,9 @@ def parse_path(wire_path: str) -> WirePath:
     if not colon:
         return WirePath(parts, "/".join(parts), "", False, False)
     return WirePath(parts, "/".join(parts), *parse_stream(suffix))
+
+
+_parse_remembered = lru_cache(maxsize=8192)(_parse)
 
 
 def parse_stream(suffix: str) -> tuple[str, bool, bool]:

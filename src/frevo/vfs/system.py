@@ -1,4 +1,4 @@
-"""System calls that Python's `os` lacks and `frevo.aio.syscalls` does not have: fallocate, getxattrat; and
+"""System calls that Python's `os` lacks and `frevo.aio.syscalls` does not have: getxattrat; and
 the paths below /proc through which a descriptor that only names a file (O_PATH) gets its metadata read and
 set.
 
@@ -21,18 +21,8 @@ _AT_SYMLINK_NOFOLLOW: Final = 0x100
 _VALUE_MAX: Final = 65536
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate
-_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
-
-
-def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
-    """fallocate(2), repeated after a signal."""
-    while _fallocate(fd, mode, offset, length):
-        code = ctypes.get_errno()
-        if code != errno.EINTR:
-            raise OSError(code, os.strerror(code))
 
 
 def proc_path(fd: int) -> str:

@@ -21,11 +21,7 @@ _CANNOT_TELL: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 async def read_file(fd: int, offset: int, length: int) -> Buffer:
-    """Up to *length* bytes at *offset*; fewer only at the end of the file."""
-    if length <= INLINE_BYTES:
-        data = _read_cached(fd, offset, length)
-        if data is not None:
-            return data
+    """Up to *length* bytes at *offset*, through the ring; fewer only at the end of the file."""
     ring = Ring.of(asyncio.get_running_loop())
     chunk = await ring.read(fd, offset, length)
     if len(chunk) == length or not chunk:
@@ -36,7 +32,7 @@ async def read_file(fd: int, offset: int, length: int) -> Buffer:
     return parts
 
 
-def _read_cached(fd: int, offset: int, length: int) -> bytes | bytearray | None:
+def read_cached(fd: int, offset: int, length: int) -> Buffer | None:
     """The data when all of it is in the page cache; None when reading would wait."""
     buffer = bytearray(length)
     try:
@@ -55,23 +51,6 @@ def _read_cached(fd: int, offset: int, length: int) -> bytes | bytearray | None:
     return buffer
 
 
-async def write_file(fd: int, offset: int, data: Buffer) -> int:
-    """Writes all of *data*; gives the count, less only when the disk filled up on the way."""
-    if len(data) <= INLINE_BYTES:
-        return write_all(fd, offset, data)
-    ring = Ring.of(asyncio.get_running_loop())
-    view = memoryview(data)
-    done = 0
-    while done < len(view):
-        try:
-            done += await ring.write(fd, offset + done, view[done:])
-        except OSError:
-            if done:
-                return done
-            raise
-    return done
-
-
 def write_all(fd: int, offset: int, data: Buffer) -> int:
     """pwrite until all is written or an error comes; the error is raised when nothing was written before
     it.
@@ -81,6 +60,21 @@ def write_all(fd: int, offset: int, data: Buffer) -> int:
     while done < len(view):
         try:
             done += os.pwrite(fd, view[done:], offset + done)
+        except OSError:
+            if done:
+                return done
+            raise
+    return done
+
+
+async def write_file(fd: int, offset: int, data: Buffer) -> int:
+    """Writes all of *data* through the ring; gives the count, less only when the disk filled up on the way."""
+    ring = Ring.of(asyncio.get_running_loop())
+    view = memoryview(data)
+    done = 0
+    while done < len(view):
+        try:
+            done += await ring.write(fd, offset + done, view[done:])
         except OSError:
             if done:
                 return done
