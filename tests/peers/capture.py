@@ -1,0 +1,96 @@
+"""Captures the packets of a block on the loopback interface and asks tshark's dissectors about them."""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from peers import programs
+
+START_TIMEOUT_S = 20.0
+
+
+@dataclass(slots=True)
+class Capture:
+    """The packets of TCP *port* in a file; complete after the block of capture()."""
+
+    file: Path
+    port: int
+
+    def frames(self, display_filter: str, *fields: str) -> list[str]:
+        """One line per frame that matches: a summary, or the values of *fields* between tabs."""
+        command = [programs.need("tshark"), "-n", "-r", str(self.file), "-d", f"tcp.port=={self.port},nbss"]
+        command += ["-2", "-R", "tcp", "-Y", display_filter]
+        if fields:
+            command += ["-T", "fields", *(word for field in fields for word in ("-e", field))]
+        output = programs.run(command, env={"LC_ALL": "C.UTF-8"}).ok()
+        return [
+            line for line in output.splitlines() if line.strip() and not line.startswith("Running as user")
+        ]
+
+
+@contextmanager
+def capture(file: Path, port: int) -> Iterator[Capture]:
+    """Captures while the block runs. Skips the test where capturing is not allowed."""
+    command = [
+        programs.need("dumpcap"),
+        "-q",
+        "-i",
+        "lo",
+        "-s",
+        "0",
+        "-B",
+        "64",
+        "-f",
+        f"tcp port {port}",
+        "-w",
+        str(file),
+    ]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        _wait_until_capturing(process)
+        yield Capture(file, port)
+        _wait_until_quiet(file)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            programs.end_group(process)
+            process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+def _wait_until_capturing(process: subprocess.Popen[bytes]) -> None:
+    """dumpcap names its file on stderr when it captures."""
+    assert process.stderr is not None
+    text = b""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stderr, selectors.EVENT_READ)
+        while b"File:" not in text:
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                break
+            chunk = process.stderr.read1(4096)  # type: ignore[union-attr]
+            if not chunk:
+                break
+            text += chunk
+    if b"File:" not in text:
+        programs.missing(f"cannot capture on lo: {text.decode(errors='replace').strip()}")
+
+
+def _wait_until_quiet(file: Path) -> None:
+    """dumpcap writes in batches: the capture is whole when its file has stopped growing."""
+    size, deadline = -1, time.monotonic() + 5
+    while size != file.stat().st_size and time.monotonic() < deadline:
+        size = file.stat().st_size
+        time.sleep(0.3)
