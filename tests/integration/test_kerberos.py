@@ -45,7 +45,9 @@ def kerberos_client(realm: KDC, target: Target, *options: str, command: str = "l
 @pytest.mark.parametrize("protection", ["sign", "encrypt"])
 @pytest.mark.parametrize("dialect", ["SMB2_10", "SMB3_00", "SMB3_11"])
 def test_ticket(realm: KDC, kerberos_server: Target, tmp_path: Path, dialect: str, protection: str) -> None:
-    """Goal: the ticket's key signs and seals. Method: put and get a file in each dialect with each protection."""
+    """Goal: the ticket's key signs and seals. Method: put and get a file in each dialect with each
+    protection.
+    """
     if protection == "encrypt" and dialect == "SMB2_10":
         pytest.skip("SMB 2.1 has no encryption")
     realm.login(USER, PASSWORD)

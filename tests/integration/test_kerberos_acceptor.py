@@ -104,13 +104,13 @@ def test_ticket(environment: KDC, authenticator: Authenticator, mechanism: str) 
 
 
 def test_offered(authenticator: Authenticator) -> None:
-    """Goal: with a keytab the server offers both spellings of Kerberos before NTLM. Method: its first token."""
+    """Goal: a server with a keytab offers Kerberos before NTLM. Method: look at its first token."""
     token = authenticator.initial_token()
     assert 0 < token.index(OID_MS_KRB5) < token.index(OID_KRB5)
 
 
 def test_principal_without_account(environment: KDC, authenticator: Authenticator) -> None:
-    """Goal: a good ticket without account does not log on, a disabled one neither. Method: bob, then alice."""
+    """Goal: a ticket needs an enabled account. Method: bob without, alice with a disabled one."""
     environment.login("bob", "Secret1")
     with pytest.raises(SMBError) as caught:
         log_on(authenticator, client_context(OID_SPNEGO_TEXT))

@@ -14,18 +14,15 @@ from frevo.auth.ntlm import NTLMAcceptor, NTLMResult
 from frevo.auth.spnego import KERBEROS_OIDS, Acceptor
 from frevo.auth.spnego_tokens import OID_NTLMSSP, pack_init2
 from frevo.errors import SMBError
-from frevo.wire.dtyp import SID
+from frevo.wire.dtyp import ANONYMOUS, SID, from_unix_ns
 from frevo.wire.erref import NTStatus
 
 log = logging.getLogger(__name__)
 
-#: FILETIME of 1970-01-01.
-_UNIX_EPOCH = 116444736000000000
-
 
 def filetime_now() -> int:
     """The current time as FILETIME."""
-    return time.time_ns() // 100 + _UNIX_EPOCH
+    return from_unix_ns(time.time_ns())
 
 
 class Authenticator:
@@ -78,7 +75,7 @@ class Authenticator:
                 result.account, result.user, result.domain, "NTLM", workstation=result.workstation
             )
         if result.is_anonymous:
-            sid, groups, name = sids.ANONYMOUS, sids.anonymous_groups(), ""
+            sid, groups, name = ANONYMOUS, sids.anonymous_groups(), ""
         else:
             sid, groups, name = self._guest_sid(), sids.guest_groups(), self.settings.guest_account
         return Identity(
@@ -100,7 +97,7 @@ class Authenticator:
             raise SMBError(NTStatus.LOGON_FAILURE, f"no account for the principal {result.principal!r}")
         if account.disabled:
             raise SMBError(NTStatus.ACCOUNT_DISABLED, f"account {account.name!r} is disabled")
-        expires = None if result.expires_s is None else int(result.expires_s * 10_000_000) + _UNIX_EPOCH
+        expires = None if result.expires_s is None else from_unix_ns(int(result.expires_s * 1_000_000_000))
         domain = result.principal.rpartition("@")[2]
         return self._account_identity(account, account.name, domain, "Kerberos", expires=expires)
 

@@ -18,7 +18,18 @@ from frevo.auth.private_files import (
     read_private,
     replace_private,
 )
-from frevo.wire.dtyp import SID
+from frevo.wire.dtyp import (
+    ANONYMOUS,
+    AUTHENTICATED_USERS,
+    BUILTIN_ADMINISTRATORS,
+    BUILTIN_GUESTS,
+    BUILTIN_USERS,
+    EVERYONE,
+    NETWORK,
+    SID,
+    UNIX_GROUPS,
+    UNIX_USERS,
+)
 
 MACHINE_SID_FILE = "machine-sid"
 
@@ -27,51 +38,44 @@ RID_GUEST = 501
 RID_DOMAIN_USERS = 513
 RID_DOMAIN_GUESTS = 514
 
-#: Well-known SIDs ([MS-DTYP] 2.4.2.4).
-EVERYONE = SID.from_string("S-1-1-0")
-CREATOR_OWNER = SID.from_string("S-1-3-0")
-CREATOR_GROUP = SID.from_string("S-1-3-1")
-OWNER_RIGHTS = SID.from_string("S-1-3-4")
-NETWORK = SID.from_string("S-1-5-2")
-ANONYMOUS = SID.from_string("S-1-5-7")
-AUTHENTICATED_USERS = SID.from_string("S-1-5-11")
-LOCAL_SYSTEM = SID.from_string("S-1-5-18")
-ADMINISTRATORS = SID.from_string("S-1-5-32-544")
-USERS = SID.from_string("S-1-5-32-545")
-GUESTS = SID.from_string("S-1-5-32-546")
-
 
 def account_sid(machine_sid: SID, rid: int) -> SID:
     """The SID of the account or group *rid* of this machine."""
-    return SID.from_string(f"{machine_sid}-{rid}")
+    return machine_sid.child(rid)
 
 
 @functools.lru_cache(maxsize=4096)
 def unix_user_sid(uid: int) -> SID:
     """The SID that stands for a Unix user without an account."""
-    return SID.from_string(f"S-1-22-1-{uid}")
+    return UNIX_USERS.child(uid)
 
 
 @functools.lru_cache(maxsize=4096)
 def unix_group_sid(gid: int) -> SID:
     """The SID that stands for a Unix group."""
-    return SID.from_string(f"S-1-22-2-{gid}")
+    return UNIX_GROUPS.child(gid)
 
 
 def user_groups(machine_sid: SID, *, is_admin: bool) -> tuple[SID, ...]:
     """The groups of an authenticated account."""
-    groups = (account_sid(machine_sid, RID_DOMAIN_USERS), EVERYONE, NETWORK, AUTHENTICATED_USERS, USERS)
-    return (*groups, ADMINISTRATORS) if is_admin else groups
+    groups = (
+        account_sid(machine_sid, RID_DOMAIN_USERS),
+        EVERYONE,
+        NETWORK,
+        AUTHENTICATED_USERS,
+        BUILTIN_USERS,
+    )
+    return (*groups, BUILTIN_ADMINISTRATORS) if is_admin else groups
 
 
 def guest_groups() -> tuple[SID, ...]:
     """The groups of a guest; Authenticated Users is not among them."""
-    return (EVERYONE, NETWORK, GUESTS)
+    return (EVERYONE, NETWORK, BUILTIN_GUESTS)
 
 
 def anonymous_groups() -> tuple[SID, ...]:
     """The groups of an anonymous session."""
-    return (EVERYONE, NETWORK)
+    return (ANONYMOUS, EVERYONE, NETWORK)
 
 
 def load_machine_sid(private_dir: Path) -> SID:
@@ -85,13 +89,14 @@ def load_machine_sid(private_dir: Path) -> SID:
             try:
                 text = read_private(path, limit=256)[0].decode("ascii", "replace").strip()
             except FileNotFoundError:
-                text = "S-1-5-21-" + "-".join(str(secrets.randbits(32)) for _ in range(3))
+                text = str(SID(5, (21, *(secrets.randbits(32) for _ in range(3)))))
                 replace_private(path, text.encode() + b"\n")
     except OSError as error:
         raise PrivateFileError(f"cannot keep the machine SID in {path}: {error.strerror}") from error
-    if not text.startswith("S-1-5-21-") or text.count("-") != 6:
-        raise PrivateFileError(f"{path} does not hold a machine SID (S-1-5-21-a-b-c)")
     try:
-        return SID.from_string(text)
+        sid = SID.from_string(text)
     except ValueError:
-        raise PrivateFileError(f"{path} does not hold a machine SID (S-1-5-21-a-b-c)") from None
+        sid = None
+    if sid is None or len(sid.sub_authorities) != 4 or sid.authority != 5 or sid.sub_authorities[0] != 21:
+        raise PrivateFileError(f"{path} does not hold a machine SID (S-1-5-21-a-b-c)")
+    return sid

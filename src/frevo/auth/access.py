@@ -1,0 +1,136 @@
+"""Token and access_check: may this user do that to an object with this security descriptor ([MS-DTYP]
+2.5.3.2).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from frevo.auth.sids import unix_group_sid, unix_user_sid
+from frevo.errors import SMBError
+from frevo.wire.dtyp import (
+    FILE_ALL_ACCESS,
+    OWNER_RIGHTS,
+    SID,
+    AceFlags,
+    AceType,
+    FileAccess,
+    SecurityDescriptor,
+    map_generic,
+)
+from frevo.wire.erref import NTStatus
+
+if TYPE_CHECKING:
+    from frevo.auth.identity import Identity
+
+_ALLOWED = frozenset({AceType.ACCESS_ALLOWED.value, AceType.ACCESS_ALLOWED_CALLBACK.value})
+_DENIED = frozenset({AceType.ACCESS_DENIED.value, AceType.ACCESS_DENIED_CALLBACK.value})
+_INHERIT_ONLY = AceFlags.INHERIT_ONLY.value
+_MAXIMUM_ALLOWED = FileAccess.MAXIMUM_ALLOWED.value
+_SYSTEM_SECURITY = FileAccess.ACCESS_SYSTEM_SECURITY.value
+_WRITE_OWNER = FileAccess.WRITE_OWNER.value
+_OWNER_IMPLICIT = FileAccess.READ_CONTROL.value | FileAccess.WRITE_DAC.value
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Whom an access check is for: the user, every SID that counts as the user's, the group of new files.
+
+    `is_admin` stands for SeSecurityPrivilege, SeTakeOwnershipPrivilege and SeRestorePrivilege.
+    """
+
+    user: SID
+    sids: frozenset[SID]
+    group: SID
+    is_admin: bool = False
+
+    @classmethod
+    def of(cls, identity: Identity) -> Token:
+        """The token of a session; make it once per session.
+
+        It holds the SIDs of the Unix user and groups that serve too: what those own, the session acts on as
+        them.
+        """
+        group, process = process_sids()
+        sids = frozenset((identity.sid, *identity.group_sids, *process))
+        return cls(identity.sid, sids, group, identity.is_admin)
+
+
+@functools.cache
+def process_sids() -> tuple[SID, frozenset[SID]]:
+    """The primary group of this process, and the SIDs of its user and groups."""
+    groups = {unix_group_sid(gid) for gid in (os.getegid(), *os.getgroups())}
+    return unix_group_sid(os.getegid()), frozenset({unix_user_sid(os.geteuid()), *groups})
+
+
+def owner_sid(uid: int, token: Token) -> SID:
+    """Who owns a file of Unix user *uid* for which no security descriptor is stored.
+
+    Files of the serving user are the session's own, so that a share of one's own folder works with full
+    control.
+    """
+    return token.user if uid == os.geteuid() else unix_user_sid(uid)
+
+
+def granted_by(sd: SecurityDescriptor | None, token: Token) -> int:
+    """Every right that *sd* gives to *token*, generic ones mapped; all rights without a DACL.
+
+    The first entry that names a right decides it, so one pass serves MAXIMUM_ALLOWED and single rights alike.
+    """
+    if sd is None or sd.dacl is None:
+        return FILE_ALL_ACCESS
+    sids = token.sids
+    granted = denied = 0
+    if sd.owner is not None and sd.owner in sids:
+        if any(ace.sid == OWNER_RIGHTS and not ace.flags & _INHERIT_ONLY for ace in sd.dacl.aces):
+            sids = sids | {OWNER_RIGHTS}
+        else:
+            granted = _OWNER_IMPLICIT
+    for ace in sd.dacl.aces:
+        if ace.flags & _INHERIT_ONLY or ace.sid not in sids:
+            continue
+        if ace.ace_type in _ALLOWED:
+            # A callback entry carries a condition, which nobody here evaluates: it allows nothing.
+            if ace.ace_type == AceType.ACCESS_ALLOWED.value:
+                granted |= map_generic(ace.mask) & ~denied
+        elif ace.ace_type in _DENIED:
+            denied |= map_generic(ace.mask) & ~granted
+    if token.is_admin:
+        granted |= _WRITE_OWNER
+    return granted & FILE_ALL_ACCESS
+
+
+def access_check(sd: SecurityDescriptor | None, token: Token, desired: int) -> int:
+    """The GrantedAccess of an open that asks for *desired*.
+
+    MAXIMUM_ALLOWED is replaced by everything that *sd* grants; all other rights must be granted one by one.
+    Raises SMBError ACCESS_DENIED, or PRIVILEGE_NOT_HELD when ACCESS_SYSTEM_SECURITY is asked for by who is no
+    administrator.
+
+    Reference: [MS-DTYP] 2.5.3.2.
+    """
+    wanted = map_generic(desired)
+    if wanted & _SYSTEM_SECURITY and not token.is_admin:
+        raise SMBError(NTStatus.PRIVILEGE_NOT_HELD)
+    return check_granted(granted_by(sd, token), wanted)
+
+
+def check_granted(granted: int, desired: int) -> int:
+    """`access_check` when what the descriptor grants is known already; it looks at no privilege."""
+    wanted = map_generic(desired)
+    privileged = wanted & _SYSTEM_SECURITY
+    if wanted & ~(granted | privileged | _MAXIMUM_ALLOWED):
+        raise SMBError(NTStatus.ACCESS_DENIED)
+    if not wanted & _MAXIMUM_ALLOWED:
+        return wanted
+    if not granted:
+        raise SMBError(NTStatus.ACCESS_DENIED)
+    return granted | privileged
+
+
+def maximal_access(sd: SecurityDescriptor | None, token: Token) -> int:
+    """What MAXIMUM_ALLOWED would give: the answer to the MxAc create context; 0 for nothing."""
+    return granted_by(sd, token)

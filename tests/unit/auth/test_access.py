@@ -1,0 +1,195 @@
+"""access_check: hand-made cases of [MS-DTYP] 2.5.3.2, then properties over random descriptors."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from frevo.auth.access import Token, access_check, granted_by, maximal_access, owner_sid, process_sids
+from frevo.auth.descriptors import default_granted, default_sd
+from frevo.auth.identity import Identity
+from frevo.auth.sids import unix_group_sid, unix_user_sid
+from frevo.errors import SMBError
+from frevo.wire.dtyp import (
+    ACE,
+    ACL,
+    EVERYONE,
+    FILE_ALL_ACCESS,
+    FILE_GENERIC_READ,
+    FILE_GENERIC_WRITE,
+    OWNER_RIGHTS,
+    SID,
+    AceFlags,
+    AceType,
+    FileAccess,
+    SecurityDescriptor,
+    map_generic,
+)
+from frevo.wire.erref import NTStatus
+
+ALICE = SID.from_string("S-1-5-21-1-2-3-1000")
+BOB = SID.from_string("S-1-5-21-1-2-3-1001")
+STAFF = SID.from_string("S-1-5-21-1-2-3-513")
+READ, WRITE = FileAccess.READ_DATA.value, FileAccess.WRITE_DATA.value
+MAXIMUM = FileAccess.MAXIMUM_ALLOWED.value
+SECURITY = FileAccess.ACCESS_SYSTEM_SECURITY.value
+IMPLICIT = FileAccess.READ_CONTROL.value | FileAccess.WRITE_DAC.value
+
+
+def token(user: SID = ALICE, *groups: SID, is_admin: bool = False) -> Token:
+    return Token(user, frozenset((user, EVERYONE, *groups)), STAFF, is_admin)
+
+
+def allow(sid: SID, mask: int, flags: int = 0) -> ACE:
+    return ACE(AceType.ACCESS_ALLOWED.value, flags, mask, sid)
+
+
+def deny(sid: SID, mask: int, flags: int = 0) -> ACE:
+    return ACE(AceType.ACCESS_DENIED.value, flags, mask, sid)
+
+
+def sd(*aces: ACE, owner: SID = BOB) -> SecurityDescriptor:
+    return SecurityDescriptor(owner=owner, group=STAFF, dacl=ACL(list(aces)))
+
+
+def refused(descriptor: SecurityDescriptor | None, who: Token, desired: int) -> NTStatus:
+    with pytest.raises(SMBError) as caught:
+        access_check(descriptor, who, desired)
+    return caught.value.status
+
+
+def test_order_decides() -> None:
+    """Goal: the first entry naming a right decides. Method: allow and deny in both orders."""
+    assert access_check(sd(allow(ALICE, READ), deny(ALICE, READ)), token(), READ) == READ
+    assert refused(sd(deny(ALICE, READ), allow(ALICE, READ)), token(), READ) is NTStatus.ACCESS_DENIED
+
+
+def test_groups_and_strangers() -> None:
+    """Goal: groups count, others do not. Method: entries for a group, with and without membership."""
+    descriptor = sd(allow(STAFF, READ))
+    assert access_check(descriptor, token(ALICE, STAFF), READ) == READ
+    assert refused(descriptor, token(), READ) is NTStatus.ACCESS_DENIED
+
+
+def test_null_and_empty_dacl() -> None:
+    """Goal: no DACL allows all, an empty one the owner only. Method: both, and no descriptor."""
+    null = SecurityDescriptor(owner=BOB)
+    assert access_check(null, token(), MAXIMUM) == FILE_ALL_ACCESS
+    assert access_check(None, token(), WRITE) == WRITE
+    assert refused(sd(), token(), MAXIMUM) is NTStatus.ACCESS_DENIED
+    assert access_check(sd(owner=ALICE), token(), MAXIMUM) == IMPLICIT
+
+
+def test_owner_rights() -> None:
+    """Goal: OWNER RIGHTS replaces the owner's implicit rights. Method: an entry with it, and an inherit-only
+    one.
+    """
+    assert access_check(sd(allow(OWNER_RIGHTS, READ), owner=ALICE), token(), MAXIMUM) == READ
+    inherit_only = allow(OWNER_RIGHTS, READ, AceFlags.INHERIT_ONLY.value)
+    assert access_check(sd(inherit_only, owner=ALICE), token(), MAXIMUM) == IMPLICIT
+
+
+def test_generic_bits() -> None:
+    """Goal: generic rights are mapped on both sides. Method: in the entry and in the wish."""
+    descriptor = sd(allow(ALICE, FileAccess.GENERIC_READ.value))
+    assert access_check(descriptor, token(), FileAccess.GENERIC_READ.value) == FILE_GENERIC_READ
+    assert refused(descriptor, token(), FileAccess.GENERIC_ALL.value) is NTStatus.ACCESS_DENIED
+
+
+def test_maximum_with_others() -> None:
+    """Goal: MAXIMUM_ALLOWED with a right that is not granted is refused. Method: both at once."""
+    descriptor = sd(allow(ALICE, FILE_GENERIC_READ))
+    assert access_check(descriptor, token(), MAXIMUM | READ) == FILE_GENERIC_READ
+    assert refused(descriptor, token(), MAXIMUM | WRITE) is NTStatus.ACCESS_DENIED
+
+
+def test_privileges() -> None:
+    """Goal: the SACL and taking ownership are for administrators. Method: with and without."""
+    descriptor = sd(allow(ALICE, READ))
+    assert refused(descriptor, token(), SECURITY | READ) is NTStatus.PRIVILEGE_NOT_HELD
+    admin = token(is_admin=True)
+    assert access_check(descriptor, admin, SECURITY | READ) == SECURITY | READ
+    assert access_check(descriptor, admin, FileAccess.WRITE_OWNER.value) == FileAccess.WRITE_OWNER.value
+
+
+def test_conditional_entries() -> None:
+    """Goal: a condition that nobody evaluates allows nothing and denies. Method: callback entries."""
+    callback = ACE(AceType.ACCESS_ALLOWED_CALLBACK.value, 0, READ, ALICE)
+    assert refused(sd(callback), token(), READ) is NTStatus.ACCESS_DENIED
+    denied = ACE(AceType.ACCESS_DENIED_CALLBACK.value, 0, READ, ALICE)
+    assert refused(sd(denied, allow(ALICE, READ)), token(), READ) is NTStatus.ACCESS_DENIED
+
+
+@pytest.mark.parametrize("is_directory", [False, True])
+def test_default_sd_serving_user(is_directory: bool) -> None:
+    """Goal: a session controls what the serving process owns. Method: usual modes of files and folders."""
+    uid, gid = os.geteuid(), os.getegid()
+    who = Token.of(Identity("alice", "", "alice", ALICE, (EVERYONE,)))
+    assert owner_sid(uid, who) == ALICE
+    mode = 0o755 if is_directory else 0o644
+    assert default_granted(mode, uid, gid, who, is_directory) == FILE_ALL_ACCESS
+    read_only = default_granted(0o444, uid, gid, who, is_directory)
+    assert not read_only & WRITE
+    assert read_only & FileAccess.DELETE.value
+    assert read_only & IMPLICIT == IMPLICIT
+
+
+def test_default_sd_other_owner() -> None:
+    """Goal: a stranger's file follows the group and other bits. Method: modes seen by a stranger."""
+    uid = os.geteuid() + 77
+    gid = max({os.getegid(), *os.getgroups()}) + 77
+    who = Token.of(Identity("alice", "", "alice", ALICE, (EVERYONE,)))
+    assert default_granted(0o660, uid, gid, who, False) == 0
+    assert default_granted(0o664, uid, gid, who, False) & FILE_GENERIC_READ == FILE_GENERIC_READ
+    assert not default_granted(0o664, uid, gid, who, False) & WRITE
+    assert default_granted(0o666, uid, gid, who, False) & FILE_GENERIC_WRITE == FILE_GENERIC_WRITE
+    assert default_granted(0o660, uid, os.getegid(), who, False) & FILE_GENERIC_WRITE == FILE_GENERIC_WRITE
+    descriptor = default_sd(0o750, is_directory=True, owner=owner_sid(uid, who), group=unix_group_sid(gid))
+    assert (descriptor.owner, descriptor.group) == (unix_user_sid(uid), unix_group_sid(gid))
+    assert SecurityDescriptor.parse(descriptor.pack()).dacl == descriptor.dacl
+
+
+def test_process_sids() -> None:
+    """Goal: the session acts as the serving user. Method: its Unix SIDs are in the token."""
+    who = Token.of(Identity("alice", "", "alice", ALICE))
+    assert process_sids()[1] <= who.sids
+    assert unix_user_sid(os.geteuid()) in who.sids
+
+
+SIDS = st.sampled_from([ALICE, BOB, STAFF, EVERYONE, OWNER_RIGHTS])
+ACES = st.builds(ACE, st.sampled_from([0, 1, 2, 9]), st.integers(0, 31), st.integers(0, 2**32 - 1), SIDS)
+DESCRIPTORS = st.builds(
+    lambda owner, aces: SecurityDescriptor(owner=owner, dacl=ACL(aces)), SIDS, st.lists(ACES, max_size=6)
+)
+
+
+@given(DESCRIPTORS, st.integers(0, 2**32 - 1), st.booleans())
+def test_granted_is_within_maximum(descriptor: SecurityDescriptor, desired: int, is_admin: bool) -> None:
+    """Goal: granted is what was asked, within the maximum. Method: random descriptors and wishes."""
+    who = token(ALICE, STAFF, is_admin=is_admin)
+    maximum = maximal_access(descriptor, who)
+    try:
+        granted = access_check(descriptor, who, desired)
+    except SMBError as error:
+        assert error.status in (NTStatus.ACCESS_DENIED, NTStatus.PRIVILEGE_NOT_HELD)
+        return
+    assert granted & ~SECURITY & ~maximum == 0
+    if desired & MAXIMUM:
+        assert granted & ~SECURITY == maximum
+    else:
+        assert granted == map_generic(desired)
+
+
+@given(DESCRIPTORS, SIDS, st.integers(0, FILE_ALL_ACCESS))
+def test_deny_first_only_takes_away(descriptor: SecurityDescriptor, sid: SID, mask: int) -> None:
+    """Goal: a deny entry in front never gives a right. Method: compare with and without it.
+
+    The owner's implicit rights come before all entries; an entry for OWNER RIGHTS takes those away too.
+    """
+    assert descriptor.dacl is not None
+    who = token(ALICE, STAFF)
+    with_deny = SecurityDescriptor(owner=descriptor.owner, dacl=ACL([deny(sid, mask), *descriptor.dacl.aces]))
+    assert granted_by(with_deny, who) & ~granted_by(descriptor, who) == 0 or sid == OWNER_RIGHTS
