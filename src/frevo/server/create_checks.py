@@ -15,6 +15,7 @@ _UNSUPPORTED_OPTIONS = int(
 )
 _UNKNOWN_ATTRIBUTES = 0xFFFF8048  # volume label, device, and what came after SMB2 files (integrity, no scrub, ...)
 _SHARE_ALL = 7
+_CONTEXT_NAME_MIN = 4  # [MS-SMB2] 2.2.13.2: four characters, or a GUID
 _IMPERSONATION_MAX = 3
 
 _DIRECTORY = int(CreateOptions.DIRECTORY_FILE)
@@ -39,6 +40,8 @@ def check(asked: CreateRequest) -> None:
         raise SMBError(NTStatus.ACCESS_DENIED, f"desired access {asked.desired_access:#x}")
     if asked.name.startswith("\\"):
         raise _invalid("a leading backslash")
+    if any(len(name) < _CONTEXT_NAME_MIN for name, _ in asked.contexts):
+        raise _invalid("a create context without a proper name")
 
 
 def _check_options(asked: CreateRequest) -> None:
@@ -53,7 +56,7 @@ def _check_options(asked: CreateRequest) -> None:
         if asked.file_attributes & FileAttributes.TEMPORARY:
             raise _invalid("a temporary directory")
     if options & _DELETE_ON_CLOSE and not asked.desired_access & _MAY_DELETE:
-        raise _invalid("delete on close without delete access")
+        raise SMBError(NTStatus.ACCESS_DENIED, "delete on close without delete access")
 
 
 def _invalid(message: str) -> SMBError:

@@ -113,7 +113,10 @@ class Server:
 
     def _receive(self, connection: Connection, event: tuple[Any, ...]) -> None:
         _, _, sealed_session, _, message, bad, unverified = event
-        self.guarded(connection, lambda: self._work(connection, message, sealed_session, bad, unverified))
+        try:
+            self._work(connection, message, sealed_session, bad, unverified)
+        except (RemoteProtocolError, WireError, SMBError) as error:
+            self._blame(connection, error)
 
     def _work(self, connection: Connection, message: Any, sealed_session: int, bad: int, unverified: int) -> None:
         if message[0] == 0xFF:
@@ -125,12 +128,12 @@ class Server:
         """Runs *action*; what the peer did wrong ends its connection and nothing else."""
         try:
             action()
-        except (RemoteProtocolError, WireError) as error:
-            log.info("%s: %s", connection.peer, error)
-            self.drop(connection)
-        except SMBError as error:
-            log.info("%s: %s outside a request", connection.peer, error)
-            self.drop(connection)
+        except (RemoteProtocolError, WireError, SMBError) as error:
+            self._blame(connection, error)
+
+    def _blame(self, connection: Connection, error: Exception) -> None:
+        log.info("%s: %s", connection.peer, error)
+        self.drop(connection)
 
     def drop(self, connection: Connection) -> None:
         """Ends a connection at once."""

@@ -52,6 +52,7 @@ class _Opened:
     handle: Handle
     granted: int
     action: int
+    stat: FileStat | None = None  # known already when nothing was changed
 
 
 def handle(request: Request) -> bytes:
@@ -116,7 +117,7 @@ def _open_existing(request: Request, asked: CreateRequest, resolved: Resolved) -
         opened.close()
         raise
     if not overwrite:
-        return _Opened(opened, granted, CreateAction.OPENED)
+        return _Opened(opened, granted, CreateAction.OPENED, stat if opened.identity == stat.identity else None)
     superseded = asked.create_disposition == CreateDisposition.SUPERSEDE
     return _Opened(opened, granted, CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN)
 
@@ -228,7 +229,7 @@ def _enter(request: Request, asked: CreateRequest, opened: _Opened) -> bytes:
         delete_on_close=bool(asked.create_options & CreateOptions.DELETE_ON_CLOSE),
         opened_at=server.now(),
     )
-    stat = vfs_handle.stat()
+    stat = opened.stat or vfs_handle.stat()
     contexts = _answer_contexts(request, asked, vfs_handle, stat) if asked.contexts else []
     entry.record = server.files.add(vfs_handle.identity, entry)
     session.opens[number] = server.opens[number] = entry
