@@ -177,7 +177,7 @@ def _share(
         problems.warn_at(place, "IPC$ always exists: this section is ignored")
         return None
     bad = sorted(_FORBIDDEN_IN_NAME & set(section.name))
-    if bad or not section.name.isprintable() or len(section.name) > _SHARE_NAME_MAX:
+    if bad or not section.name.isprintable() or not 0 < len(section.name) <= _SHARE_NAME_MAX:
         reason = (
             f"it holds {' '.join(bad)}" if bad else f"expected 1 to {_SHARE_NAME_MAX} printable characters"
         )

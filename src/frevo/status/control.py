@@ -33,6 +33,7 @@ Handler = Callable[[], Any | Awaitable[Any]]
 
 _SOCKET_NAME = re.compile(r"control\.([0-9]{1,10})\.sock\Z")
 _CREDENTIALS = struct.Struct("3i")
+_REFUSED = {"ok": False, "error": "only root and the user of the server may ask it"}
 _PATH_SIZE_MAX = 107  # sun_path less its NUL
 
 
@@ -68,8 +69,10 @@ class ControlServer:
             self._server.close()
             self._server = None
             self.path.unlink(missing_ok=True)
-        for task in tuple(self._tasks):
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -78,9 +81,11 @@ class ControlServer:
             task.add_done_callback(self._tasks.discard)
         self._clients += 1
         try:
-            if self._clients <= CLIENTS_MAX and _is_trusted(writer.get_extra_info("socket")):
+            if self._server is not None and self._clients <= CLIENTS_MAX:
                 async with asyncio.timeout(TIMEOUT_S):
-                    answer = await self._answer(await reader.readline())
+                    line = await reader.readline()
+                    trusted = _is_trusted(writer.get_extra_info("socket"))
+                    answer = await self._answer(line) if trusted else _REFUSED
                     writer.write(json.dumps(answer).encode() + b"\n")
                     await writer.drain()
         except (TimeoutError, OSError, ValueError) as error:

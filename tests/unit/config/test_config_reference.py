@@ -1,0 +1,23 @@
+"""Tests of frevo.config.reference: the page in docs/ is what the table says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from frevo.config import KEYS
+from frevo.config.reference import page
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "smb.conf.md"
+
+
+def test_the_page_is_up_to_date() -> None:
+    """Goal: docs/reference/smb.conf.md follows the table. Method: compare (`make docs` renews it)."""
+    assert PAGE.read_text() == page()
+
+
+def test_the_page_has_every_key() -> None:
+    """Goal: no key is undocumented. Method: look for each name and synonym."""
+    text = page()
+    for key in KEYS:
+        assert f"\n### {key.name}\n" in text
+        assert all(f"`{name}`" in text for name in (*key.synonyms, *key.inverses))

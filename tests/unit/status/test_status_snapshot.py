@@ -1,0 +1,147 @@
+"""Tests of frevo.status.snapshot and frevo.status.tables: smbstatus's shape, and what people see."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from frevo.status.collect import host_of, seconds, tagged
+from frevo.status.snapshot import (
+    ChannelStatus,
+    OpenStatus,
+    Protection,
+    ServerId,
+    SessionStatus,
+    Snapshot,
+    TreeStatus,
+    degree_of,
+    dialect_name,
+    timestamp,
+)
+from frevo.status.tables import show
+
+NOW = 1_700_000_000.25
+
+
+def snapshot() -> Snapshot:
+    """One of everything, a file opened twice."""
+    channel = ChannelStatus(7, NOW, "ipv4:127.0.0.1:445", "ipv4:127.0.0.1:50000", "tcp")
+    session = SessionStatus(
+        session_id=2**63 - 1,
+        username="eve\x1b[31m",
+        remote_machine="127.0.0.1",
+        hostname="ipv4:127.0.0.1:50000",
+        dialect=0x0311,
+        created_s=NOW,
+        encryption=Protection("AES-128-GCM", "full"),
+        signing=Protection("AES-128-GMAC", "partial"),
+        channels=(channel,),
+    )
+    tree = TreeStatus(1, session.session_id, "data", "127.0.0.1", NOW)
+    opens = tuple(
+        OpenStatus(
+            number,
+            "/srv/data",
+            "a/b.txt",
+            66,
+            12,
+            1000,
+            "eve",
+            0x7,
+            0x12019F,
+            NOW,
+            delete_pending=number == 2,
+        )
+        for number in (1, 2)
+    )
+    extra = {"pid": 42, "engine": "epoll", "listening": "tcp 0.0.0.0:445"}
+    return Snapshot("0.1.0", "/etc/smb.conf", ServerId(42), (session,), (tree,), opens, NOW, extra)
+
+
+def test_shape_of_smbstatus() -> None:
+    """Goal: the keys and kinds of values are smbstatus's. Method: walk the JSON after a round trip."""
+    value: dict[str, Any] = json.loads(json.dumps(snapshot().as_json()))
+    assert list(value)[:6] == ["timestamp", "version", "smb_conf", "sessions", "tcons", "open_files"]
+    session = value["sessions"][str(2**63 - 1)]
+    assert session["session_dialect"] == "SMB3_11"
+    assert session["server_id"] == {"pid": "42", "task_id": "0", "vnn": "4294967295", "unique_id": "0"}
+    assert session["encryption"] == {"cipher": "AES-128-GCM", "degree": "full"}
+    assert session["expiration_time"] == "-"
+    assert session["channels"]["7"]["transport"] == "tcp"
+    (tree,) = value["tcons"].values()
+    assert (tree["service"], tree["tcon_id"], tree["signing"]) == (
+        "data",
+        "1",
+        {"cipher": "-", "degree": "none"},
+    )
+    file = value["open_files"]["/srv/data/a/b.txt"]
+    assert file["fileid"] == {"devid": 66, "inode": 12, "extid": 0}
+    assert file["num_pending_deletes"] == 1
+    assert set(file["opens"]) == {"42/1", "42/2"}
+    opened = file["opens"]["42/1"]
+    assert opened["sharemode"] == {
+        "hex": "0x00000007",
+        "READ": True,
+        "WRITE": True,
+        "DELETE": True,
+        "text": "RWD",
+    }
+    assert (opened["access_mask"]["hex"], opened["access_mask"]["text"]) == ("0x0012019f", "RW")
+    assert opened["caching"] == {
+        "READ": False,
+        "WRITE": False,
+        "HANDLE": False,
+        "hex": "0x00000000",
+        "text": "",
+    }
+    assert datetime.fromisoformat(value["timestamp"]).timestamp() == pytest.approx(NOW)
+
+
+def test_tables_show_everything_and_no_control_characters() -> None:
+    """Goal: people see who, what and where, and a client's name cannot paint the terminal. Method: render."""
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    show(snapshot().as_json(), console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for word in (
+        "data",
+        "SMB3_11",
+        "tcp",
+        "full (AES-128-GCM)",
+        "a/b.txt",
+        "RWD",
+        "engine epoll",
+        "eve?[31m",
+    ):
+        assert word in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    "value", [{}, {"sessions": [], "tcons": None}, {"sessions": {"1": {}}, "open_files": {"x": {}}}]
+)
+def test_tables_bear_anything(value: dict[str, Any]) -> None:
+    """Goal: a snapshot of another version is shown as far as it goes. Method: nearly empty ones."""
+    show(value, Console(file=io.StringIO(), width=80))
+
+
+def test_small_helpers() -> None:
+    """Goal: addresses, degrees and times as smbstatus writes them. Method: examples."""
+    assert tagged("10.0.0.1:445") == "ipv4:10.0.0.1:445"
+    assert tagged("[fe80::1%eth0]:445") == "ipv6:[fe80::1%eth0]:445"
+    assert host_of("[::1]:9") == "::1"
+    assert [degree_of(flags) for flags in ([], [True], [True, False], [False])] == [
+        "none",
+        "full",
+        "partial",
+        "none",
+    ]
+    assert dialect_name(0x0210) == "SMB2_10"
+    assert dialect_name(0x9999) == "0x9999"
+    assert seconds(133_444_736_000_000_000) == pytest.approx(1_700_000_000.0)
+    assert seconds(NOW) == NOW
+    assert timestamp(NOW).count(":") == 2
