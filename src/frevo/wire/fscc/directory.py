@@ -31,8 +31,8 @@ _LOW = 0xFFFFFFFFFFFFFFFF
 class DirectoryEntry:
     """What any of the classes may tell about one name.
 
-    *reparse_tag* stands in EaSize when file_attributes has REPARSE_POINT, as [MS-FSCC] asks for; *file_id* has up
-    to 128 bits in the extended classes.
+    *reparse_tag* stands in EaSize when file_attributes has REPARSE_POINT, as [MS-FSCC] asks for; *file_id*
+    has up to 128 bits in the extended classes.
 
     Reference: [MS-FSCC] 2.4.10, 2.4.15, 2.4.8, 2.4.20 to 2.4.24 and 2.4.33.
     """

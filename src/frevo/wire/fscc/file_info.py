@@ -153,7 +153,9 @@ class FileAllInformation:
     def parse(cls, data: Buffer) -> FileAllInformation:
         *values, length = unpack(_ALL, data, 0, "FileAllInformation")
         name = utf16(slice_of(data, _ALL.size, length, "FileAllInformation"), "FileAllInformation")
-        return cls(*values, name)
+        found = cls(*values)
+        found.file_name = name
+        return found
 
     def pack(self) -> bytes:
         name = encode_utf16(self.file_name)

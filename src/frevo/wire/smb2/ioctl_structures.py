@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from frevo.errors import WireError
-from frevo.wire.codec import Bits, Buffer, Cursor, unpack
+from frevo.wire.codec import Bits, Buffer, Cursor, encode_utf16, unpack
 from frevo.wire.fscc.ea import chain
 
 _COPY_HEAD = struct.Struct("<24sII")
@@ -115,7 +115,7 @@ class SrvSnapshotArray:
         return cls(total, [name for name in text.split("\0") if name][:returned], size)
 
     def pack(self) -> bytes:
-        raw = "".join(name + "\0" for name in self.snapshots).encode("utf-16-le") + bytes(2)
+        raw = encode_utf16("".join(name + "\0" for name in self.snapshots)) + bytes(2)
         size = len(raw) if self.size is None else self.size
         return _SNAPSHOTS.pack(self.number_of_snapshots, len(self.snapshots), size) + raw
 
