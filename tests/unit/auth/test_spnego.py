@@ -218,3 +218,21 @@ def mutate(data: st.DataObject, token: bytes) -> bytes:
     for _ in range(data.draw(st.integers(0, 3))):
         changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
     return bytes(changed)
+
+
+@pytest.mark.parametrize("domain", ["", "WORKGROUP"])
+def test_impacket_client(authenticator: Authenticator, domain: str) -> None:
+    """Goal: a client without MIC logs on with the same key. Method: impacket's NTLM."""
+    from impacket import ntlm
+    from impacket.spnego import SPNEGO_NegTokenResp
+
+    acceptor = authenticator.begin()
+    negotiate = ntlm.getNTLMSSPType1("ws", domain, True, use_ntlmv2=True)
+    first = acceptor.step(init_token([OID_NTLMSSP], negotiate.getData()))
+    challenge = SPNEGO_NegTokenResp(first.token)["ResponseToken"]
+    final, key = ntlm.getNTLMSSPType3(negotiate, challenge, "Alice", "Secret1", domain, use_ntlmv2=True)
+    answer = SPNEGO_NegTokenResp()
+    answer["ResponseToken"] = final.getData()
+    result = acceptor.step(answer.getData())
+    assert result.done
+    assert result.session_key == key
