@@ -1,8 +1,8 @@
 """Search patterns of QUERY_DIRECTORY: `*` and `?`, and the DOS wildcards `<`, `>`, `"` ([MS-FSA] 2.1.4.4).
 
 `matcher(pattern)` compiles a pattern once; the result is asked for every name of a directory. Clients choose
-the pattern, so none may take exponential time: a pattern that a regular expression would have to backtrack over
-goes through a set-of-states walk instead.
+the pattern, so none may take exponential time: a pattern that a regular expression would have to backtrack
+over goes through a set-of-states walk instead.
 """
 
 from __future__ import annotations

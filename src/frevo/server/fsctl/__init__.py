@@ -1,4 +1,4 @@
-"""The control codes of IOCTL, one file per family; `table` joins them. `FsctlCall` is what each of them gets."""
+"""The control codes of IOCTL, one file per family, joined by `table`. Each of them gets an `FsctlCall`."""
 
 from __future__ import annotations
 

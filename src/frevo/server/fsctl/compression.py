@@ -1,4 +1,4 @@
-"""Compression of files, which the server does not have: everything is uncompressed ([MS-FSCC] 2.3.17, 2.3.67)."""
+"""Compression of files, which this server does not have: all are uncompressed ([MS-FSCC] 2.3.17, 2.3.67)."""
 
 from __future__ import annotations
 

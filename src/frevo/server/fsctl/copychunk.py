@@ -1,4 +1,4 @@
-"""Server-side copy: the key of a source, and SRV_COPYCHUNK that copies from it ([MS-SMB2] 3.3.5.15.5, 3.3.5.15.6)."""
+"""Server-side copy: the key of a source, and SRV_COPYCHUNK that uses it ([MS-SMB2] 3.3.5.15.5, 3.3.5.15.6)."""
 
 from __future__ import annotations
 

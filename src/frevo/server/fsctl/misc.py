@@ -32,7 +32,7 @@ def object_id(call: FsctlCall) -> bytes:
 
 
 def reparse_point(call: FsctlCall) -> bytes:
-    """FSCTL_GET_REPARSE_POINT: the server follows links itself, no file is a reparse point ([MS-FSCC] 2.3.32)."""
+    """FSCTL_GET_REPARSE_POINT: the server follows links itself, no file is one ([MS-FSCC] 2.3.32)."""
     _ = call.handle
     raise SMBError(NTStatus.NOT_A_REPARSE_POINT, "not a reparse point")
 

@@ -1,4 +1,4 @@
-"""FSCTL_QUERY_NETWORK_INTERFACE_INFO: where else a client could connect for another channel ([MS-SMB2] 3.3.5.15.11)."""
+"""FSCTL_QUERY_NETWORK_INTERFACE_INFO: where else a client could connect ([MS-SMB2] 3.3.5.15.11)."""
 
 from __future__ import annotations
 

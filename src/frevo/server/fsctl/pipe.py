@@ -1,4 +1,4 @@
-"""Control codes of named pipes: one call in one round trip, and looking without reading ([MS-SMB2] 3.3.5.15.10)."""
+"""Control codes of named pipes: a call in one round trip, a look without reading ([MS-SMB2] 3.3.5.15.10)."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def _only_files(call: FsctlCall) -> None:
 
 
 def set_sparse(call: FsctlCall) -> bytes:
-    """FSCTL_SET_SPARSE: sets the attribute, or takes it away when the one byte of input is 0 ([MS-FSCC] 2.3.69)."""
+    """FSCTL_SET_SPARSE: sets the attribute, or takes it away when the input is 0 ([MS-FSCC] 2.3.69)."""
     handle = call.handle
     call.need_access(_CHANGES)
     _only_files(call)

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from frevo.server.fsctl import FsctlRule, compression, copychunk, misc, network, pipe, sparse, validate_negotiate
+from frevo.server.fsctl import (
+    FsctlRule,
+    compression,
+    copychunk,
+    misc,
+    network,
+    pipe,
+    sparse,
+    validate_negotiate,
+)
 from frevo.wire.fscc import FsctlCode
 
 #: A code that is not here gets INVALID_DEVICE_REQUEST ([MS-SMB2] 3.3.5.15).

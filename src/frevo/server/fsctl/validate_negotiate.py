@@ -1,9 +1,13 @@
-"""FSCTL_VALIDATE_NEGOTIATE_INFO: the client checks that nobody changed its NEGOTIATE ([MS-SMB2] 3.3.5.15.12)."""
+"""FSCTL_VALIDATE_NEGOTIATE_INFO: the client checks that nobody changed its NEGOTIATE.
+
+Reference: [MS-SMB2] 3.3.5.15.12.
+"""
 
 from __future__ import annotations
 
 from frevo.errors import RemoteProtocolError, WireError
-from frevo.proto.dialect import BY_NAME, choose
+from frevo.proto.dialect import choose
+from frevo.proto.negotiation import dialect_of
 from frevo.server.fsctl import FsctlCall
 from frevo.wire.smb2 import ValidateNegotiateInfoRequest, ValidateNegotiateInfoResponse
 
@@ -11,7 +15,7 @@ _RESPONSE_SIZE = 24
 
 
 def validate(call: FsctlCall) -> bytes:
-    """The negotiated values again. Any difference from what the client says that it sent ends the connection."""
+    """The negotiated values again. Any difference from what the client sent ends the connection."""
     connection, server = call.request.connection, call.request.server
     try:
         sent = ValidateNegotiateInfoRequest.parse(call.data)
@@ -21,7 +25,8 @@ def validate(call: FsctlCall) -> bytes:
     if dialect is None or not dialect.validate_negotiate or call.output_max < _RESPONSE_SIZE:
         raise RemoteProtocolError("VALIDATE_NEGOTIATE_INFO where it does not belong")
     settings = server.config.globals
-    chosen = choose(sent.dialects, BY_NAME[settings.server_min_protocol], BY_NAME[settings.server_max_protocol])
+    lowest, highest = dialect_of(settings.server_min_protocol), dialect_of(settings.server_max_protocol)
+    chosen = choose(sent.dialects, lowest, highest)
     if (
         chosen is not dialect
         or sent.capabilities != connection.client_capabilities

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Sequence
-from typing import TYPE_CHECKING
 
 from frevo.errors import SMBError
 from frevo.locking.file_table import FileRecord
@@ -15,9 +14,6 @@ from frevo.vfs.base import Change, Watch
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import Notification, pack_notifications
 from frevo.wire.smb2 import ChangeNotifyRequest, ChangeNotifyResponse, DirectoryAccess, NotifyFlags
-
-if TYPE_CHECKING:
-    from frevo.server.service import Server
 
 _LIST = int(DirectoryAccess.LIST_DIRECTORY)
 _WATCH_TREE = int(NotifyFlags.WATCH_TREE)
@@ -149,7 +145,7 @@ async def _wait(request: Request, state: DirectoryWatch, length_max: int) -> byt
     return state.take(request, length_max)
 
 
-def directory_is_going(server: Server, record: FileRecord) -> None:
+def directory_is_going(record: FileRecord) -> None:
     """A directory got delete-pending: everyone who waits for changes in it hears DELETE_PENDING.
 
     Called whenever `record.delete_pending` becomes true.

@@ -81,8 +81,8 @@ def _enumeration(opened: Open, handle: Handle, asked: QueryDirectoryRequest) -> 
         items = handle.list_directory()
     else:
         items = _one_name(opened, handle, pattern)
-    opened.directory = Enumeration(pattern, items)
-    return opened.directory
+    listing = opened.directory = Enumeration(pattern, items)
+    return listing
 
 
 def _one_name(opened: Open, handle: Handle, name: str) -> Iterator[DirectoryItem]:

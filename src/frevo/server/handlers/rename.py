@@ -1,0 +1,157 @@
+"""SET_INFO that changes names: rename and hard link ([MS-FSA] 2.1.5.15.6, 2.1.5.15.12)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from frevo.errors import SMBError
+from frevo.locking.share_modes import FILE_SHARE_READ, FILE_SHARE_WRITE, conflicts
+from frevo.server.handlers.information import need_access
+from frevo.server.request import Request
+from frevo.server.security import check_adding
+from frevo.server.state import Open
+from frevo.vfs.base import Backend, Handle, Resolved
+from frevo.vfs.names import wire_path_of
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import (
+    FileAttributes,
+    FileLinkInformation,
+    FileRenameInformation,
+    FileRenameInformationEx,
+    RenameFlags,
+)
+from frevo.wire.smb2 import DirectoryAccess, FileAccess
+
+_ADD_FILE = int(DirectoryAccess.ADD_FILE)
+_REPLACE = int(RenameFlags.REPLACE_IF_EXISTS)
+_POSIX = int(RenameFlags.POSIX_SEMANTICS)
+_READONLY = int(FileAttributes.READONLY)
+
+
+def set_rename(request: Request, handle: Handle, buffer: bytes) -> None:
+    """FileRenameInformation."""
+    asked = FileRenameInformation.parse(buffer)
+    _rename(request, handle, asked.root_directory, asked.file_name, replace=asked.replace_if_exists)
+
+
+def set_rename_ex(request: Request, handle: Handle, buffer: bytes) -> None:
+    """FileRenameInformationEx; replacing a file that others have open, as POSIX does, is not offered."""
+    asked = FileRenameInformationEx.parse(buffer)
+    if asked.flags & _POSIX:
+        raise SMBError(NTStatus.NOT_SUPPORTED, "POSIX rename")
+    _rename(request, handle, asked.root_directory, asked.file_name, replace=bool(asked.flags & _REPLACE))
+
+
+def _rename(request: Request, handle: Handle, root_directory: int, name: str, *, replace: bool) -> None:
+    need_access(request, FileAccess.DELETE)
+    backend = _checked(request, root_directory, name)
+    opened = request.open
+    if name.startswith(":"):
+        _rename_stream(opened, handle, backend, name, replace=replace)
+        return
+    if opened.handle is not None and opened.handle.stream:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "a stream cannot become a file")
+    target = backend.resolve(name)
+    if target.stream:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "a file cannot become a stream")
+    if opened.is_directory and _has_opens_below(request, backend, handle.path):
+        raise SMBError(NTStatus.ACCESS_DENIED, "something below the directory is open")
+    _check_parent(request, backend, handle, target)
+    same = target.stat is not None and target.stat.identity[:2] == handle.identity[:2]
+    if target.stat is not None and not same:
+        _check_replaced(request, target, replace=replace, directory=opened.is_directory)
+    old_path = handle.path
+    backend.rename(handle, target, replace=replace)
+    _follow(request, backend, handle, old_path)
+
+
+def _checked(request: Request, root_directory: int, name: str) -> Backend:
+    """What is wrong with a new name whatever it is given to ([MS-FSA] 2.1.5.15.12)."""
+    backend = request.tree.backend
+    assert backend is not None
+    if root_directory:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "RootDirectory")
+    if not name or name.startswith("\\"):
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"target {name!r}")
+    return backend
+
+
+def _rename_stream(opened: Open, handle: Handle, backend: Backend, name: str, *, replace: bool) -> None:
+    """A name that begins with a colon is a stream of the same file."""
+    if not handle.stream:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "a file cannot become a stream")
+    target = backend.resolve(wire_path_of(handle.path) + name)
+    backend.rename(handle, target, replace=replace)
+    opened.path = handle.wire_path
+
+
+def _check_parent(request: Request, backend: Backend, handle: Handle, target: Resolved) -> None:
+    """The target's directory must let this user add a name, and so must the opens of it: a rename opens it to
+    write, without sharing deletion (smb2.rename of smbtorture shows it)."""
+    directory = request.open.is_directory
+    old_parent = handle.path.rpartition("/")[0]
+    if target.parent != old_parent:
+        check_adding(request.session, request.tree, target.parent, directory=directory)
+    parent = backend.resolve(wire_path_of(target.parent))
+    if parent.stat is None:
+        raise SMBError(NTStatus.OBJECT_PATH_NOT_FOUND, target.parent)
+    record = request.server.files.find(parent.stat.identity)
+    if record is None:
+        return
+    if record.delete_pending:
+        raise SMBError(NTStatus.DELETE_PENDING, target.parent)
+    if conflicts(record.opens, _ADD_FILE, FILE_SHARE_READ | FILE_SHARE_WRITE):
+        raise SMBError(NTStatus.SHARING_VIOLATION, f"{target.parent!r} is open without sharing")
+
+
+def _check_replaced(request: Request, target: Resolved, *, replace: bool, directory: bool) -> None:
+    """Whether the file that has the new name may go for this one."""
+    assert target.stat is not None
+    if not replace:
+        raise SMBError(NTStatus.OBJECT_NAME_COLLISION, target.path)
+    if directory or target.stat.is_directory:
+        raise SMBError(NTStatus.ACCESS_DENIED, "directories are not replaced")
+    if target.stat.attributes & _READONLY:
+        raise SMBError(NTStatus.ACCESS_DENIED, f"{target.path} is read-only")
+    if request.server.files.find(target.stat.identity) is not None:
+        raise SMBError(NTStatus.ACCESS_DENIED, f"{target.path} is open")
+
+
+def _opens_of(request: Request, backend: Backend) -> Iterator[tuple[Open, Handle]]:
+    for opened in request.server.opens.values():
+        if opened.handle is not None and opened.tree.backend is backend:
+            yield opened, opened.handle
+
+
+def _has_opens_below(request: Request, backend: Backend, path: str) -> bool:
+    below = path + "/"
+    return any(handle.path.startswith(below) for _, handle in _opens_of(request, backend))
+
+
+def _follow(request: Request, backend: Backend, handle: Handle, old_path: str) -> None:
+    """Every open of the file under its old name, streams included, is from now on one under the new name."""
+    new_path, identity = handle.path, handle.identity[:2]
+    for opened, other in _opens_of(request, backend):
+        if other.identity[:2] == identity and other.path in (old_path, new_path):
+            other.path = new_path  # type: ignore[misc]  # a slot of every handle class
+            opened.path = other.wire_path
+
+
+def set_link(request: Request, handle: Handle, buffer: bytes) -> None:
+    """FileLinkInformation: another name for the file ([MS-FSA] 2.1.5.15.6)."""
+    asked = FileLinkInformation.parse(buffer)
+    backend = _checked(request, asked.root_directory, asked.file_name)
+    if not request.tree.writable:
+        raise SMBError(NTStatus.ACCESS_DENIED, "the share is read-only")
+    record = request.open.record
+    if record is not None and record.delete_pending:
+        raise SMBError(NTStatus.ACCESS_DENIED, "the file is being deleted")
+    if handle.is_directory or handle.stream:
+        raise SMBError(NTStatus.FILE_IS_A_DIRECTORY if handle.is_directory else NTStatus.INVALID_PARAMETER)
+    target = backend.resolve(asked.file_name)
+    if target.stream:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "a stream has one name")
+    check_adding(request.session, request.tree, target.parent, directory=False)
+    if target.stat is not None and target.stat.identity[:2] != handle.identity[:2]:
+        _check_replaced(request, target, replace=asked.replace_if_exists, directory=False)
+    backend.link(handle, target, replace=asked.replace_if_exists)

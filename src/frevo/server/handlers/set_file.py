@@ -1,0 +1,234 @@
+"""SET_INFO of files: times, attributes, sizes, disposition and the small classes ([MS-SMB2] 3.3.5.21.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from frevo.errors import SMBError, WireError
+from frevo.server.handlers.change_notify import directory_is_going
+from frevo.server.handlers.information import need_access
+from frevo.server.handlers.rename import set_link, set_rename, set_rename_ex
+from frevo.server.request import Request
+from frevo.server.state import Open
+from frevo.vfs.base import Handle
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import (
+    DispositionFlags,
+    FileAllocationInformation,
+    FileAttributes,
+    FileBasicInformation,
+    FileDispositionInformation,
+    FileDispositionInformationEx,
+    FileEndOfFileInformation,
+    FileInfoClass,
+    FileModeInformation,
+    FilePositionInformation,
+    FileValidDataLengthInformation,
+    parse_full_eas,
+)
+from frevo.wire.smb2 import FileAccess, SetInfoRequest
+
+_KEEP, _FREEZE, _THAW = 0, -1, -2
+
+_DIRECTORY = int(FileAttributes.DIRECTORY)
+_TEMPORARY = int(FileAttributes.TEMPORARY)
+_NORMAL = int(FileAttributes.NORMAL)
+_SETTABLE = int(
+    FileAttributes.READONLY
+    | FileAttributes.HIDDEN
+    | FileAttributes.SYSTEM
+    | FileAttributes.ARCHIVE
+    | FileAttributes.TEMPORARY
+    | FileAttributes.OFFLINE
+    | FileAttributes.NOT_CONTENT_INDEXED
+)
+#: Attributes with a meaning that BASIC cannot change: they have control codes of their own.
+_KEPT = int(FileAttributes.SPARSE_FILE)
+
+#: FILE_WRITE_THROUGH and FILE_SEQUENTIAL_ONLY: what a client may change of an open's mode.
+_MODES = 0x6
+_DELETE = int(DispositionFlags.DELETE)
+_ON_CLOSE = int(DispositionFlags.ON_CLOSE)
+_POSIX = int(DispositionFlags.POSIX_SEMANTICS)
+_IGNORE_READONLY = int(DispositionFlags.IGNORE_READONLY_ATTRIBUTE)
+
+
+def set_file(request: Request, asked: SetInfoRequest) -> None:
+    """Sets the information of class *asked.file_info_class* of the request's open.
+
+    INFO_LENGTH_MISMATCH when the buffer is shorter than the class's fixed part ([MS-FSA] 2.1.5.15).
+    """
+    info_class, handle = asked.file_info_class, request.open.handle
+    if handle is None:
+        _set_pipe(info_class)
+        return
+    setter = _SETTERS.get(info_class)
+    if setter is None:
+        known = info_class in FileInfoClass._value2member_map_
+        status = NTStatus.NOT_SUPPORTED if known else NTStatus.INVALID_INFO_CLASS
+        raise SMBError(status, f"file information class {info_class}")
+    try:
+        setter(request, handle, asked.buffer)
+    except WireError as error:
+        raise SMBError(NTStatus.INFO_LENGTH_MISMATCH, str(error)) from None
+
+
+def _set_pipe(info_class: int) -> None:
+    """A client may switch a pipe between byte and message mode; our pipes are always in message mode."""
+    if info_class != FileInfoClass.PIPE:
+        raise SMBError(NTStatus.NOT_SUPPORTED, f"pipe information class {info_class}")
+
+
+def _time(value: int) -> int | None:
+    """The time to set, None to leave it. Values below -2 mean nothing ([MS-FSA] 2.1.5.15.2)."""
+    if value < _THAW:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"time {value}")
+    return value if value > 0 else None
+
+
+def _basic(request: Request, handle: Handle, buffer: bytes) -> None:
+    """Times and attributes. 0 keeps a time, -1 stops updating it through this open, -2 resumes."""
+    asked = FileBasicInformation.parse(buffer)
+    need_access(request, FileAccess.WRITE_ATTRIBUTES)
+    created, accessed, written = map(
+        _time, (asked.creation_time, asked.last_access_time, asked.last_write_time)
+    )
+    _time(asked.change_time)
+    attributes = _attributes(handle, asked.file_attributes)
+    if (created, accessed, written, attributes) != (None, None, None, None):
+        handle.set_basic(
+            creation_time=created, last_access_time=accessed, last_write_time=written, attributes=attributes
+        )
+    opened = request.open
+    if written is not None:
+        opened.sticky_write_time = written
+    elif asked.last_write_time == _FREEZE:
+        opened.sticky_write_time = handle.stat().last_write_time
+    elif asked.last_write_time == _THAW:
+        opened.sticky_write_time = None
+
+
+def _attributes(handle: Handle, wanted: int) -> int | None:
+    """The attributes to store, None when they stay."""
+    if not wanted:
+        return None
+    if wanted & _DIRECTORY and not handle.is_directory:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "a file cannot become a directory")
+    if wanted & _TEMPORARY and handle.is_directory:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "a temporary directory")
+    current = handle.stat().attributes
+    new = wanted & _SETTABLE | current & _KEPT | (_DIRECTORY if handle.is_directory else 0)
+    return None if new == current & ~_NORMAL else new or _NORMAL
+
+
+def _keep_write_time(opened: Open, handle: Handle) -> None:
+    """A write time that the client has set stays when the size changes through the same open."""
+    if opened.sticky_write_time is not None:
+        handle.set_basic(last_write_time=opened.sticky_write_time)
+
+
+def _resize(request: Request, handle: Handle, size: int, resize: Callable[[int], None]) -> None:
+    """Changes a size, if no lock of somebody else lies on what is cut off or added."""
+    need_access(request, FileAccess.WRITE_DATA)
+    opened = request.open
+    if opened.is_directory or size < 0:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"size {size}")
+    if opened.record is not None and opened.record.locks:
+        end = handle.stat().end_of_file
+        first, last = min(size, end), max(size, end)
+        if not opened.record.locks.check_write(opened, first, last - first):
+            raise SMBError(NTStatus.FILE_LOCK_CONFLICT, "a lock is in the way")
+    resize(size)
+    _keep_write_time(opened, handle)
+
+
+def _end_of_file(request: Request, handle: Handle, buffer: bytes) -> None:
+    _resize(request, handle, FileEndOfFileInformation.parse(buffer).end_of_file, handle.truncate)
+
+
+def _allocation(request: Request, handle: Handle, buffer: bytes) -> None:
+    _resize(request, handle, FileAllocationInformation.parse(buffer).allocation_size, handle.allocate)
+
+
+def _position(request: Request, handle: Handle, buffer: bytes) -> None:
+    position = FilePositionInformation.parse(buffer).current_byte_offset
+    if position < 0:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"position {position}")
+    request.open.position = position
+
+
+def _mode(request: Request, handle: Handle, buffer: bytes) -> None:
+    mode = FileModeInformation.parse(buffer).mode
+    if mode & ~_MODES:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"mode {mode:#x}")
+    request.open.mode = mode
+
+
+def _disposition(request: Request, handle: Handle, buffer: bytes) -> None:
+    _set_delete_pending(request, handle, FileDispositionInformation.parse(buffer).delete_pending)
+
+
+def _disposition_ex(request: Request, handle: Handle, buffer: bytes) -> None:
+    """FileDispositionInformationEx: delete now, as POSIX does, is not offered ([MS-FSCC] 2.4.12)."""
+    flags = FileDispositionInformationEx.parse(buffer).flags
+    if flags & _POSIX:
+        raise SMBError(NTStatus.NOT_SUPPORTED, "POSIX delete")
+    if flags & _ON_CLOSE:
+        need_access(request, FileAccess.DELETE)
+        request.open.delete_on_close = bool(flags & _DELETE)
+        return
+    _set_delete_pending(
+        request, handle, bool(flags & _DELETE), even_readonly=bool(flags & _IGNORE_READONLY)
+    )
+
+
+def _set_delete_pending(
+    request: Request, handle: Handle, pending: bool, *, even_readonly: bool = False
+) -> None:
+    """The file goes when its last open does, or stays after all ([MS-FSA] 2.1.5.15.3)."""
+    need_access(request, FileAccess.DELETE)
+    opened, backend = request.open, request.tree.backend
+    record = opened.record
+    assert record is not None and backend is not None
+    if pending:
+        if handle.stat().attributes & FileAttributes.READONLY and not even_readonly:
+            raise SMBError(NTStatus.CANNOT_DELETE, f"{opened.path} is read-only")
+        if not handle.path:
+            raise SMBError(NTStatus.CANNOT_DELETE, "the share's root stays")
+        if opened.is_directory and not backend.is_empty(handle):
+            raise SMBError(NTStatus.DIRECTORY_NOT_EMPTY, opened.path)
+    record.delete_pending = pending
+    if pending and opened.is_directory:
+        directory_is_going(record)
+
+
+def _full_ea(request: Request, handle: Handle, buffer: bytes) -> None:
+    try:
+        attributes = parse_full_eas(buffer)
+    except WireError as error:
+        raise SMBError(NTStatus.EA_LIST_INCONSISTENT, str(error)) from None
+    need_access(request, FileAccess.WRITE_EA)
+    for ea in attributes:
+        handle.set_extended_attribute(ea.name, ea.value)
+
+
+def _valid_data_length(request: Request, handle: Handle, buffer: bytes) -> None:
+    """Would show what was on the disk before: nobody has SeManageVolumePrivilege here."""
+    FileValidDataLengthInformation.parse(buffer)
+    raise SMBError(NTStatus.PRIVILEGE_NOT_HELD, "FileValidDataLengthInformation")
+
+
+_SETTERS: dict[int, Callable[[Request, Handle, bytes], None]] = {
+    FileInfoClass.BASIC: _basic,
+    FileInfoClass.RENAME: set_rename,
+    FileInfoClass.RENAME_EX: set_rename_ex,
+    FileInfoClass.LINK: set_link,
+    FileInfoClass.DISPOSITION: _disposition,
+    FileInfoClass.DISPOSITION_EX: _disposition_ex,
+    FileInfoClass.POSITION: _position,
+    FileInfoClass.FULL_EA: _full_ea,
+    FileInfoClass.MODE: _mode,
+    FileInfoClass.ALLOCATION: _allocation,
+    FileInfoClass.END_OF_FILE: _end_of_file,
+    FileInfoClass.VALID_DATA_LENGTH: _valid_data_length,
+}

@@ -1,0 +1,41 @@
+"""SET_INFO: checks the request and hands it to its info type ([MS-SMB2] 3.3.5.21)."""
+
+from __future__ import annotations
+
+from frevo.errors import SMBError
+from frevo.server.handlers.set_file import set_file
+from frevo.server.handlers.set_security import set_security
+from frevo.server.request import Request
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import FsInfoClass
+from frevo.wire.smb2 import InfoType, SetInfoRequest, SetInfoResponse
+
+_RESPONSE = SetInfoResponse().pack()
+
+
+def _set_filesystem(request: Request, asked: SetInfoRequest) -> None:
+    """Nothing about a volume can be changed: there is no quota and no object id ([MS-SMB2] 3.3.5.21.2)."""
+    if asked.file_info_class in (FsInfoClass.CONTROL, FsInfoClass.OBJECT_ID):
+        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "the volume has neither quota nor object ids")
+    raise SMBError(NTStatus.INVALID_INFO_CLASS, f"file system information class {asked.file_info_class}")
+
+
+_SETTERS = {
+    int(InfoType.FILE): set_file,
+    int(InfoType.FILESYSTEM): _set_filesystem,
+    int(InfoType.SECURITY): set_security,
+}
+
+
+def handle(request: Request) -> bytes:
+    """Changes what the buffer says, or nothing."""
+    asked = SetInfoRequest.parse(request.message)
+    if len(asked.buffer) > request.connection.max_transact:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "more bytes than MaxTransactSize")
+    setter = _SETTERS.get(asked.info_type)
+    if setter is None:
+        if asked.info_type == InfoType.QUOTA:
+            raise SMBError(NTStatus.NOT_SUPPORTED, "no quota")
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"info type {asked.info_type}")
+    setter(request, asked)
+    return _RESPONSE

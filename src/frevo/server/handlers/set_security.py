@@ -1,0 +1,26 @@
+"""SET_INFO of security: owner, group and the two lists ([MS-SMB2] 3.3.5.21.3, [MS-FSA] 2.1.5.16)."""
+
+from __future__ import annotations
+
+from frevo.auth.descriptors import SecurityInformation, merge_sd, set_access
+from frevo.errors import SMBError
+from frevo.server.handlers.information import need_access
+from frevo.server.request import Request
+from frevo.server.security import effective_descriptor, parse_descriptor, token_of
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import SetInfoRequest
+
+
+def set_security(request: Request, asked: SetInfoRequest) -> None:
+    """Stores the descriptor with the parts that AdditionalInformation names taken from the client's."""
+    handle, information = request.open.handle, asked.additional_information
+    if handle is None:
+        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "pipes keep no descriptor")
+    need_access(request, set_access(information))
+    sent = parse_descriptor(asked.buffer)
+    token = token_of(request.session)
+    may_own = token.is_admin or sent.owner in token.sids
+    if information & SecurityInformation.OWNER and (sent.owner is None or not may_own):
+        raise SMBError(NTStatus.INVALID_OWNER, f"{sent.owner} cannot become the owner")
+    merged = merge_sd(effective_descriptor(handle, request.session), sent, information)
+    handle.set_security_descriptor(merged.pack())
