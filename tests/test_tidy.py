@@ -1,0 +1,215 @@
+"""Reads the source: import arrows, purity, lengths, docstrings, citations. See docs/architecture.md."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import frevo
+
+SOURCE = Path(frevo.__file__).parent
+REPOSITORY = SOURCE.parent.parent
+
+#: What each package may import, beside itself, `frevo.errors` and `frevo.wire`: the arrows point down only.
+ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "wire": set(),
+    "proto": set(),
+    "aio": {"_native"},
+    "transport": {"aio", "_native"},
+    "locking": {"proto"},
+    "dcerpc": {"proto"},
+    "auth": {"proto"},
+    "vfs": {"proto", "locking", "aio"},
+    "config": {"transport"},
+    "status": {"config", "transport", "proto", "aio"},
+    "server": {"config", "status", "dcerpc", "auth", "vfs", "locking", "proto", "transport", "aio"},
+    "cli": {"config", "server", "status", "dcerpc", "auth", "vfs", "locking", "proto", "transport", "aio"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+EVERYWHERE = {"errors", "wire"}
+#: Single imports that cross the table, and why.
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("proto/protection.py", "_native"): "packet crypto is Rust's; this file is its only door into proto",
+}
+
+#: These know neither sockets nor an event loop nor the clock.
+PURE_PACKAGES = ("wire", "proto", "locking", "dcerpc")
+IMPURE_MODULES = {"asyncio", "socket", "selectors", "ssl", "threading"}
+CLOCK_CALLS = {"time.time", "time.monotonic", "time.time_ns", "time.monotonic_ns", "datetime.now"}
+
+FUNCTION_LINES_MAX = 70
+DOCSTRING_LENGTH_MIN = 15
+FILE_LINES_MAX = 500
+#: Longer files, and why they are one.
+LONG_FILES: dict[str, str] = {}
+
+#: Where a file must cite what it carries out.
+CITATIONS = {
+    "server/handlers": re.compile(r"\[MS-SMB2\] \d"),
+    "wire/smb2": re.compile(r"\[MS-SMB2\] \d"),
+    "wire/fscc": re.compile(r"\[MS-FSCC\] \d"),
+    "wire/dtyp": re.compile(r"\[MS-DTYP\] \d"),
+}
+#: Files of those folders without a structure or a rule of the specification.
+WITHOUT_CITATION = ("__init__.py", "wire/fscc/structure.py")
+
+#: Where `struct` may be used, and for what.
+MAY_USE_STRUCT = {
+    "wire/": "the specification's structures",
+    "dcerpc/": "PDUs",
+    "proto/compound.py": "NextCommand",
+    "auth/": "NTLM messages and Kerberos",
+    "aio/": "arguments of system calls",
+    "vfs/": "extended attributes and inotify",
+    "transport/interfaces.py": "ioctl",
+    "status/": "the control socket's frames and doctor's probes",
+    "server/fsctl/": "control codes whose buffer is one or two numbers",
+}
+
+
+def modules() -> list[str]:
+    """Every Python file of frevo, as a path below src/frevo."""
+    return sorted(str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.py"))
+
+
+MODULES = modules()
+
+
+@cache
+def text_of(module: str) -> str:
+    return (SOURCE / module).read_text()
+
+
+@cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(text_of(module), module)
+
+
+def package_of(module: str) -> str:
+    """wire/smb2/lock.py belongs to "wire", errors.py to "errors"."""
+    return module.removesuffix(".py").split("/")[0]
+
+
+def imports(module: str) -> Iterator[str]:
+    """Full names of the modules that *module* imports when it runs (not those for type checkers alone)."""
+    pending: list[ast.AST] = [tree_of(module)]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            pending += node.orelse
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            yield from ([f"frevo.{name.name}" for name in node.names] if base == "frevo" else [base])
+        else:
+            pending += ast.iter_child_nodes(node)
+
+
+def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_arrows() -> None:
+    """Imports point down the table above; nothing reaches up or sideways."""
+    wrong = []
+    for module in MODULES:
+        package = package_of(module)
+        assert package in ARROWS, f"{package} is new: give it a place in ARROWS"
+        allowed = ARROWS[package] | EVERYWHERE | {package}
+        for name in imports(module):
+            root, _, rest = name.partition(".")
+            part = rest.split(".")[0]
+            if root == "frevo" and part and not part.startswith("__") and part not in allowed:
+                wrong += [] if (module, part) in EXCEPTIONS else [f"{module} imports {name}"]
+    assert wrong == []
+
+
+def test_purity() -> None:
+    """Bytes and decisions: no sockets, no event loop, no threads, no clock of their own."""
+    wrong = []
+    for module in MODULES:
+        if package_of(module) not in PURE_PACKAGES:
+            continue
+        banned = IMPURE_MODULES & {name.split(".")[0] for name in imports(module)}
+        wrong += [f"{module} imports {name}" for name in banned]
+        calls = (node for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call))
+        clocks = (node for node in calls if ast.unparse(node.func) in CLOCK_CALLS)
+        wrong += [f"{module}:{node.lineno}: take `now` as an argument" for node in clocks]
+    assert wrong == []
+
+
+def test_docstring_comes_first() -> None:
+    """The first line of every file says what is in it."""
+    wrong = []
+    for module in MODULES:
+        first = (ast.get_docstring(tree_of(module)) or "").partition("\n")[0]
+        if len(first) < DOCSTRING_LENGTH_MIN or not text_of(module).startswith('"""'):
+            wrong.append(f"{module}: {first!r}")
+    assert wrong == []
+
+
+def test_function_lengths() -> None:
+    """No function has more than 70 lines."""
+    wrong = []
+    for module in MODULES:
+        for function in functions(module):
+            lines = (function.end_lineno or function.lineno) - function.lineno + 1
+            if lines > FUNCTION_LINES_MAX:
+                wrong.append(f"{module}: {function.name} has {lines} lines")
+    assert wrong == []
+
+
+def test_file_lengths() -> None:
+    """No file has more than 500 lines without saying why; the list of those that do is true."""
+    long = {module for module in MODULES if len(text_of(module).splitlines()) > FILE_LINES_MAX}
+    assert long == set(LONG_FILES)
+
+
+def test_citations() -> None:
+    """Handlers and wire structures name the section that they carry out."""
+    wrong = []
+    for folder, pattern in CITATIONS.items():
+        for module in MODULES:
+            due = module.startswith(folder + "/") and not module.endswith(WITHOUT_CITATION)
+            if due and not pattern.search(text_of(module)):
+                wrong.append(f"{module} cites no section ({pattern.pattern})")
+    assert wrong == []
+
+
+def test_no_offsets_by_hand() -> None:
+    """Only the places of MAY_USE_STRUCT take bytes apart; the others have frevo.wire for it."""
+    others = [module for module in MODULES if not module.startswith(tuple(MAY_USE_STRUCT))]
+    assert [module for module in others if "struct" in set(imports(module))] == []
+
+
+def test_no_prints_and_no_wildcards() -> None:
+    """No print outside cli/, no wildcard import outside an __init__.py."""
+    wrong = []
+    for module in MODULES:
+        for node in ast.walk(tree_of(module)):
+            star = isinstance(node, ast.ImportFrom) and any(name.name == "*" for name in node.names)
+            if star and not module.endswith("__init__.py"):
+                wrong.append(f"{module}: import *")
+            printed = isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+            if printed and package_of(module) != "cli":
+                wrong.append(f"{module}: print outside cli")
+    assert wrong == []
+
+
+def test_every_test_says_its_goal() -> None:
+    """Every test function of this tree has a docstring."""
+    wrong = []
+    for path in sorted((REPOSITORY / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            test = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+            if test and not ast.get_docstring(node):
+                wrong.append(f"{path.relative_to(REPOSITORY)}:{node.lineno} {node.name}")
+    assert wrong == []
