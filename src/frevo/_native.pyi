@@ -1,6 +1,11 @@
-"""Types of the Rust module `frevo._native` (crates/frevo-native). Private: use `frevo.aio` and `frevo.transport`."""
+"""Types of the Rust module `frevo._native` (crates/frevo-native). Private: use `frevo.aio` and
+`frevo.transport`."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
+
+Buffer = bytes | bytearray | memoryview
+_Message = Buffer | Sequence[Buffer]
 
 __version__: str
 
@@ -29,3 +34,167 @@ class _RingFeatures(TypedDict):
     abilities: dict[str, bool]
 
 def ring_features() -> _RingFeatures: ...
+
+# --- keys.rs ---
+
+class SessionKeys:
+    """What protects the messages of one session on one channel; the nonce counter is inside."""
+
+    def __init__(
+        self,
+        *,
+        signing_algorithm: int,
+        signing_key: bytes,
+        cipher: int,
+        encryption_key: bytes,
+        decryption_key: bytes,
+        signing_required: bool,
+        encryption_required: bool,
+    ) -> None:
+        """Keys as this side uses them: `encryption_key` seals what is sent. ValueError for a key of wrong
+        length.
+
+        signing_algorithm: 0 HMAC-SHA256, 1 AES-CMAC, 2 AES-GMAC ([MS-SMB2] 2.2.3.1.7). cipher: 0 none,
+        1 AES-128-CCM, 2 AES-128-GCM, 3 AES-256-CCM, 4 AES-256-GCM (2.2.3.1.2); the keys are empty without
+        one.
+        """
+
+    def for_channel(self, *, signing_algorithm: int, signing_key: bytes) -> SessionKeys:
+        """Keys of another channel of the session: its own signing key, the same sealing keys and nonce
+        counter."""
+
+    @property
+    def signing_required(self) -> bool: ...
+    @property
+    def encryption_required(self) -> bool: ...
+    def sign(self, message: Buffer) -> bytes:
+        """The message with the SIGNED flag and its signature ([MS-SMB2] 3.1.4.1). ValueError below 64
+        bytes."""
+
+    def verify(self, message: Buffer) -> bool:
+        """Whether the signature of one message (one element of a compound) is right."""
+
+    def seal(self, session_id: int, message: Buffer) -> bytes:
+        """The message behind a TRANSFORM_HEADER ([MS-SMB2] 3.1.4.3). ValueError without a cipher."""
+
+    def unseal(self, message: Buffer) -> bytes:
+        """The message in a sealed packet. ValueError when it was not sealed with the peer's key."""
+
+class Gate:
+    """One per file identity: the fast path runs while nobody holds it closed."""
+
+    def __init__(self) -> None: ...
+    def close(self) -> None:
+        """Holds it closed once more and returns when the fast operations that run are done (one disk
+        access)."""
+
+    def open(self) -> None:
+        """Takes one `close` back; without one it does nothing."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+# --- plane.rs ---
+
+class DataPlane:
+    """Threads that own connections and answer what needs no decision. See `frevo.transport.base`."""
+
+    def __init__(
+        self,
+        *,
+        threads: int,
+        engine: str = "auto",
+        role: str = "server",
+        limits: dict[str, Any] | None = None,
+    ) -> None:
+        """Starts the threads. engine: auto, uring or epoll; role: server or client.
+
+        limits, all optional: max_connections, max_unauthenticated, max_preauth_frame (bytes), max_frame
+        (bytes), max_credits, max_compound (elements), preauth_timeout, idle_timeout (0: none), frame_timeout,
+        send_timeout (seconds), output_high_water (bytes), max_requests_in_flight, max_bytes_in_flight,
+        workers (threads for reads that block). TypeError for another key, OSError when a thread or an engine
+        cannot be had.
+        """
+
+    @property
+    def engine(self) -> str: ...
+    @property
+    def eventfd(self) -> int: ...
+    def listen(self, fd: int, framing: str) -> int:
+        """Accepts on a duplicate of *fd* from now on; the listener's number. framing: tcp or nbt."""
+
+    def close_listener(self, listener: int) -> None: ...
+    def adopt(self, fd: int, framing: str) -> int:
+        """Takes a duplicate of a connected stream socket; the connection's number. There is no ACCEPTED
+        event."""
+
+    def poll(self, max_events: int = 1024) -> list[tuple[Any, ...]]:
+        """Events, oldest first; drains the eventfd, which stays readable when more are left."""
+
+    def submit(self, batch: Iterable[tuple[int, int, int, _Message]]) -> None:
+        """Queues (connection, session_id, flags 1 seal | 2 close after, message); a message may be a list of
+        parts."""
+
+    def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None: ...
+    def drop_session(self, connection: int, session_id: int) -> None: ...
+    def set_connection(
+        self, connection: int, *, dialect: int, authenticated: bool, max_read: int, multi_credit: bool
+    ) -> None: ...
+    def attach(
+        self,
+        connection: int,
+        session_id: int,
+        tree_id: int,
+        file_id: tuple[int, int],
+        fd: int,
+        readable: bool,
+        gate: Gate,
+    ) -> None:
+        """Lets READs of (persistent, volatile) *file_id* be answered from a duplicate of *fd*."""
+
+    def detach(self, connection: int, file_id_volatile: int) -> None: ...
+    def fast_echo(self, on: bool) -> None: ...
+    def close(self, connection: int, abort: bool = False) -> None: ...
+    def statistics(self) -> dict[str, int]: ...
+    def shutdown(self) -> None:
+        """Sends what can be sent at once, closes everything, joins the threads; the GIL is free meanwhile."""
+
+# --- core.rs ---
+
+class Core:
+    """One connection of the data plane without a socket: bytes in, events and bytes out."""
+
+    def __init__(
+        self,
+        *,
+        connection: int = 1,
+        framing: str = "tcp",
+        role: str = "server",
+        limits: dict[str, Any] | None = None,
+    ) -> None: ...
+    def feed(self, data: Buffer) -> list[tuple[Any, ...]]:
+        """Takes received bytes; the events that they make, as `DataPlane.poll` has them."""
+
+    def resume(self) -> list[tuple[Any, ...]]:
+        """Goes on with input that waited because too much output or too many messages were outstanding."""
+
+    def submit(self, batch: Iterable[tuple[int, int, int, _Message]]) -> None: ...
+    def take_output(self) -> bytes:
+        """Everything that waits to be sent."""
+
+    @property
+    def closing(self) -> bool:
+        """The connection is to be closed once its output is taken."""
+
+    def set_session(self, session_id: int, keys: SessionKeys) -> None: ...
+    def drop_session(self, session_id: int) -> None: ...
+    def set_connection(
+        self, *, dialect: int, authenticated: bool, max_read: int, multi_credit: bool
+    ) -> None: ...
+    def attach(
+        self, session_id: int, tree_id: int, file_id: tuple[int, int], fd: int, readable: bool, gate: Gate
+    ) -> None: ...
+    def detach(self, file_id_volatile: int) -> None: ...
+    def fast_echo(self, on: bool) -> None: ...
+    def close(self) -> None: ...
+    def statistics(self) -> dict[str, int]: ...

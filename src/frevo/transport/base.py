@@ -1,0 +1,100 @@
+"""The contract of a transport: the events that it reports and the commands that it takes.
+
+Events are plain tuples, because there are many of them; the type aliases say what is in them. A message is
+owned by whoever has it: `bytes`, or a read-only memoryview of the buffer that it was received into (freed
+when dropped).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from frevo._native import Gate, SessionKeys
+
+#: (ACCEPTED, connection, listener, peer "ip:port", local "ip:port")
+ACCEPTED = 0
+#: (MESSAGE, connection, session_id of the seal or 0, flags, message, bad_signatures, unverified); the last
+#: two are bit masks by element of the compound: SIGNED is set but wrong, SIGNED is set but no key is known to
+#: check it.
+MESSAGE = 1
+#: (CLOSED, connection, reason): the last event of a connection, whoever closed it.
+CLOSED = 2
+#: (REJECTED, listener, peer, reason): turned away by a limit; at most ten a second are reported.
+REJECTED = 3
+#: (IDLE, connection): no message for `idle_timeout` seconds, said again after every further such time.
+IDLE = 4
+
+#: Bit of a MESSAGE event's flags: it was sealed.
+SEALED = 1
+#: Bit of a submission's flags: seal it with the session's keys.
+SEAL = 1
+#: Bit of a submission's flags: close the connection once it is sent.
+CLOSE_AFTER = 2
+
+Event = tuple[Any, ...]
+OnEvents = Callable[[list[Event]], None]
+#: One SMB2 message, or its parts in order.
+Message = bytes | bytearray | memoryview | Sequence[bytes | bytearray | memoryview]
+
+
+class Transport(Protocol):
+    """What the server needs of whatever moves its bytes.
+
+    Commands for one connection are carried out in the order in which they were given. A connection that is
+    gone is no error: the command does nothing.
+    """
+
+    def start(self, on_events: OnEvents) -> None:
+        """Delivers events from now on, a list at a time, on the event loop."""
+
+    def listener_name(self, listener: int) -> str:
+        """The transport of a listener: tcp, nbt, memory."""
+
+    def new_gate(self) -> Gate:
+        """A gate for one file identity; open."""
+
+    def submit(self, connection: int, session_id: int, flags: int, message: Message) -> None:
+        """Sends a message: one SMB2 packet or a compound.
+
+        The credits of each header are the wish; the transport grants what its limits allow and writes the
+        number. NEGOTIATE and an unfinished SESSION_SETUP are hashed as sent ([MS-SMB2] 3.3.5.4), so write 1
+        there, which is always granted. Elements with the SIGNED flag are signed with the keys of
+        *session_id*.
+        """
+
+    def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None:
+        """From here on messages of the session can be verified, unsealed, signed and sealed."""
+
+    def drop_session(self, connection: int, session_id: int) -> None:
+        """Takes the keys back and detaches the session's opens."""
+
+    def set_connection(
+        self, connection: int, *, dialect: int, authenticated: bool, max_read: int, multi_credit: bool
+    ) -> None:
+        """Says what was agreed. `authenticated` before the answer that tells the client."""
+
+    def attach(
+        self,
+        connection: int,
+        session_id: int,
+        tree_id: int,
+        file_id: tuple[int, int],
+        fd: int,
+        *,
+        readable: bool,
+        gate: Gate,
+    ) -> None:
+        """Lets READs of an open be answered from *fd* (duplicated) while *gate* is open."""
+
+    def detach(self, connection: int, volatile_id: int) -> None:
+        """Ends that."""
+
+    def fast_echo(self, on: bool) -> None:
+        """Whether ECHO is answered without the server."""
+
+    def close(self, connection: int, *, abort: bool = False) -> None:
+        """Closes: what was submitted is sent first unless *abort*. CLOSED follows."""
+
+    def statistics(self) -> dict[str, int]:
+        """Counters since the start."""

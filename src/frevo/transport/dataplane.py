@@ -1,0 +1,169 @@
+"""The data plane's Rust threads on one side, the event loop on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+from frevo._native import DataPlane, Gate, SessionKeys
+from frevo.transport import nbt, tcp
+from frevo.transport.base import Message, OnEvents
+
+#: Transport name to the framing of the data plane.
+FRAMINGS: dict[str, str] = {"tcp": tcp.FRAMING, "nbt": nbt.FRAMING, "unix": tcp.FRAMING}
+
+_EVENTS_MAX = 1024
+
+
+class DataPlaneTransport:
+    """A `frevo.transport.base.Transport` over real sockets.
+
+    Events come in batches from one eventfd; what is submitted during a batch, or else during one turn of the
+    loop, crosses to the threads in one call. Not thread-safe: everything is called on the loop.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        threads: int,
+        engine: str = "auto",
+        role: str = "server",
+        limits: dict[str, Any] | None = None,
+    ) -> None:
+        self._loop = loop
+        self._plane = DataPlane(threads=threads, engine=engine, role=role, limits=limits)
+        self._names: dict[int, str] = {}
+        self._pending: list[tuple[int, int, int, Message]] = []
+        self._flush_scheduled = False
+        self._on_events: OnEvents | None = None
+        self._down = False
+
+    @property
+    def engine(self) -> str:
+        """The engine that runs: uring or epoll."""
+        return self._plane.engine
+
+    def start(self, on_events: OnEvents) -> None:
+        """Delivers events from now on."""
+        self._on_events = on_events
+        self._loop.add_reader(self._plane.eventfd, self._deliver)
+
+    def listen(self, listener: socket.socket, name: str) -> int:
+        """Accepts connections of a listening socket from now on, by the rules of transport *name*; its
+        number.
+
+        The socket is taken over: this process's other descriptor of it is closed.
+        """
+        number = self._plane.listen(listener.fileno(), FRAMINGS[name])
+        listener.close()
+        self._names[number] = name
+        return number
+
+    def close_listeners(self) -> None:
+        """Stops to accept; connections stay."""
+        for number in self._names:
+            self._plane.close_listener(number)
+
+    def listener_name(self, listener: int) -> str:
+        """The transport of a listener."""
+        return self._names.get(listener, "unknown")
+
+    def new_gate(self) -> Gate:
+        """A gate for one file identity."""
+        return Gate()
+
+    # -- events in, submissions out ----------------------------------------------------------------------
+
+    def _deliver(self) -> None:
+        batch = self._plane.poll(_EVENTS_MAX)
+        if not batch or self._on_events is None:
+            return
+        self._flush_scheduled = True  # by the end of this method
+        try:
+            self._on_events(batch)
+        finally:
+            self._flush()
+
+    def submit(self, connection: int, session_id: int, flags: int, message: Message) -> None:
+        """Sends a message with the other messages of this turn of the loop."""
+        self._pending.append((connection, session_id, flags, message))
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        self._send_pending()
+
+    def _send_pending(self) -> None:
+        if self._pending:
+            batch, self._pending = self._pending, []
+            self._plane.submit(batch)
+
+    # -- commands; what was submitted before them goes first ---------------------------------------------
+
+    def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None:
+        """Gives a session its keys on a connection."""
+        self._send_pending()
+        self._plane.set_session(connection, session_id, keys)
+
+    def drop_session(self, connection: int, session_id: int) -> None:
+        """Takes them back."""
+        self._send_pending()
+        self._plane.drop_session(connection, session_id)
+
+    def set_connection(
+        self, connection: int, *, dialect: int, authenticated: bool, max_read: int, multi_credit: bool
+    ) -> None:
+        """Says what was agreed."""
+        self._send_pending()
+        self._plane.set_connection(
+            connection,
+            dialect=dialect,
+            authenticated=authenticated,
+            max_read=max_read,
+            multi_credit=multi_credit,
+        )
+
+    def attach(
+        self,
+        connection: int,
+        session_id: int,
+        tree_id: int,
+        file_id: tuple[int, int],
+        fd: int,
+        *,
+        readable: bool,
+        gate: Gate,
+    ) -> None:
+        """Lets the data plane answer READs of an open. Attached before its CREATE is answered, it misses
+        none."""
+        self._plane.attach(connection, session_id, tree_id, file_id, fd, readable, gate)
+
+    def detach(self, connection: int, volatile_id: int) -> None:
+        """Ends that."""
+        self._plane.detach(connection, volatile_id)
+
+    def fast_echo(self, on: bool) -> None:
+        """Whether ECHO is answered without the server."""
+        self._plane.fast_echo(on)
+
+    def close(self, connection: int, *, abort: bool = False) -> None:
+        """Closes a connection; CLOSED follows."""
+        self._send_pending()
+        self._plane.close(connection, abort)
+
+    def statistics(self) -> dict[str, int]:
+        """Counters since the start."""
+        return self._plane.statistics()
+
+    def shutdown(self) -> None:
+        """Sends what can be sent at once, closes everything and ends the threads. Twice does not hurt."""
+        if self._down:
+            return
+        self._down = True
+        self._send_pending()
+        self._loop.remove_reader(self._plane.eventfd)
+        self._plane.shutdown()

@@ -1,0 +1,152 @@
+"""Both ends of a connection in one process, without sockets or threads: the code that runs behind the
+sockets.
+
+`MemoryTransport` is a `frevo.transport.base.Transport`; `connect` gives the client's end. Nothing happens by
+itself: bytes move when a test says so, and every event is delivered before the call returns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from frevo._native import Core, Gate, SessionKeys
+from frevo.transport.base import ACCEPTED, CLOSED, Event, Message, OnEvents
+
+_LISTENER = 1
+
+
+class MemoryTransport:
+    """The server's side of any number of connections in memory."""
+
+    def __init__(self, *, framing: str = "tcp", limits: dict[str, Any] | None = None) -> None:
+        self._framing = framing
+        self._limits = limits
+        self._cores: dict[int, Core] = {}
+        self._next = 1
+        self._on_events: OnEvents | None = None
+
+    def start(self, on_events: OnEvents) -> None:
+        """Delivers events from now on."""
+        self._on_events = on_events
+
+    def connect(self, peer: str = "memory:1") -> MemoryLink:
+        """A new connection, reported as ACCEPTED."""
+        number, self._next = self._next, self._next + 1
+        core = Core(connection=number, framing=self._framing, role="server", limits=self._limits)
+        self._cores[number] = core
+        self._deliver([(ACCEPTED, number, _LISTENER, peer, "memory:0")])
+        return MemoryLink(self, number, core, Core(connection=number, framing=self._framing, role="client"))
+
+    def listener_name(self, listener: int) -> str:
+        """Always "memory"."""
+        return "memory"
+
+    def new_gate(self) -> Gate:
+        """A gate for one file identity."""
+        return Gate()
+
+    def _deliver(self, batch: list[Event]) -> None:
+        for event in batch:
+            if event[0] == CLOSED:
+                self._cores.pop(event[1], None)
+        if batch and self._on_events is not None:
+            self._on_events(batch)
+
+    def submit(self, connection: int, session_id: int, flags: int, message: Message) -> None:
+        """Queues a message; the link's `receive` has it."""
+        if core := self._cores.get(connection):
+            core.submit([(connection, session_id, flags, message)])
+
+    def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None:
+        """Gives a session its keys on a connection."""
+        if core := self._cores.get(connection):
+            core.set_session(session_id, keys)
+
+    def drop_session(self, connection: int, session_id: int) -> None:
+        """Takes them back."""
+        if core := self._cores.get(connection):
+            core.drop_session(session_id)
+
+    def set_connection(
+        self, connection: int, *, dialect: int, authenticated: bool, max_read: int, multi_credit: bool
+    ) -> None:
+        """Says what was agreed."""
+        if core := self._cores.get(connection):
+            core.set_connection(
+                dialect=dialect, authenticated=authenticated, max_read=max_read, multi_credit=multi_credit
+            )
+
+    def attach(
+        self,
+        connection: int,
+        session_id: int,
+        tree_id: int,
+        file_id: tuple[int, int],
+        fd: int,
+        *,
+        readable: bool,
+        gate: Gate,
+    ) -> None:
+        """Lets READs of an open be answered without the server."""
+        if core := self._cores.get(connection):
+            core.attach(session_id, tree_id, file_id, fd, readable, gate)
+
+    def detach(self, connection: int, volatile_id: int) -> None:
+        """Ends that."""
+        if core := self._cores.get(connection):
+            core.detach(volatile_id)
+
+    def fast_echo(self, on: bool) -> None:
+        """Whether ECHO is answered without the server, on the connections that exist."""
+        for core in self._cores.values():
+            core.fast_echo(on)
+
+    def close(self, connection: int, *, abort: bool = False) -> None:
+        """Ends a connection; CLOSED comes with the next bytes that are moved."""
+        if core := self._cores.get(connection):
+            core.close()
+
+    def statistics(self) -> dict[str, int]:
+        """The counters of all connections together."""
+        total: dict[str, int] = {}
+        for core in self._cores.values():
+            for name, value in core.statistics().items():
+                total[name] = total.get(name, 0) + value
+        return total
+
+
+class MemoryLink:
+    """The client's end of a connection in memory."""
+
+    def __init__(self, transport: MemoryTransport, number: int, server: Core, client: Core) -> None:
+        self._transport = transport
+        self.number = number
+        self._server = server
+        #: The client's half of the data plane: keys are set on it, messages are sealed and framed by it.
+        self.client = client
+
+    @property
+    def closed(self) -> bool:
+        """True once the server has ended the connection (there may be output left to receive)."""
+        return self._server.closing
+
+    def send(self, data: bytes) -> None:
+        """Gives raw bytes to the server, whose handlers run before this returns."""
+        self._transport._deliver(self._server.feed(data))
+
+    def receive(self) -> bytes:
+        """What the server has sent so far, raw."""
+        out = b""
+        while chunk := self._server.take_output():
+            out += chunk
+            self._transport._deliver(self._server.resume())
+        return out
+
+    def submit(self, session_id: int, flags: int, message: Message) -> None:
+        """Sends one message of the client, signed or sealed by its keys."""
+        self.client.submit([(self.number, session_id, flags, message)])
+        self.send(self.client.take_output())
+
+    def messages(self) -> list[Event]:
+        """The MESSAGE events (and CLOSED at last) that the server's bytes make at the client."""
+        return self.client.feed(self.receive())

@@ -1,0 +1,54 @@
+"""Listening sockets for SMB over direct TCP ([MS-SMB2] 2.1), and for every other transport that runs on
+TCP."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+#: Framing of the data plane for this transport.
+FRAMING = "tcp"
+#: Connections that may wait to be accepted.
+_BACKLOG = 1024
+
+
+def bind_listeners(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    """A listening socket for each of *hosts*, all on one port (port 0: the first one's free port).
+
+    IPv6 sockets take IPv6 only, so that `0.0.0.0` and `::` can stand beside each other. Raises OSError with
+    the address in `filename`; none of the sockets stays open then.
+    """
+    listeners: list[socket.socket] = []
+    with ExitStack() as undo:
+        for host in hosts:
+            listener = undo.enter_context(_bind(host, port))
+            port = port or listener.getsockname()[1]
+            listeners.append(listener)
+        undo.pop_all()
+    return listeners
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, _name(host, port)) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.setblocking(False)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, error.strerror, _name(host, port)) from error
+    return listener
+
+
+def _name(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
