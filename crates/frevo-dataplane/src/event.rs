@@ -57,6 +57,11 @@ pub enum Event {
         /// Which limit.
         reason: Reason,
     },
+    /// No message came for the time of the limit; said again after every further such time.
+    Idle {
+        /// The connection.
+        connection: ConnectionId,
+    },
 }
 
 /// Bit 0 of the flags of [`Event::Message`].

@@ -10,7 +10,7 @@ pub struct Limits {
     /// Connections at a time that have not authenticated.
     pub max_unauthenticated: usize,
     /// Largest message in bytes before authentication.
-    pub max_frame_unauthenticated: usize,
+    pub max_preauth_frame: usize,
     /// Largest message in bytes afterwards: the largest WRITE and 64 KiB.
     pub max_frame: usize,
     /// Credits that a client may hold ([MS-SMB2] 3.3.1.2).
@@ -18,7 +18,9 @@ pub struct Limits {
     /// Elements of one compound.
     pub max_compound: usize,
     /// Seconds until a new connection must have authenticated.
-    pub handshake_timeout: Duration,
+    pub preauth_timeout: Duration,
+    /// Seconds without a message after which [`crate::event::Event::Idle`] is reported; zero: never.
+    pub idle_timeout: Duration,
     /// Seconds that an incomplete message may take (and a second more per 8 KiB of it).
     pub frame_timeout: Duration,
     /// Seconds without progress while output waits, and to flush a connection that is being closed.
@@ -26,9 +28,9 @@ pub struct Limits {
     /// Bytes of output queued on a connection at which it is no longer read.
     pub output_high_water: usize,
     /// Messages of a connection waiting for Python at which it is no longer read.
-    pub max_queued_messages: usize,
+    pub max_requests_in_flight: usize,
     /// Bytes of a connection's messages held by Python at which it is no longer read.
-    pub max_queued_bytes: usize,
+    pub max_bytes_in_flight: usize,
     /// Threads for file reads that would block.
     pub workers: usize,
 }
@@ -38,16 +40,17 @@ impl Default for Limits {
         Limits {
             max_connections: 16_384,
             max_unauthenticated: 12_288,
-            max_frame_unauthenticated: 68 * 1024,
+            max_preauth_frame: 68 * 1024,
             max_frame: 8 * 1024 * 1024 + 64 * 1024,
             max_credits: 8192,
             max_compound: 64,
-            handshake_timeout: Duration::from_secs(30),
+            preauth_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::ZERO,
             frame_timeout: Duration::from_secs(30),
             send_timeout: Duration::from_secs(60),
             output_high_water: 4 * 1024 * 1024,
-            max_queued_messages: 8192,
-            max_queued_bytes: 32 * 1024 * 1024,
+            max_requests_in_flight: 8192,
+            max_bytes_in_flight: 32 * 1024 * 1024,
             workers: 4,
         }
     }

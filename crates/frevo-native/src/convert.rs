@@ -62,6 +62,7 @@ fn event<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTuple>> {
         }
         Event::Closed { connection, reason } => (2, connection, reason).into_pyobject(py),
         Event::Rejected { listener, peer, reason } => (3, listener, peer, reason).into_pyobject(py),
+        Event::Idle { connection } => (4, connection).into_pyobject(py),
     }
 }
 
@@ -124,16 +125,17 @@ pub(crate) fn limits(values: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
         match key.as_str() {
             "max_connections" => limits.max_connections = value.extract()?,
             "max_unauthenticated" => limits.max_unauthenticated = value.extract()?,
-            "max_frame_unauthenticated" => limits.max_frame_unauthenticated = value.extract()?,
+            "max_preauth_frame" => limits.max_preauth_frame = value.extract()?,
             "max_frame" => limits.max_frame = value.extract()?,
             "max_credits" => limits.max_credits = value.extract()?,
             "max_compound" => limits.max_compound = value.extract()?,
-            "handshake_timeout" => limits.handshake_timeout = seconds(&value)?,
+            "preauth_timeout" => limits.preauth_timeout = seconds(&value)?,
+            "idle_timeout" => limits.idle_timeout = seconds(&value)?,
             "frame_timeout" => limits.frame_timeout = seconds(&value)?,
             "send_timeout" => limits.send_timeout = seconds(&value)?,
             "output_high_water" => limits.output_high_water = value.extract()?,
-            "max_queued_messages" => limits.max_queued_messages = value.extract()?,
-            "max_queued_bytes" => limits.max_queued_bytes = value.extract()?,
+            "max_requests_in_flight" => limits.max_requests_in_flight = value.extract()?,
+            "max_bytes_in_flight" => limits.max_bytes_in_flight = value.extract()?,
             "workers" => limits.workers = value.extract()?,
             _ => return Err(PyTypeError::new_err(format!("unknown limit {key:?}"))),
         }

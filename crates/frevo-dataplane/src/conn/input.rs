@@ -118,7 +118,7 @@ impl Connection {
     fn check_length(&self, length: usize, host: &Host) -> Result<(), Reason> {
         let limits = &host.limits;
         let limit =
-            if self.settings.authenticated { limits.max_frame } else { limits.max_frame_unauthenticated };
+            if self.settings.authenticated { limits.max_frame } else { limits.max_preauth_frame };
         // A sealed message is larger by its transform header.
         if length > limit + TRANSFORM_BYTES {
             return Err(Reason::Owned(format!("message of {length} bytes is larger than the limit {limit}")));

@@ -185,7 +185,7 @@ impl Connection {
     /// True while no more may be read: too much waits to be sent or to be handled by the control plane.
     pub fn is_paused(&self, limits: &Limits) -> bool {
         self.output.len() + self.deferred_bytes >= limits.output_high_water
-            || self.flow.is_full(limits.max_queued_messages, limits.max_queued_bytes)
+            || self.flow.is_full(limits.max_requests_in_flight, limits.max_bytes_in_flight)
     }
 
     fn keys(&self, session_id: u64) -> Option<&Arc<SessionKeys>> {

@@ -29,6 +29,8 @@ pub(super) struct Entry {
     partial: Option<(u64, Instant)>,
     /// Bytes sent so far and when that changed last, None when nothing waits to be sent.
     stalled: Option<(u64, Instant)>,
+    /// Number of messages when they last came, and when that was.
+    active: (u64, Instant),
     /// CLOSED was reported; only the peer's end of the stream is waited for.
     pub(super) lingering: Option<Instant>,
 }
@@ -40,13 +42,15 @@ pub(super) struct Table {
     pub(super) shared: Arc<Shared>,
     pub(super) entries: HashMap<ConnectionId, Entry>,
     dirty: Vec<ConnectionId>,
+    /// Closed connections and what was armed on them, for an engine that has to take it back.
+    pub(super) gone: Option<Vec<(ConnectionId, u32)>>,
 }
 
 impl Table {
     pub(super) fn new(shared: Arc<Shared>) -> Table {
         let mut host = Host::new(shared.limits.clone(), shared.stats.clone(), shared.fast_echo.clone());
         host.can_defer = true;
-        Table { host, shared, entries: HashMap::new(), dirty: Vec::new() }
+        Table { host, shared, entries: HashMap::new(), dirty: Vec::new(), gone: None }
     }
 
     /// Carries out a command for one connection and marks the connection.
@@ -171,6 +175,7 @@ impl Table {
             since: Instant::now(),
             partial: None,
             stalled: None,
+            active: (0, Instant::now()),
             lingering: None,
         })
     }
@@ -178,6 +183,9 @@ impl Table {
     /// Closes a connection at once.
     pub(super) fn close(&mut self, id: ConnectionId, reason: Reason) {
         let Some(entry) = self.entries.remove(&id) else { return };
+        if let Some(gone) = &mut self.gone {
+            gone.push((id, entry.interest));
+        }
         let stats = &self.shared.stats;
         sub(&stats.connections, 1);
         if !entry.core.settings().authenticated {
@@ -210,12 +218,14 @@ impl Table {
             let authenticated = entry.core.settings().authenticated;
             if entry.lingering.is_some_and(|since| now.saturating_duration_since(since) >= LINGER) {
                 overdue.push((*id, "closed by the server"));
-            } else if server && !authenticated && age >= limits.handshake_timeout {
+            } else if server && !authenticated && age >= limits.preauth_timeout {
                 overdue.push((*id, "not authenticated in time"));
             } else if entry.message_overdue(now, &limits) {
                 overdue.push((*id, "message was not completed in time"));
             } else if entry.output_overdue(now, limits.send_timeout) {
                 overdue.push((*id, "peer does not read"));
+            } else if entry.is_idle(now, limits.idle_timeout) {
+                self.host.events.push(Event::Idle { connection: *id });
             }
         }
         overdue.into_iter().for_each(|(id, reason)| self.close(id, reason.into()));
@@ -257,5 +267,18 @@ impl Entry {
             _ => self.stalled = Some((sent, now)),
         }
         false
+    }
+
+    /// True when no message came for `timeout`, and again after every further `timeout`.
+    fn is_idle(&mut self, now: Instant, timeout: Duration) -> bool {
+        let frames = self.core.frame_count();
+        if self.active.0 != frames {
+            self.active = (frames, now);
+        }
+        let idle = !timeout.is_zero() && now.saturating_duration_since(self.active.1) >= timeout;
+        if idle {
+            self.active.1 = now;
+        }
+        idle
     }
 }
