@@ -61,6 +61,11 @@ def overlap(start: int, length: int, other_start: int, other_length: int) -> boo
     return start <= other_start + other_length - 1 and other_start <= start + length - 1
 
 
+def _refuse_overlap(held: HeldLock, offset: int, length: int) -> None:
+    if overlap(held.start, held.length, offset, length):
+        raise SMBError(NTStatus.FILE_LOCK_CONFLICT, f"locked: {held.length} bytes at {held.start}")
+
+
 class ByteRangeLocks:
     """The locks of one file (or stream) and the queue behind them."""
 
@@ -142,26 +147,19 @@ class ByteRangeLocks:
             self._held = remaining
             self._released()
 
-    def check_read(self, owner: object, offset: int, length: int) -> bool:
-        """Whether *owner* may read the range: nobody else holds an exclusive lock on a byte of it.
+    def check_read(self, owner: object, offset: int, length: int) -> None:
+        """Raises FILE_LOCK_CONFLICT when somebody else holds an exclusive lock on a byte of the range."""
+        if self._held and length:
+            for held in self._held:
+                if held.exclusive and held.owner is not owner:
+                    _refuse_overlap(held, offset, length)
 
-        If not, the answer is FILE_LOCK_CONFLICT.
-        """
-        if not self._held or not length:
-            return True
-        return not any(
-            held.exclusive and held.owner is not owner and overlap(held.start, held.length, offset, length)
-            for held in self._held
-        )
-
-    def check_write(self, owner: object, offset: int, length: int) -> bool:
-        """Whether *owner* may write the range: nobody else has a lock on it, and *owner* itself no shared one."""
-        if not self._held or not length:
-            return True
-        return not any(
-            (held.owner is not owner or not held.exclusive) and overlap(held.start, held.length, offset, length)
-            for held in self._held
-        )
+    def check_write(self, owner: object, offset: int, length: int) -> None:
+        """Raises FILE_LOCK_CONFLICT for a lock of somebody else, and for a shared one even of *owner*."""
+        if self._held and length:
+            for held in self._held:
+                if held.owner is not owner or not held.exclusive:
+                    _refuse_overlap(held, offset, length)
 
     def _conflicts(self, owner: object, wanted: LockRange) -> bool:
         """Whether a lock that is held forbids *wanted* ([MS-FSA] 2.1.4.10): shared ones go together, and a

@@ -96,10 +96,19 @@ def test_reads_and_writes() -> None:
     locks = ByteRangeLocks()
     locks.lock(A, exclusive(0, 10))
     locks.lock(B, shared(20, 10))
-    assert locks.check_read(A, 0, 100) and locks.check_read(B, 10, 100) and locks.check_read(B, 5, 0)
-    assert locks.check_write(A, 0, 10)
-    assert not locks.check_read(B, 9, 1) and not locks.check_write(B, 9, 1)
-    assert not locks.check_write(A, 20, 1) and not locks.check_write(B, 20, 1)
+    locks.check_read(A, 0, 100)
+    locks.check_read(B, 10, 100)
+    locks.check_read(B, 5, 0)
+    locks.check_write(A, 0, 10)
+    for check, owner, offset in [
+        (locks.check_read, B, 9),
+        (locks.check_write, B, 9),
+        (locks.check_write, A, 20),
+        (locks.check_write, B, 20),
+    ]:
+        with pytest.raises(SMBError) as caught:
+            check(owner, offset, 1)
+        assert caught.value.status == NTStatus.FILE_LOCK_CONFLICT
 
 
 def test_waiters_are_served_in_order() -> None:

@@ -99,9 +99,8 @@ async def _copy_chunk(source: Open, target: Open, chunk: SrvCopychunk) -> int:
     if chunk.source_offset + chunk.length > source.handle.stat().end_of_file:
         raise SMBError(NTStatus.INVALID_VIEW_SIZE, "the source is shorter")
     assert source.record is not None and target.record is not None
-    readable = source.record.locks.check_read(source, chunk.source_offset, chunk.length)
-    if not readable or not target.record.locks.check_write(target, chunk.target_offset, chunk.length):
-        raise SMBError(NTStatus.FILE_LOCK_CONFLICT, "a lock is in the way")
+    source.record.locks.check_read(source, chunk.source_offset, chunk.length)
+    target.record.locks.check_write(target, chunk.target_offset, chunk.length)
     data = await source.handle.read(chunk.source_offset, chunk.length)
     if len(data) != chunk.length:
         raise SMBError(NTStatus.INVALID_VIEW_SIZE, "the source became shorter")

@@ -50,8 +50,8 @@ def set_zero_data(call: FsctlCall) -> bytes:
         raise SMBError(NTStatus.INVALID_PARAMETER, f"zeros from {offset} to {beyond}")
     opened = call.request.open
     if beyond > offset:
-        if opened.record is not None and not opened.record.locks.check_write(opened, offset, beyond - offset):
-            raise SMBError(NTStatus.FILE_LOCK_CONFLICT, "a lock is in the way")
+        if opened.record is not None:
+            opened.record.locks.check_write(opened, offset, beyond - offset)
         end = min(beyond, call.handle.stat().end_of_file)
         if end > offset:
             call.handle.zero(offset, end)

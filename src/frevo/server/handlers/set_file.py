@@ -136,8 +136,7 @@ def _resize(request: Request, handle: Handle, size: int, resize: Callable[[int],
     if opened.record is not None and opened.record.locks:
         end = handle.stat().end_of_file
         first, last = min(size, end), max(size, end)
-        if not opened.record.locks.check_write(opened, first, last - first):
-            raise SMBError(NTStatus.FILE_LOCK_CONFLICT, "a lock is in the way")
+        opened.record.locks.check_write(opened, first, last - first)
     resize(size)
     _keep_write_time(opened, handle)
 
