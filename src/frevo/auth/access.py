@@ -115,12 +115,7 @@ def access_check(sd: SecurityDescriptor | None, token: Token, desired: int) -> i
     wanted = map_generic(desired)
     if wanted & _SYSTEM_SECURITY and not token.is_admin:
         raise SMBError(NTStatus.PRIVILEGE_NOT_HELD)
-    return check_granted(granted_by(sd, token), wanted)
-
-
-def check_granted(granted: int, desired: int) -> int:
-    """`access_check` when what the descriptor grants is known already; it looks at no privilege."""
-    wanted = map_generic(desired)
+    granted = granted_by(sd, token)
     privileged = wanted & _SYSTEM_SECURITY
     if wanted & ~(granted | privileged | _MAXIMUM_ALLOWED):
         raise SMBError(NTStatus.ACCESS_DENIED)
@@ -129,8 +124,3 @@ def check_granted(granted: int, desired: int) -> int:
     if not granted:
         raise SMBError(NTStatus.ACCESS_DENIED)
     return granted | privileged
-
-
-def maximal_access(sd: SecurityDescriptor | None, token: Token) -> int:
-    """What MAXIMUM_ALLOWED would give: the answer to the MxAc create context; 0 for nothing."""
-    return granted_by(sd, token)

@@ -6,11 +6,9 @@ References: [MS-DTYP] 2.5.3.4 (inheritance), [MS-SMB2] 3.3.5.20.3 and 3.3.5.21.3
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 
-from frevo.auth.access import Token, granted_by, owner_sid
-from frevo.auth.sids import unix_group_sid
+from frevo.auth.access import Token
 from frevo.wire.dtyp import (
     ACE,
     ACL,
@@ -125,15 +123,6 @@ def default_sd(mode: int, *, is_directory: bool, owner: SID, group: SID) -> Secu
         if access:
             aces.append(ACE(mask=access, sid=sid))
     return SecurityDescriptor(owner=owner, group=group, dacl=ACL(aces), control=_DACL_PRESENT)
-
-
-@functools.lru_cache(maxsize=16384)
-def default_granted(mode: int, uid: int, gid: int, token: Token, is_directory: bool) -> int:
-    """`granted_by(default_sd(...), token)` for a file of *uid* and *gid* without a stored descriptor,
-    remembered.
-    """
-    sd = default_sd(mode, is_directory=is_directory, owner=owner_sid(uid, token), group=unix_group_sid(gid))
-    return granted_by(sd, token)
 
 
 def inherit_sd(

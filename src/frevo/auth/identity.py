@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from frevo.config import GlobalConfig
     from frevo.wire.dtyp import SID
 
 #: The values of `map to guest`.
@@ -40,19 +39,6 @@ class AuthSettings:
     realm: str = ""
     #: Names (any case) whose sessions count as administrators.
     admin_users: frozenset[str] = frozenset()
-
-    @classmethod
-    def from_config(cls, values: GlobalConfig, *, dns_name: str = "") -> AuthSettings:
-        """The settings that the [global] section *values* ask for."""
-        return cls(
-            netbios_name=values.netbios_name,
-            workgroup=values.workgroup,
-            dns_name=dns_name,
-            map_to_guest=values.map_to_guest,
-            guest_account=values.guest_account,
-            keytab=values.kerberos_keytab,
-            realm=values.realm,
-        )
 
     def __post_init__(self) -> None:
         if self.map_to_guest not in MAP_TO_GUEST:

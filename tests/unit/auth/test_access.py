@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frevo.auth.access import Token, access_check, granted_by, maximal_access, owner_sid, process_sids
-from frevo.auth.descriptors import default_granted, default_sd
+from frevo.auth.access import Token, access_check, granted_by, owner_sid, process_sids
+from frevo.auth.descriptors import default_sd
 from frevo.auth.identity import Identity
 from frevo.auth.sids import unix_group_sid, unix_user_sid
 from frevo.errors import SMBError
@@ -123,6 +123,11 @@ def test_conditional_entries() -> None:
     assert refused(sd(denied, allow(ALICE, READ)), token(), READ) is NTStatus.ACCESS_DENIED
 
 
+def default_granted(mode: int, uid: int, gid: int, who: Token, is_directory: bool) -> int:
+    owner, group = owner_sid(uid, who), unix_group_sid(gid)
+    return granted_by(default_sd(mode, is_directory=is_directory, owner=owner, group=group), who)
+
+
 @pytest.mark.parametrize("is_directory", [False, True])
 def test_default_sd_serving_user(is_directory: bool) -> None:
     """Goal: a session controls what the serving process owns. Method: usual modes of files and folders."""
@@ -170,7 +175,7 @@ DESCRIPTORS = st.builds(
 def test_granted_is_within_maximum(descriptor: SecurityDescriptor, desired: int, is_admin: bool) -> None:
     """Goal: granted is what was asked, within the maximum. Method: random descriptors and wishes."""
     who = token(ALICE, STAFF, is_admin=is_admin)
-    maximum = maximal_access(descriptor, who)
+    maximum = granted_by(descriptor, who)
     try:
         granted = access_check(descriptor, who, desired)
     except SMBError as error:
