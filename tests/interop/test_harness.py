@@ -1,0 +1,94 @@
+"""The harness itself: reading smbtorture's output, comparing it with the list, and running against smbd."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from peers import programs, smbtorture
+from peers.smbclient import smbclient
+from peers.smbtorture import Expectation, Outcome
+from peers.target import Target
+
+OUTPUT = """\
+smbtorture 4.17.12-Debian
+time: 2026-11-23 02:45:56.456409
+test: smb2.connect
+success: smb2.connect
+progress: 8
+test: smb2.dir.find
+failure: smb2.dir.find [
+../../source4/torture/smb2/dir.c:471: status was NT_STATUS_INVALID_PARAMETER
+]
+test: smb2.charset.Testing composite character (a umlaut)
+success: smb2.charset.Testing composite character (a umlaut)
+test: smb2.dir.file-index
+skip: smb2.dir.file-index [
+no index
+]
+test: smb2.dir.many
+"""
+
+
+def test_parse_subunit() -> None:
+    """Results by full name with their reasons; a test that never ended failed."""
+    outcomes = {outcome.name: outcome for outcome in smbtorture.parse_subunit(OUTPUT)}
+    assert {name: outcome.result for name, outcome in outcomes.items()} == {
+        "smb2.connect.connect": "pass",
+        "smb2.dir.find": "fail",
+        "smb2.charset.Testing composite character (a umlaut)": "pass",
+        "smb2.dir.file-index": "skip",
+        "smb2.dir.many": "fail",
+    }
+    assert "INVALID_PARAMETER" in outcomes["smb2.dir.find"].detail
+    assert "never ended" in outcomes["smb2.dir.many"].detail
+
+
+@pytest.mark.parametrize(
+    ("expected", "result", "words"),
+    [
+        ("pass", "pass", ""),
+        ("fail", "fail", ""),
+        ("not-yet", "skip", ""),
+        ("pass", "fail", "expected to pass"),
+        ("pass", "skip", "expected to pass"),
+        ("fail", "pass", "correct the list"),
+        ("not-yet", "pass", "correct the list"),
+    ],
+)
+def test_differences(expected: str, result: str, words: str) -> None:
+    """Better than listed is a difference as well as worse."""
+    lines = smbtorture.differences([Outcome("a.b.c", result)], [Expectation("a.b.c", expected, "why")])
+    assert len(lines) == (1 if words else 0)
+    assert words in "".join(lines)
+
+
+def test_differences_of_presence() -> None:
+    """A listed test that did not run and an unlisted one that did are differences."""
+    lines = smbtorture.differences([Outcome("a.b.new", "pass")], [Expectation("a.b.gone", "pass")])
+    assert lines == ["a.b.gone: did not run", "a.b.new: pass, but not in the list"]
+
+
+def test_list_survives_rewriting(tmp_path: Path) -> None:
+    """Writing the list that was read changes nothing, and every line that is not a pass has its reason."""
+    copy = tmp_path / "list.txt"
+    copy.write_text(smbtorture.EXPECTATIONS.read_text())
+    smbtorture.write_expectations(smbtorture.read_expectations(copy), copy)
+    assert copy.read_text() == smbtorture.EXPECTATIONS.read_text()
+
+
+def test_missing_programs_fail_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without CI a missing program skips, with CI it fails."""
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no-such-program is missing"):
+        programs.need("no-such-program")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no-such-program is missing"):
+        programs.need("no-such-program")
+
+
+@pytest.mark.interop
+def test_samba_answers(samba_server: Target) -> None:
+    """The yardstick works here: smbclient lists a share of the private smbd."""
+    (samba_server.folder() / "here").write_text("x")
+    assert "here" in smbclient(samba_server, "ls").ok()
