@@ -60,6 +60,7 @@ async def run_server(config: Config, *, stop: asyncio.Event, ready: Callable[[Ru
     try:
         running = Running(Server(config, transport, authenticator, loop), transport)
         transport.start(running.server.on_events)
+        transport.fast_echo(settings.frevo_fast_path)
         running.addresses = _listen(config, transport)
         ready(running)
         await stop.wait()

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("frevo.server")
 
-SEAL = 1
-CLOSE_AFTER = 2
+SEAL = events.SEAL
 _INTERIM_FLAGS = int(HeaderFlags.ASYNC_COMMAND)
 
 
@@ -96,6 +95,8 @@ class Server:
                 self._accepted(event)
             elif kind == events.CLOSED:
                 self._closed(event)
+            elif kind == events.IDLE:
+                self._idle(event)
             elif kind == events.REJECTED:
                 log.warning("%s refused: %s", event[2], event[3])
 
@@ -110,6 +111,13 @@ class Server:
         if connection is not None:
             log.info("%s disconnected: %s", connection.peer, event[2])
             end_connection(self, connection)
+
+    def _idle(self, event: tuple[Any, ...]) -> None:
+        """`frevo:idle timeout` has passed without a message: who has nothing open is sent away."""
+        connection = self.connections.get(event[1])
+        if connection is not None and not any(session.opens for session in connection.sessions.values()):
+            log.info("%s: idle", connection.peer)
+            self.drop(connection)
 
     def _receive(self, connection: Connection, event: tuple[Any, ...]) -> None:
         _, _, sealed_session, _, message, bad, unverified = event

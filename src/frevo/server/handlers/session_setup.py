@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("frevo.server")
 
-#: Credits that a client gets while it is still logging on; the header must be final before it is hashed.
-_CREDITS_BEFORE_LOGON = 32
 _TICKS = 10_000_000
 
 
@@ -81,7 +79,8 @@ def _find_or_start(request: Request, connection: Connection) -> Session:
 
 def _more(request: Request, session: Session, step: StepResult) -> bytes:
     request.status = NTStatus.MORE_PROCESSING_REQUIRED
-    request.header.credits = min(request.header.credits, _CREDITS_BEFORE_LOGON)
+    # One credit is always granted as written, so that the header is final before it is hashed.
+    request.header.credits = 1
     if session.connection.dialect is not None and session.connection.dialect.contexts:
 
         def hash_response(message: bytes) -> None:
