@@ -42,18 +42,28 @@ def kerberos_client(realm: KDC, target: Target, *options: str, command: str = "l
     return programs.run([*words, *options, "-c", command], env=realm.environment)
 
 
-@pytest.mark.parametrize("protection", ["sign", "encrypt"])
-@pytest.mark.parametrize("dialect", ["SMB2_10", "SMB3_00", "SMB3_11"])
-def test_ticket(realm: KDC, kerberos_server: Target, tmp_path: Path, dialect: str, protection: str) -> None:
-    """Goal: the ticket's key signs and seals. Method: put and get a file in each dialect with each
-    protection.
-    """
-    if protection == "encrypt" and dialect == "SMB2_10":
-        pytest.skip("SMB 2.1 has no encryption")
+@pytest.mark.parametrize(
+    ("dialect", "protection", "cipher"),
+    [
+        ("SMB2_10", "sign", "AES-128-GCM"),
+        ("SMB3_00", "sign", "AES-128-CCM"),
+        ("SMB3_00", "encrypt", "AES-128-CCM"),
+        ("SMB3_11", "sign", "AES-128-GCM"),
+        ("SMB3_11", "encrypt", "AES-128-GCM"),
+        ("SMB3_11", "encrypt", "AES-256-GCM"),
+        ("SMB3_11", "encrypt", "AES-256-CCM"),
+    ],
+)
+def test_ticket(
+    realm: KDC, kerberos_server: Target, tmp_path: Path, dialect: str, protection: str, cipher: str
+) -> None:
+    """Goal: the ticket's key signs and seals. Method: put and get a file in each dialect."""
     realm.login(USER, PASSWORD)
     source = tmp_path / "source"
     source.write_bytes(bytes(range(256)) * 1000)
+    # Encryption with AES-256 takes the ticket's whole key of 32 bytes, everything else its first 16.
     options = ["-m", dialect, f"--option=client min protocol={dialect}", f"--client-protection={protection}"]
+    options.append(f"--option=client smb3 encryption algorithms={cipher}")
     command = f"put {source} kerberos.bin; get kerberos.bin {tmp_path}/back; rm kerberos.bin"
     kerberos_client(realm, kerberos_server, *options, command=command).ok()
     assert (tmp_path / "back").read_bytes() == source.read_bytes()

@@ -1,6 +1,4 @@
-"""Token and access_check: may this user do that to an object with this security descriptor ([MS-DTYP]
-2.5.3.2).
-"""
+"""Token and access_check: what a security descriptor lets a user do ([MS-DTYP] 2.5.3.2)."""
 
 from __future__ import annotations
 

@@ -109,9 +109,7 @@ _DELETE_WITH_WRITE = FileAccess.DELETE.value
 
 
 def default_sd(mode: int, *, is_directory: bool, owner: SID, group: SID) -> SecurityDescriptor:
-    """The descriptor of a file that has none stored: owner, group and Everyone as the nine bits of *mode*
-    say.
-    """
+    """The descriptor of a file that has none stored: owner, group and Everyone as *mode* says."""
     shares = ((owner, mode >> 6 & 7), (group, mode >> 3 & 7), (EVERYONE, mode & 7))
     aces = []
     for sid, bits in shares:
@@ -148,9 +146,7 @@ def inherit_sd(
 
 
 def _inherited(ace: ACE, owner: SID, group: SID, *, is_directory: bool) -> Iterator[ACE]:
-    """What a child gets of one entry of its parent: nothing, an entry, or an effective one and an inherit-
-    only one.
-    """
+    """What a child gets of its parent's entry: none, one, or an effective and an inherit-only one."""
     wanted = _CI if is_directory else _OI
     passed_on = is_directory and not ace.flags & _NP
     if not ace.flags & wanted:

@@ -83,9 +83,7 @@ class KerberosAcceptor:
         self._complete = False
 
     def step(self, token: bytes) -> bytes:
-        """The answer (AP-REP) to the client's *token*; SMBError LOGON_FAILURE when the ticket is not
-        accepted.
-        """
+        """The answer (AP-REP) to the client's *token*; SMBError when the ticket is not accepted."""
         try:
             answer: bytes = self._context.step(token) or b""
             # An error that came with a token for the peer is raised by the next access only.

@@ -57,9 +57,7 @@ def _rc4_python(key: bytes, data: bytes) -> bytes:
 
 
 def _rc4_function() -> Callable[[bytes, bytes], bytes]:
-    """RC4 of the cryptography package (a fifth of the time) when it has it and it works here (not in FIPS
-    mode).
-    """
+    """RC4 of the cryptography package (a fifth of the time) where it works (not in FIPS mode)."""
     try:
         from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
         from cryptography.hazmat.primitives.ciphers import Cipher

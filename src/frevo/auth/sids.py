@@ -79,9 +79,7 @@ def anonymous_groups() -> tuple[SID, ...]:
 
 
 def load_machine_sid(private_dir: Path) -> SID:
-    """The machine SID of *private_dir*, made at random the first time; PrivateFileError when it cannot be
-    kept.
-    """
+    """The machine SID of *private_dir*, made at random the first time; PrivateFileError otherwise."""
     path = private_dir / MACHINE_SID_FILE
     try:
         ensure_private_directory(private_dir)

@@ -84,9 +84,7 @@ def test_null_and_empty_dacl() -> None:
 
 
 def test_owner_rights() -> None:
-    """Goal: OWNER RIGHTS replaces the owner's implicit rights. Method: an entry with it, and an inherit-only
-    one.
-    """
+    """Goal: OWNER RIGHTS replaces the implicit rights. Method: an effective, an inherit-only entry."""
     assert access_check(sd(allow(OWNER_RIGHTS, READ), owner=ALICE), token(), MAXIMUM) == READ
     inherit_only = allow(OWNER_RIGHTS, READ, AceFlags.INHERIT_ONLY.value)
     assert access_check(sd(inherit_only, owner=ALICE), token(), MAXIMUM) == IMPLICIT
