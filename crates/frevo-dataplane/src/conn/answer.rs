@@ -6,14 +6,12 @@ use std::sync::Arc;
 use super::{Connection, Host};
 use crate::crypto::SessionKeys;
 use crate::fast::{
-    write_read_body, write_response_header, AttachedOpen, Attempt, ReadJob, ReadRequest, ECHO_BODY, ERROR_BODY,
-    READ_RESPONSE_BYTES,
+    write_read_body, write_response_header, AttachedOpen, Attempt, ReadJob, ReadRequest, ECHO_BODY,
+    ERROR_BODY, READ_RESPONSE_BYTES,
 };
 use crate::framing::Framing;
 use crate::stats::add;
-use crate::wire::{
-    command, flags, Header, FRAME_BYTES, HEADER_BYTES, STATUS_END_OF_FILE, TRANSFORM_BYTES,
-};
+use crate::wire::{command, flags, Header, FRAME_BYTES, HEADER_BYTES, STATUS_END_OF_FILE, TRANSFORM_BYTES};
 
 /// How the answer to a request is protected: as the request was.
 struct Protection {
@@ -120,7 +118,16 @@ impl Connection {
                 let signed = protection.signed;
                 let outcome = None;
                 host.jobs.push(ReadJob {
-                    connection, request, sealed, signed, file, read, buffer, data_start, outcome, pass,
+                    connection,
+                    request,
+                    sealed,
+                    signed,
+                    file,
+                    read,
+                    buffer,
+                    data_start,
+                    outcome,
+                    pass,
                 });
                 Some(())
             }
@@ -188,7 +195,14 @@ impl Connection {
     }
 
     /// Queues a response with a short body.
-    fn respond(&mut self, request: &Header, status: u32, body: &[u8], protection: &Protection, host: &mut Host) {
+    fn respond(
+        &mut self,
+        request: &Header,
+        status: u32,
+        body: &[u8],
+        protection: &Protection,
+        host: &mut Host,
+    ) {
         let credits = self.window.grant(request.credits, true);
         let room = protection.room();
         let size = room + HEADER_BYTES + body.len();

@@ -117,8 +117,7 @@ impl Connection {
 
     fn check_length(&self, length: usize, host: &Host) -> Result<(), Reason> {
         let limits = &host.limits;
-        let limit =
-            if self.settings.authenticated { limits.max_frame } else { limits.max_preauth_frame };
+        let limit = if self.settings.authenticated { limits.max_frame } else { limits.max_preauth_frame };
         // A sealed message is larger by its transform header.
         if length > limit + TRANSFORM_BYTES {
             return Err(Reason::Owned(format!("message of {length} bytes is larger than the limit {limit}")));
@@ -235,7 +234,9 @@ impl Connection {
     }
 
     fn message(&mut self, frame: &mut [u8], host: &mut Host) -> Result<Verdict, Reason> {
-        let Some(protocol) = frame.first_chunk::<4>() else { return because("message without a protocol id") };
+        let Some(protocol) = frame.first_chunk::<4>() else {
+            return because("message without a protocol id");
+        };
         match *protocol {
             PROTOCOL_SMB2 => self.packet(frame, None, host),
             PROTOCOL_TRANSFORM => self.sealed(frame, host),
@@ -259,7 +260,9 @@ impl Connection {
             return because("sealed message is too short");
         }
         let session_id = u64_at(frame, at::TRANSFORM_SESSION_ID);
-        let Some(keys) = self.keys(session_id) else { return because("sealed message of an unknown session") };
+        let Some(keys) = self.keys(session_id) else {
+            return because("sealed message of an unknown session");
+        };
         if !keys.unseal(frame) {
             return because("sealed message cannot be opened");
         }
@@ -272,11 +275,18 @@ impl Connection {
     }
 
     /// Walks through the compound; hands it to the fast path or up.
-    fn packet(&mut self, message: &mut [u8], sealed: Option<u64>, host: &mut Host) -> Result<Verdict, Reason> {
+    fn packet(
+        &mut self,
+        message: &mut [u8],
+        sealed: Option<u64>,
+        host: &mut Host,
+    ) -> Result<Verdict, Reason> {
         let (mut start, mut index, mut session_id) = (0, 0usize, 0);
         let (mut bad_signatures, mut unverified) = (0u64, 0u64);
         let first = loop {
-            let Some(header) = Header::parse(&message[start..]) else { return because("malformed SMB2 header") };
+            let Some(header) = Header::parse(&message[start..]) else {
+                return because("malformed SMB2 header");
+            };
             let Some(end) = element_end(message, start, header.next_command) else {
                 return because("malformed compound");
             };

@@ -109,7 +109,13 @@ pub struct Connection {
 
 impl Connection {
     /// A new connection. `flow` accounts for the messages that the control plane holds.
-    pub fn new(id: ConnectionId, framing: Framing, role: Role, flow: Arc<Flow>, limits: &Limits) -> Connection {
+    pub fn new(
+        id: ConnectionId,
+        framing: Framing,
+        role: Role,
+        flow: Arc<Flow>,
+        limits: &Limits,
+    ) -> Connection {
         Connection {
             id,
             framing,

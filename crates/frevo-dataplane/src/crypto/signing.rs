@@ -117,7 +117,10 @@ mod tests {
     fn cmac_of_rfc_4493() {
         let key = hex("2b7e151628aed2a6abf7158809cf4f3c");
         let signer = Signer::new(SigningAlgorithm::AesCmac, &key).unwrap();
-        assert_eq!(signer.compute(&hex("6bc1bee22e409f96e93d7e117393172a")).to_vec(), hex("070a16b46b4d4144f79bdd9dd04a287c"));
+        assert_eq!(
+            signer.compute(&hex("6bc1bee22e409f96e93d7e117393172a")).to_vec(),
+            hex("070a16b46b4d4144f79bdd9dd04a287c")
+        );
         let forty = hex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e5130c81c46a35ce411");
         assert_eq!(signer.compute(&forty).to_vec(), hex("dfa66747de9ae63030ca32611497c827"));
     }

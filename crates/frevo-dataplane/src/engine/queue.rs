@@ -59,7 +59,11 @@ pub(crate) struct CommandQueue {
 
 impl CommandQueue {
     pub(crate) fn new() -> io::Result<CommandQueue> {
-        Ok(CommandQueue { commands: Mutex::default(), waker: Waker::new()?, sleeping: AtomicBool::new(false) })
+        Ok(CommandQueue {
+            commands: Mutex::default(),
+            waker: Waker::new()?,
+            sleeping: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn waker(&self) -> &Waker {
