@@ -68,8 +68,9 @@ class Resolved:
     `parent` is the real path of the containing directory ("" = root, also for the root itself), `name` the
     real name on disk when the file exists, else the real name under which it would be created. `stat` is None
     when the file (or, with a stream, the file below it) does not exist. `stream` is "" or the stream's name
-    without `:$DATA`; `stream_exists` says whether that stream exists. `requested` is the name as the client
-    spelled it: a rename to another spelling of the same name wants that one."""
+    without `:$DATA`; `stream_exists` says whether that stream exists. `requested` is the last name (the
+    stream's, if one is named) as the client spelled it: a rename to another spelling of the same
+    name wants that one."""
 
     parent: str
     name: str

@@ -148,7 +148,7 @@ class LocalHandle(Handle):
             await self._in_flight(flush_file(fd))
 
     async def _in_flight(self, operation: Coroutine[Any, Any, _T]) -> _T:
-        """Runs *operation* and puts off a close that comes meanwhile, so that its descriptor stays this file's."""
+        """Runs *operation*; a close that comes meanwhile is put off, the descriptor stays this file's."""
         fd = self._fd
         self._busy += 1
         try:

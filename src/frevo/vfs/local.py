@@ -66,7 +66,7 @@ class LocalBackend(Backend):
     def resolve(self, wire_path: str) -> Resolved:
         wire = parse_path(wire_path)
         found = self._lookup.find(wire)
-        requested = wire.parts[-1] if wire.parts else ""
+        requested = wire.stream or (wire.parts[-1] if wire.parts else "")
         if not isinstance(found, Found):
             return LocalResolved(found.parent, found.name, None, wire.stream, requested=requested)
         held = found.held
@@ -233,7 +233,7 @@ class LocalBackend(Backend):
     def rename(self, handle: Handle, target: Resolved, *, replace: bool) -> None:
         self._check_writable()
         if isinstance(handle, StreamHandle):
-            handle.rename(target.stream, replace_existing=replace)
+            handle.rename(target.requested or target.stream, replace_existing=replace)
             return
         if not isinstance(handle, LocalHandle) or not handle.path or not target.path:
             raise SMBError(NTStatus.ACCESS_DENIED, "the share's root cannot be renamed or replaced")

@@ -87,7 +87,12 @@ class FileMetadata:
             return
         created = dos.make_stat(status, None, hidden=False, mode_readonly=False).creation_time
         value = dos.pack_dosattrib(dos.DosAttributes(attributes & dos.STORED, created))
-        os.setxattr(self.target, dos.XATTR_DOSATTRIB, value)
+        try:
+            os.setxattr(self.target, dos.XATTR_DOSATTRIB, value)
+        except OSError as error:
+            if error.errno not in _NO_XATTRS:
+                raise
+            self._set_mode_readonly(bool(attributes & dos.READONLY))
 
     def _birth_time(self) -> int:
         return dos.make_stat(statx(self.fd), None, hidden=False, mode_readonly=False).creation_time

@@ -68,7 +68,7 @@ def write_all(fd: int, offset: int, data: Buffer) -> int:
 
 
 async def write_file(fd: int, offset: int, data: Buffer) -> int:
-    """Writes all of *data* through the ring; gives the count, less only when the disk filled up on the way."""
+    """Writes all of *data* through the ring; gives the count, less only when the disk filled up."""
     ring = Ring.of(asyncio.get_running_loop())
     view = memoryview(data)
     done = 0

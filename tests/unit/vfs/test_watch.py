@@ -1,0 +1,146 @@
+"""vfs/watch.py: what is done on disk comes as the changes that Windows would report."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from frevo.vfs import watch as w
+from frevo.vfs.base import Change
+from frevo.vfs.local import LocalBackend
+
+from .conftest import create, open_
+
+ALL = 0xFFF
+NAMES = w.CHANGE_FILE_NAME | w.CHANGE_DIR_NAME
+
+
+class Collector:
+    """Collects changes until there are as many as expected."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.overflows = 0
+        self._news = asyncio.Event()
+
+    def on_changes(self, changes: Sequence[Change]) -> None:
+        self.changes += changes
+        self._news.set()
+
+    def on_overflow(self) -> None:
+        self.overflows += 1
+        self._news.set()
+
+    async def take(self, count: int) -> list[tuple[int, str]]:
+        """The next *count* changes as (action, path)."""
+        async with asyncio.timeout(10):
+            while len(self.changes) < count:
+                self._news.clear()
+                await self._news.wait()
+        taken, self.changes = self.changes[:count], self.changes[count:]
+        return [(change.action, change.path) for change in taken]
+
+
+async def test_names_come_and_go(backend: LocalBackend, share: Path) -> None:
+    """Add, rename inside (a pair), move out and in (two single changes), remove; files and directories."""
+    seen = Collector()
+    (share / "sub").mkdir()
+    watch = open_(backend, "").watch(False, NAMES, seen.on_changes, seen.on_overflow)
+    (share / "a:").touch()
+    (share / "a:").rename(share / "b")
+    (share / "b").rename(share / "sub" / "b")
+    (share / "sub" / "b").rename(share / "c")
+    (share / "c").unlink()
+    assert await seen.take(6) == [
+        (w.ADDED, "a\uf022"),
+        (w.RENAMED_OLD_NAME, "a\uf022"),
+        (w.RENAMED_NEW_NAME, "b"),
+        (w.REMOVED, "b"),
+        (w.ADDED, "c"),
+        (w.REMOVED, "c"),
+    ]
+    watch.close()
+    watch.close()
+
+
+async def test_filters(backend: LocalBackend, share: Path) -> None:
+    """Names of files and of directories, sizes and attributes are told apart by the filter."""
+    collectors = {}
+    for bits in (w.CHANGE_FILE_NAME, w.CHANGE_DIR_NAME, w.CHANGE_SIZE, w.CHANGE_ATTRIBUTES):
+        collectors[bits] = Collector()
+        open_(backend, "").watch(False, bits, collectors[bits].on_changes, collectors[bits].on_overflow)
+    everything = Collector()
+    open_(backend, "").watch(False, ALL, everything.on_changes, everything.on_overflow)
+    (share / "d").mkdir()
+    handle = create(backend, "f")  # with attributes: one change, not two
+    (share / "f").write_text("x")
+    handle.set_basic(attributes=0x22)
+    (share / "end").mkdir()
+    while (await everything.take(1)) != [(w.ADDED, "end")]:
+        pass
+    assert await collectors[w.CHANGE_FILE_NAME].take(1) == [(w.ADDED, "f")]
+    assert await collectors[w.CHANGE_DIR_NAME].take(2) == [(w.ADDED, "d"), (w.ADDED, "end")]
+    assert set(await collectors[w.CHANGE_SIZE].take(1)) == {(w.MODIFIED, "f")}
+    assert await collectors[w.CHANGE_ATTRIBUTES].take(1) == [(w.MODIFIED, "f")]
+    assert not collectors[w.CHANGE_FILE_NAME].changes and not collectors[w.CHANGE_ATTRIBUTES].changes
+
+
+async def test_recursive(backend: LocalBackend, share: Path) -> None:
+    """Directories below, there before or made later, filled at once, moved and removed."""
+    (share / "old" / "deep").mkdir(parents=True)
+    seen = Collector()
+    open_(backend, "").watch(True, NAMES, seen.on_changes, seen.on_overflow)
+    (share / "old" / "deep" / "x").touch()
+    (share / "new" / "sub").mkdir(parents=True)
+    (share / "new" / "sub" / "y").touch()
+    assert await seen.take(2) == [(w.ADDED, "old\\deep\\x"), (w.ADDED, "new")]
+    assert sorted(await seen.take(1)) == [(w.ADDED, "new\\sub")]
+    (share / "new" / "sub" / "z").touch()
+    (share / "new").rename(share / "moved")
+    rest = [await seen.take(1) for _ in range(3)]
+    assert all(path.startswith("new\\sub\\") for found in rest[:1] for _, path in found)
+    (share / "moved" / "sub" / "q").touch()
+    while (await seen.take(1)) != [(w.ADDED, "moved\\sub\\q")]:
+        pass
+
+
+async def test_not_recursive_after_recursive(backend: LocalBackend, share: Path) -> None:
+    """A watch of one directory stays silent about those below, though another watch looks there."""
+    (share / "d").mkdir()
+    plain, deep = Collector(), Collector()
+    open_(backend, "").watch(False, NAMES, plain.on_changes, plain.on_overflow)
+    open_(backend, "").watch(True, NAMES, deep.on_changes, deep.on_overflow)
+    (share / "d" / "x").touch()
+    (share / "y").touch()
+    assert await deep.take(2) == [(w.ADDED, "d\\x"), (w.ADDED, "y")]
+    assert await plain.take(1) == [(w.ADDED, "y")] and not plain.changes
+
+
+async def test_closed_watch_is_silent(backend: LocalBackend, share: Path) -> None:
+    """After close nothing comes, and a new watch knows nothing of what was before."""
+    seen, later = Collector(), Collector()
+    watch = open_(backend, "").watch(True, ALL, seen.on_changes, seen.on_overflow)
+    (share / "a").touch()
+    watch.close()
+    open_(backend, "").watch(False, NAMES, later.on_changes, later.on_overflow)
+    (share / "b").touch()
+    assert await later.take(1) == [(w.ADDED, "b")]
+    assert seen.changes == []
+
+
+async def test_overflow(backend: LocalBackend, share: Path) -> None:
+    """More changes than the kernel queues: on_overflow is called."""
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    seen = Collector()
+    open_(backend, "").watch(False, NAMES, seen.on_changes, seen.on_overflow)
+    fd = os.open(share, os.O_RDONLY)
+    for _ in range(limit // 2 + 10):
+        os.mknod("f", 0o100644, dir_fd=fd)
+        os.unlink("f", dir_fd=fd)
+    os.close(fd)
+    async with asyncio.timeout(10):
+        while not seen.overflows:
+            await asyncio.sleep(0)
+    assert seen.overflows == 1
