@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -49,8 +50,7 @@ class ControlServer:
     ) -> None:
         self.path = socket_path(private_dir, pid or os.getpid())
         self._handlers = dict(handlers)
-        self._server: asyncio.Server | None = None
-        self._clients = 0
+        self._listener: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -58,45 +58,55 @@ class ControlServer:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.unlink(missing_ok=True)  # left by a dead process that had our pid
-            listener = _bind(self.path)
+            self._listener = _bind(self.path)
         except OSError as error:
             raise ControlError(f"cannot make the control socket {self.path}: {error.strerror}") from error
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=REQUEST_SIZE_MAX)
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     async def close(self) -> None:
         """Stop listening and remove the socket; requests that run are cut off."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
             self.path.unlink(missing_ok=True)
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        self._clients += 1
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            if self._server is not None and self._clients <= CLIENTS_MAX:
-                async with asyncio.timeout(TIMEOUT_S):
-                    line = await reader.readline()
-                    trusted = _is_trusted(writer.get_extra_info("socket"))
-                    answer = await self._answer(line) if trusted else _REFUSED
-                    writer.write(json.dumps(answer).encode() + b"\n")
-                    await writer.drain()
-        except (TimeoutError, OSError, ValueError) as error:
+            client, _ = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # no descriptor left: try again later, do not spin
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listener)
+                loop.call_later(1.0, self._resume)
+            return
+        if len(self._tasks) >= CLIENTS_MAX:
+            client.close()
+            return
+        client.setblocking(False)
+        task = asyncio.get_running_loop().create_task(self._serve(client))
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._finished(done, client))
+
+    def _resume(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
+
+    def _finished(self, task: asyncio.Task[None], client: socket.socket) -> None:
+        self._tasks.discard(task)
+        client.close()
+        if not task.cancelled() and (error := task.exception()) is not None:
             log.debug("control request dropped: %s", error)
-        except asyncio.CancelledError:
-            pass  # close() cut us off: nobody waits for this task
-        finally:
-            self._clients -= 1
-            writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
+
+    async def _serve(self, client: socket.socket) -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            line = await _read_line(client)
+            answer = await self._answer(line) if _is_trusted(client) else _REFUSED
+            await asyncio.get_running_loop().sock_sendall(client, json.dumps(answer).encode() + b"\n")
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
@@ -178,6 +188,19 @@ def _is_alive(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+async def _read_line(client: socket.socket) -> bytes:
+    """What *client* sends up to its first newline; ControlError when that is too long."""
+    data = b""
+    while b"\n" not in data:
+        if len(data) > REQUEST_SIZE_MAX:
+            raise ControlError("the request is too long")
+        more = await asyncio.get_running_loop().sock_recv(client, REQUEST_SIZE_MAX)
+        if not more:
+            break
+        data += more
+    return data.partition(b"\n")[0]
 
 
 def _bind(path: Path) -> socket.socket:

@@ -1,0 +1,153 @@
+"""Tests of the frevo command's frame: help, errors as sentences, testparm, status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from frevo import __version__
+from frevo.cli.main import COMMANDS, guarded, main
+from frevo.errors import FrevoError
+from frevo.status.control import ControlServer, find_servers
+
+GOOD = "[global]\nworkgroup = HOME\nprivate dir = {private}\n[data]\npath = {path}\nread only = no\n"
+
+
+def write(tmp_path: Path, text: str = GOOD) -> str:
+    """An smb.conf; its path."""
+    path = tmp_path / "smb.conf"
+    path.write_text(text.format(private=tmp_path / "private", path=tmp_path))
+    return str(path)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Goal: --help works everywhere and shows examples. Method: ask for it."""
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: frevo {command}")
+    assert f"  frevo {command}" in out
+
+
+def test_frame(capsys: pytest.CaptureFixture[str]) -> None:
+    """Goal: version, help without a command, and wrong commands. Method: exit codes and output."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"frevo {__version__}\n"
+    assert main([]) == 2
+    assert "examples:" in capsys.readouterr().out
+    assert main(["dance"]) == 2
+    assert "invalid choice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (FrevoError("a sentence"), 1, "frevo: a sentence"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "frevo: /x: Permission denied"),
+        (OSError(28, "No space left on device"), 1, "frevo: No space left"),
+        (ValueError("hm"), 70, "this is a bug in frevo: ValueError: hm"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_errors_are_sentences(
+    error: BaseException,
+    code: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Goal: no traceback reaches a user unless FREVO_DEBUG asks for it. Method: raise each kind."""
+
+    def fail() -> int:
+        raise error
+
+    monkeypatch.delenv("FREVO_DEBUG", raising=False)
+    assert guarded(fail) == code
+    text = capsys.readouterr().err
+    assert message in text
+    assert "Traceback" not in text
+    monkeypatch.setenv("FREVO_DEBUG", "1")
+    guarded(fail)
+    assert ("Traceback" in capsys.readouterr().err) == bool(message)
+
+
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+    """Goal: `frevo ... | head` ends quietly. Method: a process whose reader goes away."""
+    command = [sys.executable, "-m", "frevo", "testparm", "-v", write(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        error = process.stderr.read()
+    assert b"Traceback" not in error and b"bug" not in error
+
+
+def test_testparm_prints_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Goal: a good file is accepted and shown, and what is shown loads again. Method: run it on its own output."""
+    path = write(tmp_path)
+    assert main(["testparm", "-c", path]) == 0
+    out = capsys.readouterr().out
+    assert "workgroup = HOME" in out and "read only = no" in out and "netbios name" not in out
+    (tmp_path / "again.conf").write_text(out)
+    assert main(["testparm", str(tmp_path / "again.conf"), "-v"]) == 0
+    assert "netbios name" in capsys.readouterr().out
+
+
+def test_testparm_reports_with_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Goal: unknown and ill-typed keys: file, line, nearest key, exit 1. Method: one of each."""
+    path = write(tmp_path, "[global]\nwrokgroup = A\n[a]\npath = /x\nread only = perhaps\n")
+    assert main(["testparm", "-c", path]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        f"{path}:2: error: `wrokgroup`: unknown key; did you mean `workgroup`?",
+        f"{path}:5: error: `read only`: expected yes or no, not 'perhaps'",
+    ]
+    assert main(["testparm", "-c", str(tmp_path / "missing.conf")]) == 1
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_testparm_warns_of_missing_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Goal: a share without its folder is noticed. Method: a path that is not there."""
+    assert main(["testparm", "-c", write(tmp_path, "[a]\npath = /no/such/folder\n")]) == 0
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_testparm_cannot_paint_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Goal: escape sequences of a file do not reach the terminal. Method: one in a value and one in a key."""
+    main(["testparm", "-c", write(tmp_path, "[a]\npath = /x\ncomment = \x1b[31m\n")])
+    main(["testparm", "-c", write(tmp_path, "[a]\n\x1b[2J = /x\n")])
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+
+
+def test_status_without_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Goal: nobody there is a sentence and exit 1. Method: an empty folder, and a folder that is missing."""
+    for folder in (tmp_path, tmp_path / "missing"):
+        assert main(["status", "--private-dir", str(folder)]) == 1
+        assert "no running server" in capsys.readouterr().err
+
+
+async def test_status_asks_the_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Goal: tables, and JSON as it came. Method: a control socket with a small snapshot."""
+    snapshot = {
+        "version": "9.9",
+        "sessions": {"1": {"session_id": "1", "username": "eve"}},
+        "frevo": {"pid": 1},
+    }
+    server = ControlServer(tmp_path / "private", {"status": lambda: snapshot})
+    await server.start()
+    try:
+        path = write(tmp_path)
+        assert await asyncio.to_thread(main, ["status", "-c", path, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == snapshot
+        assert await asyncio.to_thread(main, ["status", "-c", path]) == 0
+        assert "eve" in capsys.readouterr().out
+        (pid,) = await asyncio.to_thread(find_servers, tmp_path / "private")
+        assert await asyncio.to_thread(main, ["status", "-c", path, "--pid", str(pid + 1)]) == 1
+    finally:
+        await server.close()

@@ -1,0 +1,216 @@
+"""Tests of frevo serve's options, folder mode, advice and log; a running server is tests/integration's."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from frevo.auth.accounts import AccountStore
+from frevo.cli import serve, serve_folder
+from frevo.cli.connect_help import banner, explain_bind_error, how_to_connect, reachable
+from frevo.cli.main import build_parser, main
+from frevo.cli.runner import start_log
+from frevo.cli.serve_folder import Login, ServeError, folder_config, login_for, random_password, share_name
+from frevo.config import Config, load_text
+from frevo.transport.address import TransportAddress
+
+
+def plan_of(*arguments: str) -> serve.Plan:
+    """What `frevo serve` would do with these arguments."""
+    return serve._plan(build_parser().parse_args(["serve", *arguments]))
+
+
+def test_a_folder_becomes_one_share(tmp_path: Path) -> None:
+    """Goal: name, rights, user, port, address and private folder come from the options. Method: all."""
+    folder = tmp_path / "My Docs"
+    folder.mkdir()
+    private = tmp_path / "private"
+    plan = plan_of(
+        str(folder), "--name", "docs", "--read-only", "--user", "eve", "--port", "4450",
+        "--listen", "127.0.0.1", "--private-dir", str(private),
+    )  # fmt: skip
+    share = plan.config.shares["docs"]
+    assert (share.path, share.read_only, share.valid_users) == (str(folder), True, ("eve",))
+    values = plan.config.globals
+    assert values.server_smb_transports == (TransportAddress("tcp", 4450),)
+    assert (values.interfaces, values.bind_interfaces_only) == (("127.0.0.1",), True)
+    assert plan.login is not None and plan.login.user == "eve" and len(plan.login.password) == 19
+    assert AccountStore(private).lookup("EVE") is not None
+    assert plan.reload() is plan.config
+
+
+def test_the_password_is_made_once(tmp_path: Path) -> None:
+    """Goal: a second start keeps the user's password unless asked. Method: log in three times."""
+    first = login_for(str(tmp_path), "eve", new_password=False)
+    old = AccountStore(tmp_path).lookup("eve")
+    assert login_for(str(tmp_path), "eve", new_password=False) == Login("eve", "")
+    assert AccountStore(tmp_path).lookup("eve") == old
+    third = login_for(str(tmp_path), "eve", new_password=True)
+    assert third.password not in ("", first.password)
+    assert AccountStore(tmp_path).lookup("eve") != old
+    assert random_password() != random_password()
+
+
+def test_a_file_is_served_with_options(tmp_path: Path) -> None:
+    """Goal: -c with -p and --listen; reload keeps the options. Method: change the file in between."""
+    path = tmp_path / "smb.conf"
+    path.write_text("[a]\npath = /x\n")
+    plan = plan_of("-c", str(path), "-p", "0", "--listen", "::1")
+    assert plan.config.globals.server_smb_transports == (TransportAddress("tcp", 0),)
+    path.write_text("[a]\npath = /x\nread only = no\n")
+    new = serve.reloaded(plan, plan.config)
+    assert new is not None
+    assert new.shares["a"].read_only is False
+    assert new.globals.interfaces == ("::1",)
+
+
+def test_a_broken_reload_keeps_the_old(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Goal: SIGHUP with a broken file changes nothing and says why. Method: break the file."""
+    logging.getLogger("frevo").propagate = True
+    path = tmp_path / "smb.conf"
+    path.write_text("[a]\npath = /x\n")
+    plan = plan_of("-c", str(path))
+    path.write_text("[a]\npath = /x\nread only = perhaps\n")
+    assert serve.reloaded(plan, plan.config) is None
+    assert f"{path}:3" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give a folder"),
+        (["/", "-c", "x"], "give a folder"),
+        (["/no/such/folder"], "cannot share /no/such/folder: No such file"),
+        (["/etc/passwd"], "not a folder"),
+        (["/tmp", "--name", "IPC$"], "cannot be a share's name"),
+        (["/tmp", "--name", "a/b"], "not a share name"),
+        (["/tmp", "--user", "a@b"], "account name"),
+        (["-c", "/no/such/smb.conf"], "No such file"),
+    ],
+)
+def test_wrong_starts_are_explained(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Goal: what cannot be served is a sentence and exit 1. Method: one command line each."""
+    assert main(["serve", *arguments, "--private-dir", str(tmp_path / "private")]) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err and "bug" not in err
+
+
+def test_wrong_ports_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Goal: a port is 0 to 65535. Method: texts that are not."""
+    for port in ("x", "70000", "-1", "\u0664"):
+        assert main(["serve", "/tmp", "--port", port]) == 2
+    assert "is not a port" in capsys.readouterr().err
+
+
+def test_file_options_and_folder_options_do_not_mix(tmp_path: Path) -> None:
+    """Goal: --name and friends with -c are refused, not ignored. Method: each option."""
+    path = tmp_path / "smb.conf"
+    path.write_text("[a]\npath = /x\n")
+    for option in (["--name", "x"], ["--user", "x"], ["--read-only"], ["--new-password"]):
+        with pytest.raises(ServeError, match="with a folder"):
+            plan_of("-c", str(path), *option)
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        ("Docs", "Docs"),
+        ("a:b*c", "a_b_c"),
+        ("homes", "homes_"),
+        ("x\ty", "x_y"),
+        ("n" * 99, "n" * 80),
+        ("%S", "_S"),
+    ],
+)
+def test_share_names(name: str, share: str) -> None:
+    """Goal: any folder gets a legal share name. Method: exotic folder names."""
+    assert share_name(Path("/data") / name) == share
+    assert share_name(Path("/")) == "share"
+
+
+def test_a_folder_that_cannot_be_written_is_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: without the right to write, the share says so. Method: refuse W_OK."""
+    monkeypatch.setattr(serve_folder.os, "access", lambda path, mode: mode != os.W_OK)
+    config = folder_config(str(tmp_path), "x", read_only=False)
+    assert config.shares["x"].read_only
+
+
+def test_how_to_connect_on_an_ordinary_port() -> None:
+    """Goal: each client's line has host, port, share and user. Method: an address and a name with a blank."""
+    text = "\n".join(how_to_connect("My Docs", "eve", [("tcp", "192.0.2.7", 4450)]))
+    assert "smbclient '//192.0.2.7/My Docs' -p 4450 -U eve" in text
+    assert "mount -t cifs '//192.0.2.7/My Docs' /mnt -o port=4450,username=eve" in text
+    assert 'net use Z: "\\\\192.0.2.7\\My Docs" /TCPPORT:4450 /user:eve' in text
+    assert "smb://eve@192.0.2.7:4450/My%20Docs" in text
+    assert "24H2" in text and "Only this machine" not in text
+
+
+def test_how_to_connect_on_445_and_loopback() -> None:
+    """Goal: no port where it is the usual one, a word about loopback. Method: 127.0.0.1."""
+    text = "\n".join(how_to_connect("data", "eve", [("nbt", "127.0.0.1", 139), ("tcp", "127.0.0.1", 445)]))
+    assert "smbclient //127.0.0.1/data -U eve" in text
+    assert "Explorer: \\\\127.0.0.1\\data" in text
+    assert "TCPPORT" not in text and "port=" not in text and "Only this machine" in text
+
+
+def test_ipv6_is_written_as_each_client_wants() -> None:
+    """Goal: IPv6 hosts are usable everywhere. Method: ::1."""
+    text = "\n".join(how_to_connect("data", "eve", [("tcp", "::1", 4450)]))
+    assert "smb://eve@[::1]:4450/data" in text
+    assert "\\\\--1.ipv6-literal.net\\data" in text
+
+
+def test_all_addresses_are_told_as_one_that_works() -> None:
+    """Goal: 0.0.0.0 is never told to a client. Method: ask for the reachable host."""
+    host, port = reachable([("tcp", "0.0.0.0", 4450), ("tcp", "::", 4450)])
+    assert host not in ("0.0.0.0", "::", "")
+    assert port == 4450
+
+
+def test_the_password_is_shown_once() -> None:
+    """Goal: the banner shows a new password and not an old one. Method: both logins."""
+    config = load_text("[data]\npath = /srv/100%%\n")
+    text = banner(config, [("tcp", "127.0.0.1", 445)], Login("eve", "abcd"))
+    assert "abcd" in text and "Sharing /srv/100% as data (read-only)" in text
+    assert "the one given before" in banner(config, [("tcp", "127.0.0.1", 445)], Login("eve", ""))
+    assert "frevo user add USER" in banner(config, [("tcp", "127.0.0.1", 445)], None)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EADDRINUSE, ["tcp 0.0.0.0:445 is in use", "smbd", "ss -ltnp sport = :445", "--port"]),
+        (errno.EACCES, ["may not listen", "--port", "sysctl", "setcap"]),
+        (errno.EADDRNOTAVAIL, ["not an address of this machine", "127.0.0.1"]),
+        (errno.EAFNOSUPPORT, ["cannot listen on tcp 0.0.0.0:445"]),
+    ],
+)
+def test_bind_errors_say_what_to_do(number: int, words: list[str]) -> None:
+    """Goal: a port that cannot be had comes with the remedy. Method: each errno."""
+    text = explain_bind_error(OSError(number, os.strerror(number), "tcp 0.0.0.0:445"))
+    assert all(word in text for word in words), text
+
+
+def test_log_lines_cannot_be_forged(tmp_path: Path) -> None:
+    """Goal: control characters of a client's name stay in one line. Method: log one and read the file."""
+    path = tmp_path / "log"
+    start_log(Config().with_globals(log_file=str(path), log_level=2))
+    logger = logging.getLogger("frevo")
+    logger.info("user %s", "eve\n2026-01-01 ERROR forged \x1b[31m")
+    for handler in tuple(logger.handlers):
+        handler.close()
+        logger.removeHandler(handler)
+    logger.propagate = True
+    assert len(path.read_text().splitlines()) == 1
+    assert "\x1b" not in path.read_text()
+    with pytest.raises(ServeError, match="cannot write the log file"):
+        start_log(Config().with_globals(log_file=str(tmp_path / "no" / "log")))
