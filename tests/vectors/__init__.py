@@ -1,7 +1,7 @@
 """Byte vectors of wire structures, one file per specification, read by `load`.
 
-A section `[name]` is one structure; each of its lines is the hex of one field, and what follows '#' says which.
-The format is plain so that the Rust tests can read the same files.
+A section `[name]` is one structure; each of its lines is the hex of one field, and what follows '#' says
+which. The format is plain so that the Rust tests can read the same files.
 """
 
 from __future__ import annotations

@@ -71,9 +71,7 @@ STRUCTURES: dict[str, list[Any]] = {
     "pipe_peek": [fscc.FilePipePeekBuffer(3, 4, 1, 4, b"\5\0\2\3")],
     "trim": [fscc.FileLevelTrim([(4096, 8192)])],
     "reparse_symlink": [
-        fscc.ReparseDataBuffer(
-            fscc.ReparseTag.SYMLINK, fscc.SymbolicLinkReparseData("a\\b", "ab", 1).pack()
-        )
+        fscc.ReparseDataBuffer(fscc.ReparseTag.SYMLINK, fscc.SymbolicLinkReparseData("a\\b", "ab", 1).pack())
     ],
     "reparse_guid": [fscc.ReparseDataBuffer(0x17, b"\xbe\xef", GUID)],
     "symlink_data": [fscc.SymbolicLinkReparseData("a\\b", "ab", 1)],

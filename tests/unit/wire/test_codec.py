@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+
 from frevo.errors import WireError
 from frevo.wire.codec import (
     EMPTY,
@@ -118,7 +119,7 @@ def test_padding() -> None:
 
 
 def test_bits_give_plain_ints() -> None:
-    """Operators of Bits cost and return what int's do: look at the types, the named form keeps unknown bits."""
+    """Operators of Bits cost and return what int's do: look at the types; unknown bits stay."""
     assert type(7 & Colour.RED) is int
     assert type(Colour.RED | Colour.BLUE) is int
     assert 0xFF & ~Colour.RED == 0xFE

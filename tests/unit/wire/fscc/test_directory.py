@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from frevo.errors import WireError
 from frevo.wire.fscc import (
     DIRECTORY_CLASSES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from frevo.errors import WireError
 from frevo.wire import smb2
 from frevo.wire.smb2 import CreateContext, pack_create_contexts, parse_create_contexts
@@ -22,7 +23,9 @@ def test_round_trip() -> None:
 
 
 def test_elements_are_aligned() -> None:
-    """Each Next is a multiple of 8, and so is each DataOffset; the last element has no padding: walk the chain."""
+    """Each Next is a multiple of 8, and so is each DataOffset; the last element has no padding: walk the
+    chain.
+    """
     raw = pack_create_contexts(CHAIN)
     position = 0
     for _ in CHAIN[:-1]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
+
 from frevo.errors import WireError
 from frevo.wire.smb2 import NetworkInterfaceInfo, pack_network_interfaces, parse_network_interfaces
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from frevo.errors import WireError
 from frevo.wire import smb2
 

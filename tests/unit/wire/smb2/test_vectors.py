@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from frevo.errors import WireError
-from frevo.wire.smb2 import Header
 from vectors import load
 from vectors.hostile import mutations, parses_or_wire_error
 from vectors.smb2_cases import ALIASES, BODIES, BUFFERS
+
+from frevo.errors import WireError
+from frevo.wire.smb2 import Header
 
 VECTORS = load("smb2")
 HEADER = Header(command=5).pack()
@@ -35,7 +36,9 @@ def test_body_pack(name: str, made: Any) -> None:
 
 @pytest.mark.parametrize(("name", "made"), BODY_CASES, ids=_id)
 def test_body_parse(name: str, made: Any) -> None:
-    """The bytes of the specification give the object, at offset 0 and behind another message: parse and compare."""
+    """The bytes of the specification give the object, at offset 0 and behind another message: parse and
+    compare.
+    """
     message = HEADER + VECTORS[name]
     assert type(made).parse(message) == made
     assert type(made).parse(memoryview(b"\xee" * 72 + message)[72:]) == made
