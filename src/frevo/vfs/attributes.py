@@ -120,7 +120,7 @@ def make_stat(
     if not created:
         created = btime // 100 + _EPOCH if btime else min(written, changed)
     return FileStat(
-        FileIdentity(os.makedev(major, minor), inode),
+        identity_of(major, minor, inode),
         is_directory,
         attributes or NORMAL,
         created if created > 0 else 0,
@@ -134,6 +134,11 @@ def make_stat(
         uid,
         gid,
     )
+
+
+def identity_of(major: int, minor: int, inode: int) -> FileIdentity:
+    """The identity of a main stream."""
+    return tuple.__new__(FileIdentity, (os.makedev(major, minor), inode, ""))
 
 
 def filetime_to_ns(filetime: int) -> int:

@@ -16,7 +16,7 @@ from frevo.vfs.attributes import XATTR_DOSATTRIB, DosAttributes, make_stat, unpa
 from frevo.vfs.base import DirectoryItem, FileStat
 from frevo.vfs.lookup import join
 from frevo.vfs.metadata import FileMetadata
-from frevo.vfs.names import disk_to_wire
+from frevo.vfs.names import disk_to_wire, encode_name
 from frevo.vfs.system import EntryXattr
 
 if TYPE_CHECKING:
@@ -53,13 +53,14 @@ class _Listing:
         fd = self._fd
         backend = self._backend
         xattr, mode_readonly = self._xattr, not backend.xattrs
-        veto, hide_dots = backend.veto, backend.options.hide_dot_files
+        hides = backend.veto.hides if backend.veto else None
+        hide_dots = backend.options.hide_dot_files
         with os.scandir(fd) as entries:
             for entry in entries:
                 name = entry.name
-                if veto and veto.hides(name):
+                if hides is not None and hides(name):
                     continue
-                raw = os.fsencode(name)
+                raw = encode_name(name)
                 try:
                     status = statx(fd, raw, AT_SYMLINK_NOFOLLOW)
                 except OSError:  # it has vanished

@@ -12,8 +12,8 @@ from typing import Final
 
 from frevo.aio.syscalls import RENAME_NOREPLACE, FileStatus, renameat2, statx
 from frevo.errors import SMBError
-from frevo.vfs.attributes import STORED, XATTR_DOSATTRIB, is_special
-from frevo.vfs.base import Backend, FileIdentity, FileStat, Handle, OpenIntent, Resolved, VolumeInfo
+from frevo.vfs.attributes import STORED, XATTR_DOSATTRIB, identity_of, is_special
+from frevo.vfs.base import Backend, FileStat, Handle, OpenIntent, Resolved, VolumeInfo
 from frevo.vfs.handle import LocalHandle
 from frevo.vfs.lookup import (
     READ_FLAGS,
@@ -150,7 +150,7 @@ class LocalBackend(Backend):
             identity, is_directory = local.stat.identity, local.stat.is_directory
         else:
             status = status or statx(held.fd)
-            identity = FileIdentity(os.makedev(status.dev_major, status.dev_minor), status.ino)
+            identity = identity_of(status.dev_major, status.dev_minor, status.ino)
             is_directory = stat_module.S_ISDIR(status.mode)
         return LocalHandle(
             self,
@@ -170,7 +170,7 @@ class LocalBackend(Backend):
             self,
             held.take(),
             path=local.path,
-            identity=FileIdentity(os.makedev(status.dev_major, status.dev_minor), status.ino),
+            identity=identity_of(status.dev_major, status.dev_minor, status.ino),
             readable=held.readable,
             xattr=local.stream_xattr,
         )

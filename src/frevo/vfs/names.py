@@ -39,7 +39,8 @@ _UNMAPPED = {wire: disk for disk, wire in _MAPPED.items()} | {0xF028: ord(" "), 
 
 _FORBIDDEN_ON_WIRE = re.compile(r'[\x00-\x1f"*/:<>?|\\]')
 _SPECIAL_ON_WIRE = re.compile("[\ud800-\udfff\uf001-\uf029\uf080-\uf0ff]")
-_SPECIAL_ON_DISK = re.compile('[\x01-\x1f"*:<>?\\\\|\ud800-\udfff\uf001-\uf029\uf080-\uf0ff]|[ .]\\Z')
+_SPECIAL_ON_DISK = re.compile('[\x01-\x1f"*:<>?\\\\|\ud800-\udfff\uf001-\uf029\uf080-\uf0ff]')
+_SPECIAL_ASCII = re.compile('[\x01-\x1f"*:<>?\\\\|]')  # the same for names in ASCII: four times as fast
 _FORBIDDEN_IN_STREAM = re.compile(r"[\x00/\\:]")
 _SURROGATE_BYTES = re.compile("\udced[\udca0-\udcbf][\udc80-\udcbf]")
 
@@ -144,7 +145,8 @@ def _disk_bytes(character: str) -> bytes:
 
 def disk_to_wire(name: str) -> str:
     """The wire name of the disk name *name*; every disk name has one, and `wire_to_disk` gives it back."""
-    if not _SPECIAL_ON_DISK.search(name):
+    special = _SPECIAL_ASCII if name.isascii() else _SPECIAL_ON_DISK
+    if not special.search(name) and name[-1] not in " .":
         return name
     return _disk_to_wire_slow(name)
 
@@ -202,6 +204,11 @@ class _UpcaseTable(dict[int, int]):
 _UPCASE = _UpcaseTable()
 
 
+def encode_name(name: str) -> bytes:
+    """A disk name or real path as the kernel takes it; what `os.fsencode` does, faster."""
+    return name.encode("utf-8", "surrogateescape")
+
+
 def fold(name: str) -> str:
     """The form in which two names that Windows holds equal are equal: simple upper case, no normalisation."""
     return name.upper() if name.isascii() else name.translate(_UPCASE)
@@ -209,10 +216,7 @@ def fold(name: str) -> str:
 
 def wire_path_of(path: str, stream: str = "") -> str:
     """The wire path of a real path, with `:stream` where there is one."""
-    if _SPECIAL_ON_DISK.search(path) or "./" in path or " /" in path:
-        wire = "\\".join(disk_to_wire(name) for name in path.split("/"))
-    else:
-        wire = path.replace("/", "\\")
+    wire = "\\".join(map(disk_to_wire, path.split("/"))) if path else ""
     return f"{wire}:{stream}" if stream else wire
 
 

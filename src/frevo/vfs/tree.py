@@ -22,6 +22,7 @@ from frevo.aio.syscalls import (
     openat2,
     statx,
 )
+from frevo.vfs.names import encode_name
 
 #: As many links as the kernel follows in one path.
 _LINKS_MAX: Final = 40
@@ -30,7 +31,7 @@ _INSIDE: Final = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
 
 def encode(path: str) -> bytes:
     """A real path as the kernel takes it; "" is the root itself."""
-    return os.fsencode(path) or b"."
+    return encode_name(path) or b"."
 
 
 class Tree:
@@ -62,7 +63,7 @@ class Tree:
 
     def link_status(self, directory_fd: int, name: str) -> FileStatus:
         """What the name itself is, a link not followed."""
-        return statx(directory_fd, os.fsencode(name), AT_SYMLINK_NOFOLLOW)
+        return statx(directory_fd, encode_name(name), AT_SYMLINK_NOFOLLOW)
 
     def canonical(self, path: str) -> str:
         """The real path without any link in it of what *path* names. OSError: ENOENT, ENOTDIR, ELOOP, EXDEV
