@@ -4,7 +4,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
@@ -51,6 +51,11 @@ impl OpenFile {
     /// Takes the descriptor.
     pub fn new(fd: OwnedFd) -> OpenFile {
         OpenFile { fd, no_nowait: AtomicBool::new(false) }
+    }
+
+    /// The descriptor, for an engine that reads by itself; it lives as long as `self`.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 
     /// Reads what is in memory. Small reads block where the file system has no RWF_NOWAIT.
@@ -202,10 +207,21 @@ pub struct ReadJob {
 impl ReadJob {
     /// Does the read, blocking.
     pub fn run(&mut self) {
+        self.make_room();
+        let (file, offset) = (self.file.clone(), self.read.offset);
+        self.outcome = Some(file.read_blocking(self.room(), offset));
+    }
+
+    /// Makes the buffer large enough for [`ReadJob::room`].
+    pub(crate) fn make_room(&mut self) {
         self.buffer.clear();
         self.buffer.reserve(self.data_start + self.read.length as usize);
-        let room = &mut self.buffer.spare_capacity_mut()[self.data_start..];
-        self.outcome = Some(self.file.read_blocking(&mut room[..self.read.length as usize], self.read.offset));
+    }
+
+    /// Where the data goes; it stays in place while the job moves.
+    pub(crate) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+        let length = self.read.length as usize;
+        &mut self.buffer.spare_capacity_mut()[self.data_start..][..length]
     }
 }
 

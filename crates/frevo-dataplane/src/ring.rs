@@ -47,21 +47,84 @@ pub type Buffer = Box<dyn StableBuffer>;
 /// One operation with everything that the kernel needs for it.
 #[allow(missing_docs)] // the fields are the arguments of the system call of the same name
 pub enum Operation {
-    Openat2 { dirfd: RawFd, path: CString, how: Box<types::OpenHow> },
-    Statx { dirfd: RawFd, path: CString, flags: i32, result: Box<MaybeUninit<libc::statx>> },
+    Openat2 {
+        dirfd: RawFd,
+        path: CString,
+        how: Box<types::OpenHow>,
+    },
+    Statx {
+        dirfd: RawFd,
+        path: CString,
+        flags: i32,
+        result: Box<MaybeUninit<libc::statx>>,
+    },
     /// `offset` of `u64::MAX` is the file's own position.
-    Read { fd: RawFd, offset: u64, buffer: Buffer },
-    Write { fd: RawFd, offset: u64, buffer: Buffer },
-    Fsync { fd: RawFd, datasync: bool },
-    Fallocate { fd: RawFd, mode: i32, offset: u64, length: u64 },
-    Unlinkat { dirfd: RawFd, path: CString, flags: i32 },
-    Renameat2 { olddirfd: RawFd, old: CString, newdirfd: RawFd, new: CString, flags: u32 },
-    Mkdirat { dirfd: RawFd, path: CString, mode: u32 },
-    Linkat { olddirfd: RawFd, old: CString, newdirfd: RawFd, new: CString, flags: i32 },
-    Fgetxattr { fd: RawFd, name: CString, buffer: Buffer },
-    Fsetxattr { fd: RawFd, name: CString, buffer: Buffer, flags: i32 },
-    Splice { fd_in: RawFd, offset_in: i64, fd_out: RawFd, offset_out: i64, length: u32, flags: u32 },
-    Close { fd: RawFd },
+    Read {
+        fd: RawFd,
+        offset: u64,
+        buffer: Buffer,
+    },
+    Write {
+        fd: RawFd,
+        offset: u64,
+        buffer: Buffer,
+    },
+    Fsync {
+        fd: RawFd,
+        datasync: bool,
+    },
+    Fallocate {
+        fd: RawFd,
+        mode: i32,
+        offset: u64,
+        length: u64,
+    },
+    Unlinkat {
+        dirfd: RawFd,
+        path: CString,
+        flags: i32,
+    },
+    Renameat2 {
+        olddirfd: RawFd,
+        old: CString,
+        newdirfd: RawFd,
+        new: CString,
+        flags: u32,
+    },
+    Mkdirat {
+        dirfd: RawFd,
+        path: CString,
+        mode: u32,
+    },
+    Linkat {
+        olddirfd: RawFd,
+        old: CString,
+        newdirfd: RawFd,
+        new: CString,
+        flags: i32,
+    },
+    Fgetxattr {
+        fd: RawFd,
+        name: CString,
+        buffer: Buffer,
+    },
+    Fsetxattr {
+        fd: RawFd,
+        name: CString,
+        buffer: Buffer,
+        flags: i32,
+    },
+    Splice {
+        fd_in: RawFd,
+        offset_in: i64,
+        fd_out: RawFd,
+        offset_out: i64,
+        length: u32,
+        flags: u32,
+    },
+    Close {
+        fd: RawFd,
+    },
 }
 
 impl Operation {
@@ -141,10 +204,14 @@ impl Operation {
     fn data_entry(&mut self) -> squeue::Entry {
         match self {
             Operation::Read { fd, offset, buffer } => {
-                opcode::Read::new(types::Fd(*fd), buffer.pointer(), clamp(buffer.length())).offset(*offset).build()
+                opcode::Read::new(types::Fd(*fd), buffer.pointer(), clamp(buffer.length()))
+                    .offset(*offset)
+                    .build()
             }
             Operation::Write { fd, offset, buffer } => {
-                opcode::Write::new(types::Fd(*fd), buffer.pointer(), clamp(buffer.length())).offset(*offset).build()
+                opcode::Write::new(types::Fd(*fd), buffer.pointer(), clamp(buffer.length()))
+                    .offset(*offset)
+                    .build()
             }
             Operation::Fsync { fd, datasync } => {
                 let flags = if *datasync { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
@@ -236,7 +303,13 @@ impl Ring {
         // SAFETY: raw is a new descriptor that belongs to nobody else.
         let eventfd = unsafe { OwnedFd::from_raw_fd(raw) };
         uring.submitter().register_eventfd(raw)?;
-        Ok(Ring { uring, eventfd, in_flight: HashMap::new(), taken: Vec::new(), counters: Counters::default() })
+        Ok(Ring {
+            uring,
+            eventfd,
+            in_flight: HashMap::new(),
+            taken: Vec::new(),
+            counters: Counters::default(),
+        })
     }
 
     /// The descriptor to watch: readable when `complete` has something that `submit` did not see.
@@ -321,7 +394,11 @@ impl Ring {
             for entry in self.uring.completion() {
                 if let Some(operation) = self.in_flight.remove(&entry.user_data()) {
                     self.counters.completed += 1;
-                    self.taken.push(Completion { token: entry.user_data(), result: entry.result(), operation });
+                    self.taken.push(Completion {
+                        token: entry.user_data(),
+                        result: entry.result(),
+                        operation,
+                    });
                 }
             }
             // Completions that found the queue full wait in the kernel until we enter it with GETEVENTS; nothing
@@ -375,7 +452,9 @@ impl Drop for Ring {
 fn build(entries: u32) -> io::Result<IoUring> {
     let cooperative = IoUring::builder().setup_clamp().setup_coop_taskrun().build(entries);
     match cooperative {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => IoUring::builder().setup_clamp().build(entries),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            IoUring::builder().setup_clamp().build(entries)
+        }
         other => other,
     }
 }
@@ -422,7 +501,8 @@ mod tests {
         let mut ends = [0; 2];
         // SAFETY: two descriptors are written into the array.
         assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
-        ring.push(1, Operation::Read { fd: ends[0], offset: u64::MAX, buffer: Box::new(vec![0u8; 16]) }).unwrap();
+        ring.push(1, Operation::Read { fd: ends[0], offset: u64::MAX, buffer: Box::new(vec![0u8; 16]) })
+            .unwrap();
         ring.enter().unwrap();
         assert!(ring.complete().is_empty());
         drop(ring);

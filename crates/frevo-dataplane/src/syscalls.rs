@@ -89,7 +89,13 @@ pub fn openat2(dirfd: RawFd, path: &CStr, flags: u64, mode: u64, resolve: u64) -
     for attempt in 1.. {
         // SAFETY: path is NUL-terminated, how outlives the call and its true size is given.
         let fd = unsafe {
-            libc::syscall(libc::SYS_openat2, dirfd, path.as_ptr(), &how, std::mem::size_of::<libc::open_how>())
+            libc::syscall(
+                libc::SYS_openat2,
+                dirfd,
+                path.as_ptr(),
+                &how,
+                std::mem::size_of::<libc::open_how>(),
+            )
         };
         if fd >= 0 {
             // SAFETY: the kernel just gave this descriptor to us alone.

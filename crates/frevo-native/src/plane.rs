@@ -40,7 +40,12 @@ pub(crate) fn role(name: &str) -> PyResult<Role> {
 impl DataPlane {
     #[new]
     #[pyo3(signature = (*, threads, engine = "auto", role = "server", limits = None))]
-    fn new(threads: usize, engine: &str, role: &str, limits: Option<&Bound<'_, PyDict>>) -> PyResult<DataPlane> {
+    fn new(
+        threads: usize,
+        engine: &str,
+        role: &str,
+        limits: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<DataPlane> {
         let role = self::role(role)?;
         let limits = convert::limits(limits)?;
         let config = Config { threads, engine: engine.to_owned(), role, limits };
@@ -50,6 +55,12 @@ impl DataPlane {
     #[getter]
     fn engine(&self) -> &'static str {
         self.inner.engine()
+    }
+
+    /// Why that engine runs, one sentence.
+    #[getter]
+    fn engine_reason(&self) -> &str {
+        self.inner.engine_reason()
     }
 
     #[getter]

@@ -203,7 +203,8 @@ fn parse(item: &Bound<'_, PyTuple>) -> PyResult<Parsed> {
 fn parse_name(code: u8, arguments: &Bound<'_, PyTuple>) -> PyResult<Operation> {
     Ok(match code {
         0 => {
-            let (dirfd, path, flags, mode, resolve): (RawFd, PyBackedBytes, u64, u64, u64) = arguments.extract()?;
+            let (dirfd, path, flags, mode, resolve): (RawFd, PyBackedBytes, u64, u64, u64) =
+                arguments.extract()?;
             Operation::openat2(dirfd, c_path(&path)?, flags, mode, resolve)
         }
         1 => {
@@ -262,7 +263,8 @@ fn parse_data(code: u8, arguments: &Bound<'_, PyTuple>) -> PyResult<Parsed> {
             return Ok((Operation::Fgetxattr { fd, name: c_path(&name)?, buffer }, Some(bytes)));
         }
         12 => {
-            let (fd, name, value, flags): (RawFd, PyBackedBytes, Bound<'_, PyAny>, i32) = arguments.extract()?;
+            let (fd, name, value, flags): (RawFd, PyBackedBytes, Bound<'_, PyAny>, i32) =
+                arguments.extract()?;
             Operation::Fsetxattr { fd, name: c_path(&name)?, buffer: pinned(&value, false)?, flags }
         }
         13 => {

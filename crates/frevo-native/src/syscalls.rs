@@ -58,9 +58,17 @@ pub(crate) fn status_tuple<'py>(py: Python<'py>, s: &FileStatus) -> PyResult<Bou
 
 /// openat2(2): a new descriptor. Close-on-exec is the caller's choice (O_CLOEXEC in flags).
 #[pyfunction]
-fn openat2(py: Python<'_>, dirfd: RawFd, path: &[u8], flags: u64, mode: u64, resolve: u64) -> PyResult<RawFd> {
+fn openat2(
+    py: Python<'_>,
+    dirfd: RawFd,
+    path: &[u8],
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+) -> PyResult<RawFd> {
     let name = c_path(path)?;
-    interruptible(py, Some(path), || syscalls::openat2(dirfd, &name, flags, mode, resolve)).map(IntoRawFd::into_raw_fd)
+    interruptible(py, Some(path), || syscalls::openat2(dirfd, &name, flags, mode, resolve))
+        .map(IntoRawFd::into_raw_fd)
 }
 
 /// statx(2) as a tuple of 15 integers.
@@ -73,7 +81,14 @@ fn statx<'py>(py: Python<'py>, dirfd: RawFd, path: &[u8], flags: i32) -> PyResul
 
 /// renameat2(2).
 #[pyfunction]
-fn renameat2(py: Python<'_>, olddirfd: RawFd, old: &[u8], newdirfd: RawFd, new: &[u8], flags: u32) -> PyResult<()> {
+fn renameat2(
+    py: Python<'_>,
+    olddirfd: RawFd,
+    old: &[u8],
+    newdirfd: RawFd,
+    new: &[u8],
+    flags: u32,
+) -> PyResult<()> {
     let (from, to) = (c_path(old)?, c_path(new)?);
     interruptible(py, Some(old), || syscalls::renameat2(olddirfd, &from, newdirfd, &to, flags))
 }

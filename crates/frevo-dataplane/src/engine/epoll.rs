@@ -3,8 +3,7 @@
 //! Level triggering costs nothing here, since a connection is nearly always read until it is empty, and it makes a
 //! paused connection simple: its interest is taken away and given back.
 
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,11 +11,9 @@ use std::time::{Duration, Instant};
 use super::listener::Listeners;
 use super::socket::{self, check};
 use super::table::Table;
+use super::transfer::{self, SCRATCH_BYTES};
 use super::{Command, Shared};
-use crate::buffer::Output;
-use crate::conn::Host;
 use crate::event::{ConnectionId, ListenerId, Reason};
-use crate::stats::add;
 
 const READ: u32 = libc::EPOLLIN as u32;
 const WRITE: u32 = libc::EPOLLOUT as u32;
@@ -25,12 +22,6 @@ const GONE: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
 const WAKE: u64 = u64::MAX;
 /// Tokens with this bit are listeners.
 const LISTENER: u64 = 1 << 63;
-/// Receive buffer of a thread. Larger messages continue in a buffer of their own.
-const SCRATCH_BYTES: usize = 64 * 1024;
-/// Receives from one connection before the others get their turn.
-const RECEIVES: usize = 4;
-/// Pieces per send.
-const SLICES: usize = 64;
 const TICK: Duration = Duration::from_secs(1);
 
 /// One I/O thread.
@@ -146,10 +137,12 @@ impl Thread {
     }
 
     fn ready(&mut self, id: ConnectionId, readiness: u32) {
-        let Some(entry) = self.table.entries.get(&id) else { return };
+        let Some(entry) = self.table.entries.get_mut(&id) else { return };
         let reads = entry.interest & READ != 0;
         let result = match readiness {
-            _ if readiness & READ != 0 && reads => self.receive(id),
+            _ if readiness & READ != 0 && reads => {
+                transfer::receive(entry, &mut self.table.host, &mut self.scratch).map(drop)
+            }
             _ if readiness & GONE != 0 => Err(Reason::Borrowed("connection reset by the peer")),
             _ => Ok(()),
         };
@@ -159,62 +152,19 @@ impl Thread {
         }
     }
 
-    fn receive(&mut self, id: ConnectionId) -> Result<(), Reason> {
-        let Some(entry) = self.table.entries.get_mut(&id) else { return Ok(()) };
-        let (host, fd) = (&mut self.table.host, entry.fd.as_raw_fd());
-        for _ in 0..RECEIVES {
-            let direct = match entry.core.direct(host) {
-                Some(buffer) => Some((buffer.len(), receive_into(fd, buffer)?)),
-                None => None,
-            };
-            let (room, count) = match direct {
-                Some(received) => received,
-                None => (SCRATCH_BYTES, receive_into(fd, uninit(&mut self.scratch))?),
-            };
-            let Some(count) = count else { return Ok(()) };
-            if direct.is_some() {
-                // SAFETY: `direct` gave the buffer, nothing has changed since, and `count` bytes were received.
-                unsafe { entry.core.direct_filled(count, host)? };
-            } else {
-                entry.core.feed(&mut self.scratch[..count], host)?;
-            }
-            if count < room || entry.core.is_paused(&host.limits) {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
     /// Goes on with every connection to which something has happened: input that waited, output, interest, closing.
     fn look_after(&mut self) {
         for id in self.table.take_dirty() {
-            if let Err(reason) = self.pump(id) {
+            let Some(entry) = self.table.entries.get_mut(&id) else { continue };
+            if let Err(reason) = transfer::pump(entry, &mut self.table.host) {
                 self.table.close(id, reason);
                 continue;
             }
-            let Some(entry) = self.table.entries.get_mut(&id) else { continue };
             if entry.core.is_closing() && entry.core.output().is_empty() {
                 self.table.linger(id);
             }
             self.update_interest(id);
         }
-    }
-
-    fn pump(&mut self, id: ConnectionId) -> Result<(), Reason> {
-        let Some(entry) = self.table.entries.get_mut(&id) else { return Ok(()) };
-        let host = &mut self.table.host;
-        loop {
-            send_output(entry.fd.as_raw_fd(), entry.core.output(), host)?;
-            let before = entry.core.frame_count();
-            if !entry.core.has_partial() || entry.core.is_paused(&host.limits) {
-                break;
-            }
-            entry.core.resume(host)?;
-            if entry.core.frame_count() == before {
-                break;
-            }
-        }
-        Ok(())
     }
 
     fn update_interest(&mut self, id: ConnectionId) {
@@ -250,48 +200,8 @@ impl Thread {
     fn finish(mut self) {
         let host = &mut self.table.host;
         for entry in self.table.entries.values_mut() {
-            let _ = send_output(entry.fd.as_raw_fd(), entry.core.output(), host);
+            let _ = transfer::send_output(entry, host);
             socket::shutdown_write(&entry.fd);
         }
     }
-}
-
-/// Some(bytes), None when nothing is there; an error when the connection has ended.
-fn receive_into(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Reason> {
-    match socket::receive(fd, buffer) {
-        Ok(0) => Err(Reason::Borrowed("closed by the peer")),
-        Ok(count) => Ok(Some(count)),
-        Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
-            _ => Err(Reason::Owned(error.to_string())),
-        },
-    }
-}
-
-fn uninit(buffer: &mut [u8]) -> &mut [MaybeUninit<u8>] {
-    // SAFETY: the layouts are the same, and recv writes initialised bytes only.
-    unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) }
-}
-
-fn send_output(fd: RawFd, output: &mut Output, host: &mut Host) -> Result<(), Reason> {
-    while !output.is_empty() {
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let mut used = 0;
-        for slice in output.slices(SLICES) {
-            slices[used] = slice;
-            used += 1;
-        }
-        match socket::send(fd, &slices[..used]) {
-            Ok(sent) => {
-                add(&host.stats.bytes_sent, sent as u64);
-                output.advance(sent, &mut host.pool);
-            }
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => return Ok(()),
-                io::ErrorKind::Interrupted => (),
-                _ => return Err(Reason::Owned(error.to_string())),
-            },
-        }
-    }
-    Ok(())
 }

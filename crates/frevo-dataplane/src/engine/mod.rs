@@ -3,11 +3,15 @@
 //! Thread 0 owns the listeners; connections are dealt out in turn and stay on their thread. Commands reach a thread
 //! in the order in which they were given. Events of all threads go into one queue with one eventfd.
 
+mod choice;
 mod epoll;
 mod listener;
+mod provided;
 mod queue;
 mod socket;
 mod table;
+mod transfer;
+mod uring;
 mod workers;
 
 use std::io;
@@ -25,6 +29,7 @@ use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::stats::Stats;
 
+pub use choice::{choose, Choice};
 pub use queue::Waker;
 use queue::{CommandQueue, EventQueue};
 use workers::Workers;
@@ -45,16 +50,28 @@ pub struct Config {
 /// What the control plane asks of a thread.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Listen { listener: ListenerId, fd: OwnedFd, framing: Framing },
+    Listen {
+        listener: ListenerId,
+        fd: OwnedFd,
+        framing: Framing,
+    },
     CloseListener(ListenerId),
-    Adopt { connection: ConnectionId, fd: OwnedFd, framing: Framing, accepted: Option<Accepted> },
+    Adopt {
+        connection: ConnectionId,
+        fd: OwnedFd,
+        framing: Framing,
+        accepted: Option<Accepted>,
+    },
     Submit(ConnectionId, Submission),
     SetSession(ConnectionId, u64, Arc<SessionKeys>),
     DropSession(ConnectionId, u64),
     SetSettings(ConnectionId, Settings),
     Attach(ConnectionId, u64, AttachedOpen),
     Detach(ConnectionId, u64),
-    Close { connection: ConnectionId, abort: bool },
+    Close {
+        connection: ConnectionId,
+        abort: bool,
+    },
     ReadDone(ReadJob),
     /// The control plane has caught up with a connection's messages.
     Wake(ConnectionId),
@@ -112,14 +129,16 @@ impl Shared {
 pub struct DataPlane {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    choice: Choice,
 }
+
+/// What a thread does until it is told to stop.
+type Body = Box<dyn FnOnce() + Send>;
 
 impl DataPlane {
     /// Starts the threads. The engine "uring" is refused where it does not exist.
     pub fn start(config: Config) -> io::Result<DataPlane> {
-        if !matches!(config.engine.as_str(), "auto" | "epoll") {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, format!("no engine {:?}", config.engine)));
-        }
+        let mut choice = choose(&config.engine)?;
         let count = config.threads.clamp(1, 256);
         let queues = (0..count).map(|_| CommandQueue::new()).collect::<io::Result<Vec<_>>>()?;
         let shared = Arc::new(Shared {
@@ -134,10 +153,17 @@ impl DataPlane {
             next_listener: AtomicU64::new(1),
             stopping: AtomicBool::new(false),
         });
-        let plane = DataPlane { shared: shared.clone(), threads: Mutex::default() };
-        for index in 0..count {
-            let thread = epoll::Thread::new(index, shared.clone())?;
-            let handle = thread::Builder::new().name(format!("frevo-io-{index}")).spawn(move || thread.run())?;
+        let bodies = match bodies(choice.engine, &shared) {
+            Err(error) if choice.engine == "uring" && config.engine == "auto" => {
+                let reason = format!("io_uring is not available: {}", crate::ring::features::reason(&error));
+                choice = Choice { engine: "epoll", reason };
+                bodies("epoll", &shared)?
+            }
+            other => other?,
+        };
+        let plane = DataPlane { shared, threads: Mutex::default(), choice };
+        for (index, body) in bodies.into_iter().enumerate() {
+            let handle = thread::Builder::new().name(format!("frevo-io-{index}")).spawn(body)?;
             plane.threads.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
         }
         Ok(plane)
@@ -145,7 +171,12 @@ impl DataPlane {
 
     /// The engine that runs.
     pub fn engine(&self) -> &'static str {
-        "epoll"
+        self.choice.engine
+    }
+
+    /// Why that engine runs, one sentence.
+    pub fn engine_reason(&self) -> &str {
+        &self.choice.reason
     }
 
     /// Readable when [`DataPlane::poll`] has something.
@@ -251,6 +282,20 @@ impl DataPlane {
         // Commands that came too late own descriptors and gate passes.
         self.shared.queues.iter().for_each(|queue| drop(queue.take()));
     }
+}
+
+/// The threads of an engine, not started yet.
+fn bodies(engine: &str, shared: &Arc<Shared>) -> io::Result<Vec<Body>> {
+    let body = |index: usize| -> io::Result<Body> {
+        let shared = shared.clone();
+        if engine == "uring" {
+            let thread = uring::Thread::new(index, shared)?;
+            return Ok(Box::new(move || thread.run()));
+        }
+        let thread = epoll::Thread::new(index, shared)?;
+        Ok(Box::new(move || thread.run()))
+    };
+    (0..shared.queues.len()).map(body).collect()
 }
 
 impl Drop for DataPlane {

@@ -95,7 +95,9 @@ impl Table {
                     Ok(())
                 });
             }
-            Command::Close { connection, abort: true } => self.close(connection, "closed by the server".into()),
+            Command::Close { connection, abort: true } => {
+                self.close(connection, "closed by the server".into())
+            }
             Command::Close { connection, abort: false } => {
                 self.with(connection, |core, _| {
                     core.close_after_output();

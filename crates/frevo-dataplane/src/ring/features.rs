@@ -12,13 +12,69 @@ use io_uring::{cqueue, opcode, squeue, types, Builder, IoUring, Probe};
 
 /// Every opcode by its kernel name in lower case, indexed by its number.
 const OPERATIONS: [&str; 63] = [
-    "nop", "readv", "writev", "fsync", "read_fixed", "write_fixed", "poll_add", "poll_remove", "sync_file_range",
-    "sendmsg", "recvmsg", "timeout", "timeout_remove", "accept", "async_cancel", "link_timeout", "connect",
-    "fallocate", "openat", "close", "files_update", "statx", "read", "write", "fadvise", "madvise", "send", "recv",
-    "openat2", "epoll_ctl", "splice", "provide_buffers", "remove_buffers", "tee", "shutdown", "renameat", "unlinkat",
-    "mkdirat", "symlinkat", "linkat", "msg_ring", "fsetxattr", "setxattr", "fgetxattr", "getxattr", "socket",
-    "uring_cmd", "send_zc", "sendmsg_zc", "read_multishot", "waitid", "futex_wait", "futex_wake", "futex_waitv",
-    "fixed_fd_install", "ftruncate", "bind", "listen", "recv_zc", "epoll_wait", "readv_fixed", "writev_fixed", "pipe",
+    "nop",
+    "readv",
+    "writev",
+    "fsync",
+    "read_fixed",
+    "write_fixed",
+    "poll_add",
+    "poll_remove",
+    "sync_file_range",
+    "sendmsg",
+    "recvmsg",
+    "timeout",
+    "timeout_remove",
+    "accept",
+    "async_cancel",
+    "link_timeout",
+    "connect",
+    "fallocate",
+    "openat",
+    "close",
+    "files_update",
+    "statx",
+    "read",
+    "write",
+    "fadvise",
+    "madvise",
+    "send",
+    "recv",
+    "openat2",
+    "epoll_ctl",
+    "splice",
+    "provide_buffers",
+    "remove_buffers",
+    "tee",
+    "shutdown",
+    "renameat",
+    "unlinkat",
+    "mkdirat",
+    "symlinkat",
+    "linkat",
+    "msg_ring",
+    "fsetxattr",
+    "setxattr",
+    "fgetxattr",
+    "getxattr",
+    "socket",
+    "uring_cmd",
+    "send_zc",
+    "sendmsg_zc",
+    "read_multishot",
+    "waitid",
+    "futex_wait",
+    "futex_wake",
+    "futex_waitv",
+    "fixed_fd_install",
+    "ftruncate",
+    "bind",
+    "listen",
+    "recv_zc",
+    "epoll_wait",
+    "readv_fixed",
+    "writev_fixed",
+    "pipe",
 ];
 
 /// The result of probing.
@@ -57,7 +113,10 @@ pub fn probe() -> Features {
     };
     let mut probe = Probe::new();
     if let Err(error) = ring.submitter().register_probe(&mut probe) {
-        return Features { reason: format!("the kernel cannot list its opcodes: {error}"), ..Features::default() };
+        return Features {
+            reason: format!("the kernel cannot list its opcodes: {error}"),
+            ..Features::default()
+        };
     }
     let supported = |code: &usize| probe.is_supported(*code as u8);
     let operations = (0..OPERATIONS.len()).filter(supported).map(|code| OPERATIONS[code]).collect();
@@ -169,7 +228,8 @@ fn try_provided_buffers(ring: &mut IoUring) -> (bool, bool) {
         return (false, false);
     }
     // SAFETY: the mapping holds one entry and is unmapped only after the registration has ended.
-    let provided = unsafe { ring.submitter().register_buf_ring_with_flags(memory as u64, 1, GROUP, 0) }.is_ok();
+    let provided =
+        unsafe { ring.submitter().register_buf_ring_with_flags(memory as u64, 1, GROUP, 0) }.is_ok();
     let multishot = provided && {
         let entry = memory.cast::<types::BufRingEntry>();
         // SAFETY: entry is the first (only) slot of the registered page, the buffer is the second page; the tail is

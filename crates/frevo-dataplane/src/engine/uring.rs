@@ -1,0 +1,458 @@
+//! The io_uring engine: one ring per thread, one kernel entry per turn.
+//!
+//! - Small messages arrive by multishot RECV into provided buffers: no system call per receive, and an idle connection
+//!   owns no memory. Once a large message is on its way, the connection changes to readiness (POLL) and receives
+//!   straight into that message's buffer, which saves a copy; it changes back when the messages get small again.
+//! - Answers are sent at once with sendmsg, as the epoll engine does: an asynchronous send costs more than the system
+//!   call that it saves (docs/decisions/0002-engine-choice.md). POLL waits when the socket is full.
+//! - File reads that would block become READs of the ring instead of work for threads.
+//! - Operations refer to descriptors by number until they are submitted. So arming is the last thing that happens to
+//!   a connection in a turn: nothing can close it between arming and submission.
+//! - An operation keeps its socket open in the kernel. What was armed on a closed connection is cancelled.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use io_uring::{cqueue, opcode, squeue, types, IoUring};
+
+use super::listener::Listeners;
+use super::provided::{Provided, GROUP};
+use super::table::Table;
+use super::transfer::{self, SCRATCH_BYTES};
+use super::{socket, Command, Shared};
+use crate::event::{ConnectionId, ListenerId, Reason};
+use crate::fast::{Attempt, ReadJob};
+
+// Bits of `Entry::interest`: what is armed, and the state of receiving.
+const RECV: u32 = 1;
+const POLL_IN: u32 = 2;
+const POLL_OUT: u32 = 4;
+/// The RECV was asked to end.
+const ENDING: u32 = 8;
+/// Large messages are coming: receive by readiness.
+const BULK: u32 = 16;
+
+/// Kind of operation, in the top byte of the user data; the rest is the number of what it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    Wake,
+    Listener,
+    Receive,
+    Readable,
+    Writable,
+    FileRead,
+    Cancel,
+}
+
+const KINDS: [Kind; 7] =
+    [Kind::Wake, Kind::Listener, Kind::Receive, Kind::Readable, Kind::Writable, Kind::FileRead, Kind::Cancel];
+const NUMBER_BITS: u32 = 56;
+const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
+
+fn token(kind: Kind, number: u64) -> u64 {
+    (kind as u64) << NUMBER_BITS | number & NUMBER_MASK
+}
+
+/// Submission slots; when they are full, they are handed over early.
+const ENTRIES: u32 = 512;
+/// Completion slots; the kernel keeps what does not fit.
+const COMPLETIONS: u32 = 4096;
+const TICK: Duration = Duration::from_secs(1);
+/// How long a stopping thread waits for the operations it has cancelled.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A file read in the kernel.
+struct FileRead {
+    job: ReadJob,
+    done: usize,
+}
+
+/// One I/O thread.
+pub(super) struct Thread {
+    index: usize,
+    shared: Arc<Shared>,
+    uring: IoUring,
+    provided: Provided,
+    table: Table,
+    listeners: Listeners,
+    /// Listeners to poll (again) at the end of the turn.
+    unpolled: Vec<ListenerId>,
+    /// Listeners without resources, asked again at the next tick.
+    resting: Vec<ListenerId>,
+    reads: HashMap<u64, FileRead>,
+    next_read: u64,
+    /// Operations in the kernel that have not completed for good, cancellations not counted.
+    outstanding: usize,
+    scratch: Box<[u8]>,
+    next_tick: Instant,
+    stopping: bool,
+}
+
+impl Thread {
+    pub(super) fn new(index: usize, shared: Arc<Shared>) -> io::Result<Thread> {
+        let uring = build()?;
+        let provided = Provided::register(&uring)?;
+        let mut table = Table::new(shared.clone());
+        table.gone = Some(Vec::new());
+        Ok(Thread {
+            index,
+            uring,
+            provided,
+            table,
+            listeners: Listeners::new(),
+            unpolled: Vec::new(),
+            resting: Vec::new(),
+            reads: HashMap::new(),
+            next_read: 0,
+            outstanding: 0,
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            next_tick: Instant::now() + TICK,
+            stopping: false,
+            shared,
+        })
+    }
+
+    /// Runs until [`Command::Stop`].
+    pub(super) fn run(mut self) {
+        // The ring was made in another thread and belongs to the one that enables it.
+        let enabled = self.uring.submitter().register_enable_rings();
+        assert!(enabled.is_ok(), "enabling a ring fails only on a mistake of ours: {enabled:?}");
+        self.poll_waker();
+        let mut done = Vec::with_capacity(256);
+        while !self.stopping {
+            self.enter();
+            done.extend(self.uring.completion());
+            for completion in done.drain(..) {
+                self.completed(&completion);
+            }
+            self.provided.publish();
+            for command in self.shared.queues[self.index].take() {
+                self.command(command);
+            }
+            self.tick();
+            self.look_after();
+            self.deliver();
+            self.cancel_gone();
+            self.poll_listeners();
+        }
+        self.finish();
+    }
+
+    /// Hands over what was armed and waits for a completion, if there is nothing else to do.
+    fn enter(&mut self) {
+        let queue = &self.shared.queues[self.index];
+        let idle = self.table.entries.is_empty() && self.resting.is_empty();
+        let may_sleep = queue.may_sleep();
+        let left = self.next_tick.saturating_duration_since(Instant::now());
+        let timeout = types::Timespec::from(left);
+        let mut arguments = types::SubmitArgs::new();
+        if !idle {
+            arguments = arguments.timespec(&timeout);
+        }
+        // Errors: ETIME and EINTR are ends of waiting, EBUSY and EAGAIN leave the rest for the next turn.
+        let _ = self.uring.submitter().submit_with_args(usize::from(may_sleep), &arguments);
+        queue.awake();
+    }
+
+    fn push(&mut self, entry: &squeue::Entry) {
+        // SAFETY: what entries point to (provided buffers, buffers of `reads`) lives until their completion; the
+        // timespec of a wait is not an entry.
+        while unsafe { self.uring.submission().push(entry) }.is_err() {
+            if self.uring.submit().is_err() {
+                std::thread::yield_now(); // the kernel is out of memory for a moment
+            }
+        }
+    }
+
+    /// `push` for operations that complete later.
+    fn arm(&mut self, entry: squeue::Entry, kind: Kind, number: u64) {
+        self.outstanding += 1;
+        self.push(&entry.user_data(token(kind, number)));
+    }
+
+    fn cancel(&mut self, kind: Kind, number: u64) {
+        let entry = opcode::AsyncCancel::new(token(kind, number)).build();
+        self.push(&entry.user_data(token(Kind::Cancel, 0)));
+    }
+
+    fn poll_waker(&mut self) {
+        let fd = types::Fd(self.shared.queues[self.index].waker().fd());
+        let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build();
+        self.arm(entry, Kind::Wake, 0);
+    }
+
+    fn poll_listeners(&mut self) {
+        for listener in std::mem::take(&mut self.unpolled) {
+            if let Some(fd) = self.listeners.fd(listener) {
+                let entry = opcode::PollAdd::new(types::Fd(fd), libc::POLLIN as u32).build();
+                self.arm(entry, Kind::Listener, listener);
+            }
+        }
+    }
+
+    fn completed(&mut self, completion: &cqueue::Entry) {
+        let number = completion.user_data() & NUMBER_MASK;
+        let kind = KINDS[(completion.user_data() >> NUMBER_BITS) as usize];
+        let more = cqueue::more(completion.flags());
+        if !more && kind != Kind::Cancel {
+            self.outstanding -= 1;
+        }
+        match kind {
+            Kind::Wake => {
+                self.shared.queues[self.index].waker().drain();
+                if !more {
+                    self.poll_waker();
+                }
+            }
+            Kind::Listener => self.accept(number),
+            Kind::Receive => self.received(number, completion),
+            Kind::Readable => self.readable(number),
+            Kind::Writable => {
+                if let Some(entry) = self.table.entries.get_mut(&number) {
+                    entry.interest &= !POLL_OUT;
+                    self.table.mark(number);
+                }
+            }
+            Kind::FileRead => self.file_read(number, completion.result()),
+            Kind::Cancel => (),
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Listen { listener, fd, framing } => {
+                self.listeners.add(listener, fd, framing);
+                self.unpolled.push(listener);
+            }
+            Command::CloseListener(listener) => {
+                self.listeners.remove(listener);
+                self.cancel(Kind::Listener, listener);
+            }
+            Command::Adopt { connection, fd, framing, accepted } => {
+                socket::prepare(fd.as_raw_fd());
+                self.table.adopt(connection, fd, framing, accepted);
+                self.table.mark(connection);
+            }
+            Command::Stop => self.stopping = true,
+            other => self.table.command(other),
+        }
+    }
+
+    fn accept(&mut self, listener: ListenerId) {
+        match self.listeners.accept(listener, &self.shared, &mut self.table.host.events) {
+            Ok(()) => self.unpolled.push(listener),
+            Err(_) => self.resting.push(listener),
+        }
+    }
+
+    /// Bytes in a provided buffer, or the end of the multishot receive.
+    fn received(&mut self, id: ConnectionId, completion: &cqueue::Entry) {
+        let buffer = cqueue::buffer_select(completion.flags());
+        let mut result = Ok(());
+        if let Some(entry) = self.table.entries.get_mut(&id) {
+            if !cqueue::more(completion.flags()) {
+                entry.interest &= !(RECV | ENDING);
+            }
+            let host = &mut self.table.host;
+            result = match (completion.result(), buffer) {
+                (count @ 1.., Some(buffer)) => {
+                    entry.core.feed(self.provided.filled(buffer, count as usize), host)
+                }
+                (0, _) => Err(Reason::Borrowed("closed by the peer")),
+                (error, _) => ended(-error),
+            };
+            if result.is_ok() && entry.core.direct(host).is_some() {
+                entry.interest |= BULK;
+            }
+        }
+        if let Some(buffer) = buffer {
+            self.provided.give_back(buffer);
+        }
+        self.settle(id, result);
+    }
+
+    /// The socket of a connection with large messages has something.
+    fn readable(&mut self, id: ConnectionId) {
+        let Some(entry) = self.table.entries.get_mut(&id) else { return };
+        entry.interest &= !POLL_IN;
+        let host = &mut self.table.host;
+        if entry.core.is_paused(&host.limits) && entry.lingering.is_none() {
+            return; // armed again when it may be read again
+        }
+        let result = transfer::receive(entry, host, &mut self.scratch).map(|bulk| {
+            if !bulk {
+                entry.interest &= !BULK;
+            }
+        });
+        self.settle(id, result);
+    }
+
+    fn settle(&mut self, id: ConnectionId, result: Result<(), Reason>) {
+        match result {
+            Ok(()) => self.table.mark(id),
+            Err(reason) => self.table.close(id, reason),
+        }
+    }
+
+    /// Goes on with every connection to which something has happened: input that waited, output, arming, closing.
+    fn look_after(&mut self) {
+        for id in self.table.take_dirty() {
+            let Some(entry) = self.table.entries.get_mut(&id) else { continue };
+            if let Err(reason) = transfer::pump(entry, &mut self.table.host) {
+                self.table.close(id, reason);
+                continue;
+            }
+            if entry.core.is_closing() && entry.core.output().is_empty() {
+                self.table.linger(id);
+            }
+            self.arm_connection(id);
+        }
+    }
+
+    /// Arms what the connection waits for. Nothing may close it before the next `enter`.
+    fn arm_connection(&mut self, id: ConnectionId) {
+        let Some(entry) = self.table.entries.get_mut(&id) else { return };
+        let fd = types::Fd(entry.fd.as_raw_fd());
+        let before = entry.interest;
+        let paused = entry.core.is_paused(&self.shared.limits) && entry.lingering.is_none();
+        let bulk = before & BULK != 0;
+        if before & RECV != 0 && (paused || bulk) {
+            entry.interest |= ENDING;
+        } else if before & (RECV | POLL_IN) == 0 && !paused {
+            entry.interest |= if bulk { POLL_IN } else { RECV };
+        }
+        if entry.core.output_bytes() > 0 {
+            entry.interest |= POLL_OUT;
+        }
+        let new = entry.interest & !before;
+        if new & ENDING != 0 {
+            self.cancel(Kind::Receive, id);
+        }
+        if new & RECV != 0 {
+            self.arm(opcode::RecvMulti::new(fd, GROUP).build(), Kind::Receive, id);
+        }
+        if new & POLL_IN != 0 {
+            self.arm(opcode::PollAdd::new(fd, libc::POLLIN as u32).build(), Kind::Readable, id);
+        }
+        if new & POLL_OUT != 0 {
+            self.arm(opcode::PollAdd::new(fd, libc::POLLOUT as u32).build(), Kind::Writable, id);
+        }
+    }
+
+    /// Ends what was armed on connections that were closed, so that the kernel lets go of their sockets.
+    fn cancel_gone(&mut self) {
+        let gone = self.table.gone.as_mut().map(std::mem::take).unwrap_or_default();
+        for (id, armed) in gone {
+            for (bit, kind) in [(RECV, Kind::Receive), (POLL_IN, Kind::Readable), (POLL_OUT, Kind::Writable)]
+            {
+                if armed & bit != 0 {
+                    self.cancel(kind, id);
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK;
+        self.table.tick(now);
+        self.unpolled.append(&mut self.resting);
+    }
+
+    /// Starts the file reads and hands the events to the control plane.
+    fn deliver(&mut self) {
+        for mut job in std::mem::take(&mut self.table.host.jobs) {
+            job.make_room();
+            self.next_read += 1;
+            self.submit_read(self.next_read, FileRead { job, done: 0 });
+        }
+        self.table.deliver();
+    }
+
+    fn submit_read(&mut self, number: u64, mut read: FileRead) {
+        let offset = read.job.read.offset + read.done as u64;
+        let fd = types::Fd(read.job.file.descriptor());
+        let room = &mut read.job.room()[read.done..];
+        let entry = opcode::Read::new(fd, room.as_mut_ptr().cast(), room.len() as u32).offset(offset).build();
+        // The buffer's memory stays where it is when the job moves into the table.
+        self.reads.insert(number, read);
+        self.arm(entry, Kind::FileRead, number);
+    }
+
+    fn file_read(&mut self, number: u64, result: i32) {
+        let Some(mut read) = self.reads.remove(&number) else { return };
+        let length = read.job.read.length as usize;
+        match result {
+            count @ 1.. => read.done += count as usize,
+            0 => (),
+            _ if [libc::EINTR, libc::EAGAIN].contains(&-result) => return self.submit_read(number, read),
+            _ => read.job.outcome = Some(Attempt::Failed),
+        }
+        if result > 0 && read.done < length {
+            return self.submit_read(number, read); // to the end of the file, where 0 comes
+        }
+        read.job.outcome.get_or_insert(Attempt::Done(read.done));
+        self.table.command(Command::ReadDone(read.job));
+    }
+
+    /// Last chance for queued output, then everything ends: what the kernel still does, then the thread's memory.
+    fn finish(mut self) {
+        for entry in self.table.entries.values_mut() {
+            let _ = transfer::send_output(entry, &mut self.table.host);
+            socket::shutdown_write(&entry.fd);
+        }
+        self.table.entries.clear();
+        let entry = opcode::AsyncCancel2::new(types::CancelBuilder::any().all()).build();
+        self.push(&entry.user_data(token(Kind::Cancel, 0)));
+        let deadline = Instant::now() + DRAIN;
+        while self.outstanding > 0 && Instant::now() < deadline {
+            let timeout = types::Timespec::from(Duration::from_millis(50));
+            let arguments = types::SubmitArgs::new().timespec(&timeout);
+            let _ = self.uring.submitter().submit_with_args(1, &arguments);
+            for completion in self.uring.completion() {
+                let cancelled = completion.user_data() >> NUMBER_BITS == Kind::Cancel as u64;
+                if !cancelled && !cqueue::more(completion.flags()) {
+                    self.outstanding -= 1;
+                    self.reads.remove(&(completion.user_data() & NUMBER_MASK));
+                }
+            }
+        }
+        if self.outstanding > 0 {
+            // The kernel may still write: leaking the memory is the safe way out.
+            std::mem::forget(self.provided);
+            std::mem::forget(self.reads);
+        }
+    }
+}
+
+/// The end of a multishot receive that is no end of the connection, or else why the connection ended.
+fn ended(errno: i32) -> Result<(), Reason> {
+    match errno {
+        // No buffer was left, it was cancelled, or the kernel wants it armed again.
+        libc::ENOBUFS | libc::ECANCELED | libc::EINTR | libc::EAGAIN => Ok(()),
+        _ => Err(Reason::Owned(io::Error::from_raw_os_error(errno).to_string())),
+    }
+}
+
+/// A ring that is not enabled yet. With DEFER_TASKRUN the kernel works for us only when we enter it.
+fn build() -> io::Result<IoUring> {
+    let sized = || {
+        let mut builder = IoUring::builder();
+        builder.setup_clamp().setup_cqsize(COMPLETIONS).setup_r_disabled();
+        builder
+    };
+    let deferring = sized().setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().build(ENTRIES);
+    match deferring {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            sized().setup_coop_taskrun().build(ENTRIES)
+        }
+        other => other,
+    }
+}
