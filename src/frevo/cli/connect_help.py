@@ -134,7 +134,8 @@ def _url(share: str) -> str:
 def explain_bind_error(error: OSError, transports: Iterable[str] = ()) -> str:
     """What went wrong when listening, and what to do, for errors of bind() and listen()."""
     where = str(error.filename or ", ".join(transports) or "the port")
-    other = f"choose another port with --port {ORDINARY_PORT}"
+    suggested = ORDINARY_PORT + where.endswith(f":{ORDINARY_PORT}")
+    other = f"choose another port with --port {suggested}"
     if error.errno == errno.EADDRINUSE:
         port = where.rpartition(":")[2]
         shown = f"; `ss -ltnp sport = :{port}` shows it" if port.isdigit() else ""

@@ -85,8 +85,8 @@ def _session(server: Server, session: Session) -> SessionStatus:
         hostname=tagged(connection.peer),
         dialect=connection.dialect.revision if connection.dialect else 0,
         client_guid=str(uuid.UUID(bytes_le=connection.client_guid)),
-        uid=_number(identity.uid),
-        gid=_number(identity.gid),
+        uid=os.geteuid() if identity.uid is None else identity.uid,
+        gid=os.getegid() if identity.gid is None else identity.gid,
         created_s=seconds(session.created_at),
         authenticated_s=seconds(session.created_at),
         expires_s=None if remaining is None else time.time() + remaining,
@@ -133,7 +133,7 @@ def _opens(opens: Iterable[Open]) -> Iterator[OpenStatus]:
             filename=item.path.replace("\\", "/"),
             device=file.device,
             inode=file.inode,
-            uid=_number(identity.uid),
+            uid=os.geteuid() if identity.uid is None else identity.uid,
             username=identity.account,
             share_access=item.share_access,
             access_mask=item.granted_access,
@@ -157,10 +157,6 @@ def _signing(connection: Connection, *, required: bool) -> Protection:
 def seconds(moment: float) -> float:
     """Seconds since 1970 of a record's time, which is that already or a FILETIME."""
     return to_unix_ns(int(moment)) / 1e9 if moment > 1e14 else moment
-
-
-def _number(value: int | None) -> int:
-    return -1 if value is None else value
 
 
 def host_of(peer: str) -> str:

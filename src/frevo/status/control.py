@@ -79,7 +79,7 @@ class ControlServer:
         try:
             client, _ = listener.accept()
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):  # no descriptor left: try again later, do not spin
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # none left: try later, do not spin
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(listener)
                 loop.call_later(1.0, self._resume)

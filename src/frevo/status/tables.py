@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 #: More rows than this are counted, not shown.
 ROWS_MAX = 10_000
+#: Columns that are not broken into lines on a narrow terminal.
+_WHOLE = frozenset({"Session", "Dialect", "Transport", "Since", "Access", "Sharing"})
 
 
 def render(snapshot: Mapping[str, Any]) -> Group:
@@ -39,7 +41,7 @@ def _heading(snapshot: Mapping[str, Any]) -> list[Text]:
     return [Text(", ".join(words)), Text()]
 
 
-def _sessions(snapshot: Mapping[str, Any]) -> Table:
+def _sessions(snapshot: Mapping[str, Any]) -> RenderableType:
     table = _table(
         "Sessions", "Session", "User", "Client", "Dialect", "Transport", "Encryption", "Signing", "Since"
     )
@@ -51,7 +53,9 @@ def _sessions(snapshot: Mapping[str, Any]) -> Table:
             table,
             item.get("session_id"),
             item.get("username"),
-            item.get("hostname") or item.get("remote_machine"),
+            _text(item.get("hostname") or item.get("remote_machine"))
+            .removeprefix("ipv4:")
+            .removeprefix("ipv6:"),
             item.get("session_dialect"),
             transports or "-",
             _protection(item, "encryption"),
@@ -61,7 +65,7 @@ def _sessions(snapshot: Mapping[str, Any]) -> Table:
     return _finish(table, len(rows))
 
 
-def _shares(snapshot: Mapping[str, Any]) -> Table:
+def _shares(snapshot: Mapping[str, Any]) -> RenderableType:
     table = _table("Connected shares", "Share", "Session", "Client", "Encryption", "Signing", "Since")
     rows = list(_mapping(snapshot, "tcons").values())
     for item in rows[:ROWS_MAX]:
@@ -77,7 +81,7 @@ def _shares(snapshot: Mapping[str, Any]) -> Table:
     return _finish(table, len(rows))
 
 
-def _files(snapshot: Mapping[str, Any]) -> Table:
+def _files(snapshot: Mapping[str, Any]) -> RenderableType:
     table = _table("Open files", "File", "Share's folder", "User id", "Access", "Sharing", "Caching", "Since")
     count = 0
     for file in _mapping(snapshot, "open_files").values():
@@ -101,7 +105,7 @@ def _files(snapshot: Mapping[str, Any]) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, title_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     return table
 
 
@@ -109,12 +113,12 @@ def _row(table: Table, *cells: object) -> None:
     table.add_row(*(Text(_text(cell)) for cell in cells))
 
 
-def _finish(table: Table, count: int) -> Table:
+def _finish(table: Table, count: int) -> RenderableType:
     if count == 0:
-        table.caption = "none"
-    elif count > ROWS_MAX:
+        return Text(f"{table.title}: none")
+    if count > ROWS_MAX:
         table.caption = f"{count - ROWS_MAX} more"
-    table.caption_justify = "left"
+        table.caption_justify = "left"
     return table
 
 
@@ -125,7 +129,7 @@ def _protection(item: Mapping[str, Any], name: str) -> str:
 
 
 def _moment(text: object) -> str:
-    return _text(text).partition(".")[0].replace("T", " ")
+    return _text(text)[:16].replace("T", " ")
 
 
 def _text(value: object) -> str:

@@ -87,7 +87,7 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
 
 
 def test_testparm_prints_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Goal: a good file is accepted and shown, and what is shown loads again. Method: run it on its own output."""
+    """Goal: a good file is accepted and shown, and what is shown loads again. Method: its own output."""
     path = write(tmp_path)
     assert main(["testparm", "-c", path]) == 0
     out = capsys.readouterr().out
