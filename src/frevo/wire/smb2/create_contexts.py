@@ -57,18 +57,26 @@ class CreateContext(NamedTuple):
 
 def parse_create_contexts(data: Buffer) -> list[CreateContext]:
     """The chain in *data*, which ends where its CreateContextsLength says."""
+    raw = bytes(data)
     contexts = []
-    position, end = 0, len(data)
+    position, end, head = 0, len(raw), _ELEMENT.size
     while True:
-        next_offset, name_offset, name_length, _reserved, data_offset, data_length = unpack(
-            _ELEMENT, data, position, "create context"
-        )
-        if next_offset & 7 or (next_offset and next_offset < _ELEMENT.size) or position + next_offset > end:
-            raise WireError(f"create context: Next {next_offset} at {position} of {end}")
-        element = memoryview(data)[position : position + next_offset if next_offset else end]
-        name = bytes(slice_of(element, name_offset, name_length, "create context name", _ELEMENT.size))
-        content = slice_of(element, data_offset, data_length, "create context data", _ELEMENT.size)
-        contexts.append(CreateContext(name, bytes(content)))
+        try:
+            next_offset, name_at, name_size, _, data_at, data_size = _ELEMENT.unpack_from(raw, position)
+        except struct.error:
+            raise WireError(f"create context: {end - position} bytes at {position}") from None
+        limit = next_offset or end - position
+        if next_offset & 7 or limit > end - position or name_at + name_size > limit:
+            raise WireError(
+                f"create context: Next {next_offset}, name {name_at}+{name_size} at {position} of {end}"
+            )
+        if data_size and data_at + data_size > limit:
+            raise WireError(f"create context: data {data_at}+{data_size} at {position} of {end}")
+        if (name_size and name_at < head) or (data_size and data_at < head) or limit < head:
+            raise WireError(f"create context: an offset points into the head at {position}")
+        name = raw[position + name_at : position + name_at + name_size]
+        content = raw[position + data_at : position + data_at + data_size] if data_size else b""
+        contexts.append(CreateContext(name, content))
         if next_offset == 0:
             return contexts
         position += next_offset
