@@ -89,9 +89,11 @@ def test_folders(server: Target, connection: SMBConnection) -> None:
 def test_wrong_logins(server: Target, user: str, password: str, status: str) -> None:
     """A wrong password and an unknown user get the same answer."""
     connection = connect(server, login=False)
-    with pytest.raises(SessionError, match=status):
-        connection.login(user, password)
-    connection.close()
+    try:
+        with pytest.raises(SessionError, match=status):
+            connection.login(user, password)
+    finally:
+        connection.close()
 
 
 @pytest.mark.parametrize("path", ["..\\smb.conf", "a\\..\\..\\smb.conf", "\\..\\..\\..\\etc\\passwd"])

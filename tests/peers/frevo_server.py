@@ -81,10 +81,10 @@ def configuration(
         "workgroup": DOMAIN,
         "netbios name": "FREVOTEST",
         "server string": "frevo under test",
-        "interfaces": f"{host}/8",
+        "interfaces": host,
         "bind interfaces only": "yes",
         "private dir": str(base / "private"),
-        "map to guest": "bad user",
+        "map to guest": "never",
         **options,
     }
     return section("global", settings) + "\n" + share_sections(root, {k: dict(v) for k, v in shares.items()})

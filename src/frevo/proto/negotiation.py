@@ -36,6 +36,8 @@ class NegotiationPolicy:
     max_transact: int
     max_read: int
     max_write: int
+    #: False on NetBIOS, whose frames end at 128 KiB ([MS-SMB2] 3.3.5.4: Connection.SupportsMultiCredit).
+    multi_credit: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ class Negotiated:
     max_read: int
     max_write: int
     contexts: list[NegotiateContext]
+
+    @property
+    def multi_credit(self) -> bool:
+        """Connection.SupportsMultiCredit."""
+        return bool(self.capabilities & Capabilities.LARGE_MTU)
 
 
 def negotiate(request: NegotiateRequest, policy: NegotiationPolicy) -> Negotiated:
@@ -74,14 +81,15 @@ def agreed(
     dialect: Dialect, signing: Signing, cipher: Cipher, contexts: list[NegotiateContext], policy: NegotiationPolicy
 ) -> Negotiated:
     """The response's fields for a choice that has been made."""
-    capabilities = int(Capabilities.LARGE_MTU) if dialect.multi_credit else 0
+    multi_credit = dialect.multi_credit and policy.multi_credit
+    capabilities = int(Capabilities.LARGE_MTU) if multi_credit else 0
     if cipher and not dialect.contexts:
         capabilities |= Capabilities.ENCRYPTION
     mode = int(SecurityMode.SIGNING_ENABLED)
     if policy.signing_required:
         mode |= SecurityMode.SIGNING_REQUIRED
     # Without multi-credit requests 64 KiB is the most that one credit pays for ([MS-SMB2] 3.3.5.4).
-    limit = policy.max_transact if dialect.multi_credit else 65536
+    limit = policy.max_transact if multi_credit else 65536
     return Negotiated(
         dialect, signing, cipher, capabilities, mode,
         limit, min(policy.max_read, limit) if limit == 65536 else policy.max_read,

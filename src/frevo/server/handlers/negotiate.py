@@ -25,8 +25,8 @@ _CIPHERS = {
 }
 
 
-def policy_of(server: Server) -> NegotiationPolicy:
-    """The configuration as the negotiation wants it."""
+def policy_of(server: Server, connection: Connection) -> NegotiationPolicy:
+    """The configuration and the transport as the negotiation wants them."""
     settings = server.config.globals
     ciphers = () if settings.server_smb_encrypt == "off" else settings.server_smb3_encryption_algorithms
     return NegotiationPolicy(
@@ -38,6 +38,7 @@ def policy_of(server: Server) -> NegotiationPolicy:
         settings.smb2_max_trans,
         settings.smb2_max_read,
         settings.smb2_max_write,
+        multi_credit=connection.transport != "nbt",
     )
 
 
@@ -45,7 +46,7 @@ def handle(request: Request) -> bytes:
     """[MS-SMB2] 3.3.5.4."""
     connection, server = request.connection, request.server
     asked = NegotiateRequest.parse(request.message)
-    result = negotiate(asked, policy_of(server))
+    result = negotiate(asked, policy_of(server, connection))
     connection.client_guid = asked.client_guid
     connection.client_capabilities = asked.capabilities
     connection.client_security_mode = asked.security_mode
@@ -65,7 +66,7 @@ def _hash_response(connection: Connection, message: bytes) -> None:
 
 def _agree(server: Server, connection: Connection, result: Negotiated) -> bytes:
     connection.dialect = result.dialect
-    connection.multi_credit = result.dialect.multi_credit
+    connection.multi_credit = result.multi_credit
     connection.signing = result.signing
     connection.cipher = result.cipher
     connection.server_capabilities = result.capabilities
@@ -78,7 +79,7 @@ def _agree(server: Server, connection: Connection, result: Negotiated) -> bytes:
         dialect=result.dialect.revision,
         authenticated=False,
         max_read=result.max_read,
-        multi_credit=result.dialect.multi_credit,
+        multi_credit=result.multi_credit,
     )
     return _response(server, result, result.dialect.revision)
 
@@ -106,7 +107,7 @@ def handle_smb1(server: Server, connection: Connection, message: Buffer) -> byte
     if connection.dialect is not None:
         raise RemoteProtocolError("SMB1 after negotiate")
     asked = SMB1NegotiateRequest.parse(message)
-    policy = policy_of(server)
+    policy = policy_of(server, connection)
     if SMB_2_WILDCARD in asked.dialects and policy.maximum is not SMB_2_0_2:
         result = agreed(SMB_2_0_2, Signing.HMAC_SHA256, Cipher.NONE, [], policy)
         body = _response(server, result, WILDCARD_REVISION)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from frevo.errors import SMBError
 from frevo.server.handlers.information import fitted, need_access
 from frevo.server.request import Request
+from frevo.server.short_names import short_name
 from frevo.vfs.base import FileStat, Handle
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (
@@ -145,7 +146,10 @@ def _all(request: Request, handle: Handle) -> bytes:
 
 
 def _alternate_name(request: Request, handle: Handle) -> bytes:
-    raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, "no 8.3 names here")
+    name = handle.wire_path.rpartition("\\")[2].partition(":")[0]
+    if not name:
+        raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, "the root has no alternate name")
+    return FileNameInformation(short_name(name)).pack()
 
 
 def _stream(request: Request, handle: Handle) -> bytes:
