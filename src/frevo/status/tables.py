@@ -4,6 +4,7 @@ gives.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.text import Text
 #: More rows than this are counted, not shown.
 ROWS_MAX = 10_000
 #: Columns that are not broken into lines on a narrow terminal.
-_WHOLE = frozenset({"Session", "Dialect", "Transport", "Since", "Access", "Sharing"})
+_WHOLE = frozenset({"Session", "Dialect", "Via", "Protection", "Since", "Access", "Sharing"})
 
 
 def render(snapshot: Mapping[str, Any]) -> Group:
@@ -42,9 +43,7 @@ def _heading(snapshot: Mapping[str, Any]) -> list[Text]:
 
 
 def _sessions(snapshot: Mapping[str, Any]) -> RenderableType:
-    table = _table(
-        "Sessions", "Session", "User", "Client", "Dialect", "Transport", "Encryption", "Signing", "Since"
-    )
+    table = _table("Sessions", "Session", "User", "Client", "Dialect", "Via", "Protection", "Since")
     rows = list(_mapping(snapshot, "sessions").values())
     for item in rows[:ROWS_MAX]:
         channels = _mapping(item, "channels").values()
@@ -58,15 +57,14 @@ def _sessions(snapshot: Mapping[str, Any]) -> RenderableType:
             .removeprefix("ipv6:"),
             item.get("session_dialect"),
             transports or "-",
-            _protection(item, "encryption"),
-            _protection(item, "signing"),
+            _protection(item),
             _moment(item.get("creation_time")),
         )
     return _finish(table, len(rows))
 
 
 def _shares(snapshot: Mapping[str, Any]) -> RenderableType:
-    table = _table("Connected shares", "Share", "Session", "Client", "Encryption", "Signing", "Since")
+    table = _table("Connected shares", "Share", "Session", "Client", "Protection", "Since")
     rows = list(_mapping(snapshot, "tcons").values())
     for item in rows[:ROWS_MAX]:
         _row(
@@ -74,8 +72,7 @@ def _shares(snapshot: Mapping[str, Any]) -> RenderableType:
             item.get("service"),
             item.get("session_id"),
             item.get("machine"),
-            _protection(item, "encryption"),
-            _protection(item, "signing"),
+            _protection(item),
             _moment(item.get("connected_at")),
         )
     return _finish(table, len(rows))
@@ -122,14 +119,19 @@ def _finish(table: Table, count: int) -> RenderableType:
     return table
 
 
-def _protection(item: Mapping[str, Any], name: str) -> str:
-    value = _mapping(item, name)
-    degree = _text(value.get("degree") or "none")
-    return "-" if degree == "none" else f"{degree} ({_text(value.get('cipher'))})"
+def _protection(item: Mapping[str, Any]) -> str:
+    """`sealed`, `signed` or `-`, with `partly` where not everything is; the algorithms are in the JSON."""
+    for name, word in (("encryption", "sealed"), ("signing", "signed")):
+        degree = _text(_mapping(item, name).get("degree") or "none")
+        if degree != "none":
+            return word if degree == "full" else f"partly {word}"
+    return "-"
 
 
 def _moment(text: object) -> str:
-    return _text(text)[:16].replace("T", " ")
+    """The time of day, with the date when it is not today's."""
+    date, _, clock = _text(text).partition(".")[0].partition("T")
+    return clock if date == time.strftime("%Y-%m-%d") and clock else f"{date} {clock}".strip()
 
 
 def _text(value: object) -> str:

@@ -111,7 +111,7 @@ def test_tables_show_everything_and_no_control_characters() -> None:
         "data",
         "SMB3_11",
         "tcp",
-        "full (AES-128-GCM)",
+        "sealed",
         "a/b.txt",
         "RWD",
         "engine epoll",
