@@ -8,6 +8,8 @@ Whatever is received, the only exception is `WireError`.
 from __future__ import annotations
 
 import struct
+from codecs import utf_16_le_decode as _decode  # a fifth of the time of str(…, "utf-16-le")
+from codecs import utf_16_le_encode as _encode
 from enum import EnumType, IntEnum, IntFlag
 from typing import Any, Self, TypeAlias
 
@@ -202,14 +204,14 @@ def utf16(raw: Buffer, what: str = "name") -> str:
     if len(raw) & 1:
         raise WireError(f"{what}: a UTF-16 string of {len(raw)} bytes")
     try:
-        return str(raw, "utf-16-le", "surrogatepass")
+        return _decode(raw, "surrogatepass", True)[0]
     except UnicodeDecodeError:
         raise WireError(f"{what}: not UTF-16") from None
 
 
 def encode_utf16(name: str) -> bytes:
     """str to UTF-16LE, lone surrogates included."""
-    return name.encode("utf-16-le", "surrogatepass")
+    return _encode(name, "surrogatepass")[0]
 
 
 def padding(length: int, boundary: int = 8) -> bytes:

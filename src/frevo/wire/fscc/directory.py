@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from frevo.errors import WireError
-from frevo.wire.codec import Buffer, slice_of, unpack, utf16
+from frevo.wire.codec import Buffer, encode_utf16, slice_of, unpack, utf16
 from frevo.wire.fscc.constants import FileInfoClass
 
 _NEXT = struct.Struct("<I")
@@ -69,7 +69,7 @@ def _pack_full(e: DirectoryEntry, name: bytes) -> bytes:
 
 def _pack_both(e: DirectoryEntry, name: bytes) -> bytes:
     ea_size = e.reparse_tag if e.file_attributes & _REPARSE_POINT else e.ea_size
-    short = e.short_name.encode("utf-16-le", "surrogatepass")[:24] if e.short_name else b""
+    short = encode_utf16(e.short_name)[:24] if e.short_name else b""
     return _BOTH.pack(
         0, e.file_index, e.creation_time, e.last_access_time, e.last_write_time, e.change_time,
         e.end_of_file, e.allocation_size, e.file_attributes, len(name), ea_size, len(short), short,
@@ -78,7 +78,7 @@ def _pack_both(e: DirectoryEntry, name: bytes) -> bytes:
 
 def _pack_id_both(e: DirectoryEntry, name: bytes) -> bytes:
     ea_size = e.reparse_tag if e.file_attributes & _REPARSE_POINT else e.ea_size
-    short = e.short_name.encode("utf-16-le", "surrogatepass")[:24] if e.short_name else b""
+    short = encode_utf16(e.short_name)[:24] if e.short_name else b""
     return _ID_BOTH.pack(
         0, e.file_index, e.creation_time, e.last_access_time, e.last_write_time, e.change_time,
         e.end_of_file, e.allocation_size, e.file_attributes, len(name), ea_size, len(short), short,
@@ -103,7 +103,7 @@ def _pack_id_extd(e: DirectoryEntry, name: bytes) -> bytes:
 
 
 def _pack_id_extd_both(e: DirectoryEntry, name: bytes) -> bytes:
-    short = e.short_name.encode("utf-16-le", "surrogatepass")[:24] if e.short_name else b""
+    short = encode_utf16(e.short_name)[:24] if e.short_name else b""
     return _ID_EXTD_BOTH.pack(
         0, e.file_index, e.creation_time, e.last_access_time, e.last_write_time, e.change_time,
         e.end_of_file, e.allocation_size, e.file_attributes, len(name), e.ea_size, e.reparse_tag,
@@ -137,7 +137,7 @@ def entry_fixed_size(info_class: int) -> int:
 
 def pack_entry(info_class: int, entry: DirectoryEntry) -> bytes:
     """One entry with NextEntryOffset 0; *info_class* is one of DIRECTORY_CLASSES."""
-    return _PACKERS[info_class][1](entry, entry.name.encode("utf-16-le", "surrogatepass"))
+    return _PACKERS[info_class][1](entry, encode_utf16(entry.name))
 
 
 class DirectoryPacker:
@@ -160,7 +160,7 @@ class DirectoryPacker:
     def append(self, entry: DirectoryEntry) -> bool:
         """Add *entry*; False, and nothing changed, when it does not fit."""
         out = self._out
-        packed = self._pack(entry, entry.name.encode("utf-16-le", "surrogatepass"))
+        packed = self._pack(entry, encode_utf16(entry.name))
         length = len(out)
         pad = -length & 7
         start = length + pad

@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
-from frevo.errors import WireError
-from frevo.wire.codec import Buffer, FileId, encode_utf16, fixed, padding, variable
+from frevo.wire.codec import Buffer, FileId, encode_utf16, fixed, padding, utf16, variable
 from frevo.wire.smb2.create_contexts import CreateContext, pack_create_contexts, parse_create_contexts
 
 _REQUEST = struct.Struct("<HBBIQQIIIIIHHII")
@@ -54,12 +53,7 @@ class CreateRequest:
         name = ""
         if name_length:
             raw = variable(message, offset, name_offset, name_length, _REQUEST_END, "CREATE Name")
-            try:
-                if name_length & 1:
-                    raise WireError(f"CREATE Name: {name_length} bytes of UTF-16")
-                name = str(raw, "utf-16-le", "surrogatepass")
-            except UnicodeDecodeError:
-                raise WireError("CREATE Name: not UTF-16") from None
+            name = utf16(raw, "CREATE Name")
         contexts = []
         if contexts_length:
             contexts = parse_create_contexts(
