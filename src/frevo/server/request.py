@@ -99,6 +99,7 @@ class Request:
         """Ends the wait: the client gets *status*. Nothing happens when the request has been answered."""
         if self.task is not None and not self.task.done():
             self.abort_status = status
-            self.task.cancel()
+            # Not at once: a task that has not had its first turn would end without an answer.
+            self.server.loop.call_soon(self.task.cancel)
 
 
