@@ -42,7 +42,7 @@ test-python: $(STAMPS)/build $(STAMPS)/test
 
 check: $(STAMPS)/build $(STAMPS)/dev ## linters and type checkers: ruff, mypy, rustfmt, clippy
 	scripts/bootstrap.sh check
-	$(BIN)/ruff check src tests benchmarks fuzz scripts
+	$(BIN)/ruff check $(wildcard src tests benchmarks fuzz scripts)
 	$(BIN)/mypy
 	cargo fmt --all -- --check
 	cargo clippy --locked --release --workspace --all-targets -- -D warnings
@@ -65,7 +65,6 @@ clean: ## remove everything that was built (not the demo folder)
 
 # -- stamps: what has been done, redone when its inputs change ---------------------------------------------------
 
-# frevo.toolchain is checked at every build; it is quick and prints nothing when all is there.
 $(STAMPS)/venv:
 	scripts/bootstrap.sh build
 	test -x $(BIN)/python || "$$(scripts/bootstrap.sh python)" -m venv $(VENV)

@@ -1,10 +1,12 @@
 """Who may do what on a share: `valid users`, `invalid users`, `read list`, `write list`, `read only`, guests.
 
-Pure decisions; the caller knows the user and the user's groups.
+Decisions only; the Unix groups are looked up when a list names a group and the caller gave none.
 """
 
 from __future__ import annotations
 
+import grp
+import pwd
 from collections.abc import Collection, Iterable
 from enum import IntEnum
 
@@ -20,9 +22,9 @@ class ShareAccess(IntEnum):
 
 
 def share_access(
-    share: ShareConfig, user: str, groups: Collection[str] = (), *, guest: bool = False
+    share: ShareConfig, user: str, groups: Collection[str] | None = None, *, guest: bool = False
 ) -> ShareAccess:
-    """What *user* (with these *groups*) may do on *share*.
+    """What *user* may do on *share*. Without *groups*, the Unix groups of that name count, as in Samba.
 
     Names compare without case; `DOMAIN\\user` matches `user` too. `@group`, `+group`, `&group` name groups.
     """
@@ -39,14 +41,24 @@ def share_access(
     return ShareAccess.WRITE
 
 
-def _named(entries: Iterable[str], user: str, groups: Collection[str], share: str) -> bool:
+def _named(entries: Iterable[str], user: str, groups: Collection[str] | None, share: str) -> bool:
     account = user.rpartition("\\")[2].lower()
-    member = {group.lower() for group in groups}
     for entry in entries:
         name = entry.replace("%S", share).replace("%w", "\\").lower()
-        if name[:1] in "@+&":
-            if name.lstrip("@+&") in member:
+        if name[:1] in ("@", "+", "&"):
+            members = unix_groups(account) if groups is None else groups
+            if name.lstrip("@+&") in {group.lower() for group in members}:
                 return True
         elif name in (user.lower(), account):
             return True
     return False
+
+
+def unix_groups(account: str) -> frozenset[str]:
+    """The names of the Unix groups that *account* is in; none when there is no such Unix user."""
+    names = {group.gr_name for group in grp.getgrall() if account in map(str.lower, group.gr_mem)}
+    try:
+        names.add(grp.getgrgid(pwd.getpwnam(account).pw_gid).gr_name)
+    except (KeyError, ValueError):
+        pass
+    return frozenset(names)

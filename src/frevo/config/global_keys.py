@@ -198,9 +198,6 @@ class GlobalConfig:
         "Requests of one connection that wait (blocking locks, change notify); more are refused.",
         unit="requests",
     )
-    frevo_max_notify_watches: int = setting(
-        Integer(0, 1_000_000), 8192, "Folders that are watched at once for change notify.", unit="folders"
-    )
     frevo_max_session_lifetime: float = setting(
         Duration(),
         0.0,

@@ -17,10 +17,10 @@ _INTRODUCTION = """\
 
 # smb.conf
 
-frevo reads the syntax of Samba: sections in brackets, `key = value` lines, comments that begin with `#` or `;`,
-and a backslash at the end of a line that goes on. Names of sections and keys ignore case, and keys ignore blanks.
-`[global]` is for the server, every other section is a share. A share key in `[global]` is the default of all
-shares. Where a key stands twice in a section, the last one counts.
+frevo reads the syntax of Samba: sections in brackets, `key = value` lines, comments that begin with `#` or
+`;`, and a backslash at the end of a line that goes on. Names of sections and keys ignore case, and keys
+ignore blanks. `[global]` is for the server, every other section is a share. A share key in `[global]` is
+the default of all shares. Where a key stands twice in a section, the last one counts.
 
 - `include = FILE` reads another file at this place (relative to the including file; `%h` and `%v` work in its
   name).

@@ -68,12 +68,8 @@ class ShareConfig:
     hide_dot_files: bool = setting(
         Boolean(), True, "Whether names that start with a dot carry the hidden attribute."
     )
-    hide_files: tuple[str, ...] = setting(Patterns(), (), "Names that carry the hidden attribute.")
     veto_files: tuple[str, ...] = setting(
         Patterns(), (), "Names that do not exist for clients: not listed, not opened, not created."
-    )
-    delete_veto_files: bool = setting(
-        Boolean(), False, "Whether deleting a folder also deletes the vetoed files that are left in it."
     )
     max_connections: int = setting(
         Integer(0, 1_000_000),
@@ -91,7 +87,6 @@ class ShareConfig:
     volume: str = setting(
         Text(), "", "The volume label that clients show.", default_text="(the share's name)"
     )
-    fstype: str = setting(Text(), "NTFS", "The file system's name that clients are told.")
 
 
 SHARE_KEYS = keys_of(ShareConfig, "share")

@@ -81,3 +81,12 @@ def test_guests() -> None:
     assert share_access(BASE, "nobody", guest=True) is ShareAccess.NONE
     assert share_access(dataclasses.replace(BASE, guest_ok=True), "nobody", guest=True) is ShareAccess.READ
     assert share_access(dataclasses.replace(BASE, guest_only=True), "eve") is ShareAccess.NONE
+
+
+def test_unix_groups_count_when_none_are_given() -> None:
+    """Goal: `@group` means the Unix group of the account's name. Method: root's own."""
+    import dataclasses
+
+    share = dataclasses.replace(BASE, valid_users=("@root",))
+    assert share_access(share, "root") is ShareAccess.READ
+    assert share_access(share, "no-such-user\0") is ShareAccess.NONE
