@@ -14,6 +14,7 @@ from frevo.wire.fscc.structure import FixedStructure
 _RANGE = struct.Struct("<qq")
 _DUPLICATE = struct.Struct("<QQqqq")
 _DUPLICATE_EX = struct.Struct("<QQQqqqII")
+_DUPLICATE_EX_SIZE = 0x30  # what StructureSize must say, though 0x38 bytes follow ([MS-FSCC] 2.3.9.2)
 _PIPE_WAIT = struct.Struct("<qI?x")
 _PIPE_PEEK = struct.Struct("<IIII")
 _TRIM = struct.Struct("<II")
@@ -113,13 +114,13 @@ class DuplicateExtentsDataEx:
         size, persistent, volatile, source, target, count, flags, _reserved = unpack(
             _DUPLICATE_EX, data, 0, "DUPLICATE_EXTENTS_DATA_EX"
         )
-        if size != _DUPLICATE_EX.size:
+        if size not in (_DUPLICATE_EX_SIZE, _DUPLICATE_EX.size):
             raise WireError(f"DUPLICATE_EXTENTS_DATA_EX: StructureSize {size}")
         return cls((persistent, volatile), source, target, count, flags)
 
     def pack(self) -> bytes:
         return _DUPLICATE_EX.pack(
-            _DUPLICATE_EX.size,
+            _DUPLICATE_EX_SIZE,
             *self.source_file_id,
             self.source_file_offset,
             self.target_file_offset,

@@ -45,8 +45,8 @@ class RequestLayout:
 
     def payload_size(self, message: Buffer) -> int:
         """What the credit charge must cover: max of bytes sent and bytes expected. Call after the size check."""
-        sent = sum(_U32.unpack_from(message, at)[0] for at in self.sent)
-        expected = sum(_U32.unpack_from(message, at)[0] for at in self.expected)
+        sent: int = sum(_U32.unpack_from(message, at)[0] for at in self.sent)
+        expected: int = sum(_U32.unpack_from(message, at)[0] for at in self.expected)
         return max(sent, expected)
 
 
