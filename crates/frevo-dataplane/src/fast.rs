@@ -5,7 +5,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
 
 use crate::gate::{Gate, Pass};
@@ -32,9 +32,16 @@ pub struct AttachedOpen {
 #[derive(Debug)]
 pub struct OpenFile {
     fd: OwnedFd,
-    /// The file system cannot say whether a read would block.
-    no_nowait: AtomicBool,
+    /// One of the modes below.
+    mode: AtomicU8,
 }
+
+/// RWF_NOWAIT tells whether a read would block; assumed until the file system says that it cannot.
+const ASKS: u8 = 0;
+/// Reads never block: the file system is in memory (tmpfs has no RWF_NOWAIT).
+const IN_MEMORY: u8 = 1;
+/// Reads may block and the file system does not tell: only small ones are tried.
+const UNKNOWN: u8 = 2;
 
 /// How a read without blocking ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,7 +57,7 @@ pub enum Attempt {
 impl OpenFile {
     /// Takes the descriptor.
     pub fn new(fd: OwnedFd) -> OpenFile {
-        OpenFile { fd, no_nowait: AtomicBool::new(false) }
+        OpenFile { fd, mode: AtomicU8::new(ASKS) }
     }
 
     /// The descriptor, for an engine that reads by itself; it lives as long as `self`.
@@ -62,18 +69,21 @@ impl OpenFile {
     pub fn read_nowait(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> Attempt {
         let mut done = 0;
         while done < buffer.len() {
-            let no_nowait = self.no_nowait.load(Ordering::Relaxed);
-            if no_nowait && buffer.len() > 64 * 1024 {
+            let mode = self.mode.load(Ordering::Relaxed);
+            if mode == UNKNOWN && buffer.len() > 64 * 1024 {
                 return Attempt::WouldBlock;
             }
-            let flags = if no_nowait { 0 } else { libc::RWF_NOWAIT };
+            let flags = if mode == ASKS { libc::RWF_NOWAIT } else { 0 };
             match self.preadv2(&mut buffer[done..], offset + done as u64, flags) {
                 Ok(0) => break,
                 Ok(count) => done += count,
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EINTR) => (),
                     Some(libc::EAGAIN) => return Attempt::WouldBlock,
-                    Some(libc::EOPNOTSUPP) if !no_nowait => self.no_nowait.store(true, Ordering::Relaxed),
+                    Some(libc::EOPNOTSUPP) if mode == ASKS => {
+                        let mode = if self.is_in_memory() { IN_MEMORY } else { UNKNOWN };
+                        self.mode.store(mode, Ordering::Relaxed);
+                    }
                     _ => return Attempt::Failed,
                 },
             }
@@ -93,6 +103,14 @@ impl OpenFile {
             }
         }
         Attempt::Done(done)
+    }
+
+    fn is_in_memory(&self) -> bool {
+        // SAFETY: an all-zero statfs is valid.
+        let mut status: libc::statfs = unsafe { std::mem::zeroed() };
+        // SAFETY: status is a buffer of the right type that lives during the call.
+        let result = unsafe { libc::fstatfs(self.fd.as_raw_fd(), &mut status) };
+        result == 0 && status.f_type == libc::TMPFS_MAGIC
     }
 
     fn preadv2(&self, buffer: &mut [MaybeUninit<u8>], offset: u64, flags: i32) -> io::Result<usize> {

@@ -17,8 +17,8 @@ pub(crate) struct SessionKeys {
 }
 
 fn signer(algorithm: u16, key: &[u8]) -> PyResult<Signer> {
-    let algorithm =
-        SigningAlgorithm::by_id(algorithm).ok_or_else(|| PyValueError::new_err("unknown signing algorithm"))?;
+    let algorithm = SigningAlgorithm::by_id(algorithm)
+        .ok_or_else(|| PyValueError::new_err("unknown signing algorithm"))?;
     Signer::new(algorithm, key).map_err(|error| PyValueError::new_err(error.0))
 }
 

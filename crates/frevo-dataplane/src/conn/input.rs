@@ -89,7 +89,8 @@ impl Connection {
         } else {
             input.drain(..used);
         }
-        if !self.closing && !(input.is_empty() && input.capacity() > 4096) {
+        // A large buffer is not kept for a connection that has nothing in it.
+        if !self.closing && (!input.is_empty() || input.capacity() <= 4096) {
             self.input = input;
         }
         Ok(())

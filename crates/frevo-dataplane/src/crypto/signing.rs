@@ -28,7 +28,7 @@ impl SigningAlgorithm {
 #[derive(Debug)]
 pub enum Signer {
     /// HMAC-SHA256, the first 16 bytes of it.
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     /// AES-128-CMAC.
     Cmac(cmac::Key),
     /// AES-128-GMAC.
@@ -45,7 +45,9 @@ impl Signer {
         }
         let wrong = |_| BadKey("the signing key must have 16 bytes");
         match algorithm {
-            SigningAlgorithm::HmacSha256 => Ok(Signer::Hmac(hmac::Key::new(hmac::HMAC_SHA256, key))),
+            SigningAlgorithm::HmacSha256 => {
+                Ok(Signer::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key))))
+            }
             SigningAlgorithm::AesCmac => cmac::Key::new(cmac::AES_128, key).map(Signer::Cmac).map_err(wrong),
             SigningAlgorithm::AesGmac => {
                 let key = UnboundKey::new(&AES_128_GCM, key).map_err(wrong)?;
