@@ -87,6 +87,10 @@ class FileInfoClass(OpenEnum):
     CASE_SENSITIVE = 71
     LINK_EX = 72
     STORAGE_RESERVE_ID = 74
+    ID_64_EXTD_DIRECTORY = 78
+    ID_64_EXTD_BOTH_DIRECTORY = 79
+    ID_ALL_EXTD_DIRECTORY = 80
+    ID_ALL_EXTD_BOTH_DIRECTORY = 81
 
 
 class FsInfoClass(OpenEnum):

@@ -34,7 +34,7 @@ class DirectoryEntry:
     *reparse_tag* stands in EaSize when file_attributes has REPARSE_POINT, as [MS-FSCC] asks for; *file_id*
     has up to 128 bits in the extended classes.
 
-    Reference: [MS-FSCC] 2.4.10, 2.4.15, 2.4.8, 2.4.20 to 2.4.24 and 2.4.33.
+    Reference: [MS-FSCC] 2.4.8, 2.4.10, 2.4.15, 2.4.17 to 2.4.24 and 2.4.33.
     """
 
     name: str

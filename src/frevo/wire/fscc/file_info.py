@@ -240,7 +240,7 @@ class FileStandardLinkInformation(FixedStructure):
 
 @dataclass(slots=True)
 class FileCaseSensitiveInformation(FixedStructure):
-    """Reference: [MS-FSCC] 2.4.8."""
+    """Flag 1: names in it are case-sensitive. From ntifs.h; [MS-FSCC] has only its number."""
 
     LAYOUT: ClassVar[struct.Struct] = struct.Struct("<I")
     flags: int = 0
