@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from frevo.errors import SMBError
 from frevo.server.request import Request
-from frevo.server.security import inherited_descriptor, maximal_access
+from frevo.server.security import inherited_descriptor, maximal_access, may_delete_child
 from frevo.vfs.base import FileStat, Resolved
 from frevo.wire.dtyp import FILE_ALL_ACCESS, map_generic
 from frevo.wire.erref import NTStatus
@@ -18,11 +18,16 @@ _DELETE = int(FileAccess.DELETE)
 
 
 def granted_for_existing(
-    request: Request, asked: CreateRequest, stat: FileStat, stored: bytes | None, *, overwrite: bool
+    request: Request, asked: CreateRequest, resolved: Resolved, stored: bytes | None, *, overwrite: bool
 ) -> int:
     """The access of an open of an existing file; raises ACCESS_DENIED, CANNOT_DELETE, PRIVILEGE_NOT_HELD."""
     desired = map_generic(asked.desired_access)
+    stat = resolved.stat
+    assert stat is not None
     maximal = maximal_access(request.session, request.tree, stored, stat)
+    if not maximal & _DELETE and desired & (_DELETE | _MAXIMUM) and request.tree.writable and resolved.name:
+        if may_delete_child(request.session, request.tree, resolved.parent):
+            maximal |= _DELETE
     read_only = stat.attributes & FileAttributes.READONLY and not stat.is_directory
     if read_only:
         if asked.create_options & CreateOptions.DELETE_ON_CLOSE:

@@ -90,7 +90,7 @@ def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outco
         check_session(request, rule)
     if rule.tree:
         find_tree(request)
-    if chain.create_failed and rule.open:
+    if chain.create_failed and (rule.open or request.header.command == Command.IOCTL):
         raise SMBError(chain.create_failed, "the CREATE before it in this compound failed")
     if rule.layout is not None:
         rule.layout.check_structure_size(request.message)
@@ -161,7 +161,7 @@ def find_open(request: Request, file_id: tuple[int, int]) -> None:
     chain = request.chain
     if file_id == ANY_FILE_ID and request.header.flags & HeaderFlags.RELATED_OPERATIONS:
         if chain.file_id is None:
-            raise SMBError(NTStatus.INVALID_PARAMETER if chain.count > 1 else NTStatus.FILE_CLOSED, "no file yet")
+            raise SMBError(NTStatus.FILE_CLOSED, "no request before it in this compound has a file")
         file_id = chain.file_id
     opened = request.session.opens.get(file_id[1])
     if opened is None or opened.persistent_id != file_id[0] or opened.tree is not request.tree:

@@ -196,7 +196,8 @@ def fail(request: Request, error: BaseException) -> tuple[Header, bytes]:
         log.error("internal error in command %d", request.header.command, exc_info=error)
         status = NTStatus.INTERNAL_ERROR
     if log.isEnabledFor(logging.DEBUG):
-        log.debug("command %d: %s", request.header.command, error, extra={"status": status})
+        name = NTStatus(status).name
+        log.debug("%s: %s: %s", Command(request.header.command).name, name, error if str(error) != name else "")
     return response_header(request, status), body
 
 

@@ -15,22 +15,18 @@ from frevo.wire.dtyp import FILE_ALL_ACCESS, DirectoryAccess, FileAccess, Securi
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
-    from frevo.auth.identity import Identity
     from frevo.server.state import Session, Tree
     from frevo.vfs.base import Backend, FileStat, Handle, Resolved
 
 _SYSTEM_SECURITY = int(FileAccess.ACCESS_SYSTEM_SECURITY)
 
 
-@lru_cache(maxsize=4096)
-def _token(identity: Identity) -> Token:
-    return Token.of(identity)
-
-
 def token_of(session: Session) -> Token:
     """Whom access checks of *session* are for."""
-    assert session.identity is not None
-    return _token(session.identity)
+    if session.token is None:
+        assert session.identity is not None
+        session.token = Token.of(session.identity)
+    return session.token
 
 
 def parse_descriptor(data: bytes) -> SecurityDescriptor:
@@ -107,6 +103,16 @@ def check_adding(session: Session, tree: Tree, parent: str, *, directory: bool) 
     if not maximal_access(session, tree, stored, stat) & needed:
         raise SMBError(NTStatus.ACCESS_DENIED, f"nothing can be added to {parent!r}")
     return stored
+
+
+def may_delete_child(session: Session, tree: Tree, parent: str) -> bool:
+    """Whether the directory with the real path *parent* lets *session* delete what is in it.
+
+    This gives DELETE on a file whose own descriptor does not ([MS-FSA] 2.1.5.1.2.1).
+    """
+    assert tree.backend is not None
+    stored, stat = _look(tree.backend, parent)
+    return bool(maximal_access(session, tree, stored, stat) & DirectoryAccess.DELETE_CHILD)
 
 
 def inherited_descriptor(

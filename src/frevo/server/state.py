@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from frevo.proto.dialect import Cipher, Dialect, Signing
 
 if TYPE_CHECKING:
+    from frevo.auth.access import Token
     from frevo.auth.identity import Identity
     from frevo.locking.file_table import FileRecord
     from frevo.server.request import Request
@@ -65,6 +66,7 @@ class Session:
     created_at: int  # FILETIME
     state: SessionState = SessionState.IN_PROGRESS
     identity: Identity | None = None
+    token: Token | None = None  # the identity as access checks want it
     acceptor: Any = None  # auth.Acceptor while a log-on or re-authentication runs
     preauth_hash: bytes = bytes(64)
     full_session_key: bytes = field(default=b"", repr=False)

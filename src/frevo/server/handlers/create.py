@@ -136,7 +136,7 @@ def _open_granted(
     opened = backend.open(resolved, OpenIntent.PATH if look_first else _intent(wanted, directory))
     try:
         stored = opened.security_descriptor()
-        granted = granted_for_existing(request, asked, resolved.stat, stored, overwrite=overwrite)
+        granted = granted_for_existing(request, asked, resolved, stored, overwrite=overwrite)
     except BaseException:
         opened.close()
         raise

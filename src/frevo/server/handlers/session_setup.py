@@ -102,6 +102,7 @@ def _finish(request: Request, session: Session, asked: SessionSetupRequest, step
         raise SMBError(NTStatus.ACCESS_DENIED, "re-authentication as another user")
     session.acceptor = None
     session.identity = identity
+    session.token = None
     if first:
         _set_protection(request, session, asked, identity, step.session_key)
     session.state = SessionState.VALID
