@@ -75,7 +75,8 @@ def _parse(wire_path: str) -> WirePath:
     base, colon, suffix = wire_path.partition(":")
     if colon and "\\" in suffix:
         raise _invalid("a stream name is not the last component")
-    parts = tuple(wire_to_disk(name) for name in base.split("\\") if name)
+    # Windows refuses a slash; Samba takes it for a backslash, and its own test suite (smb2.timestamps) relies on it.
+    parts = tuple(wire_to_disk(name) for name in base.replace("/", "\\").split("\\") if name)
     if not colon:
         return WirePath(parts, "/".join(parts), "", False, False)
     return WirePath(parts, "/".join(parts), *parse_stream(suffix))
