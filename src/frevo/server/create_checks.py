@@ -40,6 +40,8 @@ def check(asked: CreateRequest) -> None:
         raise SMBError(NTStatus.ACCESS_DENIED, f"desired access {asked.desired_access:#x}")
     if asked.name.startswith("\\"):
         raise _invalid("a leading backslash")
+    if asked.create_options & _DIRECTORY and asked.name.upper().endswith(":$DATA"):
+        raise SMBError(NTStatus.NOT_A_DIRECTORY, "a stream is no directory")
     if any(len(name) < _CONTEXT_NAME_MIN for name, _ in asked.contexts):
         raise _invalid("a create context without a proper name")
 

@@ -136,6 +136,8 @@ class LocalBackend(Backend):
         except OSError as error:
             if error.errno in (errno.ENXIO, errno.ENODEV):
                 raise SMBError(NTStatus.ACCESS_DENIED, "a special file took the name") from error
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EXDEV, errno.ELOOP):
+                raise name_not_found("it has vanished") from error
             raise
         if intent:
             if is_special(os.fstat(held.fd).st_mode):
@@ -190,6 +192,8 @@ class LocalBackend(Backend):
             held = self._make_directory(local, mode) if directory else self._make_file(local, intent, mode)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise path_not_found() from error
+        except FileExistsError as error:
+            raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "somebody was faster") from error
         status = statx(held.fd)
         handle = self._handle(local, held, intent, status)
         if attributes & STORED:
@@ -262,6 +266,8 @@ class LocalBackend(Backend):
             new_fd = self._open_parent(parent)
             try:
                 _rename_at(old_fd, old_name, new_fd, name, replace=replace)
+            except FileExistsError as error:
+                raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "somebody was faster") from error
             finally:
                 os.close(new_fd)
         finally:
@@ -270,8 +276,10 @@ class LocalBackend(Backend):
     def _open_parent(self, path: str) -> int:
         try:
             return self.tree.open_directory(path)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise path_not_found() from error
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EXDEV, errno.ELOOP):
+                raise path_not_found() from error
+            raise
 
     def _still_names(self, parent_fd: int, name: str, handle: Handle) -> bool:
         """Whether the name in the directory is the handle's file, or a link to it."""
@@ -297,7 +305,7 @@ class LocalBackend(Backend):
         parent = self._open_parent(target.parent)
         try:
             if target.stat is None:
-                os.link(source, target.name, dst_dir_fd=parent, follow_symlinks=True)
+                _link_at(source, target.name, parent)
                 return
             temporary = f".frevo-{secrets.token_hex(8)}"
             os.link(source, temporary, dst_dir_fd=parent, follow_symlinks=True)
@@ -398,6 +406,13 @@ def _rename_at(old_fd: int, old: str, new_fd: int, new: str, *, replace: bool) -
         if os.access(new, os.F_OK, dir_fd=new_fd, follow_symlinks=False):
             raise SMBError(NTStatus.OBJECT_NAME_COLLISION) from error
         renameat2(old_fd, old_raw, new_fd, new_raw)
+
+
+def _link_at(source: str, name: str, parent_fd: int) -> None:
+    try:
+        os.link(source, name, dst_dir_fd=parent_fd, follow_symlinks=True)
+    except FileExistsError as error:
+        raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "somebody was faster") from error
 
 
 def _remove_at(parent_fd: int, name: str, *, directory: bool) -> None:

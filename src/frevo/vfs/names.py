@@ -60,7 +60,8 @@ def _invalid(text: str) -> SMBError:
 
 
 def parse_path(wire_path: str) -> WirePath:
-    """Takes *wire_path* apart; "" is the root, doubled and trailing backslashes are tolerated as Samba does.
+    """Takes *wire_path* apart; "" is the root, doubled and trailing backslashes, and slashes in their place,
+    are tolerated as Samba does.
 
     Raises SMBError: OBJECT_NAME_INVALID, or OBJECT_PATH_SYNTAX_BAD for "." and "..". [MS-SMB2] 2.2.13
     """
@@ -75,7 +76,7 @@ def _parse(wire_path: str) -> WirePath:
     base, colon, suffix = wire_path.partition(":")
     if colon and "\\" in suffix:
         raise _invalid("a stream name is not the last component")
-    # Windows refuses a slash; Samba takes it for a backslash, and its own test suite (smb2.timestamps) relies on it.
+    # Windows refuses a slash; Samba takes it for a backslash, which smb2.timestamps relies on.
     parts = tuple(wire_to_disk(name) for name in base.replace("/", "\\").split("\\") if name)
     if not colon:
         return WirePath(parts, "/".join(parts), "", False, False)

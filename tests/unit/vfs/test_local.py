@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -126,8 +127,15 @@ def test_create(backend: LocalBackend, share: Path) -> None:
     )
     race = backend.resolve("g")
     (share / "g").write_text("")
-    with pytest.raises(FileExistsError):
-        backend.create(race, directory=False, intent=BOTH, attributes=0, mode=0o644)
+    for directory in (False, True):
+        assert (
+            status_of(
+                lambda directory=directory: backend.create(
+                    race, directory=directory, intent=BOTH, attributes=0, mode=0o644
+                )
+            )
+            == NTStatus.OBJECT_NAME_COLLISION
+        )
     assert status_of(lambda: create(backend, "F")) == NTStatus.OBJECT_NAME_COLLISION
     directory = create(backend, "d", directory=True)
     assert directory.is_directory and directory.stat().attributes == 0x10 and directory.fd is None
@@ -207,8 +215,12 @@ def test_rename_race(backend: LocalBackend, share: Path) -> None:
     handle = create(backend, "a")
     target = backend.resolve("b")
     (share / "b").write_text("mine")
-    with pytest.raises(FileExistsError):
-        backend.rename(handle, target, replace=False)
+    assert status_of(lambda: backend.rename(handle, target, replace=False)) == NTStatus.OBJECT_NAME_COLLISION
+    assert status_of(lambda: backend.link(handle, target, replace=False)) == NTStatus.OBJECT_NAME_COLLISION
+    gone = backend.resolve("b")
+    (share / "b").unlink()
+    assert status_of(lambda: backend.open(gone, BOTH)) == NTStatus.OBJECT_NAME_NOT_FOUND
+    (share / "b").write_text("mine")
     assert (share / "b").read_text() == "mine"
 
 
@@ -342,6 +354,7 @@ def test_descriptors_do_not_leak(backend: LocalBackend, share: Path) -> None:
     create(backend, "f").close()
     (share / "bad").symlink_to("/etc")
     backend.resolve("X")
+    gc.collect()
     before = len(names_in(Path("/proc/self/fd")))
     for _ in range(50):
         backend.resolve("F")
