@@ -2,12 +2,13 @@
 `frevo.transport`."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict, final
 
-Buffer = bytes | bytearray | memoryview
-_Message = Buffer | Sequence[Buffer]
+_Buffer = bytes | bytearray | memoryview
+_Message = _Buffer | Sequence[_Buffer]
 
 __version__: str
+__all__: list[str]
 
 # --- syscalls.rs: run in the calling thread; OSError(errno, text, path) ---
 
@@ -20,8 +21,9 @@ def fallocate(fd: int, mode: int, offset: int, length: int) -> None: ...
 
 # --- ring.rs: io_uring; operations are tuples (token, code, arguments...) as in frevo/aio/uring.py ---
 
+@final
 class Ring:
-    def __init__(self, entries: int) -> None: ...
+    def __new__(cls, entries: int) -> Self: ...
     @property
     def fd(self) -> int: ...
     def submit(self, operations: list[tuple[Any, ...]], cancels: list[int]) -> list[tuple[int, Any]]: ...
@@ -37,11 +39,12 @@ def ring_features() -> _RingFeatures: ...
 
 # --- keys.rs ---
 
+@final
 class SessionKeys:
     """What protects the messages of one session on one channel; the nonce counter is inside."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         signing_algorithm: int,
         signing_key: bytes,
@@ -50,7 +53,7 @@ class SessionKeys:
         decryption_key: bytes,
         signing_required: bool,
         encryption_required: bool,
-    ) -> None:
+    ) -> Self:
         """Keys as this side uses them: `encryption_key` seals what is sent. ValueError for a key of wrong
         length.
 
@@ -67,23 +70,24 @@ class SessionKeys:
     def signing_required(self) -> bool: ...
     @property
     def encryption_required(self) -> bool: ...
-    def sign(self, message: Buffer) -> bytes:
+    def sign(self, message: _Buffer) -> bytes:
         """The message with the SIGNED flag and its signature ([MS-SMB2] 3.1.4.1). ValueError below 64
         bytes."""
 
-    def verify(self, message: Buffer) -> bool:
+    def verify(self, message: _Buffer) -> bool:
         """Whether the signature of one message (one element of a compound) is right."""
 
-    def seal(self, session_id: int, message: Buffer) -> bytes:
+    def seal(self, session_id: int, message: _Buffer) -> bytes:
         """The message behind a TRANSFORM_HEADER ([MS-SMB2] 3.1.4.3). ValueError without a cipher."""
 
-    def unseal(self, message: Buffer) -> bytes:
+    def unseal(self, message: _Buffer) -> bytes:
         """The message in a sealed packet. ValueError when it was not sealed with the peer's key."""
 
+@final
 class Gate:
     """One per file identity: the fast path runs while nobody holds it closed."""
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def close(self) -> None:
         """Holds it closed once more and returns when the fast operations that run are done (one disk
         access)."""
@@ -96,17 +100,18 @@ class Gate:
 
 # --- plane.rs ---
 
+@final
 class DataPlane:
     """Threads that own connections and answer what needs no decision. See `frevo.transport.base`."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         threads: int,
         engine: str = "auto",
         role: str = "server",
         limits: dict[str, Any] | None = None,
-    ) -> None:
+    ) -> Self:
         """Starts the threads. engine: auto, uring or epoll; role: server or client.
 
         limits, all optional: max_connections, max_unauthenticated, max_preauth_frame (bytes), max_frame
@@ -118,6 +123,10 @@ class DataPlane:
 
     @property
     def engine(self) -> str: ...
+    @property
+    def engine_reason(self) -> str:
+        """Why this engine runs."""
+
     @property
     def eventfd(self) -> int: ...
     def listen(self, fd: int, framing: str) -> int:
@@ -161,18 +170,19 @@ class DataPlane:
 
 # --- core.rs ---
 
+@final
 class Core:
     """One connection of the data plane without a socket: bytes in, events and bytes out."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         connection: int = 1,
         framing: str = "tcp",
         role: str = "server",
         limits: dict[str, Any] | None = None,
-    ) -> None: ...
-    def feed(self, data: Buffer) -> list[tuple[Any, ...]]:
+    ) -> Self: ...
+    def feed(self, data: _Buffer) -> list[tuple[Any, ...]]:
         """Takes received bytes; the events that they make, as `DataPlane.poll` has them."""
 
     def resume(self) -> list[tuple[Any, ...]]:

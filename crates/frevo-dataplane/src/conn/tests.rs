@@ -324,7 +324,7 @@ fn sealed_messages() {
 
 #[test]
 fn reads_are_answered_here() {
-    let content: Vec<u8> = (0..3_000_000u32).map(|i| (i * 7 >> 3) as u8).collect();
+    let content: Vec<u8> = (0..3_000_000u32).map(|i| ((i * 7) >> 3) as u8).collect();
     let (mut pair, _gate) = Pair::ready(&content, false, false);
     let mut id = 1;
     for (offset, length) in [(0, 1), (1, 4096), (65_000, 65_536), (100, 2 << 20), (2_999_990, 4096)] {

@@ -1,0 +1,101 @@
+"""The data plane on an event loop: batches in, submissions out in order, listeners, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+import pytest
+from peers.plane import ECHO, HEADER, SERVER_TO_REDIR, SESSION, SIGNED, packet, session_keys
+
+from frevo.transport.base import ACCEPTED, CLOSED, MESSAGE, Event
+from frevo.transport.dataplane import DataPlaneTransport
+from frevo.transport.tcp import bind_listeners
+
+
+async def receive(reader: asyncio.StreamReader) -> bytes:
+    size = struct.unpack(">I", await reader.readexactly(4))[0]
+    return await reader.readexactly(size)
+
+
+async def test_submissions_and_commands_keep_their_order() -> None:
+    """Keys given between two submissions of one turn protect the second alone; CLOSED is the last event."""
+    loop = asyncio.get_running_loop()
+    transport = DataPlaneTransport(loop, threads=1)
+    events: list[Event] = []
+
+    def on_events(batch: list[Event]) -> None:
+        events.extend(batch)
+        for event in batch:
+            if event[0] == MESSAGE:
+                answer = packet(0, 0, flags=SERVER_TO_REDIR | SIGNED, session=SESSION, credits=4)
+                transport.submit(event[1], SESSION, 0, answer)
+                transport.set_session(event[1], SESSION, session_keys())
+                transport.submit(event[1], SESSION, 0, answer)
+                transport.drop_session(event[1], SESSION)
+                transport.submit(event[1], SESSION, 0, answer)
+                transport.close(event[1])
+
+    try:
+        transport.start(on_events)
+        [listener] = bind_listeners(["127.0.0.1"], 0)
+        port = listener.getsockname()[1]
+        number = transport.listen(listener, "tcp")
+        assert listener.fileno() == -1
+        assert transport.listener_name(number) == "tcp"
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(struct.pack(">I", 80) + packet(0, 0))
+        client = session_keys(b"c" * 16, b"s" * 16)
+        assert [client.verify(await receive(reader)) for _ in range(3)] == [False, True, False]
+        assert await reader.read() == b""
+        writer.close()
+        assert [event[0] for event in events] == [ACCEPTED, MESSAGE, CLOSED]
+        transport.close_listeners()
+        while True:
+            try:
+                _, again = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                break
+            again.close()
+            await asyncio.sleep(0)
+        assert transport.statistics()["submitted"] == 3
+    finally:
+        transport.shutdown()
+        transport.shutdown()
+
+
+async def test_a_submission_outside_a_batch_goes_with_the_turn() -> None:
+    """What a task submits later reaches the client without another event."""
+    loop = asyncio.get_running_loop()
+    transport = DataPlaneTransport(loop, threads=1)
+    accepted: asyncio.Future[int] = loop.create_future()
+    transport.start(lambda batch: [accepted.set_result(e[1]) for e in batch if e[0] == ACCEPTED] and None)
+    try:
+        [listener] = bind_listeners(["127.0.0.1"], 0)
+        port = listener.getsockname()[1]
+        transport.listen(listener, "tcp")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        connection = await accepted
+        for message_id in range(3):
+            transport.submit(connection, 0, 0, packet(ECHO, message_id, flags=SERVER_TO_REDIR))
+        assert [HEADER.unpack(m[:64])[8] for m in [await receive(reader) for _ in range(3)]] == [0, 1, 2]
+        writer.close()
+    finally:
+        transport.shutdown()
+
+
+def test_listeners_share_a_port_and_name_what_fails() -> None:
+    """One port for both families; a port in use is an OSError with the address, and nothing stays open."""
+    listeners = bind_listeners(["127.0.0.1", "::1"], 0)
+    ports = {listener.getsockname()[1] for listener in listeners}
+    assert len(ports) == 1
+    with pytest.raises(OSError, match="in use") as error:
+        bind_listeners(["127.0.0.2", "127.0.0.1"], ports.pop())
+    assert error.value.filename.startswith("127.0.0.1:")
+    for listener in listeners:
+        listener.close()
+    with pytest.raises(OSError) as resolve:
+        bind_listeners(["no such host"], 0)
+    assert isinstance(resolve.value.filename, str)
+    assert socket.has_ipv6
