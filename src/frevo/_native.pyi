@@ -8,7 +8,19 @@ _Buffer = bytes | bytearray | memoryview
 _Message = _Buffer | Sequence[_Buffer]
 
 __version__: str
-__all__: list[str]
+__all__ = [
+    "Core",
+    "DataPlane",
+    "Gate",
+    "Ring",
+    "SessionKeys",
+    "__version__",
+    "fallocate",
+    "openat2",
+    "renameat2",
+    "ring_features",
+    "statx",
+]
 
 # --- syscalls.rs: run in the calling thread; OSError(errno, text, path) ---
 
