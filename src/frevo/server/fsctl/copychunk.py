@@ -7,7 +7,7 @@ import hmac
 import secrets
 import struct
 
-from frevo.errors import SMBError
+from frevo.errors import SMBError, ntstatus_of
 from frevo.server.fsctl import FsctlCall
 from frevo.server.request import Request
 from frevo.server.state import Open
@@ -52,7 +52,10 @@ def _source(request: Request, key: bytes) -> Open:
 
 
 async def copy(call: FsctlCall) -> bytes:
-    """SRV_COPYCHUNK and SRV_COPYCHUNK_WRITE: copies the chunks in order; the first one that fails ends it."""
+    """SRV_COPYCHUNK and SRV_COPYCHUNK_WRITE: copies the chunks in order; the first one that fails ends it.
+
+    The answer says how far it came, with the status of what failed.
+    """
     call.need_output(_RESPONSE_SIZE, NTStatus.INVALID_PARAMETER)
     asked = SrvCopychunkCopy.parse(call.data)
     source, target = _source(call.request, asked.source_key), call.request.open
@@ -61,12 +64,18 @@ async def copy(call: FsctlCall) -> bytes:
         # With this status the answer carries our limits ([MS-SMB2] 3.3.5.15.6).
         call.request.status = NTStatus.INVALID_PARAMETER
         return _LIMITS
-    written = 0
-    for chunk in asked.chunks:
-        written += await _copy_chunk(source, target, chunk)
+    done = written = 0
+    try:
+        for chunk in asked.chunks:
+            written += await _copy_chunk(source, target, chunk)
+            done += 1
+    except SMBError as error:
+        call.request.status = error.status
+    except OSError as error:
+        call.request.status = ntstatus_of(error)
     if target.sticky_write_time is not None and target.handle is not None:
         target.handle.set_basic(last_write_time=target.sticky_write_time)
-    return SrvCopychunkResponse(len(asked.chunks), 0, written).pack()
+    return SrvCopychunkResponse(done, 0, written).pack()
 
 
 def _check_opens(call: FsctlCall, source: Open, target: Open) -> None:
@@ -79,8 +88,7 @@ def _check_opens(call: FsctlCall, source: Open, target: Open) -> None:
         raise SMBError(NTStatus.ACCESS_DENIED, "the source is not open for reading")
     if not target.granted_access & (FileAccess.WRITE_DATA | FileAccess.APPEND_DATA):
         raise SMBError(NTStatus.ACCESS_DENIED, "the target is not open for writing")
-    readable = target.granted_access & (FileAccess.READ_DATA | FileAccess.EXECUTE)
-    if call.code == FsctlCode.SRV_COPYCHUNK and not readable:
+    if call.code == FsctlCode.SRV_COPYCHUNK and not target.granted_access & FileAccess.READ_DATA:
         raise SMBError(NTStatus.ACCESS_DENIED, "the target is not open for reading")
 
 

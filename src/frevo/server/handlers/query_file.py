@@ -40,6 +40,8 @@ from frevo.wire.smb2 import FileAccess, QueryInfoFlags, QueryInfoRequest
 
 _READ_ATTRIBUTES = int(FileAccess.READ_ATTRIBUTES)
 _READ_EA = int(FileAccess.READ_EA)
+#: Windows' sizeof(FILE_ALL_INFORMATION): the fixed part with one character and the padding behind it.
+_ALL_SIZE_MIN = 104
 _SINGLE = int(QueryInfoFlags.RETURN_SINGLE_ENTRY)
 
 
@@ -201,7 +203,7 @@ _QUERIES: dict[int, _Query] = {
     FileInfoClass.POSITION: _Query(_position, FilePositionInformation.LAYOUT.size),
     FileInfoClass.MODE: _Query(_mode, FileModeInformation.LAYOUT.size),
     FileInfoClass.ALIGNMENT: _Query(_alignment, FileAlignmentInformation.LAYOUT.size),
-    FileInfoClass.ALL: _Query(_all, FileAllInformation.FIXED_SIZE, _READ_ATTRIBUTES),
+    FileInfoClass.ALL: _Query(_all, _ALL_SIZE_MIN, _READ_ATTRIBUTES),
     FileInfoClass.ALTERNATE_NAME: _Query(_alternate_name, 8),
     FileInfoClass.STREAM: _Query(_stream, 32),
     FileInfoClass.COMPRESSION: _Query(_compression, FileCompressionInformation.LAYOUT.size),
@@ -221,7 +223,7 @@ def _full_ea(request: Request, asked: QueryInfoRequest, handle: Handle) -> bytes
     need_access(request, _READ_EA)
     found = [FullEa(name, value) for name, value in handle.extended_attributes()]
     if asked.buffer:
-        values = {ea.name: ea for ea in found}
+        values = {ea.name.upper(): ea for ea in found}
         found = [values.get(name.upper(), FullEa(name.upper())) for name in parse_get_eas(asked.buffer)]
     if not found:
         raise SMBError(NTStatus.NO_EAS_ON_FILE, "no extended attributes")

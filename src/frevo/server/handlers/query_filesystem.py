@@ -29,6 +29,9 @@ from frevo.wire.smb2 import QueryInfoRequest
 #: What clients count in; allocation units are multiples of it.
 _SECTOR_BYTES = 512
 _PHYSICAL_SECTOR_BYTES = 4096
+#: Windows' sizeof of the classes that end in a name: a shorter buffer is a mismatch.
+_VOLUME_SIZE_MIN = 24
+_ATTRIBUTE_SIZE_MIN = 16
 _SECTORS_ALIGNED = 0x3  # the device's sectors, and the partition on them
 
 
@@ -94,10 +97,10 @@ def _sector_size(volume: VolumeInfo) -> bytes:
 
 
 _QUERIES: dict[int, _Query] = {
-    FsInfoClass.VOLUME: _Query(_volume, FileFsVolumeInformation.FIXED_SIZE),
+    FsInfoClass.VOLUME: _Query(_volume, _VOLUME_SIZE_MIN),
     FsInfoClass.SIZE: _Query(_size, FileFsSizeInformation.LAYOUT.size),
     FsInfoClass.DEVICE: _Query(_device, FileFsDeviceInformation.LAYOUT.size),
-    FsInfoClass.ATTRIBUTE: _Query(_attribute, FileFsAttributeInformation.FIXED_SIZE),
+    FsInfoClass.ATTRIBUTE: _Query(_attribute, _ATTRIBUTE_SIZE_MIN),
     FsInfoClass.CONTROL: _Query(_control, FileFsControlInformation.LAYOUT.size),
     FsInfoClass.FULL_SIZE: _Query(_full_size, FileFsFullSizeInformation.LAYOUT.size),
     FsInfoClass.OBJECT_ID: _Query(_object_id, FileFsObjectIdInformation.LAYOUT.size),
