@@ -54,8 +54,8 @@ docs: $(STAMPS)/build ## generate the reference pages
 	$(BIN)/python -m frevo.config.reference > docs/reference/smb.conf.md.new
 	mv docs/reference/smb.conf.md.new docs/reference/smb.conf.md
 
-fuzz: $(STAMPS)/build $(STAMPS)/test ## every fuzz target for FUZZ_SECONDS each
-	$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
+fuzz: $(STAMPS)/build $(STAMPS)/test ## every Python fuzz target, FUZZ_SECONDS together
+	$(BIN)/python fuzz/python/run.py --seconds $(FUZZ_SECONDS)
 
 soak: $(STAMPS)/build $(STAMPS)/test ## a long run under load, watching memory
 	$(BIN)/python -m benchmarks.soak

@@ -45,13 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"frevo {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name in COMMANDS:
-        try:
-            module = importlib.import_module(f"frevo.cli.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"frevo.cli.{name}":
-                raise
-            continue
-        module.add_parser(subparsers)
+        importlib.import_module(f"frevo.cli.{name}").add_parser(subparsers)
     return parser
 
 

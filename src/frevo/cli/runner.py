@@ -78,6 +78,13 @@ class Runner:
             finally:
                 if control is not None:
                     await control.close()
+                await self._end()
+
+    async def _end(self) -> None:
+        """Whatever happened, the server's task is over when we leave."""
+        assert self._server is not None
+        self._server.cancel()
+        await asyncio.gather(self._server, return_exceptions=True)
 
     def _on_ready(self, running: Running) -> None:
         if not self._ready.done():
@@ -116,7 +123,8 @@ class Runner:
         self._stops += 1
         if self._stops == 1:
             if not self._quiet:
-                print("\nStopping (Ctrl-C again to stop at once).", file=sys.stderr, flush=True)
+                with contextlib.suppress(OSError):
+                    print("\nStopping (Ctrl-C again to stop at once).", file=sys.stderr, flush=True)
             self._stop.set()
             grace = self._config.globals.frevo_drain_timeout + STOP_GRACE_S
             asyncio.get_running_loop().call_later(grace, self._cancel)
@@ -174,8 +182,10 @@ class Runner:
 
     def _announce(self) -> None:
         assert self._running is not None
-        if not self._quiet:
-            print(printable(banner(self._config, self._running.addresses, self._plan.login)), flush=True)
+        login = self._plan.login() if self._plan.login is not None else None
+        if not self._quiet or (login is not None and login.password):
+            with contextlib.suppress(OSError):  # nobody reads our output: serve all the same
+                print(printable(banner(self._config, self._running.addresses, login)), flush=True)
         where = ", ".join(f"{name} {host} port {port}" for name, host, port in self._running.addresses)
         log.info("engine %s, listening on %s", self._running.engine, where)
         if self._ready_fd is not None:

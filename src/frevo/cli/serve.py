@@ -19,6 +19,7 @@ from frevo.cli.serve_folder import (
     ServeError,
     folder_config,
     login_for,
+    user_name,
     usual_port,
 )
 from frevo.config import Config, ConfigErrors, diff, load
@@ -39,11 +40,14 @@ Ctrl-C lets running requests end and stops; a second Ctrl-C stops at once. SIGHU
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to serve: the configuration, how to read it again, and who can log on (folder mode)."""
+    """What to serve: the configuration, how to read it again, and in folder mode how to make the login.
+
+    `login` is called when the server listens: a start that fails must not change anybody's password.
+    """
 
     config: Config
     reload: Callable[[], Config]
-    login: Login | None = None
+    login: Callable[[], Login] | None = None
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -93,10 +97,11 @@ def _plan(args: argparse.Namespace) -> Plan:
     overrides = _overrides(args)
     config = folder_config(args.path, args.name, read_only=args.read_only, overrides=overrides)
     config = _with_options(config, args, default_port=True)
-    login = login_for(config.globals.private_dir, args.user, new_password=args.new_password)
+    user = user_name(args.user)
     share = next(iter(config.shares.values()))
-    config = config.with_share(dataclasses.replace(share, valid_users=(login.user,)))
-    return Plan(config, lambda: config, login)
+    config = config.with_share(dataclasses.replace(share, valid_users=(user,)))
+    private_dir, new_password = config.globals.private_dir, args.new_password
+    return Plan(config, lambda: config, lambda: login_for(private_dir, user, new_password=new_password))
 
 
 def _from_file(args: argparse.Namespace) -> Config:

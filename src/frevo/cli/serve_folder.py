@@ -70,12 +70,19 @@ def share_name(folder: Path) -> str:
     return f"{name or 'share'}_" if name.lower() in _RESERVED else name or "share"
 
 
-def login_for(private_dir: str, user: str | None, *, new_password: bool) -> Login:
-    """Make the account *user* (default: the login name) with a random password, or use an existing one."""
-    from frevo.auth.accounts import AccountStore, check_name
+def user_name(wanted: str | None) -> str:
+    """Who may connect: *wanted*, else the login name. AccountsError for a bad name."""
+    from frevo.auth.accounts import check_name
 
-    name = user or login_name()
+    name = wanted or login_name()
     check_name(name)
+    return name
+
+
+def login_for(private_dir: str, name: str, *, new_password: bool) -> Login:
+    """Make the account *name* with a random password, or use the one that exists."""
+    from frevo.auth.accounts import AccountStore
+
     store = AccountStore(private_dir)
     exists = store.lookup(name) is not None
     if exists and not new_password:

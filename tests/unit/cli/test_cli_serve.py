@@ -38,7 +38,10 @@ def test_a_folder_becomes_one_share(tmp_path: Path) -> None:
     values = plan.config.globals
     assert values.server_smb_transports == (TransportAddress("tcp", 4450),)
     assert (values.interfaces, values.bind_interfaces_only) == (("127.0.0.1",), True)
-    assert plan.login is not None and plan.login.user == "eve" and len(plan.login.password) == 19
+    assert plan.login is not None
+    assert AccountStore(private).lookup("eve") is None
+    login = plan.login()
+    assert (login.user, len(login.password)) == ("eve", 19)
     assert AccountStore(private).lookup("EVE") is not None
     assert plan.reload() is plan.config
 

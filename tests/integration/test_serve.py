@@ -1,0 +1,162 @@
+"""`frevo serve` as a process: start, signals, reload, status, and starts that must fail with a sentence."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+FREVO = [sys.executable, "-m", "frevo"]
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, int | str]]]:
+    """A running `frevo serve` and what it said when it was ready; killed at the end if it still runs."""
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        [*FREVO, "serve", *arguments, "--ready-fd", str(writer)],
+        pass_fds=[writer],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    try:
+        with os.fdopen(reader) as pipe:
+            line = pipe.readline()
+        assert line, process.communicate(timeout=20)[1]
+        ready = json.loads(line)
+        yield process, {"pid": ready["pid"], "port": ready["listeners"][0]["port"]}
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=20)
+
+
+def stop(process: subprocess.Popen[str], number: int = signal.SIGINT) -> tuple[float, str, str]:
+    """Signal *process*; how long it took to end, its output and its errors."""
+    started = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    return time.monotonic() - started, out, err
+
+
+def folder_arguments(tmp_path: Path, *more: str) -> list[str]:
+    """Arguments that serve a new folder to user eve on a free port of loopback."""
+    folder = tmp_path / "data"
+    folder.mkdir(exist_ok=True)
+    return [
+        str(folder),
+        "--listen",
+        "127.0.0.1",
+        "--user",
+        "eve",
+        "--private-dir",
+        str(tmp_path / "p"),
+        *more,
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stop_and_start_again(tmp_path: Path, number: int) -> None:
+    """Goal: a signal stops within 2 s with a client connected; the port is free at once. Method: do it."""
+    arguments = folder_arguments(tmp_path, "--port", "0")
+    with serving(*arguments) as (process, ready):
+        port = int(ready["port"])
+        with socket.create_connection(("127.0.0.1", port)):
+            seconds, out, err = stop(process, number)
+    assert process.returncode == 0, err
+    assert seconds < 2
+    password = re.search(r"password  ([a-z2-9-]{19})", out)
+    assert password, out
+    assert f"smbclient //127.0.0.1/data -p {port} -U eve" in out
+    assert password[1] not in err
+    arguments[-1] = str(port)
+    with serving(*arguments) as (process, _):
+        _, out, err = stop(process)
+    assert "the one given before" in out
+    assert "Traceback" not in err
+
+
+def test_a_port_in_use_is_explained_and_changes_nothing(tmp_path: Path) -> None:
+    """Goal: the second server names the port, and the password stays. Method: two servers on one port."""
+    with serving(*folder_arguments(tmp_path, "--port", "0")) as (process, ready):
+        accounts = (tmp_path / "p" / "accounts.json").read_bytes()
+        command = [
+            *FREVO,
+            "serve",
+            *folder_arguments(tmp_path, "--port", str(ready["port"]), "--new-password"),
+        ]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert second.returncode == 1
+        assert f"127.0.0.1:{ready['port']} is in use" in second.stderr
+        assert "--port" in second.stderr and "Traceback" not in second.stderr
+        assert (tmp_path / "p" / "accounts.json").read_bytes() == accounts
+        stop(process)
+
+
+def test_status_and_reload(tmp_path: Path) -> None:
+    """Goal: status finds the server, SIGHUP takes a new file, not a broken one. Method: change it."""
+    path = tmp_path / "smb.conf"
+    text = f"[global]\nprivate dir = {tmp_path}/p\ninterfaces = 127.0.0.1\nbind interfaces only = yes\n"
+    path.write_text(f"{text}[data]\npath = {tmp_path}\n")
+    with serving("-c", str(path), "-p", "0", "-q") as (process, ready):
+        command = [*FREVO, "status", "-c", str(path), "--json"]
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        snapshot = json.loads(asked.stdout)
+        assert snapshot["smb_conf"] == str(path)
+        assert snapshot["frevo"]["pid"] == ready["pid"]
+        assert snapshot["frevo"]["listening"] == f"tcp 127.0.0.1:{ready['port']}"
+        assert process.stderr is not None
+        path.write_text(f"{text}[data]\npath = {tmp_path}\nread only = no\n")
+        process.send_signal(signal.SIGHUP)
+        assert "[data] read only: yes -> no" in process.stderr.readline()
+        path.write_text(f"{text}[data]\npath = {tmp_path}\nread only = perhaps\n")
+        process.send_signal(signal.SIGHUP)
+        assert f"{path}:7: error" in process.stderr.readline()
+        assert "stays in force" in process.stderr.readline()
+        with socket.create_connection(("127.0.0.1", int(ready["port"]))):
+            pass
+        stop(process)
+        assert process.returncode == 0
+
+
+PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE = 24, 10
+
+
+def without_low_ports() -> None:
+    """In the child: even root loses the right to listen below the unprivileged ports."""
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE, 0, 0, 0)
+
+
+def test_a_forbidden_port_is_explained(tmp_path: Path) -> None:
+    """Goal: who may not listen on 445 hears what to do, 4450 is the default. Method: drop the right."""
+    allowed = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if allowed <= 445:
+        pytest.skip("this machine lets everybody listen on 445")
+    command = [*FREVO, "serve", *folder_arguments(tmp_path, "--port", "445")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=30, check=False, preexec_fn=without_low_ports
+    )
+    assert done.returncode == 1
+    assert "may not listen" in done.stderr and "setcap" in done.stderr and "Traceback" not in done.stderr
+    program = "from frevo.cli.serve_folder import usual_port; print(usual_port())"
+    usual = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=without_low_ports,
+    )
+    assert usual.stdout == "4450\n"
