@@ -60,7 +60,6 @@ def handle(request: Request) -> bytes:
     asked = CreateRequest.parse(request.message)
     if request.tree.backend is None:
         return _open_pipe(request, asked)
-    asked.name = asked.name.replace("/", "\\")  # as Samba takes it; no name on disk has a slash
     create_checks.check(asked)
     if len(request.session.opens) >= request.server.config.globals.frevo_max_opens_per_session:
         raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many opens in this session")
