@@ -208,7 +208,7 @@ class Handle(ABC):
 
     @abstractmethod
     def extended_attributes(self) -> list[tuple[bytes, bytes]]:
-        """EAs as (name, value), names upper-case ASCII as OS/2 does; frevo's and Samba's own xattrs are
+        """EAs as (name, value), names in the case they were set in; frevo's and Samba's own xattrs are
         hidden.
         """
 

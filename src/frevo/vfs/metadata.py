@@ -112,7 +112,7 @@ class FileMetadata:
         return stored is not None and bool(stored.attributes & dos.SPARSE)
 
     def extended_attributes(self) -> list[tuple[bytes, bytes]]:
-        """EAs: the `user.` xattrs that are nobody's convention."""
+        """EAs: the `user.` xattrs that are nobody's convention, in their own case, which cifs.ko compares."""
         found = []
         for name in list_xattr(self.target) if self.xattrs else ():
             value = get_xattr(self.target, name) if _is_ea(name) else None
@@ -144,7 +144,7 @@ class FileMetadata:
         if not name or b"\0" in name or len(os.fsencode(xattr)) > 255 or not _is_ea(xattr):
             raise SMBError(NTStatus.INVALID_EA_NAME)
         for existing in list_xattr(self.target):
-            if _is_ea(existing) and _ea_name(existing) == name.upper():
+            if _is_ea(existing) and _ea_name(existing).upper() == name.upper():
                 return existing
         return xattr
 
@@ -156,7 +156,7 @@ def _is_ea(xattr: str) -> bool:
 
 
 def _ea_name(xattr: str) -> bytes:
-    return os.fsencode(xattr[len(_USER) :]).upper()
+    return os.fsencode(xattr[len(_USER) :])
 
 
 def _clamped(ns: int) -> int:
