@@ -17,13 +17,12 @@ const RECEIVES: usize = 4;
 /// Pieces per send.
 const SLICES: usize = 64;
 
-/// Receives what is there, within bounds. True when a large message is (or was) being received.
-pub(super) fn receive(entry: &mut Entry, host: &mut Host, scratch: &mut [u8]) -> Result<bool, Reason> {
+/// Receives what is there, within bounds, and says how many bytes that were.
+pub(super) fn receive(entry: &mut Entry, host: &mut Host, scratch: &mut [u8]) -> Result<usize, Reason> {
     let fd = entry.fd.as_raw_fd();
-    let mut bulk = false;
+    let mut total = 0;
     for _ in 0..RECEIVES {
         let (room, count) = if let Some(buffer) = entry.core.direct(host) {
-            bulk = true;
             let (room, count) = (buffer.len(), receive_into(fd, buffer)?);
             let Some(count) = count else { break };
             // SAFETY: `direct` gave the buffer, nothing has happened since, and `count` bytes were received into it.
@@ -34,11 +33,12 @@ pub(super) fn receive(entry: &mut Entry, host: &mut Host, scratch: &mut [u8]) ->
             entry.core.feed(&mut scratch[..count], host)?;
             (scratch.len(), count)
         };
+        total += count;
         if count < room || entry.core.is_paused(&host.limits) {
             break;
         }
     }
-    Ok(bulk || entry.core.direct(host).is_some())
+    Ok(total)
 }
 
 /// Sends what waits and goes on with input that waited for it, as far as both go.

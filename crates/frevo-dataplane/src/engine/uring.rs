@@ -34,6 +34,13 @@ const POLL_OUT: u32 = 4;
 const ENDING: u32 = 8;
 /// Large messages are coming: receive by readiness.
 const BULK: u32 = 16;
+/// From here on the bits count the small receives in a row.
+const SMALL_ONE: u32 = 1 << 8;
+
+/// A receive of fewer bytes is small.
+const SMALL_BYTES: usize = 8 * 1024;
+/// So many small receives in a row end BULK; small requests between large messages should not.
+const SMALL_IN_A_ROW: u32 = 16;
 
 /// Kind of operation, in the top byte of the user data; the rest is the number of what it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,9 +290,14 @@ impl Thread {
         if entry.core.is_paused(&host.limits) && entry.lingering.is_none() {
             return; // armed again when it may be read again
         }
-        let result = transfer::receive(entry, host, &mut self.scratch).map(|bulk| {
-            if !bulk {
-                entry.interest &= !BULK;
+        let result = transfer::receive(entry, host, &mut self.scratch).map(|received| {
+            if received >= SMALL_BYTES || entry.core.direct(host).is_some() {
+                entry.interest %= SMALL_ONE;
+            } else {
+                entry.interest += SMALL_ONE;
+            }
+            if entry.interest / SMALL_ONE >= SMALL_IN_A_ROW {
+                entry.interest = (entry.interest % SMALL_ONE) & !BULK;
             }
         });
         self.settle(id, result);
