@@ -45,7 +45,9 @@ class Dialect:
     validate_negotiate: bool  # the client may ask FSCTL_VALIDATE_NEGOTIATE_INFO
 
 
-SMB_2_0_2 = Dialect(0x0202, "SMB2_02", "SMB2_02", False, False, False, False, False, Signing.HMAC_SHA256, True)
+SMB_2_0_2 = Dialect(
+    0x0202, "SMB2_02", "SMB2_02", False, False, False, False, False, Signing.HMAC_SHA256, True
+)
 SMB_2_1 = Dialect(0x0210, "SMB2_10", "SMB2_10", True, True, False, False, False, Signing.HMAC_SHA256, True)
 SMB_3_0 = Dialect(0x0300, "SMB3_00", "SMB3_00", True, True, True, True, False, Signing.AES_CMAC, True)
 SMB_3_0_2 = Dialect(0x0302, "SMB3_02", "SMB3_02", True, True, True, True, False, Signing.AES_CMAC, True)
@@ -62,5 +64,7 @@ WILDCARD_REVISION = 0x02FF
 
 def choose(offered: list[int], minimum: Dialect, maximum: Dialect) -> Dialect | None:
     """The newest dialect that both sides have between *minimum* and *maximum*; None when there is none."""
-    common = [d for d in DIALECTS if minimum.revision <= d.revision <= maximum.revision and d.revision in offered]
+    common = [
+        d for d in DIALECTS if minimum.revision <= d.revision <= maximum.revision and d.revision in offered
+    ]
     return common[-1] if common else None

@@ -25,7 +25,9 @@ class DerivedKeys:
     server_to_client: bytes = field(repr=False)
 
 
-def derive_session_keys(dialect: Dialect, cipher: Cipher, full_session_key: bytes, preauth_hash: bytes) -> DerivedKeys:
+def derive_session_keys(
+    dialect: Dialect, cipher: Cipher, full_session_key: bytes, preauth_hash: bytes
+) -> DerivedKeys:
     """All keys of a session. *full_session_key* is what authentication gave (16 bytes or more, [MS-SMB2] 3.3.5.5.3);
     AES-256 ciphers use all of it, everything else its first 16 bytes, zero-padded."""
     session_key = full_session_key[:16].ljust(16, b"\0")

@@ -78,7 +78,11 @@ def negotiate(request: NegotiateRequest, policy: NegotiationPolicy) -> Negotiate
 
 
 def agreed(
-    dialect: Dialect, signing: Signing, cipher: Cipher, contexts: list[NegotiateContext], policy: NegotiationPolicy
+    dialect: Dialect,
+    signing: Signing,
+    cipher: Cipher,
+    contexts: list[NegotiateContext],
+    policy: NegotiationPolicy,
 ) -> Negotiated:
     """The response's fields for a choice that has been made."""
     multi_credit = dialect.multi_credit and policy.multi_credit

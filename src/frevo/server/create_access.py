@@ -6,10 +6,17 @@ from __future__ import annotations
 from frevo.errors import SMBError
 from frevo.server.request import Request
 from frevo.server.security import inherited_descriptor, maximal_access, may_delete_child
-from frevo.vfs.base import FileStat, Resolved
+from frevo.vfs.base import Resolved
 from frevo.wire.dtyp import FILE_ALL_ACCESS, map_generic
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import CreateOptions, CreateRequest, FileAccess, FileAttributes, SdBuffer, find_create_context
+from frevo.wire.smb2 import (
+    CreateOptions,
+    CreateRequest,
+    FileAccess,
+    FileAttributes,
+    SdBuffer,
+    find_create_context,
+)
 
 _MAXIMUM = int(FileAccess.MAXIMUM_ALLOWED)
 _SYSTEM_SECURITY = int(FileAccess.ACCESS_SYSTEM_SECURITY)
@@ -63,7 +70,9 @@ def _check_delete_on_close(asked: CreateRequest, granted: int) -> None:
         raise SMBError(NTStatus.ACCESS_DENIED, f"{asked.name}: delete on close without delete access")
 
 
-def new_descriptor(request: Request, asked: CreateRequest, resolved: Resolved, directory: bool) -> bytes | None:
+def new_descriptor(
+    request: Request, asked: CreateRequest, resolved: Resolved, directory: bool
+) -> bytes | None:
     """The descriptor that a new file is stored with: the client's (SecD), the parent's inheritance, or none.
 
     Raises ACCESS_DENIED when the parent's descriptor does not let this user add to it.

@@ -13,7 +13,9 @@ _UNKNOWN_OPTIONS = 0xFF000000
 _UNSUPPORTED_OPTIONS = int(
     CreateOptions.CREATE_TREE_CONNECTION | CreateOptions.OPEN_BY_FILE_ID | CreateOptions.RESERVE_OPFILTER
 )
-_UNKNOWN_ATTRIBUTES = 0xFFFF8048  # volume label, device, and what came after SMB2 files (integrity, no scrub, ...)
+_UNKNOWN_ATTRIBUTES = (
+    0xFFFF8048  # volume label, device, and what came after SMB2 files (integrity, no scrub, ...)
+)
 _SHARE_ALL = 7
 _CONTEXT_NAME_MIN = 4  # [MS-SMB2] 2.2.13.2: four characters, or a GUID
 _IMPERSONATION_MAX = 3

@@ -27,6 +27,7 @@ from frevo.server.handlers import (
     tree_disconnect,
     write,
 )
+from frevo.server.lifecycle import expire_session
 from frevo.server.request import Request
 from frevo.server.state import SessionState
 from frevo.wire.erref import NTStatus
@@ -127,20 +128,28 @@ def find_session(request: Request, *, signature_bad: bool, unverified: bool) -> 
     if signature_bad:
         raise SMBError(NTStatus.ACCESS_DENIED, "wrong signature")
     signed = header.flags & HeaderFlags.SIGNED and not unverified
-    if session.signing_required and not signed and header.command not in (Command.CANCEL, Command.SESSION_SETUP):
+    if (
+        session.signing_required
+        and not signed
+        and header.command not in (Command.CANCEL, Command.SESSION_SETUP)
+    ):
         raise SMBError(NTStatus.ACCESS_DENIED, "signing is required")
 
 
 def check_session(request: Request, rule: Rule) -> None:
     """The session must be there, valid, and used with encryption when it demands that ([MS-SMB2] 3.3.5.2.9)."""
     session = request.session
-    if session is None or session.state in (SessionState.IN_PROGRESS, SessionState.GONE) and session.identity is None:
+    if (
+        session is None
+        or (session.state in (SessionState.IN_PROGRESS, SessionState.GONE)
+        and session.identity is None)
+    ):
         raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {request.header.session_id:#x}")
     if session.encrypt and not request.sealed:
         raise SMBError(NTStatus.ACCESS_DENIED, "this session must be encrypted")
     if session.expires_at is not None and session.state is SessionState.VALID:
         if request.server.monotonic() >= session.expires_at:
-            session.state = SessionState.EXPIRED
+            expire_session(request.server, session)
     if session.state is SessionState.EXPIRED and not rule.when_expired:
         raise SMBError(NTStatus.NETWORK_SESSION_EXPIRED, f"session {session.id:#x}")
 

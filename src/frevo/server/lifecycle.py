@@ -1,4 +1,4 @@
-"""How opens, trees, sessions and connections end, in this order, whoever ends them ([MS-SMB2] 3.3.7.1, 3.3.5.6-8, 10)."""
+"""How opens, trees, sessions and connections end, whoever ends them ([MS-SMB2] 3.3.7.1, 3.3.5.6 to 3.3.5.10)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def _leave_file(server: Server, opened: Open) -> None:
         return
     try:
         backend = opened.tree.backend
-        if backend is not None and not (handle.stat().attributes & FileAttributes.READONLY and opened.delete_on_close):
+        if backend is not None and not (
+            handle.stat().attributes & FileAttributes.READONLY and opened.delete_on_close
+        ):
             backend.remove(handle)
     except (OSError, SMBError) as error:
         status = ntstatus_of(error) if isinstance(error, OSError) else error.status
@@ -75,6 +77,15 @@ def end_session(server: Server, session: Session, *, waiting_status: int = NTSta
         disconnect_tree(server, tree)
     server.sessions.pop(session.id, None)
     session.connection.sessions.pop(session.id, None)
+
+
+def expire_session(server: Server, session: Session) -> None:
+    """The session must authenticate again; until then the data plane answers nothing for it ([MS-SMB2] 3.3.5.2.9)."""
+    session.state = SessionState.EXPIRED
+    for opened in session.opens.values():
+        if opened.attached:
+            server.transport.detach(session.connection.id, opened.volatile_id)
+            opened.attached = False
 
 
 def end_connection(server: Server, connection: Connection) -> None:

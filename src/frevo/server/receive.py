@@ -34,7 +34,13 @@ class Work:
     __slots__ = ("bad", "chain", "connection", "elements", "server", "unverified")
 
     def __init__(
-        self, server: Server, connection: Connection, message: Buffer, sealed_session: int, bad: int, unverified: int
+        self,
+        server: Server,
+        connection: Connection,
+        message: Buffer,
+        sealed_session: int,
+        bad: int,
+        unverified: int,
     ) -> None:
         self.server = server
         self.connection = connection
@@ -58,7 +64,9 @@ class Work:
             try:
                 self._check_first(request, index)
                 outcome = execute(
-                    request, signature_bad=bool(self.bad >> index & 1), unverified=bool(self.unverified >> index & 1)
+                    request,
+                    signature_bad=bool(self.bad >> index & 1),
+                    unverified=bool(self.unverified >> index & 1),
                 )
                 chain.started = True
                 if outcome is not None and not isinstance(outcome, bytes):
@@ -197,7 +205,9 @@ def fail(request: Request, error: BaseException) -> tuple[Header, bytes]:
         status = NTStatus.INTERNAL_ERROR
     if log.isEnabledFor(logging.DEBUG):
         name = NTStatus(status).name
-        log.debug("%s: %s: %s", Command(request.header.command).name, name, error if str(error) != name else "")
+        log.debug(
+            "%s: %s: %s", Command(request.header.command).name, name, error if str(error) != name else ""
+        )
     return response_header(request, status), body
 
 

@@ -54,7 +54,15 @@ class Request:
     )  # fmt: skip
 
     def __init__(
-        self, server: Server, connection: Connection, header: Header, message: Buffer, chain: Chain, *, last: bool, sealed: bool
+        self,
+        server: Server,
+        connection: Connection,
+        header: Header,
+        message: Buffer,
+        chain: Chain,
+        *,
+        last: bool,
+        sealed: bool,
     ) -> None:
         self.server = server
         self.connection = connection
@@ -101,5 +109,3 @@ class Request:
             self.abort_status = status
             # Not at once: a task that has not had its first turn would end without an answer.
             self.server.loop.call_soon(self.task.cancel)
-
-

@@ -7,19 +7,19 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from frevo.errors import RemoteProtocolError, SMBError, WireError
 from frevo.config import Config, expand
 from frevo.dcerpc import RpcContext
+from frevo.errors import RemoteProtocolError, SMBError, WireError
 from frevo.locking.file_table import FileRecord, FileTable, Gate
 from frevo.server.handlers.lock import release_all
 from frevo.server.handlers.negotiate import handle_smb1
-from frevo.server.lifecycle import end_connection, end_session
+from frevo.server.lifecycle import end_connection, end_session, expire_session
 from frevo.server.receive import EMPTY_ERROR, Work, response_header
 from frevo.server.request import Chain, Request
 from frevo.server.shares import Share, build_shares, describe
-from frevo.server.state import Connection, Open, Session
+from frevo.server.state import Connection, Open, Session, SessionState
 from frevo.transport import base as events
 from frevo.wire.dtyp.filetime import from_unix_ns
 from frevo.wire.erref import NTStatus
@@ -42,7 +42,11 @@ class Server:
     """
 
     def __init__(
-        self, config: Config, transport: Transport, authenticator: Authenticator, loop: asyncio.AbstractEventLoop
+        self,
+        config: Config,
+        transport: Transport,
+        authenticator: Authenticator,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.config = config
         self.transport = transport
@@ -126,7 +130,9 @@ class Server:
         except (RemoteProtocolError, WireError, SMBError) as error:
             self._blame(connection, error)
 
-    def _work(self, connection: Connection, message: Any, sealed_session: int, bad: int, unverified: int) -> None:
+    def _work(
+        self, connection: Connection, message: Any, sealed_session: int, bad: int, unverified: int
+    ) -> None:
         if message[0] == 0xFF:
             self.send_chain_raw(connection, 0, handle_smb1(self, connection, message))
             return
@@ -186,7 +192,9 @@ class Server:
         header.flags |= _INTERIM_FLAGS
         header.async_id = request.async_id
         flags = SEAL if request.sealed else 0
-        self.send_chain_raw(connection, chain.sealed_session or header.session_id, header.pack() + EMPTY_ERROR, flags)
+        self.send_chain_raw(
+            connection, chain.sealed_session or header.session_id, header.pack() + EMPTY_ERROR, flags
+        )
 
     def send_async(self, request: Request, header: Header, body: bytes) -> None:
         """The final answer of a request that went async: no credits, they came with the interim response."""
@@ -194,7 +202,9 @@ class Server:
         header.async_id = request.async_id
         header.credits = 0
         session_id = request.chain.sealed_session or header.session_id
-        self.send_chain_raw(request.connection, session_id, header.pack() + body, SEAL if request.sealed else 0)
+        self.send_chain_raw(
+            request.connection, session_id, header.pack() + body, SEAL if request.sealed else 0
+        )
 
     # -- files -----------------------------------------------------------------------------------------------
 
@@ -215,9 +225,25 @@ class Server:
         if gate is None or session.keys is None:
             return
         self.transport.attach(
-            session.connection.id, session.id, opened.tree.id, opened.file_id, handle.fd, readable=True, gate=gate
+            session.connection.id,
+            session.id,
+            opened.tree.id,
+            opened.file_id,
+            handle.fd,
+            readable=True,
+            gate=cast(Any, gate),  # new_gate of this transport made it
         )
         opened.attached = True
+
+    def watch_expiry(self, session: Session) -> None:
+        """Ends a session's validity in time, also when only the data plane serves it."""
+        deadline = session.expires_at
+        if deadline is not None:
+            self.loop.call_at(deadline, self._expire, session, deadline)
+
+    def _expire(self, session: Session, deadline: float) -> None:
+        if session.expires_at == deadline and session.state is SessionState.VALID:
+            expire_session(self, session)
 
     def rpc_context(self, session: Session) -> RpcContext:
         """What the RPC services may know when this session opens a pipe."""
@@ -235,7 +261,7 @@ class Server:
     # -- reload and end -------------------------------------------------------------------------------------------------
 
     def reload(self, config: Config, authenticator: Authenticator) -> None:
-        """Takes a new configuration without dropping anybody: new connects see it, what is open stays as it is."""
+        """Takes a new configuration without dropping anybody: new connects see it, what is open stays."""
         before, self.config, self.authenticator = self.shares, config, authenticator
         self.shares = build_shares(config)
         for key, share in self.shares.items():
@@ -246,7 +272,9 @@ class Server:
     def busy(self) -> bool:
         """Whether a request is being worked on that will end by itself (one that waits for a client may never)."""
         return any(
-            not request.async_id for connection in self.connections.values() for request in connection.waiting.values()
+            not request.async_id
+            for connection in self.connections.values()
+            for request in connection.waiting.values()
         )
 
     def close_all(self) -> None:

@@ -83,7 +83,9 @@ class Share:
             backend = LocalBackend(path, options=options)
         except OSError as error:
             log.warning("share %s: %s: %s", self.name, path, error.strerror)
-            raise SMBError(NTStatus.BAD_NETWORK_NAME, f"share {self.name}: {path}: {error.strerror}") from None
+            raise SMBError(
+                NTStatus.BAD_NETWORK_NAME, f"share {self.name}: {path}: {error.strerror}"
+            ) from None
         self.backends[path] = backend
         return backend
 

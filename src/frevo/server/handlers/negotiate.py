@@ -1,4 +1,4 @@
-"""NEGOTIATE: dialect, algorithms and limits; and the SMB1 negotiate that climbs to SMB2 ([MS-SMB2] 3.3.5.3, 3.3.5.4)."""
+"""NEGOTIATE: dialect, algorithms, limits; and the SMB1 negotiate that climbs to SMB2 ([MS-SMB2] 3.3.5.3, 3.3.5.4)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from frevo.wire.smb2.smb1_negotiate import SMB_2_002, SMB_2_WILDCARD, SMB1Negoti
 if TYPE_CHECKING:
     from frevo.server.service import Server
 
-_SIGNING = {"AES-128-GMAC": Signing.AES_GMAC, "AES-128-CMAC": Signing.AES_CMAC, "HMAC-SHA256": Signing.HMAC_SHA256}
+_SIGNING = {
+    "AES-128-GMAC": Signing.AES_GMAC,
+    "AES-128-CMAC": Signing.AES_CMAC,
+    "HMAC-SHA256": Signing.HMAC_SHA256,
+}
 _CIPHERS = {
     "AES-128-CCM": Cipher.AES_128_CCM,
     "AES-128-GCM": Cipher.AES_128_GCM,

@@ -107,6 +107,7 @@ def _finish(request: Request, session: Session, asked: SessionSetupRequest, step
         _set_protection(request, session, asked, identity, step.session_key)
     session.state = SessionState.VALID
     session.expires_at = _expiry(request, identity)
+    server.watch_expiry(session)
     request.sign = session.keys is not None
     _mark_authenticated(request, session)
     if asked.previous_session_id and asked.previous_session_id != session.id:
@@ -114,7 +115,12 @@ def _finish(request: Request, session: Session, asked: SessionSetupRequest, step
         if previous is not None and previous.identity is not None and previous.identity.sid == identity.sid:
             end_session(server, previous, waiting_status=NTStatus.USER_SESSION_DELETED)
     if first:
-        log.info("%s: %s logged on with %s", session.connection.peer, identity.account or "anonymous", identity.package)
+        log.info(
+            "%s: %s logged on with %s",
+            session.connection.peer,
+            identity.account or "anonymous",
+            identity.package,
+        )
 
 
 def _set_protection(

@@ -72,7 +72,14 @@ def _connect(request: Request, session: Session, share: Share, access: ShareAcce
     number = session.next_tree_id
     session.next_tree_id += 1
     tree = Tree(
-        number, session, share, backend, request.server.now(), FULL_ACCESS if writable else READ_ACCESS, writable, encrypt
+        number,
+        session,
+        share,
+        backend,
+        request.server.now(),
+        FULL_ACCESS if writable else READ_ACCESS,
+        writable,
+        encrypt,
     )
     session.trees[number] = tree
     share.users += 1
