@@ -258,7 +258,7 @@ class Server:
             logged_on_users=len(self.sessions),
         )
 
-    # -- reload and end -------------------------------------------------------------------------------------------------
+    # -- reload and end ---------------------------------------------------------------------------------------
 
     def reload(self, config: Config, authenticator: Authenticator) -> None:
         """Takes a new configuration without dropping anybody: new connects see it, what is open stays."""
