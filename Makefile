@@ -78,7 +78,7 @@ $(STAMPS)/build: $(STAMPS)/venv pyproject.toml $(RUST_SOURCES)
 	$(BIN)/frevo --version
 	touch $@
 
-# What the tests import. krb5 and gssapi are compiled here, so they come after the system's packages.
+# What the tests import. gssapi is compiled here, so it comes after the system's packages.
 $(STAMPS)/test: $(STAMPS)/venv $(STAMPS)/peers pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		$$($(BIN)/python scripts/requirements.py test kerberos)
