@@ -110,6 +110,12 @@ class Gate:
     @property
     def is_open(self) -> bool: ...
 
+class Position:
+    """Where the last read of one open ended, kept by whichever plane answered it."""
+
+    value: int
+    def __init__(self) -> None: ...
+
 # --- plane.rs ---
 
 @final
@@ -170,8 +176,11 @@ class DataPlane:
         fd: int,
         readable: bool,
         gate: Gate,
+        must_seal: bool = False,
+        position: Position | None = None,
     ) -> None:
-        """Lets READs of (persistent, volatile) *file_id* be answered from a duplicate of *fd*."""
+        """Lets READs of (persistent, volatile) *file_id* be answered from a duplicate of *fd*; only sealed ones
+        when *must_seal*. *position* learns where each ended."""
 
     def detach(self, connection: int, file_id_volatile: int) -> None: ...
     def fast_echo(self, on: bool) -> None: ...
@@ -214,7 +223,15 @@ class Core:
         self, *, dialect: int, authenticated: bool, max_read: int, multi_credit: bool
     ) -> None: ...
     def attach(
-        self, session_id: int, tree_id: int, file_id: tuple[int, int], fd: int, readable: bool, gate: Gate
+        self,
+        session_id: int,
+        tree_id: int,
+        file_id: tuple[int, int],
+        fd: int,
+        readable: bool,
+        gate: Gate,
+        must_seal: bool = False,
+        position: Position | None = None,
     ) -> None: ...
     def detach(self, file_id_volatile: int) -> None: ...
     def fast_echo(self, on: bool) -> None: ...

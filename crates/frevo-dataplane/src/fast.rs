@@ -5,7 +5,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 use std::sync::Arc;
 
 use crate::gate::{Gate, Pass};
@@ -22,6 +22,10 @@ pub struct AttachedOpen {
     pub persistent_id: u64,
     /// Read access was granted.
     pub readable: bool,
+    /// Only sealed requests are answered: the share demands encryption, its session does not.
+    pub must_seal: bool,
+    /// Where the last read ended (FilePositionInformation); shared with the control plane.
+    pub position: Arc<AtomicU64>,
     /// The gate of its file.
     pub gate: Arc<Gate>,
     /// The file.
@@ -216,6 +220,8 @@ pub struct ReadJob {
     pub buffer: Vec<u8>,
     /// See `buffer`.
     pub data_start: usize,
+    /// See [`AttachedOpen::position`].
+    pub position: Arc<AtomicU64>,
     /// How it went; None before it was tried.
     pub outcome: Option<Attempt>,
     /// Keeps the gate from closing until the answer is queued.

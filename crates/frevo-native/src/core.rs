@@ -11,7 +11,7 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use std::os::fd::RawFd;
 
 use crate::convert;
-use crate::keys::{copy_of, Gate, SessionKeys};
+use crate::keys::{copy_of, Gate, Position, SessionKeys};
 use crate::plane::{duplicate, role};
 
 struct State {
@@ -122,6 +122,8 @@ impl Core {
         self.state().connection.set_settings(settings);
     }
 
+    #[pyo3(signature = (session_id, tree_id, file_id, fd, readable, gate, must_seal = false, position = None))]
+    #[allow(clippy::too_many_arguments)]
     fn attach(
         &self,
         session_id: u64,
@@ -130,10 +132,14 @@ impl Core {
         fd: RawFd,
         readable: bool,
         gate: &Gate,
+        must_seal: bool,
+        position: Option<&Position>,
     ) -> PyResult<()> {
         let file = Arc::new(OpenFile::new(duplicate(fd)?));
         let gate = gate.inner.clone();
-        let open = AttachedOpen { session_id, tree_id, persistent_id: file_id.0, readable, gate, file };
+        let (persistent_id, position) = (file_id.0, Position::shared(position));
+        let open =
+            AttachedOpen { session_id, tree_id, persistent_id, readable, must_seal, position, gate, file };
         self.state().connection.attach(file_id.1, open);
         Ok(())
     }

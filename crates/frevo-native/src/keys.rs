@@ -1,5 +1,6 @@
-//! `SessionKeys` and `Gate`: objects that Python makes and the data plane uses.
+//! `SessionKeys`, `Gate` and `Position`: objects that Python makes and the data plane uses.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use frevo_dataplane::crypto::{self, Cipher, Sealing, Signer, SigningAlgorithm};
@@ -135,5 +136,37 @@ impl Gate {
     #[getter]
     fn is_open(&self) -> bool {
         self.inner.is_open()
+    }
+}
+
+/// Where the last read of one open ended, kept by whichever plane answered it.
+#[pyclass(frozen, module = "frevo._native")]
+#[derive(Default)]
+pub(crate) struct Position {
+    inner: Arc<AtomicU64>,
+}
+
+impl Position {
+    /// The counter behind `position`, or one that nobody looks at.
+    pub(crate) fn shared(position: Option<&Position>) -> Arc<AtomicU64> {
+        position.map(|position| position.inner.clone()).unwrap_or_default()
+    }
+}
+
+#[pymethods]
+impl Position {
+    #[new]
+    fn new() -> Position {
+        Position::default()
+    }
+
+    #[getter]
+    fn value(&self) -> u64 {
+        self.inner.load(Ordering::Relaxed)
+    }
+
+    #[setter]
+    fn set_value(&self, value: u64) {
+        self.inner.store(value, Ordering::Relaxed);
     }
 }

@@ -18,6 +18,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     syscalls::register(module)?;
     module.add_class::<keys::SessionKeys>()?;
     module.add_class::<keys::Gate>()?;
+    module.add_class::<keys::Position>()?;
     module.add_class::<plane::DataPlane>()?;
     module.add_class::<core::Core>()?;
     Ok(())

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use frevo_dataplane::conn::{Role, Settings};
 use frevo_dataplane::engine::{self, Config};
+use frevo_dataplane::fast::{AttachedOpen, OpenFile};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::convert;
-use crate::keys::{Gate, SessionKeys};
+use crate::keys::{Gate, Position, SessionKeys};
 
 /// Threads that own connections and answer what needs no decision.
 #[pyclass(frozen, module = "frevo._native")]
@@ -110,6 +111,9 @@ impl DataPlane {
         self.inner.set_connection(connection, Settings { dialect, authenticated, max_read, multi_credit });
     }
 
+    #[pyo3(signature = (
+        connection, session_id, tree_id, file_id, fd, readable, gate, must_seal = false, position = None
+    ))]
     #[allow(clippy::too_many_arguments)]
     fn attach(
         &self,
@@ -120,10 +124,15 @@ impl DataPlane {
         fd: RawFd,
         readable: bool,
         gate: &Gate,
+        must_seal: bool,
+        position: Option<&Position>,
     ) -> PyResult<()> {
-        let fd = duplicate(fd)?;
+        let file = Arc::new(OpenFile::new(duplicate(fd)?));
         let gate = Arc::clone(&gate.inner);
-        self.inner.attach(connection, session_id, tree_id, file_id, fd, readable, gate);
+        let (persistent_id, position) = (file_id.0, Position::shared(position));
+        let open =
+            AttachedOpen { session_id, tree_id, persistent_id, readable, must_seal, position, gate, file };
+        self.inner.attach_open(connection, file_id.1, open);
         Ok(())
     }
 

@@ -224,6 +224,8 @@ class Server:
         gate = self.gate_of(record)
         if gate is None or session.keys is None:
             return
+        position = self.transport.new_position()
+        position.value, opened.cursor = opened.position, position
         self.transport.attach(
             session.connection.id,
             session.id,
@@ -232,6 +234,8 @@ class Server:
             handle.fd,
             readable=True,
             gate=cast(Any, gate),  # new_gate of this transport made it
+            must_seal=opened.tree.encrypt,
+            position=position,
         )
         opened.attached = True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from frevo.proto.dialect import Cipher, Dialect, Signing
 
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from frevo.server.request import Request
     from frevo.server.shares import Share
     from frevo.vfs.base import Backend, Handle
+
+
+class ReadPosition(Protocol):
+    """Where the last read of an open ended, shared with the data plane."""
+
+    value: int
 
 
 class SessionState(enum.Enum):
@@ -114,7 +120,8 @@ class Open:
     record: FileRecord | None = None  # the file's shared state; None for a pipe
     is_directory: bool = False
     delete_on_close: bool = False  # asked for at CREATE; becomes pending at close
-    position: int = 0
+    own_position: int = 0  # until the data plane has the open; see `position`
+    cursor: ReadPosition | None = None
     mode: int = 0
     directory: Any = None  # enumeration cursor, handlers/query_directory.py
     notify: Any = None  # watch state, handlers/change_notify.py
@@ -126,6 +133,18 @@ class Open:
     waiting: set[Request] = field(default_factory=set)
     on_close: list[Callable[[], None]] = field(default_factory=list)
     resume_key: bytes | None = None
+
+    @property
+    def position(self) -> int:
+        """CurrentByteOffset: the end of the last READ or WRITE ([MS-FSA] 2.1.1.6), whichever plane did it."""
+        return self.own_position if self.cursor is None else self.cursor.value
+
+    @position.setter
+    def position(self, value: int) -> None:
+        if self.cursor is None:
+            self.own_position = value
+        else:
+            self.cursor.value = value
 
     @property
     def file_id(self) -> tuple[int, int]:

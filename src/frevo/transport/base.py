@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from frevo._native import Gate, SessionKeys
+from frevo._native import Gate, Position, SessionKeys
 
 #: (ACCEPTED, connection, listener, peer "ip:port", local "ip:port")
 ACCEPTED = 0
@@ -54,6 +54,9 @@ class Transport(Protocol):
     def new_gate(self) -> Gate:
         """A gate for one file identity; open."""
 
+    def new_position(self) -> Position:
+        """A place for `attach` to tell where the last READ of one open ended."""
+
     def submit(self, connection: int, session_id: int, flags: int, message: Message) -> None:
         """Sends a message: one SMB2 packet or a compound.
 
@@ -84,8 +87,11 @@ class Transport(Protocol):
         *,
         readable: bool,
         gate: Gate,
+        must_seal: bool = False,
+        position: Position | None = None,
     ) -> None:
-        """Lets READs of an open be answered from *fd* (duplicated) while *gate* is open."""
+        """Lets READs of an open be answered from *fd* (duplicated) while *gate* is open; with *must_seal* only
+        those that came sealed."""
 
     def detach(self, connection: int, volatile_id: int) -> None:
         """Ends that."""

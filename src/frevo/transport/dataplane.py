@@ -6,7 +6,7 @@ import asyncio
 import socket
 from typing import Any
 
-from frevo._native import DataPlane, Gate, SessionKeys
+from frevo._native import DataPlane, Gate, Position, SessionKeys
 from frevo.transport import nbt, tcp
 from frevo.transport.base import Message, OnEvents
 
@@ -74,6 +74,10 @@ class DataPlaneTransport:
         """A gate for one file identity."""
         return Gate()
 
+    def new_position(self) -> Position:
+        """A place for `attach` to tell where the last READ of one open ended."""
+        return Position()
+
     # -- events in, submissions out ----------------------------------------------------------------------
 
     def _deliver(self) -> None:
@@ -137,10 +141,14 @@ class DataPlaneTransport:
         *,
         readable: bool,
         gate: Gate,
+        must_seal: bool = False,
+        position: Position | None = None,
     ) -> None:
         """Lets the data plane answer READs of an open. Attached before its CREATE is answered, it misses
         none."""
-        self._plane.attach(connection, session_id, tree_id, file_id, fd, readable, gate)
+        self._plane.attach(
+            connection, session_id, tree_id, file_id, fd, readable, gate, must_seal, position
+        )
 
     def detach(self, connection: int, volatile_id: int) -> None:
         """Ends that."""

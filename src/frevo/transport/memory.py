@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from frevo._native import Core, Gate, SessionKeys
+from frevo._native import Core, Gate, Position, SessionKeys
 from frevo.transport.base import ACCEPTED, CLOSED, Event, Message, OnEvents
 
 _LISTENER = 1
@@ -44,6 +44,10 @@ class MemoryTransport:
     def new_gate(self) -> Gate:
         """A gate for one file identity."""
         return Gate()
+
+    def new_position(self) -> Position:
+        """A place for `attach` to tell where the last READ of one open ended."""
+        return Position()
 
     def _deliver(self, batch: list[Event]) -> None:
         for event in batch:
@@ -86,10 +90,12 @@ class MemoryTransport:
         *,
         readable: bool,
         gate: Gate,
+        must_seal: bool = False,
+        position: Position | None = None,
     ) -> None:
         """Lets READs of an open be answered without the server."""
         if core := self._cores.get(connection):
-            core.attach(session_id, tree_id, file_id, fd, readable, gate)
+            core.attach(session_id, tree_id, file_id, fd, readable, gate, must_seal, position)
 
     def detach(self, connection: int, volatile_id: int) -> None:
         """Ends that."""

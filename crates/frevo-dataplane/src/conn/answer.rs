@@ -1,6 +1,7 @@
 //! The fast path on one connection: which READ and ECHO requests are answered here, and with what.
 
 use std::mem::MaybeUninit;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::{Connection, Host};
@@ -95,7 +96,10 @@ impl Connection {
     fn read(&mut self, header: &Header, message: &[u8], sealed: Option<u64>, host: &mut Host) -> Option<()> {
         let read = ReadRequest::parse(message)?;
         let open = self.find_open(header, &read)?;
-        let (file, gate) = (open.file.clone(), open.gate.clone());
+        if open.must_seal && sealed.is_none() {
+            return None;
+        }
+        let (file, gate, position) = (open.file.clone(), open.gate.clone(), open.position.clone());
         let protection = self.protection(header, sealed)?;
         let length = read.length as usize;
         let data_start = protection.room() + READ_RESPONSE_BYTES;
@@ -126,6 +130,7 @@ impl Connection {
                     read,
                     buffer,
                     data_start,
+                    position,
                     outcome,
                     pass,
                 });
@@ -137,6 +142,7 @@ impl Connection {
                 Some(())
             }
             Attempt::Done(count) => {
+                position.store(read.offset + count as u64, Ordering::Relaxed);
                 let credits = self.window.grant(header.credits, true);
                 let tail = self.output.tail(data_start + length, &mut host.pool);
                 let start = tail.len();
@@ -176,6 +182,7 @@ impl Connection {
             (Some(protection), Some(Attempt::Done(count)))
                 if count > 0 && count >= job.read.minimum_count as usize =>
             {
+                job.position.store(job.read.offset + count as u64, Ordering::Relaxed);
                 let credits = self.window.grant(header.credits, true);
                 let mut buffer = job.buffer;
                 // SAFETY: ReadJob::run has initialised `count` bytes from `data_start` on in the empty buffer.

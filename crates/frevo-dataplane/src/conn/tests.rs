@@ -57,6 +57,8 @@ impl Pair {
             tree_id: 5,
             persistent_id: 11,
             readable: true,
+            must_seal: false,
+            position: Arc::default(),
             gate: gate2,
             file,
         };
@@ -405,6 +407,7 @@ fn a_worker_finishes_a_read() {
     pair.connection.window.consume(1, 1).unwrap();
     let read = crate::fast::ReadRequest::parse(&request).unwrap();
     let job = |pass| ReadJob {
+        position: Arc::default(),
         connection: 1,
         request: request.clone(),
         sealed: None,

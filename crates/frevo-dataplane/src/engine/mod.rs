@@ -143,7 +143,7 @@ impl DataPlane {
         let queues = (0..count).map(|_| CommandQueue::new()).collect::<io::Result<Vec<_>>>()?;
         let shared = Arc::new(Shared {
             workers: Workers::new(config.limits.workers.max(1)),
-            limits: Arc::new(config.limits),
+            limits: Arc::new(within_descriptors(config.limits)),
             stats: Arc::default(),
             fast_echo: Arc::new(AtomicBool::new(true)),
             role: config.role,
@@ -246,7 +246,14 @@ impl DataPlane {
     ) {
         let (persistent_id, volatile_id) = file_id;
         let file = Arc::new(OpenFile::new(fd));
-        let open = AttachedOpen { session_id, tree_id, persistent_id, readable, gate, file };
+        let (must_seal, position) = (false, Arc::default());
+        let open =
+            AttachedOpen { session_id, tree_id, persistent_id, readable, must_seal, position, gate, file };
+        self.attach_open(connection, volatile_id, open);
+    }
+
+    /// As [`Plane::attach`], with everything that an open can say.
+    pub fn attach_open(&self, connection: ConnectionId, volatile_id: u64, open: AttachedOpen) {
         self.shared.send(connection, Command::Attach(connection, volatile_id, open));
     }
 
@@ -296,6 +303,17 @@ fn bodies(engine: &str, shared: &Arc<Shared>) -> io::Result<Vec<Body>> {
         Ok(Box::new(move || thread.run()))
     };
     (0..shared.queues.len()).map(body).collect()
+}
+
+/// Leaves a quarter of the process's descriptors to the control plane, which opens files with them.
+fn within_descriptors(mut limits: Limits) -> Limits {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: limit is a buffer of the right type that lives during the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } == 0 {
+        let share = usize::try_from(limit.rlim_cur / 4 * 3).unwrap_or(usize::MAX);
+        limits.max_connections = limits.max_connections.min(share.max(1));
+    }
+    limits
 }
 
 impl Drop for DataPlane {
