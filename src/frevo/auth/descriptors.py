@@ -132,8 +132,10 @@ def inherit_sd(
     """
     if parent is None or parent.dacl is None:
         return None
+    # The mark of inheritance is for parents that take part in automatic inheritance themselves.
+    mark = _INHERITED if parent.control & _DACL_AUTO_INHERITED else 0
     aces = [
-        child
+        dataclasses.replace(child, flags=child.flags & ~_INHERITED | mark)
         for ace in parent.dacl.aces
         for child in _inherited(ace, creator.user, creator.group, is_directory=is_directory)
     ]

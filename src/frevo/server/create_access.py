@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from frevo.errors import SMBError
 from frevo.server.request import Request
-from frevo.server.security import inherited_descriptor, maximal_access, may_delete_child
+from frevo.server.security import granted_by_parent, inherited_descriptor, maximal_access
 from frevo.vfs.base import Resolved
 from frevo.wire.dtyp import FILE_ALL_ACCESS, map_generic
 from frevo.wire.erref import NTStatus
@@ -22,6 +22,7 @@ _MAXIMUM = int(FileAccess.MAXIMUM_ALLOWED)
 _SYSTEM_SECURITY = int(FileAccess.ACCESS_SYSTEM_SECURITY)
 _WRITES = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
 _DELETE = int(FileAccess.DELETE)
+_FROM_PARENT = int(FileAccess.DELETE | FileAccess.READ_ATTRIBUTES)
 
 
 def granted_for_existing(
@@ -32,9 +33,9 @@ def granted_for_existing(
     stat = resolved.stat
     assert stat is not None
     maximal = maximal_access(request.session, request.tree, stored, stat)
-    if not maximal & _DELETE and desired & (_DELETE | _MAXIMUM) and request.tree.writable and resolved.name:
-        if may_delete_child(request.session, request.tree, resolved.parent):
-            maximal |= _DELETE
+    from_parent = _FROM_PARENT if desired & _MAXIMUM else desired & _FROM_PARENT
+    if from_parent & ~maximal and resolved.name:
+        maximal |= granted_by_parent(request.session, request.tree, resolved.parent)
     read_only = stat.attributes & FileAttributes.READONLY and not stat.is_directory
     if read_only:
         if asked.create_options & CreateOptions.DELETE_ON_CLOSE:

@@ -11,13 +11,23 @@ from frevo.auth.sids import unix_group_sid
 from frevo.errors import SMBError, WireError
 from frevo.vfs.base import OpenIntent
 from frevo.vfs.names import wire_path_of
-from frevo.wire.dtyp import FILE_ALL_ACCESS, DirectoryAccess, FileAccess, SecurityDescriptor
+from frevo.wire.dtyp import (
+    ACE,
+    ACL,
+    FILE_ALL_ACCESS,
+    LOCAL_SYSTEM,
+    DirectoryAccess,
+    FileAccess,
+    SecurityDescriptor,
+    SecurityDescriptorControl,
+)
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
     from frevo.server.state import Session, Tree
     from frevo.vfs.base import Backend, FileStat, Handle, Resolved
 
+_DACL_PRESENT = int(SecurityDescriptorControl.DACL_PRESENT)
 _SYSTEM_SECURITY = int(FileAccess.ACCESS_SYSTEM_SECURITY)
 
 
@@ -39,9 +49,7 @@ def parse_descriptor(data: bytes) -> SecurityDescriptor:
 
 @lru_cache(maxsize=4096)
 def _default(mode: int, is_directory: bool, uid: int, gid: int, token: Token) -> SecurityDescriptor:
-    return default_sd(
-        mode, is_directory=is_directory, owner=owner_sid(uid, token), group=unix_group_sid(gid)
-    )
+    return default_sd(mode, is_directory=is_directory, owner=owner_sid(uid, token), group=unix_group_sid(gid))
 
 
 @lru_cache(maxsize=4096)
@@ -105,14 +113,17 @@ def check_adding(session: Session, tree: Tree, parent: str, *, directory: bool) 
     return stored
 
 
-def may_delete_child(session: Session, tree: Tree, parent: str) -> bool:
-    """Whether the directory with the real path *parent* lets *session* delete what is in it.
+def granted_by_parent(session: Session, tree: Tree, parent: str) -> int:
+    """The rights on a file that come from its directory (real path *parent*), whatever its own descriptor says.
 
-    This gives DELETE on a file whose own descriptor does not ([MS-FSA] 2.1.5.1.2.1).
+    Who may delete in the directory may delete the file, who may list it may read the file's attributes
+    ([MS-FSA] 2.1.5.1.2.1).
     """
     assert tree.backend is not None
     stored, stat = _look(tree.backend, parent)
-    return bool(maximal_access(session, tree, stored, stat) & DirectoryAccess.DELETE_CHILD)
+    maximal = maximal_access(session, tree, stored, stat)
+    granted = FileAccess.DELETE if maximal & DirectoryAccess.DELETE_CHILD else 0
+    return granted | (FileAccess.READ_ATTRIBUTES if maximal & DirectoryAccess.LIST_DIRECTORY else 0)
 
 
 def inherited_descriptor(
@@ -130,5 +141,21 @@ def inherited_descriptor(
         return None
     parent = parse_descriptor(stored) if stored is not None else None
     supplied = parse_descriptor(explicit) if explicit is not None else None
-    made = new_sd(parent, supplied, token_of(session), is_directory=directory)
-    return made.pack() if made is not None else None
+    token = token_of(session)
+    made = new_sd(parent, supplied, token, is_directory=directory)
+    if made is None or (made.dacl is None and not made.control & _DACL_PRESENT):
+        made = _with_default_dacl(made, token)
+    return made.pack()
+
+
+def _with_default_dacl(made: SecurityDescriptor | None, token: Token) -> SecurityDescriptor:
+    """Nothing was inherited and nothing given: the creator and the system have the file ([MS-DTYP] 2.5.3.4)."""
+    aces = [ACE(mask=FILE_ALL_ACCESS, sid=token.user), ACE(mask=FILE_ALL_ACCESS, sid=LOCAL_SYSTEM)]
+    base = made or SecurityDescriptor()
+    return SecurityDescriptor(
+        owner=base.owner or token.user,
+        group=base.group or token.group,
+        dacl=ACL(aces),
+        sacl=base.sacl,
+        control=base.control | _DACL_PRESENT,
+    )

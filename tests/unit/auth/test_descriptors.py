@@ -35,12 +35,14 @@ BOB = SID.from_string("S-1-5-21-1-2-3-1001")
 STAFF = SID.from_string("S-1-5-21-1-2-3-513")
 TOKEN = Token(ALICE, frozenset({ALICE, EVERYONE}), STAFF)
 OI, CI, NP, IO, INHERITED = 1, 2, 4, 8, 16
+AUTO_INHERITED = SecurityDescriptorControl.DACL_AUTO_INHERITED.value
 READ = FileAccess.READ_DATA.value
 GENERIC_ALL = FileAccess.GENERIC_ALL.value
 
 
 def inherited(ace: ACE, *, is_directory: bool) -> list[tuple[int, int, SID]]:
-    child = inherit_sd(SecurityDescriptor(owner=BOB, dacl=ACL([ace])), TOKEN, is_directory=is_directory)
+    parent = SecurityDescriptor(owner=BOB, dacl=ACL([ace]), control=AUTO_INHERITED)
+    child = inherit_sd(parent, TOKEN, is_directory=is_directory)
     if child is None:
         return []
     assert child.dacl is not None
@@ -93,6 +95,17 @@ def test_generic() -> None:
     ]
 
 
+def test_mark_of_inheritance() -> None:
+    """Goal: INHERITED_ACE only below parents with automatic inheritance, as smb2.acls of smbtorture wants it.
+    Method: an entry that carries the mark itself, below both kinds.
+    """
+    aces = [ACE(0, OI | INHERITED, READ, BOB)]
+    for control, flags in ((0, 0), (AUTO_INHERITED, INHERITED)):
+        child = inherit_sd(SecurityDescriptor(dacl=ACL(aces), control=control), TOKEN, is_directory=False)
+        assert child is not None and child.dacl is not None
+        assert [ace.flags for ace in child.dacl.aces] == [flags]
+
+
 def test_nothing_to_inherit() -> None:
     """Goal: no descriptor is stored when the parent passes nothing on. Method: no parent, null and plain
     DACL.
@@ -106,7 +119,8 @@ def test_nothing_to_inherit() -> None:
 @given(st.lists(st.builds(ACE, st.just(0), st.integers(0, 15), st.just(READ), st.just(BOB)), max_size=5))
 def test_files_pass_nothing_on(aces: list[ACE]) -> None:
     """Goal: entries of a file never carry inheritance flags. Method: random parents."""
-    child = inherit_sd(SecurityDescriptor(dacl=ACL(aces)), TOKEN, is_directory=False)
+    parent = SecurityDescriptor(dacl=ACL(aces), control=AUTO_INHERITED)
+    child = inherit_sd(parent, TOKEN, is_directory=False)
     for ace in child.dacl.aces if child is not None and child.dacl is not None else []:
         assert ace.flags == INHERITED
 

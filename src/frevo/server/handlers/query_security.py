@@ -20,7 +20,7 @@ def query_security(request: Request, asked: QueryInfoRequest) -> bytes:
         raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "pipes keep no descriptor")
     if wanted & _SACL:
         need_access(request, FileAccess.ACCESS_SYSTEM_SECURITY)
-    if wanted & ~_SACL or not wanted:
+    if wanted & ~_SACL:
         need_access(request, FileAccess.READ_CONTROL)
     packed = select_sd(effective_descriptor(handle, request.session), wanted).pack()
     if len(packed) > asked.output_buffer_length:
