@@ -31,7 +31,7 @@ def judge(result: programs.Run, allowed: dict[str, str], at_least: int) -> None:
     assert result.status == 0 or failed_checks(result.output), output
 
 
-@pytest.mark.parametrize("options", ["vers=3.1.1", "vers=3.0", "vers=3.1.1,seal"])
+@pytest.mark.parametrize("options", ["vers=3.0", "vers=3.1.1,seal"])
 def test_smoke(server: Target, options: str) -> None:
     """Copy and compare, names, times, attributes, locks, two clients, 500 files, tar, fio verify."""
     programs.need("fio")
