@@ -228,9 +228,16 @@ class WatchHub:
         changes: dict[LocalWatch, list[Change]],
     ) -> None:
         wire = "\\".join(disk_to_wire(name) for name in path.split("/"))
-        wanted = [Change(action, wire, bits) for action, bits in found if bits & watch.filter]
-        if wanted:
-            changes.setdefault(watch, []).extend(wanted)
+        for action, bits in found:
+            if not bits & watch.filter:
+                continue
+            known = changes.setdefault(watch, [])
+            if (
+                action == MODIFIED and known and known[-1][:2] == (MODIFIED, wire)
+            ):  # one change in several steps
+                known[-1] = known[-1]._replace(filter=known[-1].filter | bits)
+            else:
+                known.append(Change(action, wire, bits))
 
     def _follow(
         self, watch: LocalWatch, event: n.Event, path: str, changes: dict[LocalWatch, list[Change]]
@@ -287,10 +294,7 @@ def _changes_of(events: list[n.Event], index: int, is_directory: bool) -> list[t
         return [(RENAMED_OLD_NAME if pair else REMOVED, name_bits)]
     if event.mask & n.IN_MOVED_TO:
         pair = index > 0 and _is_pair(events[index - 1], event)
-        found = [(RENAMED_NEW_NAME if pair else ADDED, name_bits)]
-        if not is_directory:  # Windows reports a renamed file once more
-            found.append((MODIFIED, CHANGE_ATTRIBUTES | CHANGE_CREATION))
-        return found
+        return [(RENAMED_NEW_NAME if pair else ADDED, name_bits)]
     if event.mask & n.IN_ATTRIB:
         return [] if _belongs_to_creation(events, index) else [(MODIFIED, _METADATA)]
     if event.mask & n.IN_MODIFY:
