@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from frevo.errors import SMBError, ntstatus_of
+from frevo.server.handlers.change_notify import directory_is_going
 from frevo.server.state import Connection, Open, Session, SessionState, Tree
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileAttributes
@@ -43,8 +44,9 @@ def _leave_file(server: Server, opened: Open) -> None:
     record, handle = opened.record, opened.handle
     assert record is not None and handle is not None
     server.release_locks(opened)
-    if opened.delete_on_close:
+    if opened.delete_on_close and not record.delete_pending:
         record.delete_pending = True
+        directory_is_going(record)
     if not server.files.remove(record, opened) or not record.delete_pending:
         return
     try:
