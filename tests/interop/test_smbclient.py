@@ -105,6 +105,21 @@ def test_refusals(server: Target, share: str, user: str, status: str) -> None:
     assert status in result.output
 
 
+def test_guest(serve: Serve) -> None:
+    """With `map to guest = bad user` an unknown name is a guest, who sees the guest share and no other."""
+    target = serve({"map to guest": "bad user"})
+    if target.name == "samba":
+        pytest.skip("smbd's guest is nobody, who may not enter pytest's folder")
+    for folder in (target.folder("guest"), target.folder()):
+        (folder / "seen-by-guests").touch()
+        folder.chmod(0o755)
+    assert "seen-by-guests" in smbclient(target, "ls", share="guest", user="nobody-we-know%x").ok()
+    refused = smbclient(target, "ls", user="nobody-we-know%x")
+    assert "NT_STATUS_ACCESS_DENIED" in refused.output
+    wrong = smbclient(target, "ls", share="guest", user="user1%wrong")
+    assert "NT_STATUS_LOGON_FAILURE" in wrong.output
+
+
 def test_read_only_share(server: Target, tmp_path: Path) -> None:
     """A share that is read only can be read, and nothing in it changes."""
     (server.folder("ro") / "there.txt").write_text("content")
