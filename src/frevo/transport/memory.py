@@ -23,6 +23,7 @@ class MemoryTransport:
         self._limits = limits
         self._cores: dict[int, Core] = {}
         self._next = 1
+        self._fast_echo = True
         self._on_events: OnEvents | None = None
 
     def start(self, on_events: OnEvents) -> None:
@@ -33,6 +34,7 @@ class MemoryTransport:
         """A new connection, reported as ACCEPTED."""
         number, self._next = self._next, self._next + 1
         core = Core(connection=number, framing=self._framing, role="server", limits=self._limits)
+        core.fast_echo(self._fast_echo)
         self._cores[number] = core
         self._deliver([(ACCEPTED, number, _LISTENER, peer, "memory:0")])
         return MemoryLink(self, number, core, Core(connection=number, framing=self._framing, role="client"))
@@ -103,7 +105,8 @@ class MemoryTransport:
             core.detach(volatile_id)
 
     def fast_echo(self, on: bool) -> None:
-        """Whether ECHO is answered without the server, on the connections that exist."""
+        """Whether ECHO is answered without the server."""
+        self._fast_echo = on
         for core in self._cores.values():
             core.fast_echo(on)
 

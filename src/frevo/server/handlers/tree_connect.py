@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 from frevo.config import ShareAccess, share_access
-from frevo.errors import SMBError
+from frevo.errors import RemoteProtocolError, SMBError
 from frevo.server.request import Request
 from frevo.server.shares import Share
 from frevo.server.state import Session, Tree
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse
+from frevo.wire.smb2 import HeaderFlags, ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse
 
 log = logging.getLogger("frevo.server")
 
@@ -24,6 +24,7 @@ def handle(request: Request) -> bytes:
     """Finds the share by the last component of the path; the server name in front is not ours to judge."""
     server, session = request.server, request.session
     asked = TreeConnectRequest.parse(request.message)
+    _check_protection(request)
     name = _share_name(asked.path)
     share = server.shares.get(name.casefold())
     if share is None:
@@ -39,6 +40,17 @@ def handle(request: Request) -> bytes:
         flags |= ShareFlags.NO_CACHING
     kind = ShareType.PIPE if share.is_pipe else ShareType.DISK
     return TreeConnectResponse(int(kind), flags, 0, tree.maximal_access).pack()
+
+
+def _check_protection(request: Request) -> None:
+    """With 3.1.1 this request proves that nobody changed the negotiation, so it must be signed or sealed.
+
+    Reference: [MS-SMB2] 3.3.5.7; guests and anonymous users have no keys to do so.
+    """
+    dialect = request.connection.dialect
+    protected = request.sealed or request.header.flags & HeaderFlags.SIGNED
+    if dialect is not None and dialect.contexts and request.session.keys is not None and not protected:
+        raise RemoteProtocolError("an unprotected TREE_CONNECT")
 
 
 def _share_name(path: str) -> str:

@@ -1,0 +1,1 @@
+"""Client and server joined in memory: the real server, a small client that can send anything, a clock to turn."""

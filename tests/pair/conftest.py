@@ -1,0 +1,35 @@
+"""Fixtures of the pair tests: `pair`, a server as the defaults make it, and `make_pair` for another one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pair.machine import Pair
+from peers.target import SHARES
+
+MakePair = Callable[..., Pair]
+
+
+@pytest.fixture
+def make_pair(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[MakePair]:
+    """make_pair({"key": "value"}, shares) gives a server with these lines in [global]. At the end nothing may be
+    left over and nothing in the log may look like a fault of the server."""
+    caplog.set_level(logging.DEBUG, "frevo")
+    with ExitStack() as stack:
+
+        def make(options: Mapping[str, str] | None = None, shares: Mapping[str, dict[str, str]] = SHARES) -> Pair:
+            return stack.enter_context(Pair(tmp_path, options, shares))
+
+        yield make
+    faults = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert not faults, faults[0].getMessage() + str(faults[0].exc_info)
+
+
+@pytest.fixture
+def pair(make_pair: MakePair) -> Pair:
+    """A server as the defaults make it."""
+    return make_pair()

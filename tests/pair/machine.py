@@ -1,0 +1,122 @@
+"""Pair: the real server over the memory transport, on an event loop whose clock the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from frevo.auth import AccountStore, Authenticator, AuthSettings
+from frevo.config import Config, load_text
+from frevo.server.run import limits_of
+from frevo.server.service import Server
+from frevo.transport.memory import MemoryTransport
+from pair.client import Client
+from peers.target import DOMAIN, PASSWORD, SHARES, USER, section, share_sections
+
+T = TypeVar("T")
+
+#: A second user, for tests that need somebody else.
+OTHER_USER, OTHER_PASSWORD = "user2", "0therPassw0rd"
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time jumps forward when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+class Pair:
+    """One server and the clients that `connect` gives. Nothing runs but in `turn` and in what clients do."""
+
+    def __init__(
+        self, folder: Path, options: Mapping[str, str] | None = None, shares: Mapping[str, dict[str, str]] = SHARES
+    ) -> None:
+        self.folder = folder
+        self.root = folder / "shares"
+        self.private = folder / "private"
+        self.loop = VirtualLoop()
+        accounts = AccountStore(self.private)
+        for user, password in ((USER, PASSWORD), (OTHER_USER, OTHER_PASSWORD)):
+            if accounts.lookup(user) is None:
+                accounts.add(user, password)
+        self.config = self.configured(options, shares)
+        self.transport = MemoryTransport(limits=limits_of(self.config))
+        self.transport.fast_echo(self.config.globals.frevo_fast_path)
+        self.server = Server(self.config, self.transport, self.authenticator(self.config), self.loop)
+        self.transport.start(self.server.on_events)
+
+    def configured(
+        self, options: Mapping[str, str] | None = None, shares: Mapping[str, dict[str, str]] = SHARES
+    ) -> Config:
+        """A configuration of the test's folders with these lines in [global]."""
+        settings = {
+            "workgroup": DOMAIN, "netbios name": "FREVOTEST", "private dir": str(self.private), **(options or {}),
+        }  # fmt: skip
+        text = section("global", settings) + "\n"
+        return load_text(text + share_sections(self.root, {k: dict(v) for k, v in shares.items()}))
+
+    def authenticator(self, config: Config) -> Authenticator:
+        """Who may log on by *config*."""
+        settings = AuthSettings(netbios_name="FREVOTEST", workgroup=DOMAIN, map_to_guest=config.globals.map_to_guest)
+        return Authenticator(AccountStore(self.private), settings)
+
+    def connect(self) -> Client:
+        """A connected client that has not said anything yet."""
+        return Client(self, self.inside(self.transport.connect))
+
+    def logged_on(self, dialects: tuple[int, ...] = (0x0311,)) -> Client:
+        """A client with its session, `client.session`, and a tree of the share "share", `client.tree`."""
+        client = self.connect()
+        client.negotiate(dialects)
+        client.log_on()
+        client.connect_tree("share")
+        return client
+
+    def inside(self, call: Callable[..., T], *arguments: object) -> T:
+        """Runs *call* on the event loop."""
+
+        async def run() -> T:
+            return call(*arguments)
+
+        return self.loop.run_until_complete(run())
+
+    def turn(self, seconds: float = 0.0) -> None:
+        """Lets what waits go on, for *seconds* of real time at most or one round."""
+        for _ in range(4):
+            self.loop.run_until_complete(asyncio.sleep(0))
+        if seconds:
+            self.loop.run_until_complete(asyncio.sleep(seconds))
+
+    def advance(self, seconds: float) -> None:
+        """Moves the clock."""
+        self.loop.ahead += seconds
+        self.turn()
+
+    def close(self) -> None:
+        """Ends the server as a stop does, and checks that nothing is left of what clients made."""
+        server = self.server
+        self.inside(server.close_all)
+        self.turn()
+        assert not server.connections and not server.sessions and not server.opens and not len(server.files)
+        assert not any(share.users for share in server.shares.values())
+        waiting = [task for task in asyncio.all_tasks(self.loop) if not task.done()]
+        assert not waiting, waiting
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+    def __enter__(self) -> Pair:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.loop.close()

@@ -1,0 +1,245 @@
+"""Signing and sealing over the pair: every algorithm, what is missing, wrong, or of somebody else."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from pair.client import CONTEXTS, SIGNED, Client, Element
+from pair.conftest import MakePair
+from pair.machine import OTHER_PASSWORD, OTHER_USER, Pair
+from peers.target import SHARES
+
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import (
+    Command,
+    EchoRequest,
+    EncryptionCapabilities,
+    Header,
+    ReadRequest,
+    SigningCapabilities,
+    TreeConnectRequest,
+    ValidateNegotiateInfoRequest,
+    ValidateNegotiateInfoResponse,
+    IoctlRequest,
+    IoctlResponse,
+)
+
+MANDATORY = {"server signing": "mandatory"}
+ENCRYPTED = {**SHARES, "secret": {"read only": "no", "server smb encrypt": "required"}}
+VALIDATE = 0x00140204
+
+
+def agreed(pair: Pair, cipher: int, signing: int) -> Client:
+    """A logged-on client that offered these algorithms alone."""
+    client = pair.connect()
+    contexts = (CONTEXTS[0], EncryptionCapabilities([cipher]).context(), SigningCapabilities([signing]).context())
+    client.negotiate((0x0311,), contexts)
+    assert (client.cipher, client.signing) == (cipher, signing)
+    client.log_on()
+    return client
+
+
+@pytest.mark.parametrize(("cipher", "signing", "seal"), itertools.product((1, 2, 3, 4), (0, 1, 2), (False, True)))
+def test_algorithms(pair: Pair, cipher: int, signing: int, seal: bool) -> None:
+    """Goal: each cipher with each signing algorithm, both planes. Method: write, then read until the data plane
+    answers; every answer is protected as its request was."""
+    client = agreed(pair, cipher, signing)
+    assert client.session is not None
+    client.session.seal = seal
+    client.connect_tree("share")
+    file_id = client.open("a")
+    assert client.write(file_id, 0, bytes(range(256)) * 300).status == NTStatus.SUCCESS
+    for _ in range(2):
+        reply = client.call(Command.READ, ReadRequest(file_id, 7, 70000).pack(), charge=2)
+        assert reply.status == NTStatus.SUCCESS and len(reply.message) == 80 + 70000
+        assert reply.sealed == seal and reply.signed != seal
+    assert pair.transport.statistics()["fast_reads"] == 1
+
+
+def test_unsigned_when_required(make_pair: MakePair) -> None:
+    """Goal: [MS-SMB2] 3.3.5.2.4: what must be signed and is not is ACCESS_DENIED. Method: unsigned requests of each
+    plane; the session goes on afterwards."""
+    client = make_pair(MANDATORY).logged_on()
+    file_id = client.open("a")
+    client.write(file_id, 0, b"secret")
+    client.read(file_id, 0, 4)
+    for body in (EchoRequest().pack(), ReadRequest(file_id, 0, 4).pack()):
+        command = Command.ECHO if len(body) == 4 else Command.READ
+        assert client.call(command, body, sign=False).status == NTStatus.ACCESS_DENIED
+    assert client.read(file_id, 0, 6) == b"secret"
+
+
+def test_unsigned_when_not_required(pair: Pair) -> None:
+    """Goal: signing is a client's choice by default, but TREE_CONNECT of 3.1.1 must be signed (3.3.5.7).
+    Method: unsigned ECHO is answered unsigned; an unsigned TREE_CONNECT is refused."""
+    client = pair.logged_on()
+    reply = client.echo(sign=False)
+    assert reply.status == NTStatus.SUCCESS and not reply.signed
+    body = TreeConnectRequest("\\\\server\\share").pack()
+    message_id = client.send(Command.TREE_CONNECT, body, sign=False)
+    assert client.closed or client.wait(message_id).status == NTStatus.ACCESS_DENIED
+
+
+@pytest.mark.parametrize("options", [{}, MANDATORY])
+def test_wrong_signature(make_pair: MakePair, options: dict[str, str]) -> None:
+    """Goal: a wrong signature is ACCESS_DENIED even when signing is optional. Method: one bit of each part flipped."""
+    client = make_pair(options).logged_on()
+    file_id = client.open("a")
+    client.write(file_id, 0, b"data")
+    client.read(file_id, 0, 4)
+    assert client.session is not None and client.session.keys is not None
+    for position in (14, 50, 63, 70, 84):
+        body = ReadRequest(file_id, 0, 4).pack()
+        message = bytearray(client.session.keys.sign(client.element(Element(Command.READ, body), client.next_id)))
+        message[position] ^= 1
+        client.raw(bytes(message))
+        reply = client.wait(client.next_id)
+        client.next_id += 1
+        assert reply.status == NTStatus.ACCESS_DENIED, position
+    assert client.read(file_id, 0, 4) == b"data"
+
+
+def test_signed_flag_without_a_signature(pair: Pair) -> None:
+    """Goal: the flag alone does not pass. Method: SIGNED set, signature zero."""
+    client = pair.logged_on()
+    assert client.echo(sign=False, flags=SIGNED).status == NTStatus.ACCESS_DENIED
+
+
+def test_sealed_for_another_session(pair: Pair) -> None:
+    """Goal: keys of one session do not open another. Method: two users on one connection, requests of the one
+    sealed by the other, also for a guest-like unknown session."""
+    client = pair.logged_on()
+    first = client.session
+    second = client.log_on(OTHER_USER, OTHER_PASSWORD)
+    assert first is not None and second.keys is not None
+    file_id = client.open("a")
+    client.write(file_id, 0, b"data")
+    client.read(file_id, 0, 4)
+    for command, body in ((Command.READ, ReadRequest(file_id, 0, 4).pack()), (Command.ECHO, EchoRequest().pack())):
+        inner = client.element(Element(command, body), client.next_id)
+        client.raw(second.keys.seal(second.id, inner))
+        reply = client.wait(client.next_id)
+        client.next_id += 1
+        assert reply.status in (NTStatus.ACCESS_DENIED, NTStatus.USER_SESSION_DELETED)
+        assert reply.sealed
+
+
+@pytest.mark.parametrize("position", [4, 20, 36, 38, 42, 44, 52, 116])
+def test_sealed_and_changed(pair: Pair, position: int) -> None:
+    """Goal: what cannot be opened ends the connection, nothing else. Method: flip a bit of each transform field and
+    of the text."""
+    other = pair.logged_on()
+    client = pair.logged_on()
+    assert client.session is not None and client.session.keys is not None
+    message = bytearray(client.session.keys.seal(client.session.id, client.element(Element(13, EchoRequest().pack()), 50)))
+    message[position % len(message)] ^= 1
+    client.raw(bytes(message))
+    assert client.closed
+    assert other.echo().status == NTStatus.SUCCESS
+
+
+def test_sealed_replay(pair: Pair) -> None:
+    """Goal: a recorded message cannot be sent again. Method: the same sealed, and the same signed, bytes twice."""
+    for seal in (True, False):
+        client = pair.logged_on()
+        assert client.session is not None and client.session.keys is not None
+        plain = client.element(Element(13, EchoRequest().pack()), client.next_id)
+        keys = client.session.keys
+        message = keys.seal(client.session.id, plain) if seal else keys.sign(plain)
+        client.raw(message)
+        assert client.wait(client.next_id).status == NTStatus.SUCCESS
+        client.raw(message)
+        assert client.closed
+
+
+def test_encrypted_session(make_pair: MakePair) -> None:
+    """Goal: `server smb encrypt = required`: sealed requests only, and no session without a cipher. Method: plain
+    requests (ACCESS_DENIED), sealed ones, and a 2.1 client."""
+    pair = make_pair({"server smb encrypt": "required"})
+    client = pair.logged_on()
+    assert client.session is not None and client.session.seal
+    file_id = client.open("a")
+    client.write(file_id, 0, b"data")
+    assert client.read(file_id, 0, 4) == client.read(file_id, 0, 4) == b"data"
+    for sign in (False, True):
+        reply = client.call(Command.READ, ReadRequest(file_id, 0, 4).pack(), seal=False, sign=sign)
+        assert reply.status == NTStatus.ACCESS_DENIED
+        assert b"data" not in reply.message
+    old = pair.connect()
+    old.negotiate((0x0210,))
+    _, reply = old.try_log_on()
+    assert reply.status == NTStatus.ACCESS_DENIED
+
+
+def test_encrypted_share(make_pair: MakePair) -> None:
+    """Goal: a share that demands encryption never gives data in the clear, by neither plane. Method: connect, open
+    and read sealed until the data plane answers, then the same READ signed only."""
+    pair = make_pair({}, ENCRYPTED)
+    client = pair.logged_on()
+    assert client.session is not None
+    plain = client.open("a")
+    client.session.seal = True
+    client.connect_tree("secret")
+    file_id = client.open("b")
+    client.write(file_id, 0, b"data")
+    assert client.read(file_id, 0, 4) == client.read(file_id, 0, 4) == b"data"
+    assert pair.transport.statistics()["fast_reads"] == 1
+    client.session.seal = False
+    reply = client.call(Command.READ, ReadRequest(file_id, 0, 4).pack())
+    assert reply.status == NTStatus.ACCESS_DENIED
+    assert client.close(plain, tree=1).status == NTStatus.SUCCESS
+
+
+def test_encrypted_share_needs_a_cipher(make_pair: MakePair) -> None:
+    """Goal: a client that cannot encrypt does not get in. Method: 2.1, and 3.1.1 without common ciphers."""
+    pair = make_pair({}, ENCRYPTED)
+    client = pair.logged_on((0x0210,))
+    assert client.try_tree("secret").status == NTStatus.ACCESS_DENIED
+    client = pair.connect()
+    client.negotiate((0x0311,), CONTEXTS[:1])
+    client.log_on()
+    assert client.try_tree("secret").status == NTStatus.ACCESS_DENIED
+
+
+def validate(client: Client, **changes: object) -> int:
+    """Sends VALIDATE_NEGOTIATE_INFO as the client negotiated, with *changes*; the message id."""
+    values = {"capabilities": 0x7F, "guid": b"pair test client", "security_mode": 1, "dialects": [client.dialect.revision]}
+    data = ValidateNegotiateInfoRequest(**{**values, **changes}).pack()  # type: ignore[arg-type]
+    body = IoctlRequest(VALIDATE, (2**64 - 1, 2**64 - 1), data, max_output_response=24).pack()
+    return client.send(Command.IOCTL, body)
+
+
+@pytest.mark.parametrize("dialect", [0x0202, 0x0210, 0x0300, 0x0302])
+def test_validate_negotiate(pair: Pair, dialect: int) -> None:
+    """Goal: [MS-SMB2] 3.3.5.15.12, nobody was in between. Method: the negotiated values again."""
+    client = pair.logged_on((dialect,))
+    answer = client.wait(validate(client)).ok(IoctlResponse)
+    info = ValidateNegotiateInfoResponse.parse(answer.output_buffer)
+    assert info.dialect == dialect and info.guid == pair.server.guid
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"capabilities": 1}, {"guid": bytes(16)}, {"security_mode": 2}, {"dialects": [0x0202, 0x0302, 0x0311]}, {"dialects": []}],
+)
+def test_validate_negotiate_differs(pair: Pair, changes: dict[str, object]) -> None:
+    """Goal: a downgrade ends the connection. Method: each value changed."""
+    client = pair.logged_on((0x0300,))
+    validate(client, **changes)
+    assert client.closed
+
+
+def test_validate_negotiate_with_3_1_1(pair: Pair) -> None:
+    """Goal: 3.1.1 has preauth integrity instead. Method: the request ends the connection."""
+    client = pair.logged_on()
+    validate(client)
+    assert client.closed
+
+
+def test_answers_say_the_session(pair: Pair) -> None:
+    """Goal: an error for a session that is unknown is not signed with anything. Method: a made-up session id."""
+    client = pair.logged_on()
+    reply = client.call(Command.TREE_CONNECT, TreeConnectRequest("\\\\s\\share").pack(), sign=False, session_id=4711)
+    assert reply.status == NTStatus.USER_SESSION_DELETED and not reply.signed
+    assert Header.parse(reply.message).session_id == 4711
