@@ -86,6 +86,8 @@ def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outco
     chain = request.chain
     if request.header.flags & HeaderFlags.RELATED_OPERATIONS:
         _inherit(request)
+    else:
+        chain.file_id, chain.create_failed = None, 0
     find_session(request, signature_bad=signature_bad, unverified=unverified)
     if rule.session:
         check_session(request, rule)
@@ -106,6 +108,8 @@ def _inherit(request: Request) -> None:
     chain = request.chain
     if not chain.started:
         raise SMBError(NTStatus.INVALID_PARAMETER, "the first request of a compound cannot be related")
+    if chain.session_id not in request.connection.sessions:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "the request before it has no session to share")
     request.header.session_id = chain.session_id
     request.header.tree_id = chain.tree_id
 
