@@ -1,0 +1,217 @@
+"""One blocking SMB 3.1.1 connection of the load generator: negotiate, log on, connect a tree, open files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import struct
+
+from benchmarks.ntlm import Credentials, LogOn
+from frevo._native import SessionKeys
+from frevo.proto.dialect import SMB_3_1_1, Cipher
+from frevo.proto.keys import DerivedKeys, derive_session_keys
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import (
+    Command,
+    CreateRequest,
+    CreateResponse,
+    Header,
+    NegotiateRequest,
+    NegotiateResponse,
+    SessionSetupRequest,
+    SessionSetupResponse,
+    TreeConnectRequest,
+)
+from frevo.wire.smb2.negotiate_contexts import (
+    EncryptionCapabilities,
+    PreauthIntegrityCapabilities,
+    SigningCapabilities,
+    typed_context,
+)
+
+HEADER_SIZE = 64
+_CREDITS_ASKED = 512
+_LARGE_MTU = 4
+_ENCRYPTION = 0x40
+
+
+class LoadError(Exception):
+    """The server did not answer as a workload needs it."""
+
+
+def frame(message: bytes) -> bytes:
+    """The message behind its length ([MS-SMB2] 2.1)."""
+    return len(message).to_bytes(4, "big") + message
+
+
+class Client:
+    """A connection with at most one session and one tree. `protection` is plain, signed or sealed."""
+
+    def __init__(self, host: str, port: int, protection: str = "plain", *, timeout_s: float = 30) -> None:
+        self.protection = protection
+        self.socket = socket.create_connection((host, port), timeout=timeout_s)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.host = host
+        self.next_message_id = 0
+        self.session_id = 0
+        self.tree_id = 0
+        self.keys: SessionKeys | None = None
+        self.negotiated_hash = bytes(64)
+        self.signing_algorithm = 1
+        self.cipher = Cipher.NONE
+
+    def close(self) -> None:
+        self.socket.close()
+
+    # -- messages ------------------------------------------------------------------------------------------
+
+    def header(self, command: int, credit_charge: int = 1, message_id: int = 0) -> Header:
+        return Header(
+            credit_charge=credit_charge,
+            command=command,
+            credits=max(credit_charge, 1),
+            message_id=message_id,
+            process_id=0xFEFF,
+            tree_id=self.tree_id,
+            session_id=self.session_id,
+        )
+
+    def protect(self, message: bytes) -> bytes:
+        """The message as `protection` wants it on the wire."""
+        if self.keys is None or self.protection == "plain":
+            return message
+        return (
+            self.keys.sign(message)
+            if self.protection == "signed"
+            else self.keys.seal(self.session_id, message)
+        )
+
+    def call(self, command: int, body: bytes, *, sign: bool = False) -> tuple[Header, bytes, bytes]:
+        """One request and its final answer: header, the answer's message, the request's message."""
+        header = self.header(command, 1, self.next_message_id)
+        header.credits = _CREDITS_ASKED
+        self.next_message_id += 1
+        request = header.pack() + body
+        wire = self.keys.sign(request) if sign and self.keys is not None else self.protect(request)
+        self.socket.sendall(frame(wire))
+        answer = self.receive_final()
+        return Header.parse(answer), answer, request
+
+    def receive_final(self) -> bytes:
+        """The next message that is no interim response, unsealed."""
+        while True:
+            answer = self.receive()
+            if Header.parse(answer).status != NTStatus.PENDING:
+                return answer
+
+    def receive(self) -> bytes:
+        """The next message, unsealed."""
+        length = int.from_bytes(self._exactly(4), "big")
+        message = self._exactly(length)
+        if message[:4] == b"\xfdSMB":
+            if self.keys is None:
+                raise LoadError("a sealed answer without a session")
+            return self.keys.unseal(message)
+        return message
+
+    def _exactly(self, size: int) -> bytes:
+        data = bytearray(size)
+        view = memoryview(data)
+        while view:
+            count = self.socket.recv_into(view)
+            if not count:
+                raise LoadError("the server closed the connection")
+            view = view[count:]
+        return bytes(data)
+
+    def must(self, command: int, body: bytes, *, sign: bool = False) -> bytes:
+        """`call` for a request that has to succeed; the answer's message."""
+        header, answer, _ = self.call(command, body, sign=sign)
+        if header.status:
+            raise LoadError(f"{Command(command).name}: {NTStatus(header.status).name}")
+        return answer
+
+    # -- session -------------------------------------------------------------------------------------------
+
+    def negotiate(self) -> None:
+        """3.1.1 with AES-128-GCM, and AES-GMAC before AES-CMAC for signatures."""
+        contexts = [
+            PreauthIntegrityCapabilities([1], os.urandom(32)).context(),
+            EncryptionCapabilities([int(Cipher.AES_128_GCM)]).context(),
+            SigningCapabilities([2, 1]).context(),
+        ]
+        capabilities = _LARGE_MTU | _ENCRYPTION
+        body = NegotiateRequest([SMB_3_1_1.revision], 1, capabilities, os.urandom(16), 0, contexts).pack()
+        header, answer, request = self.call(Command.NEGOTIATE, body)
+        if header.status:
+            raise LoadError(f"NEGOTIATE: {NTStatus(header.status).name}")
+        self.negotiated_hash = hashlib.sha512(bytes(64) + request).digest()
+        self.negotiated_hash = hashlib.sha512(self.negotiated_hash + answer).digest()
+        for context in NegotiateResponse.parse(answer).contexts:
+            chosen = typed_context(context)
+            if isinstance(chosen, SigningCapabilities):
+                self.signing_algorithm = chosen.signing_algorithms[0]
+            elif isinstance(chosen, EncryptionCapabilities):
+                self.cipher = Cipher(chosen.ciphers[0])
+
+    def log_on(self, credentials: Credentials) -> None:
+        """Both legs of an NTLMv2 log-on, and the session's keys."""
+        self.session_id = 0
+        self.keys = None
+        attempt = LogOn(credentials)
+        preauth = self.negotiated_hash
+        header, answer, request = self.call(Command.SESSION_SETUP, setup_body(attempt.first()))
+        if header.status != NTStatus.MORE_PROCESSING_REQUIRED:
+            raise LoadError(f"SESSION_SETUP: {NTStatus(header.status).name}")
+        self.session_id = header.session_id
+        preauth = hashlib.sha512(preauth + request).digest()
+        preauth = hashlib.sha512(preauth + answer).digest()
+        token = attempt.answer(SessionSetupResponse.parse(answer).security_buffer)
+        header, _, request = self.call(Command.SESSION_SETUP, setup_body(token))
+        if header.status:
+            raise LoadError(f"SESSION_SETUP: {NTStatus(header.status).name}")
+        preauth = hashlib.sha512(preauth + request).digest()
+        derived = derive_session_keys(SMB_3_1_1, self.cipher, attempt.session_key, preauth)
+        self.keys = self._client_keys(derived)
+
+    def _client_keys(self, derived: DerivedKeys) -> SessionKeys:
+        return SessionKeys(
+            signing_algorithm=self.signing_algorithm,
+            signing_key=derived.signing,
+            cipher=int(self.cipher),
+            encryption_key=derived.client_to_server if self.cipher else b"",
+            decryption_key=derived.server_to_client if self.cipher else b"",
+            signing_required=False,
+            encryption_required=False,
+        )
+
+    def connect_tree(self, share: str) -> None:
+        """The request is signed, which 3.1.1 servers may insist on ([MS-SMB2] 3.2.4.1.1)."""
+        body = TreeConnectRequest(rf"\\{self.host}\{share}").pack()
+        answer = self.must(Command.TREE_CONNECT, body, sign=self.protection != "sealed")
+        self.tree_id = Header.parse(answer).tree_id
+
+    def create(
+        self, name: str, *, access: int, disposition: int, options: int, share: int = 0
+    ) -> tuple[int, int]:
+        """The FileId of an open."""
+        asked = CreateRequest(
+            desired_access=access,
+            share_access=share,
+            create_disposition=disposition,
+            create_options=options,
+            name=name,
+        )
+        return CreateResponse.parse(self.must(Command.CREATE, asked.pack())).file_id
+
+    def set_end_of_file(self, file_id: tuple[int, int], size: int) -> None:
+        """SET_INFO FileEndOfFileInformation."""
+        body = struct.pack("<HBBIHHIQQ", 33, 1, 20, 8, HEADER_SIZE + 32, 0, 0, *file_id) + struct.pack(
+            "<Q", size
+        )
+        self.must(Command.SET_INFO, body)
+
+
+def setup_body(token: bytes) -> bytes:
+    return SessionSetupRequest(security_mode=1, security_buffer=token).pack()

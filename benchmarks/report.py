@@ -1,0 +1,129 @@
+"""Medians and ratios of pairs, and the table in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+from benchmarks.loadgen import Sample
+from benchmarks.tools import Limit
+from benchmarks.workloads import Workload
+
+#: A goal that is missed by less than this is met: pairs scatter by more.
+_TOLERANCE = 0.03
+
+
+@dataclass(slots=True)
+class Result:
+    """The pairs of one workload; `error` when it could not be run."""
+
+    workload: Workload
+    frevo: list[Sample] = field(default_factory=list)
+    samba: list[Sample] = field(default_factory=list)
+    limit: list[Limit] = field(default_factory=list)
+    error: str = ""
+
+    @property
+    def rate_ratio(self) -> float:
+        """frevo's rate as a multiple of Samba's: the median of the pairs."""
+        return median(a.rate / b.rate for a, b in zip(self.frevo, self.samba, strict=True))
+
+    @property
+    def cost_ratio(self) -> float:
+        """The same for processor time."""
+        return median(a.cost / max(b.cost, 1e-12) for a, b in zip(self.frevo, self.samba, strict=True))
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goals are met; None where there is none."""
+        goal = self.workload
+        if goal.rate_goal is None and goal.cost_goal is None:
+            return None
+        rate = goal.rate_goal is None or self.rate_ratio >= goal.rate_goal * (1 - _TOLERANCE)
+        return rate and (goal.cost_goal is None or self.cost_ratio <= goal.cost_goal * (1 + _TOLERANCE))
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"name": self.workload.name, "unit": self.workload.unit, "error": self.error}
+        if not self.error:
+            found |= {
+                "rate_ratio": self.rate_ratio,
+                "cost_ratio": self.cost_ratio,
+                "met": self.met,
+                "goals": {"rate": self.workload.rate_goal, "cost": self.workload.cost_goal},
+                "frevo": [asdict(sample) for sample in self.frevo],
+                "samba": [asdict(sample) for sample in self.samba],
+                "limit": [asdict(sample) for sample in self.limit],
+            }
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What idle sessions take."""
+
+    server: str
+    sessions: int
+    resident: int
+    proportional: int
+    before: int
+
+    def line(self) -> str:
+        each = (self.proportional - self.before) / self.sessions / 1024
+        return (
+            f"{self.server}: {self.sessions} idle sessions on a connection each: RSS {self.resident / 1e6:.0f} MB, "
+            f"PSS {self.proportional / 1e6:.0f} MB, {each:.0f} KiB a session"
+        )
+
+
+def markdown(
+    results: Iterable[Result], memory: Iterable[Memory], machine: str, rounds: int, seconds: float
+) -> str:
+    """The table, with the machine above it."""
+    lines = [
+        f"{machine}",
+        "",
+        f"Median of {rounds} pairs of {seconds:g} s. Ratios are frevo / smbd; cost is the server's processor time.",
+        "",
+        "| workload | frevo | smbd | limit | rate ratio | goal "
+        "| frevo cost | smbd cost | limit cost | cost ratio | goal | |",
+        "|---" * 12 + "|",
+    ]
+    lines += [_row(result) for result in results]
+    lines += ["", *(entry.line() for entry in memory)]
+    return "\n".join(lines)
+
+
+def _row(result: Result) -> str:
+    work = result.workload
+    if result.error:
+        return f"| {work.name} | {result.error.splitlines()[0][:80]} |" + " |" * 10
+    bulk = work.unit == "GB"
+    limit = rate_of_limit = ""
+    if result.limit:
+        limit = _rate(median(x.bytes_rate if bulk else x.rate for x in result.limit), bulk)
+        rate_of_limit = _cost(median(x.byte_cost if bulk else x.cost for x in result.limit), bulk)
+    cells = (
+        work.name,
+        _rate(median(s.rate for s in result.frevo), bulk),
+        _rate(median(s.rate for s in result.samba), bulk),
+        limit,
+        f"**{result.rate_ratio:.2f}**",
+        "" if work.rate_goal is None else f">= {work.rate_goal:g}",
+        _cost(median(s.cost for s in result.frevo), bulk),
+        _cost(median(s.cost for s in result.samba), bulk),
+        rate_of_limit,
+        f"**{result.cost_ratio:.2f}**",
+        "" if work.cost_goal is None else f"<= {work.cost_goal:g}",
+        {True: "met", False: "missed", None: ""}[result.met],
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def _rate(value: float, bulk: bool) -> str:
+    return f"{value / 1e9:.2f} GB/s" if bulk else f"{value:,.0f}/s"
+
+
+def _cost(value: float, bulk: bool) -> str:
+    return f"{value * 1e9:.3f} s/GB" if bulk else f"{value * 1e6:.1f} us"

@@ -1,0 +1,125 @@
+"""The command line: pairs of frevo and smbd in one run, round by round, as a table and as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from peers.target import Target
+
+from benchmarks.loadgen import idle_memory
+from benchmarks.machine import machine_line
+from benchmarks.report import Memory, Result, markdown
+from benchmarks.servers import both_servers
+from benchmarks.tools import build_limit, make_file, run_limit, wait_until_idle
+from benchmarks.workloads import WORKLOADS, Settings, Workload
+
+_MIB = 1 << 20
+
+
+def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="frevo beside Samba's smbd under the same load: ratios of rate and of server processor time.",
+        epilog="example: python -m benchmarks --only READ --rounds 5 --json out.json",
+    )
+    parser.add_argument("--quick", action="store_true", help="a smoke test: everything once and short")
+    parser.add_argument("--rounds", type=int, default=3, help="pairs per workload (default 3)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of one run (default 2)")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="TEXT", help="workloads with TEXT in their name"
+    )
+    parser.add_argument(
+        "--size", type=int, default=1024, metavar="MIB", help="smbclient's file (default 1024)"
+    )
+    parser.add_argument(
+        "--sessions", type=int, default=1000, help="idle sessions to hold; 0: skip (default 1000)"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where the files lie (default: /dev/shm, so that no disk counts)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a line for frevo's [global]"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample here, too")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds, options.seconds, options.size = 1, 0.3, min(options.size, 16)
+        options.sessions = min(options.sessions, 20)
+    return options
+
+
+def _chosen(options: argparse.Namespace) -> list[Workload]:
+    return [
+        workload
+        for workload in WORKLOADS
+        if (workload.quick or not options.quick)
+        and (not options.only or any(text.lower() in workload.name.lower() for text in options.only))
+    ]
+
+
+def run_workload(
+    workload: Workload, servers: dict[str, Target], settings: Settings, rounds: int, limit: Path | None
+) -> Result:
+    """The pairs of one workload; who comes first alternates."""
+    result = Result(workload)
+    try:
+        for number in range(rounds):
+            names = ("frevo", "samba") if number % 2 == 0 else ("samba", "frevo")
+            for name in names:
+                wait_until_idle(servers[name])
+                sample = workload.run(servers[name], settings)
+                (result.frevo if name == "frevo" else result.samba).append(sample)
+            if limit is not None and workload.limit is not None:
+                result.limit.append(run_limit(limit, workload.limit, settings.seconds / 2))
+    except Exception as error:
+        result.error = f"{type(error).__name__}: {error}"
+    return result
+
+
+def _memory(servers: dict[str, Target], sessions: int) -> list[Memory]:
+    """smbd forks for each connection, so it gets a tenth of them."""
+    found = []
+    for name, count in (("frevo", sessions), ("samba", max(sessions // 10, 1))):
+        resident, proportional, before = idle_memory(servers[name], count)
+        found.append(Memory(name, count, resident, proportional, before))
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs what was asked for; the exit code is 1 when something could not be run, goals do not count."""
+    options = _arguments(arguments)
+    folder = options.folder or (Path("/dev/shm") if Path("/dev/shm").is_dir() else None)
+    frevo_options = dict(line.split("=", 1) for line in options.set)
+    results, memory = [], []
+    with tempfile.TemporaryDirectory(prefix="frevo-bench-", dir=folder) as base:
+        settings = Settings(options.seconds, options.size * _MIB, Path(base))
+        make_file(Path(base, "big"), settings.transfer_bytes)
+        limit = build_limit(Path(base))
+        with both_servers(Path(base), frevo_options) as servers:
+            machine = machine_line()
+            for workload in _chosen(options):
+                results.append(run_workload(workload, servers, settings, options.rounds, limit))
+                _progress(results[-1])
+            if options.sessions and not options.only:
+                memory = _memory(servers, options.sessions)
+    print(markdown(results, memory, machine, options.rounds, options.seconds))
+    if options.json:
+        document = {
+            "machine": machine,
+            "rounds": options.rounds,
+            "seconds": options.seconds,
+            "workloads": [result.to_json() for result in results],
+            "memory": [entry.line() for entry in memory],
+        }
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    return 1 if any(result.error for result in results) else 0
+
+
+def _progress(result: Result) -> None:
+    said = result.error or f"rate x {result.rate_ratio:.2f}, cost x {result.cost_ratio:.2f}"
+    print(f"{result.workload.name}: {said}", file=sys.stderr, flush=True)

@@ -1,0 +1,67 @@
+"""frevo and smbd side by side on private configurations, with their processor time and memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from peers.frevo_server import frevo_server
+from peers.samba_server import samba_server
+from peers.target import Target
+
+#: smbd as its own defaults have it: the test harness adds modules and stricter locking for smbtorture's sake.
+SAMBA_OPTIONS = {
+    "vfs objects": "",
+    "ea support": "yes",
+    "strict locking": "auto",
+    "kernel share modes": "no",  # kernels since 6.0 refuse what it asks for
+    "posix locking": "yes",
+    "map archive": "no",
+    "log level": "0",
+}
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def both_servers(base: Path, frevo_options: dict[str, str] | None = None) -> Iterator[dict[str, Target]]:
+    """The two servers, by name, with everything they keep below *base*."""
+    with (
+        frevo_server(base / "frevo", options=frevo_options) as frevo,
+        samba_server(base / "samba", options=SAMBA_OPTIONS) as samba,
+    ):
+        yield {"frevo": frevo, "samba": samba}
+
+
+def _processes(leader: int) -> Iterator[tuple[int, list[str]]]:
+    """(pid, fields of its stat file from the state on) of every process in the session of *leader*."""
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        try:
+            text = Path(entry.path, "stat").read_text()
+        except OSError:
+            continue  # it has ended meanwhile
+        fields = text.rpartition(")")[2].split()
+        if int(fields[3]) == leader:
+            yield int(entry.name), fields
+
+
+def cpu_seconds(target: Target) -> float:
+    """Processor time of the server so far: every thread, every child, and the children that have ended."""
+    return sum(sum(map(int, fields[11:15])) for _, fields in _processes(target.pid)) * _TICK_S
+
+
+def memory_bytes(target: Target) -> tuple[int, int]:
+    """(resident, proportional) memory of all processes of the server; what they share counts once in the second."""
+    resident = proportional = 0
+    for pid, fields in _processes(target.pid):
+        resident += int(fields[21]) * _PAGE_BYTES
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        proportional += next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+    return resident, proportional
