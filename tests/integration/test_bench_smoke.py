@@ -8,11 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from peers import programs
 
 _ROOT = Path(__file__).parent.parent.parent
-_WORKLOADS = ("ECHO 4x1", "READ 4 KiB 4x8", "READ 2 MiB 4x2 sealed", "OPEN + CLOSE", "SESSION_SETUP", "smbclient")
+_WORKLOADS = (
+    "ECHO 4x1",
+    "READ 4 KiB 4x8",
+    "READ 2 MiB 4x2 sealed",
+    "OPEN + CLOSE",
+    "SESSION_SETUP",
+    "smbclient",
+)
 
 
 @pytest.mark.interop
