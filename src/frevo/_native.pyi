@@ -12,6 +12,7 @@ __all__ = [
     "Core",
     "DataPlane",
     "Gate",
+    "Position",
     "Ring",
     "SessionKeys",
     "__version__",
@@ -110,11 +111,12 @@ class Gate:
     @property
     def is_open(self) -> bool: ...
 
+@final
 class Position:
     """Where the last read of one open ended, kept by whichever plane answered it."""
 
     value: int
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
 
 # --- plane.rs ---
 
