@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,6 +26,7 @@ class FileRecord:
     delete_pending: bool = False
     locks: ByteRangeLocks = field(default_factory=ByteRangeLocks)
     gate: Gate | None = None
+    stream_of: Hashable = None  # the file's identity, when this is a named stream of it
 
 
 class FileTable:
@@ -33,19 +34,26 @@ class FileTable:
 
     def __init__(self, new_gate: Callable[[], Gate | None] = lambda: None) -> None:
         self._records: dict[Hashable, FileRecord] = {}
+        self._streams: dict[Hashable, list[FileRecord]] = {}
         self._new_gate = new_gate
 
     def find(self, identity: Hashable) -> FileRecord | None:
         """The record of a file that is open, else None."""
         return self._records.get(identity)
 
-    def add(self, identity: Hashable, opened: SharedOpen) -> FileRecord:
-        """Enters an open; share modes must have been decided before."""
+    def add(self, identity: Hashable, opened: SharedOpen, *, stream_of: Hashable = None) -> FileRecord:
+        """Enters an open; share modes must have been decided before. *stream_of* is the file of a named stream."""
         record = self._records.get(identity)
         if record is None:
-            record = self._records[identity] = FileRecord(identity)
+            record = self._records[identity] = FileRecord(identity, stream_of=stream_of)
+            if stream_of is not None:
+                self._streams.setdefault(stream_of, []).append(record)
         record.opens.append(opened)
         return record
+
+    def streams(self, identity: Hashable) -> Sequence[FileRecord]:
+        """The open named streams of a file."""
+        return self._streams.get(identity, ())
 
     def remove(self, record: FileRecord, opened: SharedOpen) -> bool:
         """Takes an open out; True when it was the last one."""
@@ -54,6 +62,10 @@ class FileTable:
         if record.opens:
             return False
         self._records.pop(record.identity, None)
+        if record.stream_of is not None:
+            left = [other for other in self._streams.pop(record.stream_of, ()) if other is not record]
+            if left:
+                self._streams[record.stream_of] = left
         return True
 
     def gate(self, record: FileRecord) -> Gate | None:

@@ -29,6 +29,7 @@ from frevo.wire.smb2 import (
     QueryMaximalAccessResponse,
     QueryOnDiskIdResponse,
     SdBuffer,
+    ShareAccess,
     find_create_context,
 )
 
@@ -86,13 +87,21 @@ def _open_or_create(request: Request, asked: CreateRequest) -> _Opened:
             return _create_new(request, asked, resolved)
         except SMBError as error:
             expected = NTStatus.OBJECT_NAME_NOT_FOUND if resolved.exists else NTStatus.OBJECT_NAME_COLLISION
-            if error.status != expected or attempt + 1 == _ATTEMPTS or not _may_flip(asked.create_disposition):
+            if (
+                error.status != expected
+                or attempt + 1 == _ATTEMPTS
+                or not _may_flip(asked.create_disposition)
+            ):
                 raise
     raise AssertionError("unreachable")
 
 
 def _may_flip(disposition: int) -> bool:
-    return disposition in (CreateDisposition.OPEN_IF, CreateDisposition.OVERWRITE_IF, CreateDisposition.SUPERSEDE)
+    return disposition in (
+        CreateDisposition.OPEN_IF,
+        CreateDisposition.OVERWRITE_IF,
+        CreateDisposition.SUPERSEDE,
+    )
 
 
 def _open_existing(request: Request, asked: CreateRequest, resolved: Resolved) -> _Opened:
@@ -117,7 +126,9 @@ def _open_existing(request: Request, asked: CreateRequest, resolved: Resolved) -
         opened.close()
         raise
     if not overwrite:
-        return _Opened(opened, granted, CreateAction.OPENED, stat if opened.identity == stat.identity else None)
+        return _Opened(
+            opened, granted, CreateAction.OPENED, stat if opened.identity == stat.identity else None
+        )
     superseded = asked.create_disposition == CreateDisposition.SUPERSEDE
     return _Opened(opened, granted, CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN)
 
@@ -159,7 +170,13 @@ def _intent(granted: int, directory: bool) -> OpenIntent:
 
 def _check_sharing(request: Request, asked: CreateRequest, opened: Handle, access: int) -> None:
     """Share modes and delete-pending against the opens that exist ([MS-FSA] 2.1.5.1.2)."""
-    record = request.server.files.find(opened.identity)
+    files = request.server.files
+    if access & FileAccess.DELETE and not opened.stream:
+        # Deleting the file deletes its streams: whoever has one open must have agreed.
+        for stream in files.streams(opened.identity):
+            if conflicts(stream.opens, FileAccess.DELETE, ShareAccess.READ | ShareAccess.WRITE | ShareAccess.DELETE):
+                raise SMBError(NTStatus.SHARING_VIOLATION, asked.name)
+    record = files.find(opened.identity)
     if record is None:
         return
     if record.delete_pending:
@@ -231,7 +248,8 @@ def _enter(request: Request, asked: CreateRequest, opened: _Opened) -> bytes:
     )
     stat = opened.stat or vfs_handle.stat()
     contexts = _answer_contexts(request, asked, vfs_handle, stat) if asked.contexts else []
-    entry.record = server.files.add(vfs_handle.identity, entry)
+    file = vfs_handle.identity._replace(stream="") if vfs_handle.stream else None
+    entry.record = server.files.add(vfs_handle.identity, entry, stream_of=file)
     session.opens[number] = server.opens[number] = entry
     tree.opens.add(number)
     request.chain.file_id = (number, number)
@@ -253,7 +271,9 @@ def _apply_contexts(asked: CreateRequest, handle: Handle) -> None:
                 handle.set_extended_attribute(ea.name, ea.value)
 
 
-def _answer_contexts(request: Request, asked: CreateRequest, handle: Handle, stat: FileStat) -> list[CreateContext]:
+def _answer_contexts(
+    request: Request, asked: CreateRequest, handle: Handle, stat: FileStat
+) -> list[CreateContext]:
     """MxAc and QFid are answered; leases and durable handles are not granted, which is told by silence."""
     answers = []
     for name, data in asked.contexts:
