@@ -50,6 +50,8 @@ def test_parse_subunit() -> None:
         ("pass", "pass", ""),
         ("fail", "fail", ""),
         ("not-yet", "skip", ""),
+        ("varies", "pass", ""),
+        ("varies", "fail", ""),
         ("pass", "fail", "expected to pass"),
         ("pass", "skip", "expected to pass"),
         ("fail", "pass", "correct the list"),
