@@ -1,4 +1,4 @@
-"""SET_INFO that changes names: rename and hard link ([MS-FSA] 2.1.5.15.6, 2.1.5.15.12)."""
+"""SET_INFO that changes names: rename and hard link ([MS-SMB2] 3.3.5.21.1, [MS-FSA] 2.1.5.15.6, 2.1.5.15.12)."""
 
 from __future__ import annotations
 
