@@ -108,6 +108,14 @@ impl Output {
         rest.filter(|rest| !rest.is_empty()).take(limit).map(IoSlice::new)
     }
 
+    /// All that waits, when it is one piece of at most `limit` bytes. Its memory stays in place until
+    /// [`Output::advance`] has passed it, also when more is queued meanwhile.
+    pub fn single(&self, limit: usize) -> Option<&[u8]> {
+        let front = self.chunks.front()?;
+        let rest = &front.data[front.position..];
+        (!rest.is_empty() && rest.len() == self.bytes && rest.len() <= limit).then_some(rest)
+    }
+
     /// Forgets `sent` bytes from the front.
     pub fn advance(&mut self, mut sent: usize, pool: &mut Pool) {
         self.bytes -= sent;

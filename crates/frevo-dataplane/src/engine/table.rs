@@ -42,8 +42,8 @@ pub(super) struct Table {
     pub(super) shared: Arc<Shared>,
     pub(super) entries: HashMap<ConnectionId, Entry>,
     dirty: Vec<ConnectionId>,
-    /// Closed connections and what was armed on them, for an engine that has to take it back.
-    pub(super) gone: Option<Vec<(ConnectionId, u32)>>,
+    /// Closed connections, for an engine that has to take back what was armed on them.
+    pub(super) gone: Option<Vec<(ConnectionId, Entry)>>,
 }
 
 impl Table {
@@ -185,9 +185,6 @@ impl Table {
     /// Closes a connection at once.
     pub(super) fn close(&mut self, id: ConnectionId, reason: Reason) {
         let Some(entry) = self.entries.remove(&id) else { return };
-        if let Some(gone) = &mut self.gone {
-            gone.push((id, entry.interest));
-        }
         let stats = &self.shared.stats;
         sub(&stats.connections, 1);
         if !entry.core.settings().authenticated {
@@ -196,6 +193,9 @@ impl Table {
         if entry.lingering.is_none() {
             add(&stats.closed, 1);
             self.host.events.push(Event::Closed { connection: id, reason });
+        }
+        if let Some(gone) = &mut self.gone {
+            gone.push((id, entry));
         }
     }
 

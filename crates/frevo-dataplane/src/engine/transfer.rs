@@ -45,16 +45,19 @@ pub(super) fn receive(entry: &mut Entry, host: &mut Host, scratch: &mut [u8]) ->
 pub(super) fn pump(entry: &mut Entry, host: &mut Host) -> Result<(), Reason> {
     loop {
         send_output(entry, host)?;
-        let before = entry.core.frame_count();
-        if !entry.core.has_partial() || entry.core.is_paused(&host.limits) {
-            break;
-        }
-        entry.core.resume(host)?;
-        if entry.core.frame_count() == before {
-            break;
+        if !resume(entry, host)? {
+            return Ok(());
         }
     }
-    Ok(())
+}
+
+/// Goes on with input that waited, once. True when there was a message in it.
+pub(super) fn resume(entry: &mut Entry, host: &mut Host) -> Result<bool, Reason> {
+    let before = entry.core.frame_count();
+    if entry.core.has_partial() && !entry.core.is_paused(&host.limits) {
+        entry.core.resume(host)?;
+    }
+    Ok(entry.core.frame_count() != before)
 }
 
 /// Sends until nothing waits or the socket takes no more.

@@ -3,12 +3,13 @@
 //! - Small messages arrive by multishot RECV into provided buffers: no system call per receive, and an idle connection
 //!   owns no memory. Once a large message is on its way, the connection changes to readiness (POLL) and receives
 //!   straight into that message's buffer, which saves a copy; it changes back when the messages get small again.
-//! - Answers are sent at once with sendmsg, as the epoll engine does: an asynchronous send costs more than the system
-//!   call that it saves (docs/decisions/0002-engine-choice.md). POLL waits when the socket is full.
+//! - Small answers of a turn, collected in one buffer, leave by SEND in the same kernel entry that waits for the next
+//!   requests. Large ones, and several pieces, leave at once by sendmsg, with POLL when the socket is full.
 //! - File reads that would block become READs of the ring instead of work for threads.
 //! - Operations refer to descriptors by number until they are submitted. So arming is the last thing that happens to
 //!   a connection in a turn: nothing can close it between arming and submission.
-//! - An operation keeps its socket open in the kernel. What was armed on a closed connection is cancelled.
+//! - An operation keeps its socket open in the kernel, and a SEND reads the connection's output. What was armed on a
+//!   closed connection is cancelled, and a connection with a SEND is kept until that has completed.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,11 +21,12 @@ use io_uring::{cqueue, opcode, squeue, types, IoUring};
 
 use super::listener::Listeners;
 use super::provided::{Provided, GROUP};
-use super::table::Table;
+use super::table::{Entry, Table};
 use super::transfer::{self, SCRATCH_BYTES};
 use super::{socket, Command, Shared};
 use crate::event::{ConnectionId, ListenerId, Reason};
 use crate::fast::{Attempt, ReadJob};
+use crate::stats::add;
 
 // Bits of `Entry::interest`: what is armed, and the state of receiving.
 const RECV: u32 = 1;
@@ -34,9 +36,13 @@ const POLL_OUT: u32 = 4;
 const ENDING: u32 = 8;
 /// Large messages are coming: receive by readiness.
 const BULK: u32 = 16;
+/// The front of the output is being sent by the kernel: nothing else may send or remove it.
+const SEND: u32 = 32;
 /// From here on the bits count the small receives in a row.
 const SMALL_ONE: u32 = 1 << 8;
 
+/// Output up to this size is sent by the ring.
+const SEND_BYTES: usize = 64 * 1024;
 /// A receive of fewer bytes is small.
 const SMALL_BYTES: usize = 8 * 1024;
 /// So many small receives in a row end BULK; small requests between large messages should not.
@@ -51,12 +57,21 @@ enum Kind {
     Receive,
     Readable,
     Writable,
+    Sent,
     FileRead,
     Cancel,
 }
 
-const KINDS: [Kind; 7] =
-    [Kind::Wake, Kind::Listener, Kind::Receive, Kind::Readable, Kind::Writable, Kind::FileRead, Kind::Cancel];
+const KINDS: [Kind; 8] = [
+    Kind::Wake,
+    Kind::Listener,
+    Kind::Receive,
+    Kind::Readable,
+    Kind::Writable,
+    Kind::Sent,
+    Kind::FileRead,
+    Kind::Cancel,
+];
 const NUMBER_BITS: u32 = 56;
 const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
 
@@ -91,6 +106,8 @@ pub(super) struct Thread {
     /// Listeners without resources, asked again at the next tick.
     resting: Vec<ListenerId>,
     reads: HashMap<u64, FileRead>,
+    /// Closed connections whose output the kernel still reads.
+    sending: HashMap<ConnectionId, Entry>,
     next_read: u64,
     /// Operations in the kernel that have not completed for good, cancellations not counted.
     outstanding: usize,
@@ -114,6 +131,7 @@ impl Thread {
             unpolled: Vec::new(),
             resting: Vec::new(),
             reads: HashMap::new(),
+            sending: HashMap::new(),
             next_read: 0,
             outstanding: 0,
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
@@ -224,6 +242,7 @@ impl Thread {
                     self.table.mark(number);
                 }
             }
+            Kind::Sent => self.sent(number, completion.result()),
             Kind::FileRead => self.file_read(number, completion.result()),
             Kind::Cancel => (),
         }
@@ -303,6 +322,25 @@ impl Thread {
         self.settle(id, result);
     }
 
+    /// The kernel has sent (some of) the front of the output.
+    fn sent(&mut self, id: ConnectionId, result: i32) {
+        let Some(entry) = self.table.entries.get_mut(&id) else {
+            self.sending.remove(&id);
+            return;
+        };
+        entry.interest &= !SEND;
+        let host = &mut self.table.host;
+        let outcome = match usize::try_from(result) {
+            Ok(count) => {
+                add(&host.stats.bytes_sent, count as u64);
+                entry.core.output().advance(count, &mut host.pool);
+                Ok(())
+            }
+            Err(_) => ended(-result),
+        };
+        self.settle(id, outcome);
+    }
+
     fn settle(&mut self, id: ConnectionId, result: Result<(), Reason>) {
         match result {
             Ok(()) => self.table.mark(id),
@@ -314,7 +352,12 @@ impl Thread {
     fn look_after(&mut self) {
         for id in self.table.take_dirty() {
             let Some(entry) = self.table.entries.get_mut(&id) else { continue };
-            if let Err(reason) = transfer::pump(entry, &mut self.table.host) {
+            let by_ring = entry.interest & SEND != 0 || entry.core.output().single(SEND_BYTES).is_some();
+            let result = match by_ring {
+                true => transfer::resume(entry, &mut self.table.host).map(drop),
+                false => transfer::pump(entry, &mut self.table.host),
+            };
+            if let Err(reason) = result {
                 self.table.close(id, reason);
                 continue;
             }
@@ -337,12 +380,21 @@ impl Thread {
         } else if before & (RECV | POLL_IN) == 0 && !paused {
             entry.interest |= if bulk { POLL_IN } else { RECV };
         }
-        if entry.core.output_bytes() > 0 {
-            entry.interest |= POLL_OUT;
+        let mut piece = (std::ptr::null(), 0);
+        if entry.core.output_bytes() > 0 && before & (SEND | POLL_OUT) == 0 {
+            if let Some(front) = entry.core.output().single(SEND_BYTES) {
+                piece = (front.as_ptr(), front.len() as u32);
+            }
+            entry.interest |= if piece.1 > 0 { SEND } else { POLL_OUT };
         }
         let new = entry.interest & !before;
         if new & ENDING != 0 {
             self.cancel(Kind::Receive, id);
+        }
+        if new & SEND != 0 {
+            // The piece stays in place: only `sent` removes it, and a closed connection is kept in `sending`.
+            let entry = opcode::Send::new(fd, piece.0, piece.1).flags(libc::MSG_NOSIGNAL).build();
+            self.arm(entry, Kind::Sent, id);
         }
         if new & RECV != 0 {
             self.arm(opcode::RecvMulti::new(fd, GROUP).build(), Kind::Receive, id);
@@ -358,12 +410,18 @@ impl Thread {
     /// Ends what was armed on connections that were closed, so that the kernel lets go of their sockets.
     fn cancel_gone(&mut self) {
         let gone = self.table.gone.as_mut().map(std::mem::take).unwrap_or_default();
-        for (id, armed) in gone {
-            for (bit, kind) in [(RECV, Kind::Receive), (POLL_IN, Kind::Readable), (POLL_OUT, Kind::Writable)]
-            {
-                if armed & bit != 0 {
-                    self.cancel(kind, id);
-                }
+        let kinds = [
+            (RECV, Kind::Receive),
+            (POLL_IN, Kind::Readable),
+            (POLL_OUT, Kind::Writable),
+            (SEND, Kind::Sent),
+        ];
+        for (id, entry) in gone {
+            for (_, kind) in kinds.iter().filter(|(bit, _)| entry.interest & bit != 0) {
+                self.cancel(*kind, id);
+            }
+            if entry.interest & SEND != 0 {
+                self.sending.insert(id, entry);
             }
         }
     }
@@ -416,11 +474,13 @@ impl Thread {
 
     /// Last chance for queued output, then everything ends: what the kernel still does, then the thread's memory.
     fn finish(mut self) {
+        let _ = self.uring.submit(); // what was armed in the last turn, sends among it
         for entry in self.table.entries.values_mut() {
-            let _ = transfer::send_output(entry, &mut self.table.host);
+            if entry.interest & SEND == 0 {
+                let _ = transfer::send_output(entry, &mut self.table.host);
+            }
             socket::shutdown_write(&entry.fd);
         }
-        self.table.entries.clear();
         let entry = opcode::AsyncCancel2::new(types::CancelBuilder::any().all()).build();
         self.push(&entry.user_data(token(Kind::Cancel, 0)));
         let deadline = Instant::now() + DRAIN;
@@ -429,17 +489,18 @@ impl Thread {
             let arguments = types::SubmitArgs::new().timespec(&timeout);
             let _ = self.uring.submitter().submit_with_args(1, &arguments);
             for completion in self.uring.completion() {
-                let cancelled = completion.user_data() >> NUMBER_BITS == Kind::Cancel as u64;
-                if !cancelled && !cqueue::more(completion.flags()) {
+                let kind = KINDS[(completion.user_data() >> NUMBER_BITS) as usize];
+                if kind != Kind::Cancel && !cqueue::more(completion.flags()) {
                     self.outstanding -= 1;
+                }
+                if kind == Kind::FileRead {
                     self.reads.remove(&(completion.user_data() & NUMBER_MASK));
                 }
             }
         }
         if self.outstanding > 0 {
             // The kernel may still write: leaking the memory is the safe way out.
-            std::mem::forget(self.provided);
-            std::mem::forget(self.reads);
+            std::mem::forget((self.provided, self.reads, self.sending, self.table));
         }
     }
 }
