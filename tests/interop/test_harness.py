@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from peers import programs, smbtorture
+from peers import linux_client, programs, smbtorture
 from peers.smbclient import smbclient
 from peers.smbtorture import Expectation, Outcome
 from peers.target import Target
@@ -77,6 +77,13 @@ def test_list_survives_rewriting(tmp_path: Path) -> None:
     copy.write_text(smbtorture.EXPECTATIONS.read_text())
     smbtorture.write_expectations(smbtorture.read_expectations(copy), copy)
     assert copy.read_text() == smbtorture.EXPECTATIONS.read_text()
+
+
+def test_checks_of_the_guest() -> None:
+    """The names of a script's checks, without the status behind those that failed."""
+    output = "PASS copy\r\n## says\nFAIL get xattr (status 1)\nFAIL (odd) name (status 127)\n"
+    assert linux_client.passed_checks(output) == ["copy"]
+    assert linux_client.failed_checks(output) == ["get xattr", "(odd) name"]
 
 
 def test_missing_programs_fail_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:

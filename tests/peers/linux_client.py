@@ -10,7 +10,7 @@ from peers import programs
 from peers.target import Target
 
 TOOL = Path(__file__).parent / "linux-client" / "run.sh"
-_CHECK = re.compile(r"^(PASS|FAIL) (.*)$", re.MULTILINE)
+_CHECK = re.compile(r"^(PASS|FAIL) (.*?)(?: \(status \d+\))?$", re.MULTILINE)
 
 
 def linux_client(
