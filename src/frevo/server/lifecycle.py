@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,17 @@ def end_session(server: Server, session: Session, *, waiting_status: int = NTSta
         disconnect_tree(server, tree)
     server.sessions.pop(session.id, None)
     session.connection.sessions.pop(session.id, None)
+
+
+def drop_keys(server: Server, session: Session) -> None:
+    """Takes an ended session's keys from the data plane, once what waited in it has been answered with them."""
+    connection = session.connection
+    tasks = [request.task for request in connection.waiting.values() if request.session is session and request.task]
+    if not tasks:
+        server.transport.drop_session(connection.id, session.id)
+        return
+    answered = asyncio.gather(*tasks, return_exceptions=True)
+    answered.add_done_callback(lambda _: server.transport.drop_session(connection.id, session.id))
 
 
 def expire_session(server: Server, session: Session) -> None:

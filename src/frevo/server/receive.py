@@ -102,12 +102,6 @@ class Work:
 
     def _wait(self, request: Request, outcome: Awaitable[bytes], index: int) -> None:
         connection = self.connection
-        if len(connection.waiting) >= self.server.config.globals.frevo_max_pending_async_requests:
-            if isinstance(outcome, Coroutine):
-                outcome.close()
-            self._fail(request, SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many waiting requests"))
-            self.run(index + 1)
-            return
         connection.waiting[request.header.message_id] = request
         request.task = self.server.loop.create_task(self._finish(request, outcome, index))
 
@@ -118,6 +112,10 @@ class Work:
             body = await outcome
         except asyncio.CancelledError:
             answer = fail(request, SMBError(request.abort_status))
+        except RemoteProtocolError as error:
+            connection.waiting.pop(request.header.message_id, None)
+            server.blame(connection, error)
+            return
         except Exception as error:
             answer = fail(request, error)
         else:

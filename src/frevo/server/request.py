@@ -90,6 +90,8 @@ class Request:
             return
         if not self.last:
             raise SMBError(NTStatus.INTERNAL_ERROR, "only the last request of a compound can wait")
+        if len(self.connection.waiting_async) >= self.server.config.globals.frevo_max_pending_async_requests:
+            raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many waiting requests")
         self.server.send_interim(self)
 
     async def wait(self, future: asyncio.Future[int]) -> int:

@@ -88,21 +88,40 @@ class Server:
     # -- what the transport says --------------------------------------------------------------------------------
 
     def on_events(self, batch: list[tuple[Any, ...]]) -> None:
-        """Takes one batch of transport events (frevo.transport.events)."""
+        """Takes one batch of transport events (frevo.transport.base)."""
         for event in batch:
-            kind = event[0]
-            if kind == events.MESSAGE:
-                connection = self.connections.get(event[1])
-                if connection is not None:
-                    self._receive(connection, event)
-            elif kind == events.ACCEPTED:
-                self._accepted(event)
-            elif kind == events.CLOSED:
-                self._closed(event)
-            elif kind == events.IDLE:
-                self._idle(event)
-            elif kind == events.REJECTED:
-                log.warning("%s refused: %s", event[2], event[3])
+            try:
+                self._on_event(event)
+            except Exception:
+                # A fault of ours: it may cost the connection that met it, but not the others in this batch.
+                log.exception("internal error; the connection is closed")
+                self._abandon(event[1])
+
+    def _abandon(self, number: int) -> None:
+        connection = self.connections.get(number)
+        if connection is None:
+            return
+        self.transport.close(number, abort=True)
+        try:
+            end_connection(self, connection)
+        except Exception:
+            log.exception("internal error while a connection ended")
+            self.connections.pop(number, None)
+
+    def _on_event(self, event: tuple[Any, ...]) -> None:
+        kind = event[0]
+        if kind == events.MESSAGE:
+            connection = self.connections.get(event[1])
+            if connection is not None:
+                self._receive(connection, event)
+        elif kind == events.ACCEPTED:
+            self._accepted(event)
+        elif kind == events.CLOSED:
+            self._closed(event)
+        elif kind == events.IDLE:
+            self._idle(event)
+        elif kind == events.REJECTED:
+            log.warning("%s refused: %s", event[2], event[3])
 
     def _accepted(self, event: tuple[Any, ...]) -> None:
         _, number, listener, peer, local = event
@@ -128,7 +147,7 @@ class Server:
         try:
             self._work(connection, message, sealed_session, bad, unverified)
         except (RemoteProtocolError, WireError, SMBError) as error:
-            self._blame(connection, error)
+            self.blame(connection, error)
 
     def _work(
         self, connection: Connection, message: Any, sealed_session: int, bad: int, unverified: int
@@ -143,9 +162,10 @@ class Server:
         try:
             action()
         except (RemoteProtocolError, WireError, SMBError) as error:
-            self._blame(connection, error)
+            self.blame(connection, error)
 
-    def _blame(self, connection: Connection, error: Exception) -> None:
+    def blame(self, connection: Connection, error: Exception) -> None:
+        """Ends the connection of a peer that broke the rules."""
         log.info("%s: %s", connection.peer, error)
         self.drop(connection)
 

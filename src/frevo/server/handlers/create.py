@@ -59,11 +59,11 @@ class _Opened:
 def handle(request: Request) -> bytes:
     """Gives the CREATE response body; sets the file of the compound."""
     asked = CreateRequest.parse(request.message)
+    if len(request.session.opens) >= request.server.config.globals.frevo_max_opens_per_session:
+        raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many opens in this session")
     if request.tree.backend is None:
         return _open_pipe(request, asked)
     create_checks.check(asked)
-    if len(request.session.opens) >= request.server.config.globals.frevo_max_opens_per_session:
-        raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many opens in this session")
     timewarp = find_create_context(asked.contexts, b"TWrp") if asked.contexts else None
     if timewarp is not None and any(timewarp):
         raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, "there are no snapshots")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frevo.server.lifecycle import end_session
+from frevo.server.lifecycle import drop_keys, end_session
 from frevo.server.request import Request
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import LogoffRequest, LogoffResponse
@@ -13,5 +13,5 @@ def handle(request: Request) -> bytes:
     LogoffRequest.parse(request.message)
     server, session = request.server, request.session
     end_session(server, session, waiting_status=NTStatus.USER_SESSION_DELETED)
-    request.chain.after_sending = lambda: server.transport.drop_session(session.connection.id, session.id)
+    request.chain.after_sending = lambda: drop_keys(server, session)
     return LogoffResponse().pack()

@@ -10,7 +10,7 @@ from frevo.proto import preauth
 from frevo.proto.dialect import Cipher
 from frevo.proto.keys import derive_session_keys
 from frevo.proto.protection import server_keys
-from frevo.server.lifecycle import end_session
+from frevo.server.lifecycle import drop_keys, end_session
 from frevo.server.request import Request
 from frevo.server.state import Connection, Session, SessionState
 from frevo.wire.erref import NTStatus
@@ -24,10 +24,13 @@ from frevo.wire.smb2 import (
 
 if TYPE_CHECKING:
     from frevo.auth.identity import Identity, StepResult
+    from frevo.server.service import Server
 
 log = logging.getLogger("frevo.server")
 
 _TICKS = 10_000_000
+#: Unfinished log-ons of one connection: what somebody who never proves anything can make us remember.
+LOG_ONS_MAX = 64
 
 
 def handle(request: Request) -> bytes:
@@ -62,6 +65,8 @@ def _find_or_start(request: Request, connection: Connection) -> Session:
     if number == 0:
         if len(connection.sessions) >= server.config.globals.frevo_max_sessions_per_connection:
             raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many sessions on this connection")
+        if sum(one.identity is None for one in connection.sessions.values()) >= LOG_ONS_MAX:
+            raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many unfinished log-ons on this connection")
         session = Session(server.new_session_id(), connection, server.now())
         session.preauth_hash = connection.preauth_hash
         server.sessions[session.id] = connection.sessions[session.id] = session
@@ -109,11 +114,13 @@ def _finish(request: Request, session: Session, asked: SessionSetupRequest, step
     session.expires_at = _expiry(request, identity)
     server.watch_expiry(session)
     request.sign = session.keys is not None
-    _mark_authenticated(request, session)
+    if not identity.is_anonymous:  # who proves nothing stays within the limits of those who do not log on
+        mark_authenticated(server, session)
     if asked.previous_session_id and asked.previous_session_id != session.id:
         previous = server.sessions.get(asked.previous_session_id)
         if previous is not None and previous.identity is not None and previous.identity.sid == identity.sid:
             end_session(server, previous, waiting_status=NTStatus.USER_SESSION_DELETED)
+            drop_keys(server, previous)
     if first:
         log.info(
             "%s: %s logged on with %s",
@@ -152,10 +159,11 @@ def _set_protection(
     request.server.transport.set_session(connection.id, session.id, session.keys)
 
 
-def _mark_authenticated(request: Request, session: Session) -> None:
+def mark_authenticated(server: Server, session: Session) -> None:
+    """The connection's limits are from now on those of somebody who may use a share."""
     connection = session.connection
     assert connection.dialect is not None
-    request.server.transport.set_connection(
+    server.transport.set_connection(
         connection.id,
         dialect=connection.dialect.revision,
         authenticated=True,
@@ -190,4 +198,4 @@ def _forget(request: Request, session: Session) -> None:
     """A log-on that failed takes its session with it ([MS-SMB2] 3.3.5.5.3)."""
     server = request.server
     end_session(server, session)
-    request.chain.after_sending = lambda: server.transport.drop_session(session.connection.id, session.id)
+    request.chain.after_sending = lambda: drop_keys(server, session)

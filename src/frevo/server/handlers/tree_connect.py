@@ -6,6 +6,7 @@ import logging
 
 from frevo.config import ShareAccess, share_access
 from frevo.errors import RemoteProtocolError, SMBError
+from frevo.server.handlers.session_setup import mark_authenticated
 from frevo.server.request import Request
 from frevo.server.shares import Share
 from frevo.server.state import Session, Tree
@@ -94,5 +95,7 @@ def _connect(request: Request, session: Session, share: Share, access: ShareAcce
         encrypt,
     )
     session.trees[number] = tree
+    if session.identity is not None and session.identity.is_anonymous and not share.is_pipe:
+        mark_authenticated(request.server, session)
     share.users += 1
     return tree
