@@ -77,7 +77,15 @@ class EntryXattr:
 
 
 def get_xattr(fd_or_path: int | str, name: str) -> bytes | None:
-    """The xattr's value, None when there is none or the file system keeps none."""
+    """The xattr's value, None when there is none or the file system keeps none.
+
+    Most files have none, and asking for what is missing costs ten times a look at the list of names.
+    """
+    try:
+        if name not in os.listxattr(fd_or_path):
+            return None
+    except OSError:
+        pass  # no list: ask for the value
     try:
         return os.getxattr(fd_or_path, name)
     except OSError as error:
