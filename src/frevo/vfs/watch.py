@@ -238,6 +238,7 @@ class WatchHub:
                 known[-1] = known[-1]._replace(filter=known[-1].filter | bits)
             else:
                 known.append(Change(action, wire, bits))
+            return
 
     def _follow(
         self, watch: LocalWatch, event: n.Event, path: str, changes: dict[LocalWatch, list[Change]]
@@ -282,7 +283,10 @@ class WatchHub:
 
 
 def _changes_of(events: list[n.Event], index: int, is_directory: bool) -> list[tuple[int, int]]:
-    """(action, filter bits) of one record; its neighbours tell a rename and what belongs to a creation."""
+    """(action, filter bits) of one record; the first that a watch asks for is what it gets.
+
+    The record's neighbours tell a rename and what belongs to a creation.
+    """
     event = events[index]
     name_bits = CHANGE_DIR_NAME if is_directory else CHANGE_FILE_NAME
     if event.mask & n.IN_CREATE:
@@ -294,7 +298,9 @@ def _changes_of(events: list[n.Event], index: int, is_directory: bool) -> list[t
         return [(RENAMED_OLD_NAME if pair else REMOVED, name_bits)]
     if event.mask & n.IN_MOVED_TO:
         pair = index > 0 and _is_pair(events[index - 1], event)
-        return [(RENAMED_NEW_NAME if pair else ADDED, name_bits)]
+        found = [(RENAMED_NEW_NAME if pair else ADDED, name_bits)]
+        # Who does not ask for names hears of a renamed file, not of a directory, as of a change.
+        return found if is_directory else [*found, (MODIFIED, CHANGE_ATTRIBUTES | CHANGE_CREATION)]
     if event.mask & n.IN_ATTRIB:
         return [] if _belongs_to_creation(events, index) else [(MODIFIED, _METADATA)]
     if event.mask & n.IN_MODIFY:
