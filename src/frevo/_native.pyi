@@ -49,6 +49,7 @@ class _RingFeatures(TypedDict):
     abilities: dict[str, bool]
 
 def ring_features() -> _RingFeatures: ...
+def choose_engine(wish: str) -> tuple[str, str]: ...
 
 # --- keys.rs ---
 

@@ -294,8 +294,16 @@ fn ring_features(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(result)
 }
 
+/// The engine that a data plane would take for "auto", "uring" or "epoll", and why: (engine, reason).
+#[pyfunction]
+fn choose_engine(wish: &str) -> PyResult<(&'static str, String)> {
+    let choice = frevo_dataplane::engine::choose(wish)?;
+    Ok((choice.engine, choice.reason))
+}
+
 /// Adds the ring to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(choose_engine, module)?)?;
     module.add_class::<PyRing>()?;
     module.add_function(wrap_pyfunction!(ring_features, module)?)
 }

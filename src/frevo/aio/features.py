@@ -48,6 +48,14 @@ def probe() -> Features:
     return Features(reason, operations, found["abilities"])
 
 
+def choose_data_plane(engine: str = "auto") -> tuple[str, str]:
+    """(engine, reason): what a data plane takes for "auto", "uring" or "epoll", as `frevo:engine` has it.
+
+    Raises OSError for another word and when "uring" is demanded but not available.
+    """
+    return _native.choose_engine(engine)
+
+
 def choose(engine: str | None = None) -> tuple[str, str]:
     """(engine, reason): "uring" or "threads", and the sentence that says why.
 

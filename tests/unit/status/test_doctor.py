@@ -37,7 +37,15 @@ def test_everything_is_answered(tmp_path: Path) -> None:
         "locked memory",
         "inotify",
     }
-    wanted |= {"kerberos", "port 445/tcp", "port 443/udp", "rdma", "quic in the kernel", "file system"}
+    wanted |= {
+        "data plane",
+        "kerberos",
+        "port 445/tcp",
+        "port 443/udp",
+        "rdma",
+        "quic in the kernel",
+        "file system",
+    }
     wanted |= {"user attributes", "case of names", "creation time", "O_TMPFILE", "sparse files"}
     assert wanted <= checks.keys()
     assert all(check.text for check in checks.values())

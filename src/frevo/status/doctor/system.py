@@ -120,6 +120,16 @@ def check_io_uring() -> list[Check]:
     return checks
 
 
+def check_data_plane() -> list[Check]:
+    """The engine that moves the bytes of connections."""
+    engine, reason = features.choose_data_plane()
+    data = {"engine": engine, "reason": reason}
+    text = f"engine {engine}: {reason}"
+    if engine == "uring":
+        return [Check(GROUP, "data plane", State.OK, text, "", data)]
+    return [Check(GROUP, "data plane", State.LIMITED, text, _uring_fix(features.probe().reason), data)]
+
+
 def _uring_fix(reason: str) -> str:
     if "kernel.io_uring_disabled" in reason:
         return "sudo sysctl kernel.io_uring_disabled=0"
@@ -191,6 +201,7 @@ SYSTEM_CHECKS = (
     check_processor,
     check_openat2,
     check_io_uring,
+    check_data_plane,
     check_limits,
     check_inotify,
     check_kerberos,
