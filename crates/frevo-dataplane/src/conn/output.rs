@@ -99,10 +99,11 @@ impl Connection {
     }
 
     /// A sealed message is not signed ([MS-SMB2] 3.3.4.1.1). Without keys the control plane has signed it itself.
+    /// The elements of a compound may be of different sessions: each is signed with its own keys.
     fn sign_element(&self, element: &mut [u8], header: &Header, session_id: u64, sealed: bool) {
         if sealed {
             put(element, at::FLAGS, (header.flags & !flags::SIGNED).to_le_bytes());
-        } else if let Some(keys) = self.keys(session_id) {
+        } else if let Some(keys) = self.keys(header.session_id).or_else(|| self.keys(session_id)) {
             keys.sign(element);
         }
     }
