@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,18 @@ def _processes(leader: int) -> Iterator[tuple[int, list[str]]]:
 def cpu_seconds(target: Target) -> float:
     """Processor time of the server so far: every thread, every child, and the children that have ended."""
     return sum(sum(map(int, fields[11:15])) for _, fields in _processes(target.pid)) * _TICK_S
+
+
+def processes(target: Target) -> set[int]:
+    """The ids of all processes of the server."""
+    return {pid for pid, _ in _processes(target.pid)}
+
+
+def wait_for_children(target: Target, before: set[int], timeout_s: float = 3.0) -> None:
+    """Until the processes that the server made since *before* have ended: only then is their time its parent's."""
+    deadline = time.monotonic() + timeout_s
+    while processes(target) - before and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def memory_bytes(target: Target) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from peers import programs
 from peers.target import Target
 
 from benchmarks.loadgen import Sample
-from benchmarks.servers import cpu_seconds
+from benchmarks.servers import cpu_seconds, processes, wait_for_children
 
 _RATE = re.compile(r"(?:echo|open)\[num/s=([\d,]+?)[,;]\w")
 _SECONDS = re.compile(r"^([\d.]+) second: ", re.MULTILINE)
@@ -33,13 +33,14 @@ def smbtorture(target: Target, test: str, seconds: float, processes: int = 1) ->
         "-U", target.credentials, f"--option=torture:timelimit={max(round(seconds), 1)}",
         "--option=torture:progress=no", test,
     ]  # fmt: skip
-    before = cpu_seconds(target)
+    children, before = processes(target), cpu_seconds(target)
     with tempfile.TemporaryDirectory(prefix="frevo-bench-") as folder:
         running = [
             subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             for _ in range(processes)
         ]
         outputs = [process.communicate(timeout=seconds * 10 + 30)[0] for process in running]
+    wait_for_children(target, children)
     used = cpu_seconds(target) - before
     operations, longest = 0.0, 0.0
     for output in outputs:
@@ -53,9 +54,10 @@ def smbtorture(target: Target, test: str, seconds: float, processes: int = 1) ->
 
 def smbclient_transfer(target: Target, command: str, size: int) -> Sample:
     """One `put` or `get`; the rate is what smbclient says, the processor time all of the session."""
-    before = cpu_seconds(target)
+    children, before = processes(target), cpu_seconds(target)
     arguments = [programs.need("smbclient"), target.unc(), "-s", "/dev/null", "-p", str(target.port)]
     run = programs.run([*arguments, "-U", target.credentials, "-c", command], timeout_s=300)
+    wait_for_children(target, children)
     used = cpu_seconds(target) - before
     found = _TRANSFER.findall(run.output)
     if run.status or not found:

@@ -1,0 +1,120 @@
+"""Time of the control plane for one OPEN + CLOSE in microseconds, without sockets; --profile says where it goes.
+
+Run: python -m benchmarks.micro_open [--count N] [--profile]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import pstats
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from frevo.auth import AccountStore
+from frevo.config import load
+from frevo.server.run import _authenticator
+from frevo.server.service import Server
+from frevo.transport.base import ACCEPTED, MESSAGE
+from frevo.transport.memory import MemoryTransport
+from frevo.wire.smb2 import (
+    CloseRequest,
+    Command,
+    CreateRequest,
+    Header,
+    NegotiateRequest,
+    SessionSetupRequest,
+    SessionSetupResponse,
+    TreeConnectRequest,
+)
+
+from benchmarks.ntlm import Credentials, LogOn
+
+_USER, _PASSWORD = "user1", "Passw0rd!"
+_CONNECTION = 1
+_FILE_ID_AT = 64 + 64
+
+
+class _Sink(MemoryTransport):
+    """Keeps the answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+
+    def submit(self, connection: int, session_id: int, flags: int, message: Any) -> None:
+        self.sent.append(message if isinstance(message, bytes) else b"".join(message))
+
+
+class Control:
+    """A server and one logged-on connection, on which `call` gives the answer to a request."""
+
+    def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
+        (folder / "share").mkdir()
+        (folder / "share" / "file.txt").touch()
+        config = folder / "smb.conf"
+        config.write_text(
+            f"[global]\nprivate dir = {folder}/private\n[share]\npath = {folder}/share\nread only = no\n"
+        )
+        AccountStore(folder / "private").add(_USER, _PASSWORD)
+        settings = load(str(config))
+        self._sink = _Sink()
+        self.server = Server(settings, self._sink, _authenticator(settings), loop)
+        self._number = 0
+        self._session = self._tree = 0
+        self.server.on_events([(ACCEPTED, _CONNECTION, 1, "127.0.0.1:1", "127.0.0.1:2")])
+        self._log_on()
+
+    def _log_on(self) -> None:
+        self.call(Command.NEGOTIATE, NegotiateRequest([0x0210], 1).pack())
+        attempt = LogOn(Credentials(_USER, _PASSWORD, ""))
+        answer = self.call(Command.SESSION_SETUP, SessionSetupRequest(0, 1, 0, 0, 0, attempt.first()).pack())
+        self._session = Header.parse(answer).session_id
+        token = attempt.answer(SessionSetupResponse.parse(answer).security_buffer)
+        answer = self.call(Command.SESSION_SETUP, SessionSetupRequest(0, 1, 0, 0, 0, token).pack())
+        assert Header.parse(answer).status == 0, "log-on failed"
+        answer = self.call(Command.TREE_CONNECT, TreeConnectRequest(r"\\server\share").pack())
+        self._tree = Header.parse(answer).tree_id
+
+    def call(self, command: int, body: bytes) -> bytes:
+        header = Header(1, 0, command, 1, 0, 0, self._number, 0, self._tree, 0, self._session)
+        self._number += 1
+        self.server.on_events([(MESSAGE, _CONNECTION, 0, 0, header.pack() + body, 0, 0)])
+        return self._sink.sent.pop()
+
+
+def _pairs(control: Control, count: int) -> float:
+    """Processor time of one open and close, in microseconds, with the client's share of about 3."""
+    asked = CreateRequest(desired_access=0x80, share_access=7, create_disposition=1, name="file.txt").pack()
+    started = time.process_time()
+    for _ in range(count):
+        answer = control.call(Command.CREATE, asked)
+        persistent = int.from_bytes(answer[_FILE_ID_AT : _FILE_ID_AT + 8], "little")
+        control.call(Command.CLOSE, CloseRequest(0, (persistent, persistent)).pack())
+    return (time.process_time() - started) / count * 1e6
+
+
+async def _main(count: int, profile: bool) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        control = Control(Path(folder), asyncio.get_running_loop())
+        _pairs(control, 200)
+        print(f"open + close: {min(_pairs(control, count) for _ in range(5)):.1f} us")
+        if profile:
+            profiler = cProfile.Profile()
+            profiler.runcall(_pairs, control, count)
+            pstats.Stats(profiler).sort_stats("tottime").print_stats(50)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args()
+    asyncio.run(_main(options.count, options.profile))
+
+
+if __name__ == "__main__":
+    main()
