@@ -37,7 +37,11 @@ def folder(client: Client, name: str = "", **fields: Any) -> FileId:
 
 def list_call(client: Client, file_id: FileId, pattern: str = "*", **fields: Any) -> Reply:
     """QUERY_DIRECTORY."""
-    values = {"file_information_class": FileInfoClass.ID_BOTH_DIRECTORY, "output_buffer_length": 65536, **fields}
+    values = {
+        "file_information_class": FileInfoClass.ID_BOTH_DIRECTORY,
+        "output_buffer_length": 65536,
+        **fields,
+    }
     return client.call(
         Command.QUERY_DIRECTORY, QueryDirectoryRequest(file_id=file_id, file_name=pattern, **values).pack()
     )
@@ -60,7 +64,12 @@ def names(client: Client, file_id: FileId, pattern: str = "*", **fields: Any) ->
 
 
 def query(
-    client: Client, file_id: FileId, info_class: int, info_type: int = InfoType.FILE, size: int = 65536, **fields: Any
+    client: Client,
+    file_id: FileId,
+    info_class: int,
+    info_type: int = InfoType.FILE,
+    size: int = 65536,
+    **fields: Any,
 ) -> Reply:
     """QUERY_INFO."""
     asked = QueryInfoRequest(int(info_type), int(info_class), size, file_id=file_id, **fields)
@@ -73,7 +82,12 @@ def queried(client: Client, file_id: FileId, kind: Any, info_class: int, **field
 
 
 def put(
-    client: Client, file_id: FileId, info_class: int, buffer: bytes, info_type: int = InfoType.FILE, **fields: Any
+    client: Client,
+    file_id: FileId,
+    info_class: int,
+    buffer: bytes,
+    info_type: int = InfoType.FILE,
+    **fields: Any,
 ) -> NTStatus:
     """SET_INFO; its status."""
     asked = SetInfoRequest(int(info_type), int(info_class), file_id=file_id, buffer=buffer, **fields)
@@ -90,7 +104,9 @@ def lock(client: Client, file_id: FileId, *locks: tuple[int, int, int]) -> NTSta
     return client.call(Command.LOCK, lock_body(file_id, *locks)).status
 
 
-def control(client: Client, file_id: FileId, code: int, data: bytes = b"", size: int = 65536, **fields: Any) -> Reply:
+def control(
+    client: Client, file_id: FileId, code: int, data: bytes = b"", size: int = 65536, **fields: Any
+) -> Reply:
     """IOCTL."""
     asked = IoctlRequest(int(code), file_id, data, max_output_response=size, **fields)
     return client.call(Command.IOCTL, asked.pack())
