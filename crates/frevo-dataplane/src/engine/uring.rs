@@ -3,8 +3,8 @@
 //! - Small messages arrive by multishot RECV into provided buffers: no system call per receive, and an idle connection
 //!   owns no memory. Once a large message is on its way, the connection changes to readiness (POLL) and receives
 //!   straight into that message's buffer, which saves a copy; it changes back when the messages get small again.
-//! - Small answers of a turn, collected in one buffer, leave by SEND in the same kernel entry that waits for the next
-//!   requests. Large ones, and several pieces, leave at once by sendmsg, with POLL when the socket is full.
+//! - When several connections have small answers, they leave by SEND in the kernel entry that waits for the next
+//!   requests. A single one, large ones and several pieces leave at once by sendmsg, with POLL when the socket is full.
 //! - File reads that would block become READs of the ring instead of work for threads.
 //! - Operations refer to descriptors by number until they are submitted. So arming is the last thing that happens to
 //!   a connection in a turn: nothing can close it between arming and submission.
@@ -350,9 +350,13 @@ impl Thread {
 
     /// Goes on with every connection to which something has happened: input that waited, output, arming, closing.
     fn look_after(&mut self) {
-        for id in self.table.take_dirty() {
+        let dirty = self.table.take_dirty();
+        // One SEND alone saves no kernel entry, and its completion would end the wait for the next request.
+        let alone = dirty.len() == 1;
+        for id in dirty {
             let Some(entry) = self.table.entries.get_mut(&id) else { continue };
-            let by_ring = entry.interest & SEND != 0 || entry.core.output().single(SEND_BYTES).is_some();
+            let by_ring =
+                entry.interest & SEND != 0 || !alone && entry.core.output().single(SEND_BYTES).is_some();
             let result = match by_ring {
                 true => transfer::resume(entry, &mut self.table.host).map(drop),
                 false => transfer::pump(entry, &mut self.table.host),
