@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pair.client import Client, FileId, Reply
-
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import DirectoryEntry, FileInfoClass, parse_directory
 from frevo.wire.smb2 import (
@@ -23,6 +21,7 @@ from frevo.wire.smb2 import (
     QueryInfoResponse,
     SetInfoRequest,
 )
+from pair.client import Client, FileId, Reply
 
 SHARED = int(LockFlags.SHARED_LOCK)
 EXCLUSIVE = int(LockFlags.EXCLUSIVE_LOCK)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from pair.client import Client, FileId
-from pair.file_calls import entries, folder, list_call, names
-from pair.machine import Pair
 
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import DIRECTORY_CLASSES, FileInfoClass, entry_fixed_size
 from frevo.wire.smb2 import QueryDirectoryFlags
+from pair.client import Client, FileId
+from pair.file_calls import entries, folder, list_call, names
+from pair.machine import Pair
 
 SINGLE = int(QueryDirectoryFlags.RETURN_SINGLE_ENTRY)
 RESTART = int(QueryDirectoryFlags.RESTART_SCANS)

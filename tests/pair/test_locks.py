@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from pair.client import Client, FileId
-from pair.file_calls import EXCLUSIVE, NOW, SHARED, UNLOCK, folder, lock, lock_body, put
-from pair.machine import Pair
 
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileEndOfFileInformation, FileInfoClass
 from frevo.wire.smb2 import Command, ReadRequest
+from pair.client import Client, FileId
+from pair.file_calls import EXCLUSIVE, NOW, SHARED, UNLOCK, folder, lock, lock_body, put
+from pair.machine import Pair
 
 
 def two_opens(client: Client, name: str = "file") -> tuple[FileId, FileId]:
