@@ -1,0 +1,163 @@
+"""SET_INFO rename and link over the pair: who may get which name while whom has it open."""
+
+from __future__ import annotations
+
+import pytest
+
+from frevo.wire.dtyp import FileAccess
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import (
+    FileAllInformation,
+    FileBasicInformation,
+    FileInfoClass,
+    FileLinkInformation,
+    FileRenameInformation,
+    FileRenameInformationEx,
+    RenameFlags,
+)
+from frevo.wire.smb2 import FileAttributes
+from pair.client import Client, FileId
+from pair.file_calls import folder, put, queried
+from pair.machine import Pair
+
+
+def rename(client: Client, file_id: FileId, name: str, *, replace: bool = False) -> NTStatus:
+    return put(client, file_id, FileInfoClass.RENAME, FileRenameInformation(replace, 0, name).pack())
+
+
+def link(client: Client, file_id: FileId, name: str, *, replace: bool = False) -> NTStatus:
+    return put(client, file_id, FileInfoClass.LINK, FileLinkInformation(replace, 0, name).pack())
+
+
+def test_every_open_follows(pair: Pair) -> None:
+    """Goal: all opens of a file, its streams too, know the new name and work on. Method: rename through one of three
+    opens, then use and delete through the others."""
+    client = pair.logged_on()
+    client.close(folder(client, "folder"))
+    first, second, stream = client.open("file"), client.open("file"), client.open("file:stream")
+    assert rename(client, first, "folder\\other") == NTStatus.SUCCESS
+    for opened, name in ((second, "\\folder\\other"), (stream, "\\folder\\other:stream")):
+        found = queried(client, opened, FileAllInformation, FileInfoClass.ALL).file_name
+        assert found in (name, name + ":$DATA")
+    client.write(second, 0, b"data")
+    assert (pair.root / "share" / "folder" / "other").read_bytes() == b"data"
+    assert not (pair.root / "share" / "file").exists()
+    assert rename(client, second, "folder\\OTHER") == NTStatus.SUCCESS
+    assert [path.name for path in (pair.root / "share" / "folder").iterdir()] == ["OTHER"]
+
+
+def test_replacing(pair: Pair) -> None:
+    """Goal: an existing name is taken only with ReplaceIfExists, and never from an open, read-only or directory.
+    Method: each kind of target."""
+    client = pair.logged_on()
+    file_id = client.open("file")
+    client.write(file_id, 0, b"new")
+    busy = client.open("target")
+    assert rename(client, file_id, "target") == NTStatus.OBJECT_NAME_COLLISION
+    assert rename(client, file_id, "target", replace=True) == NTStatus.ACCESS_DENIED
+    client.close(busy)
+    readonly = client.open("readonly")
+    basic = FileBasicInformation(file_attributes=int(FileAttributes.READONLY)).pack()
+    put(client, readonly, FileInfoClass.BASIC, basic)
+    client.close(readonly)
+    assert rename(client, file_id, "readonly", replace=True) == NTStatus.ACCESS_DENIED
+    client.close(folder(client, "folder"))
+    assert rename(client, file_id, "folder", replace=True) == NTStatus.ACCESS_DENIED
+    assert rename(client, file_id, "TARGET", replace=True) == NTStatus.SUCCESS
+    assert {path.name.lower() for path in (pair.root / "share").iterdir()} == {"target", "readonly", "folder"}
+
+
+@pytest.mark.parametrize("name", ["", "\\file2", "missing\\file2", "a*b", "file:stream", "..\\file2"])
+def test_wrong_names(pair: Pair, name: str) -> None:
+    """Goal: names that cannot be are refused, the file keeps its own. Method: one of each kind."""
+    client = pair.logged_on()
+    file_id = client.open("file")
+    status = rename(client, file_id, name)
+    assert status.is_error and status != NTStatus.INTERNAL_ERROR
+    assert (pair.root / "share" / "file").exists()
+
+
+def test_directories_with_opens_below(pair: Pair) -> None:
+    """Goal: a directory moves only when nothing below it is open. Method: with and without an open two levels down."""
+    client = pair.logged_on()
+    directory = folder(client, "top")
+    client.close(folder(client, "top\\middle"))
+    deep = client.open("top\\middle\\file")
+    assert rename(client, directory, "elsewhere") == NTStatus.ACCESS_DENIED
+    client.close(deep)
+    assert rename(client, directory, "elsewhere") == NTStatus.SUCCESS
+    assert client.open("elsewhere\\middle\\file")
+    assert rename(client, directory, "elsewhere\\middle\\top").is_error
+
+
+def test_share_modes_of_the_target_directory(pair: Pair) -> None:
+    """Goal: an open of the target directory that can delete it, or shares no writing, is in the way. Method: opens of
+    it with different access and sharing."""
+    client = pair.logged_on()
+    client.close(folder(client, "folder"))
+    file_id = client.open("folder\\file")
+    for access, sharing, expected in [
+        (0x1, 7, NTStatus.SUCCESS),
+        (0x10080, 7, NTStatus.SHARING_VIOLATION),
+        (0x1, 5, NTStatus.SHARING_VIOLATION),
+        (0x80, 0, NTStatus.SUCCESS),
+    ]:
+        directory = folder(client, "folder", desired_access=access, share_access=sharing)
+        assert rename(client, file_id, "folder\\new") == expected
+        client.close(directory)
+        assert rename(client, file_id, "folder\\file") == NTStatus.SUCCESS
+
+
+def test_access_and_flags(pair: Pair) -> None:
+    """Goal: DELETE is needed; POSIX semantics and root directories are refused. Method: one of each."""
+    client = pair.logged_on()
+    file_id = client.open("file")
+    weak = client.open("file", desired_access=FileAccess.READ_DATA)
+    assert rename(client, weak, "other") == NTStatus.ACCESS_DENIED
+    posix = FileRenameInformationEx(int(RenameFlags.POSIX_SEMANTICS), 0, "other").pack()
+    assert put(client, file_id, FileInfoClass.RENAME_EX, posix) == NTStatus.NOT_SUPPORTED
+    rooted = FileRenameInformation(False, 5, "other").pack()
+    assert put(client, file_id, FileInfoClass.RENAME, rooted) == NTStatus.INVALID_PARAMETER
+    assert put(client, file_id, FileInfoClass.RENAME, rooted[:12]) == NTStatus.INFO_LENGTH_MISMATCH
+    plain = FileRenameInformationEx(int(RenameFlags.REPLACE_IF_EXISTS), 0, "other").pack()
+    assert put(client, file_id, FileInfoClass.RENAME_EX, plain) == NTStatus.SUCCESS
+
+
+def test_streams(pair: Pair) -> None:
+    """Goal: a stream is renamed within its file and nowhere else. Method: new stream name, a file's name, a file to a
+    stream's name."""
+    client = pair.logged_on()
+    stream = client.open("file:one")
+    client.write(stream, 0, b"data")
+    assert rename(client, stream, "other") == NTStatus.INVALID_PARAMETER
+    assert rename(client, stream, ":two") == NTStatus.SUCCESS
+    client.close(stream)
+    assert client.read(client.open("file:two"), 0, 4) == b"data"
+    assert client.create("file:one", create_disposition=1).status == NTStatus.OBJECT_NAME_NOT_FOUND
+    assert rename(client, client.open("plain"), ":stream") == NTStatus.INVALID_PARAMETER
+
+
+def test_links(pair: Pair) -> None:
+    """Goal: a second name for the same file, by the same rules for names that exist. Method: link, replace, refuse."""
+    client = pair.logged_on()
+    file_id = client.open("file")
+    client.write(file_id, 0, b"data")
+    client.close(client.open("taken"))
+    assert link(client, file_id, "second") == NTStatus.SUCCESS
+    assert (pair.root / "share" / "second").read_bytes() == b"data"
+    assert link(client, file_id, "taken") == NTStatus.OBJECT_NAME_COLLISION
+    assert link(client, file_id, "taken", replace=True) == NTStatus.SUCCESS
+    assert (pair.root / "share" / "taken").stat().st_nlink == 3
+    assert link(client, folder(client, "folder"), "other") == NTStatus.FILE_IS_A_DIRECTORY
+
+
+def test_read_only_share(pair: Pair) -> None:
+    """Goal: nothing of a read-only share is renamed, linked or deleted. Method: an open with all that is granted."""
+    (pair.root / "ro" / "file").write_bytes(b"")
+    client = pair.logged_on()
+    client.connect_tree("ro")
+    file_id = client.open("file", desired_access=0x02000000, create_disposition=1)
+    assert rename(client, file_id, "other") == NTStatus.ACCESS_DENIED
+    assert link(client, file_id, "other") == NTStatus.ACCESS_DENIED
+    assert put(client, file_id, FileInfoClass.DISPOSITION, b"\1") == NTStatus.ACCESS_DENIED
+    assert put(client, file_id, FileInfoClass.BASIC, FileBasicInformation().pack()) == NTStatus.ACCESS_DENIED
