@@ -26,10 +26,14 @@ ARROWS: dict[str, set[str]] = {
     "vfs": {"proto", "locking", "aio"},
     "config": {"transport"},
     "status": {"config", "transport", "proto", "aio"},
+    "client": {"dcerpc", "auth", "proto", "transport"},
     "server": {"config", "status", "dcerpc", "auth", "vfs", "locking", "proto", "transport", "aio"},
-    "cli": {"config", "server", "status", "dcerpc", "auth", "vfs", "locking", "proto", "transport", "aio"},
+    "cli": {
+        *("config", "server", "client", "status", "dcerpc"),
+        *("auth", "vfs", "locking", "proto", "transport", "aio"),
+    },
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"client"},
 }
 EVERYWHERE = {"errors", "wire"}
 #: Single imports that cross the table, and why.

@@ -81,3 +81,64 @@ ERRNO_TO_NTSTATUS: dict[int, NTStatus] = {
 def ntstatus_of(error: OSError) -> NTStatus:
     """The NTSTATUS a file server answers for *error*; UNSUCCESSFUL for an errno outside the table."""
     return ERRNO_TO_NTSTATUS.get(error.errno or 0, NTStatus.UNSUCCESSFUL)
+
+
+#: NTSTATUS to errno, as a client tells its caller. The inverse of the table above where that has one.
+NTSTATUS_TO_ERRNO: dict[NTStatus, int] = {
+    NTStatus.ACCESS_DENIED: errno.EACCES,
+    NTStatus.NETWORK_ACCESS_DENIED: errno.EACCES,
+    NTStatus.CANNOT_DELETE: errno.EACCES,
+    NTStatus.DELETE_PENDING: errno.EBUSY,
+    NTStatus.PRIVILEGE_NOT_HELD: errno.EPERM,
+    NTStatus.OBJECT_NAME_NOT_FOUND: errno.ENOENT,
+    NTStatus.OBJECT_PATH_NOT_FOUND: errno.ENOENT,
+    NTStatus.NO_SUCH_FILE: errno.ENOENT,
+    NTStatus.BAD_NETWORK_NAME: errno.ENOENT,
+    NTStatus.NOT_FOUND: errno.ENODATA,
+    NTStatus.OBJECT_NAME_COLLISION: errno.EEXIST,
+    NTStatus.OBJECT_NAME_INVALID: errno.EINVAL,
+    NTStatus.OBJECT_PATH_SYNTAX_BAD: errno.EINVAL,
+    NTStatus.NAME_TOO_LONG: errno.ENAMETOOLONG,
+    NTStatus.NOT_A_DIRECTORY: errno.ENOTDIR,
+    NTStatus.FILE_IS_A_DIRECTORY: errno.EISDIR,
+    NTStatus.DIRECTORY_NOT_EMPTY: errno.ENOTEMPTY,
+    NTStatus.SHARING_VIOLATION: errno.EBUSY,
+    NTStatus.FILE_LOCK_CONFLICT: errno.EACCES,
+    NTStatus.LOCK_NOT_GRANTED: errno.EACCES,
+    NTStatus.INVALID_HANDLE: errno.EBADF,
+    NTStatus.FILE_CLOSED: errno.ESTALE,
+    NTStatus.NETWORK_NAME_DELETED: errno.ESTALE,
+    NTStatus.INVALID_PARAMETER: errno.EINVAL,
+    NTStatus.NOT_SUPPORTED: errno.EOPNOTSUPP,
+    NTStatus.NOT_IMPLEMENTED: errno.EOPNOTSUPP,
+    NTStatus.INVALID_DEVICE_REQUEST: errno.EOPNOTSUPP,
+    NTStatus.EAS_NOT_SUPPORTED: errno.EOPNOTSUPP,
+    NTStatus.DISK_FULL: errno.ENOSPC,
+    NTStatus.QUOTA_EXCEEDED: errno.EDQUOT,
+    NTStatus.MEDIA_WRITE_PROTECTED: errno.EROFS,
+    NTStatus.TOO_MANY_LINKS: errno.EMLINK,
+    NTStatus.TOO_MANY_OPENED_FILES: errno.EMFILE,
+    NTStatus.INSUFFICIENT_RESOURCES: errno.ENOMEM,
+    NTStatus.NO_MEMORY: errno.ENOMEM,
+    NTStatus.NOT_SAME_DEVICE: errno.EXDEV,
+    NTStatus.STOPPED_ON_SYMLINK: errno.ELOOP,
+    NTStatus.PIPE_DISCONNECTED: errno.EPIPE,
+    NTStatus.IO_DEVICE_ERROR: errno.EIO,
+    NTStatus.IO_TIMEOUT: errno.ETIMEDOUT,
+    NTStatus.CANCELLED: errno.ECANCELED,
+    NTStatus.LOGON_FAILURE: errno.EACCES,
+    NTStatus.WRONG_PASSWORD: errno.EACCES,
+    NTStatus.ACCOUNT_RESTRICTION: errno.EACCES,
+    NTStatus.ACCOUNT_DISABLED: errno.EACCES,
+    NTStatus.ACCOUNT_LOCKED_OUT: errno.EACCES,
+    NTStatus.ACCOUNT_EXPIRED: errno.EACCES,
+    NTStatus.PASSWORD_EXPIRED: errno.EACCES,
+    NTStatus.PASSWORD_MUST_CHANGE: errno.EACCES,
+    NTStatus.USER_SESSION_DELETED: errno.ESTALE,
+    NTStatus.NETWORK_SESSION_EXPIRED: errno.ESTALE,
+}
+
+
+def errno_of(status: int) -> int:
+    """The errno a client raises for an NTSTATUS; EIO outside the table."""
+    return NTSTATUS_TO_ERRNO.get(NTStatus(status), errno.EIO)

@@ -108,6 +108,21 @@ def parse_av_pairs(data: bytes) -> dict[int, bytes]:
         position += length
 
 
+_ANONYMOUS_FLAGS = Flag.UNICODE | Flag.REQUEST_TARGET | Flag.NTLM | Flag.EXTENDED_SESSION_SECURITY
+
+
+def pack_anonymous_negotiate() -> bytes:
+    """The NEGOTIATE message of a client that will not say who it is ([MS-NLMP] 2.2.1.1)."""
+    return _HEADER.pack(SIGNATURE, NEGOTIATE) + struct.pack("<I", _ANONYMOUS_FLAGS) + bytes(16)
+
+
+def pack_anonymous_authenticate() -> bytes:
+    """Its AUTHENTICATE message: no user, one zero byte as LM response ([MS-NLMP] 3.2.5.1.2)."""
+    end = _AUTHENTICATE.size
+    lengths = (1, 1, end) + (0, 0, end + 1) * 5
+    return _AUTHENTICATE.pack(SIGNATURE, AUTHENTICATE, *lengths, _ANONYMOUS_FLAGS | Flag.ANONYMOUS) + b"\0"
+
+
 def pack_challenge(flags: int, server_challenge: bytes, target_name: str, target_info: bytes) -> bytes:
     """A CHALLENGE message ([MS-NLMP] 2.2.1.2)."""
     name = target_name.encode("utf-16-le", "surrogatepass")

@@ -61,6 +61,13 @@ class DataPlaneTransport:
         self._names[number] = name
         return number
 
+    def adopt(self, connected: socket.socket, name: str) -> int:
+        """Takes over a connected socket, by the rules of transport *name*; its number. No ACCEPTED is
+        reported."""
+        number = self._plane.adopt(connected.fileno(), FRAMINGS[name])
+        connected.close()
+        return number
+
     def close_listeners(self) -> None:
         """Stops to accept; connections stay."""
         for number in self._names:

@@ -67,6 +67,13 @@ class WriteRequest:
             return head + b"\0"
         return b"".join((head, data, info))
 
+    def pack_head(self, length: int) -> bytes:
+        """The 48 bytes before *length* bytes of data that someone else appends."""
+        return _REQUEST.pack(
+            49, _REQUEST_END, length, self.offset, *self.file_id,
+            self.channel, self.remaining_bytes, 0, 0, self.flags,
+        )  # fmt: skip
+
 
 @dataclass(slots=True)
 class WriteResponse:

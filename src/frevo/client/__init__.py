@@ -1,0 +1,34 @@
+"""The client: `connect` to a share, and everything that one does with files there."""
+
+from __future__ import annotations
+
+from frevo.client.address import Location
+from frevo.client.connect import Options, connect, connect_server
+from frevo.client.credentials import Credentials
+from frevo.client.errors import ConnectionLost, LogonError, RemoteError
+from frevo.client.file import File
+from frevo.client.listing import DirEntry
+from frevo.client.rpc import ShareEntry
+from frevo.client.server import Server
+from frevo.client.share import Share
+from frevo.client.stat import FileSystemSpace, Stat
+from frevo.client.watch import Change
+
+__all__ = [
+    "Change",
+    "ConnectionLost",
+    "Credentials",
+    "DirEntry",
+    "File",
+    "FileSystemSpace",
+    "Location",
+    "LogonError",
+    "Options",
+    "RemoteError",
+    "Server",
+    "Share",
+    "ShareEntry",
+    "Stat",
+    "connect",
+    "connect_server",
+]

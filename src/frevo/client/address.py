@@ -1,0 +1,80 @@
+"""smb:// URLs and //host/share names: which server, which share, which path in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote, urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place on a server. *path* has slashes and no leading one; port 0 is the transport's own."""
+
+    host: str
+    share: str = ""
+    path: str = ""
+    port: int = 0
+    user: str | None = None
+    domain: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Location:
+        r"""`smb://[domain;][user[:password]@]host[:port]/share/path`, or `//host/share/path` with either slash.
+
+        ValueError says what is wrong.
+        """
+        if not text.startswith("smb://"):
+            text = "smb:" + text.replace("\\", "/") if text[:2] in ("//", "\\\\") else text
+        # A "?" or "#" is a letter of a name here: there are no queries in these URLs.
+        parts = urlsplit(text.replace("?", "%3F").replace("#", "%23"))
+        if parts.scheme != "smb" or not parts.hostname:
+            raise ValueError(f"{text!r} is no smb://host/share/path")
+        try:
+            port = parts.port or 0
+        except ValueError:
+            raise ValueError(f"{text!r}: the port is a number from 1 to 65535") from None
+        share, _, path = parts.path.lstrip("/").partition("/")
+        domain, _, user = (parts.username or "").rpartition(";")
+        return cls(
+            parts.hostname,
+            unquote(share),
+            unquote(path).strip("/"),
+            port,
+            unquote(user) or None,
+            unquote(domain) or None,
+            None if parts.password is None else unquote(parts.password),
+        )
+
+    @property
+    def authority(self) -> str:
+        """host[:port], an IPv6 address in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" if self.port else host
+
+    def __str__(self) -> str:
+        path = f"/{quote(self.path)}" if self.path else ""
+        return f"smb://{self.authority}/{quote(self.share)}{path}"
+
+
+def wire_path(path: str) -> str:
+    """A path of ours (slashes) as it goes on the wire: backslashes, relative, no "." parts.
+
+    ".." is resolved here, as the protocol has none; ValueError when it leaves the share, or for a NUL.
+    """
+    if "\0" in path:
+        raise ValueError("a NUL is in the path")
+    parts: list[str] = []
+    for part in path.replace("\\", "/").split("/"):
+        if part == "..":
+            if not parts:
+                raise ValueError(f"{path!r} leaves the share")
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "\\".join(parts)
+
+
+def join(directory: str, name: str) -> str:
+    """directory/name; name alone in the root."""
+    return f"{directory.rstrip('/')}/{name}" if directory.strip("/") else name

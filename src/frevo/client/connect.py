@@ -1,0 +1,138 @@
+"""`connect`: from an smb:// URL and options to a share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
+
+from frevo.client.address import Location
+from frevo.client.credentials import Credentials, choose, split_user
+from frevo.client.server import Server, Settings, open_server
+from frevo.client.share import Share
+from frevo.proto.dialect import BY_NAME, Dialect
+from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress, parse_transports
+
+
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+T = TypeVar("T", bound=_Closable)
+
+
+class Connecting(Generic[T]):
+    """`await` it, or use it in `async with`, which closes what was connected."""
+
+    def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
+        self._make = make
+        self._made: T | None = None
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._make().__await__()
+
+    async def __aenter__(self) -> T:
+        self._made = await self._make()
+        return self._made
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if self._made is not None:
+            await self._made.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that `connect` takes beside the URL.
+
+    user, password, domain, credentials_file: who; the environment (FREVO_USER, FREVO_PASSWORD, FREVO_DOMAIN) completes
+    it; without a password the Kerberos ticket cache is used. kerberos: auto, required, off. guest, anonymous: log on
+    as nobody in particular. signing: False turns it off unless the server demands it. encryption: True demands it.
+    minimum, maximum: dialects, as smb.conf names them (SMB2_02 … SMB3_11). transports: as `client smb transports`.
+    """
+
+    user: str | None = None
+    password: str | None = None
+    domain: str | None = None
+    credentials_file: str | None = None
+    kerberos: str = "auto"
+    guest: bool = False
+    anonymous: bool = False
+    signing: bool = True
+    encryption: bool = False
+    minimum: str = "SMB2_02"
+    maximum: str = "SMB3_11"
+    transports: str | Sequence[TransportAddress] = DEFAULT_TRANSPORTS
+    timeout: float = 5.0
+
+    def credentials(self, place: Location) -> Credentials:
+        """Who logs on to *place*: these options first, then the URL, then file or environment."""
+        user = self.user if self.user is not None else place.user
+        given = Credentials(
+            user or "",
+            self.password if self.password is not None else place.password,
+            self.domain if self.domain is not None else (place.domain or ""),
+            self.kerberos,
+            self.guest,
+            self.anonymous,
+        )
+        return choose(split_user(given), self.credentials_file)
+
+    def settings(self, place: Location) -> Settings:
+        """How to connect to *place*. ValueError for a wrong option."""
+        transports = self.transports
+        if isinstance(transports, str):
+            transports, _ = parse_transports(transports)
+        if place.port:
+            # The URL's port is for the first transport; 139 is NetBIOS wherever it stands.
+            name = "nbt" if place.port == 139 else transports[0].name
+            transports = [TransportAddress(name, place.port)]
+        if self.kerberos not in ("auto", "required", "off"):
+            raise ValueError(f"kerberos={self.kerberos!r}: auto, required or off")
+        return Settings(
+            self.signing,
+            self.encryption,
+            _dialect(self.minimum),
+            _dialect(self.maximum),
+            transports,
+            self.timeout,
+        )
+
+
+def _dialect(name: str) -> Dialect:
+    if name not in BY_NAME:
+        raise ValueError(f"unknown dialect {name!r}: one of {', '.join(BY_NAME)}")
+    return BY_NAME[name]
+
+
+def connect_server(url: str, options: Options | None = None, **changes: Any) -> Connecting[Server]:
+    """A server that one is logged on to: `async with connect_server("smb://host") as server`."""
+    place = Location.parse(url)
+    wanted = replace(options or Options(), **changes)
+    credentials, settings = wanted.credentials(place), wanted.settings(place)
+    return Connecting(lambda: open_server(place.host, credentials, settings))
+
+
+def connect(url: str, options: Options | None = None, **changes: Any) -> Connecting[Share]:
+    """A share: `async with connect("smb://user@host/share", password="…") as share`.
+
+    Options are fields of `Options`, by name. Paths are relative to what stands behind the share in the URL.
+    ValueError for a URL or option that is none, RemoteError (an OSError) for what goes wrong.
+    """
+    place = Location.parse(url)
+    if not place.share:
+        raise ValueError(f"{url!r} names no share: smb://host/share")
+    wanted = replace(options or Options(), **changes)
+    credentials, settings = wanted.credentials(place), wanted.settings(place)
+
+    async def make() -> Share:
+        server = await open_server(place.host, credentials, settings)
+        try:
+            return await server.share(place.share, base=place.path, owned=True)
+        except BaseException:
+            await server.close()
+            raise
+
+    return Connecting(make)

@@ -1,0 +1,373 @@
+"""One connection of a client: message ids, credits, requests as futures, and the checks of every answer.
+
+[MS-SMB2] 3.2.4.1 and 3.2.5.1. Framing, signatures and sealing are done by the data plane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from frevo.client.errors import ConnectionLost, lost
+from frevo.client.plane import Plane
+from frevo.errors import WireError
+from frevo.proto.negotiation import Negotiated
+from frevo.proto.protection import SessionKeys
+from frevo.transport.base import SEAL, SEALED, Event
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import CancelRequest, Command, Header, HeaderFlags, ReadResponse, split_compound
+
+Buffer = bytes | bytearray | memoryview
+
+#: Credits a connection asks for until it has them; 64 KiB each.
+CREDITS_WANTED = 1024
+_GREED = 128
+_SIGNED = int(HeaderFlags.SIGNED)
+_ASYNC = int(HeaderFlags.ASYNC_COMMAND)
+_RELATED = int(HeaderFlags.RELATED_OPERATIONS)
+_SERVER = int(HeaderFlags.SERVER_TO_REDIR)
+_UNSOLICITED = 0xFFFFFFFFFFFFFFFF
+_PENDING = int(NTStatus.PENDING)
+
+
+class Reply(NamedTuple):
+    """A final answer: its status, its header, the message with the header at 0; for a READ with a sink its bytes."""
+
+    status: int
+    header: Header
+    message: Buffer
+    size: int = 0
+
+
+@dataclass(slots=True)
+class Protection:
+    """How the requests of one session go out and what its answers must have."""
+
+    session_id: int = 0
+    keys: SessionKeys | None = None
+    sign: bool = False
+    seal: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A request that has no final answer yet."""
+
+    future: asyncio.Future[Reply]
+    message_id: int
+    charge: int
+    protection: Protection
+    sealed: bool
+    tree_id: int
+    async_id: int = 0
+    sink: memoryview | None = None  # where READ data goes
+    orphan: Callable[[Reply], None] | None = None  # undoes what an abandoned request has done
+    abandoned: bool = False
+
+
+@dataclass(slots=True)
+class Element:
+    """One request to send. *tail* goes behind *body* without being copied before."""
+
+    command: int
+    body: bytes
+    charge: int = 1
+    tail: Buffer | None = None
+    sink: memoryview | None = None
+    orphan: Callable[[Reply], None] | None = None
+
+
+class Connection:
+    """Sends requests as credits allow and gives each its answer."""
+
+    def __init__(self, plane: Plane, server: str) -> None:
+        self.plane = plane
+        self.server = server
+        self.number = 0
+        self.negotiated: Negotiated | None = None
+        self._next_id = 0
+        self._credits = 1
+        self._outstanding = 0
+        self._pending: dict[int, Pending] = {}
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._error: ConnectionLost | None = None
+        self._closing = False
+        self.last_sent: Buffer | Sequence[Buffer] = b""  # for the preauth hash
+        self.closed = asyncio.get_running_loop().create_future()
+
+    # -- what there is
+
+    @property
+    def credits_held(self) -> int:
+        """Credits that are free or in use: how far requests can be pipelined."""
+        return self._credits + self._outstanding
+
+    @property
+    def lost(self) -> bool:
+        """The connection has ended."""
+        return self._error is not None
+
+    def charge_of(self, size: int) -> int:
+        """CreditCharge of a request that moves *size* bytes ([MS-SMB2] 3.2.4.1.5)."""
+        if self.negotiated is None or not self.negotiated.multi_credit:
+            return 1
+        return max(1, -(-size // 65536))
+
+    def largest(self, limit: int) -> int:
+        """The largest payload of one request, no more than *limit*: half of the credits must stay for others."""
+        if self.negotiated is None or not self.negotiated.multi_credit:
+            return min(limit, 65536)
+        return min(limit, max(1, self.credits_held // 2) * 65536)
+
+    # -- requests
+
+    async def reserve(self, charge: int) -> None:
+        """Waits until *charge* credits are there; the caller sends before it awaits anything else."""
+        if self._error is not None:
+            raise self._renewed_error()
+        if not self._waiting and self._credits >= charge:
+            return
+        ready = asyncio.get_running_loop().create_future()
+        self._waiting.append((charge, ready))
+        try:
+            await ready
+        except asyncio.CancelledError:
+            self._wake()
+            raise
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove((charge, ready))
+        if self._error is not None:
+            raise self._renewed_error()
+        if self._credits < charge:  # somebody was faster
+            await self.reserve(charge)
+
+    def send(
+        self, elements: Sequence[Element], protection: Protection, tree_id: int = 0, *, seal: bool = False
+    ) -> list[Pending]:
+        """Sends one request or a compound of related ones, whose credits were reserved."""
+        seal = seal or protection.seal
+        loop = asyncio.get_running_loop()
+        parts: list[Buffer] = []
+        made: list[Pending] = []
+        last = len(elements) - 1
+        for index, element in enumerate(elements):
+            pending = Pending(
+                loop.create_future(), self._next_id, element.charge, protection, seal, tree_id,
+                sink=element.sink, orphan=element.orphan,
+            )  # fmt: skip
+            parts += self._packed(element, pending, index, index == last)
+            self._next_id += element.charge
+            self._credits -= element.charge
+            self._outstanding += element.charge
+            self._pending[pending.message_id] = pending
+            made.append(pending)
+        message = parts[0] if len(parts) == 1 else tuple(parts)
+        self.last_sent = message
+        self.plane.transport.submit(self.number, protection.session_id, SEAL if seal else 0, message)
+        return made
+
+    def _packed(self, element: Element, pending: Pending, index: int, last: bool) -> list[Buffer]:
+        """Header, body and payload; padded when another element follows."""
+        protection = pending.protection
+        size = 64 + len(element.body)
+        padding = 0 if last else -size % 8
+        greed = _GREED if self.credits_held < CREDITS_WANTED else 0
+        header = Header(
+            element.charge if self.negotiated is not None and self.negotiated.multi_credit else 0,
+            0,
+            element.command,
+            element.charge + greed,
+            (_RELATED if index else 0) | (_SIGNED if protection.sign and not pending.sealed else 0),
+            0 if last else size + padding,
+            pending.message_id,
+            0,
+            pending.tree_id,
+            0,
+            protection.session_id,
+        )
+        if element.tail is not None:
+            return [header.pack() + element.body, element.tail]
+        return [header.pack() + element.body + bytes(padding)]
+
+    async def call(
+        self, elements: Sequence[Element], protection: Protection, tree_id: int = 0, *, seal: bool = False
+    ) -> list[Reply]:
+        """Sends and waits for all answers. A cancelled call takes its requests back."""
+        await self.reserve(sum(element.charge for element in elements))
+        pending = self.send(elements, protection, tree_id, seal=seal)
+        return await self.collect(pending)
+
+    async def collect(self, pending: Sequence[Pending]) -> list[Reply]:
+        """The answers of *pending*; they are abandoned when this is cancelled or one cannot come."""
+        try:
+            return [await one.future for one in pending]
+        except BaseException:
+            self.abandon(pending)
+            raise
+
+    def abandon(self, pending: Sequence[Pending]) -> None:
+        """Nobody waits for these any more: their buffers are let go now, the server is told to stop."""
+        for one in pending:
+            if one.abandoned or one.message_id not in self._pending:
+                if one.future.done() and not one.abandoned and one.orphan is not None:
+                    self._orphan(one)
+                continue
+            one.abandoned = True
+            one.sink = None
+            one.future.cancel()
+            if self._error is None:
+                self._cancel(one)
+
+    def _orphan(self, pending: Pending) -> None:
+        """An answer came that nobody has taken."""
+        future = pending.future
+        if not future.cancelled() and future.exception() is None and pending.orphan is not None:
+            pending.orphan(future.result())
+
+    def _cancel(self, pending: Pending) -> None:
+        """[MS-SMB2] 3.2.4.24: CANCEL has the id of its request and costs no credit."""
+        header = Header(
+            command=Command.CANCEL,
+            message_id=pending.message_id,
+            async_id=pending.async_id,
+            flags=(_ASYNC if pending.async_id else 0)
+            | (_SIGNED if pending.protection.sign and not pending.sealed else 0),
+            session_id=pending.protection.session_id,
+        )
+        message = header.pack() + CancelRequest().pack()
+        flags = SEAL if pending.sealed else 0
+        self.plane.transport.submit(self.number, pending.protection.session_id, flags, message)
+
+    # -- answers
+
+    def on_message(self, event: Event) -> None:
+        """Everything that the server has sent in one message."""
+        _, _, seal_id, flags, message, bad, unverified = event
+        try:
+            elements = split_compound(message)
+            for index, element in enumerate(elements):
+                header = Header.parse(element)
+                bit = 1 << index
+                self._answer(
+                    header, element, seal_id if flags & SEALED else None, bad & bit, unverified & bit
+                )
+        except WireError as error:
+            self.fail(f"the server sent something malformed ({error})")
+
+    def _answer(
+        self, header: Header, message: memoryview, seal_id: int | None, bad: int, unverified: int
+    ) -> None:
+        if not header.flags & _SERVER:
+            raise WireError("a request instead of an answer")
+        if header.message_id == _UNSOLICITED:  # an oplock break: none is ever asked for
+            return
+        pending = self._pending.get(header.message_id)
+        if pending is None:
+            raise WireError(f"an answer to message {header.message_id}, which was not asked")
+        interim = header.status == _PENDING and bool(header.flags & _ASYNC)
+        complaint = _unprotected(pending, header, seal_id, bad, unverified, interim)
+        if complaint:
+            self.fail(complaint)
+            return
+        self._credits += header.credits
+        if interim:
+            pending.async_id = header.async_id
+            if pending.abandoned:
+                self._cancel(pending)
+        else:
+            del self._pending[header.message_id]
+            self._outstanding -= pending.charge
+            self._finish(pending, Reply(header.status, header, message))
+        if self._waiting:
+            self._wake()
+
+    def _finish(self, pending: Pending, reply: Reply) -> None:
+        if pending.future.done():
+            if pending.orphan is not None:
+                pending.orphan(reply)
+            return
+        if pending.sink is not None and reply.status == 0:
+            data = ReadResponse.parse(reply.message).data
+            if len(data) > len(pending.sink):
+                raise WireError(f"{len(data)} bytes of data for a read of {len(pending.sink)}")
+            pending.sink[: len(data)] = data
+            reply = Reply(0, reply.header, b"", len(data))
+        pending.sink = None
+        pending.future.set_result(reply)
+
+    def _wake(self) -> None:
+        """Lets those go on who wait for credits, in their order."""
+        free = self._credits
+        for charge, ready in self._waiting:
+            if charge > free:
+                return
+            free -= charge
+            if not ready.done():
+                ready.set_result(None)
+
+    # -- the end
+
+    def on_closed(self, reason: str) -> None:
+        """The data plane says that the connection has ended."""
+        self._end(lost(reason))
+        self.plane.release(self.number)
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def fail(self, reason: str) -> None:
+        """Ends the connection because the server broke a rule."""
+        self._end(lost(reason))
+        self.plane.transport.close(self.number, abort=True)
+
+    def _end(self, error: ConnectionLost) -> None:
+        if self._error is not None:
+            return
+        self._error = error
+        pending, self._pending = list(self._pending.values()), {}
+        for one in pending:
+            one.sink = None
+            if not one.future.done():
+                one.future.set_exception(self._renewed_error())
+                one.future.exception()  # whoever waits gets it; nobody has to
+        for _, ready in self._waiting:
+            if not ready.done():
+                ready.set_result(None)
+
+    def _renewed_error(self) -> ConnectionLost:
+        """A fresh exception: each waiter has its own traceback."""
+        assert self._error is not None
+        text = str(self._error.strerror)
+        error = ConnectionLost(self._error.errno, text)
+        error.ntstatus = self._error.ntstatus
+        return error
+
+    async def close(self, *, abort: bool = False) -> None:
+        """Sends what is queued, closes, and waits until the data plane has let go."""
+        if not self._closing:
+            self._closing = True
+            self._end(lost("closed by this program"))
+            self.plane.transport.close(self.number, abort=abort)
+        await asyncio.shield(self.closed)
+
+
+def _unprotected(
+    pending: Pending, header: Header, seal_id: int | None, bad: int, unverified: int, interim: bool
+) -> str:
+    """What is wrong with the protection of an answer; empty when nothing is ([MS-SMB2] 3.2.5.1.1, 3.2.5.1.3)."""
+    protection = pending.protection
+    if seal_id is not None:
+        return "" if seal_id == protection.session_id else "an answer was sealed for another session"
+    if pending.sealed:
+        return "an answer that must be encrypted was not"
+    if bad:
+        return "the signature of an answer is wrong: somebody may have changed it on its way"
+    if interim or protection.keys is None or not protection.sign:
+        return ""
+    if unverified or not header.flags & _SIGNED:
+        return f"an answer ({Command(header.command).name}) was not signed although it must be"
+    return ""

@@ -1,0 +1,127 @@
+"""Reaching a server: name to addresses, transports one after the other, the first that answers wins."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Sequence
+
+from frevo.client.errors import RemoteError
+from frevo.transport.address import DEFAULT_PORTS, TransportAddress
+from frevo.wire.nbt import NetBIOSName, PacketType, SessionRequest
+
+#: The others start so long after the first; a server that answers at once is asked once.
+STAGGER_S = 0.1
+#: Transports that frevo's client speaks.
+SPOKEN = ("tcp", "nbt")
+
+
+async def dial(
+    host: str, transports: Sequence[TransportAddress], timeout: float
+) -> tuple[socket.socket, str]:
+    """A connected socket and the name of its transport. RemoteError says what failed where."""
+    usable = [one for one in transports if one.name in SPOKEN]
+    if not usable:
+        names = ", ".join(map(str, transports))
+        raise RemoteError(
+            errno.EPROTONOSUPPORT, f"frevo's client does not speak {names}: use tcp or nbt", host
+        )
+    tasks = [
+        asyncio.create_task(_attempt(host, one, index * STAGGER_S, timeout))
+        for index, one in enumerate(usable)
+    ]
+    try:
+        return await _first(host, usable, tasks, timeout)
+    finally:
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, socket.socket):
+                result.close()
+
+
+async def _first(
+    host: str,
+    transports: Sequence[TransportAddress],
+    tasks: list[asyncio.Task[socket.socket]],
+    timeout: float,
+) -> tuple[socket.socket, str]:
+    waiting = dict(zip(tasks, transports, strict=True))
+    problems: list[str] = []
+    while waiting:
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            transport = waiting.pop(task)
+            error = task.exception()
+            if error is None:
+                tasks.remove(task)
+                return task.result(), transport.name
+            text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            problems.append(f"{transport}: {_explained(text, error, timeout)}")
+    raise RemoteError(errno.EHOSTUNREACH, "the server cannot be reached (" + "; ".join(problems) + ")", host)
+
+
+def _explained(text: str, error: BaseException, timeout: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {timeout:g} s, perhaps a firewall"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused, no SMB server listens on this port"
+    return text
+
+
+async def _attempt(host: str, transport: TransportAddress, delay: float, timeout: float) -> socket.socket:
+    await asyncio.sleep(delay)
+    async with asyncio.timeout(timeout):
+        loop = asyncio.get_running_loop()
+        port = transport.port or DEFAULT_PORTS[transport.name]
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        problem: OSError = OSError(errno.EADDRNOTAVAIL, "the name has no address")
+        for family, kind, protocol, _, address in found:
+            try:
+                connected = await _connect(loop, (family, kind, protocol), address)
+            except OSError as error:
+                problem = error
+                continue
+            if transport.name == "nbt":
+                await _call(loop, connected)
+            return connected
+        raise problem
+
+
+async def _connect(
+    loop: asyncio.AbstractEventLoop, kind: tuple[int, int, int], address: tuple[object, ...]
+) -> socket.socket:
+    connected = socket.socket(*kind)
+    try:
+        connected.setblocking(False)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A server that vanished is noticed: after 30 s without an acknowledgment, or 60 s idle and silent.
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+        await loop.sock_connect(connected, address)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+async def _call(loop: asyncio.AbstractEventLoop, connected: socket.socket) -> None:
+    """The NetBIOS session request ([RFC1002] 4.3.2); every server answers to *SMBSERVER."""
+    try:
+        request = SessionRequest(NetBIOSName("*SMBSERVER"), NetBIOSName("FREVO", 0))
+        await loop.sock_sendall(connected, request.pack())
+        answer = b""
+        while len(answer) < 4:
+            chunk = await loop.sock_recv(connected, 4 - len(answer))
+            if not chunk:
+                raise ConnectionResetError(errno.ECONNRESET, "the server ended the NetBIOS session request")
+            answer += chunk
+        if answer[0] != PacketType.POSITIVE_SESSION_RESPONSE:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "the server refused the NetBIOS session")
+    except BaseException:
+        connected.close()
+        raise

@@ -1,0 +1,138 @@
+"""What a client raises: OSError subclasses with the server's NTSTATUS and a sentence on what to do."""
+
+from __future__ import annotations
+
+import errno as numbers
+
+from frevo.errors import FrevoError, errno_of
+from frevo.wire.erref import NTStatus
+
+
+class RemoteError(FrevoError, OSError):
+    """The server refused something. `ntstatus` is what it said, `errno` and the class are the nearest of the system's.
+
+    A missing file is a FileNotFoundError too, and so on for the other subclasses of OSError.
+    """
+
+    ntstatus: NTStatus = NTStatus.UNSUCCESSFUL
+
+    def __str__(self) -> str:
+        place = f"{self.filename}: " if self.filename is not None else ""
+        return f"{place}{self.strerror}"
+
+
+class _NotFound(RemoteError, FileNotFoundError):
+    """Nothing has this name."""
+
+
+class _Exists(RemoteError, FileExistsError):
+    """Something has this name."""
+
+
+class _Denied(RemoteError, PermissionError):
+    """Not allowed."""
+
+
+class _IsDirectory(RemoteError, IsADirectoryError):
+    """A directory where a file is needed."""
+
+
+class _NotDirectory(RemoteError, NotADirectoryError):
+    """A file where a directory is needed."""
+
+
+class _Timeout(RemoteError, TimeoutError):
+    """It took too long."""
+
+
+class LogonError(_Denied):
+    """The server did not take the user or the password."""
+
+
+class ConnectionLost(RemoteError, ConnectionError):
+    """The connection ended; what was under way may or may not have been done."""
+
+
+_CLASSES: dict[int, type[RemoteError]] = {
+    numbers.ENOENT: _NotFound,
+    numbers.EEXIST: _Exists,
+    numbers.EACCES: _Denied,
+    numbers.EPERM: _Denied,
+    numbers.EISDIR: _IsDirectory,
+    numbers.ENOTDIR: _NotDirectory,
+    numbers.ETIMEDOUT: _Timeout,
+}
+
+_LOGON = {
+    NTStatus.LOGON_FAILURE,
+    NTStatus.WRONG_PASSWORD,
+    NTStatus.ACCOUNT_RESTRICTION,
+    NTStatus.ACCOUNT_DISABLED,
+    NTStatus.ACCOUNT_LOCKED_OUT,
+    NTStatus.ACCOUNT_EXPIRED,
+    NTStatus.PASSWORD_EXPIRED,
+    NTStatus.PASSWORD_MUST_CHANGE,
+}
+
+#: NTSTATUS to what happened and what to do about it.
+SENTENCES: dict[NTStatus, str] = {
+    NTStatus.ACCESS_DENIED: "access denied: this user may not do that here",
+    NTStatus.NETWORK_ACCESS_DENIED: "access denied: this user may not use the share",
+    NTStatus.CANNOT_DELETE: "it cannot be deleted: it is read-only (clear the attribute) or in use",
+    NTStatus.DELETE_PENDING: "it is being deleted: it goes away when the last program has closed it",
+    NTStatus.OBJECT_NAME_NOT_FOUND: "no such file or directory",
+    NTStatus.NO_SUCH_FILE: "no such file or directory",
+    NTStatus.OBJECT_PATH_NOT_FOUND: "the directory of this name does not exist: create it first",
+    NTStatus.OBJECT_NAME_COLLISION: "it exists already",
+    NTStatus.OBJECT_NAME_INVALID: "the server does not take this name: too long, or with letters that it forbids",
+    NTStatus.OBJECT_PATH_SYNTAX_BAD: "the server does not take this name",
+    NTStatus.NOT_A_DIRECTORY: "it is not a directory",
+    NTStatus.FILE_IS_A_DIRECTORY: "it is a directory",
+    NTStatus.DIRECTORY_NOT_EMPTY: "the directory is not empty",
+    NTStatus.SHARING_VIOLATION: "another program has it open and does not share it: close it there or try again",
+    NTStatus.FILE_LOCK_CONFLICT: "another program holds a lock on this part of the file: try again later",
+    NTStatus.LOCK_NOT_GRANTED: "another program holds a lock on this part of the file: try again later",
+    NTStatus.BAD_NETWORK_NAME: "there is no such share on the server (`frevo shares` lists them)",
+    NTStatus.NETWORK_NAME_DELETED: "the share was removed or the connection to it ended: connect again",
+    NTStatus.DISK_FULL: "the share is full: make room on the server",
+    NTStatus.QUOTA_EXCEEDED: "the user's quota on the server is used up: make room",
+    NTStatus.MEDIA_WRITE_PROTECTED: "the share is read-only",
+    NTStatus.INVALID_PARAMETER: "the server finds the request invalid",
+    NTStatus.NOT_SUPPORTED: "the server or its file system cannot do that",
+    NTStatus.INVALID_DEVICE_REQUEST: "the server or its file system cannot do that",
+    NTStatus.EAS_NOT_SUPPORTED: "the share has no extended attributes",
+    NTStatus.NOT_SAME_DEVICE: "it lies on another file system: copy it instead",
+    NTStatus.STOPPED_ON_SYMLINK: "a symbolic link is in the way, and the client has to resolve it: use its target",
+    NTStatus.TOO_MANY_OPENED_FILES: "too many files are open on the server: close some",
+    NTStatus.INSUFFICIENT_RESOURCES: "the server is short of resources: try again later",
+    NTStatus.FILE_CLOSED: "the file is closed: open it again",
+    NTStatus.LOGON_FAILURE: "wrong user or password",
+    NTStatus.WRONG_PASSWORD: "wrong user or password",
+    NTStatus.ACCOUNT_RESTRICTION: "the account may not log on this way (often: empty passwords are not allowed)",
+    NTStatus.ACCOUNT_DISABLED: "the account is disabled: ask the administrator",
+    NTStatus.ACCOUNT_LOCKED_OUT: "the account is locked after wrong passwords: wait or ask the administrator",
+    NTStatus.ACCOUNT_EXPIRED: "the account has expired: ask the administrator",
+    NTStatus.PASSWORD_EXPIRED: "the password has expired: set a new one",
+    NTStatus.PASSWORD_MUST_CHANGE: "the password must be changed first: set a new one",
+    NTStatus.USER_SESSION_DELETED: "the server has ended the session: connect again",
+    NTStatus.NETWORK_SESSION_EXPIRED: "the session has expired: connect again",
+}
+
+
+def remote_error(status: int, path: str | None = None, doing: str = "") -> RemoteError:
+    """The exception for *status*; *path* is what it is about, *doing* what was tried."""
+    known = NTStatus(status)
+    number = errno_of(known)
+    kind = LogonError if known in _LOGON else _CLASSES.get(number, RemoteError)
+    sentence = SENTENCES.get(known, "the server refused")
+    text = f"{sentence} ({doing + ': ' if doing else ''}STATUS_{known.name})"
+    error = kind(number, text, path) if path is not None else kind(number, text)
+    error.ntstatus = known
+    return error
+
+
+def lost(reason: str) -> ConnectionLost:
+    """The exception for a connection that ended because of *reason*."""
+    error = ConnectionLost(numbers.ECONNRESET, f"the connection to the server ended: {reason}; connect again")
+    error.ntstatus = NTStatus.CONNECTION_DISCONNECTED
+    return error

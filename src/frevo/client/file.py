@@ -1,0 +1,199 @@
+"""An open file: reads and writes at a position or anywhere, seek, truncate, flush, metadata of the open."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Any, Self
+
+from frevo.client import requests, transfer
+from frevo.client.connection import Element
+from frevo.client.stat import Stat
+from frevo.client.tree import FileId, Tree
+from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import FileAllInformation, FileEndOfFileInformation, FileInfoClass
+from frevo.wire.smb2 import (
+    Command,
+    CreateDisposition,
+    CreateRequest,
+    CreateResponse,
+    FileAccess,
+    FlushRequest,
+    QueryInfoResponse,
+)
+
+#: The letter of a mode to what happens to the name; see `open`.
+_DISPOSITIONS = {
+    "r": CreateDisposition.OPEN,
+    "w": CreateDisposition.OVERWRITE_IF,
+    "x": CreateDisposition.CREATE,
+    "a": CreateDisposition.OPEN_IF,
+}
+
+
+def request_for(path: str, mode: str, share_access: int) -> CreateRequest:
+    """CREATE for a mode of the built-in open(): r, w, x or a, with b and + if you like. ValueError for others."""
+    letters = set(mode) - {"b"}
+    kind = letters - {"+"}
+    if len(kind) != 1 or not kind <= set(_DISPOSITIONS) or len(mode) != len(set(mode)):
+        raise ValueError(f"mode {mode!r}: one of r, w, x, a, with b and + if you like (no text)")
+    letter = kind.pop()
+    read, write = letter == "r" or "+" in letters, letter != "r" or "+" in letters
+    access = int(FileAccess.READ_ATTRIBUTES)
+    access |= FILE_GENERIC_READ if read else 0
+    access |= FILE_GENERIC_WRITE if write else 0
+    return requests.opening(
+        path,
+        access,
+        disposition=int(_DISPOSITIONS[letter]),
+        options=requests.NOT_DIRECTORY,
+        share_access=share_access,
+    )
+
+
+class File:
+    """A file open on the server. Binary, unbuffered; several reads and writes may run at a time (`pread`, …)."""
+
+    def __init__(self, tree: Tree, path: str, mode: str, opened: CreateResponse) -> None:
+        self._tree = tree
+        self.path = path
+        self.mode = mode
+        self.opened = opened
+        self._id: FileId | None = opened.file_id
+        self._position = opened.end_of_file if "a" in mode else 0
+
+    @property
+    def name(self) -> str:
+        """The path within the share."""
+        return self.path
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._id is None
+
+    @property
+    def file_id(self) -> FileId:
+        """The FileId on the wire; ValueError when closed."""
+        if self._id is None:
+            raise ValueError(f"{self.path}: the file is closed")
+        return self._id
+
+    # -- at a place
+
+    async def pread(self, size: int, offset: int) -> bytes:
+        """Up to *size* bytes at *offset*; fewer only at the end of the file."""
+        return await transfer.read_bytes(self._tree, self.file_id, offset, size, self.path)
+
+    async def preadinto(self, buffer: Any, offset: int) -> int:
+        """Fills *buffer* (bytearray, memoryview, numpy array) from *offset* on; how many bytes there were."""
+        target = memoryview(buffer).cast("B")
+        return await transfer.read_into(self._tree, self.file_id, target, offset, self.path)
+
+    async def pwrite(self, data: Any, offset: int) -> int:
+        """Writes all of *data* at *offset*."""
+        source = memoryview(data).cast("B")
+        return await transfer.write_from(self._tree, self.file_id, source, offset, self.path)
+
+    # -- at the position
+
+    async def read(self, size: int = -1) -> bytes:
+        """Up to *size* bytes from the position on; without a size everything to the end."""
+        if size is None or size < 0:
+            size = max(0, await self.size() - self._position)
+        data = await self.pread(size, self._position) if size else b""
+        self._position += len(data)
+        return data
+
+    async def readinto(self, buffer: Any) -> int:
+        """Fills *buffer* from the position on."""
+        count = await self.preadinto(buffer, self._position)
+        self._position += count
+        return count
+
+    async def write(self, data: Any) -> int:
+        """Writes all of *data* at the position."""
+        count = await self.pwrite(data, self._position)
+        self._position += count
+        return count
+
+    async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Moves the position; it is returned."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}.get(whence)
+        if base is None:
+            if whence != os.SEEK_END:
+                raise ValueError(f"whence {whence}")
+            base = await self.size()
+        if base + offset < 0:
+            raise ValueError(f"position {base + offset}")
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        """The position."""
+        return self._position
+
+    # -- the file as a whole
+
+    async def stat(self) -> Stat:
+        """What the server knows about it now."""
+        element = requests.query_file(FileInfoClass.ALL, self.file_id)
+        reply = await self._tree.one(element, self.path, allow=(NTStatus.BUFFER_OVERFLOW,))
+        return stat_of(FileAllInformation.parse(QueryInfoResponse.parse(reply.message).buffer))
+
+    async def size(self) -> int:
+        """Its size now."""
+        return (await self.stat()).size
+
+    async def truncate(self, size: int | None = None) -> int:
+        """Cuts or extends it to *size*, the position by default."""
+        size = self._position if size is None else size
+        data = FileEndOfFileInformation(size).pack()
+        element = requests.set_file(FileInfoClass.END_OF_FILE, data, self.file_id)
+        await self._tree.one(element, self.path)
+        return size
+
+    async def flush(self) -> None:
+        """What was written is on the server's disk when this returns."""
+        await self._tree.one(Element(Command.FLUSH, FlushRequest(self.file_id).pack()), self.path)
+
+    async def close(self) -> None:
+        """Closes it; a second time does nothing."""
+        if self._id is not None:
+            file_id, self._id = self._id, None
+            await self._tree.close(file_id)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if kind is None or self._tree.connection.lost:
+            await self.close()
+        elif self._id is not None:  # the error that is on its way says more than a CLOSE that fails too
+            file_id, self._id = self._id, None
+            self._tree.close_later(file_id)
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def __repr__(self) -> str:
+        return f"<File {self.path!r} mode {self.mode!r}{' closed' if self.closed else ''}>"
+
+
+def stat_of(found: FileAllInformation) -> Stat:
+    """Our form of FileAllInformation."""
+    return Stat(
+        found.end_of_file,
+        found.file_attributes,
+        found.creation_time,
+        found.last_access_time,
+        found.last_write_time,
+        found.change_time,
+        found.allocation_size,
+        found.index_number,
+        found.number_of_links,
+    )

@@ -1,0 +1,158 @@
+"""Directories: entries with their attributes page by page, walking and globbing ([MS-SMB2] 3.3.5.18)."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from frevo.client import requests
+from frevo.client.address import join
+from frevo.client.connection import Element, Pending, Reply
+from frevo.client.errors import remote_error
+from frevo.client.stat import Stat
+from frevo.client.tree import FileId, Tree
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import DirectoryEntry, FileInfoClass, parse_directory
+from frevo.wire.smb2 import (
+    ANY_FILE_ID,
+    Command,
+    CreateResponse,
+    FileAttributes,
+    QueryDirectoryRequest,
+    QueryDirectoryResponse,
+)
+
+#: Bytes of one page of a listing.
+PAGE_BYTES = 512 * 1024
+_FIRST_PAGE_BYTES = 65536
+_CLASS = int(FileInfoClass.ID_BOTH_DIRECTORY)
+_DIRECTORY = int(FileAttributes.DIRECTORY)
+_REPARSE = int(FileAttributes.REPARSE_POINT)
+_END = (NTStatus.NO_MORE_FILES, NTStatus.NO_SUCH_FILE)
+
+
+@dataclass(slots=True)
+class DirEntry:
+    """One name in a directory and what the listing said about it: no request is needed for `stat`."""
+
+    name: str
+    directory: str
+    raw: DirectoryEntry
+
+    @property
+    def path(self) -> str:
+        """The path within the share."""
+        return join(self.directory, self.name)
+
+    def is_dir(self) -> bool:
+        """A directory."""
+        return bool(self.raw.file_attributes & _DIRECTORY)
+
+    def is_symlink(self) -> bool:
+        """A symbolic link or another reparse point."""
+        return bool(self.raw.file_attributes & _REPARSE)
+
+    def is_file(self) -> bool:
+        """Neither."""
+        return not self.raw.file_attributes & (_DIRECTORY | _REPARSE)
+
+    def stat(self) -> Stat:
+        """What the listing said."""
+        raw = self.raw
+        return Stat(
+            raw.end_of_file, raw.file_attributes, raw.creation_time, raw.last_access_time,
+            raw.last_write_time, raw.change_time, raw.allocation_size, raw.file_id,
+        )  # fmt: skip
+
+
+def _page_request(tree: Tree, file_id: FileId, pattern: str, size: int) -> Element:
+    body = QueryDirectoryRequest(_CLASS, 0, 0, file_id, size, pattern).pack()
+    return Element(Command.QUERY_DIRECTORY, body, tree.connection.charge_of(size))
+
+
+async def scandir(tree: Tree, path: str, pattern: str = "*") -> AsyncIterator[DirEntry]:
+    """The entries of *path* whose names match the server-side *pattern*, without "." and ".."."""
+    request = requests.opening(path, requests.LIST, options=requests.DIRECTORY)
+    create = Element(Command.CREATE, request.pack(), orphan=tree._close_orphan)
+    first = _page_request(tree, ANY_FILE_ID, pattern, _FIRST_PAGE_BYTES)
+    opened, page = await tree.call([create, first])
+    if opened.status != NTStatus.SUCCESS:
+        raise remote_error(opened.status, path)
+    file_id = CreateResponse.parse(opened.message).file_id
+    following: Pending | None = None
+    try:
+        while page.status not in _END:
+            if page.status != NTStatus.SUCCESS:
+                raise remote_error(page.status, path, "listing")
+            size = max(_FIRST_PAGE_BYTES, min(PAGE_BYTES, tree.max_transact))
+            following = await tree.post(_page_request(tree, file_id, pattern, size))
+            for entry in _entries(page, path):
+                yield entry
+            page = await following.future
+            following = None
+    finally:
+        if following is not None:
+            tree.connection.abandon([following])
+        tree.close_later(file_id)
+
+
+def _entries(page: Reply, directory: str) -> Sequence[DirEntry]:
+    buffer = QueryDirectoryResponse.parse(page.message).buffer
+    return [
+        DirEntry(raw.name, directory, raw)
+        for raw in parse_directory(_CLASS, buffer)
+        if raw.name not in (".", "..") and "/" not in raw.name and "\\" not in raw.name
+    ]
+
+
+Walked = tuple[str, list[DirEntry], list[DirEntry]]
+
+
+async def walk(tree: Tree, top: str) -> AsyncIterator[Walked]:
+    """(directory, its directories, its other entries) of the tree below *top*, parents first.
+
+    Names taken out of the list of directories are not entered. Links are not followed.
+    """
+    pending = [top]
+    while pending:
+        directory = pending.pop()
+        directories: list[DirEntry] = []
+        others: list[DirEntry] = []
+        async with aclosing(scandir(tree, directory)) as entries:  # type: ignore[type-var]
+            async for entry in entries:
+                (directories if entry.is_dir() and not entry.is_symlink() else others).append(entry)
+        yield directory, directories, others
+        pending += [entry.path for entry in reversed(directories)]
+
+
+async def glob(tree: Tree, pattern: str) -> AsyncIterator[DirEntry]:
+    """Entries whose paths match: `*`, `?`, `[abc]` within a name, `**` for any number of directories.
+
+    Upper and lower case are one, as on the server.
+    """
+    parts = [part for part in pattern.strip("/").split("/") if part]
+    fixed = next((i for i, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts) - 1)
+    async for entry in _matching(tree, "/".join(parts[:fixed]), parts[fixed:]):
+        yield entry
+
+
+async def _matching(tree: Tree, directory: str, parts: list[str]) -> AsyncIterator[DirEntry]:
+    if not parts:
+        return
+    first, rest = parts[0], parts[1:]
+    deep = first == "**"
+    if deep and rest:
+        async for entry in _matching(tree, directory, rest):
+            yield entry
+    matches = re.compile(fnmatch.translate("*" if deep else first), re.IGNORECASE).match
+    below = [entry async for entry in scandir(tree, directory) if matches(entry.name)]
+    for entry in below:
+        is_directory = entry.is_dir() and not entry.is_symlink()
+        if not rest:
+            yield entry
+        if is_directory and (deep or rest):
+            async for found in _matching(tree, entry.path, parts if deep else rest):
+                yield found

@@ -1,0 +1,222 @@
+"""NEGOTIATE and SESSION_SETUP from the client's side ([MS-SMB2] 3.2.4.2, 3.2.5.2, 3.2.5.3)."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import spnego
+import spnego.exceptions
+
+from frevo.auth.md4 import nt_hash
+from frevo.auth.ntlm_messages import pack_anonymous_authenticate, pack_anonymous_negotiate
+from frevo.client.connection import Connection, Element, Protection, Reply
+from frevo.client.credentials import Credentials
+from frevo.client.errors import LogonError, RemoteError, remote_error
+from frevo.errors import RemoteProtocolError
+from frevo.proto import preauth
+from frevo.proto.dialect import Cipher
+from frevo.proto.keys import derive_session_keys
+from frevo.proto.negotiation import NegotiationPolicy
+from frevo.proto.offer import accept, offer
+from frevo.proto.protection import SessionKeys, client_keys
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import (
+    Command,
+    HeaderFlags,
+    NegotiateRequest,
+    NegotiateResponse,
+    SecurityMode,
+    SessionFlags,
+    SessionSetupRequest,
+    SessionSetupResponse,
+)
+
+_SETUP_ROUNDS_MAX = 10
+
+
+@dataclass(slots=True)
+class Handshake:
+    """What NEGOTIATE leaves behind for the log-on and for VALIDATE_NEGOTIATE_INFO."""
+
+    request: NegotiateRequest
+    response: NegotiateResponse
+    preauth_hash: bytes
+
+
+@dataclass(slots=True)
+class Session:
+    """A user that is logged on to a connection."""
+
+    protection: Protection
+    user: str
+    guest: bool = False
+
+
+async def negotiate(connection: Connection, policy: NegotiationPolicy) -> Handshake:
+    """Agrees on dialect, signing and cipher. RemoteProtocolError for an answer that is none."""
+    request = offer(policy, secrets.token_bytes(16), connection.server)
+    reply, sent = await _exchange(connection, Command.NEGOTIATE, request.pack(), Protection())
+    if reply.status != NTStatus.SUCCESS:
+        raise remote_error(reply.status, connection.server, "negotiating the dialect")
+    response = NegotiateResponse.parse(reply.message)
+    connection.negotiated = accept(request, response, policy)
+    value = preauth.update(preauth.update(preauth.INITIAL, sent), reply.message)
+    return Handshake(request, response, value)
+
+
+async def _exchange(
+    connection: Connection, command: int, body: bytes, protection: Protection
+) -> tuple[Reply, bytes]:
+    """One request and its answer, and the request as it was sent, for the preauth hash."""
+    await connection.reserve(1)
+    pending = connection.send([Element(command, body)], protection)
+    sent = connection.last_sent
+    (reply,) = await connection.collect(pending)
+    assert isinstance(sent, bytes)
+    return reply, sent
+
+
+async def log_on(
+    connection: Connection,
+    handshake: Handshake,
+    credentials: Credentials,
+    *,
+    signing: bool = True,
+    encryption: bool = False,
+) -> Session:
+    """SESSION_SETUP to its end. LogonError when the server does not want the user."""
+    assert connection.negotiated is not None
+    dialect = connection.negotiated.dialect
+    mode = SecurityMode.SIGNING_REQUIRED if signing else SecurityMode.SIGNING_ENABLED
+    context = _mechanism(credentials, connection.server)
+    token, value = _step(context, None, connection.server), handshake.preauth_hash
+    protection = Protection()
+    for _ in range(_SETUP_ROUNDS_MAX):
+        body = SessionSetupRequest(security_mode=int(mode), security_buffer=token).pack()
+        reply, sent = await _exchange(connection, Command.SESSION_SETUP, body, protection)
+        protection = Protection(reply.header.session_id)
+        value = preauth.update(value, sent)
+        if reply.status != NTStatus.MORE_PROCESSING_REQUIRED:
+            break
+        value = preauth.update(value, reply.message)
+        answer = SessionSetupResponse.parse(reply.message)
+        token = _step(context, bytes(answer.security_buffer), connection.server)
+    if reply.status != NTStatus.SUCCESS:
+        who = credentials.user or ("anonymous" if credentials.anonymous else "guest")
+        raise remote_error(reply.status, connection.server, f"logging on as {who}")
+    answer = SessionSetupResponse.parse(reply.message)
+    if answer.security_buffer and not context.complete:
+        _step(context, bytes(answer.security_buffer), connection.server)
+    session = Session(protection, credentials.user)
+    if answer.session_flags & (SessionFlags.IS_GUEST | SessionFlags.IS_NULL):
+        _accept_guest(credentials, connection.server, signing, encryption)
+        session.guest = True
+    else:
+        keys = derive_session_keys(
+            dialect, connection.negotiated.cipher, context.session_key, value if dialect.contexts else b""
+        )
+        _protect(connection, session, reply, keys, signing, encryption, answer.session_flags)
+    connection.plane.transport.set_connection(
+        connection.number,
+        dialect=dialect.revision,
+        authenticated=True,
+        max_read=connection.negotiated.max_read,
+        multi_credit=connection.negotiated.multi_credit,
+    )
+    return session
+
+
+def _accept_guest(credentials: Credentials, server: str, signing: bool, encryption: bool) -> None:
+    """A guest's messages are neither signed nor sealed: nobody becomes one without having asked for it."""
+    if encryption:
+        raise RemoteError(errno.EACCES, "guests cannot encrypt: log on as a user", server)
+    if not (credentials.guest or credentials.anonymous):
+        error = LogonError(
+            errno.EACCES,
+            "the server made this user a guest (unknown user?): check the name, or ask for guest by name",
+            server,
+        )
+        error.ntstatus = NTStatus.SMB_GUEST_LOGON_BLOCKED_SIGNING_REQUIRED
+        raise error
+
+
+def _protect(
+    connection: Connection,
+    session: Session,
+    reply: Reply,
+    keys: Any,
+    signing: bool,
+    encryption: bool,
+    flags: int,
+) -> None:
+    """Keys into the data plane; the last answer of the log-on must be signed with them ([MS-SMB2] 3.2.5.3.1)."""
+    negotiated = connection.negotiated
+    assert negotiated is not None
+    server_wants = bool(flags & SessionFlags.ENCRYPT_DATA)
+    if encryption and negotiated.cipher is Cipher.NONE:
+        text = f"encryption is required, but the server agreed on {negotiated.dialect.name} without a cipher"
+        raise RemoteError(errno.EACCES, text, connection.server)
+    seal = (encryption or server_wants) and negotiated.cipher is not Cipher.NONE
+    made: SessionKeys = client_keys(
+        keys, negotiated.signing, negotiated.cipher, signing_required=signing, encryption_required=seal
+    )
+    signed = bool(reply.header.flags & HeaderFlags.SIGNED)
+    if signed and not made.verify(reply.message):
+        raise RemoteProtocolError("the answer to the log-on is signed wrong: somebody may be in between")
+    if not signed and (negotiated.dialect.contexts or signing):
+        raise RemoteProtocolError("the answer to the log-on is not signed although it must be")
+    protection = session.protection
+    # 3.1.1 without encryption: TREE_CONNECT must be signed for preauth integrity; the rest as was asked.
+    protection.keys, protection.sign, protection.seal = made, signing or _required(connection), seal
+    connection.plane.transport.set_session(connection.number, protection.session_id, made)
+
+
+def _required(connection: Connection) -> bool:
+    negotiated = connection.negotiated
+    return negotiated is not None and bool(negotiated.security_mode & SecurityMode.SIGNING_REQUIRED)
+
+
+class _Anonymous:
+    """An anonymous NTLM log-on: two messages, no key."""
+
+    complete = True
+    session_key = b""
+
+    def step(self, token: bytes | None) -> bytes:
+        """NEGOTIATE first, then AUTHENTICATE."""
+        return pack_anonymous_authenticate() if token else pack_anonymous_negotiate()
+
+
+def _mechanism(credentials: Credentials, server: str) -> Any:
+    """The security context: NTLM in SPNEGO with a password, Kerberos with tickets."""
+    if credentials.anonymous:
+        return _Anonymous()
+    user = credentials.user or ("guest" if credentials.guest else "")
+    password = "" if credentials.guest and credentials.password is None else credentials.password
+    name = f"{credentials.domain}\\{user}" if credentials.domain else user
+    try:
+        if credentials.kerberos == "required" or (credentials.kerberos == "auto" and password is None):
+            principal = f"{user}@{credentials.domain}" if user and credentials.domain else user or None
+            return spnego.client(principal, password, hostname=server, service="cifs", protocol="kerberos")
+        # By its hash the password serves NTLM alone: no search for a Kerberos realm, which takes seconds.
+        secret = spnego.NTLMHash(name, nt_hash=nt_hash(password or "").hex())
+        options = spnego.NegotiateOptions.use_negotiate
+        return spnego.client(secret, hostname=server, service="cifs", protocol="negotiate", options=options)
+    except (spnego.exceptions.SpnegoError, ImportError, OSError) as error:
+        raise _no_logon(server, error) from None
+
+
+def _step(context: Any, token: bytes | None, server: str) -> bytes:
+    try:
+        return context.step(token) or b""
+    except spnego.exceptions.SpnegoError as error:
+        raise _no_logon(server, error) from None
+
+
+def _no_logon(server: str, error: BaseException) -> LogonError:
+    reason = " ".join(str(error).split())
+    text = f"cannot log on: {reason}; give a user and password, or get a Kerberos ticket with kinit"
+    return LogonError(errno.EACCES, text, server)

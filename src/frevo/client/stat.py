@@ -1,0 +1,98 @@
+"""What is known of a file: size, times, attributes, in the words of os.stat and of Windows."""
+
+from __future__ import annotations
+
+import stat as modes
+from dataclasses import dataclass
+
+from frevo.wire.dtyp.filetime import to_unix_ns
+from frevo.wire.smb2 import FileAttributes
+
+_DIRECTORY = int(FileAttributes.DIRECTORY)
+_REPARSE = int(FileAttributes.REPARSE_POINT)
+_READONLY = int(FileAttributes.READONLY)
+
+
+@dataclass(slots=True, frozen=True)
+class Stat:
+    """Times are FILETIME (`*_time`); `st_*` are as in os.stat_result."""
+
+    size: int
+    attributes: int
+    creation_time: int
+    last_access_time: int
+    last_write_time: int
+    change_time: int
+    allocation_size: int = 0
+    file_id: int = 0
+    links: int = 1
+
+    def is_dir(self) -> bool:
+        """A directory."""
+        return bool(self.attributes & _DIRECTORY)
+
+    def is_symlink(self) -> bool:
+        """A symbolic link or another reparse point."""
+        return bool(self.attributes & _REPARSE)
+
+    def is_file(self) -> bool:
+        """Neither."""
+        return not self.attributes & (_DIRECTORY | _REPARSE)
+
+    @property
+    def st_size(self) -> int:
+        """Bytes."""
+        return self.size
+
+    @property
+    def st_mode(self) -> int:
+        """Kind and permissions, as far as attributes tell: read-only or not."""
+        write = 0 if self.attributes & _READONLY else 0o222
+        if self.is_symlink():
+            return modes.S_IFLNK | 0o777
+        return (modes.S_IFDIR | 0o555 | write) if self.is_dir() else (modes.S_IFREG | 0o444 | write)
+
+    @property
+    def st_ino(self) -> int:
+        """The server's number of the file."""
+        return self.file_id
+
+    @property
+    def st_nlink(self) -> int:
+        """Names that the file has."""
+        return self.links
+
+    @property
+    def st_mtime_ns(self) -> int:
+        """Last write, nanoseconds since 1970."""
+        return to_unix_ns(self.last_write_time)
+
+    @property
+    def st_mtime(self) -> float:
+        """Last write, seconds since 1970."""
+        return self.st_mtime_ns / 1e9
+
+    @property
+    def st_atime(self) -> float:
+        """Last access."""
+        return to_unix_ns(self.last_access_time) / 1e9
+
+    @property
+    def st_ctime(self) -> float:
+        """Last change of the file or what is known about it."""
+        return to_unix_ns(self.change_time) / 1e9
+
+    @property
+    def st_birthtime(self) -> float:
+        """Creation."""
+        return to_unix_ns(self.creation_time) / 1e9
+
+
+@dataclass(slots=True, frozen=True)
+class FileSystemSpace:
+    """Bytes of the file system behind a share: all, free, and free for this user."""
+
+    total: int
+    free: int
+    available: int
+    block_size: int

@@ -1,0 +1,168 @@
+"""A connected share on the wire: requests with its ids and protection, errors as exceptions ([MS-SMB2] 3.2.4.2.4)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from frevo.client.connection import Connection, Element, Pending, Protection, Reply
+from frevo.client.errors import remote_error
+from frevo.client.logon import Handshake, Session
+from frevo.errors import RemoteProtocolError
+from frevo.proto.dialect import Cipher
+from frevo.proto.offer import check_validation, validation
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import FsctlCode
+from frevo.wire.smb2 import (
+    ANY_FILE_ID,
+    CloseRequest,
+    Command,
+    CreateRequest,
+    CreateResponse,
+    IoctlRequest,
+    IoctlResponse,
+    ShareFlags,
+    TreeConnectRequest,
+    TreeConnectResponse,
+    TreeDisconnectRequest,
+    ValidateNegotiateInfoResponse,
+)
+
+FileId = tuple[int, int]
+#: Statuses that come with data and are no error for the queries that get them.
+_WITH_DATA = (NTStatus.SUCCESS, NTStatus.BUFFER_OVERFLOW)
+
+
+class Tree:
+    """One share of one session."""
+
+    def __init__(self, connection: Connection, session: Session, name: str, seal: bool) -> None:
+        self.connection = connection
+        self.session = session
+        self.name = name
+        self.seal = seal
+        self.id = 0
+        self.info = TreeConnectResponse()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def max_transact(self) -> int:
+        """The largest buffer of a query or listing."""
+        assert self.connection.negotiated is not None
+        return self.connection.largest(self.connection.negotiated.max_transact)
+
+    async def call(self, elements: Sequence[Element]) -> list[Reply]:
+        """The answers of one compound, whatever their status."""
+        return await self.connection.call(elements, self.session.protection, self.id, seal=self.seal)
+
+    async def one(self, element: Element, path: str | None = None, *, allow: Iterable[int] = ()) -> Reply:
+        """The answer of one request; an exception for a status that is neither success nor in *allow*."""
+        (reply,) = await self.call([element])
+        if reply.status != NTStatus.SUCCESS and reply.status not in allow:
+            raise remote_error(reply.status, path)
+        return reply
+
+    async def post(self, element: Element) -> Pending:
+        """Sends as soon as there are credits; the caller collects or abandons."""
+        await self.connection.reserve(element.charge)
+        return self.connection.send([element], self.session.protection, self.id, seal=self.seal)[0]
+
+    # -- opens
+
+    async def create(self, request: CreateRequest, path: str) -> CreateResponse:
+        """An open; what a cancelled call has opened is closed."""
+        element = Element(Command.CREATE, request.pack(), orphan=self._close_orphan)
+        reply = await self.one(element, path)
+        return CreateResponse.parse(reply.message)
+
+    def _close_orphan(self, reply: Reply) -> None:
+        if reply.status == NTStatus.SUCCESS:
+            self.close_later(CreateResponse.parse(reply.message).file_id)
+
+    def close_later(self, file_id: FileId) -> None:
+        """CLOSE without anybody who waits for it."""
+        task = asyncio.get_running_loop().create_task(self._close_quietly(file_id))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _close_quietly(self, file_id: FileId) -> None:
+        with contextlib.suppress(OSError):
+            await self.close(file_id)
+
+    async def close(self, file_id: FileId) -> None:
+        """CLOSE; an error when the server has one to report, such as a failed late write."""
+        await self.one(Element(Command.CLOSE, CloseRequest(0, file_id).pack()))
+
+    async def with_open(
+        self, request: CreateRequest, path: str, *middle: Element, allow: Iterable[int] = ()
+    ) -> tuple[CreateResponse, list[Reply]]:
+        """CREATE, *middle* on what it opened, and CLOSE in one compound and one round trip.
+
+        The elements of *middle* have ANY_FILE_ID as their FileId.
+        """
+        elements = [
+            Element(Command.CREATE, request.pack()),
+            *middle,
+            Element(Command.CLOSE, CloseRequest(0, ANY_FILE_ID).pack()),
+        ]
+        replies = await self.call(elements)
+        for reply in replies[:-1]:
+            if reply.status not in _WITH_DATA and reply.status not in allow:
+                raise remote_error(reply.status, path)
+        if replies[-1].status != NTStatus.SUCCESS:
+            raise remote_error(replies[-1].status, path)
+        return CreateResponse.parse(replies[0].message), replies[1:-1]
+
+    # -- controls
+
+    async def ioctl(
+        self, code: int, data: bytes, size: int, file_id: FileId = ANY_FILE_ID, path: str | None = None
+    ) -> IoctlResponse:
+        """An FSCTL with up to *size* bytes of answer."""
+        body = IoctlRequest(int(code), file_id, data, 0, size).pack()
+        element = Element(Command.IOCTL, body, self.connection.charge_of(max(len(data), size)))
+        reply = await self.one(element, path, allow=(NTStatus.BUFFER_OVERFLOW,))
+        return IoctlResponse.parse(reply.message)
+
+    async def disconnect(self) -> None:
+        """TREE_DISCONNECT, after the closes that are under way."""
+        if self._closing:
+            await asyncio.wait(self._closing)
+        await self.one(Element(Command.TREE_DISCONNECT, TreeDisconnectRequest().pack()))
+
+
+async def connect_tree(
+    connection: Connection, session: Session, handshake: Handshake, share: str, *, seal: bool = False
+) -> Tree:
+    """TREE_CONNECT, and before 3.1.1 the check that nobody changed the negotiation."""
+    negotiated = connection.negotiated
+    assert negotiated is not None
+    tree = Tree(connection, session, share, seal)
+    protection = session.protection
+    if protection.keys is not None and not protection.seal:  # [MS-SMB2] 3.2.4.1.1: always signed on 3.1.1
+        protection = replace(protection, sign=True)
+    body = TreeConnectRequest(f"\\\\{connection.server}\\{share}").pack()
+    (reply,) = await connection.call([Element(Command.TREE_CONNECT, body)], protection)
+    if reply.status != NTStatus.SUCCESS:
+        raise remote_error(reply.status, f"//{connection.server}/{share}")
+    tree.id, tree.info = reply.header.tree_id, TreeConnectResponse.parse(reply.message)
+    if tree.info.share_flags & ShareFlags.ENCRYPT_DATA and negotiated.cipher is not Cipher.NONE:
+        tree.seal = True
+    if not negotiated.dialect.contexts and protection.keys is not None:
+        await _validate(tree, handshake, protection)
+    return tree
+
+
+async def _validate(tree: Tree, handshake: Handshake, protection: Protection) -> None:
+    """FSCTL_VALIDATE_NEGOTIATE_INFO, signed ([MS-SMB2] 3.2.5.5). Servers before 3.0 refuse it, signed too."""
+    question = validation(handshake.request).pack()
+    body = IoctlRequest(int(FsctlCode.VALIDATE_NEGOTIATE_INFO), ANY_FILE_ID, question, 0, 24).pack()
+    element = Element(Command.IOCTL, body)
+    (reply,) = await tree.connection.call([element], protection, tree.id, seal=tree.seal)
+    if reply.status == NTStatus.SUCCESS:
+        answer = IoctlResponse.parse(reply.message).output_buffer
+        check_validation(handshake.response, ValidateNegotiateInfoResponse.parse(answer))
+    elif reply.status == NTStatus.ACCESS_DENIED:
+        raise RemoteProtocolError("the server does not confirm the negotiation (downgrade attack?)")

@@ -1,0 +1,109 @@
+"""The client's half of NEGOTIATE ([MS-SMB2] 3.2.4.2): what is offered, what an answer may say, and the later check."""
+
+from __future__ import annotations
+
+import secrets
+
+from frevo.errors import RemoteProtocolError, WireError
+from frevo.proto.dialect import BY_REVISION, DIALECTS, Cipher, Dialect, Signing
+from frevo.proto.negotiation import SALT_LENGTH, Negotiated, NegotiationPolicy
+from frevo.wire.smb2 import (
+    Capabilities,
+    EncryptionCapabilities,
+    NegotiateContextType,
+    NegotiateRequest,
+    NegotiateResponse,
+    NetnameNegotiateContextId,
+    PreauthHash,
+    PreauthIntegrityCapabilities,
+    SecurityMode,
+    SigningCapabilities,
+    ValidateNegotiateInfoRequest,
+    ValidateNegotiateInfoResponse,
+)
+
+
+def offer(policy: NegotiationPolicy, client_guid: bytes, server_name: str) -> NegotiateRequest:
+    """The request for everything between the policy's dialects ([MS-SMB2] 2.2.3)."""
+    dialects = [d for d in DIALECTS if policy.minimum.revision <= d.revision <= policy.maximum.revision]
+    mode = SecurityMode.SIGNING_REQUIRED if policy.signing_required else SecurityMode.SIGNING_ENABLED
+    request = NegotiateRequest([d.revision for d in dialects], int(mode), 0, client_guid)
+    if any(d.encryption for d in dialects):
+        request.capabilities = int(Capabilities.LARGE_MTU)
+        if policy.ciphers:
+            request.capabilities |= Capabilities.ENCRYPTION
+    elif any(d.multi_credit for d in dialects):
+        request.capabilities = int(Capabilities.LARGE_MTU)
+    if any(d.contexts for d in dialects):
+        salt = secrets.token_bytes(SALT_LENGTH)
+        request.contexts.append(PreauthIntegrityCapabilities([int(PreauthHash.SHA512)], salt).context())
+        if policy.ciphers:
+            request.contexts.append(EncryptionCapabilities([int(c) for c in policy.ciphers]).context())
+        request.contexts.append(SigningCapabilities([int(s) for s in policy.signing]).context())
+        request.contexts.append(NetnameNegotiateContextId(server_name).context())
+    return request
+
+
+def accept(request: NegotiateRequest, response: NegotiateResponse, policy: NegotiationPolicy) -> Negotiated:
+    """What was agreed. RemoteProtocolError when the answer is none to this request ([MS-SMB2] 3.2.5.2)."""
+    dialect = BY_REVISION.get(response.dialect_revision)
+    if dialect is None or dialect.revision not in request.dialects:
+        raise RemoteProtocolError(f"the server chose dialect {response.dialect_revision:#06x}, not offered")
+    signing, cipher = dialect.signing, Cipher.NONE
+    if dialect.contexts:
+        signing, cipher = _accept_contexts(response, dialect, policy)
+    elif dialect.encryption and response.capabilities & Capabilities.ENCRYPTION and policy.ciphers:
+        cipher = Cipher.AES_128_CCM
+    capabilities = response.capabilities if dialect.multi_credit and policy.multi_credit else 0
+    multi_credit = bool(capabilities & Capabilities.LARGE_MTU)
+    def limit(ours: int, theirs: int) -> int:
+        return min(ours, theirs) if multi_credit else min(ours, theirs, 65536)
+
+    max_transact = limit(policy.max_transact, response.max_transact_size)
+    max_read = limit(policy.max_read, response.max_read_size)
+    max_write = limit(policy.max_write, response.max_write_size)
+    if min(max_transact, max_read, max_write) < 4096:
+        raise RemoteProtocolError("the server allows less than 4096 bytes a request")
+    return Negotiated(
+        dialect, signing, cipher, capabilities, response.security_mode,
+        max_transact, max_read, max_write, response.contexts,
+    )  # fmt: skip
+
+
+def _accept_contexts(
+    response: NegotiateResponse, dialect: Dialect, policy: NegotiationPolicy
+) -> tuple[Signing, Cipher]:
+    known = {context.context_type: context.data for context in response.contexts}
+    try:
+        preauth = PreauthIntegrityCapabilities.parse(
+            known.get(NegotiateContextType.PREAUTH_INTEGRITY_CAPABILITIES, b"")
+        )
+        ciphers, signings = list[int](), [int(dialect.signing)]
+        if data := known.get(NegotiateContextType.ENCRYPTION_CAPABILITIES):
+            ciphers = EncryptionCapabilities.parse(data).ciphers
+        if data := known.get(NegotiateContextType.SIGNING_CAPABILITIES):
+            signings = SigningCapabilities.parse(data).signing_algorithms
+    except WireError as error:
+        raise RemoteProtocolError(f"negotiate contexts: {error}") from None
+    if preauth.hash_algorithms != [PreauthHash.SHA512]:
+        raise RemoteProtocolError("the server did not choose SHA-512 for preauthentication integrity")
+    cipher = ciphers[0] if ciphers else 0
+    if len(ciphers) > 1 or (cipher and cipher not in policy.ciphers):
+        raise RemoteProtocolError(f"the server chose ciphers {ciphers}, not offered")
+    if len(signings) != 1 or signings[0] not in {*policy.signing, dialect.signing}:
+        raise RemoteProtocolError(f"the server chose signing algorithms {signings}, not offered")
+    return Signing(signings[0]), Cipher(cipher)
+
+
+def validation(request: NegotiateRequest) -> ValidateNegotiateInfoRequest:
+    """The question of FSCTL_VALIDATE_NEGOTIATE_INFO: what was offered ([MS-SMB2] 3.2.5.5)."""
+    return ValidateNegotiateInfoRequest(
+        request.capabilities, request.client_guid, request.security_mode, request.dialects
+    )
+
+
+def check_validation(first: NegotiateResponse, second: ValidateNegotiateInfoResponse) -> None:
+    """RemoteProtocolError when the signed answer differs from the NEGOTIATE answer: somebody changed it."""
+    said = (first.capabilities, first.server_guid, first.security_mode, first.dialect_revision)
+    if said != (second.capabilities, second.guid, second.security_mode, second.dialect):
+        raise RemoteProtocolError("the negotiation was changed on its way (downgrade attack?)")
