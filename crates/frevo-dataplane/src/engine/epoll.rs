@@ -64,6 +64,10 @@ impl Thread {
         let mut events: [libc::epoll_event; 256] = unsafe { std::mem::zeroed() };
         while !self.stopping {
             let count = self.wait(&mut events);
+            // Commands first: those that were given before the data was sent count for it.
+            for command in self.shared.queues[self.index].take() {
+                self.command(command);
+            }
             for event in &events[..count] {
                 let (token, readiness) = (event.u64, event.events);
                 match token {
@@ -71,9 +75,6 @@ impl Thread {
                     token if token & LISTENER != 0 => self.accept(token & !LISTENER),
                     id => self.ready(id, readiness),
                 }
-            }
-            for command in self.shared.queues[self.index].take() {
-                self.command(command);
             }
             self.look_after();
             self.tick();

@@ -151,13 +151,14 @@ impl Thread {
         while !self.stopping {
             self.enter();
             done.extend(self.uring.completion());
+            // Commands first: those that were given before the data was sent count for it.
+            for command in self.shared.queues[self.index].take() {
+                self.command(command);
+            }
             for completion in done.drain(..) {
                 self.completed(&completion);
             }
             self.provided.publish();
-            for command in self.shared.queues[self.index].take() {
-                self.command(command);
-            }
             self.tick();
             self.look_after();
             self.deliver();
@@ -325,7 +326,11 @@ impl Thread {
     /// The kernel has sent (some of) the front of the output.
     fn sent(&mut self, id: ConnectionId, result: i32) {
         let Some(entry) = self.table.entries.get_mut(&id) else {
-            self.sending.remove(&id);
+            if self.sending.remove(&id).is_none() {
+                // Closed in this very turn, `cancel_gone` has not seen it yet: there is nothing to keep it for.
+                let gone = self.table.gone.iter_mut().flatten();
+                gone.filter(|(number, _)| *number == id).for_each(|(_, entry)| entry.interest &= !SEND);
+            }
             return;
         };
         entry.interest &= !SEND;
