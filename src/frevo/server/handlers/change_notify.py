@@ -20,6 +20,10 @@ _WATCH_TREE = int(NotifyFlags.WATCH_TREE)
 _FILTERS = 0xFFF
 _ENTRY_SIZE = 12  # fixed part of FILE_NOTIFY_INFORMATION
 
+#: Most bytes of changes that one open is remembered, whatever its output buffer; beyond it the client reads the
+#: directory again, as Windows clients do all the time.
+REMEMBERED_BYTES_MAX = 1 << 17
+
 #: What the requests that wait on one open hear from their future.
 _CHANGED, _DELETED = 0, 1
 
@@ -116,7 +120,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
 def _start(opened: Open, asked: ChangeNotifyRequest) -> DirectoryWatch:
     """Begins to watch for an open; the watch lives until the open is closed."""
     assert opened.handle is not None
-    state = DirectoryWatch(asked.output_buffer_length)
+    state = DirectoryWatch(min(asked.output_buffer_length, REMEMBERED_BYTES_MAX))
     recursive = bool(asked.flags & _WATCH_TREE)
     wanted = asked.completion_filter & _FILTERS
     state.watch = opened.handle.watch(recursive, wanted, state.on_changes, state.on_overflow)

@@ -28,4 +28,6 @@ def fitted(request: Request, information: bytes, fixed_size: int, length_max: in
 
 def too_small(needed: int) -> SMBError:
     """BUFFER_TOO_SMALL that tells the client how many bytes it needs ([MS-SMB2] 3.3.4.4)."""
-    return SMBError(NTStatus.BUFFER_TOO_SMALL, f"needs {needed} bytes", error_data=needed.to_bytes(4, "little"))
+    return SMBError(
+        NTStatus.BUFFER_TOO_SMALL, f"needs {needed} bytes", error_data=needed.to_bytes(4, "little")
+    )

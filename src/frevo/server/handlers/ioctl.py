@@ -19,7 +19,11 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Checks the request and hands it to the control code's function."""
     asked = IoctlRequest.parse(request.message)
     limit = request.connection.max_transact
-    if len(asked.input_buffer) > limit or asked.max_output_response > limit or asked.max_input_response > limit:
+    if (
+        len(asked.input_buffer) > limit
+        or asked.max_output_response > limit
+        or asked.max_input_response > limit
+    ):
         raise SMBError(NTStatus.INVALID_PARAMETER, "more bytes than MaxTransactSize")
     if asked.flags != _IS_FSCTL:
         raise SMBError(NTStatus.NOT_SUPPORTED, f"IOCTL flags {asked.flags:#x}")

@@ -176,9 +176,7 @@ def _disposition_ex(request: Request, handle: Handle, buffer: bytes) -> None:
         need_access(request, FileAccess.DELETE)
         request.open.delete_on_close = bool(flags & _DELETE)
         return
-    _set_delete_pending(
-        request, handle, bool(flags & _DELETE), even_readonly=bool(flags & _IGNORE_READONLY)
-    )
+    _set_delete_pending(request, handle, bool(flags & _DELETE), even_readonly=bool(flags & _IGNORE_READONLY))
 
 
 def _set_delete_pending(
