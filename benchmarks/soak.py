@@ -1,0 +1,58 @@
+"""A long run under mixed load that watches the server's memory: `python -m benchmarks.soak --minutes 30`.
+
+Every round opens and closes, reads, logs on and off, seals and transfers; after it the resident memory is printed.
+The first rounds warm caches up; what the last rounds need more than those is growth, and growth fails the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from peers.frevo_server import frevo_server
+
+from benchmarks.load import LoadSpec
+from benchmarks.loadgen import measure
+from benchmarks.machine import machine_line
+from benchmarks.servers import memory_bytes
+
+_WARM_ROUNDS = 3
+_GROWTH_MAX = 0.15
+_LOADS = (
+    LoadSpec(0, "open", 4),
+    LoadSpec(0, "read", 4, 8, 4096),
+    LoadSpec(0, "read", 4, 2, 1 << 20, "sealed"),
+    LoadSpec(0, "session", 4),
+    LoadSpec(0, "echo", 4, 4),
+)
+
+
+def main() -> int:
+    """0 when memory stays where it was after the warm-up, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of each load of a round (default 2)")
+    options = parser.parse_args()
+    print(machine_line())
+    with tempfile.TemporaryDirectory() as folder, frevo_server(Path(folder)) as target:
+        sizes: list[int] = []
+        end = time.monotonic() + options.minutes * 60
+        while time.monotonic() < end or len(sizes) <= _WARM_ROUNDS:
+            rates = []
+            for load in _LOADS:
+                spec = LoadSpec(
+                    0, load.workload, load.connections, load.depth, load.size, load.protection, options.seconds
+                )
+                rates.append(f"{load.workload} {measure(target, spec).operations / options.seconds:,.0f}/s")
+            sizes.append(memory_bytes(target)[0])
+            print(f"round {len(sizes)}: {sizes[-1] / 1e6:.1f} MB resident; {', '.join(rates)}", flush=True)
+    growth = max(sizes[_WARM_ROUNDS:]) / max(sizes[:_WARM_ROUNDS]) - 1
+    print(f"growth after the warm-up: {growth:+.1%} (at most {_GROWTH_MAX:+.0%})")
+    return 0 if growth <= _GROWTH_MAX else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
