@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import spnego
+from peers.target import DOMAIN, PASSWORD, USER
 
 from frevo._native import SessionKeys
 from frevo.proto import preauth
@@ -39,7 +40,6 @@ from frevo.wire.smb2 import (
     WriteRequest,
     split_compound,
 )
-from peers.target import DOMAIN, PASSWORD, USER
 
 if TYPE_CHECKING:
     from pair.machine import Pair
@@ -174,7 +174,9 @@ class Client:
             header = Header.parse(element)
             assert header.flags & HeaderFlags.SERVER_TO_REDIR
             session = self.sessions.get(header.session_id)
-            first = header.command == Command.SESSION_SETUP and session is None  # checked once the keys are known
+            first = (
+                header.command == Command.SESSION_SETUP and session is None
+            )  # checked once the keys are known
             if header.flags & SIGNED and not sealed and not first:
                 assert session is not None and session.keys is not None, "signed by whom?"
                 assert session.keys.verify(element), "wrong signature of the server"
@@ -270,13 +272,18 @@ class Client:
     # -- the steps of a conversation
 
     def negotiate(
-        self, dialects: tuple[int, ...] = (0x0311,), contexts: tuple[NegotiateContext, ...] = CONTEXTS, **fields: Any
+        self,
+        dialects: tuple[int, ...] = (0x0311,),
+        contexts: tuple[NegotiateContext, ...] = CONTEXTS,
+        **fields: Any,
     ) -> NegotiateResponse:
         """NEGOTIATE that must succeed; what was agreed is remembered."""
         request = negotiate_request(dialects, contexts, **fields)
         reply = self.call(Command.NEGOTIATE, request.pack(), credits=1)
         answer = reply.ok(NegotiateResponse)
-        asked = self.element(Element(Command.NEGOTIATE, request.pack(), fields={"credits": 1}), reply.header.message_id)
+        asked = self.element(
+            Element(Command.NEGOTIATE, request.pack(), fields={"credits": 1}), reply.header.message_id
+        )
         self.preauth_hash = preauth.update(preauth.update(preauth.INITIAL, asked), reply.message)
         self.dialect = BY_REVISION[answer.dialect_revision]
         self.signing = self.dialect.signing
@@ -317,7 +324,8 @@ class Client:
         while True:
             body = SessionSetupRequest(security_mode=1, security_buffer=token or b"", **fields).pack()
             message = self.element(
-                Element(Command.SESSION_SETUP, body, session=session, tree=0, fields={"credits": 33}), self.next_id
+                Element(Command.SESSION_SETUP, body, session=session, tree=0, fields={"credits": 33}),
+                self.next_id,
             )
             reply = self.call(Command.SESSION_SETUP, body, session=session, tree=0, credits=33)
             session.id = reply.header.session_id

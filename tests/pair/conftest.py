@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from pair.machine import Pair
 from peers.target import SHARES
+
+from pair.machine import Pair
 
 MakePair = Callable[..., Pair]
 
@@ -21,7 +22,9 @@ def make_pair(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Make
     caplog.set_level(logging.DEBUG, "frevo")
     with ExitStack() as stack:
 
-        def make(options: Mapping[str, str] | None = None, shares: Mapping[str, dict[str, str]] = SHARES) -> Pair:
+        def make(
+            options: Mapping[str, str] | None = None, shares: Mapping[str, dict[str, str]] = SHARES
+        ) -> Pair:
             return stack.enter_context(Pair(tmp_path, options, shares))
 
         yield make

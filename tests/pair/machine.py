@@ -8,13 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from peers.target import DOMAIN, PASSWORD, SHARES, USER, section, share_sections
+
 from frevo.auth import AccountStore, Authenticator, AuthSettings
 from frevo.config import Config, load_text
 from frevo.server.run import limits_of
 from frevo.server.service import Server
 from frevo.transport.memory import MemoryTransport
 from pair.client import Client
-from peers.target import DOMAIN, PASSWORD, SHARES, USER, section, share_sections
 
 T = TypeVar("T")
 
@@ -37,7 +38,10 @@ class Pair:
     """One server and the clients that `connect` gives. Nothing runs but in `turn` and in what clients do."""
 
     def __init__(
-        self, folder: Path, options: Mapping[str, str] | None = None, shares: Mapping[str, dict[str, str]] = SHARES
+        self,
+        folder: Path,
+        options: Mapping[str, str] | None = None,
+        shares: Mapping[str, dict[str, str]] = SHARES,
     ) -> None:
         self.folder = folder
         self.root = folder / "shares"
@@ -65,7 +69,9 @@ class Pair:
 
     def authenticator(self, config: Config) -> Authenticator:
         """Who may log on by *config*."""
-        settings = AuthSettings(netbios_name="FREVOTEST", workgroup=DOMAIN, map_to_guest=config.globals.map_to_guest)
+        settings = AuthSettings(
+            netbios_name="FREVOTEST", workgroup=DOMAIN, map_to_guest=config.globals.map_to_guest
+        )
         return Authenticator(AccountStore(self.private), settings)
 
     def connect(self) -> Client:
@@ -115,7 +121,9 @@ class Pair:
     def __enter__(self) -> Pair:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
         if kind is None:
             self.close()
         else:

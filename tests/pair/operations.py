@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from pair.client import RELATED, Client, Element, Reply, create_request
-
 from frevo.wire.fscc import FileAllocationInformation, FileEndOfFileInformation, FilePositionInformation
 from frevo.wire.smb2 import (
     ANY_FILE_ID,
@@ -21,6 +19,7 @@ from frevo.wire.smb2 import (
     SetInfoRequest,
     WriteRequest,
 )
+from pair.client import RELATED, Client, Element, Reply, create_request
 
 NAMES = ("a", "b", "c", "a:stream")
 OFFSETS = (0, 1, 7, 100, 4095, 4096, 65535, 65536, 70000, 2**31, 2**32 + 5, 2**63 - 1, 2**63, 2**64 - 1)
@@ -70,7 +69,9 @@ class Player:
         length = self.rng.choice(LENGTHS)
         minimum = self.rng.choice((0, 0, 0, 0, 1, length, length + 1))
         flags = self.rng.choice((0, 0, 0, 1, 2))
-        body = ReadRequest(self._file(), self._offset(), length, minimum, flags, channel=self.rng.choice((0, 0, 0, 0, 1)))
+        body = ReadRequest(
+            self._file(), self._offset(), length, minimum, flags, channel=self.rng.choice((0, 0, 0, 0, 1))
+        )
         return self._call(Command.READ, body.pack(), self.rng.choice((1, 2, 2, 2)))
 
     def write(self) -> list[Reply]:
@@ -81,7 +82,9 @@ class Player:
         """Mostly the release of what is locked, so that the fast path gets its turn."""
         if self.locked:
             file_id, element = self.locked.pop()
-            return self._call(Command.LOCK, LockRequest(file_id, [LockElement(element.offset, element.length, 4)]).pack())
+            return self._call(
+                Command.LOCK, LockRequest(file_id, [LockElement(element.offset, element.length, 4)]).pack()
+            )
         file_id, flags = self._file(), self.rng.choice((0x11, 0x12, 0x12, 0x13, 0))
         element = LockElement(self.rng.choice(OFFSETS), self.rng.choice((0, 1, 100, 2**63)), flags)
         replies = self._call(Command.LOCK, LockRequest(file_id, [element]).pack())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pair.client import RELATED, Client, Element, Session, create_request
-from pair.machine import OTHER_PASSWORD, OTHER_USER, Pair
 
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
@@ -26,6 +24,8 @@ from frevo.wire.smb2 import (
     TreeConnectRequest,
     WriteRequest,
 )
+from pair.client import RELATED, Client, Element, Session, create_request
+from pair.machine import OTHER_PASSWORD, OTHER_USER, Pair
 
 CLOSE = CloseRequest(0, ANY_FILE_ID).pack()
 ECHO = EchoRequest().pack()
@@ -79,7 +79,9 @@ def test_failure_in_the_middle_does_not_stop_the_rest(pair: Pair) -> None:
     """Goal: each element gets its own answer. Method: a READ behind the end between CREATE and CLOSE."""
     client = pair.logged_on()
     ids = client.compound(
-        create("a"), related(Command.READ, ReadRequest(ANY_FILE_ID, 5, 10).pack()), related(Command.CLOSE, CLOSE)
+        create("a"),
+        related(Command.READ, ReadRequest(ANY_FILE_ID, 5, 10).pack()),
+        related(Command.CLOSE, CLOSE),
     )
     assert statuses(client, ids) == [NTStatus.SUCCESS, NTStatus.END_OF_FILE, NTStatus.SUCCESS]
 
@@ -105,7 +107,12 @@ def test_unrelated_sessions(pair: Pair) -> None:
         Element(Command.CREATE, create_request("c").pack(), session=Session(4711)),
         Element(Command.ECHO, ECHO),
     )
-    assert statuses(client, ids) == [NTStatus.SUCCESS, NTStatus.SUCCESS, NTStatus.USER_SESSION_DELETED, NTStatus.SUCCESS]
+    assert statuses(client, ids) == [
+        NTStatus.SUCCESS,
+        NTStatus.SUCCESS,
+        NTStatus.USER_SESSION_DELETED,
+        NTStatus.SUCCESS,
+    ]
 
 
 def test_related_takes_session_and_tree_of_the_one_before(pair: Pair) -> None:
@@ -133,7 +140,9 @@ def test_tree_connect_then_create(pair: Pair) -> None:
 def test_logoff_in_a_compound(pair: Pair) -> None:
     """Goal: what comes after LOGOFF in one message has no session. Method: LOGOFF, CREATE, ECHO; all are answered."""
     client = pair.logged_on()
-    ids = client.compound(Element(Command.LOGOFF, LogoffRequest().pack()), create("a"), Element(Command.ECHO, ECHO))
+    ids = client.compound(
+        Element(Command.LOGOFF, LogoffRequest().pack()), create("a"), Element(Command.ECHO, ECHO)
+    )
     assert statuses(client, ids) == [NTStatus.SUCCESS, NTStatus.USER_SESSION_DELETED, NTStatus.SUCCESS]
     assert not pair.server.sessions
 
@@ -159,7 +168,9 @@ def test_one_in_the_middle_cannot_wait(pair: Pair) -> None:
     taken = LockRequest(first, [LockElement(0, 10, 2)]).pack()
     assert client.call(Command.LOCK, taken).status == NTStatus.SUCCESS
     wanted = LockRequest(second, [LockElement(0, 10, 2)]).pack()
-    ids = client.compound(Element(Command.LOCK, wanted), Element(Command.CLOSE, CloseRequest(0, second).pack()))
+    ids = client.compound(
+        Element(Command.LOCK, wanted), Element(Command.CLOSE, CloseRequest(0, second).pack())
+    )
     assert statuses(client, ids) == [NTStatus.INTERNAL_ERROR, NTStatus.SUCCESS]
     assert client.close(first).status == NTStatus.SUCCESS
 
@@ -176,7 +187,12 @@ def test_find_chain(pair: Pair) -> None:
         related(Command.QUERY_DIRECTORY, listing),
         related(Command.CLOSE, CLOSE),
     )
-    assert statuses(client, ids) == [NTStatus.SUCCESS, NTStatus.SUCCESS, NTStatus.NO_MORE_FILES, NTStatus.SUCCESS]
+    assert statuses(client, ids) == [
+        NTStatus.SUCCESS,
+        NTStatus.SUCCESS,
+        NTStatus.NO_MORE_FILES,
+        NTStatus.SUCCESS,
+    ]
 
 
 @pytest.mark.parametrize("next_command", [1, 8, 63, 65, 64, 68, 71, 80, 0x7FFFFFF8, 0xFFFFFFF8, 0xFFFFFFFF])

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import pytest
+
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import (
+    CancelRequest,
+    Command,
+    EchoRequest,
+    QueryDirectoryRequest,
+    ReadRequest,
+    WriteRequest,
+)
 from pair.client import Element
 from pair.conftest import MakePair
 from pair.machine import Pair
-
-from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import CancelRequest, Command, EchoRequest, QueryDirectoryRequest, ReadRequest, WriteRequest
 
 ECHO = EchoRequest().pack()
 
@@ -37,7 +44,11 @@ def test_used_and_unknown_ids(make_pair: MakePair, fast: str) -> None:
         now = client.next_id
         for message_id in (now + 2, now, now + 1):
             assert client.echo(message_id=message_id).status == NTStatus.SUCCESS
-        client.send(Command.ECHO, ECHO, message_id={"used": now + 1, "beyond": client.granted, "low": 0, "huge": 2**64 - 1}[bad])
+        client.send(
+            Command.ECHO,
+            ECHO,
+            message_id={"used": now + 1, "beyond": client.granted, "low": 0, "huge": 2**64 - 1}[bad],
+        )
         assert client.closed, bad
 
 
@@ -92,7 +103,10 @@ def test_larger_than_negotiated(make_pair: MakePair) -> None:
     client = make_pair({"smb2 max read": "128K", "smb2 max write": "128K"}).logged_on()
     file_id = client.open("a")
     over = 131_073
-    assert client.call(Command.WRITE, WriteRequest(file_id, 0, bytes(over)).pack(), charge=3).status == NTStatus.INVALID_PARAMETER
+    assert (
+        client.call(Command.WRITE, WriteRequest(file_id, 0, bytes(over)).pack(), charge=3).status
+        == NTStatus.INVALID_PARAMETER
+    )
     client.write(file_id, 0, bytes(131_072))
     for _ in range(2):
         reply = client.call(Command.READ, ReadRequest(file_id, 0, over).pack(), charge=3)

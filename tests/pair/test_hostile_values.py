@@ -6,8 +6,6 @@ import itertools
 import struct
 
 import pytest
-from pair.client import Client, create_request
-from pair.machine import Pair
 
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileAllocationInformation, FileEndOfFileInformation
@@ -24,10 +22,18 @@ from frevo.wire.smb2 import (
     SetInfoRequest,
     WriteRequest,
 )
+from pair.client import Client, create_request
+from pair.machine import Pair
 
 EDGES = (2**31, 2**32, 2**62, 2**63 - 65536, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 4096, 2**64 - 2, 2**64 - 1)
 SET_ZERO_DATA, SET_SPARSE, QUERY_RANGES, COPYCHUNK, RESUME_KEY = 0x980C8, 0x900C4, 0x940CF, 0x1440F2, 0x140078
-REFUSED = (NTStatus.INVALID_PARAMETER, NTStatus.DISK_FULL, NTStatus.FILE_TOO_LARGE, NTStatus.NOT_SUPPORTED, NTStatus.END_OF_FILE)
+REFUSED = (
+    NTStatus.INVALID_PARAMETER,
+    NTStatus.DISK_FULL,
+    NTStatus.FILE_TOO_LARGE,
+    NTStatus.NOT_SUPPORTED,
+    NTStatus.END_OF_FILE,
+)
 
 
 def small(client: Client) -> tuple[int, int]:
@@ -75,10 +81,14 @@ def test_locks(pair: Pair, start: int) -> None:
     client = pair.logged_on()
     file_id = small(client)
     for length in (0, 1, *EDGES):
-        lock = client.call(Command.LOCK, LockRequest(file_id, [LockElement(start, length, 0x12)]).pack()).status
+        lock = client.call(
+            Command.LOCK, LockRequest(file_id, [LockElement(start, length, 0x12)]).pack()
+        ).status
         beyond = length > 0 and start + length - 1 >= 2**64
         assert lock == (NTStatus.INVALID_LOCK_RANGE if beyond else NTStatus.SUCCESS)
-        unlock = client.call(Command.LOCK, LockRequest(file_id, [LockElement(start, length, 4)]).pack()).status
+        unlock = client.call(
+            Command.LOCK, LockRequest(file_id, [LockElement(start, length, 4)]).pack()
+        ).status
         assert unlock == lock
     assert client.read(file_id, 0, 1) == b"0"
 
@@ -92,9 +102,13 @@ def test_ranges_of_ioctl(pair: Pair, start: int) -> None:
     for data in (b"", b"\1"):
         client.call(Command.IOCTL, IoctlRequest(SET_SPARSE, file_id, data).pack())
         for code, end in itertools.product((SET_ZERO_DATA, QUERY_RANGES), (0, 1, *EDGES)):
-            body = IoctlRequest(code, file_id, struct.pack("<QQ", start, end), max_output_response=1024).pack()
+            body = IoctlRequest(
+                code, file_id, struct.pack("<QQ", start, end), max_output_response=1024
+            ).pack()
             reply = client.call(Command.IOCTL, body)
-            assert reply.status in (NTStatus.SUCCESS, NTStatus.INVALID_PARAMETER, NTStatus.NOT_SUPPORTED), reply.status.name
+            assert reply.status in (NTStatus.SUCCESS, NTStatus.INVALID_PARAMETER, NTStatus.NOT_SUPPORTED), (
+                reply.status.name
+            )
     assert client.read(file_id, 0, 10) == b"0123456789"
 
 
@@ -103,12 +117,18 @@ def test_copychunk(pair: Pair, source: int) -> None:
     """Goal: chunks outside the file are refused. Method: each pair of offsets, lengths 1 and 2^32-1."""
     client = pair.logged_on()
     file_id = small(client)
-    key = client.call(Command.IOCTL, IoctlRequest(RESUME_KEY, file_id, max_output_response=32).pack()).body[48:72]
+    key = client.call(Command.IOCTL, IoctlRequest(RESUME_KEY, file_id, max_output_response=32).pack()).body[
+        48:72
+    ]
     for length, target in itertools.product((1, 2**32 - 1), (*EDGES[2:], 0)):
         data = key + struct.pack("<II", 1, 0) + struct.pack("<QQII", source, target, length, 0)
-        reply = client.call(Command.IOCTL, IoctlRequest(COPYCHUNK, file_id, data, max_output_response=12).pack())
+        reply = client.call(
+            Command.IOCTL, IoctlRequest(COPYCHUNK, file_id, data, max_output_response=12).pack()
+        )
         if source or target or length > 1:
-            assert reply.status != NTStatus.SUCCESS and reply.status != NTStatus.INTERNAL_ERROR, reply.status.name
+            assert reply.status != NTStatus.SUCCESS and reply.status != NTStatus.INTERNAL_ERROR, (
+                reply.status.name
+            )
     assert client.read(file_id, 0, 10) == b"0123456789"
 
 
@@ -140,8 +160,9 @@ def test_unknown_commands(pair: Pair, command: int) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["\ud800", "a\ud800b", "\udfff\ud800", "a\0b", "\0", "..", "..\\..\\etc", "a\\..\\..\\b", ".", "a/../../b", "*", "a?b", "a<b",
-     "x" * 256, "x" * 32000, "\\" * 1000, "a\\" * 1000, ":", "::", "a:b:c:d", "a::$DATA:x", " ", "a.", "con", "\u202e", "\n"],
+    ["\ud800", "a\ud800b", "\udfff\ud800", "a\0b", "\0", "..", "..\\..\\etc", "a\\..\\..\\b", ".", "a/../../b", "*", "a?b",
+     "a<b", "x" * 256, "x" * 32000, "\\" * 1000, "a\\" * 1000, ":", "::", "a:b:c:d", "a::$DATA:x", " ", "a.",
+     "con", "\u202e", "\n"],
 )  # fmt: skip
 def test_hostile_names(pair: Pair, name: str) -> None:
     """Goal: no name leaves the share or breaks the server. Method: create, rename to and list with each."""
@@ -194,7 +215,10 @@ def test_every_information_class(pair: Pair, info_type: int) -> None:
                 if info_class in (13, 64):
                     continue  # disposition: would delete what the next round needs
                 body = SetInfoRequest(info_type, info_class, 0xFFFFFFFF, one, data).pack()
-                assert client.call(Command.SET_INFO, body, tree=tree).status != NTStatus.INTERNAL_ERROR, (info_class, data)
+                assert client.call(Command.SET_INFO, body, tree=tree).status != NTStatus.INTERNAL_ERROR, (
+                    info_class,
+                    data,
+                )
 
 
 def test_every_control_code_that_is_known(pair: Pair) -> None:
@@ -226,9 +250,14 @@ def test_notify_and_listing_sizes(pair: Pair) -> None:
         for size in (0, 1, 8, 100, 105, 300, 65536):
             body = QueryDirectoryRequest(info_class, 1, 0, root, size, "*").pack()
             reply = client.call(Command.QUERY_DIRECTORY, body)
-            assert reply.status != NTStatus.INTERNAL_ERROR and len(reply.body) <= max(size + 8, 16), (info_class, size)
+            assert reply.status != NTStatus.INTERNAL_ERROR and len(reply.body) <= max(size + 8, 16), (
+                info_class,
+                size,
+            )
     for size in (2**32 - 1, 2**31):
-        charge_short = client.call(Command.QUERY_DIRECTORY, QueryDirectoryRequest(3, 1, 0, root, size, "*").pack())
+        charge_short = client.call(
+            Command.QUERY_DIRECTORY, QueryDirectoryRequest(3, 1, 0, root, size, "*").pack()
+        )
         assert charge_short.status == NTStatus.INVALID_PARAMETER
         body = ChangeNotifyRequest(0, size, root, 0xFFF).pack()
         assert client.call(Command.CHANGE_NOTIFY, body).status == NTStatus.INVALID_PARAMETER
@@ -238,7 +267,15 @@ def test_write_payload_lies(pair: Pair) -> None:
     """Goal: DataOffset and Length outside the message are refused. Method: each field at its edges."""
     client = pair.logged_on()
     file_id = small(client)
-    for offset, length in ((0, 5), (63, 5), (112, 6), (113, 5), (0xFFFF, 1), (112, 0xFFFFFFFF), (64, 0x80000000)):
+    for offset, length in (
+        (0, 5),
+        (63, 5),
+        (112, 6),
+        (113, 5),
+        (0xFFFF, 1),
+        (112, 0xFFFFFFFF),
+        (64, 0x80000000),
+    ):
         body = bytearray(WriteRequest(file_id, 0, b"abcde").pack())
         body[2:4] = offset.to_bytes(2, "little")
         body[4:8] = length.to_bytes(4, "little")

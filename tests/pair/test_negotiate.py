@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from pair.client import CONTEXTS, Disconnected, negotiate_request
-from pair.conftest import MakePair
-from pair.machine import Pair
 
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
+    Command,
     CompressionCapabilities,
     EchoRequest,
-    Command,
     EncryptionCapabilities,
     NegotiateContext,
     NegotiateContextType,
@@ -21,6 +18,9 @@ from frevo.wire.smb2 import (
     SigningCapabilities,
 )
 from frevo.wire.smb2.smb1_negotiate import SMB1NegotiateRequest
+from pair.client import CONTEXTS, Disconnected, negotiate_request
+from pair.conftest import MakePair
+from pair.machine import Pair
 
 DIALECTS = (0x0202, 0x0210, 0x0300, 0x0302, 0x0311)
 
@@ -54,7 +54,9 @@ def test_newest_common_dialect_wins(pair: Pair, offered: tuple[int, ...]) -> Non
         ("SMB2_02", "SMB2_02", DIALECTS, 0x0202),
     ],
 )
-def test_configured_range(make_pair: MakePair, low: str, high: str, offered: tuple[int, ...], expected: int) -> None:
+def test_configured_range(
+    make_pair: MakePair, low: str, high: str, offered: tuple[int, ...], expected: int
+) -> None:
     """Goal: min and max protocol bound the choice. Method: configured ranges against offers."""
     client = make_pair({"server min protocol": low, "server max protocol": high}).connect()
     reply = client.call(Command.NEGOTIATE, negotiate_request(offered).pack())
@@ -150,7 +152,7 @@ PREAUTH, ENCRYPTION, SIGNING = CONTEXTS
         ((PREAUTH, EncryptionCapabilities([]).context()), NTStatus.INVALID_PARAMETER),
         ((PREAUTH, SigningCapabilities([]).context()), NTStatus.INVALID_PARAMETER),
         ((NegotiateContext(NegotiateContextType.PREAUTH_INTEGRITY_CAPABILITIES, b"\1"),), NTStatus.INVALID_PARAMETER),
-        ((PREAUTH, NegotiateContext(NegotiateContextType.ENCRYPTION_CAPABILITIES, b"\xff\xff")), NTStatus.INVALID_PARAMETER),
+        ((PREAUTH, NegotiateContext(ENCRYPTION.context_type, b"\xff\xff")), NTStatus.INVALID_PARAMETER),
     ],
 )  # fmt: skip
 def test_wrong_contexts(pair: Pair, contexts: tuple[NegotiateContext, ...], status: NTStatus) -> None:
@@ -160,9 +162,16 @@ def test_wrong_contexts(pair: Pair, contexts: tuple[NegotiateContext, ...], stat
 
 
 def test_unknown_contexts_are_passed_over(pair: Pair) -> None:
-    """Goal: what is not known does not hurt, and is not answered. Method: unknown types (twice), netname, compression."""
+    """Goal: what is not known does not hurt, and is not answered. Method: unknown types (twice),
+    netname, compression."""
     unknown = NegotiateContext(0x4711, b"whatever")
-    extra = (unknown, *CONTEXTS, unknown, NetnameNegotiateContextId("server").context(), CompressionCapabilities([1]).context())
+    extra = (
+        unknown,
+        *CONTEXTS,
+        unknown,
+        NetnameNegotiateContextId("server").context(),
+        CompressionCapabilities([1]).context(),
+    )
     answer = pair.connect().negotiate((0x0311,), extra)
     assert [context.context_type for context in answer.contexts] == [1, 2, 8]
 
@@ -200,7 +209,9 @@ def test_changed_negotiate_is_noticed(pair: Pair) -> None:
 def test_failed_negotiate_can_be_repeated(pair: Pair) -> None:
     """Goal: an error decides nothing. Method: no common dialect first, then a good offer on the same connection."""
     client = pair.connect()
-    assert client.call(Command.NEGOTIATE, negotiate_request((0x0999,)).pack()).status == NTStatus.NOT_SUPPORTED
+    assert (
+        client.call(Command.NEGOTIATE, negotiate_request((0x0999,)).pack()).status == NTStatus.NOT_SUPPORTED
+    )
     client.negotiate()
     client.log_on()
 

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+
 from pair.client import Client
 from pair.machine import Pair
 from pair.operations import Player, comparable
@@ -23,7 +24,10 @@ def test_same_answers(tmp_path: Path, seed: int, dialect: int) -> None:
     """Goal: `frevo:fast path` changes nothing but the speed. Method: the seed's operations on both servers, every
     answer compared byte by byte but for ids and times; files compared at the end."""
     folders = [tmp_path / name for name in ("fast", "slow")]
-    with Pair(folders[0], {"frevo:fast path": "yes"}) as fast, Pair(folders[1], {"frevo:fast path": "no"}) as slow:
+    with (
+        Pair(folders[0], {"frevo:fast path": "yes"}) as fast,
+        Pair(folders[1], {"frevo:fast path": "no"}) as slow,
+    ):
         players = [player(pair, seed, dialect) for pair in (fast, slow)]
         if dialect == 0x0210:
             for one in players:
@@ -33,7 +37,10 @@ def test_same_answers(tmp_path: Path, seed: int, dialect: int) -> None:
             assert first == second, f"seed {seed}, step {number}"
         assert fast.transport.statistics()["fast_reads"] > 5
         assert slow.transport.statistics()["fast_reads"] == slow.transport.statistics()["fast_echoes"] == 0
-    contents = [{path.name: path.read_bytes() for path in (folder / "shares" / "share").iterdir()} for folder in folders]
+    contents = [
+        {path.name: path.read_bytes() for path in (folder / "shares" / "share").iterdir()}
+        for folder in folders
+    ]
     assert contents[0] == contents[1]
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from pair.client import CONTEXTS, SIGNED, Client, Element
-from pair.conftest import MakePair
-from pair.machine import OTHER_PASSWORD, OTHER_USER, Pair
 from peers.target import SHARES
 
 from frevo.wire.erref import NTStatus
@@ -16,14 +13,17 @@ from frevo.wire.smb2 import (
     EchoRequest,
     EncryptionCapabilities,
     Header,
+    IoctlRequest,
+    IoctlResponse,
     ReadRequest,
     SigningCapabilities,
     TreeConnectRequest,
     ValidateNegotiateInfoRequest,
     ValidateNegotiateInfoResponse,
-    IoctlRequest,
-    IoctlResponse,
 )
+from pair.client import CONTEXTS, SIGNED, Client, Element
+from pair.conftest import MakePair
+from pair.machine import OTHER_PASSWORD, OTHER_USER, Pair
 
 MANDATORY = {"server signing": "mandatory"}
 ENCRYPTED = {**SHARES, "secret": {"read only": "no", "server smb encrypt": "required"}}
@@ -33,14 +33,20 @@ VALIDATE = 0x00140204
 def agreed(pair: Pair, cipher: int, signing: int) -> Client:
     """A logged-on client that offered these algorithms alone."""
     client = pair.connect()
-    contexts = (CONTEXTS[0], EncryptionCapabilities([cipher]).context(), SigningCapabilities([signing]).context())
+    contexts = (
+        CONTEXTS[0],
+        EncryptionCapabilities([cipher]).context(),
+        SigningCapabilities([signing]).context(),
+    )
     client.negotiate((0x0311,), contexts)
     assert (client.cipher, client.signing) == (cipher, signing)
     client.log_on()
     return client
 
 
-@pytest.mark.parametrize(("cipher", "signing", "seal"), itertools.product((1, 2, 3, 4), (0, 1, 2), (False, True)))
+@pytest.mark.parametrize(
+    ("cipher", "signing", "seal"), itertools.product((1, 2, 3, 4), (0, 1, 2), (False, True))
+)
 def test_algorithms(pair: Pair, cipher: int, signing: int, seal: bool) -> None:
     """Goal: each cipher with each signing algorithm, both planes. Method: write, then read until the data plane
     answers; every answer is protected as its request was."""
@@ -91,7 +97,9 @@ def test_wrong_signature(make_pair: MakePair, options: dict[str, str]) -> None:
     assert client.session is not None and client.session.keys is not None
     for position in (14, 50, 63, 70, 84):
         body = ReadRequest(file_id, 0, 4).pack()
-        message = bytearray(client.session.keys.sign(client.element(Element(Command.READ, body), client.next_id)))
+        message = bytearray(
+            client.session.keys.sign(client.element(Element(Command.READ, body), client.next_id))
+        )
         message[position] ^= 1
         client.raw(bytes(message))
         reply = client.wait(client.next_id)
@@ -116,7 +124,10 @@ def test_sealed_for_another_session(pair: Pair) -> None:
     file_id = client.open("a")
     client.write(file_id, 0, b"data")
     client.read(file_id, 0, 4)
-    for command, body in ((Command.READ, ReadRequest(file_id, 0, 4).pack()), (Command.ECHO, EchoRequest().pack())):
+    for command, body in (
+        (Command.READ, ReadRequest(file_id, 0, 4).pack()),
+        (Command.ECHO, EchoRequest().pack()),
+    ):
         inner = client.element(Element(command, body), client.next_id)
         client.raw(second.keys.seal(second.id, inner))
         reply = client.wait(client.next_id)
@@ -132,7 +143,9 @@ def test_sealed_and_changed(pair: Pair, position: int) -> None:
     other = pair.logged_on()
     client = pair.logged_on()
     assert client.session is not None and client.session.keys is not None
-    message = bytearray(client.session.keys.seal(client.session.id, client.element(Element(13, EchoRequest().pack()), 50)))
+    message = bytearray(
+        client.session.keys.seal(client.session.id, client.element(Element(13, EchoRequest().pack()), 50))
+    )
     message[position % len(message)] ^= 1
     client.raw(bytes(message))
     assert client.closed
@@ -204,7 +217,12 @@ def test_encrypted_share_needs_a_cipher(make_pair: MakePair) -> None:
 
 def validate(client: Client, **changes: object) -> int:
     """Sends VALIDATE_NEGOTIATE_INFO as the client negotiated, with *changes*; the message id."""
-    values = {"capabilities": 0x7F, "guid": b"pair test client", "security_mode": 1, "dialects": [client.dialect.revision]}
+    values = {
+        "capabilities": 0x7F,
+        "guid": b"pair test client",
+        "security_mode": 1,
+        "dialects": [client.dialect.revision],
+    }
     data = ValidateNegotiateInfoRequest(**{**values, **changes}).pack()  # type: ignore[arg-type]
     body = IoctlRequest(VALIDATE, (2**64 - 1, 2**64 - 1), data, max_output_response=24).pack()
     return client.send(Command.IOCTL, body)
@@ -221,7 +239,13 @@ def test_validate_negotiate(pair: Pair, dialect: int) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"capabilities": 1}, {"guid": bytes(16)}, {"security_mode": 2}, {"dialects": [0x0202, 0x0302, 0x0311]}, {"dialects": []}],
+    [
+        {"capabilities": 1},
+        {"guid": bytes(16)},
+        {"security_mode": 2},
+        {"dialects": [0x0202, 0x0302, 0x0311]},
+        {"dialects": []},
+    ],
 )
 def test_validate_negotiate_differs(pair: Pair, changes: dict[str, object]) -> None:
     """Goal: a downgrade ends the connection. Method: each value changed."""
@@ -240,6 +264,8 @@ def test_validate_negotiate_with_3_1_1(pair: Pair) -> None:
 def test_answers_say_the_session(pair: Pair) -> None:
     """Goal: an error for a session that is unknown is not signed with anything. Method: a made-up session id."""
     client = pair.logged_on()
-    reply = client.call(Command.TREE_CONNECT, TreeConnectRequest("\\\\s\\share").pack(), sign=False, session_id=4711)
+    reply = client.call(
+        Command.TREE_CONNECT, TreeConnectRequest("\\\\s\\share").pack(), sign=False, session_id=4711
+    )
     assert reply.status == NTStatus.USER_SESSION_DELETED and not reply.signed
     assert Header.parse(reply.message).session_id == 4711

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pair.client import Client, Disconnected, Session
-from pair.conftest import MakePair
-from pair.machine import OTHER_PASSWORD, OTHER_USER, Pair
 from peers.target import SHARES, USER
 
 from frevo.wire.erref import NTStatus
@@ -20,6 +17,9 @@ from frevo.wire.smb2 import (
     SessionSetupRequest,
     TreeDisconnectRequest,
 )
+from pair.client import Client, Disconnected, Session
+from pair.conftest import MakePair
+from pair.machine import OTHER_PASSWORD, OTHER_USER, Pair
 
 LOGOFF = LogoffRequest().pack()
 HOUR = {"frevo:max session lifetime": "3600"}
@@ -40,7 +40,17 @@ def test_refused_log_on(pair: Pair, user: str, password: str) -> None:
     client.log_on()
 
 
-@pytest.mark.parametrize("token", [b"", b"\0", b"NTLMSSP\0", b"\x60\x82\xff\xff" + bytes(40), bytes(65000), b"NTLMSSP\0\3\0\0\0" + b"\1" * 80])
+@pytest.mark.parametrize(
+    "token",
+    [
+        b"",
+        b"\0",
+        b"NTLMSSP\0",
+        b"\x60\x82\xff\xff" + bytes(40),
+        bytes(65000),
+        b"NTLMSSP\0\3\0\0\0" + b"\1" * 80,
+    ],
+)
 def test_hostile_tokens(pair: Pair, token: bytes) -> None:
     """Goal: a token that is none fails the log-on. Method: junk as the first leg and as the second."""
     client = pair.connect()
@@ -48,7 +58,9 @@ def test_hostile_tokens(pair: Pair, token: bytes) -> None:
     body = SessionSetupRequest(security_buffer=token).pack()
     reply = client.call(Command.SESSION_SETUP, body)
     assert reply.status in (NTStatus.INVALID_PARAMETER, NTStatus.LOGON_FAILURE, NTStatus.NOT_SUPPORTED)
-    first = SessionSetupRequest(security_buffer=b"NTLMSSP\0\1\0\0\0" + (0xE2088297).to_bytes(4, "little") + bytes(24)).pack()
+    first = SessionSetupRequest(
+        security_buffer=b"NTLMSSP\0\1\0\0\0" + (0xE2088297).to_bytes(4, "little") + bytes(24)
+    ).pack()
     reply = client.call(Command.SESSION_SETUP, first)
     assert reply.status == NTStatus.MORE_PROCESSING_REQUIRED
     reply = client.call(Command.SESSION_SETUP, body, session=Session(reply.header.session_id))
@@ -147,7 +159,9 @@ def test_logoff_answers_what_waits(pair: Pair, seal: bool) -> None:
     client = pair.logged_on()
     assert client.session is not None
     client.session.seal = seal
-    folder = client.open("", desired_access=1, create_options=CreateOptions.DIRECTORY_FILE, create_disposition=1)
+    folder = client.open(
+        "", desired_access=1, create_options=CreateOptions.DIRECTORY_FILE, create_disposition=1
+    )
     waiting = client.send(Command.CHANGE_NOTIFY, ChangeNotifyRequest(0, 1000, folder, 0xFFF).pack())
     reply = client.call(Command.LOGOFF, LOGOFF)
     assert reply.status == NTStatus.SUCCESS and reply.sealed == seal
@@ -191,7 +205,11 @@ def test_session_of_another_connection(pair: Pair) -> None:
     assert victim.session is not None
     stolen = Session(victim.session.id, victim.session.keys)
     for command in (Command.LOGOFF, Command.TREE_DISCONNECT, Command.SESSION_SETUP):
-        body = SessionSetupRequest(security_buffer=b"NTLMSSP\0").pack() if command == Command.SESSION_SETUP else LOGOFF
+        body = (
+            SessionSetupRequest(security_buffer=b"NTLMSSP\0").pack()
+            if command == Command.SESSION_SETUP
+            else LOGOFF
+        )
         reply = thief.call(command, body, session=stolen)
         assert reply.status == NTStatus.USER_SESSION_DELETED
     assert victim.create("a").status == NTStatus.SUCCESS
@@ -216,7 +234,9 @@ def test_requests_during_log_on(pair: Pair) -> None:
     """Goal: a session that is not finished serves nothing. Method: TREE_CONNECT and LOGOFF between the legs."""
     client = pair.connect()
     client.negotiate()
-    first = SessionSetupRequest(security_buffer=b"NTLMSSP\0\1\0\0\0" + (0xE2088297).to_bytes(4, "little") + bytes(24)).pack()
+    first = SessionSetupRequest(
+        security_buffer=b"NTLMSSP\0\1\0\0\0" + (0xE2088297).to_bytes(4, "little") + bytes(24)
+    ).pack()
     session = Session(client.call(Command.SESSION_SETUP, first).header.session_id)
     assert client.try_tree("share", session=session).status == NTStatus.USER_SESSION_DELETED
     assert client.call(Command.LOGOFF, LOGOFF, session=session).status == NTStatus.USER_SESSION_DELETED
@@ -264,7 +284,9 @@ def test_unfinished_log_ons(pair: Pair) -> None:
     """Goal: what somebody who never proves anything leaves behind is bounded. Method: first legs without a second."""
     client = pair.connect()
     client.negotiate()
-    first = SessionSetupRequest(security_buffer=b"NTLMSSP\0\1\0\0\0" + (0xE2088297).to_bytes(4, "little") + bytes(24)).pack()
+    first = SessionSetupRequest(
+        security_buffer=b"NTLMSSP\0\1\0\0\0" + (0xE2088297).to_bytes(4, "little") + bytes(24)
+    ).pack()
     statuses = [client.call(Command.SESSION_SETUP, first).status for _ in range(100)]
     assert statuses.count(NTStatus.MORE_PROCESSING_REQUIRED) == 64
     assert statuses[-1] == NTStatus.INSUFFICIENT_RESOURCES and len(pair.server.sessions) == 64
@@ -274,7 +296,9 @@ def test_lost_connection_frees_everything(pair: Pair) -> None:
     """Goal: a client that vanishes leaves nothing. Method: opens, a lock, a waiting notify; the link goes."""
     client = pair.logged_on()
     client.open("a", share_access=0)
-    folder = client.open("", desired_access=1, create_options=CreateOptions.DIRECTORY_FILE, create_disposition=1)
+    folder = client.open(
+        "", desired_access=1, create_options=CreateOptions.DIRECTORY_FILE, create_disposition=1
+    )
     client.send(Command.CHANGE_NOTIFY, ChangeNotifyRequest(0, 1000, folder, 0xFFF).pack())
     client.disconnect()
     pair.turn()
@@ -311,7 +335,9 @@ def test_anonymous(make_pair: MakePair) -> None:
     pair = make_pair({}, {**SHARES})
     client = pair.connect()
     client.negotiate()
-    first = SessionSetupRequest(security_buffer=b"NTLMSSP\0\1\0\0\0" + (0xE2088297).to_bytes(4, "little") + bytes(24)).pack()
+    first = SessionSetupRequest(
+        security_buffer=b"NTLMSSP\0\1\0\0\0" + (0xE2088297).to_bytes(4, "little") + bytes(24)
+    ).pack()
     session = Session(client.call(Command.SESSION_SETUP, first).header.session_id)
     last = SessionSetupRequest(security_buffer=b"NTLMSSP\0\3\0\0\0" + bytes(80)).pack()
     reply = client.call(Command.SESSION_SETUP, last, session=session)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pair.client import Client, Session
-from pair.conftest import MakePair
-from pair.machine import OTHER_PASSWORD, OTHER_USER, Pair
 from peers.target import SHARES
 
 from frevo.wire.erref import NTStatus
@@ -17,6 +14,9 @@ from frevo.wire.smb2 import (
     TreeConnectResponse,
     TreeDisconnectRequest,
 )
+from pair.client import Client, Session
+from pair.conftest import MakePair
+from pair.machine import OTHER_PASSWORD, OTHER_USER, Pair
 
 TRANSCEIVE = 0x0011C017
 #: A DCE/RPC bind to srvsvc with the NDR transfer syntax.
@@ -66,7 +66,10 @@ def test_max_connections(make_pair: MakePair) -> None:
     first, second = pair.logged_on(), pair.logged_on()
     tree = first.connect_tree("few")
     assert second.try_tree("few").status == NTStatus.REQUEST_NOT_ACCEPTED
-    assert first.call(Command.TREE_DISCONNECT, TreeDisconnectRequest().pack(), tree=tree).status == NTStatus.SUCCESS
+    assert (
+        first.call(Command.TREE_DISCONNECT, TreeDisconnectRequest().pack(), tree=tree).status
+        == NTStatus.SUCCESS
+    )
     second.connect_tree("few")
     second.disconnect()
     first.connect_tree("few")
@@ -146,7 +149,9 @@ def test_pipe_by_write_and_read(pair: Pair) -> None:
     assert client.call(Command.IOCTL, body).ok(IoctlResponse).output_buffer[2] == 12
 
 
-@pytest.mark.parametrize("junk", [b"", b"\5", BIND[:20], BIND[:8] + b"\xff\xff" + BIND[10:], bytes(4000), b"\xff" * 65536])
+@pytest.mark.parametrize(
+    "junk", [b"", b"\5", BIND[:20], BIND[:8] + b"\xff\xff" + BIND[10:], bytes(4000), b"\xff" * 65536]
+)
 def test_hostile_pipe(pair: Pair, junk: bytes) -> None:
     """Goal: junk breaks that pipe, not the connection. Method: write it, read, and bind on a new pipe."""
     client = pair.logged_on()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pair.client import ASYNC, Client
-from pair.conftest import MakePair
-from pair.machine import Pair
 
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
@@ -18,13 +15,18 @@ from frevo.wire.smb2 import (
     LockRequest,
     TreeDisconnectRequest,
 )
+from pair.client import ASYNC, Client
+from pair.conftest import MakePair
+from pair.machine import Pair
 
 CANCEL = CancelRequest().pack()
 FileId = tuple[int, int]
 
 
 def folder(client: Client, name: str = "") -> FileId:
-    return client.open(name, desired_access=1, create_options=CreateOptions.DIRECTORY_FILE, create_disposition=3)
+    return client.open(
+        name, desired_access=1, create_options=CreateOptions.DIRECTORY_FILE, create_disposition=3
+    )
 
 
 def notify(client: Client, file_id: FileId, size: int = 1000) -> int:
@@ -50,7 +52,9 @@ def test_cancel(pair: Pair, how: str, seal: bool) -> None:
     client.session.seal = seal
     message_id = notify(client, folder(client))
     if how == "async":
-        client.send(Command.CANCEL, CANCEL, flags=ASYNC, async_id=async_id(client, message_id), message_id=message_id)
+        client.send(
+            Command.CANCEL, CANCEL, flags=ASYNC, async_id=async_id(client, message_id), message_id=message_id
+        )
     else:
         client.send(Command.CANCEL, CANCEL, message_id=message_id)
     reply = client.wait(message_id)
@@ -65,7 +69,9 @@ def test_cancel_of_others(pair: Pair) -> None:
     the first one's ids; made-up ids."""
     client, other = pair.logged_on(), pair.logged_on()
     message_id = notify(client, folder(client))
-    other.send(Command.CANCEL, CANCEL, flags=ASYNC, async_id=async_id(client, message_id), message_id=message_id)
+    other.send(
+        Command.CANCEL, CANCEL, flags=ASYNC, async_id=async_id(client, message_id), message_id=message_id
+    )
     other.send(Command.CANCEL, CANCEL, message_id=message_id)
     client.send(Command.CANCEL, CANCEL, flags=ASYNC, async_id=2**64 - 1, message_id=0)
     assert len(client.answers(message_id)) == 1
@@ -87,7 +93,8 @@ def test_what_ends_a_notify(pair: Pair, how: str) -> None:
 
 
 def test_blocking_lock(pair: Pair) -> None:
-    """Goal: a lock that waits is granted when the way is free; cancelled it is not. Method: two waiters, one cancels."""
+    """Goal: a lock that waits is granted when the way is free; cancelled it is not. Method: two
+    waiters, one cancels."""
     client = pair.logged_on()
     first = client.open("a")
     opens = [client.open("a"), client.open("a")]
@@ -124,7 +131,10 @@ def test_too_many_wait(make_pair: MakePair, dialect: int) -> None:
     reply = client.call(Command.LOCK, LockRequest(waiter, [LockElement(0, 1, 2)]).pack())
     assert reply.status == NTStatus.INSUFFICIENT_RESOURCES
     client.close(holder)
-    assert client.call(Command.LOCK, LockRequest(waiter, [LockElement(0, 1, 0x12)]).pack()).status == NTStatus.SUCCESS
+    assert (
+        client.call(Command.LOCK, LockRequest(waiter, [LockElement(0, 1, 0x12)]).pack()).status
+        == NTStatus.SUCCESS
+    )
     client.send(Command.CANCEL, CANCEL, message_id=ids[0])
     assert client.wait(ids[0]).status == NTStatus.CANCELLED
     notify(client, fourth)

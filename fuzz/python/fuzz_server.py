@@ -1,0 +1,266 @@
+"""The whole server in memory, fed with mutated, reordered and replayed conversations.
+
+Invariant: whatever one connection sends, the server answers with a status or ends that connection; another client
+goes on, nothing is logged as an error, and when all are gone nothing is left.
+
+python fuzz/python/fuzz_server.py [--seconds N] [--seed S]
+"""
+
+# ruff: noqa: E402  (what is imported is found by the path that is set first)
+from __future__ import annotations
+
+import argparse
+import itertools
+import logging
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[2] / "tests"), str(Path(__file__).parent)]
+
+from pair.client import Client, Disconnected, Element, create_request, negotiate_request
+from pair.machine import Pair
+from run import mutate
+from vectors import load
+
+from frevo.server.fsctl.table import TABLE as FSCTLS
+from frevo.wire.smb2 import (
+    ANY_FILE_ID,
+    Command,
+    IoctlRequest,
+    QueryDirectoryRequest,
+    QueryInfoRequest,
+    SessionSetupRequest,
+    SetInfoRequest,
+    TreeConnectRequest,
+)
+from frevo.wire.smb2.smb1_negotiate import SMB1NegotiateRequest
+
+_ROUNDS_PER_SERVER = 400
+_REPLAYS_MAX = 50
+
+
+class Failures(logging.Handler):
+    """Remembers what the server logs as its own fault."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+def corpus() -> list[tuple[int, bytes]]:
+    """(command, body) of good requests: the vectors, and some with names and ids that work here."""
+    bodies = load("smb2")
+    made = []
+    for command in Command:
+        name = command.name.lower() + "_request"
+        made += [(int(command), bytes(data)) for key, data in bodies.items() if key.startswith(name)]
+    for name in ("a", "d\\b", "", "a:s", "..\\x"):
+        made.append((int(Command.CREATE), create_request(name).pack()))
+    file_id = (2**64 - 1, 2**64 - 1)
+    for code in FSCTLS:
+        made.append(
+            (int(Command.IOCTL), IoctlRequest(code, file_id, bytes(40), max_output_response=4096).pack())
+        )
+    for info_class in (4, 5, 10, 11, 13, 14, 15, 19, 20, 37, 39, 40, 64):
+        made.append((int(Command.SET_INFO), SetInfoRequest(1, info_class, 0, file_id, bytes(40)).pack()))
+    for info_class in (1, 2, 3, 12, 37, 38):
+        made.append(
+            (int(Command.QUERY_DIRECTORY), QueryDirectoryRequest(info_class, 0, 0, file_id, 4096, "*").pack())
+        )
+    for info_type, info_class in itertools.product((1, 2, 3, 4), (0, 4, 5, 9, 14, 15, 18, 22, 34)):
+        made.append(
+            (int(Command.QUERY_INFO), QueryInfoRequest(info_type, info_class, 4096, 15, 0, file_id).pack())
+        )
+    made += [
+        (int(command), b"\4\0\0\0")
+        for command in (Command.ECHO, Command.CANCEL, Command.LOGOFF, Command.TREE_DISCONNECT)
+    ]
+    made.append((int(Command.TREE_CONNECT), TreeConnectRequest("\\\\s\\IPC$").pack()))
+    made.append(
+        (int(Command.SESSION_SETUP), SessionSetupRequest(security_buffer=b"NTLMSSP\0\1" + bytes(30)).pack())
+    )
+    return made
+
+
+class Attacker:
+    """Sends one wrong thing after another, over as many connections as it takes."""
+
+    def __init__(self, pair: Pair, rng: random.Random) -> None:
+        self.pair, self.rng = pair, rng
+        self.bodies = corpus()
+        self.client = self.fresh()
+        self.files: list[tuple[int, int]] = []
+        self.sent: list[bytes] = []
+
+    def fresh(self) -> Client:
+        """A new connection in one of the states that a conversation has."""
+        self.files = []
+        self.sent: list[bytes] = []
+        client = self.pair.connect()
+        if self.rng.randrange(8) == 0:
+            return client
+        client.negotiate((self.rng.choice((0x0202, 0x0210, 0x0302, 0x0311)),))
+        if self.rng.randrange(6) == 0:
+            return client
+        client.log_on()
+        client.connect_tree("share")
+        self.files = [client.open("a"), client.open("a:s")]
+        return client
+
+    def round(self) -> None:
+        """One hostile message; a new connection when the old one is gone."""
+        if self.client.closed:
+            self.client = self.fresh()
+        actions: tuple[Callable[[], None], ...] = (
+            self.request, self.request, self.request, self.request, self.chain, self.replay, self.junk, self.early
+        )  # fmt: skip
+        try:
+            self.rng.choice(actions)()
+            self.client.pump()
+        except Disconnected:
+            return
+        self.client.replies.clear()
+
+    def _message(self) -> bytes:
+        rng, client = self.rng, self.client
+        command, body = rng.choice(self.bodies)
+        if self.files and rng.randrange(4):
+            persistent, volatile = rng.choice((*self.files, ANY_FILE_ID))
+            file_id = persistent.to_bytes(8, "little") + volatile.to_bytes(8, "little")
+            at = {5: -1, 6: 8, 7: 8, 8: 16, 9: 16, 10: 8, 11: 8, 14: 8, 15: 8, 16: 24, 17: 16}.get(
+                command, -1
+            )
+            if at > 0:
+                body = body[:at] + file_id + body[at + 16 :]
+        if rng.randrange(5):
+            body = mutate(rng, body)
+        element = Element(command, body, flags=rng.choice((0, 0, 0, 4, 8, 2, 1 << rng.randrange(32))))
+        element.charge = rng.choice((1, 1, 1, 0, 2, 65535))
+        message = client.element(element, client.next_id)
+        client.next_id += max(1, element.charge if element.charge < 5 else 1)
+        if rng.randrange(12) == 0:
+            message = message[:4] + mutate(rng, message[4:64])[:60].ljust(60, b"\0") + message[64:]
+        return message
+
+    def _protect(self, message: bytes) -> bytes:
+        session = self.client.session
+        if session is None or session.keys is None or len(message) < 64:
+            return message
+        match self.rng.randrange(6):
+            case 0 | 1 if self.client.cipher:
+                message = session.keys.seal(session.id, message)
+            case 2 | 3 | 4:
+                message = session.keys.sign(message)
+        if self.rng.randrange(15) == 0:
+            message = mutate(self.rng, message)
+        return message
+
+    def _send(self, message: bytes) -> None:
+        self.sent = [*self.sent[-_REPLAYS_MAX:], message]
+        self.client.raw(message)
+
+    def request(self) -> None:
+        """A good request with some bytes changed, protected in some way."""
+        self._send(self._protect(self._message()))
+
+    def chain(self) -> None:
+        """Several of them as a compound that may not add up."""
+        parts = []
+        for _ in range(self.rng.randrange(2, 6)):
+            part = bytearray(self._message())
+            part += bytes(-len(part) % 8)
+            part[20:24] = (
+                len(part) if self.rng.randrange(10) else self.rng.choice((0, 1, 64, 2**31))
+            ).to_bytes(4, "little")
+            parts.append(bytes(part))
+        last = bytearray(parts[-1])
+        last[20:24] = bytes(4)
+        self._send(self._protect(b"".join([*parts[:-1], bytes(last)])))
+
+    def replay(self) -> None:
+        """Something that was sent before, maybe cut."""
+        if self.sent:
+            message = self.rng.choice(self.sent)
+            self.client.raw(
+                message[: self.rng.randrange(len(message) + 1)] if self.rng.randrange(2) else message
+            )
+
+    def junk(self) -> None:
+        """Bytes that were never SMB, framed or not."""
+        data = self.rng.choice((b"", b"\xfeSMB", b"\xfdSMB", b"\xffSMB", b"\xfcSMB")) + self.rng.randbytes(
+            self.rng.randrange(200)
+        )
+        if self.rng.randrange(2):
+            self.client.raw(data)
+        else:
+            self.client.wire(data)
+
+    def early(self) -> None:
+        """A mutated first message on a connection of its own."""
+        self.client = self.pair.connect()
+        self.files = []
+        first = self.rng.choice((
+            SMB1NegotiateRequest(["NT LM 0.12", "SMB 2.002", "SMB 2.???"]).pack(),
+            self.client.element(self._negotiate(), 0),
+        ))  # fmt: skip
+        self._send(mutate(self.rng, first))
+
+    def _negotiate(self) -> Element:
+        return Element(int(Command.NEGOTIATE), negotiate_request((0x0202, 0x0311)).pack())
+
+
+def run_one(seed: int, rounds: int, end: float, folder: Path) -> int:
+    """One server, attacked for *rounds* or until *end*; the number of rounds. Raises when the invariant breaks."""
+    rng = random.Random(seed)
+    failures = Failures()
+    logger = logging.getLogger("frevo")
+    logger.addHandler(failures)
+    count = 0
+    try:
+        with Pair(folder, {"frevo:max pending async requests": "50"}) as pair:
+            witness = pair.logged_on()
+            file_id = witness.open("witness")
+            witness.write(file_id, 0, b"undisturbed")
+            attacker = Attacker(pair, rng)
+            while count < rounds and time.monotonic() < end:
+                attacker.round()
+                count += 1
+                if count % 20 == 0:
+                    assert witness.read(file_id, 0, 20) == b"undisturbed"
+                assert not failures.records, logging.Formatter().format(failures.records[0])
+    finally:
+        logger.removeHandler(failures)
+    return count
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=None, help="default: from the clock")
+    chosen = parser.parse_args(arguments)
+    seed = time.time_ns() % 2**32 if chosen.seed is None else chosen.seed
+    end = time.monotonic() + chosen.seconds
+    count = servers = 0
+    while time.monotonic() < end:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                count += run_one(seed + servers, _ROUNDS_PER_SERVER, end, Path(folder))
+            except BaseException:
+                print(f"seed {seed + servers}: --seed {seed + servers} repeats it", file=sys.stderr)
+                raise
+        servers += 1
+    print(f"{count} messages to {servers} servers, seed {seed}: no finding")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
