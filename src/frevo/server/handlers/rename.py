@@ -44,7 +44,7 @@ def set_rename_ex(request: Request, handle: Handle, buffer: bytes) -> None:
 
 def _rename(request: Request, handle: Handle, root_directory: int, name: str, *, replace: bool) -> None:
     need_access(request, FileAccess.DELETE)
-    backend = _checked(request, root_directory, name)
+    backend, name = _checked(request, root_directory, name)
     opened = request.open
     if name.startswith(":"):
         _rename_stream(opened, handle, backend, name, replace=replace)
@@ -65,15 +65,19 @@ def _rename(request: Request, handle: Handle, root_directory: int, name: str, *,
     _follow(request, backend, handle, old_path)
 
 
-def _checked(request: Request, root_directory: int, name: str) -> Backend:
-    """What is wrong with a new name whatever it is given to ([MS-FSA] 2.1.5.15.12)."""
+def _checked(request: Request, root_directory: int, name: str) -> tuple[Backend, str]:
+    """The backend, and the new name without the leading backslash that smbclient's `hardlink` sends.
+
+    Raises what is wrong with a name whatever it is given to ([MS-FSA] 2.1.5.15.12).
+    """
     backend = request.tree.backend
     assert backend is not None
     if root_directory:
         raise SMBError(NTStatus.INVALID_PARAMETER, "RootDirectory")
-    if not name or name.startswith("\\"):
-        raise SMBError(NTStatus.INVALID_PARAMETER, f"target {name!r}")
-    return backend
+    name = name.removeprefix("\\")
+    if not name:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "no target")
+    return backend, name
 
 
 def _rename_stream(opened: Open, handle: Handle, backend: Backend, name: str, *, replace: bool) -> None:
@@ -140,7 +144,7 @@ def _follow(request: Request, backend: Backend, handle: Handle, old_path: str) -
 def set_link(request: Request, handle: Handle, buffer: bytes) -> None:
     """FileLinkInformation: another name for the file ([MS-FSA] 2.1.5.15.6)."""
     asked = FileLinkInformation.parse(buffer)
-    backend = _checked(request, asked.root_directory, asked.file_name)
+    backend, name = _checked(request, asked.root_directory, asked.file_name)
     if not request.tree.writable:
         raise SMBError(NTStatus.ACCESS_DENIED, "the share is read-only")
     record = request.open.record
@@ -148,7 +152,7 @@ def set_link(request: Request, handle: Handle, buffer: bytes) -> None:
         raise SMBError(NTStatus.ACCESS_DENIED, "the file is being deleted")
     if handle.is_directory or handle.stream:
         raise SMBError(NTStatus.FILE_IS_A_DIRECTORY if handle.is_directory else NTStatus.INVALID_PARAMETER)
-    target = backend.resolve(asked.file_name)
+    target = backend.resolve(name)
     if target.stream:
         raise SMBError(NTStatus.INVALID_PARAMETER, "a stream has one name")
     check_adding(request.session, request.tree, target.parent, directory=False)
