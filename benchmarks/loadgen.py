@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from peers.target import DOMAIN, Target
 
 from benchmarks.load import LoadSpec
+from benchmarks.machine import busy_seconds
 from benchmarks.servers import cpu_seconds, memory_bytes
 
 _ROOT = Path(__file__).parent.parent
@@ -26,6 +29,8 @@ class Sample:
     server_cpu_s: float
     client_cpu_s: float = 0.0
     bytes_moved: float = 0.0
+    #: The part of the machine's processors that others had meanwhile.
+    others: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -87,11 +92,12 @@ def measure(target: Target, spec: LoadSpec, answers_per_operation: int = 1) -> S
         workers += [LoadProcess(addressed(replace(spec, connections=n), target)) for n in halves if n]
         for worker in workers:
             worker.read()
-        before = cpu_seconds(target)
+        machine, before, started = busy_seconds(), cpu_seconds(target), time.monotonic()
         for worker in workers:
             worker.go()
         results = [json.loads(worker.read()) for worker in workers]
-        used = cpu_seconds(target) - before
+        used, elapsed = cpu_seconds(target) - before, time.monotonic() - started
+        machine = busy_seconds() - machine
     finally:
         for worker in workers:
             worker.end()
@@ -99,7 +105,12 @@ def measure(target: Target, spec: LoadSpec, answers_per_operation: int = 1) -> S
     seconds = sum(result["seconds"] for result in results) / len(results)
     client = sum(result["cpu"] for result in results)
     moved = operations * spec.size if spec.size >= 65536 else 0.0
-    return Sample(operations, seconds, used, client, moved)
+    return Sample(operations, seconds, used, client, moved, others_share(machine - used - client, elapsed))
+
+
+def others_share(seconds: float, elapsed: float) -> float:
+    """Processor time of others as a part of what the machine has."""
+    return max(seconds, 0.0) / elapsed / (os.cpu_count() or 1)
 
 
 def idle_memory(target: Target, sessions: int) -> tuple[int, int, int]:

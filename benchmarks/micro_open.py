@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ntlm import Credentials, LogOn
 from frevo.auth import AccountStore
 from frevo.config import load
 from frevo.server.run import _authenticator
@@ -31,11 +32,11 @@ from frevo.wire.smb2 import (
     TreeConnectRequest,
 )
 
-from benchmarks.ntlm import Credentials, LogOn
-
 _USER, _PASSWORD = "user1", "Passw0rd!"
 _CONNECTION = 1
 _FILE_ID_AT = 64 + 64
+#: The best of short batches counts: what a busy machine adds is not ours.
+_BATCH = 200
 
 
 class _Sink(MemoryTransport):
@@ -101,7 +102,8 @@ async def _main(count: int, profile: bool) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         control = Control(Path(folder), asyncio.get_running_loop())
         _pairs(control, 200)
-        print(f"open + close: {min(_pairs(control, count) for _ in range(5)):.1f} us")
+        best = min(_pairs(control, _BATCH) for _ in range(max(count // _BATCH, 1)))
+        print(f"open + close: {best:.1f} us")
         if profile:
             profiler = cProfile.Profile()
             profiler.runcall(_pairs, control, count)
@@ -110,7 +112,7 @@ async def _main(count: int, profile: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--count", type=int, default=10000)
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     asyncio.run(_main(options.count, options.profile))

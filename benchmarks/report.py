@@ -81,6 +81,7 @@ def markdown(
     results: Iterable[Result], memory: Iterable[Memory], machine: str, rounds: int, seconds: float
 ) -> str:
     """The table, with the machine above it."""
+    results = list(results)
     lines = [
         f"{machine}",
         "",
@@ -91,8 +92,15 @@ def markdown(
         "|---" * 12 + "|",
     ]
     lines += [_row(result) for result in results]
-    lines += ["", *(entry.line() for entry in memory)]
+    lines += ["", *(entry.line() for entry in memory), "", _noise(results)]
     return "\n".join(lines)
+
+
+def _noise(results: list[Result]) -> str:
+    shares = [sample.others for result in results for sample in (*result.frevo, *result.samba)]
+    if not shares:
+        return ""
+    return f"Others had {median(shares):.0%} of the processors in the median run, {max(shares):.0%} in the worst."
 
 
 def _row(result: Result) -> str:

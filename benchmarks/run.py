@@ -12,7 +12,7 @@ from pathlib import Path
 from peers.target import Target
 
 from benchmarks.loadgen import idle_memory
-from benchmarks.machine import machine_line
+from benchmarks.machine import machine_line, wait_until_quiet
 from benchmarks.report import Memory, Result, markdown
 from benchmarks.servers import both_servers
 from benchmarks.tools import build_limit, make_file, run_limit, wait_until_idle
@@ -28,8 +28,8 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         epilog="example: python -m benchmarks --only READ --rounds 5 --json out.json",
     )
     parser.add_argument("--quick", action="store_true", help="a smoke test: everything once and short")
-    parser.add_argument("--rounds", type=int, default=3, help="pairs per workload (default 3)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of one run (default 2)")
+    parser.add_argument("--rounds", type=int, default=5, help="pairs per workload (default 5)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="length of one run (default 1.5)")
     parser.add_argument(
         "--only", action="append", default=[], metavar="TEXT", help="workloads with TEXT in their name"
     )
@@ -45,11 +45,18 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a line for frevo's [global]"
     )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=5.0,
+        metavar="S",
+        help="wait so long for an idle machine (default 5)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample here, too")
     options = parser.parse_args(arguments)
     if options.quick:
         options.rounds, options.seconds, options.size = 1, 0.3, min(options.size, 16)
-        options.sessions = min(options.sessions, 20)
+        options.sessions, options.patience = min(options.sessions, 20), 0.0
     return options
 
 
@@ -63,13 +70,19 @@ def _chosen(options: argparse.Namespace) -> list[Workload]:
 
 
 def run_workload(
-    workload: Workload, servers: dict[str, Target], settings: Settings, rounds: int, limit: Path | None
+    workload: Workload,
+    servers: dict[str, Target],
+    settings: Settings,
+    rounds: int,
+    patience: float,
+    limit: Path | None,
 ) -> Result:
     """The pairs of one workload; who comes first alternates."""
     result = Result(workload)
     try:
         for number in range(rounds):
             names = ("frevo", "samba") if number % 2 == 0 else ("samba", "frevo")
+            wait_until_quiet(patience)
             for name in names:
                 wait_until_idle(servers[name])
                 sample = workload.run(servers[name], settings)
@@ -102,11 +115,13 @@ def main(arguments: Sequence[str]) -> int:
         limit = build_limit(Path(base))
         with both_servers(Path(base), frevo_options) as servers:
             machine = machine_line()
-            for workload in _chosen(options):
-                results.append(run_workload(workload, servers, settings, options.rounds, limit))
-                _progress(results[-1])
             if options.sessions and not options.only:
                 memory = _memory(servers, options.sessions)
+            for workload in _chosen(options):
+                results.append(
+                    run_workload(workload, servers, settings, options.rounds, options.patience, limit)
+                )
+                _progress(results[-1])
     print(markdown(results, memory, machine, options.rounds, options.seconds))
     if options.json:
         document = {

@@ -34,7 +34,9 @@ def main() -> int:
     """0 when memory stays where it was after the warm-up, else 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of each load of a round (default 2)")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="length of each load of a round (default 2)"
+    )
     options = parser.parse_args()
     print(machine_line())
     with tempfile.TemporaryDirectory() as folder, frevo_server(Path(folder)) as target:
@@ -44,7 +46,13 @@ def main() -> int:
             rates = []
             for load in _LOADS:
                 spec = LoadSpec(
-                    0, load.workload, load.connections, load.depth, load.size, load.protection, options.seconds
+                    0,
+                    load.workload,
+                    load.connections,
+                    load.depth,
+                    load.size,
+                    load.protection,
+                    options.seconds,
                 )
                 rates.append(f"{load.workload} {measure(target, spec).operations / options.seconds:,.0f}/s")
             sizes.append(memory_bytes(target)[0])

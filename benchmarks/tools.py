@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -13,7 +14,8 @@ from pathlib import Path
 from peers import programs
 from peers.target import Target
 
-from benchmarks.loadgen import Sample
+from benchmarks.loadgen import Sample, others_share
+from benchmarks.machine import busy_seconds
 from benchmarks.servers import cpu_seconds, processes, wait_for_children
 
 _RATE = re.compile(r"(?:echo|open)\[num/s=([\d,]+?)[,;]\w")
@@ -26,6 +28,28 @@ class ToolError(Exception):
     """A program did not do what it was started for."""
 
 
+class _Cost:
+    """Processor time of the server, of the programs that this process starts, and of everybody else."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._children = processes(target)
+        self._before = (cpu_seconds(target), _children_seconds(), busy_seconds(), time.monotonic())
+
+    def end(self) -> tuple[float, float, float]:
+        """(server seconds, client seconds, share of others) since it was made."""
+        busy, elapsed = busy_seconds() - self._before[2], time.monotonic() - self._before[3]
+        wait_for_children(self._target, self._children)
+        server = cpu_seconds(self._target) - self._before[0]
+        client = _children_seconds() - self._before[1]
+        return server, client, others_share(busy - server - client, elapsed)
+
+
+def _children_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def smbtorture(target: Target, test: str, seconds: float, processes: int = 1) -> Sample:
     """So many smbtortures side by side, each with four connections; operations are opens or echoes."""
     command = [
@@ -33,15 +57,14 @@ def smbtorture(target: Target, test: str, seconds: float, processes: int = 1) ->
         "-U", target.credentials, f"--option=torture:timelimit={max(round(seconds), 1)}",
         "--option=torture:progress=no", test,
     ]  # fmt: skip
-    children, before = processes(target), cpu_seconds(target)
+    cost = _Cost(target)
     with tempfile.TemporaryDirectory(prefix="frevo-bench-") as folder:
         running = [
             subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             for _ in range(processes)
         ]
         outputs = [process.communicate(timeout=seconds * 10 + 30)[0] for process in running]
-    wait_for_children(target, children)
-    used = cpu_seconds(target) - before
+    used, client, others = cost.end()
     operations, longest = 0.0, 0.0
     for output in outputs:
         rates, times = _RATE.findall(output), _SECONDS.findall(output)
@@ -49,20 +72,19 @@ def smbtorture(target: Target, test: str, seconds: float, processes: int = 1) ->
             raise ToolError(f"{test} against {target.name}:\n{output}")
         operations += float(rates[-1].replace(",", "")) * float(times[-1])
         longest = max(longest, float(times[-1]))
-    return Sample(operations, longest, used)
+    return Sample(operations, longest, used, client, others=others)
 
 
 def smbclient_transfer(target: Target, command: str, size: int) -> Sample:
     """One `put` or `get`; the rate is what smbclient says, the processor time all of the session."""
-    children, before = processes(target), cpu_seconds(target)
+    cost = _Cost(target)
     arguments = [programs.need("smbclient"), target.unc(), "-s", "/dev/null", "-p", str(target.port)]
     run = programs.run([*arguments, "-U", target.credentials, "-c", command], timeout_s=300)
-    wait_for_children(target, children)
-    used = cpu_seconds(target) - before
+    used, client, others = cost.end()
     found = _TRANSFER.findall(run.output)
     if run.status or not found:
         raise ToolError(f"{command} against {target.name}: {run.output}")
-    return Sample(1, size / (float(found[-1]) * 1024), used, bytes_moved=size)
+    return Sample(1, size / (float(found[-1]) * 1024), used, client, size, others)
 
 
 def make_file(path: Path, size: int) -> None:
