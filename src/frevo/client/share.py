@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mappi
 from types import TracebackType
 from typing import Any, Self
 
-from frevo.client import copying, listing, namespace, requests
+from frevo.client import copying, listing, namespace, requests, small
 from frevo.client.address import join, wire_path
 from frevo.client.file import File, request_for
 from frevo.client.listing import DirEntry, Walked
@@ -93,6 +93,16 @@ class Share:
         """Makes or replaces the file."""
         async with self.open(path, "wb") as file:
             return await file.write(data)
+
+    async def read_small(self, path: str, size: int) -> bytes:
+        """The first *size* bytes, at most 64 KiB, in one round trip."""
+        return await small.read_small(self.tree, self._at(path), min(size, small.SMALL_BYTES))
+
+    async def write_small(self, path: str, data: bytes, *, modified_ns: int | None = None) -> None:
+        """Makes or replaces a file of at most 64 KiB in one round trip. ValueError for more."""
+        if len(data) > small.SMALL_BYTES:
+            raise ValueError(f"{len(data)} bytes are not small")
+        await small.write_small(self.tree, self._at(path), data, modified_ns)
 
     async def truncate(self, path: str, size: int) -> None:
         """Cuts or extends the file."""
