@@ -234,3 +234,22 @@ def test_what_cannot_be_set(pair: Pair) -> None:
     pipe = client.open("srvsvc", desired_access=0x12019F)
     assert put(client, pipe, FileInfoClass.PIPE, eight) == NTStatus.SUCCESS
     assert put(client, pipe, FileInfoClass.BASIC, bytes(40)) == NTStatus.NOT_SUPPORTED
+
+
+def test_deletion_under_an_open_stream(pair: Pair) -> None:
+    """Goal: a file that is deleted while a stream of it is open stays, closed to everybody, until the stream is
+    closed; a stream that shares no deletion forbids it. Method: both, and a look on disk."""
+    client = pair.logged_on()
+    client.close(client.open("file"))
+    selfish = client.open("file:stream", share_access=3)
+    assert client.create("file", desired_access=FileAccess.DELETE).status == NTStatus.SHARING_VIOLATION
+    client.close(selfish)
+    stream, file_id = client.open("file:stream"), client.open("file")
+    put(client, file_id, FileInfoClass.DISPOSITION, DELETE)
+    client.close(file_id)
+    path = pair.root / "share" / "file"
+    assert path.exists()
+    for name in ("file", "file:stream", "file:other"):
+        assert client.create(name).status == NTStatus.DELETE_PENDING
+    client.close(stream)
+    assert not path.exists()

@@ -27,6 +27,7 @@ class FileRecord:
     locks: ByteRangeLocks = field(default_factory=ByteRangeLocks)
     gate: Gate | None = None
     stream_of: Hashable = None  # the file's identity, when this is a named stream of it
+    file_delete_pending: bool = False  # of a stream: its file was deleted and goes with the last open stream
 
 
 class FileTable:
@@ -54,6 +55,19 @@ class FileTable:
     def streams(self, identity: Hashable) -> Sequence[FileRecord]:
         """The open named streams of a file."""
         return self._streams.get(identity, ())
+
+    def is_going(self, identity: Hashable, stream_of: Hashable = None) -> bool:
+        """Whether a file, or the stream of one, is to be deleted: by itself, or with its file."""
+        record = self._records.get(identity)
+        if record is not None and record.delete_pending:
+            return True
+        if stream_of is None and not self._streams:
+            return False  # what nearly every open gets
+        file = identity if stream_of is None else stream_of
+        record = self._records.get(file)
+        if record is not None and record.delete_pending:
+            return True
+        return any(stream.file_delete_pending for stream in self._streams.get(file, ()))
 
     def remove(self, record: FileRecord, opened: SharedOpen) -> bool:
         """Takes an open out; True when it was the last one."""

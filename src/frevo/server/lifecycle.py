@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from frevo.errors import SMBError, ntstatus_of
 from frevo.server.handlers.change_notify import directory_is_going
 from frevo.server.state import Connection, Open, Session, SessionState, Tree
+from frevo.vfs.base import Handle, OpenIntent
+from frevo.vfs.names import wire_path_of
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileAttributes
 
@@ -48,17 +50,43 @@ def _leave_file(server: Server, opened: Open) -> None:
     if opened.delete_on_close and not record.delete_pending:
         record.delete_pending = True
         directory_is_going(record)
-    if not server.files.remove(record, opened) or not record.delete_pending:
+    if not server.files.remove(record, opened):
         return
     try:
-        backend = opened.tree.backend
-        if backend is not None and not (
-            handle.stat().attributes & FileAttributes.READONLY and opened.delete_on_close
-        ):
-            backend.remove(handle)
+        if record.file_delete_pending:
+            _remove_file_of_stream(server, opened, handle)
+        elif record.delete_pending:
+            _remove(server, opened, handle)
     except (OSError, SMBError) as error:
         status = ntstatus_of(error) if isinstance(error, OSError) else error.status
         log.warning("%s: not deleted at close: %s", opened.path, status.name)
+
+
+def _remove(server: Server, opened: Open, handle: Handle) -> None:
+    """Removes what was to be deleted; a file with open streams waits for them, under their share modes."""
+    backend = opened.tree.backend
+    if backend is None or (handle.stat().attributes & FileAttributes.READONLY and opened.delete_on_close):
+        return
+    streams = server.files.streams(handle.identity)
+    for stream in streams:
+        stream.file_delete_pending = True
+    if not streams:
+        backend.remove(handle)
+
+
+def _remove_file_of_stream(server: Server, opened: Open, stream: Handle) -> None:
+    """The last open stream of a file that was deleted meanwhile is closed: now the file goes."""
+    backend, file = opened.tree.backend, stream.identity._replace(stream="")
+    if backend is None or server.files.streams(file):
+        return
+    resolved = backend.resolve(wire_path_of(stream.path))
+    if resolved.stat is None or resolved.stat.identity != file:
+        return
+    handle = backend.open(resolved, OpenIntent.PATH)
+    try:
+        backend.remove(handle)
+    finally:
+        handle.close()
 
 
 def disconnect_tree(server: Server, tree: Tree) -> None:
@@ -85,7 +113,9 @@ def end_session(server: Server, session: Session, *, waiting_status: int = NTSta
 def drop_keys(server: Server, session: Session) -> None:
     """Takes an ended session's keys from the data plane, once what waited in it has been answered with them."""
     connection = session.connection
-    tasks = [request.task for request in connection.waiting.values() if request.session is session and request.task]
+    tasks = [
+        request.task for request in connection.waiting.values() if request.session is session and request.task
+    ]
     if not tasks:
         server.transport.drop_session(connection.id, session.id)
         return

@@ -12,7 +12,7 @@ from frevo.server.create_access import granted_for_existing, granted_for_new, ne
 from frevo.server.request import Request
 from frevo.server.security import maximal_access
 from frevo.server.state import Open
-from frevo.vfs.base import FileStat, Handle, OpenIntent, Resolved
+from frevo.vfs.base import FileIdentity, FileStat, Handle, OpenIntent, Resolved
 from frevo.wire.dtyp import map_generic
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
@@ -168,20 +168,23 @@ def _intent(granted: int, directory: bool) -> OpenIntent:
     return intent
 
 
+def _file_of(opened: Handle) -> FileIdentity | None:
+    """The file of a named stream; None for a file itself."""
+    return opened.identity._replace(stream="") if opened.stream else None
+
+
 def _check_sharing(request: Request, asked: CreateRequest, opened: Handle, access: int) -> None:
     """Share modes and delete-pending against the opens that exist ([MS-FSA] 2.1.5.1.2)."""
     files = request.server.files
+    if files.is_going(opened.identity, stream_of=_file_of(opened)):
+        raise SMBError(NTStatus.DELETE_PENDING, asked.name)
     if access & FileAccess.DELETE and not opened.stream:
         # Deleting the file deletes its streams: whoever has one open must have agreed.
         for stream in files.streams(opened.identity):
             if conflicts(stream.opens, FileAccess.DELETE, ShareAccess.READ | ShareAccess.WRITE | ShareAccess.DELETE):
                 raise SMBError(NTStatus.SHARING_VIOLATION, asked.name)
     record = files.find(opened.identity)
-    if record is None:
-        return
-    if record.delete_pending:
-        raise SMBError(NTStatus.DELETE_PENDING, asked.name)
-    if access & DATA_ACCESS and conflicts(record.opens, access, asked.share_access):
+    if record is not None and access & DATA_ACCESS and conflicts(record.opens, access, asked.share_access):
         raise SMBError(NTStatus.SHARING_VIOLATION, asked.name)
 
 
@@ -248,8 +251,7 @@ def _enter(request: Request, asked: CreateRequest, opened: _Opened) -> bytes:
     )
     stat = opened.stat or vfs_handle.stat()
     contexts = _answer_contexts(request, asked, vfs_handle, stat) if asked.contexts else []
-    file = vfs_handle.identity._replace(stream="") if vfs_handle.stream else None
-    entry.record = server.files.add(vfs_handle.identity, entry, stream_of=file)
+    entry.record = server.files.add(vfs_handle.identity, entry, stream_of=_file_of(vfs_handle))
     session.opens[number] = server.opens[number] = entry
     tree.opens.add(number)
     request.chain.file_id = (number, number)

@@ -1,0 +1,72 @@
+"""FileTable: one record per file while it is open, and what a file and its streams know of each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from frevo.locking.file_table import FileTable
+
+FILE, STREAM, OTHER = ("device", 1, ""), ("device", 1, "stream"), ("device", 1, "other")
+
+
+@dataclass(eq=False)
+class Opened:
+    granted_access: int = 1
+    share_access: int = 7
+
+
+class CountingGate:
+    """A gate that knows how often it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def open(self) -> None:
+        self.closed -= 1
+
+
+def test_a_record_lives_as_long_as_its_opens() -> None:
+    """Goal: all opens share one record, which goes with the last. Method: two opens, closed in turn; one twice."""
+    table, first, second = FileTable(), Opened(), Opened()
+    record = table.add(FILE, first)
+    assert table.add(FILE, second) is record and table.find(FILE) is record and len(table) == 1
+    assert not table.remove(record, first) and not table.remove(record, first)
+    assert table.remove(record, second) and table.find(FILE) is None and not list(table)
+
+
+def test_streams_of_a_file() -> None:
+    """Goal: a file knows its open streams, and nothing of them is left behind. Method: two streams come and go."""
+    table, opens = FileTable(), [Opened(), Opened()]
+    records = [table.add(name, one, stream_of=FILE) for name, one in zip((STREAM, OTHER), opens, strict=True)]
+    assert list(table.streams(FILE)) == records
+    table.remove(records[0], opens[0])
+    assert list(table.streams(FILE)) == [records[1]]
+    table.remove(records[1], opens[1])
+    assert not table.streams(FILE)
+
+
+def test_what_is_going() -> None:
+    """Goal: delete-pending reaches the streams of a file, a stream's own reaches nobody else, and a file that was
+    deleted under an open stream is known to be going. Method: each flag alone."""
+    table = FileTable()
+    file, stream = table.add(FILE, Opened()), table.add(STREAM, Opened(), stream_of=FILE)
+    assert not table.is_going(FILE) and not table.is_going(STREAM, FILE)
+    stream.delete_pending = True
+    assert table.is_going(STREAM, FILE) and not table.is_going(FILE) and not table.is_going(OTHER, FILE)
+    stream.delete_pending, file.delete_pending = False, True
+    assert table.is_going(FILE) and table.is_going(STREAM, FILE) and table.is_going(OTHER, FILE)
+    file.delete_pending, stream.file_delete_pending = False, True
+    assert table.is_going(FILE) and table.is_going(OTHER, FILE)
+
+
+def test_gates_are_made_once() -> None:
+    """Goal: one gate per record, made when it is asked for. Method: ask twice, and without a maker."""
+    table = FileTable(CountingGate)
+    record = table.add(FILE, Opened())
+    assert record.gate is None
+    assert table.gate(record) is table.gate(record) is not None
+    bare = FileTable()
+    assert bare.gate(bare.add(FILE, Opened())) is None
