@@ -16,6 +16,7 @@ from frevo.wire.fscc import (
     FileInfoClass,
     FileModeInformation,
     FilePositionInformation,
+    FileRenameInformation,
     FileStandardInformation,
     FsInfoClass,
     FullEa,
@@ -234,6 +235,19 @@ def test_what_cannot_be_set(pair: Pair) -> None:
     pipe = client.open("srvsvc", desired_access=0x12019F)
     assert put(client, pipe, FileInfoClass.PIPE, eight) == NTStatus.SUCCESS
     assert put(client, pipe, FileInfoClass.BASIC, bytes(40)) == NTStatus.NOT_SUPPORTED
+
+
+def test_directory_that_is_going(pair: Pair) -> None:
+    """Goal: nothing is added to a directory that is to be deleted. Method: a file, a folder and a rename into it."""
+    client = pair.logged_on()
+    directory, file_id = folder(client, "folder"), client.open("file")
+    assert put(client, directory, FileInfoClass.DISPOSITION, DELETE) == NTStatus.SUCCESS
+    assert client.create("folder\\new").status == NTStatus.DELETE_PENDING
+    assert client.create("folder\\new", create_options=1).status == NTStatus.DELETE_PENDING
+    into = FileRenameInformation(False, 0, "folder\\file").pack()
+    assert put(client, file_id, FileInfoClass.RENAME, into) == NTStatus.DELETE_PENDING
+    client.close(directory)
+    assert not (pair.root / "share" / "folder").exists()
 
 
 def test_deletion_under_an_open_stream(pair: Pair) -> None:

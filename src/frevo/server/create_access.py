@@ -80,4 +80,5 @@ def new_descriptor(
     """
     data = find_create_context(asked.contexts, SdBuffer.NAME) if asked.contexts else None
     explicit = SdBuffer.parse(data).security_descriptor if data is not None else None
-    return inherited_descriptor(request.session, request.tree, resolved, explicit, directory=directory)
+    files = request.server.files
+    return inherited_descriptor(request.session, request.tree, files, resolved, explicit, directory=directory)

@@ -24,6 +24,7 @@ from frevo.wire.dtyp import (
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
+    from frevo.locking.file_table import FileTable
     from frevo.server.state import Session, Tree
     from frevo.vfs.base import Backend, FileStat, Handle, Resolved
 
@@ -100,8 +101,11 @@ def _look(backend: Backend, path: str) -> tuple[bytes | None, FileStat]:
         handle.close()
 
 
-def check_adding(session: Session, tree: Tree, parent: str, *, directory: bool) -> bytes | None:
-    """Raises ACCESS_DENIED when *session* may not add a name to the directory with the real path *parent*.
+def check_adding(
+    session: Session, tree: Tree, files: FileTable, parent: str, *, directory: bool
+) -> bytes | None:
+    """Raises ACCESS_DENIED when *session* may not add a name to the directory with the real path *parent*, and
+    DELETE_PENDING when that directory is about to go.
 
     Gives the directory's stored descriptor.
     """
@@ -110,6 +114,8 @@ def check_adding(session: Session, tree: Tree, parent: str, *, directory: bool) 
     needed = DirectoryAccess.ADD_SUBDIRECTORY if directory else DirectoryAccess.ADD_FILE
     if not maximal_access(session, tree, stored, stat) & needed:
         raise SMBError(NTStatus.ACCESS_DENIED, f"nothing can be added to {parent!r}")
+    if files.is_going(stat.identity):
+        raise SMBError(NTStatus.DELETE_PENDING, f"{parent!r} is being deleted")
     return stored
 
 
@@ -127,16 +133,25 @@ def granted_by_parent(session: Session, tree: Tree, parent: str) -> int:
 
 
 def inherited_descriptor(
-    session: Session, tree: Tree, resolved: Resolved, explicit: bytes | None, *, directory: bool
+    session: Session,
+    tree: Tree,
+    files: FileTable,
+    resolved: Resolved,
+    explicit: bytes | None,
+    *,
+    directory: bool,
 ) -> bytes | None:
     """What a new file below *resolved*.parent is stored with: *explicit*, completed by inheritance; None = mode
     bits.
 
-    Raises ACCESS_DENIED when the parent's descriptor does not allow the session to add a file or folder.
+    Raises ACCESS_DENIED when the parent's descriptor does not allow the session to add a file or folder, and
+    DELETE_PENDING when the parent, or the file that gets a stream, is about to go.
     """
     if resolved.stat is not None:  # a stream of a file that exists: it shares the file's descriptor
+        if files.is_going(resolved.stat.identity._replace(stream="")):
+            raise SMBError(NTStatus.DELETE_PENDING, resolved.path)
         return None
-    stored = check_adding(session, tree, resolved.parent, directory=directory)
+    stored = check_adding(session, tree, files, resolved.parent, directory=directory)
     if stored is None and explicit is None:
         return None
     parent = parse_descriptor(stored) if stored is not None else None

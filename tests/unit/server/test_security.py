@@ -10,6 +10,7 @@ import pytest
 
 from frevo.auth.identity import Identity
 from frevo.errors import SMBError
+from frevo.locking.file_table import FileTable
 from frevo.server import security
 from frevo.server.security import granted_by_parent, inherited_descriptor, maximal_access, parse_descriptor
 from frevo.vfs.base import OpenIntent
@@ -74,7 +75,7 @@ def made(
 ) -> Any:
     """The descriptor that a new file gets, parsed; None when none is stored."""
     resolved = tree.backend.resolve(name)
-    data = inherited_descriptor(session, tree, resolved, explicit, directory=directory)
+    data = inherited_descriptor(session, tree, FileTable(), resolved, explicit, directory=directory)
     return parse_descriptor(data) if data is not None else None
 
 

@@ -95,7 +95,7 @@ def _check_parent(request: Request, backend: Backend, handle: Handle, target: Re
     directory = request.open.is_directory
     old_parent = handle.path.rpartition("/")[0]
     if target.parent != old_parent:
-        check_adding(request.session, request.tree, target.parent, directory=directory)
+        check_adding(request.session, request.tree, request.server.files, target.parent, directory=directory)
     parent = backend.resolve(wire_path_of(target.parent))
     if parent.stat is None:
         raise SMBError(NTStatus.OBJECT_PATH_NOT_FOUND, target.parent)
@@ -155,7 +155,7 @@ def set_link(request: Request, handle: Handle, buffer: bytes) -> None:
     target = backend.resolve(name)
     if target.stream:
         raise SMBError(NTStatus.INVALID_PARAMETER, "a stream has one name")
-    check_adding(request.session, request.tree, target.parent, directory=False)
+    check_adding(request.session, request.tree, request.server.files, target.parent, directory=False)
     if target.stat is not None and target.stat.identity[:2] != handle.identity[:2]:
         _check_replaced(request, target, replace=asked.replace_if_exists, directory=False)
     backend.link(handle, target, replace=asked.replace_if_exists)
