@@ -213,6 +213,9 @@ impl Connection {
 
     /// Reports a request that a worker could not answer.
     pub(super) fn report_request(&mut self, request: Vec<u8>, sealed: Option<u64>, host: &mut Host) {
+        if let Some(header) = Header::parse(&request) {
+            self.expected_bytes += self.paid_bytes(header.credit_charge);
+        }
         let up = Up {
             start: 0,
             session_id: sealed.unwrap_or(0),
@@ -283,7 +286,7 @@ impl Connection {
         host: &mut Host,
     ) -> Result<Verdict, Reason> {
         let (mut start, mut index, mut session_id) = (0, 0usize, 0);
-        let (mut bad_signatures, mut unverified) = (0u64, 0u64);
+        let (mut bad_signatures, mut unverified, mut paid) = (0u64, 0u64, 0);
         let first = loop {
             let Some(header) = Header::parse(&message[start..]) else {
                 return because("malformed SMB2 header");
@@ -292,6 +295,9 @@ impl Connection {
                 return because("malformed compound");
             };
             self.take_message_id(&header)?;
+            if header.command != command::CANCEL {
+                paid += self.paid_bytes(header.credit_charge);
+            }
             if !(header.has(flags::RELATED_OPERATIONS) && index > 0) {
                 session_id = header.session_id;
             }
@@ -317,6 +323,9 @@ impl Connection {
             if unverified == 0 && self.answer(&header, message, sealed, host) {
                 return Ok(Verdict::Answered);
             }
+        }
+        if self.role == Role::Server {
+            self.expected_bytes += paid;
         }
         Ok(Verdict::Up(Up {
             start: if sealed.is_some() { TRANSFORM_BYTES } else { 0 },

@@ -104,6 +104,8 @@ pub struct Connection {
     flow: Arc<Flow>,
     /// Bytes of answers that workers are reading.
     deferred_bytes: usize,
+    /// Bytes that the requests paid for which the control plane has not answered yet: bounds its answers, too.
+    expected_bytes: usize,
     closing: bool,
 }
 
@@ -129,6 +131,7 @@ impl Connection {
             opens: HashMap::new(),
             flow,
             deferred_bytes: 0,
+            expected_bytes: 0,
             closing: false,
         }
     }
@@ -191,7 +194,14 @@ impl Connection {
     /// True while no more may be read: too much waits to be sent or to be handled by the control plane.
     pub fn is_paused(&self, limits: &Limits) -> bool {
         self.output.len() + self.deferred_bytes >= limits.output_high_water
+            || self.expected_bytes >= limits.max_bytes_in_flight
             || self.flow.is_full(limits.max_requests_in_flight, limits.max_bytes_in_flight)
+    }
+
+    /// What a request and its answer may take together: 64 KiB for each credit.
+    fn paid_bytes(&self, credit_charge: u16) -> usize {
+        let charge = if self.settings.multi_credit { credit_charge.max(1) } else { 1 };
+        usize::from(charge) * 65536
     }
 
     fn keys(&self, session_id: u64) -> Option<&Arc<SessionKeys>> {

@@ -95,6 +95,10 @@ impl Connection {
         }
         // The credits of an asynchronous request came with its interim response.
         let final_async = header.has(flags::ASYNC_COMMAND) && status != STATUS_PENDING;
+        if !final_async {
+            let paid = self.paid_bytes(header.credit_charge);
+            self.expected_bytes = self.expected_bytes.saturating_sub(paid);
+        }
         self.window.grant(header.credits, !final_async)
     }
 

@@ -545,3 +545,25 @@ fn random_input_does_no_harm() {
         pair.output();
     }
 }
+
+/// Small requests may ask for much: what they paid for counts until they are answered.
+#[test]
+fn unanswered_requests_pause_by_what_they_paid_for() {
+    let (mut pair, _gate) = Pair::ready(b"", false, false);
+    pair.host.limits = Arc::new(Limits { max_bytes_in_flight: 4 * 65536, ..Limits::default() });
+    let mut big = request(9, 1);
+    put(&mut big, at::CREDIT_CHARGE, 3u16.to_le_bytes());
+    pair.feed(&big).unwrap();
+    assert!(!pair.connection.is_paused(&pair.host.limits));
+    pair.feed(&request(command::CANCEL, 0)).unwrap();
+    pair.feed(&request(7, 4)).unwrap();
+    assert!(pair.connection.is_paused(&pair.host.limits));
+    put(&mut big, at::FLAGS, (flags::SERVER_TO_REDIR | flags::ASYNC_COMMAND).to_le_bytes());
+    put(&mut big, at::STATUS, crate::wire::STATUS_PENDING.to_le_bytes());
+    pair.submit(0, 0, &big).unwrap();
+    assert!(!pair.connection.is_paused(&pair.host.limits), "an interim response is an answer");
+    pair.feed(&request(9, 5)).unwrap();
+    put(&mut big, at::STATUS, 0u32.to_le_bytes());
+    pair.submit(0, 0, &big).unwrap();
+    assert_eq!(pair.connection.expected_bytes, 2 * 65536, "the final response counts no second time");
+}
