@@ -19,7 +19,10 @@ from frevo import __version__
 from frevo.errors import FrevoError
 
 #: Subcommands in the order of the help; each is a module of this package.
-COMMANDS = ("serve", "user", "testparm", "status", "doctor")
+COMMANDS = (
+    *("serve", "user", "testparm", "status", "doctor"),
+    *("ls", "tree", "cat", "get", "put", "cp", "rm", "mv", "mkdir", "stat", "shares"),
+)
 
 _EPILOG = """\
 examples:
@@ -29,6 +32,7 @@ examples:
   frevo user add eve -c /etc/frevo/smb.conf   give eve a password
   frevo testparm -c /etc/frevo/smb.conf       check a configuration
   frevo status                                who is connected
+  frevo get -r smb://eve@nas/photos ~/photos  download a directory (ls, put, cat, rm, … as well)
 
 `frevo COMMAND --help` says more. Documentation: README.md and docs/.
 """
@@ -38,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser with every subcommand."""
     parser = argparse.ArgumentParser(
         prog="frevo",
-        description="SMB 3.1.1 file server for Linux.",
+        description="SMB 3.1.1 file server and client for Linux.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

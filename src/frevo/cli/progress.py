@@ -1,0 +1,110 @@
+"""How far a transfer is: a bar on a terminal, silence elsewhere, errors always, JSON for programs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from frevo.cli import remote
+from frevo.cli.common import printable
+
+if TYPE_CHECKING:
+    from frevo.client.batch import Totals
+
+
+class Quiet:
+    """Says errors only."""
+
+    def found(self, size: int) -> None:
+        """One more file."""
+
+    def advanced(self, size: int) -> None:
+        """More bytes."""
+
+    def finished(self, path: str) -> None:
+        """A file is done."""
+
+    def failed(self, path: str, error: OSError) -> None:
+        """Says it on standard error."""
+        text = str(error)
+        print(printable(f"frevo: {text if path in text else f'{path}: {text}'}"), file=sys.stderr)
+
+
+class Bar(Quiet):
+    """A rich progress bar: bytes, rate and time left."""
+
+    def __init__(self, progress: Any, task: Any) -> None:
+        self._progress, self._task = progress, task
+        self._total = self._files = self._known = 0
+
+    def found(self, size: int) -> None:
+        """The bar gets longer."""
+        self._total += size
+        self._known += 1
+        self._progress.update(self._task, total=self._total)
+
+    def advanced(self, size: int) -> None:
+        """The bar goes on."""
+        self._progress.update(self._task, advance=size)
+
+    def finished(self, path: str) -> None:
+        """Counts."""
+        self._files += 1
+        text = f"{self._files}/{self._known} {printable(path)[-40:]}"
+        self._progress.update(self._task, description=text)
+
+
+@contextmanager
+def reporter(args: argparse.Namespace) -> Iterator[Quiet]:
+    """Who is told: a bar when standard error is a terminal and neither --quiet nor --json was given."""
+    if args.quiet or args.json or not sys.stderr.isatty():
+        yield Quiet()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+    from rich.text import Text
+
+    class Name(BarColumn):
+        def render(self, task: Any) -> Any:
+            return Text(task.description, no_wrap=True, overflow="ellipsis")
+
+    columns = (Name(), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield Bar(progress, progress.add_task("", total=0))
+
+
+def add_transfer_options(parser: argparse.ArgumentParser) -> None:
+    """What get and put share."""
+    parser.add_argument("-r", "--recursive", action="store_true", help="directories with all that is in them")
+    parser.add_argument(
+        "-u", "--update", action="store_true", help="leave out what is there with the same size and time"
+    )
+    parser.add_argument("-j", "--parallel", type=int, default=0, metavar="N", help="files at a time (12)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    remote.add_json_option(parser)
+    remote.add_connection_options(parser)
+
+
+def conclude(args: argparse.Namespace, totals: Totals, started: float) -> int:
+    """Says what was done; the exit code: 1 when something failed."""
+    seconds = max(time.monotonic() - started, 1e-6)
+    if args.json:
+        remote.print_json(
+            {
+                "files": totals.files,
+                "bytes": totals.bytes,
+                "skipped": totals.skipped,
+                "seconds": round(seconds, 3),
+                "errors": [{"path": path, "error": str(error)} for path, error in totals.errors],
+            }
+        )
+    elif not args.quiet:
+        rate = remote.human(totals.bytes / seconds)
+        left_out = f", {totals.skipped} were there" if totals.skipped else ""
+        size = remote.human(totals.bytes)
+        print(f"{totals.files} files, {size} in {seconds:.1f} s ({rate}/s){left_out}", file=sys.stderr)
+    return 1 if totals.errors else 0

@@ -1,0 +1,172 @@
+"""What the commands on smb:// URLs share: their options, the log-on, and how errors and JSON are said."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from frevo.errors import FrevoError
+
+if TYPE_CHECKING:
+    from frevo.client import Location, Options, Server, Share
+    from frevo.client.connect import Connecting
+    from frevo.client.stat import Stat
+
+
+class UsageError(FrevoError):
+    """The command line asks for something that does not go together."""
+
+
+def add_connection_options(parser: argparse.ArgumentParser) -> None:
+    """Who logs on, and how the connection is protected."""
+    group = parser.add_argument_group("connection")
+    group.add_argument("--user", metavar="NAME", help=r"NAME or DOMAIN\NAME (also in the URL, or FREVO_USER)")
+    credentials_help = "file with lines username=, password=, domain= (else FREVO_PASSWORD, else a question)"
+    group.add_argument("--credentials", metavar="FILE", help=credentials_help)
+    group.add_argument("--kerberos", action="store_true", help="log on with the Kerberos ticket of kinit")
+    group.add_argument("--guest", action="store_true", help="log on as guest")
+    group.add_argument("--anonymous", action="store_true", help="log on as nobody")
+    group.add_argument("--encrypt", action="store_true", help="refuse to talk unless everything is encrypted")
+    group.add_argument("--no-sign", action="store_true", help="turn signing off (trusted networks only)")
+    transports_help = "what to try, in order, as `client smb transports`: tcp, nbt, name:port (tcp, nbt)"
+    group.add_argument("--transports", metavar="LIST", help=transports_help)
+    group.add_argument("--timeout", type=float, default=5.0, metavar="S", help="seconds to connect (5)")
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """`--json`."""
+    parser.add_argument("--json", action="store_true", help="one JSON value for programs")
+
+
+def location(url: str) -> Location:
+    """The place that *url* names; UsageError when it is none or when it holds a password."""
+    from frevo.client import Location
+
+    try:
+        place = Location.parse(url)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if place.password is not None:
+        raise UsageError(
+            "a password in a URL is seen by everybody on this machine: use --credentials FILE or FREVO_PASSWORD"
+        )
+    return place
+
+
+def is_remote(text: str) -> bool:
+    """Whether an argument names a place on a server."""
+    return text.startswith(("smb://", "//", "\\\\"))
+
+
+def options(args: argparse.Namespace, place: Location) -> Options:
+    """The options of `connect`; asks for a password when there is a user and nothing else to log on with."""
+    from frevo.client import Options
+
+    made = Options(
+        user=args.user,
+        credentials_file=args.credentials,
+        kerberos="required" if args.kerberos else "auto",
+        guest=args.guest,
+        anonymous=args.anonymous,
+        signing=not args.no_sign,
+        encryption=args.encrypt,
+        timeout=args.timeout,
+        **({"transports": args.transports} if args.transports else {}),
+    )
+    try:
+        known = made.credentials(place)
+        made.settings(place)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if known.complete or not known.user or not sys.stdin.isatty():
+        return made
+    password = getpass.getpass(f"Password of {known.user} on {place.host}: ")
+    return Options(**{**{name: getattr(made, name) for name in made.__slots__}, "password": password})
+
+
+def open_share(args: argparse.Namespace, url: str) -> Connecting[Share]:
+    """The share of *url*, without the path in it; UsageError without a share."""
+    from frevo.client import connect
+
+    place = location(url)
+    if not place.share:
+        raise UsageError(f"{url} names no share: smb://host/share/path (`frevo shares` lists them)")
+    return connect(share_url(place), options(args, place))
+
+
+def open_server(args: argparse.Namespace, url: str) -> Connecting[Server]:
+    """The server of *url*."""
+    from frevo.client import connect_server
+
+    place = location(url)
+    return connect_server(url, options(args, place))
+
+
+def share_url(place: Location) -> str:
+    """The URL of the share alone, with the user."""
+    from urllib.parse import quote
+
+    domain = f"{quote(place.domain)};" if place.domain else ""
+    user = f"{domain}{quote(place.user)}@" if place.user else ""
+    return f"smb://{user}{place.authority}/{quote(place.share)}"
+
+
+def same_share(one: Location, other: Location) -> bool:
+    """Whether two places are on one share."""
+    return (one.host, one.port, one.share.casefold()) == (other.host, other.port, other.share.casefold())
+
+
+def run_async(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """The exit code of *work*."""
+    return asyncio.run(work())
+
+
+def print_json(value: Any) -> None:
+    """One JSON value and a line end."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def when(seconds: float) -> str:
+    """A time in UTC, as ISO 8601 has it."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return "-"
+
+
+def described(path: str, found: Stat) -> dict[str, Any]:
+    """What programs get to know about one path."""
+    kind = "directory" if found.is_dir() else ("link" if found.is_symlink() else "file")
+    return {
+        "path": path,
+        "type": kind,
+        "size": found.size,
+        "attributes": attribute_letters(found.attributes),
+        "created": when(found.st_birthtime),
+        "modified": when(found.st_mtime),
+        "accessed": when(found.st_atime),
+        "changed": when(found.st_ctime),
+    }
+
+
+_LETTERS = ((0x01, "R"), (0x02, "H"), (0x04, "S"), (0x20, "A"), (0x10, "D"), (0x400, "L"), (0x800, "C"))
+
+
+def attribute_letters(attributes: int) -> str:
+    """The attributes as smbclient shows them."""
+    return "".join(letter for bit, letter in _LETTERS if attributes & bit)
+
+
+def human(size: float) -> str:
+    """A size for people: 1.5 MiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

@@ -1,0 +1,41 @@
+"""`frevo shares`: the shares that a server lists."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from frevo.cli import remote
+from frevo.cli.common import Subparsers, add_command, printable
+
+_EXAMPLES = """\
+  frevo shares smb://eve@nas              what the server shares
+  frevo shares smb://eve@nas --all        with administrative shares such as IPC$
+  frevo shares smb://nas --guest --json   for programs
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `frevo shares`."""
+    parser = add_command(subparsers, "shares", "list the shares of a server", _EXAMPLES)
+    parser.add_argument("url", metavar="URL", help="smb://host")
+    parser.add_argument("-a", "--all", action="store_true", help="administrative shares too")
+    remote.add_json_option(parser)
+    remote.add_connection_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Lists them."""
+
+    async def work() -> int:
+        async with remote.open_server(args, args.url) as server:
+            found = [one for one in await server.shares() if args.all or not one.special]
+        if args.json:
+            remote.print_json([asdict(one) for one in found])
+            return 0
+        width = max((len(one.name) for one in found), default=0)
+        for one in found:
+            print(printable(f"{one.name:{width}}  {one.kind:8}{one.comment}".rstrip()))
+        return 0
+
+    return remote.run_async(work)

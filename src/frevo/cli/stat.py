@@ -1,0 +1,72 @@
+"""`frevo stat`: everything that a server says about a file, a directory or a share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from frevo.cli import remote
+from frevo.cli.common import Subparsers, add_command, printable
+
+if TYPE_CHECKING:
+    from frevo.client import Share
+
+_EXAMPLES = """\
+  frevo stat smb://eve@nas/docs/a.txt          size, times, attributes
+  frevo stat --all smb://eve@nas/docs/a.txt    with owner, streams and extended attributes
+  frevo stat smb://eve@nas/docs                the share: room and protection too
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `frevo stat`."""
+    parser = add_command(subparsers, "stat", "show what is known about a file or a share", _EXAMPLES)
+    parser.add_argument("url", metavar="URL", help="smb://host/share/path")
+    parser.add_argument("-a", "--all", action="store_true", help="owner, streams, extended attributes too")
+    remote.add_json_option(parser)
+    remote.add_connection_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Asks and prints."""
+
+    async def work() -> int:
+        place = remote.location(args.url)
+        async with remote.open_share(args, args.url) as share:
+            known = await share.stat(place.path)
+            found = {**remote.described(place.path, known), "file_id": known.file_id, "links": known.links}
+            if not place.path:
+                found |= await _share(share)
+            if args.all:
+                found |= await _more(share, place.path)
+        if args.json:
+            remote.print_json(found)
+        else:
+            for name, value in found.items():
+                print(printable(f"{name.replace('_', ' '):16} {value}"))
+        return 0
+
+    return remote.run_async(work)
+
+
+async def _share(share: Share) -> dict[str, Any]:
+    space = await share.statvfs()
+    negotiated = share.tree.connection.negotiated
+    protection = share.tree.session.protection
+    return {
+        "total_bytes": space.total,
+        "available_bytes": space.available,
+        "dialect": negotiated.dialect.name if negotiated else "",
+        "signed": protection.sign,
+        "encrypted": protection.seal or share.tree.seal,
+    }
+
+
+async def _more(share: Share, path: str) -> dict[str, Any]:
+    descriptor = await share.security(path)
+    return {
+        "owner": str(descriptor.owner),
+        "group": str(descriptor.group),
+        "streams": [f"{one.name} ({one.size} bytes)" for one in await share.streams(path)],
+        "extended_attributes": {name: len(value) for name, value in (await share.eas(path)).items()},
+    }
