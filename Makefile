@@ -10,6 +10,7 @@ STAMPS := $(VENV)/.stamps
 PORT ?= 4450
 LISTEN ?= 127.0.0.1
 PYTEST_FLAGS ?=
+BENCH_FLAGS ?=
 CARGO_TEST_FLAGS ?= --release
 FUZZ_SECONDS ?= 30
 
@@ -48,7 +49,7 @@ check: $(STAMPS)/build $(STAMPS)/dev ## linters and type checkers: ruff, mypy, r
 	cargo clippy --locked --release --workspace --all-targets -- -D warnings
 
 bench: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## frevo beside Samba's smbd under the same load
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
 docs: $(STAMPS)/build ## generate the reference pages
 	$(BIN)/python -m frevo.config.reference > docs/reference/smb.conf.md.new
