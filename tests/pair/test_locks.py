@@ -77,6 +77,22 @@ def test_unlock_stops_at_the_first_mistake(pair: Pair) -> None:
     assert lock(client, second, (5, 1, EXCLUSIVE | NOW)) == NTStatus.LOCK_NOT_GRANTED
 
 
+def test_long_lists(pair: Pair) -> None:
+    """Goal: a long list of locks is taken or not as a whole, and released. Method: 1000 elements, the last of them in
+    the way of another open's lock or not."""
+    client = pair.logged_on()
+    first, second = two_opens(client)
+    many = [(2 * number, 1, EXCLUSIVE | NOW) for number in range(1000)]
+    assert lock(client, second, (1998, 1, EXCLUSIVE | NOW)) == NTStatus.SUCCESS
+    assert lock(client, first, *many) == NTStatus.LOCK_NOT_GRANTED
+    assert lock(client, second, (0, 1000, EXCLUSIVE | NOW), (1998, 1, UNLOCK)) == NTStatus.INVALID_PARAMETER
+    assert lock(client, second, (1998, 1, UNLOCK)) == NTStatus.SUCCESS
+    assert lock(client, first, *many) == NTStatus.SUCCESS
+    assert lock(client, second, (999, 2, SHARED | NOW)) == NTStatus.LOCK_NOT_GRANTED
+    assert lock(client, first, *((start, 1, UNLOCK) for start, _, _ in many)) == NTStatus.SUCCESS
+    assert lock(client, second, (0, 2000, EXCLUSIVE | NOW)) == NTStatus.SUCCESS
+
+
 def test_waiting_in_order(pair: Pair) -> None:
     """Goal: those who wait get the lock one after the other, in their order. Method: three opens, two of them wait."""
     client = pair.logged_on()

@@ -7,6 +7,7 @@ The rules are those of [MS-FSA] 2.1.4.10, 2.1.5.8 and 2.1.5.9; the owner of a lo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,7 +20,7 @@ _LAST_BYTE = 2**64 - 1
 #: The most locks on one file, and the most requests that wait for one: what a hostile client can make us
 #: remember.
 LOCKS_MAX = 8192
-WAITERS_MAX = 512
+WAITERS_MAX = 256
 
 
 class LockRange(NamedTuple):
@@ -123,8 +124,21 @@ class ByteRangeLocks:
         if found < 0:
             return False
         del self._held[found]
-        self._released()
+        self._released([(start, length)])
         return True
+
+    def take_back(self, owner: object, ranges: Sequence[LockRange]) -> None:
+        """Releases *ranges*, which `lock` has just given to *owner*, because the batch that they belong to fails."""
+        left = Counter(ranges)
+        kept = []
+        for held in reversed(self._held):
+            key = LockRange(held.start, held.length, held.exclusive)
+            if held.owner is owner and left[key] > 0:
+                left[key] -= 1
+            else:
+                kept.append(held)
+        self._held = kept[::-1]
+        self._released([(start, length) for start, length, _ in ranges])
 
     def wait(self, owner: object, wanted: LockRange, on_granted: Callable[[], None]) -> LockWaiter:
         """Queues *wanted*, which could not be had, until it can be; first come, first served."""
@@ -142,10 +156,10 @@ class ByteRangeLocks:
     def release_all(self, owner: object) -> None:
         """Everything of *owner* goes: its locks and its places in the queue. Others are woken."""
         self._waiters = [waiter for waiter in self._waiters if waiter.owner is not owner]
-        remaining = [held for held in self._held if held.owner is not owner]
-        if len(remaining) != len(self._held):
-            self._held = remaining
-            self._released()
+        gone = [(held.start, held.length) for held in self._held if held.owner is owner]
+        if gone:
+            self._held = [held for held in self._held if held.owner is not owner]
+            self._released(gone)
 
     def check_read(self, owner: object, offset: int, length: int) -> None:
         """Raises FILE_LOCK_CONFLICT when somebody else holds an exclusive lock on a byte of the range."""
@@ -171,10 +185,16 @@ class ByteRangeLocks:
                 return True
         return False
 
-    def _released(self) -> None:
-        """After a release: grants what has become possible, in order; tells when no lock is left."""
+    def _released(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """After a release of *ranges*: grants what has become possible, in order; tells when no lock is left.
+
+        Only who waits for one of the bytes that were released can have a free way now.
+        """
         granted: list[LockWaiter] = []
         for waiter in self._waiters:
+            start, length, _ = waiter.range
+            if not any(overlap(start, length, *released) for released in ranges):
+                continue
             if len(self._held) < LOCKS_MAX and not self._conflicts(waiter.owner, waiter.range):
                 self._held.append(HeldLock(waiter.owner, *waiter.range))
                 granted.append(waiter)

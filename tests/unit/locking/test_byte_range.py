@@ -143,6 +143,18 @@ def test_cancel_and_release_all() -> None:
     assert log == ["empty"]
 
 
+def test_take_back() -> None:
+    """Goal: what a failing batch took goes, and nothing older of the same range. Method: one lock twice, the newer
+    one taken back, a waiter behind another."""
+    locks, log = ByteRangeLocks(), []
+    locks.lock(A, shared(0, 10) + shared(0, 10) + exclusive(20, 1))
+    locks.wait(B, LockRange(20, 1, True), lambda: log.append("B"))
+    locks.take_back(A, shared(0, 10) + exclusive(20, 1))
+    assert [held.owner for held in locks.held] == [A, B] and log == ["B"]
+    locks.take_back(A, shared(0, 10))
+    assert [held.owner for held in locks.held] == [B]
+
+
 def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client cannot make the server remember without end; by small limits."""
     monkeypatch.setattr(byte_range, "LOCKS_MAX", 2)
