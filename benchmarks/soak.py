@@ -19,7 +19,7 @@ from benchmarks.loadgen import measure
 from benchmarks.machine import machine_line
 from benchmarks.servers import memory_bytes
 
-_WARM_ROUNDS = 3
+_WARM_ROUNDS = 8
 _GROWTH_MAX = 0.15
 _LOADS = (
     LoadSpec(0, "open", 4),

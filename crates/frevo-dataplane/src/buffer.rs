@@ -6,7 +6,7 @@ use std::io::IoSlice;
 /// Small answers are collected in buffers of this size.
 pub const SMALL_BYTES: usize = 64 * 1024;
 /// A pool keeps at most so many bytes.
-const POOL_BYTES: usize = 32 * 1024 * 1024;
+const POOL_BYTES: usize = 16 * 1024 * 1024;
 
 /// Buffers that one thread uses again.
 #[derive(Debug, Default)]
