@@ -1,0 +1,106 @@
+"""The pair tests' client over a real socket, to a real server process, and what the operating system tells of it."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pair.client import Client
+
+T = TypeVar("T")
+
+
+class SocketLink:
+    """A connection with the face of a MemoryLink."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.sock = socket.create_connection((host, port), timeout=10)
+        self.closed = False
+        self.number = self.sock.fileno()
+
+    def send(self, data: bytes) -> None:
+        try:
+            self.sock.sendall(data)
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):
+            self.closed = True
+
+    def receive(self) -> bytes:
+        """What has come within some milliseconds."""
+        out = b""
+        while not self.closed and select.select([self.sock], [], [], 0 if out else 0.005)[0]:
+            try:
+                chunk = self.sock.recv(1 << 20)
+            except ConnectionResetError:
+                chunk = b""
+            self.closed = not chunk
+            out += chunk
+        return out
+
+    def reset(self) -> None:
+        """Ends the connection as a killed machine's kernel does: RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+        self.closed = True
+
+
+class Live:
+    """Stands for the Pair of a client: a server at a port."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        self.links: list[SocketLink] = []
+
+    def connect(self) -> Client:
+        link = SocketLink(self.host, self.port)
+        self.links.append(link)
+        return Client(self, link)  # type: ignore[arg-type]  # the two have what the client uses
+
+    def logged_on(self, dialects: tuple[int, ...] = (0x0311,)) -> Client:
+        """As Pair.logged_on."""
+        client = self.connect()
+        client.negotiate(dialects)
+        client.log_on()
+        client.connect_tree("share")
+        return client
+
+    def inside(self, call: Callable[..., T], *arguments: object) -> T:
+        return call(*arguments)
+
+    def turn(self, seconds: float = 0.0) -> None:
+        """Nothing to do: the server runs by itself."""
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for link in self.links:
+            link.sock.close()
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    """Looks until *condition* holds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        select.select([], [], [], 0.01)
+
+
+def rss_bytes(pid: int) -> int:
+    """Resident memory of a process."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no VmRSS")
+
+
+def descriptors(pid: int) -> int:
+    """Open descriptors of a process."""
+    with contextlib.suppress(OSError):
+        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    return -1
