@@ -62,11 +62,6 @@ def overlap(start: int, length: int, other_start: int, other_length: int) -> boo
     return start <= other_start + other_length - 1 and other_start <= start + length - 1
 
 
-def _refuse_overlap(held: HeldLock, offset: int, length: int) -> None:
-    if overlap(held.start, held.length, offset, length):
-        raise SMBError(NTStatus.FILE_LOCK_CONFLICT, f"locked: {held.length} bytes at {held.start}")
-
-
 class ByteRangeLocks:
     """The locks of one file (or stream) and the queue behind them."""
 
@@ -114,9 +109,9 @@ class ByteRangeLocks:
     def unlock(self, owner: object, start: int, length: int) -> bool:
         """Releases one lock of *owner* with exactly this range, an exclusive one first; else False."""
         found = -1
-        for index, held in enumerate(self._held):
-            if held.owner is owner and held.start == start and held.length == length:
-                if held.exclusive:
+        for index, (holder, at, size, exclusive) in enumerate(self._held):
+            if at == start and size == length and holder is owner:
+                if exclusive:
                     found = index
                     break
                 if found < 0:
@@ -164,24 +159,27 @@ class ByteRangeLocks:
     def check_read(self, owner: object, offset: int, length: int) -> None:
         """Raises FILE_LOCK_CONFLICT when somebody else holds an exclusive lock on a byte of the range."""
         if self._held and length:
-            for held in self._held:
-                if held.exclusive and held.owner is not owner:
-                    _refuse_overlap(held, offset, length)
+            end = offset + length
+            for holder, start, size, exclusive in self._held:
+                if start < end and offset < start + size and exclusive and holder is not owner:
+                    raise SMBError(NTStatus.FILE_LOCK_CONFLICT, f"locked: {size} bytes at {start}")
 
     def check_write(self, owner: object, offset: int, length: int) -> None:
         """Raises FILE_LOCK_CONFLICT for a lock of somebody else, and for a shared one even of *owner*."""
         if self._held and length:
-            for held in self._held:
-                if held.owner is not owner or not held.exclusive:
-                    _refuse_overlap(held, offset, length)
+            end = offset + length
+            for holder, start, size, exclusive in self._held:
+                if start < end and offset < start + size and not (exclusive and holder is owner):
+                    raise SMBError(NTStatus.FILE_LOCK_CONFLICT, f"locked: {size} bytes at {start}")
 
     def _conflicts(self, owner: object, wanted: LockRange) -> bool:
         """Whether a lock that is held forbids *wanted* ([MS-FSA] 2.1.4.10): shared ones go together, and a
         shared lock may lie on an exclusive one of the same owner; nothing else overlaps."""
-        for held in self._held:
-            if not wanted.exclusive and (not held.exclusive or held.owner is owner):
-                continue
-            if overlap(held.start, held.length, wanted.start, wanted.length):
+        first, length, exclusive = wanted
+        end = first + length
+        # `overlap`, written out: with thousands of locks this loop is all that counts.
+        for holder, start, size, is_exclusive in self._held:
+            if start < end and first < start + size and (exclusive or (is_exclusive and holder is not owner)):
                 return True
         return False
 
