@@ -81,7 +81,7 @@ def test_many_who_never_log_on(tmp_path: Path) -> None:
     them with the beginning of a message; memory, descriptors, and a client that goes on meanwhile."""
     count = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1000)
     options = {"frevo:max unauthenticated connections": "20000", "frevo:preauth timeout": "600"}
-    with witnessed(tmp_path, options) as (server, live, client), ExitStack() as stack:
+    with witnessed(tmp_path, options) as (server, _, client), ExitStack() as stack:
         _raise_file_limit()
         before, idle = rss_bytes(server.pid), descriptors(server.pid)
         for number in range(count):
@@ -299,7 +299,7 @@ def test_reload_keeps_connections(tmp_path: Path) -> None:
     inside that has a file open."""
     import signal
 
-    with witnessed(tmp_path) as (server, live, client):
+    with witnessed(tmp_path) as (server, _, client):
         file_id = client.open("held")
         config = tmp_path / "smb.conf"
         (tmp_path / "shares" / "added").mkdir()

@@ -160,9 +160,11 @@ def test_unknown_commands(pair: Pair, command: int) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["\ud800", "a\ud800b", "\udfff\ud800", "a\0b", "\0", "..", "..\\..\\etc", "a\\..\\..\\b", ".", "a/../../b", "*", "a?b",
-     "a<b", "x" * 256, "x" * 32000, "\\" * 1000, "a\\" * 1000, ":", "::", "a:b:c:d", "a::$DATA:x", " ", "a.",
-     "con", "\u202e", "\n"],
+    [
+        "\ud800", "a\ud800b", "\udfff\ud800", "a\0b", "\0", "..", "..\\..\\etc", "a\\..\\..\\b", ".", "a/../../b",
+        "*", "a?b", "a<b", "x" * 256, "x" * 32000, "\\" * 1000, "a\\" * 1000, ":", "::", "a:b:c:d", "a::$DATA:x", " ",
+        "a.", "con", "\u202e", "\n",
+    ],
 )  # fmt: skip
 def test_hostile_names(pair: Pair, name: str) -> None:
     """Goal: no name leaves the share or breaks the server. Method: create, rename to and list with each."""
