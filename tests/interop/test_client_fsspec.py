@@ -24,7 +24,12 @@ def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
 @pytest.fixture
 def file_system(target: Target) -> Iterator[FrevoFileSystem]:
     made = FrevoFileSystem(
-        target.host, target.port, target.user, target.password, skip_instance_cache=True, use_listings_cache=False
+        target.host,
+        target.port,
+        target.user,
+        target.password,
+        skip_instance_cache=True,
+        use_listings_cache=False,
     )
     yield made
     made.close()

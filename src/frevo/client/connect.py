@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -54,7 +54,7 @@ class Options:
     """
 
     user: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     domain: str | None = None
     credentials_file: str | None = None
     kerberos: str = "auto"

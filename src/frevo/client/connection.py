@@ -218,7 +218,7 @@ class Connection:
                     self._orphan(one)
                 continue
             one.abandoned = True
-            one.sink = None
+            _let_go(one)
             one.future.cancel()
             if self._error is None:
                 self._cancel(one)
@@ -296,8 +296,8 @@ class Connection:
             if len(data) > len(pending.sink):
                 raise WireError(f"{len(data)} bytes of data for a read of {len(pending.sink)}")
             pending.sink[: len(data)] = data
+            _let_go(pending)
             reply = Reply(0, reply.header, b"", len(data))
-        pending.sink = None
         pending.future.set_result(reply)
 
     def _wake(self) -> None:
@@ -330,7 +330,7 @@ class Connection:
         self._error = error
         pending, self._pending = list(self._pending.values()), {}
         for one in pending:
-            one.sink = None
+            _let_go(one)
             if not one.future.done():
                 one.future.set_exception(self._renewed_error())
                 one.future.exception()  # whoever waits gets it; nobody has to
@@ -353,6 +353,13 @@ class Connection:
             self._end(lost("closed by this program"))
             self.plane.transport.close(self.number, abort=abort)
         await asyncio.shield(self.closed)
+
+
+def _let_go(pending: Pending) -> None:
+    """The caller's buffer is the caller's again, even while a traceback still has this request."""
+    if pending.sink is not None:
+        pending.sink.release()
+        pending.sink = None
 
 
 def _unprotected(

@@ -88,13 +88,13 @@ class File:
 
     async def preadinto(self, buffer: Any, offset: int) -> int:
         """Fills *buffer* (bytearray, memoryview, numpy array) from *offset* on; how many bytes there were."""
-        target = memoryview(buffer).cast("B")
-        return await transfer.read_into(self._tree, self.file_id, target, offset, self.path)
+        with memoryview(buffer) as view, view.cast("B") as target:
+            return await transfer.read_into(self._tree, self.file_id, target, offset, self.path)
 
     async def pwrite(self, data: Any, offset: int) -> int:
         """Writes all of *data* at *offset*."""
-        source = memoryview(data).cast("B")
-        return await transfer.write_from(self._tree, self.file_id, source, offset, self.path)
+        with memoryview(data) as view, view.cast("B") as source:
+            return await transfer.write_from(self._tree, self.file_id, source, offset, self.path)
 
     # -- at the position
 

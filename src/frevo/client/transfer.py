@@ -78,6 +78,7 @@ async def read_into(tree: Tree, file_id: FileId, target: memoryview, offset: int
 async def write_from(tree: Tree, file_id: FileId, data: memoryview, offset: int, path: str) -> int:
     """Writes all of *data* from *offset* on; the number of bytes."""
     flight: _Flight = deque()
+    tails: deque[memoryview] = deque()
     sent, total = 0, len(data)
     try:
         while True:
@@ -86,7 +87,8 @@ async def write_from(tree: Tree, file_id: FileId, data: memoryview, offset: int,
                 size = min(piece, total - sent)
                 head = WriteRequest(file_id, offset + sent).pack_head(size)
                 charge = tree.connection.charge_of(size)
-                element = Element(Command.WRITE, head, charge, tail=data[sent : sent + size])
+                tails.append(data[sent : sent + size])
+                element = Element(Command.WRITE, head, charge, tail=tails[-1])
                 flight.append((sent, size, await tree.post(element)))
                 sent += size
             if not flight:
@@ -94,6 +96,7 @@ async def write_from(tree: Tree, file_id: FileId, data: memoryview, offset: int,
             start, size, pending = flight[0]
             reply = await pending.future
             flight.popleft()
+            tails.popleft().release()
             if reply.status != NTStatus.SUCCESS:
                 raise remote_error(reply.status, path)
             count = WriteResponse.parse(reply.message).count
@@ -103,3 +106,7 @@ async def write_from(tree: Tree, file_id: FileId, data: memoryview, offset: int,
                 )
     finally:
         tree.connection.abandon([one for _, _, one in flight])
+        if tails:
+            tree.connection.plane.transport.flush()
+            for tail in tails:
+                tail.release()

@@ -108,6 +108,10 @@ class DataPlaneTransport:
         self._flush_scheduled = False
         self._send_pending()
 
+    def flush(self) -> None:
+        """Hands over now what was submitted in this turn; the buffers of those messages are free again."""
+        self._send_pending()
+
     def _send_pending(self) -> None:
         if self._pending:
             batch, self._pending = self._pending, []

@@ -1,0 +1,170 @@
+"""The commands on smb:// URLs as a user types them, against smbd and frevo: output, exit codes, files on both sides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from peers import programs
+from peers.frevo_server import FREVO
+from peers.target import Serve, Target
+
+pytestmark = pytest.mark.interop
+
+Command = Callable[..., programs.Run]
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.fixture(params=["frevo", "samba"])
+def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
+    if request.param == "samba":
+        return request.getfixturevalue("samba_server")
+    return serve()
+
+
+@pytest.fixture
+def place(target: Target, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder of the share for this test."""
+    folder = target.folder() / f"cmd {request.node.originalname}"
+    folder.mkdir()
+    yield folder
+    programs.run(["rm", "-rf", str(folder)]).ok()
+
+
+@pytest.fixture
+def frevo(target: Target, tmp_path: Path) -> Command:
+    """Runs a command with the credentials of the test's user in a file."""
+    credentials = tmp_path / "credentials"
+    credentials.write_text(f"username = {target.user}\npassword = {target.password}\n")
+
+    def command(name: str, *arguments: str, login: bool = True) -> programs.Run:
+        options = ["--credentials", str(credentials)] if login else []
+        return programs.run([*FREVO, name, *arguments, *options], timeout_s=120)
+
+    return command
+
+
+@pytest.fixture
+def url(target: Target, place: Path) -> str:
+    return f"smb://{target.host}:{target.port}/share/{place.name}"
+
+
+def test_files_come_and_go(frevo: Command, url: str, place: Path, tmp_path: Path) -> None:
+    """One file: put, ls, stat, cat, cp, mv, get, rm, each checked on the server's disk."""
+    local = tmp_path / "notes.txt"
+    local.write_bytes(b"some notes\n" * 9000)
+    os.utime(local, (1_600_000_000, 1_600_000_000))
+    frevo("put", str(local), url).ok()
+    assert (place / "notes.txt").read_bytes() == local.read_bytes()
+    assert int((place / "notes.txt").stat().st_mtime) == 1_600_000_000
+    assert frevo("ls", url).ok() == "notes.txt\n"
+    (entry,) = json.loads(frevo("ls", "--json", url).ok())
+    assert (entry["path"], entry["size"], entry["type"]) == ("notes.txt", 99000, "file")
+    assert entry["modified"] == "2020-09-13T12:26:40Z"
+    assert json.loads(frevo("stat", "--json", "-a", f"{url}/notes.txt").ok())["size"] == 99000
+    assert frevo("cat", f"{url}/notes.txt").ok() == local.read_text()
+    frevo("cp", f"{url}/notes.txt", f"{url}/copy.txt").ok()
+    frevo("mv", f"{url}/copy.txt", f"{url}/moved.txt").ok()
+    assert sorted(names_in(place)) == ["moved.txt", "notes.txt"]
+    frevo("get", f"{url}/moved.txt", str(tmp_path / "back.txt")).ok()
+    assert (tmp_path / "back.txt").read_bytes() == local.read_bytes()
+    frevo("rm", f"{url}/moved.txt").ok()
+    assert names_in(place) == ["notes.txt"]
+
+
+def test_folders(frevo: Command, url: str, place: Path, tmp_path: Path) -> None:
+    """A folder up, copied, down and removed: the same names and contents, odd ones too."""
+    tree = tmp_path / "tree"
+    names = ["plain", "with space", "Grüße €", "emoji 😀", "a#b%41&c", "deep/er/file", "x" * 200]
+    for name in names:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(name.encode() * 1000)
+    (tree / "empty").touch()
+    (tree / "large").write_bytes(os.urandom(5_000_001))
+    frevo("put", "-r", str(tree), url).ok()
+    assert digests(place / "tree") == digests(tree)
+    frevo("cp", "-r", f"{url}/tree", f"{url}/again").ok()
+    assert digests(place / "again") == digests(tree)
+    frevo("get", "-r", f"{url}/tree", f"{tmp_path}/back/").ok()
+    assert digests(tmp_path / "back" / "tree") == digests(tree)
+    said = json.loads(frevo("get", "-ru", "--json", f"{url}/tree", f"{tmp_path}/back").ok())
+    assert (said["files"], said["skipped"]) == (0, len(names) + 2)
+    shown = frevo("tree", url).ok()
+    assert "└── " in shown and "😀" in shown
+    frevo("rm", "-r", f"{url}/tree").ok()
+    assert names_in(place) == ["again"]
+    assert "again/deep/er/file" in frevo("ls", f"{url}/**/fil*").ok()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_an_interrupted_download_goes_on(frevo: Command, url: str, place: Path, tmp_path: Path) -> None:
+    """A part file is completed, not begun again: its wrong first bytes are in the result."""
+    from frevo.client.batch import part_name
+
+    data = os.urandom(3_000_000)
+    (place / "large").write_bytes(data)
+    (known,) = json.loads(frevo("ls", "--json", f"{url}/large").ok())
+    assert known["size"] == len(data)
+    modified = (place / "large").stat().st_mtime_ns // 100 * 100
+    part = tmp_path / part_name("large", len(data), modified)
+    part.write_bytes(b"?" * 1_000_000)
+    frevo("get", f"{url}/large", str(tmp_path / "large")).ok()
+    got = (tmp_path / "large").read_bytes()
+    assert got[:1_000_000] == b"?" * 1_000_000 and got[1_000_000:] == data[1_000_000:]
+    assert not part.exists()
+
+
+def test_directories(frevo: Command, url: str, place: Path) -> None:
+    """mkdir with and without parents, and what is in the way."""
+    assert frevo("mkdir", f"{url}/a/b").status == 1
+    frevo("mkdir", "-p", f"{url}/a/b").ok()
+    frevo("mkdir", "-p", f"{url}/a/b").ok()
+    run = frevo("mkdir", f"{url}/a")
+    assert run.status == 1 and "it exists already" in run.output
+    run = frevo("rm", f"{url}/a")
+    assert run.status == 1 and "not empty" in run.output
+    assert (place / "a" / "b").is_dir()
+
+
+def test_what_goes_wrong(frevo: Command, target: Target, url: str, tmp_path: Path) -> None:
+    """Each error is one sentence with the status, and exit code 1; never a traceback."""
+    host = f"smb://{target.host}:{target.port}"
+    cases = [
+        (("cat", f"{url}/nothing"), "STATUS_OBJECT_NAME_NOT_FOUND"),
+        (("ls", f"{host}/no-share"), "no such share"),
+        (("put", "/etc/hostname", f"{host}/ro"), "denied"),
+        (("get", f"{url}"), "--recursive"),
+        (("ls", f"smb://{target.host}:1/share"), "refused"),
+        (("ls", f"smb://user:secret@{target.host}/share"), "password in a URL"),
+        (("ls", "http://example.org"), "smb://host/share"),
+    ]
+    for arguments, text in cases:
+        run = frevo(*arguments)
+        assert run.status == 1, run
+        assert text in run.output and "Traceback" not in run.output and "bug" not in run.output, run
+    wrong = tmp_path / "wrong"
+    wrong.write_text(f"username={target.user}\npassword=nonsense\n")
+    run = frevo("ls", f"{host}/share", "--credentials", str(wrong), login=False)
+    assert run.status == 1 and "wrong user or password" in run.output
+
+
+def test_shares(frevo: Command, target: Target) -> None:
+    """The list of shares, plain and as JSON."""
+    host = f"smb://{target.host}:{target.port}"
+    assert "read and write" in frevo("shares", host).ok()
+    names = {one["name"] for one in json.loads(frevo("shares", "--json", "-a", host).ok())}
+    assert {"share", "ro", "IPC$"} <= names and "hidden" not in names
