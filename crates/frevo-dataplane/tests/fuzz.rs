@@ -1,0 +1,90 @@
+//! Every fuzz target for a second, on seeded random and mutated input: no nightly compiler and no libFuzzer needed.
+
+use std::time::{Duration, Instant};
+
+#[path = "../../../fuzz/bodies.rs"]
+mod bodies;
+
+const RUN: Duration = Duration::from_secs(1);
+
+/// A small generator (splitmix64), so that a failure can be repeated from the seed that it prints.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+
+    fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.next() as u8).collect()
+    }
+}
+
+fn seed() -> u64 {
+    std::env::var("FREVO_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5EED)
+}
+
+/// Runs `body` on random bytes and on mutations of `sample`, until the time is over.
+fn run(name: &str, sample: &[u8], body: fn(&[u8])) {
+    let (start, mut round) = (Instant::now(), seed());
+    while start.elapsed() < RUN {
+        let input = input(&mut Random(round), sample);
+        let result = std::panic::catch_unwind(|| body(&input));
+        assert!(result.is_ok(), "{name} with FREVO_SEED={round} on {input:02x?}");
+        round = round.wrapping_add(1);
+    }
+}
+
+fn input(random: &mut Random, sample: &[u8]) -> Vec<u8> {
+    if random.below(4) == 0 {
+        let length = random.below(512);
+        return random.bytes(length);
+    }
+    let mut data = sample.to_vec();
+    for _ in 0..random.below(6) + 1 {
+        let at = random.below(data.len());
+        data[at] = [0, 1, 0x7F, 0x80, 0xFF, random.next() as u8][random.below(6)];
+    }
+    data.truncate(random.below(data.len()) + 1);
+    data
+}
+
+/// One framed ECHO request behind the byte that chooses framing and role.
+fn framed_echo() -> Vec<u8> {
+    let mut packet = vec![0; 68];
+    packet[..6].copy_from_slice(b"\xfeSMB\x40\0");
+    packet[12] = 13;
+    packet[64] = 4;
+    let mut data = vec![0xF0, 0, 0, 0, packet.len() as u8];
+    data.extend(packet);
+    data
+}
+
+#[test]
+fn connection() {
+    run("connection", &framed_echo(), bodies::connection);
+}
+
+#[test]
+fn session_request() {
+    let name = [b"\x20".as_slice(), &[b'C'; 32], b"\0"].concat();
+    run("session_request", &name.repeat(2), bodies::session_request);
+}
+
+#[test]
+fn submit() {
+    run("submit", &[0; 68], bodies::submit);
+}
+
+#[test]
+fn window() {
+    run("window", &[1, 0, 0x11, 2, 0, 0x12, 3, 0, 0x14], bodies::window);
+}

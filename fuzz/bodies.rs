@@ -1,0 +1,81 @@
+//! What the fuzz targets do with their input. libFuzzer calls them (fuzz_targets/), and so does a short seeded run in
+//! every test run (crates/frevo-dataplane/tests/fuzz.rs).
+
+use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+
+use frevo_dataplane::conn::{Connection, Host, Role, Settings, Submission};
+use frevo_dataplane::crypto::{Cipher, Sealing, SessionKeys, Signer, SigningAlgorithm};
+use frevo_dataplane::event::Flow;
+use frevo_dataplane::framing::{check_session_request, Framing};
+use frevo_dataplane::limits::Limits;
+use frevo_dataplane::window::Window;
+
+/// Whatever bytes a client sends, cut anywhere: no panic, and output stays below what the limits allow.
+pub fn connection(data: &[u8]) {
+    let Some((&choice, data)) = data.split_first() else { return };
+    let limits = Arc::new(Limits::default());
+    let framing = if choice & 1 == 0 { Framing::Tcp } else { Framing::Nbt };
+    let role = if choice & 2 == 0 { Role::Server } else { Role::Client };
+    let mut host = Host::new(limits.clone(), Arc::default(), Arc::new(AtomicBool::new(true)));
+    let mut connection = Connection::new(1, framing, role, Arc::new(Flow::new(None)), &limits);
+    let signer = Signer::new(SigningAlgorithm::AesCmac, &[1; 16]).unwrap();
+    let sealing = Sealing::new(Cipher::Aes128Gcm, &[2; 16], &[3; 16]).unwrap();
+    connection.set_session(1, Arc::new(SessionKeys::new(signer, Some(sealing), choice & 4 == 0, false)));
+    let authenticated = choice & 8 == 0;
+    connection.set_settings(Settings {
+        dialect: 0x311,
+        authenticated,
+        max_read: 1 << 20,
+        multi_credit: true,
+    });
+    let piece = usize::from(choice >> 4) * 16 + 1;
+    for chunk in data.to_vec().chunks_mut(piece) {
+        if connection.feed(chunk, &mut host).is_err() {
+            break;
+        }
+        host.events.clear();
+        assert!(connection.output_bytes() <= limits.output_high_water + (1 << 20));
+    }
+}
+
+/// Any NetBIOS names: accepted or refused with one of the codes of RFC 1002, no panic.
+pub fn session_request(names: &[u8]) {
+    if let Err(code) = check_session_request(names) {
+        assert!(matches!(code, 0x80 | 0x82 | 0x83 | 0x8F));
+    }
+}
+
+/// Any message that Python might submit by mistake: refused or sent, no panic, and what is sent has a right frame.
+pub fn submit(data: &[u8]) {
+    let limits = Arc::new(Limits::default());
+    let mut host = Host::new(limits.clone(), Arc::default(), Arc::new(AtomicBool::new(true)));
+    let flow = Arc::new(Flow::new(None));
+    let mut connection = Connection::new(1, Framing::Tcp, Role::Server, flow, &limits);
+    let signer = Signer::new(SigningAlgorithm::AesGmac, &[1; 16]).unwrap();
+    connection.set_session(1, Arc::new(SessionKeys::new(signer, None, false, false)));
+    let mut message = b"\xfeSMB\x40\0".to_vec();
+    message.extend_from_slice(data);
+    let size = message.len();
+    if connection.submit(Submission::new(1, 0, &[&message]), &mut host).is_ok() {
+        let output = connection.output().take_all(&mut host.pool);
+        assert_eq!(output[..4], (size as u32).to_be_bytes());
+        assert_eq!(output.len(), size + 4);
+    }
+}
+
+/// Any sequence of requests and grants: no id is taken twice, the client never holds more than the maximum.
+pub fn window(data: &[u8]) {
+    let mut window = Window::new(100);
+    let mut taken = HashSet::new();
+    for step in data.chunks_exact(3) {
+        let id = u64::from(u16::from_le_bytes([step[0], step[1]])) % 4096;
+        let charge = u16::from(step[2] >> 4);
+        if window.consume(id, charge).is_ok() {
+            (id..id + u64::from(charge)).for_each(|id| assert!(taken.insert(id)));
+        }
+        window.grant(u16::from(step[2] & 15), true);
+        assert!((1..=100).contains(&window.held()));
+    }
+}
