@@ -21,6 +21,8 @@ class SocketLink:
 
     def __init__(self, host: str, port: int) -> None:
         self.sock = socket.create_connection((host, port), timeout=10)
+        self._arrivals = select.poll()  # select() ends at descriptor 1023
+        self._arrivals.register(self.sock, select.POLLIN)
         self.closed = False
         self.number = self.sock.fileno()
 
@@ -33,7 +35,7 @@ class SocketLink:
     def receive(self) -> bytes:
         """What has come within some milliseconds."""
         out = b""
-        while not self.closed and select.select([self.sock], [], [], 0 if out else 0.005)[0]:
+        while not self.closed and self._arrivals.poll(0 if out else 5):
             try:
                 chunk = self.sock.recv(1 << 20)
             except ConnectionResetError:

@@ -98,6 +98,19 @@ def test_many_who_never_log_on(tmp_path: Path) -> None:
         assert rss_bytes(server.pid) - before < 100 * MIB
 
 
+def test_room_for_others_while_thousands_are_silent(tmp_path: Path) -> None:
+    """Goal: with the default limits, connections that never log on do not keep a new client out. Method: three times
+    as many as may be there, and a new client that logs on at once, several times."""
+    with witnessed(tmp_path) as (server, live, client), ExitStack() as stack:
+        _raise_file_limit()
+        for number in range(3000):
+            stack.enter_context(socket.create_connection((server.host, server.port), timeout=20))
+            if number % 700 == 600:
+                check(live.logged_on())
+        check(client)
+        check(live.logged_on())
+
+
 def _raise_file_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -195,7 +195,8 @@ def test_vanished_underneath(pair: Pair) -> None:
 
 
 def test_share_folder_vanished(pair: Pair) -> None:
-    """Goal: a share whose folder is gone fails with a status, others work. Method: remove it before and after connect."""
+    """Goal: a share whose folder is gone fails with a status, others work. Method: remove it before
+    and after connect."""
     (pair.root / "hidden").rmdir()
     client = pair.logged_on()
     assert client.try_tree("hidden").status == NTStatus.BAD_NETWORK_NAME

@@ -1,6 +1,6 @@
 //! Accepting connections within the limits, without spinning when descriptors run out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{socket, Accepted, Command, Shared};
-use crate::event::{Event, ListenerId};
+use crate::event::{ConnectionId, Event, ListenerId};
 use crate::framing::Framing;
 use crate::stats::{add, sub};
 
@@ -26,11 +26,19 @@ pub(super) struct Listeners {
     reserve: Option<File>,
     second: Instant,
     reports: u32,
+    /// Who was let in lately, oldest first; some have authenticated or gone.
+    recent: VecDeque<ConnectionId>,
 }
 
 impl Listeners {
     pub(super) fn new() -> Listeners {
-        Listeners { sockets: HashMap::new(), reserve: reserve(), second: Instant::now(), reports: 0 }
+        Listeners {
+            sockets: HashMap::new(),
+            reserve: reserve(),
+            second: Instant::now(),
+            reports: 0,
+            recent: VecDeque::new(),
+        }
     }
 
     pub(super) fn add(&mut self, listener: ListenerId, fd: OwnedFd, framing: Framing) -> RawFd {
@@ -90,20 +98,36 @@ impl Listeners {
         if stats.connections.load(Ordering::Relaxed) >= limits.max_connections as u64 {
             return self.reject(listener, &peer, "too many connections", shared, events);
         }
-        if stats.unauthenticated.load(Ordering::Relaxed) >= limits.max_unauthenticated as u64 {
+        let unauthenticated = stats.unauthenticated.load(Ordering::Relaxed) as usize;
+        if unauthenticated >= limits.max_unauthenticated + limits.max_unauthenticated / 8 + 2 {
             return self.reject(listener, &peer, "too many unauthenticated connections", shared, events);
+        }
+        if unauthenticated >= limits.max_unauthenticated {
+            self.evict_oldest(shared);
         }
         add(&stats.connections, 1);
         add(&stats.unauthenticated, 1);
         let connection = shared.new_connection();
         let accepted = Accepted { listener, peer, local: socket::local_address(fd.as_raw_fd()) };
         let command = Command::Adopt { connection, fd, framing, accepted: Some(accepted) };
+        if self.recent.len() >= 4 * limits.max_unauthenticated {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(connection);
         if shared.is_stopping() {
             sub(&stats.connections, 1);
             sub(&stats.unauthenticated, 1);
             return;
         }
         shared.send(connection, command);
+    }
+
+    /// Makes room for a new connection: silent ones that fill the table must not keep everybody else out. Of those
+    /// who came first many may have logged on or gone, so two are tried.
+    fn evict_oldest(&mut self, shared: &Arc<Shared>) {
+        for connection in self.recent.drain(..self.recent.len().min(2)) {
+            shared.send(connection, Command::Evict(connection));
+        }
     }
 
     fn reject(

@@ -72,6 +72,8 @@ pub(crate) enum Command {
         connection: ConnectionId,
         abort: bool,
     },
+    /// Its place is needed: it goes unless it has authenticated meanwhile.
+    Evict(ConnectionId),
     ReadDone(ReadJob),
     /// The control plane has caught up with a connection's messages.
     Wake(ConnectionId),

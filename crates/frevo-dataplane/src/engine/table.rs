@@ -104,6 +104,12 @@ impl Table {
                     Ok(())
                 });
             }
+            Command::Evict(id) => {
+                self.with(id, |core, _| match core.settings().authenticated {
+                    true => Ok(()),
+                    false => Err("too many unauthenticated connections: the oldest goes".into()),
+                });
+            }
             Command::ReadDone(job) => {
                 self.with(job.connection, |core, host| {
                     core.finish_read(job, host);
