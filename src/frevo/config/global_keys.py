@@ -154,7 +154,10 @@ class GlobalConfig:
         Integer(1, 1_000_000), 16384, "Connections at once; more are closed on arrival.", unit="connections"
     )
     frevo_max_unauthenticated_connections: int = setting(
-        Integer(1, 1_000_000), 1024, "Connections at once that have not logged on yet.", unit="connections"
+        Integer(1, 1_000_000),
+        1024,
+        "Connections at once that have not logged on yet; when there are more, the oldest are closed.",
+        unit="connections",
     )
     frevo_preauth_message_size: int = setting(
         Size(4 * _KIB, 1 * _MIB), 128 * _KIB, "The largest message before log-on.", unit="bytes"
