@@ -218,8 +218,15 @@ def fold(name: str) -> str:
 
 def wire_path_of(path: str, stream: str = "") -> str:
     """The wire path of a real path, with `:stream` where there is one."""
-    wire = "\\".join(map(disk_to_wire, path.split("/"))) if path else ""
+    wire = _wire_path_remembered(path) if len(path) <= _REMEMBERED_LENGTH_MAX else _wire_path(path)
     return f"{wire}:{stream}" if stream else wire
+
+
+def _wire_path(path: str) -> str:
+    return "\\".join(map(disk_to_wire, path.split("/"))) if path else ""
+
+
+_wire_path_remembered = lru_cache(maxsize=8192)(_wire_path)
 
 
 class VetoFiles:

@@ -12,11 +12,12 @@ import struct
 from typing import Final
 
 from frevo.errors import SMBError
-from frevo.vfs.system import get_xattr, remove_xattr
+from frevo.vfs.system import get_xattrs, remove_xattr
 from frevo.wire.erref import NTStatus
 
 XATTR_SECURITY: Final = "security.NTACL"
 XATTR_USER: Final = "user.NTACL"
+_NAMES: Final = (XATTR_SECURITY, XATTR_USER)
 
 _HEAD = struct.Struct("<HHI")  # version, union switch, referent of the pointer
 _REFERENT: Final = 0x00020000
@@ -49,9 +50,8 @@ def wrap(descriptor: bytes) -> bytes:
 
 def read_descriptor(target: int | str) -> bytes | None:
     """The stored descriptor of a file (descriptor or path)."""
-    for name in (XATTR_SECURITY, XATTR_USER):
-        blob = get_xattr(target, name)
-        if blob is not None and (descriptor := unwrap(blob)) is not None:
+    for _, blob in get_xattrs(target, _NAMES):
+        if (descriptor := unwrap(blob)) is not None:
             return descriptor
     return None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from collections.abc import Sequence
 from typing import Final
 
 FALLOC_FL_KEEP_SIZE: Final = 0x01
@@ -77,21 +78,31 @@ class EntryXattr:
 
 
 def get_xattr(fd_or_path: int | str, name: str) -> bytes | None:
-    """The xattr's value, None when there is none or the file system keeps none.
+    """The xattr's value, None when there is none or the file system keeps none."""
+    for _, value in get_xattrs(fd_or_path, (name,)):
+        return value
+    return None
+
+
+def get_xattrs(fd_or_path: int | str, wanted: tuple[str, ...]) -> list[tuple[str, bytes]]:
+    """Those of the *wanted* xattrs that the file has, in this order.
 
     Most files have none, and asking for what is missing costs ten times a look at the list of names.
     """
+    names: Sequence[str]
     try:
-        if name not in os.listxattr(fd_or_path):
-            return None
+        names = os.listxattr(fd_or_path)
     except OSError:
-        pass  # no list: ask for the value
-    try:
-        return os.getxattr(fd_or_path, name)
-    except OSError as error:
-        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES):
-            return None
-        raise
+        names = wanted  # no list: ask for the values
+    found = []
+    for name in wanted:
+        if name in names:
+            try:
+                found.append((name, os.getxattr(fd_or_path, name)))
+            except OSError as error:
+                if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES):
+                    raise
+    return found
 
 
 def remove_xattr(fd_or_path: int | str, name: str) -> bool:
