@@ -73,7 +73,7 @@ class Memory:
         each = (self.proportional - self.before) / self.sessions / 1024
         return (
             f"{self.server}: {self.sessions} idle sessions on a connection each: RSS {self.resident / 1e6:.0f} MB, "
-            f"PSS {self.proportional / 1e6:.0f} MB, {each:.0f} KiB a session"
+            f"PSS {self.proportional / 1e6:.0f} MB ({self.before / 1e6:.0f} MB before), {each:.0f} KiB a session"
         )
 
 
