@@ -63,7 +63,7 @@ class KerberosCredential:
                 store={"keytab": f"FILE:{path}"} if path else None,
             )
         except gssapi.exceptions.GSSError as error:
-            raise KerberosError(f"keytab {path or '(default)'}: {_words(error)}") from None
+            raise KerberosError(f"keytab {path or '(default)'}: {words(error)}") from None
 
 
 def _check_readable(path: str) -> None:
@@ -90,27 +90,22 @@ class KerberosAcceptor:
             self._complete = bool(self._context.complete)
             return answer
         except self._gssapi.exceptions.GSSError as error:
-            log.info("Kerberos: %s", _words(error))
-            raise SMBError(_status(error), f"Kerberos: {_words(error)}") from None
+            log.info("Kerberos: %s", words(error))
+            raise SMBError(_status(error), f"Kerberos: {words(error)}") from None
 
     def result(self) -> KerberosResult | None:
         """Who it is, once the exchange is complete."""
         if not self._complete:
             return None
         try:
-            key = self._session_key()
+            key = context_key(self._gssapi, self._context)
             lifetime_s = self._context.lifetime
             principal = str(self._context.initiator_name)
             realm = str(self._context.target_name).rpartition("@")[2]
         except self._gssapi.exceptions.GSSError as error:
-            raise SMBError(NTStatus.LOGON_FAILURE, f"Kerberos: {_words(error)}") from None
+            raise SMBError(NTStatus.LOGON_FAILURE, f"Kerberos: {words(error)}") from None
         known = lifetime_s is not None and lifetime_s < 2**32 - 1
         return KerberosResult(principal, realm, key, time.time() + lifetime_s if known else None)
-
-    def _session_key(self) -> bytes:
-        oid = self._gssapi.OID.from_int_seq(_SESSION_KEY_OID)
-        key: bytes = self._gssapi.raw.inquire_sec_context_by_oid(self._context, oid)[0]
-        return key
 
     def make_mic(self, message: bytes) -> bytes:
         """GSS_GetMIC for SPNEGO's mechListMIC."""
@@ -122,10 +117,17 @@ class KerberosAcceptor:
         try:
             self._context.verify_signature(message, mic)
         except self._gssapi.exceptions.GSSError as error:
-            raise SMBError(NTStatus.LOGON_FAILURE, f"SPNEGO mechListMIC: {_words(error)}") from None
+            raise SMBError(NTStatus.LOGON_FAILURE, f"SPNEGO mechListMIC: {words(error)}") from None
 
 
-def _words(error: Any) -> str:
+def context_key(gssapi: Any, context: Any) -> bytes:
+    """The key of an established context."""
+    oid = gssapi.OID.from_int_seq(_SESSION_KEY_OID)
+    key: bytes = gssapi.raw.inquire_sec_context_by_oid(context, oid)[0]
+    return key
+
+
+def words(error: Any) -> str:
     """GSS-API's own text on one line."""
     return " ".join(str(error).split())
 

@@ -36,6 +36,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-sign", action="store_true", help="turn signing off (trusted networks only)")
     transports_help = "what to try, in order, as `client smb transports`: tcp, nbt, name:port (tcp, nbt)"
     group.add_argument("--transports", metavar="LIST", help=transports_help)
+    group.add_argument("--address", metavar="IP", help="where the host is, when its name does not say")
     group.add_argument("--timeout", type=float, default=5.0, metavar="S", help="seconds to connect (5)")
 
 
@@ -77,6 +78,7 @@ def options(args: argparse.Namespace, place: Location) -> Options:
         signing=not args.no_sign,
         encryption=args.encrypt,
         timeout=args.timeout,
+        address=args.address,
         **({"transports": args.transports} if args.transports else {}),
     )
     try:

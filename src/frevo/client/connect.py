@@ -51,6 +51,7 @@ class Options:
     it; without a password the Kerberos ticket cache is used. kerberos: auto, required, off. guest, anonymous: log on
     as nobody in particular. signing: False turns it off unless the server demands it. encryption: True demands it.
     minimum, maximum: dialects, as smb.conf names them (SMB2_02 … SMB3_11). transports: as `client smb transports`.
+    timeout: seconds to connect. address: where the host is, when its name does not say.
     """
 
     user: str | None = None
@@ -66,6 +67,7 @@ class Options:
     maximum: str = "SMB3_11"
     transports: str | Sequence[TransportAddress] = DEFAULT_TRANSPORTS
     timeout: float = 5.0
+    address: str | None = None
 
     def credentials(self, place: Location) -> Credentials:
         """Who logs on to *place*: these options first, then the URL, then file or environment."""
@@ -98,6 +100,7 @@ class Options:
             _dialect(self.maximum),
             transports,
             self.timeout,
+            address=self.address,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import secrets
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 import spnego
 import spnego.exceptions
 
+from frevo.auth.kerberos import KerberosError
+from frevo.auth.kerberos_initiator import KerberosInitiator
 from frevo.auth.md4 import nt_hash
 from frevo.auth.ntlm_messages import pack_anonymous_authenticate, pack_anonymous_negotiate
 from frevo.client.connection import Connection, Element, Protection, Reply
@@ -92,7 +95,7 @@ async def log_on(
     dialect = connection.negotiated.dialect
     mode = SecurityMode.SIGNING_REQUIRED if signing else SecurityMode.SIGNING_ENABLED
     context = _mechanism(credentials, connection.server)
-    token, value = _step(context, None, connection.server), handshake.preauth_hash
+    token, value = await _step(context, None, connection.server), handshake.preauth_hash
     protection = Protection()
     for _ in range(_SETUP_ROUNDS_MAX):
         body = SessionSetupRequest(security_mode=int(mode), security_buffer=token).pack()
@@ -103,15 +106,16 @@ async def log_on(
             break
         value = preauth.update(value, reply.message)
         answer = SessionSetupResponse.parse(reply.message)
-        token = _step(context, bytes(answer.security_buffer), connection.server)
+        token = await _step(context, bytes(answer.security_buffer), connection.server)
     if reply.status != NTStatus.SUCCESS:
         who = credentials.user or ("anonymous" if credentials.anonymous else "guest")
         raise remote_error(reply.status, connection.server, f"logging on as {who}")
     answer = SessionSetupResponse.parse(reply.message)
     if answer.security_buffer and not context.complete:
-        _step(context, bytes(answer.security_buffer), connection.server)
+        await _step(context, bytes(answer.security_buffer), connection.server)
     session = Session(protection, credentials.user)
-    if answer.session_flags & (SessionFlags.IS_GUEST | SessionFlags.IS_NULL):
+    # Some servers do not say that nobody is nobody.
+    if credentials.anonymous or answer.session_flags & (SessionFlags.IS_GUEST | SessionFlags.IS_NULL):
         _accept_guest(credentials, connection.server, signing, encryption)
         session.guest = True
     else:
@@ -199,20 +203,22 @@ def _mechanism(credentials: Credentials, server: str) -> Any:
     name = f"{credentials.domain}\\{user}" if credentials.domain else user
     try:
         if credentials.kerberos == "required" or (credentials.kerberos == "auto" and password is None):
-            principal = f"{user}@{credentials.domain}" if user and credentials.domain else user or None
-            return spnego.client(principal, password, hostname=server, service="cifs", protocol="kerberos")
+            principal = f"{user}@{credentials.domain}" if user and credentials.domain else user
+            return KerberosInitiator("cifs", server, principal)
         # By its hash the password serves NTLM alone: no search for a Kerberos realm, which takes seconds.
         secret = spnego.NTLMHash(name, nt_hash=nt_hash(password or "").hex())
         options = spnego.NegotiateOptions.use_negotiate
         return spnego.client(secret, hostname=server, service="cifs", protocol="negotiate", options=options)
-    except (spnego.exceptions.SpnegoError, ImportError, OSError) as error:
+    except (spnego.exceptions.SpnegoError, KerberosError) as error:
         raise _no_logon(server, error) from None
 
 
-def _step(context: Any, token: bytes | None, server: str) -> bytes:
+async def _step(context: Any, token: bytes | None, server: str) -> bytes:
     try:
+        if isinstance(context, KerberosInitiator):  # it may ask the KDC
+            return await asyncio.to_thread(context.step, token)
         return context.step(token) or b""
-    except spnego.exceptions.SpnegoError as error:
+    except (spnego.exceptions.SpnegoError, KerberosError) as error:
         raise _no_logon(server, error) from None
 
 

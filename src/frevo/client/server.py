@@ -41,6 +41,7 @@ class Settings:
     transports: Sequence[TransportAddress] = field(default=DEFAULT_TRANSPORTS)
     timeout: float = 5.0
     ciphers: Sequence[Cipher] = field(default=_CIPHERS)
+    address: str | None = None  # where the host is, when its name does not say
 
     def policy(self, transport: str) -> NegotiationPolicy:
         """What is offered on *transport*."""
@@ -116,7 +117,7 @@ class Server:
 
 async def open_server(host: str, credentials: Credentials, settings: Settings) -> Server:
     """Reaches the server, negotiates and logs on, each within the timeout."""
-    connected, transport = await dial(host, settings.transports, settings.timeout)
+    connected, transport = await dial(settings.address or host, settings.transports, settings.timeout)
     plane = plane_of(asyncio.get_running_loop())
     connection = Connection(plane, host)
     connection.number = plane.adopt(connected, transport, connection)

@@ -1,0 +1,112 @@
+"""Ways to reach a server and to log on: guest, anonymous, environment, several transports; the blocking face."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from peers import programs
+from peers.target import Serve, Target
+
+import frevo
+from frevo.client import LogonError, RemoteError, blocking
+
+pytestmark = pytest.mark.interop
+
+
+@pytest.fixture(params=["frevo", "samba"])
+def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
+    if request.param == "samba":
+        return request.getfixturevalue("samba_server")
+    return serve()
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+async def test_guests_only_when_asked(serve: Serve) -> None:
+    """A server that makes unknown users guests: refused by default, taken when asked for by name."""
+    target = serve({"map to guest": "bad user"})
+    url = f"smb://{target.host}:{target.port}/guest"
+    with pytest.raises(LogonError, match="guest"):
+        await frevo.connect(url, user="nobody-we-know", password="x")
+    async with frevo.connect(url, guest=True) as share:
+        assert await share.listdir() is not None
+        assert not share.tree.session.protection.sign
+    with pytest.raises(RemoteError, match="encrypt"):
+        await frevo.connect(url, guest=True, encryption=True)
+
+
+async def test_nobody(target: Target) -> None:
+    """An anonymous log-on gets as far as the server lets nobody in, and no further."""
+    url = f"smb://{target.host}:{target.port}"
+    try:
+        server = await frevo.connect_server(url, anonymous=True)
+    except LogonError:
+        return
+    async with server:
+        assert server.session.guest and not server.signed
+        with pytest.raises(PermissionError):
+            await server.share("share")
+
+
+async def test_the_environment(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FREVO_USER and FREVO_PASSWORD are enough."""
+    monkeypatch.setenv("FREVO_USER", target.user)
+    monkeypatch.setenv("FREVO_PASSWORD", target.password)
+    async with frevo.connect(f"smb://{target.host}:{target.port}/share") as share:
+        assert await share.exists("")
+
+
+async def test_the_first_that_answers(target: Target) -> None:
+    """A closed first port costs nothing but a moment: the next transport is used."""
+    closed = programs.free_port()
+    transports = f"tcp:{closed}, nbt:{target.nbt_port}"
+    options = {"user": target.user, "password": target.password}
+    async with frevo.connect_server(f"smb://{target.host}", transports=transports, **options) as server:
+        assert server.transport == "nbt"
+    transports = f"tcp:{target.port}, nbt:{target.nbt_port}"
+    async with frevo.connect_server(f"smb://{target.host}", transports=transports, **options) as server:
+        assert server.transport == "tcp"
+
+
+async def test_a_server_that_is_silent(silent_port: int) -> None:
+    """A port that answers nothing, one that is closed and a name that does not exist: clear errors, in time."""
+    started = time.monotonic()
+    with pytest.raises(RemoteError, match="did not answer"):
+        await frevo.connect(f"smb://127.0.0.1:{silent_port}/share", user="u", password="p", timeout=0.2)
+    with pytest.raises(RemoteError, match="connection refused"):
+        await frevo.connect(f"smb://127.0.0.1:{programs.free_port()}/share", user="u", password="p")
+    assert time.monotonic() - started < 10
+
+
+def test_without_async(target: Target) -> None:
+    """The blocking face: the same names, files as the io module has them, iteration that can be left."""
+    folder = target.folder() / f"blocking-{os.getpid()}"
+    folder.mkdir()
+    options = {"user": target.user, "password": target.password}
+    url = f"smb://{target.host}:{target.port}/share/{folder.name}"
+    with blocking.connect(url, **options) as share:
+        share.mkdir("sub")
+        with share.open("sub/file", "w+b") as file:
+            assert file.write(b"line 1\nline 2\n") == 14
+            assert file.seek(0) == 0 and file.readline() == b"line 1\n"
+            assert file.pread(4, 7) == b"line" and file.stat().size == 14
+            file.truncate(6)
+        assert (folder / "sub" / "file").read_bytes() == b"line 1"
+        for _ in share.scandir():
+            break
+        assert [top for top, _, _ in share.walk()] == ["", "sub"]
+        with pytest.raises(FileNotFoundError):
+            share.read_bytes("nothing")
+        share.rmtree("sub")
+    assert list(Path(folder).iterdir()) == []
+    folder.rmdir()
