@@ -25,7 +25,8 @@ def check(
         if require_path:
             _check_path(share, section, problems)
         if share.guest_ok and config.globals.map_to_guest == "never":
-            _warn(section, "guestok", "`guest ok` has no effect with `map to guest = Never`", problems)
+            text = "with `map to guest = Never`, `guest ok` lets in anonymous clients only, no unknown users"
+            _warn(section, "guestok", text, problems)
 
 
 def _check_globals(config: Config, problems: Problems) -> None:
