@@ -394,3 +394,20 @@ async def test_a_changed_answer(connect: Connect, target: Target, folder: Path) 
         async with connect(port=port) as share:
             with pytest.raises(ConnectionLost, match="signature"):
                 await share.read_bytes("data")
+
+
+async def test_a_malformed_answer(connect: Connect, target: Target, folder: Path) -> None:
+    """A READ answer whose length is a lie, unsigned: the read fails and the connection ends, nobody waits forever."""
+    (folder / "data").write_bytes(bytes(100_000))
+
+    def change(body: bytes) -> bytes:
+        if body[:4] == b"\xfeSMB" and body[12:14] == b"\x08\0" and len(body) > 1000:
+            return body[:68] + b"\xff\xff\xff\x7f" + body[72:]
+        return body
+
+    async for port in proxy(target, change):
+        async with connect(port=port, signing=False) as share:
+            file = await share.open("data")
+            for read in (file.preadinto(bytearray(100_000), 0), file.pread(100_000, 0)):
+                with pytest.raises(ConnectionLost):
+                    await asyncio.wait_for(read, 10)

@@ -19,7 +19,15 @@ from frevo.proto.negotiation import Negotiated
 from frevo.proto.protection import SessionKeys
 from frevo.transport.base import SEAL, SEALED, Event
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import CancelRequest, Command, Header, HeaderFlags, ReadResponse, split_compound
+from frevo.wire.smb2 import (
+    CancelRequest,
+    Command,
+    Header,
+    HeaderFlags,
+    ReadResponse,
+    pack_request_header,
+    split_compound,
+)
 
 Buffer = bytes | bytearray | memoryview
 
@@ -89,6 +97,7 @@ class Connection:
         self.server = server
         self.number = 0
         self.negotiated: Negotiated | None = None
+        self.multi_credit = False
         self._next_id = 0
         self._credits = 1
         self._outstanding = 0
@@ -113,13 +122,13 @@ class Connection:
 
     def charge_of(self, size: int) -> int:
         """CreditCharge of a request that moves *size* bytes ([MS-SMB2] 3.2.4.1.5)."""
-        if self.negotiated is None or not self.negotiated.multi_credit:
+        if size <= 65536 or not self.multi_credit:
             return 1
         return max(1, -(-size // 65536))
 
     def largest(self, limit: int) -> int:
         """The largest payload of one request, no more than *limit*: half of the credits must stay for others."""
-        if self.negotiated is None or not self.negotiated.multi_credit:
+        if not self.multi_credit:
             return min(limit, 65536)
         return min(limit, max(1, self.credits_held // 2) * 65536)
 
@@ -177,22 +186,19 @@ class Connection:
         size = 64 + len(element.body)
         padding = 0 if last else -size % 8
         greed = _GREED if self.credits_held < CREDITS_WANTED else 0
-        header = Header(
-            element.charge if self.negotiated is not None and self.negotiated.multi_credit else 0,
-            0,
+        header = pack_request_header(
             element.command,
+            pending.message_id,
+            pending.tree_id,
+            protection.session_id,
+            element.charge if self.multi_credit else 0,
             element.charge + greed,
             (_RELATED if index else 0) | (_SIGNED if protection.sign and not pending.sealed else 0),
             0 if last else size + padding,
-            pending.message_id,
-            0,
-            pending.tree_id,
-            0,
-            protection.session_id,
         )
         if element.tail is not None:
-            return [header.pack() + element.body, element.tail]
-        return [header.pack() + element.body + bytes(padding)]
+            return [header + element.body, element.tail]
+        return [header + element.body + bytes(padding) if padding else header + element.body]
 
     async def call(
         self, elements: Sequence[Element], protection: Protection, tree_id: int = 0, *, seal: bool = False
@@ -201,6 +207,19 @@ class Connection:
         await self.reserve(sum(element.charge for element in elements))
         pending = self.send(elements, protection, tree_id, seal=seal)
         return await self.collect(pending)
+
+    async def exchange(
+        self, element: Element, protection: Protection, tree_id: int = 0, *, seal: bool = False
+    ) -> Reply:
+        """`call` for one request."""
+        if self._waiting or self._credits < element.charge or self._error is not None:
+            await self.reserve(element.charge)
+        made = self.send((element,), protection, tree_id, seal=seal)
+        try:
+            return await made[0].future
+        except BaseException:
+            self.abandon(made)
+            raise
 
     async def collect(self, pending: Sequence[Pending]) -> list[Reply]:
         """The answers of *pending*; they are abandoned when this is cancelled or one cannot come."""
@@ -280,9 +299,11 @@ class Connection:
             if pending.abandoned:
                 self._cancel(pending)
         else:
-            del self._pending[header.message_id]
-            self._outstanding -= pending.charge
             self._finish(pending, Reply(header.status, header, message))
+            del self._pending[
+                header.message_id
+            ]  # only now: an answer that is malformed fails it with the rest
+            self._outstanding -= pending.charge
         if self._waiting:
             self._wake()
 

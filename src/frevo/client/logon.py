@@ -66,6 +66,7 @@ async def negotiate(connection: Connection, policy: NegotiationPolicy) -> Handsh
         raise remote_error(reply.status, connection.server, "negotiating the dialect")
     response = NegotiateResponse.parse(reply.message)
     connection.negotiated = accept(request, response, policy)
+    connection.multi_credit = connection.negotiated.multi_credit
     value = preauth.update(preauth.update(preauth.INITIAL, sent), reply.message)
     return Handshake(request, response, value)
 

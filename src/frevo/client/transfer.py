@@ -30,7 +30,7 @@ def _limits(tree: Tree) -> tuple[int, int]:
 
 async def read_bytes(tree: Tree, file_id: FileId, offset: int, size: int, path: str) -> bytes:
     """Up to *size* bytes from *offset* on; fewer only at the end of the file."""
-    if size > _piece(tree, _limits(tree)[0]):
+    if size > 65536 and size > _piece(tree, _limits(tree)[0]):
         buffer = bytearray(size)
         count = await read_into(tree, file_id, memoryview(buffer), offset, path)
         return bytes(memoryview(buffer)[:count])

@@ -59,7 +59,8 @@ class Tree:
 
     async def one(self, element: Element, path: str | None = None, *, allow: Iterable[int] = ()) -> Reply:
         """The answer of one request; an exception for a status that is neither success nor in *allow*."""
-        (reply,) = await self.call([element])
+        protection = self.session.protection
+        reply = await self.connection.exchange(element, protection, self.id, seal=self.seal)
         if reply.status != NTStatus.SUCCESS and reply.status not in allow:
             raise remote_error(reply.status, path)
         return reply

@@ -129,6 +129,7 @@ from frevo.wire.smb2.header import (
     SMB1_PROTOCOL_ID,
     TRANSFORM_PROTOCOL_ID,
     Header,
+    pack_request_header,
     split_compound,
 )
 from frevo.wire.smb2.ioctl import (
@@ -394,6 +395,7 @@ __all__ = [
     "pack_create_contexts",
     "pack_error_contexts",
     "pack_network_interfaces",
+    "pack_request_header",
     "parse_break_acknowledgment",
     "parse_break_notification",
     "parse_contexts",

@@ -124,6 +124,26 @@ class Header:
         self.status = (self.status & 0xFFFF0000) | (value & 0xFFFF)
 
 
+def pack_request_header(
+    command: int,
+    message_id: int,
+    tree_id: int,
+    session_id: int,
+    charge: int,
+    credits: int,
+    flags: int,
+    next_command: int,
+) -> bytes:
+    """The header of an unsigned synchronous request; as `Header.pack`, for clients that send many.
+
+    Reference: [MS-SMB2] 2.2.1.2.
+    """
+    return _LAYOUT.pack(
+        PROTOCOL_ID, 64, charge, 0, command, credits, flags, next_command, message_id, 0, tree_id, session_id,
+        _NO_SIGNATURE,
+    )  # fmt: skip
+
+
 def split_compound(message: Buffer) -> list[memoryview]:
     """One view per element of the compound *message*; each starts at its header and ends where the next
     begins.
