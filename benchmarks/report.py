@@ -11,9 +11,6 @@ from benchmarks.loadgen import Sample
 from benchmarks.tools import Limit
 from benchmarks.workloads import Workload
 
-#: A goal that is missed by less than this is met: pairs scatter by more.
-_TOLERANCE = 0.03
-
 
 @dataclass(slots=True)
 class Result:
@@ -41,8 +38,8 @@ class Result:
         goal = self.workload
         if goal.rate_goal is None and goal.cost_goal is None:
             return None
-        rate = goal.rate_goal is None or self.rate_ratio >= goal.rate_goal * (1 - _TOLERANCE)
-        return rate and (goal.cost_goal is None or self.cost_ratio <= goal.cost_goal * (1 + _TOLERANCE))
+        rate = goal.rate_goal is None or self.rate_ratio >= goal.rate_goal
+        return rate and (goal.cost_goal is None or self.cost_ratio <= goal.cost_goal)
 
     def to_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {"name": self.workload.name, "unit": self.workload.unit, "error": self.error}
