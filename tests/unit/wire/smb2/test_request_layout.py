@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from vectors import load
+from vectors.smb2_cases import FILE_ID
+
 from frevo.errors import WireError
 from frevo.wire.smb2 import Command, Header
 from frevo.wire.smb2.request_layout import REQUEST_LAYOUTS
-from vectors import load
-from vectors.smb2_cases import FILE_ID
 
 VECTORS = load("smb2")
 
