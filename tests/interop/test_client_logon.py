@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import socket
 import time
@@ -110,3 +112,32 @@ def test_without_async(target: Target) -> None:
         share.rmtree("sub")
     assert list(Path(folder).iterdir()) == []
     folder.rmdir()
+
+
+async def test_a_cancelled_connect(target: Target) -> None:
+    """Connecting cancelled after ever more turns of the loop leaves no socket, no thread, no task."""
+    url = f"smb://{target.host}:{target.port}/share"
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    finished = 0
+    for turns in range(0, 320, 8):
+        task = asyncio.ensure_future(_connect_and_close(url, target))
+        for _ in range(turns):
+            await asyncio.sleep(0 if turns % 16 else 0.0005)
+        task.cancel()
+        try:
+            await task
+            finished += 1
+        except asyncio.CancelledError:
+            pass
+    for _ in range(100):  # sockets are closed by the data plane's thread
+        gc.collect()
+        if len(list(Path("/proc/self/fd").iterdir())) <= descriptors:
+            break
+        await asyncio.sleep(0.05)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
+    assert len(asyncio.all_tasks()) == 1 and finished > 0
+
+
+async def _connect_and_close(url: str, target: Target) -> None:
+    async with frevo.connect(url, user=target.user, password=target.password) as share:
+        await share.stat()

@@ -36,9 +36,13 @@ async def dial(
     finally:
         for task in tasks:
             task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, socket.socket):
-                result.close()
+            task.add_done_callback(_close_late)
+
+
+def _close_late(task: asyncio.Task[socket.socket]) -> None:
+    """A connection that came too late."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
 
 
 async def _first(

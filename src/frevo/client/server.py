@@ -99,12 +99,14 @@ class Server:
         if self._closed:
             return
         self._closed = True
-        if not self.connection.lost:
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(2.0):
-                    body = LogoffRequest().pack()
-                    await self.connection.call([Element(Command.LOGOFF, body)], self.session.protection)
-        await self.connection.close()
+        try:
+            if not self.connection.lost:
+                with contextlib.suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(2.0):
+                        element = Element(Command.LOGOFF, LogoffRequest().pack())
+                        await self.connection.exchange(element, self.session.protection)
+        finally:
+            await self.connection.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -247,11 +247,13 @@ class Share:
         if self._closed:
             return
         self._closed = True
-        if not self.tree.connection.lost:
-            with contextlib.suppress(OSError):
-                await self.tree.disconnect()
-        if self._on_close is not None:
-            await self._on_close()
+        try:
+            if not self.tree.connection.lost:
+                with contextlib.suppress(OSError):
+                    await self.tree.disconnect()
+        finally:
+            if self._on_close is not None:
+                await self._on_close()
 
     async def __aenter__(self) -> Self:
         return self

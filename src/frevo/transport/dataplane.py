@@ -186,3 +186,4 @@ class DataPlaneTransport:
         self._send_pending()
         self._loop.remove_reader(self._plane.eventfd)
         self._plane.shutdown()
+        self._on_events = None
