@@ -1,0 +1,116 @@
+"""Whole folders up and down against smbd and frevo: many small files, resumed uploads, failures among successes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from peers.target import Serve, Target
+
+import frevo
+from frevo.client import Share, batch
+
+pytestmark = pytest.mark.interop
+
+
+class Report:
+    """Counts what it is told."""
+
+    def __init__(self) -> None:
+        self.expected = self.done = 0
+        self.failures: list[str] = []
+
+    def found(self, size: int) -> None:
+        self.expected += size
+
+    def advanced(self, size: int) -> None:
+        self.done += size
+
+    def finished(self, path: str) -> None:
+        pass
+
+    def failed(self, path: str, error: OSError) -> None:
+        self.failures.append(path)
+
+
+@pytest.fixture(params=["frevo", "samba"])
+def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
+    if request.param == "samba":
+        return request.getfixturevalue("samba_server")
+    return serve()
+
+
+@pytest.fixture
+async def share(target: Target, request: pytest.FixtureRequest) -> AsyncIterator[Share]:
+    """A folder of the share for this test; its name on the server's disk is `base`."""
+    name = request.node.name.replace("[", "-").replace("]", "")
+    folder = target.folder() / name
+    folder.mkdir()
+    url = f"smb://{target.host}:{target.port}/share/{name}"
+    async with frevo.connect(url, user=target.user, password=target.password) as made:
+        yield made
+    shutil.rmtree(folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_many_small_files(share: Share, target: Target, tmp_path: Path) -> None:
+    """1,000 files of every size up to a few blocks, up and down: the same bytes and times; progress adds up."""
+    source = tmp_path / "source"
+    for index in range(1000):
+        place = source / f"d{index % 10}" / f"file {index}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(os.urandom(index * 67))
+    report, plan = Report(), batch.Plan(recursive=True)
+    totals = await batch.upload(share, str(source), "copy", plan, report)
+    assert (totals.files, totals.errors) == (1000, []) and report.done == report.expected == totals.bytes
+    assert contents(target.folder() / share.base / "copy") == contents(source)
+    report = Report()
+    totals = await batch.download(share, "copy", str(tmp_path / "back"), plan, report)
+    assert (totals.files, totals.errors) == (1000, []) and report.done == report.expected == totals.bytes
+    assert contents(tmp_path / "back") == contents(source)
+    times = [path.stat().st_mtime_ns // 1000 for path in sorted(source.rglob("file*"))]
+    assert [path.stat().st_mtime_ns // 1000 for path in sorted((tmp_path / "back").rglob("file*"))] == times
+    plan.update = True
+    assert (await batch.upload(share, str(source), "copy", plan, Report())).skipped == 1000
+
+
+async def test_a_resumed_upload(share: Share, tmp_path: Path) -> None:
+    """An upload goes on behind what the part file has; the part file gets the final name."""
+    data = os.urandom(20_000_000)
+    local = tmp_path / "large"
+    local.write_bytes(data)
+    part = batch.part_name("large", len(data), local.stat().st_mtime_ns)
+    await share.write_bytes(part, b"?" * 7_000_000)
+    await batch.upload(share, str(local), "large", batch.Plan(), Report())
+    assert await share.read_bytes("large") == b"?" * 7_000_000 + data[7_000_000:]
+    assert await share.listdir() == ["large"]
+
+
+async def test_one_failure(share: Share, target: Target, tmp_path: Path) -> None:
+    """A file that cannot be written is told and counted; the others are transferred."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("a", "blocked", "c"):
+        (source / name).write_bytes(name.encode())
+    await share.makedirs("copy/blocked")
+    report = Report()
+    totals = await batch.upload(share, str(source), "copy", batch.Plan(recursive=True), report)
+    assert totals.files == 2 and [Path(path).name for path in report.failures] == ["blocked"]
+    assert isinstance(totals.errors[0][1], IsADirectoryError)
+
+
+async def test_links_are_left_out(share: Share, tmp_path: Path) -> None:
+    """An upload does not follow links out of the folder."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_bytes(b"x")
+    (source / "link").symlink_to("/etc/hostname")
+    (source / "folder-link").symlink_to("/etc")
+    totals = await batch.upload(share, str(source), "copy", batch.Plan(recursive=True), Report())
+    assert totals.files == 1 and await share.listdir("copy") == ["file"]
