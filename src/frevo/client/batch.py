@@ -243,16 +243,27 @@ async def _upload_file(share: Share, job: _Job, plan: Plan, totals: Totals, repo
 
 
 async def _stream_up(share: Share, source: str, part: str, size: int, report: Report) -> None:
-    buffer = bytearray(min(2 * _STEP_BYTES, size))
+    buffers = [bytearray(min(_STEP_BYTES, size)), bytearray(min(_STEP_BYTES, size))]
+    pending: asyncio.Task[int] | None = None
     with Path(source).open("rb", buffering=0) as local:
         async with share.open(part, "a+b") as file:
-            position = min(file.tell(), size)
+            position, index = min(file.tell(), size), 0
             report.advanced(position)
             local.seek(position)
-            while count := local.readinto(buffer):
-                await file.pwrite(memoryview(buffer)[:count], position)
-                position += count
-                report.advanced(count)
+            try:
+                while count := local.readinto(buffers[index]):
+                    if pending is not None:
+                        report.advanced(await pending)
+                    data = memoryview(buffers[index])[:count]
+                    pending = asyncio.create_task(file.pwrite(data, position))
+                    await asyncio.sleep(0)  # it sends before the next piece is read
+                    position, index = position + count, 1 - index
+                if pending is not None:
+                    report.advanced(await pending)
+            finally:
+                if pending is not None and not pending.done():
+                    pending.cancel()
+                    await asyncio.wait([pending])
             if position != size:
                 await file.truncate(position)
 
