@@ -1,10 +1,12 @@
 //! Packet protection: signing ([MS-SMB2] 3.1.4.1) and sealing (3.1.4.3), both in place.
 
+mod gcm;
 mod sealing;
 mod signing;
 
 use std::sync::Arc;
 
+pub use gcm::{Gcm, Provider};
 pub use sealing::{Cipher, Sealing};
 pub use signing::{Signer, SigningAlgorithm};
 

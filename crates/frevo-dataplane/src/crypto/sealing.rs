@@ -3,13 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aes::{Aes128, Aes256};
-use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce, UnboundKey, AES_128_GCM, AES_256_GCM};
 use ccm::aead::generic_array::GenericArray;
 use ccm::aead::{AeadInPlace, KeyInit};
 use ccm::consts::{U11, U16};
 use ccm::Ccm;
 
-use super::BadKey;
+use super::{BadKey, Gcm, Provider};
 use crate::wire::{at, put, u16_at, u32_at, PROTOCOL_TRANSFORM, TRANSFORM_BYTES};
 
 /// Cipher of SMB2_ENCRYPTION_CAPABILITIES ([MS-SMB2] 2.2.3.1.2).
@@ -46,18 +45,18 @@ impl Cipher {
 enum Key {
     Ccm128(Ccm<Aes128, U16, U11>),
     Ccm256(Ccm<Aes256, U16, U11>),
-    Gcm(LessSafeKey),
+    Gcm(Gcm),
 }
 
 impl Key {
-    fn new(cipher: Cipher, key: &[u8]) -> Result<Key, BadKey> {
+    fn new(provider: Provider, cipher: Cipher, key: &[u8]) -> Result<Key, BadKey> {
         const WRONG: BadKey = BadKey("the sealing key has the wrong length for its cipher");
-        let gcm = |algorithm| UnboundKey::new(algorithm, key).map(LessSafeKey::new).map_err(|_| WRONG);
+        let gcm = |bits| Gcm::new(provider, bits, key).map(Key::Gcm);
         match cipher {
             Cipher::Aes128Ccm => Ccm::new_from_slice(key).map(Key::Ccm128).map_err(|_| WRONG),
             Cipher::Aes256Ccm => Ccm::new_from_slice(key).map(Key::Ccm256).map_err(|_| WRONG),
-            Cipher::Aes128Gcm => gcm(&AES_128_GCM).map(Key::Gcm),
-            Cipher::Aes256Gcm => gcm(&AES_256_GCM).map(Key::Gcm),
+            Cipher::Aes128Gcm => gcm(128),
+            Cipher::Aes256Gcm => gcm(256),
         }
     }
 
@@ -69,11 +68,7 @@ impl Key {
             Key::Ccm256(key) => {
                 key.encrypt_in_place_detached(GenericArray::from_slice(nonce), aad, data).ok().map(Into::into)
             }
-            Key::Gcm(key) => {
-                let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-                let tag = key.seal_in_place_separate_tag(nonce, Aad::from(aad), data).ok()?;
-                tag.as_ref().try_into().ok()
-            }
+            Key::Gcm(key) => key.seal(nonce, aad, data),
         }
     }
 
@@ -86,10 +81,7 @@ impl Key {
             Key::Ccm256(key) => {
                 key.decrypt_in_place_detached(GenericArray::from_slice(ccm_nonce), aad, data, ccm_tag).is_ok()
             }
-            Key::Gcm(key) => match Nonce::try_assume_unique_for_key(nonce) {
-                Ok(nonce) => key.open_in_place_separate_tag(nonce, Aad::from(aad), tag, data).is_ok(),
-                Err(_) => false,
-            },
+            Key::Gcm(key) => key.open(nonce, aad, tag, data),
         }
     }
 }
@@ -111,10 +103,15 @@ impl std::fmt::Debug for Sealing {
 impl Sealing {
     /// `outgoing` seals what this side sends, `incoming` opens what it receives.
     pub fn new(cipher: Cipher, outgoing: &[u8], incoming: &[u8]) -> Result<Sealing, BadKey> {
+        Sealing::by(Provider::fastest(), cipher, outgoing, incoming)
+    }
+
+    /// As `new`, with the library to use for GCM.
+    fn by(provider: Provider, cipher: Cipher, outgoing: &[u8], incoming: &[u8]) -> Result<Sealing, BadKey> {
         Ok(Sealing {
             cipher,
-            outgoing: Key::new(cipher, outgoing)?,
-            incoming: Key::new(cipher, incoming)?,
+            outgoing: Key::new(provider, cipher, outgoing)?,
+            incoming: Key::new(provider, cipher, incoming)?,
             counter: AtomicU64::new(1),
         })
     }
@@ -159,11 +156,14 @@ mod tests {
 
     #[test]
     fn every_cipher_seals_and_unseals() {
-        for (id, size) in [(1, 16), (2, 16), (3, 32), (4, 32)] {
+        use Provider::{AwsLc, Ring};
+        let kinds =
+            [(1, 16, Ring), (2, 16, AwsLc), (2, 16, Ring), (3, 32, Ring), (4, 32, AwsLc), (4, 32, Ring)];
+        for (id, size, provider) in kinds {
             let (ours, theirs) = (vec![1u8; size], vec![2u8; size]);
             let cipher = Cipher::by_id(id).unwrap();
-            let server = Sealing::new(cipher, &ours, &theirs).unwrap();
-            let client = Sealing::new(cipher, &theirs, &ours).unwrap();
+            let server = Sealing::by(provider, cipher, &ours, &theirs).unwrap();
+            let client = Sealing::by(provider, cipher, &theirs, &ours).unwrap();
             let mut packet = vec![0u8; TRANSFORM_BYTES + 1000];
             packet[TRANSFORM_BYTES..].fill(0x5A);
             assert!(server.seal(0x1122, &mut packet));
@@ -177,7 +177,7 @@ mod tests {
             }
             let mut own = sealed.clone();
             assert!(!server.unseal(&mut own));
-            assert!(Sealing::new(cipher, &ours[1..], &theirs).is_err());
+            assert!(Sealing::by(provider, cipher, &ours[1..], &theirs).is_err());
         }
         assert!(Cipher::by_id(0).is_none() && Cipher::by_id(5).is_none());
     }
