@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -168,3 +170,20 @@ def test_shares(frevo: Command, target: Target) -> None:
     assert "read and write" in frevo("shares", host).ok()
     names = {one["name"] for one in json.loads(frevo("shares", "--json", "-a", host).ok())}
     assert {"share", "ro", "IPC$"} <= names and "hidden" not in names
+
+
+def test_watch(target: Target, url: str, place: Path, tmp_path: Path) -> None:
+    """A change on the server's disk is printed as JSON. Method: make files until the watching process says one."""
+    environment = {**os.environ, "FREVO_USER": target.user, "FREVO_PASSWORD": target.password}
+    command = [*FREVO, "watch", "--json", "--count", "1", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as watching:
+        number = 0
+        while watching.poll() is None:
+            (place / f"new {number}").touch()
+            number += 1
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                watching.wait(0.2)
+        assert watching.stdout is not None
+        change = json.loads(watching.stdout.readline())
+    assert watching.returncode == 0
+    assert change["action"] in ("added", "modified") and "new " in change["path"]

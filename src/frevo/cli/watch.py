@@ -1,0 +1,54 @@
+"""`frevo watch`: prints what changes in a directory of a share, as it happens."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from frevo.cli import remote
+from frevo.cli.common import Subparsers, add_command, printable
+
+_EXAMPLES = """\
+  frevo watch smb://eve@nas/docs               until Ctrl-C
+  frevo watch -r smb://eve@nas/docs/inbox      with everything below
+  frevo watch --json --count 1 smb://nas/in    wait for one change; a JSON object per line
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `frevo watch`."""
+    parser = add_command(subparsers, "watch", "print what changes in a directory", _EXAMPLES)
+    parser.add_argument("url", metavar="URL", help="smb://host/share/directory")
+    parser.add_argument("-r", "--recursive", action="store_true", help="directories below, too")
+    parser.add_argument("--count", type=_count, metavar="N", help="stop after N changes")
+    parser.add_argument("--json", action="store_true", help="a JSON object per line, for programs")
+    remote.add_connection_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Watches until interrupted, until the directory goes away, or until enough has changed."""
+
+    async def work() -> int:
+        place = remote.location(args.url)
+        async with remote.open_share(args, args.url) as share:
+            seen = 0
+            async for change in share.watch(place.path, recursive=args.recursive):
+                if args.json:
+                    line = json.dumps({"action": change.action, "path": change.path})
+                else:
+                    line = printable(f"{change.action:12} {change.path}")
+                print(line, flush=True)
+                seen += 1
+                if args.count is not None and seen >= args.count:
+                    break
+        return 0
+
+    return remote.run_async(work)
+
+
+def _count(text: str) -> int:
+    """A positive number of the command line."""
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of changes (1 or more)")
+    return number
