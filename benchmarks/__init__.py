@@ -7,7 +7,7 @@ taken seconds apart, so what counts is the ratio; the table says on which machin
     workloads.py   what is measured, and the goals
     servers.py     the two servers on private configurations, their CPU time and memory
     loadgen.py     starts the load and measures around it
-    load.py        one process of our load generator: client.py, pipeline.py, conversation.py, ntlm.py
+    load.py        one process of our load generator: client.py, pipeline.py, conversation.py
     tools.py       smbtorture, smbclient and limit.c as load
     report.py      medians, ratios, the table
     machine.py     the machine in one line

@@ -7,8 +7,8 @@ import os
 import socket
 import struct
 
-from benchmarks.ntlm import Credentials, LogOn
 from frevo._native import SessionKeys
+from frevo.auth.ntlm_initiator import NTLMCredentials, NTLMInitiator
 from frevo.proto.dialect import SMB_3_1_1, Cipher
 from frevo.proto.keys import DerivedKeys, derive_session_keys
 from frevo.wire.erref import NTStatus
@@ -155,19 +155,19 @@ class Client:
             elif isinstance(chosen, EncryptionCapabilities):
                 self.cipher = Cipher(chosen.ciphers[0])
 
-    def log_on(self, credentials: Credentials) -> None:
+    def log_on(self, credentials: NTLMCredentials) -> None:
         """Both legs of an NTLMv2 log-on, and the session's keys."""
         self.session_id = 0
         self.keys = None
-        attempt = LogOn(credentials)
+        attempt = NTLMInitiator(credentials)
         preauth = self.negotiated_hash
-        header, answer, request = self.call(Command.SESSION_SETUP, setup_body(attempt.first()))
+        header, answer, request = self.call(Command.SESSION_SETUP, setup_body(attempt.step(None)))
         if header.status != NTStatus.MORE_PROCESSING_REQUIRED:
             raise LoadError(f"SESSION_SETUP: {NTStatus(header.status).name}")
         self.session_id = header.session_id
         preauth = hashlib.sha512(preauth + request).digest()
         preauth = hashlib.sha512(preauth + answer).digest()
-        token = attempt.answer(SessionSetupResponse.parse(answer).security_buffer)
+        token = attempt.step(SessionSetupResponse.parse(answer).security_buffer)
         header, _, request = self.call(Command.SESSION_SETUP, setup_body(token))
         if header.status:
             raise LoadError(f"SESSION_SETUP: {NTStatus(header.status).name}")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 
 from benchmarks.client import Client, LoadError, setup_body
-from benchmarks.ntlm import Credentials, LogOn
+from frevo.auth.ntlm_initiator import NTLMCredentials, NTLMInitiator
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import CloseRequest, Command, CreateRequest, LogoffRequest, SessionSetupResponse
 
@@ -42,15 +42,15 @@ def open_close(client: Client, name: str) -> Conversation:
         _expect(Command.CLOSE, status)
 
 
-def log_on_off(credentials: Credentials) -> Conversation:
+def log_on_off(credentials: NTLMCredentials) -> Conversation:
     """A session that is set up with NTLMv2 and logged off."""
-    first = setup_body(LogOn.first())
+    first = setup_body(NTLMInitiator(credentials).step(None))
     while True:
-        attempt = LogOn(credentials)
+        attempt = NTLMInitiator(credentials)
         status, session, answer = yield Command.SESSION_SETUP, 0, 0, first
         if status != NTStatus.MORE_PROCESSING_REQUIRED:
             raise LoadError(f"SESSION_SETUP: {NTStatus(status).name}")
-        token = attempt.answer(SessionSetupResponse.parse(bytes(answer)).security_buffer)
+        token = attempt.step(SessionSetupResponse.parse(bytes(answer)).security_buffer)
         status, _, _ = yield Command.SESSION_SETUP, session, 0, setup_body(token)
         _expect(Command.SESSION_SETUP, status)
         status, _, _ = yield Command.LOGOFF, session, 0, LogoffRequest().pack()

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 
 from benchmarks import conversation, pipeline
 from benchmarks.client import Client
-from benchmarks.ntlm import Credentials
+from frevo.auth.ntlm_initiator import NTLMCredentials
 
 _PATH = "bench-open"
 _OPEN_IF, _ANY_ACCESS = 3, 0x00120089
@@ -42,7 +42,7 @@ class LoadSpec:
         return json.dumps(asdict(self))
 
 
-def _connect(spec: LoadSpec, credentials: Credentials) -> Client:
+def _connect(spec: LoadSpec, credentials: NTLMCredentials) -> Client:
     client = Client(spec.host, spec.port, spec.protection)
     client.negotiate()
     if spec.workload != "session":
@@ -53,7 +53,7 @@ def _connect(spec: LoadSpec, credentials: Credentials) -> Client:
 
 def prepare(spec: LoadSpec) -> Callable[[], tuple[int, float]]:
     """Everything before the clock runs; what is returned loads the server and gives (answers, seconds)."""
-    credentials = Credentials(spec.user, spec.password, spec.domain)
+    credentials = NTLMCredentials(spec.user, spec.password, spec.domain)
     clients = [_connect(spec, credentials) for _ in range(spec.connections)]
     if spec.workload == "echo":
         streams = [pipeline.echo_stream(client, spec.depth) for client in clients]
@@ -72,7 +72,7 @@ def prepare(spec: LoadSpec) -> Callable[[], tuple[int, float]]:
     return lambda: conversation.drive([_talk(spec, client, credentials) for client in clients], spec.seconds)
 
 
-def _talk(spec: LoadSpec, client: Client, credentials: Credentials) -> Callable[[], conversation.Talk]:
+def _talk(spec: LoadSpec, client: Client, credentials: NTLMCredentials) -> Callable[[], conversation.Talk]:
     def conversations() -> list[conversation.Conversation]:
         if spec.workload == "open":
             return [conversation.open_close(client, _PATH) for _ in range(spec.depth)]

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ntlm import Credentials, LogOn
 from frevo.auth import AccountStore
+from frevo.auth.ntlm_initiator import NTLMCredentials, NTLMInitiator
 from frevo.config import load
 from frevo.server.run import _authenticator
 from frevo.server.service import Server
@@ -71,10 +71,10 @@ class Control:
 
     def _log_on(self) -> None:
         self.call(Command.NEGOTIATE, NegotiateRequest([0x0210], 1).pack())
-        attempt = LogOn(Credentials(_USER, _PASSWORD, ""))
-        answer = self.call(Command.SESSION_SETUP, SessionSetupRequest(0, 1, 0, 0, 0, attempt.first()).pack())
+        attempt = NTLMInitiator(NTLMCredentials(_USER, _PASSWORD, ""))
+        answer = self.call(Command.SESSION_SETUP, SessionSetupRequest(0, 1, 0, 0, 0, attempt.step(None)).pack())
         self._session = Header.parse(answer).session_id
-        token = attempt.answer(SessionSetupResponse.parse(answer).security_buffer)
+        token = attempt.step(SessionSetupResponse.parse(answer).security_buffer)
         answer = self.call(Command.SESSION_SETUP, SessionSetupRequest(0, 1, 0, 0, 0, token).pack())
         assert Header.parse(answer).status == 0, "log-on failed"
         answer = self.call(Command.TREE_CONNECT, TreeConnectRequest(r"\\server\share").pack())

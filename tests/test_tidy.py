@@ -28,8 +28,9 @@ ARROWS: dict[str, set[str]] = {
     "status": {"config", "transport", "proto", "aio"},
     "client": {"dcerpc", "auth", "proto", "transport"},
     "server": {"config", "status", "dcerpc", "auth", "vfs", "locking", "proto", "transport", "aio"},
+    "bench": {"client", "auth", "proto", "transport"},
     "cli": {
-        *("config", "server", "client", "status", "dcerpc"),
+        *("config", "server", "client", "bench", "status", "dcerpc"),
         *("auth", "vfs", "locking", "proto", "transport", "aio"),
     },
     "__main__": {"cli"},

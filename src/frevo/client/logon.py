@@ -58,9 +58,11 @@ class Session:
     guest: bool = False
 
 
-async def negotiate(connection: Connection, policy: NegotiationPolicy) -> Handshake:
+async def negotiate(
+    connection: Connection, policy: NegotiationPolicy, client_guid: bytes | None = None
+) -> Handshake:
     """Agrees on dialect, signing and cipher. RemoteProtocolError for an answer that is none."""
-    request = offer(policy, secrets.token_bytes(16), connection.server)
+    request = offer(policy, client_guid or secrets.token_bytes(16), connection.server)
     reply, sent = await _exchange(connection, Command.NEGOTIATE, request.pack(), Protection())
     if reply.status != NTStatus.SUCCESS:
         raise remote_error(reply.status, connection.server, "negotiating the dialect")
@@ -90,12 +92,17 @@ async def log_on(
     *,
     signing: bool = True,
     encryption: bool = False,
+    mechanism: Any = None,
 ) -> Session:
-    """SESSION_SETUP to its end. LogonError when the server does not want the user."""
+    """SESSION_SETUP to its end. LogonError when the server does not want the user.
+
+    *mechanism*: a security context with `step`, `complete` and `session_key` to log on with, instead of one that is
+    made from the credentials.
+    """
     assert connection.negotiated is not None
     dialect = connection.negotiated.dialect
     mode = SecurityMode.SIGNING_REQUIRED if signing else SecurityMode.SIGNING_ENABLED
-    context = _mechanism(credentials, connection.server)
+    context = mechanism or _mechanism(credentials, connection.server)
     token, value = await _step(context, None, connection.server), handshake.preauth_hash
     protection = Protection()
     for _ in range(_SETUP_ROUNDS_MAX):

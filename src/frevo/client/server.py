@@ -42,6 +42,7 @@ class Settings:
     timeout: float = 5.0
     ciphers: Sequence[Cipher] = field(default=_CIPHERS)
     address: str | None = None  # where the host is, when its name does not say
+    client_guid: bytes | None = None  # what servers know this client by; a new one for each connection
 
     def policy(self, transport: str) -> NegotiationPolicy:
         """What is offered on *transport*."""
@@ -61,7 +62,7 @@ class Server:
         self.connection = connection
         self.session = session
         self.transport = transport
-        self._handshake = handshake
+        self.handshake = handshake
         self._closed = False
 
     @property
@@ -82,12 +83,12 @@ class Server:
 
     async def share(self, name: str, *, base: str = "", owned: bool = False) -> Share:
         """Connects to a share. Paths are relative to *base*; *owned*: closing the share closes the server."""
-        tree = await connect_tree(self.connection, self.session, self._handshake, name)
+        tree = await connect_tree(self.connection, self.session, self.handshake, name)
         return Share(tree, base, self.close if owned else None)
 
     async def shares(self) -> list[ShareEntry]:
         """The shares that the server lists."""
-        tree = await connect_tree(self.connection, self.session, self._handshake, "IPC$")
+        tree = await connect_tree(self.connection, self.session, self.handshake, "IPC$")
         try:
             return await list_shares(tree)
         finally:
@@ -125,7 +126,7 @@ async def open_server(host: str, credentials: Credentials, settings: Settings) -
     connection.number = plane.adopt(connected, transport, connection)
     try:
         async with asyncio.timeout(settings.timeout * 3):
-            handshake = await negotiate(connection, settings.policy(transport))
+            handshake = await negotiate(connection, settings.policy(transport), settings.client_guid)
             session = await log_on(
                 connection,
                 handshake,

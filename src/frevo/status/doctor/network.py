@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from frevo.status.doctor.base import Check, State, read_number, read_text
+from frevo.transport.listeners import listening_processes
 
 GROUP = "network"
 
@@ -65,24 +66,13 @@ def _port_problem(error: OSError, port: int, transport: str) -> tuple[str, str]:
 
 def _holder(port: int, transport: str) -> str:
     """Name and id of the process that has the port, where /proc tells this user."""
-    inodes = set()
-    for table in (transport, f"{transport}6"):
-        for line in read_text(f"/proc/net/{table}").splitlines()[1:]:
-            fields = line.split()
-            listening = transport == "udp" or fields[3] == "0A"
-            if listening and int(fields[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{fields[9]}]")
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and inodes and _has_open(process, inodes):
-            return f"{read_text(f'{process}/comm')} (process {process.name})"
-    return ""
-
-
-def _has_open(process: Path, links: set[str]) -> bool:
-    try:
-        return any(str(entry.readlink()) in links for entry in (process / "fd").iterdir())
-    except OSError:
-        return False
+    return next(
+        (
+            f"{read_text(f'/proc/{process}/comm')} (process {process})"
+            for process in listening_processes(port, transport)
+        ),
+        "",
+    )
 
 
 def check_rdma() -> list[Check]:

@@ -1,0 +1,106 @@
+"""Processor time: of this process, and of a server on this machine with all of its children."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from frevo.transport.interfaces import local_addresses
+from frevo.transport.listeners import addresses_of, listening_processes
+
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+#: The clock that a process's id stands for, in the kernel's encoding (clock_getcpuclockid(3)).
+_SCHEDULER_CLOCK = 2
+
+
+def find_server(host: str, port: int, *, udp: bool = False) -> list[int]:
+    """Ids of the processes of this machine that serve *host*:*port*; empty when it is elsewhere or not to be seen."""
+    addresses = addresses_of(host, port)
+    try:
+        own = {item.host.partition("%")[0] for item in local_addresses()}
+    except OSError:
+        return []
+    protocol = "udp" if udp else "tcp"
+    local = [address for address in addresses if address in own or address.startswith("127.")]
+    found = {pid for address in local for pid in listening_processes(port, protocol, address)}
+    return sorted(found)
+
+
+def exists(pid: int) -> bool:
+    """Whether there is such a process."""
+    return Path(f"/proc/{pid}/stat").exists()
+
+
+def name_of(pid: int) -> str:
+    """What the kernel calls it."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Seconds of processor time since their start, of so many processes."""
+
+    seconds: float
+    processes: int
+
+
+def usage(pids: Iterable[int]) -> Usage:
+    """What the processes and all of their children have used, ended children included."""
+    parents: dict[int, int] = {}
+    ended: dict[int, float] = {}
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile: its parent has its time
+            continue
+        parents[int(entry.name)] = int(fields[1])
+        ended[int(entry.name)] = (int(fields[13]) + int(fields[14])) * _TICK_S
+    family = [pid for pid in parents if _descends(pid, set(pids), parents)]
+    return Usage(sum(ended[pid] + _own_seconds(pid) for pid in family), len(family))
+
+
+def _descends(pid: int, roots: set[int], parents: dict[int, int]) -> bool:
+    while pid not in roots:
+        if pid not in parents or not parents[pid]:
+            return False
+        pid = parents[pid]
+    return True
+
+
+def _own_seconds(pid: int) -> float:
+    """All threads of one process, those that have ended too; 0 when it has gone."""
+    try:
+        return time.clock_gettime((~pid << 3) | _SCHEDULER_CLOCK)
+    except OSError:
+        return 0.0
+
+
+class Meter:
+    """Processor time of both ends between `start` and `stop`."""
+
+    def __init__(self, server: Iterable[int]) -> None:
+        self.server = tuple(server)
+        self.client_s = 0.0
+        self.server_s: float | None = None
+        self.processes = 0
+
+    def start(self) -> None:
+        """From now on."""
+        self._server_before = usage(self.server) if self.server else None
+        self._client_before = time.process_time()
+
+    def stop(self) -> None:
+        """Up to now."""
+        self.client_s = time.process_time() - self._client_before
+        if self._server_before is not None:
+            now = usage(self.server)
+            self.processes = now.processes
+            self.server_s = max(0.0, now.seconds - self._server_before.seconds)

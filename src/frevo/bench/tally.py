@@ -1,0 +1,130 @@
+"""Counts and latencies of many operations: a histogram with percentiles, sums and differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Self
+
+#: Buckets to a power of two: a latency is known to 1/32 of itself.
+_STEPS_LOG2 = 5
+
+#: What the data plane counts: operations, bytes, sum, least and largest ns, buckets, answers by status.
+Counted = tuple[int, int, int, int, int, Iterable[tuple[int, int]], Iterable[tuple[int, int]]]
+
+
+def bucket_of(ns: int) -> int:
+    """The bucket of a latency: exact below 64 ns, then 32 buckets to each power of two."""
+    exponent = max(0, ns.bit_length() - _STEPS_LOG2 - 1)
+    return (exponent << _STEPS_LOG2) + (ns >> exponent)
+
+
+def bounds(bucket: int) -> tuple[int, int]:
+    """Least latency in a bucket, and the least of the next one, in ns."""
+    exponent = max(0, (bucket >> _STEPS_LOG2) - 1)
+    low = (bucket - (exponent << _STEPS_LOG2)) << exponent
+    return low, low + (1 << exponent)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was done since the start. Times are nanoseconds; *statuses* are answers that were no success."""
+
+    operations: int = 0
+    bytes: int = 0
+    sum_ns: int = 0
+    min_ns: int = 0
+    max_ns: int = 0
+    buckets: dict[int, int] = field(default_factory=dict)
+    statuses: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, counted: Counted) -> Self:
+        """From what the data plane counts."""
+        operations, moved, sum_ns, min_ns, max_ns, buckets, statuses = counted
+        failed = {status: count for status, count in statuses if status}
+        return cls(operations, moved, sum_ns, min_ns, max_ns, dict(buckets), failed)
+
+    def record(self, ns: int, size: int = 0) -> None:
+        """One more operation that succeeded."""
+        self.min_ns = min(self.min_ns, ns) if self.operations else ns
+        self.max_ns = max(self.max_ns, ns)
+        self.operations += 1
+        self.bytes += size
+        self.sum_ns += ns
+        bucket = bucket_of(ns)
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+
+    def failed(self, status: int) -> None:
+        """One more that did not; it has no latency."""
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+
+    @property
+    def errors(self) -> int:
+        """Operations that did not succeed."""
+        return sum(self.statuses.values())
+
+    @property
+    def mean_ns(self) -> float:
+        """0 when there was none."""
+        return self.sum_ns / self.operations if self.operations else 0.0
+
+    def percentile(self, percent: float) -> float:
+        """The latency in ns that *percent* of 100 operations do not exceed, to 1/32; 0 when there was none."""
+        if not self.operations:
+            return 0.0
+        rank = max(1.0, percent * self.operations / 100)
+        ordered = sorted(self.buckets)
+        reached = accumulate(self.buckets[bucket] for bucket in ordered)
+        bucket = next((b for b, count in zip(ordered, reached, strict=True) if count >= rank), ordered[-1])
+        low, high = bounds(bucket)
+        return min(max((low + high - 1) / 2, self.min_ns), self.max_ns)
+
+    def histogram(self) -> Iterator[tuple[int, int, int]]:
+        """(least ns, least ns of the next, operations) of every bucket in use, in order."""
+        for bucket in sorted(self.buckets):
+            yield (*bounds(bucket), self.buckets[bucket])
+
+    def __add__(self, other: Tally) -> Tally:
+        if not (self.operations and other.operations):
+            least = max(self.min_ns, other.min_ns)  # one of them is 0 and means nothing
+        else:
+            least = min(self.min_ns, other.min_ns)
+        return Tally(
+            self.operations + other.operations,
+            self.bytes + other.bytes,
+            self.sum_ns + other.sum_ns,
+            least,
+            max(self.max_ns, other.max_ns),
+            _added(self.buckets, other.buckets),
+            _added(self.statuses, other.statuses),
+        )
+
+    def since(self, earlier: Tally) -> Tally:
+        """What came after *earlier*, an older state of this tally. Least and largest are known to 1/32."""
+        buckets = _less(self.buckets, earlier.buckets)
+        made = Tally(
+            self.operations - earlier.operations,
+            self.bytes - earlier.bytes,
+            self.sum_ns - earlier.sum_ns,
+            buckets=buckets,
+            statuses=_less(self.statuses, earlier.statuses),
+        )
+        if buckets:
+            made.min_ns = max(bounds(min(buckets))[0], self.min_ns)
+            made.max_ns = min(bounds(max(buckets))[1] - 1, self.max_ns)
+        return made
+
+
+def total(tallies: Iterable[Tally]) -> Tally:
+    """All of them together."""
+    return sum(tallies, Tally())
+
+
+def _added(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in one.keys() | other.keys()}
+
+
+def _less(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
+    return {key: left for key, count in one.items() if (left := count - other.get(key, 0)) > 0}

@@ -1,0 +1,67 @@
+"""Which processes listen on a port of this machine, as far as /proc tells this user."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+_LISTENING = "0A"
+
+
+def listening_processes(port: int, protocol: str = "tcp", host: str | None = None) -> list[int]:
+    """Ids of the processes that have *port* open, in no order; with *host*, only where that address is served.
+
+    protocol: tcp or udp. Empty when nobody listens, and when the processes are another user's.
+    """
+    inodes = {f"socket:[{inode}]" for inode in _inodes(port, protocol, host)}
+    if not inodes:
+        return []
+    return [int(entry.name) for entry in Path("/proc").iterdir() if _has_open(entry, inodes)]
+
+
+def _inodes(port: int, protocol: str, host: str | None) -> Iterator[str]:
+    for table in (protocol, f"{protocol}6"):
+        try:
+            lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            address, _, number = fields[1].rpartition(":")
+            listening = protocol == "udp" or fields[3] == _LISTENING
+            if listening and int(number, 16) == port and (host is None or _serves(address, host)):
+                yield fields[9]
+
+
+def _serves(encoded: str, host: str) -> bool:
+    """Whether a local address of /proc/net (words of four bytes in the machine's order) takes calls to *host*."""
+    words = (bytes.fromhex(encoded[start : start + 8]) for start in range(0, len(encoded), 8))
+    own = ipaddress.ip_address(b"".join(int.from_bytes(word, sys.byteorder).to_bytes(4) for word in words))
+    try:
+        asked = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if own.version == 6 and (mapped := ipaddress.IPv6Address(int(own)).ipv4_mapped) is not None:
+        own = mapped
+    return own == asked or (own.is_unspecified and own.version >= asked.version)
+
+
+def _has_open(process: Path, links: set[str]) -> bool:
+    if not process.name.isdigit():
+        return False
+    try:
+        return any(str(entry.readlink()) in links for entry in (process / "fd").iterdir())
+    except OSError:  # another user's, or it has ended
+        return False
+
+
+def addresses_of(host: str, port: int) -> list[str]:
+    """The addresses of *host*; empty when the name has none."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
