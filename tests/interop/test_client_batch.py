@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from peers.target import Serve, Target
 
 import frevo
 from frevo.client import Share, batch
+from frevo.client.verify import Mismatch
 
 pytestmark = pytest.mark.interop
 
@@ -114,3 +116,53 @@ async def test_links_are_left_out(share: Share, tmp_path: Path) -> None:
     (source / "folder-link").symlink_to("/etc")
     totals = await batch.upload(share, str(source), "copy", batch.Plan(recursive=True), Report())
     assert totals.files == 1 and await share.listdir("copy") == ["file"]
+
+
+async def test_what_arrived_is_compared(share: Share, target: Target, tmp_path: Path) -> None:
+    """verify: digests of small and large files both ways; a wrong part of an earlier try is found, told and removed."""
+    source, plan = tmp_path / "source", batch.Plan(recursive=True, verify=True)
+    source.mkdir()
+    (source / "small").write_bytes(b"small")
+    (source / "large").write_bytes(os.urandom(9_000_000))
+    wanted = {name: hashlib.sha256((source / name).read_bytes()).hexdigest() for name in ("small", "large")}
+    totals = await batch.upload(share, str(source), "copy", plan, Report())
+    assert {Path(path).name: digest for path, digest in totals.digests} == wanted
+    totals = await batch.download(share, "copy", str(tmp_path / "back"), plan, Report())
+    assert {Path(path).name: digest for path, digest in totals.digests} == wanted
+
+    known = await share.stat("copy/large")
+    part = tmp_path / batch.part_name("large", known.size, known.st_mtime_ns)
+    part.write_bytes(b"?" * 1_000_000)
+    totals = await batch.download(share, "copy/large", str(tmp_path / "large"), plan, Report())
+    assert [type(error) for _, error in totals.errors] == [Mismatch]
+    assert not part.exists() and not (tmp_path / "large").exists()
+
+    (target.folder() / share.base / "copy" / "small").write_bytes(b"SMALL")  # same size, and the same time
+    modified = (source / "small").stat().st_mtime_ns
+    os.utime(target.folder() / share.base / "copy" / "small", ns=(modified, modified))
+    plan.update = True
+    totals = await batch.upload(share, str(source), "copy", plan, Report())
+    assert (totals.files, totals.skipped) == (1, 1) and await share.read_bytes("copy/small") == b"small"
+
+
+async def test_several_and_partial_failures(share: Share, tmp_path: Path) -> None:
+    """What is missing, unreadable or has an impossible name is told with its reason, and the rest is transferred."""
+    source = tmp_path / "source"
+    (source / "below").mkdir(parents=True)
+    for name in ("a", "b:c", "d\\e", "below/f"):
+        (source / name).write_bytes(name.encode())
+    (source / os.fsdecode(b"latin-\xe9")).write_bytes(b"x")
+    (source / "pipe").symlink_to("nowhere")
+    pairs = [(str(source), "copy"), (str(tmp_path / "nothing"), "nothing"), (str(source / "a"), "again")]
+    report = Report()
+    totals = await batch.upload_all(share, pairs, batch.Plan(recursive=True), report)
+    assert totals.files == 3 and sorted(await share.listdir()) == ["again", "copy"]
+    assert sorted(await share.listdir("copy")) == ["a", "below"]
+    assert len(report.failures) == 4 and len(totals.errors) == 4
+
+    blocked = tmp_path / "back"
+    (blocked / "copy").mkdir(parents=True)
+    (blocked / "copy" / "below").write_bytes(b"a file where a folder belongs")
+    pairs = [("copy", str(blocked / "copy")), ("nothing", str(blocked / "nothing"))]
+    totals = await batch.download_all(share, pairs, batch.Plan(recursive=True), Report())
+    assert totals.files == 1 and [path.rpartition("/")[2] for path, _ in totals.errors] == ["below", "nothing"]

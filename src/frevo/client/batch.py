@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import stat as modes
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from frevo.client import verify
 from frevo.client.address import join
 from frevo.client.share import Share
 from frevo.client.stat import Stat
@@ -45,18 +47,29 @@ class Totals:
     bytes: int = 0
     skipped: int = 0
     errors: list[tuple[str, OSError]] = field(default_factory=list)
+    #: (source, SHA-256) of what was verified.
+    digests: list[tuple[str, str]] = field(default_factory=list)
+
+    def failed(self, path: str, error: OSError, report: Report) -> None:
+        """Tells and counts a failure that the others survive; a lost connection ends all and is raised."""
+        if isinstance(error, ConnectionError):
+            raise error
+        self.errors.append((path, error))
+        report.failed(path, error)
 
 
 @dataclass(slots=True)
 class Plan:
-    """How to transfer. update: leave out what is there with the same size and time."""
+    """How to transfer. update: leave out what is there with the same size and time. verify: compare by SHA-256."""
 
     recursive: bool = False
     update: bool = False
     parallel: int = PARALLEL
+    verify: bool = False
 
 
 _Job = tuple[str, str, int, int]  # from, to, size, time in ns
+_Pairs = Sequence[tuple[str, str]]  # from, to
 _Do = Callable[[_Job, "Plan", Totals, Report], Awaitable[None]]
 
 
@@ -66,19 +79,15 @@ def part_name(name: str, size: int, modified_ns: int) -> str:
     return f".frevo-{hashlib.sha256(identity).hexdigest()[:20]}.part"
 
 
-async def _run(jobs: AsyncIterator[_Job], do: _Do, plan: Plan, report: Report) -> Totals:
+async def _run(jobs: AsyncIterator[_Job], do: _Do, plan: Plan, report: Report, totals: Totals) -> None:
     """Does *jobs*, some at a time; one that fails is told and counted, a lost connection ends all."""
-    totals = Totals()
     free = asyncio.Semaphore(plan.parallel)
 
     async def one(job: _Job) -> None:
         try:
             await do(job, plan, totals, report)
-        except ConnectionError:
-            raise
         except OSError as error:
-            totals.errors.append((job[0], error))
-            report.failed(job[0], error)
+            totals.failed(job[0], error, report)
         finally:
             free.release()
 
@@ -87,13 +96,13 @@ async def _run(jobs: AsyncIterator[_Job], do: _Do, plan: Plan, report: Report) -
             await free.acquire()
             report.found(job[2])
             group.create_task(one(job))
-    return totals
 
 
-async def run_batch(jobs: AsyncIterator[_Job], do: _Do, plan: Plan, report: Report) -> Totals:
+async def run_batch(jobs: AsyncIterator[_Job], do: _Do, plan: Plan, report: Report, totals: Totals) -> Totals:
     """`_run` with the first error of the group instead of the group."""
     try:
-        return await _run(jobs, do, plan, report)
+        await _run(jobs, do, plan, report, totals)
+        return totals
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
 
@@ -103,24 +112,55 @@ async def run_batch(jobs: AsyncIterator[_Job], do: _Do, plan: Plan, report: Repo
 
 async def download(share: Share, path: str, local: str, plan: Plan, report: Report) -> Totals:
     """*path* to the local name *local* (a file, or the folder that is to be the copy)."""
+    return await download_all(share, [(path, local)], plan, report)
+
+
+async def download_all(share: Share, pairs: _Pairs, plan: Plan, report: Report) -> Totals:
+    """Each (path, local) of *pairs* as `download`. What fails is in the totals' errors, and the rest is done.
+
+    A lost connection is raised. Cancelled, it leaves part files that the next download goes on with.
+    """
+    totals = Totals()
 
     async def do(job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
         await _download_file(share, job, plan, totals, report)
 
-    return await run_batch(_downloads(share, path, local, plan), do, plan, report)
+    return await run_batch(_downloads(share, pairs, plan, report, totals), do, plan, report, totals)
 
 
-async def _downloads(share: Share, path: str, local: str, plan: Plan) -> AsyncIterator[_Job]:
-    found = await share.stat(path)
-    if not found.is_dir():
-        yield path, local, found.size, found.st_mtime_ns
-        return
-    if not plan.recursive:
-        raise IsADirectoryError(21, "it is a directory: use --recursive", path)
-    async for directory, _, others in share.walk(path):
+async def _downloads(
+    share: Share, pairs: _Pairs, plan: Plan, report: Report, totals: Totals
+) -> AsyncIterator[_Job]:
+    for path, local in pairs:
+        try:
+            found = await share.stat(path)
+            if found.is_dir() and not plan.recursive:
+                raise IsADirectoryError(errno.EISDIR, "it is a directory: use --recursive", path)
+        except OSError as error:
+            totals.failed(path, error, report)
+            continue
+        if found.is_dir():
+            async for job in _downloads_below(share, path, local, report, totals):
+                yield job
+        else:
+            yield path, local, found.size, found.st_mtime_ns
+
+
+async def _downloads_below(
+    share: Share, path: str, local: str, report: Report, totals: Totals
+) -> AsyncIterator[_Job]:
+    def problem(directory: str, error: OSError) -> None:
+        totals.failed(directory, error, report)
+
+    async for directory, directories, others in share.walk(path, onerror=problem):
         inner = directory[len(path.strip("/")) :].strip("/")
         folder = Path(local, inner)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            directories.clear()
+            totals.failed(directory, error, report)
+            continue
         for entry in others:
             if entry.is_file():
                 known = entry.stat()
@@ -130,7 +170,7 @@ async def _downloads(share: Share, path: str, local: str, plan: Plan) -> AsyncIt
 async def _download_file(share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
     source, target, size, modified = job
     place = Path(target)
-    if plan.update and _same(place, size, modified):
+    if plan.update and _same(place, size, modified) and await _verified(share, source, target, plan):
         totals.skipped += 1
         report.advanced(size)
         return
@@ -147,6 +187,8 @@ async def _download_file(share: Share, job: _Job, plan: Plan, totals: Totals, re
             await _stream_down(share, source, fd, start, size, report)
     finally:
         os.close(fd)
+    if plan.verify:
+        totals.digests.append((source, await _verify_part(share, source, part)))
     os.utime(part, ns=(modified, modified))
     part.replace(place)
     totals.files += 1
@@ -173,6 +215,23 @@ async def _stream_down(share: Share, source: str, fd: int, start: int, size: int
                 await asyncio.wait([pending])
 
 
+async def _verify_part(share: Share, source: str, part: Path) -> str:
+    """What differs is not gone on with the next time."""
+    try:
+        return await verify.compare(share, source, str(part))
+    except verify.Mismatch:
+        part.unlink()
+        raise
+
+
+async def _verified(share: Share, path: str, local: str, plan: Plan) -> bool:
+    """Whether what looks the same is the same, as far as that was asked for."""
+    try:
+        return not plan.verify or bool(await verify.compare(share, path, local))
+    except verify.Mismatch:
+        return False
+
+
 def _same(place: Path, size: int, modified_ns: int) -> bool:
     try:
         known = place.stat()
@@ -186,44 +245,82 @@ def _same(place: Path, size: int, modified_ns: int) -> bool:
 
 async def upload(share: Share, local: str, path: str, plan: Plan, report: Report) -> Totals:
     """The local file or folder *local* to *path*."""
+    return await upload_all(share, [(local, path)], plan, report)
+
+
+async def upload_all(share: Share, pairs: _Pairs, plan: Plan, report: Report) -> Totals:
+    """Each (local, path) of *pairs* as `upload`; errors and cancellation as with `download_all`."""
+    totals = Totals()
 
     async def do(job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
         await _upload_file(share, job, plan, totals, report)
 
-    return await run_batch(_uploads(share, local, path, plan), do, plan, report)
+    return await run_batch(_uploads(share, pairs, plan, report, totals), do, plan, report, totals)
 
 
-async def _uploads(share: Share, local: str, path: str, plan: Plan) -> AsyncIterator[_Job]:
-    found = Path(local).stat()
-    if not modes.S_ISDIR(found.st_mode):
-        yield local, path, found.st_size, found.st_mtime_ns
-        return
-    if not plan.recursive:
-        raise IsADirectoryError(21, "it is a directory: use --recursive", local)
-    for folder, files in _local_tree(local):
-        inner = Path(folder).relative_to(local).as_posix()
-        directory = path if inner == "." else join(path, inner)
-        if directory:
-            await share.makedirs(directory, exist_ok=True)
-        for entry in files:
-            known = entry.stat()
-            yield entry.path, join(directory, entry.name), known.st_size, known.st_mtime_ns
+async def _uploads(
+    share: Share, pairs: _Pairs, plan: Plan, report: Report, totals: Totals
+) -> AsyncIterator[_Job]:
+    for local, path in pairs:
+        try:
+            found = Path(local).stat()
+            if modes.S_ISDIR(found.st_mode) and not plan.recursive:
+                raise IsADirectoryError(errno.EISDIR, "it is a directory: use --recursive", local)
+            if not modes.S_ISDIR(found.st_mode) and not modes.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "it is neither a file nor a directory", local)
+        except OSError as error:
+            totals.failed(local, error, report)
+            continue
+        if modes.S_ISDIR(found.st_mode):
+            async for job in _uploads_below(share, local, path, report, totals):
+                yield job
+        else:
+            yield local, path, found.st_size, found.st_mtime_ns
 
 
-def _local_tree(top: str) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
-    """(folder, its regular files), parents first; links are left out."""
-    pending = [top]
+async def _uploads_below(
+    share: Share, top: str, path: str, report: Report, totals: Totals
+) -> AsyncIterator[_Job]:
+    """The regular files below *top*, parents first, after their directories were made; links are left out."""
+    pending = [(top, path)]
     while pending:
-        folder = pending.pop()
-        with os.scandir(folder) as entries:
-            known = sorted(entries, key=lambda entry: entry.name)
-        yield folder, [entry for entry in known if entry.is_file(follow_symlinks=False)]
-        pending += [entry.path for entry in reversed(known) if entry.is_dir(follow_symlinks=False)]
+        folder, directory = pending.pop()
+        try:
+            with os.scandir(folder) as entries:
+                known = sorted(entries, key=lambda entry: entry.name)
+            if directory:
+                await share.makedirs(directory, exist_ok=True)
+        except OSError as error:
+            totals.failed(folder, error, report)
+            continue
+        below = []
+        for entry in known:
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append((entry.path, join(directory, sendable(entry.name))))
+                elif entry.is_file(follow_symlinks=False):
+                    found = entry.stat()
+                    yield entry.path, join(directory, sendable(entry.name)), found.st_size, found.st_mtime_ns
+            except OSError as error:
+                totals.failed(entry.path, error, report)
+        pending += reversed(below)
+
+
+def sendable(name: str) -> str:
+    """*name* when a share can have a file of this name; OSError when it would become another one there."""
+    bad = [letter for letter in "\\:" if letter in name]
+    if bad:
+        text = f"a name on a share cannot hold {' or '.join(bad)}: rename it first"
+        raise OSError(errno.EINVAL, text, name)
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise OSError(errno.EILSEQ, "the name is not UTF-8, and SMB has only Unicode: rename it first", name)
+    return name
 
 
 async def _upload_file(share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
     source, target, size, modified = job
-    if plan.update and await _same_there(share, target, size, modified):
+    same = plan.update and await _same_there(share, target, size, modified)
+    if same and await _verified(share, target, source, plan):
         totals.skipped += 1
         report.advanced(size)
         return
@@ -231,15 +328,27 @@ async def _upload_file(share: Share, job: _Job, plan: Plan, totals: Totals, repo
         data = Path(source).read_bytes()
         await share.write_small(target, data[:65536], modified_ns=modified)
         report.advanced(len(data))
+        if plan.verify:
+            totals.digests.append((source, await verify.compare(share, target, source)))
     else:
         folder, _, name = target.rpartition("/")
         part = join(folder, part_name(name, size, modified))
         await _stream_up(share, source, part, size, report)
+        if plan.verify:
+            totals.digests.append((source, await _verify_there(share, part, source)))
         await share.set_times(part, modified_ns=modified)
         await share.rename(part, target, replace=True)
     totals.files += 1
     totals.bytes += size
     report.finished(source)
+
+
+async def _verify_there(share: Share, part: str, source: str) -> str:
+    try:
+        return await verify.compare(share, part, source)
+    except verify.Mismatch:
+        await share.remove(part)
+        raise
 
 
 async def _stream_up(share: Share, source: str, part: str, size: int, report: Report) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -111,19 +111,28 @@ def _entries(page: Reply, directory: str) -> Sequence[DirEntry]:
 Walked = tuple[str, list[DirEntry], list[DirEntry]]
 
 
-async def walk(tree: Tree, top: str) -> AsyncIterator[Walked]:
+async def walk(
+    tree: Tree, top: str, onerror: Callable[[str, OSError], object] | None = None
+) -> AsyncIterator[Walked]:
     """(directory, its directories, its other entries) of the tree below *top*, parents first.
 
-    Names taken out of the list of directories are not entered. Links are not followed.
+    Names taken out of the list of directories are not entered. Links are not followed. A directory that cannot be read
+    is told to *onerror* and left out; without one its error is raised.
     """
     pending = [top]
     while pending:
         directory = pending.pop()
         directories: list[DirEntry] = []
         others: list[DirEntry] = []
-        async with aclosing(scandir(tree, directory)) as entries:  # type: ignore[type-var]
-            async for entry in entries:
-                (directories if entry.is_dir() and not entry.is_symlink() else others).append(entry)
+        try:
+            async with aclosing(scandir(tree, directory)) as entries:  # type: ignore[type-var]
+                async for entry in entries:
+                    (directories if entry.is_dir() and not entry.is_symlink() else others).append(entry)
+        except OSError as error:
+            if onerror is None:
+                raise
+            onerror(directory, error)
+            continue
         yield directory, directories, others
         pending += [entry.path for entry in reversed(directories)]
 
@@ -148,11 +157,14 @@ async def _matching(tree: Tree, directory: str, parts: list[str]) -> AsyncIterat
         async for entry in _matching(tree, directory, rest):
             yield entry
     matches = re.compile(fnmatch.translate("*" if deep else first), re.IGNORECASE).match
-    below = [entry async for entry in scandir(tree, directory) if matches(entry.name)]
+    below: list[DirEntry] = []
+    async with aclosing(scandir(tree, directory)) as entries:  # type: ignore[type-var]
+        async for entry in entries:
+            if matches(entry.name):
+                if not rest:
+                    yield entry
+                if entry.is_dir() and not entry.is_symlink() and (deep or rest):
+                    below.append(entry)
     for entry in below:
-        is_directory = entry.is_dir() and not entry.is_symlink()
-        if not rest:
-            yield entry
-        if is_directory and (deep or rest):
-            async for found in _matching(tree, entry.path, parts if deep else rest):
-                yield found
+        async for found in _matching(tree, entry.path, parts if deep else rest):
+            yield found

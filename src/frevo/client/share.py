@@ -134,9 +134,17 @@ class Share:
         """The names in a directory."""
         return [entry.name async for entry in listing.scandir(self.tree, self._at(path))]
 
-    async def walk(self, top: str = "") -> AsyncIterator[Walked]:
-        """(directory, directories, others) of the tree below *top*, parents first."""
-        async for directory, directories, others in listing.walk(self.tree, self._at(top)):
+    async def walk(
+        self, top: str = "", onerror: Callable[[str, OSError], object] | None = None
+    ) -> AsyncIterator[Walked]:
+        """(directory, directories, others) of the tree below *top*, parents first; see `listing.walk`."""
+
+        def told(directory: str, error: OSError) -> None:
+            assert onerror is not None
+            onerror(self._outer(directory), error)
+
+        problem = told if onerror is not None else None
+        async for directory, directories, others in listing.walk(self.tree, self._at(top), problem):
             yield self._outer(directory), directories, others
 
     async def glob(self, pattern: str) -> AsyncIterator[DirEntry]:
