@@ -153,15 +153,60 @@ def test_what_goes_wrong(frevo: Command, target: Target, url: str, tmp_path: Pat
         (("ls", f"smb://{target.host}:1/share"), "refused"),
         (("ls", f"smb://user:secret@{target.host}/share"), "password in a URL"),
         (("ls", "http://example.org"), "smb://host/share"),
+        (("mv", f"{url}/a", f"{host}/ro/a"), "stays on one share"),
     ]
     for arguments, text in cases:
         run = frevo(*arguments)
-        assert run.status == 1, run
+        usage = text in ("password in a URL", "smb://host/share", "stays on one share")
+        assert run.status == (2 if usage else 1), run
         assert text in run.output and "Traceback" not in run.output and "bug" not in run.output, run
     wrong = tmp_path / "wrong"
     wrong.write_text(f"username={target.user}\npassword=nonsense\n")
     run = frevo("ls", f"{host}/share", "--credentials", str(wrong), login=False)
     assert run.status == 1 and "wrong user or password" in run.output
+
+
+def test_several_and_wildcards(frevo: Command, url: str, place: Path, tmp_path: Path) -> None:
+    """Several sources into a directory, wildcards, names with brackets, failures among successes, digests in JSON."""
+    names = ["a.txt", "b.txt", "c.bin", "d [1].txt"]
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode())
+    locals_ = [str(tmp_path / name) for name in names]
+    said = json.loads(frevo("put", "--json", "--verify", *locals_, f"{url}/in/new/").ok())
+    digest = hashlib.sha256(b"d [1].txt").hexdigest()
+    assert said["files"] == 4 and {"path": locals_[3], "sha256": digest} in said["verified"]
+    assert frevo("ls", f"{url}/in/new/*.txt").ok().splitlines()[0].endswith("in/new/a.txt")
+    back = tmp_path / "back"
+    run = frevo("get", f"{url}/in/new/*.txt", f"{url}/in/new/c.bin", f"{url}/in/new/missing", f"{back}/")
+    assert run.status == 1 and "missing: no such file" in run.output and "4 files" in run.output
+    assert sorted(names_in(back)) == names and "1 failed" in run.output
+    frevo("get", "-q", f"{url}/in/new/d [1].txt", f"{back}/one").ok()
+    run = frevo("get", f"{url}/in/new/*.txt", str(back / "one"))
+    assert run.status == 2 and "no directory" in run.output
+    assert frevo("get", f"{url}/*.nothing", str(back)).status == 1
+    said = json.loads(frevo("cp", "--json", "--verify", f"{url}/in/new/*", url).ok())
+    assert said["files"] == 4 and len(said["verified"]) == 4
+    frevo("mv", f"{url}/[ab].txt", f"{url}/c.bin", f"{url}/in").ok()
+    assert sorted(names_in(place)) == ["d [1].txt", "in"]
+    assert frevo("cat", f"{url}/in/?.*").ok() == "a.txtb.txtc.bin"
+    run = frevo("rm", f"{url}/in/*.txt", f"{url}/nothing", f"{url}/d [1].txt")
+    assert run.status == 1 and "nothing: no such file" in run.output
+    assert names_in(place) == ["in"] and sorted(names_in(place / "in")) == ["c.bin", "new"]
+
+
+def test_listings(frevo: Command, url: str, place: Path) -> None:
+    """-l, -R and JSON, sorted or not; a name cannot steer the terminal, JSON has the name itself."""
+    evil = "evil \x1b]0;title\x07"
+    for name in ("b", "A", "c/deep/file", evil):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(b"12345")
+    lines = frevo("ls", "-R", url).ok().splitlines()
+    assert lines[:5] == ["A", "b", "c/", "c/deep/", "c/deep/file"] and "\x1b" not in lines[5]
+    found = json.loads(frevo("ls", "--json", "-UR", url).ok())
+    assert {one["path"] for one in found} >= {"A", "b", "c", "c/deep", "c/deep/file"}
+    assert frevo("ls", "-l", f"{url}/b").ok().split()[1] == "5"
+    assert "\x1b" not in frevo("tree", url).ok()
+    assert json.loads(frevo("ls", "--json", f"{url}/c/deep/file/../../..").ok())
 
 
 def test_shares(frevo: Command, target: Target) -> None:

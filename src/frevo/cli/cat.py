@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, add_command
+from frevo.cli.places import Shares, one_by_one
 
 if TYPE_CHECKING:
     from frevo.client import Share
 
 _EXAMPLES = """\
   frevo cat smb://eve@nas/docs/notes.txt
+  frevo cat 'smb://eve@nas/logs/2026-11-*.log' | grep error
   frevo cat smb://eve@nas/backup/home.tar | tar t
 """
 _PIECE_BYTES = 4 << 20
@@ -22,7 +24,7 @@ _PIECE_BYTES = 4 << 20
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo cat`."""
     parser = add_command(subparsers, "cat", "print files of a share", _EXAMPLES)
-    parser.add_argument("urls", metavar="URL", nargs="+", help="smb://host/share/path")
+    parser.add_argument("urls", metavar="URL", nargs="+", help="smb://host/share/path; * and ? match names")
     remote.add_connection_options(parser)
 
 
@@ -30,19 +32,18 @@ def run(args: argparse.Namespace) -> int:
     """Prints them one after the other."""
 
     async def work() -> int:
-        for url in args.urls:
-            async with remote.open_share(args, url) as share:
-                await _print(share, remote.location(url).path)
-        return 0
+        async with Shares(args) as shares:
+            return await one_by_one(await shares.matching(args.urls), print_file)
 
     return remote.run_async(work)
 
 
-async def _print(share: Share, path: str) -> None:
+async def print_file(share: Share, path: str) -> None:
+    """The contents of one file, as they are."""
     out = sys.stdout.buffer
     sys.stdout.flush()
-    buffer = bytearray(_PIECE_BYTES)
     async with share.open(path) as file:
+        buffer = bytearray(max(1, min(_PIECE_BYTES, file.opened.end_of_file)))
         while count := await file.readinto(buffer):
             out.write(memoryview(buffer)[:count])
     out.flush()

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 from frevo.config import Config, ConfigErrors, ConfigProblem, load
+from frevo.errors import FrevoError
 
 #: What `add_parser` of a subcommand is given.
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 #: Where a configuration is looked for when a command needs one and `-c` names none.
 DEFAULT_FILES = ("/etc/frevo/smb.conf", "/etc/samba/smb.conf")
+
+
+class UsageError(FrevoError):
+    """The command line asks for something that does not go together: exit code 2."""
 
 
 def add_command(subparsers: Subparsers, name: str, summary: str, examples: str) -> argparse.ArgumentParser:
@@ -56,5 +62,20 @@ def print_problems(problems: Iterable[ConfigProblem]) -> None:
 
 
 def printable(text: str) -> str:
-    """*text* without control characters, for a terminal."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+    r"""*text* for a terminal: what is no letter, sign or blank shows as `\x1b`, so that no text can steer it."""
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def one_line(text: str) -> str:
+    """As `printable`, and line ends are shown too: for names."""
+    return printable(text).replace("\n", "\\n")
+
+
+#: Joiners are parts of emoji and of some scripts.
+_INVISIBLE_BUT_MEANT = "\n\u200c\u200d"
+
+
+def _visible(letter: str) -> str:
+    if letter.isprintable() or letter in _INVISIBLE_BUT_MEANT or unicodedata.category(letter) == "Zs":
+        return letter
+    return repr(letter)[1:-1]

@@ -3,72 +3,150 @@
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, add_command
+from frevo.cli.common import Subparsers, UsageError, add_command
+from frevo.cli.places import Shares, is_directory
+from frevo.cli.progress import add_transfer_options, conclude, plan_of, reporter
 
 if TYPE_CHECKING:
     from frevo.client import Share
+    from frevo.client.batch import Plan, Report, Totals
 
 _EXAMPLES = """\
   frevo cp smb://eve@nas/docs/a.txt smb://eve@nas/docs/b.txt    no data passes this machine
   frevo cp smb://eve@nas/docs/a.txt smb://eve@other/docs        to another server
+  frevo cp 'smb://eve@nas/docs/*.txt' smb://eve@nas/docs/old    several, into a directory
   frevo cp -r smb://eve@nas/docs/2025 smb://eve@nas/docs/copy   a directory and all below it
+
+--verify reads source and copy over the connection and compares their SHA-256.
+Exit code 1: something failed (it is named); the rest was copied.
 """
 _PIECE_BYTES = 8 << 20
+_Job = tuple[str, str, int, int]
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo cp`."""
     parser = add_command(subparsers, "cp", "copy from share to share", _EXAMPLES)
-    parser.add_argument("source", metavar="URL", help="smb://host/share/path")
-    parser.add_argument("target", metavar="URL", help="the copy's name, or a directory")
-    parser.add_argument("-r", "--recursive", action="store_true", help="directories with all that is in them")
+    parser.add_argument(
+        "sources", metavar="URL", nargs="+", help="smb://host/share/path; * and ? match names"
+    )
+    parser.add_argument("target", metavar="TARGET", help="smb://host/share/path: the copy, or a directory")
     parser.add_argument("-n", "--no-replace", action="store_true", help="leave existing files alone")
-    remote.add_connection_options(parser)
+    add_transfer_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Copies."""
+    for url in (*args.sources, args.target):
+        remote.location(url)
+    started = time.monotonic()
 
     async def work() -> int:
-        source, target = remote.location(args.source), remote.location(args.target)
-        async with remote.open_share(args, args.source) as share:
-            if remote.same_share(source, target):
-                await _copy(share, source.path, share, target.path, args)
-            else:
-                async with remote.open_share(args, args.target) as other:
-                    await _copy(share, source.path, other, target.path, args)
-        return 0
+        from frevo.client.address import join
+        from frevo.client.batch import Totals
+
+        totals = Totals()
+        async with Shares(args) as shares:
+            found = await shares.matching(args.sources)
+            target, to = await shares.at(args.target)
+            inside = not to or await is_directory(target, to)
+            if len(found) > 1 and not inside:
+                raise UsageError(f"{args.target} is no directory: make it first with frevo mkdir")
+            with reporter(args) as report:
+                for share, path in found:
+                    place = join(to, path.rpartition("/")[2] or share.name) if inside else to
+                    copying = _Copying(share, target, args.no_replace, plan_of(args), report, totals)
+                    await copying.run(path, place)
+        return conclude(args, totals, started)
 
     return remote.run_async(work)
 
 
-async def _copy(source: Share, path: str, target: Share, to: str, args: argparse.Namespace) -> None:
-    from frevo.client.address import join
+class _Copying:
+    """One source with everything below it."""
 
-    if await target.exists(to) and (await target.stat(to)).is_dir():
-        to = join(to, path.rpartition("/")[2])
-    if not (await source.stat(path)).is_dir():
-        await _copy_file(source, path, target, to, args)
-        return
-    if not args.recursive:
-        raise remote.UsageError(f"{path} is a directory: use --recursive")
-    if source is target and f"{to}/".casefold().startswith(f"{path}/".casefold()):
-        raise remote.UsageError("a directory cannot be copied into itself")
-    async for directory, _, others in source.walk(path):
-        folder = join(to, directory[len(path) :].strip("/")) if directory != path else to
-        await target.makedirs(folder, exist_ok=True)
-        for entry in others:
-            await _copy_file(source, join(directory, entry.name), target, join(folder, entry.name), args)
+    def __init__(
+        self, source: Share, target: Share, keep: bool, plan: Plan, report: Report, totals: Totals
+    ) -> None:
+        self._source, self._target = source, target
+        self._keep, self._plan, self._report, self._totals = keep, plan, report, totals
 
+    async def run(self, path: str, to: str) -> None:
+        """Copies; what fails is told and counted."""
+        from frevo.client.batch import run_batch
 
-async def _copy_file(source: Share, path: str, target: Share, to: str, args: argparse.Namespace) -> None:
-    if source is target:
-        await source.copy(path, to, overwrite=not args.no_replace)
-        return
-    buffer = bytearray(_PIECE_BYTES)
-    async with source.open(path) as read, target.open(to, "xb" if args.no_replace else "wb") as write:
-        while count := await read.readinto(buffer):
-            await write.write(memoryview(buffer)[:count])
+        await run_batch(self._jobs(path, to), self._one, self._plan, self._report, self._totals)
+
+    async def _jobs(self, path: str, to: str) -> AsyncIterator[_Job]:
+        from frevo.client.address import join
+
+        try:
+            found = await self._source.stat(path)
+            if found.is_dir() and not self._plan.recursive:
+                raise UsageError(f"{path or self._source.name} is a directory: use --recursive")
+        except OSError as error:
+            self._totals.failed(path, error, self._report)
+            return
+        if not found.is_dir():
+            yield path, to, found.size, found.st_mtime_ns
+            return
+        if self._source is self._target and f"{to}/".casefold().startswith(f"{path}/".casefold()):
+            raise UsageError("a directory cannot be copied into itself")
+        async for directory, directories, others in self._source.walk(path, onerror=self._problem):
+            folder = join(to, directory[len(path) :].strip("/")) if directory != path else to
+            try:
+                await self._target.makedirs(folder, exist_ok=True)
+            except OSError as error:
+                directories.clear()
+                self._problem(directory, error)
+                continue
+            for entry in others:
+                known, name = entry.stat(), entry.name
+                yield join(directory, name), join(folder, name), known.size, known.st_mtime_ns
+
+    def _problem(self, path: str, error: OSError) -> None:
+        self._totals.failed(path, error, self._report)
+
+    async def _one(self, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
+        path, to, size, modified = job
+        if await self._is_there(to, size, modified):
+            totals.skipped += 1
+            report.advanced(size)
+            return
+        if self._source is self._target:
+            await self._source.copy(path, to, overwrite=not self._keep)
+            report.advanced(size)
+        else:
+            await self._through_here(path, to, report)
+        if plan.verify:
+            from frevo.client.verify import compare_remote
+
+            digest = await compare_remote(self._source, path, self._target, to)
+            totals.digests.append((path, digest))
+        await self._target.set_times(to, modified_ns=modified)  # so that --update knows it the next time
+        totals.files += 1
+        totals.bytes += size
+        report.finished(path)
+
+    async def _is_there(self, to: str, size: int, modified_ns: int) -> bool:
+        if not self._keep and not self._plan.update:
+            return False
+        try:
+            known = await self._target.stat(to)
+        except FileNotFoundError:
+            return False
+        same = known.size == size and abs(known.st_mtime_ns - modified_ns) < 2_000_000_000
+        return self._keep or same
+
+    async def _through_here(self, path: str, to: str, report: Report) -> None:
+        mode = "xb" if self._keep else "wb"
+        async with self._source.open(path) as read, self._target.open(to, mode) as write:
+            buffer = bytearray(max(1, min(_PIECE_BYTES, read.opened.end_of_file)))
+            while count := await read.readinto(buffer):
+                await write.write(memoryview(buffer)[:count])
+                report.advanced(count)

@@ -3,48 +3,87 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, add_command
-from frevo.cli.progress import add_transfer_options, conclude, reporter
+from frevo.cli.common import Subparsers, UsageError, add_command
+from frevo.cli.places import Shares
+from frevo.cli.progress import add_transfer_options, conclude, plan_of, reporter
+
+if TYPE_CHECKING:
+    from frevo.client import Share
 
 _EXAMPLES = """\
   frevo get smb://eve@nas/docs/a.txt                  to the current directory
   frevo get smb://eve@nas/docs/a.txt b.txt            under another name
+  frevo get 'smb://eve@nas/docs/*.pdf' ~/Documents    several, by wildcards or one after the other
   frevo get -r smb://eve@nas/photos/2026 ~/Pictures   a directory, several files at a time
   frevo get -ru smb://eve@nas/photos ~/Pictures       only what is new
+  frevo get --verify smb://eve@nas/iso/disk.img       compare SHA-256 of both ends afterwards
 
 A download that was interrupted leaves `.frevo-….part` files; the same command again goes on where it stopped.
+--verify reads both ends again: the file on the server over the connection, the local one from its disk. What differs
+does not get its name. With --update it also reads what looks the same, and transfers it when it is not.
+Exit code 1: something failed (it is named); the rest was transferred.
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo get`."""
     parser = add_command(subparsers, "get", "download files or directories from a share", _EXAMPLES)
-    parser.add_argument("url", metavar="URL", help="smb://host/share/path")
-    parser.add_argument("local", metavar="LOCAL", nargs="?", default=".", help="file or directory (.)")
+    parser.usage = "frevo get [OPTION]... URL... [LOCAL]"
+    text = "smb://host/share/path (* and ? match names); the last one may be a file or directory here (.)"
+    parser.add_argument("places", metavar="URL", nargs="+", help=text)
     add_transfer_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Downloads."""
+    urls, local = sources(args.places)
+    started = time.monotonic()
 
     async def work() -> int:
         from frevo.client import batch
 
-        place = remote.location(args.url)
-        name = place.path.rpartition("/")[2] or place.share
-        local = Path(args.local)
-        if local.is_dir() or args.local.endswith("/"):
-            local = local / name
-        local.parent.mkdir(parents=True, exist_ok=True)
-        started = time.monotonic()
-        plan = batch.Plan(args.recursive, args.update, args.parallel or batch.PARALLEL)
-        async with remote.open_share(args, args.url) as share:
+        totals = batch.Totals()
+        async with Shares(args) as shares:
+            found = await shares.matching(urls)
+            several = len(found) > 1 or any("*" in url or "?" in url for url in urls)
             with reporter(args) as report:
-                totals = await batch.download(share, place.path, str(local), plan, report)
+                for share, pairs in targets(found, local, several).items():
+                    totals.add(await batch.download_all(share, pairs, plan_of(args), report))
         return conclude(args, totals, started)
 
     return remote.run_async(work)
+
+
+def sources(places: list[str]) -> tuple[list[str], str]:
+    """The URLs and the local place behind them; UsageError when that is not what the words are."""
+    urls, local = places, "."
+    if len(places) > 1 and not remote.is_remote(places[-1]):
+        urls, local = places[:-1], places[-1]
+    for url in urls:
+        remote.location(url)
+    return urls, local
+
+
+def targets(found: list[tuple[Share, str]], local: str, several: bool) -> dict[Share, list[tuple[str, str]]]:
+    """Where each of *found* goes, by share; the directory is made."""
+    place = Path(local)
+    inside = place.is_dir() or local.endswith("/")
+    if several and not inside:
+        raise UsageError(f"{local} is no directory: make it first, or write {local}/")
+    (place if inside else place.parent).mkdir(parents=True, exist_ok=True)
+    pairs: dict[Share, list[tuple[str, str]]] = {}
+    taken: set[str] = set()
+    for share, path in found:
+        name = path.rpartition("/")[2] or share.name
+        target = os.fspath(place / name if inside else place)
+        if target in taken:
+            raise UsageError(f"two of these are called {name}: get them into different directories")
+        taken.add(target)
+        pairs.setdefault(share, []).append((path, target))
+    return pairs

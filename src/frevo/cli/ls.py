@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, add_command, printable
+from frevo.cli.common import Subparsers, add_command, one_line
+from frevo.cli.places import is_pattern
 
 if TYPE_CHECKING:
+    from frevo.client import Share
     from frevo.client.stat import Stat
 
 _EXAMPLES = """\
   frevo ls smb://eve@nas/photos             names in the share's root
-  frevo ls -l smb://eve@nas/photos/2026     with sizes and times
+  frevo ls -l smb://eve@nas/photos/2026     with attributes, sizes and times (UTC)
+  frevo ls -R smb://eve@nas/photos          with everything below
   frevo ls 'smb://eve@nas/photos/**/*.jpg'  names that match, in all directories below
+  frevo ls --json smb://eve@nas/photos | jq '.[].size'
+
+Up to 10,000 entries come out sorted; more come as the server gives them, page by page, in little memory (so it does
+from the first one on with --unsorted). Letters that a terminal could obey are shown as \\x1b; --json has the real ones.
 """
+#: Entries that are kept to be sorted: a few megabytes.
+SORTED_MAX = 10_000
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -25,41 +38,133 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("url", metavar="URL", help="smb://host/share/path; *, ?, [abc] and ** match names")
     parser.add_argument("-l", "--long", action="store_true", help="attributes, size and time of each")
     parser.add_argument("-H", "--human", action="store_true", help="sizes as 1.5 MiB")
-    remote.add_json_option(parser)
+    parser.add_argument("-R", "--recursive", action="store_true", help="everything below, too")
+    parser.add_argument("-U", "--unsorted", action="store_true", help="in the server's order, as they come")
+    parser.add_argument("--json", action="store_true", help="a JSON array for programs, an entry per line")
     remote.add_connection_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Lists; names go out as they come, so that large directories need no memory, except sorted on a terminal."""
+    """Lists."""
+    form = Form(args.long, args.human, args.json)
 
     async def work() -> int:
         place = remote.location(args.url)
+        listing = Listing(args.recursive)
         async with remote.open_share(args, args.url) as share:
-            found: list[tuple[str, Stat]] = []
-            if any(letter in place.path for letter in "*?["):
-                found = [(entry.path, entry.stat()) async for entry in share.glob(place.path)]
-            else:
-                known = await share.stat(place.path)
-                if not known.is_dir():
-                    found = [(place.path, known)]
-                else:
-                    found = [(entry.name, entry.stat()) async for entry in share.scandir(place.path)]
-        found.sort(key=lambda item: item[0].casefold())
-        if args.json:
-            remote.print_json([remote.described(name, known) for name, known in found])
-        else:
-            lines = (_line(args, name, known) for name, known in found)
-            sys.stdout.writelines(f"{line}\n" for line in lines)
-        return 0
+            await show(listing.found(share, place.path), form, unsorted=args.unsorted)
+        return 1 if listing.failed else 0
 
     return remote.run_async(work)
 
 
-def _line(args: argparse.Namespace, name: str, known: Stat) -> str:
-    name = printable(name).replace("\n", "?")
-    shown = f"{name}/" if known.is_dir() else name
-    if not args.long:
-        return shown
-    size = remote.human(known.size) if args.human else str(known.size)
-    letters = remote.attribute_letters(known.attributes)
-    return f"{letters:6} {size:>14} {remote.when(known.st_mtime)} {shown}"
+Found = tuple[str, "Stat"]
+
+
+class Listing:
+    """What a path names: a file itself, the entries of a directory, or what matches."""
+
+    def __init__(self, recursive: bool = False) -> None:
+        self._recursive = recursive
+        self.failed = False  # a directory below could not be read; it was said
+
+    async def found(self, share: Share, path: str) -> AsyncIterator[Found]:
+        """(path or name, what is known), one by one. OSError when nothing is there."""
+        if await is_pattern(share, path):
+            async for entry in share.glob(path):
+                yield entry.path, entry.stat()
+            return
+        known = await share.stat(path)
+        if not known.is_dir():
+            yield path, known
+            return
+        async for item in self._below(share, path):
+            yield item
+
+    async def _below(self, share: Share, top: str) -> AsyncIterator[Found]:
+        """Names relative to *top*; only the names of directories are kept."""
+        pending = [""]
+        while pending:
+            inner = pending.pop()
+            try:
+                async with aclosing(share.scandir(f"{top}/{inner}")) as entries:  # type: ignore[type-var]
+                    async for entry in entries:
+                        name = f"{inner}/{entry.name}" if inner else entry.name
+                        if self._recursive and entry.is_dir() and not entry.is_symlink():
+                            pending.append(name)
+                        yield name, entry.stat()
+            except ConnectionError:
+                raise
+            except OSError as error:
+                if not inner:
+                    raise
+                self.failed = True
+                remote.complain(inner, error)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How an entry looks."""
+
+    long: bool = False
+    human: bool = False
+    json: bool = False
+
+    def line(self, name: str, known: Stat) -> str:
+        """One entry without the line's end."""
+        if self.json:
+            return json.dumps(remote.described(name, known), ensure_ascii=False)
+        shown = f"{one_line(name)}/" if known.is_dir() else one_line(name)
+        if not self.long:
+            return shown
+        size = remote.human(known.size) if self.human else str(known.size)
+        letters = remote.attribute_letters(known.attributes)
+        return f"{letters:6} {size:>14} {remote.when(known.st_mtime)} {shown}"
+
+
+async def show(found: AsyncIterator[Found], form: Form, *, unsorted: bool = False) -> int:
+    """Prints what was *found*, sorted when it is not too much; how many there were."""
+    held: list[tuple[str, str]] = []
+    out = _Lines(form.json)
+    count = 0
+    async for name, known in found:
+        count += 1
+        if unsorted:
+            out.put(form.line(name, known))
+            continue
+        held.append((name.casefold(), form.line(name, known)))
+        if len(held) > SORTED_MAX:
+            print(f"frevo: more than {SORTED_MAX} entries: they are not sorted", file=sys.stderr)
+            unsorted = True
+            out.put_all(held)
+    held.sort()
+    out.put_all(held)
+    out.end()
+    return count
+
+
+class _Lines:
+    """Standard output: lines, or the elements of a JSON array."""
+
+    def __init__(self, array: bool) -> None:
+        self._array = array
+        self._before = "[" if array else ""
+
+    def put(self, line: str) -> None:
+        """One more."""
+        if not self._array:
+            sys.stdout.write(f"{line}\n")
+            return
+        sys.stdout.write(self._before + line)
+        self._before = ",\n"
+
+    def put_all(self, held: list[tuple[str, str]]) -> None:
+        """All of *held*, which is empty afterwards."""
+        for _, line in held:
+            self.put(line)
+        held.clear()
+
+    def end(self) -> None:
+        """The end of the array."""
+        if self._array:
+            sys.stdout.write("[]\n" if self._before == "[" else "]\n")

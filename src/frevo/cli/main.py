@@ -1,8 +1,8 @@
 """Entry point: parses the command line, runs one subcommand, turns every error into a sentence and an exit
 code.
 
-Exit codes: 0 done, 1 an error that was explained, 2 a wrong command line, 70 a bug (FREVO_DEBUG=1 shows
-where), 130 interrupted.
+Exit codes: 0 done; 1 an error that was explained, or a part of the work failed; 2 a wrong command line; 70 a bug
+(FREVO_DEBUG=1 shows where); 130 interrupted; 141 the reader of the output went away.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import io
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 
 from frevo import __version__
+from frevo.cli.common import UsageError, printable
 from frevo.errors import FrevoError
 
 #: Subcommands in the order of the help; each is a module of this package.
@@ -33,8 +35,10 @@ examples:
   frevo testparm -c /etc/frevo/smb.conf       check a configuration
   frevo status                                who is connected
   frevo get -r smb://eve@nas/photos ~/photos  download a directory (ls, put, cat, rm, … as well)
+  frevo shell smb://eve@nas/photos            look around, as with smbclient
 
-`frevo COMMAND --help` says more. Documentation: README.md and docs/.
+`frevo COMMAND --help` says more. Documentation: README.md, docs/client.md and docs/.
+Exit codes: 0 done; 1 an error, or a part of the work failed; 2 a wrong command line; 130 interrupted.
 """
 
 
@@ -59,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
+    for stream in (sys.stdout, sys.stderr):  # names may have what the locale's encoding cannot say
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     parser = build_parser()
     try:
         args = parser.parse_args(argv)
@@ -82,6 +89,8 @@ def guarded(action: Callable[[], int]) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except UsageError as error:
+        return _complain(str(error), 2)
     except FrevoError as error:
         return _complain(str(error), 1)
     except OSError as error:
@@ -96,5 +105,5 @@ def _complain(message: str, code: int) -> int:
     if os.environ.get("FREVO_DEBUG", "") not in ("", "0"):
         traceback.print_exc()
     with contextlib.suppress(OSError):
-        print(f"frevo: {message}", file=sys.stderr)
+        print(printable(f"frevo: {message}"), file=sys.stderr)
     return code

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, add_command
+from frevo.cli.common import Subparsers, UsageError, add_command
+from frevo.cli.places import Shares, one_by_one
+
+if TYPE_CHECKING:
+    from frevo.client import Share
 
 _EXAMPLES = """\
   frevo mkdir smb://eve@nas/photos/2026
@@ -26,14 +31,17 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Makes them one after the other."""
 
+    async def made(share: Share, path: str) -> None:
+        if args.parents:
+            await share.makedirs(path, exist_ok=True)
+        else:
+            await share.mkdir(path)
+
     async def work() -> int:
-        for url in args.urls:
-            async with remote.open_share(args, url) as share:
-                path = remote.location(url).path
-                if args.parents:
-                    await share.makedirs(path, exist_ok=True)
-                else:
-                    await share.mkdir(path)
-        return 0
+        async with Shares(args) as shares:
+            found = [await shares.at(url) for url in args.urls]
+            if not all(path for _, path in found):
+                raise UsageError("a share is made on the server: name a directory in one")
+            return await one_by_one(found, made)
 
     return remote.run_async(work)

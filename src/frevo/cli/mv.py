@@ -3,39 +3,54 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, add_command
+from frevo.cli.common import Subparsers, UsageError, add_command
+from frevo.cli.places import Shares, is_directory, one_by_one
+
+if TYPE_CHECKING:
+    from frevo.client import Share
 
 _EXAMPLES = """\
   frevo mv smb://eve@nas/docs/a.txt smb://eve@nas/docs/b.txt
   frevo mv smb://eve@nas/docs/a.txt smb://eve@nas/docs/archive   into the directory archive
+  frevo mv 'smb://eve@nas/docs/*.old' smb://eve@nas/docs/archive several
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo mv`."""
     parser = add_command(subparsers, "mv", "rename or move within a share", _EXAMPLES)
-    parser.add_argument("source", metavar="URL", help="smb://host/share/path")
-    parser.add_argument("target", metavar="URL", help="the new name, or a directory, on the same share")
+    parser.add_argument(
+        "sources", metavar="URL", nargs="+", help="smb://host/share/path; * and ? match names"
+    )
+    parser.add_argument("target", metavar="TARGET", help="the new name, or a directory, on the same share")
     parser.add_argument("-n", "--no-replace", action="store_true", help="leave an existing file alone")
     remote.add_connection_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Renames."""
+    target = remote.location(args.target)
+    for url in args.sources:
+        if not remote.same_share(remote.location(url), target):
+            raise UsageError("a rename stays on one share: use frevo cp, then frevo rm")
 
     async def work() -> int:
         from frevo.client.address import join
 
-        source, target = remote.location(args.source), remote.location(args.target)
-        if not remote.same_share(source, target):
-            raise remote.UsageError("a rename stays on one share: use frevo cp, then frevo rm")
-        async with remote.open_share(args, args.source) as share:
-            path = target.path
-            if await share.exists(path) and (await share.stat(path)).is_dir():
-                path = join(path, source.path.rpartition("/")[2])
-            await share.rename(source.path, path, replace=not args.no_replace)
-        return 0
+        async with Shares(args) as shares:
+            found = await shares.matching(args.sources)
+            share, to = await shares.at(args.target)
+            inside = not to or await is_directory(share, to)
+            if len(found) > 1 and not inside:
+                raise UsageError(f"{args.target} is no directory: make it first with frevo mkdir")
+
+            async def renamed(share: Share, path: str) -> None:
+                place = join(to, path.rpartition("/")[2]) if inside else to
+                await share.rename(path, place, replace=not args.no_replace)
+
+            return await one_by_one(found, renamed)
 
     return remote.run_async(work)

@@ -13,7 +13,7 @@ from frevo.cli import remote
 from frevo.cli.common import printable
 
 if TYPE_CHECKING:
-    from frevo.client.batch import Totals
+    from frevo.client.batch import Plan, Totals
 
 
 class Quiet:
@@ -30,8 +30,7 @@ class Quiet:
 
     def failed(self, path: str, error: OSError) -> None:
         """Says it on standard error."""
-        text = str(error)
-        print(printable(f"frevo: {text if path in text else f'{path}: {text}'}"), file=sys.stderr)
+        remote.complain(path, error)
 
 
 class Bar(Quiet):
@@ -78,33 +77,53 @@ def reporter(args: argparse.Namespace) -> Iterator[Quiet]:
 
 
 def add_transfer_options(parser: argparse.ArgumentParser) -> None:
-    """What get and put share."""
+    """What get, put and cp share."""
     parser.add_argument("-r", "--recursive", action="store_true", help="directories with all that is in them")
     parser.add_argument(
         "-u", "--update", action="store_true", help="leave out what is there with the same size and time"
     )
-    parser.add_argument("-j", "--parallel", type=int, default=0, metavar="N", help="files at a time (12)")
+    parser.add_argument("--verify", action="store_true", help="read both ends again and compare SHA-256")
+    parser.add_argument("-j", "--parallel", type=_number, default=0, metavar="N", help="files at a time (12)")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     remote.add_json_option(parser)
     remote.add_connection_options(parser)
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    """How to transfer, as the options say."""
+    from frevo.client.batch import PARALLEL, Plan
+
+    return Plan(args.recursive, args.update, args.parallel or PARALLEL, args.verify)
+
+
+def _number(text: str) -> int:
+    """How many files at a time."""
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= number <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of files (1 to 1000)")
+    return number
 
 
 def conclude(args: argparse.Namespace, totals: Totals, started: float) -> int:
     """Says what was done; the exit code: 1 when something failed."""
     seconds = max(time.monotonic() - started, 1e-6)
     if args.json:
-        remote.print_json(
-            {
-                "files": totals.files,
-                "bytes": totals.bytes,
-                "skipped": totals.skipped,
-                "seconds": round(seconds, 3),
-                "errors": [{"path": path, "error": str(error)} for path, error in totals.errors],
-            }
-        )
+        said: dict[str, Any] = {
+            "files": totals.files,
+            "bytes": totals.bytes,
+            "skipped": totals.skipped,
+            "seconds": round(seconds, 3),
+            "errors": [{"path": path, "error": remote.sentence(error)} for path, error in totals.errors],
+        }
+        if args.verify:
+            said["verified"] = [{"path": path, "sha256": digest} for path, digest in totals.digests]
+        remote.print_json(said)
     elif not args.quiet:
         rate = remote.human(totals.bytes / seconds)
-        left_out = f", {totals.skipped} were there" if totals.skipped else ""
+        more = f", {totals.skipped} were there" if totals.skipped else ""
+        more += f", {len(totals.digests)} compared by SHA-256" if args.verify else ""
+        more += f", {len(totals.errors)} failed" if totals.errors else ""
         size = remote.human(totals.bytes)
-        print(f"{totals.files} files, {size} in {seconds:.1f} s ({rate}/s){left_out}", file=sys.stderr)
+        files = "1 file" if totals.files == 1 else f"{totals.files} files"
+        print(f"{files}, {size} in {seconds:.1f} s ({rate}/s){more}", file=sys.stderr)
     return 1 if totals.errors else 0

@@ -4,48 +4,80 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, add_command
-from frevo.cli.progress import add_transfer_options, conclude, reporter
+from frevo.cli.common import Subparsers, UsageError, add_command
+from frevo.cli.places import Shares, is_directory
+from frevo.cli.progress import add_transfer_options, conclude, plan_of, reporter
+
+if TYPE_CHECKING:
+    from frevo.client import Share
 
 _EXAMPLES = """\
   frevo put report.pdf smb://eve@nas/docs             into the directory docs
   frevo put report.pdf smb://eve@nas/docs/final.pdf   under another name
+  frevo put *.pdf smb://eve@nas/docs/2026/            several; the slash makes the directory when it is missing
   frevo put -r ~/Pictures smb://eve@nas/photos        a directory, several files at a time
   frevo put -ru ~/Pictures smb://eve@nas/photos       only what is new
+  frevo put --verify disk.img smb://eve@nas/iso       compare SHA-256 of both ends afterwards
 
 An upload that was interrupted leaves `.frevo-….part` files; the same command again goes on where it stopped.
+--verify reads both ends again: the local file from its disk, the one on the server over the connection. With --update
+it also reads what looks the same, and transfers it when it is not.
+Exit code 1: something failed (it is named); the rest was transferred.
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo put`."""
     parser = add_command(subparsers, "put", "upload files or directories to a share", _EXAMPLES)
-    parser.add_argument("local", metavar="LOCAL", help="file or directory of this machine")
+    parser.usage = "frevo put [OPTION]... LOCAL... URL"
+    parser.add_argument("locals", metavar="LOCAL", nargs="+", help="file or directory of this machine")
     parser.add_argument("url", metavar="URL", help="smb://host/share/path: the new name, or a directory")
     add_transfer_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Uploads."""
+    remote.location(args.url)
+    for local in args.locals:
+        Path(local).lstat()
+    started = time.monotonic()
 
     async def work() -> int:
         from frevo.client import batch
-        from frevo.client.address import join
 
-        place = remote.location(args.url)
-        local = Path(args.local)
-        local.stat()
-        started = time.monotonic()
-        plan = batch.Plan(args.recursive, args.update, args.parallel or batch.PARALLEL)
-        async with remote.open_share(args, args.url) as share:
-            path = place.path
-            if not path or (await share.exists(path) and (await share.stat(path)).is_dir()):
-                path = join(path, local.resolve().name)
+        async with Shares(args) as shares:
+            share, path = await shares.at(args.url)
+            pairs = await targets(share, args.locals, path, args.url.endswith(("/", "\\")))
             with reporter(args) as report:
-                totals = await batch.upload(share, args.local, path, plan, report)
+                totals = await batch.upload_all(share, pairs, plan_of(args), report)
         return conclude(args, totals, started)
 
     return remote.run_async(work)
+
+
+async def targets(share: Share, sources: Sequence[str], path: str, slash: bool) -> list[tuple[str, str]]:
+    """Where each of *sources* goes: into the directory *path*, made when it ends in a *slash*, or under this name."""
+    from frevo.client.address import join
+    from frevo.client.batch import sendable
+
+    if slash and path:
+        await share.makedirs(path, exist_ok=True)
+    if path and not slash and not await is_directory(share, path):
+        if len(sources) > 1:
+            raise UsageError(f"{path} is no directory on the share: make it first, or write {path}/")
+        return [(sources[0], path)]
+    pairs = []
+    for source in sources:
+        name = Path(source).name
+        name = Path(source).resolve().name if name in ("", "..") else name
+        if not name:
+            raise UsageError(f"{source} has no name: say what it is called on the share")
+        pairs.append((source, join(path, sendable(name))))
+    if len({target.casefold() for _, target in pairs}) < len(pairs):
+        raise UsageError("two of these have the same name: put them into different directories")
+    return pairs

@@ -11,16 +11,13 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from frevo.cli.common import UsageError, printable
 from frevo.errors import FrevoError
 
 if TYPE_CHECKING:
     from frevo.client import Location, Options, Server, Share
     from frevo.client.connect import Connecting
     from frevo.client.stat import Stat
-
-
-class UsageError(FrevoError):
-    """The command line asks for something that does not go together."""
 
 
 def add_connection_options(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +119,18 @@ def share_url(place: Location) -> str:
 def same_share(one: Location, other: Location) -> bool:
     """Whether two places are on one share."""
     return (one.host, one.port, one.share.casefold()) == (other.host, other.port, other.share.casefold())
+
+
+def sentence(error: OSError) -> str:
+    """What *error* says, without numbers."""
+    return str(error) if isinstance(error, FrevoError) else (error.strerror or str(error))
+
+
+def complain(path: str, error: OSError) -> None:
+    """Says on standard error what went wrong with *path*."""
+    text = sentence(error)
+    where = path or "the share"
+    print(printable(f"frevo: {text if path and path in text else f'{where}: {text}'}"), file=sys.stderr)
 
 
 def run_async(work: Callable[[], Coroutine[Any, Any, int]]) -> int:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, add_command
+from frevo.cli.common import Subparsers, UsageError, add_command
+from frevo.cli.places import Shares, expand, one_by_one
+
+if TYPE_CHECKING:
+    from frevo.client import Share
 
 _EXAMPLES = """\
   frevo rm smb://eve@nas/docs/old.txt
+  frevo rm 'smb://eve@nas/docs/*.tmp'       what matches; quotes keep the local shell from matching
   frevo rm -r smb://eve@nas/docs/drafts     a directory and everything in it
+
+Exit code 1: something could not be removed (it is named); the rest is gone.
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo rm`."""
     parser = add_command(subparsers, "rm", "remove files or directories of a share", _EXAMPLES)
-    parser.add_argument("urls", metavar="URL", nargs="+", help="smb://host/share/path")
+    parser.add_argument("urls", metavar="URL", nargs="+", help="smb://host/share/path; * and ? match names")
     parser.add_argument("-r", "--recursive", action="store_true", help="directories with all that is in them")
     parser.add_argument("-f", "--force", action="store_true", help="no error for what is not there")
     remote.add_connection_options(parser)
@@ -25,24 +33,36 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Removes them one after the other."""
 
+    async def removed(share: Share, path: str) -> None:
+        await remove(share, path, recursive=args.recursive, force=args.force)
+
     async def work() -> int:
-        for url in args.urls:
-            path = remote.location(url).path
-            if not path:
-                raise remote.UsageError(f"{url} is a whole share: name what to remove in it")
-            async with remote.open_share(args, url) as share:
+        found = []
+        async with Shares(args) as shares:
+            for url in args.urls:
+                share, path = await shares.at(url)
+                if not path:
+                    raise UsageError(f"{url} is a whole share: name what to remove in it")
                 try:
-                    known = await share.stat(path, follow=False)
+                    found += [(share, one) for one in await expand(share, path)]
                 except FileNotFoundError:
-                    if args.force:
-                        continue
-                    raise
-                if not known.is_dir() or known.is_symlink():
-                    await share.remove(path)
-                elif args.recursive:
-                    await share.rmtree(path)
-                else:
-                    await share.rmdir(path)
-        return 0
+                    if not args.force:
+                        raise
+            return await one_by_one(found, removed)
 
     return remote.run_async(work)
+
+
+async def remove(share: Share, path: str, *, recursive: bool, force: bool = False) -> None:
+    """A file, a link or an empty directory; with *recursive* a directory and all in it; *force*: or nothing."""
+    try:
+        known = await share.stat(path, follow=False)
+        if not known.is_dir() or known.is_symlink():
+            await share.remove(path)
+        elif recursive:
+            await share.rmtree(path)
+        else:
+            await share.rmdir(path)
+    except FileNotFoundError:
+        if not force:
+            raise

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, add_command, printable
+from frevo.cli.common import Subparsers, add_command, one_line
 
 _EXAMPLES = """\
   frevo shares smb://eve@nas              what the server shares
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         width = max((len(one.name) for one in found), default=0)
         for one in found:
-            print(printable(f"{one.name:{width}}  {one.kind:8}{one.comment}".rstrip()))
+            print(one_line(f"{one.name:{width}}  {one.kind:8}{one.comment}".rstrip()))
         return 0
 
     return remote.run_async(work)

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, add_command, printable
+from frevo.cli.common import Subparsers, add_command, one_line
 
 if TYPE_CHECKING:
     from frevo.client import Share
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
             remote.print_json(found)
         else:
             for name, value in found.items():
-                print(printable(f"{name.replace('_', ' '):16} {value}"))
+                print(one_line(f"{name.replace('_', ' '):16} {value}"))
         return 0
 
     return remote.run_async(work)

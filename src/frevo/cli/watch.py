@@ -6,7 +6,7 @@ import argparse
 import json
 
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, add_command, printable
+from frevo.cli.common import Subparsers, add_command, one_line
 
 _EXAMPLES = """\
   frevo watch smb://eve@nas/docs               until Ctrl-C
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
                 if args.json:
                     line = json.dumps({"action": change.action, "path": change.path})
                 else:
-                    line = printable(f"{change.action:12} {change.path}")
+                    line = one_line(f"{change.action:12} {change.path}")
                 print(line, flush=True)
                 seen += 1
                 if args.count is not None and seen >= args.count:

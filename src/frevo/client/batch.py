@@ -50,6 +50,14 @@ class Totals:
     #: (source, SHA-256) of what was verified.
     digests: list[tuple[str, str]] = field(default_factory=list)
 
+    def add(self, other: Totals) -> None:
+        """Counts what *other* counted, too."""
+        self.files += other.files
+        self.bytes += other.bytes
+        self.skipped += other.skipped
+        self.errors += other.errors
+        self.digests += other.digests
+
     def failed(self, path: str, error: OSError, report: Report) -> None:
         """Tells and counts a failure that the others survive; a lost connection ends all and is raised."""
         if isinstance(error, ConnectionError):

@@ -1,0 +1,96 @@
+"""The places on servers that one command works on: each share connected once, wildcards resolved, failures counted."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from frevo.cli import remote
+from frevo.cli.common import UsageError
+
+if TYPE_CHECKING:
+    from frevo.client import Share
+
+
+class Shares:
+    """The shares of one command's URLs; use it in `async with`, which closes them."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._stack = AsyncExitStack()
+        self._known: dict[tuple[str | int | None, ...], Share] = {}
+
+    async def at(self, url: str) -> tuple[Share, str]:
+        """The share of *url* and the path in it, without "." and "..". UsageError, or an OSError of connecting."""
+        from frevo.client.address import wire_path
+
+        place = remote.location(url)
+        try:
+            path = wire_path(place.path).replace("\\", "/")
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        key = (place.host, place.port, place.share.casefold(), place.user, place.domain)
+        if key not in self._known:
+            self._known[key] = await self._stack.enter_async_context(remote.open_share(self._args, url))
+        return self._known[key], path
+
+    async def matching(self, urls: Sequence[str]) -> list[tuple[Share, str]]:
+        """What *urls* with wildcards name. FileNotFoundError when one of them matches nothing."""
+        found = []
+        for url in urls:
+            share, path = await self.at(url)
+            found += [(share, one) for one in await expand(share, path)]
+        return found
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+
+async def is_pattern(share: Share, path: str) -> bool:
+    """Whether *path* has wildcards: * and ? always, as no name on a share has them; [ when nothing has this name."""
+    if "*" in path or "?" in path:
+        return True
+    return "[" in path and not await share.exists(path)
+
+
+async def expand(share: Share, path: str) -> list[str]:
+    """The paths that match *path*, sorted; itself when it has no wildcards."""
+    if not await is_pattern(share, path):
+        return [path]
+    found = [entry.path async for entry in share.glob(path)]
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, "nothing there matches", path)
+    return sorted(found, key=str.casefold)
+
+
+async def is_directory(share: Share, path: str) -> bool:
+    """Whether *path* is there and a directory."""
+    try:
+        return (await share.stat(path)).is_dir()
+    except FileNotFoundError:
+        return False
+
+
+async def one_by_one(
+    found: Sequence[tuple[Share, str]], action: Callable[[Share, str], Awaitable[object]]
+) -> int:
+    """Does *action* for each; what fails is said and the others go on. The exit code. A lost connection is raised."""
+    code = 0
+    for share, path in found:
+        try:
+            await action(share, path)
+        except ConnectionError:
+            raise
+        except OSError as error:
+            remote.complain(path, error)
+            code = 1
+    return code
