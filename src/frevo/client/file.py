@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from types import TracebackType
 from typing import Any, Self
 
@@ -163,6 +164,18 @@ class File:
         if self._id is not None:
             file_id, self._id = self._id, None
             await self._tree.close(file_id)
+
+    def close_later(self) -> None:
+        """From any thread: closes it some time soon. Nobody is told whether that worked."""
+        if self._id is not None:
+            file_id, self._id = self._id, None
+            if not self._tree.connection.lost:
+                self._tree.connection.plane.soon(self._tree.close_later, file_id)
+
+    def __del__(self) -> None:
+        if self._id is not None and not self._tree.connection.lost:
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
+            self.close_later()
 
     async def __aenter__(self) -> Self:
         return self

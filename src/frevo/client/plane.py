@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import weakref
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from frevo.transport.base import CLOSED, MESSAGE, Event
 from frevo.transport.dataplane import DataPlaneTransport
@@ -40,6 +42,7 @@ class Plane:
         self.transport = DataPlaneTransport(loop, threads=1, role="client", limits=_LIMITS)
         self._receivers: dict[int, Receiver] = {}
         self._loop = loop
+        self._process = os.getpid()
         self.transport.start(self._on_events)
 
     def adopt(self, connected: socket.socket, name: str, receiver: Receiver) -> int:
@@ -64,6 +67,14 @@ class Plane:
                 log.exception("a message could not be handled")
                 self.transport.close(event[1], abort=True)
 
+    def soon(self, call: Callable[..., object], *arguments: Any) -> None:
+        """From any thread: *call* runs on the loop's next turn, for what the garbage collector finds unclosed.
+
+        Nothing happens in a forked child, whose loop this is not, nor when the loop has ended.
+        """
+        if self._process == os.getpid() and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call, *arguments)
+
     def release(self, number: int) -> None:
         """Forgets a connection; the last one ends the threads."""
         self._receivers.pop(number, None)
@@ -81,3 +92,11 @@ def plane_of(loop: asyncio.AbstractEventLoop) -> Plane:
     if plane is None:
         plane = _planes[loop] = Plane(loop)
     return plane
+
+
+def runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether *loop* runs in this thread: then waiting for what it does would never end."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
