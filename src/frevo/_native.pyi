@@ -10,9 +10,11 @@ _Message = _Buffer | Sequence[_Buffer]
 __version__: str
 __all__ = [
     "Core",
+    "Credits",
     "DataPlane",
     "Gate",
     "Position",
+    "Pump",
     "Ring",
     "SessionKeys",
     "__version__",
@@ -187,10 +189,52 @@ class DataPlane:
 
     def detach(self, connection: int, file_id_volatile: int) -> None: ...
     def fast_echo(self, on: bool) -> None: ...
+    def set_credits(self, connection: int, credits: Credits) -> None: ...
+    def pump(self, connection: int, settings: dict[str, Any]) -> Pump:
+        """Starts a pump with all the settings of frevo.client.pump. ValueError when they make no sense."""
+
+    def stop_pump(self, connection: int, pump: int, now: bool = False) -> None: ...
     def close(self, connection: int, abort: bool = False) -> None: ...
     def statistics(self) -> dict[str, int]: ...
     def shutdown(self) -> None:
         """Sends what can be sent at once, closes everything, joins the threads; the GIL is free meanwhile."""
+
+# --- pump.rs ---
+
+@final
+class Credits:
+    """The message ids and credits of one client connection, shared with the data plane's threads."""
+
+    def __new__(cls) -> Self: ...
+    @property
+    def free(self) -> int: ...
+    @property
+    def total(self) -> int:
+        """Free ones and those in use."""
+
+    def reserve(self, charge: int) -> bool:
+        """Puts *charge* aside for `take`; False when there are not so many."""
+
+    def take(self, charge: int) -> int:
+        """Spends *charge* that were put aside; the first of as many message ids."""
+
+    def settle(self, charge: int) -> None:
+        """A request of that charge has its final answer."""
+
+    def want(self, charge: int) -> None:
+        """CREDITS is reported when so many are free; pumps leave them alone. 0: no longer."""
+
+_Measured = tuple[int, int, int, int, int, list[tuple[int, int]], list[tuple[int, int]]]
+
+@final
+class Pump:
+    """A request loop in the data plane. See frevo.client.pump."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def contiguous(self) -> int: ...
+    def statistics(self) -> dict[str, _Measured]: ...
 
 # --- core.rs ---
 

@@ -318,7 +318,7 @@ async def test_cancelled_work(connect: Connect, folder: Path, operation: str) ->
         while connection._pending:  # the answers to what was abandoned
             await share.stat()
         held = connection.credits_held
-        assert connection._credits == held and not connection._waiting
+        assert connection.credits.free == held and not connection._waiting
         await file.close()
         await share.remove("data")  # nobody has it open any more
         assert not (folder / "data").exists()

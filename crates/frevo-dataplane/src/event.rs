@@ -5,6 +5,8 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
 
+use crate::pump::{End, PumpId};
+
 /// A connection's number; never used twice.
 pub type ConnectionId = u64;
 /// A listener's number.
@@ -59,6 +61,20 @@ pub enum Event {
     },
     /// No message came for the time of the limit; said again after every further such time.
     Idle {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// A pump has ended; it has let go of everything.
+    Pump {
+        /// Its connection.
+        connection: ConnectionId,
+        /// Its number.
+        pump: PumpId,
+        /// How.
+        end: End,
+    },
+    /// The credits that the control plane waits for are there.
+    Credits {
         /// The connection.
         connection: ConnectionId,
     },

@@ -3,6 +3,7 @@
 
 pub mod buffer;
 pub mod conn;
+pub mod credits;
 pub mod crypto;
 pub mod engine;
 pub mod event;
@@ -10,6 +11,7 @@ pub mod fast;
 pub mod framing;
 pub mod gate;
 pub mod limits;
+pub mod pump;
 pub mod ring;
 pub mod stats;
 pub mod syscalls;

@@ -20,8 +20,16 @@ pub const PROTOCOL_COMPRESSION: [u8; 4] = [0xFC, b'S', b'M', b'B'];
 
 /// Command codes ([MS-SMB2] 2.2.1.2).
 pub mod command {
+    /// SMB2 CREATE
+    pub const CREATE: u16 = 0x0005;
+    /// SMB2 CLOSE
+    pub const CLOSE: u16 = 0x0006;
+    /// SMB2 FLUSH
+    pub const FLUSH: u16 = 0x0007;
     /// SMB2 READ
     pub const READ: u16 = 0x0008;
+    /// SMB2 WRITE
+    pub const WRITE: u16 = 0x0009;
     /// SMB2 CANCEL
     pub const CANCEL: u16 = 0x000C;
     /// SMB2 ECHO

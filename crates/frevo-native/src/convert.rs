@@ -63,6 +63,11 @@ fn event<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTuple>> {
         Event::Closed { connection, reason } => (2, connection, reason).into_pyobject(py),
         Event::Rejected { listener, peer, reason } => (3, listener, peer, reason).into_pyobject(py),
         Event::Idle { connection } => (4, connection).into_pyobject(py),
+        Event::Pump { connection, pump, end } => {
+            let (reason, code, offset) = end.parts();
+            (5, connection, pump, reason, code, offset).into_pyobject(py)
+        }
+        Event::Credits { connection } => (6, connection).into_pyobject(py),
     }
 }
 

@@ -5,6 +5,7 @@ mod convert;
 mod core;
 mod keys;
 mod plane;
+mod pump;
 mod ring;
 mod syscalls;
 
@@ -20,6 +21,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<keys::Gate>()?;
     module.add_class::<keys::Position>()?;
     module.add_class::<plane::DataPlane>()?;
+    module.add_class::<pump::Credits>()?;
+    module.add_class::<pump::Pump>()?;
     module.add_class::<core::Core>()?;
     Ok(())
 }

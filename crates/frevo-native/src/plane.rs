@@ -12,11 +12,14 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::convert;
 use crate::keys::{Gate, Position, SessionKeys};
+use crate::pump::{self, Credits, Lent, Pump};
 
 /// Threads that own connections and answer what needs no decision.
 #[pyclass(frozen, module = "frevo._native")]
 pub(crate) struct DataPlane {
     inner: engine::DataPlane,
+    /// The callers' memory that pumps use; let go when their end is seen.
+    lent: Lent,
 }
 
 /// Our own descriptor of the same open file.
@@ -50,7 +53,7 @@ impl DataPlane {
         let role = self::role(role)?;
         let limits = convert::limits(limits)?;
         let config = Config { threads, engine: engine.to_owned(), role, limits };
-        Ok(DataPlane { inner: engine::DataPlane::start(config)? })
+        Ok(DataPlane { inner: engine::DataPlane::start(config)?, lent: Lent::default() })
     }
 
     #[getter]
@@ -83,7 +86,9 @@ impl DataPlane {
 
     #[pyo3(signature = (max_events = 1024))]
     fn poll<'py>(&self, py: Python<'py>, max_events: usize) -> PyResult<Bound<'py, PyList>> {
-        convert::events(py, self.inner.poll(max_events))
+        let events = self.inner.poll(max_events);
+        self.lent.release(&events);
+        convert::events(py, events)
     }
 
     fn submit(&self, batch: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -144,6 +149,25 @@ impl DataPlane {
         self.inner.fast_echo(on);
     }
 
+    fn set_credits(&self, connection: u64, credits: &Credits) {
+        self.inner.set_credits(connection, credits.inner.clone());
+    }
+
+    /// Starts a pump; see frevo.client.pump for the settings.
+    fn pump(&self, connection: u64, settings: &Bound<'_, PyDict>) -> PyResult<Pump> {
+        let id = self.inner.new_pump();
+        let (settings, buffer) = pump::settings(id, settings)?;
+        let shared = settings.shared.clone();
+        self.lent.lend(id, buffer);
+        self.inner.pump(connection, settings);
+        Ok(Pump { id, shared })
+    }
+
+    #[pyo3(signature = (connection, pump, now = false))]
+    fn stop_pump(&self, connection: u64, pump: u64, now: bool) {
+        self.inner.stop_pump(connection, pump, now);
+    }
+
     #[pyo3(signature = (connection, abort = false))]
     fn close(&self, connection: u64, abort: bool) {
         self.inner.close(connection, abort);
@@ -159,5 +183,6 @@ impl DataPlane {
 
     fn shutdown(&self, py: Python<'_>) {
         py.detach(|| self.inner.shutdown());
+        self.lent.release_all();
     }
 }

@@ -98,9 +98,8 @@ class Connection:
         self.number = 0
         self.negotiated: Negotiated | None = None
         self.multi_credit = False
-        self._next_id = 0
-        self._credits = 1
-        self._outstanding = 0
+        self.credits = plane.transport.new_credits()
+        self.pumps: dict[int, Callable[[str, int, int], None]] = {}
         self._pending: dict[int, Pending] = {}
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._error: ConnectionLost | None = None
@@ -113,7 +112,7 @@ class Connection:
     @property
     def credits_held(self) -> int:
         """Credits that are free or in use: how far requests can be pipelined."""
-        return self._credits + self._outstanding
+        return self.credits.total
 
     @property
     def lost(self) -> bool:
@@ -138,21 +137,20 @@ class Connection:
         """Waits until *charge* credits are there; the caller sends before it awaits anything else."""
         if self._error is not None:
             raise self._renewed_error()
-        if not self._waiting and self._credits >= charge:
+        if not self._waiting and self.credits.reserve(charge):
             return
         ready = asyncio.get_running_loop().create_future()
         self._waiting.append((charge, ready))
+        self._wake()
         try:
             await ready
-        except asyncio.CancelledError:
-            self._wake()
-            raise
         finally:
             with contextlib.suppress(ValueError):
                 self._waiting.remove((charge, ready))
+            self._wake()
         if self._error is not None:
             raise self._renewed_error()
-        if self._credits < charge:  # somebody was faster
+        if not self.credits.reserve(charge):  # somebody was faster
             await self.reserve(charge)
 
     def send(
@@ -164,15 +162,14 @@ class Connection:
         parts: list[Buffer] = []
         made: list[Pending] = []
         last = len(elements) - 1
+        message_id = self.credits.take(sum(element.charge for element in elements))
         for index, element in enumerate(elements):
             pending = Pending(
-                loop.create_future(), self._next_id, element.charge, protection, seal, tree_id,
+                loop.create_future(), message_id, element.charge, protection, seal, tree_id,
                 sink=element.sink, orphan=element.orphan,
             )  # fmt: skip
             parts += self._packed(element, pending, index, index == last)
-            self._next_id += element.charge
-            self._credits -= element.charge
-            self._outstanding += element.charge
+            message_id += element.charge
             self._pending[pending.message_id] = pending
             made.append(pending)
         message = parts[0] if len(parts) == 1 else tuple(parts)
@@ -212,7 +209,7 @@ class Connection:
         self, element: Element, protection: Protection, tree_id: int = 0, *, seal: bool = False
     ) -> Reply:
         """`call` for one request."""
-        if self._waiting or self._credits < element.charge or self._error is not None:
+        if self._waiting or self._error is not None or not self.credits.reserve(element.charge):
             await self.reserve(element.charge)
         made = self.send((element,), protection, tree_id, seal=seal)
         try:
@@ -293,7 +290,6 @@ class Connection:
         if complaint:
             self.fail(complaint)
             return
-        self._credits += header.credits
         if interim:
             pending.async_id = header.async_id
             if pending.abandoned:
@@ -303,7 +299,7 @@ class Connection:
             del self._pending[
                 header.message_id
             ]  # only now: an answer that is malformed fails it with the rest
-            self._outstanding -= pending.charge
+            self.credits.settle(pending.charge)
         if self._waiting:
             self._wake()
 
@@ -321,9 +317,20 @@ class Connection:
             reply = Reply(0, reply.header, b"", len(data))
         pending.future.set_result(reply)
 
+    def on_credits(self) -> None:
+        """The credits that the first one waits for are there."""
+        self._wake()
+
+    def on_pump_ended(self, pump: int, reason: str, code: int, offset: int) -> None:
+        """A pump of this connection has ended and let go of everything."""
+        ended = self.pumps.pop(pump, None)
+        if ended is not None:
+            ended(reason, code, offset)
+
     def _wake(self) -> None:
         """Lets those go on who wait for credits, in their order."""
-        free = self._credits
+        self.credits.want(self._waiting[0][0] if self._waiting else 0)
+        free = self.credits.free
         for charge, ready in self._waiting:
             if charge > free:
                 return

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from frevo.transport.base import CLOSED, MESSAGE, Event
+from frevo.transport.base import CLOSED, CREDITS, MESSAGE, PUMP, Credits, Event
 from frevo.transport.dataplane import DataPlaneTransport
 
 log = logging.getLogger(__name__)
@@ -28,11 +28,19 @@ _LIMITS = {
 class Receiver(Protocol):
     """What gets the events of one connection."""
 
+    credits: Credits
+
     def on_message(self, event: Event) -> None:
         """A MESSAGE event."""
 
     def on_closed(self, reason: str) -> None:
         """The connection has ended."""
+
+    def on_credits(self) -> None:
+        """The credits that were wanted are there."""
+
+    def on_pump_ended(self, pump: int, reason: str, code: int, offset: int) -> None:
+        """A pump of the connection has ended."""
 
 
 class Plane:
@@ -48,19 +56,24 @@ class Plane:
     def adopt(self, connected: socket.socket, name: str, receiver: Receiver) -> int:
         """Gives a connected socket to the data plane; its number."""
         number = self.transport.adopt(connected, name)
+        self.transport.set_credits(number, receiver.credits)
         self._receivers[number] = receiver
         return number
 
     def _on_events(self, batch: list[Event]) -> None:
         for event in batch:
             kind = event[0]
-            receiver = self._receivers.get(event[1]) if kind in (MESSAGE, CLOSED) else None
+            receiver = self._receivers.get(event[1])
             if receiver is None:
                 continue
             try:
                 if kind == MESSAGE:
                     receiver.on_message(event)
-                else:
+                elif kind == CREDITS:
+                    receiver.on_credits()
+                elif kind == PUMP:
+                    receiver.on_pump_ended(*event[2:])
+                elif kind == CLOSED:
                     self._receivers.pop(event[1], None)
                     receiver.on_closed(str(event[2]))
             except Exception:  # one connection's trouble is not the others'

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from frevo._native import Credits as Credits
 from frevo._native import Gate, Position, SessionKeys
 
 #: (ACCEPTED, connection, listener, peer "ip:port", local "ip:port")
@@ -24,6 +25,10 @@ CLOSED = 2
 REJECTED = 3
 #: (IDLE, connection): no message for `idle_timeout` seconds, said again after every further such time.
 IDLE = 4
+#: (PUMP, connection, pump, reason, code, offset): a pump of a client connection has ended (frevo.client.pump).
+PUMP = 5
+#: (CREDITS, connection): the credits that a client waits for (`Credits.want`) are there.
+CREDITS = 6
 
 #: Bit of a MESSAGE event's flags: it was sealed.
 SEALED = 1

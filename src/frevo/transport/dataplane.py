@@ -6,7 +6,7 @@ import asyncio
 import socket
 from typing import Any
 
-from frevo._native import DataPlane, Gate, Position, SessionKeys
+from frevo._native import Credits, DataPlane, Gate, Position, Pump, SessionKeys
 from frevo.transport import nbt, tcp
 from frevo.transport.base import Message, OnEvents
 
@@ -168,6 +168,23 @@ class DataPlaneTransport:
     def fast_echo(self, on: bool) -> None:
         """Whether ECHO is answered without the server."""
         self._plane.fast_echo(on)
+
+    def new_credits(self) -> Credits:
+        """The account of message ids and credits of a client connection."""
+        return Credits()
+
+    def set_credits(self, connection: int, credits: Credits) -> None:
+        """Says where a client connection's responses put the credits that they grant."""
+        self._plane.set_credits(connection, credits)
+
+    def pump(self, connection: int, settings: dict[str, Any]) -> Pump:
+        """Starts a request loop on a client connection (frevo.client.pump); PUMP reports its end."""
+        self._send_pending()
+        return self._plane.pump(connection, settings)
+
+    def stop_pump(self, connection: int, pump: int, *, now: bool = False) -> None:
+        """Ends it when what is in flight is answered, or *now*."""
+        self._plane.stop_pump(connection, pump, now)
 
     def close(self, connection: int, *, abort: bool = False) -> None:
         """Closes a connection; CLOSED follows."""

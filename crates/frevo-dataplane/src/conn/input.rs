@@ -2,6 +2,7 @@
 
 use std::mem::{self, MaybeUninit};
 
+use super::pumping::Protected;
 use super::{because, Connection, Host, Role};
 use crate::event::{Event, Payload, Reason, SEALED};
 use crate::framing::{check_session_request, FrameKind};
@@ -52,7 +53,11 @@ impl Connection {
         if self.closing || self.is_paused(&host.limits) {
             return None;
         }
-        let missing = self.frame_bytes()?.checked_sub(self.input.len())?;
+        let wanted = match self.frame_bytes() {
+            Some(size) => size,
+            None => self.expected_frame()?,
+        };
+        let missing = wanted.checked_sub(self.input.len())?;
         if missing < DIRECT_BYTES {
             return None;
         }
@@ -192,9 +197,12 @@ impl Connection {
     fn whole_message(&mut self, mut input: Vec<u8>, host: &mut Host) -> Result<(), Reason> {
         self.check_length(input.len() - FRAME_BYTES, host)?;
         self.frames += 1;
-        if let Verdict::Up(up) = self.message(&mut input[FRAME_BYTES..], host)? {
-            let start = FRAME_BYTES + up.start;
-            self.report(Payload::new(input, start, self.flow.clone()), up, host);
+        match self.message(&mut input[FRAME_BYTES..], host)? {
+            Verdict::Answered => self.use_again(input),
+            Verdict::Up(up) => {
+                let start = FRAME_BYTES + up.start;
+                self.report(Payload::new(input, start, self.flow.clone()), up, host);
+            }
         }
         Ok(())
     }
@@ -286,7 +294,7 @@ impl Connection {
         host: &mut Host,
     ) -> Result<Verdict, Reason> {
         let (mut start, mut index, mut session_id) = (0, 0usize, 0);
-        let (mut bad_signatures, mut unverified, mut paid) = (0u64, 0u64, 0);
+        let (mut bad_signatures, mut unverified, mut paid, mut pumped) = (0u64, 0u64, 0, 0);
         let first = loop {
             let Some(header) = Header::parse(&message[start..]) else {
                 return because("malformed SMB2 header");
@@ -294,7 +302,7 @@ impl Connection {
             let Some(end) = element_end(message, start, header.next_command) else {
                 return because("malformed compound");
             };
-            self.take_message_id(&header)?;
+            self.take_message_id(&header, host)?;
             if header.command != command::CANCEL {
                 paid += self.paid_bytes(header.credit_charge);
             }
@@ -308,6 +316,11 @@ impl Connection {
                     Some(_) => bad_signatures |= 1 << index,
                 }
             }
+            if self.is_pumped(header.message_id) {
+                let (bad, unverified) = (bad_signatures >> index & 1 != 0, unverified >> index & 1 != 0);
+                self.pumped(&header, &message[start..end], &Protected { sealed, bad, unverified })?;
+                pumped += 1;
+            }
             if header.next_command == 0 {
                 break (index == 0).then_some(header);
             }
@@ -317,6 +330,15 @@ impl Connection {
                 return because("compound has too many elements");
             }
         };
+        if self.role == Role::Client {
+            self.feed_pumps(host);
+        }
+        if pumped > index {
+            return Ok(Verdict::Answered);
+        }
+        if pumped > 0 {
+            return because("one message with answers to requests that were not sent together");
+        }
         if bad_signatures != 0 {
             add(&host.stats.bad_signatures, 1);
         } else if let Some(header) = first {
@@ -337,7 +359,10 @@ impl Connection {
     }
 
     /// [MS-SMB2] 3.3.5.2.3. CANCEL has the id of the request that it is about.
-    fn take_message_id(&mut self, header: &Header) -> Result<(), Reason> {
+    fn take_message_id(&mut self, header: &Header, host: &mut Host) -> Result<(), Reason> {
+        if self.role == Role::Client {
+            self.granted(header.credits, host);
+        }
         if self.role == Role::Client || header.command == command::CANCEL {
             return Ok(());
         }

@@ -6,6 +6,7 @@
 mod answer;
 mod input;
 mod output;
+mod pumping;
 #[cfg(test)]
 mod tests;
 
@@ -14,8 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 pub use output::{Submission, CLOSE_AFTER, SEAL};
+use pumping::Pumps;
 
 use crate::buffer::{Output, Pool};
+use crate::credits::Credits;
 use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, Reason};
 use crate::fast::{AttachedOpen, ReadJob};
@@ -106,6 +109,10 @@ pub struct Connection {
     deferred_bytes: usize,
     /// Bytes that the requests paid for which the control plane has not answered yet: bounds its answers, too.
     expected_bytes: usize,
+    /// Client: what responses grant goes here.
+    credits: Option<Arc<Credits>>,
+    /// Client: the request loops that run on this connection.
+    pumps: Option<Box<Pumps>>,
     closing: bool,
 }
 
@@ -132,6 +139,8 @@ impl Connection {
             flow,
             deferred_bytes: 0,
             expected_bytes: 0,
+            credits: None,
+            pumps: None,
             closing: false,
         }
     }

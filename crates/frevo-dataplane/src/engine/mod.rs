@@ -21,12 +21,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::conn::{Role, Settings, Submission};
+use crate::credits::Credits;
 use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, ListenerId};
 use crate::fast::{AttachedOpen, OpenFile, ReadJob};
 use crate::framing::Framing;
 use crate::gate::Gate;
 use crate::limits::Limits;
+use crate::pump::{self, PumpId};
 use crate::stats::Stats;
 
 pub use choice::{choose, Choice};
@@ -77,6 +79,9 @@ pub(crate) enum Command {
     ReadDone(ReadJob),
     /// The control plane has caught up with a connection's messages.
     Wake(ConnectionId),
+    SetCredits(ConnectionId, Arc<Credits>),
+    Pump(ConnectionId, Box<pump::Settings>),
+    StopPump(ConnectionId, PumpId, bool),
     Stop,
 }
 
@@ -100,6 +105,7 @@ pub(crate) struct Shared {
     pub(crate) workers: Workers,
     next_connection: AtomicU64,
     next_listener: AtomicU64,
+    next_pump: AtomicU64,
     stopping: AtomicBool,
 }
 
@@ -153,6 +159,7 @@ impl DataPlane {
             queues,
             next_connection: AtomicU64::new(1),
             next_listener: AtomicU64::new(1),
+            next_pump: AtomicU64::new(1),
             stopping: AtomicBool::new(false),
         });
         let bodies = match bodies(choice.engine, &shared) {
@@ -262,6 +269,26 @@ impl DataPlane {
     /// Ends that.
     pub fn detach(&self, connection: ConnectionId, volatile_id: u64) {
         self.shared.send(connection, Command::Detach(connection, volatile_id));
+    }
+
+    /// Says where a client connection's responses put the credits that they grant.
+    pub fn set_credits(&self, connection: ConnectionId, credits: Arc<Credits>) {
+        self.shared.send(connection, Command::SetCredits(connection, credits));
+    }
+
+    /// A number for a new pump.
+    pub fn new_pump(&self) -> PumpId {
+        self.shared.next_pump.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Starts a pump on a client connection; [`Event::Pump`] reports its end.
+    pub fn pump(&self, connection: ConnectionId, settings: pump::Settings) {
+        self.shared.send(connection, Command::Pump(connection, Box::new(settings)));
+    }
+
+    /// Ends a pump when what it has in flight is answered, or `now`.
+    pub fn stop_pump(&self, connection: ConnectionId, pump: PumpId, now: bool) {
+        self.shared.send(connection, Command::StopPump(connection, pump, now));
     }
 
     /// Whether ECHO is answered without the control plane (it is, from the start).

@@ -10,6 +10,7 @@ use crate::conn::{Connection, Host, Role};
 use crate::event::{ConnectionId, Event, Flow, Reason};
 use crate::framing::Framing;
 use crate::limits::Limits;
+use crate::pump;
 use crate::stats::{add, sub};
 
 /// How long a closed connection is kept to let the peer read the last answer.
@@ -117,10 +118,34 @@ impl Table {
                 });
             }
             Command::Wake(id) => self.with(id, |_, _| Ok(())),
+            Command::SetCredits(id, credits) => {
+                self.with(id, |core, _| {
+                    core.set_credits(credits);
+                    Ok(())
+                });
+            }
+            Command::Pump(id, settings) => self.add_pump(id, *settings),
+            Command::StopPump(id, pump, now) => {
+                self.with(id, |core, host| {
+                    core.stop_pump(pump, now, host);
+                    Ok(())
+                });
+            }
             Command::Listen { .. } | Command::CloseListener(_) | Command::Adopt { .. } | Command::Stop => {
                 unreachable!("the engine does these itself")
             }
         }
+    }
+
+    fn add_pump(&mut self, id: ConnectionId, settings: pump::Settings) {
+        if !self.entries.contains_key(&id) {
+            let (pump, end) = (settings.id, pump::End::Lost);
+            return self.host.events.push(Event::Pump { connection: id, pump, end });
+        }
+        self.with(id, |core, host| {
+            core.add_pump(settings, host);
+            Ok(())
+        });
     }
 
     /// Lets `change` work on a connection; its error closes it. Unknown connections are gone, which is no error.
@@ -190,7 +215,8 @@ impl Table {
 
     /// Closes a connection at once.
     pub(super) fn close(&mut self, id: ConnectionId, reason: Reason) {
-        let Some(entry) = self.entries.remove(&id) else { return };
+        let Some(mut entry) = self.entries.remove(&id) else { return };
+        entry.core.end_pumps(&mut self.host);
         let stats = &self.shared.stats;
         sub(&stats.connections, 1);
         if !entry.core.settings().authenticated {
@@ -209,6 +235,7 @@ impl Table {
     pub(super) fn linger(&mut self, id: ConnectionId) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         if entry.lingering.is_none() {
+            entry.core.end_pumps(&mut self.host);
             socket::shutdown_write(&entry.fd);
             entry.lingering = Some(Instant::now());
             add(&self.shared.stats.closed, 1);
@@ -237,6 +264,14 @@ impl Table {
             }
         }
         overdue.into_iter().for_each(|(id, reason)| self.close(id, reason.into()));
+        let mut fed = Vec::new();
+        for (id, entry) in &mut self.entries {
+            // Credits that the control plane has waited for and not taken wake nobody.
+            if entry.core.feed_pumps(&mut self.host) {
+                fed.push(*id);
+            }
+        }
+        fed.into_iter().for_each(|id| self.mark(id));
     }
 
     /// Hands the reads to the workers and the events to the control plane.

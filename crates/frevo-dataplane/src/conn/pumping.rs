@@ -1,0 +1,421 @@
+//! Pumps on a connection: their requests are built here, their answers are checked and routed here.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{because, Connection, Host};
+use crate::buffer::{Output, Pool};
+use crate::credits::Credits;
+use crate::crypto::SessionKeys;
+use crate::event::{Event, Reason};
+use crate::framing::Framing;
+use crate::pump::{Class, End, Operation, Pump, PumpId, Settings};
+use crate::wire::{
+    at, flags, put, u32_at, Header, FRAME_BYTES, HEADER_BYTES, PROTOCOL_SMB2, STATUS_PENDING, TRANSFORM_BYTES,
+};
+
+/// Credits that a client's connection asks for until it has them.
+const CREDITS_WANTED: u64 = 1024;
+/// How many it asks for at a time.
+const GREED: u64 = 128;
+/// READs from this size on are received into a buffer of their own.
+const BULK_BYTES: usize = 64 * 1024;
+/// What surrounds the data of a READ response.
+const READ_OVERHEAD: usize = FRAME_BYTES + HEADER_BYTES + 16;
+
+/// How a message came.
+pub(super) struct Protected {
+    pub(super) sealed: Option<u64>,
+    pub(super) bad: bool,
+    pub(super) unverified: bool,
+}
+
+/// Message ids are their own hash.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+/// A request without its final answer.
+#[derive(Debug)]
+struct Flight {
+    pump: PumpId,
+    operation: Operation,
+    charge: u16,
+    sent: Instant,
+    /// What its answer must have.
+    session_id: u64,
+    sealed: bool,
+    signed: bool,
+}
+
+/// The pumps of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Pumps {
+    list: Vec<Pump>,
+    flights: HashMap<u64, Flight, BuildHasherDefault<IdHasher>>,
+}
+
+impl Pumps {
+    fn find(&mut self, id: PumpId) -> Option<&mut Pump> {
+        self.list.iter_mut().find(|pump| pump.settings.id == id)
+    }
+}
+
+impl Connection {
+    /// What responses grant goes to `credits` from now on.
+    pub fn set_credits(&mut self, credits: Arc<Credits>) {
+        self.credits = Some(credits);
+    }
+
+    /// Starts a pump. Its end is reported by [`Event::Pump`].
+    pub fn add_pump(&mut self, settings: Settings, host: &mut Host) {
+        let keys = self.keys(settings.session_id).cloned();
+        let unprotected = settings.seal && !keys.as_ref().is_some_and(|keys| keys.can_seal());
+        if self.closing || self.credits.is_none() || unprotected {
+            let (connection, pump) = (self.id, settings.id);
+            host.events.push(Event::Pump { connection, pump, end: End::Lost });
+            return;
+        }
+        let mut pump = Pump::new(settings, keys);
+        pump.hungry = true;
+        self.pumps.get_or_insert_default().list.push(pump);
+        self.feed_pumps(host);
+    }
+
+    /// Ends a pump when its requests are answered, or `now`. Unknown ones have ended.
+    pub fn stop_pump(&mut self, id: PumpId, now: bool, host: &mut Host) {
+        let Some(pumps) = &mut self.pumps else { return };
+        let Some(pump) = pumps.find(id) else { return };
+        if now {
+            let connection = self.id;
+            pumps.list.retain(|pump| pump.settings.id != id);
+            host.events.push(Event::Pump { connection, pump: id, end: End::Abandoned });
+            return;
+        }
+        pump.stop(End::Done);
+        pump.hungry = true;
+        self.feed_pumps(host);
+    }
+
+    /// The connection has ended: so have its pumps.
+    pub fn end_pumps(&mut self, host: &mut Host) {
+        for pump in self.pumps.take().map(|pumps| pumps.list).unwrap_or_default() {
+            let (connection, pump) = (self.id, pump.settings.id);
+            host.events.push(Event::Pump { connection, pump, end: End::Lost });
+        }
+    }
+
+    /// A response has granted credits.
+    pub(super) fn granted(&mut self, credits: u16, host: &mut Host) {
+        if self.credits.as_ref().is_some_and(|account| account.grant(credits)) {
+            host.events.push(Event::Credits { connection: self.id });
+        }
+    }
+
+    /// True when a pump has sent the request with that id.
+    pub(super) fn is_pumped(&self, message_id: u64) -> bool {
+        self.pumps.as_ref().is_some_and(|pumps| pumps.flights.contains_key(&message_id))
+    }
+
+    /// Size of the message that is probably next, when it is so large that it should be received in one piece.
+    pub(super) fn expected_frame(&self) -> Option<usize> {
+        let pumps = self.pumps.as_ref()?;
+        let bulk = |pump: &Pump| {
+            let room = if pump.settings.seal { TRANSFORM_BYTES } else { 0 };
+            (pump.in_flight > 0).then_some((pump.bulk_bytes(), room))
+        };
+        let (bytes, room) = pumps.list.iter().filter_map(bulk).min()?;
+        (bytes >= BULK_BYTES).then_some(bytes + room + READ_OVERHEAD)
+    }
+
+    /// Keeps the buffer of a large answer for the next one.
+    pub(super) fn use_again(&mut self, mut input: Vec<u8>) {
+        if self.input.capacity() == 0 && !self.closing && self.expected_frame().is_some() {
+            input.clear();
+            self.input = input;
+        }
+    }
+
+    /// Handles an answer to a pump's request. An error ends the connection.
+    pub(super) fn pumped(
+        &mut self,
+        header: &Header,
+        message: &[u8],
+        protected: &Protected,
+    ) -> Result<(), Reason> {
+        let (Some(pumps), Some(credits)) = (&mut self.pumps, &self.credits) else { return Ok(()) };
+        let Some(flight) = pumps.flights.get(&header.message_id) else { return Ok(()) };
+        let status = u32_at(message, at::STATUS);
+        let interim = status == STATUS_PENDING && header.has(flags::ASYNC_COMMAND);
+        check(flight, header, protected, interim)?;
+        if interim {
+            return Ok(());
+        }
+        let Some(flight) = pumps.flights.remove(&header.message_id) else { return Ok(()) };
+        credits.settle(u64::from(flight.charge));
+        let Some(pump) = pumps.find(flight.pump) else { return Ok(()) }; // abandoned
+        let ns = u64::try_from(flight.sent.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        pump.in_flight -= 1;
+        pump.hungry = true;
+        if pump.answered(flight.operation, status, message, ns).is_err() {
+            return because("the server sent a malformed answer");
+        }
+        Ok(())
+    }
+
+    /// Sends what the pumps have to ask and reports those that have ended. True when there was something to do.
+    pub fn feed_pumps(&mut self, host: &mut Host) -> bool {
+        let (Some(pumps), Some(credits)) = (&mut self.pumps, &self.credits) else { return false };
+        if self.closing || !pumps.list.iter().any(|pump| pump.hungry) {
+            return false;
+        }
+        let mut outlet = Outlet {
+            framing: self.framing,
+            multi_credit: self.settings.multi_credit,
+            credits,
+            output: &mut self.output,
+            pool: &mut host.pool,
+        };
+        let Pumps { list, flights } = &mut **pumps;
+        for pump in list.iter_mut().filter(|pump| pump.hungry) {
+            pump.hungry = outlet.feed(pump, flights);
+        }
+        let connection = self.id;
+        list.retain(|pump| {
+            let Some(end) = pump.ended() else { return true };
+            host.events.push(Event::Pump { connection, pump: pump.settings.id, end });
+            false
+        });
+        true
+    }
+}
+
+/// The checks of [MS-SMB2] 3.2.5.1.1 and 3.2.5.1.3, the same as of the control plane's requests.
+fn check(flight: &Flight, header: &Header, protected: &Protected, interim: bool) -> Result<(), Reason> {
+    if !header.has(flags::SERVER_TO_REDIR) || header.command != flight.operation.class.command() {
+        return because("the server sent something else than an answer");
+    }
+    match protected.sealed {
+        Some(session_id) if session_id == flight.session_id => return Ok(()),
+        Some(_) => return because("an answer was sealed for another session"),
+        None => (),
+    }
+    if flight.sealed {
+        return because("an answer that must be encrypted was not");
+    }
+    if protected.bad {
+        return because("the signature of an answer is wrong: somebody may have changed it on its way");
+    }
+    if flight.signed && !interim && (protected.unverified || !header.has(flags::SIGNED)) {
+        return because("an answer was not signed although it must be");
+    }
+    Ok(())
+}
+
+/// What building a request needs of the connection.
+struct Outlet<'a> {
+    framing: Framing,
+    multi_credit: bool,
+    credits: &'a Credits,
+    output: &'a mut Output,
+    pool: &'a mut Pool,
+}
+
+impl Outlet<'_> {
+    /// Sends as much as window and credits allow. True: it has more to ask and no credits.
+    fn feed(
+        &mut self,
+        pump: &mut Pump,
+        flights: &mut HashMap<u64, Flight, BuildHasherDefault<IdHasher>>,
+    ) -> bool {
+        let now = Instant::now();
+        while let Some(mut operation) = pump.next() {
+            let alone = pump.in_flight == 0;
+            let total = self.credits.total();
+            if u64::from(self.charge(operation.size)) > total {
+                // More than there will be: a smaller piece gets through, and brings more.
+                pump.split(&mut operation, (total.max(1) as u32).saturating_mul(65536));
+            }
+            if !self.credits.has_for_pump(u64::from(self.charge(operation.size)), alone) {
+                pump.put_back(operation);
+                return true;
+            }
+            match self.send(pump, &mut operation, alone) {
+                Sent::Yes(message_id, charge) => {
+                    pump.in_flight += 1;
+                    let Settings { id, session_id, seal, sign, .. } = pump.settings;
+                    let signed = sign && pump.keys.is_some();
+                    let flight =
+                        Flight { pump: id, operation, charge, sent: now, session_id, sealed: seal, signed };
+                    flights.insert(message_id, flight);
+                }
+                Sent::NoCredits => {
+                    pump.put_back(operation);
+                    return true;
+                }
+                Sent::Ended => (),
+            }
+        }
+        false
+    }
+
+    fn charge(&self, size: u32) -> u16 {
+        if self.multi_credit {
+            size.div_ceil(65536).clamp(1, u32::from(u16::MAX)) as u16
+        } else {
+            1
+        }
+    }
+
+    /// Builds, protects and queues one request.
+    fn send(&mut self, pump: &mut Pump, operation: &mut Operation, alone: bool) -> Sent {
+        let room = FRAME_BYTES + if pump.settings.seal { TRANSFORM_BYTES } else { 0 };
+        let body = Body::of(pump, operation);
+        let data = if operation.class == Class::Write { operation.size as usize } else { 0 };
+        let tail = self.output.tail(room + HEADER_BYTES + body.len() + data, self.pool);
+        let start = tail.len();
+        tail.resize(start + room + HEADER_BYTES, 0);
+        tail.extend_from_slice(body.bytes());
+        if data > 0 && !load(pump, operation, tail, start + room + HEADER_BYTES) {
+            tail.truncate(start);
+            return Sent::Ended;
+        }
+        let charge = self.charge(operation.size);
+        let id = self.credits.take_for_pump(u64::from(charge), alone);
+        let wanted = CREDITS_WANTED.max(wanted(pump, charge));
+        let greed = if self.credits.total() < wanted { GREED as u16 } else { 0 };
+        // The same buffer again: what was appended is in it.
+        let tail = self.output.tail(0, self.pool);
+        let Some(message_id) = id else {
+            tail.truncate(start);
+            return Sent::NoCredits;
+        };
+        let frame = &mut tail[start..];
+        let size = frame.len();
+        let header = &mut frame[room..];
+        header[..4].copy_from_slice(&PROTOCOL_SMB2);
+        put(header, 4, 64u16.to_le_bytes());
+        put(header, at::CREDIT_CHARGE, if self.multi_credit { charge } else { 0 }.to_le_bytes());
+        put(header, at::COMMAND, operation.class.command().to_le_bytes());
+        put(header, at::CREDITS, charge.saturating_add(greed).to_le_bytes());
+        put(header, at::MESSAGE_ID, message_id.to_le_bytes());
+        put(header, at::TREE_ID, pump.settings.tree_id.to_le_bytes());
+        put(header, at::SESSION_ID, pump.settings.session_id.to_le_bytes());
+        protect(frame, pump.keys.as_deref(), &pump.settings);
+        // What is too large for the framing was refused when the pump was made.
+        let length = self.framing.header(size - FRAME_BYTES).unwrap_or_default();
+        frame[..FRAME_BYTES].copy_from_slice(&length);
+        self.output.committed(size);
+        Sent::Yes(message_id, charge)
+    }
+}
+
+/// Appends the data of a WRITE whose body is at `body`; false when there is none.
+fn load(pump: &mut Pump, operation: &mut Operation, tail: &mut Vec<u8>, body: usize) -> bool {
+    match pump.load(tail, operation) {
+        Ok(count) if count < operation.size as usize => {
+            pump.source_ended(operation.offset + count as u64);
+            operation.size = count as u32;
+            put(tail, body + 4, operation.size.to_le_bytes());
+            count > 0
+        }
+        Ok(_) => true,
+        Err(errno) => {
+            pump.stop(End::Local(errno, operation.offset));
+            false
+        }
+    }
+}
+
+/// What became of a request.
+enum Sent {
+    Yes(u64, u16),
+    NoCredits,
+    /// There was nothing to send.
+    Ended,
+}
+
+/// Credits with which the pump can fill its window.
+fn wanted(pump: &Pump, charge: u16) -> u64 {
+    (u64::from(pump.settings.window) * u64::from(charge) + GREED).min(8192)
+}
+
+/// Signs or seals the message behind the room in `frame`.
+fn protect(frame: &mut [u8], keys: Option<&SessionKeys>, settings: &Settings) {
+    match keys {
+        Some(keys) if settings.seal => {
+            keys.seal(settings.session_id, &mut frame[FRAME_BYTES..]);
+        }
+        Some(keys) if settings.sign => keys.sign(&mut frame[FRAME_BYTES..]),
+        _ => (),
+    }
+}
+
+/// The body of a request without the data of a WRITE.
+enum Body<'a> {
+    Fixed([u8; 49], usize),
+    Given(&'a [u8]),
+}
+
+impl<'a> Body<'a> {
+    fn of(pump: &'a Pump, operation: &Operation) -> Body<'a> {
+        let mut body = [0u8; 49];
+        let file_id = |body: &mut [u8], place: usize| {
+            put(body, place, operation.file.0.to_le_bytes());
+            put(body, place + 8, operation.file.1.to_le_bytes());
+        };
+        let length = match operation.class {
+            Class::Create => return Body::Given(&pump.settings.bodies[operation.body]),
+            Class::Read | Class::Write => {
+                // [MS-SMB2] 2.2.19, 2.2.21: the third byte is the wanted or the given DataOffset.
+                let write = operation.class == Class::Write;
+                body[0] = 49;
+                body[2] = if write { 112 } else { 0x50 };
+                put(&mut body, 4, operation.size.to_le_bytes());
+                put(&mut body, 8, operation.offset.to_le_bytes());
+                file_id(&mut body, 16);
+                if write {
+                    48
+                } else {
+                    49
+                }
+            }
+            Class::Flush | Class::Close => {
+                body[0] = 24;
+                file_id(&mut body, 8);
+                24
+            }
+            Class::Echo => {
+                body[0] = 4;
+                4
+            }
+        };
+        Body::Fixed(body, length)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Body::Fixed(bytes, length) => &bytes[..*length],
+            Body::Given(bytes) => bytes,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.bytes().len()
+    }
+}

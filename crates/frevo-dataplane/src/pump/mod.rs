@@ -1,0 +1,231 @@
+//! Pumps: request loops of a client that run on a connection's thread, without the control plane for each operation.
+//!
+//! A pump keeps a number of requests in flight: each answer makes the next request. `task` decides what to ask and
+//! what an answer means, `place` is where the data comes from or goes to, `conn/pumping.rs` builds the requests and
+//! routes the answers. The control plane reads `Shared` at any time and gets one event when the pump ends.
+
+mod measured;
+mod pattern;
+mod place;
+mod task;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use measured::{bucket_of, Measured};
+pub use place::{Memory, Place, Stored};
+pub(crate) use task::{Operation, Pump};
+
+use crate::wire::command;
+
+/// A pump's number; never used twice in one data plane.
+pub type PumpId = u64;
+
+/// Pseudo-status: the data is not the pattern.
+pub const WRONG_DATA: u32 = 0xE000_F001;
+/// Pseudo-status: fewer bytes than asked.
+pub const SHORT_READ: u32 = 0xE000_F002;
+
+/// What a pump does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// READ.
+    Read,
+    /// WRITE.
+    Write,
+    /// ECHO.
+    Echo,
+    /// FLUSH.
+    Flush,
+    /// CREATE, then CLOSE of what it has opened.
+    Open,
+}
+
+impl Kind {
+    /// The kind of that name.
+    pub fn by_name(name: &str) -> Option<Kind> {
+        let all = [Kind::Read, Kind::Write, Kind::Echo, Kind::Flush, Kind::Open];
+        all.into_iter().find(|kind| kind.classes()[0].name() == name || (*kind, name) == (Kind::Open, "open"))
+    }
+
+    /// What is measured, each on its own.
+    pub fn classes(self) -> &'static [Class] {
+        match self {
+            Kind::Read => &[Class::Read],
+            Kind::Write => &[Class::Write],
+            Kind::Echo => &[Class::Echo],
+            Kind::Flush => &[Class::Flush],
+            Kind::Open => &[Class::Create, Class::Close],
+        }
+    }
+}
+
+/// One sort of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Class {
+    Read,
+    Write,
+    Echo,
+    Flush,
+    Create,
+    Close,
+}
+
+impl Class {
+    /// Its name in statistics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Read => "read",
+            Class::Write => "write",
+            Class::Echo => "echo",
+            Class::Flush => "flush",
+            Class::Create => "create",
+            Class::Close => "close",
+        }
+    }
+
+    /// Its command code.
+    pub(crate) fn command(self) -> u16 {
+        match self {
+            Class::Read => command::READ,
+            Class::Write => command::WRITE,
+            Class::Echo => command::ECHO,
+            Class::Flush => command::FLUSH,
+            Class::Create => command::CREATE,
+            Class::Close => command::CLOSE,
+        }
+    }
+}
+
+/// How a pump works; frevo.client.pump says what each means.
+#[derive(Debug)]
+pub struct Settings {
+    /// Its number.
+    pub id: PumpId,
+    /// Whose requests they are.
+    pub session_id: u64,
+    /// Where.
+    pub tree_id: u32,
+    /// Requests are sealed and answers must be.
+    pub seal: bool,
+    /// Requests are signed and answers must be.
+    pub sign: bool,
+    /// What it does.
+    pub kind: Kind,
+    /// (persistent, volatile) FileIds, used in turn.
+    pub files: Vec<(u64, u64)>,
+    /// CREATE bodies, used in turn.
+    pub bodies: Vec<Vec<u8>>,
+    /// Bytes per READ or WRITE.
+    pub io_size: u32,
+    /// Requests in flight.
+    pub window: u32,
+    /// Start of the range.
+    pub offset: u64,
+    /// Length of the range.
+    pub length: u64,
+    /// Places are chosen at random, multiples of `io_size`.
+    pub random: bool,
+    /// Of the random numbers and of the pattern.
+    pub seed: u64,
+    /// Begins again at the end of the range.
+    pub looped: bool,
+    /// Requests to make, 0 for any number.
+    pub operations: u64,
+    /// Failures are counted and do not end it.
+    pub keep_going: bool,
+    /// The other end of the data.
+    pub place: Place,
+    /// What others see of it.
+    pub shared: std::sync::Arc<Shared>,
+}
+
+impl Settings {
+    /// What is wrong with them, if anything is.
+    pub fn problem(&self) -> Option<&'static str> {
+        let moves = matches!(self.kind, Kind::Read | Kind::Write);
+        if self.window == 0 {
+            return Some("window must be at least 1");
+        }
+        if moves && (self.io_size == 0 || self.io_size > 8 << 20) {
+            return Some("io_size must be between 1 and 8 MiB");
+        }
+        if moves && self.random && self.length < u64::from(self.io_size) {
+            return Some("the range must have room for one operation");
+        }
+        if moves && self.looped && self.length == 0 {
+            return Some("an empty range cannot be repeated");
+        }
+        if matches!(self.kind, Kind::Read | Kind::Write | Kind::Flush) && self.files.is_empty() {
+            return Some("there must be a file");
+        }
+        if self.kind == Kind::Open && (self.bodies.is_empty() || self.bodies.iter().any(|b| b.len() < 56)) {
+            return Some("there must be CREATE requests");
+        }
+        if self.offset.checked_add(self.length).is_none_or(|end| end > i64::MAX as u64) {
+            return Some("the range ends behind every file");
+        }
+        None
+    }
+}
+
+/// What others see of a pump while it runs and afterwards.
+#[derive(Debug)]
+pub struct Shared {
+    kind: Kind,
+    measured: Mutex<[Measured; 2]>,
+    /// Bytes from the start of the range that are done without a gap.
+    pub contiguous: AtomicU64,
+}
+
+impl Shared {
+    /// Nothing measured yet.
+    pub fn new(kind: Kind) -> Shared {
+        Shared { kind, measured: Mutex::default(), contiguous: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn measured(&self) -> MutexGuard<'_, [Measured; 2]> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of what was measured so far, by class.
+    pub fn snapshot(&self) -> Vec<(Class, Measured)> {
+        let measured = self.measured();
+        self.kind.classes().iter().zip(measured.iter()).map(|(class, one)| (*class, one.clone())).collect()
+    }
+}
+
+/// How a pump ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Everything is done, or it was stopped.
+    Done,
+    /// The file ended there, or the local source of a WRITE.
+    Eof(u64),
+    /// The server answered with this status at this offset.
+    Status(u32, u64),
+    /// A local file failed with this errno at this offset.
+    Local(i32, u64),
+    /// Other data than expected at this offset.
+    Data(u64),
+    /// It let go before its requests were answered.
+    Abandoned,
+    /// The connection has ended.
+    Lost,
+}
+
+impl End {
+    /// (name, status or errno, offset)
+    pub fn parts(self) -> (&'static str, u32, u64) {
+        match self {
+            End::Done => ("done", 0, 0),
+            End::Eof(offset) => ("eof", 0, offset),
+            End::Status(status, offset) => ("status", status, offset),
+            End::Local(errno, offset) => ("local", errno.unsigned_abs(), offset),
+            End::Data(offset) => ("data", 0, offset),
+            End::Abandoned => ("abandoned", 0, 0),
+            End::Lost => ("lost", 0, 0),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Where the data of a pump comes from or goes to: nowhere, a pattern, a descriptor, a caller's memory.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use super::pattern;
+
+/// A caller's memory, named by its address.
+#[derive(Debug)]
+pub struct Memory {
+    start: *mut u8,
+    length: usize,
+}
+
+// SAFETY: whoever makes a `Memory` promises that it may be used from any thread until the pump's end is reported.
+unsafe impl Send for Memory {}
+
+impl Memory {
+    /// `length` bytes from `start` on.
+    ///
+    /// # Safety
+    /// They must stay valid until the end of the pump is reported or the data plane was shut down; for READs they
+    /// must be writable, and nobody may rely on what is in them before that.
+    pub unsafe fn new(start: *mut u8, length: usize) -> Memory {
+        Memory { start, length }
+    }
+
+    fn range(&self, position: u64, length: usize) -> io::Result<*mut u8> {
+        let position = usize::try_from(position).unwrap_or(usize::MAX);
+        if position.checked_add(length).is_none_or(|end| end > self.length) {
+            return Err(io::Error::from_raw_os_error(libc::EFAULT));
+        }
+        // SAFETY: inside the memory, as was just checked.
+        Ok(unsafe { self.start.add(position) })
+    }
+}
+
+/// The other end of a pump's data.
+#[derive(Debug)]
+pub enum Place {
+    /// READ: thrown away. WRITE: the pattern.
+    Nowhere,
+    /// READ: compared with the pattern.
+    Verify,
+    /// An open file, and the place in it of the pump's first byte.
+    File(OwnedFd, u64),
+    /// The pump's first byte is the first one here.
+    Memory(Memory),
+}
+
+/// What became of received data.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is where it belongs.
+    Done,
+    /// It is not the pattern.
+    Wrong,
+    /// The local file did not take it: errno.
+    Failed(i32),
+}
+
+fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+impl Place {
+    /// Takes data read from `offset` of the remote file, `position` bytes behind the pump's first byte.
+    pub fn store(&self, data: &[u8], offset: u64, position: u64, seed: u64) -> Stored {
+        let result = match self {
+            Place::Nowhere => Ok(()),
+            Place::Verify if pattern::matches(data, offset, seed) => Ok(()),
+            Place::Verify => return Stored::Wrong,
+            Place::File(file, start) => write_all(file, data, start.saturating_add(position)),
+            Place::Memory(memory) => memory.range(position, data.len()).map(|target| {
+                // SAFETY: the range is valid by the promise of `Memory::new`; received data lies elsewhere.
+                unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), target, data.len()) }
+            }),
+        };
+        result.map_or_else(|error| Stored::Failed(errno(&error)), |()| Stored::Done)
+    }
+
+    /// Appends up to `length` bytes for `offset` of the remote file; fewer only where a local file ends.
+    pub fn load(
+        &self,
+        out: &mut Vec<u8>,
+        length: usize,
+        offset: u64,
+        position: u64,
+        seed: u64,
+    ) -> Result<usize, i32> {
+        let before = out.len();
+        let result = match self {
+            Place::Nowhere | Place::Verify => {
+                pattern::append(out, offset, length, seed);
+                Ok(())
+            }
+            Place::File(file, start) => read_some(file, out, length, start.saturating_add(position)),
+            Place::Memory(memory) => memory.range(position, length).map(|source| {
+                // SAFETY: valid by the promise of `Memory::new`. The caller may change the bytes meanwhile; they are
+                // only copied.
+                out.extend_from_slice(unsafe { std::slice::from_raw_parts(source, length) });
+            }),
+        };
+        result.map(|()| out.len() - before).map_err(|error| errno(&error))
+    }
+}
+
+fn write_all(file: &OwnedFd, mut data: &[u8], mut position: u64) -> io::Result<()> {
+    while !data.is_empty() {
+        let at = libc::off_t::try_from(position).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
+        // SAFETY: the slice is borrowed for the call.
+        let count = unsafe { libc::pwrite(file.as_raw_fd(), data.as_ptr().cast(), data.len(), at) };
+        match usize::try_from(count) {
+            Ok(0) => return Err(io::Error::from_raw_os_error(libc::EIO)),
+            Ok(count) => {
+                data = &data[count..];
+                position += count as u64;
+            }
+            Err(_) => interrupted(io::Error::last_os_error())?,
+        }
+    }
+    Ok(())
+}
+
+fn read_some(file: &OwnedFd, out: &mut Vec<u8>, length: usize, mut position: u64) -> io::Result<()> {
+    out.reserve(length);
+    let mut missing = length;
+    while missing > 0 {
+        let at = libc::off_t::try_from(position).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
+        let room: &mut [MaybeUninit<u8>] = &mut out.spare_capacity_mut()[..missing];
+        // SAFETY: the kernel writes at most room.len() bytes into the borrowed room.
+        let count = unsafe { libc::pread(file.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), at) };
+        match usize::try_from(count) {
+            Ok(0) => break,
+            Ok(count) => {
+                // SAFETY: `count` bytes behind the end were initialised just now.
+                unsafe { out.set_len(out.len() + count) };
+                missing -= count;
+                position += count as u64;
+            }
+            Err(_) => interrupted(io::Error::last_os_error())?,
+        }
+    }
+    Ok(())
+}
+
+/// EINTR is no error.
+fn interrupted(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Ok(()),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,351 @@
+//! One pump: what to ask next, and what an answer means. No bytes of requests here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+
+use super::{Class, End, Kind, Settings, Stored, SHORT_READ, WRONG_DATA};
+use crate::crypto::SessionKeys;
+use crate::wire::{u16_at, u32_at, u64_at, HEADER_BYTES, STATUS_END_OF_FILE};
+
+/// STATUS_DISK_FULL: what a WRITE that took less than it was given means.
+const STATUS_DISK_FULL: u32 = 0xC000_007F;
+
+/// One request to make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operation {
+    pub(crate) class: Class,
+    pub(crate) offset: u64,
+    pub(crate) size: u32,
+    pub(crate) file: (u64, u64),
+    /// Which of the CREATE bodies.
+    pub(crate) body: usize,
+}
+
+/// An answer that is not what the specification allows; the connection ends.
+pub(crate) struct Malformed;
+
+/// A running pump.
+#[derive(Debug)]
+pub(crate) struct Pump {
+    pub(crate) settings: Settings,
+    pub(crate) keys: Option<Arc<SessionKeys>>,
+    pub(crate) in_flight: u32,
+    /// It has something to ask and no credits.
+    pub(crate) hungry: bool,
+    /// To ask before anything else: closes, the rest of short reads, what had no credits.
+    again: VecDeque<Operation>,
+    next_offset: u64,
+    made: u64,
+    random: u64,
+    end: Option<End>,
+    /// Done ranges behind the contiguous end.
+    ahead: BTreeMap<u64, u64>,
+    contiguous: u64,
+}
+
+impl Pump {
+    pub(crate) fn new(settings: Settings, keys: Option<Arc<SessionKeys>>) -> Pump {
+        Pump {
+            keys,
+            in_flight: 0,
+            hungry: false,
+            again: VecDeque::new(),
+            next_offset: settings.offset,
+            made: 0,
+            random: settings.seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
+            end: None,
+            ahead: BTreeMap::new(),
+            contiguous: settings.offset,
+            settings,
+        }
+    }
+
+    /// Size of the largest answer, when answers are so large that they should have their own buffer.
+    pub(crate) fn bulk_bytes(&self) -> usize {
+        match self.settings.kind {
+            Kind::Read => self.settings.io_size as usize,
+            _ => 0,
+        }
+    }
+
+    /// It asks for nothing more.
+    pub(crate) fn stop(&mut self, end: End) {
+        self.end.get_or_insert(end);
+    }
+
+    /// How it has ended; None while answers are missing or there is more to ask.
+    pub(crate) fn ended(&self) -> Option<End> {
+        if self.in_flight > 0 || self.has_next() {
+            return None;
+        }
+        Some(self.end.unwrap_or(End::Done))
+    }
+
+    fn has_next(&self) -> bool {
+        self.again.iter().any(|operation| self.still_wanted(operation))
+            || self.end.is_none() && self.has_fresh()
+    }
+
+    /// What is still to be asked once the end has begun: closes, and gaps before the end of the file.
+    fn still_wanted(&self, operation: &Operation) -> bool {
+        match (self.end, operation.class) {
+            (None, _) | (_, Class::Close) => true,
+            (Some(End::Eof(end)), _) => operation.offset < end,
+            _ => false,
+        }
+    }
+
+    /// The next request, within what the window allows.
+    pub(crate) fn next(&mut self) -> Option<Operation> {
+        if self.in_flight >= self.settings.window {
+            return None;
+        }
+        while let Some(operation) = self.again.pop_front() {
+            if self.still_wanted(&operation) {
+                return Some(operation);
+            }
+        }
+        if self.end.is_some() || !self.has_fresh() {
+            return None;
+        }
+        Some(self.fresh())
+    }
+
+    /// An operation that could not be sent now.
+    pub(crate) fn put_back(&mut self, operation: Operation) {
+        self.again.push_front(operation);
+    }
+
+    /// Asks for less than it wanted from `operation` on: the rest comes next.
+    pub(crate) fn split(&mut self, operation: &mut Operation, size: u32) {
+        if size < operation.size && self.in_order() {
+            let rest = Operation {
+                offset: operation.offset + u64::from(size),
+                size: operation.size - size,
+                ..*operation
+            };
+            self.again.push_front(rest);
+        }
+        operation.size = operation.size.min(size);
+    }
+
+    /// It moves a range once, from its start to its end.
+    fn in_order(&self) -> bool {
+        let settings = &self.settings;
+        !settings.random && !settings.looped && matches!(settings.kind, Kind::Read | Kind::Write)
+    }
+
+    fn has_fresh(&self) -> bool {
+        let settings = &self.settings;
+        if settings.operations > 0 && self.made >= settings.operations {
+            return false;
+        }
+        !self.in_order() || self.next_offset < settings.offset + settings.length
+    }
+
+    fn fresh(&mut self) -> Operation {
+        let turn = self.made as usize;
+        self.made += 1;
+        let settings = &self.settings;
+        let class = settings.kind.classes()[0];
+        let file = match settings.files.len() {
+            0 => (0, 0),
+            count => settings.files[turn % count],
+        };
+        let body = turn % settings.bodies.len().max(1);
+        let (offset, size) = match class {
+            Class::Read | Class::Write => self.range(),
+            _ => (0, 0),
+        };
+        Operation { class, offset, size, file, body }
+    }
+
+    fn range(&mut self) -> (u64, u32) {
+        let Settings { io_size, offset, length, random, .. } = self.settings;
+        let size = u64::from(io_size);
+        if random {
+            // xorshift64: fast, and every place is as likely as the others for our purpose.
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 7;
+            self.random ^= self.random << 17;
+            let place = (u128::from(self.random) * u128::from(length / size)) >> 64;
+            return (offset + place as u64 * size, io_size);
+        }
+        if self.next_offset >= offset + length {
+            self.next_offset = offset;
+        }
+        let place = self.next_offset;
+        let size = size.min(offset + length - place);
+        self.next_offset += size;
+        (place, size as u32)
+    }
+
+    /// Takes the final answer to `operation`: its status and the whole message.
+    pub(crate) fn answered(
+        &mut self,
+        operation: Operation,
+        status: u32,
+        message: &[u8],
+        ns: u64,
+    ) -> Result<(), Malformed> {
+        if status != 0 {
+            self.refused(operation, status);
+            return Ok(());
+        }
+        match operation.class {
+            Class::Read => {
+                let data = read_data(message).ok_or(Malformed)?;
+                if data.len() > operation.size as usize {
+                    return Err(Malformed);
+                }
+                self.arrived(operation, data, ns);
+            }
+            Class::Write => {
+                let count = write_count(message).ok_or(Malformed)?;
+                if count != operation.size {
+                    self.failed(operation, STATUS_DISK_FULL);
+                } else {
+                    self.done(operation, u64::from(count));
+                    self.count(operation.class, u64::from(count), ns);
+                }
+            }
+            Class::Create => {
+                let file = created(message).ok_or(Malformed)?;
+                self.again.push_back(Operation { class: Class::Close, file, ..operation });
+                self.count(operation.class, 0, ns);
+            }
+            Class::Echo | Class::Flush | Class::Close => self.count(operation.class, 0, ns),
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, operation: Operation, status: u32) {
+        if status == STATUS_END_OF_FILE && operation.class == Class::Read && !self.settings.keep_going {
+            self.ended_at(operation.offset);
+        } else {
+            self.failed(operation, status);
+        }
+    }
+
+    /// The data of a READ is here.
+    fn arrived(&mut self, operation: Operation, data: &[u8], ns: u64) {
+        let Operation { offset, size, .. } = operation;
+        let position = offset - self.settings.offset;
+        match self.settings.place.store(data, offset, position, self.settings.seed) {
+            Stored::Done => (),
+            Stored::Failed(errno) => return self.stop(End::Local(errno, offset)),
+            Stored::Wrong => {
+                self.settings.shared.measured()[0].failed(WRONG_DATA);
+                if !self.settings.keep_going {
+                    self.stop(End::Data(offset));
+                }
+                return;
+            }
+        }
+        let count = data.len() as u32;
+        if count < size {
+            return self.short(operation, count, ns);
+        }
+        self.done(operation, u64::from(count));
+        self.count(operation.class, u64::from(count), ns);
+    }
+
+    /// Fewer bytes than asked: the end is near, or the server is short of something. Asks for the rest.
+    fn short(&mut self, operation: Operation, count: u32, ns: u64) {
+        if self.settings.keep_going {
+            return self.settings.shared.measured()[0].failed(SHORT_READ);
+        }
+        if count == 0 {
+            return self.ended_at(operation.offset);
+        }
+        self.done(operation, u64::from(count));
+        self.count(operation.class, u64::from(count), ns);
+        let rest = Operation {
+            offset: operation.offset + u64::from(count),
+            size: operation.size - count,
+            ..operation
+        };
+        self.again.push_front(rest);
+    }
+
+    /// The file ends at `offset` or before.
+    fn ended_at(&mut self, offset: u64) {
+        self.end = match self.end {
+            None => Some(End::Eof(offset)),
+            Some(End::Eof(known)) => Some(End::Eof(known.min(offset))),
+            other => other,
+        };
+    }
+
+    /// A local source ended: nothing from `offset` on is sent.
+    pub(crate) fn source_ended(&mut self, offset: u64) {
+        self.ended_at(offset);
+    }
+
+    fn failed(&mut self, operation: Operation, status: u32) {
+        let class = self.class_index(operation.class);
+        self.settings.shared.measured()[class].failed(status);
+        if !self.settings.keep_going {
+            self.stop(End::Status(status, operation.offset));
+        }
+    }
+
+    fn class_index(&self, class: Class) -> usize {
+        usize::from(class == Class::Close)
+    }
+
+    fn count(&self, class: Class, bytes: u64, ns: u64) {
+        let index = self.class_index(class);
+        self.settings.shared.measured()[index].succeeded(bytes, ns);
+    }
+
+    /// `count` bytes from the operation's offset on are done.
+    fn done(&mut self, operation: Operation, count: u64) {
+        if !self.in_order() {
+            return;
+        }
+        let end = operation.offset + count;
+        if operation.offset != self.contiguous {
+            self.ahead.insert(operation.offset, end);
+            return;
+        }
+        self.contiguous = end;
+        while let Some(end) = self.ahead.remove(&self.contiguous) {
+            self.contiguous = end;
+        }
+        let bytes = self.contiguous - self.settings.offset;
+        self.settings.shared.contiguous.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Appends the data of a WRITE; how much there was, or errno.
+    pub(crate) fn load(&self, out: &mut Vec<u8>, operation: &Operation) -> Result<usize, i32> {
+        let Settings { place, offset, seed, .. } = &self.settings;
+        place.load(out, operation.size as usize, operation.offset, operation.offset - offset, *seed)
+    }
+}
+
+/// The data of a READ response ([MS-SMB2] 2.2.20).
+fn read_data(message: &[u8]) -> Option<&[u8]> {
+    let body = message.get(HEADER_BYTES..HEADER_BYTES + 16)?;
+    let (start, length) = (usize::from(body[2]), u32_at(body, 4) as usize);
+    if u16_at(body, 0) != 17 || length > 0 && start < HEADER_BYTES + 16 {
+        return None;
+    }
+    if length == 0 {
+        return Some(&[]);
+    }
+    message.get(start..start.checked_add(length)?)
+}
+
+/// Count of a WRITE response ([MS-SMB2] 2.2.22).
+fn write_count(message: &[u8]) -> Option<u32> {
+    let body = message.get(HEADER_BYTES..HEADER_BYTES + 16)?;
+    (u16_at(body, 0) == 17).then(|| u32_at(body, 4))
+}
+
+/// FileId of a CREATE response ([MS-SMB2] 2.2.14).
+fn created(message: &[u8]) -> Option<(u64, u64)> {
+    let body = message.get(HEADER_BYTES..HEADER_BYTES + 88)?;
+    (u16_at(body, 0) == 89).then(|| (u64_at(body, 64), u64_at(body, 72)))
+}
