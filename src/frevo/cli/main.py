@@ -24,6 +24,7 @@ from frevo.errors import FrevoError
 COMMANDS = (
     *("serve", "user", "testparm", "status", "doctor"),
     *("ls", "tree", "cat", "get", "put", "cp", "rm", "mv", "mkdir", "stat", "watch", "shares"),
+    "bench",
 )
 
 _EPILOG = """\

@@ -1,0 +1,26 @@
+"""What an operation can fail with: the server's status, or what the data plane found wrong; in names and sentences."""
+
+from __future__ import annotations
+
+from frevo.client.errors import remote_error
+from frevo.wire.erref import NTStatus
+
+#: Statuses that no server sends: the data plane counts with them what it found itself.
+_OWN = {
+    0xE000F001: ("DATA_MISMATCH", "the server gave other data than was written"),
+    0xE000F002: ("SHORT_READ", "the server gave less data than was asked for"),
+}
+
+
+def name_of_status(status: int) -> str:
+    """STATUS_DISK_FULL, or the number when it has no name."""
+    if status in _OWN:
+        return _OWN[status][0]
+    known = NTStatus(status)
+    return f"STATUS_{known.name}"
+
+
+def sentence(status: int, count: int) -> str:
+    """What went wrong so many times."""
+    text = _OWN[status][1] if status in _OWN else remote_error(status).strerror
+    return f"{count:,} operations failed: {text}" if count > 1 else f"an operation failed: {text}"

@@ -1,0 +1,49 @@
+"""The directory that a bench makes its files in, and takes away again when it is empty."""
+
+from __future__ import annotations
+
+import contextlib
+
+from frevo.bench.links import Link
+from frevo.client import RemoteError, requests
+from frevo.client.namespace import delete
+from frevo.client.tree import FileId
+from frevo.wire.smb2 import CreateDisposition, ShareAccess
+
+
+class Folder:
+    """`bench_<workload>_dir` in one share, as smbtorture names it. It cannot be deleted while it is held."""
+
+    def __init__(self, link: Link, name: str) -> None:
+        self._link = link
+        self.path = link.path(name)
+        self._held: FileId | None = None
+
+    async def make(self) -> None:
+        """Makes it, or takes the one that is there."""
+        share = int(ShareAccess.READ | ShareAccess.WRITE)
+        request = requests.opening(
+            self.path,
+            requests.LIST,
+            disposition=int(CreateDisposition.OPEN_IF),
+            options=requests.DIRECTORY,
+            share_access=share,
+        )
+        tree = self._link.files.tree
+        try:
+            self._held = (await tree.create(request, self.path)).file_id
+        except PermissionError as error:
+            assert isinstance(error, RemoteError)
+            text = f"{error.strerror}; the bench makes files of its own: give it a place where the user may write"
+            error.strerror = text
+            raise
+
+    async def remove(self) -> None:
+        """Removes it unless something is in it; errors do not matter any more."""
+        if self._held is None:
+            return
+        tree, held = self._link.files.tree, self._held
+        self._held = None
+        with contextlib.suppress(OSError):
+            await tree.close(held)
+            await delete(tree, self.path, requests.DIRECTORY)

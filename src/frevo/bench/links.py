@@ -1,0 +1,99 @@
+"""The connections of a bench: opened before the clock runs, each logged on and in its share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from frevo.client import Location, Options, Server, Share, connect_server
+from frevo.client.address import join
+
+#: Log-ons under way at a time: more would only wait in the server, and against the timeout.
+_AT_A_TIME = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a connection goes, and as whom."""
+
+    url: str
+    options: Options
+
+    @property
+    def location(self) -> Location:
+        """Host, share and path."""
+        return Location.parse(self.url)
+
+
+@dataclass(slots=True)
+class Link:
+    """One connection; *share* is None for the workloads that need none."""
+
+    number: int
+    place: Place
+    server: Server
+    share: Share | None
+
+    @property
+    def files(self) -> Share:
+        """The share."""
+        assert self.share is not None
+        return self.share
+
+    def path(self, name: str) -> str:
+        """*name* below the URL's path, from the share's root."""
+        return join(self.files.base, name)
+
+
+async def _open(number: int, place: Place, *, with_share: bool) -> Link:
+    server = await connect_server(place.url, place.options)
+    try:
+        at = place.location
+        share = await server.share(at.share, base=at.path) if with_share else None
+    except BaseException:
+        await server.close()
+        raise
+    return Link(number, place, server, share)
+
+
+@asynccontextmanager
+async def open_links(places: Sequence[Place], *, with_share: bool) -> AsyncIterator[list[Link]]:
+    """A connection to each of *places*; whatever happens, they are closed in the end.
+
+    Raises what the first that fails raises.
+    """
+    links: list[Link] = []
+    free = asyncio.Semaphore(_AT_A_TIME)
+
+    async def one(number: int, place: Place) -> None:
+        async with free:
+            links.append(await _open(number, place, with_share=with_share))
+
+    try:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, place in enumerate(places):
+                    group.create_task(one(number, place))
+        except BaseExceptionGroup as problems:
+            raise problems.exceptions[0] from None
+        links.sort(key=lambda link: link.number)
+        yield links
+    finally:
+        await asyncio.shield(_close(links))
+
+
+async def _close(links: Sequence[Link]) -> None:
+    async def one(link: Link) -> None:
+        with contextlib.suppress(OSError):
+            await link.server.close()
+
+    await asyncio.gather(*map(one, links))
+
+
+def largest(links: Sequence[Link], workload: str) -> int:
+    """The most that every one of the servers takes in one READ or WRITE."""
+    agreed = [link.server.connection.negotiated for link in links]
+    return min((one.max_read if workload == "read" else one.max_write) for one in agreed if one is not None)

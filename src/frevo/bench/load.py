@@ -1,0 +1,112 @@
+"""What the runner drives: loops that repeat one kind of operation, prepared, started, counted, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Sequence
+from typing import Any, ClassVar
+
+from frevo.bench.links import Link
+from frevo.bench.settings import Settings
+from frevo.bench.tally import Tally
+
+
+class Load(ABC):
+    """One workload on open connections. Every step may raise an OSError of the client."""
+
+    #: The kinds of operation that are counted, in the order of the live line; the first is what the report counts.
+    parts: ClassVar[tuple[str, ...]]
+    needs_share: ClassVar[bool] = True
+
+    def __init__(self, settings: Settings, links: Sequence[Link]) -> None:
+        self.settings = settings
+        self.links = list(links)
+
+    @abstractmethod
+    async def prepare(self) -> None:
+        """Everything that must not be measured: files, directories."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """The loops run from now on."""
+
+    @abstractmethod
+    def tallies(self) -> tuple[Tally, ...]:
+        """What was done so far, for each of *parts*."""
+
+    @abstractmethod
+    async def finished(self) -> None:
+        """Returns when the loops have ended by themselves; raises what ended them."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Ends the loops; nothing of them is in flight when it returns."""
+
+    @abstractmethod
+    async def clean(self) -> None:
+        """Takes back what `prepare` made."""
+
+
+class Budget:
+    """How many operations are left to start, over all loops; None: no limit."""
+
+    def __init__(self, operations: int | None) -> None:
+        self._left = operations
+
+    def take(self, count: int) -> bool:
+        """Whether *count* more may be started; they are."""
+        if self._left is None:
+            return True
+        self._left -= count
+        return self._left >= 0
+
+
+class PythonLoad(Load):
+    """Loops that are coroutines: for operations that cost the server far more than Python."""
+
+    def __init__(self, settings: Settings, links: Sequence[Link]) -> None:
+        super().__init__(settings, links)
+        self.counts = tuple(Tally() for _ in self.parts)
+        self._group: asyncio.Future[list[None]] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.budget = Budget(settings.operations)
+        self.ending = False
+
+    @abstractmethod
+    def loops(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """The coroutines; each returns when `ending` is true or the budget is used up."""
+
+    async def prepare(self) -> None:
+        """Nothing."""
+
+    async def clean(self) -> None:
+        """Nothing."""
+
+    def start(self) -> None:
+        """Starts a task for each loop."""
+        self._tasks = [asyncio.ensure_future(loop) for loop in self.loops()]
+        self._group = asyncio.gather(*self._tasks)
+
+    def more(self, count: int = 1) -> bool:
+        """Whether a loop may start so many operations more."""
+        return not self.ending and self.budget.take(count)
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """A copy of the counts."""
+        return tuple(tally + Tally() for tally in self.counts)
+
+    async def finished(self) -> None:
+        """Waits for all loops; the first error of one."""
+        assert self._group is not None
+        await asyncio.shield(self._group)
+
+    async def stop(self) -> None:
+        """Lets what is in flight end, for a moment; then cancels it."""
+        self.ending = True
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=1.0)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,256 @@
+"""The workloads whose loops run in the data plane: read, write, echo and open, as smb2.bench has them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from frevo.bench.faults import sentence
+from frevo.bench.folder import Folder
+from frevo.bench.links import Link, largest
+from frevo.bench.load import Load
+from frevo.bench.settings import Settings
+from frevo.bench.tally import Tally, total
+from frevo.client import requests
+from frevo.client.pump import Pump, PumpEnd, start_pump
+from frevo.client.tree import FileId, Tree
+from frevo.errors import FrevoError
+from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
+from frevo.wire.fscc import FileEndOfFileInformation, FileInfoClass
+from frevo.wire.smb2 import CreateDisposition, CreateOptions, CreateRequest, FileAccess
+
+_READ_WRITE_DELETE = FILE_GENERIC_READ | FILE_GENERIC_WRITE | int(FileAccess.DELETE)
+_FILE_OPTIONS = int(CreateOptions.NON_DIRECTORY_FILE | CreateOptions.DELETE_ON_CLOSE)
+
+
+class PumpLoad(Load):
+    """A pump for each connection with the queue depth as its window."""
+
+    #: What the pump calls the parts.
+    classes: ClassVar[tuple[str, ...]]
+
+    def __init__(self, settings: Settings, links: Sequence[Link]) -> None:
+        super().__init__(settings, links)
+        self._pumps: list[Pump] = []
+
+    @abstractmethod
+    def start_link(self, link: Link, operations: int) -> list[Pump]:
+        """The pumps of one connection, started; 0 operations: without a limit."""
+
+    def start(self) -> None:
+        """Starts them all; a limit is dealt out."""
+        count = len(self.links)
+        for index, link in enumerate(self.links):
+            limit = self.settings.operations
+            share = 0 if limit is None else limit // count + (index < limit % count)
+            if limit is None or share:
+                self._pumps += self.start_link(link, share)
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """All pumps together."""
+        found = [pump.statistics() for pump in self._pumps]
+        return tuple(total(Tally.of(one[name]) for one in found if name in one) for name in self.classes)
+
+    async def finished(self) -> None:
+        """All have come to an end; an error for the first that has failed."""
+        ends = [asyncio.ensure_future(self._finished(pump)) for pump in self._pumps]
+        try:
+            await asyncio.gather(*ends)
+        finally:
+            for end in ends:
+                end.cancel()
+
+    async def _finished(self, pump: Pump) -> None:
+        _check(await pump.finished())
+
+    async def stop(self) -> None:
+        """Lets what is in flight come in; what does not come within a second is given up."""
+        for pump in self._pumps:
+            pump.stop()
+        if not self._pumps:
+            return
+        ends = [asyncio.ensure_future(pump.finished()) for pump in self._pumps]
+        _, late = await asyncio.wait(ends, timeout=1.0)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.gather(*(pump.abandon() for pump in self._pumps), return_exceptions=True)
+
+    async def prepare(self) -> None:
+        """Nothing."""
+
+    async def clean(self) -> None:
+        """Nothing."""
+
+
+def _check(end: PumpEnd) -> None:
+    """An error for an end that was not to be."""
+    if end.reason == "status":
+        raise FrevoError(sentence(end.code, 1))
+    if end.reason not in ("done", "abandoned"):
+        raise FrevoError(_REASONS.get(end.reason, f"the loop ended: {end.reason}"))
+
+
+_REASONS = {
+    "lost": "the connection to the server was lost",
+    "data": "the server gave other data than was written",
+    "eof": "a file ended before its end",
+}
+
+
+class EchoLoad(PumpLoad):
+    """As smb2.bench.echo. It needs a session, but no share."""
+
+    parts: ClassVar[tuple[str, ...]] = ("echo",)
+    classes: ClassVar[tuple[str, ...]] = ("echo",)
+    needs_share: ClassVar[bool] = False
+
+    def start_link(self, link: Link, operations: int) -> list[Pump]:
+        """One pump."""
+        tree = Tree(link.server.connection, link.server.session, "", seal=False)
+        return [start_pump(tree, "echo", window=self.settings.qdepth, operations=operations)]
+
+
+class OpenLoad(PumpLoad):
+    """As smb2.bench.path-contention-shared: every loop opens the URL's path for its attributes and closes it."""
+
+    parts: ClassVar[tuple[str, ...]] = ("open", "close")
+    classes: ClassVar[tuple[str, ...]] = ("create", "close")
+
+    async def prepare(self) -> None:
+        """Opens it once: a path that does not exist is an error at once."""
+        for link in self.links:
+            path = link.files.base
+            opened = await link.files.tree.create(_attributes_of(path), path)
+            await link.files.tree.close(opened.file_id)
+
+    def start_link(self, link: Link, operations: int) -> list[Pump]:
+        """One pump."""
+        body = _attributes_of(link.files.base).pack()
+        window = self.settings.qdepth
+        return [start_pump(link.files.tree, "open", bodies=[body], window=window, operations=operations)]
+
+
+def _attributes_of(path: str) -> CreateRequest:
+    return requests.opening(path, int(FileAccess.READ_ATTRIBUTES))
+
+
+class DataLoad(PumpLoad):
+    """Read and write: a file for each loop, nobody else may open it, it goes when it is closed."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, settings: Settings, links: Sequence[Link]) -> None:
+        super().__init__(settings, links)
+        self._folders: dict[str, Folder] = {}
+        self._files: dict[int, list[FileId]] = {}
+        self._length = settings.file_size or settings.io_size
+        self._run = secrets.token_hex(4)
+
+    async def prepare(self) -> None:
+        """Makes directories and files."""
+        limit = largest(self.links, self.kind)
+        if self.settings.io_size > limit:
+            raise FrevoError(
+                f"the server takes {self.kind}s of up to {limit} bytes here: --io-size {limit} is the most"
+            )
+        for link in self.links:
+            folder = self._folders.get(link.place.url)
+            if folder is None:
+                folder = self._folders[link.place.url] = Folder(link, f"bench_{self.kind}_dir")
+                await folder.make()
+            files = self._files[link.number] = []
+            for number in range(self.settings.qdepth):
+                files.append(await self._make(link, folder, number))
+
+    async def _make(self, link: Link, folder: Folder, number: int) -> FileId:
+        loop = link.number * self.settings.qdepth + number
+        name = f"{self._run}_loop_{loop}_conn_{link.number}_loop_{number}.dat"
+        path = f"{folder.path}/{name}"
+        disposition = int(CreateDisposition.CREATE)
+        request = requests.opening(
+            path, _READ_WRITE_DELETE, disposition=disposition, options=_FILE_OPTIONS, share_access=0
+        )
+        file_id = (await link.files.tree.create(request, path)).file_id
+        data = FileEndOfFileInformation(self._length).pack()
+        await link.files.tree.one(requests.set_file(FileInfoClass.END_OF_FILE, data, file_id), path)
+        return file_id
+
+    def _pump(self, link: Link, kind: str, files: list[FileId], *, fill: bool = False, **more: Any) -> Pump:
+        settings = self.settings
+        order = {} if fill else {"random": settings.random, "loop": True, "keep_going": True}
+        return start_pump(
+            link.files.tree,
+            kind,
+            files=files,
+            io_size=settings.io_size,
+            window=settings.qdepth,
+            length=self._length,
+            **order,
+            **more,
+        )
+
+    async def clean(self) -> None:
+        """Closes the files, which deletes them, and removes the directories."""
+        for link in self.links:
+            for file_id in self._files.get(link.number, ()):
+                with contextlib.suppress(OSError):
+                    await link.files.tree.close(file_id)
+        for folder in self._folders.values():
+            await folder.remove()
+
+
+class ReadLoad(DataLoad):
+    """As smb2.bench.read: the files have no data unless it is to be verified. Or one file that is there, shared."""
+
+    kind: ClassVar[str] = "read"
+    parts: ClassVar[tuple[str, ...]] = ("read",)
+    classes: ClassVar[tuple[str, ...]] = ("read",)
+
+    async def prepare(self) -> None:
+        """Opens the file that the URL names; otherwise makes files, and writes them when that matters."""
+        link = self.links[0]
+        known = await link.files.stat()
+        if not known.is_dir():
+            await self._open_all(known.size)
+            return
+        await super().prepare()
+        if self.settings.verify:
+            for link in self.links:
+                _check(await self._pump(link, "write", self._files[link.number], fill=True).finished())
+
+    async def _open_all(self, size: int) -> None:
+        self._length = min(size, self.settings.file_size or size)
+        if self.settings.verify:
+            raise FrevoError("--verify needs files of the bench's own: give the URL of a directory")
+        if self._length < self.settings.io_size:
+            raise FrevoError(
+                f"the file has {size} bytes: give one that holds a request of {self.settings.io_size}"
+            )
+        for link in self.links:
+            path = link.files.base
+            request = requests.opening(path, FILE_GENERIC_READ, options=requests.NOT_DIRECTORY)
+            for _ in range(self.settings.qdepth):
+                opened = await link.files.tree.create(request, path)
+                self._files.setdefault(link.number, []).append(opened.file_id)
+
+    def start_link(self, link: Link, operations: int) -> list[Pump]:
+        """One pump."""
+        files, verify = self._files[link.number], self.settings.verify
+        return [self._pump(link, "read", files, operations=operations, verify=verify)]
+
+
+class WriteLoad(DataLoad):
+    """As smb2.bench.write; what was written is read back when it is to be verified."""
+
+    kind: ClassVar[str] = "write"
+    parts: ClassVar[tuple[str, ...]] = ("write",)
+    classes: ClassVar[tuple[str, ...]] = ("write",)
+
+    def start_link(self, link: Link, operations: int) -> list[Pump]:
+        """One pump."""
+        return [self._pump(link, "write", self._files[link.number], operations=operations)]

@@ -1,0 +1,208 @@
+"""One run: connections, preparation, the measured time with a line a second, the end, the clean-up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from frevo.bench import live
+from frevo.bench.faults import sentence
+from frevo.bench.links import Link, Place, open_links
+from frevo.bench.load import Load
+from frevo.bench.notify import NotifyLoad
+from frevo.bench.processor import Meter, find_server
+from frevo.bench.session import SessionLoad
+from frevo.bench.settings import Settings
+from frevo.bench.tally import Tally, total
+from frevo.errors import FrevoError
+from frevo.transport.address import DEFAULT_PORTS
+
+LOADS: dict[str, type[Load]] = {"session": SessionLoad, "notify": NotifyLoad}
+
+#: Points of the throughput plot, and the shortest time between two.
+_POINTS, _SHORTEST_S = 60, 0.1
+_SECOND = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was done in the time before second *at*."""
+
+    at: float
+    seconds: float
+    operations: int
+    bytes: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run has measured. *ended*: time, operations, interrupted or error; *problem* says which error."""
+
+    settings: Settings
+    parts: tuple[str, ...]
+    tallies: tuple[Tally, ...] = ()
+    seconds: float = 0.0
+    samples: list[Sample] = field(default_factory=list)
+    meter: Meter = field(default_factory=lambda: Meter(()))
+    server: dict[str, object] = field(default_factory=dict)
+    ended: str = "time"
+    problem: str = ""
+
+    @property
+    def errors(self) -> int:
+        """Operations that failed."""
+        return total(self.tallies).errors
+
+
+class Run:
+    """A bench run that may be ended early."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        places: Sequence[Place],
+        server_pids: Sequence[int],
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._settings = settings
+        self._places = places
+        self._pids = server_pids
+        self._say = say
+        self._interrupted = asyncio.Event()
+        #: Entered for the measured time, in which `interrupt` may be called.
+        self.measuring: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+        self._load: Load
+
+    def interrupt(self) -> None:
+        """Ends the measured time now; what was measured counts."""
+        self._interrupted.set()
+
+    async def run(self) -> Outcome:
+        """Everything. An OSError or FrevoError when it could not begin; what happens later is in the outcome."""
+        settings = self._settings
+        kind = LOADS[settings.workload]
+        self._say(live.opening(settings.connections) + "\n")
+        async with open_links(self._places, with_share=kind.needs_share) as links:
+            self._say(live.opened(settings.connections, settings.qdepth) + "\n")
+            self._pids = self._pids or servers_of(links)
+            load = self._load = kind(settings, links)
+            try:
+                await load.prepare()
+                self._say(live.running(settings.seconds) + "\n")
+                with self.measuring():
+                    outcome = await self._measure(Outcome(settings, load.parts, server=described(links[0])))
+            finally:
+                await asyncio.shield(self._end(load))
+        return outcome
+
+    async def _end(self, load: Load) -> None:
+        with contextlib.suppress(OSError, FrevoError):
+            await load.stop()
+        with contextlib.suppress(OSError, FrevoError):
+            await load.clean()
+
+    async def _measure(self, outcome: Outcome) -> Outcome:
+        load, settings = self._load, self._settings
+        outcome.meter = Meter(self._pids)
+        outcome.meter.start()
+        started = time.perf_counter()
+        load.start()
+        watch = _Watch(outcome, load, started, self._say)
+        end = asyncio.ensure_future(load.finished())
+        stop = asyncio.ensure_future(self._interrupted.wait())
+        try:
+            while not (end.done() or stop.done()):
+                left = started + settings.seconds - time.perf_counter()
+                if left <= 0 or watch.hopeless():
+                    break
+                await asyncio.wait((end, stop), timeout=min(left, watch.step), return_when="FIRST_COMPLETED")
+                watch.look()
+            outcome.tallies = load.tallies()
+            outcome.seconds = time.perf_counter() - started
+            outcome.meter.stop()
+            _conclude(outcome, end, stop)
+        finally:
+            stop.cancel()
+            end.cancel()
+            await asyncio.gather(end, stop, return_exceptions=True)
+        parts = tuple(zip(outcome.parts, outcome.tallies, strict=True))
+        self._say(live.last_lines(outcome.seconds, parts, moves_data=settings.moves_data))
+        return outcome
+
+
+class _Watch:
+    """Looks at the counts now and then: the samples of the plot, and a live line each second."""
+
+    def __init__(self, outcome: Outcome, load: Load, started: float, say: Callable[[str], None]) -> None:
+        self.step = max(_SHORTEST_S, outcome.settings.seconds / _POINTS)
+        self._outcome, self._load, self._say = outcome, load, say
+        self._started = started
+        self._moves_data = outcome.settings.moves_data
+        self._sampled = self._said = (started, tuple(Tally() for _ in outcome.parts))
+        self._failing = False
+
+    def look(self) -> None:
+        """A sample; a line when a second is over."""
+        now, counts = time.perf_counter(), self._load.tallies()
+        at, before = self._sampled
+        news = counts[0].since(before[0])
+        self._outcome.samples.append(Sample(now - self._started, now - at, news.operations, news.bytes))
+        done = sum(count.operations for count in counts) - sum(count.operations for count in before)
+        self._failing = not done and total(counts).errors > total(before).errors
+        self._sampled = now, counts
+        at, before = self._said
+        if now - at >= _SECOND - self.step / 2:
+            parts = [
+                (name, count.since(old))
+                for name, count, old in zip(self._outcome.parts, counts, before, strict=True)
+            ]
+            self._say(live.line(now - self._started, now - at, parts, moves_data=self._moves_data))
+            self._said = now, counts
+
+    def hopeless(self) -> bool:
+        """Nothing has succeeded since the look before the last, and something failed."""
+        return self._failing
+
+
+def _conclude(outcome: Outcome, end: asyncio.Future[None], stop: asyncio.Future[Literal[True]]) -> None:
+    """Why the run ended, and what went wrong."""
+    problems = [sentence(status, n) for status, n in sorted(total(outcome.tallies).statuses.items())]
+    if end.done() and (error := end.exception()) is not None:
+        if not isinstance(error, OSError | FrevoError):
+            raise error
+        outcome.ended = "error"
+        problems.insert(0, str(error))
+    elif stop.done():
+        outcome.ended = "interrupted"
+    elif end.done():
+        outcome.ended = "operations"
+    elif outcome.seconds < outcome.settings.seconds:
+        outcome.ended = "error"
+    outcome.problem = "; ".join(problems)
+
+
+def servers_of(links: Sequence[Link]) -> list[int]:
+    """The processes of this machine that the connections lead to, found by the ports on which they listen."""
+    found: set[int] = set()
+    for place, transport in {(link.place, link.server.transport) for link in links}:
+        at, options = place.location, place.options
+        ports = {one.name: one.port for one in options.settings(at).transports}
+        port = ports.get(transport) or DEFAULT_PORTS[transport]
+        found.update(find_server(options.address or at.host, port, udp=transport == "quic"))
+    return sorted(found)
+
+
+def described(link: Link) -> dict[str, object]:
+    """What was agreed with the server."""
+    server = link.server
+    negotiated = server.connection.negotiated
+    assert negotiated is not None
+    sealed = server.encrypted or (link.share is not None and link.share.tree.seal)
+    cipher = negotiated.cipher.name if sealed else ""
+    signing = negotiated.signing.name if server.signed and not sealed else ""
+    return {"dialect": server.dialect, "transport": server.transport, "signing": signing, "cipher": cipher}

@@ -1,0 +1,57 @@
+"""What a bench run is asked to do: workload, connections, sizes, how long."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+WORKLOADS = ("read", "write", "echo", "open", "session", "notify")
+IO_SIZE_MAX = 16 << 20
+CONNECTIONS_MAX = 10_000
+QDEPTH_MAX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of smb2.bench by its defaults, and what frevo adds.
+
+    urls: the shares, over which the connections are dealt out. operations: an end before the time is up; None: none.
+    file_size: bytes of each loop's file; None: io_size, as smbtorture has it. verify: check the data that is read,
+    or read back what was written.
+    """
+
+    workload: str
+    urls: tuple[str, ...]
+    connections: int = 4
+    qdepth: int = 1
+    io_size: int = 4096
+    seconds: float = 10.0
+    operations: int | None = None
+    protect: str = "sign"
+    random: bool = True
+    file_size: int | None = None
+    verify: bool = False
+    client_guid: str | None = None
+    transports: str | None = None
+
+    @property
+    def loops(self) -> int:
+        """Requests in flight over all connections."""
+        return self.connections * self.qdepth
+
+    @property
+    def moves_data(self) -> bool:
+        """Whether bytes are what counts."""
+        return self.workload in ("read", "write")
+
+    def as_json(self) -> dict[str, Any]:
+        """For a report: what this workload has no use for is left out."""
+        found = asdict(self)
+        found.pop("workload")
+        found["urls"] = list(self.urls)
+        if not self.moves_data:
+            for name in ("io_size", "random", "file_size", "verify"):
+                del found[name]
+        else:
+            found["file_size"] = self.file_size or self.io_size
+        return found

@@ -1,0 +1,366 @@
+"""`frevo bench`: loads an SMB server as smbtorture's smb2.bench does, and says what it took on both ends."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frevo.bench.settings import CONNECTIONS_MAX, IO_SIZE_MAX, QDEPTH_MAX, Settings
+from frevo.cli import remote
+from frevo.cli.common import Subparsers, add_command, printable
+
+if TYPE_CHECKING:
+    from frevo.bench.links import Place
+    from frevo.client import Options
+
+_EXAMPLES = """\
+  frevo bench read smb://eve@nas/data                          as smbtorture smb2.bench.read: 4 connections, 4 KiB, 10 s
+  frevo bench read smb://eve@nas/data --qdepth 8 --io-size 64K --html read.html
+  frevo bench write smb://eve@nas/data --io-size 2M --file-size 1G --protect encrypt
+  frevo bench open smb://eve@nas/data/some/folder --connections 16 --json open.json
+  frevo bench compare yesterday.json today.json                ratios of every figure
+
+`frevo bench WORKLOAD --help` says what each does and takes. docs/bench.md explains the report.
+"""
+_SUMMARIES = {
+    "read": "READ from files of its own, or from the file that URL names",
+    "write": "WRITE to files of its own",
+    "echo": "ECHO: the smallest request that there is",
+    "open": "open the path of URL for its attributes and close it, all on the same path",
+    "session": "SESSION_SETUP with its log-on, and LOGOFF",
+    "notify": "changes in a directory, and the notifications of them",
+}
+_DESCRIPTIONS = {
+    "read": """\
+Each loop (connections x qdepth) has a file of its own, as smbtorture makes it: in bench_read_dir,
+share access none, delete on close, as large as one request unless --file-size says more. Without
+--verify there is no data in it. When URL names a file, all loops read that one.""",
+    "write": """\
+Each loop (connections x qdepth) has a file of its own, as smbtorture makes it: in bench_write_dir,
+share access none, delete on close, as large as one request unless --file-size says more.""",
+    "echo": "One operation is an ECHO and its answer. URL needs no share.",
+    "open": """\
+As smbtorture smb2.bench.path-contention-shared: one operation is a CREATE for READ_ATTRIBUTES and
+the CLOSE. The report's latencies are the CREATE's; the CLOSE's are below "parts".""",
+    "session": """\
+As smbtorture smb2.bench.session-setup: one operation is a SESSION_SETUP exchange with NTLMv2 (with
+Kerberos if you ask for it) and the LOGOFF, beside the connection's first session. The report's
+latencies are the set-up's; the log-off's are below "parts". URL needs no share.""",
+    "notify": """\
+connections x qdepth watchers wait with CHANGE_NOTIFY in one directory. The first connection makes a
+file there, and removes it when all have heard; and so on. One operation is one notification that one
+watcher got; its latency is from sending the change to receiving the notification.""",
+}
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `frevo bench`."""
+    parser = add_command(subparsers, "bench", "measure an SMB server", _EXAMPLES)
+    workloads = parser.add_subparsers(dest="workload", metavar="WORKLOAD", required=True)
+    for name, summary in _SUMMARIES.items():
+        one = workloads.add_parser(
+            name,
+            help=summary,
+            description=f"{summary}.\n\n{_DESCRIPTIONS[name]}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        _add_workload_options(one, name)
+    both = workloads.add_parser("compare", help="ratios of two reports", description="B / A of every figure.")
+    both.add_argument("files", metavar=("A.json", "B.json"), nargs=2, help="reports of --json FILE")
+    remote.add_json_option(both)
+
+
+def _add_workload_options(parser: argparse.ArgumentParser, workload: str) -> None:
+    parser.add_argument("url", metavar="URL", nargs="?", help="smb://host/share/path")
+    load = parser.add_argument_group("load")
+    load.add_argument(
+        "-c", "--connections", type=_count(CONNECTIONS_MAX), default=4, metavar="N", help="nprocs (4)"
+    )
+    load.add_argument(
+        "--qdepth", type=_count(QDEPTH_MAX), default=1, metavar="N", help="requests in flight on each (1)"
+    )
+    load.add_argument("--time", type=_seconds, default=10.0, metavar="S", help="seconds (10)")
+    load.add_argument(
+        "--operations", type=_count(1 << 48), metavar="N", help="end after so many, over all loops"
+    )
+    load.add_argument(
+        "--uncs", metavar="FILE", help="a //server/share or smb:// URL a line: connections go to them in turn"
+    )
+    if workload in ("read", "write"):
+        _add_data_options(load, workload)
+    out = parser.add_argument_group("report")
+    out.add_argument(
+        "--json",
+        metavar="FILE",
+        nargs="?",
+        const="-",
+        help="the report as JSON, in FILE or on standard output",
+    )
+    out.add_argument("--html", metavar="FILE", help="the report as a page with plots")
+    out.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="nothing while it runs; with --json or --html no table either",
+    )
+    pid_help = "a process of the server, with its children (default: who listens on the port, if here)"
+    out.add_argument("--server-pid", type=int, action="append", default=[], metavar="PID", help=pid_help)
+    remote.add_connection_options(parser)
+    more = parser.add_argument_group("more of the connection")
+    protect_help = "off (--no-sign), sign, or encrypt (--encrypt); sign is the default"
+    more.add_argument("--protect", choices=("off", "sign", "encrypt"), help=protect_help)
+    more.add_argument(
+        "--client-guid", type=_guid, metavar="GUID", help="the same for all connections (default: random)"
+    )
+    threshold_help = (
+        "bytes from which data goes by RDMA; without effect here, as this client has no RDMA transport yet"
+    )
+    more.add_argument("--rdma-threshold", type=_size, metavar="N", help=threshold_help)
+
+
+def _add_data_options(load: argparse._ArgumentGroup, workload: str) -> None:
+    size_help = "bytes of a request, 1 to 16M (4K); K and M are 1024 and 1024^2"
+    load.add_argument("--io-size", type=_io_size, default=4096, metavar="N", help=size_help)
+    load.add_argument("--file-size", type=_size, metavar="N", help="bytes of each loop's file (one request)")
+    order = load.add_mutually_exclusive_group()
+    order.add_argument("--random", action="store_true", default=True, help="anywhere in the file (default)")
+    order.add_argument(
+        "--sequential", action="store_false", dest="random", help="one piece after the other, over and over"
+    )
+    verify = (
+        "write data first, and compare what is read"
+        if workload == "read"
+        else "read the files back at the end and compare"
+    )
+    load.add_argument("--verify", action="store_true", help=verify)
+
+
+# -- values of options
+
+
+def _count(most: int) -> Any:
+    def count(text: str) -> int:
+        number = int(text) if text.isascii() and text.isdigit() else 0
+        if not 1 <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {most}")
+        return number
+
+    return count
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds
+
+
+def _size(text: str) -> int:
+    """4096, 64K, 2M, 1G."""
+    digits, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
+    shift = {"": 0, "K": 10, "M": 20, "G": 30}.get(unit)
+    if shift is None or not (digits.isascii() and digits.isdigit()) or not 0 < int(digits) << shift < 1 << 62:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 4096, 64K, 2M or 1G")
+    return int(digits) << shift
+
+
+def _io_size(text: str) -> int:
+    size = _size(text)
+    if size > IO_SIZE_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than 16M")
+    return size
+
+
+def _guid(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a GUID") from None
+
+
+# -- the run
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures, or compares."""
+    if args.workload == "compare":
+        return _compare(args)
+    return remote.run_async(lambda: _bench(args))
+
+
+async def _bench(args: argparse.Namespace) -> int:
+    from frevo.bench.processor import exists
+    from frevo.bench.report import report
+    from frevo.bench.runner import Run
+
+    _complete(args)
+    for pid in args.server_pid:
+        if not exists(pid):
+            raise remote.UsageError(f"--server-pid {pid}: there is no such process")
+    for path in (args.json, args.html):
+        _check_writable(path)
+    if args.rdma_threshold is not None:
+        print("frevo: --rdma-threshold has no effect: there is no RDMA transport yet", file=sys.stderr)
+    places = _places(args)
+    bench = Run(_settings(args, places), places, args.server_pid, _speaker(args))
+    bench.measuring = lambda: _interruptible(bench.interrupt)
+    outcome = await bench.run()
+    found = report(outcome)
+    _show(args, found)
+    if outcome.ended == "interrupted":
+        return 130
+    return 1 if outcome.ended == "error" or found["errors"] else 0
+
+
+def _complete(args: argparse.Namespace) -> None:
+    """What options say in two ways becomes one; UsageError for what does not go together."""
+    if args.url is None and args.json and remote.is_remote(args.json):
+        args.url, args.json = args.json, "-"  # --json URL
+    if args.url is None and args.uncs is None:
+        raise remote.UsageError("give the URL of a share, or a list of them with --uncs FILE")
+    said = {"off": args.no_sign, "encrypt": args.encrypt}
+    if args.protect is not None and any(on for name, on in said.items() if name != args.protect):
+        raise remote.UsageError("--protect and --encrypt or --no-sign say different things: give one of them")
+    args.encrypt, args.no_sign = (
+        args.encrypt or args.protect == "encrypt",
+        args.no_sign or args.protect == "off",
+    )
+    if args.encrypt and args.no_sign:
+        raise remote.UsageError("--encrypt and --no-sign: give one of them")
+    if args.workload in ("read", "write") and (args.file_size or args.io_size) < args.io_size:
+        raise remote.UsageError("--file-size is less than --io-size: a file holds at least one request")
+
+
+def _check_writable(path: str | None) -> None:
+    """A run whose report cannot be written would be in vain."""
+    if path in (None, "-"):
+        return
+    folder, made = Path(path).absolute().parent, Path(path).exists()
+    if Path(path).is_dir() or not folder.is_dir() or not os.access(path if made else folder, os.W_OK):
+        raise remote.UsageError(f"{path}: cannot be written")
+
+
+def _places(args: argparse.Namespace) -> list[Place]:
+    """A place for each connection. Each user's password is asked for once."""
+    from frevo.bench.links import Place
+
+    urls = [args.url] if args.uncs is None else _listed(args.uncs)
+    known: dict[tuple[str, str | None], Options] = {}
+    places = []
+    for url in urls:
+        at = remote.location(url)
+        if not at.share and args.workload not in ("echo", "session"):
+            raise remote.UsageError(
+                f"{url} names no share: smb://host/share/path (`frevo shares` lists them)"
+            )
+        if (at.host, at.user) not in known:
+            guid = args.client_guid and args.client_guid.bytes_le
+            known[at.host, at.user] = replace(remote.options(args, at), client_guid=guid)
+        places.append(Place(url, known[at.host, at.user]))
+    return [places[number % len(places)] for number in range(args.connections)]
+
+
+def _listed(path: str) -> list[str]:
+    """The lines of an unclist."""
+    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    urls = [line for line in lines if line and not line.startswith("#")]
+    if not urls:
+        raise remote.UsageError(f"{path}: no //server/share in it")
+    return urls
+
+
+def _settings(args: argparse.Namespace, places: list[Place]) -> Settings:
+    data = ("io_size", "file_size", "random", "verify")
+    return Settings(
+        workload=args.workload,
+        urls=tuple(dict.fromkeys(str(place.location) for place in places)),
+        connections=args.connections,
+        qdepth=args.qdepth,
+        seconds=args.time,
+        operations=args.operations,
+        protect="encrypt" if args.encrypt else "off" if args.no_sign else "sign",
+        client_guid=args.client_guid and str(args.client_guid),
+        transports=args.transports,
+        **{name: getattr(args, name) for name in data if hasattr(args, name)},
+    )
+
+
+@contextmanager
+def _interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C ends the measuring; what was measured is reported."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+# -- what is said
+
+
+def _speaker(args: argparse.Namespace) -> Callable[[str], None]:
+    """Where the lines of a running bench go: standard error when the report goes to standard output."""
+    out = sys.stderr if args.json == "-" else sys.stdout
+
+    def say(text: str) -> None:
+        out.write(text)
+        out.flush()
+
+    return (lambda text: None) if args.quiet else say
+
+
+def _show(args: argparse.Namespace, found: dict[str, Any]) -> None:
+    from frevo.bench.page import page
+    from frevo.bench.report import table
+
+    if args.html:
+        Path(args.html).write_text(page(found), encoding="utf-8")
+    if args.json == "-":
+        remote.print_json(found)
+    elif args.json:
+        Path(args.json).write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    if args.quiet and (args.json or args.html):
+        if found["problem"]:
+            print(printable(f"frevo: {found['problem']}"), file=sys.stderr)
+        return
+    print(printable(table(found)), end="", file=sys.stderr if args.json == "-" else sys.stdout)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from frevo.bench.compare import compare, table, warnings
+
+    one, other = map(_read_report, args.files)
+    found = compare(one, other)
+    for line in warnings(found):
+        print(printable(f"warning: {line}"), file=sys.stderr)
+    if args.json:
+        remote.print_json(found)
+    else:
+        print(printable(table(found, args.files)), end="")
+    return 0
+
+
+def _read_report(path: str) -> dict[str, Any]:
+    from frevo.bench.compare import NotAReport
+
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise NotAReport(f"{path}: no JSON in it ({error})") from None
+    if not isinstance(found, dict):
+        raise NotAReport(f"{path}: not a report of frevo bench --json")
+    return found
