@@ -44,6 +44,10 @@ class Load(ABC):
         """Ends the loops; nothing of them is in flight when it returns."""
 
     @abstractmethod
+    async def check(self) -> None:
+        """Verifies what the loops have left, after `stop`. FrevoError when it is wrong."""
+
+    @abstractmethod
     async def clean(self) -> None:
         """Takes back what `prepare` made."""
 
@@ -78,6 +82,9 @@ class PythonLoad(Load):
         """The coroutines; each returns when `ending` is true or the budget is used up."""
 
     async def prepare(self) -> None:
+        """Nothing."""
+
+    async def check(self) -> None:
         """Nothing."""
 
     async def clean(self) -> None:

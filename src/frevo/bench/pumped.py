@@ -7,7 +7,7 @@ import contextlib
 import secrets
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from frevo.bench.faults import sentence
 from frevo.bench.folder import Folder
@@ -43,10 +43,9 @@ class PumpLoad(Load):
 
     def start(self) -> None:
         """Starts them all; a limit is dealt out."""
-        count = len(self.links)
-        for index, link in enumerate(self.links):
-            limit = self.settings.operations
-            share = 0 if limit is None else limit // count + (index < limit % count)
+        limit = self.settings.operations
+        shares = dealt(limit or 0, len(self.links))
+        for link, share in zip(self.links, shares, strict=True):
             if limit is None or share:
                 self._pumps += self.start_link(link, share)
 
@@ -83,8 +82,16 @@ class PumpLoad(Load):
     async def prepare(self) -> None:
         """Nothing."""
 
+    async def check(self) -> None:
+        """Nothing."""
+
     async def clean(self) -> None:
         """Nothing."""
+
+
+def dealt(count: int, loops: int) -> list[int]:
+    """*count* operations over so many loops, the first ones get what is left."""
+    return [count // loops + (index < count % loops) for index in range(loops)]
 
 
 def _check(end: PumpEnd) -> None:
@@ -148,6 +155,7 @@ class DataLoad(PumpLoad):
         super().__init__(settings, links)
         self._folders: dict[str, Folder] = {}
         self._files: dict[int, list[FileId]] = {}
+        self._moving: list[tuple[Link, list[FileId], Pump]] = []
         self._length = settings.file_size or settings.io_size
         self._run = secrets.token_hex(4)
 
@@ -180,19 +188,51 @@ class DataLoad(PumpLoad):
         await link.files.tree.one(requests.set_file(FileInfoClass.END_OF_FILE, data, file_id), path)
         return file_id
 
-    def _pump(self, link: Link, kind: str, files: list[FileId], *, fill: bool = False, **more: Any) -> Pump:
+    def start_link(self, link: Link, operations: int) -> list[Pump]:
+        """One pump for all files; when order matters, one for each."""
+        files, settings = self._files[link.number], self.settings
+        in_order = not settings.random and self._length > settings.io_size
+        groups = [[file_id] for file_id in files] if in_order else [files]
+        limits = dealt(operations, len(groups)) if operations else [0] * len(groups)
+        started = []
+        for group, limit in zip(groups, limits, strict=True):
+            if limit or not operations:
+                started.append(self._start(link, group, len(files) // len(groups), limit))
+                self._moving.append((link, group, started[-1]))
+        return started
+
+    def _start(self, link: Link, files: list[FileId], window: int, operations: int) -> Pump:
         settings = self.settings
-        order = {} if fill else {"random": settings.random, "loop": True, "keep_going": True}
         return start_pump(
             link.files.tree,
-            kind,
+            self.kind,
             files=files,
             io_size=settings.io_size,
-            window=settings.qdepth,
+            window=window,
             length=self._length,
-            **order,
-            **more,
+            random=settings.random,
+            loop=True,
+            operations=operations,
+            keep_going=True,
+            verify=settings.verify and self.kind == "read",
         )
+
+    async def _once(self, kind: str, link: Link, file_id: FileId, length: int) -> None:
+        """Writes the pattern to the first *length* bytes of a file, or compares them with it."""
+        size = self.settings.io_size
+        tree, verify = link.files.tree, kind == "read"
+        pump = start_pump(tree, kind, files=[file_id], io_size=size, window=8, length=length, verify=verify)
+        try:
+            _check(await pump.finished())
+        except asyncio.CancelledError:
+            await pump.abandon()
+            raise
+
+    async def fill(self) -> None:
+        """Writes every file once."""
+        for link in self.links:
+            for file_id in self._files[link.number]:
+                await self._once("write", link, file_id, self._length)
 
     async def clean(self) -> None:
         """Closes the files, which deletes them, and removes the directories."""
@@ -220,8 +260,7 @@ class ReadLoad(DataLoad):
             return
         await super().prepare()
         if self.settings.verify:
-            for link in self.links:
-                _check(await self._pump(link, "write", self._files[link.number], fill=True).finished())
+            await self.fill()
 
     async def _open_all(self, size: int) -> None:
         self._length = min(size, self.settings.file_size or size)
@@ -238,11 +277,6 @@ class ReadLoad(DataLoad):
                 opened = await link.files.tree.create(request, path)
                 self._files.setdefault(link.number, []).append(opened.file_id)
 
-    def start_link(self, link: Link, operations: int) -> list[Pump]:
-        """One pump."""
-        files, verify = self._files[link.number], self.settings.verify
-        return [self._pump(link, "read", files, operations=operations, verify=verify)]
-
 
 class WriteLoad(DataLoad):
     """As smb2.bench.write; what was written is read back when it is to be verified."""
@@ -251,6 +285,24 @@ class WriteLoad(DataLoad):
     parts: ClassVar[tuple[str, ...]] = ("write",)
     classes: ClassVar[tuple[str, ...]] = ("write",)
 
-    def start_link(self, link: Link, operations: int) -> list[Pump]:
-        """One pump."""
-        return [self._pump(link, "write", self._files[link.number], operations=operations)]
+    @property
+    def _scattered(self) -> bool:
+        return self.settings.random and self._length > self.settings.io_size
+
+    async def prepare(self) -> None:
+        """Makes files; those that are written here and there have the data before, so that all can be compared."""
+        await super().prepare()
+        if self.settings.verify and self._scattered:
+            await self.fill()
+
+    async def check(self) -> None:
+        """Reads back what was written."""
+        for link, files, pump in self._moving:
+            count = pump.statistics()["write"].operations
+            for index, file_id in enumerate(files):
+                writes = dealt(count, len(files))[index]
+                length = (
+                    self._length if self._scattered else min(writes * self.settings.io_size, self._length)
+                )
+                if length:
+                    await self._once("read", link, file_id, length)

@@ -16,13 +16,21 @@ from frevo.bench.links import Link, Place, open_links
 from frevo.bench.load import Load
 from frevo.bench.notify import NotifyLoad
 from frevo.bench.processor import Meter, find_server
+from frevo.bench.pumped import EchoLoad, OpenLoad, ReadLoad, WriteLoad
 from frevo.bench.session import SessionLoad
 from frevo.bench.settings import Settings
 from frevo.bench.tally import Tally, total
 from frevo.errors import FrevoError
 from frevo.transport.address import DEFAULT_PORTS
 
-LOADS: dict[str, type[Load]] = {"session": SessionLoad, "notify": NotifyLoad}
+LOADS: dict[str, type[Load]] = {
+    "read": ReadLoad,
+    "write": WriteLoad,
+    "echo": EchoLoad,
+    "open": OpenLoad,
+    "session": SessionLoad,
+    "notify": NotifyLoad,
+}
 
 #: Points of the throughput plot, and the shortest time between two.
 _POINTS, _SHORTEST_S = 60, 0.1
@@ -96,9 +104,18 @@ class Run:
                 self._say(live.running(settings.seconds) + "\n")
                 with self.measuring():
                     outcome = await self._measure(Outcome(settings, load.parts, server=described(links[0])))
+                if settings.verify and outcome.ended != "error":
+                    await self._check(outcome)
             finally:
                 await asyncio.shield(self._end(load))
         return outcome
+
+    async def _check(self, outcome: Outcome) -> None:
+        try:
+            await self._load.stop()
+            await self._load.check()
+        except (OSError, FrevoError) as error:
+            outcome.ended, outcome.problem = "error", str(error)
 
     async def _end(self, load: Load) -> None:
         with contextlib.suppress(OSError, FrevoError):

@@ -7,24 +7,15 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Self
 
-#: Buckets to a power of two: a latency is known to 1/32 of itself.
-_STEPS_LOG2 = 5
+from frevo.client.pump import bucket_floor, bucket_of
 
 #: What the data plane counts: operations, bytes, sum, least and largest ns, buckets, answers by status.
 Counted = tuple[int, int, int, int, int, Iterable[tuple[int, int]], Iterable[tuple[int, int]]]
 
 
-def bucket_of(ns: int) -> int:
-    """The bucket of a latency: exact below 64 ns, then 32 buckets to each power of two."""
-    exponent = max(0, ns.bit_length() - _STEPS_LOG2 - 1)
-    return (exponent << _STEPS_LOG2) + (ns >> exponent)
-
-
 def bounds(bucket: int) -> tuple[int, int]:
-    """Least latency in a bucket, and the least of the next one, in ns."""
-    exponent = max(0, (bucket >> _STEPS_LOG2) - 1)
-    low = (bucket - (exponent << _STEPS_LOG2)) << exponent
-    return low, low + (1 << exponent)
+    """Least latency in a bucket, and the least of the next one, in ns. There are 32 buckets to a power of two."""
+    return bucket_floor(bucket), bucket_floor(bucket + 1)
 
 
 @dataclass(slots=True)

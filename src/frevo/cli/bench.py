@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from frevo.bench.settings import CONNECTIONS_MAX, IO_SIZE_MAX, QDEPTH_MAX, Settings
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, add_command, printable
+from frevo.cli.common import Subparsers, UsageError, add_command, printable
 
 if TYPE_CHECKING:
     from frevo.bench.links import Place
@@ -209,7 +209,7 @@ async def _bench(args: argparse.Namespace) -> int:
     _complete(args)
     for pid in args.server_pid:
         if not exists(pid):
-            raise remote.UsageError(f"--server-pid {pid}: there is no such process")
+            raise UsageError(f"--server-pid {pid}: there is no such process")
     for path in (args.json, args.html):
         _check_writable(path)
     if args.rdma_threshold is not None:
@@ -230,18 +230,18 @@ def _complete(args: argparse.Namespace) -> None:
     if args.url is None and args.json and remote.is_remote(args.json):
         args.url, args.json = args.json, "-"  # --json URL
     if args.url is None and args.uncs is None:
-        raise remote.UsageError("give the URL of a share, or a list of them with --uncs FILE")
+        raise UsageError("give the URL of a share, or a list of them with --uncs FILE")
     said = {"off": args.no_sign, "encrypt": args.encrypt}
     if args.protect is not None and any(on for name, on in said.items() if name != args.protect):
-        raise remote.UsageError("--protect and --encrypt or --no-sign say different things: give one of them")
+        raise UsageError("--protect and --encrypt or --no-sign say different things: give one of them")
     args.encrypt, args.no_sign = (
         args.encrypt or args.protect == "encrypt",
         args.no_sign or args.protect == "off",
     )
     if args.encrypt and args.no_sign:
-        raise remote.UsageError("--encrypt and --no-sign: give one of them")
+        raise UsageError("--encrypt and --no-sign: give one of them")
     if args.workload in ("read", "write") and (args.file_size or args.io_size) < args.io_size:
-        raise remote.UsageError("--file-size is less than --io-size: a file holds at least one request")
+        raise UsageError("--file-size is less than --io-size: a file holds at least one request")
 
 
 def _check_writable(path: str | None) -> None:
@@ -250,7 +250,7 @@ def _check_writable(path: str | None) -> None:
         return
     folder, made = Path(path).absolute().parent, Path(path).exists()
     if Path(path).is_dir() or not folder.is_dir() or not os.access(path if made else folder, os.W_OK):
-        raise remote.UsageError(f"{path}: cannot be written")
+        raise UsageError(f"{path}: cannot be written")
 
 
 def _places(args: argparse.Namespace) -> list[Place]:
@@ -263,9 +263,7 @@ def _places(args: argparse.Namespace) -> list[Place]:
     for url in urls:
         at = remote.location(url)
         if not at.share and args.workload not in ("echo", "session"):
-            raise remote.UsageError(
-                f"{url} names no share: smb://host/share/path (`frevo shares` lists them)"
-            )
+            raise UsageError(f"{url} names no share: smb://host/share/path (`frevo shares` lists them)")
         if (at.host, at.user) not in known:
             guid = args.client_guid and args.client_guid.bytes_le
             known[at.host, at.user] = replace(remote.options(args, at), client_guid=guid)
@@ -278,7 +276,7 @@ def _listed(path: str) -> list[str]:
     lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
     urls = [line for line in lines if line and not line.startswith("#")]
     if not urls:
-        raise remote.UsageError(f"{path}: no //server/share in it")
+        raise UsageError(f"{path}: no //server/share in it")
     return urls
 
 

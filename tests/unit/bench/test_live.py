@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from frevo.bench import live
-from frevo.bench.tally import Tally, bucket_of
+from frevo.bench.tally import Tally
+from frevo.client.pump import bucket_of
 
 
 def counted(operations: int, mean_ns: int, size: int = 0) -> Tally:
