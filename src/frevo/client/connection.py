@@ -25,7 +25,9 @@ from frevo.wire.smb2 import (
     Header,
     HeaderFlags,
     ReadResponse,
+    ResponseFields,
     pack_request_header,
+    response_fields,
     split_compound,
 )
 
@@ -34,6 +36,8 @@ Buffer = bytes | bytearray | memoryview
 #: Credits a connection asks for until it has them; 64 KiB each.
 CREDITS_WANTED = 1024
 _GREED = 128
+#: With so few requests under way it is likely that somebody waits for each, and nothing else will go with it.
+_FEW = 3
 _SIGNED = int(HeaderFlags.SIGNED)
 _ASYNC = int(HeaderFlags.ASYNC_COMMAND)
 _RELATED = int(HeaderFlags.RELATED_OPERATIONS)
@@ -43,12 +47,16 @@ _PENDING = int(NTStatus.PENDING)
 
 
 class Reply(NamedTuple):
-    """A final answer: its status, its header, the message with the header at 0; for a READ with a sink its bytes."""
+    """A final answer: its status, and the message with the header at 0; for a READ with a sink its bytes instead."""
 
     status: int
-    header: Header
     message: Buffer
     size: int = 0
+
+    @property
+    def header(self) -> Header:
+        """The header of a reply that has its message."""
+        return Header.parse(self.message)
 
 
 @dataclass(slots=True)
@@ -70,7 +78,6 @@ class Pending:
     charge: int
     protection: Protection
     sealed: bool
-    tree_id: int
     async_id: int = 0
     sink: memoryview | None = None  # where READ data goes
     orphan: Callable[[Reply], None] | None = None  # undoes what an abandoned request has done
@@ -105,7 +112,8 @@ class Connection:
         self._error: ConnectionLost | None = None
         self._closing = False
         self.last_sent: Buffer | Sequence[Buffer] = b""  # for the preauth hash
-        self.closed = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.closed = self._loop.create_future()
 
     # -- what there is
 
@@ -139,7 +147,7 @@ class Connection:
             raise self._renewed_error()
         if not self._waiting and self.credits.reserve(charge):
             return
-        ready = asyncio.get_running_loop().create_future()
+        ready = self._loop.create_future()
         self._waiting.append((charge, ready))
         self._wake()
         try:
@@ -158,44 +166,60 @@ class Connection:
     ) -> list[Pending]:
         """Sends one request or a compound of related ones, whose credits were reserved."""
         seal = seal or protection.seal
-        loop = asyncio.get_running_loop()
         parts: list[Buffer] = []
         made: list[Pending] = []
         last = len(elements) - 1
         message_id = self.credits.take(sum(element.charge for element in elements))
         for index, element in enumerate(elements):
-            pending = Pending(
-                loop.create_future(), message_id, element.charge, protection, seal, tree_id,
-                sink=element.sink, orphan=element.orphan,
+            size = 64 + len(element.body)
+            padding = 0 if index == last else -size % 8
+            pending, header = self._registered(
+                element, message_id, protection, tree_id, seal, _RELATED if index else 0,
+                0 if index == last else size + padding,
             )  # fmt: skip
-            parts += self._packed(element, pending, index, index == last)
             message_id += element.charge
-            self._pending[pending.message_id] = pending
             made.append(pending)
-        message = parts[0] if len(parts) == 1 else tuple(parts)
-        self.last_sent = message
-        self.plane.transport.submit(self.number, protection.session_id, SEAL if seal else 0, message)
+            parts.append(header + element.body + bytes(padding) if padding else header + element.body)
+            if element.tail is not None:
+                parts.append(element.tail)
+        self._submit(parts[0] if len(parts) == 1 else tuple(parts), protection, seal)
         return made
 
-    def _packed(self, element: Element, pending: Pending, index: int, last: bool) -> list[Buffer]:
-        """Header, body and payload; padded when another element follows."""
-        protection = pending.protection
-        size = 64 + len(element.body)
-        padding = 0 if last else -size % 8
-        greed = _GREED if self.credits_held < CREDITS_WANTED else 0
+    def send_one(self, element: Element, protection: Protection, tree_id: int, seal: bool) -> Pending:
+        """`send` for one request, which is what most are."""
+        seal = seal or protection.seal
+        message_id = self.credits.take(element.charge)
+        pending, header = self._registered(element, message_id, protection, tree_id, seal, 0, 0)
+        message = header + element.body
+        self._submit(message if element.tail is None else (message, element.tail), protection, seal)
+        return pending
+
+    def _registered(
+        self, element: Element, message_id: int, protection: Protection, tree_id: int, seal: bool, flags: int,
+        following: int,
+    ) -> tuple[Pending, bytes]:  # fmt: skip
+        """The request among those that wait for an answer, and its header."""
+        charge = element.charge
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        pending = Pending(future, message_id, charge, protection, seal, 0, element.sink, element.orphan)
+        self._pending[message_id] = pending
         header = pack_request_header(
             element.command,
-            pending.message_id,
-            pending.tree_id,
+            message_id,
+            tree_id,
             protection.session_id,
-            element.charge if self.multi_credit else 0,
-            element.charge + greed,
-            (_RELATED if index else 0) | (_SIGNED if protection.sign and not pending.sealed else 0),
-            0 if last else size + padding,
+            charge if self.multi_credit else 0,
+            charge + (_GREED if self.credits.total < CREDITS_WANTED else 0),
+            flags | _SIGNED if protection.sign and not seal else flags,
+            following,
         )
-        if element.tail is not None:
-            return [header + element.body, element.tail]
-        return [header + element.body + bytes(padding) if padding else header + element.body]
+        return pending, header
+
+    def _submit(self, message: Buffer | Sequence[Buffer], protection: Protection, seal: bool) -> None:
+        """Sends with what else is sent in this turn of the loop; at once when hardly anything is under way."""
+        self.last_sent = message
+        send = self.plane.transport.submit if len(self._pending) > _FEW else self.plane.transport.submit_now
+        send(self.number, protection.session_id, SEAL if seal else 0, message)
 
     async def call(
         self, elements: Sequence[Element], protection: Protection, tree_id: int = 0, *, seal: bool = False
@@ -211,11 +235,11 @@ class Connection:
         """`call` for one request."""
         if self._waiting or self._error is not None or not self.credits.reserve(element.charge):
             await self.reserve(element.charge)
-        made = self.send((element,), protection, tree_id, seal=seal)
+        pending = self.send_one(element, protection, tree_id, seal)
         try:
-            return await made[0].future
+            return await pending.future
         except BaseException:
-            self.abandon(made)
+            self.abandon((pending,))
             raise
 
     async def collect(self, pending: Sequence[Pending]) -> list[Reply]:
@@ -264,41 +288,42 @@ class Connection:
     def on_message(self, event: Event) -> None:
         """Everything that the server has sent in one message."""
         _, _, seal_id, flags, message, bad, unverified = event
+        seal = seal_id if flags & SEALED else None
         try:
-            elements = split_compound(message)
-            for index, element in enumerate(elements):
-                header = Header.parse(element)
+            fields = response_fields(message)
+            if not fields.next_command:
+                self._answer(fields, message, seal, bad, unverified)
+                return
+            for index, element in enumerate(split_compound(message)):
                 bit = 1 << index
-                self._answer(
-                    header, element, seal_id if flags & SEALED else None, bad & bit, unverified & bit
-                )
+                self._answer(response_fields(element), element, seal, bad & bit, unverified & bit)
         except WireError as error:
             self.fail(f"the server sent something malformed ({error})")
 
     def _answer(
-        self, header: Header, message: memoryview, seal_id: int | None, bad: int, unverified: int
+        self, fields: ResponseFields, message: Buffer, seal_id: int | None, bad: int, unverified: int
     ) -> None:
-        if not header.flags & _SERVER:
+        _, _, status, command, _, flags, _, message_id, async_id = fields
+        if not flags & _SERVER:
             raise WireError("a request instead of an answer")
-        if header.message_id == _UNSOLICITED:  # an oplock break: none is ever asked for
+        if message_id == _UNSOLICITED:  # an oplock break: none is ever asked for
             return
-        pending = self._pending.get(header.message_id)
+        pending = self._pending.get(message_id)
         if pending is None:
-            raise WireError(f"an answer to message {header.message_id}, which was not asked")
-        interim = header.status == _PENDING and bool(header.flags & _ASYNC)
-        complaint = _unprotected(pending, header, seal_id, bad, unverified, interim)
+            raise WireError(f"an answer to message {message_id}, which was not asked")
+        interim = status == _PENDING and bool(flags & _ASYNC)
+        complaint = _unprotected(pending, command, flags, seal_id, bad, unverified, interim)
         if complaint:
             self.fail(complaint)
             return
         if interim:
-            pending.async_id = header.async_id
+            pending.async_id = async_id
             if pending.abandoned:
                 self._cancel(pending)
         else:
-            self._finish(pending, Reply(header.status, header, message))
-            del self._pending[
-                header.message_id
-            ]  # only now: an answer that is malformed fails it with the rest
+            self._finish(pending, Reply(status, message))
+            # Only now: an answer that is malformed fails it with the rest.
+            del self._pending[message_id]
             self.credits.settle(pending.charge)
         if self._waiting:
             self._wake()
@@ -314,7 +339,7 @@ class Connection:
                 raise WireError(f"{len(data)} bytes of data for a read of {len(pending.sink)}")
             pending.sink[: len(data)] = data
             _let_go(pending)
-            reply = Reply(0, reply.header, b"", len(data))
+            reply = Reply(0, b"", len(data))
         pending.future.set_result(reply)
 
     def on_credits(self) -> None:
@@ -391,7 +416,7 @@ def _let_go(pending: Pending) -> None:
 
 
 def _unprotected(
-    pending: Pending, header: Header, seal_id: int | None, bad: int, unverified: int, interim: bool
+    pending: Pending, command: int, flags: int, seal_id: int | None, bad: int, unverified: int, interim: bool
 ) -> str:
     """What is wrong with the protection of an answer; empty when nothing is ([MS-SMB2] 3.2.5.1.1, 3.2.5.1.3)."""
     protection = pending.protection
@@ -403,6 +428,6 @@ def _unprotected(
         return "the signature of an answer is wrong: somebody may have changed it on its way"
     if interim or protection.keys is None or not protection.sign:
         return ""
-    if unverified or not header.flags & _SIGNED:
-        return f"an answer ({Command(header.command).name}) was not signed although it must be"
+    if unverified or not flags & _SIGNED:
+        return f"an answer ({Command(command).name}) was not signed although it must be"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from types import TracebackType
@@ -33,8 +34,9 @@ _DISPOSITIONS = {
 }
 
 
-def request_for(path: str, mode: str, share_access: int) -> CreateRequest:
-    """CREATE for a mode of the built-in open(): r, w, x or a, with b and + if you like. ValueError for others."""
+@functools.lru_cache(64)
+def _asked(mode: str) -> tuple[int, int]:
+    """(access, disposition) of a mode."""
     letters = set(mode) - {"b"}
     kind = letters - {"+"}
     if len(kind) != 1 or not kind <= set(_DISPOSITIONS) or len(mode) != len(set(mode)):
@@ -44,12 +46,14 @@ def request_for(path: str, mode: str, share_access: int) -> CreateRequest:
     access = int(FileAccess.READ_ATTRIBUTES)
     access |= FILE_GENERIC_READ if read else 0
     access |= FILE_GENERIC_WRITE if write else 0
+    return int(access), int(_DISPOSITIONS[letter])
+
+
+def request_for(path: str, mode: str, share_access: int) -> CreateRequest:
+    """CREATE for a mode of the built-in open(): r, w, x or a, with b and + if you like. ValueError for others."""
+    access, disposition = _asked(mode)
     return requests.opening(
-        path,
-        access,
-        disposition=int(_DISPOSITIONS[letter]),
-        options=requests.NOT_DIRECTORY,
-        share_access=share_access,
+        path, access, disposition=disposition, options=requests.NOT_DIRECTORY, share_access=share_access
     )
 
 

@@ -8,12 +8,14 @@ from frevo.client.connection import Element, Pending
 from frevo.client.errors import remote_error
 from frevo.client.tree import FileId, Tree
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import Command, ReadRequest, ReadResponse, WriteRequest, WriteResponse
+from frevo.wire.smb2 import Command, WriteRequest, WriteResponse, pack_read_request, read_data
 
 #: Largest piece; larger ones gain nothing and make every other request wait behind them.
 PIECE_BYTES = 1 << 20
 #: Bytes of one transfer in flight.
 WINDOW_BYTES = 8 << 20
+_READ = int(Command.READ)
+_END_OF_FILE = int(NTStatus.END_OF_FILE)
 
 _Flight = deque[tuple[int, int, Pending]]  # start, size, request
 
@@ -34,12 +36,15 @@ async def read_bytes(tree: Tree, file_id: FileId, offset: int, size: int, path: 
         buffer = bytearray(size)
         count = await read_into(tree, file_id, memoryview(buffer), offset, path)
         return bytes(memoryview(buffer)[:count])
-    body = ReadRequest(file_id, offset, size).pack()
-    element = Element(Command.READ, body, tree.connection.charge_of(size))
-    reply = await tree.one(element, path, allow=(NTStatus.END_OF_FILE,))
-    if reply.status == NTStatus.END_OF_FILE:
+    connection = tree.connection
+    charge = 1 if size <= 65536 else connection.charge_of(size)
+    element = Element(_READ, pack_read_request(file_id, offset, size), charge)
+    reply = await connection.exchange(element, tree.session.protection, tree.id, seal=tree.seal)
+    if reply.status == 0:
+        return read_data(reply.message)
+    if reply.status == _END_OF_FILE:
         return b""
-    return bytes(ReadResponse.parse(reply.message).data)
+    raise remote_error(reply.status, path)
 
 
 async def read_into(tree: Tree, file_id: FileId, target: memoryview, offset: int, path: str) -> int:
@@ -51,7 +56,7 @@ async def read_into(tree: Tree, file_id: FileId, target: memoryview, offset: int
             piece = _piece(tree, _limits(tree)[0])
             while sent < total and (not flight or sent - flight[0][0] < WINDOW_BYTES):
                 size = min(piece, total - sent)
-                body = ReadRequest(file_id, offset + sent, size).pack()
+                body = pack_read_request(file_id, offset + sent, size)
                 charge = tree.connection.charge_of(size)
                 element = Element(Command.READ, body, charge, sink=target[sent : sent + size])
                 flight.append((sent, size, await tree.post(element)))

@@ -104,6 +104,11 @@ class DataPlaneTransport:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush)
 
+    def submit_now(self, connection: int, session_id: int, flags: int, message: Message) -> None:
+        """`submit` and `flush`, for who would wait for the turn of the loop alone."""
+        self._pending.append((connection, session_id, flags, message))
+        self._send_pending()
+
     def _flush(self) -> None:
         self._flush_scheduled = False
         self._send_pending()
@@ -157,9 +162,7 @@ class DataPlaneTransport:
     ) -> None:
         """Lets the data plane answer READs of an open. Attached before its CREATE is answered, it misses
         none."""
-        self._plane.attach(
-            connection, session_id, tree_id, file_id, fd, readable, gate, must_seal, position
-        )
+        self._plane.attach(connection, session_id, tree_id, file_id, fd, readable, gate, must_seal, position)
 
     def detach(self, connection: int, volatile_id: int) -> None:
         """Ends that."""

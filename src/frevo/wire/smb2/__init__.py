@@ -129,7 +129,9 @@ from frevo.wire.smb2.header import (
     SMB1_PROTOCOL_ID,
     TRANSFORM_PROTOCOL_ID,
     Header,
+    ResponseFields,
     pack_request_header,
+    response_fields,
     split_compound,
 )
 from frevo.wire.smb2.ioctl import (
@@ -200,6 +202,8 @@ from frevo.wire.smb2.query_info import (
 from frevo.wire.smb2.read import (
     ReadRequest,
     ReadResponse,
+    pack_read_request,
+    read_data,
 )
 from frevo.wire.smb2.session_setup import (
     SessionSetupRequest,
@@ -350,6 +354,7 @@ __all__ = [
     "ReadRequest",
     "ReadResponse",
     "ReadResponseFlags",
+    "ResponseFields",
     "SMB1NegotiateRequest",
     "SdBuffer",
     "SecurityInformation",
@@ -395,6 +400,7 @@ __all__ = [
     "pack_create_contexts",
     "pack_error_contexts",
     "pack_network_interfaces",
+    "pack_read_request",
     "pack_request_header",
     "parse_break_acknowledgment",
     "parse_break_notification",
@@ -402,6 +408,8 @@ __all__ = [
     "parse_create_contexts",
     "parse_error_contexts",
     "parse_network_interfaces",
+    "read_data",
+    "response_fields",
     "split_compound",
     "typed_context",
 ]

@@ -63,7 +63,7 @@ class CreateRequest:
 
     def pack(self) -> bytes:
         tail = name = encode_utf16(self.name)
-        contexts = pack_create_contexts(self.contexts)
+        contexts = pack_create_contexts(self.contexts) if self.contexts else b""
         contexts_offset = 0
         if contexts:
             tail = name + padding(_REQUEST_END + len(name))

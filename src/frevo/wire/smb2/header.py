@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from frevo.errors import WireError
 from frevo.wire.codec import Buffer
 
 _LAYOUT = struct.Struct("<4sHHIHHIIQIIQ16s")
+_RESPONSE = struct.Struct("<4sH2xIHHIIQQ24x")
 _ASYNC_COMMAND = 0x00000002
 _NO_SIGNATURE = bytes(16)
 
@@ -142,6 +144,34 @@ def pack_request_header(
         PROTOCOL_ID, 64, charge, 0, command, credits, flags, next_command, message_id, 0, tree_id, session_id,
         _NO_SIGNATURE,
     )  # fmt: skip
+
+
+class ResponseFields(NamedTuple):
+    """What a client looks at in the header of every response; *async_id* is one when the flags say so.
+
+    Reference: [MS-SMB2] 2.2.1.
+    """
+
+    protocol: bytes
+    size: int
+    status: int
+    command: int
+    credits: int
+    flags: int
+    next_command: int
+    message_id: int
+    async_id: int
+
+
+def response_fields(message: Buffer) -> ResponseFields:
+    """The header at the start of *message*, with the errors of `Header.parse`, for clients that receive many."""
+    try:
+        fields = ResponseFields._make(_RESPONSE.unpack_from(message))
+    except struct.error:
+        raise WireError(f"SMB2 header: {len(message)} bytes") from None
+    if fields.protocol != PROTOCOL_ID or fields.size != 64:
+        raise WireError(f"SMB2 header: starts with {fields.protocol!r}, StructureSize {fields.size}")
+    return fields
 
 
 def split_compound(message: Buffer) -> list[memoryview]:

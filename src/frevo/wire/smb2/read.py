@@ -5,9 +5,11 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from frevo.errors import WireError
 from frevo.wire.codec import EMPTY, HEADER_SIZE, Buffer, FileId, fixed, variable
 
 _REQUEST = struct.Struct("<HBBIQQQIIIHH")
+_PLAIN_REQUEST = struct.Struct("<HBBIQQQIIIHHB")
 _RESPONSE = struct.Struct("<HBBIII")
 _REQUEST_END = HEADER_SIZE + _REQUEST.size
 _RESPONSE_END = HEADER_SIZE + _RESPONSE.size
@@ -97,3 +99,18 @@ class ReadResponse:
     def pack_head(length: int, data_remaining: int = 0, flags: int = 0) -> bytes:
         """The 16 bytes before *length* bytes of data that someone else appends."""
         return _RESPONSE.pack(17, _RESPONSE_END, 0, length, data_remaining, flags)
+
+
+def pack_read_request(file_id: FileId, offset: int, length: int) -> bytes:
+    """`ReadRequest(file_id, offset, length).pack()`, for clients that send many."""
+    return _PLAIN_REQUEST.pack(49, 0x50, 0, length, offset, *file_id, 0, 0, 0, 0, 0, 0)
+
+
+def read_data(message: Buffer) -> bytes:
+    """`ReadResponse.parse(message).data` as bytes, for clients that receive many; the same errors."""
+    _, start, _, length, _, _ = fixed(_RESPONSE, message, 0, 17, "READ response")
+    if length and (start < _RESPONSE_END or start + length > len(message)):
+        raise WireError(
+            f"READ response data: offset {start} length {length} lies outside ({len(message)} bytes)"
+        )
+    return bytes(message[start : start + length])
