@@ -28,6 +28,7 @@ PACKAGES = {
     "fio": "fio",
     "tcc": "tcc",
     "make": "make",
+    "setsid": "util-linux",
     "rpcclient": "smbclient",
 }
 #: /sbin and /usr/sbin may be missing from an ordinary user's PATH.

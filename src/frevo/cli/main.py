@@ -23,7 +23,7 @@ from frevo.errors import FrevoError
 #: Subcommands in the order of the help; each is a module of this package.
 COMMANDS = (
     *("serve", "user", "testparm", "status", "doctor"),
-    *("ls", "tree", "cat", "get", "put", "cp", "rm", "mv", "mkdir", "stat", "watch", "shares"),
+    *("ls", "tree", "cat", "get", "put", "cp", "rm", "mv", "mkdir", "stat", "watch", "shares", "shell"),
     "bench",
 )
 

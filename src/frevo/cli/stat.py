@@ -33,23 +33,35 @@ def run(args: argparse.Namespace) -> int:
     async def work() -> int:
         place = remote.location(args.url)
         async with remote.open_share(args, args.url) as share:
-            known = await share.stat(place.path)
-            found = {**remote.described(place.path, known), "file_id": known.file_id, "links": known.links}
-            if not place.path:
-                found |= await _share(share)
-            if args.all:
-                found |= await _more(share, place.path)
+            found = await facts(share, place.path, everything=args.all)
         if args.json:
             remote.print_json(found)
         else:
-            for name, value in found.items():
-                print(one_line(f"{name.replace('_', ' '):16} {value}"))
+            show(found)
         return 0
 
     return remote.run_async(work)
 
 
-async def _share(share: Share) -> dict[str, Any]:
+async def facts(share: Share, path: str, *, everything: bool) -> dict[str, Any]:
+    """What the server knows of *path*; *everything*: owner, streams and extended attributes too."""
+    known = await share.stat(path)
+    found = {**remote.described(path, known), "file_id": known.file_id, "links": known.links}
+    if not path:
+        found |= await of_share(share)
+    if everything:
+        found |= await _more(share, path)
+    return found
+
+
+def show(found: dict[str, Any]) -> None:
+    """A line for each fact."""
+    for name, value in found.items():
+        print(one_line(f"{name.replace('_', ' '):16} {value}"))
+
+
+async def of_share(share: Share) -> dict[str, Any]:
+    """Room and protection."""
     space = await share.statvfs()
     negotiated = share.tree.connection.negotiated
     protection = share.tree.session.protection

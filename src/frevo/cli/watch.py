@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, add_command, one_line
+
+if TYPE_CHECKING:
+    from frevo.client import Share
 
 _EXAMPLES = """\
   frevo watch smb://eve@nas/docs               until Ctrl-C
@@ -31,19 +35,26 @@ def run(args: argparse.Namespace) -> int:
     async def work() -> int:
         place = remote.location(args.url)
         async with remote.open_share(args, args.url) as share:
-            seen = 0
-            async for change in share.watch(place.path, recursive=args.recursive):
-                if args.json:
-                    line = json.dumps({"action": change.action, "path": change.path})
-                else:
-                    line = one_line(f"{change.action:12} {change.path}")
-                print(line, flush=True)
-                seen += 1
-                if args.count is not None and seen >= args.count:
-                    break
+            await show(share, place.path, recursive=args.recursive, form_json=args.json, count=args.count)
         return 0
 
     return remote.run_async(work)
+
+
+async def show(
+    share: Share, path: str, *, recursive: bool, form_json: bool = False, count: int | None = None
+) -> None:
+    """Prints changes until there were *count*, or until the directory goes away."""
+    seen = 0
+    async for change in share.watch(path, recursive=recursive):
+        if form_json:
+            line = json.dumps({"action": change.action, "path": change.path})
+        else:
+            line = one_line(f"{change.action:12} {change.path}")
+        print(line, flush=True)
+        seen += 1
+        if count is not None and seen >= count:
+            break
 
 
 def _count(text: str) -> int:

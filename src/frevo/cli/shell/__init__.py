@@ -1,0 +1,53 @@
+"""`frevo shell`: look around on a share and move files, as smbclient's users know it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from frevo.cli import remote
+from frevo.cli.common import Subparsers, add_command
+
+_EXAMPLES = """\
+  frevo shell smb://eve@nas/photos                      `help` lists the commands, Tab completes names
+  frevo shell smb://eve@nas/photos -c 'cd 2026; ls'     commands, then the end
+  frevo shell smb://eve@nas/photos -c '-mkdir in; cd in; prompt; mput *.jpg'
+  frevo shell smb://eve@nas/photos < commands.txt       one command a line, # begins a comment
+
+Names with blanks stand in quotes: get "my report.pdf". Both slashes separate directories. Ctrl-C ends the command that
+runs, not the shell; after a lost connection the next command connects again. In scripts (-c and standard input) a
+command that fails makes the exit code 1 and the next one runs, except after a failed cd or lcd, which ends the script;
+a leading - says that failure does not matter (-mkdir in). The history is in ~/.local/state/frevo/history.
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `frevo shell`."""
+    parser = add_command(subparsers, "shell", "look around on a share, interactively", _EXAMPLES)
+    parser.add_argument("url", metavar="URL", help="smb://host/share/directory")
+    parser.add_argument(
+        "-c", "--command", dest="script", metavar="COMMANDS", help="run these, separated by ;, and end"
+    )
+    remote.add_connection_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the commands of -c, of a person, or of standard input."""
+    from frevo.cli.shell.session import Shell
+    from frevo.cli.shell.words import split_script
+
+    async def work() -> int:
+        shell = Shell(args)
+        try:
+            await shell.begin()
+            if args.script is not None:
+                return await shell.script(split_script(args.script))
+            if sys.stdin.isatty() and sys.stdout.isatty():
+                from frevo.cli.shell.terminal import Terminal
+
+                return await Terminal(shell).run()
+            return await shell.script(line.rstrip("\r\n") for line in sys.stdin)
+        finally:
+            await shell.close()
+
+    return remote.run_async(work)
