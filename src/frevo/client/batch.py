@@ -14,13 +14,18 @@ from typing import Protocol
 
 from frevo.client import verify
 from frevo.client.address import join
+from frevo.client.errors import CannotReconnect, ConnectionLost
+from frevo.client.reconnect import REPEATS
 from frevo.client.share import Share
 from frevo.client.stat import Stat
+from frevo.wire.dtyp.filetime import to_unix_ns
 
 #: Files that are under way at a time.
 PARALLEL = 12
 #: Bytes between two looks at the progress; two such buffers a file.
 _STEP_BYTES = 4 << 20
+#: A part file on a server that was lost may lack some of its last bytes: what was in flight was written in any order.
+_UNSURE_BYTES = 16 << 20
 
 
 class Report(Protocol):
@@ -87,13 +92,48 @@ def part_name(name: str, size: int, modified_ns: int) -> str:
     return f".frevo-{hashlib.sha256(identity).hexdigest()[:20]}.part"
 
 
+class _Counted:
+    """The report of one file, which can be taken back."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._done = 0
+        self.found, self.finished, self.failed = report.found, report.finished, report.failed
+
+    def advanced(self, size: int) -> None:
+        """So many bytes more are done."""
+        self._done += size
+        self._report.advanced(size)
+
+    def taken_back(self) -> int:
+        """Begins anew; how many bytes had been done."""
+        done = self._done
+        self.advanced(-done)
+        return done
+
+
+async def _insist(do: _Do, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
+    """Does *job*; it goes on where it was when the connection had to be made anew."""
+    counted, left, best = _Counted(report), REPEATS, 0
+    while True:
+        try:
+            return await do(job, plan, totals, counted)
+        except CannotReconnect:
+            raise
+        except ConnectionLost:
+            done = counted.taken_back()
+            left, best = (REPEATS, done) if done > best else (left - 1, best)
+            if left < 0:
+                raise
+
+
 async def _run(jobs: AsyncIterator[_Job], do: _Do, plan: Plan, report: Report, totals: Totals) -> None:
-    """Does *jobs*, some at a time; one that fails is told and counted, a lost connection ends all."""
+    """Does *jobs*, some at a time; one that fails is told and counted, a connection lost for good ends all."""
     free = asyncio.Semaphore(plan.parallel)
 
     async def one(job: _Job) -> None:
         try:
-            await do(job, plan, totals, report)
+            await _insist(do, job, plan, totals, report)
         except OSError as error:
             totals.failed(job[0], error, report)
         finally:
@@ -185,14 +225,12 @@ async def _download_file(share: Share, job: _Job, plan: Plan, totals: Totals, re
     part = place.with_name(part_name(place.name, size, modified))
     fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        start = min(os.fstat(fd).st_size, size)
-        report.advanced(start)
         if size <= 65536:
             data = await share.read_small(source, size)
             os.pwrite(fd, data, 0)
-            report.advanced(len(data) - start)
+            report.advanced(len(data))
         else:
-            await _stream_down(share, source, fd, start, size, report)
+            await _stream_down(share, job, fd, report)
     finally:
         os.close(fd)
     if plan.verify:
@@ -204,10 +242,16 @@ async def _download_file(share: Share, job: _Job, plan: Plan, totals: Totals, re
     report.finished(source)
 
 
-async def _stream_down(share: Share, source: str, fd: int, start: int, size: int, report: Report) -> None:
+async def _stream_down(share: Share, job: _Job, fd: int, report: Report) -> None:
     """One piece is on its way while the other is written."""
+    source, _, size, modified = job
     buffers = [bytearray(min(_STEP_BYTES, size)), bytearray(min(_STEP_BYTES, size))]
     async with share.open(source) as file:
+        start = min(os.fstat(fd).st_size, size)
+        if (file.opened.end_of_file, to_unix_ns(file.opened.last_write_time)) != (size, modified):
+            start = 0  # not the version that the part is of
+            os.ftruncate(fd, 0)
+        report.advanced(start)
         pending: asyncio.Task[int] | None = None
         try:
             pending = asyncio.create_task(file.preadinto(buffers[0], start))
@@ -364,7 +408,7 @@ async def _stream_up(share: Share, source: str, part: str, size: int, report: Re
     pending: asyncio.Task[int] | None = None
     with Path(source).open("rb", buffering=0) as local:
         async with share.open(part, "a+b") as file:
-            position, index = min(file.tell(), size), 0
+            position, index = max(0, min(file.tell(), size) - _UNSURE_BYTES), 0
             report.advanced(position)
             local.seek(position)
             try:

@@ -51,8 +51,9 @@ class Options:
     it; without a password the Kerberos ticket cache is used. kerberos: auto, required, off. guest, anonymous: log on
     as nobody in particular. signing: False turns it off unless the server demands it. encryption: True demands it.
     minimum, maximum: dialects, as smb.conf names them (SMB2_02 … SMB3_11). transports: as `client smb transports`.
-    timeout: seconds to connect. address: where the host is, when its name does not say. client_guid: 16 bytes that
-    servers know this client by; a new one for each connection.
+    timeout: seconds to connect. reconnect: seconds to try to get a lost connection back, 0: not at all. address:
+    where the host is, when its name does not say. client_guid: 16 bytes that servers know this client by; a new one
+    for each connection.
     """
 
     user: str | None = None
@@ -68,6 +69,7 @@ class Options:
     maximum: str = "SMB3_11"
     transports: str | Sequence[TransportAddress] = DEFAULT_TRANSPORTS
     timeout: float = 5.0
+    reconnect: float = 30.0
     address: str | None = None
     client_guid: bytes | None = None
 
@@ -104,6 +106,7 @@ class Options:
             self.timeout,
             address=self.address,
             client_guid=self.client_guid,
+            reconnect=self.reconnect,
         )
 
 

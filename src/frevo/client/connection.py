@@ -144,7 +144,7 @@ class Connection:
     async def reserve(self, charge: int) -> None:
         """Waits until *charge* credits are there; the caller sends before it awaits anything else."""
         if self._error is not None:
-            raise self._renewed_error()
+            raise self._renewed_error(unsent=True)
         if not self._waiting and self.credits.reserve(charge):
             return
         ready = self._loop.create_future()
@@ -157,7 +157,7 @@ class Connection:
                 self._waiting.remove((charge, ready))
             self._wake()
         if self._error is not None:
-            raise self._renewed_error()
+            raise self._renewed_error(unsent=True)
         if not self.credits.reserve(charge):  # somebody was faster
             await self.reserve(charge)
 
@@ -391,12 +391,12 @@ class Connection:
             if not ready.done():
                 ready.set_result(None)
 
-    def _renewed_error(self) -> ConnectionLost:
+    def _renewed_error(self, *, unsent: bool = False) -> ConnectionLost:
         """A fresh exception: each waiter has its own traceback."""
         assert self._error is not None
         text = str(self._error.strerror)
         error = ConnectionLost(self._error.errno, text)
-        error.ntstatus = self._error.ntstatus
+        error.ntstatus, error.unsent = self._error.ntstatus, unsent
         return error
 
     async def close(self, *, abort: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from frevo.client.connection import Element
-from frevo.client.errors import remote_error
+from frevo.client.errors import ConnectionLost, remote_error
 from frevo.client.file import request_for
 from frevo.client.requests import SHARE_ALL
 from frevo.client.tree import FileId, Tree
@@ -37,6 +37,9 @@ async def copy_file(
         try:
             key = await _resume_key(tree, read.file_id, source)
             return await _copy(tree, key, write.file_id, read.end_of_file, target, progress)
+        except ConnectionLost as error:
+            error.unsent = False  # the target has been made
+            raise
         finally:
             tree.close_later(write.file_id)
     finally:

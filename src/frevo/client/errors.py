@@ -50,7 +50,13 @@ class LogonError(_Denied):
 
 
 class ConnectionLost(RemoteError, ConnectionError):
-    """The connection ended; what was under way may or may not have been done."""
+    """The connection ended; what was under way may or may not have been done, unless it is *unsent*."""
+
+    unsent = False
+
+
+class CannotReconnect(ConnectionLost):
+    """The connection ended and could not be made again."""
 
 
 _CLASSES: dict[int, type[RemoteError]] = {
@@ -133,6 +139,14 @@ def remote_error(status: int, path: str | None = None, doing: str = "") -> Remot
 
 def lost(reason: str) -> ConnectionLost:
     """The exception for a connection that ended because of *reason*."""
-    error = ConnectionLost(numbers.ECONNRESET, f"the connection to the server ended: {reason}; connect again")
+    error = ConnectionLost(numbers.ECONNRESET, f"the connection to the server ended: {reason}")
     error.ntstatus = NTStatus.CONNECTION_DISCONNECTED
     return error
+
+
+def unknown_outcome(error: ConnectionLost, path: str) -> ConnectionLost:
+    """*error* for something that must not be done twice: the caller has to look."""
+    hint = "whether the server has done what was asked is not known: look before you do it again"
+    made = ConnectionLost(error.errno, f"{error.strerror}; {hint}", path)
+    made.ntstatus = error.ntstatus
+    return made

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import functools
 import os
 import warnings
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from frevo.client import requests, transfer
-from frevo.client.connection import Element
+from frevo.client.connection import Element, Reply
+from frevo.client.errors import ConnectionLost, RemoteError
+from frevo.client.reconnect import REPEATS, LastingTree, is_gone
 from frevo.client.stat import Stat
 from frevo.client.tree import FileId, Tree
 from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
@@ -24,6 +29,8 @@ from frevo.wire.smb2 import (
     FlushRequest,
     QueryInfoResponse,
 )
+
+_T = TypeVar("_T")
 
 #: The letter of a mode to what happens to the name; see `open`.
 _DISPOSITIONS = {
@@ -58,15 +65,24 @@ def request_for(path: str, mode: str, share_access: int) -> CreateRequest:
 
 
 class File:
-    """A file open on the server. Binary, unbuffered; several reads and writes may run at a time (`pread`, …)."""
+    """A file open on the server. Binary, unbuffered; several reads and writes may run at a time (`pread`, …).
 
-    def __init__(self, tree: Tree, path: str, mode: str, opened: CreateResponse) -> None:
-        self._tree = tree
+    A file that is only read is opened again when the connection had to be made anew, provided that it is the same,
+    unchanged; one that is written is not: ConnectionLost says so.
+    """
+
+    def __init__(
+        self, place: LastingTree, tree: Tree, path: str, mode: str, request: CreateRequest, opened: CreateResponse
+    ) -> None:  # fmt: skip
+        self._place = place
+        self._tree = tree  # what the FileId belongs to
         self.path = path
         self.mode = mode
         self.opened = opened
+        self._request = request
         self._id: FileId | None = opened.file_id
         self._position = opened.end_of_file if "a" in mode else 0
+        self._lock = asyncio.Lock()
 
     @property
     def name(self) -> str:
@@ -89,17 +105,23 @@ class File:
 
     async def pread(self, size: int, offset: int) -> bytes:
         """Up to *size* bytes at *offset*; fewer only at the end of the file."""
-        return await transfer.read_bytes(self._tree, self.file_id, offset, size, self.path)
+        return await self._lasting(
+            lambda: transfer.read_bytes(self._tree, self.file_id, offset, size, self.path)
+        )
 
     async def preadinto(self, buffer: Any, offset: int) -> int:
         """Fills *buffer* (bytearray, memoryview, numpy array) from *offset* on; how many bytes there were."""
         with memoryview(buffer) as view, view.cast("B") as target:
-            return await transfer.read_into(self._tree, self.file_id, target, offset, self.path)
+            return await self._lasting(
+                lambda: transfer.read_into(self._tree, self.file_id, target, offset, self.path)
+            )
 
     async def pwrite(self, data: Any, offset: int) -> int:
         """Writes all of *data* at *offset*."""
         with memoryview(data) as view, view.cast("B") as source:
-            return await transfer.write_from(self._tree, self.file_id, source, offset, self.path)
+            return await self._lasting(
+                lambda: transfer.write_from(self._tree, self.file_id, source, offset, self.path)
+            )
 
     # -- at the position
 
@@ -143,8 +165,8 @@ class File:
 
     async def stat(self) -> Stat:
         """What the server knows about it now."""
-        element = requests.query_file(FileInfoClass.ALL, self.file_id)
-        reply = await self._tree.one(element, self.path, allow=(NTStatus.BUFFER_OVERFLOW,))
+        allow = (NTStatus.BUFFER_OVERFLOW,)
+        reply = await self._one(lambda: requests.query_file(FileInfoClass.ALL, self.file_id), allow)
         return stat_of(FileAllInformation.parse(QueryInfoResponse.parse(reply.message).buffer))
 
     async def size(self) -> int:
@@ -155,19 +177,23 @@ class File:
         """Cuts or extends it to *size*, the position by default."""
         size = self._position if size is None else size
         data = FileEndOfFileInformation(size).pack()
-        element = requests.set_file(FileInfoClass.END_OF_FILE, data, self.file_id)
-        await self._tree.one(element, self.path)
+        await self._one(lambda: requests.set_file(FileInfoClass.END_OF_FILE, data, self.file_id))
         return size
 
     async def flush(self) -> None:
         """What was written is on the server's disk when this returns."""
-        await self._tree.one(Element(Command.FLUSH, FlushRequest(self.file_id).pack()), self.path)
+        await self._one(lambda: Element(Command.FLUSH, FlushRequest(self.file_id).pack()))
 
     async def close(self) -> None:
         """Closes it; a second time does nothing."""
-        if self._id is not None:
-            file_id, self._id = self._id, None
+        if self._id is None:
+            return
+        file_id, self._id = self._id, None
+        try:
             await self._tree.close(file_id)
+        except RemoteError as error:
+            if not (is_gone(error) and self._only_read):  # the server has closed it
+                raise
 
     def close_later(self) -> None:
         """From any thread: closes it some time soon. Nobody is told whether that worked."""
@@ -187,11 +213,54 @@ class File:
     async def __aexit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
-        if kind is None or self._tree.connection.lost:
+        if kind is None:
             await self.close()
         elif self._id is not None:  # the error that is on its way says more than a CLOSE that fails too
             file_id, self._id = self._id, None
             self._tree.close_later(file_id)
+
+    # -- on another connection
+
+    @property
+    def _only_read(self) -> bool:
+        return "r" in self.mode and "+" not in self.mode
+
+    async def _one(self, make: Callable[[], Element], allow: Iterable[int] = ()) -> Reply:
+        """The answer of one request on the open file."""
+        return await self._lasting(lambda: self._tree.one(make(), self.path, allow=allow))
+
+    async def _lasting(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        """The result of *work*, which is done again when the file could be opened again."""
+        left = REPEATS
+        while True:
+            tree = self._tree
+            try:
+                return await work()
+            except RemoteError as error:
+                left -= 1
+                if left < 0 or not is_gone(error):
+                    raise
+                await self._renew(tree, error)
+
+    async def _renew(self, gone: Tree, error: RemoteError) -> None:
+        """Opens the file again; one does it for all. An exception when that would not be the same file."""
+        async with self._lock:
+            if self._tree is not gone:
+                return
+            if error.ntstatus == NTStatus.NETWORK_SESSION_EXPIRED:
+                if await self._place.renewed(gone, error) is gone:
+                    return
+            if not self._only_read:
+                raise _lost_while_written(error, self.path)
+            await self._place.renewed(gone, error)
+            fresh, opened = await self._place.run(self._reopened, self.path)
+            if self._id is None or not _same(self.opened, opened):
+                fresh.close_later(opened.file_id)
+                raise _changed(error, self.path)
+            self._tree, self._id = fresh, opened.file_id
+
+    async def _reopened(self, tree: Tree, path: str) -> tuple[Tree, CreateResponse]:
+        return tree, await tree.create(self._request, path)
 
     def seekable(self) -> bool:
         """Always."""
@@ -199,6 +268,30 @@ class File:
 
     def __repr__(self) -> str:
         return f"<File {self.path!r} mode {self.mode!r}{' closed' if self.closed else ''}>"
+
+
+def _same(before: CreateResponse, now: CreateResponse) -> bool:
+    """The file that was open, and nobody has touched it: nobody can set the time of the last change."""
+    return (before.change_time, before.last_write_time, before.end_of_file) == (
+        now.change_time, now.last_write_time, now.end_of_file,
+    )  # fmt: skip
+
+
+def _lost_while_written(error: RemoteError, path: str) -> ConnectionLost:
+    hint = (
+        "the file was open for writing, and what was not yet confirmed may be missing: open it again and look"
+    )
+    return _as_lost(error, hint, path)
+
+
+def _changed(error: RemoteError, path: str) -> ConnectionLost:
+    return _as_lost(error, "meanwhile the file was changed or replaced: open it again", path)
+
+
+def _as_lost(error: RemoteError, hint: str, path: str) -> ConnectionLost:
+    made = ConnectionLost(errno.ECONNRESET, f"{error.strerror}; {hint}", path)
+    made.ntstatus = error.ntstatus
+    return made
 
 
 def stat_of(found: FileAllInformation) -> Stat:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from array import array
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from frevo.client import requests
 from frevo.client.address import join
 from frevo.client.connection import Element, Pending, Reply
-from frevo.client.errors import remote_error
+from frevo.client.errors import RemoteError, remote_error
+from frevo.client.reconnect import REPEATS, LastingTree
 from frevo.client.stat import Stat
 from frevo.client.tree import FileId, Tree
 from frevo.wire.erref import NTStatus
@@ -73,8 +75,33 @@ def _page_request(tree: Tree, file_id: FileId, pattern: str, size: int) -> Eleme
     return Element(Command.QUERY_DIRECTORY, body, tree.connection.charge_of(size))
 
 
-async def scandir(tree: Tree, path: str, pattern: str = "*") -> AsyncIterator[DirEntry]:
-    """The entries of *path* whose names match the server-side *pattern*, without "." and ".."."""
+async def scandir(place: LastingTree, path: str, pattern: str = "*") -> AsyncIterator[DirEntry]:
+    """The entries of *path* whose names match the server-side *pattern*, without "." and "..".
+
+    When the connection is lost, the listing is begun again and leaves out what was given before.
+    """
+    given = array("q")  # hashes of the names: eight bytes an entry
+    left, known = REPEATS, set[int]()
+    while True:
+        tree = place.tree
+        try:
+            async with aclosing(_pages(tree, path, pattern)) as pages:
+                async for page in pages:
+                    fresh = [entry for entry in page if hash(entry.name) not in known] if known else page
+                    for entry in fresh:
+                        yield entry
+                    given.extend([hash(entry.name) for entry in fresh])
+            return
+        except RemoteError as error:
+            left -= 1
+            if left < 0:
+                raise
+            await place.renewed(tree, error)
+        known = set(given)
+
+
+async def _pages(tree: Tree, path: str, pattern: str) -> AsyncGenerator[Sequence[DirEntry], None]:
+    """The listing page by page; the next one is on its way while one is read."""
     request = requests.opening(path, requests.LIST, options=requests.DIRECTORY)
     create = Element(Command.CREATE, request.pack(), orphan=tree._close_orphan)
     first = _page_request(tree, ANY_FILE_ID, pattern, _FIRST_PAGE_BYTES)
@@ -89,8 +116,7 @@ async def scandir(tree: Tree, path: str, pattern: str = "*") -> AsyncIterator[Di
                 raise remote_error(page.status, path, "listing")
             size = max(_FIRST_PAGE_BYTES, min(PAGE_BYTES, tree.max_transact))
             following = await tree.post(_page_request(tree, file_id, pattern, size))
-            for entry in _entries(page, path):
-                yield entry
+            yield _entries(page, path)
             page = await following.future
             following = None
     finally:
@@ -112,7 +138,7 @@ Walked = tuple[str, list[DirEntry], list[DirEntry]]
 
 
 async def walk(
-    tree: Tree, top: str, onerror: Callable[[str, OSError], object] | None = None
+    place: LastingTree, top: str, onerror: Callable[[str, OSError], object] | None = None
 ) -> AsyncIterator[Walked]:
     """(directory, its directories, its other entries) of the tree below *top*, parents first.
 
@@ -125,7 +151,7 @@ async def walk(
         directories: list[DirEntry] = []
         others: list[DirEntry] = []
         try:
-            async with aclosing(scandir(tree, directory)) as entries:  # type: ignore[type-var]
+            async with aclosing(scandir(place, directory)) as entries:  # type: ignore[type-var]
                 async for entry in entries:
                     (directories if entry.is_dir() and not entry.is_symlink() else others).append(entry)
         except OSError as error:
@@ -137,28 +163,28 @@ async def walk(
         pending += [entry.path for entry in reversed(directories)]
 
 
-async def glob(tree: Tree, pattern: str) -> AsyncIterator[DirEntry]:
+async def glob(place: LastingTree, pattern: str) -> AsyncIterator[DirEntry]:
     """Entries whose paths match: `*`, `?`, `[abc]` within a name, `**` for any number of directories.
 
     Upper and lower case are one, as on the server.
     """
     parts = [part for part in pattern.strip("/").split("/") if part]
     fixed = next((i for i, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts) - 1)
-    async for entry in _matching(tree, "/".join(parts[:fixed]), parts[fixed:]):
+    async for entry in _matching(place, "/".join(parts[:fixed]), parts[fixed:]):
         yield entry
 
 
-async def _matching(tree: Tree, directory: str, parts: list[str]) -> AsyncIterator[DirEntry]:
+async def _matching(place: LastingTree, directory: str, parts: list[str]) -> AsyncIterator[DirEntry]:
     if not parts:
         return
     first, rest = parts[0], parts[1:]
     deep = first == "**"
     if deep and rest:
-        async for entry in _matching(tree, directory, rest):
+        async for entry in _matching(place, directory, rest):
             yield entry
     matches = re.compile(fnmatch.translate("*" if deep else first), re.IGNORECASE).match
     below: list[DirEntry] = []
-    async with aclosing(scandir(tree, directory)) as entries:  # type: ignore[type-var]
+    async with aclosing(scandir(place, directory)) as entries:  # type: ignore[type-var]
         async for entry in entries:
             if matches(entry.name):
                 if not rest:
@@ -166,5 +192,5 @@ async def _matching(tree: Tree, directory: str, parts: list[str]) -> AsyncIterat
                 if entry.is_dir() and not entry.is_symlink() and (deep or rest):
                     below.append(entry)
     for entry in below:
-        async for found in _matching(tree, entry.path, parts if deep else rest):
+        async for found in _matching(place, entry.path, parts if deep else rest):
             yield found

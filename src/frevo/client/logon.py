@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import spnego
@@ -103,25 +103,11 @@ async def log_on(
     dialect = connection.negotiated.dialect
     mode = SecurityMode.SIGNING_REQUIRED if signing else SecurityMode.SIGNING_ENABLED
     context = mechanism or _mechanism(credentials, connection.server)
-    token, value = await _step(context, None, connection.server), handshake.preauth_hash
-    protection = Protection()
-    for _ in range(_SETUP_ROUNDS_MAX):
-        body = SessionSetupRequest(security_mode=int(mode), security_buffer=token).pack()
-        reply, sent = await _exchange(connection, Command.SESSION_SETUP, body, protection)
-        protection = Protection(reply.header.session_id)
-        value = preauth.update(value, sent)
-        if reply.status != NTStatus.MORE_PROCESSING_REQUIRED:
-            break
-        value = preauth.update(value, reply.message)
-        answer = SessionSetupResponse.parse(reply.message)
-        token = await _step(context, bytes(answer.security_buffer), connection.server)
-    if reply.status != NTStatus.SUCCESS:
-        who = credentials.user or ("anonymous" if credentials.anonymous else "guest")
-        raise remote_error(reply.status, connection.server, f"logging on as {who}")
+    reply, value = await _set_up(
+        connection, credentials, context, Protection(), int(mode), handshake.preauth_hash
+    )
     answer = SessionSetupResponse.parse(reply.message)
-    if answer.security_buffer and not context.complete:
-        await _step(context, bytes(answer.security_buffer), connection.server)
-    session = Session(protection, credentials.user)
+    session = Session(Protection(reply.header.session_id), credentials.user)
     # Some servers do not say that nobody is nobody.
     if credentials.anonymous or answer.session_flags & (SessionFlags.IS_GUEST | SessionFlags.IS_NULL):
         _accept_guest(credentials, connection.server, signing, encryption)
@@ -139,6 +125,41 @@ async def log_on(
         multi_credit=connection.negotiated.multi_credit,
     )
     return session
+
+
+async def _set_up(
+    connection: Connection, credentials: Credentials, context: Any, protection: Protection, mode: int, value: bytes
+) -> tuple[Reply, bytes]:  # fmt: skip
+    """The rounds of SESSION_SETUP: the last answer, and the preauth hash before it."""
+    token = await _step(context, None, connection.server)
+    for _ in range(_SETUP_ROUNDS_MAX):
+        body = SessionSetupRequest(security_mode=mode, security_buffer=token).pack()
+        reply, sent = await _exchange(connection, Command.SESSION_SETUP, body, protection)
+        value = preauth.update(value, sent)
+        if reply.status != NTStatus.MORE_PROCESSING_REQUIRED:
+            break
+        if not protection.session_id:
+            protection = Protection(reply.header.session_id)
+        value = preauth.update(value, reply.message)
+        answer = SessionSetupResponse.parse(reply.message)
+        token = await _step(context, bytes(answer.security_buffer), connection.server)
+    if reply.status != NTStatus.SUCCESS:
+        who = credentials.user or ("anonymous" if credentials.anonymous else "guest")
+        raise remote_error(reply.status, connection.server, f"logging on as {who}")
+    answer = SessionSetupResponse.parse(reply.message)
+    if answer.security_buffer and not context.complete:
+        await _step(context, bytes(answer.security_buffer), connection.server)
+    return reply, value
+
+
+async def log_on_again(connection: Connection, session: Session, credentials: Credentials) -> None:
+    """SESSION_SETUP on an expired session: the same id, the same keys, signed ([MS-SMB2] 3.2.4.2.3)."""
+    if session.protection.keys is None:
+        raise RemoteError(errno.ESTALE, "a guest's session cannot be renewed", connection.server)
+    protection = replace(session.protection, sign=True, seal=False)
+    mode = SecurityMode.SIGNING_REQUIRED if session.protection.sign else SecurityMode.SIGNING_ENABLED
+    context = _mechanism(credentials, connection.server)
+    await _set_up(connection, credentials, context, protection, int(mode), b"\0" * 64)
 
 
 def _accept_guest(credentials: Credentials, server: str, signing: bool, encryption: bool) -> None:

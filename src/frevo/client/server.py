@@ -13,11 +13,11 @@ from frevo.client.connection import Connection, Element
 from frevo.client.credentials import Credentials
 from frevo.client.dial import dial
 from frevo.client.errors import RemoteError
-from frevo.client.logon import Handshake, Session, log_on, negotiate
+from frevo.client.logon import Session, log_on, log_on_again, negotiate
 from frevo.client.plane import plane_of
+from frevo.client.reconnect import Link, Reached
 from frevo.client.rpc import ShareEntry, list_shares
 from frevo.client.share import Share
-from frevo.client.tree import connect_tree
 from frevo.errors import RemoteProtocolError, WireError
 from frevo.proto.dialect import SMB_2_0_2, SMB_3_1_1, Cipher, Dialect, Signing
 from frevo.proto.negotiation import NegotiationPolicy
@@ -43,6 +43,7 @@ class Settings:
     ciphers: Sequence[Cipher] = field(default=_CIPHERS)
     address: str | None = None  # where the host is, when its name does not say
     client_guid: bytes | None = None  # what servers know this client by; a new one for each connection
+    reconnect: float = 30.0  # seconds to try to get a lost connection back; 0: not at all
 
     def policy(self, transport: str) -> NegotiationPolicy:
         """What is offered on *transport*."""
@@ -54,16 +55,31 @@ class Settings:
 
 
 class Server:
-    """One connection with one user logged on. Close it, or use it in `async with`."""
+    """One server with one user logged on. Close it, or use it in `async with`. It outlives its connection."""
 
-    def __init__(
-        self, connection: Connection, session: Session, handshake: Handshake, transport: str
-    ) -> None:
-        self.connection = connection
-        self.session = session
-        self.transport = transport
-        self.handshake = handshake
+    def __init__(self, link: Link) -> None:
+        self.link = link
         self._closed = False
+
+    @property
+    def connection(self) -> Connection:
+        """The present connection; another one when it had to be made anew."""
+        return self.link.now.connection
+
+    @property
+    def session(self) -> Session:
+        """The present session."""
+        return self.link.now.session
+
+    @property
+    def handshake(self) -> Handshake:
+        """What the present connection's NEGOTIATE left behind."""
+        return self.link.now.handshake
+
+    @property
+    def transport(self) -> str:
+        """The name of the transport: tcp or nbt."""
+        return self.link.now.transport
 
     @property
     def dialect(self) -> str:
@@ -83,17 +99,16 @@ class Server:
 
     async def share(self, name: str, *, base: str = "", owned: bool = False) -> Share:
         """Connects to a share. Paths are relative to *base*; *owned*: closing the share closes the server."""
-        tree = await connect_tree(self.connection, self.session, self.handshake, name)
-        return Share(tree, base, self.close if owned else None)
+        return Share(await self.link.tree(name), base, self.close if owned else None)
 
     async def shares(self) -> list[ShareEntry]:
         """The shares that the server lists."""
-        tree = await connect_tree(self.connection, self.session, self.handshake, "IPC$")
+        pipes = await self.link.tree("IPC$")
         try:
-            return await list_shares(tree)
+            return await pipes.run(lambda tree, _: list_shares(tree))
         finally:
             with contextlib.suppress(OSError):
-                await tree.disconnect()
+                await pipes.tree.disconnect()
 
     async def close(self) -> None:
         """Logs off and closes the connection; what was open there is closed by the server."""
@@ -101,6 +116,7 @@ class Server:
             return
         self._closed = True
         try:
+            await self.link.close()
             if not self.connection.lost:
                 with contextlib.suppress(OSError, TimeoutError):
                     async with asyncio.timeout(2.0):
@@ -120,6 +136,18 @@ class Server:
 
 async def open_server(host: str, credentials: Credentials, settings: Settings) -> Server:
     """Reaches the server, negotiates and logs on, each within the timeout."""
+
+    async def renew(now: Reached) -> None:
+        async with asyncio.timeout(settings.timeout * 3):
+            await log_on_again(now.connection, now.session, credentials)
+
+    async def reach() -> Reached:
+        return await _reach(host, credentials, settings)
+
+    return Server(Link(await reach(), reach, renew, settings.reconnect))
+
+
+async def _reach(host: str, credentials: Credentials, settings: Settings) -> Reached:
     connected, transport = await dial(settings.address or host, settings.transports, settings.timeout)
     plane = plane_of(asyncio.get_running_loop())
     connection = Connection(plane, host)
@@ -142,4 +170,4 @@ async def open_server(host: str, credentials: Credentials, settings: Settings) -
         if isinstance(error, WireError):
             raise RemoteProtocolError(f"{host}: malformed answer: {error}") from None
         raise
-    return Server(connection, session, handshake, transport)
+    return Reached(connection, session, handshake, transport)

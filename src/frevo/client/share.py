@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from frevo.client import copying, listing, namespace, requests, small
 from frevo.client.address import join, wire_path
 from frevo.client.file import File, request_for
 from frevo.client.listing import DirEntry, Walked
+from frevo.client.reconnect import LastingTree
 from frevo.client.stat import FileSystemSpace, Stat
 from frevo.client.tree import Tree
 from frevo.client.watch import EVERYTHING, Change, watch
 from frevo.wire.dtyp import SecurityDescriptor
 from frevo.wire.fscc import StreamEntry
 from frevo.wire.smb2 import ShareAccess
+
+_T = TypeVar("_T")
 
 
 class Opening:
@@ -44,12 +47,17 @@ class Share:
     """One share of a server. Paths have slashes and are relative to the share, or to the URL's path."""
 
     def __init__(
-        self, tree: Tree, base: str = "", on_close: Callable[[], Awaitable[None]] | None = None
+        self, place: LastingTree, base: str = "", on_close: Callable[[], Awaitable[None]] | None = None
     ) -> None:
-        self.tree = tree
+        self.place = place
         self.base = base.strip("/")
         self._on_close = on_close
         self._closed = False
+
+    @property
+    def tree(self) -> Tree:
+        """The share on the present connection; another one when it had to be connected again."""
+        return self.place.tree
 
     @property
     def name(self) -> str:
@@ -60,6 +68,14 @@ class Share:
         """*path* from the share's root; never above the base."""
         inner = wire_path(path).replace("\\", "/")
         return join(self.base, inner) if inner else self.base
+
+    async def _run(self, work: Callable[[Tree, str], Awaitable[_T]], path: str) -> _T:
+        """*work* on *path*; on another connection when this one ends."""
+        return await self.place.run(work, self._at(path))
+
+    async def _once(self, work: Callable[[Tree, str], Awaitable[_T]], path: str) -> _T:
+        """`_run` for what must not be done twice: it is repeated only when it was never sent."""
+        return await self.place.run(work, self._at(path), repeatable=False)
 
     def _outer(self, path: str) -> str:
         return path[len(self.base) :].lstrip("/") if self.base else path
@@ -80,7 +96,10 @@ class Share:
         request = request_for(place, mode, int(shared))
 
         async def make() -> File:
-            return File(self.tree, place, mode, await self.tree.create(request, place))
+            return await self.place.run(opened, place, repeatable="x" not in mode)
+
+        async def opened(tree: Tree, place: str) -> File:
+            return File(self.place, tree, place, mode, request, await tree.create(request, place))
 
         return Opening(make)
 
@@ -96,13 +115,14 @@ class Share:
 
     async def read_small(self, path: str, size: int) -> bytes:
         """The first *size* bytes, at most 64 KiB, in one round trip."""
-        return await small.read_small(self.tree, self._at(path), min(size, small.SMALL_BYTES))
+        size = min(size, small.SMALL_BYTES)
+        return await self._run(lambda tree, place: small.read_small(tree, place, size), path)
 
     async def write_small(self, path: str, data: bytes, *, modified_ns: int | None = None) -> None:
         """Makes or replaces a file of at most 64 KiB in one round trip. ValueError for more."""
         if len(data) > small.SMALL_BYTES:
             raise ValueError(f"{len(data)} bytes are not small")
-        await small.write_small(self.tree, self._at(path), data, modified_ns)
+        await self._once(lambda tree, place: small.write_small(tree, place, data, modified_ns), path)
 
     async def truncate(self, path: str, size: int) -> None:
         """Cuts or extends the file."""
@@ -118,21 +138,24 @@ class Share:
         progress: Callable[[int], object] | None = None,
     ) -> int:
         """Copies a file on the server itself; the number of bytes."""
-        return await copying.copy_file(
-            self.tree, self._at(source), self._at(target), overwrite=overwrite, progress=progress
+        to = self._at(target)
+        return await self.place.run(
+            lambda tree, place: copying.copy_file(tree, place, to, overwrite=overwrite, progress=progress),
+            self._at(source),
+            repeatable=overwrite,
         )
 
     # -- directories
 
     async def scandir(self, path: str = "", pattern: str = "*") -> AsyncIterator[DirEntry]:
         """The entries of a directory with what the listing says of each."""
-        async for entry in listing.scandir(self.tree, self._at(path), pattern):
+        async for entry in listing.scandir(self.place, self._at(path), pattern):
             entry.directory = self._outer(entry.directory)
             yield entry
 
     async def listdir(self, path: str = "") -> list[str]:
         """The names in a directory."""
-        return [entry.name async for entry in listing.scandir(self.tree, self._at(path))]
+        return [entry.name async for entry in listing.scandir(self.place, self._at(path))]
 
     async def walk(
         self, top: str = "", onerror: Callable[[str, OSError], object] | None = None
@@ -144,56 +167,64 @@ class Share:
             onerror(self._outer(directory), error)
 
         problem = told if onerror is not None else None
-        async for directory, directories, others in listing.walk(self.tree, self._at(top), problem):
+        async for directory, directories, others in listing.walk(self.place, self._at(top), problem):
             yield self._outer(directory), directories, others
 
     async def glob(self, pattern: str) -> AsyncIterator[DirEntry]:
         """Entries whose paths match *pattern* (`*`, `?`, `[…]`, `**`)."""
-        async for entry in listing.glob(self.tree, join(self.base, pattern) if self.base else pattern):
+        async for entry in listing.glob(self.place, join(self.base, pattern) if self.base else pattern):
             entry.directory = self._outer(entry.directory)
             yield entry
 
     async def mkdir(self, path: str) -> None:
         """A new directory."""
-        await namespace.mkdir(self.tree, self._at(path))
+        await self._once(namespace.mkdir, path)
 
     async def makedirs(self, path: str, *, exist_ok: bool = False) -> None:
         """A new directory and those above it that are missing."""
-        await namespace.makedirs(self.tree, self._at(path), exist_ok=exist_ok)
+        await self.place.run(
+            lambda tree, place: namespace.makedirs(tree, place, exist_ok=exist_ok),
+            self._at(path),
+            repeatable=exist_ok,
+        )
 
     async def rmdir(self, path: str) -> None:
         """Removes an empty directory."""
-        await namespace.delete(self.tree, self._at(path), requests.DIRECTORY)
+        await self._once(lambda tree, place: namespace.delete(tree, place, requests.DIRECTORY), path)
 
     async def remove(self, path: str) -> None:
         """Removes a file."""
-        await namespace.delete(self.tree, self._at(path), requests.NOT_DIRECTORY)
+        await self._once(lambda tree, place: namespace.delete(tree, place, requests.NOT_DIRECTORY), path)
 
     async def rmtree(self, path: str) -> None:
         """Removes a directory and everything below it. Links are removed, not followed."""
         directories = [path]
         async for _, inner, others in self.walk(path):
             for entry in others:
-                await namespace.delete(self.tree, join(entry.directory, entry.name), 0)
+                inside = join(entry.directory, entry.name)
+                await self.place.run(
+                    lambda tree, place: namespace.delete(tree, place, 0), inside, repeatable=False
+                )
             directories += [self._outer(join(entry.directory, entry.name)) for entry in inner]
         for directory in reversed(directories):
             await self.rmdir(directory)
 
     async def rename(self, source: str, target: str, *, replace: bool = False) -> None:
         """A new name within the share; an existing file of this name is in the way unless *replace*."""
-        await namespace.rename(self.tree, self._at(source), self._at(target), replace=replace)
+        to = self._at(target)
+        await self._once(lambda tree, place: namespace.rename(tree, place, to, replace=replace), source)
 
     def watch(
         self, path: str = "", *, recursive: bool = False, what: int = EVERYTHING
     ) -> AsyncIterator[Change]:
         """Changes in a directory, as they happen."""
-        return watch(self.tree, self._at(path), recursive=recursive, what=what)
+        return watch(self.place, self._at(path), recursive=recursive, what=what)
 
     # -- what is known
 
     async def stat(self, path: str = "", *, follow: bool = True) -> Stat:
         """Size, times, attributes."""
-        return await namespace.stat(self.tree, self._at(path), follow=follow)
+        return await self._run(lambda tree, place: namespace.stat(tree, place, follow=follow), path)
 
     async def exists(self, path: str) -> bool:
         """Whether the name is taken."""
@@ -212,41 +243,40 @@ class Share:
         modified_ns: int | None = None,
     ) -> None:
         """Sets times, in nanoseconds since 1970; those not given stay."""
-        await namespace.set_basic(
-            self.tree,
-            self._at(path),
-            created_ns=created_ns,
-            accessed_ns=accessed_ns,
-            modified_ns=modified_ns,
+        await self._run(
+            lambda tree, place: namespace.set_basic(
+                tree, place, created_ns=created_ns, accessed_ns=accessed_ns, modified_ns=modified_ns
+            ),
+            path,
         )
 
     async def set_attributes(self, path: str, attributes: int) -> None:
         """Sets the attributes: bits of `FileAttributes`, 0 for none."""
-        await namespace.set_basic(self.tree, self._at(path), attributes=attributes)
+        await self._run(lambda tree, place: namespace.set_basic(tree, place, attributes=attributes), path)
 
     async def statvfs(self, path: str = "") -> FileSystemSpace:
         """The room on the share."""
-        return await namespace.statvfs(self.tree, self._at(path))
+        return await self._run(namespace.statvfs, path)
 
     async def security(self, path: str = "", what: int = namespace.OWNER_GROUP_DACL) -> SecurityDescriptor:
         """The security descriptor; *what* are bits of `SecurityInformation`."""
-        return await namespace.get_security(self.tree, self._at(path), what)
+        return await self._run(lambda tree, place: namespace.get_security(tree, place, what), path)
 
     async def set_security(self, path: str, descriptor: SecurityDescriptor, what: int) -> None:
         """Sets the parts *what* of the security descriptor."""
-        await namespace.set_security(self.tree, self._at(path), descriptor, what)
+        await self._run(lambda tree, place: namespace.set_security(tree, place, descriptor, what), path)
 
     async def eas(self, path: str) -> dict[str, bytes]:
         """The extended attributes."""
-        return await namespace.get_eas(self.tree, self._at(path))
+        return await self._run(namespace.get_eas, path)
 
     async def set_eas(self, path: str, values: Mapping[str, bytes]) -> None:
         """Sets these extended attributes; an empty value removes one."""
-        await namespace.set_eas(self.tree, self._at(path), values)
+        await self._run(lambda tree, place: namespace.set_eas(tree, place, values), path)
 
     async def streams(self, path: str) -> list[StreamEntry]:
         """The data streams of a file."""
-        return await namespace.streams(self.tree, self._at(path))
+        return await self._run(namespace.streams, path)
 
     # -- the end
 

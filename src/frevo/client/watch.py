@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from frevo.client import requests
 from frevo.client.address import join
 from frevo.client.connection import Element, Pending
-from frevo.client.errors import remote_error
+from frevo.client.errors import RemoteError, remote_error
+from frevo.client.reconnect import LastingTree
 from frevo.client.tree import FileId, Tree
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import parse_notifications
@@ -38,9 +40,25 @@ class Change:
 
 
 async def watch(
-    tree: Tree, path: str, *, recursive: bool = False, what: int = EVERYTHING
+    place: LastingTree, path: str, *, recursive: bool = False, what: int = EVERYTHING
 ) -> AsyncIterator[Change]:
-    """Changes below *path* from the first step of the iteration on. It ends when the directory goes away."""
+    """Changes below *path* from the first step of the iteration on. It ends when the directory goes away.
+
+    When the connection had to be made anew, `missed` says that nobody has watched for a while.
+    """
+    while True:
+        tree = place.tree
+        try:
+            async with aclosing(_watched(tree, path, recursive, what)) as changes:
+                async for change in changes:
+                    yield change
+            return
+        except RemoteError as error:
+            await place.renewed(tree, error)
+        yield Change("missed", path)
+
+
+async def _watched(tree: Tree, path: str, recursive: bool, what: int) -> AsyncGenerator[Change, None]:
     opened = await tree.create(requests.opening(path, requests.LIST, options=requests.DIRECTORY), path)
     pending: Pending | None = None
     try:

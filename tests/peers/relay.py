@@ -1,0 +1,161 @@
+"""A relay between client and server that can cut, freeze or refuse connections: a bad link, on purpose.
+
+It runs in a thread of its own, so that it serves tests of the library and of commands alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+_PIECE = 65536
+
+
+class Relay:
+    """Listens on `port` and passes on to host:port. `cut_after`, `freeze_after` strike once, after so many bytes."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.target_port = host, port
+        self.port = 0
+        self.accepted = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="relay")
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._strike: tuple[str, int, Callable[[], None]] | None = None
+        self._frozen = False
+        self._released: asyncio.Event | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._do(self._start())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        self._do(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    # -- what a test does
+
+    def cut(self) -> None:
+        """Resets every connection."""
+        self._do(self._now(self._cut))
+
+    def cut_after(self, *, up: int = 0, down: int = 0) -> None:
+        """Resets every connection when so many bytes more have passed to (up) or from (down) the server."""
+        self._strike = ("up" if up else "down", up or down, self._cut)
+
+    def freeze_after(self, *, up: int = 0, down: int = 0) -> None:
+        """Passes nothing on any more when so many bytes more have passed; connections stay open."""
+        self._strike = ("up" if up else "down", up or down, self._freeze)
+
+    def freeze(self) -> None:
+        """Passes nothing on any more."""
+        self._frozen = True
+
+    def thaw(self) -> None:
+        """Passes on again what comes over new connections; the old ones are reset."""
+        self._do(self._now(self._thaw))
+
+    def refuse(self) -> None:
+        """Resets every connection and takes no new one."""
+        self._do(self._refuse())
+
+    def accept(self) -> None:
+        """Takes connections again, at the same port."""
+        self._do(self._start())
+
+    # -- how
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _now(self, work: Callable[[], None]) -> None:
+        work()
+
+    async def _start(self) -> None:
+        self._released = self._released or asyncio.Event()
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _stop(self) -> None:
+        await self._refuse()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _refuse(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self._cut()
+
+    def _cut(self) -> None:
+        for writer in self._writers:
+            connected = writer.get_extra_info("socket")
+            with contextlib.suppress(OSError):
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        self._writers.clear()
+
+    def _freeze(self) -> None:
+        self._frozen = True
+
+    def _thaw(self) -> None:
+        self._frozen = False
+        assert self._released is not None
+        self._released.set()
+        self._released = asyncio.Event()
+        self._cut()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        self._writers.add(writer)
+        try:
+            up_reader, up_writer = await asyncio.open_connection(self.host, self.target_port)
+        except OSError:
+            self._writers.discard(writer)
+            writer.transport.abort()
+            return
+        self._writers.add(up_writer)
+        for source, target, way in ((reader, up_writer, "up"), (up_reader, writer, "down")):
+            task = self._loop.create_task(self._pump(source, target, way))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(_PIECE):
+                self._count(way, len(data))
+                while self._frozen:
+                    assert self._released is not None
+                    await self._released.wait()
+                if writer.is_closing():
+                    return
+                writer.write(data)
+                await writer.drain()
+        self._writers.discard(writer)
+        writer.close()
+
+    def _count(self, way: str, size: int) -> None:
+        if self._strike is None or self._strike[0] != way:
+            return
+        left = self._strike[1] - size
+        if left > 0:
+            self._strike = (way, left, self._strike[2])
+            return
+        strike, self._strike = self._strike[2], None
+        strike()
