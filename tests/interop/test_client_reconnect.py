@@ -100,9 +100,7 @@ async def test_a_changed_file_is_not_read_on(connect: Connect, relay: Relay, fol
     async with connect() as share, share.open("replaced") as file, share.open("removed") as other:
         assert await file.pread(5, 0) == b"first"
         relay.cut()
-        times = (folder / "replaced").stat().st_mtime_ns
         (folder / "new").write_bytes(b"other " * 1000)
-        os.utime(folder / "new", ns=(times, times))
         (folder / "new").replace(folder / "replaced")
         (folder / "removed").unlink()
         with pytest.raises(ConnectionLost, match="changed or replaced"):
@@ -154,13 +152,13 @@ async def test_what_must_not_be_done_twice(connect: Connect, relay: Relay, folde
 
 async def test_a_listing_goes_on(connect: Connect, relay: Relay, folder: Path) -> None:
     """Cut between two pages of a listing and of a walk: every name comes once."""
-    for index in range(4000):
+    for index in range(1500):
         (folder / f"a rather long file name {index:05}").touch()
     async with connect() as share:
         names = []
         async for entry in share.scandir():
             names.append(entry.name)
-            if len(names) in (1, 3000):
+            if len(names) in (1, 1000):
                 relay.cut()
         assert sorted(names) == sorted(path.name for path in folder.iterdir())
         assert relay.accepted >= 2

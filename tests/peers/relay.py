@@ -96,6 +96,9 @@ class Relay:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        self._cut()
+        for _ in range(10):  # aborted transports close their sockets some turns later
+            await asyncio.sleep(0)
 
     async def _refuse(self) -> None:
         if self._server is not None:
@@ -147,7 +150,6 @@ class Relay:
                     return
                 writer.write(data)
                 await writer.drain()
-        self._writers.discard(writer)
         writer.close()
 
     def _count(self, way: str, size: int) -> None:

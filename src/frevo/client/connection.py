@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from frevo.client.errors import ConnectionLost, lost
+from frevo.client.errors import ConnectionLost, PeerFault, lost
 from frevo.client.plane import Plane
 from frevo.errors import WireError
 from frevo.proto.negotiation import Negotiated
@@ -374,7 +374,7 @@ class Connection:
 
     def fail(self, reason: str) -> None:
         """Ends the connection because the server broke a rule."""
-        self._end(lost(reason))
+        self._end(lost(reason, PeerFault))
         self.plane.transport.close(self.number, abort=True)
 
     def _end(self, error: ConnectionLost) -> None:
@@ -395,7 +395,7 @@ class Connection:
         """A fresh exception: each waiter has its own traceback."""
         assert self._error is not None
         text = str(self._error.strerror)
-        error = ConnectionLost(self._error.errno, text)
+        error = (ConnectionLost if unsent else type(self._error))(self._error.errno, text)
         error.ntstatus, error.unsent = self._error.ntstatus, unsent
         return error
 

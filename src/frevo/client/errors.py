@@ -59,6 +59,10 @@ class CannotReconnect(ConnectionLost):
     """The connection ended and could not be made again."""
 
 
+class PeerFault(ConnectionLost):
+    """The connection was ended because the server broke a rule: what was under way is not tried again on its own."""
+
+
 _CLASSES: dict[int, type[RemoteError]] = {
     numbers.ENOENT: _NotFound,
     numbers.EEXIST: _Exists,
@@ -137,9 +141,9 @@ def remote_error(status: int, path: str | None = None, doing: str = "") -> Remot
     return error
 
 
-def lost(reason: str) -> ConnectionLost:
+def lost(reason: str, kind: type[ConnectionLost] = ConnectionLost) -> ConnectionLost:
     """The exception for a connection that ended because of *reason*."""
-    error = ConnectionLost(numbers.ECONNRESET, f"the connection to the server ended: {reason}")
+    error = kind(numbers.ECONNRESET, f"the connection to the server ended: {reason}")
     error.ntstatus = NTStatus.CONNECTION_DISCONNECTED
     return error
 

@@ -14,9 +14,10 @@ from typing import Any, Self, TypeVar
 from frevo.client import requests, transfer
 from frevo.client.connection import Element, Reply
 from frevo.client.errors import ConnectionLost, RemoteError
-from frevo.client.reconnect import REPEATS, LastingTree, is_gone
+from frevo.client.reconnect import REPEATS, LastingTree, is_gone, malformed
 from frevo.client.stat import Stat
 from frevo.client.tree import FileId, Tree
+from frevo.errors import WireError
 from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileAllInformation, FileEndOfFileInformation, FileInfoClass
@@ -236,6 +237,8 @@ class File:
             tree = self._tree
             try:
                 return await work()
+            except WireError as error:
+                raise malformed(tree, error) from error
             except RemoteError as error:
                 left -= 1
                 if left < 0 or not is_gone(error):
@@ -271,7 +274,7 @@ class File:
 
 
 def _same(before: CreateResponse, now: CreateResponse) -> bool:
-    """The file that was open, and nobody has touched it: nobody can set the time of the last change."""
+    """The file that was open, unchanged, as far as size and times tell: an index number costs a request an open."""
     return (before.change_time, before.last_write_time, before.end_of_file) == (
         now.change_time, now.last_write_time, now.end_of_file,
     )  # fmt: skip

@@ -13,9 +13,10 @@ from frevo.client import requests
 from frevo.client.address import join
 from frevo.client.connection import Element, Pending, Reply
 from frevo.client.errors import RemoteError, remote_error
-from frevo.client.reconnect import REPEATS, LastingTree
+from frevo.client.reconnect import REPEATS, LastingTree, malformed
 from frevo.client.stat import Stat
 from frevo.client.tree import FileId, Tree
+from frevo.errors import WireError
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import DirectoryEntry, FileInfoClass, parse_directory
 from frevo.wire.smb2 import (
@@ -92,6 +93,8 @@ async def scandir(place: LastingTree, path: str, pattern: str = "*") -> AsyncIte
                         yield entry
                     given.extend([hash(entry.name) for entry in fresh])
             return
+        except WireError as error:
+            raise malformed(tree, error) from error
         except RemoteError as error:
             left -= 1
             if left < 0:

@@ -20,13 +20,14 @@ from frevo.client.errors import (
     CannotReconnect,
     ConnectionLost,
     LogonError,
+    PeerFault,
     RemoteError,
     lost,
     unknown_outcome,
 )
 from frevo.client.logon import Handshake, Session
 from frevo.client.tree import Tree, connect_tree
-from frevo.errors import FrevoError
+from frevo.errors import FrevoError, WireError
 from frevo.proto.dialect import Cipher
 from frevo.wire.erref import NTStatus
 
@@ -56,7 +57,18 @@ class Reached:
 
 def is_gone(error: RemoteError) -> bool:
     """Whether *error* says that the connection, the session or the share has to be renewed."""
+    if isinstance(error, PeerFault):
+        return False
     return isinstance(error, ConnectionLost) or error.ntstatus in _RENEWABLE
+
+
+def malformed(tree: Tree, error: WireError) -> PeerFault:
+    """The exception for an answer that is none; its connection ends."""
+    reason = f"the server sent something malformed ({error})"
+    tree.connection.fail(reason)
+    fault = lost(reason, PeerFault)
+    assert isinstance(fault, PeerFault)
+    return fault
 
 
 class Link:
@@ -196,6 +208,8 @@ class LastingTree:
             tree = self.tree
             try:
                 return await work(tree, path)
+            except WireError as error:
+                raise malformed(tree, error) from error
             except RemoteError as error:
                 if not is_gone(error):
                     raise

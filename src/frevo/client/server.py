@@ -13,7 +13,7 @@ from frevo.client.connection import Connection, Element
 from frevo.client.credentials import Credentials
 from frevo.client.dial import dial
 from frevo.client.errors import RemoteError
-from frevo.client.logon import Session, log_on, log_on_again, negotiate
+from frevo.client.logon import Handshake, Session, log_on, log_on_again, negotiate
 from frevo.client.plane import plane_of
 from frevo.client.reconnect import Link, Reached
 from frevo.client.rpc import ShareEntry, list_shares

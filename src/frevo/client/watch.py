@@ -10,8 +10,9 @@ from frevo.client import requests
 from frevo.client.address import join
 from frevo.client.connection import Element, Pending
 from frevo.client.errors import RemoteError, remote_error
-from frevo.client.reconnect import LastingTree
+from frevo.client.reconnect import LastingTree, malformed
 from frevo.client.tree import FileId, Tree
+from frevo.errors import WireError
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import parse_notifications
 from frevo.wire.smb2 import ChangeNotifyRequest, ChangeNotifyResponse, Command, CompletionFilter, NotifyFlags
@@ -53,6 +54,8 @@ async def watch(
                 async for change in changes:
                     yield change
             return
+        except WireError as error:
+            raise malformed(tree, error) from error
         except RemoteError as error:
             await place.renewed(tree, error)
         yield Change("missed", path)
