@@ -58,7 +58,7 @@ pub fn submit(data: &[u8]) {
     let mut message = b"\xfeSMB\x40\0".to_vec();
     message.extend_from_slice(data);
     let size = message.len();
-    if connection.submit(Submission::new(1, 0, &[&message]), &mut host).is_ok() {
+    if connection.submit(Submission::new(1, 0, &[&message]), &host.stats).is_ok() {
         let output = connection.output().take_all(&mut host.pool);
         assert_eq!(output[..4], (size as u32).to_be_bytes());
         assert_eq!(output.len(), size + 4);

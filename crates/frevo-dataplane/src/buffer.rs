@@ -57,6 +57,24 @@ pub struct Output {
     chunks: VecDeque<Chunk>,
     bytes: usize,
     sent: u64,
+    /// Somebody is sending the front: nobody else may send or remove it.
+    busy: bool,
+}
+
+/// Output on its way to the socket without its connection.
+#[derive(Debug)]
+pub struct Loan(VecDeque<Chunk>);
+
+impl Loan {
+    /// The pieces to send.
+    pub fn slices(&self) -> impl Iterator<Item = IoSlice<'_>> {
+        slices(&self.0)
+    }
+}
+
+fn slices(chunks: &VecDeque<Chunk>) -> impl Iterator<Item = IoSlice<'_>> {
+    let rest = chunks.iter().map(|chunk| &chunk.data[chunk.position..]);
+    rest.filter(|rest| !rest.is_empty()).map(IoSlice::new)
 }
 
 impl Output {
@@ -104,8 +122,40 @@ impl Output {
 
     /// What to send next, up to `limit` pieces.
     pub fn slices(&self, limit: usize) -> impl Iterator<Item = IoSlice<'_>> {
-        let rest = self.chunks.iter().map(|chunk| &chunk.data[chunk.position..]);
-        rest.filter(|rest| !rest.is_empty()).take(limit).map(IoSlice::new)
+        slices(&self.chunks).take(limit)
+    }
+
+    /// True when something waits and nobody is sending.
+    pub fn is_waiting(&self) -> bool {
+        self.bytes > 0 && !self.busy
+    }
+
+    /// True while somebody is sending the front.
+    pub fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// Says that the front is being sent, or no longer.
+    pub fn set_busy(&mut self, busy: bool) {
+        self.busy = busy;
+    }
+
+    /// Takes out all that waits, up to `limit` bytes, for a send without the connection; it counts as waiting until
+    /// [`Output::settle`]. None: nothing waits, more does, or somebody is sending already.
+    pub fn lend(&mut self, limit: usize) -> Option<Loan> {
+        if self.busy || self.bytes == 0 || self.bytes > limit {
+            return None;
+        }
+        self.busy = true;
+        Some(Loan(std::mem::take(&mut self.chunks)))
+    }
+
+    /// Takes back what was lent, `sent` bytes of which have been sent.
+    pub fn settle(&mut self, loan: Loan, sent: usize) {
+        let later = std::mem::replace(&mut self.chunks, loan.0);
+        self.busy = false;
+        self.advance(sent, &mut Pool::default());
+        self.chunks.extend(later);
     }
 
     /// All that waits, when it is one piece of at most `limit` bytes. Its memory stays in place until

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ fn each(test: impl Fn(&'static str)) {
 }
 
 struct Bench {
-    plane: DataPlane,
+    plane: Arc<DataPlane>,
     address: std::net::SocketAddr,
     listener: u64,
     events: Vec<Event>,
@@ -40,6 +41,7 @@ impl Bench {
             DataPlane::start(Config { threads: 2, engine: engine.into(), role: Role::Server, limits })
                 .unwrap();
         assert_eq!(plane.engine(), engine);
+        let plane = Arc::new(plane);
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let listener = plane.listen(OwnedFd::from(socket), Framing::Tcp);
@@ -329,5 +331,128 @@ fn many_connections_at_once() {
         }
         let open = bench.plane.statistics().into_iter().find(|(name, _)| *name == "connections");
         assert_eq!(open, Some(("connections", 0)));
+    });
+}
+
+/// An ECHO answer that says who sent it as which: the message id and the process id field hold the two numbers.
+fn numbered(sender: u64, number: u64, size: usize) -> Vec<u8> {
+    let mut answer = request(13, number, 1, &pattern(size, number))[4..].to_vec();
+    answer[16] |= 1;
+    answer[32..36].copy_from_slice(&(sender as u32 + 1).to_le_bytes());
+    answer
+}
+
+#[test]
+fn answers_of_several_threads_keep_their_order() {
+    // Goal: what is sent by the submitting thread, what the I/O thread sends for it and the fast path's answers never
+    // mix within a message, and each sender's messages stay in order. Method: three threads with small and large
+    // messages, a client that sends ECHO meanwhile and reads late, so that the socket is full at times.
+    const ROUNDS: u64 = 300;
+    each(|engine| {
+        let mut bench = Bench::new(engine, Limits::default());
+        let (mut client, id) = bench.log_on(None);
+        let mut echoes = client.try_clone().unwrap();
+        std::thread::scope(|scope| {
+            for sender in 0..3u64 {
+                let plane = &bench.plane;
+                scope.spawn(move || {
+                    for number in 0..ROUNDS {
+                        let size = [8, 300, 20_000, 1, 9000, 200_000][(number * 7 % 6) as usize];
+                        let answer = numbered(sender, number, size);
+                        plane.submit(vec![(id, Submission::new(0, 0, &[&answer]))]);
+                    }
+                });
+            }
+            scope.spawn(move || {
+                for number in 1..=ROUNDS {
+                    echoes.write_all(&request(13, number, 1, &[4, 0, 0, 0])).unwrap();
+                }
+            });
+            let mut next = [0u64; 4];
+            next[0] = 1; // the first ECHO has the message id 1
+            while next != [ROUNDS + 1, ROUNDS, ROUNDS, ROUNDS] {
+                let answer = response(&mut client);
+                let sender = u32::from_le_bytes(answer[32..36].try_into().unwrap()) as usize;
+                let number = u64::from_le_bytes(answer[24..32].try_into().unwrap());
+                assert_eq!(number, next[sender], "{engine}: sender {sender}");
+                assert!(sender == 0 || answer[64..] == pattern(answer.len() - 64, number)[..]);
+                next[sender] += 1;
+            }
+        });
+    });
+}
+
+#[test]
+fn keys_given_before_an_answer_sign_it() {
+    // Goal: a change and the answer after it take effect in that order, whichever thread carries them out. Method: new
+    // keys before every one of 300 answers, the client keeps the I/O thread busy with ECHO; every signature is checked.
+    each(|engine| {
+        let mut bench = Bench::new(engine, Limits::default());
+        let (mut client, id) = bench.log_on(None);
+        let signer = |number: u8| Signer::new(SigningAlgorithm::by_id(2).unwrap(), &[number; 16]).unwrap();
+        let mut sent = 0;
+        for number in 0..300u64 {
+            client.write_all(&request(13, number + 1, 1, &[4, 0, 0, 0])).unwrap();
+            let keys = Arc::new(SessionKeys::new(signer(number as u8), None, false, false));
+            bench.plane.set_session(id, SESSION, keys);
+            let mut answer = numbered(0, number, 10 + (number as usize % 3) * 10_000);
+            answer[16] |= 8; // SIGNED
+            bench.plane.submit(vec![(id, Submission::new(SESSION, 0, &[&answer]))]);
+            while sent <= number {
+                let mut got = response(&mut client);
+                if got[16] & 8 != 0 {
+                    let keys = SessionKeys::new(signer(number as u8), None, false, false);
+                    assert!(keys.verify(&mut got), "{engine}: answer {number}");
+                    sent += 1;
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn connections_that_end_while_answers_are_sent() {
+    // Goal: a connection that ends on either side during a submit is reported once and leaves nothing behind. Method:
+    // submit in a thread without pause while the client leaves, the server cuts, closes, or is asked to close after an
+    // answer; then shut down in the middle of it.
+    each(|engine| {
+        let mut bench = Bench::new(engine, Limits::default());
+        let (plane, going) = (bench.plane.clone(), Arc::new(AtomicBool::new(true)));
+        for round in 0..40u64 {
+            let (mut client, id) = bench.log_on(None);
+            going.store(true, Ordering::SeqCst);
+            let sender = std::thread::spawn({
+                let (plane, going) = (plane.clone(), going.clone());
+                move || {
+                    for number in 0.. {
+                        if !going.load(Ordering::SeqCst) {
+                            return;
+                        }
+                        let answer = numbered(0, number, if number % 16 == 0 { 20_000 } else { 50 });
+                        plane.submit(vec![(id, Submission::new(0, 0, &[&answer]))]);
+                    }
+                }
+            });
+            response(&mut client);
+            match round % 4 {
+                0 => client.shutdown(std::net::Shutdown::Both).unwrap(),
+                1 => plane.close(id, true),
+                2 => plane.close(id, false),
+                _ => plane.submit(vec![(id, Submission::new(0, CLOSE_AFTER, &[&numbered(0, 9, 9)]))]),
+            }
+            let _ = client.read_to_end(&mut Vec::new());
+            bench.closed(id);
+            going.store(false, Ordering::SeqCst);
+            sender.join().unwrap();
+        }
+        assert!(!bench.events.iter().any(|event| matches!(event, Event::Closed { .. })), "{engine}");
+        let (mut client, id) = bench.log_on(None);
+        let sender = std::thread::spawn(move || {
+            (0..200_000).for_each(|n| plane.submit(vec![(id, Submission::new(0, 0, &[&numbered(0, n, 9)]))]));
+        });
+        response(&mut client);
+        bench.plane.shutdown();
+        drop(client);
+        sender.join().unwrap();
     });
 }

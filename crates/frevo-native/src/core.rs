@@ -88,7 +88,7 @@ impl Core {
         let mut state = self.state();
         for (_, submission) in batch {
             let State { connection, host, .. } = &mut *state;
-            if let Err(reason) = connection.submit(submission, host) {
+            if let Err(reason) = connection.submit(submission, &host.stats) {
                 state.end(reason);
             }
         }

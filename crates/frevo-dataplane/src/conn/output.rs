@@ -1,8 +1,8 @@
 //! The way out: credits, signatures, sealing and framing of what the control plane submits.
 
-use super::{because, Connection, Host, Role};
+use super::{because, Connection, Role};
 use crate::event::Reason;
-use crate::stats::add;
+use crate::stats::{add, Stats};
 use crate::wire::{
     at, element_end, flags, put, u32_at, Header, FRAME_BYTES, HEADROOM_BYTES, PROTOCOL_SMB2, STATUS_PENDING,
     TRANSFORM_BYTES,
@@ -37,11 +37,11 @@ impl Submission {
 
 impl Connection {
     /// Protects, frames and queues a message. An error is a bug of the control plane and ends the connection.
-    pub fn submit(&mut self, submission: Submission, host: &mut Host) -> Result<(), Reason> {
+    pub fn submit(&mut self, submission: Submission, stats: &Stats) -> Result<(), Reason> {
         if self.closing {
             return Ok(());
         }
-        add(&host.stats.submitted, 1);
+        add(&stats.submitted, 1);
         let Submission { session_id, flags, mut packet } = submission;
         let sealed = flags & SEAL != 0;
         if packet[HEADROOM_BYTES..].starts_with(&PROTOCOL_SMB2) {

@@ -73,7 +73,7 @@ impl Pair {
     }
 
     fn submit(&mut self, session_id: u64, flags: u32, message: &[u8]) -> Result<(), Reason> {
-        self.connection.submit(Submission::new(session_id, flags, &[message]), &mut self.host)
+        self.connection.submit(Submission::new(session_id, flags, &[message]), &self.host.stats)
     }
 
     fn output(&mut self) -> Vec<u8> {

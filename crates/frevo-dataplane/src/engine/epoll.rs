@@ -114,12 +114,12 @@ impl Thread {
                 }
             }
             Command::CloseListener(listener) => self.listeners.remove(listener),
-            Command::Adopt { connection, fd, framing, accepted } => {
-                socket::prepare(fd.as_raw_fd());
-                let raw = fd.as_raw_fd();
-                self.table.adopt(connection, fd, framing, accepted).interest = READ;
-                if let Err(error) = self.control(libc::EPOLL_CTL_ADD, raw, READ, connection) {
-                    self.table.close(connection, error.to_string().into());
+            Command::Adopt { link, accepted } => {
+                let (id, raw) = (link.id, link.fd.as_raw_fd());
+                self.table.adopt(link, accepted).interest = READ;
+                match self.control(libc::EPOLL_CTL_ADD, raw, READ, id) {
+                    Ok(()) => self.table.mark(id),
+                    Err(error) => self.table.close(id, error.to_string().into()),
                 }
             }
             Command::Stop => self.stopping = true,
@@ -142,7 +142,9 @@ impl Thread {
         let reads = entry.interest & READ != 0;
         let result = match readiness {
             _ if readiness & READ != 0 && reads => {
-                transfer::receive(entry, &mut self.table.host, &mut self.scratch).map(drop)
+                let core = &mut entry.link.lock(&mut self.table.host);
+                let fd = entry.link.fd.as_raw_fd();
+                transfer::receive(fd, core, &mut self.table.host, &mut self.scratch).map(drop)
             }
             _ if readiness & GONE != 0 => Err(Reason::Borrowed("connection reset by the peer")),
             _ => Ok(()),
@@ -156,31 +158,34 @@ impl Thread {
     /// Goes on with every connection to which something has happened: input that waited, output, interest, closing.
     fn look_after(&mut self) {
         for id in self.table.take_dirty() {
-            let Some(entry) = self.table.entries.get_mut(&id) else { continue };
-            if let Err(reason) = transfer::pump(entry, &mut self.table.host) {
+            if let Err(reason) = self.go_on(id) {
                 self.table.close(id, reason);
-                continue;
             }
-            if entry.core.is_closing() && entry.core.output().is_empty() {
-                self.table.linger(id);
-            }
-            self.update_interest(id);
         }
     }
 
-    fn update_interest(&mut self, id: ConnectionId) {
-        let Some(entry) = self.table.entries.get_mut(&id) else { return };
-        let paused = entry.core.is_paused(&self.shared.limits);
-        let read = if paused && entry.lingering.is_none() { 0 } else { READ };
-        let write = if entry.core.output_bytes() > 0 { WRITE } else { 0 };
-        let wanted = read | write;
-        if entry.interest != wanted {
-            entry.interest = wanted;
-            let fd = entry.fd.as_raw_fd();
-            if let Err(error) = self.control(libc::EPOLL_CTL_MOD, fd, wanted, id) {
-                self.table.close(id, error.to_string().into());
-            }
+    fn go_on(&mut self, id: ConnectionId) -> Result<(), Reason> {
+        let Some(entry) = self.table.entries.get_mut(&id) else { return Ok(()) };
+        let link = entry.link.clone();
+        let (fd, mut core) = (link.fd.as_raw_fd(), link.lock(&mut self.table.host));
+        if let Some(reason) = core.failed.take() {
+            return Err(reason);
         }
+        transfer::pump(fd, &mut core, &mut self.table.host)?;
+        let ends = core.is_closing() && core.output().is_empty();
+        core.parked = core.is_paused(&self.shared.limits) && !ends && entry.lingering.is_none();
+        let read = if core.parked { 0 } else { READ };
+        let write = if core.output().is_waiting() { WRITE } else { 0 };
+        let wanted = read | write;
+        let changed = std::mem::replace(&mut entry.interest, wanted) != wanted;
+        if ends {
+            self.table.linger(id, &mut core);
+        }
+        if changed {
+            let result = self.control(libc::EPOLL_CTL_MOD, fd, wanted, id);
+            return result.map_err(|error| error.to_string().into());
+        }
+        Ok(())
     }
 
     fn tick(&mut self) {
@@ -201,8 +206,9 @@ impl Thread {
     fn finish(mut self) {
         let host = &mut self.table.host;
         for entry in self.table.entries.values_mut() {
-            let _ = transfer::send_output(entry, host);
-            socket::shutdown_write(&entry.fd);
+            let mut core = entry.link.lock(host);
+            let _ = transfer::send_output(entry.link.fd.as_raw_fd(), &mut core, host);
+            socket::shutdown_write(&entry.link.fd);
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::{socket, Accepted, Command, Shared};
 use crate::event::{ConnectionId, Event, ListenerId};
 use crate::framing::Framing;
-use crate::stats::{add, sub};
+use crate::stats::add;
 
 /// REJECTED events per second at most.
 const REPORTS_PER_SECOND: u32 = 10;
@@ -105,21 +105,12 @@ impl Listeners {
         if unauthenticated >= limits.max_unauthenticated {
             self.evict_oldest(shared);
         }
-        add(&stats.connections, 1);
-        add(&stats.unauthenticated, 1);
-        let connection = shared.new_connection();
         let accepted = Accepted { listener, peer, local: socket::local_address(fd.as_raw_fd()) };
-        let command = Command::Adopt { connection, fd, framing, accepted: Some(accepted) };
+        let connection = shared.adopt(fd, framing, Some(accepted));
         if self.recent.len() >= 4 * limits.max_unauthenticated {
             self.recent.pop_front();
         }
         self.recent.push_back(connection);
-        if shared.is_stopping() {
-            sub(&stats.connections, 1);
-            sub(&stats.unauthenticated, 1);
-            return;
-        }
-        shared.send(connection, command);
     }
 
     /// Makes room for a new connection: silent ones that fill the table must not keep everybody else out. Of those

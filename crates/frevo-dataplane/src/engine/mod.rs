@@ -5,6 +5,7 @@
 
 mod choice;
 mod epoll;
+mod link;
 mod listener;
 mod provided;
 mod queue;
@@ -14,24 +15,26 @@ mod transfer;
 mod uring;
 mod workers;
 
+use std::collections::HashMap;
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
-use crate::conn::{Role, Settings, Submission};
+use crate::conn::{Connection, Role, Settings, Submission};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
-use crate::event::{ConnectionId, Event, ListenerId};
+use crate::event::{ConnectionId, Event, Flow, ListenerId};
 use crate::fast::{AttachedOpen, OpenFile, ReadJob};
 use crate::framing::Framing;
 use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::pump::{self, PumpId};
-use crate::stats::Stats;
+use crate::stats::{add, Stats};
 
 pub use choice::{choose, Choice};
+use link::{Change, Link};
 pub use queue::Waker;
 use queue::{CommandQueue, EventQueue};
 use workers::Workers;
@@ -59,17 +62,9 @@ pub(crate) enum Command {
     },
     CloseListener(ListenerId),
     Adopt {
-        connection: ConnectionId,
-        fd: OwnedFd,
-        framing: Framing,
+        link: Arc<Link>,
         accepted: Option<Accepted>,
     },
-    Submit(ConnectionId, Submission),
-    SetSession(ConnectionId, u64, Arc<SessionKeys>),
-    DropSession(ConnectionId, u64),
-    SetSettings(ConnectionId, Settings),
-    Attach(ConnectionId, u64, AttachedOpen),
-    Detach(ConnectionId, u64),
     Close {
         connection: ConnectionId,
         abort: bool,
@@ -77,11 +72,8 @@ pub(crate) enum Command {
     /// Its place is needed: it goes unless it has authenticated meanwhile.
     Evict(ConnectionId),
     ReadDone(ReadJob),
-    /// The control plane has caught up with a connection's messages.
+    /// There is something to do for a connection.
     Wake(ConnectionId),
-    SetCredits(ConnectionId, Arc<Credits>),
-    Pump(ConnectionId, Box<pump::Settings>),
-    StopPump(ConnectionId, PumpId, bool),
     Stop,
 }
 
@@ -103,6 +95,7 @@ pub(crate) struct Shared {
     pub(crate) events: EventQueue,
     pub(crate) queues: Vec<CommandQueue>,
     pub(crate) workers: Workers,
+    links: RwLock<HashMap<ConnectionId, Arc<Link>>>,
     next_connection: AtomicU64,
     next_listener: AtomicU64,
     next_pump: AtomicU64,
@@ -110,9 +103,49 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// A number for a new connection; the remainder by the number of threads says which thread has it.
-    pub(crate) fn new_connection(&self) -> ConnectionId {
-        self.next_connection.fetch_add(1, Ordering::Relaxed)
+    /// Hands a connected socket to the thread that is to have it: the remainder of the connection's number says which.
+    pub(crate) fn adopt(
+        self: &Arc<Shared>,
+        fd: OwnedFd,
+        framing: Framing,
+        accepted: Option<Accepted>,
+    ) -> ConnectionId {
+        let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
+        if self.is_stopping() {
+            return id;
+        }
+        add(&self.stats.connections, 1);
+        add(&self.stats.unauthenticated, 1);
+        let shared = Arc::downgrade(self);
+        let wake = move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.send(id, Command::Wake(id));
+            }
+        };
+        let flow = Arc::new(Flow::new(Some(Box::new(wake))));
+        socket::prepare(fd.as_raw_fd());
+        let link = Arc::new(Link::new(fd, Connection::new(id, framing, self.role, flow, &self.limits)));
+        self.links.write().unwrap_or_else(PoisonError::into_inner).insert(id, link.clone());
+        self.send(id, Command::Adopt { link, accepted });
+        id
+    }
+
+    /// Forgets a connection.
+    pub(crate) fn forget(&self, connection: ConnectionId) {
+        self.links.write().unwrap_or_else(PoisonError::into_inner).remove(&connection);
+    }
+
+    /// None: the connection has ended.
+    fn link(&self, connection: ConnectionId) -> Option<Arc<Link>> {
+        self.links.read().unwrap_or_else(PoisonError::into_inner).get(&connection).cloned()
+    }
+
+    /// False: the connection has ended.
+    fn change(&self, connection: ConnectionId, change: Change) -> bool {
+        let Some(link) = self.link(connection) else { return false };
+        let posted = link.post(change);
+        link.settle(self);
+        posted
     }
 
     /// Queues a command for the thread of a connection.
@@ -157,6 +190,7 @@ impl DataPlane {
             role: config.role,
             events: EventQueue::new()?,
             queues,
+            links: RwLock::default(),
             next_connection: AtomicU64::new(1),
             next_listener: AtomicU64::new(1),
             next_pump: AtomicU64::new(1),
@@ -207,11 +241,7 @@ impl DataPlane {
 
     /// Takes a connected stream socket.
     pub fn adopt(&self, fd: OwnedFd, framing: Framing) -> ConnectionId {
-        let connection = self.shared.new_connection();
-        crate::stats::add(&self.shared.stats.connections, 1);
-        crate::stats::add(&self.shared.stats.unauthenticated, 1);
-        self.shared.send(connection, Command::Adopt { connection, fd, framing, accepted: None });
-        connection
+        self.shared.adopt(fd, framing, None)
     }
 
     /// Up to `limit` events, oldest first. The eventfd stays readable when there are more.
@@ -219,26 +249,33 @@ impl DataPlane {
         self.shared.events.take(limit)
     }
 
-    /// Queues messages, in order.
+    /// Sends messages, in order. What is small and can be sent at once is sent by this call.
     pub fn submit(&self, batch: Vec<(ConnectionId, Submission)>) {
+        let mut links: Vec<Arc<Link>> = Vec::with_capacity(batch.len());
         for (connection, submission) in batch {
-            self.shared.send(connection, Command::Submit(connection, submission));
+            if links.last().is_none_or(|link| link.id != connection) {
+                links.extend(self.shared.link(connection));
+            }
+            if let Some(link) = links.last().filter(|link| link.id == connection) {
+                link.post(Change::Submit(submission));
+            }
         }
+        links.iter().for_each(|link| link.settle(&self.shared));
     }
 
     /// Gives a session its keys on a connection.
     pub fn set_session(&self, connection: ConnectionId, session_id: u64, keys: Arc<SessionKeys>) {
-        self.shared.send(connection, Command::SetSession(connection, session_id, keys));
+        self.shared.change(connection, Change::SetSession(session_id, keys));
     }
 
     /// Takes them back.
     pub fn drop_session(&self, connection: ConnectionId, session_id: u64) {
-        self.shared.send(connection, Command::DropSession(connection, session_id));
+        self.shared.change(connection, Change::DropSession(session_id));
     }
 
     /// Says what was negotiated.
     pub fn set_connection(&self, connection: ConnectionId, settings: Settings) {
-        self.shared.send(connection, Command::SetSettings(connection, settings));
+        self.shared.change(connection, Change::SetSettings(settings));
     }
 
     /// Lets the fast path answer READs of an open.
@@ -263,17 +300,17 @@ impl DataPlane {
 
     /// As [`Plane::attach`], with everything that an open can say.
     pub fn attach_open(&self, connection: ConnectionId, volatile_id: u64, open: AttachedOpen) {
-        self.shared.send(connection, Command::Attach(connection, volatile_id, open));
+        self.shared.change(connection, Change::Attach(volatile_id, open));
     }
 
     /// Ends that.
     pub fn detach(&self, connection: ConnectionId, volatile_id: u64) {
-        self.shared.send(connection, Command::Detach(connection, volatile_id));
+        self.shared.change(connection, Change::Detach(volatile_id));
     }
 
     /// Says where a client connection's responses put the credits that they grant.
     pub fn set_credits(&self, connection: ConnectionId, credits: Arc<Credits>) {
-        self.shared.send(connection, Command::SetCredits(connection, credits));
+        self.shared.change(connection, Change::SetCredits(credits));
     }
 
     /// A number for a new pump.
@@ -283,12 +320,16 @@ impl DataPlane {
 
     /// Starts a pump on a client connection; [`Event::Pump`] reports its end.
     pub fn pump(&self, connection: ConnectionId, settings: pump::Settings) {
-        self.shared.send(connection, Command::Pump(connection, Box::new(settings)));
+        let id = settings.id;
+        if !self.shared.change(connection, Change::Pump(Box::new(settings))) {
+            let lost = Event::Pump { connection, pump: id, end: pump::End::Lost };
+            self.shared.events.push(&mut vec![lost]);
+        }
     }
 
     /// Ends a pump when what it has in flight is answered, or `now`.
     pub fn stop_pump(&self, connection: ConnectionId, pump: PumpId, now: bool) {
-        self.shared.send(connection, Command::StopPump(connection, pump, now));
+        self.shared.change(connection, Change::StopPump(pump, now));
     }
 
     /// Whether ECHO is answered without the control plane (it is, from the start).
@@ -317,6 +358,7 @@ impl DataPlane {
         threads.into_iter().for_each(|thread| drop(thread.join()));
         // Commands that came too late own descriptors and gate passes.
         self.shared.queues.iter().for_each(|queue| drop(queue.take()));
+        self.shared.links.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

@@ -1,16 +1,14 @@
 //! The connections of one thread: what commands and the clock do to them. The engine adds the I/O.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::link::{Core, Link};
 use super::{socket, Accepted, Command, Shared};
-use crate::conn::{Connection, Host, Role};
-use crate::event::{ConnectionId, Event, Flow, Reason};
-use crate::framing::Framing;
+use crate::conn::{Host, Role};
+use crate::event::{ConnectionId, Event, Reason};
 use crate::limits::Limits;
-use crate::pump;
 use crate::stats::{add, sub};
 
 /// How long a closed connection is kept to let the peer read the last answer.
@@ -19,8 +17,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// A connection with its socket.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) core: Connection,
-    pub(super) fd: OwnedFd,
+    pub(super) link: Arc<Link>,
     /// What the engine waits for (its own encoding).
     pub(super) interest: u32,
     /// It is in the list of connections to look after.
@@ -57,108 +54,32 @@ impl Table {
     /// Carries out a command for one connection and marks the connection.
     pub(super) fn command(&mut self, command: Command) {
         match command {
-            Command::Submit(id, submission) => {
-                self.with(id, |core, host| core.submit(submission, host));
-            }
-            Command::SetSession(id, session_id, keys) => {
-                self.with(id, |core, _| {
-                    core.set_session(session_id, keys);
-                    Ok(())
-                });
-            }
-            Command::DropSession(id, session_id) => {
-                self.with(id, |core, _| {
-                    core.drop_session(session_id);
-                    Ok(())
-                });
-            }
-            Command::SetSettings(id, settings) => {
-                let gauge = self.shared.stats.clone();
-                self.with(id, |core, _| {
-                    match (core.settings().authenticated, settings.authenticated) {
-                        (false, true) => sub(&gauge.unauthenticated, 1),
-                        (true, false) => add(&gauge.unauthenticated, 1),
-                        _ => (),
-                    }
-                    core.set_settings(settings);
-                    Ok(())
-                });
-            }
-            Command::Attach(id, volatile_id, open) => {
-                self.with(id, |core, _| {
-                    core.attach(volatile_id, open);
-                    Ok(())
-                });
-            }
-            Command::Detach(id, volatile_id) => {
-                self.with(id, |core, _| {
-                    core.detach(volatile_id);
-                    Ok(())
-                });
-            }
             Command::Close { connection, abort: true } => {
                 self.close(connection, "closed by the server".into())
             }
             Command::Close { connection, abort: false } => {
-                self.with(connection, |core, _| {
-                    core.close_after_output();
-                    Ok(())
-                });
+                self.with(connection, |core, _| core.close_after_output());
             }
-            Command::Evict(id) => {
-                self.with(id, |core, _| match core.settings().authenticated {
-                    true => Ok(()),
-                    false => Err("too many unauthenticated connections: the oldest goes".into()),
-                });
-            }
+            Command::Evict(id) => self.with(id, |core, _| {
+                if !core.settings().authenticated {
+                    core.failed = Some("too many unauthenticated connections: the oldest goes".into());
+                }
+            }),
             Command::ReadDone(job) => {
-                self.with(job.connection, |core, host| {
-                    core.finish_read(job, host);
-                    Ok(())
-                });
+                self.with(job.connection, |core, host| core.finish_read(job, host));
             }
-            Command::Wake(id) => self.with(id, |_, _| Ok(())),
-            Command::SetCredits(id, credits) => {
-                self.with(id, |core, _| {
-                    core.set_credits(credits);
-                    Ok(())
-                });
-            }
-            Command::Pump(id, settings) => self.add_pump(id, *settings),
-            Command::StopPump(id, pump, now) => {
-                self.with(id, |core, host| {
-                    core.stop_pump(pump, now, host);
-                    Ok(())
-                });
-            }
+            Command::Wake(id) => self.mark(id),
             Command::Listen { .. } | Command::CloseListener(_) | Command::Adopt { .. } | Command::Stop => {
                 unreachable!("the engine does these itself")
             }
         }
     }
 
-    fn add_pump(&mut self, id: ConnectionId, settings: pump::Settings) {
-        if !self.entries.contains_key(&id) {
-            let (pump, end) = (settings.id, pump::End::Lost);
-            return self.host.events.push(Event::Pump { connection: id, pump, end });
-        }
-        self.with(id, |core, host| {
-            core.add_pump(settings, host);
-            Ok(())
-        });
-    }
-
-    /// Lets `change` work on a connection; its error closes it. Unknown connections are gone, which is no error.
-    pub(super) fn with(
-        &mut self,
-        id: ConnectionId,
-        change: impl FnOnce(&mut Connection, &mut Host) -> Result<(), Reason>,
-    ) {
+    /// Lets `change` work on a connection and marks it. Unknown connections are gone, which is no error.
+    fn with(&mut self, id: ConnectionId, change: impl FnOnce(&mut Core, &mut Host)) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        match change(&mut entry.core, &mut self.host) {
-            Ok(()) => self.mark(id),
-            Err(reason) => self.close(id, reason),
-        }
+        change(&mut entry.link.lock(&mut self.host), &mut self.host);
+        self.mark(id);
     }
 
     /// Puts a connection on the list of those to look after before the thread waits again.
@@ -182,27 +103,13 @@ impl Table {
     }
 
     /// Adds a connection.
-    pub(super) fn adopt(
-        &mut self,
-        id: ConnectionId,
-        fd: OwnedFd,
-        framing: Framing,
-        accepted: Option<Accepted>,
-    ) -> &mut Entry {
+    pub(super) fn adopt(&mut self, link: Arc<Link>, accepted: Option<Accepted>) -> &mut Entry {
         add(&self.shared.stats.accepted, 1);
-        let shared = Arc::downgrade(&self.shared);
-        let wake = move || {
-            if let Some(shared) = shared.upgrade() {
-                shared.send(id, Command::Wake(id));
-            }
-        };
-        let flow = Arc::new(Flow::new(Some(Box::new(wake))));
         if let Some(Accepted { listener, peer, local }) = accepted {
-            self.host.events.push(Event::Accepted { connection: id, listener, peer, local });
+            self.host.events.push(Event::Accepted { connection: link.id, listener, peer, local });
         }
-        self.entries.entry(id).or_insert(Entry {
-            core: Connection::new(id, framing, self.shared.role, flow, &self.shared.limits),
-            fd,
+        self.entries.entry(link.id).or_insert(Entry {
+            link,
             interest: 0,
             dirty: false,
             since: Instant::now(),
@@ -215,11 +122,12 @@ impl Table {
 
     /// Closes a connection at once.
     pub(super) fn close(&mut self, id: ConnectionId, reason: Reason) {
-        let Some(mut entry) = self.entries.remove(&id) else { return };
-        entry.core.end_pumps(&mut self.host);
+        let Some(entry) = self.entries.remove(&id) else { return };
+        self.shared.forget(id);
+        let authenticated = entry.link.end(&mut self.host);
         let stats = &self.shared.stats;
         sub(&stats.connections, 1);
-        if !entry.core.settings().authenticated {
+        if !authenticated {
             sub(&stats.unauthenticated, 1);
         }
         if entry.lingering.is_none() {
@@ -232,11 +140,11 @@ impl Table {
     }
 
     /// Everything is sent: ends our side and waits a moment for the peer, so that it can read the last answer.
-    pub(super) fn linger(&mut self, id: ConnectionId) {
+    pub(super) fn linger(&mut self, id: ConnectionId, core: &mut Core) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         if entry.lingering.is_none() {
-            entry.core.end_pumps(&mut self.host);
-            socket::shutdown_write(&entry.fd);
+            core.end_pumps(&mut self.host);
+            socket::shutdown_write(&entry.link.fd);
             entry.lingering = Some(Instant::now());
             add(&self.shared.stats.closed, 1);
             self.host.events.push(Event::Closed { connection: id, reason: "closed by the server".into() });
@@ -248,29 +156,29 @@ impl Table {
         let limits = self.shared.limits.clone();
         let server = self.shared.role == Role::Server;
         let mut overdue: Vec<(ConnectionId, &'static str)> = Vec::new();
+        let mut fed = Vec::new();
         for (id, entry) in &mut self.entries {
             let age = now.saturating_duration_since(entry.since);
-            let authenticated = entry.core.settings().authenticated;
+            let link = entry.link.clone();
+            let core = &mut *link.lock(&mut self.host);
+            let authenticated = core.settings().authenticated;
             if entry.lingering.is_some_and(|since| now.saturating_duration_since(since) >= LINGER) {
                 overdue.push((*id, "closed by the server"));
             } else if server && !authenticated && age >= limits.preauth_timeout {
                 overdue.push((*id, "not authenticated in time"));
-            } else if entry.message_overdue(now, &limits) {
+            } else if entry.message_overdue(core, now, &limits) {
                 overdue.push((*id, "message was not completed in time"));
-            } else if entry.output_overdue(now, limits.send_timeout) {
+            } else if entry.output_overdue(core, now, limits.send_timeout) {
                 overdue.push((*id, "peer does not read"));
-            } else if entry.is_idle(now, limits.idle_timeout) {
+            } else if entry.is_idle(core, now, limits.idle_timeout) {
                 self.host.events.push(Event::Idle { connection: *id });
             }
-        }
-        overdue.into_iter().for_each(|(id, reason)| self.close(id, reason.into()));
-        let mut fed = Vec::new();
-        for (id, entry) in &mut self.entries {
             // Credits that the control plane has waited for and not taken wake nobody.
-            if entry.core.feed_pumps(&mut self.host) {
+            if core.feed_pumps(&mut self.host) {
                 fed.push(*id);
             }
         }
+        overdue.into_iter().for_each(|(id, reason)| self.close(id, reason.into()));
         fed.into_iter().for_each(|id| self.mark(id));
     }
 
@@ -287,12 +195,12 @@ impl Table {
 
 impl Entry {
     /// True when the same incomplete message has been there for too long; a second is added per 8 KiB of it.
-    fn message_overdue(&mut self, now: Instant, limits: &Limits) -> bool {
-        let number = self.core.frame_count();
+    fn message_overdue(&mut self, core: &Core, now: Instant, limits: &Limits) -> bool {
+        let number = core.frame_count();
         match self.partial {
-            _ if !self.core.has_partial() || self.core.is_paused(limits) => self.partial = None,
+            _ if !core.has_partial() || core.is_paused(limits) => self.partial = None,
             Some((of, since)) if of == number => {
-                let size = self.core.frame_bytes().unwrap_or(0) as u64;
+                let size = core.frame_bytes().unwrap_or(0) as u64;
                 let allowed = limits.frame_timeout + Duration::from_secs(size / 8192);
                 return now.saturating_duration_since(since) >= allowed;
             }
@@ -302,8 +210,8 @@ impl Entry {
     }
 
     /// True when output waits and none of it has moved for too long.
-    fn output_overdue(&mut self, now: Instant, timeout: Duration) -> bool {
-        let (waiting, sent) = (self.core.output_bytes(), self.core.output().sent());
+    fn output_overdue(&mut self, core: &mut Core, now: Instant, timeout: Duration) -> bool {
+        let (waiting, sent) = (core.output_bytes(), core.output().sent());
         match self.stalled {
             _ if waiting == 0 => self.stalled = None,
             Some((then, since)) if then == sent => return now.saturating_duration_since(since) >= timeout,
@@ -313,8 +221,8 @@ impl Entry {
     }
 
     /// True when no message came for `timeout`, and again after every further `timeout`.
-    fn is_idle(&mut self, now: Instant, timeout: Duration) -> bool {
-        let frames = self.core.frame_count();
+    fn is_idle(&mut self, core: &Core, now: Instant, timeout: Duration) -> bool {
+        let frames = core.frame_count();
         if self.active.0 != frames {
             self.active = (frames, now);
         }

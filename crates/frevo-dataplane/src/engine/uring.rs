@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use io_uring::{cqueue, opcode, squeue, types, IoUring};
 
+use super::link::{Core, Link};
 use super::listener::Listeners;
 use super::provided::{Provided, GROUP};
 use super::table::{Entry, Table};
@@ -259,10 +260,10 @@ impl Thread {
                 self.listeners.remove(listener);
                 self.cancel(Kind::Listener, listener);
             }
-            Command::Adopt { connection, fd, framing, accepted } => {
-                socket::prepare(fd.as_raw_fd());
-                self.table.adopt(connection, fd, framing, accepted);
-                self.table.mark(connection);
+            Command::Adopt { link, accepted } => {
+                let id = link.id;
+                self.table.adopt(link, accepted);
+                self.table.mark(id);
             }
             Command::Stop => self.stopping = true,
             other => self.table.command(other),
@@ -285,14 +286,13 @@ impl Thread {
                 entry.interest &= !(RECV | ENDING);
             }
             let host = &mut self.table.host;
+            let mut core = entry.link.lock(host);
             result = match (completion.result(), buffer) {
-                (count @ 1.., Some(buffer)) => {
-                    entry.core.feed(self.provided.filled(buffer, count as usize), host)
-                }
+                (count @ 1.., Some(buffer)) => core.feed(self.provided.filled(buffer, count as usize), host),
                 (0, _) => Err(Reason::Borrowed("closed by the peer")),
                 (error, _) => ended(-error),
             };
-            if result.is_ok() && entry.core.direct(host).is_some() {
+            if result.is_ok() && core.direct(host).is_some() {
                 entry.interest |= BULK;
             }
         }
@@ -307,11 +307,13 @@ impl Thread {
         let Some(entry) = self.table.entries.get_mut(&id) else { return };
         entry.interest &= !POLL_IN;
         let host = &mut self.table.host;
-        if entry.core.is_paused(&host.limits) && entry.lingering.is_none() {
-            return; // armed again when it may be read again
+        let (fd, mut core) = (entry.link.fd.as_raw_fd(), entry.link.lock(host));
+        if core.is_paused(&host.limits) && entry.lingering.is_none() {
+            drop(core);
+            return self.table.mark(id); // armed again when it may be read again
         }
-        let result = transfer::receive(entry, host, &mut self.scratch).map(|received| {
-            if received >= SMALL_BYTES || entry.core.direct(host).is_some() {
+        let result = transfer::receive(fd, &mut core, host, &mut self.scratch).map(|received| {
+            if received >= SMALL_BYTES || core.direct(host).is_some() {
                 entry.interest %= SMALL_ONE;
             } else {
                 entry.interest += SMALL_ONE;
@@ -320,6 +322,7 @@ impl Thread {
                 entry.interest = (entry.interest % SMALL_ONE) & !BULK;
             }
         });
+        drop(core);
         self.settle(id, result);
     }
 
@@ -335,14 +338,17 @@ impl Thread {
         };
         entry.interest &= !SEND;
         let host = &mut self.table.host;
+        let mut core = entry.link.lock(host);
+        core.output().set_busy(false);
         let outcome = match usize::try_from(result) {
             Ok(count) => {
                 add(&host.stats.bytes_sent, count as u64);
-                entry.core.output().advance(count, &mut host.pool);
+                core.output().advance(count, &mut host.pool);
                 Ok(())
             }
             Err(_) => ended(-result),
         };
+        drop(core);
         self.settle(id, outcome);
     }
 
@@ -359,39 +365,46 @@ impl Thread {
         // One SEND alone saves no kernel entry, and its completion would end the wait for the next request.
         let alone = dirty.len() == 1;
         for id in dirty {
-            let Some(entry) = self.table.entries.get_mut(&id) else { continue };
-            let by_ring =
-                entry.interest & SEND != 0 || !alone && entry.core.output().single(SEND_BYTES).is_some();
-            let result = match by_ring {
-                true => transfer::resume(entry, &mut self.table.host).map(drop),
-                false => transfer::pump(entry, &mut self.table.host),
-            };
-            if let Err(reason) = result {
+            if let Err(reason) = self.go_on(id, alone) {
                 self.table.close(id, reason);
-                continue;
             }
-            if entry.core.is_closing() && entry.core.output().is_empty() {
-                self.table.linger(id);
-            }
-            self.arm_connection(id);
         }
     }
 
+    fn go_on(&mut self, id: ConnectionId, alone: bool) -> Result<(), Reason> {
+        let Some(entry) = self.table.entries.get_mut(&id) else { return Ok(()) };
+        let link = entry.link.clone();
+        let mut core = link.lock(&mut self.table.host);
+        if let Some(reason) = core.failed.take() {
+            return Err(reason);
+        }
+        let by_ring = !alone && core.output().single(SEND_BYTES).is_some();
+        match by_ring {
+            true => drop(transfer::resume(&mut core, &mut self.table.host)?),
+            false => transfer::pump(link.fd.as_raw_fd(), &mut core, &mut self.table.host)?,
+        }
+        if core.is_closing() && core.output().is_empty() {
+            self.table.linger(id, &mut core);
+        }
+        self.arm_connection(&link, &mut core);
+        Ok(())
+    }
+
     /// Arms what the connection waits for. Nothing may close it before the next `enter`.
-    fn arm_connection(&mut self, id: ConnectionId) {
-        let Some(entry) = self.table.entries.get_mut(&id) else { return };
-        let fd = types::Fd(entry.fd.as_raw_fd());
+    fn arm_connection(&mut self, link: &Link, core: &mut Core) {
+        let Some(entry) = self.table.entries.get_mut(&link.id) else { return };
+        let (id, fd) = (link.id, types::Fd(link.fd.as_raw_fd()));
         let before = entry.interest;
-        let paused = entry.core.is_paused(&self.shared.limits) && entry.lingering.is_none();
+        core.parked = core.is_paused(&self.shared.limits) && entry.lingering.is_none();
         let bulk = before & BULK != 0;
-        if before & RECV != 0 && (paused || bulk) {
+        if before & RECV != 0 && (core.parked || bulk) {
             entry.interest |= ENDING;
-        } else if before & (RECV | POLL_IN) == 0 && !paused {
+        } else if before & (RECV | POLL_IN) == 0 && !core.parked {
             entry.interest |= if bulk { POLL_IN } else { RECV };
         }
         let mut piece = (std::ptr::null(), 0);
-        if entry.core.output_bytes() > 0 && before & (SEND | POLL_OUT) == 0 {
-            if let Some(front) = entry.core.output().single(SEND_BYTES) {
+        if core.output().is_waiting() && before & POLL_OUT == 0 {
+            if let Some(front) = core.output().single(SEND_BYTES) {
                 piece = (front.as_ptr(), front.len() as u32);
             }
             entry.interest |= if piece.1 > 0 { SEND } else { POLL_OUT };
@@ -401,7 +414,8 @@ impl Thread {
             self.cancel(Kind::Receive, id);
         }
         if new & SEND != 0 {
-            // The piece stays in place: only `sent` removes it, and a closed connection is kept in `sending`.
+            // The piece stays in place: the output is busy until `sent`, and a closed connection is kept in `sending`.
+            core.output().set_busy(true);
             let entry = opcode::Send::new(fd, piece.0, piece.1).flags(libc::MSG_NOSIGNAL).build();
             self.arm(entry, Kind::Sent, id);
         }
@@ -485,10 +499,9 @@ impl Thread {
     fn finish(mut self) {
         let _ = self.uring.submit(); // what was armed in the last turn, sends among it
         for entry in self.table.entries.values_mut() {
-            if entry.interest & SEND == 0 {
-                let _ = transfer::send_output(entry, &mut self.table.host);
-            }
-            socket::shutdown_write(&entry.fd);
+            let mut core = entry.link.lock(&mut self.table.host);
+            let _ = transfer::send_output(entry.link.fd.as_raw_fd(), &mut core, &mut self.table.host);
+            socket::shutdown_write(&entry.link.fd);
         }
         let entry = opcode::AsyncCancel2::new(types::CancelBuilder::any().all()).build();
         self.push(&entry.user_data(token(Kind::Cancel, 0)));
