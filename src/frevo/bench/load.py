@@ -72,7 +72,6 @@ class PythonLoad(Load):
     def __init__(self, settings: Settings, links: Sequence[Link]) -> None:
         super().__init__(settings, links)
         self.counts = tuple(Tally() for _ in self.parts)
-        self._group: asyncio.Future[list[None]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.budget = Budget(settings.operations)
         self.ending = False
@@ -93,7 +92,6 @@ class PythonLoad(Load):
     def start(self) -> None:
         """Starts a task for each loop."""
         self._tasks = [asyncio.ensure_future(loop) for loop in self.loops()]
-        self._group = asyncio.gather(*self._tasks)
 
     def more(self, count: int = 1) -> bool:
         """Whether a loop may start so many operations more."""
@@ -105,8 +103,9 @@ class PythonLoad(Load):
 
     async def finished(self) -> None:
         """Waits for all loops; the first error of one."""
-        assert self._group is not None
-        await asyncio.shield(self._group)
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
 
     async def stop(self) -> None:
         """Lets what is in flight end, for a moment; then cancels it."""

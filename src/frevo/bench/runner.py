@@ -101,8 +101,8 @@ class Run:
             load = self._load = kind(settings, links)
             try:
                 await load.prepare()
-                self._say(live.running(settings.seconds) + "\n")
                 with self.measuring():
+                    self._say(live.running(settings.seconds) + "\n")
                     outcome = await self._measure(Outcome(settings, load.parts, server=described(links[0])))
                 if settings.verify and outcome.ended != "error":
                     await self._check(outcome)
