@@ -271,7 +271,7 @@ def test_a_server_that_runs_out_of_space(tmp_path: Path) -> None:
 
 
 def test_wrong_data_is_noticed(target: Target, tmp_path: Path) -> None:
-    """The file changes behind the server's back: reads that give other data are errors, and end a run of nothing else."""
+    """The file changes behind the server's back: reads of other data are errors, and a run of nothing else ends."""
     with running(target, tmp_path, "read", url(target), "--verify", "--connections", "1") as process:
         (path,) = target.folder().glob("bench_read_dir/*.dat")
         with path.open("r+b") as file:

@@ -368,6 +368,8 @@ class Connection:
     def on_closed(self, reason: str) -> None:
         """The data plane says that the connection has ended."""
         self._end(lost(reason))
+        for pump in list(self.pumps):  # those that came too late for the data plane to end them before
+            self.on_pump_ended(pump, "lost", 0, 0)
         self.plane.release(self.number)
         if not self.closed.done():
             self.closed.set_result(None)
