@@ -209,6 +209,29 @@ def test_listings(frevo: Command, url: str, place: Path) -> None:
     assert json.loads(frevo("ls", "--json", f"{url}/c/deep/file/../../..").ok())
 
 
+def test_the_netrc_file_and_the_configuration(target: Target, tmp_path: Path) -> None:
+    """Logs on with what ~/.netrc says, over the dialect and with the protection that smb.conf or --option say."""
+    netrc, config = tmp_path / "netrc", tmp_path / "smb.conf"
+    netrc.write_text(
+        f'machine {target.host}:{target.port} login {target.user}@WORKGROUP password "{target.password}"'
+    )
+    config.write_text("[global]\nclient max protocol = SMB3_02\nclient smb encrypt = desired\n")
+    url = f"smb://{target.host}:{target.port}/share"
+
+    def stat(*words: str) -> programs.Run:
+        return programs.run([*FREVO, "stat", "--json", url, *words], env={"NETRC": str(netrc)})
+
+    netrc.chmod(0o644)
+    assert stat().status == 2 and "chmod 600" in stat().output
+    netrc.chmod(0o600)
+    found = json.loads(stat("-s", str(config)).ok())
+    assert (found["dialect"], found["encrypted"]) == ("SMB3_02", True)
+    found = json.loads(stat("-s", str(config), "--option", "client smb encrypt = off").ok())
+    assert (found["dialect"], found["encrypted"], found["signed"]) == ("SMB3_02", False, True)
+    algorithms = ["--option", "client smb3 signing algorithms=HMAC-SHA256", "--option", "client signing=off"]
+    assert json.loads(stat(*algorithms, "--option", "client smb transports=tcp").ok())["dialect"] == "SMB3_11"
+
+
 def test_shares(frevo: Command, target: Target) -> None:
     """The list of shares, plain and as JSON."""
     host = f"smb://{target.host}:{target.port}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import getpass
 import json
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from frevo.cli.common import UsageError, printable
+from frevo.cli.common import UsageError, one_line, printable
 from frevo.errors import FrevoError
 
 if TYPE_CHECKING:
@@ -20,11 +21,16 @@ if TYPE_CHECKING:
     from frevo.client.stat import Stat
 
 
+_CONNECTION = """\
+user and password come from these options, the URL's user, --credentials, FREVO_USER and FREVO_PASSWORD, ~/.netrc (or
+NETRC), a Kerberos ticket or a question, in this order; never from the command line (docs/client.md)"""
+
+
 def add_connection_options(parser: argparse.ArgumentParser) -> None:
     """Who logs on, and how the connection is protected."""
-    group = parser.add_argument_group("connection")
+    group = parser.add_argument_group("connection", _CONNECTION)
     group.add_argument("--user", metavar="NAME", help=r"NAME or DOMAIN\NAME (also in the URL, or FREVO_USER)")
-    credentials_help = "file with lines username=, password=, domain= (else FREVO_PASSWORD, else a question)"
+    credentials_help = "file with lines username=, password=, domain="
     group.add_argument("--credentials", metavar="FILE", help=credentials_help)
     group.add_argument("--kerberos", action="store_true", help="log on with the Kerberos ticket of kinit")
     group.add_argument("--guest", action="store_true", help="log on as guest")
@@ -34,7 +40,24 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     transports_help = "what to try, in order, as `client smb transports`: tcp, nbt, name:port (tcp, nbt)"
     group.add_argument("--transports", metavar="LIST", help=transports_help)
     group.add_argument("--address", metavar="IP", help="where the host is, when its name does not say")
-    group.add_argument("--timeout", type=float, default=5.0, metavar="S", help="seconds to connect (5)")
+    group.add_argument("--timeout", type=_seconds, default=5.0, metavar="S", help="seconds to connect (5)")
+    config_help = (
+        "smb.conf with the `client …` keys (FREVO_CONF, else ~/.config/frevo/smb.conf when it is there)"
+    )
+    group.add_argument("-s", "--configfile", metavar="FILE", help=config_help)
+    option_help = "one such key, before the file's: --option 'client max protocol=SMB3_00'"
+    group.add_argument("--option", metavar="KEY=VALUE", action="append", default=[], help=option_help)
+
+
+def _seconds(text: str) -> float:
+    """A time to wait; ArgumentTypeError for what is none."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds (up to 3600)")
+    return seconds
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
@@ -64,19 +87,23 @@ def is_remote(text: str) -> bool:
 
 def options(args: argparse.Namespace, place: Location) -> Options:
     """The options of `connect`; asks for a password when there is a user and nothing else to log on with."""
+    from frevo.cli.client_config import client_options
     from frevo.client import Options
+    from frevo.client.server import CIPHERS
 
+    chosen: dict[str, Any] = client_options(args.configfile, args.option)
+    chosen |= {"transports": args.transports} if args.transports else {}
+    chosen |= {"signing": False} if args.no_sign else {}
+    chosen |= {"encryption": True, "ciphers": chosen.get("ciphers") or CIPHERS} if args.encrypt else {}
     made = Options(
         user=args.user,
         credentials_file=args.credentials,
         kerberos="required" if args.kerberos else "auto",
         guest=args.guest,
         anonymous=args.anonymous,
-        signing=not args.no_sign,
-        encryption=args.encrypt,
         timeout=args.timeout,
         address=args.address,
-        **({"transports": args.transports} if args.transports else {}),
+        **chosen,
     )
     try:
         known = made.credentials(place)
@@ -85,8 +112,11 @@ def options(args: argparse.Namespace, place: Location) -> Options:
         raise UsageError(str(error)) from None
     if known.complete or not known.user or not sys.stdin.isatty():
         return made
-    password = getpass.getpass(f"Password of {known.user} on {place.host}: ")
-    return Options(**{**{name: getattr(made, name) for name in made.__slots__}, "password": password})
+    try:
+        password = getpass.getpass(one_line(f"Password of {known.user} on {place.host}: "))
+    except EOFError:
+        raise UsageError("no password was given") from None
+    return dataclasses.replace(made, password=password)
 
 
 def open_share(args: argparse.Namespace, url: str) -> Connecting[Share]:

@@ -9,9 +9,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from frevo.client.address import Location
 from frevo.client.credentials import Credentials, choose, split_user
-from frevo.client.server import Server, Settings, open_server
+from frevo.client.server import CIPHERS, SIGNINGS, Server, Settings, open_server
 from frevo.client.share import Share
-from frevo.proto.dialect import BY_NAME, Dialect
+from frevo.proto.dialect import BY_NAME, Cipher, Dialect, Signing
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress, parse_transports
 
 
@@ -47,13 +47,15 @@ class Connecting(Generic[T]):
 class Options:
     """Everything that `connect` takes beside the URL.
 
-    user, password, domain, credentials_file: who; the environment (FREVO_USER, FREVO_PASSWORD, FREVO_DOMAIN) completes
-    it; without a password the Kerberos ticket cache is used. kerberos: auto, required, off. guest, anonymous: log on
-    as nobody in particular. signing: False turns it off unless the server demands it. encryption: True demands it.
-    minimum, maximum: dialects, as smb.conf names them (SMB2_02 … SMB3_11). transports: as `client smb transports`.
-    timeout: seconds to connect. reconnect: seconds to try to get a lost connection back, 0: not at all. address:
-    where the host is, when its name does not say. client_guid: 16 bytes that servers know this client by; a new one
-    for each connection.
+    user, password, domain, credentials_file: who; the environment (FREVO_USER, FREVO_PASSWORD, FREVO_DOMAIN) and then
+    ~/.netrc (or $NETRC) complete it; without a password the Kerberos ticket cache is used. workgroup: the domain of a
+    user who has none. kerberos: auto, required, off. guest, anonymous: log on as nobody in particular. signing: False
+    turns it off unless the server demands it. encryption: True demands it, prefer_encryption takes it where the server
+    can. ciphers (none: no encryption at all), signings: what is offered, best first. minimum, maximum: dialects, as
+    smb.conf names them (SMB2_02 … SMB3_11). transports: as `client smb transports`. timeout: seconds to connect.
+    reconnect: seconds to try to get a lost connection back, 0: not at all. address: where the host is, when its name
+    does not say. client_guid: 16 bytes that servers know this client by; a new one for each connection. netbios_name:
+    what the nbt transport calls itself.
     """
 
     user: str | None = None
@@ -72,9 +74,14 @@ class Options:
     reconnect: float = 30.0
     address: str | None = None
     client_guid: bytes | None = None
+    workgroup: str = ""
+    prefer_encryption: bool = False
+    ciphers: Sequence[Cipher] = CIPHERS
+    signings: Sequence[Signing] = SIGNINGS
+    netbios_name: str = "FREVO"
 
     def credentials(self, place: Location) -> Credentials:
-        """Who logs on to *place*: these options first, then the URL, then file or environment."""
+        """Who logs on to *place*: these options, the URL, the file, the environment, the netrc file, in this order."""
         user = self.user if self.user is not None else place.user
         given = Credentials(
             user or "",
@@ -84,7 +91,10 @@ class Options:
             self.guest,
             self.anonymous,
         )
-        return choose(split_user(given), self.credentials_file)
+        known = choose(split_user(given), self.credentials_file, host=place.host, port=place.port)
+        if self.workgroup and known.user and not known.domain and "@" not in known.user:
+            return replace(known, domain=self.workgroup)
+        return known
 
     def settings(self, place: Location) -> Settings:
         """How to connect to *place*. ValueError for a wrong option."""
@@ -107,6 +117,10 @@ class Options:
             address=self.address,
             client_guid=self.client_guid,
             reconnect=self.reconnect,
+            prefer_encryption=self.prefer_encryption,
+            ciphers=self.ciphers,
+            signings=self.signings,
+            netbios_name=self.netbios_name,
         )
 
 

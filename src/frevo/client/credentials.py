@@ -1,4 +1,4 @@
-"""Who logs on: from arguments, a credentials file in smbclient's format, or the environment."""
+"""Who logs on: from arguments, a credentials file in smbclient's format, the environment, or the netrc file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from frevo.client import netrc
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,14 @@ class Credentials:
 def read_credentials_file(path: str) -> Credentials:
     """`username = …`, `password = …`, `domain = …`, one a line, as smbclient and mount.cifs read them.
 
-    ValueError for a file without a user name.
+    ValueError for a file without a user name, or that is no text; OSError when it cannot be read.
     """
     values: dict[str, str] = {}
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: a credentials file is UTF-8 text") from None
+    for line in lines:
         key, equals, value = line.partition("=")
         if equals and not line.lstrip().startswith(("#", ";")):
             values[key.strip().lower()] = value.strip()
@@ -51,25 +57,56 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Credentials:
     )
 
 
+def from_netrc(host: str, port: int, user: str, environ: Mapping[str, str] | None = None) -> Credentials:
+    """What $NETRC or ~/.netrc has for *user*, or anybody, on this server; empty when that is nothing. ValueError."""
+    path, named = netrc.file_name(environ)
+    entry = netrc.look_up(path, host, port, user, must_exist=named)
+    return Credentials() if entry is None else split_user(Credentials(entry.login, entry.password))
+
+
 def split_user(credentials: Credentials) -> Credentials:
-    r"""DOMAIN\user and DOMAIN/user taken apart."""
+    r"""DOMAIN\user and DOMAIN/user taken apart, and user@DOMAIN when the domain is a NetBIOS one.
+
+    user@dns.domain stays whole: that is a name in itself (UPN), which the server resolves, and often a mail address.
+    """
     for separator in ("\\", "/"):
         domain, found, user = credentials.user.partition(separator)
         if found:
             return replace(credentials, user=user, domain=domain)
+    user, found, domain = credentials.user.rpartition("@")
+    if user and domain and "." not in domain and not credentials.domain:
+        return replace(credentials, user=user, domain=domain)
     return credentials
 
 
 def choose(
-    given: Credentials, file: str | None = None, environ: Mapping[str, str] | None = None
+    given: Credentials,
+    file: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    host: str = "",
+    port: int = 0,
 ) -> Credentials:
-    """*given* completed by the credentials file, else by the environment; a named user is never replaced."""
+    """*given*, completed by the credentials file, then the environment, then for a *host* its entry in the netrc file.
+
+    A user who was named is never replaced, and only gets a password that was stored for this name. ValueError or
+    OSError for a file that cannot be used; the netrc file is read only when something is missing.
+    """
     if given.guest or given.anonymous:
         return given
-    source = read_credentials_file(file) if file else from_environment(environ)
-    if given.user and source.user and given.user != source.user:
-        return given
-    password = given.password if given.password is not None else source.password
+    known = _completed(given, read_credentials_file(file)) if file else given
+    known = _completed(known, from_environment(environ))
+    if host and known.password is None and known.kerberos != "required":
+        known = _completed(known, from_netrc(host, port, known.user, environ))
+    return known
+
+
+def _completed(known: Credentials, source: Credentials) -> Credentials:
+    if known.user and source.user and known.user.casefold() != source.user.casefold():
+        return known
+    if known.domain and source.domain and known.domain.casefold() != source.domain.casefold():
+        return known
+    password = known.password if known.password is not None else source.password
     return replace(
-        given, user=given.user or source.user, password=password, domain=given.domain or source.domain
+        known, user=known.user or source.user, password=password, domain=known.domain or source.domain
     )

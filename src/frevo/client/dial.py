@@ -18,9 +18,9 @@ SPOKEN = ("tcp", "nbt")
 
 
 async def dial(
-    host: str, transports: Sequence[TransportAddress], timeout: float
+    host: str, transports: Sequence[TransportAddress], timeout: float, calling: str = "FREVO"
 ) -> tuple[socket.socket, str]:
-    """A connected socket and the name of its transport. RemoteError says what failed where."""
+    """A connected socket and the name of its transport; *calling* is our NetBIOS name. RemoteError says what failed."""
     usable = [one for one in transports if one.name in SPOKEN]
     if not usable:
         names = ", ".join(map(str, transports))
@@ -28,7 +28,7 @@ async def dial(
             errno.EPROTONOSUPPORT, f"frevo's client does not speak {names}: use tcp or nbt", host
         )
     tasks = [
-        asyncio.create_task(_attempt(host, one, index * STAGGER_S, timeout))
+        asyncio.create_task(_attempt(host, one, index * STAGGER_S, timeout, calling))
         for index, one in enumerate(usable)
     ]
     try:
@@ -74,7 +74,9 @@ def _explained(text: str, error: BaseException, timeout: float) -> str:
     return text
 
 
-async def _attempt(host: str, transport: TransportAddress, delay: float, timeout: float) -> socket.socket:
+async def _attempt(
+    host: str, transport: TransportAddress, delay: float, timeout: float, calling: str
+) -> socket.socket:
     await asyncio.sleep(delay)
     async with asyncio.timeout(timeout):
         loop = asyncio.get_running_loop()
@@ -88,7 +90,7 @@ async def _attempt(host: str, transport: TransportAddress, delay: float, timeout
                 problem = error
                 continue
             if transport.name == "nbt":
-                await _call(loop, connected)
+                await _call(loop, connected, calling)
             return connected
         raise problem
 
@@ -113,10 +115,10 @@ async def _connect(
     return connected
 
 
-async def _call(loop: asyncio.AbstractEventLoop, connected: socket.socket) -> None:
+async def _call(loop: asyncio.AbstractEventLoop, connected: socket.socket, calling: str) -> None:
     """The NetBIOS session request ([RFC1002] 4.3.2); every server answers to *SMBSERVER."""
     try:
-        request = SessionRequest(NetBIOSName("*SMBSERVER"), NetBIOSName("FREVO", 0))
+        request = SessionRequest(NetBIOSName("*SMBSERVER"), NetBIOSName(calling, 0))
         await loop.sock_sendall(connected, request.pack())
         answer = b""
         while len(answer) < 4:

@@ -24,8 +24,8 @@ from frevo.proto.negotiation import NegotiationPolicy
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress
 from frevo.wire.smb2 import Command, LogoffRequest
 
-_SIGNINGS = (Signing.AES_GMAC, Signing.AES_CMAC, Signing.HMAC_SHA256)
-_CIPHERS = (Cipher.AES_128_GCM, Cipher.AES_256_GCM, Cipher.AES_128_CCM, Cipher.AES_256_CCM)
+SIGNINGS = (Signing.AES_GMAC, Signing.AES_CMAC, Signing.HMAC_SHA256)
+CIPHERS = (Cipher.AES_128_GCM, Cipher.AES_256_GCM, Cipher.AES_128_CCM, Cipher.AES_256_CCM)
 _REQUEST_BYTES = 8 << 20
 _REQUEST_BYTES_NBT = 65536
 
@@ -40,7 +40,10 @@ class Settings:
     maximum: Dialect = SMB_3_1_1
     transports: Sequence[TransportAddress] = field(default=DEFAULT_TRANSPORTS)
     timeout: float = 5.0
-    ciphers: Sequence[Cipher] = field(default=_CIPHERS)
+    ciphers: Sequence[Cipher] = field(default=CIPHERS)
+    signings: Sequence[Signing] = field(default=SIGNINGS)
+    prefer_encryption: bool = False  # encrypt where the server can
+    netbios_name: str = "FREVO"
     address: str | None = None  # where the host is, when its name does not say
     client_guid: bytes | None = None  # what servers know this client by; a new one for each connection
     reconnect: float = 30.0  # seconds to try to get a lost connection back; 0: not at all
@@ -49,7 +52,7 @@ class Settings:
         """What is offered on *transport*."""
         size = _REQUEST_BYTES_NBT if transport == "nbt" else _REQUEST_BYTES
         return NegotiationPolicy(
-            self.minimum, self.maximum, self.signing, _SIGNINGS, self.ciphers, size, size, size,
+            self.minimum, self.maximum, self.signing, self.signings, self.ciphers, size, size, size,
             multi_credit=transport != "nbt",
         )  # fmt: skip
 
@@ -134,6 +137,12 @@ class Server:
         await self.close()
 
 
+def _preferred(settings: Settings, credentials: Credentials, connection: Connection) -> bool:
+    """Whether to encrypt because both sides can; guests have no keys."""
+    can = connection.negotiated is not None and connection.negotiated.cipher is not Cipher.NONE
+    return settings.prefer_encryption and can and not (credentials.guest or credentials.anonymous)
+
+
 async def open_server(host: str, credentials: Credentials, settings: Settings) -> Server:
     """Reaches the server, negotiates and logs on, each within the timeout."""
 
@@ -148,7 +157,9 @@ async def open_server(host: str, credentials: Credentials, settings: Settings) -
 
 
 async def _reach(host: str, credentials: Credentials, settings: Settings) -> Reached:
-    connected, transport = await dial(settings.address or host, settings.transports, settings.timeout)
+    connected, transport = await dial(
+        settings.address or host, settings.transports, settings.timeout, settings.netbios_name
+    )
     plane = plane_of(asyncio.get_running_loop())
     connection = Connection(plane, host)
     connection.number = plane.adopt(connected, transport, connection)
@@ -160,7 +171,7 @@ async def _reach(host: str, credentials: Credentials, settings: Settings) -> Rea
                 handshake,
                 credentials,
                 signing=settings.signing,
-                encryption=settings.encryption,
+                encryption=settings.encryption or _preferred(settings, credentials, connection),
             )
     except BaseException as error:
         await connection.close(abort=True)

@@ -33,6 +33,12 @@ def _check_globals(config: Config, problems: Problems) -> None:
     file, values = config.source or "(command line)", config.globals
     if values.server_min_protocol > values.server_max_protocol:
         problems.error(file, 0, "server min protocol", "is newer than `server max protocol`")
+    if values.client_min_protocol > values.client_max_protocol:
+        problems.error(file, 0, "client min protocol", "is newer than `client max protocol`")
+    if values.client_smb_encrypt == "required" and values.client_max_protocol < 0x0300:
+        problems.error(
+            file, 0, "client smb encrypt", "encryption needs `client max protocol` SMB3_00 or newer"
+        )
     missing = [item for item in values.server_smb_transports if item.name not in _SERVER_TRANSPORTS]
     for address in missing:
         problems.warning(file, 0, "server smb transports", f"frevo does not serve {address} yet: ignored")

@@ -44,6 +44,8 @@ SIGNING: Choice[SigningPolicy] = Choice(
     notes=dict.fromkeys(_NO, "SMB2 and later always sign when the client asks: this is the same as auto"),
 )
 
+CLIENT_SIGNING: Choice[SigningPolicy] = Choice(SIGNING.words, shown=SIGNING.shown)
+
 ENCRYPTION: Choice[EncryptionPolicy] = Choice(
     {
         "default": "if_required",
@@ -62,6 +64,8 @@ MIN_PROTOCOL: Choice[int] = Choice(
 )
 
 MAX_PROTOCOL: Choice[int] = Choice(_DIALECTS, shown=_DIALECTS_SHOWN)
+
+CLIENT_MAX_PROTOCOL: Choice[int] = Choice({**_DIALECTS, "default": 0x0311}, shown=_DIALECTS_SHOWN)
 
 MAP_TO_GUEST: Choice[GuestMapping] = Choice(
     {"never": "never", "bad user": "bad user", "bad password": "bad password", "bad uid": "bad uid"},

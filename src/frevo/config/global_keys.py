@@ -28,6 +28,7 @@ from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress
 #: Names as in [MS-SMB2] 2.2.3.1.7 and 2.2.3.1.2, strongest choice of this server first.
 SIGNING_ALGORITHMS = ("AES-128-GMAC", "AES-128-CMAC", "HMAC-SHA256")
 ENCRYPTION_ALGORITHMS = ("AES-128-GCM", "AES-128-CCM", "AES-256-GCM", "AES-256-CCM")
+CLIENT_ENCRYPTION_ALGORITHMS = ("AES-128-GCM", "AES-256-GCM", "AES-128-CCM", "AES-256-CCM")
 _SIGNING = Subset(SIGNING_ALGORITHMS, SIGNING_ALGORITHMS)
 _CIPHERS = Subset(ENCRYPTION_ALGORITHMS, ENCRYPTION_ALGORITHMS)
 
@@ -70,6 +71,31 @@ class GlobalConfig:
     )
     client_smb_transports: tuple[TransportAddress, ...] = setting(
         Transports(), DEFAULT_TRANSPORTS, "What frevo's own client commands try, in this order."
+    )
+    client_min_protocol: int = setting(
+        choices.MIN_PROTOCOL, 0x0202, "The oldest dialect that frevo's client commands accept."
+    )
+    client_max_protocol: int = setting(
+        choices.CLIENT_MAX_PROTOCOL, 0x0311, "The newest dialect that frevo's client commands offer."
+    )
+    client_signing: SigningPolicy = setting(
+        choices.CLIENT_SIGNING,
+        "default",
+        "Signing by frevo's client commands: always, unless it is `disabled` and the server does not demand it.",
+    )
+    client_smb_encrypt: EncryptionPolicy = setting(
+        choices.ENCRYPTION,
+        "if_required",
+        "Encryption by frevo's client commands: `off` never, `if_required` when the server demands it, `desired` "
+        "whenever it can, `required` or no connection.",
+    )
+    client_smb3_signing_algorithms: tuple[str, ...] = setting(
+        _SIGNING, SIGNING_ALGORITHMS, "Signing algorithms that the client commands offer, best first."
+    )
+    client_smb3_encryption_algorithms: tuple[str, ...] = setting(
+        Subset(ENCRYPTION_ALGORITHMS, CLIENT_ENCRYPTION_ALGORITHMS),
+        CLIENT_ENCRYPTION_ALGORITHMS,
+        "Ciphers that the client commands offer, best first.",
     )
 
     # Protocol

@@ -1,0 +1,84 @@
+"""What an smb.conf says about the client: its `client …` keys as options of `connect`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from frevo.cli.common import UsageError, print_problems
+from frevo.config import Config, ConfigErrors, GlobalConfig, load, load_text
+from frevo.errors import FrevoError
+from frevo.proto.dialect import BY_REVISION, Cipher, Signing
+
+_SIGNINGS = {
+    "AES-128-GMAC": Signing.AES_GMAC,
+    "AES-128-CMAC": Signing.AES_CMAC,
+    "HMAC-SHA256": Signing.HMAC_SHA256,
+}
+_CIPHERS = {
+    "AES-128-GCM": Cipher.AES_128_GCM,
+    "AES-128-CCM": Cipher.AES_128_CCM,
+    "AES-256-GCM": Cipher.AES_256_GCM,
+    "AES-256-CCM": Cipher.AES_256_CCM,
+}
+
+
+def client_file(given: str | None) -> str | None:
+    """The file to read: *given*, else FREVO_CONF, else the user's own one when it is there; never Samba's."""
+    named = given or os.environ.get("FREVO_CONF")
+    if named:
+        return named
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    own = (Path(base) if base.startswith("/") else Path.home() / ".config") / "frevo" / "smb.conf"
+    return str(own) if own.is_file() else None
+
+
+def client_options(given: str | None, settings: Sequence[str]) -> dict[str, Any]:
+    """Fields of `frevo.client.Options` from the file and from *settings* (`key=value`), which win.
+
+    Without either there are none. What is wrong is printed as `frevo testparm` does, then FrevoError is raised.
+    """
+    path = client_file(given)
+    if path is None and not settings:
+        return {}
+    config = _load(path, tuple(settings))
+    return of_globals(config.globals)
+
+
+@cache
+def _load(path: str | None, settings: tuple[str, ...]) -> Config:
+    """Read once: a command may connect to several shares."""
+    overrides = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--option {setting}: expected KEY=VALUE, as in 'client max protocol=SMB3_00'")
+        overrides[key.strip()] = value.strip()
+    try:
+        config = load(path, overrides) if path is not None else load_text("", overrides)
+    except ConfigErrors as errors:
+        print_problems(errors.problems)
+        raise FrevoError(f"{path or '--option'} cannot be used: mend what is said above") from None
+    print_problems(problem for problem in config.warnings if problem.key.lower().startswith("client"))
+    return config
+
+
+def of_globals(values: GlobalConfig) -> dict[str, Any]:
+    """The fields of `frevo.client.Options` that [global] decides."""
+    ciphers = [_CIPHERS[name] for name in values.client_smb3_encryption_algorithms]
+    named = values.workgroup != GlobalConfig().workgroup
+    return {
+        "transports": values.client_smb_transports,
+        "minimum": BY_REVISION[values.client_min_protocol].name,
+        "maximum": BY_REVISION[values.client_max_protocol].name,
+        "signing": values.client_signing != "disabled",
+        "encryption": values.client_smb_encrypt == "required",
+        "prefer_encryption": values.client_smb_encrypt == "desired",
+        "ciphers": [] if values.client_smb_encrypt == "off" else ciphers,
+        "signings": [_SIGNINGS[name] for name in values.client_smb3_signing_algorithms],
+        "workgroup": values.workgroup if named else "",
+        "netbios_name": values.netbios_name,
+    }

@@ -1,0 +1,107 @@
+"""The client's smb.conf: which file is read, what its keys become, and what command lines say instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from frevo.cli.client_config import client_file, client_options
+from frevo.cli.main import build_parser, main
+from frevo.cli.remote import location, options
+from frevo.client import Options
+from frevo.errors import FrevoError
+from frevo.proto.dialect import Cipher, Signing
+
+TEXT = """\
+[global]
+    workgroup = HOME
+    netbios name = LAPTOP
+    client smb transports = nbt, tcp:4450
+    client min protocol = SMB3_00
+    client max protocol = SMB3_02
+    client signing = disabled
+    client smb encrypt = desired
+    client smb3 signing algorithms = AES-128-CMAC
+    client smb3 encryption algorithms = -AES-128-GCM, -AES-128-CCM
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("FREVO_CONF", "FREVO_USER", "FREVO_PASSWORD", "FREVO_DOMAIN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def write(path: Path, text: str = TEXT) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+
+def made(*words: str) -> Options:
+    """The options of `frevo ls` with these words."""
+    args = build_parser().parse_args(["ls", "smb://eve@nas/s", *words])
+    return options(args, location(args.url))
+
+
+def test_every_key(tmp_path: Path) -> None:
+    """Each key arrives in the options and settings; the workgroup is the domain of who has none."""
+    found = made("-s", write(tmp_path / "smb.conf"))
+    settings = found.settings(location("smb://nas/s"))
+    assert [str(one) for one in settings.transports] == ["nbt", "tcp:4450"]
+    assert (settings.minimum.name, settings.maximum.name) == ("SMB3_00", "SMB3_02")
+    assert not settings.signing and settings.prefer_encryption and not settings.encryption
+    assert settings.signings == [Signing.AES_CMAC]
+    assert settings.ciphers == [Cipher.AES_256_GCM, Cipher.AES_256_CCM]
+    assert settings.netbios_name == "LAPTOP"
+    assert found.credentials(location("smb://eve@nas/s")).domain == "HOME"
+
+
+def test_without_a_file_the_defaults() -> None:
+    """Nobody's file: the options as the library has them; the table's defaults are the same."""
+    assert made() == Options()
+    wanted = Options()
+    for name, value in client_options(None, ["workgroup=WORKGROUP"]).items():
+        if name != "netbios_name":
+            known = getattr(wanted, name)
+            assert (
+                (list(value), name) == (list(known), name)
+                if isinstance(value, list | tuple)
+                else value == known
+            )
+
+
+def test_which_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The named one, FREVO_CONF, the user's own; Samba's is not read."""
+    assert client_file(None) is None
+    own = write(tmp_path / "config" / "frevo" / "smb.conf", "[global]\nclient smb encrypt = off\n")
+    assert client_file(None) == own and made().ciphers == []
+    monkeypatch.setenv("FREVO_CONF", write(tmp_path / "env.conf", "[global]\nclient signing = no\n"))
+    assert not made().signing and client_file("x") == "x"
+
+
+def test_the_command_line_wins(tmp_path: Path) -> None:
+    """--option before the file's key, and --encrypt, --no-sign, --transports before both."""
+    path = write(tmp_path / "smb.conf", "[global]\nclient smb encrypt = off\nclient min protocol = SMB3_00\n")
+    found = made("-s", path, "--encrypt", "--option", "client min protocol = SMB3_11", "--transports", "nbt")
+    assert found.encryption and found.ciphers and found.minimum == "SMB3_11" and found.transports == "nbt"
+    assert not made("--no-sign").signing
+
+
+def test_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The errors are testparm's, with file and line; the exit codes are 1 for a file and 2 for a command line."""
+    path = write(tmp_path / "smb.conf", "[global]\nclient max protocol = SMB9\nclient sining = yes\n")
+    assert main(["ls", "smb://nas/s", "-s", path]) == 1
+    errors = capsys.readouterr().err
+    assert f"{path}:2: error: `client max protocol`: expected one of SMB2_02" in errors
+    assert "did you mean `client signing`" in errors and "cannot be used" in errors
+    assert main(["testparm", path]) == 1
+    assert errors.splitlines()[:2] == capsys.readouterr().err.splitlines()
+    assert main(["ls", "smb://nas/s", "-s", str(tmp_path / "missing")]) == 1
+    assert main(["ls", "smb://nas/s", "--option", "client signing"]) == 2
+    with pytest.raises(FrevoError):
+        client_options(None, ["client min protocol=SMB3_11", "client max protocol=SMB2_02"])
+    for words in (["--timeout", "soon"], ["--timeout", "-1"], ["--timeout", "nan"]):
+        assert main(["ls", "smb://nas/s", *words]) == 2
