@@ -18,14 +18,11 @@ from frevo.client.errors import CannotReconnect, ConnectionLost
 from frevo.client.reconnect import REPEATS
 from frevo.client.share import Share
 from frevo.client.stat import Stat
+from frevo.client.transfer import GAPS_BYTES
 from frevo.wire.dtyp.filetime import to_unix_ns
 
 #: Files that are under way at a time.
 PARALLEL = 12
-#: Bytes between two looks at the progress; two such buffers a file.
-_STEP_BYTES = 4 << 20
-#: A part file on a server that was lost may lack some of its last bytes: what was in flight was written in any order.
-_UNSURE_BYTES = 16 << 20
 
 
 class Report(Protocol):
@@ -243,28 +240,34 @@ async def _download_file(share: Share, job: _Job, plan: Plan, totals: Totals, re
 
 
 async def _stream_down(share: Share, job: _Job, fd: int, report: Report) -> None:
-    """One piece is on its way while the other is written."""
     source, _, size, modified = job
-    buffers = [bytearray(min(_STEP_BYTES, size)), bytearray(min(_STEP_BYTES, size))]
+    local = str(Path(f"/proc/self/fd/{fd}").readlink())
     async with share.open(source) as file:
-        start = min(os.fstat(fd).st_size, size)
+        start = _resumed_at(os.fstat(fd).st_size, size)
         if (file.opened.end_of_file, to_unix_ns(file.opened.last_write_time)) != (size, modified):
             start = 0  # not the version that the part is of
             os.ftruncate(fd, 0)
         report.advanced(start)
-        pending: asyncio.Task[int] | None = None
-        try:
-            pending = asyncio.create_task(file.preadinto(buffers[0], start))
-            position, index = start, 0
-            while count := await pending:
-                pending = asyncio.create_task(file.preadinto(buffers[1 - index], position + count))
-                os.pwrite(fd, memoryview(buffers[index])[:count], position)
-                position, index = position + count, 1 - index
-                report.advanced(count)
-        finally:
-            if pending is not None and not pending.done():
-                pending.cancel()
-                await asyncio.wait([pending])
+        more = max(size, file.opened.end_of_file) - start
+        count = await file.copy_to(fd, start, more, local_offset=start, local=local, progress=_steps(report))
+    os.ftruncate(fd, start + count)  # the rest of a part file, when the source has become shorter
+
+
+def _steps(report: Report) -> Callable[[int], None]:
+    """Tells *report* what was added since the last time."""
+    told = 0
+
+    def progress(done: int) -> None:
+        nonlocal told
+        report.advanced(done - told)
+        told = done
+
+    return progress
+
+
+def _resumed_at(size: int, complete: int) -> int:
+    """Where to go on with a part file of *size* bytes: its end may have gaps."""
+    return min(max(0, size - GAPS_BYTES), complete)
 
 
 async def _verify_part(share: Share, source: str, part: Path) -> str:
@@ -404,29 +407,18 @@ async def _verify_there(share: Share, part: str, source: str) -> str:
 
 
 async def _stream_up(share: Share, source: str, part: str, size: int, report: Report) -> None:
-    buffers = [bytearray(min(_STEP_BYTES, size)), bytearray(min(_STEP_BYTES, size))]
-    pending: asyncio.Task[int] | None = None
     with Path(source).open("rb", buffering=0) as local:
         async with share.open(part, "a+b") as file:
-            position, index = max(0, min(file.tell(), size) - _UNSURE_BYTES), 0
-            report.advanced(position)
-            local.seek(position)
-            try:
-                while count := local.readinto(buffers[index]):
-                    if pending is not None:
-                        report.advanced(await pending)
-                    data = memoryview(buffers[index])[:count]
-                    pending = asyncio.create_task(file.pwrite(data, position))
-                    await asyncio.sleep(0)  # it sends before the next piece is read
-                    position, index = position + count, 1 - index
-                if pending is not None:
-                    report.advanced(await pending)
-            finally:
-                if pending is not None and not pending.done():
-                    pending.cancel()
-                    await asyncio.wait([pending])
-            if position != size:
-                await file.truncate(position)
+            found = file.tell()
+            start = _resumed_at(found, size)
+            report.advanced(start)
+            known = os.fstat(local.fileno()).st_size
+            more = max(size, known) - start
+            count = await file.copy_from(
+                local.fileno(), start, more, local_offset=start, local=source, progress=_steps(report)
+            )
+            if found > start + count:
+                await file.truncate(start + count)
 
 
 async def _same_there(share: Share, path: str, size: int, modified_ns: int) -> bool:

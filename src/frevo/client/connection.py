@@ -393,6 +393,11 @@ class Connection:
             if not ready.done():
                 ready.set_result(None)
 
+    async def why_lost(self) -> ConnectionLost:
+        """Waits until the connection has ended and says why."""
+        await asyncio.shield(self.closed)
+        return self._renewed_error()
+
     def _renewed_error(self, *, unsent: bool = False) -> ConnectionLost:
         """A fresh exception: each waiter has its own traceback."""
         assert self._error is not None

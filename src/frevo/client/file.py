@@ -124,6 +124,61 @@ class File:
                 lambda: transfer.write_from(self._tree, self.file_id, source, offset, self.path)
             )
 
+    async def copy_to(
+        self,
+        fd: int,
+        offset: int,
+        size: int,
+        *,
+        local_offset: int = 0,
+        local: str | None = None,
+        progress: transfer.Progress | None = None,
+    ) -> int:
+        """Copies *size* bytes from *offset* on to *local_offset* of the descriptor *fd*; fewer at the end of the file.
+
+        They do not pass through Python. *progress* is told now and then how many are done; *local* names *fd* in
+        errors. When it is cancelled or fails, the last `transfer.GAPS_BYTES` of what was written may have gaps.
+        """
+        done = 0
+
+        def told(count: int) -> None:
+            nonlocal done
+            done = begun + count
+            if progress is not None:
+                progress(done)
+
+        async def rest() -> int:
+            nonlocal begun
+            begun = done
+            return begun + await transfer.stream(
+                self._tree, "read", self.file_id, offset + begun, size - begun, self.path, told, local,
+                fd=fd, local_offset=local_offset + begun,
+            )  # fmt: skip
+
+        begun = 0
+        return await self._lasting(rest)
+
+    async def copy_from(
+        self,
+        fd: int,
+        offset: int,
+        size: int,
+        *,
+        local_offset: int = 0,
+        local: str | None = None,
+        progress: transfer.Progress | None = None,
+    ) -> int:
+        """Copies *size* bytes from *local_offset* of the descriptor *fd* to *offset* of the file, as `copy_to`.
+
+        Fewer only when the local file ends.
+        """
+        return await self._lasting(
+            lambda: transfer.stream(
+                self._tree, "write", self.file_id, offset, size, self.path, progress, local,
+                fd=fd, local_offset=local_offset,
+            )
+        )  # fmt: skip
+
     # -- at the position
 
     async def read(self, size: int = -1) -> bytes:

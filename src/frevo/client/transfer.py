@@ -1,38 +1,48 @@
-"""Large reads and writes in pieces, as many in flight as the credits allow ([MS-SMB2] 3.2.4.6, 3.2.4.7)."""
+"""Reads and writes of files: small ones are one request, large ones a pump ([MS-SMB2] 3.2.4.6, 3.2.4.7)."""
 
 from __future__ import annotations
 
-from collections import deque
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any
 
-from frevo.client.connection import Element, Pending
+from frevo.client.connection import Element
 from frevo.client.errors import remote_error
+from frevo.client.pump import Pump, PumpEnd, start_pump
 from frevo.client.tree import FileId, Tree
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, WriteRequest, WriteResponse, pack_read_request, read_data
 
-#: Largest piece; larger ones gain nothing and make every other request wait behind them.
+#: What is no larger is one request from Python; a pump costs about as much as two of those.
+SINGLE_BYTES = 256 << 10
+#: Largest piece of a pump; larger ones leave the processor's cache and make every other request wait.
 PIECE_BYTES = 1 << 20
 #: Bytes of one transfer in flight.
 WINDOW_BYTES = 8 << 20
+#: How far behind its end a transfer that broke off can have gaps: pieces are answered in any order.
+GAPS_BYTES = WINDOW_BYTES
+#: Seconds between two looks at the progress.
+_LOOK_S = 0.2
 _READ = int(Command.READ)
 _END_OF_FILE = int(NTStatus.END_OF_FILE)
 
-_Flight = deque[tuple[int, int, Pending]]  # start, size, request
+Progress = Callable[[int], None]
 
 
-def _piece(tree: Tree, limit: int) -> int:
-    return tree.connection.largest(min(PIECE_BYTES, limit))
-
-
-def _limits(tree: Tree) -> tuple[int, int]:
-    """Largest READ and WRITE."""
+def _limit(tree: Tree, kind: str) -> int:
+    """Largest READ or WRITE."""
     assert tree.connection.negotiated is not None
-    return tree.connection.negotiated.max_read, tree.connection.negotiated.max_write
+    return tree.connection.negotiated.max_read if kind == "read" else tree.connection.negotiated.max_write
+
+
+def _single(tree: Tree, kind: str) -> int:
+    return tree.connection.largest(min(SINGLE_BYTES, _limit(tree, kind)))
 
 
 async def read_bytes(tree: Tree, file_id: FileId, offset: int, size: int, path: str) -> bytes:
     """Up to *size* bytes from *offset* on; fewer only at the end of the file."""
-    if size > 65536 and size > _piece(tree, _limits(tree)[0]):
+    if size > 65536 and size > _single(tree, "read"):
         buffer = bytearray(size)
         count = await read_into(tree, file_id, memoryview(buffer), offset, path)
         return bytes(memoryview(buffer)[:count])
@@ -48,70 +58,94 @@ async def read_bytes(tree: Tree, file_id: FileId, offset: int, size: int, path: 
 
 
 async def read_into(tree: Tree, file_id: FileId, target: memoryview, offset: int, path: str) -> int:
-    """Fills *target* from *offset* on, straight from the received messages; how many bytes there were."""
-    flight: _Flight = deque()
-    sent, total = 0, len(target)
-    try:
-        while True:
-            piece = _piece(tree, _limits(tree)[0])
-            while sent < total and (not flight or sent - flight[0][0] < WINDOW_BYTES):
-                size = min(piece, total - sent)
-                body = pack_read_request(file_id, offset + sent, size)
-                charge = tree.connection.charge_of(size)
-                element = Element(Command.READ, body, charge, sink=target[sent : sent + size])
-                flight.append((sent, size, await tree.post(element)))
-                sent += size
-            if not flight:
-                return total
-            start, size, pending = flight[0]
-            reply = await pending.future
-            flight.popleft()
-            if reply.status == NTStatus.END_OF_FILE:
-                return start
-            if reply.status != NTStatus.SUCCESS:
-                raise remote_error(reply.status, path)
-            if reply.size == 0:
-                return start
-            if reply.size < size:  # the end is near, or the server is short of something: ask from here on
-                tree.connection.abandon([one for _, _, one in flight])
-                flight.clear()
-                sent = start + reply.size
-    finally:
-        tree.connection.abandon([one for _, _, one in flight])
+    """Fills *target* from *offset* on, straight from the received messages; how many bytes there were.
+
+    Cancelled, it has let go of *target*, which may have been filled in part.
+    """
+    total = len(target)
+    if total > _single(tree, "read"):
+        return await stream(tree, "read", file_id, offset, total, path, buffer=target)
+    done = 0
+    while done < total:
+        size = total - done
+        body = pack_read_request(file_id, offset + done, size)
+        element = Element(_READ, body, tree.connection.charge_of(size), sink=target[done:])
+        reply = await tree.one(element, path, allow=(NTStatus.END_OF_FILE,))
+        if reply.status == NTStatus.END_OF_FILE or reply.size == 0:
+            break
+        done += reply.size  # if it was short: the end is near, or the server is short of something
+    return done
 
 
 async def write_from(tree: Tree, file_id: FileId, data: memoryview, offset: int, path: str) -> int:
-    """Writes all of *data* from *offset* on; the number of bytes."""
-    flight: _Flight = deque()
-    tails: deque[memoryview] = deque()
-    sent, total = 0, len(data)
+    """Writes all of *data* from *offset* on; the number of bytes. Cancelled, it has let go of *data*."""
+    size = len(data)
+    if size > _single(tree, "write"):
+        return await stream(tree, "write", file_id, offset, size, path, buffer=data)
+    if not size:
+        return 0
+    head = WriteRequest(file_id, offset).pack_head(size)
+    tail = data[:]
     try:
-        while True:
-            piece = _piece(tree, _limits(tree)[1])
-            while sent < total and (not flight or sent - flight[0][0] < WINDOW_BYTES):
-                size = min(piece, total - sent)
-                head = WriteRequest(file_id, offset + sent).pack_head(size)
-                charge = tree.connection.charge_of(size)
-                tails.append(data[sent : sent + size])
-                element = Element(Command.WRITE, head, charge, tail=tails[-1])
-                flight.append((sent, size, await tree.post(element)))
-                sent += size
-            if not flight:
-                return total
-            start, size, pending = flight[0]
-            reply = await pending.future
-            flight.popleft()
-            tails.popleft().release()
-            if reply.status != NTStatus.SUCCESS:
-                raise remote_error(reply.status, path)
-            count = WriteResponse.parse(reply.message).count
-            if count != size:
-                raise remote_error(
-                    NTStatus.DISK_FULL, path, f"{count} of {size} bytes written at {offset + start}"
-                )
+        element = Element(Command.WRITE, head, tree.connection.charge_of(size), tail=tail)
+        reply = await tree.one(element, path)
     finally:
-        tree.connection.abandon([one for _, _, one in flight])
-        if tails:
-            tree.connection.plane.transport.flush()
-            for tail in tails:
-                tail.release()
+        tree.connection.plane.transport.flush()
+        tail.release()
+    count = WriteResponse.parse(reply.message).count
+    if count != size:
+        raise remote_error(NTStatus.DISK_FULL, path, f"{count} of {size} bytes written at {offset}")
+    return size
+
+
+async def stream(
+    tree: Tree,
+    kind: str,
+    file_id: FileId,
+    offset: int,
+    length: int,
+    path: str,
+    progress: Progress | None = None,
+    local: str | None = None,
+    **place: Any,
+) -> int:
+    """Moves *length* bytes from *offset* on by a pump; how many there were, fewer only where the source ends.
+
+    kind: read or write. place: `fd` with `local_offset`, or `buffer`, as for `start_pump`. progress is told now and
+    then how many bytes are done. local: a name for errors of *fd*. Cancelled or failed, it has let go of both, and
+    what is done has gaps only in its last GAPS_BYTES. Errors of the server, of the connection and of *fd* are raised.
+    """
+    piece = min(PIECE_BYTES, _limit(tree, kind)) if tree.connection.multi_credit else 65536
+    window = max(2, WINDOW_BYTES // piece)
+    pump = start_pump(
+        tree, kind, files=[file_id], io_size=piece, window=window, offset=offset, length=length, **place
+    )
+    try:
+        end = await _watched(pump, progress)
+    except BaseException:
+        await pump.abandon()
+        raise
+    if end.reason in ("done", "eof"):
+        return end.contiguous
+    raise await _error(tree, end, path, local)
+
+
+async def _watched(pump: Pump, progress: Progress | None) -> PumpEnd:
+    if progress is None:
+        return await pump.finished()
+    finished = asyncio.ensure_future(pump.finished())
+    try:
+        while not (await asyncio.wait([finished], timeout=_LOOK_S))[0]:
+            progress(pump.contiguous)
+        return finished.result()
+    finally:
+        finished.cancel()
+        progress(pump.contiguous)
+
+
+async def _error(tree: Tree, end: PumpEnd, path: str, local: str | None) -> OSError:
+    if end.reason == "status":
+        return remote_error(end.code, path, f"at {end.offset}")
+    if end.reason == "local":
+        return OSError(end.code, os.strerror(end.code), local)
+    return await tree.connection.why_lost()
