@@ -139,7 +139,7 @@ class File:
         They do not pass through Python. *progress* is told now and then how many are done; *local* names *fd* in
         errors. When it is cancelled or fails, the last `transfer.GAPS_BYTES` of what was written may have gaps.
         """
-        done = 0
+        begun = done = 0
 
         def told(count: int) -> None:
             nonlocal done
@@ -155,7 +155,6 @@ class File:
                 fd=fd, local_offset=local_offset + begun,
             )  # fmt: skip
 
-        begun = 0
         return await self._lasting(rest)
 
     async def copy_from(
