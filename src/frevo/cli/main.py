@@ -24,7 +24,7 @@ from frevo.errors import FrevoError
 COMMANDS = (
     *("serve", "user", "testparm", "status", "doctor"),
     *("ls", "tree", "cat", "get", "put", "cp", "rm", "mv", "mkdir", "stat", "watch", "shares", "shell"),
-    "bench",
+    *("mount", "umount", "bench"),
 )
 
 _EPILOG = """\

@@ -35,7 +35,7 @@ async def copy_file(
     try:
         write = await tree.create(request_for(target, "w+" if overwrite else "x+", SHARE_ALL), target)
         try:
-            key = await _resume_key(tree, read.file_id, source)
+            key = await resume_key(tree, read.file_id, source)
             return await _copy(tree, key, write.file_id, read.end_of_file, target, progress)
         except ConnectionLost as error:
             error.unsent = False  # the target has been made
@@ -46,7 +46,7 @@ async def copy_file(
         tree.close_later(read.file_id)
 
 
-async def _resume_key(tree: Tree, file_id: FileId, path: str) -> bytes:
+async def resume_key(tree: Tree, file_id: FileId, path: str) -> bytes:
     answer = await tree.ioctl(FsctlCode.SRV_REQUEST_RESUME_KEY, b"", 32, file_id, path)
     return SrvRequestResumeKeyResponse.parse(answer.output_buffer).resume_key
 
@@ -81,3 +81,19 @@ async def _copy(
         if progress is not None:
             progress(position)
     return position
+
+
+async def copy_part(
+    tree: Tree, key: bytes, start: int, target: FileId, to: int, size: int, path: str
+) -> int:
+    """Copies up to *size* bytes from *start* of the open with the resume key *key* to *to* of *target* on the server.
+
+    How many bytes that were: at most CHUNKS chunks at a time. RemoteError when the server does not.
+    """
+    size = min(size, CHUNKS * CHUNK_BYTES)
+    chunks = [
+        SrvCopychunk(start + at, to + at, min(CHUNK_BYTES, size - at)) for at in range(0, size, CHUNK_BYTES)
+    ]
+    data = SrvCopychunkCopy(key, chunks).pack()
+    answer = await tree.ioctl(FsctlCode.SRV_COPYCHUNK_WRITE, data, 12, target, path)
+    return int(SrvCopychunkResponse.parse(answer.output_buffer).total_bytes_written)

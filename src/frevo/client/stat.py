@@ -73,6 +73,16 @@ class Stat:
         return self.st_mtime_ns / 1e9
 
     @property
+    def st_atime_ns(self) -> int:
+        """Last access, nanoseconds since 1970."""
+        return to_unix_ns(self.last_access_time)
+
+    @property
+    def st_ctime_ns(self) -> int:
+        """Last change of the file or what is known about it, nanoseconds since 1970."""
+        return to_unix_ns(self.change_time)
+
+    @property
     def st_atime(self) -> float:
         """Last access."""
         return to_unix_ns(self.last_access_time) / 1e9

@@ -1,0 +1,147 @@
+"""`frevo mount`: a share as a directory, through the kernel's FUSE; in the background unless one asks otherwise."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from frevo.cli import remote
+from frevo.cli.common import Subparsers, add_command, printable
+
+if TYPE_CHECKING:
+    from frevo.client import Share
+    from frevo.client.connect import Connecting
+    from frevo.mount import Settings
+
+_EXAMPLES = """\
+  frevo mount smb://eve@nas/photos ~/photos         returns when it is mounted
+  frevo mount -f smb://eve@nas/photos /mnt          stays in the foreground; Ctrl-C unmounts
+  sudo frevo mount --allow-other --uid 1000 --gid 1000 smb://eve@nas/photos /mnt
+  frevo umount ~/photos                             (fusermount3 -u does the same)
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `frevo mount`."""
+    parser = add_command(subparsers, "mount", "show a share as a directory of this machine", _EXAMPLES)
+    parser.add_argument("url", metavar="URL", help="smb://host/share or a directory in it")
+    parser.add_argument("directory", metavar="DIR", help="an existing directory, best an empty one")
+    parser.add_argument("-f", "--foreground", action="store_true", help="do not return; Ctrl-C unmounts")
+    parser.add_argument("--read-only", action="store_true", help="nothing can be changed")
+    parser.add_argument("--uid", type=_number, metavar="N", help="the owner of all files (you)")
+    parser.add_argument("--gid", type=_number, metavar="N", help="their group (yours)")
+    umask_help = "permissions that files do not have, octal (022: files and directories are 0755)"
+    parser.add_argument("--umask", type=_octal, default=0o022, metavar="MASK", help=umask_help)
+    parser.add_argument("--allow-other", action="store_true", help="other users may use it, too")
+    cache_help = "how long names and attributes are believed before the server is asked again (1)"
+    parser.add_argument("--cache-seconds", type=_seconds, default=1.0, metavar="S", help=cache_help)
+    remote.add_connection_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Mounts, and serves the mount in a process of its own unless in the foreground."""
+    from frevo.mount import Settings
+
+    place = remote.location(args.url)
+    if not place.share:
+        raise remote.UsageError(f"{args.url} names no share: smb://host/share (`frevo shares` lists them)")
+    settings = Settings(
+        str(Path(args.directory).absolute()),
+        f"//{place.authority}/{place.share}" + (f"/{place.path}" if place.path else ""),
+        os.getuid() if args.uid is None else args.uid,
+        os.getgid() if args.gid is None else args.gid,
+        args.umask,
+        args.cache_seconds,
+        args.read_only,
+        args.allow_other,
+    )
+    url = remote.share_url(place) + (f"/{quote(place.path)}" if place.path else "")
+    options = remote.options(
+        args, place
+    )  # may ask for the password: before the process goes to the background
+
+    def connecting() -> Connecting[Share]:
+        from frevo.client import connect
+
+        return connect(url, options)
+
+    if args.foreground:
+        where = printable(args.directory)
+        return _serve(connecting, settings, lambda: print(f"{where} is mounted; Ctrl-C unmounts", flush=True))
+    return _in_background(lambda ready: _serve(connecting, settings, ready))
+
+
+def _serve(connecting: Callable[[], Connecting[Share]], settings: Settings, ready: Callable[[], None]) -> int:
+    from frevo.mount import serve_mount
+
+    async def work() -> int:
+        async with connecting() as share:
+            await serve_mount(share, settings, ready)
+        return 0
+
+    return asyncio.run(work())
+
+
+def _in_background(serve: Callable[[Callable[[], None]], int]) -> int:
+    """Runs *serve* in a child; returns when that is ready, or with its exit code when it fails before."""
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        os.setsid()
+
+        def ready() -> None:
+            _leave_terminal()
+            os.write(writer, b"1")
+            os.close(writer)
+
+        return serve(ready)
+    os.close(writer)
+    mounted = os.read(reader, 1)
+    os.close(reader)
+    if mounted:
+        return 0
+    _, status = os.waitpid(child, 0)  # it has said on this terminal what went wrong
+    return os.waitstatus_to_exitcode(status) or 1
+
+
+def _leave_terminal() -> None:
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    os.close(null)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) >= 1 << 32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a user or group")
+    return int(text)
+
+
+def _octal(text: str) -> int:
+    try:
+        value = int(text, 8)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 0o777:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an octal mask such as 022")
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 86400")
+    return value

@@ -1,0 +1,27 @@
+"""`frevo umount`: ends a `frevo mount`."""
+
+from __future__ import annotations
+
+import argparse
+
+from frevo.cli.common import Subparsers, add_command
+
+_EXAMPLES = """\
+  frevo umount ~/photos
+  frevo umount --lazy ~/photos      also when programs use it: they get errors from now on
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `frevo umount`."""
+    parser = add_command(subparsers, "umount", "take a mounted share away", _EXAMPLES)
+    parser.add_argument("directory", metavar="DIR")
+    parser.add_argument("--lazy", action="store_true", help="even when it is in use")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns when everything that was written is on the server: close() has waited for it."""
+    from frevo.fuse import mounting
+
+    mounting.unmount(args.directory, lazy=args.lazy)
+    return 0

@@ -1,0 +1,46 @@
+r"""Linux names as SMB carries them and back: what Windows forbids goes to the private use area, as Linux' cifs does it.
+
+The mapping is that of Services for Macintosh (`mapposix` of mount.cifs): `"*:<>?\|` become U+F020 to U+F027, a space or
+dot at the end U+F028 and U+F029, control characters U+F001 to U+F01F. Bytes that are no UTF-8 (lone surrogates in
+Python's str) become U+F080 to U+F0FF, as Cygwin has them. [MS-FSCC] 2.1.5 says what is forbidden.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: The longest name, in UTF-16 code units ([MS-FSCC] 2.1.5.2).
+NAME_UNITS_MAX = 255
+
+_FORBIDDEN = {
+    **{chr(code): chr(0xF000 + code) for code in range(1, 0x20)},
+    **dict(zip('"*:<>?\\|', map(chr, range(0xF020, 0xF028)), strict=True)),
+    **{chr(0xDC00 + byte): chr(0xF000 + byte) for byte in range(0x80, 0x100)},
+}
+_LAST = {" ": "\uf028", ".": "\uf029"}
+_BACK = {mapped: plain for plain, mapped in {**_FORBIDDEN, **_LAST}.items()}
+
+_to_map = re.compile(f"[{re.escape(''.join(_FORBIDDEN))}]|[ .]$").search
+_to_map_back = re.compile(f"[{''.join(_BACK)}]").search
+_table = str.maketrans(_FORBIDDEN)
+_table_back = str.maketrans(_BACK)
+
+
+def to_remote(name: str) -> str:
+    """One name (no path) as it goes to the server; a name made by `os.fsdecode` may hold any byte but "/" and NUL."""
+    if _to_map(name) is None:
+        return name
+    mapped = name.translate(_table)
+    return mapped[:-1] + _LAST.get(mapped[-1], mapped[-1])
+
+
+def from_remote(name: str) -> str:
+    """One name of a listing as Linux programs see it."""
+    return name if _to_map_back(name) is None else name.translate(_table_back)
+
+
+def is_too_long(name: str) -> bool:
+    """Whether no server takes a name of this length."""
+    return (
+        len(name) * 2 > NAME_UNITS_MAX and len(name.encode("utf-16-le", "surrogatepass")) > 2 * NAME_UNITS_MAX
+    )

@@ -1,0 +1,273 @@
+"""FUSE requests about open files: OPEN, CREATE, READ, WRITE, FLUSH, FSYNC, RELEASE, FALLOCATE, COPY_FILE_RANGE."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Awaitable
+
+from frevo.client.errors import RemoteError
+from frevo.client.file import File
+from frevo.fuse import abi
+from frevo.fuse.abi import DATA_MAX, Opcode, OpenFlags
+from frevo.fuse.session import Answer, Handler, Request
+from frevo.mount.handles import Handle
+from frevo.mount.names import is_regular
+from frevo.mount.nodes import Node
+from frevo.mount.state import State, failure
+from frevo.mount.writing import Writes
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import CloseResponse, CreateResponse
+
+log = logging.getLogger(__name__)
+
+#: Statuses that a close of our own that is still under way can be the reason for.
+_BUSY = (NTStatus.SHARING_VIOLATION, NTStatus.DELETE_PENDING)
+
+
+class Files:
+    """The handlers."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def handlers(self) -> dict[int, Handler]:
+        """By opcode."""
+        return {
+            Opcode.OPEN: self.open,
+            Opcode.CREATE: self.create,
+            Opcode.MKNOD: self.mknod,
+            Opcode.READ: self.read,
+            Opcode.WRITE: self.write,
+            Opcode.FLUSH: self.flush,
+            Opcode.FSYNC: self.fsync,
+            Opcode.RELEASE: self.release,
+            Opcode.FALLOCATE: self.fallocate,
+            Opcode.COPY_FILE_RANGE: self.copy_file_range,
+        }
+
+    # -- opens
+
+    async def open(self, request: Request) -> Answer:
+        """The server is asked each time: what others have closed before is seen (close-to-open)."""
+        state = self._state
+        node = state.table[request.node]
+        flags, _ = abi.OPEN.unpack_from(request.body)
+        if flags & os.O_TRUNC and node.writes is not None:
+            await node.writes.settle()
+        file, opened = await state.remote.open(node.path, flags)
+        before = node.stat.size if node.stat is not None else 0
+        if node.stat is not None:
+            self._learn(node, opened)
+        handle = Handle(node, file, flags)
+        node.handles.add(handle)
+        now_cached = (opened.last_write_time, opened.end_of_file)
+        keep = node.cached == now_cached and not flags & os.O_TRUNC
+        node.cached = now_cached
+        wanted = OpenFlags.KEEP_CACHE if keep else 0
+        if before != opened.end_of_file and not flags & os.O_TRUNC and not node.writes:
+            state.session.notify(abi.invalidate_attributes(node.number))
+            if flags & os.O_APPEND:  # the kernel would write where it thinks that the end is
+                handle.appends, wanted = True, OpenFlags.DIRECT_IO
+        return abi.open_out(state.numbers.add(handle), wanted)
+
+    def _learn(self, node: Node, opened: CreateResponse | CloseResponse) -> None:
+        """What the answer of CREATE or CLOSE tells; it has neither the number of the file nor its links."""
+        assert node.stat is not None
+        node.learn(
+            type(node.stat)(
+                opened.end_of_file, opened.file_attributes, opened.creation_time, opened.last_access_time,
+                opened.last_write_time, opened.change_time, opened.allocation_size, node.stat.file_id,
+                node.stat.links,
+            ),
+            self._state.believed_until(),
+        )  # fmt: skip
+
+    async def create(self, request: Request) -> Answer:
+        """A new file, or an existing one that the kernel did not know of."""
+        flags, mode, _, _ = abi.CREATE.unpack_from(request.body)
+        node, file = await self._created(request, abi.CREATE.size, flags, mode)
+        handle = Handle(node, file, flags)
+        node.handles.add(handle)
+        assert node.stat is not None
+        node.cached = (node.stat.last_write_time, node.stat.size)
+        return self._state.entry(node), abi.open_out(self._state.numbers.add(handle))
+
+    async def mknod(self, request: Request) -> Answer:
+        """An empty file; devices, pipes and sockets are not for SMB."""
+        mode, _, _, _ = abi.MKNOD.unpack_from(request.body)
+        if not is_regular(mode):
+            raise failure(errno.EPERM)
+        node, file = await self._created(request, abi.MKNOD.size, os.O_EXCL | os.O_WRONLY, mode)
+        self._state.close_later(self._closed(node, file))
+        return self._state.entry(node)
+
+    async def _created(self, request: Request, offset: int, flags: int, mode: int) -> tuple[Node, File]:
+        state = self._state
+        parent, name = state.place(request, offset)
+        try:
+            file, found = await state.remote.create(parent.at(name), flags, mode)
+        except RemoteError as error:
+            if error.ntstatus not in _BUSY or not await state.closed():
+                raise
+            file, found = await state.remote.create(parent.at(name), flags, mode)
+        state.changed(parent)
+        node = state.table.found(parent, name, found)
+        node.learn(found, state.believed_until())
+        return node, file
+
+    async def release(self, request: Request) -> Answer:
+        """The last descriptor of an open is closed. The kernel does not wait; whoever needs the name does."""
+        number, *_ = abi.RELEASE.unpack_from(request.body)
+        handle = self._state.numbers.pop(number, Handle)
+        self._state.close_later(self._released(handle))
+        return b""
+
+    async def _released(self, handle: Handle) -> None:
+        node = handle.node
+        if handle.writable and node.writes is not None:
+            await node.writes.settle()
+        if handle.error is not None:
+            log.warning("%s: %s, and no program was left to be told", handle.file.path, handle.error)
+        node.handles.discard(handle)
+        await self._closed(node, handle.file)
+
+    async def _closed(self, node: Node, file: File) -> None:
+        try:
+            known = await self._state.remote.close(file)
+        except OSError as error:
+            if not isinstance(error, ConnectionError):
+                log.warning("%s: cannot be closed properly: %s", file.path, error)
+            return
+        if known is not None and node.stat is not None and not node.writes:
+            if file.mode != "rb":  # the pages that the kernel has are these
+                node.cached = (known.last_write_time, known.end_of_file)
+            self._learn(node, known)
+
+    # -- data
+
+    def _open_file(self, number: int) -> Handle:
+        return self._state.numbers.get(number, Handle)
+
+    async def read(self, request: Request) -> Answer:
+        """Straight into a buffer of ours and from there to the kernel."""
+        number, offset, size, *_ = abi.READ.unpack_from(request.body)
+        handle = self._open_file(number)
+        writes = handle.node.writes
+        if writes is not None and writes.overlaps(offset, offset + size):
+            await writes.settle(offset, offset + size)
+        file = handle.file if handle.readable else self._reader(handle.node)
+        if size <= 65536:
+            return await file.pread(size, offset)
+        session = self._state.session
+        buffer = session.take_buffer()
+        try:
+            with memoryview(buffer) as view, view[:size] as target:
+                count = await file.preadinto(target, offset)
+                session.answer_now(request, target[:count])
+        finally:
+            session.give_buffer(buffer)
+        return None
+
+    def _reader(self, node: Node) -> File:
+        """An open that may read: the kernel reads pages through any."""
+        found = next((one for one in node.handles if one.readable and not one.file.closed), None)
+        if found is None:
+            raise failure(errno.EBADF)
+        return found.file
+
+    def write(self, request: Request) -> Answer | Awaitable[Answer]:
+        """The program goes on when there is room for what it writes; how it went it hears at the latest at close."""
+        number, offset, size, *_ = abi.WRITE.unpack_from(request.body)
+        handle = self._open_file(number)
+        handle.complain()
+        node = handle.node
+        writes = node.writes
+        if writes is None:
+            writes = node.writes = Writes(self._state.session, self._state.budget)
+        if handle.synchronous or handle.appends or not writes.has_room(offset, size):
+            return self._write_in_turn(request, handle, writes, offset, size)
+        return self._take(request, handle, writes, offset, size)
+
+    def _take(self, request: Request, handle: Handle, writes: Writes, offset: int, size: int) -> Answer:
+        """Data is on its way. The message's buffer goes with it when it is large."""
+        assert isinstance(request.body, memoryview)
+        session = self._state.session
+        buffer = session.keep(request)
+        data = request.body[abi.WRITE.size : abi.WRITE.size + size]
+        request.body.release()
+        if not writes.add(handle, offset, data, buffer):
+            data.release()
+            session.give_buffer(buffer)
+        self._grown(handle.node, offset + size)
+        return abi.write_out(size)
+
+    def _grown(self, node: Node, end: int) -> None:
+        node.resize(max(end, node.stat.size if node.stat is not None else 0))
+        node.cached = None
+
+    async def _write_in_turn(
+        self, request: Request, handle: Handle, writes: Writes, offset: int, size: int
+    ) -> Answer:
+        if handle.appends:
+            await writes.settle()
+            assert handle.node.stat is not None
+            offset = handle.node.stat.size
+        else:
+            await writes.room(offset, size)
+        answer = self._take(request, handle, writes, offset, size)
+        if handle.synchronous:
+            await writes.settle(offset, offset + size)
+            handle.complain()
+            await handle.file.flush()
+        return answer
+
+    async def flush(self, request: Request) -> Answer:
+        """close(2): everything is on the server, or the program hears why not."""
+        handle = self._open_file(abi.FLUSH.unpack_from(request.body)[0])
+        await self._settled(handle)
+        return b""
+
+    async def fsync(self, request: Request) -> Answer:
+        """Everything is on the server's disk."""
+        handle = self._open_file(abi.FSYNC.unpack_from(request.body)[0])
+        await self._settled(handle)
+        if handle.writable:
+            await handle.file.flush()
+        return b""
+
+    async def _settled(self, handle: Handle) -> None:
+        if handle.writable and handle.node.writes is not None:
+            await handle.node.writes.settle()
+        handle.complain()
+
+    async def fallocate(self, request: Request) -> Answer:
+        """Room at the end of a file; holes and ranges cannot be made."""
+        number, offset, length, mode, _ = abi.FALLOCATE.unpack_from(request.body)
+        handle = self._open_file(number)
+        if mode:
+            raise failure(errno.EOPNOTSUPP)
+        await self._settled(handle)
+        if offset + length > await handle.file.size():
+            await handle.file.truncate(offset + length)
+            handle.node.resize(offset + length)
+        return b""
+
+    async def copy_file_range(self, request: Request) -> Answer:
+        """The server copies by itself. Where it cannot, the kernel reads and writes."""
+        number, start, _, target_number, to, size, _ = abi.COPY_FILE_RANGE.unpack_from(request.body)
+        source, target = self._open_file(number), self._open_file(target_number)
+        await self._settled(source)
+        await self._settled(target)
+        size = min(size, max(0, await source.file.size() - start))
+        if source.node is target.node or size < DATA_MAX:
+            raise failure(errno.EOPNOTSUPP)
+        try:
+            done = await self._state.remote.copy_range(source.file, start, target.file, to, size)
+        except RemoteError as error:
+            if isinstance(error, ConnectionError):
+                raise
+            raise failure(errno.EOPNOTSUPP) from None
+        self._grown(target.node, to + done)
+        return abi.write_out(done)

@@ -1,0 +1,257 @@
+"""FUSE requests about names and what is known of them: LOOKUP, GETATTR, SETATTR, MKDIR, UNLINK, RENAME, STATFS."""
+
+from __future__ import annotations
+
+import errno
+import stat as modes
+from collections.abc import Awaitable
+
+from frevo.client.errors import RemoteError
+from frevo.client.names import NAME_UNITS_MAX
+from frevo.fuse import abi
+from frevo.fuse.abi import Opcode, SetattrValid
+from frevo.fuse.session import Answer, Handler, Request
+from frevo.mount.nodes import Node
+from frevo.mount.state import State, failure, remote_name
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import FileAttributes
+
+_READONLY = int(FileAttributes.READONLY)
+_RENAME_NOREPLACE = 1
+_TIMES = SetattrValid.ATIME | SetattrValid.MTIME
+_STATFS_BLOCK = 4096
+
+#: A close of our own that is still under way can be the reason for these.
+_BUSY = (
+    NTStatus.SHARING_VIOLATION,
+    NTStatus.DIRECTORY_NOT_EMPTY,
+    NTStatus.DELETE_PENDING,
+    NTStatus.ACCESS_DENIED,
+)
+
+
+class Names:
+    """The handlers."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._space: tuple[float, bytes] = (0.0, b"")
+
+    def handlers(self) -> dict[int, Handler]:
+        """By opcode."""
+        return {
+            Opcode.LOOKUP: self.lookup,
+            Opcode.FORGET: self.forget,
+            Opcode.BATCH_FORGET: self.forget_many,
+            Opcode.GETATTR: self.getattr,
+            Opcode.SETATTR: self.setattr,
+            Opcode.MKDIR: self.mkdir,
+            Opcode.UNLINK: self.unlink,
+            Opcode.RMDIR: self.rmdir,
+            Opcode.RENAME: self.rename,
+            Opcode.RENAME2: self.rename2,
+            Opcode.READLINK: self.readlink,
+            Opcode.SYMLINK: self.symlink,
+            Opcode.LINK: self.link,
+            Opcode.STATFS: self.statfs,
+        }
+
+    # -- what is there
+
+    async def lookup(self, request: Request) -> Answer:
+        """A name; that there is none may be remembered, too."""
+        state = self._state
+        parent, name = state.place(request)
+        try:
+            found = await state.remote.stat(parent.at(name))
+        except RemoteError as error:
+            if error.errno != errno.ENOENT and error.ntstatus != NTStatus.DELETE_PENDING:
+                raise
+            return abi.entry(0, state.cache_s, abi.NO_ENTRY_ATTRIBUTES)
+        node = state.table.found(parent, name, found)
+        node.learn(found, state.believed_until())
+        return state.entry(node)
+
+    def forget(self, request: Request) -> Answer:
+        """The kernel does not need a node any more."""
+        self._state.table.forget(request.node, *abi.FORGET.unpack_from(request.body))
+        return None
+
+    def forget_many(self, request: Request) -> Answer:
+        """`forget` of several."""
+        for number, lookups in abi.parse_forgets(request.body):
+            self._state.table.forget(number, lookups)
+        return None
+
+    def getattr(self, request: Request) -> Answer | Awaitable[Answer]:
+        """Attributes: at once while they are believed."""
+        node = self._state.table[request.node]
+        if self._state.is_fresh(node):
+            return self._state.attributes(node)
+        return self._getattr(node)
+
+    async def _getattr(self, node: Node) -> Answer:
+        await self._state.refresh(node)
+        return self._state.attributes(node)
+
+    async def statfs(self, request: Request) -> Answer:
+        """The room on the share."""
+        until, answer = self._space
+        if not answer or until <= self._state.believed_until() - self._state.cache_s:
+            space = await self._state.remote.share.statvfs()
+            total, free, available = (
+                size // _STATFS_BLOCK for size in (space.total, space.free, space.available)
+            )
+            answer = abi.statfs(total, free, available, _STATFS_BLOCK, NAME_UNITS_MAX)
+            self._space = (self._state.believed_until(), answer)
+        return answer
+
+    # -- attributes
+
+    async def setattr(self, request: Request) -> Answer:
+        """Size, times, and of the mode whether it may be written. Owners are accepted and forgotten, as by cifs."""
+        state = self._state
+        node, wanted = state.table[request.node], abi.parse_setattr(request.body)
+        if node.writes is not None:
+            await node.writes.settle()
+        if wanted.valid & SetattrValid.SIZE:
+            await self._resize(node, wanted.size)
+        attributes = await self._attributes(node, wanted.mode) if wanted.valid & SetattrValid.MODE else None
+        if attributes is not None or wanted.valid & _TIMES:
+            writer = state.writer_of(node)
+            await state.remote.set_basic(
+                "" if writer else node.path,
+                writer.file if writer else None,
+                attributes,
+                wanted.atime_ns if wanted.valid & SetattrValid.ATIME else None,
+                wanted.mtime_ns if wanted.valid & SetattrValid.MTIME else None,
+            )
+        await state.refresh(node)
+        return state.attributes(node)
+
+    async def _resize(self, node: Node, size: int) -> None:
+        writer = self._state.writer_of(node)
+        if writer is not None:
+            await writer.file.truncate(size)
+        else:
+            await self._state.remote.truncate(node.path, size)
+        node.resize(size)
+
+    async def _attributes(self, node: Node, mode: int) -> int | None:
+        """The attributes that go with *mode*; None when they are so already."""
+        if node.stat is None:
+            await self._state.refresh(node)
+        assert node.stat is not None
+        known = node.stat.attributes
+        if node.stat.is_dir():
+            return None
+        new = known & ~_READONLY if mode & 0o222 else known | _READONLY
+        return None if new == known else new
+
+    # -- names come, go and change
+
+    async def mkdir(self, request: Request) -> Answer:
+        """A new directory."""
+        state = self._state
+        parent, name = state.place(request, abi.MKDIR.size)
+        found = await state.remote.mkdir(parent.at(name))
+        state.changed(parent)
+        node = state.table.found(parent, name, found)
+        node.learn(found, state.believed_until())
+        return state.entry(node)
+
+    async def unlink(self, request: Request) -> Answer:
+        """Removes a file."""
+        parent, name = self._state.place(request)
+        await self._removed(parent, name, directory=False)
+        return b""
+
+    async def rmdir(self, request: Request) -> Answer:
+        """Removes an empty directory."""
+        parent, name = self._state.place(request)
+        await self._removed(parent, name, directory=True)
+        return b""
+
+    async def _removed(self, parent: Node, name: str, *, directory: bool) -> None:
+        state = self._state
+        node = parent.children.get(name)
+        try:
+            await self._delete(node, parent.at(name), directory)
+        except RemoteError as error:
+            if error.ntstatus not in _BUSY or not await state.closed():
+                raise
+            await self._delete(node, parent.at(name), directory)
+        if node is not None:
+            state.table.removed(node)
+        state.changed(parent)
+
+    async def _delete(self, node: Node | None, path: str, directory: bool) -> None:
+        if node is not None and node.handles:
+            await self._state.remote.unlink_open(path)
+        else:
+            await self._state.remote.delete(path, directory=directory)
+
+    async def rename(self, request: Request) -> Answer:
+        """Another name, whatever has it now."""
+        (target,) = abi.RENAME.unpack_from(request.body)
+        return await self._renamed(request, target, abi.RENAME.size, 0)
+
+    async def rename2(self, request: Request) -> Answer:
+        """`rename` with flags; of these RENAME_NOREPLACE."""
+        target, flags, _ = abi.RENAME2.unpack_from(request.body)
+        if flags & ~_RENAME_NOREPLACE:
+            raise failure(errno.EINVAL)
+        return await self._renamed(request, target, abi.RENAME2.size, flags)
+
+    async def _renamed(self, request: Request, directory: int, offset: int, flags: int) -> Answer:
+        state = self._state
+        old, new = map(remote_name, request.names(offset))
+        source, target = state.table[request.node], state.table[directory]
+        replace = not flags & _RENAME_NOREPLACE
+        there = target.children.get(new)
+        if replace and there is not None and there.handles and there is not source.children.get(old):
+            await state.remote.unlink_open(
+                target.at(new)
+            )  # a file that is open cannot be replaced, only removed
+            state.table.removed(there)
+        try:
+            await state.remote.rename(source.at(old), target.at(new), replace=replace)
+        except RemoteError as error:
+            if error.ntstatus not in _BUSY or not await state.closed():
+                raise
+            await state.remote.rename(source.at(old), target.at(new), replace=replace)
+        node = source.children.get(old)
+        if node is not None:
+            state.table.moved(node, target, new)
+        elif (former := target.children.get(new)) is not None:
+            state.table.removed(former)
+        state.changed(source)
+        state.changed(target)
+        return b""
+
+    # -- links
+
+    async def readlink(self, request: Request) -> Answer:
+        """Where a link points to."""
+        target = await self._state.remote.readlink(self._state.table[request.node].path)
+        return target.encode(errors="surrogateescape")
+
+    async def symlink(self, request: Request) -> Answer:
+        """A link, where the server has them; else EOPNOTSUPP."""
+        state = self._state
+        name, target = request.names()
+        parent, name = state.table[request.node], remote_name(name)
+        found = await state.remote.symlink(parent.at(name), target)
+        state.changed(parent)
+        node = state.table.found(parent, name, found)
+        node.learn(found, state.believed_until())
+        return state.entry(node)
+
+    def link(self, request: Request) -> Answer:
+        """Hard links: EPERM is what link(2) says of file systems without them; programs then copy."""
+        raise failure(errno.EPERM)
+
+
+def is_regular(mode: int) -> bool:
+    """Whether MKNOD is for an ordinary file."""
+    return modes.S_ISREG(mode) or modes.S_IFMT(mode) == 0

@@ -1,0 +1,186 @@
+"""The files and directories that the kernel knows of: their place in the tree, and what was last heard of each."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as modes
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from frevo.client.address import join
+from frevo.client.stat import Stat
+from frevo.fuse import abi
+from frevo.wire.smb2 import FileAttributes
+
+if TYPE_CHECKING:
+    from frevo.mount.handles import Handle
+    from frevo.mount.writing import Writes
+
+_READONLY = int(FileAttributes.READONLY)
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One file or directory. *name* is as on the server; *gone*: it has no name any more."""
+
+    number: int
+    parent: Node | None
+    name: str
+    stat: Stat | None = None
+    fresh_until: float = 0.0
+    lookups: int = 0  # how often the kernel has been told of it and has not forgotten it
+    gone: bool = False
+    children: dict[str, Node] = field(default_factory=dict)
+    handles: set[Handle] = field(default_factory=set)
+    writes: Writes | None = None
+    #: (last write, size) of the data that the kernel may have in its page cache.
+    cached: tuple[int, int] | None = None
+    packed: bytes | None = None
+
+    @property
+    def path(self) -> str:
+        """The path within the share. ESTALE for what has no name any more."""
+        parts: list[str] = []
+        node: Node | None = self
+        while node is not None and node.parent is not None:
+            if node.gone:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            parts.append(node.name)
+            node = node.parent
+        return "/".join(reversed(parts))
+
+    def at(self, name: str) -> str:
+        """The path of *name* in this directory."""
+        return join(self.path, name)
+
+    def learn(self, stat: Stat, fresh_until: float) -> None:
+        """What the server says now; bytes that are on their way to it count."""
+        if self.writes is not None and self.writes.end > stat.size:
+            stat = resized(stat, self.writes.end)
+        self.stat, self.fresh_until, self.packed = stat, fresh_until, None
+
+    def resize(self, size: int) -> None:
+        """The size that it has for us from now on; the rest has to be asked for."""
+        if self.stat is not None and self.stat.size != size:
+            self.stat = resized(self.stat, size)
+        self.fresh_until, self.packed = 0.0, None
+
+
+def resized(stat: Stat, size: int) -> Stat:
+    """*stat* with another size."""
+    return Stat(
+        size, stat.attributes, stat.creation_time, stat.last_access_time, stat.last_write_time,
+        stat.change_time, max(stat.allocation_size, size), stat.file_id, stat.links,
+    )  # fmt: skip
+
+
+class Table:
+    """Every node that the kernel may name, by its number."""
+
+    def __init__(self) -> None:
+        self.root = Node(abi.ROOT_ID, None, "", lookups=1)
+        self._nodes = {abi.ROOT_ID: self.root}
+        self._next = abi.ROOT_ID + 1
+
+    def __getitem__(self, number: int) -> Node:
+        node = self._nodes.get(number)
+        if node is None:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return node
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def found(self, parent: Node, name: str, stat: Stat) -> Node:
+        """The node of *name* in *parent*, where *stat* was found; a new one when another file has taken the name."""
+        node = parent.children.get(name)
+        if node is not None and is_another(node.stat, stat):
+            self.removed(node)
+            node = None
+        if node is None:
+            node = Node(self._next, parent, name)
+            self._next += 1
+            self._nodes[node.number] = parent.children[name] = node
+        return node
+
+    def forget(self, number: int, lookups: int) -> None:
+        """The kernel has dropped so many of the references it was given."""
+        node = self._nodes.get(number)
+        if node is None or node is self.root:
+            return
+        node.lookups -= lookups
+        if node.lookups <= 0:
+            self._nodes.pop(number, None)
+            self._detach(node)
+
+    def removed(self, node: Node) -> None:
+        """Its name has been deleted or is another file's now."""
+        self._detach(node)
+        node.gone = True
+        node.fresh_until, node.packed = 0.0, None
+        if node.stat is not None:
+            stat = node.stat
+            node.stat = Stat(
+                stat.size, stat.attributes, stat.creation_time, stat.last_access_time, stat.last_write_time,
+                stat.change_time, stat.allocation_size, stat.file_id, max(0, stat.links - 1),
+            )  # fmt: skip
+
+    def moved(self, node: Node, parent: Node, name: str) -> None:
+        """It has another name now; whatever had that name before is gone."""
+        former = parent.children.get(name)
+        if former is not None and former is not node:
+            self.removed(former)
+        self._detach(node)
+        node.parent, node.name = parent, name
+        parent.children[name] = node
+
+    @staticmethod
+    def _detach(node: Node) -> None:
+        if node.parent is not None and node.parent.children.get(node.name) is node:
+            del node.parent.children[node.name]
+
+
+def is_another(known: Stat | None, found: Stat) -> bool:
+    """Whether *found* is of another file than *known*."""
+    if known is None:
+        return False
+    if known.file_id and found.file_id and known.file_id != found.file_id:
+        return True
+    return modes.S_IFMT(known.st_mode) != modes.S_IFMT(found.st_mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """How files look: SMB has no owner and no permissions of the kind that Linux wants."""
+
+    uid: int
+    gid: int
+    umask: int
+
+    def mode(self, stat: Stat) -> int:
+        """Everything that the umask leaves; a file with the read-only attribute cannot be written."""
+        if stat.is_symlink():
+            return modes.S_IFLNK | 0o777
+        if stat.is_dir():
+            kept = 0o777 & ~self.umask
+            return modes.S_IFDIR | kept | (kept & 0o444) >> 2  # who may list a directory may enter it
+        return modes.S_IFREG | (0o777 & ~self.umask & ~(0o222 if stat.attributes & _READONLY else 0))
+
+    def attributes(self, node: Node) -> bytes:
+        """fuse_attr of *node*, of which something is known."""
+        if node.packed is None:
+            stat = node.stat
+            assert stat is not None
+            times = (stat.st_atime_ns, stat.st_mtime_ns, stat.st_ctime_ns)
+            blocks = -(-stat.allocation_size // 512)
+            links = 0 if node.gone and stat.is_dir() else stat.links
+            node.packed = abi.attributes(
+                inode_number(node, stat), stat.size, blocks, times, self.mode(stat), links, self.uid, self.gid
+            )
+        return node.packed
+
+
+def inode_number(node: Node, stat: Stat) -> int:
+    """What programs see as inode number: the server's, or ours where it has none."""
+    return stat.file_id & ((1 << 64) - 1) or node.number

@@ -1,0 +1,370 @@
+"""What a mount asks of the server beyond `Share`: opens that answer with everything a Linux program wants to know.
+
+Each is one round trip: a compound of CREATE, what is to be done, and often CLOSE ([MS-SMB2] 3.2.4.1.4).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from frevo.client import copying, namespace, requests
+from frevo.client.address import join, wire_path
+from frevo.client.connection import Element
+from frevo.client.errors import RemoteError, remote_error
+from frevo.client.file import File, stat_of
+from frevo.client.listing import DirEntry
+from frevo.client.share import Share
+from frevo.client.stat import Stat
+from frevo.client.tree import Tree
+from frevo.errors import WireError
+from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
+from frevo.wire.dtyp.filetime import from_unix_ns
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import (
+    FileAllInformation,
+    FileAttributeTagInformation,
+    FileBasicInformation,
+    FileDispositionInformation,
+    FileEndOfFileInformation,
+    FileInfoClass,
+    FileRenameInformation,
+    FsctlCode,
+    ReparseDataBuffer,
+    ReparseTag,
+    SymbolicLinkReparseData,
+)
+from frevo.wire.smb2 import (
+    ANY_FILE_ID,
+    CloseRequest,
+    CloseResponse,
+    Command,
+    CreateDisposition,
+    CreateRequest,
+    CreateResponse,
+    FileAccess,
+    FileAttributes,
+    IoctlRequest,
+    IoctlResponse,
+    QueryInfoResponse,
+)
+
+T = TypeVar("T")
+
+_REPARSE = int(FileAttributes.REPARSE_POINT)
+_READONLY = int(FileAttributes.READONLY)
+_NORMAL = int(FileAttributes.NORMAL)
+#: What a client may set of the attributes ([MS-FSCC] 2.6).
+_SETTABLE = 0x31A7
+_POSTQUERY = 1
+_LINKS = (ReparseTag.SYMLINK, ReparseTag.LX_SYMLINK)
+#: What is deleted while a program has it open is called like this until that program closes it.
+UNLINKED_PREFIX = ".frevo-unlinked-"
+
+
+class Remote:
+    """The server's side of one mount. Errors are RemoteError, which is an OSError."""
+
+    def __init__(self, share: Share) -> None:
+        self.share = share
+
+    async def _run(
+        self, work: Callable[[Tree, str], Awaitable[T]], path: str, *, repeatable: bool = True
+    ) -> T:
+        return await work(self.share.tree, self.share._at(path))
+
+    def _file(self, tree: Tree, path: str, mode: str, request: CreateRequest, opened: CreateResponse) -> File:
+        return File(tree, path, mode, opened)
+
+    # -- what is known
+
+    async def stat(self, path: str) -> Stat:
+        """What the server knows of *path* itself. Reparse points that are no links look like what they stand for."""
+
+        async def work(tree: Tree, place: str) -> Stat:
+            found = await namespace.stat(tree, place, follow=False)
+            return found if not found.attributes & _REPARSE else await _without_tag(tree, place, found)
+
+        return await self._run(work, path)
+
+    # -- opens
+
+    async def open(self, path: str, flags: int) -> tuple[File, CreateResponse]:
+        """Opens a file that exists, for the access and the O_TRUNC of *flags*."""
+
+        async def work(tree: Tree, place: str) -> tuple[File, CreateResponse]:
+            request = requests.opening(place, _access(flags), options=requests.NOT_DIRECTORY)
+            if not flags & os.O_TRUNC:
+                opened = await tree.create(request, place)
+            else:
+                cut = requests.set_file(FileInfoClass.END_OF_FILE, FileEndOfFileInformation(0).pack())
+                opened, _ = await _opened_with(tree, request, place, cut)
+                opened = replace(opened, end_of_file=0, allocation_size=0)
+            return self._file(tree, place, _mode(flags), request, opened), opened
+
+        return await self._run(work, path)
+
+    async def create(self, path: str, flags: int, mode: int) -> tuple[File, Stat]:
+        """Opens a file that may be new; O_EXCL: must be."""
+
+        async def work(tree: Tree, place: str) -> tuple[File, Stat]:
+            exclusive = flags & os.O_EXCL
+            request = requests.opening(
+                place,
+                _access(flags),
+                disposition=int(CreateDisposition.CREATE if exclusive else CreateDisposition.OPEN_IF),
+                options=requests.NOT_DIRECTORY,
+                attributes=_NORMAL if mode & 0o222 else _READONLY,
+            )
+            opened, reply = await _opened_with(tree, request, place, requests.query_file(FileInfoClass.ALL))
+            file = self._file(tree, place, _mode(flags), request, opened)
+            if flags & os.O_TRUNC and opened.end_of_file:
+                await file.truncate(0)
+                return file, await file.stat()
+            return file, _all(reply)
+
+        return await self._run(work, path, repeatable=not flags & os.O_EXCL)
+
+    async def close(self, file: File) -> CloseResponse | None:
+        """Closes; what the server knows of the file now, when it says so."""
+        if file.closed:
+            return None
+        body = CloseRequest(_POSTQUERY, file.file_id).pack()
+        tree = file._tree
+        file._id = None
+        reply = await tree.one(Element(Command.CLOSE, body), file.path)
+        found = CloseResponse.parse(reply.message)
+        return found if found.flags & _POSTQUERY else None
+
+    async def mkdir(self, path: str) -> Stat:
+        """A new directory."""
+
+        async def work(tree: Tree, place: str) -> Stat:
+            request = requests.opening(
+                place,
+                requests.READ_ATTRIBUTES,
+                disposition=int(CreateDisposition.CREATE),
+                options=requests.DIRECTORY,
+            )
+            _, (reply,) = await tree.with_open(request, place, requests.query_file(FileInfoClass.ALL))
+            return _all(reply.message)
+
+        return await self._run(work, path, repeatable=False)
+
+    # -- changes
+
+    async def truncate(self, path: str, size: int) -> None:
+        """Cuts or extends a file that is not open."""
+
+        async def work(tree: Tree, place: str) -> None:
+            access = int(FileAccess.WRITE_DATA | FileAccess.SYNCHRONIZE)
+            request = requests.opening(place, access, options=requests.NOT_DIRECTORY)
+            data = FileEndOfFileInformation(size).pack()
+            await tree.with_open(request, place, requests.set_file(FileInfoClass.END_OF_FILE, data))
+
+        await self._run(work, path)
+
+    async def set_basic(
+        self,
+        path: str,
+        file: File | None,
+        attributes: int | None,
+        accessed_ns: int | None,
+        modified_ns: int | None,
+    ) -> None:
+        """Sets attributes and times; through *file* when it is open for writing, so that its close leaves them."""
+        accessed, modified = (0 if ns is None else from_unix_ns(ns) for ns in (accessed_ns, modified_ns))
+        wanted = 0 if attributes is None else (attributes & _SETTABLE or _NORMAL)
+        data = FileBasicInformation(0, accessed, modified, 0, wanted).pack()
+        if file is not None and not file.closed:
+            await file._tree.one(requests.set_file(FileInfoClass.BASIC, data, file.file_id), file.path)
+            return
+
+        async def work(tree: Tree, place: str) -> None:
+            request = requests.opening(place, requests.WRITE_ATTRIBUTES, options=requests.THE_LINK_ITSELF)
+            await tree.with_open(request, place, requests.set_file(FileInfoClass.BASIC, data))
+
+        await self._run(work, path)
+
+    async def delete(self, path: str, *, directory: bool) -> None:
+        """Removes a file or an empty directory; the read-only attribute does not protect it, as in Linux."""
+        options = requests.DIRECTORY if directory else requests.NOT_DIRECTORY
+
+        async def work(tree: Tree, place: str) -> None:
+            await namespace.delete(tree, place, options)
+
+        await self._despite_readonly(path, lambda: self._run(work, path, repeatable=False))
+
+    async def unlink_open(self, path: str) -> None:
+        """Removes a file that is open here: it gets another name and goes when it is closed, or when we are gone."""
+
+        async def work(tree: Tree, place: str) -> None:
+            request = requests.opening(place, requests.DELETE, options=requests.THE_LINK_ITSELF)
+            hidden = join(place.rpartition("/")[0], UNLINKED_PREFIX + secrets.token_hex(8))
+            renamed = FileRenameInformation(False, 0, wire_path(hidden)).pack()
+            deleted = FileDispositionInformation(True).pack()
+            await tree.with_open(
+                request,
+                place,
+                requests.set_file(FileInfoClass.RENAME, renamed),
+                requests.set_file(FileInfoClass.DISPOSITION, deleted),
+            )
+
+        await self._despite_readonly(path, lambda: self._run(work, path, repeatable=False))
+
+    async def _despite_readonly(self, path: str, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except RemoteError as error:
+            if error.ntstatus not in (NTStatus.CANNOT_DELETE, NTStatus.ACCESS_DENIED):
+                raise
+            attributes = (await self.stat(path)).attributes
+            if not attributes & _READONLY:
+                raise
+            await self.set_basic(path, None, attributes & ~_READONLY, None, None)
+            await work()
+
+    async def rename(self, source: str, target: str, *, replace: bool) -> None:
+        """Another name within the share. As rename(2) does, it replaces empty directories and read-only files."""
+        target_place = self.share._at(target)
+
+        async def work(tree: Tree, place: str) -> None:
+            await namespace.rename(tree, place, target_place, replace=replace)
+
+        try:
+            await self._run(work, source, repeatable=False)
+        except RemoteError as error:
+            in_the_way = (NTStatus.ACCESS_DENIED, NTStatus.CANNOT_DELETE, NTStatus.OBJECT_NAME_COLLISION)
+            if not replace or error.ntstatus not in in_the_way:
+                raise
+            if not await self._made_way(source, target):
+                raise
+            await self._run(work, source, repeatable=False)
+
+    async def _made_way(self, source: str, target: str) -> bool:
+        """Removes what a rename cannot replace on this server; whether there was something."""
+        try:
+            there = await self.stat(target)
+        except FileNotFoundError:
+            return False
+        moved = await self.stat(source)
+        if there.file_id and there.file_id == moved.file_id:
+            return False
+        if there.is_dir() != moved.is_dir():
+            number = errno.EISDIR if there.is_dir() else errno.ENOTDIR
+            raise OSError(number, os.strerror(number), target)
+        if there.is_dir() or there.attributes & _READONLY:
+            await self.delete(target, directory=there.is_dir())
+            return True
+        return False
+
+    # -- copies on the server
+
+    async def copy_range(self, source: File, start: int, target: File, to: int, size: int) -> int:
+        """Copies on the server itself; how many bytes, perhaps fewer than *size*. RemoteError: it cannot."""
+        tree = target._tree
+        key = await copying.resume_key(tree, source.file_id, source.path)
+        return await copying.copy_part(tree, key, start, target.file_id, to, size, target.path)
+
+    # -- links
+
+    async def readlink(self, path: str) -> str:
+        """What a symbolic link points to, with slashes."""
+
+        async def work(tree: Tree, place: str) -> bytes:
+            request = requests.opening(place, requests.READ_ATTRIBUTES, options=requests.THE_LINK_ITSELF)
+            body = IoctlRequest(int(FsctlCode.GET_REPARSE_POINT), ANY_FILE_ID, b"", 0, 16384).pack()
+            _, (reply,) = await tree.with_open(request, place, Element(Command.IOCTL, body))
+            return bytes(IoctlResponse.parse(reply.message).output_buffer)
+
+        try:
+            found = ReparseDataBuffer.parse(await self._run(work, path))
+            if found.reparse_tag == ReparseTag.LX_SYMLINK:
+                return os.fsdecode(found.data[4:])
+            link = SymbolicLinkReparseData.parse(found.data)
+        except WireError as error:
+            raise OSError(errno.EIO, f"the server sent a malformed link: {error}", path) from None
+        return (link.print_name or link.substitute_name).replace("\\", "/")
+
+    async def symlink(self, path: str, target: str) -> Stat:
+        """A symbolic link of the kind that Windows has; servers without reparse points refuse."""
+        name = target.replace("/", "\\")
+        data = SymbolicLinkReparseData(name, name, 0 if target.startswith("/") else 1).buffer()
+
+        async def work(tree: Tree, place: str) -> Stat:
+            access = requests.WRITE_ATTRIBUTES | requests.READ_ATTRIBUTES | int(FileAccess.DELETE)
+            request = requests.opening(
+                place,
+                access,
+                disposition=int(CreateDisposition.CREATE),
+                options=requests.NOT_DIRECTORY | requests.THE_LINK_ITSELF,
+            )
+            opened = await tree.create(request, place)
+            try:
+                try:
+                    await tree.ioctl(FsctlCode.SET_REPARSE_POINT, data, 0, opened.file_id, place)
+                except RemoteError:
+                    gone = FileDispositionInformation(True).pack()
+                    await tree.one(requests.set_file(FileInfoClass.DISPOSITION, gone, opened.file_id))
+                    raise OSError(errno.EOPNOTSUPP, "the server has no symbolic links", place) from None
+            finally:
+                await tree.close(opened.file_id)
+            return await namespace.stat(tree, place, follow=False)
+
+        return await self._run(work, path, repeatable=False)
+
+
+def _access(flags: int) -> int:
+    kind = flags & os.O_ACCMODE
+    access = int(FileAccess.READ_ATTRIBUTES)
+    access |= FILE_GENERIC_READ if kind != os.O_WRONLY else 0
+    access |= FILE_GENERIC_WRITE if kind != os.O_RDONLY else 0
+    return access
+
+
+def _mode(flags: int) -> str:
+    """The mode of a `File`."""
+    return {os.O_RDONLY: "rb", os.O_WRONLY: "wb"}.get(flags & os.O_ACCMODE, "r+b")
+
+
+def _all(message: bytes | bytearray | memoryview) -> Stat:
+    return stat_of(FileAllInformation.parse(QueryInfoResponse.parse(message).buffer))
+
+
+async def _opened_with(
+    tree: Tree, request: CreateRequest, path: str, second: Element
+) -> tuple[CreateResponse, bytes | bytearray | memoryview]:
+    """CREATE and *second* in one compound: the open, and the message that answers *second*."""
+    create = Element(Command.CREATE, request.pack(), orphan=tree._close_orphan)
+    made, done = await tree.call([create, second])
+    if made.status != NTStatus.SUCCESS:
+        raise remote_error(made.status, path)
+    opened = CreateResponse.parse(made.message)
+    if done.status not in (NTStatus.SUCCESS, NTStatus.BUFFER_OVERFLOW):
+        tree.close_later(opened.file_id)
+        raise remote_error(done.status, path)
+    return opened, done.message
+
+
+async def _without_tag(tree: Tree, path: str, found: Stat) -> Stat:
+    """*found* of a reparse point; no link when its tag is none of a link."""
+    request = requests.opening(path, requests.READ_ATTRIBUTES, options=requests.THE_LINK_ITSELF)
+    _, (reply,) = await tree.with_open(request, path, requests.query_file(FileInfoClass.ATTRIBUTE_TAG))
+    data = QueryInfoResponse.parse(reply.message).buffer
+    return as_seen(found, FileAttributeTagInformation.parse(data).reparse_tag)
+
+
+def as_seen(found: Stat, tag: int) -> Stat:
+    """*found* as a link only when *tag* is one; deduplicated files and files in a cloud are files."""
+    if not found.attributes & _REPARSE or tag in _LINKS:
+        return found
+    return replace(found, attributes=found.attributes & ~_REPARSE)
+
+
+def listed(entry: DirEntry) -> Stat:
+    """What a listing said of *entry*."""
+    return as_seen(entry.stat(), entry.raw.reparse_tag or entry.raw.ea_size)

@@ -1,0 +1,128 @@
+"""A mount from beginning to end: mounts, answers the kernel until somebody unmounts, and lets everything arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from frevo.client.share import Share
+from frevo.fuse import mounting
+from frevo.fuse.abi import InitFlags
+from frevo.fuse.mounting import MountError, MountOptions
+from frevo.fuse.session import Handler, Session
+from frevo.mount.directories import Directories
+from frevo.mount.files import Files
+from frevo.mount.names import Names
+from frevo.mount.nodes import Appearance
+from frevo.mount.remote import Remote
+from frevo.mount.state import State, errno_of
+from frevo.mount.xattrs import Xattrs
+
+log = logging.getLogger(__name__)
+
+#: What the kernel reads ahead of a program that reads a file from its beginning on.
+READAHEAD_BYTES = 8 << 20
+
+_FLAGS = (
+    InitFlags.ASYNC_READ
+    | InitFlags.ATOMIC_O_TRUNC
+    | InitFlags.BIG_WRITES
+    | InitFlags.AUTO_INVAL_DATA
+    | InitFlags.DO_READDIRPLUS
+    | InitFlags.ASYNC_DIO
+    | InitFlags.PARALLEL_DIROPS
+    | InitFlags.MAX_PAGES
+    | InitFlags.HANDLE_KILLPRIV_V2
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a share is mounted. cache_s: seconds for which names and attributes are believed, as cifs's actimeo."""
+
+    directory: str
+    source: str
+    uid: int
+    gid: int
+    umask: int = 0o022
+    cache_s: float = 1.0
+    read_only: bool = False
+    allow_other: bool = False
+
+
+async def serve_mount(share: Share, settings: Settings, ready: Callable[[], None]) -> None:
+    """Mounts *share* and returns when it is unmounted, by anybody, or by SIGINT, SIGTERM or SIGHUP.
+
+    *ready* is called when the directory shows the share. MountError when it cannot be mounted; OSError when the share
+    cannot be read, before anything is mounted. Cancelled, it unmounts.
+    """
+    state = State(Remote(share), Appearance(settings.uid, settings.gid, settings.umask), settings.cache_s)
+    await state.refresh(state.table.root)  # a path that is not there is told now
+    options = MountOptions(settings.source, "frevo", settings.read_only, settings.allow_other)
+    fd = await asyncio.to_thread(mounting.mount, settings.directory, options)
+    session = state.session = Session(
+        fd, _handlers(state), readahead=READAHEAD_BYTES, flags=_FLAGS, errno_of=errno_of
+    )
+    try:
+        with _signals(settings.directory, session):
+            await asyncio.to_thread(mounting.raise_readahead, settings.directory, READAHEAD_BYTES)
+            ready()
+            await asyncio.shield(session.ended)
+    finally:
+        if not session.ended.done():
+            await _unmount(settings.directory, session)
+        await _finished(state)
+
+
+def _handlers(state: State) -> dict[int, Handler]:
+    return {
+        **Names(state).handlers(),
+        **Files(state).handlers(),
+        **Directories(state).handlers(),
+        **Xattrs(state).handlers(),
+    }
+
+
+@contextlib.contextmanager
+def _signals(directory: str, session: Session) -> Iterator[None]:
+    """Meanwhile signals unmount."""
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def stop() -> None:
+        if not tasks:
+            tasks.add(loop.create_task(_unmount(directory, session)))
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _unmount(directory: str, session: Session) -> None:
+    """Programs that still use it do not stop us: they get errors from now on."""
+    try:
+        await asyncio.to_thread(mounting.unmount, directory)
+    except MountError:
+        with contextlib.suppress(MountError):
+            await asyncio.to_thread(mounting.unmount, directory, lazy=True)
+    session.finish()
+
+
+async def _finished(state: State) -> None:
+    """What was written arrives, what is open is closed."""
+    for handle in state.numbers.files():
+        if handle.node.writes is not None:
+            await handle.node.writes.settle()
+        with contextlib.suppress(OSError):
+            await handle.file.close()
+    await state.closed()
+    await state.session.close()

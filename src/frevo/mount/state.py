@@ -1,0 +1,144 @@
+"""What the operations of one mount share: the nodes, the server, how long things are believed, and errors as errno."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Coroutine
+from typing import Any
+
+from frevo.client.errors import RemoteError
+from frevo.client.names import is_too_long, to_remote
+from frevo.client.stat import Stat
+from frevo.fuse import abi
+from frevo.fuse.session import Request, Session
+from frevo.mount.handles import Handle, Numbers
+from frevo.mount.nodes import Appearance, Node, Table, is_another
+from frevo.mount.remote import Remote
+from frevo.mount.writing import Budget
+from frevo.wire.erref import NTStatus
+
+#: Where a status means something else to a Linux program than to a client of Windows.
+_NUMBERS = {
+    NTStatus.DELETE_PENDING: errno.ENOENT,
+    NTStatus.NETWORK_NAME_DELETED: errno.EIO,
+    NTStatus.USER_SESSION_DELETED: errno.EIO,
+    NTStatus.NETWORK_SESSION_EXPIRED: errno.EIO,
+    NTStatus.NOT_A_REPARSE_POINT: errno.EINVAL,
+}
+
+
+def errno_of(error: Exception) -> int:
+    """What a program gets told."""
+    if isinstance(error, RemoteError) and error.ntstatus in _NUMBERS:
+        return _NUMBERS[error.ntstatus]
+    if isinstance(error, ConnectionError):
+        return errno.EIO
+    return getattr(error, "errno", None) or errno.EIO
+
+
+def failure(number: int) -> OSError:
+    """An exception for *number*."""
+    return OSError(number, os.strerror(number))
+
+
+class State:
+    """One mount. *cache_s*: how long names and attributes are believed before the server is asked again."""
+
+    session: Session
+
+    def __init__(self, remote: Remote, appearance: Appearance, cache_s: float) -> None:
+        self.remote = remote
+        self.appearance = appearance
+        self.cache_s = cache_s
+        self.table = Table()
+        self.numbers = Numbers()
+        self.budget = Budget()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._now = asyncio.get_running_loop().time
+
+    # -- what is believed
+
+    def believed_until(self) -> float:
+        """When what is heard now has to be asked for again."""
+        return self._now() + self.cache_s
+
+    def is_fresh(self, node: Node) -> bool:
+        """Whether what is known of *node* may be told without asking."""
+        return node.stat is not None and self._now() < node.fresh_until
+
+    async def refresh(self, node: Node) -> None:
+        """Asks the server about *node*; writes that are under way arrive first."""
+        if node.writes is not None:
+            await node.writes.settle()
+        known = await self._asked(node)
+        if node.stat is not None and is_another(node.stat, known):
+            self.table.removed(node)
+            raise failure(errno.ESTALE)  # the kernel looks the name up again
+        node.learn(known, self.believed_until())
+
+    async def _asked(self, node: Node) -> Stat:
+        handle = next(iter(node.handles), None)
+        if handle is not None and not handle.file.closed:
+            try:
+                known = await handle.file.stat()
+            except OSError:
+                if node.gone:
+                    raise
+            else:
+                return self._without_name(known) if node.gone else known
+        return await self.remote.stat(node.path)
+
+    @staticmethod
+    def _without_name(known: Stat) -> Stat:
+        return Stat(
+            known.size, known.attributes, known.creation_time, known.last_access_time, known.last_write_time,
+            known.change_time, known.allocation_size, known.file_id, 0,
+        )  # fmt: skip
+
+    # -- answers
+
+    def entry(self, node: Node) -> bytes:
+        """The answer that gives the kernel *node*, which it forgets one day."""
+        node.lookups += 1
+        return abi.entry(node.number, self.cache_s, self.appearance.attributes(node))
+
+    def attributes(self, node: Node) -> bytes:
+        """The answer that tells what is known of *node*."""
+        return abi.attr_out(self.cache_s, self.appearance.attributes(node))
+
+    def place(self, request: Request, offset: int = 0) -> tuple[Node, str]:
+        """The directory and the name (as the server has it) of a request."""
+        return self.table[request.node], remote_name(request.name(offset))
+
+    def changed(self, directory: Node) -> None:
+        """Something in *directory* was made or removed by us: its times are others now."""
+        directory.fresh_until, directory.packed = 0.0, None
+
+    # -- opens that go away
+
+    def close_later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs *work*, which `closed` waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def closed(self) -> bool:
+        """Waits for the closes that are under way; whether there were any."""
+        if not self._closing:
+            return False
+        await asyncio.wait(set(self._closing))
+        return True
+
+    def writer_of(self, node: Node) -> Handle | None:
+        """An open of *node* that may write."""
+        return next((one for one in node.handles if one.writable and not one.file.closed), None)
+
+
+def remote_name(name: str) -> str:
+    """*name* as the server has it; ENAMETOOLONG when no server takes it."""
+    mapped = to_remote(name)
+    if is_too_long(mapped):
+        raise failure(errno.ENAMETOOLONG)
+    return mapped

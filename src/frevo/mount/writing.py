@@ -1,0 +1,141 @@
+"""Writes that run behind the program that made them: in order where they overlap, bounded, errors kept for close().
+
+A program's write() returns when its data is on the way; close() and fsync() return when all of it has arrived.
+Small writes that follow each other while others are under way are sent together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+from frevo.fuse import abi
+
+if TYPE_CHECKING:
+    from frevo.fuse.session import Session
+    from frevo.mount.handles import Handle
+
+#: Bytes of one file, and of all files, on their way to the server.
+WINDOW_BYTES = 16 << 20
+TOTAL_BYTES = 64 << 20
+#: Larger writes are sent as they are; smaller ones may wait to be sent together.
+SMALL_BYTES = 128 << 10
+
+
+class Budget:
+    """Bytes under way in the whole mount."""
+
+    def __init__(self) -> None:
+        self.used = 0
+
+
+class _Gathered:
+    """Small writes that follow each other and wait for what is under way."""
+
+    __slots__ = ("buffer", "handle", "size", "start")
+
+    def __init__(self, handle: Handle, start: int, buffer: bytearray) -> None:
+        self.handle, self.start, self.buffer, self.size = handle, start, buffer, 0
+
+    def add(self, data: memoryview) -> None:
+        self.buffer[self.size : self.size + len(data)] = data
+        self.size += len(data)
+
+
+class Writes:
+    """The writes of one file."""
+
+    def __init__(self, session: Session, budget: Budget) -> None:
+        self._session = session
+        self._budget = budget
+        self._flying: dict[asyncio.Task[None], tuple[int, int]] = {}
+        self._bytes = 0
+        self._gathered: _Gathered | None = None
+        self.end = 0  # where the file ends with them
+
+    def __bool__(self) -> bool:
+        return bool(self._flying) or self._gathered is not None
+
+    def overlaps(self, start: int, end: float) -> bool:
+        """Whether something between these places is not on the server yet."""
+        gathered = self._gathered
+        if gathered is not None and gathered.start < end and start < gathered.start + gathered.size:
+            return True
+        return any(first < end and start < last for first, last in self._flying.values())
+
+    def has_room(self, start: int, size: int) -> bool:
+        """Whether `add` may be called now."""
+        if self._bytes and (self._bytes + size > WINDOW_BYTES or self._budget.used + size > TOTAL_BYTES):
+            return False
+        return not self or not self.overlaps(start, start + size)
+
+    async def room(self, start: int, size: int) -> None:
+        """Waits until `add` may be called."""
+        while not self.has_room(start, size):
+            self._send_gathered()
+            await asyncio.wait(list(self._flying), return_when=asyncio.FIRST_COMPLETED)
+
+    def add(self, handle: Handle, start: int, data: memoryview, buffer: bytearray) -> bool:
+        """Takes *data*, which lies in *buffer*. True: the buffer is given back later; False: it is free now."""
+        size = len(data)
+        self.end = max(self.end, start + size)
+        if size > SMALL_BYTES:
+            self._send_gathered()
+            self._send(handle, start, data, buffer)
+            return True
+        gathered = self._gathered
+        follows = gathered is not None and (gathered.handle, gathered.start + gathered.size) == (
+            handle,
+            start,
+        )
+        if gathered is None or not follows or gathered.size + size > abi.DATA_MAX:
+            self._send_gathered()
+            gathered = self._gathered = _Gathered(handle, start, self._session.take_buffer())
+        gathered.add(data)
+        self._bytes += size
+        self._budget.used += size
+        if not self._flying or gathered.size == abi.DATA_MAX:
+            self._send_gathered()
+        return False
+
+    def _send_gathered(self) -> None:
+        gathered, self._gathered = self._gathered, None
+        if gathered is not None:
+            self._bytes -= gathered.size
+            self._budget.used -= gathered.size
+            self._send(
+                gathered.handle, gathered.start, memoryview(gathered.buffer)[: gathered.size], gathered.buffer
+            )
+
+    def _send(self, handle: Handle, start: int, data: memoryview, buffer: bytearray) -> None:
+        size = len(data)
+        self._bytes += size
+        self._budget.used += size
+        task = asyncio.get_running_loop().create_task(self._fly(handle, start, data, buffer))
+        self._flying[task] = (start, start + size)
+
+    async def _fly(self, handle: Handle, start: int, data: memoryview, buffer: bytearray) -> None:
+        size = len(data)
+        try:
+            await handle.file.pwrite(data, start)
+        except OSError as error:
+            handle.error = error
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            del self._flying[task]
+            self._bytes -= size
+            self._budget.used -= size
+            data.release()
+            self._session.give_buffer(buffer)
+            if not self._flying:
+                self._send_gathered()
+
+    async def settle(self, start: int = 0, end: float = math.inf) -> None:
+        """Waits until nothing between these places is under way; how it went is with the handles."""
+        while self.overlaps(start, end):
+            self._send_gathered()
+            await asyncio.wait(list(self._flying), return_when=asyncio.FIRST_COMPLETED)
+        if not self:
+            self.end = 0
