@@ -39,6 +39,8 @@ def add_parser(subparsers: Subparsers) -> None:
     umask_help = "permissions that files do not have, octal (022: files and directories are 0755)"
     parser.add_argument("--umask", type=_octal, default=0o022, metavar="MASK", help=umask_help)
     parser.add_argument("--allow-other", action="store_true", help="other users may use it, too")
+    xattr_help = "user.* attributes are the server's extended attributes (`ls -l` gets slower)"
+    parser.add_argument("--xattr", action="store_true", help=xattr_help)
     cache_help = "how long names and attributes are believed before the server is asked again (1)"
     parser.add_argument("--cache-seconds", type=_seconds, default=1.0, metavar="S", help=cache_help)
     remote.add_connection_options(parser)
@@ -60,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         args.cache_seconds,
         args.read_only,
         args.allow_other,
+        args.xattr,
     )
     url = remote.share_url(place) + (f"/{quote(place.path)}" if place.path else "")
     options = remote.options(

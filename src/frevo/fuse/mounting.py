@@ -20,6 +20,7 @@ from frevo.fuse.abi import DATA_MAX
 DEVICE = "/dev/fuse"
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4
 _MNT_DETACH = 2
+_OTHERS = ["allow_other", "default_permissions"]
 _FUSERMOUNT = ("fusermount3", "fusermount")
 
 
@@ -32,7 +33,10 @@ class MountError(FrevoError, OSError):
 
 @dataclass(frozen=True, slots=True)
 class MountOptions:
-    """source, kind: what `mount` shows as device and as fuse.kind. allow_other: users other than the one who mounts."""
+    """source, kind: what `mount` shows as device and as fuse.kind.
+
+    allow_other: users other than the one who mounts; then the kernel checks the permissions that files show.
+    """
 
     source: str
     kind: str
@@ -73,7 +77,7 @@ def _mount_as_root(where: str, options: MountOptions) -> int:
     fd = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
     try:
         data = [f"fd={fd}", "rootmode=40000", "user_id=0", "group_id=0", f"max_read={DATA_MAX}"]
-        data += ["default_permissions"] + ["allow_other"] * options.allow_other
+        data += _OTHERS * options.allow_other
         flags = _MS_NOSUID | _MS_NODEV | (_MS_RDONLY if options.read_only else 0)
         _system_call("mount", options.source, where, f"fuse.{options.kind}", flags, ",".join(data))
     except BaseException:
@@ -99,8 +103,7 @@ def _mount_with_helper(where: str, options: MountOptions) -> int:
             errno.ENOENT, "fusermount3 is missing: sudo apt-get install fuse3 (or mount as root)"
         )
     words = [f"fsname={_escaped(options.source)}", f"subtype={options.kind}", f"max_read={DATA_MAX}"]
-    words += ["default_permissions", "nosuid", "nodev", "ro" if options.read_only else "rw"]
-    words += ["allow_other"] * options.allow_other
+    words += ["nosuid", "nodev", "ro" if options.read_only else "rw", *_OTHERS * options.allow_other]
     ours, theirs = socket.socketpair()
     with ours, theirs:
         done = subprocess.run(

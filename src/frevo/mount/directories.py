@@ -67,6 +67,7 @@ class Directories:
             self._stop(handle)
             handle.entries = []
             handle.source = self._state.remote.share.scandir(handle.node.path)
+            handle.begun = (self._state.believed_until(), handle.node.changes)
         made = bytearray()
         while True:
             entry: DirEntry | bytes
@@ -89,6 +90,9 @@ class Directories:
                 entry = await anext(handle.source)
             except StopAsyncIteration:
                 handle.source = None
+                until, changes = handle.begun
+                if changes == handle.node.changes:
+                    self._state.lists(handle.node, (entry.name for entry in handle.entries), until)
             else:
                 if not entry.name.startswith(UNLINKED_PREFIX):
                     handle.entries.append(entry)

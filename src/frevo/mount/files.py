@@ -112,7 +112,7 @@ class Files:
             if error.ntstatus not in _BUSY or not await state.closed():
                 raise
             file, found = await state.remote.create(parent.at(name), flags, mode)
-        state.changed(parent)
+        state.appeared(parent, name)
         node = state.table.found(parent, name, found)
         node.learn(found, state.believed_until())
         return node, file

@@ -38,12 +38,14 @@ class Handle:
 class DirectoryHandle:
     """An open directory; entries stay until it is closed, so that a program may go back to any of them."""
 
-    __slots__ = ("entries", "node", "source")
+    __slots__ = ("begun", "entries", "node", "source")
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.entries: list[DirEntry] = []
         self.source: AsyncIterator[DirEntry] | None = None
+        #: When the listing began: until when it is believed, and how often we had changed the directory.
+        self.begun = (0.0, 0)
 
 
 T = TypeVar("T", Handle, DirectoryHandle)

@@ -58,19 +58,23 @@ class Names:
 
     # -- what is there
 
-    async def lookup(self, request: Request) -> Answer:
-        """A name; that there is none may be remembered, too."""
+    def lookup(self, request: Request) -> Answer | Awaitable[Answer]:
+        """A name; that there is none may be remembered, and is known of a directory that was just made or listed."""
+        parent, name = self._state.place(request)
+        return self._nothing() if self._state.lacks(parent, name) else self._lookup(parent, name)
+
+    async def _lookup(self, parent: Node, name: str) -> Answer:
         state = self._state
-        parent, name = state.place(request)
         try:
             found = await state.remote.stat(parent.at(name))
         except RemoteError as error:
             if error.errno != errno.ENOENT and error.ntstatus != NTStatus.DELETE_PENDING:
                 raise
-            return abi.entry(0, state.cache_s, abi.NO_ENTRY_ATTRIBUTES)
-        node = state.table.found(parent, name, found)
-        node.learn(found, state.believed_until())
-        return state.entry(node)
+            return self._nothing()
+        return state.found(parent, name, found)
+
+    def _nothing(self) -> Answer:
+        return abi.entry(0, self._state.cache_s, abi.NO_ENTRY_ATTRIBUTES)
 
     def forget(self, request: Request) -> Answer:
         """The kernel does not need a node any more."""
@@ -119,14 +123,16 @@ class Names:
         attributes = await self._attributes(node, wanted.mode) if wanted.valid & SetattrValid.MODE else None
         if attributes is not None or wanted.valid & _TIMES:
             writer = state.writer_of(node)
-            await state.remote.set_basic(
+            known = await state.remote.set_basic(
                 "" if writer else node.path,
                 writer.file if writer else None,
                 attributes,
                 wanted.atime_ns if wanted.valid & SetattrValid.ATIME else None,
                 wanted.mtime_ns if wanted.valid & SetattrValid.MTIME else None,
             )
-        await state.refresh(node)
+            node.learn(known, state.believed_until())
+        elif wanted.valid & SetattrValid.SIZE or node.stat is None:
+            await state.refresh(node)
         return state.attributes(node)
 
     async def _resize(self, node: Node, size: int) -> None:
@@ -155,10 +161,10 @@ class Names:
         state = self._state
         parent, name = state.place(request, abi.MKDIR.size)
         found = await state.remote.mkdir(parent.at(name))
-        state.changed(parent)
-        node = state.table.found(parent, name, found)
-        node.learn(found, state.believed_until())
-        return state.entry(node)
+        state.appeared(parent, name)
+        answer = state.found(parent, name, found)
+        state.lists(parent.children[name], (), state.believed_until())
+        return answer
 
     async def unlink(self, request: Request) -> Answer:
         """Removes a file."""
@@ -226,7 +232,7 @@ class Names:
         elif (former := target.children.get(new)) is not None:
             state.table.removed(former)
         state.changed(source)
-        state.changed(target)
+        state.appeared(target, new)
         return b""
 
     # -- links
@@ -242,10 +248,8 @@ class Names:
         name, target = request.names()
         parent, name = state.table[request.node], remote_name(name)
         found = await state.remote.symlink(parent.at(name), target)
-        state.changed(parent)
-        node = state.table.found(parent, name, found)
-        node.learn(found, state.believed_until())
-        return state.entry(node)
+        state.appeared(parent, name)
+        return state.found(parent, name, found)
 
     def link(self, request: Request) -> Answer:
         """Hard links: EPERM is what link(2) says of file systems without them; programs then copy."""

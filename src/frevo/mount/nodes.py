@@ -34,6 +34,10 @@ class Node:
     children: dict[str, Node] = field(default_factory=dict)
     handles: set[Handle] = field(default_factory=set)
     writes: Writes | None = None
+    #: Of a directory: the names in it, case folded, while that is believed.
+    names: set[str] | None = None
+    names_until: float = 0.0
+    changes: int = 0  # of a directory: how often we have made or removed something in it
     #: (last write, size) of the data that the kernel may have in its page cache.
     cached: tuple[int, int] | None = None
     packed: bytes | None = None

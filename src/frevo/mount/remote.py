@@ -61,6 +61,7 @@ _NORMAL = int(FileAttributes.NORMAL)
 #: What a client may set of the attributes ([MS-FSCC] 2.6).
 _SETTABLE = 0x31A7
 _POSTQUERY = 1
+_WITH_DATA = (NTStatus.SUCCESS, NTStatus.BUFFER_OVERFLOW)
 _LINKS = (ReparseTag.SYMLINK, ReparseTag.LX_SYMLINK)
 #: What is deleted while a program has it open is called like this until that program closes it.
 UNLINKED_PREFIX = ".frevo-unlinked-"
@@ -172,23 +173,34 @@ class Remote:
         self,
         path: str,
         file: File | None,
-        attributes: int | None,
-        accessed_ns: int | None,
-        modified_ns: int | None,
-    ) -> None:
-        """Sets attributes and times; through *file* when it is open for writing, so that its close leaves them."""
+        attributes: int | None = None,
+        accessed_ns: int | None = None,
+        modified_ns: int | None = None,
+    ) -> Stat:
+        """Sets attributes and times, and what is known then; through *file* when it is open for writing, so that its
+        close leaves them."""
         accessed, modified = (0 if ns is None else from_unix_ns(ns) for ns in (accessed_ns, modified_ns))
         wanted = 0 if attributes is None else (attributes & _SETTABLE or _NORMAL)
         data = FileBasicInformation(0, accessed, modified, 0, wanted).pack()
         if file is not None and not file.closed:
-            await file._tree.one(requests.set_file(FileInfoClass.BASIC, data, file.file_id), file.path)
-            return
+            change = requests.set_file(FileInfoClass.BASIC, data, file.file_id)
+            replies = await file._tree.call([change, requests.query_file(FileInfoClass.ALL)])
+            for reply in replies:
+                if reply.status not in _WITH_DATA:
+                    raise remote_error(reply.status, file.path)
+            return _all(replies[1].message)
 
-        async def work(tree: Tree, place: str) -> None:
-            request = requests.opening(place, requests.WRITE_ATTRIBUTES, options=requests.THE_LINK_ITSELF)
-            await tree.with_open(request, place, requests.set_file(FileInfoClass.BASIC, data))
+        async def work(tree: Tree, place: str) -> Stat:
+            access = requests.WRITE_ATTRIBUTES | requests.READ_ATTRIBUTES
+            request = requests.opening(place, access, options=requests.THE_LINK_ITSELF)
+            change, query = (
+                requests.set_file(FileInfoClass.BASIC, data),
+                requests.query_file(FileInfoClass.ALL),
+            )
+            _, (_, reply) = await tree.with_open(request, place, change, query)
+            return _all(reply.message)
 
-        await self._run(work, path)
+        return await self._run(work, path)
 
     async def delete(self, path: str, *, directory: bool) -> None:
         """Removes a file or an empty directory; the read-only attribute does not protect it, as in Linux."""
@@ -225,7 +237,7 @@ class Remote:
             attributes = (await self.stat(path)).attributes
             if not attributes & _READONLY:
                 raise
-            await self.set_basic(path, None, attributes & ~_READONLY, None, None)
+            await self.set_basic(path, None, attributes & ~_READONLY)
             await work()
 
     async def rename(self, source: str, target: str, *, replace: bool) -> None:
@@ -344,7 +356,7 @@ async def _opened_with(
     if made.status != NTStatus.SUCCESS:
         raise remote_error(made.status, path)
     opened = CreateResponse.parse(made.message)
-    if done.status not in (NTStatus.SUCCESS, NTStatus.BUFFER_OVERFLOW):
+    if done.status not in _WITH_DATA:
         tree.close_later(opened.file_id)
         raise remote_error(done.status, path)
     return opened, done.message

@@ -52,6 +52,7 @@ class Settings:
     cache_s: float = 1.0
     read_only: bool = False
     allow_other: bool = False
+    xattrs: bool = False  # `ls -l` asks for two a file: without them it is twice as fast
 
 
 async def serve_mount(share: Share, settings: Settings, ready: Callable[[], None]) -> None:
@@ -65,7 +66,7 @@ async def serve_mount(share: Share, settings: Settings, ready: Callable[[], None
     options = MountOptions(settings.source, "frevo", settings.read_only, settings.allow_other)
     fd = await asyncio.to_thread(mounting.mount, settings.directory, options)
     session = state.session = Session(
-        fd, _handlers(state), readahead=READAHEAD_BYTES, flags=_FLAGS, errno_of=errno_of
+        fd, _handlers(state, settings.xattrs), readahead=READAHEAD_BYTES, flags=_FLAGS, errno_of=errno_of
     )
     try:
         with _signals(settings.directory, session):
@@ -78,12 +79,12 @@ async def serve_mount(share: Share, settings: Settings, ready: Callable[[], None
         await _finished(state)
 
 
-def _handlers(state: State) -> dict[int, Handler]:
+def _handlers(state: State, xattrs: bool) -> dict[int, Handler]:
     return {
         **Names(state).handlers(),
         **Files(state).handlers(),
         **Directories(state).handlers(),
-        **Xattrs(state).handlers(),
+        **(Xattrs(state).handlers() if xattrs else {}),
     }
 
 

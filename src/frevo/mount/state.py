@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from frevo.client.errors import RemoteError
@@ -112,9 +112,38 @@ class State:
         """The directory and the name (as the server has it) of a request."""
         return self.table[request.node], remote_name(request.name(offset))
 
+    def found(self, parent: Node, name: str, stat: Stat) -> bytes:
+        """The answer that gives the kernel *name*, of which *stat* has just been heard."""
+        node = self.table.found(parent, name, stat)
+        node.learn(stat, self.believed_until())
+        return self.entry(node)
+
     def changed(self, directory: Node) -> None:
         """Something in *directory* was made or removed by us: its times are others now."""
         directory.fresh_until, directory.packed = 0.0, None
+        directory.changes += 1
+
+    def appeared(self, directory: Node, name: str) -> None:
+        """We have made *name* in *directory*."""
+        self.changed(directory)
+        if directory.names is not None:
+            directory.names.add(name.casefold())
+
+    # -- which names there are
+
+    def lists(self, directory: Node, names: Iterable[str], believed_until: float) -> None:
+        """*directory* has been heard to hold these names and no others."""
+        directory.names = {name.casefold() for name in names}
+        directory.names_until = believed_until
+
+    def lacks(self, directory: Node, name: str) -> bool:
+        """Whether *directory* is believed to hold no such name; upper and lower case are one."""
+        if directory.names is None:
+            return False
+        if self._now() >= directory.names_until:
+            directory.names = None
+            return False
+        return name.casefold() not in directory.names
 
     # -- opens that go away
 

@@ -1,4 +1,6 @@
-"""FUSE requests about extended attributes: `user.NAME` is the SMB extended attribute NAME; there are no others."""
+"""FUSE requests about extended attributes: `user.NAME` is the SMB extended attribute NAME; there are no others.
+
+Without these handlers the kernel answers such requests itself after the first one."""
 
 from __future__ import annotations
 
