@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, add_command, printable
+from frevo.cli.common import Subparsers, UsageError, add_command, printable
 
 if TYPE_CHECKING:
     from frevo.client import Share
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     place = remote.location(args.url)
     if not place.share:
-        raise remote.UsageError(f"{args.url} names no share: smb://host/share (`frevo shares` lists them)")
+        raise UsageError(f"{args.url} names no share: smb://host/share (`frevo shares` lists them)")
     settings = Settings(
         str(Path(args.directory).absolute()),
         f"//{place.authority}/{place.share}" + (f"/{place.path}" if place.path else ""),

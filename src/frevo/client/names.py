@@ -1,8 +1,8 @@
-r"""Linux names as SMB carries them and back: what Windows forbids goes to the private use area, as Linux' cifs does it.
+"""Linux names as SMB carries them and back: what Windows forbids goes to the private use area, as Linux' cifs does it.
 
-The mapping is that of Services for Macintosh (`mapposix` of mount.cifs): `"*:<>?\|` become U+F020 to U+F027, a space or
-dot at the end U+F028 and U+F029, control characters U+F001 to U+F01F. Bytes that are no UTF-8 (lone surrogates in
-Python's str) become U+F080 to U+F0FF, as Cygwin has them. [MS-FSCC] 2.1.5 says what is forbidden.
+The mapping is that of Services for Macintosh (`mapposix` of mount.cifs): `"*:<>?`, backslash and bar become U+F020 to
+U+F027, a space or dot at the end U+F028 and U+F029, control characters U+F001 to U+F01F. Bytes that are no UTF-8 (lone
+surrogates in Python's str) become U+F080 to U+F0FF, as Cygwin has them. [MS-FSCC] 2.1.5 says what is forbidden.
 """
 
 from __future__ import annotations

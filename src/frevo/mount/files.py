@@ -57,16 +57,17 @@ class Files:
         if flags & os.O_TRUNC and node.writes is not None:
             await node.writes.settle()
         file, opened = await state.remote.open(node.path, flags)
-        before = node.stat.size if node.stat is not None else 0
-        if node.stat is not None:
-            self._learn(node, opened)
         handle = Handle(node, file, flags)
         node.handles.add(handle)
-        now_cached = (opened.last_write_time, opened.end_of_file)
-        keep = node.cached == now_cached and not flags & os.O_TRUNC
-        node.cached = now_cached
+        if node.stat is not None:
+            self._learn(node, opened)
+        version = (opened.last_write_time, opened.end_of_file)
+        keep = node.cached == version and not flags & os.O_TRUNC
+        node.cached = version
         wanted = OpenFlags.KEEP_CACHE if keep else 0
-        if before != opened.end_of_file and not flags & os.O_TRUNC and not node.writes:
+        if flags & os.O_TRUNC:
+            node.told = 0
+        elif node.told != opened.end_of_file and not node.writes:
             state.session.notify(abi.invalidate_attributes(node.number))
             if flags & os.O_APPEND:  # the kernel would write where it thinks that the end is
                 handle.appends, wanted = True, OpenFlags.DIRECT_IO

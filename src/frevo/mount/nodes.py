@@ -29,6 +29,7 @@ class Node:
     name: str
     stat: Stat | None = None
     fresh_until: float = 0.0
+    told: int = 0  # the size that the kernel believes in
     lookups: int = 0  # how often the kernel has been told of it and has not forgotten it
     gone: bool = False
     children: dict[str, Node] = field(default_factory=dict)
@@ -68,7 +69,7 @@ class Node:
         """The size that it has for us from now on; the rest has to be asked for."""
         if self.stat is not None and self.stat.size != size:
             self.stat = resized(self.stat, size)
-        self.fresh_until, self.packed = 0.0, None
+        self.fresh_until, self.packed, self.told = 0.0, None, size
 
 
 def resized(stat: Stat, size: int) -> Stat:
@@ -172,10 +173,11 @@ class Appearance:
         return modes.S_IFREG | (0o777 & ~self.umask & ~(0o222 if stat.attributes & _READONLY else 0))
 
     def attributes(self, node: Node) -> bytes:
-        """fuse_attr of *node*, of which something is known."""
+        """fuse_attr of *node*, of which something is known, for the kernel."""
+        stat = node.stat
+        assert stat is not None
+        node.told = stat.size
         if node.packed is None:
-            stat = node.stat
-            assert stat is not None
             times = (stat.st_atime_ns, stat.st_mtime_ns, stat.st_ctime_ns)
             blocks = -(-stat.allocation_size // 512)
             links = 0 if node.gone and stat.is_dir() else stat.links
