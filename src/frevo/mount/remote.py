@@ -68,7 +68,10 @@ UNLINKED_PREFIX = ".frevo-unlinked-"
 
 
 class Remote:
-    """The server's side of one mount. Errors are RemoteError, which is an OSError."""
+    """The server's side of one mount. Errors are RemoteError, which is an OSError.
+
+    A lost connection is made anew for the time that `Options.reconnect` gives it; what must not be done twice fails.
+    """
 
     def __init__(self, share: Share) -> None:
         self.share = share
@@ -76,10 +79,10 @@ class Remote:
     async def _run(
         self, work: Callable[[Tree, str], Awaitable[T]], path: str, *, repeatable: bool = True
     ) -> T:
-        return await work(self.share.tree, self.share._at(path))
+        return await self.share.place.run(work, self.share._at(path), repeatable=repeatable)
 
     def _file(self, tree: Tree, path: str, mode: str, request: CreateRequest, opened: CreateResponse) -> File:
-        return File(tree, path, mode, opened)
+        return File(self.share.place, tree, path, mode, request, opened)
 
     # -- what is known
 
