@@ -167,4 +167,7 @@ async def test_several_and_partial_failures(share: Share, tmp_path: Path) -> Non
     (blocked / "copy" / "below").write_bytes(b"a file where a folder belongs")
     pairs = [("copy", str(blocked / "copy")), ("nothing", str(blocked / "nothing"))]
     totals = await batch.download_all(share, pairs, batch.Plan(recursive=True), Report())
-    assert totals.files == 1 and [path.rpartition("/")[2] for path, _ in totals.errors] == ["below", "nothing"]
+    assert totals.files == 1 and [path.rpartition("/")[2] for path, _ in totals.errors] == [
+        "below",
+        "nothing",
+    ]

@@ -1,10 +1,9 @@
-"""Ways to reach a server and to log on: guest, anonymous, environment, several transports; the blocking face."""
+"""Ways to reach a server and to log on: guest, anonymous, environment, several transports."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from peers import programs
 from peers.target import Serve, Target
 
 import frevo
-from frevo.client import LogonError, RemoteError, blocking
+from frevo.client import LogonError, RemoteError
 
 pytestmark = pytest.mark.interop
 
@@ -88,30 +87,6 @@ async def test_a_server_that_is_silent(silent_port: int) -> None:
     with pytest.raises(RemoteError, match="connection refused"):
         await frevo.connect(f"smb://127.0.0.1:{programs.free_port()}/share", user="u", password="p")
     assert time.monotonic() - started < 10
-
-
-def test_without_async(target: Target) -> None:
-    """The blocking face: the same names, files as the io module has them, iteration that can be left."""
-    folder = target.folder() / f"blocking-{os.getpid()}"
-    folder.mkdir()
-    options = {"user": target.user, "password": target.password}
-    url = f"smb://{target.host}:{target.port}/share/{folder.name}"
-    with blocking.connect(url, **options) as share:
-        share.mkdir("sub")
-        with share.open("sub/file", "w+b") as file:
-            assert file.write(b"line 1\nline 2\n") == 14
-            assert file.seek(0) == 0 and file.readline() == b"line 1\n"
-            assert file.pread(4, 7) == b"line" and file.stat().size == 14
-            file.truncate(6)
-        assert (folder / "sub" / "file").read_bytes() == b"line 1"
-        for _ in share.scandir():
-            break
-        assert [top for top, _, _ in share.walk()] == ["", "sub"]
-        with pytest.raises(FileNotFoundError):
-            share.read_bytes("nothing")
-        share.rmtree("sub")
-    assert list(Path(folder).iterdir()) == []
-    folder.rmdir()
 
 
 async def test_a_cancelled_connect(target: Target) -> None:

@@ -87,7 +87,7 @@ class Listing:
         while pending:
             inner = pending.pop()
             try:
-                async with aclosing(share.scandir(f"{top}/{inner}")) as entries:  # type: ignore[type-var]
+                async with aclosing(share.scandir(f"{top}/{inner}")) as entries:
                     async for entry in entries:
                         name = f"{inner}/{entry.name}" if inner else entry.name
                         if self._recursive and entry.is_dir() and not entry.is_symlink():

@@ -74,7 +74,7 @@ async def _print(
     held: list[tuple[str, bool]] = []
     streamed = False
     try:
-        async with aclosing(share.scandir(path)) as entries:  # type: ignore[type-var]
+        async with aclosing(share.scandir(path)) as entries:
             async for entry in entries:
                 folder = entry.is_dir() and not entry.is_symlink()
                 counts.directories += folder

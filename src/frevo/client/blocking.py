@@ -2,110 +2,269 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import io
 import os
-import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
-from frevo.client.connect import Connecting, Options
+from frevo.client import namespace
+from frevo.client.connect import Options
 from frevo.client.connect import connect as connect_async
 from frevo.client.connect import connect_server as connect_server_async
 from frevo.client.file import File
+from frevo.client.listing import DirEntry, Walked
+from frevo.client.loop_thread import iterate, run
+from frevo.client.rpc import ShareEntry
 from frevo.client.server import Server
-from frevo.client.share import Opening, Share
+from frevo.client.share import Share
+from frevo.client.stat import FileSystemSpace, Stat
+from frevo.client.watch import EVERYTHING, Change
+from frevo.wire.dtyp import SecurityDescriptor
+from frevo.wire.fscc import StreamEntry
+
+__all__ = ["BlockingFile", "BlockingServer", "BlockingShare", "connect", "connect_server"]
 
 T = TypeVar("T")
 
-_lock = threading.Lock()
-_loops: dict[int, asyncio.AbstractEventLoop] = {}  # by process: a forked child has no thread of ours
+#: Bytes that `readline` asks for at a time.
+_LINES_BYTES = 65536
 
 
-def _loop() -> asyncio.AbstractEventLoop:
-    """The loop of this process; its thread ends with the process."""
-    with _lock:
-        loop = _loops.get(os.getpid())
-        if loop is None:
-            loop = _loops[os.getpid()] = asyncio.new_event_loop()
-            threading.Thread(target=loop.run_forever, name="frevo-client", daemon=True).start()
-        return loop
+def _no_pickle(self: object) -> NoReturn:
+    raise TypeError(
+        f"a {type(self).__name__} belongs to one process: connect in the other one, or use the fsspec file system"
+    )
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """The result of *work*; an interrupt cancels it."""
-    future = asyncio.run_coroutine_threadsafe(work, _loop())
-    try:
-        return future.result()
-    except KeyboardInterrupt:
-        future.cancel()
-        raise
+class _Waiting:
+    """Runs the work of an asynchronous object and waits; only in the process that has the connection."""
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._process != os.getpid():
+            work.close()
+            raise RuntimeError("the connection is the parent process's: connect again after a fork")
+        return run(work)
+
+    __reduce__ = _no_pickle
 
 
-async def _await(made: Any) -> Any:
-    return await made
+class BlockingShare(_Waiting):
+    """One share of a server: `frevo.client.Share` with methods that wait. Any thread may use it."""
 
-
-_END = object()
-
-
-def _iterate(steps: AsyncIterator[T]) -> Iterator[T]:
-    """The items of an asynchronous iterator; it is closed when the caller stops early."""
-
-    async def step() -> Any:
-        return await anext(steps, _END)
-
-    try:
-        while (item := run(step())) is not _END:
-            yield item
-    finally:
-        close = getattr(steps, "aclose", None)
-        if close is not None:
-            run(_await(close()))
-
-
-def _blocking(result: Any) -> Any:
-    """What a method gave, without async."""
-    if isinstance(result, Opening | Connecting) or inspect.isawaitable(result):
-        return _wrapped(run(_await(result)))
-    if hasattr(result, "__anext__"):
-        return _iterate(result)
-    return result
-
-
-def _wrapped(made: Any) -> Any:
-    if isinstance(made, File):
-        return BlockingFile(made)
-    return Face(made) if isinstance(made, Share | Server) else made
-
-
-class Face:
-    """A Share or a Server whose methods wait. The names are those of the asynchronous one."""
-
-    def __init__(self, inner: Share | Server) -> None:
+    def __init__(self, inner: Share) -> None:
+        super().__init__()
         self._inner = inner
 
     @property
-    def inner(self) -> Any:
-        """The asynchronous object; use it on the loop of `run` only."""
-        return self._inner
+    def name(self) -> str:
+        """The share's name."""
+        return self._inner.name
 
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._inner, name)
-        if not inspect.ismethod(value):
-            return value
+    # -- files
 
-        def call(*arguments: Any, **options: Any) -> Any:
-            return _blocking(value(*arguments, **options))
+    def open(
+        self, path: str, mode: str = "rb", *, share_read: bool = True, share_write: bool = True,
+        share_delete: bool = True,
+    ) -> BlockingFile:  # fmt: skip
+        """An open file; modes as of the built-in open(), binary. share_*: what others may do meanwhile.
 
-        call.__name__, call.__doc__ = name, value.__doc__
-        return call
+        It is unbuffered. For text: `io.TextIOWrapper(io.BufferedReader(share.open(path)))`. `path:stream` opens a named
+        stream.
+        """
+        opening = self._inner.open(
+            path, mode, share_read=share_read, share_write=share_write, share_delete=share_delete
+        )
+
+        async def make() -> File:
+            return await opening
+
+        return BlockingFile(self._do(make()))
+
+    def read_bytes(self, path: str) -> bytes:
+        """The whole file."""
+        return self._do(self._inner.read_bytes(path))
+
+    def write_bytes(self, path: str, data: Any) -> int:
+        """Makes or replaces the file."""
+        return self._do(self._inner.write_bytes(path, data))
+
+    def read_small(self, path: str, size: int) -> bytes:
+        """The first *size* bytes, at most 64 KiB, in one round trip."""
+        return self._do(self._inner.read_small(path, size))
+
+    def write_small(self, path: str, data: bytes, *, modified_ns: int | None = None) -> None:
+        """Makes or replaces a file of at most 64 KiB in one round trip. ValueError for more."""
+        self._do(self._inner.write_small(path, data, modified_ns=modified_ns))
+
+    def truncate(self, path: str, size: int) -> None:
+        """Cuts or extends the file."""
+        self._do(self._inner.truncate(path, size))
+
+    def copy(
+        self, source: str, target: str, *, overwrite: bool = True,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:  # fmt: skip
+        """Copies a file on the server itself; the number of bytes. *progress* is called in another thread."""
+        return self._do(self._inner.copy(source, target, overwrite=overwrite, progress=progress))
+
+    # -- directories
+
+    def scandir(self, path: str = "", pattern: str = "*") -> Iterator[DirEntry]:
+        """The entries of a directory with what the listing says of each."""
+        return iterate(self._inner.scandir(path, pattern))
+
+    def listdir(self, path: str = "") -> list[str]:
+        """The names in a directory."""
+        return self._do(self._inner.listdir(path))
+
+    def walk(
+        self, top: str = "", onerror: Callable[[str, OSError], object] | None = None
+    ) -> Iterator[Walked]:
+        """(directory, directories, others) of the tree below *top*, parents first.
+
+        Names taken out of the list of directories are not entered. Links are not followed.
+        """
+        return iterate(self._inner.walk(top, onerror), limit=1)
+
+    def glob(self, pattern: str) -> Iterator[DirEntry]:
+        """Entries whose paths match *pattern* (`*`, `?`, `[…]`, `**`)."""
+        return iterate(self._inner.glob(pattern))
+
+    def mkdir(self, path: str) -> None:
+        """A new directory."""
+        self._do(self._inner.mkdir(path))
+
+    def makedirs(self, path: str, *, exist_ok: bool = False) -> None:
+        """A new directory and those above it that are missing."""
+        self._do(self._inner.makedirs(path, exist_ok=exist_ok))
+
+    def rmdir(self, path: str) -> None:
+        """Removes an empty directory."""
+        self._do(self._inner.rmdir(path))
+
+    def remove(self, path: str) -> None:
+        """Removes a file."""
+        self._do(self._inner.remove(path))
+
+    def rmtree(self, path: str) -> None:
+        """Removes a directory and everything below it. Links are removed, not followed."""
+        self._do(self._inner.rmtree(path))
+
+    def rename(self, source: str, target: str, *, replace: bool = False) -> None:
+        """A new name within the share; an existing file of this name is in the way unless *replace*."""
+        self._do(self._inner.rename(source, target, replace=replace))
+
+    def watch(self, path: str = "", *, recursive: bool = False, what: int = EVERYTHING) -> Iterator[Change]:
+        """Changes in a directory as they happen, from the first step of the iteration on; each step waits for one."""
+        return iterate(self._inner.watch(path, recursive=recursive, what=what))
+
+    # -- what is known
+
+    def stat(self, path: str = "", *, follow: bool = True) -> Stat:
+        """Size, times, attributes."""
+        return self._do(self._inner.stat(path, follow=follow))
+
+    def exists(self, path: str) -> bool:
+        """Whether the name is taken."""
+        return self._do(self._inner.exists(path))
+
+    def set_times(
+        self, path: str, *, created_ns: int | None = None, accessed_ns: int | None = None,
+        modified_ns: int | None = None,
+    ) -> None:  # fmt: skip
+        """Sets times, in nanoseconds since 1970; those not given stay."""
+        times = {"created_ns": created_ns, "accessed_ns": accessed_ns, "modified_ns": modified_ns}
+        self._do(self._inner.set_times(path, **times))
+
+    def set_attributes(self, path: str, attributes: int) -> None:
+        """Sets the attributes: bits of `FileAttributes`, 0 for none."""
+        self._do(self._inner.set_attributes(path, attributes))
+
+    def statvfs(self, path: str = "") -> FileSystemSpace:
+        """The room on the share."""
+        return self._do(self._inner.statvfs(path))
+
+    def security(self, path: str = "", what: int = namespace.OWNER_GROUP_DACL) -> SecurityDescriptor:
+        """The security descriptor; *what* are bits of `SecurityInformation`."""
+        return self._do(self._inner.security(path, what))
+
+    def set_security(self, path: str, descriptor: SecurityDescriptor, what: int) -> None:
+        """Sets the parts *what* of the security descriptor."""
+        self._do(self._inner.set_security(path, descriptor, what))
+
+    def eas(self, path: str) -> dict[str, bytes]:
+        """The extended attributes."""
+        return self._do(self._inner.eas(path))
+
+    def set_eas(self, path: str, values: Mapping[str, bytes]) -> None:
+        """Sets these extended attributes; an empty value removes one."""
+        self._do(self._inner.set_eas(path, values))
+
+    def streams(self, path: str) -> list[StreamEntry]:
+        """The data streams of a file."""
+        return self._do(self._inner.streams(path))
+
+    # -- the end
 
     def close(self) -> None:
-        """Closes the connection."""
-        run(self._inner.close())
+        """Leaves the share, and the server when `connect` made the connection for it."""
+        self._do(self._inner.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<BlockingShare {self.name!r}>"
+
+
+class BlockingServer(_Waiting):
+    """A server that one is logged on to: `frevo.client.Server` with methods that wait."""
+
+    def __init__(self, inner: Server) -> None:
+        super().__init__()
+        self._inner = inner
+
+    @property
+    def dialect(self) -> str:
+        """The dialect's name, as smb.conf spells it: SMB3_11."""
+        return self._inner.dialect
+
+    @property
+    def transport(self) -> str:
+        """The transport's name: tcp or nbt."""
+        return self._inner.transport
+
+    @property
+    def encrypted(self) -> bool:
+        """Everything is encrypted."""
+        return self._inner.encrypted
+
+    @property
+    def signed(self) -> bool:
+        """Requests and answers are signed."""
+        return self._inner.signed
+
+    def share(self, name: str, *, base: str = "") -> BlockingShare:
+        """Connects to a share. Paths are relative to *base*."""
+        return BlockingShare(self._do(self._inner.share(name, base=base)))
+
+    def shares(self) -> list[ShareEntry]:
+        """The shares that the server lists."""
+        return self._do(self._inner.shares())
+
+    def close(self) -> None:
+        """Logs off and closes the connection; what was open there is closed by the server."""
+        self._do(self._inner.close())
 
     def __enter__(self) -> Self:
         return self
@@ -116,78 +275,142 @@ class Face:
         self.close()
 
 
-class BlockingFile(io.RawIOBase):
-    """An open file as the io module has it; `pread`, `pwrite`, `preadinto` and `stat` beside that."""
+class BlockingFile(io.RawIOBase, _Waiting):
+    """An open file as the io module has it; `pread`, `preadinto`, `pwrite`, `size` and `stat` beside that.
+
+    Reads and writes go to the server at once, in the sizes asked for; only lines are read ahead.
+    """
 
     def __init__(self, inner: File) -> None:
-        super().__init__()
+        io.RawIOBase.__init__(self)
+        _Waiting.__init__(self)
         self._inner = inner
+        self._ahead, self._ahead_at = b"", 0
         self.name = inner.path
         self.mode = inner.mode
 
     def readable(self) -> bool:
+        """Whether the mode lets it be read."""
         return "r" in self.mode or "+" in self.mode
 
     def writable(self) -> bool:
+        """Whether the mode lets it be written."""
         return "r" not in self.mode or "+" in self.mode
 
     def seekable(self) -> bool:
+        """Always."""
         return True
 
+    # -- at the position
+
     def read(self, size: int | None = -1) -> bytes:
-        return run(self._inner.read(-1 if size is None else size))
+        """Up to *size* bytes from the position on, fewer only at the end; without a size everything to the end."""
+        return self._do(self._inner.read(-1 if size is None else size))
 
     def readall(self) -> bytes:
+        """Everything from the position to the end."""
         return self.read()
 
     def readinto(self, buffer: Any) -> int:
-        return run(self._inner.readinto(buffer))
+        """Fills *buffer* (bytearray, memoryview, numpy array) from the position on."""
+        return self._do(self._inner.readinto(buffer))
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """A line with its end, or *size* bytes of it; also what iteration gives."""
+        left = sys.maxsize if size is None or size < 0 else size
+        parts: list[bytes] = []
+        while left and (part := self._rest_of_line(left)):
+            parts.append(part)
+            left -= len(part)
+            if part.endswith(b"\n"):
+                break
+        return b"".join(parts)
+
+    def _rest_of_line(self, limit: int) -> bytes:
+        """What was read ahead of the line at the position, which moves; empty at the end of the file."""
+        start = self.tell() - self._ahead_at
+        if not 0 <= start < len(self._ahead):
+            self._ahead, self._ahead_at, start = self.pread(_LINES_BYTES, self.tell()), self.tell(), 0
+        stop = self._ahead.find(b"\n", start, start + limit) + 1 or start + limit
+        part = self._ahead[start:stop]
+        self.seek(len(part), os.SEEK_CUR)
+        return part
 
     def write(self, data: Any) -> int:
-        return run(self._inner.write(data))
+        """Writes all of *data* at the position."""
+        self._ahead = b""
+        return self._do(self._inner.write(data))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return run(self._inner.seek(offset, whence))
+        """Moves the position; it is returned."""
+        if whence == os.SEEK_END:
+            return self._do(self._inner.seek(offset, whence))
+        return self._inner.seek_here(offset, whence)
 
     def tell(self) -> int:
+        """The position."""
         return self._inner.tell()
 
-    def truncate(self, size: int | None = None) -> int:
-        return run(self._inner.truncate(size))
-
-    def sync(self) -> None:
-        """What was written is on the server's disk when this returns (`flush` of the asynchronous file)."""
-        run(self._inner.flush())
+    # -- at a place
 
     def pread(self, size: int, offset: int) -> bytes:
-        """Up to *size* bytes at *offset*."""
-        return run(self._inner.pread(size, offset))
+        """Up to *size* bytes at *offset*; fewer only at the end of the file."""
+        return self._do(self._inner.pread(size, offset))
 
     def preadinto(self, buffer: Any, offset: int) -> int:
-        """Fills *buffer* from *offset* on."""
-        return run(self._inner.preadinto(buffer, offset))
+        """Fills *buffer* from *offset* on; how many bytes there were."""
+        return self._do(self._inner.preadinto(buffer, offset))
 
     def pwrite(self, data: Any, offset: int) -> int:
         """Writes all of *data* at *offset*."""
-        return run(self._inner.pwrite(data, offset))
+        self._ahead = b""
+        return self._do(self._inner.pwrite(data, offset))
 
-    def stat(self) -> Any:
+    # -- the file as a whole
+
+    def truncate(self, size: int | None = None) -> int:
+        """Cuts or extends it to *size*, the position by default."""
+        self._ahead = b""
+        return self._do(self._inner.truncate(size))
+
+    def flush(self) -> None:
+        """What was written is on the server's disk when this returns."""
+        if self.writable() and not self._inner.closed:
+            self._do(self._inner.flush())
+
+    def stat(self) -> Stat:
         """What the server knows about it now."""
-        return run(self._inner.stat())
+        return self._do(self._inner.stat())
+
+    def size(self) -> int:
+        """Its size now."""
+        return self._do(self._inner.size())
 
     def close(self) -> None:
+        """Closes it; a second time does nothing. What was written is with the server, `flush` has it on the disk."""
         if not self.closed:
-            super().close()
-            run(self._inner.close())
+            try:
+                self._do(self._inner.close())
+            finally:
+                super().close()
+
+    def __del__(self) -> None:
+        """The inner file closes itself and nobody waits: the loop's own thread may be the one to collect this."""
 
 
-def connect(url: str, options: Options | None = None, **changes: Any) -> Face:
+def connect(url: str, options: Options | None = None, **changes: Any) -> BlockingShare:
     """As `frevo.client.connect`, at once: `with connect("smb://host/share", …) as share`."""
-    face: Face = _blocking(connect_async(url, options, **changes))
-    return face
+
+    async def make() -> Share:
+        return await connect_async(url, options, **changes)
+
+    return BlockingShare(run(make()))
 
 
-def connect_server(url: str, options: Options | None = None, **changes: Any) -> Face:
+def connect_server(url: str, options: Options | None = None, **changes: Any) -> BlockingServer:
     """As `frevo.client.connect_server`, at once."""
-    face: Face = _blocking(connect_server_async(url, options, **changes))
-    return face
+
+    async def make() -> Server:
+        return await connect_server_async(url, options, **changes)
+
+    return BlockingServer(run(make()))

@@ -112,17 +112,25 @@ class File:
 
     async def preadinto(self, buffer: Any, offset: int) -> int:
         """Fills *buffer* (bytearray, memoryview, numpy array) from *offset* on; how many bytes there were."""
-        with memoryview(buffer) as view, view.cast("B") as target:
-            return await self._lasting(
-                lambda: transfer.read_into(self._tree, self.file_id, target, offset, self.path)
-            )
+        with memoryview(buffer) as view:
+            if view.readonly:
+                raise TypeError(f"{type(buffer).__name__} is read-only: it cannot be read into")
+            if not view.nbytes:
+                return 0
+            with view.cast("B") as target:
+                return await self._lasting(
+                    lambda: transfer.read_into(self._tree, self.file_id, target, offset, self.path)
+                )
 
     async def pwrite(self, data: Any, offset: int) -> int:
         """Writes all of *data* at *offset*."""
-        with memoryview(data) as view, view.cast("B") as source:
-            return await self._lasting(
-                lambda: transfer.write_from(self._tree, self.file_id, source, offset, self.path)
-            )
+        with memoryview(data) as view:
+            if not view.nbytes:
+                return 0
+            with view.cast("B") as source:
+                return await self._lasting(
+                    lambda: transfer.write_from(self._tree, self.file_id, source, offset, self.path)
+                )
 
     async def copy_to(
         self,
@@ -201,16 +209,20 @@ class File:
         return count
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Moves the position; it is returned."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}.get(whence)
-        if base is None:
-            if whence != os.SEEK_END:
-                raise ValueError(f"whence {whence}")
-            base = await self.size()
-        if base + offset < 0:
-            raise ValueError(f"position {base + offset}")
-        self._position = base + offset
-        return self._position
+        """Moves the position; it is returned. ValueError for one before the beginning."""
+        if whence == os.SEEK_END:
+            return self.seek_here(await self.size() + offset)
+        return self.seek_here(offset, whence)
+
+    def seek_here(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """`seek` that has to ask nobody: from the beginning or the position."""
+        if whence not in (os.SEEK_SET, os.SEEK_CUR):
+            raise ValueError(f"whence {whence}")
+        position = offset + (self._position if whence == os.SEEK_CUR else 0)
+        if position < 0:
+            raise ValueError(f"position {position}")
+        self._position = position
+        return position
 
     def tell(self) -> int:
         """The position."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from array import array
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -76,7 +76,7 @@ def _page_request(tree: Tree, file_id: FileId, pattern: str, size: int) -> Eleme
     return Element(Command.QUERY_DIRECTORY, body, tree.connection.charge_of(size))
 
 
-async def scandir(place: LastingTree, path: str, pattern: str = "*") -> AsyncIterator[DirEntry]:
+async def scandir(place: LastingTree, path: str, pattern: str = "*") -> AsyncGenerator[DirEntry, None]:
     """The entries of *path* whose names match the server-side *pattern*, without "." and "..".
 
     When the connection is lost, the listing is begun again and leaves out what was given before.
@@ -142,7 +142,7 @@ Walked = tuple[str, list[DirEntry], list[DirEntry]]
 
 async def walk(
     place: LastingTree, top: str, onerror: Callable[[str, OSError], object] | None = None
-) -> AsyncIterator[Walked]:
+) -> AsyncGenerator[Walked, None]:
     """(directory, its directories, its other entries) of the tree below *top*, parents first.
 
     Names taken out of the list of directories are not entered. Links are not followed. A directory that cannot be read
@@ -154,7 +154,7 @@ async def walk(
         directories: list[DirEntry] = []
         others: list[DirEntry] = []
         try:
-            async with aclosing(scandir(place, directory)) as entries:  # type: ignore[type-var]
+            async with aclosing(scandir(place, directory)) as entries:
                 async for entry in entries:
                     (directories if entry.is_dir() and not entry.is_symlink() else others).append(entry)
         except OSError as error:
@@ -163,10 +163,10 @@ async def walk(
             onerror(directory, error)
             continue
         yield directory, directories, others
-        pending += [entry.path for entry in reversed(directories)]
+        pending += [join(directory, entry.name) for entry in reversed(directories)]
 
 
-async def glob(place: LastingTree, pattern: str) -> AsyncIterator[DirEntry]:
+async def glob(place: LastingTree, pattern: str) -> AsyncGenerator[DirEntry, None]:
     """Entries whose paths match: `*`, `?`, `[abc]` within a name, `**` for any number of directories.
 
     Upper and lower case are one, as on the server.
@@ -177,7 +177,7 @@ async def glob(place: LastingTree, pattern: str) -> AsyncIterator[DirEntry]:
         yield entry
 
 
-async def _matching(place: LastingTree, directory: str, parts: list[str]) -> AsyncIterator[DirEntry]:
+async def _matching(place: LastingTree, directory: str, parts: list[str]) -> AsyncGenerator[DirEntry, None]:
     if not parts:
         return
     first, rest = parts[0], parts[1:]
@@ -187,7 +187,7 @@ async def _matching(place: LastingTree, directory: str, parts: list[str]) -> Asy
             yield entry
     matches = re.compile(fnmatch.translate("*" if deep else first), re.IGNORECASE).match
     below: list[DirEntry] = []
-    async with aclosing(scandir(place, directory)) as entries:  # type: ignore[type-var]
+    async with aclosing(scandir(place, directory)) as entries:
         async for entry in entries:
             if matches(entry.name):
                 if not rest:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import errno
 import random
+import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -88,6 +89,13 @@ class Link:
         self._closed = False
         self._in_vain = False
         self._under_way: dict[str, asyncio.Task[Exception | None]] = {}
+
+    def __del__(self) -> None:
+        if not self._closed and not self.now.connection.lost:
+            connection = self.now.connection
+            text = f"the connection to {connection.server} was not closed"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+            connection.plane.soon(connection.plane.transport.close, connection.number)
 
     async def tree(self, name: str) -> LastingTree:
         """Connects to a share."""

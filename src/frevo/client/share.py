@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -147,7 +148,7 @@ class Share:
 
     # -- directories
 
-    async def scandir(self, path: str = "", pattern: str = "*") -> AsyncIterator[DirEntry]:
+    async def scandir(self, path: str = "", pattern: str = "*") -> AsyncGenerator[DirEntry, None]:
         """The entries of a directory with what the listing says of each."""
         async for entry in listing.scandir(self.place, self._at(path), pattern):
             entry.directory = self._outer(entry.directory)
@@ -159,7 +160,7 @@ class Share:
 
     async def walk(
         self, top: str = "", onerror: Callable[[str, OSError], object] | None = None
-    ) -> AsyncIterator[Walked]:
+    ) -> AsyncGenerator[Walked, None]:
         """(directory, directories, others) of the tree below *top*, parents first; see `listing.walk`."""
 
         def told(directory: str, error: OSError) -> None:
@@ -168,9 +169,11 @@ class Share:
 
         problem = told if onerror is not None else None
         async for directory, directories, others in listing.walk(self.place, self._at(top), problem):
+            for entry in (*directories, *others):
+                entry.directory = self._outer(entry.directory)
             yield self._outer(directory), directories, others
 
-    async def glob(self, pattern: str) -> AsyncIterator[DirEntry]:
+    async def glob(self, pattern: str) -> AsyncGenerator[DirEntry, None]:
         """Entries whose paths match *pattern* (`*`, `?`, `[…]`, `**`)."""
         async for entry in listing.glob(self.place, join(self.base, pattern) if self.base else pattern):
             entry.directory = self._outer(entry.directory)
@@ -201,11 +204,8 @@ class Share:
         directories = [path]
         async for _, inner, others in self.walk(path):
             for entry in others:
-                inside = join(entry.directory, entry.name)
-                await self.place.run(
-                    lambda tree, place: namespace.delete(tree, place, 0), inside, repeatable=False
-                )
-            directories += [self._outer(join(entry.directory, entry.name)) for entry in inner]
+                await self._once(lambda tree, place: namespace.delete(tree, place, 0), entry.path)
+            directories += [entry.path for entry in inner]
         for directory in reversed(directories):
             await self.rmdir(directory)
 
@@ -214,11 +214,17 @@ class Share:
         to = self._at(target)
         await self._once(lambda tree, place: namespace.rename(tree, place, to, replace=replace), source)
 
-    def watch(
+    async def watch(
         self, path: str = "", *, recursive: bool = False, what: int = EVERYTHING
-    ) -> AsyncIterator[Change]:
-        """Changes in a directory, as they happen."""
-        return watch(self.place, self._at(path), recursive=recursive, what=what)
+    ) -> AsyncGenerator[Change, None]:
+        """Changes in a directory as they happen, from the first step of the iteration on.
+
+        *what* are bits of `CompletionFilter`. It ends when the directory goes away; `missed` says that there was more
+        than the server could remember, or that the connection had to be made anew.
+        """
+        async with aclosing(watch(self.place, self._at(path), recursive=recursive, what=what)) as changes:
+            async for change in changes:
+                yield Change(change.action, self._outer(change.path))
 
     # -- what is known
 

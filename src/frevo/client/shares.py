@@ -1,4 +1,4 @@
-"""The shares of one server by name: connected when asked for, and again after a lost connection, a fork, a new loop."""
+"""The shares of one server by name: connected when asked for, and again after a fork or on a new loop."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Shares:
         """The server; connected when it is not. RemoteError says why it cannot be."""
         self._come_home()
         async with self._connecting:
-            if self._server is None or self._server.connection.lost:
+            if self._server is None or (self._server.connection.lost and not self._server.link.patience_s):
                 self._shares.clear()
                 self._server = await connect_server(self._url, **self._options)
             return self._server
@@ -48,9 +48,6 @@ class Shares:
     async def share(self, name: str) -> Share:
         """The share *name*; connected when it is not."""
         self._come_home()
-        found = self._shares.get(name)
-        if found is not None and not found.tree.connection.lost:
-            return found
         server = await self.server()
         async with self._connecting:
             if name not in self._shares:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Change:
 
 async def watch(
     place: LastingTree, path: str, *, recursive: bool = False, what: int = EVERYTHING
-) -> AsyncIterator[Change]:
+) -> AsyncGenerator[Change, None]:
     """Changes below *path* from the first step of the iteration on. It ends when the directory goes away.
 
     When the connection had to be made anew, `missed` says that nobody has watched for a while.

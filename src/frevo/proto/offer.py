@@ -56,6 +56,7 @@ def accept(request: NegotiateRequest, response: NegotiateResponse, policy: Negot
         cipher = Cipher.AES_128_CCM
     capabilities = response.capabilities if dialect.multi_credit and policy.multi_credit else 0
     multi_credit = bool(capabilities & Capabilities.LARGE_MTU)
+
     def limit(ours: int, theirs: int) -> int:
         return min(ours, theirs) if multi_credit else min(ours, theirs, 65536)
 

@@ -143,10 +143,8 @@ def find_session(request: Request, *, signature_bad: bool, unverified: bool) -> 
 def check_session(request: Request, rule: Rule) -> None:
     """The session must be there, valid, and used with encryption when it demands that ([MS-SMB2] 3.3.5.2.9)."""
     session = request.session
-    if (
-        session is None
-        or (session.state in (SessionState.IN_PROGRESS, SessionState.GONE)
-        and session.identity is None)
+    if session is None or (
+        session.state in (SessionState.IN_PROGRESS, SessionState.GONE) and session.identity is None
     ):
         raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {request.header.session_id:#x}")
     if session.encrypt and not request.sealed:

@@ -52,7 +52,9 @@ async def run_server(config: Config, *, stop: asyncio.Event, ready: Callable[[Ru
     """
     loop = asyncio.get_running_loop()
     settings = config.globals
-    os.umask(0)  # `create mask` and its siblings say which bits a new file gets, not the shell that started us
+    os.umask(
+        0
+    )  # `create mask` and its siblings say which bits a new file gets, not the shell that started us
     authenticator = _authenticator(config)
     transport = DataPlaneTransport(
         loop, threads=settings.frevo_data_plane_threads or min(os.cpu_count() or 1, 8),

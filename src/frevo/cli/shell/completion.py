@@ -68,7 +68,7 @@ class ShellCompleter(Completer):
             return []
         found: list[tuple[str, bool]] = []
         place = self._shell.path(f"{folder}{slash}")
-        async with aclosing(share.scandir(place, f"{begin}*")) as entries:  # type: ignore[type-var]
+        async with aclosing(share.scandir(place, f"{begin}*")) as entries:
             async for entry in entries:
                 if entry.name.casefold().startswith(begin.casefold()) and len(found) < _NAMES_MAX:
                     ending = "/" if entry.is_dir() else ""

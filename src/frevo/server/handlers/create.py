@@ -181,7 +181,9 @@ def _check_sharing(request: Request, asked: CreateRequest, opened: Handle, acces
     if access & FileAccess.DELETE and not opened.stream:
         # Deleting the file deletes its streams: whoever has one open must have agreed.
         for stream in files.streams(opened.identity):
-            if conflicts(stream.opens, FileAccess.DELETE, ShareAccess.READ | ShareAccess.WRITE | ShareAccess.DELETE):
+            if conflicts(
+                stream.opens, FileAccess.DELETE, ShareAccess.READ | ShareAccess.WRITE | ShareAccess.DELETE
+            ):
                 raise SMBError(NTStatus.SHARING_VIOLATION, asked.name)
     record = files.find(opened.identity)
     if record is not None and access & DATA_ACCESS and conflicts(record.opens, access, asked.share_access):
