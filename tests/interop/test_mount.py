@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from peers import programs
-from peers.frevo_server import FREVO
+from peers.frevo_server import FREVO, start
 from peers.mounted import Mounted, environment, is_mounted, mounted, need_fuse
 from peers.target import Serve, Target
 
@@ -373,6 +373,33 @@ def test_signals_unmount(server_of: Target, tmp_path: Path) -> None:
             os.close(file)
     assert (server_of.folder() / "open").read_bytes() == b"arrives"
     (server_of.folder() / "open").unlink()
+
+
+def test_server_dies_and_comes_back(tmp_path: Path) -> None:
+    """kill -9 of the server under a mount: errors in time, a new server serves it again, umount without a server."""
+    need_fuse()
+    options = {"server smb transports": f"tcp:{programs.free_port()}"}
+    server = start(tmp_path / "server", options)
+    with mounted(server, tmp_path / "a", "--reconnect", "1", "--cache-seconds", "0") as mount:
+        (mount.path / "file").write_text("before")
+        unfinished = os.open(mount.path / "file", os.O_WRONLY)
+        server.stop(signal.SIGKILL)
+        done = programs.run(["bash", "-c", f"ls '{mount.path}'; cat '{mount.path}/file'"], timeout_s=30)
+        assert done.status == 1 and "Input/output error" in done.output
+        with pytest.raises(OSError) as caught:
+            os.write(unfinished, b"x")
+            os.fsync(unfinished)
+        assert caught.value.errno == errno.EIO
+        shutil.rmtree(tmp_path / "server" / "private")  # `start` makes the accounts anew
+        server = start(tmp_path / "server", options)
+        assert (mount.path / "file").read_text() == "before"
+        (mount.path / "file").write_text("after")
+        with contextlib.suppress(OSError):
+            os.close(unfinished)
+        assert server.stop(signal.SIGKILL) != 0
+        programs.run(["umount", str(mount.path)], timeout_s=30).ok()
+        assert mount.process.wait(20) == 0
+    assert (tmp_path / "server" / "shares" / "share" / "file").read_text() == "after"
 
 
 def test_mounts_show_what_they_are(mount: Mounted) -> None:
