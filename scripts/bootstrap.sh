@@ -146,6 +146,7 @@ need_peers() {
         missing cpio cpio
         missing modinfo kmod
         missing fio fio
+        missing fusermount3 fuse3
         missing setfattr attr
         missing setfacl acl
         missing mount.cifs cifs-utils
