@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from peers import programs
 from peers.frevo_server import FREVO
+from peers.relay import Relay
 from peers.target import Serve, Target
 from peers.terminal import typist
 
@@ -110,6 +111,34 @@ def test_what_fails_is_the_exit_code(script: Script, place: Path, tmp_path: Path
     assert run.status == 1 and "usage: get NAME [LOCAL]" in run.output and "no command 'fil'" in run.output
     assert "is not closed" in run.output and "turn `recurse` on" in run.output
     assert "Traceback" not in run.output and "bug" not in run.output
+
+
+def test_a_bad_link(target: Target, environment: dict[str, str], place: Path, tmp_path: Path) -> None:
+    """A connection that was cut is made anew for the next command; Ctrl-C ends one whose server says nothing any more.
+
+    Method: a person at a shell behind a relay that resets and freezes.
+    """
+    (place / "first").touch()
+    with Relay(target.host, target.port) as relay:
+        url = f"smb://{relay.host}:{relay.port}/share/{place.name}"
+        with typist([*FREVO, "shell", url], environment, tmp_path) as person:
+            person.expect(f"{place.name}>")
+            relay.cut()
+            person.type("ls\r")
+            person.expect("first")
+            person.expect(f"{place.name}>")
+            relay.freeze()
+            person.type("cat first\r")
+            person.expect("cat first")
+            person.expect("\n")
+            while not person.appears("interrupted", 0.3):
+                person.type("\x03")
+            relay.thaw()
+            person.expect(f"{place.name}>")
+            person.type("ls -\x15pwd\r")
+            person.expect("smb://")
+            person.type("quit\r")
+            person.end()
 
 
 def test_a_person(url: str, environment: dict[str, str], place: Path, tmp_path: Path) -> None:

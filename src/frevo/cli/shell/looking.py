@@ -102,6 +102,8 @@ async def du(shell: Shell, arguments: list[str]) -> int:
 
     def problem(directory: str, error: OSError) -> None:
         nonlocal failed
+        if isinstance(error, ConnectionError):
+            raise error
         failed += 1
         remote.complain(directory, error)
 
