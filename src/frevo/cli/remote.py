@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import getpass
 import json
+import math
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -176,7 +177,7 @@ def print_json(value: Any) -> None:
 def when(seconds: float) -> str:
     """A time in UTC, as ISO 8601 has it."""
     try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return datetime.fromtimestamp(math.floor(seconds), UTC).isoformat()[:19] + "Z"
     except (ValueError, OverflowError, OSError):
         return "-"
 
