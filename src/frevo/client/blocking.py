@@ -366,6 +366,30 @@ class BlockingFile(io.RawIOBase, _Waiting):
         self._ahead = b""
         return self._do(self._inner.pwrite(data, offset))
 
+    def copy_to(
+        self, fd: int, offset: int, size: int, *, local_offset: int = 0, local: str | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:  # fmt: skip
+        """Copies *size* bytes from *offset* on to *local_offset* of the descriptor *fd*; fewer at the end of the file.
+
+        They do not pass through Python. *progress* is called in another thread; *local* names *fd* in errors.
+        """
+        work = self._inner.copy_to(
+            fd, offset, size, local_offset=local_offset, local=local, progress=progress
+        )
+        return self._do(work)
+
+    def copy_from(
+        self, fd: int, offset: int, size: int, *, local_offset: int = 0, local: str | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:  # fmt: skip
+        """Copies *size* bytes from *local_offset* of the descriptor *fd* to *offset* of the file, as `copy_to`."""
+        self._ahead = b""
+        work = self._inner.copy_from(
+            fd, offset, size, local_offset=local_offset, local=local, progress=progress
+        )
+        return self._do(work)
+
     # -- the file as a whole
 
     def truncate(self, size: int | None = None) -> int:

@@ -83,9 +83,7 @@ async def _copy(
     return position
 
 
-async def copy_part(
-    tree: Tree, key: bytes, start: int, target: FileId, to: int, size: int, path: str
-) -> int:
+async def copy_part(tree: Tree, key: bytes, start: int, target: FileId, to: int, size: int, path: str) -> int:
     """Copies up to *size* bytes from *start* of the open with the resume key *key* to *to* of *target* on the server.
 
     How many bytes that were: at most CHUNKS chunks at a time. RemoteError when the server does not.

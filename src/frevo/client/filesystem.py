@@ -312,10 +312,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
                 callback.relative_update(size)
                 return
             async with await self._open_file(rpath, "xb" if mode == "create" else "wb") as file:
-                buffer = memoryview(bytearray(min(size, _STEP_BYTES)))
-                while count := await asyncio.to_thread(local.readinto, buffer):
-                    await file.write(buffer[:count])
-                    callback.relative_update(count)
+                await file.copy_from(local.fileno(), 0, size, local=lpath, progress=_Told(callback))
 
     async def _get_file(self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, **_: Any) -> None:
         """Downloads a file to a path or an open local file; *callback* is told the bytes."""
@@ -329,7 +326,9 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
                 return
             Path(lpath).parent.mkdir(parents=True, exist_ok=True)
             with Path(lpath).open("wb", buffering=0) as local:
-                await _copy_down(file, local, callback)
+                size = file.opened.end_of_file
+                callback.set_size(size)
+                await file.copy_to(local.fileno(), 0, size, local=lpath, progress=_Told(callback))
 
     # -- open files
 
@@ -356,6 +355,18 @@ _FSSPEC_OPTIONS = (
     *("use_listings_cache", "listings_expiry_time", "max_paths", "skip_instance_cache"),
     *("asynchronous", "loop", "batch_size"),
 )
+
+
+class _Told:
+    """Passes on to a callback of fsspec, which counts steps, how many bytes are done."""
+
+    def __init__(self, callback: Any) -> None:
+        self._callback = callback
+        self._done = 0
+
+    def __call__(self, done: int) -> None:
+        self._callback.relative_update(done - self._done)
+        self._done = done
 
 
 async def _copy_down(file: File, local: Any, callback: Any) -> None:
