@@ -53,7 +53,7 @@ class Usage:
 def usage(pids: Iterable[int]) -> Usage:
     """What the processes and all of their children have used, ended children included."""
     parents: dict[int, int] = {}
-    ended: dict[int, float] = {}
+    ticks: dict[int, tuple[float, float]] = {}
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
@@ -62,9 +62,10 @@ def usage(pids: Iterable[int]) -> Usage:
         except OSError:  # it has ended meanwhile: its parent has its time
             continue
         parents[int(entry.name)] = int(fields[1])
-        ended[int(entry.name)] = (int(fields[13]) + int(fields[14])) * _TICK_S
+        own, ended = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
+        ticks[int(entry.name)] = own * _TICK_S, ended * _TICK_S
     family = [pid for pid in parents if _descends(pid, set(pids), parents)]
-    return Usage(sum(ended[pid] + _own_seconds(pid) for pid in family), len(family))
+    return Usage(sum(_own_seconds(pid, ticks[pid][0]) + ticks[pid][1] for pid in family), len(family))
 
 
 def _descends(pid: int, roots: set[int], parents: dict[int, int]) -> bool:
@@ -75,12 +76,12 @@ def _descends(pid: int, roots: set[int], parents: dict[int, int]) -> bool:
     return True
 
 
-def _own_seconds(pid: int) -> float:
-    """All threads of one process, those that have ended too; 0 when it has gone."""
+def _own_seconds(pid: int, in_ticks: float) -> float:
+    """All threads of one process, ended ones too; by its ticks when it has ended and its parent has not looked."""
     try:
         return time.clock_gettime((~pid << 3) | _SCHEDULER_CLOCK)
     except OSError:
-        return 0.0
+        return in_ticks
 
 
 class Meter:

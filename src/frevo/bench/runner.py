@@ -33,7 +33,7 @@ LOADS: dict[str, type[Load]] = {
 }
 
 #: Points of the throughput plot, and the shortest time between two.
-_POINTS, _SHORTEST_S = 60, 0.1
+_POINTS, _SHORTEST_S = 50, 0.2
 _SECOND = 1.0
 
 
