@@ -11,6 +11,7 @@ taken seconds apart, so what counts is the ratio; the table says on which machin
     tools.py       smbtorture, smbclient and limit.c as load
     report.py      medians, ratios, the table
     machine.py     the machine in one line
+    client_bench.py  frevo bench beside smbtorture's clients, against one smbd
     client_library.py  frevo's client beside smbprotocol and smbclient; client_work.py is one such process
     micro_*.py     single functions, in microseconds
 """
