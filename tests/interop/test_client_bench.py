@@ -103,6 +103,15 @@ def test_protections(bench: Bench, target: Target, workload: str, protect: str) 
     assert bool(found["server"]["cipher"]) == (protect == "encrypt") and not found["server"]["signing"]
 
 
+def test_other_transports(bench: Bench, target: Target) -> None:
+    """NetBIOS: any transport that the client speaks; the server is found by the port of that one."""
+    place = f"smb://{target.host}/share"
+    code, found, printed = bench("read", place, "--time", "0.15", "--transports", f"nbt:{target.nbt_port}")
+    assert code == 0 and found is not None, printed
+    assert found["operations"] > 0 and found["server"]["transport"] == "nbt"
+    assert found["server"]["processes"] == [target.pid]
+
+
 @pytest.mark.parametrize("order", ["--random", "--sequential"])
 @pytest.mark.parametrize("workload", ["read", "write"])
 def test_data_is_verified(bench: Bench, target: Target, workload: str, order: str) -> None:

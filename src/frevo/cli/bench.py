@@ -21,7 +21,7 @@ from frevo.cli.common import Subparsers, UsageError, add_command, printable
 
 if TYPE_CHECKING:
     from frevo.bench.links import Place
-    from frevo.client import Options
+    from frevo.client import Location, Options
 
 _EXAMPLES = """\
   frevo bench read smb://eve@nas/data                          as smbtorture smb2.bench.read: 4 connections, 4 KiB, 10 s
@@ -84,7 +84,7 @@ def _add_workload_options(parser: argparse.ArgumentParser, workload: str) -> Non
     parser.add_argument("url", metavar="URL", nargs="?", help="smb://host/share/path")
     load = parser.add_argument_group("load")
     load.add_argument(
-        "-c", "--connections", type=_count(CONNECTIONS_MAX), default=4, metavar="N", help="nprocs (4)"
+        "--connections", type=_count(CONNECTIONS_MAX), default=4, metavar="N", help="nprocs (4)"
     )
     load.add_argument(
         "--qdepth", type=_count(QDEPTH_MAX), default=1, metavar="N", help="requests in flight on each (1)"
@@ -265,10 +265,20 @@ def _places(args: argparse.Namespace) -> list[Place]:
         if not at.share and args.workload not in ("echo", "session"):
             raise UsageError(f"{url} names no share: smb://host/share/path (`frevo shares` lists them)")
         if (at.host, at.user) not in known:
-            guid = args.client_guid and args.client_guid.bytes_le
-            known[at.host, at.user] = replace(remote.options(args, at), client_guid=guid)
+            known[at.host, at.user] = _options(args, at)
         places.append(Place(url, known[at.host, at.user]))
     return [places[number % len(places)] for number in range(args.connections)]
+
+
+def _options(args: argparse.Namespace, at: Location) -> Options:
+    """As the other commands have them. A connection that is lost stays lost: the bench has to tell."""
+    found = replace(remote.options(args, at), reconnect=0.0)
+    if args.client_guid is not None:
+        found = replace(found, client_guid=args.client_guid.bytes_le)
+    if args.protect is not None:  # what smb.conf says does not count then
+        found = replace(found, signing=args.protect != "off", prefer_encryption=False)
+        found = replace(found, encryption=args.protect == "encrypt")
+    return found
 
 
 def _listed(path: str) -> list[str]:
@@ -282,6 +292,8 @@ def _listed(path: str) -> list[str]:
 
 def _settings(args: argparse.Namespace, places: list[Place]) -> Settings:
     data = ("io_size", "file_size", "random", "verify")
+    first = places[0].options
+    sealed = first.encryption or first.prefer_encryption
     return Settings(
         workload=args.workload,
         urls=tuple(dict.fromkeys(str(place.location) for place in places)),
@@ -289,7 +301,7 @@ def _settings(args: argparse.Namespace, places: list[Place]) -> Settings:
         qdepth=args.qdepth,
         seconds=args.time,
         operations=args.operations,
-        protect="encrypt" if args.encrypt else "off" if args.no_sign else "sign",
+        protect="encrypt" if sealed else "sign" if first.signing else "off",
         client_guid=args.client_guid and str(args.client_guid),
         transports=args.transports,
         **{name: getattr(args, name) for name in data if hasattr(args, name)},
