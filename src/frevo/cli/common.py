@@ -7,10 +7,12 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from frevo.config import Config, ConfigErrors, ConfigProblem, load
 from frevo.errors import FrevoError
+
+if TYPE_CHECKING:
+    from frevo.config import Config, ConfigProblem
 
 #: What `add_parser` of a subcommand is given.
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -46,6 +48,8 @@ def default_file() -> str | None:
 
 def load_or_explain(path: str, overrides: Mapping[str, str] | None = None) -> Config | None:
     """The configuration at *path*, its warnings on standard error; None after its errors were printed."""
+    from frevo.config import ConfigErrors, load
+
     try:
         config = load(path, overrides)
     except ConfigErrors as errors:

@@ -80,7 +80,8 @@ class _Copying:
         """Copies; what fails is told and counted."""
         from frevo.client.batch import run_batch
 
-        await run_batch(self._jobs(path, to), self._one, self._plan, self._report, self._totals)
+        jobs = self._jobs(path, to)
+        await run_batch(self._source, jobs, self._one, self._plan, self._report, self._totals)
 
     async def _jobs(self, path: str, to: str) -> AsyncIterator[_Job]:
         from frevo.client.address import join
@@ -112,7 +113,7 @@ class _Copying:
     def _problem(self, path: str, error: OSError) -> None:
         self._totals.failed(path, error, self._report)
 
-    async def _one(self, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
+    async def _one(self, _: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
         path, to, size, modified = job
         if await self._is_there(to, size, modified):
             totals.skipped += 1

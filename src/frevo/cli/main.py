@@ -43,8 +43,8 @@ Exit codes: 0 done; 1 an error, or a part of the work failed; 2 a wrong command 
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser with every subcommand."""
+def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser with these subcommands; loading one takes longer than many a command."""
     parser = argparse.ArgumentParser(
         prog="frevo",
         description="SMB 3.1.1 file server and client for Linux.",
@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"frevo {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for name in COMMANDS:
+    for name in commands:
         importlib.import_module(f"frevo.cli.{name}").add_parser(subparsers)
     return parser
 
@@ -67,9 +67,10 @@ def _main(argv: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):  # names may have what the locale's encoding cannot say
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    parser = build_parser()
+    words = sys.argv[1:] if argv is None else argv
+    parser = build_parser(words[:1] if words and words[0] in COMMANDS else COMMANDS)
     try:
-        args = parser.parse_args(argv)
+        args = parser.parse_args(words)
     except SystemExit as stop:  # argparse has printed its message, help or version
         return stop.code if isinstance(stop.code, int) else 2
     if args.command is None:

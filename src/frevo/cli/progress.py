@@ -15,6 +15,9 @@ from frevo.cli.common import printable
 if TYPE_CHECKING:
     from frevo.client.batch import Plan, Totals
 
+#: Seconds between two looks of the bar.
+_DRAW_S = 0.1
+
 
 class Quiet:
     """Says errors only."""
@@ -34,27 +37,37 @@ class Quiet:
 
 
 class Bar(Quiet):
-    """A rich progress bar: bytes, rate and time left."""
+    """A rich progress bar: bytes, rate and time left. Drawn often enough to look alive, not for every small file."""
 
     def __init__(self, progress: Any, task: Any) -> None:
         self._progress, self._task = progress, task
-        self._total = self._files = self._known = 0
+        self._total = self._done = self._files = self._known = 0
+        self._name = ""
+        self._drawn = 0.0
 
     def found(self, size: int) -> None:
         """The bar gets longer."""
         self._total += size
         self._known += 1
-        self._progress.update(self._task, total=self._total)
+        self._draw()
 
     def advanced(self, size: int) -> None:
         """The bar goes on."""
-        self._progress.update(self._task, advance=size)
+        self._done += size
+        self._draw()
 
     def finished(self, path: str) -> None:
         """Counts."""
         self._files += 1
-        text = f"{self._files}/{self._known} {printable(path)[-40:]}"
-        self._progress.update(self._task, description=text)
+        self._name = path
+        self._draw()
+
+    def _draw(self) -> None:
+        now = time.monotonic()
+        if now - self._drawn >= _DRAW_S:
+            self._drawn = now
+            text = f"{self._files}/{self._known} {printable(self._name)[-40:]}"
+            self._progress.update(self._task, total=self._total, completed=self._done, description=text)
 
 
 @contextmanager
@@ -83,7 +96,10 @@ def add_transfer_options(parser: argparse.ArgumentParser) -> None:
         "-u", "--update", action="store_true", help="leave out what is there with the same size and time"
     )
     parser.add_argument("--verify", action="store_true", help="read both ends again and compare SHA-256")
-    parser.add_argument("-j", "--parallel", type=_number, default=0, metavar="N", help="files at a time (12)")
+    parser.add_argument("-j", "--parallel", type=_number, default=0, metavar="N", help="files at a time (32)")
+    parser.add_argument(
+        "--connections", type=_connections, default=0, metavar="N", help="to spread many files over (2)"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     remote.add_json_option(parser)
     remote.add_connection_options(parser)
@@ -91,16 +107,26 @@ def add_transfer_options(parser: argparse.ArgumentParser) -> None:
 
 def plan_of(args: argparse.Namespace) -> Plan:
     """How to transfer, as the options say."""
-    from frevo.client.batch import PARALLEL, Plan
+    from frevo.client.batch import CONNECTIONS, PARALLEL, Plan
 
-    return Plan(args.recursive, args.update, args.parallel or PARALLEL, args.verify)
+    connections = args.connections or CONNECTIONS
+    return Plan(args.recursive, args.update, args.parallel or PARALLEL, args.verify, connections)
 
 
 def _number(text: str) -> int:
     """How many files at a time."""
+    return _within(text, 1000, "files")
+
+
+def _connections(text: str) -> int:
+    """How many connections."""
+    return _within(text, 64, "connections")
+
+
+def _within(text: str, most: int, what: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() else 0
-    if not 1 <= number <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of files (1 to 1000)")
+    if not 1 <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of {what} (1 to {most})")
     return number
 
 

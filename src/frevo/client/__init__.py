@@ -8,10 +8,9 @@ from frevo.client.credentials import Credentials
 from frevo.client.errors import ConnectionLost, LogonError, RemoteError
 from frevo.client.file import File
 from frevo.client.listing import DirEntry
-from frevo.client.rpc import ShareEntry
 from frevo.client.server import Server
 from frevo.client.share import Share
-from frevo.client.stat import FileSystemSpace, Stat
+from frevo.client.stat import FileSystemSpace, ShareEntry, Stat
 from frevo.client.watch import Change
 
 __all__ = [

@@ -15,14 +15,20 @@ from typing import Protocol
 from frevo.client import verify
 from frevo.client.address import join
 from frevo.client.errors import CannotReconnect, ConnectionLost
+from frevo.client.localfile import read_file, write_new, write_over
+from frevo.client.pool import Pool
 from frevo.client.reconnect import REPEATS
 from frevo.client.share import Share
+from frevo.client.small import SMALL_BYTES
 from frevo.client.stat import Stat
 from frevo.client.transfer import GAPS_BYTES
 from frevo.wire.dtyp.filetime import to_unix_ns
 
-#: Files that are under way at a time.
-PARALLEL = 12
+#: Files that are under way at a time, and large ones among them.
+PARALLEL = 32
+_LARGE_AT_A_TIME = 4
+#: Connections over which many files are spread.
+CONNECTIONS = 2
 
 
 class Report(Protocol):
@@ -76,11 +82,13 @@ class Plan:
     update: bool = False
     parallel: int = PARALLEL
     verify: bool = False
+    #: To how many connections many small files may be spread.
+    connections: int = CONNECTIONS
 
 
 _Job = tuple[str, str, int, int]  # from, to, size, time in ns
 _Pairs = Sequence[tuple[str, str]]  # from, to
-_Do = Callable[[_Job, "Plan", Totals, Report], Awaitable[None]]
+_Do = Callable[[Share, _Job, "Plan", Totals, Report], Awaitable[None]]
 
 
 def part_name(name: str, size: int, modified_ns: int) -> str:
@@ -109,12 +117,12 @@ class _Counted:
         return done
 
 
-async def _insist(do: _Do, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
+async def _insist(do: _Do, share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
     """Does *job*; it goes on where it was when the connection had to be made anew."""
     counted, left, best = _Counted(report), REPEATS, 0
     while True:
         try:
-            return await do(job, plan, totals, counted)
+            return await do(share, job, plan, totals, counted)
         except CannotReconnect:
             raise
         except ConnectionLost:
@@ -124,32 +132,36 @@ async def _insist(do: _Do, job: _Job, plan: Plan, totals: Totals, report: Report
                 raise
 
 
-async def _run(jobs: AsyncIterator[_Job], do: _Do, plan: Plan, report: Report, totals: Totals) -> None:
-    """Does *jobs*, some at a time; one that fails is told and counted, a connection lost for good ends all."""
-    free = asyncio.Semaphore(plan.parallel)
+async def run_batch(
+    share: Share, jobs: AsyncIterator[_Job], do: _Do, plan: Plan, report: Report, totals: Totals,
+    connections: int = 1,
+) -> Totals:  # fmt: skip
+    """Does *jobs*, some at a time; one that fails is told and counted, a connection lost for good ends all.
 
-    async def one(job: _Job) -> None:
+    *do* gets *share*, or with more *connections* another connection to it.
+    """
+    large = asyncio.Semaphore(_LARGE_AT_A_TIME)
+
+    async def one(share: Share, job: _Job) -> None:
+        if job[2] > SMALL_BYTES:
+            async with large:
+                await _insist(do, share, job, plan, totals, report)
+            return
         try:
-            await _insist(do, job, plan, totals, report)
-        except OSError as error:
-            totals.failed(job[0], error, report)
-        finally:
-            free.release()
+            await do(share, job, plan, totals, report)
+        except ConnectionLost:
+            await _insist(do, share, job, plan, totals, report)
 
-    async with asyncio.TaskGroup() as group:
+    def failed(job: _Job, error: OSError) -> None:
+        totals.failed(job[0], error, report)
+
+    async def found() -> AsyncIterator[_Job]:
         async for job in jobs:
-            await free.acquire()
             report.found(job[2])
-            group.create_task(one(job))
+            yield job
 
-
-async def run_batch(jobs: AsyncIterator[_Job], do: _Do, plan: Plan, report: Report, totals: Totals) -> Totals:
-    """`_run` with the first error of the group instead of the group."""
-    try:
-        await _run(jobs, do, plan, report, totals)
-        return totals
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
+    await Pool(share, one, failed, plan.parallel, connections).run(found())
+    return totals
 
 
 # -- down
@@ -166,11 +178,8 @@ async def download_all(share: Share, pairs: _Pairs, plan: Plan, report: Report) 
     A lost connection is raised. Cancelled, it leaves part files that the next download goes on with.
     """
     totals = Totals()
-
-    async def do(job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
-        await _download_file(share, job, plan, totals, report)
-
-    return await run_batch(_downloads(share, pairs, plan, report, totals), do, plan, report, totals)
+    jobs = _downloads(share, pairs, plan, report, totals)
+    return await run_batch(share, jobs, _download_file, plan, report, totals, plan.connections)
 
 
 async def _downloads(
@@ -199,9 +208,9 @@ async def _downloads_below(
 
     async for directory, directories, others in share.walk(path, onerror=problem):
         inner = directory[len(path.strip("/")) :].strip("/")
-        folder = Path(local, inner)
+        folder = str(Path(local, inner))
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            Path(folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             directories.clear()
             totals.failed(directory, error, report)
@@ -209,34 +218,55 @@ async def _downloads_below(
         for entry in others:
             if entry.is_file():
                 known = entry.stat()
-                yield join(directory, entry.name), str(folder / entry.name), known.size, known.st_mtime_ns
+                target = f"{folder}/{entry.name}"
+                yield join(directory, entry.name), target, known.size, known.st_mtime_ns
 
 
 async def _download_file(share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
     source, target, size, modified = job
-    place = Path(target)
-    if plan.update and _same(place, size, modified) and await _verified(share, source, target, plan):
+    if plan.update and _same(target, size, modified) and await _verified(share, source, target, plan):
         totals.skipped += 1
         report.advanced(size)
         return
-    part = place.with_name(part_name(place.name, size, modified))
+    if size < SMALL_BYTES and not plan.verify and await _download_small(share, job):
+        report.advanced(size)
+    else:
+        await _download_large(share, job, plan, totals, report)
+    totals.files += 1
+    totals.bytes += size
+    report.finished(source)
+
+
+async def _download_small(share: Share, job: _Job) -> bool:
+    """False when the file is no longer as it was listed."""
+    source, target, size, modified = job
+    data = await share.read_small(source, size + 1)
+    if len(data) != size:
+        return False
+    try:
+        write_new(target, data, modified)
+    except FileExistsError:
+        write_over(target, _part_beside(Path(target), size, modified), data, modified)
+    return True
+
+
+def _part_beside(place: Path, size: int, modified_ns: int) -> str:
+    """Where the file *place* is made."""
+    return str(place.with_name(part_name(place.name, size, modified_ns)))
+
+
+async def _download_large(share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
+    source, target, size, modified = job
+    part = _part_beside(Path(target), size, modified)
     fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        if size <= 65536:
-            data = await share.read_small(source, size)
-            os.pwrite(fd, data, 0)
-            report.advanced(len(data))
-        else:
-            await _stream_down(share, job, fd, report)
+        await _stream_down(share, job, fd, report)
     finally:
         os.close(fd)
     if plan.verify:
         totals.digests.append((source, await _verify_part(share, source, part)))
     os.utime(part, ns=(modified, modified))
-    part.replace(place)
-    totals.files += 1
-    totals.bytes += size
-    report.finished(source)
+    Path(part).replace(target)
 
 
 async def _stream_down(share: Share, job: _Job, fd: int, report: Report) -> None:
@@ -270,12 +300,12 @@ def _resumed_at(size: int, complete: int) -> int:
     return min(max(0, size - GAPS_BYTES), complete)
 
 
-async def _verify_part(share: Share, source: str, part: Path) -> str:
+async def _verify_part(share: Share, source: str, part: str) -> str:
     """What differs is not gone on with the next time."""
     try:
-        return await verify.compare(share, source, str(part))
+        return await verify.compare(share, source, part)
     except verify.Mismatch:
-        part.unlink()
+        Path(part).unlink()
         raise
 
 
@@ -287,9 +317,9 @@ async def _verified(share: Share, path: str, local: str, plan: Plan) -> bool:
         return False
 
 
-def _same(place: Path, size: int, modified_ns: int) -> bool:
+def _same(path: str, size: int, modified_ns: int) -> bool:
     try:
-        known = place.stat()
+        known = Path(path).stat()
     except OSError:
         return False
     return known.st_size == size and abs(known.st_mtime_ns - modified_ns) < 2_000_000_000
@@ -306,11 +336,8 @@ async def upload(share: Share, local: str, path: str, plan: Plan, report: Report
 async def upload_all(share: Share, pairs: _Pairs, plan: Plan, report: Report) -> Totals:
     """Each (local, path) of *pairs* as `upload`; errors and cancellation as with `download_all`."""
     totals = Totals()
-
-    async def do(job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
-        await _upload_file(share, job, plan, totals, report)
-
-    return await run_batch(_uploads(share, pairs, plan, report, totals), do, plan, report, totals)
+    jobs = _uploads(share, pairs, plan, report, totals)
+    return await run_batch(share, jobs, _upload_file, plan, report, totals, plan.connections)
 
 
 async def _uploads(
@@ -379,23 +406,34 @@ async def _upload_file(share: Share, job: _Job, plan: Plan, totals: Totals, repo
         totals.skipped += 1
         report.advanced(size)
         return
-    if size <= 65536:
-        data = Path(source).read_bytes()
-        await share.write_small(target, data[:65536], modified_ns=modified)
-        report.advanced(len(data))
-        if plan.verify:
-            totals.digests.append((source, await verify.compare(share, target, source)))
+    if size < SMALL_BYTES and not plan.verify and await _upload_small(share, job):
+        report.advanced(size)
     else:
-        folder, _, name = target.rpartition("/")
-        part = join(folder, part_name(name, size, modified))
-        await _stream_up(share, source, part, size, report)
-        if plan.verify:
-            totals.digests.append((source, await _verify_there(share, part, source)))
-        await share.set_times(part, modified_ns=modified)
-        await share.rename(part, target, replace=True)
+        await _upload_large(share, job, plan, totals, report)
     totals.files += 1
     totals.bytes += size
     report.finished(source)
+
+
+async def _upload_small(share: Share, job: _Job) -> bool:
+    """False when the file is no longer as it was listed."""
+    source, target, size, modified = job
+    data = read_file(source, size + 1)
+    if len(data) != size:
+        return False
+    await share.write_small(target, data, modified_ns=modified)
+    return True
+
+
+async def _upload_large(share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
+    source, target, size, modified = job
+    folder, _, name = target.rpartition("/")
+    part = join(folder, part_name(name, size, modified))
+    await _stream_up(share, source, part, size, report)
+    if plan.verify:
+        totals.digests.append((source, await _verify_there(share, part, source)))
+    await share.set_times(part, modified_ns=modified)
+    await share.rename(part, target, replace=True)
 
 
 async def _verify_there(share: Share, part: str, source: str) -> str:

@@ -97,6 +97,10 @@ class Link:
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
             connection.plane.soon(connection.plane.transport.close, connection.number)
 
+    async def another(self) -> Link:
+        """A connection of its own to the same server, with the same log-on."""
+        return Link(await self._reach(), self._reach, self._renew, self.patience_s)
+
     async def tree(self, name: str) -> LastingTree:
         """Connects to a share."""
         return LastingTree(self, await self.connected(name))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from frevo.client import requests
 from frevo.client.connection import Element
 from frevo.client.errors import remote_error
+from frevo.client.stat import ShareEntry
 from frevo.client.tree import FileId, Tree
 from frevo.dcerpc import pdu
 from frevo.dcerpc.ndr import read_arguments, write_arguments
@@ -22,16 +22,6 @@ _SHARE_ENUM = 15
 _KINDS = {0: "disk", 1: "printer", 2: "device", 3: "pipe"}
 _SPECIAL = 0x80000000
 _MESSAGE_BYTES_MAX = 16 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class ShareEntry:
-    """A share that the server lists. kind: disk, printer, device, pipe."""
-
-    name: str
-    kind: str
-    comment: str
-    special: bool  # administrative: C$, IPC$
 
 
 async def list_shares(tree: Tree) -> list[ShareEntry]:

@@ -16,8 +16,8 @@ from frevo.client.errors import RemoteError
 from frevo.client.logon import Handshake, Session, log_on, log_on_again, negotiate
 from frevo.client.plane import plane_of
 from frevo.client.reconnect import Link, Reached
-from frevo.client.rpc import ShareEntry, list_shares
 from frevo.client.share import Share
+from frevo.client.stat import ShareEntry
 from frevo.errors import RemoteProtocolError, WireError
 from frevo.proto.dialect import SMB_2_0_2, SMB_3_1_1, Cipher, Dialect, Signing
 from frevo.proto.negotiation import NegotiationPolicy
@@ -106,6 +106,8 @@ class Server:
 
     async def shares(self) -> list[ShareEntry]:
         """The shares that the server lists."""
+        from frevo.client.rpc import list_shares  # with all of DCE/RPC, which few need
+
         pipes = await self.link.tree("IPC$")
         try:
             return await pipes.run(lambda tree, _: list_shares(tree))
@@ -141,6 +143,16 @@ def _preferred(settings: Settings, credentials: Credentials, connection: Connect
     """Whether to encrypt because both sides can; guests have no keys."""
     can = connection.negotiated is not None and connection.negotiated.cipher is not Cipher.NONE
     return settings.prefer_encryption and can and not (credentials.guest or credentials.anonymous)
+
+
+async def another(share: Share) -> Share:
+    """*share* over a connection of its own, which ends when this one is closed."""
+    server = Server(await share.place.link.another())
+    try:
+        return await server.share(share.name, base=share.base, owned=True)
+    except BaseException:
+        await server.close()
+        raise
 
 
 async def open_server(host: str, credentials: Credentials, settings: Settings) -> Server:

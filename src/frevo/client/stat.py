@@ -1,4 +1,4 @@
-"""What is known of a file: size, times, attributes, in the words of os.stat and of Windows."""
+"""What is known of files, in the words of os.stat and of Windows, of file systems and of shares."""
 
 from __future__ import annotations
 
@@ -106,3 +106,13 @@ class FileSystemSpace:
     free: int
     available: int
     block_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShareEntry:
+    """A share that the server lists. kind: disk, printer, device, pipe."""
+
+    name: str
+    kind: str
+    comment: str
+    special: bool  # administrative: C$, IPC$
