@@ -7,12 +7,14 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from peers.target import Serve, Target
 
 import frevo
 from frevo.client import Share, batch
+from frevo.client.pool import Pool
 from frevo.client.transfer import GAPS_BYTES
 from frevo.client.verify import Mismatch
 
@@ -171,3 +173,57 @@ async def test_several_and_partial_failures(share: Share, tmp_path: Path) -> Non
         "below",
         "nothing",
     ]
+
+
+async def test_several_connections(share: Share, target: Target, tmp_path: Path) -> None:
+    """A backlog of files is spread over more connections, up and down; all of it arrives once, in both directions."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for index in range(1200):
+        (source / f"file {index}").write_bytes(f"{index}".encode() * 100)
+    numbers: set[int] = set()
+    started = Pool._connect
+
+    async def counted(pool: Pool[Any]) -> None:
+        await started(pool)
+        numbers.update(one.tree.connection.number for one in pool._shares)
+
+    plan = batch.Plan(recursive=True, connections=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pool, "_connect", counted)
+        up = await batch.upload(share, str(source), "copy", plan, Report())
+        down = await batch.download(share, "copy", str(tmp_path / "back"), plan, Report())
+    assert (up.files, down.files, up.errors, down.errors) == (1200, 1200, [], [])
+    assert len(numbers) > 1
+    assert contents(tmp_path / "back") == contents(source)
+
+
+async def test_a_file_that_changes_meanwhile(share: Share, target: Target, tmp_path: Path) -> None:
+    """A small file that has grown since it was listed arrives as it is now, not cut."""
+    place = target.folder() / share.base / "growing"
+    place.write_bytes(b"x" * 10)
+    jobs = share.walk
+
+    async def grown(*arguments: Any, **options: Any) -> AsyncIterator[Any]:
+        async for step in jobs(*arguments, **options):
+            place.write_bytes(b"y" * 100)
+            yield step
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(share, "walk", grown)
+        await batch.download(share, "", str(tmp_path / "back"), batch.Plan(recursive=True), Report())
+    assert (tmp_path / "back" / "growing").read_bytes() == b"y" * 100
+
+
+async def test_replaced_files(share: Share, tmp_path: Path) -> None:
+    """What is there already is replaced, and a directory in the way is told and left alone."""
+    back = tmp_path / "back"
+    (back / "folder").mkdir(parents=True)
+    (back / "file").write_bytes(b"old and longer")
+    await share.write_bytes("file", b"new")
+    await share.write_bytes("folder", b"a file of this name")
+    report = Report()
+    totals = await batch.download(share, "", str(back), batch.Plan(recursive=True), report)
+    assert totals.files == 1 and report.failures == ["folder"]
+    assert (back / "file").read_bytes() == b"new" and (back / "folder").is_dir()
+    assert sorted(path.name for path in back.iterdir()) == ["file", "folder"]
