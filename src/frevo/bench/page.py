@@ -22,8 +22,8 @@ h1 { font-size: 22px; margin: 0 0 2px; } h2 { font-size: 15px; margin: 0 0 10px;
 p { margin: 0; } .soft { color: var(--soft); } .bad { color: var(--bad); }
 section { background: var(--card); border: 1px solid var(--rule); border-radius: 8px; padding: 16px 18px;
   margin-top: 16px; overflow-x: auto; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(104px, 1fr)); gap: 14px; }
-.cards b { display: block; font-size: 21px; font-weight: 600; font-variant-numeric: tabular-nums; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(94px, 1fr)); gap: 14px 8px; }
+.cards b { display: block; font-size: 19px; white-space: nowrap; font-weight: 600; font-variant-numeric: tabular-nums; }
 .cards span { color: var(--soft); font-size: 13px; }
 svg { display: block; width: 100%; height: auto; min-width: 520px; }
 svg text { font-size: 12px; fill: var(--soft); } svg text.name { fill: var(--mark); }

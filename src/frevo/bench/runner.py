@@ -32,8 +32,9 @@ LOADS: dict[str, type[Load]] = {
     "notify": NotifyLoad,
 }
 
-#: Points of the throughput plot, and the shortest time between two.
-_POINTS, _SHORTEST_S = 50, 0.2
+#: Points of the throughput plot, and what may lie between two: parts of a second, so that a line comes each second.
+_POINTS = 50
+_STEPS_S = (0.2, 0.25, 0.5, 1.0)
 _SECOND = 1.0
 
 
@@ -137,7 +138,8 @@ class Run:
                 left = started + settings.seconds - time.perf_counter()
                 if left <= 0 or watch.hopeless():
                     break
-                await asyncio.wait((end, stop), timeout=min(left, watch.step), return_when="FIRST_COMPLETED")
+                wait = min(left, watch.next_look())
+                await asyncio.wait((end, stop), timeout=wait, return_when="FIRST_COMPLETED")
                 watch.look()
             outcome.tallies = load.tallies()
             outcome.seconds = time.perf_counter() - started
@@ -156,12 +158,17 @@ class _Watch:
     """Looks at the counts now and then: the samples of the plot, and a live line each second."""
 
     def __init__(self, outcome: Outcome, load: Load, started: float, say: Callable[[str], None]) -> None:
-        self.step = max(_SHORTEST_S, outcome.settings.seconds / _POINTS)
+        wanted = outcome.settings.seconds / _POINTS
+        self._step = next((step for step in _STEPS_S if step >= wanted), _STEPS_S[-1])
         self._outcome, self._load, self._say = outcome, load, say
         self._started = started
         self._moves_data = outcome.settings.moves_data
         self._sampled = self._said = (started, tuple(Tally() for _ in outcome.parts))
         self._failing = False
+
+    def next_look(self) -> float:
+        """Seconds until it is time: whole steps from the start, whatever a look takes."""
+        return self._step - (time.perf_counter() - self._started) % self._step
 
     def look(self) -> None:
         """A sample; a line when a second is over."""
@@ -173,7 +180,10 @@ class _Watch:
         self._failing = not done and total(counts).errors > total(before).errors
         self._sampled = now, counts
         at, before = self._said
-        if now - at >= _SECOND - self.step / 2:
+        at_the_end = (
+            now - self._started > self._outcome.settings.seconds - self._step / 2
+        )  # the last line comes then
+        if now - at >= _SECOND - self._step / 2 and not at_the_end:
             parts = [
                 (name, count.since(old))
                 for name, count, old in zip(self._outcome.parts, counts, before, strict=True)
