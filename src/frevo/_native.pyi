@@ -160,8 +160,12 @@ class DataPlane:
         """Takes a duplicate of a connected stream socket; the connection's number. There is no ACCEPTED
         event."""
 
-    def poll(self, max_events: int = 1024) -> list[tuple[Any, ...]]:
-        """Events, oldest first; drains the eventfd, which stays readable when more are left."""
+    def poll(self, max_events: int = 1024, *, attended: bool = False) -> list[tuple[Any, ...]]:
+        """Events, oldest first; drains the eventfd, which stays readable when more are left. With *attended* new
+        events do not make it readable until a poll gives none or `rest` is called."""
+
+    def rest(self) -> None:
+        """From now on new events make the eventfd readable again, and those that are left."""
 
     def submit(self, batch: Iterable[tuple[int, int, int, _Message]]) -> None:
         """Queues (connection, session_id, flags 1 seal | 2 close after, message); a message may be a list of

@@ -84,11 +84,15 @@ impl DataPlane {
         Ok(self.inner.adopt(duplicate(fd)?, convert::framing(framing)?))
     }
 
-    #[pyo3(signature = (max_events = 1024))]
-    fn poll<'py>(&self, py: Python<'py>, max_events: usize) -> PyResult<Bound<'py, PyList>> {
-        let events = self.inner.poll(max_events);
+    #[pyo3(signature = (max_events = 1024, *, attended = false))]
+    fn poll<'py>(&self, py: Python<'py>, max_events: usize, attended: bool) -> PyResult<Bound<'py, PyList>> {
+        let events = if attended { self.inner.poll_on(max_events) } else { self.inner.poll(max_events) };
         self.lent.release(&events);
         convert::events(py, events)
+    }
+
+    fn rest(&self) {
+        self.inner.rest();
     }
 
     fn submit(&self, batch: &Bound<'_, PyAny>) -> PyResult<()> {

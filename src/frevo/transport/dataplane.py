@@ -14,6 +14,8 @@ from frevo.transport.base import Message, OnEvents
 FRAMINGS: dict[str, str] = {"tcp": tcp.FRAMING, "nbt": nbt.FRAMING, "unix": tcp.FRAMING}
 
 _EVENTS_MAX = 1024
+#: After so many events in a row everything else on the loop gets its turn.
+_EVENTS_PER_TURN = 64
 
 
 class DataPlaneTransport:
@@ -88,14 +90,23 @@ class DataPlaneTransport:
     # -- events in, submissions out ----------------------------------------------------------------------
 
     def _deliver(self) -> None:
-        batch = self._plane.poll(_EVENTS_MAX)
-        if not batch or self._on_events is None:
-            return
+        """Hands over batches until nothing comes any more: a busy server is spared a wake-up and a turn of the
+        loop for each."""
         self._flush_scheduled = True  # by the end of this method
+        handled = 0
         try:
-            self._on_events(batch)
+            while handled < _EVENTS_PER_TURN:
+                batch = self._plane.poll(_EVENTS_MAX, attended=True)
+                if not batch or self._on_events is None:
+                    return
+                handled += len(batch)
+                try:
+                    self._on_events(batch)
+                finally:
+                    self._send_pending()
         finally:
-            self._flush()
+            self._flush_scheduled = False
+            self._plane.rest()
 
     def submit(self, connection: int, session_id: int, flags: int, message: Message) -> None:
         """Sends a message with the other messages of this turn of the loop."""

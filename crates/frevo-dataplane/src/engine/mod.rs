@@ -246,7 +246,18 @@ impl DataPlane {
 
     /// Up to `limit` events, oldest first. The eventfd stays readable when there are more.
     pub fn poll(&self, limit: usize) -> Vec<Event> {
-        self.shared.events.take(limit)
+        self.shared.events.take(limit, false)
+    }
+
+    /// As [`DataPlane::poll`], by a caller who asks again until nothing comes, or says [`DataPlane::rest`]: until then
+    /// new events do not make the eventfd readable.
+    pub fn poll_on(&self, limit: usize) -> Vec<Event> {
+        self.shared.events.take(limit, true)
+    }
+
+    /// Ends what [`DataPlane::poll_on`] began.
+    pub fn rest(&self) {
+        self.shared.events.rest();
     }
 
     /// Sends messages, in order. What is small and can be sent at once is sent by this call.

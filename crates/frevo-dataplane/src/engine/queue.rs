@@ -101,13 +101,22 @@ impl CommandQueue {
 /// Events of all threads for the control plane.
 #[derive(Debug)]
 pub(crate) struct EventQueue {
-    events: Mutex<Vec<Event>>,
+    state: Mutex<Events>,
     waker: Waker,
+}
+
+#[derive(Debug, Default)]
+struct Events {
+    waiting: Vec<Event>,
+    /// The eventfd is readable.
+    signalled: bool,
+    /// The control plane will ask again without being woken.
+    attended: bool,
 }
 
 impl EventQueue {
     pub(crate) fn new() -> io::Result<EventQueue> {
-        Ok(EventQueue { events: Mutex::default(), waker: Waker::new()? })
+        Ok(EventQueue { state: Mutex::default(), waker: Waker::new()? })
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -116,24 +125,68 @@ impl EventQueue {
 
     /// Adds all of `batch`.
     pub(crate) fn push(&self, batch: &mut Vec<Event>) {
-        let mut events = locked(&self.events);
-        let was_empty = events.is_empty();
-        events.append(batch);
-        drop(events);
-        if was_empty {
+        let mut state = locked(&self.state);
+        state.waiting.append(batch);
+        self.signal(state);
+    }
+
+    /// Up to `limit` events. The eventfd is readable afterwards only if some are left and it is not `attended`.
+    pub(crate) fn take(&self, limit: usize, attended: bool) -> Vec<Event> {
+        let mut state = locked(&self.state);
+        if std::mem::take(&mut state.signalled) {
+            self.waker.drain();
+        }
+        let rest = if state.waiting.len() > limit { state.waiting.split_off(limit) } else { Vec::new() };
+        let taken = std::mem::replace(&mut state.waiting, rest);
+        state.attended = attended && !taken.is_empty();
+        self.signal(state);
+        taken
+    }
+
+    /// The control plane does not ask again by itself.
+    pub(crate) fn rest(&self) {
+        let mut state = locked(&self.state);
+        state.attended = false;
+        self.signal(state);
+    }
+
+    fn signal(&self, mut state: MutexGuard<'_, Events>) {
+        if !state.waiting.is_empty() && !state.attended && !state.signalled {
+            state.signalled = true;
             self.waker.wake();
         }
     }
+}
 
-    /// Up to `limit` events; the eventfd is readable afterwards only if some are left.
-    pub(crate) fn take(&self, limit: usize) -> Vec<Event> {
-        let mut events = locked(&self.events);
-        self.waker.drain();
-        if events.len() <= limit {
-            return std::mem::take(&mut *events);
-        }
-        let rest = events.split_off(limit);
-        self.waker.wake();
-        std::mem::replace(&mut *events, rest)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_readable(queue: &EventQueue) -> bool {
+        let mut poll = libc::pollfd { fd: queue.fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid pollfd.
+        unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+    }
+
+    #[test]
+    fn the_eventfd_is_readable_when_nobody_asks() {
+        let queue = EventQueue::new().unwrap();
+        let push = || queue.push(&mut vec![Event::Idle { connection: 1 }]);
+        push();
+        push();
+        assert!(is_readable(&queue));
+        assert_eq!(queue.take(1, false).len(), 1);
+        assert!(is_readable(&queue), "one is left");
+        assert_eq!(queue.take(9, true).len(), 1);
+        push();
+        assert!(!is_readable(&queue), "who took will ask again");
+        assert_eq!(queue.take(9, true).len(), 1);
+        assert!(queue.take(9, true).is_empty());
+        push();
+        assert!(is_readable(&queue), "nothing had come");
+        assert_eq!(queue.take(9, true).len(), 1);
+        push();
+        queue.rest();
+        assert!(is_readable(&queue), "it was said that nobody asks");
     }
 }
