@@ -196,6 +196,33 @@ def test_several_and_wildcards(frevo: Command, url: str, place: Path, tmp_path: 
     assert names_in(place) == ["in"] and sorted(names_in(place / "in")) == ["c.bin", "new"]
 
 
+def test_nothing_is_lost(frevo: Command, target: Target, url: str, place: Path, tmp_path: Path) -> None:
+    """A file copied onto itself, by any name of its server, stays; get replaces no device; cat writes all of it."""
+    data = os.urandom(700_000)
+    (place / "file").write_bytes(data)
+    other = url.replace("127.0.0.1", "localhost")
+    for target_url in (f"{url}/FILE", f"{url}/./file", f"{other}/file", other):
+        run = frevo("cp", f"{url}/file", target_url)
+        assert run.status == 1 and ("itself" in run.output or "one file" in run.output), run
+    assert (place / "file").read_bytes() == data
+    os.mkfifo(tmp_path / "pipe")
+    run = frevo("get", f"{url}/file", str(tmp_path / "pipe"))
+    assert run.status == 2 and (tmp_path / "pipe").is_fifo()
+    environment = {**os.environ, "FREVO_USER": target.user, "FREVO_PASSWORD": target.password}
+    for unbuffered in ("", "1"):
+        environment["PYTHONUNBUFFERED"] = unbuffered
+        whole = subprocess.run(
+            [*FREVO, "cat", f"{url}/file"], capture_output=True, env=environment, check=True
+        )
+        assert whole.stdout == data
+    with subprocess.Popen([*FREVO, "cat", f"{url}/file"], env=environment, stdout=-1, stderr=-1) as reading:
+        assert reading.stdout is not None and reading.stderr is not None
+        assert reading.stdout.read(10) == data[:10]
+        reading.stdout.close()
+        assert reading.stderr.read() == b""
+    assert reading.returncode == 141
+
+
 def test_listings(frevo: Command, url: str, place: Path) -> None:
     """-l, -R and JSON, sorted or not; a name cannot steer the terminal, JSON has the name itself."""
     evil = "evil \x1b]0;title\x07"

@@ -45,5 +45,7 @@ async def print_file(share: Share, path: str) -> None:
     async with share.open(path) as file:
         buffer = bytearray(max(1, min(_PIECE_BYTES, file.opened.end_of_file)))
         while count := await file.readinto(buffer):
-            out.write(memoryview(buffer)[:count])
+            piece = memoryview(buffer)[:count]
+            while piece:  # with PYTHONUNBUFFERED a write may take a part
+                piece = piece[out.write(piece) :]
     out.flush()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from frevo.cli import remote
@@ -144,8 +146,18 @@ class _Copying:
         same = known.size == size and abs(known.st_mtime_ns - modified_ns) < 2_000_000_000
         return self._keep or same
 
+    async def _refuse_itself(self, path: str, to: str) -> None:
+        """A share may be reached by two names of its server, and opening the target empties it."""
+        try:
+            known, there = await self._source.stat(path), await self._target.stat(to)
+        except FileNotFoundError:
+            return
+        if replace(known, last_access_time=0) == replace(there, last_access_time=0) and known.file_id:
+            raise OSError(errno.EINVAL, "source and target are one file", path)
+
     async def _through_here(self, path: str, to: str, report: Report) -> None:
         mode = "xb" if self._keep else "wb"
+        await self._refuse_itself(path, to)
         async with self._source.open(path) as read, self._target.open(to, mode) as write:
             buffer = bytearray(max(1, min(_PIECE_BYTES, read.opened.end_of_file)))
             while count := await read.readinto(buffer):

@@ -74,6 +74,8 @@ def targets(found: list[tuple[Share, str]], local: str, several: bool) -> dict[S
     """Where each of *found* goes, by share; the directory is made."""
     place = Path(local)
     inside = place.is_dir() or local.endswith("/")
+    if place.exists() and not place.is_dir() and not place.is_file():
+        raise UsageError(f"{local} is neither a file nor a directory: frevo cat writes anywhere")
     if several and not inside:
         raise UsageError(f"{local} is no directory: make it first, or write {local}/")
     (place if inside else place.parent).mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -30,6 +31,7 @@ from the first one on with --unsorted). Letters that a terminal could obey are s
 """
 #: Entries that are kept to be sorted: a few megabytes.
 SORTED_MAX = 10_000
+_LINES_HELD = 200
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -71,8 +73,12 @@ class Listing:
     async def found(self, share: Share, path: str) -> AsyncIterator[Found]:
         """(path or name, what is known), one by one. OSError when nothing is there."""
         if await is_pattern(share, path):
+            none = True
             async for entry in share.glob(path):
+                none = False
                 yield entry.path, entry.stat()
+            if none:
+                raise FileNotFoundError(errno.ENOENT, "nothing there matches", path)
             return
         known = await share.stat(path)
         if not known.is_dir():
@@ -144,19 +150,25 @@ async def show(found: AsyncIterator[Found], form: Form, *, unsorted: bool = Fals
 
 
 class _Lines:
-    """Standard output: lines, or the elements of a JSON array."""
+    """Standard output: lines, or the elements of a JSON array, some thousand letters at a time."""
 
     def __init__(self, array: bool) -> None:
         self._array = array
         self._before = "[" if array else ""
+        self._after = "" if array else "\n"
+        self._held: list[str] = []
 
     def put(self, line: str) -> None:
         """One more."""
-        if not self._array:
-            sys.stdout.write(f"{line}\n")
-            return
-        sys.stdout.write(self._before + line)
-        self._before = ",\n"
+        self._held += (self._before, line, self._after)
+        if self._array:
+            self._before = ",\n"
+        if len(self._held) > 3 * _LINES_HELD:
+            self._write()
+
+    def _write(self) -> None:
+        sys.stdout.write("".join(self._held))
+        self._held.clear()
 
     def put_all(self, held: list[tuple[str, str]]) -> None:
         """All of *held*, which is empty afterwards."""
@@ -167,4 +179,5 @@ class _Lines:
     def end(self) -> None:
         """The end of the array."""
         if self._array:
-            sys.stdout.write("[]\n" if self._before == "[" else "]\n")
+            self._held.append("[]\n" if self._before == "[" else "]\n")
+        self._write()

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from frevo.cli import remote
-from frevo.cli.common import UsageError
 
 if TYPE_CHECKING:
     from frevo.client import Share
@@ -25,18 +24,12 @@ class Shares:
         self._known: dict[tuple[str | int | None, ...], Share] = {}
 
     async def at(self, url: str) -> tuple[Share, str]:
-        """The share of *url* and the path in it, without "." and "..". UsageError, or an OSError of connecting."""
-        from frevo.client.address import wire_path
-
+        """The share of *url* and the path in it. UsageError, or an OSError of connecting."""
         place = remote.location(url)
-        try:
-            path = wire_path(place.path).replace("\\", "/")
-        except ValueError as error:
-            raise UsageError(str(error)) from None
         key = (place.host, place.port, place.share.casefold(), place.user, place.domain)
         if key not in self._known:
             self._known[key] = await self._stack.enter_async_context(remote.open_share(self._args, url))
-        return self._known[key], path
+        return self._known[key], place.path
 
     async def matching(self, urls: Sequence[str]) -> list[tuple[Share, str]]:
         """What *urls* with wildcards name. FileNotFoundError when one of them matches nothing."""

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from frevo.cli.common import UsageError, one_line, printable
-from frevo.errors import FrevoError
 
 if TYPE_CHECKING:
     from frevo.client import Location, Options, Server, Share
@@ -67,18 +66,40 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 
 def location(url: str) -> Location:
-    """The place that *url* names; UsageError when it is none or when it holds a password."""
+    """The place that *url* names, without "." and ".."; UsageError when it is none or when it holds a password."""
     from frevo.client import Location
 
     try:
         place = Location.parse(url)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    place = dataclasses.replace(place, share=speakable(place.share), path=inside(place.path))
     if place.password is not None:
         raise UsageError(
             "a password in a URL is seen by everybody on this machine: use --credentials FILE or FREVO_PASSWORD"
         )
     return place
+
+
+def speakable(name: str) -> str:
+    """*name* when the protocol can say it; UsageError otherwise."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name}: the name is not UTF-8, and SMB has only Unicode") from None
+    if "\0" in name:
+        raise UsageError("a NUL is in the name")
+    return name
+
+
+def inside(path: str) -> str:
+    """*path* without "." and ".."; UsageError when it leaves the share or cannot be said."""
+    from frevo.client.address import wire_path
+
+    try:
+        return wire_path(speakable(path)).replace("\\", "/")
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def is_remote(text: str) -> bool:
@@ -153,15 +174,13 @@ def same_share(one: Location, other: Location) -> bool:
 
 
 def sentence(error: OSError) -> str:
-    """What *error* says, without numbers."""
-    return str(error) if isinstance(error, FrevoError) else (error.strerror or str(error))
+    """What *error* says, without numbers and without the name that it is about."""
+    return error.strerror or str(error)
 
 
 def complain(path: str, error: OSError) -> None:
     """Says on standard error what went wrong with *path*."""
-    text = sentence(error)
-    where = path or "the share"
-    print(printable(f"frevo: {text if path and path in text else f'{where}: {text}'}"), file=sys.stderr)
+    print(printable(f"frevo: {path or 'the share'}: {sentence(error)}"), file=sys.stderr)
 
 
 def run_async(work: Callable[[], Coroutine[Any, Any, int]]) -> int:

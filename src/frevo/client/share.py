@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import aclosing
 from types import TracebackType
@@ -138,7 +139,9 @@ class Share:
         overwrite: bool = True,
         progress: Callable[[int], object] | None = None,
     ) -> int:
-        """Copies a file on the server itself; the number of bytes."""
+        """Copies a file on the server itself; the number of bytes. A file is not copied onto itself."""
+        if self._at(source).casefold() == self._at(target).casefold():
+            raise OSError(errno.EINVAL, "a file cannot be copied onto itself", source)
         to = self._at(target)
         return await self.place.run(
             lambda tree, place: copying.copy_file(tree, place, to, overwrite=overwrite, progress=progress),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 
 from frevo.cli import remote
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
                 from frevo.cli.shell.terminal import Terminal
 
                 return await Terminal(shell).run()
+            if isinstance(sys.stdin, io.TextIOWrapper):  # what is not UTF-8 is refused where it is a name
+                sys.stdin.reconfigure(errors="surrogateescape")
             return await shell.script(line.rstrip("\r\n") for line in sys.stdin)
         finally:
             await shell.close()

@@ -88,7 +88,7 @@ class Shell:
 
     def path(self, word: str) -> str:
         """*word* from the share's root, seen from the directory; ".." stops at the root."""
-        text = word.replace("\\", "/")
+        text = remote.speakable(word).replace("\\", "/")
         parts = [] if text.startswith("/") else self.directory.split("/")
         for part in text.split("/"):
             if part == "..":
@@ -140,8 +140,7 @@ class Shell:
             raise
         except OSError as error:
             where = error.filename if isinstance(error.filename, str) else ""
-            text = remote.sentence(error)
-            code = _said(text if not where or where in text else f"{where}: {text}")
+            code = _said(f"{where}: {remote.sentence(error)}" if where else remote.sentence(error))
         finally:
             sys.stdout.flush()
         return 0 if tolerant else code
