@@ -16,10 +16,9 @@ from frevo.client.connect import connect_server as connect_server_async
 from frevo.client.file import File
 from frevo.client.listing import DirEntry, Walked
 from frevo.client.loop_thread import iterate, run
-from frevo.client.rpc import ShareEntry
 from frevo.client.server import Server
 from frevo.client.share import Share
-from frevo.client.stat import FileSystemSpace, Stat
+from frevo.client.stat import FileSystemSpace, ShareEntry, Stat
 from frevo.client.watch import EVERYTHING, Change
 from frevo.wire.dtyp import SecurityDescriptor
 from frevo.wire.fscc import StreamEntry
