@@ -170,7 +170,7 @@ pub(crate) fn settings(id: PumpId, values: &Bound<'_, PyDict>) -> PyResult<(Sett
 fn place(keys: &Keys<'_, '_>, kind: Kind) -> PyResult<(Place, Option<PyBuffer<u8>>)> {
     let (fd, verify): (Option<i32>, bool) = (keys.get("fd")?, keys.get("verify")?);
     if let Some(fd) = fd {
-        return Ok((Place::File(duplicate(fd)?, keys.get("local_offset")?), None));
+        return Ok((Place::File(Arc::new(duplicate(fd)?), keys.get("local_offset")?), None));
     }
     let object: Option<Py<PyAny>> = keys.get("buffer")?;
     let Some(object) = object else {

@@ -176,7 +176,10 @@ impl Connection {
     fn frame(&mut self, kind: FrameKind, body: &mut [u8], host: &mut Host) -> Result<(), Reason> {
         match (kind, self.role) {
             (FrameKind::Message(_), _) => match self.message(body, host)? {
-                Verdict::Answered => Ok(()),
+                Verdict::Answered => {
+                    self.keep_for_store(body, host);
+                    Ok(())
+                }
                 Verdict::Up(up) => {
                     let payload = body[up.start..].to_vec();
                     self.report(Payload::new(payload, 0, self.flow.clone()), up, host);
@@ -198,7 +201,7 @@ impl Connection {
         self.check_length(input.len() - FRAME_BYTES, host)?;
         self.frames += 1;
         match self.message(&mut input[FRAME_BYTES..], host)? {
-            Verdict::Answered => self.use_again(input),
+            Verdict::Answered => self.answered(input, host),
             Verdict::Up(up) => {
                 let start = FRAME_BYTES + up.start;
                 self.report(Payload::new(input, start, self.flow.clone()), up, host);
@@ -318,7 +321,9 @@ impl Connection {
             }
             if self.is_pumped(header.message_id) {
                 let (bad, unverified) = (bad_signatures >> index & 1 != 0, unverified >> index & 1 != 0);
-                self.pumped(&header, &message[start..end], &Protected { sealed, bad, unverified })?;
+                let can_defer = host.can_defer && index == 0 && header.next_command == 0;
+                let protected = Protected { sealed, bad, unverified, can_defer };
+                self.pumped(&header, &message[start..end], &protected)?;
                 pumped += 1;
             }
             if header.next_command == 0 {

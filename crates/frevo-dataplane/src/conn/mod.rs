@@ -6,6 +6,8 @@
 mod answer;
 mod input;
 mod output;
+#[cfg(test)]
+mod pump_tests;
 mod pumping;
 #[cfg(test)]
 mod tests;
@@ -24,6 +26,7 @@ use crate::event::{ConnectionId, Event, Flow, Reason};
 use crate::fast::{AttachedOpen, ReadJob};
 use crate::framing::Framing;
 use crate::limits::Limits;
+use crate::pump::StoreJob;
 use crate::stats::Stats;
 use crate::window::Window;
 
@@ -49,6 +52,8 @@ pub struct Host {
     pub events: Vec<Event>,
     /// Reads for the workers; stays empty unless `can_defer`.
     pub jobs: Vec<ReadJob>,
+    /// Received data for the workers to write to files; stays empty unless `can_defer`.
+    pub stores: Vec<StoreJob>,
     /// There are workers: reads that would block are put into `jobs`.
     pub can_defer: bool,
     /// ECHO is answered without the control plane.
@@ -64,6 +69,7 @@ impl Host {
             pool: Pool::default(),
             events: Vec::new(),
             jobs: Vec::new(),
+            stores: Vec::new(),
             can_defer: false,
             fast_echo,
         }

@@ -11,7 +11,7 @@ use crate::credits::Credits;
 use crate::crypto::SessionKeys;
 use crate::event::{Event, Reason};
 use crate::framing::Framing;
-use crate::pump::{Class, End, Operation, Pump, PumpId, Settings};
+use crate::pump::{read_data, Class, End, Operation, Pump, PumpId, Settings, StoreJob, Stored};
 use crate::wire::{
     at, flags, put, u32_at, Header, FRAME_BYTES, HEADER_BYTES, PROTOCOL_SMB2, STATUS_PENDING, TRANSFORM_BYTES,
 };
@@ -22,6 +22,8 @@ const CREDITS_WANTED: u64 = 1024;
 const GREED: u64 = 128;
 /// READs from this size on are received into a buffer of their own.
 const BULK_BYTES: usize = 64 * 1024;
+/// So many buffers for large answers are kept beside the one that is being filled.
+const SPARE_BUFFERS: usize = 4;
 /// What surrounds the data of a READ response.
 const READ_OVERHEAD: usize = FRAME_BYTES + HEADER_BYTES + 16;
 
@@ -30,6 +32,8 @@ pub(super) struct Protected {
     pub(super) sealed: Option<u64>,
     pub(super) bad: bool,
     pub(super) unverified: bool,
+    /// It stands alone and there are workers.
+    pub(super) can_defer: bool,
 }
 
 /// Message ids are their own hash.
@@ -68,6 +72,10 @@ struct Flight {
 pub(super) struct Pumps {
     list: Vec<Pump>,
     flights: HashMap<u64, Flight, BuildHasherDefault<IdHasher>>,
+    /// For a worker, but for the message itself, and the size of that.
+    store: Option<(StoreJob, usize)>,
+    /// Buffers of large answers to use again.
+    spare: Vec<Vec<u8>>,
 }
 
 impl Pumps {
@@ -102,12 +110,10 @@ impl Connection {
         let Some(pumps) = &mut self.pumps else { return };
         let Some(pump) = pumps.find(id) else { return };
         if now {
-            let connection = self.id;
-            pumps.list.retain(|pump| pump.settings.id != id);
-            host.events.push(Event::Pump { connection, pump: id, end: End::Abandoned });
-            return;
+            pump.abandon();
+        } else {
+            pump.stop(End::Done);
         }
-        pump.stop(End::Done);
         pump.hungry = true;
         self.feed_pumps(host);
     }
@@ -143,12 +149,48 @@ impl Connection {
         (bytes >= BULK_BYTES).then_some(bytes + room + READ_OVERHEAD)
     }
 
-    /// Keeps the buffer of a large answer for the next one.
-    pub(super) fn use_again(&mut self, mut input: Vec<u8>) {
-        if self.input.capacity() == 0 && !self.closing && self.expected_frame().is_some() {
-            input.clear();
-            self.input = input;
+    /// Does with the buffer of an answered message what is to be done: a worker writes it, or it is used again.
+    pub(super) fn answered(&mut self, input: Vec<u8>, host: &mut Host) {
+        let Some((job, message)) = self.pumps.as_mut().and_then(|pumps| pumps.store.take()) else {
+            return self.use_again(input);
+        };
+        host.stores.push(with_buffer(job, message, input));
+        if let Some(spare) = self.pumps.as_mut().and_then(|pumps| pumps.spare.pop()) {
+            self.use_again(spare);
         }
+    }
+
+    /// As `answered` for a message in a buffer that belongs to others.
+    pub(super) fn keep_for_store(&mut self, frame: &[u8], host: &mut Host) {
+        if let Some((job, message)) = self.pumps.as_mut().and_then(|pumps| pumps.store.take()) {
+            host.stores.push(with_buffer(job, message, frame.to_vec()));
+        }
+    }
+
+    /// Keeps the buffer of a large answer for the next ones.
+    fn use_again(&mut self, mut buffer: Vec<u8>) {
+        if self.closing || self.expected_frame().is_none_or(|size| buffer.capacity() < size) {
+            return;
+        }
+        buffer.clear();
+        if self.input.capacity() == 0 {
+            self.input = buffer;
+        } else if let Some(pumps) = self.pumps.as_mut().filter(|pumps| pumps.spare.len() < SPARE_BUFFERS) {
+            pumps.spare.push(buffer);
+        }
+    }
+
+    /// A worker has written the data of an answer to its file.
+    pub fn stored(&mut self, job: StoreJob, host: &mut Host) {
+        let StoreJob { pump, operation, buffer, data, ns, outcome, .. } = job;
+        if let Some(pump) = self.pumps.as_mut().and_then(|pumps| pumps.find(pump)) {
+            pump.in_flight -= 1;
+            pump.storing -= 1;
+            pump.hungry = true;
+            pump.stored(operation, data.len() as u32, outcome, ns);
+        }
+        self.use_again(buffer);
+        self.feed_pumps(host);
     }
 
     /// Handles an answer to a pump's request. An error ends the connection.
@@ -170,6 +212,28 @@ impl Connection {
         credits.settle(u64::from(flight.charge));
         let Some(pump) = pumps.find(flight.pump) else { return Ok(()) }; // abandoned
         let ns = u64::try_from(flight.sent.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let operation = flight.operation;
+        let large = protected.can_defer && operation.size as usize >= BULK_BYTES;
+        if let Some((file, place)) = pump.deferred(&operation, status).filter(|_| large) {
+            let data = read_data(message).filter(|data| data.len() <= operation.size as usize);
+            let Some(data) = data else { return because("the server sent a malformed answer") };
+            pump.storing += 1;
+            let start = data.as_ptr() as usize - message.as_ptr() as usize;
+            let job = StoreJob {
+                connection: self.id,
+                pump: flight.pump,
+                operation,
+                buffer: Vec::new(),
+                data: start..start + data.len(),
+                file,
+                place,
+                ns,
+                outcome: Stored::Done,
+                queue: pump.stores.clone(),
+            };
+            pumps.store = Some((job, message.len()));
+            return Ok(());
+        }
         pump.in_flight -= 1;
         pump.hungry = true;
         if pump.answered(flight.operation, status, message, ns).is_err() {
@@ -191,7 +255,7 @@ impl Connection {
             output: &mut self.output,
             pool: &mut host.pool,
         };
-        let Pumps { list, flights } = &mut **pumps;
+        let Pumps { list, flights, .. } = &mut **pumps;
         for pump in list.iter_mut().filter(|pump| pump.hungry) {
             pump.hungry = outlet.feed(pump, flights);
         }
@@ -203,6 +267,14 @@ impl Connection {
         });
         true
     }
+}
+
+/// The job with the frame whose last `message` bytes its data is relative to.
+fn with_buffer(mut job: StoreJob, message: usize, frame: Vec<u8>) -> StoreJob {
+    let shift = frame.len() - message;
+    job.data = job.data.start + shift..job.data.end + shift;
+    job.buffer = frame;
+    job
 }
 
 /// The checks of [MS-SMB2] 3.2.5.1.1 and 3.2.5.1.3, the same as of the control plane's requests.

@@ -30,7 +30,7 @@ use crate::fast::{AttachedOpen, OpenFile, ReadJob};
 use crate::framing::Framing;
 use crate::gate::Gate;
 use crate::limits::Limits;
-use crate::pump::{self, PumpId};
+use crate::pump::{self, PumpId, StoreJob};
 use crate::stats::{add, Stats};
 
 pub use choice::{choose, Choice};
@@ -72,6 +72,7 @@ pub(crate) enum Command {
     /// Its place is needed: it goes unless it has authenticated meanwhile.
     Evict(ConnectionId),
     ReadDone(ReadJob),
+    Stored(StoreJob),
     /// There is something to do for a connection.
     Wake(ConnectionId),
     Stop,

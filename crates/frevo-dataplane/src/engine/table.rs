@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::link::{Core, Link};
+use super::workers::Job;
 use super::{socket, Accepted, Command, Shared};
 use crate::conn::{Host, Role};
 use crate::event::{ConnectionId, Event, Reason};
@@ -67,6 +68,9 @@ impl Table {
             }),
             Command::ReadDone(job) => {
                 self.with(job.connection, |core, host| core.finish_read(job, host));
+            }
+            Command::Stored(job) => {
+                self.with(job.connection, |core, host| core.stored(job, host));
             }
             Command::Wake(id) => self.mark(id),
             Command::Listen { .. } | Command::CloseListener(_) | Command::Adopt { .. } | Command::Stop => {
@@ -182,10 +186,16 @@ impl Table {
         fed.into_iter().for_each(|id| self.mark(id));
     }
 
-    /// Hands the reads to the workers and the events to the control plane.
+    /// Hands what blocks to the workers and the events to the control plane.
     pub(super) fn deliver(&mut self) {
         for job in self.host.jobs.drain(..) {
-            self.shared.workers.push(job, &self.shared);
+            self.shared.workers.push(Job::Read(job), &self.shared);
+        }
+        for job in self.host.stores.drain(..) {
+            let queue = job.queue.clone();
+            if queue.push(job) {
+                self.shared.workers.push(Job::Store(queue), &self.shared);
+            }
         }
         if !self.host.events.is_empty() {
             self.shared.events.push(&mut self.host.events);

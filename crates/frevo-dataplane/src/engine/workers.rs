@@ -1,4 +1,4 @@
-//! Threads for file reads that would block; started when the first one comes.
+//! Threads for file reads that would block and for the files that pumps write; started when the first job comes.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -6,6 +6,15 @@ use std::thread::{self, JoinHandle};
 
 use super::{Command, Shared};
 use crate::fast::ReadJob;
+use crate::pump::StoreQueue;
+
+/// Something that blocks.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Read(ReadJob),
+    /// One after the other: writes to one file exclude each other.
+    Store(Arc<StoreQueue>),
+}
 
 /// A small pool of blocking threads.
 #[derive(Debug)]
@@ -17,7 +26,7 @@ pub(crate) struct Workers {
 
 #[derive(Debug, Default)]
 struct State {
-    jobs: VecDeque<ReadJob>,
+    jobs: VecDeque<Job>,
     threads: Vec<JoinHandle<()>>,
     idle: usize,
     stopping: bool,
@@ -28,8 +37,8 @@ impl Workers {
         Workers { state: Mutex::default(), work: Condvar::new(), max }
     }
 
-    /// Queues a read; its connection's thread gets [`Command::ReadDone`].
-    pub(crate) fn push(&self, job: ReadJob, shared: &Arc<Shared>) {
+    /// Queues a job; its connection's thread gets [`Command::ReadDone`] or [`Command::Stored`].
+    pub(crate) fn push(&self, job: Job, shared: &Arc<Shared>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.stopping {
             return;
@@ -51,7 +60,7 @@ impl Workers {
         self.work.notify_one();
     }
 
-    fn next(&self) -> Option<ReadJob> {
+    fn next(&self) -> Option<Job> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.idle += 1;
         while !state.stopping && state.jobs.is_empty() {
@@ -82,7 +91,17 @@ fn work(shared: &Arc<Shared>) {
     }
 }
 
-fn finish(mut job: ReadJob, shared: &Arc<Shared>) {
-    job.run();
-    shared.send(job.connection, Command::ReadDone(job));
+fn finish(job: Job, shared: &Arc<Shared>) {
+    match job {
+        Job::Read(mut job) => {
+            job.run();
+            shared.send(job.connection, Command::ReadDone(job));
+        }
+        Job::Store(queue) => {
+            while let Some(mut job) = queue.next() {
+                job.run();
+                shared.send(job.connection, Command::Stored(job));
+            }
+        }
+    }
 }

@@ -13,8 +13,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use measured::{bucket_of, Measured};
-pub use place::{Memory, Place, Stored};
-pub(crate) use task::{Operation, Pump};
+pub use place::{Memory, Place, StoreJob, StoreQueue, Stored};
+pub(crate) use task::{read_data, Operation, Pump};
 
 use crate::wire::command;
 

@@ -1,10 +1,14 @@
 //! Where the data of a pump comes from or goes to: nowhere, a pattern, a descriptor, a caller's memory.
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::pattern;
+use super::{pattern, Operation, PumpId};
+use crate::event::ConnectionId;
 
 /// A caller's memory, named by its address.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ pub enum Place {
     /// READ: compared with the pattern.
     Verify,
     /// An open file, and the place in it of the pump's first byte.
-    File(OwnedFd, u64),
+    File(Arc<OwnedFd>, u64),
     /// The pump's first byte is the first one here.
     Memory(Memory),
 }
@@ -103,6 +107,61 @@ impl Place {
             }),
         };
         result.map(|()| out.len() - before).map_err(|error| errno(&error))
+    }
+}
+
+/// Received data on its way to a file, by a thread that may block.
+#[derive(Debug)]
+pub struct StoreJob {
+    /// Whose answer it is.
+    pub connection: ConnectionId,
+    pub(crate) pump: PumpId,
+    pub(crate) operation: Operation,
+    /// The message; what is to be written is `data` of it.
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) data: Range<usize>,
+    pub(crate) file: Arc<OwnedFd>,
+    pub(crate) place: u64,
+    /// Latency of the answer.
+    pub(crate) ns: u64,
+    pub(crate) outcome: Stored,
+    /// The other jobs of its pump.
+    pub(crate) queue: Arc<StoreQueue>,
+}
+
+/// What one pump has to write, one after the other.
+#[derive(Debug, Default)]
+pub struct StoreQueue {
+    state: Mutex<(VecDeque<StoreJob>, bool)>,
+}
+
+impl StoreQueue {
+    fn state(&self) -> MutexGuard<'_, (VecDeque<StoreJob>, bool)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a job; true when nobody works on the queue: somebody must begin.
+    pub(crate) fn push(&self, job: StoreJob) -> bool {
+        let mut state = self.state();
+        state.0.push_back(job);
+        !std::mem::replace(&mut state.1, true)
+    }
+
+    /// The next job; None ends the work.
+    pub(crate) fn next(&self) -> Option<StoreJob> {
+        let mut state = self.state();
+        let job = state.0.pop_front();
+        state.1 = job.is_some();
+        job
+    }
+}
+
+impl StoreJob {
+    /// Writes the data.
+    pub fn run(&mut self) {
+        if let Err(error) = write_all(&self.file, &self.buffer[self.data.clone()], self.place) {
+            self.outcome = Stored::Failed(errno(&error));
+        }
     }
 }
 

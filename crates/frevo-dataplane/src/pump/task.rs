@@ -1,10 +1,11 @@
 //! One pump: what to ask next, and what an answer means. No bytes of requests here.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use super::{Class, End, Kind, Settings, Stored, SHORT_READ, WRONG_DATA};
+use super::{Class, End, Kind, Place, Settings, StoreQueue, Stored, SHORT_READ, WRONG_DATA};
 use crate::crypto::SessionKeys;
 use crate::wire::{u16_at, u32_at, u64_at, HEADER_BYTES, STATUS_END_OF_FILE};
 
@@ -31,6 +32,10 @@ pub(crate) struct Pump {
     pub(crate) settings: Settings,
     pub(crate) keys: Option<Arc<SessionKeys>>,
     pub(crate) in_flight: u32,
+    /// Answers whose data is being written by a worker; their requests count as in flight.
+    pub(crate) storing: u32,
+    pub(crate) stores: Arc<StoreQueue>,
+    abandoned: bool,
     /// It has something to ask and no credits.
     pub(crate) hungry: bool,
     /// To ask before anything else: closes, the rest of short reads, what had no credits.
@@ -49,6 +54,9 @@ impl Pump {
         Pump {
             keys,
             in_flight: 0,
+            storing: 0,
+            stores: Arc::default(),
+            abandoned: false,
             hungry: false,
             again: VecDeque::new(),
             next_offset: settings.offset,
@@ -74,8 +82,17 @@ impl Pump {
         self.end.get_or_insert(end);
     }
 
+    /// It ends as soon as no worker uses its file any more; answers are thrown away.
+    pub(crate) fn abandon(&mut self) {
+        self.abandoned = true;
+        self.stop(End::Abandoned);
+    }
+
     /// How it has ended; None while answers are missing or there is more to ask.
     pub(crate) fn ended(&self) -> Option<End> {
+        if self.abandoned {
+            return (self.storing == 0).then_some(End::Abandoned);
+        }
         if self.in_flight > 0 || self.has_next() {
             return None;
         }
@@ -98,7 +115,7 @@ impl Pump {
 
     /// The next request, within what the window allows.
     pub(crate) fn next(&mut self) -> Option<Operation> {
-        if self.in_flight >= self.settings.window {
+        if self.abandoned || self.in_flight >= self.settings.window {
             return None;
         }
         while let Some(operation) = self.again.pop_front() {
@@ -195,6 +212,9 @@ impl Pump {
         message: &[u8],
         ns: u64,
     ) -> Result<(), Malformed> {
+        if self.abandoned {
+            return Ok(());
+        }
         if status != 0 {
             self.refused(operation, status);
             return Ok(());
@@ -236,21 +256,35 @@ impl Pump {
 
     /// The data of a READ is here.
     fn arrived(&mut self, operation: Operation, data: &[u8], ns: u64) {
-        let Operation { offset, size, .. } = operation;
-        let position = offset - self.settings.offset;
-        match self.settings.place.store(data, offset, position, self.settings.seed) {
+        let position = operation.offset - self.settings.offset;
+        let stored = self.settings.place.store(data, operation.offset, position, self.settings.seed);
+        self.stored(operation, data.len() as u32, stored, ns);
+    }
+
+    /// Whether the data of `operation` should be written by a worker: the file, and the place in it.
+    pub(crate) fn deferred(&self, operation: &Operation, status: u32) -> Option<(Arc<OwnedFd>, u64)> {
+        match &self.settings.place {
+            Place::File(file, start) if operation.class == Class::Read && status == 0 && !self.abandoned => {
+                Some((file.clone(), start.saturating_add(operation.offset - self.settings.offset)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The data of a READ, `count` bytes, is where it belongs, or is not.
+    pub(crate) fn stored(&mut self, operation: Operation, count: u32, stored: Stored, ns: u64) {
+        match stored {
             Stored::Done => (),
-            Stored::Failed(errno) => return self.stop(End::Local(errno, offset)),
+            Stored::Failed(errno) => return self.stop(End::Local(errno, operation.offset)),
             Stored::Wrong => {
                 self.settings.shared.measured()[0].failed(WRONG_DATA);
                 if !self.settings.keep_going {
-                    self.stop(End::Data(offset));
+                    self.stop(End::Data(operation.offset));
                 }
                 return;
             }
         }
-        let count = data.len() as u32;
-        if count < size {
+        if count < operation.size {
             return self.short(operation, count, ns);
         }
         self.done(operation, u64::from(count));
@@ -332,7 +366,7 @@ impl Pump {
 }
 
 /// The data of a READ response ([MS-SMB2] 2.2.20).
-fn read_data(message: &[u8]) -> Option<&[u8]> {
+pub(crate) fn read_data(message: &[u8]) -> Option<&[u8]> {
     let body = message.get(HEADER_BYTES..HEADER_BYTES + 16)?;
     let (start, length) = (usize::from(body[2]), u32_at(body, 4) as usize);
     if u16_at(body, 0) != 17 || length > 0 && start < HEADER_BYTES + 16 {
