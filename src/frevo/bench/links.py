@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from frevo.client import Location, Options, Server, Share, connect_server
 from frevo.client.address import join
 
-#: Log-ons under way at a time: more would only wait in the server, and against the timeout.
+#: Log-ons, or files that are made, at a time: more would only wait in the server, and against the timeout.
 _AT_A_TIME = 16
 
 
@@ -59,6 +60,26 @@ async def _open(number: int, place: Place, *, with_share: bool) -> Link:
     return Link(number, place, server, share)
 
 
+async def at_once(steps: Iterable[Coroutine[Any, Any, object]]) -> None:
+    """Does *steps*, some at a time; the first error ends them all and is raised."""
+    free = asyncio.Semaphore(_AT_A_TIME)
+
+    async def one(step: Coroutine[Any, Any, object]) -> None:
+        async with free:
+            await step
+
+    pending = list(steps)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for step in pending:
+                group.create_task(one(step))
+    except BaseExceptionGroup as problems:
+        raise problems.exceptions[0] from None
+    finally:
+        for step in pending:
+            step.close()  # those that were never begun
+
+
 @asynccontextmanager
 async def open_links(places: Sequence[Place], *, with_share: bool) -> AsyncIterator[list[Link]]:
     """A connection to each of *places*; whatever happens, they are closed in the end.
@@ -66,19 +87,12 @@ async def open_links(places: Sequence[Place], *, with_share: bool) -> AsyncItera
     Raises what the first that fails raises.
     """
     links: list[Link] = []
-    free = asyncio.Semaphore(_AT_A_TIME)
 
     async def one(number: int, place: Place) -> None:
-        async with free:
-            links.append(await _open(number, place, with_share=with_share))
+        links.append(await _open(number, place, with_share=with_share))
 
     try:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for number, place in enumerate(places):
-                    group.create_task(one(number, place))
-        except BaseExceptionGroup as problems:
-            raise problems.exceptions[0] from None
+        await at_once(one(number, place) for number, place in enumerate(places))
         links.sort(key=lambda link: link.number)
         yield links
     finally:

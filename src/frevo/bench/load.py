@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from frevo.bench.links import Link
 from frevo.bench.settings import Settings
-from frevo.bench.tally import Tally
+from frevo.bench.tally import Tally, total
 
 
 class Load(ABC):
@@ -99,7 +99,7 @@ class PythonLoad(Load):
 
     def tallies(self) -> tuple[Tally, ...]:
         """A copy of the counts."""
-        return tuple(tally + Tally() for tally in self.counts)
+        return tuple(total([tally]) for tally in self.counts)
 
     async def finished(self) -> None:
         """Waits for all loops; the first error of one."""

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from frevo.bench.faults import sentence
 from frevo.bench.folder import Folder
-from frevo.bench.links import Link, largest
+from frevo.bench.links import Link, at_once, largest
 from frevo.bench.load import Load
 from frevo.bench.settings import Settings
 from frevo.bench.tally import Tally, total
@@ -171,9 +171,12 @@ class DataLoad(PumpLoad):
             if folder is None:
                 folder = self._folders[link.place.url] = Folder(link, f"bench_{self.kind}_dir")
                 await folder.make()
-            files = self._files[link.number] = []
-            for number in range(self.settings.qdepth):
-                files.append(await self._make(link, folder, number))
+        await at_once(self._make_files(link) for link in self.links)
+
+    async def _make_files(self, link: Link) -> None:
+        files = self._files[link.number] = []
+        for number in range(self.settings.qdepth):
+            files.append(await self._make(link, self._folders[link.place.url], number))
 
     async def _make(self, link: Link, folder: Folder, number: int) -> FileId:
         loop = link.number * self.settings.qdepth + number
@@ -230,16 +233,20 @@ class DataLoad(PumpLoad):
 
     async def fill(self) -> None:
         """Writes every file once."""
-        for link in self.links:
-            for file_id in self._files[link.number]:
-                await self._once("write", link, file_id, self._length)
+        await at_once(
+            self._once("write", link, file_id, self._length)
+            for link in self.links
+            for file_id in self._files[link.number]
+        )
+
+    async def _close_files(self, link: Link) -> None:
+        for file_id in self._files.get(link.number, ()):
+            with contextlib.suppress(OSError):
+                await link.files.tree.close(file_id)
 
     async def clean(self) -> None:
         """Closes the files, which deletes them, and removes the directories."""
-        for link in self.links:
-            for file_id in self._files.get(link.number, ()):
-                with contextlib.suppress(OSError):
-                    await link.files.tree.close(file_id)
+        await at_once(self._close_files(link) for link in self.links)
         for folder in self._folders.values():
             await folder.remove()
 

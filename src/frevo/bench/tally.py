@@ -77,20 +77,17 @@ class Tally:
         for bucket in sorted(self.buckets):
             yield (*bounds(bucket), self.buckets[bucket])
 
-    def __add__(self, other: Tally) -> Tally:
-        if not (self.operations and other.operations):
-            least = max(self.min_ns, other.min_ns)  # one of them is 0 and means nothing
-        else:
-            least = min(self.min_ns, other.min_ns)
-        return Tally(
-            self.operations + other.operations,
-            self.bytes + other.bytes,
-            self.sum_ns + other.sum_ns,
-            least,
-            max(self.max_ns, other.max_ns),
-            _added(self.buckets, other.buckets),
-            _added(self.statuses, other.statuses),
-        )
+    def take(self, other: Tally) -> None:
+        """Adds the operations of *other* to these."""
+        if other.operations:
+            self.min_ns = min(self.min_ns, other.min_ns) if self.operations else other.min_ns
+        self.operations += other.operations
+        self.bytes += other.bytes
+        self.sum_ns += other.sum_ns
+        self.max_ns = max(self.max_ns, other.max_ns)
+        for mine, theirs in ((self.buckets, other.buckets), (self.statuses, other.statuses)):
+            for key, count in theirs.items():
+                mine[key] = mine.get(key, 0) + count
 
     def since(self, earlier: Tally) -> Tally:
         """What came after *earlier*, an older state of this tally. Least and largest are known to 1/32."""
@@ -109,12 +106,11 @@ class Tally:
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
-    """All of them together."""
-    return sum(tallies, Tally())
-
-
-def _added(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
-    return {key: one.get(key, 0) + other.get(key, 0) for key in one.keys() | other.keys()}
+    """All of them together; a new one."""
+    made = Tally()
+    for tally in tallies:
+        made.take(tally)
+    return made
 
 
 def _less(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:

@@ -56,9 +56,9 @@ def test_percentiles_grow(latencies: list[int]) -> None:
 @given(LATENCIES, LATENCIES, st.integers(0, 1 << 20))
 def test_sums_are_as_if_counted_together(one: list[int], other: list[int], size: int) -> None:
     """Two tallies added are the tally of both; the order does not matter, and nothing added changes nothing."""
-    both = tally_of(one, size) + tally_of(other, size)
+    both = total([tally_of(one, size), tally_of(other, size)])
     assert both == tally_of(one + other, size) == total([tally_of(other, size), tally_of(one, size)])
-    assert both + Tally() == both
+    assert total([both, Tally()]) == both == total([Tally(), both])
 
 
 @given(LATENCIES, LATENCIES)
