@@ -32,6 +32,8 @@ _EXAMPLES = """\
 
 `frevo bench WORKLOAD --help` says what each does and takes. docs/bench.md explains the report.
 """
+#: A process may always have the descriptors of so many connections.
+_DESCRIPTORS_ENOUGH_FOR = 200
 _SUMMARIES = {
     "read": "READ from files of its own, or from the file that URL names",
     "write": "WRITE to files of its own",
@@ -215,6 +217,10 @@ async def _bench(args: argparse.Namespace) -> int:
     if args.rdma_threshold is not None:
         print("frevo: --rdma-threshold has no effect: there is no RDMA transport yet", file=sys.stderr)
     places = _places(args)
+    if args.connections > _DESCRIPTORS_ENOUGH_FOR:
+        from frevo.cli.runner import raise_file_limit
+
+        raise_file_limit()
     bench = Run(_settings(args, places), places, args.server_pid, _speaker(args))
     bench.measuring = lambda: _interruptible(bench.interrupt)
     outcome = await bench.run()
