@@ -12,7 +12,7 @@ from pathlib import Path
 from frevo.cli.common import UsageError, one_line
 from frevo.cli.get import targets as local_targets
 from frevo.cli.places import expand, is_directory
-from frevo.cli.progress import conclude, plan_of, reporter
+from frevo.cli.progress import conclude, reporter
 from frevo.cli.put import targets as remote_targets
 from frevo.cli.shell.session import Shell, shown
 from frevo.client import batch
@@ -23,22 +23,19 @@ _DIRECTORY = "it is a directory: turn `recurse` on first"
 
 
 def _arguments(shell: Shell) -> argparse.Namespace:
-    """The switches in the form of the options of `frevo get`."""
-    return argparse.Namespace(
-        recursive=shell.recurse,
-        update=False,
-        parallel=0,
-        verify=shell.verify,
-        quiet=shell.ask is None,
-        json=False,
-    )
+    """How to say what was done, in the form of the options of `frevo get`."""
+    return argparse.Namespace(verify=shell.verify, quiet=shell.ask is None, json=False)
+
+
+def _plan(shell: Shell) -> batch.Plan:
+    return batch.Plan(recursive=shell.recurse, verify=shell.verify)
 
 
 async def _down(shell: Shell, pairs: Sequence[tuple[str, str]]) -> int:
     args, started = _arguments(shell), time.monotonic()
     share = await shell.share()
     with reporter(args) as report:
-        totals = await batch.download_all(share, pairs, plan_of(args), report)
+        totals = await batch.download_all(share, pairs, _plan(shell), report)
     return conclude(args, totals, started)
 
 
@@ -46,7 +43,7 @@ async def _up(shell: Shell, pairs: Sequence[tuple[str, str]]) -> int:
     args, started = _arguments(shell), time.monotonic()
     share = await shell.share()
     with reporter(args) as report:
-        totals = await batch.upload_all(share, pairs, plan_of(args), report)
+        totals = await batch.upload_all(share, pairs, _plan(shell), report)
     return conclude(args, totals, started)
 
 
