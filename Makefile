@@ -19,7 +19,7 @@ RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve build test test-python test-rust check bench docs fuzz soak clean
+.PHONY: help serve build test test-python test-rust test-large check bench docs fuzz soak clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 - /p' Makefile | column -t -s - -l 2 2>/dev/null || \
@@ -40,6 +40,9 @@ test-rust: $(STAMPS)/build
 
 test-python: $(STAMPS)/build $(STAMPS)/test
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+test-large: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## the client's memory with transfers of 10 GiB (needs 12 GiB of /dev/shm)
+	FREVO_TEST_LARGE_MIB=10240 $(BIN)/python -m pytest -s tests/interop/test_client_large.py -k memory $(PYTEST_FLAGS)
 
 check: $(STAMPS)/build $(STAMPS)/dev ## linters and type checkers: ruff, mypy, rustfmt, clippy
 	scripts/bootstrap.sh check
