@@ -270,7 +270,8 @@ class File:
                 self._tree.connection.plane.soon(self._tree.close_later, file_id)
 
     def __del__(self) -> None:
-        if self._id is not None and not self._tree.connection.lost:
+        connection = self._tree.connection
+        if self._id is not None and not connection.lost and not connection.plane.inherited:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
             self.close_later()
 

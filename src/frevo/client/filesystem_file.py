@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Files that are being written: what is buffered is sent before the interpreter ends.
 _unfinished: weakref.WeakValueDictionary[int, FrevoFile] = weakref.WeakValueDictionary()
+#: The opens of all files: they must not be collected, which closes them, before or together with their FrevoFile.
+_opens: dict[int, File] = {}
 
 
 @atexit.register
@@ -53,12 +55,11 @@ class FrevoFile(AbstractBufferedFile):  # type: ignore[misc]
     def _reopened(self) -> File:
         self._process = os.getpid()
         opened: File = sync(self.fs.loop, self.fs._open_file, self._place, self.mode)
+        _opens[id(self)] = opened
         return opened
 
     def _fetch_range(self, start: int, end: int) -> bytes:
-        if (
-            self._file.closed or self._process != os.getpid()
-        ):  # let go, or a forked child that has no connection yet
+        if self._file.closed or self._process != os.getpid():  # let go, or in a forked child
             self._file = self._reopened()
         data: bytes = sync(self.fs.loop, self._file.pread, end - start, start)
         return data
@@ -85,6 +86,7 @@ class FrevoFile(AbstractBufferedFile):  # type: ignore[misc]
             super().close()
         finally:
             _unfinished.pop(id(self), None)
+            _opens.pop(id(self), None)
             sync(self.fs.loop, self._file.close)
 
     def __del__(self) -> None:
@@ -93,6 +95,7 @@ class FrevoFile(AbstractBufferedFile):  # type: ignore[misc]
             return
         if self.mode == "rb":
             self._closed = True
+            _opens.pop(id(self), None)
             self._file.close_later()
         elif not runs_here(self.fs.loop):
             self.close()

@@ -80,12 +80,17 @@ class Plane:
                 log.exception("a message could not be handled")
                 self.transport.close(event[1], abort=True)
 
+    @property
+    def inherited(self) -> bool:
+        """This is a forked child, and the plane its parent's."""
+        return self._process != os.getpid()
+
     def soon(self, call: Callable[..., object], *arguments: Any) -> None:
         """From any thread: *call* runs on the loop's next turn, for what the garbage collector finds unclosed.
 
         Nothing happens in a forked child, whose loop this is not, nor when the loop has ended.
         """
-        if self._process == os.getpid() and not self._loop.is_closed():
+        if not self.inherited and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *arguments)
 
     def release(self, number: int) -> None:

@@ -91,8 +91,8 @@ class Link:
         self._under_way: dict[str, asyncio.Task[Exception | None]] = {}
 
     def __del__(self) -> None:
-        if not self._closed and not self.now.connection.lost:
-            connection = self.now.connection
+        connection = self.now.connection
+        if not self._closed and not connection.lost and not connection.plane.inherited:
             text = f"the connection to {connection.server} was not closed"
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
             connection.plane.soon(connection.plane.transport.close, connection.number)
