@@ -113,7 +113,8 @@ def start(
     settings = {"server smb transports": transports, **(options or {})}
     config = base / "smb.conf"
     config.write_text(configuration(base, server.root, host, settings, shares))
-    add_user(config)
+    if not (base / "private").exists():  # else it was started here before
+        add_user(config)
     reader, writer = os.pipe()
     with server.log.open("ab") as log:
         server.process = subprocess.Popen(

@@ -24,13 +24,14 @@ class Relay:
     def __init__(self, host: str, port: int) -> None:
         self.host, self.target_port = host, port
         self.port = 0
-        self.accepted = 0
+        self.accepted = 0  # connections
+        self.passed = 0  # bytes, both ways
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay")
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-        self._strike: tuple[str, int, Callable[[], None]] | None = None
+        self._strike: tuple[str, int, Callable[[], object]] | None = None
         self._frozen = False
         self._released: asyncio.Event | None = None
 
@@ -53,13 +54,17 @@ class Relay:
         """Resets every connection."""
         self._do(self._now(self._cut))
 
-    def cut_after(self, *, up: int = 0, down: int = 0) -> None:
-        """Resets every connection when so many bytes more have passed to (up) or from (down) the server."""
-        self._strike = ("up" if up else "down", up or down, self._cut)
+    def when(self, strike: Callable[[], object], *, up: int = 0, down: int = 0) -> None:
+        """Calls *strike* once, when so many bytes more have passed to (up) or from (down) the server."""
+        self._strike = ("up" if up else "down", up or down, strike)
+
+    def cut_after(self, *, up: int = 0, down: int = 0, refuse: bool = False) -> None:
+        """Resets every connection when so many bytes more have passed; takes no new ones with *refuse*."""
+        self.when(self._shut if refuse else self._cut, up=up, down=down)
 
     def freeze_after(self, *, up: int = 0, down: int = 0) -> None:
         """Passes nothing on any more when so many bytes more have passed; connections stay open."""
-        self._strike = ("up" if up else "down", up or down, self._freeze)
+        self.when(self._freeze, up=up, down=down)
 
     def freeze(self) -> None:
         """Passes nothing on any more."""
@@ -101,6 +106,9 @@ class Relay:
             await asyncio.sleep(0)
 
     async def _refuse(self) -> None:
+        self._shut()
+
+    def _shut(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -153,6 +161,7 @@ class Relay:
         writer.close()
 
     def _count(self, way: str, size: int) -> None:
+        self.passed += size
         if self._strike is None or self._strike[0] != way:
             return
         left = self._strike[1] - size

@@ -41,6 +41,14 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--transports", metavar="LIST", help=transports_help)
     group.add_argument("--address", metavar="IP", help="where the host is, when its name does not say")
     group.add_argument("--timeout", type=_seconds, default=5.0, metavar="S", help="seconds to connect (5)")
+    answer_help = "seconds of silence, while an answer is due, that end a connection (60; 0: never)"
+    group.add_argument("--answer-timeout", type=float, default=60.0, metavar="S", help=answer_help)
+    again = group.add_mutually_exclusive_group()
+    reconnect_help = "seconds to try to get a lost connection back (30)"
+    again.add_argument("--reconnect", type=float, default=30.0, metavar="S", help=reconnect_help)
+    again.add_argument(
+        "--no-reconnect", action="store_const", dest="reconnect", const=0.0, help="give up at once"
+    )
     config_help = (
         "smb.conf with the `client …` keys (FREVO_CONF, else ~/.config/frevo/smb.conf when it is there)"
     )
@@ -124,6 +132,8 @@ def options(args: argparse.Namespace, place: Location) -> Options:
         guest=args.guest,
         anonymous=args.anonymous,
         timeout=args.timeout,
+        answer_timeout=args.answer_timeout,
+        reconnect=args.reconnect,
         address=args.address,
         **chosen,
     )

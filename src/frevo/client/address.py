@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
+
+from frevo.wire.codec import encode_utf16
+
+#: UTF-16 bytes; lengths on the wire have 16 bits.
+_PATH_BYTES_MAX = 65520
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,8 @@ class Location:
 def wire_path(path: str) -> str:
     """A path of ours (slashes) as it goes on the wire: backslashes, relative, no "." parts.
 
-    ".." is resolved here, as the protocol has none; ValueError when it leaves the share, or for a NUL.
+    ".." is resolved here, as the protocol has none; ValueError when it leaves the share, or for a NUL. OSError
+    (ENAMETOOLONG) for what no request can carry.
     """
     if "\0" in path:
         raise ValueError("a NUL is in the path")
@@ -72,7 +79,10 @@ def wire_path(path: str) -> str:
             parts.pop()
         elif part not in ("", "."):
             parts.append(part)
-    return "\\".join(parts)
+    name = "\\".join(parts)
+    if len(name) > _PATH_BYTES_MAX // 4 and len(encode_utf16(name)) > _PATH_BYTES_MAX:
+        raise OSError(errno.ENAMETOOLONG, "the path is longer than SMB allows", f"{path[:60]}…")
+    return name
 
 
 def join(directory: str, name: str) -> str:

@@ -120,12 +120,16 @@ class _Counted:
 async def _insist(do: _Do, share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
     """Does *job*; it goes on where it was when the connection had to be made anew."""
     counted, left, best = _Counted(report), REPEATS, 0
+    known: ConnectionLost | None = None
     while True:
         try:
             return await do(share, job, plan, totals, counted)
         except CannotReconnect:
             raise
-        except ConnectionLost:
+        except ConnectionLost as error:
+            if error.unsent:  # there is no other connection: what was wrong at first says more
+                raise known or error from None
+            known = error
             done = counted.taken_back()
             left, best = (REPEATS, done) if done > best else (left - 1, best)
             if left < 0:
@@ -160,7 +164,11 @@ async def run_batch(
             report.found(job[2])
             yield job
 
-    await Pool(share, one, failed, plan.parallel, connections).run(found())
+    try:
+        await Pool(share, one, failed, plan.parallel, connections).run(found())
+    except ConnectionLost as error:
+        error.strerror = f"{error.strerror}; what is done is kept: the same command again goes on with it"
+        raise
     return totals
 
 

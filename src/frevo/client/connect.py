@@ -53,9 +53,10 @@ class Options:
     turns it off unless the server demands it. encryption: True demands it, prefer_encryption takes it where the server
     can. ciphers (none: no encryption at all), signings: what is offered, best first. minimum, maximum: dialects, as
     smb.conf names them (SMB2_02 … SMB3_11). transports: as `client smb transports`. timeout: seconds to connect.
-    reconnect: seconds to try to get a lost connection back, 0: not at all. address: where the host is, when its name
-    does not say. client_guid: 16 bytes that servers know this client by; a new one for each connection. netbios_name:
-    what the nbt transport calls itself.
+    answer_timeout: seconds without a sign of life from the server, while an answer is due, after which the connection
+    counts as lost, 0: as long as it takes. reconnect: seconds to try to get a lost connection back, 0: not at all.
+    address: where the host is, when its name does not say. client_guid: 16 bytes that servers know this client by; a
+    new one for each connection. netbios_name: what the nbt transport calls itself.
     """
 
     user: str | None = None
@@ -71,6 +72,7 @@ class Options:
     maximum: str = "SMB3_11"
     transports: str | Sequence[TransportAddress] = DEFAULT_TRANSPORTS
     timeout: float = 5.0
+    answer_timeout: float = 60.0
     reconnect: float = 30.0
     address: str | None = None
     client_guid: bytes | None = None
@@ -116,6 +118,7 @@ class Options:
             self.timeout,
             address=self.address,
             client_guid=self.client_guid,
+            answer_timeout=self.answer_timeout,
             reconnect=self.reconnect,
             prefer_encryption=self.prefer_encryption,
             ciphers=self.ciphers,

@@ -10,7 +10,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from frevo.client.errors import ConnectionLost, PeerFault, lost
 from frevo.client.plane import Plane
@@ -30,6 +30,9 @@ from frevo.wire.smb2 import (
     response_fields,
     split_compound,
 )
+
+if TYPE_CHECKING:
+    from frevo.client.keepalive import Keepalive
 
 Buffer = bytes | bytearray | memoryview
 
@@ -111,6 +114,8 @@ class Connection:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._error: ConnectionLost | None = None
         self._closing = False
+        self._messages = 0
+        self.keepalive: Keepalive | None = None
         self.last_sent: Buffer | Sequence[Buffer] = b""  # for the preauth hash
         self._loop = asyncio.get_running_loop()
         self.closed = self._loop.create_future()
@@ -126,6 +131,16 @@ class Connection:
     def lost(self) -> bool:
         """The connection has ended."""
         return self._error is not None
+
+    @property
+    def busy(self) -> bool:
+        """An answer is due."""
+        return bool(self._pending) or self.credits.free != self.credits.total
+
+    @property
+    def signs_of_life(self) -> tuple[int, int]:
+        """Changes with every answer; of pumps, whose answers are not seen here, with the credits in use."""
+        return self._messages, self.credits.free
 
     def charge_of(self, size: int) -> int:
         """CreditCharge of a request that moves *size* bytes ([MS-SMB2] 3.2.4.1.5)."""
@@ -288,6 +303,7 @@ class Connection:
     def on_message(self, event: Event) -> None:
         """Everything that the server has sent in one message."""
         _, _, seal_id, flags, message, bad, unverified = event
+        self._messages += 1
         seal = seal_id if flags & SEALED else None
         try:
             fields = response_fields(message)
@@ -374,15 +390,17 @@ class Connection:
         if not self.closed.done():
             self.closed.set_result(None)
 
-    def fail(self, reason: str) -> None:
-        """Ends the connection because the server broke a rule."""
-        self._end(lost(reason, PeerFault))
+    def fail(self, reason: str, kind: type[ConnectionLost] = PeerFault) -> None:
+        """Ends the connection, usually because the server broke a rule."""
+        self._end(lost(reason, kind))
         self.plane.transport.close(self.number, abort=True)
 
     def _end(self, error: ConnectionLost) -> None:
         if self._error is not None:
             return
         self._error = error
+        if self.keepalive is not None:
+            self.keepalive.stop()
         pending, self._pending = list(self._pending.values()), {}
         for one in pending:
             _let_go(one)

@@ -13,6 +13,7 @@ from frevo.client.connection import Connection, Element
 from frevo.client.credentials import Credentials
 from frevo.client.dial import dial
 from frevo.client.errors import RemoteError
+from frevo.client.keepalive import Keepalive
 from frevo.client.logon import Handshake, Session, log_on, log_on_again, negotiate
 from frevo.client.plane import plane_of
 from frevo.client.reconnect import Link, Reached
@@ -46,6 +47,9 @@ class Settings:
     netbios_name: str = "FREVO"
     address: str | None = None  # where the host is, when its name does not say
     client_guid: bytes | None = None  # what servers know this client by; a new one for each connection
+    answer_timeout: float = (
+        60.0  # seconds without a sign of life while an answer is due; 0: as long as it takes
+    )
     reconnect: float = 30.0  # seconds to try to get a lost connection back; 0: not at all
 
     def policy(self, transport: str) -> NegotiationPolicy:
@@ -193,4 +197,6 @@ async def _reach(host: str, credentials: Credentials, settings: Settings) -> Rea
         if isinstance(error, WireError):
             raise RemoteProtocolError(f"{host}: malformed answer: {error}") from None
         raise
+    if settings.answer_timeout:
+        connection.keepalive = Keepalive(connection, session.protection, settings.answer_timeout)
     return Reached(connection, session, handshake, transport)

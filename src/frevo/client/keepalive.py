@@ -1,0 +1,49 @@
+"""A server that says nothing although an answer is due: it is asked for a sign of life, then the connection ends.
+
+The kernel notices a peer that is gone; this notices one that has the connection but does not work. ECHO is
+[MS-SMB2] 2.2.28.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from frevo.client.connection import Connection, Element, Protection
+from frevo.client.errors import ConnectionLost
+from frevo.wire.smb2 import Command, EchoRequest
+
+
+class Keepalive:
+    """Looks twice in *timeout_s* seconds whether *connection* is alive; costs nothing in between."""
+
+    def __init__(self, connection: Connection, protection: Protection, timeout_s: float) -> None:
+        self._connection = connection
+        self._protection = protection
+        self._timeout_s = timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._seen = (-1, -1)
+        self._echo: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(timeout_s / 2, self._look)
+
+    def stop(self) -> None:
+        """The connection has ended."""
+        self._timer.cancel()
+        if self._echo is not None:
+            self._echo.cancel()
+
+    def _look(self) -> None:
+        life = self._connection.signs_of_life
+        if not self._connection.busy or life != self._seen:
+            self._seen = life
+        elif self._echo is None:
+            self._echo = self._loop.create_task(self._ask())
+        else:
+            self._connection.fail(f"no sign of life for {self._timeout_s:g} s", ConnectionLost)
+            return
+        self._timer = self._loop.call_later(self._timeout_s / 2, self._look)
+
+    async def _ask(self) -> None:
+        with contextlib.suppress(OSError):
+            await self._connection.exchange(Element(Command.ECHO, EchoRequest().pack()), self._protection)
+        self._echo = None

@@ -1,0 +1,64 @@
+"""frevo's server in the test's own process and event loop: a test can look at what it holds, and change it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from frevo.auth import AccountStore
+from frevo.config import load
+from frevo.server.run import Running, run_server
+from peers import programs
+from peers.frevo_server import configuration
+from peers.target import PASSWORD, SHARES, USER
+
+
+@dataclass(slots=True)
+class InProcess:
+    """A running server; `running.server` has its sessions, opens and files."""
+
+    running: Running
+    root: Path
+    port: int
+
+    def url(self, share: str = "share") -> str:
+        return f"smb://{USER}@127.0.0.1:{self.port}/{share}"
+
+    def folder(self, share: str = "share") -> Path:
+        return self.root / share
+
+    async def settled(self) -> None:
+        """Waits until every request that was sent has been answered and every open that is closed is gone."""
+        server = self.running.server
+        for _ in range(2000):
+            if not server.opens and not server.busy():
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError(f"still open: {[one.path for one in server.opens.values()]}")
+
+
+@asynccontextmanager
+async def in_process(base: Path, options: Mapping[str, str] | None = None) -> AsyncIterator[InProcess]:
+    """A server for the length of the block; its user's password is in FREVO_PASSWORD meanwhile."""
+    base.mkdir(exist_ok=True)
+    port = programs.free_port()
+    settings = {"server smb transports": f"tcp:{port}", **(options or {})}
+    config = base / "smb.conf"
+    config.write_text(configuration(base, base / "shares", "127.0.0.1", settings, SHARES))
+    AccountStore(base / "private").add(USER, PASSWORD)
+    mask = os.umask(0)
+    os.environ["FREVO_PASSWORD"] = PASSWORD
+    stop = asyncio.Event()
+    ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(run_server(load(str(config)), stop=stop, ready=ready.set_result))
+    try:
+        yield InProcess(await ready, base / "shares", port)
+    finally:
+        stop.set()
+        await serving
+        os.umask(mask)
+        del os.environ["FREVO_PASSWORD"]
