@@ -19,6 +19,7 @@ from peers.target import Serve, Target
 
 from frevo.cli.main import main
 from frevo.client import blocking
+from frevo.client.transfer import GAPS_BYTES
 
 pytestmark = pytest.mark.interop
 
@@ -96,12 +97,13 @@ def test_a_get_that_is_cut_and_resumed(
     )
     (part,) = parts(tmp_path)
     kept = part.stat().st_size
-    assert 0 < kept < len(data) and not local.exists() and part.read_bytes() == data[:kept]
+    complete = max(0, kept - GAPS_BYTES)
+    assert 0 < kept <= len(data) and not local.exists() and part.read_bytes()[:complete] == data[:complete]
     relay.accept()
     relay.passed = 0
     frevo("get", f"{url}/large", str(local)).ok()
     assert local.read_bytes() == data and parts(tmp_path) == []
-    assert relay.passed < len(data) - kept + 1_000_000
+    assert relay.passed < len(data) - complete + 1_000_000
 
 
 def test_a_put_that_is_cut_and_resumed(
@@ -282,12 +284,12 @@ def test_a_share_that_is_removed(own_smbd: tuple[Target, str], frevo: Command) -
         blocking.connect(f"{url}/share", user=target.user, password=target.password) as share,
         share.open("data") as file,
     ):
-        before = share.tree
+        before = share.inner.tree
         assert file.pread(4, 0) == b"some"
         programs.run(close).ok()
-        while share.tree is before:
+        while share.inner.tree is before:
             assert file.pread(4, 5) == b"data" and share.stat("data").size == 9
-        assert share.tree.connection is before.connection
+        assert share.inner.tree.connection is before.connection
         text = Path(config).read_text()
         Path(config).write_text(text.replace("[share]", "[renamed]"))
         programs.run(["smbcontrol", "-s", config, "smbd", "reload-config"]).ok()

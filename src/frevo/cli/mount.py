@@ -7,7 +7,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -44,8 +43,6 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--xattr", action="store_true", help=xattr_help)
     cache_help = "how long names and attributes are believed before the server is asked again (1)"
     parser.add_argument("--cache-seconds", type=_seconds, default=1.0, metavar="S", help=cache_help)
-    reconnect_help = "how long programs wait for a server that is gone before they get an error (30)"
-    parser.add_argument("--reconnect", type=_seconds, default=30.0, metavar="S", help=reconnect_help)
     remote.add_connection_options(parser)
 
 
@@ -69,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     )
     url = remote.share_url(place) + (f"/{quote(place.path)}" if place.path else "")
     # This may ask for the password, so it comes before the process goes to the background.
-    options = replace(remote.options(args, place), reconnect=args.reconnect)
+    options = remote.options(args, place)
 
     def connecting() -> Connecting[Share]:
         from frevo.client import connect

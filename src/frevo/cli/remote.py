@@ -44,7 +44,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     answer_help = "seconds of silence, while an answer is due, that end a connection (60; 0: never)"
     group.add_argument("--answer-timeout", type=float, default=60.0, metavar="S", help=answer_help)
     again = group.add_mutually_exclusive_group()
-    reconnect_help = "seconds to try to get a lost connection back (30)"
+    reconnect_help = "seconds to try to get a lost connection back before that is an error (30)"
     again.add_argument("--reconnect", type=float, default=30.0, metavar="S", help=reconnect_help)
     again.add_argument(
         "--no-reconnect", action="store_const", dest="reconnect", const=0.0, help="give up at once"
