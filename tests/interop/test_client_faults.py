@@ -284,12 +284,12 @@ def test_a_share_that_is_removed(own_smbd: tuple[Target, str], frevo: Command) -
         blocking.connect(f"{url}/share", user=target.user, password=target.password) as share,
         share.open("data") as file,
     ):
-        before = share.inner.tree
+        before = share._inner.tree
         assert file.pread(4, 0) == b"some"
         programs.run(close).ok()
-        while share.inner.tree is before:
+        while share._inner.tree is before:
             assert file.pread(4, 5) == b"data" and share.stat("data").size == 9
-        assert share.inner.tree.connection is before.connection
+        assert share._inner.tree.connection is before.connection
         text = Path(config).read_text()
         Path(config).write_text(text.replace("[share]", "[renamed]"))
         programs.run(["smbcontrol", "-s", config, "smbd", "reload-config"]).ok()
