@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
@@ -21,7 +22,9 @@ from peers.frevo_server import FREVO, start
 from peers.mounted import Mounted, environment, is_mounted, mounted, need_fuse
 from peers.target import Serve, Target
 
+import frevo
 from frevo.cli.main import main
+from frevo.mount import Settings, serve_mount
 
 pytestmark = pytest.mark.interop
 SOURCES = Path(__file__).parents[2] / "src" / "frevo"
@@ -253,6 +256,105 @@ def test_fio_verifies(place: Path) -> None:
         [fio, "--name=mount", f"--directory={place}", *jobs, "--ioengine=psync"], timeout_s=60
     )
     assert done.status == 0, done.output
+
+
+EXERCISER = """
+import mmap, os, random, sys
+path, random = sys.argv[1], random.Random(int(sys.argv[2]))
+model, fds = bytearray(), [os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)]
+
+def put(offset, data):
+    model.extend(bytes(max(0, offset + len(data) - len(model))))
+    model[offset : offset + len(data)] = data
+
+for number in range(int(sys.argv[3])):
+    what, fd, offset = random.choice("wwwwrrrtmoaf"), random.choice(fds), random.randrange(300000)
+    size = random.choice([1, 100, 4096, 5000, 70000, 200000])
+    if what == "w":
+        data = random.randbytes(size)
+        os.pwrite(fd, data, offset)
+        put(offset, data)
+    elif what == "r":
+        assert os.pread(fd, size, offset) == bytes(model[offset : offset + size]), (number, offset, size)
+    elif what == "t":
+        os.ftruncate(fd, offset)
+        put(offset, b"")
+        del model[offset:]
+    elif what == "m" and len(model) > 10:
+        with mmap.mmap(fd, len(model)) as shown:
+            start = random.randrange(len(model))
+            data = random.randbytes(min(size, len(model) - start))
+            assert shown[start : start + 50] == bytes(model[start : start + 50]), (number, "mmap", start)
+            shown[start : start + len(data)] = data
+            put(start, data)
+    elif what == "o" and len(fds) > 2:
+        os.close(fds.pop(random.randrange(len(fds))))
+    elif what == "o":
+        fds.append(os.open(path, os.O_RDWR))
+    elif what == "a":
+        with open(path, "ab") as file:
+            file.write(b"append")
+        put(len(model), b"append")
+    elif what == "f":
+        os.fsync(fd)
+    assert os.fstat(fds[0]).st_size == len(model), (number, what)
+for fd in fds:
+    os.close(fd)
+for place in sys.argv[1], sys.argv[4]:
+    with open(place, "rb") as file:
+        assert file.read() == model, place
+"""
+
+
+def test_random_operations_on_one_file(mount: Mounted, place: Path) -> None:
+    """Writes, reads, truncates, maps, appends and opens at random, compared with a model after each."""
+    for seed in (1, 2):
+        there = mount.folder / place.name / "file"
+        command = [sys.executable, "-c", EXERCISER, str(place / "file"), str(seed), "150", str(there)]
+        assert programs.run(command, timeout_s=60).status == 0, f"seed {seed}"
+
+
+def test_work_on_sources(mount: Mounted, place: Path) -> None:
+    """A C project is built and built again after a change; git makes and clones a repository."""
+    tcc, make = programs.need("tcc"), programs.need("make")
+    shutil.copytree(Path(__file__).parent / "c-project" / "project", place / "project")
+    shell(f"'{make}' CC='{tcc}' >&2; touch shapes.c; '{make}' CC='{tcc}' | grep -q shapes", place / "project")
+    if shutil.which("git") is None:
+        return
+    shell(
+        f"""git init -q a; cp '{SOURCES}'/client/c*.py a; cd a; git add .
+        git -c user.name=a -c user.email=b commit -qm first; git fsck --strict; rm -f *.py; git checkout -q .
+        [ -z "$(git status --short)" ]; git clone -q . ../b; diff -r --exclude=.git . ../b""",
+        place,
+    )
+
+
+async def test_listing_asks_nothing_of_entries(server: Target, tmp_path: Path) -> None:
+    """`ls -l` of 2,000 entries, twice: a few messages to the server, counted on their way."""
+    need_fuse()
+    folder = server.folder() / "listing"
+    folder.mkdir()
+    for number in range(2000):
+        (folder / f"file {number}").write_bytes(b"x" * (number % 7))
+    url, sent = f"smb://{server.user}@{server.host}:{server.port}/share/listing", []
+    async with frevo.connect(url, password=server.password) as share:
+        transport = share.tree.connection.plane.transport
+        for name in ("submit", "submit_now"):
+            send = getattr(transport, name)
+            setattr(transport, name, lambda *given, send=send: (sent.append(given), send(*given)))
+        ready = asyncio.Event()
+        settings = Settings(str(tmp_path), "//server/listing", os.getuid(), os.getgid(), cache_s=30)
+        task = asyncio.create_task(serve_mount(share, settings, ready.set))
+        await ready.wait()
+        for command in ("ls -l", "ls -l"):
+            sent.clear()
+            words = ["bash", "-euc", f"cd '{tmp_path}'; {command} | wc -l"]
+            output = await asyncio.to_thread(programs.run, words)
+            assert int(output.ok()) == 2001
+            assert len(sent) < 20
+        await asyncio.to_thread(programs.run, ["umount", str(tmp_path)])
+        await task
+    shutil.rmtree(folder)
 
 
 def test_what_others_change(mount: Mounted, place: Path) -> None:

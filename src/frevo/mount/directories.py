@@ -67,6 +67,7 @@ class Directories:
             self._stop(handle)
             handle.entries = []
             handle.source = self._state.remote.share.scandir(handle.node.path)
+            handle.node.asked = 0
             handle.begun = (self._state.believed_until(), handle.node.changes)
         made = bytearray()
         while True:

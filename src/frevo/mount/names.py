@@ -11,7 +11,8 @@ from frevo.client.names import NAME_UNITS_MAX
 from frevo.fuse import abi
 from frevo.fuse.abi import Opcode, SetattrValid
 from frevo.fuse.session import Answer, Handler, Request
-from frevo.mount.nodes import Node
+from frevo.mount.nodes import Node, is_another
+from frevo.mount.remote import listed
 from frevo.mount.state import State, failure, remote_name
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import FileAttributes
@@ -20,6 +21,10 @@ _READONLY = int(FileAttributes.READONLY)
 _RENAME_NOREPLACE = 1
 _TIMES = SetattrValid.ATIME | SetattrValid.MTIME
 _STATFS_BLOCK = 4096
+#: A directory is listed again instead of asking for its names one by one: from so many on, and when they are more than
+#: one in so many entries.
+_ASKED_MIN = 16
+_ENTRIES_A_REQUEST = 50
 
 #: A close of our own that is still under way can be the reason for these.
 _BUSY = (
@@ -60,11 +65,20 @@ class Names:
 
     def lookup(self, request: Request) -> Answer | Awaitable[Answer]:
         """A name; that there is none may be remembered, and is known of a directory that was just made or listed."""
-        parent, name = self._state.place(request)
-        return self._nothing() if self._state.lacks(parent, name) else self._lookup(parent, name)
+        state = self._state
+        parent, name = state.place(request)
+        if state.lacks(parent, name):
+            return self._nothing()
+        known = parent.children.get(name)
+        return (
+            state.entry(known) if known is not None and state.is_fresh(known) else self._lookup(parent, name)
+        )
 
     async def _lookup(self, parent: Node, name: str) -> Answer:
         state = self._state
+        known = parent.children.get(name)
+        if known is not None and await self._listed_again(parent) and state.is_fresh(known):
+            return state.entry(known)
         try:
             found = await state.remote.stat(parent.at(name))
         except RemoteError as error:
@@ -72,6 +86,30 @@ class Names:
                 raise
             return self._nothing()
         return state.found(parent, name, found)
+
+    async def _listed_again(self, parent: Node) -> bool:
+        """Whether *parent* was listed anew, because so many of its names are asked for that one listing is cheaper."""
+        if not self._state.cache_s:
+            return False
+        parent.asked += 1
+        if parent.asked < max(_ASKED_MIN, len(parent.children) // _ENTRIES_A_REQUEST):
+            return False
+        parent.asked = 0
+        until = self._state.believed_until()
+        async for entry in self._state.remote.share.scandir(parent.path):
+            node = parent.children.get(entry.name)
+            found = listed(entry)
+            if (
+                node is not None
+                and node.stat is not None
+                and not (node.handles or is_another(node.stat, found))
+            ):
+                node.learn(found, until)
+        if (
+            self._state.believed_until() >= until + self._state.cache_s
+        ):  # it took so long that nobody may believe it
+            parent.asked = -len(parent.children)
+        return True
 
     def _nothing(self) -> Answer:
         return abi.entry(0, self._state.cache_s, abi.NO_ENTRY_ATTRIBUTES)

@@ -38,6 +38,9 @@ class Node:
     #: Of a directory: the names in it, case folded, while that is believed.
     names: set[str] | None = None
     names_until: float = 0.0
+    asked: int = (
+        0  # of a directory: how many names that we knew had to be asked for again since it was listed
+    )
     changes: int = 0  # of a directory: how often we have made or removed something in it
     #: (last write, size) of the data that the kernel may have in its page cache.
     cached: tuple[int, int] | None = None

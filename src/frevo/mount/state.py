@@ -102,11 +102,16 @@ class State:
     def entry(self, node: Node) -> bytes:
         """The answer that gives the kernel *node*, which it forgets one day."""
         node.lookups += 1
-        return abi.entry(node.number, self.cache_s, self.appearance.attributes(node))
+        return abi.entry(node.number, self.believed_s(node), self.appearance.attributes(node))
+
+    def believed_s(self, node: Node) -> float:
+        """How long the kernel may believe what is known of *node*: no longer than we do, when we do."""
+        left = node.fresh_until - self._now()
+        return left if left > 0 else self.cache_s
 
     def attributes(self, node: Node) -> bytes:
         """The answer that tells what is known of *node*."""
-        return abi.attr_out(self.cache_s, self.appearance.attributes(node))
+        return abi.attr_out(self.believed_s(node), self.appearance.attributes(node))
 
     def place(self, request: Request, offset: int = 0) -> tuple[Node, str]:
         """The directory and the name (as the server has it) of a request."""
