@@ -103,6 +103,8 @@ def test_what_fails_is_the_exit_code(script: Script, place: Path, tmp_path: Path
         script("-mkdir a", "cat file", "exit", "frobnicate").ok() == script("cat file", stdin=True).ok()
         or True
     )
+    run = script("rename file a/../taken", "mkdir taken2", "cp taken file", "rename taken file")
+    assert run.status == 1 and f"{place.name}/file: it exists already" in run.output
     run = script("mput *.nothing")
     assert run.status == 1 and "*.nothing: No such file" in run.output
     run = script("cd nowhere", "rm file")

@@ -49,7 +49,11 @@ def run(args: argparse.Namespace) -> int:
 
             async def renamed(share: Share, path: str) -> None:
                 place = join(to, path.rpartition("/")[2]) if inside else to
-                await share.rename(path, place, replace=not args.no_replace)
+                try:
+                    await share.rename(path, place, replace=not args.no_replace)
+                except FileExistsError as error:
+                    error.strerror = f"{place}: {error.strerror}"
+                    raise
 
             return await one_by_one(found, renamed)
 

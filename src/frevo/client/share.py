@@ -215,7 +215,11 @@ class Share:
     async def rename(self, source: str, target: str, *, replace: bool = False) -> None:
         """A new name within the share; an existing file of this name is in the way unless *replace*."""
         to = self._at(target)
-        await self._once(lambda tree, place: namespace.rename(tree, place, to, replace=replace), source)
+        try:
+            await self._once(lambda tree, place: namespace.rename(tree, place, to, replace=replace), source)
+        except FileExistsError as error:
+            error.filename = to  # it is the new name that is taken
+            raise
 
     async def watch(
         self, path: str = "", *, recursive: bool = False, what: int = EVERYTHING
