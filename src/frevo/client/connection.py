@@ -47,6 +47,7 @@ _RELATED = int(HeaderFlags.RELATED_OPERATIONS)
 _SERVER = int(HeaderFlags.SERVER_TO_REDIR)
 _UNSOLICITED = 0xFFFFFFFFFFFFFFFF
 _PENDING = int(NTStatus.PENDING)
+_SESSION_DELETED = int(NTStatus.USER_SESSION_DELETED)
 
 
 class Reply(NamedTuple):
@@ -330,7 +331,12 @@ class Connection:
         interim = status == _PENDING and bool(flags & _ASYNC)
         complaint = _unprotected(pending, command, flags, seal_id, bad, unverified, interim)
         if complaint:
-            self.fail(complaint)
+            if (
+                status == _SESSION_DELETED and not bad
+            ):  # nobody is there who could sign; like a cut, not a fault
+                self.fail("the server has ended the session", ConnectionLost)
+            else:
+                self.fail(complaint)
             return
         if interim:
             pending.async_id = async_id
