@@ -257,7 +257,7 @@ impl Connection {
         };
         let Pumps { list, flights, .. } = &mut **pumps;
         for pump in list.iter_mut().filter(|pump| pump.hungry) {
-            pump.hungry = outlet.feed(pump, flights);
+            pump.hungry = pump.should_ask() && outlet.feed(pump, flights);
         }
         let connection = self.id;
         list.retain(|pump| {

@@ -113,6 +113,13 @@ impl Pump {
         }
     }
 
+    /// It asks again when an eighth of its window is free, not for each answer: the server has enough to do
+    /// meanwhile, and several requests cost hardly more to send than one.
+    pub(crate) fn should_ask(&self) -> bool {
+        let free = self.settings.window.saturating_sub(self.in_flight);
+        free >= (self.settings.window / 8).max(1) || !self.again.is_empty()
+    }
+
     /// The next request, within what the window allows.
     pub(crate) fn next(&mut self) -> Option<Operation> {
         if self.abandoned || self.in_flight >= self.settings.window {
