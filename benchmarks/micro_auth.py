@@ -15,7 +15,9 @@ from typing import Any
 
 import spnego
 
-from frevo.auth import AccountStore, Authenticator, AuthSettings
+from frevo.auth.accounts import AccountStore
+from frevo.auth.authenticator import Authenticator
+from frevo.auth.identity import AuthSettings
 from frevo.auth.md4 import nt_hash
 
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from frevo.auth import AccountStore
+from frevo.auth.accounts import AccountStore
 from frevo.auth.ntlm_initiator import NTLMCredentials, NTLMInitiator
 from frevo.config import load
 from frevo.server.run import _authenticator

@@ -12,9 +12,10 @@ import pytest
 from peers import programs
 from peers.kdc import KDC, REALM, kdc
 
-from frevo.auth import AccountStore, Authenticator, AuthSettings, KerberosError, StepResult
-from frevo.auth.authenticator import filetime_now
-from frevo.auth.kerberos import account_of
+from frevo.auth.accounts import AccountStore
+from frevo.auth.authenticator import Authenticator, filetime_now
+from frevo.auth.identity import AuthSettings, StepResult
+from frevo.auth.kerberos import KerberosError, account_of
 from frevo.auth.spnego_tokens import OID_KRB5, OID_MS_KRB5
 from frevo.errors import SMBError
 from frevo.wire.erref import NTStatus

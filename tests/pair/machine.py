@@ -10,7 +10,9 @@ from typing import TypeVar
 
 from peers.target import DOMAIN, PASSWORD, SHARES, USER, section, share_sections
 
-from frevo.auth import AccountStore, Authenticator, AuthSettings
+from frevo.auth.accounts import AccountStore
+from frevo.auth.authenticator import Authenticator
+from frevo.auth.identity import AuthSettings
 from frevo.config import Config, load_text
 from frevo.server.run import limits_of
 from frevo.server.service import Server

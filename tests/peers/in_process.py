@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from frevo.auth import AccountStore
+from frevo.auth.accounts import AccountStore
 from frevo.config import load
 from frevo.server.run import Running, run_server
 from peers import programs

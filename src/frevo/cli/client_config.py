@@ -6,12 +6,14 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frevo.cli.common import UsageError, print_problems
-from frevo.config import Config, ConfigErrors, GlobalConfig, load, load_text
 from frevo.errors import FrevoError
 from frevo.proto.dialect import BY_REVISION, Cipher, Signing
+
+if TYPE_CHECKING:
+    from frevo.config import Config, GlobalConfig
 
 _SIGNINGS = {
     "AES-128-GMAC": Signing.AES_GMAC,
@@ -51,6 +53,8 @@ def client_options(given: str | None, settings: Sequence[str]) -> dict[str, Any]
 @cache
 def _load(path: str | None, settings: tuple[str, ...]) -> Config:
     """Read once: a command may connect to several shares."""
+    from frevo.config import ConfigErrors, load, load_text
+
     overrides = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -68,6 +72,8 @@ def _load(path: str | None, settings: tuple[str, ...]) -> Config:
 
 def of_globals(values: GlobalConfig) -> dict[str, Any]:
     """The fields of `frevo.client.Options` that [global] decides."""
+    from frevo.config import GlobalConfig
+
     ciphers = [_CIPHERS[name] for name in values.client_smb3_encryption_algorithms]
     named = values.workgroup != GlobalConfig().workgroup
     return {

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from frevo.auth import AccountStore, Authenticator, AuthSettings
+from frevo.auth.accounts import AccountStore
+from frevo.auth.authenticator import Authenticator
+from frevo.auth.identity import AuthSettings
 from frevo.config import Config
 from frevo.server.service import Server
 from frevo.transport.address import TransportAddress

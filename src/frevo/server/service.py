@@ -26,7 +26,7 @@ from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Header, HeaderFlags
 
 if TYPE_CHECKING:
-    from frevo.auth import Authenticator
+    from frevo.auth.authenticator import Authenticator
     from frevo.transport.base import Transport
 
 log = logging.getLogger("frevo.server")
