@@ -15,7 +15,6 @@ from peers import programs
 import frevo
 from frevo.client import LogonError, RemoteError
 
-pytest.importorskip("impacket")
 pytestmark = pytest.mark.interop
 
 _SERVER = """

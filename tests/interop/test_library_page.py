@@ -30,7 +30,6 @@ def test_examples(server: Target, number: int) -> None:
 
 def test_types(tmp_path: Path) -> None:
     """A user who checks types strictly has nothing to complain about."""
-    pytest.importorskip("mypy")
     text = "NAS: str = ''\nPASSWORD: str = ''\n" + "\n".join(EXAMPLES[:2])
     (tmp_path / "example.py").write_text(text)
     command = [
