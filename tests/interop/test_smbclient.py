@@ -122,14 +122,17 @@ def test_guest(serve: Serve) -> None:
 
 def test_read_only_share(server: Target, tmp_path: Path) -> None:
     """A share that is read only can be read, and nothing in it changes."""
-    (server.folder("ro") / "there.txt").write_text("content")
+    folder = server.folder("ro")
+    (folder / "there.txt").write_text("content")
+    before = sorted(folder.iterdir())  # other tests use the share as well
     random_file(tmp_path / "new", 10)
     smbclient(server, "get there.txt", share="ro", cwd=tmp_path).ok()
     assert (tmp_path / "there.txt").read_text() == "content"
     commands = ("put new", "del there.txt", "mkdir sub", "rename there.txt gone.txt")
     for command in commands:
         assert "NT_STATUS_" in smbclient(server, command, share="ro", cwd=tmp_path).output, command
-    assert [p.name for p in server.folder("ro").iterdir()] == ["there.txt"]
+    assert sorted(folder.iterdir()) == before
+    assert (folder / "there.txt").read_text() == "content"
 
 
 # --- lists

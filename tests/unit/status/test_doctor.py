@@ -54,7 +54,7 @@ def test_everything_is_answered(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there() -> None:
     """Goal: a wrong path is a failed check. Method: a name that does not exist."""
-    [check] = check_folder("/nonexistent/frevo")
+    [check] = check_folder("/proc/nonexistent/frevo")
     assert (check.state, check.fix) == (State.FAILED, "choose another folder")
 
 
@@ -109,5 +109,5 @@ def test_json_and_exit_code(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     answer = json.loads(capsys.readouterr().out)
     assert (code, answer["ok"]) == (0, True)
     assert {"group", "name", "state", "text", "fix", "data"} == set(answer["checks"][0])
-    assert doctor.run(argparse.Namespace(path="/nonexistent", json=False)) == 1
+    assert doctor.run(argparse.Namespace(path=str(tmp_path / "missing"), json=False)) == 1
     assert "FAIL folder" in capsys.readouterr().out

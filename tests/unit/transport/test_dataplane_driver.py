@@ -24,10 +24,13 @@ async def test_submissions_and_commands_keep_their_order() -> None:
     loop = asyncio.get_running_loop()
     transport = DataPlaneTransport(loop, threads=1)
     events: list[Event] = []
+    closed = asyncio.Event()
 
     def on_events(batch: list[Event]) -> None:
         events.extend(batch)
         for event in batch:
+            if event[0] == CLOSED:
+                closed.set()
             if event[0] == MESSAGE:
                 answer = packet(0, 0, flags=SERVER_TO_REDIR | SIGNED, session=SESSION, credits=4)
                 transport.submit(event[1], SESSION, 0, answer)
@@ -50,6 +53,7 @@ async def test_submissions_and_commands_keep_their_order() -> None:
         assert [client.verify(await receive(reader)) for _ in range(3)] == [False, True, False]
         assert await reader.read() == b""
         writer.close()
+        await closed.wait()
         assert [event[0] for event in events] == [ACCEPTED, MESSAGE, CLOSED]
         transport.close_listeners()
         while True:
