@@ -77,6 +77,10 @@ os.register_at_fork(after_in_child=_after_fork)
 atexit.register(lambda: _home.stop())
 
 
+#: A signal that comes right before the wait would not end it: it is looked for so often.
+_LOOK_S = 0.5
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """The result of *work*, which runs on the loop; an interrupt (Ctrl-C) cancels it.
 
@@ -110,7 +114,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     loop.call_soon_threadsafe(start)
     try:
-        done.acquire()
+        while not done.acquire(timeout=_LOOK_S):
+            pass
     except BaseException:
         loop.call_soon_threadsafe(give_up)
         raise

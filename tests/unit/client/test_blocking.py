@@ -124,10 +124,11 @@ started.wait()
 
 
 def test_an_interrupt() -> None:
-    """Ctrl-C ends the wait at once and cancels what was under way."""
+    """Ctrl-C ends the wait and cancels what was under way; also where our parent ignores it, as nohup's do."""
     code = """
 import asyncio, os, signal
 from frevo.client.loop_thread import run
+signal.signal(signal.SIGINT, signal.default_int_handler)
 async def forever():
     try:
         os.kill(os.getpid(), signal.SIGINT)
