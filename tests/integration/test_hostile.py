@@ -73,7 +73,7 @@ def test_mutated_conversations(tmp_path: Path, options: dict[str, str]) -> None:
             rounds += 1
             if rounds % 50 == 0:
                 check(client)
-        assert rounds > 100 and server.alive()
+        assert rounds > 10 and server.alive()
 
 
 def test_many_who_never_log_on(tmp_path: Path) -> None:
