@@ -68,12 +68,12 @@ def test_mutated_conversations(tmp_path: Path, options: dict[str, str]) -> None:
         attacker = Attacker(live, random.Random(20))  # type: ignore[arg-type]
         end = time.monotonic() + 4
         rounds = 0
-        while time.monotonic() < end:
+        while time.monotonic() < end or rounds <= 100:  # a slow machine takes longer, it does not do less
             attacker.round()
             rounds += 1
             if rounds % 50 == 0:
                 check(client)
-        assert rounds > 10 and server.alive()
+        assert rounds > 100 and server.alive()
 
 
 def test_many_who_never_log_on(tmp_path: Path) -> None:

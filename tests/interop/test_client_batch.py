@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers.target import Serve, Target
+from peers.target import Target
 
 import frevo
 from frevo.client import Share, batch
@@ -39,13 +39,6 @@ class Report:
 
     def failed(self, path: str, error: OSError) -> None:
         self.failures.append(path)
-
-
-@pytest.fixture(params=["frevo", "samba"])
-def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
 
 
 @pytest.fixture

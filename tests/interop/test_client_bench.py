@@ -35,13 +35,6 @@ LIVE = {
 }
 
 
-@pytest.fixture(params=["frevo", "samba"])
-def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
-
-
 def credentials_file(target: Target, folder: Path) -> str:
     path = folder / "credentials"
     path.write_text(f"username = {target.user}\npassword = {target.password}\n")

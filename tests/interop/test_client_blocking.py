@@ -8,13 +8,12 @@ import gc
 import io
 import os
 import pickle
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from peers.target import Serve, Target
+from peers.target import Target
 
 from frevo.client import blocking
 from frevo.client.blocking import BlockingShare
@@ -22,21 +21,6 @@ from frevo.client.blocking import BlockingShare
 pytestmark = pytest.mark.interop
 
 Connect = Callable[[], BlockingShare]
-
-
-@pytest.fixture(params=["frevo", "samba"])
-def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
-
-
-@pytest.fixture
-def folder(target: Target, request: pytest.FixtureRequest) -> Iterator[Path]:
-    made = target.folder() / f"blocking-{request.node.originalname}"
-    made.mkdir()
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture

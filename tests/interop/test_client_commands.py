@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from peers import programs
 from peers.frevo_server import FREVO
-from peers.target import Serve, Target
+from peers.target import Target
 
 pytestmark = pytest.mark.interop
 
@@ -22,13 +22,6 @@ Command = Callable[..., programs.Run]
 
 def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
-
-
-@pytest.fixture(params=["frevo", "samba"])
-def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
 
 
 @pytest.fixture

@@ -16,18 +16,11 @@ import fsspec
 import fsspec.asyn
 import pytest
 from fsspec.callbacks import Callback
-from peers.target import Serve, Target
+from peers.target import Target
 
 from frevo.client.filesystem import FrevoFileSystem
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]
-
-
-@pytest.fixture(params=["frevo", "samba"])
-def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 from peers import frevo_server, programs, samba_server
 from peers.relay import Relay
-from peers.target import Serve, Target
+from peers.target import Target
 
 from frevo.cli.main import main
 from frevo.client import blocking
@@ -26,32 +25,10 @@ pytestmark = pytest.mark.interop
 Command = Callable[..., programs.Run]
 
 
-@pytest.fixture(params=["frevo", "samba"])
-def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
-
-
 @pytest.fixture
-def relay(target: Target) -> Iterator[Relay]:
-    with Relay(target.host, target.port) as made:
-        yield made
-
-
-@pytest.fixture
-def place(target: Target, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A folder of the share for this test."""
-    folder = target.folder() / f"faults-{request.node.name.replace('[', '-').replace(']', '')}"
-    folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def url(target: Target, relay: Relay, place: Path) -> str:
+def url(target: Target, relay: Relay, folder: Path) -> str:
     """That folder, through the relay."""
-    return f"smb://{target.host}:{relay.port}/share/{place.name}"
+    return f"smb://{target.host}:{relay.port}/share/{folder.name}"
 
 
 @pytest.fixture
@@ -85,11 +62,11 @@ def parts(folder: Path) -> list[Path]:
 
 
 def test_a_get_that_is_cut_and_resumed(
-    frevo: Command, url: str, relay: Relay, place: Path, tmp_path: Path
+    frevo: Command, url: str, relay: Relay, folder: Path, tmp_path: Path
 ) -> None:
     """The link breaks and stays broken: the part is kept; the same command goes on with it when the link is back."""
     data = os.urandom(30_000_000)
-    (place / "large").write_bytes(data)
+    (folder / "large").write_bytes(data)
     relay.cut_after(down=20_000_000, refuse=True)
     local = tmp_path / "large"
     refused(
@@ -107,7 +84,7 @@ def test_a_get_that_is_cut_and_resumed(
 
 
 def test_a_put_that_is_cut_and_resumed(
-    frevo: Command, url: str, relay: Relay, place: Path, tmp_path: Path
+    frevo: Command, url: str, relay: Relay, folder: Path, tmp_path: Path
 ) -> None:
     """The same for an upload; without reconnecting it ends at the first loss and says what that means."""
     local = tmp_path / "large"
@@ -118,19 +95,19 @@ def test_a_put_that_is_cut_and_resumed(
         "the connection to the server ended",
         "may be missing",
     )
-    (part,) = parts(place)
-    assert not (place / "large").exists() and part.stat().st_size > 20_000_000
+    (part,) = parts(folder)
+    assert not (folder / "large").exists() and part.stat().st_size > 20_000_000
     relay.passed = 0
     frevo("put", str(local), url).ok()
-    assert (place / "large").read_bytes() == local.read_bytes() and parts(place) == []
+    assert (folder / "large").read_bytes() == local.read_bytes() and parts(folder) == []
     assert relay.passed < 38_000_000
 
 
 def test_a_server_that_falls_silent(
-    frevo: Command, url: str, relay: Relay, place: Path, tmp_path: Path
+    frevo: Command, url: str, relay: Relay, folder: Path, tmp_path: Path
 ) -> None:
     """The connection stays but nothing comes any more: noticed in the time given, by get and by ls."""
-    (place / "large").write_bytes(bytes(30_000_000))
+    (folder / "large").write_bytes(bytes(30_000_000))
     relay.freeze_after(down=10_000_000)
     options = ("--answer-timeout", "1", "--no-reconnect")
     refused(frevo("get", f"{url}/large", str(tmp_path), *options), "no sign of life for 1 s")
@@ -201,9 +178,9 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_share(frevo: Command, url: str, place: Path, tiny: Path, tmp_path: Path) -> None:
+def test_a_full_share(frevo: Command, url: str, folder: Path, tiny: Path, tmp_path: Path) -> None:
     """There is no room on the server: said, with exit code 1, for small and large files; the part is kept."""
-    inside = place / "full"
+    inside = folder / "full"
     inside.mkdir()
     subprocess.run(["mount", "--bind", str(tiny), str(inside)], check=True)
     try:
@@ -218,16 +195,16 @@ def test_a_full_share(frevo: Command, url: str, place: Path, tiny: Path, tmp_pat
         subprocess.run(["umount", str(inside)], check=True)
 
 
-def test_a_full_disk_here(frevo: Command, url: str, place: Path, tiny: Path) -> None:
+def test_a_full_disk_here(frevo: Command, url: str, folder: Path, tiny: Path) -> None:
     """There is no room on this machine: said, with the local name; the other files come."""
-    (place / "tree").mkdir()
-    (place / "tree" / "large").write_bytes(bytes(3_000_000))
-    (place / "tree" / "small").write_bytes(b"small")
+    (folder / "tree").mkdir()
+    (folder / "tree" / "large").write_bytes(bytes(3_000_000))
+    (folder / "tree" / "small").write_bytes(b"small")
     run = frevo("get", "-r", f"{url}/tree", str(tiny))
     refused(run, "No space left on device", "large")
 
 
-def test_names_that_cannot_be(frevo: Command, url: str, place: Path, tmp_path: Path) -> None:
+def test_names_that_cannot_be(frevo: Command, url: str, folder: Path, tmp_path: Path) -> None:
     """Too long for the server, too long as a path, impossible on this machine."""
     (tmp_path / "file").write_bytes(b"x")
     refused(frevo("put", str(tmp_path / "file"), f"{url}/{'x' * 256}"), "the server does not take this name")
@@ -235,23 +212,23 @@ def test_names_that_cannot_be(frevo: Command, url: str, place: Path, tmp_path: P
     refused(frevo("mkdir", f"{url}/{'x' * 300}"), "the server does not take this name")
 
 
-def test_who_is_in_the_way(frevo: Command, target: Target, url: str, place: Path, tmp_path: Path) -> None:
+def test_who_is_in_the_way(frevo: Command, target: Target, url: str, folder: Path, tmp_path: Path) -> None:
     """Open elsewhere without sharing, not empty, a share that is not for this user."""
-    (place / "busy").write_bytes(b"x")
+    (folder / "busy").write_bytes(b"x")
     (tmp_path / "file").write_bytes(b"x")
     direct = f"smb://{target.host}:{target.port}"
     login = {"user": target.user, "password": target.password}
     alone = {"share_read": False, "share_write": False, "share_delete": False}
     with (
-        blocking.connect(f"{direct}/share/{place.name}", None, **login) as share,
+        blocking.connect(f"{direct}/share/{folder.name}", None, **login) as share,
         share.open("busy", "r+b", **alone),
     ):
         refused(frevo("cat", f"{url}/busy"), "another program has it open", "SHARING_VIOLATION")
         refused(frevo("put", str(tmp_path / "file"), f"{url}/busy"), "another program has it open")
         refused(frevo("rm", f"{url}/busy"), "another program has it open")
     refused(frevo("ls", f"{direct}/others"), "may not", "ACCESS_DENIED")
-    (place / "folder").mkdir()
-    (place / "folder" / "inside").touch()
+    (folder / "folder").mkdir()
+    (folder / "folder" / "inside").touch()
     refused(frevo("rm", f"{url}/folder"), "not empty")
 
 

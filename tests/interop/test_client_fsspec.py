@@ -7,18 +7,11 @@ from typing import Any
 
 import fsspec.tests.abstract as suites
 import pytest
-from peers.target import Serve, Target
+from peers.target import Target
 
 from frevo.client.filesystem import FrevoFileSystem
 
 pytestmark = pytest.mark.interop
-
-
-@pytest.fixture(params=["frevo", "samba"])
-def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
 
 
 @pytest.fixture

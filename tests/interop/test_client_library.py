@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from peers.target import Serve, Target
+from peers.target import Target
 
 import frevo
 from frevo.client import ConnectionLost, LogonError, RemoteError, Share
@@ -29,22 +28,6 @@ Connect = Callable[..., Connecting[Share]]
 
 def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
-
-
-@pytest.fixture(params=["frevo", "samba"])
-def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
-
-
-@pytest.fixture
-def folder(target: Target, request: pytest.FixtureRequest) -> Any:
-    """A folder of the share for this test, as the server's disk has it."""
-    made = target.folder() / f"lib-{request.node.name.replace('[', '-').replace(']', '')}"
-    made.mkdir()
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture

@@ -19,13 +19,6 @@ from frevo.client import LogonError, RemoteError
 pytestmark = pytest.mark.interop
 
 
-@pytest.fixture(params=["frevo", "samba"])
-def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
-
-
 @pytest.fixture
 def silent_port() -> Iterator[int]:
     """A port that takes connections and never says a word."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from peers.target import Serve, Target
+from peers.target import Target
 
 import frevo
 from frevo.client import RemoteError, Share
@@ -33,21 +32,6 @@ NAMES = (
 )  # fmt: skip
 #: What no SMB name may have ([MS-FSCC] 2.1.5.2), one each.
 RESERVED = ('a"b', "a<b", "a>b", "a|b", "a?b", "a*b", "tab\tname")
-
-
-@pytest.fixture(params=["frevo", "samba"])
-def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
-
-
-@pytest.fixture
-def folder(target: Target, request: pytest.FixtureRequest) -> Iterator[Path]:
-    made = target.folder() / f"names-{request.node.originalname}"
-    made.mkdir()
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers.target import Serve, Target
+from peers.target import Target
 
 import frevo
 from frevo.client import Share
@@ -32,13 +32,6 @@ PROTECTIONS: dict[str, dict[str, Any]] = {
     "sealed": {"encryption": True},
 }
 Connect = Callable[..., Connecting[Share]]
-
-
-@pytest.fixture(params=["frevo", "samba"])
-def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
 
 
 @pytest.fixture

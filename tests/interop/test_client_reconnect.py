@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from peers.relay import Relay
-from peers.target import Serve, Target
+from peers.target import Target
 
 import frevo
 from frevo.client import ConnectionLost, Share, batch
@@ -20,28 +19,6 @@ from frevo.client.connect import Connecting
 pytestmark = pytest.mark.interop
 
 Connect = Callable[..., Connecting[Share]]
-
-
-@pytest.fixture(params=["frevo", "samba"])
-def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
-
-
-@pytest.fixture
-def relay(target: Target) -> Iterator[Relay]:
-    with Relay(target.host, target.port) as made:
-        yield made
-
-
-@pytest.fixture
-def folder(target: Target, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A folder of the share for this test, as the server's disk has it."""
-    made = target.folder() / f"again-{request.node.name.replace('[', '-').replace(']', '')}"
-    made.mkdir()
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture

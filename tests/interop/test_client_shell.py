@@ -10,7 +10,7 @@ import pytest
 from peers import programs
 from peers.frevo_server import FREVO
 from peers.relay import Relay
-from peers.target import Serve, Target
+from peers.target import Target
 from peers.terminal import typist
 
 pytestmark = pytest.mark.interop
@@ -21,13 +21,6 @@ def names(folder: Path) -> list[str]:
 
 
 Script = Callable[..., programs.Run]
-
-
-@pytest.fixture(params=["frevo", "samba"])
-def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
 
 
 @pytest.fixture

@@ -97,12 +97,16 @@ class Relay:
 
     async def _stop(self) -> None:
         await self._refuse()
+        await self._turns()  # what was accepted just now comes to _serve
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._cut()
-        for _ in range(10):  # aborted transports close their sockets some turns later
+        await self._turns()  # aborted transports close their sockets some turns later
+
+    async def _turns(self) -> None:
+        for _ in range(10):
             await asyncio.sleep(0)
 
     async def _refuse(self) -> None:
@@ -135,6 +139,7 @@ class Relay:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         self._writers.add(writer)
+        self._known(asyncio.current_task())
         try:
             up_reader, up_writer = await asyncio.open_connection(self.host, self.target_port)
         except OSError:
@@ -143,9 +148,13 @@ class Relay:
             return
         self._writers.add(up_writer)
         for source, target, way in ((reader, up_writer, "up"), (up_reader, writer, "down")):
-            task = self._loop.create_task(self._pump(source, target, way))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._known(self._loop.create_task(self._pump(source, target, way)))
+
+    def _known(self, task: asyncio.Task[None] | None) -> None:
+        """The end waits for it."""
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str) -> None:
         with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from frevo.bench.settings import CONNECTIONS_MAX, IO_SIZE_MAX, QDEPTH_MAX, Settings
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, UsageError, add_command, printable
+from frevo.cli.common import Subparsers, UsageError, add_command, printable, seconds
 
 if TYPE_CHECKING:
     from frevo.bench.links import Place
@@ -91,7 +91,7 @@ def _add_workload_options(parser: argparse.ArgumentParser, workload: str) -> Non
     load.add_argument(
         "--qdepth", type=_count(QDEPTH_MAX), default=1, metavar="N", help="requests in flight on each (1)"
     )
-    load.add_argument("--time", type=_seconds, default=10.0, metavar="S", help="seconds (10)")
+    load.add_argument("--time", type=seconds(1_000_000), default=10.0, metavar="S", help="seconds (10)")
     load.add_argument(
         "--operations", type=_count(1 << 48), metavar="N", help="end after so many, over all loops"
     )
@@ -158,16 +158,6 @@ def _count(most: int) -> Any:
         return number
 
     return count
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return seconds
 
 
 def _size(text: str) -> int:

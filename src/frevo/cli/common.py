@@ -1,11 +1,11 @@
-"""What several subcommands share: the `-c` option, finding and loading the configuration."""
+"""What several subcommands share: options, finding and loading the configuration, text that a terminal may see."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -34,6 +34,22 @@ def add_command(subparsers: Subparsers, name: str, summary: str, examples: str) 
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def seconds(most: int, *, zero: bool = False) -> Callable[[str], float]:
+    """The type of an option that is a time, up to *most* seconds; 0 only with *zero*."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not (0 <= value <= most and (value or zero)):
+            first = "0" if zero else "more than 0"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {first} to {most}")
+        return value
+
+    return parse
 
 
 def add_config_option(parser: argparse.ArgumentParser, what: str = "the smb.conf to read") -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, UsageError, add_command
-from frevo.cli.places import Shares, is_directory
+from frevo.cli.places import Shares
 from frevo.cli.progress import add_transfer_options, conclude, plan_of, reporter
 
 if TYPE_CHECKING:
@@ -55,10 +55,7 @@ def run(args: argparse.Namespace) -> int:
         totals = Totals()
         async with Shares(args) as shares:
             found = await shares.matching(args.sources)
-            target, to = await shares.at(args.target)
-            inside = not to or await is_directory(target, to)
-            if len(found) > 1 and not inside:
-                raise UsageError(f"{args.target} is no directory: make it first with frevo mkdir")
+            target, to, inside = await shares.destination(args.target, len(found) > 1)
             with reporter(args) as report:
                 for share, path in found:
                     place = join(to, path.rpartition("/")[2] or share.name) if inside else to

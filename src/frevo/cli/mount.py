@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from frevo.cli import remote
-from frevo.cli.common import Subparsers, UsageError, add_command, printable
+from frevo.cli.common import Subparsers, UsageError, add_command, printable, seconds
 
 if TYPE_CHECKING:
     from frevo.client import Share
@@ -42,7 +42,7 @@ def add_parser(subparsers: Subparsers) -> None:
     xattr_help = "user.* attributes are the server's extended attributes (`ls -l` gets slower)"
     parser.add_argument("--xattr", action="store_true", help=xattr_help)
     cache_help = "how long names and attributes are believed before the server is asked again (1)"
-    parser.add_argument("--cache-seconds", type=_seconds, default=1.0, metavar="S", help=cache_help)
+    parser.add_argument("--cache-seconds", type=seconds(86_400, zero=True), default=1.0, metavar="S", help=cache_help)
     remote.add_connection_options(parser)
 
 
@@ -136,14 +136,4 @@ def _octal(text: str) -> int:
         value = -1
     if not 0 <= value <= 0o777:
         raise argparse.ArgumentTypeError(f"{text!r} is not an octal mask such as 022")
-    return value
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 86400")
     return value

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, UsageError, add_command
-from frevo.cli.places import Shares, is_directory, one_by_one
+from frevo.cli.places import Shares, one_by_one
 
 if TYPE_CHECKING:
     from frevo.client import Share
@@ -42,10 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
         async with Shares(args) as shares:
             found = await shares.matching(args.sources)
-            share, to = await shares.at(args.target)
-            inside = not to or await is_directory(share, to)
-            if len(found) > 1 and not inside:
-                raise UsageError(f"{args.target} is no directory: make it first with frevo mkdir")
+            _, to, inside = await shares.destination(args.target, len(found) > 1)
 
             async def renamed(share: Share, path: str) -> None:
                 place = join(to, path.rpartition("/")[2]) if inside else to

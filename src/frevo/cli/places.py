@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from frevo.cli import remote
+from frevo.cli.common import UsageError
 
 if TYPE_CHECKING:
     from frevo.client import Share
@@ -38,6 +39,14 @@ class Shares:
             share, path = await self.at(url)
             found += [(share, one) for one in await expand(share, path)]
         return found
+
+    async def destination(self, url: str, several: bool) -> tuple[Share, str, bool]:
+        """The share of *url*, the path in it, and whether things go into it. UsageError when *several* cannot."""
+        share, path = await self.at(url)
+        inside = not path or await is_directory(share, path)
+        if several and not inside:
+            raise UsageError(f"{url} is no directory: make it first with frevo mkdir")
+        return share, path, inside
 
     async def __aenter__(self) -> Self:
         return self

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from frevo.cli.common import UsageError, one_line, printable
+from frevo.cli.common import UsageError, one_line, printable, seconds
 
 if TYPE_CHECKING:
     from frevo.client import Location, Options, Server, Share
@@ -40,7 +40,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     transports_help = "what to try, in order, as `client smb transports`: tcp, nbt, name:port (tcp, nbt)"
     group.add_argument("--transports", metavar="LIST", help=transports_help)
     group.add_argument("--address", metavar="IP", help="where the host is, when its name does not say")
-    group.add_argument("--timeout", type=_seconds, default=5.0, metavar="S", help="seconds to connect (5)")
+    group.add_argument("--timeout", type=seconds(3600), default=5.0, metavar="S", help="seconds to connect (5)")
     answer_help = "seconds of silence, while an answer is due, that end a connection (60; 0: never)"
     group.add_argument("--answer-timeout", type=float, default=60.0, metavar="S", help=answer_help)
     again = group.add_mutually_exclusive_group()
@@ -55,17 +55,6 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-s", "--configfile", metavar="FILE", help=config_help)
     option_help = "one such key, before the file's: --option 'client max protocol=SMB3_00'"
     group.add_argument("--option", metavar="KEY=VALUE", action="append", default=[], help=option_help)
-
-
-def _seconds(text: str) -> float:
-    """A time to wait; ArgumentTypeError for what is none."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds (up to 3600)")
-    return seconds
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

@@ -52,7 +52,23 @@ class _Waiting:
     __reduce__ = _no_pickle
 
 
-class BlockingShare(_Waiting):
+class _Connected(_Waiting):
+    """What a `with` closes."""
+
+    def close(self) -> None:
+        """Lets go of the connection."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class BlockingShare(_Connected):
     """One share of a server: `frevo.client.Share` with methods that wait. Any thread may use it."""
 
     def __init__(self, inner: Share) -> None:
@@ -214,19 +230,11 @@ class BlockingShare(_Waiting):
         """Leaves the share, and the server when `connect` made the connection for it."""
         self._do(self._inner.close())
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<BlockingShare {self.name!r}>"
 
 
-class BlockingServer(_Waiting):
+class BlockingServer(_Connected):
     """A server that one is logged on to: `frevo.client.Server` with methods that wait."""
 
     def __init__(self, inner: Server) -> None:
@@ -264,14 +272,6 @@ class BlockingServer(_Waiting):
     def close(self) -> None:
         """Logs off and closes the connection; what was open there is closed by the server."""
         self._do(self._inner.close())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class BlockingFile(io.RawIOBase, _Waiting):

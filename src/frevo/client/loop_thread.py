@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 #: Seconds that the end of the interpreter waits for the loop to end.
 _STOP_SECONDS = 2.0
+#: A signal that comes right before a wait would not end it: it is looked for so often.
+_LOOK_SECONDS = 0.5
 _MESSAGE = (
     "this would wait for itself: the blocking client was called on its own event loop, from a callback of it"
 )
@@ -77,10 +79,6 @@ os.register_at_fork(after_in_child=_after_fork)
 atexit.register(lambda: _home.stop())
 
 
-#: A signal that comes right before the wait would not end it: it is looked for so often.
-_LOOK_S = 0.5
-
-
 def run(work: Coroutine[Any, Any, T]) -> T:
     """The result of *work*, which runs on the loop; an interrupt (Ctrl-C) cancels it.
 
@@ -114,7 +112,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     loop.call_soon_threadsafe(start)
     try:
-        while not done.acquire(timeout=_LOOK_S):
+        while not done.acquire(timeout=_LOOK_SECONDS):
             pass
     except BaseException:
         loop.call_soon_threadsafe(give_up)
