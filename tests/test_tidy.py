@@ -16,6 +16,7 @@ REPOSITORY = SOURCE.parent.parent
 #: What each package may import, beside itself, `frevo.errors` and `frevo.wire`: the arrows point down only.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "records": set(),
     "wire": set(),
     "proto": set(),
     "aio": {"_native"},
@@ -38,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "__init__": {"client"},
 }
-EVERYWHERE = {"errors", "wire"}
+EVERYWHERE = {"errors", "records", "wire"}
 #: Single imports that cross the table, and why.
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("proto/protection.py", "_native"): "packet crypto is Rust's; this file is its only door into proto",

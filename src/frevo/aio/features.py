@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo import _native
 
@@ -15,8 +16,7 @@ ENGINE_VARIABLE = "FREVO_IO"
 NEEDED_OPERATIONS = frozenset({"openat2", "statx", "read", "write", "fsync", "close", "async_cancel"})
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(msgspec.Struct, frozen=True):
     """The result of probing. No kernel version is looked at: opcodes are listed, abilities are tried."""
 
     #: Why io_uring cannot be used, with the remedy; empty when it can.

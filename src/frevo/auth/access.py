@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from frevo.auth.sids import unix_group_sid, unix_user_sid
 from frevo.errors import SMBError
@@ -33,8 +34,7 @@ _WRITE_OWNER = FileAccess.WRITE_OWNER.value
 _OWNER_IMPLICIT = FileAccess.READ_CONTROL.value | FileAccess.WRITE_DAC.value
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(msgspec.Struct, frozen=True):
     """Whom an access check is for: the user, every SID that counts as the user's, the group of new files.
 
     `is_admin` stands for SeSecurityPrivilege, SeTakeOwnershipPrivilege and SeRestorePrivilege.

@@ -14,9 +14,11 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from frevo.auth.md4 import nt_hash
 from frevo.auth.private_files import (
@@ -28,6 +30,7 @@ from frevo.auth.private_files import (
 )
 from frevo.auth.smbpasswd import SmbpasswdEntry
 from frevo.errors import FrevoError
+from frevo.records import Discreet
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +51,14 @@ class AccountsError(FrevoError):
     """The accounts cannot be read or changed as asked; the message is for the person who asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Discreet, msgspec.Struct, frozen=True):
     """One user. `nt_hash` is as good as the password: it never appears in repr or logs."""
+
+    HIDDEN = ("nt_hash",)
 
     name: str
     rid: int
-    nt_hash: bytes = field(repr=False)
+    nt_hash: bytes
     disabled: bool = False
     must_change: bool = False
     created_s: int = 0

@@ -5,8 +5,9 @@ References: [MS-DTYP] 2.5.3.4 (inheritance), [MS-SMB2] 3.3.5.20.3 and 3.3.5.21.3
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
+
+from msgspec.structs import replace
 
 from frevo.auth.access import Token
 from frevo.wire.dtyp import (
@@ -135,7 +136,7 @@ def inherit_sd(
     # The mark of inheritance is for parents that take part in automatic inheritance themselves.
     mark = _INHERITED if parent.control & _DACL_AUTO_INHERITED else 0
     aces = [
-        dataclasses.replace(child, flags=child.flags & ~_INHERITED | mark)
+        replace(child, flags=child.flags & ~_INHERITED | mark)
         for ace in parent.dacl.aces
         for child in _inherited(ace, creator.user, creator.group, is_directory=is_directory)
     ]
@@ -153,18 +154,18 @@ def _inherited(ace: ACE, owner: SID, group: SID, *, is_directory: bool) -> Itera
     passed_on = is_directory and not ace.flags & _NP
     if not ace.flags & wanted:
         if passed_on and ace.flags & _OI:  # for files further down only
-            yield dataclasses.replace(ace, flags=(ace.flags & ~_NP) | _IO | _INHERITED)
+            yield replace(ace, flags=(ace.flags & ~_NP) | _IO | _INHERITED)
         return
     base_flags = (ace.flags & ~_INHERIT_FLAGS) | _INHERITED
     sid = owner if ace.sid == CREATOR_OWNER else group if ace.sid == CREATOR_GROUP else ace.sid
-    effective = dataclasses.replace(ace, flags=base_flags, mask=map_generic(ace.mask), sid=sid)
+    effective = replace(ace, flags=base_flags, mask=map_generic(ace.mask), sid=sid)
     if not passed_on:
         yield effective
     elif effective.sid == ace.sid and effective.mask == ace.mask:
-        yield dataclasses.replace(effective, flags=base_flags | (ace.flags & (_OI | _CI)))
+        yield replace(effective, flags=base_flags | (ace.flags & (_OI | _CI)))
     else:
         yield effective
-        yield dataclasses.replace(ace, flags=base_flags | (ace.flags & (_OI | _CI)) | _IO)
+        yield replace(ace, flags=base_flags | (ace.flags & (_OI | _CI)) | _IO)
 
 
 def new_sd(
@@ -203,7 +204,7 @@ def _mapped(acl: ACL | None) -> ACL | None:
         return None
     aces = [
         ace if ace.flags & _IO or map_generic(ace.mask) == ace.mask
-        else dataclasses.replace(ace, mask=map_generic(ace.mask))
+        else replace(ace, mask=map_generic(ace.mask))
         for ace in acl.aces
     ]  # fmt: skip
     return ACL(aces, acl.revision)
@@ -211,7 +212,7 @@ def _mapped(acl: ACL | None) -> ACL | None:
 
 def merge_sd(old: SecurityDescriptor, new: SecurityDescriptor, information: int) -> SecurityDescriptor:
     """*old* with the parts that *information* names taken from *new* (SET_INFO security)."""
-    result = dataclasses.replace(old)
+    result = replace(old)
     if information & SecurityInformation.OWNER and new.owner is not None:
         result.owner = new.owner
     if information & SecurityInformation.GROUP and new.group is not None:

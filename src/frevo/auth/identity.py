@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
+
+from frevo.records import Discreet
 
 if TYPE_CHECKING:
     from frevo.wire.dtyp import SID
@@ -12,8 +15,7 @@ if TYPE_CHECKING:
 MAP_TO_GUEST = ("never", "bad user", "bad password", "bad uid")
 
 
-@dataclass(frozen=True, slots=True)
-class AuthSettings:
+class AuthSettings(msgspec.Struct, frozen=True):
     """What the server tells the authentication layer, frozen; a reload makes a new Authenticator."""
 
     #: NetBIOS name of the server, at most 15 characters; told to clients in the NTLM challenge.
@@ -45,8 +47,7 @@ class AuthSettings:
             raise ValueError(f"map to guest: {self.map_to_guest!r} is none of {', '.join(MAP_TO_GUEST)}")
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Who a session belongs to.
 
     `user` and `domain` are as the client sent them (for logs), `account` is our name for it (for `valid
@@ -68,8 +69,7 @@ class Identity:
     workstation: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
+class StepResult(Discreet, msgspec.Struct, frozen=True):
     """The outcome of one SESSION_SETUP leg.
 
     `token` is the security buffer of the response, for STATUS_MORE_PROCESSING_REQUIRED when not `done` and
@@ -78,7 +78,9 @@ class StepResult:
     FullSessionKey.
     """
 
+    HIDDEN = ("session_key",)
+
     done: bool
     token: bytes
     identity: Identity | None = None
-    session_key: bytes = field(default=b"", repr=False)
+    session_key: bytes = b""

@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib
 import logging
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from frevo.errors import FrevoError, SMBError
+from frevo.records import Discreet
 from frevo.wire.erref import NTStatus
 
 log = logging.getLogger(__name__)
@@ -27,14 +29,15 @@ class KerberosError(FrevoError):
     """Kerberos cannot be offered; the message says what is missing."""
 
 
-@dataclass(frozen=True, slots=True)
-class KerberosResult:
+class KerberosResult(Discreet, msgspec.Struct, frozen=True):
     """An accepted ticket: the client's principal, the key of 16 or 32 bytes, and when the ticket ends."""
+
+    HIDDEN = ("session_key",)
 
     principal: str
     #: The realm of our own service principal.
     realm: str
-    session_key: bytes = field(repr=False)
+    session_key: bytes
     #: Seconds since 1970, None when the library does not know.
     expires_s: float | None
 

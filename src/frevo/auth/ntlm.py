@@ -11,8 +11,9 @@ import hmac
 import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from frevo.auth import ntlm_crypto as crypto
 from frevo.auth.identity import AuthSettings
@@ -26,6 +27,7 @@ from frevo.auth.ntlm_messages import (
     parse_negotiate,
 )
 from frevo.errors import SMBError, WireError
+from frevo.records import Discreet
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
@@ -49,12 +51,13 @@ _OWN = Flag.NTLM | Flag.REQUEST_TARGET | Flag.TARGET_TYPE_SERVER | Flag.TARGET_I
 _NO_HASH = bytes(16)
 
 
-@dataclass(frozen=True, slots=True)
-class NTLMResult:
+class NTLMResult(Discreet, msgspec.Struct, frozen=True):
     """A finished logon.
 
     `account` is None for guest and anonymous, whose `session_key` is zeros or unknown.
     """
+
+    HIDDEN = ("session_key",)
 
     account: Account | None
     user: str
@@ -63,7 +66,7 @@ class NTLMResult:
     is_guest: bool
     is_anonymous: bool
     flags: int
-    session_key: bytes = field(repr=False)
+    session_key: bytes
 
     @property
     def can_sign(self) -> bool:

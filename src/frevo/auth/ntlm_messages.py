@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+
+import msgspec
 
 from frevo.errors import WireError
+from frevo.records import Discreet
 
 SIGNATURE = b"NTLMSSP\x00"
 NEGOTIATE, CHALLENGE, AUTHENTICATE = 1, 2, 3
@@ -143,19 +145,20 @@ def pack_challenge(flags: int, server_challenge: bytes, target_name: str, target
     return fixed + name + target_info
 
 
-@dataclass(frozen=True, slots=True)
-class Authenticate:
+class Authenticate(Discreet, msgspec.Struct, frozen=True):
     """An AUTHENTICATE message ([MS-NLMP] 2.2.1.3); names decoded from UTF-16LE."""
 
+    HIDDEN = ("lm_response", "nt_response", "encrypted_session_key", "token")
+
     flags: int
-    lm_response: bytes = field(repr=False)
-    nt_response: bytes = field(repr=False)
+    lm_response: bytes
+    nt_response: bytes
     domain: str
     user: str
     workstation: str
-    encrypted_session_key: bytes = field(repr=False)
+    encrypted_session_key: bytes
     payload_offset: int
-    token: bytes = field(repr=False)
+    token: bytes
 
     @classmethod
     def parse(cls, token: bytes) -> Authenticate:

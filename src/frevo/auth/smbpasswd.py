@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
+
+from frevo.records import Discreet
 
 
-@dataclass(frozen=True, slots=True)
-class SmbpasswdEntry:
+class SmbpasswdEntry(Discreet, msgspec.Struct, frozen=True):
     """One user line: `name:uid:LM hash:NT hash:[flags]:LCT-hex seconds:`."""
 
+    HIDDEN = ("nt_hash",)
+
     name: str
-    nt_hash: bytes | None = field(repr=False)
+    nt_hash: bytes | None
     disabled: bool
     password_set_s: int
 

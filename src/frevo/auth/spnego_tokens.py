@@ -5,9 +5,10 @@ Only what NegTokenInit, NegTokenInit2 and NegTokenResp are made of: definite len
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from frevo.errors import WireError
+from frevo.records import Discreet
 
 #: DER bodies (without tag and length) of the object identifiers in use.
 OID_SPNEGO = bytes.fromhex("2b0601050502")
@@ -93,24 +94,26 @@ class DERReader:
         return self._data[self._position : self._end]
 
 
-@dataclass(frozen=True, slots=True)
-class NegTokenInit:
+class NegTokenInit(Discreet, msgspec.Struct, frozen=True):
     """The first token of a client (RFC 4178 section 4.2.1)."""
+
+    HIDDEN = ("token",)
 
     mechanisms: tuple[bytes, ...]
     #: The DER of MechTypeList as received: what mechListMIC covers.
     mechanism_list: bytes
-    token: bytes | None = field(default=None, repr=False)
+    token: bytes | None = None
     mic: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NegTokenResp:
+class NegTokenResp(Discreet, msgspec.Struct, frozen=True):
     """Every later token of either side (RFC 4178 section 4.2.2)."""
+
+    HIDDEN = ("token",)
 
     state: int | None = None
     mechanism: bytes | None = None
-    token: bytes | None = field(default=None, repr=False)
+    token: bytes | None = None
     mic: bytes | None = None
 
     def pack(self) -> bytes:

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from frevo.client import Location, Options, Server, Share, connect_server
 from frevo.client.address import join
@@ -16,8 +17,7 @@ from frevo.client.address import join
 _AT_A_TIME = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a connection goes, and as whom."""
 
     url: str
@@ -29,8 +29,7 @@ class Place:
         return Location.parse(self.url)
 
 
-@dataclass(slots=True)
-class Link:
+class Link(msgspec.Struct):
     """One connection; *share* is None for the workloads that need none."""
 
     number: int

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from frevo.transport.interfaces import local_addresses
 from frevo.transport.listeners import addresses_of, listening_processes
@@ -42,8 +43,7 @@ def name_of(pid: int) -> str:
         return "?"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Seconds of processor time since their start, of so many processes."""
 
     seconds: float

@@ -7,8 +7,9 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from frevo.bench import live
 from frevo.bench.faults import sentence
@@ -38,8 +39,7 @@ _STEPS_S = (0.2, 0.25, 0.5, 1.0)
 _SECOND = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """What was done in the time before second *at*."""
 
     at: float
@@ -48,17 +48,16 @@ class Sample:
     bytes: int
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """What a run has measured. *ended*: time, operations, interrupted or error; *problem* says which error."""
 
     settings: Settings
     parts: tuple[str, ...]
     tallies: tuple[Tally, ...] = ()
     seconds: float = 0.0
-    samples: list[Sample] = field(default_factory=list)
-    meter: Meter = field(default_factory=lambda: Meter(()))
-    server: dict[str, object] = field(default_factory=dict)
+    samples: list[Sample] = msgspec.field(default_factory=list)
+    meter: Meter = msgspec.field(default_factory=lambda: Meter(()))
+    server: dict[str, object] = msgspec.field(default_factory=dict)
     ended: str = "time"
     problem: str = ""
 

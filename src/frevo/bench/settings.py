@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
+
+import msgspec
+from msgspec.structs import asdict
 
 WORKLOADS = ("read", "write", "echo", "open", "session", "notify")
 IO_SIZE_MAX = 16 << 20
@@ -11,8 +13,7 @@ CONNECTIONS_MAX = 10_000
 QDEPTH_MAX = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """The settings of smb2.bench by its defaults, and what frevo adds.
 
     urls: the shares, over which the connections are dealt out. operations: an end before the time is up; None: none.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Self
+
+import msgspec
 
 from frevo.client.pump import bucket_floor, bucket_of
 
@@ -18,8 +19,7 @@ def bounds(bucket: int) -> tuple[int, int]:
     return bucket_floor(bucket), bucket_floor(bucket + 1)
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(msgspec.Struct):
     """What was done since the start. Times are nanoseconds; *statuses* are answers that were no success."""
 
     operations: int = 0
@@ -27,8 +27,8 @@ class Tally:
     sum_ns: int = 0
     min_ns: int = 0
     max_ns: int = 0
-    buckets: dict[int, int] = field(default_factory=dict)
-    statuses: dict[int, int] = field(default_factory=dict)
+    buckets: dict[int, int] = msgspec.field(default_factory=dict)
+    statuses: dict[int, int] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(cls, counted: Counted) -> Self:

@@ -11,9 +11,10 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from frevo.bench.settings import CONNECTIONS_MAX, IO_SIZE_MAX, QDEPTH_MAX, Settings
 from frevo.cli import remote

@@ -6,8 +6,9 @@ import argparse
 import errno
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, UsageError, add_command

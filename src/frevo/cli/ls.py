@@ -8,8 +8,9 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, add_command, one_line
@@ -108,8 +109,7 @@ class Listing:
                 remote.complain(inner, error)
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """How an entry looks."""
 
     long: bool = False

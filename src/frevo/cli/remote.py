@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
 import getpass
 import json
 import math
@@ -12,6 +11,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from frevo.cli.common import UsageError, one_line, printable, seconds
 
@@ -40,7 +41,9 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     transports_help = "what to try, in order, as `client smb transports`: tcp, nbt, name:port (tcp, nbt)"
     group.add_argument("--transports", metavar="LIST", help=transports_help)
     group.add_argument("--address", metavar="IP", help="where the host is, when its name does not say")
-    group.add_argument("--timeout", type=seconds(3600), default=5.0, metavar="S", help="seconds to connect (5)")
+    group.add_argument(
+        "--timeout", type=seconds(3600), default=5.0, metavar="S", help="seconds to connect (5)"
+    )
     answer_help = "seconds of silence, while an answer is due, that end a connection (60; 0: never)"
     group.add_argument("--answer-timeout", type=float, default=60.0, metavar="S", help=answer_help)
     again = group.add_mutually_exclusive_group()
@@ -70,7 +73,7 @@ def location(url: str) -> Location:
         place = Location.parse(url)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    place = dataclasses.replace(place, share=speakable(place.share), path=inside(place.path))
+    place = replace(place, share=speakable(place.share), path=inside(place.path))
     if place.password is not None:
         raise UsageError(
             "a password in a URL is seen by everybody on this machine: use --credentials FILE or FREVO_PASSWORD"
@@ -137,7 +140,7 @@ def options(args: argparse.Namespace, place: Location) -> Options:
         password = getpass.getpass(one_line(f"Password of {known.user} on {place.host}: "))
     except EOFError:
         raise UsageError("no password was given") from None
-    return dataclasses.replace(made, password=password)
+    return replace(made, password=password)
 
 
 def open_share(args: argparse.Namespace, url: str) -> Connecting[Share]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
 import logging
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from frevo.cli.common import Subparsers, add_command, add_config_option, print_problems
 from frevo.cli.serve_folder import (
@@ -38,8 +39,7 @@ Ctrl-C lets running requests end and stops; a second Ctrl-C stops at once. SIGHU
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What to serve: the configuration, how to read it again, and in folder mode how to make the login.
 
     `login` is called when the server listens: a start that fails must not change anybody's password.
@@ -99,7 +99,7 @@ def _plan(args: argparse.Namespace) -> Plan:
     config = _with_options(config, args, default_port=True)
     user = user_name(args.user)
     share = next(iter(config.shares.values()))
-    config = config.with_share(dataclasses.replace(share, valid_users=(user,)))
+    config = config.with_share(replace(share, valid_users=(user,)))
     private_dir, new_password = config.globals.private_dir, args.new_password
     return Plan(config, lambda: config, lambda: login_for(private_dir, user, new_password=new_password))
 

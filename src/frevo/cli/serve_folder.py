@@ -9,11 +9,13 @@ import pwd
 import secrets
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from frevo.config import Config, default_for_folder
 from frevo.errors import FrevoError
+from frevo.records import Discreet
 
 SMB_PORT = 445
 #: Where a folder is served when 445 is not allowed: an ordinary user's port.
@@ -29,9 +31,10 @@ class ServeError(FrevoError):
     """Serving cannot start as asked; the message says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(Discreet, msgspec.Struct, frozen=True):
     """Who can log on; `password` is empty when the account existed and kept its password."""
+
+    HIDDEN = ("password",)
 
     user: str
     password: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, add_command, one_line

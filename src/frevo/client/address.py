@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
 
+import msgspec
+
+from frevo.records import Discreet
 from frevo.wire.codec import encode_utf16
 
 #: UTF-16 bytes; lengths on the wire have 16 bits.
 _PATH_BYTES_MAX = 65520
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(Discreet, msgspec.Struct, frozen=True):
     """A place on a server. *path* has slashes and no leading one; port 0 is the transport's own."""
+
+    HIDDEN = ("password",)
 
     host: str
     share: str = ""
@@ -22,7 +25,7 @@ class Location:
     port: int = 0
     user: str | None = None
     domain: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Location:

@@ -8,9 +8,10 @@ import hashlib
 import os
 import stat as modes
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from frevo.client import verify
 from frevo.client.address import join
@@ -47,16 +48,15 @@ class Report(Protocol):
         """One file or directory failed; the others go on."""
 
 
-@dataclass(slots=True)
-class Totals:
+class Totals(msgspec.Struct):
     """What was done."""
 
     files: int = 0
     bytes: int = 0
     skipped: int = 0
-    errors: list[tuple[str, OSError]] = field(default_factory=list)
+    errors: list[tuple[str, OSError]] = msgspec.field(default_factory=list)
     #: (source, SHA-256) of what was verified.
-    digests: list[tuple[str, str]] = field(default_factory=list)
+    digests: list[tuple[str, str]] = msgspec.field(default_factory=list)
 
     def add(self, other: Totals) -> None:
         """Counts what *other* counted, too."""
@@ -74,8 +74,7 @@ class Totals:
         report.failed(path, error)
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(msgspec.Struct):
     """How to transfer. update: leave out what is there with the same size and time. verify: compare by SHA-256."""
 
     recursive: bool = False

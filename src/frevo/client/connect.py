@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from frevo.client.address import Location
 from frevo.client.credentials import Credentials, choose, split_user
 from frevo.client.server import CIPHERS, SIGNINGS, Server, Settings, open_server
 from frevo.client.share import Share
 from frevo.proto.dialect import BY_NAME, Cipher, Dialect, Signing
+from frevo.records import Discreet
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress, parse_transports
 
 
@@ -43,8 +46,7 @@ class Connecting(Generic[T]):
             await self._made.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Discreet, msgspec.Struct, frozen=True):
     """Everything that `connect` takes beside the URL.
 
     user, password, domain, credentials_file: who; the environment (FREVO_USER, FREVO_PASSWORD, FREVO_DOMAIN) and then
@@ -59,8 +61,10 @@ class Options:
     new one for each connection. netbios_name: what the nbt transport calls itself.
     """
 
+    HIDDEN = ("password",)
+
     user: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     domain: str | None = None
     credentials_file: str | None = None
     kerberos: str = "auto"

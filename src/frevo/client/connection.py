@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from frevo.client.errors import ConnectionLost, PeerFault, lost
 from frevo.client.plane import Plane
@@ -63,8 +64,7 @@ class Reply(NamedTuple):
         return Header.parse(self.message)
 
 
-@dataclass(slots=True)
-class Protection:
+class Protection(msgspec.Struct):
     """How the requests of one session go out and what its answers must have."""
 
     session_id: int = 0
@@ -73,8 +73,7 @@ class Protection:
     seal: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Pending:
+class Pending(msgspec.Struct, eq=False):
     """A request that has no final answer yet."""
 
     future: asyncio.Future[Reply]
@@ -88,8 +87,7 @@ class Pending:
     abandoned: bool = False
 
 
-@dataclass(slots=True)
-class Element:
+class Element(msgspec.Struct):
     """One request to send. *tail* goes behind *body* without being copied before."""
 
     command: int

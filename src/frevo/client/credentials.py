@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+from msgspec.structs import replace
+
 from frevo.client import netrc
+from frevo.records import Discreet
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Discreet, msgspec.Struct, frozen=True):
     """A user and how to prove it. Without a password the Kerberos ticket cache is used."""
 
+    HIDDEN = ("password",)
+
     user: str = ""
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     domain: str = ""
     kerberos: str = "auto"  # auto: only without a password; required; off
     guest: bool = False  # log on as guest, and accept to be one

@@ -7,7 +7,8 @@ import re
 from array import array
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.client import requests
 from frevo.client.address import join
@@ -37,8 +38,7 @@ _REPARSE = int(FileAttributes.REPARSE_POINT)
 _END = (NTStatus.NO_MORE_FILES, NTStatus.NO_SUCH_FILE)
 
 
-@dataclass(slots=True)
-class DirEntry:
+class DirEntry(msgspec.Struct):
     """One name in a directory and what the listing said about it: no request is needed for `stat`."""
 
     name: str

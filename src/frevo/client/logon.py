@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import secrets
-from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import spnego
 import spnego.exceptions
+from msgspec.structs import replace
 
 from frevo.auth.kerberos import KerberosError
 from frevo.auth.kerberos_initiator import KerberosInitiator
@@ -40,8 +41,7 @@ from frevo.wire.smb2 import (
 _SETUP_ROUNDS_MAX = 10
 
 
-@dataclass(slots=True)
-class Handshake:
+class Handshake(msgspec.Struct):
     """What NEGOTIATE leaves behind for the log-on and for VALIDATE_NEGOTIATE_INFO."""
 
     request: NegotiateRequest
@@ -49,8 +49,7 @@ class Handshake:
     preauth_hash: bytes
 
 
-@dataclass(slots=True)
-class Session:
+class Session(msgspec.Struct):
     """A user that is logged on to a connection."""
 
     protection: Protection

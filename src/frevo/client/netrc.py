@@ -8,8 +8,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
+
+from frevo.records import Discreet
 
 #: Larger files are none.
 _BYTES_MAX = 1 << 20
@@ -18,13 +21,14 @@ _BLANKS = " \t\r"
 _VALUES = ("login", "user", "password", "account")
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Discreet, msgspec.Struct):
     """One entry; *machine* is None for `default`."""
+
+    HIDDEN = ("password",)
 
     machine: str | None
     login: str = ""
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
 
 
 def file_name(environ: Mapping[str, str] | None = None) -> tuple[Path, bool]:

@@ -13,8 +13,9 @@ import errno
 import random
 import warnings
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
+
+import msgspec
 
 from frevo.client.connection import Connection
 from frevo.client.errors import (
@@ -46,8 +47,7 @@ _RENEWABLE = (
 )
 
 
-@dataclass(slots=True)
-class Reached:
+class Reached(msgspec.Struct):
     """A connection with a user logged on, and what was agreed on the way."""
 
     connection: Connection

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
+
+import msgspec
 
 from frevo.client.connection import Connection, Element
 from frevo.client.credentials import Credentials
@@ -31,18 +32,17 @@ _REQUEST_BYTES = 8 << 20
 _REQUEST_BYTES_NBT = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """How to connect. signing=False turns signing off, unless the server demands it; encryption=True demands it."""
 
     signing: bool = True
     encryption: bool = False
     minimum: Dialect = SMB_2_0_2
     maximum: Dialect = SMB_3_1_1
-    transports: Sequence[TransportAddress] = field(default=DEFAULT_TRANSPORTS)
+    transports: Sequence[TransportAddress] = DEFAULT_TRANSPORTS
     timeout: float = 5.0
-    ciphers: Sequence[Cipher] = field(default=CIPHERS)
-    signings: Sequence[Signing] = field(default=SIGNINGS)
+    ciphers: Sequence[Cipher] = CIPHERS
+    signings: Sequence[Signing] = SIGNINGS
     prefer_encryption: bool = False  # encrypt where the server can
     netbios_name: str = "FREVO"
     address: str | None = None  # where the host is, when its name does not say

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import stat as modes
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.wire.dtyp.filetime import to_unix_ns
 from frevo.wire.smb2 import FileAttributes
@@ -13,8 +14,7 @@ _REPARSE = int(FileAttributes.REPARSE_POINT)
 _READONLY = int(FileAttributes.READONLY)
 
 
-@dataclass(slots=True, frozen=True)
-class Stat:
+class Stat(msgspec.Struct, frozen=True):
     """Times are FILETIME (`*_time`); `st_*` are as in os.stat_result."""
 
     size: int
@@ -98,8 +98,7 @@ class Stat:
         return to_unix_ns(self.creation_time) / 1e9
 
 
-@dataclass(slots=True, frozen=True)
-class FileSystemSpace:
+class FileSystemSpace(msgspec.Struct, frozen=True):
     """Bytes of the file system behind a share: all, free, and free for this user."""
 
     total: int
@@ -108,8 +107,7 @@ class FileSystemSpace:
     block_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class ShareEntry:
+class ShareEntry(msgspec.Struct, frozen=True):
     """A share that the server lists. kind: disk, printer, device, pipe."""
 
     name: str

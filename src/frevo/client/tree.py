@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from frevo.client.connection import Connection, Element, Pending, Protection, Reply
 from frevo.client.errors import remote_error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.client import requests
 from frevo.client.address import join
@@ -31,8 +32,7 @@ EVERYTHING = int(
 _ACTIONS = {1: "added", 2: "removed", 3: "modified", 4: "renamed-from", 5: "renamed-to"}
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What happened to *path*. action: added, removed, modified, renamed-from, renamed-to, or missed: there was more
     than the server could remember, so look at the directory yourself."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from frevo.config.global_keys import GLOBAL_KEYS, GlobalConfig
 from frevo.config.key import Key
@@ -15,8 +16,7 @@ from frevo.config.problem import ConfigProblem
 from frevo.config.share_keys import SHARE_KEYS, ShareConfig
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One key that differs between two configurations; `restart` when SIGHUP alone does not take it."""
 
     section: str
@@ -30,12 +30,11 @@ class Change:
         return f"[{self.section}] {self.key}: {self.old or '(nothing)'} -> {self.new or '(nothing)'}{note}"
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(msgspec.Struct, frozen=True):
     """`globals` and `shares` (by lower-case name), with their file and the warnings of loading."""
 
-    globals: GlobalConfig = field(default_factory=GlobalConfig)
-    shares: Mapping[str, ShareConfig] = field(default_factory=lambda: MappingProxyType({}))
+    globals: GlobalConfig = msgspec.field(default_factory=GlobalConfig)
+    shares: Mapping[str, ShareConfig] = msgspec.field(default_factory=lambda: MappingProxyType({}))
     source: str = ""
     warnings: tuple[ConfigProblem, ...] = ()
 
@@ -49,12 +48,12 @@ class Config:
 
     def with_globals(self, **values: Any) -> Config:
         """A copy with attributes of `globals` replaced (for command line options and tests)."""
-        return dataclasses.replace(self, globals=dataclasses.replace(self.globals, **values))
+        return replace(self, globals=replace(self.globals, **values))
 
     def with_share(self, share: ShareConfig) -> Config:
         """A copy with *share* added or replaced."""
         shares = MappingProxyType({**self.shares, share.name.lower(): share})
-        return dataclasses.replace(self, shares=shares)
+        return replace(self, shares=shares)
 
 
 def diff(old: Config, new: Config) -> list[Change]:

@@ -1,9 +1,8 @@
 """Every key of [global], in one table: the fields of GlobalConfig."""
 
-# ruff: noqa: RUF009  (setting() declares a field, as dataclasses.field() does)
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from frevo.config import choices
 from frevo.config.choices import EncryptionPolicy, Engine, GuestMapping, KerberosMethod, SigningPolicy
@@ -35,11 +34,10 @@ _CIPHERS = Subset(ENCRYPTION_ALGORITHMS, ENCRYPTION_ALGORITHMS)
 _KIB, _MIB = 1 << 10, 1 << 20
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GlobalConfig:
+class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What [global] says; frozen, handed down, replaced as a whole on reload."""
 
-    defaults: ShareConfig = field(default_factory=ShareConfig)
+    defaults: ShareConfig = msgspec.field(default_factory=ShareConfig)
 
     # Names
     workgroup: str = setting(Name(), "WORKGROUP", "The workgroup or NetBIOS domain that clients are told.")

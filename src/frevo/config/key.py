@@ -1,4 +1,4 @@
-"""One key of the configuration table: the field of a frozen dataclass, so that mypy sees its type.
+"""One key of the configuration table: the field of a frozen record, so that mypy sees its type.
 
 `setting(...)` stands on the right of a field of `GlobalConfig` or `ShareConfig`; `keys_of(cls)` reads the
 table back. The attribute gives the name: `server_string` is `server string`, `frevo_fast_path` is `frevo:fast
@@ -7,19 +7,18 @@ path`.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import fields, replace
 
 from frevo.config.types import ValueType
 
 T = TypeVar("T")
-_METADATA = "frevo.key"
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(msgspec.Struct, frozen=True):
     """A row of the table."""
 
     name: str
@@ -44,6 +43,15 @@ class Key:
         return self.default_text or self.kind.format(self.default())
 
 
+class _Default(msgspec.Struct, frozen=True):
+    """The factory of a field's default, which brings the field's row along."""
+
+    row: Key
+
+    def __call__(self) -> Any:
+        return self.row.default()
+
+
 def normal(name: str) -> str:
     """The form in which key names are compared: lower case without blanks (`Read  Only` is `readonly`)."""
     return "".join(name.lower().split())
@@ -60,20 +68,20 @@ def setting(
     inverses: tuple[str, ...] = (),
     restart: bool = False,
 ) -> T:
-    """Declare a key as a dataclass field. A callable *default* is asked at each load."""
+    """Declare a key as a field of a record. A callable *default* is asked at each load."""
     factory: Callable[[], T] = default if callable(default) else lambda: default
     row = Key("", "", "", kind, unit, factory, default_text, sentence, synonyms, inverses, restart)
-    return dataclasses.field(default_factory=factory, metadata={_METADATA: row})
+    declared: T = msgspec.field(default_factory=_Default(row))
+    return declared
 
 
-def keys_of(model: type, scope: str) -> tuple[Key, ...]:
-    """The rows that the fields of the dataclass *model* declare, in order."""
+def keys_of(model: type[msgspec.Struct], scope: str) -> tuple[Key, ...]:
+    """The rows that the fields of the record *model* declare, in order."""
     rows = []
-    for field in dataclasses.fields(model):
-        row = field.metadata.get(_METADATA)
-        if row is not None:
+    for field in fields(model):
+        if isinstance(field.default_factory, _Default):
             name = field.name.replace("_", " ")
             if name.startswith("frevo "):
                 name = name.replace(" ", ":", 1)
-            rows.append(dataclasses.replace(row, name=name, attribute=field.name, scope=scope))
+            rows.append(replace(field.default_factory.row, name=name, attribute=field.name, scope=scope))
     return tuple(rows)

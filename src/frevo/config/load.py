@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from msgspec.structs import replace
 
 from frevo.config.check import check
 from frevo.config.config import Config
@@ -72,7 +73,7 @@ def default_for_folder(
     if template is None:
         message = "not a share's name: it has a meaning of its own"
         raise ConfigErrors([ConfigProblem("(command line)", 0, share_name, message)])
-    share = dataclasses.replace(template, path=folder, read_only=read_only, valid_users=tuple(valid_users))
+    share = replace(template, path=folder, read_only=read_only, valid_users=tuple(valid_users))
     return config.with_share(share)
 
 
@@ -88,7 +89,7 @@ def _finish(
     entries = list(section.entries) if (section := sections.pop("global", None)) else []
     entries += [Entry(key, value, "(command line)", 0) for key, value in overrides.items()]
     shared = _values(entries, SHARE_KEYS, GLOBAL_KEYS, problems)
-    defaults = dataclasses.replace(ShareConfig(), **shared)
+    defaults = replace(ShareConfig(), **shared)
     values = _values(entries, GLOBAL_KEYS, SHARE_KEYS, problems, complain=False)
     config_globals = GlobalConfig(defaults=defaults, **values)
     shares: dict[str, ShareConfig] = {}
@@ -100,7 +101,7 @@ def _finish(
     check(config, sections, problems, require_path=require_path)
     if problems.failed:
         raise ConfigErrors(sorted(problems.items, key=lambda problem: (problem.file, problem.line)))
-    return dataclasses.replace(config, warnings=tuple(problems.items))
+    return replace(config, warnings=tuple(problems.items))
 
 
 def _values(
@@ -188,7 +189,7 @@ def _share(
         if key is not None and key.scope == "global":
             problems.warn_at(entry, "this key belongs into [global]: ignored here")
     values = _values(entries, SHARE_KEYS, GLOBAL_KEYS, problems)
-    return dataclasses.replace(defaults, **values, name=section.name)
+    return replace(defaults, **values, name=section.name)
 
 
 def _is_printer(entries: Iterable[Entry]) -> bool:

@@ -7,8 +7,9 @@ is evaluated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from frevo.config.key import normal
 from frevo.config.macros import expand, macros_in
@@ -23,8 +24,7 @@ ENTRIES_MAX = 50_000
 _LOAD_TIME_MACROS = frozenset("hvw")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One `key = value` line."""
 
     key: str
@@ -33,14 +33,13 @@ class Entry:
     line: int
 
 
-@dataclass(slots=True)
-class Section:
+class Section(msgspec.Struct):
     """All entries of the sections with one name (case ignored), in the order of the file."""
 
     name: str
     file: str
     line: int
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = msgspec.field(default_factory=list)
 
 
 class Parser:

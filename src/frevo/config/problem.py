@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 from frevo.errors import FrevoError
 
@@ -12,8 +13,7 @@ from frevo.errors import FrevoError
 PROBLEMS_MAX = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigProblem:
+class ConfigProblem(msgspec.Struct, frozen=True):
     """One problem: where it is (line 0: the whole file), what it is, and whether loading fails for it."""
 
     file: str

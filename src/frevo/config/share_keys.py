@@ -1,17 +1,15 @@
 """Every key of a share, in one table: the fields of ShareConfig."""
 
-# ruff: noqa: RUF009  (setting() declares a field, as dataclasses.field() does)
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from frevo.config.choices import ENCRYPTION, EncryptionPolicy
 from frevo.config.key import keys_of, setting
 from frevo.config.types import Boolean, Integer, Mode, Path, Patterns, Text, Words
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShareConfig:
+class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One share as it is configured; frozen, handed down, replaced as a whole on reload.
 
     A share key in [global] is the default of every share; `Config.globals.defaults` holds those.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress, parse_transports
 
@@ -25,7 +26,7 @@ _SIZE_FACTOR = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _DURATION_FACTOR = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-class ValueType(Generic[T]):
+class ValueType(msgspec.Struct, Generic[T], frozen=True):
     """One kind of value: `label` names it for people, `parse` reads it, `format` writes it back."""
 
     label = "string"
@@ -39,15 +40,14 @@ class ValueType(Generic[T]):
         return str(value)
 
 
-class Text(ValueType[str]):
+class Text(ValueType[str], frozen=True):
     """Any text; one pair of double quotes around it is dropped, as Samba does."""
 
     def parse(self, text: str, warn: Warn) -> str:
         return unquote(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Name(ValueType[str]):
+class Name(ValueType[str], frozen=True):
     """A NetBIOS-like name: no separators of paths or lists, at most `length_max` bytes."""
 
     length_max: int = 15
@@ -62,7 +62,7 @@ class Name(ValueType[str]):
         return name
 
 
-class Path(ValueType[str]):
+class Path(ValueType[str], frozen=True):
     """An absolute path; macros are allowed and are expanded at use."""
 
     label = "path"
@@ -76,7 +76,7 @@ class Path(ValueType[str]):
         return path
 
 
-class Boolean(ValueType[bool]):
+class Boolean(ValueType[bool], frozen=True):
     """yes or no in Samba's spellings."""
 
     label = "yes or no"
@@ -93,8 +93,7 @@ class Boolean(ValueType[bool]):
         return "yes" if value else "no"
 
 
-@dataclass(frozen=True, slots=True)
-class Integer(ValueType[int]):
+class Integer(ValueType[int], frozen=True):
     """A decimal integer within a range."""
 
     least: int = 0
@@ -108,7 +107,7 @@ class Integer(ValueType[int]):
         return within(int(word), self.least, self.most)
 
 
-class LogLevel(ValueType[int]):
+class LogLevel(ValueType[int], frozen=True):
     """Samba's log level: the first number counts, `class:level` pairs are accepted and ignored."""
 
     label = "log level"
@@ -127,7 +126,7 @@ class LogLevel(ValueType[int]):
         return min(level, 10)
 
 
-class Mode(ValueType[int]):
+class Mode(ValueType[int], frozen=True):
     """Unix permission bits in octal."""
 
     label = "octal mode"
@@ -142,8 +141,7 @@ class Mode(ValueType[int]):
         return f"{value:04o}"
 
 
-@dataclass(frozen=True, slots=True)
-class Size(ValueType[int]):
+class Size(ValueType[int], frozen=True):
     """Bytes, with an optional K, M or G (1024 and its powers)."""
 
     least: int = 0
@@ -157,8 +155,7 @@ class Size(ValueType[int]):
         return within(int(match[1]) * _SIZE_FACTOR[match[2].upper()], self.least, self.most)
 
 
-@dataclass(frozen=True, slots=True)
-class Duration(ValueType[float]):
+class Duration(ValueType[float], frozen=True):
     """Seconds, with an optional ms, s, m, h or d."""
 
     least: float = 0.0
@@ -175,8 +172,7 @@ class Duration(ValueType[float]):
         return f"{value:g}"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice(ValueType[T]):
+class Choice(ValueType[T], frozen=True):
     """One of a few words. `words` maps every accepted spelling (lower case) to its value."""
 
     words: Mapping[str, T]
@@ -200,7 +196,7 @@ class Choice(ValueType[T]):
         return next((name for name in self.names() if self.words[name.lower()] == value), str(value))
 
 
-class Words(ValueType[tuple[str, ...]]):
+class Words(ValueType[tuple[str, ...]], frozen=True):
     """A list, separated by commas, semicolons or blanks; double quotes keep blanks together."""
 
     label = "list"
@@ -212,8 +208,7 @@ class Words(ValueType[tuple[str, ...]]):
         return ", ".join(f'"{word}"' if re.search(r"[\s,;]", word) else word for word in value)
 
 
-@dataclass(frozen=True, slots=True)
-class Subset(ValueType[tuple[str, ...]]):
+class Subset(ValueType[tuple[str, ...]], frozen=True):
     """An ordered list out of `names`; `+name` appends to the default (all of `initial`), `-name` removes."""
 
     names: tuple[str, ...]
@@ -246,7 +241,7 @@ class Subset(ValueType[tuple[str, ...]]):
         return ", ".join(value)
 
 
-class Patterns(ValueType[tuple[str, ...]]):
+class Patterns(ValueType[tuple[str, ...]], frozen=True):
     """File name patterns between slashes (`/*.tmp/.Trash*/`); `*` and `?` are wildcards, blanks count."""
 
     label = "/pattern/pattern/"
@@ -261,7 +256,7 @@ class Patterns(ValueType[tuple[str, ...]]):
         return "/" + "/".join(value) + "/" if value else ""
 
 
-class Transports(ValueType[tuple[TransportAddress, ...]]):
+class Transports(ValueType[tuple[TransportAddress, ...]], frozen=True):
     """`name[:port]` tokens; see frevo.transport.address."""
 
     label = "transports"

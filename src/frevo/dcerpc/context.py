@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 #: Share types of [MS-SRVS] 2.2.2.4.
 STYPE_DISKTREE = 0x00000000
@@ -14,8 +15,7 @@ STYPE_SPECIAL = 0x80000000
 UNLIMITED_USES = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class ShareInfo:
+class ShareInfo(msgspec.Struct, frozen=True):
     """One exported share as the browsing services show it.
 
     `path` is shown to administrators only. `security_descriptor` is self-relative, None when the share has
@@ -32,8 +32,7 @@ class ShareInfo:
     browseable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class RpcContext:
+class RpcContext(msgspec.Struct, frozen=True):
     """The server and the caller when a pipe is opened. `now` is a FILETIME (100 ns since 1601, UTC)."""
 
     server_name: str

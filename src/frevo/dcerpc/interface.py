@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
+
+import msgspec
 
 from frevo.dcerpc.context import RpcContext
 from frevo.dcerpc.ndr import Arguments, NDRType, Struct, Unique, WideString
@@ -29,8 +30,7 @@ class Win32(IntEnum):
     NERR_NET_NAME_NOT_FOUND = 2310
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """One method. The handler gets the in-arguments by name and returns the out-arguments."""
 
     name: str
@@ -39,8 +39,7 @@ class Operation:
     handler: Handler
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(msgspec.Struct, frozen=True):
     """One service: the syntax that a client binds to, its pipe name, and its operations by number."""
 
     name: str

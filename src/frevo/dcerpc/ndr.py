@@ -8,9 +8,10 @@ array and (tag, value) for a union. [C706] chapter 14, [MS-RPCE] 2.2.5.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
+
+import msgspec
 
 from frevo.errors import WireError
 
@@ -26,13 +27,12 @@ class NDRError(WireError):
     """Stub data that is not what the operation declares."""
 
 
-@dataclass(slots=True)
-class NDRReader:
+class NDRReader(msgspec.Struct):
     """Checked cursor over stub data; keeps what embedded pointers point to for after their structure."""
 
     data: bytes
     position: int = 0
-    deferred: list[Deferred] = field(default_factory=list)
+    deferred: list[Deferred] = msgspec.field(default_factory=list)
 
     def align(self, size: int) -> None:
         self.position += -self.position % size
@@ -54,13 +54,12 @@ class NDRReader:
         return max(0, len(self.data) - self.position)
 
 
-@dataclass(slots=True)
-class NDRWriter:
+class NDRWriter(msgspec.Struct):
     """Grows stub data; the counterpart of NDRReader."""
 
-    data: bytearray = field(default_factory=bytearray)
+    data: bytearray = msgspec.field(default_factory=bytearray)
     referent: int = FIRST_REFERENT
-    deferred: list[Deferred] = field(default_factory=list)
+    deferred: list[Deferred] = msgspec.field(default_factory=list)
 
     def align(self, size: int) -> None:
         self.data += bytes(-len(self.data) % size)
@@ -92,8 +91,7 @@ def _complete(cursor: NDRReader | NDRWriter, action: Deferred) -> None:
         _complete(cursor, later)
 
 
-@dataclass(frozen=True, slots=True)
-class UInt:
+class UInt(msgspec.Struct, frozen=True):
     """An unsigned integer of *size* bytes, aligned to its size ([C706] 14.2.5). Negative numbers wrap."""
 
     size: int
@@ -108,8 +106,7 @@ class UInt:
 U8, U16, U32, U64 = UInt(1), UInt(2), UInt(4), UInt(8)
 
 
-@dataclass(frozen=True, slots=True)
-class WideString:
+class WideString(msgspec.Struct, frozen=True):
     """[string] wchar_t: conformant and varying, its NUL is on the wire only ([C706] 14.3.4)."""
 
     def read(self, reader: NDRReader) -> str:
@@ -127,8 +124,7 @@ class WideString:
         writer.data += units
 
 
-@dataclass(frozen=True, slots=True)
-class ByteArray:
+class ByteArray(msgspec.Struct, frozen=True):
     """[size_is] byte: a conformant array of octets."""
 
     def read(self, reader: NDRReader) -> bytes:
@@ -139,8 +135,7 @@ class ByteArray:
         writer.data += value
 
 
-@dataclass(frozen=True, slots=True)
-class Unique:
+class Unique(msgspec.Struct, frozen=True):
     """A unique pointer: None, or a referent id and the value behind it ([C706] 14.3.10)."""
 
     target: NDRType
@@ -160,8 +155,7 @@ class Unique:
         writer.deferred.append(lambda: self.target.write(writer, value))
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
+class Later(msgspec.Struct, frozen=True):
     """The place where a deferred referent will be; settle() puts the value in."""
 
     slot: list[Any]
@@ -180,8 +174,7 @@ def settle(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Array:
+class Array(msgspec.Struct, frozen=True):
     """[size_is] array of *element*: a conformant array. At most *count_max* elements are accepted."""
 
     element: NDRType
@@ -199,8 +192,7 @@ class Array:
             self.element.write(writer, item)
 
 
-@dataclass(frozen=True, slots=True)
-class Struct:
+class Struct(msgspec.Struct, frozen=True):
     """Named fields in wire order. Every structure here starts with a 4 byte field, so it is aligned to 4."""
 
     fields: tuple[tuple[str, NDRType], ...]
@@ -215,8 +207,7 @@ class Struct:
             kind.write(writer, value[name])
 
 
-@dataclass(frozen=True, slots=True)
-class Union:
+class Union(msgspec.Struct, frozen=True):
     """[switch_type(long)] union: (tag, value), the tag repeated on the wire ([C706] 14.3.8).
 
     A tag without an arm cannot be read; it can be written and carries nothing, which is how a reply says

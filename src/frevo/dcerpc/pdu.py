@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from uuid import UUID
+
+import msgspec
 
 from frevo.errors import WireError
 
@@ -88,8 +89,7 @@ class RejectReason(IntEnum):
     TRANSFER_SYNTAXES_NOT_SUPPORTED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Syntax:
+class Syntax(msgspec.Struct, frozen=True):
     """An interface or transfer syntax: UUID and version ([C706] 12.6.3.1, p_syntax_id_t)."""
 
     uuid: UUID
@@ -110,8 +110,7 @@ NDR64 = Syntax(UUID("71710533-beba-4937-8319-b5dbef9ccc36"), 1)
 NO_SYNTAX = Syntax(UUID(int=0), 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(msgspec.Struct, frozen=True):
     """One PDU: its header and what follows it (body), without the authentication trailer."""
 
     type: int
@@ -152,8 +151,7 @@ def fragment_length(data: bytes | bytearray) -> int | None:
     return size
 
 
-@dataclass(frozen=True, slots=True)
-class PresentationContext:
+class PresentationContext(msgspec.Struct, frozen=True):
     """What a client offers: an interface and the transfer syntaxes it can speak it in (p_cont_elem_t)."""
 
     context_id: int
@@ -161,8 +159,7 @@ class PresentationContext:
     transfers: tuple[Syntax, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
+class Bind(msgspec.Struct, frozen=True):
     """Body of BIND and ALTER_CONTEXT ([C706] 12.6.4.3)."""
 
     max_transmit_fragment: int
@@ -206,8 +203,7 @@ def _contexts(body: bytes, offset: int, count: int) -> Iterator[PresentationCont
         offset = end
 
 
-@dataclass(frozen=True, slots=True)
-class ContextAnswer:
+class ContextAnswer(msgspec.Struct, frozen=True):
     """p_result_t: accepted with this transfer syntax, or why not."""
 
     result: int
@@ -226,8 +222,7 @@ def rejected(reason: RejectReason) -> ContextAnswer:
     return ContextAnswer(ContextResult.PROVIDER_REJECTION, reason, NO_SYNTAX)
 
 
-@dataclass(frozen=True, slots=True)
-class BindAck:
+class BindAck(msgspec.Struct, frozen=True):
     """Body of BIND_ACK and ALTER_CONTEXT_RESPONSE ([C706] 12.6.4.4); the address is empty in the latter."""
 
     fragment_size: int
@@ -248,8 +243,7 @@ def bind_nak(call_id: int, reason: NakReason) -> bytes:
     return Packet(PacketType.BIND_NAK, WHOLE, call_id, struct.pack("<HBBB3x", reason, 1, 5, 0)).pack()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """Body of REQUEST ([C706] 12.6.4.9): one fragment of a call."""
 
     context_id: int

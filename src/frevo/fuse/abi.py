@@ -6,9 +6,10 @@ answer is a header (length, negative errno, the request's id) and a body.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from struct import Struct
+
+import msgspec
 
 Buffer = bytes | bytearray | memoryview
 
@@ -144,8 +145,7 @@ FALLOCATE = Struct("=QQQII")  # fh, offset, length, mode, -
 COPY_FILE_RANGE = Struct("=7Q")  # fh in, offset in, node out, fh out, offset out, length, flags
 
 
-@dataclass(slots=True)
-class Setattr:
+class Setattr(msgspec.Struct):
     """The body of SETATTR; times are in nanoseconds since 1970."""
 
     valid: int

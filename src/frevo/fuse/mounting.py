@@ -11,8 +11,9 @@ import shutil
 import socket
 import stat
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from frevo.errors import FrevoError
 from frevo.fuse.abi import DATA_MAX
@@ -31,8 +32,7 @@ class MountError(FrevoError, OSError):
         return str(self.strerror)
 
 
-@dataclass(frozen=True, slots=True)
-class MountOptions:
+class MountOptions(msgspec.Struct, frozen=True):
     """source, kind: what `mount` shows as device and as fuse.kind.
 
     allow_other: users other than the one who mounts; then the kernel checks the permissions that files show.

@@ -11,10 +11,12 @@ import errno
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from frevo.fuse import abi
 from frevo.fuse.abi import ANSWER, HEADER, Buffer, InitFlags, Opcode
+from frevo.records import Discreet
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +31,10 @@ _BACKGROUND = 64
 _SPARE_BUFFERS = 16
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Discreet, msgspec.Struct):
     """One request. *body* is the handler's until it has answered."""
+
+    HIDDEN = ("_buffer",)
 
     opcode: int
     unique: int
@@ -39,7 +42,7 @@ class Request:
     uid: int
     gid: int
     body: Buffer
-    _buffer: bytearray | None = field(default=None, repr=False)
+    _buffer: bytearray | None = None
 
     def name(self, offset: int = 0) -> str:
         """The name that ends the body, behind *offset* bytes."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from frevo.errors import SMBError
 from frevo.wire.erref import NTStatus
@@ -45,8 +46,7 @@ class HeldLock(NamedTuple):
     exclusive: bool
 
 
-@dataclass(slots=True, eq=False)
-class LockWaiter:
+class LockWaiter(msgspec.Struct, eq=False):
     """A request that waits for its range; `on_granted` is called once, when it has become the owner."""
 
     owner: object

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from frevo.locking.byte_range import ByteRangeLocks
 from frevo.locking.share_modes import SharedOpen
@@ -17,14 +18,13 @@ class Gate(Protocol):
     def open(self) -> None: ...
 
 
-@dataclass(slots=True, eq=False)
-class FileRecord:
+class FileRecord(msgspec.Struct, eq=False):
     """What all opens of one file (or one stream of it) share. Lives as long as one of them."""
 
     identity: Hashable
-    opens: list[SharedOpen] = field(default_factory=list)
+    opens: list[SharedOpen] = msgspec.field(default_factory=list)
     delete_pending: bool = False
-    locks: ByteRangeLocks = field(default_factory=ByteRangeLocks)
+    locks: ByteRangeLocks = msgspec.field(default_factory=ByteRangeLocks)
     gate: Gate | None = None
     stream_of: Hashable = None  # the file's identity, when this is a named stream of it
     file_delete_pending: bool = False  # of a stream: its file was deleted and goes with the last open stream

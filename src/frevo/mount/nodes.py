@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat as modes
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from frevo.client.address import join
 from frevo.client.stat import Stat
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 _READONLY = int(FileAttributes.READONLY)
 
 
-@dataclass(slots=True, eq=False)
-class Node:
+class Node(msgspec.Struct, eq=False):
     """One file or directory. *name* is as on the server; *gone*: it has no name any more."""
 
     number: int
@@ -32,8 +32,8 @@ class Node:
     told: int = 0  # the size that the kernel believes in
     lookups: int = 0  # how often the kernel has been told of it and has not forgotten it
     gone: bool = False
-    children: dict[str, Node] = field(default_factory=dict)
-    handles: set[Handle] = field(default_factory=set)
+    children: dict[str, Node] = msgspec.field(default_factory=dict)
+    handles: set[Handle] = msgspec.field(default_factory=set)
     writes: Writes | None = None
     #: Of a directory: the names in it, case folded, while that is believed.
     names: set[str] | None = None
@@ -158,8 +158,7 @@ def is_another(known: Stat | None, found: Stat) -> bool:
     return modes.S_IFMT(known.st_mode) != modes.S_IFMT(found.st_mode)
 
 
-@dataclass(frozen=True, slots=True)
-class Appearance:
+class Appearance(msgspec.Struct, frozen=True):
     """How files look: SMB has no owner and no permissions of the kind that Linux wants."""
 
     uid: int

@@ -9,8 +9,9 @@ import errno
 import os
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from frevo.client import copying, namespace, requests
 from frevo.client.address import join, wire_path

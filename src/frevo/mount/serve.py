@@ -7,7 +7,8 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.client.share import Share
 from frevo.fuse import mounting
@@ -40,8 +41,7 @@ _FLAGS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """How a share is mounted. cache_s: seconds for which names and attributes are believed, as cifs's actimeo."""
 
     directory: str

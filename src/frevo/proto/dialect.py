@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 
 class Signing(IntEnum):
@@ -29,8 +30,7 @@ class Cipher(IntEnum):
         return 32 if self >= Cipher.AES_256_CCM else 16
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(msgspec.Struct, frozen=True):
     """One row: the revision on the wire and what comes with it ([MS-SMB2] 1.7, 3.3.5.4)."""
 
     revision: int

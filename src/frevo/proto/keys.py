@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+
+import msgspec
 
 from frevo.proto.dialect import Cipher, Dialect
+from frevo.records import Discreet
 
 
 def derive(key: bytes, label: bytes, context: bytes, length: int) -> bytes:
@@ -15,14 +17,15 @@ def derive(key: bytes, label: bytes, context: bytes, length: int) -> bytes:
     return hmac.digest(key, b"\0\0\0\1" + suffix, hashlib.sha256)[:length]
 
 
-@dataclass(frozen=True, slots=True)
-class DerivedKeys:
+class DerivedKeys(Discreet, msgspec.Struct, frozen=True):
     """What a session signs and seals with. `client_to_server` decrypts at the server."""
 
-    signing: bytes = field(repr=False)
-    application: bytes = field(repr=False)
-    client_to_server: bytes = field(repr=False)
-    server_to_client: bytes = field(repr=False)
+    HIDDEN = ("signing", "application", "client_to_server", "server_to_client")
+
+    signing: bytes
+    application: bytes
+    client_to_server: bytes
+    server_to_client: bytes
 
 
 def derive_session_keys(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.errors import SMBError
 from frevo.proto.dialect import BY_REVISION, SMB_2_0_2, Cipher, Dialect, Signing, choose
@@ -24,8 +25,7 @@ from frevo.wire.smb2 import (
 SALT_LENGTH = 32
 
 
-@dataclass(frozen=True, slots=True)
-class NegotiationPolicy:
+class NegotiationPolicy(msgspec.Struct, frozen=True):
     """What this side offers; the sequences are in order of preference."""
 
     minimum: Dialect
@@ -40,8 +40,7 @@ class NegotiationPolicy:
     multi_credit: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Negotiated:
+class Negotiated(msgspec.Struct, frozen=True):
     """The agreement, and what the response says of it."""
 
     dialect: Dialect

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.errors import SMBError
 from frevo.server.handlers import (
@@ -37,8 +38,7 @@ from frevo.wire.smb2.request_layout import REQUEST_LAYOUTS, RequestLayout
 Outcome = bytes | Awaitable[bytes] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """What one command needs before its handler sees it."""
 
     handle: Callable[[Request], Outcome]

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from frevo.auth.accounts import AccountStore
 from frevo.auth.authenticator import Authenticator
@@ -23,14 +24,13 @@ from frevo.transport.tcp import bind_listeners
 log = logging.getLogger("frevo.server")
 
 
-@dataclass(slots=True, eq=False)
-class Running:
+class Running(msgspec.Struct, eq=False):
     """A server that accepts connections."""
 
     server: Server
     transport: DataPlaneTransport
     #: (transport, host, port) of every listener.
-    addresses: Sequence[tuple[str, str, int]] = field(default=())
+    addresses: Sequence[tuple[str, str, int]] = ()
 
     @property
     def engine(self) -> str:

@@ -6,8 +6,9 @@ import getpass
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from frevo.config import Config, ShareConfig, expand
 from frevo.config.macros import macros_in
@@ -27,15 +28,14 @@ IPC = "IPC$"
 BACKENDS_MAX = 1024
 
 
-@dataclass(slots=True, eq=False)
-class Share:
+class Share(msgspec.Struct, eq=False):
     """A share by name. Macros in its path make it one backend per user, each made at the first connect."""
 
     name: str
     config: ShareConfig
     is_pipe: bool = False
     users: int = 0  # connected trees
-    backends: dict[str, Backend] = field(default_factory=dict)  # by folder
+    backends: dict[str, Backend] = msgspec.field(default_factory=dict)  # by folder
 
     @property
     def path(self) -> str:

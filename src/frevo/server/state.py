@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from frevo.proto.dialect import Cipher, Dialect, Signing
+from frevo.records import Discreet
 
 if TYPE_CHECKING:
     from frevo.auth.access import Token
@@ -33,8 +35,7 @@ class SessionState(enum.Enum):
     GONE = enum.auto()
 
 
-@dataclass(slots=True, eq=False)
-class Connection:
+class Connection(msgspec.Struct, eq=False):
     """One transport connection ([MS-SMB2] 3.3.1.7). `id` is the data plane's number for it."""
 
     id: int
@@ -56,16 +57,17 @@ class Connection:
     max_transact: int = 65536
     max_read: int = 65536
     max_write: int = 65536
-    sessions: dict[int, Session] = field(default_factory=dict)
+    sessions: dict[int, Session] = msgspec.field(default_factory=dict)
     #: Requests that wait for something, by message id and, once an interim response went out, by async id.
-    waiting: dict[int, Request] = field(default_factory=dict)
-    waiting_async: dict[int, Request] = field(default_factory=dict)
+    waiting: dict[int, Request] = msgspec.field(default_factory=dict)
+    waiting_async: dict[int, Request] = msgspec.field(default_factory=dict)
     closed: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Session:
+class Session(Discreet, msgspec.Struct, eq=False):
     """An authenticated (or still authenticating) user ([MS-SMB2] 3.3.1.8)."""
+
+    HIDDEN = ("full_session_key", "keys")
 
     id: int
     connection: Connection
@@ -75,20 +77,19 @@ class Session:
     token: Token | None = None  # the identity as access checks want it
     acceptor: Any = None  # auth.Acceptor while a log-on or re-authentication runs
     preauth_hash: bytes = bytes(64)
-    full_session_key: bytes = field(default=b"", repr=False)
-    keys: Any = field(default=None, repr=False)  # frevo._native.SessionKeys
+    full_session_key: bytes = b""
+    keys: Any = None  # frevo._native.SessionKeys
     signing_required: bool = False
     encrypt: bool = False  # EncryptData: every request must be sealed
     may_encrypt: bool = False
     expires_at: float | None = None  # monotonic clock of the server, None = never
-    trees: dict[int, Tree] = field(default_factory=dict)
-    opens: dict[int, Open] = field(default_factory=dict)  # by volatile id
+    trees: dict[int, Tree] = msgspec.field(default_factory=dict)
+    opens: dict[int, Open] = msgspec.field(default_factory=dict)  # by volatile id
     next_tree_id: int = 1
     last_active: float = 0.0
 
 
-@dataclass(slots=True, eq=False)
-class Tree:
+class Tree(msgspec.Struct, eq=False):
     """A connected share ([MS-SMB2] 3.3.1.9)."""
 
     id: int
@@ -99,11 +100,10 @@ class Tree:
     maximal_access: int
     writable: bool
     encrypt: bool = False
-    opens: set[int] = field(default_factory=set)
+    opens: set[int] = msgspec.field(default_factory=set)
 
 
-@dataclass(slots=True, eq=False)
-class Open:
+class Open(msgspec.Struct, eq=False):
     """A file handle on the wire ([MS-SMB2] 3.3.1.10): a file, a directory, a stream or a pipe."""
 
     persistent_id: int
@@ -125,13 +125,13 @@ class Open:
     mode: int = 0
     directory: Any = None  # enumeration cursor, handlers/query_directory.py
     notify: Any = None  # watch state, handlers/change_notify.py
-    lock_sequence: dict[int, int] = field(default_factory=dict)
+    lock_sequence: dict[int, int] = msgspec.field(default_factory=dict)
     sticky_write_time: int | None = None
     attached: bool = False  # known to the data plane's fast path
     opened_at: int = 0  # FILETIME
     #: Requests that wait on this open (locks, notify): ended when it closes.
-    waiting: set[Request] = field(default_factory=set)
-    on_close: list[Callable[[], None]] = field(default_factory=list)
+    waiting: set[Request] = msgspec.field(default_factory=set)
+    on_close: list[Callable[[], None]] = msgspec.field(default_factory=list)
     resume_key: bytes | None = None
 
     @property

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
+
+import msgspec
 
 Degree = Literal["none", "anonymous", "partial", "full"]
 
@@ -54,8 +55,7 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%dT%H:%M:%S.%f%z")
 
 
-@dataclass(frozen=True, slots=True)
-class Protection:
+class Protection(msgspec.Struct, frozen=True):
     """How far something is signed or encrypted, and with what."""
 
     cipher: str = "-"
@@ -66,8 +66,7 @@ class Protection:
         return {"cipher": self.cipher, "degree": self.degree}
 
 
-@dataclass(frozen=True, slots=True)
-class ServerId:
+class ServerId(msgspec.Struct, frozen=True):
     """Which process serves; frevo has one."""
 
     pid: int
@@ -78,8 +77,7 @@ class ServerId:
         return {"pid": str(self.pid), "task_id": "0", "vnn": "4294967295", "unique_id": str(self.unique_id)}
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelStatus:
+class ChannelStatus(msgspec.Struct, frozen=True):
     """A session's binding to one connection. Addresses are `ipv4:127.0.0.1:445`."""
 
     channel_id: int
@@ -99,8 +97,7 @@ class ChannelStatus:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class SessionStatus:
+class SessionStatus(msgspec.Struct, frozen=True):
     """An authenticated user; `expires_s` is None for never."""
 
     session_id: int
@@ -141,8 +138,7 @@ class SessionStatus:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class TreeStatus:
+class TreeStatus(msgspec.Struct, frozen=True):
     """A connected share."""
 
     tcon_id: int
@@ -167,8 +163,7 @@ class TreeStatus:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class OpenStatus:
+class OpenStatus(msgspec.Struct, frozen=True):
     """One open file. `share_access` and `access_mask` are the bits of [MS-SMB2] 2.2.13."""
 
     share_file_id: int
@@ -212,8 +207,7 @@ class OpenStatus:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """Everything at one moment."""
 
     version: str
@@ -222,9 +216,9 @@ class Snapshot:
     sessions: tuple[SessionStatus, ...] = ()
     trees: tuple[TreeStatus, ...] = ()
     opens: tuple[OpenStatus, ...] = ()
-    taken_s: float = field(default_factory=time.time)
+    taken_s: float = msgspec.field(default_factory=time.time)
     #: frevo's own: listeners, engine, counters; shown under the key `frevo`.
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The whole in smbstatus's shape, with frevo's own facts under `frevo`."""

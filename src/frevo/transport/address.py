@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 #: Transport name to its default port.
 DEFAULT_PORTS: dict[str, int] = {"tcp": 445, "nbt": 139, "quic": 443}
@@ -21,8 +22,7 @@ _SEPARATORS = re.compile(r"[\s,;]+")
 _PORT = re.compile(r"[0-9]{1,5}\Z", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TransportAddress:
+class TransportAddress(msgspec.Struct, frozen=True, order=True):
     """One transport and its port; port 0 (any free port) is for programs and tests, never for a file."""
 
     name: str

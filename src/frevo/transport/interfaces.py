@@ -11,7 +11,8 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 _RTM_GETADDR, _NLMSG_DONE, _NLMSG_ERROR = 22, 3, 2
 _NLM_F_REQUEST_DUMP = 0x301
@@ -23,8 +24,7 @@ _ATTRIBUTE = struct.Struct("=HH")
 ANY_IPV4, ANY_IPV6 = "0.0.0.0", "::"
 
 
-@dataclass(frozen=True, slots=True)
-class LocalAddress:
+class LocalAddress(msgspec.Struct, frozen=True):
     """One address of one interface; link-local IPv6 addresses carry `%interface`."""
 
     interface: str

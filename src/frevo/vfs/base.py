@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntFlag
 from typing import NamedTuple
+
+import msgspec
 
 Buffer = bytes | bytearray | memoryview
 
@@ -36,8 +37,7 @@ class OpenIntent(IntFlag):
     WRITE = 2
 
 
-@dataclass(slots=True)
-class FileStat:
+class FileStat(msgspec.Struct):
     """Metadata of a file, directory or stream. Times are FILETIME; sizes in bytes."""
 
     identity: FileIdentity
@@ -61,8 +61,7 @@ class FileStat:
         return self.identity.inode
 
 
-@dataclass(slots=True)
-class Resolved:
+class Resolved(msgspec.Struct):
     """A wire path found (or not) on disk.
 
     `parent` is the real path of the containing directory ("" = root, also for the root itself), `name` the
@@ -97,8 +96,7 @@ class DirectoryItem(NamedTuple):
     stat: FileStat
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeInfo:
+class VolumeInfo(msgspec.Struct, frozen=True):
     """Answers of the file system information classes ([MS-FSCC] 2.5)."""
 
     label: str

@@ -7,8 +7,9 @@ import errno
 import os
 import secrets
 import stat as stat_module
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from frevo.aio.syscalls import RENAME_NOREPLACE, FileStatus, renameat2, statx
 from frevo.errors import SMBError
@@ -38,8 +39,7 @@ from frevo.wire.erref import NTStatus
 _OPEN_FLAGS: Final = os.O_NONBLOCK | os.O_NOCTTY
 
 
-@dataclass(frozen=True, slots=True)
-class LocalOptions:
+class LocalOptions(msgspec.Struct, frozen=True):
     """How a tree is exported."""
 
     read_only: bool = False

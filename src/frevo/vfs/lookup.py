@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import stat as stat_module
-from dataclasses import dataclass
 from typing import Final
 
 from frevo.aio.syscalls import FileStatus, statx
@@ -73,7 +72,6 @@ class Missing:
         self.name = name
 
 
-@dataclass(slots=True)
 class LocalResolved(Resolved):
     """Resolved, and what the local backend needs to open it."""
 

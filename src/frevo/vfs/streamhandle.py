@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from frevo.errors import SMBError
 from frevo.vfs.base import Buffer, DirectoryItem, FileIdentity, FileStat, OpenIntent

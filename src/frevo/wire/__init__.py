@@ -1,4 +1,4 @@
-"""Bytes to dataclasses and back, one folder per specification: smb2, fscc, dtyp, erref, nbt.
+"""Bytes to records and back, one folder per specification: smb2, fscc, dtyp, erref, nbt.
 
 Empty of imports on purpose: `frevo.errors` imports `frevo.wire.erref`, and the rest of this package imports
 `frevo.errors`. Import the sub-packages by name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from frevo import __version__
 from frevo.config import Config, ShareAccess, ShareConfig, expand, share_access
@@ -68,25 +69,19 @@ STAFF = ["staff"]
 )
 def test_share_access(changes: dict[str, object], user: str, groups: list[str], access: ShareAccess) -> None:
     """Goal: the lists decide as Samba's manual says. Method: one share per rule."""
-    import dataclasses
-
-    share = dataclasses.replace(BASE, **changes)  # type: ignore[arg-type]
+    share = replace(BASE, **changes)  # type: ignore[arg-type]
     assert share_access(share, user, groups) is access
 
 
 def test_guests() -> None:
     """Goal: guests come in only with `guest ok`. Method: both settings."""
-    import dataclasses
-
     assert share_access(BASE, "nobody", guest=True) is ShareAccess.NONE
-    assert share_access(dataclasses.replace(BASE, guest_ok=True), "nobody", guest=True) is ShareAccess.READ
-    assert share_access(dataclasses.replace(BASE, guest_only=True), "eve") is ShareAccess.NONE
+    assert share_access(replace(BASE, guest_ok=True), "nobody", guest=True) is ShareAccess.READ
+    assert share_access(replace(BASE, guest_only=True), "eve") is ShareAccess.NONE
 
 
 def test_unix_groups_count_when_none_are_given() -> None:
     """Goal: `@group` means the Unix group of the account's name. Method: root's own."""
-    import dataclasses
-
-    share = dataclasses.replace(BASE, valid_users=("@root",))
+    share = replace(BASE, valid_users=("@root",))
     assert share_access(share, "root") is ShareAccess.READ
     assert share_access(share, "no-such-user\0") is ShareAccess.NONE

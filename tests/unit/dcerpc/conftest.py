@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from impacket.dcerpc.v5 import transport
+from msgspec.structs import replace
 
 from frevo.dcerpc import PipeEndpoint, RpcContext, ShareInfo, open_pipe
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.cli.common import UsageError
 from frevo.cli.shell import changing, looking, moving, words
@@ -13,8 +14,7 @@ from frevo.cli.shell.session import Leave, Shell, shown
 Run = Callable[[Shell, list[str]], Awaitable[int | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One command. *kinds*: a letter for each word, the last one for all that follow: r(emote), l(ocal), c(ommand)."""
 
     names: tuple[str, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.cli.common import UsageError
 
@@ -24,8 +25,7 @@ def split_script(text: str) -> Iterator[str]:
     yield text[begin:]
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(msgspec.Struct, frozen=True):
     """A word without its quotes, where it begins in the line, and the quote that is still open at its end."""
 
     text: str

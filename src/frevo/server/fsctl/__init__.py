@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from frevo.errors import SMBError
 from frevo.wire.erref import NTStatus
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from frevo.vfs.base import Handle
 
 
-@dataclass(slots=True)
-class FsctlCall:
+class FsctlCall(msgspec.Struct):
     """One control request: its input and how many bytes its output may have.
 
     `request.open` is set for the codes that work on a file.
@@ -45,8 +45,7 @@ class FsctlCall:
             raise SMBError(status, f"{self.output_max} bytes for an answer of {size}")
 
 
-@dataclass(frozen=True, slots=True)
-class FsctlRule:
+class FsctlRule(msgspec.Struct, frozen=True):
     """One row of the table. `handle` gives the output buffer, now or later."""
 
     handle: Callable[[FsctlCall], bytes | Awaitable[bytes]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from frevo.dcerpc import open_pipe
 from frevo.errors import SMBError
@@ -46,8 +46,7 @@ _OVERWRITES = (CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateD
 _ATTEMPTS = 3
 
 
-@dataclass(slots=True)
-class _Opened:
+class _Opened(msgspec.Struct):
     """What the disposition led to."""
 
     handle: Handle

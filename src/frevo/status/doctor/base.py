@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
+from msgspec.structs import asdict
 
 
 class State(enum.StrEnum):
@@ -20,8 +22,7 @@ class State(enum.StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """One thing that was looked at."""
 
     group: str
@@ -32,7 +33,7 @@ class Check:
     #: What a person can do about it: a command or a sentence; empty when there is nothing to do.
     fix: str = ""
     #: The same for programs.
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The check as JSON's types."""

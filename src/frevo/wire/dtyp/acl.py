@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Bits, Buffer, OpenEnum, padding, slice_of, unpack
@@ -52,8 +53,7 @@ class AceFlags(Bits):
 _MASK_AND_SID = frozenset({0x00, 0x01, 0x02, 0x03, 0x09, 0x0A, 0x0D, 0x0E, 0x11, 0x12, 0x13})
 
 
-@dataclass(frozen=True, slots=True)
-class ACE:
+class ACE(msgspec.Struct, frozen=True):
     """One entry. For the types made of mask and SID, *data* is what follows them; for all others it is
     everything behind the 4-byte head, and mask and sid say nothing.
 
@@ -88,14 +88,13 @@ class ACE:
         return _ACE.pack(self.ace_type, self.flags, _ACE.size + len(body)) + body
 
 
-@dataclass(slots=True)
-class ACL:
+class ACL(msgspec.Struct):
     """A list of entries in the order in which they are evaluated.
 
     Reference: [MS-DTYP] 2.4.5.
     """
 
-    aces: list[ACE] = field(default_factory=list)
+    aces: list[ACE] = msgspec.field(default_factory=list)
     revision: int = 2
 
     @classmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Bits, Buffer, unpack
@@ -39,8 +40,7 @@ _SACL_PRESENT = SecurityDescriptorControl.SACL_PRESENT.value
 _SELF_RELATIVE = SecurityDescriptorControl.SELF_RELATIVE.value
 
 
-@dataclass(slots=True)
-class SecurityDescriptor:
+class SecurityDescriptor(msgspec.Struct):
     """Owner, group and lists; each may be absent. DACL_PRESENT in *control* with dacl None is the null DACL:
     all access to everybody. `pack` adds SELF_RELATIVE and the PRESENT bit of each list that is there.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Buffer
@@ -11,8 +12,7 @@ from frevo.wire.codec import Buffer
 SUB_AUTHORITIES_MAX = 15
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SID:
+class SID(msgspec.Struct, frozen=True, order=True):
     """A security identifier; hashable, and ordered only so that lists of them can be sorted.
 
     Reference: [MS-DTYP] 2.4.2.2.

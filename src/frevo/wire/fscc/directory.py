@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Buffer, encode_utf16, slice_of, unpack, utf16
@@ -27,8 +28,7 @@ _REPARSE_POINT = 0x00000400
 _LOW = 0xFFFFFFFFFFFFFFFF
 
 
-@dataclass(slots=True)
-class DirectoryEntry:
+class DirectoryEntry(msgspec.Struct):
     """What any of the classes may tell about one name.
 
     *reparse_tag* stands in EaSize when file_attributes has REPARSE_POINT, as [MS-FSCC] asks for; *file_id*

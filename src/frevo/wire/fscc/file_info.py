@@ -6,8 +6,9 @@ Times are signed: a SET_INFO may hold -1 (stop updating) and -2 (resume) in `Fil
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import ClassVar
+
+import msgspec
 
 from frevo.wire.codec import Buffer, encode_utf16, slice_of, unpack, utf16
 from frevo.wire.fscc.structure import FixedStructure
@@ -17,7 +18,6 @@ _ALL = struct.Struct("<qqqqI4xqqI??2xQIIqIII")
 _LENGTH = struct.Struct("<I")
 
 
-@dataclass(slots=True)
 class FileBasicInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.7."""
 
@@ -43,7 +43,6 @@ class FileBasicInformation(FixedStructure):
         )
 
 
-@dataclass(slots=True)
 class FileStandardInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.47."""
 
@@ -55,7 +54,6 @@ class FileStandardInformation(FixedStructure):
     directory: bool = False
 
 
-@dataclass(slots=True)
 class FileInternalInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.27."""
 
@@ -63,7 +61,6 @@ class FileInternalInformation(FixedStructure):
     index_number: int = 0
 
 
-@dataclass(slots=True)
 class FileEaInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.13."""
 
@@ -71,7 +68,6 @@ class FileEaInformation(FixedStructure):
     ea_size: int = 0
 
 
-@dataclass(slots=True)
 class FileAccessInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.1."""
 
@@ -79,7 +75,6 @@ class FileAccessInformation(FixedStructure):
     access_flags: int = 0
 
 
-@dataclass(slots=True)
 class FilePositionInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.40."""
 
@@ -87,7 +82,6 @@ class FilePositionInformation(FixedStructure):
     current_byte_offset: int = 0
 
 
-@dataclass(slots=True)
 class FileModeInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.31."""
 
@@ -95,7 +89,6 @@ class FileModeInformation(FixedStructure):
     mode: int = 0
 
 
-@dataclass(slots=True)
 class FileAlignmentInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.3."""
 
@@ -103,8 +96,7 @@ class FileAlignmentInformation(FixedStructure):
     alignment_requirement: int = 0
 
 
-@dataclass(slots=True)
-class FileNameInformation:
+class FileNameInformation(msgspec.Struct):
     """A name with its length: name, normalized name (48), alternate name (21) and short name (40) alike.
 
     Reference: [MS-FSCC] 2.1.7, 2.4.5, 2.4.36 and 2.4.46.
@@ -122,8 +114,7 @@ class FileNameInformation:
         return _LENGTH.pack(len(name)) + name
 
 
-@dataclass(slots=True)
-class FileAllInformation:
+class FileAllInformation(msgspec.Struct):
     """Basic, standard, internal, EA, access, position, mode, alignment and name in one.
 
     Reference: [MS-FSCC] 2.4.2.
@@ -183,7 +174,6 @@ class FileAllInformation:
         )
 
 
-@dataclass(slots=True)
 class FileNetworkOpenInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.34."""
 
@@ -197,7 +187,6 @@ class FileNetworkOpenInformation(FixedStructure):
     file_attributes: int = 0
 
 
-@dataclass(slots=True)
 class FileAttributeTagInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.6."""
 
@@ -206,7 +195,6 @@ class FileAttributeTagInformation(FixedStructure):
     reparse_tag: int = 0
 
 
-@dataclass(slots=True)
 class FileCompressionInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.9."""
 
@@ -218,7 +206,6 @@ class FileCompressionInformation(FixedStructure):
     cluster_shift: int = 0
 
 
-@dataclass(slots=True)
 class FileIdInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.26."""
 
@@ -227,7 +214,6 @@ class FileIdInformation(FixedStructure):
     file_id: bytes = bytes(16)
 
 
-@dataclass(slots=True)
 class FileStandardLinkInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.48."""
 
@@ -238,7 +224,6 @@ class FileStandardLinkInformation(FixedStructure):
     directory: bool = False
 
 
-@dataclass(slots=True)
 class FileCaseSensitiveInformation(FixedStructure):
     """Flag 1: names in it are case-sensitive. From ntifs.h; [MS-FSCC] has only its number."""
 
@@ -246,7 +231,6 @@ class FileCaseSensitiveInformation(FixedStructure):
     flags: int = 0
 
 
-@dataclass(slots=True)
 class FilePipeInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.37."""
 
@@ -255,7 +239,6 @@ class FilePipeInformation(FixedStructure):
     completion_mode: int = 0
 
 
-@dataclass(slots=True)
 class FilePipeLocalInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.38."""
 
@@ -272,7 +255,6 @@ class FilePipeLocalInformation(FixedStructure):
     named_pipe_end: int = 0
 
 
-@dataclass(slots=True)
 class FilePipeRemoteInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.39."""
 

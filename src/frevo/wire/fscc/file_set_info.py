@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import ClassVar
+
+import msgspec
 
 from frevo.wire.codec import Buffer, encode_utf16, slice_of, unpack, utf16
 from frevo.wire.fscc.structure import FixedStructure
@@ -18,8 +19,7 @@ def _pack_name(head: bytes, raw: bytes) -> bytes:
     return (head + raw).ljust(_SIZE_MIN, b"\0")
 
 
-@dataclass(slots=True)
-class FileRenameInformation:
+class FileRenameInformation(msgspec.Struct):
     """*file_name* is relative to the share unless root_directory says otherwise, which SMB2 forbids.
 
     Reference: [MS-FSCC] 2.4.42.2.
@@ -39,8 +39,7 @@ class FileRenameInformation:
         return _pack_name(_NAMED.pack(self.replace_if_exists, self.root_directory, len(raw)), raw)
 
 
-@dataclass(slots=True)
-class FileLinkInformation:
+class FileLinkInformation(msgspec.Struct):
     """Reference: [MS-FSCC] 2.4.28.2."""
 
     replace_if_exists: bool = False
@@ -57,8 +56,7 @@ class FileLinkInformation:
         return _pack_name(_NAMED.pack(self.replace_if_exists, self.root_directory, len(raw)), raw)
 
 
-@dataclass(slots=True)
-class FileRenameInformationEx:
+class FileRenameInformationEx(msgspec.Struct):
     """Flags are RenameFlags.
 
     Reference: [MS-FSCC] 2.4.43.
@@ -78,7 +76,6 @@ class FileRenameInformationEx:
         return _pack_name(_NAMED_EX.pack(self.flags, self.root_directory, len(raw)), raw)
 
 
-@dataclass(slots=True)
 class FileDispositionInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.11."""
 
@@ -86,7 +83,6 @@ class FileDispositionInformation(FixedStructure):
     delete_pending: bool = False
 
 
-@dataclass(slots=True)
 class FileDispositionInformationEx(FixedStructure):
     """Flags are DispositionFlags.
 
@@ -97,7 +93,6 @@ class FileDispositionInformationEx(FixedStructure):
     flags: int = 0
 
 
-@dataclass(slots=True)
 class FileAllocationInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.4."""
 
@@ -105,7 +100,6 @@ class FileAllocationInformation(FixedStructure):
     allocation_size: int = 0
 
 
-@dataclass(slots=True)
 class FileEndOfFileInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.14."""
 
@@ -113,7 +107,6 @@ class FileEndOfFileInformation(FixedStructure):
     end_of_file: int = 0
 
 
-@dataclass(slots=True)
 class FileValidDataLengthInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.4.51."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import ClassVar
+
+import msgspec
 
 from frevo.wire.codec import Buffer, encode_utf16, slice_of, unpack, utf16
 from frevo.wire.fscc.structure import FixedStructure
@@ -14,8 +15,7 @@ _ATTRIBUTE = struct.Struct("<IiI")
 _LABEL = struct.Struct("<I")
 
 
-@dataclass(slots=True)
-class FileFsVolumeInformation:
+class FileFsVolumeInformation(msgspec.Struct):
     """Reference: [MS-FSCC] 2.5.9."""
 
     volume_creation_time: int = 0
@@ -38,8 +38,7 @@ class FileFsVolumeInformation:
         return head + label
 
 
-@dataclass(slots=True)
-class FileFsLabelInformation:
+class FileFsLabelInformation(msgspec.Struct):
     """Reference: [MS-FSCC] 2.5.5."""
 
     volume_label: str = ""
@@ -54,7 +53,6 @@ class FileFsLabelInformation:
         return _LABEL.pack(len(label)) + label
 
 
-@dataclass(slots=True)
 class FileFsSizeInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.5.8."""
 
@@ -65,7 +63,6 @@ class FileFsSizeInformation(FixedStructure):
     bytes_per_sector: int = 512
 
 
-@dataclass(slots=True)
 class FileFsFullSizeInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.5.4."""
 
@@ -77,7 +74,6 @@ class FileFsFullSizeInformation(FixedStructure):
     bytes_per_sector: int = 512
 
 
-@dataclass(slots=True)
 class FileFsDeviceInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.5.10."""
 
@@ -86,8 +82,7 @@ class FileFsDeviceInformation(FixedStructure):
     characteristics: int = 0
 
 
-@dataclass(slots=True)
-class FileFsAttributeInformation:
+class FileFsAttributeInformation(msgspec.Struct):
     """Reference: [MS-FSCC] 2.5.1."""
 
     file_system_attributes: int = 0
@@ -107,7 +102,6 @@ class FileFsAttributeInformation:
         return head + name
 
 
-@dataclass(slots=True)
 class FileFsControlInformation(FixedStructure):
     """Quota limits of the volume; 0xFFFFFFFFFFFFFFFF is no limit.
 
@@ -123,7 +117,6 @@ class FileFsControlInformation(FixedStructure):
     file_system_control_flags: int = 0
 
 
-@dataclass(slots=True)
 class FileFsObjectIdInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.5.6."""
 
@@ -132,7 +125,6 @@ class FileFsObjectIdInformation(FixedStructure):
     extended_info: bytes = bytes(48)
 
 
-@dataclass(slots=True)
 class FileFsSectorSizeInformation(FixedStructure):
     """Flags: 1 aligned device, 2 partition aligned on device, 4 no seek penalty, 8 trim enabled.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Buffer, Cursor, FileId, encode_utf16, slice_of, unpack, utf16
@@ -21,8 +22,7 @@ _TRIM = struct.Struct("<II")
 _TRIM_RANGE = struct.Struct("<QQ")
 
 
-@dataclass(slots=True)
-class FileSetSparseBuffer:
+class FileSetSparseBuffer(msgspec.Struct):
     """An empty buffer means True.
 
     Reference: [MS-FSCC] 2.3.83.
@@ -38,7 +38,6 @@ class FileSetSparseBuffer:
         return bytes((self.set_sparse,))
 
 
-@dataclass(slots=True)
 class FileZeroDataInformation(FixedStructure):
     """*beyond_final_zero* is the first byte that is not zeroed. Both are signed: negative ones are errors.
 
@@ -76,8 +75,7 @@ def pack_allocated_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
     return b"".join(_RANGE.pack(*pair) for pair in ranges)
 
 
-@dataclass(slots=True)
-class DuplicateExtentsData:
+class DuplicateExtentsData(msgspec.Struct):
     """Reference: [MS-FSCC] 2.3.7.2."""
 
     source_file_id: FileId = (0, 0)
@@ -96,8 +94,7 @@ class DuplicateExtentsData:
         )
 
 
-@dataclass(slots=True)
-class DuplicateExtentsDataEx:
+class DuplicateExtentsDataEx(msgspec.Struct):
     """Flag 1 (DUPLICATE_EXTENTS_DATA_EX_SOURCE_ATOMIC): all or nothing.
 
     Reference: [MS-FSCC] 2.3.9.2.
@@ -130,7 +127,6 @@ class DuplicateExtentsDataEx:
         )
 
 
-@dataclass(slots=True)
 class GetIntegrityInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.3.20."""
 
@@ -141,7 +137,6 @@ class GetIntegrityInformation(FixedStructure):
     cluster_size: int = 0
 
 
-@dataclass(slots=True)
 class SetIntegrityInformation(FixedStructure):
     """Reference: [MS-FSCC] 2.3.73."""
 
@@ -150,7 +145,6 @@ class SetIntegrityInformation(FixedStructure):
     flags: int = 0
 
 
-@dataclass(slots=True)
 class FileObjectIdBuffer(FixedStructure):
     """Reference: [MS-FSCC] 2.1.3.1."""
 
@@ -161,7 +155,6 @@ class FileObjectIdBuffer(FixedStructure):
     domain_id: bytes = bytes(16)
 
 
-@dataclass(slots=True)
 class CompressionState(FixedStructure):
     """GET_COMPRESSION's reply and SET_COMPRESSION's request: 0 none, 1 default, 2 LZNT1.
 
@@ -172,8 +165,7 @@ class CompressionState(FixedStructure):
     compression_format: int = 0
 
 
-@dataclass(slots=True)
-class FilePipeWaitBuffer:
+class FilePipeWaitBuffer(msgspec.Struct):
     """*timeout* in 100 ns units, meaningful when timeout_specified.
 
     Reference: [MS-FSCC] 2.3.49.
@@ -194,8 +186,7 @@ class FilePipeWaitBuffer:
         return _PIPE_WAIT.pack(self.timeout, len(raw), self.timeout_specified) + raw
 
 
-@dataclass(slots=True)
-class FilePipePeekBuffer:
+class FilePipePeekBuffer(msgspec.Struct):
     """Reference: [MS-FSCC] 2.3.45."""
 
     named_pipe_state: int = 3
@@ -217,14 +208,13 @@ class FilePipePeekBuffer:
         return head + self.data
 
 
-@dataclass(slots=True)
-class FileLevelTrim:
+class FileLevelTrim(msgspec.Struct):
     """*ranges* are (offset, length).
 
     Reference: [MS-FSCC] 2.3.13.
     """
 
-    ranges: list[tuple[int, int]] = field(default_factory=list)
+    ranges: list[tuple[int, int]] = msgspec.field(default_factory=list)
     key: int = 0
 
     @classmethod

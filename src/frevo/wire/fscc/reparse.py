@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Buffer, Cursor, encode_utf16, slice_of, unpack, utf16
@@ -18,8 +19,7 @@ _GUID_SIZE = 16
 REPARSE_DATA_SIZE_MAX = 16384
 
 
-@dataclass(slots=True)
-class ReparseDataBuffer:
+class ReparseDataBuffer(msgspec.Struct):
     """Any reparse point: its tag and raw data; *guid* is there when the tag is not Microsoft's (bit 31
     clear).
 
@@ -41,8 +41,7 @@ class ReparseDataBuffer:
         return _HEAD.pack(self.reparse_tag, len(self.data), 0) + self.guid + self.data
 
 
-@dataclass(slots=True)
-class SymbolicLinkReparseData:
+class SymbolicLinkReparseData(msgspec.Struct):
     r"""The data of a SYMLINK reparse point. Flag 1: substitute_name is relative.
 
     Reference: [MS-FSCC] 2.1.2.4.
@@ -72,8 +71,7 @@ class SymbolicLinkReparseData:
         return ReparseDataBuffer(ReparseTag.SYMLINK, self.pack()).pack()
 
 
-@dataclass(slots=True)
-class MountPointReparseData:
+class MountPointReparseData(msgspec.Struct):
     """The data of a MOUNT_POINT reparse point (junction); both names end in a null that their lengths leave
     out.
 

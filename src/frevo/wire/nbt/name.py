@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Buffer
@@ -14,8 +14,7 @@ _ENCODED_SIZE = 32
 _SCOPE_SIZE_MAX = 255
 
 
-@dataclass(frozen=True, slots=True)
-class NetBIOSName:
+class NetBIOSName(msgspec.Struct, frozen=True):
     """Up to 15 characters and a suffix byte that names the service; *scope* is nearly always empty.
 
     Reference: [RFC1001] 14.1.

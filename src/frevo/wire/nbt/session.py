@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Buffer, OpenEnum, unpack
@@ -40,8 +41,7 @@ class SessionError(OpenEnum):
     UNSPECIFIED_ERROR = 0x8F
 
 
-@dataclass(slots=True)
-class SessionHeader:
+class SessionHeader(msgspec.Struct):
     """The four bytes before every packet.
 
     Reference: [RFC1002] 4.3.1.
@@ -61,8 +61,7 @@ class SessionHeader:
         return _HEAD.pack(self.packet_type, self.length >> 16, self.length & 0xFFFF)
 
 
-@dataclass(slots=True)
-class SessionRequest:
+class SessionRequest(msgspec.Struct):
     """Who calls whom.
 
     Reference: [RFC1002] 4.3.2.
@@ -86,8 +85,7 @@ class SessionRequest:
         return SessionHeader(PacketType.SESSION_REQUEST, len(body)).pack() + body
 
 
-@dataclass(slots=True)
-class NegativeSessionResponse:
+class NegativeSessionResponse(msgspec.Struct):
     """Reference: [RFC1002] 4.3.4."""
 
     error_code: int = SessionError.UNSPECIFIED_ERROR.value
@@ -103,8 +101,7 @@ class NegativeSessionResponse:
         return SessionHeader(PacketType.NEGATIVE_SESSION_RESPONSE, 1).pack() + bytes((self.error_code,))
 
 
-@dataclass(slots=True)
-class RetargetSessionResponse:
+class RetargetSessionResponse(msgspec.Struct):
     """Reference: [RFC1002] 4.3.5."""
 
     ip_address: bytes = bytes(4)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.wire.codec import Buffer, fixed
 
@@ -11,8 +12,7 @@ _LAYOUT = struct.Struct("<HH")
 _BODY = _LAYOUT.pack(4, 0)
 
 
-@dataclass(slots=True)
-class CancelRequest:
+class CancelRequest(msgspec.Struct):
     """Names its victim by the header's MessageId or AsyncId.
 
     Reference: [MS-SMB2] 2.2.30.

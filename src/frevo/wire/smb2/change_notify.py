@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.wire.codec import HEADER_SIZE, Buffer, FileId, fixed, variable
 
@@ -12,8 +13,7 @@ _RESPONSE = struct.Struct("<HHI")
 _RESPONSE_END = HEADER_SIZE + _RESPONSE.size
 
 
-@dataclass(slots=True)
-class ChangeNotifyRequest:
+class ChangeNotifyRequest(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.35."""
 
     flags: int = 0
@@ -34,8 +34,7 @@ class ChangeNotifyRequest:
         )
 
 
-@dataclass(slots=True)
-class ChangeNotifyResponse:
+class ChangeNotifyResponse(msgspec.Struct):
     """*buffer* is a chain of FILE_NOTIFY_INFORMATION (`frevo.wire.fscc.parse_notifications`).
 
     Reference: [MS-SMB2] 2.2.36.

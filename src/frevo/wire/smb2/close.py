@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.wire.codec import Buffer, FileId, fixed
 
@@ -11,8 +12,7 @@ _REQUEST = struct.Struct("<HHIQQ")
 _RESPONSE = struct.Struct("<HHIQQQQQQI")
 
 
-@dataclass(slots=True)
-class CloseRequest:
+class CloseRequest(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.15."""
 
     flags: int = 0
@@ -27,8 +27,7 @@ class CloseRequest:
         return _REQUEST.pack(24, self.flags, 0, *self.file_id)
 
 
-@dataclass(slots=True)
-class CloseResponse:
+class CloseResponse(msgspec.Struct):
     """All zero unless POSTQUERY_ATTRIB was asked for.
 
     Reference: [MS-SMB2] 2.2.16.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+
+import msgspec
 
 from frevo.wire.codec import Buffer, FileId, encode_utf16, fixed, padding, utf16, variable
 from frevo.wire.smb2.create_contexts import CreateContext, pack_create_contexts, parse_create_contexts
@@ -14,8 +15,7 @@ _REQUEST_END = 64 + _REQUEST.size
 _RESPONSE_END = 64 + _RESPONSE.size
 
 
-@dataclass(slots=True)
-class CreateRequest:
+class CreateRequest(msgspec.Struct):
     """What to open and how; *name* is relative to the share, with backslashes and as the client sent it.
 
     Reference: [MS-SMB2] 2.2.13.
@@ -29,7 +29,7 @@ class CreateRequest:
     create_disposition: int = 1
     create_options: int = 0
     name: str = ""
-    contexts: list[CreateContext] = field(default_factory=list)
+    contexts: list[CreateContext] = msgspec.field(default_factory=list)
 
     @classmethod
     def parse(cls, message: Buffer, offset: int = 0) -> CreateRequest:
@@ -88,8 +88,7 @@ class CreateRequest:
         return head + ((tail + contexts) or b"\0")
 
 
-@dataclass(slots=True)
-class CreateResponse:
+class CreateResponse(msgspec.Struct):
     """The open that was made. Times are FILETIME.
 
     Reference: [MS-SMB2] 2.2.14.
@@ -106,7 +105,7 @@ class CreateResponse:
     end_of_file: int = 0
     file_attributes: int = 0
     file_id: FileId = (0, 0)
-    contexts: list[CreateContext] = field(default_factory=list)
+    contexts: list[CreateContext] = msgspec.field(default_factory=list)
 
     @classmethod
     def parse(cls, message: Buffer, offset: int = 0) -> CreateResponse:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Buffer, FileId, padding, slice_of, unpack
@@ -107,8 +108,7 @@ def find_create_context(contexts: Iterable[tuple[bytes, bytes]], name: bytes) ->
     return None
 
 
-@dataclass(slots=True)
-class QueryMaximalAccessRequest:
+class QueryMaximalAccessRequest(msgspec.Struct):
     """*timestamp* None: the short form without it.
 
     Reference: [MS-SMB2] 2.2.13.2.5.
@@ -128,8 +128,7 @@ class QueryMaximalAccessRequest:
         return CreateContext(self.NAME, self.pack())
 
 
-@dataclass(slots=True)
-class QueryMaximalAccessResponse:
+class QueryMaximalAccessResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.14.2.5."""
 
     NAME: ClassVar[bytes] = QUERY_MAXIMAL_ACCESS
@@ -147,8 +146,7 @@ class QueryMaximalAccessResponse:
         return CreateContext(self.NAME, self.pack())
 
 
-@dataclass(slots=True)
-class QueryOnDiskIdResponse:
+class QueryOnDiskIdResponse(msgspec.Struct):
     """The request of this name has no data.
 
     Reference: [MS-SMB2] 2.2.14.2.9.
@@ -169,8 +167,7 @@ class QueryOnDiskIdResponse:
         return CreateContext(self.NAME, self.pack())
 
 
-@dataclass(slots=True)
-class AllocationSize:
+class AllocationSize(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.13.2.6."""
 
     NAME: ClassVar[bytes] = ALLOCATION_SIZE
@@ -187,15 +184,14 @@ class AllocationSize:
         return CreateContext(self.NAME, self.pack())
 
 
-@dataclass(slots=True)
-class EaBuffer:
+class EaBuffer(msgspec.Struct):
     """Extended attributes for a file that is created.
 
     Reference: [MS-SMB2] 2.2.13.2.1.
     """
 
     NAME: ClassVar[bytes] = EA_BUFFER
-    eas: list[FullEa] = field(default_factory=list)
+    eas: list[FullEa] = msgspec.field(default_factory=list)
 
     @classmethod
     def parse(cls, data: Buffer) -> EaBuffer:
@@ -208,8 +204,7 @@ class EaBuffer:
         return CreateContext(self.NAME, self.pack())
 
 
-@dataclass(slots=True)
-class SdBuffer:
+class SdBuffer(msgspec.Struct):
     """A self-relative security descriptor; `frevo.wire.dtyp.SecurityDescriptor.parse` reads it.
 
     Reference: [MS-SMB2] 2.2.13.2.2.
@@ -229,8 +224,7 @@ class SdBuffer:
         return CreateContext(self.NAME, self.pack())
 
 
-@dataclass(slots=True)
-class TimewarpToken:
+class TimewarpToken(msgspec.Struct):
     """The snapshot to open the file in, as a FILETIME.
 
     Reference: [MS-SMB2] 2.2.13.2.7.
@@ -250,8 +244,7 @@ class TimewarpToken:
         return CreateContext(self.NAME, self.pack())
 
 
-@dataclass(slots=True)
-class Lease:
+class Lease(msgspec.Struct):
     """RqLs of request and response, version 1 (32 bytes) or 2 (52 bytes).
 
     Reference: [MS-SMB2] 2.2.13.2.8, 2.2.13.2.10, 2.2.14.2.10 and 2.2.14.2.11.
@@ -286,8 +279,7 @@ class Lease:
         return CreateContext(self.NAME, self.pack())
 
 
-@dataclass(slots=True)
-class DurableHandleRequest:
+class DurableHandleRequest(msgspec.Struct):
     """DHnQ, 16 reserved bytes; its response has 8.
 
     Reference: [MS-SMB2] 2.2.13.2.3.
@@ -307,8 +299,7 @@ class DurableHandleRequest:
         return CreateContext(self.NAME, self.pack())
 
 
-@dataclass(slots=True)
-class DurableHandleResponse:
+class DurableHandleResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.14.2.3."""
 
     NAME: ClassVar[bytes] = DURABLE_HANDLE_REQUEST
@@ -325,8 +316,7 @@ class DurableHandleResponse:
         return CreateContext(self.NAME, self.pack())
 
 
-@dataclass(slots=True)
-class DurableHandleReconnect:
+class DurableHandleReconnect(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.13.2.4."""
 
     NAME: ClassVar[bytes] = DURABLE_HANDLE_RECONNECT
@@ -344,8 +334,7 @@ class DurableHandleReconnect:
         return CreateContext(self.NAME, self.pack())
 
 
-@dataclass(slots=True)
-class DurableHandleRequestV2:
+class DurableHandleRequestV2(msgspec.Struct):
     """*timeout* in milliseconds, 0 for the server's default.
 
     Reference: [MS-SMB2] 2.2.13.2.11.
@@ -368,8 +357,7 @@ class DurableHandleRequestV2:
         return CreateContext(self.NAME, self.pack())
 
 
-@dataclass(slots=True)
-class DurableHandleResponseV2:
+class DurableHandleResponseV2(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.14.2.12."""
 
     NAME: ClassVar[bytes] = DURABLE_HANDLE_REQUEST_V2
@@ -387,8 +375,7 @@ class DurableHandleResponseV2:
         return CreateContext(self.NAME, self.pack())
 
 
-@dataclass(slots=True)
-class DurableHandleReconnectV2:
+class DurableHandleReconnectV2(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.13.2.12."""
 
     NAME: ClassVar[bytes] = DURABLE_HANDLE_RECONNECT_V2

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import HEADER_SIZE, Buffer, Cursor, encode_utf16, fixed, padding, utf16
@@ -19,8 +20,7 @@ ERROR_ID_DEFAULT = 0x00000000
 ERROR_ID_SHARE_REDIRECT = 0x72645253  # "SRdr"
 
 
-@dataclass(slots=True)
-class ErrorResponse:
+class ErrorResponse(msgspec.Struct):
     """The body of every response with an error status.
 
     *error_data* is raw; with error_context_count > 0 it is a list that `parse_error_contexts` reads.
@@ -72,8 +72,7 @@ def parse_error_contexts(error_data: Buffer, count: int) -> list[ErrorContext]:
     return contexts
 
 
-@dataclass(slots=True)
-class SymbolicLinkErrorResponse:
+class SymbolicLinkErrorResponse(msgspec.Struct):
     """The ErrorData of STOPPED_ON_SYMLINK: where the link points and how much of the name is left behind it.
 
     Reference: [MS-SMB2] 2.2.2.2.1.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.wire.codec import Buffer, FileId, fixed
 
@@ -11,8 +12,7 @@ _REQUEST = struct.Struct("<HHIQQ")
 _RESPONSE = struct.Struct("<HH")
 
 
-@dataclass(slots=True)
-class FlushRequest:
+class FlushRequest(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.17."""
 
     file_id: FileId = (0, 0)
@@ -28,8 +28,7 @@ class FlushRequest:
         return _REQUEST.pack(24, 0, 0, *self.file_id)
 
 
-@dataclass(slots=True)
-class FlushResponse:
+class FlushResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.18."""
 
     @classmethod

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Buffer
@@ -20,8 +21,7 @@ TRANSFORM_PROTOCOL_ID = b"\xfdSMB"
 COMPRESSION_PROTOCOL_ID = b"\xfcSMB"
 
 
-@dataclass(slots=True)
-class Header:
+class Header(msgspec.Struct):
     """One SMB2 header. ASYNC_COMMAND in *flags* says whether async_id or (process_id, tree_id) is on the
     wire.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.wire.codec import HEADER_SIZE, Buffer, FileId, fixed, padding, variable
 
@@ -13,8 +14,7 @@ _REQUEST_END = HEADER_SIZE + _REQUEST.size
 _RESPONSE_END = HEADER_SIZE + _RESPONSE.size
 
 
-@dataclass(slots=True)
-class IoctlRequest:
+class IoctlRequest(msgspec.Struct):
     """*input_buffer* holds the FSCTL's structure; *output_buffer* is empty in every FSCTL that exists.
 
     Reference: [MS-SMB2] 2.2.31.
@@ -70,8 +70,7 @@ class IoctlRequest:
         return head + ((sent + pad + output) or b"\0")
 
 
-@dataclass(slots=True)
-class IoctlResponse:
+class IoctlResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.32."""
 
     ctl_code: int = 0

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Bits, Buffer, Cursor, encode_utf16, unpack
@@ -31,8 +32,7 @@ _READ_HASH = struct.Struct("<IIIIQ")
 IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-@dataclass(slots=True)
-class SrvCopychunk:
+class SrvCopychunk(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.31.1.1."""
 
     source_offset: int = 0
@@ -40,12 +40,11 @@ class SrvCopychunk:
     length: int = 0
 
 
-@dataclass(slots=True)
-class SrvCopychunkCopy:
+class SrvCopychunkCopy(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.31.1."""
 
     source_key: bytes = bytes(24)
-    chunks: list[SrvCopychunk] = field(default_factory=list)
+    chunks: list[SrvCopychunk] = msgspec.field(default_factory=list)
 
     @classmethod
     def parse(cls, data: Buffer) -> SrvCopychunkCopy:
@@ -61,8 +60,7 @@ class SrvCopychunkCopy:
         )
 
 
-@dataclass(slots=True)
-class SrvCopychunkResponse:
+class SrvCopychunkResponse(msgspec.Struct):
     """With INVALID_PARAMETER the three fields are the server's limits instead.
 
     Reference: [MS-SMB2] 2.2.32.1.
@@ -80,8 +78,7 @@ class SrvCopychunkResponse:
         return _COPY_RESPONSE.pack(self.chunks_written, self.chunk_bytes_written, self.total_bytes_written)
 
 
-@dataclass(slots=True)
-class SrvRequestResumeKeyResponse:
+class SrvRequestResumeKeyResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.32.3."""
 
     resume_key: bytes = bytes(24)
@@ -95,8 +92,7 @@ class SrvRequestResumeKeyResponse:
         return _RESUME_KEY.pack(self.resume_key, 0) + bytes(4)
 
 
-@dataclass(slots=True)
-class SrvSnapshotArray:
+class SrvSnapshotArray(msgspec.Struct):
     """*snapshots* are "@GMT-YYYY.MM.DD-HH.MM.SS" tokens; *size* is what all of them need when they did not
     fit.
 
@@ -104,7 +100,7 @@ class SrvSnapshotArray:
     """
 
     number_of_snapshots: int = 0
-    snapshots: list[str] = field(default_factory=list)
+    snapshots: list[str] = msgspec.field(default_factory=list)
     size: int | None = None
 
     @classmethod
@@ -120,8 +116,7 @@ class SrvSnapshotArray:
         return _SNAPSHOTS.pack(self.number_of_snapshots, len(self.snapshots), size) + raw
 
 
-@dataclass(slots=True)
-class NetworkResiliencyRequest:
+class NetworkResiliencyRequest(msgspec.Struct):
     """*timeout* in milliseconds.
 
     Reference: [MS-SMB2] 2.2.31.3.
@@ -137,14 +132,13 @@ class NetworkResiliencyRequest:
         return _RESILIENCY.pack(self.timeout, 0)
 
 
-@dataclass(slots=True)
-class ValidateNegotiateInfoRequest:
+class ValidateNegotiateInfoRequest(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.31.4."""
 
     capabilities: int = 0
     guid: bytes = bytes(16)
     security_mode: int = 0
-    dialects: list[int] = field(default_factory=list)
+    dialects: list[int] = msgspec.field(default_factory=list)
 
     @classmethod
     def parse(cls, data: Buffer) -> ValidateNegotiateInfoRequest:
@@ -158,8 +152,7 @@ class ValidateNegotiateInfoRequest:
         return head + struct.pack(f"<{count}H", *self.dialects)
 
 
-@dataclass(slots=True)
-class ValidateNegotiateInfoResponse:
+class ValidateNegotiateInfoResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.32.6."""
 
     capabilities: int = 0
@@ -182,8 +175,7 @@ class InterfaceCapability(Bits):
     RDMA_CAPABLE = 0x00000002
 
 
-@dataclass(slots=True)
-class NetworkInterfaceInfo:
+class NetworkInterfaceInfo(msgspec.Struct):
     """One address of one interface; *address* is None when the family is neither IPv4 nor IPv6.
 
     Reference: [MS-SMB2] 2.2.32.5.
@@ -239,8 +231,7 @@ def _parse_socket_address(storage: bytes) -> tuple[IPAddress | None, int]:
     return None, port
 
 
-@dataclass(slots=True)
-class SrvReadHashRequest:
+class SrvReadHashRequest(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.31.2."""
 
     hash_type: int = 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import HEADER_SIZE, Buffer, FileId, fixed
@@ -13,8 +14,7 @@ _ELEMENT = struct.Struct("<QQII")
 _RESPONSE = struct.Struct("<HH")
 
 
-@dataclass(slots=True)
-class LockElement:
+class LockElement(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.26.1."""
 
     offset: int = 0
@@ -22,15 +22,14 @@ class LockElement:
     flags: int = 0
 
 
-@dataclass(slots=True)
-class LockRequest:
+class LockRequest(msgspec.Struct):
     """*lock_sequence* holds LockSequenceNumber (4 bits) and LockSequenceIndex (28 bits); Reserved on 2.0.2.
 
     Reference: [MS-SMB2] 2.2.26.
     """
 
     file_id: FileId = (0, 0)
-    locks: list[LockElement] = field(default_factory=list)
+    locks: list[LockElement] = msgspec.field(default_factory=list)
     lock_sequence: int = 0
 
     @classmethod
@@ -57,8 +56,7 @@ class LockRequest:
         return self.lock_sequence >> 4
 
 
-@dataclass(slots=True)
-class LockResponse:
+class LockResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.27."""
 
     @classmethod

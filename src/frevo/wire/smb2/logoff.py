@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.wire.codec import Buffer, fixed
 
@@ -11,8 +12,7 @@ _LAYOUT = struct.Struct("<HH")
 _BODY = _LAYOUT.pack(4, 0)
 
 
-@dataclass(slots=True)
-class LogoffRequest:
+class LogoffRequest(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.7."""
 
     @classmethod
@@ -24,8 +24,7 @@ class LogoffRequest:
         return _BODY
 
 
-@dataclass(slots=True)
-class LogoffResponse:
+class LogoffResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.8."""
 
     @classmethod

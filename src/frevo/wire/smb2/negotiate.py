@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import HEADER_SIZE, Buffer, fixed, padding, unpack, variable
@@ -48,21 +49,20 @@ def parse_contexts(message: Buffer, position: int, count: int) -> list[Negotiate
     return contexts
 
 
-@dataclass(slots=True)
-class NegotiateRequest:
+class NegotiateRequest(msgspec.Struct):
     """What the client speaks. *contexts* is on the wire only when dialects contains 0x0311.
 
     Reference: [MS-SMB2] 2.2.3.
     """
 
-    dialects: list[int] = field(default_factory=list)
+    dialects: list[int] = msgspec.field(default_factory=list)
     security_mode: int = 0
     capabilities: int = 0
     client_guid: bytes = bytes(16)
     client_start_time: int = (
         0  #: FILETIME; its 8 bytes hold the context offset and count when 0x0311 is offered
     )
-    contexts: list[NegotiateContext] = field(default_factory=list)
+    contexts: list[NegotiateContext] = msgspec.field(default_factory=list)
 
     @classmethod
     def parse(cls, message: Buffer, offset: int = 0) -> NegotiateRequest:
@@ -97,8 +97,7 @@ class NegotiateRequest:
         return head + dialects + pack_contexts(self.contexts)
 
 
-@dataclass(slots=True)
-class NegotiateResponse:
+class NegotiateResponse(msgspec.Struct):
     """What the server chose. *contexts* is on the wire only when dialect_revision is 0x0311.
 
     Reference: [MS-SMB2] 2.2.4.
@@ -114,7 +113,7 @@ class NegotiateResponse:
     system_time: int = 0
     server_start_time: int = 0
     security_buffer: bytes = b""
-    contexts: list[NegotiateContext] = field(default_factory=list)
+    contexts: list[NegotiateContext] = msgspec.field(default_factory=list)
 
     @classmethod
     def parse(cls, message: Buffer, offset: int = 0) -> NegotiateResponse:

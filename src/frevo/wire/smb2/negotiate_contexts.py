@@ -7,8 +7,9 @@ the element of `NegotiateRequest.contexts`. Types that are not here stay raw.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
+
+import msgspec
 
 from frevo.wire.codec import Buffer, Cursor, encode_utf16
 from frevo.wire.smb2.constants import NegotiateContextType
@@ -26,12 +27,11 @@ def _pack_u16_list(values: list[int]) -> bytes:
     return struct.pack(f"<{len(values)}H", *values)
 
 
-@dataclass(slots=True)
-class PreauthIntegrityCapabilities:
+class PreauthIntegrityCapabilities(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.3.1.1."""
 
     TYPE: ClassVar[int] = NegotiateContextType.PREAUTH_INTEGRITY_CAPABILITIES
-    hash_algorithms: list[int] = field(default_factory=list)
+    hash_algorithms: list[int] = msgspec.field(default_factory=list)
     salt: bytes = b""
 
     @classmethod
@@ -51,12 +51,11 @@ class PreauthIntegrityCapabilities:
         return NegotiateContext(self.TYPE, self.pack())
 
 
-@dataclass(slots=True)
-class EncryptionCapabilities:
+class EncryptionCapabilities(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.3.1.2."""
 
     TYPE: ClassVar[int] = NegotiateContextType.ENCRYPTION_CAPABILITIES
-    ciphers: list[int] = field(default_factory=list)
+    ciphers: list[int] = msgspec.field(default_factory=list)
 
     @classmethod
     def parse(cls, data: Buffer) -> EncryptionCapabilities:
@@ -70,12 +69,11 @@ class EncryptionCapabilities:
         return NegotiateContext(self.TYPE, self.pack())
 
 
-@dataclass(slots=True)
-class CompressionCapabilities:
+class CompressionCapabilities(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.3.1.3."""
 
     TYPE: ClassVar[int] = NegotiateContextType.COMPRESSION_CAPABILITIES
-    compression_algorithms: list[int] = field(default_factory=list)
+    compression_algorithms: list[int] = msgspec.field(default_factory=list)
     flags: int = 0
 
     @classmethod
@@ -92,8 +90,7 @@ class CompressionCapabilities:
         return NegotiateContext(self.TYPE, self.pack())
 
 
-@dataclass(slots=True)
-class NetnameNegotiateContextId:
+class NetnameNegotiateContextId(msgspec.Struct):
     """The server name that the client typed; not null-terminated.
 
     Reference: [MS-SMB2] 2.2.3.1.4.
@@ -113,8 +110,7 @@ class NetnameNegotiateContextId:
         return NegotiateContext(self.TYPE, self.pack())
 
 
-@dataclass(slots=True)
-class TransportCapabilitiesContext:
+class TransportCapabilitiesContext(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.3.1.5."""
 
     TYPE: ClassVar[int] = NegotiateContextType.TRANSPORT_CAPABILITIES
@@ -131,12 +127,11 @@ class TransportCapabilitiesContext:
         return NegotiateContext(self.TYPE, self.pack())
 
 
-@dataclass(slots=True)
-class RDMATransformCapabilities:
+class RDMATransformCapabilities(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.3.1.6."""
 
     TYPE: ClassVar[int] = NegotiateContextType.RDMA_TRANSFORM_CAPABILITIES
-    rdma_transform_ids: list[int] = field(default_factory=list)
+    rdma_transform_ids: list[int] = msgspec.field(default_factory=list)
 
     @classmethod
     def parse(cls, data: Buffer) -> RDMATransformCapabilities:
@@ -151,12 +146,11 @@ class RDMATransformCapabilities:
         return NegotiateContext(self.TYPE, self.pack())
 
 
-@dataclass(slots=True)
-class SigningCapabilities:
+class SigningCapabilities(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.3.1.7."""
 
     TYPE: ClassVar[int] = NegotiateContextType.SIGNING_CAPABILITIES
-    signing_algorithms: list[int] = field(default_factory=list)
+    signing_algorithms: list[int] = msgspec.field(default_factory=list)
 
     @classmethod
     def parse(cls, data: Buffer) -> SigningCapabilities:

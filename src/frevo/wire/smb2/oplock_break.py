@@ -7,7 +7,8 @@ The command is the same for both kinds; StructureSize tells them apart: 24 for o
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import HEADER_SIZE, Buffer, FileId, fixed
@@ -17,8 +18,7 @@ _LEASE_NOTIFICATION = struct.Struct("<HHI16sIIIII")
 _LEASE = struct.Struct("<HHI16sIQ")
 
 
-@dataclass(slots=True)
-class OplockBreakNotification:
+class OplockBreakNotification(msgspec.Struct):
     """Sent by the server with MessageId 0xFFFFFFFFFFFFFFFF.
 
     Reference: [MS-SMB2] 2.2.23.1.
@@ -41,8 +41,6 @@ class OplockBreakNotification:
 class OplockBreakAcknowledgment(OplockBreakNotification):
     """Reference: [MS-SMB2] 2.2.24.1."""
 
-    __slots__ = ()
-
     @classmethod
     def parse(cls, message: Buffer, offset: int = 0) -> OplockBreakAcknowledgment:
         found = OplockBreakNotification.parse(message, offset)
@@ -52,16 +50,13 @@ class OplockBreakAcknowledgment(OplockBreakNotification):
 class OplockBreakResponse(OplockBreakNotification):
     """Reference: [MS-SMB2] 2.2.25.1."""
 
-    __slots__ = ()
-
     @classmethod
     def parse(cls, message: Buffer, offset: int = 0) -> OplockBreakResponse:
         found = OplockBreakNotification.parse(message, offset)
         return cls(found.oplock_level, found.file_id)
 
 
-@dataclass(slots=True)
-class LeaseBreakNotification:
+class LeaseBreakNotification(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.23.2."""
 
     new_epoch: int = 0
@@ -91,8 +86,7 @@ class LeaseBreakNotification:
         )
 
 
-@dataclass(slots=True)
-class LeaseBreakAcknowledgment:
+class LeaseBreakAcknowledgment(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.24.2."""
 
     lease_key: bytes = bytes(16)
@@ -112,8 +106,6 @@ class LeaseBreakAcknowledgment:
 
 class LeaseBreakResponse(LeaseBreakAcknowledgment):
     """Reference: [MS-SMB2] 2.2.25.2."""
-
-    __slots__ = ()
 
     @classmethod
     def parse(cls, message: Buffer, offset: int = 0) -> LeaseBreakResponse:

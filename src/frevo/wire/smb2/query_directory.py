@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.wire.codec import HEADER_SIZE, Buffer, FileId, encode_utf16, fixed, utf16, variable
 
@@ -13,8 +14,7 @@ _REQUEST_END = HEADER_SIZE + _REQUEST.size
 _RESPONSE_END = HEADER_SIZE + _RESPONSE.size
 
 
-@dataclass(slots=True)
-class QueryDirectoryRequest:
+class QueryDirectoryRequest(msgspec.Struct):
     """*file_name* is the search pattern.
 
     Reference: [MS-SMB2] 2.2.33.
@@ -52,8 +52,7 @@ class QueryDirectoryRequest:
         return head + (name or b"\0")
 
 
-@dataclass(slots=True)
-class QueryDirectoryResponse:
+class QueryDirectoryResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.34."""
 
     buffer: bytes | bytearray | memoryview = b""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.wire.codec import HEADER_SIZE, Buffer, FileId, fixed, variable
 
@@ -13,8 +14,7 @@ _REQUEST_END = HEADER_SIZE + _REQUEST.size
 _RESPONSE_END = HEADER_SIZE + _RESPONSE.size
 
 
-@dataclass(slots=True)
-class QueryInfoRequest:
+class QueryInfoRequest(msgspec.Struct):
     """*buffer* is the input: an EA name list or a quota query.
 
     Reference: [MS-SMB2] 2.2.37.
@@ -66,8 +66,7 @@ class QueryInfoRequest:
         return head + (self.buffer or b"\0")
 
 
-@dataclass(slots=True)
-class QueryInfoResponse:
+class QueryInfoResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.38."""
 
     buffer: bytes = b""

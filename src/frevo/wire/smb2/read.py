@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import EMPTY, HEADER_SIZE, Buffer, FileId, fixed, variable
@@ -15,8 +16,7 @@ _REQUEST_END = HEADER_SIZE + _REQUEST.size
 _RESPONSE_END = HEADER_SIZE + _RESPONSE.size
 
 
-@dataclass(slots=True)
-class ReadRequest:
+class ReadRequest(msgspec.Struct):
     """*padding* is the DataOffset that the client would like; *read_channel_info* is a view into the message.
 
     Reference: [MS-SMB2] 2.2.19.
@@ -73,8 +73,7 @@ class ReadRequest:
         return head + (bytes(info) or b"\0")
 
 
-@dataclass(slots=True)
-class ReadResponse:
+class ReadResponse(msgspec.Struct):
     """*data* is a view into the message when parsed; *flags* is Reserved2 before 3.1.1.
 
     Reference: [MS-SMB2] 2.2.20.

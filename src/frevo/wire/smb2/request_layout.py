@@ -6,7 +6,8 @@ Reference: the request structures of [MS-SMB2] 2.2; the checks are 3.3.5.2.5 (cr
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Buffer
@@ -18,8 +19,7 @@ _FILE_ID = struct.Struct("<QQ")
 _HEADER = 64
 
 
-@dataclass(frozen=True, slots=True)
-class RequestLayout:
+class RequestLayout(msgspec.Struct, frozen=True):
     """Offsets from the header's start; -1 where the request has no such field."""
 
     structure_size: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.wire.codec import HEADER_SIZE, Buffer, fixed, variable
 
@@ -11,8 +12,7 @@ _REQUEST = struct.Struct("<HBBIIHHQ")
 _RESPONSE = struct.Struct("<HHHH")
 
 
-@dataclass(slots=True)
-class SessionSetupRequest:
+class SessionSetupRequest(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.5."""
 
     flags: int = 0
@@ -45,8 +45,7 @@ class SessionSetupRequest:
         return head + (self.security_buffer or b"\0")
 
 
-@dataclass(slots=True)
-class SessionSetupResponse:
+class SessionSetupResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.6."""
 
     session_flags: int = 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.wire.codec import HEADER_SIZE, Buffer, FileId, fixed, variable
 
@@ -12,8 +13,7 @@ _RESPONSE = struct.Struct("<H")
 _REQUEST_END = HEADER_SIZE + _REQUEST.size
 
 
-@dataclass(slots=True)
-class SetInfoRequest:
+class SetInfoRequest(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.39."""
 
     info_type: int = 0
@@ -44,8 +44,7 @@ class SetInfoRequest:
         return head + (self.buffer or b"\0")
 
 
-@dataclass(slots=True)
-class SetInfoResponse:
+class SetInfoResponse(msgspec.Struct):
     """Two bytes.
 
     Reference: [MS-SMB2] 2.2.40.

@@ -6,7 +6,8 @@ Only the request exists: an SMB2 server answers it with an SMB2 NEGOTIATE respon
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Buffer, Cursor
@@ -19,14 +20,13 @@ SMB_2_002 = "SMB 2.002"
 SMB_2_WILDCARD = "SMB 2.???"
 
 
-@dataclass(slots=True)
-class SMB1NegotiateRequest:
+class SMB1NegotiateRequest(msgspec.Struct):
     """The dialect strings of an SMB1 NEGOTIATE, and what an answer needs from its header.
 
     Reference: [MS-CIFS] 2.2.4.52.1.
     """
 
-    dialects: list[str] = field(default_factory=list)
+    dialects: list[str] = msgspec.field(default_factory=list)
     flags: int = 0x18
     flags2: int = 0xC843
     pid: int = 0

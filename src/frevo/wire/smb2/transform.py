@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import Buffer, unpack
@@ -12,8 +13,7 @@ _TRANSFORM = struct.Struct("<4s16s16sIHHQ")
 _COMPRESSION = struct.Struct("<4sIHHI")
 
 
-@dataclass(slots=True)
-class TransformHeader:
+class TransformHeader(msgspec.Struct):
     """The 52 bytes before a sealed message. *flags* is EncryptionAlgorithm on 3.0 and 3.0.2: 1 in all
     dialects.
 
@@ -41,8 +41,7 @@ class TransformHeader:
         )
 
 
-@dataclass(slots=True)
-class CompressionTransformHeader:
+class CompressionTransformHeader(msgspec.Struct):
     """The 16 bytes before a compressed message. *offset* is Length when *flags* has CHAINED.
 
     Reference: [MS-SMB2] 2.2.42.1 and 2.2.42.2.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.errors import WireError
 from frevo.wire.codec import HEADER_SIZE, Buffer, encode_utf16, fixed, utf16, variable
@@ -15,8 +16,7 @@ _RESPONSE = struct.Struct("<HBBIII")
 _EXTENSION_PRESENT = TreeConnectFlags.EXTENSION_PRESENT.value
 
 
-@dataclass(slots=True)
-class TreeConnectRequest:
+class TreeConnectRequest(msgspec.Struct):
     r"""The \\server\share that the client wants. *tree_connect_contexts* is the raw list of the 3.1.1
     extension.
 
@@ -67,8 +67,7 @@ class TreeConnectRequest:
         )
 
 
-@dataclass(slots=True)
-class TreeConnectResponse:
+class TreeConnectResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.10."""
 
     share_type: int = 0

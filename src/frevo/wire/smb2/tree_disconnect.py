@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.wire.codec import Buffer, fixed
 
@@ -11,8 +12,7 @@ _LAYOUT = struct.Struct("<HH")
 _BODY = _LAYOUT.pack(4, 0)
 
 
-@dataclass(slots=True)
-class TreeDisconnectRequest:
+class TreeDisconnectRequest(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.11."""
 
     @classmethod
@@ -24,8 +24,7 @@ class TreeDisconnectRequest:
         return _BODY
 
 
-@dataclass(slots=True)
-class TreeDisconnectResponse:
+class TreeDisconnectResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.12."""
 
     @classmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from frevo.wire.codec import EMPTY, HEADER_SIZE, Buffer, FileId, fixed, variable
 
@@ -12,8 +13,7 @@ _RESPONSE = struct.Struct("<HHIIHH")
 _REQUEST_END = HEADER_SIZE + _REQUEST.size
 
 
-@dataclass(slots=True)
-class WriteRequest:
+class WriteRequest(msgspec.Struct):
     """*data* is a view into the message when parsed.
 
     Reference: [MS-SMB2] 2.2.21.
@@ -75,8 +75,7 @@ class WriteRequest:
         )  # fmt: skip
 
 
-@dataclass(slots=True)
-class WriteResponse:
+class WriteResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.22."""
 
     count: int = 0
