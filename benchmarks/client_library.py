@@ -46,6 +46,7 @@ class Comparison:
 COMPARISONS = (
     Comparison("4 KiB random reads, 32 in flight", "random", "smbprotocol", 8),
     Comparison("open + close, one after the other", "open", "smbprotocol", 4),
+    Comparison("open + close, 8 at once", "open 8", "smbprotocol"),
     Comparison("directory listed, entries", "list", "smbprotocol", 5),
     Comparison("large file read by the library", "read", "smbprotocol", 6, "GB"),
     Comparison("large file written by the library", "write", "smbprotocol", 6, "GB"),

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 _SMALL = 4096
 _FLIGHT = 32
 _STEP = 1 << 20
+_OPENERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,13 @@ async def _frevo_open(share: Any, task: Task) -> Done:
     return clock.done(count)
 
 
+async def _frevo_opens(share: Any, task: Task) -> Done:
+    """Eight tasks that do it, in one share."""
+    clock = _Clock()
+    done = await asyncio.gather(*(_frevo_open(share, task) for _ in range(_OPENERS)))
+    return clock.done(sum(one.operations for one in done))
+
+
 async def _frevo_list(share: Any, task: Task) -> Done:
     clock, size, count = _Clock(), 0, 0
     async for entry in share.scandir("many"):
@@ -125,6 +134,7 @@ def frevo(work: str, task: Task) -> Done:
     works: dict[str, Callable[[Any, Task], Coroutine[Any, Any, Done]]] = {
         "random": _frevo_random,
         "open": _frevo_open,
+        "open 8": _frevo_opens,
         "list": _frevo_list,
         "read": _frevo_read,
         "write": _frevo_write,
@@ -195,6 +205,13 @@ class _Smbprotocol:
             count += 1
         return clock.done(count)
 
+    def opens_at_once(self, task: Task) -> Done:
+        """Eight threads that do it, on one connection."""
+        clock = _Clock()
+        with ThreadPoolExecutor(_OPENERS) as pool:
+            done = list(pool.map(self.opens, [task] * _OPENERS))
+        return clock.done(sum(one.operations for one in done))
+
     def read(self, task: Task) -> Done:
         file, total = self.open("big"), 0
         clock = _Clock()
@@ -229,7 +246,13 @@ def smbprotocol(work: str, task: Task) -> Done:
     if work == "list":
         return _smbprotocol_list(task)
     client = _Smbprotocol(task)
-    works = {"random": client.random, "open": client.opens, "read": client.read, "write": client.write}
+    works = {
+        "random": client.random,
+        "open": client.opens,
+        "open 8": client.opens_at_once,
+        "read": client.read,
+        "write": client.write,
+    }
     try:
         return works[work](task)
     finally:

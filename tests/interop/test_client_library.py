@@ -344,14 +344,19 @@ async def proxy(target: Target, change: Callable[[bytes], bytes]) -> AsyncIterat
                 await writer.drain()
         writer.close()
 
+    serving = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
         up_reader, up_writer = await asyncio.open_connection(target.host, target.port)
         await asyncio.gather(pump(reader, up_writer, lambda body: body), pump(up_reader, writer, change))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
     server.close()
-    await asyncio.sleep(0)
+    await asyncio.wait({task for task in serving if task is not None})  # the client has left
+    for _ in range(3):
+        await asyncio.sleep(0)  # transports close a turn later
 
 
 @pytest.mark.parametrize("dialect", ["SMB3_02", "SMB3_11"])

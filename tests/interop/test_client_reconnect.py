@@ -120,7 +120,7 @@ async def test_what_must_not_be_done_twice(connect: Connect, relay: Relay, folde
             lambda: share.mkdir("c"),
             lambda: share.open("d", "xb").__aenter__(),
         ):
-            await share.listdir()
+            await share.stat()  # connected again, and nothing is under way
             relay.cut_after(down=1)
             with pytest.raises(ConnectionLost, match="not known: look before"):
                 await work()

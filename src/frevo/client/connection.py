@@ -9,10 +9,12 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from frevo.client.behind import BEHIND_MAX, Behind
 from frevo.client.errors import ConnectionLost, PeerFault, lost
 from frevo.client.plane import Plane
 from frevo.errors import WireError
@@ -96,6 +98,7 @@ class Element(msgspec.Struct):
     tail: Buffer | None = None
     sink: memoryview | None = None
     orphan: Callable[[Reply], None] | None = None
+    future: asyncio.Future[Reply] | None = None  # one of its own when None
 
 
 class Connection:
@@ -109,6 +112,7 @@ class Connection:
         self.multi_credit = False
         self.credits = plane.transport.new_credits()
         self.pumps: dict[int, Callable[[str, int, int], None]] = {}
+        self.behind = Behind()
         self._pending: dict[int, Pending] = {}
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._error: ConnectionLost | None = None
@@ -208,13 +212,35 @@ class Connection:
         self._submit(message if element.tail is None else (message, element.tail), protection, seal)
         return pending
 
+    def send_behind(
+        self, command: int, body: bytes, protection: Protection, tree_id: int, seal: bool
+    ) -> bool:
+        """Sends a request whose answer nobody waits for, together with what is sent next in this turn of the loop.
+
+        False: not now, for want of a credit or because too many are under way. On a connection that has ended there
+        is nothing to do.
+        """
+        if self._error is not None:
+            return True
+        behind = self.behind
+        if self._waiting or len(behind.under_way) >= BEHIND_MAX or not self.credits.reserve(1):
+            return False
+        message_id = self.credits.take(1)
+        behind.under_way.add(message_id)
+        seal = seal or protection.seal
+        element = Element(command, body, orphan=partial(behind.answered, message_id), future=behind.nobody)
+        _, header = self._registered(element, message_id, protection, tree_id, seal, 0, 0)
+        flags = SEAL if seal else 0
+        self.plane.transport.submit(self.number, protection.session_id, flags, header + body)
+        return True
+
     def _registered(
         self, element: Element, message_id: int, protection: Protection, tree_id: int, seal: bool, flags: int,
         following: int,
     ) -> tuple[Pending, bytes]:  # fmt: skip
         """The request among those that wait for an answer, and its header."""
         charge = element.charge
-        future: asyncio.Future[Reply] = self._loop.create_future()
+        future = element.future or self._loop.create_future()
         pending = Pending(future, message_id, charge, protection, seal, 0, element.sink, element.orphan)
         self._pending[message_id] = pending
         header = pack_request_header(
@@ -414,6 +440,7 @@ class Connection:
         for _, ready in self._waiting:
             if not ready.done():
                 ready.set_result(None)
+        self.behind.ended()
 
     async def why_lost(self) -> ConnectionLost:
         """Waits until the connection has ended and says why."""

@@ -82,6 +82,7 @@ class File:
         self.opened = opened
         self._request = request
         self._id: FileId | None = opened.file_id
+        self._behind = self._only_read and request.share_access == requests.SHARE_ALL
         self._position = opened.end_of_file if "a" in mode else 0
         self._lock = asyncio.Lock()
 
@@ -252,10 +253,19 @@ class File:
         await self._one(lambda: Element(Command.FLUSH, FlushRequest(self.file_id).pack()))
 
     async def close(self) -> None:
-        """Closes it; a second time does nothing."""
+        """Closes it; a second time does nothing.
+
+        A file that could only be read, by everybody, has no error to tell: the CLOSE is on its way when this returns,
+        and its answer is not waited for (neither can this be cancelled). What such an open would be in the way of
+        waits for it: `remove`, `rmdir`, `rename` and opens that exclude others on the same server from the same event
+        loop, and the `close` of the share. Any other file is closed on the server when this returns; an OSError says
+        what went wrong with late writes. [MS-SMB2] 3.2.4.5.
+        """
         if self._id is None:
             return
         file_id, self._id = self._id, None
+        if self._behind and self._tree.close_behind(file_id):
+            return
         try:
             await self._tree.close(file_id)
         except RemoteError as error:

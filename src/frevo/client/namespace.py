@@ -71,6 +71,7 @@ async def makedirs(tree: Tree, path: str, *, exist_ok: bool = False) -> None:
 
 async def delete(tree: Tree, path: str, options: int) -> None:
     """Removes the file or the empty directory *path*."""
+    await tree.settled()
     request = requests.opening(path, requests.DELETE, options=options | requests.THE_LINK_ITSELF)
     disposition = requests.set_file(FileInfoClass.DISPOSITION, FileDispositionInformation(True).pack())
     await tree.with_open(request, path, disposition)
@@ -78,6 +79,7 @@ async def delete(tree: Tree, path: str, options: int) -> None:
 
 async def rename(tree: Tree, source: str, target: str, *, replace: bool = False) -> None:
     """Gives *source* the name *target* within the share."""
+    await tree.settled()
     request = requests.opening(source, requests.DELETE, options=requests.THE_LINK_ITSELF)
     data = FileRenameInformation(replace, 0, wire_path(target)).pack()
     await tree.with_open(request, source, requests.set_file(FileInfoClass.RENAME, data))

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from frevo.client.behind import Behind
 from frevo.transport.base import CLOSED, CREDITS, MESSAGE, PUMP, Credits, Event
 from frevo.transport.dataplane import DataPlaneTransport
 
@@ -29,6 +30,8 @@ class Receiver(Protocol):
     """What gets the events of one connection."""
 
     credits: Credits
+    behind: Behind
+    server: str
 
     def on_message(self, event: Event) -> None:
         """A MESSAGE event."""
@@ -92,6 +95,12 @@ class Plane:
         """
         if not self.inherited and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *arguments)
+
+    async def settled(self, server: str) -> None:
+        """Waits for the answers that nobody waits for, on every connection to *server*."""
+        for receiver in list(self._receivers.values()):
+            if receiver.server == server:
+                await receiver.behind.settled()
 
     def release(self, number: int) -> None:
         """Forgets a connection; the last one ends the threads."""

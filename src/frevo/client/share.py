@@ -101,6 +101,8 @@ class Share:
             return await self.place.run(opened, place, repeatable="x" not in mode)
 
         async def opened(tree: Tree, place: str) -> File:
+            if request.share_access != requests.SHARE_ALL:
+                await tree.settled()
             return File(self.place, tree, place, mode, request, await tree.create(request, place))
 
         return Opening(make)

@@ -32,6 +32,8 @@ from frevo.wire.smb2 import (
 )
 
 FileId = tuple[int, int]
+#: How long the closes that are under way may take before their share is disconnected, in seconds.
+_CLOSING_S = 2.0
 #: Statuses that come with data and are no error for the queries that get them.
 _WITH_DATA = (NTStatus.SUCCESS, NTStatus.BUFFER_OVERFLOW)
 
@@ -83,8 +85,15 @@ class Tree:
         if reply.status == NTStatus.SUCCESS:
             self.close_later(CreateResponse.parse(reply.message).file_id)
 
+    def close_behind(self, file_id: FileId) -> bool:
+        """Sends a CLOSE whose answer nobody waits for; False when that is not possible now."""
+        body = CloseRequest(0, file_id).pack()
+        return self.connection.send_behind(Command.CLOSE, body, self.session.protection, self.id, self.seal)
+
     def close_later(self, file_id: FileId) -> None:
-        """CLOSE without anybody who waits for it."""
+        """CLOSE without anybody who waits for it, as soon as there is a credit."""
+        if self.close_behind(file_id):
+            return
         task = asyncio.get_running_loop().create_task(self._close_quietly(file_id))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -128,10 +137,21 @@ class Tree:
         reply = await self.one(element, path, allow=(NTStatus.BUFFER_OVERFLOW,))
         return IoctlResponse.parse(reply.message)
 
-    async def disconnect(self) -> None:
-        """TREE_DISCONNECT, after the closes that are under way."""
+    async def settled(self) -> None:
+        """Waits until the server has closed what was closed before this call.
+
+        For what an open is in the way of. The other connections of this event loop count, too: one share may have
+        several, and on one connection a server may overtake a CLOSE.
+        """
         if self._closing:
             await asyncio.wait(self._closing)
+        await self.connection.plane.settled(self.connection.server)
+
+    async def disconnect(self) -> None:
+        """TREE_DISCONNECT, after the closes that are under way; it closes what they have not closed in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING_S):
+                await self.settled()
         await self.one(Element(Command.TREE_DISCONNECT, TreeDisconnectRequest().pack()))
 
 
