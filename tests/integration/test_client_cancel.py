@@ -158,6 +158,7 @@ async def every_wait(server: InProcess, share: Share, operation: Callable[[Share
     while await cancelled(lambda: operation(share), k, late=late):
         await server.settled()
         assert (await share.stat("data")).size == 3_000_000
+        await share.tree.settled()
         await ended(before)
         assert share.tree.connection is connection and not connection.busy
         k += 1
