@@ -111,6 +111,14 @@ fn append(packet: &mut Vec<u8>, part: &Bound<'_, PyAny>) -> PyResult<()> {
         return Ok(());
     }
     let buffer = PyBuffer::<u8>::get(part)?;
+    if buffer.is_c_contiguous() {
+        // SAFETY: a contiguous buffer has that many bytes there, which stay while `buffer` lives; the caller holds the
+        // GIL and has promised not to let anybody change them before `submit` returns.
+        packet.extend_from_slice(unsafe {
+            std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.item_count())
+        });
+        return Ok(());
+    }
     let start = packet.len();
     packet.resize(start + buffer.item_count(), 0);
     buffer.copy_to_slice(part.py(), &mut packet[start..])

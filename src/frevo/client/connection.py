@@ -282,6 +282,17 @@ class Connection:
             self.abandon((pending,))
             raise
 
+    def begin(
+        self, element: Element, protection: Protection, tree_id: int = 0, *, seal: bool = False
+    ) -> asyncio.Future[Reply] | None:
+        """Sends one request without waiting for credits: its answer, or None when they are short or all is lost.
+
+        Cancelling the future throws the answer away; *element* must not have a sink.
+        """
+        if self._waiting or self._error is not None or not self.credits.reserve(element.charge):
+            return None
+        return self.send_one(element, protection, tree_id, seal).future
+
     async def collect(self, pending: Sequence[Pending]) -> list[Reply]:
         """The answers of *pending*; they are abandoned when this is cancelled or one cannot come."""
         try:

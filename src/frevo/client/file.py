@@ -133,6 +133,14 @@ class File:
                     lambda: transfer.write_from(self._tree, self.file_id, source, offset, self.path)
                 )
 
+    def begin_read(self, size: int, offset: int) -> asyncio.Future[Reply] | None:
+        """One READ under way, or None: then `pread` has to do it. Its answer may be an error, and short."""
+        return transfer.begin_read(self._tree, self.file_id, offset, size)
+
+    def begin_write(self, data: memoryview, offset: int) -> asyncio.Future[Reply] | None:
+        """One WRITE under way, or None: then `pwrite` has to do it. Its answer may be an error. *data* is free."""
+        return transfer.begin_write(self._tree, self.file_id, offset, data)
+
     async def copy_to(
         self,
         fd: int,

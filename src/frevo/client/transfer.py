@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from frevo.client.connection import Element
+from frevo.client.connection import Element, Reply
 from frevo.client.errors import remote_error
 from frevo.client.pump import Pump, PumpEnd, start_pump
 from frevo.client.tree import FileId, Tree
@@ -55,6 +55,27 @@ async def read_bytes(tree: Tree, file_id: FileId, offset: int, size: int, path: 
     if reply.status == _END_OF_FILE:
         return b""
     raise remote_error(reply.status, path)
+
+
+def begin_read(tree: Tree, file_id: FileId, offset: int, size: int) -> asyncio.Future[Reply] | None:
+    """One READ, if it can be sent at once; `Connection.begin`."""
+    connection = tree.connection
+    if connection.lost or connection.largest(min(size, _limit(tree, "read"))) < size:
+        return None
+    element = Element(_READ, pack_read_request(file_id, offset, size), connection.charge_of(size))
+    return connection.begin(element, tree.session.protection, tree.id, seal=tree.seal)
+
+
+def begin_write(tree: Tree, file_id: FileId, offset: int, data: memoryview) -> asyncio.Future[Reply] | None:
+    """One WRITE, if it can be sent at once; `Connection.begin`. *data* is free when this returns."""
+    connection, size = tree.connection, len(data)
+    if connection.lost or connection.largest(min(size, _limit(tree, "write"))) < size:
+        return None
+    head = WriteRequest(file_id, offset).pack_head(size)
+    element = Element(Command.WRITE, head, connection.charge_of(size), tail=data)
+    answer = connection.begin(element, tree.session.protection, tree.id, seal=tree.seal)
+    connection.plane.transport.flush()
+    return answer
 
 
 async def read_into(tree: Tree, file_id: FileId, target: memoryview, offset: int, path: str) -> int:

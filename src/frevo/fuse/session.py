@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -22,7 +23,16 @@ log = logging.getLogger(__name__)
 
 #: The body of an answer in one or several pieces; None: nothing is answered.
 Answer = Buffer | tuple[Buffer, ...] | None
-Handler = Callable[["Request"], "Answer | Awaitable[Answer]"]
+
+
+class Promise(msgspec.Struct):
+    """What *then* makes of *future* when that is done is the answer; it costs less than a coroutine's task."""
+
+    future: asyncio.Future[Any]
+    then: Callable[[asyncio.Future[Any]], Answer | Awaitable[Answer]]
+
+
+Handler = Callable[["Request"], "Answer | Awaitable[Answer] | Promise"]
 
 #: Requests taken in one turn of the loop.
 _BATCH = 16
@@ -72,7 +82,7 @@ class Session:
         self._readahead = readahead
         self._flags = flags
         self._loop = asyncio.get_running_loop()
-        self._running: dict[int, asyncio.Task[None]] = {}
+        self._running: dict[int, asyncio.Future[Any]] = {}
         self._spare: list[bytearray] = []
         self._buffer = bytearray(abi.REQUEST_MAX)
         #: Done when the mount is gone or cannot be served any more.
@@ -140,15 +150,28 @@ class Session:
             self._answer_error(request, errno.ENOSYS)
             return
         try:
-            answer = handler(request)
+            self._take(request, handler(request))
         except Exception as error:
             self._failed(request, error)
-            return
-        if isinstance(answer, Awaitable):
-            task = self._loop.create_task(self._later(request, answer))
-            self._running[request.unique] = task
+
+    def _take(self, request: Request, answer: Answer | Awaitable[Answer] | Promise) -> None:
+        if isinstance(answer, Promise):
+            self._running[request.unique] = answer.future
+            answer.future.add_done_callback(lambda future: self._kept(request, answer))
+        elif isinstance(answer, Awaitable):
+            self._running[request.unique] = self._loop.create_task(self._later(request, answer))
         else:
             self._answer(request, answer)
+
+    def _kept(self, request: Request, promise: Promise) -> None:
+        self._running.pop(request.unique, None)
+        if promise.future.cancelled():
+            self._answer_error(request, errno.EINTR)
+            return
+        try:
+            self._take(request, promise.then(promise.future))
+        except Exception as error:
+            self._failed(request, error)
 
     async def _later(self, request: Request, answer: Awaitable[Answer]) -> None:
         try:
@@ -180,9 +203,9 @@ class Session:
 
     # -- answers
 
-    def answer_now(self, request: Request, data: Buffer) -> None:
-        """Answers before the handler, which returns None afterwards, lets go of *data*."""
-        self._write(request, ANSWER.pack(ANSWER.size + len(data), 0, request.unique), data)
+    def answer_now(self, request: Request, answer: Buffer) -> None:
+        """Answers before the handler, which returns None afterwards, has done all of its work."""
+        self._write(request, ANSWER.pack(ANSWER.size + len(answer), 0, request.unique), answer)
 
     def _answer(self, request: Request, answer: Answer) -> None:
         self._done_with(request)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
 from collections.abc import Awaitable
 
+from frevo.client.connection import Reply
 from frevo.client.errors import RemoteError
 from frevo.client.file import File
 from frevo.fuse import abi
 from frevo.fuse.abi import DATA_MAX, Opcode, OpenFlags
-from frevo.fuse.session import Answer, Handler, Request
+from frevo.fuse.session import Answer, Handler, Promise, Request
 from frevo.mount.handles import Handle
 from frevo.mount.names import is_regular
 from frevo.mount.nodes import Node
 from frevo.mount.state import State, failure
 from frevo.mount.writing import Writes
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import CloseResponse, CreateResponse
+from frevo.wire.smb2 import CloseResponse, CreateResponse, ReadResponse
 
 log = logging.getLogger(__name__)
 
@@ -151,25 +153,37 @@ class Files:
     def _open_file(self, number: int) -> Handle:
         return self._state.numbers.get(number, Handle)
 
-    async def read(self, request: Request) -> Answer:
-        """Straight into a buffer of ours and from there to the kernel."""
+    def read(self, request: Request) -> Awaitable[Answer] | Promise:
+        """One READ, whose data goes from the received message to the kernel; another way when that does not do."""
         number, offset, size, *_ = abi.READ.unpack_from(request.body)
         handle = self._open_file(number)
         writes = handle.node.writes
+        file = handle.file if handle.readable else self._reader(handle.node)
+        if writes is None or not writes.overlaps(offset, offset + size):
+            under_way = file.begin_read(size, offset)
+            if under_way is not None:
+                return Promise(under_way, lambda future: self._received(future, handle, file, offset, size))
+        return self._read(handle, file, offset, size)
+
+    def _received(
+        self, future: asyncio.Future[Reply], handle: Handle, file: File, offset: int, size: int
+    ) -> Answer | Awaitable[Answer]:
+        reply = None if future.exception() is not None else future.result()
+        if reply is not None and reply.status == NTStatus.END_OF_FILE:
+            return b""
+        if reply is not None and reply.status == NTStatus.SUCCESS:
+            data = ReadResponse.parse(reply.message).data
+            stat = handle.node.stat
+            if len(data) == size or (len(data) < size and stat is not None and offset + len(data) >= stat.size):
+                return data
+        return self._read(handle, file, offset, size)
+
+    async def _read(self, handle: Handle, file: File, offset: int, size: int) -> Answer:
+        """In as many requests as it takes, after a reconnect perhaps, when all writes before it have arrived."""
+        writes = handle.node.writes
         if writes is not None and writes.overlaps(offset, offset + size):
             await writes.settle(offset, offset + size)
-        file = handle.file if handle.readable else self._reader(handle.node)
-        if size <= 65536:
-            return await file.pread(size, offset)
-        session = self._state.session
-        buffer = session.take_buffer()
-        try:
-            with memoryview(buffer) as view, view[:size] as target:
-                count = await file.preadinto(target, offset)
-                session.answer_now(request, target[:count])
-        finally:
-            session.give_buffer(buffer)
-        return None
+        return await file.pread(size, offset)
 
     def _reader(self, node: Node) -> File:
         """An open that may read: the kernel reads pages through any."""
@@ -198,11 +212,13 @@ class Files:
         buffer = session.keep(request)
         data = request.body[abi.WRITE.size : abi.WRITE.size + size]
         request.body.release()
+        self._grown(handle.node, offset + size)
+        if not handle.synchronous:  # while the program makes its next data, this is on its way
+            session.answer_now(request, abi.write_out(size))
         if not writes.add(handle, offset, data, buffer):
             data.release()
             session.give_buffer(buffer)
-        self._grown(handle.node, offset + size)
-        return abi.write_out(size)
+        return abi.write_out(size) if handle.synchronous else None
 
     def _grown(self, node: Node, end: int) -> None:
         node.resize(max(end, node.stat.size if node.stat is not None else 0))

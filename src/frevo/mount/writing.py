@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from frevo.errors import WireError
 from frevo.fuse import abi
+from frevo.wire.smb2 import WriteResponse
 
 if TYPE_CHECKING:
+    from frevo.client.connection import Reply
     from frevo.fuse.session import Session
     from frevo.mount.handles import Handle
 
@@ -43,13 +48,29 @@ class _Gathered:
         self.size += len(data)
 
 
+class _Flight(msgspec.Struct, frozen=True):
+    """One write on its way; *data* lies in *buffer*."""
+
+    handle: Handle
+    start: int
+    data: memoryview
+    buffer: bytearray
+
+
+def _all_written(reply: Reply, flight: _Flight) -> bool:
+    try:
+        return reply.status == 0 and WriteResponse.parse(reply.message).count == len(flight.data)
+    except WireError:
+        return False
+
+
 class Writes:
     """The writes of one file."""
 
     def __init__(self, session: Session, budget: Budget) -> None:
         self._session = session
         self._budget = budget
-        self._flying: dict[asyncio.Task[None], tuple[int, int]] = {}
+        self._flying: dict[asyncio.Future[Any], tuple[int, int]] = {}
         self._bytes = 0
         self._gathered: _Gathered | None = None
         self.end = 0  # where the file ends with them
@@ -112,25 +133,45 @@ class Writes:
         size = len(data)
         self._bytes += size
         self._budget.used += size
-        task = asyncio.get_running_loop().create_task(self._fly(handle, start, data, buffer))
-        self._flying[task] = (start, start + size)
+        flight = _Flight(handle, start, data, buffer)
+        under_way = handle.file.begin_write(data, start)
+        if under_way is None:
+            self._fly(flight)
+        else:
+            self._flying[under_way] = (start, start + size)
+            under_way.add_done_callback(lambda future: self._answered(future, flight))
 
-    async def _fly(self, handle: Handle, start: int, data: memoryview, buffer: bytearray) -> None:
-        size = len(data)
+    def _answered(self, future: asyncio.Future[Reply], flight: _Flight) -> None:
+        """Once more, in a way that can do and tell more, unless all of it was written."""
+        good = not future.cancelled() and future.exception() is None and _all_written(future.result(), flight)
+        if not good:
+            self._fly(flight)
+        self._landed(future, None if not good else flight)
+
+    def _fly(self, flight: _Flight) -> None:
+        task = asyncio.get_running_loop().create_task(self._write(flight))
+        self._flying[task] = (flight.start, flight.start + len(flight.data))
+
+    async def _write(self, flight: _Flight) -> None:
         try:
-            await handle.file.pwrite(data, start)
+            await flight.handle.file.pwrite(flight.data, flight.start)
         except OSError as error:
-            handle.error = error
+            flight.handle.error = error
         finally:
             task = asyncio.current_task()
             assert task is not None
-            del self._flying[task]
-            self._bytes -= size
-            self._budget.used -= size
-            data.release()
-            self._session.give_buffer(buffer)
-            if not self._flying:
-                self._send_gathered()
+            self._landed(task, flight)
+
+    def _landed(self, future: asyncio.Future[Any], flight: _Flight | None) -> None:
+        """*future* is over; with it, unless it goes on in another, *flight*."""
+        del self._flying[future]
+        if flight is not None:
+            self._bytes -= len(flight.data)
+            self._budget.used -= len(flight.data)
+            flight.data.release()
+            self._session.give_buffer(flight.buffer)
+        if not self._flying:
+            self._send_gathered()
 
     async def settle(self, start: int = 0, end: float = math.inf) -> None:
         """Waits until nothing between these places is under way; how it went is with the handles."""

@@ -22,6 +22,9 @@ class SlowFile:
         self.gate = asyncio.Event()
         self.error: OSError | None = None
 
+    def begin_write(self, data: memoryview, offset: int) -> None:
+        """As when credits are short."""
+
     async def pwrite(self, data: memoryview, offset: int) -> int:
         self.calls.append((offset, len(data)))
         await self.gate.wait()
