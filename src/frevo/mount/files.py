@@ -11,8 +11,9 @@ from collections.abc import Awaitable
 from frevo.client.connection import Reply
 from frevo.client.errors import RemoteError
 from frevo.client.file import File
+from frevo.errors import WireError
 from frevo.fuse import abi
-from frevo.fuse.abi import DATA_MAX, Opcode, OpenFlags
+from frevo.fuse.abi import DATA_MAX, Buffer, Opcode, OpenFlags
 from frevo.fuse.session import Answer, Handler, Promise, Request
 from frevo.mount.handles import Handle
 from frevo.mount.names import is_regular
@@ -168,13 +169,10 @@ class Files:
     def _received(
         self, future: asyncio.Future[Reply], handle: Handle, file: File, offset: int, size: int
     ) -> Answer | Awaitable[Answer]:
-        reply = None if future.exception() is not None else future.result()
-        if reply is not None and reply.status == NTStatus.END_OF_FILE:
-            return b""
-        if reply is not None and reply.status == NTStatus.SUCCESS:
-            data = ReadResponse.parse(reply.message).data
+        data = None if future.exception() is not None else _data_of(future.result())
+        if data is not None and len(data) <= size:
             stat = handle.node.stat
-            if len(data) == size or (len(data) < size and stat is not None and offset + len(data) >= stat.size):
+            if len(data) == size or (stat is not None and offset + len(data) >= stat.size):
                 return data
         return self._read(handle, file, offset, size)
 
@@ -288,3 +286,13 @@ class Files:
             raise failure(errno.EOPNOTSUPP) from None
         self._grown(target.node, to + done)
         return abi.write_out(done)
+
+
+def _data_of(reply: Reply) -> Buffer | None:
+    """What a READ gave; None when that has to be looked at more closely."""
+    if reply.status == NTStatus.END_OF_FILE:
+        return b""
+    try:
+        return ReadResponse.parse(reply.message).data if reply.status == NTStatus.SUCCESS else None
+    except WireError:
+        return None
