@@ -215,7 +215,7 @@ class Connection:
     def send_behind(
         self, command: int, body: bytes, protection: Protection, tree_id: int, seal: bool
     ) -> bool:
-        """Sends a request whose answer nobody waits for, together with what is sent next in this turn of the loop.
+        """Sends a request whose answer nobody waits for, behind what is sent in this turn of the loop.
 
         False: not now, for want of a credit or because too many are under way. On a connection that has ended there
         is nothing to do.
@@ -231,7 +231,7 @@ class Connection:
         element = Element(command, body, orphan=partial(behind.answered, message_id), future=behind.nobody)
         _, header = self._registered(element, message_id, protection, tree_id, seal, 0, 0)
         flags = SEAL if seal else 0
-        self.plane.transport.submit(self.number, protection.session_id, flags, header + body)
+        self.plane.transport.submit_last(self.number, protection.session_id, flags, header + body)
         return True
 
     def _registered(

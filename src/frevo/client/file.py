@@ -263,11 +263,11 @@ class File:
     async def close(self) -> None:
         """Closes it; a second time does nothing.
 
-        A file that could only be read, by everybody, has no error to tell: the CLOSE is on its way when this returns,
-        and its answer is not waited for (neither can this be cancelled). What such an open would be in the way of
-        waits for it: `remove`, `rmdir`, `rename` and opens that exclude others on the same server from the same event
-        loop, and the `close` of the share. Any other file is closed on the server when this returns; an OSError says
-        what went wrong with late writes. [MS-SMB2] 3.2.4.5.
+        A file that could only be read, by everybody, has no error to tell: its CLOSE leaves with the next request or in
+        the next turn of the loop, and the answer is not waited for (neither can this be cancelled). What such an open
+        would be in the way of waits for it: `remove`, `rmdir`, `rename` and opens that exclude others on the same
+        server from the same event loop, and the `close` of the share. Any other file is closed on the server when this
+        returns; an OSError says what went wrong with late writes. [MS-SMB2] 3.2.4.5.
         """
         if self._id is None:
             return

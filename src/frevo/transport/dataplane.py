@@ -38,6 +38,7 @@ class DataPlaneTransport:
         self._plane = DataPlane(threads=threads, engine=engine, role=role, limits=limits)
         self._names: dict[int, str] = {}
         self._pending: list[tuple[int, int, int, Message]] = []
+        self._last: list[tuple[int, int, int, Message]] = []
         self._flush_scheduled = False
         self._on_events: OnEvents | None = None
         self._down = False
@@ -111,6 +112,14 @@ class DataPlaneTransport:
     def submit(self, connection: int, session_id: int, flags: int, message: Message) -> None:
         """Sends a message with the other messages of this turn of the loop."""
         self._pending.append((connection, session_id, flags, message))
+        self._schedule()
+
+    def submit_last(self, connection: int, session_id: int, flags: int, message: Message) -> None:
+        """`submit`, but behind the other messages of this turn, for what nobody waits for."""
+        self._last.append((connection, session_id, flags, message))
+        self._schedule()
+
+    def _schedule(self) -> None:
         if not self._flush_scheduled:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush)
@@ -129,8 +138,12 @@ class DataPlaneTransport:
         self._send_pending()
 
     def _send_pending(self) -> None:
-        if self._pending:
-            batch, self._pending = self._pending, []
+        batch = self._pending
+        if self._last:
+            batch += self._last
+            self._last = []
+        if batch:
+            self._pending = []
             self._plane.submit(batch)
 
     # -- commands; what was submitted before them goes first ---------------------------------------------
