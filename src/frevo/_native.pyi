@@ -20,6 +20,7 @@ __all__ = [
     "__version__",
     "fallocate",
     "openat2",
+    "rc4",
     "renameat2",
     "ring_features",
     "statx",
@@ -54,6 +55,9 @@ def ring_features() -> _RingFeatures: ...
 def choose_engine(wish: str) -> tuple[str, str]: ...
 
 # --- keys.rs ---
+
+def rc4(key: bytes, data: bytes) -> bytes:
+    """RC4 from the start of its key stream, for NTLM. ValueError for an empty key."""
 
 @final
 class SessionKeys:

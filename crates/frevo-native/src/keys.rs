@@ -1,4 +1,4 @@
-//! `SessionKeys`, `Gate` and `Position`: objects that Python makes and the data plane uses.
+//! `SessionKeys`, `Gate` and `Position`: objects that Python makes and the data plane uses; NTLM's RC4.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -15,6 +15,19 @@ use pyo3::types::PyBytes;
 #[pyclass(frozen, module = "frevo._native")]
 pub(crate) struct SessionKeys {
     pub(crate) inner: Arc<crypto::SessionKeys>,
+}
+
+/// RC4 from the start of its key stream, for NTLM. ValueError for an empty key.
+#[pyfunction]
+pub(crate) fn rc4<'py>(py: Python<'py>, key: &[u8], data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    if key.is_empty() {
+        return Err(PyValueError::new_err("an RC4 key has at least one byte"));
+    }
+    PyBytes::new_with(py, data.len(), |out| {
+        out.copy_from_slice(data);
+        crypto::rc4(key, out);
+        Ok(())
+    })
 }
 
 fn signer(algorithm: u16, key: &[u8]) -> PyResult<Signer> {

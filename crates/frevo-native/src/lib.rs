@@ -17,6 +17,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     ring::register(module)?;
     syscalls::register(module)?;
+    module.add_function(wrap_pyfunction!(keys::rc4, module)?)?;
     module.add_class::<keys::SessionKeys>()?;
     module.add_class::<keys::Gate>()?;
     module.add_class::<keys::Position>()?;

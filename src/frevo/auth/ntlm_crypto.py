@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
 
+from frevo._native import rc4 as rc4
 from frevo.auth.ntlm_messages import Flag
 
 _SIGN_CLIENT = b"session key to client-to-server signing key magic constant\x00"
@@ -37,49 +37,6 @@ def ntowfv2(nt_hash: bytes, user: str, domain: str) -> bytes:
 def nt_proof(response_key: bytes, server_challenge: bytes, client_challenge: bytes) -> bytes:
     """NTProofStr over the whole NTLMv2_CLIENT_CHALLENGE *client_challenge* ([MS-NLMP] 3.3.2)."""
     return hmac_md5(response_key, server_challenge + client_challenge)
-
-
-def _rc4_python(key: bytes, data: bytes) -> bytes:
-    """RC4 without a library: about 40 us a call."""
-    state = list(range(256))
-    j = 0
-    for i in range(256):
-        j = (j + state[i] + key[i % len(key)]) & 255
-        state[i], state[j] = state[j], state[i]
-    out = bytearray()
-    i = j = 0
-    for byte in data:
-        i = (i + 1) & 255
-        j = (j + state[i]) & 255
-        state[i], state[j] = state[j], state[i]
-        out.append(byte ^ state[(state[i] + state[j]) & 255])
-    return bytes(out)
-
-
-def _rc4_function() -> Callable[[bytes, bytes], bytes]:
-    """RC4 of the cryptography package (a fifth of the time) where it works (not in FIPS mode)."""
-    try:
-        from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
-        from cryptography.hazmat.primitives.ciphers import Cipher
-
-        def rc4_library(key: bytes, data: bytes) -> bytes:
-            return Cipher(ARC4(key), None).encryptor().update(data)
-
-        rc4_library(bytes(16), b"\x00")
-    except Exception:
-        return _rc4_python
-    return rc4_library
-
-
-_rc4: Callable[[bytes, bytes], bytes] | None = None
-
-
-def rc4(key: bytes, data: bytes) -> bytes:
-    """RC4 from the start of the key stream; the library is imported at the first call."""
-    global _rc4
-    if _rc4 is None:
-        _rc4 = _rc4_function()
-    return _rc4(key, data)
 
 
 def _seal_key(flags: int, session_key: bytes, magic: bytes) -> bytes:

@@ -1,25 +1,36 @@
-"""NTLMv2 of a client in SPNEGO ([MS-NLMP] 3.1.5): cheap enough not to hide what a server's log-on costs.
+"""NTLMv2 of a client in SPNEGO ([MS-NLMP] 3.1.5, RFC 4178): the log-on with a user and a password, or as nobody.
 
-For the bench, which logs on thousands of times a second. It asks for what every server since NTLMv2 offers, signs the
-mechanism list, and does not check the server's own: the signature of the log-on's last answer proves the key.
+NTLM is the only mechanism it offers, and NTLMv2 the only version it speaks. Every AUTHENTICATE carries a MIC, also
+for a server that does not ask for one by a timestamp: whoever takes the timestamp out of the challenge gains nothing.
 """
 
 from __future__ import annotations
 
+import hmac
 import os
 import struct
 import time
 
+from frevo.auth import spnego_tokens as spnego
 from frevo.auth.md4 import nt_hash
 from frevo.auth.ntlm_crypto import hmac_md5, nt_proof, ntowfv2, rc4, signature, upper_case
-from frevo.auth.ntlm_messages import AvId, Flag, pack_av_pairs, parse_av_pairs
-from frevo.auth.spnego_tokens import der, parse_resp
-from frevo.errors import WireError
+from frevo.auth.ntlm_messages import (
+    AV_FLAG_MIC,
+    MIC_OFFSET,
+    MIC_SIZE,
+    AvId,
+    Challenge,
+    Flag,
+    pack_authenticate,
+    pack_av_pairs,
+    pack_negotiate,
+)
+from frevo.errors import RemoteProtocolError, SMBError
 from frevo.wire.dtyp.filetime import from_unix_ns
+from frevo.wire.erref import NTStatus
 
-_SPNEGO_OID = bytes.fromhex("06062b0601050502")
-_NTLM_OID = bytes.fromhex("060a2b06010401823702020a")
-_MECHANISMS = der(0x30, _NTLM_OID)
+_MECHANISMS = spnego.der(0x30, spnego.der(0x06, spnego.OID_NTLMSSP))
+#: What we ask for; the server may take away from it, never add to it.
 _FLAGS = int(
     Flag.UNICODE
     | Flag.REQUEST_TARGET
@@ -27,75 +38,129 @@ _FLAGS = int(
     | Flag.NTLM
     | Flag.ALWAYS_SIGN
     | Flag.EXTENDED_SESSION_SECURITY
+    | Flag.VERSION  # some servers expect the version, which the specification leaves to the client
     | Flag.KEY_128
     | Flag.KEY_EXCHANGE
 )
-_NEGOTIATE = struct.pack("<8sII16x", b"NTLMSSP\0", 1, _FLAGS)
-_CHALLENGE_BYTES = 48
-_MIC_OFFSET = 72
-_MIC_PRESENT = 2
+_ANONYMOUS_FLAGS = Flag.UNICODE | Flag.REQUEST_TARGET | Flag.NTLM | Flag.EXTENDED_SESSION_SECURITY
+_NAME_LETTERS_MAX = 1024
 
 
 class NTLMCredentials:
-    """A user with the hashes that do not depend on the server's challenge."""
+    """A user with the hashes that do not depend on the server's challenge; ValueError for a name without end."""
+
+    __slots__ = ("domain", "response_key", "user")
 
     def __init__(self, user: str, password: str, domain: str) -> None:
-        self.user = user.encode("utf-16-le")
-        self.domain = domain.encode("utf-16-le")
+        if len(user) + len(domain) > _NAME_LETTERS_MAX:
+            raise ValueError(f"a user's name and domain have at most {_NAME_LETTERS_MAX} letters")
+        self.user = user
+        self.domain = domain
         self.response_key = ntowfv2(nt_hash(password), upper_case(user), domain)
 
 
 class NTLMInitiator:
-    """One log-on: `step(None)` is the token to begin with, `step(challenge)` the second one."""
+    """One log-on: `step(None)` begins, `step(challenge)` proves who we are, `step(last)` checks the end.
 
-    def __init__(self, credentials: NTLMCredentials) -> None:
+    *credentials* None is an anonymous log-on, which has no key. *target*: the service as `cifs/server`, which a server
+    may compare with its own names.
+    """
+
+    def __init__(self, credentials: NTLMCredentials | None, target: str = "") -> None:
         self._credentials = credentials
+        self._target = target
+        self._flags = 0
+        self._answered = False
+        #: 16 bytes after the second step; empty for nobody.
         self.session_key = b""
+        #: The server's last token was seen and is right.
         self.complete = False
 
     def step(self, token: bytes | None) -> bytes:
-        """The next token. WireError for a challenge that is none."""
+        """The next token, empty after the last one.
+
+        WireError for a token that is none; SMBError when the server wants no NTLM; RemoteProtocolError when it has
+        signed the list of mechanisms wrong.
+        """
         if token is None:
-            return _FIRST
+            return _FIRST if self._credentials else _FIRST_OF_NOBODY
+        answer = spnego.parse_resp(token)
+        if answer.state == spnego.REJECT or answer.mechanism not in (None, spnego.OID_NTLMSSP):
+            raise SMBError(NTStatus.LOGON_FAILURE, "the server takes no NTLM")
+        if self._answered:
+            self._finish(answer)
+            return b""
+        self._answered = True
+        message, mic = self._answer(answer.token or b"")
+        return spnego.NegTokenResp(token=message, mic=mic).pack()
+
+    def _finish(self, answer: spnego.NegTokenResp) -> None:
+        """The last token: mechListMIC is checked where there is one (RFC 4178 section 5)."""
+        if answer.mic is not None and self._signs:
+            expected = signature(self._flags, self.session_key, _MECHANISMS, from_server=True)
+            if not hmac.compare_digest(expected, answer.mic):
+                raise RemoteProtocolError(
+                    "the server's list of mechanisms is signed wrong: somebody may be in between"
+                )
         self.complete = True
-        return self._answer(parse_resp(token).token or b"")
 
-    def _answer(self, challenge: bytes) -> bytes:
-        """The AUTHENTICATE for the server's challenge; sets session_key ([MS-NLMP] 3.1.5.1.2)."""
-        if len(challenge) < _CHALLENGE_BYTES:
-            raise WireError("an NTLM challenge that ends early")
-        flags, server_challenge = struct.unpack_from("<I8s", challenge, 20)
-        length, offset = struct.unpack_from("<H2xI", challenge, 40)
-        info = parse_av_pairs(challenge[offset : offset + length])
-        info[AvId.FLAGS] = struct.pack("<I", _MIC_PRESENT)
-        stamp = info.get(AvId.TIMESTAMP) or struct.pack("<Q", from_unix_ns(time.time_ns()))
-        pairs = pack_av_pairs([(key, value) for key, value in info.items() if key])
-        blob = struct.pack("<BB6x8s8s4x", 1, 1, stamp, os.urandom(8)) + pairs + bytes(4)
-        key = self._credentials.response_key
-        proof = nt_proof(key, server_challenge, blob)
-        self.session_key = os.urandom(16)
-        sealed_key = rc4(hmac_md5(key, proof), self.session_key)
-        flags &= _FLAGS
-        message = self._authenticate(flags, proof + blob, sealed_key)
-        mic = hmac_md5(self.session_key, _NEGOTIATE + challenge + message)
-        message = message[:_MIC_OFFSET] + mic + message[_MIC_OFFSET + 16 :]
-        list_mic = signature(flags, self.session_key, _MECHANISMS, from_server=False)
-        return der(0xA1, der(0x30, der(0xA2, der(0x04, message)) + der(0xA3, der(0x04, list_mic))))
+    @property
+    def _signs(self) -> bool:
+        needed = Flag.SIGN | Flag.EXTENDED_SESSION_SECURITY
+        return self._flags & needed == needed
 
-    def _authenticate(self, flags: int, nt_response: bytes, sealed_key: bytes) -> bytes:
-        fields, payload, offset = b"", b"", _MIC_OFFSET + 16
-        parts = (bytes(24), nt_response, self._credentials.domain, self._credentials.user, b"", sealed_key)
-        for part in parts:
-            fields += struct.pack("<HHI", len(part), len(part), offset + len(payload))
-            payload += part
-        return (
-            struct.pack("<8sI", b"NTLMSSP\0", 3) + fields + struct.pack("<I8s16x", flags, bytes(8)) + payload
+    def _answer(self, token: bytes) -> tuple[bytes, bytes | None]:
+        """The AUTHENTICATE for the server's challenge and mechListMIC; sets session_key ([MS-NLMP] 3.1.5.1.2)."""
+        challenge = Challenge.parse(token)
+        if self._credentials is None:
+            flags = challenge.flags & _ANONYMOUS_FLAGS | Flag.ANONYMOUS
+            return pack_authenticate(flags, lm_response=b"\0"), None
+        self._flags = challenge.flags & _FLAGS
+        lm_response, nt_response = self._responses(self._credentials, challenge)
+        key = hmac_md5(self._credentials.response_key, nt_response[:16])
+        sealed_key = b""
+        if self._flags & Flag.KEY_EXCHANGE and self._flags & Flag.SIGN:
+            self.session_key = os.urandom(16)
+            sealed_key = rc4(key, self.session_key)
+        else:
+            self.session_key = key
+        message = pack_authenticate(
+            self._flags,
+            lm_response,
+            nt_response,
+            self._credentials.domain,
+            self._credentials.user,
+            os.uname().nodename.upper(),
+            sealed_key,
         )
+        mic = hmac_md5(self.session_key, _NEGOTIATE + token + message)
+        message = message[:MIC_OFFSET] + mic + message[MIC_OFFSET + MIC_SIZE :]
+        if not self._signs:
+            return message, None
+        return message, signature(self._flags, self.session_key, _MECHANISMS, from_server=False)
+
+    def _responses(self, credentials: NTLMCredentials, challenge: Challenge) -> tuple[bytes, bytes]:
+        """LmChallengeResponse and NtChallengeResponse ([MS-NLMP] 3.3.2); LMv2 only for who knows no timestamp."""
+        key, ours = credentials.response_key, os.urandom(8)
+        info = dict(challenge.target_info)
+        stamp = info.get(AvId.TIMESTAMP)
+        lm_response = bytes(24) if stamp else hmac_md5(key, challenge.server_challenge + ours) + ours
+        flags = int.from_bytes(info.get(AvId.FLAGS, b"")[:4], "little")
+        info[AvId.FLAGS] = (flags | AV_FLAG_MIC).to_bytes(4, "little")
+        info[AvId.CHANNEL_BINDINGS] = bytes(16)
+        info[AvId.TARGET_NAME] = self._target.encode("utf-16-le", "surrogatepass")
+        stamp = stamp or from_unix_ns(time.time_ns()).to_bytes(8, "little")
+        blob = struct.pack("<BB6x8s8s4x", 1, 1, stamp, ours) + pack_av_pairs(list(info.items())) + bytes(4)
+        return lm_response, nt_proof(key, challenge.server_challenge, blob) + blob
 
 
-def _first() -> bytes:
-    token = der(0xA2, der(0x04, _NEGOTIATE))
-    return der(0x60, _SPNEGO_OID + der(0xA0, der(0x30, der(0xA0, _MECHANISMS) + token)))
+def _first(negotiate: bytes) -> bytes:
+    """NegTokenInit with NTLM as its only mechanism and *negotiate* for it (RFC 4178 section 4.2.1)."""
+    fields = spnego.der(0xA0, _MECHANISMS) + spnego.der(0xA2, spnego.der(0x04, negotiate))
+    init = spnego.der(0xA0, spnego.der(0x30, fields))
+    return spnego.der(0x60, spnego.der(0x06, spnego.OID_SPNEGO) + init)
 
 
-_FIRST = _first()
+_NEGOTIATE = pack_negotiate(_FLAGS)
+_FIRST = _first(_NEGOTIATE)
+_FIRST_OF_NOBODY = _first(pack_negotiate(_ANONYMOUS_FLAGS))

@@ -1,4 +1,4 @@
-"""NTLM messages as a server meets them: parse NEGOTIATE and AUTHENTICATE, pack CHALLENGE ([MS-NLMP] 2.2)."""
+"""NTLM messages: NEGOTIATE, CHALLENGE and AUTHENTICATE, read and written ([MS-NLMP] 2.2)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ MIC_SIZE = 16
 _HEADER = struct.Struct("<8sI")
 _AUTHENTICATE = struct.Struct("<8sI" + "HHI" * 6 + "I")
 _CHALLENGE = struct.Struct("<8sIHHII8s8xHHI8s")
+_CHALLENGE_START = struct.Struct("<I8s")
+_CHALLENGE_INFO = struct.Struct("<H2xI")
 _PAIR = struct.Struct("<HH")
 #: Version 6.1 (Windows' number, as every other server says it), NTLM revision 15 ([MS-NLMP] 2.2.2.10).
 _VERSION = struct.pack("<BBHxxxB", 6, 1, 0, 15)
@@ -110,19 +112,33 @@ def parse_av_pairs(data: bytes) -> dict[int, bytes]:
         position += length
 
 
-_ANONYMOUS_FLAGS = Flag.UNICODE | Flag.REQUEST_TARGET | Flag.NTLM | Flag.EXTENDED_SESSION_SECURITY
+def pack_negotiate(flags: int) -> bytes:
+    """A NEGOTIATE message, which says nothing about who or where ([MS-NLMP] 2.2.1.1)."""
+    return struct.pack("<8sII16x8s", SIGNATURE, NEGOTIATE, flags, _version(flags))
 
 
-def pack_anonymous_negotiate() -> bytes:
-    """The NEGOTIATE message of a client that will not say who it is ([MS-NLMP] 2.2.1.1)."""
-    return _HEADER.pack(SIGNATURE, NEGOTIATE) + struct.pack("<I", _ANONYMOUS_FLAGS) + bytes(16)
+def pack_authenticate(
+    flags: int,
+    lm_response: bytes = b"",
+    nt_response: bytes = b"",
+    domain: str = "",
+    user: str = "",
+    workstation: str = "",
+    encrypted_session_key: bytes = b"",
+) -> bytes:
+    """An AUTHENTICATE message whose MIC is still zeros ([MS-NLMP] 2.2.1.3)."""
+    names = [text.encode("utf-16-le", "surrogatepass") for text in (domain, user, workstation)]
+    fields: list[int] = []
+    payload = b""
+    for part in (lm_response, nt_response, *names, encrypted_session_key):
+        fields += len(part), len(part), MIC_OFFSET + MIC_SIZE + len(payload)
+        payload += part
+    fixed = _AUTHENTICATE.pack(SIGNATURE, AUTHENTICATE, *fields, flags)
+    return fixed + _version(flags) + bytes(MIC_SIZE) + payload
 
 
-def pack_anonymous_authenticate() -> bytes:
-    """Its AUTHENTICATE message: no user, one zero byte as LM response ([MS-NLMP] 3.2.5.1.2)."""
-    end = _AUTHENTICATE.size
-    lengths = (1, 1, end) + (0, 0, end + 1) * 5
-    return _AUTHENTICATE.pack(SIGNATURE, AUTHENTICATE, *lengths, _ANONYMOUS_FLAGS | Flag.ANONYMOUS) + b"\0"
+def _version(flags: int) -> bytes:
+    return _VERSION if flags & Flag.VERSION else bytes(8)
 
 
 def pack_challenge(flags: int, server_challenge: bytes, target_name: str, target_info: bytes) -> bytes:
@@ -140,9 +156,38 @@ def pack_challenge(flags: int, server_challenge: bytes, target_name: str, target
         len(target_info),
         len(target_info),
         offset + len(name),
-        _VERSION if flags & Flag.VERSION else bytes(8),
+        _version(flags),
     )
     return fixed + name + target_info
+
+
+class Challenge(msgspec.Struct, frozen=True):
+    """What a client needs of a CHALLENGE message ([MS-NLMP] 2.2.1.2)."""
+
+    flags: int
+    server_challenge: bytes
+    #: The AvPairs in their order, without MsvAvEOL; empty when the server sends none.
+    target_info: dict[int, bytes]
+
+    @classmethod
+    def parse(cls, token: bytes) -> Challenge:
+        """Raises WireError unless every field lies inside *token* and the AvPairs end and have their sizes."""
+        if message_type(token) != CHALLENGE:
+            raise WireError("NTLM CHALLENGE expected")
+        try:
+            flags, server_challenge = _CHALLENGE_START.unpack_from(token, 20)
+            has_info = flags & Flag.TARGET_INFO
+            length, offset = _CHALLENGE_INFO.unpack_from(token, 40) if has_info else (0, 0)
+        except struct.error:
+            raise WireError("NTLM CHALLENGE is too short") from None
+        if not flags & Flag.UNICODE:
+            raise WireError("NTLM server without Unicode")
+        info = _payload(token, length, offset, 48)
+        pairs = parse_av_pairs(info) if info else {}
+        for kind, size in ((AvId.TIMESTAMP, 8), (AvId.FLAGS, 4)):
+            if len(pairs.get(kind, bytes(size))) != size:
+                raise WireError(f"NTLM AvPair {kind} has not {size} bytes")
+        return cls(flags, server_challenge, pairs)
 
 
 class Authenticate(Discreet, msgspec.Struct, frozen=True):
@@ -169,7 +214,7 @@ class Authenticate(Discreet, msgspec.Struct, frozen=True):
             values = _AUTHENTICATE.unpack_from(token)
         except struct.error:
             raise WireError("NTLM AUTHENTICATE is too short") from None
-        fields = [_payload(token, values[at], values[at + 2]) for at in range(2, 20, 3)]
+        fields = [_payload(token, values[at], values[at + 2], 52) for at in range(2, 20, 3)]
         lm, nt, domain, user, workstation, key = fields
         used = [values[at + 2] for at in range(2, 20, 3) if values[at]]
         return cls(
@@ -209,11 +254,11 @@ class Authenticate(Discreet, msgspec.Struct, frozen=True):
         return self.token[:MIC_OFFSET] + bytes(MIC_SIZE) + self.token[MIC_OFFSET + MIC_SIZE :]
 
 
-def _payload(token: bytes, length: int, offset: int) -> bytes:
+def _payload(token: bytes, length: int, offset: int, start: int) -> bytes:
     if not length:
         return b""
-    if offset < 52 or offset + length > len(token):
-        raise WireError("NTLM AUTHENTICATE field lies outside the message")
+    if offset < start or offset + length > len(token):
+        raise WireError("NTLM field lies outside the message")
     return token[offset : offset + length]
 
 

@@ -43,7 +43,7 @@ class SessionLoad(PythonLoad):
                     credentials,
                     signing=options.signing,
                     encryption=options.encryption,
-                    mechanism=ntlm and NTLMInitiator(ntlm),
+                    mechanism=ntlm and NTLMInitiator(ntlm, f"cifs/{link.server.connection.server}"),
                 )
                 setups.record(time.perf_counter_ns() - started)
                 await self._log_off(link, session, logoffs)

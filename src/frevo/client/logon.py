@@ -8,18 +8,15 @@ import secrets
 from typing import Any
 
 import msgspec
-import spnego
-import spnego.exceptions
 from msgspec.structs import replace
 
 from frevo.auth.kerberos import KerberosError
 from frevo.auth.kerberos_initiator import KerberosInitiator
-from frevo.auth.md4 import nt_hash
-from frevo.auth.ntlm_messages import pack_anonymous_authenticate, pack_anonymous_negotiate
+from frevo.auth.ntlm_initiator import NTLMCredentials, NTLMInitiator
 from frevo.client.connection import Connection, Element, Protection, Reply
 from frevo.client.credentials import Credentials
 from frevo.client.errors import LogonError, RemoteError, remote_error
-from frevo.errors import RemoteProtocolError
+from frevo.errors import RemoteProtocolError, SMBError, WireError
 from frevo.proto import preauth
 from frevo.proto.dialect import Cipher
 from frevo.proto.keys import derive_session_keys
@@ -211,33 +208,19 @@ def _required(connection: Connection) -> bool:
     return negotiated is not None and bool(negotiated.security_mode & SecurityMode.SIGNING_REQUIRED)
 
 
-class _Anonymous:
-    """An anonymous NTLM log-on: two messages, no key."""
-
-    complete = True
-    session_key = b""
-
-    def step(self, token: bytes | None) -> bytes:
-        """NEGOTIATE first, then AUTHENTICATE."""
-        return pack_anonymous_authenticate() if token else pack_anonymous_negotiate()
-
-
 def _mechanism(credentials: Credentials, server: str) -> Any:
     """The security context: NTLM in SPNEGO with a password, Kerberos with tickets."""
+    target = f"cifs/{server}"
     if credentials.anonymous:
-        return _Anonymous()
+        return NTLMInitiator(None, target)
     user = credentials.user or ("guest" if credentials.guest else "")
     password = "" if credentials.guest and credentials.password is None else credentials.password
-    name = f"{credentials.domain}\\{user}" if credentials.domain else user
     try:
         if credentials.kerberos == "required" or (credentials.kerberos == "auto" and password is None):
             principal = f"{user}@{credentials.domain}" if user and credentials.domain else user
             return KerberosInitiator("cifs", server, principal)
-        # By its hash the password serves NTLM alone: no search for a Kerberos realm, which takes seconds.
-        secret = spnego.NTLMHash(name, nt_hash=nt_hash(password or "").hex())
-        options = spnego.NegotiateOptions.use_negotiate
-        return spnego.client(secret, hostname=server, service="cifs", protocol="negotiate", options=options)
-    except (spnego.exceptions.SpnegoError, KerberosError) as error:
+        return NTLMInitiator(NTLMCredentials(user, password or "", credentials.domain), target)
+    except (ValueError, KerberosError) as error:
         raise _no_logon(server, error) from None
 
 
@@ -245,8 +228,11 @@ async def _step(context: Any, token: bytes | None, server: str) -> bytes:
     try:
         if isinstance(context, KerberosInitiator):  # it may ask the KDC
             return await asyncio.to_thread(context.step, token)
-        return context.step(token) or b""
-    except (spnego.exceptions.SpnegoError, KerberosError) as error:
+        made: bytes = context.step(token)
+        return made
+    except WireError as error:
+        raise RemoteProtocolError(f"{server}: malformed answer to the log-on: {error}") from None
+    except (SMBError, KerberosError) as error:
         raise _no_logon(server, error) from None
 
 

@@ -1,12 +1,14 @@
 //! Packet protection: signing ([MS-SMB2] 3.1.4.1) and sealing (3.1.4.3), both in place.
 
 mod gcm;
+mod rc4;
 mod sealing;
 mod signing;
 
 use std::sync::Arc;
 
 pub use gcm::{Gcm, Provider};
+pub use rc4::rc4;
 pub use sealing::{Cipher, Sealing};
 pub use signing::{Signer, SigningAlgorithm};
 
