@@ -14,7 +14,6 @@ from peers.target import Target
 
 import frevo
 from frevo.client import Share, batch
-from frevo.client.pool import Pool
 from frevo.client.transfer import GAPS_BYTES
 from frevo.client.verify import Mismatch
 
@@ -174,20 +173,11 @@ async def test_several_connections(share: Share, target: Target, tmp_path: Path)
     source.mkdir()
     for index in range(1200):
         (source / f"file {index}").write_bytes(f"{index}".encode() * 100)
-    numbers: set[int] = set()
-    started = Pool._connect
-
-    async def counted(pool: Pool[Any]) -> None:
-        await started(pool)
-        numbers.update(one.tree.connection.number for one in pool._shares)
-
-    plan = batch.Plan(recursive=True, connections=3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Pool, "_connect", counted)
-        up = await batch.upload(share, str(source), "copy", plan, Report())
-        down = await batch.download(share, "copy", str(tmp_path / "back"), plan, Report())
+    plan = batch.Plan(recursive=True)
+    up = await batch.upload(share, str(source), "copy", plan, Report())
+    down = await batch.download(share, "copy", str(tmp_path / "back"), plan, Report())
     assert (up.files, down.files, up.errors, down.errors) == (1200, 1200, [], [])
-    assert len(numbers) > 1
+    assert len({place.tree.connection.number for place in share.place.siblings.places}) > 1
     assert contents(tmp_path / "back") == contents(source)
 
 

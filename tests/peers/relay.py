@@ -25,10 +25,12 @@ class Relay:
         self.host, self.target_port = host, port
         self.port = 0
         self.accepted = 0  # connections
+        self.most = 1 << 30  # connections that are passed on at a time; others are reset
         self.passed = 0  # bytes, both ways
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay")
         self._writers: set[asyncio.StreamWriter] = set()
+        self._newest: tuple[asyncio.StreamWriter, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._strike: tuple[str, int, Callable[[], object]] | None = None
@@ -61,6 +63,10 @@ class Relay:
     def cut_after(self, *, up: int = 0, down: int = 0, refuse: bool = False) -> None:
         """Resets every connection when so many bytes more have passed; takes no new ones with *refuse*."""
         self.when(self._shut if refuse else self._cut, up=up, down=down)
+
+    def cut_newest_after(self, *, up: int = 0, down: int = 0) -> None:
+        """Resets the newest connection when so many bytes more have passed; the others go on."""
+        self.when(lambda: self._reset(self._newest), up=up, down=down)
 
     def freeze_after(self, *, up: int = 0, down: int = 0) -> None:
         """Passes nothing on any more when so many bytes more have passed; connections stay open."""
@@ -119,12 +125,15 @@ class Relay:
         self._cut()
 
     def _cut(self) -> None:
-        for writer in self._writers:
+        self._reset(tuple(self._writers))
+
+    def _reset(self, writers: tuple[asyncio.StreamWriter, ...]) -> None:
+        for writer in writers:
             connected = writer.get_extra_info("socket")
             with contextlib.suppress(OSError):
                 connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
-        self._writers.clear()
+        self._writers.difference_update(writers)
 
     def _freeze(self) -> None:
         self._frozen = True
@@ -140,6 +149,9 @@ class Relay:
         self.accepted += 1
         self._writers.add(writer)
         self._known(asyncio.current_task())
+        if len(self._writers) > 2 * self.most:
+            self._reset((writer,))
+            return
         try:
             up_reader, up_writer = await asyncio.open_connection(self.host, self.target_port)
         except OSError:
@@ -147,6 +159,7 @@ class Relay:
             writer.transport.abort()
             return
         self._writers.add(up_writer)
+        self._newest = (writer, up_writer)
         for source, target, way in ((reader, up_writer, "up"), (up_reader, writer, "down")):
             self._known(self._loop.create_task(self._pump(source, target, way)))
 

@@ -42,7 +42,9 @@ def add_parser(subparsers: Subparsers) -> None:
     xattr_help = "user.* attributes are the server's extended attributes (`ls -l` gets slower)"
     parser.add_argument("--xattr", action="store_true", help=xattr_help)
     cache_help = "how long names and attributes are believed before the server is asked again (1)"
-    parser.add_argument("--cache-seconds", type=seconds(86_400, zero=True), default=1.0, metavar="S", help=cache_help)
+    parser.add_argument(
+        "--cache-seconds", type=seconds(86_400, zero=True), default=1.0, metavar="S", help=cache_help
+    )
     remote.add_connection_options(parser)
 
 

@@ -97,8 +97,14 @@ def add_transfer_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--verify", action="store_true", help="read both ends again and compare SHA-256")
     parser.add_argument("-j", "--parallel", type=_number, default=0, metavar="N", help="files at a time (32)")
+    connections_help = "most connections for large or many files (2 to 4, by the processors here)"
     parser.add_argument(
-        "--connections", type=_connections, default=0, metavar="N", help="to spread many files over (2)"
+        "--connections",
+        type=_connections,
+        default=0,
+        metavar="N",
+        dest="share_connections",
+        help=connections_help,
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     remote.add_json_option(parser)
@@ -107,10 +113,9 @@ def add_transfer_options(parser: argparse.ArgumentParser) -> None:
 
 def plan_of(args: argparse.Namespace) -> Plan:
     """How to transfer, as the options say."""
-    from frevo.client.batch import CONNECTIONS, PARALLEL, Plan
+    from frevo.client.batch import PARALLEL, Plan
 
-    connections = args.connections or CONNECTIONS
-    return Plan(args.recursive, args.update, args.parallel or PARALLEL, args.verify, connections)
+    return Plan(args.recursive, args.update, args.parallel or PARALLEL, args.verify)
 
 
 def _number(text: str) -> int:

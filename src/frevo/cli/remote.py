@@ -126,6 +126,7 @@ def options(args: argparse.Namespace, place: Location) -> Options:
         timeout=args.timeout,
         answer_timeout=args.answer_timeout,
         reconnect=args.reconnect,
+        connections=getattr(args, "share_connections", 0),
         address=args.address,
         **chosen,
     )

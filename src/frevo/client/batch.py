@@ -21,15 +21,13 @@ from frevo.client.pool import Pool
 from frevo.client.reconnect import REPEATS
 from frevo.client.share import Share
 from frevo.client.small import SMALL_BYTES
+from frevo.client.spread import SPREAD_BYTES, gaps_bytes
 from frevo.client.stat import Stat
-from frevo.client.transfer import GAPS_BYTES
 from frevo.wire.dtyp.filetime import to_unix_ns
 
 #: Files that are under way at a time, and large ones among them.
 PARALLEL = 32
 _LARGE_AT_A_TIME = 4
-#: Connections over which many files are spread.
-CONNECTIONS = 2
 
 
 class Report(Protocol):
@@ -81,8 +79,6 @@ class Plan(msgspec.Struct):
     update: bool = False
     parallel: int = PARALLEL
     verify: bool = False
-    #: To how many connections many small files may be spread.
-    connections: int = CONNECTIONS
 
 
 _Job = tuple[str, str, int, int]  # from, to, size, time in ns
@@ -137,23 +133,24 @@ async def _insist(do: _Do, share: Share, job: _Job, plan: Plan, totals: Totals, 
 
 async def run_batch(
     share: Share, jobs: AsyncIterator[_Job], do: _Do, plan: Plan, report: Report, totals: Totals,
-    connections: int = 1,
+    several: bool = False,
 ) -> Totals:  # fmt: skip
     """Does *jobs*, some at a time; one that fails is told and counted, a connection lost for good ends all.
 
-    *do* gets *share*, or with more *connections* another connection to it.
+    *do* gets *share*, or another connection to it when there are to be *several*.
     """
     large = asyncio.Semaphore(_LARGE_AT_A_TIME)
 
-    async def one(share: Share, job: _Job) -> None:
+    async def one(other: Share, job: _Job) -> None:
         if job[2] > SMALL_BYTES:
-            async with large:
-                await _insist(do, share, job, plan, totals, report)
+            async with large:  # a huge file uses all connections itself
+                where = share if job[2] >= SPREAD_BYTES else other
+                await _insist(do, where, job, plan, totals, report)
             return
         try:
-            await do(share, job, plan, totals, report)
+            await do(other, job, plan, totals, report)
         except ConnectionLost:
-            await _insist(do, share, job, plan, totals, report)
+            await _insist(do, other, job, plan, totals, report)
 
     def failed(job: _Job, error: OSError) -> None:
         totals.failed(job[0], error, report)
@@ -164,7 +161,7 @@ async def run_batch(
             yield job
 
     try:
-        await Pool(share, one, failed, plan.parallel, connections).run(found())
+        await Pool(share, one, failed, plan.parallel, several).run(found())
     except ConnectionLost as error:
         error.strerror = f"{error.strerror}; what is done is kept: the same command again goes on with it"
         raise
@@ -186,7 +183,7 @@ async def download_all(share: Share, pairs: _Pairs, plan: Plan, report: Report) 
     """
     totals = Totals()
     jobs = _downloads(share, pairs, plan, report, totals)
-    return await run_batch(share, jobs, _download_file, plan, report, totals, plan.connections)
+    return await run_batch(share, jobs, _download_file, plan, report, totals, several=True)
 
 
 async def _downloads(
@@ -304,7 +301,7 @@ def _steps(report: Report) -> Callable[[int], None]:
 
 def _resumed_at(size: int, complete: int) -> int:
     """Where to go on with a part file of *size* bytes: its end may have gaps."""
-    return min(max(0, size - GAPS_BYTES), complete)
+    return min(max(0, size - gaps_bytes(complete)), complete)
 
 
 async def _verify_part(share: Share, source: str, part: str) -> str:
@@ -344,7 +341,7 @@ async def upload_all(share: Share, pairs: _Pairs, plan: Plan, report: Report) ->
     """Each (local, path) of *pairs* as `upload`; errors and cancellation as with `download_all`."""
     totals = Totals()
     jobs = _uploads(share, pairs, plan, report, totals)
-    return await run_batch(share, jobs, _upload_file, plan, report, totals, plan.connections)
+    return await run_batch(share, jobs, _upload_file, plan, report, totals, several=True)
 
 
 async def _uploads(

@@ -57,6 +57,8 @@ class Options(Discreet, msgspec.Struct, frozen=True):
     smb.conf names them (SMB2_02 … SMB3_11). transports: as `client smb transports`. timeout: seconds to connect.
     answer_timeout: seconds without a sign of life from the server, while an answer is due, after which the connection
     counts as lost, 0: as long as it takes. reconnect: seconds to try to get a lost connection back, 0: not at all.
+    connections: how many a share may have while large files or very many are moved (most servers use one processor
+    for each), 0: as many as there are processors here, 2 to 4; 1: never another one.
     address: where the host is, when its name does not say. client_guid: 16 bytes that servers know this client by; a
     new one for each connection. netbios_name: what the nbt transport calls itself.
     """
@@ -78,6 +80,7 @@ class Options(Discreet, msgspec.Struct, frozen=True):
     timeout: float = 5.0
     answer_timeout: float = 60.0
     reconnect: float = 30.0
+    connections: int = 0
     address: str | None = None
     client_guid: bytes | None = None
     workgroup: str = ""
@@ -124,6 +127,7 @@ class Options(Discreet, msgspec.Struct, frozen=True):
             client_guid=self.client_guid,
             answer_timeout=self.answer_timeout,
             reconnect=self.reconnect,
+            connections=self.connections,
             prefer_encryption=self.prefer_encryption,
             ciphers=self.ciphers,
             signings=self.signings,

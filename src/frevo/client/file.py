@@ -15,7 +15,8 @@ from frevo.client import requests, transfer
 from frevo.client.connection import Element, Reply
 from frevo.client.errors import ConnectionLost, RemoteError
 from frevo.client.reconnect import REPEATS, LastingTree, is_gone, malformed
-from frevo.client.stat import Stat
+from frevo.client.spread import BULK_BYTES, SPREAD_BYTES, Spread, Twin, Twins
+from frevo.client.stat import Stat, stat_of
 from frevo.client.tree import FileId, Tree
 from frevo.errors import WireError
 from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
@@ -84,6 +85,8 @@ class File:
         self._id: FileId | None = opened.file_id
         self._behind = self._only_read and request.share_access == requests.SHARE_ALL
         self._position = opened.end_of_file if "a" in mode else 0
+        self._moved = 0  # in large pieces
+        self._twins: Twins | None = None
         self._lock = asyncio.Lock()
 
     @property
@@ -107,6 +110,10 @@ class File:
 
     async def pread(self, size: int, offset: int) -> bytes:
         """Up to *size* bytes at *offset*; fewer only at the end of the file."""
+        if size >= BULK_BYTES:
+            buffer = bytearray(size)
+            count = await self.preadinto(buffer, offset)
+            return bytes(memoryview(buffer)[:count])
         return await self._lasting(
             lambda: transfer.read_bytes(self._tree, self.file_id, offset, size, self.path)
         )
@@ -119,6 +126,8 @@ class File:
             if not view.nbytes:
                 return 0
             with view.cast("B") as target:
+                if view.nbytes >= BULK_BYTES:
+                    return await self._bulk("read", offset, view.nbytes, buffer=target)
                 return await self._lasting(
                     lambda: transfer.read_into(self._tree, self.file_id, target, offset, self.path)
                 )
@@ -129,6 +138,8 @@ class File:
             if not view.nbytes:
                 return 0
             with view.cast("B") as source:
+                if view.nbytes >= BULK_BYTES:
+                    return await self._bulk("write", offset, view.nbytes, buffer=source)
                 return await self._lasting(
                     lambda: transfer.write_from(self._tree, self.file_id, source, offset, self.path)
                 )
@@ -154,25 +165,11 @@ class File:
         """Copies *size* bytes from *offset* on to *local_offset* of the descriptor *fd*; fewer at the end of the file.
 
         They do not pass through Python. *progress* is told now and then how many are done; *local* names *fd* in
-        errors. When it is cancelled or fails, the last `transfer.GAPS_BYTES` of what was written may have gaps.
+        errors. When it is cancelled or fails, the last `spread.gaps_bytes(size)` of what was written may have gaps.
         """
-        begun = done = 0
-
-        def told(count: int) -> None:
-            nonlocal done
-            done = begun + count
-            if progress is not None:
-                progress(done)
-
-        async def rest() -> int:
-            nonlocal begun
-            begun = done
-            return begun + await transfer.stream(
-                self._tree, "read", self.file_id, offset + begun, size - begun, self.path, told, local,
-                fd=fd, local_offset=local_offset + begun,
-            )  # fmt: skip
-
-        return await self._lasting(rest)
+        return await self._bulk(
+            "read", offset, size, progress, local, fd=fd, local_offset=local_offset
+        )  # fmt: skip
 
     async def copy_from(
         self,
@@ -188,12 +185,30 @@ class File:
 
         Fewer only when the local file ends.
         """
-        return await self._lasting(
-            lambda: transfer.stream(
-                self._tree, "write", self.file_id, offset, size, self.path, progress, local,
-                fd=fd, local_offset=local_offset,
-            )
+        return await self._bulk(
+            "write", offset, size, progress, local, fd=fd, local_offset=local_offset
         )  # fmt: skip
+
+    async def _bulk(
+        self, kind: str, offset: int, size: int, progress: transfer.Progress | None = None,
+        local: str | None = None, **place: Any,
+    ) -> int:  # fmt: skip
+        """A large transfer, over several connections when much is moved; `place` is as for `transfer.stream`."""
+        spread = Spread(kind, offset, size, self.path, progress, local, place)
+        twins = self._helpful(size)
+        if twins is None:
+            return await self._lasting(lambda: spread.alone(self._tree, self.file_id))
+        return await self._lasting(lambda: spread.together(Twin(self._tree, self.file_id), twins, self))
+
+    def _helpful(self, size: int) -> Twins | None:
+        """Its opens on further connections, when those are worth it."""
+        self._moved += size
+        siblings = self._place.siblings
+        if self._moved < SPREAD_BYTES or size < BULK_BYTES or siblings.most == 1:
+            return None
+        if self._twins is None:
+            self._twins = Twins(siblings, self._request, not self._only_read)
+        return self._twins
 
     # -- at the position
 
@@ -272,8 +287,14 @@ class File:
         if self._id is None:
             return
         file_id, self._id = self._id, None
-        if self._behind and self._tree.close_behind(file_id):
-            return
+        try:
+            if self._twins is not None:
+                await self._twins.close()
+        finally:
+            if not (self._behind and self._tree.close_behind(file_id)):
+                await self._close(file_id)
+
+    async def _close(self, file_id: FileId) -> None:
         try:
             await self._tree.close(file_id)
         except RemoteError as error:
@@ -284,6 +305,8 @@ class File:
         """From any thread: closes it some time soon. Nobody is told whether that worked."""
         if self._id is not None:
             file_id, self._id = self._id, None
+            if self._twins is not None:
+                self._tree.connection.plane.soon(self._twins.close_later)
             if not self._tree.connection.lost:
                 self._tree.connection.plane.soon(self._tree.close_later, file_id)
 
@@ -303,6 +326,8 @@ class File:
             await self.close()
         elif self._id is not None:  # the error that is on its way says more than a CLOSE that fails too
             file_id, self._id = self._id, None
+            if self._twins is not None:
+                self._twins.close_later()
             self._tree.close_later(file_id)
 
     # -- on another connection
@@ -380,18 +405,3 @@ def _as_lost(error: RemoteError, hint: str, path: str) -> ConnectionLost:
     made = ConnectionLost(errno.ECONNRESET, f"{error.strerror}; {hint}", path)
     made.ntstatus = error.ntstatus
     return made
-
-
-def stat_of(found: FileAllInformation) -> Stat:
-    """Our form of FileAllInformation."""
-    return Stat(
-        found.end_of_file,
-        found.file_attributes,
-        found.creation_time,
-        found.last_access_time,
-        found.last_write_time,
-        found.change_time,
-        found.allocation_size,
-        found.index_number,
-        found.number_of_links,
-    )

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from frevo.client import requests
 from frevo.client.address import wire_path
 from frevo.client.errors import remote_error
-from frevo.client.file import stat_of
-from frevo.client.stat import FileSystemSpace, Stat
+from frevo.client.stat import FileSystemSpace, Stat, stat_of
 from frevo.client.tree import Tree
 from frevo.wire.dtyp import SecurityDescriptor
 from frevo.wire.dtyp.filetime import from_unix_ns

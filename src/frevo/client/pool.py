@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
-from frevo.client.server import another
 from frevo.client.share import Share
 
 #: Jobs that are found ahead of those under way. So many are also worth one more connection.
@@ -19,9 +17,8 @@ Job = TypeVar("Job")
 class Pool(Generic[Job]):
     """Does jobs with *do*, *parallel* at a time.
 
-    There is one *share* at first. While more jobs wait than a queue holds, it is connected to again, up to
-    *connections* times in all: servers that have a process or a thread for each connection then use more of their
-    processors. A connection that cannot be had is done without.
+    Only *share* at first. When more jobs wait than a queue holds, it is connected to again if there are to be
+    *several* connections: servers that have a process or a thread for each then use more of their processors.
     """
 
     def __init__(
@@ -30,48 +27,43 @@ class Pool(Generic[Job]):
         do: Callable[[Share, Job], Awaitable[None]],
         failed: Callable[[Job, OSError], None],
         parallel: int,
-        connections: int,
+        several: bool,
     ) -> None:
         self._shares = [share]
         self._do = do
         self._failed = failed
         self._parallel = parallel
-        self._connections = min(connections, parallel)
+        self._several = several
         self._queue: asyncio.Queue[Job | None] = asyncio.Queue(_AHEAD)
-        self._stack = contextlib.AsyncExitStack()
-        self._more: asyncio.Task[None] | None = None
 
     async def run(self, jobs: AsyncIterator[Job]) -> None:
         """Does all *jobs*. An OSError of one is told to *failed*; what that raises, a lost connection say, ends all."""
-        async with self._stack:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for index in range(self._parallel):
-                        group.create_task(self._worker(index))
-                    await self._feed(jobs, group)
-            except BaseExceptionGroup as raised:
-                raise raised.exceptions[0] from None
+        try:
+            async with asyncio.TaskGroup() as group:
+                for index in range(self._parallel):
+                    group.create_task(self._worker(index))
+                await self._feed(jobs)
+        except BaseExceptionGroup as raised:
+            raise raised.exceptions[0] from None
 
-    async def _feed(self, jobs: AsyncIterator[Job], group: asyncio.TaskGroup) -> None:
+    async def _feed(self, jobs: AsyncIterator[Job]) -> None:
         queue = self._queue
         async for job in jobs:
             if queue.full():
-                if len(self._shares) < self._connections and (self._more is None or self._more.done()):
-                    self._more = group.create_task(self._connect())
+                if self._several and self._parallel > len(self._shares):
+                    self._grow()
                 await queue.put(job)
             else:
                 queue.put_nowait(job)
-        if self._more is not None:
-            self._more.cancel()
         for _ in range(self._parallel):
             await queue.put(None)
 
-    async def _connect(self) -> None:
-        """One more connection; when it is refused, no other one is tried."""
-        try:
-            self._shares.append(await self._stack.enter_async_context(await another(self._shares[0])))
-        except OSError:
-            self._connections = len(self._shares)
+    def _grow(self) -> None:
+        """Uses all connections there are, and asks for one more."""
+        share = self._shares[0]
+        siblings = share.place.siblings
+        self._shares += [Share(place, share.base) for place in siblings.places[len(self._shares) :]]
+        siblings.grow()
 
     async def _worker(self, index: int) -> None:
         queue, shares = self._queue, self._shares

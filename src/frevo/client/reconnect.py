@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
-from frevo.client.connection import Connection
+from frevo.client.connection import Connection, Element
 from frevo.client.errors import (
     CannotReconnect,
     ConnectionLost,
@@ -28,10 +28,12 @@ from frevo.client.errors import (
     unknown_outcome,
 )
 from frevo.client.logon import Handshake, Session
+from frevo.client.siblings import Siblings
 from frevo.client.tree import Tree, connect_tree
 from frevo.errors import FrevoError, WireError
 from frevo.proto.dialect import Cipher
 from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import Command, LogoffRequest
 
 #: So often one operation is done again before its error is the caller's.
 REPEATS = 5
@@ -73,7 +75,10 @@ def malformed(tree: Tree, error: WireError) -> PeerFault:
 
 
 class Link:
-    """The present connection to one server. *patience_s*: how long a lost one is tried to get back; 0: never."""
+    """The present connection to one server.
+
+    *patience_s*: how long a lost one is tried to get back; 0: never. *connections*: how many a share of it may have.
+    """
 
     def __init__(
         self,
@@ -81,9 +86,13 @@ class Link:
         reach: Callable[[], Awaitable[Reached]],
         renew: Callable[[Reached], Awaitable[None]],
         patience_s: float,
+        connections: int = 1,
     ) -> None:
         self.now = made
         self.patience_s = patience_s
+        self.connections = connections
+        #: Further connections of its shares, which end with it.
+        self.grown: set[Siblings] = set()
         self._reach = reach
         self._renew = renew
         self._closed = False
@@ -99,7 +108,12 @@ class Link:
 
     async def another(self) -> Link:
         """A connection of its own to the same server, with the same log-on."""
-        return Link(await self._reach(), self._reach, self._renew, self.patience_s)
+        made = await self._reach()
+        complaint = _weaker(self.now, made)
+        if complaint:
+            await made.connection.close(abort=True)
+            raise RemoteError(errno.EPROTO, complaint)
+        return Link(made, self._reach, self._renew, self.patience_s)
 
     async def tree(self, name: str) -> LastingTree:
         """Connects to a share."""
@@ -188,6 +202,21 @@ class Link:
                 task.cancel()
             await asyncio.wait(tasks)
 
+    async def end(self) -> None:
+        """Logs off and closes the connection; what was open there is closed by the server."""
+        try:
+            for siblings in list(self.grown):
+                await siblings.close()
+            await self.close()
+            connection = self.now.connection
+            if not connection.lost:
+                with contextlib.suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(2.0):
+                        element = Element(Command.LOGOFF, LogoffRequest().pack())
+                        await connection.exchange(element, self.now.session.protection)
+        finally:
+            await self.now.connection.close()
+
 
 def _weaker(old: Reached, new: Reached) -> str:
     """What the new connection protects less than the first one did; empty when nothing."""
@@ -209,6 +238,7 @@ class LastingTree:
     def __init__(self, link: Link, tree: Tree) -> None:
         self.link = link
         self.tree = tree
+        self.siblings = Siblings(self, link.connections)
         self._lock = asyncio.Lock()
 
     async def run(
@@ -231,6 +261,15 @@ class LastingTree:
                 if left < 0:
                     raise
                 await self.renewed(tree, error)
+
+    async def another(self) -> LastingTree:
+        """The same share over a connection of its own, which `link.end` ends."""
+        link = await self.link.another()
+        try:
+            return await link.tree(self.tree.name)
+        except BaseException:
+            await link.end()
+            raise
 
     async def renewed(self, gone: Tree, error: RemoteError) -> Tree:
         """The tree to go on with after *gone* has failed with *error*, which is raised when there is none."""

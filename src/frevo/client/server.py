@@ -10,7 +10,7 @@ from typing import Self
 
 import msgspec
 
-from frevo.client.connection import Connection, Element
+from frevo.client.connection import Connection
 from frevo.client.credentials import Credentials
 from frevo.client.dial import dial
 from frevo.client.errors import RemoteError
@@ -19,12 +19,12 @@ from frevo.client.logon import Handshake, Session, log_on, log_on_again, negotia
 from frevo.client.plane import plane_of
 from frevo.client.reconnect import Link, Reached
 from frevo.client.share import Share
+from frevo.client.siblings import automatic
 from frevo.client.stat import ShareEntry
 from frevo.errors import RemoteProtocolError, WireError
 from frevo.proto.dialect import SMB_2_0_2, SMB_3_1_1, Cipher, Dialect, Signing
 from frevo.proto.negotiation import NegotiationPolicy
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress
-from frevo.wire.smb2 import Command, LogoffRequest
 
 SIGNINGS = (Signing.AES_GMAC, Signing.AES_CMAC, Signing.HMAC_SHA256)
 CIPHERS = (Cipher.AES_128_GCM, Cipher.AES_256_GCM, Cipher.AES_128_CCM, Cipher.AES_256_CCM)
@@ -51,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True):
         60.0  # seconds without a sign of life while an answer is due; 0: as long as it takes
     )
     reconnect: float = 30.0  # seconds to try to get a lost connection back; 0: not at all
+    connections: int = 0  # that a share may have for much to do; 0: by the number of processors
 
     def policy(self, transport: str) -> NegotiationPolicy:
         """What is offered on *transport*."""
@@ -124,15 +125,7 @@ class Server:
         if self._closed:
             return
         self._closed = True
-        try:
-            await self.link.close()
-            if not self.connection.lost:
-                with contextlib.suppress(OSError, TimeoutError):
-                    async with asyncio.timeout(2.0):
-                        element = Element(Command.LOGOFF, LogoffRequest().pack())
-                        await self.connection.exchange(element, self.session.protection)
-        finally:
-            await self.connection.close()
+        await self.link.end()
 
     async def __aenter__(self) -> Self:
         return self
@@ -149,16 +142,6 @@ def _preferred(settings: Settings, credentials: Credentials, connection: Connect
     return settings.prefer_encryption and can and not (credentials.guest or credentials.anonymous)
 
 
-async def another(share: Share) -> Share:
-    """*share* over a connection of its own, which ends when this one is closed."""
-    server = Server(await share.place.link.another())
-    try:
-        return await server.share(share.name, base=share.base, owned=True)
-    except BaseException:
-        await server.close()
-        raise
-
-
 async def open_server(host: str, credentials: Credentials, settings: Settings) -> Server:
     """Reaches the server, negotiates and logs on, each within the timeout."""
 
@@ -169,7 +152,7 @@ async def open_server(host: str, credentials: Credentials, settings: Settings) -
     async def reach() -> Reached:
         return await _reach(host, credentials, settings)
 
-    return Server(Link(await reach(), reach, renew, settings.reconnect))
+    return Server(Link(await reach(), reach, renew, settings.reconnect, settings.connections or automatic()))
 
 
 async def _reach(host: str, credentials: Credentials, settings: Settings) -> Reached:

@@ -301,6 +301,7 @@ class Share:
             return
         self._closed = True
         try:
+            await self.place.siblings.close()
             if not self.tree.connection.lost:
                 with contextlib.suppress(OSError):
                     await self.tree.disconnect()

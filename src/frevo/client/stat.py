@@ -7,6 +7,7 @@ import stat as modes
 import msgspec
 
 from frevo.wire.dtyp.filetime import to_unix_ns
+from frevo.wire.fscc import FileAllInformation
 from frevo.wire.smb2 import FileAttributes
 
 _DIRECTORY = int(FileAttributes.DIRECTORY)
@@ -114,3 +115,18 @@ class ShareEntry(msgspec.Struct, frozen=True):
     kind: str
     comment: str
     special: bool  # administrative: C$, IPC$
+
+
+def stat_of(found: FileAllInformation) -> Stat:
+    """Our form of FileAllInformation."""
+    return Stat(
+        found.end_of_file,
+        found.file_attributes,
+        found.creation_time,
+        found.last_access_time,
+        found.last_write_time,
+        found.change_time,
+        found.allocation_size,
+        found.index_number,
+        found.number_of_links,
+    )

@@ -17,10 +17,10 @@ from frevo.client import copying, namespace, requests
 from frevo.client.address import join, wire_path
 from frevo.client.connection import Element
 from frevo.client.errors import RemoteError, remote_error
-from frevo.client.file import File, stat_of
+from frevo.client.file import File
 from frevo.client.listing import DirEntry
 from frevo.client.share import Share
-from frevo.client.stat import Stat
+from frevo.client.stat import Stat, stat_of
 from frevo.client.tree import Tree
 from frevo.errors import WireError
 from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
