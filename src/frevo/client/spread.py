@@ -13,7 +13,8 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frevo.client import requests, transfer
-from frevo.client.reconnect import REPEATS
+from frevo.client.errors import RemoteError
+from frevo.client.reconnect import REPEATS, is_gone
 from frevo.client.siblings import Siblings
 from frevo.client.stat import Stat, stat_of
 from frevo.client.tree import FileId, Tree
@@ -102,13 +103,13 @@ class Twins:
         self._close_later(self._opens.pop(index))
 
     async def close(self) -> None:
-        """Closes them; what went wrong is raised when data was written."""
+        """Closes them; what went wrong is raised when data was written, but not that a connection is gone."""
         opens, self._opens = self._opens, {}
         twins = [twin for twin in map(self._result, opens.values()) if twin is not None]
         closes = (twin.tree.close(twin.file_id) for twin in twins)
-        errors = [end for end in await asyncio.gather(*closes, return_exceptions=True) if end is not None]
-        if errors and self._writes:
-            raise errors[0]
+        for end in await asyncio.gather(*closes, return_exceptions=True):
+            if end is not None and self._writes and not (isinstance(end, RemoteError) and is_gone(end)):
+                raise end
 
     def close_later(self) -> None:
         """Closes them some time soon."""
