@@ -195,7 +195,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _bench(args: argparse.Namespace) -> int:
-    from frevo.bench.processor import exists
+    from frevo.bench.processor import exists, make_way
     from frevo.bench.report import report
     from frevo.bench.runner import Run
 
@@ -212,6 +212,7 @@ async def _bench(args: argparse.Namespace) -> int:
         from frevo.cli.runner import raise_file_limit
 
         raise_file_limit()
+    make_way()
     bench = Run(_settings(args, places), places, args.server_pid, _speaker(args))
     bench.measuring = lambda: _interruptible(bench.interrupt)
     outcome = await bench.run()

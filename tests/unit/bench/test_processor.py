@@ -6,9 +6,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
-from frevo.bench.processor import Meter, exists, find_server, name_of, usage
+from frevo.bench.processor import Meter, exists, find_server, make_way, name_of, usage
 
 
 def burn(seconds: float) -> None:
@@ -66,3 +67,21 @@ def test_processes_that_are_gone() -> None:
         child.wait()
     assert not exists(child.pid) and usage([child.pid]).seconds == 0 and name_of(child.pid) == "?"
     assert exists(os.getpid())
+
+
+def test_making_way_is_for_one_thread_and_its_own() -> None:
+    """A thread that makes way, and the one that it starts, are scheduled in batches; the others are as before."""
+    found: list[int] = []
+    before = os.sched_getscheduler(0)
+
+    def starts_another() -> None:
+        make_way()
+        inner = threading.Thread(target=lambda: found.append(os.sched_getscheduler(0)))
+        inner.start()
+        inner.join()
+
+    outer = threading.Thread(target=starts_another)
+    outer.start()
+    outer.join()
+    assert found == [os.SCHED_BATCH]
+    assert os.sched_getscheduler(0) == before
