@@ -58,8 +58,10 @@ docs: $(STAMPS)/build ## generate the reference pages
 	$(BIN)/python -m frevo.config.reference > docs/reference/smb.conf.md.new
 	mv docs/reference/smb.conf.md.new docs/reference/smb.conf.md
 
-fuzz: $(STAMPS)/build $(STAMPS)/test ## every Python fuzz target, FUZZ_SECONDS together
+fuzz: $(STAMPS)/build $(STAMPS)/test ## every Python fuzz target: parsers, server, client, FUZZ_SECONDS each
 	$(BIN)/python fuzz/python/run.py --seconds $(FUZZ_SECONDS)
+	$(BIN)/python fuzz/python/fuzz_server.py --seconds $(FUZZ_SECONDS)
+	$(BIN)/python fuzz/python/fuzz_client.py --seconds $(FUZZ_SECONDS)
 
 soak: $(STAMPS)/build $(STAMPS)/test ## a long run under load, watching memory
 	$(BIN)/python -m benchmarks.soak

@@ -54,6 +54,8 @@ pub mod flags {
 
 /// STATUS_PENDING: the interim response of an asynchronous request.
 pub const STATUS_PENDING: u32 = 0x0000_0103;
+/// STATUS_INSUFFICIENT_RESOURCES
+pub const STATUS_INSUFFICIENT_RESOURCES: u32 = 0xC000_009A;
 /// STATUS_END_OF_FILE
 pub const STATUS_END_OF_FILE: u32 = 0xC000_0011;
 

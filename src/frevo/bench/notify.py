@@ -168,7 +168,7 @@ class _Watch:
     async def ask(self) -> None:
         """Sends the next request; the server remembers what happens until it comes."""
         body = ChangeNotifyRequest(0, _BUFFER_BYTES, self._file_id, int(CompletionFilter.FILE_NAME)).pack()
-        self._pending = await self._tree.post(Element(Command.CHANGE_NOTIFY, body))
+        self._pending = await self._tree.post(Element(Command.CHANGE_NOTIFY, body, patient=True))
 
     async def run(self) -> None:
         """Takes notifications until it is cancelled."""

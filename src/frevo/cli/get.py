@@ -84,6 +84,10 @@ def targets(found: list[tuple[Share, str]], local: str, several: bool) -> dict[S
     for share, path in found:
         name = path.rpartition("/")[2] or share.name
         target = os.fspath(place / name if inside else place)
+        if inside and Path(target).is_symlink() and Path(target).is_dir():
+            raise UsageError(
+                f"{target} is a symbolic link to a directory, which is not followed: remove it first"
+            )
         if target in taken:
             raise UsageError(f"two of these are called {name}: get them into different directories")
         taken.add(target)

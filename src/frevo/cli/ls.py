@@ -133,19 +133,22 @@ async def show(found: AsyncIterator[Found], form: Form, *, unsorted: bool = Fals
     held: list[tuple[str, str]] = []
     out = _Lines(form.json)
     count = 0
-    async for name, known in found:
-        count += 1
-        if unsorted:
-            out.put(form.line(name, known))
-            continue
-        held.append((name.casefold(), form.line(name, known)))
-        if len(held) > SORTED_MAX:
-            print(f"frevo: more than {SORTED_MAX} entries: they are not sorted", file=sys.stderr)
-            unsorted = True
+    try:
+        async for name, known in found:
+            count += 1
+            if unsorted:
+                out.put(form.line(name, known))
+                continue
+            held.append((name.casefold(), form.line(name, known)))
+            if len(held) > SORTED_MAX:
+                print(f"frevo: more than {SORTED_MAX} entries: they are not sorted", file=sys.stderr)
+                unsorted = True
+                out.put_all(held)
+    finally:  # what came before an error is shown, too
+        if held or count or sys.exception() is None:
+            held.sort()
             out.put_all(held)
-    held.sort()
-    out.put_all(held)
-    out.end()
+            out.end()
     return count
 
 

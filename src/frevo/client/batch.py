@@ -16,6 +16,7 @@ import msgspec
 from frevo.client import verify
 from frevo.client.address import join
 from frevo.client.errors import CannotReconnect, ConnectionLost
+from frevo.client.file import check_end
 from frevo.client.localfile import read_file, write_new, write_over
 from frevo.client.pool import Pool
 from frevo.client.reconnect import REPEATS
@@ -214,16 +215,29 @@ async def _downloads_below(
         inner = directory[len(path.strip("/")) :].strip("/")
         folder = str(Path(local, inner))
         try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
+            _make_folder(folder, below=bool(inner))
         except OSError as error:
             directories.clear()
             totals.failed(directory, error, report)
             continue
+        told = set[str]()
         for entry in others:
-            if entry.is_file():
+            if entry.is_file() and entry.name not in told:
+                told.add(entry.name)
                 known = entry.stat()
                 target = f"{folder}/{entry.name}"
                 yield join(directory, entry.name), target, known.size, known.st_mtime_ns
+
+
+def _make_folder(folder: str, *, below: bool) -> None:
+    """The folder for a directory; one *below* the first was named by the server, and no link leads it elsewhere."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except ValueError as error:  # a name that this system cannot have
+        raise OSError(errno.EINVAL, str(error), folder) from None
+    if below and Path(folder).is_symlink():
+        text = "it is a symbolic link here, which a download does not follow: get this directory on its own"
+        raise OSError(errno.EEXIST, text, folder)
 
 
 async def _download_file(share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
@@ -262,7 +276,7 @@ def _part_beside(place: Path, size: int, modified_ns: int) -> str:
 async def _download_large(share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
     source, target, size, modified = job
     part = _part_beside(Path(target), size, modified)
-    fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
         await _stream_down(share, job, fd, report)
     finally:
@@ -284,6 +298,8 @@ async def _stream_down(share: Share, job: _Job, fd: int, report: Report) -> None
         report.advanced(start)
         more = max(size, file.opened.end_of_file) - start
         count = await file.copy_to(fd, start, more, local_offset=start, local=local, progress=_steps(report))
+        if count < more:
+            await check_end(file, start + count)
     os.ftruncate(fd, start + count)  # the rest of a part file, when the source has become shorter
 
 

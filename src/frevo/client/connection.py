@@ -16,10 +16,12 @@ import msgspec
 
 from frevo.client.behind import BEHIND_MAX, Behind
 from frevo.client.errors import ConnectionLost, PeerFault, lost
+from frevo.client.pending import Pending as Pending
+from frevo.client.pending import Protection as Protection
+from frevo.client.pending import let_go, unprotected
 from frevo.client.plane import Plane
 from frevo.errors import WireError
 from frevo.proto.negotiation import Negotiated
-from frevo.proto.protection import SessionKeys
 from frevo.transport.base import SEAL, SEALED, Event
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
@@ -36,6 +38,7 @@ from frevo.wire.smb2 import (
 
 if TYPE_CHECKING:
     from frevo.client.keepalive import Keepalive
+    from frevo.client.pump import Pump
 
 Buffer = bytes | bytearray | memoryview
 
@@ -66,29 +69,6 @@ class Reply(NamedTuple):
         return Header.parse(self.message)
 
 
-class Protection(msgspec.Struct):
-    """How the requests of one session go out and what its answers must have."""
-
-    session_id: int = 0
-    keys: SessionKeys | None = None
-    sign: bool = False
-    seal: bool = False
-
-
-class Pending(msgspec.Struct, eq=False):
-    """A request that has no final answer yet."""
-
-    future: asyncio.Future[Reply]
-    message_id: int
-    charge: int
-    protection: Protection
-    sealed: bool
-    async_id: int = 0
-    sink: memoryview | None = None  # where READ data goes
-    orphan: Callable[[Reply], None] | None = None  # undoes what an abandoned request has done
-    abandoned: bool = False
-
-
 class Element(msgspec.Struct):
     """One request to send. *tail* goes behind *body* without being copied before."""
 
@@ -99,6 +79,7 @@ class Element(msgspec.Struct):
     sink: memoryview | None = None
     orphan: Callable[[Reply], None] | None = None
     future: asyncio.Future[Reply] | None = None  # one of its own when None
+    patient: bool = False  # the server answers when something happens, which may take any time
 
 
 class Connection:
@@ -111,7 +92,7 @@ class Connection:
         self.negotiated: Negotiated | None = None
         self.multi_credit = False
         self.credits = plane.transport.new_credits()
-        self.pumps: dict[int, Callable[[str, int, int], None]] = {}
+        self.pumps: dict[int, Pump] = {}
         self.behind = Behind()
         self._pending: dict[int, Pending] = {}
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -137,8 +118,14 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        """An answer is due."""
-        return bool(self._pending) or self.credits.free != self.credits.total
+        """Something is waited for: answers, credits, the end of a pump."""
+        return bool(self._pending or self._waiting or self.pumps) or self.credits.free != self.credits.total
+
+    def due(self) -> dict[int, object]:
+        """What should go on: each pump with its progress, and as -1 the first request whose answer is due."""
+        found: dict[int, object] = {number: pump.progress for number, pump in self.pumps.items()}
+        oldest = next((one.message_id for one in self._pending.values() if not one.patient), None)
+        return found if oldest is None else {**found, -1: oldest}
 
     @property
     def signs_of_life(self) -> tuple[int, int]:
@@ -168,6 +155,7 @@ class Connection:
         ready = self._loop.create_future()
         self._waiting.append((charge, ready))
         self._wake()
+        self._starved()
         try:
             await ready
         finally:
@@ -241,7 +229,10 @@ class Connection:
         """The request among those that wait for an answer, and its header."""
         charge = element.charge
         future = element.future or self._loop.create_future()
-        pending = Pending(future, message_id, charge, protection, seal, 0, element.sink, element.orphan)
+        pending = Pending(
+            future, message_id, charge, protection, seal, element.command, element.patient, 0, element.sink,
+            element.orphan,
+        )  # fmt: skip
         self._pending[message_id] = pending
         header = pack_request_header(
             element.command,
@@ -309,7 +300,7 @@ class Connection:
                     self._orphan(one)
                 continue
             one.abandoned = True
-            _let_go(one)
+            let_go(one)
             one.future.cancel()
             if self._error is None:
                 self._cancel(one)
@@ -318,7 +309,10 @@ class Connection:
         """An answer came that nobody has taken."""
         future = pending.future
         if not future.cancelled() and future.exception() is None and pending.orphan is not None:
-            pending.orphan(future.result())
+            try:
+                pending.orphan(future.result())
+            except WireError as error:
+                self.fail(f"the server sent something malformed ({error})")
 
     def _cancel(self, pending: Pending) -> None:
         """[MS-SMB2] 3.2.4.24: CANCEL has the id of its request and costs no credit."""
@@ -364,7 +358,11 @@ class Connection:
         if pending is None:
             raise WireError(f"an answer to message {message_id}, which was not asked")
         interim = status == _PENDING and bool(flags & _ASYNC)
-        complaint = _unprotected(pending, command, flags, seal_id, bad, unverified, interim)
+        if command != pending.command:
+            raise WireError(
+                f"an answer to command {command} for message {message_id}, which was {pending.command}"
+            )
+        complaint = unprotected(pending, command, flags, seal_id, bad, unverified, interim)
         if complaint:
             if (
                 status == _SESSION_DELETED and not bad
@@ -384,6 +382,7 @@ class Connection:
             self.credits.settle(pending.charge)
         if self._waiting:
             self._wake()
+            self._starved()
 
     def _finish(self, pending: Pending, reply: Reply) -> None:
         if pending.future.done():
@@ -395,7 +394,7 @@ class Connection:
             if len(data) > len(pending.sink):
                 raise WireError(f"{len(data)} bytes of data for a read of {len(pending.sink)}")
             pending.sink[: len(data)] = data
-            _let_go(pending)
+            let_go(pending)
             reply = Reply(0, b"", len(data))
         pending.future.set_result(reply)
 
@@ -407,7 +406,8 @@ class Connection:
         """A pump of this connection has ended and let go of everything."""
         ended = self.pumps.pop(pump, None)
         if ended is not None:
-            ended(reason, code, offset)
+            ended.on_end(reason, code, offset)
+        self._starved()
 
     def _wake(self) -> None:
         """Lets those go on who wait for credits, in their order."""
@@ -419,6 +419,13 @@ class Connection:
             free -= charge
             if not ready.done():
                 ready.set_result(None)
+
+    def _starved(self) -> None:
+        """Ends a connection that has no use: credits are wanted, and nothing is under way that could bring them."""
+        if self._waiting and self._error is None and not self._pending and not self.pumps:
+            charge, free, total = self._waiting[0][0], self.credits.free, self.credits.total
+            if charge > free == total:
+                self.fail(f"the server grants {free} credits, and {charge} are needed")
 
     # -- the end
 
@@ -444,7 +451,7 @@ class Connection:
             self.keepalive.stop()
         pending, self._pending = list(self._pending.values()), {}
         for one in pending:
-            _let_go(one)
+            let_go(one)
             if not one.future.done():
                 one.future.set_exception(self._renewed_error())
                 one.future.exception()  # whoever waits gets it; nobody has to
@@ -473,28 +480,3 @@ class Connection:
             self._end(lost("closed by this program"))
             self.plane.transport.close(self.number, abort=abort)
         await asyncio.shield(self.closed)
-
-
-def _let_go(pending: Pending) -> None:
-    """The caller's buffer is the caller's again, even while a traceback still has this request."""
-    if pending.sink is not None:
-        pending.sink.release()
-        pending.sink = None
-
-
-def _unprotected(
-    pending: Pending, command: int, flags: int, seal_id: int | None, bad: int, unverified: int, interim: bool
-) -> str:
-    """What is wrong with the protection of an answer; empty when nothing is ([MS-SMB2] 3.2.5.1.1, 3.2.5.1.3)."""
-    protection = pending.protection
-    if seal_id is not None:
-        return "" if seal_id == protection.session_id else "an answer was sealed for another session"
-    if pending.sealed:
-        return "an answer that must be encrypted was not"
-    if bad:
-        return "the signature of an answer is wrong: somebody may have changed it on its way"
-    if interim or protection.keys is None or not protection.sign:
-        return ""
-    if unverified or not flags & _SIGNED:
-        return f"an answer ({Command(command).name}) was not signed although it must be"
-    return ""

@@ -77,6 +77,8 @@ async def _copy(
             continue
         if not said.total_bytes_written:
             raise remote_error(NTStatus.DISK_FULL, path, "copying on the server")
+        if said.total_bytes_written > end - position:
+            raise WireError(f"{said.total_bytes_written} bytes copied of {end - position}")
         position += said.total_bytes_written
         if progress is not None:
             progress(position)
@@ -94,4 +96,7 @@ async def copy_part(tree: Tree, key: bytes, start: int, target: FileId, to: int,
     ]
     data = SrvCopychunkCopy(key, chunks).pack()
     answer = await tree.ioctl(FsctlCode.SRV_COPYCHUNK_WRITE, data, 12, target, path)
-    return int(SrvCopychunkResponse.parse(answer.output_buffer).total_bytes_written)
+    count = int(SrvCopychunkResponse.parse(answer.output_buffer).total_bytes_written)
+    if count > size:
+        raise WireError(f"{count} bytes copied of {size}")
+    return count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno as numbers
 
-from frevo.errors import FrevoError, errno_of
+from frevo.errors import FrevoError, RemoteProtocolError, errno_of
 from frevo.wire.erref import NTStatus
 
 
@@ -59,7 +59,7 @@ class CannotReconnect(ConnectionLost):
     """The connection ended and could not be made again."""
 
 
-class PeerFault(ConnectionLost):
+class PeerFault(ConnectionLost, RemoteProtocolError):
     """The connection was ended because the server broke a rule: what was under way is not tried again on its own."""
 
 
@@ -152,6 +152,13 @@ def lost(reason: str, kind: type[ConnectionLost] = ConnectionLost) -> Connection
     """The exception for a connection that ended because of *reason*."""
     error = kind(numbers.ECONNRESET, f"the connection to the server ended: {reason}")
     error.ntstatus = NTStatus.CONNECTION_DISCONNECTED
+    return error
+
+
+def fault(reason: str) -> PeerFault:
+    """The exception for a connection that is ended because the server broke a rule."""
+    error = lost(reason, PeerFault)
+    assert isinstance(error, PeerFault)
     return error
 
 

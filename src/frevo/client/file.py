@@ -256,9 +256,13 @@ class File:
 
     async def stat(self) -> Stat:
         """What the server knows about it now."""
-        allow = (NTStatus.BUFFER_OVERFLOW,)
-        reply = await self._one(lambda: requests.query_file(FileInfoClass.ALL, self.file_id), allow)
-        return stat_of(FileAllInformation.parse(QueryInfoResponse.parse(reply.message).buffer))
+
+        async def asked() -> Stat:
+            query = requests.query_file(FileInfoClass.ALL, self.file_id)
+            reply = await self._tree.one(query, self.path, allow=(NTStatus.BUFFER_OVERFLOW,))
+            return stat_of(FileAllInformation.parse(QueryInfoResponse.parse(reply.message).buffer))
+
+        return await self._lasting(asked)
 
     async def size(self) -> int:
         """Its size now."""
@@ -348,7 +352,7 @@ class File:
             try:
                 return await work()
             except WireError as error:
-                raise malformed(tree, error) from error
+                raise malformed(tree.connection, error) from error
             except RemoteError as error:
                 left -= 1
                 if left < 0 or not is_gone(error):
@@ -381,6 +385,14 @@ class File:
 
     def __repr__(self) -> str:
         return f"<File {self.path!r} mode {self.mode!r}{' closed' if self.closed else ''}>"
+
+
+async def check_end(file: File, position: int) -> None:
+    """For who read *position* bytes of *file* and no more: RemoteError (EIO) when it is longer than that."""
+    size = await file.size()
+    if size > position:
+        text = f"the server gave {position} of {size} bytes and then said that the file ends"
+        raise RemoteError(errno.EIO, text, file.path)
 
 
 def _same(before: CreateResponse, now: CreateResponse) -> bool:

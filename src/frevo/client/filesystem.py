@@ -387,8 +387,17 @@ def _info(name: str, found: Stat) -> dict[str, Any]:
         "name": name,
         "size": 0 if found.is_dir() else found.size,
         "type": kind,
-        "mtime": datetime.datetime.fromtimestamp(found.st_mtime, datetime.UTC),
-        "created": datetime.datetime.fromtimestamp(found.st_birthtime, datetime.UTC),
+        "mtime": _time(found.st_mtime),
+        "created": _time(found.st_birthtime),
         "attributes": found.attributes,
         "ino": found.file_id,
     }
+
+
+def _time(seconds: float) -> datetime.datetime:
+    """The nearest time that Python has: a server may say any."""
+    try:
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    except (ValueError, OverflowError, OSError):
+        end = datetime.datetime.max if seconds > 0 else datetime.datetime.min
+        return end.replace(tzinfo=datetime.UTC)

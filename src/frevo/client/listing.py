@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import re
 from array import array
@@ -19,7 +20,8 @@ from frevo.client.stat import Stat
 from frevo.client.tree import FileId, Tree
 from frevo.errors import WireError
 from frevo.wire.erref import NTStatus
-from frevo.wire.fscc import DirectoryEntry, FileInfoClass, parse_directory
+from frevo.wire.fscc import DirectoryEntry as RawEntry
+from frevo.wire.fscc import FileInfoClass, parse_directory
 from frevo.wire.smb2 import (
     ANY_FILE_ID,
     Command,
@@ -35,7 +37,21 @@ _FIRST_PAGE_BYTES = 65536
 _CLASS = int(FileInfoClass.ID_BOTH_DIRECTORY)
 _DIRECTORY = int(FileAttributes.DIRECTORY)
 _REPARSE = int(FileAttributes.REPARSE_POINT)
+#: So many names that are none are told.
+_UNUSABLE_NAMED = 3
+#: Directories below each other that a pattern looks into; no file system of people is deeper.
+_LEVELS_MAX = 400
 _END = (NTStatus.NO_MORE_FILES, NTStatus.NO_SUCH_FILE)
+
+
+class UnusableNames(RemoteError):
+    """The server lists names that no file can have. They were left out, the others were given before."""
+
+    def __init__(self, directory: str, names: Sequence[str]) -> None:
+        listed = ", ".join(map(repr, names))
+        text = f"the server lists names that no file can have, such as {listed[:200]}: they were left out"
+        super().__init__(errno.EILSEQ, text, directory)
+        self.ntstatus = NTStatus.OBJECT_NAME_INVALID
 
 
 class DirEntry(msgspec.Struct):
@@ -43,7 +59,7 @@ class DirEntry(msgspec.Struct):
 
     name: str
     directory: str
-    raw: DirectoryEntry
+    raw: RawEntry
 
     @property
     def path(self) -> str:
@@ -94,7 +110,9 @@ async def scandir(place: LastingTree, path: str, pattern: str = "*") -> AsyncGen
                     given.extend([hash(entry.name) for entry in fresh])
             return
         except WireError as error:
-            raise malformed(tree, error) from error
+            raise malformed(tree.connection, error) from error
+        except UnusableNames:
+            raise
         except RemoteError as error:
             left -= 1
             if left < 0:
@@ -113,28 +131,49 @@ async def _pages(tree: Tree, path: str, pattern: str) -> AsyncGenerator[Sequence
         raise remote_error(opened.status, path)
     file_id = CreateResponse.parse(opened.message).file_id
     following: Pending | None = None
+    unusable: list[str] = []
+    before: bytes | None = None
     try:
         while page.status not in _END:
             if page.status != NTStatus.SUCCESS:
                 raise remote_error(page.status, path, "listing")
             size = max(_FIRST_PAGE_BYTES, min(PAGE_BYTES, tree.max_transact))
             following = await tree.post(_page_request(tree, file_id, pattern, size))
-            yield _entries(page, path)
+            entries = _entries(page, before)
+            before = _buffer(page)
+            yield [DirEntry(raw.name, path, raw) for raw in entries if _usable(raw.name, unusable)]
             page = await following.future
             following = None
+        if unusable:
+            raise UnusableNames(path, unusable)
     finally:
         if following is not None:
             tree.connection.abandon([following])
         tree.close_later(file_id)
 
 
-def _entries(page: Reply, directory: str) -> Sequence[DirEntry]:
-    buffer = QueryDirectoryResponse.parse(page.message).buffer
-    return [
-        DirEntry(raw.name, directory, raw)
-        for raw in parse_directory(_CLASS, buffer)
-        if raw.name not in (".", "..") and "/" not in raw.name and "\\" not in raw.name
-    ]
+def _buffer(page: Reply) -> bytes:
+    return bytes(QueryDirectoryResponse.parse(page.message).buffer)
+
+
+def _entries(page: Reply, before: bytes | None) -> list[RawEntry]:
+    """What a page holds. WireError when the listing does not go on: nothing in it, or the page *before* again."""
+    buffer = _buffer(page)
+    found = list(parse_directory(_CLASS, buffer))
+    if before is not None and (not found or buffer == before):
+        raise WireError("the listing of a directory does not go on")
+    return found
+
+
+def _usable(name: str, unusable: list[str]) -> bool:
+    """Whether a file can be called *name*; those that cannot are kept in *unusable*, some of them."""
+    if name in (".", ".."):
+        return False
+    if not name or "/" in name or "\\" in name or "\0" in name:
+        if len(unusable) < _UNUSABLE_NAMED:
+            unusable.append(name)
+        return False
+    return True
 
 
 Walked = tuple[str, list[DirEntry], list[DirEntry]]
@@ -146,7 +185,7 @@ async def walk(
     """(directory, its directories, its other entries) of the tree below *top*, parents first.
 
     Names taken out of the list of directories are not entered. Links are not followed. A directory that cannot be read
-    is told to *onerror* and left out; without one its error is raised.
+    is told to *onerror*, and what could be read of it is given; without one its error is raised.
     """
     pending = [top]
     while pending:
@@ -161,7 +200,8 @@ async def walk(
             if onerror is None:
                 raise
             onerror(directory, error)
-            continue
+            if not (directories or others):
+                continue
         yield directory, directories, others
         pending += [join(directory, entry.name) for entry in reversed(directories)]
 
@@ -177,13 +217,17 @@ async def glob(place: LastingTree, pattern: str) -> AsyncGenerator[DirEntry, Non
         yield entry
 
 
-async def _matching(place: LastingTree, directory: str, parts: list[str]) -> AsyncGenerator[DirEntry, None]:
+async def _matching(
+    place: LastingTree, directory: str, parts: list[str], level: int = 0
+) -> AsyncGenerator[DirEntry, None]:
     if not parts:
         return
+    if level > _LEVELS_MAX:
+        raise RemoteError(errno.ELOOP, f"directories are more than {_LEVELS_MAX} levels deep", directory)
     first, rest = parts[0], parts[1:]
     deep = first == "**"
     if deep and rest:
-        async for entry in _matching(place, directory, rest):
+        async for entry in _matching(place, directory, rest, level):
             yield entry
     matches = re.compile(fnmatch.translate("*" if deep else first), re.IGNORECASE).match
     below: list[DirEntry] = []
@@ -195,5 +239,5 @@ async def _matching(place: LastingTree, directory: str, parts: list[str]) -> Asy
                 if entry.is_dir() and not entry.is_symlink() and (deep or rest):
                     below.append(entry)
     for entry in below:
-        async for found in _matching(place, entry.path, parts if deep else rest):
+        async for found in _matching(place, entry.path, parts if deep else rest, level + 1):
             yield found

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_EXCL
-_OVER = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_TRUNC
+_OVER = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_TRUNC | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_CLOEXEC
 
 

@@ -15,8 +15,8 @@ from frevo.auth.kerberos_initiator import KerberosInitiator
 from frevo.auth.ntlm_initiator import NTLMCredentials, NTLMInitiator
 from frevo.client.connection import Connection, Element, Protection, Reply
 from frevo.client.credentials import Credentials
-from frevo.client.errors import LogonError, RemoteError, remote_error
-from frevo.errors import RemoteProtocolError, SMBError, WireError
+from frevo.client.errors import LogonError, RemoteError, fault, remote_error
+from frevo.errors import SMBError, WireError
 from frevo.proto import preauth
 from frevo.proto.dialect import Cipher
 from frevo.proto.keys import derive_session_keys
@@ -110,7 +110,7 @@ async def log_on(
         session.guest = True
     else:
         keys = derive_session_keys(
-            dialect, connection.negotiated.cipher, context.session_key, value if dialect.contexts else b""
+            dialect, connection.negotiated.cipher, _session_key(context), value if dialect.contexts else b""
         )
         _protect(connection, session, reply, keys, signing, encryption, answer.session_flags)
     connection.plane.transport.set_connection(
@@ -161,7 +161,7 @@ async def log_on_again(connection: Connection, session: Session, credentials: Cr
 def _accept_guest(credentials: Credentials, server: str, signing: bool, encryption: bool) -> None:
     """A guest's messages are neither signed nor sealed: nobody becomes one without having asked for it."""
     if encryption:
-        raise RemoteError(errno.EACCES, "guests cannot encrypt: log on as a user", server)
+        raise LogonError(errno.EACCES, "guests cannot encrypt: log on as a user", server)
     if not (credentials.guest or credentials.anonymous):
         error = LogonError(
             errno.EACCES,
@@ -194,9 +194,9 @@ def _protect(
     )
     signed = bool(reply.header.flags & HeaderFlags.SIGNED)
     if signed and not made.verify(reply.message):
-        raise RemoteProtocolError("the answer to the log-on is signed wrong: somebody may be in between")
+        raise fault("the answer to the log-on is signed wrong: somebody may be in between")
     if not signed and (negotiated.dialect.contexts or signing):
-        raise RemoteProtocolError("the answer to the log-on is not signed although it must be")
+        raise fault("the answer to the log-on is not signed although it must be")
     protection = session.protection
     # 3.1.1 without encryption: TREE_CONNECT must be signed for preauth integrity; the rest as was asked.
     protection.keys, protection.sign, protection.seal = made, signing or _required(connection), seal
@@ -231,9 +231,20 @@ async def _step(context: Any, token: bytes | None, server: str) -> bytes:
         made: bytes = context.step(token)
         return made
     except WireError as error:
-        raise RemoteProtocolError(f"{server}: malformed answer to the log-on: {error}") from None
+        raise fault(f"the server's part of the log-on is malformed ({error})") from None
     except (SMBError, KerberosError) as error:
         raise _no_logon(server, error) from None
+
+
+def _session_key(context: Any) -> bytes:
+    """The key that only the server and we can have; PeerFault before the server has taken its part in making it.
+
+    Without this anybody could welcome us at once, and sign with keys that are derived from nothing.
+    """
+    key = bytes(context.session_key)
+    if not key:
+        raise fault("the server says that the log-on is done, but has not shown that it knows this user")
+    return key
 
 
 def _no_logon(server: str, error: BaseException) -> LogonError:

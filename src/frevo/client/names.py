@@ -35,8 +35,11 @@ def to_remote(name: str) -> str:
 
 
 def from_remote(name: str) -> str:
-    """One name of a listing as Linux programs see it."""
-    return name if _to_map_back(name) is None else name.translate(_table_back)
+    """One name of a listing as Linux programs see it; one that would be "." or ".." there stays as it is."""
+    if _to_map_back(name) is None:
+        return name
+    mapped = name.translate(_table_back)
+    return name if mapped in (".", "..") else mapped
 
 
 def is_too_long(name: str) -> bool:

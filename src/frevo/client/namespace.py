@@ -35,6 +35,8 @@ from frevo.wire.smb2 import (
 
 OWNER_GROUP_DACL = int(SecurityInformation.OWNER | SecurityInformation.GROUP | SecurityInformation.DACL)
 _NORMAL = 0x80
+#: What some servers say when there is no limit does not fit into 64 bits.
+_BYTES_MAX = 2**63 - 1
 
 
 def _data(message: bytes | bytearray | memoryview) -> bytes:
@@ -113,10 +115,14 @@ async def statvfs(tree: Tree, path: str) -> FileSystemSpace:
     _, (reply,) = await tree.with_open(request, path, query)
     found = FileFsFullSizeInformation.parse(_data(reply.message))
     unit = found.sectors_per_allocation_unit * found.bytes_per_sector
+
+    def size(units: int) -> int:
+        return min(max(0, units) * unit, _BYTES_MAX)
+
     return FileSystemSpace(
-        found.total_allocation_units * unit,
-        found.actual_available_allocation_units * unit,
-        found.caller_available_allocation_units * unit,
+        size(found.total_allocation_units),
+        size(found.actual_available_allocation_units),
+        size(found.caller_available_allocation_units),
         unit,
     )
 

@@ -64,9 +64,10 @@ class Pump:
         self._connection = tree.connection
         self._ended: asyncio.Future[PumpEnd] = asyncio.get_running_loop().create_future()
         self._native = self._connection.plane.transport.pump(self._connection.number, settings)
-        self._connection.pumps[self._native.id] = self._on_end
+        self._connection.pumps[self._native.id] = self
 
-    def _on_end(self, reason: str, code: int, offset: int) -> None:
+    def on_end(self, reason: str, code: int, offset: int) -> None:
+        """The data plane has let go of everything."""
         if not self._ended.done():
             self._ended.set_result(PumpEnd(reason, code, offset, self._native.contiguous))
 
@@ -74,6 +75,11 @@ class Pump:
     def contiguous(self) -> int:
         """Bytes from the start of the range that are done without a gap."""
         return self._native.contiguous
+
+    @property
+    def progress(self) -> object:
+        """Changes with every answer."""
+        return [(one.operations, one.statuses) for one in self.statistics().values()]
 
     def statistics(self) -> dict[str, Measured]:
         """What was measured so far, by class: read, write, echo, flush, or create and close."""

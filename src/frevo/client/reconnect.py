@@ -24,13 +24,14 @@ from frevo.client.errors import (
     LogonError,
     PeerFault,
     RemoteError,
+    fault,
     lost,
     unknown_outcome,
 )
 from frevo.client.logon import Handshake, Session
 from frevo.client.siblings import Siblings
 from frevo.client.tree import Tree, connect_tree
-from frevo.errors import FrevoError, WireError
+from frevo.errors import FrevoError, RemoteProtocolError, WireError
 from frevo.proto.dialect import Cipher
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, LogoffRequest
@@ -65,13 +66,11 @@ def is_gone(error: RemoteError) -> bool:
     return isinstance(error, ConnectionLost) or error.ntstatus in _RENEWABLE
 
 
-def malformed(tree: Tree, error: WireError) -> PeerFault:
-    """The exception for an answer that is none; its connection ends."""
-    reason = f"the server sent something malformed ({error})"
-    tree.connection.fail(reason)
-    fault = lost(reason, PeerFault)
-    assert isinstance(fault, PeerFault)
-    return fault
+def malformed(connection: Connection, error: FrevoError) -> PeerFault:
+    """The exception for an answer that is none, a WireError, or that breaks a rule; *connection* ends."""
+    reason = f"the server sent something malformed ({error})" if isinstance(error, WireError) else str(error)
+    connection.fail(reason)
+    return fault(reason)
 
 
 class Link:
@@ -128,6 +127,8 @@ class Link:
             except RemoteError as error:
                 if last or not self.patience_s or not is_gone(error):
                     raise
+            except (WireError, RemoteProtocolError) as error:
+                raise malformed(now.connection, error) from error
             await self.rebuilt(now.connection)
         raise AssertionError
 
@@ -177,7 +178,7 @@ class Link:
             try:
                 made = await self._reach()
                 break
-            except LogonError:
+            except (LogonError, PeerFault):
                 raise
             except OSError:
                 if now() + pause > deadline:
@@ -251,7 +252,7 @@ class LastingTree:
             try:
                 return await work(tree, path)
             except WireError as error:
-                raise malformed(tree, error) from error
+                raise malformed(tree.connection, error) from error
             except RemoteError as error:
                 if not is_gone(error):
                     raise

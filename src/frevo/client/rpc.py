@@ -12,7 +12,7 @@ from frevo.client.tree import FileId, Tree
 from frevo.dcerpc import pdu
 from frevo.dcerpc.ndr import read_arguments, write_arguments
 from frevo.dcerpc.srvsvc import SRVSVC
-from frevo.errors import RemoteProtocolError, WireError
+from frevo.errors import WireError
 from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FsctlCode
@@ -39,7 +39,10 @@ async def list_shares(tree: Tree) -> list[ShareEntry]:
         found = await _call(tree, opened.file_id, _SHARE_ENUM, values)
         if found["status"]:
             raise remote_error(NTStatus.ACCESS_DENIED, None, f"listing shares, Win32 error {found['status']}")
-        entries = found["info"]["content"][1]["entries"] or []
+        level, content = found["info"]["content"]
+        if level != 1 or content is None:
+            raise WireError(f"a list of shares of level {level}")
+        entries = content["entries"] or []
         return [_entry(one) for one in entries]
     finally:
         tree.close_later(opened.file_id)
@@ -57,7 +60,7 @@ async def _bind(tree: Tree, file_id: FileId) -> None:
     packet = pdu.Packet(pdu.PacketType.BIND, pdu.WHOLE, 1, bind.pack())
     (answer,) = await _transact(tree, file_id, packet.pack())
     if answer.type != pdu.PacketType.BIND_ACK:
-        raise RemoteProtocolError("the server does not offer its list of shares")
+        raise remote_error(NTStatus.NOT_SUPPORTED, None, "the server does not offer its list of shares")
 
 
 async def _call(tree: Tree, file_id: FileId, operation: int, values: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +68,7 @@ async def _call(tree: Tree, file_id: FileId, operation: int, values: dict[str, A
     stub = write_arguments(known.arguments_in, values)
     answers = await _transact(tree, file_id, pdu.Request(0, operation, stub).pack(2))
     if any(answer.type != pdu.PacketType.RESPONSE for answer in answers):
-        raise RemoteProtocolError(f"the server failed {known.name}")
+        raise remote_error(NTStatus.UNSUCCESSFUL, None, f"the server failed {known.name}")
     return read_arguments(known.arguments_out, b"".join(answer.body[8:] for answer in answers))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -13,7 +14,7 @@ import msgspec
 from frevo.client.connection import Connection
 from frevo.client.credentials import Credentials
 from frevo.client.dial import dial
-from frevo.client.errors import RemoteError
+from frevo.client.errors import RemoteError, fault
 from frevo.client.keepalive import Keepalive
 from frevo.client.logon import Handshake, Session, log_on, log_on_again, negotiate
 from frevo.client.plane import plane_of
@@ -176,9 +177,11 @@ async def _reach(host: str, credentials: Credentials, settings: Settings) -> Rea
         await connection.close(abort=True)
         if isinstance(error, TimeoutError) and not isinstance(error, RemoteError):
             text = f"the server took the connection but did not answer within {settings.timeout * 3:g} s"
-            raise RemoteError(110, text, host) from None
+            raise RemoteError(errno.ETIMEDOUT, text, host) from None
         if isinstance(error, WireError):
-            raise RemoteProtocolError(f"{host}: malformed answer: {error}") from None
+            raise fault(f"the server sent something malformed ({error})") from error
+        if isinstance(error, RemoteProtocolError) and not isinstance(error, OSError):
+            raise fault(str(error)) from error
         raise
     if settings.answer_timeout:
         connection.keepalive = Keepalive(connection, session.protection, settings.answer_timeout)

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from frevo.client import copying, listing, namespace, requests, small
 from frevo.client.address import join, wire_path
-from frevo.client.file import File, request_for
+from frevo.client.file import File, check_end, request_for
 from frevo.client.listing import DirEntry, Walked
 from frevo.client.reconnect import LastingTree
 from frevo.client.stat import FileSystemSpace, Stat
@@ -110,7 +110,12 @@ class Share:
     async def read_bytes(self, path: str) -> bytes:
         """The whole file."""
         async with self.open(path) as file:
-            return await file.pread(file.opened.end_of_file, 0) if file.opened.end_of_file else b""
+            if not file.opened.end_of_file:
+                return b""
+            data = await file.pread(file.opened.end_of_file, 0)
+            if len(data) < file.opened.end_of_file:
+                await check_end(file, len(data))
+            return data
 
     async def write_bytes(self, path: str, data: Any) -> int:
         """Makes or replaces the file."""

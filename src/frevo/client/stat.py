@@ -6,6 +6,7 @@ import stat as modes
 
 import msgspec
 
+from frevo.errors import WireError
 from frevo.wire.dtyp.filetime import to_unix_ns
 from frevo.wire.fscc import FileAllInformation
 from frevo.wire.smb2 import FileAttributes
@@ -118,7 +119,9 @@ class ShareEntry(msgspec.Struct, frozen=True):
 
 
 def stat_of(found: FileAllInformation) -> Stat:
-    """Our form of FileAllInformation."""
+    """Our form of FileAllInformation. WireError for sizes that no file has."""
+    if found.end_of_file < 0 or found.allocation_size < 0:
+        raise WireError(f"a file of {found.end_of_file} bytes, {found.allocation_size} allocated")
     return Stat(
         found.end_of_file,
         found.file_attributes,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from frevo.client.connection import Connection, Element, Pending, Protection, Reply
-from frevo.client.errors import remote_error
+from frevo.client.errors import ConnectionLost, PeerFault, remote_error
 from frevo.client.logon import Handshake, Session
 from frevo.errors import RemoteProtocolError
 from frevo.proto.dialect import Cipher
@@ -182,7 +182,12 @@ async def _validate(tree: Tree, handshake: Handshake, protection: Protection) ->
     question = validation(handshake.request).pack()
     body = IoctlRequest(int(FsctlCode.VALIDATE_NEGOTIATE_INFO), ANY_FILE_ID, question, 0, 24).pack()
     element = Element(Command.IOCTL, body)
-    (reply,) = await tree.connection.call([element], protection, tree.id, seal=tree.seal)
+    try:
+        (reply,) = await tree.connection.call([element], protection, tree.id, seal=tree.seal)
+    except ConnectionLost as error:  # what a server does that was told something else ([MS-SMB2] 3.3.5.15.12)
+        if not isinstance(error, PeerFault):
+            error.strerror = f"{error.strerror} instead of a confirmed negotiation (downgrade attack?)"
+        raise
     if reply.status == NTStatus.SUCCESS:
         answer = IoctlResponse.parse(reply.message).output_buffer
         check_validation(handshake.response, ValidateNegotiateInfoResponse.parse(answer))

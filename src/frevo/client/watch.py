@@ -55,7 +55,7 @@ async def watch(
                     yield change
             return
         except WireError as error:
-            raise malformed(tree, error) from error
+            raise malformed(tree.connection, error) from error
         except RemoteError as error:
             await place.renewed(tree, error)
         yield Change("missed", path)
@@ -87,4 +87,5 @@ async def _watched(tree: Tree, path: str, recursive: bool, what: int) -> AsyncGe
 
 def _request(file_id: FileId, recursive: bool, what: int) -> Element:
     flags = int(NotifyFlags.WATCH_TREE) if recursive else 0
-    return Element(Command.CHANGE_NOTIFY, ChangeNotifyRequest(flags, _BUFFER_BYTES, file_id, what).pack())
+    body = ChangeNotifyRequest(flags, _BUFFER_BYTES, file_id, what).pack()
+    return Element(Command.CHANGE_NOTIFY, body, patient=True)

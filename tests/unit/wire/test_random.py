@@ -15,6 +15,7 @@ from frevo.wire import dtyp, fscc, smb2
 HEADER = smb2.Header().pack()
 U8, U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (8, 16, 32, 64))
 I64 = st.integers(-(1 << 63), (1 << 63) - 1)
+SIZES = st.integers(0, (1 << 63) - 1)
 FILE_IDS = st.tuples(U64, U64)
 NAMES = st.text(max_size=40)
 BLOBS = st.binary(max_size=60)
@@ -27,7 +28,7 @@ NEGOTIATE_CONTEXTS = st.lists(st.builds(smb2.NegotiateContext, U16, BLOBS), max_
 MADE = {
     "create_request": st.builds(smb2.CreateRequest, U8, U32, U32, U32, U32, U32, U32, NAMES, CONTEXTS),
     "create_response": st.builds(
-        smb2.CreateResponse, U8, U8, U32, U64, U64, U64, U64, U64, U64, U32, FILE_IDS, CONTEXTS
+        smb2.CreateResponse, U8, U8, U32, U64, U64, U64, U64, SIZES, SIZES, U32, FILE_IDS, CONTEXTS
     ),
     "close_response": st.builds(smb2.CloseResponse, U16, U64, U64, U64, U64, U64, U64, U32),
     "negotiate_request": st.builds(
@@ -103,8 +104,8 @@ DIRECTORY_ENTRIES = st.builds(
     I64,
     I64,
     I64,
-    I64,
-    I64,
+    SIZES,
+    SIZES,
     U64,
     U32,
     st.text(st.characters(max_codepoint=0xD7FF), max_size=12),

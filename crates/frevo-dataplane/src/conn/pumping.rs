@@ -13,7 +13,8 @@ use crate::event::{Event, Reason};
 use crate::framing::Framing;
 use crate::pump::{read_data, Class, End, Operation, Pump, PumpId, Settings, StoreJob, Stored};
 use crate::wire::{
-    at, flags, put, u32_at, Header, FRAME_BYTES, HEADER_BYTES, PROTOCOL_SMB2, STATUS_PENDING, TRANSFORM_BYTES,
+    at, flags, put, u32_at, Header, FRAME_BYTES, HEADER_BYTES, PROTOCOL_SMB2, STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_PENDING, TRANSFORM_BYTES,
 };
 
 /// Credits that a client's connection asks for until it has them.
@@ -319,6 +320,11 @@ impl Outlet<'_> {
         while let Some(mut operation) = pump.next() {
             let alone = pump.in_flight == 0;
             let total = self.credits.total();
+            if total == 0 {
+                // No answer is due that could bring any.
+                pump.stop(End::Status(STATUS_INSUFFICIENT_RESOURCES, operation.offset));
+                return false;
+            }
             if u64::from(self.charge(operation.size)) > total {
                 // More than there will be: a smaller piece gets through, and brings more.
                 pump.split(&mut operation, (total.max(1) as u32).saturating_mul(65536));

@@ -354,8 +354,7 @@ impl Pump {
         }
         let end = operation.offset + count;
         if operation.offset != self.contiguous {
-            self.ahead.insert(operation.offset, end);
-            return;
+            return self.done_ahead(operation.offset, end);
         }
         self.contiguous = end;
         while let Some(end) = self.ahead.remove(&self.contiguous) {
@@ -363,6 +362,16 @@ impl Pump {
         }
         let bytes = self.contiguous - self.settings.offset;
         self.settings.shared.contiguous.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Remembers a range behind a gap; as one with the range before it, as answers may be as short as a byte.
+    fn done_ahead(&mut self, start: u64, end: u64) {
+        match self.ahead.range_mut(..start).next_back() {
+            Some((_, known)) if *known == start => *known = end,
+            _ => {
+                self.ahead.insert(start, end);
+            }
+        }
     }
 
     /// Appends the data of a WRITE; how much there was, or errno.

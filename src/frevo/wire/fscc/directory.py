@@ -208,6 +208,8 @@ def _entry(layout: struct.Struct, fields: tuple[int, ...], name: str) -> Directo
     if layout is _NAMES:
         return DirectoryEntry(name, file_index=fields[1])
     _, index, creation, access, write, change, end_of_file, allocation, attributes, _, *tail = fields
+    if end_of_file < 0 or allocation < 0:
+        raise WireError(f"directory entry: a file of {end_of_file} bytes, {allocation} allocated")
     entry = DirectoryEntry(
         name, attributes, creation, access, write, change, end_of_file, allocation, file_index=index
     )

@@ -6,11 +6,14 @@ import struct
 
 import msgspec
 
+from frevo.errors import WireError
 from frevo.wire.codec import Buffer, FileId, encode_utf16, fixed, padding, utf16, variable
 from frevo.wire.smb2.create_contexts import CreateContext, pack_create_contexts, parse_create_contexts
 
 _REQUEST = struct.Struct("<HBBIQQIIIIIHHII")
 _RESPONSE = struct.Struct("<HBBIQQQQQQIIQQII")
+#: Sizes of files are signed everywhere else ([MS-FSCC] 2.4).
+_SIZE_MAX = 2**63 - 1
 _REQUEST_END = 64 + _REQUEST.size
 _RESPONSE_END = 64 + _RESPONSE.size
 
@@ -127,6 +130,8 @@ class CreateResponse(msgspec.Struct):
             contexts_offset,
             contexts_length,
         ) = fixed(_RESPONSE, message, offset, 89, "CREATE response")
+        if max(allocation, end_of_file) > _SIZE_MAX:
+            raise WireError(f"CREATE response: a file of {end_of_file} bytes, {allocation} allocated")
         contexts = []
         if contexts_length:
             contexts = parse_create_contexts(

@@ -1,0 +1,88 @@
+"""frevo's server behind a relay that knows its keys: its answers can be changed and are signed again.
+
+So a test gets its lies past the client's signature check. The server runs in a thread with a loop of its own; its
+session keys are picked up where it gives them to the data plane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from frevo.proto.protection import SessionKeys
+from peers.altering import AlteringRelay, Step, elements, frame
+from peers.in_process import InProcess, in_process
+
+_SIGNED = 8
+
+
+class ServerThread:
+    """frevo's server in a thread; `keys` are those of every session that it has had, by number."""
+
+    def __init__(self, base: Path, options: Mapping[str, str] | None = None) -> None:
+        self._base, self._options = base, options
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="server")
+        self._context: Any = None
+        self.keys: dict[int, SessionKeys] = {}
+        self.server: InProcess
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._context = in_process(self._base, self._options)
+        self.server = self._do(self._context.__aenter__())
+        transport: Any = self.server.running.transport
+        given = transport.set_session
+
+        def set_session(connection: int, session_id: int, keys: SessionKeys) -> None:
+            self.keys[session_id] = keys
+            given(connection, session_id, keys)
+
+        transport.set_session = set_session
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        self._do(self._context.__aexit__(None, None, None))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    def folder(self, share: str = "share") -> Path:
+        """The folder behind *share*."""
+        return self.server.folder(share)
+
+    def signed(self, message: bytes) -> bytes:
+        """*message* with good signatures where it says that it is signed; as it is when it cannot be signed."""
+        if message[:4] != b"\xfeSMB":
+            return message
+        return b"".join(self._sign(part) for part in elements(message))
+
+    def _sign(self, part: bytes) -> bytes:
+        keys = self.keys.get(int.from_bytes(part[40:48], "little"))
+        if keys is None or len(part) < 64 or not part[16] & _SIGNED:
+            return part
+        return bytes(keys.sign(part))
+
+
+class LyingRelay(AlteringRelay):
+    """A relay whose `lie(message)` makes other answers of the server's, or nothing of them."""
+
+    def __init__(self, thread: ServerThread) -> None:
+        super().__init__("127.0.0.1", thread.server.port, self._altered)
+        self.thread = thread
+
+    def lie(self, message: bytes) -> Iterable[Step]:
+        """What is sent in place of an answer; changed by assigning another function."""
+        return [frame(message)]
+
+    def _altered(self, way: str, message: bytes) -> Iterable[Step]:
+        return [frame(message)] if way == "up" else self.lie(message)
