@@ -14,7 +14,6 @@ from peers.target import Target
 import frevo
 from frevo.client import ConnectionLost, Share
 from frevo.client.connect import Connecting
-from frevo.client.server import another
 
 pytestmark = pytest.mark.interop
 
@@ -69,7 +68,7 @@ async def test_more_than_credits(connect: Connect, folder: Path) -> None:
 
 async def test_what_waits_for_it(connect: Connect, folder: Path) -> None:
     """Names change right after a close, over the same connection and over another: the open is never in the way."""
-    async with connect() as share, await another(share) as other:
+    async with connect() as share, connect() as other:
         for opener, changer in ((share, share), (share, other)):
             for number in range(20):
                 await changer.makedirs(f"inner {number}")
