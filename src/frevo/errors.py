@@ -129,6 +129,7 @@ NTSTATUS_TO_ERRNO: dict[NTStatus, int] = {
     NTStatus.LOGON_FAILURE: errno.EACCES,
     NTStatus.WRONG_PASSWORD: errno.EACCES,
     NTStatus.ACCOUNT_RESTRICTION: errno.EACCES,
+    NTStatus.NTLM_BLOCKED: errno.EACCES,
     NTStatus.ACCOUNT_DISABLED: errno.EACCES,
     NTStatus.ACCOUNT_LOCKED_OUT: errno.EACCES,
     NTStatus.ACCOUNT_EXPIRED: errno.EACCES,

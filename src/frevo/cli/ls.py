@@ -25,6 +25,8 @@ _EXAMPLES = """\
   frevo ls -l smb://eve@nas/photos/2026     with attributes, sizes and times (UTC)
   frevo ls -R smb://eve@nas/photos          with everything below
   frevo ls 'smb://eve@nas/photos/**/*.jpg'  names that match, in all directories below
+  frevo ls --snapshots smb://eve@nas/photos earlier versions, each for use as in the next line
+  frevo ls smb://eve@nas/photos/@GMT-2026.11.23-08.00.00/2026
   frevo ls --json smb://eve@nas/photos | jq '.[].size'
 
 Up to 10,000 entries come out sorted; more come as the server gives them, page by page, in little memory (so it does
@@ -43,6 +45,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("-H", "--human", action="store_true", help="sizes as 1.5 MiB")
     parser.add_argument("-R", "--recursive", action="store_true", help="everything below, too")
     parser.add_argument("-U", "--unsorted", action="store_true", help="in the server's order, as they come")
+    parser.add_argument("--snapshots", action="store_true", help="the earlier versions that the server keeps")
     parser.add_argument("--json", action="store_true", help="a JSON array for programs, an entry per line")
     remote.add_connection_options(parser)
 
@@ -55,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
         place = remote.location(args.url)
         listing = Listing(args.recursive)
         async with remote.open_share(args, args.url) as share:
+            if args.snapshots:
+                show_snapshots(await share.snapshots(place.path), json=args.json)
+                return 0
             await show(listing.found(share, place.path), form, unsorted=args.unsorted)
         return 1 if listing.failed else 0
 
@@ -62,6 +68,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 Found = tuple[str, "Stat"]
+
+
+def show_snapshots(names: list[str], *, json: bool) -> None:
+    """Their names, a line each, or a JSON array."""
+    if json:
+        remote.print_json(names)
+    else:
+        print("".join(f"{one_line(name)}\n" for name in names), end="")
 
 
 class Listing:

@@ -9,6 +9,7 @@ import msgspec
 
 from frevo.records import Discreet
 from frevo.wire.codec import encode_utf16
+from frevo.wire.dtyp.filetime import from_unix_s
 
 #: UTF-16 bytes; lengths on the wire have 16 bits.
 _PATH_BYTES_MAX = 65520
@@ -37,7 +38,10 @@ class Location(Discreet, msgspec.Struct, frozen=True):
             text = "smb:" + text.replace("\\", "/") if text[:2] in ("//", "\\\\") else text
         # A "?" or "#" is a letter of a name here: there are no queries in these URLs.
         parts = urlsplit(text.replace("?", "%3F").replace("#", "%23"))
-        if parts.scheme != "smb" or not parts.hostname:
+        if parts.netloc.rpartition("@")[2].count(":") > 1 and "]" not in parts.netloc:
+            raise ValueError(f"{text!r}: an IPv6 address stands in brackets, smb://[fe80::1%25eth0]/share")
+        host = parts.hostname
+        if parts.scheme != "smb" or not host:
             raise ValueError(f"{text!r} is no smb://host/share/path")
         try:
             port = parts.port or 0
@@ -46,7 +50,7 @@ class Location(Discreet, msgspec.Struct, frozen=True):
         share, _, path = parts.path.lstrip("/").partition("/")
         domain, _, user = (parts.username or "").rpartition(";")
         return cls(
-            parts.hostname,
+            host.replace("%25", "%", 1) if ":" in host else host,  # the zone of fe80::1%eth0 ([RFC6874] 2)
             unquote(share),
             unquote(path).strip("/"),
             port,
@@ -58,7 +62,7 @@ class Location(Discreet, msgspec.Struct, frozen=True):
     @property
     def authority(self) -> str:
         """host[:port], an IPv6 address in brackets."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = f"[{self.host.replace('%', '%25', 1)}]" if ":" in self.host else self.host
         return f"{host}:{self.port}" if self.port else host
 
     def __str__(self) -> str:
@@ -86,6 +90,22 @@ def wire_path(path: str) -> str:
     if len(name) > _PATH_BYTES_MAX // 4 and len(encode_utf16(name)) > _PATH_BYTES_MAX:
         raise OSError(errno.ENAMETOOLONG, "the path is longer than SMB allows", f"{path[:60]}…")
     return name
+
+
+def in_snapshot(name: str) -> tuple[str, int]:
+    r"""A path on the wire without the `@GMT-YYYY.MM.DD-HH.MM.SS` that it begins with, and that time as a FILETIME.
+
+    0 when it begins with none. [MS-SMB2] 2.2.13.2.7.
+    """
+    from datetime import UTC, datetime  # few need it
+
+    token, _, rest = name.partition("\\")
+    try:
+        moment = datetime.strptime(token, "@GMT-%Y.%m.%d-%H.%M.%S").replace(tzinfo=UTC)
+    except ValueError:
+        return name, 0
+    filetime = from_unix_s(int(moment.timestamp()))
+    return (rest, filetime) if filetime > 0 else (name, 0)
 
 
 def join(directory: str, name: str) -> str:

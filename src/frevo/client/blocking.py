@@ -224,6 +224,10 @@ class BlockingShare(_Connected):
         """The data streams of a file."""
         return self._do(self._inner.streams(path))
 
+    def snapshots(self, path: str = "") -> list[str]:
+        """The earlier versions that have *path*; see `frevo.client.Share.snapshots`."""
+        return self._do(self._inner.snapshots(path))
+
     # -- the end
 
     def close(self) -> None:

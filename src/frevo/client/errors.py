@@ -17,7 +17,7 @@ class RemoteError(FrevoError, OSError):
     ntstatus: NTStatus = NTStatus.UNSUCCESSFUL
 
     def __str__(self) -> str:
-        place = f"{self.filename}: " if self.filename is not None else ""
+        place = f"{self.filename}: " if self.filename else ""
         return f"{place}{self.strerror}"
 
 
@@ -77,6 +77,7 @@ _LOGON = {
     NTStatus.LOGON_FAILURE,
     NTStatus.WRONG_PASSWORD,
     NTStatus.ACCOUNT_RESTRICTION,
+    NTStatus.NTLM_BLOCKED,
     NTStatus.ACCOUNT_DISABLED,
     NTStatus.ACCOUNT_LOCKED_OUT,
     NTStatus.ACCOUNT_EXPIRED,
@@ -131,17 +132,18 @@ SENTENCES: dict[NTStatus, str] = {
     NTStatus.ACCOUNT_EXPIRED: "the account has expired: ask the administrator",
     NTStatus.PASSWORD_EXPIRED: "the password has expired: set a new one",
     NTStatus.PASSWORD_MUST_CHANGE: "the password must be changed first: set a new one",
+    NTStatus.NTLM_BLOCKED: "the server takes no passwords (NTLM): log on with a Kerberos ticket of kinit",
     NTStatus.USER_SESSION_DELETED: "the server has ended the session: connect again",
     NTStatus.NETWORK_SESSION_EXPIRED: "the session has expired: connect again",
 }
 
 
-def remote_error(status: int, path: str | None = None, doing: str = "") -> RemoteError:
-    """The exception for *status*; *path* is what it is about, *doing* what was tried."""
+def remote_error(status: int, path: str | None = None, doing: str = "", sentence: str = "") -> RemoteError:
+    """The exception for *status*; *path* is what it is about, *doing* what was tried, *sentence* what it means here."""
     known = NTStatus(status)
     number = errno_of(known)
     kind = LogonError if known in _LOGON else _CLASSES.get(number, RemoteError)
-    sentence = SENTENCES.get(known, "the server refused")
+    sentence = sentence or SENTENCES.get(known, "the server refused")
     text = f"{sentence} ({doing + ': ' if doing else ''}STATUS_{known.name})"
     error = kind(number, text, path) if path is not None else kind(number, text)
     error.ntstatus = known

@@ -15,7 +15,7 @@ from frevo.auth.kerberos_initiator import KerberosInitiator
 from frevo.auth.ntlm_initiator import NTLMCredentials, NTLMInitiator
 from frevo.client.connection import Connection, Element, Protection, Reply
 from frevo.client.credentials import Credentials
-from frevo.client.errors import LogonError, RemoteError, fault, remote_error
+from frevo.client.errors import ConnectionLost, LogonError, PeerFault, RemoteError, fault, remote_error
 from frevo.errors import SMBError, WireError
 from frevo.proto import preauth
 from frevo.proto.dialect import Cipher
@@ -36,6 +36,15 @@ from frevo.wire.smb2 import (
 )
 
 _SETUP_ROUNDS_MAX = 10
+#: Why servers close a connection instead of answering its first message.
+_TURNED_AWAY = (
+    "the server ended the connection instead of answering: it has as many clients as it takes, refuses this address, or"
+    " speaks only SMB1, which frevo does not"
+)
+#: ACCESS_DENIED as the answer to a log-on.
+_NOT_LIKE_THIS = (
+    "the server refuses this log-on: the user may not use it from here, or it demands encryption (SMB 3)"
+)
 
 
 class Handshake(msgspec.Struct):
@@ -59,9 +68,18 @@ async def negotiate(
 ) -> Handshake:
     """Agrees on dialect, signing and cipher. RemoteProtocolError for an answer that is none."""
     request = offer(policy, client_guid or secrets.token_bytes(16), connection.server)
-    reply, sent = await _exchange(connection, Command.NEGOTIATE, request.pack(), Protection())
+    try:
+        reply, sent = await _exchange(connection, Command.NEGOTIATE, request.pack(), Protection())
+    except ConnectionLost as error:
+        if not isinstance(error, PeerFault):
+            reason = str(error.strerror).rpartition("ended: ")[2]
+            error.strerror, error.filename = f"{_TURNED_AWAY} ({reason})", connection.server
+        raise
     if reply.status != NTStatus.SUCCESS:
-        raise remote_error(reply.status, connection.server, "negotiating the dialect")
+        sentence = ""
+        if reply.status == NTStatus.NOT_SUPPORTED:
+            sentence = f"the server speaks none of {policy.minimum.name} to {policy.maximum.name}"
+        raise remote_error(reply.status, connection.server, "negotiating the dialect", sentence)
     response = NegotiateResponse.parse(reply.message)
     connection.negotiated = accept(request, response, policy)
     connection.multi_credit = connection.negotiated.multi_credit
@@ -141,7 +159,8 @@ async def _set_up(
         token = await _step(context, bytes(answer.security_buffer), connection.server)
     if reply.status != NTStatus.SUCCESS:
         who = credentials.user or ("anonymous" if credentials.anonymous else "guest")
-        raise remote_error(reply.status, connection.server, f"logging on as {who}")
+        sentence = _NOT_LIKE_THIS if reply.status == NTStatus.ACCESS_DENIED else ""
+        raise remote_error(reply.status, connection.server, f"logging on as {who}", sentence)
     answer = SessionSetupResponse.parse(reply.message)
     if answer.security_buffer and not context.complete:
         await _step(context, bytes(answer.security_buffer), connection.server)

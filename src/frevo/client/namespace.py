@@ -9,6 +9,7 @@ from frevo.client.address import wire_path
 from frevo.client.errors import remote_error
 from frevo.client.stat import FileSystemSpace, Stat, stat_of
 from frevo.client.tree import Tree
+from frevo.errors import WireError
 from frevo.wire.dtyp import SecurityDescriptor
 from frevo.wire.dtyp.filetime import from_unix_ns
 from frevo.wire.erref import NTStatus
@@ -19,6 +20,7 @@ from frevo.wire.fscc import (
     FileFsFullSizeInformation,
     FileInfoClass,
     FileRenameInformation,
+    FsctlCode,
     FsInfoClass,
     FullEa,
     StreamEntry,
@@ -31,12 +33,16 @@ from frevo.wire.smb2 import (
     FileAccess,
     QueryInfoResponse,
     SecurityInformation,
+    SrvSnapshotArray,
 )
 
 OWNER_GROUP_DACL = int(SecurityInformation.OWNER | SecurityInformation.GROUP | SecurityInformation.DACL)
 _NORMAL = 0x80
 #: What some servers say when there is no limit does not fit into 64 bits.
 _BYTES_MAX = 2**63 - 1
+_SNAPSHOTS_BYTES = 65536
+#: Number, number returned and size of the array stand before it.
+_SNAPSHOTS_HEAD_BYTES = 12
 
 
 def _data(message: bytes | bytearray | memoryview) -> bytes:
@@ -175,3 +181,21 @@ async def streams(tree: Tree, path: str) -> list[StreamEntry]:
     request = requests.opening(path, requests.READ_ATTRIBUTES)
     _, (reply,) = await tree.with_open(request, path, requests.query_file(FileInfoClass.STREAM))
     return parse_streams(_data(reply.message))
+
+
+async def snapshots(tree: Tree, path: str) -> list[str]:
+    """The snapshots that have *path*, in the server's order ([MS-SMB2] 2.2.32.2)."""
+    opened = await tree.create(requests.opening(path, requests.LIST), path)
+    try:
+        size = min(_SNAPSHOTS_BYTES, tree.max_transact)
+        while True:
+            answer = await tree.ioctl(FsctlCode.SRV_ENUMERATE_SNAPSHOTS, b"", size, opened.file_id, path)
+            found = SrvSnapshotArray.parse(answer.output_buffer)
+            needed = _SNAPSHOTS_HEAD_BYTES + (found.size or 0)
+            if len(found.snapshots) >= found.number_of_snapshots or needed <= size:
+                return found.snapshots
+            if needed > tree.max_transact:
+                raise WireError(f"a list of snapshots that needs {needed} bytes")
+            size = needed
+    finally:
+        tree.close_later(opened.file_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frevo.client.address import wire_path
+from frevo.client.address import in_snapshot, wire_path
 from frevo.client.connection import Element
 from frevo.wire.smb2 import (
     ANY_FILE_ID,
@@ -15,6 +15,7 @@ from frevo.wire.smb2 import (
     QueryInfoRequest,
     SetInfoRequest,
     ShareAccess,
+    TimewarpToken,
 )
 
 SHARE_ALL = int(ShareAccess.READ | ShareAccess.WRITE | ShareAccess.DELETE)
@@ -38,14 +39,20 @@ def opening(
     share_access: int = SHARE_ALL,
     attributes: int = 0,
 ) -> CreateRequest:
-    """A CREATE request for *path* (slashes)."""
+    """A CREATE request for *path* (slashes); in a snapshot when it begins with one."""
+    name = wire_path(path)
+    contexts = []
+    if name.startswith("@GMT-"):
+        name, moment = in_snapshot(name)
+        contexts = [TimewarpToken(moment).context()] if moment else []
     return CreateRequest(
         desired_access=access,
         file_attributes=attributes,
         share_access=share_access,
         create_disposition=int(disposition),
         create_options=options,
-        name=wire_path(path),
+        name=name,
+        contexts=contexts,
     )
 
 

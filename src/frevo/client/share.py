@@ -298,6 +298,14 @@ class Share:
         """The data streams of a file."""
         return await self._run(namespace.streams, path)
 
+    async def snapshots(self, path: str = "") -> list[str]:
+        """The earlier versions that have *path*: names as `@GMT-2026.11.23-08.00.00`, in the server's order.
+
+        A path that begins with one is the path then: `@GMT-2026.11.23-08.00.00/docs/a.txt`. RemoteError (ENOTSUP) where
+        the server cannot have any.
+        """
+        return await self._run(namespace.snapshots, path)
+
     # -- the end
 
     async def close(self) -> None:

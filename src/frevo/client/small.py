@@ -8,7 +8,7 @@ from frevo.client import requests
 from frevo.client.connection import Element, Reply
 from frevo.client.errors import remote_error
 from frevo.client.file import request_for
-from frevo.client.tree import Tree
+from frevo.client.tree import Tree, not_opened
 from frevo.wire.dtyp.filetime import from_unix_ns
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileBasicInformation, FileDispositionInformation, FileInfoClass
@@ -42,7 +42,8 @@ async def write_small(tree: Tree, path: str, data: bytes, modified_ns: int | Non
 
     When it was opened but its data could not be written, it is removed: what was in it is gone already.
     """
-    elements = [Element(Command.CREATE, request_for(path, "w", requests.SHARE_ALL).pack())]
+    request = request_for(path, "w", requests.SHARE_ALL)
+    elements = [Element(Command.CREATE, request.pack())]
     if data:
         elements.append(Element(Command.WRITE, WriteRequest(ANY_FILE_ID, 0, data).pack()))
     if modified_ns is not None:
@@ -50,11 +51,13 @@ async def write_small(tree: Tree, path: str, data: bytes, modified_ns: int | Non
         elements.append(requests.set_file(FileInfoClass.BASIC, basic))
     elements.append(_CLOSE)
     replies = await tree.call(elements)
+    if replies[0].status:
+        raise not_opened(replies[0].status, path, request)
     failed = next((reply.status for reply in replies if reply.status), 0)
     if not failed and data and _written(replies[1]) != len(data):
         failed = int(NTStatus.DISK_FULL)
     if failed:
-        if not replies[0].status and data:
+        if data:
             await _remove(tree, path)
         raise remote_error(failed, path)
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from frevo.client.connection import Connection, Element, Pending, Protection, Reply
-from frevo.client.errors import ConnectionLost, PeerFault, remote_error
+from frevo.client.errors import ConnectionLost, PeerFault, RemoteError, remote_error
 from frevo.client.logon import Handshake, Session
+from frevo.client.steps import in_steps
 from frevo.errors import RemoteProtocolError
 from frevo.proto.dialect import Cipher
 from frevo.proto.offer import check_validation, validation
@@ -20,6 +21,7 @@ from frevo.wire.smb2 import (
     ANY_FILE_ID,
     CloseRequest,
     Command,
+    CreateDisposition,
     CreateRequest,
     CreateResponse,
     IoctlRequest,
@@ -31,11 +33,24 @@ from frevo.wire.smb2 import (
     ValidateNegotiateInfoResponse,
 )
 
+#: Twice what a compound of ours needs: with fewer credits it could wait for some that never come.
+_FEW = 8
+_FORBIDDEN_NAME = "the server takes no file of this name (Samba's `veto files`, for one)"
+_PERHAPS_SEALED = (
+    "access denied: this user may not use the share, or it demands encryption, which there is not here"
+)
 FileId = tuple[int, int]
 #: How long the closes that are under way may take before their share is disconnected, in seconds.
 _CLOSING_S = 2.0
 #: Statuses that come with data and are no error for the queries that get them.
 _WITH_DATA = (NTStatus.SUCCESS, NTStatus.BUFFER_OVERFLOW)
+
+
+def not_opened(status: int, path: str, request: CreateRequest) -> RemoteError:
+    """The exception for a CREATE *request* that failed with *status*."""
+    makes = request.create_disposition not in (CreateDisposition.OPEN, CreateDisposition.OVERWRITE)
+    forbidden = makes and status == NTStatus.OBJECT_NAME_NOT_FOUND
+    return remote_error(status, path, sentence=_FORBIDDEN_NAME if forbidden else "")
 
 
 class Tree:
@@ -57,8 +72,11 @@ class Tree:
         return self.connection.largest(self.connection.negotiated.max_transact)
 
     async def call(self, elements: Sequence[Element]) -> list[Reply]:
-        """The answers of one compound, whatever their status."""
-        return await self.connection.call(elements, self.session.protection, self.id, seal=self.seal)
+        """The answers of one compound, whatever their status; one by one when there are few credits."""
+        connection = self.connection
+        if len(elements) > 1 and connection.credits_held < _FEW:
+            return await in_steps(self, elements)
+        return await connection.call(elements, self.session.protection, self.id, seal=self.seal)
 
     async def one(self, element: Element, path: str | None = None, *, allow: Iterable[int] = ()) -> Reply:
         """The answer of one request; an exception for a status that is neither success nor in *allow*."""
@@ -78,7 +96,10 @@ class Tree:
     async def create(self, request: CreateRequest, path: str) -> CreateResponse:
         """An open; what a cancelled call has opened is closed."""
         element = Element(Command.CREATE, request.pack(), orphan=self._close_orphan)
-        reply = await self.one(element, path)
+        protection = self.session.protection
+        reply = await self.connection.exchange(element, protection, self.id, seal=self.seal)
+        if reply.status != NTStatus.SUCCESS:
+            raise not_opened(reply.status, path, request)
         return CreateResponse.parse(reply.message)
 
     def _close_orphan(self, reply: Reply) -> None:
@@ -119,7 +140,9 @@ class Tree:
             Element(Command.CLOSE, CloseRequest(0, ANY_FILE_ID).pack()),
         ]
         replies = await self.call(elements)
-        for reply in replies[:-1]:
+        if replies[0].status != NTStatus.SUCCESS:
+            raise not_opened(replies[0].status, path, request)
+        for reply in replies[1:-1]:
             if reply.status not in _WITH_DATA and reply.status not in allow:
                 raise remote_error(reply.status, path)
         if replies[-1].status != NTStatus.SUCCESS:
@@ -168,7 +191,9 @@ async def connect_tree(
     body = TreeConnectRequest(f"\\\\{connection.server}\\{share}").pack()
     (reply,) = await connection.call([Element(Command.TREE_CONNECT, body)], protection)
     if reply.status != NTStatus.SUCCESS:
-        raise remote_error(reply.status, f"//{connection.server}/{share}")
+        in_the_clear = session.protection.keys is None or negotiated.cipher is Cipher.NONE
+        perhaps = _PERHAPS_SEALED if in_the_clear and reply.status == NTStatus.ACCESS_DENIED else ""
+        raise remote_error(reply.status, f"//{connection.server}/{share}", sentence=perhaps)
     tree.id, tree.info = reply.header.tree_id, TreeConnectResponse.parse(reply.message)
     if tree.info.share_flags & ShareFlags.ENCRYPT_DATA and negotiated.cipher is not Cipher.NONE:
         tree.seal = True

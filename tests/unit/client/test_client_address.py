@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frevo.client.address import Location, join, wire_path
+from frevo.client.address import Location, in_snapshot, join, wire_path
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,8 @@ from frevo.client.address import Location, join, wire_path
         ("smb://eve@nas/s", Location("nas", "s", user="eve")),
         ("smb://WG;eve:pw%40@nas/s", Location("nas", "s", user="eve", domain="WG", password="pw@")),
         ("smb://[::1]:445/s", Location("::1", "s", port=445)),
+        ("smb://[fe80::1%25eth0]/s", Location("fe80::1%eth0", "s")),
+        ("//[fe80::1%eth0]/s", Location("fe80::1%eth0", "s")),
         ("smb://nas/my%20share/a%2523#?b", Location("nas", "my share", "a%23#?b")),
         ("//nas/share/x", Location("nas", "share", "x")),
         (r"\\nas\share\x\y", Location("nas", "share", "x/y")),
@@ -28,7 +30,7 @@ def test_urls(text: str, expected: Location) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nas/share", "http://nas/share", "smb:///share", "smb://nas:99999/share"]
+    "text", ["", "nas/share", "http://nas/share", "smb:///share", "smb://nas:99999/share", "smb://::1/share"]
 )
 def test_no_urls(text: str) -> None:
     """What is no place raises ValueError."""
@@ -38,8 +40,9 @@ def test_no_urls(text: str) -> None:
 
 def test_a_url_again() -> None:
     """The text of a place parses to it; the password is in no text."""
-    place = Location("::1", "my share", "a/b#c", 4450)
-    assert Location.parse(str(place)) == place
+    for host in ("::1", "fe80::1%eth0"):
+        place = Location(host, "my share", "a/b#c", 4450)
+        assert Location.parse(str(place)) == place
     assert "secret" not in repr(Location("h", password="secret")) + str(Location("h", password="secret"))
 
 
@@ -52,3 +55,12 @@ def test_wire_paths() -> None:
         with pytest.raises(ValueError):
             wire_path(bad)
     assert join("", "a") == "a" and join("a/b/", "c") == "a/b/c"
+
+
+def test_snapshots() -> None:
+    """A path that begins with a time is in that snapshot; names that only look like one are names."""
+    assert in_snapshot(r"@GMT-1970.01.01-00.00.10\a\b") == (r"a\b", 116444736100000000)
+    assert in_snapshot("@GMT-2026.11.23-08.00.00") == ("", 134398944000000000)
+    for name in (r"a\@GMT-2026.11.23-08.00.00", "@GMT-2026.13.23-08.00.00", "@GMT-", "a", ""):
+        assert in_snapshot(name) == (name, 0)
+    assert in_snapshot("@GMT-0001.01.01-00.00.00") == ("@GMT-0001.01.01-00.00.00", 0)

@@ -35,6 +35,11 @@ class RequestLayout(msgspec.Struct, frozen=True):
             raise WireError(f"request: no FileId in {len(message)} bytes") from None
         return persistent, volatile
 
+    def with_file_id(self, body: bytes, file_id: tuple[int, int]) -> bytes:
+        """The *body* of a request, which has no header, with another FileId."""
+        at = self.file_id - _HEADER
+        return body[:at] + _FILE_ID.pack(*file_id) + body[at + _FILE_ID.size :]
+
     def check_structure_size(self, message: Buffer) -> None:
         """WireError when the body is shorter than its fixed part or its StructureSize is wrong."""
         if len(message) < _HEADER + (self.structure_size & ~1):
