@@ -53,7 +53,7 @@ async def share(connect: Connect, target: Target) -> AsyncIterator[Share]:
 
 
 def on(file: File, kind: str, **settings: Any) -> Pump:
-    return start_pump(file._tree, kind, files=[file.file_id], **settings)
+    return start_pump(file.tree, kind, files=[file.file_id], **settings)
 
 
 def test_buckets() -> None:

@@ -41,6 +41,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--allow-other", action="store_true", help="other users may use it, too")
     xattr_help = "user.* attributes are the server's extended attributes (`ls -l` gets slower)"
     parser.add_argument("--xattr", action="store_true", help=xattr_help)
+    locks_help = "fcntl and flock locks are between the programs of this mount alone"
+    parser.add_argument("--local-locks", action="store_true", help=locks_help)
     cache_help = "how long names and attributes are believed before the server is asked again (1)"
     parser.add_argument(
         "--cache-seconds", type=seconds(86_400, zero=True), default=1.0, metavar="S", help=cache_help
@@ -65,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         args.read_only,
         args.allow_other,
         args.xattr,
+        not args.local_locks,
     )
     url = remote.share_url(place) + (f"/{quote(place.path)}" if place.path else "")
     # This may ask for the password, so it comes before the process goes to the background.

@@ -77,7 +77,7 @@ class File:
         self, place: LastingTree, tree: Tree, path: str, mode: str, request: CreateRequest, opened: CreateResponse
     ) -> None:  # fmt: skip
         self._place = place
-        self._tree = tree  # what the FileId belongs to
+        self.tree = tree  # what the FileId belongs to
         self.path = path
         self.mode = mode
         self.opened = opened
@@ -115,7 +115,7 @@ class File:
             count = await self.preadinto(buffer, offset)
             return bytes(memoryview(buffer)[:count])
         return await self._lasting(
-            lambda: transfer.read_bytes(self._tree, self.file_id, offset, size, self.path)
+            lambda: transfer.read_bytes(self.tree, self.file_id, offset, size, self.path)
         )
 
     async def preadinto(self, buffer: Any, offset: int) -> int:
@@ -129,7 +129,7 @@ class File:
                 if view.nbytes >= BULK_BYTES:
                     return await self._bulk("read", offset, view.nbytes, buffer=target)
                 return await self._lasting(
-                    lambda: transfer.read_into(self._tree, self.file_id, target, offset, self.path)
+                    lambda: transfer.read_into(self.tree, self.file_id, target, offset, self.path)
                 )
 
     async def pwrite(self, data: Any, offset: int) -> int:
@@ -141,16 +141,16 @@ class File:
                 if view.nbytes >= BULK_BYTES:
                     return await self._bulk("write", offset, view.nbytes, buffer=source)
                 return await self._lasting(
-                    lambda: transfer.write_from(self._tree, self.file_id, source, offset, self.path)
+                    lambda: transfer.write_from(self.tree, self.file_id, source, offset, self.path)
                 )
 
     def begin_read(self, size: int, offset: int) -> asyncio.Future[Reply] | None:
         """One READ under way, or None: then `pread` has to do it. Its answer may be an error, and short."""
-        return transfer.begin_read(self._tree, self.file_id, offset, size)
+        return transfer.begin_read(self.tree, self.file_id, offset, size)
 
     def begin_write(self, data: memoryview, offset: int) -> asyncio.Future[Reply] | None:
         """One WRITE under way, or None: then `pwrite` has to do it. Its answer may be an error. *data* is free."""
-        return transfer.begin_write(self._tree, self.file_id, offset, data)
+        return transfer.begin_write(self.tree, self.file_id, offset, data)
 
     async def copy_to(
         self,
@@ -197,8 +197,8 @@ class File:
         spread = Spread(kind, offset, size, self.path, progress, local, place)
         twins = self._helpful(size)
         if twins is None:
-            return await self._lasting(lambda: spread.alone(self._tree, self.file_id))
-        return await self._lasting(lambda: spread.together(Twin(self._tree, self.file_id), twins, self))
+            return await self._lasting(lambda: spread.alone(self.tree, self.file_id))
+        return await self._lasting(lambda: spread.together(Twin(self.tree, self.file_id), twins, self))
 
     def _helpful(self, size: int) -> Twins | None:
         """Its opens on further connections, when those are worth it."""
@@ -259,7 +259,7 @@ class File:
 
         async def asked() -> Stat:
             query = requests.query_file(FileInfoClass.ALL, self.file_id)
-            reply = await self._tree.one(query, self.path, allow=(NTStatus.BUFFER_OVERFLOW,))
+            reply = await self.tree.one(query, self.path, allow=(NTStatus.BUFFER_OVERFLOW,))
             return stat_of(FileAllInformation.parse(QueryInfoResponse.parse(reply.message).buffer))
 
         return await self._lasting(asked)
@@ -295,12 +295,12 @@ class File:
             if self._twins is not None:
                 await self._twins.close()
         finally:
-            if not (self._behind and self._tree.close_behind(file_id)):
+            if not (self._behind and self.tree.close_behind(file_id)):
                 await self._close(file_id)
 
     async def _close(self, file_id: FileId) -> None:
         try:
-            await self._tree.close(file_id)
+            await self.tree.close(file_id)
         except RemoteError as error:
             if not (is_gone(error) and self._only_read):  # the server has closed it
                 raise
@@ -310,12 +310,12 @@ class File:
         if self._id is not None:
             file_id, self._id = self._id, None
             if self._twins is not None:
-                self._tree.connection.plane.soon(self._twins.close_later)
-            if not self._tree.connection.lost:
-                self._tree.connection.plane.soon(self._tree.close_later, file_id)
+                self.tree.connection.plane.soon(self._twins.close_later)
+            if not self.tree.connection.lost:
+                self.tree.connection.plane.soon(self.tree.close_later, file_id)
 
     def __del__(self) -> None:
-        connection = self._tree.connection
+        connection = self.tree.connection
         if self._id is not None and not connection.lost and not connection.plane.inherited:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
             self.close_later()
@@ -332,7 +332,7 @@ class File:
             file_id, self._id = self._id, None
             if self._twins is not None:
                 self._twins.close_later()
-            self._tree.close_later(file_id)
+            self.tree.close_later(file_id)
 
     # -- on another connection
 
@@ -342,13 +342,13 @@ class File:
 
     async def _one(self, make: Callable[[], Element], allow: Iterable[int] = ()) -> Reply:
         """The answer of one request on the open file."""
-        return await self._lasting(lambda: self._tree.one(make(), self.path, allow=allow))
+        return await self._lasting(lambda: self.tree.one(make(), self.path, allow=allow))
 
     async def _lasting(self, work: Callable[[], Awaitable[_T]]) -> _T:
         """The result of *work*, which is done again when the file could be opened again."""
         left = REPEATS
         while True:
-            tree = self._tree
+            tree = self.tree
             try:
                 return await work()
             except WireError as error:
@@ -362,7 +362,7 @@ class File:
     async def _renew(self, gone: Tree, error: RemoteError) -> None:
         """Opens the file again; one does it for all. An exception when that would not be the same file."""
         async with self._lock:
-            if self._tree is not gone:
+            if self.tree is not gone:
                 return
             if error.ntstatus == NTStatus.NETWORK_SESSION_EXPIRED:
                 if await self._place.renewed(gone, error) is gone:
@@ -374,7 +374,7 @@ class File:
             if self._id is None or not _same(self.opened, opened):
                 fresh.close_later(opened.file_id)
                 raise _changed(error, self.path)
-            self._tree, self._id = fresh, opened.file_id
+            self.tree, self._id = fresh, opened.file_id
 
     async def _reopened(self, tree: Tree, path: str) -> tuple[Tree, CreateResponse]:
         return tree, await tree.create(self._request, path)

@@ -57,6 +57,9 @@ class Opcode(IntEnum):
     READDIR = 28
     RELEASEDIR = 29
     FSYNCDIR = 30
+    GETLK = 31
+    SETLK = 32
+    SETLKW = 33
     ACCESS = 34
     CREATE = 35
     INTERRUPT = 36
@@ -73,8 +76,10 @@ class InitFlags(IntFlag):
     """What INIT offers and accepts."""
 
     ASYNC_READ = 1 << 0
+    POSIX_LOCKS = 1 << 1
     ATOMIC_O_TRUNC = 1 << 3
     BIG_WRITES = 1 << 5
+    FLOCK_LOCKS = 1 << 10
     AUTO_INVAL_DATA = 1 << 12
     DO_READDIRPLUS = 1 << 13
     ASYNC_DIO = 1 << 15
@@ -105,6 +110,8 @@ class SetattrValid(IntFlag):
 
 
 GETATTR_FH = 1
+#: Flag of LOCK: by flock(2). Of RELEASE: such locks go with it.
+LOCK_FLOCK, RELEASE_FLOCK_UNLOCK = 1, 2
 _NOTIFY_INVAL_INODE = 2
 
 HEADER = Struct("=IIQQIIIHH")  # length, opcode, unique, nodeid, uid, gid, pid, extensions, padding
@@ -130,6 +137,7 @@ GETATTR = Struct("=IIQ")  # flags, -, fh
 MKNOD = Struct("=IIII")  # mode, rdev, umask, -
 MKDIR = Struct("=II")  # mode, umask
 RENAME = Struct("=Q")  # new directory
+LINK = Struct("=Q")  # the node that gets another name
 RENAME2 = Struct("=QII")  # new directory, flags, -
 OPEN = Struct("=II")  # flags, -
 CREATE = Struct("=IIII")  # flags, mode, umask, -
@@ -138,6 +146,8 @@ WRITE = READ
 RELEASE = Struct("=QIIQ")  # fh, flags, release flags, lock owner
 FLUSH = RELEASE
 FSYNC = Struct("=QII")  # fh, flags, -
+LOCK = Struct("=QQQQIIII")  # fh, owner, first, last byte, kind, pid, flags, -
+LOCK_ANSWER = Struct("=QQII")  # first, last byte, kind, pid
 GETXATTR = Struct("=II")  # size, -
 SETXATTR = Struct("=II")  # size, flags
 INTERRUPT = Struct("=Q")
@@ -265,4 +275,14 @@ def invalidate_attributes(nodeid: int) -> bytes:
     """
     return ANSWER.pack(ANSWER.size + _INVAL_INODE.size, _NOTIFY_INVAL_INODE, 0) + _INVAL_INODE.pack(
         nodeid, -1, 0
+    )
+
+
+def invalidate_data(nodeid: int) -> bytes:
+    """A message to the kernel: forget the attributes and all pages of a node.
+
+    Writing it waits for reads of those pages that are under way: never on the event loop that answers them.
+    """
+    return ANSWER.pack(ANSWER.size + _INVAL_INODE.size, _NOTIFY_INVAL_INODE, 0) + _INVAL_INODE.pack(
+        nodeid, 0, 0
     )

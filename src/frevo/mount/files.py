@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -18,6 +19,7 @@ from frevo.fuse.session import Answer, Handler, Promise, Request
 from frevo.mount.handles import Handle
 from frevo.mount.names import is_regular
 from frevo.mount.nodes import Node
+from frevo.mount.ranges import Owner
 from frevo.mount.state import State, failure
 from frevo.mount.writing import Writes
 from frevo.wire.erref import NTStatus
@@ -59,7 +61,11 @@ class Files:
         flags, _ = abi.OPEN.unpack_from(request.body)
         if flags & os.O_TRUNC and node.writes is not None:
             await node.writes.settle()
-        file, opened = await state.remote.open(node.path, flags)
+        try:
+            file, opened = await state.remote.open(node.path, flags)
+        except FileNotFoundError:
+            state.vanished(node)
+            raise failure(errno.ESTALE) from None  # then the kernel looks the name up, and may create it
         handle = Handle(node, file, flags)
         node.handles.add(handle)
         if node.stat is not None:
@@ -123,19 +129,30 @@ class Files:
 
     async def release(self, request: Request) -> Answer:
         """The last descriptor of an open is closed. The kernel does not wait; whoever needs the name does."""
-        number, *_ = abi.RELEASE.unpack_from(request.body)
+        number, _, flags, owner = abi.RELEASE.unpack_from(request.body)
         handle = self._state.numbers.pop(number, Handle)
-        self._state.close_later(self._released(handle))
+        self._state.close_later(self._released(handle, owner if flags & abi.RELEASE_FLOCK_UNLOCK else None))
         return b""
 
-    async def _released(self, handle: Handle) -> None:
+    async def _released(self, handle: Handle, flock_owner: int | None) -> None:
         node = handle.node
+        if flock_owner is not None:
+            await self._unlocked(node, (True, flock_owner))
         if handle.writable and node.writes is not None:
             await node.writes.settle()
         if handle.error is not None:
             log.warning("%s: %s, and no program was left to be told", handle.file.path, handle.error)
         node.handles.discard(handle)
+        if node.locks is not None and not node.handles:
+            locks, node.locks = node.locks, None
+            with contextlib.suppress(OSError):
+                await locks.close()
         await self._closed(node, handle.file)
+
+    async def _unlocked(self, node: Node, owner: Owner) -> None:
+        if node.locks is not None:
+            with contextlib.suppress(OSError):  # a connection that is lost has no locks
+                await node.locks.release(owner)
 
     async def _closed(self, node: Node, file: File) -> None:
         try:
@@ -159,36 +176,38 @@ class Files:
         number, offset, size, *_ = abi.READ.unpack_from(request.body)
         handle = self._open_file(number)
         writes = handle.node.writes
-        file = handle.file if handle.readable else self._reader(handle.node)
         if writes is None or not writes.overlaps(offset, offset + size):
-            under_way = file.begin_read(size, offset)
+            under_way = self._reader(handle).begin_read(size, offset)
             if under_way is not None:
-                return Promise(under_way, lambda future: self._received(future, handle, file, offset, size))
-        return self._read(handle, file, offset, size)
+                return Promise(under_way, lambda future: self._received(future, handle, offset, size))
+        return self._read(handle, offset, size)
 
     def _received(
-        self, future: asyncio.Future[Reply], handle: Handle, file: File, offset: int, size: int
+        self, future: asyncio.Future[Reply], handle: Handle, offset: int, size: int
     ) -> Answer | Awaitable[Answer]:
         data = None if future.exception() is not None else _data_of(future.result())
         if data is not None and len(data) <= size:
             stat = handle.node.stat
             if len(data) == size or (stat is not None and offset + len(data) >= stat.size):
                 return data
-        return self._read(handle, file, offset, size)
+        return self._read(handle, offset, size)
 
-    async def _read(self, handle: Handle, file: File, offset: int, size: int) -> Answer:
+    async def _read(self, handle: Handle, offset: int, size: int) -> Answer:
         """In as many requests as it takes, after a reconnect perhaps, when all writes before it have arrived."""
         writes = handle.node.writes
         if writes is not None and writes.overlaps(offset, offset + size):
             await writes.settle(offset, offset + size)
-        return await file.pread(size, offset)
+        return await self._reader(handle).pread(size, offset)
 
-    def _reader(self, node: Node) -> File:
+    @staticmethod
+    def _reader(handle: Handle) -> File:
         """An open that may read: the kernel reads pages through any."""
-        found = next((one for one in node.handles if one.readable and not one.file.closed), None)
+        if handle.readable:
+            return handle.data_file
+        found = next((one for one in handle.node.handles if one.readable and not one.file.closed), None)
         if found is None:
             raise failure(errno.EBADF)
-        return found.file
+        return found.data_file
 
     def write(self, request: Request) -> Answer | Awaitable[Answer]:
         """The program goes on when there is room for what it writes; how it went it hears at the latest at close."""
@@ -240,8 +259,12 @@ class Files:
 
     async def flush(self, request: Request) -> Answer:
         """close(2): everything is on the server, or the program hears why not."""
-        handle = self._open_file(abi.FLUSH.unpack_from(request.body)[0])
-        await self._settled(handle)
+        number, _, _, owner = abi.FLUSH.unpack_from(request.body)
+        handle = self._open_file(number)
+        try:
+            await self._settled(handle)
+        finally:
+            await self._unlocked(handle.node, (False, owner))
         return b""
 
     async def fsync(self, request: Request) -> Answer:
@@ -264,8 +287,8 @@ class Files:
         if mode:
             raise failure(errno.EOPNOTSUPP)
         await self._settled(handle)
-        if offset + length > await handle.file.size():
-            await handle.file.truncate(offset + length)
+        if offset + length > await handle.data_file.size():
+            await handle.data_file.truncate(offset + length)
             handle.node.resize(offset + length)
         return b""
 
@@ -279,7 +302,7 @@ class Files:
         if source.node is target.node or size < DATA_MAX:
             raise failure(errno.EOPNOTSUPP)
         try:
-            done = await self._state.remote.copy_range(source.file, start, target.file, to, size)
+            done = await self._state.remote.copy_range(source.data_file, start, target.data_file, to, size)
         except RemoteError as error:
             if isinstance(error, ConnectionError):
                 raise

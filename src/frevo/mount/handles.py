@@ -28,6 +28,14 @@ class Handle:
         self.appends = False  # at the end that the server knows, not where the kernel thinks it is
         self.error: OSError | None = None
 
+    @property
+    def data_file(self) -> File:
+        """The open through which data goes: that of the locks, while the server holds some for us."""
+        locks = self.node.locks
+        if locks is None or not locks.active or locks.file is None or locks.file.closed:
+            return self.file
+        return self.file if self.writable and locks.file.mode == "rb" else locks.file
+
     def complain(self) -> None:
         """Raises what went wrong since the last time, once."""
         error, self.error = self.error, None

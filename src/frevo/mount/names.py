@@ -33,6 +33,13 @@ _BUSY = (
     NTStatus.DELETE_PENDING,
     NTStatus.ACCESS_DENIED,
 )
+#: What servers without hard links say.
+_NO_LINKS = (
+    NTStatus.NOT_SUPPORTED,
+    NTStatus.NOT_IMPLEMENTED,
+    NTStatus.INVALID_INFO_CLASS,
+    NTStatus.INVALID_DEVICE_REQUEST,
+)
 
 
 class Names:
@@ -176,7 +183,7 @@ class Names:
     async def _resize(self, node: Node, size: int) -> None:
         writer = self._state.writer_of(node)
         if writer is not None:
-            await writer.file.truncate(size)
+            await writer.data_file.truncate(size)
         else:
             await self._state.remote.truncate(node.path, size)
         node.resize(size)
@@ -227,6 +234,8 @@ class Names:
             await self._delete(node, parent.at(name), directory)
         if node is not None:
             state.table.removed(node)
+            if node.stat is not None and node.stat.links and not directory:
+                state.recount(node.stat)
         state.changed(parent)
 
     async def _delete(self, node: Node | None, path: str, directory: bool) -> None:
@@ -289,9 +298,23 @@ class Names:
         state.appeared(parent, name)
         return state.found(parent, name, found)
 
-    def link(self, request: Request) -> Answer:
-        """Hard links: EPERM is what link(2) says of file systems without them; programs then copy."""
-        raise failure(errno.EPERM)
+    async def link(self, request: Request) -> Answer:
+        """Another name for a file; EPERM, which programs take as "copy it", where the server has no hard links."""
+        state = self._state
+        (number,) = abi.LINK.unpack_from(request.body)
+        node, (parent, name) = state.table[number], state.place(request, abi.LINK.size)
+        if node.writes is not None:
+            await node.writes.settle()
+        await state.closed()  # what a CLOSE answers has the old number of links
+        try:
+            found = await state.remote.link(node.path, parent.at(name))
+        except RemoteError as error:
+            if error.ntstatus in _NO_LINKS:
+                raise failure(errno.EPERM) from None
+            raise
+        state.recount(found)
+        state.appeared(parent, name)
+        return state.found(parent, name, found)
 
 
 def is_regular(mode: int) -> bool:

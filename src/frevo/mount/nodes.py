@@ -8,6 +8,7 @@ import stat as modes
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from frevo.client.address import join
 from frevo.client.stat import Stat
@@ -16,6 +17,7 @@ from frevo.wire.smb2 import FileAttributes
 
 if TYPE_CHECKING:
     from frevo.mount.handles import Handle
+    from frevo.mount.locking import FileLocks
     from frevo.mount.writing import Writes
 
 _READONLY = int(FileAttributes.READONLY)
@@ -35,6 +37,7 @@ class Node(msgspec.Struct, eq=False):
     children: dict[str, Node] = msgspec.field(default_factory=dict)
     handles: set[Handle] = msgspec.field(default_factory=set)
     writes: Writes | None = None
+    locks: FileLocks | None = None
     #: Of a directory: the names in it, case folded, while that is believed.
     names: set[str] | None = None
     names_until: float = 0.0
@@ -74,13 +77,16 @@ class Node(msgspec.Struct, eq=False):
             self.stat = resized(self.stat, size)
         self.fresh_until, self.packed, self.told = 0.0, None, size
 
+    def count(self, links: int) -> None:
+        """The number of names that the file has from now on; the rest has to be asked for."""
+        if self.stat is not None:
+            self.stat = replace(self.stat, links=links)
+        self.fresh_until, self.packed = 0.0, None
+
 
 def resized(stat: Stat, size: int) -> Stat:
     """*stat* with another size."""
-    return Stat(
-        size, stat.attributes, stat.creation_time, stat.last_access_time, stat.last_write_time,
-        stat.change_time, max(stat.allocation_size, size), stat.file_id, stat.links,
-    )  # fmt: skip
+    return replace(stat, size=size, allocation_size=max(stat.allocation_size, size))
 
 
 class Table:
@@ -112,6 +118,12 @@ class Table:
             self._nodes[node.number] = parent.children[name] = node
         return node
 
+    def of_file(self, file_id: int) -> list[Node]:
+        """Every name that is known of a file with several."""
+        return [
+            node for node in self._nodes.values() if node.stat is not None and node.stat.file_id == file_id
+        ]
+
     def forget(self, number: int, lookups: int) -> None:
         """The kernel has dropped so many of the references it was given."""
         node = self._nodes.get(number)
@@ -126,13 +138,7 @@ class Table:
         """Its name has been deleted or is another file's now."""
         self._detach(node)
         node.gone = True
-        node.fresh_until, node.packed = 0.0, None
-        if node.stat is not None:
-            stat = node.stat
-            node.stat = Stat(
-                stat.size, stat.attributes, stat.creation_time, stat.last_access_time, stat.last_write_time,
-                stat.change_time, stat.allocation_size, stat.file_id, max(0, stat.links - 1),
-            )  # fmt: skip
+        node.count(max(0, node.stat.links - 1) if node.stat is not None else 0)
 
     def moved(self, node: Node, parent: Node, name: str) -> None:
         """It has another name now; whatever had that name before is gone."""

@@ -33,6 +33,7 @@ from frevo.wire.fscc import (
     FileDispositionInformation,
     FileEndOfFileInformation,
     FileInfoClass,
+    FileLinkInformation,
     FileRenameInformation,
     FsctlCode,
     ReparseDataBuffer,
@@ -139,7 +140,7 @@ class Remote:
         if file.closed:
             return None
         body = CloseRequest(_POSTQUERY, file.file_id).pack()
-        tree = file._tree
+        tree = file.tree
         file._id = None
         reply = await tree.one(Element(Command.CLOSE, body), file.path)
         found = CloseResponse.parse(reply.message)
@@ -188,7 +189,7 @@ class Remote:
         data = FileBasicInformation(0, accessed, modified, 0, wanted).pack()
         if file is not None and not file.closed:
             change = requests.set_file(FileInfoClass.BASIC, data, file.file_id)
-            replies = await file._tree.call([change, requests.query_file(FileInfoClass.ALL)])
+            replies = await file.tree.call([change, requests.query_file(FileInfoClass.ALL)])
             for reply in replies:
                 if reply.status not in _WITH_DATA:
                     raise remote_error(reply.status, file.path)
@@ -282,11 +283,25 @@ class Remote:
 
     async def copy_range(self, source: File, start: int, target: File, to: int, size: int) -> int:
         """Copies on the server itself; how many bytes, perhaps fewer than *size*. RemoteError: it cannot."""
-        tree = target._tree
+        tree = target.tree
         key = await copying.resume_key(tree, source.file_id, source.path)
         return await copying.copy_part(tree, key, start, target.file_id, to, size, target.path)
 
     # -- links
+
+    async def link(self, path: str, target: str) -> Stat:
+        """Gives the file *path* the name *target*, too ([MS-FSCC] 2.4.28.2)."""
+        data = FileLinkInformation(False, 0, wire_path(self.share._at(target))).pack()
+
+        async def work(tree: Tree, place: str) -> Stat:
+            request = requests.opening(
+                place, requests.WRITE_ATTRIBUTES | requests.READ_ATTRIBUTES, options=requests.NOT_DIRECTORY
+            )
+            made = requests.set_file(FileInfoClass.LINK, data)
+            _, (_, reply) = await tree.with_open(request, place, made, requests.query_file(FileInfoClass.ALL))
+            return _all(reply.message)
+
+        return await self._run(work, path, repeatable=False)
 
     async def readlink(self, path: str) -> str:
         """What a symbolic link points to, with slashes."""

@@ -17,6 +17,7 @@ from frevo.fuse.mounting import MountError, MountOptions
 from frevo.fuse.session import Handler, Session
 from frevo.mount.directories import Directories
 from frevo.mount.files import Files
+from frevo.mount.locking import Locks
 from frevo.mount.names import Names
 from frevo.mount.nodes import Appearance
 from frevo.mount.remote import Remote
@@ -39,6 +40,7 @@ _FLAGS = (
     | InitFlags.MAX_PAGES
     | InitFlags.HANDLE_KILLPRIV_V2
 )
+_LOCKS = InitFlags.POSIX_LOCKS | InitFlags.FLOCK_LOCKS
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -53,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True):
     read_only: bool = False
     allow_other: bool = False
     xattrs: bool = False  # `ls -l` asks for two a file: without them it is twice as fast
+    server_locks: bool = True  # locks of programs are the server's, too
 
 
 async def serve_mount(share: Share, settings: Settings, ready: Callable[[], None]) -> None:
@@ -65,8 +68,9 @@ async def serve_mount(share: Share, settings: Settings, ready: Callable[[], None
     await state.refresh(state.table.root)  # a path that is not there is told now
     options = MountOptions(settings.source, "frevo", settings.read_only, settings.allow_other)
     fd = await asyncio.to_thread(mounting.mount, settings.directory, options)
+    flags = _FLAGS | (_LOCKS if settings.server_locks else InitFlags(0))
     session = state.session = Session(
-        fd, _handlers(state, settings.xattrs), readahead=READAHEAD_BYTES, flags=_FLAGS, errno_of=errno_of
+        fd, _handlers(state, settings), readahead=READAHEAD_BYTES, flags=flags, errno_of=errno_of
     )
     try:
         with _signals(settings.directory, session):
@@ -79,12 +83,13 @@ async def serve_mount(share: Share, settings: Settings, ready: Callable[[], None
         await _finished(state)
 
 
-def _handlers(state: State, xattrs: bool) -> dict[int, Handler]:
+def _handlers(state: State, settings: Settings) -> dict[int, Handler]:
     return {
         **Names(state).handlers(),
         **Files(state).handlers(),
         **Directories(state).handlers(),
-        **(Xattrs(state).handlers() if xattrs else {}),
+        **(Xattrs(state).handlers() if settings.xattrs else {}),
+        **(Locks(state).handlers() if settings.server_locks else {}),
     }
 
 

@@ -134,6 +134,18 @@ class State:
         if directory.names is not None:
             directory.names.add(name.casefold())
 
+    def vanished(self, node: Node) -> None:
+        """Somebody else has removed *node*: nothing that was believed of its directory is."""
+        if node.parent is not None:
+            node.parent.fresh_until, node.parent.names = 0.0, None
+        self.table.removed(node)
+
+    def recount(self, stat: Stat) -> None:
+        """The file has as many names now as *stat* says: all of them know, and the kernel asks again."""
+        for node in self.table.of_file(stat.file_id) if stat.file_id else ():
+            node.count(stat.links)
+            self.session.notify(abi.invalidate_attributes(node.number))
+
     # -- which names there are
 
     def lists(self, directory: Node, names: Iterable[str], believed_until: float) -> None:

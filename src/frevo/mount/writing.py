@@ -134,7 +134,7 @@ class Writes:
         self._bytes += size
         self._budget.used += size
         flight = _Flight(handle, start, data, buffer)
-        under_way = handle.file.begin_write(data, start)
+        under_way = handle.data_file.begin_write(data, start)
         if under_way is None:
             self._fly(flight)
         else:
@@ -154,7 +154,7 @@ class Writes:
 
     async def _write(self, flight: _Flight) -> None:
         try:
-            await flight.handle.file.pwrite(flight.data, flight.start)
+            await flight.handle.data_file.pwrite(flight.data, flight.start)
         except OSError as error:
             flight.handle.error = error
         finally:
