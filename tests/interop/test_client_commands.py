@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -277,3 +278,17 @@ def test_watch(target: Target, url: str, place: Path, tmp_path: Path) -> None:
         change = json.loads(watching.stdout.readline())
     assert watching.returncode == 0
     assert change["action"] in ("added", "modified") and "new " in change["path"]
+
+
+def test_a_get_loads_what_it_needs(url: str, place: Path, target: Target, tmp_path: Path) -> None:
+    """Goal: a command starts in the time of what it uses. Method: the modules that a log-on and a download import."""
+    (place / "a.txt").write_bytes(b"a")
+    credentials = tmp_path / "credentials"
+    credentials.write_text(f"username = {target.user}\npassword = {target.password}\n")
+    get = ["-m", "frevo", "get", f"{url}/a.txt", str(tmp_path), "--credentials", str(credentials)]
+    out = programs.run([sys.executable, "-X", "importtime", *get]).ok()
+    loaded = {line.rpartition("|")[2].strip() for line in out.splitlines() if line.startswith("import time:")}
+    assert {"frevo.client.logon", "frevo.client.small"} <= loaded
+    needless = "spnego gssapi krb5 cryptography rich json getpass email tempfile dataclasses concurrent.futures.thread"
+    servers = "frevo.server frevo.config frevo.vfs frevo.bench frevo.fuse frevo.mount"
+    assert not {*needless.split(), *servers.split()} & loaded

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
-import json
 import math
 import sys
 from collections.abc import Callable, Coroutine
@@ -137,6 +135,8 @@ def options(args: argparse.Namespace, place: Location) -> Options:
         raise UsageError(str(error)) from None
     if known.complete or not known.user or not sys.stdin.isatty():
         return made
+    import getpass
+
     try:
         password = getpass.getpass(one_line(f"Password of {known.user} on {place.host}: "))
     except EOFError:
@@ -193,6 +193,8 @@ def run_async(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
 
 def print_json(value: Any) -> None:
     """One JSON value and a line end."""
+    import json
+
     print(json.dumps(value, ensure_ascii=False))
 
 

@@ -44,6 +44,19 @@ def test_frame(capsys: pytest.CaptureFixture[str]) -> None:
     assert "invalid choice" in capsys.readouterr().err
 
 
+def test_a_command_runs_with_the_collector_on() -> None:
+    """Goal: only imports go without garbage collection. Method: a process whose command says what it finds."""
+    code = (
+        "import gc, sys, frevo.cli.status as status\n"
+        "status.run = lambda args: print(gc.isenabled(), gc.get_freeze_count() > 0) or 0\n"
+        "from frevo.cli import main\n"
+        "sys.argv = ['frevo', 'status']\n"
+        "sys.exit(main())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "True True\n"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
