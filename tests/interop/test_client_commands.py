@@ -286,7 +286,8 @@ def test_a_get_loads_what_it_needs(url: str, place: Path, target: Target, tmp_pa
     credentials = tmp_path / "credentials"
     credentials.write_text(f"username = {target.user}\npassword = {target.password}\n")
     get = ["-m", "frevo", "get", f"{url}/a.txt", str(tmp_path), "--credentials", str(credentials)]
-    out = programs.run([sys.executable, "-X", "importtime", *get]).ok()
+    no_configuration = os.environ | {"XDG_CONFIG_HOME": str(tmp_path), "FREVO_CONF": ""}
+    out = programs.run([sys.executable, "-X", "importtime", *get], env=no_configuration).ok()
     loaded = {line.rpartition("|")[2].strip() for line in out.splitlines() if line.startswith("import time:")}
     assert {"frevo.client.logon", "frevo.client.small"} <= loaded
     needless = "spnego gssapi krb5 cryptography rich json getpass email tempfile dataclasses concurrent.futures.thread"
