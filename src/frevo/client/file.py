@@ -111,9 +111,13 @@ class File:
     async def pread(self, size: int, offset: int) -> bytes:
         """Up to *size* bytes at *offset*; fewer only at the end of the file."""
         if size >= BULK_BYTES:
-            buffer = bytearray(size)
-            count = await self.preadinto(buffer, offset)
-            return bytes(memoryview(buffer)[:count])
+            parts: list[memoryview] = []
+            while size > 0:  # memory for what comes, as a server may promise any size
+                buffer = memoryview(bytearray(min(size, transfer.BUFFER_BYTES)))
+                count = await self.preadinto(buffer, offset)
+                parts.append(buffer[:count])
+                offset, size = offset + count, size - count if count == len(buffer) else 0
+            return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
         return await self._lasting(
             lambda: transfer.read_bytes(self.tree, self.file_id, offset, size, self.path)
         )

@@ -21,7 +21,7 @@ PIECE_BYTES = 1 << 20
 #: Bytes of one transfer in flight.
 WINDOW_BYTES = 8 << 20
 #: Memory for data that is read is taken in such pieces.
-_BUFFER_BYTES = 64 << 20
+BUFFER_BYTES = 64 << 20
 #: How far behind its end a transfer that broke off can have gaps: pieces are answered in any order.
 GAPS_BYTES = WINDOW_BYTES
 #: Seconds between two looks at the progress.
@@ -82,7 +82,7 @@ async def _read_large(tree: Tree, file_id: FileId, offset: int, size: int, path:
     """As `read_bytes`; takes memory for what comes, as a server may promise any size."""
     parts: list[memoryview] = []
     while size > 0:
-        buffer = memoryview(bytearray(min(size, _BUFFER_BYTES)))
+        buffer = memoryview(bytearray(min(size, BUFFER_BYTES)))
         count = await read_into(tree, file_id, buffer, offset, path)
         parts.append(buffer[:count])
         if count < len(buffer):
