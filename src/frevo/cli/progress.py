@@ -97,7 +97,9 @@ def add_transfer_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--verify", action="store_true", help="read both ends again and compare SHA-256")
     parser.add_argument("-j", "--parallel", type=_number, default=0, metavar="N", help="files at a time (32)")
-    connections_help = "most connections for large or many files (2 to 4, by the processors here)"
+    connections_help = (
+        "most connections for many files (2 to 4) or a large one (1 to 4, by the processors here)"
+    )
     parser.add_argument(
         "--connections",
         type=_connections,

@@ -58,7 +58,7 @@ class Options(Discreet, msgspec.Struct, frozen=True):
     answer_timeout: seconds without a sign of life from the server, while an answer is due, after which the connection
     counts as lost, 0: as long as it takes. reconnect: seconds to try to get a lost connection back, 0: not at all.
     connections: how many a share may have while large files or very many are moved (most servers use one processor
-    for each), 0: as many as there are processors here, 2 to 4; 1: never another one.
+    for each), 0: by the processors here, 2 to 4 for many files, half as many for a large one; 1: never another one.
     address: where the host is, when its name does not say. client_guid: 16 bytes that servers know this client by; a
     new one for each connection. netbios_name: what the nbt transport calls itself.
     """

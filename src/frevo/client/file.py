@@ -208,7 +208,7 @@ class File:
         """Its opens on further connections, when those are worth it."""
         self._moved += size
         siblings = self._place.siblings
-        if self._moved < SPREAD_BYTES or size < BULK_BYTES or siblings.most == 1:
+        if self._moved < SPREAD_BYTES or size < BULK_BYTES or siblings.for_one_file == 1:
             return None
         if self._twins is None:
             self._twins = Twins(siblings, self._request, not self._only_read)

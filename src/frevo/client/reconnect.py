@@ -76,7 +76,8 @@ def malformed(connection: Connection, error: FrevoError) -> PeerFault:
 class Link:
     """The present connection to one server.
 
-    *patience_s*: how long a lost one is tried to get back; 0: never. *connections*: how many a share of it may have.
+    *patience_s*: how long a lost one is tried to get back; 0: never. *connections*: how many a share of it
+    may have, 0: `siblings.automatic`.
     """
 
     def __init__(

@@ -20,7 +20,6 @@ from frevo.client.logon import Handshake, Session, log_on, log_on_again, negotia
 from frevo.client.plane import plane_of
 from frevo.client.reconnect import Link, Reached
 from frevo.client.share import Share
-from frevo.client.siblings import automatic
 from frevo.client.stat import ShareEntry
 from frevo.errors import RemoteProtocolError, WireError
 from frevo.proto.dialect import SMB_2_0_2, SMB_3_1_1, Cipher, Dialect, Signing
@@ -153,7 +152,7 @@ async def open_server(host: str, credentials: Credentials, settings: Settings) -
     async def reach() -> Reached:
         return await _reach(host, credentials, settings)
 
-    return Server(Link(await reach(), reach, renew, settings.reconnect, settings.connections or automatic()))
+    return Server(Link(await reach(), reach, renew, settings.reconnect, settings.connections))
 
 
 async def _reach(host: str, credentials: Credentials, settings: Settings) -> Reached:

@@ -11,17 +11,22 @@ from frevo.errors import FrevoError
 if TYPE_CHECKING:
     from frevo.client.reconnect import LastingTree
 
-#: As many connections as processors, but no more than this, when nobody says how many.
+#: No more connections than this when nobody says how many.
 _AUTOMATIC_MAX = 4
 
 
-def automatic() -> int:
-    """How many connections are worth it here: servers have a process or thread for each, we have one for all."""
-    return min(_AUTOMATIC_MAX, max(2, len(os.sched_getaffinity(0))))
+def automatic() -> tuple[int, int]:
+    """How many connections are worth it here, for many files and for a large one.
+
+    Servers have a process or thread for each. Bulk data keeps two threads of ours busy on each connection (receiving,
+    writing), so a further one for the same file only helps where there are processors for that (docs/decisions/0010).
+    """
+    processors = len(os.sched_getaffinity(0))
+    return min(_AUTOMATIC_MAX, max(2, processors)), min(_AUTOMATIC_MAX, max(1, processors // 2))
 
 
 class Siblings:
-    """Connections to one share, *place* being the first, up to *most*; made when they are asked for.
+    """Connections to one share, *place* being the first, up to *most* (0: `automatic`); made when they are asked for.
 
     One that cannot be had is done without, and no other one is tried: the server has a limit, or the password was
     good for one log-on only.
@@ -29,10 +34,15 @@ class Siblings:
 
     def __init__(self, place: LastingTree, most: int) -> None:
         self.places = [place]
-        self.most = most
+        self.most, self._for_one_file = (most, most) if most else automatic()
         #: Large transfers that share one: each of the further connections helps one at a time.
-        self.turns = [asyncio.Lock() for _ in range(most)]
+        self.turns = [asyncio.Lock() for _ in range(self.most)]
         self._growing: asyncio.Task[None] | None = None
+
+    @property
+    def for_one_file(self) -> int:
+        """How many of them move one large file together."""
+        return min(self._for_one_file, self.most)
 
     def grow(self) -> asyncio.Task[None] | None:
         """Begins to connect once more; the attempt that is under way, None when there are as many as there may be."""

@@ -161,7 +161,7 @@ class Spread:
 
         An error of *main* is raised. Where another one has trouble, its ranges are left to the others.
         """
-        count = twins.siblings.most
+        count = twins.siblings.for_one_file
         self._range = max(_MIB, _AHEAD_BYTES // (2 * _RANGES * count) // _MIB * _MIB)
         try:
             async with asyncio.TaskGroup() as group:
