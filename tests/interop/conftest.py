@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from peers.mounted import need_fuse
 from peers.relay import Relay
 from peers.target import Serve, Target
+
+import frevo
+from frevo.client import Share
+from frevo.client.connect import Connecting
 
 
 @pytest.fixture(params=["frevo", "samba"])
@@ -33,3 +39,23 @@ def folder(target: Target, request: pytest.FixtureRequest) -> Iterator[Path]:
     made.mkdir()
     yield made
     shutil.rmtree(made)
+
+
+@pytest.fixture
+def connect(target: Target, relay: Relay, folder: Path) -> Callable[..., Connecting[Share]]:
+    """connect(**options) opens that folder through the relay."""
+
+    def with_options(**options: Any) -> Connecting[Share]:
+        url = f"smb://{target.host}:{relay.port}/share/{folder.name}"
+        return frevo.connect(url, user=target.user, password=target.password, **options)
+
+    return with_options
+
+
+@pytest.fixture(scope="module", params=["frevo", "samba"])
+def server_of(request: pytest.FixtureRequest, serve: Serve) -> Target:
+    """frevo, then Samba, for mounts that several tests share."""
+    need_fuse()
+    if request.param == "samba":
+        return request.getfixturevalue("samba_server")
+    return serve()

@@ -5,30 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from peers.relay import Relay
-from peers.target import Target
 
-import frevo
 from frevo.client import ConnectionLost, Share
 from frevo.client.connect import Connecting
 
 pytestmark = pytest.mark.interop
 
 Connect = Callable[..., Connecting[Share]]
-
-
-@pytest.fixture
-def connect(target: Target, relay: Relay, folder: Path) -> Connect:
-    """connect(**options) opens that folder through the relay."""
-
-    def with_options(**options: Any) -> Connecting[Share]:
-        url = f"smb://{target.host}:{relay.port}/share/{folder.name}"
-        return frevo.connect(url, user=target.user, password=target.password, **options)
-
-    return with_options
 
 
 def under_way(share: Share) -> int:

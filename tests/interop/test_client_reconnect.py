@@ -12,24 +12,12 @@ import pytest
 from peers.relay import Relay
 from peers.target import Target
 
-import frevo
 from frevo.client import ConnectionLost, Share, batch
 from frevo.client.connect import Connecting
 
 pytestmark = pytest.mark.interop
 
 Connect = Callable[..., Connecting[Share]]
-
-
-@pytest.fixture
-def connect(target: Target, relay: Relay, folder: Path) -> Connect:
-    """connect(**options) opens that folder through the relay."""
-
-    def with_options(**options: Any) -> Connecting[Share]:
-        url = f"smb://{target.host}:{relay.port}/share/{folder.name}"
-        return frevo.connect(url, user=target.user, password=target.password, **options)
-
-    return with_options
 
 
 async def test_idle(connect: Connect, relay: Relay, folder: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 from peers import programs
 from peers.frevo_server import FREVO, start
 from peers.mounted import Mounted, environment, is_mounted, mounted, need_fuse
-from peers.target import Serve, Target
+from peers.target import Target
 
 import frevo
 from frevo.cli.main import main
@@ -28,14 +28,6 @@ from frevo.mount import Settings, serve_mount
 
 pytestmark = pytest.mark.interop
 SOURCES = Path(__file__).parents[2] / "src" / "frevo"
-
-
-@pytest.fixture(scope="module", params=["frevo", "samba"])
-def server_of(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    need_fuse()
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
 
 
 @pytest.fixture(scope="module")

@@ -12,19 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from peers.mounted import Mounted, mounted, need_fuse
-from peers.target import Serve, Target
+from peers.mounted import Mounted, mounted
+from peers.target import Target
 
 pytestmark = pytest.mark.interop
 KINDS = [fcntl.lockf, fcntl.flock]
-
-
-@pytest.fixture(scope="module", params=["frevo", "samba"])
-def server_of(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    need_fuse()
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
-    return serve()
 
 
 @pytest.fixture(scope="module")

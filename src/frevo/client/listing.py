@@ -13,7 +13,7 @@ import msgspec
 
 from frevo.client import requests
 from frevo.client.address import join
-from frevo.client.connection import Element, Pending, Reply
+from frevo.client.connection import Element, Pending
 from frevo.client.errors import RemoteError, remote_error
 from frevo.client.reconnect import REPEATS, LastingTree, malformed
 from frevo.client.stat import Stat
@@ -139,8 +139,9 @@ async def _pages(tree: Tree, path: str, pattern: str) -> AsyncGenerator[Sequence
                 raise remote_error(page.status, path, "listing")
             size = max(_FIRST_PAGE_BYTES, min(PAGE_BYTES, tree.max_transact))
             following = await tree.post(_page_request(tree, file_id, pattern, size))
-            entries = _entries(page, before)
-            before = _buffer(page)
+            buffer = bytes(QueryDirectoryResponse.parse(page.message).buffer)
+            entries = _entries(buffer, before)
+            before = buffer
             yield [DirEntry(raw.name, path, raw) for raw in entries if _usable(raw.name, unusable)]
             page = await following.future
             following = None
@@ -152,13 +153,8 @@ async def _pages(tree: Tree, path: str, pattern: str) -> AsyncGenerator[Sequence
         tree.close_later(file_id)
 
 
-def _buffer(page: Reply) -> bytes:
-    return bytes(QueryDirectoryResponse.parse(page.message).buffer)
-
-
-def _entries(page: Reply, before: bytes | None) -> list[RawEntry]:
+def _entries(buffer: bytes, before: bytes | None) -> list[RawEntry]:
     """What a page holds. WireError when the listing does not go on: nothing in it, or the page *before* again."""
-    buffer = _buffer(page)
     found = list(parse_directory(_CLASS, buffer))
     if before is not None and (not found or buffer == before):
         raise WireError("the listing of a directory does not go on")

@@ -43,9 +43,11 @@ def _single(tree: Tree, kind: str) -> int:
 
 
 async def read_bytes(tree: Tree, file_id: FileId, offset: int, size: int, path: str) -> bytes:
-    """Up to *size* bytes from *offset* on; fewer only at the end of the file."""
+    """Up to *size* bytes from *offset* on; fewer only at the end of the file. Memory for *size* is taken at once."""
     if size > 65536 and size > _single(tree, "read"):
-        return await _read_large(tree, file_id, offset, size, path)
+        buffer = bytearray(size)
+        count = await read_into(tree, file_id, memoryview(buffer), offset, path)
+        return bytes(memoryview(buffer)[:count])
     connection = tree.connection
     charge = 1 if size <= 65536 else connection.charge_of(size)
     element = Element(_READ, pack_read_request(file_id, offset, size), charge)
@@ -76,19 +78,6 @@ def begin_write(tree: Tree, file_id: FileId, offset: int, data: memoryview) -> a
     answer = connection.begin(element, tree.session.protection, tree.id, seal=tree.seal)
     connection.plane.transport.flush()
     return answer
-
-
-async def _read_large(tree: Tree, file_id: FileId, offset: int, size: int, path: str) -> bytes:
-    """As `read_bytes`; takes memory for what comes, as a server may promise any size."""
-    parts: list[memoryview] = []
-    while size > 0:
-        buffer = memoryview(bytearray(min(size, BUFFER_BYTES)))
-        count = await read_into(tree, file_id, buffer, offset, path)
-        parts.append(buffer[:count])
-        if count < len(buffer):
-            break
-        offset, size = offset + count, size - count
-    return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
 
 
 async def read_into(tree: Tree, file_id: FileId, target: memoryview, offset: int, path: str) -> int:
