@@ -1,7 +1,11 @@
 """Answers the kernel from an event loop: reads requests, gives each to its handler, writes the answers.
 
-A handler returns the answer at once or an awaitable of it. Several awaitables run at a time; one whose caller was
-interrupted by a signal is cancelled and answered with EINTR.
+A handler returns the answer at once or an awaitable of it. Several awaitables run at a time.
+
+Every request gets exactly one answer, whatever its caller does meanwhile. A signal (INTERRUPT) does not stop work: a
+program with a timer would see calls fail that no local file system fails, and what the server has done already could
+not be told. Only what waits by nature looks for it (`Request.interrupted`), and what changes nothing is given up when
+its caller is being killed, so that Ctrl-C does not wait for a server that is gone.
 """
 
 from __future__ import annotations
@@ -10,7 +14,10 @@ import asyncio
 import errno
 import logging
 import os
+import re
+import signal
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -36,6 +43,25 @@ Handler = Callable[["Request"], "Answer | Awaitable[Answer] | Promise"]
 
 #: Requests taken in one turn of the loop.
 _BATCH = 16
+#: What changes nothing, here or on the server: given up with EINTR when its caller is being killed.
+_READS = frozenset(
+    {
+        *(Opcode.LOOKUP, Opcode.GETATTR, Opcode.READLINK, Opcode.STATFS, Opcode.READ),
+        *(Opcode.GETXATTR, Opcode.LISTXATTR, Opcode.READDIR, Opcode.READDIRPLUS),
+    }
+)
+#: The sets of signals of a thread: its own that are pending, its process's, blocked, ignored, caught.
+_SIGNALS = re.compile(rb"^(SigPnd|ShdPnd|SigBlk|SigIgn|SigCgt):\s*([0-9a-f]+)$", re.MULTILINE)
+#: Signals that kill nobody unless he wants it, as /proc writes sets: bit 0 is signal 1.
+_HARMLESS = sum(
+    1 << number - 1
+    for number in (
+        *(signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH),
+        *(signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
+    )
+)
+#: So often it is looked whether a caller that was interrupted is being killed: the kernel tells the first signal only.
+_LOOK_S = 0.25
 #: READ and readahead requests that the kernel may have under way at a time.
 _BACKGROUND = 64
 _SPARE_BUFFERS = 16
@@ -44,7 +70,7 @@ _SPARE_BUFFERS = 16
 class Request(Discreet, msgspec.Struct):
     """One request. *body* is the handler's until it has answered."""
 
-    HIDDEN = ("_buffer",)
+    HIDDEN = ("_buffer", "_interrupted")
 
     opcode: int
     unique: int
@@ -52,7 +78,16 @@ class Request(Discreet, msgspec.Struct):
     uid: int
     gid: int
     body: Buffer
+    pid: int = 0  # the caller's thread; 0 when it cannot be seen from here
     _buffer: bytearray | None = None
+    _interrupted: asyncio.Event | None = None
+
+    @property
+    def interrupted(self) -> asyncio.Event:
+        """Set when a signal came for the caller. Who waits by nature ends the wait with EINTR; nobody else may."""
+        if self._interrupted is None:
+            self._interrupted = asyncio.Event()
+        return self._interrupted
 
     def name(self, offset: int = 0) -> str:
         """The name that ends the body, behind *offset* bytes."""
@@ -82,7 +117,11 @@ class Session:
         self._readahead = readahead
         self._flags = flags
         self._loop = asyncio.get_running_loop()
-        self._running: dict[int, asyncio.Future[Any]] = {}
+        #: What works on which request, until that is answered.
+        self._running: dict[int, tuple[Request, asyncio.Future[Any]]] = {}
+        #: Those that were interrupted and may be given up, and the timer that looks after them.
+        self._watched: set[int] = set()
+        self._timer: asyncio.TimerHandle | None = None
         self._spare: list[bytearray] = []
         self._buffer = bytearray(abi.REQUEST_MAX)
         #: Done when the mount is gone or cannot be served any more.
@@ -125,11 +164,11 @@ class Session:
             self._received(size)
 
     def _received(self, size: int) -> None:
-        length, opcode, unique, node, uid, gid, _, _, _ = HEADER.unpack_from(self._buffer)
+        length, opcode, unique, node, uid, gid, pid, _, _ = HEADER.unpack_from(self._buffer)
         if length != size:
             self._end(OSError(errno.EPROTO, "the kernel sent an incomplete FUSE request"))
             return
-        request = Request(opcode, unique, node, uid, gid, b"")
+        request = Request(opcode, unique, node, uid, gid, b"", pid)
         if opcode == Opcode.WRITE:  # its data stays where it is until it is on its way to the server
             request.body, request._buffer = memoryview(self._buffer)[HEADER.size : size], self._buffer
             self._buffer = self.take_buffer()
@@ -155,38 +194,56 @@ class Session:
             self._failed(request, error)
 
     def _take(self, request: Request, answer: Answer | Awaitable[Answer] | Promise) -> None:
+        # The answer is given by a callback of what runs: a task that is cancelled before its first step runs nothing.
         if isinstance(answer, Promise):
-            self._running[request.unique] = answer.future
-            answer.future.add_done_callback(lambda future: self._kept(request, answer))
+            then = answer.then
+            self._runs(request, answer.future, lambda future: self._take(request, then(future)))
         elif isinstance(answer, Awaitable):
-            self._running[request.unique] = self._loop.create_task(self._later(request, answer))
+            work = asyncio.ensure_future(answer, loop=self._loop)
+            self._runs(request, work, lambda future: self._answer(request, future.result()))
         else:
             self._answer(request, answer)
 
-    def _kept(self, request: Request, promise: Promise) -> None:
-        self._running.pop(request.unique, None)
-        if promise.future.cancelled():
+    def _runs(
+        self, request: Request, work: asyncio.Future[Any], done: Callable[[asyncio.Future[Any]], None]
+    ) -> None:
+        self._running[request.unique] = (request, work)
+        work.add_done_callback(lambda future: self._ran(request, future, done))
+
+    def _ran(
+        self, request: Request, work: asyncio.Future[Any], done: Callable[[asyncio.Future[Any]], None]
+    ) -> None:
+        del self._running[request.unique]
+        self._watched.discard(request.unique)
+        if work.cancelled():
             self._answer_error(request, errno.EINTR)
             return
         try:
-            self._take(request, promise.then(promise.future))
+            done(work)
         except Exception as error:
             self._failed(request, error)
-
-    async def _later(self, request: Request, answer: Awaitable[Answer]) -> None:
-        try:
-            self._answer(request, await answer)
-        except asyncio.CancelledError:
-            self._answer_error(request, errno.EINTR)
-        except Exception as error:
-            self._failed(request, error)
-        finally:
-            self._running.pop(request.unique, None)
 
     def _interrupt(self, unique: int) -> None:
-        task = self._running.get(unique)
-        if task is not None:
-            task.cancel()
+        """A signal came for the caller. What has been answered meanwhile, or was never heard of, is none of ours."""
+        request, _ = self._running.get(unique, (None, None))
+        if request is None:
+            return
+        request.interrupted.set()
+        if request.opcode in _READS:
+            self._watched.add(unique)
+            if self._timer is None:
+                self._look()
+
+    def _look(self) -> None:
+        """Gives up the reads of those who are being killed."""
+        self._timer = None
+        for unique in tuple(self._watched):
+            request, work = self._running[unique]
+            if is_dying(request.pid):
+                work.cancel()
+                self._watched.discard(unique)
+        if self._watched:
+            self._timer = self._loop.call_later(_LOOK_S, self._look)
 
     def _init(self, request: Request) -> None:
         major, minor, readahead, offered = abi.parse_init(request.body)
@@ -264,13 +321,30 @@ class Session:
         self._end(None)
 
     async def close(self) -> None:
-        """Requests that run are cancelled; callers that still wait get ENOTCONN from the kernel."""
+        """Reads and waits end; what changes something is waited for, as the server may have done it.
+
+        Callers that still wait get ENOTCONN from the kernel.
+        """
         self._loop.remove_reader(self._fd)
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._timer is not None:
+            self._timer.cancel()
+        for request, work in tuple(self._running.values()):
+            request.interrupted.set()
+            if request.opcode in _READS:
+                work.cancel()
+        while self._running:
+            await asyncio.wait([work for _, work in self._running.values()])
         if not self.ended.done():
             self.ended.set_result(None)
         os.close(self._fd)
+
+
+def is_dying(pid: int) -> bool:
+    """Whether thread *pid* has a deadly signal that it cannot take before we answer."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_bytes()
+    except OSError:
+        return False
+    sets = {key: int(value, 16) for key, value in _SIGNALS.findall(status)}
+    survived = sets[b"SigBlk"] | sets[b"SigIgn"] | sets[b"SigCgt"] | _HARMLESS
+    return bool((sets[b"SigPnd"] | sets[b"ShdPnd"]) & ~survived)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as modes
 
@@ -14,7 +15,7 @@ from frevo.fuse.session import Answer, Handler, Request
 from frevo.mount.handles import DirectoryHandle
 from frevo.mount.nodes import Node, inode_number
 from frevo.mount.remote import UNLINKED_PREFIX, listed
-from frevo.mount.state import State
+from frevo.mount.state import State, failure
 
 #: "." and "..": the kernel wants them in the listing and finds them by itself.
 _DOTS = (b".", b"..")
@@ -65,7 +66,7 @@ class Directories:
         plus = request.opcode == Opcode.READDIRPLUS
         if offset == 0:
             self._stop(handle)
-            handle.entries = []
+            handle.entries, handle.broken = [], False
             handle.source = self._state.remote.share.scandir(handle.node.path)
             handle.node.asked = 0
             handle.begun = (self._state.believed_until(), handle.node.changes)
@@ -94,9 +95,14 @@ class Directories:
                 until, changes = handle.begun
                 if changes == handle.node.changes:
                     self._state.lists(handle.node, (entry.name for entry in handle.entries), until)
+            except BaseException:  # given up, or the server failed: what comes next time is not the end
+                handle.source, handle.broken = None, True
+                raise
             else:
                 if not entry.name.startswith(UNLINKED_PREFIX):
                     handle.entries.append(entry)
+        if handle.broken and index >= len(handle.entries):
+            raise failure(errno.EIO)
         return index < len(handle.entries)
 
     def _packed(

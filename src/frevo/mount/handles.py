@@ -44,12 +44,16 @@ class Handle:
 
 
 class DirectoryHandle:
-    """An open directory; entries stay until it is closed, so that a program may go back to any of them."""
+    """An open directory; entries stay until it is closed, so that a program may go back to any of them.
 
-    __slots__ = ("begun", "entries", "node", "source")
+    *broken*: the listing ended before the directory did.
+    """
+
+    __slots__ = ("begun", "broken", "entries", "node", "source")
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self.broken = False
         self.entries: list[DirEntry] = []
         self.source: AsyncIterator[DirEntry] | None = None
         #: When the listing began: until when it is believed, and how often we had changed the directory.

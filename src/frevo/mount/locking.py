@@ -22,12 +22,12 @@ from frevo.fuse.abi import Opcode
 from frevo.fuse.session import Answer, Handler, Request
 from frevo.mount.handles import Handle
 from frevo.mount.ranges import Owner, Range, Ranges
+from frevo.mount.state import State, failure
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, LockElement, LockFlags, LockRequest
 
 if TYPE_CHECKING:
     from frevo.mount.nodes import Node
-    from frevo.mount.state import State
 
 _REFUSED = (NTStatus.LOCK_NOT_GRANTED, NTStatus.FILE_LOCK_CONFLICT)
 _NOT_THERE = (NTStatus.NOT_SUPPORTED, NTStatus.NOT_IMPLEMENTED, NTStatus.INVALID_DEVICE_REQUEST)
@@ -37,7 +37,10 @@ _SOON_S, _LATE_S = 0.01, 0.5
 
 
 class FileLocks:
-    """The locks of one file: who of us has which, and what of it the server knows."""
+    """The locks of one file: who of us has which, and what of it the server knows.
+
+    A request that is under way is never given up: its answer tells what the server holds.
+    """
 
     def __init__(self, state: State, node: Node) -> None:
         self.ranges = Ranges()
@@ -123,8 +126,7 @@ class FileLocks:
         if self.file is None:
             return True  # it has no name: nobody else can have it open
         try:
-            # A request that is under way is not given up: its answer tells what the server holds.
-            await asyncio.shield(self._exchange(self.file, self._held - wanted, wanted - self._held))
+            await self._exchange(self.file, self._held - wanted, wanted - self._held)
         except RemoteError as error:
             if error.ntstatus in _REFUSED:
                 return False
@@ -212,11 +214,12 @@ class Locks:
         if kind == fcntl.F_UNLCK:
             await locks.release(owner, wanted.start, wanted.end)
         elif not await locks.acquire(owner, wanted):
-            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            raise failure(errno.EAGAIN)
         return b""
 
     async def wait(self, request: Request) -> Answer:
-        """Locks as soon as nobody is in the way any more; a signal ends the wait."""
+        """Locks as soon as nobody is in the way any more. A signal ends the wait, and the kernel asks again where the
+        program wants that (SA_RESTART)."""
         _, locks, owner, kind, wanted = self._asked(request)
         if kind == fcntl.F_UNLCK:
             await locks.release(owner, wanted.start, wanted.end)
@@ -226,8 +229,19 @@ class Locks:
             freed = locks.freed
             if await locks.acquire(owner, wanted):
                 return b""
+            if request.interrupted.is_set():
+                raise failure(errno.EINTR)
             here = locks.ranges.in_the_way(owner, wanted) is not None
-            try:
-                await asyncio.wait_for(freed.wait(), None if here else delay)
-            except TimeoutError:
+            await _first(freed, request.interrupted, timeout_s=None if here else delay)
+            if not here and not freed.is_set():
                 delay = min(2 * delay, _LATE_S)
+
+
+async def _first(*events: asyncio.Event, timeout_s: float | None) -> None:
+    """Returns when one of *events* is set, or after *timeout_s* seconds."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

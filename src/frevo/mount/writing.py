@@ -7,6 +7,7 @@ Small writes that follow each other while others are under way are sent together
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -149,18 +150,19 @@ class Writes:
         self._landed(future, None if not good else flight)
 
     def _fly(self, flight: _Flight) -> None:
-        task = asyncio.get_running_loop().create_task(self._write(flight))
+        task = asyncio.get_running_loop().create_task(
+            flight.handle.data_file.pwrite(flight.data, flight.start)
+        )
         self._flying[task] = (flight.start, flight.start + len(flight.data))
+        task.add_done_callback(lambda done: self._written(done, flight))
 
-    async def _write(self, flight: _Flight) -> None:
-        try:
-            await flight.handle.data_file.pwrite(flight.data, flight.start)
-        except OSError as error:
-            flight.handle.error = error
-        finally:
-            task = asyncio.current_task()
-            assert task is not None
-            self._landed(task, flight)
+    def _written(self, task: asyncio.Task[int], flight: _Flight) -> None:
+        """Also when the task was cancelled before its first step: the program must hear of it."""
+        error = OSError(errno.EIO, "given up") if task.cancelled() else task.exception()
+        if error is not None:
+            told = error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
+            flight.handle.error = told
+        self._landed(task, flight)
 
     def _landed(self, future: asyncio.Future[Any], flight: _Flight | None) -> None:
         """*future* is over; with it, unless it goes on in another, *flight*."""
