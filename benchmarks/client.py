@@ -6,11 +6,12 @@ import hashlib
 import os
 import socket
 import struct
+from collections.abc import Sequence
 
 from frevo._native import SessionKeys
 from frevo.auth.ntlm_initiator import NTLMCredentials, NTLMInitiator
 from frevo.proto.dialect import SMB_3_1_1, Cipher
-from frevo.proto.keys import DerivedKeys, derive_session_keys
+from frevo.proto.keys import derive_session_keys
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
     Command,
@@ -48,7 +49,7 @@ def frame(message: bytes) -> bytes:
 class Client:
     """A connection with at most one session and one tree. `protection` is plain, signed or sealed."""
 
-    def __init__(self, host: str, port: int, protection: str = "plain", *, timeout_s: float = 30) -> None:
+    def __init__(self, host: str, port: int, protection: str = "signed", *, timeout_s: float = 30) -> None:
         self.protection = protection
         self.socket = socket.create_connection((host, port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -160,22 +161,23 @@ class Client:
         self.session_id = 0
         self.keys = None
         attempt = NTLMInitiator(credentials)
-        preauth = self.negotiated_hash
         header, answer, request = self.call(Command.SESSION_SETUP, setup_body(attempt.step(None)))
         if header.status != NTStatus.MORE_PROCESSING_REQUIRED:
             raise LoadError(f"SESSION_SETUP: {NTStatus(header.status).name}")
         self.session_id = header.session_id
-        preauth = hashlib.sha512(preauth + request).digest()
-        preauth = hashlib.sha512(preauth + answer).digest()
+        exchanged = [request, answer]
         token = attempt.step(SessionSetupResponse.parse(answer).security_buffer)
         header, _, request = self.call(Command.SESSION_SETUP, setup_body(token))
         if header.status:
             raise LoadError(f"SESSION_SETUP: {NTStatus(header.status).name}")
-        preauth = hashlib.sha512(preauth + request).digest()
-        derived = derive_session_keys(SMB_3_1_1, self.cipher, attempt.session_key, preauth)
-        self.keys = self._client_keys(derived)
+        self.keys = self.keys_of(attempt.session_key, [*exchanged, request])
 
-    def _client_keys(self, derived: DerivedKeys) -> SessionKeys:
+    def keys_of(self, session_key: bytes, exchanged: Sequence[bytes]) -> SessionKeys:
+        """The keys of a session that was set up with these messages."""
+        preauth = self.negotiated_hash
+        for message in exchanged:
+            preauth = hashlib.sha512(preauth + message).digest()
+        derived = derive_session_keys(SMB_3_1_1, self.cipher, session_key, preauth)
         return SessionKeys(
             signing_algorithm=self.signing_algorithm,
             signing_key=derived.signing,

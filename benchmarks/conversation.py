@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable, Generator, Sequence
 
 from benchmarks.client import Client, LoadError, setup_body
+from frevo._native import SessionKeys
 from frevo.auth.ntlm_initiator import NTLMCredentials, NTLMInitiator
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import CloseRequest, Command, CreateRequest, LogoffRequest, SessionSetupResponse
 
-#: (command, session id, tree id, body)
-Sent = tuple[int, int, int, bytes]
-#: (status, session id, the answer's message)
-Answered = tuple[int, int, memoryview]
+#: (command, session id, tree id, body, keys to sign with that the client's connection does not have)
+Sent = tuple[int, int, int, bytes, SessionKeys | None]
+#: (status, session id, the answer's message, the request's message)
+Answered = tuple[int, int, memoryview, bytes]
 Conversation = Generator[Sent, Answered, None]
 
 _FIXED = struct.Struct("<4sHHIHHIIQIIQ16s")
@@ -35,25 +36,29 @@ def open_close(client: Client, name: str) -> Conversation:
     ).pack()
     session, tree = client.session_id, client.tree_id
     while True:
-        status, _, answer = yield Command.CREATE, session, tree, asked
+        status, _, answer, _ = yield Command.CREATE, session, tree, asked, None
         _expect(Command.CREATE, status)
         file_id = struct.unpack_from("<QQ", answer, _FILE_ID_OFFSET)
-        status, _, _ = yield Command.CLOSE, session, tree, CloseRequest(0, file_id).pack()
+        status, _, _, _ = yield Command.CLOSE, session, tree, CloseRequest(0, file_id).pack(), None
         _expect(Command.CLOSE, status)
 
 
-def log_on_off(credentials: NTLMCredentials) -> Conversation:
-    """A session that is set up with NTLMv2 and logged off."""
+def log_on_off(client: Client, credentials: NTLMCredentials) -> Conversation:
+    """A session that is set up with NTLMv2 and logged off, the latter signed unless the load is plain."""
     first = setup_body(NTLMInitiator(credentials).step(None))
     while True:
         attempt = NTLMInitiator(credentials)
-        status, session, answer = yield Command.SESSION_SETUP, 0, 0, first
+        status, session, answer, request = yield Command.SESSION_SETUP, 0, 0, first, None
         if status != NTStatus.MORE_PROCESSING_REQUIRED:
             raise LoadError(f"SESSION_SETUP: {NTStatus(status).name}")
-        token = attempt.step(SessionSetupResponse.parse(bytes(answer)).security_buffer)
-        status, _, _ = yield Command.SESSION_SETUP, session, 0, setup_body(token)
+        exchanged = [request, bytes(answer)]
+        token = attempt.step(SessionSetupResponse.parse(exchanged[1]).security_buffer)
+        status, _, _, request = yield Command.SESSION_SETUP, session, 0, setup_body(token), None
         _expect(Command.SESSION_SETUP, status)
-        status, _, _ = yield Command.LOGOFF, session, 0, LogoffRequest().pack()
+        keys = None
+        if client.protection != "plain":
+            keys = client.keys_of(attempt.session_key, [*exchanged, request])
+        status, _, _, _ = yield Command.LOGOFF, session, 0, LogoffRequest().pack(), keys
         _expect(Command.LOGOFF, status)
 
 
@@ -67,23 +72,25 @@ class Talk:
 
     def __init__(self, client: Client, conversations: Sequence[Conversation]) -> None:
         self.client = client
-        self._waiting: dict[int, Conversation] = {}
+        self._waiting: dict[int, tuple[Conversation, bytes]] = {}
         self._buffer = bytearray()
         for conversation in conversations:
             self._send(conversation, next(conversation))
 
     def _send(self, conversation: Conversation, sent: Sent) -> None:
-        command, session, tree, body = sent
+        command, session, tree, body, keys = sent
         number = self.client.next_message_id
         self.client.next_message_id += 1
         header = _FIXED.pack(
             b"\xfeSMB", 64, 1, 0, command, 1, 0, 0, number, 0xFEFF, tree, session, bytes(16)
         )  # fmt: skip
         message = header + body
-        if session and session == self.client.session_id:
+        if keys is not None:
+            message = keys.sign(message)
+        elif session and session == self.client.session_id:
             message = self.client.protect(message)
         self.client.socket.sendall(len(message).to_bytes(4, "big") + message)
-        self._waiting[number] = conversation
+        self._waiting[number] = conversation, message
 
     def readable(self) -> int:
         """Takes what has come; how many answers that were."""
@@ -109,8 +116,8 @@ class Talk:
         fields = _FIXED.unpack_from(message)
         if fields[3] == NTStatus.PENDING:
             return 0
-        conversation = self._waiting.pop(fields[8])
-        self._send(conversation, conversation.send((fields[3], fields[11], memoryview(message))))
+        conversation, request = self._waiting.pop(fields[8])
+        self._send(conversation, conversation.send((fields[3], fields[11], memoryview(message), request)))
         return 1
 
 

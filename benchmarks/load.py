@@ -30,7 +30,7 @@ class LoadSpec:
     connections: int
     depth: int = 1
     size: int = 0
-    protection: str = "plain"
+    protection: str = "signed"  # plain where a server allows it, signed, sealed
     seconds: float = 2.0
     host: str = "127.0.0.1"
     share: str = "share"
@@ -76,7 +76,7 @@ def _talk(spec: LoadSpec, client: Client, credentials: NTLMCredentials) -> Calla
     def conversations() -> list[conversation.Conversation]:
         if spec.workload == "open":
             return [conversation.open_close(client, _PATH) for _ in range(spec.depth)]
-        return [conversation.log_on_off(credentials) for _ in range(spec.depth)]
+        return [conversation.log_on_off(client, credentials) for _ in range(spec.depth)]
 
     return lambda: conversation.Talk(client, conversations())
 

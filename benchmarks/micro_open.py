@@ -26,6 +26,7 @@ from frevo.wire.smb2 import (
     Command,
     CreateRequest,
     Header,
+    HeaderFlags,
     NegotiateRequest,
     SessionSetupRequest,
     SessionSetupResponse,
@@ -81,7 +82,9 @@ class Control:
         self._tree = Header.parse(answer).tree_id
 
     def call(self, command: int, body: bytes) -> bytes:
-        header = Header(1, 0, command, 1, 0, 0, self._number, 0, self._tree, 0, self._session)
+        # Signed, and verified as the data plane would have done: that part is not measured here.
+        flags = int(HeaderFlags.SIGNED) if self._session else 0
+        header = Header(1, 0, command, 1, flags, 0, self._number, 0, self._tree, 0, self._session)
         self._number += 1
         self.server.on_events([(MESSAGE, _CONNECTION, 0, 0, header.pack() + body, 0, 0)])
         return self._sink.sent.pop()

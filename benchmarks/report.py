@@ -75,14 +75,20 @@ class Memory:
 
 
 def markdown(
-    results: Iterable[Result], memory: Iterable[Memory], machine: str, rounds: int, seconds: float
+    results: Iterable[Result],
+    memory: Iterable[Memory],
+    machine: str,
+    rounds: int,
+    seconds: float,
+    signing: str,
 ) -> str:
-    """The table, with the machine above it."""
+    """The table, with the machine and the servers' `server signing` above it."""
     results = list(results)
     lines = [
         f"{machine}",
         "",
-        f"Median of {rounds} pairs of {seconds:g} s. Ratios are frevo / smbd; cost is the server's processor time.",
+        f"Median of {rounds} pairs of {seconds:g} s, both servers with `server signing = {signing}`.",
+        "Ratios are frevo / smbd; cost is the server's processor time.",
         "",
         "| workload | frevo | smbd | limit | rate ratio | goal "
         "| frevo cost | smbd cost | limit cost | cost ratio | goal | |",

@@ -46,6 +46,12 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a line for frevo's [global]"
     )
     parser.add_argument(
+        "--signing",
+        choices=("mandatory", "auto"),
+        default="mandatory",
+        help="`server signing` of both servers; with auto unmarked loads are unsigned (default mandatory)",
+    )
+    parser.add_argument(
         "--patience",
         type=float,
         default=5.0,
@@ -65,6 +71,8 @@ def _chosen(options: argparse.Namespace) -> list[Workload]:
         workload
         for workload in WORKLOADS
         if (workload.quick or not options.quick)
+        # Where everything is signed the loads that are marked so are the same again.
+        and (options.signing == "auto" or not workload.name.endswith(" signed"))
         and (not options.only or any(text.lower() in workload.name.lower() for text in options.only))
     ]
 
@@ -110,10 +118,11 @@ def main(arguments: Sequence[str]) -> int:
     frevo_options = dict(line.split("=", 1) for line in options.set)
     results, memory = [], []
     with tempfile.TemporaryDirectory(prefix="frevo-bench-", dir=folder) as base:
-        settings = Settings(options.seconds, options.size * _MIB, Path(base))
+        protection = "signed" if options.signing == "mandatory" else "plain"
+        settings = Settings(options.seconds, options.size * _MIB, Path(base), protection)
         make_file(Path(base, "big"), settings.transfer_bytes)
         limit = build_limit(Path(base))
-        with both_servers(Path(base), frevo_options) as servers:
+        with both_servers(Path(base), options.signing, frevo_options) as servers:
             machine = machine_line()
             if options.sessions and not options.only:
                 memory = _memory(servers, options.sessions)
@@ -122,12 +131,13 @@ def main(arguments: Sequence[str]) -> int:
                     run_workload(workload, servers, settings, options.rounds, options.patience, limit)
                 )
                 _progress(results[-1])
-    print(markdown(results, memory, machine, options.rounds, options.seconds))
+    print(markdown(results, memory, machine, options.rounds, options.seconds, options.signing))
     if options.json:
         document = {
             "machine": machine,
             "rounds": options.rounds,
             "seconds": options.seconds,
+            "signing": options.signing,
             "workloads": [result.to_json() for result in results],
             "memory": [entry.line() for entry in memory],
         }

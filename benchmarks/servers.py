@@ -27,11 +27,14 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager
-def both_servers(base: Path, frevo_options: dict[str, str] | None = None) -> Iterator[dict[str, Target]]:
-    """The two servers, by name, with everything they keep below *base*."""
+def both_servers(
+    base: Path, signing: str, frevo_options: dict[str, str] | None = None
+) -> Iterator[dict[str, Target]]:
+    """The two servers, by name, with everything they keep below *base*, and the same `server signing`."""
+    same = {"server signing": signing}
     with (
-        frevo_server(base / "frevo", options=frevo_options) as frevo,
-        samba_server(base / "samba", options=SAMBA_OPTIONS) as samba,
+        frevo_server(base / "frevo", options={**same, **(frevo_options or {})}) as frevo,
+        samba_server(base / "samba", options={**SAMBA_OPTIONS, **same}) as samba,
     ):
         yield {"frevo": frevo, "samba": samba}
 

@@ -20,6 +20,7 @@ class Settings:
     seconds: float
     transfer_bytes: int
     folder: Path
+    protection: str = "signed"  # of the loads that have none of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,13 @@ class Workload:
 def _load(spec: LoadSpec, answers: int = 1) -> Callable[[Target, Settings], Sample]:
     def run(target: Target, settings: Settings) -> Sample:
         timed = LoadSpec(
-            0, spec.workload, spec.connections, spec.depth, spec.size, spec.protection, settings.seconds
+            0,
+            spec.workload,
+            spec.connections,
+            spec.depth,
+            spec.size,
+            spec.protection or settings.protection,
+            settings.seconds,
         )
         return measure(target, timed, answers)
 
@@ -46,13 +53,13 @@ def _load(spec: LoadSpec, answers: int = 1) -> Callable[[Target, Settings], Samp
 
 
 def _read(
-    size: int, connections: int, depth: int, protection: str = "plain"
+    size: int, connections: int, depth: int, protection: str = ""
 ) -> Callable[[Target, Settings], Sample]:
     return _load(LoadSpec(0, "read", connections, depth, size, protection))
 
 
-def _echo(connections: int, depth: int, protection: str = "plain") -> Callable[[Target, Settings], Sample]:
-    return _load(LoadSpec(0, "echo", connections, depth, 0, protection))
+def _echo(connections: int, depth: int) -> Callable[[Target, Settings], Sample]:
+    return _load(LoadSpec(0, "echo", connections, depth, protection=""))
 
 
 def _torture(test: str, processes: int) -> Callable[[Target, Settings], Sample]:
@@ -86,8 +93,8 @@ WORKLOADS: tuple[Workload, ...] = (
         "smbtorture bench.path-contention-shared", _torture("smb2.bench.path-contention-shared", 1), "op", 0.7,
         quick=False,
     ),
-    Workload("OPEN + CLOSE 4x1", _load(LoadSpec(0, "open", 4), 2), "op", 0.7),
-    Workload("SESSION_SETUP + LOGOFF 4x1", _load(LoadSpec(0, "session", 4), 3), "op", 1.0),
+    Workload("OPEN + CLOSE 4x1", _load(LoadSpec(0, "open", 4, protection=""), 2), "op", 0.7),
+    Workload("SESSION_SETUP + LOGOFF 4x1", _load(LoadSpec(0, "session", 4, protection=""), 3), "op", 1.0),
     Workload("smbclient put", _put, "GB", 0.9),
     Workload("smbclient get", _get, "GB", 0.9),
 )  # fmt: skip

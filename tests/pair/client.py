@@ -163,6 +163,7 @@ class Client:
             self._take(message)
 
     def _take(self, message: bytes) -> None:
+        self.pair.nonces.saw(message, server=True)
         sealed = message[:4] == b"\xfdSMB"
         if sealed:
             number = int.from_bytes(message[44:52], "little")

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from peers.nonces import Nonces
 from peers.target import DOMAIN, PASSWORD, SHARES, USER, section, share_sections
 
 from frevo.auth.accounts import AccountStore
@@ -49,6 +50,7 @@ class Pair:
         self.root = folder / "shares"
         self.private = folder / "private"
         self.loop = VirtualLoop()
+        self.nonces = Nonces()  # of all that the server sends
         accounts = AccountStore(self.private)
         for user, password in ((USER, PASSWORD), (OTHER_USER, OTHER_PASSWORD)):
             if accounts.lookup(user) is None:
@@ -109,8 +111,9 @@ class Pair:
         self.turn()
 
     def close(self) -> None:
-        """Ends the server as a stop does, and checks that nothing is left of what clients made."""
+        """Ends the server as a stop does; nothing is left of what clients made, and no nonce was used twice."""
         server = self.server
+        self.nonces.check()
         self.inside(server.close_all)
         self.turn()
         assert not server.connections and not server.sessions and not server.opens and not len(server.files)

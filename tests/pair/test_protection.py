@@ -16,6 +16,8 @@ from frevo.wire.smb2 import (
     IoctlRequest,
     IoctlResponse,
     ReadRequest,
+    SecurityMode,
+    SessionFlags,
     SigningCapabilities,
     TreeConnectRequest,
     ValidateNegotiateInfoRequest,
@@ -26,6 +28,7 @@ from pair.conftest import MakePair
 from pair.machine import OTHER_PASSWORD, OTHER_USER, Pair
 
 MANDATORY = {"server signing": "mandatory"}
+AUTO = {"server signing": "auto"}
 ENCRYPTED = {**SHARES, "secret": {"read only": "no", "server smb encrypt": "required"}}
 VALIDATE = 0x00140204
 
@@ -63,10 +66,13 @@ def test_algorithms(pair: Pair, cipher: int, signing: int, seal: bool) -> None:
     assert pair.transport.statistics()["fast_reads"] == 1
 
 
-def test_unsigned_when_required(make_pair: MakePair) -> None:
-    """Goal: [MS-SMB2] 3.3.5.2.4: what must be signed and is not is ACCESS_DENIED. Method: unsigned requests of each
-    plane; the session goes on afterwards."""
-    client = make_pair(MANDATORY).logged_on()
+@pytest.mark.parametrize("options", [{}, MANDATORY])
+@pytest.mark.parametrize("dialect", [0x0202, 0x0210, 0x0302, 0x0311])
+def test_unsigned_when_required(make_pair: MakePair, options: dict[str, str], dialect: int) -> None:
+    """Goal: [MS-SMB2] 3.3.5.2.4: what must be signed, by default everything, and is not is ACCESS_DENIED. Method:
+    unsigned requests of each plane; the session goes on afterwards."""
+    client = make_pair(options).logged_on((dialect,))
+    assert client.try_tree("share", sign=False).status == NTStatus.ACCESS_DENIED
     file_id = client.open("a")
     client.write(file_id, 0, b"secret")
     client.read(file_id, 0, 4)
@@ -76,18 +82,34 @@ def test_unsigned_when_required(make_pair: MakePair) -> None:
     assert client.read(file_id, 0, 6) == b"secret"
 
 
-def test_unsigned_when_not_required(pair: Pair) -> None:
-    """Goal: signing is a client's choice by default, but TREE_CONNECT of 3.1.1 must be signed (3.3.5.7).
-    Method: unsigned ECHO is answered unsigned; an unsigned TREE_CONNECT is refused."""
-    client = pair.logged_on()
+@pytest.mark.parametrize("signing", ["auto", "disabled"])
+def test_unsigned_when_not_required(make_pair: MakePair, signing: str) -> None:
+    """Goal: signing can be left to the client, but TREE_CONNECT of 3.1.1 must be signed (3.3.5.7). Method: unsigned
+    ECHO is answered unsigned; an unsigned TREE_CONNECT ends the connection."""
+    client = make_pair({"server signing": signing}).logged_on()
     reply = client.echo(sign=False)
     assert reply.status == NTStatus.SUCCESS and not reply.signed
     body = TreeConnectRequest("\\\\server\\share").pack()
     message_id = client.send(Command.TREE_CONNECT, body, sign=False)
-    assert client.closed or client.wait(message_id).status == NTStatus.ACCESS_DENIED
+    assert client.closed and not client.answers(message_id)
 
 
-@pytest.mark.parametrize("options", [{}, MANDATORY])
+def test_guests_are_not_asked_to_sign(make_pair: MakePair) -> None:
+    """Goal: whoever has no key is served without signatures where guests are allowed, and NEGOTIATE tells the others
+    to sign. Method: a guest writes and reads, by both planes, one request marked as signed."""
+    pair = make_pair({"map to guest": "bad user"})
+    client = pair.connect()
+    assert client.negotiate().security_mode == SecurityMode.SIGNING_ENABLED | SecurityMode.SIGNING_REQUIRED
+    session = client.log_on("nobody-here", "x")
+    assert session.keys is None and session.flags & SessionFlags.IS_GUEST
+    client.connect_tree("guest")
+    assert client.try_tree("guest", flags=SIGNED).status == NTStatus.SUCCESS
+    file_id = client.open("a")
+    assert client.write(file_id, 0, b"data").status == NTStatus.SUCCESS
+    assert client.read(file_id, 0, 4) == client.read(file_id, 0, 4) == b"data"
+
+
+@pytest.mark.parametrize("options", [{}, AUTO])
 def test_wrong_signature(make_pair: MakePair, options: dict[str, str]) -> None:
     """Goal: a wrong signature is ACCESS_DENIED even when signing is optional. Method: one bit of each part flipped."""
     client = make_pair(options).logged_on()

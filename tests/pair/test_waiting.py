@@ -33,6 +33,7 @@ def notify(client: Client, file_id: FileId, size: int = 1000) -> int:
     """Sends CHANGE_NOTIFY, and takes and checks its interim response."""
     message_id = client.send(Command.CHANGE_NOTIFY, ChangeNotifyRequest(0, size, file_id, 0xFFF).pack())
     [interim] = client.answers(message_id)
+    assert not interim.signed  # [MS-SMB2] 3.3.4.2
     assert interim.status == NTStatus.PENDING and interim.header.flags & ASYNC and interim.header.async_id
     assert interim.header.credits >= 1
     return message_id

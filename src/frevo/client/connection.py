@@ -315,7 +315,10 @@ class Connection:
                 self.fail(f"the server sent something malformed ({error})")
 
     def _cancel(self, pending: Pending) -> None:
-        """[MS-SMB2] 3.2.4.24: CANCEL has the id of its request and costs no credit."""
+        """[MS-SMB2] 3.2.4.24: CANCEL has the id of its request and costs no credit.
+
+        One for each request: with AES-GMAC two signed ones, with and without an async id, give the key away.
+        """
         header = Header(
             command=Command.CANCEL,
             message_id=pending.message_id,
@@ -373,8 +376,6 @@ class Connection:
             return
         if interim:
             pending.async_id = async_id
-            if pending.abandoned:
-                self._cancel(pending)
         else:
             self._finish(pending, Reply(status, message))
             # Only now: an answer that is malformed fails it with the rest.

@@ -44,6 +44,9 @@ SIGNING: Choice[SigningPolicy] = Choice(
     notes=dict.fromkeys(_NO, "SMB2 and later always sign when the client asks: this is the same as auto"),
 )
 
+#: With these values of `server signing` everybody who can must sign or encrypt.
+SIGNING_REQUIRED: tuple[SigningPolicy, ...] = ("default", "mandatory")
+
 CLIENT_SIGNING: Choice[SigningPolicy] = Choice(SIGNING.words, shown=SIGNING.shown)
 
 ENCRYPTION: Choice[EncryptionPolicy] = Choice(

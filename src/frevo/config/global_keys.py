@@ -109,7 +109,8 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     server_signing: SigningPolicy = setting(
         choices.SIGNING,
         "default",
-        "Signing: `auto` signs when the client asks, `mandatory` refuses who does not; `default` is `auto`.",
+        "Signing: `mandatory` refuses what is not signed or encrypted, `auto` and `disabled` sign when the client "
+        "asks; `default` is `mandatory`. Guests and anonymous users, who have no key to sign with, are excepted.",
     )
     server_smb3_signing_algorithms: tuple[str, ...] = setting(
         _SIGNING, SIGNING_ALGORITHMS, "Signing algorithms that are negotiated, best first."

@@ -36,6 +36,8 @@ from frevo.wire.smb2 import ANY_FILE_ID, Command, HeaderFlags
 from frevo.wire.smb2.request_layout import REQUEST_LAYOUTS, RequestLayout
 
 Outcome = bytes | Awaitable[bytes] | None
+#: What may be marked as signed for a session that is not there: each says itself what is wrong.
+_WITHOUT_SESSION = (Command.NEGOTIATE, Command.SESSION_SETUP, Command.CANCEL)
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -117,27 +119,31 @@ def _inherit(request: Request) -> None:
 def find_session(request: Request, *, signature_bad: bool, unverified: bool) -> None:
     """Sets request.session where the connection has it, and refuses a signature that is wrong or missing.
 
-    Reference: [MS-SMB2] 3.3.5.2.4, 3.3.5.2.9.
+    Reference: [MS-SMB2] 3.3.5.2.1.1, 3.3.5.2.4, 3.3.5.2.9.
     """
     header = request.header
     session = request.connection.sessions.get(header.session_id)
     request.session = session  # type: ignore[assignment]  # None is what check_session looks for
     request.chain.session_id = header.session_id
-    if session is None or session.keys is None or header.command == Command.NEGOTIATE:
-        return
     if request.sealed:
         if request.chain.sealed_session != header.session_id:
             raise SMBError(NTStatus.ACCESS_DENIED, "sealed for another session")
+        request.protected = True
         return
-    if signature_bad:
+    signed = header.flags & HeaderFlags.SIGNED
+    if session is None:
+        if signed and header.command not in _WITHOUT_SESSION:
+            raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {header.session_id:#x}")
+    elif session.keys is None:
+        pass  # guests, anonymous users and unfinished log-ons have nothing to sign with
+    elif not signed:
+        if session.signing_required:
+            raise SMBError(NTStatus.ACCESS_DENIED, "signing is required")
+    elif signature_bad or (unverified and not session.keys.verify(request.message)):
+        # Unverified: it came before the data plane had the keys, with the last request of the log-on.
         raise SMBError(NTStatus.ACCESS_DENIED, "wrong signature")
-    signed = header.flags & HeaderFlags.SIGNED and not unverified
-    if (
-        session.signing_required
-        and not signed
-        and header.command not in (Command.CANCEL, Command.SESSION_SETUP)
-    ):
-        raise SMBError(NTStatus.ACCESS_DENIED, "signing is required")
+    else:
+        request.protected = True
 
 
 def check_session(request: Request, rule: Rule) -> None:

@@ -49,8 +49,8 @@ class Request:
     """
 
     __slots__ = (
-        "abort_status", "async_id", "chain", "connection", "header", "last", "message", "open", "sealed", "server",
-        "session", "sign", "status", "task", "tree",
+        "abort_status", "async_id", "chain", "connection", "header", "last", "message", "open", "protected", "sealed",
+        "server", "session", "sign", "status", "task", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,7 @@ class Request:
         self.chain = chain
         self.last = last
         self.sealed = sealed
+        self.protected = False  # sealed for its session, or signed with a signature that was verified
         self.session: Session = None  # type: ignore[assignment]  # set by dispatch when the table asks for it
         self.tree: Tree = None  # type: ignore[assignment]
         self.open: Open = None  # type: ignore[assignment]

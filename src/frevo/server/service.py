@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("frevo.server")
 
 SEAL = events.SEAL
-_INTERIM_FLAGS = int(HeaderFlags.ASYNC_COMMAND)
+_ASYNC = int(HeaderFlags.ASYNC_COMMAND)
+_SIGNED = int(HeaderFlags.SIGNED)
 
 
 class Server:
@@ -202,14 +203,17 @@ class Server:
             self.transport.submit(connection.id, session_id, flags, message)
 
     def send_interim(self, request: Request) -> None:
-        """STATUS_PENDING now, the answer later ([MS-SMB2] 3.3.4.2). What was ready before goes out first."""
+        """STATUS_PENDING now, the answer later ([MS-SMB2] 3.3.4.2). What was ready before goes out first.
+
+        It is not signed: the answer will be, and with AES-GMAC two messages under one id give the key away.
+        """
         connection, chain = request.connection, request.chain
         self.send_chain(connection, chain)
         request.async_id = self._next_async_id
         self._next_async_id += 1
         connection.waiting_async[request.async_id] = request
         header = response_header(request, NTStatus.PENDING)
-        header.flags |= _INTERIM_FLAGS
+        header.flags = header.flags & ~_SIGNED | _ASYNC
         header.async_id = request.async_id
         flags = SEAL if request.sealed else 0
         self.send_chain_raw(
@@ -218,7 +222,7 @@ class Server:
 
     def send_async(self, request: Request, header: Header, body: bytes) -> None:
         """The final answer of a request that went async: no credits, they came with the interim response."""
-        header.flags |= _INTERIM_FLAGS
+        header.flags |= _ASYNC
         header.async_id = request.async_id
         header.credits = 0
         session_id = request.chain.sealed_session or header.session_id

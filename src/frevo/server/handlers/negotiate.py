@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from frevo.errors import RemoteProtocolError
+from frevo.config.choices import SIGNING_REQUIRED
+from frevo.errors import RemoteProtocolError, SMBError
 from frevo.proto import preauth
 from frevo.proto.dialect import SMB_2_0_2, WILDCARD_REVISION, Cipher, Signing
 from frevo.proto.negotiation import Negotiated, NegotiationPolicy, agreed, dialect_of, negotiate
 from frevo.server.request import Buffer, Request
 from frevo.server.state import Connection
+from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, Header, HeaderFlags, NegotiateRequest, NegotiateResponse
 from frevo.wire.smb2.smb1_negotiate import SMB_2_002, SMB_2_WILDCARD, SMB1NegotiateRequest
 
@@ -36,7 +38,7 @@ def policy_of(server: Server, connection: Connection) -> NegotiationPolicy:
     return NegotiationPolicy(
         dialect_of(settings.server_min_protocol),
         dialect_of(settings.server_max_protocol),
-        settings.server_signing == "mandatory",
+        settings.server_signing in SIGNING_REQUIRED,
         [_SIGNING[name] for name in settings.server_smb3_signing_algorithms],
         [_CIPHERS[name] for name in ciphers],
         settings.smb2_max_trans,
@@ -49,6 +51,8 @@ def policy_of(server: Server, connection: Connection) -> NegotiationPolicy:
 def handle(request: Request) -> bytes:
     """[MS-SMB2] 3.3.5.4."""
     connection, server = request.connection, request.server
+    if request.header.flags & HeaderFlags.SIGNED:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "NEGOTIATE cannot be signed")  # 3.3.5.2.4
     asked = NegotiateRequest.parse(request.message)
     result = negotiate(asked, policy_of(server, connection))
     connection.client_guid = asked.client_guid

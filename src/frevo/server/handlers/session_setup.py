@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from frevo.config.choices import SIGNING_REQUIRED
 from frevo.errors import SMBError
 from frevo.proto import preauth
 from frevo.proto.dialect import Cipher
@@ -143,7 +144,7 @@ def _set_protection(
     assert connection.dialect is not None
     policy = settings.server_smb_encrypt
     session.signing_required = bool(
-        asked.security_mode & SecurityMode.SIGNING_REQUIRED or settings.server_signing == "mandatory"
+        asked.security_mode & SecurityMode.SIGNING_REQUIRED or settings.server_signing in SIGNING_REQUIRED
     )
     session.may_encrypt = connection.cipher is not Cipher.NONE
     session.encrypt = session.may_encrypt and policy in ("desired", "required")

@@ -11,7 +11,7 @@ from frevo.server.request import Request
 from frevo.server.shares import Share
 from frevo.server.state import Session, Tree
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import HeaderFlags, ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse
+from frevo.wire.smb2 import ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse
 
 log = logging.getLogger("frevo.server")
 
@@ -44,13 +44,14 @@ def handle(request: Request) -> bytes:
 
 
 def _check_protection(request: Request) -> None:
-    """With 3.1.1 this request proves that nobody changed the negotiation, so it must be signed or sealed.
+    """With 3.1.1 this request proves that nobody changed the negotiation or only relays the log-on, so it must be
+    signed or sealed with the session's keys.
 
     Reference: [MS-SMB2] 3.3.5.7; guests and anonymous users have no keys to do so.
     """
     dialect = request.connection.dialect
-    protected = request.sealed or request.header.flags & HeaderFlags.SIGNED
-    if dialect is not None and dialect.contexts and request.session.keys is not None and not protected:
+    has_keys = request.session.keys is not None
+    if dialect is not None and dialect.contexts and has_keys and not request.protected:
         raise RemoteProtocolError("an unprotected TREE_CONNECT")
 
 
