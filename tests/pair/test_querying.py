@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from frevo.aio.syscalls import AT_FDCWD, statx
 from frevo.wire.dtyp import FileAccess, SecurityDescriptor
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (
@@ -113,8 +114,8 @@ def test_all_information(pair: Pair) -> None:
     assert everything.end_of_file == standard.end_of_file == network.end_of_file == 5
     assert (everything.number_of_links, everything.delete_pending, everything.directory) == (1, False, False)
     internal = queried(client, file_id, FileInternalInformation, FileInfoClass.INTERNAL)
-    inode = (pair.root / "share" / "a long name.txt").stat().st_ino
-    assert everything.index_number == internal.index_number == inode
+    place = os.fsencode(pair.root / "share" / "a long name.txt")
+    assert everything.index_number == internal.index_number == statx(AT_FDCWD, place, 0).file_id
     assert everything.file_name == "\\a long name.txt" and everything.access_flags == 0x001F01FF
     assert queried(client, file_id, FileAccessInformation, FileInfoClass.ACCESS).access_flags == 0x001F01FF
 

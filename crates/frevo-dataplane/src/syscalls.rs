@@ -1,4 +1,4 @@
-//! The system calls on files that Python's `os` module lacks: openat2, statx, renameat2, fallocate.
+//! The system calls on files that Python's `os` module lacks: openat2, statx, utimensat, renameat2, fallocate.
 //!
 //! They run in the caller's thread. The metadata path of the server calls them inside the event loop, because a
 //! thread or a ring costs more than a cached lookup does.
@@ -14,7 +14,13 @@ const RESOLVE_ATTEMPTS: u32 = 64;
 /// `RESOLVE_CACHED` of openat2(2): with it EAGAIN means "not in the cache" and is an answer, not a race.
 const RESOLVE_CACHED: u64 = 0x20;
 
-/// What statx(2) says about one file. Times are nanoseconds since 1970; a file system without birth time gives 0.
+/// 1970-01-01 as a FILETIME.
+const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
+
+/// FILETIME units (100 ns) in a second.
+const TICKS_PER_SECOND: i64 = 10_000_000;
+
+/// What statx(2) says about one file. Times are FILETIME, 100 ns since 1601: nanoseconds in 64 bits end in 2262.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStatus {
     /// Major number of the device that holds the file.
@@ -36,29 +42,56 @@ pub struct FileStatus {
     /// Allocated blocks of 512 bytes.
     pub blocks: u64,
     /// Last access.
-    pub atime_ns: i64,
+    pub atime: i64,
     /// Birth (creation) time, 0 when the file system does not keep it.
-    pub btime_ns: i64,
+    pub btime: i64,
     /// Last change of the inode.
-    pub ctime_ns: i64,
+    pub ctime: i64,
     /// Last change of the content.
-    pub mtime_ns: i64,
+    pub mtime: i64,
     /// STATX_ATTR_* bits.
     pub attributes: u64,
     /// Mount id, 0 when the kernel does not tell.
     pub mnt_id: u64,
+    /// A number that no other file of the file system has or had, as far as inode and birth time can tell.
+    pub file_id: u64,
 }
 
 /// The fields that every caller gets; a kernel ignores bits that it does not know.
 pub const STATX_MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_MNT_ID;
 
-fn nanoseconds(time: libc::statx_timestamp) -> i64 {
-    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(time.tv_nsec))
+/// The time as FILETIME, rounded down; 0 for what lies before 1601, the largest for what lies behind the end.
+fn filetime(time: libc::statx_timestamp) -> i64 {
+    let ticks = time.tv_sec.saturating_mul(TICKS_PER_SECOND).saturating_add(i64::from(time.tv_nsec / 100));
+    ticks.saturating_add(UNIX_EPOCH).max(0)
+}
+
+/// FILETIME as seconds and nanoseconds since 1970; None leaves the file's time as it is.
+fn timespec(filetime: Option<i64>) -> libc::timespec {
+    let Some(filetime) = filetime else {
+        return libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT };
+    };
+    let ticks = filetime - UNIX_EPOCH;
+    libc::timespec {
+        tv_sec: ticks.div_euclid(TICKS_PER_SECOND),
+        tv_nsec: ticks.rem_euclid(TICKS_PER_SECOND) * 100,
+    }
+}
+
+/// A number for the file `ino` that was born at `btime` (FILETIME): another one than that of the file which had
+/// the inode before. File systems give an inode number out again at once; what is mixed in are 23 bits of the
+/// birth time, where the low 40 bits of the inode number leave room. The sign bit stays what it was.
+fn file_id(ino: u64, btime: i64) -> u64 {
+    if btime == 0 {
+        return ino;
+    }
+    ino ^ ((btime as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 41) << 40
 }
 
 impl From<&libc::statx> for FileStatus {
     fn from(raw: &libc::statx) -> Self {
         let has = |bit: u32| raw.stx_mask & bit != 0;
+        let born = if has(libc::STATX_BTIME) { filetime(raw.stx_btime) } else { 0 };
         FileStatus {
             dev_major: raw.stx_dev_major,
             dev_minor: raw.stx_dev_minor,
@@ -69,12 +102,13 @@ impl From<&libc::statx> for FileStatus {
             gid: raw.stx_gid,
             size: raw.stx_size,
             blocks: raw.stx_blocks,
-            atime_ns: nanoseconds(raw.stx_atime),
-            btime_ns: if has(libc::STATX_BTIME) { nanoseconds(raw.stx_btime) } else { 0 },
-            ctime_ns: nanoseconds(raw.stx_ctime),
-            mtime_ns: nanoseconds(raw.stx_mtime),
+            atime: filetime(raw.stx_atime),
+            btime: born,
+            ctime: filetime(raw.stx_ctime),
+            mtime: filetime(raw.stx_mtime),
             attributes: raw.stx_attributes,
             mnt_id: if has(libc::STATX_MNT_ID) { raw.stx_mnt_id } else { 0 },
+            file_id: file_id(raw.stx_ino, born),
         }
     }
 }
@@ -122,6 +156,28 @@ pub fn statx(dirfd: RawFd, path: &CStr, flags: i32) -> io::Result<FileStatus> {
     Ok(FileStatus::from(unsafe { raw.assume_init_ref() }))
 }
 
+/// utimensat(2) with FILETIME of 0 or more: of `path`, links followed, or of the descriptor `dirfd` itself. None
+/// leaves a time.
+pub fn set_times(
+    dirfd: RawFd,
+    path: Option<&CStr>,
+    accessed: Option<i64>,
+    written: Option<i64>,
+) -> io::Result<()> {
+    let times = [timespec(accessed), timespec(written)];
+    let result = match path {
+        // SAFETY: the path is NUL-terminated, and there are two times.
+        Some(path) => unsafe { libc::utimensat(dirfd, path.as_ptr(), times.as_ptr(), 0) },
+        // SAFETY: there are two times.
+        None => unsafe { libc::futimens(dirfd, times.as_ptr()) },
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// renameat2(2) with RENAME_NOREPLACE, RENAME_EXCHANGE or no flags.
 pub fn renameat2(olddirfd: RawFd, old: &CStr, newdirfd: RawFd, new: &CStr, flags: u32) -> io::Result<()> {
     // SAFETY: both paths are NUL-terminated and outlive the call.
@@ -156,6 +212,32 @@ mod tests {
         let by_fd = statx(fd.as_raw_fd(), c"", libc::AT_EMPTY_PATH).unwrap();
         let by_path = statx(libc::AT_FDCWD, c"/proc/self/exe", 0).unwrap();
         assert_eq!((by_fd.ino, by_fd.size), (by_path.ino, by_path.size));
+    }
+
+    #[test]
+    fn times_of_all_years() {
+        // Goal: FILETIME survives the way to the kernel's form and back. Method: the ends of the range and around
+        // 1970, 2038 and 2262.
+        for time in [0, 1, UNIX_EPOCH - 1, UNIX_EPOCH, UNIX_EPOCH + 1, 1 << 57, i64::MAX / 2, i64::MAX] {
+            let spec = timespec(Some(time));
+            assert!((0..1_000_000_000).contains(&spec.tv_nsec));
+            // SAFETY: plain numbers, for which zero is valid.
+            let mut back: libc::statx_timestamp = unsafe { MaybeUninit::zeroed().assume_init() };
+            (back.tv_sec, back.tv_nsec) = (spec.tv_sec, spec.tv_nsec as u32);
+            assert_eq!(filetime(back), time);
+        }
+        assert_eq!(timespec(None).tv_nsec, libc::UTIME_OMIT);
+    }
+
+    #[test]
+    fn a_file_id_is_not_its_predecessors() {
+        // Goal: an inode that is used again has another number, also a tick later; without birth time it is the
+        // inode. Method: neighbouring times.
+        let ids: std::collections::HashSet<u64> =
+            (1..1000).map(|born| file_id(12, UNIX_EPOCH + born)).collect();
+        assert_eq!(ids.len(), 999);
+        assert!(ids.iter().all(|id| id & 0xFF_FFFF_FFFF == 12));
+        assert_eq!(file_id(12, 0), 12);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! openat2, statx, renameat2 and fallocate for Python, run in the calling thread with the GIL released.
+//! openat2, statx, utimensat, renameat2 and fallocate for Python, run in the calling thread with the GIL released.
 
 use std::ffi::CString;
 use std::io;
@@ -41,10 +41,10 @@ fn interruptible<T: Send>(
 
 /// A FileStatus as the tuple that `frevo.aio.syscalls.FileStatus` is made of.
 pub(crate) fn status_tuple<'py>(py: Python<'py>, s: &FileStatus) -> PyResult<Bound<'py, PyTuple>> {
-    let times = [s.atime_ns, s.btime_ns, s.ctime_ns, s.mtime_ns];
+    let times = [s.atime, s.btime, s.ctime, s.mtime];
     let head = [u64::from(s.dev_major), u64::from(s.dev_minor), s.ino, u64::from(s.mode), u64::from(s.nlink)];
     let sizes = [u64::from(s.uid), u64::from(s.gid), s.size, s.blocks];
-    let mut fields = Vec::with_capacity(15);
+    let mut fields = Vec::with_capacity(16);
     for value in head.into_iter().chain(sizes) {
         fields.push(value.into_pyobject(py)?.into_any());
     }
@@ -53,6 +53,7 @@ pub(crate) fn status_tuple<'py>(py: Python<'py>, s: &FileStatus) -> PyResult<Bou
     }
     fields.push(s.attributes.into_pyobject(py)?.into_any());
     fields.push(s.mnt_id.into_pyobject(py)?.into_any());
+    fields.push(s.file_id.into_pyobject(py)?.into_any());
     PyTuple::new(py, fields)
 }
 
@@ -71,12 +72,29 @@ fn openat2(
         .map(IntoRawFd::into_raw_fd)
 }
 
-/// statx(2) as a tuple of 15 integers.
+/// statx(2) as a tuple of 16 integers.
 #[pyfunction]
 fn statx<'py>(py: Python<'py>, dirfd: RawFd, path: &[u8], flags: i32) -> PyResult<Bound<'py, PyTuple>> {
     let name = c_path(path)?;
     let status = interruptible(py, Some(path), || syscalls::statx(dirfd, &name, flags))?;
     status_tuple(py, &status)
+}
+
+/// utimensat(2) with FILETIME; None leaves a time. Without a path it is the descriptor's file.
+#[pyfunction]
+#[pyo3(signature = (dirfd, path, accessed, written))]
+fn set_times(
+    py: Python<'_>,
+    dirfd: RawFd,
+    path: Option<&[u8]>,
+    accessed: Option<i64>,
+    written: Option<i64>,
+) -> PyResult<()> {
+    if accessed.is_some_and(i64::is_negative) || written.is_some_and(i64::is_negative) {
+        return Err(PyValueError::new_err("a FILETIME is not negative"));
+    }
+    let name = path.map(c_path).transpose()?;
+    interruptible(py, path, || syscalls::set_times(dirfd, name.as_deref(), accessed, written))
 }
 
 /// renameat2(2).
@@ -103,6 +121,7 @@ fn fallocate(py: Python<'_>, fd: RawFd, mode: i32, offset: i64, length: i64) -> 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(openat2, module)?)?;
     module.add_function(wrap_pyfunction!(statx, module)?)?;
+    module.add_function(wrap_pyfunction!(set_times, module)?)?;
     module.add_function(wrap_pyfunction!(renameat2, module)?)?;
     module.add_function(wrap_pyfunction!(fallocate, module)?)
 }

@@ -106,10 +106,12 @@ class NTLMAcceptor:
     def challenge(self, token: bytes, server_challenge: bytes | None = None) -> bytes:
         """The CHALLENGE that answers the NEGOTIATE *token*; WireError or SMBError without one."""
         client_flags = parse_negotiate(token)
-        if not client_flags & Flag.UNICODE:
-            raise SMBError(NTStatus.INVALID_PARAMETER, "NTLM client without Unicode")
+        if not client_flags & (Flag.UNICODE | Flag.OEM):
+            raise SMBError(NTStatus.INVALID_PARAMETER, "NTLM client without a character set")
         self._negotiate = token
         self._flags = (client_flags & _ECHOED) | _OWN
+        if not client_flags & Flag.UNICODE:  # Unicode where both will do ([MS-NLMP] 2.2.2.5)
+            self._flags |= Flag.OEM
         self._server_challenge = server_challenge or os.urandom(8)
         name = self._settings.netbios_name.upper()
         self._challenge = pack_challenge(self._flags, self._server_challenge, name, self._target_info())
@@ -134,7 +136,7 @@ class NTLMAcceptor:
         Raises WireError for a malformed message; SMBError LOGON_FAILURE for a wrong user, password, MIC or an
         old response type, ACCOUNT_DISABLED and PASSWORD_MUST_CHANGE only to who knows the password.
         """
-        message = Authenticate.parse(token)
+        message = Authenticate.parse(token, oem=bool(self._flags & Flag.OEM))
         if message.is_anonymous:
             return self._anonymous(message)
         if not message.is_v2:

@@ -33,6 +33,7 @@ _MECHANISMS = spnego.der(0x30, spnego.der(0x06, spnego.OID_NTLMSSP))
 #: What we ask for; the server may take away from it, never add to it.
 _FLAGS = int(
     Flag.UNICODE
+    | Flag.OEM
     | Flag.REQUEST_TARGET
     | Flag.SIGN
     | Flag.NTLM
@@ -42,7 +43,7 @@ _FLAGS = int(
     | Flag.KEY_128
     | Flag.KEY_EXCHANGE
 )
-_ANONYMOUS_FLAGS = Flag.UNICODE | Flag.REQUEST_TARGET | Flag.NTLM | Flag.EXTENDED_SESSION_SECURITY
+_ANONYMOUS_FLAGS = Flag.UNICODE | Flag.OEM | Flag.REQUEST_TARGET | Flag.NTLM | Flag.EXTENDED_SESSION_SECURITY
 _NAME_LETTERS_MAX = 1024
 
 
@@ -113,9 +114,9 @@ class NTLMInitiator:
         """The AUTHENTICATE for the server's challenge and mechListMIC; sets session_key ([MS-NLMP] 3.1.5.1.2)."""
         challenge = Challenge.parse(token)
         if self._credentials is None:
-            flags = challenge.flags & _ANONYMOUS_FLAGS | Flag.ANONYMOUS
+            flags = _agreed(challenge.flags, _ANONYMOUS_FLAGS) | Flag.ANONYMOUS
             return pack_authenticate(flags, lm_response=b"\0"), None
-        self._flags = challenge.flags & _FLAGS
+        self._flags = _agreed(challenge.flags, _FLAGS)
         lm_response, nt_response = self._responses(self._credentials, challenge)
         key = hmac_md5(self._credentials.response_key, nt_response[:16])
         sealed_key = b""
@@ -152,6 +153,12 @@ class NTLMInitiator:
         stamp = stamp or from_unix_ns(time.time_ns()).to_bytes(8, "little")
         blob = struct.pack("<BB6x8s8s4x", 1, 1, stamp, ours) + pack_av_pairs(list(info.items())) + bytes(4)
         return lm_response, nt_proof(key, challenge.server_challenge, blob) + blob
+
+
+def _agreed(theirs: int, ours: int) -> int:
+    """The flags that both want, of the two character sets one."""
+    flags = theirs & ours
+    return flags & ~Flag.OEM if flags & Flag.UNICODE else flags
 
 
 def _first(negotiate: bytes) -> bytes:

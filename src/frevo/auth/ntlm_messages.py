@@ -18,6 +18,9 @@ MAX_MESSAGE_BYTES = 16384
 MIC_OFFSET = 72
 MIC_SIZE = 16
 
+#: The OEM character set of both sides: Samba's default `dos charset`, in which ASCII is ASCII ([MS-NLMP] 2.2.2.5).
+_OEM = "cp850"
+
 _HEADER = struct.Struct("<8sI")
 _AUTHENTICATE = struct.Struct("<8sI" + "HHI" * 6 + "I")
 _CHALLENGE = struct.Struct("<8sIHHII8s8xHHI8s")
@@ -127,7 +130,7 @@ def pack_authenticate(
     encrypted_session_key: bytes = b"",
 ) -> bytes:
     """An AUTHENTICATE message whose MIC is still zeros ([MS-NLMP] 2.2.1.3)."""
-    names = [text.encode("utf-16-le", "surrogatepass") for text in (domain, user, workstation)]
+    names = [_encoded(text, flags) for text in (domain, user, workstation)]
     fields: list[int] = []
     payload = b""
     for part in (lm_response, nt_response, *names, encrypted_session_key):
@@ -143,7 +146,7 @@ def _version(flags: int) -> bytes:
 
 def pack_challenge(flags: int, server_challenge: bytes, target_name: str, target_info: bytes) -> bytes:
     """A CHALLENGE message ([MS-NLMP] 2.2.1.2)."""
-    name = target_name.encode("utf-16-le", "surrogatepass")
+    name = _encoded(target_name, flags)
     offset = _CHALLENGE.size
     fixed = _CHALLENGE.pack(
         SIGNATURE,
@@ -180,8 +183,8 @@ class Challenge(msgspec.Struct, frozen=True):
             length, offset = _CHALLENGE_INFO.unpack_from(token, 40) if has_info else (0, 0)
         except struct.error:
             raise WireError("NTLM CHALLENGE is too short") from None
-        if not flags & Flag.UNICODE:
-            raise WireError("NTLM server without Unicode")
+        if not flags & (Flag.UNICODE | Flag.OEM):
+            raise WireError("NTLM server without a character set")
         info = _payload(token, length, offset, 48)
         pairs = parse_av_pairs(info) if info else {}
         for kind, size in ((AvId.TIMESTAMP, 8), (AvId.FLAGS, 4)):
@@ -191,7 +194,7 @@ class Challenge(msgspec.Struct, frozen=True):
 
 
 class Authenticate(Discreet, msgspec.Struct, frozen=True):
-    """An AUTHENTICATE message ([MS-NLMP] 2.2.1.3); names decoded from UTF-16LE."""
+    """An AUTHENTICATE message ([MS-NLMP] 2.2.1.3); names decoded."""
 
     HIDDEN = ("lm_response", "nt_response", "encrypted_session_key", "token")
 
@@ -206,8 +209,10 @@ class Authenticate(Discreet, msgspec.Struct, frozen=True):
     token: bytes
 
     @classmethod
-    def parse(cls, token: bytes) -> Authenticate:
-        """Raises WireError unless every field lies inside *token*."""
+    def parse(cls, token: bytes, *, oem: bool = False) -> Authenticate:
+        """*oem*: the names are in the OEM character set, as was negotiated, else in UTF-16LE. Raises WireError unless
+        every field lies inside *token*.
+        """
         if message_type(token) != AUTHENTICATE:
             raise WireError("NTLM AUTHENTICATE expected")
         try:
@@ -221,9 +226,9 @@ class Authenticate(Discreet, msgspec.Struct, frozen=True):
             flags=values[20],
             lm_response=lm,
             nt_response=nt,
-            domain=_text(domain),
-            user=_text(user),
-            workstation=_text(workstation),
+            domain=_text(domain, oem),
+            user=_text(user, oem),
+            workstation=_text(workstation, oem),
             encrypted_session_key=key,
             payload_offset=min(used, default=len(token)),
             token=token,
@@ -262,7 +267,14 @@ def _payload(token: bytes, length: int, offset: int, start: int) -> bytes:
     return token[offset : offset + length]
 
 
-def _text(data: bytes) -> str:
+def _encoded(text: str, flags: int) -> bytes:
+    """A name as the message has it; what the OEM character set lacks becomes a question mark."""
+    return text.encode("utf-16-le", "surrogatepass") if flags & Flag.UNICODE else text.encode(_OEM, "replace")
+
+
+def _text(data: bytes, oem: bool) -> str:
+    if oem:
+        return data.decode(_OEM)
     try:
         return data.decode("utf-16-le", "surrogatepass")
     except UnicodeDecodeError:

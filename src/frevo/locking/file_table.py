@@ -26,6 +26,7 @@ class FileRecord(msgspec.Struct, eq=False):
     delete_pending: bool = False
     locks: ByteRangeLocks = msgspec.field(default_factory=ByteRangeLocks)
     gate: Gate | None = None
+    writes: int = 0  # how many writes there were that changed the time of the last write
     stream_of: Hashable = None  # the file's identity, when this is a named stream of it
     file_delete_pending: bool = False  # of a stream: its file was deleted and goes with the last open stream
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from frevo.errors import SMBError
 from frevo.server.request import Request
-from frevo.server.security import granted_by_parent, inherited_descriptor, maximal_access
+from frevo.server.security import granted_by_parent, inherited_descriptor, maximal_access, without_readonly
 from frevo.vfs.base import Resolved
 from frevo.wire.dtyp import FILE_ALL_ACCESS, map_generic
 from frevo.wire.erref import NTStatus
@@ -49,7 +49,7 @@ def granted_for_existing(
         raise SMBError(NTStatus.ACCESS_DENIED, f"{asked.name}: {missing:#x} is not granted")
     granted = desired & ~_MAXIMUM
     if desired & _MAXIMUM:
-        granted |= maximal
+        granted |= without_readonly(maximal, stat)
     _check_delete_on_close(asked, granted)
     return int(granted)
 

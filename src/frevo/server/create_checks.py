@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from frevo.errors import SMBError
+from frevo.server.ea_lists import eas_to_set
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import CreateDisposition, CreateOptions, CreateRequest, FileAccess, FileAttributes
+from frevo.wire.smb2 import (
+    CreateDisposition,
+    CreateOptions,
+    CreateRequest,
+    EaBuffer,
+    FileAccess,
+    FileAttributes,
+)
 
 #: Bits of DesiredAccess that mean nothing for a file ([MS-SMB2] 2.2.13.1.1).
 _UNKNOWN_ACCESS = 0x0CE0FE00
@@ -13,9 +21,8 @@ _UNKNOWN_OPTIONS = 0xFF000000
 _UNSUPPORTED_OPTIONS = int(
     CreateOptions.CREATE_TREE_CONNECTION | CreateOptions.OPEN_BY_FILE_ID | CreateOptions.RESERVE_OPFILTER
 )
-_UNKNOWN_ATTRIBUTES = (
-    0xFFFF8048  # volume label, device, and what came after SMB2 files (integrity, no scrub, ...)
-)
+#: Bits of FileAttributes without a meaning ([MS-FSCC] 2.6): volume label, device, virtual, and those that have no name.
+_UNKNOWN_ATTRIBUTES = ~sum(FileAttributes) & 0xFFFFFFFF
 _SHARE_ALL = 7
 _CONTEXT_NAME_MIN = 4  # [MS-SMB2] 2.2.13.2: four characters, or a GUID
 _IMPERSONATION_MAX = 3
@@ -46,6 +53,9 @@ def check(asked: CreateRequest) -> None:
         raise SMBError(NTStatus.NOT_A_DIRECTORY, "a stream is no directory")
     if any(len(name) < _CONTEXT_NAME_MIN for name, _ in asked.contexts):
         raise _invalid("a create context without a proper name")
+    for name, data in asked.contexts:
+        if name == EaBuffer.NAME:
+            eas_to_set(data)
 
 
 def _check_options(asked: CreateRequest) -> None:

@@ -22,12 +22,16 @@ from frevo.wire.dtyp import (
     SecurityDescriptorControl,
 )
 from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import FileAttributes
 
 if TYPE_CHECKING:
     from frevo.locking.file_table import FileTable
     from frevo.server.state import Session, Tree
     from frevo.vfs.base import Backend, FileStat, Handle, Resolved
 
+#: What nobody has to a read-only file, whatever its descriptor says ([MS-FSA] 2.1.5.1.2.1).
+_NOT_TO_READONLY = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA | FileAccess.DELETE_CHILD)
+_READONLY = int(FileAttributes.READONLY)
 _DACL_PRESENT = int(SecurityDescriptorControl.DACL_PRESENT)
 _SYSTEM_SECURITY = int(FileAccess.ACCESS_SYSTEM_SECURITY)
 
@@ -90,6 +94,13 @@ def maximal_access(session: Session, tree: Tree, stored: bytes | None, stat: Fil
     token = token_of(session)
     granted = granted_to(token, stored, stat) & FILE_ALL_ACCESS & tree.maximal_access
     return granted | _SYSTEM_SECURITY if token.is_admin else granted
+
+
+def without_readonly(maximal: int, stat: FileStat) -> int:
+    """*maximal* as the answer to "what may I do at most": a read-only file takes the rights to change it out."""
+    if stat.attributes & _READONLY and not stat.is_directory:
+        return maximal & ~_NOT_TO_READONLY
+    return maximal
 
 
 def _look(backend: Backend, path: str) -> tuple[bytes | None, FileStat]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from frevo.locking.file_table import FileRecord
     from frevo.server.request import Request
     from frevo.server.shares import Share
+    from frevo.server.write_time import KeptWriteTime
     from frevo.vfs.base import Backend, Handle
 
 
@@ -126,7 +127,7 @@ class Open(msgspec.Struct, eq=False):
     directory: Any = None  # enumeration cursor, handlers/query_directory.py
     notify: Any = None  # watch state, handlers/change_notify.py
     lock_sequence: dict[int, int] = msgspec.field(default_factory=dict)
-    sticky_write_time: int | None = None
+    kept_write_time: KeptWriteTime | None = None  # set by the client: writes through this open leave it
     attached: bool = False  # known to the data plane's fast path
     opened_at: int = 0  # FILETIME
     #: Requests that wait on this open (locks, notify): ended when it closes.

@@ -28,7 +28,6 @@ OFFLINE: Final = 0x1000
 #: What is kept in the xattr; the rest is a property of the file or cannot be set.
 STORED: Final = READONLY | HIDDEN | SYSTEM | ARCHIVE | SPARSE | OFFLINE | 0x100 | 0x2000
 
-_EPOCH: Final = 116444736000000000  # 1970-01-01 as FILETIME
 _FILETIME_MAX: Final = 0x7FFF_FFFF_FFFF_FFFF
 
 _VALID_ATTRIBUTES: Final = 0x01
@@ -102,9 +101,10 @@ def make_stat(
     """FileStat of a file. *hidden*: its name begins with a dot; *mode_readonly*: without xattrs, a missing
     write bit means READONLY.
     """
-    major, minor, inode, mode, links, uid, gid, size, blocks, atime, btime, ctime, mtime, _flags, _mount = (
-        status
-    )
+    (
+        major, minor, inode, mode, links, uid, gid, size, blocks, accessed, born, changed, written, _flags, _mount,
+        file_id,
+    ) = status  # fmt: skip
     attributes, created = stored or (0, 0)
     is_directory = (mode & 0o170000) == 0o040000
     if hidden:
@@ -114,36 +114,30 @@ def make_stat(
     if is_directory:
         attributes |= DIRECTORY
         size = blocks = 0
-    accessed = atime // 100 + _EPOCH
-    written = mtime // 100 + _EPOCH
-    changed = ctime // 100 + _EPOCH
     if not created:
-        created = btime // 100 + _EPOCH if btime else min(written, changed)
+        created = born or min(written, changed)
     return FileStat(
         identity_of(major, minor, inode),
         is_directory,
         attributes or NORMAL,
-        created if created > 0 else 0,
-        accessed if accessed > 0 else 0,
-        written if written > 0 else 0,
-        changed if changed > 0 else 0,
+        created,
+        accessed,
+        written,
+        changed,
         size,
         blocks * 512,
         links,
         mode,
         uid,
         gid,
+        0,
+        file_id,
     )
 
 
 def identity_of(major: int, minor: int, inode: int) -> FileIdentity:
     """The identity of a main stream."""
     return tuple.__new__(FileIdentity, (os.makedev(major, minor), inode, ""))
-
-
-def filetime_to_ns(filetime: int) -> int:
-    """Nanoseconds since 1970 of a FILETIME (also before 1970)."""
-    return (filetime - _EPOCH) * 100
 
 
 def is_special(mode: int) -> bool:

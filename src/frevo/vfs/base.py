@@ -54,11 +54,9 @@ class FileStat(msgspec.Struct):
     uid: int
     gid: int
     reparse_tag: int = 0
-
-    @property
-    def file_id(self) -> int:
-        """64-bit FileId of [MS-FSCC] 2.1.9: stable while the file exists; the stream shares its file's."""
-        return self.identity.inode
+    #: 64-bit FileId of [MS-FSCC] 2.1.9: the file's as long as it exists and no other file's afterwards; all of its
+    #: names and streams share it.
+    file_id: int = 0
 
 
 class Resolved(msgspec.Struct):
@@ -167,6 +165,10 @@ class Handle(ABC):
         attributes: int | None = None,
     ) -> None:
         """Sets what is not None (change_time may be ignored: Linux keeps it itself)."""
+
+    @abstractmethod
+    def keep_access_time(self, keep: bool) -> None:
+        """Whether reads through this handle leave the time of last access, where the system can do that."""
 
     @abstractmethod
     def truncate(self, size: int) -> None:
@@ -289,7 +291,12 @@ class Backend(ABC):
         """Whether a directory has no entries (veto files count as entries)."""
 
     @abstractmethod
-    def volume(self) -> VolumeInfo: ...
+    def volume(self, handle: Handle) -> VolumeInfo:
+        """The volume that the handle's file lies on: below the share's root there may be several."""
+
+    @abstractmethod
+    def serial_number(self, handle: Handle) -> int:
+        """The serial number of that volume, the same as in `VolumeInfo`, without asking for the rest."""
 
     @abstractmethod
     def close(self) -> None: ...

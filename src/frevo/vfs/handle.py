@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -103,6 +105,12 @@ class LocalHandle(Handle):
             metadata.set_dos(attributes, creation_time)
         if last_access_time is not None or last_write_time is not None:
             metadata.set_times(last_access_time, last_write_time)
+
+    def keep_access_time(self, keep: bool) -> None:
+        fd = self.descriptor()
+        with contextlib.suppress(OSError):  # another user's file, or a descriptor that reads nothing
+            flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+            fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_NOATIME if keep else flags & ~os.O_NOATIME)
 
     def truncate(self, size: int) -> None:
         if not 0 <= size <= _OFFSET_MAX:

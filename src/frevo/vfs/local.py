@@ -13,8 +13,9 @@ import msgspec
 
 from frevo.aio.syscalls import RENAME_NOREPLACE, FileStatus, renameat2, statx
 from frevo.errors import SMBError
-from frevo.vfs.attributes import STORED, XATTR_DOSATTRIB, identity_of, is_special
+from frevo.vfs.attributes import STORED, identity_of, is_special
 from frevo.vfs.base import Backend, FileStat, Handle, OpenIntent, Resolved, VolumeInfo
+from frevo.vfs.gone import GoneIds
 from frevo.vfs.handle import LocalHandle
 from frevo.vfs.lookup import (
     READ_FLAGS,
@@ -32,11 +33,15 @@ from frevo.vfs.streamhandle import StreamHandle
 from frevo.vfs.streams import create_stream, find_xattr, real_name
 from frevo.vfs.system import proc_path
 from frevo.vfs.tree import Tree
-from frevo.vfs.volume import read_volume
+from frevo.vfs.volume import keeps_xattrs, read_volume, serial_number_of
 from frevo.vfs.watch import WatchHub
 from frevo.wire.erref import NTStatus
 
 _OPEN_FLAGS: Final = os.O_NONBLOCK | os.O_NOCTTY
+#: How often a new file is made again because its id was another file's a moment ago.
+_NEW_IDS_MAX: Final = 16
+#: Volumes whose serial numbers are remembered.
+_VOLUMES_MAX: Final = 256
 
 
 class LocalOptions(msgspec.Struct, frozen=True):
@@ -57,9 +62,12 @@ class LocalBackend(Backend):
         self.options = options or LocalOptions()
         self.veto = VetoFiles(self.options.veto_files)
         self.tree = Tree(root, follow_symlinks=self.options.follow_symlinks)
-        self.xattrs = _keeps_xattrs(self.tree.fd)
+        self.xattrs = keeps_xattrs(self.tree.fd)
+        self._label = self.options.volume_label or self.tree.root.rpartition("/")[2] or "root"
+        self._serials: dict[int, int] = {}  # by device: mounts below the root are volumes of their own
         self._lookup = Lookup(self.tree, case_sensitive=self.options.case_sensitive, veto=self.veto)
         self._hub: WatchHub | None = None
+        self._gone = GoneIds()
 
     # --- finding ---
 
@@ -195,6 +203,8 @@ class LocalBackend(Backend):
         except FileExistsError as error:
             raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "somebody was faster") from error
         status = statx(held.fd)
+        if self._is_old_id(status):
+            held, status = self._made_again(local, held, directory, intent, mode)
         handle = self._handle(local, held, intent, status)
         if attributes & STORED:
             try:
@@ -202,6 +212,27 @@ class LocalBackend(Backend):
             except OSError:  # a file that cannot keep its attributes exists all the same
                 pass
         return handle
+
+    def _is_old_id(self, status: FileStatus) -> bool:
+        return (os.makedev(status.dev_major, status.dev_minor), status.file_id) in self._gone
+
+    def _made_again(
+        self, local: LocalResolved, first: Held, directory: bool, intent: OpenIntent, mode: int
+    ) -> tuple[Held, FileStatus]:
+        """Makes the file again until its id is not one that a file had which is gone; what is held keeps its number."""
+        kept = [first]
+        for _ in range(_NEW_IDS_MAX):
+            parent = self.tree.open_directory(local.parent)
+            try:
+                _remove_at(parent, local.name, directory=directory)
+            finally:
+                os.close(parent)
+            held = self._make_directory(local, mode) if directory else self._make_file(local, intent, mode)
+            status = statx(held.fd)
+            if not self._is_old_id(status):
+                break
+            kept.append(held)
+        return held, status
 
     def _make_file(self, local: LocalResolved, intent: OpenIntent, mode: int) -> Held:
         access = os.O_WRONLY if intent == OpenIntent.WRITE else os.O_RDWR
@@ -253,6 +284,8 @@ class LocalBackend(Backend):
             handle, target.parent, name, replace=replace, other_link=same and target.path != handle.path
         )
         handle.path = f"{target.parent}/{name}" if target.parent else name
+        if target.stat is not None and not same and target.stat.link_count == 1:
+            self._gone.add(target.stat.identity.device, target.stat.file_id)
 
     def _rename(self, handle: Handle, parent: str, name: str, *, replace: bool, other_link: bool) -> None:
         old_parent, _, old_name = handle.path.rpartition("/")
@@ -311,6 +344,8 @@ class LocalBackend(Backend):
             os.link(source, temporary, dst_dir_fd=parent, follow_symlinks=True)
             try:
                 os.rename(temporary, target.name, src_dir_fd=parent, dst_dir_fd=parent)
+                if target.stat.link_count == 1:
+                    self._gone.add(target.stat.identity.device, target.stat.file_id)
             except OSError:
                 os.unlink(temporary, dir_fd=parent)
                 raise
@@ -332,8 +367,14 @@ class LocalBackend(Backend):
         try:
             if self._still_names(fd, name, handle):
                 _remove_at(fd, name, directory=handle.is_directory and not self._lookup.is_link(fd, name))
+                self._note_gone(handle.stat())
         finally:
             os.close(fd)
+
+    def _note_gone(self, stat: FileStat) -> None:
+        """A name of the file went; when it was the last one, no new file gets the file's id for a while."""
+        if stat.is_directory or not stat.link_count:
+            self._gone.add(stat.identity.device, stat.file_id)
 
     def is_empty(self, handle: Handle) -> bool:
         fd = os.open(proc_path(_descriptor(handle)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -345,13 +386,25 @@ class LocalBackend(Backend):
 
     # --- the rest ---
 
-    def volume(self) -> VolumeInfo:
-        created = self.stat_real("", hidden=False).creation_time
-        label = self.options.volume_label or self.tree.root.rpartition("/")[2] or "root"
-        fd = self.tree.fd
+    def volume(self, handle: Handle) -> VolumeInfo:
+        fd = _descriptor(handle)
         return read_volume(
-            fd, label=label, creation_time=created, xattrs=self.xattrs, read_only=self.options.read_only
+            fd,
+            label=self._label,
+            serial_number=self.serial_number(handle),
+            creation_time=self.stat_real("", hidden=False).creation_time,
+            xattrs=self.xattrs and keeps_xattrs(fd),
+            read_only=self.options.read_only,
         )
+
+    def serial_number(self, handle: Handle) -> int:
+        device = handle.identity.device
+        known = self._serials.get(device)
+        if known is None:
+            if len(self._serials) >= _VOLUMES_MAX:
+                self._serials.clear()
+            known = self._serials[device] = serial_number_of(_descriptor(handle), device, self._label)
+        return known
 
     def watch_hub(self, loop: asyncio.AbstractEventLoop) -> WatchHub:
         """The one inotify instance of this tree, read by *loop*."""
@@ -381,15 +434,6 @@ def _descriptor(handle: Handle) -> int:
     if not isinstance(handle, LocalHandle):
         raise TypeError("a handle of another backend")
     return handle.descriptor()
-
-
-def _keeps_xattrs(root_fd: int) -> bool:
-    """Whether the root's file system keeps `user.` xattrs."""
-    try:
-        os.getxattr(proc_path(root_fd), XATTR_DOSATTRIB)
-    except OSError as error:
-        return error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS)
-    return True
 
 
 def _rename_at(old_fd: int, old: str, new_fd: int, new: str, *, replace: bool) -> None:

@@ -9,20 +9,24 @@ import errno
 import os
 from typing import Final
 
-from frevo.aio.syscalls import FileStatus, statx
+from frevo.aio.syscalls import FileStatus, set_times, statx
 from frevo.errors import SMBError
 from frevo.vfs import attributes as dos
 from frevo.vfs.base import FileStat
+from frevo.vfs.fartimes import EARLY, LATE, XATTR_TIMES, exact, is_far, remember
 from frevo.vfs.security import XATTR_SECURITY, XATTR_USER
 from frevo.vfs.streams import XATTR_PREFIX
 from frevo.vfs.system import get_xattr, list_xattr, proc_path, remove_xattr
 from frevo.wire.erref import NTStatus
 
-_HIDDEN_XATTRS: Final = frozenset((dos.XATTR_DOSATTRIB, XATTR_USER, XATTR_SECURITY, "user.SAMBA_PAI"))
+_HIDDEN_XATTRS: Final = frozenset(
+    (dos.XATTR_DOSATTRIB, XATTR_USER, XATTR_SECURITY, XATTR_TIMES, "user.SAMBA_PAI")
+)
 _USER: Final = "user."
 _EA_VALUE_MAX: Final = 65536
 _NO_XATTRS: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
-_TIME_MAX_NS: Final = (1 << 63) - 1
+#: What a file system says that refuses a time, instead of keeping the next one that it can.
+_TIME_REFUSED: Final = (errno.EINVAL, errno.ERANGE, errno.EOVERFLOW)
 
 
 class FileMetadata:
@@ -46,14 +50,30 @@ class FileMetadata:
         """Fresh metadata; *status* when the caller has just got it."""
         if status is None:
             status = statx(self.fd)
-        return dos.make_stat(status, self.stored(), hidden=hidden, mode_readonly=not self.xattrs)
+        stat = dos.make_stat(status, self.stored(), hidden=hidden, mode_readonly=not self.xattrs)
+        if is_far(stat) and self.xattrs:
+            return exact(stat, get_xattr(self.target, XATTR_TIMES))
+        return stat
 
     def set_times(self, accessed: int | None, written: int | None) -> None:
         """Sets last access and last write time (FILETIME), what is None stays."""
-        status = statx(self.fd)
-        atime = status.atime_ns if accessed is None else _clamped(dos.filetime_to_ns(accessed))
-        mtime = status.mtime_ns if written is None else _clamped(dos.filetime_to_ns(written))
-        os.utime(self.target, ns=(atime, mtime))
+        far = any(time is not None and not EARLY < time < LATE for time in (accessed, written))
+        try:
+            set_times(self.target, accessed, written)
+        except OSError as error:
+            if not far or error.errno not in _TIME_REFUSED:
+                raise
+            set_times(self.target, _near(accessed), _near(written))
+        if far and self.xattrs:
+            status = statx(self.fd)
+            self._remember((status.atime, status.mtime), accessed, written)
+
+    def _remember(self, kept: tuple[int, int], accessed: int | None, written: int | None) -> None:
+        try:
+            remember(self.target, kept, accessed, written)
+        except OSError as error:
+            if error.errno not in _NO_XATTRS:
+                raise
 
     def set_dos(self, attributes: int | None, creation_time: int | None) -> None:
         """Keeps attributes and creation time, what is None stays; without xattrs READONLY becomes mode
@@ -159,5 +179,6 @@ def _ea_name(xattr: str) -> bytes:
     return os.fsencode(xattr[len(_USER) :])
 
 
-def _clamped(ns: int) -> int:
-    return max(-_TIME_MAX_NS, min(_TIME_MAX_NS, ns))
+def _near(time: int | None) -> int | None:
+    """The next time that every file system can hold."""
+    return None if time is None else max(EARLY, min(LATE, time))

@@ -86,7 +86,7 @@ class NameCache:
         if self._inotify is None:
             return self._scan(directory_fd, _Directory(-1)).names
         self._drain(self._inotify)
-        major, minor, inode, *_, mtime, _flags, _mount = statx(directory_fd)
+        major, minor, inode, *_, mtime, _flags, _mount, _file_id = statx(directory_fd)
         key = (major, minor, inode)
         known = self._known.get(key)
         if known is not None and (known.stamp == mtime or known.seen_change):
@@ -114,7 +114,7 @@ class NameCache:
         return directory
 
     def _scan(self, directory_fd: int, directory: _Directory) -> _Directory:
-        directory.stamp = statx(directory_fd).mtime_ns
+        directory.stamp = statx(directory_fd).mtime
         fd = openat2(directory_fd, b".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             for name in os.listdir(fd):  # noqa: PTH208 (a descriptor)

@@ -1,6 +1,6 @@
-"""System calls that Python's `os` lacks and `frevo.aio.syscalls` does not have: getxattrat; and
-the paths below /proc through which a descriptor that only names a file (O_PATH) gets its metadata read and
-set.
+"""System calls that Python's `os` lacks and `frevo.aio.syscalls` does not have: getxattrat and the type of a file
+system; and the paths below /proc through which a descriptor that only names a file (O_PATH) gets its metadata read
+and set.
 
 All run in the calling thread and raise OSError.
 """
@@ -20,6 +20,7 @@ FALLOC_FL_ZERO_RANGE: Final = 0x10
 _SYS_GETXATTRAT: Final = 464  # the same number on every architecture; Linux 6.13
 _AT_SYMLINK_NOFOLLOW: Final = 0x100
 _VALUE_MAX: Final = 65536
+_STATFS_BYTES: Final = 256  # struct statfs has 120
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
@@ -31,6 +32,14 @@ def proc_path(fd: int) -> str:
     open.
     """
     return f"/proc/self/fd/{fd}"
+
+
+def file_system_type(fd: int) -> int:
+    """f_type of statfs(2): the magic number of the file system that *fd* is on; 0 when it does not say."""
+    buffer = ctypes.create_string_buffer(_STATFS_BYTES)
+    if _libc.fstatfs(fd, buffer):
+        return 0
+    return ctypes.c_long.from_buffer(buffer).value & 0xFFFF_FFFF
 
 
 class _XattrArguments(ctypes.Structure):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from typing import Final
 
+from frevo.vfs.attributes import XATTR_DOSATTRIB
 from frevo.vfs.base import VolumeInfo
+from frevo.vfs.system import file_system_type, proc_path
 
 _CASE_SENSITIVE_SEARCH: Final = 0x01
 _CASE_PRESERVED_NAMES: Final = 0x02
@@ -18,9 +21,15 @@ _READ_ONLY_VOLUME: Final = 0x0008_0000
 _SUPPORTS_EXTENDED_ATTRIBUTES: Final = 0x0080_0000
 
 
-def volume_attributes(*, xattrs: bool, read_only: bool) -> int:
+#: File systems (statfs(2), f_type) whose files cannot have holes: FAT, exFAT, ISO 9660, UDF.
+_WITHOUT_HOLES: Final = frozenset((0x4D44, 0x2011BAB0, 0x9660, 0x15013346))
+
+
+def volume_attributes(*, xattrs: bool, read_only: bool, sparse: bool = True) -> int:
     """FileSystemAttributes of [MS-FSCC] 2.5.1."""
-    value = _CASE_SENSITIVE_SEARCH | _CASE_PRESERVED_NAMES | _UNICODE_ON_DISK | _SUPPORTS_SPARSE_FILES
+    value = _CASE_SENSITIVE_SEARCH | _CASE_PRESERVED_NAMES | _UNICODE_ON_DISK
+    if sparse:
+        value |= _SUPPORTS_SPARSE_FILES
     if xattrs:
         value |= _PERSISTENT_ACLS | _NAMED_STREAMS | _SUPPORTS_EXTENDED_ATTRIBUTES
     if read_only:
@@ -28,18 +37,34 @@ def volume_attributes(*, xattrs: bool, read_only: bool) -> int:
     return value
 
 
-def read_volume(fd: int, *, label: str, creation_time: int, xattrs: bool, read_only: bool) -> VolumeInfo:
+def keeps_xattrs(fd: int) -> bool:
+    """Whether the file system of *fd* keeps `user.` xattrs."""
+    try:
+        os.getxattr(proc_path(fd), XATTR_DOSATTRIB)
+    except OSError as error:
+        return error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS)
+    return True
+
+
+def serial_number_of(fd: int, device: int, label: str) -> int:
+    """A number for the file system that *fd* is on, which is *device*."""
+    return zlib.crc32(f"{os.fstatvfs(fd).f_fsid}:{device}:{label}".encode("utf-8", "surrogatepass"))
+
+
+def read_volume(
+    fd: int, *, label: str, serial_number: int, creation_time: int, xattrs: bool, read_only: bool
+) -> VolumeInfo:
     """Sizes now and the fixed facts of the file system that *fd* is on."""
     status = os.fstatvfs(fd)
     read_only = read_only or bool(status.f_flag & os.ST_RDONLY)
-    serial = zlib.crc32(f"{status.f_fsid}:{os.fstat(fd).st_dev}:{label}".encode("utf-8", "surrogatepass"))
+    sparse = file_system_type(fd) not in _WITHOUT_HOLES
     return VolumeInfo(
         label=label,
-        serial_number=serial,
+        serial_number=serial_number,
         creation_time=creation_time,
         file_system_name="NTFS",
         max_component_length=min(status.f_namemax or 255, 255),
-        attributes=volume_attributes(xattrs=xattrs, read_only=read_only),
+        attributes=volume_attributes(xattrs=xattrs, read_only=read_only, sparse=sparse),
         block_size=status.f_frsize or status.f_bsize or 4096,
         total_units=status.f_blocks,
         free_units=status.f_bfree,

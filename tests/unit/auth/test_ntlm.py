@@ -220,6 +220,28 @@ def test_require_mic(accounts: AccountStore) -> None:
             assert acceptor.authenticate(token).session_key == crypto.hmac_md5(key, response[:16])
 
 
+@pytest.mark.parametrize("user", ["Alice", "straße"])
+def test_oem_client(accounts: AccountStore, user: str) -> None:
+    """Goal: a client with OEM strings alone logs on ([MS-NLMP] 2.2.2.5, flag B). Method: its messages by hand; names in
+    code page 850, the proof over UTF-16."""
+    acceptor = acceptor_for(accounts, netbios_name="filer")
+    flags = Flag.OEM | Flag.NTLM | Flag.REQUEST_TARGET | Flag.EXTENDED_SESSION_SECURITY
+    challenge = acceptor.challenge(messages.SIGNATURE + struct.pack("<II", 1, flags), SERVER_CHALLENGE)
+    (answered,) = struct.unpack_from("<I", challenge, 20)
+    assert answered & Flag.OEM and not answered & Flag.UNICODE
+    length, offset = struct.unpack_from("<H2xI", challenge, 12)
+    assert challenge[offset : offset + length] == b"FILER"
+    password = "Secret1" if user == "Alice" else "Pässword"
+    key = crypto.ntowfv2(nt_hash(password), crypto.upper_case(user), "DOM")
+    response = crypto.nt_proof(key, SERVER_CHALLENGE, TEMP) + TEMP
+    token = messages.pack_authenticate(flags, bytes(24), response, "DOM", user, "PC")
+    assert user.encode("cp850") in token
+    result = acceptor.authenticate(token)
+    assert result.account is not None and (result.user, result.workstation) == (user, "PC")
+    with pytest.raises(SMBError):
+        acceptor_for(accounts).challenge(messages.SIGNATURE + struct.pack("<II", 1, flags & ~Flag.OEM))
+
+
 def test_challenge(accounts: AccountStore) -> None:
     """Goal: the challenge is well formed and says who we are. Method: parse it with pyspnego."""
     from spnego._ntlm_raw.messages import AvId, Challenge

@@ -120,7 +120,7 @@ def test_the_first_token() -> None:
     flags = int.from_bytes(first.token[12:16], "little")
     wanted = Flag.SIGN | Flag.EXTENDED_SESSION_SECURITY | Flag.KEY_EXCHANGE | Flag.KEY_128 | Flag.VERSION
     assert flags & wanted == wanted
-    assert not flags & (Flag.OEM | Flag.LM_KEY)
+    assert flags & Flag.UNICODE and flags & Flag.OEM and not flags & Flag.LM_KEY
 
 
 def test_the_pairs_of_the_answer() -> None:
@@ -156,6 +156,20 @@ def test_flags_are_never_added() -> None:
     """Goal: the server cannot make us use what we did not offer. Method: a challenge with every flag."""
     answer = answer_to(challenge(TIME, flags=0xFFFFFFFF))
     assert not answer.flags & (Flag.OEM | Flag.LM_KEY | Flag.SEAL | Flag.ANONYMOUS)
+
+
+def test_a_server_without_unicode() -> None:
+    """Goal: names go out in the OEM character set to a server that has only that; the proof is the same ([MS-NLMP]
+    2.2.2.5, 3.3.2). Method: a challenge with OEM alone, a name with an umlaut."""
+    initiator = NTLMInitiator(NTLMCredentials("Jörg", "Secret1", "DOM"))
+    initiator.step(None)
+    message = parse_resp(initiator.step(challenge(TIME, flags=ALL_FLAGS & ~Flag.UNICODE | Flag.OEM))).token
+    assert message is not None
+    answer = Authenticate.parse(message, oem=True)
+    assert (answer.user, answer.domain) == ("Jörg", "DOM")
+    assert b"J\x94rg" in message and answer.flags & Flag.OEM and not answer.flags & Flag.UNICODE
+    key = crypto.ntowfv2(nt_hash("Secret1"), "JÖRG", "DOM")
+    assert answer.nt_response[:16] == crypto.nt_proof(key, SERVER_CHALLENGE, answer.nt_response[16:])
 
 
 @pytest.mark.parametrize("missing", [Flag.KEY_EXCHANGE, Flag.SIGN])

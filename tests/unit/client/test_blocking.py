@@ -17,7 +17,15 @@ from frevo.client.loop_thread import iterate, run
 
 #: What only one of the two has, and why.
 DIFFERENT = {
-    *("tree", "place", "base", "connection", "session", "handshake", "link"),  # the protocol's objects live on the loop
+    *(
+        "tree",
+        "place",
+        "base",
+        "connection",
+        "session",
+        "handshake",
+        "link",
+    ),  # the protocol's objects live on the loop
     *("file_id", "opened", "path", "close_later", "seek_here"),
     *("begin_read", "begin_write"),  # futures of the loop, for the mount
     "name",  # of a file: set when made, as Python's own files do

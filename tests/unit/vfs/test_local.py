@@ -265,7 +265,7 @@ def test_read_only(make_backend: Callable[..., LocalBackend], share: Path) -> No
         lambda: backend.remove(handle),
     ):
         assert status_of(call) == NTStatus.MEDIA_WRITE_PROTECTED
-    assert backend.volume().attributes & 0x80000
+    assert backend.volume(open_(backend, "", OpenIntent.PATH)).attributes & 0x80000
 
 
 def test_hidden_and_vetoed(make_backend: Callable[..., LocalBackend], share: Path) -> None:
@@ -297,7 +297,7 @@ def test_without_xattrs(backend: LocalBackend, share: Path, monkeypatch: pytest.
     for name in ("getxattr", "setxattr", "listxattr", "removexattr"):
         monkeypatch.setattr(os, name, unsupported)
     probed = LocalBackend(str(share))
-    assert not probed.xattrs and not probed.volume().attributes & 0x40000
+    assert not probed.xattrs and not probed.volume(open_(probed, "", OpenIntent.PATH)).attributes & 0x40000
     for tested, name in ((probed, "a"), (backend, "b")):  # `backend` learned of xattrs before they went
         handle = create(tested, name, attributes=0x21)
         assert (share / name).stat().st_mode & 0o222 == 0
@@ -343,7 +343,7 @@ def test_security_descriptor(backend: LocalBackend, share: Path) -> None:
 
 def test_volume(backend: LocalBackend, share: Path) -> None:
     """The numbers are statvfs's."""
-    volume = backend.volume()
+    volume = backend.volume(open_(backend, "", OpenIntent.PATH))
     status = os.statvfs(share)
     assert volume.label == "share" and volume.file_system_name == "NTFS"
     assert volume.block_size * volume.total_units == status.f_frsize * status.f_blocks

@@ -11,6 +11,7 @@ from frevo.errors import SMBError, ntstatus_of
 from frevo.server.fsctl import FsctlCall
 from frevo.server.request import Request
 from frevo.server.state import Open
+from frevo.server.write_time import after_write, before_write
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FsctlCode
 from frevo.wire.smb2 import (
@@ -65,6 +66,9 @@ async def copy(call: FsctlCall) -> bytes:
         call.request.status = NTStatus.INVALID_PARAMETER
         return _LIMITS
     done = written = 0
+    handle = target.handle
+    assert handle is not None
+    kept = before_write(target, handle)
     try:
         for chunk in asked.chunks:
             written += await _copy_chunk(source, target, chunk)
@@ -73,8 +77,8 @@ async def copy(call: FsctlCall) -> bytes:
         call.request.status = error.status
     except OSError as error:
         call.request.status = ntstatus_of(error)
-    if target.sticky_write_time is not None and target.handle is not None:
-        target.handle.set_basic(last_write_time=target.sticky_write_time)
+    finally:
+        after_write(target, handle, kept)
     return SrvCopychunkResponse(done, 0, written).pack()
 
 

@@ -22,13 +22,14 @@ def not_supported(call: FsctlCall) -> bytes:
 
 
 def object_id(call: FsctlCall) -> bytes:
-    """FSCTL_CREATE_OR_GET_OBJECT_ID: an id made of device and inode, the same as long as the file exists.
+    """FSCTL_CREATE_OR_GET_OBJECT_ID: an id made of the volume's and the file's, the same as long as the file exists.
 
     Reference: [MS-FSCC] 2.3.1.
     """
-    identity = call.handle.identity
+    handle, backend = call.handle, call.request.tree.backend
+    assert backend is not None
     call.need_output(_OBJECT_ID.size)
-    return _OBJECT_ID.pack(identity.device & (2**64 - 1), identity.inode & (2**64 - 1), bytes(48))
+    return _OBJECT_ID.pack(backend.serial_number(handle), handle.stat().file_id, bytes(48))
 
 
 def reparse_point(call: FsctlCall) -> bytes:

@@ -6,6 +6,7 @@ import struct
 
 from frevo.errors import SMBError
 from frevo.server.fsctl import FsctlCall
+from frevo.server.write_time import after_write, before_write
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileAttributes
 from frevo.wire.smb2 import FileAccess
@@ -54,7 +55,11 @@ def set_zero_data(call: FsctlCall) -> bytes:
             opened.record.locks.check_write(opened, offset, beyond - offset)
         end = min(beyond, call.handle.stat().end_of_file)
         if end > offset:
-            call.handle.zero(offset, end)
+            kept = before_write(opened, call.handle)
+            try:
+                call.handle.zero(offset, end)
+            finally:
+                after_write(opened, call.handle, kept)
     return b""
 
 

@@ -10,7 +10,7 @@ from frevo.locking.share_modes import DATA_ACCESS, conflicts
 from frevo.server import create_checks
 from frevo.server.create_access import granted_for_existing, granted_for_new, new_descriptor
 from frevo.server.request import Request
-from frevo.server.security import maximal_access
+from frevo.server.security import maximal_access, without_readonly
 from frevo.server.state import Open
 from frevo.vfs.base import FileIdentity, FileStat, Handle, OpenIntent, Resolved
 from frevo.wire.dtyp import map_generic
@@ -36,9 +36,17 @@ from frevo.wire.smb2 import (
 _READS = int(FileAccess.READ_DATA | FileAccess.EXECUTE)
 _WRITES = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
 _READONLY = int(FileAttributes.READONLY)
-#: Attributes that a client may give a new file; the others describe what the file is.
+_NOT_INDEXED = int(FileAttributes.NOT_CONTENT_INDEXED)
+#: Attributes that a client may give a new file ([MS-FSA] 2.1.5.1.1); the others describe what the file is, or are of
+#: file systems that keep them: these are ignored ([MS-FSCC] 2.6).
 _SETTABLE = int(
-    FileAttributes.READONLY | FileAttributes.HIDDEN | FileAttributes.SYSTEM | FileAttributes.ARCHIVE
+    FileAttributes.READONLY
+    | FileAttributes.HIDDEN
+    | FileAttributes.SYSTEM
+    | FileAttributes.ARCHIVE
+    | FileAttributes.TEMPORARY
+    | FileAttributes.OFFLINE
+    | FileAttributes.NOT_CONTENT_INDEXED
 )
 _MUST_EXIST = (CreateDisposition.OPEN, CreateDisposition.OVERWRITE)
 _OVERWRITES = (CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF)
@@ -196,7 +204,8 @@ def _overwrite(asked: CreateRequest, opened: Handle, before: FileStat) -> None:
         raise SMBError(NTStatus.ACCESS_DENIED, "overwriting a hidden or system file")
     opened.truncate(0)
     if not opened.stream:
-        wanted = (asked.file_attributes & _SETTABLE) | FileAttributes.ARCHIVE
+        # NOT_CONTENT_INDEXED is not taken over: [MS-FSA] 2.1.5.1.2.
+        wanted = asked.file_attributes & _SETTABLE & ~_NOT_INDEXED | FileAttributes.ARCHIVE
         if wanted != before.attributes:
             opened.set_basic(attributes=int(wanted))
 
@@ -270,7 +279,7 @@ def _apply_contexts(asked: CreateRequest, handle: Handle) -> None:
             if size:
                 handle.allocate(size)
         elif name == b"ExtA":
-            for ea in EaBuffer.parse(data).eas:
+            for ea in EaBuffer.parse(data).eas:  # checked before the file was made
                 handle.set_extended_attribute(ea.name, ea.value)
 
 
@@ -278,15 +287,19 @@ def _answer_contexts(
     request: Request, asked: CreateRequest, handle: Handle, stat: FileStat
 ) -> list[CreateContext]:
     """MxAc and QFid are answered; leases and durable handles are not granted, which is told by silence."""
+    backend = request.tree.backend
+    assert backend is not None
     answers = []
     for name, data in asked.contexts:
         if name == b"MxAc":
             if data and len(data) != 8:
                 raise SMBError(NTStatus.INVALID_PARAMETER, "MxAc context")
             maximal = maximal_access(request.session, request.tree, handle.security_descriptor(), stat)
-            answers.append(QueryMaximalAccessResponse(NTStatus.SUCCESS, maximal).context())
+            answers.append(
+                QueryMaximalAccessResponse(NTStatus.SUCCESS, without_readonly(maximal, stat)).context()
+            )
         elif name == b"QFid":
-            answers.append(QueryOnDiskIdResponse(stat.file_id, stat.identity.device).context())
+            answers.append(QueryOnDiskIdResponse(stat.file_id, backend.serial_number(handle)).context())
         elif name == b"SecD":
             SdBuffer.parse(data)
     return answers

@@ -128,7 +128,7 @@ def _entry(item: DirectoryItem) -> DirectoryEntry:
     name, stat = item
     return DirectoryEntry(
         name, stat.attributes, stat.creation_time, stat.last_access_time, stat.last_write_time, stat.change_time,
-        stat.end_of_file, stat.allocation_size, stat.identity.inode, 0, "", 0, stat.reparse_tag,
+        stat.end_of_file, stat.allocation_size, stat.file_id, 0, "", 0, stat.reparse_tag,
     )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def _standard(request: Request, handle: Handle) -> bytes:
 
 
 def _internal(request: Request, handle: Handle) -> bytes:
-    return FileInternalInformation(handle.identity.inode).pack()
+    return FileInternalInformation(handle.stat().file_id).pack()
 
 
 def _ea_size(handle: Handle) -> int:
@@ -190,7 +190,7 @@ def _normalized_name(request: Request, handle: Handle) -> bytes:
 
 def _id(request: Request, handle: Handle) -> bytes:
     backend = request.tree.backend
-    serial = backend.volume().serial_number if backend is not None else 0
+    serial = backend.serial_number(handle) if backend is not None else 0
     return FileIdInformation(serial, handle.stat().file_id.to_bytes(16, "little")).pack()
 
 

@@ -1,4 +1,4 @@
-"""QUERY_INFO of the file system that a share lies on ([MS-SMB2] 3.3.5.20.2, [MS-FSA] 2.1.5.13)."""
+"""QUERY_INFO of the file system that a file or folder lies on ([MS-SMB2] 3.3.5.20.2, [MS-FSA] 2.1.5.13)."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class _Query(NamedTuple):
 
 
 def query_filesystem(request: Request, asked: QueryInfoRequest) -> bytes:
-    """The information of class *asked.file_info_class* about the share's volume."""
-    backend, info_class = request.tree.backend, asked.file_info_class
-    if backend is None:
+    """The information of class *asked.file_info_class* about the volume that the request's open is on."""
+    backend, handle, info_class = request.tree.backend, request.open.handle, asked.file_info_class
+    if backend is None or handle is None:
         return _pipe_device(request, asked)
     query = _QUERIES.get(info_class)
     if query is None:
         raise SMBError(NTStatus.INVALID_INFO_CLASS, f"file system information class {info_class}")
-    return fitted(request, query.make(backend.volume()), query.fixed_size, asked.output_buffer_length)
+    return fitted(request, query.make(backend.volume(handle)), query.fixed_size, asked.output_buffer_length)
 
 
 def _volume(volume: VolumeInfo) -> bytes:

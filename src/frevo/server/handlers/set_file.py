@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from frevo.errors import SMBError, WireError
+from frevo.server.ea_lists import eas_to_set
 from frevo.server.handlers.change_notify import directory_is_going
 from frevo.server.handlers.information import need_access
 from frevo.server.handlers.rename import set_link, set_rename, set_rename_ex
 from frevo.server.request import Request
-from frevo.server.state import Open
+from frevo.server.write_time import after_write, before_write, keep_write_time
 from frevo.vfs.base import Handle
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (
@@ -24,7 +25,6 @@ from frevo.wire.fscc import (
     FileModeInformation,
     FilePositionInformation,
     FileValidDataLengthInformation,
-    parse_full_eas,
 )
 from frevo.wire.smb2 import FileAccess, SetInfoRequest
 
@@ -87,7 +87,8 @@ def _time(value: int) -> int | None:
 
 
 def _basic(request: Request, handle: Handle, buffer: bytes) -> None:
-    """Times and attributes. 0 keeps a time, -1 stops updating it through this open, -2 resumes."""
+    """Times and attributes. 0 keeps a time, and so does every time once it was set or -1 was given, whatever is
+    done through this open, until -2 comes."""
     asked = FileBasicInformation.parse(buffer)
     need_access(request, FileAccess.WRITE_ATTRIBUTES)
     created, accessed, written = map(
@@ -100,12 +101,15 @@ def _basic(request: Request, handle: Handle, buffer: bytes) -> None:
             creation_time=created, last_access_time=accessed, last_write_time=written, attributes=attributes
         )
     opened = request.open
+    if asked.last_access_time != _KEEP:
+        handle.keep_access_time(asked.last_access_time != _THAW)
     if written is not None:
-        opened.sticky_write_time = written
-    elif asked.last_write_time == _FREEZE:
-        opened.sticky_write_time = handle.stat().last_write_time
-    elif asked.last_write_time == _THAW:
-        opened.sticky_write_time = None
+        assert opened.record is not None
+        opened.record.writes += 1  # a write under way does not bring back what was before
+    if asked.last_write_time == _THAW:
+        opened.kept_write_time = None
+    elif asked.last_write_time != _KEEP:
+        keep_write_time(opened)
 
 
 def _attributes(handle: Handle, wanted: int) -> int | None:
@@ -121,12 +125,6 @@ def _attributes(handle: Handle, wanted: int) -> int | None:
     return None if new == current & ~_NORMAL else new or _NORMAL
 
 
-def _keep_write_time(opened: Open, handle: Handle) -> None:
-    """A write time that the client has set stays when the size changes through the same open."""
-    if opened.sticky_write_time is not None:
-        handle.set_basic(last_write_time=opened.sticky_write_time)
-
-
 def _resize(request: Request, handle: Handle, size: int, resize: Callable[[int], None]) -> None:
     """Changes a size, if no lock of somebody else lies on what is cut off or added."""
     need_access(request, FileAccess.WRITE_DATA)
@@ -137,8 +135,11 @@ def _resize(request: Request, handle: Handle, size: int, resize: Callable[[int],
         end = handle.stat().end_of_file
         first, last = min(size, end), max(size, end)
         opened.record.locks.check_write(opened, first, last - first)
-    resize(size)
-    _keep_write_time(opened, handle)
+    kept = before_write(opened, handle)
+    try:
+        resize(size)
+    finally:
+        after_write(opened, handle, kept)
 
 
 def _end_of_file(request: Request, handle: Handle, buffer: bytes) -> None:
@@ -200,12 +201,8 @@ def _set_delete_pending(
 
 
 def _full_ea(request: Request, handle: Handle, buffer: bytes) -> None:
-    try:
-        attributes = parse_full_eas(buffer)
-    except WireError as error:
-        raise SMBError(NTStatus.EA_LIST_INCONSISTENT, str(error)) from None
     need_access(request, FileAccess.WRITE_EA)
-    for ea in attributes:
+    for ea in eas_to_set(buffer):
         handle.set_extended_attribute(ea.name, ea.value)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from frevo.errors import SMBError
 from frevo.server.handlers.read import MAX_OFFSET
 from frevo.server.request import Request
+from frevo.server.write_time import after_write, before_write
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Channel, FileAccess, WriteFlags, WriteRequest, WriteResponse
 
@@ -42,11 +43,14 @@ async def _write_file(request: Request, asked: WriteRequest) -> bytes:
     if offset == _END_OF_FILE:
         offset = handle.stat().end_of_file
     opened.record.locks.check_write(opened, offset, len(asked.data))
-    written = await handle.write(offset, asked.data) if len(asked.data) else 0
+    written = 0
+    if len(asked.data):
+        kept = before_write(opened, handle)
+        try:
+            written = await handle.write(offset, asked.data)
+        finally:
+            after_write(opened, handle, kept)
     opened.position = offset + written
-    if opened.sticky_write_time is not None:
-        # A write time that the client has set stays, whatever it writes afterwards ([MS-FSA] 2.1.5.15.2).
-        handle.set_basic(last_write_time=opened.sticky_write_time)
     if asked.flags & _THROUGH:
         await handle.flush()
     return WriteResponse(written).pack()

@@ -114,7 +114,7 @@ def _case(file: Path) -> Check:
 
 
 def _birth_time(file: Path) -> Check:
-    born = syscalls.statx(syscalls.AT_FDCWD, os.fsencode(file), 0).btime_ns
+    born = syscalls.statx(syscalls.AT_FDCWD, os.fsencode(file), 0).btime
     text = "kept by the file system" if born else "not kept; frevo keeps it in user.DOSATTRIB"
     return Check(GROUP, "creation time", State.OK if born else State.LIMITED, text)
 

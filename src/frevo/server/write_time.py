@@ -1,0 +1,47 @@
+"""The time of the last write that a client has set stays, whatever it writes through the same open afterwards
+([MS-FSA] 2.1.5.15.2, UserSetModificationTime). A write by anybody else makes it the time of that write, and that stays
+in its turn."""
+
+from __future__ import annotations
+
+import msgspec
+
+from frevo.server.state import Open
+from frevo.vfs.base import Handle
+
+
+class KeptWriteTime(msgspec.Struct):
+    """What an open keeps while it writes."""
+
+    time: int = 0  # FILETIME
+    writes: int = 0  # FileRecord.writes when `time` was read
+    in_flight: int = 0  # writes of this open between `before_write` and `after_write`
+
+
+def keep_write_time(opened: Open) -> None:
+    """From now on, writes through *opened* do not change the time of the last write."""
+    if opened.kept_write_time is None:
+        opened.kept_write_time = KeptWriteTime()
+
+
+def before_write(opened: Open, handle: Handle) -> KeptWriteTime | None:
+    """Before data or size change through *opened*: looks at the time that is to stay; for `after_write`."""
+    kept, record = opened.kept_write_time, opened.record
+    if kept is not None:
+        assert record is not None
+        if not kept.in_flight or kept.writes != record.writes:
+            kept.time, kept.writes = handle.stat().last_write_time, record.writes
+        kept.in_flight += 1
+    return kept
+
+
+def after_write(opened: Open, handle: Handle, kept: KeptWriteTime | None) -> None:
+    """After the change, also one that failed: the time is again what it was, unless others wrote meanwhile."""
+    record = opened.record
+    assert record is not None
+    if kept is not None:
+        kept.in_flight -= 1
+    if kept is None or kept is not opened.kept_write_time:
+        record.writes += 1
+    elif kept.writes == record.writes:
+        handle.set_basic(last_write_time=kept.time)

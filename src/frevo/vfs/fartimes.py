@@ -1,0 +1,72 @@
+"""Times that the file system cannot hold: ext4 keeps 1901 to 2446, XFS 1901 to 2038 or 2486, and what lies
+outside becomes the end of that range. The exact time is kept beside, in the xattr `user.frevo.times`.
+
+The xattr says for each of last access and last write what the file system made of the exact time. As soon as the
+file system says anything else, because somebody has written or has set another time by other means, the exact one is
+forgotten. Only times that some file system cannot hold cost a look at the xattr."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import Final
+
+from msgspec.structs import replace
+
+from frevo.vfs.base import FileStat
+from frevo.vfs.system import get_xattr, remove_xattr
+
+XATTR_TIMES: Final = "user.frevo.times"
+
+#: Every file system holds the times between these: seconds since 1970 in 32 bits.
+EARLY: Final = 95_000_000_000_000_000  # 1902
+LATE: Final = 137_900_000_000_000_000  # December 2037
+
+_RECORD = struct.Struct("<4q")  # last access, last write: what the file system says, what was meant
+_Pair = tuple[int, int]
+_NONE: Final = (0, 0)
+
+
+def is_far(stat: FileStat) -> bool:
+    """Whether the xattr may know better than the file system."""
+    return not (EARLY < stat.last_write_time < LATE and EARLY < stat.last_access_time < LATE)
+
+
+def _parse(value: bytes | None) -> tuple[_Pair, _Pair]:
+    """(last access, last write), each (kept, exact); a damaged value says nothing."""
+    if value is None or len(value) != _RECORD.size:
+        return _NONE, _NONE
+    first, second, third, fourth = _RECORD.unpack(value)
+    return (first, second) if second > 0 else _NONE, (third, fourth) if fourth > 0 else _NONE
+
+
+def exact(stat: FileStat, value: bytes | None) -> FileStat:
+    """*stat* with the times that were meant, where the xattr's *value* is still true."""
+    access, write = _parse(value)
+    return replace(
+        stat,
+        last_access_time=access[1]
+        if access[0] == stat.last_access_time and access[1]
+        else stat.last_access_time,
+        last_write_time=write[1] if write[0] == stat.last_write_time and write[1] else stat.last_write_time,
+    )
+
+
+def _pair(wanted: int | None, kept: int, before: _Pair) -> _Pair:
+    """What is to be remembered of one time: *wanted* was set (None: it was left), *kept* is what came of it."""
+    if wanted is None:
+        return before if before[0] == kept else _NONE
+    return (kept, wanted) if kept != wanted and not EARLY < kept < LATE else _NONE
+
+
+def remember(target: int | str, kept: _Pair, accessed: int | None, written: int | None) -> None:
+    """Keeps beside what the file system did not: *kept* is what it says after *accessed* and *written* were set."""
+    value = get_xattr(target, XATTR_TIMES)
+    access, write = _parse(value)
+    access, write = _pair(accessed, kept[0], access), _pair(written, kept[1], write)
+    new = _RECORD.pack(*access, *write)
+    if not (access[1] or write[1]):
+        if value is not None:
+            remove_xattr(target, XATTR_TIMES)
+    elif new != value:
+        os.setxattr(target, XATTR_TIMES, new)
