@@ -78,13 +78,13 @@ class Pair:
         )
         return Authenticator(AccountStore(self.private), settings)
 
-    def connect(self) -> Client:
-        """A connected client that has not said anything yet."""
-        return Client(self, self.inside(self.transport.connect))
+    def connect(self, peer: str = "memory:1") -> Client:
+        """A connected client that has not said anything yet; *peer* as a transport tells it, `address:port`."""
+        return Client(self, self.inside(self.transport.connect, peer))
 
-    def logged_on(self, dialects: tuple[int, ...] = (0x0311,)) -> Client:
+    def logged_on(self, dialects: tuple[int, ...] = (0x0311,), *, peer: str = "memory:1") -> Client:
         """A client with its session, `client.session`, and a tree of the share "share", `client.tree`."""
-        client = self.connect()
+        client = self.connect(peer)
         client.negotiate(dialects)
         client.log_on()
         client.connect_tree("share")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from frevo.config.choices import ENCRYPTION, EncryptionPolicy
+from frevo.config.hosts import HostList, Hosts
 from frevo.config.key import keys_of, setting
 from frevo.config.types import Boolean, Integer, Mode, Path, Patterns, Text, Words
 
@@ -54,6 +55,21 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
     )
     write_list: tuple[str, ...] = setting(
         Words(), (), "Users and @groups that may write, whatever `read only` and `read list` say."
+    )
+    hosts_allow: HostList = setting(
+        Hosts(),
+        HostList(),
+        "Machines that may connect: addresses, `150.203.`, `10.0.0.0/8`, names, `.domain`, `ALL`, `EXCEPT`. Alone it "
+        "keeps all others out; 127.0.0.1 comes in unless it is denied. In [global] it holds for every share.",
+        default_text="(everywhere)",
+        synonyms=("allow hosts",),
+    )
+    hosts_deny: HostList = setting(
+        Hosts(),
+        HostList(),
+        "Machines that may not connect, unless `hosts allow` names them.",
+        default_text="(nowhere)",
+        synonyms=("deny hosts",),
     )
     create_mask: int = setting(
         Mode(), 0o744, "Permission bits that a new file may have.", synonyms=("create mode",)

@@ -13,7 +13,7 @@ evaluation; acl flag inherited canonicalization; acl group control; acl map full
 add machine script; add share command; add user script; add user to group script; additional dns hostnames;
 addport command; addprinter command; admin users; administrative share; afs share; afs token lifetime; afs
 username map; aio max threads; aio read size; aio write behind; aio write size; algorithmic rid base;
-allocation roundup size; allow dcerpc auth level connect; allow dns updates; allow hosts; allow insecure wide
+allocation roundup size; allow dcerpc auth level connect; allow dns updates; allow insecure wide
 links; allow nt4 crypto; allow trusted domains; allow unsafe cluster upgrade; apply group policies; async dns
 timeout; async smb echo handler; auth event notification; auto services; binddns dir; block size; blocking
 locks; browse list; cache directory; case sensitive; case sensitive names; casesignames; change notify; change
@@ -26,7 +26,7 @@ warn threshold; ctdb timeout; ctdbd socket; cups connection timeout; cups encryp
 dcerpc endpoint servers; deadtime; debug class; debug encryption; debug hires timestamp; debug pid; debug
 prefix timestamp; debug syslog format; debug timestamp; debug uid; default; default case; default devmode;
 default service; defer sharing violations; delete group script; delete readonly; delete share command; delete
-user from group script; delete user script; delete veto files; deleteprinter command; deny hosts; dfree cache
+user from group script; delete user script; delete veto files; deleteprinter command; dfree cache
 time; dfree command; dgram port; directory name cache size; directory security mask; disable netbios; disable
 spoolss; dmapi support; dns forwarder; dns hostname; dns port; dns proxy; dns update command; dns zone
 scavenging; dns zone transfer clients allow; dns zone transfer clients deny; domain logons; domain master;
@@ -36,8 +36,8 @@ enable core files; enable privileges; encrypt passwords; enhanced browsing; enum
 exec; fake directory create times; fake oplocks; follow symlinks; force directory security mode; force group;
 force printername; force security mode; force unknown acl user; force user; fstype; get quota command; getwd
 cache; gpo update command; group; hide files; hide new files timeout; hide special files; hide unreadable;
-hide unwriteable files; homedir map; honor change notify privilege; host msdfs; hostname lookups; hosts allow;
-hosts deny; idmap backend; idmap cache time; idmap gid; idmap negative cache time; idmap uid; include system
+hide unwriteable files; homedir map; honor change notify privilege; host msdfs; hostname lookups;
+idmap backend; idmap cache time; idmap gid; idmap negative cache time; idmap uid; include system
 krb5 conf; inherit acls; inherit owner; inherit permissions; init logon delay; init logon delayed hosts;
 iprint server; kdc default domain supported enctypes; kdc enable fast; kdc force enable rc4 weak session keys;
 kdc supported enctypes; keepalive; kerberos encryption types; kernel change notify; kernel oplocks; kernel
@@ -127,10 +127,6 @@ RESTRICTING: frozenset[str] = frozenset(
     map(
         normal,
         (
-            "hosts allow",
-            "allow hosts",
-            "hosts deny",
-            "deny hosts",
             "follow symlinks",
             "access based share enum",
             "hide unreadable",

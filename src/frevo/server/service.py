@@ -15,6 +15,7 @@ from frevo.errors import RemoteProtocolError, SMBError, WireError
 from frevo.locking.file_table import FileRecord, FileTable, Gate
 from frevo.server.handlers.lock import release_all
 from frevo.server.handlers.negotiate import handle_smb1
+from frevo.server.hosts import HostGate
 from frevo.server.lifecycle import end_connection, end_session, expire_session
 from frevo.server.receive import EMPTY_ERROR, Work, response_header
 from frevo.server.request import Chain, Request
@@ -62,6 +63,7 @@ class Server:
         self.files = FileTable(transport.new_gate)
         self._next_open_id = secrets.randbits(24) + 1
         self._next_async_id = 1
+        self.hosts = HostGate(self)
         self.draining = False
 
     # -- clock and numbers ------------------------------------------------------------------------------------
@@ -115,8 +117,10 @@ class Server:
             connection = self.connections.get(event[1])
             if connection is not None:
                 self._receive(connection, event)
+            else:
+                self.hosts.held(event)
         elif kind == events.ACCEPTED:
-            self._accepted(event)
+            self.hosts.arrived(event)
         elif kind == events.CLOSED:
             self._closed(event)
         elif kind == events.IDLE:
@@ -124,10 +128,11 @@ class Server:
         elif kind == events.REJECTED:
             log.warning("%s refused: %s", event[2], event[3])
 
-    def _accepted(self, event: tuple[Any, ...]) -> None:
+    def admit(self, event: tuple[Any, ...], names: frozenset[str] | None) -> None:
+        """A connection that `hosts allow` and `hosts deny` let in; *names* of its machine, None when unknown."""
         _, number, listener, peer, local = event
         transport = self.transport.listener_name(listener)
-        self.connections[number] = Connection(number, transport, peer, local, time.time())
+        self.connections[number] = Connection(number, transport, peer, local, time.time(), host_names=names)
         log.info("%s connected by %s to %s", peer, transport, local)
 
     def _closed(self, event: tuple[Any, ...]) -> None:
@@ -135,6 +140,8 @@ class Server:
         if connection is not None:
             log.info("%s disconnected: %s", connection.peer, event[2])
             end_connection(self, connection)
+        else:
+            self.hosts.gone(event[1])
 
     def _idle(self, event: tuple[Any, ...]) -> None:
         """`frevo:idle timeout` has passed without a message: who has nothing open is sent away."""
@@ -291,6 +298,7 @@ class Server:
     def reload(self, config: Config, authenticator: Authenticator) -> None:
         """Takes a new configuration without dropping anybody: new connects see it, what is open stays."""
         before, self.config, self.authenticator = self.shares, config, authenticator
+        self.hosts.take(config)
         self.shares = build_shares(config)
         for key, share in self.shares.items():
             old = before.get(key)
@@ -307,6 +315,7 @@ class Server:
 
     def close_all(self) -> None:
         """Ends every session and connection, as at shutdown."""
+        self.hosts.close()
         for connection in tuple(self.connections.values()):
             for session in tuple(connection.sessions.values()):
                 end_session(self, session)

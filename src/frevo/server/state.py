@@ -63,6 +63,8 @@ class Connection(msgspec.Struct, eq=False):
     waiting: dict[int, Request] = msgspec.field(default_factory=dict)
     waiting_async: dict[int, Request] = msgspec.field(default_factory=dict)
     closed: bool = False
+    #: Names of the client's machine; None when nobody looked them up (frevo.server.hosts).
+    host_names: frozenset[str] | None = None
 
 
 class Session(Discreet, msgspec.Struct, eq=False):

@@ -7,6 +7,7 @@ import logging
 from frevo.config import ShareAccess, share_access
 from frevo.errors import RemoteProtocolError, SMBError
 from frevo.server.handlers.session_setup import mark_authenticated
+from frevo.server.hosts import share_allows
 from frevo.server.request import Request
 from frevo.server.shares import Share
 from frevo.server.state import Session, Tree
@@ -30,6 +31,8 @@ def handle(request: Request) -> bytes:
     share = server.shares.get(name.casefold())
     if share is None:
         raise SMBError(NTStatus.BAD_NETWORK_NAME, f"no share {name!r}")
+    if not share_allows(share.config, request.connection):
+        raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name}: `hosts allow`, `hosts deny`")
     access = access_of(session, share)
     if access is ShareAccess.NONE:
         raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name}")

@@ -1,0 +1,197 @@
+"""Which machines may connect: `hosts allow` and `hosts deny` of [global] when a connection comes, those of a share at
+TREE_CONNECT. A refused connection is closed before anything that it sends is looked at.
+
+Names are looked up in threads of their own, and only when a list has names; what the client sends meanwhile waits. A
+name counts when it leads back to the client's address: who rules the reverse zone of an address cannot choose it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from frevo.config import Config
+from frevo.config.hosts import Address, Host, hosts_allowed, parse_address
+
+if TYPE_CHECKING:
+    from frevo.config import ShareConfig
+    from frevo.server.service import Server
+    from frevo.server.state import Connection
+
+log = logging.getLogger("frevo.server")
+
+LOOKUP_TIMEOUT_S = 5.0
+#: How long an answer about names holds.
+REMEMBERED_S = 60.0
+REMEMBERED_MAX = 4096
+#: Connections whose names are being looked up, and what each may have sent meanwhile: more are closed.
+WAITING_MAX = 256
+MESSAGES_MAX = 8
+_THREADS = 4
+#: One refused address is told once in this time.
+_TOLD_AGAIN_S = 60.0
+
+
+def host_of(peer: str, names: frozenset[str] | None = None) -> Host:
+    """The client machine of a transport's peer, `ip:port` or `[ip]:port`; others are of this machine."""
+    return Host(parse_address(peer.rpartition(":")[0].strip("[]")), names)
+
+
+def share_allows(share: ShareConfig, connection: Connection) -> bool:
+    """Whether the share's own lists let this connection's machine in."""
+    if not share.hosts_allow and not share.hosts_deny:
+        return True
+    return hosts_allowed(share.hosts_allow, share.hosts_deny, host_of(connection.peer, connection.host_names))
+
+
+def _lists_names(config: Config) -> tuple[bool, frozenset[str]]:
+    """Whether any list has names, and those that are written out."""
+    wanted: set[str] = set()
+    needed = False
+    for share in (config.globals.defaults, *config.shares.values()):
+        for hosts in (share.hosts_allow, share.hosts_deny):
+            if hosts and hosts.needs_names:
+                needed = True
+                wanted |= hosts.exact_names
+    return needed, frozenset(wanted)
+
+
+class HostGate:
+    """Decides for a server about each new connection: now, or when its names are known."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._waiting: dict[int, list[tuple[Any, ...]]] = {}  # connection to its ACCEPTED and what followed
+        self._known: OrderedDict[tuple[Address, frozenset[str]], tuple[float, frozenset[str]]] = OrderedDict()
+        self._lookups: dict[tuple[Address, frozenset[str]], asyncio.Task[frozenset[str]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pool: ThreadPoolExecutor | None = None
+        self._told: dict[Address | None, float] = {}
+        self.take(server.config)
+
+    def take(self, config: Config) -> None:
+        """Takes a new configuration."""
+        self._needs_names, self._wanted = _lists_names(config)
+
+    def arrived(self, event: tuple[Any, ...]) -> None:
+        """A connection was accepted: it enters the server, is refused, or waits for its names."""
+        defaults = self._server.config.globals.defaults
+        if not self._needs_names:
+            if not defaults.hosts_allow and not defaults.hosts_deny:
+                self._server.admit(event, None)
+            else:
+                self._decide(event, host_of(event[3]))
+            return
+        address = host_of(event[3]).address
+        if address is None:
+            self._decide(event, Host(None, frozenset()))
+            return
+        key = (address, self._wanted)
+        known = self._known.get(key)
+        if known is not None and known[0] > self._server.monotonic():
+            self._decide(event, Host(address, known[1]))
+        elif len(self._waiting) >= WAITING_MAX:
+            self._refuse(event, address, "too many connections wait for the names of their machines")
+        else:
+            self._waiting[event[1]] = [event]
+            task = self._server.loop.create_task(self._look_up(event, key))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def held(self, event: tuple[Any, ...]) -> None:
+        """An event of a connection that the server does not know: kept when it waits here."""
+        waiting = self._waiting.get(event[1])
+        if waiting is None:
+            return
+        waiting.append(event)
+        if len(waiting) > MESSAGES_MAX + 1:
+            del self._waiting[event[1]]
+            self._server.transport.close(event[1], abort=True)
+
+    def gone(self, number: int) -> None:
+        """A connection has ended."""
+        self._waiting.pop(number, None)
+
+    def close(self) -> None:
+        """Ends the look-ups; what waits is closed."""
+        for number in self._waiting:
+            self._server.transport.close(number, abort=True)
+        self._waiting.clear()
+        for task in (*self._tasks, *self._lookups.values()):
+            task.cancel()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    async def _look_up(self, event: tuple[Any, ...], key: tuple[Address, frozenset[str]]) -> None:
+        number = event[1]
+        names = await self._names(key)
+        waiting = self._waiting.pop(number, None)
+        if waiting is None:  # it went away, or sent too much
+            return
+        self._decide(event, Host(key[0], names))
+        self._server.on_events(waiting[1:])
+
+    async def _names(self, key: tuple[Address, frozenset[str]]) -> frozenset[str]:
+        """The names of an address; none when nobody answers in time. One look-up serves all who wait for it."""
+        task = self._lookups.get(key)
+        if task is None:
+            task = self._lookups[key] = self._server.loop.create_task(self._ask(key))
+            task.add_done_callback(lambda _: self._lookups.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _ask(self, key: tuple[Address, frozenset[str]]) -> frozenset[str]:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_THREADS, "frevo-names")
+        answer = self._server.loop.run_in_executor(self._pool, names_of, *key)
+        try:
+            names = await asyncio.wait_for(answer, LOOKUP_TIMEOUT_S)
+        except TimeoutError:
+            log.warning("the names of %s: nobody answered in %g seconds", key[0], LOOKUP_TIMEOUT_S)
+            return frozenset()
+        self._known[key] = (self._server.monotonic() + REMEMBERED_S, names)
+        while len(self._known) > REMEMBERED_MAX:
+            self._known.popitem(last=False)
+        return names
+
+    def _decide(self, event: tuple[Any, ...], host: Host) -> None:
+        defaults = self._server.config.globals.defaults
+        if hosts_allowed(defaults.hosts_allow, defaults.hosts_deny, host):
+            self._server.admit(event, host.names)
+        else:
+            self._refuse(event, host.address, "by `hosts allow` and `hosts deny`")
+
+    def _refuse(self, event: tuple[Any, ...], address: Address | None, reason: str) -> None:
+        self._server.transport.close(event[1], abort=True)
+        now = self._server.monotonic()
+        if self._told.get(address, 0.0) > now:
+            return
+        if len(self._told) >= REMEMBERED_MAX:
+            self._told.clear()
+        self._told[address] = now + _TOLD_AGAIN_S
+        log.warning("%s refused: %s", event[3], reason)
+
+
+def names_of(address: Address, wanted: frozenset[str]) -> frozenset[str]:
+    """The names of *address*, in lower case: those of *wanted* that lead to it, and what its reverse entry says when
+    that name leads back. Blocks until the resolver has answered."""
+    names = {name for name in wanted if _leads_to(name, address)}
+    try:
+        reverse = socket.getnameinfo((str(address), 0), socket.NI_NAMEREQD)[0]
+    except OSError:
+        return frozenset(names)
+    if _leads_to(reverse, address):
+        names.add(reverse.lower().rstrip("."))
+    return frozenset(names)
+
+
+def _leads_to(name: str, address: Address) -> bool:
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return any(parse_address(str(entry[4][0])) == address for entry in found)

@@ -1,0 +1,33 @@
+"""`hosts allow` with real sockets: a loopback address that is not named is hung up on, 127.0.0.1 is served."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from peers.in_process import in_process
+
+import frevo
+
+
+def test_a_real_address_is_refused(tmp_path: Path) -> None:
+    """Goal: the address that the kernel tells decides. Method: connect from 127.0.0.2 and from 127.0.0.1."""
+
+    async def run() -> None:
+        async with in_process(tmp_path / "server", {"hosts allow": "192.0.2. 2001:db8::/32"}) as server:
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", server.port, local_addr=("127.0.0.2", 0)
+            )
+            writer.write(bytes(200))
+            try:
+                assert await asyncio.wait_for(reader.read(), 10) == b""
+            except ConnectionResetError:
+                pass
+            writer.close()
+            async with await frevo.connect(server.url()) as share:
+                assert [entry async for entry in share.scandir()] == []
+            assert not any(
+                one.peer.startswith("127.0.0.2") for one in server.running.server.connections.values()
+            )
+
+    asyncio.run(run())
