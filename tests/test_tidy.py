@@ -43,6 +43,7 @@ EVERYWHERE = {"errors", "records", "wire"}
 #: Single imports that cross the table, and why.
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("proto/protection.py", "_native"): "packet crypto is Rust's; this file is its only door into proto",
+    ("auth/private_files.py", "aio"): "secrets are the server's: it asks whom its thread acts as",
     ("auth/ntlm_crypto.py", "_native"): "RC4, which no library of Python's has any more",
 }
 

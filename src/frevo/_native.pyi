@@ -47,6 +47,8 @@ class Ring:
     def submit(self, operations: list[tuple[Any, ...]], cancels: list[int]) -> list[tuple[int, Any]]: ...
     def complete(self) -> list[tuple[int, Any]]: ...
     def counters(self) -> tuple[int, int, int, int]: ...
+    def register_personality(self) -> int: ...
+    def unregister_personality(self, personality: int) -> None: ...
 
 class _RingFeatures(TypedDict):
     reason: str
@@ -55,6 +57,29 @@ class _RingFeatures(TypedDict):
 
 def ring_features() -> _RingFeatures: ...
 def choose_engine(wish: str) -> tuple[str, str]: ...
+
+# --- acting.rs ---
+
+@final
+class UnixIdentity:
+    """A Unix user as file systems know it. Equal only to itself: switching to the same object costs nothing."""
+
+    def __new__(cls, uid: int, gid: int, groups: list[int]) -> Self: ...
+    @property
+    def uid(self) -> int: ...
+    @property
+    def gid(self) -> int: ...
+    @property
+    def groups(self) -> list[int]: ...
+
+def act_as(who: UnixIdentity | None, /) -> None:
+    """Makes this thread act as *who* (None: as the process). OSError when that cannot be: then as the process."""
+
+def acting_as() -> UnixIdentity | None:
+    """Whom this thread acts as; None: as the process does."""
+
+def drop_capability(capability: int) -> None:
+    """Takes a capability out of the effective set of this thread and of those that it makes later. OSError."""
 
 # --- keys.rs ---
 

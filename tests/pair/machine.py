@@ -66,7 +66,9 @@ class Pair:
     ) -> Config:
         """A configuration of the test's folders with these lines in [global]."""
         settings = {
-            "workgroup": DOMAIN, "netbios name": "FREVOTEST", "private dir": str(self.private), **(options or {}),
+            "workgroup": DOMAIN, "netbios name": "FREVOTEST", "private dir": str(self.private),
+            "frevo:unix users": "no",  # the tests' users are nobody on this machine
+            **(options or {}),
         }  # fmt: skip
         text = section("global", settings) + "\n"
         return load_text(text + share_sections(self.root, {k: dict(v) for k, v in shares.items()}))

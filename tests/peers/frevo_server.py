@@ -85,6 +85,7 @@ def configuration(
         "bind interfaces only": "yes",
         "private dir": str(base / "private"),
         "map to guest": "never",
+        "frevo:unix users": "no",  # the tests' users are nobody on this machine
         **options,
     }
     return section("global", settings) + "\n" + share_sections(root, {k: dict(v) for k, v in shares.items()})

@@ -1,6 +1,7 @@
 //! The data plane of frevo: connections, framing, packet protection, credits and the fast path; no Python here.
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+pub mod acting;
 pub mod buffer;
 pub mod conn;
 pub mod credits;

@@ -329,12 +329,13 @@ impl Ring {
 
     /// Queues one operation under a token that is not in flight; `enter` hands it to the kernel.
     ///
-    /// A full queue is handed over at once. On an error nothing of the operation stays behind.
-    pub fn push(&mut self, token: u64, mut operation: Operation) -> io::Result<()> {
+    /// `personality` is what `register_personality` gave, 0 for the credentials of whoever calls `enter`. A full queue is
+    /// handed over at once. On an error nothing of the operation stays behind.
+    pub fn push(&mut self, token: u64, mut operation: Operation, personality: u16) -> io::Result<()> {
         if token == CANCEL || self.in_flight.contains_key(&token) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        let mut entry = operation.entry().user_data(token);
+        let mut entry = operation.entry().user_data(token).personality(personality);
         if operation.is_bulk() {
             entry = entry.flags(squeue::Flags::ASYNC);
         }
@@ -342,6 +343,16 @@ impl Ring {
         self.in_flight.insert(token, operation);
         self.counters.submitted += 1;
         Ok(())
+    }
+
+    /// A number for the credentials that this thread has now; operations pushed with it are done with these.
+    pub fn register_personality(&self) -> io::Result<u16> {
+        self.uring.submitter().register_personality()
+    }
+
+    /// Forgets a number; operations that were pushed with it keep their credentials.
+    pub fn unregister_personality(&self, personality: u16) -> io::Result<()> {
+        self.uring.submitter().unregister_personality(personality)
     }
 
     /// Asks the kernel to give up an operation; it completes as usual, with ECANCELED or as if nothing had happened.
@@ -465,7 +476,7 @@ mod tests {
 
     /// Submits and waits for one completion through the eventfd, as a loop does.
     fn run(ring: &mut Ring, operation: Operation) -> Completion {
-        ring.push(7, operation).unwrap();
+        ring.push(7, operation, 0).unwrap();
         ring.enter().unwrap();
         loop {
             if let Some(done) = ring.complete().pop() {
@@ -501,7 +512,7 @@ mod tests {
         let mut ends = [0; 2];
         // SAFETY: two descriptors are written into the array.
         assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
-        ring.push(1, Operation::Read { fd: ends[0], offset: u64::MAX, buffer: Box::new(vec![0u8; 16]) })
+        ring.push(1, Operation::Read { fd: ends[0], offset: u64::MAX, buffer: Box::new(vec![0u8; 16]) }, 0)
             .unwrap();
         ring.enter().unwrap();
         assert!(ring.complete().is_empty());

@@ -1,6 +1,7 @@
 //! The Python module `frevo._native`: PyO3 only, everything that works lives in `frevo-dataplane`.
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+mod acting;
 mod convert;
 mod core;
 mod keys;
@@ -17,6 +18,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     ring::register(module)?;
     syscalls::register(module)?;
+    acting::register(module)?;
     module.add_function(wrap_pyfunction!(keys::rc4, module)?)?;
     module.add_class::<keys::SessionKeys>()?;
     module.add_class::<keys::Gate>()?;

@@ -64,7 +64,7 @@ fn unfilled(py: Python<'_>, length: usize) -> PyResult<(Py<PyBytes>, Buffer)> {
 
 /// An io_uring for one event loop.
 ///
-/// `submit` takes tuples (token, code, arguments...) with the codes of frevo/aio/uring.py; both `submit` and
+/// `submit` takes tuples (token, personality, code, arguments...) with the codes of frevo/aio/uring.py; both `submit` and
 /// `complete` return (token, result) pairs, where a result is a value or an OSError to raise.
 #[pyclass(name = "Ring", module = "frevo._native", frozen)]
 struct PyRing {
@@ -131,6 +131,24 @@ impl PyRing {
         Ok(results)
     }
 
+    /// A number for the credentials that this thread has now, for operations that shall be done with them.
+    fn register_personality(&self, py: Python<'_>) -> PyResult<u16> {
+        let state = self.lock()?;
+        state
+            .ring
+            .register_personality()
+            .map_err(|error| os_error(py, error.raw_os_error().unwrap_or(libc::EIO), None))
+    }
+
+    /// Forgets such a number.
+    fn unregister_personality(&self, py: Python<'_>, personality: u16) -> PyResult<()> {
+        let state = self.lock()?;
+        state
+            .ring
+            .unregister_personality(personality)
+            .map_err(|error| os_error(py, error.raw_os_error().unwrap_or(libc::EIO), None))
+    }
+
     /// (submitted, completed, kernel entries, in flight) since the ring was made.
     fn counters(&self) -> PyResult<(u64, u64, u64, usize)> {
         let state = self.lock()?;
@@ -149,10 +167,11 @@ impl PyRing {
 impl State {
     fn push(&mut self, token: u64, item: &Bound<'_, PyTuple>) -> PyResult<()> {
         let py = item.py();
+        let personality: u16 = item.get_item(1)?.extract()?;
         let (operation, bytes) = parse(item)?;
         let path = operation.path().map(|path| path.to_bytes().to_vec());
         self.ring
-            .push(token, operation)
+            .push(token, operation, personality)
             .map_err(|error| os_error(py, error.raw_os_error().unwrap_or(libc::EIO), path.as_deref()))?;
         if let Some(bytes) = bytes {
             self.filling.insert(token, bytes);
@@ -190,8 +209,8 @@ type Parsed = (Operation, Option<Py<PyBytes>>);
 
 /// The operation that a tuple describes; codes are those of frevo/aio/uring.py.
 fn parse(item: &Bound<'_, PyTuple>) -> PyResult<Parsed> {
-    let code: u8 = item.get_item(1)?.extract()?;
-    let arguments = item.get_slice(2, item.len());
+    let code: u8 = item.get_item(2)?.extract()?;
+    let arguments = item.get_slice(3, item.len());
     match code {
         0..=5 => Ok((parse_name(code, &arguments)?, None)),
         6..=14 => parse_data(code, &arguments),

@@ -29,6 +29,7 @@ import weakref
 from typing import ClassVar, TypeAlias
 
 from frevo.aio import features as _features
+from frevo.aio.acting import as_identity
 from frevo.aio.features import Features
 from frevo.aio.syscalls import AT_EMPTY_PATH, RESOLVE_BENEATH, Buffer, FileStatus
 
@@ -212,14 +213,15 @@ def _make(name: str, loop: asyncio.AbstractEventLoop, reason: str, *, fallback: 
 
     A ring that cannot be made after all (memory limit) becomes threads if *fallback*.
     """
-    from frevo.aio.threads import ThreadRing
-    from frevo.aio.uring import UringRing
+    with as_identity(None):  # the first who needs a ring may be a user, who may not read our modules
+        from frevo.aio.threads import ThreadRing
+        from frevo.aio.uring import UringRing
 
-    if name == "threads":
-        return ThreadRing(loop, reason)
-    try:
-        return UringRing(loop, reason)
-    except OSError as error:
-        if not fallback:
-            raise
-        return ThreadRing(loop, f"io_uring is not available: no ring could be made: {error}")
+        if name == "threads":
+            return ThreadRing(loop, reason)
+        try:
+            return UringRing(loop, reason)
+        except OSError as error:
+            if not fallback:
+                raise
+            return ThreadRing(loop, f"io_uring is not available: no ring could be made: {error}")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 from frevo.aio import syscalls
+from frevo.aio.acting import carried
 from frevo.aio.ring import Ring
 from frevo.aio.syscalls import (
     AT_EMPTY_PATH,
@@ -46,7 +47,7 @@ class ThreadRing(Ring):
         The worker's references keep buffers alive until the call has returned, whatever happens to the task.
         """
         self._submitted += 1
-        job = self._pool.submit(call, *args)
+        job = self._pool.submit(carried(call), *args)
         job.add_done_callback(self._count)
         try:
             return await asyncio.wrap_future(job, loop=self._loop)

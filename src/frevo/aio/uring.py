@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from frevo import _native
 from frevo.aio import features
+from frevo.aio.acting import UnixIdentity, act_as, acting_as
 from frevo.aio.ring import Ring
 from frevo.aio.syscalls import AT_EMPTY_PATH, RESOLVE_BENEATH, Buffer, FileStatus
 from frevo.aio.threads import ThreadRing
@@ -24,6 +25,9 @@ ENTRIES = 256
 #: Operations in the kernel at a time; what comes on top waits here. Each may hold a worker thread of the
 #: kernel.
 IN_FLIGHT_MAX = 1024
+
+#: Users whose credentials a ring remembers; the one remembered longest makes room.
+PERSONALITIES_MAX = 1024
 
 # Codes of crates/frevo-native/src/ring.rs, `parse`.
 OPENAT2, STATX, UNLINKAT, RENAMEAT2, MKDIRAT, LINKAT = range(6)
@@ -56,6 +60,8 @@ class UringRing(Ring):
         self._futures: dict[int, asyncio.Future[Any]] = {}
         #: What to do with a result that came after its task was cancelled, by token.
         self._undo: dict[int, Callable[[Any], None]] = {}
+        #: The kernel's numbers for users; an operation in flight keeps its user whatever happens to the number.
+        self._personalities: dict[UnixIdentity, int] = {}
         self._next_token = 0
         self._flush_due = False
         self._closed = False
@@ -87,9 +93,21 @@ class UringRing(Ring):
         token = self._next_token
         self._next_token += 1
         future = self._futures[token] = self._loop.create_future()
-        self._waiting.append((token, code, *args))
+        self._waiting.append((token, self._personality(), code, *args))
         self._schedule_flush()
         return token, future
+
+    def _personality(self) -> int:
+        """The kernel's number for whom this thread acts as; 0: the server, who hands the operation over."""
+        who = acting_as()
+        if who is None:
+            return 0
+        number = self._personalities.get(who)
+        if number is None:
+            if len(self._personalities) >= PERSONALITIES_MAX:
+                self._native.unregister_personality(self._personalities.pop(next(iter(self._personalities))))
+            number = self._personalities[who] = self._native.register_personality()
+        return number
 
     def _schedule_flush(self) -> None:
         if not self._flush_due and not self._closed:
@@ -115,6 +133,8 @@ class UringRing(Ring):
         self._flush_due = False
         if self._closed:
             return
+        if not all(operation[1] for operation in self._waiting):
+            act_as(None)  # what has no personality is the server's own
         batch: list[tuple[Any, ...]] = []
         room = IN_FLIGHT_MAX - (len(self._futures) - len(self._waiting))
         while self._waiting and len(batch) < room:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -37,40 +38,49 @@ _OWNER_IMPLICIT = FileAccess.READ_CONTROL.value | FileAccess.WRITE_DAC.value
 class Token(msgspec.Struct, frozen=True):
     """Whom an access check is for: the user, every SID that counts as the user's, the group of new files.
 
-    `is_admin` stands for SeSecurityPrivilege, SeTakeOwnershipPrivilege and SeRestorePrivilege.
+    `is_admin` stands for SeSecurityPrivilege, SeTakeOwnershipPrivilege and SeRestorePrivilege. `uid` is the Unix user
+    that acts for the session: what that one owns, the session owns. A `superuser` is granted everything.
     """
 
     user: SID
     sids: frozenset[SID]
     group: SID
     is_admin: bool = False
+    uid: int = 0
+    superuser: bool = False
 
     @classmethod
-    def of(cls, identity: Identity) -> Token:
-        """The token of a session; make it once per session.
+    def of(
+        cls,
+        identity: Identity,
+        unix: tuple[int, int, Collection[int]] | None = None,
+        *,
+        superuser: bool = False,
+    ) -> Token:
+        """The token of a session on a share; make it once.
 
-        It holds the SIDs of the Unix user and groups that serve too: what those own, the session acts on as
-        them.
+        It holds the SIDs of the Unix user and groups that act for the session: *unix*, which is (user, group, further
+        groups), else those of this process.
         """
-        group, process = process_sids()
-        sids = frozenset((identity.sid, *identity.group_sids, *process))
-        return cls(identity.sid, sids, group, identity.is_admin)
+        uid, gid, groups = unix if unix is not None else _process()
+        of_groups = (unix_group_sid(group) for group in (gid, *groups))
+        sids = frozenset((identity.sid, *identity.group_sids, unix_user_sid(uid), *of_groups))
+        return cls(identity.sid, sids, unix_group_sid(gid), identity.is_admin or superuser, uid, superuser)
 
 
 @functools.cache
-def process_sids() -> tuple[SID, frozenset[SID]]:
-    """The primary group of this process, and the SIDs of its user and groups."""
-    groups = {unix_group_sid(gid) for gid in (os.getegid(), *os.getgroups())}
-    return unix_group_sid(os.getegid()), frozenset({unix_user_sid(os.geteuid()), *groups})
+def _process() -> tuple[int, int, tuple[int, ...]]:
+    """User, group and further groups of this process."""
+    return os.geteuid(), os.getegid(), tuple(os.getgroups())
 
 
 def owner_sid(uid: int, token: Token) -> SID:
     """Who owns a file of Unix user *uid* for which no security descriptor is stored.
 
-    Files of the serving user are the session's own, so that a share of one's own folder works with full
-    control.
+    Files of the user that acts for the session are the session's own, so that a share of one's own folder works with
+    full control.
     """
-    return token.user if uid == os.geteuid() else unix_user_sid(uid)
+    return token.user if uid == token.uid else unix_user_sid(uid)
 
 
 def granted_by(sd: SecurityDescriptor | None, token: Token) -> int:
@@ -78,7 +88,7 @@ def granted_by(sd: SecurityDescriptor | None, token: Token) -> int:
 
     The first entry that names a right decides it, so one pass serves MAXIMUM_ALLOWED and single rights alike.
     """
-    if sd is None or sd.dacl is None:
+    if token.superuser or sd is None or sd.dacl is None:
         return FILE_ALL_ACCESS
     sids = token.sids
     granted = denied = 0

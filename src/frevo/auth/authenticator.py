@@ -13,6 +13,7 @@ from frevo.auth.kerberos import KerberosAcceptor, KerberosCredential, KerberosRe
 from frevo.auth.ntlm import NTLMAcceptor, NTLMResult
 from frevo.auth.spnego import KERBEROS_OIDS, Acceptor
 from frevo.auth.spnego_tokens import OID_NTLMSSP, pack_init2
+from frevo.auth.username_map import UsernameMap
 from frevo.errors import SMBError
 from frevo.wire.dtyp import ANONYMOUS, SID, from_unix_ns
 from frevo.wire.erref import NTStatus
@@ -51,6 +52,7 @@ class Authenticator:
         self._credential = None if self.settings.keytab is None else KerberosCredential(self.settings.keytab)
         self.mechanisms = (*KERBEROS_OIDS, OID_NTLMSSP) if self._credential else (OID_NTLMSSP,)
         self._initial_token = pack_init2(self.mechanisms)
+        self._map = UsernameMap(self.settings.username_map)
         self._admins = frozenset(name.casefold() for name in self.settings.admin_users)
 
     def initial_token(self) -> bytes:
@@ -62,11 +64,25 @@ class Authenticator:
         return Acceptor(self)
 
     def ntlm_acceptor(self) -> NTLMAcceptor:
-        return NTLMAcceptor(self.accounts, self.settings, self._now)
+        return NTLMAcceptor(self.find, self.settings, self._now)
 
     def kerberos_acceptor(self) -> KerberosAcceptor:
         assert self._credential is not None, "Kerberos is selected only when it is enabled"
         return KerberosAcceptor(self._credential)
+
+    def find(self, user: str, domain: str) -> Account | None:
+        """The account for a name that a client sent: the one that `username map` says, else the name's own."""
+        mapped = self._mapped(user, domain)
+        return (self.accounts.lookup(mapped) if mapped != user else None) or self.accounts.lookup(user)
+
+    def _mapped(self, user: str, domain: str) -> str:
+        """What `username map` says for NAME, or for NAME@anything."""
+        mapped = self._map.unix_name(user, domain)
+        if mapped == user and "@" in user:
+            name = user.partition("@")[0]
+            mapped = self._map.unix_name(name, domain)
+            return user if mapped == name else mapped
+        return mapped
 
     def ntlm_identity(self, result: NTLMResult) -> Identity:
         """The identity for a finished NTLM logon."""
@@ -92,14 +108,14 @@ class Authenticator:
     def kerberos_identity(self, result: KerberosResult) -> Identity:
         """The identity for an accepted ticket: the account of the principal's name; SMBError without one."""
         name = account_of(result.principal, self.settings.realm or result.realm)
-        account = self.accounts.lookup(name) if name else None
+        account = self.find(name, result.realm) if name else None
         if account is None:
             raise SMBError(NTStatus.LOGON_FAILURE, f"no account for the principal {result.principal!r}")
         if account.disabled:
             raise SMBError(NTStatus.ACCOUNT_DISABLED, f"account {account.name!r} is disabled")
         expires = None if result.expires_s is None else from_unix_ns(int(result.expires_s * 1_000_000_000))
         domain = result.principal.rpartition("@")[2]
-        return self._account_identity(account, account.name, domain, "Kerberos", expires=expires)
+        return self._account_identity(account, name or account.name, domain, "Kerberos", expires=expires)
 
     def _account_identity(
         self,
@@ -112,10 +128,11 @@ class Authenticator:
         workstation: str = "",
     ) -> Identity:
         is_admin = account.key in self._admins
+        mapped = self._mapped(user, domain)
         return Identity(
             user=user,
             domain=domain,
-            account=account.name,
+            account=account.name if mapped in (user, account.name) else mapped,
             sid=sids.account_sid(self.machine_sid, account.rid),
             group_sids=sids.user_groups(self.machine_sid, is_admin=is_admin),
             is_admin=is_admin,

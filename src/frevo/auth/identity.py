@@ -30,6 +30,8 @@ class AuthSettings(msgspec.Struct, frozen=True):
     map_to_guest: str = "never"
     #: `guest account`: the name that a guest session shows.
     guest_account: str = "nobody"
+    #: `username map`: the file that says which Unix user (and account) a client's name stands for; "" for none.
+    username_map: str = ""
     #: Whether the NTLM anonymous logon makes a session (it reaches IPC$ and `guest ok` shares only).
     allow_anonymous: bool = True
     #: Refuse NTLM clients that send no MIC. Off as on Windows: a client that sends one announces it in a part
@@ -50,8 +52,9 @@ class AuthSettings(msgspec.Struct, frozen=True):
 class Identity(msgspec.Struct, frozen=True):
     """Who a session belongs to.
 
-    `user` and `domain` are as the client sent them (for logs), `account` is our name for it (for `valid
-    users`). `expires` is the FILETIME at which the session ends (Kerberos ticket end), None for never.
+    `user` and `domain` are as the client sent them (for logs). `account` is our name for it, for `valid users` and
+    on disk: the account's, or what `username map` makes of it. `expires` is the FILETIME at which the session ends
+    (Kerberos ticket end), None for never.
     """
 
     user: str

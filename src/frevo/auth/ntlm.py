@@ -31,7 +31,7 @@ from frevo.records import Discreet
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
-    from frevo.auth.accounts import Account, AccountStore
+    from frevo.auth.accounts import Account
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,10 @@ class NTLMAcceptor:
 
     __slots__ = ("_accounts", "_challenge", "_flags", "_negotiate", "_now", "_server_challenge", "_settings")
 
-    def __init__(self, accounts: AccountStore, settings: AuthSettings, now: Callable[[], int]) -> None:
+    def __init__(
+        self, accounts: Callable[[str, str], Account | None], settings: AuthSettings, now: Callable[[], int]
+    ) -> None:
+        """*accounts* gives the account for (user, domain) as a client sends them."""
         self._accounts = accounts
         self._settings = settings
         self._now = now
@@ -142,7 +145,7 @@ class NTLMAcceptor:
         if not message.is_v2:
             raise SMBError(NTStatus.LOGON_FAILURE, "LM and NTLMv1 responses are refused")
         av_pairs = message.av_pairs()
-        account = self._find(message.user)
+        account = self._find(message.user, message.domain)
         session_base_key = _session_base_key(message, account, self._server_challenge)
         if account is None or session_base_key is None:
             return self._refused(message, account is not None)
@@ -156,11 +159,11 @@ class NTLMAcceptor:
             )
         return self._result(message, account, session_key)
 
-    def _find(self, user: str) -> Account | None:
+    def _find(self, user: str, domain: str) -> Account | None:
         """The account for the name that the client sent: NAME or NAME@anything."""
-        account = self._accounts.lookup(user)
+        account = self._accounts(user, domain)
         if account is None and "@" in user:
-            account = self._accounts.lookup(user.partition("@")[0])
+            account = self._accounts(user.partition("@")[0], domain)
         return account
 
     def _check_mic(self, message: Authenticate, av_pairs: dict[int, bytes], session_key: bytes) -> None:

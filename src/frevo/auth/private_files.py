@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from frevo.aio.acting import must_be_server
 from frevo.errors import FrevoError
 
 
@@ -19,6 +20,7 @@ class PrivateFileError(FrevoError):
 
 def ensure_private_directory(directory: Path) -> None:
     """Create *directory* with mode 0700, or check that an existing one is closed to other users."""
+    must_be_server(directory)
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except FileExistsError:
@@ -40,6 +42,7 @@ def check_private(path: Path, status: os.stat_result, mode: int) -> None:
 
 def read_private(path: Path, *, limit: int = 64 << 20) -> tuple[bytes, os.stat_result]:
     """The content of a regular file of mode 0600 and its status; FileNotFoundError when there is none."""
+    must_be_server(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
@@ -56,6 +59,7 @@ def replace_private(path: Path, content: bytes) -> None:
 
     The old or the new file is there whatever happens, never a part.
     """
+    must_be_server(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -78,6 +82,7 @@ def replace_private(path: Path, content: bytes) -> None:
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on the file *path* (made when missing) against other processes."""
+    must_be_server(path)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from frevo.aio.acting import act_as
 from frevo.cli.common import printable
 from frevo.cli.connect_help import banner, explain_bind_error
 from frevo.cli.serve_folder import ServeError
@@ -141,6 +142,7 @@ class Runner:
         """Read the configuration again and take what can be taken; False when it is broken."""
         from frevo.cli.serve import reloaded
 
+        act_as(None)  # a request of a user may have come before
         config = reloaded(self._plan, self._config)
         if config is None:
             return False
@@ -182,10 +184,15 @@ class Runner:
 
     def _announce(self) -> None:
         assert self._running is not None
+        from frevo.server.acting import who_acts
+
+        act_as(None)
         login = self._plan.login() if self._plan.login is not None else None
         if not self._quiet or (login is not None and login.password):
             with contextlib.suppress(OSError):  # nobody reads our output: serve all the same
                 print(printable(banner(self._config, self._running.addresses, login)), flush=True)
+        if sentence := who_acts(self._config):
+            log.warning("%s", sentence)
         where = ", ".join(f"{name} {host} port {port}" for name, host, port in self._running.addresses)
         log.info("engine %s, listening on %s", self._running.engine, where)
         if self._ready_fd is not None:

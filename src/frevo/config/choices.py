@@ -11,6 +11,8 @@ EncryptionPolicy = Literal["off", "if_required", "desired", "required"]
 GuestMapping = Literal["never", "bad user", "bad password", "bad uid"]
 KerberosMethod = Literal["secrets only", "system keytab", "dedicated keytab", "secrets and keytab"]
 Engine = Literal["auto", "uring", "epoll"]
+UnixUsers = Literal["auto", "yes", "no"]
+InheritOwner = Literal["no", "windows and unix", "unix only"]
 
 _NO = ("no", "false", "0", "off", "disabled")
 _YES = ("yes", "true", "1", "on", "enabled", "auto", "if_required")
@@ -69,6 +71,24 @@ MIN_PROTOCOL: Choice[int] = Choice(
 MAX_PROTOCOL: Choice[int] = Choice(_DIALECTS, shown=_DIALECTS_SHOWN)
 
 CLIENT_MAX_PROTOCOL: Choice[int] = Choice({**_DIALECTS, "default": 0x0311}, shown=_DIALECTS_SHOWN)
+
+UNIX_USERS: Choice[UnixUsers] = Choice(
+    {
+        "auto": "auto",
+        **dict.fromkeys(("yes", "true", "1", "on"), "yes"),
+        **dict.fromkeys(("no", "false", "0", "off"), "no"),
+    },
+    shown=("auto", "yes", "no"),
+)
+
+INHERIT_OWNER: Choice[InheritOwner] = Choice(
+    {
+        **dict.fromkeys(("no", "false", "0", "off"), "no"),
+        **dict.fromkeys(("windows and unix", "yes", "true", "1", "on"), "windows and unix"),
+        "unix only": "unix only",
+    },
+    shown=("no", "windows and unix", "unix only"),
+)
 
 MAP_TO_GUEST: Choice[GuestMapping] = Choice(
     {"never": "never", "bad user": "bad user", "bad password": "bad password", "bad uid": "bad uid"},

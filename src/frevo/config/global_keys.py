@@ -5,7 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from frevo.config import choices
-from frevo.config.choices import EncryptionPolicy, Engine, GuestMapping, KerberosMethod, SigningPolicy
+from frevo.config.choices import (
+    EncryptionPolicy,
+    Engine,
+    GuestMapping,
+    KerberosMethod,
+    SigningPolicy,
+    UnixUsers,
+)
 from frevo.config.defaults import default_netbios_name, default_private_dir
 from frevo.config.key import keys_of, setting
 from frevo.config.share_keys import ShareConfig
@@ -136,7 +143,21 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         "never",
         "Who becomes a guest: `Never` nobody, `Bad User` unknown names, `Bad Password` wrong passwords too.",
     )
-    guest_account: str = setting(Text(), "nobody", "The account that guests are shown as.")
+    guest_account: str = setting(
+        Text(), "nobody", "The account that guests are shown as, and the Unix user that they act as."
+    )
+    username_map: str = setting(
+        Text(),
+        "",
+        "A file with lines `unixname = names that clients send`: `@group`, `*`, quoted names, `!` to stop there.",
+    )
+    frevo_unix_users: UnixUsers = setting(
+        choices.UNIX_USERS,
+        "auto",
+        "Whether every session acts on disk as its own Unix user; `auto`: when the server runs as root. "
+        "With `no` everybody acts as the user that the server runs as.",
+        restart=True,
+    )
     private_dir: str = setting(
         Path(),
         default_private_dir,

@@ -68,7 +68,9 @@ def default_for_folder(
     section = Section(share_name, "(command line)", 0)
     parser = Parser(problems := Problems())
     parser.sections[share_name.lower()] = section
-    config = _finish(parser, problems, "", overrides or {}, require_path=False)
+    # One folder, one user: the server acts as itself, which `frevo serve` makes the folder's owner.
+    alone = {"frevo:unix users": "no", **(overrides or {})}
+    config = _finish(parser, problems, "", alone, require_path=False)
     template = config.share(share_name)
     if template is None:
         message = "not a share's name: it has a meaning of its own"

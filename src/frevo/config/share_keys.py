@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from frevo.config.choices import ENCRYPTION, EncryptionPolicy
+from frevo.config.choices import ENCRYPTION, INHERIT_OWNER, EncryptionPolicy, InheritOwner
 from frevo.config.hosts import HostList, Hosts
 from frevo.config.key import keys_of, setting
 from frevo.config.types import Boolean, Integer, Mode, Path, Patterns, Text, Words
@@ -70,6 +70,27 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         "Machines that may not connect, unless `hosts allow` names them.",
         default_text="(nowhere)",
         synonyms=("deny hosts",),
+    )
+    admin_users: tuple[str, ...] = setting(
+        Words(),
+        (),
+        "Users and @groups that act on this share as root, past every permission.",
+        default_text="(nobody)",
+    )
+    force_user: str = setting(
+        Text(), "", "The Unix user as whom everybody acts on this share.", default_text="(their own)"
+    )
+    force_group: str = setting(
+        Text(),
+        "",
+        "The Unix group of everybody on this share and of what they make; `+group`: of its members only.",
+        default_text="(their own)",
+        synonyms=("group",),
+    )
+    inherit_owner: InheritOwner = setting(
+        INHERIT_OWNER,
+        "no",
+        "Whether new files belong to the owner of their folder: `windows and unix` (or `yes`), `unix only`.",
     )
     create_mask: int = setting(
         Mode(), 0o744, "Permission bits that a new file may have.", synonyms=("create mode",)

@@ -11,8 +11,8 @@ _NAMES = """
 abort shutdown script; access based share enum; acl allow execute always; acl check permissions; acl claims
 evaluation; acl flag inherited canonicalization; acl group control; acl map full control; add group script;
 add machine script; add share command; add user script; add user to group script; additional dns hostnames;
-addport command; addprinter command; admin users; administrative share; afs share; afs token lifetime; afs
-username map; aio max threads; aio read size; aio write behind; aio write size; algorithmic rid base;
+addport command; addprinter command; administrative share; afs share; afs token lifetime; afs
+aio max threads; aio read size; aio write behind; aio write size; algorithmic rid base;
 allocation roundup size; allow dcerpc auth level connect; allow dns updates; allow insecure wide
 links; allow nt4 crypto; allow trusted domains; allow unsafe cluster upgrade; apply group policies; async dns
 timeout; async smb echo handler; auth event notification; auto services; binddns dir; block size; blocking
@@ -33,12 +33,11 @@ scavenging; dns zone transfer clients allow; dns zone transfer clients deny; dom
 dont descend; dos charset; dos filemode; dos filetime resolution; dos filetimes; dsdb event notification; dsdb
 group change notification; dsdb password event notification; durable handles; ea support; enable asu support;
 enable core files; enable privileges; encrypt passwords; enhanced browsing; enumports command; eventlog list;
-exec; fake directory create times; fake oplocks; follow symlinks; force directory security mode; force group;
-force printername; force security mode; force unknown acl user; force user; fstype; get quota command; getwd
-cache; gpo update command; group; hide files; hide new files timeout; hide special files; hide unreadable;
+exec; fake directory create times; fake oplocks; follow symlinks; force directory security mode; force printername; force security mode; force unknown acl user; fstype; get quota command; getwd
+cache; gpo update command; hide files; hide new files timeout; hide special files; hide unreadable;
 hide unwriteable files; homedir map; honor change notify privilege; host msdfs; hostname lookups;
 idmap backend; idmap cache time; idmap gid; idmap negative cache time; idmap uid; include system
-krb5 conf; inherit acls; inherit owner; inherit permissions; init logon delay; init logon delayed hosts;
+krb5 conf; inherit acls; inherit permissions; init logon delay; init logon delayed hosts;
 iprint server; kdc default domain supported enctypes; kdc enable fast; kdc force enable rc4 weak session keys;
 kdc supported enctypes; keepalive; kerberos encryption types; kernel change notify; kernel oplocks; kernel
 share modes; kpasswd port; krb5 port; lanman auth; large readwrite; ldap admin dn; ldap connection timeout;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -24,6 +24,7 @@ class FileRecord(msgspec.Struct, eq=False):
     identity: Hashable
     opens: list[SharedOpen] = msgspec.field(default_factory=list)
     delete_pending: bool = False
+    deleter: Any = None  # as whom the file is removed: whoever asked for it
     locks: ByteRangeLocks = msgspec.field(default_factory=ByteRangeLocks)
     gate: Gate | None = None
     writes: int = 0  # how many writes there were that changed the time of the last write

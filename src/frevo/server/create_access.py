@@ -5,7 +5,13 @@ from __future__ import annotations
 
 from frevo.errors import SMBError
 from frevo.server.request import Request
-from frevo.server.security import granted_by_parent, inherited_descriptor, maximal_access, without_readonly
+from frevo.server.security import (
+    granted_by_parent,
+    inherited_descriptor,
+    maximal_access,
+    token_of,
+    without_readonly,
+)
 from frevo.vfs.base import Resolved
 from frevo.wire.dtyp import FILE_ALL_ACCESS, map_generic
 from frevo.wire.erref import NTStatus
@@ -57,7 +63,7 @@ def granted_for_existing(
 def granted_for_new(request: Request, asked: CreateRequest) -> int:
     """The creator gets what it asks for ([MS-FSA] 2.1.5.1.1)."""
     desired = map_generic(asked.desired_access)
-    if desired & _SYSTEM_SECURITY and not (request.session.identity and request.session.identity.is_admin):
+    if desired & _SYSTEM_SECURITY and not token_of(request.session, request.tree).is_admin:
         raise SMBError(NTStatus.PRIVILEGE_NOT_HELD, "ACCESS_SYSTEM_SECURITY")
     granted = desired & ~_MAXIMUM
     if desired & _MAXIMUM:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from frevo.aio.acting import act_as
 from frevo.errors import SMBError
 from frevo.server.handlers import (
     cancel,
@@ -102,6 +103,9 @@ def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outco
         check_credit_charge(request, rule.layout)
         if rule.open:
             find_open(request, rule.layout.file_id_of(request.message))
+    # From here on the kernel decides by the rights of the user of this share; the next request, or whoever needs the
+    # server's own rights, changes that.
+    act_as(request.tree.acting if rule.tree else None)
     return rule.handle(request)
 
 

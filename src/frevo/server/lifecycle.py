@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from frevo.aio.acting import as_identity
 from frevo.errors import SMBError, ntstatus_of
 from frevo.server.handlers.change_notify import directory_is_going
 from frevo.server.state import Connection, Open, Session, SessionState, Tree
@@ -38,7 +39,11 @@ def close_open(server: Server, opened: Open, *, waiting_status: int = NTStatus.C
         opened.attached = False
     if opened.record is not None and opened.handle is not None:
         try:
-            _leave_file(server, opened)
+            with as_identity(opened.tree.acting):
+                _leave_file(server, opened)
+        except OSError as error:
+            log.error("%s: nothing was done at close: %s", opened.path, error)
+            server.files.remove(opened.record, opened)
         finally:
             opened.handle.close()
 
@@ -49,14 +54,18 @@ def _leave_file(server: Server, opened: Open) -> None:
     server.release_locks(opened)
     if opened.delete_on_close and not record.delete_pending:
         record.delete_pending = True
+        record.deleter = opened.tree.acting
         directory_is_going(record)
     if not server.files.remove(record, opened):
         return
+    if not record.file_delete_pending and not record.delete_pending:
+        return
     try:
-        if record.file_delete_pending:
-            _remove_file_of_stream(server, opened, handle)
-        elif record.delete_pending:
-            _remove(server, opened, handle)
+        with as_identity(record.deleter):  # who asked for it, which may be another than who closes last
+            if record.file_delete_pending:
+                _remove_file_of_stream(server, opened, handle)
+            else:
+                _remove(server, opened, handle)
     except (OSError, SMBError) as error:
         status = ntstatus_of(error) if isinstance(error, OSError) else error.status
         log.warning("%s: not deleted at close: %s", opened.path, status.name)
@@ -70,6 +79,7 @@ def _remove(server: Server, opened: Open, handle: Handle) -> None:
     streams = server.files.streams(handle.identity)
     for stream in streams:
         stream.file_delete_pending = True
+        stream.deleter = opened.record.deleter if opened.record is not None else None
     if not streams:
         backend.remove(handle)
 

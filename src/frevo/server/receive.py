@@ -8,6 +8,7 @@ import types
 from collections.abc import Awaitable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
+from frevo.aio.acting import UnixIdentity, act_as
 from frevo.errors import RemoteProtocolError, SMBError, WireError, ntstatus_of
 from frevo.server.dispatch import execute
 from frevo.server.request import Buffer, Chain, Request
@@ -70,7 +71,7 @@ class Work:
                 )
                 chain.started = True
                 if outcome is not None and not isinstance(outcome, bytes):
-                    waiting = start(outcome)
+                    waiting = start(outcome, request.tree.acting if request.tree is not None else None)
                     if not isinstance(waiting, bytes):
                         self._wait(request, waiting, index)
                         return
@@ -137,8 +138,11 @@ def _has_next(message: Buffer) -> bool:
     return message[20:24] != b"\0\0\0\0"
 
 
-def start(outcome: Awaitable[bytes]) -> bytes | Awaitable[bytes]:
-    """Runs a handler's coroutine to its first real wait without a task: most end there, and a loop turn is saved."""
+def start(outcome: Awaitable[bytes], acting: UnixIdentity | None) -> bytes | Awaitable[bytes]:
+    """Runs a handler's coroutine to its first real wait without a task: most end there, and a loop turn is saved.
+
+    What comes after the wait runs as *acting* again, whoever had a turn meanwhile.
+    """
     if not isinstance(outcome, Coroutine):
         return outcome
     try:
@@ -146,11 +150,13 @@ def start(outcome: Awaitable[bytes]) -> bytes | Awaitable[bytes]:
     except StopIteration as stop:
         result: bytes = stop.value
         return result
-    return _resume(outcome, yielded)
+    return _resume(outcome, yielded, acting)
 
 
 @types.coroutine
-def _resume(coroutine: Coroutine[Any, Any, bytes], yielded: Any) -> Generator[Any, Any, bytes]:
+def _resume(
+    coroutine: Coroutine[Any, Any, bytes], yielded: Any, acting: UnixIdentity | None
+) -> Generator[Any, Any, bytes]:
     """Goes on with a coroutine that has already been started: hands its futures to whoever awaits this."""
     while True:
         try:
@@ -159,6 +165,10 @@ def _resume(coroutine: Coroutine[Any, Any, bytes], yielded: Any) -> Generator[An
             thrown: BaseException | None = error
         else:
             thrown = None
+        try:
+            act_as(acting)
+        except OSError as error:
+            thrown = error
         try:
             yielded = coroutine.send(value) if thrown is None else coroutine.throw(thrown)
         except StopIteration as stop:

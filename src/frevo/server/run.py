@@ -11,10 +11,12 @@ from typing import Any
 
 import msgspec
 
+from frevo.aio.acting import prepare_process
 from frevo.auth.accounts import AccountStore
 from frevo.auth.authenticator import Authenticator
 from frevo.auth.identity import AuthSettings
 from frevo.config import Config
+from frevo.server.acting import acts_as_users
 from frevo.server.service import Server
 from frevo.transport.address import TransportAddress
 from frevo.transport.dataplane import DataPlaneTransport
@@ -57,6 +59,8 @@ async def run_server(config: Config, *, stop: asyncio.Event, ready: Callable[[Ru
     os.umask(
         0
     )  # `create mask` and its siblings say which bits a new file gets, not the shell that started us
+    if acts_as_users(config):
+        prepare_process()
     authenticator = _authenticator(config)
     transport = DataPlaneTransport(
         loop, threads=settings.frevo_data_plane_threads or min(os.cpu_count() or 1, 8),
@@ -86,6 +90,7 @@ def _authenticator(config: Config) -> Authenticator:
             workgroup=settings.workgroup,
             map_to_guest="never" if settings.map_to_guest == "bad uid" else settings.map_to_guest,
             guest_account=settings.guest_account,
+            username_map=settings.username_map,
             keytab=settings.kerberos_keytab,
             realm=settings.realm,
         ),

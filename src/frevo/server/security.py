@@ -36,12 +36,16 @@ _DACL_PRESENT = int(SecurityDescriptorControl.DACL_PRESENT)
 _SYSTEM_SECURITY = int(FileAccess.ACCESS_SYSTEM_SECURITY)
 
 
-def token_of(session: Session) -> Token:
-    """Whom access checks of *session* are for."""
-    if session.token is None:
+def token_of(session: Session, tree: Tree) -> Token:
+    """Whom access checks of *session* on *tree* are for: the account, and who acts for it on disk there."""
+    who = tree.acting
+    token = session.tokens.get(who)
+    if token is None:
         assert session.identity is not None
-        session.token = Token.of(session.identity)
-    return session.token
+        unix = None if who is None else (who.uid, who.gid, who.groups)
+        superuser = who is not None and who.uid == 0
+        token = session.tokens[who] = Token.of(session.identity, unix, superuser=superuser)
+    return token
 
 
 def parse_descriptor(data: bytes) -> SecurityDescriptor:
@@ -67,16 +71,16 @@ def _granted_by_stored(stored: bytes, token: Token) -> int:
     return granted_by(parse_descriptor(stored), token)
 
 
-def descriptor_of(stored: bytes | None, stat: FileStat, session: Session) -> SecurityDescriptor:
+def descriptor_of(stored: bytes | None, stat: FileStat, tree: Tree) -> SecurityDescriptor:
     """The descriptor in force: the *stored* one, else what owner, group and mode of *stat* amount to."""
     if stored is not None:
         return parse_descriptor(stored)
-    return _default(stat.mode & 0o7777, stat.is_directory, stat.uid, stat.gid, token_of(session))
+    return _default(stat.mode & 0o7777, stat.is_directory, stat.uid, stat.gid, token_of(tree.session, tree))
 
 
-def effective_descriptor(handle: Handle, session: Session) -> SecurityDescriptor:
-    """The descriptor in force for the file of *handle*, as *session* sees it. Not to be changed in place."""
-    return descriptor_of(handle.security_descriptor(), handle.stat(), session)
+def effective_descriptor(handle: Handle, tree: Tree) -> SecurityDescriptor:
+    """The descriptor in force for the file of *handle*, as the user of *tree* sees it. Not to be changed in place."""
+    return descriptor_of(handle.security_descriptor(), handle.stat(), tree)
 
 
 def granted_to(token: Token, stored: bytes | None, stat: FileStat) -> int:
@@ -91,7 +95,7 @@ def maximal_access(session: Session, tree: Tree, stored: bytes | None, stat: Fil
 
     *stored* is the file's security descriptor when it has one, else the mode bits of *stat* speak.
     """
-    token = token_of(session)
+    token = token_of(session, tree)
     granted = granted_to(token, stored, stat) & FILE_ALL_ACCESS & tree.maximal_access
     return granted | _SYSTEM_SECURITY if token.is_admin else granted
 
@@ -167,7 +171,7 @@ def inherited_descriptor(
         return None
     parent = parse_descriptor(stored) if stored is not None else None
     supplied = parse_descriptor(explicit) if explicit is not None else None
-    token = token_of(session)
+    token = token_of(session, tree)
     made = new_sd(parent, supplied, token, is_directory=directory)
     if made is None or (made.dacl is None and not made.control & _DACL_PRESENT):
         made = _with_default_dacl(made, token)

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from frevo.aio.acting import act_as
 from frevo.config import Config, expand
 from frevo.dcerpc import RpcContext
 from frevo.errors import RemoteProtocolError, SMBError, WireError
 from frevo.locking.file_table import FileRecord, FileTable, Gate
+from frevo.server.acting import unix_users_of
 from frevo.server.handlers.lock import release_all
 from frevo.server.handlers.negotiate import handle_smb1
 from frevo.server.hosts import HostGate
@@ -28,6 +30,7 @@ from frevo.wire.smb2 import Header, HeaderFlags
 
 if TYPE_CHECKING:
     from frevo.auth.authenticator import Authenticator
+    from frevo.server.unix_users import UnixUsers
     from frevo.transport.base import Transport
 
 log = logging.getLogger("frevo.server")
@@ -56,7 +59,9 @@ class Server:
         self.loop = loop
         self.guid = secrets.token_bytes(16)
         self.started_at = time.time()
-        self.shares: dict[str, Share] = build_shares(config)
+        #: The Unix users that sessions act as; None when everybody acts as the server's own user.
+        self.unix_users: UnixUsers | None = unix_users_of(config)
+        self.shares: dict[str, Share] = build_shares(config, acted=self.unix_users is not None)
         self.connections: dict[int, Connection] = {}
         self.sessions: dict[int, Session] = {}
         self.opens: dict[int, Open] = {}
@@ -101,6 +106,7 @@ class Server:
                 self._abandon(event[1])
 
     def _abandon(self, number: int) -> None:
+        act_as(None)
         connection = self.connections.get(number)
         if connection is None:
             return
@@ -119,7 +125,9 @@ class Server:
                 self._receive(connection, event)
             else:
                 self.hosts.held(event)
-        elif kind == events.ACCEPTED:
+            return
+        act_as(None)  # what ends a connection says itself for which user
+        if kind == events.ACCEPTED:
             self.hosts.arrived(event)
         elif kind == events.CLOSED:
             self._closed(event)
@@ -297,9 +305,10 @@ class Server:
 
     def reload(self, config: Config, authenticator: Authenticator) -> None:
         """Takes a new configuration without dropping anybody: new connects see it, what is open stays."""
+        act_as(None)
         before, self.config, self.authenticator = self.shares, config, authenticator
         self.hosts.take(config)
-        self.shares = build_shares(config)
+        self.shares = build_shares(config, acted=self.unix_users is not None)
         for key, share in self.shares.items():
             old = before.get(key)
             if old is not None and old.config == share.config:
@@ -315,6 +324,7 @@ class Server:
 
     def close_all(self) -> None:
         """Ends every session and connection, as at shutdown."""
+        act_as(None)
         self.hosts.close()
         for connection in tuple(self.connections.values()):
             for session in tuple(connection.sessions.values()):

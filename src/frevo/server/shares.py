@@ -36,6 +36,7 @@ class Share(msgspec.Struct, eq=False):
     is_pipe: bool = False
     users: int = 0  # connected trees
     backends: dict[str, Backend] = msgspec.field(default_factory=dict)  # by folder
+    acted: bool = False  # users act in it on disk, never the server itself
 
     @property
     def path(self) -> str:
@@ -78,6 +79,7 @@ class Share(msgspec.Struct, eq=False):
             hide_dot_files=settings.hide_dot_files,
             veto_files=settings.veto_files,
             volume_label=settings.volume or self.name,
+            acted=self.acted,
         )
         try:
             backend = LocalBackend(path, options=options)
@@ -96,12 +98,12 @@ class Share(msgspec.Struct, eq=False):
         self.backends.clear()
 
 
-def build_shares(config: Config) -> dict[str, Share]:
-    """Every share that is available, by folded name, and IPC$."""
+def build_shares(config: Config, *, acted: bool) -> dict[str, Share]:
+    """Every share that is available, by folded name, and IPC$. *acted*: by Unix users, not by the server itself."""
     shares = {IPC.casefold(): Share(IPC, ShareConfig(name=IPC, comment="IPC Service", path=""), is_pipe=True)}
     for settings in config.shares.values():
         if settings.available and settings.name.casefold() not in shares:
-            shares[settings.name.casefold()] = Share(settings.name, settings)
+            shares[settings.name.casefold()] = Share(settings.name, settings, acted=acted)
     return shares
 
 

@@ -12,11 +12,13 @@ from frevo.proto.dialect import Cipher, Dialect, Signing
 from frevo.records import Discreet
 
 if TYPE_CHECKING:
+    from frevo.aio.acting import UnixIdentity
     from frevo.auth.access import Token
     from frevo.auth.identity import Identity
     from frevo.locking.file_table import FileRecord
     from frevo.server.request import Request
     from frevo.server.shares import Share
+    from frevo.server.unix_users import UnixUser
     from frevo.server.write_time import KeptWriteTime
     from frevo.vfs.base import Backend, Handle
 
@@ -77,7 +79,9 @@ class Session(Discreet, msgspec.Struct, eq=False):
     created_at: int  # FILETIME
     state: SessionState = SessionState.IN_PROGRESS
     identity: Identity | None = None
-    token: Token | None = None  # the identity as access checks want it
+    unix: UnixUser | None = None  # who the account is on disk; None where no Unix user is (or acts)
+    #: The identity as access checks want it, by who acts on disk.
+    tokens: dict[UnixIdentity | None, Token] = msgspec.field(default_factory=dict)
     acceptor: Any = None  # auth.Acceptor while a log-on or re-authentication runs
     preauth_hash: bytes = bytes(64)
     full_session_key: bytes = b""
@@ -103,6 +107,8 @@ class Tree(msgspec.Struct, eq=False):
     maximal_access: int
     writable: bool
     encrypt: bool = False
+    #: Who acts on disk for this session on this share; None: the server's own user.
+    acting: UnixIdentity | None = None
     opens: set[int] = msgspec.field(default_factory=set)
 
 

@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from frevo.aio.acting import act_as
 from frevo.errors import FrevoError
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class ControlServer:
 
     async def start(self) -> None:
         """Listen. Raises ControlError when the socket cannot be made."""
+        act_as(None)  # the socket and its folder are the server's own
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.unlink(missing_ok=True)  # left by a dead process that had our pid
@@ -65,6 +67,7 @@ class ControlServer:
 
     async def close(self) -> None:
         """Stop listening and remove the socket; requests that run are cut off."""
+        act_as(None)
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
@@ -115,6 +118,7 @@ class ControlServer:
             handler = self._handlers[name]
         except (ValueError, TypeError, KeyError, RecursionError):
             return {"ok": False, "error": f"expected a request out of {', '.join(sorted(self._handlers))}"}
+        act_as(None)
         try:
             result = handler()
             if isinstance(result, Awaitable):

@@ -259,6 +259,10 @@ class Backend(ABC):
         `veto files` hides."""
 
     @abstractmethod
+    def check_reachable(self) -> None:
+        """Raises SMBError ACCESS_DENIED when whoever acts now may not get to the root, through all folders above it."""
+
+    @abstractmethod
     def open(self, resolved: Resolved, intent: OpenIntent) -> Handle:
         """Opens what exists. The identity on the handle is the opened file's, which may differ from
         resolved.stat's when somebody was faster; OBJECT_NAME_NOT_FOUND when it has vanished."""

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from frevo.aio.acting import must_be_user
 from frevo.aio.syscalls import fallocate
 from frevo.errors import SMBError
 from frevo.vfs.base import Buffer, Change, DirectoryItem, FileIdentity, FileStat, Handle, OpenIntent, Watch
@@ -86,6 +87,8 @@ class LocalHandle(Handle):
         """The file descriptor, whatever it was opened for. FILE_CLOSED after close."""
         if self._fd < 0:
             raise SMBError(NTStatus.FILE_CLOSED)
+        if self._backend.options.acted:
+            must_be_user(self.path)
         return self._fd
 
     def stat(self) -> FileStat:

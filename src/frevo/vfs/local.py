@@ -53,6 +53,7 @@ class LocalOptions(msgspec.Struct, frozen=True):
     veto_files: tuple[str, ...] = ()  # patterns with * and ?
     volume_label: str = ""
     follow_symlinks: bool = True
+    acted: bool = False  # users act in here, never the server itself
 
 
 class LocalBackend(Backend):
@@ -61,13 +62,20 @@ class LocalBackend(Backend):
     def __init__(self, root: str, *, options: LocalOptions | None = None) -> None:
         self.options = options or LocalOptions()
         self.veto = VetoFiles(self.options.veto_files)
-        self.tree = Tree(root, follow_symlinks=self.options.follow_symlinks)
+        self.tree = Tree(root, follow_symlinks=self.options.follow_symlinks, acted=self.options.acted)
         self.xattrs = keeps_xattrs(self.tree.fd)
         self._label = self.options.volume_label or self.tree.root.rpartition("/")[2] or "root"
         self._serials: dict[int, int] = {}  # by device: mounts below the root are volumes of their own
         self._lookup = Lookup(self.tree, case_sensitive=self.options.case_sensitive, veto=self.veto)
         self._hub: WatchHub | None = None
         self._gone = GoneIds()
+
+    def check_reachable(self) -> None:
+        try:
+            os.close(os.open(f"{self.tree.root}/.", os.O_PATH | os.O_CLOEXEC))
+        except PermissionError as error:
+            sentence = f"{self.tree.root}: this user may not enter it, or a folder above it"
+            raise SMBError(NTStatus.ACCESS_DENIED, sentence) from error
 
     # --- finding ---
 

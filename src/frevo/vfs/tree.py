@@ -13,6 +13,7 @@ import stat as stat_module
 from collections import deque
 from typing import Final
 
+from frevo.aio.acting import must_be_user
 from frevo.aio.syscalls import (
     AT_SYMLINK_NOFOLLOW,
     RESOLVE_BENEATH,
@@ -37,9 +38,11 @@ def encode(path: str) -> bytes:
 class Tree:
     """The root of an exported tree."""
 
-    __slots__ = ("_follow", "_resolve", "fd", "root")
+    __slots__ = ("_acted", "_follow", "_resolve", "fd", "root")
 
-    def __init__(self, root: str, *, follow_symlinks: bool = True) -> None:
+    def __init__(self, root: str, *, follow_symlinks: bool = True, acted: bool = False) -> None:
+        #: Whether nothing in here is to be done by the server itself, but by who acts for a session.
+        self._acted = acted
         self.root = os.path.realpath(root)
         self.fd = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._follow = follow_symlinks
@@ -49,6 +52,8 @@ class Tree:
         """openat2 of a real path. EXDEV when it would leave the tree, also through an absolute link to the
         inside.
         """
+        if self._acted:
+            must_be_user(path)
         return openat2(self.fd, encode(path), flags, mode, self._resolve)
 
     def status(self, path: str) -> FileStatus:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from frevo.aio.acting import acting_as, as_identity
 from frevo.aio.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from frevo.vfs import inotify as n
 from frevo.vfs.base import Change, Watch
@@ -48,7 +49,7 @@ _Callback = Callable[[Sequence[Change]], None]
 class LocalWatch(Watch):
     """One watched directory."""
 
-    __slots__ = ("_hub", "filter", "on_changes", "on_overflow", "recursive", "root_fd", "watches")
+    __slots__ = ("_hub", "acting", "filter", "on_changes", "on_overflow", "recursive", "root_fd", "watches")
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class LocalWatch(Watch):
         on_overflow: Callable[[], None],
     ) -> None:
         self._hub: WatchHub | None = hub
+        self.acting = acting_as()  # who watches, and by whose rights folders are followed
         self.recursive = recursive
         self.filter = filter
         self.on_changes = on_changes
@@ -243,14 +245,15 @@ class WatchHub:
     def _follow(
         self, watch: LocalWatch, event: n.Event, path: str, changes: dict[LocalWatch, list[Change]]
     ) -> None:
-        """Keeps a recursive watch true when a directory comes or goes."""
+        """Keeps a recursive watch true when a directory comes or goes, by the rights of who watches."""
         if event.mask & n.IN_MOVED_FROM:
             gone = [w for w, below in watch.watches.items() if below == path or below.startswith(path + "/")]
             for number in gone:
                 del watch.watches[number]
                 self._detach(watch, number)
         elif event.mask & (n.IN_CREATE | n.IN_MOVED_TO) and event.watch in watch.watches:
-            self._enter(watch, event, path, changes)
+            with as_identity(watch.acting):
+                self._enter(watch, event, path, changes)
 
     def _enter(
         self, watch: LocalWatch, event: n.Event, path: str, changes: dict[LocalWatch, list[Change]]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frevo.auth.access import Token, access_check, granted_by, owner_sid, process_sids
+from frevo.auth.access import Token, access_check, granted_by, owner_sid
 from frevo.auth.descriptors import default_sd
 from frevo.auth.identity import Identity
 from frevo.auth.sids import unix_group_sid, unix_user_sid
@@ -155,11 +155,26 @@ def test_default_sd_other_owner() -> None:
     assert SecurityDescriptor.parse(descriptor.pack()).dacl == descriptor.dacl
 
 
-def test_process_sids() -> None:
-    """Goal: the session acts as the serving user. Method: its Unix SIDs are in the token."""
-    who = Token.of(Identity("alice", "", "alice", ALICE))
-    assert process_sids()[1] <= who.sids
-    assert unix_user_sid(os.geteuid()) in who.sids
+def test_the_unix_user_that_acts_is_in_the_token() -> None:
+    """Goal: a session owns what acts for it on disk owns. Method: the serving user, and a Unix user of its own."""
+    identity = Identity("alice", "", "alice", ALICE)
+    who = Token.of(identity)
+    assert {unix_user_sid(os.geteuid()), unix_group_sid(os.getegid())} <= who.sids
+    user = Token.of(identity, (1234, 55, (60, 61)))
+    assert user.group == unix_group_sid(55)
+    assert {unix_user_sid(1234), *map(unix_group_sid, (55, 60, 61))} <= user.sids
+    assert unix_user_sid(os.geteuid()) not in user.sids
+    assert owner_sid(1234, user) == ALICE
+    assert owner_sid(os.geteuid(), user) == unix_user_sid(os.geteuid())
+    assert default_granted(0o600, os.geteuid(), os.getegid(), user, False) == 0
+
+
+def test_a_superuser_is_granted_everything() -> None:
+    """Goal: `admin users` pass every list. Method: a descriptor that denies them, and one that allows nobody."""
+    who = Token.of(Identity("alice", "", "alice", ALICE), (0, 0, ()), superuser=True)
+    assert who.is_admin
+    assert granted_by(sd(), who) == FILE_ALL_ACCESS
+    assert granted_by(sd(deny(ALICE, READ)), who) == FILE_ALL_ACCESS
 
 
 SIDS = st.sampled_from([ALICE, BOB, STAFF, EVERYONE, OWNER_RIGHTS])

@@ -44,7 +44,7 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> AccountStore:
 
 
 def acceptor_for(accounts: AccountStore, **values: object) -> NTLMAcceptor:
-    return NTLMAcceptor(accounts, AuthSettings(**values), lambda: NOW)  # type: ignore[arg-type]
+    return NTLMAcceptor(lambda user, _: accounts.lookup(user), AuthSettings(**values), lambda: NOW)  # type: ignore[arg-type]
 
 
 def exchange(acceptor: NTLMAcceptor, user: str, password: str) -> tuple[NTLMResult, spnego.ContextProxy]:

@@ -25,12 +25,12 @@ OI_CI = 3
 
 def session_of(sid: SID, **fields: Any) -> Any:
     """What the functions need of a session."""
-    return SimpleNamespace(identity=Identity("user", "", "user", sid, **fields), token=None)
+    return SimpleNamespace(identity=Identity("user", "", "user", sid, **fields), tokens={})
 
 
 def tree_of(folder: Path, access: int = FILE_ALL_ACCESS) -> Any:
     """What they need of a tree: its backend, a real one, and its access."""
-    return SimpleNamespace(backend=LocalBackend(str(folder)), maximal_access=access)
+    return SimpleNamespace(backend=LocalBackend(str(folder)), maximal_access=access, acting=None)
 
 
 def store(tree: Any, path: str, *aces: ACE, owner: SID = ALICE) -> None:

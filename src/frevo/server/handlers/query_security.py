@@ -22,7 +22,7 @@ def query_security(request: Request, asked: QueryInfoRequest) -> bytes:
         need_access(request, FileAccess.ACCESS_SYSTEM_SECURITY)
     if wanted & ~_SACL:
         need_access(request, FileAccess.READ_CONTROL)
-    packed = select_sd(effective_descriptor(handle, request.session), wanted).pack()
+    packed = select_sd(effective_descriptor(handle, request.tree), wanted).pack()
     if len(packed) > asked.output_buffer_length:
         raise too_small(len(packed))
     return packed

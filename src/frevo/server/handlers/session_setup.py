@@ -11,6 +11,7 @@ from frevo.proto import preauth
 from frevo.proto.dialect import Cipher
 from frevo.proto.keys import derive_session_keys
 from frevo.proto.protection import server_keys
+from frevo.server.acting import check_log_on
 from frevo.server.lifecycle import drop_keys, end_session
 from frevo.server.request import Request
 from frevo.server.state import Connection, Session, SessionState
@@ -108,7 +109,12 @@ def _finish(request: Request, session: Session, asked: SessionSetupRequest, step
         raise SMBError(NTStatus.ACCESS_DENIED, "re-authentication as another user")
     session.acceptor = None
     session.identity = identity
-    session.token = None
+    session.tokens = {}
+    try:
+        check_log_on(server, session)
+    except SMBError:
+        _forget(request, session)
+        raise
     if first:
         _set_protection(request, session, asked, identity, step.session_key)
     session.state = SessionState.VALID

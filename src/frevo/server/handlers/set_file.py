@@ -196,6 +196,7 @@ def _set_delete_pending(
         if opened.is_directory and not backend.is_empty(handle):
             raise SMBError(NTStatus.DIRECTORY_NOT_EMPTY, opened.path)
     record.delete_pending = pending
+    record.deleter = request.tree.acting
     if pending and opened.is_directory:
         directory_is_going(record)
 

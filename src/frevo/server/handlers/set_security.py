@@ -18,9 +18,9 @@ def set_security(request: Request, asked: SetInfoRequest) -> None:
         raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "pipes keep no descriptor")
     need_access(request, set_access(information))
     sent = parse_descriptor(asked.buffer)
-    token = token_of(request.session)
+    token = token_of(request.session, request.tree)
     may_own = token.is_admin or sent.owner in token.sids
     if information & SecurityInformation.OWNER and (sent.owner is None or not may_own):
         raise SMBError(NTStatus.INVALID_OWNER, f"{sent.owner} cannot become the owner")
-    merged = merge_sd(effective_descriptor(handle, request.session), sent, information)
+    merged = merge_sd(effective_descriptor(handle, request.tree), sent, information)
     handle.set_security_descriptor(merged.pack())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
+from frevo.aio.acting import as_identity
 from frevo.config import ShareAccess, share_access
 from frevo.errors import RemoteProtocolError, SMBError
+from frevo.server.acting import counts_as_guest, identity_on
 from frevo.server.handlers.session_setup import mark_authenticated
 from frevo.server.hosts import share_allows
 from frevo.server.request import Request
@@ -13,6 +16,9 @@ from frevo.server.shares import Share
 from frevo.server.state import Session, Tree
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse
+
+if TYPE_CHECKING:
+    from frevo.server.service import Server
 
 log = logging.getLogger("frevo.server")
 
@@ -33,7 +39,7 @@ def handle(request: Request) -> bytes:
         raise SMBError(NTStatus.BAD_NETWORK_NAME, f"no share {name!r}")
     if not share_allows(share.config, request.connection):
         raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name}: `hosts allow`, `hosts deny`")
-    access = access_of(session, share)
+    access = access_of(server, session, share)
     if access is ShareAccess.NONE:
         raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name}")
     tree = _connect(request, session, share, access)
@@ -65,14 +71,13 @@ def _share_name(path: str) -> str:
     return name
 
 
-def access_of(session: Session, share: Share) -> ShareAccess:
+def access_of(server: Server, session: Session, share: Share) -> ShareAccess:
     """What this session may do with *share*."""
     identity = session.identity
     assert identity is not None
     if share.is_pipe:
         return ShareAccess.WRITE
-    guest = identity.is_guest or identity.is_anonymous
-    return share_access(share.config, identity.account, guest=guest)
+    return share_access(share.config, identity.account, guest=counts_as_guest(server, session))
 
 
 def _connect(request: Request, session: Session, share: Share, access: ShareAccess) -> Tree:
@@ -84,7 +89,11 @@ def _connect(request: Request, session: Session, share: Share, access: ShareAcce
         raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many trees in this session")
     if share.config.max_connections and share.users >= share.config.max_connections:
         raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, f"share {share.name}: max connections")
+    acting = identity_on(request.server, session, share)
     backend = share.backend_for(session, request.server.config)
+    if backend is not None and acting is not None:
+        with as_identity(acting):
+            backend.check_reachable()
     writable = access is ShareAccess.WRITE
     number = session.next_tree_id
     session.next_tree_id += 1
@@ -97,6 +106,7 @@ def _connect(request: Request, session: Session, share: Share, access: ShareAcce
         FULL_ACCESS if writable else READ_ACCESS,
         writable,
         encrypt,
+        acting,
     )
     session.trees[number] = tree
     if session.identity is not None and session.identity.is_anonymous and not share.is_pipe:

@@ -1,0 +1,100 @@
+"""Whom a thread acts as on disk: the process itself, or one Unix user, by whose rights the kernel then decides.
+
+The event loop's thread keeps the identity of the last request until another is needed, because a switch costs
+microseconds: whoever touches the server's own files (accounts, log, control socket, configuration) says
+`act_as(None)` first, and `must_be_server` is there to find who forgot. Work that is handed to another thread or to a
+ring takes the identity along: `frevo.aio.ring` does, `carried` does it for a plain function.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from frevo._native import UnixIdentity, act_as, acting_as, drop_capability
+from frevo.errors import FrevoError
+
+__all__ = [
+    "UnixIdentity",
+    "act_as",
+    "acting_as",
+    "as_identity",
+    "carried",
+    "must_be_server",
+    "must_be_user",
+    "prepare_process",
+]
+
+T = TypeVar("T")
+
+#: Ignores quotas and the blocks that a file system keeps for root (capabilities(7)): no user's work may have it.
+_CAP_SYS_RESOURCE = 24
+#: Any user but root; no process of that user is ever made.
+_TRIAL = 65534
+
+
+class ActingError(FrevoError):
+    """The process cannot act as other users, or the wrong user touches a file; the message says which."""
+
+
+class as_identity:
+    """Acts as *who* (None: the process) in a `with` block, afterwards as before. OSError when that cannot be."""
+
+    __slots__ = ("_before", "_who")
+
+    def __init__(self, who: UnixIdentity | None) -> None:
+        self._who = who
+        self._before: UnixIdentity | None = None
+
+    def __enter__(self) -> None:
+        self._before = acting_as()
+        act_as(self._who)
+
+    def __exit__(self, *_: object) -> None:
+        act_as(self._before)
+
+
+def carried(call: Callable[..., T]) -> Callable[..., T]:
+    """*call*, to be run in another thread with the identity that this thread has now."""
+    return functools.partial(_run, acting_as(), call)
+
+
+def _run(who: UnixIdentity | None, call: Callable[..., T], *args: Any) -> T:
+    act_as(who)
+    try:
+        return call(*args)
+    finally:
+        act_as(None)
+
+
+def must_be_server(what: object) -> None:
+    """Raises ActingError when this thread acts as a user: *what* is the server's own."""
+    who = acting_as()
+    if who is not None:
+        raise ActingError(f"{what} is the server's own and was touched as Unix user {who.uid}")
+
+
+def must_be_user(what: object) -> None:
+    """Raises ActingError when this thread acts as the process: *what* is for users only."""
+    if acting_as() is None:
+        raise ActingError(f"{what!r} was touched with the server's own rights")
+
+
+def prepare_process() -> None:
+    """Makes sure that this process can act as its users, and takes from it what would lift their quotas.
+
+    Raises ActingError with the reason. To be called before threads are started.
+    """
+    if os.geteuid() != 0:
+        raise ActingError("only root can act as other Unix users")
+    try:
+        act_as(UnixIdentity(_TRIAL, _TRIAL, []))
+        act_as(None)
+        drop_capability(_CAP_SYS_RESOURCE)
+    except OSError as error:
+        raise ActingError(
+            f"this process cannot act as other Unix users ({error.strerror}): "
+            "it needs CAP_SETUID and CAP_SETGID"
+        ) from error

@@ -1,0 +1,101 @@
+"""`username map`: which Unix user a name that a client sends stands for, in the format of Samba's manual.
+
+A line is `unixname = name name ...`. Names may be quoted, may be `DOMAIN\\user`, may be `@group` (or `+group`,
+`&group`: the members of a Unix group), and `*` is everybody. All lines are looked at and the last that fits counts; a
+line that begins with `!` is the last one when it fits. Lines that begin with `#` or `;` are comments.
+"""
+
+from __future__ import annotations
+
+import grp
+import logging
+import pwd
+import re
+from pathlib import Path
+
+import msgspec
+
+log = logging.getLogger(__name__)
+
+#: A map is a page of names; what is larger is some other file.
+SIZE_MAX = 1 << 20
+_NAME = re.compile(r'"([^"]*)"|([^\s,"]+)')
+_GROUP = ("@", "+", "&")
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """One line: the Unix user, the names (in lower case) that stand for it, and whether it ends the search."""
+
+    unix_name: str
+    names: frozenset[str]
+    groups: tuple[str, ...]
+    last: bool
+
+
+class UsernameMap:
+    """The file *path*, read again when it has changed; "" maps nothing."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._seen: tuple[int, int] | None = None
+        self._lines: tuple[_Line, ...] = ()
+
+    def unix_name(self, user: str, domain: str = "") -> str:
+        """Whom *user* stands for; *user* itself when no line fits, or the file cannot be read (which is logged)."""
+        if not self._path:
+            return user
+        self._read()
+        names = {user.lower(), f"{domain}\\{user}".lower()}
+        found = user
+        for line in self._lines:
+            if "*" in line.names or names & line.names or _in_groups(user, line.groups):
+                found = line.unix_name
+                if line.last:
+                    break
+        return found
+
+    def _read(self) -> None:
+        path = Path(self._path)
+        try:
+            status = path.stat()
+            seen = (status.st_mtime_ns, status.st_size)
+            if seen == self._seen:
+                return
+            if status.st_size > SIZE_MAX:
+                raise OSError(0, f"it is larger than {SIZE_MAX} bytes")
+            text = path.read_text("utf-8", "replace")
+        except OSError as error:
+            log.error("username map %s: %s", self._path, error.strerror)
+            self._seen, self._lines = None, ()
+            return
+        self._seen, self._lines = seen, parse(text)
+
+
+def parse(text: str) -> tuple[_Line, ...]:
+    """The lines of a map; those without `=` or without a name on the left say nothing."""
+    lines = []
+    for raw in text.splitlines():
+        line = raw.strip()
+        if not line or line[0] in "#;" or "=" not in line:
+            continue
+        left, _, right = line.partition("=")
+        last = left.startswith("!")
+        unix_name = left.lstrip("!").strip().strip('"')
+        names = [quoted or plain for quoted, plain in _NAME.findall(right)]
+        if unix_name and names:
+            groups = tuple(name[1:] for name in names if name[0] in _GROUP)
+            users = frozenset(name.lower() for name in names if name[0] not in _GROUP)
+            lines.append(_Line(unix_name, users, groups, last))
+    return tuple(lines)
+
+
+def _in_groups(user: str, groups: tuple[str, ...]) -> bool:
+    return any(_is_member(user, group) for group in groups)
+
+
+def _is_member(user: str, name: str) -> bool:
+    try:
+        group = grp.getgrnam(name)
+        return user in group.gr_mem or pwd.getpwnam(user).pw_gid == group.gr_gid
+    except (KeyError, ValueError):
+        return False

@@ -1,0 +1,179 @@
+"""Who a session acts as on disk: decided at log-on for the account, at TREE_CONNECT for the share.
+
+The keys are Samba's: `guest account`, `guest only`, `force user`, `force group`, `admin users`; `username map` has been
+applied before (frevo.auth). docs/unix-users.md is the page for administrators.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+from frevo.config import Config, expand
+from frevo.errors import SMBError
+from frevo.server.unix_users import UnixUser, UnixUsers
+from frevo.wire.erref import NTStatus
+
+if TYPE_CHECKING:
+    from frevo.aio.acting import UnixIdentity
+    from frevo.server.service import Server
+    from frevo.server.shares import Share
+    from frevo.server.state import Session
+
+log = logging.getLogger("frevo.server")
+
+
+def acts_as_users(config: Config) -> bool:
+    """Whether every session acts on disk as its own Unix user (`frevo:unix users`)."""
+    wish = config.globals.frevo_unix_users
+    return wish == "yes" or (wish == "auto" and os.geteuid() == 0)
+
+
+def unix_users_of(config: Config) -> UnixUsers | None:
+    """The users that sessions act as; None when everybody acts as the server's own user."""
+    return UnixUsers() if acts_as_users(config) else None
+
+
+def who_acts(config: Config) -> str:
+    """One sentence about who everybody is on disk; empty where nothing surprises: a server of an ordinary user."""
+    if acts_as_users(config):
+        return "Running as root: every session acts on disk as its own Unix user (frevo:unix users)."
+    if os.geteuid() != 0:
+        return ""
+    return "This server runs as root, and EVERY user acts on disk as root (frevo:unix users = no)."
+
+
+def check_log_on(server: Server, session: Session) -> None:
+    """Finds the Unix user of a session that has just logged on.
+
+    Raises LOGON_FAILURE when there is none and no share could say who it is instead.
+    """
+    identity, users = session.identity, server.unix_users
+    assert identity is not None
+    if users is None:
+        session.unix = None
+        return
+    name = server.config.globals.guest_account if is_guest(session) else identity.account
+    session.unix = users.find(name)
+    if session.unix is not None or is_guest(session) or _somebody_else_can_act(server):
+        return
+    sentence = (
+        f"there is no Unix user {name!r} for this account: make one (useradd), name one with `username map` "
+        "or `force user`, or set `frevo:unix users = no`"
+    )
+    log.warning("%s: log-on of %s refused: %s", session.connection.peer, identity.account, sentence)
+    raise SMBError(NTStatus.LOGON_FAILURE, sentence)
+
+
+def is_guest(session: Session) -> bool:
+    """Whether nobody has proven to be somebody in this session."""
+    identity = session.identity
+    return identity is not None and (identity.is_guest or identity.is_anonymous)
+
+
+def counts_as_guest(server: Server, session: Session) -> bool:
+    """Whether the session may use what guests may: also an account without a Unix user where guests are allowed."""
+    if is_guest(session):
+        return True
+    return server.unix_users is not None and session.unix is None and _maps_to_guest(server)
+
+
+def _maps_to_guest(server: Server) -> bool:
+    return server.config.globals.map_to_guest != "never"
+
+
+def _somebody_else_can_act(server: Server) -> bool:
+    shares = (share.config for share in server.shares.values())
+    return _maps_to_guest(server) or any(
+        config.force_user or (config.guest_only and config.guest_ok) for config in shares
+    )
+
+
+def identity_on(server: Server, session: Session, share: Share) -> UnixIdentity | None:
+    """Who acts for *session* on *share*; None: the server's own user. ACCESS_DENIED when nobody can."""
+    if share.is_pipe:
+        return None
+    try:
+        return _identity_on(server, session, share)
+    except SMBError as error:
+        log.warning("%s: share %s: %s", session.connection.peer, share.name, error)
+        raise
+
+
+def _identity_on(server: Server, session: Session, share: Share) -> UnixIdentity | None:
+    users, settings, account = server.unix_users, share.config, session.identity
+    assert account is not None
+    forced = _expanded(server, session, share, settings.force_user)
+    group = _expanded(server, session, share, settings.force_group)
+    if users is None:
+        _check_own(forced)
+        return None
+    user = session.unix
+    if counts_as_guest(server, session) or settings.guest_only:
+        user = users.find(server.config.globals.guest_account)
+    admin = user is not None and not is_guest(session) and users.is_named(user, settings.admin_users)
+    if forced:
+        user = users.find(forced.rpartition("\\")[2])
+        named = user is not None and not is_guest(session) and users.is_named(user, settings.admin_users)
+        admin = named or (admin and user is not None and user.identity.uid == 0)
+    if user is None:
+        name = forced or (
+            server.config.globals.guest_account if counts_as_guest(server, session) else account.account
+        )
+        raise _denied(f"there is no Unix user {name!r} to act as")
+    if admin:
+        user = users.superuser(user)
+    elif user.identity.uid == 0:
+        raise _denied(f"{user.name!r} is root, and only those in `admin users` act as root")
+    return _with_group(users, user, group).identity
+
+
+def _with_group(users: UnixUsers, user: UnixUser, name: str) -> UnixUser:
+    """*user* with the group of `force group`; `+name` is for its members only."""
+    gid = users.group(name.lstrip("+").rpartition("\\")[2]) if name else None
+    if not name:
+        return user
+    if gid is None:
+        raise _denied(f"there is no Unix group {name.lstrip('+')!r} (`force group`)")
+    member = gid == user.identity.gid or gid in user.identity.groups
+    return users.in_group(user, gid) if member or not name.startswith("+") else user
+
+
+def _check_own(forced: str) -> None:
+    """Without Unix users only the server's own user can be forced."""
+    own = os.geteuid()
+    if forced and not _is_user(forced.rpartition("\\")[2], own):
+        raise _denied(
+            f"`force user = {forced}`, but this server acts as user {own} for everybody: "
+            "run it as root with `frevo:unix users = auto`"
+        )
+
+
+def _is_user(name: str, uid: int) -> bool:
+    try:
+        return pwd.getpwnam(name).pw_uid == uid
+    except (KeyError, ValueError):
+        return False
+
+
+def _expanded(server: Server, session: Session, share: Share, text: str) -> str:
+    """The value of a key, its macros filled in for this session."""
+    if "%" not in text:
+        return text
+    account = session.identity
+    assert account is not None
+    return expand(
+        text,
+        share=share.name,
+        user=account.account,
+        requested_user=account.user,
+        machine=account.workstation,
+        address=session.connection.peer.rpartition(":")[0].strip("[]"),
+        server=server.config.globals.netbios_name,
+    )
+
+
+def _denied(sentence: str) -> SMBError:
+    return SMBError(NTStatus.ACCESS_DENIED, sentence)

@@ -1,0 +1,123 @@
+"""Unix users and groups by name, as identities that threads can act as; looked up with a memory of bounded age.
+
+Lookups may ask a directory service and wait for it: they are made at log-on and when a share is connected, never for
+a request on a file.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import time
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from frevo.aio.acting import UnixIdentity
+
+#: How long an answer of the system is believed.
+AGE_S = 60.0
+#: Answers that are kept; names come from clients.
+KEPT_MAX = 4096
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class UnixUser(msgspec.Struct, frozen=True):
+    """A user of this system: the name, and what a thread acts as."""
+
+    name: str
+    identity: UnixIdentity
+
+
+class UnixUsers:
+    """The users and groups of this system."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._users: _Remembered[str, UnixUser | None] = _Remembered(_look_up, clock)
+        self._groups: _Remembered[str, int | None] = _Remembered(_group, clock)
+        #: One object for each set of credentials: a thread that goes from a user to the same changes nothing.
+        self._identities: dict[tuple[int, int, tuple[int, ...]], UnixIdentity] = {}
+
+    def find(self, name: str) -> UnixUser | None:
+        """The user called *name*, else *name* in lower case; None when there is none."""
+        user = self._users.get(name)
+        return None if user is None else self._same(user.name, user.identity)
+
+    def group(self, name: str) -> int | None:
+        """The number of the group called *name*; None when there is none."""
+        return self._groups.get(name)
+
+    def superuser(self, user: UnixUser) -> UnixUser:
+        """*user* with root's rights."""
+        return self._shared(user.name, 0, 0, ())
+
+    def in_group(self, user: UnixUser, gid: int) -> UnixUser:
+        """*user* with *gid* as the group of new files, and a member of it."""
+        who = user.identity
+        return self._shared(user.name, who.uid, gid, (*who.groups, gid))
+
+    def is_named(self, user: UnixUser, names: Iterable[str]) -> bool:
+        """Whether *names* holds the user's name (in any case) or `@group` (also `+`, `&`) of one of its groups."""
+        for name in names:
+            if name[:1] in ("@", "+", "&"):
+                gid = self.group(name.lstrip("@+&"))
+                if gid is not None and (gid == user.identity.gid or gid in user.identity.groups):
+                    return True
+            elif name.rpartition("\\")[2].lower() == user.name.lower():
+                return True
+        return False
+
+    def _same(self, name: str, who: UnixIdentity) -> UnixUser:
+        return self._shared(name, who.uid, who.gid, who.groups)
+
+    def _shared(self, name: str, uid: int, gid: int, groups: Iterable[int]) -> UnixUser:
+        key = (uid, gid, tuple(sorted(set(groups))))
+        identity = self._identities.get(key)
+        if identity is None:
+            if (
+                len(self._identities) >= KEPT_MAX
+            ):  # whoever acts as one of them goes on; the next gets another object
+                self._identities.clear()
+            identity = self._identities[key] = UnixIdentity(uid, gid, list(key[2]))
+        return UnixUser(name, identity)
+
+
+class _Remembered(Generic[_K, _V]):
+    """The answers of *ask* of the last `AGE_S` seconds."""
+
+    def __init__(self, ask: Callable[[_K], _V], clock: Callable[[], float]) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._answers: dict[_K, tuple[float, _V]] = {}
+
+    def get(self, question: _K) -> _V:
+        known, now = self._answers.get(question), self._clock()
+        if known is not None and now - known[0] < AGE_S:
+            return known[1]
+        answer = self._ask(question)
+        if len(self._answers) >= KEPT_MAX:
+            self._answers.clear()
+        self._answers[question] = (now, answer)
+        return answer
+
+
+def _look_up(name: str) -> UnixUser | None:
+    for spelling in dict.fromkeys((name, name.lower())):
+        try:
+            entry = pwd.getpwnam(spelling)
+        except (KeyError, ValueError):  # there is none, or it cannot be a name
+            continue
+        groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
+        return UnixUser(entry.pw_name, UnixIdentity(entry.pw_uid, entry.pw_gid, groups))
+    return None
+
+
+def _group(name: str) -> int | None:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except (KeyError, ValueError):
+        return None
