@@ -18,12 +18,14 @@ from frevo.transport.interfaces import ANY_IPV4, ANY_IPV6, LocalAddress, local_a
 Address = tuple[str, str, int]  # transport, host, port
 
 
-def banner(config: Config, addresses: Sequence[Address], login: Login | None) -> str:
-    """What is served where, and how to connect to it."""
+def banner(config: Config, addresses: Sequence[Address], login: Login | None, who_acts: str = "") -> str:
+    """What is served where and as whom (a sentence), and how to connect to it."""
     lines = [_served(share) for share in config.shares.values()]
     lines.append(
         "Listening on " + ", ".join(f"{name} {bracketed(host)}:{port}" for name, host, port in addresses)
     )
+    if who_acts:
+        lines.append(who_acts)
     if login is not None:
         lines += ["", *_credentials(login)]
         share = next(iter(config.shares.values()))

@@ -184,15 +184,17 @@ class Runner:
 
     def _announce(self) -> None:
         assert self._running is not None
-        from frevo.server.acting import who_acts
+        from frevo.server.acting import acts_as_users, who_acts
 
         act_as(None)
         login = self._plan.login() if self._plan.login is not None else None
+        sentence = who_acts(self._config)
+        if sentence and not acts_as_users(self._config):
+            log.warning("%s", sentence)
         if not self._quiet or (login is not None and login.password):
             with contextlib.suppress(OSError):  # nobody reads our output: serve all the same
-                print(printable(banner(self._config, self._running.addresses, login)), flush=True)
-        if sentence := who_acts(self._config):
-            log.warning("%s", sentence)
+                lines = banner(self._config, self._running.addresses, login, sentence)
+                print(printable(lines), flush=True)
         where = ", ".join(f"{name} {host} port {port}" for name, host, port in self._running.addresses)
         log.info("engine %s, listening on %s", self._running.engine, where)
         if self._ready_fd is not None:
