@@ -12,7 +12,7 @@ abort shutdown script; access based share enum; acl allow execute always; acl ch
 evaluation; acl flag inherited canonicalization; acl group control; acl map full control; add group script;
 add machine script; add share command; add user script; add user to group script; additional dns hostnames;
 addport command; addprinter command; administrative share; afs share; afs token lifetime; afs
-aio max threads; aio read size; aio write behind; aio write size; algorithmic rid base;
+username map; aio max threads; aio read size; aio write behind; aio write size; algorithmic rid base;
 allocation roundup size; allow dcerpc auth level connect; allow dns updates; allow insecure wide
 links; allow nt4 crypto; allow trusted domains; allow unsafe cluster upgrade; apply group policies; async dns
 timeout; async smb echo handler; auth event notification; auto services; binddns dir; block size; blocking
@@ -33,7 +33,8 @@ scavenging; dns zone transfer clients allow; dns zone transfer clients deny; dom
 dont descend; dos charset; dos filemode; dos filetime resolution; dos filetimes; dsdb event notification; dsdb
 group change notification; dsdb password event notification; durable handles; ea support; enable asu support;
 enable core files; enable privileges; encrypt passwords; enhanced browsing; enumports command; eventlog list;
-exec; fake directory create times; fake oplocks; follow symlinks; force directory security mode; force printername; force security mode; force unknown acl user; fstype; get quota command; getwd
+exec; fake directory create times; fake oplocks; follow symlinks; force directory security mode;
+force printername; force security mode; force unknown acl user; fstype; get quota command; getwd
 cache; gpo update command; hide files; hide new files timeout; hide special files; hide unreadable;
 hide unwriteable files; homedir map; honor change notify privilege; host msdfs; hostname lookups;
 idmap backend; idmap cache time; idmap gid; idmap negative cache time; idmap uid; include system
@@ -79,7 +80,7 @@ strict locking; strict rename; strict sync; svcctl list; sync always; sync machi
 syslog only; template homedir; template shell; time server; timestamp logs; tls ca directories; tls cafile;
 tls certfile; tls crlfile; tls dh params file; tls enabled; tls keyfile; tls priority; tls trust system cas;
 tls verify peer; unicode; unix charset; unix extensions; unix password sync; use client driver; use mmap; use
-sendfile; use spnego; user; username; username level; username map; username map cache time; username map
+sendfile; use spnego; user; username; username level; username map cache time; username map
 script; users; usershare allow guests; usershare max shares; usershare owner only; usershare path; usershare
 prefix allow list; usershare prefix deny list; usershare template share; utmp; utmp directory; veto oplock
 files; vfs mkdir use tmp name; vfs objects; volume serial number; wide links; winbind cache time; winbind
