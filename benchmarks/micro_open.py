@@ -59,7 +59,8 @@ class Control:
         (folder / "share" / "file.txt").touch()
         config = folder / "smb.conf"
         config.write_text(
-            f"[global]\nprivate dir = {folder}/private\nfrevo:unix users = no\n[share]\npath = {folder}/share\nread only = no\n"
+            f"[global]\nprivate dir = {folder}/private\nfrevo:unix users = no\n"
+            f"[share]\npath = {folder}/share\nread only = no\n"
         )
         AccountStore(folder / "private").add(_USER, _PASSWORD)
         settings = load(str(config))
