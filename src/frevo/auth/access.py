@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from frevo.auth.sids import unix_group_sid, unix_user_sid
+from frevo.auth.sids import is_unix_user, unix_group_sid, unix_user_sid
 from frevo.errors import SMBError
 from frevo.wire.dtyp import (
     FILE_ALL_ACCESS,
@@ -81,6 +81,15 @@ def owner_sid(uid: int, token: Token) -> SID:
     full control.
     """
     return token.user if uid == token.uid else unix_user_sid(uid)
+
+
+def may_own(owner: SID, token: Token) -> bool:
+    """Whether *token* may make *owner* the owner of a file ([MS-DTYP] 2.5.3.4.1, [MS-FSA] 2.1.5.17).
+
+    The user itself, and the Unix user that acts for it; a group would share the owner's rights among its members, and
+    none of ours is marked for that (SE_GROUP_OWNER).
+    """
+    return token.is_admin or owner == token.user or (owner in token.sids and is_unix_user(owner))
 
 
 def granted_by(sd: SecurityDescriptor | None, token: Token) -> int:

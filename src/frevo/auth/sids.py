@@ -50,6 +50,11 @@ def unix_user_sid(uid: int) -> SID:
     return UNIX_USERS.child(uid)
 
 
+def is_unix_user(sid: SID) -> bool:
+    """Whether the SID stands for a Unix user."""
+    return sid.authority == UNIX_USERS.authority and sid.sub_authorities[:-1] == UNIX_USERS.sub_authorities
+
+
 @functools.lru_cache(maxsize=4096)
 def unix_group_sid(gid: int) -> SID:
     """The SID that stands for a Unix group."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from frevo.errors import SMBError
 from frevo.server.request import Request
 from frevo.server.security import (
+    FROM_PARENT,
     granted_by_parent,
     inherited_descriptor,
     maximal_access,
@@ -16,6 +17,7 @@ from frevo.vfs.base import Resolved
 from frevo.wire.dtyp import FILE_ALL_ACCESS, map_generic
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
+    CreateDisposition,
     CreateOptions,
     CreateRequest,
     FileAccess,
@@ -28,26 +30,32 @@ _MAXIMUM = int(FileAccess.MAXIMUM_ALLOWED)
 _SYSTEM_SECURITY = int(FileAccess.ACCESS_SYSTEM_SECURITY)
 _WRITES = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
 _DELETE = int(FileAccess.DELETE)
-_FROM_PARENT = int(FileAccess.DELETE | FileAccess.READ_ATTRIBUTES)
+_WRITE_DATA = int(FileAccess.WRITE_DATA)
+_WRITE_EA_AND_ATTRIBUTES = int(FileAccess.WRITE_EA | FileAccess.WRITE_ATTRIBUTES)
+_OVERWRITES = (CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF)
 
 
 def granted_for_existing(
-    request: Request, asked: CreateRequest, resolved: Resolved, stored: bytes | None, *, overwrite: bool
+    request: Request, asked: CreateRequest, resolved: Resolved, *, changed: int = 0
 ) -> int:
-    """The access of an open of an existing file; raises ACCESS_DENIED, CANNOT_DELETE, PRIVILEGE_NOT_HELD."""
+    """The access of an open of an existing file, or of a stream that is made on one; *changed* are the rights that the
+    disposition needs beside what is asked for. Raises ACCESS_DENIED, CANNOT_DELETE, PRIVILEGE_NOT_HELD."""
     desired = map_generic(asked.desired_access)
-    stat = resolved.stat
-    assert stat is not None
+    stat, backend = resolved.stat, request.tree.backend
+    assert stat is not None and backend is not None
+    stored = backend.security_descriptor(resolved)
     maximal = maximal_access(request.session, request.tree, stored, stat)
-    from_parent = _FROM_PARENT if desired & _MAXIMUM else desired & _FROM_PARENT
+    from_parent = FROM_PARENT if desired & _MAXIMUM else (desired | changed) & FROM_PARENT
     if from_parent & ~maximal and resolved.name:
-        maximal |= granted_by_parent(request.session, request.tree, resolved.parent)
+        maximal |= granted_by_parent(request.session, request.tree, resolved)
     read_only = stat.attributes & FileAttributes.READONLY and not stat.is_directory
     if read_only:
         if asked.create_options & CreateOptions.DELETE_ON_CLOSE:
             raise SMBError(NTStatus.CANNOT_DELETE, f"{asked.name} is read-only")
+        if changed:
+            raise SMBError(NTStatus.ACCESS_DENIED, f"{asked.name} is read-only")
         maximal &= ~_WRITES
-    needed = desired & ~_MAXIMUM | (FileAccess.WRITE_DATA if overwrite else 0)
+    needed = desired & ~_MAXIMUM | changed
     missing = needed & ~maximal
     if missing & _SYSTEM_SECURITY and not missing & ~_SYSTEM_SECURITY:
         raise SMBError(NTStatus.PRIVILEGE_NOT_HELD, "ACCESS_SYSTEM_SECURITY")
@@ -58,6 +66,17 @@ def granted_for_existing(
         granted |= without_readonly(maximal, stat)
     _check_delete_on_close(asked, granted)
     return int(granted)
+
+
+def changed_by(asked: CreateRequest, resolved: Resolved) -> int:
+    """The rights that overwriting an existing file or stream needs, or adding a stream to a file, whatever the client
+    asks for ([MS-FSA] 2.1.5.1.2)."""
+    if not resolved.exists:
+        return _WRITE_DATA
+    if asked.create_disposition not in _OVERWRITES:
+        return 0
+    data = _DELETE if asked.create_disposition == CreateDisposition.SUPERSEDE else _WRITE_DATA
+    return data if resolved.stream else data | _WRITE_EA_AND_ATTRIBUTES
 
 
 def granted_for_new(request: Request, asked: CreateRequest) -> int:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from frevo.auth.access import Token, granted_by, owner_sid
+from frevo.auth.access import Token, granted_by, may_own, owner_sid
 from frevo.auth.descriptors import default_sd, new_sd
 from frevo.auth.sids import unix_group_sid
 from frevo.errors import SMBError, WireError
-from frevo.vfs.base import OpenIntent
-from frevo.vfs.names import wire_path_of
 from frevo.wire.dtyp import (
     ACE,
     ACL,
@@ -27,11 +25,13 @@ from frevo.wire.fscc import FileAttributes
 if TYPE_CHECKING:
     from frevo.locking.file_table import FileTable
     from frevo.server.state import Session, Tree
-    from frevo.vfs.base import Backend, FileStat, Handle, Resolved
+    from frevo.vfs.base import FileStat, Handle, Resolved
 
 #: What nobody has to a read-only file, whatever its descriptor says ([MS-FSA] 2.1.5.1.2.1).
 _NOT_TO_READONLY = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA | FileAccess.DELETE_CHILD)
 _READONLY = int(FileAttributes.READONLY)
+#: The rights that a file's directory may give ([MS-FSA] 2.1.5.1.2.1).
+FROM_PARENT = int(FileAccess.DELETE | FileAccess.READ_ATTRIBUTES)
 _DACL_PRESENT = int(SecurityDescriptorControl.DACL_PRESENT)
 _SYSTEM_SECURITY = int(FileAccess.ACCESS_SYSTEM_SECURITY)
 
@@ -107,44 +107,44 @@ def without_readonly(maximal: int, stat: FileStat) -> int:
     return maximal
 
 
-def _look(backend: Backend, path: str) -> tuple[bytes | None, FileStat]:
-    """The stored descriptor and metadata of the directory with the real *path*."""
-    handle = backend.open(backend.resolve(wire_path_of(path)), OpenIntent.PATH)
-    try:
-        return handle.security_descriptor(), handle.stat()
-    finally:
-        handle.close()
-
-
 def check_adding(
-    session: Session, tree: Tree, files: FileTable, parent: str, *, directory: bool
-) -> bytes | None:
-    """Raises ACCESS_DENIED when *session* may not add a name to the directory with the real path *parent*, and
-    DELETE_PENDING when that directory is about to go.
+    session: Session, tree: Tree, files: FileTable, resolved: Resolved, *, directory: bool
+) -> tuple[bytes | None, FileStat]:
+    """Raises ACCESS_DENIED when *session* may not add the name of *resolved* to its directory, and DELETE_PENDING when
+    that directory is about to go.
 
-    Gives the directory's stored descriptor.
+    Gives the directory's stored descriptor and metadata.
     """
     assert tree.backend is not None
-    stored, stat = _look(tree.backend, parent)
+    stored, stat = tree.backend.parent(resolved)
     needed = DirectoryAccess.ADD_SUBDIRECTORY if directory else DirectoryAccess.ADD_FILE
     if not maximal_access(session, tree, stored, stat) & needed:
-        raise SMBError(NTStatus.ACCESS_DENIED, f"nothing can be added to {parent!r}")
+        raise SMBError(NTStatus.ACCESS_DENIED, f"nothing can be added to {resolved.parent!r}")
     if files.is_going(stat.identity):
-        raise SMBError(NTStatus.DELETE_PENDING, f"{parent!r} is being deleted")
-    return stored
+        raise SMBError(NTStatus.DELETE_PENDING, f"{resolved.parent!r} is being deleted")
+    return stored, stat
 
 
-def granted_by_parent(session: Session, tree: Tree, parent: str) -> int:
-    """The rights on a file that come from its directory (real path *parent*), whatever its own descriptor says.
+def granted_by_parent(session: Session, tree: Tree, resolved: Resolved) -> int:
+    """The rights on a file that come from the directory that has its name, whatever its own descriptor says.
 
     Who may delete in the directory may delete the file, who may list it may read the file's attributes
     ([MS-FSA] 2.1.5.1.2.1).
     """
     assert tree.backend is not None
-    stored, stat = _look(tree.backend, parent)
+    stored, stat = tree.backend.parent(resolved)
     maximal = maximal_access(session, tree, stored, stat)
     granted = FileAccess.DELETE if maximal & DirectoryAccess.DELETE_CHILD else 0
     return granted | (FileAccess.READ_ATTRIBUTES if maximal & DirectoryAccess.LIST_DIRECTORY else 0)
+
+
+def granted_to_found(session: Session, tree: Tree, resolved: Resolved, wanted: int) -> int:
+    """Those of the *wanted* rights that *session* has to the file that was found, its directory's grants included."""
+    assert tree.backend is not None and resolved.stat is not None
+    granted = maximal_access(session, tree, tree.backend.security_descriptor(resolved), resolved.stat)
+    if wanted & ~granted & FROM_PARENT and resolved.name:
+        granted |= granted_by_parent(session, tree, resolved)
+    return granted & wanted
 
 
 def inherited_descriptor(
@@ -159,23 +159,35 @@ def inherited_descriptor(
     """What a new file below *resolved*.parent is stored with: *explicit*, completed by inheritance; None = mode
     bits.
 
-    Raises ACCESS_DENIED when the parent's descriptor does not allow the session to add a file or folder, and
-    DELETE_PENDING when the parent, or the file that gets a stream, is about to go.
+    Raises ACCESS_DENIED when the parent's descriptor does not allow the session to add a file or folder,
+    DELETE_PENDING when the parent, or the file that gets a stream, is about to go, INVALID_OWNER and
+    PRIVILEGE_NOT_HELD for an owner or SACL that the session may not set.
     """
     if resolved.stat is not None:  # a stream of a file that exists: it shares the file's descriptor
         if files.is_going(resolved.stat.identity._replace(stream="")):
             raise SMBError(NTStatus.DELETE_PENDING, resolved.path)
         return None
-    stored = check_adding(session, tree, files, resolved.parent, directory=directory)
+    stored, _ = check_adding(session, tree, files, resolved, directory=directory)
     if stored is None and explicit is None:
         return None
     parent = parse_descriptor(stored) if stored is not None else None
     supplied = parse_descriptor(explicit) if explicit is not None else None
     token = token_of(session, tree)
+    if supplied is not None:
+        _check_supplied(supplied, token)
     made = new_sd(parent, supplied, token, is_directory=directory)
     if made is None or (made.dacl is None and not made.control & _DACL_PRESENT):
         made = _with_default_dacl(made, token)
     return made.pack()
+
+
+def _check_supplied(supplied: SecurityDescriptor, token: Token) -> None:
+    """Nobody makes files that are another's, or has what others do to them audited, without the privilege
+    ([MS-DTYP] 2.5.3.4.1)."""
+    if supplied.owner is not None and not may_own(supplied.owner, token):
+        raise SMBError(NTStatus.INVALID_OWNER, f"{supplied.owner} cannot become the owner")
+    if supplied.sacl is not None and not token.is_admin:
+        raise SMBError(NTStatus.PRIVILEGE_NOT_HELD, "a system access list")
 
 
 def _with_default_dacl(made: SecurityDescriptor | None, token: Token) -> SecurityDescriptor:

@@ -207,6 +207,10 @@ class Handle(ABC):
         """
 
     @abstractmethod
+    def drop_extras(self) -> None:
+        """Removes the named streams and the EAs of a file that is overwritten."""
+
+    @abstractmethod
     def extended_attributes(self) -> list[tuple[bytes, bytes]]:
         """EAs as (name, value), names in the case they were set in; frevo's and Samba's own xattrs are
         hidden.
@@ -263,9 +267,23 @@ class Backend(ABC):
         """Raises SMBError ACCESS_DENIED when whoever acts now may not get to the root, through all folders above it."""
 
     @abstractmethod
+    def security_descriptor(self, resolved: Resolved) -> bytes | None:
+        """The stored descriptor (as `Handle.security_descriptor`) of the file that was found: `open` opens
+        this very file, whatever its name has become meanwhile.
+        """
+
+    @abstractmethod
+    def parent(self, resolved: Resolved) -> tuple[bytes | None, FileStat]:
+        """Stored descriptor and metadata of the directory that has the name, or would get it: `create`,
+        `rename` and `link` add the name to this very directory. OBJECT_NAME_NOT_FOUND when the name is
+        another file's there by now.
+        """
+
+    @abstractmethod
     def open(self, resolved: Resolved, intent: OpenIntent) -> Handle:
-        """Opens what exists. The identity on the handle is the opened file's, which may differ from
-        resolved.stat's when somebody was faster; OBJECT_NAME_NOT_FOUND when it has vanished."""
+        """Opens what exists: the very file that *resolved* tells of; OBJECT_NAME_NOT_FOUND when it has
+        vanished.
+        """
 
     @abstractmethod
     def create(

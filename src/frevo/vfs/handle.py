@@ -211,6 +211,9 @@ class LocalHandle(Handle):
     def set_extended_attribute(self, name: bytes, value: bytes) -> None:
         self.metadata.set_extended_attribute(name, value)
 
+    def drop_extras(self) -> None:
+        self.metadata.drop_extras()
+
     def security_descriptor(self) -> bytes | None:
         metadata = self.metadata
         return read_descriptor(metadata.target) if metadata.xattrs else None

@@ -11,10 +11,11 @@ from typing import Final
 
 import msgspec
 
-from frevo.aio.syscalls import RENAME_NOREPLACE, FileStatus, renameat2, statx
+from frevo.aio.syscalls import FileStatus, statx
 from frevo.errors import SMBError
 from frevo.vfs.attributes import STORED, identity_of, is_special
 from frevo.vfs.base import Backend, FileStat, Handle, OpenIntent, Resolved, VolumeInfo
+from frevo.vfs.dirnames import link_at, remove_at, rename_at
 from frevo.vfs.gone import GoneIds
 from frevo.vfs.handle import LocalHandle
 from frevo.vfs.lookup import (
@@ -29,6 +30,7 @@ from frevo.vfs.lookup import (
 )
 from frevo.vfs.metadata import FileMetadata
 from frevo.vfs.names import VetoFiles, parse_path
+from frevo.vfs.security import read_descriptor
 from frevo.vfs.streamhandle import StreamHandle
 from frevo.vfs.streams import create_stream, find_xattr, real_name
 from frevo.vfs.system import proc_path
@@ -38,6 +40,7 @@ from frevo.vfs.watch import WatchHub
 from frevo.wire.erref import NTStatus
 
 _OPEN_FLAGS: Final = os.O_NONBLOCK | os.O_NOCTTY
+_GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.EXDEV, errno.ELOOP)
 #: How often a new file is made again because its id was another file's a moment ago.
 _NEW_IDS_MAX: Final = 16
 #: Volumes whose serial numbers are remembered.
@@ -84,7 +87,9 @@ class LocalBackend(Backend):
         found = self._lookup.find(wire)
         requested = wire.stream or (wire.parts[-1] if wire.parts else "")
         if not isinstance(found, Found):
-            return LocalResolved(found.parent, found.name, None, wire.stream, requested=requested)
+            return LocalResolved(
+                found.parent, found.name, None, wire.stream, requested=requested, directory=found.directory
+            )
         held = found.held
         metadata = FileMetadata(held.fd, readable=held.readable, xattrs=self.xattrs)
         stat = metadata.stat(hidden=self.is_dot_file(found.name), status=found.status)
@@ -124,42 +129,60 @@ class LocalBackend(Backend):
 
     # --- opening ---
 
+    def security_descriptor(self, resolved: Resolved) -> bytes | None:
+        if not self.xattrs:
+            return None
+        held = self._found(_local(resolved))
+        return read_descriptor(held.fd if held.readable else proc_path(held.fd))
+
+    def _found(self, local: LocalResolved) -> Held:
+        """The file that *local* tells of. A name that is another file's by now is OBJECT_NAME_NOT_FOUND."""
+        if local.held is None:
+            if local.stat is None:
+                raise name_not_found()
+            try:
+                held, status = open_held(self.tree, local.target)
+            except OSError as error:
+                if error.errno in _GONE:
+                    raise name_not_found("it has vanished") from error
+                raise
+            if identity_of(status.dev_major, status.dev_minor, status.ino) != local.stat.identity:
+                raise name_not_found("the name is another file's by now")
+            local.held = held
+        return local.held
+
     def open(self, resolved: Resolved, intent: OpenIntent) -> Handle:
         local = _local(resolved)
         if local.stat is None or not local.exists:
             raise name_not_found()
+        held = self._found(local)
         if local.stream:
-            return self._open_stream(local)
+            local.held = None
+            return self._stream_handle(local, held)
         if is_special(local.stat.mode) and intent:
             raise SMBError(NTStatus.ACCESS_DENIED, "neither a file nor a directory")
-        held = local.held
-        local.held = None
         writes = intent & OpenIntent.WRITE and not local.stat.is_directory
-        if held is None or writes or (intent and not held.readable):
-            held = self._open_again(local, intent)
-            return self._handle(local, held, intent, statx(held.fd))
-        if intent:
+        if writes or (intent and not held.readable):
+            held = self._open_again(held, intent if writes else OpenIntent.READ)
+        elif intent:
             os.set_blocking(held.fd, True)
+        local.held = None
         return self._handle(local, held, intent)
 
-    def _open_again(self, local: LocalResolved, intent: OpenIntent) -> Held:
-        """Opens the file by its path for what *intent* says; what has become special meanwhile is refused."""
-        writes = intent & OpenIntent.WRITE and not (local.stat and local.stat.is_directory)
-        access = os.O_RDONLY if not writes else os.O_RDWR if intent & OpenIntent.READ else os.O_WRONLY
-        flags = access | _OPEN_FLAGS if intent else os.O_PATH
-        try:
-            held = Held(self.tree.open(local.target, flags), bool(intent))
-        except OSError as error:
-            if error.errno in (errno.ENXIO, errno.ENODEV):
-                raise SMBError(NTStatus.ACCESS_DENIED, "a special file took the name") from error
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EXDEV, errno.ELOOP):
-                raise name_not_found("it has vanished") from error
-            raise
-        if intent:
-            if is_special(os.fstat(held.fd).st_mode):
-                raise SMBError(NTStatus.ACCESS_DENIED, "a special file took the name")
-            os.set_blocking(held.fd, True)
-        return held
+    def _open_again(self, held: Held, intent: OpenIntent) -> Held:
+        """The very file that is *held*, opened for what *intent* says: not by its name, which may be another's."""
+        access = (
+            os.O_RDONLY
+            if not intent & OpenIntent.WRITE
+            else os.O_RDWR
+            if intent & OpenIntent.READ
+            else os.O_WRONLY
+        )
+        again = Held(self.tree.open_again(held.fd, access | _OPEN_FLAGS), readable=True)
+        if not os.fstat(again.fd).st_nlink:
+            raise name_not_found("it has vanished")
+        os.set_blocking(again.fd, True)
+        return again
 
     def _handle(
         self, local: LocalResolved, held: Held, intent: OpenIntent, status: FileStatus | None = None
@@ -180,9 +203,7 @@ class LocalBackend(Backend):
             readable=held.readable,
         )
 
-    def _open_stream(self, local: LocalResolved) -> StreamHandle:
-        held = local.held or self._open_again(local, OpenIntent.READ)
-        local.held = None
+    def _stream_handle(self, local: LocalResolved, held: Held) -> StreamHandle:
         status = statx(held.fd)
         return StreamHandle(
             self,
@@ -230,11 +251,7 @@ class LocalBackend(Backend):
         """Makes the file again until its id is not one that a file had which is gone; what is held keeps its number."""
         kept = [first]
         for _ in range(_NEW_IDS_MAX):
-            parent = self.tree.open_directory(local.parent)
-            try:
-                _remove_at(parent, local.name, directory=directory)
-            finally:
-                os.close(parent)
+            remove_at(self._directory(local), local.name, directory=directory)
             held = self._make_directory(local, mode) if directory else self._make_file(local, intent, mode)
             status = statx(held.fd)
             if not self._is_old_id(status):
@@ -245,15 +262,12 @@ class LocalBackend(Backend):
     def _make_file(self, local: LocalResolved, intent: OpenIntent, mode: int) -> Held:
         access = os.O_WRONLY if intent == OpenIntent.WRITE else os.O_RDWR
         flags = access | os.O_CREAT | os.O_EXCL | os.O_NOCTTY
-        return Held(self.tree.open(local.path, flags, mode & 0o7777), True)
+        return Held(self.tree.open_in(self._directory(local), local.name, flags, mode & 0o7777), True)
 
     def _make_directory(self, local: LocalResolved, mode: int) -> Held:
-        parent = self.tree.open_directory(local.parent)
-        try:
-            os.mkdir(local.name, mode & 0o7777, dir_fd=parent)
-        finally:
-            os.close(parent)
-        return Held(self.tree.open(local.path, READ_FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW), True)
+        parent, flags = self._directory(local), READ_FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW
+        os.mkdir(local.name, mode & 0o7777, dir_fd=parent)
+        return Held(self.tree.open_in(parent, local.name, flags), True)
 
     def _create_stream(self, local: LocalResolved, attributes: int, mode: int) -> StreamHandle:
         if not self.xattrs:
@@ -263,13 +277,12 @@ class LocalBackend(Backend):
             if attributes & STORED:
                 metadata = FileMetadata(held.fd, readable=True, xattrs=self.xattrs)
                 metadata.set_dos(attributes, None)
-            local.target = local.path
         else:
-            held = local.held or self._open_again(local, OpenIntent.READ)
+            held = self._found(local)
+            local.held = None
         target = held.fd if held.readable else proc_path(held.fd)
         local.stream_xattr = create_stream(target, local.stream)
-        local.held = held
-        return self._open_stream(local)
+        return self._stream_handle(local, held)
 
     # --- changing names ---
 
@@ -280,7 +293,7 @@ class LocalBackend(Backend):
             return
         if not isinstance(handle, LocalHandle) or not handle.path or not target.path:
             raise SMBError(NTStatus.ACCESS_DENIED, "the share's root cannot be renamed or replaced")
-        name = target.name
+        local, name = _local(target), target.name
         same = target.stat is not None and target.stat.identity == handle.identity
         if same and target.path == handle.path:
             name = target.requested or name
@@ -288,14 +301,14 @@ class LocalBackend(Backend):
                 return
         elif target.stat is not None and not replace:
             raise SMBError(NTStatus.OBJECT_NAME_COLLISION)
-        self._rename(
-            handle, target.parent, name, replace=replace, other_link=same and target.path != handle.path
-        )
+        self._rename(handle, local, name, replace=replace, other_link=same and target.path != handle.path)
         handle.path = f"{target.parent}/{name}" if target.parent else name
         if target.stat is not None and not same and target.stat.link_count == 1:
             self._gone.add(target.stat.identity.device, target.stat.file_id)
 
-    def _rename(self, handle: Handle, parent: str, name: str, *, replace: bool, other_link: bool) -> None:
+    def _rename(
+        self, handle: Handle, target: LocalResolved, name: str, *, replace: bool, other_link: bool
+    ) -> None:
         old_parent, _, old_name = handle.path.rpartition("/")
         old_fd = self._open_parent(old_parent)
         try:
@@ -304,13 +317,15 @@ class LocalBackend(Backend):
             if other_link:  # both names are this file: rename(2) would do nothing
                 os.unlink(old_name, dir_fd=old_fd)
                 return
-            new_fd = self._open_parent(parent)
+            new_fd = self._directory(target)
+            # What was not there, or was allowed to go, is replaced: nothing that has come since.
+            replace = replace and target.stat is not None
+            if replace and not self._names(new_fd, target):
+                raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "another file has taken the name")
             try:
-                _rename_at(old_fd, old_name, new_fd, name, replace=replace)
+                rename_at(old_fd, old_name, new_fd, name, replace=replace)
             except FileExistsError as error:
                 raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "somebody was faster") from error
-            finally:
-                os.close(new_fd)
         finally:
             os.close(old_fd)
 
@@ -318,9 +333,34 @@ class LocalBackend(Backend):
         try:
             return self.tree.open_directory(path)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EXDEV, errno.ELOOP):
+            if error.errno in _GONE:
                 raise path_not_found() from error
             raise
+
+    def _directory(self, local: LocalResolved) -> int:
+        """The directory that has the name of *local* or would get it; the same one at every call."""
+        if local.directory is None:
+            local.directory = Held(self._open_parent(local.parent), readable=False)
+        return local.directory.fd
+
+    def parent(self, resolved: Resolved) -> tuple[bytes | None, FileStat]:
+        local = _local(resolved)
+        fd = self._directory(local)
+        if local.stat is not None and local.name and not self._names(fd, local):
+            raise name_not_found("the name is another file's by now")
+        metadata = FileMetadata(fd, readable=False, xattrs=self.xattrs)
+        stored = read_descriptor(metadata.target) if self.xattrs else None
+        return stored, metadata.stat(hidden=self.is_dot_file(local.parent))
+
+    def _names(self, directory_fd: int, local: LocalResolved) -> bool:
+        """Whether the name in the directory is still the file that was found, or a link."""
+        assert local.stat is not None
+        try:
+            status = self.tree.link_status(directory_fd, local.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        found = identity_of(status.dev_major, status.dev_minor, status.ino)
+        return found == local.stat.identity or stat_module.S_ISLNK(status.mode)
 
     def _still_names(self, parent_fd: int, name: str, handle: Handle) -> bool:
         """Whether the name in the directory is the handle's file, or a link to it."""
@@ -342,23 +382,22 @@ class LocalBackend(Backend):
             raise SMBError(NTStatus.OBJECT_NAME_COLLISION)
         if target.stat is not None and target.stat.identity == handle.identity:
             return
-        source = proc_path(handle.descriptor())
-        parent = self._open_parent(target.parent)
+        source, local = proc_path(handle.descriptor()), _local(target)
+        parent = self._directory(local)
+        if target.stat is None:
+            link_at(source, target.name, parent)
+            return
+        temporary = f".frevo-{secrets.token_hex(8)}"
+        os.link(source, temporary, dst_dir_fd=parent, follow_symlinks=True)
         try:
-            if target.stat is None:
-                _link_at(source, target.name, parent)
-                return
-            temporary = f".frevo-{secrets.token_hex(8)}"
-            os.link(source, temporary, dst_dir_fd=parent, follow_symlinks=True)
-            try:
-                os.rename(temporary, target.name, src_dir_fd=parent, dst_dir_fd=parent)
-                if target.stat.link_count == 1:
-                    self._gone.add(target.stat.identity.device, target.stat.file_id)
-            except OSError:
-                os.unlink(temporary, dir_fd=parent)
-                raise
-        finally:
-            os.close(parent)
+            if not self._names(parent, local):
+                raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "another file has taken the name")
+            os.rename(temporary, target.name, src_dir_fd=parent, dst_dir_fd=parent)
+        except BaseException:
+            os.unlink(temporary, dir_fd=parent)
+            raise
+        if target.stat.link_count == 1:
+            self._gone.add(target.stat.identity.device, target.stat.file_id)
 
     def remove(self, handle: Handle) -> None:
         self._check_writable()
@@ -374,7 +413,7 @@ class LocalBackend(Backend):
             return
         try:
             if self._still_names(fd, name, handle):
-                _remove_at(fd, name, directory=handle.is_directory and not self._lookup.is_link(fd, name))
+                remove_at(fd, name, directory=handle.is_directory and not self._lookup.is_link(fd, name))
                 self._note_gone(handle.stat())
         finally:
             os.close(fd)
@@ -442,33 +481,3 @@ def _descriptor(handle: Handle) -> int:
     if not isinstance(handle, LocalHandle):
         raise TypeError("a handle of another backend")
     return handle.descriptor()
-
-
-def _rename_at(old_fd: int, old: str, new_fd: int, new: str, *, replace: bool) -> None:
-    old_raw, new_raw = os.fsencode(old), os.fsencode(new)
-    if replace:
-        renameat2(old_fd, old_raw, new_fd, new_raw)
-        return
-    try:
-        renameat2(old_fd, old_raw, new_fd, new_raw, RENAME_NOREPLACE)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        # Either a directory into itself, or a file system without the flag: the second fails the check below.
-        if os.access(new, os.F_OK, dir_fd=new_fd, follow_symlinks=False):
-            raise SMBError(NTStatus.OBJECT_NAME_COLLISION) from error
-        renameat2(old_fd, old_raw, new_fd, new_raw)
-
-
-def _link_at(source: str, name: str, parent_fd: int) -> None:
-    try:
-        os.link(source, name, dst_dir_fd=parent_fd, follow_symlinks=True)
-    except FileExistsError as error:
-        raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "somebody was faster") from error
-
-
-def _remove_at(parent_fd: int, name: str, *, directory: bool) -> None:
-    if directory:
-        os.rmdir(name, dir_fd=parent_fd)
-    else:
-        os.unlink(name, dir_fd=parent_fd)

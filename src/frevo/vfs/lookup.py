@@ -63,20 +63,22 @@ class Found:
 
 
 class Missing:
-    """A name that does not exist in a directory that does."""
+    """A name that does not exist in a directory that does, and that directory's descriptor (O_PATH)."""
 
-    __slots__ = ("name", "parent")
+    __slots__ = ("directory", "name", "parent")
 
-    def __init__(self, parent: str, name: str) -> None:
+    def __init__(self, parent: str, name: str, directory: Held) -> None:
         self.parent = parent
         self.name = name
+        self.directory = directory
 
 
 class LocalResolved(Resolved):
     """Resolved, and what the local backend needs to open it."""
 
     target: str = ""
-    held: Held | None = None
+    held: Held | None = None  # the file, until it is opened
+    directory: Held | None = None  # the directory that has the name or would get it, once it was looked at
     stream_xattr: str = ""
 
 
@@ -178,11 +180,9 @@ class Lookup:
                 raise
             directory = self._walk(wire.parts[:-1])
             fd = self._tree.open_directory(directory)
-        try:
-            name = self._real_name(fd, wire.parts[-1])
-        finally:
-            os.close(fd)
-        return self._last(directory, name) if name is not None else Missing(directory, wire.parts[-1])
+        held = Held(fd, readable=False)
+        name = self._real_name(fd, wire.parts[-1])
+        return self._last(directory, name) if name is not None else Missing(directory, wire.parts[-1], held)
 
     def _root(self) -> Found:
         held, status = open_held(self._tree, "")

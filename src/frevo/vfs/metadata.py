@@ -157,6 +157,12 @@ class FileMetadata:
                 raise SMBError(NTStatus.EA_TOO_LARGE) from error
             raise
 
+    def drop_extras(self) -> None:
+        """Removes the named streams and the EAs; attributes, times and security stay."""
+        for name in list_xattr(self.target) if self.xattrs else ():
+            if _is_ea(name) or name.startswith(XATTR_PREFIX):
+                remove_xattr(self.target, name)
+
     def _ea_xattr(self, name: bytes) -> str:
         if not self.xattrs:
             raise SMBError(NTStatus.EAS_NOT_SUPPORTED)

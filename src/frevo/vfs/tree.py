@@ -24,6 +24,7 @@ from frevo.aio.syscalls import (
     statx,
 )
 from frevo.vfs.names import encode_name
+from frevo.vfs.system import proc_path
 
 #: As many links as the kernel follows in one path.
 _LINKS_MAX: Final = 40
@@ -55,6 +56,18 @@ class Tree:
         if self._acted:
             must_be_user(path)
         return openat2(self.fd, encode(path), flags, mode, self._resolve)
+
+    def open_in(self, directory_fd: int, name: str, flags: int, mode: int = 0) -> int:
+        """openat2 of a name in a directory of the tree that is open."""
+        if self._acted:
+            must_be_user(name)
+        return openat2(directory_fd, encode(name), flags, mode, self._resolve)
+
+    def open_again(self, fd: int, flags: int) -> int:
+        """The very file that *fd* is (O_PATH will do), opened for what *flags* say; its name does not matter."""
+        if self._acted:
+            must_be_user(fd)
+        return os.open(proc_path(fd), flags | os.O_CLOEXEC)
 
     def status(self, path: str) -> FileStatus:
         """What the real path names, links followed. The answer proves nothing about where it lies: for a type

@@ -364,3 +364,38 @@ def test_descriptors_do_not_leak(backend: LocalBackend, share: Path) -> None:
         with pytest.raises(SMBError):
             backend.resolve("bad")
     assert len(names_in(Path("/proc/self/fd"))) == before
+
+
+def test_what_was_found_is_opened(backend: LocalBackend, share: Path) -> None:
+    """A file takes the name after resolve: what is looked at and what is opened, to write too, is the file that was
+    found; its directory's rights are not those of another file's name.
+    """
+    (share / "f").write_text("found")
+    resolved, for_parent = backend.resolve("f"), backend.resolve("f")
+    number = (share / "f").stat().st_ino
+    (share / "f").rename(share / "kept")
+    (share / "f").write_text("swapped in")
+    backend.security_descriptor(resolved)
+    handle = backend.open(resolved, BOTH)
+    assert handle.identity.inode == number
+    handle.truncate(0)
+    assert (share / "kept").read_text() == "" and (share / "f").read_text() == "swapped in"
+    handle.close()
+    assert status_of(lambda: backend.parent(for_parent)) == NTStatus.OBJECT_NAME_NOT_FOUND
+
+
+def test_only_what_was_found_is_replaced(backend: LocalBackend, share: Path) -> None:
+    """A file takes the target's name after the target was allowed to go, or where nothing was: it stays."""
+    handle = create(backend, "a")
+    (share / "b").write_text("may go")
+    there, nothing = backend.resolve("b"), backend.resolve("c")
+    (share / "b").rename(share / "elsewhere")
+    (share / "b").write_text("mine")
+    (share / "c").write_text("mine")
+    for target in (there, nothing):
+        for call in (backend.rename, backend.link):
+            with pytest.raises(SMBError) as caught:
+                call(handle, target, replace=True)
+            assert caught.value.status == NTStatus.OBJECT_NAME_COLLISION
+    assert (share / "b").read_text() == (share / "c").read_text() == "mine"
+    assert sorted(path.name for path in share.iterdir()) == ["a", "b", "c", "elsewhere"]

@@ -8,12 +8,11 @@ from frevo.dcerpc import open_pipe
 from frevo.errors import SMBError
 from frevo.locking.share_modes import DATA_ACCESS, conflicts
 from frevo.server import create_checks
-from frevo.server.create_access import granted_for_existing, granted_for_new, new_descriptor
+from frevo.server.create_access import changed_by, granted_for_existing, granted_for_new, new_descriptor
 from frevo.server.request import Request
 from frevo.server.security import maximal_access, without_readonly
 from frevo.server.state import Open
 from frevo.vfs.base import FileIdentity, FileStat, Handle, OpenIntent, Resolved
-from frevo.wire.dtyp import map_generic
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
     AllocationSize,
@@ -126,16 +125,14 @@ def _open_existing(request: Request, asked: CreateRequest, resolved: Resolved) -
         raise SMBError(NTStatus.INVALID_PARAMETER, f"{asked.name}: a directory cannot be overwritten")
     opened, granted = _open_granted(request, asked, resolved, directory=directory, overwrite=overwrite)
     try:
-        _check_sharing(request, asked, opened, granted | (FileAccess.WRITE_DATA if overwrite else 0))
+        _check_sharing(request, asked, opened, granted | changed_by(asked, resolved))
         if overwrite:
-            _overwrite(asked, opened, stat)
+            _overwrite(request, asked, opened, stat)
     except BaseException:
         opened.close()
         raise
     if not overwrite:
-        return _Opened(
-            opened, granted, CreateAction.OPENED, stat if opened.identity == stat.identity else None
-        )
+        return _Opened(opened, granted, CreateAction.OPENED, None if opened.stream else stat)
     superseded = asked.create_disposition == CreateDisposition.SUPERSEDE
     return _Opened(opened, granted, CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN)
 
@@ -143,25 +140,12 @@ def _open_existing(request: Request, asked: CreateRequest, resolved: Resolved) -
 def _open_granted(
     request: Request, asked: CreateRequest, resolved: Resolved, *, directory: bool, overwrite: bool
 ) -> tuple[Handle, int]:
-    """Opens the file and decides the access by the descriptor that the opened file has, so that no swap in
-    between can fool the check. MAXIMUM_ALLOWED needs a look first, since what it wants depends on the answer."""
+    """Decides the access by what was found, and opens that very file for it: no swap of names can come between."""
     backend = request.tree.backend
-    assert backend is not None and resolved.stat is not None
-    wanted = map_generic(asked.desired_access)
-    if overwrite:
-        wanted |= _WRITES
-    look_first = wanted & FileAccess.MAXIMUM_ALLOWED
-    opened = backend.open(resolved, OpenIntent.PATH if look_first else _intent(wanted, directory))
-    try:
-        stored = opened.security_descriptor()
-        granted = granted_for_existing(request, asked, resolved, stored, overwrite=overwrite)
-    except BaseException:
-        opened.close()
-        raise
-    if look_first:
-        opened.close()
-        opened = backend.open(resolved, _intent(granted | (_WRITES if overwrite else 0), directory))
-    return opened, granted
+    assert backend is not None
+    granted = granted_for_existing(request, asked, resolved, changed=changed_by(asked, resolved))
+    intent = _intent(granted | (_WRITES if overwrite else 0), directory)
+    return backend.open(resolved, intent), granted
 
 
 def _intent(granted: int, directory: bool) -> OpenIntent:
@@ -185,8 +169,9 @@ def _check_sharing(request: Request, asked: CreateRequest, opened: Handle, acces
     files = request.server.files
     if files.is_going(opened.identity, stream_of=_file_of(opened)):
         raise SMBError(NTStatus.DELETE_PENDING, asked.name)
-    if access & FileAccess.DELETE and not opened.stream:
-        # Deleting the file deletes its streams: whoever has one open must have agreed.
+    drops_streams = access & FileAccess.DELETE or asked.create_disposition in _OVERWRITES
+    if drops_streams and not opened.stream:
+        # Deleting or overwriting the file deletes its streams: whoever has one open must have agreed.
         for stream in files.streams(opened.identity):
             if conflicts(
                 stream.opens, FileAccess.DELETE, ShareAccess.READ | ShareAccess.WRITE | ShareAccess.DELETE
@@ -197,11 +182,16 @@ def _check_sharing(request: Request, asked: CreateRequest, opened: Handle, acces
         raise SMBError(NTStatus.SHARING_VIOLATION, asked.name)
 
 
-def _overwrite(asked: CreateRequest, opened: Handle, before: FileStat) -> None:
-    """Empties the file and gives it the new attributes; hidden and system files want to be named as such."""
+def _overwrite(request: Request, asked: CreateRequest, opened: Handle, before: FileStat) -> None:
+    """Empties the file, without the named streams and EAs that it had, and gives it the new attributes; hidden and
+    system files want to be named as such ([MS-FSA] 2.1.5.1.2)."""
     protected = before.attributes & (FileAttributes.HIDDEN | FileAttributes.SYSTEM)
     if protected & ~asked.file_attributes and not opened.stream:
         raise SMBError(NTStatus.ACCESS_DENIED, "overwriting a hidden or system file")
+    if not opened.stream:
+        if request.server.files.streams(opened.identity):
+            raise SMBError(NTStatus.SHARING_VIOLATION, f"a stream of {asked.name} is open")
+        opened.drop_extras()
     opened.truncate(0)
     if not opened.stream:
         # NOT_CONTENT_INDEXED is not taken over: [MS-FSA] 2.1.5.1.2.
@@ -224,7 +214,10 @@ def _create_new(request: Request, asked: CreateRequest, resolved: Resolved) -> _
     if attributes & _READONLY and asked.create_options & CreateOptions.DELETE_ON_CLOSE:
         raise SMBError(NTStatus.CANNOT_DELETE, asked.name)
     descriptor = new_descriptor(request, asked, resolved, directory)
-    granted = granted_for_new(request, asked)
+    if resolved.stat is None:
+        granted = granted_for_new(request, asked)
+    else:  # a stream of a file that exists
+        granted = granted_for_existing(request, asked, resolved, changed=changed_by(asked, resolved))
     config = tree.share.config
     if directory:
         mode = 0o777 & config.directory_mask | config.force_directory_mode
@@ -233,8 +226,13 @@ def _create_new(request: Request, asked: CreateRequest, resolved: Resolved) -> _
         attributes |= FileAttributes.ARCHIVE
     intent = _intent(granted | (0 if directory else _WRITES), directory)
     made = backend.create(resolved, directory=directory, intent=intent, attributes=int(attributes), mode=mode)
-    if descriptor is not None and not resolved.stream:
-        made.set_security_descriptor(descriptor)
+    if descriptor is not None:
+        try:
+            made.set_security_descriptor(descriptor)
+        except BaseException:  # nobody gets a file that everybody may read
+            backend.remove(made)
+            made.close()
+            raise
     return _Opened(made, granted, CreateAction.CREATED)
 
 

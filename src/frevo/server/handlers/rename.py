@@ -8,10 +8,10 @@ from frevo.errors import SMBError
 from frevo.locking.share_modes import FILE_SHARE_READ, FILE_SHARE_WRITE, conflicts
 from frevo.server.handlers.information import need_access
 from frevo.server.request import Request
-from frevo.server.security import check_adding
+from frevo.server.security import check_adding, granted_to_found
 from frevo.server.state import Open
 from frevo.vfs.base import Backend, Handle, Resolved
-from frevo.vfs.names import wire_path_of
+from frevo.vfs.names import fold, wire_path_of
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (
     FileAttributes,
@@ -22,6 +22,7 @@ from frevo.wire.fscc import (
 )
 from frevo.wire.smb2 import DirectoryAccess, FileAccess
 
+_DELETE = int(FileAccess.DELETE)
 _ADD_FILE = int(DirectoryAccess.ADD_FILE)
 _REPLACE = int(RenameFlags.REPLACE_IF_EXISTS)
 _POSIX = int(RenameFlags.POSIX_SEMANTICS)
@@ -45,9 +46,11 @@ def set_rename_ex(request: Request, handle: Handle, buffer: bytes) -> None:
 def _rename(request: Request, handle: Handle, root_directory: int, name: str, *, replace: bool) -> None:
     need_access(request, FileAccess.DELETE)
     backend, name = _checked(request, root_directory, name)
+    if not request.tree.writable:
+        raise SMBError(NTStatus.ACCESS_DENIED, "the share is read-only")
     opened = request.open
     if name.startswith(":"):
-        _rename_stream(opened, handle, backend, name, replace=replace)
+        _rename_stream(request, handle, backend, name, replace=replace)
         return
     if opened.handle is not None and opened.handle.stream:
         raise SMBError(NTStatus.INVALID_PARAMETER, "a stream cannot become a file")
@@ -56,7 +59,7 @@ def _rename(request: Request, handle: Handle, root_directory: int, name: str, *,
         raise SMBError(NTStatus.INVALID_PARAMETER, "a file cannot become a stream")
     if opened.is_directory and _has_opens_below(request, backend, handle.path):
         raise SMBError(NTStatus.ACCESS_DENIED, "something below the directory is open")
-    _check_parent(request, backend, handle, target)
+    _check_parent(request, target)
     same = target.stat is not None and target.stat.identity[:2] == handle.identity[:2]
     if target.stat is not None and not same:
         _check_replaced(request, target, replace=replace, directory=opened.is_directory)
@@ -80,31 +83,26 @@ def _checked(request: Request, root_directory: int, name: str) -> tuple[Backend,
     return backend, name
 
 
-def _rename_stream(opened: Open, handle: Handle, backend: Backend, name: str, *, replace: bool) -> None:
+def _rename_stream(request: Request, handle: Handle, backend: Backend, name: str, *, replace: bool) -> None:
     """A name that begins with a colon is a stream of the same file."""
     if not handle.stream:
         raise SMBError(NTStatus.INVALID_PARAMETER, "a file cannot become a stream")
     target = backend.resolve(wire_path_of(handle.path) + name)
+    if target.exists and request.server.files.find(handle.identity._replace(stream=fold(target.stream))) not in (
+        None, request.open.record,
+    ):  # fmt: skip
+        raise SMBError(NTStatus.INVALID_PARAMETER, "the stream that would be replaced is open")
     backend.rename(handle, target, replace=replace)
-    opened.path = handle.wire_path
+    request.open.path = handle.wire_path
 
 
-def _check_parent(request: Request, backend: Backend, handle: Handle, target: Resolved) -> None:
+def _check_parent(request: Request, target: Resolved) -> None:
     """The target's directory must let this user add a name, and so must the opens of it: a rename opens it to
     write, without sharing deletion (smb2.rename of smbtorture shows it)."""
-    directory = request.open.is_directory
-    old_parent = handle.path.rpartition("/")[0]
-    if target.parent != old_parent:
-        check_adding(request.session, request.tree, request.server.files, target.parent, directory=directory)
-    parent = backend.resolve(wire_path_of(target.parent))
-    if parent.stat is None:
-        raise SMBError(NTStatus.OBJECT_PATH_NOT_FOUND, target.parent)
-    record = request.server.files.find(parent.stat.identity)
-    if record is None:
-        return
-    if record.delete_pending:
-        raise SMBError(NTStatus.DELETE_PENDING, target.parent)
-    if conflicts(record.opens, _ADD_FILE, FILE_SHARE_READ | FILE_SHARE_WRITE):
+    files, directory = request.server.files, request.open.is_directory
+    _, parent = check_adding(request.session, request.tree, files, target, directory=directory)
+    record = files.find(parent.identity)
+    if record is not None and conflicts(record.opens, _ADD_FILE, FILE_SHARE_READ | FILE_SHARE_WRITE):
         raise SMBError(NTStatus.SHARING_VIOLATION, f"{target.parent!r} is open without sharing")
 
 
@@ -117,7 +115,12 @@ def _check_replaced(request: Request, target: Resolved, *, replace: bool, direct
         raise SMBError(NTStatus.ACCESS_DENIED, "directories are not replaced")
     if target.stat.attributes & _READONLY:
         raise SMBError(NTStatus.ACCESS_DENIED, f"{target.path} is read-only")
-    if request.server.files.find(target.stat.identity) is not None:
+    if granted_to_found(request.session, request.tree, target, _DELETE) != _DELETE:
+        raise SMBError(NTStatus.ACCESS_DENIED, f"{target.path} may not be deleted")
+    files = request.server.files
+    if files.is_going(target.stat.identity):
+        raise SMBError(NTStatus.DELETE_PENDING, target.path)
+    if files.find(target.stat.identity) is not None or files.streams(target.stat.identity):
         raise SMBError(NTStatus.ACCESS_DENIED, f"{target.path} is open")
 
 
@@ -155,7 +158,7 @@ def set_link(request: Request, handle: Handle, buffer: bytes) -> None:
     target = backend.resolve(name)
     if target.stream:
         raise SMBError(NTStatus.INVALID_PARAMETER, "a stream has one name")
-    check_adding(request.session, request.tree, request.server.files, target.parent, directory=False)
+    check_adding(request.session, request.tree, request.server.files, target, directory=False)
     if target.stat is not None and target.stat.identity[:2] != handle.identity[:2]:
         _check_replaced(request, target, replace=asked.replace_if_exists, directory=False)
     backend.link(handle, target, replace=asked.replace_if_exists)

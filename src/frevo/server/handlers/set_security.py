@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from frevo.auth.access import may_own
 from frevo.auth.descriptors import SecurityInformation, merge_sd, set_access
 from frevo.errors import SMBError
 from frevo.server.handlers.information import need_access
@@ -19,8 +20,7 @@ def set_security(request: Request, asked: SetInfoRequest) -> None:
     need_access(request, set_access(information))
     sent = parse_descriptor(asked.buffer)
     token = token_of(request.session, request.tree)
-    may_own = token.is_admin or sent.owner in token.sids
-    if information & SecurityInformation.OWNER and (sent.owner is None or not may_own):
+    if information & SecurityInformation.OWNER and (sent.owner is None or not may_own(sent.owner, token)):
         raise SMBError(NTStatus.INVALID_OWNER, f"{sent.owner} cannot become the owner")
     merged = merge_sd(effective_descriptor(handle, request.tree), sent, information)
     handle.set_security_descriptor(merged.pack())

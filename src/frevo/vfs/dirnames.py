@@ -1,0 +1,45 @@
+"""Names in open directories: moved, linked and removed.
+
+All raise OSError, and SMBError where they say so."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from frevo.aio.syscalls import RENAME_NOREPLACE, renameat2
+from frevo.errors import SMBError
+from frevo.wire.erref import NTStatus
+
+
+def rename_at(old_fd: int, old: str, new_fd: int, new: str, *, replace: bool) -> None:
+    """Renames (directory, name) to another. OBJECT_NAME_COLLISION or FileExistsError when that is there to stay."""
+    old_raw, new_raw = os.fsencode(old), os.fsencode(new)
+    if replace:
+        renameat2(old_fd, old_raw, new_fd, new_raw)
+        return
+    try:
+        renameat2(old_fd, old_raw, new_fd, new_raw, RENAME_NOREPLACE)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # Either a directory into itself, or a file system without the flag: the second fails the check below.
+        if os.access(new, os.F_OK, dir_fd=new_fd, follow_symlinks=False):
+            raise SMBError(NTStatus.OBJECT_NAME_COLLISION) from error
+        renameat2(old_fd, old_raw, new_fd, new_raw)
+
+
+def link_at(source: str, name: str, parent_fd: int) -> None:
+    """Makes *name* another name of the file at the path *source*. OBJECT_NAME_COLLISION when it exists."""
+    try:
+        os.link(source, name, dst_dir_fd=parent_fd, follow_symlinks=True)
+    except FileExistsError as error:
+        raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "somebody was faster") from error
+
+
+def remove_at(parent_fd: int, name: str, *, directory: bool) -> None:
+    """Removes the name. OSError."""
+    if directory:
+        os.rmdir(name, dir_fd=parent_fd)
+    else:
+        os.unlink(name, dir_fd=parent_fd)
