@@ -120,6 +120,7 @@ class Pair:
         self.turn()
         assert not server.connections and not server.sessions and not server.opens and not len(server.files)
         assert not any(share.users for share in server.shares.values())
+        assert not server.budgets.by_user()
         waiting = [task for task in asyncio.all_tasks(self.loop) if not task.done()]
         assert not waiting, waiting
         self.loop.run_until_complete(self.loop.shutdown_default_executor())

@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at a time, all listeners together; more are accepted and closed at once.
-    /// Never more than three quarters of the process's descriptors.
+    /// Never more than a quarter of the process's descriptors.
     pub max_connections: usize,
     /// Connections at a time that have not authenticated.
     pub max_unauthenticated: usize,

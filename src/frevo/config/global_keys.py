@@ -247,6 +247,37 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         "Requests of one connection that wait (blocking locks, change notify); more are refused.",
         unit="requests",
     )
+    frevo_max_sessions: int = setting(
+        Integer(1, 10_000_000),
+        65536,
+        "Sessions in all. This and what follows: one user may have at most as much of it as is still free.",
+        unit="sessions",
+    )
+    frevo_max_pipes: int = setting(Integer(1, 1_000_000), 2048, "Open named pipes in all.", unit="pipes")
+    frevo_max_anonymous_pipes: int = setting(
+        Integer(0, 1_000_000),
+        32,
+        "Open named pipes of all null sessions together, and of all guests together.",
+        unit="pipes",
+    )
+    frevo_max_pipe_bytes: int = setting(
+        Size(1 * _MIB, 4096 * _MIB), 64 * _MIB, "Calls and unread answers in all named pipes.", unit="bytes"
+    )
+    frevo_max_watches: int = setting(
+        Integer(1, 1_000_000), 4096, "Watched folders that clients have open, in all.", unit="watches"
+    )
+    frevo_max_watched_folders: int = setting(
+        Integer(1, 10_000_000),
+        65536,
+        "Folders that these watches look at with all below them, in all.",
+        unit="folders",
+    )
+    frevo_max_waiting_requests: int = setting(
+        Integer(1, 10_000_000),
+        65536,
+        "Requests that wait (blocking locks, change notify), in all.",
+        unit="requests",
+    )
     frevo_max_session_lifetime: float = setting(
         Duration(),
         0.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from frevo.dcerpc import pdu
 from frevo.dcerpc.context import RpcContext
@@ -16,8 +17,8 @@ log = logging.getLogger(__name__)
 
 #: Most stub data that one call may bring in all its fragments.
 STUB_MAX = 1 << 20
-#: Most answers that may wait to be read; a peer that only writes gets no further ones.
-UNREAD_MAX_BYTES = 8 << 20
+#: While so many bytes of answers wait to be read, no further call is run.
+UNREAD_MAX_BYTES = 1 << 20
 #: Most presentation contexts of one pipe.
 CONTEXTS_MAX = 32
 
@@ -26,10 +27,10 @@ class PipeEndpoint:
     """A message-mode pipe that speaks DCE/RPC ([MS-RPCE] 3.3.3, over [MS-SMB2] as [MS-RPCE] 2.1.1.2 lays it
     out).
 
-    Input: write() or transact(). Output: read() gives at most one message (one PDU) at a time; after it
-    `partial` says whether that message goes on, so that the caller answers STATUS_BUFFER_OVERFLOW. `readable`
-    is false when nothing waits, `broken` becomes true when the peer sent what is not RPC: the caller then
-    answers STATUS_PIPE_DISCONNECTED. Bad input never raises.
+    Input: write(), which says when there was no time for all of it; advance() then goes on. Output: read() gives
+    at most one message (one PDU) at a time; after it `partial` says whether that message goes on, so that the
+    caller answers STATUS_BUFFER_OVERFLOW. `readable` is false when nothing waits, `broken` becomes true when the
+    peer sent what is not RPC: the caller then answers STATUS_PIPE_DISCONNECTED. Bad input never raises.
     """
 
     def __init__(self, interface: Interface, context: RpcContext) -> None:
@@ -61,16 +62,33 @@ class PipeEndpoint:
         """Bytes of all messages that wait (FilePipeLocalInformation's ReadDataAvailable, FSCTL_PIPE_PEEK)."""
         return self._unread_bytes - self._read_offset
 
-    def write(self, data: bytes) -> None:
-        """Takes bytes of the client: a part of a PDU, one, or several. Answers wait in read()."""
-        if self.broken:
-            return
-        self._input += data
+    @property
+    def full(self) -> bool:
+        """True while so many answers wait that no call is run: the caller refuses what is written."""
+        return self._unread_bytes >= UNREAD_MAX_BYTES
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that the pipe holds: unread answers, and calls that are not complete."""
+        return self._unread_bytes + len(self._input) + (len(self._call[2]) if self._call is not None else 0)
+
+    def write(self, data: bytes, over: Callable[[], bool] = lambda: False) -> bool:
+        """Takes bytes of the client: a part of a PDU, one, or several. Answers wait in read().
+
+        False when *over* became true before every PDU was handled: `advance` goes on.
+        """
+        if not self.broken:
+            self._input += data
+        return self.advance(over)
+
+    def advance(self, over: Callable[[], bool] = lambda: False) -> bool:
+        """Handles the PDUs that have come, at least one, until *over*; true when no whole one is left."""
         try:
-            self._consume()
+            return self._consume(over)
         except WireError as error:
             log.info("pipe %s: %s", self._interface.name, error)
-            self._break()
+            self.break_off()
+            return True
 
     def read(self, max_count: int) -> bytes:
         """At most *max_count* bytes of the next message, empty when none waits (`readable`, `partial`)."""
@@ -85,32 +103,30 @@ class PipeEndpoint:
             self._read_offset = 0
         return chunk
 
-    def transact(self, data: bytes, max_out: int) -> tuple[bytes, bool]:
-        """FSCTL_PIPE_TRANSCEIVE ([MS-FSCC] 2.3.47): write, then read; true when the message goes on."""
-        self.write(data)
-        chunk = self.read(max_out)
-        return chunk, self.partial
-
     # --- PDUs ---
 
-    def _break(self) -> None:
+    def break_off(self) -> None:
+        """Takes no more input; what waits can still be read."""
         self.broken = True
         self._input.clear()
         self._call = None
 
-    def _consume(self) -> None:
-        """Handles every whole PDU in the input; the rest waits for more."""
+    def _consume(self, over: Callable[[], bool]) -> bool:
+        """Handles whole PDUs in the input until *over*; the rest waits for more."""
         while not self.broken:
             size = pdu.fragment_length(self._input)
             if size is None or size > len(self._input):
-                return
+                return True
+            if self.full:
+                raise WireError("answers are not being read")
             data = bytes(self._input[:size])
             del self._input[:size]
             self._handle(data)
+            if over():
+                return False
+        return True
 
     def _send(self, message: bytes) -> None:
-        if self._unread_bytes + len(message) > UNREAD_MAX_BYTES:
-            raise WireError("answers are not being read")
         self._output.append(message)
         self._unread_bytes += len(message)
 

@@ -3,10 +3,14 @@ clock.
 
 The rules are those of [MS-FSA] 2.1.4.10, 2.1.5.8 and 2.1.5.9; the owner of a lock is the open ([MS-SMB2]
 3.3.5.14), compared by identity. A lock request is a batch that is granted as a whole or not at all.
+
+Clients may hold thousands of locks and ask for thousands at once, so no question walks through them: how many
+overlap a range is told by two sorted lists, of where they start and where they end.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -62,13 +66,71 @@ def overlap(start: int, length: int, other_start: int, other_length: int) -> boo
     return start <= other_start + other_length - 1 and other_start <= start + length - 1
 
 
+class _Ranges:
+    """How many of some ranges overlap a given one, by binary search.
+
+    A range overlaps [first, end) when it starts before *end* and does not end at or before *first*; those of the
+    second kind all are of the first, so that the difference of two counts is the answer. Empty ranges are kept
+    apart, because two of them never overlap.
+    """
+
+    __slots__ = ("_ends", "_points", "_starts")
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._points: list[int] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._starts or self._points)
+
+    def add(self, start: int, length: int) -> None:
+        if length:
+            insort(self._starts, start)
+            insort(self._ends, start + length)
+        else:
+            insort(self._points, start)
+
+    def discard(self, start: int, length: int) -> None:
+        """Takes out a range that was added."""
+        if length:
+            del self._starts[bisect_left(self._starts, start)]
+            del self._ends[bisect_left(self._ends, start + length)]
+        else:
+            del self._points[bisect_left(self._points, start)]
+
+    def overlapping(self, first: int, length: int) -> int:
+        """How many of them share a byte with the range."""
+        end = first + length
+        count = bisect_left(self._starts, end) - bisect_right(self._ends, first)
+        if length and self._points:
+            count += bisect_left(self._points, end) - bisect_right(self._points, first)
+        return count
+
+
+class _Owned:
+    """The locks of one owner: the exclusive ones for counting, all of them by their numbers."""
+
+    __slots__ = ("by_range", "exclusive", "numbers")
+
+    def __init__(self) -> None:
+        self.exclusive = _Ranges()
+        self.numbers: dict[int, HeldLock] = {}
+        #: The numbers of equal locks, oldest first.
+        self.by_range: dict[LockRange, dict[int, None]] = {}
+
+
 class ByteRangeLocks:
     """The locks of one file (or stream) and the queue behind them."""
 
-    __slots__ = ("_held", "_waiters", "on_empty")
+    __slots__ = ("_exclusive", "_held", "_next", "_owners", "_shared", "_waiters", "on_empty")
 
     def __init__(self) -> None:
-        self._held: list[HeldLock] = []
+        self._held: dict[int, HeldLock] = {}  # by a number that grows: the order in which they were granted
+        self._next = 0
+        self._exclusive = _Ranges()
+        self._shared = _Ranges()
+        self._owners: dict[int, _Owned] = {}  # by identity; who holds a lock lives
         self._waiters: list[LockWaiter] = []
         #: Called (and forgotten) when the last lock goes: the server reopens the file's gate with it.
         self.on_empty: Callable[[], None] | None = None
@@ -82,7 +144,7 @@ class ByteRangeLocks:
     @property
     def held(self) -> Sequence[HeldLock]:
         """Every lock, in the order in which they were granted."""
-        return self._held
+        return list(self._held.values())
 
     @property
     def waiting(self) -> int:
@@ -98,41 +160,36 @@ class ByteRangeLocks:
             wanted.check()
         if len(self._held) + len(ranges) > LOCKS_MAX:
             raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many byte-range locks on one file")
-        before = len(self._held)
+        taken: list[int] = []
         for wanted in ranges:
             if self._conflicts(owner, wanted):
-                del self._held[before:]
+                for number in reversed(taken):
+                    self._drop(number)
                 return False
-            self._held.append(HeldLock(owner, *wanted))
+            taken.append(self._add(owner, wanted))
         return True
 
     def unlock(self, owner: object, start: int, length: int) -> bool:
         """Releases one lock of *owner* with exactly this range, an exclusive one first; else False."""
-        found = -1
-        for index, (holder, at, size, exclusive) in enumerate(self._held):
-            if at == start and size == length and holder is owner:
-                if exclusive:
-                    found = index
-                    break
-                if found < 0:
-                    found = index
-        if found < 0:
+        owned = self._owners.get(id(owner))
+        if owned is None:
             return False
-        del self._held[found]
+        numbers = owned.by_range.get(LockRange(start, length, True))
+        if numbers is None:
+            numbers = owned.by_range.get(LockRange(start, length, False))
+        if numbers is None:
+            return False
+        self._drop(next(iter(numbers)))
         self._released([(start, length)])
         return True
 
     def take_back(self, owner: object, ranges: Sequence[LockRange]) -> None:
         """Releases *ranges*, which `lock` has just given to *owner*, because the batch that they belong to fails."""
-        left = Counter(ranges)
-        kept = []
-        for held in reversed(self._held):
-            key = LockRange(held.start, held.length, held.exclusive)
-            if held.owner is owner and left[key] > 0:
-                left[key] -= 1
-            else:
-                kept.append(held)
-        self._held = kept[::-1]
+        owned = self._owners.get(id(owner))
+        for wanted, count in Counter(ranges).items():
+            numbers = owned.by_range.get(wanted, {}) if owned is not None else {}
+            for number in list(numbers)[-count:]:
+                self._drop(number)
         self._released([(start, length) for start, length, _ in ranges])
 
     def wait(self, owner: object, wanted: LockRange, on_granted: Callable[[], None]) -> LockWaiter:
@@ -150,38 +207,71 @@ class ByteRangeLocks:
 
     def release_all(self, owner: object) -> None:
         """Everything of *owner* goes: its locks and its places in the queue. Others are woken."""
-        self._waiters = [waiter for waiter in self._waiters if waiter.owner is not owner]
-        gone = [(held.start, held.length) for held in self._held if held.owner is owner]
-        if gone:
-            self._held = [held for held in self._held if held.owner is not owner]
+        if self._waiters:
+            self._waiters = [waiter for waiter in self._waiters if waiter.owner is not owner]
+        owned = self._owners.get(id(owner))
+        if owned is not None:
+            gone = [(held.start, held.length) for held in owned.numbers.values()]
+            for number in tuple(owned.numbers):
+                self._drop(number)
             self._released(gone)
 
     def check_read(self, owner: object, offset: int, length: int) -> None:
         """Raises FILE_LOCK_CONFLICT when somebody else holds an exclusive lock on a byte of the range."""
-        if self._held and length:
-            end = offset + length
-            for holder, start, size, exclusive in self._held:
-                if start < end and offset < start + size and exclusive and holder is not owner:
-                    raise SMBError(NTStatus.FILE_LOCK_CONFLICT, f"locked: {size} bytes at {start}")
+        if self._held and length and self._others_exclusive(owner, offset, length):
+            raise SMBError(NTStatus.FILE_LOCK_CONFLICT, f"a lock within {length} bytes at {offset}")
 
     def check_write(self, owner: object, offset: int, length: int) -> None:
         """Raises FILE_LOCK_CONFLICT for a lock of somebody else, and for a shared one even of *owner*."""
         if self._held and length:
-            end = offset + length
-            for holder, start, size, exclusive in self._held:
-                if start < end and offset < start + size and not (exclusive and holder is owner):
-                    raise SMBError(NTStatus.FILE_LOCK_CONFLICT, f"locked: {size} bytes at {start}")
+            if self._shared.overlapping(offset, length) or self._others_exclusive(owner, offset, length):
+                raise SMBError(NTStatus.FILE_LOCK_CONFLICT, f"a lock within {length} bytes at {offset}")
+
+    def _others_exclusive(self, owner: object, start: int, length: int) -> bool:
+        count = self._exclusive.overlapping(start, length)
+        if not count:
+            return False
+        owned = self._owners.get(id(owner))
+        return owned is None or owned.exclusive.overlapping(start, length) < count
 
     def _conflicts(self, owner: object, wanted: LockRange) -> bool:
         """Whether a lock that is held forbids *wanted* ([MS-FSA] 2.1.4.10): shared ones go together, and a
         shared lock may lie on an exclusive one of the same owner; nothing else overlaps."""
-        first, length, exclusive = wanted
-        end = first + length
-        # `overlap`, written out: with thousands of locks this loop is all that counts.
-        for holder, start, size, is_exclusive in self._held:
-            if start < end and first < start + size and (exclusive or (is_exclusive and holder is not owner)):
-                return True
-        return False
+        start, length, exclusive = wanted
+        if not exclusive:
+            return self._others_exclusive(owner, start, length)
+        return bool(self._shared.overlapping(start, length) or self._exclusive.overlapping(start, length))
+
+    def _add(self, owner: object, wanted: LockRange) -> int:
+        """Enters a lock; its number."""
+        number, self._next = self._next, self._next + 1
+        held = self._held[number] = HeldLock(owner, *wanted)
+        owned = self._owners.setdefault(id(owner), _Owned())
+        owned.numbers[number] = held
+        owned.by_range.setdefault(wanted, {})[number] = None
+        if wanted.exclusive:
+            self._exclusive.add(wanted.start, wanted.length)
+            owned.exclusive.add(wanted.start, wanted.length)
+        else:
+            self._shared.add(wanted.start, wanted.length)
+        return number
+
+    def _drop(self, number: int) -> None:
+        """Takes a lock out; nobody is woken yet."""
+        owner, start, length, exclusive = self._held.pop(number)
+        owned = self._owners[id(owner)]
+        del owned.numbers[number]
+        key = LockRange(start, length, exclusive)
+        del owned.by_range[key][number]
+        if not owned.by_range[key]:
+            del owned.by_range[key]
+        if exclusive:
+            self._exclusive.discard(start, length)
+            owned.exclusive.discard(start, length)
+        else:
+            self._shared.discard(start, length)
+        if not owned.numbers:
+            del self._owners[id(owner)]
 
     def _released(self, ranges: Sequence[tuple[int, int]]) -> None:
         """After a release of *ranges*: grants what has become possible, in order; tells when no lock is left.
@@ -189,12 +279,15 @@ class ByteRangeLocks:
         Only who waits for one of the bytes that were released can have a free way now.
         """
         granted: list[LockWaiter] = []
+        if self._waiters:
+            freed = _Ranges()
+            for start, length in ranges:
+                freed.add(start, length)
         for waiter in self._waiters:
-            start, length, _ = waiter.range
-            if not any(overlap(start, length, *released) for released in ranges):
+            if not freed.overlapping(waiter.range.start, waiter.range.length):
                 continue
             if len(self._held) < LOCKS_MAX and not self._conflicts(waiter.owner, waiter.range):
-                self._held.append(HeldLock(waiter.owner, *waiter.range))
+                self._add(waiter.owner, waiter.range)
                 granted.append(waiter)
         if granted:
             self._waiters = [waiter for waiter in self._waiters if waiter not in granted]

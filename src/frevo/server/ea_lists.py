@@ -9,6 +9,7 @@ from frevo.errors import SMBError, WireError
 from frevo.wire.codec import Buffer
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import EaFlags, FullEa, parse_full_eas
+from frevo.wire.smb2.create_contexts import EAS_MAX
 
 _NAME_MAX = 254
 _FORBIDDEN = re.compile(rb'[\x00-\x1f\\/:*?"<>|,+=\[\];]')
@@ -22,7 +23,7 @@ def eas_to_set(data: Buffer) -> list[FullEa]:
     flags.
     """
     try:
-        eas = parse_full_eas(data)
+        eas = parse_full_eas(data, count_max=EAS_MAX)
     except WireError as error:
         raise SMBError(NTStatus.EA_LIST_INCONSISTENT, str(error)) from None
     for ea in eas:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from frevo.aio.acting import as_identity
@@ -34,6 +35,14 @@ def close_open(server: Server, opened: Open, *, waiting_status: int = NTStatus.C
         request.abort(waiting_status)
     for action in opened.on_close:
         action()
+    if opened.descriptors:
+        server.budgets.descriptors.give(session.user, opened.descriptors)
+        opened.descriptors = 0
+    elif opened.pipe is not None:
+        server.budgets.pipes.give(session.user)
+        if opened.pipe_bytes:
+            server.budgets.pipe_bytes.give(session.user, opened.pipe_bytes)
+            opened.pipe_bytes = 0
     if opened.attached:
         server.transport.detach(session.connection.id, opened.volatile_id)
         opened.attached = False
@@ -100,11 +109,18 @@ def _remove_file_of_stream(server: Server, opened: Open, stream: Handle) -> None
 
 
 def disconnect_tree(server: Server, tree: Tree) -> None:
-    """Closes every open of a tree and forgets it."""
-    for volatile_id in tuple(tree.opens):
-        close_open(server, server.opens[volatile_id], waiting_status=NTStatus.CANCELLED)
-    tree.share.users -= 1
+    """Forgets a tree and closes every open of it; `tree.opens` says what is left to close, where that is much."""
+    server.turns.run(tree.session.connection.party, _disconnecting(server, tree))
+
+
+def _disconnecting(server: Server, tree: Tree) -> Iterator[None]:
     tree.session.trees.pop(tree.id, None)
+    for volatile_id in tuple(tree.opens):
+        opened = server.opens.get(volatile_id)
+        if opened is not None:
+            close_open(server, opened, waiting_status=NTStatus.CANCELLED)
+            yield
+    tree.share.users -= 1
 
 
 def end_session(server: Server, session: Session, *, waiting_status: int = NTStatus.CANCELLED) -> None:
@@ -112,12 +128,19 @@ def end_session(server: Server, session: Session, *, waiting_status: int = NTSta
     if session.state is SessionState.GONE:
         return
     session.state = SessionState.GONE
-    for opened in tuple(session.opens.values()):
-        close_open(server, opened, waiting_status=waiting_status)
-    for tree in tuple(session.trees.values()):
-        disconnect_tree(server, tree)
     server.sessions.pop(session.id, None)
     session.connection.sessions.pop(session.id, None)
+    server.turns.run(session.connection.party, _closing(server, session, waiting_status))
+
+
+def _closing(server: Server, session: Session, waiting_status: int) -> Iterator[None]:
+    """Closes everything of a session that nobody finds any more, an open at a time: there may be thousands."""
+    for opened in tuple(session.opens.values()):
+        close_open(server, opened, waiting_status=waiting_status)
+        yield
+    for tree in tuple(session.trees.values()):
+        yield from _disconnecting(server, tree)
+    server.budgets.sessions.give(session.user)
 
 
 def drop_keys(server: Server, session: Session) -> None:
@@ -152,3 +175,5 @@ def end_connection(server: Server, connection: Connection) -> None:
     for session in tuple(connection.sessions.values()):
         end_session(server, session)
     server.connections.pop(connection.id, None)
+    if connection.user:
+        server.budgets.connections.give(connection.user)

@@ -53,6 +53,7 @@ class Work:
     def run(self, index: int = 0) -> None:
         """Runs the elements from *index* on until one waits or all are answered; then sends the answers."""
         chain, count = self.chain, len(self.elements)
+        piece = self.server.turns.slice() if count > 1 else None
         while index < count:
             message = self.elements[index]
             header = Header.parse(message)
@@ -83,7 +84,20 @@ class Work:
                 if outcome is not None:
                     chain.responses.append(succeed(request, outcome))
             index += 1
+            if piece is not None and index < count and piece.over():
+                self._put_off(index)
+                return
         self.server.send_chain(self.connection, chain)
+
+    def _put_off(self, index: int) -> None:
+        """The elements from *index* on have to wait until others have had their turn."""
+        server, connection = self.server, self.connection
+
+        def go_on() -> None:
+            if not connection.closed:
+                server.guarded(connection, lambda: self.run(index))
+
+        server.turns.call(connection.party, go_on)
 
     def _check_first(self, request: Request, index: int) -> None:
         """Before the dialect is chosen only NEGOTIATE is legal, after it never again ([MS-SMB2] 3.3.5.2, 3.3.5.4)."""
@@ -115,6 +129,8 @@ class Work:
             answer = fail(request, SMBError(request.abort_status))
         except RemoteProtocolError as error:
             connection.waiting.pop(request.header.message_id, None)
+            if request.async_id:
+                server.budgets.waiting.give(request.session.user)
             server.blame(connection, error)
             return
         except Exception as error:
@@ -122,6 +138,8 @@ class Work:
         else:
             answer = succeed(request, body)
         connection.waiting.pop(request.header.message_id, None)
+        if request.async_id:
+            server.budgets.waiting.give(request.session.user)
         if connection.closed:
             return
         if request.async_id:

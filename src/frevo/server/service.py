@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,7 @@ from frevo.dcerpc import RpcContext
 from frevo.errors import RemoteProtocolError, SMBError, WireError
 from frevo.locking.file_table import FileRecord, FileTable, Gate
 from frevo.server.acting import unix_users_of
+from frevo.server.budget import Budgets
 from frevo.server.handlers.lock import release_all
 from frevo.server.handlers.negotiate import handle_smb1
 from frevo.server.hosts import HostGate
@@ -23,6 +25,7 @@ from frevo.server.receive import EMPTY_ERROR, Work, response_header
 from frevo.server.request import Chain, Request
 from frevo.server.shares import Share, build_shares, describe
 from frevo.server.state import Connection, Open, Session, SessionState
+from frevo.server.turns import Turns
 from frevo.transport import base as events
 from frevo.wire.dtyp.filetime import from_unix_ns
 from frevo.wire.erref import NTStatus
@@ -70,6 +73,10 @@ class Server:
         self._next_async_id = 1
         self.hosts = HostGate(self)
         self.draining = False
+        self.turns = Turns(loop)
+        self.budgets = Budgets(lambda: self.config)
+        #: Messages that came while there was no time for them, by connection: the next of each, turn by turn.
+        self._backlog: dict[int, deque[tuple[Any, ...]]] = {}
 
     # -- clock and numbers ------------------------------------------------------------------------------------
 
@@ -96,14 +103,50 @@ class Server:
     # -- what the transport says --------------------------------------------------------------------------------
 
     def on_events(self, batch: list[tuple[Any, ...]]) -> None:
-        """Takes one batch of transport events (frevo.transport.base)."""
+        """Takes one batch of transport events (frevo.transport.base).
+
+        What is left of it after a slice of time waits: each connection's messages for the connection's turn.
+        """
+        piece = self.turns.slice()
+        backlog = self._backlog
         for event in batch:
-            try:
-                self._on_event(event)
-            except Exception:
-                # A fault of ours: it may cost the connection that met it, but not the others in this batch.
-                log.exception("internal error; the connection is closed")
-                self._abandon(event[1])
+            if event[0] == events.MESSAGE and (event[1] in backlog or piece.over()):
+                self._put_off(event)
+            else:
+                self._guard(event)
+
+    def _guard(self, event: tuple[Any, ...]) -> None:
+        try:
+            self._on_event(event)
+        except Exception:
+            # A fault of ours: it may cost the connection that met it, but not the others in this batch.
+            log.exception("internal error; the connection is closed")
+            self._abandon(event[1])
+
+    def _put_off(self, event: tuple[Any, ...]) -> None:
+        """Keeps a message until it is its party's turn; a connection's later messages stay behind it."""
+        number = event[1]
+        waiting = self._backlog.get(number)
+        if waiting is not None:
+            waiting.append(event)
+            return
+        connection = self.connections.get(number)
+        if connection is not None:
+            self._backlog[number] = deque((event,))
+            self.turns.call(connection.party, lambda: self._catch_up(connection))
+
+    def _catch_up(self, connection: Connection) -> None:
+        """A slice of the messages that wait on *connection*."""
+        waiting = self._backlog.get(connection.id)
+        piece = self.turns.slice()
+        while waiting:
+            self._guard(waiting.popleft())
+            if piece.over():
+                break
+        if connection.closed or not waiting:
+            self._backlog.pop(connection.id, None)
+        else:
+            self.turns.call(connection.party, lambda: self._catch_up(connection))
 
     def _abandon(self, number: int) -> None:
         act_as(None)
@@ -261,8 +304,9 @@ class Server:
         if not self.config.globals.frevo_fast_path or handle is None or record is None or handle.fd is None:
             return
         gate = self.gate_of(record)
-        if gate is None or session.keys is None:
+        if gate is None or session.keys is None or not self.budgets.descriptors.room(session.user):
             return
+        self.take_descriptor(opened)
         position = self.transport.new_position()
         position.value, opened.cursor = opened.position, position
         self.transport.attach(
@@ -277,6 +321,11 @@ class Server:
             position=position,
         )
         opened.attached = True
+
+    def take_descriptor(self, opened: Open) -> None:
+        """Counts one more descriptor that lives as long as *opened*; there must be room for it."""
+        self.budgets.descriptors.take(opened.session.user)
+        opened.descriptors += 1
 
     def watch_expiry(self, session: Session) -> None:
         """Ends a session's validity in time, also when only the data plane serves it."""
@@ -316,7 +365,7 @@ class Server:
 
     def busy(self) -> bool:
         """Whether a request is being worked on that will end by itself (one that waits for a client may never)."""
-        return any(
+        return bool(self.turns) or any(
             not request.async_id
             for connection in self.connections.values()
             for request in connection.waiting.values()
@@ -330,6 +379,7 @@ class Server:
             for session in tuple(connection.sessions.values()):
                 end_session(self, session)
             self.drop(connection)
+        self.turns.drain()
         for share in self.shares.values():
             share.close()
 

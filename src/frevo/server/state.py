@@ -67,6 +67,13 @@ class Connection(msgspec.Struct, eq=False):
     closed: bool = False
     #: Names of the client's machine; None when nobody looked them up (frevo.server.hosts).
     host_names: frozenset[str] | None = None
+    #: Who takes turns with others when there is much to do: the account, before log-on the address.
+    party: str = ""
+    #: The user whose connection it counts as; "" before log-on.
+    user: str = ""
+
+    def __post_init__(self) -> None:
+        self.party = self.party or self.peer.rpartition(":")[0]
 
 
 class Session(Discreet, msgspec.Struct, eq=False):
@@ -94,6 +101,8 @@ class Session(Discreet, msgspec.Struct, eq=False):
     opens: dict[int, Open] = msgspec.field(default_factory=dict)  # by volatile id
     next_tree_id: int = 1
     last_active: float = 0.0
+    #: Whose budgets it counts for (frevo.server.budget): the account, until log-on the address.
+    user: str = ""
 
 
 class Tree(msgspec.Struct, eq=False):
@@ -133,6 +142,7 @@ class Open(msgspec.Struct, eq=False):
     cursor: ReadPosition | None = None
     mode: int = 0
     directory: Any = None  # enumeration cursor, handlers/query_directory.py
+    lists: bool = False  # the cursor has had a descriptor of its own
     notify: Any = None  # watch state, handlers/change_notify.py
     lock_sequence: dict[int, int] = msgspec.field(default_factory=dict)
     kept_write_time: KeptWriteTime | None = None  # set by the client: writes through this open leave it
@@ -142,6 +152,9 @@ class Open(msgspec.Struct, eq=False):
     waiting: set[Request] = msgspec.field(default_factory=set)
     on_close: list[Callable[[], None]] = msgspec.field(default_factory=list)
     resume_key: bytes | None = None
+    #: What it takes of its session's budgets: descriptors, and for a pipe the bytes in it.
+    descriptors: int = 0
+    pipe_bytes: int = 0
 
     @property
     def position(self) -> int:

@@ -1,8 +1,9 @@
 """Search patterns of QUERY_DIRECTORY: `*` and `?`, and the DOS wildcards `<`, `>`, `"` ([MS-FSA] 2.1.4.4).
 
 `matcher(pattern)` compiles a pattern once; the result is asked for every name of a directory. Clients choose
-the pattern, so none may take exponential time: a pattern that a regular expression would have to backtrack
-over goes through a set-of-states walk instead.
+the pattern, so a name costs at most its length times the pattern's, by construction: a pattern with DOS wildcards
+goes through a set of states, one bit each, and the regular expression of the others cannot backtrack from one `*`
+into another.
 """
 
 from __future__ import annotations
@@ -14,17 +15,10 @@ Matcher = Callable[[str], bool]
 
 STAR, QUESTION, DOS_STAR, DOS_QM, DOS_DOT = "*", "?", "<", ">", '"'
 _WILD = frozenset((STAR, QUESTION, DOS_STAR, DOS_QM, DOS_DOT))
-_STARS = frozenset((STAR, DOS_STAR))
+_DOS = frozenset((DOS_STAR, DOS_QM, DOS_DOT))
 
-#: One regular expression per wildcard. DOS_QM and DOS_DOT match nothing at the places where they may be left
-#: out; DOS_STAR takes everything but the last dot of the name.
-_EXPRESSIONS = {
-    STAR: ".*",
-    QUESTION: ".",
-    DOS_STAR: r"(?:[^.]|\.(?=.*\.))*",
-    DOS_QM: r"(?:[^.]|(?=\.|\Z))",
-    DOS_DOT: r"(?:\.|\Z)",
-}
+#: UTF-16 code units that a pattern may have: as many as the longest name.
+PATTERN_MAX = 255
 
 
 def has_wildcards(pattern: str) -> bool:
@@ -32,13 +26,17 @@ def has_wildcards(pattern: str) -> bool:
     return not _WILD.isdisjoint(pattern)
 
 
+def is_too_long(pattern: str) -> bool:
+    """Whether *pattern* is longer than any name it could match."""
+    return len(pattern) > PATTERN_MAX or len(pattern.encode("utf-16-le", "surrogatepass")) > 2 * PATTERN_MAX
+
+
 def matcher(pattern: str) -> Matcher:
     """A predicate over names, case-insensitive, that is true where *pattern* matches the whole name."""
     if not pattern or not pattern.strip(STAR):
         return _everything
-    stars = sum(character in _STARS for character in pattern)
-    if stars > 1 and DOS_STAR in pattern:
-        return _walk(pattern)
+    if not _DOS.isdisjoint(pattern):
+        return _States(pattern).matches
     matches = re.compile(_expression(pattern), re.IGNORECASE | re.DOTALL).fullmatch
     return lambda name: matches(name) is not None
 
@@ -54,63 +52,70 @@ def _expression(pattern: str) -> str:
     case. An atomic group says so; only what follows the last star has to fit the end of the name.
     """
     parts = re.split(r"\*+", pattern)
-    texts = ["".join(_EXPRESSIONS.get(symbol) or re.escape(symbol) for symbol in part) for part in parts]
+    texts = ["".join("." if symbol == QUESTION else re.escape(symbol) for symbol in part) for part in parts]
     if len(texts) == 1:
         return texts[0]
     middle = "".join(f"(?>.*?{text})" for text in texts[1:-1])
     return f"{texts[0]}{middle}.*{texts[-1]}"
 
 
-def _walk(pattern: str) -> Matcher:
-    """The matcher for patterns with several stars, DOS ones among them: every state that the name can have
-    reached in the pattern is kept, so a name costs at most its length times the pattern's."""
-    symbols = [symbol if symbol in _WILD else _fold(symbol) for symbol in pattern]
-    end = len(symbols)
+class _States:
+    """A pattern as a machine that is in several states at once: bit *n* of a number stands for "the first *n*
+    symbols have been matched", so that a character costs a few operations on such numbers."""
 
-    def closure(states: set[int], next_character: str) -> set[int]:
-        """*states* and all that can be reached from them without taking a character."""
-        found = set(states)
-        todo = list(states)
-        while todo:
-            state = todo.pop()
-            if state == end or state + 1 in found:
-                continue
-            symbol = symbols[state]
-            skippable = (
-                symbol in _STARS
-                or (symbol == DOS_QM and next_character in ("", "."))
-                or (symbol == DOS_DOT and not next_character)
-            )
-            if skippable:
-                found.add(state + 1)
-                todo.append(state + 1)
-        return found
+    __slots__ = (
+        "_any",
+        "_dot",
+        "_end",
+        "_letters",
+        "_no_dot",
+        "_optional",
+        "_skips",
+        "_stars",
+        "_stars_not_last",
+    )
 
-    def matches(name: str) -> bool:
+    def __init__(self, pattern: str) -> None:
+        self._end = 1 << len(pattern)
+        self._letters: dict[str, int] = {}  # where each letter stands, by its folded form
+        self._any = self._no_dot = self._dot = self._stars = self._stars_not_last = 0
+        for index, symbol in enumerate(pattern):
+            bit = 1 << index
+            if symbol == STAR:
+                self._stars |= bit
+            elif symbol == DOS_STAR:  # takes everything but the last dot of the name
+                self._stars_not_last |= bit
+            elif symbol == QUESTION:
+                self._any |= bit
+            elif symbol == DOS_QM:
+                self._no_dot |= bit
+            elif symbol == DOS_DOT:
+                self._dot |= bit
+            else:
+                folded = _fold(symbol)
+                self._letters[folded] = self._letters.get(folded, 0) | bit
+        #: Symbols that may match nothing: always, before a dot, at the end of the name.
+        self._skips = self._stars | self._stars_not_last
+        self._optional = self._skips | self._no_dot
+
+    def matches(self, name: str) -> bool:
+        """Whether the whole of *name* is matched."""
         last_dot = name.rfind(".")
-        states = {0}
+        states = 1
         for position, character in enumerate(name):
-            states = closure(states, character)
-            folded = _fold(character)
-            dot = position == last_dot
-            states = {_advance(symbols, state, folded, dot) for state in states if state < end} - {-1}
+            is_dot = character == "."
+            skips = self._optional if is_dot else self._skips
+            states |= (skips + (states & skips)) ^ skips
+            stays = self._stars if position == last_dot else self._skips
+            moves = (
+                self._any | self._letters.get(_fold(character), 0) | (self._dot if is_dot else self._no_dot)
+            )
+            states = states & stays | (states & moves) << 1
             if not states:
                 return False
-        return end in closure(states, "")
-
-    return matches
-
-
-def _advance(symbols: list[str], state: int, character: str, is_last_dot: bool) -> int:
-    """The state after *character* is taken by the symbol at *state*; -1 when it cannot be."""
-    symbol = symbols[state]
-    if symbol == STAR or (symbol == DOS_STAR and not is_last_dot):
-        return state
-    if symbol == QUESTION or (symbol == DOS_QM and character != "."):
-        return state + 1
-    if symbol == character or (symbol == DOS_DOT and character == "."):
-        return state + 1 if symbol not in _WILD or symbol == DOS_DOT else -1
-    return -1
+        skips = self._optional | self._dot
+        states |= (skips + (states & skips)) ^ skips
+        return bool(states & self._end)
 
 
 def _fold(character: str) -> str:

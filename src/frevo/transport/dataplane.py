@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from typing import Any
 
 from frevo._native import Credits, DataPlane, Gate, Position, Pump, SessionKeys
@@ -16,6 +17,8 @@ FRAMINGS: dict[str, str] = {"tcp": tcp.FRAMING, "nbt": nbt.FRAMING, "unix": tcp.
 _EVENTS_MAX = 1024
 #: After so many events in a row everything else on the loop gets its turn.
 _EVENTS_PER_TURN = 64
+#: So it is after so many seconds, however few events those were.
+_TURN_S = 0.01
 
 
 class DataPlaneTransport:
@@ -96,7 +99,8 @@ class DataPlaneTransport:
         self._flush_scheduled = True  # by the end of this method
         handled = 0
         try:
-            while handled < _EVENTS_PER_TURN:
+            ends = time.perf_counter() + _TURN_S
+            while handled < _EVENTS_PER_TURN and time.perf_counter() < ends:
                 batch = self._plane.poll(_EVENTS_MAX, attended=True)
                 if not batch or self._on_events is None:
                     return

@@ -10,7 +10,7 @@ event loop; the `async` ones move data and go through `frevo.aio.ring`."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntFlag
 from typing import NamedTuple
 
@@ -217,8 +217,8 @@ class Handle(ABC):
         """
 
     @abstractmethod
-    def set_extended_attribute(self, name: bytes, value: bytes) -> None:
-        """Sets one; an empty value deletes."""
+    def set_extended_attributes(self, attributes: Iterable[tuple[bytes, bytes]]) -> None:
+        """Sets each (name, value); an empty value deletes."""
 
     @abstractmethod
     def security_descriptor(self) -> bytes | None:

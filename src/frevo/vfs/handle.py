@@ -7,7 +7,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from frevo.aio.acting import must_be_user
@@ -170,9 +170,9 @@ class LocalHandle(Handle):
                 os.close(fd)
 
     def allocated_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
-        fd = self.descriptor()
-        end = min(offset + length, os.fstat(fd).st_size)
+        end = min(offset + length, os.fstat(self.descriptor()).st_size)
         while offset < end:
+            fd = self.descriptor()  # anew: whoever takes the ranges may wait between two of them
             try:
                 start = os.lseek(fd, offset, os.SEEK_DATA)
             except OSError as error:
@@ -208,8 +208,8 @@ class LocalHandle(Handle):
     def extended_attributes(self) -> list[tuple[bytes, bytes]]:
         return self.metadata.extended_attributes()
 
-    def set_extended_attribute(self, name: bytes, value: bytes) -> None:
-        self.metadata.set_extended_attribute(name, value)
+    def set_extended_attributes(self, attributes: Iterable[tuple[bytes, bytes]]) -> None:
+        self.metadata.set_extended_attributes(attributes)
 
     def drop_extras(self) -> None:
         self.metadata.drop_extras()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from typing import Final
 
 from frevo.aio.syscalls import FileStatus, set_times, statx
@@ -16,7 +17,7 @@ from frevo.vfs.base import FileStat
 from frevo.vfs.fartimes import EARLY, LATE, XATTR_TIMES, exact, is_far, remember
 from frevo.vfs.security import XATTR_SECURITY, XATTR_USER
 from frevo.vfs.streams import XATTR_PREFIX
-from frevo.vfs.system import get_xattr, list_xattr, proc_path, remove_xattr
+from frevo.vfs.system import get_xattr, list_xattr, proc_path, read_xattr, remove_xattr
 from frevo.wire.erref import NTStatus
 
 _HIDDEN_XATTRS: Final = frozenset(
@@ -135,14 +136,23 @@ class FileMetadata:
         """EAs: the `user.` xattrs that are nobody's convention, in their own case, which cifs.ko compares."""
         found = []
         for name in list_xattr(self.target) if self.xattrs else ():
-            value = get_xattr(self.target, name) if _is_ea(name) else None
+            value = read_xattr(self.target, name) if _is_ea(name) else None
             if value is not None:
                 found.append((_ea_name(name), value))
         return found
 
-    def set_extended_attribute(self, name: bytes, value: bytes) -> None:
-        """Sets or (empty value) deletes one EA, found without case."""
-        xattr = self._ea_xattr(name)
+    def set_extended_attributes(self, attributes: Iterable[tuple[bytes, bytes]]) -> None:
+        """Sets or (empty value) deletes EAs, found without case. Stops at the first that cannot be."""
+        if not self.xattrs:
+            raise SMBError(NTStatus.EAS_NOT_SUPPORTED)
+        existing = {_ea_name(name).upper(): name for name in list_xattr(self.target) if _is_ea(name)}
+        for name, value in attributes:
+            xattr = existing.setdefault(name.upper(), _ea_xattr(name))
+            self._set_extended_attribute(xattr, value)
+            if not value:
+                del existing[name.upper()]
+
+    def _set_extended_attribute(self, xattr: str, value: bytes) -> None:
         if not value:
             remove_xattr(self.target, xattr)
             return
@@ -163,16 +173,13 @@ class FileMetadata:
             if _is_ea(name) or name.startswith(XATTR_PREFIX):
                 remove_xattr(self.target, name)
 
-    def _ea_xattr(self, name: bytes) -> str:
-        if not self.xattrs:
-            raise SMBError(NTStatus.EAS_NOT_SUPPORTED)
-        xattr = _USER + os.fsdecode(name)
-        if not name or b"\0" in name or len(os.fsencode(xattr)) > 255 or not _is_ea(xattr):
-            raise SMBError(NTStatus.INVALID_EA_NAME)
-        for existing in list_xattr(self.target):
-            if _is_ea(existing) and _ea_name(existing).upper() == name.upper():
-                return existing
-        return xattr
+
+def _ea_xattr(name: bytes) -> str:
+    """The xattr that keeps a new EA *name*."""
+    xattr = _USER + os.fsdecode(name)
+    if not name or b"\0" in name or len(os.fsencode(xattr)) > 255 or not _is_ea(xattr):
+        raise SMBError(NTStatus.INVALID_EA_NAME)
+    return xattr
 
 
 def _is_ea(xattr: str) -> bool:

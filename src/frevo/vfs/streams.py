@@ -12,7 +12,7 @@ from typing import Final
 
 from frevo.errors import SMBError
 from frevo.vfs.names import fold
-from frevo.vfs.system import get_xattr, list_xattr, remove_xattr
+from frevo.vfs.system import get_xattr, list_xattr, read_xattr, remove_xattr
 from frevo.wire.erref import NTStatus
 
 XATTR_PREFIX: Final = "user.DosStream."
@@ -55,7 +55,7 @@ def list_streams(target: int | str) -> list[tuple[str, int]]:
     found = []
     for name in list_xattr(target):
         stream = _stream_of(name)
-        value = get_xattr(target, name) if stream is not None else None
+        value = read_xattr(target, name) if stream is not None else None
         if stream is not None and value is not None:
             found.append((stream, max(len(value) - 1, 0)))
     return found

@@ -93,6 +93,18 @@ def get_xattr(fd_or_path: int | str, name: str) -> bytes | None:
     return None
 
 
+def read_xattr(fd_or_path: int | str, name: str) -> bytes | None:
+    """The value of an xattr whose name was just listed: `get_xattr` lists the names, this does not. None when it
+    has vanished or may not be read.
+    """
+    try:
+        return os.getxattr(fd_or_path, name)
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES):
+            return None
+        raise
+
+
 def get_xattrs(fd_or_path: int | str, wanted: tuple[str, ...]) -> list[tuple[str, bytes]]:
     """Those of the *wanted* xattrs that the file has, in this order.
 

@@ -1,15 +1,15 @@
-"""Search patterns: the documented examples of each wildcard, and two implementations against each other."""
+"""Search patterns: the documented examples of each wildcard, and every pattern against the definition."""
 
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frevo.server import wildcards
-from frevo.server.wildcards import has_wildcards, matcher
+from frevo.server.wildcards import has_wildcards, is_too_long, matcher
 
 
 @pytest.mark.parametrize(
@@ -48,17 +48,59 @@ def test_has_wildcards() -> None:
     assert not has_wildcards("a.b[c]")
 
 
+def _by_definition(pattern: str, name: str) -> bool:
+    """[MS-FSA] 2.1.4.4, word by word: each wildcard and what it may take, with every choice tried."""
+    last_dot = name.rfind(".")
+
+    @cache
+    def fits(at: int, position: int) -> bool:
+        if at == len(pattern):
+            return position == len(name)
+        symbol, end = pattern[at], position == len(name)
+        character = "" if end else name[position]
+        if symbol in "*<":
+            takes = not end and (symbol == "*" or position != last_dot)
+            return fits(at + 1, position) or (takes and fits(at, position + 1))
+        if symbol == ">":
+            return fits(at + 1, position) if end or character == "." else fits(at + 1, position + 1)
+        if symbol == '"':
+            return fits(at + 1, position) if end else character == "." and fits(at + 1, position + 1)
+        return not end and (symbol == "?" or symbol == character) and fits(at + 1, position + 1)
+
+    return fits(0, 0)
+
+
 @given(st.text('ab.*?<>"', max_size=8), st.text("ab.", max_size=8))
-def test_expression_and_walk_agree(pattern: str, name: str) -> None:
-    """The fast form of a pattern and the state walk give the same answer, by random patterns and names."""
-    assert matcher(pattern)(name) == (wildcards._walk(pattern)(name) if pattern else True)
+def test_patterns_mean_what_is_defined(pattern: str, name: str) -> None:
+    """Goal: both forms of a pattern give the answer of the definition. Method: random patterns and names."""
+    assert matcher(pattern)(name) == (_by_definition(pattern, name) if pattern else True)
 
 
-@pytest.mark.parametrize("pattern", ["*a" * 60 + "b", "<a*" * 60 + "b", "*?" * 100, "<" * 200 + "b"])
+HOSTILE = [
+    "*a" * 127 + "b",
+    "<a*" * 85,
+    "*?" * 127 + "b",
+    "<" * 254 + "b",
+    ">" * 255,
+    "<>" * 127,
+    '"' * 255,
+    '<">' * 85,
+]
+
+
+@pytest.mark.parametrize("pattern", HOSTILE)
 def test_hostile_patterns_are_quick(pattern: str) -> None:
-    """No pattern makes the server think for long, by patterns on which a naive matcher never ends."""
+    """Goal: no pattern makes the server think for long. Method: patterns on which a naive matcher never ends, on the
+    longest names: thousands of them take less than a name would on such a matcher."""
     matches = matcher(pattern)
     started = time.process_time()
-    for _ in range(10):
-        matches("a" * 255)
+    for letter in ("a", "a.", "."):
+        for _ in range(100):
+            matches((letter * 255)[:255])
     assert time.process_time() - started < 5
+
+
+def test_patterns_are_no_longer_than_names() -> None:
+    """Goal: 255 UTF-16 units are a pattern, 256 are none. Method: letters of one unit and of two."""
+    assert not is_too_long("<" * 255) and is_too_long("<" * 256)
+    assert not is_too_long("\U0001f600" * 127) and is_too_long("\U0001f600" * 128)

@@ -321,13 +321,14 @@ def test_extended_attributes(backend: LocalBackend, share: Path) -> None:
     handle = create(backend, "f")
     os.setxattr(share / "f", "user.Comment", b"hello")
     assert handle.extended_attributes() == [(b"Comment", b"hello")]
-    handle.set_extended_attribute(b"COMMENT", b"two")
+    handle.set_extended_attributes([(b"COMMENT", b"two")])
     assert os.getxattr(share / "f", "user.Comment") == b"two"
-    handle.set_extended_attribute(b"comment", b"")
+    handle.set_extended_attributes([(b"comment", b"")])
     assert handle.extended_attributes() == []
     for name in (b"DOSATTRIB", b"DosStream.x:$DATA", b"", b"x" * 300):
         assert (
-            status_of(lambda name=name: handle.set_extended_attribute(name, b"x")) == NTStatus.INVALID_EA_NAME
+            status_of(lambda name=name: handle.set_extended_attributes([(name, b"x")]))
+            == NTStatus.INVALID_EA_NAME
         )
 
 

@@ -388,12 +388,12 @@ fn bodies(engine: &str, shared: &Arc<Shared>) -> io::Result<Vec<Body>> {
     (0..shared.queues.len()).map(body).collect()
 }
 
-/// Leaves a quarter of the process's descriptors to the control plane, which opens files with them.
+/// Leaves three quarters of the process's descriptors to the control plane, which opens files with them.
 fn within_descriptors(mut limits: Limits) -> Limits {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: limit is a buffer of the right type that lives during the call.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } == 0 {
-        let share = usize::try_from(limit.rlim_cur / 4 * 3).unwrap_or(usize::MAX);
+        let share = usize::try_from(limit.rlim_cur / 4).unwrap_or(usize::MAX);
         limits.max_connections = limits.max_connections.min(share.max(1));
     }
     limits

@@ -28,6 +28,7 @@ CHUNK_BYTES_MAX = 1 << 20
 TOTAL_BYTES_MAX = 16 << 20
 
 _RESPONSE_SIZE = 12
+_COUNT_AT = 24  # of the ChunkCount in SRV_COPYCHUNK_COPY ([MS-SMB2] 2.2.31.1)
 _KEY = struct.Struct("<Q16s")
 _LIMITS = SrvCopychunkResponse(CHUNKS_MAX, CHUNK_BYTES_MAX, TOTAL_BYTES_MAX).pack()
 
@@ -58,11 +59,14 @@ async def copy(call: FsctlCall) -> bytes:
     The answer says how far it came, with the status of what failed.
     """
     call.need_output(_RESPONSE_SIZE, NTStatus.INVALID_PARAMETER)
+    if int.from_bytes(call.data[_COUNT_AT : _COUNT_AT + 4], "little") > CHUNKS_MAX:
+        # Not even read: it may be long. With this status the answer carries our limits ([MS-SMB2] 3.3.5.15.6).
+        call.request.status = NTStatus.INVALID_PARAMETER
+        return _LIMITS
     asked = SrvCopychunkCopy.parse(call.data)
     source, target = _source(call.request, asked.source_key), call.request.open
     _check_opens(call, source, target)
     if _beyond_limits(asked.chunks):
-        # With this status the answer carries our limits ([MS-SMB2] 3.3.5.15.6).
         call.request.status = NTStatus.INVALID_PARAMETER
         return _LIMITS
     done = written = 0
@@ -98,11 +102,7 @@ def _check_opens(call: FsctlCall, source: Open, target: Open) -> None:
 
 def _beyond_limits(chunks: list[SrvCopychunk]) -> bool:
     lengths = [chunk.length for chunk in chunks]
-    return (
-        len(lengths) > CHUNKS_MAX
-        or sum(lengths) > TOTAL_BYTES_MAX
-        or any(not 0 < length <= CHUNK_BYTES_MAX for length in lengths)
-    )
+    return sum(lengths) > TOTAL_BYTES_MAX or any(not 0 < length <= CHUNK_BYTES_MAX for length in lengths)
 
 
 async def _copy_chunk(source: Open, target: Open, chunk: SrvCopychunk) -> int:

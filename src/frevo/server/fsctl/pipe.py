@@ -7,6 +7,7 @@ from typing import Any
 
 from frevo.errors import SMBError
 from frevo.server.fsctl import FsctlCall
+from frevo.server.pipes import account, feed
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import FileAccess
 
@@ -21,7 +22,7 @@ def _pipe(call: FsctlCall) -> Any:
     return pipe
 
 
-def transceive(call: FsctlCall) -> bytes:
+async def transceive(call: FsctlCall) -> bytes:
     """FSCTL_PIPE_TRANSCEIVE: writes the input, answers what can be read; BUFFER_OVERFLOW when there is more.
 
     Reference: [MS-FSCC] 2.3.52.
@@ -32,12 +33,14 @@ def transceive(call: FsctlCall) -> bytes:
     call.need_access(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
     if pipe.readable:
         raise SMBError(NTStatus.PIPE_BUSY, "an answer has not been read yet")
-    output, more = pipe.transact(call.data, call.output_max)
+    await feed(call.request, call.data)
+    output: bytes = pipe.read(call.output_max)
+    account(call.request, call.request.open)
     if pipe.broken and not output:
         raise SMBError(NTStatus.PIPE_DISCONNECTED, "what came was not RPC")
-    if more:
+    if pipe.partial:
         call.request.status = NTStatus.BUFFER_OVERFLOW
-    return bytes(output)
+    return output
 
 
 def peek(call: FsctlCall) -> bytes:

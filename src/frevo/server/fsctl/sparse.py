@@ -63,7 +63,7 @@ def set_zero_data(call: FsctlCall) -> bytes:
     return b""
 
 
-def query_allocated_ranges(call: FsctlCall) -> bytes:
+async def query_allocated_ranges(call: FsctlCall) -> bytes:
     """FSCTL_QUERY_ALLOCATED_RANGES: what of the range holds data ([MS-FSCC] 2.3.53).
 
     BUFFER_OVERFLOW with as many as fit; BUFFER_TOO_SMALL when not even one does.
@@ -81,6 +81,8 @@ def query_allocated_ranges(call: FsctlCall) -> bytes:
         call.need_output(_RANGE.size)
         return _RANGE.pack(offset, length)
     output = bytearray()
+    turns, party = call.request.server.turns, call.request.connection.party
+    piece = turns.slice()
     for start, size in call.handle.allocated_ranges(offset, length):
         if len(output) + _RANGE.size > call.output_max:
             if not output:
@@ -88,4 +90,6 @@ def query_allocated_ranges(call: FsctlCall) -> bytes:
             call.request.status = NTStatus.BUFFER_OVERFLOW
             break
         output += _RANGE.pack(start, size)
+        if piece.over():
+            piece = await turns.next(party)
     return bytes(output)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from frevo.dcerpc import open_pipe
 from frevo.errors import SMBError
 from frevo.locking.share_modes import DATA_ACCESS, conflicts
 from frevo.server import create_checks
 from frevo.server.create_access import changed_by, granted_for_existing, granted_for_new, new_descriptor
+from frevo.server.pipes import new_pipe
 from frevo.server.request import Request
 from frevo.server.security import maximal_access, without_readonly
 from frevo.server.state import Open
@@ -69,6 +69,7 @@ def handle(request: Request) -> bytes:
         raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many opens in this session")
     if request.tree.backend is None:
         return _open_pipe(request, asked)
+    request.server.budgets.descriptors.check(request.session.user)
     create_checks.check(asked)
     timewarp = find_create_context(asked.contexts, b"TWrp") if asked.contexts else None
     if timewarp is not None and any(timewarp):
@@ -261,6 +262,7 @@ def _enter(request: Request, asked: CreateRequest, opened: _Opened) -> bytes:
     contexts = _answer_contexts(request, asked, vfs_handle, stat) if asked.contexts else []
     entry.record = server.files.add(vfs_handle.identity, entry, stream_of=_file_of(vfs_handle))
     session.opens[number] = server.opens[number] = entry
+    server.take_descriptor(entry)
     tree.opens.add(number)
     request.chain.file_id = (number, number)
     return CreateResponse(
@@ -277,8 +279,7 @@ def _apply_contexts(asked: CreateRequest, handle: Handle) -> None:
             if size:
                 handle.allocate(size)
         elif name == b"ExtA":
-            for ea in EaBuffer.parse(data).eas:  # checked before the file was made
-                handle.set_extended_attribute(ea.name, ea.value)
+            handle.set_extended_attributes((ea.name, ea.value) for ea in EaBuffer.parse(data).eas)
 
 
 def _answer_contexts(
@@ -306,15 +307,14 @@ def _answer_contexts(
 def _open_pipe(request: Request, asked: CreateRequest) -> bytes:
     """A named pipe of IPC$: srvsvc and wkssvc ([MS-SMB2] 3.3.5.9, for a pipe share)."""
     server, session = request.server, request.session
-    pipe = open_pipe(asked.name, server.rpc_context(session))
-    if pipe is None:
-        raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, f"pipe {asked.name[:64]!r}")
+    pipe = new_pipe(request, asked.name)
     number = server.new_open_id()
     entry = Open(
         number, number, session, request.tree, 0x0012019F, asked.share_access, asked.create_options, asked.name,
         pipe=pipe, opened_at=server.now(),
     )  # fmt: skip
     session.opens[number] = server.opens[number] = entry
+    server.budgets.pipes.take(session.user)
     request.tree.opens.add(number)
     request.chain.file_id = (number, number)
     return CreateResponse(

@@ -27,8 +27,8 @@ _LOCKS = (_SHARED, _EXCLUSIVE, *_LOCKS_NOW)
 _DATA_ACCESS = int(FileAccess.READ_DATA | FileAccess.WRITE_DATA | FileAccess.APPEND_DATA | FileAccess.EXECUTE)
 _RESPONSE = LockResponse().pack()
 
-#: Elements of one request that are handled in one turn of the loop; on a file full of locks each costs a millisecond.
-ELEMENTS_PER_TURN = 16
+#: Elements of one request between two looks at the clock.
+ELEMENTS_PER_LOOK = 64
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
@@ -43,11 +43,11 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     if not opened.granted_access & _DATA_ACCESS:
         raise SMBError(NTStatus.ACCESS_DENIED, "locking needs read or write access")
     if elements[0].flags == _UNLOCK:
-        if len(elements) > ELEMENTS_PER_TURN:
+        if len(elements) > ELEMENTS_PER_LOOK:
             return _unlock_many(request, record, elements)
         return _unlock(opened, record, elements)
     ranges = _ranges(elements)
-    if len(ranges) > ELEMENTS_PER_TURN:
+    if len(ranges) > ELEMENTS_PER_LOOK:
         return _take_many(request, record, ranges)
     if _take(request.server, record, opened, ranges):
         return _RESPONSE
@@ -72,9 +72,11 @@ def _unlock(opened: Open, record: FileRecord, elements: list[LockElement]) -> by
 
 async def _unlock_many(request: Request, record: FileRecord, elements: list[LockElement]) -> bytes:
     """A long list, with turns for other requests in between."""
-    for first in range(0, len(elements), ELEMENTS_PER_TURN):
-        _unlock(request.open, record, elements[first : first + ELEMENTS_PER_TURN])
-        await asyncio.sleep(0)
+    piece = request.server.turns.slice()
+    for first in range(0, len(elements), ELEMENTS_PER_LOOK):
+        if piece.over():
+            piece = await request.server.turns.next(request.connection.party)
+        _unlock(request.open, record, elements[first : first + ELEMENTS_PER_LOOK])
     return _RESPONSE
 
 
@@ -82,15 +84,17 @@ async def _take_many(request: Request, record: FileRecord, ranges: list[LockRang
     """A long list, with turns for other requests in between. They see locks that are taken back when a later one
     cannot be had, as the specification has it: one after the other, then undone ([MS-SMB2] 3.3.5.14.2)."""
     opened, taken = request.open, 0
+    piece = request.server.turns.slice()
     try:
         while taken < len(ranges):
-            turn = ranges[taken : taken + ELEMENTS_PER_TURN]
+            if piece.over():
+                piece = await request.server.turns.next(request.connection.party)
+            turn = ranges[taken : taken + ELEMENTS_PER_LOOK]
             if opened.volatile_id not in request.server.opens:
                 raise SMBError(NTStatus.FILE_CLOSED, "closed meanwhile")
             if not _take(request.server, record, opened, turn):
                 raise SMBError(NTStatus.LOCK_NOT_GRANTED, "a lock is in the way")
             taken += len(turn)
-            await asyncio.sleep(0)
     except BaseException:
         record.locks.take_back(opened, ranges[:taken])
         raise

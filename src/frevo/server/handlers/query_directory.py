@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Iterator
+from typing import TYPE_CHECKING
 
 from frevo.errors import SMBError
 from frevo.server.request import Request
 from frevo.server.state import Open
-from frevo.server.wildcards import Matcher, has_wildcards, matcher
+from frevo.server.turns import Slice
+from frevo.server.wildcards import Matcher, has_wildcards, is_too_long, matcher
 from frevo.vfs.base import DirectoryItem, Handle
 from frevo.vfs.names import disk_to_wire
 from frevo.wire.erref import NTStatus
@@ -20,13 +21,15 @@ from frevo.wire.smb2 import (
     QueryDirectoryResponse,
 )
 
+if TYPE_CHECKING:
+    from frevo.server.service import Server
+
 _LIST = int(DirectoryAccess.LIST_DIRECTORY)
 _RESTART = int(QueryDirectoryFlags.RESTART_SCANS)
 _REOPEN = int(QueryDirectoryFlags.REOPEN)
 _SINGLE = int(QueryDirectoryFlags.RETURN_SINGLE_ENTRY)
-
-#: Names looked at before other requests get a turn: a turn of the loop costs less than a few of them.
-NAMES_PER_TURN = 512
+#: The clock is looked at after so many names (a power of two, less one): it costs as much as a small one.
+_LOOK = 15
 
 
 class Enumeration:
@@ -58,15 +61,15 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
         raise SMBError(NTStatus.INFO_LENGTH_MISMATCH, f"OutputBufferLength {asked.output_buffer_length}")
     if not opened.granted_access & _LIST:
         raise SMBError(NTStatus.ACCESS_DENIED, "listing needs FILE_LIST_DIRECTORY")
-    listing = _enumeration(opened, handle, asked)
+    listing = _enumeration(request.server, opened, handle, asked)
     packer = DirectoryPacker(asked.file_information_class, asked.output_buffer_length)
     entries_max = 1 if asked.flags & _SINGLE else -1
-    if _fill(packer, listing, entries_max, NAMES_PER_TURN):
+    if _fill(packer, listing, entries_max, request.server.turns.slice()):
         return _answer(packer, listing)
-    return _go_on(packer, listing, entries_max)
+    return _go_on(request, packer, listing, entries_max)
 
 
-def _enumeration(opened: Open, handle: Handle, asked: QueryDirectoryRequest) -> Enumeration:
+def _enumeration(server: Server, opened: Open, handle: Handle, asked: QueryDirectoryRequest) -> Enumeration:
     """The open's listing, started (again) where the request says so."""
     listing: Enumeration | None = opened.directory
     pattern = asked.file_name
@@ -76,8 +79,14 @@ def _enumeration(opened: Open, handle: Handle, asked: QueryDirectoryRequest) -> 
         pattern = listing.pattern
     if "\\" in pattern or "/" in pattern:
         raise SMBError(NTStatus.OBJECT_NAME_INVALID, f"search pattern {pattern!r}")
+    if is_too_long(pattern):
+        raise SMBError(NTStatus.OBJECT_NAME_INVALID, f"a search pattern of {len(pattern)} characters")
     pattern = pattern or "*"
     if has_wildcards(pattern) or pattern in (".", ".."):
+        if not opened.lists:  # a listing has a descriptor of its own
+            server.budgets.descriptors.check(opened.session.user)
+            server.take_descriptor(opened)
+            opened.lists = True
         items = handle.list_directory()
     else:
         items = _one_name(opened, handle, pattern)
@@ -100,13 +109,17 @@ def _one_name(opened: Open, handle: Handle, name: str) -> Iterator[DirectoryItem
     return iter((DirectoryItem(disk_to_wire(resolved.name), resolved.stat),))
 
 
-def _fill(packer: DirectoryPacker, listing: Enumeration, entries_max: int, names_max: int) -> bool:
+def _fill(packer: DirectoryPacker, listing: Enumeration, entries_max: int, piece: Slice) -> bool:
     """Packs entries until the buffer is full, *entries_max* are in it or the directory ends: True.
 
-    False when *names_max* names have been looked at and there are more.
+    False when *piece* is over and there are more names.
     """
     matches, append, items = listing.matches, packer.append, listing.items
-    for _ in range(names_max):
+    names = 0
+    while True:
+        names += 1
+        if not names & _LOOK and piece.over():
+            return False
         item = listing.pushed_back
         if item is None:
             item = next(items, None)
@@ -121,7 +134,6 @@ def _fill(packer: DirectoryPacker, listing: Enumeration, entries_max: int, names
         entries_max -= 1
         if not entries_max:
             return True
-    return False
 
 
 def _entry(item: DirectoryItem) -> DirectoryEntry:
@@ -132,12 +144,13 @@ def _entry(item: DirectoryItem) -> DirectoryEntry:
     )  # fmt: skip
 
 
-async def _go_on(packer: DirectoryPacker, listing: Enumeration, entries_max: int) -> bytes:
+async def _go_on(request: Request, packer: DirectoryPacker, listing: Enumeration, entries_max: int) -> bytes:
     """The rest of a long answer, with turns for other requests in between."""
+    turns, party = request.server.turns, request.connection.party
     while True:
-        await asyncio.sleep(0)
+        piece = await turns.next(party)
         left = entries_max - packer.count if entries_max > 0 else -1
-        if _fill(packer, listing, left, NAMES_PER_TURN):
+        if _fill(packer, listing, left, piece):
             return _answer(packer, listing)
 
 

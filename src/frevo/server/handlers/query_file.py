@@ -32,11 +32,13 @@ from frevo.wire.fscc import (
     FileStandardInformation,
     FullEa,
     StreamEntry,
+    pack_fitting_eas,
     pack_full_eas,
     pack_streams,
     parse_get_eas,
 )
 from frevo.wire.smb2 import FileAccess, QueryInfoFlags, QueryInfoRequest
+from frevo.wire.smb2.create_contexts import EAS_MAX
 
 _READ_ATTRIBUTES = int(FileAccess.READ_ATTRIBUTES)
 _READ_EA = int(FileAccess.READ_EA)
@@ -224,18 +226,17 @@ def _full_ea(request: Request, asked: QueryInfoRequest, handle: Handle) -> bytes
     found = [FullEa(name, value) for name, value in handle.extended_attributes()]
     if asked.buffer:
         values = {ea.name.upper(): ea for ea in found}
-        found = [values.get(name.upper(), FullEa(name.upper())) for name in parse_get_eas(asked.buffer)]
+        names = dict.fromkeys(name.upper() for name in parse_get_eas(asked.buffer, count_max=EAS_MAX))
+        found = [values.get(name, FullEa(name)) for name in names]
     if not found:
         raise SMBError(NTStatus.NO_EAS_ON_FILE, "no extended attributes")
     if asked.flags & _SINGLE:
         found = found[:1]
-    packed = pack_full_eas(found)
-    while len(packed) > asked.output_buffer_length:
-        found.pop()
-        if not found:
-            raise SMBError(NTStatus.BUFFER_TOO_SMALL, "no room for one extended attribute")
+    packed, count = pack_fitting_eas(found, asked.output_buffer_length)
+    if not count:
+        raise SMBError(NTStatus.BUFFER_TOO_SMALL, "no room for one extended attribute")
+    if count < len(found):
         request.status = NTStatus.BUFFER_OVERFLOW
-        packed = pack_full_eas(found)
     return packed
 
 

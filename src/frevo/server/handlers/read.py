@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from frevo.errors import SMBError
+from frevo.server.pipes import account
 from frevo.server.request import Request
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Channel, FileAccess, ReadRequest, ReadResponse
@@ -51,6 +52,7 @@ def _read_pipe(request: Request, asked: ReadRequest) -> bytes:
     if not pipe.readable:
         raise SMBError(NTStatus.PIPE_DISCONNECTED if pipe.broken else NTStatus.PIPE_EMPTY)
     data = pipe.read(asked.length)
+    account(request, request.open)
     if pipe.partial:
         request.status = NTStatus.BUFFER_OVERFLOW
     return ReadResponse(data).pack()

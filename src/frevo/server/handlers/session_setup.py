@@ -12,6 +12,7 @@ from frevo.proto.dialect import Cipher
 from frevo.proto.keys import derive_session_keys
 from frevo.proto.protection import server_keys
 from frevo.server.acting import check_log_on
+from frevo.server.budget import user_of
 from frevo.server.lifecycle import drop_keys, end_session
 from frevo.server.request import Request
 from frevo.server.state import Connection, Session, SessionState
@@ -69,7 +70,9 @@ def _find_or_start(request: Request, connection: Connection) -> Session:
             raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many sessions on this connection")
         if sum(one.identity is None for one in connection.sessions.values()) >= LOG_ONS_MAX:
             raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many unfinished log-ons on this connection")
-        session = Session(server.new_session_id(), connection, server.now())
+        server.budgets.sessions.check(connection.party)
+        session = Session(server.new_session_id(), connection, server.now(), user=connection.party)
+        server.budgets.sessions.take(session.user)
         session.preauth_hash = connection.preauth_hash
         server.sessions[session.id] = connection.sessions[session.id] = session
     else:
@@ -107,6 +110,8 @@ def _finish(request: Request, session: Session, asked: SessionSetupRequest, step
         # Windows and Samba keep a session with its first user: a re-authentication may not change who it is.
         _forget(request, session)
         raise SMBError(NTStatus.ACCESS_DENIED, "re-authentication as another user")
+    if first:
+        _count_for(request, session, user_of(identity))
     session.acceptor = None
     session.identity = identity
     session.tokens = {}
@@ -135,6 +140,24 @@ def _finish(request: Request, session: Session, asked: SessionSetupRequest, step
             identity.account or "anonymous",
             identity.package,
         )
+
+
+def _count_for(request: Request, session: Session, user: str) -> None:
+    """From here on the session, and the connection with its first session, count for *user*."""
+    connection, budgets = session.connection, request.server.budgets
+    try:
+        budgets.sessions.check(user)
+        if not connection.user:
+            budgets.connections.check(user)
+    except SMBError:
+        _forget(request, session)
+        raise
+    budgets.sessions.give(session.user)
+    budgets.sessions.take(user)
+    session.user = user
+    if not connection.user:
+        budgets.connections.take(user)
+        connection.user = connection.party = user
 
 
 def _set_protection(

@@ -203,8 +203,7 @@ def _set_delete_pending(
 
 def _full_ea(request: Request, handle: Handle, buffer: bytes) -> None:
     need_access(request, FileAccess.WRITE_EA)
-    for ea in eas_to_set(buffer):
-        handle.set_extended_attribute(ea.name, ea.value)
+    handle.set_extended_attributes((ea.name, ea.value) for ea in eas_to_set(buffer))
 
 
 def _valid_data_length(request: Request, handle: Handle, buffer: bytes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 
 from frevo.errors import SMBError
 from frevo.server.handlers.read import MAX_OFFSET
+from frevo.server.pipes import feed
 from frevo.server.request import Request
 from frevo.server.write_time import after_write, before_write
 from frevo.wire.erref import NTStatus
@@ -56,9 +57,6 @@ async def _write_file(request: Request, asked: WriteRequest) -> bytes:
     return WriteResponse(written).pack()
 
 
-def _write_pipe(request: Request, asked: WriteRequest) -> bytes:
-    pipe = request.open.pipe
-    if pipe.broken:
-        raise SMBError(NTStatus.PIPE_DISCONNECTED)
-    pipe.write(bytes(asked.data))
+async def _write_pipe(request: Request, asked: WriteRequest) -> bytes:
+    await feed(request, asked.data)
     return WriteResponse(len(asked.data)).pack()

@@ -29,6 +29,7 @@ from frevo.wire.fscc.directory import (
 from frevo.wire.fscc.ea import (
     FullEa,
     chain,
+    pack_fitting_eas,
     pack_full_eas,
     pack_get_eas,
     parse_full_eas,
@@ -194,6 +195,7 @@ __all__ = [
     "entry_fixed_size",
     "pack_allocated_ranges",
     "pack_entry",
+    "pack_fitting_eas",
     "pack_full_eas",
     "pack_get_eas",
     "pack_hard_links",

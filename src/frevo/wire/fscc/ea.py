@@ -24,8 +24,9 @@ class FullEa(NamedTuple):
     flags: int = 0
 
 
-def parse_full_eas(data: Buffer) -> list[FullEa]:
-    """The FILE_FULL_EA_INFORMATION chain in *data*; an empty buffer is an empty list."""
+def parse_full_eas(data: Buffer, *, count_max: int | None = None) -> list[FullEa]:
+    """The FILE_FULL_EA_INFORMATION chain in *data*, of at most *count_max* entries; an empty buffer is an empty
+    list."""
     eas: list[FullEa] = []
     position = 0
     while len(data):
@@ -35,6 +36,8 @@ def parse_full_eas(data: Buffer) -> list[FullEa]:
         end = value_start + value_length
         if end > len(data) or data[value_start - 1] != 0:
             raise WireError(f"full EA at {position}: name {name_length} value {value_length} of {len(data)}")
+        if len(eas) == count_max:
+            raise WireError(f"more than {count_max} EAs")
         eas.append(FullEa(bytes(data[start : start + name_length]), bytes(data[value_start:end]), flags))
         if next_offset == 0:
             break
@@ -46,14 +49,32 @@ def parse_full_eas(data: Buffer) -> list[FullEa]:
 
 def pack_full_eas(eas: Iterable[FullEa]) -> bytes:
     """The chain, each entry aligned to 4 bytes."""
-    bodies = [
-        (_FULL.pack(0, flags, len(name), len(value)) + name + b"\0" + value) for name, value, flags in eas
-    ]
-    return chain(bodies, 4)
+    return chain([_packed(ea) for ea in eas], 4)
 
 
-def parse_get_eas(data: Buffer) -> list[bytes]:
-    """The names of a FILE_GET_EA_INFORMATION chain ([MS-SMB2] 2.2.37.2, [MS-FSCC] 2.4.16.1)."""
+def pack_fitting_eas(eas: Iterable[FullEa], size_max: int) -> tuple[bytes, int]:
+    """The chain of the first of *eas* that fit into *size_max* bytes, and how many those are."""
+    bodies: list[bytes] = []
+    size = 0
+    for ea in eas:
+        body = _packed(ea)
+        if size + len(body) > size_max:
+            break
+        size += len(body) + len(padding(len(body), 4))
+        bodies.append(body)
+    return chain(bodies, 4), len(bodies)
+
+
+def _packed(ea: FullEa) -> bytes:
+    name, value, flags = ea
+    return _FULL.pack(0, flags, len(name), len(value)) + name + b"\0" + value
+
+
+def parse_get_eas(data: Buffer, *, count_max: int | None = None) -> list[bytes]:
+    """The names of a FILE_GET_EA_INFORMATION chain of at most *count_max* entries.
+
+    Reference: [MS-SMB2] 2.2.37.2, [MS-FSCC] 2.4.16.1.
+    """
     names: list[bytes] = []
     position = 0
     while len(data):
@@ -62,6 +83,8 @@ def parse_get_eas(data: Buffer) -> list[bytes]:
         end = start + name_length + 1
         if end > len(data) or data[end - 1] != 0:
             raise WireError(f"get EA at {position}: name {name_length} of {len(data)}")
+        if len(names) == count_max:
+            raise WireError(f"more than {count_max} names of EAs")
         names.append(bytes(data[start : end - 1]))
         if next_offset == 0:
             break

@@ -45,6 +45,11 @@ APP_INSTANCE_VERSION = bytes.fromhex("b982d0b73b56074fa07b524a8116a010")
 SVHDX_OPEN_DEVICE_CONTEXT = bytes.fromhex("9ccbcf9e04c1e643980e158da1f6ec83")
 POSIX = bytes.fromhex("93ad25509cb411e7b42383de968bcd7c")
 
+#: The most contexts of one request: a few times as many as there are kinds.
+CONTEXTS_MAX = 64
+#: The most EAs that one request may give a file: as many as it may have on Windows in practice (64 KiB in all).
+EAS_MAX = 1024
+
 
 class CreateContext(NamedTuple):
     """One element of the chain.
@@ -80,6 +85,8 @@ def parse_create_contexts(data: Buffer) -> list[CreateContext]:
         contexts.append(CreateContext(name, content))
         if next_offset == 0:
             return contexts
+        if len(contexts) == CONTEXTS_MAX:
+            raise WireError(f"more than {CONTEXTS_MAX} create contexts")
         position += next_offset
 
 
@@ -195,7 +202,7 @@ class EaBuffer(msgspec.Struct):
 
     @classmethod
     def parse(cls, data: Buffer) -> EaBuffer:
-        return cls(parse_full_eas(data))
+        return cls(parse_full_eas(data, count_max=EAS_MAX))
 
     def pack(self) -> bytes:
         return pack_full_eas(self.eas)

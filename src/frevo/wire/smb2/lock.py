@@ -13,6 +13,9 @@ _REQUEST = struct.Struct("<HHIQQ")
 _ELEMENT = struct.Struct("<QQII")
 _RESPONSE = struct.Struct("<HH")
 
+#: The most elements of one request: far above what any client sends, and quick to read.
+ELEMENTS_MAX = 8192
+
 
 class LockElement(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.26.1."""
@@ -35,6 +38,8 @@ class LockRequest(msgspec.Struct):
     @classmethod
     def parse(cls, message: Buffer, offset: int = 0) -> LockRequest:
         _, count, sequence, persistent, volatile = fixed(_REQUEST, message, offset, 48, "LOCK request")
+        if count > ELEMENTS_MAX:
+            raise WireError(f"LOCK request: LockCount {count}")
         start = offset + HEADER_SIZE + _REQUEST.size
         end = start + count * _ELEMENT.size
         if end > len(message):

@@ -15,6 +15,9 @@ _RESPONSE = struct.Struct("<HHHH16sIIIIQQHHI")
 _CONTEXT = struct.Struct("<HHI")
 _SMB_3_1_1 = 0x0311
 
+#: The most contexts of one message: a few times as many as there are kinds.
+CONTEXTS_MAX = 64
+
 
 class NegotiateContext(NamedTuple):
     """One context as it is on the wire: its type and its data; the typed classes are in negotiate_contexts.
@@ -38,6 +41,8 @@ def pack_contexts(contexts: list[NegotiateContext]) -> bytes:
 
 def parse_contexts(message: Buffer, position: int, count: int) -> list[NegotiateContext]:
     """*count* contexts from *position* to the end of *message*."""
+    if count > CONTEXTS_MAX:
+        raise WireError(f"{count} negotiate contexts")
     contexts = []
     for index in range(count):
         context_type, length, _reserved = unpack(_CONTEXT, message, position, "negotiate context")

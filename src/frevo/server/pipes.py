@@ -1,0 +1,66 @@
+"""What clients write to named pipes, within the time of their turns and the bytes of their budgets."""
+
+from __future__ import annotations
+
+from frevo.dcerpc import open_pipe
+from frevo.errors import SMBError
+from frevo.server.budget import GUEST, NOBODY
+from frevo.server.request import Request
+from frevo.server.state import Open
+from frevo.wire.erref import NTStatus
+
+
+def new_pipe(request: Request, name: str) -> object:
+    """The pipe *name*, opened. OBJECT_NAME_NOT_FOUND, or INSUFFICIENT_RESOURCES for who has many already."""
+    server, session = request.server, request.session
+    budget = server.budgets.pipes
+    budget.check(session.user)
+    most = server.config.globals.frevo_max_anonymous_pipes
+    if session.user in (NOBODY, GUEST) and budget.of(session.user) >= most:
+        raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, f"{most} pipes are all that {session.user} may have")
+    pipe = open_pipe(name, server.rpc_context(session))
+    if pipe is None:
+        raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, f"pipe {name[:64]!r}")
+    return pipe
+
+
+async def feed(request: Request, data: bytes | bytearray | memoryview) -> None:
+    """Writes *data* to the pipe of the request's open and runs the calls that are complete.
+
+    PIPE_BUSY while too many answers wait to be read, INSUFFICIENT_RESOURCES when this user's pipes hold too much
+    altogether: what was not run by then never is, and the pipe takes no more.
+    """
+    server, opened = request.server, request.open
+    pipe, budget, user = opened.pipe, server.budgets.pipe_bytes, opened.session.user
+    if pipe.broken:
+        raise SMBError(NTStatus.PIPE_DISCONNECTED)
+    if pipe.full:
+        raise SMBError(NTStatus.PIPE_BUSY, "answers are not being read")
+    budget.check(user, max(len(data), 1))
+    piece = server.turns.slice()
+    done = pipe.write(bytes(data), piece.over)
+    while True:
+        account(request, opened)
+        if done:
+            return
+        if not budget.room(user):
+            pipe.break_off()
+            account(request, opened)
+            raise SMBError(
+                NTStatus.INSUFFICIENT_RESOURCES, f"the pipes of {user} hold {budget.of(user)} bytes"
+            )
+        piece = await server.turns.next(request.connection.party)
+        if opened.volatile_id not in server.opens:
+            raise SMBError(NTStatus.FILE_CLOSED, "closed meanwhile")
+        done = pipe.advance(piece.over)
+
+
+def account(request: Request, opened: Open) -> None:
+    """Counts what the pipe holds now; after every write and read."""
+    budget, user = request.server.budgets.pipe_bytes, opened.session.user
+    held = opened.pipe.held_bytes
+    if held > opened.pipe_bytes:
+        budget.take(user, held - opened.pipe_bytes)
+    elif held < opened.pipe_bytes:
+        budget.give(user, opened.pipe_bytes - held)
+    opened.pipe_bytes = held

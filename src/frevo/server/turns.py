@@ -1,0 +1,108 @@
+"""Turns: long work goes on a slice at a time, and those who have some take turns, so that nobody stops the loop.
+
+One slice is `SLICE_S` of work. Between two slices the loop gets to everything else: new requests, answers, timers.
+The slices are dealt out round-robin by party (whoever the work is for), so that one party with a thousand long
+requests delays another's by one slice, not by a thousand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterator
+
+#: Seconds of work after which others get a turn.
+SLICE_S = 0.005
+
+
+class Slice:
+    """The time that a piece of work has before it lets others go on; asked between its steps."""
+
+    __slots__ = ("_clock", "_ends")
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._ends = clock() + SLICE_S
+
+    def over(self) -> bool:
+        """Whether it is others' turn."""
+        return self._clock() >= self._ends
+
+
+class Turns:
+    """Who waits for a slice. One is given per turn of the loop."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._loop = loop
+        self.clock = clock
+        self._waiting: OrderedDict[Hashable, deque[Callable[[], None]]] = OrderedDict()
+        self._scheduled = False
+
+    def slice(self) -> Slice:
+        """A slice that begins now."""
+        return Slice(self.clock)
+
+    def __bool__(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
+    def call(self, party: Hashable, work: Callable[[], None]) -> None:
+        """Calls *work* when it is *party*'s turn. It must take about a slice and may ask for another one."""
+        queue = self._waiting.get(party)
+        if queue is None:
+            queue = self._waiting[party] = deque()
+        queue.append(work)
+        self._schedule()
+
+    async def next(self, party: Hashable) -> Slice:
+        """Waits for *party*'s turn; the slice that begins with it. Cancelled, the turn is somebody else's."""
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self.call(party, lambda: None if turn.done() else turn.set_result(None))
+        await turn
+        return self.slice()
+
+    async def finish(self, party: Hashable, steps: Iterator[object]) -> None:
+        """Runs *steps* to their end, slice by slice."""
+        piece = self.slice()
+        for _ in steps:
+            if piece.over():
+                piece = await self.next(party)
+
+    def run(self, party: Hashable, steps: Iterator[object]) -> None:
+        """`finish` for who does not wait: one slice of *steps* now, the rest whenever it is *party*'s turn."""
+        piece = self.slice()
+        for _ in steps:
+            if piece.over():
+                self.call(party, lambda: self.run(party, steps))
+                return
+
+    def drain(self) -> None:
+        """Does everything that waits now, as at the end, when there is nobody left to let go first."""
+        while self._waiting:
+            _, queue = self._waiting.popitem(last=False)
+            while queue:
+                queue.popleft()()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._give)
+
+    def _give(self) -> None:
+        self._scheduled = False
+        if not self._waiting:
+            return
+        party, queue = next(iter(self._waiting.items()))
+        work = queue.popleft()
+        if queue:
+            self._waiting.move_to_end(party)
+        else:
+            del self._waiting[party]
+        try:
+            work()
+        finally:
+            if self._waiting:
+                self._schedule()
