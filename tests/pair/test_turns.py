@@ -94,10 +94,12 @@ def compound(pair: Pair, client: Client) -> int:
 
 def train(pair: Pair, client: Client) -> int:
     """Many requests at once."""
+    while client.granted < client.next_id + 200:
+        client.echo()
     first = client.next_id
-    client.next_id += 120
+    client.next_id += 200
     data = b""
-    for number in range(120):
+    for number in range(200):
         create = Element(int(Command.CREATE), create_request(f"file-{number}").pack())
         message = client._signed(create, client.element(create, first + number))
         data += struct.pack(">I", len(message)) + message

@@ -87,7 +87,9 @@ class NTLMResult(Discreet, msgspec.Struct, frozen=True):
 class NTLMAcceptor:
     """One NTLM exchange. Call `challenge` once, then `authenticate` once."""
 
-    __slots__ = ("_accounts", "_challenge", "_flags", "_negotiate", "_now", "_server_challenge", "_settings")
+    __slots__ = (
+        "_accounts", "_challenge", "_flags", "_negotiate", "_now", "_server_challenge", "_settings", "claim",
+    )  # fmt: skip
 
     def __init__(
         self, accounts: Callable[[str, str], Account | None], settings: AuthSettings, now: Callable[[], int]
@@ -97,6 +99,8 @@ class NTLMAcceptor:
         self._settings = settings
         self._now = now
         self._flags = 0
+        #: Whose password AUTHENTICATE was to prove; None before it, and for who claims to be nobody.
+        self.claim: str | None = None
         self._negotiate = b""
         self._challenge = b""
         self._server_challenge = b""
@@ -142,6 +146,7 @@ class NTLMAcceptor:
         message = Authenticate.parse(token, oem=bool(self._flags & Flag.OEM))
         if message.is_anonymous:
             return self._anonymous(message)
+        self.claim = message.user
         if not message.is_v2:
             raise SMBError(NTStatus.LOGON_FAILURE, "LM and NTLMv1 responses are refused")
         av_pairs = message.av_pairs()

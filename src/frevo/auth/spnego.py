@@ -59,6 +59,14 @@ class Acceptor:
         self._mechanism_list = b""
         self._mic_required = False
 
+    def take_claim(self) -> str | None:
+        """The name that the last step has judged a password for, once; None when it has judged none."""
+        ntlm = self._ntlm
+        if ntlm is None:
+            return None
+        claim, ntlm.claim = ntlm.claim, None
+        return claim
+
     def step(self, token: bytes | bytearray | memoryview) -> StepResult:
         """Take the client's next security buffer.
 

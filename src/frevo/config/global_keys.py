@@ -253,6 +253,18 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         "Sessions in all. This and what follows: one user may have at most as much of it as is still free.",
         unit="sessions",
     )
+    frevo_log_on_attempts: int = setting(
+        Integer(1, 10_000),
+        5,
+        "Wrong passwords of one account from one address (ten times as many of all accounts) that cost no time.",
+        unit="attempts",
+    )
+    frevo_log_on_delay: float = setting(
+        Duration(0, 60),
+        1.0,
+        "What each further one costs, whoever tries it from there; right ones wait their turn. 0 turns it off.",
+        unit="seconds",
+    )
     frevo_max_pipes: int = setting(Integer(1, 1_000_000), 2048, "Open named pipes in all.", unit="pipes")
     frevo_max_anonymous_pipes: int = setting(
         Integer(0, 1_000_000),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from frevo.aio.acting import act_as
+from frevo.auth.guesses import Guesses
 from frevo.config import Config, expand
 from frevo.dcerpc import RpcContext
 from frevo.errors import RemoteProtocolError, SMBError, WireError
@@ -75,6 +76,7 @@ class Server:
         self.draining = False
         self.turns = Turns(loop)
         self.budgets = Budgets(lambda: self.config)
+        self.guesses = Guesses(self.monotonic)
         #: Messages that came while there was no time for them, by connection: the next of each, turn by turn.
         self._backlog: dict[int, deque[tuple[Any, ...]]] = {}
 

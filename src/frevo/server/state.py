@@ -73,7 +73,12 @@ class Connection(msgspec.Struct, eq=False):
     user: str = ""
 
     def __post_init__(self) -> None:
-        self.party = self.party or self.peer.rpartition(":")[0]
+        self.party = self.party or self.address
+
+    @property
+    def address(self) -> str:
+        """The peer's address without its port."""
+        return self.peer.rpartition(":")[0].strip("[]")
 
 
 class Session(Discreet, msgspec.Struct, eq=False):
@@ -90,6 +95,7 @@ class Session(Discreet, msgspec.Struct, eq=False):
     #: The identity as access checks want it, by who acts on disk.
     tokens: dict[UnixIdentity | None, Token] = msgspec.field(default_factory=dict)
     acceptor: Any = None  # auth.Acceptor while a log-on or re-authentication runs
+    deciding: bool = False  # the verdict is known and kept back (frevo.auth.guesses)
     preauth_hash: bytes = bytes(64)
     full_session_key: bytes = b""
     keys: Any = None  # frevo._native.SessionKeys

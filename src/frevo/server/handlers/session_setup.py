@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
+from frevo.auth.guesses import WAIT_MAX_S
+from frevo.auth.identity import StepResult
 from frevo.config.choices import SIGNING_REQUIRED
 from frevo.errors import SMBError
 from frevo.proto import preauth
@@ -26,7 +30,7 @@ from frevo.wire.smb2 import (
 )
 
 if TYPE_CHECKING:
-    from frevo.auth.identity import Identity, StepResult
+    from frevo.auth.identity import Identity
     from frevo.server.service import Server
 
 log = logging.getLogger("frevo.server")
@@ -34,9 +38,11 @@ log = logging.getLogger("frevo.server")
 _TICKS = 10_000_000
 #: Unfinished log-ons of one connection: what somebody who never proves anything can make us remember.
 LOG_ONS_MAX = 64
+#: Characters of a name that somebody claims to have which are shown in the log.
+NAME_SHOWN = 64
 
 
-def handle(request: Request) -> bytes:
+def handle(request: Request) -> bytes | Awaitable[bytes]:
     """One leg of a log-on: SUCCESS, MORE_PROCESSING_REQUIRED, or an error that ends the session."""
     asked = SessionSetupRequest.parse(request.message)
     connection = request.connection
@@ -50,16 +56,83 @@ def handle(request: Request) -> bytes:
     request.header.session_id = session.id
     if connection.dialect is not None and connection.dialect.contexts:
         session.preauth_hash = preauth.update(session.preauth_hash, request.message)
+    acceptor = session.acceptor
+    verdict: StepResult | SMBError
     try:
-        step: StepResult = session.acceptor.step(asked.security_buffer)
+        verdict = acceptor.step(asked.security_buffer)
     except SMBError as error:
-        log.info("%s: log-on refused: %s", connection.peer, error)
+        verdict = error
+    claim = acceptor.take_claim()
+    wait_s = _wait_s(request, claim, verdict) if claim is not None else 0.0
+    if wait_s <= 0:
+        return _tell(request, session, asked, verdict, claim)
+    if wait_s > WAIT_MAX_S:
+        log.info("%s: log-on of %a not looked at: too many have failed", connection.peer, claim)
         _forget(request, session)
-        raise
-    if not step.done:
-        return _more(request, session, step)
-    _finish(request, session, asked, step)
-    return SessionSetupResponse(_session_flags(session), step.token).pack()
+        raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, "too many log-ons have failed")
+    return _tell_later(request, session, asked, verdict, claim, wait_s)
+
+
+def _wait_s(request: Request, claim: str, verdict: StepResult | SMBError) -> float:
+    """Seconds to keep back what is known about the password of *claim*: until then there is no other guess."""
+    server, settings = request.server, request.server.config.globals
+    interval_s = settings.frevo_log_on_delay
+    if not interval_s:
+        return 0.0
+    address = request.connection.address
+    wait_s = server.guesses.wait_s(address, claim, free=settings.frevo_log_on_attempts, interval_s=interval_s)
+    if wait_s <= WAIT_MAX_S and _is_wrong(server, claim, verdict):
+        server.guesses.failed(address, claim, interval_s=interval_s)
+    return wait_s
+
+
+def _is_wrong(server: Server, claim: str, verdict: StepResult | SMBError) -> bool:
+    """Whether a guess has failed; who became a guest with the wrong password of an account has guessed, too."""
+    if isinstance(verdict, SMBError):
+        return True
+    guest = verdict.identity is not None and verdict.identity.is_guest
+    return guest and server.authenticator.accounts.lookup(claim) is not None
+
+
+async def _tell_later(
+    request: Request,
+    session: Session,
+    asked: SessionSetupRequest,
+    verdict: StepResult | SMBError,
+    claim: str | None,
+    wait_s: float,
+) -> bytes:
+    """`_tell` after *wait_s*. The connection has not logged on yet, and its time to do so goes on."""
+    session.deciding = True
+    try:
+        await asyncio.sleep(wait_s)
+    finally:
+        session.deciding = False
+    if session.state is SessionState.GONE:
+        raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {session.id:#x}")
+    return _tell(request, session, asked, verdict, claim)
+
+
+def _tell(
+    request: Request,
+    session: Session,
+    asked: SessionSetupRequest,
+    verdict: StepResult | SMBError,
+    claim: str | None,
+) -> bytes:
+    """What this leg has come to."""
+    if isinstance(verdict, SMBError):
+        who = "log-on" if claim is None else f"log-on of {claim[:NAME_SHOWN]!a}"
+        log.warning("%s: %s refused: %s", session.connection.peer, who, NTStatus(verdict.status).name)
+        log.debug("%s: %a", session.connection.peer, str(verdict))
+        _forget(request, session)
+        raise verdict
+    if not verdict.done:
+        return _more(request, session, verdict)
+    _finish(request, session, asked, verdict)
+    if claim is not None and not _is_wrong(request.server, claim, verdict):
+        request.server.guesses.succeeded(session.connection.address, claim)
+    return SessionSetupResponse(_session_flags(session), verdict.token).pack()
 
 
 def _find_or_start(request: Request, connection: Connection) -> Session:
@@ -82,6 +155,8 @@ def _find_or_start(request: Request, connection: Connection) -> Session:
         session = found
         if session.identity is not None and session.encrypt and not request.sealed:
             raise SMBError(NTStatus.ACCESS_DENIED, "this session must be encrypted")
+    if session.deciding:
+        raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, "the log-on before this one has no answer yet")
     if session.acceptor is None:
         session.acceptor = server.authenticator.begin()
     return session

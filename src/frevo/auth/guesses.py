@@ -1,0 +1,83 @@
+"""Guesses: wrong passwords cost time, whoever they are tried by, and nobody is locked out.
+
+After a few failures from one address for one account every further verdict, the right password's too, is kept back
+until its time has come: one in `interval_s`. So guessing in parallel is no faster than in turn. An address as a whole
+has a larger allowance, for all accounts together. From elsewhere the account can be used as before.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+#: Longest time that a verdict is kept back; who would have to wait longer is not told any.
+WAIT_MAX_S = 10.0
+#: What an address may do for all accounts together, as multiples of what it may do for one.
+ADDRESS_FREE, ADDRESS_RATE = 10, 5
+#: Entries of each table; the ones that have been quiet for longest go first.
+ENTRIES_MAX = 8192
+_NAME_MAX = 64
+#: Sums of fractions are not exact: less than this is nothing.
+_SHORTEST_S = 0.001
+_IPV6_NETWORK_BITS = 64
+
+
+class Guesses:
+    """Who has failed how often, as the time at which its account is even again (`clock` is monotonic)."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._even: tuple[OrderedDict[Hashable, float], ...] = (OrderedDict(), OrderedDict())
+
+    def __len__(self) -> int:
+        return sum(map(len, self._even))
+
+    def wait_s(self, address: str, account: str, *, free: int, interval_s: float) -> float:
+        """Seconds that the next verdict for *account* must be kept back from *address*.
+
+        The first *free* failures cost nothing, each further one has to be *interval_s* behind the one before.
+        """
+        now, wait = self._clock(), 0.0
+        for table, key, scale in self._places(address, account):
+            allowed = free * (ADDRESS_FREE if scale else 1) * self._step(interval_s, scale)
+            wait = max(wait, table.get(key, now) - now - allowed + self._step(interval_s, scale))
+        return wait if wait >= _SHORTEST_S else 0.0
+
+    def failed(self, address: str, account: str, *, interval_s: float) -> None:
+        """Counts a failure whose verdict is told (or kept back until it may be)."""
+        now = self._clock()
+        for table, key, scale in self._places(address, account):
+            even = max(table.pop(key, now), now)
+            while table and (len(table) >= ENTRIES_MAX or next(iter(table.values())) <= now):
+                table.popitem(last=False)
+            table[key] = even + self._step(interval_s, scale)
+
+    def succeeded(self, address: str, account: str) -> None:
+        """The account is used by who knows its password: what was mistyped before is forgotten."""
+        table, key, _ = self._places(address, account)[0]
+        table.pop(key, None)
+
+    def _places(
+        self, address: str, account: str
+    ) -> tuple[tuple[OrderedDict[Hashable, float], Hashable, bool], ...]:
+        source = source_of(address)
+        pair = (source, account.casefold()[:_NAME_MAX])
+        return (self._even[0], pair, False), (self._even[1], source, True)
+
+    @staticmethod
+    def _step(interval_s: float, scale: bool) -> float:
+        return interval_s / ADDRESS_RATE if scale else interval_s
+
+
+def source_of(address: str) -> str:
+    """Who an address stands for: itself, and for IPv6 the network of 64 bits that one machine can have to itself."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((int(parsed), _IPV6_NETWORK_BITS), strict=False))
