@@ -51,6 +51,7 @@ class Pair:
         self.private = folder / "private"
         self.loop = VirtualLoop()
         self.nonces = Nonces()  # of all that the server sends
+        self.patient = True  # a turn ends when the calls to slow file systems have returned
         accounts = AccountStore(self.private)
         for user, password in ((USER, PASSWORD), (OTHER_USER, OTHER_PASSWORD)):
             if accounts.lookup(user) is None:
@@ -104,6 +105,8 @@ class Pair:
         """Lets what waits go on, for *seconds* of real time at most or one round."""
         for _ in range(4):
             self.loop.run_until_complete(asyncio.sleep(0))
+        while self.patient and self.server.lanes.calling:
+            self.loop.run_until_complete(asyncio.sleep(0.0002))
         if seconds:
             self.loop.run_until_complete(asyncio.sleep(seconds))
 
@@ -117,6 +120,8 @@ class Pair:
         server = self.server
         self.nonces.check()
         self.inside(server.close_all)
+        self.loop.run_until_complete(server.lanes.drain(10.0))
+        server.lanes.stop()
         self.turn()
         assert not server.connections and not server.sessions and not server.opens and not len(server.files)
         assert not any(share.users for share in server.shares.values())

@@ -1,4 +1,4 @@
-"""The fast path gives the answers of the slow path: the same operations on a server with it and one without."""
+"""The fast path, the slow path and a lane give the same answers: the same operations on servers of each kind."""
 
 from __future__ import annotations
 
@@ -38,6 +38,26 @@ def test_same_answers(tmp_path: Path, seed: int, dialect: int) -> None:
             assert first == second, f"seed {seed}, step {number}"
         assert fast.transport.statistics()["fast_reads"] > 5
         assert slow.transport.statistics()["fast_reads"] == slow.transport.statistics()["fast_echoes"] == 0
+    contents = [
+        {path.name: path.read_bytes() for path in (folder / "shares" / "share").iterdir()}
+        for folder in folders
+    ]
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_same_answers_in_a_lane(tmp_path: Path, seed: int) -> None:
+    """Goal: `frevo:slow file system` changes nothing but where calls are made. Method: as above."""
+    folders = [tmp_path / name for name in ("inline", "lane")]
+    with (
+        Pair(folders[0], {"frevo:slow file system": "no"}) as inline,
+        Pair(folders[1], {"frevo:slow file system": "yes"}) as lane,
+    ):
+        players = [player(pair, seed, 0x0311) for pair in (inline, lane)]
+        for number in range(STEPS):
+            first, second = ([comparable(reply) for reply in one.step()] for one in players)
+            assert first == second, f"seed {seed}, step {number}"
+        assert lane.transport.statistics()["fast_reads"] == 0
     contents = [
         {path.name: path.read_bytes() for path in (folder / "shares" / "share").iterdir()}
         for folder in folders

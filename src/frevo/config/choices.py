@@ -11,8 +11,8 @@ EncryptionPolicy = Literal["off", "if_required", "desired", "required"]
 GuestMapping = Literal["never", "bad user", "bad password", "bad uid"]
 KerberosMethod = Literal["secrets only", "system keytab", "dedicated keytab", "secrets and keytab"]
 Engine = Literal["auto", "uring", "epoll"]
-UnixUsers = Literal["auto", "yes", "no"]
 InheritOwner = Literal["no", "windows and unix", "unix only"]
+Tristate = Literal["auto", "yes", "no"]
 
 _NO = ("no", "false", "0", "off", "disabled")
 _YES = ("yes", "true", "1", "on", "enabled", "auto", "if_required")
@@ -33,6 +33,15 @@ _DIALECTS: dict[str, int] = {
     "smb3": 0x0311,
 }
 _DIALECTS_SHOWN = ("SMB2_02", "SMB2_10", "SMB3_00", "SMB3_02", "SMB3_11")
+
+AUTO_YES_NO: Choice[Tristate] = Choice(
+    {
+        "auto": "auto",
+        **dict.fromkeys(("yes", "true", "1", "on"), "yes"),
+        **dict.fromkeys(("no", "false", "0", "off"), "no"),
+    },
+    shown=("auto", "yes", "no"),
+)
 
 SIGNING: Choice[SigningPolicy] = Choice(
     {
@@ -71,15 +80,6 @@ MIN_PROTOCOL: Choice[int] = Choice(
 MAX_PROTOCOL: Choice[int] = Choice(_DIALECTS, shown=_DIALECTS_SHOWN)
 
 CLIENT_MAX_PROTOCOL: Choice[int] = Choice({**_DIALECTS, "default": 0x0311}, shown=_DIALECTS_SHOWN)
-
-UNIX_USERS: Choice[UnixUsers] = Choice(
-    {
-        "auto": "auto",
-        **dict.fromkeys(("yes", "true", "1", "on"), "yes"),
-        **dict.fromkeys(("no", "false", "0", "off"), "no"),
-    },
-    shown=("auto", "yes", "no"),
-)
 
 INHERIT_OWNER: Choice[InheritOwner] = Choice(
     {

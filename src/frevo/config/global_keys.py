@@ -11,7 +11,7 @@ from frevo.config.choices import (
     GuestMapping,
     KerberosMethod,
     SigningPolicy,
-    UnixUsers,
+    Tristate,
 )
 from frevo.config.defaults import default_netbios_name, default_private_dir
 from frevo.config.key import keys_of, setting
@@ -151,8 +151,8 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         "",
         "A file with lines `unixname = names that clients send`: `@group`, `*`, quoted names, `!` to stop there.",
     )
-    frevo_unix_users: UnixUsers = setting(
-        choices.UNIX_USERS,
+    frevo_unix_users: Tristate = setting(
+        choices.AUTO_YES_NO,
         "auto",
         "Whether every session acts on disk as its own Unix user; `auto`: when the server runs as root. "
         "With `no` everybody acts as the user that the server runs as.",

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from frevo.config.choices import ENCRYPTION, INHERIT_OWNER, EncryptionPolicy, InheritOwner
+from frevo.config.choices import (
+    AUTO_YES_NO,
+    ENCRYPTION,
+    INHERIT_OWNER,
+    EncryptionPolicy,
+    InheritOwner,
+    Tristate,
+)
 from frevo.config.hosts import HostList, Hosts
 from frevo.config.key import keys_of, setting
 from frevo.config.types import Boolean, Integer, Mode, Path, Patterns, Text, Words
@@ -121,6 +128,13 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
     )
     volume: str = setting(
         Text(), "", "The volume label that clients show.", default_text="(the share's name)"
+    )
+    frevo_slow_file_system: Tristate = setting(
+        AUTO_YES_NO,
+        "auto",
+        "Whether calls to the share's file system may take long or never return: then they run in threads of "
+        "their own, and the server goes on. `auto` means every file system that is not on a disk of this machine "
+        "or in its memory: FUSE, NFS, SMB, 9p, Ceph, clusters, automounters.",
     )
 
 

@@ -49,6 +49,7 @@ class Rule(msgspec.Struct, frozen=True):
     session: bool = True  # a valid session of this connection
     tree: bool = True  # a connected share of that session
     open: bool = False  # a FileId of that session; -1 in a related request means the previous one
+    files: bool = False  # uses the share's file system: goes through its lane, if it has one
     when_expired: bool = False  # still served when the session has expired ([MS-SMB2] 3.3.5.2.9)
 
 
@@ -63,19 +64,19 @@ TABLE: dict[int, Rule] = dict(
         _rule(Command.LOGOFF, logoff.handle, tree=False, when_expired=True),
         _rule(Command.TREE_CONNECT, tree_connect.handle, tree=False),
         _rule(Command.TREE_DISCONNECT, tree_disconnect.handle, when_expired=True),
-        _rule(Command.CREATE, create.handle),
-        _rule(Command.CLOSE, close.handle, open=True, when_expired=True),
-        _rule(Command.FLUSH, flush.handle, open=True),
-        _rule(Command.READ, read.handle, open=True),
-        _rule(Command.WRITE, write.handle, open=True),
+        _rule(Command.CREATE, create.handle, files=True),
+        _rule(Command.CLOSE, close.handle, open=True, files=True, when_expired=True),
+        _rule(Command.FLUSH, flush.handle, open=True, files=True),
+        _rule(Command.READ, read.handle, open=True, files=True),
+        _rule(Command.WRITE, write.handle, open=True, files=True),
         _rule(Command.LOCK, lock.handle, open=True, when_expired=True),
-        _rule(Command.IOCTL, ioctl.handle),  # finds its open itself: some codes have none
+        _rule(Command.IOCTL, ioctl.handle, files=True),  # finds its open itself: some codes have none
         _rule(Command.CANCEL, cancel.handle, session=False, tree=False),
         _rule(Command.ECHO, echo.handle, session=False, tree=False),
-        _rule(Command.QUERY_DIRECTORY, query_directory.handle, open=True),
-        _rule(Command.CHANGE_NOTIFY, change_notify.handle, open=True),
-        _rule(Command.QUERY_INFO, query_info.handle, open=True),
-        _rule(Command.SET_INFO, set_info.handle, open=True),
+        _rule(Command.QUERY_DIRECTORY, query_directory.handle, open=True, files=True),
+        _rule(Command.CHANGE_NOTIFY, change_notify.handle, open=True, files=True),
+        _rule(Command.QUERY_INFO, query_info.handle, open=True, files=True),
+        _rule(Command.SET_INFO, set_info.handle, open=True, files=True),
         _rule(Command.OPLOCK_BREAK, oplock_break.handle),
     )
 )
@@ -106,6 +107,8 @@ def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outco
     # From here on the kernel decides by the rights of the user of this share; the next request, or whoever needs the
     # server's own rights, changes that.
     act_as(request.tree.acting if rule.tree else None)
+    if rule.files and request.tree.lane is not None:
+        return request.tree.lane.handle(rule.handle, request)
     return rule.handle(request)
 
 

@@ -47,14 +47,23 @@ def close_open(server: Server, opened: Open, *, waiting_status: int = NTStatus.C
         server.transport.detach(session.connection.id, opened.volatile_id)
         opened.attached = False
     if opened.record is not None and opened.handle is not None:
-        try:
-            with as_identity(opened.tree.acting):
-                _leave_file(server, opened)
-        except OSError as error:
-            log.error("%s: nothing was done at close: %s", opened.path, error)
-            server.files.remove(opened.record, opened)
-        finally:
-            opened.handle.close()
+        lane = opened.tree.lane
+        if lane is None or lane.inside:
+            _let_go(server, opened)
+        else:
+            lane.spawn(lambda: _let_go(server, opened))
+
+
+def _let_go(server: Server, opened: Open) -> None:
+    assert opened.record is not None and opened.handle is not None
+    try:
+        with as_identity(opened.tree.acting):
+            _leave_file(server, opened)
+    except OSError as error:
+        log.error("%s: nothing was done at close: %s", opened.path, error)
+        server.files.remove(opened.record, opened)
+    finally:
+        opened.handle.close()
 
 
 def _leave_file(server: Server, opened: Open) -> None:
@@ -114,6 +123,8 @@ def disconnect_tree(server: Server, tree: Tree) -> None:
 
 
 def _disconnecting(server: Server, tree: Tree) -> Iterator[None]:
+    if tree.lane is not None:
+        _abort_in_lane(tree)
     tree.session.trees.pop(tree.id, None)
     for volatile_id in tuple(tree.opens):
         opened = server.opens.get(volatile_id)
@@ -121,6 +132,13 @@ def _disconnecting(server: Server, tree: Tree) -> Iterator[None]:
             close_open(server, opened, waiting_status=NTStatus.CANCELLED)
             yield
     tree.share.users -= 1
+
+
+def _abort_in_lane(tree: Tree) -> None:
+    """What is on its way through the lane, and does not wait on an open yet, must not begin to."""
+    for request in tuple(tree.session.connection.waiting.values()):
+        if request.tree is tree:
+            request.abort(NTStatus.CANCELLED)
 
 
 def end_session(server: Server, session: Session, *, waiting_status: int = NTStatus.CANCELLED) -> None:

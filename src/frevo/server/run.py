@@ -17,6 +17,7 @@ from frevo.auth.authenticator import Authenticator
 from frevo.auth.identity import AuthSettings
 from frevo.config import Config
 from frevo.server.acting import acts_as_users
+from frevo.server.lanes import MountWatch
 from frevo.server.service import Server
 from frevo.transport.address import TransportAddress
 from frevo.transport.dataplane import DataPlaneTransport
@@ -24,6 +25,9 @@ from frevo.transport.interfaces import listen_hosts
 from frevo.transport.tcp import bind_listeners
 
 log = logging.getLogger("frevo.server")
+
+#: How long the server's end waits for file systems that do not answer.
+_LANES_SECONDS = 2.0
 
 
 class Running(msgspec.Struct, eq=False):
@@ -66,8 +70,9 @@ async def run_server(config: Config, *, stop: asyncio.Event, ready: Callable[[Ru
         loop, threads=settings.frevo_data_plane_threads or min(os.cpu_count() or 1, 8),
         engine=settings.frevo_engine, limits=limits_of(config),
     )  # fmt: skip
+    running = Running(Server(config, transport, authenticator, loop), transport)
+    watch = MountWatch(loop, running.server.mounts_changed)
     try:
-        running = Running(Server(config, transport, authenticator, loop), transport)
         transport.start(running.server.on_events)
         transport.fast_echo(settings.frevo_fast_path)
         running.addresses = _listen(config, transport)
@@ -76,8 +81,11 @@ async def run_server(config: Config, *, stop: asyncio.Event, ready: Callable[[Ru
         transport.close_listeners()
         await _drain(running.server, settings.frevo_drain_timeout)
         running.server.close_all()
+        await running.server.lanes.drain(_LANES_SECONDS)
         return 0
     finally:
+        watch.close()
+        running.server.lanes.stop()
         transport.shutdown()
 
 

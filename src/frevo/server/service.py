@@ -21,6 +21,7 @@ from frevo.server.budget import Budgets
 from frevo.server.handlers.lock import release_all
 from frevo.server.handlers.negotiate import handle_smb1
 from frevo.server.hosts import HostGate
+from frevo.server.lanes import Lanes
 from frevo.server.lifecycle import end_connection, end_session, expire_session
 from frevo.server.receive import EMPTY_ERROR, Work, response_header
 from frevo.server.request import Chain, Request
@@ -28,14 +29,20 @@ from frevo.server.shares import Share, build_shares, describe
 from frevo.server.state import Connection, Open, Session, SessionState
 from frevo.server.turns import Turns
 from frevo.transport import base as events
+from frevo.vfs.filesystems import mounts
+from frevo.vfs.handle import LocalHandle
+from frevo.vfs.local import LocalBackend
+from frevo.vfs.offloaded import offloaded, offloaded_handle
 from frevo.wire.dtyp.filetime import from_unix_ns
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Header, HeaderFlags
 
 if TYPE_CHECKING:
     from frevo.auth.authenticator import Authenticator
+    from frevo.server.lane import Lane
     from frevo.server.unix_users import UnixUsers
     from frevo.transport.base import Transport
+    from frevo.vfs.base import Backend
 
 log = logging.getLogger("frevo.server")
 
@@ -66,6 +73,7 @@ class Server:
         #: The Unix users that sessions act as; None when everybody acts as the server's own user.
         self.unix_users: UnixUsers | None = unix_users_of(config)
         self.shares: dict[str, Share] = build_shares(config, acted=self.unix_users is not None)
+        self.lanes = Lanes(loop)
         self.connections: dict[int, Connection] = {}
         self.sessions: dict[int, Session] = {}
         self.opens: dict[int, Open] = {}
@@ -364,6 +372,27 @@ class Server:
             old = before.get(key)
             if old is not None and old.config == share.config:
                 self.shares[key] = old
+
+    def mounts_changed(self) -> None:
+        """The table of mounts is another one: a tree below which a slow file system was mounted gets its lane."""
+        table = mounts()
+        for share in self.shares.values():
+            for path, backend in tuple(share.backends.items()):
+                if isinstance(backend, LocalBackend):
+                    lane = self.lanes.of(path, share.config, table)
+                    if lane is not None:
+                        share.backends[path], share.lanes[path] = offloaded(backend, lane), lane
+                        self._move_to_lane(backend, share.backends[path], lane)
+
+    def _move_to_lane(self, before: LocalBackend, after: Backend, lane: Lane) -> None:
+        for session in self.sessions.values():
+            for tree in session.trees.values():
+                if tree.backend is before:
+                    tree.backend, tree.lane = after, lane
+        for opened in self.opens.values():
+            handle = opened.handle
+            if opened.tree.lane is lane and isinstance(handle, LocalHandle):
+                opened.handle = offloaded_handle(handle, lane)
 
     def busy(self) -> bool:
         """Whether a request is being worked on that will end by itself (one that waits for a client may never)."""

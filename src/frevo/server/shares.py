@@ -15,9 +15,12 @@ from frevo.config.macros import macros_in
 from frevo.dcerpc import STYPE_DISKTREE, STYPE_IPC, STYPE_SPECIAL, UNLIMITED_USES, ShareInfo
 from frevo.errors import SMBError
 from frevo.vfs.local import LocalBackend, LocalOptions
+from frevo.vfs.offloaded import offloaded
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
+    from frevo.server.lane import Lane
+    from frevo.server.lanes import Lanes
     from frevo.server.state import Session
     from frevo.vfs.base import Backend
 
@@ -37,22 +40,29 @@ class Share(msgspec.Struct, eq=False):
     users: int = 0  # connected trees
     backends: dict[str, Backend] = msgspec.field(default_factory=dict)  # by folder
     acted: bool = False  # users act in it on disk, never the server itself
+    lanes: dict[str, Lane | None] = msgspec.field(default_factory=dict)  # of the backends
 
     @property
     def path(self) -> str:
         """The configured folder, macros unexpanded."""
         return self.config.path
 
-    def backend_for(self, session: Session, config: Config) -> Backend | None:
-        """The backend that *session* sees; None for IPC$. BAD_NETWORK_NAME when the folder is not there."""
-        if self.is_pipe:
-            return None
-        path = self.path
-        if macros_in(path):
-            path = self._expanded(session, config)
+    def folder_for(self, session: Session, config: Config) -> str:
+        """The folder that *session* sees; "" for IPC$."""
+        return self._expanded(session, config) if macros_in(self.path) else self.path
+
+    def lane_at(self, path: str, lanes: Lanes) -> Lane | None:
+        """The lane of the folder *path*, looked for when nobody has asked before."""
+        return self.lanes[path] if path in self.lanes else lanes.of(path, self.config)
+
+    def backend_at(self, path: str, lane: Lane | None) -> Backend:
+        """The backend of the folder *path*, opened if it is the first to be asked for, in its *lane* if it has one.
+        BAD_NETWORK_NAME when the folder is not there."""
         backend = self.backends.get(path)
         if backend is None:
-            backend = self._open(path)
+            local = lane.call(lambda: self._open(path)) if lane is not None else self._open(path)
+            backend = self.backends[path] = offloaded(local, lane) if lane is not None else local
+            self.lanes[path] = lane
         return backend
 
     def _expanded(self, session: Session, config: Config) -> str:
@@ -70,7 +80,7 @@ class Share(msgspec.Struct, eq=False):
             server=config.globals.netbios_name,
         )
 
-    def _open(self, path: str) -> Backend:
+    def _open(self, path: str) -> LocalBackend:
         if len(self.backends) >= BACKENDS_MAX:
             raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, f"share {self.name}: too many folders")
         settings = self.config
@@ -82,20 +92,19 @@ class Share(msgspec.Struct, eq=False):
             acted=self.acted,
         )
         try:
-            backend = LocalBackend(path, options=options)
+            return LocalBackend(path, options=options)
         except OSError as error:
             log.warning("share %s: %s: %s", self.name, path, error.strerror)
             raise SMBError(
                 NTStatus.BAD_NETWORK_NAME, f"share {self.name}: {path}: {error.strerror}"
             ) from None
-        self.backends[path] = backend
-        return backend
 
     def close(self) -> None:
         """Closes the backends; opens must be closed before."""
         for backend in self.backends.values():
             backend.close()
         self.backends.clear()
+        self.lanes.clear()
 
 
 def build_shares(config: Config, *, acted: bool) -> dict[str, Share]:

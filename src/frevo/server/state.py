@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from frevo.auth.access import Token
     from frevo.auth.identity import Identity
     from frevo.locking.file_table import FileRecord
+    from frevo.server.lane import Lane
     from frevo.server.request import Request
     from frevo.server.shares import Share
     from frevo.server.unix_users import UnixUser
@@ -124,6 +125,7 @@ class Tree(msgspec.Struct, eq=False):
     encrypt: bool = False
     #: Who acts on disk for this session on this share; None: the server's own user.
     acting: UnixIdentity | None = None
+    lane: Lane | None = None  # the way to a file system that may not answer
     opens: set[int] = msgspec.field(default_factory=set)
 
 

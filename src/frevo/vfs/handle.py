@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import fcntl
@@ -20,7 +19,15 @@ from frevo.vfs.names import wire_path_of
 from frevo.vfs.security import read_descriptor, write_descriptor
 from frevo.vfs.streams import list_streams
 from frevo.vfs.system import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
-from frevo.vfs.transfer import INLINE_BYTES, flush_file, read_cached, read_file, write_all, write_file
+from frevo.vfs.transfer import (
+    INLINE_BYTES,
+    flush_file,
+    read_all,
+    read_cached,
+    read_file,
+    write_all,
+    write_file,
+)
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
@@ -133,10 +140,14 @@ class LocalHandle(Handle):
                 if error.errno not in _CANNOT_FALLOCATE:
                     raise
 
-    async def read(self, offset: int, length: int) -> Buffer:
+    def _readable(self, offset: int, length: int) -> int:
+        """The descriptor, for a read of what can be there."""
         if offset < 0 or length < 0:
             raise SMBError(NTStatus.INVALID_PARAMETER, "negative offset or length")
-        fd = self.descriptor()
+        return self.descriptor()
+
+    async def read(self, offset: int, length: int) -> Buffer:
+        fd = self._readable(offset, length)
         if offset > _OFFSET_MAX - length:
             return b""
         if length <= INLINE_BYTES:
@@ -145,10 +156,29 @@ class LocalHandle(Handle):
                 return data
         return await self._in_flight(read_file(fd, offset, length))
 
-    async def write(self, offset: int, data: Buffer) -> int:
-        fd = self.descriptor()
-        if not 0 <= offset <= _OFFSET_MAX - len(data):
+    def read_now(self, offset: int, length: int) -> Buffer:
+        """`read` in the calling thread, however long it takes."""
+        fd = self._readable(offset, length)
+        return b"" if offset > _OFFSET_MAX - length else read_all(fd, offset, length)
+
+    def _writable(self, offset: int, length: int) -> int:
+        """The descriptor, for a write that fits into a file."""
+        if not 0 <= offset <= _OFFSET_MAX - length:
             raise SMBError(NTStatus.INVALID_PARAMETER, "offset out of range")
+        return self.descriptor()
+
+    def write_now(self, offset: int, data: Buffer) -> int:
+        """`write` in the calling thread, however long it takes."""
+        return write_all(self._writable(offset, len(data)), offset, data)
+
+    def flush_now(self) -> None:
+        """`flush` in the calling thread, however long it takes."""
+        fd = self.descriptor()
+        if self._intent or self.is_directory:
+            os.fsync(fd)
+
+    async def write(self, offset: int, data: Buffer) -> int:
+        fd = self._writable(offset, len(data))
         if len(data) <= INLINE_BYTES:
             return write_all(fd, offset, data)
         return await self._in_flight(write_file(fd, offset, data))
@@ -242,7 +272,7 @@ class LocalHandle(Handle):
         on_overflow: Callable[[], None],
     ) -> Watch:
         fd = self.descriptor()
-        hub = self._backend.watch_hub(asyncio.get_running_loop())
+        hub = self._backend.watch_hub()
         return hub.watch(
             fd, recursive=recursive, filter=filter, on_changes=on_changes, on_overflow=on_overflow
         )

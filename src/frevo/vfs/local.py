@@ -15,6 +15,7 @@ from frevo.aio.syscalls import FileStatus, statx
 from frevo.errors import SMBError
 from frevo.vfs.attributes import STORED, identity_of, is_special
 from frevo.vfs.base import Backend, FileStat, Handle, OpenIntent, Resolved, VolumeInfo
+from frevo.vfs.courier import Courier
 from frevo.vfs.dirnames import link_at, remove_at, rename_at
 from frevo.vfs.gone import GoneIds
 from frevo.vfs.handle import LocalHandle
@@ -72,6 +73,7 @@ class LocalBackend(Backend):
         self._lookup = Lookup(self.tree, case_sensitive=self.options.case_sensitive, veto=self.veto)
         self._hub: WatchHub | None = None
         self._gone = GoneIds()
+        self._courier: Courier | None = None
 
     def check_reachable(self) -> None:
         try:
@@ -453,11 +455,18 @@ class LocalBackend(Backend):
             known = self._serials[device] = serial_number_of(_descriptor(handle), device, self._label)
         return known
 
-    def watch_hub(self, loop: asyncio.AbstractEventLoop) -> WatchHub:
-        """The one inotify instance of this tree, read by *loop*."""
+    def watch_hub(self) -> WatchHub:
+        """The one inotify instance of this tree."""
         if self._hub is None:
-            self._hub = WatchHub(loop, veto=self.veto)
+            loop = asyncio.get_running_loop() if self._courier is None else self._courier.loop
+            self._hub = WatchHub(loop, veto=self.veto, courier=self._courier)
         return self._hub
+
+    def moved_to(self, courier: Courier) -> None:
+        """From now on only *courier* calls this backend."""
+        self._courier = courier
+        if self._hub is not None:
+            self._hub.courier = courier
 
     def _check_writable(self) -> None:
         if self.options.read_only:

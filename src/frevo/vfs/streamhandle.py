@@ -70,11 +70,17 @@ class StreamHandle(LocalHandle):
             self.truncate(size)
 
     async def read(self, offset: int, length: int) -> Buffer:
+        return self.read_now(offset, length)
+
+    def read_now(self, offset: int, length: int) -> Buffer:
         if offset < 0 or length < 0:
             raise SMBError(NTStatus.INVALID_PARAMETER, "negative offset or length")
         return self._data()[offset : offset + length]
 
     async def write(self, offset: int, data: Buffer) -> int:
+        return self.write_now(offset, data)
+
+    def write_now(self, offset: int, data: Buffer) -> int:
         if offset < 0:
             raise SMBError(NTStatus.INVALID_PARAMETER, "negative offset")
         if offset + len(data) > STREAM_SIZE_MAX:
@@ -87,6 +93,9 @@ class StreamHandle(LocalHandle):
         return len(data)
 
     async def flush(self) -> None:
+        self.flush_now()
+
+    def flush_now(self) -> None:
         self.descriptor()
 
     def allocated_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:

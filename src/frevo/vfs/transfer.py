@@ -32,6 +32,17 @@ async def read_file(fd: int, offset: int, length: int) -> Buffer:
     return parts
 
 
+def read_all(fd: int, offset: int, length: int) -> Buffer:
+    """Up to *length* bytes at *offset*, in the calling thread; fewer only at the end of the file."""
+    chunk = os.pread(fd, length, offset)
+    if len(chunk) == length or not chunk:
+        return chunk
+    parts = bytearray(chunk)
+    while len(parts) < length and (chunk := os.pread(fd, length - len(parts), offset + len(parts))):
+        parts += chunk
+    return parts
+
+
 def read_cached(fd: int, offset: int, length: int) -> Buffer | None:
     """The data when all of it is in the page cache; None when reading would wait."""
     buffer = bytearray(length)

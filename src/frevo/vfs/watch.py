@@ -15,6 +15,7 @@ from frevo.aio.acting import acting_as, as_identity
 from frevo.aio.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from frevo.vfs import inotify as n
 from frevo.vfs.base import Change, Watch
+from frevo.vfs.courier import Courier
 from frevo.vfs.names import VetoFiles, disk_to_wire
 
 ADDED: Final = 1
@@ -76,18 +77,19 @@ class LocalWatch(Watch):
     def close(self) -> None:
         hub, self._hub = self._hub, None
         if hub is not None:
-            hub.forget(self)
-        if self.root_fd >= 0:
-            os.close(self.root_fd)
-            self.root_fd = -1
+            hub.elsewhere(lambda: hub.forget(self))
 
 
 class WatchHub:
     """The inotify instance of one tree and everybody who waits for it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, veto: VetoFiles) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, veto: VetoFiles, courier: Courier | None = None
+    ) -> None:
         self._loop = loop
         self._veto = veto
+        #: Who calls the file system, when it may not answer; None: the loop itself does.
+        self.courier = courier
         self._inotify: n.Inotify | None = None
         self._watchers: dict[int, list[LocalWatch]] = {}
         self._announced: set[tuple[int, str]] = (
@@ -102,7 +104,7 @@ class WatchHub:
         """
         if self._inotify is None:
             self._inotify = n.Inotify()
-            self._loop.add_reader(self._inotify.fd, self._readable)
+            self._in_loop(self._listen)
         else:
             self._readable()  # what is queued happened before this watch began
         watch = LocalWatch(self, recursive, filter, on_changes, on_overflow)
@@ -111,6 +113,44 @@ class WatchHub:
             watch.root_fd = os.dup(fd)
             self._descend(watch, fd, "")
         return watch
+
+    def elsewhere(self, call: Callable[[], None]) -> None:
+        """Calls *call*, which makes system calls, where such calls are made."""
+        courier = self.courier
+        if courier is None:
+            call()
+        else:
+            courier.spawn(lambda: courier.call(call))
+
+    def _in_loop(self, call: Callable[[], None]) -> None:
+        if self.courier is None:
+            call()
+        else:
+            self.courier.in_loop(call)
+
+    def _listen(self) -> None:
+        if self._inotify is not None:
+            self._loop.add_reader(self._inotify.fd, self._on_readable)
+
+    def _on_readable(self) -> None:
+        if self.courier is None:
+            self._readable()
+        elif self._inotify is not None:
+            self._loop.remove_reader(self._inotify.fd)
+            self.elsewhere(self._read_elsewhere)
+
+    def _read_elsewhere(self) -> None:
+        self._readable()
+        self._in_loop(self._listen)
+
+    def _deliver(self, watch: LocalWatch, found: Sequence[Change] | None) -> None:
+        """Tells the watch's owner, in the loop, what was found; None: too much to tell."""
+
+        def tell() -> None:
+            if watch.running:
+                watch.on_overflow() if found is None else watch.on_changes(found)
+
+        self._in_loop(tell)
 
     def _attach(self, watch: LocalWatch, number: int, path: str) -> None:
         watch.watches[number] = path
@@ -152,6 +192,9 @@ class WatchHub:
 
     def forget(self, watch: LocalWatch) -> None:
         """Ends *watch*; the last one ends the inotify instance."""
+        if watch.root_fd >= 0:
+            os.close(watch.root_fd)
+            watch.root_fd = -1
         for number in watch.watches:
             self._detach(watch, number)
         watch.watches = {}
@@ -170,10 +213,15 @@ class WatchHub:
 
     def _stop(self) -> None:
         inotify, self._inotify = self._inotify, None
-        if inotify is not None:
+        if inotify is None:
+            return
+
+        def end() -> None:
             if not self._loop.is_closed():
                 self._loop.remove_reader(inotify.fd)
             inotify.close()
+
+        self._in_loop(end)
 
     def close(self) -> None:
         """Ends all watches."""
@@ -198,10 +246,9 @@ class WatchHub:
                 self._translate(events, index, changes)
         if overflow:
             for watch in {id(w): w for waiting in self._watchers.values() for w in waiting}.values():
-                watch.on_overflow()
+                self._deliver(watch, None)
         for watch, found in changes.items():
-            if watch.running:
-                watch.on_changes(found)
+            self._deliver(watch, found)
 
     def _ended(self, number: int) -> None:
         for watch in self._watchers.pop(number, []):

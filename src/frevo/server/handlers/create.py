@@ -260,6 +260,8 @@ def _enter(request: Request, asked: CreateRequest, opened: _Opened) -> bytes:
     )
     stat = opened.stat or vfs_handle.stat()
     contexts = _answer_contexts(request, asked, vfs_handle, stat) if asked.contexts else []
+    if tree.session.trees.get(tree.id) is not tree:
+        raise SMBError(NTStatus.NETWORK_NAME_DELETED, "the tree was disconnected meanwhile")
     entry.record = server.files.add(vfs_handle.identity, entry, stream_of=_file_of(vfs_handle))
     session.opens[number] = server.opens[number] = entry
     server.take_descriptor(entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from frevo.aio.acting import as_identity
@@ -13,12 +14,14 @@ from frevo.server.handlers.session_setup import mark_authenticated
 from frevo.server.hosts import share_allows
 from frevo.server.request import Request
 from frevo.server.shares import Share
-from frevo.server.state import Session, Tree
+from frevo.server.state import Session, SessionState, Tree
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse
 
 if TYPE_CHECKING:
+    from frevo.server.lane import Lane
     from frevo.server.service import Server
+    from frevo.vfs.base import Backend
 
 log = logging.getLogger("frevo.server")
 
@@ -28,7 +31,7 @@ READ_ACCESS = 0x001200A9
 MAX_SHARE_NAME = 80
 
 
-def handle(request: Request) -> bytes:
+def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Finds the share by the last component of the path; the server name in front is not ours to judge."""
     server, session = request.server, request.session
     asked = TreeConnectRequest.parse(request.message)
@@ -42,7 +45,19 @@ def handle(request: Request) -> bytes:
     access = access_of(server, session, share)
     if access is ShareAccess.NONE:
         raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name}")
-    tree = _connect(request, session, share, access)
+    if share.is_pipe:
+        return _answer(request, _connect(request, share, access, None, None))
+    path = share.folder_for(session, server.config)
+    lane = share.lane_at(path, server.lanes)
+
+    def connect(_: Request) -> bytes:
+        return _answer(request, _connect(request, share, access, share.backend_at(path, lane), lane))
+
+    return connect(request) if lane is None else lane.handle(connect, request)
+
+
+def _answer(request: Request, tree: Tree) -> bytes:
+    share = tree.share
     request.header.tree_id = tree.id
     request.chain.tree_id = tree.id
     flags = int(ShareFlags.ENCRYPT_DATA) if tree.encrypt else 0
@@ -80,8 +95,12 @@ def access_of(server: Server, session: Session, share: Share) -> ShareAccess:
     return share_access(share.config, identity.account, guest=counts_as_guest(server, session))
 
 
-def _connect(request: Request, session: Session, share: Share, access: ShareAccess) -> Tree:
-    settings = request.server.config.globals
+def _connect(
+    request: Request, share: Share, access: ShareAccess, backend: Backend | None, lane: Lane | None
+) -> Tree:
+    session, settings = request.session, request.server.config.globals
+    if session.state is SessionState.GONE:
+        raise SMBError(NTStatus.USER_SESSION_DELETED, "the session ended while its share was looked for")
     encrypt = session.encrypt or (not share.is_pipe and share.config.server_smb_encrypt == "required")
     if encrypt and not session.may_encrypt:
         raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name} must be encrypted, and the client cannot")
@@ -90,7 +109,6 @@ def _connect(request: Request, session: Session, share: Share, access: ShareAcce
     if share.config.max_connections and share.users >= share.config.max_connections:
         raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, f"share {share.name}: max connections")
     acting = identity_on(request.server, session, share)
-    backend = share.backend_for(session, request.server.config)
     if backend is not None and acting is not None:
         with as_identity(acting):
             backend.check_reachable()
@@ -107,6 +125,7 @@ def _connect(request: Request, session: Session, share: Share, access: ShareAcce
         writable,
         encrypt,
         acting,
+        lane,
     )
     session.trees[number] = tree
     if session.identity is not None and session.identity.is_anonymous and not share.is_pipe:

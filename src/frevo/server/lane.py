@@ -1,0 +1,302 @@
+"""Lanes: the way of requests to file systems that may not answer (docs/decisions/0011-slow-file-systems.md).
+
+A handler is a plain function that makes system calls in the event loop, which is right for a local file system: they
+take microseconds. A network or FUSE file system may take seconds, or never answer. What happens there happens in a
+lane: the handler runs as a greenlet in the loop's thread, and each of its calls to the file system (`Lane.call`, made
+by `frevo.vfs.offloaded`) goes to a thread of the lane, while the loop serves everybody else.
+
+One handler at a time is between two calls of a lane (`_turn`), so that a request sees what it would see without a
+lane: nobody else changes the lane's files between its decision and its entry. Waiting data (READ, WRITE, FLUSH) does
+not hold the turn; it has threads of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import queue
+import threading
+import types
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import greenlet
+
+from frevo.aio.acting import act_as, acting_as, carried
+from frevo.errors import SMBError
+
+if TYPE_CHECKING:
+    from frevo.server.request import Request
+
+log = logging.getLogger("frevo.server")
+
+T = TypeVar("T")
+
+#: A request that its file system has kept for so long gets STATUS_PENDING, so that its client goes on waiting.
+INTERIM_SECONDS = 1.0
+#: Threads for READ, WRITE and FLUSH of one lane.
+DATA_THREADS = 4
+
+_Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+
+
+class _Threads:
+    """Daemon threads that take jobs from one queue: a call that never returns keeps neither the loop nor the
+    process's end waiting."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str, count_max: int) -> None:
+        self._loop = loop
+        self._name = name
+        self._max = count_max
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._started = 0
+        self._running: set[asyncio.Future[Any]] = set()  # jobs given and not yet answered
+
+    def submit(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        """Starts *call* in a thread; call this in the loop's thread."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+        if len(self._running) > self._started and self._started < self._max:
+            self._started += 1
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        self._jobs.put((call, future))
+        return future
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            call, future = job
+            result: Any = None
+            error: BaseException | None = None
+            try:
+                result = call()
+            except BaseException as raised:
+                error = raised
+            try:
+                self._loop.call_soon_threadsafe(_settle, future, result, error)
+            except RuntimeError:  # the loop has ended
+                return
+            del job, call, future, result, error  # the last references to what a call made may be these
+
+    @property
+    def running(self) -> int:
+        """Jobs that were given and not yet answered."""
+        return len(self._running)
+
+    def stop(self) -> None:
+        """Ends the threads once their calls have returned; who waits for one gets OSError (EIO)."""
+        for _ in range(self._started):
+            self._jobs.put(None)
+        for future in tuple(self._running):
+            _settle(future, None, OSError(errno.EIO, "the server stops"))
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+async def _whatever_happens(future: asyncio.Future[T]) -> bool:
+    """Waits until *future* is done, also when this task is cancelled meanwhile; whether it was."""
+    cancelled = False
+    while not future.done():
+        try:
+            await asyncio.wait((future,))
+        except asyncio.CancelledError:
+            cancelled = True
+    return cancelled
+
+
+class Lane:
+    """The requests of one slow file system, and its threads."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
+        self.loop = loop
+        self._calls = _Threads(loop, f"frevo-lane-{name}"[:15], 1)
+        self._data = _Threads(loop, f"frevo-data-{name}"[:15], DATA_THREADS)
+        self._turn = asyncio.Lock()
+        self._running: greenlet.greenlet | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        #: Objects whose end may make a system call: dropped in the lane's thread.
+        self._kept: deque[object] = deque()
+        self.waiting = 0  # requests in the lane
+
+    # -- for the file system's side -----------------------------------------------------------------------------
+
+    @property
+    def inside(self) -> bool:
+        """Whether the running code is a handler in this lane, the only one that may use its files."""
+        return self._running is not None and greenlet.getcurrent() is self._running
+
+    def call(self, call: Callable[[], T]) -> T:
+        """What *call* gives or raises, called in the lane's thread, acting on disk as this one does."""
+        if not self.inside or self._running is None or self._running.parent is None:
+            raise RuntimeError("a slow file system was used outside of its lane")
+        who = acting_as()
+        try:
+            answer: T = self._running.parent.switch(self._calls.submit(carried(call)))
+        finally:
+            act_as(who)  # others have run in this thread meanwhile
+        return answer
+
+    @property
+    def calling(self) -> int:
+        """How many calls of this lane have not returned."""
+        return self._calls.running + self._data.running
+
+    def in_loop(self, call: Callable[[], object]) -> None:
+        """Calls *call* in the event loop, soon; from any thread."""
+        self.loop.call_soon_threadsafe(call)
+
+    def keep(self, thing: object) -> None:
+        """Holds *thing* until the handler has ended; it is let go in the lane's thread."""
+        self._kept.append(thing)
+
+    async def data(self, call: Callable[[], T]) -> T:
+        """What *call* gives or raises, called in a data thread. When the caller is cancelled, *call* is waited for all
+        the same: its descriptor and its buffer are in use until it has returned."""
+        future = self._data.submit(carried(call))
+        if await _whatever_happens(future):
+            raise asyncio.CancelledError
+        return future.result()
+
+    # -- for the server's side ----------------------------------------------------------------------------------
+
+    async def handle(self, handler: Callable[[Request], Any], request: Request) -> bytes:
+        """Runs a handler in this lane: the body of its answer."""
+        interim = self.loop.call_later(INTERIM_SECONDS, _tell_pending, request)
+        self.waiting += 1
+        try:
+            outcome, cancelled = await self._in_turn(lambda: handler(request))
+            if isinstance(outcome, Coroutine):
+                outcome = await self._stepwise(outcome, cancelled)
+            elif isinstance(outcome, Awaitable):
+                outcome = await outcome
+            body: bytes = outcome
+            return body
+        finally:
+            self.waiting -= 1
+            interim.cancel()
+
+    def spawn(self, work: Callable[[], None]) -> None:
+        """Runs *work* in this lane, after what is in it, for nobody who waits; errors are logged."""
+        if self.inside:
+            work()
+            return
+        task = self.loop.create_task(self._run_spawned(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run_spawned(self, work: Callable[[], None]) -> None:
+        try:
+            await self._in_turn(work)
+        except Exception:
+            log.exception("internal error in a lane")
+
+    async def drain(self, timeout: float) -> bool:
+        """Waits for what was spawned, *timeout* seconds at most; False when something still waits."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=timeout)
+        return not self._tasks
+
+    def stop(self) -> None:
+        """Ends the threads, once their calls have returned. What waits in the lane is given up."""
+        for task in self._tasks:
+            task.cancel()
+        self._calls.stop()
+        self._data.stop()
+
+    async def _in_turn(self, work: Callable[[], T]) -> tuple[T, bool]:
+        """Runs *work* as a greenlet. Cancelled before its turn, it never begins; once begun, it ends: its result, and
+        whether it was cancelled meanwhile."""
+        async with self._turn:
+            return await self._to_its_end(work)
+
+    async def _to_its_end(self, work: Callable[[], T]) -> tuple[T, bool]:
+        runner = greenlet.greenlet(work)
+        cancelled = False
+        try:
+            outcome = self._switch(runner)
+            while not runner.dead:
+                cancelled = await _whatever_happens(outcome) or cancelled
+                error = outcome.exception()
+                if error is None:
+                    outcome = self._switch(runner, outcome.result())
+                else:
+                    outcome = self._throw(runner, error)
+        finally:
+            if self._kept:
+                kept, self._kept = self._kept, deque()
+                self._calls.submit(kept.clear)
+        result: T = outcome
+        return result, cancelled
+
+    def _switch(self, runner: greenlet.greenlet, *values: Any) -> Any:
+        self._running = runner
+        try:
+            return runner.switch(*values)
+        finally:
+            self._running = None
+
+    def _throw(self, runner: greenlet.greenlet, error: BaseException) -> Any:
+        self._running = runner
+        try:
+            return runner.throw(error)
+        finally:
+            self._running = None
+
+    @types.coroutine
+    def _stepwise(self, coroutine: Coroutine[Any, Any, T], cancelled: bool) -> Generator[Any, Any, T]:
+        """Drives a handler's coroutine: every step between two of its waits is taken in turn, as a greenlet.
+
+        Who is *cancelled* during a step hears it where the step begins to wait."""
+        value: Any = None
+        error: BaseException | None = None
+        while True:
+            step = self._step(coroutine, value, error)
+            (ended, yielded), cancelled_now = yield from step.__await__()
+            if ended:
+                result: T = yielded
+                return result
+            value = error = None
+            if cancelled or cancelled_now:
+                cancelled, error = False, asyncio.CancelledError()
+                continue
+            try:
+                value = yield yielded
+            except BaseException as thrown:
+                error = thrown
+
+    async def _step(
+        self, coroutine: Coroutine[Any, Any, T], value: Any, error: BaseException | None
+    ) -> tuple[tuple[bool, Any], bool]:
+        """One step: (True, its result) at the end, else (False, what it waits for); and whether it was cancelled."""
+
+        def step() -> tuple[bool, Any]:
+            try:
+                yielded = coroutine.send(value) if error is None else coroutine.throw(error)
+            except StopIteration as stop:
+                return True, stop.value
+            return False, yielded
+
+        cancelled = await _whatever_happens(self.loop.create_task(self._turn.acquire()))
+        try:
+            outcome, later = await self._to_its_end(step)
+            return outcome, cancelled or later
+        finally:
+            self._turn.release()
+
+
+def _tell_pending(request: Request) -> None:
+    """The interim response, where the protocol allows one: to the last request of a compound, and not too many."""
+    if request.connection.closed:
+        return
+    try:
+        request.go_async()
+    except SMBError:
+        pass

@@ -1,0 +1,90 @@
+"""Which tree has a lane, and since when: by the kernel's table of mounts, at the first connect and as it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import select
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from frevo.config import ShareConfig
+from frevo.server.lane import Lane
+from frevo.vfs.filesystems import Mount, mounts, slow_mount
+
+log = logging.getLogger("frevo.server")
+
+_TABLE = "/proc/self/mountinfo"
+
+
+class Lanes:
+    """The lanes of a server, one for each slow file system, named by where it is mounted."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lanes: dict[str, Lane] = {}
+
+    def of(self, path: str, share: ShareConfig, table: list[Mount] | None = None) -> Lane | None:
+        """The lane that the folder *path* needs by *table* (default: the kernel's now), or None. Nothing slow is
+        touched."""
+        wanted = share.frevo_slow_file_system
+        if wanted == "no":
+            return None
+        mount = slow_mount(path, mounts() if table is None else table)
+        if mount is None:
+            return self._lane(path, path) if wanted == "yes" else None
+        return self._lane(mount.point, f"{mount.point} ({mount.type})")
+
+    def _lane(self, key: str, shown: str) -> Lane:
+        lane = self._lanes.get(key)
+        if lane is None:
+            log.info("%s may not always answer: its calls run in threads of their own", shown)
+            lane = self._lanes[key] = Lane(self._loop, key)
+        return lane
+
+    @property
+    def calling(self) -> int:
+        """How many calls are being made now."""
+        return sum(lane.calling for lane in self._lanes.values())
+
+    async def drain(self, timeout: float) -> None:
+        """Waits for the closes that are under way, *timeout* seconds at most."""
+        deadline = self._loop.time() + timeout
+        for point, lane in self._lanes.items():
+            if not await lane.drain(max(0.0, deadline - self._loop.time())):
+                log.warning("%s does not answer: what was open there is left to the kernel", point)
+
+    def stop(self) -> None:
+        """Gives up what waits in a lane."""
+        for lane in self._lanes.values():
+            lane.stop()
+
+
+class MountWatch:
+    """Tells when the table of mounts changes. The kernel says so by POLLPRI, which no event loop of Python's waits
+    for, hence the thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, changed: Callable[[], None]) -> None:
+        self._loop = loop
+        self._changed = changed
+        self._stop_read, self._stop_write = os.pipe()
+        threading.Thread(target=self._wait, name="frevo-mounts", daemon=True).start()
+
+    def _wait(self) -> None:
+        try:
+            with Path(_TABLE).open("rb") as table:
+                poll = select.poll()
+                poll.register(table, select.POLLPRI)
+                poll.register(self._stop_read, select.POLLIN)
+                while all(fd != self._stop_read for fd, _ in poll.poll()):
+                    self._loop.call_soon_threadsafe(self._changed)
+        except (OSError, RuntimeError):  # no /proc; the loop has ended
+            pass
+        finally:
+            os.close(self._stop_read)
+
+    def close(self) -> None:
+        """Ends the thread."""
+        os.close(self._stop_write)

@@ -1,0 +1,151 @@
+"""A tree whose file system may not answer: every call to it is made elsewhere, by a `Courier`.
+
+The server gives a courier that makes calls in a thread while its loop goes on (`frevo.server.lane`). The proxies here
+stand for a `LocalBackend` and for what it opens: methods travel, attributes (identity, path, ...) are at hand."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, Final, TypeVar, cast
+
+from frevo.errors import SMBError
+from frevo.vfs.base import Backend, Buffer, Handle, Resolved
+from frevo.vfs.courier import Courier
+from frevo.vfs.handle import LocalHandle
+from frevo.vfs.local import LocalBackend
+from frevo.wire.erref import NTStatus
+
+T = TypeVar("T")
+
+#: Items of a listing, or of another iterator, that are fetched at a time.
+_BATCH: Final = 128
+
+
+class _Proxy:
+    """Stands for *inner*: its methods are called by the courier, its attributes are read and set here."""
+
+    __slots__ = ("_courier", "_inner")
+    _inner: Any
+    _courier: Courier
+
+    def __init__(self, inner: object, courier: Courier) -> None:
+        object.__setattr__(self, "_inner", inner)
+        object.__setattr__(self, "_courier", courier)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._inner, name)
+        return functools.partial(self._travel, value) if callable(value) else value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._inner, name, value)
+
+    def _travel(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        arguments = tuple(_plain(argument) for argument in arguments)
+        result = self._courier.call(lambda: method(*arguments, **named))
+        return _given(result, self._courier)
+
+
+class OffloadedBackend(_Proxy):
+    """Stands for a `LocalBackend`."""
+
+    __slots__ = ()
+
+    @property
+    def inner(self) -> LocalBackend:
+        """What it stands for."""
+        return cast(LocalBackend, self._inner)
+
+    def close(self) -> None:
+        """As `Backend.close`, after what is under way."""
+        inner, courier = self._inner, self._courier
+        courier.spawn(lambda: courier.call(inner.close))
+
+
+class OffloadedHandle(_Proxy):
+    """Stands for a `LocalHandle`."""
+
+    __slots__ = ("_closed", "_moving")
+    _closed: bool
+    _moving: int  # calls of `_moved` that have not returned: the descriptor stays open for them
+
+    def __init__(self, inner: LocalHandle, courier: Courier) -> None:
+        super().__init__(inner, courier)
+        self._set(closed=False, moving=0)
+
+    def _set(self, *, closed: bool | None = None, moving: int) -> None:
+        object.__setattr__(self, "_moving", moving)
+        if closed is not None:
+            object.__setattr__(self, "_closed", closed)
+
+    @property
+    def fd(self) -> None:
+        """The data plane's threads are everybody's: they never read from here."""
+        return None
+
+    async def read(self, offset: int, length: int) -> Buffer:
+        """As `Handle.read`."""
+        return cast(Buffer, await self._moved(self._inner.read_now, offset, length))
+
+    async def write(self, offset: int, data: Buffer) -> int:
+        """As `Handle.write`."""
+        return cast(int, await self._moved(self._inner.write_now, offset, data))
+
+    async def flush(self) -> None:
+        """As `Handle.flush`."""
+        await self._moved(self._inner.flush_now)
+
+    async def _moved(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        if self._closed:
+            raise SMBError(NTStatus.FILE_CLOSED)
+        self._set(moving=self._moving + 1)
+        try:
+            return await self._courier.data(lambda: call(*arguments))
+        finally:
+            self._set(moving=self._moving - 1)
+            if self._closed and not self._moving:
+                self._close()
+
+    def close(self) -> None:
+        """As `Handle.close`; it happens when nothing is moving, and later when it is nobody's turn."""
+        if not self._closed:
+            self._set(closed=True, moving=self._moving)
+            if not self._moving:
+                self._close()
+
+    def _close(self) -> None:
+        inner, courier = self._inner, self._courier
+        courier.spawn(lambda: courier.call(inner.close))
+
+
+def offloaded(backend: LocalBackend, courier: Courier) -> Backend:
+    """*backend*, called by *courier* from now on, also by itself for its watches."""
+    backend.moved_to(courier)
+    return cast(Backend, OffloadedBackend(backend, courier))
+
+
+def offloaded_handle(handle: LocalHandle, courier: Courier) -> Handle:
+    """*handle*, called by *courier*."""
+    return cast(Handle, OffloadedHandle(handle, courier))
+
+
+def _plain(argument: Any) -> Any:
+    return argument._inner if isinstance(argument, _Proxy) else argument
+
+
+def _given(result: Any, courier: Courier) -> Any:
+    """What a call gave, for this side."""
+    if isinstance(result, LocalHandle):
+        return OffloadedHandle(result, courier)
+    if isinstance(result, Resolved):
+        courier.keep(result)
+    elif isinstance(result, Iterator):
+        return _fetched(result, courier)
+    return result
+
+
+def _fetched(items: Iterator[T], courier: Courier) -> Iterator[T]:
+    """The items, fetched some at a time."""
+    while batch := courier.call(lambda: list(islice(items, _BATCH))):
+        yield from batch

@@ -1,0 +1,88 @@
+"""A real file system that does not answer, below one share of a real server: the others go on, and it can be ended."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pair.client import Client, create_request
+from peers.stuck_fuse import stuck_fuse
+from peers.target import PASSWORD, USER, section
+
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import Command
+from integration.live import Live, until
+from integration.test_serve import FREVO, serving
+
+
+@contextmanager
+def served(base: Path) -> Iterator[tuple[subprocess.Popen[str], Live]]:
+    """Shares "stuck" (the folder of that name) and "good"."""
+    shares = ""
+    for name in ("stuck", "good"):
+        (base / name).mkdir(exist_ok=True)
+        shares += section(name, {"path": str(base / name), "read only": "no"})
+    options = {"private dir": str(base / "private"), "interfaces": "lo", "bind interfaces only": "yes"}
+    config = base / "smb.conf"
+    config.write_text(section("global", options) + "\n" + shares)
+    add = [*FREVO, "user", "add", USER, "--password-stdin", "-c", str(config)]
+    subprocess.run(add, input=PASSWORD + "\n", text=True, check=True, capture_output=True)
+    with (
+        serving("-c", str(config), "-p", "0", "-q") as (process, ready),
+        Live("127.0.0.1", int(ready["port"])) as live,
+    ):
+        yield process, live
+
+
+def logged_on(live: Live, share: str) -> Client:
+    client = live.connect()
+    client.negotiate()
+    client.log_on()
+    client.connect_tree(share)
+    return client
+
+
+def listening(live: Live) -> bool:
+    try:
+        socket.create_connection((live.host, live.port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_the_others_go_on(tmp_path: Path, when: str) -> None:
+    """Goal: a share on a file system that does not answer keeps nobody else waiting, whether it was mounted at the
+    share's folder before the start or below a share that is in use. Method: a lookup that hangs; another share, a new
+    log-on; then it answers; at last it hangs again, and the server is told to stop and stops."""
+    (tmp_path / "stuck" / "below").mkdir(parents=True)
+    with served(tmp_path) as (process, live):
+        client = logged_on(live, "stuck") if when == "meanwhile" else None
+        folder = tmp_path / "stuck" / ("below" if when == "meanwhile" else "")
+        with stuck_fuse(folder) as fuse:
+            client = client or logged_on(live, "stuck")
+            prefix = "below\\" if when == "meanwhile" else ""
+            message_id = client.send(Command.CREATE, create_request(prefix + "y", create_disposition=1).pack())
+            assert client.wait(message_id).status == NTStatus.OBJECT_NAME_NOT_FOUND
+            fuse.stuck.set()
+            message_id = client.send(Command.CREATE, create_request(prefix + "x", create_disposition=1).pack())
+            assert fuse.asked.wait(10)
+            other = logged_on(live, "good")
+            other.close(other.open("new"))
+            assert not [reply for reply in client.answers(message_id) if reply.status != NTStatus.PENDING]
+            fuse.let_go()
+            assert client.wait(message_id).status == NTStatus.OBJECT_NAME_NOT_FOUND
+            fuse.asked.clear()
+            fuse.stuck.set()
+            client.send(Command.CREATE, create_request(prefix + "z", create_disposition=1).pack())
+            assert fuse.asked.wait(10)
+            process.send_signal(signal.SIGINT)
+            until(lambda: not listening(live), 15.0)
+            fuse.let_go()  # no process of Linux ends before its system calls do
+            _, errors = process.communicate(timeout=20)
+            assert process.returncode == 0, errors
