@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pair.client import Client
+from peers.nonces import Nonces
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ class Live:
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
         self.links: list[SocketLink] = []
+        self.nonces = Nonces()  # of all that the server sends
 
     def connect(self) -> Client:
         link = SocketLink(self.host, self.port)
@@ -81,6 +83,7 @@ class Live:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.nonces.check()
         for link in self.links:
             link.sock.close()
 
