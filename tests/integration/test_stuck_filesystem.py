@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from pair.client import Client, create_request
+from peers.programs import missing
 from peers.stuck_fuse import stuck_fuse
 from peers.target import PASSWORD, USER, section
 
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import Command
+from frevo.wire.smb2 import Command, CreateOptions
 from integration.live import Live, until
 from integration.test_serve import FREVO, serving
 
 
 @contextmanager
-def served(base: Path) -> Iterator[tuple[subprocess.Popen[str], Live]]:
-    """Shares "stuck" (the folder of that name) and "good"."""
+def served(base: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], Live]]:
+    """Shares "stuck" (the folder of that name) and "good". With *settings* for them a server of root acts as users."""
     shares = ""
     for name in ("stuck", "good"):
         (base / name).mkdir(exist_ok=True)
-        shares += section(name, {"path": str(base / name), "read only": "no"})
+        shares += section(name, {"path": str(base / name), "read only": "no", **settings})
     options = {"private dir": str(base / "private"), "interfaces": "lo", "bind interfaces only": "yes"}
     config = base / "smb.conf"
-    config.write_text(section("global", options) + "\n" + shares)
+    config.write_text(section("global", {**options, "frevo:unix users": "auto" if settings else "no"}) + "\n" + shares)
     add = [*FREVO, "user", "add", USER, "--password-stdin", "-c", str(config)]
     subprocess.run(add, input=PASSWORD + "\n", text=True, check=True, capture_output=True)
     with (
@@ -86,3 +91,28 @@ def test_the_others_go_on(tmp_path: Path, when: str) -> None:
             fuse.let_go()  # no process of Linux ends before its system calls do
             _, errors = process.communicate(timeout=20)
             assert process.returncode == 0, errors
+
+
+def test_who_acts_in_a_lane() -> None:
+    """Goal: calls that leave the loop are made with the rights of the user, also of one who comes between. Method: a
+    share with a lane and `force user`; what is made belongs to that user, root's own files stay closed."""
+    if os.geteuid() != 0:
+        missing("acting as somebody else needs root")
+    base = Path(tempfile.mkdtemp())
+    try:
+        base.chmod(0o755)
+        daemon = pwd.getpwnam("daemon").pw_uid
+        with served(base, **{"frevo:slow file system": "yes", "force user": "daemon"}) as (_, live):
+            (base / "stuck").chmod(0o777)
+            secret = base / "stuck" / "secret"
+            secret.write_text("root's")
+            secret.chmod(0o600)
+            client = logged_on(live, "stuck")
+            assert client.create("secret", create_disposition=1).status == NTStatus.ACCESS_DENIED
+            file_id = client.open("new", create_options=CreateOptions.DELETE_ON_CLOSE)
+            client.write(file_id, 0, b"data")
+            assert (base / "stuck" / "new").stat().st_uid == daemon
+            client.close(file_id)
+            assert not (base / "stuck" / "new").exists()
+    finally:
+        shutil.rmtree(base)
