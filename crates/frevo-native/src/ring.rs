@@ -149,6 +149,17 @@ impl PyRing {
             .map_err(|error| os_error(py, error.raw_os_error().unwrap_or(libc::EIO), None))
     }
 
+    /// Cancels what runs and waits for it, two seconds at most; returns what completed. What is not among it, the
+    /// kernel may still work on: its buffers are leaked. The ring is of no use afterwards.
+    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let mut state = self.lock()?;
+        let results = PyList::empty(py);
+        let ring = &mut state.ring;
+        let done = py.detach(|| ring.drain());
+        state.results(py, done, &results)?;
+        Ok(results)
+    }
+
     /// (submitted, completed, kernel entries, in flight) since the ring was made.
     fn counters(&self) -> PyResult<(u64, u64, u64, usize)> {
         let state = self.lock()?;
@@ -180,7 +191,17 @@ impl State {
     }
 
     fn deliver(&mut self, py: Python<'_>, results: &Bound<'_, PyList>) -> PyResult<()> {
-        for done in self.ring.complete() {
+        let done = self.ring.complete();
+        self.results(py, done, results)
+    }
+
+    fn results(
+        &mut self,
+        py: Python<'_>,
+        completions: Vec<Completion>,
+        results: &Bound<'_, PyList>,
+    ) -> PyResult<()> {
+        for done in completions {
             let bytes = self.filling.remove(&done.token);
             results.append((done.token, value(py, &done, bytes)?))?;
         }
@@ -213,8 +234,7 @@ fn parse(item: &Bound<'_, PyTuple>) -> PyResult<Parsed> {
     let arguments = item.get_slice(3, item.len());
     match code {
         0..=5 => Ok((parse_name(code, &arguments)?, None)),
-        6..=14 => parse_data(code, &arguments),
-        _ => Err(PyValueError::new_err("unknown operation code")),
+        _ => parse_data(code, &arguments),
     }
 }
 
@@ -251,7 +271,7 @@ fn parse_name(code: u8, arguments: &Bound<'_, PyTuple>) -> PyResult<Operation> {
     })
 }
 
-/// Operations on descriptors: read, readinto, write, fsync, fallocate, fgetxattr, fsetxattr, splice, close.
+/// Operations on descriptors: read, readinto, write, fsync, fallocate, fgetxattr, fsetxattr, splice.
 fn parse_data(code: u8, arguments: &Bound<'_, PyTuple>) -> PyResult<Parsed> {
     let py = arguments.py();
     let operation = match code {
@@ -290,10 +310,7 @@ fn parse_data(code: u8, arguments: &Bound<'_, PyTuple>) -> PyResult<Parsed> {
             let (fd_in, offset_in, fd_out, offset_out, length, flags) = arguments.extract()?;
             Operation::Splice { fd_in, offset_in, fd_out, offset_out, length, flags }
         }
-        _ => {
-            let (fd,): (RawFd,) = arguments.extract()?;
-            Operation::Close { fd }
-        }
+        _ => return Err(PyValueError::new_err("unknown operation code")),
     };
     Ok((operation, None))
 }

@@ -13,7 +13,7 @@ from frevo import _native
 ENGINE_VARIABLE = "FREVO_IO"
 
 #: Without these the ring would hand most of its work to threads anyway.
-NEEDED_OPERATIONS = frozenset({"openat2", "statx", "read", "write", "fsync", "close", "async_cancel"})
+NEEDED_OPERATIONS = frozenset({"openat2", "statx", "read", "write", "fsync", "async_cancel"})
 
 
 class Features(msgspec.Struct, frozen=True):

@@ -1,9 +1,9 @@
 """The public face of asynchronous file I/O: `Ring.of(loop)` and the operations that every engine offers.
 
     ring = Ring.of(asyncio.get_running_loop())
-    fd = await ring.openat2(dirfd, b"name", os.O_RDONLY)
-    data = await ring.read(fd, 0, 4096)
-    await ring.close(fd)
+    file = await ring.openat2(directory, b"name", os.O_RDONLY)
+    data = await ring.read(file, 0, 4096)
+    file.close()
 
 Two engines stand behind it: io_uring (`frevo.aio.uring`) and a thread pool (`frevo.aio.threads`) for
 kernels and containers that have no io_uring. `ring.engine` names the one in use and `ring.reason` says why.
@@ -11,7 +11,8 @@ kernels and containers that have no io_uring. `ring.engine` names the one in use
 Rules of every operation, whichever engine runs it:
 
 - It raises OSError with errno, and with the path as filename when it has one.
-- Paths are bytes, relative to a directory descriptor (AT_FDCWD for the working directory).
+- Files and directories are `Descriptor`s, never bare numbers: an operation holds them until it has really ended.
+- Paths are bytes, relative to a directory (`WORKING_DIRECTORY` for that one).
 - Buffers stay alive until the kernel is done with them, also when the awaiting task is cancelled. They must
   not be changed by the caller before that.
 - When the awaiting task is cancelled, the kernel is asked to give the operation up. It may have happened or
@@ -30,12 +31,13 @@ from typing import ClassVar, TypeAlias
 
 from frevo.aio import features as _features
 from frevo.aio.acting import as_identity
+from frevo.aio.descriptor import WORKING_DIRECTORY, Descriptor
 from frevo.aio.features import Features
 from frevo.aio.syscalls import AT_EMPTY_PATH, RESOLVE_BENEATH, Buffer, FileStatus
 
 _Rings: TypeAlias = "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Ring]]"
 
-__all__ = ["Features", "FileStatus", "Ring"]
+__all__ = ["WORKING_DIRECTORY", "Descriptor", "Features", "FileStatus", "Ring"]
 
 #: An extended attribute is at most this long in Linux (XATTR_SIZE_MAX).
 XATTR_BYTES_MAX = 65536
@@ -88,94 +90,97 @@ class Ring(abc.ABC):
 
     @abc.abstractmethod
     async def openat2(
-        self, dirfd: int, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH
-    ) -> int:
-        """Open *path* below *dirfd*: a new descriptor with O_CLOEXEC that belongs to the caller."""
+        self, directory: Descriptor, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH
+    ) -> Descriptor:
+        """Open *path* below *directory*, with O_CLOEXEC."""
 
     @abc.abstractmethod
-    async def statx(self, dirfd: int, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
-        """Status of *path* below *dirfd*; of *dirfd* itself with the defaults."""
+    async def statx(self, place: Descriptor, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
+        """Status of *path* below *place*; of *place* itself with the defaults."""
 
     @abc.abstractmethod
-    async def unlinkat(self, dirfd: int, path: bytes, flags: int = 0) -> None:
+    async def unlinkat(self, directory: Descriptor, path: bytes, flags: int = 0) -> None:
         """Remove a name; a directory with AT_REMOVEDIR."""
 
     @abc.abstractmethod
-    async def renameat2(self, olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int = 0) -> None:
+    async def renameat2(
+        self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
+    ) -> None:
         """Rename, with RENAME_NOREPLACE or RENAME_EXCHANGE in *flags* if wanted."""
 
     @abc.abstractmethod
-    async def mkdirat(self, dirfd: int, path: bytes, mode: int = 0o777) -> None:
+    async def mkdirat(self, directory: Descriptor, path: bytes, mode: int = 0o777) -> None:
         """Make a directory; the umask applies."""
 
     @abc.abstractmethod
-    async def linkat(self, olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int = 0) -> None:
+    async def linkat(
+        self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
+    ) -> None:
         """Make a hard link; AT_SYMLINK_FOLLOW and AT_EMPTY_PATH as linkat(2) has them."""
 
     # --- data ---
 
     @abc.abstractmethod
-    async def read(self, fd: int, offset: int, length: int) -> bytes:
+    async def read(self, file: Descriptor, offset: int, length: int) -> bytes:
         """Up to *length* bytes from *offset* (-1: the file's own position); fewer at the end of the file."""
 
     @abc.abstractmethod
-    async def readinto(self, fd: int, offset: int, buffer: Buffer) -> int:
+    async def readinto(self, file: Descriptor, offset: int, buffer: Buffer) -> int:
         """Read into a writable buffer of bytes.
 
         How many were read. *buffer* is filled until then at any time.
         """
 
     @abc.abstractmethod
-    async def write(self, fd: int, offset: int, data: Buffer) -> int:
+    async def write(self, file: Descriptor, offset: int, data: Buffer) -> int:
         """Write *data* at *offset* (-1.
 
         The file's own position); how many bytes were written, perhaps fewer.
         """
 
     @abc.abstractmethod
-    async def fsync(self, fd: int, datasync: bool = False) -> None:
+    async def fsync(self, file: Descriptor, datasync: bool = False) -> None:
         """Bring the file to stable storage; without its times when *datasync* is true."""
 
     @abc.abstractmethod
-    async def fallocate(self, fd: int, mode: int, offset: int, length: int) -> None:
+    async def fallocate(self, file: Descriptor, mode: int, offset: int, length: int) -> None:
         """fallocate(2): reserve, punch holes, zero ranges, by the FALLOC_FL_* bits of *mode*."""
 
     @abc.abstractmethod
     async def splice(
-        self, fd_in: int, offset_in: int, fd_out: int, offset_out: int, length: int, flags: int = 0
+        self,
+        source: Descriptor,
+        offset_in: int,
+        target: Descriptor,
+        offset_out: int,
+        length: int,
+        flags: int = 0,
     ) -> int:
         """Move up to *length* bytes to or from a pipe inside the kernel.
 
         An offset of -1 is the file's own.
         """
 
-    @abc.abstractmethod
-    async def close(self, fd: int) -> None:
-        """Close a descriptor.
-
-        Once called, *fd* is gone even when an error is raised or the task is cancelled.
-        """
-
     # --- extended attributes ---
 
-    async def getxattr(self, fd: int, name: bytes) -> bytes:
+    async def getxattr(self, file: Descriptor, name: bytes) -> bytes:
         """Value of an extended attribute of an open file (not O_PATH).
 
         Raises OSError ENODATA when there is none.
         """
         try:
-            return await self._getxattr(fd, name, XATTR_BYTES_GUESS)
+            return await self._getxattr(file, name, XATTR_BYTES_GUESS)
         except OSError as error:
             if error.errno != errno.ERANGE:
                 raise
-        return await self._getxattr(fd, name, XATTR_BYTES_MAX)
+        return await self._getxattr(file, name, XATTR_BYTES_MAX)
 
     @abc.abstractmethod
-    async def _getxattr(self, fd: int, name: bytes, size: int) -> bytes:
+    async def _getxattr(self, file: Descriptor, name: bytes, size: int) -> bytes:
         """`getxattr` with room for *size* bytes; OSError ERANGE when the value is longer."""
 
     @abc.abstractmethod
-    async def setxattr(self, fd: int, name: bytes, value: Buffer, flags: int = 0) -> None:
+    async def setxattr(self, file: Descriptor, name: bytes, value: Buffer, flags: int = 0) -> None:
         """Set an extended attribute of an open file; XATTR_CREATE or XATTR_REPLACE in *flags* if wanted."""
 
     # --- the ring itself ---

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 
 from frevo.aio import syscalls
 from frevo.aio.acting import carried
+from frevo.aio.descriptor import Descriptor, hold_all, release_all
 from frevo.aio.ring import Ring
 from frevo.aio.syscalls import (
     AT_EMPTY_PATH,
@@ -44,10 +45,17 @@ class ThreadRing(Ring):
     async def _run(self, call: Callable[..., T], *args: Any, undo: Callable[[T], None] | None = None) -> T:
         """The result of *call* in a thread; a result that nobody awaits any more goes to *undo*.
 
-        The worker's references keep buffers alive until the call has returned, whatever happens to the task.
+        The worker's references keep buffers alive until the call has returned, whatever happens to the task, and the
+        descriptors among *args* are held so long.
         """
+        held, numbers = hold_all(args)
+        try:
+            job = self._pool.submit(carried(call), *numbers)
+        except BaseException:
+            release_all(held)
+            raise
         self._submitted += 1
-        job = self._pool.submit(carried(call), *args)
+        job.add_done_callback(lambda _: release_all(held))  # also of one that was never begun
         job.add_done_callback(self._count)
         try:
             return await asyncio.wrap_future(job, loop=self._loop)
@@ -60,54 +68,61 @@ class ThreadRing(Ring):
         self._completed += 1
 
     async def openat2(
-        self, dirfd: int, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH
-    ) -> int:
-        return await self._run(syscalls.openat2, dirfd, path, flags, mode, resolve, undo=os.close)
+        self, directory: Descriptor, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH
+    ) -> Descriptor:
+        number = await self._run(syscalls.openat2, directory, path, flags, mode, resolve, undo=os.close)
+        return Descriptor(number)
 
-    async def statx(self, dirfd: int, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
-        return await self._run(syscalls.statx, dirfd, path, flags)
+    async def statx(self, place: Descriptor, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
+        return await self._run(syscalls.statx, place, path, flags)
 
-    async def unlinkat(self, dirfd: int, path: bytes, flags: int = 0) -> None:
-        await self._run(_unlinkat, dirfd, path, flags)
+    async def unlinkat(self, directory: Descriptor, path: bytes, flags: int = 0) -> None:
+        await self._run(_unlinkat, directory, path, flags)
 
-    async def renameat2(self, olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int = 0) -> None:
-        await self._run(syscalls.renameat2, olddirfd, old, newdirfd, new, flags)
+    async def renameat2(
+        self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
+    ) -> None:
+        await self._run(syscalls.renameat2, old_directory, old, new_directory, new, flags)
 
-    async def mkdirat(self, dirfd: int, path: bytes, mode: int = 0o777) -> None:
-        await self._run(functools.partial(os.mkdir, path, mode, dir_fd=dirfd))
+    async def mkdirat(self, directory: Descriptor, path: bytes, mode: int = 0o777) -> None:
+        await self._run(_mkdirat, directory, path, mode)
 
-    async def linkat(self, olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int = 0) -> None:
-        await self._run(_linkat, olddirfd, old, newdirfd, new, flags)
+    async def linkat(
+        self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
+    ) -> None:
+        await self._run(_linkat, old_directory, old, new_directory, new, flags)
 
-    async def read(self, fd: int, offset: int, length: int) -> bytes:
-        return await self._run(_read, fd, offset, length)
+    async def read(self, file: Descriptor, offset: int, length: int) -> bytes:
+        return await self._run(_read, file, offset, length)
 
-    async def readinto(self, fd: int, offset: int, buffer: Buffer) -> int:
-        return await self._run(_readinto, fd, offset, memoryview(buffer))
+    async def readinto(self, file: Descriptor, offset: int, buffer: Buffer) -> int:
+        return await self._run(_readinto, file, offset, memoryview(buffer))
 
-    async def write(self, fd: int, offset: int, data: Buffer) -> int:
-        return await self._run(_write, fd, offset, memoryview(data))
+    async def write(self, file: Descriptor, offset: int, data: Buffer) -> int:
+        return await self._run(_write, file, offset, memoryview(data))
 
-    async def fsync(self, fd: int, datasync: bool = False) -> None:
-        await self._run(os.fdatasync if datasync else os.fsync, fd)
+    async def fsync(self, file: Descriptor, datasync: bool = False) -> None:
+        await self._run(os.fdatasync if datasync else os.fsync, file)
 
-    async def fallocate(self, fd: int, mode: int, offset: int, length: int) -> None:
-        await self._run(syscalls.fallocate, fd, mode, offset, length)
+    async def fallocate(self, file: Descriptor, mode: int, offset: int, length: int) -> None:
+        await self._run(syscalls.fallocate, file, mode, offset, length)
 
     async def splice(
-        self, fd_in: int, offset_in: int, fd_out: int, offset_out: int, length: int, flags: int = 0
+        self,
+        source: Descriptor,
+        offset_in: int,
+        target: Descriptor,
+        offset_out: int,
+        length: int,
+        flags: int = 0,
     ) -> int:
-        return await self._run(_splice, fd_in, offset_in, fd_out, offset_out, length, flags)
+        return await self._run(_splice, source, offset_in, target, offset_out, length, flags)
 
-    async def close(self, fd: int) -> None:
-        # Not cancelled while it waits for a thread: the descriptor must go away.
-        await asyncio.shield(asyncio.wrap_future(self._pool.submit(os.close, fd), loop=self._loop))
+    async def _getxattr(self, file: Descriptor, name: bytes, size: int) -> bytes:
+        return await self._run(os.getxattr, file, name)
 
-    async def _getxattr(self, fd: int, name: bytes, size: int) -> bytes:
-        return await self._run(os.getxattr, fd, name)
-
-    async def setxattr(self, fd: int, name: bytes, value: Buffer, flags: int = 0) -> None:
-        await self._run(os.setxattr, fd, name, memoryview(value), flags)
+    async def setxattr(self, file: Descriptor, name: bytes, value: Buffer, flags: int = 0) -> None:
+        await self._run(os.setxattr, file, name, memoryview(value), flags)
 
     def statistics(self) -> dict[str, int]:
         flight = self._submitted - self._completed
@@ -126,6 +141,10 @@ def _undo(undo: Callable[[T], None], job: concurrent.futures.Future[T]) -> None:
 def _unlinkat(dirfd: int, path: bytes, flags: int) -> None:
     remove = os.rmdir if flags & AT_REMOVEDIR else os.unlink
     remove(path, dir_fd=dirfd)
+
+
+def _mkdirat(dirfd: int, path: bytes, mode: int) -> None:
+    os.mkdir(path, mode, dir_fd=dirfd)
 
 
 def _linkat(olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int) -> None:

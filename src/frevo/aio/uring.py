@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from frevo import _native
 from frevo.aio import features
 from frevo.aio.acting import UnixIdentity, act_as, acting_as
+from frevo.aio.descriptor import Descriptor, hold_all, release_all
 from frevo.aio.ring import Ring
 from frevo.aio.syscalls import AT_EMPTY_PATH, RESOLVE_BENEATH, Buffer, FileStatus
 from frevo.aio.threads import ThreadRing
@@ -31,7 +32,7 @@ PERSONALITIES_MAX = 1024
 
 # Codes of crates/frevo-native/src/ring.rs, `parse`.
 OPENAT2, STATX, UNLINKAT, RENAMEAT2, MKDIRAT, LINKAT = range(6)
-READ, READINTO, WRITE, FSYNC, FALLOCATE, FGETXATTR, FSETXATTR, SPLICE, CLOSE = range(6, 15)
+READ, READINTO, WRITE, FSYNC, FALLOCATE, FGETXATTR, FSETXATTR, SPLICE = range(6, 14)
 
 #: Opcodes younger than the ring itself and the method of `ThreadRing` that stands in where the kernel lacks
 #: one.
@@ -62,6 +63,8 @@ class UringRing(Ring):
         self._undo: dict[int, Callable[[Any], None]] = {}
         #: The kernel's numbers for users; an operation in flight keeps its user whatever happens to the number.
         self._personalities: dict[UnixIdentity, int] = {}
+        #: The descriptors that an operation works on, until its completion was seen, by token.
+        self._held: dict[int, list[Descriptor]] = {}
         self._next_token = 0
         self._flush_due = False
         self._closed = False
@@ -90,10 +93,12 @@ class UringRing(Ring):
     def _queue(self, code: int, args: tuple[Any, ...]) -> tuple[int, asyncio.Future[Any]]:
         if self._closed:
             raise RuntimeError("this ring was shut down")
+        future, personality = self._loop.create_future(), self._personality()
+        held, numbers = hold_all(args)
         token = self._next_token
         self._next_token += 1
-        future = self._futures[token] = self._loop.create_future()
-        self._waiting.append((token, self._personality(), code, *args))
+        self._futures[token], self._held[token] = future, held
+        self._waiting.append((token, personality, code, *numbers))
         self._schedule_flush()
         return token, future
 
@@ -150,6 +155,7 @@ class UringRing(Ring):
     def _forget(self, token: int) -> None:
         del self._futures[token]
         self._undo.pop(token, None)
+        release_all(self._held.pop(token))
 
     def _wake(self) -> None:
         self._deliver(self._native.complete())
@@ -157,6 +163,7 @@ class UringRing(Ring):
     def _deliver(self, results: list[tuple[int, Any]]) -> None:
         for token, result in results:
             future = self._futures.pop(token)
+            release_all(self._held.pop(token))
             if future.done():
                 self._undo_late(token, result)
             elif isinstance(result, Exception):
@@ -179,65 +186,71 @@ class UringRing(Ring):
     # --- names ---
 
     async def openat2(
-        self, dirfd: int, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH
-    ) -> int:
+        self, directory: Descriptor, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH
+    ) -> Descriptor:
         flags |= os.O_CLOEXEC
-        fd: int = await self._run(OPENAT2, dirfd, path, flags, mode, resolve, undo=os.close)
-        return fd
+        number: int = await self._run(OPENAT2, directory, path, flags, mode, resolve, undo=os.close)
+        return Descriptor(number)
 
-    async def statx(self, dirfd: int, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
-        return FileStatus._make(await self._run(STATX, dirfd, path, flags))
+    async def statx(self, place: Descriptor, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
+        return FileStatus._make(await self._run(STATX, place, path, flags))
 
-    async def unlinkat(self, dirfd: int, path: bytes, flags: int = 0) -> None:
-        await self._run(UNLINKAT, dirfd, path, flags)
+    async def unlinkat(self, directory: Descriptor, path: bytes, flags: int = 0) -> None:
+        await self._run(UNLINKAT, directory, path, flags)
 
-    async def renameat2(self, olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int = 0) -> None:
-        await self._run(RENAMEAT2, olddirfd, old, newdirfd, new, flags)
+    async def renameat2(
+        self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
+    ) -> None:
+        await self._run(RENAMEAT2, old_directory, old, new_directory, new, flags)
 
-    async def mkdirat(self, dirfd: int, path: bytes, mode: int = 0o777) -> None:
-        await self._run(MKDIRAT, dirfd, path, mode)
+    async def mkdirat(self, directory: Descriptor, path: bytes, mode: int = 0o777) -> None:
+        await self._run(MKDIRAT, directory, path, mode)
 
-    async def linkat(self, olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int = 0) -> None:
-        await self._run(LINKAT, olddirfd, old, newdirfd, new, flags)
+    async def linkat(
+        self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
+    ) -> None:
+        await self._run(LINKAT, old_directory, old, new_directory, new, flags)
 
     # --- data ---
 
-    async def read(self, fd: int, offset: int, length: int) -> bytes:
-        data: bytes = await self._run(READ, fd, offset, length)
+    async def read(self, file: Descriptor, offset: int, length: int) -> bytes:
+        data: bytes = await self._run(READ, file, offset, length)
         return data
 
-    async def readinto(self, fd: int, offset: int, buffer: Buffer) -> int:
-        count: int = await self._run(READINTO, fd, offset, buffer)
+    async def readinto(self, file: Descriptor, offset: int, buffer: Buffer) -> int:
+        count: int = await self._run(READINTO, file, offset, buffer)
         return count
 
-    async def write(self, fd: int, offset: int, data: Buffer) -> int:
-        count: int = await self._run(WRITE, fd, offset, data)
+    async def write(self, file: Descriptor, offset: int, data: Buffer) -> int:
+        count: int = await self._run(WRITE, file, offset, data)
         return count
 
-    async def fsync(self, fd: int, datasync: bool = False) -> None:
-        await self._run(FSYNC, fd, datasync)
+    async def fsync(self, file: Descriptor, datasync: bool = False) -> None:
+        await self._run(FSYNC, file, datasync)
 
-    async def fallocate(self, fd: int, mode: int, offset: int, length: int) -> None:
-        await self._run(FALLOCATE, fd, mode, offset, length)
+    async def fallocate(self, file: Descriptor, mode: int, offset: int, length: int) -> None:
+        await self._run(FALLOCATE, file, mode, offset, length)
 
     async def splice(
-        self, fd_in: int, offset_in: int, fd_out: int, offset_out: int, length: int, flags: int = 0
+        self,
+        source: Descriptor,
+        offset_in: int,
+        target: Descriptor,
+        offset_out: int,
+        length: int,
+        flags: int = 0,
     ) -> int:
-        count: int = await self._run(SPLICE, fd_in, offset_in, fd_out, offset_out, length, flags)
+        count: int = await self._run(SPLICE, source, offset_in, target, offset_out, length, flags)
         return count
-
-    async def close(self, fd: int) -> None:
-        # Shielded: a cancelled task must not leave the descriptor open.
-        await asyncio.shield(self._queue(CLOSE, (fd,))[1])
 
     # --- extended attributes ---
 
-    async def _getxattr(self, fd: int, name: bytes, size: int) -> bytes:
-        value: bytes = await self._run(FGETXATTR, fd, name, size)
+    async def _getxattr(self, file: Descriptor, name: bytes, size: int) -> bytes:
+        value: bytes = await self._run(FGETXATTR, file, name, size)
         return value
 
-    async def setxattr(self, fd: int, name: bytes, value: Buffer, flags: int = 0) -> None:
-        await self._run(FSETXATTR, fd, name, value, flags)
+    async def setxattr(self, file: Descriptor, name: bytes, value: Buffer, flags: int = 0) -> None:
+        await self._run(FSETXATTR, file, name, value, flags)
 
     # --- the ring itself ---
 
@@ -255,8 +268,15 @@ class UringRing(Ring):
             loop.remove_reader(self._fd)
             for future in self._futures.values():
                 future.cancel()
+        for token, *_ in self._waiting:
+            self._forget(token)
         self._waiting.clear()
+        # Cancels, waits a while for the kernel, and closes the eventfd. What it still works on is never closed.
+        for token, result in self._native.close():
+            del self._futures[token]
+            release_all(self._held.pop(token))
+            self._undo_late(token, result)
         self._futures.clear()
-        del self._native  # cancels, waits for the kernel and closes the eventfd
+        del self._native
         if self._threads is not None:
             self._threads._shut()

@@ -245,8 +245,18 @@ class Handle(ABC):
         kernel.
         """
 
+    @property
+    def busy(self) -> bool:
+        """Whether a read, write or flush is under way."""
+        return False
+
+    def when_idle(self, action: Callable[[], None]) -> None:
+        """Calls *action* when nothing is under way any more: now, or when the last operation ends."""
+        action()
+
     @abstractmethod
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Closes; operations that are under way keep the file open until they end."""
 
 
 class Backend(ABC):

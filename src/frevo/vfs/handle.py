@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from frevo.aio.acting import must_be_user
+from frevo.aio.descriptor import Descriptor
 from frevo.aio.syscalls import fallocate
 from frevo.errors import SMBError
 from frevo.vfs.base import Buffer, Change, DirectoryItem, FileIdentity, FileStat, Handle, OpenIntent, Watch
@@ -45,9 +46,10 @@ class LocalHandle(Handle):
     __slots__ = (
         "_backend",
         "_busy",
-        "_fd",
+        "_file",
         "_intent",
         "_metadata",
+        "_when_idle",
         "identity",
         "is_directory",
         "path",
@@ -67,7 +69,8 @@ class LocalHandle(Handle):
     ) -> None:
         self._backend = backend
         self._busy = 0
-        self._fd = fd
+        self._when_idle: list[Callable[[], None]] = []
+        self._file = Descriptor(fd)
         self._intent = intent
         self._metadata = FileMetadata(fd, readable=readable, xattrs=backend.xattrs)
         self.identity = identity
@@ -77,8 +80,8 @@ class LocalHandle(Handle):
 
     @property
     def fd(self) -> int | None:
-        usable = self._fd >= 0 and self._intent & OpenIntent.READ and not self.is_directory
-        return self._fd if usable else None
+        usable = not self._file.closed and self._intent & OpenIntent.READ and not self.is_directory
+        return self._file.fileno() if usable else None
 
     @property
     def wire_path(self) -> str:
@@ -92,11 +95,11 @@ class LocalHandle(Handle):
 
     def descriptor(self) -> int:
         """The file descriptor, whatever it was opened for. FILE_CLOSED after close."""
-        if self._fd < 0:
+        if self._file.closed:
             raise SMBError(NTStatus.FILE_CLOSED)
         if self._backend.options.acted:
             must_be_user(self.path)
-        return self._fd
+        return self._file.fileno()
 
     def stat(self) -> FileStat:
         return self.metadata.stat(hidden=self._backend.is_dot_file(self.path))
@@ -154,7 +157,7 @@ class LocalHandle(Handle):
             data = read_cached(fd, offset, length)
             if data is not None:
                 return data
-        return await self._in_flight(read_file(fd, offset, length))
+        return await self._in_flight(read_file(self._file, offset, length))
 
     def read_now(self, offset: int, length: int) -> Buffer:
         """`read` in the calling thread, however long it takes."""
@@ -181,23 +184,36 @@ class LocalHandle(Handle):
         fd = self._writable(offset, len(data))
         if len(data) <= INLINE_BYTES:
             return write_all(fd, offset, data)
-        return await self._in_flight(write_file(fd, offset, data))
+        return await self._in_flight(write_file(self._file, offset, data))
 
     async def flush(self) -> None:
-        fd = self.descriptor()
+        self.descriptor()
         if self._intent or self.is_directory:
-            await self._in_flight(flush_file(fd))
+            await self._in_flight(flush_file(self._file))
 
     async def _in_flight(self, operation: Coroutine[Any, Any, _T]) -> _T:
-        """Runs *operation*; a close that comes meanwhile is put off, the descriptor stays this file's."""
-        fd = self._fd
+        """Runs *operation*, which may be several requests to the ring; the descriptor is this file's until its end."""
+        self._file.hold()
         self._busy += 1
         try:
             return await operation
         finally:
             self._busy -= 1
-            if self._fd < 0 and not self._busy:
-                os.close(fd)
+            self._file.release()
+            if not self._busy and self._when_idle:
+                actions, self._when_idle = self._when_idle, []
+                for action in actions:
+                    action()
+
+    @property
+    def busy(self) -> bool:
+        return self._busy > 0
+
+    def when_idle(self, action: Callable[[], None]) -> None:
+        if self._busy:
+            self._when_idle.append(action)
+        else:
+            action()
 
     def allocated_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
         end = min(offset + length, os.fstat(self.descriptor()).st_size)
@@ -258,7 +274,7 @@ class LocalHandle(Handle):
         metadata = self.metadata
         found: list[tuple[str, int, int]] = []
         if not self.is_directory:
-            status = os.fstat(self._fd)
+            status = os.fstat(self.descriptor())
             found.append(("", status.st_size, status.st_blocks * 512))
         if metadata.xattrs:
             found += [(name, size, size) for name, size in list_streams(metadata.target)]
@@ -278,10 +294,4 @@ class LocalHandle(Handle):
         )
 
     def close(self) -> None:
-        fd, self._fd = self._fd, -1
-        if fd >= 0 and not self._busy:
-            os.close(fd)
-
-    def __del__(self) -> None:
-        if getattr(self, "_fd", -1) >= 0:
-            self.close()
+        self._file.close()

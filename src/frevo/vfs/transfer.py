@@ -10,7 +10,7 @@ import errno
 import os
 from typing import Final
 
-from frevo.aio.ring import Ring
+from frevo.aio.ring import Descriptor, Ring
 from frevo.vfs.base import Buffer
 
 #: Up to here a transfer that does not wait for the disk runs in the loop (a copy of 64 KiB takes about 10
@@ -20,14 +20,14 @@ INLINE_BYTES: Final = 65536
 _CANNOT_TELL: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
-async def read_file(fd: int, offset: int, length: int) -> Buffer:
+async def read_file(file: Descriptor, offset: int, length: int) -> Buffer:
     """Up to *length* bytes at *offset*, through the ring; fewer only at the end of the file."""
     ring = Ring.of(asyncio.get_running_loop())
-    chunk = await ring.read(fd, offset, length)
+    chunk = await ring.read(file, offset, length)
     if len(chunk) == length or not chunk:
         return chunk
     parts = bytearray(chunk)
-    while len(parts) < length and (chunk := await ring.read(fd, offset + len(parts), length - len(parts))):
+    while len(parts) < length and (chunk := await ring.read(file, offset + len(parts), length - len(parts))):
         parts += chunk
     return parts
 
@@ -78,14 +78,14 @@ def write_all(fd: int, offset: int, data: Buffer) -> int:
     return done
 
 
-async def write_file(fd: int, offset: int, data: Buffer) -> int:
+async def write_file(file: Descriptor, offset: int, data: Buffer) -> int:
     """Writes all of *data* through the ring; gives the count, less only when the disk filled up."""
     ring = Ring.of(asyncio.get_running_loop())
     view = memoryview(data)
     done = 0
     while done < len(view):
         try:
-            done += await ring.write(fd, offset + done, view[done:])
+            done += await ring.write(file, offset + done, view[done:])
         except OSError:
             if done:
                 return done
@@ -93,6 +93,6 @@ async def write_file(fd: int, offset: int, data: Buffer) -> int:
     return done
 
 
-async def flush_file(fd: int) -> None:
+async def flush_file(file: Descriptor) -> None:
     """Data and metadata reach the disk."""
-    await Ring.of(asyncio.get_running_loop()).fsync(fd)
+    await Ring.of(asyncio.get_running_loop()).fsync(file)

@@ -26,14 +26,14 @@ assert libc.prctl(22, 2, sock_fprog, 0, 0) == 0     # PR_SET_SECCOMP, SECCOMP_MO
 
 _USE = """
 import asyncio, os
-from frevo.aio.ring import Ring
+from frevo.aio.ring import WORKING_DIRECTORY, Ring
 
 async def main():
     ring = Ring.of(asyncio.get_running_loop())
     print(ring.engine, ring.reason)
-    fd = await ring.openat2(-100, b"/", os.O_RDONLY, resolve=0)
+    fd = await ring.openat2(WORKING_DIRECTORY, b"/", os.O_RDONLY, resolve=0)
     assert (await ring.statx(fd)).ino == os.stat("/").st_ino
-    await ring.close(fd)
+    fd.close()
     try:
         Ring.of(asyncio.get_running_loop(), engine="uring")
     except OSError as error:

@@ -6,13 +6,15 @@ import asyncio
 import errno
 import os
 import stat
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from frevo.aio import features
-from frevo.aio.ring import Ring
+from frevo.aio import features, threads
+from frevo.aio.ring import WORKING_DIRECTORY, Descriptor, Ring
 from frevo.aio.syscalls import (
     AT_EMPTY_PATH,
     AT_REMOVEDIR,
@@ -22,6 +24,7 @@ from frevo.aio.syscalls import (
     RENAME_EXCHANGE,
     RENAME_NOREPLACE,
 )
+from frevo.aio.uring import UringRing
 from frevo.wire.dtyp.filetime import from_unix_ns
 
 
@@ -37,11 +40,17 @@ async def ring(request: pytest.FixtureRequest) -> AsyncIterator[Ring]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[int]:
-    """A descriptor of an empty directory."""
-    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
-    yield fd
-    os.close(fd)
+def folder(tmp_path: Path) -> Iterator[Descriptor]:
+    """An empty directory."""
+    file = Descriptor(os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY))
+    yield file
+    file.close()
+
+
+def pipe() -> tuple[Descriptor, Descriptor]:
+    """Where to read and where to write."""
+    reader, writer = os.pipe()
+    return Descriptor(reader), Descriptor(writer)
 
 
 def descriptors() -> int:
@@ -49,14 +58,14 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
-async def create(ring: Ring, folder: int, name: bytes, data: bytes = b"") -> int:
+async def create(ring: Ring, folder: Descriptor, name: bytes, data: bytes = b"") -> Descriptor:
     fd = await ring.openat2(folder, name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     if data:
         assert await ring.write(fd, 0, data) == len(data)
     return fd
 
 
-async def test_open_write_read_close(ring: Ring, folder: int) -> None:
+async def test_open_write_read_close(ring: Ring, folder: Descriptor) -> None:
     """Goal.
 
     Data survives a round trip through every data operation. Method: one file, offsets and positions.
@@ -75,14 +84,15 @@ async def test_open_write_read_close(ring: Ring, folder: int) -> None:
     await ring.fsync(fd)
     await ring.fsync(fd, datasync=True)
     assert await ring.read(fd, 0, 64) == b"heLLo world!"
-    assert not os.get_inheritable(fd)
-    await ring.close(fd)
+    number = fd.fileno()
+    assert not os.get_inheritable(number)
+    fd.close()
     with pytest.raises(OSError) as caught:
-        os.fstat(fd)
+        os.fstat(number)
     assert caught.value.errno == errno.EBADF
 
 
-async def test_large_transfers(ring: Ring, folder: int) -> None:
+async def test_large_transfers(ring: Ring, folder: Descriptor) -> None:
     """Goal.
 
     Pieces that go to kernel workers are whole. Method: 3 MiB in pieces of 1 MiB, at the same time.
@@ -93,10 +103,10 @@ async def test_large_transfers(ring: Ring, folder: int) -> None:
     written = await asyncio.gather(*(ring.write(fd, i * size, piece) for i, piece in enumerate(pieces)))
     assert written == [size] * 3
     assert list(await asyncio.gather(*(ring.read(fd, i * size, size) for i in range(3)))) == pieces
-    await ring.close(fd)
+    fd.close()
 
 
-async def test_statx_equals_stat(ring: Ring, folder: int, tmp_path: Path) -> None:
+async def test_statx_equals_stat(ring: Ring, folder: Descriptor, tmp_path: Path) -> None:
     """Goal: statx tells what stat tells. Method: a file and a link, by descriptor and by path."""
     fd = await create(ring, folder, b"f", b"x" * 5000)
     (tmp_path / "l").symlink_to("f")
@@ -108,15 +118,15 @@ async def test_statx_equals_stat(ring: Ring, folder: int, tmp_path: Path) -> Non
         assert os.makedev(status.dev_major, status.dev_minor) == expected.st_dev
     link = await ring.statx(folder, b"l", AT_SYMLINK_NOFOLLOW)
     assert stat.S_ISLNK(link.mode)
-    await ring.close(fd)
+    fd.close()
 
 
-async def test_names(ring: Ring, folder: int, tmp_path: Path) -> None:
+async def test_names(ring: Ring, folder: Descriptor, tmp_path: Path) -> None:
     """Goal: names are made, linked, renamed and removed. Method: each operation, checked with pathlib."""
     await ring.mkdirat(folder, b"d", 0o700)
     assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o700
-    await ring.close(await create(ring, folder, b"d/a", b"A"))
-    await ring.close(await create(ring, folder, b"b", b"B"))
+    (await create(ring, folder, b"d/a", b"A")).close()
+    (await create(ring, folder, b"b", b"B")).close()
     await ring.linkat(folder, b"b", folder, b"d/link")
     assert (tmp_path / "d/link").samefile(tmp_path / "b")
     await ring.renameat2(folder, b"d/a", folder, b"b", RENAME_EXCHANGE)
@@ -130,7 +140,7 @@ async def test_names(ring: Ring, folder: int, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_link_of_nameless_file(ring: Ring, folder: int, tmp_path: Path) -> None:
+async def test_link_of_nameless_file(ring: Ring, folder: Descriptor, tmp_path: Path) -> None:
     """Goal: a file made with O_TMPFILE gets a name. Method: linkat with AT_EMPTY_PATH."""
     fd = await ring.openat2(folder, b".", os.O_TMPFILE | os.O_RDWR, 0o600)
     await ring.write(fd, 0, b"late")
@@ -139,10 +149,10 @@ async def test_link_of_nameless_file(ring: Ring, folder: int, tmp_path: Path) ->
     except OSError as error:
         pytest.skip(f"linking a descriptor needs CAP_DAC_READ_SEARCH: {error}")
     assert (tmp_path / "named").read_bytes() == b"late"
-    await ring.close(fd)
+    fd.close()
 
 
-async def test_errors_have_errno_and_filename(ring: Ring, folder: int) -> None:
+async def test_errors_have_errno_and_filename(ring: Ring, folder: Descriptor) -> None:
     """Goal: every failure is an OSError of the right class. Method: one failure per kind of operation."""
     with pytest.raises(FileNotFoundError) as missing:
         await ring.openat2(folder, b"none", os.O_RDONLY)
@@ -161,18 +171,18 @@ async def test_errors_have_errno_and_filename(ring: Ring, folder: int) -> None:
         await ring.renameat2(folder, b"here", folder, b"here", RENAME_NOREPLACE)
     with pytest.raises(NotADirectoryError):
         await ring.unlinkat(folder, b"here", AT_REMOVEDIR)
-    await ring.close(fd)
-    for call in (ring.read(fd, 0, 1), ring.write(fd, 0, b"x"), ring.fsync(fd), ring.close(fd)):
+    fd.close()
+    for call in (ring.read(fd, 0, 1), ring.write(fd, 0, b"x"), ring.fsync(fd)):
         with pytest.raises(OSError) as bad:
             await call
         assert bad.value.errno == errno.EBADF
 
 
-async def test_bad_arguments_leave_the_ring_usable(ring: Ring, folder: int) -> None:
+async def test_bad_arguments_leave_the_ring_usable(ring: Ring, folder: Descriptor) -> None:
     """Goal: a wrong argument fails alone. Method: a NUL and a read-only target beside a good operation."""
     results = await asyncio.gather(
         ring.openat2(folder, b"a\0b", os.O_RDONLY),
-        ring.readinto(0, 0, b"read-only"),
+        ring.readinto(Descriptor(os.dup(0)), 0, b"read-only"),
         ring.statx(folder),
         return_exceptions=True,
     )
@@ -181,7 +191,7 @@ async def test_bad_arguments_leave_the_ring_usable(ring: Ring, folder: int) -> N
     assert not isinstance(results[2], BaseException)
 
 
-async def test_fallocate_punches_holes(ring: Ring, folder: int) -> None:
+async def test_fallocate_punches_holes(ring: Ring, folder: Descriptor) -> None:
     """Goal: fallocate's modes reach the kernel. Method: reserve 1 MiB, punch the middle, look at bytes."""
     fd = await create(ring, folder, b"sparse", b"y" * 300_000)
     try:
@@ -192,10 +202,10 @@ async def test_fallocate_punches_holes(ring: Ring, folder: int) -> None:
     assert (await ring.statx(fd)).size == 300_000
     await ring.fallocate(fd, 0, 0, 1 << 20)
     assert (await ring.statx(fd)).size == 1 << 20
-    await ring.close(fd)
+    fd.close()
 
 
-async def test_extended_attributes(ring: Ring, folder: int) -> None:
+async def test_extended_attributes(ring: Ring, folder: Descriptor) -> None:
     """Goal.
 
     Values of any length come back. Method: short, empty and longer than the first guess; then flags.
@@ -215,21 +225,21 @@ async def test_extended_attributes(ring: Ring, folder: int) -> None:
     assert none.value.errno == errno.ENODATA
     with pytest.raises(FileExistsError):
         await ring.setxattr(fd, b"user.short", b"w", os.XATTR_CREATE)
-    await ring.close(fd)
+    fd.close()
 
 
-async def test_splice(ring: Ring, folder: int) -> None:
+async def test_splice(ring: Ring, folder: Descriptor) -> None:
     """Goal: data moves through a pipe without a copy here. Method: file to pipe, pipe to file."""
     source, target = await create(ring, folder, b"s", b"0123456789"), await create(ring, folder, b"t")
-    reader, writer = os.pipe()
+    reader, writer = pipe()
     assert await ring.splice(source, 2, writer, -1, 5) == 5
     assert await ring.splice(reader, -1, target, 0, 5) == 5
     assert await ring.read(target, 0, 10) == b"23456"
     for fd in (source, target, reader, writer):
-        await ring.close(fd)
+        fd.close()
 
 
-async def test_many_at_once(ring: Ring, folder: int) -> None:
+async def test_many_at_once(ring: Ring, folder: Descriptor) -> None:
     """Goal.
 
     More operations than the ring has slots are all answered. Method: 3000 reads of their own bytes.
@@ -241,7 +251,7 @@ async def test_many_at_once(ring: Ring, folder: int) -> None:
     numbers = ring.statistics()
     assert numbers["submitted"] == numbers["completed"] >= count
     assert (numbers["in_flight"], numbers["waiting"]) == (0, 0)
-    await ring.close(fd)
+    fd.close()
 
 
 async def test_cancelled_read_keeps_its_buffer(ring: Ring) -> None:
@@ -249,26 +259,132 @@ async def test_cancelled_read_keeps_its_buffer(ring: Ring) -> None:
 
     A cancelled read writes only into memory that is alive. Method: cancel on an empty pipe, then fill it.
     """
-    reader, writer = os.pipe()
+    reader, writer = pipe()
     buffer = bytearray(64)
     task = asyncio.create_task(ring.readinto(reader, -1, buffer))
     await wait_until(lambda: ring.statistics()["in_flight"] == 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    os.write(writer, b"late data")  # a thread cannot be interrupted: this ends its read
+    os.write(writer.fileno(), b"late data")  # a thread cannot be interrupted: this ends its read
     await wait_until(lambda: ring.statistics()["in_flight"] == 0)
     await wait_until(lambda: resizable(buffer))  # a thread lets go a moment after it has said so
-    os.close(writer)
-    os.close(reader)
+    writer.close()
+    reader.close()
 
 
-async def test_cancelled_open_leaves_no_descriptor(ring: Ring, folder: int) -> None:
+class Late:
+    """Holds the operations of a ring just before the system is asked, until the test lets them go."""
+
+    def __init__(self, ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ring, self.event = ring, threading.Event()
+        self.asked: list[object] = []
+        if isinstance(ring, UringRing):
+            self.native, self.batches = ring._native, list[tuple[list[Any], list[int]]]()
+            monkeypatch.setattr(ring, "_native", self)
+        else:
+            real = threads._write
+
+            def write(*words: Any) -> int:
+                self.asked.append(words)
+                self.event.wait()
+                return real(*words)
+
+            monkeypatch.setattr(threads, "_write", write)
+
+    def submit(self, operations: list[Any], cancels: list[int]) -> list[Any]:
+        self.asked += operations
+        self.batches.append((operations, cancels))
+        return []
+
+    def let_go(self) -> None:
+        self.event.set()
+        if isinstance(self.ring, UringRing):
+            self.ring._native = self.native
+            for operations, cancels in self.batches:
+                self.ring._deliver(self.native.submit(operations, cancels))
+
+
+async def test_a_cancelled_write_reaches_no_other_file(
+    ring: Ring, folder: Descriptor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal.
+
+    The number of a closed file is nobody else's before its last operation has ended. Method: hold a write, cancel
+    its task, close its file, open others, let it go on.
+    """
+    late = Late(ring, monkeypatch)
+    file = Descriptor(os.open(tmp_path / "own", os.O_RDWR | os.O_CREAT))
+    number = file.fileno()
+    task = asyncio.create_task(ring.write(file, 0, bytearray(b"x" * 300_000)))
+    await wait_until(lambda: late.asked)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    file.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        file.fileno()
+    others = [Descriptor(os.open(tmp_path / f"{i}", os.O_RDWR | os.O_CREAT)) for i in range(8)]
+    assert number not in [other.fileno() for other in others]
+    assert os.fstat(number).st_ino == (tmp_path / "own").stat().st_ino
+    late.let_go()
+    await wait_until(lambda: is_closed(number))
+    assert [os.fstat(other.fileno()).st_size for other in others] == [0] * 8
+    if ring.engine == "threads":  # the kernel may have given it up, a thread cannot
+        assert (tmp_path / "own").read_bytes() == b"x" * 300_000
+    for other in others:
+        other.close()
+
+
+async def test_a_job_that_no_thread_has_begun(
+    folder: Descriptor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: what is taken back before its turn holds nothing. Method: all threads busy, one more write, cancelled."""
+    ring = Ring.of(asyncio.get_running_loop(), engine="threads")
+    late = Late(ring, monkeypatch)
+    file = Descriptor(os.open(tmp_path / "busy", os.O_RDWR | os.O_CREAT))
+    busy = [asyncio.create_task(ring.write(file, 0, b"x")) for _ in range(threads.THREADS_MAX)]
+    await wait_until(lambda: len(late.asked) == threads.THREADS_MAX)
+    other = Descriptor(os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT))
+    number = other.fileno()
+    task = asyncio.create_task(ring.write(other, 0, b"x"))
+    await asyncio.sleep(0)
+    other.close()
+    assert not is_closed(number)
+    task.cancel()
+    await wait_until(lambda: is_closed(number))
+    late.let_go()
+    await asyncio.gather(*busy)
+    file.close()
+    assert (tmp_path / "other").read_bytes() == b""
+    ring.shutdown()
+
+
+async def test_a_ring_that_goes_keeps_what_is_in_use(
+    folder: Descriptor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: shutting down closes no file under a running operation. Method: hold a thread's write, shut down."""
+    ring = Ring.of(asyncio.get_running_loop(), engine="threads")
+    late = Late(ring, monkeypatch)
+    file = Descriptor(os.open(tmp_path / "own", os.O_RDWR | os.O_CREAT))
+    number = file.fileno()
+    task = asyncio.create_task(ring.write(file, 0, b"late"))
+    await wait_until(lambda: late.asked)
+    ring.shutdown()
+    file.close()
+    task.cancel()
+    assert not is_closed(number)
+    late.let_go()
+    await wait_until(lambda: is_closed(number))
+    assert (tmp_path / "own").read_bytes() == b"late"
+
+
+async def test_cancelled_open_leaves_no_descriptor(ring: Ring, folder: Descriptor) -> None:
     """Goal.
 
     No descriptor is lost when a task is cancelled. Method: cancel at every stage, count descriptors.
     """
-    await ring.close(await create(ring, folder, b"o"))
+    (await create(ring, folder, b"o")).close()
     before = descriptors()
     for turns in (0, 1, 1, 2, 2, 3, 4) * 10:
         task = asyncio.create_task(ring.openat2(folder, b"o", os.O_RDONLY))
@@ -276,7 +392,7 @@ async def test_cancelled_open_leaves_no_descriptor(ring: Ring, folder: int) -> N
             await asyncio.sleep(0)
         task.cancel()
         try:
-            await ring.close(await task)
+            (await task).close()
         except asyncio.CancelledError:
             pass
     await wait_until(lambda: ring.statistics()["in_flight"] == 0)
@@ -284,23 +400,7 @@ async def test_cancelled_open_leaves_no_descriptor(ring: Ring, folder: int) -> N
     assert descriptors() == before
 
 
-async def test_cancelled_close_closes(ring: Ring, folder: int) -> None:
-    """Goal.
-
-    Close is carried out even when its task is cancelled. Method: cancel before and after the hand-over.
-    """
-    for turns in (1, 2, 3):
-        fd = await create(ring, folder, b"c%d" % turns)
-        before = descriptors()
-        task = asyncio.create_task(ring.close(fd))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await wait_until(lambda before=before: descriptors() < before)  # type: ignore[misc]
-
-
-async def test_shutdown_with_operations_running(folder: int) -> None:
+async def test_shutdown_with_operations_running(folder: Descriptor) -> None:
     """Goal.
 
     A ring can go at any time. Method: shut io_uring down under a read of an empty pipe; make a new one.
@@ -310,7 +410,7 @@ async def test_shutdown_with_operations_running(folder: int) -> None:
         pytest.skip(features.probe().reason)
     before = descriptors()
     ring = Ring.of(loop, engine="uring")
-    reader, writer = os.pipe()
+    reader, writer = pipe()
     task = asyncio.create_task(ring.read(reader, -1, 10))
     await wait_until(lambda: ring.statistics()["in_flight"] == 1)
     ring.shutdown()
@@ -319,8 +419,8 @@ async def test_shutdown_with_operations_running(folder: int) -> None:
         await task
     with pytest.raises(RuntimeError):
         await ring.statx(folder)
-    os.close(reader)
-    os.close(writer)
+    reader.close()
+    writer.close()
     assert descriptors() == before
     again = Ring.of(loop, engine="uring")
     assert again is not ring
@@ -338,7 +438,7 @@ def test_a_ring_per_loop(tmp_path: Path) -> None:
         loop = asyncio.get_running_loop()
         ring = Ring.of(loop)
         assert Ring.of(loop) is ring
-        await ring.statx(-100, os.fsencode(tmp_path), 0)
+        await ring.statx(WORKING_DIRECTORY, os.fsencode(tmp_path), 0)
         return ring
 
     asyncio.run(one())
@@ -365,7 +465,9 @@ def test_choice_of_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         features.choose("uring")
 
 
-async def test_operations_missing_in_an_old_kernel(folder: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_operations_missing_in_an_old_kernel(
+    folder: Descriptor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Goal.
 
     A kernel without the newer opcodes is served by threads for those. Method: take the opcodes away.
@@ -380,6 +482,15 @@ async def test_operations_missing_in_an_old_kernel(folder: int, monkeypatch: pyt
     await ring.unlinkat(folder, b"d", AT_REMOVEDIR)
     assert ring.statistics()["submitted"] == 0
     ring.shutdown()
+
+
+def is_closed(number: int) -> bool:
+    """Whether no file of ours has this number."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return True
+    return False
 
 
 def resizable(buffer: bytearray) -> bool:

@@ -6,10 +6,9 @@
 //! - When several connections have small answers, they leave by SEND in the kernel entry that waits for the next
 //!   requests. A single one, large ones and several pieces leave at once by sendmsg, with POLL when the socket is full.
 //! - File reads that would block become READs of the ring instead of work for threads.
-//! - Operations refer to descriptors by number until they are submitted. So arming is the last thing that happens to
-//!   a connection in a turn: nothing can close it between arming and submission.
-//! - An operation keeps its socket open in the kernel, and a SEND reads the connection's output. What was armed on a
-//!   closed connection is cancelled, and a connection with a SEND is kept until that has completed.
+//! - Operations refer to descriptors by number until they are submitted, which may be a turn later when the kernel is
+//!   short of memory, and a SEND reads the connection's output. What was armed on a closed connection is cancelled, and
+//!   the connection keeps its socket, whose number is nobody else's meanwhile, until all of it has completed.
 
 use std::collections::HashMap;
 use std::io;
@@ -39,6 +38,8 @@ const ENDING: u32 = 8;
 const BULK: u32 = 16;
 /// The front of the output is being sent by the kernel: nothing else may send or remove it.
 const SEND: u32 = 32;
+/// Operations that are under way.
+const ARMED: u32 = RECV | POLL_IN | POLL_OUT | SEND;
 /// From here on the bits count the small receives in a row.
 const SMALL_ONE: u32 = 1 << 8;
 
@@ -107,8 +108,8 @@ pub(super) struct Thread {
     /// Listeners without resources, asked again at the next tick.
     resting: Vec<ListenerId>,
     reads: HashMap<u64, FileRead>,
-    /// Closed connections whose output the kernel still reads.
-    sending: HashMap<ConnectionId, Entry>,
+    /// Closed connections on which operations are under way.
+    ending: HashMap<ConnectionId, Entry>,
     next_read: u64,
     /// Operations in the kernel that have not completed for good, cancellations not counted.
     outstanding: usize,
@@ -132,7 +133,7 @@ impl Thread {
             unpolled: Vec::new(),
             resting: Vec::new(),
             reads: HashMap::new(),
-            sending: HashMap::new(),
+            ending: HashMap::new(),
             next_read: 0,
             outstanding: 0,
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
@@ -242,6 +243,8 @@ impl Thread {
                 if let Some(entry) = self.table.entries.get_mut(&number) {
                     entry.interest &= !POLL_OUT;
                     self.table.mark(number);
+                } else {
+                    self.completed_late(number, POLL_OUT);
                 }
             }
             Kind::Sent => self.sent(number, completion.result()),
@@ -295,6 +298,8 @@ impl Thread {
             if result.is_ok() && core.direct(host).is_some() {
                 entry.interest |= BULK;
             }
+        } else if !cqueue::more(completion.flags()) {
+            self.completed_late(id, RECV);
         }
         if let Some(buffer) = buffer {
             self.provided.give_back(buffer);
@@ -304,7 +309,7 @@ impl Thread {
 
     /// The socket of a connection with large messages has something.
     fn readable(&mut self, id: ConnectionId) {
-        let Some(entry) = self.table.entries.get_mut(&id) else { return };
+        let Some(entry) = self.table.entries.get_mut(&id) else { return self.completed_late(id, POLL_IN) };
         entry.interest &= !POLL_IN;
         let host = &mut self.table.host;
         let (fd, mut core) = (entry.link.fd.as_raw_fd(), entry.link.lock(host));
@@ -328,14 +333,7 @@ impl Thread {
 
     /// The kernel has sent (some of) the front of the output.
     fn sent(&mut self, id: ConnectionId, result: i32) {
-        let Some(entry) = self.table.entries.get_mut(&id) else {
-            if self.sending.remove(&id).is_none() {
-                // Closed in this very turn, `cancel_gone` has not seen it yet: there is nothing to keep it for.
-                let gone = self.table.gone.iter_mut().flatten();
-                gone.filter(|(number, _)| *number == id).for_each(|(_, entry)| entry.interest &= !SEND);
-            }
-            return;
-        };
+        let Some(entry) = self.table.entries.get_mut(&id) else { return self.completed_late(id, SEND) };
         entry.interest &= !SEND;
         let host = &mut self.table.host;
         let mut core = entry.link.lock(host);
@@ -350,6 +348,20 @@ impl Thread {
         };
         drop(core);
         self.settle(id, outcome);
+    }
+
+    /// An operation of a connection that was closed meanwhile has ended; the last one lets the socket go.
+    fn completed_late(&mut self, id: ConnectionId, bit: u32) {
+        if let Some(entry) = self.ending.get_mut(&id) {
+            entry.interest &= !bit;
+            if entry.interest & ARMED == 0 {
+                self.ending.remove(&id);
+            }
+        } else {
+            // Closed in this very turn, `cancel_gone` has not seen it yet.
+            let gone = self.table.gone.iter_mut().flatten();
+            gone.filter(|(number, _)| *number == id).for_each(|(_, entry)| entry.interest &= !bit);
+        }
     }
 
     fn settle(&mut self, id: ConnectionId, result: Result<(), Reason>) {
@@ -390,7 +402,7 @@ impl Thread {
         Ok(())
     }
 
-    /// Arms what the connection waits for. Nothing may close it before the next `enter`.
+    /// Arms what the connection waits for.
     fn arm_connection(&mut self, link: &Link, core: &mut Core) {
         let Some(entry) = self.table.entries.get_mut(&link.id) else { return };
         let (id, fd) = (link.id, types::Fd(link.fd.as_raw_fd()));
@@ -414,7 +426,7 @@ impl Thread {
             self.cancel(Kind::Receive, id);
         }
         if new & SEND != 0 {
-            // The piece stays in place: the output is busy until `sent`, and a closed connection is kept in `sending`.
+            // The piece stays in place: the output is busy until `sent`, and a closed connection is kept in `ending`.
             core.output().set_busy(true);
             let entry = opcode::Send::new(fd, piece.0, piece.1).flags(libc::MSG_NOSIGNAL).build();
             self.arm(entry, Kind::Sent, id);
@@ -430,7 +442,7 @@ impl Thread {
         }
     }
 
-    /// Ends what was armed on connections that were closed, so that the kernel lets go of their sockets.
+    /// Ends what was armed on connections that were closed; they are kept until it has.
     fn cancel_gone(&mut self) {
         let gone = self.table.gone.as_mut().map(std::mem::take).unwrap_or_default();
         let kinds = [
@@ -443,8 +455,8 @@ impl Thread {
             for (_, kind) in kinds.iter().filter(|(bit, _)| entry.interest & bit != 0) {
                 self.cancel(*kind, id);
             }
-            if entry.interest & SEND != 0 {
-                self.sending.insert(id, entry);
+            if entry.interest & ARMED != 0 {
+                self.ending.insert(id, entry);
             }
         }
     }
@@ -522,7 +534,7 @@ impl Thread {
         }
         if self.outstanding > 0 {
             // The kernel may still write: leaking the memory is the safe way out.
-            std::mem::forget((self.provided, self.reads, self.sending, self.table));
+            std::mem::forget((self.provided, self.reads, self.ending, self.table));
         }
     }
 }
