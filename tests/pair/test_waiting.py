@@ -116,6 +116,29 @@ def test_blocking_lock(pair: Pair) -> None:
     assert client.wait(three).status == NTStatus.RANGE_NOT_LOCKED
 
 
+def test_a_lock_that_comes_with_its_cancel(pair: Pair) -> None:
+    """Goal: a lock whose request was cancelled is held by nobody. Method: CANCEL and the other's unlock in one turn of
+    the loop, before the waiter has heard of either; then the lock is free."""
+    client = pair.logged_on()
+    opens = [client.open("a"), client.open("a")]
+    ids = [
+        client.send(Command.LOCK, LockRequest(file_id, [LockElement(0, 10, 2)]).pack()) for file_id in opens
+    ]
+    assert client.wait(ids[0]).status == NTStatus.SUCCESS
+
+    def both() -> None:
+        [connection] = pair.server.connections.values()
+        [request] = connection.waiting.values()
+        request.abort(NTStatus.CANCELLED)
+        request.abort(NTStatus.USER_SESSION_DELETED)
+        pair.server.release_locks(pair.server.opens[opens[0][1]])
+
+    pair.inside(both)
+    assert client.wait(ids[1]).status == NTStatus.CANCELLED
+    again = client.call(Command.LOCK, LockRequest(opens[0], [LockElement(0, 10, 0x12)]).pack())
+    assert again.status == NTStatus.SUCCESS
+
+
 @pytest.mark.parametrize("dialect", [0x0202, 0x0311])
 def test_too_many_wait(make_pair: MakePair, dialect: int) -> None:
     """Goal: waiting requests are bounded; the one too many gets INSUFFICIENT_RESOURCES and no interim response.

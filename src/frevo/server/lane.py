@@ -172,7 +172,11 @@ class Lane:
         interim = self.loop.call_later(INTERIM_SECONDS, _tell_pending, request)
         self.waiting += 1
         try:
-            outcome, cancelled = await self._in_turn(lambda: handler(request))
+            await self._turn_of(request)
+            try:
+                outcome, cancelled = await self._to_its_end(lambda: handler(request))
+            finally:
+                self._turn.release()
             if isinstance(outcome, Coroutine):
                 outcome = await self._stepwise(outcome, cancelled)
             elif isinstance(outcome, Awaitable):
@@ -182,6 +186,28 @@ class Lane:
         finally:
             self.waiting -= 1
             interim.cancel()
+
+    async def _turn_of(self, request: Request) -> None:
+        """Takes the turn. Aborted before (CANCEL, the end of its tree or connection), the request never begins."""
+        acquiring = self.loop.create_task(self._turn.acquire())
+        ready: asyncio.Future[int] = self.loop.create_future()
+
+        def acquired(_: object) -> None:
+            if not ready.done():
+                ready.set_result(0)
+
+        acquiring.add_done_callback(acquired)
+        try:
+            await request.may_end(ready)
+        except BaseException:
+            acquiring.cancel()
+            acquiring.add_done_callback(self._not_needed)
+            raise
+
+    def _not_needed(self, acquiring: asyncio.Task[bool]) -> None:
+        """The turn came to who had given up."""
+        if not acquiring.cancelled():
+            self._turn.release()
 
     def spawn(self, work: Callable[[], None]) -> None:
         """Runs *work* in this lane, after what is in it, for nobody who waits; errors are logged."""

@@ -23,10 +23,40 @@ log = logging.getLogger("frevo.server")
 
 
 def close_open(server: Server, opened: Open, *, waiting_status: int = NTStatus.CANCELLED) -> None:
-    """Closes one open: ends what waits on it, drops its locks, and deletes the file when that was due.
+    """Closes one open, when the reads and writes that are under way have ended: `begin_close` and `end_close`.
 
-    Closing never fails for the client; what cannot be deleted stays and is logged.
+    Until then its locks and share modes hold, so that nobody meets a write that comes late.
     """
+    begin_close(server, opened, waiting_status=waiting_status)
+    if opened.handle is not None:
+        # Nobody but a CLOSE waits for a file system that may never answer.
+        counted = opened.tree.lane is None
+        opened.session.closing += counted
+        opened.handle.when_idle(lambda: _ended(server, opened, counted))
+
+
+def _ended(server: Server, opened: Open, counted: bool) -> None:
+    session = opened.session
+    try:
+        end_close(server, opened)
+    finally:
+        session.closing -= counted
+        waiting, session.on_closed = session.on_closed, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+
+async def all_closed(session: Session) -> None:
+    """Waits until what was closed in *session* has really ended: then nothing of it reaches a file any more."""
+    while session.closing:
+        ended = asyncio.get_running_loop().create_future()
+        session.on_closed.append(ended)
+        await ended
+
+
+def begin_close(server: Server, opened: Open, *, waiting_status: int) -> None:
+    """Nobody can name the open any more; what waits on it ends with *waiting_status*."""
     session = opened.session
     session.opens.pop(opened.volatile_id, None)
     opened.tree.opens.discard(opened.volatile_id)
@@ -46,6 +76,13 @@ def close_open(server: Server, opened: Open, *, waiting_status: int = NTStatus.C
     if opened.attached:
         server.transport.detach(session.connection.id, opened.volatile_id)
         opened.attached = False
+
+
+def end_close(server: Server, opened: Open) -> None:
+    """Drops the locks, leaves the file, and deletes it when that was due.
+
+    Closing never fails for the client; what cannot be deleted stays and is logged.
+    """
     if opened.record is not None and opened.handle is not None:
         lane = opened.tree.lane
         if lane is None or lane.inside:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import types
 from collections.abc import Awaitable, Coroutine, Generator
@@ -121,12 +120,10 @@ class Work:
         request.task = self.server.loop.create_task(self._finish(request, outcome, index))
 
     async def _finish(self, request: Request, outcome: Awaitable[bytes], index: int) -> None:
-        """Waits for the handler, answers, and goes on with the rest of the compound."""
+        """Waits for the handler, answers, and goes on with the rest of the compound. Nobody cancels this."""
         server, connection, chain = self.server, self.connection, self.chain
         try:
             body = await outcome
-        except asyncio.CancelledError:
-            answer = fail(request, SMBError(request.abort_status))
         except RemoteProtocolError as error:
             connection.waiting.pop(request.header.message_id, None)
             if request.async_id:

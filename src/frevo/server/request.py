@@ -43,13 +43,15 @@ class Request:
     """A request with everything that the dispatcher has already checked.
 
     `session`, `tree`, `open` are set where the dispatch table says that the command needs them. `message` is this
-    element only, its header at position 0. A handler returns the response body, or an awaitable of it; while it
-    waits it may be cancelled (CANCEL, logoff, tree disconnect, close, lost connection), which it sees as
-    asyncio.CancelledError: it cleans up and lets it pass. The client then gets `abort_status`.
+    element only, its header at position 0. A handler returns the response body, or an awaitable of it.
+
+    What waits for others waits in `wait`, which `abort` ends (CANCEL, logoff, tree disconnect, close, lost connection).
+    Everything else runs to its end once it was begun, and is answered with what it has done: a WRITE that the disk has
+    half of cannot be called cancelled ([MS-SMB2] 3.3.5.16 leaves alone what cannot be cancelled).
     """
 
     __slots__ = (
-        "abort_status", "async_id", "chain", "connection", "header", "last", "message", "open", "protected", "sealed",
+        "aborted", "async_id", "awaited", "chain", "connection", "header", "last", "message", "open", "protected", "sealed",
         "server", "session", "sign", "status", "task", "tree",
     )  # fmt: skip
 
@@ -80,7 +82,8 @@ class Request:
         self.sign = False  # sign the answer although the request was not signed
         self.async_id = 0
         self.task: asyncio.Task[None] | None = None
-        self.abort_status: int = NTStatus.CANCELLED
+        self.awaited: asyncio.Future[int] | None = None
+        self.aborted: int = NTStatus.SUCCESS  # the status of `abort`, which also ends waits that begin later
 
     def go_async(self) -> None:
         """Tells the client now that the answer will take long (STATUS_PENDING, [MS-SMB2] 3.3.4.2).
@@ -98,19 +101,32 @@ class Request:
         self.server.send_interim(self)
 
     async def wait(self, future: asyncio.Future[int]) -> int:
-        """Goes async and waits for *future* on behalf of this request's open, if it has one."""
+        """Goes async and waits for *future* on behalf of this request's open, if it has one.
+
+        Raises SMBError with the status of `abort` when that comes first.
+        """
         self.go_async()
         if self.open is not None:
             self.open.waiting.add(self)
         try:
-            return await future
+            return await self.may_end(future)
         finally:
             if self.open is not None:
                 self.open.waiting.discard(self)
 
+    async def may_end(self, future: asyncio.Future[int]) -> int:
+        """Waits for *future*, which must be this request's alone. SMBError with the status of `abort`, if that comes
+        first or has come before."""
+        if self.aborted:
+            raise SMBError(self.aborted)
+        self.awaited = future
+        try:
+            return await future
+        finally:
+            self.awaited = None
+
     def abort(self, status: int) -> None:
-        """Ends the wait: the client gets *status*. Nothing happens when the request has been answered."""
-        if self.task is not None and not self.task.done():
-            self.abort_status = status
-            # Not at once: a task that has not had its first turn would end without an answer.
-            self.server.loop.call_soon(self.task.cancel)
+        """Ends the wait, or the next one: the client gets *status*. Nothing else of the request's work is stopped."""
+        self.aborted = self.aborted or status
+        if self.awaited is not None and not self.awaited.done():
+            self.awaited.set_exception(SMBError(status))

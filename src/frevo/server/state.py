@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -106,6 +107,9 @@ class Session(Discreet, msgspec.Struct, eq=False):
     expires_at: float | None = None  # monotonic clock of the server, None = never
     trees: dict[int, Tree] = msgspec.field(default_factory=dict)
     opens: dict[int, Open] = msgspec.field(default_factory=dict)  # by volatile id
+    #: Opens that were closed while something was under way on them, and who waits for their end.
+    closing: int = 0
+    on_closed: list[asyncio.Future[None]] = msgspec.field(default_factory=list)
     next_tree_id: int = 1
     last_active: float = 0.0
     #: Whose budgets it counts for (frevo.server.budget): the account, until log-on the address.

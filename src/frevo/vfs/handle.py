@@ -200,10 +200,16 @@ class LocalHandle(Handle):
         finally:
             self._busy -= 1
             self._file.release()
-            if not self._busy and self._when_idle:
-                actions, self._when_idle = self._when_idle, []
-                for action in actions:
-                    action()
+            if (
+                not self._busy and self._when_idle
+            ):  # not at once: who has awaited this has its own to do first
+                asyncio.get_running_loop().call_soon(self._idle)
+
+    def _idle(self) -> None:
+        if not self._busy:
+            actions, self._when_idle = self._when_idle, []
+            for action in actions:
+                action()
 
     @property
     def busy(self) -> bool:

@@ -5,6 +5,7 @@ stand for a `LocalBackend` and for what it opens: methods travel, attributes (id
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -66,13 +67,15 @@ class OffloadedBackend(_Proxy):
 class OffloadedHandle(_Proxy):
     """Stands for a `LocalHandle`."""
 
-    __slots__ = ("_closed", "_moving")
+    __slots__ = ("_closed", "_moving", "_when_idle")
     _closed: bool
+    _when_idle: list[Callable[[], None]]
     _moving: int  # calls of `_moved` that have not returned: the descriptor stays open for them
 
     def __init__(self, inner: LocalHandle, courier: Courier) -> None:
         super().__init__(inner, courier)
         self._set(closed=False, moving=0)
+        object.__setattr__(self, "_when_idle", [])
 
     def _set(self, *, closed: bool | None = None, moving: int) -> None:
         object.__setattr__(self, "_moving", moving)
@@ -106,6 +109,27 @@ class OffloadedHandle(_Proxy):
             self._set(moving=self._moving - 1)
             if self._closed and not self._moving:
                 self._close()
+            if self._when_idle and not self._moving:
+                asyncio.get_running_loop().call_soon(self._idle)
+
+    def _idle(self) -> None:
+        if not self._moving:
+            actions = self._when_idle.copy()
+            self._when_idle.clear()
+            for action in actions:
+                action()
+
+    @property
+    def busy(self) -> bool:
+        """As `Handle.busy`."""
+        return self._moving > 0
+
+    def when_idle(self, action: Callable[[], None]) -> None:
+        """As `Handle.when_idle`."""
+        if self._moving:
+            self._when_idle.append(action)
+        else:
+            action()
 
     def close(self) -> None:
         """As `Handle.close`; it happens when nothing is moving, and later when it is nobody's turn."""

@@ -6,12 +6,11 @@ import asyncio
 import errno
 import os
 import stat
-import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from peers.late import Late
 
 from frevo.aio import features, threads
 from frevo.aio.ring import WORKING_DIRECTORY, Descriptor, Ring
@@ -24,7 +23,6 @@ from frevo.aio.syscalls import (
     RENAME_EXCHANGE,
     RENAME_NOREPLACE,
 )
-from frevo.aio.uring import UringRing
 from frevo.wire.dtyp.filetime import from_unix_ns
 
 
@@ -271,38 +269,6 @@ async def test_cancelled_read_keeps_its_buffer(ring: Ring) -> None:
     await wait_until(lambda: resizable(buffer))  # a thread lets go a moment after it has said so
     writer.close()
     reader.close()
-
-
-class Late:
-    """Holds the operations of a ring just before the system is asked, until the test lets them go."""
-
-    def __init__(self, ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ring, self.event = ring, threading.Event()
-        self.asked: list[object] = []
-        if isinstance(ring, UringRing):
-            self.native, self.batches = ring._native, list[tuple[list[Any], list[int]]]()
-            monkeypatch.setattr(ring, "_native", self)
-        else:
-            real = threads._write
-
-            def write(*words: Any) -> int:
-                self.asked.append(words)
-                self.event.wait()
-                return real(*words)
-
-            monkeypatch.setattr(threads, "_write", write)
-
-    def submit(self, operations: list[Any], cancels: list[int]) -> list[Any]:
-        self.asked += operations
-        self.batches.append((operations, cancels))
-        return []
-
-    def let_go(self) -> None:
-        self.event.set()
-        if isinstance(self.ring, UringRing):
-            self.ring._native = self.native
-            for operations, cancels in self.batches:
-                self.ring._deliver(self.native.submit(operations, cancels))
 
 
 async def test_a_cancelled_write_reaches_no_other_file(

@@ -136,14 +136,13 @@ async def _wait(request: Request, state: DirectoryWatch, length_max: int) -> byt
     state.waiters.append(changed)
     try:
         outcome = await request.wait(changed)
-    except BaseException:
+    except SMBError:
+        if request.open.volatile_id not in request.server.opens:
+            raise SMBError(NTStatus.NOTIFY_CLEANUP) from None
+        raise
+    finally:
         if changed in state.waiters:
             state.waiters.remove(changed)
-        elif state.ready and changed.done() and not changed.cancelled():
-            state.wake(_CHANGED)
-        if request.open.volatile_id not in request.server.opens:
-            request.abort_status = NTStatus.NOTIFY_CLEANUP
-        raise
     if outcome == _DELETED:
         raise SMBError(NTStatus.DELETE_PENDING, "the directory is being deleted")
     return state.take(request, length_max)

@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
-from frevo.server.lifecycle import close_open
+import asyncio
+from collections.abc import Awaitable
+
+from frevo.server.lifecycle import begin_close, end_close
 from frevo.server.request import Request
+from frevo.vfs.base import Handle
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import CloseFlags, CloseRequest, CloseResponse
 
 _PLAIN = CloseResponse().pack()
 
 
-def handle(request: Request) -> bytes:
+def handle(request: Request) -> bytes | Awaitable[bytes]:
     """With POSTQUERY_ATTRIB the answer carries the file's last metadata."""
     asked = CloseRequest.parse(request.message)
-    opened = request.open
-    body = _PLAIN
-    if asked.flags & CloseFlags.POSTQUERY_ATTRIB and opened.handle is not None:
-        stat = opened.handle.stat()
-        body = CloseResponse(
-            int(CloseFlags.POSTQUERY_ATTRIB),
-            stat.creation_time,
-            stat.last_access_time,
-            stat.last_write_time,
-            stat.change_time,
-            stat.allocation_size,
-            stat.end_of_file,
-            stat.attributes,
-        ).pack()
-    close_open(request.server, opened, waiting_status=NTStatus.RANGE_NOT_LOCKED)
+    server, opened = request.server, request.open
+    begin_close(server, opened, waiting_status=NTStatus.RANGE_NOT_LOCKED)
+    if opened.handle is not None and opened.handle.busy:
+        return _when_idle(request, opened.handle, asked.flags)
+    return _finish(request, asked.flags)
+
+
+async def _when_idle(request: Request, handle: Handle, flags: int) -> bytes:
+    """The answer says that the file is closed: no write that is under way may reach it afterwards."""
+    idle: asyncio.Future[None] = request.server.loop.create_future()
+
+    def is_idle() -> None:
+        if not idle.done():
+            idle.set_result(None)
+
+    handle.when_idle(is_idle)
+    try:
+        await idle
+    finally:
+        body = _finish(request, flags)
     return body
+
+
+def _finish(request: Request, flags: int) -> bytes:
+    opened, body = request.open, _PLAIN
+    try:
+        if flags & CloseFlags.POSTQUERY_ATTRIB and opened.handle is not None:
+            body = _attributes(opened.handle)
+    finally:
+        end_close(request.server, opened)
+    return body
+
+
+def _attributes(handle: Handle) -> bytes:
+    stat = handle.stat()
+    return CloseResponse(
+        int(CloseFlags.POSTQUERY_ATTRIB),
+        stat.creation_time,
+        stat.last_access_time,
+        stat.last_write_time,
+        stat.change_time,
+        stat.allocation_size,
+        stat.end_of_file,
+        stat.attributes,
+    ).pack()

@@ -135,25 +135,31 @@ def _take(server: Server, record: FileRecord, opened: Open, ranges: list[LockRan
 
 
 async def _wait(request: Request, record: FileRecord, wanted: LockRange) -> bytes:
-    """Waits until *wanted* is ours. Cancelled: the place in the queue, or the lock that came too late, is given
+    """Waits until *wanted* is ours. Aborted: the place in the queue, or the lock that came too late, is given
     back; when the open is closed the client hears RANGE_NOT_LOCKED, as from Windows."""
     opened = request.open
     granted: asyncio.Future[int] = request.server.loop.create_future()
 
+    too_late = False
+
     def on_granted() -> None:
-        if not granted.done():
+        nonlocal too_late
+        if granted.done():  # aborted in this very turn
+            too_late = True
+        else:
             granted.set_result(0)
 
     waiter = record.locks.wait(opened, wanted, on_granted)
     try:
         await request.wait(granted)
-    except BaseException:
-        record.locks.cancel(waiter)
-        if granted.done() and not granted.cancelled():
-            record.locks.unlock(opened, wanted.start, wanted.length)
+    except SMBError:
         if opened.volatile_id not in request.server.opens:
-            request.abort_status = NTStatus.RANGE_NOT_LOCKED
+            raise SMBError(NTStatus.RANGE_NOT_LOCKED) from None
         raise
+    finally:
+        record.locks.cancel(waiter)
+        if too_late:
+            record.locks.unlock(opened, wanted.start, wanted.length)
     return _RESPONSE
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from frevo.server.lifecycle import drop_keys, end_session
+from frevo.server.lifecycle import all_closed, drop_keys, end_session
 from frevo.server.request import Request
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import LogoffRequest, LogoffResponse
+
+_RESPONSE = LogoffResponse().pack()
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
@@ -16,11 +18,12 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     server, session = request.server, request.session
     end_session(server, session, waiting_status=NTStatus.USER_SESSION_DELETED)
     request.chain.after_sending = lambda: drop_keys(server, session)
-    return _when_closed(request) if session.opens else LogoffResponse().pack()
+    return _when_closed(request) if session.opens or session.closing else _RESPONSE
 
 
 async def _when_closed(request: Request) -> bytes:
-    """The answer, when a session with many opens is closed to the last."""
+    """The answer, when a session with many opens is closed to the last, and nothing is under way on them any more."""
     while request.session.opens:
         await request.server.turns.next(request.connection.party)
-    return LogoffResponse().pack()
+    await all_closed(request.session)
+    return _RESPONSE

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from frevo.server.lifecycle import disconnect_tree
+from frevo.server.lifecycle import all_closed, disconnect_tree
 from frevo.server.request import Request
 from frevo.wire.smb2 import TreeDisconnectRequest, TreeDisconnectResponse
+
+_RESPONSE = TreeDisconnectResponse().pack()
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Everything open in the tree is closed first."""
     TreeDisconnectRequest.parse(request.message)
     disconnect_tree(request.server, request.tree)
-    return _when_closed(request) if request.tree.opens else TreeDisconnectResponse().pack()
+    return _when_closed(request) if request.tree.opens or request.session.closing else _RESPONSE
 
 
 async def _when_closed(request: Request) -> bytes:
-    """The answer, when a tree with many opens is closed to the last."""
+    """The answer, when a tree with many opens is closed to the last, and nothing is under way on them any more."""
     while request.tree.opens:
         await request.server.turns.next(request.connection.party)
-    return TreeDisconnectResponse().pack()
+    await all_closed(request.session)
+    return _RESPONSE

@@ -1,0 +1,146 @@
+"""Writes that are under way when something ends, over the pair: what was begun is done, nothing comes late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from peers.late import Late
+
+from frevo.aio import features
+from frevo.aio.ring import Ring
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import (
+    CancelRequest,
+    CloseFlags,
+    CloseRequest,
+    CloseResponse,
+    Command,
+    CreateOptions,
+    CreateRequest,
+    LogoffRequest,
+    TreeDisconnectRequest,
+    WriteRequest,
+    WriteResponse,
+)
+from pair.client import Client
+from pair.conftest import MakePair
+from pair.machine import Pair
+
+FileId = tuple[int, int]
+DATA = b"late" * 30_000
+
+
+class UnderWay:
+    """A server whose ring does nothing before the test says so, and a WRITE that waits there."""
+
+    def __init__(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pair = pair
+        self.client = pair.logged_on()
+        self.late = Late(pair.inside(Ring.of, pair.loop), monkeypatch)
+
+    def open(self, **fields: object) -> FileId:
+        return self.client.open("file", desired_access=0x10003, share_access=0, **fields)
+
+    def write(self, file_id: FileId) -> int:
+        message_id = self.client.send(Command.WRITE, WriteRequest(file_id, 0, DATA).pack(), charge=2)
+        self.until(lambda: bool(self.late.asked))
+        return message_id
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(10_000):
+            if condition():
+                return
+            self.pair.turn()
+        raise AssertionError("it never happens")
+
+    def let_go(self) -> None:
+        self.pair.inside(self.late.let_go)
+
+    def other_opens(self) -> NTStatus:
+        """What another user hears who wants the file."""
+        other = self.pair.logged_on()
+        return other.call(Command.CREATE, CreateRequest(name="file", desired_access=3).pack()).status
+
+
+@pytest.fixture(params=["threads", "uring"])
+def held(request: pytest.FixtureRequest, make_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -> UnderWay:
+    """With each engine of the ring."""
+    if request.param == "uring" and not features.probe().available:
+        pytest.skip(features.probe().reason)
+    monkeypatch.setenv(features.ENGINE_VARIABLE, request.param)
+    return UnderWay(make_pair(), monkeypatch)
+
+
+def test_cancel_does_not_call_a_write_undone(held: UnderWay) -> None:
+    """Goal: what cannot be taken back is answered as done. Method: CANCEL of a WRITE that a worker has."""
+    message_id = held.write(held.open())
+    held.client.send(Command.CANCEL, CancelRequest().pack(), message_id=message_id)
+    held.pair.turn()
+    assert held.client.answers(message_id) == []
+    held.let_go()
+    assert held.client.wait(message_id).ok(WriteResponse).count == len(DATA)
+    assert (held.pair.root / "share" / "file").read_bytes() == DATA
+
+
+def test_close_comes_after_the_write(held: UnderWay) -> None:
+    """Goal: once CLOSE is answered, nothing reaches the file. Method: CLOSE behind a WRITE that is held: no answer, the
+    FileId is gone, others are kept out; then both answers, and the size that the write has made."""
+    file_id = held.open()
+    writing = held.write(file_id)
+    closing = held.client.send(Command.CLOSE, CloseRequest(int(CloseFlags.POSTQUERY_ATTRIB), file_id).pack())
+    assert held.client.close(file_id).status == NTStatus.FILE_CLOSED
+    assert held.client.answers(closing) == held.client.answers(writing) == []
+    assert held.other_opens() == NTStatus.SHARING_VIOLATION
+    held.let_go()
+    assert held.client.wait(closing).ok(CloseResponse).end_of_file == len(DATA)
+    assert held.client.wait(writing).ok(WriteResponse).count == len(DATA)
+    assert held.other_opens() == NTStatus.SUCCESS
+
+
+@pytest.mark.parametrize("how", ["tree", "logoff"])
+def test_what_ends_an_open_comes_after_the_write(held: UnderWay, how: str) -> None:
+    """Goal: TREE_DISCONNECT and LOGOFF, too. Method: each behind a WRITE that is held."""
+    writing = held.write(held.open())
+    if how == "tree":
+        ending = held.client.send(Command.TREE_DISCONNECT, TreeDisconnectRequest().pack())
+    else:
+        ending = held.client.send(Command.LOGOFF, LogoffRequest().pack())
+    held.pair.turn()
+    assert held.client.answers(ending) == []
+    assert held.other_opens() == NTStatus.SHARING_VIOLATION
+    held.let_go()
+    assert held.client.wait(ending).status == NTStatus.SUCCESS
+    assert held.client.wait(writing).status == NTStatus.SUCCESS
+    assert held.other_opens() == NTStatus.SUCCESS
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_a_lost_connection(held: UnderWay, delete: bool) -> None:
+    """Goal: the write of a client that is gone reaches its own file or none. Method: the connection ends under a WRITE
+    that is held; another user opens files; then it goes on, and the file is closed, or deleted where that was due."""
+    options = int(CreateOptions.DELETE_ON_CLOSE) if delete else 0
+    held.write(held.open(create_options=options))
+    held.client.disconnect()
+    held.pair.turn()
+    assert not held.pair.server.opens and len(held.pair.server.files) == 1
+    other: Client = held.pair.logged_on()
+    for number in range(8):
+        other.open(f"other{number}")
+    held.let_go()
+    held.until(lambda: len(held.pair.server.files) == 8)
+    share = held.pair.root / "share"
+    assert [(share / f"other{number}").stat().st_size for number in range(8)] == [0] * 8
+    assert (share / "file").exists() != delete
+    if not delete:
+        assert (share / "file").read_bytes() == DATA
+
+
+def test_the_server_stops(held: UnderWay) -> None:
+    """Goal: a server that stops under a write closes nothing too early. Method: everything ends, then the write."""
+    held.write(held.open())
+    held.pair.inside(held.pair.server.close_all)
+    held.pair.turn()
+    held.let_go()
+    held.until(lambda: not len(held.pair.server.files))
+    assert (held.pair.root / "share" / "file").read_bytes() == DATA

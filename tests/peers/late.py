@@ -1,0 +1,44 @@
+"""Operations of a ring that are held just before the system is asked: a worker that was preempted, a slow kernel."""
+
+from __future__ import annotations
+
+import threading as _threading
+from typing import Any
+
+import pytest
+
+from frevo.aio import threads
+from frevo.aio.ring import Ring
+from frevo.aio.uring import UringRing
+
+
+class Late:
+    """Holds the operations of a ring just before the system is asked, until the test lets them go."""
+
+    def __init__(self, ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ring, self.event = ring, _threading.Event()
+        self.asked: list[object] = []
+        if isinstance(ring, UringRing):
+            self.native, self.batches = ring._native, list[tuple[list[Any], list[int]]]()
+            monkeypatch.setattr(ring, "_native", self)
+        else:
+            real = threads._write
+
+            def write(*words: Any) -> int:
+                self.asked.append(words)
+                self.event.wait()
+                return real(*words)
+
+            monkeypatch.setattr(threads, "_write", write)
+
+    def submit(self, operations: list[Any], cancels: list[int]) -> list[Any]:
+        self.asked += operations
+        self.batches.append((operations, cancels))
+        return []
+
+    def let_go(self) -> None:
+        self.event.set()
+        if isinstance(self.ring, UringRing):
+            self.ring._native = self.native
+            for operations, cancels in self.batches:
+                self.ring._deliver(self.native.submit(operations, cancels))
