@@ -12,6 +12,7 @@ import msgspec
 
 from frevo.client import Location, Options, Server, Share, connect_server
 from frevo.client.address import join
+from frevo.client.to_the_end import to_the_end
 
 #: Log-ons, or files that are made, at a time: more would only wait in the server, and against the timeout.
 _AT_A_TIME = 16
@@ -98,7 +99,7 @@ async def open_links(places: Sequence[Place], *, with_share: bool) -> AsyncItera
         links.sort(key=lambda link: link.number)
         yield links
     finally:
-        await asyncio.shield(_close(links))
+        await to_the_end(_close(links))
 
 
 async def _close(links: Sequence[Link]) -> None:

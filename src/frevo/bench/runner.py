@@ -21,6 +21,7 @@ from frevo.bench.pumped import EchoLoad, OpenLoad, ReadLoad, WriteLoad
 from frevo.bench.session import SessionLoad
 from frevo.bench.settings import Settings
 from frevo.bench.tally import Tally, total
+from frevo.client.to_the_end import to_the_end
 from frevo.errors import FrevoError
 from frevo.transport.address import DEFAULT_PORTS
 
@@ -107,7 +108,7 @@ class Run:
                 if settings.verify and outcome.ended != "error":
                     await self._check(outcome)
             finally:
-                await asyncio.shield(self._end(load))
+                await to_the_end(self._end(load))
         return outcome
 
     async def _check(self, outcome: Outcome) -> None:

@@ -72,14 +72,17 @@ class Runner:
                 self._ready.cancel()
                 return await self._result()
             self._running = self._ready.result()
-            control = await self._control()
+            control = None
             try:
+                control = await self._control()
                 self._announce()
                 return await self._result()
             finally:
-                if control is not None:
-                    await control.close()
-                await self._end()
+                try:
+                    if control is not None:
+                        await control.close()
+                finally:
+                    await self._end()
 
     async def _end(self) -> None:
         """Whatever happened, the server's task is over when we leave."""

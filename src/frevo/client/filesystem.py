@@ -5,7 +5,6 @@ With it pandas, pyarrow, dask and zarr read and write a NAS.
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import os
 import weakref
@@ -23,6 +22,7 @@ from frevo.client.share import Share
 from frevo.client.shares import Shares
 from frevo.client.small import SMALL_BYTES
 from frevo.client.stat import Stat
+from frevo.client.to_the_end import in_thread
 
 #: Bytes between two steps of a transfer; one such buffer a file.
 _STEP_BYTES = 2 << 20
@@ -375,7 +375,7 @@ async def _copy_down(file: File, local: Any, callback: Any) -> None:
     buffer = memoryview(bytearray(max(1, min(size, _STEP_BYTES))))
     while count := await file.readinto(buffer):
         if count > SMALL_BYTES:
-            await asyncio.to_thread(local.write, buffer[:count])
+            await in_thread(local.write, buffer[:count])
         else:
             local.write(buffer[:count])
         callback.relative_update(count)

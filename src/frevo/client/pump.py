@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frevo.client.errors import lost
+from frevo.client.to_the_end import to_the_end
 
 if TYPE_CHECKING:
     from frevo.client.tree import FileId, Tree
@@ -101,15 +102,7 @@ class Pump:
         if not self._ended.done():
             transport = self._connection.plane.transport
             transport.stop_pump(self._connection.number, self._native.id, now=True)
-        cancelled = False
-        while not self._ended.done():
-            try:
-                await asyncio.shield(self._ended)
-            except asyncio.CancelledError:
-                cancelled = True
-        if cancelled:
-            raise asyncio.CancelledError
-        return self._ended.result()
+        return await to_the_end(self._ended)
 
 
 def start_pump(

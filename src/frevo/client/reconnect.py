@@ -12,7 +12,7 @@ import contextlib
 import errno
 import random
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 import msgspec
@@ -97,7 +97,7 @@ class Link:
         self._renew = renew
         self._closed = False
         self._in_vain = False
-        self._under_way: dict[str, asyncio.Task[Exception | None]] = {}
+        self._under_way: dict[str, asyncio.Task[None]] = {}
 
     def __del__(self) -> None:
         connection = self.now.connection
@@ -142,31 +142,26 @@ class Link:
         """Logs on again on the same session ([MS-SMB2] 3.2.4.2.3)."""
         await self._joined(self._reauthenticate)
 
-    async def _joined(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _joined(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Does *work*, or waits for it when it is under way; a waiter that is cancelled does not stop it."""
         if self._closed:
             raise lost("closed by this program")
         name = work.__name__
-        if name not in self._under_way:
-            loop = asyncio.get_running_loop()
-            self._under_way[name] = loop.create_task(self._outcome(name, work))
-        error = await asyncio.shield(self._under_way[name])
+        task = self._under_way.get(name)
+        if task is None:
+            task = self._under_way[name] = asyncio.ensure_future(work())
+            # Not in the task itself: cancelled before its first step it does nothing.
+            task.add_done_callback(lambda _: self._under_way.pop(name))
+        await asyncio.wait([task])
+        if task.cancelled():  # by close() alone
+            raise lost("closed by this program")
+        error = task.exception()
         if error is not None:
+            if not isinstance(error, OSError | FrevoError):
+                raise error
             text = getattr(error, "strerror", None) or str(error)
             text = f"the connection to the server ended and could not be made again: {text}"
             raise CannotReconnect(errno.ECONNRESET, text) from error
-
-    async def _outcome(self, name: str, work: Callable[[], Awaitable[None]]) -> Exception | None:
-        """What went wrong, as a value: each waiter raises its own exception."""
-        try:
-            await work()
-        except asyncio.CancelledError:  # by close() alone
-            return lost("closed by this program")
-        except (OSError, FrevoError) as error:
-            return error
-        finally:
-            del self._under_way[name]
-        return None
 
     async def _rebuild(self) -> None:
         """Tries with growing pauses; after it was in vain once, one try each time."""

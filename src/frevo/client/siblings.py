@@ -49,6 +49,7 @@ class Siblings:
         if self._growing is None and len(self.places) < self.most:
             self.places[0].link.grown.add(self)
             self._growing = asyncio.get_running_loop().create_task(self._connect())
+            self._growing.add_done_callback(self._grown)
         return self._growing
 
     async def nth(self, index: int) -> LastingTree | None:
@@ -64,16 +65,19 @@ class Siblings:
             self.places.append(await self.places[0].another())
         except (OSError, FrevoError):
             self.most = len(self.places)
-        finally:
-            self._growing = None
+
+    def _grown(self, _: asyncio.Task[None]) -> None:
+        """Also after a cancel before the first step: else it would be waited for until the end of time."""
+        self._growing = None
 
     async def close(self) -> None:
         """Logs off and closes all but the first; no other one is made."""
         self.most = 1
         self.places[0].link.grown.discard(self)
-        if self._growing is not None:
-            self._growing.cancel()
-            await asyncio.wait([self._growing])
+        growing = self._growing
+        if growing is not None:
+            growing.cancel()
+            await asyncio.wait([growing])
         others = self.places[1:]
         del self.places[1:]
         await asyncio.gather(*(place.link.end() for place in others), return_exceptions=True)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from frevo.client.errors import RemoteError
 from frevo.client.share import Share
+from frevo.client.to_the_end import in_thread
 
 #: Two such buffers for each file that is read.
 _PIECE_BYTES = 4 << 20
@@ -56,11 +57,11 @@ async def local_digest(path: str) -> str:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     async def read(buffer: bytearray, position: int) -> int:
-        return await asyncio.to_thread(os.preadv, fd, [buffer], position)
+        return await in_thread(os.preadv, fd, [buffer], position)
 
     try:
         with contextlib.suppress(OSError):  # not every file system has these
-            await asyncio.to_thread(os.fdatasync, fd)
+            await in_thread(os.fdatasync, fd)
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         return await _digest(os.fstat(fd).st_size, read)
     finally:
@@ -78,7 +79,7 @@ async def _digest(size: int, read: Callable[[bytearray, int], Awaitable[int]]) -
             if hashing is not None:
                 await hashing
             piece = memoryview(buffers[index])[:count]
-            hashing = asyncio.create_task(asyncio.to_thread(digest.update, piece))
+            hashing = asyncio.create_task(in_thread(digest.update, piece))
             position, index = position + count, 1 - index
     finally:
         if hashing is not None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from frevo.client.connection import Element
 from frevo.client.errors import RemoteError
 from frevo.client.file import File
+from frevo.client.to_the_end import in_thread
 from frevo.fuse import abi
 from frevo.fuse.abi import Opcode
 from frevo.fuse.session import Answer, Handler, Request
@@ -109,7 +110,7 @@ class FileLocks:
         """Others may have changed the file while nobody here held a lock: the kernel's pages are not believed."""
         self._node.fresh_until, self._node.cached = 0.0, None
         # In a thread: the kernel waits for reads of these pages, which wait for us.
-        await asyncio.to_thread(self._state.session.notify, abi.invalidate_data(self._node.number))
+        await in_thread(self._state.session.notify, abi.invalidate_data(self._node.number))
 
     # -- the server
 

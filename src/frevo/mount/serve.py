@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator
 
 import msgspec
 
 from frevo.client.share import Share
+from frevo.client.to_the_end import in_thread
 from frevo.fuse import mounting
 from frevo.fuse.abi import InitFlags
 from frevo.fuse.mounting import MountError, MountOptions
@@ -67,20 +70,24 @@ async def serve_mount(share: Share, settings: Settings, ready: Callable[[], None
     state = State(Remote(share), Appearance(settings.uid, settings.gid, settings.umask), settings.cache_s)
     await state.refresh(state.table.root)  # a path that is not there is told now
     options = MountOptions(settings.source, "frevo", settings.read_only, settings.allow_other)
-    fd = await asyncio.to_thread(mounting.mount, settings.directory, options)
+    fd = await in_thread(
+        mounting.mount, settings.directory, options, undo=lambda made: _take_away(settings.directory, made)
+    )
     flags = _FLAGS | (_LOCKS if settings.server_locks else InitFlags(0))
     session = state.session = Session(
         fd, _handlers(state, settings), readahead=READAHEAD_BYTES, flags=flags, errno_of=errno_of
     )
     try:
         with _signals(settings.directory, session):
-            await asyncio.to_thread(mounting.raise_readahead, settings.directory, READAHEAD_BYTES)
+            await in_thread(mounting.raise_readahead, settings.directory, READAHEAD_BYTES)
             ready()
             await asyncio.shield(session.ended)
     finally:
-        if not session.ended.done():
-            await _unmount(settings.directory, session)
-        await _finished(state)
+        try:
+            if not session.ended.done():
+                await _unmount(settings.directory, session)
+        finally:
+            await _finished(state)
 
 
 def _handlers(state: State, settings: Settings) -> dict[int, Handler]:
@@ -116,11 +123,18 @@ def _signals(directory: str, session: Session) -> Iterator[None]:
 async def _unmount(directory: str, session: Session) -> None:
     """Programs that still use it do not stop us: they get errors from now on."""
     try:
-        await asyncio.to_thread(mounting.unmount, directory)
+        await in_thread(mounting.unmount, directory)
     except MountError:
         with contextlib.suppress(MountError):
-            await asyncio.to_thread(mounting.unmount, directory, lazy=True)
+            await in_thread(functools.partial(mounting.unmount, directory, lazy=True))
     session.finish()
+
+
+def _take_away(directory: str, fd: int) -> None:
+    """Of a mount that nobody serves any more, as who wanted it was cancelled meanwhile."""
+    os.close(fd)
+    with contextlib.suppress(MountError):
+        mounting.unmount(directory, lazy=True)
 
 
 async def _finished(state: State) -> None:

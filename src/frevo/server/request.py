@@ -51,8 +51,8 @@ class Request:
     """
 
     __slots__ = (
-        "aborted", "async_id", "awaited", "chain", "connection", "header", "last", "message", "open", "protected", "sealed",
-        "server", "session", "sign", "status", "task", "tree",
+        "aborted", "async_id", "awaited", "chain", "connection", "header", "last", "message", "open", "protected",
+        "sealed", "server", "session", "sign", "status", "task", "tree",
     )  # fmt: skip
 
     def __init__(

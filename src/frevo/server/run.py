@@ -83,6 +83,9 @@ async def run_server(config: Config, *, stop: asyncio.Event, ready: Callable[[Ru
         running.server.close_all()
         await running.server.lanes.drain(_LANES_SECONDS)
         return 0
+    except BaseException:  # stopped at once
+        running.server.close_all()
+        raise
     finally:
         watch.close()
         running.server.lanes.stop()

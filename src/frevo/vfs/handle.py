@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
@@ -200,9 +201,8 @@ class LocalHandle(Handle):
         finally:
             self._busy -= 1
             self._file.release()
-            if (
-                not self._busy and self._when_idle
-            ):  # not at once: who has awaited this has its own to do first
+            # Not at once: who has awaited this has its own to do first.
+            if self._when_idle and not self._busy:
                 asyncio.get_running_loop().call_soon(self._idle)
 
     def _idle(self) -> None:
