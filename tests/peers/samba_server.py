@@ -17,7 +17,13 @@ _MODULE_FOLDERS = [*sorted(Path("/usr/lib").glob("*/samba/vfs")), Path("/usr/lib
 _FOLDERS = ("private", "lock", "state", "cache", "pid", "ncalrpc", "log")
 
 
-def _configuration(base: Path, root: Path, ports: Sequence[int], options: Mapping[str, str]) -> str:
+def _configuration(
+    base: Path,
+    root: Path,
+    ports: Sequence[int],
+    options: Mapping[str, str],
+    shares: Mapping[str, Mapping[str, str]],
+) -> str:
     """smb.conf for a standalone server; *options* come last and win.
 
     The module list and the lock settings are those that reference/smbtorture-4.17 was made with.
@@ -53,12 +59,18 @@ def _configuration(base: Path, root: Path, ports: Sequence[int], options: Mappin
         "durable handles": "yes",
         **{key: value for key, value in options.items() if not key.startswith("frevo:")},
     }
-    return section("global", settings) + "\n" + share_sections(root, {k: dict(v) for k, v in SHARES.items()})
+    return section("global", settings) + "\n" + share_sections(root, {k: dict(v) for k, v in shares.items()})
 
 
 @contextmanager
-def samba_server(base: Path, options: Mapping[str, str] | None = None) -> Iterator[Target]:
-    """Runs smbd with its state in *base* until the block ends; every process it made is gone afterwards."""
+def samba_server(
+    base: Path,
+    options: Mapping[str, str] | None = None,
+    shares: Mapping[str, Mapping[str, str]] = SHARES,
+    users: Sequence[str] = (),
+) -> Iterator[Target]:
+    """Runs smbd with its state in *base* until the block ends; every process it made is gone afterwards. *users* are
+    Unix users who may log on, too, with the target's password."""
     smbd = programs.need("smbd")
     smbpasswd = programs.need("smbpasswd")
     if not any(Path(folder, "streams_xattr.so").exists() for folder in _MODULE_FOLDERS):
@@ -68,10 +80,12 @@ def samba_server(base: Path, options: Mapping[str, str] | None = None) -> Iterat
     target = Target("samba", base / "shares", log=base / "log" / "smbd.out")
     target.port, target.nbt_port = programs.free_port(), programs.free_port()
     config = base / "smb.conf"
-    config.write_text(_configuration(base, target.root, (target.port, target.nbt_port), options or {}))
-    unix_user = getpass.getuser()
+    config.write_text(
+        _configuration(base, target.root, (target.port, target.nbt_port), options or {}, shares)
+    )
     secret = f"{target.password}\n" * 2
-    programs.run([smbpasswd, "-c", str(config), "-L", "-s", "-a", unix_user], text_in=secret).ok()
+    for unix_user in (getpass.getuser(), *users):
+        programs.run([smbpasswd, "-c", str(config), "-L", "-s", "-a", unix_user], text_in=secret).ok()
     with target.log.open("wb") as log:
         process = subprocess.Popen(
             [smbd, "--foreground", "--no-process-group", "-s", str(config), "-l", str(base / "log")],

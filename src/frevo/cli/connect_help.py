@@ -40,7 +40,7 @@ def banner(config: Config, addresses: Sequence[Address], login: Login | None, wh
 
 def _served(share: ShareConfig) -> str:
     access = "read-only" if share.read_only else "read and write"
-    path = share.path.replace("%%", "%")
+    path = share.path.replace("%%", "%") or "the home of each user"  # only [homes] has no path
     return f"Sharing {path} as {share.name} ({access})" + ("" if share.available else ", not available")
 
 

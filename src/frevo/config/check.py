@@ -56,7 +56,7 @@ def _check_globals(config: Config, problems: Problems) -> None:
 
 def _check_path(share: ShareConfig, section: Section, problems: Problems) -> None:
     if not share.path:
-        if share.available:
+        if share.available and share.name.lower() != "homes":
             problems.error(section.file, section.line, f"[{section.name}]", "a share needs a `path`")
         return
     unknown = macros_in(share.path) - MACROS.keys()

@@ -67,7 +67,8 @@ def default_for_folder(
     folder = str(path).replace("%", "%%")
     section = Section(share_name, "(command line)", 0)
     parser = Parser(problems := Problems())
-    parser.sections[share_name.lower()] = section
+    if share_name.lower() != "homes":  # that one would be a share for each user
+        parser.sections[share_name.lower()] = section
     # One folder, one user: the server acts as itself, which `frevo serve` makes the folder's owner.
     alone = {"frevo:unix users": "no", **(overrides or {})}
     config = _finish(parser, problems, "", alone, require_path=False)
@@ -169,9 +170,6 @@ def _share(
 ) -> ShareConfig | None:
     place = ConfigProblem(section.file, section.line, f"[{section.name}]", "")
     name = section.name.lower()
-    if name == "homes":
-        problems.at(place, "frevo does not make a share per user yet: name the folders to share one by one")
-        return None
     entries = _with_copies(section, sections, problems)
     if name in ("printers", "print$") or _is_printer(entries):
         problems.warn_at(place, "frevo does not print: this share is left out")

@@ -20,6 +20,7 @@ from frevo.server.acting import unix_users_of
 from frevo.server.budget import Budgets
 from frevo.server.handlers.lock import release_all
 from frevo.server.handlers.negotiate import handle_smb1
+from frevo.server.homes import Homes
 from frevo.server.hosts import HostGate
 from frevo.server.lanes import Lanes
 from frevo.server.lifecycle import end_connection, end_session, expire_session
@@ -81,6 +82,7 @@ class Server:
         self._next_open_id = secrets.randbits(24) + 1
         self._next_async_id = 1
         self.hosts = HostGate(self)
+        self.homes = Homes(self)
         self.draining = False
         self.turns = Turns(loop)
         self.budgets = Budgets(lambda: self.config)
@@ -354,7 +356,7 @@ class Server:
             server_name=settings.netbios_name,
             domain=settings.workgroup,
             comment=expand(settings.server_string, server=settings.netbios_name),
-            shares=describe(self.shares.values()),
+            shares=describe((*self.shares.values(), *self.homes.listed(session))),
             is_admin=identity is not None and identity.is_admin,
             now=self.now(),
             logged_on_users=len(self.sessions),
@@ -367,6 +369,7 @@ class Server:
         act_as(None)
         before, self.config, self.authenticator = self.shares, config, authenticator
         self.hosts.take(config)
+        self.homes.take(config)
         self.shares = build_shares(config, acted=self.unix_users is not None)
         for key, share in self.shares.items():
             old = before.get(key)
@@ -376,7 +379,7 @@ class Server:
     def mounts_changed(self) -> None:
         """The table of mounts is another one: a tree below which a slow file system was mounted gets its lane."""
         table = mounts()
-        for share in self.shares.values():
+        for share in (*self.shares.values(), *self.homes.in_use()):
             for path, backend in tuple(share.backends.items()):
                 if isinstance(backend, LocalBackend):
                     lane = self.lanes.of(path, share.config, table)
@@ -411,6 +414,7 @@ class Server:
                 end_session(self, session)
             self.drop(connection)
         self.turns.drain()
+        self.homes.close()
         for share in self.shares.values():
             share.close()
 

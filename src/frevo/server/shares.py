@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
+import pwd
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -23,10 +23,15 @@ if TYPE_CHECKING:
     from frevo.server.lanes import Lanes
     from frevo.server.state import Session
     from frevo.vfs.base import Backend
+    from frevo.vfs.tree import Tree
 
 log = logging.getLogger("frevo.server")
 
 IPC = "IPC$"
+#: The section of which each user's own share is made (frevo.server.homes), by folded name.
+HOMES = "homes"
+#: Smaller numbers are for system users (login.defs, UID_MIN).
+_FIRST_USER = 1000
 #: Folders that one share may stand for through macros (%U): a bound on what clients can make us keep open.
 BACKENDS_MAX = 1024
 
@@ -41,6 +46,7 @@ class Share(msgspec.Struct, eq=False):
     backends: dict[str, Backend] = msgspec.field(default_factory=dict)  # by folder
     acted: bool = False  # users act in it on disk, never the server itself
     lanes: dict[str, Lane | None] = msgspec.field(default_factory=dict)  # of the backends
+    home_of: int | None = None  # the Unix user whose home it is by the list of users
 
     @property
     def path(self) -> str:
@@ -49,7 +55,7 @@ class Share(msgspec.Struct, eq=False):
 
     def folder_for(self, session: Session, config: Config) -> str:
         """The folder that *session* sees; "" for IPC$."""
-        return self._expanded(session, config) if macros_in(self.path) else self.path
+        return self._expanded(session, config) if "%" in self.path else self.path
 
     def lane_at(self, path: str, lanes: Lanes) -> Lane | None:
         """The lane of the folder *path*, looked for when nobody has asked before."""
@@ -68,7 +74,9 @@ class Share(msgspec.Struct, eq=False):
     def _expanded(self, session: Session, config: Config) -> str:
         identity = session.identity
         user = identity.account if identity is not None else ""
-        home = os.path.expanduser("~") if user == getpass.getuser() else ""  # noqa: PTH111 (a string is wanted)
+        home = _home(session.unix.name if session.unix is not None else user)
+        if not home and "H" in macros_in(self.path):
+            raise SMBError(NTStatus.BAD_NETWORK_NAME, f"share {self.name}: {user!r} has no Unix home for %H")
         return expand(
             self.path,
             share=self.name,
@@ -92,12 +100,19 @@ class Share(msgspec.Struct, eq=False):
             acted=self.acted,
         )
         try:
-            return LocalBackend(path, options=options)
+            backend = LocalBackend(path, options=options)
         except OSError as error:
             log.warning("share %s: %s: %s", self.name, path, error.strerror)
             raise SMBError(
                 NTStatus.BAD_NETWORK_NAME, f"share {self.name}: {path}: {error.strerror}"
             ) from None
+        if self.home_of is not None and not _is_home(backend.tree, self.home_of):
+            backend.close()
+            log.warning("share %s: %s is not the user's own folder", self.name, path)
+            raise SMBError(
+                NTStatus.BAD_NETWORK_NAME, f"share {self.name}: {path} is not the user's own folder"
+            )
+        return backend
 
     def close(self) -> None:
         """Closes the backends; opens must be closed before."""
@@ -107,11 +122,26 @@ class Share(msgspec.Struct, eq=False):
         self.lanes.clear()
 
 
+def _home(user: str) -> str:
+    """The home of the Unix user *user*; "" when there is none."""
+    try:
+        return pwd.getpwnam(user).pw_dir
+    except (KeyError, ValueError):
+        return ""
+
+
+def _is_home(tree: Tree, uid: int) -> bool:
+    """Whether the folder can be the home of the Unix user *uid*, not a part of the system that the list of users
+    happens to name: it belongs to the user, or to root and the user is no system user."""
+    owner = os.fstat(tree.fd).st_uid
+    return tree.root != "/" and (owner == uid or (owner == 0 and uid >= _FIRST_USER))
+
+
 def build_shares(config: Config, *, acted: bool) -> dict[str, Share]:
     """Every share that is available, by folded name, and IPC$. *acted*: by Unix users, not by the server itself."""
     shares = {IPC.casefold(): Share(IPC, ShareConfig(name=IPC, comment="IPC Service", path=""), is_pipe=True)}
     for settings in config.shares.values():
-        if settings.available and settings.name.casefold() not in shares:
+        if settings.available and settings.name.casefold() not in (HOMES, *shares):
             shares[settings.name.casefold()] = Share(settings.name, settings, acted=acted)
     return shares
 

@@ -146,7 +146,6 @@ def test_harmless_values_of_restrictions_load() -> None:
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ("[homes]\nread only = no", "share per user"),
         ("[a]\ncomment = no path", "needs a `path`"),
         ("[a/b]\npath = /x", "not a share name"),
         ("[" + "n" * 81 + "]\npath = /x", "not a share name"),
@@ -163,6 +162,13 @@ def test_harmless_values_of_restrictions_load() -> None:
 def test_combinations_that_cannot_work(section: str, message: str) -> None:
     """Goal: what each key allows but the whole does not is an error. Method: one file each."""
     assert any(message in text for _, _, text in problems_of(section + "\n"))
+
+
+def test_homes_need_no_path() -> None:
+    """Goal: [homes] loads with and without a path. Method: Debian's section, and one with a folder."""
+    config = load_text("[homes]\ncomment = Home Directories\nbrowseable = no\nvalid users = %S\n")
+    assert (config.shares["homes"].path, config.warnings) == ("", ())
+    assert load_text("[Homes]\npath = /srv/%S\n").shares["homes"].path == "/srv/%S"
 
 
 def test_printers_and_ipc_are_left_out() -> None:
@@ -263,4 +269,7 @@ def test_loading_never_breaks(lines: list[str]) -> None:
         assert errors.problems
         assert str(errors)
     else:
-        assert all(share.path or not share.available for share in config.shares.values())
+        assert all(
+            share.path or not share.available or share.name.lower() == "homes"
+            for share in config.shares.values()
+        )

@@ -37,7 +37,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     asked = TreeConnectRequest.parse(request.message)
     _check_protection(request)
     name = _share_name(asked.path)
-    share = server.shares.get(name.casefold())
+    share = server.shares.get(name.casefold()) or server.homes.find(session, name)
     if share is None:
         raise SMBError(NTStatus.BAD_NETWORK_NAME, f"no share {name!r}")
     if not share_allows(share.config, request.connection):
