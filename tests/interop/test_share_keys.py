@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,6 +22,14 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="acting as other users
 USERS = ("games", "daemon")
 SHARES: dict[str, dict[str, str]] = {
     "plain": {"read only": "no"},
+    "for-games": {"valid users": "games", "access based share enum": "yes"},
+    "for-daemon": {"valid users": "daemon", "access based share enum": "yes"},
+    "unreadable": {"hide unreadable": "yes"},
+    "unwriteable": {"hide unwriteable files": "yes", "read only": "no"},
+    "special": {"hide special files": "yes"},
+    "inside": {"read only": "no"},
+    "nofollow": {"read only": "no", "follow symlinks": "no"},
+    "wide": {"read only": "no", "wide links": "yes"},
 }
 
 
@@ -40,7 +50,7 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
             for user in USERS:
                 add_user(base / "smb.conf", user)
         else:
-            made = stack.enter_context(samba_server(base, {}, shares, USERS))
+            made = stack.enter_context(samba_server(base, {"smb1 unix extensions": "no"}, shares, USERS))
         for share in SHARES:
             made.folder(share).chmod(0o777)
         yield made
@@ -63,6 +73,81 @@ def _names(target: Target, share: str, user: str = "games", *, path: str = "*") 
 def _shares(target: Target, user: str) -> list[str]:
     lines = smbclient_list(target, user=_as(target, user)).output.splitlines()
     return sorted(line.split("|")[1] for line in lines if line.startswith("Disk|"))
+
+
+def _put(path: Path, mode: int, owner: str = "daemon") -> None:
+    path.write_text(path.name)
+    shutil.chown(path, owner, owner)
+    path.chmod(mode)
+
+
+def test_access_based_share_enum(target: Target) -> None:
+    """Goal: a share is listed only for those who may use it."""
+    for user, other in (USERS, USERS[::-1]):
+        shown = _shares(target, user)
+        assert f"for-{user}" in shown and f"for-{other}" not in shown and "plain" in shown
+
+
+def test_hide_unreadable(target: Target) -> None:
+    """Goal: what the Unix user may not read is not listed. Method: modes, owners and folders."""
+    folder = target.folder("unreadable")
+    for name, mode in (("open", 0o644), ("closed", 0o600), ("group", 0o640)):
+        _put(folder / name, mode)
+        (folder / f"{name}-dir").mkdir()
+        shutil.chown(folder / f"{name}-dir", "daemon", "daemon")
+        (folder / f"{name}-dir").chmod(mode | 0o111)
+    _put(folder / "own", 0o600, "games")
+    assert _names(target, "unreadable") == ["open", "open-dir", "own"]
+    assert _names(target, "unreadable", path="closed") == []
+    everything = ["closed", "closed-dir", "group", "group-dir", "open", "open-dir"]
+    assert _names(target, "unreadable", "daemon") == everything
+
+
+def test_hide_unwriteable_files(target: Target) -> None:
+    """Goal: files that the Unix user may not write are not listed, folders are."""
+    folder = target.folder("unwriteable")
+    _put(folder / "open", 0o666)
+    _put(folder / "closed", 0o644)
+    (folder / "dir").mkdir()
+    assert _names(target, "unwriteable") == ["dir", "open"]
+
+
+def test_hide_special_files(target: Target) -> None:
+    """Goal: a pipe is not listed."""
+    folder = target.folder("special")
+    os.mkfifo(folder / "pipe")
+    (folder / "file").touch()
+    assert _names(target, "special") == ["file"]
+
+
+def test_links(target: Target) -> None:
+    """Goal: where links lead, and what is answered where they lead nowhere. Method: the same links in three shares."""
+    outside = target.root / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    told = {}
+    for share in ("inside", "nofollow", "wide"):
+        folder = target.folder(share)
+        (folder / "file").write_text("file")
+        (folder / "dir").mkdir()
+        for name, goal in (
+            ("in", "file"),
+            ("indir", "dir"),
+            ("out", "../outside/secret"),
+            ("outdir", str(outside)),
+        ):
+            (folder / name).symlink_to(goal)
+        told[share] = [_names(target, share)]
+        for path in ("in", "out", "outdir/secret", "OUTDIR/Secret"):
+            output = smbclient(target, f'get "{path}" -', share=share, user=_as(target, "games")).output
+            found = re.search(r"NT_STATUS_(\w+)|^(file|secret)getting", output)
+            told[share].append([found[1] or found[2]] if found else [output])
+    no_name, no_path = ["OBJECT_NAME_NOT_FOUND"], ["OBJECT_PATH_NOT_FOUND"]
+    assert told == {
+        "inside": [["dir", "file", "in", "indir"], ["file"], no_name, no_path, no_path],
+        "nofollow": [["dir", "file"], no_name, no_name, no_path, no_path],
+        "wide": [["dir", "file", "in", "indir", "out", "outdir"], ["file"], *[["secret"]] * 3],
+    }
 
 
 def test_homes(target: Target) -> None:

@@ -77,7 +77,10 @@ class Pair:
     def authenticator(self, config: Config) -> Authenticator:
         """Who may log on by *config*."""
         settings = AuthSettings(
-            netbios_name="FREVOTEST", workgroup=DOMAIN, map_to_guest=config.globals.map_to_guest
+            netbios_name="FREVOTEST",
+            workgroup=DOMAIN,
+            map_to_guest=config.globals.map_to_guest,
+            ntlm=config.globals.ntlm_auth != "disabled",
         )
         return Authenticator(AccountStore(self.private), settings)
 

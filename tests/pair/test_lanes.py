@@ -191,7 +191,9 @@ def test_changes_are_told(pair: Pair) -> None:
     """Goal: CHANGE_NOTIFY works in a lane. Method: a watch of the whole tree; files made in new folders by another
     client and behind the server's back; the watch is closed."""
     client, other = on_slow_share(pair), on_slow_share(pair)
-    folder = client.open("", desired_access=1, create_options=CreateOptions.DIRECTORY_FILE, create_disposition=3)
+    folder = client.open(
+        "", desired_access=1, create_options=CreateOptions.DIRECTORY_FILE, create_disposition=3
+    )
     request = ChangeNotifyRequest(1, 4000, folder, 0x3).pack()
     first = client.send(Command.CHANGE_NOTIFY, request)
     other.close(other.open("dir", create_options=CreateOptions.DIRECTORY_FILE))
@@ -207,7 +209,9 @@ def test_a_slow_mount_appears(pair: Pair, stuck: Stuck, monkeypatch: pytest.Monk
     changes under an open file and a watched folder; a CREATE there hangs, and others go on."""
     client, other = pair.logged_on(), pair.logged_on()
     other.connect_tree("ro")
-    folder = client.open("", desired_access=1, create_options=CreateOptions.DIRECTORY_FILE, create_disposition=3)
+    folder = client.open(
+        "", desired_access=1, create_options=CreateOptions.DIRECTORY_FILE, create_disposition=3
+    )
     message_id = client.send(Command.CHANGE_NOTIFY, ChangeNotifyRequest(0, 4000, folder, 0x3).pack())
     file_id = client.open("open")
     lane = Lane(pair.loop, "test")

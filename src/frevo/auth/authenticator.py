@@ -50,7 +50,10 @@ class Authenticator:
         self.machine_sid = machine_sid or sids.load_machine_sid(accounts.directory)
         self._now = now
         self._credential = None if self.settings.keytab is None else KerberosCredential(self.settings.keytab)
-        self.mechanisms = (*KERBEROS_OIDS, OID_NTLMSSP) if self._credential else (OID_NTLMSSP,)
+        self.mechanisms = (
+            *(KERBEROS_OIDS if self._credential else ()),
+            *((OID_NTLMSSP,) if self.settings.ntlm else ()),
+        )
         self._initial_token = pack_init2(self.mechanisms)
         self._map = UsernameMap(self.settings.username_map)
         self._admins = frozenset(name.casefold() for name in self.settings.admin_users)

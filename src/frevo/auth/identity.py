@@ -37,6 +37,8 @@ class AuthSettings(msgspec.Struct, frozen=True):
     #: Refuse NTLM clients that send no MIC. Off as on Windows: a client that sends one announces it in a part
     #: of its response that an attacker cannot change, so dropping the MIC on the way is always seen.
     require_mic: bool = False
+    #: Whether NTLM is a way to log on (`ntlm auth`).
+    ntlm: bool = True
     #: Path of the Kerberos keytab; "" for the system's default one, None for no Kerberos.
     keytab: str | None = None
     #: Principals of this realm map to accounts of the same name; empty: the realm of the keytab's service.

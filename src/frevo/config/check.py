@@ -48,6 +48,10 @@ def _check_globals(config: Config, problems: Problems) -> None:
         problems.error(
             file, 0, "server smb encrypt", "encryption needs `server max protocol` SMB3_00 or newer"
         )
+    if values.ntlm_auth == "disabled" and values.kerberos_keytab is None:
+        problems.error(
+            file, 0, "ntlm auth", "nobody could log on: without NTLM there must be a Kerberos keytab"
+        )
     if values.bind_interfaces_only and not values.interfaces:
         problems.warning(file, 0, "bind interfaces only", "has no effect without `interfaces`")
     if not values.private_dir or macros_in(values.private_dir):

@@ -10,6 +10,7 @@ SigningPolicy = Literal["default", "auto", "mandatory", "disabled"]
 EncryptionPolicy = Literal["off", "if_required", "desired", "required"]
 GuestMapping = Literal["never", "bad user", "bad password", "bad uid"]
 KerberosMethod = Literal["secrets only", "system keytab", "dedicated keytab", "secrets and keytab"]
+NtlmPolicy = Literal["ntlmv2-only", "disabled"]
 Engine = Literal["auto", "uring", "epoll"]
 InheritOwner = Literal["no", "windows and unix", "unix only"]
 Tristate = Literal["auto", "yes", "no"]
@@ -104,6 +105,18 @@ KERBEROS_METHOD: Choice[KerberosMethod] = Choice(
         "secrets and keytab": "secrets and keytab",
     },
     shown=("secrets only", "system keytab", "dedicated keytab", "secrets and keytab"),
+)
+
+_NTLMV1 = ("ntlmv1-permitted", "yes", "true", "1", "on")
+NTLM_AUTH: Choice[NtlmPolicy] = Choice(
+    {
+        **dict.fromkeys(
+            ("ntlmv2-only", "no", "false", "0", "off", "mschapv2-and-ntlmv2-only", *_NTLMV1), "ntlmv2-only"
+        ),
+        "disabled": "disabled",
+    },
+    shown=("ntlmv2-only", "disabled"),
+    notes=dict.fromkeys(_NTLMV1, "frevo never accepts NTLMv1: this is the same as ntlmv2-only"),
 )
 
 ENGINE: Choice[Engine] = Choice({"auto": "auto", "uring": "uring", "io_uring": "uring", "epoll": "epoll"})

@@ -10,6 +10,7 @@ from frevo.config.choices import (
     Engine,
     GuestMapping,
     KerberosMethod,
+    NtlmPolicy,
     SigningPolicy,
     Tristate,
 )
@@ -165,6 +166,11 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         default_text="/var/lib/frevo/private for root, else ~/.local/state/frevo/private",
         synonyms=("private directory",),
         restart=True,
+    )
+    ntlm_auth: NtlmPolicy = setting(
+        choices.NTLM_AUTH,
+        "ntlmv2-only",
+        "Whether users may log on with NTLMv2; `disabled`: with Kerberos only, and nobody anonymously.",
     )
     kerberos_method: KerberosMethod = setting(
         choices.KERBEROS_METHOD,

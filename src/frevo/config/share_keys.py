@@ -113,6 +113,34 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
     veto_files: tuple[str, ...] = setting(
         Patterns(), (), "Names that do not exist for clients: not listed, not opened, not created."
     )
+    hide_files: tuple[str, ...] = setting(
+        Patterns(), (), "Names that carry the hidden attribute, beside those with a dot."
+    )
+    hide_special_files: bool = setting(
+        Boolean(), False, "Whether sockets, devices and pipes are left out of listings."
+    )
+    hide_unreadable: bool = setting(
+        Boolean(), False, "Whether listings leave out what the user may not read. Costs a look at every file."
+    )
+    hide_unwriteable_files: bool = setting(
+        Boolean(),
+        False,
+        "Whether listings leave out files (not folders) that the user may not write. Costs a look at every file.",
+    )
+    follow_symlinks: bool = setting(
+        Boolean(),
+        True,
+        "Whether symbolic links on disk lead somewhere; with `no` they do not exist for clients.",
+    )
+    wide_links: bool = setting(
+        Boolean(),
+        False,
+        "Whether symbolic links may lead out of the share. DANGEROUS: who can make a link there (a log-on, another "
+        "service) gives every client of the share what it leads to, as far as the Unix user who acts may.",
+    )
+    access_based_share_enum: bool = setting(
+        Boolean(), False, "Whether the share is listed only for those who may connect to it."
+    )
     max_connections: int = setting(
         Integer(0, 1_000_000),
         0,

@@ -8,13 +8,13 @@ from __future__ import annotations
 from frevo.config.key import normal
 
 _NAMES = """
-abort shutdown script; access based share enum; acl allow execute always; acl check permissions; acl claims
+abort shutdown script; acl allow execute always; acl check permissions; acl claims
 evaluation; acl flag inherited canonicalization; acl group control; acl map full control; add group script;
 add machine script; add share command; add user script; add user to group script; additional dns hostnames;
 addport command; addprinter command; administrative share; afs share; afs token lifetime; afs
 username map; aio max threads; aio read size; aio write behind; aio write size; algorithmic rid base;
-allocation roundup size; allow dcerpc auth level connect; allow dns updates; allow insecure wide
-links; allow nt4 crypto; allow trusted domains; allow unsafe cluster upgrade; apply group policies; async dns
+allocation roundup size; allow dcerpc auth level connect; allow dns updates; allow insecure
+allow nt4 crypto; allow trusted domains; allow unsafe cluster upgrade; apply group policies; async dns
 timeout; async smb echo handler; auth event notification; auto services; binddns dir; block size; blocking
 locks; browse list; cache directory; case sensitive; case sensitive names; casesignames; change notify; change
 share command; check parent directory delete on close; check password script; cldap port; client NTLMv2 auth;
@@ -33,10 +33,10 @@ scavenging; dns zone transfer clients allow; dns zone transfer clients deny; dom
 dont descend; dos charset; dos filemode; dos filetime resolution; dos filetimes; dsdb event notification; dsdb
 group change notification; dsdb password event notification; durable handles; ea support; enable asu support;
 enable core files; enable privileges; encrypt passwords; enhanced browsing; enumports command; eventlog list;
-exec; fake directory create times; fake oplocks; follow symlinks; force directory security mode;
+exec; fake directory create times; fake oplocks; force directory security mode;
 force printername; force security mode; force unknown acl user; fstype; get quota command; getwd
-cache; gpo update command; hide files; hide new files timeout; hide special files; hide unreadable;
-hide unwriteable files; homedir map; honor change notify privilege; host msdfs; hostname lookups;
+cache; gpo update command; hide new files timeout;
+homedir map; honor change notify privilege; host msdfs; hostname lookups;
 idmap backend; idmap cache time; idmap gid; idmap negative cache time; idmap uid; include system
 krb5 conf; inherit acls; inherit permissions; init logon delay; init logon delayed hosts;
 iprint server; kdc default domain supported enctypes; kdc enable fast; kdc force enable rc4 weak session keys;
@@ -56,7 +56,7 @@ wins ttl; max xmit; mdns name; message command; min domain uid; min print space;
 wins ttl; mit kdc command; msdfs proxy; msdfs root; msdfs shuffle referrals; multicast dns register; name
 cache timeout; name resolve order; nbt client socket address; nbt port; ncalrpc dir; netbios aliases; netbios
 scope; neutralize nt4 emulation; nis homedir; nmbd bind explicit broadcast; nsupdate command; nt acl support;
-nt hash store; nt pipe support; nt status support; ntlm auth; ntp signd socket directory; ntvfs handler; null
+nt hash store; nt pipe support; nt status support; ntp signd socket directory; ntvfs handler; null
 passwords; obey pam restrictions; old password allowed period; oplock break wait time; oplocks; os level; os2
 driver map; pam password change; panic action; paranoid server security; passdb backend; passdb expand
 explicit; passwd chat; passwd chat debug; passwd chat timeout; passwd program; password hash gpg key ids;
@@ -83,7 +83,7 @@ tls verify peer; unicode; unix charset; unix extensions; unix password sync; use
 sendfile; use spnego; user; username; username level; username map cache time; username map
 script; users; usershare allow guests; usershare max shares; usershare owner only; usershare path; usershare
 prefix allow list; usershare prefix deny list; usershare template share; utmp; utmp directory; veto oplock
-files; vfs mkdir use tmp name; vfs objects; volume serial number; wide links; winbind cache time; winbind
+files; vfs mkdir use tmp name; vfs objects; volume serial number; winbind cache time; winbind
 debug traceid; winbind enum groups; winbind enum users; winbind expand groups; winbind gid; winbind max
 clients; winbind max domain connections; winbind nested groups; winbind normalize names; winbind nss info;
 winbind offline logon; winbind reconnect delay; winbind refresh tickets; winbind request timeout; winbind rpc
@@ -102,10 +102,6 @@ _SAME = {
     "security": {"user", "auto"},
     "server role": {"standalone server", "standalone", "auto"},
     "encrypt passwords": {"yes", "true", "1", "on"},
-    "wide links": {"no", "false", "0", "off"},
-    "follow symlinks": {"yes", "true", "1", "on"},
-    "access based share enum": {"no", "false", "0", "off"},
-    "hide unreadable": {"no", "false", "0", "off"},
     "restrict anonymous": {"0"},
     "null passwords": {"no", "false", "0", "off"},
     "load printers": {"no", "false", "0", "off"},
@@ -116,7 +112,6 @@ _SAME = {
     "fstype": {"ntfs"},
     "delete veto files": {"no", "false", "0", "off"},
     "clustering": {"no", "false", "0", "off"},
-    "ntlm auth": {"ntlmv2-only", "no", "false", "0", "off"},
     "unix extensions": {"no", "false", "0", "off"},
     "smb1 unix extensions": {"no", "false", "0", "off"},
 }
@@ -127,9 +122,6 @@ RESTRICTING: frozenset[str] = frozenset(
     map(
         normal,
         (
-            "follow symlinks",
-            "access based share enum",
-            "hide unreadable",
             "restrict anonymous",
             "username",
             "user",

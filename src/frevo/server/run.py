@@ -102,6 +102,7 @@ def _authenticator(config: Config) -> Authenticator:
             map_to_guest="never" if settings.map_to_guest == "bad uid" else settings.map_to_guest,
             guest_account=settings.guest_account,
             username_map=settings.username_map,
+            ntlm=settings.ntlm_auth != "disabled",
             keytab=settings.kerberos_keytab,
             realm=settings.realm,
         ),

@@ -29,6 +29,7 @@ from frevo.server.request import Chain, Request
 from frevo.server.shares import Share, build_shares, describe
 from frevo.server.state import Connection, Open, Session, SessionState
 from frevo.server.turns import Turns
+from frevo.server.visibility import may_see
 from frevo.transport import base as events
 from frevo.vfs.filesystems import mounts
 from frevo.vfs.handle import LocalHandle
@@ -356,7 +357,10 @@ class Server:
             server_name=settings.netbios_name,
             domain=settings.workgroup,
             comment=expand(settings.server_string, server=settings.netbios_name),
-            shares=describe((*self.shares.values(), *self.homes.listed(session))),
+            shares=describe(
+                (*self.shares.values(), *self.homes.listed(session)),
+                lambda share: may_see(self, session, share),
+            ),
             is_admin=identity is not None and identity.is_admin,
             now=self.now(),
             logged_on_users=len(self.sessions),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pwd
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -95,7 +95,10 @@ class Share(msgspec.Struct, eq=False):
         options = LocalOptions(
             read_only=settings.read_only and not settings.write_list,
             hide_dot_files=settings.hide_dot_files,
+            hide_files=settings.hide_files,
             veto_files=settings.veto_files,
+            follow_symlinks=settings.follow_symlinks,
+            wide_links=settings.wide_links,
             volume_label=settings.volume or self.name,
             acted=self.acted,
         )
@@ -146,8 +149,8 @@ def build_shares(config: Config, *, acted: bool) -> dict[str, Share]:
     return shares
 
 
-def describe(shares: Iterable[Share]) -> list[ShareInfo]:
-    """The shares as srvsvc tells them."""
+def describe(shares: Iterable[Share], may_see: Callable[[Share], bool] = lambda _: True) -> list[ShareInfo]:
+    """The shares as srvsvc tells them to somebody who *may_see* them."""
     return [
         ShareInfo(
             name=share.name,
@@ -156,7 +159,7 @@ def describe(shares: Iterable[Share]) -> list[ShareInfo]:
             path=share.path,
             max_uses=share.config.max_connections or UNLIMITED_USES,
             current_uses=share.users,
-            browseable=share.config.browseable,
+            browseable=share.config.browseable and may_see(share),
         )
         for share in shares
     ]

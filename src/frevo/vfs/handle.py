@@ -103,7 +103,7 @@ class LocalHandle(Handle):
         return self._file.fileno()
 
     def stat(self) -> FileStat:
-        return self.metadata.stat(hidden=self._backend.is_dot_file(self.path))
+        return self.metadata.stat(hidden=self._backend.is_hidden_name(self.path))
 
     def set_basic(
         self,

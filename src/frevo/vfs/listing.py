@@ -56,6 +56,7 @@ class _Listing:
         xattr, mode_readonly = self._xattr, not backend.xattrs
         hides = backend.veto.hides if backend.veto else None
         hide_dots = backend.options.hide_dot_files
+        marks = backend.hide.hides if backend.hide else None
         with os.scandir(fd) as entries:
             for entry in entries:
                 name = entry.name
@@ -66,7 +67,7 @@ class _Listing:
                     status = statx(fd, raw, AT_SYMLINK_NOFOLLOW)
                 except OSError:  # it has vanished
                     continue
-                hidden = hide_dots and name[0] == "."
+                hidden = (hide_dots and name[0] == ".") or (marks is not None and marks(name))
                 if stat_module.S_ISLNK(status[3]):
                     stat = self._linked(name, hidden)
                 else:

@@ -9,8 +9,6 @@ import secrets
 import stat as stat_module
 from typing import Final
 
-import msgspec
-
 from frevo.aio.syscalls import FileStatus, statx
 from frevo.errors import SMBError
 from frevo.vfs.attributes import STORED, identity_of, is_special
@@ -31,6 +29,7 @@ from frevo.vfs.lookup import (
 )
 from frevo.vfs.metadata import FileMetadata
 from frevo.vfs.names import VetoFiles, parse_path
+from frevo.vfs.options import LocalOptions as LocalOptions
 from frevo.vfs.security import read_descriptor
 from frevo.vfs.streamhandle import StreamHandle
 from frevo.vfs.streams import create_stream, find_xattr, real_name
@@ -48,25 +47,19 @@ _NEW_IDS_MAX: Final = 16
 _VOLUMES_MAX: Final = 256
 
 
-class LocalOptions(msgspec.Struct, frozen=True):
-    """How a tree is exported."""
-
-    read_only: bool = False
-    case_sensitive: bool = False
-    hide_dot_files: bool = True
-    veto_files: tuple[str, ...] = ()  # patterns with * and ?
-    volume_label: str = ""
-    follow_symlinks: bool = True
-    acted: bool = False  # users act in here, never the server itself
-
-
 class LocalBackend(Backend):
     """A directory of this machine and everything below it, and nothing else."""
 
     def __init__(self, root: str, *, options: LocalOptions | None = None) -> None:
         self.options = options or LocalOptions()
         self.veto = VetoFiles(self.options.veto_files)
-        self.tree = Tree(root, follow_symlinks=self.options.follow_symlinks, acted=self.options.acted)
+        self.hide = VetoFiles(self.options.hide_files)
+        self.tree = Tree(
+            root,
+            follow_symlinks=self.options.follow_symlinks,
+            wide_links=self.options.wide_links,
+            acted=self.options.acted,
+        )
         self.xattrs = keeps_xattrs(self.tree.fd)
         self._label = self.options.volume_label or self.tree.root.rpartition("/")[2] or "root"
         self._serials: dict[int, int] = {}  # by device: mounts below the root are volumes of their own
@@ -94,7 +87,7 @@ class LocalBackend(Backend):
             )
         held = found.held
         metadata = FileMetadata(held.fd, readable=held.readable, xattrs=self.xattrs)
-        stat = metadata.stat(hidden=self.is_dot_file(found.name), status=found.status)
+        stat = metadata.stat(hidden=self.is_hidden_name(found.name), status=found.status)
         if wire.explicit and stat.is_directory:
             raise SMBError(NTStatus.FILE_IS_A_DIRECTORY, "::$DATA of a directory")
         if wire.directory and not stat.is_directory:
@@ -113,10 +106,12 @@ class LocalBackend(Backend):
             resolved.stream_xattr = xattr
             resolved.stream = real_name(xattr)
 
-    def is_dot_file(self, path: str) -> bool:
-        """Whether the real path's last name is hidden by `hide dot files`."""
+    def is_hidden_name(self, path: str) -> bool:
+        """Whether the real path's last name is hidden by `hide dot files` or `hide files`."""
         name = path.rpartition("/")[2]
-        return self.options.hide_dot_files and name.startswith(".")
+        return (self.options.hide_dot_files and name.startswith(".")) or (
+            bool(self.hide) and self.hide.hides(name)
+        )
 
     def stat_real(self, path: str, *, hidden: bool) -> FileStat:
         """Metadata of what the real *path* names, links followed. OSError, SMBError when it is not inside."""
@@ -352,7 +347,7 @@ class LocalBackend(Backend):
             raise name_not_found("the name is another file's by now")
         metadata = FileMetadata(fd, readable=False, xattrs=self.xattrs)
         stored = read_descriptor(metadata.target) if self.xattrs else None
-        return stored, metadata.stat(hidden=self.is_dot_file(local.parent))
+        return stored, metadata.stat(hidden=self.is_hidden_name(local.parent))
 
     def _names(self, directory_fd: int, local: LocalResolved) -> bool:
         """Whether the name in the directory is still the file that was found, or a link."""

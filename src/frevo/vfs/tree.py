@@ -3,7 +3,8 @@ descriptor with RESOLVE_BENEATH, so that no link, `..` or race leads outside.
 
 Symbolic links: relative ones that stay inside are the kernel's business; absolute ones it refuses, and
 `Tree.canonical` follows those that point inside by hand. One that leads outside, nowhere or in a circle
-answers as Samba's `wide links = no` does: OBJECT_NAME_NOT_FOUND (seen with smbd 4.17)."""
+answers as Samba's `wide links = no` does: OBJECT_NAME_NOT_FOUND (seen with smbd 4.17). With `wide links = yes` the
+kernel follows all links, from the root of the system for absolute ones; names from the wire have no `..` in them."""
 
 from __future__ import annotations
 
@@ -41,13 +42,18 @@ class Tree:
 
     __slots__ = ("_acted", "_follow", "_resolve", "fd", "root")
 
-    def __init__(self, root: str, *, follow_symlinks: bool = True, acted: bool = False) -> None:
+    def __init__(
+        self, root: str, *, follow_symlinks: bool = True, wide_links: bool = False, acted: bool = False
+    ) -> None:
         #: Whether nothing in here is to be done by the server itself, but by who acts for a session.
         self._acted = acted
         self.root = os.path.realpath(root)
         self.fd = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._follow = follow_symlinks
-        self._resolve = _INSIDE if follow_symlinks else _INSIDE | RESOLVE_NO_SYMLINKS
+        if not follow_symlinks:
+            self._resolve = _INSIDE | RESOLVE_NO_SYMLINKS
+        else:
+            self._resolve = RESOLVE_NO_MAGICLINKS if wide_links else _INSIDE
 
     def open(self, path: str, flags: int, mode: int = 0) -> int:
         """openat2 of a real path. EXDEV when it would leave the tree, also through an absolute link to the

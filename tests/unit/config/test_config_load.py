@@ -90,7 +90,7 @@ def test_everything_of_a_real_file() -> None:
     ("key", "meant"),
     [
         ("read onyl", "read only"),
-        ("writable files", "writable"),
+        ("writabel", "writable"),
         ("valid user", "valid users"),
         ("wrokgroup", "workgroup"),
         ("frevo:fastpth", "frevo:fast path"),
@@ -139,6 +139,7 @@ def test_harmless_values_of_restrictions_load() -> None:
     """Goal: the values that change nothing are silent. Method: Samba's defaults."""
     config = load_text(
         "[a]\npath = /x\nfollow symlinks = yes\nwide links = no\naccess based share enum = No\n"
+        "store dos attributes = yes\n"
     )
     assert config.warnings == ()
 
@@ -155,6 +156,7 @@ def test_harmless_values_of_restrictions_load() -> None:
         ("[global]\nsmb ports = quic", "none of these transports"),
         ("[global]\nsmb ports = 445 nope", "unknown transport"),
         ("[global]\nserver smb encrypt = required\nserver max protocol = SMB2", "encryption needs"),
+        ("[global]\nntlm auth = disabled", "nobody could log on"),
         ("[global]\nprivate dir = /x/%u", "without macros"),
         ("[global]\nprivate dir =", "without macros"),
     ],
@@ -162,6 +164,14 @@ def test_harmless_values_of_restrictions_load() -> None:
 def test_combinations_that_cannot_work(section: str, message: str) -> None:
     """Goal: what each key allows but the whole does not is an error. Method: one file each."""
     assert any(message in text for _, _, text in problems_of(section + "\n"))
+
+
+@pytest.mark.parametrize("word", ["yes", "ntlmv1-permitted", "mschapv2-and-ntlmv2-only", "no", "ntlmv2-only"])
+def test_ntlm_auth(word: str) -> None:
+    """Goal: every value of Samba loads; NTLMv1 is never what it means, which is said. Method: each but `disabled`."""
+    config = load_text(f"[global]\nntlm auth = {word}\n")
+    assert config.globals.ntlm_auth == "ntlmv2-only"
+    assert bool(config.warnings) == (word in ("yes", "ntlmv1-permitted"))
 
 
 def test_homes_need_no_path() -> None:

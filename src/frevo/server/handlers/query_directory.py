@@ -9,6 +9,7 @@ from frevo.errors import SMBError
 from frevo.server.request import Request
 from frevo.server.state import Open
 from frevo.server.turns import Slice
+from frevo.server.visibility import hides, visible
 from frevo.server.wildcards import Matcher, has_wildcards, is_too_long, matcher
 from frevo.vfs.base import DirectoryItem, Handle
 from frevo.vfs.names import disk_to_wire
@@ -90,6 +91,8 @@ def _enumeration(server: Server, opened: Open, handle: Handle, asked: QueryDirec
         items = handle.list_directory()
     else:
         items = _one_name(opened, handle, pattern)
+    if hides(opened.tree.share.config):
+        items = visible(opened, handle, items)
     listing = opened.directory = Enumeration(pattern, items)
     return listing
 

@@ -1,0 +1,19 @@
+"""LocalOptions: how the local backend exports a tree."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class LocalOptions(msgspec.Struct, frozen=True):
+    """How a tree is exported."""
+
+    read_only: bool = False
+    case_sensitive: bool = False
+    hide_dot_files: bool = True
+    veto_files: tuple[str, ...] = ()  # patterns with * and ?
+    volume_label: str = ""
+    hide_files: tuple[str, ...] = ()  # patterns with * and ?: hidden as names with a dot are
+    follow_symlinks: bool = True
+    wide_links: bool = False
+    acted: bool = False  # users act in here, never the server itself

@@ -1,0 +1,183 @@
+"""What is not shown: `access based share enum`, `hide unreadable` and its kin, `hide files`; links; `ntlm auth`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import spnego
+from peers.target import DOMAIN, PASSWORD, SHARES, USER
+
+from frevo.vfs.security import wrap
+from frevo.wire.dtyp import (
+    ACE,
+    ACL,
+    EVERYONE,
+    FILE_ALL_ACCESS,
+    FileAccess,
+    SecurityDescriptor,
+    SecurityDescriptorControl,
+)
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import FileAttributes
+from pair.client import Client
+from pair.conftest import MakePair
+from pair.file_calls import entries, folder, list_call, names
+from pair.machine import OTHER_PASSWORD, OTHER_USER
+
+OK = NTStatus.SUCCESS
+NOT_FOUND = NTStatus.OBJECT_NAME_NOT_FOUND
+
+
+def _share(make_pair: MakePair, **keys: str) -> tuple[Client, Path]:
+    settings = {key.replace("_", " "): value for key, value in keys.items()}
+    pair = make_pair({}, {**SHARES, "share": {"read only": "no", **settings}})
+    root = pair.root / "share"
+    (root / "plain").touch()
+    (root / "dir").mkdir()
+    return pair.logged_on(), root
+
+
+def _names(client: Client, pattern: str = "*") -> list[str]:
+    directory = folder(client)
+    found = [name for name in names(client, directory, pattern) if name not in (".", "..")]
+    client.close(directory)
+    return sorted(found)
+
+
+def _give(path: Path, mask: int) -> None:
+    """Stores an NT descriptor with which everybody has *mask*, and nobody more."""
+    made = SecurityDescriptor(
+        owner=EVERYONE,
+        group=EVERYONE,
+        dacl=ACL([ACE(mask=mask, sid=EVERYONE)]),
+        control=int(SecurityDescriptorControl.DACL_PRESENT),
+    )
+    os.setxattr(path, "user.NTACL", wrap(made.pack()))
+
+
+def test_access_based_share_enum(make_pair: MakePair) -> None:
+    """Goal: a share with the key is listed for those only who may connect. Method: two users, lists of users and of
+    hosts; a share without the key beside it."""
+    own = {"access based share enum": "yes"}
+    shares = {
+        **SHARES,
+        "mine": {**own, "valid users": USER},
+        "theirs": {**own, "valid users": OTHER_USER},
+        "near": {**own, "hosts allow": "10."},
+        "open": {"valid users": OTHER_USER},
+    }
+    pair = make_pair({}, shares)
+    listed = {}
+    for user, password, peer in ((USER, PASSWORD, "10.1.1.1:1"), (OTHER_USER, OTHER_PASSWORD, "11.1.1.1:1")):
+        client = pair.connect(peer)
+        client.negotiate()
+        session = pair.server.sessions[client.log_on(user, password).id]
+        listed[user] = {one.name for one in pair.server.rpc_context(session).shares if one.browseable}
+    assert listed[USER] & {"mine", "theirs", "near", "open"} == {"mine", "near", "open"}
+    assert listed[OTHER_USER] & {"mine", "theirs", "near", "open"} == {"theirs", "open"}
+
+
+def test_hide_unreadable(make_pair: MakePair) -> None:
+    """Goal: listings leave out what may not be read, whichever the pattern; `..` stays. Method: descriptors on disk."""
+    client, root = _share(make_pair, hide_unreadable="yes")
+    for name, mask in (("secret", FileAccess.READ_ATTRIBUTES), ("shown", FileAccess.READ_DATA)):
+        (root / name).touch()
+        _give(root / name, int(mask))
+        (root / f"{name}-dir").mkdir()
+        _give(root / f"{name}-dir", int(mask))
+    assert _names(client) == ["dir", "plain", "shown", "shown-dir"]
+    assert _names(client, "secret") == [] and _names(client, "s*t*") == []
+    assert _names(client, "shown") == ["shown"]
+    assert client.create("secret", create_disposition=1, desired_access=1).status == NTStatus.ACCESS_DENIED
+    assert names(client, folder(client, "dir"))[:2] == [".", ".."]
+
+
+def test_hide_unwriteable_files(make_pair: MakePair) -> None:
+    """Goal: files that may not be written are left out, folders stay. Method: descriptors on disk."""
+    client, root = _share(make_pair, hide_unwriteable_files="yes")
+    for name, mask in (("locked", FileAccess.READ_DATA), ("writable", FILE_ALL_ACCESS)):
+        (root / name).touch()
+        _give(root / name, int(mask))
+    (root / "locked-dir").mkdir()
+    _give(root / "locked-dir", int(FileAccess.READ_DATA))
+    assert _names(client) == ["dir", "locked-dir", "plain", "writable"]
+
+
+def test_hide_special_files(make_pair: MakePair) -> None:
+    """Goal: pipes and sockets are left out, by pattern and by name. Method: one of each."""
+    client, root = _share(make_pair, hide_special_files="yes")
+    os.mkfifo(root / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(root / "socket"))
+    assert _names(client) == ["dir", "plain"] and _names(client, "pipe") == []
+
+
+def test_hidden_names_can_be_used(make_pair: MakePair) -> None:
+    """Goal: `hide files` sets the hidden attribute, with wildcards and without case, and that is all. Method: list,
+    open, query."""
+    client, root = _share(make_pair, hide_files="/*.TMP/thumbs.db/", hide_dot_files="no")
+    for name in ("a.tmp", "Thumbs.DB", ".dot"):
+        (root / name).touch()
+    directory = folder(client)
+    hidden = {
+        entry.name
+        for entry in entries(list_call(client, directory))
+        if entry.file_attributes & FileAttributes.HIDDEN
+    }
+    assert hidden == {"a.tmp", "Thumbs.DB"}
+    assert client.create("A.TMP", create_disposition=1).status == OK
+
+
+def _links(root: Path) -> None:
+    outside = root.parent / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    for name, target in (
+        ("in", "plain"), ("in-dir", "dir"), ("out", "../outside/secret"), ("out-dir", str(outside)),
+        ("abs", str(root / "plain")), ("nowhere", "nothing"),
+    ):  # fmt: skip
+        (root / name).symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    ("follow", "wide", "listed"),
+    [
+        ("yes", "no", ["abs", "in", "in-dir"]),
+        ("no", "no", []),
+        ("no", "yes", []),
+        ("yes", "yes", ["abs", "in", "in-dir", "out", "out-dir"]),
+    ],
+)
+def test_links(make_pair: MakePair, follow: str, wide: str, listed: list[str]) -> None:
+    """Goal: links lead inside only, nowhere, or everywhere; what does not lead on is not there. Method: links of all
+    kinds, opened, listed, gone through in another case, used to make a file and to leave by `..`."""
+    client, root = _share(make_pair, follow_symlinks=follow, wide_links=wide)
+    _links(root)
+    assert _names(client) == sorted([*listed, "dir", "plain"])
+    everything = ("abs", "in", "in-dir", "out", "out-dir", "nowhere")
+    opened = [name for name in everything if client.create(name, create_disposition=1).status == OK]
+    assert sorted(opened) == listed
+    wanted = OK if "out-dir" in listed else NTStatus.OBJECT_PATH_NOT_FOUND
+    for path in ("out-dir\\secret", "OUT-DIR\\Secret", "out-dir\\new"):
+        assert client.create(path).status == wanted, path
+    assert (root.parent / "outside" / "new").exists() == (wanted == OK)
+    assert client.create("out-dir\\..\\plain", create_disposition=1).status == NTStatus.OBJECT_PATH_SYNTAX_BAD
+
+
+def test_ntlm_disabled(make_pair: MakePair) -> None:
+    """Goal: `ntlm auth = disabled` lets nobody in with a password, raw or in SPNEGO, and nobody anonymously; NEGOTIATE
+    does not offer it. Method: a server whose configuration says so, and clients that try."""
+    pair = make_pair()
+    config = pair.config.with_globals(ntlm_auth="disabled")
+    pair.inside(pair.server.reload, config, pair.authenticator(config))
+    for protocol in ("ntlm", "negotiate"):
+        client = pair.connect()
+        offered = client.negotiate().security_buffer
+        assert bytes.fromhex("2b06010401823702020a") not in offered
+        _, reply = client.try_log_on(protocol=protocol)
+        assert reply.status == NTStatus.NOT_SUPPORTED
+    raw = spnego.client(f"{DOMAIN}\\{USER}", PASSWORD, protocol="ntlm").step()
+    assert raw is not None and not pair.server.sessions
