@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -18,19 +19,19 @@ class Result:
 
     workload: Workload
     frevo: list[Sample] = field(default_factory=list)
-    samba: list[Sample] = field(default_factory=list)
+    peer: list[Sample] = field(default_factory=list)
     limit: list[Limit] = field(default_factory=list)
     error: str = ""
 
     @property
     def rate_ratio(self) -> float:
         """frevo's rate as a multiple of Samba's: the median of the pairs."""
-        return median(a.rate / b.rate for a, b in zip(self.frevo, self.samba, strict=True))
+        return median(a.rate / b.rate for a, b in zip(self.frevo, self.peer, strict=True))
 
     @property
     def cost_ratio(self) -> float:
         """The same for processor time."""
-        return median(a.cost / max(b.cost, 1e-12) for a, b in zip(self.frevo, self.samba, strict=True))
+        return median(a.cost / max(b.cost, 1e-12) for a, b in zip(self.frevo, self.peer, strict=True))
 
     @property
     def met(self) -> bool | None:
@@ -50,7 +51,7 @@ class Result:
                 "met": self.met,
                 "goals": {"rate": self.workload.rate_goal, "cost": self.workload.cost_goal},
                 "frevo": [asdict(sample) for sample in self.frevo],
-                "samba": [asdict(sample) for sample in self.samba],
+                "peer": [asdict(sample) for sample in self.peer],
                 "limit": [asdict(sample) for sample in self.limit],
             }
         return found
@@ -78,20 +79,20 @@ def markdown(
     results: Iterable[Result],
     memory: Iterable[Memory],
     machine: str,
-    rounds: int,
-    seconds: float,
-    signing: str,
+    options: argparse.Namespace,
 ) -> str:
-    """The table, with the machine and the servers' `server signing` above it."""
+    """The table, with the machine and the servers' `server signing` above it. Goals are against smbd only."""
     results = list(results)
+    peer = "smbd" if options.against is None else f"frevo of {options.against.name}"
     lines = [
         f"{machine}",
         "",
-        f"Median of {rounds} pairs of {seconds:g} s, both servers with `server signing = {signing}`.",
-        "Ratios are frevo / smbd; cost is the server's processor time.",
+        f"Median of {options.rounds} pairs of {options.seconds:g} s, both servers with "
+        f"`server signing = {options.signing}`.",
+        f"Ratios are frevo / {peer}; cost is the server's processor time.",
         "",
-        "| workload | frevo | smbd | limit | rate ratio | goal "
-        "| frevo cost | smbd cost | limit cost | cost ratio | goal | |",
+        f"| workload | frevo | {peer} | limit | rate ratio | goal "
+        f"| frevo cost | {peer} cost | limit cost | cost ratio | goal | |",
         "|---" * 12 + "|",
     ]
     lines += [_row(result) for result in results]
@@ -100,7 +101,7 @@ def markdown(
 
 
 def _noise(results: list[Result]) -> str:
-    shares = [sample.others for result in results for sample in (*result.frevo, *result.samba)]
+    shares = [sample.others for result in results for sample in (*result.frevo, *result.peer)]
     if not shares:
         return ""
     return f"Others had {median(shares):.0%} of the processors in the median run, {max(shares):.0%} in the worst."
@@ -118,12 +119,12 @@ def _row(result: Result) -> str:
     cells = (
         work.name,
         _rate(median(s.rate for s in result.frevo), bulk),
-        _rate(median(s.rate for s in result.samba), bulk),
+        _rate(median(s.rate for s in result.peer), bulk),
         limit,
         f"**{result.rate_ratio:.2f}**",
         "" if work.rate_goal is None else f">= {work.rate_goal:g}",
         _cost(median(s.cost for s in result.frevo), bulk),
-        _cost(median(s.cost for s in result.samba), bulk),
+        _cost(median(s.cost for s in result.peer), bulk),
         rate_of_limit,
         f"**{result.cost_ratio:.2f}**",
         "" if work.cost_goal is None else f"<= {work.cost_goal:g}",

@@ -52,6 +52,9 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         help="`server signing` of both servers; with auto unmarked loads are unsigned (default mandatory)",
     )
     parser.add_argument(
+        "--against", type=Path, metavar="CHECKOUT", help="compare with the frevo of another checkout, not with smbd"
+    )
+    parser.add_argument(
         "--patience",
         type=float,
         default=5.0,
@@ -60,6 +63,8 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample here, too")
     options = parser.parse_args(arguments)
+    if options.against is not None and not (options.against / ".venv/bin/frevo").exists():
+        parser.error(f"{options.against} has no .venv/bin/frevo: run `make build` there")
     if options.quick:
         options.rounds, options.seconds, options.size = 1, 0.3, min(options.size, 16)
         options.sessions, options.patience = min(options.sessions, 20), 0.0
@@ -89,12 +94,12 @@ def run_workload(
     result = Result(workload)
     try:
         for number in range(rounds):
-            names = ("frevo", "samba") if number % 2 == 0 else ("samba", "frevo")
+            names = ("frevo", "peer") if number % 2 == 0 else ("peer", "frevo")
             wait_until_quiet(patience)
             for name in names:
                 wait_until_idle(servers[name])
                 sample = workload.run(servers[name], settings)
-                (result.frevo if name == "frevo" else result.samba).append(sample)
+                (result.frevo if name == "frevo" else result.peer).append(sample)
             if limit is not None and workload.limit is not None:
                 result.limit.append(run_limit(limit, workload.limit, settings.seconds / 2))
     except Exception as error:
@@ -105,7 +110,7 @@ def run_workload(
 def _memory(servers: dict[str, Target], sessions: int) -> list[Memory]:
     """smbd forks for each connection, so it gets a tenth of them."""
     found = []
-    for name, count in (("frevo", sessions), ("samba", max(sessions // 10, 1))):
+    for name, count in (("frevo", sessions), ("peer", max(sessions // 10, 1))):
         resident, proportional, before = idle_memory(servers[name], count)
         found.append(Memory(name, count, resident, proportional, before))
     return found
@@ -122,7 +127,7 @@ def main(arguments: Sequence[str]) -> int:
         settings = Settings(options.seconds, options.size * _MIB, Path(base), protection)
         make_file(Path(base, "big"), settings.transfer_bytes)
         limit = build_limit(Path(base))
-        with both_servers(Path(base), options.signing, frevo_options) as servers:
+        with both_servers(Path(base), options.signing, frevo_options, options.against) as servers:
             machine = machine_line()
             if options.sessions and not options.only:
                 memory = _memory(servers, options.sessions)
@@ -131,7 +136,7 @@ def main(arguments: Sequence[str]) -> int:
                     run_workload(workload, servers, settings, options.rounds, options.patience, limit)
                 )
                 _progress(results[-1])
-    print(markdown(results, memory, machine, options.rounds, options.seconds, options.signing))
+    print(markdown(results, memory, machine, options))
     if options.json:
         document = {
             "machine": machine,

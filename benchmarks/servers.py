@@ -28,15 +28,21 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @contextmanager
 def both_servers(
-    base: Path, signing: str, frevo_options: dict[str, str] | None = None
+    base: Path, signing: str, frevo_options: dict[str, str] | None = None, against: Path | None = None
 ) -> Iterator[dict[str, Target]]:
-    """The two servers, by name, with everything they keep below *base*, and the same `server signing`."""
+    """The two servers, frevo and its peer, with everything they keep below *base*, and the same `server signing`.
+
+    The peer is smbd, or the frevo of another checkout, *against*, with the same options as far as it knows them.
+    """
     same = {"server signing": signing}
-    with (
-        frevo_server(base / "frevo", options={**same, **(frevo_options or {})}) as frevo,
-        samba_server(base / "samba", options={**SAMBA_OPTIONS, **same}) as samba,
-    ):
-        yield {"frevo": frevo, "samba": samba}
+    options = {**same, **(frevo_options or {})}
+    peer = (
+        samba_server(base / "samba", options={**SAMBA_OPTIONS, **same})
+        if against is None
+        else frevo_server(base / "other", options=options, command=[str(against / ".venv/bin/frevo")])
+    )
+    with frevo_server(base / "frevo", options=options) as frevo, peer as other:
+        yield {"frevo": frevo, "peer": other}
 
 
 def _processes(leader: int) -> Iterator[tuple[int, list[str]]]:

@@ -34,5 +34,5 @@ def test_every_kind_of_load_runs_against_both_servers(tmp_path: Path) -> None:
     workloads = json.loads(found.read_text())["workloads"]
     assert {"ECHO 4x1", "READ 4 KiB 4x8"} <= {entry["name"] for entry in workloads}
     for entry in workloads:
-        for server in ("frevo", "samba"):
+        for server in ("frevo", "peer"):
             assert all(sample["operations"] > 0 and sample["seconds"] > 0 for sample in entry[server]), entry

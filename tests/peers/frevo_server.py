@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,13 +92,28 @@ def configuration(
     return section("global", settings) + "\n" + share_sections(root, {k: dict(v) for k, v in shares.items()})
 
 
-def run_frevo(*arguments: str, text_in: str = "", timeout_s: float = 60) -> programs.Run:
+def run_frevo(
+    *arguments: str, text_in: str = "", timeout_s: float = 60, command: Sequence[str] = FREVO
+) -> programs.Run:
     """Runs a `frevo` command to its end."""
-    return programs.run([*FREVO, *arguments], text_in=text_in, timeout_s=timeout_s)
+    return programs.run([*command, *arguments], text_in=text_in, timeout_s=timeout_s)
 
 
-def add_user(config: Path, user: str = USER, password: str = PASSWORD) -> None:
-    run_frevo("user", "add", user, "--password-stdin", "-c", str(config), text_in=f"{password}\n").ok()
+def add_user(
+    config: Path, user: str = USER, password: str = PASSWORD, command: Sequence[str] = FREVO
+) -> None:
+    arguments = ("user", "add", user, "--password-stdin", "-c", str(config))
+    run_frevo(*arguments, text_in=f"{password}\n", command=command).ok()
+
+
+def without_unknown_keys(text: str, base: Path, command: Sequence[str]) -> str:
+    """The configuration *text* as an older frevo, *command*, takes it: without the keys that it does not know."""
+    config = base / "probe.conf"
+    config.write_text(text)
+    told = run_frevo("testparm", "-c", str(config), command=command).output
+    unknown = set(re.findall(r"`(frevo:[^`]+)`: unknown key", told))
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if line.partition("=")[0].strip() not in unknown)
 
 
 def start(
@@ -106,6 +122,7 @@ def start(
     shares: Mapping[str, dict[str, str]] = SHARES,
     host: str = "127.0.0.1",
     arguments: tuple[str, ...] = (),
+    command: Sequence[str] = FREVO,
 ) -> FrevoServer:
     """Starts `frevo serve` with its state in *base* and returns when it accepts connections."""
     base.mkdir(parents=True, exist_ok=True)
@@ -113,13 +130,14 @@ def start(
     transports = f"tcp:{programs.free_port(host)}, nbt:{programs.free_port(host)}"
     settings = {"server smb transports": transports, **(options or {})}
     config = base / "smb.conf"
-    config.write_text(configuration(base, server.root, host, settings, shares))
+    text = configuration(base, server.root, host, settings, shares)
+    config.write_text(text if command is FREVO else without_unknown_keys(text, base, command))
     if not (base / "private").exists():  # else it was started here before
-        add_user(config)
+        add_user(config, command=command)
     reader, writer = os.pipe()
     with server.log.open("ab") as log:
         server.process = subprocess.Popen(
-            [*FREVO, "serve", "-c", str(config), "--ready-fd", str(writer), *arguments],
+            [*command, "serve", "-c", str(config), "--ready-fd", str(writer), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -164,9 +182,10 @@ def frevo_server(
     shares: Mapping[str, dict[str, str]] = SHARES,
     host: str = "127.0.0.1",
     arguments: tuple[str, ...] = (),
+    command: Sequence[str] = FREVO,
 ) -> Iterator[FrevoServer]:
     """A server for the length of the block, with all checks at its end."""
-    server = start(base, options, shares, host, arguments)
+    server = start(base, options, shares, host, arguments, command)
     try:
         yield server
     except BaseException:
