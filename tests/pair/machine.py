@@ -106,9 +106,11 @@ class Pair:
 
     def turn(self, seconds: float = 0.0) -> None:
         """Lets what waits go on, for *seconds* of real time at most or one round."""
-        for _ in range(4):
-            self.loop.run_until_complete(asyncio.sleep(0))
-        while self.patient and self.server.lanes.calling:
+        while True:
+            for _ in range(4):
+                self.loop.run_until_complete(asyncio.sleep(0))
+            if not (self.patient and self.server.lanes.busy):
+                break
             self.loop.run_until_complete(asyncio.sleep(0.0002))
         if seconds:
             self.loop.run_until_complete(asyncio.sleep(seconds))

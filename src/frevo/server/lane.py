@@ -145,9 +145,9 @@ class Lane:
         return answer
 
     @property
-    def calling(self) -> int:
-        """How many calls of this lane have not returned."""
-        return self._calls.running + self._data.running
+    def busy(self) -> bool:
+        """Whether a call has not returned, or something that was spawned has not ended."""
+        return bool(self._calls.running or self._data.running or self._tasks)
 
     def in_loop(self, call: Callable[[], object]) -> None:
         """Calls *call* in the event loop, soon; from any thread."""

@@ -45,9 +45,9 @@ class Lanes:
         return lane
 
     @property
-    def calling(self) -> int:
-        """How many calls are being made now."""
-        return sum(lane.calling for lane in self._lanes.values())
+    def busy(self) -> bool:
+        """Whether calls are being made, or things are being closed."""
+        return any(lane.busy for lane in self._lanes.values())
 
     async def drain(self, timeout: float) -> None:
         """Waits for the closes that are under way, *timeout* seconds at most."""
