@@ -66,7 +66,7 @@ def _load(path: str | None, settings: tuple[str, ...]) -> Config:
     except ConfigErrors as errors:
         print_problems(errors.problems)
         raise FrevoError(f"{path or '--option'} cannot be used: mend what is said above") from None
-    print_problems(problem for problem in config.warnings if problem.key.lower().startswith("client"))
+    print_problems(problem for problem in config.problems if problem.key.lower().startswith("client"))
     return config
 
 
@@ -75,15 +75,16 @@ def of_globals(values: GlobalConfig) -> dict[str, Any]:
     from frevo.config import GlobalConfig
 
     ciphers = [_CIPHERS[name] for name in values.client_smb3_encryption_algorithms]
+    must_encrypt = values.client_smb_encrypt == "required" or values.client_protection == "encrypt"
     named = values.workgroup != GlobalConfig().workgroup
     return {
         "transports": values.client_smb_transports,
         "minimum": BY_REVISION[values.client_min_protocol].name,
         "maximum": BY_REVISION[values.client_max_protocol].name,
         "signing": values.client_signing != "disabled",
-        "encryption": values.client_smb_encrypt == "required",
+        "encryption": must_encrypt,
         "prefer_encryption": values.client_smb_encrypt == "desired",
-        "ciphers": [] if values.client_smb_encrypt == "off" else ciphers,
+        "ciphers": [] if values.client_smb_encrypt == "off" and not must_encrypt else ciphers,
         "signings": [_SIGNINGS[name] for name in values.client_smb3_signing_algorithms],
         "workgroup": values.workgroup if named else "",
         "netbios_name": values.netbios_name,

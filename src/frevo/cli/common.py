@@ -63,7 +63,7 @@ def default_file() -> str | None:
 
 
 def load_or_explain(path: str, overrides: Mapping[str, str] | None = None) -> Config | None:
-    """The configuration at *path*, its warnings on standard error; None after its errors were printed."""
+    """The configuration at *path*, what is wrong with it on standard error; None when it cannot be used."""
     from frevo.config import ConfigErrors, load
 
     try:
@@ -71,7 +71,7 @@ def load_or_explain(path: str, overrides: Mapping[str, str] | None = None) -> Co
     except ConfigErrors as errors:
         print_problems(errors.problems)
         return None
-    print_problems(config.warnings)
+    print_problems(config.problems)
     return config
 
 

@@ -11,10 +11,12 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from frevo.aio.acting import act_as
 from frevo.cli.common import printable
+from frevo.cli.config_remarks import log_path
 from frevo.cli.connect_help import banner, explain_bind_error
 from frevo.cli.serve_folder import ServeError
 from frevo.config import Config
@@ -232,12 +234,15 @@ class _Formatter(logging.Formatter):
 
 
 def start_log(config: Config, verbosity: int = 0) -> None:
-    """Log to `log file` or standard error at `log level` plus *verbosity*. Raises ServeError."""
-    name = config.expand(config.globals.log_file)
+    """Log to `log file`, whose folder is made when it is missing, at `log level` plus *verbosity*.
+
+    Without one, or when it cannot be written, to standard error.
+    """
+    name = log_path(config)
     try:
-        handler = _handler(name)
-    except OSError as error:
-        raise ServeError(f"cannot write the log file {name}: {error.strerror}") from error
+        handler, reason = _handler(name), ""
+    except (OSError, ValueError) as error:
+        handler, reason = _handler(""), str(getattr(error, "strerror", None) or error)
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logger = logging.getLogger("frevo")
     for old in tuple(logger.handlers):
@@ -245,14 +250,15 @@ def start_log(config: Config, verbosity: int = 0) -> None:
     logger.addHandler(handler)
     logger.propagate = False
     set_level(config.globals.log_level + verbosity)
+    if reason:
+        log.warning("cannot write the log file %s: %s: this is the log", name, reason)
 
 
 def _handler(name: str) -> logging.Handler:
-    return (
-        logging.FileHandler(name, encoding="utf-8", errors="backslashreplace")
-        if name
-        else logging.StreamHandler()
-    )
+    if not name:
+        return logging.StreamHandler()
+    Path(name).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return logging.FileHandler(name, encoding="utf-8", errors="backslashreplace")
 
 
 def set_level(level: int) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from frevo.cli.common import Subparsers, add_command, add_config_option, print_problems
+from frevo.cli.config_remarks import explain, nothing_to_serve
 from frevo.cli.serve_folder import (
     ORDINARY_PORT,
     SMB_PORT,
@@ -92,8 +93,11 @@ def _plan(args: argparse.Namespace) -> Plan:
         raise ServeError("give a folder to share, or -c smb.conf (frevo serve --help has examples)")
     if args.config is not None:
         config = _from_file(args)
-        print_problems(config.warnings)
-        return Plan(config, lambda: _from_file(args))
+        print_problems(config.problems)
+        said = explain(config)
+        if any(problem.severity == "error" for problem in said):
+            raise ConfigErrors(())  # everything has been said
+        return Plan(config, lambda: _reread(args))
     overrides = _overrides(args)
     config = folder_config(args.path, args.name, read_only=args.read_only, overrides=overrides)
     config = _with_options(config, args, default_port=True)
@@ -111,6 +115,14 @@ def _from_file(args: argparse.Namespace) -> Config:
     if args.read_only or args.new_password:
         raise ServeError("--read-only and --new-password go with a folder, not with -c")
     return _with_options(load(args.config, _overrides(args)), args, default_port=False)
+
+
+def _reread(args: argparse.Namespace) -> Config:
+    """The file again, for SIGHUP; ConfigErrors when nothing of it could be served."""
+    config = _from_file(args)
+    if nothing := nothing_to_serve(config):
+        raise ConfigErrors((*config.problems, nothing))
+    return config
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, str]:
@@ -152,6 +164,11 @@ def reloaded(plan: Plan, current: Config) -> Config | None:
             log.error("%s", problem)
         log.error("the configuration before stays in force")
         return None
+    for problem in config.problems:
+        if problem.severity == "error":
+            log.error("%s", problem)
+    for name in config.unserved:
+        log.error("share %s is not served", name)
     changes = diff(current, config)
     for change in changes:
         log.warning("reload: %s", change)

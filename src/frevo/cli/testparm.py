@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 from frevo.cli.common import (
     DEFAULT_FILES,
@@ -16,10 +15,10 @@ from frevo.cli.common import (
     load_or_explain,
     printable,
 )
-from frevo.config import Config, ShareConfig
+from frevo.cli.config_remarks import explain
+from frevo.config import Config
 from frevo.config.global_keys import GLOBAL_KEYS
 from frevo.config.key import Key
-from frevo.config.macros import macros_in
 from frevo.config.share_keys import SHARE_KEYS
 
 _EXAMPLES = """\
@@ -27,7 +26,8 @@ _EXAMPLES = """\
   frevo testparm -c ./smb.conf         check this file, print what differs from the defaults
   frevo testparm -c ./smb.conf -v      print every key
 
-Every unknown key and ill-typed value is reported with file and line; then the exit code is 1.
+What is wrong, not used or unknown is reported with file and line. An error costs the share it is about, or the
+file where it is about [global]; then the exit code is 1. `frevo serve` says the same and serves the other shares.
 """
 
 
@@ -49,24 +49,13 @@ def run(args: argparse.Namespace) -> int:
     config = load_or_explain(path)
     if config is None:
         return 1
-    for share in config.shares.values():
-        problem = folder_problem(share)
-        if problem:
-            print(printable(f"{path}: warning: [{share.name}] {problem}"), file=sys.stderr)
-    print(f"# {path} is a valid configuration for frevo.")
+    said = explain(config)
+    failed = any(problem.severity == "error" for problem in (*config.problems, *said))
+    if failed and not config.shares:
+        return 1
+    print(f"# {path} " + ("can be served in part." if failed else "is a valid configuration for frevo."))
     print(printable(render(config, verbose=args.verbose)), end="")
-    return 0
-
-
-def folder_problem(share: ShareConfig) -> str:
-    """What is wrong with the folder of *share* on this machine, or nothing."""
-    path = share.path.replace("%%", "")
-    if not share.path or macros_in(share.path):
-        return ""
-    path = share.path.replace("%%", "%")
-    if not Path(path).exists():
-        return f"the folder {path} does not exist"
-    return "" if Path(path).is_dir() else f"{path} is not a folder"
+    return int(failed)
 
 
 def render(config: Config, *, verbose: bool = False) -> str:

@@ -7,7 +7,7 @@ from it.
 
 from __future__ import annotations
 
-from frevo.config.access import ShareAccess, share_access
+from frevo.config.access import Person, ShareAccess, domains_of, share_access
 from frevo.config.config import Change, Config, diff
 from frevo.config.global_keys import GlobalConfig
 from frevo.config.listen import listen_hosts
@@ -23,10 +23,12 @@ __all__ = [
     "ConfigErrors",
     "ConfigProblem",
     "GlobalConfig",
+    "Person",
     "ShareAccess",
     "ShareConfig",
     "default_for_folder",
     "diff",
+    "domains_of",
     "expand",
     "listen_hosts",
     "load",

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import grp
 import pwd
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from enum import IntEnum
 
+import msgspec
+
+from frevo.config.global_keys import GlobalConfig
+from frevo.config.macros import expand
 from frevo.config.share_keys import ShareConfig
+
+_GROUP_SIGNS = "@+&"
 
 
 class ShareAccess(IntEnum):
@@ -21,37 +27,77 @@ class ShareAccess(IntEnum):
     WRITE = 2
 
 
+class Person(msgspec.Struct, frozen=True):
+    """Who asks: account name, Unix groups (None: those of that name count, as in Samba).
+
+    `domains` are the lower-case names that may stand before a backslash (or after an `@`) and mean this server's
+    accounts; `macros` are the values of %-macros, as `expand` takes them.
+    """
+
+    account: str
+    groups: Collection[str] | None = None
+    domains: Collection[str] = ()
+    macros: Mapping[str, str] = {}
+
+
 def share_access(
-    share: ShareConfig, user: str, groups: Collection[str] | None = None, *, guest: bool = False
+    share: ShareConfig,
+    user: str | Person,
+    groups: Collection[str] | None = None,
+    *,
+    guest: bool = False,
 ) -> ShareAccess:
     """What *user* may do on *share*. Without *groups*, the Unix groups of that name count, as in Samba.
 
-    Names compare without case; `DOMAIN\\user` matches `user` too. `@group`, `+group`, `&group` name groups.
+    Names compare without case; `DOMAIN\\user` matches `user` where the domain is this server's. `@group`, `+group`,
+    `&group` name groups. %-macros are replaced first.
     """
+    who = user if isinstance(user, Person) else Person(user, groups)
     if not share.available or (guest and not share.guest_ok) or (share.guest_only and not share.guest_ok):
         return ShareAccess.NONE
-    if _named(share.invalid_users, user, groups, share.name):
+    if _named(share.invalid_users, who, share.name):
         return ShareAccess.NONE
-    if share.valid_users and not _named(share.valid_users, user, groups, share.name):
+    if share.valid_users and not _named(share.valid_users, who, share.name):
         return ShareAccess.NONE
-    if _named(share.write_list, user, groups, share.name):  # the manual: write list wins over read list
+    if _named(share.write_list, who, share.name):  # the manual: write list wins over read list
         return ShareAccess.WRITE
-    if share.read_only or _named(share.read_list, user, groups, share.name):
+    if share.read_only or _named(share.read_list, who, share.name):
         return ShareAccess.READ
     return ShareAccess.WRITE
 
 
-def _named(entries: Iterable[str], user: str, groups: Collection[str] | None, share: str) -> bool:
-    account = user.rpartition("\\")[2].lower()
+def _named(entries: Iterable[str], who: Person, share: str) -> bool:
+    account = who.account.rpartition("\\")[2].lower()
     for entry in entries:
-        name = entry.replace("%S", share).replace("%w", "\\").lower()
-        if name[:1] in ("@", "+", "&"):
-            members = unix_groups(account) if groups is None else groups
-            if name.lstrip("@+&") in {group.lower() for group in members}:
+        is_group, domain, name = parts_of_entry(entry, {"share": share, **who.macros})
+        if not name or (domain and domain not in who.domains and f"{domain}\\{name}" != who.account.lower()):
+            continue
+        if is_group:
+            members = unix_groups(account) if who.groups is None else who.groups
+            if name in {group.lower() for group in members}:
                 return True
-        elif name in (user.lower(), account):
+        elif name == account:
             return True
     return False
+
+
+def parts_of_entry(entry: str, macros: Mapping[str, str] | None = None) -> tuple[bool, str, str]:
+    r"""(whether a group is meant, domain, name), lower case, of one word of a list: `@DOMAIN\staff`, `bob@REALM`.
+
+    The sign of a group is looked for before *macros* are replaced: no client can bring one along.
+    """
+    bare = entry.lstrip(_GROUP_SIGNS)
+    text = expand(bare, **(macros or {})).lower()
+    domain, backslash, name = text.rpartition("\\")
+    if not backslash and not entry.startswith(tuple(_GROUP_SIGNS)):
+        name, _, domain = text.partition("@")
+    return len(bare) < len(entry), domain, name
+
+
+def domains_of(values: GlobalConfig) -> frozenset[str]:
+    """The lower-case domain names that mean the accounts of this server."""
+    names = {values.netbios_name, values.workgroup, values.realm, values.realm.partition(".")[0], "."}
+    return frozenset(name.lower() for name in names if name)
 
 
 def unix_groups(account: str) -> frozenset[str]:

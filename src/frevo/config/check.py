@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from frevo.config.config import Config
 from frevo.config.key import normal
 from frevo.config.macros import MACROS, macros_in
@@ -15,21 +13,8 @@ from frevo.config.share_keys import ShareConfig
 _SERVER_TRANSPORTS = frozenset({"tcp", "nbt"})
 
 
-def check(
-    config: Config, sections: Mapping[str, Section], problems: Problems, *, require_path: bool = True
-) -> None:
-    """Add what is wrong with the combination of keys to *problems*."""
-    _check_globals(config, problems)
-    for lower, share in config.shares.items():
-        section = sections[lower]
-        if require_path:
-            _check_path(share, section, problems)
-        if share.guest_ok and config.globals.map_to_guest == "never":
-            text = "with `map to guest = Never`, `guest ok` lets in anonymous clients only, no unknown users"
-            _warn(section, "guestok", text, problems)
-
-
-def _check_globals(config: Config, problems: Problems) -> None:
+def check_globals(config: Config, problems: Problems) -> None:
+    """Add what is wrong with the combination of keys of the server as a whole to *problems*."""
     file, values = config.source or "(command line)", config.globals
     if values.server_min_protocol > values.server_max_protocol:
         problems.error(file, 0, "server min protocol", "is newer than `server max protocol`")
@@ -58,20 +43,25 @@ def _check_globals(config: Config, problems: Problems) -> None:
         problems.error(file, 0, "private dir", "expected an absolute path without macros")
 
 
-def _check_path(share: ShareConfig, section: Section, problems: Problems) -> None:
+def check_share(share: ShareConfig, section: Section, *, guests: bool) -> None:
+    """Add what is wrong with the combination of keys of *share* to the problems of *section*.
+
+    *guests*: whether `map to guest` lets anybody become one.
+    """
+    problems = section.problems
+    if share.guest_ok and not guests:
+        text = "with `map to guest = Never`, `guest ok` lets in anonymous clients only, no unknown users"
+        problems.warn_at(_place(section, ("guestok", "public")), text)
     if not share.path:
         if share.available and share.name.lower() != "homes":
-            problems.error(section.file, section.line, f"[{section.name}]", "a share needs a `path`")
+            place = ConfigProblem(section.file, section.line, f"[{section.name}]", "")
+            problems.at(place, "a share needs a `path`: it is not served")
         return
     unknown = macros_in(share.path) - MACROS.keys()
     if unknown:
         names = ", ".join(f"%{letter}" for letter in sorted(unknown))
         place = _place(section, ("path", "directory"))
         problems.warn_at(place, f"{names} is no macro that frevo knows (%% is a percent sign)")
-
-
-def _warn(section: Section, name: str, message: str, problems: Problems) -> None:
-    problems.warn_at(_place(section, (name, "public")), message)
 
 
 def _place(section: Section, names: tuple[str, ...]) -> ConfigProblem:

@@ -12,13 +12,14 @@ GuestMapping = Literal["never", "bad user", "bad password", "bad uid"]
 KerberosMethod = Literal["secrets only", "system keytab", "dedicated keytab", "secrets and keytab"]
 NtlmPolicy = Literal["ntlmv2-only", "disabled"]
 Engine = Literal["auto", "uring", "epoll"]
+ClientProtection = Literal["default", "plain", "sign", "encrypt"]
 InheritOwner = Literal["no", "windows and unix", "unix only"]
 Tristate = Literal["auto", "yes", "no"]
 
 _NO = ("no", "false", "0", "off", "disabled")
 _YES = ("yes", "true", "1", "on", "enabled", "auto", "if_required")
 _FORCE = ("required", "mandatory", "force", "forced", "enforced")
-_SMB1 = ("core", "coreplus", "lanman1", "lanman2", "nt1")
+_SMB1 = ("core", "coreplus", "core+", "lanman1", "lanman2", "nt1")
 
 #: Samba's protocol names to dialect revisions ([MS-SMB2] 2.2.3).
 _DIALECTS: dict[str, int] = {
@@ -73,14 +74,20 @@ ENCRYPTION: Choice[EncryptionPolicy] = Choice(
 )
 
 MIN_PROTOCOL: Choice[int] = Choice(
-    {**_DIALECTS, **dict.fromkeys(_SMB1, 0x0202)},
+    {**_DIALECTS, "default": 0x0202, **dict.fromkeys(_SMB1, 0x0202)},
     shown=_DIALECTS_SHOWN,
     notes=dict.fromkeys(_SMB1, "frevo does not speak SMB1: the minimum is SMB2_02"),
 )
 
-MAX_PROTOCOL: Choice[int] = Choice(_DIALECTS, shown=_DIALECTS_SHOWN)
+MAX_PROTOCOL: Choice[int] = Choice(
+    {**_DIALECTS, "default": 0x0311, **dict.fromkeys(_SMB1, 0x0311)},
+    shown=_DIALECTS_SHOWN,
+    notes=dict.fromkeys(_SMB1, "frevo does not speak SMB1: the maximum is SMB3_11"),
+)
 
-CLIENT_MAX_PROTOCOL: Choice[int] = Choice({**_DIALECTS, "default": 0x0311}, shown=_DIALECTS_SHOWN)
+CLIENT_PROTECTION: Choice[ClientProtection] = Choice(
+    {"default": "default", "plain": "plain", "sign": "sign", "encrypt": "encrypt"}
+)
 
 INHERIT_OWNER: Choice[InheritOwner] = Choice(
     {
@@ -99,10 +106,10 @@ MAP_TO_GUEST: Choice[GuestMapping] = Choice(
 KERBEROS_METHOD: Choice[KerberosMethod] = Choice(
     {
         "default": "secrets only",
-        "secrets only": "secrets only",
-        "system keytab": "system keytab",
-        "dedicated keytab": "dedicated keytab",
-        "secrets and keytab": "secrets and keytab",
+        **dict.fromkeys(("secrets only", "secretsonly"), "secrets only"),
+        **dict.fromkeys(("system keytab", "systemkeytab"), "system keytab"),
+        **dict.fromkeys(("dedicated keytab", "dedicatedkeytab"), "dedicated keytab"),
+        **dict.fromkeys(("secrets and keytab", "secretsandkeytab"), "secrets and keytab"),
     },
     shown=("secrets only", "system keytab", "dedicated keytab", "secrets and keytab"),
 )

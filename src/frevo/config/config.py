@@ -31,12 +31,25 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """`globals` and `shares` (by lower-case name), with their file and the warnings of loading."""
+    """`globals` and `shares` (by lower-case name), with their file and what was said about it.
+
+    `unserved` names the shares that are left out because of an error in `problems`. `places` says where a value
+    stands: (lower-case share or "global", attribute) to file, line and key.
+    """
 
     globals: GlobalConfig = msgspec.field(default_factory=GlobalConfig)
     shares: Mapping[str, ShareConfig] = msgspec.field(default_factory=lambda: MappingProxyType({}))
     source: str = ""
-    warnings: tuple[ConfigProblem, ...] = ()
+    problems: tuple[ConfigProblem, ...] = ()
+    unserved: tuple[str, ...] = ()
+    places: Mapping[tuple[str, str], ConfigProblem] = msgspec.field(
+        default_factory=lambda: MappingProxyType({})
+    )
+
+    @property
+    def warnings(self) -> tuple[ConfigProblem, ...]:
+        """The problems that cost nothing."""
+        return tuple(problem for problem in self.problems if problem.severity == "warning")
 
     def share(self, name: str) -> ShareConfig | None:
         """The share that clients call *name*; case is ignored."""

@@ -6,6 +6,7 @@ import msgspec
 
 from frevo.config import choices
 from frevo.config.choices import (
+    ClientProtection,
     EncryptionPolicy,
     Engine,
     GuestMapping,
@@ -48,9 +49,15 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     defaults: ShareConfig = msgspec.field(default_factory=ShareConfig)
 
     # Names
-    workgroup: str = setting(Name(), "WORKGROUP", "The workgroup or NetBIOS domain that clients are told.")
+    workgroup: str = setting(
+        Name(), "WORKGROUP", "The workgroup or NetBIOS domain that clients are told.", lenient=True
+    )
     netbios_name: str = setting(
-        Name(), default_netbios_name, "The server's NetBIOS name.", default_text="(the host's name)"
+        Name(),
+        default_netbios_name,
+        "The server's NetBIOS name.",
+        default_text="(the host's name)",
+        lenient=True,
     )
     server_string: str = setting(Text(), "frevo %v", "The server's description in lists.")
     realm: str = setting(Text(), "", "The Kerberos realm.")
@@ -64,7 +71,11 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         restart=True,
     )
     bind_interfaces_only: bool = setting(
-        Boolean(), False, "Whether only the addresses of `interfaces` accept connections.", restart=True
+        Boolean(),
+        False,
+        "Whether only the addresses of `interfaces` accept connections.",
+        restart=True,
+        guards=bool,
     )
     server_smb_transports: tuple[TransportAddress, ...] = setting(
         Transports(),
@@ -82,7 +93,7 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         choices.MIN_PROTOCOL, 0x0202, "The oldest dialect that frevo's client commands accept."
     )
     client_max_protocol: int = setting(
-        choices.CLIENT_MAX_PROTOCOL, 0x0311, "The newest dialect that frevo's client commands offer."
+        choices.MAX_PROTOCOL, 0x0311, "The newest dialect that frevo's client commands offer."
     )
     client_signing: SigningPolicy = setting(
         choices.CLIENT_SIGNING,
@@ -95,6 +106,12 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         "Encryption by frevo's client commands: `off` never, `if_required` when the server demands it, `desired` "
         "whenever it can, `required` or no connection.",
     )
+    client_protection: ClientProtection = setting(
+        choices.CLIENT_PROTECTION,
+        "default",
+        "With `encrypt` frevo's client commands encrypt or do not connect; they sign in any case, unless "
+        "`client signing` says otherwise.",
+    )
     client_smb3_signing_algorithms: tuple[str, ...] = setting(
         _SIGNING, SIGNING_ALGORITHMS, "Signing algorithms that the client commands offer, best first."
     )
@@ -106,7 +123,11 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     # Protocol
     server_min_protocol: int = setting(
-        choices.MIN_PROTOCOL, 0x0202, "The oldest dialect that is spoken.", synonyms=("min protocol",)
+        choices.MIN_PROTOCOL,
+        0x0202,
+        "The oldest dialect that is spoken.",
+        synonyms=("min protocol",),
+        guards=lambda dialect: dialect > 0x0202,
     )
     server_max_protocol: int = setting(
         choices.MAX_PROTOCOL,
@@ -119,6 +140,7 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         "default",
         "Signing: `mandatory` refuses what is not signed or encrypted, `auto` and `disabled` sign when the client "
         "asks; `default` is `mandatory`. Guests and anonymous users, who have no key to sign with, are excepted.",
+        guards=lambda policy: policy == "mandatory",
     )
     server_smb3_signing_algorithms: tuple[str, ...] = setting(
         _SIGNING, SIGNING_ALGORITHMS, "Signing algorithms that are negotiated, best first."
@@ -143,6 +165,7 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         choices.MAP_TO_GUEST,
         "never",
         "Who becomes a guest: `Never` nobody, `Bad User` unknown names, `Bad Password` wrong passwords too.",
+        guards=lambda mapping: mapping == "never",
     )
     guest_account: str = setting(
         Text(), "nobody", "The account that guests are shown as, and the Unix user that they act as."
@@ -151,6 +174,7 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         Text(),
         "",
         "A file with lines `unixname = names that clients send`: `@group`, `*`, quoted names, `!` to stop there.",
+        guards=bool,
     )
     frevo_unix_users: Tristate = setting(
         choices.AUTO_YES_NO,
@@ -171,6 +195,7 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         choices.NTLM_AUTH,
         "ntlmv2-only",
         "Whether users may log on with NTLMv2; `disabled`: with Kerberos only, and nobody anonymously.",
+        guards=lambda policy: policy == "disabled",
     )
     kerberos_method: KerberosMethod = setting(
         choices.KERBEROS_METHOD,
@@ -183,7 +208,13 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     )
 
     # Log
-    log_level: int = setting(LogLevel(), 1, "0 errors, 1 warnings and life cycle, 3 requests, 10 all.")
+    log_level: int = setting(
+        LogLevel(),
+        1,
+        "0 errors, 1 warnings and life cycle, 3 requests, 10 all.",
+        synonyms=("debuglevel",),
+        lenient=True,
+    )
     log_file: str = setting(Text(), "", "The log file.", default_text="(standard error)", restart=True)
 
     # frevo's own

@@ -32,6 +32,10 @@ class Key(msgspec.Struct, frozen=True):
     synonyms: tuple[str, ...]
     inverses: tuple[str, ...]  # boolean synonyms that mean the opposite
     restart: bool  # a change is taken only at the next start, not on SIGHUP
+    lenient: bool  # an ill-typed value is passed over with a warning: the default gives no more access
+    guards: (
+        Callable[[Any], bool] | None
+    )  # whether a value takes access away: a misspelt name is an error then
 
     @property
     def frevo_own(self) -> bool:
@@ -67,10 +71,24 @@ def setting(
     synonyms: tuple[str, ...] = (),
     inverses: tuple[str, ...] = (),
     restart: bool = False,
+    lenient: bool = False,
+    guards: Callable[[T], bool] | None = None,
 ) -> T:
     """Declare a key as a field of a record. A callable *default* is asked at each load."""
     factory: Callable[[], T] = default if callable(default) else lambda: default
-    row = Key("", "", "", kind, unit, factory, default_text, sentence, synonyms, inverses, restart)
+    row = Key(
+        *("", "", ""),
+        kind,
+        unit,
+        factory,
+        default_text,
+        sentence,
+        synonyms,
+        inverses,
+        restart,
+        lenient,
+        guards,
+    )
     declared: T = msgspec.field(default_factory=_Default(row))
     return declared
 

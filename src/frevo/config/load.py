@@ -1,36 +1,32 @@
-"""Loading: sections of text to a frozen Config, with every problem reported at its file and line."""
+"""Loading: sections of text to a frozen Config, with every problem reported at its file and line.
+
+What is wrong with a share costs that share: it is left out and named in `Config.unserved`. What is wrong with
+the server as a whole raises ConfigErrors.
+"""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
-from frevo.config.check import check
+from frevo.config.check import check_globals, check_share
 from frevo.config.config import Config
-from frevo.config.global_keys import GLOBAL_KEYS, GlobalConfig
-from frevo.config.key import Key, normal
-from frevo.config.parser import Entry, Parser, Section
+from frevo.config.global_keys import GlobalConfig
+from frevo.config.key import normal
+from frevo.config.names import BY_NAME, KEYS
+from frevo.config.parser import ENTRIES_MAX, Entry, Parser, Section
 from frevo.config.problem import ConfigErrors, ConfigProblem, Problems
-from frevo.config.share_keys import SHARE_KEYS, ShareConfig
-from frevo.config.types import Boolean
-from frevo.config.unsupported import RESTRICTING, SAME, UNSUPPORTED
+from frevo.config.share_keys import ShareConfig
+from frevo.config.types import unquote
+from frevo.config.unsupported import YES
+from frevo.config.values import Outcome, outcomes, report, settle, stray, values_of
 
-#: The whole table, in the order of the reference page.
-KEYS: tuple[Key, ...] = GLOBAL_KEYS + SHARE_KEYS
+__all__ = ["KEYS", "default_for_folder", "load", "load_text"]
 
-#: Normalised spelling (names, synonyms, inverse synonyms) to its row.
-_BY_NAME: dict[str, Key] = {
-    normal(name): key for key in KEYS for name in (key.name, *key.synonyms, *key.inverses)
-}
-_INVERSES = frozenset(normal(name) for key in KEYS for name in key.inverses)
-_SPELLINGS: dict[str, str] = {
-    normal(name): name for key in KEYS for name in (key.name, *key.synonyms, *key.inverses)
-}
 _SHARE_NAME_MAX = 80
 _COPY_DEPTH_MAX = 10
 _FORBIDDEN_IN_NAME = frozenset('\\/[]:|<>+=;,*?"%')
@@ -39,7 +35,8 @@ _FORBIDDEN_IN_NAME = frozenset('\\/[]:|<>+=;,*?"%')
 def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Config:
     """The configuration in the file at *path*; *overrides* are [global] keys that win over it.
 
-    Raises ConfigErrors with every problem found. Warnings are in `Config.warnings`.
+    Raises ConfigErrors with every problem found when the file as a whole cannot be used. Everything else is
+    in `Config.problems`, and shares that are not served are in `Config.unserved`.
     """
     problems = Problems()
     parser = Parser(problems)
@@ -65,19 +62,28 @@ def default_for_folder(
 ) -> Config:
     """The configuration of `frevo serve PATH`: one share, and defaults for the rest."""
     folder = str(path).replace("%", "%%")
-    section = Section(share_name, "(command line)", 0)
     parser = Parser(problems := Problems())
-    if share_name.lower() != "homes":  # that one would be a share for each user
-        parser.sections[share_name.lower()] = section
+    name = share_name.strip()
+    if name.lower() not in ("global", "globals", "homes", ""):
+        parser.section(name, "(command line)", 0)
     # One folder, one user: the server acts as itself, which `frevo serve` makes the folder's owner.
     alone = {"frevo:unix users": "no", **(overrides or {})}
     config = _finish(parser, problems, "", alone, require_path=False)
-    template = config.share(share_name)
+    template = config.share(name)
     if template is None:
         message = "not a share's name: it has a meaning of its own"
-        raise ConfigErrors([ConfigProblem("(command line)", 0, share_name, message)])
+        reasons = config.problems or (ConfigProblem("(command line)", 0, share_name, message),)
+        raise ConfigErrors(reasons)
     share = replace(template, path=folder, read_only=read_only, valid_users=tuple(valid_users))
     return config.with_share(share)
+
+
+class _Defaults(msgspec.Struct, frozen=True):
+    """What [global] says for the shares that begin at one place of the file."""
+
+    config: ShareConfig
+    settled: dict[str, Outcome]
+    faults: tuple[Outcome, ...]
 
 
 def _finish(
@@ -89,126 +95,153 @@ def _finish(
     require_path: bool = True,
 ) -> Config:
     sections = dict(parser.sections)
-    entries = list(section.entries) if (section := sections.pop("global", None)) else []
-    entries += [Entry(key, value, "(command line)", 0) for key, value in overrides.items()]
-    shared = _values(entries, SHARE_KEYS, GLOBAL_KEYS, problems)
-    defaults = replace(ShareConfig(), **shared)
-    values = _values(entries, GLOBAL_KEYS, SHARE_KEYS, problems, complain=False)
-    config_globals = GlobalConfig(defaults=defaults, **values)
-    shares: dict[str, ShareConfig] = {}
-    for lower, section in sections.items():
-        share = _share(section, sections, defaults, problems)
-        if share is not None:
-            shares[lower] = share
-    config = Config(config_globals, MappingProxyType(shares), source)
-    check(config, sections, problems, require_path=require_path)
+    shared = sections.pop("global", None) or Section("global", source, 0, problems)
+    given = [Entry(key, value, "(command line)", 0) for key, value in overrides.items()]
+    settled = settle(outcomes([*shared.entries, *given], problems, scope="global"))
+    settled |= settle(filter(None, (stray(line, problems, scope="global") for line in shared.strays)))
+    for outcome in settled.values():
+        if outcome.fault:
+            report(outcome, problems)
+    defaults = _defaults(shared, given, sections.values(), problems)
+    config_globals = GlobalConfig(defaults=defaults[len(shared.entries)].config, **values_of(settled))
+    guests = config_globals.map_to_guest != "never"
+    shares, unserved = _shares(sections, defaults, problems, guests=guests, require_path=require_path)
+    places = {("global", outcome.id): _place(outcome.entry) for outcome in settled.values()}
+    for lower, (_, found) in shares.items():
+        places |= {(lower, outcome.id): _place(outcome.entry) for outcome in found.values()}
+    config = Config(
+        config_globals,
+        MappingProxyType({lower: share for lower, (share, _) in shares.items()}),
+        source,
+        unserved=tuple(unserved),
+        places=MappingProxyType(places),
+    )
+    check_globals(config, problems)
+    items = tuple(sorted(problems.items, key=lambda problem: (problem.file, problem.line)))
     if problems.failed:
-        raise ConfigErrors(sorted(problems.items, key=lambda problem: (problem.file, problem.line)))
-    return replace(config, warnings=tuple(problems.items))
+        raise ConfigErrors(items)
+    return replace(config, problems=items)
 
 
-def _values(
-    entries: Iterable[Entry],
-    keys: tuple[Key, ...],
-    elsewhere: tuple[Key, ...],
+def _place(entry: Entry) -> ConfigProblem:
+    return ConfigProblem(entry.file, entry.line, entry.key, "", "warning")
+
+
+def _defaults(
+    shared: Section, given: list[Entry], sections: Iterable[Section], problems: Problems
+) -> dict[int, _Defaults]:
+    """By the number of entries in [global] that stand before a share: its defaults, as in Samba.
+
+    An error in a share key of [global] is no error of the server: it costs the shares that do not set the key.
+    """
+    whole = len(shared.entries)
+    wanted = sorted({*(section.defaults for section in sections), whole})
+    quiet = problems.of_share()
+    strays = settle(filter(None, (stray(line, quiet, scope="share") for line in shared.strays)))
+    last = settle(outcomes(given, quiet, scope="share"))
+    result: dict[int, _Defaults] = {}
+    current: dict[str, Outcome] = {}
+    start = 0
+    for count in wanted:
+        current |= settle(outcomes(shared.entries[start:count], quiet, scope="share"))
+        start = count
+        settled = current | last | strays
+        faults = tuple(outcome for outcome in settled.values() if outcome.fault)
+        result[count] = _Defaults(ShareConfig(**values_of(settled)), settled, faults)
+    for fault in {id(fault): fault for item in result.values() for fault in item.faults}.values():
+        report(fault, quiet, ": shares that do not say otherwise themselves are not served")
+    return result
+
+
+def _shares(
+    sections: Mapping[str, Section],
+    defaults: Mapping[int, _Defaults],
     problems: Problems,
     *,
-    complain: bool = True,
-) -> dict[str, Any]:
-    """Attribute to value of the entries that belong to *keys*; *complain*: report unknown keys."""
-    values: dict[str, Any] = {}
-    for entry in entries:
-        key = _BY_NAME.get(normal(entry.key))
-        if key is not None and key in keys:
-            value = _value(key, entry, problems)
-            if value is not None:
-                values[key.attribute] = value
-        elif complain and (key is None or key not in elsewhere):
-            _unknown(entry, problems)
-    return values
-
-
-def _value(key: Key, entry: Entry, problems: Problems) -> Any:
-    """The typed value of *entry*; None after a problem."""
-    try:
-        value = key.kind.parse(entry.value, lambda message: problems.warn_at(entry, message))
-    except ValueError as error:
-        problems.at(entry, str(error))
-        return None
-    if isinstance(key.kind, Boolean) and normal(entry.key) in _INVERSES:
-        return not value
-    return value
-
-
-def _unknown(entry: Entry, problems: Problems) -> None:
-    name = normal(entry.key)
-    if name in UNSUPPORTED:
-        if entry.value.strip().lower() in SAME.get(name, ()):
-            return
-        if name in RESTRICTING:
-            problems.at(
-                entry, "frevo does not implement this Samba parameter, and ignoring it would give more access"
-            )
+    guests: bool,
+    require_path: bool,
+) -> tuple[dict[str, tuple[ShareConfig, dict[str, Outcome]]], list[str]]:
+    """The shares that can be served, by lower-case name with what they say themselves, and the names of the others."""
+    shares: dict[str, tuple[ShareConfig, dict[str, Outcome]]] = {}
+    unserved = []
+    copier = _Copier(sections)
+    for lower, section in sections.items():
+        entries = copier.entries(section)
+        if _left_out(section, entries, problems):
+            continue
+        settled = _settled(section, entries)
+        inherited = defaults[section.defaults]
+        mine = {outcome.id for outcome in settled.values()}
+        share = replace(inherited.config, **values_of(settled), name=section.name)
+        if require_path or share.path:
+            check_share(share, section, guests=guests)
+        if section.problems.failed or any(fault.id not in mine for fault in inherited.faults):
+            unserved.append(section.name)
         else:
-            problems.warn_at(entry, "frevo does not implement this Samba parameter: ignored")
-    elif ":" in name and not name.startswith("frevo:"):
-        problems.warn_at(entry, "frevo has no Samba modules: ignored")
-    else:
-        problems.at(entry, f"unknown key{suggestion(entry.key)}")
+            shares[lower] = (share, inherited.settled | settled)
+    return shares, unserved
 
 
-def suggestion(name: str) -> str:
-    """`; did you mean ...?` with the nearest known key, or nothing."""
-    known = {**UNSUPPORTED, **_SPELLINGS}
-    near = difflib.get_close_matches(normal(name)[:80], _SPELLINGS, n=1, cutoff=0.6)
-    near = near or difflib.get_close_matches(normal(name)[:80], known, n=1, cutoff=0.85)
-    return f"; did you mean `{known[near[0]]}`?" if near else ""
+def _settled(section: Section, entries: list[Entry]) -> dict[str, Outcome]:
+    """What *section* says, its errors reported."""
+    for entry in entries:
+        key = BY_NAME.get(normal(entry.key))
+        if key is not None and key.scope == "global":
+            section.problems.warn_at(entry, "this key belongs into [global]: passed over here, as Samba does")
+    settled = settle(outcomes(entries, section.problems, scope="share"))
+    settled |= settle(filter(None, (stray(line, section.problems, scope="share") for line in section.strays)))
+    for outcome in settled.values():
+        if outcome.fault:
+            report(outcome, section.problems, f": [{section.name}] is not served")
+    return settled
 
 
-def _share(
-    section: Section, sections: Mapping[str, Section], defaults: ShareConfig, problems: Problems
-) -> ShareConfig | None:
+def _left_out(section: Section, entries: Iterable[Entry], problems: Problems) -> bool:
+    """Whether *section* is no folder to share, or has a name that no share can have; then it was reported."""
     place = ConfigProblem(section.file, section.line, f"[{section.name}]", "")
     name = section.name.lower()
-    entries = _with_copies(section, sections, problems)
-    if name in ("printers", "print$") or _is_printer(entries):
-        problems.warn_at(place, "frevo does not print: this share is left out")
-        return None
+    if name in ("printers", "print$") or _says_yes(entries, ("printable", "printok")):
+        problems.warn_at(place, "frevo does not print: this section is left out")
+        return True
     if name == "ipc$":
-        problems.warn_at(place, "IPC$ always exists: this section is ignored")
-        return None
+        problems.warn_at(place, "IPC$ always exists: this section is passed over")
+        return True
     bad = sorted(_FORBIDDEN_IN_NAME & set(section.name))
     if bad or not section.name.isprintable() or not 0 < len(section.name) <= _SHARE_NAME_MAX:
         reason = (
             f"it holds {' '.join(bad)}" if bad else f"expected 1 to {_SHARE_NAME_MAX} printable characters"
         )
-        problems.at(place, f"not a share name: {reason}")
-        return None
-    for entry in entries:
-        key = _BY_NAME.get(normal(entry.key))
-        if key is not None and key.scope == "global":
-            problems.warn_at(entry, "this key belongs into [global]: ignored here")
-    values = _values(entries, SHARE_KEYS, GLOBAL_KEYS, problems)
-    return replace(defaults, **values, name=section.name)
+        section.problems.at(place, f"not a share name: {reason}: it is not served")
+    return False
 
 
-def _is_printer(entries: Iterable[Entry]) -> bool:
-    values = [e.value for e in entries if normal(e.key) in ("printable", "printok")]
-    return bool(values) and values[-1].strip().lower() in ("yes", "true", "1", "on")
+def _says_yes(entries: Iterable[Entry], names: tuple[str, ...]) -> bool:
+    values = [entry.value for entry in entries if normal(entry.key) in names]
+    return bool(values) and values[-1].strip().lower() in YES
 
 
-def _with_copies(
-    section: Section, sections: Mapping[str, Section], problems: Problems, depth: int = 0
-) -> list[Entry]:
-    """The entries of *section*, each `copy = NAME` replaced by the entries of that section."""
-    result: list[Entry] = []
-    for entry in section.entries:
-        if normal(entry.key) != "copy":
-            result.append(entry)
-            continue
-        source = sections.get(entry.value.strip('"').lower())
-        if source is None or source is section or depth >= _COPY_DEPTH_MAX:
-            problems.at(entry, f"cannot copy from {entry.value!r}: no such section, or a circle")
-            continue
-        result += _with_copies(source, sections, problems, depth + 1)
-    return result
+class _Copier:
+    """Carries out `copy = NAME`: the entries of that section in its place."""
+
+    def __init__(self, sections: Mapping[str, Section]) -> None:
+        self._sections = sections
+        self._left = ENTRIES_MAX
+
+    def entries(self, section: Section, depth: int = 0) -> list[Entry]:
+        """The entries of *section* with its copies."""
+        result: list[Entry] = []
+        for entry in section.entries:
+            if normal(entry.key) != "copy":
+                result.append(entry)
+                continue
+            source = self._sections.get(" ".join(unquote(entry.value).lower().split()))
+            if source is None or source is section or depth >= _COPY_DEPTH_MAX or self._left <= 0:
+                text = f"cannot copy from {entry.value!r}: no such section, or a circle: [{section.name}] is not served"
+                section.problems.at(entry, text)
+                continue
+            copied = self.entries(source, depth + 1)
+            self._left -= len(copied)
+            result += copied
+            if source.problems.failed:
+                section.problems.failed = True
+        return result

@@ -6,7 +6,9 @@ control character becomes `_`, and so does a value of `.` or `..`.
 
 from __future__ import annotations
 
+import os
 import re
+import time
 
 from frevo import __version__
 from frevo.config.defaults import host_name
@@ -14,24 +16,40 @@ from frevo.config.defaults import host_name
 #: Letter to meaning, also for the reference page.
 MACROS: dict[str, str] = {
     "S": "the share's name",
+    "P": "the share's folder, where it is known",
     "U": "the user name that the client asked for",
     "u": "the user's name",
-    "m": "the client's name",
-    "I": "the client's address",
-    "h": "the server's host name",
+    "G": "the primary group of %U",
+    "g": "the primary group of %u",
+    "D": "the workgroup (or Kerberos realm) of the user",
     "H": "the user's home folder",
+    "m": "the client's name",
+    "M": "the client's name on the Internet: its address, as `hostname lookups` is off",
+    "I": "the client's address",
+    "J": "the client's address with `_` instead of `:`",
+    "i": "the server's address that the client connected to",
+    "j": "the server's address with `_` instead of `:`",
+    "R": "the dialect, as SMB3_11",
+    "a": "the client's system: UNKNOWN, since SMB 2 does not tell",
+    "h": "the server's host name",
+    "L": "the server's NetBIOS name",
+    "N": "the home server: the server's NetBIOS name",
     "w": "the separator between domain and user name (a backslash)",
     "v": "frevo's version",
-    "L": "the server's NetBIOS name",
+    "V": "frevo's version",
+    "d": "the server's process id",
+    "T": "date and time",
+    "t": "date and time without colons",
+    "$": "as `%$(NAME)`: the environment variable NAME of the server",
 }
 
-_MACRO = re.compile(r"%(.)", re.DOTALL)
+_MACRO = re.compile(r"%(?:\$\(([A-Za-z_][A-Za-z0-9_]*)\)|(.))", re.DOTALL)
 _UNSAFE = re.compile(r"[/\x00-\x1f\x7f]")
 
 
 def macros_in(text: str) -> frozenset[str]:
-    """The macro letters that *text* uses (known or not)."""
-    return frozenset(letter for letter in _MACRO.findall(text) if letter != "%")
+    """The macro letters that *text* uses (known or not); `$` for `%$(NAME)`."""
+    return frozenset(letter or "$" for _, letter in _MACRO.findall(text) if letter != "%")
 
 
 def expand(
@@ -40,26 +58,53 @@ def expand(
     share: str = "",
     user: str = "",
     requested_user: str = "",
+    group: str = "",
+    domain: str = "",
     machine: str = "",
     address: str = "",
+    local_address: str = "",
+    dialect: str = "",
     home: str = "",
+    path: str = "",
     server: str = "",
 ) -> str:
     """*text* with every known macro replaced and `%%` as `%`; unknown macros stay as they are."""
+    if "%" not in text:
+        return text
     values = {
         "S": harmless(share),
+        "P": path.replace("\0", ""),
         "U": harmless(requested_user or user),
         "u": harmless(user),
-        "m": harmless(machine or address),
-        "I": harmless(address),
-        "h": host_name(),
+        "G": harmless(group),
+        "g": harmless(group),
+        "D": harmless(domain),
         "H": home.replace("\0", ""),
+        "m": harmless(machine or address),
+        "M": harmless(address),
+        "I": harmless(address),
+        "J": harmless(address.replace(":", "_")),
+        "i": harmless(local_address),
+        "j": harmless(local_address.replace(":", "_")),
+        "R": harmless(dialect),
+        "a": "UNKNOWN",
+        "h": host_name(),
+        "L": harmless(server),
+        "N": harmless(server),
         "w": "\\",
         "v": __version__,
-        "L": harmless(server),
+        "V": __version__,
+        "d": str(os.getpid()),
+        "T": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "t": time.strftime("%Y%m%d_%H%M%S"),
         "%": "%",
     }
-    return _MACRO.sub(lambda match: values.get(match[1], match[0]), text)
+
+    def value(match: re.Match[str]) -> str:
+        variable, letter = match.groups()
+        return os.environ.get(variable, "") if variable else values.get(letter, match[0])
+
+    return _MACRO.sub(value, text)
 
 
 def harmless(value: str) -> str:

@@ -2,11 +2,13 @@
 
 As Samba's users know it: `[section]`, `key = value`, lines that start with `#` or `;` are comments, a
 backslash at the end of a line joins the next one. Sizes, depth and number of files are bounded, and nothing
-is evaluated.
+is evaluated. A broken line costs that line, a broken include in a share costs that share.
 """
 
 from __future__ import annotations
 
+import errno
+import re
 from pathlib import Path
 
 import msgspec
@@ -19,9 +21,16 @@ FILE_SIZE_MAX = 1 << 20
 INCLUDE_DEPTH_MAX = 8
 FILES_MAX = 64
 ENTRIES_MAX = 50_000
+#: Files of single clients that are named in a message.
+_NAMED_MAX = 5
 
 #: Macros whose value is known when the file is read.
-_LOAD_TIME_MACROS = frozenset("hvw")
+_LOAD_TIME_MACROS = frozenset("hvVwd$LN")
+#: Macros whose value a client chooses as it likes: a file named after them keeps nobody out.
+_CLAIMED_MACROS = frozenset("maTt")
+_GLOBAL_NAMES = ("global", "globals")
+#: Errors that mean that there is no such file, as Samba passes it over.
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -34,12 +43,19 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Section(msgspec.Struct):
-    """All entries of the sections with one name (case ignored), in the order of the file."""
+    """All entries of the sections with one name (case ignored), in the order of the file.
+
+    `strays` are its lines without `=`. `defaults` is how many entries [global] had when the section began:
+    those are its defaults, as in Samba.
+    """
 
     name: str
     file: str
     line: int
+    problems: Problems
+    defaults: int = 0
     entries: list[Entry] = msgspec.field(default_factory=list)
+    strays: list[Entry] = msgspec.field(default_factory=list)
 
 
 class Parser:
@@ -51,10 +67,12 @@ class Parser:
         self._current: Section | None = None
         self._files = 0
         self._entries = 0
+        self._top = ""
 
     def parse_file(self, path: str) -> None:
         """Read the file at *path*; what is wrong with it goes to the problems."""
-        text = self._read(path, ConfigProblem(path, 0, "", ""))
+        self._top = path
+        text = self._read(path, ConfigProblem(path, 0, "", ""), self._problems, required=True)
         if text is not None:
             self._files += 1
             self.parse_text(text, path)
@@ -63,26 +81,47 @@ class Parser:
         """Read *text*, which came from *file*."""
         for line, content in logical_lines(text):
             if content.startswith("["):
-                self._section(content, file, line)
+                self._begin(content, file, line)
             elif "=" in content:
                 key, _, value = content.partition("=")
                 self._entry(Entry(" ".join(key.split()), value.strip(), file, line), depth)
             else:
-                self._problems.error(file, line, content[:40], "expected `[section]` or `key = value`")
+                self.current(file, line).strays.append(Entry(content[:200], "", file, line))
 
-    def _section(self, content: str, file: str, line: int) -> None:
+    def section(self, name: str, file: str, line: int) -> Section:
+        """The section called *name*, made when it is new."""
+        lower = name.lower()
+        lower = "global" if lower in _GLOBAL_NAMES else lower
+        section = self.sections.get(lower)
+        if section is None:
+            shared = self.sections.get("global")
+            problems = self._problems if lower == "global" else self._problems.of_share()
+            section = Section(name, file, line, problems, len(shared.entries) if shared else 0)
+            self.sections[lower] = section
+        return section
+
+    def current(self, file: str, line: int) -> Section:
+        """Where a line belongs; what stands before the first section is global, as in Samba."""
+        if self._current is None:
+            self._current = self.section("global", file, line)
+        return self._current
+
+    def _begin(self, content: str, file: str, line: int) -> None:
         name, bracket, rest = content[1:].partition("]")
-        name = " ".join(name.split())
+        name = readable(" ".join(name.split()))
         if not bracket or not name:
             self._problems.error(file, line, content[:40], "a section is written [name]")
             return
         if rest.strip() and not rest.lstrip().startswith(("#", ";")):
-            self._problems.error(file, line, content[:40], "unexpected text after the section's name")
-        self._current = self.sections.setdefault(name.lower(), Section(name, file, line))
+            self._problems.warning(
+                file, line, content[:40], "the text after the section's name is passed over"
+            )
+        self._current = self.section(name, file, line)
 
     def _entry(self, entry: Entry, depth: int) -> None:
+        section = self.current(entry.file, entry.line)
         if not entry.key:
-            self._problems.error(entry.file, entry.line, "", "a key is missing before `=`")
+            section.problems.warn_at(entry, "a key is missing before `=`: this line is passed over")
             return
         self._entries += 1
         if self._entries > ENTRIES_MAX:
@@ -90,55 +129,110 @@ class Parser:
                 self._problems.error(entry.file, entry.line, entry.key, f"more than {ENTRIES_MAX} keys")
             return
         if normal(entry.key) == "include":
-            self._include(entry, depth)
+            self._include(entry, depth, section.problems)
             return
-        if self._current is None:  # as in Samba, what stands before the first section is global
-            self._current = self.sections.setdefault("global", Section("global", entry.file, entry.line))
-        self._current.entries.append(entry)
+        section.entries.append(entry)
 
-    def _include(self, entry: Entry, depth: int) -> None:
-        if entry.value.lower() == "registry":
-            self._problems.at(entry, "frevo has no registry: include a file")
+    # -- includes
+
+    def _include(self, entry: Entry, depth: int, problems: Problems) -> None:
+        name = entry.value.strip('"')
+        if name.lower() == "registry":
+            problems.at(
+                entry, "the rest of the configuration is in Samba's registry, which frevo does not read"
+            )
             return
-        late = macros_in(entry.value) - _LOAD_TIME_MACROS
-        if late:
-            names = ", ".join(f"%{letter}" for letter in sorted(late))
-            self._problems.at(entry, f"{names} differs by client and cannot choose an included file")
+        if not name:
             return
         if depth >= INCLUDE_DEPTH_MAX or self._files >= FILES_MAX:
-            self._problems.at(entry, f"more than {INCLUDE_DEPTH_MAX} levels or {FILES_MAX} files of includes")
+            problems.at(entry, f"more than {INCLUDE_DEPTH_MAX} levels or {FILES_MAX} files of includes")
             return
-        path = Path(expand(entry.value.strip('"')))
-        if not path.is_absolute():
-            path = Path(entry.file).parent / path
-        text = self._read(str(path), entry)
+        late = macros_in(name) - _LOAD_TIME_MACROS
+        if late:
+            self._late_include(entry, name, late, problems)
+            return
+        path = Path(entry.file).parent / expand(name, server=self._netbios_name())
+        text = self._read(str(path), entry, problems)
         if text is not None:
             self._files += 1
             self.parse_text(text, str(path), depth + 1)
 
-    def _read(self, path: str, origin: Entry | ConfigProblem) -> str | None:
+    def _late_include(self, entry: Entry, name: str, late: frozenset[str], problems: Problems) -> None:
+        """An include that differs by client or user: Samba reads it when one connects, frevo never does.
+
+        Lost silently it could take away a restriction, so the files that are there decide: none, or only such
+        that a client may choose for itself by calling itself so, and it is a warning; else an error.
+        """
+        names = ", ".join(f"%{letter}" for letter in sorted(late))
+        found = self._candidates(entry, name, late)
+        shown = ", ".join(found[:_NAMED_MAX]) + (" ..." if len(found) > _NAMED_MAX else "")
+        if not found:
+            text = f"{names} differs by client: no such file is there now, and none would be read"
+            problems.warn_at(entry, text)
+        elif late <= _CLAIMED_MACROS:
+            problems.warn_at(entry, f"{names} differs by client: not read for any of them: {shown}")
+        else:
+            problems.at(
+                entry, f"{names} differs by user or client, and what these files say would be lost: {shown}"
+            )
+
+    def _candidates(self, entry: Entry, name: str, late: frozenset[str]) -> list[str]:
+        """The files that the macros *late* in *name* may stand for."""
+        marked = re.sub(r"%(.)", lambda m: "\0" if m[1] in late else m[0], name, flags=re.DOTALL)
+        path = str(Path(entry.file).parent / expand(marked, server=self._netbios_name()))
+        fixed = Path(path.partition("\0")[0] + "x").parent
+        pattern = re.sub(r"([*?\[])", r"[\1]", path[len(str(fixed)) :].lstrip("/")).replace("\0", "*")
+        own = {entry.file, self._top, str(fixed / "smb.conf")}  # the file itself is for no client
+        try:
+            files = sorted(str(file) for file in fixed.glob(pattern) if file.is_file())
+        except (OSError, ValueError, IndexError, NotImplementedError):
+            return []
+        return [file for file in files if file not in own]
+
+    def _netbios_name(self) -> str:
+        """The value of `netbios name` so far."""
+        shared = self.sections.get("global")
+        for entry in reversed(shared.entries if shared else ()):
+            if normal(entry.key) == "netbiosname":
+                return expand(entry.value)
+        return ""
+
+    def _read(
+        self, path: str, origin: Entry | ConfigProblem, problems: Problems, *, required: bool = False
+    ) -> str | None:
         try:
             with Path(path).open("rb") as stream:
                 data = stream.read(FILE_SIZE_MAX + 1)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            self._problems.at(origin, f"cannot read {path}: {reason}")
+            absent = not isinstance(error, OSError) or error.errno in _ABSENT
+            if required or not absent:
+                problems.at(origin, f"cannot read {path}: {reason}")
+            else:
+                problems.warn_at(origin, f"cannot read {path}: {reason}: passed over, as Samba does")
             return None
         if len(data) > FILE_SIZE_MAX:
-            self._problems.at(origin, f"{path} is larger than {FILE_SIZE_MAX} bytes")
+            problems.at(origin, f"{path} is larger than {FILE_SIZE_MAX} bytes")
             return None
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            self._problems.error(path, line, "", "this line is not UTF-8")
-            return None
-        if "\0" in text:
-            self._problems.error(
-                path, text.count("\n", 0, text.index("\0")) + 1, "", "this line holds a NUL byte"
+        if b"\0" in data:
+            problems.error(
+                path, data.count(b"\n", 0, data.index(b"\0")) + 1, "", "this line holds a NUL byte"
             )
             return None
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            text = "this line is not UTF-8: paths are taken byte by byte, other text as Latin-1"
+            problems.warning(path, line, "", text)
+            return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+
+
+def readable(text: str) -> str:
+    """*text* without undecodable bytes: read as Latin-1 where it is not UTF-8."""
+    if text.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in text):
         return text
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def logical_lines(text: str) -> list[tuple[int, str]]:

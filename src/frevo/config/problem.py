@@ -14,7 +14,10 @@ PROBLEMS_MAX = 1000
 
 
 class ConfigProblem(msgspec.Struct, frozen=True):
-    """One problem: where it is (line 0: the whole file), what it is, and whether loading fails for it."""
+    """One problem: where it is (line 0: the whole file), and what it is.
+
+    An error costs the share that it is about, or the whole file where it is about [global].
+    """
 
     file: str
     line: int
@@ -48,14 +51,18 @@ class Place(Protocol):
 
 
 class Problems:
-    """Collects problems while a configuration is read."""
+    """Collects problems while a configuration is read; `failed` when what they are about cannot be used."""
 
-    def __init__(self) -> None:
-        self.items: list[ConfigProblem] = []
+    def __init__(self, items: list[ConfigProblem] | None = None) -> None:
+        self.items: list[ConfigProblem] = [] if items is None else items
         self.failed = False
 
+    def of_share(self) -> Problems:
+        """The same list, but an error spoils one share only."""
+        return Problems(self.items)
+
     def error(self, file: str, line: int, key: str, message: str) -> None:
-        """Note something that makes loading fail."""
+        """Note something for which the file, or the share, cannot be used."""
         self.failed = True
         self._add(ConfigProblem(file, line, key, message))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import msgspec
 
 from frevo.config.choices import (
@@ -31,8 +33,16 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         "The folder that is shared. %-macros are expanded when a client connects.",
         synonyms=("directory",),
     )
-    comment: str = setting(Text(), "", "The description that clients show beside the share's name.")
-    available: bool = setting(Boolean(), True, "Whether clients can connect to the share at all.")
+    comment: str = setting(
+        Text(), "", "The description that clients show beside the share's name.", lenient=True
+    )
+    available: bool = setting(
+        Boolean(),
+        True,
+        "Whether clients can connect to the share at all.",
+        synonyms=("-valid",),
+        guards=operator.not_,
+    )
     browseable: bool = setting(
         Boolean(), True, "Whether the share is listed when a client browses.", synonyms=("browsable",)
     )
@@ -41,9 +51,14 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         True,
         "Whether clients may only read; `write list` makes exceptions.",
         inverses=("writeable", "writable", "write ok"),
+        guards=bool,
     )
     guest_ok: bool = setting(
-        Boolean(), False, "Whether guests (see `map to guest`) may connect.", synonyms=("public",)
+        Boolean(),
+        False,
+        "Whether guests (see `map to guest`) may connect.",
+        synonyms=("public",),
+        guards=operator.not_,
     )
     guest_only: bool = setting(
         Boolean(),
@@ -52,13 +67,21 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         synonyms=("only guest",),
     )
     valid_users: tuple[str, ...] = setting(
-        Words(), (), "Who may connect: users, @groups; empty means every user.", default_text="(everyone)"
+        Words(),
+        (),
+        "Who may connect: users, @groups; empty means every user.",
+        default_text="(everyone)",
+        guards=bool,
     )
     invalid_users: tuple[str, ...] = setting(
-        Words(), (), "Who may not connect, even when `valid users` names them.", default_text="(nobody)"
+        Words(),
+        (),
+        "Who may not connect, even when `valid users` names them.",
+        default_text="(nobody)",
+        guards=bool,
     )
     read_list: tuple[str, ...] = setting(
-        Words(), (), "Users and @groups that may only read, whatever `read only` says."
+        Words(), (), "Users and @groups that may only read, whatever `read only` says.", guards=bool
     )
     write_list: tuple[str, ...] = setting(
         Words(), (), "Users and @groups that may write, whatever `read only` and `read list` say."
@@ -70,6 +93,7 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         "keeps all others out; 127.0.0.1 comes in unless it is denied. In [global] it holds for every share.",
         default_text="(everywhere)",
         synonyms=("allow hosts",),
+        guards=bool,
     )
     hosts_deny: HostList = setting(
         Hosts(),
@@ -77,6 +101,7 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         "Machines that may not connect, unless `hosts allow` names them.",
         default_text="(nowhere)",
         synonyms=("deny hosts",),
+        guards=bool,
     )
     admin_users: tuple[str, ...] = setting(
         Words(),
@@ -85,7 +110,11 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         default_text="(nobody)",
     )
     force_user: str = setting(
-        Text(), "", "The Unix user as whom everybody acts on this share.", default_text="(their own)"
+        Text(),
+        "",
+        "The Unix user as whom everybody acts on this share.",
+        default_text="(their own)",
+        guards=bool,
     )
     force_group: str = setting(
         Text(),
@@ -93,6 +122,7 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         "The Unix group of everybody on this share and of what they make; `+group`: of its members only.",
         default_text="(their own)",
         synonyms=("group",),
+        guards=bool,
     )
     inherit_owner: InheritOwner = setting(
         INHERIT_OWNER,
@@ -100,37 +130,53 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         "Whether new files belong to the owner of their folder: `windows and unix` (or `yes`), `unix only`.",
     )
     create_mask: int = setting(
-        Mode(), 0o744, "Permission bits that a new file may have.", synonyms=("create mode",)
+        Mode(),
+        0o744,
+        "Permission bits that a new file may have.",
+        synonyms=("create mode",),
+        guards=lambda mode: mode < 0o777,
     )
     force_create_mode: int = setting(Mode(), 0, "Permission bits that every new file gets.")
     directory_mask: int = setting(
-        Mode(), 0o755, "Permission bits that a new folder may have.", synonyms=("directory mode",)
+        Mode(),
+        0o755,
+        "Permission bits that a new folder may have.",
+        synonyms=("directory mode",),
+        guards=lambda mode: mode < 0o777,
     )
     force_directory_mode: int = setting(Mode(), 0, "Permission bits that every new folder gets.")
     hide_dot_files: bool = setting(
         Boolean(), True, "Whether names that start with a dot carry the hidden attribute."
     )
     veto_files: tuple[str, ...] = setting(
-        Patterns(), (), "Names that do not exist for clients: not listed, not opened, not created."
+        Patterns(),
+        (),
+        "Names that do not exist for clients: not listed, not opened, not created.",
+        guards=bool,
     )
     hide_files: tuple[str, ...] = setting(
         Patterns(), (), "Names that carry the hidden attribute, beside those with a dot."
     )
     hide_special_files: bool = setting(
-        Boolean(), False, "Whether sockets, devices and pipes are left out of listings."
+        Boolean(), False, "Whether sockets, devices and pipes are left out of listings.", guards=bool
     )
     hide_unreadable: bool = setting(
-        Boolean(), False, "Whether listings leave out what the user may not read. Costs a look at every file."
+        Boolean(),
+        False,
+        "Whether listings leave out what the user may not read. Costs a look at every file.",
+        guards=bool,
     )
     hide_unwriteable_files: bool = setting(
         Boolean(),
         False,
         "Whether listings leave out files (not folders) that the user may not write. Costs a look at every file.",
+        guards=bool,
     )
     follow_symlinks: bool = setting(
         Boolean(),
         True,
         "Whether symbolic links on disk lead somewhere; with `no` they do not exist for clients.",
+        guards=operator.not_,
     )
     wide_links: bool = setting(
         Boolean(),
@@ -139,13 +185,14 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         "service) gives every client of the share what it leads to, as far as the Unix user who acts may.",
     )
     access_based_share_enum: bool = setting(
-        Boolean(), False, "Whether the share is listed only for those who may connect to it."
+        Boolean(), False, "Whether the share is listed only for those who may connect to it.", guards=bool
     )
     max_connections: int = setting(
         Integer(0, 1_000_000),
         0,
         "How many clients may use the share at once; 0 means no limit.",
         unit="clients",
+        guards=bool,
     )
     server_smb_encrypt: EncryptionPolicy = setting(
         ENCRYPTION,
@@ -153,9 +200,10 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         "SMB encryption: `off`, `if_required` (when the client asks), `desired` (whenever the client can), "
         "`required`. In [global] it also rules the sessions; in a share only `required` adds to it.",
         synonyms=("smb encrypt",),
+        guards=lambda policy: policy in ("desired", "required"),
     )
     volume: str = setting(
-        Text(), "", "The volume label that clients show.", default_text="(the share's name)"
+        Text(), "", "The volume label that clients show.", default_text="(the share's name)", lenient=True
     )
     frevo_slow_file_system: Tristate = setting(
         AUTO_YES_NO,

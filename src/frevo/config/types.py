@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from frevo.config.macros import expand
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress, parse_transports
 
 T = TypeVar("T")
@@ -20,10 +21,20 @@ Warn = Callable[[str], None]
 _TRUE = frozenset({"yes", "true", "1", "on"})
 _FALSE = frozenset({"no", "false", "0", "off"})
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}\Z", re.ASCII)
-_SIZE = re.compile(r"([0-9]{1,15})\s*([KMG]?)B?\Z", re.ASCII | re.IGNORECASE)
+_LEADING_INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]{1,15}|[0-9]{1,18})", re.ASCII)
+_LEADING_OCTAL = re.compile(r"(?:0o)?([0-7]{1,11})", re.ASCII)
+_SIZE = re.compile(r"([0-9]{1,15})\s*([KMGTP]?)B?\Z", re.ASCII | re.IGNORECASE)
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(ms|s|m|h|d)?\Z", re.ASCII | re.IGNORECASE)
-_SIZE_FACTOR = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_SIZE_FACTOR = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _DURATION_FACTOR = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class OutOfRange(ValueError):
+    """A number that is not in its range; `nearest` is the nearest one that is."""
+
+    def __init__(self, message: str, nearest: float) -> None:
+        super().__init__(message)
+        self.nearest = nearest
 
 
 class ValueType(msgspec.Struct, Generic[T], frozen=True):
@@ -48,17 +59,21 @@ class Text(ValueType[str], frozen=True):
 
 
 class Name(ValueType[str], frozen=True):
-    """A NetBIOS-like name: no separators of paths or lists, at most `length_max` bytes."""
+    """A NetBIOS name: no separators of paths or lists; what is longer than `length_max` bytes is cut off."""
 
     length_max: int = 15
     label = "name"
 
     def parse(self, text: str, warn: Warn) -> str:
-        name = unquote(text)
-        if not name or len(name.encode("utf-8", "replace")) > self.length_max:
+        name = expand(unquote(text))
+        if not name:
             raise ValueError(f"expected a name of 1 to {self.length_max} bytes")
-        if any(letter in '\\/:*?"<>|' or letter.isspace() or not letter.isprintable() for letter in name):
-            raise ValueError(f'{name!r} holds a blank or one of \\/:*?"<>|')
+        if any(letter in '\\/:*?"<>|' or not letter.isprintable() for letter in name):
+            raise ValueError(f'{name!r} holds one of \\/:*?"<>|, or no letter')
+        encoded = name.encode("utf-8", "replace")
+        if len(encoded) > self.length_max:
+            name = encoded[: self.length_max].decode("utf-8", "ignore").strip()
+            warn(f"a NetBIOS name has at most {self.length_max} bytes: cut to {name!r}")
         return name
 
 
@@ -102,9 +117,13 @@ class Integer(ValueType[int], frozen=True):
 
     def parse(self, text: str, warn: Warn) -> int:
         word = text.strip()
-        if not _INTEGER.match(word):
+        match = _LEADING_INTEGER.match(word)
+        if match is None:
             raise ValueError(f"expected a whole number, not {text!r}")
-        return within(int(word), self.least, self.most)
+        number = int(match[0], 16 if "x" in match[0].lower() else 10)
+        if match[0] != word:
+            warn(f"{word!r} is read as {number}, as Samba does")
+        return within(number, self.least, self.most)
 
 
 class LogLevel(ValueType[int], frozen=True):
@@ -132,10 +151,14 @@ class Mode(ValueType[int], frozen=True):
     label = "octal mode"
 
     def parse(self, text: str, warn: Warn) -> int:
-        word = text.strip()
-        if not re.fullmatch(r"(0o)?[0-7]{1,5}", word, re.ASCII):
+        word = unquote(text)
+        match = _LEADING_OCTAL.match(word)
+        if match is None:
             raise ValueError(f"expected an octal mode such as 0644, not {text!r}")
-        return within(int(word.removeprefix("0o"), 8), 0, 0o7777)
+        mode = int(match[1], 8)
+        if match[0] != word or mode > 0o7777:
+            warn(f"{word!r} is read as {mode & 0o7777:04o}")
+        return mode & 0o7777
 
     def format(self, value: int) -> str:
         return f"{value:04o}"
@@ -202,6 +225,8 @@ class Words(ValueType[tuple[str, ...]], frozen=True):
     label = "list"
 
     def parse(self, text: str, warn: Warn) -> tuple[str, ...]:
+        if text.count('"') % 2:
+            warn('a double quote (") is not closed: it is read as if it stood at the end')
         return tuple(split_words(text))
 
     def format(self, value: tuple[str, ...]) -> str:
@@ -275,9 +300,10 @@ Number = TypeVar("Number", int, float)
 
 
 def within(value: Number, least: Number, most: Number) -> Number:
-    """*value* when it is in the range, else ValueError."""
+    """*value* when it is in the range, else OutOfRange."""
     if not least <= value <= most:
-        raise ValueError(f"{value:g} is out of range: expected {least:g} to {most:g}")
+        message = f"{value:g} is out of range: expected {least:g} to {most:g}"
+        raise OutOfRange(message, least if value < least else most)
     return value
 
 
@@ -290,7 +316,7 @@ def unquote(text: str) -> str:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a Samba list; ValueError for a quote that is never closed."""
+    """The words of a Samba list; a quote that is never closed ends with the text."""
     words: list[str] = []
     word = ""
     quoted = False
@@ -302,6 +328,4 @@ def split_words(text: str) -> list[str]:
             word = ""
         else:
             word += letter
-    if quoted:
-        raise ValueError('a double quote (") is not closed')
     return [item for item in [*words, word] if item]

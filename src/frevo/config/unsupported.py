@@ -1,134 +1,358 @@
-"""Samba parameters that frevo does not have: a warning, or an error where ignoring them is unsafe.
+"""Samba's parameters that frevo does not use: what each would do, and what leaving it out means.
 
-An existing smb.conf should load; but a key that keeps people out must never be ignored in silence.
+One table, to be read by people: `_RELICS` are passed over in silence, `_MISSING` with a warning, `_GUARDS` are
+errors, because without them more would be reachable than the file says. Names between `|` are synonyms; values
+in `same` are those with which frevo behaves as Samba does, so that there is nothing to say.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
+
+import msgspec
+
 from frevo.config.key import normal
 
-_NAMES = """
-abort shutdown script; acl allow execute always; acl check permissions; acl claims
-evaluation; acl flag inherited canonicalization; acl group control; acl map full control; add group script;
-add machine script; add share command; add user script; add user to group script; additional dns hostnames;
-addport command; addprinter command; administrative share; afs share; afs token lifetime; afs
-username map; aio max threads; aio read size; aio write behind; aio write size; algorithmic rid base;
-allocation roundup size; allow dcerpc auth level connect; allow dns updates; allow insecure
-allow nt4 crypto; allow trusted domains; allow unsafe cluster upgrade; apply group policies; async dns
-timeout; async smb echo handler; auth event notification; auto services; binddns dir; block size; blocking
-locks; browse list; cache directory; case sensitive; case sensitive names; casesignames; change notify; change
-share command; check parent directory delete on close; check password script; cldap port; client NTLMv2 auth;
-client ipc max protocol; client ipc min protocol; client ipc signing; client lanman auth; client ldap sasl
-wrapping; client netlogon schannel; client plaintext auth; client protection; client schannel; client smb
-encryption over quic; client use kerberos; client use spnego; client use spnego principal; cluster addresses;
-clustering; config backend; config file; continuous availability; create krb5 conf; csc policy; ctdb locktime
-warn threshold; ctdb timeout; ctdbd socket; cups connection timeout; cups encrypt; cups options; cups server;
-dcerpc endpoint servers; deadtime; debug class; debug encryption; debug hires timestamp; debug pid; debug
-prefix timestamp; debug syslog format; debug timestamp; debug uid; default; default case; default devmode;
-default service; defer sharing violations; delete group script; delete readonly; delete share command; delete
-user from group script; delete user script; delete veto files; deleteprinter command; dfree cache
-time; dfree command; dgram port; directory name cache size; directory security mask; disable netbios; disable
-spoolss; dmapi support; dns forwarder; dns hostname; dns port; dns proxy; dns update command; dns zone
-scavenging; dns zone transfer clients allow; dns zone transfer clients deny; domain logons; domain master;
-dont descend; dos charset; dos filemode; dos filetime resolution; dos filetimes; dsdb event notification; dsdb
-group change notification; dsdb password event notification; durable handles; ea support; enable asu support;
-enable core files; enable privileges; encrypt passwords; enhanced browsing; enumports command; eventlog list;
-exec; fake directory create times; fake oplocks; force directory security mode;
-force printername; force security mode; force unknown acl user; fstype; get quota command; getwd
-cache; gpo update command; hide new files timeout;
-homedir map; honor change notify privilege; host msdfs; hostname lookups;
-idmap backend; idmap cache time; idmap gid; idmap negative cache time; idmap uid; include system
-krb5 conf; inherit acls; inherit permissions; init logon delay; init logon delayed hosts;
-iprint server; kdc default domain supported enctypes; kdc enable fast; kdc force enable rc4 weak session keys;
-kdc supported enctypes; keepalive; kerberos encryption types; kernel change notify; kernel oplocks; kernel
-share modes; kpasswd port; krb5 port; lanman auth; large readwrite; ldap admin dn; ldap connection timeout;
-ldap debug level; ldap debug threshold; ldap delete dn; ldap deref; ldap follow referral; ldap group suffix;
-ldap idmap suffix; ldap machine suffix; ldap max anonymous request size; ldap max authenticated request size;
-ldap max search request size; ldap page size; ldap passwd sync; ldap replication sleep; ldap server require
-strong auth; ldap ssl; ldap suffix; ldap timeout; ldap user suffix; level2 oplocks; lm announce; lm interval;
-load printers; local master; lock dir; lock directory; lock spin time; locking; log nt token command; log
-writeable files on exit; logging; logon drive; logon home; logon path; logon script; lppause command; lpq
-cache time; lpq command; lpresume command; lprm command; lsa over netlogon; machine password timeout; magic
-output; magic script; mangle prefix; mangled names; mangling char; mangling method; map acl inherit; map
-archive; map hidden; map readonly; map system; map untrusted to domain; max disk size; max log size; max mux;
-max open files; max print jobs; max reported print jobs; max smbd processes; max stat cache size; max ttl; max
-wins ttl; max xmit; mdns name; message command; min domain uid; min print space; min receivefile size; min
-wins ttl; mit kdc command; msdfs proxy; msdfs root; msdfs shuffle referrals; multicast dns register; name
-cache timeout; name resolve order; nbt client socket address; nbt port; ncalrpc dir; netbios aliases; netbios
-scope; neutralize nt4 emulation; nis homedir; nmbd bind explicit broadcast; nsupdate command; nt acl support;
-nt hash store; nt pipe support; nt status support; ntp signd socket directory; ntvfs handler; null
-passwords; obey pam restrictions; old password allowed period; oplock break wait time; oplocks; os level; os2
-driver map; pam password change; panic action; paranoid server security; passdb backend; passdb expand
-explicit; passwd chat; passwd chat debug; passwd chat timeout; passwd program; password hash gpg key ids;
-password hash userPassword schemes; password server; perfcount module; persistent handles; pid directory;
-posix locking; postexec; preexec; preexec close; preferred master; prefork backoff increment; prefork
-children; prefork maximum backoff; preload; preload modules; preserve case; print command; print notify
-backchannel; printable; printcap; printcap cache time; printcap name; printer; printer admin; printer name;
-printing; printjob username; profile acls; queuepause command; queueresume command; raw NTLMv2 auth; read raw;
-registry shares; reject md5 clients; reject md5 servers; remote announce; remote browse sync; rename user
-script; require strong key; reset on zero vc; restrict anonymous; root; root dir; root directory; root
-postexec; root preexec; root preexec close; rpc big endian; rpc server dynamic port range; rpc server port;
-rpc start on demand helpers; samba kcc command; security; security mask; server multi channel support; server
-role; server schannel; server schannel require seal; server services; server smb encryption over quic; server
-support krb5 netlogon; set primary group script; set quota command; share modes; short preserve case; show add
-printer wizard; shutdown script; smb passwd file; smb1 unix extensions; smb2 disable lock sequence checking;
-smb2 disable oplock break retry; smb2 leases; smb3 directory leases; smb3 unix extensions; smbd async dosmode;
-smbd force process locks; smbd getinfo ask sharemode; smbd max async dosmode; smbd max dirfiles per task; smbd
-max xattr size; smbd profiling level; smbd search ask sharemode; socket address; socket options; spn update
-command; spotlight; spotlight backend; stat cache; state directory; store dos attributes; strict allocate;
-strict locking; strict rename; strict sync; svcctl list; sync always; sync machine password to keytab; syslog;
-syslog only; template homedir; template shell; time server; timestamp logs; tls ca directories; tls cafile;
-tls certfile; tls crlfile; tls dh params file; tls enabled; tls keyfile; tls priority; tls trust system cas;
-tls verify peer; unicode; unix charset; unix extensions; unix password sync; use client driver; use mmap; use
-sendfile; use spnego; user; username; username level; username map cache time; username map
-script; users; usershare allow guests; usershare max shares; usershare owner only; usershare path; usershare
-prefix allow list; usershare prefix deny list; usershare template share; utmp; utmp directory; veto oplock
-files; vfs mkdir use tmp name; vfs objects; volume serial number; winbind cache time; winbind
-debug traceid; winbind enum groups; winbind enum users; winbind expand groups; winbind gid; winbind max
-clients; winbind max domain connections; winbind nested groups; winbind normalize names; winbind nss info;
-winbind offline logon; winbind reconnect delay; winbind refresh tickets; winbind request timeout; winbind rpc
-only; winbind scan trusted domains; winbind sealed pipes; winbind separator; winbind uid; winbind use default
-domain; winbind use krb5 enterprise principals; winbindd socket directory; wins hook; wins proxy; wins server;
-wins support; write cache size; write raw; wtmp directory
-"""
+#: The one row whose effect depends on the words of its value (frevo.config.vfs_modules).
+VFS_OBJECTS = "vfs objects | vfs object"
+YES = frozenset({"yes", "true", "1", "on"})
+NO = frozenset({"no", "false", "0", "off"})
 
-#: Normalised name to the name as Samba's manual writes it.
-UNSUPPORTED: dict[str, str] = {
-    normal(name): " ".join(name.split()) for name in _NAMES.replace("\n", " ").split(";")
-}
 
-#: Values with which frevo behaves the same as Samba, so that there is nothing to say.
-_SAME = {
-    "security": {"user", "auto"},
-    "server role": {"standalone server", "standalone", "auto"},
-    "encrypt passwords": {"yes", "true", "1", "on"},
-    "restrict anonymous": {"0"},
-    "null passwords": {"no", "false", "0", "off"},
-    "load printers": {"no", "false", "0", "off"},
-    "disable spoolss": {"yes", "true", "1", "on"},
-    "printable": {"no", "false", "0", "off"},
-    "store dos attributes": {"yes", "true", "1", "on"},
-    "ea support": {"yes", "true", "1", "on"},
-    "fstype": {"ntfs"},
-    "delete veto files": {"no", "false", "0", "off"},
-    "clustering": {"no", "false", "0", "off"},
-    "unix extensions": {"no", "false", "0", "off"},
-    "smb1 unix extensions": {"no", "false", "0", "off"},
-}
-SAME: dict[str, frozenset[str]] = {normal(name): frozenset(values) for name, values in _SAME.items()}
+class Effect(IntEnum):
+    """What passing a parameter over does."""
 
-#: Keys that take access away: without them more is reachable than the file says.
-RESTRICTING: frozenset[str] = frozenset(
-    map(
-        normal,
-        (
-            "restrict anonymous",
-            "username",
-            "user",
-            "users",
-            "root directory",
-            "root dir",
-            "root",
-        ),
-    )
+    NOTHING = 0  # nobody who uses frevo can tell
+    LESS = 1  # something is missing, nothing more is reachable: a warning
+    MORE = 2  # more would be reachable: an error
+
+
+class Unsupported(msgspec.Struct, frozen=True):
+    """One parameter; `scope` says whether it rules one share or the whole server."""
+
+    name: str
+    synonyms: tuple[str, ...]
+    reason: str
+    effect: Effect
+    same: frozenset[str] = frozenset()
+    scope: str = "global"
+
+    def effect_of(self, value: str) -> Effect:
+        """What passing over this *value* does; nothing when it is empty or what frevo does anyway."""
+        word = " ".join(value.strip().strip('"').lower().split())
+        return Effect.NOTHING if not word or word in self.same else self.effect
+
+
+#: What they were about is not in frevo at all, so that nothing is lost: reason, names.
+_RELICS: tuple[tuple[str, str], ...] = (
+    (
+        "frevo does not print",
+        """addport command; addprinter command; cups connection timeout; cups encrypt; cups options; cups server;
+        default devmode; deleteprinter command; disable spoolss; enable spoolss; enumports command; force
+        printername; iprint server; load printers; lppause command; lpq cache time; lpq command; lpresume command;
+        lprm command; max print jobs; max reported print jobs; min print space; os2 driver map; print command;
+        print notify backchannel; printable | print ok; printcap cache time; printcap name | printcap; printer
+        admin; printer driver; printer driver file; printer driver location; printer name | printer; printing;
+        printjob username; queuepause command; queueresume command; show add printer wizard; use client driver;
+        total print jobs; disable print service""",
+    ),
+    (
+        "frevo speaks SMB 2 and 3 only; this is about SMB 1, LANMAN or older Windows",
+        """announce as; announce version; async smb echo handler; client lanman auth; client NTLMv2 auth; client
+        plaintext auth; client use spnego; client use spnego principal; dos charset; lanman auth; large readwrite;
+        lm announce; lm interval; max mux; max xmit; nt pipe support; nt smb support; nt status support; null
+        passwords; password level; raw NTLMv2 auth; read bmpx; read prediction; read raw; read size; reset on zero
+        vc; smb1 unix extensions | unix extensions; status; time server; unicode; use spnego; username level; write
+        raw; encrypt passwords; protocol extensions; character set; client code page; code page directory; coding
+        system; valid chars""",
+    ),
+    (
+        "frevo has no NetBIOS name service, browser or WINS (nmbd); names are found by DNS",
+        """browse list; dgram port; disable netbios; dns proxy; domain master; enhanced browsing; hostname lookups;
+        local master; max ttl; max wins ttl; mdns name; message command; min wins ttl; multicast dns register; name
+        cache timeout; name resolve order; nbt client socket address | socket address; nbt port; netbios aliases;
+        netbios scope; nmbd bind explicit broadcast; os level; preferred master | prefered master; remote announce;
+        remote browse sync; wins hook; wins partners; wins proxy; wins server; wins support; homedir map; nis
+        homedir; source environment""",
+    ),
+    (
+        "frevo has no winbind and no domain membership; its accounts are those of `frevo user`",
+        """allow trusted domains; apply group policies; client ldap sasl wrapping; client netlogon ping protocol;
+        client netlogon schannel; client schannel; client use krb5 netlogon; create krb5 conf; gpo update command;
+        idmap backend; idmap cache time; idmap gid | winbind gid; idmap negative cache time; idmap uid | winbind
+        uid; include system krb5 conf; kerberos encryption types; krb5 acceptor report canonical client name; ldap
+        admin dn; ldap connection timeout; ldap debug level; ldap debug threshold; ldap delete dn; ldap deref; ldap
+        filter; ldap follow referral; ldap group suffix; ldap idmap suffix; ldap machine suffix; ldap max anonymous
+        request size; ldap max authenticated request size; ldap max search request size; ldap page size; ldap
+        passwd sync | ldap password sync; ldap port; ldap replication sleep; ldap server; ldap server require
+        strong auth; ldap ssl; ldap suffix; ldap timeout; ldap user suffix; machine password timeout; map untrusted
+        to domain; min domain uid; neutralize nt4 emulation; passdb expand explicit; password server; reject aes
+        netlogon servers; reject md5 servers; require strong key; sync machine password script; sync machine
+        password to keytab; template homedir; template primary group; template shell; winbind cache time; winbind
+        debug traceid; winbind enum groups; winbind enum users; winbind expand groups; winbind max clients; winbind
+        max domain connections; winbind nested groups; winbind normalize names; winbind nss info; winbind offline
+        logon; winbind reconnect delay; winbind refresh tickets; winbind request timeout; winbind rpc only; winbind
+        scan trusted domains; winbind sealed pipes; winbind trusted domains only; winbind use default domain;
+        winbind use krb5 enterprise principals; winbind varlink service; winbindd socket directory; winbindd
+        privileged socket directory; use kerberos keytab""",
+    ),
+    (
+        "frevo is no domain controller",
+        """abort shutdown script; ad dc functional level; add group script; add machine script; add user script;
+        add user to group script; additional dns hostnames; allow dns updates; allow nt4 crypto; auth event
+        notification; binddns dir | bind dns directory; certificate backdating compensation; cldap port; dcerpc
+        endpoint servers; delete group script; delete user from group script; delete user script; dns forwarder;
+        dns hostname; dns port; dns update command; dns zone scavenging; dns zone transfer clients allow; dns zone
+        transfer clients deny; dsdb event notification; dsdb group change notification; dsdb password event
+        notification; enable privileges; init logon delay; init logon delayed hosts; kdc always include pac; kdc
+        default domain supported enctypes; kdc enable fast; kdc force enable rc4 weak session keys; kdc name match
+        implicit dollar without canonicalization; kdc require canonicalization; kdc supported enctypes; kpasswd
+        port; krb5 port; logon drive; logon home; logon path; logon script; lsa over netlogon; mit kdc command; nt
+        hash store; nsupdate command; ntp signd socket directory; old password allowed period; password hash gpg key
+        ids; password hash userPassword schemes; prefork backoff increment; prefork children; prefork maximum
+        backoff; reject md5 clients; rename user script; rndc command; samba kcc command; server reject aes
+        schannel; server schannel; server schannel require seal; server services; server support krb5 netlogon; set
+        primary group script; shutdown script; spn update command; strong certificate binding enforcement; svcctl
+        list; web port; swat directory; domain admin group; domain guest group; domain groups; domain logons""",
+    ),
+    (
+        "frevo's own passwords are changed with `frevo user passwd`; it runs no program for that",
+        """check password script; pam password change; passwd chat; passwd chat debug; passwd chat timeout; passwd
+        program; smb passwd file; algorithmic rid base""",
+    ),
+    (
+        "frevo needs no such setting: it is about how Samba's own processes, caches and sockets work",
+        """afs token lifetime; afs username map; aio max threads; aio read size; aio write behind; aio write size;
+        allocation roundup size; async dns timeout; automount fs types; blocking locks; block size; cache
+        directory; change notify; change notify timeout; check parent directory delete on close; client ipc max
+        protocol; client ipc min protocol; client ipc signing; client smb encryption over quic; ctdb locktime warn
+        threshold; ctdb timeout; ctdbd socket; cluster addresses; allow unsafe cluster upgrade; debug class; debug
+        encryption; debug hires timestamp; debug pid; debug prefix timestamp; debug syslog format; debug uid;
+        defer sharing violations; directory name cache size; dmapi support; enable asu support; enable core files;
+        eventlog list; getwd cache; kernel change notify; lock
+        directory | lock dir; lock spin time; lock spin count; log writeable files on exit; logging; max
+        log size; max open files; max smbd processes; max stat cache size; min receivefile size; ncalrpc dir;
+        oplock break wait time; oplock contention limit; perfcount module; pid directory;
+        preload modules; rpc big endian; rpc server dynamic port range; rpc server port; rpc start on demand
+        helpers; rpc_daemon; shared mem size; smb2 disable lock sequence checking; smb2 disable oplock break
+        retry; smb3 directory leases; smbd async dosmode; smbd force process locks; smbd getinfo ask
+        sharemode; smbd max async dosmode; smbd max dirfiles per task; smbd max xattr size; smbd profiling level;
+        smbd profiling share; smbd search ask sharemode; socket options; stat cache; stat cache size; state
+        directory; strict allocate; strict rename; strict sync; syslog; syslog only; timestamp logs | debug
+        timestamp; tls ca directories; tls cafile; tls certfile; tls crlfile; tls dh params file; tls enabled; tls
+        keyfile; tls
+        priority; tls trust system cas; tls verify peer; use mmap; use sendfile; utmp; utmp consolidate; utmp
+        directory; vfs mkdir use tmp name; write cache size; wtmp directory; ntvfs handler; acl check permissions;
+        share modes; use rhosts; wsp property file; allow dcerpc auth level connect; large directories""",
+    ),
 )
+
+
+class _Row(msgspec.Struct, frozen=True):
+    names: str
+    reason: str
+    same: frozenset[str] = frozenset()
+    scope: str = "global"
+
+
+#: Something is missing, and nobody can reach more: a warning with the reason.
+_MISSING: tuple[_Row, ...] = (
+    _Row(
+        "add share command; change share command; delete share command",
+        "shares are made in the configuration file only",
+    ),
+    _Row("acl allow execute always", "running a program needs the right to execute it", NO),
+    _Row("acl claims evaluation", "conditional entries of ACLs are not evaluated", frozenset({"never"})),
+    _Row(
+        "acl flag inherited canonicalization; acl map full control; force unknown acl user; acl group control; "
+        "profile acls; acl compatibility",
+        "ACLs are kept as clients set them",
+    ),
+    _Row("administrative share", "a share is listed as an ordinary one", NO),
+    _Row("afs share", "AFS is not served", NO),
+    _Row(
+        "auto services | preload",
+        "homes are connected by name; they are not listed beforehand",
+    ),
+    _Row(
+        "case sensitive | case sensitive names | casesignames",
+        "names are found without regard to case and kept as they were made",
+        frozenset({"no", "false", "0", "off", "auto"}),
+    ),
+    _Row("preserve case; short preserve case", "names are kept as they were made", YES),
+    _Row("default case", "names are kept as they were made", frozenset({"lower"})),
+    _Row(
+        "mangle prefix; mangling char; mangling method; mangle case; mangled map; mangled stack",
+        "names are shown as they are",
+    ),
+    _Row(
+        "client use kerberos",
+        "the client decides by its command line (--kerberos)",
+        frozenset({"desired", "auto"}),
+    ),
+    _Row("clustering", "frevo nodes know nothing of each other's locks: serve a folder from one of them", NO),
+    _Row(
+        "continuous availability; durable handles; persistent handles", "opens end with their connection", NO
+    ),
+    _Row("csc policy", "clients may keep files offline as they like", frozenset({"manual"})),
+    _Row("default service | default", "there is no share for names that are not there"),
+    _Row("delete readonly", "a file with the read-only attribute is not deleted", NO),
+    _Row("dfree cache time; dfree command", "free space is the file system's own"),
+    _Row("get quota command; set quota command", "quotas are the file system's own"),
+    _Row("dos filemode", "changing permissions needs the right to do so", NO),
+    _Row(
+        "dos filetimes; dos filetime resolution; fake directory create times",
+        "times are kept as clients set them",
+    ),
+    _Row("ea support", "extended attributes are served", YES),
+    _Row("fake oplocks", "oplocks that are granted are real ones", NO),
+    _Row("fstype", "clients are told NTFS", frozenset({"ntfs"})),
+    _Row("hide new files timeout", "new files are seen at once", frozenset({"0"})),
+    _Row("honor change notify privilege", "traversing folders follows `frevo:unix users`", NO),
+    _Row("host msdfs; msdfs root; msdfs shuffle referrals; msdfs proxy", "there are no DFS links", NO),
+    _Row("magic output; magic script; log nt token command; panic action", "frevo runs no programs"),
+    _Row("postexec; preexec | exec; root postexec; root preexec", "frevo runs no programs"),
+    _Row("map archive", "attributes are kept in user.DOSATTRIB, not in permission bits", YES),
+    _Row(
+        "map hidden; map readonly; map system",
+        "attributes are kept in user.DOSATTRIB, not in permission bits",
+        NO,
+    ),
+    _Row("store dos attributes", "attributes are kept in user.DOSATTRIB", YES),
+    _Row(
+        "oplocks; level2 oplocks; smb2 leases",
+        "oplocks and leases are granted: clients cache what they read",
+        YES,
+    ),
+    _Row("kernel oplocks", "programs on this machine do not break the oplocks of clients", NO),
+    _Row("kernel share modes", "programs on this machine do not see share modes", NO),
+    _Row("locking", "byte-range locks are kept", YES),
+    _Row("posix locking", "programs on this machine do not see the locks of clients", NO),
+    _Row("max disk size", "clients are told the real size", frozenset({"0"})),
+    _Row("volume serial number", "the serial number is made from the file system's", frozenset({"-1"})),
+    _Row(
+        "nt acl support",
+        "clients see and, as owners, may set ACLs",
+        YES,
+    ),
+    _Row(
+        "obey pam restrictions; session required",
+        "PAM is not asked; disable accounts with `frevo user disable`",
+        NO,
+    ),
+    _Row(
+        "passdb backend",
+        "frevo keeps its own accounts: take them over with `pdbedit -Lw > FILE` and `frevo user import FILE`",
+    ),
+    _Row("registry shares", "shares of Samba's registry are not served: write them into the file", NO),
+    _Row(
+        "security",
+        "frevo has its own accounts (security = user) and Kerberos by keytab",
+        frozenset({"user", "auto"}),
+    ),
+    _Row(
+        "server role",
+        "frevo is a standalone server (with Kerberos by keytab)",
+        frozenset({"standalone server", "standalone", "auto"}),
+    ),
+    _Row(
+        "server multi channel support",
+        "whether a client may use several connections is the server's choice",
+        YES,
+    ),
+    _Row("server smb encryption over quic", "QUIC is not served", YES),
+    _Row("smb3 share cap:CONTINUOUS AVAILABILITY", "opens end with their connection", NO),
+    _Row("smb3 unix extensions", "POSIX extensions are not offered", NO),
+    _Row("spotlight; spotlight backend", "there is no search index for Macs", NO | {"noindex"}),
+    _Row("sync always", "data is written to disk when the client says FLUSH", NO),
+    _Row(
+        "unix password sync",
+        "changing a password with `frevo user passwd` leaves the Unix password alone",
+        NO,
+    ),
+    _Row(
+        "username | user | users",
+        "has had no effect since Samba 4: `valid users` says who may connect",
+        scope="share",
+    ),
+    _Row(
+        "directory security mask; force directory security mode; force security mode; security mask",
+        "have had no effect since Samba 4: owners may set permissions",
+        scope="share",
+    ),
+    _Row("username map cache time; winbind separator", "has nothing to act on"),
+    _Row(
+        "usershare allow guests; usershare max shares; usershare owner only; usershare path; usershare prefix allow "
+        "list; usershare prefix deny list; usershare template share",
+        "users cannot make shares of their own (net usershare): write them into the file",
+        frozenset({"0", "no", "false", "off"}),
+    ),
+    _Row("veto oplock files", "oplocks are granted for every file"),
+    _Row(VFS_OBJECTS, "frevo has no Samba modules: each is judged by itself, see below", scope="share"),
+)
+
+#: Passing these over would give more access than the file says: an error for the share, or for the whole file.
+_GUARDS: tuple[_Row, ...] = (
+    _Row("config file", "another file would take the place of this one"),
+    _Row(
+        "config backend",
+        "the configuration would be in Samba's registry",
+        frozenset({"file"}),
+    ),
+    _Row("root directory | root | root dir", "frevo does not change its root folder", frozenset({"/"})),
+    _Row(
+        "username map script",
+        "a program would say who somebody is",
+    ),
+    _Row("preexec close", "a program would decide who may connect", NO, "share"),
+    _Row("root preexec close", "a program would decide who may connect", NO, "share"),
+    _Row("only user", "only the users that `username` names would be let in", NO, "share"),
+    _Row("revalidate", "users would have to log on again for every share", NO, "share"),
+    _Row(
+        "server addresses", "the share would be there on some of the server's addresses only", scope="share"
+    ),
+    _Row("dont descend", "these folders would be shown as empty", frozenset({"./proc"}), "share"),
+    _Row("hosts equiv; alternate permissions", "Samba 2's rules about who may connect", NO),
+    _Row("restrict anonymous", "anonymous clients could ask", frozenset({"0"})),
+)
+
+#: Not used yet, and harmless.
+_WAITING: tuple[_Row, ...] = (
+    _Row("allow insecure wide links", "`wide links` alone decides", NO),
+    _Row("delete veto files", "a folder with vetoed names in it is not deleted", NO),
+    _Row("inherit acls; inherit permissions; map acl inherit", "not implemented", NO),
+    _Row("deadtime; keepalive", "see `frevo:idle timeout`"),
+    _Row("strict locking; mangled names; unix charset", "not implemented"),
+    _Row("paranoid server security", "there is no password server"),
+)
+
+
+def _rows(text: str) -> list[tuple[str, ...]]:
+    """The names in *text*: rows between `;`, synonyms between `|`."""
+    return [
+        tuple(" ".join(name.split()) for name in row.split("|")) for row in text.replace("\n", " ").split(";")
+    ]
+
+
+def _table() -> tuple[Unsupported, ...]:
+    table = [
+        Unsupported(names[0], names[1:], reason, Effect.NOTHING)
+        for reason, text in _RELICS
+        for names in _rows(text)
+    ]
+    for effect, rows in ((Effect.LESS, _MISSING + _WAITING), (Effect.MORE, _GUARDS)):
+        table += [
+            Unsupported(names[0], names[1:], row.reason, effect, row.same, row.scope)
+            for row in rows
+            for names in _rows(row.names)
+        ]
+    return tuple(table)
+
+
+#: Every parameter of Samba 2 to 4.25 that is no key of frevo's.
+TABLE: tuple[Unsupported, ...] = _table()
+
+#: Normalised spelling to its row.
+UNSUPPORTED: dict[str, Unsupported] = {
+    normal(name): row for row in TABLE for name in (row.name, *row.synonyms)
+}

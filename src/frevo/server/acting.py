@@ -11,8 +11,9 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
-from frevo.config import Config, expand
+from frevo.config import Config
 from frevo.errors import SMBError
+from frevo.server.session_macros import fill
 from frevo.server.unix_users import UnixUser, UnixUsers
 from frevo.wire.erref import NTStatus
 
@@ -160,19 +161,7 @@ def _is_user(name: str, uid: int) -> bool:
 
 def _expanded(server: Server, session: Session, share: Share, text: str) -> str:
     """The value of a key, its macros filled in for this session."""
-    if "%" not in text:
-        return text
-    account = session.identity
-    assert account is not None
-    return expand(
-        text,
-        share=share.name,
-        user=account.account,
-        requested_user=account.user,
-        machine=account.workstation,
-        address=session.connection.peer.rpartition(":")[0].strip("[]"),
-        server=server.config.globals.netbios_name,
-    )
+    return fill(text, session, server.config, share.config)
 
 
 def _denied(sentence: str) -> SMBError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pwd
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from frevo.config import Config, ShareConfig, expand
 from frevo.config.macros import macros_in
 from frevo.dcerpc import STYPE_DISKTREE, STYPE_IPC, STYPE_SPECIAL, UNLIMITED_USES, ShareInfo
 from frevo.errors import SMBError
+from frevo.server.session_macros import values
 from frevo.vfs.local import LocalBackend, LocalOptions
 from frevo.vfs.offloaded import offloaded
 from frevo.wire.erref import NTStatus
@@ -55,7 +55,13 @@ class Share(msgspec.Struct, eq=False):
 
     def folder_for(self, session: Session, config: Config) -> str:
         """The folder that *session* sees; "" for IPC$."""
-        return self._expanded(session, config) if "%" in self.path else self.path
+        if "%" not in self.path:
+            return self.path
+        letters = macros_in(self.path)
+        found = values(letters, session, config, self.config, name=self.name)
+        if "H" in letters and not found.get("home"):
+            raise SMBError(NTStatus.BAD_NETWORK_NAME, f"share {self.name}: the user has no Unix home for %H")
+        return expand(self.path, **found)
 
     def lane_at(self, path: str, lanes: Lanes) -> Lane | None:
         """The lane of the folder *path*, looked for when nobody has asked before."""
@@ -70,23 +76,6 @@ class Share(msgspec.Struct, eq=False):
             backend = self.backends[path] = offloaded(local, lane) if lane is not None else local
             self.lanes[path] = lane
         return backend
-
-    def _expanded(self, session: Session, config: Config) -> str:
-        identity = session.identity
-        user = identity.account if identity is not None else ""
-        home = _home(session.unix.name if session.unix is not None else user)
-        if not home and "H" in macros_in(self.path):
-            raise SMBError(NTStatus.BAD_NETWORK_NAME, f"share {self.name}: {user!r} has no Unix home for %H")
-        return expand(
-            self.path,
-            share=self.name,
-            user=user,
-            requested_user=identity.user if identity is not None else "",
-            machine=identity.workstation if identity is not None else "",
-            address=session.connection.peer.rpartition(":")[0].strip("[]"),
-            home=home,
-            server=config.globals.netbios_name,
-        )
 
     def _open(self, path: str) -> LocalBackend:
         if len(self.backends) >= BACKENDS_MAX:
@@ -125,14 +114,6 @@ class Share(msgspec.Struct, eq=False):
         self.lanes.clear()
 
 
-def _home(user: str) -> str:
-    """The home of the Unix user *user*; "" when there is none."""
-    try:
-        return pwd.getpwnam(user).pw_dir
-    except (KeyError, ValueError):
-        return ""
-
-
 def _is_home(tree: Tree, uid: int) -> bool:
     """Whether the folder can be the home of the Unix user *uid*, not a part of the system that the list of users
     happens to name: it belongs to the user, or to root and the user is no system user."""
@@ -156,7 +137,7 @@ def describe(shares: Iterable[Share], may_see: Callable[[Share], bool] = lambda 
             name=share.name,
             type=STYPE_IPC | STYPE_SPECIAL if share.is_pipe else STYPE_DISKTREE,
             comment=share.config.comment,
-            path=share.path,
+            path=share.path.encode("utf-8", "replace").decode(),
             max_uses=share.config.max_connections or UNLIMITED_USES,
             current_uses=share.users,
             browseable=share.config.browseable and may_see(share),

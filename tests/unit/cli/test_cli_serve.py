@@ -215,5 +215,112 @@ def test_log_lines_cannot_be_forged(tmp_path: Path) -> None:
     logger.propagate = True
     assert len(path.read_text().splitlines()) == 1
     assert "\x1b" not in path.read_text()
-    with pytest.raises(ServeError, match="cannot write the log file"):
-        start_log(Config().with_globals(log_file=str(tmp_path / "no" / "log")))
+
+
+def test_the_folder_of_the_log_is_made(tmp_path: Path) -> None:
+    """Goal: a missing log folder is made, and %m in the name is one file for all. Method: two folders deep."""
+    start_log(Config().with_globals(log_file=str(tmp_path / "a" / "b" / "log.%m"), log_level=2))
+    logger = logging.getLogger("frevo")
+    logger.warning("hello")
+    for handler in tuple(logger.handlers):
+        handler.close()
+        logger.removeHandler(handler)
+    logger.propagate = True
+    assert "hello" in (tmp_path / "a" / "b" / "log.frevo").read_text()
+
+
+def test_a_log_that_cannot_be_written_is_standard_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Goal: no log file is no reason not to serve; it is said. Method: a file where the folder should be."""
+    (tmp_path / "no").touch()
+    start_log(Config().with_globals(log_file=str(tmp_path / "no" / "log")))
+    logger = logging.getLogger("frevo")
+    logger.handlers.clear()
+    logger.propagate = True
+    assert "cannot write the log file" in capfd.readouterr().err
+
+
+BROKEN = """
+[global]
+    private dir = {private}
+    log file = {blocked}/log
+    netbios name = BOX
+[good]
+    path = {path}
+    valid users = eve, @no-such-group, OTHER\\eve, BOX\\eve, nobody-there
+[gone]
+    path = {path}/gone
+[bad]
+    path = {path}
+    preexec close = yes
+"""
+
+
+def broken(tmp_path: Path) -> str:
+    """A file with a share that cannot be served, and the account `eve`; its path."""
+    (tmp_path / "blocked").touch()
+    AccountStore(tmp_path / "private").add("eve", "secret")
+    path = tmp_path / "smb.conf"
+    path.write_text(BROKEN.format(private=tmp_path / "private", blocked=tmp_path / "blocked", path=tmp_path))
+    return str(path)
+
+
+def test_testparm_and_serve_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Goal: both name the share that is not served, the log, the folder and the people that are not there, with file
+    and line; testparm exits with 1, serve goes on. Method: one file with all of it."""
+    path = broken(tmp_path)
+    assert main(["testparm", path]) == 1
+    said = capsys.readouterr().err.splitlines()
+    plan = plan_of("-c", path)
+    assert capsys.readouterr().err.splitlines() == said
+    assert list(plan.config.shares) == ["good", "gone"]
+    assert plan.config.unserved == ("bad",)
+    text = "\n".join(said)
+    for part in (
+        f"{path}:13: error: `preexec close`:",
+        f"{path}:4: warning: `log file`: {tmp_path}/blocked/log cannot be made",
+        "'@no-such-group' matches nobody",
+        "'OTHER\\\\eve' matches nobody",
+        "'nobody-there' matches nobody: there is no such account yet (frevo user add nobody-there)",
+        f"{path}:10: warning: `path`: the folder {tmp_path}/gone does not exist",
+        "not served: [bad]",
+    ):
+        assert part in text, part
+    assert text.count("matches nobody") == 3
+
+
+def test_nothing_left_to_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Goal: when every share is left out, serve stops with a sentence, and a reload keeps the old. Method: both."""
+    path = tmp_path / "smb.conf"
+    path.write_text("[a]\npath = /x\n")
+    plan = plan_of("-c", str(path))
+    path.write_text("[a]\ncomment = x\n")
+    assert serve.reloaded(plan, plan.config) is None
+    capsys.readouterr()
+    for command in ("serve", "testparm"):
+        assert main([command, "-c", str(path)]) == 1
+        assert f"{path}: error: no share is left to serve ([a])" in capsys.readouterr().err
+
+
+def test_a_reload_with_a_broken_share_keeps_the_others(tmp_path: Path) -> None:
+    """Goal: SIGHUP takes what is right. Method: one of two shares breaks."""
+    path = tmp_path / "smb.conf"
+    path.write_text("[a]\npath = /x\n[b]\npath = /x\n")
+    plan = plan_of("-c", str(path))
+    path.write_text("[a]\npath = /x\nread only = no\n[b]\npath = /x\nread only = perhaps\n")
+    new = serve.reloaded(plan, plan.config)
+    assert new is not None
+    assert list(new.shares) == ["a"]
+    assert not new.shares["a"].read_only
+
+
+def test_addresses_that_are_not_here_are_said_by_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Goal: testparm knows that serve would not start. Method: an interface that is not there."""
+    path = tmp_path / "smb.conf"
+    path.write_text("[global]\ninterfaces = eth-none\nbind interfaces only = yes\n[a]\npath = /\n")
+    for command in ("serve", "testparm"):
+        assert main([command, "-c", str(path)]) == 1
+        assert f"{path}:2: error: `interfaces`: no address" in capsys.readouterr().err

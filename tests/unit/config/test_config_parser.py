@@ -61,10 +61,9 @@ def test_keys_before_a_section_are_global() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("nonsense", "expected `[section]` or `key = value`"),
         ("[open", "a section is written [name]"),
         ("[]", "a section is written [name]"),
-        ("[a] b", "unexpected text"),
+        ("[a] b", "passed over"),
         ("= value", "a key is missing"),
     ],
 )
@@ -72,6 +71,7 @@ def test_syntax_errors_have_their_line(line: str, message: str) -> None:
     """Goal: a broken line is reported at its number and the rest is still read. Method: put it on line 2."""
     sections, problems = parse(f"[a]\n{line}\npath = /x\n")
     assert [(item.line, message in item.message) for item in problems.items] == [(2, True)]
+    assert problems.failed is line.startswith(("[open", "[]"))
     assert "path" in {key for section in sections.values() for key in section}
 
 
@@ -100,26 +100,60 @@ def test_include_goes_on_in_the_same_section(tmp_path: Path) -> None:
     parser, problems = parse_file(path)
     assert [entry.key for entry in parser.sections["a"].entries] == ["path"]
     assert [entry.key for entry in parser.sections["b"].entries] == ["path", "comment"]
-    assert [(Path(item.file).name, item.line) for item in problems.items] == [("extra.conf", 2)]
+    strays = [(Path(stray.file).name, stray.line) for stray in parser.sections["a"].strays]
+    assert (strays, problems.items) == ([("extra.conf", 2)], [])
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
         ("missing.conf", "No such file"),
-        ("main.conf", "levels"),
-        ("registry", "registry"),
+        ("none/missing.conf", "No such file"),
+        ("main.conf/x", "Not a directory"),
         ("%m.conf", "%m differs by client"),
         ("/", "Is a directory"),
         ("nul\x01\x02.conf", "No such file"),
+        ("%U.txt", "no such file is there now"),
+        ("smb.%m", "smb.box"),
     ],
 )
-def test_bad_includes(tmp_path: Path, value: str, message: str) -> None:
-    """Goal: an include that cannot be used is an error with its line, and circles end. Method: cases."""
-    _, problems = parse_file(write(tmp_path, main=f"[global]\ninclude = {value}\n"))
+def test_includes_that_are_passed_over(tmp_path: Path, value: str, message: str) -> None:
+    """Goal: an include that is not there, or by a name that clients choose, is a warning with its line. Method:
+    cases; smb.box is there."""
+    (tmp_path / "smb.box").write_text("[b]\n")
+    _, problems = parse_file(write(tmp_path, main=f"[a]\ninclude = {value}\n"))
     assert message in problems.items[-1].message
-    assert problems.items[-1].line == 2
+    assert (problems.items[-1].line, problems.items[-1].severity) == (2, "warning")
+    assert not problems.failed
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("main.conf", "levels"),
+        ("registry", "registry"),
+        ("users/%U.conf", "users/eve.conf"),
+        ("users/%m-%I", "users/box-10.0.0.1"),
+        ("big.conf", "larger"),
+    ],
+)
+def test_includes_that_must_not_be_lost(
+    tmp_path: Path, value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: an include that may restrict and cannot be followed is an error, in a share for that share only. Method:
+    files for a user and for an address."""
+    monkeypatch.setattr(parser_module, "FILE_SIZE_MAX", 100)
+    (tmp_path / "users").mkdir()
+    for name in ("users/eve.conf", "users/box-10.0.0.1"):
+        (tmp_path / name).write_text("read only = yes\n")
+    (tmp_path / "big.conf").write_text("#" * 101)
+    _, problems = parse_file(write(tmp_path, main=f"[global]\ninclude = {value}\n"))
     assert problems.failed
+    assert [message in item.message and item.severity == "error" for item in problems.items] == [True]
+    if value != "main.conf":
+        parser, problems = parse_file(write(tmp_path, main=f"[a]\ninclude = {value}\n[b]\n"))
+        assert not problems.failed
+        assert [section.problems.failed for section in parser.sections.values()] == [True, False]
 
 
 def test_include_knows_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +184,7 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_encodings(tmp_path: Path, data: bytes, line: int, message: str) -> None:
-    """Goal: only UTF-8 text is read; a byte order mark is harmless. Method: raw bytes."""
+    """Goal: bytes that are not UTF-8 are said and kept; a byte order mark is harmless. Method: raw bytes."""
     (tmp_path / "main.conf").write_bytes(data)
     parser, problems = parse_file(str(tmp_path / "main.conf"))
     if message:

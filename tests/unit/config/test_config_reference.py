@@ -6,6 +6,8 @@ from pathlib import Path
 
 from frevo.config import KEYS
 from frevo.config.reference import page
+from frevo.config.unsupported import TABLE
+from frevo.config.vfs_modules import MODULES
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "smb.conf.md"
 
@@ -21,3 +23,12 @@ def test_the_page_has_every_key() -> None:
     for key in KEYS:
         assert f"\n### {key.name}\n" in text
         assert all(f"`{name}`" in text for name in (*key.synonyms, *key.inverses))
+
+
+def test_the_page_has_every_name_of_samba() -> None:
+    """Goal: what is not used is told with a reason. Method: look for each name, synonym and module."""
+    text = page()
+    for row in TABLE:
+        assert all(f"`{name}`" in text for name in (row.name, *row.synonyms)), row.name
+        assert row.reason in text
+    assert all(f"`{name}`" in text for name in MODULES)

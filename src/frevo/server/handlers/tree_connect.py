@@ -7,12 +7,14 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from frevo.aio.acting import as_identity
-from frevo.config import ShareAccess, share_access
+from frevo.config import Person, ShareAccess, domains_of, share_access
+from frevo.config.macros import macros_in
 from frevo.errors import RemoteProtocolError, SMBError
 from frevo.server.acting import counts_as_guest, identity_on
 from frevo.server.handlers.session_setup import mark_authenticated
 from frevo.server.hosts import share_allows
 from frevo.server.request import Request
+from frevo.server.session_macros import values
 from frevo.server.shares import Share
 from frevo.server.state import Session, SessionState, Tree
 from frevo.wire.erref import NTStatus
@@ -92,7 +94,15 @@ def access_of(server: Server, session: Session, share: Share) -> ShareAccess:
     assert identity is not None
     if share.is_pipe:
         return ShareAccess.WRITE
-    return share_access(share.config, identity.account, guest=counts_as_guest(server, session))
+    settings = share.config
+    lists = (settings.valid_users, settings.invalid_users, settings.read_list, settings.write_list)
+    letters = frozenset(letter for words in lists for word in words for letter in macros_in(word))
+    macros = values(letters, session, server.config, settings, share.name) if letters else {}
+    domains = domains_of(server.config.globals)
+    if identity.package == "Kerberos":
+        domains |= {identity.domain.lower()}
+    who = Person(identity.account, domains=domains, macros=macros)
+    return share_access(settings, who, guest=counts_as_guest(server, session))
 
 
 def _connect(

@@ -1,0 +1,164 @@
+"""What a configuration, right in itself, meets on this machine: folders, log file, addresses, names of people.
+
+`frevo testparm` and `frevo serve` say the same, because both ask here.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from frevo.auth.accounts import AccountsError, AccountStore
+from frevo.auth.private_files import PrivateFileError
+from frevo.cli.common import print_problems, printable
+from frevo.config import Config, ConfigErrors, ConfigProblem, ShareConfig, domains_of, listen_hosts
+from frevo.config.access import parts_of_entry
+from frevo.config.macros import macros_in
+
+#: The lists of people and groups of a share.
+LISTS = ("valid_users", "invalid_users", "read_list", "write_list")
+#: Names in a log file's name that differ by client: one log is written for all.
+_LOG_MACHINE = "frevo"
+
+
+def explain(config: Config) -> list[ConfigProblem]:
+    """Print what is to be said about *config* on this machine, after the problems of loading; what was said."""
+    said = remarks(config)
+    if nothing := nothing_to_serve(config):
+        said.append(nothing)
+    print_problems(said)
+    if config.unserved and config.shares:
+        names = ", ".join(f"[{name}]" for name in config.unserved)
+        print(printable(f"{config.source}: not served: {names}"), file=sys.stderr)
+    return said
+
+
+def remarks(config: Config) -> list[ConfigProblem]:
+    """Everything that deserves a word; errors are what `frevo serve` would not start with."""
+    found = [*_listening(config), *_log(config)]
+    people = _People(config)
+    for lower, share in config.shares.items():
+        problem = folder_problem(share)
+        if problem:
+            found.append(_at(config, lower, "path", share.name, problem))
+        for attribute in LISTS:
+            text = people.strangers(getattr(share, attribute))
+            if text:
+                found.append(_at(config, lower, attribute, share.name, text))
+    return found
+
+
+def nothing_to_serve(config: Config) -> ConfigProblem | None:
+    """An error when every share of the file is left out for one; a file without shares is fine."""
+    if config.shares or not config.unserved:
+        return None
+    names = ", ".join(f"[{name}]" for name in config.unserved)
+    return ConfigProblem(
+        config.source, 0, "", f"no share is left to serve ({names}): mend what is said above"
+    )
+
+
+def _at(config: Config, section: str, attribute: str, name: str, message: str) -> ConfigProblem:
+    place = config.places.get((section, attribute))
+    if place is None:
+        place = ConfigProblem(config.source, 0, f"[{name}]", "", "warning")
+    return replace(place, message=message)
+
+
+def folder_problem(share: ShareConfig) -> str:
+    """What is wrong with the folder of *share* on this machine, or nothing."""
+    if not share.path or macros_in(share.path):
+        return ""
+    path = Path(share.path.replace("%%", "%"))
+    try:
+        if not path.exists():
+            return f"the folder {path} does not exist"
+        return "" if path.is_dir() else f"{path} is not a folder"
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+
+
+def log_path(config: Config) -> str:
+    """The log file with its macros replaced; nothing for standard error."""
+    return config.expand(config.globals.log_file, machine=_LOG_MACHINE)
+
+
+def _log(config: Config) -> Iterator[ConfigProblem]:
+    name = log_path(config)
+    if not name:
+        return
+    reason = unwritable(Path(name))
+    if reason:
+        text = f"{reason}: the log goes to standard error"
+        yield _at(config, "global", "log_file", "global", text)
+
+
+def unwritable(path: Path) -> str:
+    """Why no log can be written to *path* (its folder is made when that is missing), or nothing."""
+    if path.exists():
+        good = path.is_file() and os.access(path, os.W_OK)
+        return "" if good else f"{path} cannot be written"
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return ""
+    return f"{path} cannot be made in {folder}"
+
+
+def _listening(config: Config) -> Iterator[ConfigProblem]:
+    try:
+        listen_hosts(config)
+    except ConfigErrors as error:
+        yield replace(
+            _at(config, "global", "interfaces", "global", error.problems[0].message), severity="error"
+        )
+
+
+class _People:
+    """Who there is: accounts of frevo, users and groups of this machine."""
+
+    def __init__(self, config: Config) -> None:
+        self._domains = domains_of(config.globals)
+        self._kerberos = config.globals.kerberos_keytab is not None
+        self._names: frozenset[str] | None = None
+        self._private_dir = config.globals.private_dir
+        self._guest = config.globals.guest_account.lower()
+
+    def strangers(self, entries: tuple[str, ...]) -> str:
+        """A sentence about entries of a list that match nobody, or nothing."""
+        reasons = [reason for entry in entries if (reason := self._stranger(entry))]
+        return "; ".join(reasons[:5]) + ("; ..." if len(reasons) > 5 else "")
+
+    def _stranger(self, entry: str) -> str:
+        if macros_in(entry):
+            return ""  # what it stands for is known when somebody connects
+        is_group, domain, name = parts_of_entry(entry)
+        if not name:
+            return f"{entry!r} names nobody"
+        if domain and domain not in self._domains and not self._kerberos:
+            known = ", ".join(sorted(self._domains))
+            return f"{entry!r} matches nobody: this server's names are {known}"
+        if is_group:
+            return "" if _has_group(name) else f"{entry!r} matches nobody: there is no such Unix group"
+        if self._kerberos or name == self._guest or name in self._accounts():
+            return ""
+        return f"{entry!r} matches nobody: there is no such account yet (frevo user add {name})"
+
+    def _accounts(self) -> frozenset[str]:
+        if self._names is None:
+            try:
+                accounts = AccountStore(self._private_dir).all()
+            except (AccountsError, PrivateFileError, OSError):
+                accounts = []
+            self._names = frozenset(account.name.lower() for account in accounts)
+        return self._names
+
+
+def _has_group(name: str) -> bool:
+    return any(group.gr_name.lower() == name for group in grp.getgrall())

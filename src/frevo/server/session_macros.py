@@ -1,0 +1,60 @@
+"""What %-macros of the configuration stand for in one session: user, client, addresses, dialect."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+from typing import TYPE_CHECKING
+
+from frevo.config import Config, ShareConfig, expand
+from frevo.config.macros import macros_in
+
+if TYPE_CHECKING:
+    from frevo.server.state import Session
+
+
+def fill(text: str, session: Session, config: Config, share: ShareConfig) -> str:
+    """*text* with its macros replaced by what they are for *session* on *share*."""
+    if "%" not in text:
+        return text
+    return expand(text, **values(macros_in(text), session, config, share))
+
+
+def values(
+    letters: frozenset[str], session: Session, config: Config, share: ShareConfig, name: str = ""
+) -> dict[str, str]:
+    """The arguments of `expand` for *session*; those that have to be looked up only when *letters* has them."""
+    identity, connection = session.identity, session.connection
+    account = identity.account if identity is not None else ""
+    found = {
+        "share": name or share.name,
+        "user": account,
+        "requested_user": identity.user if identity is not None else "",
+        "domain": config.globals.workgroup,
+        "machine": identity.workstation if identity is not None else "",
+        "address": _host(connection.peer),
+        "local_address": _host(connection.local),
+        "dialect": connection.dialect.name if connection.dialect is not None else "",
+        "server": config.globals.netbios_name,
+    }
+    if "P" in letters and not macros_in(share.path):
+        found["path"] = share.path.replace("%%", "%")
+    if letters & frozenset("HGg"):
+        found |= _of_unix_user(session.unix.name if session.unix is not None else account.rpartition("\\")[2])
+    return found
+
+
+def _host(address: str) -> str:
+    return address.rpartition(":")[0].strip("[]")
+
+
+def _of_unix_user(account: str) -> dict[str, str]:
+    try:
+        user = pwd.getpwnam(account)
+    except (KeyError, ValueError):
+        return {}
+    try:
+        group = grp.getgrgid(user.pw_gid).gr_name
+    except KeyError:
+        group = ""
+    return {"home": user.pw_dir, "group": group}
