@@ -193,7 +193,10 @@ class AccountStore:
         return self._change(lambda: self._accounts.pop(self._existing(name).key))
 
     def merge(self, entries: Iterable[SmbpasswdEntry]) -> tuple[list[str], list[str]]:
-        """Take over smbpasswd entries: (names added, names whose password was replaced)."""
+        """Take over smbpasswd entries: (names added, names whose password was replaced).
+
+        Raises AccountsError for a name that no account may have; nothing is taken over then.
+        """
         wanted = list(entries)
         for entry in wanted:
             check_name(entry.name)
@@ -218,6 +221,7 @@ class AccountStore:
                 base,
                 nt_hash=entry.nt_hash,
                 disabled=entry.disabled,
+                must_change=entry.must_change,
                 password_set_s=entry.password_set_s or now_s,
             )
         )

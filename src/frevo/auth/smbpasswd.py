@@ -15,44 +15,62 @@ class SmbpasswdEntry(Discreet, msgspec.Struct, frozen=True):
     name: str
     nt_hash: bytes | None
     disabled: bool
+    must_change: bool
     password_set_s: int
 
 
 class SmbpasswdError(ValueError):
-    """A line does not have smbpasswd's form; the message names the line, never its hashes."""
+    """A text is no smbpasswd file; the message names the line, never its hashes."""
 
 
 def parse_smbpasswd(text: str) -> tuple[list[SmbpasswdEntry], list[str]]:
-    """The user entries of *text* and a sentence for each line that was left out on purpose.
+    """The user entries of *text* and a sentence for each line that was left out.
 
-    Left out: machine trusts (flags W, I, S) and users without an NT hash. Raises SmbpasswdError on a
-    malformed line.
+    Left out: machine trusts (flags W, I, S), users without an NT hash or with the flag N (no password: Samba lets
+    them in only with `null passwords`), and lines that cannot be read. Raises SmbpasswdError when there are only such
+    lines: then it is another kind of file.
     """
     entries: list[SmbpasswdEntry] = []
     skipped: list[str] = []
+    broken: list[str] = []
+    if text.startswith("TDB file"):
+        raise SmbpasswdError("this is Samba's database: import what `pdbedit -Lw` writes from it")
+    lines = 0
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        entry, flags = _entry(line, number)
+        lines += 1
+        try:
+            entry, flags = _entry(line, number)
+        except SmbpasswdError as error:
+            broken.append(str(error))
+            continue
         if any(flag in flags for flag in "WIS") or entry.name.endswith("$"):
             skipped.append(f"line {number}: {entry.name!r} is a machine account")
-        elif entry.nt_hash is None:
-            skipped.append(f"line {number}: {entry.name!r} has no NT hash")
+        elif entry.nt_hash is None or "N" in flags:
+            skipped.append(
+                f"line {number}: {entry.name!r} has no {'password' if 'N' in flags else 'NT hash'}"
+            )
         else:
             entries.append(entry)
-    return entries, skipped
+    if broken and len(broken) == lines:
+        raise SmbpasswdError(broken[0])
+    return entries, skipped + broken
 
 
 def _entry(line: str, number: int) -> tuple[SmbpasswdEntry, str]:
     fields = line.split(":")
-    if len(fields) < 4 or not fields[0]:
+    if len(fields) < 4 or not fields[0].strip():
         raise SmbpasswdError(f"line {number}: expected name:uid:LM hash:NT hash:[flags]:LCT-time:")
     flags = fields[4].strip("[] ").upper() if len(fields) > 4 else ""
+    changed_s = _change_time(fields[5], number) if len(fields) > 5 else None
     entry = SmbpasswdEntry(
         name=fields[0].strip(),
         nt_hash=_hash(fields[3], number),
         disabled="D" in flags,
-        password_set_s=_change_time(fields[5], number) if len(fields) > 5 else 0,
+        # never set and not exempt from expiry (X): Samba asks for a new one at the next log-on
+        must_change=changed_s == 0 and "X" not in flags,
+        password_set_s=changed_s or 0,
     )
     return entry, flags
 
@@ -69,9 +87,9 @@ def _hash(text: str, number: int) -> bytes | None:
     return value
 
 
-def _change_time(text: str, number: int) -> int:
+def _change_time(text: str, number: int) -> int | None:
     if not text.startswith("LCT-"):
-        return 0
+        return None
     try:
         return int(text[4:], 16)
     except ValueError:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from frevo.auth.accounts import Account, AccountsError, AccountStore, check_name
 from frevo.auth.private_files import PrivateFileError
 from frevo.auth.smbpasswd import SmbpasswdError, parse_smbpasswd
+from frevo.cli.common import printable
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -24,6 +25,7 @@ EXAMPLES = """examples:
   pwgen 20 1 | frevo user add bob --password-stdin
   frevo user list --json
   frevo user import /var/lib/samba/private/smbpasswd -c smb.conf
+  pdbedit -Lw | frevo user import -             the users of Samba on this machine
   frevo user disable bob -c /etc/frevo/smb.conf
 
 Exit status: 0 done, 1 refused (message on standard error), 2 wrong usage."""
@@ -75,7 +77,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     action("list", "show the accounts", _list).add_argument(
         "--json", action="store_true", help="for programs"
     )
-    action("import", "take over the users of an smbpasswd file", _import).add_argument("file", type=Path)
+    action(
+        "import", "take over the users of an smbpasswd file, as `pdbedit -Lw` writes it", _import
+    ).add_argument("file", type=Path, help="the file; - for standard input")
     return parser
 
 
@@ -188,16 +192,32 @@ def _table(accounts: list[Account]) -> list[str]:
 
 
 def _import(args: argparse.Namespace) -> int:
+    """Take over what can be taken over, and say what cannot."""
     try:
-        text = args.file.read_text("utf-8", "surrogateescape")
+        if str(args.file) == "-":
+            text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+        else:
+            text = args.file.read_text("utf-8", "surrogateescape")
     except OSError as error:
         raise AccountsError(f"cannot read {args.file}: {error.strerror}") from None
     try:
-        entries, skipped = parse_smbpasswd(text)
+        entries, left_out = parse_smbpasswd(text)
     except SmbpasswdError as error:
         raise AccountsError(f"{os.fspath(args.file)}: {error}") from None
-    added, updated = _store(args).merge(entries)
-    for sentence in skipped:
-        print(f"left out: {sentence}", file=sys.stderr)
+    good = []
+    for entry in entries:
+        try:
+            check_name(entry.name)
+        except AccountsError as error:
+            left_out.append(str(error))
+        else:
+            good.append(entry)
+    added, updated = _store(args).merge(good)
+    for sentence in left_out:
+        print(printable(f"left out: {sentence}"), file=sys.stderr)
     print(f"Imported {len(added) + len(updated)} accounts: {len(added)} new, {len(updated)} updated")
+    for entry in good:
+        if entry.disabled or entry.must_change:
+            what = "is disabled" if entry.disabled else "must change the password first (frevo user passwd)"
+            print(printable(f"{entry.name} {what}, as in Samba"))
     return 0

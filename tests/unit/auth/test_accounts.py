@@ -139,6 +139,10 @@ SMBPASSWD = """# comment
 alice:1000:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:A4F49C406510BDCAB6824EE7C30FD852:[U          ]:LCT-5EBBC7B1:
 bob:1001:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[DU         ]:LCT-5EBBC7B1:
 nopw:1002:NO PASSWORDXXXXXXXXXXXXXXXXXXXXX:NO PASSWORDXXXXXXXXXXXXXXXXXXXXX:[NU         ]:LCT-00000000:
+gone:1004:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[NU         ]:LCT-5EBBC7B1:
+new:1005:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[U          ]:LCT-00000000:
+kept:1006:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[UX         ]:LCT-00000000:
+torn:1007:XXXXXXXXXXXXXX
 box$:1003:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[W          ]:LCT-5EBBC7B1:
 """
 
@@ -149,9 +153,11 @@ def test_import(store: AccountStore) -> None:
     """
     store.add("Alice", "old")
     entries, skipped = parse_smbpasswd(SMBPASSWD)
-    assert [entry.name for entry in entries] == ["alice", "bob"]
-    assert len(skipped) == 2
-    assert store.merge(entries) == (["bob"], ["alice"])
+    assert [(entry.name, entry.must_change) for entry in entries] == [
+        ("alice", False), ("bob", False), ("new", True), ("kept", False),
+    ]  # fmt: skip
+    assert [sentence.partition(":")[0] for sentence in skipped] == ["line 4", "line 5", "line 9", "line 8"]
+    assert store.merge(entries) == (["bob", "new", "kept"], ["alice"])
     alice, bob = store.lookup("alice"), store.lookup("bob")
     assert alice is not None
     assert bob is not None
@@ -164,7 +170,9 @@ def test_import(store: AccountStore) -> None:
     "line", ["alice", "alice:1:x:zz:[U]:LCT-0:", ":1:a:b:", "a:1:x:" + "0" * 32 + ":[U]:LCT-x:"]
 )
 def test_import_names_the_line(line: str) -> None:
-    """Goal: a malformed line is named. Method: second line of a text."""
+    """Goal: a malformed line is named, and costs the file only when all are such. Method: second line of a text."""
+    entries, skipped = parse_smbpasswd(SMBPASSWD + line)
+    assert len(entries) == 4 and skipped[-1].startswith("line 10: ")
     with pytest.raises(SmbpasswdError, match="line 2"):
         parse_smbpasswd("# first\n" + line)
 
@@ -190,3 +198,9 @@ def test_parse_of_any_json(value: object) -> None:
         _parse(json.dumps(document).encode(), Path("x"))
     except AccountsError:
         pass
+
+
+def test_import_of_a_database() -> None:
+    """Goal: who gives Samba's passdb.tdb is told what to do. Method: its first bytes."""
+    with pytest.raises(SmbpasswdError, match="pdbedit -Lw"):
+        parse_smbpasswd("TDB file\n\0\0")

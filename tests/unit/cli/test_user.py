@@ -101,6 +101,18 @@ def test_import(
     output = capsys.readouterr()
     assert "1 new" in output.out
     assert "machine account" in output.err
+    monkeypatch.setattr(
+        "sys.stdin",
+        io.TextIOWrapper(
+            io.BytesIO(
+                f"bob:1:X:{nt_hash('pw').hex()}:[DU]:LCT-5EBBC7B1:\na/b:1:X:{nt_hash('pw').hex()}:[U]:LCT-5EBBC7B1:\n".encode()
+            )
+        ),
+    )
+    assert frevo_user(private, "import", "-") == 0
+    output = capsys.readouterr()
+    assert "1 new" in output.out and "bob is disabled" in output.out
+    assert "left out" in output.err and "a/b" in output.err
     file.write_text("what\n")
     assert frevo_user(private, "import", str(file)) == 1
     assert "line 1" in capsys.readouterr().err
