@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ class InProcess:
     running: Running
     root: Path
     port: int
+    serving: asyncio.Task[int]
 
     def url(self, share: str = "share") -> str:
         return f"smb://{USER}@127.0.0.1:{self.port}/{share}"
@@ -56,9 +58,10 @@ async def in_process(base: Path, options: Mapping[str, str] | None = None) -> As
     ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(run_server(load(str(config)), stop=stop, ready=ready.set_result))
     try:
-        yield InProcess(await ready, base / "shares", port)
+        yield InProcess(await ready, base / "shares", port, serving)
     finally:
         stop.set()
-        await serving
+        with contextlib.suppress(asyncio.CancelledError):  # by the test
+            await serving
         os.umask(mask)
         del os.environ["FREVO_PASSWORD"]

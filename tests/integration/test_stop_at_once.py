@@ -1,0 +1,33 @@
+"""A server that is stopped at once: nothing is waited for, and what is due at close is done all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from peers.in_process import in_process
+
+import frevo
+from frevo.client import requests
+from frevo.wire.smb2 import CreateDisposition, CreateOptions
+
+
+async def test_what_is_to_be_deleted_is(tmp_path: Path) -> None:
+    """A file that its client wanted gone at close, when Ctrl-C comes twice: run_server is cancelled."""
+    async with in_process(tmp_path / "server") as server:
+        with pytest.raises(ConnectionError):
+            async with frevo.connect(server.url(), reconnect=0) as share:
+                request = requests.opening(
+                    "doomed",
+                    requests.DELETE,
+                    disposition=int(CreateDisposition.CREATE),
+                    options=int(CreateOptions.DELETE_ON_CLOSE),
+                )
+                await share.place.tree.create(request, "doomed")
+                assert (server.folder() / "doomed").exists()
+                server.serving.cancel()
+                await asyncio.wait([server.serving])
+                await share.stat("")
+        assert server.serving.cancelled()
+        assert not (server.folder() / "doomed").exists() and not server.running.server.connections
