@@ -13,65 +13,64 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+#: One for all: it is held for a few instructions, and a descriptor is made for every open.
+_LOCK = threading.RLock()  # the garbage collector may close another one in between
+
 
 class Descriptor:
     """Owns *number*. Every method may be called from any thread."""
 
-    __slots__ = ("_closing", "_lock", "_number", "_users")
+    __slots__ = ("_number", "_users", "closed")
 
     def __init__(self, number: int) -> None:
         self._number = number
         self._users = 0
-        self._closing = False
-        self._lock = threading.Lock()
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called. The file may still be open, for those who hold it."""
-        return self._closing
+        #: Whether `close` was called. The file may still be open, for those who hold it.
+        self.closed = False
 
     def fileno(self) -> int:
         """The number, for a call that returns before anybody can close it; OSError EBADF when it is closed."""
-        if self._closing:
+        if self.closed:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return self._number
 
     def hold(self) -> int:
         """The number, which stays this file's until `release`. OSError EBADF when it is closed and nobody holds it."""
-        with self._lock:
-            if self._number < 0 and self._closing:
+        with _LOCK:
+            if self.closed and not self._users:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             self._users += 1
-            return self._number
+        return self._number
 
     def release(self) -> None:
         """Takes one `hold` back."""
-        with self._lock:
+        with _LOCK:
             self._users -= 1
-            number = self._given_up()
-        if number >= 0:
-            os.close(number)
+            if self._users or not self.closed:
+                return
+        self._end()
 
     def close(self) -> None:
         """Closes, now or when the last operation on it has ended. A second time does nothing."""
-        with self._lock:
-            self._closing = True
-            number = self._given_up()
-        if number >= 0:
-            os.close(number)
+        with _LOCK:
+            if self.closed:
+                return
+            self.closed = True
+            if self._users:
+                return
+        self._end()
 
-    def _given_up(self) -> int:
-        """The number to close now, -1 for none."""
-        if self._users or not self._closing:
-            return -1
-        number, self._number = self._number, -1
-        return number
+    def _end(self) -> None:
+        """Called once: it is closed, and nobody holds it any more or can again."""
+        if self._number >= 0:
+            os.close(self._number)
 
     def __del__(self) -> None:
-        self.close()
+        if not self.closed:
+            self.close()
 
     def __repr__(self) -> str:
-        return f"<Descriptor {self._number}{' closed' if self._closing else ''}>"
+        return f"<Descriptor {self._number}{' closed' if self.closed else ''}>"
 
 
 def hold_all(arguments: Sequence[Any]) -> tuple[list[Descriptor], list[Any]]:
