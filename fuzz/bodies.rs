@@ -29,6 +29,7 @@ pub fn connection(data: &[u8]) {
         authenticated,
         max_read: 1 << 20,
         multi_credit: true,
+        user: 0,
     });
     let piece = usize::from(choice >> 4) * 16 + 1;
     for chunk in data.to_vec().chunks_mut(piece) {

@@ -172,8 +172,8 @@ class DataPlane:
         limits, all optional: max_connections, max_unauthenticated, max_preauth_frame (bytes), max_frame
         (bytes), max_credits, max_compound (elements), preauth_timeout, idle_timeout (0: none), frame_timeout,
         send_timeout (seconds), output_high_water (bytes), max_requests_in_flight, max_bytes_in_flight,
-        workers (threads for reads that block). TypeError for another key, OSError when a thread or an engine
-        cannot be had.
+        max_unread_bytes (of all connections together), workers (threads for reads that block). TypeError for
+        another key, OSError when a thread or an engine cannot be had.
         """
 
     @property
@@ -196,6 +196,13 @@ class DataPlane:
         """Events, oldest first; drains the eventfd, which stays readable when more are left. With *attended* new
         events do not make it readable until a poll gives none or `rest` is called."""
 
+    @property
+    def pressed(self) -> bool:
+        """Whether some user may have more unread answers than it should."""
+
+    def is_over(self, user: int) -> bool:
+        """Whether this one has."""
+
     def rest(self) -> None:
         """From now on new events make the eventfd readable again, and those that are left."""
 
@@ -206,7 +213,14 @@ class DataPlane:
     def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None: ...
     def drop_session(self, connection: int, session_id: int) -> None: ...
     def set_connection(
-        self, connection: int, *, dialect: int, authenticated: bool, max_read: int, multi_credit: bool
+        self,
+        connection: int,
+        *,
+        dialect: int,
+        authenticated: bool,
+        max_read: int,
+        multi_credit: bool,
+        user: int = 0,
     ) -> None: ...
     def attach(
         self,
@@ -303,7 +317,7 @@ class Core:
     def set_session(self, session_id: int, keys: SessionKeys) -> None: ...
     def drop_session(self, session_id: int) -> None: ...
     def set_connection(
-        self, *, dialect: int, authenticated: bool, max_read: int, multi_credit: bool
+        self, *, dialect: int, authenticated: bool, max_read: int, multi_credit: bool, user: int = 0
     ) -> None: ...
     def attach(
         self,

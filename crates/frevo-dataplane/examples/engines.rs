@@ -129,8 +129,13 @@ fn control_plane(plane: &DataPlane, stop: &AtomicBool) {
                     SESSION,
                     Arc::new(SessionKeys::new(signer, None, false, false)),
                 );
-                let settings =
-                    Settings { dialect: 0x311, authenticated: true, max_read: 8 << 20, multi_credit: true };
+                let settings = Settings {
+                    dialect: 0x311,
+                    authenticated: true,
+                    max_read: 8 << 20,
+                    multi_credit: true,
+                    user: 0,
+                };
                 plane.set_connection(connection, settings);
                 let file = OwnedFd::from(std::fs::File::open(&path).unwrap());
                 plane.attach(connection, SESSION, 0, (1, 1), file, true, Arc::new(Gate::new()));

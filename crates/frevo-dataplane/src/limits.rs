@@ -1,6 +1,9 @@
 //! What one data plane allows: every bound in one documented structure.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::budget::Budget;
 
 /// The bounds of a data plane; the defaults suit a small file server.
 #[derive(Clone, Debug)]
@@ -34,6 +37,8 @@ pub struct Limits {
     pub max_bytes_in_flight: usize,
     /// Threads for file reads that would block.
     pub workers: usize,
+    /// Bytes of output that all connections together may have queued, and each user: who has too much is not read.
+    pub unread: Arc<Budget>,
 }
 
 impl Default for Limits {
@@ -53,6 +58,7 @@ impl Default for Limits {
             max_requests_in_flight: 8192,
             max_bytes_in_flight: 32 * 1024 * 1024,
             workers: 4,
+            unread: Arc::new(Budget::new(1024 * 1024 * 1024)),
         }
     }
 }

@@ -65,7 +65,7 @@ impl Bench {
         let signer = Signer::new(SigningAlgorithm::by_id(2).unwrap(), &[9; 16]).unwrap();
         self.plane.set_session(id, SESSION, Arc::new(SessionKeys::new(signer, None, false, false)));
         let settings =
-            Settings { dialect: 0x311, authenticated: true, max_read: 8 << 20, multi_credit: true };
+            Settings { dialect: 0x311, authenticated: true, max_read: 8 << 20, multi_credit: true, user: 0 };
         self.plane.set_connection(id, settings);
         if let Some(file) = file {
             self.plane.attach(id, SESSION, TREE, FILE, file, true, Arc::new(Gate::new()));

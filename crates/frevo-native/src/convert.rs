@@ -1,8 +1,10 @@
 //! Between Rust and Python objects: events as tuples, submissions from tuples, limits from a dict.
 
 use std::os::raw::c_int;
+use std::sync::Arc;
 use std::time::Duration;
 
+use frevo_dataplane::budget::Budget;
 use frevo_dataplane::conn::Submission;
 use frevo_dataplane::event::{Event, Payload};
 use frevo_dataplane::framing::Framing;
@@ -149,6 +151,7 @@ pub(crate) fn limits(values: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
             "output_high_water" => limits.output_high_water = value.extract()?,
             "max_requests_in_flight" => limits.max_requests_in_flight = value.extract()?,
             "max_bytes_in_flight" => limits.max_bytes_in_flight = value.extract()?,
+            "max_unread_bytes" => limits.unread = Arc::new(Budget::new(value.extract()?)),
             "workers" => limits.workers = value.extract()?,
             _ => return Err(PyTypeError::new_err(format!("unknown limit {key:?}"))),
         }

@@ -116,9 +116,16 @@ impl Core {
         self.state().connection.drop_session(session_id);
     }
 
-    #[pyo3(signature = (*, dialect, authenticated, max_read, multi_credit))]
-    fn set_connection(&self, dialect: u16, authenticated: bool, max_read: u32, multi_credit: bool) {
-        let settings = Settings { dialect, authenticated, max_read, multi_credit };
+    #[pyo3(signature = (*, dialect, authenticated, max_read, multi_credit, user = 0))]
+    fn set_connection(
+        &self,
+        dialect: u16,
+        authenticated: bool,
+        max_read: u32,
+        multi_credit: bool,
+        user: u64,
+    ) {
+        let settings = Settings { dialect, authenticated, max_read, multi_credit, user };
         self.state().connection.set_settings(settings);
     }
 

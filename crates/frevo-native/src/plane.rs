@@ -108,7 +108,8 @@ impl DataPlane {
         self.inner.drop_session(connection, session_id);
     }
 
-    #[pyo3(signature = (connection, *, dialect, authenticated, max_read, multi_credit))]
+    #[pyo3(signature = (connection, *, dialect, authenticated, max_read, multi_credit, user = 0))]
+    #[allow(clippy::too_many_arguments)]
     fn set_connection(
         &self,
         connection: u64,
@@ -116,8 +117,10 @@ impl DataPlane {
         authenticated: bool,
         max_read: u32,
         multi_credit: bool,
+        user: u64,
     ) {
-        self.inner.set_connection(connection, Settings { dialect, authenticated, max_read, multi_credit });
+        self.inner
+            .set_connection(connection, Settings { dialect, authenticated, max_read, multi_credit, user });
     }
 
     #[pyo3(signature = (
@@ -147,6 +150,18 @@ impl DataPlane {
 
     fn detach(&self, connection: u64, file_id_volatile: u64) {
         self.inner.detach(connection, file_id_volatile);
+    }
+
+    /// Whether some user may have more unread answers than it should.
+    #[getter]
+    fn pressed(&self) -> bool {
+        self.inner.limits().unread.is_pressed()
+    }
+
+    /// Whether this one has.
+    fn is_over(&self, user: u64) -> bool {
+        let unread = &self.inner.limits().unread;
+        unread.is_over(&unread.share(user))
     }
 
     fn fast_echo(&self, on: bool) {

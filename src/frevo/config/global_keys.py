@@ -290,6 +290,13 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         "Sessions in all. This and what follows: one user may have at most as much of it as is still free.",
         unit="sessions",
     )
+    frevo_max_unread_bytes: int = setting(
+        Size(16 * _MIB, 1024 * 1024 * _MIB),
+        1024 * _MIB,
+        "Answers that clients have not read, of all connections.",
+        unit="bytes",
+        restart=True,
+    )
     frevo_log_on_attempts: int = setting(
         Integer(1, 10_000),
         5,

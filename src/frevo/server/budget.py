@@ -88,6 +88,7 @@ class Budgets:
             return lambda: int(getattr(config().globals, name))
 
         descriptors = descriptors_for_files()
+        self._numbers: dict[str, int] = {}
         self.connections = Budget("connections", key("frevo_max_connections"))
         self.sessions = Budget("sessions", key("frevo_max_sessions"))
         #: Descriptors of opens; the rest of the process's are for connections.
@@ -97,6 +98,10 @@ class Budgets:
         self.watches = Budget("watches", key("frevo_max_watches"))
         self.folders = Budget("watched folders", key("frevo_max_watched_folders"))
         self.waiting = Budget("waiting requests", key("frevo_max_waiting_requests"))
+
+    def number_of(self, user: str) -> int:
+        """What the data plane calls *user*: 0 are null sessions, who are nobody."""
+        return 0 if user == NOBODY else self._numbers.setdefault(user, len(self._numbers) + 1)
 
     def all(self) -> tuple[Budget, ...]:
         """Each of them."""

@@ -122,6 +122,7 @@ def limits_of(config: Config) -> dict[str, Any]:
         "max_credits": settings.smb2_max_credits,
         "max_requests_in_flight": settings.frevo_max_requests_in_flight,
         "max_bytes_in_flight": settings.frevo_max_bytes_in_flight,
+        "max_unread_bytes": settings.frevo_max_unread_bytes,
     }
 
 

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("frevo.server")
 
 SEAL = events.SEAL
+#: After so long it is looked again whether a user has read its answers.
+OVER_WAIT_S = 0.05
 _ASYNC = int(HeaderFlags.ASYNC_COMMAND)
 _SIGNED = int(HeaderFlags.SIGNED)
 
@@ -121,10 +123,10 @@ class Server:
         What is left of it after a slice of time waits: each connection's messages for the connection's turn.
         """
         piece = self.turns.slice()
-        backlog = self._backlog
+        backlog, pressed = self._backlog, self.transport.pressed
         first = True  # a slice does at least one thing, also on a machine that takes the processor away from it
         for event in batch:
-            if event[0] == events.MESSAGE and (event[1] in backlog or (not first and piece.over())):
+            if event[0] == events.MESSAGE and (event[1] in backlog or pressed or (not first and piece.over())):
                 self._put_off(event)
             else:
                 self._guard(event)
@@ -148,6 +150,14 @@ class Server:
         connection = self.connections.get(number)
         if connection is not None:
             self._backlog[number] = deque((event,))
+            self._call_catch_up(connection)
+
+    def _call_catch_up(self, connection: Connection) -> None:
+        """Sees to it that the messages of *connection* are gone on with: in a while, where so many answers to its
+        user have not been read that there are to be no more of them."""
+        if self.transport.pressed and self.transport.is_over(self.budgets.number_of(connection.user)):
+            self.loop.call_later(OVER_WAIT_S, self._call_catch_up, connection)
+        else:
             self.turns.call(connection.party, lambda: self._catch_up(connection))
 
     def _catch_up(self, connection: Connection) -> None:
@@ -156,12 +166,12 @@ class Server:
         piece = self.turns.slice()
         while waiting:
             self._guard(waiting.popleft())
-            if piece.over():
+            if piece.over() or self.transport.pressed:
                 break
         if connection.closed or not waiting:
             self._backlog.pop(connection.id, None)
         else:
-            self.turns.call(connection.party, lambda: self._catch_up(connection))
+            self._call_catch_up(connection)
 
     def _abandon(self, number: int) -> None:
         act_as(None)

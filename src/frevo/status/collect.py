@@ -63,6 +63,7 @@ def collect(source: Source) -> Snapshot:
             "connections": len(server.connections),
             "sessions": len(server.sessions),
             "opens": len(server.opens),
+            "users": server.budgets.by_user(),
             **_statistics(source),
         },
     )

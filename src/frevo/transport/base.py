@@ -78,9 +78,24 @@ class Transport(Protocol):
         """Takes the keys back and detaches the session's opens."""
 
     def set_connection(
-        self, connection: int, *, dialect: int, authenticated: bool, max_read: int, multi_credit: bool
+        self,
+        connection: int,
+        *,
+        dialect: int,
+        authenticated: bool,
+        max_read: int,
+        multi_credit: bool,
+        user: int = 0,
     ) -> None:
-        """Says what was agreed. `authenticated` before the answer that tells the client."""
+        """Says what was agreed. `authenticated` before the answer that tells the client; *user* is whose unread
+        answers the connection's are, 0 before log-on."""
+
+    @property
+    def pressed(self) -> bool:
+        """Whether some user may have more unread answers than it should: only then `is_over` needs to be asked."""
+
+    def is_over(self, user: int) -> bool:
+        """Whether this user has, and should get no more of them."""
 
     def attach(
         self,

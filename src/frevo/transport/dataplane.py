@@ -163,7 +163,14 @@ class DataPlaneTransport:
         self._plane.drop_session(connection, session_id)
 
     def set_connection(
-        self, connection: int, *, dialect: int, authenticated: bool, max_read: int, multi_credit: bool
+        self,
+        connection: int,
+        *,
+        dialect: int,
+        authenticated: bool,
+        max_read: int,
+        multi_credit: bool,
+        user: int = 0,
     ) -> None:
         """Says what was agreed."""
         self._send_pending()
@@ -173,7 +180,17 @@ class DataPlaneTransport:
             authenticated=authenticated,
             max_read=max_read,
             multi_credit=multi_credit,
+            user=user,
         )
+
+    @property
+    def pressed(self) -> bool:
+        """Whether some user may have more unread answers than it should."""
+        return self._plane.pressed
+
+    def is_over(self, user: int) -> bool:
+        """Whether this one has."""
+        return self._plane.is_over(user)
 
     def attach(
         self,

@@ -23,6 +23,8 @@ class MemoryTransport:
         self._limits = limits
         self._cores: dict[int, Core] = {}
         self._next = 1
+        #: The users that have too many unread answers, as the test says: no answer waits here for long.
+        self.over: set[int] = set()
         self._fast_echo = True
         self._on_events: OnEvents | None = None
 
@@ -74,13 +76,33 @@ class MemoryTransport:
             core.drop_session(session_id)
 
     def set_connection(
-        self, connection: int, *, dialect: int, authenticated: bool, max_read: int, multi_credit: bool
+        self,
+        connection: int,
+        *,
+        dialect: int,
+        authenticated: bool,
+        max_read: int,
+        multi_credit: bool,
+        user: int = 0,
     ) -> None:
         """Says what was agreed."""
         if core := self._cores.get(connection):
             core.set_connection(
-                dialect=dialect, authenticated=authenticated, max_read=max_read, multi_credit=multi_credit
+                dialect=dialect,
+                authenticated=authenticated,
+                max_read=max_read,
+                multi_credit=multi_credit,
+                user=user,
             )
+
+    @property
+    def pressed(self) -> bool:
+        """Whether anybody is in `over`."""
+        return bool(self.over)
+
+    def is_over(self, user: int) -> bool:
+        """Whether *user* is in `over`."""
+        return user in self.over
 
     def attach(
         self,

@@ -12,6 +12,7 @@ mod pumping;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 pub use output::{Submission, CLOSE_AFTER, SEAL};
 use pumping::Pumps;
 
+use crate::budget::{Budget, Share};
 use crate::buffer::{Output, Pool};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
@@ -91,6 +93,8 @@ pub struct Settings {
     pub max_read: u32,
     /// CreditCharge counts (2.1 and later, when both sides agreed).
     pub multi_credit: bool,
+    /// Whose budget its unread answers count for, 0 before log-on.
+    pub user: u64,
 }
 
 /// One connection.
@@ -120,6 +124,10 @@ pub struct Connection {
     /// Client: the request loops that run on this connection.
     pumps: Option<Box<Pumps>>,
     closing: bool,
+    unread: Arc<Budget>,
+    share: Arc<Share>,
+    /// What of the output was counted last.
+    counted: Cell<usize>,
 }
 
 impl Connection {
@@ -148,6 +156,9 @@ impl Connection {
             credits: None,
             pumps: None,
             closing: false,
+            share: limits.unread.share(0),
+            unread: limits.unread.clone(),
+            counted: Cell::new(0),
         }
     }
 
@@ -158,6 +169,12 @@ impl Connection {
 
     /// Changes the settings.
     pub fn set_settings(&mut self, settings: Settings) {
+        if settings.user != self.settings.user {
+            let counted = self.counted.replace(0);
+            self.unread.change(&self.share, counted, 0);
+            self.share = self.unread.share(settings.user);
+            self.count();
+        }
         self.settings = settings;
     }
 
@@ -208,9 +225,20 @@ impl Connection {
 
     /// True while no more may be read: too much waits to be sent or to be handled by the control plane.
     pub fn is_paused(&self, limits: &Limits) -> bool {
-        self.output.len() + self.deferred_bytes >= limits.output_high_water
+        self.count();
+        (self.role == Role::Server && self.unread.is_over(&self.share))
+            || self.output.len() + self.deferred_bytes >= limits.output_high_water
             || self.expected_bytes >= limits.max_bytes_in_flight
             || self.flow.is_full(limits.max_requests_in_flight, limits.max_bytes_in_flight)
+    }
+
+    /// Counts what waits to be sent for the budget of all connections.
+    pub fn count(&self) {
+        let now = self.output.len() + self.deferred_bytes;
+        let before = self.counted.replace(now);
+        if before != now {
+            self.unread.change(&self.share, before, now);
+        }
     }
 
     /// What a request and its answer may take together: 64 KiB for each credit.
@@ -221,6 +249,12 @@ impl Connection {
 
     fn keys(&self, session_id: u64) -> Option<&Arc<SessionKeys>> {
         self.sessions.iter().find(|(id, _)| *id == session_id).map(|(_, keys)| keys)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.unread.change(&self.share, self.counted.get(), 0);
     }
 }
 

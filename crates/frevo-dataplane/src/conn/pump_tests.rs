@@ -56,6 +56,7 @@ impl Lab {
             authenticated: true,
             max_read: 0,
             multi_credit: true,
+            user: 0,
         });
         client.set_session(SESSION, Arc::new(keys(1, 2)));
         let account = Arc::new(Credits::new());

@@ -41,7 +41,7 @@ impl Pair {
         pair.keys = Arc::new(keys(1, 2, signing, encryption));
         pair.feed(&request(0, 0)).unwrap();
         let settings =
-            Settings { dialect: 0x311, authenticated: true, max_read: 8 << 20, multi_credit: true };
+            Settings { dialect: 0x311, authenticated: true, max_read: 8 << 20, multi_credit: true, user: 1 };
         pair.connection.set_settings(settings);
         pair.connection.set_session(SESSION, pair.keys.clone());
         let mut response = request(0, 0);
@@ -473,6 +473,45 @@ fn output_stops_the_input() {
         pair.connection.resume(&mut pair.host).unwrap();
     }
     assert_eq!(total, 20 * ((1 << 20) + 84));
+}
+
+/// Whoever does not read is not read from, on any of its connections; others are, and it is again once it has read.
+#[test]
+fn unread_answers_of_a_user_stop_all_of_its_connections() {
+    let content = vec![7; 1 << 20];
+    let budget = Arc::new(crate::budget::Budget::new(3 << 20));
+    let ready = |user| {
+        let (mut pair, _) = Pair::ready(&content, false, false);
+        let limits = Limits { unread: budget.clone(), max_bytes_in_flight: 1 << 30, ..Limits::default() };
+        let old = pair.connection.settings();
+        pair.host.limits = Arc::new(limits);
+        pair.connection.unread = budget.clone();
+        pair.connection.share = budget.share(0);
+        pair.connection.set_settings(Settings { user, ..old });
+        pair.connection.set_settings(Settings { user: user + 10, ..old });
+        pair
+    };
+    let (mut first, mut second, mut other) = (ready(1), ready(1), ready(2));
+    first.read(1, 0, 1 << 20).unwrap();
+    assert!(
+        !first.connection.is_paused(&first.host.limits) && !second.connection.is_paused(&second.host.limits)
+    );
+    second.read(1, 0, 1 << 20).unwrap();
+    assert!(
+        first.connection.is_paused(&first.host.limits) && second.connection.is_paused(&second.host.limits)
+    );
+    second.read(17, 0, 1 << 20).unwrap();
+    assert!(second.connection.has_partial(), "the request waits in its buffer");
+    other.read(1, 0, 65536).unwrap();
+    assert_eq!(other.answer().len(), 80 + 65536);
+    first.output();
+    first.connection.count();
+    second.connection.resume(&mut second.host).unwrap();
+    assert_eq!(second.output().len(), 2 * (84 + (1 << 20)));
+    drop(first);
+    second.connection.count();
+    other.connection.count();
+    assert!(!budget.is_pressed());
 }
 
 #[test]

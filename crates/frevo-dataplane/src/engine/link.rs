@@ -250,6 +250,7 @@ impl Core {
         if self.gone {
             return true;
         }
+        self.connection.count();
         let output = self.connection.output();
         let waits = output.is_waiting();
         let ends = output.is_empty() && self.connection.is_closing();

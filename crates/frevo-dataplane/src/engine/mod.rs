@@ -285,6 +285,11 @@ impl DataPlane {
         self.shared.change(connection, Change::DropSession(session_id));
     }
 
+    /// Its bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
     /// Says what was negotiated.
     pub fn set_connection(&self, connection: ConnectionId, settings: Settings) {
         self.shared.change(connection, Change::SetSettings(settings));

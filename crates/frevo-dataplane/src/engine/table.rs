@@ -177,6 +177,10 @@ impl Table {
             } else if entry.is_idle(core, now, limits.idle_timeout) {
                 self.host.events.push(Event::Idle { connection: *id });
             }
+            // Nobody says when a user's other connections have sent enough.
+            if core.parked && !core.is_paused(&limits) {
+                fed.push(*id);
+            }
             // Credits that the control plane has waited for and not taken wake nobody.
             if core.feed_pumps(&mut self.host) {
                 fed.push(*id);

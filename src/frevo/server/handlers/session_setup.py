@@ -274,6 +274,7 @@ def mark_authenticated(server: Server, session: Session) -> None:
         authenticated=True,
         max_read=connection.max_read,
         multi_credit=connection.multi_credit,
+        user=server.budgets.number_of(connection.user),
     )
 
 
