@@ -124,9 +124,13 @@ class Server:
         """
         piece = self.turns.slice()
         backlog, pressed = self._backlog, self.transport.pressed
-        first = True  # a slice does at least one thing, also on a machine that takes the processor away from it
+        first = (
+            True  # a slice does at least one thing, also on a machine that takes the processor away from it
+        )
         for event in batch:
-            if event[0] == events.MESSAGE and (event[1] in backlog or pressed or (not first and piece.over())):
+            if event[0] == events.MESSAGE and (
+                event[1] in backlog or pressed or (not first and piece.over())
+            ):
                 self._put_off(event)
             else:
                 self._guard(event)

@@ -111,21 +111,25 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
         raise SMBError(NTStatus.DELETE_PENDING, "the directory is being deleted")
     state: DirectoryWatch | None = opened.notify
     if state is None:
-        state = _start(opened, asked)
+        state = _start(request, opened, asked)
     if state.ready and not state.waiters:
         return state.take(request, asked.output_buffer_length)
     return _wait(request, state, asked.output_buffer_length)
 
 
-def _start(opened: Open, asked: ChangeNotifyRequest) -> DirectoryWatch:
+def _start(request: Request, opened: Open, asked: ChangeNotifyRequest) -> DirectoryWatch:
     """Begins to watch for an open; the watch lives until the open is closed."""
     assert opened.handle is not None
+    budget, user = request.server.budgets.watches, opened.session.user
+    budget.check(user)
     state = DirectoryWatch(min(asked.output_buffer_length, REMEMBERED_BYTES_MAX))
     recursive = bool(asked.flags & _WATCH_TREE)
     wanted = asked.completion_filter & _FILTERS
     state.watch = opened.handle.watch(recursive, wanted, state.on_changes, state.on_overflow)
     opened.notify = state
     opened.on_close.append(state.close)
+    budget.take(user)
+    opened.on_close.append(lambda: budget.give(user))
     return state
 
 
