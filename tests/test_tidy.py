@@ -17,6 +17,7 @@ REPOSITORY = SOURCE.parent.parent
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
+    "text": set(),
     "wire": set(),
     "proto": set(),
     "aio": {"_native"},
@@ -39,7 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "__init__": {"client"},
 }
-EVERYWHERE = {"errors", "records", "wire"}
+EVERYWHERE = {"errors", "records", "text", "wire"}
 #: Single imports that cross the table, and why.
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("proto/protection.py", "_native"): "packet crypto is Rust's; this file is its only door into proto",

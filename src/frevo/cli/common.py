@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from frevo.errors import FrevoError
+from frevo.text import one_line as one_line
+from frevo.text import printable as printable
 
 if TYPE_CHECKING:
     from frevo.config import Config, ConfigProblem
@@ -79,23 +80,3 @@ def print_problems(problems: Iterable[ConfigProblem]) -> None:
     """One line per problem on standard error."""
     for problem in problems:
         print(printable(str(problem)), file=sys.stderr)
-
-
-def printable(text: str) -> str:
-    r"""*text* for a terminal: what is no letter, sign or blank shows as `\x1b`, so that no text can steer it."""
-    return text if text.isprintable() else "".join(map(_visible, text))
-
-
-def one_line(text: str) -> str:
-    """As `printable`, and line ends are shown too: for names."""
-    return printable(text).replace("\n", "\\n")
-
-
-#: Joiners are parts of emoji and of some scripts.
-_INVISIBLE_BUT_MEANT = "\n\u200c\u200d"
-
-
-def _visible(letter: str) -> str:
-    if letter.isprintable() or letter in _INVISIBLE_BUT_MEANT or unicodedata.category(letter) == "Zs":
-        return letter
-    return repr(letter)[1:-1]

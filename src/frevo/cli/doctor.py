@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
 from frevo import __version__
 from frevo.cli.common import Subparsers, add_command
 from frevo.status.doctor import Check, State, examine
+from frevo.text import json_text, printable
 
 _EXAMPLES = """\
   frevo doctor                    this machine, and the current folder's file system
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     good = not any(check.state is State.FAILED for check in checks)
     if args.json:
         items = [check.as_json() for check in checks]
-        print(json.dumps({"version": __version__, "ok": good, "checks": items}, indent=2))
+        print(json_text({"version": __version__, "ok": good, "checks": items}, indent=2))
     elif sys.stdout.isatty():
         _print_table(checks)
     else:
@@ -44,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _print_plain(checks: list[Check]) -> None:
     for check in checks:
-        print(f"{_MARKS[check.state][0]:4} {check.group:8} {check.name}: {check.text}")
+        print(printable(f"{_MARKS[check.state][0]:4} {check.group:8} {check.name}: {check.text}"))
         if check.fix:
-            print(f"{'':14}{check.fix}")
+            print(printable(f"{'':14}{check.fix}"))
 
 
 def _print_table(checks: list[Check]) -> None:
@@ -63,8 +63,8 @@ def _print_table(checks: list[Check]) -> None:
             group = check.group
             table.add_row("", Text(group, style="bold"), "")
         mark, style = _MARKS[check.state]
-        text = Text(check.text)
+        text = Text(printable(check.text))
         if check.fix:
-            text.append(f"\n{check.fix}", style="cyan")
-        table.add_row(Text(mark, style=style), check.name, text)
+            text.append(printable(f"\n{check.fix}"), style="cyan")
+        table.add_row(Text(mark, style=style), Text(printable(check.name)), text)
     Console(highlight=False).print(table)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -15,6 +14,7 @@ import msgspec
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, add_command, one_line
 from frevo.cli.places import is_pattern
+from frevo.text import json_text
 
 if TYPE_CHECKING:
     from frevo.client import Share
@@ -133,7 +133,7 @@ class Form(msgspec.Struct, frozen=True):
     def line(self, name: str, known: Stat) -> str:
         """One entry without the line's end."""
         if self.json:
-            return json.dumps(remote.described(name, known), ensure_ascii=False)
+            return json_text(remote.described(name, known))
         shown = f"{one_line(name)}/" if known.is_dir() else one_line(name)
         if not self.long:
             return shown

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from frevo.cli.common import UsageError, one_line, printable, seconds
+from frevo.text import json_text
 
 if TYPE_CHECKING:
     from frevo.client import Location, Options, Server, Share
@@ -193,9 +194,7 @@ def run_async(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
 
 def print_json(value: Any) -> None:
     """One JSON value and a line end."""
-    import json
-
-    print(json.dumps(value, ensure_ascii=False))
+    print(json_text(value))
 
 
 def when(seconds: float) -> str:

@@ -21,6 +21,7 @@ from frevo.cli.connect_help import banner, explain_bind_error
 from frevo.cli.serve_folder import ServeError
 from frevo.config import Config
 from frevo.status.control import ControlError, ControlServer
+from frevo.text import one_line
 
 if TYPE_CHECKING:
     from frevo.cli.serve import Plan
@@ -225,12 +226,14 @@ async def run_until_stopped(
     return await Runner(plan, quiet=quiet, verbosity=verbosity, ready_fd=ready_fd).run()
 
 
-class _Formatter(logging.Formatter):
+class LogFormatter(logging.Formatter):
     """One line per record: names come from clients and must not be able to forge lines or colours."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        text = super().formatMessage(record)
-        return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+        return one_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return printable(super().formatException(ei))
 
 
 def start_log(config: Config, verbosity: int = 0) -> None:
@@ -243,7 +246,7 @@ def start_log(config: Config, verbosity: int = 0) -> None:
         handler, reason = _handler(name), ""
     except (OSError, ValueError) as error:
         handler, reason = _handler(""), str(getattr(error, "strerror", None) or error)
-    handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logger = logging.getLogger("frevo")
     for old in tuple(logger.handlers):
         logger.removeHandler(old)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from frevo.cli.common import Subparsers, add_command, add_config_option, load_or_explain
 from frevo.config.defaults import default_private_dir
 from frevo.status.control import ControlError, ask, find_servers
+from frevo.text import json_text
 
 _EXAMPLES = """\
   frevo status                            tables of sessions, connected shares and open files
@@ -80,7 +80,7 @@ def _chosen(private_dir: str, pid: int | None) -> dict[int, Path]:
 def _print(snapshots: list[Any], *, as_json: bool, clear: bool) -> None:
     if as_json:
         for snapshot in snapshots:
-            print(json.dumps(snapshot), flush=True)
+            print(json_text(snapshot), flush=True)
         return
     from rich.console import Console
 

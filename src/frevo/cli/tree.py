@@ -59,7 +59,7 @@ async def show(
     counts = _Counts()
     if not (await share.stat(path)).is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "it is not a directory", path)
-    print(title)
+    print(one_line(title))
     await _print(share, path, "", directories, levels, counts)
     print(f"\n{counts.directories} directories, {counts.files} files")
     return 1 if counts.failed else 0

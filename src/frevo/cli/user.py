@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import os
 import sys
 import time
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from frevo.auth.accounts import Account, AccountsError, AccountStore, check_name
 from frevo.auth.private_files import PrivateFileError
 from frevo.auth.smbpasswd import SmbpasswdError, parse_smbpasswd
-from frevo.cli.common import printable
+from frevo.text import json_text, one_line, printable
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -98,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         code: int = args.run_action(args)
         return code
     except (AccountsError, PrivateFileError, SmbpasswdError) as error:
-        print(f"frevo user: {error}", file=sys.stderr)
+        print(printable(f"frevo user: {error}"), file=sys.stderr)
         return 1
 
 
@@ -141,7 +140,7 @@ def _add(args: argparse.Namespace) -> int:
     if store.lookup(args.name) is not None:
         raise AccountsError(f"account {args.name!r} exists already (frevo user passwd {args.name})")
     store.add(args.name, _password(args, args.name), full_name=args.full_name)
-    print(f"Added {args.name} to {store.path}")
+    print(one_line(f"Added {args.name} to {store.path}"))
     return 0
 
 
@@ -150,32 +149,32 @@ def _passwd(args: argparse.Namespace) -> int:
     if store.lookup(args.name) is None:
         raise AccountsError(f"there is no account {args.name!r} in {store.path}")
     store.set_password(args.name, _password(args, args.name))
-    print(f"Changed the password of {args.name}")
+    print(one_line(f"Changed the password of {args.name}"))
     return 0
 
 
 def _remove(args: argparse.Namespace) -> int:
-    print(f"Removed {_store(args).remove(args.name).name}")
+    print(one_line(f"Removed {_store(args).remove(args.name).name}"))
     return 0
 
 
 def _enable(args: argparse.Namespace) -> int:
-    print(f"Enabled {_store(args).set_disabled(args.name, False).name}")
+    print(one_line(f"Enabled {_store(args).set_disabled(args.name, False).name}"))
     return 0
 
 
 def _disable(args: argparse.Namespace) -> int:
-    print(f"Disabled {_store(args).set_disabled(args.name, True).name}")
+    print(one_line(f"Disabled {_store(args).set_disabled(args.name, True).name}"))
     return 0
 
 
 def _list(args: argparse.Namespace) -> int:
     accounts = _store(args).all()
     if args.json:
-        print(json.dumps([account.public() for account in accounts], indent=1))
+        print(json_text([account.public() for account in accounts], indent=1))
     else:
         for line in _table(accounts):
-            print(line)
+            print(one_line(line))
     return 0
 
 
@@ -214,7 +213,7 @@ def _import(args: argparse.Namespace) -> int:
             good.append(entry)
     added, updated = _store(args).merge(good)
     for sentence in left_out:
-        print(printable(f"left out: {sentence}"), file=sys.stderr)
+        print(one_line(f"left out: {sentence}"), file=sys.stderr)
     print(f"Imported {len(added) + len(updated)} accounts: {len(added)} new, {len(updated)} updated")
     for entry in good:
         if entry.disabled or entry.must_change:

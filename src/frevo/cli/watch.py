@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, add_command, one_line
+from frevo.text import json_text
 
 if TYPE_CHECKING:
     from frevo.client import Share
@@ -48,7 +48,7 @@ async def show(
     seen = 0
     async for change in share.watch(path, recursive=recursive):
         if form_json:
-            line = json.dumps({"action": change.action, "path": change.path})
+            line = json_text({"action": change.action, "path": change.path})
         else:
             line = one_line(f"{change.action:12} {change.path}")
         print(line, flush=True)

@@ -13,6 +13,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from frevo.text import one_line
+
 #: More rows than this are counted, not shown.
 ROWS_MAX = 10_000
 #: Columns that are not broken into lines on a narrow terminal.
@@ -136,7 +138,7 @@ def _moment(text: object) -> str:
 
 def _text(value: object) -> str:
     """*value* without control characters: names come from clients, and this goes to a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str("-" if value is None else value))
+    return one_line(str("-" if value is None else value))
 
 
 def _mapping(item: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -115,7 +115,7 @@ def test_tables_show_everything_and_no_control_characters() -> None:
         "a/b.txt",
         "RWD",
         "engine epoll",
-        "eve?[31m",
+        r"eve\x1b[31m",
     ):
         assert word in text
     assert "\x1b" not in text
