@@ -27,6 +27,8 @@ SHARES: dict[str, dict[str, str]] = {
     "unreadable": {"hide unreadable": "yes"},
     "unwriteable": {"hide unwriteable files": "yes", "read only": "no"},
     "special": {"hide special files": "yes"},
+    "veto-kept": {"read only": "no", "veto files": "/*.tmp/"},
+    "veto-deleted": {"read only": "no", "veto files": "/*.tmp/", "delete veto files": "yes"},
     "inside": {"read only": "no"},
     "nofollow": {"read only": "no", "follow symlinks": "no"},
     "wide": {"read only": "no", "wide links": "yes"},
@@ -148,6 +150,23 @@ def test_links(target: Target) -> None:
         "nofollow": [["dir", "file"], no_name, no_name, no_path, no_path],
         "wide": [["dir", "file", "in", "indir", "out", "outdir"], ["file"], *[["secret"]] * 3],
     }
+
+
+def test_delete_veto_files(target: Target) -> None:
+    """Goal: a folder with vetoed names only goes with them where the key says so, and not otherwise."""
+    for share, gone in (("veto-kept", []), ("veto-deleted", ["nested", "only"])):
+        folder = target.folder(share)
+        for name in ("only", "mixed", "nested"):
+            (folder / name / "x.tmp").mkdir(parents=True)
+            (folder / name / "x.tmp" / "y.tmp").touch()
+        (folder / "mixed" / "file").touch()
+        (folder / "nested" / "x.tmp" / "anything").touch()
+        for path in folder.rglob("*"):
+            path.chmod(0o777)
+        for name in ("only", "mixed", "nested"):
+            output = smbclient(target, f"rmdir {name}", share=share, user=_as(target, "games")).output
+            assert ("DIRECTORY_NOT_EMPTY" in output) == (name not in gone), output
+        assert sorted({"only", "mixed", "nested"} - {path.name for path in folder.iterdir()}) == gone
 
 
 def test_homes(target: Target) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from pathlib import Path
 
 import pytest
 import spnego
 from peers.target import DOMAIN, PASSWORD, SHARES, USER
 
+from frevo.config import load_text
+from frevo.server.run import limits_of
+from frevo.vfs import vetoed
 from frevo.vfs.security import wrap
 from frevo.wire.dtyp import (
     ACE,
@@ -21,10 +25,11 @@ from frevo.wire.dtyp import (
     SecurityDescriptorControl,
 )
 from frevo.wire.erref import NTStatus
-from frevo.wire.fscc import FileAttributes
+from frevo.wire.fscc import FileAttributes, FileInfoClass
+from frevo.wire.smb2 import CreateOptions, CreateResponse, TreeConnectResponse
 from pair.client import Client
 from pair.conftest import MakePair
-from pair.file_calls import entries, folder, list_call, names
+from pair.file_calls import entries, folder, list_call, names, put
 from pair.machine import OTHER_PASSWORD, OTHER_USER
 
 OK = NTStatus.SUCCESS
@@ -181,3 +186,121 @@ def test_ntlm_disabled(make_pair: MakePair) -> None:
         assert reply.status == NTStatus.NOT_SUPPORTED
     raw = spnego.client(f"{DOMAIN}\\{USER}", PASSWORD, protocol="ntlm").step()
     assert raw is not None and not pair.server.sessions
+
+
+def _remove(client: Client, name: str) -> NTStatus:
+    """Removes a folder as a client does: it is opened, marked, closed."""
+    made = client.create(name, create_options=int(CreateOptions.DIRECTORY_FILE), create_disposition=1)
+    file_id = made.ok(CreateResponse).file_id
+    status = put(client, file_id, FileInfoClass.DISPOSITION, b"\x01")
+    client.close(file_id)
+    return status
+
+
+@pytest.mark.parametrize("delete", ["yes", "no"])
+def test_delete_veto_files(make_pair: MakePair, delete: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: a folder with vetoed names only goes with them, if the key says so; whatever else is in it keeps it, links
+    lead nobody astray. Method: folders of each kind, removed over the wire."""
+    monkeypatch.setattr(vetoed, "ENTRIES_MAX", 64)
+    client, root = _share(make_pair, veto_files="/*.tmp/", delete_veto_files=delete)
+    precious = root / "precious"
+    precious.mkdir()
+    (precious / "kept.tmp").touch()
+    for name in ("only", "mixed", "nested", "linked", "many"):
+        (root / name).mkdir()
+        (root / name / "a.tmp").touch()
+    (root / "mixed" / "file").touch()
+    (root / "nested" / "b.tmp" / "below").mkdir(parents=True)
+    (root / "nested" / "b.tmp" / "below" / "anything").touch()
+    (root / "linked" / "c.tmp").symlink_to(precious)
+    (root / "alias").symlink_to("precious")
+    for number in range(vetoed.ENTRIES_MAX):
+        (root / "many" / f"{number}.tmp").touch()
+    answers = {name: _remove(client, name) for name in ("only", "mixed", "nested", "linked", "many", "alias")}
+    gone = {name for name in answers if not os.path.lexists(root / name)}
+    full = NTStatus.DIRECTORY_NOT_EMPTY
+    if delete == "yes":
+        assert gone == {"only", "nested", "linked", "alias"}
+        assert [answers[name] for name in ("mixed", "many")] == [full, full]
+    else:
+        assert gone == set() and set(answers.values()) == {full}
+    assert (precious / "kept.tmp").exists() and (root / "mixed" / "a.tmp").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "folder_mode", "file", "made"),
+    [
+        ({}, 0o2750, 0o640, 0o2750),
+        ({"inherit permissions": "yes"}, 0o2751, 0o640, 0o2751),
+        ({"inherit permissions": "yes"}, 0o1777, 0o666, 0o777),
+        ({"inherit permissions": "yes"}, 0o700, 0o600, 0o700),
+    ],
+)
+def test_inherit_permissions(
+    make_pair: MakePair, keys: dict[str, str], folder_mode: int, file: int, made: int
+) -> None:
+    """Goal: modes come from the folder, not from the masks, and never make a file executable or sticky. Method: files
+    and folders in folders of several modes."""
+    masks = {"create mask": "0640", "directory mask": "0750"}
+    pair = make_pair({}, {**SHARES, "share": {"read only": "no", **masks, **keys}})
+    parent = pair.root / "share" / "parent"
+    parent.mkdir()
+    parent.chmod(folder_mode)
+    client = pair.logged_on()
+    mask = os.umask(0)  # as `frevo serve` has it
+    try:
+        client.open("parent\\file")
+        folder(client, "parent\\dir")
+        client.open("parent\\new:stream")
+    finally:
+        os.umask(mask)
+    modes = [(parent / name).stat().st_mode & 0o7777 for name in ("file", "new", "dir")]
+    assert modes == [file, file, made]
+
+
+def test_inherit_acls(make_pair: MakePair, tmp_path: Path) -> None:
+    """Goal: a default ACL is not cut by the masks; where there is none they hold. Method: a default ACL on disk, which
+    names a user, and the ACL of what is made."""
+    client, root = _share(make_pair, inherit_acls="yes", create_mask="0600", directory_mask="0700")
+    entry = struct.Struct("<HHI")
+    nobody = 0xFFFFFFFF
+    acl = struct.pack("<I", 2) + b"".join(
+        entry.pack(tag, bits, number)
+        for tag, bits, number in (
+            (1, 7, nobody),
+            (2, 7, 1234),
+            (4, 5, nobody),
+            (16, 7, nobody),
+            (32, 0, nobody),
+        )
+    )
+    os.setxattr(root / "dir", "system.posix_acl_default", acl)
+    client.open("dir\\file")
+    folder(client, "dir\\below")
+    client.open("plain-file")
+    assert (root / "dir" / "file").stat().st_mode & 0o777 == 0o660
+    assert (root / "dir" / "below").stat().st_mode & 0o777 == 0o770
+    assert (root / "plain-file").stat().st_mode & 0o777 == 0o600
+    stored = os.getxattr(root / "dir" / "file", "system.posix_acl_access")
+    assert (2, 7, 1234) in {
+        entry.unpack_from(stored, 4 + 8 * index) for index in range((len(stored) - 4) // 8)
+    }
+
+
+def test_deadtime() -> None:
+    """Goal: `deadtime` is the idle time of connections, in minutes; frevo's own key is finer. Method: the limits that
+    the data plane gets."""
+    limits = {
+        text: limits_of(load_text(f"[global]\n{text}\n"))["idle_timeout"]
+        for text in ("", "deadtime = 15", "deadtime = 0", "deadtime = 15\nfrevo:idle timeout = 5s")
+    }
+    assert list(limits.values()) == [10080 * 60, 900, 0, 5]
+
+
+def test_csc_policy(make_pair: MakePair) -> None:
+    """Goal: TREE_CONNECT tells what clients may keep ([MS-SMB2] 2.2.10). Method: a share for each word."""
+    words = {"manual": 0x00, "documents": 0x10, "programs": 0x20, "disable": 0x30}
+    shares = {word: {"csc policy": word} for word in words}
+    client = make_pair({}, {**SHARES, **shares}).logged_on()
+    told = {word: client.try_tree(word).ok(TreeConnectResponse).share_flags & 0x30 for word in words}
+    assert told == words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from frevo.config.types import Choice
 
@@ -10,6 +10,7 @@ SigningPolicy = Literal["default", "auto", "mandatory", "disabled"]
 EncryptionPolicy = Literal["off", "if_required", "desired", "required"]
 GuestMapping = Literal["never", "bad user", "bad password", "bad uid"]
 KerberosMethod = Literal["secrets only", "system keytab", "dedicated keytab", "secrets and keytab"]
+CachePolicy = Literal["manual", "documents", "programs", "disable"]
 NtlmPolicy = Literal["ntlmv2-only", "disabled"]
 Engine = Literal["auto", "uring", "epoll"]
 ClientProtection = Literal["default", "plain", "sign", "encrypt"]
@@ -112,6 +113,10 @@ KERBEROS_METHOD: Choice[KerberosMethod] = Choice(
         **dict.fromkeys(("secrets and keytab", "secretsandkeytab"), "secrets and keytab"),
     },
     shown=("secrets only", "system keytab", "dedicated keytab", "secrets and keytab"),
+)
+
+CSC_POLICY: Choice[CachePolicy] = Choice(
+    {word: word for word in get_args(CachePolicy)}, shown=get_args(CachePolicy)
 )
 
 _NTLMV1 = ("ntlmv1-permitted", "yes", "true", "1", "on")

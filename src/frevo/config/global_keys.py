@@ -248,10 +248,16 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     frevo_preauth_timeout: float = setting(
         Duration(0.1, 3600), 30.0, "Time to log on; then the connection is closed.", unit="seconds"
     )
+    deadtime: int = setting(
+        Integer(0, 1_000_000),
+        10080,
+        "Connections without an open file are closed after this silence; 0 means never.",
+        unit="minutes",
+    )
     frevo_idle_timeout: float = setting(
         Duration(),
         0.0,
-        "Close connections without an open file after this silence; 0 means never.",
+        "`deadtime` in seconds, wins over it; 0 means that `deadtime` holds.",
         unit="seconds",
     )
     frevo_drain_timeout: float = setting(

@@ -8,8 +8,10 @@ import msgspec
 
 from frevo.config.choices import (
     AUTO_YES_NO,
+    CSC_POLICY,
     ENCRYPTION,
     INHERIT_OWNER,
+    CachePolicy,
     EncryptionPolicy,
     InheritOwner,
     Tristate,
@@ -154,6 +156,20 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         "Names that do not exist for clients: not listed, not opened, not created.",
         guards=bool,
     )
+    inherit_permissions: bool = setting(
+        Boolean(),
+        False,
+        "Whether new folders get the permission bits of their folder, new files those to read and write, whatever the "
+        "masks say.",
+    )
+    inherit_acls: bool = setting(
+        Boolean(), False, "Whether a folder's default POSIX ACL rules new files, whatever the masks say."
+    )
+    delete_veto_files: bool = setting(
+        Boolean(),
+        False,
+        "Whether a folder that holds vetoed names only can be removed; they go with it, up to 4096.",
+    )
     hide_files: tuple[str, ...] = setting(
         Patterns(), (), "Names that carry the hidden attribute, beside those with a dot."
     )
@@ -186,6 +202,12 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
     )
     access_based_share_enum: bool = setting(
         Boolean(), False, "Whether the share is listed only for those who may connect to it.", guards=bool
+    )
+    csc_policy: CachePolicy = setting(
+        CSC_POLICY,
+        "manual",
+        "What clients may keep for work without the server: what their users choose (`manual`), what was opened "
+        "(`documents`), programs too (`programs`), nothing (`disable`).",
     )
     max_connections: int = setting(
         Integer(0, 1_000_000),

@@ -194,7 +194,6 @@ _MISSING: tuple[_Row, ...] = (
     _Row(
         "continuous availability; durable handles; persistent handles", "opens end with their connection", NO
     ),
-    _Row("csc policy", "clients may keep files offline as they like", frozenset({"manual"})),
     _Row("default service | default", "there is no share for names that are not there"),
     _Row("delete readonly", "a file with the read-only attribute is not deleted", NO),
     _Row("dfree cache time; dfree command", "free space is the file system's own"),
@@ -319,10 +318,10 @@ _GUARDS: tuple[_Row, ...] = (
 #: Not used yet, and harmless.
 _WAITING: tuple[_Row, ...] = (
     _Row("allow insecure wide links", "`wide links` alone decides", NO),
-    _Row("delete veto files", "a folder with vetoed names in it is not deleted", NO),
-    _Row("inherit acls; inherit permissions; map acl inherit", "not implemented", NO),
-    _Row("deadtime; keepalive", "see `frevo:idle timeout`"),
-    _Row("strict locking; mangled names; unix charset", "not implemented"),
+    _Row("map acl inherit", "what is inherited is kept in the NT descriptor itself", YES | NO),
+    _Row("keepalive", "TCP asks silent clients after 300 seconds", frozenset({"300"})),
+    _Row("strict locking", "locks are always checked", YES | NO | frozenset({"auto"})),
+    _Row("mangled names", "nothing is opened by a short name", NO | frozenset({"illegal"})),
     _Row("paranoid server security", "there is no password server"),
 )
 

@@ -118,7 +118,7 @@ def limits_of(config: Config) -> dict[str, Any]:
         "max_preauth_frame": settings.frevo_preauth_message_size,
         "max_frame": max(settings.smb2_max_write, settings.smb2_max_trans) + 65536,
         "preauth_timeout": settings.frevo_preauth_timeout,
-        "idle_timeout": settings.frevo_idle_timeout,
+        "idle_timeout": settings.frevo_idle_timeout or settings.deadtime * 60.0,
         "max_credits": settings.smb2_max_credits,
         "max_requests_in_flight": settings.frevo_max_requests_in_flight,
         "max_bytes_in_flight": settings.frevo_max_bytes_in_flight,

@@ -29,12 +29,14 @@ from frevo.vfs.lookup import (
 )
 from frevo.vfs.metadata import FileMetadata
 from frevo.vfs.names import VetoFiles, parse_path
+from frevo.vfs.newmodes import mode_from_parent
 from frevo.vfs.options import LocalOptions as LocalOptions
 from frevo.vfs.security import read_descriptor
 from frevo.vfs.streamhandle import StreamHandle
 from frevo.vfs.streams import create_stream, find_xattr, real_name
 from frevo.vfs.system import proc_path
 from frevo.vfs.tree import Tree
+from frevo.vfs.vetoed import all_vetoed, remove_vetoed
 from frevo.vfs.volume import keeps_xattrs, read_volume, serial_number_of
 from frevo.vfs.watch import WatchHub
 from frevo.wire.erref import NTStatus
@@ -220,6 +222,8 @@ class LocalBackend(Backend):
         local = _local(resolved)
         if local.exists:
             raise SMBError(NTStatus.OBJECT_NAME_COLLISION)
+        if self.options.inherit_permissions or self.options.inherit_acls:
+            mode = mode_from_parent(self.tree, local.parent, self.options, mode, directory=directory)
         if local.stream:
             return self._create_stream(local, attributes, mode)
         try:
@@ -410,7 +414,10 @@ class LocalBackend(Backend):
             return
         try:
             if self._still_names(fd, name, handle):
-                remove_at(fd, name, directory=handle.is_directory and not self._lookup.is_link(fd, name))
+                directory = handle.is_directory and not self._lookup.is_link(fd, name)
+                if directory and self.options.delete_veto_files:
+                    remove_vetoed(_descriptor(handle), self.veto)
+                remove_at(fd, name, directory=directory)
                 self._note_gone(handle.stat())
         finally:
             os.close(fd)
@@ -424,7 +431,9 @@ class LocalBackend(Backend):
         fd = os.open(proc_path(_descriptor(handle)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with os.scandir(fd) as entries:
-                return next(iter(entries), None) is None
+                if next(iter(entries), None) is None:
+                    return True
+            return self.options.delete_veto_files and all_vetoed(fd, self.veto)
         finally:
             os.close(fd)
 

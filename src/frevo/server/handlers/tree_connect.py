@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from frevo.aio.acting import as_identity
 from frevo.config import Person, ShareAccess, domains_of, share_access
+from frevo.config.choices import CachePolicy
 from frevo.config.macros import macros_in
 from frevo.errors import RemoteProtocolError, SMBError
 from frevo.server.acting import counts_as_guest, identity_on
@@ -29,6 +30,13 @@ log = logging.getLogger("frevo.server")
 
 FULL_ACCESS = 0x001F01FF
 READ_ACCESS = 0x001200A9
+#: `csc policy` on the wire ([MS-SMB2] 2.2.10).
+_CACHING: dict[CachePolicy, ShareFlags] = {
+    "manual": ShareFlags.MANUAL_CACHING,
+    "documents": ShareFlags.AUTO_CACHING,
+    "programs": ShareFlags.VDO_CACHING,
+    "disable": ShareFlags.NO_CACHING,
+}
 #: Servers' share names are at most 80 characters ([MS-SMB2] 2.2.9 and [MS-SRVS] 2.2.4.22).
 MAX_SHARE_NAME = 80
 
@@ -63,8 +71,7 @@ def _answer(request: Request, tree: Tree) -> bytes:
     request.header.tree_id = tree.id
     request.chain.tree_id = tree.id
     flags = int(ShareFlags.ENCRYPT_DATA) if tree.encrypt else 0
-    if share.is_pipe:
-        flags |= ShareFlags.NO_CACHING
+    flags |= ShareFlags.NO_CACHING if share.is_pipe else _CACHING[share.config.csc_policy]
     kind = ShareType.PIPE if share.is_pipe else ShareType.DISK
     return TreeConnectResponse(int(kind), flags, 0, tree.maximal_access).pack()
 
