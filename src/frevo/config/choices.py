@@ -119,6 +119,8 @@ CSC_POLICY: Choice[CachePolicy] = Choice(
     {word: word for word in get_args(CachePolicy)}, shown=get_args(CachePolicy)
 )
 
+UNIX_CHARSET: Choice[str] = Choice({"utf-8": "UTF-8", "utf8": "UTF-8"}, shown=("UTF-8",))
+
 _NTLMV1 = ("ntlmv1-permitted", "yes", "true", "1", "on")
 NTLM_AUTH: Choice[NtlmPolicy] = Choice(
     {

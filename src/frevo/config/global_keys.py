@@ -62,6 +62,10 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     server_string: str = setting(Text(), "frevo %v", "The server's description in lists.")
     realm: str = setting(Text(), "", "The Kerberos realm.")
 
+    unix_charset: str = setting(
+        choices.UNIX_CHARSET, "UTF-8", "The character set of names on disk: there is only this one."
+    )
+
     # Network
     interfaces: tuple[str, ...] = setting(
         Words(),

@@ -261,6 +261,14 @@ def test_ntlm_auth(word: str) -> None:
     assert bool(config.warnings) == (word in ("yes", "ntlmv1-permitted"))
 
 
+def test_unix_charset() -> None:
+    """Goal: names on disk are UTF-8, another character set is an error, not garbled names. Method: both."""
+    assert load_text("[global]\nunix charset = UTF8\n").globals.unix_charset == "UTF-8"
+    assert problems_of("[global]\nunix charset = CP850\n") == [
+        (2, "unix charset", "expected one of UTF-8, not 'CP850'")
+    ]
+
+
 def test_homes_need_no_path() -> None:
     """Goal: [homes] loads with and without a path. Method: Debian's section, and one with a folder."""
     config = load_text("[homes]\ncomment = Home Directories\nbrowseable = no\nvalid users = %S\n")
