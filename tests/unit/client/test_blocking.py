@@ -119,8 +119,9 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 def test_the_end_of_the_interpreter() -> None:
     """A daemon thread that still waits, and work nobody waits for, let the interpreter end at once and in silence."""
     code = """
-import asyncio, threading
+import asyncio, logging, threading
 from frevo.client.loop_thread import run
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # a busy machine's slow turn is only a warning
 started = threading.Event()
 async def forever():
     started.set()
