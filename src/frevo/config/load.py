@@ -27,6 +27,8 @@ from frevo.config.values import Outcome, outcomes, report, settle, stray, values
 
 __all__ = ["KEYS", "default_for_folder", "load", "load_text"]
 
+#: Share keys that in [global] rule every connection, whatever a share says itself: by attribute and by spelling.
+_EVERYWHERE = frozenset({"hosts_allow", "hosts_deny", "hostsallow", "hostsdeny", "allowhosts", "denyhosts"})
 _SHARE_NAME_MAX = 80
 _COPY_DEPTH_MAX = 10
 _FORBIDDEN_IN_NAME = frozenset('\\/[]:|<>+=;,*?"%')
@@ -103,6 +105,8 @@ def _finish(
         if outcome.fault:
             report(outcome, problems)
     defaults = _defaults(shared, given, sections.values(), problems)
+    if any(fault.id.split()[-1] in _EVERYWHERE for fault in defaults[len(shared.entries)].faults):
+        problems.failed = True
     config_globals = GlobalConfig(defaults=defaults[len(shared.entries)].config, **values_of(settled))
     guests = config_globals.map_to_guest != "never"
     shares, unserved = _shares(sections, defaults, problems, guests=guests, require_path=require_path)

@@ -7,7 +7,7 @@ import time
 import pytest
 from vectors.host_lists import DECISIONS
 
-from frevo.config import load_text
+from frevo.config import ConfigErrors, load_text
 from frevo.config.hosts import Host, HostList, hosts_allowed, parse_address, parse_hosts
 from frevo.config.load import KEYS
 
@@ -79,3 +79,12 @@ def test_long_lists_are_decided_in_no_time() -> None:
     start = time.perf_counter()
     assert not hosts_allowed(hosts, HostList(), Host(parse_address("11.0.0.1"), frozenset({"a" * 250})))
     assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize(
+    "line", ["hosts allow = @x", "deny hosts = 1.2.3", "hosts alow = 10.", "hosts allow 10."]
+)
+def test_a_fault_in_global_is_one_of_the_server(line: str) -> None:
+    """Goal: a list of [global] that cannot be used is not forgotten where a share has its own. Method: each kind."""
+    with pytest.raises(ConfigErrors):
+        load_text(f"[global]\n{line}\n[a]\npath = /a\nhosts allow = 10.\nhosts deny = ALL\n")
