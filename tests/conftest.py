@@ -56,10 +56,11 @@ def server(serve: Serve) -> Target:
 
 @pytest.fixture(params=sorted(PLANES))
 def any_plane(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    """The same server with each engine, and without the fast path: every answer must be the same."""
+    """The same server with each engine, and without the fast path: every answer must be the same. Clients choose
+    whether to sign."""
     if request.config.getoption("--against") != "frevo" and request.param != "epoll":
         pytest.skip("planes are frevo's")
-    return serve(PLANES[request.param])
+    return serve({"server signing": "auto", **PLANES[request.param]})
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,10 @@ from frevo.client.connect import Connecting
 
 @pytest.fixture(params=["frevo", "samba"])
 def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    """frevo, then Samba."""
+    """frevo, then Samba; "unsigned" is frevo that leaves it to clients whether they sign, as Samba does."""
     if request.param == "samba":
         return request.getfixturevalue("samba_server")
-    return serve()
+    return serve({"server signing": "auto"} if request.param == "unsigned" else {})
 
 
 @pytest.fixture

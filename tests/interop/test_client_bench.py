@@ -86,6 +86,7 @@ def test_every_workload(bench: Bench, target: Target, workload: str) -> None:
     assert not left_over(target)
 
 
+@pytest.mark.parametrize("target", ["unsigned", "samba"], indirect=True)
 @pytest.mark.parametrize("protect", ["off", "encrypt"])
 @pytest.mark.parametrize("workload", ["read", "write", "open", "session"])
 def test_protections(bench: Bench, target: Target, workload: str, protect: str) -> None:

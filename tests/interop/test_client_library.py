@@ -42,6 +42,7 @@ def connect(target: Target, folder: Path) -> Connect:
     return with_options
 
 
+@pytest.mark.parametrize("target", ["unsigned", "samba"], indirect=True)
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("protection", ["plain", "signed", "sealed"])
 async def test_every_dialect(connect: Connect, folder: Path, dialect: str, protection: str) -> None:
@@ -386,6 +387,7 @@ async def test_a_changed_answer(connect: Connect, target: Target, folder: Path) 
                 await share.read_bytes("data")
 
 
+@pytest.mark.parametrize("target", ["unsigned", "samba"], indirect=True)
 async def test_a_malformed_answer(connect: Connect, target: Target, folder: Path) -> None:
     """A READ answer whose length is a lie, unsigned: the read fails and the connection ends, nobody waits forever."""
     (folder / "data").write_bytes(bytes(100_000))

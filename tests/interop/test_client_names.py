@@ -107,6 +107,7 @@ async def test_case(connect: Connect, folder: Path) -> None:
         assert await share.read_bytes("Twin") == b"Twin"
 
 
+@pytest.mark.parametrize("target", ["unsigned", "samba"], indirect=True)
 @pytest.mark.parametrize("dialect", ["SMB2_02", "SMB2_10", "SMB3_00", "SMB3_02", "SMB3_11"])
 async def test_every_dialect_over_netbios(
     connect: Connect, target: Target, folder: Path, dialect: str

@@ -64,6 +64,7 @@ def test_buckets() -> None:
             assert bucket_of(floor) == bucket_of(ns) and floor <= ns <= max(floor * 33 // 32, floor), ns
 
 
+@pytest.mark.parametrize("target", ["unsigned", "samba"], indirect=True)
 @pytest.mark.parametrize("protection", sorted(PROTECTIONS))
 async def test_transfers(connect: Connect, target: Target, tmp_path: Path, protection: str) -> None:
     """Up and down, from and to descriptors and buffers, at odd places. Method: compare with the server's disk."""
