@@ -22,7 +22,8 @@ pub fn connection(data: &[u8]) {
     let mut connection = Connection::new(1, framing, role, Arc::new(Flow::new(None)), &limits);
     let signer = Signer::new(SigningAlgorithm::AesCmac, &[1; 16]).unwrap();
     let sealing = Sealing::new(Cipher::Aes128Gcm, &[2; 16], &[3; 16]).unwrap();
-    connection.set_session(1, Arc::new(SessionKeys::new(signer, Some(sealing), choice & 4 == 0, false)));
+    let keys = SessionKeys::new(signer, Some(sealing), choice & 4 == 0, false);
+    connection.set_session(1, Arc::new(keys)).expect("nobody else has the keys");
     let authenticated = choice & 8 == 0;
     connection.set_settings(Settings {
         dialect: 0x311,
@@ -55,7 +56,8 @@ pub fn submit(data: &[u8]) {
     let flow = Arc::new(Flow::new(None));
     let mut connection = Connection::new(1, Framing::Tcp, Role::Server, flow, &limits);
     let signer = Signer::new(SigningAlgorithm::AesGmac, &[1; 16]).unwrap();
-    connection.set_session(1, Arc::new(SessionKeys::new(signer, None, false, false)));
+    let keys = SessionKeys::new(signer, None, false, false);
+    connection.set_session(1, Arc::new(keys)).expect("nobody else has the keys");
     let mut message = b"\xfeSMB\x40\0".to_vec();
     message.extend_from_slice(data);
     let size = message.len();

@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 use std::sync::Arc;
 
+use crate::crypto::SignOnce;
 use crate::gate::{Gate, Pass};
 use crate::wire::{at, flags, put, u16_at, u32_at, u64_at, Header, HEADER_BYTES, PROTOCOL_SMB2};
 
@@ -210,8 +211,8 @@ pub struct ReadJob {
     pub request: Vec<u8>,
     /// SessionId of the transform header, None for a plain request.
     pub sealed: Option<u64>,
-    /// The response is to be signed.
-    pub signed: bool,
+    /// For the response, or for the control plane's.
+    pub right: Option<SignOnce>,
     /// The file.
     pub file: Arc<OpenFile>,
     /// What to read.

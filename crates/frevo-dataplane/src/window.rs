@@ -5,6 +5,43 @@
 //! that skips an id holds the window in place: its span ends at twice the maximum number of credits, then grants
 //! stop until the skipped id comes.
 
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// A client's request may be sent so many ids late; what is older counts as sent.
+const LATE_MAX: u64 = 1 << 20;
+
+/// Proof that a message id was used for the first time on its connection. Only a window can give it.
+#[derive(Debug)]
+pub struct FirstUse(u64);
+
+impl FirstUse {
+    /// The id.
+    pub fn id(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Message ids are their own hash: for sets and maps of them.
+pub type Ids = BuildHasherDefault<IdHasher>;
+
+/// See [`Ids`].
+#[derive(Debug, Default)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
 /// Why a message id was refused; the connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -37,7 +74,7 @@ impl Window {
     }
 
     /// Takes the ids `message_id .. message_id + charge`, or none of them.
-    pub fn consume(&mut self, message_id: u64, charge: u16) -> Result<(), Refusal> {
+    pub fn consume(&mut self, message_id: u64, charge: u16) -> Result<FirstUse, Refusal> {
         let end = message_id.checked_add(u64::from(charge)).ok_or(Refusal::OutOfWindow)?;
         if message_id < self.low || end > self.high {
             return Err(Refusal::OutOfWindow);
@@ -57,7 +94,34 @@ impl Window {
             self.used[word] &= !bit;
             self.low += 1;
         }
-        Ok(())
+        Ok(FirstUse(message_id))
+    }
+
+    /// A client's side of [`Window::consume`]: ids that its account gave out, sent in any order.
+    ///
+    /// What is not sent holds nothing in place: at most 128 KiB are kept, ids before that count as used.
+    pub fn send(&mut self, message_id: u64, charge: u16) -> Result<FirstUse, Refusal> {
+        let end = message_id.checked_add(u64::from(charge)).ok_or(Refusal::OutOfWindow)?;
+        if end > self.high {
+            self.forget(end.saturating_sub(LATE_MAX));
+            self.extend(end - self.high);
+        }
+        self.consume(message_id, charge)
+    }
+
+    /// Ids before `until` count as used.
+    fn forget(&mut self, until: u64) {
+        while self.low < until.min(self.high) {
+            let (word, bit) = self.place(self.low);
+            match self.used.get_mut(word).filter(|used| **used & bit != 0) {
+                Some(used) => *used &= !bit,
+                None => self.held -= 1,
+            }
+            self.low += 1;
+        }
+        if until > self.high {
+            (self.low, self.high) = (until, until);
+        }
     }
 
     /// Grants up to `wish` credits and says how many; at least one to a client that would hold none if `needed`.
@@ -98,7 +162,7 @@ impl Window {
     }
 
     fn place(&self, id: u64) -> (usize, u64) {
-        let slot = id & (self.used.len() as u64 * 64 - 1);
+        let slot = id & (self.used.len() as u64 * 64).saturating_sub(1);
         ((slot / 64) as usize, 1 << (slot % 64))
     }
 
@@ -121,11 +185,11 @@ mod tests {
     #[test]
     fn starts_with_id_zero() {
         let mut window = Window::new(8192);
-        assert_eq!(window.consume(1, 1), Err(Refusal::OutOfWindow));
-        assert_eq!(window.consume(0, 1), Ok(()));
-        assert_eq!(window.consume(0, 1), Err(Refusal::OutOfWindow));
+        assert_eq!(window.consume(1, 1).map(drop), Err(Refusal::OutOfWindow));
+        assert_eq!(window.consume(0, 1).map(drop), Ok(()));
+        assert_eq!(window.consume(0, 1).map(drop), Err(Refusal::OutOfWindow));
         assert_eq!(window.grant(0, true), 1);
-        assert_eq!(window.consume(1, 1), Ok(()));
+        assert_eq!(window.consume(1, 1).map(drop), Ok(()));
         assert_eq!(window.grant(0, false), 0);
         assert_eq!(window.grant(8191, true), 8191);
         assert_eq!(window.grant(10, true), 1);
@@ -137,13 +201,13 @@ mod tests {
         let mut window = Window::new(64);
         window.consume(0, 1).unwrap();
         assert_eq!(window.grant(16, true), 16);
-        assert_eq!(window.consume(2, 4), Ok(()));
-        assert_eq!(window.consume(4, 1), Err(Refusal::Duplicate));
-        assert_eq!(window.consume(1, 2), Err(Refusal::Duplicate));
-        assert_eq!(window.consume(14, 4), Err(Refusal::OutOfWindow));
-        assert_eq!(window.consume(14, 3), Ok(()));
+        assert_eq!(window.consume(2, 4).map(drop), Ok(()));
+        assert_eq!(window.consume(4, 1).map(drop), Err(Refusal::Duplicate));
+        assert_eq!(window.consume(1, 2).map(drop), Err(Refusal::Duplicate));
+        assert_eq!(window.consume(14, 4).map(drop), Err(Refusal::OutOfWindow));
+        assert_eq!(window.consume(14, 3).map(drop), Ok(()));
         assert_eq!(window.held(), 9);
-        assert_eq!(window.consume(u64::MAX, 2), Err(Refusal::OutOfWindow));
+        assert_eq!(window.consume(u64::MAX, 2).map(drop), Err(Refusal::OutOfWindow));
     }
 
     #[test]
@@ -160,6 +224,48 @@ mod tests {
         assert_eq!(window.held(), 1);
         window.consume(1, 1).unwrap();
         assert_eq!(window.grant(8, true), 8);
+    }
+
+    #[test]
+    fn a_client_sends_each_id_once() {
+        let mut window = Window::new(1);
+        for (id, charge) in [(0, 1), (3, 16), (1, 2), (100_000, 1), (19, 1)] {
+            assert!(window.send(id, charge).is_ok());
+            assert!(window.send(id, charge).is_err());
+            assert!(window.send(id + u64::from(charge) - 1, 1).is_err());
+        }
+        assert!(window.send(2 * LATE_MAX, 1).is_ok());
+        assert!(window.send(LATE_MAX, 1).is_err(), "too late");
+        assert!(window.send(LATE_MAX + 1, 1).is_ok(), "just in time");
+        assert!(window.send(u64::MAX - 1, 1).is_ok());
+        assert_eq!(window.send(u64::MAX, 1).map(drop), Err(Refusal::OutOfWindow));
+        assert!(window.used.len() as u64 * 64 <= LATE_MAX);
+    }
+
+    #[test]
+    fn sending_agrees_with_a_set_of_ids() {
+        let mut state = 0x1234_5678_9ABC_DEF1u64;
+        let mut random = |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        };
+        let (mut window, mut sent, mut next) = (Window::new(1), HashSet::new(), 0u64);
+        for _ in 0..50_000 {
+            let id = (next + random(20)).saturating_sub(random(300));
+            let charge = 1 + random(4) as u16;
+            let all = (id..id + u64::from(charge)).all(|i| !sent.contains(&i));
+            assert_eq!(window.send(id, charge).is_ok(), all);
+            if all {
+                sent.extend(id..id + u64::from(charge));
+                next = next.max(id + u64::from(charge));
+            }
+        }
+        assert_eq!(
+            window.held(),
+            next - window.low - sent.iter().filter(|id| **id >= window.low).count() as u64
+        );
     }
 
     #[test]

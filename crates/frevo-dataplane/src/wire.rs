@@ -146,6 +146,11 @@ impl Header {
         })
     }
 
+    /// True when `message`, whose header this is, says that the answer comes later ([MS-SMB2] 3.3.4.2).
+    pub fn is_interim(&self, message: &[u8]) -> bool {
+        self.has(flags::ASYNC_COMMAND) && u32_at(message, at::STATUS) == STATUS_PENDING
+    }
+
     /// True when all bits of `flag` are set.
     #[inline]
     pub fn has(&self, flag: u32) -> bool {

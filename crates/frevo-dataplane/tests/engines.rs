@@ -390,15 +390,19 @@ fn keys_given_before_an_answer_sign_it() {
         let mut bench = Bench::new(engine, Limits::default());
         let (mut client, id) = bench.log_on(None);
         let signer = |number: u8| Signer::new(SigningAlgorithm::by_id(2).unwrap(), &[number; 16]).unwrap();
+        for number in 1..=300 {
+            client.write_all(&request(5, number, 1, &[0; 4])).unwrap();
+            bench.message(id);
+        }
         let mut sent = 0;
-        for number in 0..300u64 {
-            client.write_all(&request(13, number + 1, 1, &[4, 0, 0, 0])).unwrap();
+        for number in 1..=300u64 {
+            client.write_all(&request(13, number + 300, 1, &[4, 0, 0, 0])).unwrap();
             let keys = Arc::new(SessionKeys::new(signer(number as u8), None, false, false));
             bench.plane.set_session(id, SESSION, keys);
             let mut answer = numbered(0, number, 10 + (number as usize % 3) * 10_000);
             answer[16] |= 8; // SIGNED
             bench.plane.submit(vec![(id, Submission::new(SESSION, 0, &[&answer]))]);
-            while sent <= number {
+            while sent < number {
                 let mut got = response(&mut client);
                 if got[16] & 8 != 0 {
                     let keys = SessionKeys::new(signer(number as u8), None, false, false);

@@ -109,7 +109,10 @@ impl Core {
     }
 
     fn set_session(&self, session_id: u64, keys: &SessionKeys) {
-        self.state().connection.set_session(session_id, keys.inner.clone());
+        let mut state = self.state();
+        if let Err(reason) = state.connection.set_session(session_id, keys.inner.clone()) {
+            state.end(reason);
+        }
     }
 
     fn drop_session(&self, session_id: u64) {

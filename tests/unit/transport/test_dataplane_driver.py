@@ -31,13 +31,17 @@ async def test_submissions_and_commands_keep_their_order() -> None:
         for event in batch:
             if event[0] == CLOSED:
                 closed.set()
-            if event[0] == MESSAGE:
-                answer = packet(0, 0, flags=SERVER_TO_REDIR | SIGNED, session=SESSION, credits=4)
-                transport.submit(event[1], SESSION, 0, answer)
+            if event[0] == MESSAGE and event[4][24] == 0:
+                transport.submit(event[1], 0, 0, packet(0, 0, flags=SERVER_TO_REDIR, credits=4))
+            elif event[0] == MESSAGE and event[4][24] == 3:
+                answers = (
+                    packet(0, number, flags=SERVER_TO_REDIR | SIGNED, session=SESSION) for number in (1, 2, 3)
+                )
+                transport.submit(event[1], SESSION, 0, next(answers))
                 transport.set_session(event[1], SESSION, session_keys())
-                transport.submit(event[1], SESSION, 0, answer)
+                transport.submit(event[1], SESSION, 0, next(answers))
                 transport.drop_session(event[1], SESSION)
-                transport.submit(event[1], SESSION, 0, answer)
+                transport.submit(event[1], SESSION, 0, next(answers))
                 transport.close(event[1])
 
     try:
@@ -49,12 +53,14 @@ async def test_submissions_and_commands_keep_their_order() -> None:
         assert transport.listener_name(number) == "tcp"
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(struct.pack(">I", 80) + packet(0, 0))
+        assert (await receive(reader))[14] == 4
+        writer.write(b"".join(struct.pack(">I", 80) + packet(0, number) for number in (1, 2, 3)))
         client = session_keys(b"c" * 16, b"s" * 16)
         assert [client.verify(await receive(reader)) for _ in range(3)] == [False, True, False]
         assert await reader.read() == b""
         writer.close()
         await closed.wait()
-        assert [event[0] for event in events] == [ACCEPTED, MESSAGE, CLOSED]
+        assert [event[0] for event in events] == [ACCEPTED, *[MESSAGE] * 4, CLOSED]
         transport.close_listeners()
         while True:
             try:
@@ -65,7 +71,7 @@ async def test_submissions_and_commands_keep_their_order() -> None:
                 continue  # it came while the listener was being closed
             again.close()
             await asyncio.sleep(0)
-        assert transport.statistics()["submitted"] == 3
+        assert transport.statistics()["submitted"] == 4
     finally:
         transport.shutdown()
         transport.shutdown()

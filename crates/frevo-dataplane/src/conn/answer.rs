@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::{Connection, Host};
-use crate::crypto::SessionKeys;
+use crate::crypto::{SealOnce, SessionKeys, SignOnce};
 use crate::fast::{
     write_read_body, write_response_header, AttachedOpen, Attempt, ReadJob, ReadRequest, ECHO_BODY,
     ERROR_BODY, READ_RESPONSE_BYTES,
@@ -15,40 +15,44 @@ use crate::stats::add;
 use crate::wire::{command, flags, Header, FRAME_BYTES, HEADER_BYTES, STATUS_END_OF_FILE, TRANSFORM_BYTES};
 
 /// How the answer to a request is protected: as the request was.
-struct Protection {
-    /// None for a request outside any session.
-    keys: Option<Arc<SessionKeys>>,
-    sealed: Option<u64>,
-    signed: bool,
+enum Protection {
+    Plain,
+    Signed(Arc<SessionKeys>),
+    Sealed(u64, SealOnce),
 }
 
 impl Protection {
     /// Bytes before the SMB2 header.
     fn room(&self) -> usize {
-        FRAME_BYTES + if self.sealed.is_some() { TRANSFORM_BYTES } else { 0 }
+        FRAME_BYTES + if matches!(self, Protection::Sealed(..)) { TRANSFORM_BYTES } else { 0 }
     }
 
-    /// Signs or seals a finished response and writes its transport header. `frame` starts with that header.
-    fn finish(&self, frame: &mut [u8], framing: Framing) {
+    /// Signs or seals a finished response and writes its transport header. `frame` starts with that header. The right to
+    /// sign the answer of this request is gone in any case: it is this one.
+    fn finish(self, frame: &mut [u8], framing: Framing, right: &mut Option<SignOnce>) {
         let header = framing.header(frame.len() - FRAME_BYTES).expect("the size was checked before");
         frame[..FRAME_BYTES].copy_from_slice(&header);
-        match (&self.keys, self.sealed) {
-            (Some(keys), Some(session_id)) => {
-                keys.seal(session_id, &mut frame[FRAME_BYTES..]);
+        let message = &mut frame[FRAME_BYTES..];
+        match (self, right.take()) {
+            (Protection::Sealed(session_id, once), _) => once.seal(session_id, message),
+            (Protection::Signed(keys), Some(right)) => {
+                let signed = keys.sign(message, right);
+                debug_assert!(signed, "the right is that of the request, the keys are this connection's");
             }
-            (Some(keys), None) if self.signed => keys.sign(&mut frame[FRAME_BYTES..]),
-            _ => (),
+            (Protection::Signed(_), None) | (Protection::Plain, _) => (),
         }
     }
 }
 
 impl Connection {
-    /// Answers a request that stands alone and whose signature, if any, is right. False: it is not for here.
+    /// Answers a request that stands alone and whose signature, if any, is right. False: it is not for here, and the
+    /// `right` to sign its answer is still there.
     pub(super) fn answer(
         &mut self,
         header: &Header,
         message: &[u8],
         sealed: Option<u64>,
+        right: &mut Option<SignOnce>,
         host: &mut Host,
     ) -> bool {
         const UNUSUAL: u32 = flags::SERVER_TO_REDIR
@@ -59,41 +63,59 @@ impl Connection {
             return false;
         }
         match header.command {
-            command::READ if !self.opens.is_empty() => self.read(header, message, sealed, host).is_some(),
-            command::ECHO => host.echoes() && self.echo(header, message, sealed, host).is_some(),
+            command::READ if !self.opens.is_empty() => {
+                self.read(header, message, sealed, right, host).is_some()
+            }
+            command::ECHO => host.echoes() && self.echo(header, message, sealed, right, host).is_some(),
             _ => false,
         }
     }
 
     /// How to protect the answer; None when the request is not protected as its session demands.
     fn protection(&self, header: &Header, sealed: Option<u64>) -> Option<Protection> {
-        let keys = self.keys(header.session_id)?.clone();
+        let keys = self.keys(header.session_id)?;
         let signed = header.has(flags::SIGNED);
         match sealed {
-            Some(session_id) if session_id != header.session_id => return None,
-            Some(_) => (),
-            None if keys.encryption_required || (keys.signing_required && !signed) => return None,
-            None => (),
+            Some(session_id) if session_id == header.session_id => {
+                Some(Protection::Sealed(session_id, keys.seal_once()?))
+            }
+            Some(_) => None,
+            None if keys.encryption_required || (keys.signing_required && !signed) => None,
+            None if signed => Some(Protection::Signed(keys.clone())),
+            None => Some(Protection::Plain),
         }
-        Some(Protection { keys: Some(keys), sealed, signed })
     }
 
     /// [MS-SMB2] 3.3.5.17
-    fn echo(&mut self, header: &Header, message: &[u8], sealed: Option<u64>, host: &mut Host) -> Option<()> {
+    fn echo(
+        &mut self,
+        header: &Header,
+        message: &[u8],
+        sealed: Option<u64>,
+        right: &mut Option<SignOnce>,
+        host: &mut Host,
+    ) -> Option<()> {
         if message.len() < HEADER_BYTES + 4 || message[HEADER_BYTES] != 4 || message[HEADER_BYTES + 1] != 0 {
             return None;
         }
         let protection = match (header.session_id, sealed) {
-            (0, None) if !header.has(flags::SIGNED) => Protection { keys: None, sealed, signed: false },
+            (0, None) if !header.has(flags::SIGNED) => Protection::Plain,
             _ => self.protection(header, sealed)?,
         };
-        self.respond(header, 0, &ECHO_BODY, &protection, host);
+        self.respond(header, 0, &ECHO_BODY, protection, right, host);
         add(&host.stats.fast_echoes, 1);
         Some(())
     }
 
     /// [MS-SMB2] 3.3.5.12
-    fn read(&mut self, header: &Header, message: &[u8], sealed: Option<u64>, host: &mut Host) -> Option<()> {
+    fn read(
+        &mut self,
+        header: &Header,
+        message: &[u8],
+        sealed: Option<u64>,
+        right: &mut Option<SignOnce>,
+        host: &mut Host,
+    ) -> Option<()> {
         let read = ReadRequest::parse(message)?;
         let open = self.find_open(header, &read)?;
         if open.must_seal && sealed.is_none() {
@@ -119,13 +141,13 @@ impl Connection {
                 self.deferred_bytes += length;
                 let buffer = host.pool.take(data_start + length);
                 let (connection, request) = (self.id, message.to_vec());
-                let signed = protection.signed;
+                let right = right.take();
                 let outcome = None;
                 host.jobs.push(ReadJob {
                     connection,
                     request,
                     sealed,
-                    signed,
+                    right,
                     file,
                     read,
                     buffer,
@@ -138,7 +160,7 @@ impl Connection {
             }
             Attempt::Done(count) if count < read.minimum_count as usize => None,
             Attempt::Done(0) => {
-                self.respond(header, STATUS_END_OF_FILE, &ERROR_BODY, &protection, host);
+                self.respond(header, STATUS_END_OF_FILE, &ERROR_BODY, protection, right, host);
                 Some(())
             }
             Attempt::Done(count) => {
@@ -148,7 +170,7 @@ impl Connection {
                 let start = tail.len();
                 // SAFETY: the read has initialised `count` bytes from `data_start` on, in this same buffer.
                 unsafe { commit_read(tail, data_start, count) };
-                finish_read_response(&mut tail[start..], header, credits, &protection, self.framing);
+                finish_read_response(&mut tail[start..], header, credits, protection, right, self.framing);
                 self.output.committed(data_start + count);
                 self.count_read(count, host);
                 Some(())
@@ -167,7 +189,7 @@ impl Connection {
     }
 
     /// Queues the answer to a read that a worker has done, or hands the request up when it failed.
-    pub fn finish_read(&mut self, job: ReadJob, host: &mut Host) {
+    pub fn finish_read(&mut self, mut job: ReadJob, host: &mut Host) {
         let length = job.read.length as usize;
         self.deferred_bytes -= length.min(self.deferred_bytes);
         let Some(header) = Header::parse(&job.request) else { return };
@@ -177,7 +199,7 @@ impl Connection {
         let protection = self.protection(&header, job.sealed);
         match (protection, job.outcome) {
             (Some(protection), Some(Attempt::Done(0))) if job.read.minimum_count == 0 => {
-                self.respond(&header, STATUS_END_OF_FILE, &ERROR_BODY, &protection, host);
+                self.respond(&header, STATUS_END_OF_FILE, &ERROR_BODY, protection, &mut job.right, host);
             }
             (Some(protection), Some(Attempt::Done(count)))
                 if count > 0 && count >= job.read.minimum_count as usize =>
@@ -187,11 +209,12 @@ impl Connection {
                 let mut buffer = job.buffer;
                 // SAFETY: ReadJob::run has initialised `count` bytes from `data_start` on in the empty buffer.
                 unsafe { commit_read(&mut buffer, job.data_start, count) };
-                finish_read_response(&mut buffer, &header, credits, &protection, self.framing);
+                let right = &mut job.right;
+                finish_read_response(&mut buffer, &header, credits, protection, right, self.framing);
                 self.output.push(buffer, 0);
                 self.count_read(count, host);
             }
-            _ => self.report_request(job.request, job.sealed, host),
+            _ => self.report_request(job.request, job.sealed, job.right, host),
         }
         drop(job.pass);
     }
@@ -207,7 +230,8 @@ impl Connection {
         request: &Header,
         status: u32,
         body: &[u8],
-        protection: &Protection,
+        protection: Protection,
+        right: &mut Option<SignOnce>,
         host: &mut Host,
     ) {
         let credits = self.window.grant(request.credits, true);
@@ -219,7 +243,7 @@ impl Connection {
         let frame = &mut tail[start..];
         write_response_header(&mut frame[room..], request, status, credits);
         frame[room + HEADER_BYTES..].copy_from_slice(body);
-        protection.finish(frame, self.framing);
+        protection.finish(frame, self.framing, right);
         self.output.committed(size);
     }
 }
@@ -240,12 +264,13 @@ fn finish_read_response(
     frame: &mut [u8],
     request: &Header,
     credits: u16,
-    protection: &Protection,
+    protection: Protection,
+    right: &mut Option<SignOnce>,
     framing: Framing,
 ) {
     let message = &mut frame[protection.room()..];
     write_response_header(message, request, 0, credits);
     let count = message.len() - READ_RESPONSE_BYTES;
     write_read_body(message, count);
-    protection.finish(frame, framing);
+    protection.finish(frame, framing, right);
 }

@@ -4,6 +4,7 @@ use std::mem::{self, MaybeUninit};
 
 use super::pumping::Protected;
 use super::{because, Connection, Host, Role};
+use crate::crypto::SignOnce;
 use crate::event::{Event, Payload, Reason, SEALED};
 use crate::framing::{check_session_request, FrameKind};
 use crate::stats::add;
@@ -222,8 +223,17 @@ impl Connection {
         });
     }
 
-    /// Reports a request that a worker could not answer.
-    pub(super) fn report_request(&mut self, request: Vec<u8>, sealed: Option<u64>, host: &mut Host) {
+    /// Reports a request that a worker could not answer, with the right to sign its answer.
+    pub(super) fn report_request(
+        &mut self,
+        request: Vec<u8>,
+        sealed: Option<u64>,
+        right: Option<SignOnce>,
+        host: &mut Host,
+    ) {
+        if let Some(right) = right {
+            self.nonces.keep(right);
+        }
         if let Some(header) = Header::parse(&request) {
             self.expected_bytes += self.paid_bytes(header.credit_charge);
         }
@@ -263,8 +273,10 @@ impl Connection {
 
     /// An SMB1 NEGOTIATE may open the connection; it takes the message id 0 ([MS-SMB2] 3.3.5.3).
     fn smb1(&mut self) -> Result<Verdict, Reason> {
-        if self.role == Role::Server && self.window.consume(0, 1).is_err() {
-            return because("SMB1 message after the first");
+        if self.role == Role::Server {
+            let Ok(first) = self.window.consume(0, 1) else { return because("SMB1 message after the first") };
+            let right = self.nonces.right(first);
+            self.nonces.keep(right);
         }
         Ok(Verdict::Up(Up { start: 0, session_id: 0, flags: 0, bad_signatures: 0, unverified: 0 }))
     }
@@ -298,6 +310,7 @@ impl Connection {
     ) -> Result<Verdict, Reason> {
         let (mut start, mut index, mut session_id) = (0, 0usize, 0);
         let (mut bad_signatures, mut unverified, mut paid, mut pumped) = (0u64, 0u64, 0, 0);
+        let mut right = None;
         let first = loop {
             let Some(header) = Header::parse(&message[start..]) else {
                 return because("malformed SMB2 header");
@@ -305,7 +318,12 @@ impl Connection {
             let Some(end) = element_end(message, start, header.next_command) else {
                 return because("malformed compound");
             };
-            self.take_message_id(&header, host)?;
+            // Of what stands alone and may be answered here it need not be kept before.
+            let answer = self.take_message_id(&header, host)?;
+            match answer {
+                Some(answer) if index > 0 || header.next_command != 0 => self.nonces.keep(answer),
+                answer => right = answer,
+            }
             if header.command != command::CANCEL {
                 paid += self.paid_bytes(header.credit_charge);
             }
@@ -325,6 +343,8 @@ impl Connection {
                 let protected = Protected { sealed, bad, unverified, can_defer };
                 self.pumped(&header, &message[start..end], &protected)?;
                 pumped += 1;
+            } else if self.role == Role::Client && !header.is_interim(&message[start..end]) {
+                self.nonces.answered(header.message_id);
             }
             if header.next_command == 0 {
                 break (index == 0).then_some(header);
@@ -347,9 +367,12 @@ impl Connection {
         if bad_signatures != 0 {
             add(&host.stats.bad_signatures, 1);
         } else if let Some(header) = first {
-            if unverified == 0 && self.answer(&header, message, sealed, host) {
+            if unverified == 0 && self.answer(&header, message, sealed, &mut right, host) {
                 return Ok(Verdict::Answered);
             }
+        }
+        if let Some(right) = right {
+            self.nonces.keep(right);
         }
         if self.role == Role::Server {
             self.expected_bytes += paid;
@@ -363,18 +386,21 @@ impl Connection {
         }))
     }
 
-    /// [MS-SMB2] 3.3.5.2.3. CANCEL has the id of the request that it is about.
-    fn take_message_id(&mut self, header: &Header, host: &mut Host) -> Result<(), Reason> {
+    /// [MS-SMB2] 3.3.5.2.3. CANCEL has the id of the request that it is about. Gives a server the right to sign one answer.
+    fn take_message_id(&mut self, header: &Header, host: &mut Host) -> Result<Option<SignOnce>, Reason> {
         if self.role == Role::Client {
             self.granted(header.credits, host);
         }
         if self.role == Role::Client || header.command == command::CANCEL {
-            return Ok(());
+            return Ok(None);
         }
         let charge = if self.settings.multi_credit { header.credit_charge.max(1) } else { 1 };
-        self.window.consume(header.message_id, charge).map_err(|refusal| {
-            let id = header.message_id;
-            Reason::Owned(format!("message id {id} with charge {charge}: {refusal:?}"))
-        })
+        match self.window.consume(header.message_id, charge) {
+            Ok(first) => Ok(Some(self.nonces.right(first))),
+            Err(refusal) => {
+                let id = header.message_id;
+                Err(Reason::Owned(format!("message id {id} with charge {charge}: {refusal:?}")))
+            }
+        }
     }
 }

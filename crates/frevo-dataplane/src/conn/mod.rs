@@ -23,7 +23,7 @@ use pumping::Pumps;
 use crate::budget::{Budget, Share};
 use crate::buffer::{Output, Pool};
 use crate::credits::Credits;
-use crate::crypto::SessionKeys;
+use crate::crypto::{MessageNonces, SessionKeys};
 use crate::event::{ConnectionId, Event, Flow, Reason};
 use crate::fast::{AttachedOpen, ReadJob};
 use crate::framing::Framing;
@@ -111,6 +111,8 @@ pub struct Connection {
     frames: u64,
     output: Output,
     window: Window,
+    /// What may still be signed.
+    nonces: MessageNonces,
     /// Few per connection, mostly one: a list is the fastest map.
     sessions: Vec<(u64, Arc<SessionKeys>)>,
     opens: HashMap<u64, AttachedOpen>,
@@ -148,6 +150,7 @@ impl Connection {
             frames: 0,
             output: Output::default(),
             window: Window::new(limits.max_credits),
+            nonces: MessageNonces::new(role == Role::Server),
             sessions: Vec::new(),
             opens: HashMap::new(),
             flow,
@@ -178,12 +181,17 @@ impl Connection {
         self.settings = settings;
     }
 
-    /// Gives a session its keys on this connection, or new ones.
-    pub fn set_session(&mut self, session_id: u64, keys: Arc<SessionKeys>) {
+    /// Gives a session its keys on this connection, or new ones. Keys that sign on another connection are an error, which
+    /// ends this one.
+    pub fn set_session(&mut self, session_id: u64, keys: Arc<SessionKeys>) -> Result<(), Reason> {
+        if !keys.claim(&self.nonces) {
+            return because("the signing key of another connection");
+        }
         match self.sessions.iter_mut().find(|(id, _)| *id == session_id) {
             Some(entry) => entry.1 = keys,
             None => self.sessions.push((session_id, keys)),
         }
+        Ok(())
     }
 
     /// Forgets a session and its attached opens.

@@ -1,11 +1,12 @@
 //! The way out: credits, signatures, sealing and framing of what the control plane submits.
 
 use super::{because, Connection, Role};
+use crate::crypto::SignOnce;
 use crate::event::Reason;
 use crate::stats::{add, Stats};
 use crate::wire::{
-    at, element_end, flags, put, u32_at, Header, FRAME_BYTES, HEADROOM_BYTES, PROTOCOL_SMB2, STATUS_PENDING,
-    TRANSFORM_BYTES,
+    at, command, element_end, flags, put, u32_at, Header, FRAME_BYTES, HEADROOM_BYTES, PROTOCOL_SMB2,
+    STATUS_PENDING, TRANSFORM_BYTES,
 };
 
 /// Flag of a submission: seal it with the session's keys.
@@ -44,6 +45,9 @@ impl Connection {
         add(&stats.submitted, 1);
         let Submission { session_id, flags, mut packet } = submission;
         let sealed = flags & SEAL != 0;
+        if self.role == Role::Client && !self.can_send(&packet[HEADROOM_BYTES..]) {
+            return Ok(());
+        }
         if packet[HEADROOM_BYTES..].starts_with(&PROTOCOL_SMB2) {
             self.finish_elements(&mut packet[HEADROOM_BYTES..], session_id, sealed)?;
         }
@@ -51,7 +55,7 @@ impl Connection {
         if sealed {
             let Some(keys) = self.keys(session_id) else { return because("no keys to seal a response with") };
             if !keys.seal(session_id, &mut packet[FRAME_BYTES..]) {
-                return because("the session has no cipher to seal with");
+                return because("the session has no cipher to seal with, or has used it up");
             }
             start = 0;
         }
@@ -66,6 +70,12 @@ impl Connection {
         Ok(())
     }
 
+    /// A CANCEL is sent once, and not for what has been answered meanwhile.
+    fn can_send(&self, message: &[u8]) -> bool {
+        let header = Header::parse(message).filter(|header| header.command == command::CANCEL);
+        header.is_none_or(|header| self.nonces.can_cancel(header.message_id))
+    }
+
     /// Grants the credits and makes the signature of every element of the compound.
     fn finish_elements(&mut self, message: &mut [u8], session_id: u64, sealed: bool) -> Result<(), Reason> {
         let mut start = 0;
@@ -78,8 +88,14 @@ impl Connection {
                 let credits = self.credits_for(&header, u32_at(element, at::STATUS));
                 put(element, at::CREDITS, credits.to_le_bytes());
             }
+            let interim = self.role == Role::Server && header.is_interim(element);
+            let right = if interim { None } else { self.right(&header) };
             if header.has(flags::SIGNED) {
-                self.sign_element(element, &header, session_id, sealed);
+                if sealed || interim {
+                    put(element, at::FLAGS, (header.flags & !flags::SIGNED).to_le_bytes());
+                } else {
+                    self.sign_element(element, &header, session_id, right)?;
+                }
             }
             if header.next_command == 0 {
                 return Ok(());
@@ -102,13 +118,37 @@ impl Connection {
         self.window.grant(header.credits, !final_async)
     }
 
-    /// A sealed message is not signed ([MS-SMB2] 3.3.4.1.1). Without keys the control plane has signed it itself.
-    /// The elements of a compound may be of different sessions: each is signed with its own keys.
-    fn sign_element(&self, element: &mut [u8], header: &Header, session_id: u64, sealed: bool) {
-        if sealed {
-            put(element, at::FLAGS, (header.flags & !flags::SIGNED).to_le_bytes());
-        } else if let Some(keys) = self.keys(header.session_id).or_else(|| self.keys(session_id)) {
-            keys.sign(element);
+    /// The right to sign this message; None when it was used, or there never was one. An interim response has none: the
+    /// answer after it will be signed under the same id ([MS-SMB2] 3.3.4.2).
+    fn right(&mut self, header: &Header) -> Option<SignOnce> {
+        let id = header.message_id;
+        match (self.role, header.command) {
+            (Role::Server, _) => self.nonces.answer(id),
+            (Role::Client, command::CANCEL) => self.nonces.cancel(id),
+            (Role::Client, _) => {
+                let first = self.window.send(id, header.credit_charge.max(1)).ok()?;
+                let right = self.nonces.right(first);
+                self.nonces.allow_cancel(&right);
+                Some(right)
+            }
         }
+    }
+
+    /// Without keys the control plane has signed it itself. The elements of a compound may be of different sessions: each
+    /// is signed with its own keys.
+    fn sign_element(
+        &self,
+        element: &mut [u8],
+        header: &Header,
+        session_id: u64,
+        right: Option<SignOnce>,
+    ) -> Result<(), Reason> {
+        let Some(keys) = self.keys(header.session_id).or_else(|| self.keys(session_id)) else {
+            return Ok(());
+        };
+        if right.is_some_and(|right| keys.sign(element, right)) {
+            return Ok(());
+        }
+        because("a message must not be signed: its id has signed one already")
     }
 }

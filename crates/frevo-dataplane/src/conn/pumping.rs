@@ -1,17 +1,17 @@
 //! Pumps on a connection: their requests are built here, their answers are checked and routed here.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::{because, Connection, Host};
 use crate::buffer::{Output, Pool};
 use crate::credits::Credits;
-use crate::crypto::SessionKeys;
+use crate::crypto::{MessageNonces, SessionKeys, SignOnce};
 use crate::event::{Event, Reason};
 use crate::framing::Framing;
 use crate::pump::{read_data, Class, End, Operation, Pump, PumpId, Settings, StoreJob, Stored};
+use crate::window::{Ids, Window};
 use crate::wire::{
     at, flags, put, u32_at, Header, FRAME_BYTES, HEADER_BYTES, PROTOCOL_SMB2, STATUS_INSUFFICIENT_RESOURCES,
     STATUS_PENDING, TRANSFORM_BYTES,
@@ -37,24 +37,6 @@ pub(super) struct Protected {
     pub(super) can_defer: bool,
 }
 
-/// Message ids are their own hash.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-}
-
 /// A request without its final answer.
 #[derive(Debug)]
 struct Flight {
@@ -72,7 +54,7 @@ struct Flight {
 #[derive(Debug, Default)]
 pub(super) struct Pumps {
     list: Vec<Pump>,
-    flights: HashMap<u64, Flight, BuildHasherDefault<IdHasher>>,
+    flights: HashMap<u64, Flight, Ids>,
     /// For a worker, but for the message itself, and the size of that.
     store: Option<(StoreJob, usize)>,
     /// Buffers of large answers to use again.
@@ -253,6 +235,8 @@ impl Connection {
             framing: self.framing,
             multi_credit: self.settings.multi_credit,
             credits,
+            window: &mut self.window,
+            nonces: &self.nonces,
             output: &mut self.output,
             pool: &mut host.pool,
         };
@@ -305,17 +289,15 @@ struct Outlet<'a> {
     framing: Framing,
     multi_credit: bool,
     credits: &'a Credits,
+    window: &'a mut Window,
+    nonces: &'a MessageNonces,
     output: &'a mut Output,
     pool: &'a mut Pool,
 }
 
 impl Outlet<'_> {
     /// Sends as much as window and credits allow. True: it has more to ask and no credits.
-    fn feed(
-        &mut self,
-        pump: &mut Pump,
-        flights: &mut HashMap<u64, Flight, BuildHasherDefault<IdHasher>>,
-    ) -> bool {
+    fn feed(&mut self, pump: &mut Pump, flights: &mut HashMap<u64, Flight, Ids>) -> bool {
         let now = Instant::now();
         while let Some(mut operation) = pump.next() {
             let alone = pump.in_flight == 0;
@@ -394,7 +376,13 @@ impl Outlet<'_> {
         put(header, at::MESSAGE_ID, message_id.to_le_bytes());
         put(header, at::TREE_ID, pump.settings.tree_id.to_le_bytes());
         put(header, at::SESSION_ID, pump.settings.session_id.to_le_bytes());
-        protect(frame, pump.keys.as_deref(), &pump.settings);
+        let first = self.window.send(message_id, charge);
+        let right = first.ok().map(|first| self.nonces.right(first));
+        if !protect(frame, pump.keys.as_deref(), &pump.settings, right) {
+            tail.truncate(start);
+            pump.stop(End::Lost);
+            return Sent::Ended;
+        }
         // What is too large for the framing was refused when the pump was made.
         let length = self.framing.header(size - FRAME_BYTES).unwrap_or_default();
         frame[..FRAME_BYTES].copy_from_slice(&length);
@@ -433,14 +421,18 @@ fn wanted(pump: &Pump, charge: u16) -> u64 {
     (u64::from(pump.settings.window) * u64::from(charge) + GREED).min(8192)
 }
 
-/// Signs or seals the message behind the room in `frame`.
-fn protect(frame: &mut [u8], keys: Option<&SessionKeys>, settings: &Settings) {
+/// Signs or seals the message behind the room in `frame`; false when it must not be sent.
+fn protect(
+    frame: &mut [u8],
+    keys: Option<&SessionKeys>,
+    settings: &Settings,
+    right: Option<SignOnce>,
+) -> bool {
+    let message = &mut frame[FRAME_BYTES..];
     match keys {
-        Some(keys) if settings.seal => {
-            keys.seal(settings.session_id, &mut frame[FRAME_BYTES..]);
-        }
-        Some(keys) if settings.sign => keys.sign(&mut frame[FRAME_BYTES..]),
-        _ => (),
+        Some(keys) if settings.seal => keys.seal(settings.session_id, message),
+        Some(keys) if settings.sign => right.is_some_and(|right| keys.sign(message, right)),
+        _ => true,
     }
 }
 

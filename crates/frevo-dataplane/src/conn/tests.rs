@@ -43,7 +43,7 @@ impl Pair {
         let settings =
             Settings { dialect: 0x311, authenticated: true, max_read: 8 << 20, multi_credit: true, user: 1 };
         pair.connection.set_settings(settings);
-        pair.connection.set_session(SESSION, pair.keys.clone());
+        pair.connection.set_session(SESSION, pair.keys.clone()).unwrap();
         let mut response = request(0, 0);
         put(&mut response, at::CREDITS, 512u16.to_le_bytes());
         pair.submit(0, 0, &response).unwrap();
@@ -142,7 +142,7 @@ fn read_request(id: u64, offset: u64, length: u32) -> Vec<u8> {
 }
 
 fn signed(mut message: Vec<u8>, keys: &SessionKeys) -> Vec<u8> {
-    keys.sign(&mut message);
+    keys.sign_unchecked(&mut message);
     message
 }
 
@@ -287,6 +287,8 @@ fn signatures_are_checked_by_element() {
 #[test]
 fn responses_are_signed_or_sealed() {
     let (mut pair, _gate) = Pair::ready(b"", false, false);
+    pair.feed(&request(3, 1)).unwrap();
+    pair.feed(&request(3, 2)).unwrap();
     let mut response = request(3, 1);
     put(&mut response, at::FLAGS, (flags::SERVER_TO_REDIR | flags::SIGNED).to_le_bytes());
     put(&mut response, at::NEXT_COMMAND, 80u32.to_le_bytes());
@@ -355,7 +357,7 @@ fn reads_are_protected_as_they_were_asked() {
     assert!(pair.client.verify(&mut answer));
     let mut packet = vec![0; TRANSFORM_BYTES];
     packet.extend(read_request(2, 2, 4));
-    pair.client.seal(SESSION, &mut packet);
+    assert!(pair.client.seal(SESSION, &mut packet));
     pair.feed(&packet).unwrap();
     let mut answer = pair.answer();
     assert!(pair.client.unseal(&mut answer));
@@ -404,14 +406,14 @@ fn a_worker_finishes_a_read() {
     let (mut pair, gate) = Pair::ready(b"0123456789", true, false);
     let file = pair.connection.opens[&12].file.clone();
     let request = signed(read_request(1, 3, 5), &pair.client);
-    pair.connection.window.consume(1, 1).unwrap();
+    let right = pair.connection.nonces.right(pair.connection.window.consume(1, 1).unwrap());
     let read = crate::fast::ReadRequest::parse(&request).unwrap();
-    let job = |pass| ReadJob {
+    let job = |pass, right| ReadJob {
         position: Arc::default(),
         connection: 1,
         request: request.clone(),
         sealed: None,
-        signed: true,
+        right,
         file: file.clone(),
         read,
         buffer: Vec::new(),
@@ -419,16 +421,19 @@ fn a_worker_finishes_a_read() {
         outcome: None,
         pass,
     };
-    let mut done = job(gate.enter().unwrap());
+    let mut done = job(gate.enter().unwrap(), Some(right));
     done.run();
     pair.connection.finish_read(done, &mut pair.host);
     let mut answer = pair.answer();
     assert!(pair.client.verify(&mut answer));
     assert_eq!(answer[80..], *b"34567");
-    let mut failed = job(gate.enter().unwrap());
+    pair.connection.window.grant(1, true);
+    let right = pair.connection.nonces.right(pair.connection.window.consume(2, 1).unwrap());
+    let mut failed = job(gate.enter().unwrap(), Some(right));
     failed.outcome = Some(crate::fast::Attempt::Failed);
     pair.connection.finish_read(failed, &mut pair.host);
     assert_eq!(pair.messages()[0].2, request);
+    assert!(pair.connection.nonces.answer(2).is_some(), "the control plane may sign its answer");
     gate.close();
 }
 
@@ -559,7 +564,7 @@ fn random_input_does_no_harm() {
                 2 => {
                     let mut packet = vec![0; TRANSFORM_BYTES];
                     packet.extend(read_request(id, 0, 5));
-                    pair.client.seal(SESSION, &mut packet);
+                    assert!(pair.client.seal(SESSION, &mut packet));
                     packet
                 }
                 _ => request(command::ECHO, id),

@@ -1,6 +1,7 @@
 //! Packet protection: signing ([MS-SMB2] 3.1.4.1) and sealing (3.1.4.3), both in place.
 
 mod gcm;
+mod nonces;
 mod rc4;
 mod sealing;
 mod signing;
@@ -8,8 +9,9 @@ mod signing;
 use std::sync::Arc;
 
 pub use gcm::{Gcm, Provider};
+pub use nonces::{MessageNonces, SignOnce};
 pub use rc4::rc4;
-pub use sealing::{Cipher, Sealing};
+pub use sealing::{Cipher, SealOnce, Sealing};
 pub use signing::{Signer, SigningAlgorithm};
 
 use crate::wire::TRANSFORM_BYTES;
@@ -20,8 +22,8 @@ pub struct BadKey(pub &'static str);
 
 /// What protects the messages of one session on one channel.
 ///
-/// Signing keys differ per channel, the sealing half (with its nonce counter) is shared by all channels of the
-/// session: a nonce must never be used twice with one key.
+/// Signing keys differ per channel and belong to one connection each; the sealing half, with its nonces, is shared by all
+/// channels of the session. A nonce is never used twice with one key, see `nonces.rs`.
 #[derive(Debug)]
 pub struct SessionKeys {
     signer: Signer,
@@ -58,9 +60,20 @@ impl SessionKeys {
         self.sealing.is_some()
     }
 
-    /// Signs one message of at least 64 bytes: sets the SIGNED flag and fills the Signature field.
-    pub fn sign(&self, message: &mut [u8]) {
-        self.signer.sign(message);
+    /// See [`Signer::claim`]: to be said before anything is signed.
+    pub fn claim(&self, nonces: &MessageNonces) -> bool {
+        self.signer.claim(nonces)
+    }
+
+    /// See [`Signer::sign`].
+    #[must_use]
+    pub fn sign(&self, message: &mut [u8], right: SignOnce) -> bool {
+        self.signer.sign(message, right)
+    }
+
+    /// See [`Signer::sign_unchecked`]: not for the data plane.
+    pub fn sign_unchecked(&self, message: &mut [u8]) {
+        self.signer.sign_unchecked(message);
     }
 
     /// True when the Signature field is right. The message is unchanged afterwards.
@@ -68,9 +81,16 @@ impl SessionKeys {
         self.signer.verify(message)
     }
 
-    /// Seals `packet[52..]` in place and writes the transform header before it. False without a cipher.
+    /// Seals `packet[52..]` in place and writes the transform header before it. False, and the packet as it was, without
+    /// a cipher or when the key is used up.
+    #[must_use]
     pub fn seal(&self, session_id: u64, packet: &mut [u8]) -> bool {
         self.sealing.as_ref().is_some_and(|sealing| sealing.seal(session_id, packet))
+    }
+
+    /// The right to seal one packet; None without a cipher or when the key is used up.
+    pub fn seal_once(&self) -> Option<SealOnce> {
+        Sealing::once(self.sealing.as_ref()?)
     }
 
     /// Unseals a packet that starts with a transform header; the message is `packet[52..]` when it returns true.

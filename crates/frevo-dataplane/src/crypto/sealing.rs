@@ -1,6 +1,6 @@
 //! AES-CCM and AES-GCM with the SMB2 TRANSFORM_HEADER ([MS-SMB2] 2.2.41, 3.1.4.3).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use aes::{Aes128, Aes256};
 use ccm::aead::generic_array::GenericArray;
@@ -8,6 +8,7 @@ use ccm::aead::{AeadInPlace, KeyInit};
 use ccm::consts::{U11, U16};
 use ccm::Ccm;
 
+use super::nonces::{SealNonce, SealNonces};
 use super::{BadKey, Gcm, Provider};
 use crate::wire::{at, put, u16_at, u32_at, PROTOCOL_TRANSFORM, TRANSFORM_BYTES};
 
@@ -86,12 +87,12 @@ impl Key {
     }
 }
 
-/// The sealing keys of a session, both directions, with the counter that makes nonces unique.
+/// The sealing keys of a session, both directions, with the nonces of what is sent.
 pub struct Sealing {
     cipher: Cipher,
     outgoing: Key,
     incoming: Key,
-    counter: AtomicU64,
+    nonces: SealNonces,
 }
 
 impl std::fmt::Debug for Sealing {
@@ -112,22 +113,34 @@ impl Sealing {
             cipher,
             outgoing: Key::new(provider, cipher, outgoing)?,
             incoming: Key::new(provider, cipher, incoming)?,
-            counter: AtomicU64::new(1),
+            nonces: SealNonces::new()?,
         })
     }
 
-    /// Seals `packet[52..]` and writes the transform header at its start.
+    /// Seals `packet[52..]` and writes the transform header at its start; false when the key is used up.
+    #[must_use]
     pub fn seal(&self, session_id: u64, packet: &mut [u8]) -> bool {
+        let nonce = self.nonces.next();
+        nonce.is_some_and(|nonce| self.seal_with(nonce, session_id, packet))
+    }
+
+    /// The right to seal one packet; None when the key is used up.
+    pub fn once(sealing: &Arc<Sealing>) -> Option<SealOnce> {
+        let nonce = sealing.nonces.next()?;
+        Some(SealOnce { sealing: sealing.clone(), nonce })
+    }
+
+    fn seal_with(&self, nonce: SealNonce, session_id: u64, packet: &mut [u8]) -> bool {
         let (header, message) = packet.split_at_mut(TRANSFORM_BYTES);
+        let size = self.cipher.nonce_bytes();
         header.fill(0);
         header[..4].copy_from_slice(&PROTOCOL_TRANSFORM);
-        let count = self.counter.fetch_add(1, Ordering::Relaxed);
-        put(header, at::TRANSFORM_NONCE, count.to_le_bytes());
+        header[at::TRANSFORM_NONCE..at::TRANSFORM_NONCE + size].copy_from_slice(&nonce.bytes()[..size]);
         put(header, at::TRANSFORM_SIZE, (message.len() as u32).to_le_bytes());
         put(header, at::TRANSFORM_FLAGS, 1u16.to_le_bytes());
         put(header, at::TRANSFORM_SESSION_ID, session_id.to_le_bytes());
-        let nonce = at::TRANSFORM_NONCE..at::TRANSFORM_NONCE + self.cipher.nonce_bytes();
-        let Some(tag) = self.outgoing.seal(&header[nonce], &header[at::TRANSFORM_NONCE..], message) else {
+        let Some(tag) = self.outgoing.seal(&nonce.bytes()[..size], &header[at::TRANSFORM_NONCE..], message)
+        else {
             return false;
         };
         put(header, at::TRANSFORM_SIGNATURE, tag);
@@ -147,6 +160,21 @@ impl Sealing {
         let mut tag = [0; 16];
         tag.copy_from_slice(&header[at::TRANSFORM_SIGNATURE..at::TRANSFORM_NONCE]);
         self.incoming.open(&header[nonce], &header[at::TRANSFORM_NONCE..], &tag, message)
+    }
+}
+
+/// The right to seal one packet with these keys: it cannot fail any more.
+#[derive(Debug)]
+pub struct SealOnce {
+    sealing: Arc<Sealing>,
+    nonce: SealNonce,
+}
+
+impl SealOnce {
+    /// As [`Sealing::seal`].
+    pub fn seal(self, session_id: u64, packet: &mut [u8]) {
+        let sealed = self.sealing.seal_with(self.nonce, session_id, packet);
+        assert!(sealed, "a packet is shorter than what a cipher takes");
     }
 }
 
@@ -184,10 +212,24 @@ mod tests {
 
     #[test]
     fn nonces_never_repeat() {
-        let sealing = Sealing::new(Cipher::Aes128Gcm, &[1; 16], &[2; 16]).unwrap();
-        let (mut first, mut second) = (vec![0u8; 152], vec![0u8; 152]);
-        sealing.seal(1, &mut first);
-        sealing.seal(1, &mut second);
-        assert_ne!(first[20..36], second[20..36]);
+        for (id, size) in [(1, 16), (2, 16), (3, 32), (4, 32)] {
+            let cipher = Cipher::by_id(id).unwrap();
+            let make = || Arc::new(Sealing::new(cipher, &vec![1; size], &vec![2; size]).unwrap());
+            let (first, again) = (make(), make());
+            let mut seen = std::collections::HashSet::new();
+            for sealing in [&first, &again, &first, &again] {
+                let mut packet = vec![0u8; 152];
+                assert!(sealing.seal(1, &mut packet));
+                assert!(seen.insert(packet[20..36].to_vec()), "the same key again starts elsewhere");
+                let mut packet = vec![0u8; 152];
+                Sealing::once(sealing).unwrap().seal(1, &mut packet);
+                assert!(seen.insert(packet[20..36].to_vec()));
+                assert!(packet[20 + cipher.nonce_bytes()..36].iter().all(|byte| *byte == 0));
+            }
+            first.nonces.skip_to(u64::MAX >> 8);
+            let mut packet = vec![7u8; 152];
+            assert!(!first.seal(1, &mut packet) && Sealing::once(&first).is_none(), "used up");
+            assert!(packet.iter().all(|byte| *byte == 7), "untouched");
+        }
     }
 }

@@ -3,8 +3,11 @@
 use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce, UnboundKey, AES_128_GCM};
 use aws_lc_rs::{cmac, constant_time, hmac};
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::nonces::{gmac_nonce, MessageNonces, SignOnce};
 use super::BadKey;
-use crate::wire::{at, command, flags, put, u16_at, u32_at, HEADER_BYTES};
+use crate::wire::{at, flags, put, u32_at, HEADER_BYTES};
 
 /// SigningAlgorithmId of SMB2_SIGNING_CAPABILITIES ([MS-SMB2] 2.2.3.1.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +27,16 @@ impl SigningAlgorithm {
     }
 }
 
-/// A signing key made ready for its algorithm.
+/// A signing key made ready for its algorithm, and the connection that it belongs to.
 #[derive(Debug)]
-pub enum Signer {
+pub struct Signer {
+    key: Key,
+    /// 0 as long as nobody has it.
+    owner: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Key {
     /// HMAC-SHA256, the first 16 bytes of it.
     Hmac(Box<hmac::Key>),
     /// AES-128-CMAC.
@@ -44,20 +54,37 @@ impl Signer {
             return Err(BadKey("the signing key is empty"));
         }
         let wrong = |_| BadKey("the signing key must have 16 bytes");
-        match algorithm {
-            SigningAlgorithm::HmacSha256 => {
-                Ok(Signer::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key))))
-            }
-            SigningAlgorithm::AesCmac => cmac::Key::new(cmac::AES_128, key).map(Signer::Cmac).map_err(wrong),
+        let key = match algorithm {
+            SigningAlgorithm::HmacSha256 => Key::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key))),
+            SigningAlgorithm::AesCmac => cmac::Key::new(cmac::AES_128, key).map(Key::Cmac).map_err(wrong)?,
             SigningAlgorithm::AesGmac => {
                 let key = UnboundKey::new(&AES_128_GCM, key).map_err(wrong)?;
-                Ok(Signer::Gmac(LessSafeKey::new(key)))
+                Key::Gmac(LessSafeKey::new(key))
             }
-        }
+        };
+        Ok(Signer { key, owner: AtomicU64::new(0) })
     }
 
-    /// Sets the SIGNED flag and fills the Signature field of a message of at least 64 bytes.
-    pub fn sign(&self, message: &mut [u8]) {
+    /// Makes the key that of this connection; false when it is another's.
+    pub fn claim(&self, nonces: &MessageNonces) -> bool {
+        let claimed = self.owner.compare_exchange(0, nonces.owner(), Ordering::Relaxed, Ordering::Relaxed);
+        claimed.is_ok() || claimed == Err(nonces.owner())
+    }
+
+    /// Sets the SIGNED flag and fills the Signature field of a message of at least 64 bytes. False, and nothing done,
+    /// when `right` is for another message or the key is that of another connection.
+    #[must_use]
+    pub fn sign(&self, message: &mut [u8], right: SignOnce) -> bool {
+        let may = right.fits(message) && right.owner() == self.owner.load(Ordering::Relaxed);
+        if may {
+            self.sign_unchecked(message);
+        }
+        may
+    }
+
+    /// Signs whatever it is given, as often as it is given: for peers in tests and loads, which have no window and must
+    /// be able to do wrong. The data plane never calls it.
+    pub fn sign_unchecked(&self, message: &mut [u8]) {
         let signed = u32_at(message, at::FLAGS) | flags::SIGNED;
         put(message, at::FLAGS, signed.to_le_bytes());
         message[SIGNATURE].fill(0);
@@ -81,13 +108,13 @@ impl Signer {
     /// The signature of a message whose Signature field is zero.
     fn compute(&self, message: &[u8]) -> [u8; 16] {
         let mut out = [0; 16];
-        match self {
-            Signer::Hmac(key) => out.copy_from_slice(&hmac::sign(key, message).as_ref()[..16]),
-            Signer::Cmac(key) => {
+        match &self.key {
+            Key::Hmac(key) => out.copy_from_slice(&hmac::sign(key, message).as_ref()[..16]),
+            Key::Cmac(key) => {
                 let tag = cmac::sign(key, message).expect("CMAC of any message can be made");
                 out.copy_from_slice(tag.as_ref());
             }
-            Signer::Gmac(key) => {
+            Key::Gmac(key) => {
                 let nonce = Nonce::assume_unique_for_key(gmac_nonce(message));
                 let tag = key.seal_in_place_separate_tag(nonce, Aad::from(message), &mut []);
                 out.copy_from_slice(tag.expect("GMAC of any message can be made").as_ref());
@@ -95,16 +122,6 @@ impl Signer {
         }
         out
     }
-}
-
-/// MessageId, then bit 0 for a response and bit 1 for a CANCEL request ([MS-SMB2] 3.1.4.1).
-fn gmac_nonce(message: &[u8]) -> [u8; 12] {
-    let mut nonce = [0; 12];
-    nonce[..8].copy_from_slice(&message[at::MESSAGE_ID..at::MESSAGE_ID + 8]);
-    let response = u32_at(message, at::FLAGS) & flags::SERVER_TO_REDIR != 0;
-    let cancel = u16_at(message, at::COMMAND) == command::CANCEL;
-    nonce[8] = u8::from(response) | u8::from(cancel) << 1;
-    nonce
 }
 
 #[cfg(test)]
@@ -135,15 +152,30 @@ mod tests {
     }
 
     #[test]
-    fn gmac_nonce_has_role_and_cancel() {
-        let mut message = vec![0u8; 64];
-        put(&mut message, at::MESSAGE_ID, 0x0102_0304_0506_0708u64.to_le_bytes());
-        assert_eq!(gmac_nonce(&message), [8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0]);
-        put(&mut message, at::FLAGS, 1u32.to_le_bytes());
-        assert_eq!(gmac_nonce(&message)[8], 1);
-        put(&mut message, at::FLAGS, 0u32.to_le_bytes());
-        put(&mut message, at::COMMAND, command::CANCEL.to_le_bytes());
-        assert_eq!(gmac_nonce(&message)[8], 2);
+    fn a_key_signs_for_one_connection_and_a_right_one_message() {
+        use crate::window::Window;
+        let signer = Signer::new(SigningAlgorithm::AesGmac, &[7; 16]).unwrap();
+        let (first, second) = (MessageNonces::new(false), MessageNonces::new(false));
+        let (mut window, mut other) = (Window::new(9), Window::new(9));
+        let message = |id: u64, flags: u32, command: u16| {
+            let mut message = vec![0; 64];
+            put(&mut message, at::MESSAGE_ID, id.to_le_bytes());
+            put(&mut message, at::FLAGS, flags.to_le_bytes());
+            put(&mut message, at::COMMAND, command.to_le_bytes());
+            message
+        };
+        assert!(!signer.sign(&mut message(0, 0, 3), first.right(window.send(0, 1).unwrap())), "nobody's key");
+        assert!(signer.claim(&first) && signer.claim(&first) && !signer.claim(&second));
+        let mut signed = message(1, 0, 3);
+        assert!(signer.sign(&mut signed, first.right(window.send(1, 1).unwrap())));
+        assert!(signer.verify(&mut signed));
+        for (id, flags, command) in [(9, 0, 3), (2, 1, 3), (2, 0, 12)] {
+            let mut wrong = message(id, flags, command);
+            let right = first.right(Window::new(9).send(2, 1).unwrap());
+            assert!(!signer.sign(&mut wrong, right), "{id} {flags} {command}");
+            assert_eq!(wrong, message(id, flags, command));
+        }
+        assert!(!signer.sign(&mut message(3, 0, 3), second.right(other.send(3, 1).unwrap())), "another's");
     }
 
     #[test]
@@ -151,7 +183,7 @@ mod tests {
         for id in 0..3 {
             let signer = Signer::new(SigningAlgorithm::by_id(id).unwrap(), &[7; 16]).unwrap();
             let mut message: Vec<u8> = (0..200).map(|i| i as u8).collect();
-            signer.sign(&mut message);
+            signer.sign_unchecked(&mut message);
             assert!(signer.verify(&mut message));
             for position in [0, 30, 50, 63, 199] {
                 message[position] ^= 1;

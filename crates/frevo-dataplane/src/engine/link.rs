@@ -222,7 +222,11 @@ impl Core {
                 add(&stats.bytes_sent, count as u64);
                 self.connection.output().settle(loan, count);
             }
-            Change::SetSession(session_id, keys) => self.connection.set_session(session_id, keys),
+            Change::SetSession(session_id, keys) => {
+                if let Err(reason) = self.connection.set_session(session_id, keys) {
+                    self.failed.get_or_insert(reason);
+                }
+            }
             Change::DropSession(session_id) => self.connection.drop_session(session_id),
             Change::SetSettings(settings) => self.set_settings(settings, stats),
             Change::Attach(volatile_id, open) => self.connection.attach(volatile_id, open),
