@@ -293,3 +293,30 @@ def test_a_get_loads_what_it_needs(url: str, place: Path, target: Target, tmp_pa
     needless = "spnego gssapi krb5 cryptography rich json getpass email tempfile dataclasses concurrent.futures.thread"
     servers = "frevo.server frevo.config frevo.vfs frevo.bench frevo.fuse frevo.mount"
     assert not {*needless.split(), *servers.split()} & loaded
+
+
+def test_what_fails_leaves_nothing(frevo: Command, url: str, place: Path, tmp_path: Path) -> None:
+    """Goal: a transfer whose source is not there, is a directory or cannot be read makes no folder and no file, here or
+    on the share. Method: get, put and cp into folders that do not exist; then with a source, which makes them."""
+    here = tmp_path / "here"
+    (place / "below").mkdir()
+    (place / "large").write_bytes(bytes(3 << 20))
+    (place / "locked").write_bytes(bytes(3 << 20))
+    (tmp_path / "source").mkdir()
+    for source in ("typo/x", "typo", "below", "locked/x"):
+        assert frevo("get", f"{url}/{source}", f"{here}/new/deep/").status == 1
+        assert frevo("get", f"{url}/{source}", f"{here}/new/file").status == 1
+    assert frevo("get", f"{url}/typo", f"{url}/typo2", f"{here}/").status == 1
+    assert not here.exists()
+    before = sorted(names_in(place))
+    for local in (tmp_path / "source", tmp_path / "typo"):
+        assert frevo("put", str(local), f"{url}/new/deep/").status == 1
+    assert frevo("cp", f"{url}/typo", f"{url}/copy").status == 1
+    assert frevo("mv", f"{url}/typo", f"{url}/copy").status == 1
+    assert sorted(names_in(place)) == before
+    frevo("get", f"{url}/large", f"{url}/locked", f"{here}/new/deep/").ok()
+    assert sorted(names_in(here / "new" / "deep")) == ["large", "locked"]
+    frevo("put", str(here / "new" / "deep" / "large"), f"{url}/new/deep/").ok()
+    assert names_in(place / "new" / "deep") == ["large"]
+    frevo("get", f"{url}/large", f"{here}/other/name").ok()
+    assert (here / "other" / "name").read_bytes() == bytes(3 << 20)

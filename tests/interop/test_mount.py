@@ -23,6 +23,7 @@ from peers.mounted import Mounted, environment, is_mounted, mounted, need_fuse
 from peers.target import Target
 
 import frevo
+from frevo.aio.syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, fallocate
 from frevo.cli.main import main
 from frevo.mount import Settings, serve_mount
 
@@ -503,3 +504,61 @@ def test_mounts_show_what_they_are(mount: Mounted) -> None:
     assert kinds == ["fuse.frevo"]
     ours, theirs = os.statvfs(mount.path), os.statvfs(mount.folder)
     assert ours.f_blocks * ours.f_frsize == theirs.f_blocks * theirs.f_frsize
+
+
+def test_holes_zeros_and_room(place: Path) -> None:
+    """Goal: fallocate(2) makes holes, zeros and room on the server, what the kernel has cached goes with it, and what
+    cannot be is EOPNOTSUPP. Method: each mode on data that was just written; sizes, bytes and SEEK_HOLE."""
+    data = os.urandom(3 << 20)
+    with (place / "file").open("w+b", buffering=0) as file:
+        fd = file.fileno()
+        file.write(data)
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1 << 20, 1 << 20)
+        expected = bytearray(data)
+        expected[1 << 20 : 2 << 20] = bytes(1 << 20)
+        assert os.pread(fd, 3 << 20, 0) == expected
+        assert [os.lseek(fd, 0, os.SEEK_HOLE), os.lseek(fd, 1 << 20, os.SEEK_DATA)] == [1 << 20, 2 << 20]
+        assert os.lseek(fd, 2 << 20, os.SEEK_HOLE) == 3 << 20
+        fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, (3 << 20) - 10, 100)
+        expected[-10:] = bytes(10)
+        assert os.pread(fd, 4 << 20, 0) == expected
+        fallocate(fd, FALLOC_FL_ZERO_RANGE, (3 << 20) - 20, 100)
+        expected[-20:] = bytes(100)
+        assert os.pread(fd, 4 << 20, 0) == expected
+        fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 5 << 20)
+        assert os.fstat(fd).st_size == len(expected)
+        fallocate(fd, 0, 0, 4 << 20)
+        assert os.fstat(fd).st_size == 4 << 20 and os.pread(fd, 100, len(expected)) == bytes(100)
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10 << 20, 1 << 20)
+        assert os.fstat(fd).st_size == 4 << 20
+        for mode in (0x08, 0x20, FALLOC_FL_PUNCH_HOLE):  # collapse, insert; a hole that moves the end
+            with pytest.raises(OSError, match="not supported") as refused:
+                fallocate(fd, mode, 0, 4096)
+            assert refused.value.errno == errno.EOPNOTSUPP
+
+
+def test_times_before_1970_and_after_2262(mount: Mounted, place: Path) -> None:
+    """Goal: times of all years go through a mount. Method: set and ask, by nanoseconds."""
+    if mount.target.name != "frevo":
+        pytest.skip("what smbd keeps is its file system's business")
+    for seconds in (-11_000_000_000, -1, 10**10, 250_000_000_000):
+        (place / "file").touch()
+        os.utime(place / "file", ns=(seconds * 10**9 + 100, seconds * 10**9 + 300))
+        found = (place / "file").stat()
+        assert (found.st_atime_ns, found.st_mtime_ns) == (seconds * 10**9 + 100, seconds * 10**9 + 300)
+
+
+def test_a_mount_on_the_server_has_its_own_room(mount: Mounted, place: Path) -> None:
+    """Goal: df in a folder that is another file system there shows that one. Method: a tmpfs of 5 MiB."""
+    if os.geteuid() or mount.target.name != "frevo":
+        pytest.skip("mounting needs root, and a server that tells file systems apart")
+    inner = mount.folder / place.name / "inner"
+    (place / "inner").mkdir()
+    if programs.run(["mount", "-t", "tmpfs", "-o", "size=5M", "none", str(inner)]).status:
+        pytest.skip("nothing can be mounted here")
+    try:
+        room = os.statvfs(place / "inner")
+        assert room.f_blocks * room.f_frsize == 5 << 20
+        assert os.statvfs(place).f_blocks * os.statvfs(place).f_frsize != 5 << 20
+    finally:
+        programs.run(["umount", str(inner)])

@@ -111,3 +111,20 @@ def test_long_directory(pair: Pair) -> None:
     )
     assert len(names(client, directory, "m*")) == 600
     assert len(names(client, directory, "n*7", flags=REOPEN)) == 150
+
+
+@pytest.mark.parametrize("name", ["dot.", "space ", "two..", "mix. ", "..."])
+def test_a_name_that_windows_would_cut(pair: Pair, name: str) -> None:
+    """Goal: a name that ends in a dot or space is found by the very name it was made with, and is the file of that name
+    on disk; a listing shows it in the mapping that Windows can open. Method: make, list by name, list all, open."""
+    client = pair.logged_on()
+    client.close(client.open(name))
+    assert (pair.root / "share" / name).exists()
+    root = folder(client)
+    assert names(client, root, name) == [name]
+    mapped = name[:-1] + {".": "\uf029", " ": "\uf028"}[name[-1]]
+    assert mapped in names(client, root, "*", flags=0x10)
+    assert names(client, root, mapped, flags=0x10) == [mapped]
+    for spelled in (name, mapped):
+        client.close(client.open(spelled, create_disposition=1))
+    assert [path.name for path in (pair.root / "share").iterdir()] == [name]

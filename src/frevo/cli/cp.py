@@ -6,6 +6,7 @@ import argparse
 import errno
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ from frevo.cli.progress import add_transfer_options, conclude, plan_of, reporter
 if TYPE_CHECKING:
     from frevo.client import Share
     from frevo.client.batch import Plan, Report, Totals
+    from frevo.client.file import File
 
 _EXAMPLES = """\
   frevo cp smb://eve@nas/docs/a.txt smb://eve@nas/docs/b.txt    no data passes this machine
@@ -123,7 +125,7 @@ class _Copying:
             await self._source.copy(path, to, overwrite=not self._keep)
             report.advanced(size)
         else:
-            await self._through_here(path, to, report)
+            await self._through_here(path, to, size, modified, report)
         if plan.verify:
             from frevo.client.verify import compare_remote
 
@@ -153,10 +155,25 @@ class _Copying:
         if replace(known, last_access_time=0) == replace(there, last_access_time=0) and known.file_id:
             raise OSError(errno.EINVAL, "source and target are one file", path)
 
-    async def _through_here(self, path: str, to: str, report: Report) -> None:
-        mode = "xb" if self._keep else "wb"
+    async def _through_here(self, path: str, to: str, size: int, modified_ns: int, report: Report) -> None:
+        """The copy has its name when it is complete; one that fails leaves nothing and what was there before."""
+        from frevo.client.address import join
+        from frevo.client.batch import part_name
+
         await self._refuse_itself(path, to)
-        async with self._source.open(path) as read, self._target.open(to, mode) as write:
+        folder, _, name = to.rpartition("/")
+        part = join(folder, part_name(name, size, modified_ns))
+        async with self._source.open(path) as read:
+            try:
+                await self._written(read, part, report)
+                await self._target.rename(part, to, replace=not self._keep)
+            except BaseException:
+                with suppress(OSError):
+                    await self._target.remove(part)
+                raise
+
+    async def _written(self, read: File, part: str, report: Report) -> None:
+        async with self._target.open(part, "wb") as write:
             buffer = bytearray(max(1, min(_PIECE_BYTES, read.opened.end_of_file)))
             while count := await read.readinto(buffer):
                 await write.write(memoryview(buffer)[:count])

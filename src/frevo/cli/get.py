@@ -71,14 +71,13 @@ def sources(places: list[str]) -> tuple[list[str], str]:
 
 
 def targets(found: list[tuple[Share, str]], local: str, several: bool) -> dict[Share, list[tuple[str, str]]]:
-    """Where each of *found* goes, by share; the directory is made."""
+    """Where each of *found* goes, by share. Nothing is made yet."""
     place = Path(local)
     inside = place.is_dir() or local.endswith("/")
     if place.exists() and not place.is_dir() and not place.is_file():
         raise UsageError(f"{local} is neither a file nor a directory: frevo cat writes anywhere")
     if several and not inside:
         raise UsageError(f"{local} is no directory: make it first, or write {local}/")
-    (place if inside else place.parent).mkdir(parents=True, exist_ok=True)
     pairs: dict[Share, list[tuple[str, str]]] = {}
     taken: set[str] = set()
     for share, path in found:

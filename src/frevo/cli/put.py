@@ -54,19 +54,19 @@ def run(args: argparse.Namespace) -> int:
             share, path = await shares.at(args.url)
             pairs = await targets(share, args.locals, path, args.url.endswith(("/", "\\")))
             with reporter(args) as report:
-                totals = await batch.upload_all(share, pairs, plan_of(args), report)
+                folder = path if args.url.endswith(("/", "\\")) else ""
+                totals = await batch.upload_all(share, pairs, plan_of(args), report, folder=folder)
         return conclude(args, totals, started)
 
     return remote.run_async(work)
 
 
 async def targets(share: Share, sources: Sequence[str], path: str, slash: bool) -> list[tuple[str, str]]:
-    """Where each of *sources* goes: into the directory *path*, made when it ends in a *slash*, or under this name."""
+    """Where each of *sources* goes: into the directory *path*, which need not be there when it ends in a *slash*, or
+    under this name. Nothing is made yet."""
     from frevo.client.address import join
     from frevo.client.batch import sendable
 
-    if slash and path:
-        await share.makedirs(path, exist_ok=True)
     if path and not slash and not await is_directory(share, path):
         if len(sources) > 1:
             raise UsageError(f"{path} is no directory on the share: make it first, or write {path}/")

@@ -8,6 +8,7 @@ import hashlib
 import os
 import stat as modes
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +17,7 @@ import msgspec
 from frevo.client import verify
 from frevo.client.address import join
 from frevo.client.errors import CannotReconnect, ConnectionLost
-from frevo.client.file import check_end
+from frevo.client.file import File, check_end
 from frevo.client.localfile import read_file, write_new, write_over
 from frevo.client.pool import Pool
 from frevo.client.reconnect import REPEATS
@@ -262,10 +263,19 @@ async def _download_small(share: Share, job: _Job) -> bool:
     if len(data) != size:
         return False
     try:
-        write_new(target, data, modified)
+        _new(target, data, modified)
     except FileExistsError:
         write_over(target, _part_beside(Path(target), size, modified), data, modified)
     return True
+
+
+def _new(target: str, data: bytes, modified_ns: int) -> None:
+    """A new file; its folder is made when it is missing, now that there is something for it."""
+    try:
+        write_new(target, data, modified_ns)
+    except FileNotFoundError:
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        write_new(target, data, modified_ns)
 
 
 def _part_beside(place: Path, size: int, modified_ns: int) -> str:
@@ -276,30 +286,35 @@ def _part_beside(place: Path, size: int, modified_ns: int) -> str:
 async def _download_large(share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
     source, target, size, modified = job
     part = _part_beside(Path(target), size, modified)
-    fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-    try:
-        await _stream_down(share, job, fd, report)
-    finally:
-        os.close(fd)
+    async with share.open(source) as file:  # first: without a source there is nothing to make
+        Path(part).parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            await _stream_down(file, job, fd, report)
+        except BaseException:
+            if not os.fstat(fd).st_size:  # nothing that the next download could go on with
+                Path(part).unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(fd)
     if plan.verify:
         totals.digests.append((source, await _verify_part(share, source, part)))
     os.utime(part, ns=(modified, modified))
     Path(part).replace(target)
 
 
-async def _stream_down(share: Share, job: _Job, fd: int, report: Report) -> None:
-    source, _, size, modified = job
+async def _stream_down(file: File, job: _Job, fd: int, report: Report) -> None:
+    _, _, size, modified = job
     local = str(Path(f"/proc/self/fd/{fd}").readlink())
-    async with share.open(source) as file:
-        start = _resumed_at(os.fstat(fd).st_size, size)
-        if (file.opened.end_of_file, to_unix_ns(file.opened.last_write_time)) != (size, modified):
-            start = 0  # not the version that the part is of
-            os.ftruncate(fd, 0)
-        report.advanced(start)
-        more = max(size, file.opened.end_of_file) - start
-        count = await file.copy_to(fd, start, more, local_offset=start, local=local, progress=_steps(report))
-        if count < more:
-            await check_end(file, start + count)
+    start = _resumed_at(os.fstat(fd).st_size, size)
+    if (file.opened.end_of_file, to_unix_ns(file.opened.last_write_time)) != (size, modified):
+        start = 0  # not the version that the part is of
+        os.ftruncate(fd, 0)
+    report.advanced(start)
+    more = max(size, file.opened.end_of_file) - start
+    count = await file.copy_to(fd, start, more, local_offset=start, local=local, progress=_steps(report))
+    if count < more:
+        await check_end(file, start + count)
     os.ftruncate(fd, start + count)  # the rest of a part file, when the source has become shorter
 
 
@@ -353,16 +368,20 @@ async def upload(share: Share, local: str, path: str, plan: Plan, report: Report
     return await upload_all(share, [(local, path)], plan, report)
 
 
-async def upload_all(share: Share, pairs: _Pairs, plan: Plan, report: Report) -> Totals:
-    """Each (local, path) of *pairs* as `upload`; errors and cancellation as with `download_all`."""
+async def upload_all(share: Share, pairs: _Pairs, plan: Plan, report: Report, folder: str = "") -> Totals:
+    """Each (local, path) of *pairs* as `upload`; errors and cancellation as with `download_all`.
+
+    *folder*: this directory on the share is made, once there is something to put into it.
+    """
     totals = Totals()
-    jobs = _uploads(share, pairs, plan, report, totals)
+    jobs = _uploads(share, pairs, plan, report, totals, folder)
     return await run_batch(share, jobs, _upload_file, plan, report, totals, several=True)
 
 
 async def _uploads(
-    share: Share, pairs: _Pairs, plan: Plan, report: Report, totals: Totals
+    share: Share, pairs: _Pairs, plan: Plan, report: Report, totals: Totals, folder: str
 ) -> AsyncIterator[_Job]:
+    missing = folder
     for local, path in pairs:
         try:
             found = Path(local).stat()
@@ -370,6 +389,12 @@ async def _uploads(
                 raise IsADirectoryError(errno.EISDIR, "it is a directory: use --recursive", local)
             if not modes.S_ISDIR(found.st_mode) and not modes.S_ISREG(found.st_mode):
                 raise OSError(errno.EINVAL, "it is neither a file nor a directory", local)
+            if modes.S_ISREG(found.st_mode):
+                with Path(local).open("rb"):  # it can be read
+                    pass
+            if missing:
+                await share.makedirs(missing, exist_ok=True)
+                missing = ""
         except OSError as error:
             totals.failed(local, error, report)
             continue
@@ -466,7 +491,7 @@ async def _verify_there(share: Share, part: str, source: str) -> str:
 
 async def _stream_up(share: Share, source: str, part: str, size: int, report: Report) -> None:
     with Path(source).open("rb", buffering=0) as local:
-        async with share.open(part, "a+b") as file:
+        async with _part_of(share, part) as file:
             found = file.tell()
             start = _resumed_at(found, size)
             report.advanced(start)
@@ -477,6 +502,23 @@ async def _stream_up(share: Share, source: str, part: str, size: int, report: Re
             )
             if found > start + count:
                 await file.truncate(start + count)
+
+
+@asynccontextmanager
+async def _part_of(share: Share, part: str) -> AsyncIterator[File]:
+    """The part file, open for appending; it goes again when nothing came into it."""
+    empty = False
+    try:
+        async with share.open(part, "a+b") as file:
+            try:
+                yield file
+            except OSError:
+                empty = not await file.size()
+                raise
+    finally:
+        if empty:
+            with suppress(OSError):
+                await share.remove(part)
 
 
 async def _same_there(share: Share, path: str, size: int, modified_ns: int) -> bool:

@@ -151,6 +151,8 @@ LOCK_ANSWER = Struct("=QQII")  # first, last byte, kind, pid
 GETXATTR = Struct("=II")  # size, -
 SETXATTR = Struct("=II")  # size, flags
 INTERRUPT = Struct("=Q")
+LSEEK = Struct("=QQII")  # fh, offset, whence, -
+LSEEK_OUT = Struct("=Q")
 FALLOCATE = Struct("=QQQII")  # fh, offset, length, mode, -
 COPY_FILE_RANGE = Struct("=7Q")  # fh in, offset in, node out, fh out, offset out, length, flags
 

@@ -20,6 +20,7 @@ from frevo.mount.handles import Handle
 from frevo.mount.names import is_regular
 from frevo.mount.nodes import Node
 from frevo.mount.ranges import Owner
+from frevo.mount.room import find_room, make_room
 from frevo.mount.state import State, failure
 from frevo.mount.writing import Writes
 from frevo.wire.erref import NTStatus
@@ -49,6 +50,7 @@ class Files:
             Opcode.FSYNC: self.fsync,
             Opcode.RELEASE: self.release,
             Opcode.FALLOCATE: self.fallocate,
+            Opcode.LSEEK: self.lseek,
             Opcode.COPY_FILE_RANGE: self.copy_file_range,
         }
 
@@ -281,16 +283,25 @@ class Files:
         handle.complain()
 
     async def fallocate(self, request: Request) -> Answer:
-        """Room at the end of a file; holes and ranges cannot be made."""
+        """Room, zeros or a hole (`mount/room.py`). The kernel has written its dirty pages and drops what it has of the
+        range before it asks for zeros or a hole."""
         number, offset, length, mode, _ = abi.FALLOCATE.unpack_from(request.body)
         handle = self._open_file(number)
-        if mode:
-            raise failure(errno.EOPNOTSUPP)
         await self._settled(handle)
-        if offset + length > await handle.data_file.size():
-            await handle.data_file.truncate(offset + length)
-            handle.node.resize(offset + length)
+        size = await make_room(handle.data_file, offset, length, mode)
+        handle.node.resize(size)
+        handle.node.cached = None
         return b""
+
+    async def lseek(self, request: Request) -> Answer:
+        """SEEK_DATA and SEEK_HOLE; the kernel does the others by itself."""
+        number, offset, whence, _ = abi.LSEEK.unpack_from(request.body)
+        handle = self._open_file(number)
+        await self._settled(handle)
+        if whence not in (os.SEEK_DATA, os.SEEK_HOLE):
+            raise failure(errno.EINVAL)
+        reader = self._reader(handle)
+        return abi.LSEEK_OUT.pack(await find_room(reader, offset, data=whence == os.SEEK_DATA))
 
     async def copy_file_range(self, request: Request) -> Answer:
         """The server copies by itself. Where it cannot, the kernel reads and writes."""

@@ -21,6 +21,8 @@ _READONLY = int(FileAttributes.READONLY)
 _RENAME_NOREPLACE = 1
 _TIMES = SetattrValid.ATIME | SetattrValid.MTIME
 _STATFS_BLOCK = 4096
+#: Answers of STATFS that are remembered.
+_SPACES_MAX = 64
 #: A directory is listed again instead of asking for its names one by one: from so many on, and when they are more than
 #: one in so many entries.
 _ASKED_MIN = 16
@@ -47,7 +49,7 @@ class Names:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._space: tuple[float, bytes] = (0.0, b"")
+        self._space: dict[str, tuple[float, bytes]] = {}  # by path: until when it is believed, and the answer
 
     def handlers(self) -> dict[int, Handler]:
         """By opcode."""
@@ -144,15 +146,19 @@ class Names:
         return self._state.attributes(node)
 
     async def statfs(self, request: Request) -> Answer:
-        """The room on the share."""
-        until, answer = self._space
+        """The room on the file system that the file is on: below the share's root there may be several."""
+        node = self._state.table[request.node]
+        path = "" if node.gone else node.path
+        until, answer = self._space.get(path, (0.0, b""))
         if not answer or until <= self._state.believed_until() - self._state.cache_s:
-            space = await self._state.remote.share.statvfs()
+            space = await self._state.remote.share.statvfs(path)
             total, free, available = (
                 size // _STATFS_BLOCK for size in (space.total, space.free, space.available)
             )
             answer = abi.statfs(total, free, available, _STATFS_BLOCK, NAME_UNITS_MAX)
-            self._space = (self._state.believed_until(), answer)
+            if len(self._space) >= _SPACES_MAX:
+                self._space.clear()
+            self._space[path] = (self._state.believed_until(), answer)
         return answer
 
     # -- attributes

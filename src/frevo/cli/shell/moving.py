@@ -39,11 +39,11 @@ async def _down(shell: Shell, pairs: Sequence[tuple[str, str]]) -> int:
     return conclude(args, totals, started)
 
 
-async def _up(shell: Shell, pairs: Sequence[tuple[str, str]]) -> int:
+async def _up(shell: Shell, pairs: Sequence[tuple[str, str]], folder: str = "") -> int:
     args, started = _arguments(shell), time.monotonic()
     share = await shell.share()
     with reporter(args) as report:
-        totals = await batch.upload_all(share, pairs, _plan(shell), report)
+        totals = await batch.upload_all(share, pairs, _plan(shell), report, folder=folder)
     return conclude(args, totals, started)
 
 
@@ -66,8 +66,9 @@ async def put(shell: Shell, arguments: list[str]) -> int:
     slash = name.endswith(("/", "\\"))
     if not shell.recurse and Path(_local(arguments[0])).is_dir():
         raise IsADirectoryError(errno.EISDIR, _DIRECTORY, arguments[0])
-    pairs = await remote_targets(await shell.share(), [_local(arguments[0])], shell.path(name), slash)
-    return await _up(shell, pairs)
+    path = shell.path(name)
+    pairs = await remote_targets(await shell.share(), [_local(arguments[0])], path, slash)
+    return await _up(shell, pairs, path if slash else "")
 
 
 async def mget(shell: Shell, arguments: list[str]) -> int:

@@ -109,7 +109,10 @@ def _one_name(opened: Open, handle: Handle, name: str) -> Iterator[DirectoryItem
         return iter(())
     if resolved.stat is None:
         return iter(())
-    return iter((DirectoryItem(disk_to_wire(resolved.name), resolved.stat),))
+    known = disk_to_wire(resolved.name)
+    if not matcher(name)(known):
+        known = name  # spelled without the mapping, as in `dot.`: whoever knows it so finds it so
+    return iter((DirectoryItem(known, resolved.stat),))
 
 
 def _fill(packer: DirectoryPacker, listing: Enumeration, entries_max: int, piece: Slice) -> bool:

@@ -1,0 +1,110 @@
+"""fallocate(2) and lseek(2) for data and holes on a mounted file, as control codes of the server.
+
+Zeros and holes are FSCTL_SET_ZERO_DATA, holes after FSCTL_SET_SPARSE ([MS-FSCC] 2.3.69, 2.3.71); where data is says
+FSCTL_QUERY_ALLOCATED_RANGES ([MS-FSCC] 2.3.53). A server that does not know them gives EOPNOTSUPP, as a file system
+without holes does."""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+from frevo.client.connection import Element
+from frevo.client.errors import RemoteError
+from frevo.client.file import File
+from frevo.client.requests import set_file
+from frevo.errors import WireError
+from frevo.mount.state import failure
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import FileAllocationInformation, FileInfoClass, FsctlCode
+from frevo.wire.smb2 import Command, IoctlRequest, IoctlResponse
+
+#: fallocate(2)'s modes.
+KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 0x01, 0x02, 0x10
+_UNKNOWN = (
+    NTStatus.INVALID_DEVICE_REQUEST,
+    NTStatus.NOT_SUPPORTED,
+    NTStatus.NOT_IMPLEMENTED,
+    NTStatus.INVALID_INFO_CLASS,
+)
+_RANGE = struct.Struct("<qq")
+_RANGES_BYTES = 4096
+
+
+async def make_room(file: File, offset: int, length: int, mode: int) -> int:
+    """Does what fallocate(2) with *mode* does; the file's size afterwards. EOPNOTSUPP: not on this server, or never."""
+    end, size = offset + length, await file.size()
+    try:
+        if mode == PUNCH_HOLE | KEEP_SIZE:
+            await _control(file, FsctlCode.SET_SPARSE, b"\1")
+            await _zero(file, offset, min(end, size))
+        elif mode & ~KEEP_SIZE == ZERO_RANGE:
+            await _zero(file, offset, min(end, size))
+        elif mode == KEEP_SIZE:
+            if end > size:
+                await _reserve(file, end)
+        elif mode:
+            raise failure(errno.EOPNOTSUPP)
+        if not mode & KEEP_SIZE and end > size:
+            await file.truncate(end)
+            size = end
+    except RemoteError as error:
+        if error.ntstatus in _UNKNOWN:
+            raise failure(errno.EOPNOTSUPP) from None
+        raise
+    return size
+
+
+async def _zero(file: File, offset: int, end: int) -> None:
+    if offset < end:
+        await _control(file, FsctlCode.SET_ZERO_DATA, _RANGE.pack(offset, end))
+
+
+async def _reserve(file: File, size: int) -> None:
+    """Room without another end of file ([MS-FSCC] 2.4.4)."""
+    data = FileAllocationInformation(size).pack()
+    await file._one(lambda: set_file(FileInfoClass.ALLOCATION, data, file.file_id))
+
+
+async def find_room(file: File, offset: int, *, data: bool) -> int:
+    """Where the next data, or the next hole, at or behind *offset* begins. ENXIO when there is none before the end.
+
+    A server that does not say where holes are has none but the one behind the end.
+    """
+    size = await file.size()
+    if not 0 <= offset < size:
+        raise failure(errno.ENXIO)
+    while True:
+        try:
+            output = await _control(
+                file, FsctlCode.QUERY_ALLOCATED_RANGES, _RANGE.pack(offset, size - offset)
+            )
+        except RemoteError as error:
+            if error.ntstatus in _UNKNOWN:
+                return offset if data else size
+            raise
+        found: list[tuple[int, int]] = list(
+            _RANGE.iter_unpack(output[: len(output) // _RANGE.size * _RANGE.size])
+        )
+        if data:
+            if not found:
+                raise failure(errno.ENXIO)
+            return max(offset, found[0][0])
+        before = offset
+        for start, length in found:
+            if start > offset or length <= 0:
+                return offset
+            offset = max(offset, start + length)
+        if offset >= size or offset == before:
+            return min(offset, size)
+
+
+async def _control(file: File, code: int, data: bytes) -> bytes:
+    def request() -> Element:
+        return Element(Command.IOCTL, IoctlRequest(int(code), file.file_id, data, 0, _RANGES_BYTES).pack())
+
+    reply = await file._one(request, allow=(NTStatus.BUFFER_OVERFLOW,))
+    try:
+        return bytes(IoctlResponse.parse(reply.message).output_buffer)
+    except WireError as error:
+        raise OSError(errno.EIO, f"the server's answer makes no sense: {error}", file.path) from None
