@@ -34,7 +34,9 @@ def served(base: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str],
         shares += section(name, {"path": str(base / name), "read only": "no", **settings})
     options = {"private dir": str(base / "private"), "interfaces": "lo", "bind interfaces only": "yes"}
     config = base / "smb.conf"
-    config.write_text(section("global", {**options, "frevo:unix users": "auto" if settings else "no"}) + "\n" + shares)
+    config.write_text(
+        section("global", {**options, "frevo:unix users": "auto" if settings else "no"}) + "\n" + shares
+    )
     add = [*FREVO, "user", "add", USER, "--password-stdin", "-c", str(config)]
     subprocess.run(add, input=PASSWORD + "\n", text=True, check=True, capture_output=True)
     with (
@@ -72,10 +74,14 @@ def test_the_others_go_on(tmp_path: Path, when: str) -> None:
         with stuck_fuse(folder) as fuse:
             client = client or logged_on(live, "stuck")
             prefix = "below\\" if when == "meanwhile" else ""
-            message_id = client.send(Command.CREATE, create_request(prefix + "y", create_disposition=1).pack())
+            message_id = client.send(
+                Command.CREATE, create_request(prefix + "y", create_disposition=1).pack()
+            )
             assert client.wait(message_id).status == NTStatus.OBJECT_NAME_NOT_FOUND
             fuse.stuck.set()
-            message_id = client.send(Command.CREATE, create_request(prefix + "x", create_disposition=1).pack())
+            message_id = client.send(
+                Command.CREATE, create_request(prefix + "x", create_disposition=1).pack()
+            )
             assert fuse.asked.wait(10)
             other = logged_on(live, "good")
             other.close(other.open("new"))

@@ -1,7 +1,8 @@
-"""DCE/RPC over named pipes, as far as browsing a file server needs it: the srvsvc and wkssvc services.
+"""DCE/RPC over named pipes, as far as a file server needs it: srvsvc and wkssvc for browsing, lsarpc and
+samr for names and SIDs.
 
 No I/O and no clock: the server opens a pipe with open_pipe(), writes what the client wrote and reads the
-answers. [MS-RPCE], [MS-SRVS], [MS-WKST].
+answers. [MS-RPCE], [MS-SRVS], [MS-WKST], [MS-LSAT], [MS-SAMR].
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from frevo.dcerpc.context import (
 )
 from frevo.dcerpc.endpoint import PipeEndpoint
 from frevo.dcerpc.interface import Interface
+from frevo.dcerpc.lsarpc import LSARPC
+from frevo.dcerpc.samr import SAMR
 from frevo.dcerpc.srvsvc import SRVSVC
 from frevo.dcerpc.wkssvc import WKSSVC
 
 #: The pipes there are, by lower-case name.
-PIPES: dict[str, Interface] = {interface.name: interface for interface in (SRVSVC, WKSSVC)}
+PIPES: dict[str, Interface] = {interface.name: interface for interface in (SRVSVC, WKSSVC, LSARPC, SAMR)}
 
 
 def open_pipe(name: str, context: RpcContext) -> PipeEndpoint | None:

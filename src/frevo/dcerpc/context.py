@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
+from typing import Protocol
 
 import msgspec
+
+from frevo.wire.dtyp import SID
 
 #: Share types of [MS-SRVS] 2.2.2.4.
 STYPE_DISKTREE = 0x00000000
@@ -32,6 +36,65 @@ class ShareInfo(msgspec.Struct, frozen=True):
     browseable: bool = True
 
 
+class SidUse(IntEnum):
+    """SID_NAME_USE: what a SID stands for ([MS-LSAT] 2.2.13)."""
+
+    USER = 1
+    GROUP = 2
+    DOMAIN = 3
+    ALIAS = 4
+    WELL_KNOWN_GROUP = 5
+    UNKNOWN = 8
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Somebody with a name and a SID. *domain* is where the name is from, "" for those that are everywhere."""
+
+    sid: SID
+    use: SidUse
+    name: str
+    domain: str = ""
+    domain_sid: SID | None = None
+
+
+class UserInfo(msgspec.Struct, frozen=True):
+    """An account of this machine. Times are FILETIME."""
+
+    rid: int
+    name: str
+    full_name: str = ""
+    disabled: bool = False
+    must_change: bool = False
+    password_set: int = 0
+
+
+class Names(Protocol):
+    """Who there is."""
+
+    @property
+    def machine(self) -> str:
+        """The name of this machine, which is the domain of its accounts."""
+
+    @property
+    def machine_sid(self) -> SID:
+        """The SID that its accounts begin with."""
+
+    def of_sid(self, sid: SID) -> Principal | None:
+        """Who has this SID."""
+
+    def of_name(self, name: str) -> Principal | None:
+        """Who is called so: NAME, DOMAIN\\NAME or NAME@DOMAIN, in any case."""
+
+    def users(self) -> Sequence[UserInfo]:
+        """The accounts of this machine, by RID."""
+
+    def aliases(self) -> Sequence[Principal]:
+        """The groups of BUILTIN, by RID."""
+
+    def aliases_of(self, sid: SID) -> Sequence[int]:
+        """The RIDs of the groups of BUILTIN that the SID is in."""
+
+
 class RpcContext(msgspec.Struct, frozen=True):
     """The server and the caller when a pipe is opened. `now` is a FILETIME (100 ns since 1601, UTC)."""
 
@@ -44,3 +107,9 @@ class RpcContext(msgspec.Struct, frozen=True):
     version_major: int = 6
     version_minor: int = 1
     logged_on_users: int = 0
+    #: Who there is, for those who may ask; None: nobody may.
+    names: Names | None = None
+    #: Guests may ask who has a SID, not who there is.
+    may_list: bool = False
+    user: str = ""
+    user_domain: str = ""

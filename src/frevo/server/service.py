@@ -16,6 +16,7 @@ from frevo.config import Config, expand
 from frevo.dcerpc import RpcContext
 from frevo.errors import RemoteProtocolError, SMBError, WireError
 from frevo.locking.file_table import FileRecord, FileTable, Gate
+from frevo.server.account_names import directory
 from frevo.server.acting import unix_users_of
 from frevo.server.budget import Budgets
 from frevo.server.handlers.lock import release_all
@@ -369,6 +370,7 @@ class Server:
     def rpc_context(self, session: Session) -> RpcContext:
         """What the RPC services may know when this session opens a pipe."""
         settings, identity = self.config.globals, session.identity
+        known = identity is not None and not identity.is_anonymous
         return RpcContext(
             server_name=settings.netbios_name,
             domain=settings.workgroup,
@@ -380,6 +382,10 @@ class Server:
             is_admin=identity is not None and identity.is_admin,
             now=self.now(),
             logged_on_users=len(self.sessions),
+            names=directory(self.authenticator, settings.netbios_name, settings.workgroup) if known else None,
+            may_list=identity is not None and known and not identity.is_guest,
+            user=identity.account if identity is not None else "",
+            user_domain=settings.netbios_name.upper(),
         )
 
     # -- reload and end ---------------------------------------------------------------------------------------
