@@ -11,7 +11,7 @@ from frevo.errors import SMBError
 from frevo.vfs.base import Buffer, DirectoryItem, FileIdentity, FileStat, OpenIntent
 from frevo.vfs.handle import LocalHandle
 from frevo.vfs.names import fold
-from frevo.vfs.streams import STREAM_SIZE_MAX, read_stream, real_name, rename_stream, write_stream
+from frevo.vfs.streams import check_size, read_stream, real_name, rename_stream, write_stream
 from frevo.vfs.system import remove_xattr
 from frevo.wire.erref import NTStatus
 
@@ -59,13 +59,13 @@ class StreamHandle(LocalHandle):
 
     def truncate(self, size: int) -> None:
         data = self._data()
-        if size < 0 or size > STREAM_SIZE_MAX:
-            raise SMBError(NTStatus.INVALID_PARAMETER if size < 0 else NTStatus.DISK_FULL)
+        if size < 0:
+            raise SMBError(NTStatus.INVALID_PARAMETER, "negative size")
+        check_size(size)
         write_stream(self.metadata.target, self._xattr, data[:size].ljust(size, b"\0"))
 
     def allocate(self, size: int) -> None:
-        if size > STREAM_SIZE_MAX:
-            raise SMBError(NTStatus.DISK_FULL)
+        check_size(size)
         if size < len(self._data()):
             self.truncate(size)
 
@@ -83,8 +83,7 @@ class StreamHandle(LocalHandle):
     def write_now(self, offset: int, data: Buffer) -> int:
         if offset < 0:
             raise SMBError(NTStatus.INVALID_PARAMETER, "negative offset")
-        if offset + len(data) > STREAM_SIZE_MAX:
-            raise SMBError(NTStatus.DISK_FULL, "a stream holds at most 64 KiB")
+        check_size(offset + len(data))
         if not len(data):
             return 0
         content = bytearray(self._data().ljust(offset, b"\0"))

@@ -7,6 +7,7 @@ Stream names compare without case. [MS-FSCC] 2.1.5.3, 2.4.49"""
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from typing import Final
 
@@ -14,6 +15,8 @@ from frevo.errors import SMBError
 from frevo.vfs.names import fold
 from frevo.vfs.system import get_xattr, list_xattr, read_xattr, remove_xattr
 from frevo.wire.erref import NTStatus
+
+log = logging.getLogger(__name__)
 
 XATTR_PREFIX: Final = "user.DosStream."
 _SUFFIX: Final = ":$DATA"
@@ -76,17 +79,27 @@ def read_stream(target: int | str, xattr: str) -> bytes:
 
 def write_stream(target: int | str, xattr: str, data: bytes | bytearray, flags: int = 0) -> None:
     """Replaces the whole stream. DISK_FULL when the file system cannot keep as much in an xattr."""
-    if len(data) > STREAM_SIZE_MAX:
-        raise SMBError(NTStatus.DISK_FULL, "a stream holds at most 64 KiB")
+    check_size(len(data))
     try:
         os.setxattr(target, xattr, bytes(data) + b"\0", flags)
     except OSError as error:
-        raise _translated(error) from error
+        raise _translated(error, len(data)) from error
 
 
-def _translated(error: OSError) -> Exception:
+def check_size(size: int) -> None:
+    """Raises DISK_FULL for a stream that no file system keeps."""
+    if size > STREAM_SIZE_MAX:
+        log.warning("a named stream of %d bytes is refused: one has at most %d", size, STREAM_SIZE_MAX)
+        raise SMBError(
+            NTStatus.DISK_FULL, f"a named stream of {size} bytes, one has at most {STREAM_SIZE_MAX}"
+        )
+
+
+def _translated(error: OSError, size: int) -> Exception:
     if error.errno in (errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.EDQUOT):
-        return SMBError(NTStatus.DISK_FULL, "no room for the stream")
+        text = f"the file system keeps no named stream of {size} bytes: `frevo doctor FOLDER` tells its limit"
+        log.warning("%s", text)
+        return SMBError(NTStatus.DISK_FULL, text)
     if error.errno == errno.EEXIST:
         return SMBError(NTStatus.OBJECT_NAME_COLLISION, "the stream exists")
     if error.errno == errno.EOPNOTSUPP:

@@ -46,7 +46,14 @@ def test_everything_is_answered(tmp_path: Path) -> None:
         "quic in the kernel",
         "file system",
     }
-    wanted |= {"user attributes", "case of names", "creation time", "O_TMPFILE", "sparse files"}
+    wanted |= {
+        "user attributes",
+        "named streams",
+        "case of names",
+        "creation time",
+        "O_TMPFILE",
+        "sparse files",
+    }
     assert wanted <= checks.keys()
     assert all(check.text for check in checks.values())
     assert list(tmp_path.iterdir()) == []

@@ -94,3 +94,25 @@ async def test_names(backend: LocalBackend) -> None:
         assert stream.stream == name
         assert open_(backend, f"f:{name}:$DATA", BOTH).stream == name
     assert open_(backend, "f:\x05stream\n one", OpenIntent.PATH).stream == "\x05Stream\n One"
+
+
+async def test_a_stream_that_is_too_large(backend: LocalBackend, caplog: pytest.LogCaptureFixture) -> None:
+    """Goal: what the file system cannot keep is DISK_FULL, the log says so, and what was there stays. Method: a
+    stream of 64 KiB, and one that this file system's xattrs do not take, if there is one."""
+    create(backend, "file").close()
+    stream = create(backend, "file:fork")
+    await stream.write(0, b"small")
+    for size in (65536, 1 << 20, 60_000):
+        try:
+            await stream.write(0, bytes(size))
+        except SMBError as error:
+            assert error.status == NTStatus.DISK_FULL and str(size) in str(error)
+            assert any(str(size) in record.getMessage() for record in caplog.records)
+            assert bytes(await stream.read(0, 10)) == b"small"
+        else:
+            assert size == 60_000  # XFS, tmpfs
+    for call in (stream.truncate, stream.allocate):
+        with pytest.raises(SMBError, match="65536") as refused:
+            call(65536)
+        assert refused.value.status == NTStatus.DISK_FULL
+    stream.close()

@@ -16,6 +16,8 @@ from frevo.aio import syscalls
 from frevo.status.doctor.base import Check, State, read_text
 
 GROUP = "folder"
+#: What the kernel keeps in one xattr, less the byte that Samba's convention adds.
+_STREAM_BYTES_MAX = 65535
 
 
 def check_folder(path: str) -> list[Check]:
@@ -45,6 +47,7 @@ def _try_out(place: Path) -> list[Check]:
     file.write_bytes(b"frevo")
     trials: tuple[Callable[[Path], Check], ...] = (
         _user_attributes,
+        _named_streams,
         _security_attributes,
         _case,
         _birth_time,
@@ -78,17 +81,35 @@ def _user_attributes(file: Path) -> Check:
         text = f"not kept ({error.strerror}): no DOS attributes, no named streams"
         fix = "use ext4, xfs, btrfs or tmpfs of Linux 6.6; on old mounts add the option user_xattr"
         return Check(GROUP, "user attributes", State.LIMITED, text, fix)
-    return Check(GROUP, "user attributes", State.OK, f"kept, {_largest_value(file)}")
+    return Check(GROUP, "user attributes", State.OK, "kept")
 
 
-def _largest_value(file: Path) -> str:
-    for size in (65536, 16384, 4000, 1000):
+def _named_streams(file: Path) -> Check:
+    """The largest stream that this file system keeps: it lives in one xattr, with a byte more ([MS-FSCC] 2.1.5.3)."""
+    largest = _largest_value(file) - 1
+    if largest < 0:
+        return Check(GROUP, "named streams", State.LIMITED, "not kept: there are no user attributes")
+    data = {"largest_bytes": largest}
+    if largest >= _STREAM_BYTES_MAX:
+        return Check(GROUP, "named streams", State.OK, f"up to {largest} bytes each", "", data)
+    text = f"up to {largest} bytes, larger ones are refused (STATUS_DISK_FULL): resource forks of macOS may be larger"
+    return Check(
+        GROUP, "named streams", State.LIMITED, text, "use xfs, tmpfs or ext4 made with -O ea_inode", data
+    )
+
+
+def _largest_value(file: Path) -> int:
+    """Bytes of the largest value that can be set; 0 when none can."""
+    good, bad = 0, 65537
+    while bad - good > 1:
+        size = (good + bad) // 2
         try:
             os.setxattr(file, b"user.frevo.doctor", b"x" * size)
         except OSError:
-            continue
-        return f"values of at least {size} bytes (named streams live in them)"
-    return "values below 1000 bytes only (named streams live in them)"
+            bad = size
+        else:
+            good = size
+    return good
 
 
 def _security_attributes(file: Path) -> Check:
