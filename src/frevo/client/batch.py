@@ -8,7 +8,6 @@ import hashlib
 import os
 import stat as modes
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -19,11 +18,12 @@ from frevo.client.address import join
 from frevo.client.errors import CannotReconnect, ConnectionLost
 from frevo.client.file import File, check_end
 from frevo.client.localfile import read_file, write_new, write_over
+from frevo.client.parts import part_of, resumed_at, steps
 from frevo.client.pool import Pool
 from frevo.client.reconnect import REPEATS
 from frevo.client.share import Share
 from frevo.client.small import SMALL_BYTES
-from frevo.client.spread import SPREAD_BYTES, gaps_bytes
+from frevo.client.spread import SPREAD_BYTES
 from frevo.client.stat import Stat
 from frevo.wire.dtyp.filetime import to_unix_ns
 
@@ -306,33 +306,16 @@ async def _download_large(share: Share, job: _Job, plan: Plan, totals: Totals, r
 async def _stream_down(file: File, job: _Job, fd: int, report: Report) -> None:
     _, _, size, modified = job
     local = str(Path(f"/proc/self/fd/{fd}").readlink())
-    start = _resumed_at(os.fstat(fd).st_size, size)
+    start = resumed_at(os.fstat(fd).st_size, size)
     if (file.opened.end_of_file, to_unix_ns(file.opened.last_write_time)) != (size, modified):
         start = 0  # not the version that the part is of
         os.ftruncate(fd, 0)
     report.advanced(start)
     more = max(size, file.opened.end_of_file) - start
-    count = await file.copy_to(fd, start, more, local_offset=start, local=local, progress=_steps(report))
+    count = await file.copy_to(fd, start, more, local_offset=start, local=local, progress=steps(report))
     if count < more:
         await check_end(file, start + count)
     os.ftruncate(fd, start + count)  # the rest of a part file, when the source has become shorter
-
-
-def _steps(report: Report) -> Callable[[int], None]:
-    """Tells *report* what was added since the last time."""
-    told = 0
-
-    def progress(done: int) -> None:
-        nonlocal told
-        report.advanced(done - told)
-        told = done
-
-    return progress
-
-
-def _resumed_at(size: int, complete: int) -> int:
-    """Where to go on with a part file of *size* bytes: its end may have gaps."""
-    return min(max(0, size - gaps_bytes(complete)), complete)
 
 
 async def _verify_part(share: Share, source: str, part: str) -> str:
@@ -491,34 +474,17 @@ async def _verify_there(share: Share, part: str, source: str) -> str:
 
 async def _stream_up(share: Share, source: str, part: str, size: int, report: Report) -> None:
     with Path(source).open("rb", buffering=0) as local:
-        async with _part_of(share, part) as file:
+        async with part_of(share, part) as file:
             found = file.tell()
-            start = _resumed_at(found, size)
+            start = resumed_at(found, size)
             report.advanced(start)
             known = os.fstat(local.fileno()).st_size
             more = max(size, known) - start
             count = await file.copy_from(
-                local.fileno(), start, more, local_offset=start, local=source, progress=_steps(report)
+                local.fileno(), start, more, local_offset=start, local=source, progress=steps(report)
             )
             if found > start + count:
                 await file.truncate(start + count)
-
-
-@asynccontextmanager
-async def _part_of(share: Share, part: str) -> AsyncIterator[File]:
-    """The part file, open for appending; it goes again when nothing came into it."""
-    empty = False
-    try:
-        async with share.open(part, "a+b") as file:
-            try:
-                yield file
-            except OSError:
-                empty = not await file.size()
-                raise
-    finally:
-        if empty:
-            with suppress(OSError):
-                await share.remove(part)
 
 
 async def _same_there(share: Share, path: str, size: int, modified_ns: int) -> bool:

@@ -13,7 +13,7 @@ from uuid import UUID
 from frevo.dcerpc.context import Names, RpcContext, SidUse, UserInfo
 from frevo.dcerpc.interface import STRING, Interface, Operation, Values, fields
 from frevo.dcerpc.lsarpc import names_for
-from frevo.dcerpc.ndr import U8, U16, U32, Arguments, Array, NDRType, Union, Unique
+from frevo.dcerpc.ndr import U16, U32, Arguments, Array, NDRType, Union, Unique
 from frevo.dcerpc.ndr_security import (
     CLOSE,
     ENUM,
@@ -30,6 +30,16 @@ from frevo.dcerpc.ndr_security import (
     operation,
 )
 from frevo.dcerpc.pdu import Syntax
+from frevo.dcerpc.samr_information import (
+    ALIAS_INFORMATION,
+    DOMAIN_INFORMATION,
+    GENERAL_LEVEL,
+    GROUP_INFORMATION,
+    NAME_LEVEL,
+    PASSWORD_LEVEL,
+    TEXTS,
+    USER_INFORMATION,
+)
 from frevo.errors import SMBError
 from frevo.wire.dtyp import SID
 from frevo.wire.erref import NTStatus
@@ -122,24 +132,6 @@ def open_domain(context: RpcContext, call: Values) -> Values:
     return {"handle": (_DOMAIN, sids.index(call["sid"]), 0)}
 
 
-_TIME = fields(("low", U32), ("high", U32))
-_GENERAL = fields(
-    ("force_logoff", _TIME), ("comment", TEXT), ("name", TEXT), ("replica", TEXT), ("modified", _TIME), ("state", U32),
-    ("role", U32), ("compatible", U8), ("users", U32), ("groups", U32), ("aliases", U32),
-)  # fmt: skip
-_NAME_ONLY = fields(("name", TEXT))
-_PASSWORD_LEVEL, _GENERAL_LEVEL, _NAME_LEVEL = 1, 2, 5
-_DOMAIN_INFORMATION = ShortUnion(
-    {
-        _PASSWORD_LEVEL: fields(
-            ("length_min", U16), ("history", U16), ("properties", U32), ("age_max", _TIME), ("age_min", _TIME)
-        ),
-        _GENERAL_LEVEL: _GENERAL,
-        _NAME_LEVEL: _NAME_ONLY,
-    }
-)
-
-
 def _time(filetime: int) -> Values:
     """OLD_LARGE_INTEGER ([MS-SAMR] 2.2.2.2)."""
     return {"low": filetime & 0xFFFFFFFF, "high": filetime >> 32}
@@ -152,16 +144,16 @@ def query_domain(context: RpcContext, call: Values) -> Values:
     mine = domain == _MACHINE
     name = names.machine if mine else "Builtin"
     answers: dict[int, Callable[[], Values]] = {
-        _PASSWORD_LEVEL: lambda: {
+        PASSWORD_LEVEL: lambda: {
             "length_min": 0, "history": 0, "properties": 0, "age_max": _time(1 << 63), "age_min": _time(0)
         },
-        _GENERAL_LEVEL: lambda: {
+        GENERAL_LEVEL: lambda: {
             "force_logoff": _time(1 << 63), "comment": context.comment, "name": name, "replica": "",
             "modified": _time(0), "state": 1, "role": 3, "compatible": 1,
             "users": len(names.users()) if mine and context.may_list else 0, "groups": int(mine),
             "aliases": 0 if mine else len(names.aliases()),
         },
-        _NAME_LEVEL: lambda: {"name": name},
+        NAME_LEVEL: lambda: {"name": name},
     }  # fmt: skip
     if level not in answers:
         raise SMBError(NTStatus.INVALID_INFO_CLASS, f"domain information class {level}")
@@ -296,33 +288,6 @@ def _open(kind: bytes, use: SidUse, missing: NTStatus) -> Callable[[RpcContext, 
     return work
 
 
-_TEXTS = (
-    "home", "home_drive", "script", "profile", "comment", "workstations", "user_comment", "parameters",
-)  # fmt: skip
-_USER_ALL = fields(
-    *((name, _TIME) for name in ("logon", "logoff", "set", "expires", "can_change", "must_change")),
-    ("name", TEXT), ("full_name", TEXT), *((name, TEXT) for name in _TEXTS),
-    ("lm_password", TEXT), ("nt_password", TEXT), ("private", TEXT),
-    ("security", counted(U8)),
-    ("rid", U32), ("group", U32), ("control", U32), ("which", U32),
-    ("hours", fields(("units", U16), ("entries", Unique(VaryingArray(U8, 1260))))),
-    ("bad_passwords", U16), ("logons", U16), ("country", U16), ("code_page", U16),
-    ("lm_present", U8), ("nt_present", U8), ("expired", U8), ("private_changed", U8),
-)  # fmt: skip
-_USER_GENERAL = fields(
-    ("name", TEXT), ("full_name", TEXT), ("group", U32), ("comment", TEXT), ("user_comment", TEXT)
-)
-_USER_INFORMATION = ShortUnion(
-    {
-        1: _USER_GENERAL,
-        6: fields(("name", TEXT), ("full_name", TEXT)),
-        7: _NAME_ONLY,
-        8: fields(("full_name", TEXT)),
-        9: fields(("group", U32)),
-        16: fields(("control", U32)),
-        21: _USER_ALL,
-    }
-)
 #: Which fields of level 21 are there: everything but passwords and private data ([MS-SAMR] 2.2.1.8).
 _WHICH = 0x08FFFFFF
 
@@ -331,10 +296,10 @@ def query_user(context: RpcContext, call: Values) -> Values:
     """SamrQueryInformationUser and -2, [MS-SAMR] 3.1.5.5.5. Passwords and hashes are told nobody."""
     _, rid = opened(call, "handle", _USER)
     user, level = _user(names_for(context), rid), call["level"]
-    if level not in _USER_INFORMATION.arms:
+    if level not in USER_INFORMATION.arms:
         raise SMBError(NTStatus.INVALID_INFO_CLASS, f"user information class {level}")
     values: Values = {
-        **dict.fromkeys((*_TEXTS, "lm_password", "nt_password", "private"), ""),
+        **dict.fromkeys((*TEXTS, "lm_password", "nt_password", "private"), ""),
         "logon": _time(0), "logoff": _time(0), "set": _time(user.password_set), "expires": _time(_NEVER),
         "can_change": _time(user.password_set), "must_change": _time(0 if user.must_change else _NEVER),
         "name": user.name, "full_name": user.full_name, "security": listed([]), "rid": user.rid,
@@ -343,17 +308,6 @@ def query_user(context: RpcContext, call: Values) -> Values:
         "code_page": 0, "lm_present": 0, "nt_present": 0, "expired": int(user.must_change), "private_changed": 0,
     }  # fmt: skip
     return {"information": (level, values)}
-
-
-_DESCRIBED = fields(("name", TEXT), ("attributes", U32), ("members", U32), ("comment", TEXT))
-_GROUP_INFORMATION = ShortUnion({1: _DESCRIBED, 2: _NAME_ONLY, 4: fields(("comment", TEXT)), 5: _DESCRIBED})
-_ALIAS_INFORMATION = ShortUnion(
-    {
-        1: fields(("name", TEXT), ("members", U32), ("comment", TEXT)),
-        2: _NAME_ONLY,
-        3: fields(("comment", TEXT)),
-    }
-)
 
 
 def _query(kind: bytes, union: ShortUnion) -> Callable[[RpcContext, Values], Values]:
@@ -463,7 +417,7 @@ SAMR = Interface(
         ),
         6: _enumeration("SamrEnumerateDomainsInSamServer", enumerate_domains),
         7: operation("SamrOpenDomain", (_HANDLE, _ACCESS, ("sid", RpcSid())), (_HANDLE,), open_domain),
-        8: _information("SamrQueryInformationDomain", _DOMAIN_INFORMATION, query_domain),
+        8: _information("SamrQueryInformationDomain", DOMAIN_INFORMATION, query_domain),
         11: _enumeration("SamrEnumerateGroupsInDomain", enumerate_groups),
         13: _enumeration("SamrEnumerateUsersInDomain", enumerate_users, ("control", U32)),
         15: _enumeration("SamrEnumerateAliasesInDomain", enumerate_aliases),
@@ -483,17 +437,17 @@ SAMR = Interface(
             lookup_rids,
         ),
         19: _opening("SamrOpenGroup", _GROUP, SidUse.GROUP, NTStatus.NO_SUCH_GROUP),
-        20: _information("SamrQueryInformationGroup", _GROUP_INFORMATION, _query(_GROUP, _GROUP_INFORMATION)),
+        20: _information("SamrQueryInformationGroup", GROUP_INFORMATION, _query(_GROUP, GROUP_INFORMATION)),
         25: operation("SamrGetMembersInGroup", (_HANDLE,), (("members", _MEMBERS),), members_of_group),
         27: _opening("SamrOpenAlias", _ALIAS, SidUse.ALIAS, NTStatus.NO_SUCH_ALIAS),
-        28: _information("SamrQueryInformationAlias", _ALIAS_INFORMATION, _query(_ALIAS, _ALIAS_INFORMATION)),
+        28: _information("SamrQueryInformationAlias", ALIAS_INFORMATION, _query(_ALIAS, ALIAS_INFORMATION)),
         33: operation("SamrGetMembersInAlias", (_HANDLE,), (("members", _SIDS),), members_of_alias),
         34: _opening("SamrOpenUser", _USER, SidUse.USER, NTStatus.NO_SUCH_USER),
-        36: _information("SamrQueryInformationUser", _USER_INFORMATION, query_user),
+        36: _information("SamrQueryInformationUser", USER_INFORMATION, query_user),
         39: operation("SamrGetGroupsForUser", (_HANDLE,), (("groups", _GROUPS),), groups_of_user),
         40: _display("SamrQueryDisplayInformation"),
-        46: _information("SamrQueryInformationDomain2", _DOMAIN_INFORMATION, query_domain),
-        47: _information("SamrQueryInformationUser2", _USER_INFORMATION, query_user),
+        46: _information("SamrQueryInformationDomain2", DOMAIN_INFORMATION, query_domain),
+        47: _information("SamrQueryInformationUser2", USER_INFORMATION, query_user),
         48: _display("SamrQueryDisplayInformation2"),
         51: _display("SamrQueryDisplayInformation3"),
         57: operation("SamrConnect2", (("server", STRING), _ACCESS), (_HANDLE,), connect),

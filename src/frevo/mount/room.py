@@ -7,7 +7,6 @@ without holes does."""
 from __future__ import annotations
 
 import errno
-import struct
 
 from frevo.client.connection import Element
 from frevo.client.errors import RemoteError
@@ -16,7 +15,15 @@ from frevo.client.requests import set_file
 from frevo.errors import WireError
 from frevo.mount.state import failure
 from frevo.wire.erref import NTStatus
-from frevo.wire.fscc import FileAllocationInformation, FileInfoClass, FsctlCode
+from frevo.wire.fscc import (
+    FileAllocatedRange,
+    FileAllocationInformation,
+    FileInfoClass,
+    FileZeroDataInformation,
+    FsctlCode,
+    pack_allocated_ranges,
+    parse_allocated_ranges,
+)
 from frevo.wire.smb2 import Command, IoctlRequest, IoctlResponse
 
 #: fallocate(2)'s modes.
@@ -27,7 +34,6 @@ _UNKNOWN = (
     NTStatus.NOT_IMPLEMENTED,
     NTStatus.INVALID_INFO_CLASS,
 )
-_RANGE = struct.Struct("<qq")
 _RANGES_BYTES = 4096
 
 
@@ -57,7 +63,7 @@ async def make_room(file: File, offset: int, length: int, mode: int) -> int:
 
 async def _zero(file: File, offset: int, end: int) -> None:
     if offset < end:
-        await _control(file, FsctlCode.SET_ZERO_DATA, _RANGE.pack(offset, end))
+        await _control(file, FsctlCode.SET_ZERO_DATA, FileZeroDataInformation(offset, end).pack())
 
 
 async def _reserve(file: File, size: int) -> None:
@@ -77,15 +83,13 @@ async def find_room(file: File, offset: int, *, data: bool) -> int:
     while True:
         try:
             output = await _control(
-                file, FsctlCode.QUERY_ALLOCATED_RANGES, _RANGE.pack(offset, size - offset)
+                file, FsctlCode.QUERY_ALLOCATED_RANGES, pack_allocated_ranges([(offset, size - offset)])
             )
         except RemoteError as error:
             if error.ntstatus in _UNKNOWN:
                 return offset if data else size
             raise
-        found: list[tuple[int, int]] = list(
-            _RANGE.iter_unpack(output[: len(output) // _RANGE.size * _RANGE.size])
-        )
+        found = _ranges(file, output)
         if data:
             if not found:
                 raise failure(errno.ENXIO)
@@ -99,6 +103,17 @@ async def find_room(file: File, offset: int, *, data: bool) -> int:
             return min(offset, size)
 
 
+def _ranges(file: File, output: bytes) -> list[FileAllocatedRange]:
+    try:
+        return parse_allocated_ranges(output)
+    except WireError as error:
+        raise _senseless(file, error) from None
+
+
+def _senseless(file: File, error: WireError) -> OSError:
+    return OSError(errno.EIO, f"the server's answer makes no sense: {error}", file.path)
+
+
 async def _control(file: File, code: int, data: bytes) -> bytes:
     def request() -> Element:
         return Element(Command.IOCTL, IoctlRequest(int(code), file.file_id, data, 0, _RANGES_BYTES).pack())
@@ -107,4 +122,4 @@ async def _control(file: File, code: int, data: bytes) -> bytes:
     try:
         return bytes(IoctlResponse.parse(reply.message).output_buffer)
     except WireError as error:
-        raise OSError(errno.EIO, f"the server's answer makes no sense: {error}", file.path) from None
+        raise _senseless(file, error) from None
