@@ -11,6 +11,7 @@ from typing import TypeVar
 from peers.nonces import Nonces
 from peers.target import DOMAIN, PASSWORD, SHARES, USER, section, share_sections
 
+from frevo.aio.acting import act_as
 from frevo.auth.accounts import AccountStore
 from frevo.auth.authenticator import Authenticator
 from frevo.auth.identity import AuthSettings
@@ -81,6 +82,7 @@ class Pair:
             workgroup=DOMAIN,
             map_to_guest=config.globals.map_to_guest,
             ntlm=config.globals.ntlm_auth != "disabled",
+            username_map=config.globals.username_map,
         )
         return Authenticator(AccountStore(self.private), settings)
 
@@ -102,7 +104,12 @@ class Pair:
         async def run() -> T:
             return call(*arguments)
 
-        return self.loop.run_until_complete(run())
+        return self._as_the_test(self.loop.run_until_complete(run()))
+
+    def _as_the_test(self, value: T) -> T:
+        """The loop's thread is the test's: what comes now is done with the test's own rights."""
+        act_as(None)
+        return value
 
     def turn(self, seconds: float = 0.0) -> None:
         """Lets what waits go on, for *seconds* of real time at most or one round."""
@@ -114,6 +121,7 @@ class Pair:
             self.loop.run_until_complete(asyncio.sleep(0.0002))
         if seconds:
             self.loop.run_until_complete(asyncio.sleep(seconds))
+        act_as(None)
 
     def advance(self, seconds: float) -> None:
         """Moves the clock."""

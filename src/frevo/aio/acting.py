@@ -8,7 +8,9 @@ ring takes the identity along: `frevo.aio.ring` does, `carried` does it for a pl
 
 from __future__ import annotations
 
+import codecs
 import functools
+import importlib
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -22,6 +24,8 @@ __all__ = [
     "acting_as",
     "as_identity",
     "carried",
+    "granted",
+    "load_all",
     "must_be_server",
     "must_be_user",
     "prepare_process",
@@ -31,6 +35,9 @@ T = TypeVar("T")
 
 #: Ignores quotas and the blocks that a file system keeps for root (capabilities(7)): no user's work may have it.
 _CAP_SYS_RESOURCE = 24
+#: What Python loads when it is used for the first time.
+_LATER = ("concurrent.futures.thread", "frevo.aio.threads", "frevo.aio.uring", "traceback", "linecache")
+_ENCODINGS = ("utf-16-le", "utf-16", "utf-8-sig", "utf-8", "latin-1", "ascii", "cp437", "cp850", "idna")
 #: Any user but root; no process of that user is ever made.
 _TRIAL = 65534
 
@@ -69,6 +76,21 @@ def _run(who: UnixIdentity | None, call: Callable[..., T], *args: Any) -> T:
         act_as(None)
 
 
+def granted(call: Callable[..., T], *args: Any) -> T:
+    """*call* by the rights of who acts, and where those do not suffice by the server's.
+
+    Only for what SMB's access check has granted already and Linux ties to other rights: DOS attributes, times, stored
+    security descriptors.
+    """
+    try:
+        return call(*args)
+    except PermissionError:
+        if acting_as() is None:
+            raise
+    with as_identity(None):
+        return call(*args)
+
+
 def must_be_server(what: object) -> None:
     """Raises ActingError when this thread acts as a user: *what* is the server's own."""
     who = acting_as()
@@ -82,11 +104,20 @@ def must_be_user(what: object) -> None:
         raise ActingError(f"{what!r} was touched with the server's own rights")
 
 
+def load_all() -> None:
+    """Imports what would otherwise be imported at its first use: a user may not be allowed to read our folders."""
+    for module in _LATER:
+        importlib.import_module(module)
+    for encoding in _ENCODINGS:
+        codecs.lookup(encoding)
+
+
 def prepare_process() -> None:
     """Makes sure that this process can act as its users, and takes from it what would lift their quotas.
 
     Raises ActingError with the reason. To be called before threads are started.
     """
+    load_all()
     if os.geteuid() != 0:
         raise ActingError("only root can act as other Unix users")
     try:

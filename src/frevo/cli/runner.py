@@ -67,7 +67,9 @@ class Runner:
         """Serve; the exit code. Raises ServeError when a port cannot be had."""
         from frevo.server.run import run_server
 
-        self._server = asyncio.create_task(run_server(self._config, stop=self._stop, ready=self._on_ready))
+        self._server = asyncio.create_task(
+            run_server(self._config, stop=self._stop, ready=self._on_ready, bound=self._become_owner)
+        )
         with self._signals():
             waiting: set[asyncio.Future[Any]] = {self._server, self._ready}
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -92,6 +94,12 @@ class Runner:
         assert self._server is not None
         self._server.cancel()
         await asyncio.gather(self._server, return_exceptions=True)
+
+    def _become_owner(self) -> None:
+        if self._plan.owner is not None:
+            from frevo.cli.folder_owner import become
+
+            become(self._plan.owner)
 
     def _on_ready(self, running: Running) -> None:
         if not self._ready.done():
@@ -195,7 +203,9 @@ class Runner:
         act_as(None)
         login = self._plan.login() if self._plan.login is not None else None
         sentence = who_acts(self._config)
-        if sentence and not acts_as_users(self._config):
+        if self._plan.owner is not None:
+            sentence = f"Started by root; acts on disk as {self._plan.owner.name}, who owns the folder."
+        if sentence and not acts_as_users(self._config) and self._plan.owner is None:
             log.warning("%s", sentence)
         if not self._quiet or (login is not None and login.password):
             with contextlib.suppress(OSError):  # nobody reads our output: serve all the same

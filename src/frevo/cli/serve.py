@@ -12,8 +12,10 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from frevo.aio.acting import as_identity
 from frevo.cli.common import Subparsers, add_command, add_config_option, print_problems
 from frevo.cli.config_remarks import explain, nothing_to_serve
+from frevo.cli.folder_owner import Owner, owner_to_become, private_dir_for
 from frevo.cli.serve_folder import (
     ORDINARY_PORT,
     SMB_PORT,
@@ -49,6 +51,7 @@ class Plan(msgspec.Struct, frozen=True):
     config: Config
     reload: Callable[[], Config]
     login: Callable[[], Login] | None = None
+    owner: Owner | None = None  # whom the process becomes once its ports are bound
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -98,14 +101,20 @@ def _plan(args: argparse.Namespace) -> Plan:
         if any(problem.severity == "error" for problem in said):
             raise ConfigErrors(())  # everything has been said
         return Plan(config, lambda: _reread(args))
+    owner = owner_to_become(args.path)
     overrides = _overrides(args)
-    config = folder_config(args.path, args.name, read_only=args.read_only, overrides=overrides)
+    if owner is not None:
+        overrides["private dir"] = private_dir_for(owner, args.private_dir)
+    with as_identity(owner.identity if owner is not None else None):
+        config = folder_config(args.path, args.name, read_only=args.read_only, overrides=overrides)
     config = _with_options(config, args, default_port=True)
-    user = user_name(args.user)
+    user = user_name(args.user or (owner.name if owner is not None else None))
     share = next(iter(config.shares.values()))
     config = config.with_share(replace(share, valid_users=(user,)))
     private_dir, new_password = config.globals.private_dir, args.new_password
-    return Plan(config, lambda: config, lambda: login_for(private_dir, user, new_password=new_password))
+    return Plan(
+        config, lambda: config, lambda: login_for(private_dir, user, new_password=new_password), owner
+    )
 
 
 def _from_file(args: argparse.Namespace) -> Config:

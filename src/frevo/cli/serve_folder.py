@@ -54,9 +54,9 @@ def folder_config(
         raise ServeError(f"cannot share {path}: {reason}") from error
     if not folder.is_dir():
         raise ServeError(f"cannot share {path}: it is not a folder")
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise ServeError(f"cannot share {path}: you may not read it")
-    if not read_only and not os.access(folder, os.W_OK):
+    if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
+        raise ServeError(f"cannot share {path}: its server may not read it")
+    if not read_only and not os.access(folder, os.W_OK, effective_ids=True):
         read_only = True
     share = share_name(folder) if name is None else name
     if share.lower() in _RESERVED or not share.strip():

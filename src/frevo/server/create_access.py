@@ -11,6 +11,7 @@ from frevo.server.security import (
     inherited_descriptor,
     maximal_access,
     token_of,
+    with_owner_of_parent,
     without_readonly,
 )
 from frevo.vfs.base import Resolved
@@ -105,5 +106,8 @@ def new_descriptor(
     """
     data = find_create_context(asked.contexts, SdBuffer.NAME) if asked.contexts else None
     explicit = SdBuffer.parse(data).security_descriptor if data is not None else None
-    files = request.server.files
-    return inherited_descriptor(request.session, request.tree, files, resolved, explicit, directory=directory)
+    session, tree, files = request.session, request.tree, request.server.files
+    descriptor = inherited_descriptor(session, tree, files, resolved, explicit, directory=directory)
+    if descriptor is None or tree.share.config.inherit_owner != "windows and unix":
+        return descriptor
+    return with_owner_of_parent(tree, resolved, descriptor)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from frevo.aio.acting import prepare_process
+from frevo.aio.acting import act_as, prepare_process
 from frevo.auth.accounts import AccountStore
 from frevo.auth.authenticator import Authenticator
 from frevo.auth.identity import AuthSettings
@@ -19,7 +21,6 @@ from frevo.config import Config
 from frevo.server.acting import acts_as_users
 from frevo.server.lanes import MountWatch
 from frevo.server.service import Server
-from frevo.transport.address import TransportAddress
 from frevo.transport.dataplane import DataPlaneTransport
 from frevo.transport.interfaces import listen_hosts
 from frevo.transport.tcp import bind_listeners
@@ -49,12 +50,20 @@ class Running(msgspec.Struct, eq=False):
 
     def reload(self, config: Config) -> None:
         """Takes a new configuration: what is connected stays, new connects see the new shares and users."""
+        act_as(None)  # accounts are the server's own
         self.server.reload(config, _authenticator(config))
 
 
-async def run_server(config: Config, *, stop: asyncio.Event, ready: Callable[[Running], None]) -> int:
+async def run_server(
+    config: Config,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[Running], None],
+    bound: Callable[[], None] = lambda: None,
+) -> int:
     """Serves until *stop* is set, then drains for at most `frevo:drain timeout`; the exit code.
 
+    *bound* is called when the ports are bound, before anything else is touched: there root may become somebody else.
     Raises OSError (with the address in `filename`) when a listener cannot be bound. When cancelled, everything is
     closed without draining.
     """
@@ -63,33 +72,37 @@ async def run_server(config: Config, *, stop: asyncio.Event, ready: Callable[[Ru
     os.umask(
         0
     )  # `create mask` and its siblings say which bits a new file gets, not the shell that started us
-    if acts_as_users(config):
-        prepare_process()
-    authenticator = _authenticator(config)
-    transport = DataPlaneTransport(
-        loop, threads=settings.frevo_data_plane_threads or min(os.cpu_count() or 1, 8),
-        engine=settings.frevo_engine, limits=limits_of(config),
-    )  # fmt: skip
-    running = Running(Server(config, transport, authenticator, loop), transport)
-    watch = MountWatch(loop, running.server.mounts_changed)
-    try:
-        transport.start(running.server.on_events)
-        transport.fast_echo(settings.frevo_fast_path)
-        running.addresses = _listen(config, transport)
-        ready(running)
-        await stop.wait()
-        transport.close_listeners()
-        await _drain(running.server, settings.frevo_drain_timeout)
-        running.server.close_all()
-        await running.server.lanes.drain(_LANES_SECONDS)
-        return 0
-    except BaseException:  # stopped at once
-        running.server.close_all()
-        raise
-    finally:
-        watch.close()
-        running.server.lanes.stop()
-        transport.shutdown()
+    listeners = _bind(config)
+    with ExitStack() as unused:
+        for _, listener in listeners:
+            unused.callback(listener.close)
+        bound()
+        if acts_as_users(config):
+            prepare_process()
+        authenticator = _authenticator(config)
+        transport = DataPlaneTransport(
+            loop, threads=settings.frevo_data_plane_threads or min(os.cpu_count() or 1, 8),
+            engine=settings.frevo_engine, limits=limits_of(config),
+        )  # fmt: skip
+        unused.callback(transport.shutdown)
+        running = Running(Server(config, transport, authenticator, loop), transport)
+        unused.callback(running.server.lanes.stop)
+        watch = MountWatch(loop, running.server.mounts_changed)
+        unused.callback(watch.close)
+        try:
+            transport.start(running.server.on_events)
+            transport.fast_echo(settings.frevo_fast_path)
+            running.addresses = _listen(listeners, transport)
+            ready(running)
+            await stop.wait()
+            transport.close_listeners()
+            await _drain(running.server, settings.frevo_drain_timeout)
+            running.server.close_all()
+            await running.server.lanes.drain(_LANES_SECONDS)
+        except BaseException:  # stopped at once
+            running.server.close_all()
+            raise
+    return 0
 
 
 def _authenticator(config: Config) -> Authenticator:
@@ -126,23 +139,29 @@ def limits_of(config: Config) -> dict[str, Any]:
     }
 
 
-def _listen(config: Config, transport: DataPlaneTransport) -> list[tuple[str, str, int]]:
+def _bind(config: Config) -> list[tuple[str, socket.socket]]:
+    """(transport, listener) of every address; all or none."""
     settings = config.globals
     hosts = listen_hosts(settings.interfaces, only=settings.bind_interfaces_only)
-    bound: list[tuple[str, str, int]] = []
-    for address in settings.server_smb_transports:
-        bound += _listen_one(address, hosts, transport)
+    bound: list[tuple[str, socket.socket]] = []
+    try:
+        for address in settings.server_smb_transports:
+            bound += ((address.name, listener) for listener in bind_listeners(hosts, address.port))
+    except BaseException:
+        for _, listener in bound:
+            listener.close()
+        raise
     return bound
 
 
-def _listen_one(
-    address: TransportAddress, hosts: Sequence[str], transport: DataPlaneTransport
+def _listen(
+    listeners: Sequence[tuple[str, socket.socket]], transport: DataPlaneTransport
 ) -> list[tuple[str, str, int]]:
     listening = []
-    for listener in bind_listeners(hosts, address.port):
+    for name, listener in listeners:
         host, port = listener.getsockname()[:2]
-        transport.listen(listener, address.name)
-        listening.append((address.name, host, port))
+        transport.listen(listener, name)
+        listening.append((name, host, port))
     return listening
 
 

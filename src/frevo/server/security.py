@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from frevo.auth.access import Token, granted_by, may_own, owner_sid
 from frevo.auth.descriptors import default_sd, new_sd
 from frevo.auth.sids import unix_group_sid
@@ -188,6 +190,14 @@ def _check_supplied(supplied: SecurityDescriptor, token: Token) -> None:
         raise SMBError(NTStatus.INVALID_OWNER, f"{supplied.owner} cannot become the owner")
     if supplied.sacl is not None and not token.is_admin:
         raise SMBError(NTStatus.PRIVILEGE_NOT_HELD, "a system access list")
+
+
+def with_owner_of_parent(tree: Tree, resolved: Resolved, descriptor: bytes) -> bytes:
+    """*descriptor* with the owner of the directory that *resolved* is in (`inherit owner`)."""
+    assert tree.backend is not None
+    stored, stat = tree.backend.parent(resolved)
+    owner = descriptor_of(stored, stat, tree).owner
+    return replace(parse_descriptor(descriptor), owner=owner).pack()
 
 
 def _with_default_dacl(made: SecurityDescriptor | None, token: Token) -> SecurityDescriptor:

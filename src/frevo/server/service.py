@@ -404,6 +404,7 @@ class Server:
 
     def mounts_changed(self) -> None:
         """The table of mounts is another one: a tree below which a slow file system was mounted gets its lane."""
+        act_as(None)
         table = mounts()
         for share in (*self.shares.values(), *self.homes.in_use()):
             for path, backend in tuple(share.backends.items()):

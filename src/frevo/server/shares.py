@@ -93,6 +93,7 @@ class Share(msgspec.Struct, eq=False):
             wide_links=settings.wide_links,
             volume_label=settings.volume or self.name,
             acted=self.acted,
+            inherit_owner=settings.inherit_owner != "no" and os.geteuid() == 0,
         )
         try:
             backend = LocalBackend(path, options=options)

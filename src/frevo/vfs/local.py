@@ -31,6 +31,7 @@ from frevo.vfs.metadata import FileMetadata
 from frevo.vfs.names import VetoFiles, parse_path
 from frevo.vfs.newmodes import mode_from_parent
 from frevo.vfs.options import LocalOptions as LocalOptions
+from frevo.vfs.owners import give_to_owner_of
 from frevo.vfs.security import read_descriptor
 from frevo.vfs.streamhandle import StreamHandle
 from frevo.vfs.streams import create_stream, find_xattr, real_name
@@ -71,11 +72,7 @@ class LocalBackend(Backend):
         self._courier: Courier | None = None
 
     def check_reachable(self) -> None:
-        try:
-            os.close(os.open(f"{self.tree.root}/.", os.O_PATH | os.O_CLOEXEC))
-        except PermissionError as error:
-            sentence = f"{self.tree.root}: this user may not enter it, or a folder above it"
-            raise SMBError(NTStatus.ACCESS_DENIED, sentence) from error
+        self.tree.check_reachable()
 
     # --- finding ---
 
@@ -235,6 +232,8 @@ class LocalBackend(Backend):
         status = statx(held.fd)
         if self._is_old_id(status):
             held, status = self._made_again(local, held, directory, intent, mode)
+        if self.options.inherit_owner:
+            give_to_owner_of(self._directory(local), held)
         handle = self._handle(local, held, intent, status)
         if attributes & STORED:
             try:
@@ -266,15 +265,20 @@ class LocalBackend(Backend):
         return Held(self.tree.open_in(self._directory(local), local.name, flags, mode & 0o7777), True)
 
     def _make_directory(self, local: LocalResolved, mode: int) -> Held:
-        parent, flags = self._directory(local), READ_FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW
+        parent, flags = self._directory(local), os.O_DIRECTORY | os.O_NOFOLLOW
         os.mkdir(local.name, mode & 0o7777, dir_fd=parent)
-        return Held(self.tree.open_in(parent, local.name, flags), True)
+        try:
+            return Held(self.tree.open_in(parent, local.name, READ_FLAGS | flags), True)
+        except PermissionError:  # made with a mode that does not let its owner read it
+            return Held(self.tree.open_in(parent, local.name, os.O_PATH | flags), False)
 
     def _create_stream(self, local: LocalResolved, attributes: int, mode: int) -> StreamHandle:
         if not self.xattrs:
             raise SMBError(NTStatus.OBJECT_NAME_INVALID, "the file system keeps no streams")
         if local.stat is None:
             held = self._make_file(local, OpenIntent.READ, mode)
+            if self.options.inherit_owner:
+                give_to_owner_of(self._directory(local), held)
             if attributes & STORED:
                 metadata = FileMetadata(held.fd, readable=True, xattrs=self.xattrs)
                 metadata.set_dos(attributes, None)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
+from frevo.aio.acting import granted
 from frevo.aio.syscalls import FileStatus, set_times, statx
 from frevo.errors import SMBError
 from frevo.vfs import attributes as dos
@@ -17,7 +18,7 @@ from frevo.vfs.base import FileStat
 from frevo.vfs.fartimes import EARLY, LATE, XATTR_TIMES, exact, is_far, remember
 from frevo.vfs.security import XATTR_SECURITY, XATTR_USER
 from frevo.vfs.streams import XATTR_PREFIX
-from frevo.vfs.system import get_xattr, list_xattr, proc_path, read_xattr, remove_xattr
+from frevo.vfs.system import get_own_xattr, list_xattr, proc_path, read_xattr, remove_xattr
 from frevo.wire.erref import NTStatus
 
 _HIDDEN_XATTRS: Final = frozenset(
@@ -44,7 +45,7 @@ class FileMetadata:
         """What the DOSATTRIB xattr keeps."""
         if not self.xattrs:
             return None
-        value = get_xattr(self.target, dos.XATTR_DOSATTRIB)
+        value = get_own_xattr(self.target, dos.XATTR_DOSATTRIB)
         return dos.unpack_dosattrib(value) if value is not None else None
 
     def stat(self, *, hidden: bool, status: FileStatus | None = None) -> FileStat:
@@ -53,25 +54,25 @@ class FileMetadata:
             status = statx(self.fd)
         stat = dos.make_stat(status, self.stored(), hidden=hidden, mode_readonly=not self.xattrs)
         if is_far(stat) and self.xattrs:
-            return exact(stat, get_xattr(self.target, XATTR_TIMES))
+            return exact(stat, get_own_xattr(self.target, XATTR_TIMES))
         return stat
 
     def set_times(self, accessed: int | None, written: int | None) -> None:
         """Sets last access and last write time (FILETIME), what is None stays."""
         far = any(time is not None and not EARLY < time < LATE for time in (accessed, written))
         try:
-            set_times(self.target, accessed, written)
+            granted(set_times, self.target, accessed, written)
         except OSError as error:
             if not far or error.errno not in _TIME_REFUSED:
                 raise
-            set_times(self.target, _near(accessed), _near(written))
+            granted(set_times, self.target, _near(accessed), _near(written))
         if far and self.xattrs:
             status = statx(self.fd)
             self._remember((status.atime, status.mtime), accessed, written)
 
     def _remember(self, kept: tuple[int, int], accessed: int | None, written: int | None) -> None:
         try:
-            remember(self.target, kept, accessed, written)
+            granted(remember, self.target, kept, accessed, written)
         except OSError as error:
             if error.errno not in _NO_XATTRS:
                 raise
@@ -94,7 +95,7 @@ class FileMetadata:
         if new == old:
             return True
         try:
-            os.setxattr(self.target, dos.XATTR_DOSATTRIB, dos.pack_dosattrib(new))
+            granted(os.setxattr, self.target, dos.XATTR_DOSATTRIB, dos.pack_dosattrib(new))
         except OSError as error:
             if error.errno in _NO_XATTRS:
                 return False
@@ -109,7 +110,7 @@ class FileMetadata:
         created = dos.make_stat(status, None, hidden=False, mode_readonly=False).creation_time
         value = dos.pack_dosattrib(dos.DosAttributes(attributes & dos.STORED, created))
         try:
-            os.setxattr(self.target, dos.XATTR_DOSATTRIB, value)
+            granted(os.setxattr, self.target, dos.XATTR_DOSATTRIB, value)
         except OSError as error:
             if error.errno not in _NO_XATTRS:
                 raise

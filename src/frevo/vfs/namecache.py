@@ -12,6 +12,7 @@ import os
 from collections import OrderedDict
 from typing import Final
 
+from frevo.aio.acting import acting_as
 from frevo.aio.syscalls import openat2, statx
 from frevo.vfs.inotify import (
     IN_CREATE,
@@ -76,7 +77,11 @@ class NameCache:
     def find(self, directory_fd: int, name: str) -> str | None:
         """The real name in the directory (O_PATH will do) that folds like *name*; the exact one when it
         exists.
+
+        PermissionError when whoever acts may not list the directory, whoever did before.
         """
+        if acting_as() is not None:
+            os.close(openat2(directory_fd, b".", os.O_RDONLY | os.O_DIRECTORY))
         kept = self._names(directory_fd).get(fold(name))
         if not kept:
             return None

@@ -19,4 +19,5 @@ class LocalOptions(msgspec.Struct, frozen=True):
     wide_links: bool = False
     inherit_permissions: bool = False
     inherit_acls: bool = False
+    inherit_owner: bool = False  # new files belong to the owner of their folder
     acted: bool = False  # users act in here, never the server itself

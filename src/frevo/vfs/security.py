@@ -11,6 +11,7 @@ import os
 import struct
 from typing import Final
 
+from frevo.aio.acting import granted
 from frevo.errors import SMBError
 from frevo.vfs.system import get_xattrs, remove_xattr
 from frevo.wire.erref import NTStatus
@@ -50,7 +51,7 @@ def wrap(descriptor: bytes) -> bytes:
 
 def read_descriptor(target: int | str) -> bytes | None:
     """The stored descriptor of a file (descriptor or path)."""
-    for _, blob in get_xattrs(target, _NAMES):
+    for _, blob in get_xattrs(target, _NAMES, own=True):
         if (descriptor := unwrap(blob)) is not None:
             return descriptor
     return None
@@ -64,9 +65,9 @@ def write_descriptor(target: int | str, descriptor: bytes) -> None:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP):
             raise
-        _write_user(target, blob)
+        granted(_write_user, target, blob)
         return
-    remove_xattr(target, XATTR_USER)
+    granted(remove_xattr, target, XATTR_USER)
 
 
 def _write_user(target: int | str, blob: bytes) -> None:

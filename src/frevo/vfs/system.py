@@ -13,6 +13,8 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
+from frevo.aio.acting import acting_as, as_identity, granted
+
 FALLOC_FL_KEEP_SIZE: Final = 0x01
 FALLOC_FL_PUNCH_HOLE: Final = 0x02
 FALLOC_FL_ZERO_RANGE: Final = 0x10
@@ -73,6 +75,9 @@ class EntryXattr:
         count = _syscall(_SYS_GETXATTRAT, *args)
         if count >= 0:
             return self._buffer.raw[:count]
+        if ctypes.get_errno() == errno.EACCES and acting_as() is not None:
+            with as_identity(None):  # what is stored for SMB is told to whoever may list the folder
+                return self.get(directory_fd, entry)
         if ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM):
             return None
         self._native = ctypes.get_errno() != errno.ENOSYS
@@ -81,13 +86,20 @@ class EntryXattr:
     def _get_through_proc(self, directory_fd: int, entry: bytes) -> bytes | None:
         path = b"/proc/self/fd/%d/%s" % (directory_fd, entry)
         try:
-            return os.getxattr(path, self._name, follow_symlinks=False)
+            return granted(lambda: os.getxattr(path, self._name, follow_symlinks=False))
         except OSError:
             return None
 
 
+def get_own_xattr(fd_or_path: int | str, name: str) -> bytes | None:
+    """`get_xattr` of a name that only this server gives a meaning: also of a file that who acts may not read."""
+    for _, value in get_xattrs(fd_or_path, (name,), own=True):
+        return value
+    return None
+
+
 def get_xattr(fd_or_path: int | str, name: str) -> bytes | None:
-    """The xattr's value, None when there is none or the file system keeps none."""
+    """The xattr's value, None when there is none, the file system keeps none or who acts may not read it."""
     for _, value in get_xattrs(fd_or_path, (name,)):
         return value
     return None
@@ -105,8 +117,10 @@ def read_xattr(fd_or_path: int | str, name: str) -> bytes | None:
         raise
 
 
-def get_xattrs(fd_or_path: int | str, wanted: tuple[str, ...]) -> list[tuple[str, bytes]]:
-    """Those of the *wanted* xattrs that the file has, in this order.
+def get_xattrs(
+    fd_or_path: int | str, wanted: tuple[str, ...], *, own: bool = False
+) -> list[tuple[str, bytes]]:
+    """Those of the *wanted* xattrs that the file has, in this order. *own*: whatever the rights of who acts are.
 
     Most files have none, and asking for what is missing costs ten times a look at the list of names.
     """
@@ -119,7 +133,8 @@ def get_xattrs(fd_or_path: int | str, wanted: tuple[str, ...]) -> list[tuple[str
     for name in wanted:
         if name in names:
             try:
-                found.append((name, os.getxattr(fd_or_path, name)))
+                value = granted(os.getxattr, fd_or_path, name) if own else os.getxattr(fd_or_path, name)
+                found.append((name, value))
             except OSError as error:
                 if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES):
                     raise

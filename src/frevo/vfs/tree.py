@@ -24,8 +24,10 @@ from frevo.aio.syscalls import (
     openat2,
     statx,
 )
+from frevo.errors import SMBError
 from frevo.vfs.names import encode_name
 from frevo.vfs.system import proc_path
+from frevo.wire.erref import NTStatus
 
 #: As many links as the kernel follows in one path.
 _LINKS_MAX: Final = 40
@@ -54,6 +56,14 @@ class Tree:
             self._resolve = _INSIDE | RESOLVE_NO_SYMLINKS
         else:
             self._resolve = RESOLVE_NO_MAGICLINKS if wide_links else _INSIDE
+
+    def check_reachable(self) -> None:
+        """Raises SMBError ACCESS_DENIED when whoever acts may not enter the root, or a folder above it."""
+        try:
+            os.close(os.open(f"{self.root}/.", os.O_PATH | os.O_CLOEXEC))
+        except PermissionError as error:
+            sentence = f"{self.root}: this user may not enter it, or a folder above it"
+            raise SMBError(NTStatus.ACCESS_DENIED, sentence) from error
 
     def open(self, path: str, flags: int, mode: int = 0) -> int:
         """openat2 of a real path. EXDEV when it would leave the tree, also through an absolute link to the

@@ -294,13 +294,33 @@ class WatchHub:
     ) -> None:
         """Keeps a recursive watch true when a directory comes or goes, by the rights of who watches."""
         if event.mask & n.IN_MOVED_FROM:
-            gone = [w for w, below in watch.watches.items() if below == path or below.startswith(path + "/")]
-            for number in gone:
-                del watch.watches[number]
-                self._detach(watch, number)
+            self._lose(watch, path)
         elif event.mask & (n.IN_CREATE | n.IN_MOVED_TO) and event.watch in watch.watches:
             with as_identity(watch.acting):
                 self._enter(watch, event, path, changes)
+        elif event.mask & n.IN_ATTRIB and watch.acting is not None and event.watch in watch.watches:
+            with as_identity(watch.acting):
+                self._look_again(watch, event, path, changes)
+
+    def _look_again(
+        self, watch: LocalWatch, event: n.Event, path: str, changes: dict[LocalWatch, list[Change]]
+    ) -> None:
+        """A directory got other rights: who may not list it any more hears nothing of it, who may now does."""
+        followed = path in watch.watches.values()
+        fd = self._open_below(watch, path)
+        if fd is not None:
+            os.close(fd)
+        if fd is None and followed:
+            self._lose(watch, path)
+        elif fd is not None and not followed:
+            self._enter(watch, event, path, changes)
+
+    def _lose(self, watch: LocalWatch, path: str) -> None:
+        """Ends the kernel watches of a directory below the watched one, and of all below it."""
+        gone = [w for w, below in watch.watches.items() if below == path or below.startswith(path + "/")]
+        for number in gone:
+            del watch.watches[number]
+            self._detach(watch, number)
 
     def _enter(
         self, watch: LocalWatch, event: n.Event, path: str, changes: dict[LocalWatch, list[Change]]

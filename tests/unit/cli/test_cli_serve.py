@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_written_is_read_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Goal: without the right to write, the share says so. Method: refuse W_OK."""
-    monkeypatch.setattr(serve_folder.os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(serve_folder.os, "access", lambda path, mode, **_: mode != os.W_OK)
     config = folder_config(str(tmp_path), "x", read_only=False)
     assert config.shares["x"].read_only
 

@@ -1,0 +1,110 @@
+"""`frevo serve PATH` by root: the server becomes the folder's owner as soon as its ports are bound."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pwd
+from pathlib import Path
+
+import msgspec
+
+from frevo.aio.acting import UnixIdentity, as_identity, load_all
+from frevo.cli.serve_folder import ServeError
+
+#: Below this are the private folders of owners who have no home.
+STATE_DIR = Path("/var/lib/frevo")
+#: What is imported later than at the start, perhaps from a folder that only root may read.
+_IMPORTED_LATER = ("frevo.status.collect", "frevo.server.acting", "frevo.cli.serve", "frevo.auth.accounts")
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Who owns a folder, and everything that a process needs to become that user."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+
+    @property
+    def identity(self) -> UnixIdentity:
+        """The owner as a thread acts as it."""
+        return UnixIdentity(self.uid, self.gid, list(self.groups))
+
+
+def owner_to_become(path: str) -> Owner | None:
+    """Whom a server of the folder *path* becomes; None when it stays who it is: not root, or the folder is root's."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        status = Path(path).expanduser().stat()
+    except (OSError, RuntimeError, ValueError):
+        return None  # that it cannot be shared is said by who looks at the folder
+    if status.st_uid == 0:
+        return None
+    try:
+        entry = pwd.getpwuid(status.st_uid)
+    except KeyError:
+        return Owner(f"user{status.st_uid}", status.st_uid, status.st_gid, (), "")
+    groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    return Owner(entry.pw_name, entry.pw_uid, entry.pw_gid, groups, entry.pw_dir)
+
+
+def private_dir_for(owner: Owner, wanted: str | None) -> str:
+    """The owner's private folder: *wanted*, else where it would be for a server that the owner starts.
+
+    Made when it is not there. Raises ServeError when it is somebody else's.
+    """
+    if wanted is not None:
+        folder = Path(wanted).absolute()
+    elif _is_home(owner):
+        folder = Path(owner.home) / ".local" / "state" / "frevo" / "private"
+    else:
+        folder = STATE_DIR / f"private-{owner.name}"
+    try:
+        _make(folder, owner)
+        status = folder.stat()
+    except OSError as error:
+        raise ServeError(f"cannot make the private folder {folder}: {error.strerror}") from error
+    if status.st_uid != owner.uid:
+        raise ServeError(
+            f"the private folder {folder} does not belong to {owner.name}, who owns what is shared: "
+            f"give another one with --private-dir, or chown {owner.name} {folder}"
+        )
+    return str(folder)
+
+
+def _is_home(owner: Owner) -> bool:
+    try:
+        return bool(owner.home) and Path(owner.home).stat().st_uid == owner.uid
+    except OSError:
+        return False
+
+
+def _make(folder: Path, owner: Owner) -> None:
+    """Makes the folder by the owner's rights; where those do not reach, root makes it and gives it away."""
+    try:
+        with as_identity(owner.identity):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return
+    except PermissionError:
+        pass
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
+
+
+def become(owner: Owner) -> None:
+    """Makes this whole process *owner*'s, for good."""
+    load_all()
+    for module in _IMPORTED_LATER:
+        importlib.import_module(module)
+    os.setgroups(owner.groups)
+    os.setresgid(owner.gid, owner.gid, owner.gid)
+    os.setresuid(owner.uid, owner.uid, owner.uid)
+    if os.getresuid() != (owner.uid,) * 3 or os.getresgid() != (owner.gid,) * 3:
+        raise ServeError(f"this process did not become {owner.name}")
