@@ -202,6 +202,14 @@ def test_no_offsets_by_hand() -> None:
     assert [module for module in others if "struct" in set(imports(module))] == []
 
 
+def test_python_signs_and_seals_nothing() -> None:
+    """Only the data plane does: it has the window that no nonce is used twice in. NTLM and Kerberos have keys of
+    their own."""
+    calls = re.compile(r"keys\.(sign|seal)\(")
+    others = [module for module in MODULES if not module.startswith("auth")]
+    assert [module for module in others if calls.search(text_of(module))] == []
+
+
 def test_no_prints_and_no_wildcards() -> None:
     """No print outside cli/, no wildcard import outside an __init__.py."""
     wrong = []

@@ -5,6 +5,8 @@
 
 mod answer;
 mod input;
+#[cfg(test)]
+mod nonce_tests;
 mod output;
 #[cfg(test)]
 mod pump_tests;
