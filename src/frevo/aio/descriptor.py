@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -66,7 +67,7 @@ class Descriptor:
             os.close(self._number)
 
     def __del__(self) -> None:
-        if not self.closed:
+        if not self.closed and not sys.is_finalizing():  # at the end of the process the system closes
             self.close()
 
     def __repr__(self) -> str:
