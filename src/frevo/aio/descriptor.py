@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -67,7 +66,7 @@ class Descriptor:
             os.close(self._number)
 
     def __del__(self) -> None:
-        if not self.closed and not sys.is_finalizing():  # at the end of the process the system closes
+        if not self.closed and _LOCK is not None:  # at the end of the interpreter nothing is left to do it with
             self.close()
 
     def __repr__(self) -> str:
