@@ -209,7 +209,7 @@ class Lane:
         if not acquiring.cancelled():
             self._turn.release()
 
-    def spawn(self, work: Callable[[], None]) -> None:
+    def spawn(self, work: Callable[[], object]) -> None:
         """Runs *work* in this lane, after what is in it, for nobody who waits; errors are logged."""
         if self.inside:
             work()
@@ -218,7 +218,7 @@ class Lane:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run_spawned(self, work: Callable[[], None]) -> None:
+    async def _run_spawned(self, work: Callable[[], object]) -> None:
         try:
             await self._in_turn(work)
         except Exception:

@@ -78,32 +78,41 @@ def begin_close(server: Server, opened: Open, *, waiting_status: int) -> None:
         opened.attached = False
 
 
-def end_close(server: Server, opened: Open) -> None:
+def end_close(server: Server, opened: Open) -> OSError | SMBError | None:
     """Drops the locks, leaves the file, and deletes it when that was due.
 
-    Closing never fails for the client; what cannot be deleted stays and is logged.
+    The open is gone afterwards, whatever happens. Gives what went wrong nevertheless, for whoever asked for the close:
+    written data that the system could not keep (a quota, a network file system's disk), or a file that stayed.
     """
     if opened.record is not None and opened.handle is not None:
         lane = opened.tree.lane
         if lane is None or lane.inside:
-            _let_go(server, opened)
-        else:
-            lane.spawn(lambda: _let_go(server, opened))
+            return _let_go(server, opened)
+        lane.spawn(lambda: _let_go(server, opened))
+    return None
 
 
-def _let_go(server: Server, opened: Open) -> None:
+def _let_go(server: Server, opened: Open) -> OSError | SMBError | None:
     assert opened.record is not None and opened.handle is not None
+    failed: OSError | SMBError | None = None
     try:
         with as_identity(opened.tree.acting):
-            _leave_file(server, opened)
+            failed = _leave_file(server, opened)
     except OSError as error:
         log.error("%s: nothing was done at close: %s", opened.path, error)
         server.files.remove(opened.record, opened)
+        failed = error
     finally:
-        opened.handle.close()
+        try:
+            opened.handle.close()
+        except OSError as error:
+            log.warning("%s: what was written may be lost: %s", opened.path, error.strerror)
+            failed = error
+    return failed
 
 
-def _leave_file(server: Server, opened: Open) -> None:
+def _leave_file(server: Server, opened: Open) -> OSError | SMBError | None:
+    """Takes the open out of the file's record; the last one deletes the file when that was due."""
     record, handle = opened.record, opened.handle
     assert record is not None and handle is not None
     server.release_locks(opened)
@@ -112,9 +121,9 @@ def _leave_file(server: Server, opened: Open) -> None:
         record.deleter = opened.tree.acting
         directory_is_going(record)
     if not server.files.remove(record, opened):
-        return
+        return None
     if not record.file_delete_pending and not record.delete_pending:
-        return
+        return None
     try:
         with as_identity(record.deleter):  # who asked for it, which may be another than who closes last
             if record.file_delete_pending:
@@ -124,12 +133,17 @@ def _leave_file(server: Server, opened: Open) -> None:
     except (OSError, SMBError) as error:
         status = ntstatus_of(error) if isinstance(error, OSError) else error.status
         log.warning("%s: not deleted at close: %s", opened.path, status.name)
+        return error
+    return None
 
 
 def _remove(server: Server, opened: Open, handle: Handle) -> None:
     """Removes what was to be deleted; a file with open streams waits for them, under their share modes."""
     backend = opened.tree.backend
-    if backend is None or (handle.stat().attributes & FileAttributes.READONLY and opened.delete_on_close):
+    if backend is None:
+        return
+    if handle.stat().attributes & FileAttributes.READONLY and opened.delete_on_close:
+        log.info("%s: not deleted at close: it has become read-only", opened.path)
         return
     streams = server.files.streams(handle.identity)
     for stream in streams:

@@ -319,6 +319,12 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def check_removable(self, handle: Handle) -> None:
+        """Raises SMBError when `remove` would be refused by the system, as far as that can be known before:
+        ACCESS_DENIED, CANNOT_DELETE, MEDIA_WRITE_PROTECTED.
+        """
+
+    @abstractmethod
     def is_empty(self, handle: Handle) -> bool:
         """Whether a directory has no entries (veto files count as entries)."""
 

@@ -32,6 +32,7 @@ from frevo.vfs.names import VetoFiles, parse_path
 from frevo.vfs.newmodes import mode_from_parent
 from frevo.vfs.options import LocalOptions as LocalOptions
 from frevo.vfs.owners import give_to_owner_of
+from frevo.vfs.removable import check_removable, may_change
 from frevo.vfs.security import read_descriptor
 from frevo.vfs.streamhandle import StreamHandle
 from frevo.vfs.streams import create_stream, find_xattr, real_name
@@ -423,6 +424,23 @@ class LocalBackend(Backend):
                     remove_vetoed(_descriptor(handle), self.veto)
                 remove_at(fd, name, directory=directory)
                 self._note_gone(handle.stat())
+        finally:
+            os.close(fd)
+
+    def check_removable(self, handle: Handle) -> None:
+        if self.options.read_only:
+            raise SMBError(NTStatus.CANNOT_DELETE, "the share is read only")
+        if isinstance(handle, StreamHandle):
+            if not may_change(handle.descriptor(), os.W_OK):
+                raise SMBError(NTStatus.ACCESS_DENIED, "the file of the stream may not be written")
+            return
+        if not handle.path:
+            raise SMBError(NTStatus.CANNOT_DELETE, "the share's root stays")
+        parent, _, name = handle.path.rpartition("/")
+        fd = self._open_parent(parent)
+        try:
+            if self._still_names(fd, name, handle):
+                check_removable(fd, self.tree.link_status(fd, name))
         finally:
             os.close(fd)
 

@@ -15,7 +15,11 @@ _PLAIN = CloseResponse().pack()
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
-    """With POSTQUERY_ATTRIB the answer carries the file's last metadata."""
+    """With POSTQUERY_ATTRIB the answer carries the file's last metadata.
+
+    What the system refuses only now (data that it cannot keep, a deletion that it had promised) is the answer; the open
+    is gone nevertheless.
+    """
     asked = CloseRequest.parse(request.message)
     server, opened = request.server, request.open
     begin_close(server, opened, waiting_status=NTStatus.RANGE_NOT_LOCKED)
@@ -46,7 +50,9 @@ def _finish(request: Request, flags: int) -> bytes:
         if flags & CloseFlags.POSTQUERY_ATTRIB and opened.handle is not None:
             body = _attributes(opened.handle)
     finally:
-        end_close(request.server, opened)
+        failed = end_close(request.server, opened)
+    if failed is not None:
+        raise failed
     return body
 
 

@@ -126,6 +126,8 @@ def _open_existing(request: Request, asked: CreateRequest, resolved: Resolved) -
         raise SMBError(NTStatus.INVALID_PARAMETER, f"{asked.name}: a directory cannot be overwritten")
     opened, granted = _open_granted(request, asked, resolved, directory=directory, overwrite=overwrite)
     try:
+        if asked.create_options & CreateOptions.DELETE_ON_CLOSE:
+            backend.check_removable(opened)
         _check_sharing(request, asked, opened, granted | changed_by(asked, resolved))
         if overwrite:
             _overwrite(request, asked, opened, stat)

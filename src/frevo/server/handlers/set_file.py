@@ -173,11 +173,17 @@ def _disposition_ex(request: Request, handle: Handle, buffer: bytes) -> None:
     flags = FileDispositionInformationEx.parse(buffer).flags
     if flags & _POSIX:
         raise SMBError(NTStatus.NOT_SUPPORTED, "POSIX delete")
+    # Who may change the attribute may as well ignore it ([MS-FSA] 2.1.5.15.4).
+    even_readonly = bool(
+        flags & _IGNORE_READONLY and request.open.granted_access & FileAccess.WRITE_ATTRIBUTES
+    )
     if flags & _ON_CLOSE:
         need_access(request, FileAccess.DELETE)
+        if flags & _DELETE:
+            _check_deleting(request, handle, even_readonly=even_readonly)
         request.open.delete_on_close = bool(flags & _DELETE)
         return
-    _set_delete_pending(request, handle, bool(flags & _DELETE), even_readonly=bool(flags & _IGNORE_READONLY))
+    _set_delete_pending(request, handle, bool(flags & _DELETE), even_readonly=even_readonly)
 
 
 def _set_delete_pending(
@@ -185,20 +191,26 @@ def _set_delete_pending(
 ) -> None:
     """The file goes when its last open does, or stays after all ([MS-FSA] 2.1.5.15.3)."""
     need_access(request, FileAccess.DELETE)
-    opened, backend = request.open, request.tree.backend
+    opened = request.open
     record = opened.record
-    assert record is not None and backend is not None
+    assert record is not None
     if pending:
-        if handle.stat().attributes & FileAttributes.READONLY and not even_readonly:
-            raise SMBError(NTStatus.CANNOT_DELETE, f"{opened.path} is read-only")
-        if not handle.path:
-            raise SMBError(NTStatus.CANNOT_DELETE, "the share's root stays")
-        if opened.is_directory and not backend.is_empty(handle):
-            raise SMBError(NTStatus.DIRECTORY_NOT_EMPTY, opened.path)
+        _check_deleting(request, handle, even_readonly=even_readonly)
     record.delete_pending = pending
     record.deleter = request.tree.acting
     if pending and opened.is_directory:
         directory_is_going(record)
+
+
+def _check_deleting(request: Request, handle: Handle, *, even_readonly: bool) -> None:
+    """Raises what speaks against a deletion: at close nobody would hear it."""
+    opened, backend = request.open, request.tree.backend
+    assert backend is not None
+    if handle.stat().attributes & FileAttributes.READONLY and not even_readonly:
+        raise SMBError(NTStatus.CANNOT_DELETE, f"{opened.path} is read-only")
+    backend.check_removable(handle)
+    if opened.is_directory and not backend.is_empty(handle):
+        raise SMBError(NTStatus.DIRECTORY_NOT_EMPTY, opened.path)
 
 
 def _full_ea(request: Request, handle: Handle, buffer: bytes) -> None:
