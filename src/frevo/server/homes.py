@@ -93,7 +93,11 @@ class Homes:
                 browseable=self._browseable,
             )
             made = self._made[name] = Share(
-                name, settings, acted=self._server.unix_users is not None, home_of=owner
+                name,
+                settings,
+                guard=self._server.guard,
+                acted=self._server.unix_users is not None,
+                home_of=owner,
             )
             self._forget_unused()
         self._made.move_to_end(name)

@@ -27,7 +27,7 @@ from frevo.server.lanes import Lanes
 from frevo.server.lifecycle import end_connection, end_session, expire_session
 from frevo.server.receive import EMPTY_ERROR, Work, response_header
 from frevo.server.request import Chain, Request
-from frevo.server.shares import Share, build_shares, describe
+from frevo.server.shares import Share, build_shares, describe, guard_of
 from frevo.server.state import Connection, Open, Session, SessionState
 from frevo.server.turns import Turns
 from frevo.server.visibility import may_see
@@ -77,7 +77,8 @@ class Server:
         self.started_at = time.time()
         #: The Unix users that sessions act as; None when everybody acts as the server's own user.
         self.unix_users: UnixUsers | None = unix_users_of(config)
-        self.shares: dict[str, Share] = build_shares(config, acted=self.unix_users is not None)
+        self.guard = guard_of(config)
+        self.shares: dict[str, Share] = build_shares(config, self.guard, acted=self.unix_users is not None)
         self.lanes = Lanes(loop)
         self.connections: dict[int, Connection] = {}
         self.sessions: dict[int, Session] = {}
@@ -396,7 +397,8 @@ class Server:
         before, self.config, self.authenticator = self.shares, config, authenticator
         self.hosts.take(config)
         self.homes.take(config)
-        self.shares = build_shares(config, acted=self.unix_users is not None)
+        self.guard = guard_of(config)
+        self.shares = build_shares(config, self.guard, acted=self.unix_users is not None)
         for key, share in self.shares.items():
             old = before.get(key)
             if old is not None and old.config == share.config:

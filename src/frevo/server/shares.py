@@ -14,6 +14,7 @@ from frevo.config.macros import macros_in
 from frevo.dcerpc import STYPE_DISKTREE, STYPE_IPC, STYPE_SPECIAL, UNLIMITED_USES, ShareInfo
 from frevo.errors import SMBError
 from frevo.server.session_macros import values
+from frevo.vfs.guard import Guard
 from frevo.vfs.local import LocalBackend, LocalOptions
 from frevo.vfs.offloaded import offloaded
 from frevo.wire.erref import NTStatus
@@ -44,6 +45,7 @@ class Share(msgspec.Struct, eq=False):
     is_pipe: bool = False
     users: int = 0  # connected trees
     backends: dict[str, Backend] = msgspec.field(default_factory=dict)  # by folder
+    guard: Guard | None = None  # of what it never shows
     acted: bool = False  # users act in it on disk, never the server itself
     lanes: dict[str, Lane | None] = msgspec.field(default_factory=dict)  # of the backends
     home_of: int | None = None  # the Unix user whose home it is by the list of users
@@ -92,6 +94,7 @@ class Share(msgspec.Struct, eq=False):
             follow_symlinks=settings.follow_symlinks,
             wide_links=settings.wide_links,
             volume_label=settings.volume or self.name,
+            guard=self.guard,
             acted=self.acted,
             inherit_owner=settings.inherit_owner != "no" and os.geteuid() == 0,
         )
@@ -125,12 +128,18 @@ def _is_home(tree: Tree, uid: int) -> bool:
     return tree.root != "/" and (owner == uid or (owner == 0 and uid >= _FIRST_USER))
 
 
-def build_shares(config: Config, *, acted: bool) -> dict[str, Share]:
+def guard_of(config: Config) -> Guard:
+    """What no share shows: the private directory and the keytab."""
+    keytab = config.globals.kerberos_keytab
+    return Guard(config.globals.private_dir, [keytab] if keytab else [])
+
+
+def build_shares(config: Config, guard: Guard, *, acted: bool) -> dict[str, Share]:
     """Every share that is available, by folded name, and IPC$. *acted*: by Unix users, not by the server itself."""
     shares = {IPC.casefold(): Share(IPC, ShareConfig(name=IPC, comment="IPC Service", path=""), is_pipe=True)}
     for settings in config.shares.values():
         if settings.available and settings.name.casefold() not in (HOMES, *shares):
-            shares[settings.name.casefold()] = Share(settings.name, settings, acted=acted)
+            shares[settings.name.casefold()] = Share(settings.name, settings, guard=guard, acted=acted)
     return shares
 
 

@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from frevo.aio.syscalls import RENAME_NOREPLACE, renameat2
 from frevo.errors import SMBError
+from frevo.vfs.system import proc_path
 from frevo.wire.erref import NTStatus
 
 
@@ -37,9 +41,31 @@ def link_at(source: str, name: str, parent_fd: int) -> None:
         raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "somebody was faster") from error
 
 
+@contextmanager
+def linked_beside(source: str, directory_fd: int) -> Iterator[str]:
+    """A temporary name in the directory for the file at the path *source*, to be renamed; removed when that fails."""
+    temporary = f".frevo-{secrets.token_hex(8)}"
+    os.link(source, temporary, dst_dir_fd=directory_fd, follow_symlinks=True)
+    try:
+        yield temporary
+    except BaseException:
+        os.unlink(temporary, dir_fd=directory_fd)
+        raise
+
+
 def remove_at(parent_fd: int, name: str, *, directory: bool) -> None:
     """Removes the name. OSError."""
     if directory:
         os.rmdir(name, dir_fd=parent_fd)
     else:
         os.unlink(name, dir_fd=parent_fd)
+
+
+def is_empty(directory_fd: int) -> bool:
+    """Whether a directory (O_PATH will do) has no entries."""
+    fd = os.open(proc_path(directory_fd), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with os.scandir(fd) as entries:
+            return next(iter(entries), None) is None
+    finally:
+        os.close(fd)

@@ -301,3 +301,10 @@ class LocalHandle(Handle):
 
     def close(self) -> None:
         self._file.close()
+
+
+def descriptor_of(handle: Handle) -> int:
+    """The descriptor of a handle of this backend; TypeError for another's."""
+    if not isinstance(handle, LocalHandle):
+        raise TypeError("a handle of another backend")
+    return handle.descriptor()

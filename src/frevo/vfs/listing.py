@@ -55,6 +55,7 @@ class _Listing:
         backend = self._backend
         xattr, mode_readonly = self._xattr, not backend.xattrs
         hides = backend.veto.hides if backend.veto else None
+        secret = backend.guard.inodes() if backend.guard is not None else frozenset()
         hide_dots = backend.options.hide_dot_files
         marks = backend.hide.hides if backend.hide else None
         with os.scandir(fd) as entries:
@@ -66,6 +67,8 @@ class _Listing:
                 try:
                     status = statx(fd, raw, AT_SYMLINK_NOFOLLOW)
                 except OSError:  # it has vanished
+                    continue
+                if status.ino in secret and backend.guard and backend.guard.hides(status):
                     continue
                 hidden = (hide_dots and name[0] == ".") or (marks is not None and marks(name))
                 if stat_module.S_ISLNK(status[3]):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import secrets
 import stat as stat_module
 from typing import Final
 
@@ -14,15 +13,17 @@ from frevo.errors import SMBError
 from frevo.vfs.attributes import STORED, identity_of, is_special
 from frevo.vfs.base import Backend, FileStat, Handle, OpenIntent, Resolved, VolumeInfo
 from frevo.vfs.courier import Courier
-from frevo.vfs.dirnames import link_at, remove_at, rename_at
+from frevo.vfs.dirnames import is_empty, link_at, linked_beside, remove_at, rename_at
 from frevo.vfs.gone import GoneIds
-from frevo.vfs.handle import LocalHandle
+from frevo.vfs.guard import TreeGuard
+from frevo.vfs.handle import LocalHandle, descriptor_of
 from frevo.vfs.lookup import (
     READ_FLAGS,
     Found,
     Held,
     LocalResolved,
     Lookup,
+    as_local,
     name_not_found,
     open_held,
     path_not_found,
@@ -39,7 +40,7 @@ from frevo.vfs.streams import create_stream, find_xattr, real_name
 from frevo.vfs.system import proc_path
 from frevo.vfs.tree import Tree
 from frevo.vfs.vetoed import all_vetoed, remove_vetoed
-from frevo.vfs.volume import keeps_xattrs, read_volume, serial_number_of
+from frevo.vfs.volume import Volumes, keeps_xattrs, read_volume
 from frevo.vfs.watch import WatchHub
 from frevo.wire.erref import NTStatus
 
@@ -47,8 +48,6 @@ _OPEN_FLAGS: Final = os.O_NONBLOCK | os.O_NOCTTY
 _GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.EXDEV, errno.ELOOP)
 #: How often a new file is made again because its id was another file's a moment ago.
 _NEW_IDS_MAX: Final = 16
-#: Volumes whose serial numbers are remembered.
-_VOLUMES_MAX: Final = 256
 
 
 class LocalBackend(Backend):
@@ -64,9 +63,9 @@ class LocalBackend(Backend):
             wide_links=self.options.wide_links,
             acted=self.options.acted,
         )
+        self.guard = TreeGuard(self.options.guard, self.tree.fd) if self.options.guard else None
         self.xattrs = keeps_xattrs(self.tree.fd)
-        self._label = self.options.volume_label or self.tree.root.rpartition("/")[2] or "root"
-        self._serials: dict[int, int] = {}  # by device: mounts below the root are volumes of their own
+        self._volumes = Volumes(self.options.volume_label or self.tree.root.rpartition("/")[2] or "root")
         self._lookup = Lookup(self.tree, case_sensitive=self.options.case_sensitive, veto=self.veto)
         self._hub: WatchHub | None = None
         self._gone = GoneIds()
@@ -82,10 +81,14 @@ class LocalBackend(Backend):
         found = self._lookup.find(wire)
         requested = wire.stream or (wire.parts[-1] if wire.parts else "")
         if not isinstance(found, Found):
+            if self.guard is not None and self.guard.hides(statx(found.directory.fd)):
+                raise path_not_found()
             return LocalResolved(
                 found.parent, found.name, None, wire.stream, requested=requested, directory=found.directory
             )
         held = found.held
+        if self.guard is not None and self.guard.hides(found.status):
+            raise name_not_found()
         metadata = FileMetadata(held.fd, readable=held.readable, xattrs=self.xattrs)
         stat = metadata.stat(hidden=self.is_hidden_name(found.name), status=found.status)
         if wire.explicit and stat.is_directory:
@@ -121,6 +124,8 @@ class LocalBackend(Backend):
             if error.errno != errno.EXDEV:
                 raise
             held, status = open_held(self.tree, self.tree.canonical(path))
+        if self.guard is not None and self.guard.hides(status):
+            raise name_not_found()
         metadata = FileMetadata(held.fd, readable=held.readable, xattrs=self.xattrs)
         return metadata.stat(hidden=hidden, status=status)
 
@@ -129,7 +134,7 @@ class LocalBackend(Backend):
     def security_descriptor(self, resolved: Resolved) -> bytes | None:
         if not self.xattrs:
             return None
-        held = self._found(_local(resolved))
+        held = self._found(as_local(resolved))
         return read_descriptor(held.fd if held.readable else proc_path(held.fd))
 
     def _found(self, local: LocalResolved) -> Held:
@@ -149,7 +154,7 @@ class LocalBackend(Backend):
         return local.held
 
     def open(self, resolved: Resolved, intent: OpenIntent) -> Handle:
-        local = _local(resolved)
+        local = as_local(resolved)
         if local.stat is None or not local.exists:
             raise name_not_found()
         held = self._found(local)
@@ -217,7 +222,7 @@ class LocalBackend(Backend):
         self, resolved: Resolved, *, directory: bool, intent: OpenIntent, attributes: int, mode: int
     ) -> Handle:
         self._check_writable()
-        local = _local(resolved)
+        local = as_local(resolved)
         if local.exists:
             raise SMBError(NTStatus.OBJECT_NAME_COLLISION)
         if self.options.inherit_permissions or self.options.inherit_acls:
@@ -299,7 +304,7 @@ class LocalBackend(Backend):
             return
         if not isinstance(handle, LocalHandle) or not handle.path or not target.path:
             raise SMBError(NTStatus.ACCESS_DENIED, "the share's root cannot be renamed or replaced")
-        local, name = _local(target), target.name
+        local, name = as_local(target), target.name
         same = target.stat is not None and target.stat.identity == handle.identity
         if same and target.path == handle.path:
             name = target.requested or name
@@ -315,6 +320,8 @@ class LocalBackend(Backend):
     def _rename(
         self, handle: Handle, target: LocalResolved, name: str, *, replace: bool, other_link: bool
     ) -> None:
+        if handle.is_directory and self.guard is not None:
+            self.guard.check_stays(handle.identity)
         old_parent, _, old_name = handle.path.rpartition("/")
         old_fd = self._open_parent(old_parent)
         try:
@@ -350,7 +357,7 @@ class LocalBackend(Backend):
         return local.directory.fd
 
     def parent(self, resolved: Resolved) -> tuple[bytes | None, FileStat]:
-        local = _local(resolved)
+        local = as_local(resolved)
         fd = self._directory(local)
         if local.stat is not None and local.name and not self._names(fd, local):
             raise name_not_found("the name is another file's by now")
@@ -388,20 +395,15 @@ class LocalBackend(Backend):
             raise SMBError(NTStatus.OBJECT_NAME_COLLISION)
         if target.stat is not None and target.stat.identity == handle.identity:
             return
-        source, local = proc_path(handle.descriptor()), _local(target)
+        source, local = proc_path(handle.descriptor()), as_local(target)
         parent = self._directory(local)
         if target.stat is None:
             link_at(source, target.name, parent)
             return
-        temporary = f".frevo-{secrets.token_hex(8)}"
-        os.link(source, temporary, dst_dir_fd=parent, follow_symlinks=True)
-        try:
+        with linked_beside(source, parent) as temporary:
             if not self._names(parent, local):
                 raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "another file has taken the name")
             os.rename(temporary, target.name, src_dir_fd=parent, dst_dir_fd=parent)
-        except BaseException:
-            os.unlink(temporary, dir_fd=parent)
-            raise
         if target.stat.link_count == 1:
             self._gone.add(target.stat.identity.device, target.stat.file_id)
 
@@ -421,7 +423,9 @@ class LocalBackend(Backend):
             if self._still_names(fd, name, handle):
                 directory = handle.is_directory and not self._lookup.is_link(fd, name)
                 if directory and self.options.delete_veto_files:
-                    remove_vetoed(_descriptor(handle), self.veto)
+                    if self.guard is not None:
+                        self.guard.check_stays(handle.identity)
+                    remove_vetoed(descriptor_of(handle), self.veto)
                 remove_at(fd, name, directory=directory)
                 self._note_gone(handle.stat())
         finally:
@@ -450,22 +454,16 @@ class LocalBackend(Backend):
             self._gone.add(stat.identity.device, stat.file_id)
 
     def is_empty(self, handle: Handle) -> bool:
-        fd = os.open(proc_path(_descriptor(handle)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            with os.scandir(fd) as entries:
-                if next(iter(entries), None) is None:
-                    return True
-            return self.options.delete_veto_files and all_vetoed(fd, self.veto)
-        finally:
-            os.close(fd)
+        fd = descriptor_of(handle)
+        return is_empty(fd) or (self.options.delete_veto_files and all_vetoed(fd, self.veto))
 
     # --- the rest ---
 
     def volume(self, handle: Handle) -> VolumeInfo:
-        fd = _descriptor(handle)
+        fd = descriptor_of(handle)
         return read_volume(
             fd,
-            label=self._label,
+            label=self._volumes.label,
             serial_number=self.serial_number(handle),
             creation_time=self.stat_real("", hidden=False).creation_time,
             xattrs=self.xattrs and keeps_xattrs(fd),
@@ -473,19 +471,13 @@ class LocalBackend(Backend):
         )
 
     def serial_number(self, handle: Handle) -> int:
-        device = handle.identity.device
-        known = self._serials.get(device)
-        if known is None:
-            if len(self._serials) >= _VOLUMES_MAX:
-                self._serials.clear()
-            known = self._serials[device] = serial_number_of(_descriptor(handle), device, self._label)
-        return known
+        return self._volumes.serial_number(descriptor_of(handle), handle.identity.device)
 
     def watch_hub(self) -> WatchHub:
         """The one inotify instance of this tree."""
         if self._hub is None:
             loop = asyncio.get_running_loop() if self._courier is None else self._courier.loop
-            self._hub = WatchHub(loop, veto=self.veto, courier=self._courier)
+            self._hub = WatchHub(loop, veto=self.veto, guard=self.guard, courier=self._courier)
         return self._hub
 
     def moved_to(self, courier: Courier) -> None:
@@ -504,15 +496,3 @@ class LocalBackend(Backend):
             self._hub = None
         self._lookup.close()
         self.tree.close()
-
-
-def _local(resolved: Resolved) -> LocalResolved:
-    if not isinstance(resolved, LocalResolved):
-        raise TypeError("resolved by another backend")
-    return resolved
-
-
-def _descriptor(handle: Handle) -> int:
-    if not isinstance(handle, LocalHandle):
-        raise TypeError("a handle of another backend")
-    return handle.descriptor()

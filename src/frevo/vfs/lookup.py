@@ -82,6 +82,13 @@ class LocalResolved(Resolved):
     stream_xattr: str = ""
 
 
+def as_local(resolved: Resolved) -> LocalResolved:
+    """What this backend has resolved; TypeError for another's."""
+    if not isinstance(resolved, LocalResolved):
+        raise TypeError("resolved by another backend")
+    return resolved
+
+
 def path_not_found() -> SMBError:
     """A directory on the way is missing."""
     return SMBError(NTStatus.OBJECT_PATH_NOT_FOUND)

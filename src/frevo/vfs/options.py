@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from frevo.vfs.guard import Guard
+
 
 class LocalOptions(msgspec.Struct, frozen=True):
     """How a tree is exported."""
@@ -20,4 +22,5 @@ class LocalOptions(msgspec.Struct, frozen=True):
     inherit_permissions: bool = False
     inherit_acls: bool = False
     inherit_owner: bool = False  # new files belong to the owner of their folder
+    guard: Guard | None = None  # the server's own files, which are not shown
     acted: bool = False  # users act in here, never the server itself

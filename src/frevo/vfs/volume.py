@@ -21,6 +21,8 @@ _READ_ONLY_VOLUME: Final = 0x0008_0000
 _SUPPORTS_EXTENDED_ATTRIBUTES: Final = 0x0080_0000
 
 
+#: Volumes whose serial numbers are remembered.
+_VOLUMES_MAX: Final = 256
 #: File systems (statfs(2), f_type) whose files cannot have holes: FAT, exFAT, ISO 9660, UDF.
 _WITHOUT_HOLES: Final = frozenset((0x4D44, 0x2011BAB0, 0x9660, 0x15013346))
 
@@ -49,6 +51,25 @@ def keeps_xattrs(fd: int) -> bool:
 def serial_number_of(fd: int, device: int, label: str) -> int:
     """A number for the file system that *fd* is on, which is *device*."""
     return zlib.crc32(f"{os.fstatvfs(fd).f_fsid}:{device}:{label}".encode("utf-8", "surrogatepass"))
+
+
+class Volumes:
+    """The serial numbers of a tree's volumes, by device: mounts below the root are volumes of their own."""
+
+    __slots__ = ("_serials", "label")
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self._serials: dict[int, int] = {}
+
+    def serial_number(self, fd: int, device: int) -> int:
+        """That of the volume that *fd* is on, which is *device*."""
+        known = self._serials.get(device)
+        if known is None:
+            if len(self._serials) >= _VOLUMES_MAX:
+                self._serials.clear()
+            known = self._serials[device] = serial_number_of(fd, device, self.label)
+        return known
 
 
 def read_volume(

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from frevo.aio.acting import acting_as, as_identity
-from frevo.aio.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
+from frevo.aio.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2, statx
 from frevo.vfs import inotify as n
 from frevo.vfs.base import Change, Watch
 from frevo.vfs.courier import Courier
+from frevo.vfs.guard import TreeGuard
 from frevo.vfs.names import VetoFiles, disk_to_wire
 
 ADDED: Final = 1
@@ -84,10 +85,16 @@ class WatchHub:
     """The inotify instance of one tree and everybody who waits for it."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, *, veto: VetoFiles, courier: Courier | None = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        veto: VetoFiles,
+        guard: TreeGuard | None = None,
+        courier: Courier | None = None,
     ) -> None:
         self._loop = loop
         self._veto = veto
+        self._guard = guard
         #: Who calls the file system, when it may not answer; None: the loop itself does.
         self.courier = courier
         self._inotify: n.Inotify | None = None
@@ -175,11 +182,16 @@ class WatchHub:
     def _attach_children(self, watch: LocalWatch, fd: int, path: str) -> list[tuple[int, str]]:
         children: list[tuple[int, str]] = []
         for name in _subdirectories(fd):
+            if self._veto.hides(name):  # nor does anything below it exist
+                continue
             if len(watch.watches) >= DIRECTORIES_MAX or self._inotify is None:
                 break
             try:
                 child = _open_directory(fd, name)
             except OSError:
+                continue
+            if self._is_secret(child):
+                os.close(child)
                 continue
             below = f"{path}/{name}" if path else name
             try:
@@ -189,6 +201,9 @@ class WatchHub:
                 break
             children.append((child, below))
         return children
+
+    def _is_secret(self, fd: int) -> bool:
+        return self._guard is not None and self._guard.hides(statx(fd))
 
     def forget(self, watch: LocalWatch) -> None:
         """Ends *watch*; the last one ends the inotify instance."""
@@ -237,12 +252,14 @@ class WatchHub:
     def _dispatch(self, events: list[n.Event]) -> None:
         changes: dict[LocalWatch, list[Change]] = {}
         overflow = False
+        if self._veto:  # before renames are paired: half of one that is not shown is an end, or a beginning
+            events = [event for event in events if not event.name or not self._veto.hides(event.name)]
         for index, event in enumerate(events):
             if event.mask & n.IN_Q_OVERFLOW:
                 overflow = True
             elif event.mask & n.IN_IGNORED:
                 self._ended(event.watch)
-            elif event.name and not self._veto.hides(event.name):
+            elif event.name:
                 self._translate(events, index, changes)
         if overflow:
             for watch in {id(w): w for waiting in self._watchers.values() for w in waiting}.values():
@@ -330,12 +347,14 @@ class WatchHub:
         if fd is None or self._inotify is None:
             return
         try:
-            if len(watch.watches) >= DIRECTORIES_MAX:
+            if len(watch.watches) >= DIRECTORIES_MAX or self._is_secret(fd):
                 return
             number = self._inotify.add(fd, _MASK)
             self._attach(watch, number, path)
             if event.mask & n.IN_CREATE:
                 for name, is_directory in _entries(fd):
+                    if self._veto.hides(name):
+                        continue
                     self._announced.add((number, name))
                     bits = CHANGE_DIR_NAME if is_directory else CHANGE_FILE_NAME
                     self._report(watch, f"{path}/{name}", [(ADDED, bits)], changes)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from frevo.vfs import watch as w
 from frevo.vfs.base import Change
+from frevo.vfs.guard import Guard
 from frevo.vfs.local import LocalBackend
 
 from .conftest import create, open_
@@ -144,3 +145,29 @@ async def test_overflow(backend: LocalBackend, share: Path) -> None:
         while not seen.overflows:
             await asyncio.sleep(0)
     assert seen.overflows == 1
+
+
+async def test_nothing_of_what_is_not_shown(make_backend: Callable[..., LocalBackend], share: Path) -> None:
+    """Vetoed and private folders, there before or new, or renamed: no name below them is told, and a rename from or to
+    a vetoed name is an end or a beginning.
+    """
+    (share / "private").mkdir()
+    (share / "veto" / "deep").mkdir(parents=True)
+    backend = make_backend(veto_files=("veto*",), guard=Guard(share / "private"))
+    seen = Collector()
+    watch = open_(backend, "").watch(True, ALL, seen.on_changes, seen.on_overflow)
+    (share / "veto" / "deep" / "secret").touch()
+    (share / "veto" / "new").mkdir()
+    (share / "veto" / "new" / "secret").touch()
+    (share / "private" / "accounts.json").touch()
+    (share / "made").mkdir()
+    assert await seen.take(1) == [(w.ADDED, "made")]
+    (share / "made" / "veto2").mkdir()
+    (share / "made" / "veto2" / "secret").touch()
+    (share / "made").rename(share / "veto3")
+    (share / "veto3" / "secret").touch()
+    (share / "veto3").rename(share / "shown")
+    assert await seen.take(2) == [(w.REMOVED, "made"), (w.ADDED, "shown")]
+    (share / "shown" / "file").touch()
+    assert await seen.take(1) == [(w.ADDED, "shown\\file")]
+    watch.close()
