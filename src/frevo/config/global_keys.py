@@ -332,6 +332,12 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     frevo_max_watches: int = setting(
         Integer(1, 1_000_000), 4096, "Watched folders that clients have open, in all.", unit="watches"
     )
+    frevo_max_watched_folders: int = setting(
+        Integer(1, 10_000_000),
+        131_072,
+        "Folders that all these watches look at, those below of a recursive one included.",
+        unit="folders",
+    )
     frevo_max_waiting_requests: int = setting(
         Integer(1, 10_000_000),
         65536,

@@ -96,6 +96,7 @@ class Budgets:
         self.pipes = Budget("pipes", key("frevo_max_pipes"))
         self.pipe_bytes = Budget("bytes in pipes", key("frevo_max_pipe_bytes"))
         self.watches = Budget("watches", key("frevo_max_watches"))
+        self.folders = Budget("watched folders", key("frevo_max_watched_folders"))
         self.waiting = Budget("waiting requests", key("frevo_max_waiting_requests"))
 
     def number_of(self, user: str) -> int:
@@ -106,7 +107,7 @@ class Budgets:
         """Each of them."""
         return (
             self.connections, self.sessions, self.descriptors, self.pipes, self.pipe_bytes, self.watches,
-            self.waiting,
+            self.folders, self.waiting,
         )  # fmt: skip
 
     def by_user(self) -> dict[str, dict[str, int]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntFlag
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -117,6 +117,16 @@ class Change(NamedTuple):
     action: int
     path: str
     filter: int
+
+
+class Quota(Protocol):
+    """Counts the directories that somebody's watches have."""
+
+    def room(self) -> bool:
+        """Whether there may be one more; asked from any thread."""
+
+    def change(self, count: int) -> None:
+        """Counts *count* more, or less; called in the event loop."""
 
 
 class Watch(ABC):
@@ -240,9 +250,10 @@ class Handle(ABC):
         filter: int,
         on_changes: Callable[[Sequence[Change]], None],
         on_overflow: Callable[[], None],
+        quota: Quota | None = None,
     ) -> Watch:
         """Starts watching this directory. Callbacks come from the event loop, changes in the order of the
-        kernel.
+        kernel. *quota* counts the directories that are watched.
         """
 
     @property

@@ -14,7 +14,17 @@ from frevo.aio.acting import must_be_user
 from frevo.aio.descriptor import Descriptor
 from frevo.aio.syscalls import fallocate
 from frevo.errors import SMBError
-from frevo.vfs.base import Buffer, Change, DirectoryItem, FileIdentity, FileStat, Handle, OpenIntent, Watch
+from frevo.vfs.base import (
+    Buffer,
+    Change,
+    DirectoryItem,
+    FileIdentity,
+    FileStat,
+    Handle,
+    OpenIntent,
+    Quota,
+    Watch,
+)
 from frevo.vfs.listing import list_directory
 from frevo.vfs.metadata import FileMetadata
 from frevo.vfs.names import wire_path_of
@@ -292,11 +302,17 @@ class LocalHandle(Handle):
         filter: int,
         on_changes: Callable[[Sequence[Change]], None],
         on_overflow: Callable[[], None],
+        quota: Quota | None = None,
     ) -> Watch:
         fd = self.descriptor()
         hub = self._backend.watch_hub()
         return hub.watch(
-            fd, recursive=recursive, filter=filter, on_changes=on_changes, on_overflow=on_overflow
+            fd,
+            recursive=recursive,
+            filter=filter,
+            on_changes=on_changes,
+            on_overflow=on_overflow,
+            quota=quota,
         )
 
     def close(self) -> None:

@@ -1,57 +1,76 @@
 """Directory watches: one inotify instance per tree, its records turned into the changes of [MS-FSCC] 2.7.1.
 
 A rename inside one directory is an OLD_NAME / NEW_NAME pair, between directories REMOVED and ADDED. Recursive
-watches put a kernel watch on every directory below, as many as `DIRECTORIES_MAX`; what appears is followed.
+watches put a kernel watch on every directory below, as many as `DIRECTORIES_MAX`; what appears is followed. All this
+goes on a slice at a time. What has changed in a directory that is reached late is told as "read it again".
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from frevo.aio.acting import acting_as, as_identity
-from frevo.aio.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2, statx
+from frevo.aio.syscalls import statx
 from frevo.vfs import inotify as n
-from frevo.vfs.base import Change, Watch
+from frevo.vfs.base import Change, Quota, Watch
+from frevo.vfs.changes import (
+    ADDED,
+    CHANGE_DIR_NAME,
+    CHANGE_FILE_NAME,
+    CHANGE_SIZE,
+    METADATA,
+    MODIFIED,
+    changes_of,
+    is_pair,
+)
 from frevo.vfs.courier import Courier
 from frevo.vfs.guard import TreeGuard
+from frevo.vfs.longpath import open_directory
 from frevo.vfs.names import VetoFiles, disk_to_wire
 
-ADDED: Final = 1
-REMOVED: Final = 2
-MODIFIED: Final = 3
-RENAMED_OLD_NAME: Final = 4
-RENAMED_NEW_NAME: Final = 5
-
-CHANGE_FILE_NAME: Final = 0x1
-CHANGE_DIR_NAME: Final = 0x2
-CHANGE_ATTRIBUTES: Final = 0x4
-CHANGE_SIZE: Final = 0x8
-CHANGE_LAST_WRITE: Final = 0x10
-CHANGE_LAST_ACCESS: Final = 0x20
-CHANGE_CREATION: Final = 0x40
-CHANGE_EA: Final = 0x80
-CHANGE_SECURITY: Final = 0x100
-
-#: inotify does not say which metadata changed.
-_METADATA: Final = (
-    CHANGE_ATTRIBUTES | CHANGE_LAST_WRITE | CHANGE_LAST_ACCESS | CHANGE_CREATION | CHANGE_EA | CHANGE_SECURITY
-)
 _MASK: Final = (
     n.IN_CREATE | n.IN_DELETE | n.IN_MOVED_FROM | n.IN_MOVED_TO | n.IN_ATTRIB | n.IN_MODIFY | n.IN_DELETE_SELF
 )
 #: Kernel watches that one recursive watch may use.
 DIRECTORIES_MAX: Final = 4096
+#: Seconds of work, and watches that are told something, after which others get a turn.
+SLICE_S: Final = 0.005
+TOLD_MAX: Final = 64
+#: Entries of a directory, or watches of one, between two looks at the clock.
+_STRIDE: Final = 16
+_CLOCK_REALTIME_COARSE: Final = 5  # the clock of a file's times
+#: How a directory is reached: before the watch has begun; as a new one, in which everything is told as added; or at
+#: some time, after which what has changed in it could not be seen.
+_EARLY: Final = 0
+_NEW: Final = -1
 
 _Callback = Callable[[Sequence[Change]], None]
+_Steps = Generator[None, None, None]
 
 
 class LocalWatch(Watch):
     """One watched directory."""
 
-    __slots__ = ("_hub", "acting", "filter", "on_changes", "on_overflow", "recursive", "root_fd", "watches")
+    __slots__ = (
+        "_hub",
+        "acting",
+        "batch",
+        "filter",
+        "growth",
+        "on_changes",
+        "on_overflow",
+        "quota",
+        "recursive",
+        "root_fd",
+        "since_ns",
+        "watches",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -60,6 +79,8 @@ class LocalWatch(Watch):
         filter: int,
         on_changes: _Callback,
         on_overflow: Callable[[], None],
+        quota: Quota | None,
+        batch: int,
     ) -> None:
         self._hub: WatchHub | None = hub
         self.acting = acting_as()  # who watches, and by whose rights folders are followed
@@ -67,8 +88,12 @@ class LocalWatch(Watch):
         self.filter = filter
         self.on_changes = on_changes
         self.on_overflow = on_overflow
+        self.quota = quota
+        self.batch = batch  # records that were read before this one do not concern it
+        self.since_ns = _EARLY  # how what is below is reached
         self.root_fd = -1  # the watched directory, kept open for recursive watches
         self.watches: dict[int, str] = {}  # kernel watch -> directory below the watched one, "" itself
+        self.growth: deque[tuple[str, int]] = deque()  # directories to be reached, and how
 
     @property
     def running(self) -> bool:
@@ -99,12 +124,23 @@ class WatchHub:
         self.courier = courier
         self._inotify: n.Inotify | None = None
         self._watchers: dict[int, list[LocalWatch]] = {}
-        self._announced: set[tuple[int, str]] = (
-            set()
-        )  # entries found in a new directory before its records came
+        self._announced: set[tuple[int, str]] = set()  # entries found in a new directory before their records
+        self._batch = 0  # of records that were read
+        self._unread: deque[tuple[int, set[tuple[int, str]], list[n.Event]]] = deque()
+        self._growing: deque[LocalWatch] = deque()  # each as often as it has directories to be reached
+        self._changes: dict[LocalWatch, list[Change] | None] = {}  # not told yet; None: too many
+        self._steps: _Steps | None = None
+        self._scheduled = False
 
     def watch(
-        self, fd: int, *, recursive: bool, filter: int, on_changes: _Callback, on_overflow: Callable[[], None]
+        self,
+        fd: int,
+        *,
+        recursive: bool,
+        filter: int,
+        on_changes: _Callback,
+        on_overflow: Callable[[], None],
+        quota: Quota | None = None,
     ) -> LocalWatch:
         """Watches the directory behind *fd* (O_PATH will do). OSError when the kernel's limits are
         reached.
@@ -113,12 +149,17 @@ class WatchHub:
             self._inotify = n.Inotify()
             self._in_loop(self._listen)
         else:
-            self._readable()  # what is queued happened before this watch began
-        watch = LocalWatch(self, recursive, filter, on_changes, on_overflow)
+            self._read()  # what is queued happened before this watch began
+        self._batch += 1
+        watch = LocalWatch(self, recursive, filter, on_changes, on_overflow, quota, self._batch)
         self._attach(watch, self._inotify.add(fd, _MASK), "")
         if recursive:
             watch.root_fd = os.dup(fd)
-            self._descend(watch, fd, "")
+            began_ns = _now_ns()
+            watch.growth.append(("", _EARLY))
+            self._begin(watch)
+            watch.since_ns = began_ns
+        self._go_on()
         return watch
 
     def elsewhere(self, call: Callable[[], None]) -> None:
@@ -140,15 +181,77 @@ class WatchHub:
             self._loop.add_reader(self._inotify.fd, self._on_readable)
 
     def _on_readable(self) -> None:
-        if self.courier is None:
-            self._readable()
-        elif self._inotify is not None:
+        if self._inotify is not None:
             self._loop.remove_reader(self._inotify.fd)
-            self.elsewhere(self._read_elsewhere)
+            self.elsewhere(self._read_and_go_on)
 
-    def _read_elsewhere(self) -> None:
-        self._readable()
+    def _read_and_go_on(self) -> None:
+        self._read()
+        self._work()
         self._in_loop(self._listen)
+
+    # -- what there is to do, a slice at a time -----------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Sees to it that what is to be done will be done."""
+        if self._scheduled or not (self._steps or self._unread or self._growing or self._changes):
+            return
+        self._scheduled = True
+        if self.courier is None:
+            self._loop.call_soon(self._work_on)
+        else:
+            self.courier.in_loop(lambda: self.elsewhere(self._work_on))
+
+    def _work_on(self) -> None:
+        self._scheduled = False
+        self._work()
+
+    def _work(self) -> None:
+        """One slice."""
+        if self._inotify is None:
+            return
+        ends = time.perf_counter() + SLICE_S
+        if self._steps is None:
+            self._steps = self._all_steps()
+        for _ in self._steps:
+            if time.perf_counter() >= ends or len(self._changes) >= TOLD_MAX:
+                break
+        else:
+            self._steps = None
+        changes, self._changes = self._changes, {}
+        for watch, found in changes.items():
+            self._deliver(watch, found)
+        self._go_on()
+
+    def _all_steps(self) -> _Steps:
+        while self._unread or self._growing:
+            if self._unread:
+                yield from self._dispatch(*self._unread.popleft())
+            if self._growing:
+                yield from self._grow(self._growing.popleft())
+
+    def _begin(self, watch: LocalWatch) -> None:
+        """Reaches what can be reached in one slice, before anything else happens; the rest comes later."""
+        ends = time.perf_counter() + SLICE_S
+        while watch.growth:
+            first = watch.growth[0]
+            steps = self._grow(watch)
+            for _ in steps:
+                if time.perf_counter() >= ends:
+                    steps.close()
+                    watch.growth.appendleft(first)  # anew: this directory may take long
+                    ends = 0.0
+                    break
+            if time.perf_counter() >= ends:
+                self._growing.extend([watch] * len(watch.growth))
+                return
+
+    def _grow_later(self, watch: LocalWatch, path: str, how: int) -> None:
+        if len(watch.growth) >= DIRECTORIES_MAX:
+            self._changes[watch] = None
+            return
+        watch.growth.append((path, how))
+        self._growing.append(watch)
 
     def _deliver(self, watch: LocalWatch, found: Sequence[Change] | None) -> None:
         """Tells the watch's owner, in the loop, what was found; None: too much to tell."""
@@ -159,48 +262,84 @@ class WatchHub:
 
         self._in_loop(tell)
 
+    # -- directories --------------------------------------------------------------------------------------------
+
     def _attach(self, watch: LocalWatch, number: int, path: str) -> None:
+        if number not in watch.watches:
+            self._count(watch, 1)
         watch.watches[number] = path
         waiting = self._watchers.setdefault(number, [])
         if watch not in waiting:
             waiting.append(watch)
 
-    def _descend(self, watch: LocalWatch, fd: int, path: str) -> None:
-        """Puts kernel watches on all directories below *fd*, breadth first, until the limit."""
-        todo = [(os.dup(fd), path)]
-        try:
-            while todo:
-                directory, below = todo.pop(0)
-                try:
-                    todo += self._attach_children(watch, directory, below)
-                finally:
-                    os.close(directory)
-        finally:
-            for directory, _ in todo:
-                os.close(directory)
+    def _count(self, watch: LocalWatch, count: int) -> None:
+        quota = watch.quota
+        if quota is not None and count:
+            self._in_loop(lambda: quota.change(count))
 
-    def _attach_children(self, watch: LocalWatch, fd: int, path: str) -> list[tuple[int, str]]:
-        children: list[tuple[int, str]] = []
-        for name in _subdirectories(fd):
-            if self._veto.hides(name):  # nor does anything below it exist
-                continue
-            if len(watch.watches) >= DIRECTORIES_MAX or self._inotify is None:
-                break
+    def _grow(self, watch: LocalWatch) -> _Steps:
+        """Reaches the next directory of *watch*, by the rights of who watches."""
+        if not watch.growth:
+            return
+        path, how = watch.growth.popleft()
+        steps = self._enter(watch, path, how or watch.since_ns)
+        try:
+            while watch.root_fd >= 0 and self._inotify is not None:
+                with as_identity(watch.acting):
+                    if next(steps, True):
+                        return
+                yield
+        finally:
+            steps.close()
+
+    def _enter(self, watch: LocalWatch, path: str, how: int) -> _Steps:
+        """Follows one directory, and then what is in it: `_EARLY`, `_NEW`, or what changed since *how* is told."""
+        with suppress(OSError):
+            fd = open_directory(watch.root_fd, path)
             try:
-                child = _open_directory(fd, name)
-            except OSError:
-                continue
-            if self._is_secret(child):
-                os.close(child)
-                continue
-            below = f"{path}/{name}" if path else name
-            try:
-                self._attach(watch, self._inotify.add(child, _MASK), below)
-            except OSError:
-                os.close(child)
-                break
-            children.append((child, below))
-        return children
+                assert self._inotify is not None
+                number = -1
+                if path:
+                    if len(watch.watches) >= DIRECTORIES_MAX or not (
+                        watch.quota is None or watch.quota.room()
+                    ):
+                        return
+                    if self._is_secret(fd):
+                        return
+                    number = self._inotify.add(fd, _MASK)
+                    self._attach(watch, number, path)
+                    if how > 0 and os.fstat(fd).st_ctime_ns >= how:
+                        self._changes[watch] = None
+                yield from self._look_into(watch, fd, number, path, how)
+            finally:
+                os.close(fd)
+            if how == _NEW:  # what was listed is not told again
+                self._read()
+                self._announced = set()
+
+    def _look_into(self, watch: LocalWatch, fd: int, number: int, path: str, how: int) -> _Steps:
+        late = how > 0 and path and watch.filter & (METADATA | CHANGE_SIZE)
+        with os.scandir(fd) as entries:
+            for count, entry in enumerate(entries):
+                if count % _STRIDE == _STRIDE - 1:
+                    yield
+                if self._veto.hides(entry.name):
+                    continue
+                is_directory = entry.is_dir(follow_symlinks=False)
+                below = f"{path}/{entry.name}" if path else entry.name
+                if how == _NEW:
+                    self._announced.add((number, entry.name))
+                    bits = CHANGE_DIR_NAME if is_directory else CHANGE_FILE_NAME
+                    self._report(watch, below, [(ADDED, bits)])
+                elif late and self._changes.get(watch, ()) is not None:
+                    with suppress(OSError):
+                        if entry.stat(follow_symlinks=False).st_ctime_ns >= how:
+                            self._changes[watch] = None
+                if is_directory and len(watch.watches) + len(watch.growth) < DIRECTORIES_MAX:
+                    if how == _EARLY:
+                        watch.growth.append((below, how))
+                    else:
+                        self._grow_later(watch, below, how)
 
     def _is_secret(self, fd: int) -> bool:
         return self._guard is not None and self._guard.hides(statx(fd))
@@ -210,9 +349,12 @@ class WatchHub:
         if watch.root_fd >= 0:
             os.close(watch.root_fd)
             watch.root_fd = -1
+        watch.growth.clear()
+        self._count(watch, -len(watch.watches))
         for number in watch.watches:
             self._detach(watch, number)
         watch.watches = {}
+        self._changes.pop(watch, None)
         if not self._watchers:
             self._stop()
 
@@ -230,6 +372,13 @@ class WatchHub:
         inotify, self._inotify = self._inotify, None
         if inotify is None:
             return
+        steps, self._steps = self._steps, None
+        if steps is not None:
+            steps.close()
+        self._unread.clear()
+        self._growing.clear()
+        self._announced.clear()
+        self._changes.clear()
 
         def end() -> None:
             if not self._loop.is_closed():
@@ -240,64 +389,64 @@ class WatchHub:
 
     def close(self) -> None:
         """Ends all watches."""
-        for watch in {id(w): w for waiting in self._watchers.values() for w in waiting}.values():
+        for watch in self._all():
             watch.close()
         self._stop()
 
-    def _readable(self) -> None:
-        while self._inotify is not None and (events := self._inotify.read()):
-            self._dispatch(events)
-        self._announced.clear()
+    def _all(self) -> list[LocalWatch]:
+        return list(dict.fromkeys(watch for waiting in self._watchers.values() for watch in waiting))
 
-    def _dispatch(self, events: list[n.Event]) -> None:
-        changes: dict[LocalWatch, list[Change]] = {}
-        overflow = False
+    # -- records ------------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        """Takes in what is queued: as much as the kernel queues, a few megabytes, and what comes meanwhile."""
+        while self._inotify is not None and (events := self._inotify.read()):
+            self._unread.append((self._batch, self._announced, events))
+
+    def _dispatch(self, batch: int, told: set[tuple[int, str]], events: list[n.Event]) -> _Steps:
         if self._veto:  # before renames are paired: half of one that is not shown is an end, or a beginning
             events = [event for event in events if not event.name or not self._veto.hides(event.name)]
         for index, event in enumerate(events):
             if event.mask & n.IN_Q_OVERFLOW:
-                overflow = True
+                for watch in self._all():
+                    self._changes[watch] = None
+                    yield
             elif event.mask & n.IN_IGNORED:
                 self._ended(event.watch)
-            elif event.name:
-                self._translate(events, index, changes)
-        if overflow:
-            for watch in {id(w): w for waiting in self._watchers.values() for w in waiting}.values():
-                self._deliver(watch, None)
-        for watch, found in changes.items():
-            self._deliver(watch, found)
+            elif event.mask & n.IN_CREATE and (event.watch, event.name) in told:
+                continue
+            elif event.name and not (index and is_pair(events[index - 1], event)):  # told with the old name
+                pair = index + 1 < len(events) and is_pair(event, events[index + 1])
+                yield from self._translate(batch, events, [index, index + 1] if pair else [index])
 
     def _ended(self, number: int) -> None:
         for watch in self._watchers.pop(number, []):
-            watch.watches.pop(number, None)
+            if watch.watches.pop(number, None) is not None:
+                self._count(watch, -1)
 
-    def _translate(self, events: list[n.Event], index: int, changes: dict[LocalWatch, list[Change]]) -> None:
-        event = events[index]
-        is_directory = bool(event.mask & n.IN_ISDIR)
-        if event.mask & n.IN_CREATE and (event.watch, event.name) in self._announced:
-            return
-        found = _changes_of(events, index, is_directory)
-        for watch in list(self._watchers.get(event.watch, ())):
-            directory = watch.watches[event.watch]
-            if directory and not watch.recursive:
-                continue
-            path = f"{directory}/{event.name}" if directory else event.name
-            self._report(watch, path, found, changes)
-            if watch.recursive and is_directory:
-                self._follow(watch, event, path, changes)
+    def _translate(self, batch: int, events: list[n.Event], together: list[int]) -> _Steps:
+        """Tells everybody who watches its directory of a record, of a rename's two records at once."""
+        found = [(events[i], changes_of(events, i, bool(events[i].mask & n.IN_ISDIR))) for i in together]
+        number = found[0][0].watch
+        for watch in list(self._watchers.get(number, ())):
+            for event, changes in found:
+                directory = watch.watches.get(number)
+                if directory is None or watch.batch > batch or (directory and not watch.recursive):
+                    break
+                path = f"{directory}/{event.name}" if directory else event.name
+                self._report(watch, path, changes)
+                if watch.recursive and event.mask & n.IN_ISDIR:
+                    self._follow(watch, event, path)
+            yield
 
-    def _report(
-        self,
-        watch: LocalWatch,
-        path: str,
-        found: list[tuple[int, int]],
-        changes: dict[LocalWatch, list[Change]],
-    ) -> None:
+    def _report(self, watch: LocalWatch, path: str, found: list[tuple[int, int]]) -> None:
         wire = "\\".join(disk_to_wire(name) for name in path.split("/"))
         for action, bits in found:
             if not bits & watch.filter:
                 continue
-            known = changes.setdefault(watch, [])
+            known = self._changes.setdefault(watch, [])
+            if known is None:
+                return
             if (
                 action == MODIFIED and known and known[-1][:2] == (MODIFIED, wire)
             ):  # one change in several steps
@@ -306,31 +455,27 @@ class WatchHub:
                 known.append(Change(action, wire, bits))
             return
 
-    def _follow(
-        self, watch: LocalWatch, event: n.Event, path: str, changes: dict[LocalWatch, list[Change]]
-    ) -> None:
-        """Keeps a recursive watch true when a directory comes or goes, by the rights of who watches."""
+    def _follow(self, watch: LocalWatch, event: n.Event, path: str) -> None:
+        """Keeps a recursive watch true when a directory comes or goes."""
         if event.mask & n.IN_MOVED_FROM:
             self._lose(watch, path)
-        elif event.mask & (n.IN_CREATE | n.IN_MOVED_TO) and event.watch in watch.watches:
+        elif event.mask & (n.IN_CREATE | n.IN_MOVED_TO):
+            self._grow_later(watch, path, _NEW if event.mask & n.IN_CREATE else time.time_ns())
+        elif event.mask & n.IN_ATTRIB and watch.acting is not None:
             with as_identity(watch.acting):
-                self._enter(watch, event, path, changes)
-        elif event.mask & n.IN_ATTRIB and watch.acting is not None and event.watch in watch.watches:
-            with as_identity(watch.acting):
-                self._look_again(watch, event, path, changes)
+                self._look_again(watch, path)
 
-    def _look_again(
-        self, watch: LocalWatch, event: n.Event, path: str, changes: dict[LocalWatch, list[Change]]
-    ) -> None:
+    def _look_again(self, watch: LocalWatch, path: str) -> None:
         """A directory got other rights: who may not list it any more hears nothing of it, who may now does."""
         followed = path in watch.watches.values()
-        fd = self._open_below(watch, path)
-        if fd is not None:
-            os.close(fd)
-        if fd is None and followed:
-            self._lose(watch, path)
-        elif fd is not None and not followed:
-            self._enter(watch, event, path, changes)
+        try:
+            os.close(open_directory(watch.root_fd, path))
+        except OSError:
+            if followed:
+                self._lose(watch, path)
+        else:
+            if not followed:
+                self._grow_later(watch, path, time.time_ns())
 
     def _lose(self, watch: LocalWatch, path: str) -> None:
         """Ends the kernel watches of a directory below the watched one, and of all below it."""
@@ -338,99 +483,8 @@ class WatchHub:
         for number in gone:
             del watch.watches[number]
             self._detach(watch, number)
-
-    def _enter(
-        self, watch: LocalWatch, event: n.Event, path: str, changes: dict[LocalWatch, list[Change]]
-    ) -> None:
-        """Follows a new directory; what is in it already is reported as added, unless it came with a move."""
-        fd = self._open_below(watch, path)
-        if fd is None or self._inotify is None:
-            return
-        try:
-            if len(watch.watches) >= DIRECTORIES_MAX or self._is_secret(fd):
-                return
-            number = self._inotify.add(fd, _MASK)
-            self._attach(watch, number, path)
-            if event.mask & n.IN_CREATE:
-                for name, is_directory in _entries(fd):
-                    if self._veto.hides(name):
-                        continue
-                    self._announced.add((number, name))
-                    bits = CHANGE_DIR_NAME if is_directory else CHANGE_FILE_NAME
-                    self._report(watch, f"{path}/{name}", [(ADDED, bits)], changes)
-            self._descend(watch, fd, path)
-        except OSError:
-            return
-        finally:
-            os.close(fd)
-
-    def _open_below(self, watch: LocalWatch, path: str) -> int | None:
-        try:
-            return _open_directory(watch.root_fd, path)
-        except OSError:
-            return None
+        self._count(watch, -len(gone))
 
 
-def _changes_of(events: list[n.Event], index: int, is_directory: bool) -> list[tuple[int, int]]:
-    """(action, filter bits) of one record; the first that a watch asks for is what it gets.
-
-    The record's neighbours tell a rename and what belongs to a creation.
-    """
-    event = events[index]
-    name_bits = CHANGE_DIR_NAME if is_directory else CHANGE_FILE_NAME
-    if event.mask & n.IN_CREATE:
-        return [(ADDED, name_bits)]
-    if event.mask & n.IN_DELETE:
-        return [(REMOVED, name_bits)]
-    if event.mask & n.IN_MOVED_FROM:
-        pair = _is_pair(event, events[index + 1]) if index + 1 < len(events) else False
-        return [(RENAMED_OLD_NAME if pair else REMOVED, name_bits)]
-    if event.mask & n.IN_MOVED_TO:
-        pair = index > 0 and _is_pair(events[index - 1], event)
-        found = [(RENAMED_NEW_NAME if pair else ADDED, name_bits)]
-        # Who does not ask for names hears of a renamed file, not of a directory, as of a change.
-        return found if is_directory else [*found, (MODIFIED, CHANGE_ATTRIBUTES | CHANGE_CREATION)]
-    if event.mask & n.IN_ATTRIB:
-        return [] if _belongs_to_creation(events, index) else [(MODIFIED, _METADATA)]
-    if event.mask & n.IN_MODIFY:
-        return [(MODIFIED, CHANGE_SIZE | CHANGE_LAST_WRITE)]
-    return []
-
-
-def _is_pair(old: n.Event, new: n.Event) -> bool:
-    both = old.mask & n.IN_MOVED_FROM and new.mask & n.IN_MOVED_TO
-    return bool(both) and old.cookie == new.cookie and old.watch == new.watch
-
-
-def _belongs_to_creation(events: list[n.Event], index: int) -> bool:
-    """Whether these are the first attributes of what has just been created: one change, not two."""
-    event = events[index]
-    before = events[index - 1] if index else None
-    return (
-        before is not None
-        and bool(before.mask & n.IN_CREATE)
-        and (before.watch, before.name) == (event.watch, event.name)
-    )
-
-
-def _open_directory(fd: int, path: str) -> int:
-    resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
-    return openat2(fd, os.fsencode(path) or b".", os.O_RDONLY | os.O_DIRECTORY, 0, resolve)
-
-
-def _entries(fd: int) -> list[tuple[str, bool]]:
-    with os.scandir(fd) as entries:
-        return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-
-
-def _subdirectories(fd: int) -> list[str]:
-    try:
-        own = _open_directory(fd, "")
-    except OSError:
-        return []
-    try:
-        return [name for name, is_directory in _entries(own) if is_directory]
-    except OSError:
-        return []
-    finally:
-        os.close(own)
+def _now_ns() -> int:
+    return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)

@@ -7,7 +7,10 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from frevo.vfs import watch as w
+import pytest
+
+from frevo.vfs import changes as w
+from frevo.vfs import watch as hub
 from frevo.vfs.base import Change
 from frevo.vfs.guard import Guard
 from frevo.vfs.local import LocalBackend
@@ -171,3 +174,94 @@ async def test_nothing_of_what_is_not_shown(make_backend: Callable[..., LocalBac
     (share / "shown" / "file").touch()
     assert await seen.take(1) == [(w.ADDED, "shown\\file")]
     watch.close()
+
+
+async def test_many_folders_are_reached_in_slices(
+    backend: LocalBackend, share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: a recursive watch on many folders neither stops the loop nor holds a descriptor for each, and tells, or
+    says that there is too much to tell, what happens below a folder that it has not reached. Method: slices of no
+    length; a file in a far folder at once, in another one when all are reached, and descriptors counted meanwhile."""
+    monkeypatch.setattr(hub, "SLICE_S", 0.0)
+    for number in range(40):
+        (share / f"a{number}" / "b" / "c").mkdir(parents=True)
+    count = Counted()
+    seen = Collector()
+    opened = open_(backend, "")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    watch = opened.watch(True, NAMES, seen.on_changes, seen.on_overflow, count)
+    assert count.now < 121, "all at once"
+    (share / "a39" / "b" / "c" / "early").touch()
+    most = 0
+    async with asyncio.timeout(10):
+        while count.now < 121:
+            await asyncio.sleep(0)
+            most = max(most, len(list(Path("/proc/self/fd").iterdir())) - before)
+    assert most <= 8
+    async with asyncio.timeout(10):
+        while not (seen.overflows or seen.changes):
+            await asyncio.sleep(0)
+    seen.changes.clear()
+    (share / "a0" / "b" / "c" / "x").touch()
+    assert await seen.take(1) == [(w.ADDED, "a0\\b\\c\\x")]
+    watch.close()
+    assert count.now == 0
+
+
+async def test_a_new_tree_is_told_to_its_ends(backend: LocalBackend, share: Path) -> None:
+    """Everything in a folder that is new is told as added, once, however deep it was when the folder was seen."""
+    seen = Collector()
+    open_(backend, "").watch(True, NAMES, seen.on_changes, seen.on_overflow)
+    (share / "new" / "sub" / "deep").mkdir(parents=True)
+    (share / "new" / "sub" / "deep" / "x").touch()
+    expected = ["new", "new\\sub", "new\\sub\\deep", "new\\sub\\deep\\x"]
+    assert await seen.take(4) == [(w.ADDED, path) for path in expected]
+    (share / "end").touch()
+    assert await seen.take(1) == [(w.ADDED, "end")]
+
+
+async def test_what_finds_no_room_is_not_watched(backend: LocalBackend, share: Path) -> None:
+    """The quota bounds what is watched below."""
+    for number in range(20):
+        (share / f"d{number}").mkdir()
+    count = Counted(5)
+    seen = Collector()
+    watch = open_(backend, "").watch(True, NAMES, seen.on_changes, seen.on_overflow, count)
+    for _ in range(30):
+        await asyncio.sleep(0)
+    assert count.now == 5
+    watch.close()
+    assert count.now == 0
+
+
+async def test_many_watches_of_one_folder_are_told_some_at_a_time(
+    backend: LocalBackend, share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others get a turn while one change is told to many, and a rename stays together."""
+    monkeypatch.setattr(hub, "TOLD_MAX", 2)
+    seen = [Collector() for _ in range(9)]
+    opened = open_(backend, "")
+    for one in seen:
+        opened.watch(False, NAMES, one.on_changes, one.on_overflow)
+    (share / "a").touch()
+    (share / "a").rename(share / "b")
+    async with asyncio.timeout(10):
+        while not seen[0].changes:
+            await asyncio.sleep(0)
+    assert not seen[-1].changes, "all at once"
+    expected = [(w.ADDED, "a"), (w.RENAMED_OLD_NAME, "a"), (w.RENAMED_NEW_NAME, "b")]
+    for one in seen:
+        assert await one.take(3) == expected
+
+
+class Counted:
+    """A quota."""
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self.now, self.limit = 0, limit
+
+    def room(self) -> bool:
+        return self.now < self.limit
+
+    def change(self, count: int) -> None:
+        self.now += count

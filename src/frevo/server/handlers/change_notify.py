@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Sequence
 
 from frevo.errors import SMBError
 from frevo.locking.file_table import FileRecord
+from frevo.server.budget import Budget
 from frevo.server.request import Request
 from frevo.server.state import Open
 from frevo.vfs.base import Change, Watch
@@ -97,6 +98,24 @@ class DirectoryWatch:
             self.watch = None
 
 
+class _Folders:
+    """The folders that a user's watches have, for its budget: what finds no room is not watched."""
+
+    def __init__(self, budget: Budget, user: str) -> None:
+        self._budget, self._user = budget, user
+
+    def room(self) -> bool:
+        """Whether there may be one more."""
+        return self._budget.room(self._user)
+
+    def change(self, count: int) -> None:
+        """There are *count* more, or less."""
+        if count > 0:
+            self._budget.take(self._user, count)
+        else:
+            self._budget.give(self._user, -count)
+
+
 def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Answers at once when something has happened since the last request of this open, else waits."""
     asked = ChangeNotifyRequest.parse(request.message)
@@ -125,7 +144,8 @@ def _start(request: Request, opened: Open, asked: ChangeNotifyRequest) -> Direct
     state = DirectoryWatch(min(asked.output_buffer_length, REMEMBERED_BYTES_MAX))
     recursive = bool(asked.flags & _WATCH_TREE)
     wanted = asked.completion_filter & _FILTERS
-    state.watch = opened.handle.watch(recursive, wanted, state.on_changes, state.on_overflow)
+    quota = _Folders(request.server.budgets.folders, user)
+    state.watch = opened.handle.watch(recursive, wanted, state.on_changes, state.on_overflow, quota)
     opened.notify = state
     opened.on_close.append(state.close)
     budget.take(user)
