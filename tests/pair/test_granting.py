@@ -18,7 +18,7 @@ from frevo.wire.fscc import (
     FullEa,
     pack_full_eas,
 )
-from frevo.wire.smb2 import Command, CreateDisposition, FileAttributes, SdBuffer, SetInfoRequest
+from frevo.wire.smb2 import Command, CreateDisposition, EaBuffer, FileAttributes, SdBuffer, SetInfoRequest
 from pair.client import Client, FileId
 from pair.file_calls import folder, put
 from pair.machine import OTHER_PASSWORD, OTHER_USER, Pair
@@ -228,3 +228,30 @@ def test_what_overwriting_needs(two: Two) -> None:
     for disposition in (OVERWRITE, SUPERSEDE):
         reply = two.owner.create("readonly", desired_access=READ, create_disposition=disposition)
         assert reply.status == NTStatus.ACCESS_DENIED
+
+
+@pytest.mark.parametrize("disposition", [CREATE, OVERWRITE])
+def test_the_eas_of_a_stream_are_its_files(two: Two, disposition: int) -> None:
+    """Goal: who may write a file's data, not its EAs, sets none by way of a stream. Method: a stream that is made, and
+    one that is overwritten, with and without EAs in the CREATE."""
+    two.file("file", others=READ | WRITE_DATA)
+    if disposition == OVERWRITE:
+        two.owner.close(two.owner.open("file:s"))
+    contexts = [(EaBuffer.NAME, pack_full_eas([FullEa(b"NAME", b"value", 0)]))]
+    asked = {"desired_access": READ | WRITE_DATA, "create_disposition": disposition}
+    assert two.other.create("file:s", contexts=contexts, **asked).status == NTStatus.ACCESS_DENIED
+    assert "user.NAME" not in os.listxattr(two.root / "file")
+    assert two.other.create("file:s", **asked).status == NTStatus.SUCCESS
+
+
+@pytest.mark.parametrize("what", [0x20, 0x40, 0x10000])
+def test_rare_parts_of_a_descriptor_need_rights(two: Two, what: int) -> None:
+    """Goal: no part of a descriptor is set without the right to it, and what is not kept changes nothing. Method:
+    attributes, scope and backup by who may only read; then no part at all, on a file that has no descriptor."""
+    file_id = two.owner.open("plain")
+    descriptor = SecurityDescriptor(dacl=ACL([]), control=0x8004)
+    weak = two.owner.open("plain", desired_access=READ)
+    assert set_security(two.owner, weak, descriptor, what) == NTStatus.ACCESS_DENIED
+    for nothing in (0, 0x80000000):
+        assert set_security(two.owner, file_id, descriptor, nothing) == NTStatus.SUCCESS
+    assert "security.NTACL" not in os.listxattr(two.root / "plain")

@@ -137,6 +137,23 @@ def test_streams(pair: Pair) -> None:
     assert rename(client, client.open("plain"), ":stream") == NTStatus.INVALID_PARAMETER
 
 
+def test_streams_of_a_read_only_file_are_kept(pair: Pair) -> None:
+    """Goal: no stream of a read-only file is replaced. Method: DELETE is granted to one stream, which is renamed onto
+    the other; and to a new name and another case of its own, which takes nothing away."""
+    client = pair.logged_on()
+    for name in ("file:one", "file:two"):
+        stream = client.open(name)
+        client.write(stream, 0, name.encode())
+        client.close(stream)
+    basic = FileBasicInformation(file_attributes=int(FileAttributes.READONLY)).pack()
+    assert put(client, client.open("file"), FileInfoClass.BASIC, basic) == NTStatus.SUCCESS
+    stream = client.open("file:one", desired_access=int(FileAccess.DELETE))
+    assert rename(client, stream, ":two", replace=True) == NTStatus.ACCESS_DENIED
+    assert client.read(client.open("file:two", desired_access=1), 0, 9) == b"file:two"
+    assert rename(client, stream, ":ONE", replace=True) == NTStatus.SUCCESS
+    assert rename(client, stream, ":three", replace=True) == NTStatus.SUCCESS
+
+
 def test_links(pair: Pair) -> None:
     """Goal: a second name for the same file, by the same rules for names that exist. Method: link, replace, refuse."""
     client = pair.logged_on()

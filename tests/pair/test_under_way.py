@@ -10,6 +10,7 @@ from peers.late import Late
 from frevo.aio import features
 from frevo.aio.ring import Ring
 from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import FsctlCode
 from frevo.wire.smb2 import (
     CancelRequest,
     CloseFlags,
@@ -18,6 +19,7 @@ from frevo.wire.smb2 import (
     Command,
     CreateOptions,
     CreateRequest,
+    IoctlRequest,
     LogoffRequest,
     TreeDisconnectRequest,
     WriteRequest,
@@ -96,6 +98,25 @@ def test_close_comes_after_the_write(held: UnderWay) -> None:
     assert held.client.wait(closing).ok(CloseResponse).end_of_file == len(DATA)
     assert held.client.wait(writing).ok(WriteResponse).count == len(DATA)
     assert held.other_opens() == NTStatus.SUCCESS
+
+
+def test_zeros_keep_nobody_waiting(held: UnderWay) -> None:
+    """Goal: a file of very many pieces takes seconds to be zeroed, and only who zeroes it waits. Method: SET_ZERO_DATA
+    that is held; another user is answered meanwhile, CLOSE of the file is not before it."""
+    file_id = held.open()
+    (held.pair.root / "share" / "file").write_bytes(DATA)
+    asked = IoctlRequest(
+        int(FsctlCode.SET_ZERO_DATA), file_id, (4096).to_bytes(8, "little") + len(DATA).to_bytes(8, "little")
+    )
+    zeroing = held.client.send(Command.IOCTL, asked.pack())
+    held.until(lambda: bool(held.late.asked))
+    assert held.other_opens() == NTStatus.SHARING_VIOLATION
+    closing = held.client.send(Command.CLOSE, CloseRequest(0, file_id).pack())
+    held.pair.turn()
+    assert held.client.answers(closing) == held.client.answers(zeroing) == []
+    held.let_go()
+    assert held.client.wait(zeroing).status == held.client.wait(closing).status == NTStatus.SUCCESS
+    assert (held.pair.root / "share" / "file").read_bytes() == DATA[:4096] + bytes(len(DATA) - 4096)
 
 
 @pytest.mark.parametrize("how", ["tree", "logoff"])

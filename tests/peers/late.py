@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading as _threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,14 +23,16 @@ class Late:
             self.native, self.batches = ring._native, list[tuple[list[Any], list[int]]]()
             monkeypatch.setattr(ring, "_native", self)
         else:
-            real = threads._write
+            for module, name in ((threads, "_write"), (threads.syscalls, "fallocate")):
+                monkeypatch.setattr(module, name, self._held(getattr(module, name)))
 
-            def write(*words: Any) -> int:
-                self.asked.append(words)
-                self.event.wait()
-                return real(*words)
+    def _held(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*words: Any) -> Any:
+            self.asked.append(words)
+            self.event.wait()
+            return real(*words)
 
-            monkeypatch.setattr(threads, "_write", write)
+        return call
 
     def submit(self, operations: list[Any], cancels: list[int]) -> list[Any]:
         self.asked += operations

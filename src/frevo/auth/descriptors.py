@@ -54,6 +54,9 @@ class SecurityInformation:
     DACL = 0x00000004
     SACL = 0x00000008
     LABEL = 0x00000010
+    ATTRIBUTE = 0x00000020
+    SCOPE = 0x00000040
+    BACKUP = 0x00010000
     UNPROTECTED_SACL = 0x10000000
     UNPROTECTED_DACL = 0x20000000
     PROTECTED_SACL = 0x40000000
@@ -70,12 +73,12 @@ def query_access(information: int) -> int:
 
 def set_access(information: int) -> int:
     """The rights that an open needs for SET_INFO of these parts ([MS-SMB2] 3.3.5.21.3)."""
-    needed = 0
-    if information & (SecurityInformation.OWNER | SecurityInformation.GROUP | SecurityInformation.LABEL):
+    needed, parts = 0, SecurityInformation
+    if information & (parts.OWNER | parts.GROUP | parts.LABEL | parts.BACKUP):
         needed |= FileAccess.WRITE_OWNER.value
-    if information & SecurityInformation.DACL:
+    if information & (parts.DACL | parts.ATTRIBUTE | parts.BACKUP):
         needed |= FileAccess.WRITE_DAC.value
-    if information & SecurityInformation.SACL:
+    if information & (parts.SACL | parts.SCOPE | parts.BACKUP):
         needed |= FileAccess.ACCESS_SYSTEM_SECURITY.value
     return needed
 

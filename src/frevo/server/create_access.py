@@ -21,6 +21,7 @@ from frevo.wire.smb2 import (
     CreateDisposition,
     CreateOptions,
     CreateRequest,
+    EaBuffer,
     FileAccess,
     FileAttributes,
     SdBuffer,
@@ -32,6 +33,7 @@ _SYSTEM_SECURITY = int(FileAccess.ACCESS_SYSTEM_SECURITY)
 _WRITES = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
 _DELETE = int(FileAccess.DELETE)
 _WRITE_DATA = int(FileAccess.WRITE_DATA)
+_WRITE_EA = int(FileAccess.WRITE_EA)
 _WRITE_EA_AND_ATTRIBUTES = int(FileAccess.WRITE_EA | FileAccess.WRITE_ATTRIBUTES)
 _OVERWRITES = (CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF)
 
@@ -73,11 +75,16 @@ def changed_by(asked: CreateRequest, resolved: Resolved) -> int:
     """The rights that overwriting an existing file or stream needs, or adding a stream to a file, whatever the client
     asks for ([MS-FSA] 2.1.5.1.2)."""
     if not resolved.exists:
-        return _WRITE_DATA
+        return _WRITE_DATA | _changed_with_stream(asked)
     if asked.create_disposition not in _OVERWRITES:
         return 0
     data = _DELETE if asked.create_disposition == CreateDisposition.SUPERSEDE else _WRITE_DATA
-    return data if resolved.stream else data | _WRITE_EA_AND_ATTRIBUTES
+    return data | (_changed_with_stream(asked) if resolved.stream else _WRITE_EA_AND_ATTRIBUTES)
+
+
+def _changed_with_stream(asked: CreateRequest) -> int:
+    """A stream's EAs are those of its file."""
+    return _WRITE_EA if asked.contexts and find_create_context(asked.contexts, EaBuffer.NAME) else 0
 
 
 def granted_for_new(request: Request, asked: CreateRequest) -> int:

@@ -207,7 +207,7 @@ class Handle(ABC):
         """(offset, length) of the ranges that hold data (SEEK_DATA/SEEK_HOLE)."""
 
     @abstractmethod
-    def zero(self, offset: int, beyond: int) -> None:
+    async def zero(self, offset: int, beyond: int) -> None:
         """FSCTL_SET_ZERO_DATA: [offset, beyond) reads as zeros, deallocated when the file is sparse."""
 
     @abstractmethod

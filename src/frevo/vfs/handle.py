@@ -30,8 +30,9 @@ from frevo.vfs.metadata import FileMetadata
 from frevo.vfs.names import wire_path_of
 from frevo.vfs.security import read_descriptor, write_descriptor
 from frevo.vfs.streams import list_streams
-from frevo.vfs.system import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
+from frevo.vfs.system import FALLOC_FL_KEEP_SIZE
 from frevo.vfs.transfer import (
+    CANNOT_FALLOCATE,
     INLINE_BYTES,
     flush_file,
     read_all,
@@ -39,6 +40,8 @@ from frevo.vfs.transfer import (
     read_file,
     write_all,
     write_file,
+    zero_all,
+    zero_file,
 )
 from frevo.wire.erref import NTStatus
 
@@ -47,8 +50,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _OFFSET_MAX: Final = (1 << 63) - 1
-_ZERO_CHUNK_BYTES: Final = 1 << 20
-_CANNOT_FALLOCATE: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class LocalHandle(Handle):
@@ -151,7 +152,7 @@ class LocalHandle(Handle):
             try:
                 fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, size)
             except OSError as error:
-                if error.errno not in _CANNOT_FALLOCATE:
+                if error.errno not in CANNOT_FALLOCATE:
                     raise
 
     def _readable(self, offset: int, length: int) -> int:
@@ -246,23 +247,21 @@ class LocalHandle(Handle):
             offset = min(os.lseek(fd, start, os.SEEK_HOLE), end)
             yield start, offset - start
 
-    def zero(self, offset: int, beyond: int) -> None:
-        fd = self.descriptor()
-        end = min(beyond, os.fstat(fd).st_size)
-        if offset >= end:
-            return
-        first, second = FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
-        if not self._metadata.is_sparse():
-            first, second = second, first
-        for mode in (first, second):
-            try:
-                fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, offset, end - offset)
-                return
-            except OSError as error:
-                if error.errno not in _CANNOT_FALLOCATE:
-                    raise
-        for start in range(offset, end, _ZERO_CHUNK_BYTES):
-            os.pwrite(fd, bytes(min(_ZERO_CHUNK_BYTES, end - start)), start)
+    def _zeroed(self, beyond: int) -> tuple[int, bool]:
+        """Where zeros up to *beyond* end in this file, and whether they may become a hole."""
+        end = min(beyond, os.fstat(self.descriptor()).st_size)
+        return end, self._metadata.is_sparse()
+
+    async def zero(self, offset: int, beyond: int) -> None:
+        end, hole = self._zeroed(beyond)
+        if offset < end:
+            await self._in_flight(zero_file(self._file, offset, end, hole=hole))
+
+    def zero_now(self, offset: int, beyond: int) -> None:
+        """`zero` in the calling thread, however long it takes."""
+        end, hole = self._zeroed(beyond)
+        if offset < end:
+            zero_all(self.descriptor(), offset, end, hole=hole)
 
     def list_directory(self) -> Iterator[DirectoryItem]:
         return list_directory(self._backend, self.descriptor(), self.path)

@@ -99,6 +99,10 @@ class OffloadedHandle(_Proxy):
         """As `Handle.flush`."""
         await self._moved(self._inner.flush_now)
 
+    async def zero(self, offset: int, beyond: int) -> None:
+        """As `Handle.zero`."""
+        await self._moved(self._inner.zero_now, offset, beyond)
+
     async def _moved(self, call: Callable[..., Any], *arguments: Any) -> Any:
         if self._closed:
             raise SMBError(NTStatus.FILE_CLOSED)

@@ -102,7 +102,10 @@ class StreamHandle(LocalHandle):
         if offset < end:
             yield offset, end - offset
 
-    def zero(self, offset: int, beyond: int) -> None:
+    async def zero(self, offset: int, beyond: int) -> None:
+        self.zero_now(offset, beyond)
+
+    def zero_now(self, offset: int, beyond: int) -> None:
         content = bytearray(self._data())
         end = min(beyond, len(content))
         if offset < end:

@@ -11,11 +11,16 @@ import os
 from typing import Final
 
 from frevo.aio.ring import Descriptor, Ring
+from frevo.aio.syscalls import fallocate
 from frevo.vfs.base import Buffer
+from frevo.vfs.system import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 
 #: Up to here a transfer that does not wait for the disk runs in the loop (a copy of 64 KiB takes about 10
 #: us).
 INLINE_BYTES: Final = 65536
+#: The error of a file system that reserves no space, makes no holes or zeroes no ranges.
+CANNOT_FALLOCATE: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
+_ZERO_CHUNK_BYTES: Final = 1 << 20
 #: File systems without RWF_NOWAIT are mostly those in memory.
 _CANNOT_TELL: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -96,3 +101,40 @@ async def write_file(file: Descriptor, offset: int, data: Buffer) -> int:
 async def flush_file(file: Descriptor) -> None:
     """Data and metadata reach the disk."""
     await Ring.of(asyncio.get_running_loop()).fsync(file)
+
+
+async def zero_file(file: Descriptor, offset: int, end: int, *, hole: bool) -> None:
+    """Makes [offset, end) read as zeros, through the ring: a file of many pieces takes seconds."""
+    ring = Ring.of(asyncio.get_running_loop())
+    for mode in _zero_modes(hole):
+        try:
+            await ring.fallocate(file, mode, offset, end - offset)
+            return
+        except OSError as error:
+            if error.errno not in CANNOT_FALLOCATE:
+                raise
+    for start in range(offset, end, _ZERO_CHUNK_BYTES):
+        zeros = bytes(min(_ZERO_CHUNK_BYTES, end - start))
+        if await write_file(file, start, zeros) < len(zeros):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def zero_all(fd: int, offset: int, end: int, *, hole: bool) -> None:
+    """`zero_file` in the calling thread."""
+    for mode in _zero_modes(hole):
+        try:
+            fallocate(fd, mode, offset, end - offset)
+            return
+        except OSError as error:
+            if error.errno not in CANNOT_FALLOCATE:
+                raise
+    for start in range(offset, end, _ZERO_CHUNK_BYTES):
+        zeros = bytes(min(_ZERO_CHUNK_BYTES, end - start))
+        if write_all(fd, start, zeros) < len(zeros):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _zero_modes(hole: bool) -> tuple[int, int]:
+    """What to try: giving the space back or keeping it, and what the file system can do instead."""
+    punch, zero = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE
+    return (punch, zero) if hole else (zero, punch)

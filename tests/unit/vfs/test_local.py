@@ -95,7 +95,7 @@ async def test_data(backend: LocalBackend) -> None:
     handle.truncate(1 << 20)
     await handle.write(512 << 10, b"x" * 4096)
     assert list(handle.allocated_ranges(4096, 1 << 20)) == [(512 << 10, 4096)]
-    handle.zero(512 << 10, (512 << 10) + 100)
+    await handle.zero(512 << 10, (512 << 10) + 100)
     assert bytes(await handle.read(512 << 10, 101)) == bytes(100) + b"x"
     assert status_of(lambda: handle.truncate(-1)) == NTStatus.INVALID_PARAMETER
     with pytest.raises(SMBError):

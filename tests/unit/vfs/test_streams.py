@@ -32,7 +32,7 @@ async def test_life_of_a_stream(backend: LocalBackend, share: Path) -> None:
     backend.rename(stream, backend.resolve("f:other"), replace=False)
     assert main.streams()[1][0] == "other" and bytes(await stream.read(0, 9)) == b"\0\0abc"
     stream.truncate(3)
-    stream.zero(0, 9)
+    await stream.zero(0, 9)
     assert list(stream.allocated_ranges(0, 99)) == [(0, 3)]
     backend.remove(stream)
     assert [name for name, _, _ in main.streams()] == [""]

@@ -42,7 +42,7 @@ def set_sparse(call: FsctlCall) -> bytes:
     return b""
 
 
-def set_zero_data(call: FsctlCall) -> bytes:
+async def set_zero_data(call: FsctlCall) -> bytes:
     """FSCTL_SET_ZERO_DATA: [FileOffset, BeyondFinalZero) reads as zeros from now on ([MS-FSCC] 2.3.71)."""
     _only_files(call)
     call.need_access(FileAccess.WRITE_DATA)
@@ -53,13 +53,14 @@ def set_zero_data(call: FsctlCall) -> bytes:
     if beyond > offset:
         if opened.record is not None:
             opened.record.locks.check_write(opened, offset, beyond - offset)
-        end = min(beyond, call.handle.stat().end_of_file)
+        handle = call.handle
+        end = min(beyond, handle.stat().end_of_file)
         if end > offset:
-            kept = before_write(opened, call.handle)
+            kept = before_write(opened, handle)
             try:
-                call.handle.zero(offset, end)
+                await handle.zero(offset, end)
             finally:
-                after_write(opened, call.handle, kept)
+                after_write(opened, handle, kept)
     return b""
 
 

@@ -88,6 +88,9 @@ def _rename_stream(request: Request, handle: Handle, backend: Backend, name: str
     if not handle.stream:
         raise SMBError(NTStatus.INVALID_PARAMETER, "a file cannot become a stream")
     target = backend.resolve(wire_path_of(handle.path) + name)
+    replaces = target.exists and fold(target.stream) != handle.identity.stream
+    if replaces and replace and handle.stat().attributes & _READONLY:
+        raise SMBError(NTStatus.ACCESS_DENIED, f"{handle.path} is read-only")
     if target.exists and request.server.files.find(handle.identity._replace(stream=fold(target.stream))) not in (
         None, request.open.record,
     ):  # fmt: skip

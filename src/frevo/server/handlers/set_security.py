@@ -11,6 +11,14 @@ from frevo.server.security import effective_descriptor, parse_descriptor, token_
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import SetInfoRequest
 
+#: The parts that a stored descriptor has.
+_KEPT = (
+    SecurityInformation.OWNER
+    | SecurityInformation.GROUP
+    | SecurityInformation.DACL
+    | SecurityInformation.SACL
+)
+
 
 def set_security(request: Request, asked: SetInfoRequest) -> None:
     """Stores the descriptor with the parts that AdditionalInformation names taken from the client's."""
@@ -22,5 +30,7 @@ def set_security(request: Request, asked: SetInfoRequest) -> None:
     token = token_of(request.session, request.tree)
     if information & SecurityInformation.OWNER and (sent.owner is None or not may_own(sent.owner, token)):
         raise SMBError(NTStatus.INVALID_OWNER, f"{sent.owner} cannot become the owner")
+    if not information & _KEPT:
+        return  # what is asked for is kept by no file here: not even what its mode amounts to is written down
     merged = merge_sd(effective_descriptor(handle, request.tree), sent, information)
     handle.set_security_descriptor(merged.pack())
