@@ -55,7 +55,8 @@ class Budget:
 
     def check(self, user: str, count: int = 1) -> None:
         """Raises INSUFFICIENT_RESOURCES when there is no room."""
-        if not self.room(user, count):
+        held = self._by_user.get(user, 0)  # as `room`, in the way of every CREATE
+        if held + count > self._limit() - self._total - count:
             raise SMBError(
                 NTStatus.INSUFFICIENT_RESOURCES,
                 f"{user} has {self.of(user)} of {self._total} {self.name}, {self._limit()} are all there are",

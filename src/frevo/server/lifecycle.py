@@ -17,6 +17,7 @@ from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileAttributes
 
 if TYPE_CHECKING:
+    from frevo.locking.file_table import FileRecord
     from frevo.server.service import Server
 
 log = logging.getLogger("frevo.server")
@@ -93,28 +94,25 @@ def end_close(server: Server, opened: Open) -> OSError | SMBError | None:
 
 
 def _let_go(server: Server, opened: Open) -> OSError | SMBError | None:
-    assert opened.record is not None and opened.handle is not None
+    record, handle = opened.record, opened.handle
+    assert record is not None and handle is not None
     failed: OSError | SMBError | None = None
     try:
-        with as_identity(opened.tree.acting):
-            failed = _leave_file(server, opened)
-    except OSError as error:
-        log.error("%s: nothing was done at close: %s", opened.path, error)
-        server.files.remove(opened.record, opened)
-        failed = error
+        failed = _leave_file(server, opened, record, handle)
     finally:
         try:
-            opened.handle.close()
+            handle.close()
         except OSError as error:
             log.warning("%s: what was written may be lost: %s", opened.path, error.strerror)
             failed = error
     return failed
 
 
-def _leave_file(server: Server, opened: Open) -> OSError | SMBError | None:
-    """Takes the open out of the file's record; the last one deletes the file when that was due."""
-    record, handle = opened.record, opened.handle
-    assert record is not None and handle is not None
+def _leave_file(
+    server: Server, opened: Open, record: FileRecord, handle: Handle
+) -> OSError | SMBError | None:
+    """Takes the open out of the file's record; the last one deletes the file when that was due, and nothing else
+    touches it: that is done by whoever asked for it, whoever acts now."""
     server.release_locks(opened)
     if opened.delete_on_close and not record.delete_pending:
         record.delete_pending = True
@@ -125,7 +123,7 @@ def _leave_file(server: Server, opened: Open) -> OSError | SMBError | None:
     if not record.file_delete_pending and not record.delete_pending:
         return None
     try:
-        with as_identity(record.deleter):  # who asked for it, which may be another than who closes last
+        with as_identity(record.deleter):
             if record.file_delete_pending:
                 _remove_file_of_stream(server, opened, handle)
             else:

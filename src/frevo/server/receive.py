@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import types
 from collections.abc import Awaitable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from frevo.aio.acting import UnixIdentity, act_as
 from frevo.errors import RemoteProtocolError, SMBError, WireError, ntstatus_of
@@ -23,6 +23,7 @@ log = logging.getLogger("frevo.server")
 
 _KEPT_FLAGS = int(HeaderFlags.RELATED_OPERATIONS | HeaderFlags.PRIORITY_MASK | HeaderFlags.DFS_OPERATIONS)
 _RESPONSE = int(HeaderFlags.SERVER_TO_REDIR)
+_NEGOTIATE = int(Command.NEGOTIATE)
 _SIGNED = int(HeaderFlags.SIGNED)
 _ASYNC = int(HeaderFlags.ASYNC_COMMAND)
 EMPTY_ERROR = ErrorResponse().pack()
@@ -63,7 +64,8 @@ class Work:
                 last=index + 1 == count, sealed=chain.sealed_session != 0,
             )  # fmt: skip
             try:
-                self._check_first(request, index)
+                if (header.command == _NEGOTIATE) is (self.connection.dialect is not None):
+                    self._refuse_order(header.command)
                 outcome = execute(
                     request,
                     signature_bad=bool(self.bad >> index & 1),
@@ -81,7 +83,7 @@ class Work:
                 self._fail(request, error)
             else:
                 if outcome is not None:
-                    chain.responses.append(succeed(request, outcome))
+                    chain.responses.append((response_header(request, request.status), outcome))
             index += 1
             if piece is not None and index < count and piece.over():
                 self._put_off(index)
@@ -98,13 +100,11 @@ class Work:
 
         server.turns.call(connection.party, go_on)
 
-    def _check_first(self, request: Request, index: int) -> None:
+    def _refuse_order(self, command: int) -> NoReturn:
         """Before the dialect is chosen only NEGOTIATE is legal, after it never again ([MS-SMB2] 3.3.5.2, 3.3.5.4)."""
-        negotiates = request.header.command == Command.NEGOTIATE
-        if negotiates and self.connection.dialect is not None:
-            raise RemoteProtocolError("a second negotiate")
-        if not negotiates and self.connection.dialect is None:
-            raise RemoteProtocolError("a request before negotiate")
+        raise RemoteProtocolError(
+            "a second negotiate" if command == _NEGOTIATE else "a request before negotiate"
+        )
 
     def _fail(self, request: Request, error: BaseException) -> None:
         answer = fail(request, error)
@@ -133,7 +133,7 @@ class Work:
         except Exception as error:
             answer = fail(request, error)
         else:
-            answer = succeed(request, body)
+            answer = response_header(request, request.status), body
         connection.waiting.pop(request.header.message_id, None)
         if request.async_id:
             server.budgets.waiting.give(request.session.user)
@@ -203,11 +203,6 @@ def response_header(request: Request, status: int) -> Header:
         asked.credit_charge, status, asked.command, asked.credits or 1, flags, 0,
         asked.message_id, asked.process_id, asked.tree_id, 0, asked.session_id,
     )  # fmt: skip
-
-
-def succeed(request: Request, body: bytes) -> tuple[Header, bytes]:
-    """The answer of a handler that gave a body."""
-    return response_header(request, request.status), body
 
 
 def fail(request: Request, error: BaseException) -> tuple[Header, bytes]:

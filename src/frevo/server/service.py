@@ -124,11 +124,12 @@ class Server:
 
         What is left of it after a slice of time waits: each connection's messages for the connection's turn.
         """
-        piece = self.turns.slice()
         backlog, pressed = self._backlog, self.transport.pressed
-        first = (
-            True  # a slice does at least one thing, also on a machine that takes the processor away from it
-        )
+        if len(batch) == 1 and not backlog and not pressed:  # the usual one is short
+            self._guard(batch[0])
+            return
+        piece = self.turns.slice()
+        first = True  # a slice does at least one thing, also on a machine that takes the processor away from it
         for event in batch:
             if event[0] == events.MESSAGE and (
                 event[1] in backlog or pressed or (not first and piece.over())
@@ -235,17 +236,12 @@ class Server:
     def _receive(self, connection: Connection, event: tuple[Any, ...]) -> None:
         _, _, sealed_session, _, message, bad, unverified = event
         try:
-            self._work(connection, message, sealed_session, bad, unverified)
+            if message[0] == 0xFF:
+                self.send_chain_raw(connection, 0, handle_smb1(self, connection, message))
+            else:
+                Work(self, connection, message, sealed_session, bad, unverified).run()
         except (RemoteProtocolError, WireError, SMBError) as error:
             self.blame(connection, error)
-
-    def _work(
-        self, connection: Connection, message: Any, sealed_session: int, bad: int, unverified: int
-    ) -> None:
-        if message[0] == 0xFF:
-            self.send_chain_raw(connection, 0, handle_smb1(self, connection, message))
-            return
-        Work(self, connection, message, sealed_session, bad, unverified).run()
 
     def guarded(self, connection: Connection, action: Callable[[], None]) -> None:
         """Runs *action*; what the peer did wrong ends its connection and nothing else."""
@@ -281,7 +277,8 @@ class Server:
         if chain.before_sending is not None:
             chain.before_sending(message)
             chain.before_sending = None
-        self.send_chain_raw(connection, session_id, message, SEAL if chain.sealed_session else 0)
+        if not connection.closed:  # as send_chain_raw
+            self.transport.submit(connection.id, session_id, SEAL if chain.sealed_session else 0, message)
         if chain.after_sending is not None:
             chain.after_sending()
             chain.after_sending = None

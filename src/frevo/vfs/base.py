@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from enum import IntFlag
 from typing import NamedTuple, Protocol
 
 import msgspec
+
+from frevo.wire.codec import Bits
 
 Buffer = bytes | bytearray | memoryview
 
@@ -29,7 +30,7 @@ class FileIdentity(NamedTuple):
     stream: str = ""
 
 
-class OpenIntent(IntFlag):
+class OpenIntent(Bits):
     """What the handle must be able to do; PATH alone only reaches metadata (works on special files, too)."""
 
     PATH = 0

@@ -34,7 +34,7 @@ from frevo.vfs.newmodes import mode_from_parent
 from frevo.vfs.options import LocalOptions as LocalOptions
 from frevo.vfs.owners import give_to_owner_of
 from frevo.vfs.removable import check_removable, may_change
-from frevo.vfs.security import read_descriptor
+from frevo.vfs.security import may_have_descriptor, read_descriptor
 from frevo.vfs.streamhandle import StreamHandle
 from frevo.vfs.streams import create_stream, find_xattr, real_name
 from frevo.vfs.system import proc_path
@@ -98,6 +98,7 @@ class LocalBackend(Backend):
         resolved = LocalResolved(
             found.parent, found.name, stat, wire.stream, False, requested, found.target, held
         )
+        resolved.xattr_names = metadata.names
         if wire.stream:
             self._resolve_stream(resolved, metadata)
         return resolved
@@ -112,9 +113,9 @@ class LocalBackend(Backend):
     def is_hidden_name(self, path: str) -> bool:
         """Whether the real path's last name is hidden by `hide dot files` or `hide files`."""
         name = path.rpartition("/")[2]
-        return (self.options.hide_dot_files and name.startswith(".")) or (
-            bool(self.hide) and self.hide.hides(name)
-        )
+        if name[:1] == "." and self.options.hide_dot_files:
+            return True
+        return bool(self.hide) and self.hide.hides(name)
 
     def stat_real(self, path: str, *, hidden: bool) -> FileStat:
         """Metadata of what the real *path* names, links followed. OSError, SMBError when it is not inside."""
@@ -132,9 +133,10 @@ class LocalBackend(Backend):
     # --- opening ---
 
     def security_descriptor(self, resolved: Resolved) -> bytes | None:
-        if not self.xattrs:
+        local = as_local(resolved)
+        if not self.xattrs or not may_have_descriptor(local.xattr_names):
             return None
-        held = self._found(as_local(resolved))
+        held = self._found(local)
         return read_descriptor(held.fd if held.readable else proc_path(held.fd))
 
     def _found(self, local: LocalResolved) -> Held:

@@ -80,6 +80,7 @@ class LocalResolved(Resolved):
     held: Held | None = None  # the file, until it is opened
     directory: Held | None = None  # the directory that has the name or would get it, once it was looked at
     stream_xattr: str = ""
+    xattr_names: list[str] | None = None  # of the file; None when they were not looked at
 
 
 def as_local(resolved: Resolved) -> LocalResolved:

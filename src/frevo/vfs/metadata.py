@@ -34,18 +34,27 @@ _TIME_REFUSED: Final = (errno.EINVAL, errno.ERANGE, errno.EOVERFLOW)
 class FileMetadata:
     """Metadata of the file behind *fd*."""
 
-    __slots__ = ("fd", "target", "xattrs")
+    __slots__ = ("fd", "names", "target", "xattrs")
 
     def __init__(self, fd: int, *, readable: bool, xattrs: bool) -> None:
         self.fd = fd
         self.xattrs = xattrs
         self.target: int | str = fd if readable else proc_path(fd)
+        #: Names of all xattrs, as `stored` has found them; None before, and where they cannot be listed.
+        self.names: list[str] | None = None
 
     def stored(self) -> dos.DosAttributes | None:
         """What the DOSATTRIB xattr keeps."""
         if not self.xattrs:
             return None
-        value = get_own_xattr(self.target, dos.XATTR_DOSATTRIB)
+        try:
+            self.names = os.listxattr(self.target)
+        except OSError:
+            self.names = None
+        # Asking for what is missing costs ten times a look at the list of names.
+        if self.names is not None and dos.XATTR_DOSATTRIB not in self.names:
+            return None
+        value = read_xattr(self.target, dos.XATTR_DOSATTRIB, own=True)
         return dos.unpack_dosattrib(value) if value is not None else None
 
     def stat(self, *, hidden: bool, status: FileStatus | None = None) -> FileStat:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final, TypeVar, cast
@@ -17,6 +18,8 @@ from frevo.vfs.courier import Courier
 from frevo.vfs.handle import LocalHandle
 from frevo.vfs.local import LocalBackend
 from frevo.wire.erref import NTStatus
+
+log = logging.getLogger("frevo.vfs")
 
 T = TypeVar("T")
 
@@ -136,15 +139,23 @@ class OffloadedHandle(_Proxy):
             action()
 
     def close(self) -> None:
-        """As `Handle.close`; it happens when nothing is moving, and later when it is nobody's turn."""
+        """As `Handle.close`; it happens when nothing is moving, and later when it is nobody's turn. What went wrong is
+        raised only when it happens now."""
         if not self._closed:
             self._set(closed=True, moving=self._moving)
-            if not self._moving:
+            if self._courier.inside and not self._moving:
+                self._courier.call(self._inner.close)
+            elif not self._moving:
                 self._close()
 
     def _close(self) -> None:
-        inner, courier = self._inner, self._courier
-        courier.spawn(lambda: courier.call(inner.close))
+        self._courier.spawn(self._close_later)
+
+    def _close_later(self) -> None:
+        try:
+            self._courier.call(self._inner.close)
+        except OSError as error:
+            log.warning("%s: what was written may be lost: %s", self._inner.path, error.strerror)
 
 
 def offloaded(backend: LocalBackend, courier: Courier) -> Backend:

@@ -57,6 +57,11 @@ def read_descriptor(target: int | str) -> bytes | None:
     return None
 
 
+def may_have_descriptor(xattr_names: list[str] | None) -> bool:
+    """Whether a file with xattrs of these names (None: not known) may have a stored descriptor."""
+    return xattr_names is None or XATTR_SECURITY in xattr_names or XATTR_USER in xattr_names
+
+
 def write_descriptor(target: int | str, descriptor: bytes) -> None:
     """Stores *descriptor*. SMBError(NOT_SUPPORTED) where the file system keeps no xattrs."""
     blob = wrap(descriptor)

@@ -105,12 +105,12 @@ def get_xattr(fd_or_path: int | str, name: str) -> bytes | None:
     return None
 
 
-def read_xattr(fd_or_path: int | str, name: str) -> bytes | None:
+def read_xattr(fd_or_path: int | str, name: str, *, own: bool = False) -> bytes | None:
     """The value of an xattr whose name was just listed: `get_xattr` lists the names, this does not. None when it
-    has vanished or may not be read.
+    has vanished or may not be read; *own*: whatever the rights of who acts are.
     """
     try:
-        return os.getxattr(fd_or_path, name)
+        return granted(os.getxattr, fd_or_path, name) if own else os.getxattr(fd_or_path, name)
     except OSError as error:
         if error.errno in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES):
             return None

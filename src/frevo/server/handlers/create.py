@@ -124,11 +124,12 @@ def _open_existing(request: Request, asked: CreateRequest, resolved: Resolved) -
     overwrite = asked.create_disposition in _OVERWRITES
     if overwrite and directory:
         raise SMBError(NTStatus.INVALID_PARAMETER, f"{asked.name}: a directory cannot be overwritten")
-    opened, granted = _open_granted(request, asked, resolved, directory=directory, overwrite=overwrite)
+    changed = changed_by(asked, resolved) if overwrite else 0
+    opened, granted = _open_granted(request, asked, resolved, directory=directory, changed=changed)
     try:
         if asked.create_options & CreateOptions.DELETE_ON_CLOSE:
             backend.check_removable(opened)
-        _check_sharing(request, asked, opened, granted | changed_by(asked, resolved))
+        _check_sharing(request, asked, opened, granted | changed)
         if overwrite:
             _overwrite(request, asked, opened, stat)
     except BaseException:
@@ -141,13 +142,13 @@ def _open_existing(request: Request, asked: CreateRequest, resolved: Resolved) -
 
 
 def _open_granted(
-    request: Request, asked: CreateRequest, resolved: Resolved, *, directory: bool, overwrite: bool
+    request: Request, asked: CreateRequest, resolved: Resolved, *, directory: bool, changed: int
 ) -> tuple[Handle, int]:
     """Decides the access by what was found, and opens that very file for it: no swap of names can come between."""
     backend = request.tree.backend
     assert backend is not None
-    granted = granted_for_existing(request, asked, resolved, changed=changed_by(asked, resolved))
-    intent = _intent(granted | (_WRITES if overwrite else 0), directory)
+    granted = granted_for_existing(request, asked, resolved, changed=changed)
+    intent = _intent(granted | (_WRITES if changed else 0), directory)
     return backend.open(resolved, intent), granted
 
 
