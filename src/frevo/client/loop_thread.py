@@ -107,11 +107,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         task.add_done_callback(finished)
 
     def give_up() -> None:
+        if not tasks:  # interrupted before the loop was told
+            work.close()
+            return
         tasks[0].cancel()
         tasks[0].add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    loop.call_soon_threadsafe(start)
     try:
+        loop.call_soon_threadsafe(start)  # in here too: it lets the loop run, and an interrupt comes by then
         while not done.acquire(timeout=_LOOK_SECONDS):
             pass
     except BaseException:

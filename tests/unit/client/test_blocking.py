@@ -160,6 +160,49 @@ except KeyboardInterrupt:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "interrupted\n", "")
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_an_interrupt_before_the_wait(told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the loop is being told of the work, right after or right before: nothing of the work goes on."""
+    cancelled: list[bool] = []
+
+    async def loop_here() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    async def forever() -> None:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    loop = run(loop_here())
+    real = loop.call_soon_threadsafe
+
+    def interrupted(call: Any, *rest: Any, **options: Any) -> None:
+        monkeypatch.undo()
+        if told:
+            real(call, *rest, **options)
+
+            async def turn() -> None:
+                await asyncio.sleep(0)
+
+            run(turn())  # the work is under way by then
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
+    work = forever()
+    with pytest.raises(KeyboardInterrupt):
+        run(work)
+
+    async def turns() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    run(turns())
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED
+    assert cancelled == [True] * told
+
+
 def test_a_fork() -> None:
     """A forked child has a loop of its own."""
     code = """
