@@ -15,6 +15,9 @@ from collections.abc import Callable, Hashable
 WAIT_MAX_S = 10.0
 #: What an address may do for all accounts together, as multiples of what it may do for one.
 ADDRESS_FREE, ADDRESS_RATE = 10, 5
+#: Longest time that an address with too many failures keeps an account waiting for which nobody there has failed
+#: lately: each such account has a place of its own, for one guess.
+PLACE_WAIT_S = 3.0
 #: Entries of each table; the ones that have been quiet for longest go first.
 ENTRIES_MAX = 8192
 _NAME_MAX = 64
@@ -39,9 +42,12 @@ class Guesses:
         The first *free* failures cost nothing, each further one has to be *interval_s* behind the one before.
         """
         now, wait = self._clock(), 0.0
-        for table, key, scale in self._places(address, account):
+        (table, key, _), _ = places = self._places(address, account)
+        unspoilt = table.get(key, now) <= now
+        for table, key, scale in places:
             allowed = free * (ADDRESS_FREE if scale else 1) * self._step(interval_s, scale)
-            wait = max(wait, table.get(key, now) - now - allowed + self._step(interval_s, scale))
+            due = table.get(key, now) - now - allowed + self._step(interval_s, scale)
+            wait = max(wait, min(due, PLACE_WAIT_S) if scale and unspoilt else due)
         return wait if wait >= _SHORTEST_S else 0.0
 
     def failed(self, address: str, account: str, *, interval_s: float) -> None:
