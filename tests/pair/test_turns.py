@@ -6,11 +6,13 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from frevo.dcerpc import pdu
 from frevo.server.turns import SLICE_S
+from frevo.vfs import namecache
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FullEa, pack_full_eas, pack_get_eas
 from frevo.wire.smb2 import (
@@ -253,3 +255,52 @@ def test_who_does_not_read_gets_no_more_answers(pair: Pair) -> None:
     assert not one.answers(waiting)
     pair.transport.over = set()
     assert one.wait(waiting).ok(ReadResponse).data == b"later"
+
+
+def large(pair: Pair) -> None:
+    """A folder with more names than a look-up reads at once."""
+    path = pair.root / "share" / "large"
+    path.mkdir()
+    for number in range(3000):
+        (path / f"name-{number}").touch()
+
+
+def test_a_look_up_in_a_large_folder(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: a name that a large folder does not have stops nobody, and is found in any case afterwards. Method: one
+    user makes a file in it, opens one with the case changed, and one that comes; another's requests are answered
+    meanwhile, and what is made by another hand while the folder is read counts."""
+    monkeypatch.setattr(namecache, "_PIECE", 16)
+    other, attacker = pair.connect(), pair.logged_on()
+    other.negotiate()
+    other.log_on("user2", "0therPassw0rd")
+    other.connect_tree("share")
+    large(pair)
+    pair.server.turns.clock = CountedLooks()
+    made = attacker.send(Command.CREATE, create_request("large\\new").pack())
+    found = attacker.send(Command.CREATE, create_request("large\\NAME-2999", create_disposition=1).pack())
+    early = attacker.send(Command.CREATE, create_request("large\\EARLY", create_disposition=1).pack())
+    (pair.root / "share" / "large" / "early").touch()
+    assert not attacker.answers(made), "not long enough to see anything"
+    assert other.create("mine").status == NTStatus.SUCCESS
+    assert not attacker.answers(made), "the other one has waited to the end"
+    assert [attacker.wait(number).status for number in (made, found, early)] == [NTStatus.SUCCESS] * 3
+    assert (pair.root / "share" / "large" / "new").exists()
+    assert attacker.create("large\\nAME-1", create_disposition=1).status == NTStatus.SUCCESS
+
+
+def test_who_goes_while_a_large_folder_is_read(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: nothing is opened for a client that has gone, and the reading leaves no descriptor. Method: a lost
+    connection and a log-off in the middle, and descriptors counted."""
+    monkeypatch.setattr(namecache, "_PIECE", 16)
+    large(pair)
+    attacker, other = pair.logged_on(), pair.logged_on()
+    pair.turn()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    pair.server.turns.clock = CountedLooks()
+    attacker.send(Command.CREATE, create_request("large\\new").pack())
+    attacker.disconnect()
+    late = other.send(Command.CREATE, create_request("large\\new").pack())
+    assert other.call(Command.LOGOFF, b"\4\0\0\0").status == NTStatus.SUCCESS
+    assert other.wait(late).status != NTStatus.SUCCESS
+    assert not (pair.root / "share" / "large" / "new").exists()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import closing
 
 import msgspec
 
@@ -32,11 +33,14 @@ from frevo.server.handlers import (
 from frevo.server.lifecycle import expire_session
 from frevo.server.request import Request
 from frevo.server.state import SessionState
+from frevo.vfs.base import Unread
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import ANY_FILE_ID, Command, HeaderFlags
 from frevo.wire.smb2.request_layout import REQUEST_LAYOUTS, RequestLayout
 
 Outcome = bytes | Awaitable[bytes] | None
+#: Large folders on the way of one request that are read for it.
+_LOOKS_MAX = 32
 #: What may be marked as signed for a session that is not there: each says itself what is wrong.
 _WITHOUT_SESSION = (Command.NEGOTIATE, Command.SESSION_SETUP, Command.CANCEL)
 
@@ -109,7 +113,31 @@ def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outco
     act_as(request.tree.acting if rule.tree else None)
     if rule.files and request.tree.lane is not None:
         return request.tree.lane.handle(rule.handle, request)
-    return rule.handle(request)
+    try:
+        return rule.handle(request)
+    except Unread as unread:
+        if request.looks >= _LOOKS_MAX:
+            raise
+        request.looks += 1
+        return _look_again(request, unread.steps(), signature_bad=signature_bad, unverified=unverified)
+
+
+async def _look_again(
+    request: Request, steps: Generator[None, None, None], *, signature_bad: bool, unverified: bool
+) -> bytes:
+    """The request once more, from its checks on, when the names of a large folder are known: nothing was done yet."""
+    server = request.server
+    with closing(steps):
+        piece = server.turns.slice()
+        for _ in steps:
+            if piece.over():
+                piece = await server.turns.next(request.connection.party)
+                if request.aborted or request.connection.closed:
+                    raise SMBError(request.aborted or NTStatus.CANCELLED, "ended while it waited")
+    outcome = execute(request, signature_bad=signature_bad, unverified=unverified)
+    body = await outcome if isinstance(outcome, Awaitable) else outcome
+    assert body is not None
+    return body
 
 
 def _inherit(request: Request) -> None:

@@ -51,8 +51,8 @@ class Request:
     """
 
     __slots__ = (
-        "aborted", "async_id", "awaited", "chain", "connection", "header", "last", "message", "open", "protected",
-        "sealed", "server", "session", "sign", "status", "task", "tree",
+        "aborted", "async_id", "awaited", "chain", "connection", "header", "last", "looks", "message", "open",
+        "protected", "sealed", "server", "session", "sign", "status", "task", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +81,7 @@ class Request:
         self.status: int = NTStatus.SUCCESS
         self.sign = False  # sign the answer although the request was not signed
         self.async_id = 0
+        self.looks = 0  # large folders that were read for it
         self.task: asyncio.Task[None] | None = None
         self.awaited: asyncio.Future[int] | None = None
         self.aborted: int = NTStatus.SUCCESS  # the status of `abort`, which also ends waits that begin later

@@ -33,6 +33,8 @@ IPC = "IPC$"
 HOMES = "homes"
 #: Smaller numbers are for system users (login.defs, UID_MIN).
 _FIRST_USER = 1000
+#: Names of a folder that a look-up reads at once; in a larger one it waits and others go on.
+NAMES_INLINE = 2048
 #: Folders that one share may stand for through macros (%U): a bound on what clients can make us keep open.
 BACKENDS_MAX = 1024
 
@@ -74,12 +76,14 @@ class Share(msgspec.Struct, eq=False):
         BAD_NETWORK_NAME when the folder is not there."""
         backend = self.backends.get(path)
         if backend is None:
-            local = lane.call(lambda: self._open(path)) if lane is not None else self._open(path)
+            local = (
+                self._open(path, NAMES_INLINE) if lane is None else lane.call(lambda: self._open(path, None))
+            )
             backend = self.backends[path] = offloaded(local, lane) if lane is not None else local
             self.lanes[path] = lane
         return backend
 
-    def _open(self, path: str) -> LocalBackend:
+    def _open(self, path: str, names_inline: int | None) -> LocalBackend:
         if len(self.backends) >= BACKENDS_MAX:
             raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, f"share {self.name}: too many folders")
         settings = self.config
@@ -95,6 +99,7 @@ class Share(msgspec.Struct, eq=False):
             wide_links=settings.wide_links,
             volume_label=settings.volume or self.name,
             guard=self.guard,
+            names_inline=names_inline,
             acted=self.acted,
             inherit_owner=settings.inherit_owner != "no" and os.geteuid() == 0,
         )

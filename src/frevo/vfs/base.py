@@ -10,12 +10,14 @@ event loop; the `async` ones move data and go through `frevo.aio.ring`."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 
+from frevo.errors import SMBError
 from frevo.wire.codec import Bits
+from frevo.wire.erref import NTStatus
 
 Buffer = bytes | bytearray | memoryview
 
@@ -118,6 +120,15 @@ class Change(NamedTuple):
     action: int
     path: str
     filter: int
+
+
+class Unread(SMBError):
+    """A name could not be looked up yet: its folder has too many to read them at once. `steps` reads them, a piece at
+    each step; then the look-up is to be tried again."""
+
+    def __init__(self, steps: Callable[[], Generator[None, None, None]]) -> None:
+        super().__init__(NTStatus.INSUFFICIENT_RESOURCES, "a folder with very many names is not read yet")
+        self.steps = steps
 
 
 class Quota(Protocol):

@@ -66,7 +66,7 @@ class LocalBackend(Backend):
         self.guard = TreeGuard(self.options.guard, self.tree.fd) if self.options.guard else None
         self.xattrs = keeps_xattrs(self.tree.fd)
         self._volumes = Volumes(self.options.volume_label or self.tree.root.rpartition("/")[2] or "root")
-        self._lookup = Lookup(self.tree, case_sensitive=self.options.case_sensitive, veto=self.veto)
+        self._lookup = Lookup(self.tree, self.options, veto=self.veto)
         self._hub: WatchHub | None = None
         self._gone = GoneIds()
         self._courier: Courier | None = None

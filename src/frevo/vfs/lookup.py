@@ -18,6 +18,7 @@ from frevo.vfs.attributes import is_special
 from frevo.vfs.base import Resolved
 from frevo.vfs.namecache import NameCache
 from frevo.vfs.names import VetoFiles, WirePath
+from frevo.vfs.options import LocalOptions
 from frevo.vfs.tree import Tree
 from frevo.wire.erref import NTStatus
 
@@ -136,11 +137,11 @@ class Lookup:
 
     __slots__ = ("_cache", "_case_sensitive", "_plain", "_tree", "_veto")
 
-    def __init__(self, tree: Tree, *, case_sensitive: bool, veto: VetoFiles) -> None:
+    def __init__(self, tree: Tree, options: LocalOptions, *, veto: VetoFiles) -> None:
         self._tree = tree
-        self._case_sensitive = case_sensitive
+        self._case_sensitive = options.case_sensitive
         self._veto = veto
-        self._cache = NameCache()
+        self._cache = NameCache(inline_max=options.names_inline)
         self._plain: set[str] = set()  # real paths that were a regular file or directory when last seen
 
     def find(self, wire: WirePath) -> Found | Missing:

@@ -23,4 +23,5 @@ class LocalOptions(msgspec.Struct, frozen=True):
     inherit_acls: bool = False
     inherit_owner: bool = False  # new files belong to the owner of their folder
     guard: Guard | None = None  # the server's own files, which are not shown
+    names_inline: int | None = None  # names of a folder that a look-up reads before it raises Unread
     acted: bool = False  # users act in here, never the server itself
