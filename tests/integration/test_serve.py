@@ -122,9 +122,9 @@ def test_status_and_reload(tmp_path: Path) -> None:
         path.write_text(f"{text}[data]\npath = {tmp_path}\nread only = no\n")
         process.send_signal(signal.SIGHUP)
         assert "[data] read only: yes -> no" in process.stderr.readline()
-        path.write_text(f"{text}[data]\npath = {tmp_path}\nread only = perhaps\n")
+        path.write_text(f"{text}frevo:fast path = perhaps\n[data]\npath = {tmp_path}\n")
         process.send_signal(signal.SIGHUP)
-        assert f"{path}:7: error" in process.stderr.readline()
+        assert f"{path}:5: error" in process.stderr.readline()
         assert "stays in force" in process.stderr.readline()
         with socket.create_connection(("127.0.0.1", int(ready["port"]))):
             pass

@@ -49,8 +49,8 @@ def test_the_server_is_the_owner(base: Path) -> None:
             break
     status = Path(f"/proc/{process.pid}/status").read_text()
     process.send_signal(signal.SIGTERM)
-    process.stdout.read()
-    assert process.wait(20) == 0
+    process.communicate(timeout=20)
+    assert process.returncode == 0
     ids = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     assert set(map(int, ids["Uid"].split())) == {OWNER.pw_uid}
     assert set(map(int, ids["Gid"].split())) == {OWNER.pw_gid}

@@ -338,6 +338,17 @@ class Client:
             session.preauth_hash = preauth.update(session.preauth_hash, reply.message)
             token = context.step(SessionSetupResponse.parse(reply.message).security_buffer)
 
+    def log_on_as_nobody(self) -> Reply:
+        """An anonymous session, which becomes the client's; the last answer of its SESSION_SETUP."""
+        negotiate = b"NTLMSSP\0\1\0\0\0" + (0xE2088297).to_bytes(4, "little") + bytes(24)
+        first = self.call(Command.SESSION_SETUP, SessionSetupRequest(security_buffer=negotiate).pack())
+        session = Session(first.header.session_id)
+        empty = SessionSetupRequest(security_buffer=b"NTLMSSP\0\3\0\0\0" + bytes(80)).pack()
+        reply = self.call(Command.SESSION_SETUP, empty, session=session)
+        assert reply.status == NTStatus.SUCCESS, reply.status.name
+        self.session = session
+        return reply
+
     def _finish(self, session: Session, session_key: bytes, reply: Reply) -> None:
         session.flags = SessionSetupResponse.parse(reply.message).session_flags
         self.sessions[session.id] = session

@@ -335,14 +335,7 @@ def test_anonymous(make_pair: MakePair) -> None:
     pair = make_pair({}, {**SHARES})
     client = pair.connect()
     client.negotiate()
-    first = SessionSetupRequest(
-        security_buffer=b"NTLMSSP\0\1\0\0\0" + (0xE2088297).to_bytes(4, "little") + bytes(24)
-    ).pack()
-    session = Session(client.call(Command.SESSION_SETUP, first).header.session_id)
-    last = SessionSetupRequest(security_buffer=b"NTLMSSP\0\3\0\0\0" + bytes(80)).pack()
-    reply = client.call(Command.SESSION_SETUP, last, session=session)
-    assert reply.status == NTStatus.SUCCESS and not reply.signed
-    client.session = session
+    assert not client.log_on_as_nobody().signed
     assert client.try_tree("share").status == NTStatus.ACCESS_DENIED
     client.connect_tree("IPC$")
     client.connect_tree("guest")

@@ -178,3 +178,14 @@ def test_anonymous_gets_no_share(pair: Pair) -> None:
     client = pair.connect()
     client.negotiate()
     assert client.try_tree("share", session=Session(0)).status == NTStatus.USER_SESSION_DELETED
+
+
+@pytest.mark.parametrize(("level", "status"), [("0", NTStatus.SUCCESS), ("2", NTStatus.ACCESS_DENIED)])
+def test_restrict_anonymous(make_pair: MakePair, level: str, status: NTStatus) -> None:
+    """Goal: `restrict anonymous = 2` closes IPC$ to those without a name, and to nobody else. Method: both levels."""
+    pair = make_pair({"restrict anonymous": level})
+    client = pair.connect()
+    client.negotiate()
+    client.log_on_as_nobody()
+    assert client.try_tree("IPC$").status == status
+    pair.logged_on().connect_tree("IPC$")

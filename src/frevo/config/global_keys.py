@@ -171,6 +171,13 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         "Who becomes a guest: `Never` nobody, `Bad User` unknown names, `Bad Password` wrong passwords too.",
         guards=lambda mapping: mapping == "never",
     )
+    restrict_anonymous: int = setting(
+        Integer(0, 2),
+        0,
+        "What clients without a name may ask: with 0 and 1 the list of shares (accounts and names are never told to "
+        "them), with 2 nothing, for IPC$ is closed to them.",
+        guards=lambda level: level != 0,
+    )
     guest_account: str = setting(
         Text(), "nobody", "The account that guests are shown as, and the Unix user that they act as."
     )

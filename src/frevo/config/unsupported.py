@@ -312,7 +312,6 @@ _GUARDS: tuple[_Row, ...] = (
     ),
     _Row("dont descend", "these folders would be shown as empty", frozenset({"./proc"}), "share"),
     _Row("hosts equiv; alternate permissions", "Samba 2's rules about who may connect", NO),
-    _Row("restrict anonymous", "anonymous clients could ask", frozenset({"0"})),
 )
 
 #: Not used yet, and harmless.

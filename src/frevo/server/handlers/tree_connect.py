@@ -100,7 +100,8 @@ def access_of(server: Server, session: Session, share: Share) -> ShareAccess:
     identity = session.identity
     assert identity is not None
     if share.is_pipe:
-        return ShareAccess.WRITE
+        closed = identity.is_anonymous and server.config.globals.restrict_anonymous == 2
+        return ShareAccess.NONE if closed else ShareAccess.WRITE
     settings = share.config
     lists = (settings.valid_users, settings.invalid_users, settings.read_list, settings.write_list)
     letters = frozenset(letter for words in lists for word in words for letter in macros_in(word))
