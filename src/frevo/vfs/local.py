@@ -456,8 +456,7 @@ class LocalBackend(Backend):
             self._gone.add(stat.identity.device, stat.file_id)
 
     def is_empty(self, handle: Handle) -> bool:
-        fd = descriptor_of(handle)
-        return is_empty(fd) or (self.options.delete_veto_files and all_vetoed(fd, self.veto))
+        return is_empty(fd := descriptor_of(handle)) or (self.options.delete_veto_files and all_vetoed(fd, self.veto))
 
     # --- the rest ---
 
@@ -485,6 +484,7 @@ class LocalBackend(Backend):
     def moved_to(self, courier: Courier) -> None:
         """From now on only *courier* calls this backend."""
         self._courier = courier
+        self._lookup.read_inline()
         if self._hub is not None:
             self._hub.courier = courier
 

@@ -286,6 +286,10 @@ class Lookup:
         """Whether the name is a symbolic link."""
         return stat_module.S_ISLNK(self._tree.link_status(directory_fd, name).mode)
 
+    def read_inline(self) -> None:
+        """As `NameCache.read_inline`."""
+        self._cache.read_inline()
+
     def close(self) -> None:
         """Ends the cache's watches."""
         self._cache.close()

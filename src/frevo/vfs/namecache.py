@@ -291,6 +291,10 @@ class NameCache:
             directory.discard(event.name)
         directory.seen_change = True
 
+    def read_inline(self) -> None:
+        """From now on a look-up reads as many names as there are, as where it keeps nobody else waiting."""
+        self._inline_max = None
+
     def close(self) -> None:
         """Ends the watches."""
         for scan in self._scans.values():

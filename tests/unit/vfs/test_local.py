@@ -12,7 +12,7 @@ import pytest
 
 from frevo.errors import SMBError
 from frevo.vfs import attributes as dos
-from frevo.vfs.base import OpenIntent
+from frevo.vfs.base import OpenIntent, Unread
 from frevo.vfs.local import LocalBackend
 from frevo.wire.erref import NTStatus
 
@@ -400,3 +400,21 @@ def test_only_what_was_found_is_replaced(backend: LocalBackend, share: Path) -> 
             assert caught.value.status == NTStatus.OBJECT_NAME_COLLISION
     assert (share / "b").read_text() == (share / "c").read_text() == "mine"
     assert sorted(path.name for path in share.iterdir()) == ["a", "b", "c", "elsewhere"]
+
+
+def test_a_large_folder_is_read_in_pieces_or_at_once(
+    make_backend: Callable[..., LocalBackend], share: Path
+) -> None:
+    """Goal: a look-up that may not read many names says so, and its steps read them; one for which a thread waits
+    reads them all. Method: a limit of two names."""
+    for number in range(9):
+        (share / f"f{number}").touch()
+    backend = make_backend(names_inline=2)
+    with pytest.raises(Unread) as unread:
+        backend.resolve("F5")
+    for _ in unread.value.steps():
+        pass
+    assert backend.resolve("F5").path == "f5"
+    other = make_backend(names_inline=2)
+    other._lookup.read_inline()
+    assert other.resolve("F5").path == "f5"
