@@ -134,6 +134,19 @@ def test_signed_for_nobody(pair: Pair) -> None:
     assert client.call(Command.ECHO, body, sign=False, session_id=0).status == NTStatus.SUCCESS
 
 
+def test_refused_before_the_session(make_pair: MakePair) -> None:
+    """Goal: 3.3.4.1.1, where signing is required every answer to a signed request is signed, also the one that came
+    before the session was looked for. Method: a chain that begins related; a command that there is none of."""
+    client = make_pair({"server signing": "mandatory"}).logged_on()
+    body = EchoRequest().pack()
+    ids = client.compound(Element(Command.ECHO, body, RELATED), Element(Command.ECHO, body, RELATED))
+    ids += client.compound(Element(255, body))
+    assert client.session is not None and client.session.keys is not None
+    for reply in map(client.wait, ids):
+        assert reply.status == NTStatus.INVALID_PARAMETER and reply.signed
+        assert client.session.keys.verify(reply.message)
+
+
 def test_signed_negotiate(pair: Pair) -> None:
     """Goal: 3.3.5.2.4, a signed NEGOTIATE is INVALID_PARAMETER. Method: the flag."""
     client = pair.connect()

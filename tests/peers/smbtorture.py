@@ -211,7 +211,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _server(kind: str, base: Path) -> AbstractContextManager[Target]:
-    return samba_server(base) if kind == "samba" else frevo_server(base)
+    return samba_server(base) if kind == "samba" else frevo_server(base, {"server signing": "auto"})
 
 
 if __name__ == "__main__":

@@ -195,7 +195,9 @@ def response_header(request: Request, status: int) -> Header:
     """The header that answers *request*: the credits field holds what the client asked for, the data plane grants."""
     asked = request.header
     flags = _RESPONSE | asked.flags & _KEPT_FLAGS
-    session = request.session
+    # What fails before its session is looked for is signed as well, or who requires signing cannot take the answer
+    # ([MS-SMB2] 3.3.4.1.1).
+    session = request.session or request.connection.sessions.get(asked.session_id)
     if session is not None and session.keys is not None and not request.sealed:
         if request.sign or asked.flags & _SIGNED or session.signing_required:
             flags |= _SIGNED
