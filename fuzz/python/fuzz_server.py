@@ -1,7 +1,7 @@
 """The whole server in memory, fed with mutated, reordered and replayed conversations.
 
 Invariant: whatever one connection sends, the server answers with a status or ends that connection; another client
-goes on, nothing is logged as an error, and when all are gone nothing is left.
+goes on, nothing is logged as an error, no message takes more than its time, and when all are gone nothing is left.
 
 python fuzz/python/fuzz_server.py [--seconds N] [--seed S]
 """
@@ -13,6 +13,7 @@ import argparse
 import itertools
 import logging
 import random
+import struct
 import sys
 import tempfile
 import time
@@ -29,8 +30,12 @@ from vectors import load
 from frevo.server.fsctl.table import TABLE as FSCTLS
 from frevo.wire.smb2 import (
     ANY_FILE_ID,
+    ChangeNotifyRequest,
     Command,
+    CreateContext,
     IoctlRequest,
+    LockElement,
+    LockRequest,
     QueryDirectoryRequest,
     QueryInfoRequest,
     SessionSetupRequest,
@@ -40,6 +45,8 @@ from frevo.wire.smb2 import (
 from frevo.wire.smb2.smb1_negotiate import SMB1NegotiateRequest
 
 _ROUNDS_PER_SERVER = 400
+#: Processor time that one message may take on a machine that does `_calibrate` in 10 ms. The dearest are some 30 ms.
+_BUDGET_S = 0.25
 _REPLAYS_MAX = 50
 
 
@@ -89,6 +96,47 @@ def corpus() -> list[tuple[int, bytes]]:
     return made
 
 
+def _calibrate() -> float:
+    """How much slower than usual this machine is now; at least 1."""
+    started = time.process_time()
+    sum(number * number for number in range(160_000))
+    return max(1.0, (time.process_time() - started) / 0.01)
+
+
+def _name(rng: random.Random, length: int, letters: str) -> str:
+    return "".join(rng.choice(letters) for _ in range(length))
+
+
+def worst_cases(rng: random.Random, file_id: tuple[int, int]) -> list[tuple[int, bytes]]:
+    """(command, body) of good requests that ask for as much work as 64 KiB can ask for, one of each kind."""
+    names = [f"user.{number}".encode() for number in range(4000)]
+    asked = b"".join(struct.pack("<IB", 8 + len(name) & ~3, len(name)) + name + b"\0" * 3 for name in names)[:64000]
+    eas = b"".join(struct.pack("<IBBH", 16, 0, 4, 1) + b"n%03d\0v\0\0" % (n % 1000) for n in range(4000))
+    wild = _name(rng, rng.choice((60, 255, 30000)), '*?<>"a')
+    aces = b"".join(
+        struct.pack("<BBHI", n & 1, 0, 20, 1 << n % 20) + struct.pack(">BBHIL", 1, 1, 0, 5, n) for n in range(3000)
+    )
+    acl = struct.pack("<BBHHH", 2, 0, min(8 + len(aces), 65535), 3000, 0) + aces
+    descriptor = struct.pack("<BBHIIII", 1, 0, 0x8004, 0, 0, 0, 20) + acl
+    locks = [LockElement(n * 2, 1, 0x11) for n in range(2000)]
+    chunks = struct.pack("<24sII", bytes(24), 2000, 0) + struct.pack("<QQII", 0, 0, 1, 0) * 2000
+    deep = "\\".join(_name(rng, 1, "aAbB") for _ in range(2000))
+    contexts = [CreateContext(b"%04d" % n, bytes(8)) for n in range(1500)]
+    return [
+        (int(Command.QUERY_INFO), QueryInfoRequest(1, 15, 60000, 0, 0, file_id, asked).pack()),
+        (int(Command.SET_INFO), SetInfoRequest(1, 15, 0, file_id, eas[:64000]).pack()),
+        (int(Command.SET_INFO), SetInfoRequest(3, 0, 4, file_id, descriptor[:64000]).pack()),
+        (int(Command.QUERY_DIRECTORY), QueryDirectoryRequest(37, 1, 0, file_id, 60000, wild).pack()),
+        (int(Command.LOCK), LockRequest(file_id, locks).pack()),
+        (int(Command.IOCTL), IoctlRequest(0x001440F2, file_id, chunks, max_output_response=4096).pack()),
+        (int(Command.IOCTL), IoctlRequest(0x000940CF, file_id, bytes(8) + b"\xff" * 7 + b"\x7f").pack()),
+        (int(Command.CREATE), create_request(deep, create_disposition=1).pack()),
+        (int(Command.CREATE), create_request("a", contexts=contexts).pack()),
+        (int(Command.CHANGE_NOTIFY), ChangeNotifyRequest(1, 60000, file_id, 0xFFF).pack()),
+        (int(Command.SESSION_SETUP), SessionSetupRequest(security_buffer=b"\x60\x82\xf0\x00" * 15000).pack()),
+    ]
+
+
 class Attacker:
     """Sends one wrong thing after another, over as many connections as it takes."""
 
@@ -114,19 +162,23 @@ class Attacker:
         self.files = [client.open("a"), client.open("a:s")]
         return client
 
-    def round(self) -> None:
-        """One hostile message; a new connection when the old one is gone."""
+    def round(self) -> float:
+        """One hostile message; a new connection when the old one is gone. The processor time of sending and serving."""
         if self.client.closed:
             self.client = self.fresh()
         actions: tuple[Callable[[], None], ...] = (
-            self.request, self.request, self.request, self.request, self.chain, self.replay, self.junk, self.early
+            self.request, self.request, self.request, self.request, self.chain, self.replay, self.junk, self.early,
+            self.dear,
         )  # fmt: skip
+        action = self.rng.choice(actions)
+        started = time.process_time()
         try:
-            self.rng.choice(actions)()
+            action()
             self.client.pump()
         except Disconnected:
-            return
+            return time.process_time() - started
         self.client.replies.clear()
+        return time.process_time() - started
 
     def _message(self) -> bytes:
         rng, client = self.rng, self.client
@@ -169,6 +221,12 @@ class Attacker:
     def request(self) -> None:
         """A good request with some bytes changed, protected in some way."""
         self._send(self._protect(self._message()))
+
+    def dear(self) -> None:
+        """As much work as one message can ask for."""
+        file_id = self.rng.choice(self.files) if self.files else ANY_FILE_ID
+        command, body = self.rng.choice(worst_cases(self.rng, file_id))
+        self.client.send(command, body)
 
     def chain(self) -> None:
         """Several of them as a compound that may not add up."""
@@ -229,8 +287,10 @@ def run_one(seed: int, rounds: int, end: float, folder: Path) -> int:
             file_id = witness.open("witness")
             witness.write(file_id, 0, b"undisturbed")
             attacker = Attacker(pair, rng)
+            budget = _BUDGET_S * _calibrate()
             while count < rounds and time.monotonic() < end:
-                attacker.round()
+                spent = attacker.round()
+                assert spent < budget, f"one message took {spent:.2f} s, {budget:.2f} s are allowed"
                 count += 1
                 if count % 20 == 0:
                     assert witness.read(file_id, 0, 20) == b"undisturbed"

@@ -5,7 +5,6 @@ the signs that turn the direction of writing, line and paragraph separators, lon
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from typing import Any
 
@@ -27,6 +26,9 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     r"""*value* as JSON that a terminal may see: letters of all scripts as they are, the rest as `\u0080`.
 
     What reads it gets the very same text back."""
+    import json  # commands that write none start without it
+
+
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return text if text.isprintable() else "".join(map(_escaped, text))
 
@@ -41,4 +43,7 @@ def _visible(letter: str) -> str:
 
 def _escaped(letter: str) -> str:
     """Outside its strings JSON holds nothing that needs this; inside, line ends are escaped already."""
-    return letter if _meant(letter) else json.dumps(letter)[1:-1]
+    if _meant(letter):
+        return letter
+    units = letter.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
