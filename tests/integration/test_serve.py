@@ -21,11 +21,13 @@ FREVO = [sys.executable, "-m", "frevo"]
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, int | str]]]:
-    """A running `frevo serve` and what it said when it was ready; killed at the end if it still runs."""
+def serving(*arguments: str, descriptors_max: int = 0) -> Iterator[tuple[subprocess.Popen[str], dict[str, int | str]]]:
+    """A running `frevo serve` and what it said when it was ready; killed at the end if it still runs. It may have
+    *descriptors_max* descriptors; 0: as many as this process."""
+    limited = ["sh", "-c", f'ulimit -n {descriptors_max} && exec "$@"', "sh"] if descriptors_max else []
     reader, writer = os.pipe()
     process = subprocess.Popen(
-        [*FREVO, "serve", *arguments, "--ready-fd", str(writer)],
+        [*limited, *FREVO, "serve", *arguments, "--ready-fd", str(writer)],
         pass_fds=[writer],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

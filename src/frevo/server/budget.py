@@ -90,7 +90,8 @@ class Budgets:
 
         descriptors = descriptors_for_files()
         self._numbers: dict[str, int] = {}
-        self.connections = Budget("connections", key("frevo_max_connections"))
+        configured, possible = key("frevo_max_connections"), descriptors_for_connections()
+        self.connections = Budget("connections", lambda: min(configured(), possible))
         self.sessions = Budget("sessions", key("frevo_max_sessions"))
         #: Descriptors of opens; the rest of the process's are for connections.
         self.descriptors = Budget("descriptors", lambda: descriptors)
@@ -118,6 +119,11 @@ class Budgets:
             for user, count in budget.users():
                 found.setdefault(user, {})[budget.name] = count
         return found
+
+
+def descriptors_for_connections() -> int:
+    """A quarter of the descriptors that this process may have: more connections the data plane does not accept."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
 
 
 def descriptors_for_files() -> int:

@@ -1,0 +1,89 @@
+"""One user who takes all that the process may have leaves enough for the others: descriptors and connections."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pair.client import Client, Disconnected
+from pair.machine import OTHER_PASSWORD, OTHER_USER
+from peers.target import PASSWORD, USER, section
+
+from frevo.wire.erref import NTStatus
+from integration.live import Live, descriptors
+from integration.test_serve import FREVO, serving
+
+#: Descriptors of the server; a quarter of them, less a hundred, is for connections.
+LIMIT = 1024
+
+
+@contextmanager
+def served(base: Path) -> Iterator[tuple[Live, int]]:
+    """A server of two users that may have LIMIT descriptors; it, and its process id."""
+    (base / "share").mkdir()
+    (base / "share" / "file").write_text("data")
+    options = {
+        "private dir": str(base / "private"), "interfaces": "lo", "bind interfaces only": "yes",
+        "frevo:unix users": "no",
+    }  # fmt: skip
+    config = base / "smb.conf"
+    config.write_text(section("global", options) + "\n" + section("share", {"path": str(base / "share")}))
+    for user, password in ((USER, PASSWORD), (OTHER_USER, OTHER_PASSWORD)):
+        add = [*FREVO, "user", "add", user, "--password-stdin", "-c", str(config)]
+        subprocess.run(add, input=password + "\n", text=True, check=True, capture_output=True)
+    with (
+        serving("-c", str(config), "-p", "0", "-q", descriptors_max=LIMIT) as (_, ready),
+        Live("127.0.0.1", int(ready["port"])) as live,
+    ):
+        yield live, int(ready["pid"])
+
+
+def other_works(live: Live) -> None:
+    """The other user logs on, opens and reads."""
+    client = live.connect()
+    client.negotiate()
+    client.log_on(OTHER_USER, OTHER_PASSWORD)
+    client.connect_tree("share")
+    file_id = client.open("file", desired_access=1, create_disposition=1)
+    assert client.read(file_id, 0, 4) == b"data"
+
+
+def test_descriptors_of_one_user(tmp_path: Path) -> None:
+    """Goal: opens are refused before the process has no descriptor left, and one user gets not all of them. Method: a
+    user opens until it is refused; another logs on and reads; the first one closes a file and can open again."""
+    with served(tmp_path) as (live, pid):
+        client = live.logged_on()
+        opened = []
+        for _ in range(LIMIT):
+            reply = client.create("file", desired_access=1, create_disposition=1)
+            if reply.status != NTStatus.SUCCESS:
+                break
+            opened.append(client.open("file", desired_access=1, create_disposition=1))
+        assert reply.status == NTStatus.INSUFFICIENT_RESOURCES
+        assert descriptors(pid) <= LIMIT * 3 // 4
+        other_works(live)
+        client.close(opened[0])
+        client.close(opened[1])
+        client.open("file", desired_access=1, create_disposition=1)
+
+
+def test_connections_of_one_user(tmp_path: Path) -> None:
+    """Goal: a user's connections leave room for other users'. Method: one logs on over and over again until it is
+    refused; another one works."""
+    with served(tmp_path) as (live, _):
+        refused = False
+        for _ in range(LIMIT):
+            client: Client = live.connect()
+            try:
+                client.negotiate()
+                _, reply = client.try_log_on()
+            except Disconnected:
+                refused = True
+                break
+            refused = reply.status != NTStatus.SUCCESS
+            if refused:
+                break
+        assert refused and len(live.links) > 10
+        other_works(live)
