@@ -38,7 +38,8 @@ from peers.target import PASSWORD, USER
 
 import frevo
 from frevo.cli.main import main as frevo_command
-from frevo.client import Options, Share, batch, plane
+from frevo.client import Options, Share, batch
+from frevo.client.connection import plane
 from frevo.client.server import Server
 
 #: Longer than the time-outs below together.

@@ -244,7 +244,7 @@ class DataPlane:
     def fast_echo(self, on: bool) -> None: ...
     def set_credits(self, connection: int, credits: Credits) -> None: ...
     def pump(self, connection: int, settings: dict[str, Any]) -> Pump:
-        """Starts a pump with all the settings of frevo.client.pump. ValueError when they make no sense."""
+        """Starts a pump with all the settings of frevo.client.transfer.pump. ValueError when they make no sense."""
 
     def stop_pump(self, connection: int, pump: int, now: bool = False) -> None: ...
     def close(self, connection: int, abort: bool = False) -> None: ...
@@ -281,7 +281,7 @@ _Measured = tuple[int, int, int, int, int, list[tuple[int, int]], list[tuple[int
 
 @final
 class Pump:
-    """A request loop in the data plane. See frevo.client.pump."""
+    """A request loop in the data plane. See frevo.client.transfer.pump."""
 
     @property
     def id(self) -> int: ...

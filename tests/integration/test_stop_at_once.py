@@ -9,7 +9,7 @@ import pytest
 from peers.in_process import in_process
 
 import frevo
-from frevo.client import requests
+from frevo.client.tree import requests
 from frevo.wire.smb2 import CreateDisposition, CreateOptions
 
 

@@ -14,8 +14,8 @@ from peers.target import Target
 
 import frevo
 from frevo.client import Share, batch
-from frevo.client.transfer import GAPS_BYTES
-from frevo.client.verify import Mismatch
+from frevo.client.batch.verify import Mismatch
+from frevo.client.transfer.data import GAPS_BYTES
 
 pytestmark = pytest.mark.interop
 

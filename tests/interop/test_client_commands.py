@@ -110,7 +110,7 @@ def digests(folder: Path) -> dict[str, str]:
 def test_an_interrupted_download_goes_on(frevo: Command, url: str, place: Path, tmp_path: Path) -> None:
     """A part file is completed, not begun again: its wrong first bytes are in the result."""
     from frevo.client.batch import part_name
-    from frevo.client.transfer import GAPS_BYTES
+    from frevo.client.transfer.data import GAPS_BYTES
 
     data = os.urandom(12_000_000)
     (place / "large").write_bytes(data)
@@ -289,7 +289,7 @@ def test_a_get_loads_what_it_needs(url: str, place: Path, target: Target, tmp_pa
     no_configuration = os.environ | {"XDG_CONFIG_HOME": str(tmp_path), "FREVO_CONF": ""}
     out = programs.run([sys.executable, "-X", "importtime", *get], env=no_configuration).ok()
     loaded = {line.rpartition("|")[2].strip() for line in out.splitlines() if line.startswith("import time:")}
-    assert {"frevo.client.logon", "frevo.client.small"} <= loaded
+    assert {"frevo.client.connection.logon", "frevo.client.transfer.small"} <= loaded
     needless = "spnego gssapi krb5 cryptography rich json getpass email tempfile dataclasses concurrent.futures.thread"
     servers = "frevo.server frevo.config frevo.vfs frevo.bench frevo.fuse frevo.mount"
     assert not {*needless.split(), *servers.split()} & loaded

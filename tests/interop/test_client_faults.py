@@ -18,7 +18,7 @@ from peers.target import Target
 
 from frevo.cli.main import main
 from frevo.client import blocking
-from frevo.client.transfer import GAPS_BYTES
+from frevo.client.transfer.data import GAPS_BYTES
 
 pytestmark = pytest.mark.interop
 

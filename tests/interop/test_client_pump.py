@@ -16,9 +16,9 @@ from peers.target import Target
 import frevo
 from frevo.client import Share
 from frevo.client.connect import Connecting
-from frevo.client.file import File, request_for
-from frevo.client.pump import WRONG_DATA, Pump, bucket_floor, bucket_of, start_pump
-from frevo.client.requests import SHARE_ALL
+from frevo.client.share.file import File, request_for
+from frevo.client.transfer.pump import WRONG_DATA, Pump, bucket_floor, bucket_of, start_pump
+from frevo.client.tree.requests import SHARE_ALL
 
 pytestmark = pytest.mark.interop
 

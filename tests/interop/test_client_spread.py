@@ -15,8 +15,9 @@ from peers.relay import Relay
 from peers.target import Target
 
 import frevo
-from frevo.client import Share, batch, transfer
-from frevo.client.spread import SPREAD_BYTES, gaps_bytes
+from frevo.client import Share, batch
+from frevo.client.transfer import data as transfer
+from frevo.client.transfer.spread import SPREAD_BYTES, gaps_bytes
 
 pytestmark = pytest.mark.interop
 

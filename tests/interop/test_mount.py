@@ -313,7 +313,7 @@ def test_work_on_sources(mount: Mounted, place: Path) -> None:
     if shutil.which("git") is None:
         return
     shell(
-        f"""git init -q a; cp '{SOURCES}'/client/c*.py a; cd a; git add .
+        f"""git init -q a; cp '{SOURCES}'/client/*.py a; cd a; git add .
         git -c user.name=a -c user.email=b commit -qm first; git fsck --strict; rm -f *.py; git checkout -q .
         [ -z "$(git status --short)" ]; git clone -q . ../b; diff -r --exclude=.git . ../b""",
         place,

@@ -172,7 +172,7 @@ impl DataPlane {
         self.inner.set_credits(connection, credits.inner.clone());
     }
 
-    /// Starts a pump; see frevo.client.pump for the settings.
+    /// Starts a pump; see frevo.client.transfer.pump for the settings.
     fn pump(&self, connection: u64, settings: &Bound<'_, PyDict>) -> PyResult<Pump> {
         let id = self.inner.new_pump();
         let (settings, buffer) = pump::settings(id, settings)?;

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 
 from frevo.bench.links import Link
-from frevo.client import RemoteError, requests
-from frevo.client.namespace import delete
-from frevo.client.tree import FileId
+from frevo.client import RemoteError
+from frevo.client.tree import requests
+from frevo.client.tree.namespace import delete
+from frevo.client.tree.tree import FileId
 from frevo.wire.smb2 import CreateDisposition, ShareAccess
 
 

@@ -15,9 +15,9 @@ from frevo.bench.links import Link, at_once, largest
 from frevo.bench.load import Load
 from frevo.bench.settings import Settings
 from frevo.bench.tally import Tally, total
-from frevo.client import requests
-from frevo.client.pump import Pump, PumpEnd, start_pump
-from frevo.client.tree import FileId, Tree
+from frevo.client.transfer.pump import Pump, PumpEnd, start_pump
+from frevo.client.tree import requests
+from frevo.client.tree.tree import FileId, Tree
 from frevo.errors import FrevoError
 from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
 from frevo.wire.fscc import FileEndOfFileInformation, FileInfoClass

@@ -19,7 +19,7 @@ from frevo.cli.progress import add_transfer_options, conclude, plan_of, reporter
 if TYPE_CHECKING:
     from frevo.client import Share
     from frevo.client.batch import Plan, Report, Totals
-    from frevo.client.file import File
+    from frevo.client.share.file import File
 
 _EXAMPLES = """\
   frevo cp smb://eve@nas/docs/a.txt smb://eve@nas/docs/b.txt    no data passes this machine
@@ -127,7 +127,7 @@ class _Copying:
         else:
             await self._through_here(path, to, size, modified, report)
         if plan.verify:
-            from frevo.client.verify import compare_remote
+            from frevo.client.batch.verify import compare_remote
 
             digest = await compare_remote(self._source, path, self._target, to)
             totals.digests.append((path, digest))

@@ -18,7 +18,7 @@ from frevo.text import json_text
 
 if TYPE_CHECKING:
     from frevo.client import Share
-    from frevo.client.stat import Stat
+    from frevo.client.tree.stat import Stat
 
 _EXAMPLES = """\
   frevo ls smb://eve@nas/photos             names in the share's root

@@ -18,7 +18,7 @@ from frevo.text import json_text
 if TYPE_CHECKING:
     from frevo.client import Location, Options, Server, Share
     from frevo.client.connect import Connecting
-    from frevo.client.stat import Stat
+    from frevo.client.tree.stat import Stat
 
 
 _CONNECTION = """\

@@ -6,12 +6,12 @@ from frevo.client.address import Location
 from frevo.client.connect import Options, connect, connect_server
 from frevo.client.credentials import Credentials
 from frevo.client.errors import ConnectionLost, LogonError, RemoteError
-from frevo.client.file import File
-from frevo.client.listing import DirEntry
 from frevo.client.server import Server
-from frevo.client.share import Share
-from frevo.client.stat import FileSystemSpace, ShareEntry, Stat
-from frevo.client.watch import Change
+from frevo.client.share.file import File
+from frevo.client.share.listing import DirEntry
+from frevo.client.share.share import Share
+from frevo.client.share.watch import Change
+from frevo.client.tree.stat import FileSystemSpace, ShareEntry, Stat
 
 __all__ = [
     "Change",

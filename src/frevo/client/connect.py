@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from frevo.client.address import Location
 from frevo.client.credentials import Credentials, choose, split_user
 from frevo.client.server import CIPHERS, SIGNINGS, Server, Settings, open_server
-from frevo.client.share import Share
+from frevo.client.share.share import Share
 from frevo.proto.dialect import BY_NAME, Cipher, Dialect, Signing
 from frevo.records import Discreet
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress, parse_transports

@@ -11,16 +11,16 @@ from typing import Self
 
 import msgspec
 
-from frevo.client.connection import Connection
+from frevo.client.connection.connection import Connection
+from frevo.client.connection.dial import dial
+from frevo.client.connection.keepalive import Keepalive
+from frevo.client.connection.logon import Handshake, Session, log_on, log_on_again, negotiate
+from frevo.client.connection.plane import plane_of
 from frevo.client.credentials import Credentials
-from frevo.client.dial import dial
 from frevo.client.errors import RemoteError, fault
-from frevo.client.keepalive import Keepalive
-from frevo.client.logon import Handshake, Session, log_on, log_on_again, negotiate
-from frevo.client.plane import plane_of
-from frevo.client.reconnect import Link, Reached
-from frevo.client.share import Share
-from frevo.client.stat import ShareEntry
+from frevo.client.lasting.link import Link, Reached
+from frevo.client.share.share import Share
+from frevo.client.tree.stat import ShareEntry
 from frevo.errors import RemoteProtocolError, WireError
 from frevo.proto.dialect import SMB_2_0_2, SMB_3_1_1, Cipher, Dialect, Signing
 from frevo.proto.negotiation import NegotiationPolicy
@@ -111,7 +111,7 @@ class Server:
 
     async def shares(self) -> list[ShareEntry]:
         """The shares that the server lists."""
-        from frevo.client.rpc import list_shares  # with all of DCE/RPC, which few need
+        from frevo.client.tree.list_shares import list_shares  # with all of DCE/RPC, which few need
 
         pipes = await self.link.tree("IPC$")
         try:

@@ -6,13 +6,13 @@ import errno
 import os
 import stat as modes
 
-from frevo.client.listing import DirEntry
-from frevo.client.names import from_remote
-from frevo.client.stat import Stat
+from frevo.client.share.listing import DirEntry
+from frevo.client.tree.stat import Stat
 from frevo.fuse import abi
 from frevo.fuse.abi import Opcode
 from frevo.fuse.session import Answer, Handler, Request
 from frevo.mount.handles import DirectoryHandle
+from frevo.mount.name_mapping import from_remote
 from frevo.mount.nodes import Node, inode_number
 from frevo.mount.remote import UNLINKED_PREFIX, listed
 from frevo.mount.state import State, failure

@@ -9,9 +9,9 @@ import logging
 import os
 from collections.abc import Awaitable
 
-from frevo.client.connection import Reply
+from frevo.client.connection.connection import Reply
 from frevo.client.errors import RemoteError
-from frevo.client.file import File
+from frevo.client.share.file import File
 from frevo.errors import WireError
 from frevo.fuse import abi
 from frevo.fuse.abi import DATA_MAX, Buffer, Opcode, OpenFlags

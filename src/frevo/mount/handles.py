@@ -8,8 +8,8 @@ import os
 from collections.abc import AsyncIterator
 from typing import TypeVar
 
-from frevo.client.file import File
-from frevo.client.listing import DirEntry
+from frevo.client.share.file import File
+from frevo.client.share.listing import DirEntry
 from frevo.mount.nodes import Node
 
 

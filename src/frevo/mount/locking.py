@@ -14,9 +14,9 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from frevo.client.connection import Element
+from frevo.client.connection.connection import Element
 from frevo.client.errors import RemoteError
-from frevo.client.file import File
+from frevo.client.share.file import File
 from frevo.client.to_the_end import in_thread
 from frevo.fuse import abi
 from frevo.fuse.abi import Opcode

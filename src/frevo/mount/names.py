@@ -7,10 +7,10 @@ import stat as modes
 from collections.abc import Awaitable
 
 from frevo.client.errors import RemoteError
-from frevo.client.names import NAME_UNITS_MAX
 from frevo.fuse import abi
 from frevo.fuse.abi import Opcode, SetattrValid
 from frevo.fuse.session import Answer, Handler, Request
+from frevo.mount.name_mapping import NAME_UNITS_MAX
 from frevo.mount.nodes import Node, is_another
 from frevo.mount.remote import listed
 from frevo.mount.state import State, failure, remote_name

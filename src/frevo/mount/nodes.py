@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from frevo.client.address import join
-from frevo.client.stat import Stat
+from frevo.client.tree.stat import Stat
 from frevo.fuse import abi
 from frevo.wire.smb2 import FileAttributes
 

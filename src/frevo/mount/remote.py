@@ -13,15 +13,16 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from frevo.client import copying, namespace, requests
 from frevo.client.address import join, wire_path
-from frevo.client.connection import Element
+from frevo.client.connection.connection import Element
 from frevo.client.errors import RemoteError, remote_error
-from frevo.client.file import File
-from frevo.client.listing import DirEntry
-from frevo.client.share import Share
-from frevo.client.stat import Stat, stat_of
-from frevo.client.tree import Tree
+from frevo.client.share.file import File
+from frevo.client.share.listing import DirEntry
+from frevo.client.share.share import Share
+from frevo.client.transfer import server_copy as copying
+from frevo.client.tree import namespace, requests
+from frevo.client.tree.stat import Stat, stat_of
+from frevo.client.tree.tree import Tree
 from frevo.errors import WireError
 from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
 from frevo.wire.dtyp.filetime import from_unix_ns

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 
-from frevo.client.connection import Element
+from frevo.client.connection.connection import Element
 from frevo.client.errors import RemoteError
-from frevo.client.file import File
-from frevo.client.requests import set_file
+from frevo.client.share.file import File
+from frevo.client.tree.requests import set_file
 from frevo.errors import WireError
 from frevo.mount.state import failure
 from frevo.wire.erref import NTStatus

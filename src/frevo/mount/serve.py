@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from frevo.client.share import Share
+from frevo.client.share.share import Share
 from frevo.client.to_the_end import in_thread
 from frevo.fuse import mounting
 from frevo.fuse.abi import InitFlags

@@ -9,11 +9,11 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from frevo.client.errors import RemoteError
-from frevo.client.names import is_too_long, to_remote
-from frevo.client.stat import Stat
+from frevo.client.tree.stat import Stat
 from frevo.fuse import abi
 from frevo.fuse.session import Request, Session
 from frevo.mount.handles import Handle, Numbers
+from frevo.mount.name_mapping import is_too_long, to_remote
 from frevo.mount.nodes import Appearance, Node, Table, is_another
 from frevo.mount.remote import Remote
 from frevo.mount.writing import Budget

@@ -25,7 +25,7 @@ CLOSED = 2
 REJECTED = 3
 #: (IDLE, connection): no message for `idle_timeout` seconds, said again after every further such time.
 IDLE = 4
-#: (PUMP, connection, pump, reason, code, offset): a pump of a client connection has ended (frevo.client.pump).
+#: (PUMP, connection, pump, reason, code, offset): a pump of a client connection has ended (frevo.client.transfer.pump).
 PUMP = 5
 #: (CREDITS, connection): the credits that a client waits for (`Credits.want`) are there.
 CREDITS = 6

@@ -226,7 +226,7 @@ class DataPlaneTransport:
         self._plane.set_credits(connection, credits)
 
     def pump(self, connection: int, settings: dict[str, Any]) -> Pump:
-        """Starts a request loop on a client connection (frevo.client.pump); PUMP reports its end."""
+        """Starts a request loop on a client connection (frevo.client.transfer.pump); PUMP reports its end."""
         self._send_pending()
         return self._plane.pump(connection, settings)
 

@@ -7,7 +7,7 @@ import stat as modes
 
 import pytest
 
-from frevo.client.stat import Stat
+from frevo.client.tree.stat import Stat
 from frevo.mount.nodes import Appearance, Node, Table
 
 DIRECTORY, READONLY = 0x10, 0x01

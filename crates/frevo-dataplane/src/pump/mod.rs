@@ -98,7 +98,7 @@ impl Class {
     }
 }
 
-/// How a pump works; frevo.client.pump says what each means.
+/// How a pump works; frevo.client.transfer.pump says what each means.
 #[derive(Debug)]
 pub struct Settings {
     /// Its number.

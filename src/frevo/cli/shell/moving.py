@@ -17,7 +17,7 @@ from frevo.cli.put import targets as remote_targets
 from frevo.cli.shell.session import Shell, shown
 from frevo.client import batch
 from frevo.client.address import join
-from frevo.client.small import SMALL_BYTES
+from frevo.client.transfer.small import SMALL_BYTES
 
 _DIRECTORY = "it is a directory: turn `recurse` on first"
 

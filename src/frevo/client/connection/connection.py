@@ -1,0 +1,483 @@
+"""One connection of a client: message ids, credits, requests as futures, and the checks of every answer.
+
+[MS-SMB2] 3.2.4.1 and 3.2.5.1. Framing, signatures and sealing are done by the data plane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from frevo.client.connection.pending import Pending as Pending
+from frevo.client.connection.pending import Protection as Protection
+from frevo.client.connection.pending import let_go, unprotected
+from frevo.client.connection.plane import Plane
+from frevo.client.connection.unawaited import BEHIND_MAX, Behind
+from frevo.client.errors import ConnectionLost, PeerFault, lost
+from frevo.errors import WireError
+from frevo.proto.negotiation import Negotiated
+from frevo.transport.base import SEAL, SEALED, Event
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import (
+    CancelRequest,
+    Command,
+    Header,
+    HeaderFlags,
+    ReadResponse,
+    ResponseFields,
+    pack_request_header,
+    response_fields,
+    split_compound,
+)
+
+if TYPE_CHECKING:
+    from frevo.client.connection.keepalive import Keepalive
+    from frevo.client.transfer.pump import Pump
+
+Buffer = bytes | bytearray | memoryview
+
+#: Credits a connection asks for until it has them; 64 KiB each.
+CREDITS_WANTED = 1024
+_GREED = 128
+#: With so few requests under way it is likely that somebody waits for each, and nothing else will go with it.
+_FEW = 3
+_SIGNED = int(HeaderFlags.SIGNED)
+_ASYNC = int(HeaderFlags.ASYNC_COMMAND)
+_RELATED = int(HeaderFlags.RELATED_OPERATIONS)
+_SERVER = int(HeaderFlags.SERVER_TO_REDIR)
+_UNSOLICITED = 0xFFFFFFFFFFFFFFFF
+_PENDING = int(NTStatus.PENDING)
+_SESSION_DELETED = int(NTStatus.USER_SESSION_DELETED)
+
+
+class Reply(NamedTuple):
+    """A final answer: its status, and the message with the header at 0; for a READ with a sink its bytes instead."""
+
+    status: int
+    message: Buffer
+    size: int = 0
+
+    @property
+    def header(self) -> Header:
+        """The header of a reply that has its message."""
+        return Header.parse(self.message)
+
+
+class Element(msgspec.Struct):
+    """One request to send. *tail* goes behind *body* without being copied before."""
+
+    command: int
+    body: bytes
+    charge: int = 1
+    tail: Buffer | None = None
+    sink: memoryview | None = None
+    orphan: Callable[[Reply], None] | None = None
+    future: asyncio.Future[Reply] | None = None  # one of its own when None
+    patient: bool = False  # the server answers when something happens, which may take any time
+
+
+class Connection:
+    """Sends requests as credits allow and gives each its answer."""
+
+    def __init__(self, plane: Plane, server: str) -> None:
+        self.plane = plane
+        self.server = server
+        self.number = 0
+        self.negotiated: Negotiated | None = None
+        self.multi_credit = False
+        self.credits = plane.transport.new_credits()
+        self.pumps: dict[int, Pump] = {}
+        self.behind = Behind()
+        self._pending: dict[int, Pending] = {}
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._error: ConnectionLost | None = None
+        self._closing = False
+        self._messages = 0
+        self.keepalive: Keepalive | None = None
+        self.last_sent: Buffer | Sequence[Buffer] = b""  # for the preauth hash
+        self._loop = asyncio.get_running_loop()
+        self.closed = self._loop.create_future()
+
+    # -- what there is
+
+    @property
+    def credits_held(self) -> int:
+        """Credits that are free or in use: how far requests can be pipelined."""
+        return self.credits.total
+
+    @property
+    def lost(self) -> bool:
+        """The connection has ended."""
+        return self._error is not None
+
+    @property
+    def busy(self) -> bool:
+        """Something is waited for: answers, credits, the end of a pump."""
+        return bool(self._pending or self._waiting or self.pumps) or self.credits.free != self.credits.total
+
+    def due(self) -> dict[int, object]:
+        """What should go on: each pump with its progress, and as -1 the first request whose answer is due."""
+        found: dict[int, object] = {number: pump.progress for number, pump in self.pumps.items()}
+        oldest = next((one.message_id for one in self._pending.values() if not one.patient), None)
+        return found if oldest is None else {**found, -1: oldest}
+
+    @property
+    def signs_of_life(self) -> tuple[int, int]:
+        """Changes with every answer; of pumps, whose answers are not seen here, with the credits in use."""
+        return self._messages, self.credits.free
+
+    def charge_of(self, size: int) -> int:
+        """CreditCharge of a request that moves *size* bytes ([MS-SMB2] 3.2.4.1.5)."""
+        if size <= 65536 or not self.multi_credit:
+            return 1
+        return max(1, -(-size // 65536))
+
+    def largest(self, limit: int) -> int:
+        """The largest payload of one request, no more than *limit*: half of the credits must stay for others."""
+        if not self.multi_credit:
+            return min(limit, 65536)
+        return min(limit, max(1, self.credits_held // 2) * 65536)
+
+    # -- requests
+
+    async def reserve(self, charge: int) -> None:
+        """Waits until *charge* credits are there; the caller sends before it awaits anything else."""
+        if self._error is not None:
+            raise self._renewed_error(unsent=True)
+        if not self._waiting and self.credits.reserve(charge):
+            return
+        ready = self._loop.create_future()
+        self._waiting.append((charge, ready))
+        self._wake()
+        self._starved()
+        try:
+            await ready
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove((charge, ready))
+            self._wake()
+        if self._error is not None:
+            raise self._renewed_error(unsent=True)
+        if not self.credits.reserve(charge):  # somebody was faster
+            await self.reserve(charge)
+
+    def send(
+        self, elements: Sequence[Element], protection: Protection, tree_id: int = 0, *, seal: bool = False
+    ) -> list[Pending]:
+        """Sends one request or a compound of related ones, whose credits were reserved."""
+        seal = seal or protection.seal
+        parts: list[Buffer] = []
+        made: list[Pending] = []
+        last = len(elements) - 1
+        message_id = self.credits.take(sum(element.charge for element in elements))
+        for index, element in enumerate(elements):
+            size = 64 + len(element.body)
+            padding = 0 if index == last else -size % 8
+            pending, header = self._registered(
+                element, message_id, protection, tree_id, seal, _RELATED if index else 0,
+                0 if index == last else size + padding,
+            )  # fmt: skip
+            message_id += element.charge
+            made.append(pending)
+            parts.append(header + element.body + bytes(padding) if padding else header + element.body)
+            if element.tail is not None:
+                parts.append(element.tail)
+        self._submit(parts[0] if len(parts) == 1 else tuple(parts), protection, seal)
+        return made
+
+    def send_one(self, element: Element, protection: Protection, tree_id: int, seal: bool) -> Pending:
+        """`send` for one request, which is what most are."""
+        seal = seal or protection.seal
+        message_id = self.credits.take(element.charge)
+        pending, header = self._registered(element, message_id, protection, tree_id, seal, 0, 0)
+        message = header + element.body
+        self._submit(message if element.tail is None else (message, element.tail), protection, seal)
+        return pending
+
+    def send_behind(
+        self, command: int, body: bytes, protection: Protection, tree_id: int, seal: bool
+    ) -> bool:
+        """Sends a request whose answer nobody waits for, behind what is sent in this turn of the loop.
+
+        False: not now, for want of a credit or because too many are under way. On a connection that has ended there
+        is nothing to do.
+        """
+        if self._error is not None:
+            return True
+        behind = self.behind
+        if self._waiting or len(behind.under_way) >= BEHIND_MAX or not self.credits.reserve(1):
+            return False
+        message_id = self.credits.take(1)
+        behind.under_way.add(message_id)
+        seal = seal or protection.seal
+        element = Element(command, body, orphan=partial(behind.answered, message_id), future=behind.nobody)
+        _, header = self._registered(element, message_id, protection, tree_id, seal, 0, 0)
+        flags = SEAL if seal else 0
+        self.plane.transport.submit_last(self.number, protection.session_id, flags, header + body)
+        return True
+
+    def _registered(
+        self, element: Element, message_id: int, protection: Protection, tree_id: int, seal: bool, flags: int,
+        following: int,
+    ) -> tuple[Pending, bytes]:  # fmt: skip
+        """The request among those that wait for an answer, and its header."""
+        charge = element.charge
+        future = element.future or self._loop.create_future()
+        pending = Pending(
+            future, message_id, charge, protection, seal, element.command, element.patient, 0, element.sink,
+            element.orphan,
+        )  # fmt: skip
+        self._pending[message_id] = pending
+        header = pack_request_header(
+            element.command,
+            message_id,
+            tree_id,
+            protection.session_id,
+            charge if self.multi_credit else 0,
+            charge + (_GREED if self.credits.total < CREDITS_WANTED else 0),
+            flags | _SIGNED if protection.sign and not seal else flags,
+            following,
+        )
+        return pending, header
+
+    def _submit(self, message: Buffer | Sequence[Buffer], protection: Protection, seal: bool) -> None:
+        """Sends with what else is sent in this turn of the loop; at once when hardly anything is under way."""
+        self.last_sent = message
+        send = self.plane.transport.submit if len(self._pending) > _FEW else self.plane.transport.submit_now
+        send(self.number, protection.session_id, SEAL if seal else 0, message)
+
+    async def call(
+        self, elements: Sequence[Element], protection: Protection, tree_id: int = 0, *, seal: bool = False
+    ) -> list[Reply]:
+        """Sends and waits for all answers. A cancelled call takes its requests back."""
+        await self.reserve(sum(element.charge for element in elements))
+        pending = self.send(elements, protection, tree_id, seal=seal)
+        return await self.collect(pending)
+
+    async def exchange(
+        self, element: Element, protection: Protection, tree_id: int = 0, *, seal: bool = False
+    ) -> Reply:
+        """`call` for one request."""
+        if self._waiting or self._error is not None or not self.credits.reserve(element.charge):
+            await self.reserve(element.charge)
+        pending = self.send_one(element, protection, tree_id, seal)
+        try:
+            return await pending.future
+        except BaseException:
+            self.abandon((pending,))
+            raise
+
+    def begin(
+        self, element: Element, protection: Protection, tree_id: int = 0, *, seal: bool = False
+    ) -> asyncio.Future[Reply] | None:
+        """Sends one request without waiting for credits: its answer, or None when they are short or all is lost.
+
+        Cancelling the future throws the answer away; *element* must not have a sink.
+        """
+        if self._waiting or self._error is not None or not self.credits.reserve(element.charge):
+            return None
+        return self.send_one(element, protection, tree_id, seal).future
+
+    async def collect(self, pending: Sequence[Pending]) -> list[Reply]:
+        """The answers of *pending*; they are abandoned when this is cancelled or one cannot come."""
+        try:
+            return [await one.future for one in pending]
+        except BaseException:
+            self.abandon(pending)
+            raise
+
+    def abandon(self, pending: Sequence[Pending]) -> None:
+        """Nobody waits for these any more: their buffers are let go now, the server is told to stop."""
+        for one in pending:
+            if one.abandoned or one.message_id not in self._pending:
+                if one.future.done() and not one.abandoned and one.orphan is not None:
+                    self._orphan(one)
+                continue
+            one.abandoned = True
+            let_go(one)
+            one.future.cancel()
+            if self._error is None:
+                self._cancel(one)
+
+    def _orphan(self, pending: Pending) -> None:
+        """An answer came that nobody has taken."""
+        future = pending.future
+        if not future.cancelled() and future.exception() is None and pending.orphan is not None:
+            try:
+                pending.orphan(future.result())
+            except WireError as error:
+                self.fail(f"the server sent something malformed ({error})")
+
+    def _cancel(self, pending: Pending) -> None:
+        """[MS-SMB2] 3.2.4.24: CANCEL has the id of its request and costs no credit.
+
+        One for each request: with AES-GMAC two signed ones, with and without an async id, give the key away.
+        """
+        header = Header(
+            command=Command.CANCEL,
+            message_id=pending.message_id,
+            async_id=pending.async_id,
+            flags=(_ASYNC if pending.async_id else 0)
+            | (_SIGNED if pending.protection.sign and not pending.sealed else 0),
+            session_id=pending.protection.session_id,
+        )
+        message = header.pack() + CancelRequest().pack()
+        flags = SEAL if pending.sealed else 0
+        self.plane.transport.submit(self.number, pending.protection.session_id, flags, message)
+
+    # -- answers
+
+    def on_message(self, event: Event) -> None:
+        """Everything that the server has sent in one message."""
+        _, _, seal_id, flags, message, bad, unverified = event
+        self._messages += 1
+        seal = seal_id if flags & SEALED else None
+        try:
+            fields = response_fields(message)
+            if not fields.next_command:
+                self._answer(fields, message, seal, bad, unverified)
+                return
+            for index, element in enumerate(split_compound(message)):
+                bit = 1 << index
+                self._answer(response_fields(element), element, seal, bad & bit, unverified & bit)
+        except WireError as error:
+            self.fail(f"the server sent something malformed ({error})")
+
+    def _answer(
+        self, fields: ResponseFields, message: Buffer, seal_id: int | None, bad: int, unverified: int
+    ) -> None:
+        _, _, status, command, _, flags, _, message_id, async_id = fields
+        if not flags & _SERVER:
+            raise WireError("a request instead of an answer")
+        if message_id == _UNSOLICITED:  # an oplock break: none is ever asked for
+            return
+        pending = self._pending.get(message_id)
+        if pending is None:
+            raise WireError(f"an answer to message {message_id}, which was not asked")
+        interim = status == _PENDING and bool(flags & _ASYNC)
+        if command != pending.command:
+            raise WireError(
+                f"an answer to command {command} for message {message_id}, which was {pending.command}"
+            )
+        complaint = unprotected(pending, command, flags, seal_id, bad, unverified, interim)
+        if complaint:
+            if (
+                status == _SESSION_DELETED and not bad
+            ):  # nobody is there who could sign; like a cut, not a fault
+                self.fail("the server has ended the session", ConnectionLost)
+            else:
+                self.fail(complaint)
+            return
+        if interim:
+            pending.async_id = async_id
+        else:
+            self._finish(pending, Reply(status, message))
+            # Only now: an answer that is malformed fails it with the rest.
+            del self._pending[message_id]
+            self.credits.settle(pending.charge)
+        if self._waiting:
+            self._wake()
+            self._starved()
+
+    def _finish(self, pending: Pending, reply: Reply) -> None:
+        if pending.future.done():
+            if pending.orphan is not None:
+                pending.orphan(reply)
+            return
+        if pending.sink is not None and reply.status == 0:
+            data = ReadResponse.parse(reply.message).data
+            if len(data) > len(pending.sink):
+                raise WireError(f"{len(data)} bytes of data for a read of {len(pending.sink)}")
+            pending.sink[: len(data)] = data
+            let_go(pending)
+            reply = Reply(0, b"", len(data))
+        pending.future.set_result(reply)
+
+    def on_credits(self) -> None:
+        """The credits that the first one waits for are there."""
+        self._wake()
+
+    def on_pump_ended(self, pump: int, reason: str, code: int, offset: int) -> None:
+        """A pump of this connection has ended and let go of everything."""
+        ended = self.pumps.pop(pump, None)
+        if ended is not None:
+            ended.on_end(reason, code, offset)
+        self._starved()
+
+    def _wake(self) -> None:
+        """Lets those go on who wait for credits, in their order."""
+        self.credits.want(self._waiting[0][0] if self._waiting else 0)
+        free = self.credits.free
+        for charge, ready in self._waiting:
+            if charge > free:
+                return
+            free -= charge
+            if not ready.done():
+                ready.set_result(None)
+
+    def _starved(self) -> None:
+        """Ends a connection that has no use: credits are wanted, and nothing is under way that could bring them."""
+        if self._waiting and self._error is None and not self._pending and not self.pumps:
+            charge, free, total = self._waiting[0][0], self.credits.free, self.credits.total
+            if charge > free == total:
+                self.fail(f"the server grants {free} credits, and {charge} are needed")
+
+    # -- the end
+
+    def on_closed(self, reason: str) -> None:
+        """The data plane says that the connection has ended."""
+        self._end(lost(reason))
+        for pump in list(self.pumps):  # those that came too late for the data plane to end them before
+            self.on_pump_ended(pump, "lost", 0, 0)
+        self.plane.release(self.number)
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def fail(self, reason: str, kind: type[ConnectionLost] = PeerFault) -> None:
+        """Ends the connection, usually because the server broke a rule."""
+        self._end(lost(reason, kind))
+        self.plane.transport.close(self.number, abort=True)
+
+    def _end(self, error: ConnectionLost) -> None:
+        if self._error is not None:
+            return
+        self._error = error
+        if self.keepalive is not None:
+            self.keepalive.stop()
+        pending, self._pending = list(self._pending.values()), {}
+        for one in pending:
+            let_go(one)
+            if not one.future.done():
+                one.future.set_exception(self._renewed_error())
+                one.future.exception()  # whoever waits gets it; nobody has to
+        for _, ready in self._waiting:
+            if not ready.done():
+                ready.set_result(None)
+        self.behind.ended()
+
+    async def why_lost(self) -> ConnectionLost:
+        """Waits until the connection has ended and says why."""
+        await asyncio.shield(self.closed)
+        return self._renewed_error()
+
+    def _renewed_error(self, *, unsent: bool = False) -> ConnectionLost:
+        """A fresh exception: each waiter has its own traceback."""
+        assert self._error is not None
+        text = str(self._error.strerror)
+        error = (ConnectionLost if unsent else type(self._error))(self._error.errno, text)
+        error.ntstatus, error.unsent = self._error.ntstatus, unsent
+        return error
+
+    async def close(self, *, abort: bool = False) -> None:
+        """Sends what is queued, closes, and waits until the data plane has let go."""
+        if not self._closing:
+            self._closing = True
+            self._end(lost("closed by this program"))
+            self.plane.transport.close(self.number, abort=abort)
+        await asyncio.shield(self.closed)

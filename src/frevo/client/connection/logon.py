@@ -1,0 +1,272 @@
+"""NEGOTIATE and SESSION_SETUP from the client's side ([MS-SMB2] 3.2.4.2, 3.2.5.2, 3.2.5.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import secrets
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from frevo.auth.kerberos import KerberosError
+from frevo.auth.kerberos_initiator import KerberosInitiator
+from frevo.auth.ntlm_initiator import NTLMCredentials, NTLMInitiator
+from frevo.client.connection.connection import Connection, Element, Protection, Reply
+from frevo.client.credentials import Credentials
+from frevo.client.errors import ConnectionLost, LogonError, PeerFault, RemoteError, fault, remote_error
+from frevo.errors import SMBError, WireError
+from frevo.proto import preauth
+from frevo.proto.dialect import Cipher
+from frevo.proto.keys import derive_session_keys
+from frevo.proto.negotiation import NegotiationPolicy
+from frevo.proto.offer import accept, offer
+from frevo.proto.protection import SessionKeys, client_keys
+from frevo.wire.erref import NTStatus
+from frevo.wire.smb2 import (
+    Command,
+    HeaderFlags,
+    NegotiateRequest,
+    NegotiateResponse,
+    SecurityMode,
+    SessionFlags,
+    SessionSetupRequest,
+    SessionSetupResponse,
+)
+
+_SETUP_ROUNDS_MAX = 10
+#: Why servers close a connection instead of answering its first message.
+_TURNED_AWAY = (
+    "the server ended the connection instead of answering: it has as many clients as it takes, refuses this address, or"
+    " speaks only SMB1, which frevo does not"
+)
+#: ACCESS_DENIED as the answer to a log-on.
+_NOT_LIKE_THIS = (
+    "the server refuses this log-on: the user may not use it from here, or it demands encryption (SMB 3)"
+)
+
+
+class Handshake(msgspec.Struct):
+    """What NEGOTIATE leaves behind for the log-on and for VALIDATE_NEGOTIATE_INFO."""
+
+    request: NegotiateRequest
+    response: NegotiateResponse
+    preauth_hash: bytes
+
+
+class Session(msgspec.Struct):
+    """A user that is logged on to a connection."""
+
+    protection: Protection
+    user: str
+    guest: bool = False
+
+
+async def negotiate(
+    connection: Connection, policy: NegotiationPolicy, client_guid: bytes | None = None
+) -> Handshake:
+    """Agrees on dialect, signing and cipher. RemoteProtocolError for an answer that is none."""
+    request = offer(policy, client_guid or secrets.token_bytes(16), connection.server)
+    try:
+        reply, sent = await _exchange(connection, Command.NEGOTIATE, request.pack(), Protection())
+    except ConnectionLost as error:
+        if not isinstance(error, PeerFault):
+            reason = str(error.strerror).rpartition("ended: ")[2]
+            error.strerror, error.filename = f"{_TURNED_AWAY} ({reason})", connection.server
+        raise
+    if reply.status != NTStatus.SUCCESS:
+        sentence = ""
+        if reply.status == NTStatus.NOT_SUPPORTED:
+            sentence = f"the server speaks none of {policy.minimum.name} to {policy.maximum.name}"
+        raise remote_error(reply.status, connection.server, "negotiating the dialect", sentence)
+    response = NegotiateResponse.parse(reply.message)
+    connection.negotiated = accept(request, response, policy)
+    connection.multi_credit = connection.negotiated.multi_credit
+    value = preauth.update(preauth.update(preauth.INITIAL, sent), reply.message)
+    return Handshake(request, response, value)
+
+
+async def _exchange(
+    connection: Connection, command: int, body: bytes, protection: Protection
+) -> tuple[Reply, bytes]:
+    """One request and its answer, and the request as it was sent, for the preauth hash."""
+    await connection.reserve(1)
+    pending = connection.send([Element(command, body)], protection)
+    sent = connection.last_sent
+    (reply,) = await connection.collect(pending)
+    assert isinstance(sent, bytes)
+    return reply, sent
+
+
+async def log_on(
+    connection: Connection,
+    handshake: Handshake,
+    credentials: Credentials,
+    *,
+    signing: bool = True,
+    encryption: bool = False,
+    mechanism: Any = None,
+) -> Session:
+    """SESSION_SETUP to its end. LogonError when the server does not want the user.
+
+    *mechanism*: a security context with `step`, `complete` and `session_key` to log on with, instead of one that is
+    made from the credentials.
+    """
+    assert connection.negotiated is not None
+    dialect = connection.negotiated.dialect
+    mode = SecurityMode.SIGNING_REQUIRED if signing else SecurityMode.SIGNING_ENABLED
+    context = mechanism or _mechanism(credentials, connection.server)
+    reply, value = await _set_up(
+        connection, credentials, context, Protection(), int(mode), handshake.preauth_hash
+    )
+    answer = SessionSetupResponse.parse(reply.message)
+    session = Session(Protection(reply.header.session_id), credentials.user)
+    # Some servers do not say that nobody is nobody.
+    if credentials.anonymous or answer.session_flags & (SessionFlags.IS_GUEST | SessionFlags.IS_NULL):
+        _accept_guest(credentials, connection.server, signing, encryption)
+        session.guest = True
+    else:
+        keys = derive_session_keys(
+            dialect, connection.negotiated.cipher, _session_key(context), value if dialect.contexts else b""
+        )
+        _protect(connection, session, reply, keys, signing, encryption, answer.session_flags)
+    connection.plane.transport.set_connection(
+        connection.number,
+        dialect=dialect.revision,
+        authenticated=True,
+        max_read=connection.negotiated.max_read,
+        multi_credit=connection.negotiated.multi_credit,
+    )
+    return session
+
+
+async def _set_up(
+    connection: Connection, credentials: Credentials, context: Any, protection: Protection, mode: int, value: bytes
+) -> tuple[Reply, bytes]:  # fmt: skip
+    """The rounds of SESSION_SETUP: the last answer, and the preauth hash before it."""
+    token = await _step(context, None, connection.server)
+    for _ in range(_SETUP_ROUNDS_MAX):
+        body = SessionSetupRequest(security_mode=mode, security_buffer=token).pack()
+        reply, sent = await _exchange(connection, Command.SESSION_SETUP, body, protection)
+        value = preauth.update(value, sent)
+        if reply.status != NTStatus.MORE_PROCESSING_REQUIRED:
+            break
+        if not protection.session_id:
+            protection = Protection(reply.header.session_id)
+        value = preauth.update(value, reply.message)
+        answer = SessionSetupResponse.parse(reply.message)
+        token = await _step(context, bytes(answer.security_buffer), connection.server)
+    if reply.status != NTStatus.SUCCESS:
+        who = credentials.user or ("anonymous" if credentials.anonymous else "guest")
+        sentence = _NOT_LIKE_THIS if reply.status == NTStatus.ACCESS_DENIED else ""
+        raise remote_error(reply.status, connection.server, f"logging on as {who}", sentence)
+    answer = SessionSetupResponse.parse(reply.message)
+    if answer.security_buffer and not context.complete:
+        await _step(context, bytes(answer.security_buffer), connection.server)
+    return reply, value
+
+
+async def log_on_again(connection: Connection, session: Session, credentials: Credentials) -> None:
+    """SESSION_SETUP on an expired session: the same id, the same keys, signed ([MS-SMB2] 3.2.4.2.3)."""
+    if session.protection.keys is None:
+        raise RemoteError(errno.ESTALE, "a guest's session cannot be renewed", connection.server)
+    protection = replace(session.protection, sign=True, seal=False)
+    mode = SecurityMode.SIGNING_REQUIRED if session.protection.sign else SecurityMode.SIGNING_ENABLED
+    context = _mechanism(credentials, connection.server)
+    await _set_up(connection, credentials, context, protection, int(mode), b"\0" * 64)
+
+
+def _accept_guest(credentials: Credentials, server: str, signing: bool, encryption: bool) -> None:
+    """A guest's messages are neither signed nor sealed: nobody becomes one without having asked for it."""
+    if encryption:
+        raise LogonError(errno.EACCES, "guests cannot encrypt: log on as a user", server)
+    if not (credentials.guest or credentials.anonymous):
+        error = LogonError(
+            errno.EACCES,
+            "the server made this user a guest (unknown user?): check the name, or ask for guest by name",
+            server,
+        )
+        error.ntstatus = NTStatus.SMB_GUEST_LOGON_BLOCKED_SIGNING_REQUIRED
+        raise error
+
+
+def _protect(
+    connection: Connection,
+    session: Session,
+    reply: Reply,
+    keys: Any,
+    signing: bool,
+    encryption: bool,
+    flags: int,
+) -> None:
+    """Keys into the data plane; the last answer of the log-on must be signed with them ([MS-SMB2] 3.2.5.3.1)."""
+    negotiated = connection.negotiated
+    assert negotiated is not None
+    server_wants = bool(flags & SessionFlags.ENCRYPT_DATA)
+    if encryption and negotiated.cipher is Cipher.NONE:
+        text = f"encryption is required, but the server agreed on {negotiated.dialect.name} without a cipher"
+        raise RemoteError(errno.EACCES, text, connection.server)
+    seal = (encryption or server_wants) and negotiated.cipher is not Cipher.NONE
+    made: SessionKeys = client_keys(
+        keys, negotiated.signing, negotiated.cipher, signing_required=signing, encryption_required=seal
+    )
+    signed = bool(reply.header.flags & HeaderFlags.SIGNED)
+    if signed and not made.verify(reply.message):
+        raise fault("the answer to the log-on is signed wrong: somebody may be in between")
+    if not signed and (negotiated.dialect.contexts or signing):
+        raise fault("the answer to the log-on is not signed although it must be")
+    protection = session.protection
+    # 3.1.1 without encryption: TREE_CONNECT must be signed for preauth integrity; the rest as was asked.
+    protection.keys, protection.sign, protection.seal = made, signing or _required(connection), seal
+    connection.plane.transport.set_session(connection.number, protection.session_id, made)
+
+
+def _required(connection: Connection) -> bool:
+    negotiated = connection.negotiated
+    return negotiated is not None and bool(negotiated.security_mode & SecurityMode.SIGNING_REQUIRED)
+
+
+def _mechanism(credentials: Credentials, server: str) -> Any:
+    """The security context: NTLM in SPNEGO with a password, Kerberos with tickets."""
+    target = f"cifs/{server}"
+    if credentials.anonymous:
+        return NTLMInitiator(None, target)
+    user = credentials.user or ("guest" if credentials.guest else "")
+    password = "" if credentials.guest and credentials.password is None else credentials.password
+    try:
+        if credentials.kerberos == "required" or (credentials.kerberos == "auto" and password is None):
+            principal = f"{user}@{credentials.domain}" if user and credentials.domain else user
+            return KerberosInitiator("cifs", server, principal)
+        return NTLMInitiator(NTLMCredentials(user, password or "", credentials.domain), target)
+    except (ValueError, KerberosError) as error:
+        raise _no_logon(server, error) from None
+
+
+async def _step(context: Any, token: bytes | None, server: str) -> bytes:
+    try:
+        if isinstance(context, KerberosInitiator):  # it may ask the KDC
+            return await asyncio.to_thread(context.step, token)
+        made: bytes = context.step(token)
+        return made
+    except WireError as error:
+        raise fault(f"the server's part of the log-on is malformed ({error})") from None
+    except (SMBError, KerberosError) as error:
+        raise _no_logon(server, error) from None
+
+
+def _session_key(context: Any) -> bytes:
+    """The key that only the server and we can have; PeerFault before the server has taken its part in making it.
+
+    Without this anybody could welcome us at once, and sign with keys that are derived from nothing.
+    """
+    key = bytes(context.session_key)
+    if not key:
+        raise fault("the server says that the log-on is done, but has not shown that it knows this user")
+    return key
+
+
+def _no_logon(server: str, error: BaseException) -> LogonError:
+    reason = " ".join(str(error).split())
+    text = f"cannot log on: {reason}; give a user and password, or get a Kerberos ticket with kinit"
+    return LogonError(errno.EACCES, text, server)

@@ -1,0 +1,129 @@
+"""One data plane per event loop, shared by all client connections of that loop, alive while one of them is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from frevo.client.connection.unawaited import Behind
+from frevo.transport.base import CLOSED, CREDITS, MESSAGE, PUMP, Credits, Event
+from frevo.transport.dataplane import DataPlaneTransport
+
+log = logging.getLogger(__name__)
+
+#: Bounds of a client's data plane. Output is bounded by what the client has in flight; a client that stopped
+#: to read while its output is full would wait for a server that does the same.
+_LIMITS = {
+    "output_high_water": 1 << 40,
+    "max_bytes_in_flight": 256 << 20,
+    "max_frame": 17 << 20,
+    "preauth_timeout": 3600.0,
+}
+
+
+class Receiver(Protocol):
+    """What gets the events of one connection."""
+
+    credits: Credits
+    behind: Behind
+    server: str
+
+    def on_message(self, event: Event) -> None:
+        """A MESSAGE event."""
+
+    def on_closed(self, reason: str) -> None:
+        """The connection has ended."""
+
+    def on_credits(self) -> None:
+        """The credits that were wanted are there."""
+
+    def on_pump_ended(self, pump: int, reason: str, code: int, offset: int) -> None:
+        """A pump of the connection has ended."""
+
+
+class Plane:
+    """The data plane of one loop and who gets which connection's events."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport = DataPlaneTransport(loop, threads=1, role="client", limits=_LIMITS)
+        self._receivers: dict[int, Receiver] = {}
+        self._loop = loop
+        self._process = os.getpid()
+        self.transport.start(self._on_events)
+
+    def adopt(self, connected: socket.socket, name: str, receiver: Receiver) -> int:
+        """Gives a connected socket to the data plane; its number."""
+        number = self.transport.adopt(connected, name)
+        self.transport.set_credits(number, receiver.credits)
+        self._receivers[number] = receiver
+        return number
+
+    def _on_events(self, batch: list[Event]) -> None:
+        for event in batch:
+            kind = event[0]
+            receiver = self._receivers.get(event[1])
+            if receiver is None:
+                continue
+            try:
+                if kind == MESSAGE:
+                    receiver.on_message(event)
+                elif kind == CREDITS:
+                    receiver.on_credits()
+                elif kind == PUMP:
+                    receiver.on_pump_ended(*event[2:])
+                elif kind == CLOSED:
+                    self._receivers.pop(event[1], None)
+                    receiver.on_closed(str(event[2]))
+            except Exception:  # one connection's trouble is not the others'
+                log.exception("a message could not be handled")
+                self.transport.close(event[1], abort=True)
+
+    @property
+    def inherited(self) -> bool:
+        """This is a forked child, and the plane its parent's."""
+        return self._process != os.getpid()
+
+    def soon(self, call: Callable[..., object], *arguments: Any) -> None:
+        """From any thread: *call* runs on the loop's next turn, for what the garbage collector finds unclosed.
+
+        Nothing happens in a forked child, whose loop this is not, nor when the loop has ended.
+        """
+        if not self.inherited and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    async def settled(self, server: str) -> None:
+        """Waits for the answers that nobody waits for, on every connection to *server*."""
+        for receiver in list(self._receivers.values()):
+            if receiver.server == server:
+                await receiver.behind.settled()
+
+    def release(self, number: int) -> None:
+        """Forgets a connection; the last one ends the threads."""
+        self._receivers.pop(number, None)
+        if not self._receivers:
+            _planes.pop(self._loop, None)
+            self.transport.shutdown()
+
+
+_planes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Plane] = weakref.WeakKeyDictionary()
+
+
+def plane_of(loop: asyncio.AbstractEventLoop) -> Plane:
+    """The loop's data plane; started by the first who asks."""
+    plane = _planes.get(loop)
+    if plane is None:
+        plane = _planes[loop] = Plane(loop)
+    return plane
+
+
+def runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether *loop* runs in this thread: then waiting for what it does would never end."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

@@ -1,0 +1,1 @@
+"""What outlives a connection: it is made again, work is repeated, and further connections help."""

@@ -1,0 +1,1 @@
+"""What programs use: a share, its open files, listings and changes."""

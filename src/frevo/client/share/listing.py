@@ -1,0 +1,239 @@
+"""Directories: entries with their attributes page by page, walking and globbing ([MS-SMB2] 3.3.5.18)."""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import re
+from array import array
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from frevo.client.address import join
+from frevo.client.connection.connection import Element, Pending
+from frevo.client.errors import RemoteError, remote_error
+from frevo.client.lasting.link import REPEATS, LastingTree, malformed
+from frevo.client.tree import requests
+from frevo.client.tree.stat import Stat
+from frevo.client.tree.tree import FileId, Tree
+from frevo.errors import WireError
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import DirectoryEntry as RawEntry
+from frevo.wire.fscc import FileInfoClass, parse_directory
+from frevo.wire.smb2 import (
+    ANY_FILE_ID,
+    Command,
+    CreateResponse,
+    FileAttributes,
+    QueryDirectoryRequest,
+    QueryDirectoryResponse,
+)
+
+#: Bytes of one page of a listing.
+PAGE_BYTES = 512 * 1024
+_FIRST_PAGE_BYTES = 65536
+_CLASS = int(FileInfoClass.ID_BOTH_DIRECTORY)
+_DIRECTORY = int(FileAttributes.DIRECTORY)
+_REPARSE = int(FileAttributes.REPARSE_POINT)
+#: So many names that are none are told.
+_UNUSABLE_NAMED = 3
+#: Directories below each other that a pattern looks into; no file system of people is deeper.
+_LEVELS_MAX = 400
+_END = (NTStatus.NO_MORE_FILES, NTStatus.NO_SUCH_FILE)
+
+
+class UnusableNames(RemoteError):
+    """The server lists names that no file can have. They were left out, the others were given before."""
+
+    def __init__(self, directory: str, names: Sequence[str]) -> None:
+        listed = ", ".join(map(repr, names))
+        text = f"the server lists names that no file can have, such as {listed[:200]}: they were left out"
+        super().__init__(errno.EILSEQ, text, directory)
+        self.ntstatus = NTStatus.OBJECT_NAME_INVALID
+
+
+class DirEntry(msgspec.Struct):
+    """One name in a directory and what the listing said about it: no request is needed for `stat`."""
+
+    name: str
+    directory: str
+    raw: RawEntry
+
+    @property
+    def path(self) -> str:
+        """The path within the share."""
+        return join(self.directory, self.name)
+
+    def is_dir(self) -> bool:
+        """A directory."""
+        return bool(self.raw.file_attributes & _DIRECTORY)
+
+    def is_symlink(self) -> bool:
+        """A symbolic link or another reparse point."""
+        return bool(self.raw.file_attributes & _REPARSE)
+
+    def is_file(self) -> bool:
+        """Neither."""
+        return not self.raw.file_attributes & (_DIRECTORY | _REPARSE)
+
+    def stat(self) -> Stat:
+        """What the listing said."""
+        raw = self.raw
+        return Stat(
+            raw.end_of_file, raw.file_attributes, raw.creation_time, raw.last_access_time,
+            raw.last_write_time, raw.change_time, raw.allocation_size, raw.file_id,
+        )  # fmt: skip
+
+
+def _page_request(tree: Tree, file_id: FileId, pattern: str, size: int) -> Element:
+    body = QueryDirectoryRequest(_CLASS, 0, 0, file_id, size, pattern).pack()
+    return Element(Command.QUERY_DIRECTORY, body, tree.connection.charge_of(size))
+
+
+async def scandir(place: LastingTree, path: str, pattern: str = "*") -> AsyncGenerator[DirEntry, None]:
+    """The entries of *path* whose names match the server-side *pattern*, without "." and "..".
+
+    When the connection is lost, the listing is begun again and leaves out what was given before.
+    """
+    given = array("q")  # hashes of the names: eight bytes an entry
+    left, known = REPEATS, set[int]()
+    while True:
+        tree = place.tree
+        try:
+            async with aclosing(_pages(tree, path, pattern)) as pages:
+                async for page in pages:
+                    fresh = [entry for entry in page if hash(entry.name) not in known] if known else page
+                    for entry in fresh:
+                        yield entry
+                    given.extend([hash(entry.name) for entry in fresh])
+            return
+        except WireError as error:
+            raise malformed(tree.connection, error) from error
+        except UnusableNames:
+            raise
+        except RemoteError as error:
+            left -= 1
+            if left < 0:
+                raise
+            await place.renewed(tree, error)
+        known = set(given)
+
+
+async def _pages(tree: Tree, path: str, pattern: str) -> AsyncGenerator[Sequence[DirEntry], None]:
+    """The listing page by page; the next one is on its way while one is read."""
+    request = requests.opening(path, requests.LIST, options=requests.DIRECTORY)
+    create = Element(Command.CREATE, request.pack(), orphan=tree._close_orphan)
+    first = _page_request(tree, ANY_FILE_ID, pattern, _FIRST_PAGE_BYTES)
+    opened, page = await tree.call([create, first])
+    if opened.status != NTStatus.SUCCESS:
+        raise remote_error(opened.status, path)
+    file_id = CreateResponse.parse(opened.message).file_id
+    following: Pending | None = None
+    unusable: list[str] = []
+    before: bytes | None = None
+    try:
+        while page.status not in _END:
+            if page.status != NTStatus.SUCCESS:
+                raise remote_error(page.status, path, "listing")
+            size = max(_FIRST_PAGE_BYTES, min(PAGE_BYTES, tree.max_transact))
+            following = await tree.post(_page_request(tree, file_id, pattern, size))
+            buffer = bytes(QueryDirectoryResponse.parse(page.message).buffer)
+            entries = _entries(buffer, before)
+            before = buffer
+            yield [DirEntry(raw.name, path, raw) for raw in entries if _usable(raw.name, unusable)]
+            page = await following.future
+            following = None
+        if unusable:
+            raise UnusableNames(path, unusable)
+    finally:
+        if following is not None:
+            tree.connection.abandon([following])
+        tree.close_later(file_id)
+
+
+def _entries(buffer: bytes, before: bytes | None) -> list[RawEntry]:
+    """What a page holds. WireError when the listing does not go on: nothing in it, or the page *before* again."""
+    found = list(parse_directory(_CLASS, buffer))
+    if before is not None and (not found or buffer == before):
+        raise WireError("the listing of a directory does not go on")
+    return found
+
+
+def _usable(name: str, unusable: list[str]) -> bool:
+    """Whether a file can be called *name*; those that cannot are kept in *unusable*, some of them."""
+    if name in (".", ".."):
+        return False
+    if not name or "/" in name or "\\" in name or "\0" in name:
+        if len(unusable) < _UNUSABLE_NAMED:
+            unusable.append(name)
+        return False
+    return True
+
+
+Walked = tuple[str, list[DirEntry], list[DirEntry]]
+
+
+async def walk(
+    place: LastingTree, top: str, onerror: Callable[[str, OSError], object] | None = None
+) -> AsyncGenerator[Walked, None]:
+    """(directory, its directories, its other entries) of the tree below *top*, parents first.
+
+    Names taken out of the list of directories are not entered. Links are not followed. A directory that cannot be read
+    is told to *onerror*, and what could be read of it is given; without one its error is raised.
+    """
+    pending = [top]
+    while pending:
+        directory = pending.pop()
+        directories: list[DirEntry] = []
+        others: list[DirEntry] = []
+        try:
+            async with aclosing(scandir(place, directory)) as entries:
+                async for entry in entries:
+                    (directories if entry.is_dir() and not entry.is_symlink() else others).append(entry)
+        except OSError as error:
+            if onerror is None:
+                raise
+            onerror(directory, error)
+            if not (directories or others):
+                continue
+        yield directory, directories, others
+        pending += [join(directory, entry.name) for entry in reversed(directories)]
+
+
+async def glob(place: LastingTree, pattern: str) -> AsyncGenerator[DirEntry, None]:
+    """Entries whose paths match: `*`, `?`, `[abc]` within a name, `**` for any number of directories.
+
+    Upper and lower case are one, as on the server.
+    """
+    parts = [part for part in pattern.strip("/").split("/") if part]
+    fixed = next((i for i, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts) - 1)
+    async for entry in _matching(place, "/".join(parts[:fixed]), parts[fixed:]):
+        yield entry
+
+
+async def _matching(
+    place: LastingTree, directory: str, parts: list[str], level: int = 0
+) -> AsyncGenerator[DirEntry, None]:
+    if not parts:
+        return
+    if level > _LEVELS_MAX:
+        raise RemoteError(errno.ELOOP, f"directories are more than {_LEVELS_MAX} levels deep", directory)
+    first, rest = parts[0], parts[1:]
+    deep = first == "**"
+    if deep and rest:
+        async for entry in _matching(place, directory, rest, level):
+            yield entry
+    matches = re.compile(fnmatch.translate("*" if deep else first), re.IGNORECASE).match
+    below: list[DirEntry] = []
+    async with aclosing(scandir(place, directory)) as entries:
+        async for entry in entries:
+            if matches(entry.name):
+                if not rest:
+                    yield entry
+                if entry.is_dir() and not entry.is_symlink() and (deep or rest):
+                    below.append(entry)
+    for entry in below:
+        async for found in _matching(place, entry.path, parts if deep else rest, level + 1):
+            yield found
