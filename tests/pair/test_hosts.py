@@ -8,7 +8,7 @@ import pytest
 from peers.target import SHARES
 
 from frevo.config.hosts import Address
-from frevo.server import hosts
+from frevo.server.rules import hosts
 from frevo.transport.base import MESSAGE
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command

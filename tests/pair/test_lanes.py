@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from peers.target import SHARES
 
-from frevo.server.lane import INTERIM_SECONDS, Lane
+from frevo.server.core.lane import INTERIM_SECONDS, Lane
 from frevo.vfs.base import Resolved
 from frevo.vfs.handle import LocalHandle
 from frevo.vfs.local import LocalBackend

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from frevo.dcerpc import pdu
-from frevo.server.turns import SLICE_S
+from frevo.server.core.turns import SLICE_S
 from frevo.vfs import namecache
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FullEa, pack_full_eas, pack_get_eas

@@ -19,8 +19,8 @@ from frevo._native import UnixIdentity
 from frevo.aio.acting import ActingError, acting_as, as_identity
 from frevo.auth.private_files import read_private
 from frevo.auth.sids import unix_user_sid
-from frevo.server import unix_users
-from frevo.server.unix_users import UnixUser
+from frevo.server.core import unix_users
+from frevo.server.core.unix_users import UnixUser
 from frevo.vfs.security import read_descriptor, write_descriptor
 from frevo.wire.dtyp import ACE, ACL, EVERYONE, FILE_ALL_ACCESS, FileAccess, SecurityDescriptor
 from frevo.wire.erref import NTStatus

@@ -15,7 +15,7 @@ from frevo.cli.serve_folder import ServeError
 #: Below this are the private folders of owners who have no home.
 STATE_DIR = Path("/var/lib/frevo")
 #: What is imported later than at the start, perhaps from a folder that only root may read.
-_IMPORTED_LATER = ("frevo.status.collect", "frevo.server.acting", "frevo.cli.serve", "frevo.auth.accounts")
+_IMPORTED_LATER = ("frevo.status.collect", "frevo.server.rules.acting", "frevo.cli.serve", "frevo.auth.accounts")
 
 
 class Owner(msgspec.Struct, frozen=True):

@@ -198,7 +198,7 @@ class Runner:
 
     def _announce(self) -> None:
         assert self._running is not None
-        from frevo.server.acting import acts_as_users, who_acts
+        from frevo.server.rules.acting import acts_as_users, who_acts
 
         act_as(None)
         login = self._plan.login() if self._plan.login is not None else None

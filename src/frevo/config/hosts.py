@@ -2,7 +2,7 @@
 
 A list holds addresses, prefixes (`150.203.`), networks (`10.0.0.0/8`, `10.0.0.0/255.0.0.0`, `2001:db8::/32`), host
 names, domains (`.example.com`), wildcards (`192.168.*`), `ALL` and `LOCAL`; what follows the word `EXCEPT` is left
-out again. Pure decisions: who looks names up is frevo.server.hosts.
+out again. Pure decisions: who looks names up is frevo.server.rules.hosts.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ import msgspec
 
 from frevo.aio.acting import act_as
 from frevo.errors import SMBError
+from frevo.server.core.request import Request
+from frevo.server.core.state import SessionState
 from frevo.server.handlers import (
     cancel,
     change_notify,
@@ -31,8 +33,6 @@ from frevo.server.handlers import (
     write,
 )
 from frevo.server.lifecycle import expire_session
-from frevo.server.request import Request
-from frevo.server.state import SessionState
 from frevo.vfs.base import Unread
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import ANY_FILE_ID, Command, HeaderFlags

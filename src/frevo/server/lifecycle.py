@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from frevo.aio.acting import as_identity
 from frevo.errors import SMBError, ntstatus_of
+from frevo.server.core.state import Connection, Open, Session, SessionState, Tree
 from frevo.server.handlers.change_notify import directory_is_going
-from frevo.server.state import Connection, Open, Session, SessionState, Tree
 from frevo.vfs.base import Handle, OpenIntent
 from frevo.vfs.names import wire_path_of
 from frevo.wire.erref import NTStatus

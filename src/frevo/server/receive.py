@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from frevo.aio.acting import UnixIdentity, act_as
 from frevo.errors import RemoteProtocolError, SMBError, WireError, ntstatus_of
+from frevo.server.core.request import Buffer, Chain, Request
+from frevo.server.core.state import Connection
 from frevo.server.dispatch import execute
-from frevo.server.request import Buffer, Chain, Request
-from frevo.server.state import Connection
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, ErrorResponse, Header, HeaderFlags, split_compound
 from frevo.wire.smb2.error import ERROR_ID_DEFAULT, ErrorContext, pack_error_contexts

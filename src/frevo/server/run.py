@@ -18,8 +18,8 @@ from frevo.auth.accounts import AccountStore
 from frevo.auth.authenticator import Authenticator
 from frevo.auth.identity import AuthSettings
 from frevo.config import Config
-from frevo.server.acting import acts_as_users
-from frevo.server.lanes import MountWatch
+from frevo.server.core.lanes import MountWatch
+from frevo.server.rules.acting import acts_as_users
 from frevo.server.service import Server
 from frevo.transport.dataplane import DataPlaneTransport
 from frevo.transport.interfaces import listen_hosts

@@ -16,21 +16,21 @@ from frevo.config import Config, expand
 from frevo.dcerpc import RpcContext
 from frevo.errors import RemoteProtocolError, SMBError, WireError
 from frevo.locking.file_table import FileRecord, FileTable, Gate
-from frevo.server.account_names import directory
-from frevo.server.acting import unix_users_of
-from frevo.server.budget import Budgets
+from frevo.server.core.budget import Budgets
+from frevo.server.core.lanes import Lanes
+from frevo.server.core.request import Chain, Request
+from frevo.server.core.shares import Share, build_shares, describe, guard_of
+from frevo.server.core.state import Connection, Open, Session, SessionState
+from frevo.server.core.turns import Turns
 from frevo.server.handlers.lock import release_all
 from frevo.server.handlers.negotiate import handle_smb1
-from frevo.server.homes import Homes
-from frevo.server.hosts import HostGate
-from frevo.server.lanes import Lanes
 from frevo.server.lifecycle import end_connection, end_session, expire_session
+from frevo.server.pipes.account_names import directory
 from frevo.server.receive import EMPTY_ERROR, Work, response_header
-from frevo.server.request import Chain, Request
-from frevo.server.shares import Share, build_shares, describe, guard_of
-from frevo.server.state import Connection, Open, Session, SessionState
-from frevo.server.turns import Turns
-from frevo.server.visibility import may_see
+from frevo.server.rules.acting import unix_users_of
+from frevo.server.rules.homes import Homes
+from frevo.server.rules.hosts import HostGate
+from frevo.server.rules.visibility import may_see
 from frevo.transport import base as events
 from frevo.vfs.filesystems import mounts
 from frevo.vfs.handle import LocalHandle
@@ -42,8 +42,8 @@ from frevo.wire.smb2 import Header, HeaderFlags
 
 if TYPE_CHECKING:
     from frevo.auth.authenticator import Authenticator
-    from frevo.server.lane import Lane
-    from frevo.server.unix_users import UnixUsers
+    from frevo.server.core.lane import Lane
+    from frevo.server.core.unix_users import UnixUsers
     from frevo.transport.base import Transport
     from frevo.vfs.base import Backend
 

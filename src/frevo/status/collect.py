@@ -1,4 +1,4 @@
-"""Collects the snapshot from the records of a running server (frevo.server.state)."""
+"""Collects the snapshot from the records of a running server (frevo.server.core.state)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from frevo.wire.dtyp.filetime import to_unix_ns
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from frevo.server.core.state import Connection, Open, Session, Tree
     from frevo.server.service import Server
-    from frevo.server.state import Connection, Open, Session, Tree
 
 _SIGNING_NAMES = {0: "HMAC-SHA256", 1: "AES-128-CMAC", 2: "AES-128-GMAC"}
 _CIPHER_NAMES = {1: "AES-128-CCM", 2: "AES-128-GCM", 3: "AES-256-CCM", 4: "AES-256-GCM"}

@@ -1,4 +1,4 @@
-"""Who makes the calls to a file system that may not answer: see `frevo.vfs.offloaded` and `frevo.server.lane`."""
+"""Who makes the calls to a file system that may not answer: see `frevo.vfs.offloaded` and `frevo.server.core.lane`."""
 
 from __future__ import annotations
 

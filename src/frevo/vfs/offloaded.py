@@ -1,7 +1,7 @@
 """A tree whose file system may not answer: every call to it is made elsewhere, by a `Courier`.
 
-The server gives a courier that makes calls in a thread while its loop goes on (`frevo.server.lane`). The proxies here
-stand for a `LocalBackend` and for what it opens: methods travel, attributes (identity, path, ...) are at hand."""
+The server gives a courier that makes calls in a thread while its loop goes on (`frevo.server.core.lane`). The proxies
+here stand for a `LocalBackend` and for what it opens: methods travel, attributes (identity, path, ...) are at hand."""
 
 from __future__ import annotations
 

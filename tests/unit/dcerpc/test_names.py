@@ -12,7 +12,7 @@ from impacket.dcerpc.v5.rpcrt import DCERPCException
 
 from frevo.auth.accounts import AccountStore
 from frevo.dcerpc.context import SidUse
-from frevo.server.account_names import Directory
+from frevo.server.pipes.account_names import Directory
 from frevo.wire.dtyp import SID
 
 MACHINE = SID(5, (21, 1, 2, 3))

@@ -11,7 +11,7 @@ from frevo.errors import SMBError
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
-    from frevo.server.request import Request
+    from frevo.server.core.request import Request
     from frevo.vfs.base import Handle
 
 

@@ -8,10 +8,10 @@ import secrets
 import struct
 
 from frevo.errors import SMBError, ntstatus_of
+from frevo.server.core.request import Request
+from frevo.server.core.state import Open
 from frevo.server.fsctl import FsctlCall
-from frevo.server.request import Request
-from frevo.server.state import Open
-from frevo.server.write_time import after_write, before_write
+from frevo.server.rules.write_time import after_write, before_write
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FsctlCode
 from frevo.wire.smb2 import (

@@ -7,7 +7,7 @@ from typing import Any
 
 from frevo.errors import SMBError
 from frevo.server.fsctl import FsctlCall
-from frevo.server.pipes import account, feed
+from frevo.server.pipes.feed import account, feed
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import FileAccess
 

@@ -6,7 +6,7 @@ import struct
 
 from frevo.errors import SMBError
 from frevo.server.fsctl import FsctlCall
-from frevo.server.write_time import after_write, before_write
+from frevo.server.rules.write_time import after_write, before_write
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileAttributes
 from frevo.wire.smb2 import FileAccess

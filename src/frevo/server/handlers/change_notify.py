@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Sequence
 
 from frevo.errors import SMBError
 from frevo.locking.file_table import FileRecord
-from frevo.server.budget import Budget
-from frevo.server.request import Request
-from frevo.server.state import Open
+from frevo.server.core.budget import Budget
+from frevo.server.core.request import Request
+from frevo.server.core.state import Open
 from frevo.vfs.base import Change, Watch
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import Notification, pack_notifications

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
+from frevo.server.core.request import Request
 from frevo.server.lifecycle import begin_close, end_close
-from frevo.server.request import Request
 from frevo.vfs.base import Handle
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import CloseFlags, CloseRequest, CloseResponse

@@ -6,12 +6,12 @@ import msgspec
 
 from frevo.errors import SMBError
 from frevo.locking.share_modes import DATA_ACCESS, conflicts
-from frevo.server import create_checks
-from frevo.server.create_access import changed_by, granted_for_existing, granted_for_new, new_descriptor
-from frevo.server.pipes import new_pipe
-from frevo.server.request import Request
-from frevo.server.security import maximal_access, without_readonly
-from frevo.server.state import Open
+from frevo.server.core.request import Request
+from frevo.server.core.state import Open
+from frevo.server.pipes.feed import new_pipe
+from frevo.server.rules import create_checks
+from frevo.server.rules.create_access import changed_by, granted_for_existing, granted_for_new, new_descriptor
+from frevo.server.rules.security import maximal_access, without_readonly
 from frevo.vfs.base import FileIdentity, FileStat, Handle, OpenIntent, Resolved
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frevo.server.request import Request
+from frevo.server.core.request import Request
 from frevo.wire.smb2 import EchoRequest, EchoResponse
 
 _RESPONSE = EchoResponse().pack()

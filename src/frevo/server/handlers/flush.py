@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from frevo.errors import SMBError
-from frevo.server.request import Request
+from frevo.server.core.request import Request
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import FileAccess, FlushResponse
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frevo.errors import SMBError
-from frevo.server.request import Request
+from frevo.server.core.request import Request
 from frevo.wire.erref import NTStatus
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from frevo.errors import SMBError
+from frevo.server.core.request import Request
 from frevo.server.fsctl import FsctlCall
 from frevo.server.fsctl.table import TABLE
-from frevo.server.request import Request
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import ANY_FILE_ID, HeaderFlags, IoctlFlags, IoctlRequest, IoctlResponse
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from frevo.errors import SMBError
 from frevo.locking.byte_range import LockRange
 from frevo.locking.file_table import FileRecord
-from frevo.server.request import Request
-from frevo.server.state import Open
+from frevo.server.core.request import Request
+from frevo.server.core.state import Open
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import FileAccess, LockElement, LockFlags, LockRequest, LockResponse
 

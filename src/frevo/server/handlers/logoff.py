@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
+from frevo.server.core.request import Request
 from frevo.server.lifecycle import all_closed, drop_keys, end_session
-from frevo.server.request import Request
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import LogoffRequest, LogoffResponse
 

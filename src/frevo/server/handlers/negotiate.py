@@ -9,8 +9,8 @@ from frevo.errors import RemoteProtocolError, SMBError
 from frevo.proto import preauth
 from frevo.proto.dialect import SMB_2_0_2, WILDCARD_REVISION, Cipher, Signing
 from frevo.proto.negotiation import Negotiated, NegotiationPolicy, agreed, dialect_of, negotiate
-from frevo.server.request import Buffer, Request
-from frevo.server.state import Connection
+from frevo.server.core.request import Buffer, Request
+from frevo.server.core.state import Connection
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, Header, HeaderFlags, NegotiateRequest, NegotiateResponse
 from frevo.wire.smb2.smb1_negotiate import SMB_2_002, SMB_2_WILDCARD, SMB1NegotiateRequest

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Iterator
 from typing import TYPE_CHECKING
 
 from frevo.errors import SMBError
-from frevo.server.request import Request
-from frevo.server.state import Open
-from frevo.server.turns import Slice
-from frevo.server.visibility import hides, visible
-from frevo.server.wildcards import Matcher, has_wildcards, is_too_long, matcher
+from frevo.server.core.request import Request
+from frevo.server.core.state import Open
+from frevo.server.core.turns import Slice
+from frevo.server.rules.visibility import hides, visible
+from frevo.server.rules.wildcards import Matcher, has_wildcards, is_too_long, matcher
 from frevo.vfs.base import DirectoryItem, Handle
 from frevo.vfs.names import disk_to_wire
 from frevo.wire.erref import NTStatus

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from frevo.errors import SMBError
+from frevo.server.core.request import Request
 from frevo.server.handlers.information import fitted, need_access
-from frevo.server.request import Request
-from frevo.server.short_names import short_name
+from frevo.server.rules.short_names import short_name
 from frevo.vfs.base import FileStat, Handle
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (

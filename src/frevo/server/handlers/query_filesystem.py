@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from frevo.errors import SMBError
+from frevo.server.core.request import Request
 from frevo.server.handlers.information import fitted
-from frevo.server.request import Request
 from frevo.vfs.base import VolumeInfo
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from frevo.errors import SMBError
+from frevo.server.core.request import Request
 from frevo.server.handlers.query_file import query_file
 from frevo.server.handlers.query_filesystem import query_filesystem
 from frevo.server.handlers.query_security import query_security
-from frevo.server.request import Request
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import InfoType, QueryInfoRequest, QueryInfoResponse
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from frevo.auth.descriptors import select_sd
 from frevo.errors import SMBError
+from frevo.server.core.request import Request
 from frevo.server.handlers.information import need_access, too_small
-from frevo.server.request import Request
-from frevo.server.security import effective_descriptor
+from frevo.server.rules.security import effective_descriptor
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import FileAccess, QueryInfoRequest, SecurityInformation
 

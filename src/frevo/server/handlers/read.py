@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from frevo.errors import SMBError
-from frevo.server.pipes import account
-from frevo.server.request import Request
+from frevo.server.core.request import Request
+from frevo.server.pipes.feed import account
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Channel, FileAccess, ReadRequest, ReadResponse
 

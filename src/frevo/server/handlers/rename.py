@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from frevo.errors import SMBError
 from frevo.locking.share_modes import FILE_SHARE_READ, FILE_SHARE_WRITE, conflicts
+from frevo.server.core.request import Request
+from frevo.server.core.state import Open
 from frevo.server.handlers.information import need_access
-from frevo.server.request import Request
-from frevo.server.security import check_adding, granted_to_found
-from frevo.server.state import Open
+from frevo.server.rules.security import check_adding, granted_to_found
 from frevo.vfs.base import Backend, Handle, Resolved
 from frevo.vfs.names import fold, wire_path_of
 from frevo.wire.erref import NTStatus

@@ -15,11 +15,11 @@ from frevo.proto import preauth
 from frevo.proto.dialect import Cipher
 from frevo.proto.keys import derive_session_keys
 from frevo.proto.protection import server_keys
-from frevo.server.acting import check_log_on
-from frevo.server.budget import user_of
+from frevo.server.core.budget import user_of
+from frevo.server.core.request import Request
+from frevo.server.core.state import Connection, Session, SessionState
 from frevo.server.lifecycle import drop_keys, end_session
-from frevo.server.request import Request
-from frevo.server.state import Connection, Session, SessionState
+from frevo.server.rules.acting import check_log_on
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
     SecurityMode,

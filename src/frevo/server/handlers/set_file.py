@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from frevo.errors import SMBError, WireError
-from frevo.server.ea_lists import eas_to_set
+from frevo.server.core.request import Request
 from frevo.server.handlers.change_notify import directory_is_going
 from frevo.server.handlers.information import need_access
 from frevo.server.handlers.rename import set_link, set_rename, set_rename_ex
-from frevo.server.request import Request
-from frevo.server.write_time import after_write, before_write, keep_write_time
+from frevo.server.rules.ea_lists import eas_to_set
+from frevo.server.rules.write_time import after_write, before_write, keep_write_time
 from frevo.vfs.base import Handle
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (

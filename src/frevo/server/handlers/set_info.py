@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from frevo.errors import SMBError
+from frevo.server.core.request import Request
 from frevo.server.handlers.set_file import set_file
 from frevo.server.handlers.set_security import set_security
-from frevo.server.request import Request
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FsInfoClass
 from frevo.wire.smb2 import InfoType, SetInfoRequest, SetInfoResponse

@@ -5,9 +5,9 @@ from __future__ import annotations
 from frevo.auth.access import may_own
 from frevo.auth.descriptors import SecurityInformation, merge_sd, set_access
 from frevo.errors import SMBError
+from frevo.server.core.request import Request
 from frevo.server.handlers.information import need_access
-from frevo.server.request import Request
-from frevo.server.security import effective_descriptor, parse_descriptor, token_of
+from frevo.server.rules.security import effective_descriptor, parse_descriptor, token_of
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import SetInfoRequest
 

@@ -11,18 +11,18 @@ from frevo.config import Person, ShareAccess, domains_of, share_access
 from frevo.config.choices import CachePolicy
 from frevo.config.macros import macros_in
 from frevo.errors import RemoteProtocolError, SMBError
-from frevo.server.acting import counts_as_guest, identity_on
+from frevo.server.core.request import Request
+from frevo.server.core.shares import Share
+from frevo.server.core.state import Session, SessionState, Tree
 from frevo.server.handlers.session_setup import mark_authenticated
-from frevo.server.hosts import share_allows
-from frevo.server.request import Request
-from frevo.server.session_macros import values
-from frevo.server.shares import Share
-from frevo.server.state import Session, SessionState, Tree
+from frevo.server.rules.acting import counts_as_guest, identity_on
+from frevo.server.rules.hosts import share_allows
+from frevo.server.rules.session_macros import values
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse
 
 if TYPE_CHECKING:
-    from frevo.server.lane import Lane
+    from frevo.server.core.lane import Lane
     from frevo.server.service import Server
     from frevo.vfs.base import Backend
 

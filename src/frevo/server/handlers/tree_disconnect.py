@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
+from frevo.server.core.request import Request
 from frevo.server.lifecycle import all_closed, disconnect_tree
-from frevo.server.request import Request
 from frevo.wire.smb2 import TreeDisconnectRequest, TreeDisconnectResponse
 
 _RESPONSE = TreeDisconnectResponse().pack()

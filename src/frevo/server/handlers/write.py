@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from frevo.errors import SMBError
+from frevo.server.core.request import Request
 from frevo.server.handlers.read import MAX_OFFSET
-from frevo.server.pipes import feed
-from frevo.server.request import Request
-from frevo.server.write_time import after_write, before_write
+from frevo.server.pipes.feed import feed
+from frevo.server.rules.write_time import after_write, before_write
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Channel, FileAccess, WriteFlags, WriteRequest, WriteResponse
 

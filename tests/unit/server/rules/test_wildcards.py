@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frevo.server.wildcards import has_wildcards, is_too_long, matcher
+from frevo.server.rules.wildcards import has_wildcards, is_too_long, matcher
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from frevo.auth.access import Token
     from frevo.auth.identity import Identity
     from frevo.locking.file_table import FileRecord
-    from frevo.server.lane import Lane
-    from frevo.server.request import Request
-    from frevo.server.shares import Share
-    from frevo.server.unix_users import UnixUser
-    from frevo.server.write_time import KeptWriteTime
+    from frevo.server.core.lane import Lane
+    from frevo.server.core.request import Request
+    from frevo.server.core.shares import Share
+    from frevo.server.core.unix_users import UnixUser
+    from frevo.server.rules.write_time import KeptWriteTime
     from frevo.vfs.base import Backend, Handle
 
 
@@ -67,7 +67,7 @@ class Connection(msgspec.Struct, eq=False):
     waiting: dict[int, Request] = msgspec.field(default_factory=dict)
     waiting_async: dict[int, Request] = msgspec.field(default_factory=dict)
     closed: bool = False
-    #: Names of the client's machine; None when nobody looked them up (frevo.server.hosts).
+    #: Names of the client's machine; None when nobody looked them up (frevo.server.rules.hosts).
     host_names: frozenset[str] | None = None
     #: Who takes turns with others when there is much to do: the account, before log-on the address.
     party: str = ""
@@ -112,7 +112,7 @@ class Session(Discreet, msgspec.Struct, eq=False):
     on_closed: list[asyncio.Future[None]] = msgspec.field(default_factory=list)
     next_tree_id: int = 1
     last_active: float = 0.0
-    #: Whose budgets it counts for (frevo.server.budget): the account, until log-on the address.
+    #: Whose budgets it counts for (frevo.server.core.budget): the account, until log-on the address.
     user: str = ""
 
 

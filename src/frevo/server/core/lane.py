@@ -27,7 +27,7 @@ from frevo.aio.acting import act_as, acting_as, carried
 from frevo.errors import SMBError
 
 if TYPE_CHECKING:
-    from frevo.server.request import Request
+    from frevo.server.core.request import Request
 
 log = logging.getLogger("frevo.server")
 

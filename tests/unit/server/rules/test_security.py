@@ -11,8 +11,13 @@ import pytest
 from frevo.auth.identity import Identity
 from frevo.errors import SMBError
 from frevo.locking.file_table import FileTable
-from frevo.server import security
-from frevo.server.security import granted_by_parent, inherited_descriptor, maximal_access, parse_descriptor
+from frevo.server.rules import security
+from frevo.server.rules.security import (
+    granted_by_parent,
+    inherited_descriptor,
+    maximal_access,
+    parse_descriptor,
+)
 from frevo.vfs.base import OpenIntent
 from frevo.vfs.local import LocalBackend
 from frevo.wire.dtyp import ACE, ACL, EVERYONE, FILE_ALL_ACCESS, SID, FileAccess, SecurityDescriptor

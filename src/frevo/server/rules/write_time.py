@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import msgspec
 
-from frevo.server.state import Open
+from frevo.server.core.state import Open
 from frevo.vfs.base import Handle
 
 

@@ -11,8 +11,8 @@ from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Header
 
 if TYPE_CHECKING:
+    from frevo.server.core.state import Connection, Open, Session, Tree
     from frevo.server.service import Server
-    from frevo.server.state import Connection, Open, Session, Tree
 
 Buffer = bytes | memoryview
 

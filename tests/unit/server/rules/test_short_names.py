@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frevo.server.short_names import short_name
+from frevo.server.rules.short_names import short_name
 
 
 @pytest.mark.parametrize("name", ["x", "file", "FILE.TXT", "a.b", "readme.md", "12345678.123", ".", ".."])

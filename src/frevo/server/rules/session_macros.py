@@ -10,7 +10,7 @@ from frevo.config import Config, ShareConfig, expand
 from frevo.config.macros import macros_in
 
 if TYPE_CHECKING:
-    from frevo.server.state import Session
+    from frevo.server.core.state import Session
 
 
 def fill(text: str, session: Session, config: Config, share: ShareConfig) -> str:

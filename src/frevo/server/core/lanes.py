@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from frevo.config import ShareConfig
-from frevo.server.lane import Lane
+from frevo.server.core.lane import Lane
 from frevo.vfs.filesystems import Mount, mounts, slow_mount
 
 log = logging.getLogger("frevo.server")

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from frevo.config import Config
 from frevo.errors import SMBError
-from frevo.server.session_macros import fill
-from frevo.server.unix_users import UnixUser, UnixUsers
+from frevo.server.core.unix_users import UnixUser, UnixUsers
+from frevo.server.rules.session_macros import fill
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
     from frevo.aio.acting import UnixIdentity
+    from frevo.server.core.shares import Share
+    from frevo.server.core.state import Session
     from frevo.server.service import Server
-    from frevo.server.shares import Share
-    from frevo.server.state import Session
 
 log = logging.getLogger("frevo.server")
 

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from frevo.errors import SMBError
-from frevo.server.request import Request
-from frevo.server.security import (
+from frevo.server.core.request import Request
+from frevo.server.rules.security import (
     FROM_PARENT,
     granted_by_parent,
     inherited_descriptor,

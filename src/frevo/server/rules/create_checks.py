@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frevo.errors import SMBError
-from frevo.server.ea_lists import eas_to_set
+from frevo.server.rules.ea_lists import eas_to_set
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
     CreateDisposition,

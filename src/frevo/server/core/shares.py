@@ -13,23 +13,23 @@ from frevo.config import Config, ShareConfig, expand
 from frevo.config.macros import macros_in
 from frevo.dcerpc import STYPE_DISKTREE, STYPE_IPC, STYPE_SPECIAL, UNLIMITED_USES, ShareInfo
 from frevo.errors import SMBError
-from frevo.server.session_macros import values
+from frevo.server.rules.session_macros import values
 from frevo.vfs.guard import Guard
 from frevo.vfs.local import LocalBackend, LocalOptions
 from frevo.vfs.offloaded import offloaded
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
-    from frevo.server.lane import Lane
-    from frevo.server.lanes import Lanes
-    from frevo.server.state import Session
+    from frevo.server.core.lane import Lane
+    from frevo.server.core.lanes import Lanes
+    from frevo.server.core.state import Session
     from frevo.vfs.base import Backend
     from frevo.vfs.tree import Tree
 
 log = logging.getLogger("frevo.server")
 
 IPC = "IPC$"
-#: The section of which each user's own share is made (frevo.server.homes), by folded name.
+#: The section of which each user's own share is made (frevo.server.rules.homes), by folded name.
 HOMES = "homes"
 #: Smaller numbers are for system users (login.defs, UID_MIN).
 _FIRST_USER = 1000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from frevo.dcerpc import open_pipe
 from frevo.errors import SMBError
-from frevo.server.budget import GUEST, NOBODY
-from frevo.server.request import Request
-from frevo.server.state import Open
+from frevo.server.core.budget import GUEST, NOBODY
+from frevo.server.core.request import Request
+from frevo.server.core.state import Open
 from frevo.wire.erref import NTStatus
 
 

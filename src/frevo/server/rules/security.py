@@ -26,7 +26,7 @@ from frevo.wire.fscc import FileAttributes
 
 if TYPE_CHECKING:
     from frevo.locking.file_table import FileTable
-    from frevo.server.state import Session, Tree
+    from frevo.server.core.state import Session, Tree
     from frevo.vfs.base import FileStat, Handle, Resolved
 
 #: What nobody has to a read-only file, whatever its descriptor says ([MS-FSA] 2.1.5.1.2.1).

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from frevo.server.shares import HOMES, Share
+from frevo.server.core.shares import HOMES, Share
 
 if TYPE_CHECKING:
     from frevo.config import Config
+    from frevo.server.core.state import Session
     from frevo.server.service import Server
-    from frevo.server.state import Session
 
 log = logging.getLogger("frevo.server")
 

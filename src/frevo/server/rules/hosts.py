@@ -19,8 +19,8 @@ from frevo.config.hosts import Address, Host, hosts_allowed, parse_address
 
 if TYPE_CHECKING:
     from frevo.config import ShareConfig
+    from frevo.server.core.state import Connection
     from frevo.server.service import Server
-    from frevo.server.state import Connection
 
 log = logging.getLogger("frevo.server")
 

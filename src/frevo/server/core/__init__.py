@@ -1,0 +1,1 @@
+"""What everything else in the server stands on: what it remembers, one request, shares, turns, budgets, lanes."""
