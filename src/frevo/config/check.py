@@ -14,7 +14,7 @@ _SERVER_TRANSPORTS = frozenset({"tcp", "nbt"})
 
 
 def check_globals(config: Config, problems: Problems) -> None:
-    """Add what is wrong with the combination of keys of the server as a whole to *problems*."""
+    """Add conflicts between the server's keys to *problems*."""
     file, values = config.source or "(command line)", config.globals
     if values.server_min_protocol > values.server_max_protocol:
         problems.error(file, 0, "server min protocol", "is newer than `server max protocol`")
@@ -26,17 +26,15 @@ def check_globals(config: Config, problems: Problems) -> None:
         )
     missing = [item for item in values.server_smb_transports if item.name not in _SERVER_TRANSPORTS]
     for address in missing:
-        problems.warning(file, 0, "server smb transports", f"frevo does not serve {address} yet: ignored")
+        problems.warning(file, 0, "server smb transports", f"frevo cannot listen on {address} yet: ignored")
     if len(missing) == len(values.server_smb_transports):
-        problems.error(file, 0, "server smb transports", "none of these transports can be served")
+        problems.error(file, 0, "server smb transports", "frevo cannot listen on any of these transports")
     if values.server_smb_encrypt == "required" and values.server_max_protocol < 0x0300:
         problems.error(
             file, 0, "server smb encrypt", "encryption needs `server max protocol` SMB3_00 or newer"
         )
     if values.ntlm_auth == "disabled" and values.kerberos_keytab is None:
-        problems.error(
-            file, 0, "ntlm auth", "nobody could log on: without NTLM there must be a Kerberos keytab"
-        )
+        problems.error(file, 0, "ntlm auth", "nobody could log on: `disabled` requires a Kerberos keytab")
     if values.bind_interfaces_only and not values.interfaces:
         problems.warning(file, 0, "bind interfaces only", "has no effect without `interfaces`")
     if not values.private_dir or macros_in(values.private_dir):
@@ -44,24 +42,24 @@ def check_globals(config: Config, problems: Problems) -> None:
 
 
 def check_share(share: ShareConfig, section: Section, *, guests: bool) -> None:
-    """Add what is wrong with the combination of keys of *share* to the problems of *section*.
+    """Add conflicts between the keys of *share* to the problems of *section*.
 
-    *guests*: whether `map to guest` lets anybody become one.
+    *guests*: whether `map to guest` allows guests.
     """
     problems = section.problems
     if share.guest_ok and not guests:
-        text = "with `map to guest = Never`, `guest ok` lets in anonymous clients only, no unknown users"
+        text = "with `map to guest = Never`, `guest ok` only admits anonymous clients, not unknown users"
         problems.warn_at(_place(section, ("guestok", "public")), text)
     if not share.path:
         if share.available and share.name.lower() != "homes":
             place = ConfigProblem(section.file, section.line, f"[{section.name}]", "")
-            problems.at(place, "a share needs a `path`: it is not served")
+            problems.at(place, "the share has no `path`: it is not served")
         return
     unknown = macros_in(share.path) - MACROS.keys()
     if unknown:
         names = ", ".join(f"%{letter}" for letter in sorted(unknown))
         place = _place(section, ("path", "directory"))
-        problems.warn_at(place, f"{names} is no macro that frevo knows (%% is a percent sign)")
+        problems.warn_at(place, f"unknown macro {names} (write %% for a percent sign)")
 
 
 def _place(section: Section, names: tuple[str, ...]) -> ConfigProblem:

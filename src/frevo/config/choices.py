@@ -55,10 +55,12 @@ SIGNING: Choice[SigningPolicy] = Choice(
         **dict.fromkeys(_NO, "disabled"),
     },
     shown=("default", "auto", "mandatory", "disabled"),
-    notes=dict.fromkeys(_NO, "SMB2 and later always sign when the client asks: this is the same as auto"),
+    notes=dict.fromkeys(
+        _NO, "SMB2 and later always sign when the client asks for it: this is the same as auto"
+    ),
 )
 
-#: With these values of `server signing` everybody who can must sign or encrypt.
+#: With these values of `server signing`, every client that has a key must sign or encrypt.
 SIGNING_REQUIRED: tuple[SigningPolicy, ...] = ("default", "mandatory")
 
 CLIENT_SIGNING: Choice[SigningPolicy] = Choice(SIGNING.words, shown=SIGNING.shown)

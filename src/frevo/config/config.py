@@ -26,7 +26,7 @@ class Change(msgspec.Struct, frozen=True):
     restart: bool
 
     def __str__(self) -> str:
-        note = " (taken at the next start)" if self.restart else ""
+        note = " (takes effect after a restart)" if self.restart else ""
         return f"[{self.section}] {self.key}: {self.old or '(nothing)'} -> {self.new or '(nothing)'}{note}"
 
 

@@ -50,7 +50,7 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     # Names
     workgroup: str = setting(
-        Name(), "WORKGROUP", "The workgroup or NetBIOS domain that clients are told.", lenient=True
+        Name(), "WORKGROUP", "The workgroup or NetBIOS domain name sent to clients.", lenient=True
     )
     netbios_name: str = setting(
         Name(),
@@ -59,39 +59,39 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         default_text="(the host's name)",
         lenient=True,
     )
-    server_string: str = setting(Text(), "frevo %v", "The server's description in lists.")
+    server_string: str = setting(Text(), "frevo %v", "The server's description in browse lists.")
     realm: str = setting(Text(), "", "The Kerberos realm.")
 
     unix_charset: str = setting(
-        choices.UNIX_CHARSET, "UTF-8", "The character set of names on disk: there is only this one."
+        choices.UNIX_CHARSET, "UTF-8", "The character set of file names on disk. Only UTF-8 is supported."
     )
 
     # Network
     interfaces: tuple[str, ...] = setting(
         Words(),
         (),
-        "Interface names (* and ? are wildcards), addresses or address/bits to serve on.",
+        "The interfaces to serve on: interface names (`*` and `?` are wildcards), addresses, or "
+        "address/bits.",
         default_text="(all)",
         restart=True,
     )
     bind_interfaces_only: bool = setting(
         Boolean(),
         False,
-        "Whether only the addresses of `interfaces` accept connections.",
+        "Accept connections only on the addresses in `interfaces`.",
         restart=True,
         guards=bool,
     )
     server_smb_transports: tuple[TransportAddress, ...] = setting(
         Transports(),
         DEFAULT_TRANSPORTS,
-        "What the server listens on: `tcp`, `nbt`, each with an optional `:port`; "
-        "a bare number is tcp (139: nbt); "
-        "`+name` adds to the default.",
+        "The transports to listen on: `tcp` or `nbt`, each with an optional `:port`. A bare number means "
+        "tcp (139 means nbt). `+name` adds to the default.",
         synonyms=("smb ports",),
         restart=True,
     )
     client_smb_transports: tuple[TransportAddress, ...] = setting(
-        Transports(), DEFAULT_TRANSPORTS, "What frevo's own client commands try, in this order."
+        Transports(), DEFAULT_TRANSPORTS, "The transports that frevo's client commands try, in this order."
     )
     client_min_protocol: int = setting(
         choices.MIN_PROTOCOL, 0x0202, "The oldest dialect that frevo's client commands accept."
@@ -102,102 +102,111 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     client_signing: SigningPolicy = setting(
         choices.CLIENT_SIGNING,
         "default",
-        "Signing by frevo's client commands: always, unless it is `disabled` and the server does not demand it.",
+        "Signing by frevo's client commands. They always sign, unless this is `disabled` and the server "
+        "does not require signing.",
     )
     client_smb_encrypt: EncryptionPolicy = setting(
         choices.ENCRYPTION,
         "if_required",
-        "Encryption by frevo's client commands: `off` never, `if_required` when the server demands it, `desired` "
-        "whenever it can, `required` or no connection.",
+        "Encryption by frevo's client commands: `off` never encrypts, `if_required` encrypts when the "
+        "server requires it, `desired` encrypts when the server can, `required` refuses to connect "
+        "without encryption.",
     )
     client_protection: ClientProtection = setting(
         choices.CLIENT_PROTECTION,
         "default",
-        "With `encrypt` frevo's client commands encrypt or do not connect; they sign in any case, unless "
-        "`client signing` says otherwise.",
+        "With `encrypt`, frevo's client commands refuse to connect without encryption. They sign in any "
+        "case, unless `client signing` says otherwise.",
     )
     client_smb3_signing_algorithms: tuple[str, ...] = setting(
-        _SIGNING, SIGNING_ALGORITHMS, "Signing algorithms that the client commands offer, best first."
+        _SIGNING,
+        SIGNING_ALGORITHMS,
+        "The signing algorithms that the client commands offer, in order of preference.",
     )
     client_smb3_encryption_algorithms: tuple[str, ...] = setting(
         Subset(ENCRYPTION_ALGORITHMS, CLIENT_ENCRYPTION_ALGORITHMS),
         CLIENT_ENCRYPTION_ALGORITHMS,
-        "Ciphers that the client commands offer, best first.",
+        "The ciphers that the client commands offer, in order of preference.",
     )
 
     # Protocol
     server_min_protocol: int = setting(
         choices.MIN_PROTOCOL,
         0x0202,
-        "The oldest dialect that is spoken.",
+        "The oldest dialect that the server accepts.",
         synonyms=("min protocol",),
         guards=lambda dialect: dialect > 0x0202,
     )
     server_max_protocol: int = setting(
         choices.MAX_PROTOCOL,
         0x0311,
-        "The newest dialect that is spoken.",
+        "The newest dialect that the server accepts.",
         synonyms=("max protocol", "protocol"),
     )
     server_signing: SigningPolicy = setting(
         choices.SIGNING,
         "default",
-        "Signing: `mandatory` refuses what is not signed or encrypted, `auto` and `disabled` sign when the client "
-        "asks; `default` is `mandatory`. Guests and anonymous users, who have no key to sign with, are excepted.",
+        "Signing: `mandatory` refuses messages that are neither signed nor encrypted; `auto` and "
+        "`disabled` sign when the client asks for it; `default` means `mandatory`. Guests and anonymous "
+        "users are exempt because they have no signing key.",
         guards=lambda policy: policy == "mandatory",
     )
     server_smb3_signing_algorithms: tuple[str, ...] = setting(
-        _SIGNING, SIGNING_ALGORITHMS, "Signing algorithms that are negotiated, best first."
+        _SIGNING,
+        SIGNING_ALGORITHMS,
+        "The signing algorithms that the server accepts, in order of preference.",
     )
     server_smb3_encryption_algorithms: tuple[str, ...] = setting(
-        _CIPHERS, ENCRYPTION_ALGORITHMS, "Ciphers that are negotiated, best first."
+        _CIPHERS, ENCRYPTION_ALGORITHMS, "The ciphers that the server accepts, in order of preference."
     )
     smb2_max_read: int = setting(Size(64 * _KIB, 8 * _MIB), 8 * _MIB, "The largest READ.", unit="bytes")
     smb2_max_write: int = setting(Size(64 * _KIB, 8 * _MIB), 8 * _MIB, "The largest WRITE.", unit="bytes")
     smb2_max_trans: int = setting(
         Size(64 * _KIB, 8 * _MIB),
         8 * _MIB,
-        "The largest answer of queries, listings and ioctls.",
+        "The largest response to a query, directory listing or ioctl.",
         unit="bytes",
     )
     smb2_max_credits: int = setting(
-        Integer(1, 65535), 8192, "How many credits one connection can hold at once.", unit="credits"
+        Integer(1, 65535), 8192, "The most credits that one connection can hold.", unit="credits"
     )
 
     # Users
     map_to_guest: GuestMapping = setting(
         choices.MAP_TO_GUEST,
         "never",
-        "Who becomes a guest: `Never` nobody, `Bad User` unknown names, `Bad Password` wrong passwords too.",
+        "Which failed log-ons become guest log-ons: `Never` none, `Bad User` those with an unknown user "
+        "name, `Bad Password` those with a wrong password too.",
         guards=lambda mapping: mapping == "never",
     )
     restrict_anonymous: int = setting(
         Integer(0, 2),
         0,
-        "What clients without a name may ask: with 0 and 1 the list of shares (accounts and names are never told to "
-        "them), with 2 nothing, for IPC$ is closed to them.",
+        "What anonymous clients may see. 0 and 1: the list of shares, but no account names. 2: nothing; "
+        "they cannot connect to IPC$.",
         guards=lambda level: level != 0,
     )
     guest_account: str = setting(
-        Text(), "nobody", "The account that guests are shown as, and the Unix user that they act as."
+        Text(), "nobody", "The account name shown for guests, and the Unix user that they act as."
     )
     username_map: str = setting(
         Text(),
         "",
-        "A file with lines `unixname = names that clients send`: `@group`, `*`, quoted names, `!` to stop there.",
+        "A file with lines of the form `unixname = client names`. Client names can be `@group`, `*` or "
+        "quoted; `!` at the start of a line stops the search when that line matches.",
         guards=bool,
     )
     frevo_unix_users: Tristate = setting(
         choices.AUTO_YES_NO,
         "auto",
-        "Whether every session acts on disk as its own Unix user; `auto`: when the server runs as root. "
-        "With `no` everybody acts as the user that the server runs as.",
+        "Whether each session accesses the disk as its own Unix user. `auto` means yes if the server "
+        "runs as root. With `no`, everyone acts as the user that the server runs as.",
         restart=True,
     )
     private_dir: str = setting(
         Path(),
         default_private_dir,
-        "The folder (mode 0700) with the accounts and the control socket.",
+        "The folder (mode 0700) for the accounts and the control socket.",
         default_text="/var/lib/frevo/private for root, else ~/.local/state/frevo/private",
         synonyms=("private directory",),
         restart=True,
@@ -205,24 +214,25 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     ntlm_auth: NtlmPolicy = setting(
         choices.NTLM_AUTH,
         "ntlmv2-only",
-        "Whether users may log on with NTLMv2; `disabled`: with Kerberos only, and nobody anonymously.",
+        "`ntlmv2-only` lets users log on with NTLMv2. `disabled` allows Kerberos only, and no anonymous "
+        "log-on.",
         guards=lambda policy: policy == "disabled",
     )
     kerberos_method: KerberosMethod = setting(
         choices.KERBEROS_METHOD,
         "secrets only",
-        "Where Kerberos keys come from: `system keytab` or `dedicated keytab`; "
-        "`secrets only` turns Kerberos off unless `dedicated keytab file` is set.",
+        "Where Kerberos keys are kept: `system keytab` or `dedicated keytab`. `secrets only` turns "
+        "Kerberos off unless `dedicated keytab file` is set.",
     )
     dedicated_keytab_file: str = setting(
-        Text(), "", "The keytab with the cifs/host key; setting it turns Kerberos on."
+        Text(), "", "The keytab that holds the cifs/host key. Setting it turns Kerberos on."
     )
 
     # Log
     log_level: int = setting(
         LogLevel(),
         1,
-        "0 errors, 1 warnings and life cycle, 3 requests, 10 all.",
+        "How much to log: 0 errors, 1 also warnings, start and stop, 3 also requests, 10 everything.",
         synonyms=("debuglevel",),
         lenient=True,
     )
@@ -232,129 +242,152 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     frevo_fast_path: bool = setting(
         Boolean(),
         True,
-        "Whether the data plane answers plain READ and ECHO itself; `no` gives the same results.",
+        "Whether the data plane answers plain READ and ECHO requests itself. `no` is slower but gives "
+        "the same results.",
     )
     frevo_engine: Engine = setting(
-        choices.ENGINE, "auto", "The data plane's engine; `auto` takes io_uring where it works.", restart=True
+        choices.ENGINE,
+        "auto",
+        "The I/O engine of the data plane. `auto` uses io_uring where it works.",
+        restart=True,
     )
     frevo_data_plane_threads: int = setting(
         Integer(0, 256),
         0,
-        "Threads that move bytes; 0 means one per core, at most 8.",
+        "Threads of the data plane. 0 means one per core, at most 8.",
         unit="threads",
         restart=True,
     )
     frevo_max_connections: int = setting(
-        Integer(1, 1_000_000), 16384, "Connections at once; more are closed on arrival.", unit="connections"
+        Integer(1, 1_000_000),
+        16384,
+        "The most connections at a time. Further ones are closed as soon as they arrive.",
+        unit="connections",
     )
     frevo_max_unauthenticated_connections: int = setting(
         Integer(1, 1_000_000),
         1024,
-        "Connections at once that have not logged on yet; when there are more, the oldest are closed.",
+        "The most connections that have not logged on yet. Above this number, the oldest are closed.",
         unit="connections",
     )
     frevo_preauth_message_size: int = setting(
-        Size(4 * _KIB, 1 * _MIB), 128 * _KIB, "The largest message before log-on.", unit="bytes"
+        Size(4 * _KIB, 1 * _MIB), 128 * _KIB, "The largest message accepted before log-on.", unit="bytes"
     )
     frevo_preauth_timeout: float = setting(
-        Duration(0.1, 3600), 30.0, "Time to log on; then the connection is closed.", unit="seconds"
+        Duration(0.1, 3600),
+        30.0,
+        "How long a connection may take to log on before it is closed.",
+        unit="seconds",
     )
     deadtime: int = setting(
         Integer(0, 1_000_000),
         10080,
-        "Connections without an open file are closed after this silence; 0 means never.",
+        "Connections with no open files are closed after being idle for this long. 0 means never.",
         unit="minutes",
     )
     frevo_idle_timeout: float = setting(
         Duration(),
         0.0,
-        "`deadtime` in seconds, wins over it; 0 means that `deadtime` holds.",
+        "The same as `deadtime`, in seconds, and overrides it. 0 means that `deadtime` applies.",
         unit="seconds",
     )
     frevo_drain_timeout: float = setting(
-        Duration(0, 3600), 1.5, "At stop: time for running requests to end.", unit="seconds"
+        Duration(0, 3600),
+        1.5,
+        "How long running requests may take to finish when the server stops.",
+        unit="seconds",
     )
     frevo_max_sessions_per_connection: int = setting(
-        Integer(1, 65536), 1024, "Sessions on one connection.", unit="sessions"
+        Integer(1, 65536), 1024, "The most sessions on one connection.", unit="sessions"
     )
     frevo_max_trees_per_session: int = setting(
-        Integer(1, 65536), 1024, "Connected shares in one session.", unit="trees"
+        Integer(1, 65536), 1024, "The most connected shares in one session.", unit="trees"
     )
     frevo_max_opens_per_session: int = setting(
-        Integer(1, 1_000_000), 16384, "Open files and folders in one session.", unit="opens"
+        Integer(1, 1_000_000), 16384, "The most open files and folders in one session.", unit="opens"
     )
     frevo_max_requests_in_flight: int = setting(
         Integer(1, 65535),
         8192,
-        "Requests of one connection at once; more are not read from the socket.",
+        "The most requests in progress on one connection. Further ones stay unread in the socket.",
         unit="requests",
     )
     frevo_max_bytes_in_flight: int = setting(
         Size(16 * _MIB, 4096 * _MIB),
         64 * _MIB,
-        "Bytes of requests and answers of one connection at once.",
+        "The most bytes of requests and responses in progress on one connection.",
         unit="bytes",
     )
     frevo_max_pending_async_requests: int = setting(
         Integer(1, 65535),
         1024,
-        "Requests of one connection that wait (blocking locks, change notify); more are refused.",
+        "The most waiting requests (blocking locks, change notify) on one connection. Further ones are "
+        "refused.",
         unit="requests",
     )
     frevo_max_sessions: int = setting(
         Integer(1, 10_000_000),
         65536,
-        "Sessions in all. This and what follows: one user may have at most as much of it as is still free.",
+        "The most sessions in total. For this and the other limits in total, one user may hold no more "
+        "than what is still free.",
         unit="sessions",
     )
     frevo_max_unread_bytes: int = setting(
         Size(16 * _MIB, 1024 * 1024 * _MIB),
         1024 * _MIB,
-        "Answers that clients have not read, of all connections.",
+        "The most bytes of responses that clients have not read yet, on all connections.",
         unit="bytes",
         restart=True,
     )
     frevo_log_on_attempts: int = setting(
         Integer(1, 10_000),
         5,
-        "Wrong passwords of one account from one address (ten times as many of all accounts) that cost no time.",
+        "The number of wrong passwords for one account from one address (or ten times as many for all "
+        "accounts together) that cause no delay.",
         unit="attempts",
     )
     frevo_log_on_delay: float = setting(
         Duration(0, 60),
         1.0,
-        "What each further one costs, whoever tries it from there; right ones wait their turn. 0 turns it off.",
+        "The delay added by each further wrong password, for every log-on from that address. Correct "
+        "passwords have to wait, too. 0 turns this off.",
         unit="seconds",
     )
-    frevo_max_pipes: int = setting(Integer(1, 1_000_000), 2048, "Open named pipes in all.", unit="pipes")
+    frevo_max_pipes: int = setting(
+        Integer(1, 1_000_000), 2048, "The most open named pipes in total.", unit="pipes"
+    )
     frevo_max_anonymous_pipes: int = setting(
         Integer(0, 1_000_000),
         32,
-        "Open named pipes of all null sessions together, and of all guests together.",
+        "The most open named pipes of all anonymous sessions together, and of all guests together.",
         unit="pipes",
     )
     frevo_max_pipe_bytes: int = setting(
-        Size(1 * _MIB, 4096 * _MIB), 64 * _MIB, "Calls and unread answers in all named pipes.", unit="bytes"
+        Size(1 * _MIB, 4096 * _MIB),
+        64 * _MIB,
+        "The most bytes of calls and unread responses in all named pipes.",
+        unit="bytes",
     )
     frevo_max_watches: int = setting(
-        Integer(1, 1_000_000), 4096, "Watched folders that clients have open, in all.", unit="watches"
+        Integer(1, 1_000_000), 4096, "The most folders that clients watch, in total.", unit="watches"
     )
     frevo_max_watched_folders: int = setting(
         Integer(1, 10_000_000),
         131_072,
-        "Folders that all these watches look at, those below of a recursive one included.",
+        "The most folders covered by all watches. For recursive watches, subfolders count.",
         unit="folders",
     )
     frevo_max_waiting_requests: int = setting(
         Integer(1, 10_000_000),
         65536,
-        "Requests that wait (blocking locks, change notify), in all.",
+        "The most waiting requests (blocking locks, change notify) in total.",
         unit="requests",
     )
     frevo_max_session_lifetime: float = setting(
         Duration(),
         0.0,
-        "Log-on is asked again after this time; 0 means never (Kerberos: the ticket's end).",
+        "How long a session lasts before the client must log on again. 0 means no limit (with Kerberos: "
+        "until the ticket expires).",
         unit="seconds",
     )
 

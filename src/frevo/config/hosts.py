@@ -180,7 +180,7 @@ def _parse_block(word: str) -> Block | None:
     if address is not None:
         return Block(address.version, int(address), (1 << address.max_prefixlen) - 1)
     if _NUMERIC.match(word) or _RANGE.match(word) or ":" in word:
-        raise ValueError(f"{word!r} is no address; write 10.0.0.1, 10.0. or 10.0.0.0/8")
+        raise ValueError(f"{word!r} is not an address; write 10.0.0.1, 10.0. or 10.0.0.0/8")
     return None
 
 
@@ -188,7 +188,7 @@ def _parse_network(word: str) -> Block:
     base, _, tail = word.partition("/")
     address = parse_address(base.strip("[]"))
     if address is None:
-        raise ValueError(f"{word!r} is no network; write 10.0.0.0/8 or 2001:db8::/32")
+        raise ValueError(f"{word!r} is not a network; write 10.0.0.0/8 or 2001:db8::/32")
     width = address.max_prefixlen
     everything = (1 << width) - 1
     if tail.isascii() and tail.isdigit():
@@ -197,15 +197,15 @@ def _parse_network(word: str) -> Block:
         return Block(address.version, int(address), everything ^ (everything >> int(tail)))
     mask = parse_address(tail)
     if mask is None or mask.version != address.version:
-        raise ValueError(f"{word!r}: {tail!r} is no netmask")
+        raise ValueError(f"{word!r}: {tail!r} is not a netmask")
     return Block(address.version, int(address), int(mask))
 
 
 def _parse_pattern(word: str) -> str:
     if word.startswith("@"):
-        raise ValueError(f"{word!r}: frevo knows no netgroups; name the hosts or their networks")
+        raise ValueError(f"{word!r}: frevo does not support netgroups; list the hosts or their networks")
     if not _NAME.match(word):
-        raise ValueError(f"{word!r} is neither an address nor the name of a host")
+        raise ValueError(f"{word!r} is neither an address nor a host name")
     return word.lower()
 
 

@@ -1,7 +1,7 @@
 """Loading: sections of text to a frozen Config, with every problem reported at its file and line.
 
-What is wrong with a share costs that share: it is left out and named in `Config.unserved`. What is wrong with
-the server as a whole raises ConfigErrors.
+A share with an error is left out and named in `Config.unserved`. An error in the server's own keys raises
+ConfigErrors.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def default_for_folder(
     config = _finish(parser, problems, "", alone, require_path=False)
     template = config.share(name)
     if template is None:
-        message = "not a share's name: it has a meaning of its own"
+        message = "cannot be used as a share name: it is reserved"
         reasons = config.problems or (ConfigProblem("(command line)", 0, share_name, message),)
         raise ConfigErrors(reasons)
     share = replace(template, path=folder, read_only=read_only, valid_users=tuple(valid_users))
@@ -81,7 +81,7 @@ def default_for_folder(
 
 
 class _Defaults(msgspec.Struct, frozen=True):
-    """What [global] says for the shares that begin at one place of the file."""
+    """The defaults that [global] gives to the shares that begin at one point of the file."""
 
     config: ShareConfig
     settled: dict[str, Outcome]
@@ -134,9 +134,9 @@ def _place(entry: Entry) -> ConfigProblem:
 def _defaults(
     shared: Section, given: list[Entry], sections: Iterable[Section], problems: Problems
 ) -> dict[int, _Defaults]:
-    """By the number of entries in [global] that stand before a share: its defaults, as in Samba.
+    """A share's defaults by the number of [global] entries that precede it, as in Samba.
 
-    An error in a share key of [global] is no error of the server: it costs the shares that do not set the key.
+    An error in a share key of [global] does not stop the server: the shares that do not set the key are not served.
     """
     whole = len(shared.entries)
     wanted = sorted({*(section.defaults for section in sections), whole})
@@ -153,7 +153,7 @@ def _defaults(
         faults = tuple(outcome for outcome in settled.values() if outcome.fault)
         result[count] = _Defaults(ShareConfig(**values_of(settled)), settled, faults)
     for fault in {id(fault): fault for item in result.values() for fault in item.faults}.values():
-        report(fault, quiet, ": shares that do not say otherwise themselves are not served")
+        report(fault, quiet, ": shares that do not set this key themselves are not served")
     return result
 
 
@@ -165,7 +165,7 @@ def _shares(
     guests: bool,
     require_path: bool,
 ) -> tuple[dict[str, tuple[ShareConfig, dict[str, Outcome]]], list[str]]:
-    """The shares that can be served, by lower-case name with what they say themselves, and the names of the others."""
+    """The shares that can be served (by lower-case name, with their own settings) and the names of the others."""
     shares: dict[str, tuple[ShareConfig, dict[str, Outcome]]] = {}
     unserved = []
     copier = _Copier(sections)
@@ -187,11 +187,11 @@ def _shares(
 
 
 def _settled(section: Section, entries: list[Entry]) -> dict[str, Outcome]:
-    """What *section* says, its errors reported."""
+    """The settings of *section*, by attribute; reports its errors."""
     for entry in entries:
         key = BY_NAME.get(normal(entry.key))
         if key is not None and key.scope == "global":
-            section.problems.warn_at(entry, "this key belongs into [global]: passed over here, as Samba does")
+            section.problems.warn_at(entry, "this key belongs in [global]: ignored here, as in Samba")
     settled = settle(outcomes(entries, section.problems, scope="share"))
     settled |= settle(filter(None, (stray(line, section.problems, scope="share") for line in section.strays)))
     for outcome in settled.values():
@@ -201,21 +201,21 @@ def _settled(section: Section, entries: list[Entry]) -> dict[str, Outcome]:
 
 
 def _left_out(section: Section, entries: Iterable[Entry], problems: Problems) -> bool:
-    """Whether *section* is no folder to share, or has a name that no share can have; then it was reported."""
+    """Whether *section* is not a folder to share, or has an invalid name; reports either."""
     place = ConfigProblem(section.file, section.line, f"[{section.name}]", "")
     name = section.name.lower()
     if name in ("printers", "print$") or _says_yes(entries, ("printable", "printok")):
-        problems.warn_at(place, "frevo does not print: this section is left out")
+        problems.warn_at(place, "frevo does not print: this section is ignored")
         return True
     if name == "ipc$":
-        problems.warn_at(place, "IPC$ always exists: this section is passed over")
+        problems.warn_at(place, "IPC$ always exists: this section is ignored")
         return True
     bad = sorted(_FORBIDDEN_IN_NAME & set(section.name))
     if bad or not section.name.isprintable() or not 0 < len(section.name) <= _SHARE_NAME_MAX:
         reason = (
-            f"it holds {' '.join(bad)}" if bad else f"expected 1 to {_SHARE_NAME_MAX} printable characters"
+            f"it contains {' '.join(bad)}" if bad else f"expected 1 to {_SHARE_NAME_MAX} printable characters"
         )
-        section.problems.at(place, f"not a share name: {reason}: it is not served")
+        section.problems.at(place, f"invalid share name: {reason}: it is not served")
     return False
 
 
@@ -225,7 +225,7 @@ def _says_yes(entries: Iterable[Entry], names: tuple[str, ...]) -> bool:
 
 
 class _Copier:
-    """Carries out `copy = NAME`: the entries of that section in its place."""
+    """Replaces `copy = NAME` by the entries of that section."""
 
     def __init__(self, sections: Mapping[str, Section]) -> None:
         self._sections = sections
@@ -240,7 +240,8 @@ class _Copier:
                 continue
             source = self._sections.get(" ".join(unquote(entry.value).lower().split()))
             if source is None or source is section or depth >= _COPY_DEPTH_MAX or self._left <= 0:
-                text = f"cannot copy from {entry.value!r}: no such section, or a circle: [{section.name}] is not served"
+                reason = "no such section, or it copies itself"
+                text = f"cannot copy from {entry.value!r}: {reason}: [{section.name}] is not served"
                 section.problems.at(entry, text)
                 continue
             copied = self.entries(source, depth + 1)

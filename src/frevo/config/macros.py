@@ -16,21 +16,21 @@ from frevo.config.defaults import host_name
 #: Letter to meaning, also for the reference page.
 MACROS: dict[str, str] = {
     "S": "the share's name",
-    "P": "the share's folder, where it is known",
-    "U": "the user name that the client asked for",
+    "P": "the share's folder, if known",
+    "U": "the user name that the client sent",
     "u": "the user's name",
     "G": "the primary group of %U",
     "g": "the primary group of %u",
     "D": "the workgroup (or Kerberos realm) of the user",
     "H": "the user's home folder",
     "m": "the client's name",
-    "M": "the client's name on the Internet: its address, as `hostname lookups` is off",
+    "M": "the client's DNS name; always its address, as with `hostname lookups = no`",
     "I": "the client's address",
     "J": "the client's address with `_` instead of `:`",
     "i": "the server's address that the client connected to",
     "j": "the server's address with `_` instead of `:`",
     "R": "the dialect, as SMB3_11",
-    "a": "the client's system: UNKNOWN, since SMB 2 does not tell",
+    "a": "the client's operating system; always UNKNOWN, because SMB 2 does not tell",
     "h": "the server's host name",
     "L": "the server's NetBIOS name",
     "N": "the home server: the server's NetBIOS name",
@@ -40,7 +40,7 @@ MACROS: dict[str, str] = {
     "d": "the server's process id",
     "T": "date and time",
     "t": "date and time without colons",
-    "$": "as `%$(NAME)`: the environment variable NAME of the server",
+    "$": "in the form `%$(NAME)`: the server's environment variable NAME",
 }
 
 _MACRO = re.compile(r"%(?:\$\(([A-Za-z_][A-Za-z0-9_]*)\)|(.))", re.DOTALL)

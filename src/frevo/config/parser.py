@@ -1,8 +1,8 @@
-"""smb.conf syntax: text to sections of entries, with includes; no key has a meaning here yet.
+"""smb.conf syntax: text to sections of entries, with includes. The keys' meanings are not known here.
 
-As Samba's users know it: `[section]`, `key = value`, lines that start with `#` or `;` are comments, a
-backslash at the end of a line joins the next one. Sizes, depth and number of files are bounded, and nothing
-is evaluated. A broken line costs that line, a broken include in a share costs that share.
+The syntax is Samba's: `[section]`, `key = value`, comment lines that start with `#` or `;`, and a backslash at the end
+of a line to continue it. File size, depth and number of files are bounded, and nothing is evaluated. A broken line is
+ignored; a share with a broken include is not served.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ FILE_SIZE_MAX = 1 << 20
 INCLUDE_DEPTH_MAX = 8
 FILES_MAX = 64
 ENTRIES_MAX = 50_000
-#: Files of single clients that are named in a message.
+#: How many files that differ by client a message names.
 _NAMED_MAX = 5
 
 #: Macros whose value is known when the file is read.
 _LOAD_TIME_MACROS = frozenset("hvVwd$LN")
-#: Macros whose value a client chooses as it likes: a file named after them keeps nobody out.
+#: Macros whose value the client chooses freely: a file named after them cannot restrict access.
 _CLAIMED_MACROS = frozenset("maTt")
 _GLOBAL_NAMES = ("global", "globals")
-#: Errors that mean that there is no such file, as Samba passes it over.
+#: Errors that mean that there is no such file; Samba ignores these.
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
@@ -45,8 +45,8 @@ class Entry(msgspec.Struct, frozen=True):
 class Section(msgspec.Struct):
     """All entries of the sections with one name (case ignored), in the order of the file.
 
-    `strays` are its lines without `=`. `defaults` is how many entries [global] had when the section began:
-    those are its defaults, as in Samba.
+    `strays` are its lines without `=`. `defaults` is the number of [global] entries before the section: those are its
+    defaults, as in Samba.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Parser:
         self._top = ""
 
     def parse_file(self, path: str) -> None:
-        """Read the file at *path*; what is wrong with it goes to the problems."""
+        """Read the file at *path* and add its errors to the problems."""
         self._top = path
         text = self._read(path, ConfigProblem(path, 0, "", ""), self._problems, required=True)
         if text is not None:
@@ -89,7 +89,7 @@ class Parser:
                 self.current(file, line).strays.append(Entry(content[:200], "", file, line))
 
     def section(self, name: str, file: str, line: int) -> Section:
-        """The section called *name*, made when it is new."""
+        """The section called *name*, created if new."""
         lower = name.lower()
         lower = "global" if lower in _GLOBAL_NAMES else lower
         section = self.sections.get(lower)
@@ -101,7 +101,7 @@ class Parser:
         return section
 
     def current(self, file: str, line: int) -> Section:
-        """Where a line belongs; what stands before the first section is global, as in Samba."""
+        """The section of a line. Lines before the first section belong to [global], as in Samba."""
         if self._current is None:
             self._current = self.section("global", file, line)
         return self._current
@@ -110,23 +110,23 @@ class Parser:
         name, bracket, rest = content[1:].partition("]")
         name = readable(" ".join(name.split()))
         if not bracket or not name:
-            self._problems.error(file, line, content[:40], "a section is written [name]")
+            self._problems.error(file, line, content[:40], "expected a section: [name]")
             return
         if rest.strip() and not rest.lstrip().startswith(("#", ";")):
-            self._problems.warning(
-                file, line, content[:40], "the text after the section's name is passed over"
-            )
+            self._problems.warning(file, line, content[:40], "the text after the section name is ignored")
         self._current = self.section(name, file, line)
 
     def _entry(self, entry: Entry, depth: int) -> None:
         section = self.current(entry.file, entry.line)
         if not entry.key:
-            section.problems.warn_at(entry, "a key is missing before `=`: this line is passed over")
+            section.problems.warn_at(entry, "there is no key before `=`: this line is ignored")
             return
         self._entries += 1
         if self._entries > ENTRIES_MAX:
             if self._entries == ENTRIES_MAX + 1:
-                self._problems.error(entry.file, entry.line, entry.key, f"more than {ENTRIES_MAX} keys")
+                self._problems.error(
+                    entry.file, entry.line, entry.key, f"the configuration has more than {ENTRIES_MAX} keys"
+                )
             return
         if normal(entry.key) == "include":
             self._include(entry, depth, section.problems)
@@ -145,7 +145,10 @@ class Parser:
         if not name:
             return
         if depth >= INCLUDE_DEPTH_MAX or self._files >= FILES_MAX:
-            problems.at(entry, f"more than {INCLUDE_DEPTH_MAX} levels or {FILES_MAX} files of includes")
+            problems.at(
+                entry,
+                f"includes are nested more than {INCLUDE_DEPTH_MAX} deep, or are more than {FILES_MAX} files",
+            )
             return
         late = macros_in(name) - _LOAD_TIME_MACROS
         if late:
@@ -158,31 +161,30 @@ class Parser:
             self.parse_text(text, str(path), depth + 1)
 
     def _late_include(self, entry: Entry, name: str, late: frozenset[str], problems: Problems) -> None:
-        """An include that differs by client or user: Samba reads it when one connects, frevo never does.
+        """An include that differs by client or user: Samba reads it when a client connects, frevo never does.
 
-        Lost silently it could take away a restriction, so the files that are there decide: none, or only such
-        that a client may choose for itself by calling itself so, and it is a warning; else an error.
+        Ignoring it silently could lift a restriction. It is a warning if no such file exists, or if the client can
+        choose freely which file applies; otherwise it is an error.
         """
         names = ", ".join(f"%{letter}" for letter in sorted(late))
         found = self._candidates(entry, name, late)
         shown = ", ".join(found[:_NAMED_MAX]) + (" ..." if len(found) > _NAMED_MAX else "")
         if not found:
-            text = f"{names} differs by client: no such file is there now, and none would be read"
+            text = f"{names} differs by client: frevo would not read such files; there are none now"
             problems.warn_at(entry, text)
         elif late <= _CLAIMED_MACROS:
-            problems.warn_at(entry, f"{names} differs by client: not read for any of them: {shown}")
+            problems.warn_at(entry, f"{names} differs by client: frevo does not read these files: {shown}")
         else:
-            problems.at(
-                entry, f"{names} differs by user or client, and what these files say would be lost: {shown}"
-            )
+            text = "frevo does not read these files, and they may restrict access"
+            problems.at(entry, f"{names} differs by user or client: {text}: {shown}")
 
     def _candidates(self, entry: Entry, name: str, late: frozenset[str]) -> list[str]:
-        """The files that the macros *late* in *name* may stand for."""
+        """The existing files that *name* can refer to, depending on the values of the macros *late*."""
         marked = re.sub(r"%(.)", lambda m: "\0" if m[1] in late else m[0], name, flags=re.DOTALL)
         path = str(Path(entry.file).parent / expand(marked, server=self._netbios_name()))
         fixed = Path(path.partition("\0")[0] + "x").parent
         pattern = re.sub(r"([*?\[])", r"[\1]", path[len(str(fixed)) :].lstrip("/")).replace("\0", "*")
-        own = {entry.file, self._top, str(fixed / "smb.conf")}  # the file itself is for no client
+        own = {entry.file, self._top, str(fixed / "smb.conf")}  # the including file itself
         try:
             files = sorted(str(file) for file in fixed.glob(pattern) if file.is_file())
         except (OSError, ValueError, IndexError, NotImplementedError):
@@ -209,36 +211,34 @@ class Parser:
             if required or not absent:
                 problems.at(origin, f"cannot read {path}: {reason}")
             else:
-                problems.warn_at(origin, f"cannot read {path}: {reason}: passed over, as Samba does")
+                problems.warn_at(origin, f"cannot read {path}: {reason}: ignored, as in Samba")
             return None
         if len(data) > FILE_SIZE_MAX:
             problems.at(origin, f"{path} is larger than {FILE_SIZE_MAX} bytes")
             return None
         if b"\0" in data:
             problems.error(
-                path, data.count(b"\n", 0, data.index(b"\0")) + 1, "", "this line holds a NUL byte"
+                path, data.count(b"\n", 0, data.index(b"\0")) + 1, "", "this line contains a NUL byte"
             )
             return None
         try:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
-            text = "this line is not UTF-8: paths are taken byte by byte, other text as Latin-1"
+            text = "not valid UTF-8: paths are used byte by byte, other text is read as Latin-1"
             problems.warning(path, line, "", text)
             return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
 
 
 def readable(text: str) -> str:
-    """*text* without undecodable bytes: read as Latin-1 where it is not UTF-8."""
+    """*text* without surrogates: read as Latin-1 if it is not valid UTF-8."""
     if text.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in text):
         return text
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def logical_lines(text: str) -> list[tuple[int, str]]:
-    """(number of the first line, content) of every line that says something; continuations joined by a
-    blank.
-    """
+    """(number of the first line, content) of every line that is neither empty nor a comment; joins continued lines."""
     lines: list[tuple[int, str]] = []
     parts: list[str] = []
     start = 0

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: one record per problem, and the list that loading fills."""
+"""Problems in a configuration: one record each, and the list that loading fills."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import msgspec
 
 from frevo.errors import FrevoError
 
-#: Further problems are counted, not kept.
+#: Further problems are dropped.
 PROBLEMS_MAX = 1000
 
 
 class ConfigProblem(msgspec.Struct, frozen=True):
-    """One problem: where it is (line 0: the whole file), and what it is.
+    """One problem and its position; line 0 means the whole file.
 
-    An error costs the share that it is about, or the whole file where it is about [global].
+    A share with an error is not served; an error in [global] makes the whole file unusable.
     """
 
     file: str
@@ -51,31 +51,31 @@ class Place(Protocol):
 
 
 class Problems:
-    """Collects problems while a configuration is read; `failed` when what they are about cannot be used."""
+    """Collects problems while a configuration is read. `failed`: the file, or the share, cannot be used."""
 
     def __init__(self, items: list[ConfigProblem] | None = None) -> None:
         self.items: list[ConfigProblem] = [] if items is None else items
         self.failed = False
 
     def of_share(self) -> Problems:
-        """The same list, but an error spoils one share only."""
+        """The same list with a `failed` of its own, for one share."""
         return Problems(self.items)
 
     def error(self, file: str, line: int, key: str, message: str) -> None:
-        """Note something for which the file, or the share, cannot be used."""
+        """Add an error: the file, or the share, cannot be used."""
         self.failed = True
         self._add(ConfigProblem(file, line, key, message))
 
     def warning(self, file: str, line: int, key: str, message: str) -> None:
-        """Note something that deserves a word but does no harm."""
+        """Add a warning."""
         self._add(ConfigProblem(file, line, key, message, "warning"))
 
     def at(self, place: Place, message: str) -> None:
-        """Note an error at *place*."""
+        """Add an error at the position *place*."""
         self.error(place.file, place.line, place.key, message)
 
     def warn_at(self, place: Place, message: str) -> None:
-        """Note a warning at *place*."""
+        """Add a warning at the position *place*."""
         self.warning(place.file, place.line, place.key, message)
 
     def _add(self, problem: ConfigProblem) -> None:

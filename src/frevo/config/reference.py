@@ -19,27 +19,27 @@ _INTRODUCTION = """\
 
 # smb.conf
 
-frevo reads the syntax of Samba: sections in brackets, `key = value` lines, comments that begin with `#` or
-`;`, and a backslash at the end of a line that goes on. Names of sections and keys ignore case, and keys
-ignore blanks. `[global]` is for the server, every other section is a share. A share key in `[global]` is
-the default of all shares. Where a key stands twice in a section, the last one counts.
+frevo reads Samba's syntax: sections in brackets, `key = value` lines, comments that start with `#` or `;`, and a
+backslash at the end of a line to continue it. Case does not matter in section and key names, nor do spaces in key
+names. `[global]` configures the server; every other section is a share. If a key appears twice in a section, the last
+one counts.
 
-- A share key in `[global]` counts for the shares that follow it, as in Samba.
-- `include = FILE` reads another file at this place (relative to the including file; `%h`, `%L`, `%v` and
-  `%$(NAME)` work in its name). A file that is not there is passed over with a warning. Files that differ by user
-  or address (`%U`, `%I`) cannot be followed: where such files are there, that is an error, since they may
-  take access away; with `%m`, a name that every client chooses itself, it is a warning.
-- `copy = SECTION` in a share takes over the keys of another section.
-- `frevo testparm -c FILE` checks a file and says, with file and line, what is wrong, unknown or not used.
-  `frevo serve` says the same. An error in a share costs that share: the others are served. An error about the
-  server as a whole stops it.
-- A name that no version of Samba has is passed over with a warning; but when it is a misspelt key that keeps people
-  out (`valid user`), or such a line lacks its `=`, it is an error.
-- SIGHUP (`kill -HUP PID`) reads the file again without dropping connections; keys marked *start* are taken at
-  the next start.
-- Samba's other parameters, all of them, are in the last part of this page: passed over, or an error where that would
-  give more access.
-- Yes or no is also true or false, 1 or 0, on or off. Sizes take K, M, G (1024); times take ms, s, m, h, d.
+- A share key in `[global]` is the default for the shares that follow it, as in Samba.
+- `include = FILE` reads another file at that point. The path is relative to the including file and may contain `%h`,
+  `%L`, `%v` and `%$(NAME)`. A missing file is ignored with a warning. Files that differ by user or address (`%U`,
+  `%I`) are never read: if any exist, this is an error, because they may restrict access. With `%m`, a name that each
+  client chooses, it is a warning.
+- `copy = SECTION` in a share copies the keys of another section.
+- `frevo testparm -c FILE` checks a file and reports everything that is wrong, unknown or not used, with file and line.
+  `frevo serve` reports the same. A share with an error is not served; the others are. With an error in the server's own
+  keys, the server does not start.
+- A key that no version of Samba has is ignored with a warning. If it looks like a misspelt key that restricts access
+  (`valid user`), or if such a line lacks its `=`, it is an error.
+- SIGHUP (`kill -HUP PID`) reloads the file without dropping connections. Keys marked *start* need a restart.
+- The last part of this page lists all of Samba's other parameters. frevo ignores them, unless that would give more
+  access: then it is an error.
+- Booleans are yes or no, true or false, 1 or 0, on or off. Sizes may end in K, M or G (powers of 1024), times in ms, s,
+  m, h or d.
 """
 
 
@@ -105,8 +105,8 @@ def _macros() -> str:
 
 def _macro_lines() -> Iterator[str]:
     yield (
-        "Replaced at use in `path`, `comment`, `server string`, `log file`, `force user`, `force group` and in the "
-        "lists of users:"
+        "These are replaced in `path`, `comment`, `server string`, `log file`, `force user`, `force "
+        "group` and in lists of users:"
     )
     yield ""
     yield "| macro | meaning |"
@@ -117,9 +117,9 @@ def _macro_lines() -> Iterator[str]:
 
 
 _EFFECTS = {
-    Effect.MORE: ("An error: more would be reachable without it", "what would be lost"),
-    Effect.LESS: ("A warning: something is missing, and nobody can reach more", "what frevo does instead"),
-    Effect.NOTHING: ("Passed over in silence: nobody who uses frevo can tell", "reason"),
+    Effect.MORE: ("Errors: without this parameter, clients could access more", "what it would do"),
+    Effect.LESS: ("Warnings: something is missing, but nobody gets more access", "what frevo does instead"),
+    Effect.NOTHING: ("Ignored silently: they make no difference to users of frevo", "reason"),
 }
 
 
@@ -141,12 +141,12 @@ def _unsupported() -> str:
 def _cell(row: Unsupported) -> str:
     notes = []
     if row.effect is Effect.MORE:
-        notes.append("costs the share" if row.scope == "share" else "costs the whole file")
+        notes.append("the share is not served" if row.scope == "share" else "the server does not start")
     values = sorted(
         value for value in row.same if value not in ("true", "1", "on", "false", "0", "off")
     ) or sorted(row.same)
     if values:
-        notes.append("nothing is said about " + ", ".join(f"`{value}`" for value in values))
+        notes.append("no message for " + ", ".join(f"`{value}`" for value in values))
     return row.reason + (f" ({'; '.join(notes)})" if notes else "")
 
 
@@ -159,7 +159,7 @@ def _modules() -> str:
     lines += [
         f"| {', '.join(names)} | {signs[effect]}{reason} |" for (effect, reason), names in groups.items()
     ]
-    lines.append("| any other | **error**: frevo does not know what it keeps away |")
+    lines.append("| any other | **error**: frevo does not know which access it restricts |")
     return "\n".join(lines) + "\n"
 
 

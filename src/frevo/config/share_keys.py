@@ -32,11 +32,11 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
     path: str = setting(
         Path(),
         "",
-        "The folder that is shared. %-macros are expanded when a client connects.",
+        "The folder to share. %-macros are expanded when a client connects.",
         synonyms=("directory",),
     )
     comment: str = setting(
-        Text(), "", "The description that clients show beside the share's name.", lenient=True
+        Text(), "", "The description that clients show next to the share's name.", lenient=True
     )
     available: bool = setting(
         Boolean(),
@@ -46,12 +46,12 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         guards=operator.not_,
     )
     browseable: bool = setting(
-        Boolean(), True, "Whether the share is listed when a client browses.", synonyms=("browsable",)
+        Boolean(), True, "Whether the share appears in the list of shares.", synonyms=("browsable",)
     )
     read_only: bool = setting(
         Boolean(),
         True,
-        "Whether clients may only read; `write list` makes exceptions.",
+        "Whether clients can only read. `write list` makes exceptions.",
         inverses=("writeable", "writable", "write ok"),
         guards=bool,
     )
@@ -65,34 +65,35 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
     guest_only: bool = setting(
         Boolean(),
         False,
-        "With `guest ok`: every user is treated as a guest on this share.",
+        "With `guest ok`, treats every user of this share as a guest.",
         synonyms=("only guest",),
     )
     valid_users: tuple[str, ...] = setting(
         Words(),
         (),
-        "Who may connect: users, @groups; empty means every user.",
+        "The users and @groups that may connect. An empty list means everyone.",
         default_text="(everyone)",
         guards=bool,
     )
     invalid_users: tuple[str, ...] = setting(
         Words(),
         (),
-        "Who may not connect, even when `valid users` names them.",
+        "Users and @groups that may not connect, even if `valid users` names them.",
         default_text="(nobody)",
         guards=bool,
     )
     read_list: tuple[str, ...] = setting(
-        Words(), (), "Users and @groups that may only read, whatever `read only` says.", guards=bool
+        Words(), (), "Users and @groups that can only read, whatever `read only` says.", guards=bool
     )
     write_list: tuple[str, ...] = setting(
-        Words(), (), "Users and @groups that may write, whatever `read only` and `read list` say."
+        Words(), (), "Users and @groups that can write, whatever `read only` and `read list` say."
     )
     hosts_allow: HostList = setting(
         Hosts(),
         HostList(),
-        "Machines that may connect: addresses, `150.203.`, `10.0.0.0/8`, names, `.domain`, `ALL`, `EXCEPT`. Alone it "
-        "keeps all others out; 127.0.0.1 comes in unless it is denied. In [global] it holds for every share.",
+        "The machines that may connect: addresses, `150.203.`, `10.0.0.0/8`, names, `.domain`, `ALL`, "
+        "`EXCEPT`. Without `hosts deny`, all other machines are refused. 127.0.0.1 is always allowed "
+        "unless it is denied. In [global], this applies to every share.",
         default_text="(everywhere)",
         synonyms=("allow hosts",),
         guards=bool,
@@ -100,7 +101,7 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
     hosts_deny: HostList = setting(
         Hosts(),
         HostList(),
-        "Machines that may not connect, unless `hosts allow` names them.",
+        "The machines that may not connect, unless `hosts allow` names them.",
         default_text="(nowhere)",
         synonyms=("deny hosts",),
         guards=bool,
@@ -108,20 +109,21 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
     admin_users: tuple[str, ...] = setting(
         Words(),
         (),
-        "Users and @groups that act on this share as root, past every permission.",
+        "Users and @groups that act as root on this share and bypass all permissions.",
         default_text="(nobody)",
     )
     force_user: str = setting(
         Text(),
         "",
-        "The Unix user as whom everybody acts on this share.",
+        "The Unix user that everyone acts as on this share.",
         default_text="(their own)",
         guards=bool,
     )
     force_group: str = setting(
         Text(),
         "",
-        "The Unix group of everybody on this share and of what they make; `+group`: of its members only.",
+        "The Unix group that everyone acts as on this share, and that new files get. `+group` applies "
+        "only to users who are members of it.",
         default_text="(their own)",
         synonyms=("group",),
         guards=bool,
@@ -129,98 +131,104 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
     inherit_owner: InheritOwner = setting(
         INHERIT_OWNER,
         "no",
-        "Whether new files belong to the owner of their folder: `windows and unix` (or `yes`), `unix only`.",
+        "Whether new files belong to the owner of their folder: `windows and unix` (or `yes`), or `unix "
+        "only`.",
     )
     create_mask: int = setting(
         Mode(),
         0o744,
-        "Permission bits that a new file may have.",
+        "The permission bits that a new file may have.",
         synonyms=("create mode",),
         guards=lambda mode: mode < 0o777,
     )
-    force_create_mode: int = setting(Mode(), 0, "Permission bits that every new file gets.")
+    force_create_mode: int = setting(Mode(), 0, "The permission bits that every new file gets.")
     directory_mask: int = setting(
         Mode(),
         0o755,
-        "Permission bits that a new folder may have.",
+        "The permission bits that a new folder may have.",
         synonyms=("directory mode",),
         guards=lambda mode: mode < 0o777,
     )
-    force_directory_mode: int = setting(Mode(), 0, "Permission bits that every new folder gets.")
+    force_directory_mode: int = setting(Mode(), 0, "The permission bits that every new folder gets.")
     hide_dot_files: bool = setting(
-        Boolean(), True, "Whether names that start with a dot carry the hidden attribute."
+        Boolean(), True, "Whether names that start with a dot get the hidden attribute."
     )
     veto_files: tuple[str, ...] = setting(
         Patterns(),
         (),
-        "Names that do not exist for clients: not listed, not opened, not created.",
+        "Names that clients cannot list, open or create.",
         guards=bool,
     )
     inherit_permissions: bool = setting(
         Boolean(),
         False,
-        "Whether new folders get the permission bits of their folder, new files those to read and write, whatever the "
-        "masks say.",
+        "Whether new folders get the permission bits of the folder they are in, and new files its read "
+        "and write bits. Overrides the masks.",
     )
     inherit_acls: bool = setting(
-        Boolean(), False, "Whether a folder's default POSIX ACL rules new files, whatever the masks say."
+        Boolean(),
+        False,
+        "Whether new files get the default POSIX ACL of the folder they are in. Overrides the masks.",
     )
     delete_veto_files: bool = setting(
         Boolean(),
         False,
-        "Whether a folder that holds vetoed names only can be removed; they go with it, up to 4096.",
+        "Whether a folder that contains only vetoed names can be deleted. The vetoed files, up to 4096, "
+        "are deleted with it.",
     )
     hide_files: tuple[str, ...] = setting(
-        Patterns(), (), "Names that carry the hidden attribute, beside those with a dot."
+        Patterns(), (), "Names that get the hidden attribute, in addition to those that start with a dot."
     )
     hide_special_files: bool = setting(
-        Boolean(), False, "Whether sockets, devices and pipes are left out of listings.", guards=bool
+        Boolean(), False, "Whether listings leave out sockets, devices and pipes.", guards=bool
     )
     hide_unreadable: bool = setting(
         Boolean(),
         False,
-        "Whether listings leave out what the user may not read. Costs a look at every file.",
+        "Whether listings leave out files and folders that the user cannot read. This checks every file.",
         guards=bool,
     )
     hide_unwriteable_files: bool = setting(
         Boolean(),
         False,
-        "Whether listings leave out files (not folders) that the user may not write. Costs a look at every file.",
+        "Whether listings leave out files (not folders) that the user cannot write. This checks every file.",
         guards=bool,
     )
     follow_symlinks: bool = setting(
         Boolean(),
         True,
-        "Whether symbolic links on disk lead somewhere; with `no` they do not exist for clients.",
+        "Whether clients can follow symbolic links on disk. With `no`, clients do not see them.",
         guards=operator.not_,
     )
     wide_links: bool = setting(
         Boolean(),
         False,
-        "Whether symbolic links may lead out of the share. DANGEROUS: who can make a link there (a log-on, another "
-        "service) gives every client of the share what it leads to, as far as the Unix user who acts may.",
+        "Whether symbolic links can lead out of the share. DANGEROUS: anyone who can make a link in the "
+        "share (through a log-on or another service) gives all its clients access to whatever it points "
+        "to, as far as the permissions of the acting Unix user reach.",
     )
     access_based_share_enum: bool = setting(
-        Boolean(), False, "Whether the share is listed only for those who may connect to it.", guards=bool
+        Boolean(), False, "Whether the share is listed only for users who may connect to it.", guards=bool
     )
     csc_policy: CachePolicy = setting(
         CSC_POLICY,
         "manual",
-        "What clients may keep for work without the server: what their users choose (`manual`), what was opened "
-        "(`documents`), programs too (`programs`), nothing (`disable`).",
+        "What clients may cache for offline use: files that their users choose (`manual`), files that "
+        "were opened (`documents`), also programs (`programs`), or nothing (`disable`).",
     )
     max_connections: int = setting(
         Integer(0, 1_000_000),
         0,
-        "How many clients may use the share at once; 0 means no limit.",
+        "The most clients that can use the share at a time. 0 means no limit.",
         unit="clients",
         guards=bool,
     )
     server_smb_encrypt: EncryptionPolicy = setting(
         ENCRYPTION,
         "if_required",
-        "SMB encryption: `off`, `if_required` (when the client asks), `desired` (whenever the client can), "
-        "`required`. In [global] it also rules the sessions; in a share only `required` adds to it.",
+        "SMB encryption: `off`, `if_required` (when the client asks for it), `desired` (when the client "
+        "can), or `required`. In [global], this also applies to sessions. For a single share, only "
+        "`required` has a further effect.",
         synonyms=("smb encrypt",),
         guards=lambda policy: policy in ("desired", "required"),
     )
@@ -230,9 +238,10 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
     frevo_slow_file_system: Tristate = setting(
         AUTO_YES_NO,
         "auto",
-        "Whether calls to the share's file system may take long or never return: then they run in threads of "
-        "their own, and the server goes on. `auto` means every file system that is not on a disk of this machine "
-        "or in its memory: FUSE, NFS, SMB, 9p, Ceph, clusters, automounters.",
+        "Whether calls to the share's file system may take long or never return. If so, they run in "
+        "threads of their own and do not block the server. `auto` means yes for every file system that "
+        "is not on a local disk or in memory: FUSE, NFS, SMB, 9p, Ceph, cluster file systems, "
+        "automounters.",
     )
 
 

@@ -1,7 +1,7 @@
 """Value types of configuration keys: how the text of a key becomes a typed value, and back.
 
-A type raises ValueError with a sentence for text that is not one of its values; things that work but deserve
-a word go to the `warn` callable. Nothing here evaluates anything.
+`parse` raises ValueError with a sentence for a person if the text is not a value of the type, and passes warnings to
+`warn`. Nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DURATION_FACTOR = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class OutOfRange(ValueError):
-    """A number that is not in its range; `nearest` is the nearest one that is."""
+    """A number out of range; `nearest` is the nearest valid one."""
 
     def __init__(self, message: str, nearest: float) -> None:
         super().__init__(message)
@@ -38,12 +38,12 @@ class OutOfRange(ValueError):
 
 
 class ValueType(msgspec.Struct, Generic[T], frozen=True):
-    """One kind of value: `label` names it for people, `parse` reads it, `format` writes it back."""
+    """One type of value: `label` describes it for people, `parse` reads it, `format` writes it back."""
 
     label = "string"
 
     def parse(self, text: str, warn: Warn) -> T:
-        """The value of *text*; ValueError when it is not one."""
+        """The value of *text*; ValueError if invalid."""
         raise NotImplementedError
 
     def format(self, value: T) -> str:
@@ -59,7 +59,7 @@ class Text(ValueType[str], frozen=True):
 
 
 class Name(ValueType[str], frozen=True):
-    """A NetBIOS name: no separators of paths or lists; what is longer than `length_max` bytes is cut off."""
+    """A NetBIOS name without path or list separators, cut to `length_max` bytes."""
 
     length_max: int = 15
     label = "name"
@@ -69,7 +69,7 @@ class Name(ValueType[str], frozen=True):
         if not name:
             raise ValueError(f"expected a name of 1 to {self.length_max} bytes")
         if any(letter in '\\/:*?"<>|' or not letter.isprintable() for letter in name):
-            raise ValueError(f'{name!r} holds one of \\/:*?"<>|, or no letter')
+            raise ValueError(f'{name!r} contains one of \\/:*?"<>| or an unprintable character')
         encoded = name.encode("utf-8", "replace")
         if len(encoded) > self.length_max:
             name = encoded[: self.length_max].decode("utf-8", "ignore").strip()
@@ -122,7 +122,7 @@ class Integer(ValueType[int], frozen=True):
             raise ValueError(f"expected a whole number, not {text!r}")
         number = int(match[0], 16 if "x" in match[0].lower() else 10)
         if match[0] != word:
-            warn(f"{word!r} is read as {number}, as Samba does")
+            warn(f"{word!r} is read as {number}, as in Samba")
         return within(number, self.least, self.most)
 
 
@@ -137,7 +137,7 @@ class LogLevel(ValueType[int], frozen=True):
         for index, word in enumerate(words):
             name, colon, number = word.rpartition(":")
             if not _INTEGER.match(number) or (index and not colon):
-                raise ValueError(f"expected a number of 0 to 10, not {text!r}")
+                raise ValueError(f"expected a number from 0 to 10, not {text!r}")
             if colon:
                 warn(f"frevo has no log class {name.partition('@')[0]!r}: ignored")
             else:
@@ -212,7 +212,7 @@ class Choice(ValueType[T], frozen=True):
         return self.words[word]
 
     def names(self) -> Sequence[str]:
-        """The spellings to show to people."""
+        """The spellings shown to people."""
         return self.shown or tuple(dict.fromkeys(str(value) for value in self.words.values()))
 
     def format(self, value: T) -> str:
@@ -220,13 +220,13 @@ class Choice(ValueType[T], frozen=True):
 
 
 class Words(ValueType[tuple[str, ...]], frozen=True):
-    """A list, separated by commas, semicolons or blanks; double quotes keep blanks together."""
+    """A list separated by commas, semicolons or spaces; double quotes protect these."""
 
     label = "list"
 
     def parse(self, text: str, warn: Warn) -> tuple[str, ...]:
         if text.count('"') % 2:
-            warn('a double quote (") is not closed: it is read as if it stood at the end')
+            warn('a double quote (") is not closed: it is taken to end with the line')
         return tuple(split_words(text))
 
     def format(self, value: tuple[str, ...]) -> str:
@@ -244,7 +244,9 @@ class Subset(ValueType[tuple[str, ...]], frozen=True):
         words = split_words(text)
         signed = [word[:1] in ("+", "-") for word in words]
         if any(signed) and not all(signed):
-            raise ValueError("words with + or - change the default, plain words replace it: use one kind")
+            raise ValueError(
+                "words with + or - change the default, plain words replace it: do not mix them"
+            )
         chosen = list(self.initial) if any(signed) else []
         for word in words:
             name = self._name(word.lstrip("+-"))
@@ -253,7 +255,7 @@ class Subset(ValueType[tuple[str, ...]], frozen=True):
             elif name not in chosen:
                 chosen.append(name)
         if not chosen:
-            raise ValueError(f"nothing left: expected at least one of {', '.join(self.names)}")
+            raise ValueError(f"the list is empty: expected at least one of {', '.join(self.names)}")
         return tuple(chosen)
 
     def _name(self, word: str) -> str:
@@ -267,14 +269,14 @@ class Subset(ValueType[tuple[str, ...]], frozen=True):
 
 
 class Patterns(ValueType[tuple[str, ...]], frozen=True):
-    """File name patterns between slashes (`/*.tmp/.Trash*/`); `*` and `?` are wildcards, blanks count."""
+    """File name patterns between slashes (`/*.tmp/.Trash*/`); `*` and `?` are wildcards, spaces are part of a name."""
 
     label = "/pattern/pattern/"
 
     def parse(self, text: str, warn: Warn) -> tuple[str, ...]:
         body = unquote(text)
         if body and "/" not in body:
-            warn("patterns are separated by slashes, as in /*.tmp/.Trash*/")
+            warn("separate patterns with slashes, as in /*.tmp/.Trash*/")
         return tuple(dict.fromkeys(part for part in body.split("/") if part))
 
     def format(self, value: tuple[str, ...]) -> str:
@@ -300,7 +302,7 @@ Number = TypeVar("Number", int, float)
 
 
 def within(value: Number, least: Number, most: Number) -> Number:
-    """*value* when it is in the range, else OutOfRange."""
+    """*value* if it is in the range, else OutOfRange."""
     if not least <= value <= most:
         message = f"{value:g} is out of range: expected {least:g} to {most:g}"
         raise OutOfRange(message, least if value < least else most)
@@ -308,7 +310,7 @@ def within(value: Number, least: Number, most: Number) -> Number:
 
 
 def unquote(text: str) -> str:
-    """*text* without one pair of double quotes around it (kept when quotes are inside too)."""
+    """*text* without the double quotes around it (which stay if there are quotes inside)."""
     body = text.strip()
     if len(body) >= 2 and body[0] == body[-1] == '"' and '"' not in body[1:-1]:
         return body[1:-1]
@@ -316,7 +318,7 @@ def unquote(text: str) -> str:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a Samba list; a quote that is never closed ends with the text."""
+    """The words of a Samba list; an unclosed quote extends to the end."""
     words: list[str] = []
     word = ""
     quoted = False

@@ -1,8 +1,8 @@
-"""Samba's parameters that frevo does not use: what each would do, and what leaving it out means.
+"""Samba's parameters that frevo does not use: what each would do, and what ignoring it means.
 
-One table, to be read by people: `_RELICS` are passed over in silence, `_MISSING` with a warning, `_GUARDS` are
-errors, because without them more would be reachable than the file says. Names between `|` are synonyms; values
-in `same` are those with which frevo behaves as Samba does, so that there is nothing to say.
+One table for human readers: `_RELICS` are ignored silently and `_MISSING` with a warning; `_GUARDS` are errors,
+because ignoring them would give more access than the file allows. `|` separates synonyms. For the values in `same`,
+frevo behaves as Samba does, so that no message is needed.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import msgspec
 
 from frevo.config.key import normal
 
-#: The one row whose effect depends on the words of its value (frevo.config.vfs_modules).
+#: The one row whose effect depends on the modules in its value (frevo.config.vfs_modules).
 VFS_OBJECTS = "vfs objects | vfs object"
 YES = frozenset({"yes", "true", "1", "on"})
 NO = frozenset({"no", "false", "0", "off"})
 
 
 class Effect(IntEnum):
-    """What passing a parameter over does."""
+    """What ignoring a parameter means."""
 
-    NOTHING = 0  # nobody who uses frevo can tell
-    LESS = 1  # something is missing, nothing more is reachable: a warning
-    MORE = 2  # more would be reachable: an error
+    NOTHING = 0  # no difference for users of frevo
+    LESS = 1  # a feature is missing, but nobody gets more access: a warning
+    MORE = 2  # clients would get more access: an error
 
 
 class Unsupported(msgspec.Struct, frozen=True):
-    """One parameter; `scope` says whether it rules one share or the whole server."""
+    """One parameter. `scope`: "share" if it applies to one share, "global" if to the whole server."""
 
     name: str
     synonyms: tuple[str, ...]
@@ -38,12 +38,12 @@ class Unsupported(msgspec.Struct, frozen=True):
     scope: str = "global"
 
     def effect_of(self, value: str) -> Effect:
-        """What passing over this *value* does; nothing when it is empty or what frevo does anyway."""
+        """The effect of ignoring this *value*: NOTHING if it is empty or what frevo does anyway."""
         word = " ".join(value.strip().strip('"').lower().split())
         return Effect.NOTHING if not word or word in self.same else self.effect
 
 
-#: What they were about is not in frevo at all, so that nothing is lost: reason, names.
+#: (reason, names) of parameters for features that frevo does not have, so that ignoring them loses nothing.
 _RELICS: tuple[tuple[str, str], ...] = (
     (
         "frevo does not print",
@@ -76,7 +76,7 @@ _RELICS: tuple[tuple[str, str], ...] = (
         homedir; source environment""",
     ),
     (
-        "frevo has no winbind and no domain membership; its accounts are those of `frevo user`",
+        "frevo has no winbind and no domain membership; `frevo user` manages its accounts",
         """allow trusted domains; apply group policies; client ldap sasl wrapping; client netlogon ping protocol;
         client netlogon schannel; client schannel; client use krb5 netlogon; create krb5 conf; gpo update command;
         idmap backend; idmap cache time; idmap gid | winbind gid; idmap negative cache time; idmap uid | winbind
@@ -97,7 +97,7 @@ _RELICS: tuple[tuple[str, str], ...] = (
         privileged socket directory; use kerberos keytab""",
     ),
     (
-        "frevo is no domain controller",
+        "frevo is not a domain controller",
         """abort shutdown script; ad dc functional level; add group script; add machine script; add user script;
         add user to group script; additional dns hostnames; allow dns updates; allow nt4 crypto; auth event
         notification; binddns dir | bind dns directory; certificate backdating compensation; cldap port; dcerpc
@@ -116,12 +116,12 @@ _RELICS: tuple[tuple[str, str], ...] = (
         list; web port; swat directory; domain admin group; domain guest group; domain groups; domain logons""",
     ),
     (
-        "frevo's own passwords are changed with `frevo user passwd`; it runs no program for that",
+        "frevo's passwords are changed with `frevo user passwd`; it runs no program to change them",
         """check password script; pam password change; passwd chat; passwd chat debug; passwd chat timeout; passwd
         program; smb passwd file; algorithmic rid base""",
     ),
     (
-        "frevo needs no such setting: it is about how Samba's own processes, caches and sockets work",
+        "this is about Samba's own processes, caches and sockets; frevo needs no such setting",
         """afs token lifetime; afs username map; aio max threads; aio read size; aio write behind; aio write size;
         allocation roundup size; async dns timeout; automount fs types; blocking locks; block size; cache
         directory; change notify; change notify timeout; check parent directory delete on close; client ipc max
@@ -155,7 +155,7 @@ class _Row(msgspec.Struct, frozen=True):
     scope: str = "global"
 
 
-#: Something is missing, and nobody can reach more: a warning with the reason.
+#: A feature is missing, but nobody gets more access: a warning with the reason.
 _MISSING: tuple[_Row, ...] = (
     _Row(
         "add share command; change share command; delete share command",
@@ -166,13 +166,13 @@ _MISSING: tuple[_Row, ...] = (
     _Row(
         "acl flag inherited canonicalization; acl map full control; force unknown acl user; acl group control; "
         "profile acls; acl compatibility",
-        "ACLs are kept as clients set them",
+        "ACLs are stored as clients set them",
     ),
-    _Row("administrative share", "a share is listed as an ordinary one", NO),
+    _Row("administrative share", "the share is listed like any other", NO),
     _Row("afs share", "AFS is not served", NO),
     _Row(
         "auto services | preload",
-        "homes are connected by name; they are not listed beforehand",
+        "clients connect to home shares by name; they are not listed in advance",
     ),
     _Row(
         "case sensitive | case sensitive names | casesignames",
@@ -187,141 +187,145 @@ _MISSING: tuple[_Row, ...] = (
     ),
     _Row(
         "client use kerberos",
-        "the client decides by its command line (--kerberos)",
+        "use the client's command line option --kerberos",
         frozenset({"desired", "auto"}),
     ),
-    _Row("clustering", "frevo nodes know nothing of each other's locks: serve a folder from one of them", NO),
+    _Row("clustering", "frevo nodes do not share locks: serve each folder from one node only", NO),
     _Row(
-        "continuous availability; durable handles; persistent handles", "opens end with their connection", NO
+        "continuous availability; durable handles; persistent handles",
+        "open files are closed when their connection ends",
+        NO,
     ),
-    _Row("default service | default", "there is no share for names that are not there"),
-    _Row("delete readonly", "a file with the read-only attribute is not deleted", NO),
-    _Row("dfree cache time; dfree command", "free space is the file system's own"),
-    _Row("get quota command; set quota command", "quotas are the file system's own"),
-    _Row("dos filemode", "changing permissions needs the right to do so", NO),
+    _Row("default service | default", "there is no default share for unknown names"),
+    _Row("delete readonly", "files with the read-only attribute cannot be deleted", NO),
+    _Row("dfree cache time; dfree command", "free space is what the file system reports"),
+    _Row("get quota command; set quota command", "only the file system's quotas apply"),
+    _Row("dos filemode", "changing permissions requires the right to do so", NO),
     _Row(
         "dos filetimes; dos filetime resolution; fake directory create times",
-        "times are kept as clients set them",
+        "times are stored as clients set them",
     ),
     _Row("ea support", "extended attributes are served", YES),
-    _Row("fake oplocks", "oplocks that are granted are real ones", NO),
-    _Row("fstype", "clients are told NTFS", frozenset({"ntfs"})),
-    _Row("hide new files timeout", "new files are seen at once", frozenset({"0"})),
-    _Row("honor change notify privilege", "traversing folders follows `frevo:unix users`", NO),
+    _Row("fake oplocks", "oplocks are always real", NO),
+    _Row("fstype", "clients always see NTFS", frozenset({"ntfs"})),
+    _Row("hide new files timeout", "new files are visible immediately", frozenset({"0"})),
+    _Row("honor change notify privilege", "folder traversal depends on `frevo:unix users`", NO),
     _Row("host msdfs; msdfs root; msdfs shuffle referrals; msdfs proxy", "there are no DFS links", NO),
     _Row("magic output; magic script; log nt token command; panic action", "frevo runs no programs"),
     _Row("postexec; preexec | exec; root postexec; root preexec", "frevo runs no programs"),
-    _Row("map archive", "attributes are kept in user.DOSATTRIB, not in permission bits", YES),
+    _Row("map archive", "attributes are stored in user.DOSATTRIB, not in permission bits", YES),
     _Row(
         "map hidden; map readonly; map system",
-        "attributes are kept in user.DOSATTRIB, not in permission bits",
+        "attributes are stored in user.DOSATTRIB, not in permission bits",
         NO,
     ),
-    _Row("store dos attributes", "attributes are kept in user.DOSATTRIB", YES),
+    _Row("store dos attributes", "attributes are stored in user.DOSATTRIB", YES),
     _Row(
         "oplocks; level2 oplocks; smb2 leases",
-        "oplocks and leases are granted: clients cache what they read",
+        "clients may cache what they read (oplocks and leases)",
         YES,
     ),
-    _Row("kernel oplocks", "programs on this machine do not break the oplocks of clients", NO),
-    _Row("kernel share modes", "programs on this machine do not see share modes", NO),
-    _Row("locking", "byte-range locks are kept", YES),
-    _Row("posix locking", "programs on this machine do not see the locks of clients", NO),
-    _Row("max disk size", "clients are told the real size", frozenset({"0"})),
-    _Row("volume serial number", "the serial number is made from the file system's", frozenset({"-1"})),
+    _Row("kernel oplocks", "local programs do not break clients' oplocks", NO),
+    _Row("kernel share modes", "local programs do not see share modes", NO),
+    _Row("locking", "byte-range locks are always supported", YES),
+    _Row("posix locking", "local programs do not see clients' locks", NO),
+    _Row("max disk size", "clients see the real size", frozenset({"0"})),
+    _Row("volume serial number", "the serial number is derived from the file system's", frozenset({"-1"})),
     _Row(
         "nt acl support",
-        "clients see and, as owners, may set ACLs",
+        "clients can see ACLs, and owners can set them",
         YES,
     ),
     _Row(
         "obey pam restrictions; session required",
-        "PAM is not asked; disable accounts with `frevo user disable`",
+        "PAM is not used; disable accounts with `frevo user disable`",
         NO,
     ),
     _Row(
         "passdb backend",
-        "frevo keeps its own accounts: take them over with `pdbedit -Lw > FILE` and `frevo user import FILE`",
+        "frevo has its own accounts: import Samba's with `pdbedit -Lw > FILE` and `frevo user import FILE`",
     ),
-    _Row("registry shares", "shares of Samba's registry are not served: write them into the file", NO),
+    _Row("registry shares", "shares in Samba's registry are not served: add them to this file", NO),
     _Row(
         "security",
-        "frevo has its own accounts (security = user) and Kerberos by keytab",
+        "frevo has its own accounts (security = user), and Kerberos with a keytab",
         frozenset({"user", "auto"}),
     ),
     _Row(
         "server role",
-        "frevo is a standalone server (with Kerberos by keytab)",
+        "frevo is a standalone server (with Kerberos from a keytab)",
         frozenset({"standalone server", "standalone", "auto"}),
     ),
     _Row(
         "server multi channel support",
-        "whether a client may use several connections is the server's choice",
+        "frevo decides whether a client may use several connections",
         YES,
     ),
     _Row("server smb encryption over quic", "QUIC is not served", YES),
-    _Row("smb3 share cap:CONTINUOUS AVAILABILITY", "opens end with their connection", NO),
+    _Row("smb3 share cap:CONTINUOUS AVAILABILITY", "open files are closed when their connection ends", NO),
     _Row("smb3 unix extensions", "POSIX extensions are not offered", NO),
     _Row("spotlight; spotlight backend", "there is no search index for Macs", NO | {"noindex"}),
-    _Row("sync always", "data is written to disk when the client says FLUSH", NO),
+    _Row("sync always", "data is written to disk when the client sends FLUSH", NO),
     _Row(
         "unix password sync",
-        "changing a password with `frevo user passwd` leaves the Unix password alone",
+        "`frevo user passwd` does not change the Unix password",
         NO,
     ),
     _Row(
         "username | user | users",
-        "has had no effect since Samba 4: `valid users` says who may connect",
+        "has had no effect since Samba 4: use `valid users`",
         scope="share",
     ),
     _Row(
         "directory security mask; force directory security mode; force security mode; security mask",
-        "have had no effect since Samba 4: owners may set permissions",
+        "has had no effect since Samba 4: owners can set permissions",
         scope="share",
     ),
-    _Row("username map cache time; winbind separator", "has nothing to act on"),
+    _Row("username map cache time; winbind separator", "frevo has nothing that this would configure"),
     _Row(
         "usershare allow guests; usershare max shares; usershare owner only; usershare path; usershare prefix allow "
         "list; usershare prefix deny list; usershare template share",
-        "users cannot make shares of their own (net usershare): write them into the file",
+        "users cannot create their own shares (net usershare): add them to this file",
         frozenset({"0", "no", "false", "off"}),
     ),
-    _Row("veto oplock files", "oplocks are granted for every file"),
-    _Row(VFS_OBJECTS, "frevo has no Samba modules: each is judged by itself, see below", scope="share"),
+    _Row("veto oplock files", "every file can have oplocks"),
+    _Row(VFS_OBJECTS, "frevo cannot load Samba's modules: see the table below for each", scope="share"),
 )
 
-#: Passing these over would give more access than the file says: an error for the share, or for the whole file.
+#: Ignoring these would give more access than the file allows: an error in the share, or in the whole file.
 _GUARDS: tuple[_Row, ...] = (
-    _Row("config file", "another file would take the place of this one"),
+    _Row("config file", "another file would replace this one"),
     _Row(
         "config backend",
         "the configuration would be in Samba's registry",
         frozenset({"file"}),
     ),
-    _Row("root directory | root | root dir", "frevo does not change its root folder", frozenset({"/"})),
+    _Row("root directory | root | root dir", "frevo cannot change its root folder", frozenset({"/"})),
     _Row(
         "username map script",
-        "a program would say who somebody is",
+        "a program would map user names",
     ),
     _Row("preexec close", "a program would decide who may connect", NO, "share"),
     _Row("root preexec close", "a program would decide who may connect", NO, "share"),
-    _Row("only user", "only the users that `username` names would be let in", NO, "share"),
+    _Row("only user", "only the users in `username` could connect", NO, "share"),
     _Row("revalidate", "users would have to log on again for every share", NO, "share"),
     _Row(
-        "server addresses", "the share would be there on some of the server's addresses only", scope="share"
+        "server addresses",
+        "the share would be available on some of the server's addresses only",
+        scope="share",
     ),
-    _Row("dont descend", "these folders would be shown as empty", frozenset({"./proc"}), "share"),
-    _Row("hosts equiv; alternate permissions", "Samba 2's rules about who may connect", NO),
+    _Row("dont descend", "these folders would look empty", frozenset({"./proc"}), "share"),
+    _Row("hosts equiv; alternate permissions", "Samba 2's rules for who may connect", NO),
 )
 
-#: Not used yet, and harmless.
+#: Not used yet; ignoring them is harmless.
 _WAITING: tuple[_Row, ...] = (
     _Row("allow insecure wide links", "`wide links` alone decides", NO),
-    _Row("map acl inherit", "what is inherited is kept in the NT descriptor itself", YES | NO),
-    _Row("keepalive", "TCP asks silent clients after 300 seconds", frozenset({"300"})),
+    _Row("map acl inherit", "inherited entries are stored in the NT descriptor itself", YES | NO),
+    _Row("keepalive", "TCP probes silent clients after 300 seconds", frozenset({"300"})),
     _Row("strict locking", "locks are always checked", YES | NO | frozenset({"auto"})),
-    _Row("mangled names", "nothing is opened by a short name", NO | frozenset({"illegal"})),
-    _Row("paranoid server security", "there is no password server"),
+    _Row("mangled names", "files cannot be opened by a short name", NO | frozenset({"illegal"})),
+    _Row("paranoid server security", "frevo uses no password server"),
 )
 
 
@@ -347,7 +351,7 @@ def _table() -> tuple[Unsupported, ...]:
     return tuple(table)
 
 
-#: Every parameter of Samba 2 to 4.25 that is no key of frevo's.
+#: Every parameter of Samba 2 to 4.25 that frevo does not have.
 TABLE: tuple[Unsupported, ...] = _table()
 
 #: Normalised spelling to its row.

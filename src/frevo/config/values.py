@@ -1,4 +1,4 @@
-"""Entries of one section to values: typed, with what is wrong or passed over reported at its line."""
+"""Entries of one section to typed values; errors and ignored entries are reported at their lines."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _VFS_OBJECTS = VFS_OBJECTS.partition(" |")[0]
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What one entry comes to: the key or parameter that it sets (`id`), and its value or why it costs the share.
+    """The result of one entry: the key or parameter that it sets (`id`), and its value or its error.
 
-    Of several entries with one id the last counts, be it good or not.
+    Of several entries with one id, the last one counts, whether valid or not.
     """
 
     id: str
@@ -32,9 +32,9 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def outcomes(entries: Iterable[Entry], problems: Problems, *, scope: str) -> list[Outcome]:
-    """The outcomes of *entries* that belong to *scope* (`global`: to the whole server; `share`: to one share).
+    """The outcomes of those *entries* that belong to *scope*: `global` (the whole server) or `share`.
 
-    In [global] both are asked for, one after the other. Faults are not reported here, warnings are.
+    [global] is read once for each. Warnings are reported here, faults are not.
     """
     found = []
     for entry in entries:
@@ -47,7 +47,7 @@ def outcomes(entries: Iterable[Entry], problems: Problems, *, scope: str) -> lis
             row = UNSUPPORTED[name]
             if row.scope == scope:
                 found.append(_unsupported(row, entry, problems))
-        elif ":" not in name or name.startswith("frevo:"):  # `module:option` is judged with `vfs objects`
+        elif ":" not in name or name.startswith("frevo:"):  # `module:option` goes with `vfs objects`
             outcome = _unknown(entry, scope, problems)
             if outcome is not None:
                 found.append(outcome)
@@ -55,7 +55,7 @@ def outcomes(entries: Iterable[Entry], problems: Problems, *, scope: str) -> lis
 
 
 def stray(entry: Entry, problems: Problems, *, scope: str) -> Outcome | None:
-    """What a line without `=` comes to: passed over, unless it looks like a key that takes access away."""
+    """The outcome of a line without `=`: ignored, unless it looks like a key that restricts access."""
     spelling, rest = key_at_start(entry.key)
     fault = _loses(spelling, rest) if spelling and rest and scope_of(spelling) == scope else ""
     if fault:
@@ -65,13 +65,13 @@ def stray(entry: Entry, problems: Problems, *, scope: str) -> Outcome | None:
             entry.file,
             entry.line,
             readable(entry.key[:40]),
-            "expected `[section]` or `key = value`: passed over",
+            "expected `[section]` or `key = value`: ignored",
         )
     return None
 
 
 def scope_of(spelling: str) -> str:
-    """`global` or `share`: what the key or parameter with this normalised spelling rules."""
+    """`global` or `share`: the scope of the key or parameter with this normalised spelling."""
     key = BY_NAME.get(spelling)
     return key.scope if key is not None else UNSUPPORTED[spelling].scope
 
@@ -82,18 +82,18 @@ def _own(key: Key, name: str, entry: Entry, problems: Problems) -> Outcome:
     except OutOfRange as error:
         if key.frevo_own:
             return Outcome(key.attribute, entry, key, fault=str(error))
-        problems.warn_at(entry, f"{error}: {error.nearest:g} is taken")
+        problems.warn_at(entry, f"{error}: {error.nearest:g} is used")
         return Outcome(key.attribute, entry, key, type(key.default())(error.nearest))
     except ValueError as error:
         if key.lenient:
-            problems.warn_at(entry, f"{error}: the default is taken")
+            problems.warn_at(entry, f"{error}: the default is used")
             return Outcome(key.attribute, entry, key, key.default())
         return Outcome(key.attribute, entry, key, fault=str(error))
     return Outcome(key.attribute, entry, key, value)
 
 
 def parse(key: Key, name: str, entry: Entry, problems: Problems) -> Any:
-    """The typed value of *entry* for *key* in the spelling *name*; ValueError when it has none."""
+    """The typed value of *entry* for *key*, spelt *name*; ValueError if invalid."""
     text = entry.value if isinstance(key.kind, Path) else readable(entry.value)
     value = key.kind.parse(text, lambda message: problems.warn_at(entry, message))
     if isinstance(key.kind, Boolean) and name in INVERSES:
@@ -106,9 +106,9 @@ def _unsupported(row: Unsupported, entry: Entry, problems: Problems) -> Outcome:
         return _modules(row, entry, problems)
     effect = row.effect_of(entry.value)
     if effect is Effect.MORE:
-        return Outcome(row.name, entry, fault=f"frevo does not have this: {row.reason}")
+        return Outcome(row.name, entry, fault=f"frevo does not support this: {row.reason}")
     if effect is Effect.LESS:
-        problems.warn_at(entry, f"not used: {row.reason}")
+        problems.warn_at(entry, f"ignored: {row.reason}")
     return Outcome(row.name, entry)
 
 
@@ -130,34 +130,34 @@ def _unknown(entry: Entry, scope: str, problems: Problems) -> Outcome | None:
     if where != scope:
         return None
     if fault:
-        return Outcome(f"unknown {meant}", entry, fault=f"unknown key{suggestion(entry.key)} Then {fault}")
-    problems.warn_at(entry, f"unknown key{suggestion(entry.key)}: passed over, as Samba does")
+        return Outcome(f"unknown {meant}", entry, fault=f"unknown key{suggestion(entry.key)} If so, {fault}")
+    problems.warn_at(entry, f"unknown key{suggestion(entry.key)}: ignored, as in Samba")
     return None
 
 
 def _loses(spelling: str, text: str) -> str:
-    """Why it would be unsafe to pass over the key *spelling* with the value *text*, or nothing."""
+    """Why it would be unsafe to ignore the key *spelling* with the value *text*; empty if it is safe."""
     key = BY_NAME.get(spelling)
     if key is None:
         row = UNSUPPORTED[spelling]
-        return "more would be reachable without it" if row.effect_of(text) is Effect.MORE else ""
+        return "ignoring it would give clients more access" if row.effect_of(text) is Effect.MORE else ""
     if key.guards is None:
         return ""
     quiet = Problems()
     try:
         value = parse(key, spelling, Entry(key.name, text, "", 0), quiet)
     except ValueError:
-        return "more may be reachable without it"
-    return "more would be reachable without it" if key.guards(value) else ""
+        return "ignoring it may give clients more access"
+    return "ignoring it would give clients more access" if key.guards(value) else ""
 
 
 def settle(found: Iterable[Outcome]) -> dict[str, Outcome]:
-    """The last outcome of every id."""
+    """The last outcome of each id."""
     return {outcome.id: outcome for outcome in found}
 
 
 def values_of(settled: Mapping[str, Outcome]) -> dict[str, Any]:
-    """Attribute to value of the good outcomes of frevo's own keys."""
+    """Attribute to value, from the valid outcomes of keys that frevo has."""
     return {
         outcome.id: outcome.value
         for outcome in settled.values()
@@ -166,6 +166,6 @@ def values_of(settled: Mapping[str, Outcome]) -> dict[str, Any]:
 
 
 def report(outcome: Outcome, problems: Problems, consequence: str = "") -> None:
-    """The fault of *outcome* as an error at its line."""
+    """Report the fault of *outcome* as an error at its line."""
     place: Place = outcome.entry
     problems.at(place, outcome.fault + consequence)

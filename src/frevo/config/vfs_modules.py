@@ -1,4 +1,4 @@
-"""Samba's VFS modules by name: what frevo does anyway, what is missing, and what must not be passed over."""
+"""Samba's VFS modules by name: those that frevo does not need, lacks, or must not ignore."""
 
 from __future__ import annotations
 
@@ -6,78 +6,78 @@ from collections.abc import Iterable
 
 from frevo.config.unsupported import Effect
 
-#: frevo does what these do, or they are about how Samba itself works.
+#: frevo does the same itself, or the module is about Samba's own workings.
 _DONE = """
 acl_xattr aio_fork aio_linux aio_posix aio_pthread aio_ratelimit cacheprime commit default dirsort fake_dfq io_uring
 posix_acl preopen prealloc readahead skel_opaque skel_transparent streams_xattr syncops time_audit linux_xfs_sgid
 fileid zfs_core zfs_space zfs_fsrvp tmprotect notify_fam fam
 """
 
-#: Module to what is missing; nothing more is reachable without it.
+#: Module to what is missing. Ignoring it gives nobody more access.
 _MISSING = {
     "afsacl": "AFS is not served",
-    "aixacl": "ACLs of AIX are not shown",
-    "aixacl2": "ACLs of AIX are not shown",
-    "audit": "nothing is written to an audit log",
+    "aixacl": "AIX ACLs are not shown",
+    "aixacl2": "AIX ACLs are not shown",
+    "audit": "there is no audit log",
     "btrfs": "Btrfs snapshots and compression are not offered",
-    "cap": "names in CAP's encoding are shown as they are on disk",
-    "catia": "names are shown as they are on disk, without a mapping of letters",
+    "cap": "names in CAP encoding are shown as they are on disk",
+    "catia": "names are shown as they are on disk; no characters are mapped",
     "ceph_snapshots": "snapshots are not offered as previous versions",
     "crossrename": "renames between file systems are refused",
-    "default_quota": "quotas are the file system's own",
+    "default_quota": "only the file system's quotas apply",
     "dfs_samba4": "there are no DFS links",
-    "error_inject": "no errors are made up",
+    "error_inject": "no errors are injected",
     "expand_msdfs": "there are no DFS links",
-    "extd_audit": "nothing is written to an audit log",
+    "extd_audit": "there is no audit log",
     "fake_perms": "permissions are shown as they are",
-    "fruit": "Apple's extensions are not offered; streams are kept as streams_xattr keeps them",
-    "full_audit": "nothing is written to an audit log",
-    "glusterfs_fuse": "names in another case are looked for in the whole folder",
-    "gpfs": "what is special to GPFS is not offered",
-    "ixnas": "ACLs of ZFS are left to the kernel",
+    "fruit": "Apple's extensions are not offered; streams are stored as streams_xattr stores them",
+    "full_audit": "there is no audit log",
+    "glusterfs_fuse": "finding a name in another case searches the whole folder",
+    "gpfs": "GPFS features are not offered",
+    "ixnas": "the kernel enforces ZFS ACLs",
     "media_harmony": "names are shown as they are on disk",
     "netatalk": "AppleDouble files are shown as they are on disk",
-    "offline": "files in archives are not marked as offline",
-    "recycle": "a deleted file is gone: there is no recycle bin",
+    "offline": "archived files are not marked as offline",
+    "recycle": "deleted files are gone: there is no recycle bin",
     "shadow_copy": "snapshots are not offered as previous versions",
     "shadow_copy2": "snapshots are not offered as previous versions",
     "shadow_copy_zfs": "snapshots are not offered as previous versions",
     "shadow_copy_test": "snapshots are not offered as previous versions",
-    "shell_snap": "snapshots are not made on request",
+    "shell_snap": "clients cannot create snapshots",
     "snapper": "snapshots are not offered as previous versions",
-    "solarisacl": "ACLs of Solaris are not shown",
-    "hpuxacl": "ACLs of HP-UX are not shown",
-    "tru64acl": "ACLs of Tru64 are not shown",
-    "streams_depot": "streams are kept in user.DosStream.*; those in the depot are not seen",
-    "tsmsm": "files in archives are not marked as offline",
-    "winmsa": "ACLs of ZFS are left to the kernel",
+    "solarisacl": "Solaris ACLs are not shown",
+    "hpuxacl": "HP-UX ACLs are not shown",
+    "tru64acl": "Tru64 ACLs are not shown",
+    "streams_depot": "streams are stored in user.DosStream.*; those in the depot are not shown",
+    "tsmsm": "archived files are not marked as offline",
+    "winmsa": "the kernel enforces ZFS ACLs",
     "widelinks": "symbolic links that lead out of the share need `wide links`",
-    "zfsacl": "ACLs of ZFS are left to the kernel",
+    "zfsacl": "the kernel enforces ZFS ACLs",
 }
 
-#: Module to what would be lost: who names one of these relies on it.
+#: Module to why it must not be ignored.
 _GUARDS = {
-    "acl_tdb": "its ACLs are in a database that frevo does not read",
-    "ceph": "`path` is a folder in Ceph, not on this machine",
-    "ceph_new": "`path` is a folder in Ceph, not on this machine",
-    "ceph_rgw": "`path` is a folder in Ceph, not on this machine",
-    "fake_acls": "its ACLs are in attributes that frevo does not read",
-    "glusterfs": "`path` is a folder in a Gluster volume, not on this machine",
-    "nfs4acl_xattr": "its ACLs are in attributes that frevo does not read",
-    "nfs4_acls": "its ACLs are in attributes that frevo does not read",
-    "posix_eadb": "its ACLs are in a database that frevo does not read",
-    "readonly": "nothing could be written: say `read only = yes`",
-    "scannedonly": "only files that were scanned could be read",
-    "unityed_media": "users would see only their own files",
-    "virusfilter": "files would be scanned for viruses",
-    "worm": "files could not be changed after a time",
-    "xattr_tdb": "its ACLs are in a database that frevo does not read",
+    "acl_tdb": "it stores ACLs in a database that frevo does not read",
+    "ceph": "`path` would be a folder in Ceph, not on this machine",
+    "ceph_new": "`path` would be a folder in Ceph, not on this machine",
+    "ceph_rgw": "`path` would be a folder in Ceph, not on this machine",
+    "fake_acls": "it stores ACLs in attributes that frevo does not read",
+    "glusterfs": "`path` would be a folder in a Gluster volume, not on this machine",
+    "nfs4acl_xattr": "it stores ACLs in attributes that frevo does not read",
+    "nfs4_acls": "it stores ACLs in attributes that frevo does not read",
+    "posix_eadb": "it stores ACLs in a database that frevo does not read",
+    "readonly": "it makes the share read-only: use `read only = yes`",
+    "scannedonly": "it lets clients read scanned files only",
+    "unityed_media": "it shows users their own files only",
+    "virusfilter": "it scans files for viruses",
+    "worm": "it makes files read-only after some time",
+    "xattr_tdb": "it stores ACLs in a database that frevo does not read",
 }
 _DONE_NAMES = frozenset(_DONE.split())
 
 #: Module to (effect, reason), for the reference page.
 MODULES: dict[str, tuple[Effect, str]] = {
-    **dict.fromkeys(sorted(_DONE_NAMES), (Effect.NOTHING, "frevo does so anyway, or needs no such thing")),
+    **dict.fromkeys(sorted(_DONE_NAMES), (Effect.NOTHING, "frevo does the same or does not need it")),
     **{name: (Effect.LESS, reason) for name, reason in _MISSING.items()},
     **{name: (Effect.MORE, reason) for name, reason in _GUARDS.items()},
 }
@@ -86,14 +86,16 @@ _SCANNERS = ("vscan", "antivir", "svf-", "clam")
 
 
 def judge(names: Iterable[str]) -> list[tuple[str, Effect, str]]:
-    """(module, effect, reason) of each of *names* that deserves a word."""
+    """(module, effect, reason) of each of *names* that needs a message."""
     found = []
     for name in names:
         module = name.partition(":")[0].lower().removesuffix(".so")
         if module.startswith(_SCANNERS):
-            found.append((name, Effect.MORE, "files would be scanned for viruses"))
+            found.append((name, Effect.MORE, "it scans files for viruses"))
             continue
-        effect, reason = MODULES.get(module, (Effect.MORE, "frevo does not know what this module keeps away"))
+        effect, reason = MODULES.get(
+            module, (Effect.MORE, "frevo does not know which access this module restricts")
+        )
         if effect is not Effect.NOTHING:
             found.append((name, effect, reason))
     return found

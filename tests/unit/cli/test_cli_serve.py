@@ -90,7 +90,7 @@ def test_a_broken_reload_keeps_the_old(tmp_path: Path, caplog: pytest.LogCapture
         (["/no/such/folder"], "cannot share /no/such/folder: No such file"),
         (["/etc/passwd"], "not a folder"),
         (["/tmp", "--name", "IPC$"], "cannot be a share's name"),
-        (["/tmp", "--name", "a/b"], "not a share name"),
+        (["/tmp", "--name", "a/b"], "invalid share name"),
         (["/tmp", "--user", "a@b"], "account name"),
         (["-c", "/no/such/smb.conf"], "No such file"),
     ],

@@ -100,7 +100,7 @@ def test_everything_of_a_real_file() -> None:
 def test_unknown_keys_name_the_nearest(key: str, meant: str) -> None:
     """Goal: a typo is a warning with its line and the key that was meant, as in Samba. Method: misspell keys."""
     warnings = problems_of(f"[a]\npath = /x\n{key} = 1\n", "warning")
-    assert warnings == [(3, key, f"unknown key; did you mean `{meant}`?: passed over, as Samba does")]
+    assert warnings == [(3, key, f"unknown key; did you mean `{meant}`?: ignored, as in Samba")]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_misspelt_key_that_keeps_people_out_costs_the_share(line: str, lost: b
 def test_unknown_keys_without_a_neighbour() -> None:
     """Goal: a key like nothing we know is passed over without a guess. Method: nonsense."""
     assert problems_of("[global]\nqqqqqqqq = 1\n", "warning") == [
-        (2, "qqqqqqqq", "unknown key: passed over, as Samba does")
+        (2, "qqqqqqqq", "unknown key: ignored, as in Samba")
     ]
 
 
@@ -234,13 +234,13 @@ def test_defaults_count_for_the_shares_after_them() -> None:
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ("[a]\ncomment = no path", "needs a `path`"),
-        ("[a/b]\npath = /x", "not a share name"),
-        ("[" + "n" * 81 + "]\npath = /x", "not a share name"),
+        ("[a]\ncomment = no path", "has no `path`"),
+        ("[a/b]\npath = /x", "invalid share name"),
+        ("[" + "n" * 81 + "]\npath = /x", "invalid share name"),
         ("[a]\npath = /x\ncopy = b", "cannot copy"),
         ("[a]\npath = /x\ncopy = b\n[b]\ncopy = a", "cannot copy"),
         ("[global]\nserver min protocol = SMB3\nserver max protocol = SMB2", "is newer"),
-        ("[global]\nsmb ports = quic", "none of these transports"),
+        ("[global]\nsmb ports = quic", "any of these transports"),
         ("[global]\nsmb ports = 445 nope", "unknown transport"),
         ("[global]\nserver smb encrypt = required\nserver max protocol = SMB2", "encryption needs"),
         ("[global]\nntlm auth = disabled", "nobody could log on"),
@@ -321,7 +321,7 @@ def test_diff_names_what_changed() -> None:
         "[global]\nsmb ports = 446\nguest ok = no\n[a]\npath = /x\nread only = no\n[new]\npath = /z\n"
     )
     assert [str(change) for change in diff(old, new)] == [
-        "[global] server smb transports: tcp -> tcp:446 (taken at the next start)",
+        "[global] server smb transports: tcp -> tcp:446 (takes effect after a restart)",
         "[a] read only: yes -> no",
         "[gone] path: share /y -> (nothing)",
         "[new] path: (nothing) -> share /z",

@@ -61,10 +61,10 @@ def test_keys_before_a_section_are_global() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("[open", "a section is written [name]"),
-        ("[]", "a section is written [name]"),
-        ("[a] b", "passed over"),
-        ("= value", "a key is missing"),
+        ("[open", "expected a section: [name]"),
+        ("[]", "expected a section: [name]"),
+        ("[a] b", "is ignored"),
+        ("= value", "no key before"),
     ],
 )
 def test_syntax_errors_have_their_line(line: str, message: str) -> None:
@@ -113,7 +113,7 @@ def test_include_goes_on_in_the_same_section(tmp_path: Path) -> None:
         ("%m.conf", "%m differs by client"),
         ("/", "Is a directory"),
         ("nul\x01\x02.conf", "No such file"),
-        ("%U.txt", "no such file is there now"),
+        ("%U.txt", "there are none now"),
         ("smb.%m", "smb.box"),
     ],
 )
@@ -130,7 +130,7 @@ def test_includes_that_are_passed_over(tmp_path: Path, value: str, message: str)
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("main.conf", "levels"),
+        ("main.conf", "nested more than"),
         ("registry", "registry"),
         ("users/%U.conf", "users/eve.conf"),
         ("users/%m-%I", "users/box-10.0.0.1"),
@@ -172,13 +172,13 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "larger than 100 bytes" in problems.items[0].message
     parser, problems = parse_file(write(tmp_path, main="[a]\n" + "comment = x\n" * 6))
     assert len(parser.sections["a"].entries) == 3
-    assert [item.message for item in problems.items] == ["more than 3 keys"]
+    assert [item.message for item in problems.items] == ["the configuration has more than 3 keys"]
 
 
 @pytest.mark.parametrize(
     ("data", "line", "message"),
     [
-        (b"[a]\npath = \xff\n", 2, "not UTF-8"),
+        (b"[a]\npath = \xff\n", 2, "not valid UTF-8"),
         (b"[a]\n\n\0\n", 3, "NUL"),
         (b"\xef\xbb\xbf[a]\npath = /\n", 0, ""),
     ],
