@@ -9,10 +9,12 @@ from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (
     FileAllInformation,
     FileBasicInformation,
+    FileDispositionInformation,
     FileInfoClass,
     FileLinkInformation,
     FileRenameInformation,
     FileRenameInformationEx,
+    FileStandardInformation,
     RenameFlags,
 )
 from frevo.wire.smb2 import FileAttributes
@@ -135,6 +137,28 @@ def test_streams(pair: Pair) -> None:
     assert client.read(client.open("file:two"), 0, 4) == b"data"
     assert client.create("file:one", create_disposition=1).status == NTStatus.OBJECT_NAME_NOT_FOUND
     assert rename(client, client.open("plain"), ":stream") == NTStatus.INVALID_PARAMETER
+
+
+def test_every_open_of_a_stream_follows(pair: Pair) -> None:
+    """Goal: a renamed stream is one file as before, for all who have it open and who open it then, and its old name is
+    free. Method: rename through one of two opens; write through the other, share modes and deletion under the new name,
+    a new stream under the old one."""
+    client = pair.logged_on()
+    first = client.open("file:one", desired_access=0x10001)
+    second = client.open("file:one", desired_access=3, share_access=5)
+    assert rename(client, first, ":two") == NTStatus.SUCCESS
+    client.write(second, 0, b"data")
+    assert client.create("file:two", desired_access=2).status == NTStatus.SHARING_VIOLATION
+    other = client.open("file:one", share_access=0)
+    assert queried(client, other, FileStandardInformation, FileInfoClass.STANDARD).end_of_file == 0
+    client.close(second)
+    disposition = FileDispositionInformation(1).pack()
+    assert put(client, first, FileInfoClass.DISPOSITION, disposition) == NTStatus.SUCCESS
+    assert client.create("file:two", create_disposition=1).status == NTStatus.DELETE_PENDING
+    client.close(first)
+    assert client.create("file:two", create_disposition=1).status == NTStatus.OBJECT_NAME_NOT_FOUND
+    client.close(other)
+    assert client.create("file:one", create_disposition=1).status == NTStatus.SUCCESS
 
 
 def test_streams_of_a_read_only_file_are_kept(pair: Pair) -> None:

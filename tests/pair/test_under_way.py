@@ -136,6 +136,27 @@ def test_what_ends_an_open_comes_after_the_write(held: UnderWay, how: str) -> No
     assert held.other_opens() == NTStatus.SUCCESS
 
 
+def test_a_session_is_replaced_after_its_writes(held: UnderWay) -> None:
+    """Goal: who comes back with PreviousSessionId and writes again is not overtaken by what was under way. Method: such
+    a log-on behind a WRITE that is held, no answer until it is done; then the file is free, and new data stays."""
+    held.write(held.open())
+    assert held.client.session is not None
+    new, done = held.pair.connect(), []
+    new.negotiate()
+
+    def let_go() -> None:
+        done.append(True)
+        held.late.let_go()
+
+    held.pair.loop.call_later(0.1, let_go)
+    new.log_on(previous_session_id=held.client.session.id)
+    assert done
+    new.connect_tree()
+    file_id = new.open("file", share_access=0)
+    assert new.write(file_id, 0, b"again").ok(WriteResponse).count == 5
+    assert (held.pair.root / "share" / "file").read_bytes()[:5] == b"again"
+
+
 @pytest.mark.parametrize("delete", [False, True])
 def test_a_lost_connection(held: UnderWay, delete: bool) -> None:
     """Goal: the write of a client that is gone reaches its own file or none. Method: the connection ends under a WRITE

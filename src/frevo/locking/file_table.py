@@ -84,6 +84,12 @@ class FileTable:
                 self._streams[record.stream_of] = left
         return True
 
+    def move(self, record: FileRecord, identity: Hashable) -> None:
+        """From now on *record* is that of *identity*: a stream was renamed. Nothing that is open may have that name."""
+        del self._records[record.identity]
+        record.identity = identity
+        self._records[identity] = record
+
     def gate(self, record: FileRecord) -> Gate | None:
         """The file's gate, made at the first use."""
         if record.gate is None:

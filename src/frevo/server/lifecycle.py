@@ -56,6 +56,13 @@ async def all_closed(session: Session) -> None:
         await ended
 
 
+async def session_closed(server: Server, session: Session, party: str) -> None:
+    """Waits, in *party*'s turns, until an ended session is closed to the last open and `all_closed`."""
+    while session.opens:
+        await server.turns.next(party)
+    await all_closed(session)
+
+
 def begin_close(server: Server, opened: Open, *, waiting_status: int) -> None:
     """Nobody can name the open any more; what waits on it ends with *waiting_status*."""
     session = opened.session

@@ -173,6 +173,10 @@ class Handle(ABC):
         """
 
     @abstractmethod
+    def follow(self, renamed: Handle) -> None:
+        """Takes over the name of a stream that was renamed through another handle, *renamed*."""
+
+    @abstractmethod
     def stat(self) -> FileStat:
         """Fresh metadata. Works after the name is gone (unlinked or renamed)."""
 

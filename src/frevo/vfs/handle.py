@@ -99,6 +99,9 @@ class LocalHandle(Handle):
     def wire_path(self) -> str:
         return wire_path_of(self.path, self.stream)
 
+    def follow(self, renamed: Handle) -> None:
+        """A file's names are its path, which the server keeps."""
+
     @property
     def metadata(self) -> FileMetadata:
         """Metadata access. FILE_CLOSED after close."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from frevo.errors import SMBError
-from frevo.vfs.base import Buffer, DirectoryItem, FileIdentity, FileStat, OpenIntent
+from frevo.vfs.base import Buffer, DirectoryItem, FileIdentity, FileStat, Handle, OpenIntent
 from frevo.vfs.handle import LocalHandle
 from frevo.vfs.names import fold
 from frevo.vfs.streams import check_size, read_stream, real_name, rename_stream, write_stream
@@ -120,6 +120,11 @@ class StreamHandle(LocalHandle):
         self._xattr = rename_stream(self.metadata.target, self._xattr, new_name, replace=replace_existing)
         self.stream = real_name(self._xattr)
         self.identity = self.identity._replace(stream=fold(self.stream))
+
+    def follow(self, renamed: Handle) -> None:
+        """Takes over the stream's new name."""
+        if isinstance(renamed, StreamHandle):
+            self._xattr, self.stream, self.identity = renamed._xattr, renamed.stream, renamed.identity
 
     def remove(self) -> None:
         """Removes the stream; nothing when it is gone already."""

@@ -123,8 +123,8 @@ def rename_stream(target: int | str, xattr: str, new_name: str, *, replace: bool
     if existing is not None and existing != xattr:
         if not replace:
             raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "the stream exists")
-        remove_xattr(target, existing)
     if new != xattr:
         write_stream(target, new, read_stream(target, xattr))
-        remove_xattr(target, xattr)
+        for old in {xattr, existing or new} - {new}:  # nothing goes before the new one is there
+            remove_xattr(target, old)
     return new

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from frevo.server.core.request import Request
-from frevo.server.lifecycle import all_closed, drop_keys, end_session
+from frevo.server.lifecycle import drop_keys, end_session, session_closed
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import LogoffRequest, LogoffResponse
 
@@ -23,7 +23,5 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
 
 async def _when_closed(request: Request) -> bytes:
     """The answer, when a session with many opens is closed to the last, and nothing is under way on them any more."""
-    while request.session.opens:
-        await request.server.turns.next(request.connection.party)
-    await all_closed(request.session)
+    await session_closed(request.server, request.session, request.connection.party)
     return _RESPONSE

@@ -96,7 +96,14 @@ def _rename_stream(request: Request, handle: Handle, backend: Backend, name: str
     ):  # fmt: skip
         raise SMBError(NTStatus.INVALID_PARAMETER, "the stream that would be replaced is open")
     backend.rename(handle, target, replace=replace)
-    request.open.path = handle.wire_path
+    record = request.open.record
+    assert record is not None
+    if record.identity != handle.identity:
+        request.server.files.move(record, handle.identity)
+    for opened, other in _opens_of(request, backend):
+        if opened.record is record:
+            other.follow(handle)
+            opened.path = other.wire_path
 
 
 def _check_parent(request: Request, target: Resolved) -> None:

@@ -18,7 +18,7 @@ from frevo.proto.protection import server_keys
 from frevo.server.core.budget import user_of
 from frevo.server.core.request import Request
 from frevo.server.core.state import Connection, Session, SessionState
-from frevo.server.lifecycle import drop_keys, end_session
+from frevo.server.lifecycle import drop_keys, end_session, session_closed
 from frevo.server.rules.acting import check_log_on
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
@@ -110,7 +110,8 @@ async def _tell_later(
         session.deciding = False
     if session.state is SessionState.GONE:
         raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {session.id:#x}")
-    return _tell(request, session, asked, verdict, claim)
+    answer = _tell(request, session, asked, verdict, claim)
+    return answer if isinstance(answer, bytes) else await answer
 
 
 def _tell(
@@ -119,7 +120,7 @@ def _tell(
     asked: SessionSetupRequest,
     verdict: StepResult | SMBError,
     claim: str | None,
-) -> bytes:
+) -> bytes | Awaitable[bytes]:
     """What this leg has come to."""
     if isinstance(verdict, SMBError):
         who = "log-on" if claim is None else f"log-on of {claim[:NAME_SHOWN]!a}"
@@ -129,10 +130,20 @@ def _tell(
         raise verdict
     if not verdict.done:
         return _more(request, session, verdict)
-    _finish(request, session, asked, verdict)
+    previous = _finish(request, session, asked, verdict)
     if claim is not None and not _is_wrong(request.server, claim, verdict):
         request.server.guesses.succeeded(session.connection.address, claim)
-    return SessionSetupResponse(_session_flags(session), verdict.token).pack()
+    answer = SessionSetupResponse(_session_flags(session), verdict.token).pack()
+    if previous is not None and (previous.opens or previous.closing):
+        return _when_closed(request, previous, answer)
+    return answer
+
+
+async def _when_closed(request: Request, previous: Session, answer: bytes) -> bytes:
+    """*answer*, when no write of the session that was replaced can come late any more: what the client writes again
+    stays."""
+    await session_closed(request.server, previous, request.connection.party)
+    return answer
 
 
 def _find_or_start(request: Request, connection: Connection) -> Session:
@@ -175,8 +186,10 @@ def _more(request: Request, session: Session, step: StepResult) -> bytes:
     return SessionSetupResponse(0, step.token).pack()
 
 
-def _finish(request: Request, session: Session, asked: SessionSetupRequest, step: StepResult) -> None:
-    """The log-on succeeded: identity, keys, expiry, and the session that this one replaces."""
+def _finish(
+    request: Request, session: Session, asked: SessionSetupRequest, step: StepResult
+) -> Session | None:
+    """The log-on succeeded: identity, keys, expiry. Gives the session that this one has replaced."""
     server = request.server
     identity = step.identity
     assert identity is not None
@@ -203,11 +216,6 @@ def _finish(request: Request, session: Session, asked: SessionSetupRequest, step
     request.sign = session.keys is not None
     if not identity.is_anonymous:  # who proves nothing stays within the limits of those who do not log on
         mark_authenticated(server, session)
-    if asked.previous_session_id and asked.previous_session_id != session.id:
-        previous = server.sessions.get(asked.previous_session_id)
-        if previous is not None and previous.identity is not None and previous.identity.sid == identity.sid:
-            end_session(server, previous, waiting_status=NTStatus.USER_SESSION_DELETED)
-            drop_keys(server, previous)
     if first:
         log.info(
             "%s: %s logged on with %s",
@@ -215,6 +223,19 @@ def _finish(request: Request, session: Session, asked: SessionSetupRequest, step
             identity.account or "anonymous",
             identity.package,
         )
+    return _replace_previous(server, session, asked.previous_session_id)
+
+
+def _replace_previous(server: Server, session: Session, number: int) -> Session | None:
+    """Ends the session that a client says was its own before ([MS-SMB2] 3.3.5.5.3), when it is this user's."""
+    previous = server.sessions.get(number) if number and number != session.id else None
+    if previous is None or previous.identity is None or session.identity is None:
+        return None
+    if previous.identity.sid != session.identity.sid:
+        return None
+    end_session(server, previous, waiting_status=NTStatus.USER_SESSION_DELETED)
+    drop_keys(server, previous)
+    return previous
 
 
 def _count_for(request: Request, session: Session, user: str) -> None:
