@@ -335,7 +335,7 @@ def test_reload_keeps_connections(tmp_path: Path) -> None:
         until(lambda: client.try_tree("added").status == NTStatus.SUCCESS)
         config.write_text(good.replace("[global]", "[global]\n    server signing = perhaps"))
         server.process.send_signal(signal.SIGHUP)
-        until(lambda: "the configuration before stays in force" in server.log_text())
+        until(lambda: "the old configuration stays in force" in server.log_text())
         assert client.write(file_id, 0, b"still mine").status == NTStatus.SUCCESS
         assert client.try_tree("added").status == NTStatus.SUCCESS
         config.write_text(good)

@@ -87,7 +87,7 @@ def test_stop_and_start_again(tmp_path: Path, number: int) -> None:
     arguments[-1] = str(port)
     with serving(*arguments) as (process, _):
         _, out, err = stop(process)
-    assert "the one given before" in out
+    assert "--new-password sets a new one" in out
     assert "Traceback" not in err
 
 
@@ -143,7 +143,7 @@ def without_low_ports() -> None:
 
 
 def test_a_forbidden_port_is_explained(tmp_path: Path) -> None:
-    """Goal: who may not listen on 445 hears what to do, 4450 is the default. Method: drop the right."""
+    """Goal: who no permission to listen on 445 hears what to do, 4450 is the default. Method: drop the right."""
     allowed = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     if allowed <= 445:
         pytest.skip("this machine lets everybody listen on 445")
@@ -152,7 +152,7 @@ def test_a_forbidden_port_is_explained(tmp_path: Path) -> None:
         command, capture_output=True, text=True, timeout=30, check=False, preexec_fn=without_low_ports
     )
     assert done.returncode == 1
-    assert "may not listen" in done.stderr and "setcap" in done.stderr and "Traceback" not in done.stderr
+    assert "no permission to listen" in done.stderr and "setcap" in done.stderr and "Traceback" not in done.stderr
     program = "from frevo.cli.serve_folder import usual_port; print(usual_port())"
     usual = subprocess.run(
         [sys.executable, "-c", program],

@@ -168,7 +168,7 @@ def test_reports(target: Target, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["bench", "compare", *map(str, reports)]) == 0
     assert "latency_us.p99" in capsys.readouterr().out
     assert main(["bench", "compare", str(reports[0]), str(tmp_path / "page.html")]) == 1
-    assert "no JSON" in capsys.readouterr().err
+    assert "not valid JSON" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_reports(target: Target, tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["open", "{url}/share/missing"], 1, "no such file"),
         (["echo", "{url}", "--user", "nobody"], 1, "wrong user or password"),
         (["echo", "smb://127.0.0.1:1/share"], 1, "connection refused"),
-        (["echo", "{url}", "--protect", "off", "--encrypt"], 2, "say different things"),
+        (["echo", "{url}", "--protect", "off", "--encrypt"], 2, "contradict each other"),
         (["echo", "{url}", "--server-pid", "4194305"], 2, "no such process"),
         (["echo", "{url}", "--json", "/nowhere/a.json"], 2, "cannot be written"),
         (["read", "{url}/share", "--io-size", "8K", "--file-size", "4K"], 2, "less than --io-size"),

@@ -82,7 +82,7 @@ def test_files_both_ways(script: Script, place: Path, tmp_path: Path) -> None:
     assert (tmp_path / "half" / "large").read_bytes() == data
     assert (tmp_path / "half" / "in" / "deep" / "b.txt").read_text() == "report"
     assert names(tmp_path / "half") == ["again", "in", "large", "other", "tree"]
-    assert "3 files" in script("du in").ok() and "left for you" in script("df").ok()
+    assert "3 files" in script("du in").ok() and "available" in script("df").ok()
     script("rm in/deep/?.txt", "deltree in tree", "rm large", "-rm large").ok()
     assert names(place) == ["again"]
 
@@ -91,19 +91,19 @@ def test_what_fails_is_the_exit_code(script: Script, place: Path, tmp_path: Path
     """The script goes on after a failure, except after a failed cd; - forgives; usage errors are sentences."""
     (place / "file").write_text("some text\n")
     run = script("mkdir a", "mkdir a", "cat file")
-    assert run.status == 1 and "it exists already" in run.output and "some text" in run.output
+    assert run.status == 1 and "it already exists" in run.output and "some text" in run.output
     assert (
         script("-mkdir a", "cat file", "exit", "frobnicate").ok() == script("cat file", stdin=True).ok()
         or True
     )
     run = script("rename file a/../taken", "mkdir taken2", "cp taken file", "rename taken file")
-    assert run.status == 1 and f"{place.name}/file: it exists already" in run.output
+    assert run.status == 1 and f"{place.name}/file: it already exists" in run.output
     run = script("mput *.nothing")
     assert run.status == 1 and "*.nothing: No such file" in run.output
     run = script("cd nowhere", "rm file")
     assert run.status == 1 and (place / "file").exists()
     run = script("# a comment", "", "get", "fil", 'cat "file', "get a", "!exit 3", stdin=True)
-    assert run.status == 1 and "usage: get NAME [LOCAL]" in run.output and "no command 'fil'" in run.output
+    assert run.status == 1 and "usage: get NAME [LOCAL]" in run.output and "unknown command 'fil'" in run.output
     assert "is not closed" in run.output and "turn `recurse` on" in run.output
     assert "Traceback" not in run.output and "bug" not in run.output
 
@@ -174,13 +174,13 @@ def test_a_person(url: str, environment: dict[str, str], place: Path, tmp_path: 
         person.type("mget lo*\r")
         person.expect("Get local name.txt? (y/n/a/q)")
         person.type("n\r")
-        person.expect("nothing was chosen")
+        person.expect("nothing selected")
         person.expect(prompt)
         person.type("\x1b[A\x1b[A\x03")  # up, up: what was typed before; Ctrl-C drops the line
         person.expect("watch")
         person.expect(prompt)
         person.type("frobnicate\r")
-        person.expect("no command 'frobnicate'")
+        person.expect("unknown command 'frobnicate'")
         person.expect(prompt)
         person.type("\x04")
         assert person.end() == 0

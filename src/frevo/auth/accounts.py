@@ -166,7 +166,7 @@ class AccountStore:
         def change() -> Account:
             if account_key(name) in self._accounts:
                 raise AccountsError(
-                    f"account {name!r} exists already (frevo user passwd {name} changes its password)"
+                    f"account {name!r} already exists (frevo user passwd {name} changes its password)"
                 )
             now_s = int(self._clock())
             return self._put(Account(name, self._next_rid, digest, False, False, now_s, now_s, full_name))

@@ -25,44 +25,44 @@ if TYPE_CHECKING:
     from frevo.client import Location, Options
 
 _EXAMPLES = """\
-  frevo bench read smb://eve@nas/data                          as smbtorture smb2.bench.read: 4 connections, 4 KiB, 10 s
+  frevo bench read smb://eve@nas/data                  like smbtorture smb2.bench.read: 4 connections, 4 KiB, 10 s
   frevo bench read smb://eve@nas/data --qdepth 8 --io-size 64K --html read.html
   frevo bench write smb://eve@nas/data --io-size 2M --file-size 1G --protect encrypt
   frevo bench open smb://eve@nas/data/some/folder --connections 16 --json open.json
-  frevo bench compare yesterday.json today.json                ratios of every figure
+  frevo bench compare yesterday.json today.json                compare two reports
 
-`frevo bench WORKLOAD --help` says what each does and takes. docs/bench.md explains the report.
+`frevo bench WORKLOAD --help` describes each workload and its options. docs/bench.md explains the report.
 """
 #: A process may always have the descriptors of so many connections.
 _DESCRIPTORS_ENOUGH_FOR = 200
 _SUMMARIES = {
-    "read": "READ from files of its own, or from the file that URL names",
-    "write": "WRITE to files of its own",
-    "echo": "ECHO: the smallest request that there is",
-    "open": "open the path of URL for its attributes and close it, all on the same path",
-    "session": "SESSION_SETUP with its log-on, and LOGOFF",
-    "notify": "changes in a directory, and the notifications of them",
+    "read": "READ from its own files, or from the file in URL",
+    "write": "WRITE to its own files",
+    "echo": "ECHO: the smallest request",
+    "open": "open the path in URL for its attributes and close it; every loop uses the same path",
+    "session": "SESSION_SETUP (log-on) and LOGOFF",
+    "notify": "change a directory and wait for the notifications",
 }
 _DESCRIPTIONS = {
     "read": """\
-Each loop (connections x qdepth) has a file of its own, as smbtorture makes it: in bench_read_dir,
-share access none, delete on close, as large as one request unless --file-size says more. Without
---verify there is no data in it. When URL names a file, all loops read that one.""",
+Each loop (connections x qdepth) has its own file, as in smbtorture: in bench_read_dir, share access
+none, delete on close, as large as one request unless --file-size is given. Without --verify, the file
+contains no data. If URL names a file, all loops read that file.""",
     "write": """\
-Each loop (connections x qdepth) has a file of its own, as smbtorture makes it: in bench_write_dir,
-share access none, delete on close, as large as one request unless --file-size says more.""",
-    "echo": "One operation is an ECHO and its answer. URL needs no share.",
+Each loop (connections x qdepth) has its own file, as in smbtorture: in bench_write_dir, share access
+none, delete on close, as large as one request unless --file-size is given.""",
+    "echo": "One operation is an ECHO and its response. URL needs no share.",
     "open": """\
-As smbtorture smb2.bench.path-contention-shared: one operation is a CREATE for READ_ATTRIBUTES and
-the CLOSE. The report's latencies are the CREATE's; the CLOSE's are below "parts".""",
+Like smbtorture smb2.bench.path-contention-shared: one operation is a CREATE for READ_ATTRIBUTES and
+a CLOSE. The report's latencies are those of CREATE; those of CLOSE are under "parts".""",
     "session": """\
-As smbtorture smb2.bench.session-setup: one operation is a SESSION_SETUP exchange with NTLMv2 (with
-Kerberos if you ask for it) and the LOGOFF, beside the connection's first session. The report's
-latencies are the set-up's; the log-off's are below "parts". URL needs no share.""",
+Like smbtorture smb2.bench.session-setup: one operation is a SESSION_SETUP exchange with NTLMv2 (or
+with Kerberos if requested) and a LOGOFF, while the connection's first session stays. The report's
+latencies are those of the set-up; those of the log-off are under "parts". URL needs no share.""",
     "notify": """\
-connections x qdepth watchers wait with CHANGE_NOTIFY in one directory. The first connection makes a
-file there, and removes it when all have heard; and so on. One operation is one notification that one
-watcher got; its latency is from sending the change to receiving the notification.""",
+connections x qdepth watchers wait with CHANGE_NOTIFY on one directory. The first connection creates a
+file there, removes it when all watchers have been notified, and repeats. One operation is one
+notification of one watcher. Its latency runs from sending the change to receiving the notification.""",
 }
 
 
@@ -78,8 +78,10 @@ def add_parser(subparsers: Subparsers) -> None:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         _add_workload_options(one, name)
-    both = workloads.add_parser("compare", help="ratios of two reports", description="B / A of every figure.")
-    both.add_argument("files", metavar=("A.json", "B.json"), nargs=2, help="reports of --json FILE")
+    both = workloads.add_parser(
+        "compare", help="compare two reports", description="Print B / A for every figure."
+    )
+    both.add_argument("files", metavar=("A.json", "B.json"), nargs=2, help="reports written with --json FILE")
     remote.add_json_option(both)
 
 
@@ -90,14 +92,20 @@ def _add_workload_options(parser: argparse.ArgumentParser, workload: str) -> Non
         "--connections", type=_count(CONNECTIONS_MAX), default=4, metavar="N", help="nprocs (4)"
     )
     load.add_argument(
-        "--qdepth", type=_count(QDEPTH_MAX), default=1, metavar="N", help="requests in flight on each (1)"
+        "--qdepth",
+        type=_count(QDEPTH_MAX),
+        default=1,
+        metavar="N",
+        help="requests in flight on each connection (1)",
     )
     load.add_argument("--time", type=seconds(1_000_000), default=10.0, metavar="S", help="seconds (10)")
     load.add_argument(
-        "--operations", type=_count(1 << 48), metavar="N", help="end after so many, over all loops"
+        "--operations", type=_count(1 << 48), metavar="N", help="stop after N operations in total"
     )
     load.add_argument(
-        "--uncs", metavar="FILE", help="a //server/share or smb:// URL a line: connections go to them in turn"
+        "--uncs",
+        metavar="FILE",
+        help="file with one //server/share or smb:// URL per line; connections use them in turn",
     )
     if workload in ("read", "write"):
         _add_data_options(load, workload)
@@ -107,43 +115,53 @@ def _add_workload_options(parser: argparse.ArgumentParser, workload: str) -> Non
         metavar="FILE",
         nargs="?",
         const="-",
-        help="the report as JSON, in FILE or on standard output",
+        help="write the report as JSON to FILE or standard output",
     )
-    out.add_argument("--html", metavar="FILE", help="the report as a page with plots")
+    out.add_argument("--html", metavar="FILE", help="write the report as an HTML page with plots")
     out.add_argument(
         "-q",
         "--quiet",
         action="store_true",
-        help="nothing while it runs; with --json or --html no table either",
+        help="no output while running; with --json or --html, no table either",
     )
-    pid_help = "a process of the server, with its children (default: who listens on the port, if here)"
+    pid_help = (
+        "measure this server process and its children (default: the local process that listens on the port)"
+    )
     out.add_argument("--server-pid", type=int, action="append", default=[], metavar="PID", help=pid_help)
     remote.add_connection_options(parser)
-    more = parser.add_argument_group("more of the connection")
+    more = parser.add_argument_group("more connection options")
     protect_help = "off (--no-sign), sign, or encrypt (--encrypt); sign is the default"
     more.add_argument("--protect", choices=("off", "sign", "encrypt"), help=protect_help)
     more.add_argument(
-        "--client-guid", type=_guid, metavar="GUID", help="the same for all connections (default: random)"
+        "--client-guid",
+        type=_guid,
+        metavar="GUID",
+        help="use this client GUID for all connections (default: random)",
     )
     threshold_help = (
-        "bytes from which data goes by RDMA; without effect here, as this client has no RDMA transport yet"
+        "size from which data is sent by RDMA; no effect yet, as this client has no RDMA transport"
     )
     more.add_argument("--rdma-threshold", type=_size, metavar="N", help=threshold_help)
 
 
 def _add_data_options(load: argparse._ArgumentGroup, workload: str) -> None:
-    size_help = "bytes of a request, 1 to 16M (4K); K and M are 1024 and 1024^2"
+    size_help = "bytes per request, 1 to 16M (4K); K and M are 1024 and 1024^2"
     load.add_argument("--io-size", type=_io_size, default=4096, metavar="N", help=size_help)
-    load.add_argument("--file-size", type=_size, metavar="N", help="bytes of each loop's file (one request)")
+    load.add_argument("--file-size", type=_size, metavar="N", help="size of each loop's file (one request)")
     order = load.add_mutually_exclusive_group()
-    order.add_argument("--random", action="store_true", default=True, help="anywhere in the file (default)")
     order.add_argument(
-        "--sequential", action="store_false", dest="random", help="one piece after the other, over and over"
+        "--random", action="store_true", default=True, help="use random offsets in the file (default)"
+    )
+    order.add_argument(
+        "--sequential",
+        action="store_false",
+        dest="random",
+        help="go through the file from start to end, repeatedly",
     )
     verify = (
-        "write data first, and compare what is read"
+        "write data first, and check what is read"
         if workload == "read"
-        else "read the files back at the end and compare"
+        else "read the files back at the end and check them"
     )
     load.add_argument("--verify", action="store_true", help=verify)
 
@@ -202,7 +220,7 @@ async def _bench(args: argparse.Namespace) -> int:
     _complete(args)
     for pid in args.server_pid:
         if not exists(pid):
-            raise UsageError(f"--server-pid {pid}: there is no such process")
+            raise UsageError(f"--server-pid {pid}: no such process")
     for path in (args.json, args.html):
         _check_writable(path)
     if args.rdma_threshold is not None:
@@ -231,15 +249,15 @@ def _complete(args: argparse.Namespace) -> None:
         raise UsageError("give the URL of a share, or a list of them with --uncs FILE")
     said = {"off": args.no_sign, "encrypt": args.encrypt}
     if args.protect is not None and any(on for name, on in said.items() if name != args.protect):
-        raise UsageError("--protect and --encrypt or --no-sign say different things: give one of them")
+        raise UsageError("--protect and --encrypt or --no-sign contradict each other: use one of them")
     args.encrypt, args.no_sign = (
         args.encrypt or args.protect == "encrypt",
         args.no_sign or args.protect == "off",
     )
     if args.encrypt and args.no_sign:
-        raise UsageError("--encrypt and --no-sign: give one of them")
+        raise UsageError("--encrypt and --no-sign contradict each other: use one of them")
     if args.workload in ("read", "write") and (args.file_size or args.io_size) < args.io_size:
-        raise UsageError("--file-size is less than --io-size: a file holds at least one request")
+        raise UsageError("--file-size is less than --io-size: a file must hold at least one request")
 
 
 def _check_writable(path: str | None) -> None:
@@ -248,7 +266,7 @@ def _check_writable(path: str | None) -> None:
         return
     folder, made = Path(path).absolute().parent, Path(path).exists()
     if Path(path).is_dir() or not folder.is_dir() or not os.access(path if made else folder, os.W_OK):
-        raise UsageError(f"{path}: cannot be written")
+        raise UsageError(f"cannot write {path}")
 
 
 def _places(args: argparse.Namespace) -> list[Place]:
@@ -284,7 +302,7 @@ def _listed(path: str) -> list[str]:
     lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
     urls = [line for line in lines if line and not line.startswith("#")]
     if not urls:
-        raise UsageError(f"{path}: no //server/share in it")
+        raise UsageError(f"{path}: contains no //server/share")
     return urls
 
 
@@ -368,7 +386,7 @@ def _read_report(path: str) -> dict[str, Any]:
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise NotAReport(f"{path}: no JSON in it ({error})") from None
+        raise NotAReport(f"{path}: not valid JSON ({error})") from None
     if not isinstance(found, dict):
         raise NotAReport(f"{path}: not a report of frevo bench --json")
     return found

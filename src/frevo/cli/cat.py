@@ -23,8 +23,8 @@ _PIECE_BYTES = 4 << 20
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo cat`."""
-    parser = add_command(subparsers, "cat", "print files of a share", _EXAMPLES)
-    parser.add_argument("urls", metavar="URL", nargs="+", help="smb://host/share/path; * and ? match names")
+    parser = add_command(subparsers, "cat", "print files on a share", _EXAMPLES)
+    parser.add_argument("urls", metavar="URL", nargs="+", help="smb://host/share/path; * and ? are wildcards")
     remote.add_connection_options(parser)
 
 

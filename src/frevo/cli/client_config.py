@@ -65,7 +65,7 @@ def _load(path: str | None, settings: tuple[str, ...]) -> Config:
         config = load(path, overrides) if path is not None else load_text("", overrides)
     except ConfigErrors as errors:
         print_problems(errors.problems)
-        raise FrevoError(f"{path or '--option'} cannot be used: mend what is said above") from None
+        raise FrevoError(f"{path or '--option'} cannot be used: fix the errors above") from None
     print_problems(problem for problem in config.problems if problem.key.lower().startswith("client"))
     return config
 

@@ -58,9 +58,7 @@ def nothing_to_serve(config: Config) -> ConfigProblem | None:
     if config.shares or not config.unserved:
         return None
     names = ", ".join(f"[{name}]" for name in config.unserved)
-    return ConfigProblem(
-        config.source, 0, "", f"no share is left to serve ({names}): mend what is said above"
-    )
+    return ConfigProblem(config.source, 0, "", f"no share can be served ({names}): fix the errors above")
 
 
 def _at(config: Config, section: str, attribute: str, name: str, message: str) -> ConfigProblem:
@@ -94,7 +92,7 @@ def _log(config: Config) -> Iterator[ConfigProblem]:
         return
     reason = unwritable(Path(name))
     if reason:
-        text = f"{reason}: the log goes to standard error"
+        text = f"{reason}: logging to standard error instead"
         yield _at(config, "global", "log_file", "global", text)
 
 
@@ -108,7 +106,7 @@ def unwritable(path: Path) -> str:
         folder = folder.parent
     if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
         return ""
-    return f"{path} cannot be made in {folder}"
+    return f"{path} cannot be created in {folder}"
 
 
 def _listening(config: Config) -> Iterator[ConfigProblem]:
@@ -140,15 +138,15 @@ class _People:
             return ""  # what it stands for is known when somebody connects
         is_group, domain, name = parts_of_entry(entry)
         if not name:
-            return f"{entry!r} names nobody"
+            return f"{entry!r} is empty: it matches nobody"
         if domain and domain not in self._domains and not self._kerberos:
             known = ", ".join(sorted(self._domains))
-            return f"{entry!r} matches nobody: this server's names are {known}"
+            return f"{entry!r} matches nobody: the domain must be one of {known}"
         if is_group:
-            return "" if _has_group(name) else f"{entry!r} matches nobody: there is no such Unix group"
+            return "" if _has_group(name) else f"{entry!r} matches nobody: no such Unix group"
         if self._kerberos or name == self._guest or name in self._accounts():
             return ""
-        return f"{entry!r} matches nobody: there is no such account yet (frevo user add {name})"
+        return f"{entry!r} matches nobody: no such account (create it with frevo user add {name})"
 
     def _accounts(self) -> frozenset[str]:
         if self._names is None:

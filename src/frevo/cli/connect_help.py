@@ -34,22 +34,22 @@ def banner(config: Config, addresses: Sequence[Address], login: Login | None, wh
         host, port = reachable(addresses)
         lines += ["", f"  list the shares   smbclient -L {host}{_port_option(port)} -U USER"]
         lines.append("  add a user        frevo user add USER" + _where(config))
-    lines += ["", f"Who is connected: frevo status{_where(config)}", "Stop with Ctrl-C."]
+    lines += ["", f"To see who is connected: frevo status{_where(config)}", "Stop with Ctrl-C."]
     return "\n".join(lines)
 
 
 def _served(share: ShareConfig) -> str:
     access = "read-only" if share.read_only else "read and write"
-    path = share.path.replace("%%", "%") or "the home of each user"  # only [homes] has no path
+    path = share.path.replace("%%", "%") or "each user's home folder"  # only [homes] has no path
     return f"Sharing {path} as {share.name} ({access})" + ("" if share.available else ", not available")
 
 
 def _credentials(login: Login) -> list[str]:
     if login.password:
-        return [f"  user      {login.user}", f"  password  {login.password}   (shown this once)"]
+        return [f"  user      {login.user}", f"  password  {login.password}   (shown only once)"]
     return [
         f"  user      {login.user}",
-        "  password  the one given before (--new-password makes another one)",
+        "  password  unchanged (--new-password sets a new one)",
     ]
 
 
@@ -75,7 +75,7 @@ def how_to_connect(share: str, user: str, addresses: Sequence[Address]) -> list[
         f"  macOS       Finder, Go, Connect to Server: smb://{user}@{bracketed(host)}{finder_port}/{_url(share)}",
     ]
     if _is_local(host):
-        lines += ["", "Only this machine can connect (--listen 0.0.0.0 lets others in)."]
+        lines += ["", "Only this machine can connect. To let others connect, use --listen 0.0.0.0."]
     return lines
 
 
@@ -87,7 +87,7 @@ def _windows(host: str, port: int, share: str, user: str) -> list[str]:
         return [f"  Windows     Explorer: {unc}", f"              net use Z: {quoted} /user:{user}"]
     return [
         f"  Windows     net use Z: {quoted} /TCPPORT:{port} /user:{user}",
-        f"              (Windows 11 24H2, Server 2025 and newer; older ones reach only port {SMB_PORT})",
+        f"              (Windows 11 24H2, Server 2025 and newer; older versions support port {SMB_PORT} only)",
     ]
 
 
@@ -145,7 +145,7 @@ def explain_bind_error(error: OSError, transports: Iterable[str] = ()) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         python = shlex.quote(str(Path(sys.executable).resolve()))
         return (
-            f"you may not listen on {where}. One of:\n"
+            f"no permission to listen on {where}. Do one of these:\n"
             f"       {other}\n"
             f"       sudo sysctl net.ipv4.ip_unprivileged_port_start=139   (until the next boot)\n"
             f"       sudo setcap cap_net_bind_service=+ep {python}"

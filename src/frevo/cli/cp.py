@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from frevo.client.share.file import File
 
 _EXAMPLES = """\
-  frevo cp smb://eve@nas/docs/a.txt smb://eve@nas/docs/b.txt    no data passes this machine
+  frevo cp smb://eve@nas/docs/a.txt smb://eve@nas/docs/b.txt    copied by the server itself
   frevo cp smb://eve@nas/docs/a.txt smb://eve@other/docs        to another server
-  frevo cp 'smb://eve@nas/docs/*.txt' smb://eve@nas/docs/old    several, into a directory
-  frevo cp -r smb://eve@nas/docs/2025 smb://eve@nas/docs/copy   a directory and all below it
+  frevo cp 'smb://eve@nas/docs/*.txt' smb://eve@nas/docs/old    several files into a directory
+  frevo cp -r smb://eve@nas/docs/2025 smb://eve@nas/docs/copy   a directory and everything in it
 
---verify reads source and copy over the connection and compares their SHA-256.
-Exit code 1: something failed (it is named); the rest was copied.
+--verify reads the source and the copy back and compares their SHA-256.
+Exit code 1: some files failed (each is named); the rest was copied.
 """
 _PIECE_BYTES = 8 << 20
 _Job = tuple[str, str, int, int]
@@ -38,10 +38,12 @@ def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo cp`."""
     parser = add_command(subparsers, "cp", "copy from share to share", _EXAMPLES)
     parser.add_argument(
-        "sources", metavar="URL", nargs="+", help="smb://host/share/path; * and ? match names"
+        "sources", metavar="URL", nargs="+", help="smb://host/share/path; * and ? are wildcards"
     )
-    parser.add_argument("target", metavar="TARGET", help="smb://host/share/path: the copy, or a directory")
-    parser.add_argument("-n", "--no-replace", action="store_true", help="leave existing files alone")
+    parser.add_argument(
+        "target", metavar="TARGET", help="smb://host/share/path: the new name, or a directory"
+    )
+    parser.add_argument("-n", "--no-replace", action="store_true", help="do not replace existing files")
     add_transfer_options(parser)
 
 
@@ -153,7 +155,7 @@ class _Copying:
         except FileNotFoundError:
             return
         if replace(known, last_access_time=0) == replace(there, last_access_time=0) and known.file_id:
-            raise OSError(errno.EINVAL, "source and target are one file", path)
+            raise OSError(errno.EINVAL, "source and target are the same file", path)
 
     async def _through_here(self, path: str, to: str, size: int, modified_ns: int, report: Report) -> None:
         """The copy has its name when it is complete; one that fails leaves nothing and what was there before."""

@@ -15,16 +15,16 @@ _EXAMPLES = """\
   frevo doctor /srv/share         this machine, and that folder's file system
   frevo doctor --json | jq .ok    for programs
 
-The exit code is 1 when something is missing that frevo cannot work without, else 0.
-A temporary folder is made in PATH for the trials and removed again."""
+The exit code is 1 if something is missing that frevo needs, else 0.
+The checks create a temporary folder in PATH and remove it again."""
 
 _MARKS = {State.OK: ("ok", "green"), State.LIMITED: ("--", "yellow"), State.FAILED: ("FAIL", "bold red")}
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo doctor`."""
-    parser = add_command(subparsers, "doctor", "say what this machine offers and what it lacks", _EXAMPLES)
-    parser.add_argument("path", metavar="PATH", nargs="?", default=".", help="the folder to try out (.)")
+    parser = add_command(subparsers, "doctor", "check what this machine supports", _EXAMPLES)
+    parser.add_argument("path", metavar="PATH", nargs="?", default=".", help="the folder to check (.)")
     parser.add_argument("--json", action="store_true", help="one JSON object for programs")
 
 

@@ -15,7 +15,12 @@ from frevo.cli.serve_folder import ServeError
 #: Below this are the private folders of owners who have no home.
 STATE_DIR = Path("/var/lib/frevo")
 #: What is imported later than at the start, perhaps from a folder that only root may read.
-_IMPORTED_LATER = ("frevo.status.collect", "frevo.server.rules.acting", "frevo.cli.serve", "frevo.auth.accounts")
+_IMPORTED_LATER = (
+    "frevo.status.collect",
+    "frevo.server.rules.acting",
+    "frevo.cli.serve",
+    "frevo.auth.accounts",
+)
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -66,11 +71,11 @@ def private_dir_for(owner: Owner, wanted: str | None) -> str:
         _make(folder, owner)
         status = folder.stat()
     except OSError as error:
-        raise ServeError(f"cannot make the private folder {folder}: {error.strerror}") from error
+        raise ServeError(f"cannot create the private folder {folder}: {error.strerror}") from error
     if status.st_uid != owner.uid:
         raise ServeError(
-            f"the private folder {folder} does not belong to {owner.name}, who owns what is shared: "
-            f"give another one with --private-dir, or chown {owner.name} {folder}"
+            f"the private folder {folder} does not belong to {owner.name}, the owner of the shared folder: "
+            f"choose another one with --private-dir, or chown {owner.name} {folder}"
         )
     return str(folder)
 
@@ -107,4 +112,4 @@ def become(owner: Owner) -> None:
     os.setresgid(owner.gid, owner.gid, owner.gid)
     os.setresuid(owner.uid, owner.uid, owner.uid)
     if os.getresuid() != (owner.uid,) * 3 or os.getresgid() != (owner.gid,) * 3:
-        raise ServeError(f"this process did not become {owner.name}")
+        raise ServeError(f"cannot switch this process to the user {owner.name}")

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
   frevo get smb://eve@nas/docs/a.txt                  to the current directory
-  frevo get smb://eve@nas/docs/a.txt b.txt            under another name
-  frevo get 'smb://eve@nas/docs/*.pdf' ~/Documents    several, by wildcards or one after the other
-  frevo get -r smb://eve@nas/photos/2026 ~/Pictures   a directory, several files at a time
-  frevo get -ru smb://eve@nas/photos ~/Pictures       only what is new
-  frevo get --verify smb://eve@nas/iso/disk.img       compare SHA-256 of both ends afterwards
+  frevo get smb://eve@nas/docs/a.txt b.txt            with another name
+  frevo get 'smb://eve@nas/docs/*.pdf' ~/Documents    several files, by wildcard or name
+  frevo get -r smb://eve@nas/photos/2026 ~/Pictures   a directory, several files in parallel
+  frevo get -ru smb://eve@nas/photos ~/Pictures       only files that are new or changed
+  frevo get --verify smb://eve@nas/iso/disk.img       compare SHA-256 of both sides afterwards
 
-A download that was interrupted leaves `.frevo-….part` files; the same command again goes on where it stopped.
---verify reads both ends again: the file on the server over the connection, the local one from its disk. What differs
-does not get its name. With --update it also reads what looks the same, and transfers it when it is not.
-Exit code 1: something failed (it is named); the rest was transferred.
+An interrupted download leaves `.frevo-….part` files; run the same command again to resume it.
+--verify reads both sides again: the server's file over the connection, the local one from disk. A file that differs
+does not get its final name. With --update, it also compares files that look unchanged, and transfers those that differ.
+Exit code 1: some files failed (each is named); the rest was transferred.
 """
 
 
@@ -35,7 +35,10 @@ def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo get`."""
     parser = add_command(subparsers, "get", "download files or directories from a share", _EXAMPLES)
     parser.usage = "frevo get [OPTION]... URL... [LOCAL]"
-    text = "smb://host/share/path (* and ? match names); the last one may be a file or directory here (.)"
+    text = (
+        "smb://host/share/path (* and ? are wildcards); the last argument may be a local file or "
+        "directory (.)"
+    )
     parser.add_argument("places", metavar="URL", nargs="+", help=text)
     add_transfer_options(parser)
 
@@ -75,9 +78,9 @@ def targets(found: list[tuple[Share, str]], local: str, several: bool) -> dict[S
     place = Path(local)
     inside = place.is_dir() or local.endswith("/")
     if place.exists() and not place.is_dir() and not place.is_file():
-        raise UsageError(f"{local} is neither a file nor a directory: frevo cat writes anywhere")
+        raise UsageError(f"{local} is neither a file nor a directory: use frevo cat to write to it")
     if several and not inside:
-        raise UsageError(f"{local} is no directory: make it first, or write {local}/")
+        raise UsageError(f"{local} is not a directory: create it first, or write {local}/")
     pairs: dict[Share, list[tuple[str, str]]] = {}
     taken: set[str] = set()
     for share, path in found:
@@ -85,10 +88,10 @@ def targets(found: list[tuple[Share, str]], local: str, several: bool) -> dict[S
         target = os.fspath(place / name if inside else place)
         if inside and Path(target).is_symlink() and Path(target).is_dir():
             raise UsageError(
-                f"{target} is a symbolic link to a directory, which is not followed: remove it first"
+                f"{target} is a symbolic link to a directory; frevo does not follow it: remove it first"
             )
         if target in taken:
-            raise UsageError(f"two of these are called {name}: get them into different directories")
+            raise UsageError(f"two of these files are called {name}: download them to different directories")
         taken.add(target)
         pairs.setdefault(share, []).append((path, target))
     return pairs

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from frevo.client.tree.stat import Stat
 
 _EXAMPLES = """\
-  frevo ls smb://eve@nas/photos             names in the share's root
+  frevo ls smb://eve@nas/photos             the share's root
   frevo ls -l smb://eve@nas/photos/2026     with attributes, sizes and times (UTC)
-  frevo ls -R smb://eve@nas/photos          with everything below
-  frevo ls 'smb://eve@nas/photos/**/*.jpg'  names that match, in all directories below
-  frevo ls --snapshots smb://eve@nas/photos earlier versions, each for use as in the next line
+  frevo ls -R smb://eve@nas/photos          with all subdirectories
+  frevo ls 'smb://eve@nas/photos/**/*.jpg'  matching names in all subdirectories
+  frevo ls --snapshots smb://eve@nas/photos earlier versions, to use as in the next line
   frevo ls smb://eve@nas/photos/@GMT-2026.11.23-08.00.00/2026
   frevo ls --json smb://eve@nas/photos | jq '.[].size'
 
-Up to 10,000 entries come out sorted; more come as the server gives them, page by page, in little memory (so it does
-from the first one on with --unsorted). Letters that a terminal could obey are shown as \\x1b; --json has the real ones.
+Up to 10,000 entries are sorted; longer listings appear in the server's order, page by page, and use little memory (as
+with --unsorted). Control characters are shown as \\x1b; --json keeps the real ones.
 """
 #: Entries that are kept to be sorted: a few megabytes.
 SORTED_MAX = 10_000
@@ -39,14 +39,19 @@ _LINES_HELD = 200
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo ls`."""
-    parser = add_command(subparsers, "ls", "list a directory of a share", _EXAMPLES)
-    parser.add_argument("url", metavar="URL", help="smb://host/share/path; *, ?, [abc] and ** match names")
-    parser.add_argument("-l", "--long", action="store_true", help="attributes, size and time of each")
-    parser.add_argument("-H", "--human", action="store_true", help="sizes as 1.5 MiB")
-    parser.add_argument("-R", "--recursive", action="store_true", help="everything below, too")
-    parser.add_argument("-U", "--unsorted", action="store_true", help="in the server's order, as they come")
-    parser.add_argument("--snapshots", action="store_true", help="the earlier versions that the server keeps")
-    parser.add_argument("--json", action="store_true", help="a JSON array for programs, an entry per line")
+    parser = add_command(subparsers, "ls", "list a directory on a share", _EXAMPLES)
+    parser.add_argument("url", metavar="URL", help="smb://host/share/path; *, ?, [abc] and ** are wildcards")
+    parser.add_argument("-l", "--long", action="store_true", help="show attributes, size and time")
+    parser.add_argument("-H", "--human", action="store_true", help="show sizes like 1.5 MiB")
+    parser.add_argument("-R", "--recursive", action="store_true", help="include all subdirectories")
+    parser.add_argument(
+        "-U",
+        "--unsorted",
+        action="store_true",
+        help="use the server's order, and print entries as they arrive",
+    )
+    parser.add_argument("--snapshots", action="store_true", help="list the earlier versions on the server")
+    parser.add_argument("--json", action="store_true", help="print a JSON array, one entry per line")
     remote.add_connection_options(parser)
 
 
@@ -93,7 +98,7 @@ class Listing:
                 none = False
                 yield entry.path, entry.stat()
             if none:
-                raise FileNotFoundError(errno.ENOENT, "nothing there matches", path)
+                raise FileNotFoundError(errno.ENOENT, "no match", path)
             return
         known = await share.stat(path)
         if not known.is_dir():
@@ -155,7 +160,7 @@ async def show(found: AsyncIterator[Found], form: Form, *, unsorted: bool = Fals
                 continue
             held.append((name.casefold(), form.line(name, known)))
             if len(held) > SORTED_MAX:
-                print(f"frevo: more than {SORTED_MAX} entries: they are not sorted", file=sys.stderr)
+                print(f"frevo: more than {SORTED_MAX} entries: not sorted", file=sys.stderr)
                 unsorted = True
                 out.put_all(held)
     finally:  # what came before an error is shown, too

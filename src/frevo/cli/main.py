@@ -30,17 +30,17 @@ COMMANDS = (
 
 _EPILOG = """\
 examples:
-  frevo serve ~/Documents                     share a folder, print how to connect
-  frevo serve ~/photos --read-only --user eve share it read-only to eve
-  frevo serve -c /etc/frevo/smb.conf          share what an smb.conf says
-  frevo user add eve -c /etc/frevo/smb.conf   give eve a password
+  frevo serve ~/Documents                     share a folder, and print how to connect
+  frevo serve ~/photos --read-only --user eve share it read-only with eve
+  frevo serve -c /etc/frevo/smb.conf          share as configured in smb.conf
+  frevo user add eve -c /etc/frevo/smb.conf   create an account for eve
   frevo testparm -c /etc/frevo/smb.conf       check a configuration
   frevo status                                who is connected
-  frevo get -r smb://eve@nas/photos ~/photos  download a directory (ls, put, cat, rm, … as well)
-  frevo shell smb://eve@nas/photos            look around, as with smbclient
+  frevo get -r smb://eve@nas/photos ~/photos  download a directory (also ls, put, cat, rm, …)
+  frevo shell smb://eve@nas/photos            interactive, like smbclient
 
-`frevo COMMAND --help` says more. Documentation: README.md, docs/client.md and docs/.
-Exit codes: 0 done; 1 an error, or a part of the work failed; 2 a wrong command line; 130 interrupted.
+`frevo COMMAND --help` explains each command. Documentation: README.md, docs/client.md and docs/.
+Exit codes: 0 success; 1 an error, or part of the work failed; 2 invalid command line; 130 interrupted.
 """
 
 

@@ -20,10 +20,13 @@ _EXAMPLES = """\
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo mkdir`."""
-    parser = add_command(subparsers, "mkdir", "make directories on a share", _EXAMPLES)
+    parser = add_command(subparsers, "mkdir", "create directories on a share", _EXAMPLES)
     parser.add_argument("urls", metavar="URL", nargs="+", help="smb://host/share/path")
     parser.add_argument(
-        "-p", "--parents", action="store_true", help="those above it too; no error when it is there"
+        "-p",
+        "--parents",
+        action="store_true",
+        help="create parent directories too; no error if the directory exists",
     )
     remote.add_connection_options(parser)
 
@@ -41,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         async with Shares(args) as shares:
             found = [await shares.at(url) for url in args.urls]
             if not all(path for _, path in found):
-                raise UsageError("a share is made on the server: name a directory in one")
+                raise UsageError("cannot create a share: give a directory in one")
             return await one_by_one(found, made)
 
     return remote.run_async(work)

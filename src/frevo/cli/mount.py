@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from frevo.mount import Settings
 
 _EXAMPLES = """\
-  frevo mount smb://eve@nas/photos ~/photos         returns when it is mounted
+  frevo mount smb://eve@nas/photos ~/photos         returns once mounted
   frevo mount -f smb://eve@nas/photos /mnt          stays in the foreground; Ctrl-C unmounts
   sudo frevo mount --allow-other --uid 1000 --gid 1000 smb://eve@nas/photos /mnt
   frevo umount ~/photos                             (fusermount3 -u does the same)
@@ -29,21 +29,23 @@ _EXAMPLES = """\
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo mount`."""
-    parser = add_command(subparsers, "mount", "show a share as a directory of this machine", _EXAMPLES)
-    parser.add_argument("url", metavar="URL", help="smb://host/share or a directory in it")
-    parser.add_argument("directory", metavar="DIR", help="an existing directory, best an empty one")
-    parser.add_argument("-f", "--foreground", action="store_true", help="do not return; Ctrl-C unmounts")
-    parser.add_argument("--read-only", action="store_true", help="nothing can be changed")
-    parser.add_argument("--uid", type=_number, metavar="N", help="the owner of all files (you)")
-    parser.add_argument("--gid", type=_number, metavar="N", help="their group (yours)")
-    umask_help = "permissions that files do not have, octal (022: files and directories are 0755)"
+    parser = add_command(subparsers, "mount", "mount a share as a local directory", _EXAMPLES)
+    parser.add_argument("url", metavar="URL", help="smb://host/share, or a directory in it")
+    parser.add_argument("directory", metavar="DIR", help="an existing directory, preferably empty")
+    parser.add_argument(
+        "-f", "--foreground", action="store_true", help="stay in the foreground; Ctrl-C unmounts"
+    )
+    parser.add_argument("--read-only", action="store_true", help="mount read-only")
+    parser.add_argument("--uid", type=_number, metavar="N", help="owner of all files (you)")
+    parser.add_argument("--gid", type=_number, metavar="N", help="group of all files (yours)")
+    umask_help = "permission bits to remove, in octal (022: files and directories get 0755)"
     parser.add_argument("--umask", type=_octal, default=0o022, metavar="MASK", help=umask_help)
-    parser.add_argument("--allow-other", action="store_true", help="other users may use it, too")
-    xattr_help = "user.* attributes are the server's extended attributes (`ls -l` gets slower)"
+    parser.add_argument("--allow-other", action="store_true", help="let other users access it")
+    xattr_help = "show the server's extended attributes as user.* (makes `ls -l` slower)"
     parser.add_argument("--xattr", action="store_true", help=xattr_help)
-    locks_help = "fcntl and flock locks are between the programs of this mount alone"
+    locks_help = "fcntl and flock locks apply to programs on this mount only"
     parser.add_argument("--local-locks", action="store_true", help=locks_help)
-    cache_help = "how long names and attributes are believed before the server is asked again (1)"
+    cache_help = "how long to cache names and attributes before asking the server again (1)"
     parser.add_argument(
         "--cache-seconds", type=seconds(86_400, zero=True), default=1.0, metavar="S", help=cache_help
     )
@@ -130,7 +132,7 @@ def _leave_terminal() -> None:
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) >= 1 << 32:
-        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a user or group")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a numeric user or group ID")
     return int(text)
 
 

@@ -23,10 +23,10 @@ def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo mv`."""
     parser = add_command(subparsers, "mv", "rename or move within a share", _EXAMPLES)
     parser.add_argument(
-        "sources", metavar="URL", nargs="+", help="smb://host/share/path; * and ? match names"
+        "sources", metavar="URL", nargs="+", help="smb://host/share/path; * and ? are wildcards"
     )
     parser.add_argument("target", metavar="TARGET", help="the new name, or a directory, on the same share")
-    parser.add_argument("-n", "--no-replace", action="store_true", help="leave an existing file alone")
+    parser.add_argument("-n", "--no-replace", action="store_true", help="do not replace an existing file")
     remote.add_connection_options(parser)
 
 
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     target = remote.location(args.target)
     for url in args.sources:
         if not remote.same_share(remote.location(url), target):
-            raise UsageError("a rename stays on one share: use frevo cp, then frevo rm")
+            raise UsageError("cannot rename across shares: use frevo cp, then frevo rm")
 
     async def work() -> int:
         from frevo.client.address import join

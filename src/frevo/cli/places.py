@@ -45,7 +45,7 @@ class Shares:
         share, path = await self.at(url)
         inside = not path or await is_directory(share, path)
         if several and not inside:
-            raise UsageError(f"{url} is no directory: make it first with frevo mkdir")
+            raise UsageError(f"{url} is not a directory: create it first with frevo mkdir")
         return share, path, inside
 
     async def __aenter__(self) -> Self:
@@ -70,7 +70,7 @@ async def expand(share: Share, path: str) -> list[str]:
         return [path]
     found = [entry.path async for entry in share.glob(path)]
     if not found:
-        raise FileNotFoundError(errno.ENOENT, "nothing there matches", path)
+        raise FileNotFoundError(errno.ENOENT, "no match", path)
     return sorted(found, key=str.casefold)
 
 

@@ -91,14 +91,19 @@ def reporter(args: argparse.Namespace) -> Iterator[Quiet]:
 
 def add_transfer_options(parser: argparse.ArgumentParser) -> None:
     """What get, put and cp share."""
-    parser.add_argument("-r", "--recursive", action="store_true", help="directories with all that is in them")
     parser.add_argument(
-        "-u", "--update", action="store_true", help="leave out what is there with the same size and time"
+        "-r", "--recursive", action="store_true", help="transfer directories with everything in them"
     )
-    parser.add_argument("--verify", action="store_true", help="read both ends again and compare SHA-256")
-    parser.add_argument("-j", "--parallel", type=_number, default=0, metavar="N", help="files at a time (32)")
+    parser.add_argument(
+        "-u", "--update", action="store_true", help="skip files that exist with the same size and time"
+    )
+    parser.add_argument("--verify", action="store_true", help="read both sides again and compare SHA-256")
+    parser.add_argument(
+        "-j", "--parallel", type=_number, default=0, metavar="N", help="files in parallel (32)"
+    )
     connections_help = (
-        "most connections for many files (2 to 4) or a large one (1 to 4, by the processors here)"
+        "the most connections to use for many files (2 to 4) or a large one (1 to 4, depending on local "
+        "processors)"
     )
     parser.add_argument(
         "--connections",
@@ -153,8 +158,8 @@ def conclude(args: argparse.Namespace, totals: Totals, started: float) -> int:
         remote.print_json(said)
     elif not args.quiet:
         rate = remote.human(totals.bytes / seconds)
-        more = f", {totals.skipped} were there" if totals.skipped else ""
-        more += f", {len(totals.digests)} compared by SHA-256" if args.verify else ""
+        more = f", {totals.skipped} skipped" if totals.skipped else ""
+        more += f", {len(totals.digests)} verified by SHA-256" if args.verify else ""
         more += f", {len(totals.errors)} failed" if totals.errors else ""
         size = remote.human(totals.bytes)
         files = "1 file" if totals.files == 1 else f"{totals.files} files"

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
   frevo put report.pdf smb://eve@nas/docs             into the directory docs
-  frevo put report.pdf smb://eve@nas/docs/final.pdf   under another name
-  frevo put *.pdf smb://eve@nas/docs/2026/            several; the slash makes the directory when it is missing
-  frevo put -r ~/Pictures smb://eve@nas/photos        a directory, several files at a time
-  frevo put -ru ~/Pictures smb://eve@nas/photos       only what is new
-  frevo put --verify disk.img smb://eve@nas/iso       compare SHA-256 of both ends afterwards
+  frevo put report.pdf smb://eve@nas/docs/final.pdf   with another name
+  frevo put *.pdf smb://eve@nas/docs/2026/            several files; the slash creates the directory if needed
+  frevo put -r ~/Pictures smb://eve@nas/photos        a directory, several files in parallel
+  frevo put -ru ~/Pictures smb://eve@nas/photos       only files that are new or changed
+  frevo put --verify disk.img smb://eve@nas/iso       compare SHA-256 of both sides afterwards
 
-An upload that was interrupted leaves `.frevo-….part` files; the same command again goes on where it stopped.
---verify reads both ends again: the local file from its disk, the one on the server over the connection. With --update
-it also reads what looks the same, and transfers it when it is not.
-Exit code 1: something failed (it is named); the rest was transferred.
+An interrupted upload leaves `.frevo-….part` files; run the same command again to resume it.
+--verify reads both sides again: the local file from disk, the server's file over the connection. With --update, it also
+compares files that look unchanged, and transfers those that differ.
+Exit code 1: some files failed (each is named); the rest was transferred.
 """
 
 
@@ -35,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo put`."""
     parser = add_command(subparsers, "put", "upload files or directories to a share", _EXAMPLES)
     parser.usage = "frevo put [OPTION]... LOCAL... URL"
-    parser.add_argument("locals", metavar="LOCAL", nargs="+", help="file or directory of this machine")
+    parser.add_argument("locals", metavar="LOCAL", nargs="+", help="local file or directory")
     parser.add_argument("url", metavar="URL", help="smb://host/share/path: the new name, or a directory")
     add_transfer_options(parser)
 
@@ -69,15 +69,15 @@ async def targets(share: Share, sources: Sequence[str], path: str, slash: bool) 
 
     if path and not slash and not await is_directory(share, path):
         if len(sources) > 1:
-            raise UsageError(f"{path} is no directory on the share: make it first, or write {path}/")
+            raise UsageError(f"{path} is not a directory on the share: create it first, or write {path}/")
         return [(sources[0], path)]
     pairs = []
     for source in sources:
         name = Path(source).name
         name = Path(source).resolve().name if name in ("", "..") else name
         if not name:
-            raise UsageError(f"{source} has no name: say what it is called on the share")
+            raise UsageError(f"{source} has no name: give its name on the share")
         pairs.append((source, join(path, sendable(name))))
     if len({target.casefold() for _, target in pairs}) < len(pairs):
-        raise UsageError("two of these have the same name: put them into different directories")
+        raise UsageError("two of these files have the same name: upload them to different directories")
     return pairs

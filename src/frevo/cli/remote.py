@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 
 _CONNECTION = """\
-user and password come from these options, the URL's user, --credentials, FREVO_USER and FREVO_PASSWORD, ~/.netrc (or
-NETRC), a Kerberos ticket or a question, in this order; never from the command line (docs/client.md)"""
+User and password come from the first of these: these options, the user in the URL, --credentials, FREVO_USER and
+FREVO_PASSWORD, ~/.netrc (or NETRC), a Kerberos ticket, a prompt. A password on the command line is refused
+(docs/client.md)."""
 
 
 def add_connection_options(parser: argparse.ArgumentParser) -> None:
@@ -32,36 +33,46 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--user", metavar="NAME", help=r"NAME or DOMAIN\NAME (also in the URL, or FREVO_USER)")
     credentials_help = "file with lines username=, password=, domain="
     group.add_argument("--credentials", metavar="FILE", help=credentials_help)
-    group.add_argument("--kerberos", action="store_true", help="log on with the Kerberos ticket of kinit")
+    group.add_argument("--kerberos", action="store_true", help="log on with the Kerberos ticket from kinit")
     group.add_argument("--guest", action="store_true", help="log on as guest")
-    group.add_argument("--anonymous", action="store_true", help="log on as nobody")
-    group.add_argument("--encrypt", action="store_true", help="refuse to talk unless everything is encrypted")
-    group.add_argument("--no-sign", action="store_true", help="turn signing off (trusted networks only)")
-    transports_help = "what to try, in order, as `client smb transports`: tcp, nbt, name:port (tcp, nbt)"
-    group.add_argument("--transports", metavar="LIST", help=transports_help)
-    group.add_argument("--address", metavar="IP", help="where the host is, when its name does not say")
+    group.add_argument("--anonymous", action="store_true", help="log on anonymously")
     group.add_argument(
-        "--timeout", type=seconds(3600), default=5.0, metavar="S", help="seconds to connect (5)"
+        "--encrypt", action="store_true", help="refuse to connect unless everything is encrypted"
     )
-    answer_help = "seconds of silence, while an answer is due, that end a connection (60; 0: never)"
+    group.add_argument("--no-sign", action="store_true", help="turn signing off (trusted networks only)")
+    transports_help = (
+        "transports to try, in order, as in `client smb transports`: tcp, nbt, name:port (tcp, nbt)"
+    )
+    group.add_argument("--transports", metavar="LIST", help=transports_help)
+    group.add_argument("--address", metavar="IP", help="connect to this address instead of the host's")
+    group.add_argument(
+        "--timeout",
+        type=seconds(3600),
+        default=5.0,
+        metavar="S",
+        help="seconds to wait for a connection (5)",
+    )
+    answer_help = "seconds to wait for a response before the connection is given up (60; 0: forever)"
     group.add_argument("--answer-timeout", type=float, default=60.0, metavar="S", help=answer_help)
     again = group.add_mutually_exclusive_group()
-    reconnect_help = "seconds to try to get a lost connection back before that is an error (30)"
+    reconnect_help = "seconds to try to restore a lost connection (30)"
     again.add_argument("--reconnect", type=float, default=30.0, metavar="S", help=reconnect_help)
     again.add_argument(
-        "--no-reconnect", action="store_const", dest="reconnect", const=0.0, help="give up at once"
+        "--no-reconnect",
+        action="store_const",
+        dest="reconnect",
+        const=0.0,
+        help="do not try to restore a lost connection",
     )
-    config_help = (
-        "smb.conf with the `client …` keys (FREVO_CONF, else ~/.config/frevo/smb.conf when it is there)"
-    )
+    config_help = "smb.conf with `client …` keys (FREVO_CONF, else ~/.config/frevo/smb.conf if it exists)"
     group.add_argument("-s", "--configfile", metavar="FILE", help=config_help)
-    option_help = "one such key, before the file's: --option 'client max protocol=SMB3_00'"
+    option_help = "set one such key, overriding the file: --option 'client max protocol=SMB3_00'"
     group.add_argument("--option", metavar="KEY=VALUE", action="append", default=[], help=option_help)
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """`--json`."""
-    parser.add_argument("--json", action="store_true", help="one JSON value for programs")
+    parser.add_argument("--json", action="store_true", help="print one JSON value")
 
 
 def location(url: str) -> Location:
@@ -75,7 +86,7 @@ def location(url: str) -> Location:
     place = replace(place, share=speakable(place.share), path=inside(place.path))
     if place.password is not None:
         raise UsageError(
-            "a password in a URL is seen by everybody on this machine: use --credentials FILE or FREVO_PASSWORD"
+            "everyone on this machine can see a password in a URL: use --credentials FILE or FREVO_PASSWORD"
         )
     return place
 
@@ -85,9 +96,9 @@ def speakable(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{name}: the name is not UTF-8, and SMB has only Unicode") from None
+        raise UsageError(f"{name}: this name is not UTF-8, but SMB requires Unicode") from None
     if "\0" in name:
-        raise UsageError("a NUL is in the name")
+        raise UsageError("the name contains a NUL")
     return name
 
 

@@ -14,19 +14,21 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
   frevo rm smb://eve@nas/docs/old.txt
-  frevo rm 'smb://eve@nas/docs/*.tmp'       what matches; quotes keep the local shell from matching
+  frevo rm 'smb://eve@nas/docs/*.tmp'       by wildcard, quoted to protect it from the local shell
   frevo rm -r smb://eve@nas/docs/drafts     a directory and everything in it
 
-Exit code 1: something could not be removed (it is named); the rest is gone.
+Exit code 1: some could not be removed (each is named); the rest was removed.
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo rm`."""
-    parser = add_command(subparsers, "rm", "remove files or directories of a share", _EXAMPLES)
-    parser.add_argument("urls", metavar="URL", nargs="+", help="smb://host/share/path; * and ? match names")
-    parser.add_argument("-r", "--recursive", action="store_true", help="directories with all that is in them")
-    parser.add_argument("-f", "--force", action="store_true", help="no error for what is not there")
+    parser = add_command(subparsers, "rm", "remove files or directories on a share", _EXAMPLES)
+    parser.add_argument("urls", metavar="URL", nargs="+", help="smb://host/share/path; * and ? are wildcards")
+    parser.add_argument(
+        "-r", "--recursive", action="store_true", help="remove directories with everything in them"
+    )
+    parser.add_argument("-f", "--force", action="store_true", help="no error if it does not exist")
     remote.add_connection_options(parser)
 
 
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             for url in args.urls:
                 share, path = await shares.at(url)
                 if not path:
-                    raise UsageError(f"{url} is a whole share: name what to remove in it")
+                    raise UsageError(f"{url} is a whole share: add the path to remove")
                 try:
                     found += [(share, one) for one in await expand(share, path)]
                 except FileNotFoundError:

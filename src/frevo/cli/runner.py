@@ -191,9 +191,7 @@ class Runner:
 
     def _reload_asked(self) -> str:
         if not self.reload():
-            raise ControlError(
-                "the configuration is broken (the log says where): the one before stays in force"
-            )
+            raise ControlError("the configuration has errors (see the log): the old one stays in force")
         return "reloaded"
 
     def _announce(self) -> None:
@@ -204,7 +202,7 @@ class Runner:
         login = self._plan.login() if self._plan.login is not None else None
         sentence = who_acts(self._config)
         if self._plan.owner is not None:
-            sentence = f"Started by root; acts on disk as {self._plan.owner.name}, who owns the folder."
+            sentence = f"Started by root; accesses the disk as {self._plan.owner.name}, the folder's owner."
         if sentence and not acts_as_users(self._config) and self._plan.owner is None:
             log.warning("%s", sentence)
         if not self._quiet or (login is not None and login.password):
@@ -224,7 +222,7 @@ def write_readiness(fd: int, addresses: Sequence[tuple[str, str, int]]) -> None:
         with open(fd, "w", encoding="utf-8") as pipe:
             pipe.write(json.dumps({"pid": os.getpid(), "listeners": listeners}) + "\n")
     except OSError as error:
-        log.warning("cannot tell file descriptor %d that the server is ready: %s", fd, error.strerror)
+        log.warning("cannot report readiness to file descriptor %d: %s", fd, error.strerror)
 
 
 async def run_until_stopped(
@@ -264,7 +262,7 @@ def start_log(config: Config, verbosity: int = 0) -> None:
     logger.propagate = False
     set_level(config.globals.log_level + verbosity)
     if reason:
-        log.warning("cannot write the log file %s: %s: this is the log", name, reason)
+        log.warning("cannot write to the log file %s: %s: logging here instead", name, reason)
 
 
 def _handler(name: str) -> logging.Handler:

@@ -33,12 +33,12 @@ log = logging.getLogger("frevo.serve")
 
 _EXAMPLES = """\
   frevo serve ~/Documents                          share a folder with a new password
-  frevo serve ~/photos --name pics --read-only     under another name, read-only
-  frevo serve . --listen 127.0.0.1 --port 4450     for programs on this machine only
-  frevo serve -c /etc/frevo/smb.conf               what a configuration file says
+  frevo serve ~/photos --name pics --read-only     with another name, read-only
+  frevo serve . --listen 127.0.0.1 --port 4450     for local programs only
+  frevo serve -c /etc/frevo/smb.conf               as configured in a file
   frevo serve -c ./smb.conf -p 4450                the same on port 4450
 
-Ctrl-C lets running requests end and stops; a second Ctrl-C stops at once. SIGHUP reads the file of -c again.
+Ctrl-C lets running requests finish and stops; a second Ctrl-C stops at once. SIGHUP reloads the configuration file.
 """
 
 
@@ -56,25 +56,27 @@ class Plan(msgspec.Struct, frozen=True):
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo serve`."""
-    parser = add_command(subparsers, "serve", "share a folder, or what an smb.conf says", _EXAMPLES)
+    parser = add_command(subparsers, "serve", "share a folder, or the shares in an smb.conf", _EXAMPLES)
     parser.add_argument("path", nargs="?", metavar="PATH", help="the folder to share")
-    add_config_option(parser, "the smb.conf to serve (instead of PATH)")
-    port_help = f"TCP port (default: {SMB_PORT}, or {ORDINARY_PORT} where that is not allowed)"
+    add_config_option(parser, "the smb.conf to use (instead of PATH)")
+    port_help = f"TCP port (default: {SMB_PORT}, or {ORDINARY_PORT} if that is not permitted)"
     parser.add_argument("-p", "--port", type=port_number, metavar="N", help=port_help)
     parser.add_argument("--listen", metavar="ADDR", help="address or interface to listen on (default: all)")
-    parser.add_argument("--private-dir", metavar="DIR", help="where the accounts are kept")
+    parser.add_argument("--private-dir", metavar="DIR", help="folder for the accounts")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="log more; may be repeated")
     parser.add_argument("-q", "--quiet", action="store_true", help="do not print how to connect")
-    ready_help = "write one line of JSON to this file descriptor when every listener accepts, and close it"
+    ready_help = (
+        "when every listener accepts connections, write one line of JSON to this file descriptor and close it"
+    )
     parser.add_argument("--ready-fd", type=int, metavar="FD", help=ready_help)
     folder = parser.add_argument_group("with PATH")
     folder.add_argument("--name", metavar="SHARE", help="the share's name (default: the folder's)")
-    folder.add_argument("--read-only", action="store_true", help="clients may only read")
+    folder.add_argument("--read-only", action="store_true", help="share it read-only")
     folder.add_argument(
-        "--user", metavar="U", help="who may connect (default: your login name); made when new"
+        "--user", metavar="U", help="the user who may connect (default: your login name); created if new"
     )
     folder.add_argument(
-        "--new-password", action="store_true", help="give an existing user a new random password too"
+        "--new-password", action="store_true", help="set a new random password for an existing user"
     )
 
 
@@ -120,9 +122,9 @@ def _plan(args: argparse.Namespace) -> Plan:
 def _from_file(args: argparse.Namespace) -> Config:
     for option in ("name", "user"):
         if getattr(args, option):
-            raise ServeError(f"--{option} goes with a folder, not with -c: write it into the file")
+            raise ServeError(f"--{option} is for a folder, not for -c: set it in the file")
     if args.read_only or args.new_password:
-        raise ServeError("--read-only and --new-password go with a folder, not with -c")
+        raise ServeError("--read-only and --new-password are for a folder, not for -c")
     return _with_options(load(args.config, _overrides(args)), args, default_port=False)
 
 
@@ -171,7 +173,7 @@ def reloaded(plan: Plan, current: Config) -> Config | None:
     except ConfigErrors as errors:
         for problem in errors.problems:
             log.error("%s", problem)
-        log.error("the configuration before stays in force")
+        log.error("the old configuration stays in force")
         return None
     for problem in config.problems:
         if problem.severity == "error":
@@ -182,7 +184,7 @@ def reloaded(plan: Plan, current: Config) -> Config | None:
     for change in changes:
         log.warning("reload: %s", change)
     if not changes:
-        log.warning("reload: nothing has changed")
+        log.warning("reload: nothing changed")
     return config
 
 

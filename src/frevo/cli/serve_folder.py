@@ -55,12 +55,12 @@ def folder_config(
     if not folder.is_dir():
         raise ServeError(f"cannot share {path}: it is not a folder")
     if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
-        raise ServeError(f"cannot share {path}: its server may not read it")
+        raise ServeError(f"cannot share {path}: the server has no permission to read it")
     if not read_only and not os.access(folder, os.W_OK, effective_ids=True):
         read_only = True
     share = share_name(folder) if name is None else name
     if share.lower() in _RESERVED or not share.strip():
-        raise ServeError(f"{share!r} cannot be a share's name: choose one with --name")
+        raise ServeError(f"{share!r} cannot be used as a share name: choose another with --name")
     return default_for_folder(folder, share, read_only=read_only, overrides=overrides)
 
 

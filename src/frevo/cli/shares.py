@@ -10,17 +10,17 @@ from frevo.cli import remote
 from frevo.cli.common import Subparsers, add_command, one_line
 
 _EXAMPLES = """\
-  frevo shares smb://eve@nas              what the server shares
-  frevo shares smb://eve@nas --all        with administrative shares such as IPC$
+  frevo shares smb://eve@nas              the server's shares
+  frevo shares smb://eve@nas --all        also administrative shares such as IPC$
   frevo shares smb://nas --guest --json   for programs
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo shares`."""
-    parser = add_command(subparsers, "shares", "list the shares of a server", _EXAMPLES)
+    parser = add_command(subparsers, "shares", "list a server's shares", _EXAMPLES)
     parser.add_argument("url", metavar="URL", help="smb://host")
-    parser.add_argument("-a", "--all", action="store_true", help="administrative shares too")
+    parser.add_argument("-a", "--all", action="store_true", help="include administrative shares")
     remote.add_json_option(parser)
     remote.add_connection_options(parser)
 

@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
   frevo stat smb://eve@nas/docs/a.txt          size, times, attributes
   frevo stat --all smb://eve@nas/docs/a.txt    with owner, streams and extended attributes
-  frevo stat smb://eve@nas/docs                the share: room and protection too
+  frevo stat smb://eve@nas/docs                the share: with space and protection
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo stat`."""
-    parser = add_command(subparsers, "stat", "show what is known about a file or a share", _EXAMPLES)
+    parser = add_command(subparsers, "stat", "show information about a file or share", _EXAMPLES)
     parser.add_argument("url", metavar="URL", help="smb://host/share/path")
-    parser.add_argument("-a", "--all", action="store_true", help="owner, streams, extended attributes too")
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="include owner, streams and extended attributes"
+    )
     remote.add_json_option(parser)
     remote.add_connection_options(parser)
 

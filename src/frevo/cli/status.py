@@ -15,23 +15,23 @@ from frevo.text import json_text
 
 _EXAMPLES = """\
   frevo status                            tables of sessions, connected shares and open files
-  frevo status --json | jq .sessions      the same as smbstatus --json
+  frevo status --json | jq .sessions      in the format of smbstatus --json
   frevo status -c /etc/frevo/smb.conf     the server with this configuration (its `private dir`)
-  frevo status --watch 2                  again every 2 seconds, until Ctrl-C
+  frevo status --watch 2                  repeat every 2 seconds, until Ctrl-C
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo status`."""
     parser = add_command(subparsers, "status", "show who is connected and what is open", _EXAMPLES)
-    add_config_option(parser, "the smb.conf of the server to ask")
-    parser.add_argument("--private-dir", metavar="DIR", help="the private folder of the server to ask")
-    parser.add_argument("--pid", type=int, metavar="N", help="the server with this process id")
+    add_config_option(parser, "the server's smb.conf")
+    parser.add_argument("--private-dir", metavar="DIR", help="the server's private folder")
+    parser.add_argument("--pid", type=int, metavar="N", help="the server with this process ID")
     parser.add_argument(
-        "--json", action="store_true", help="one JSON object in the shape of smbstatus --json"
+        "--json", action="store_true", help="print one JSON object in the format of smbstatus --json"
     )
     parser.add_argument(
-        "--watch", type=float, nargs="?", const=2.0, metavar="S", help="show it again every S seconds (2)"
+        "--watch", type=float, nargs="?", const=2.0, metavar="S", help="repeat every S seconds (2)"
     )
 
 
@@ -57,13 +57,13 @@ def _show(private_dir: str, args: argparse.Namespace) -> int:
         which = f"with process id {args.pid} " if args.pid else ""
         print(
             f"frevo: no running server {which}found in {private_dir}\n"
-            "       (a server with another `private dir` is found with -c smb.conf)",
+            "       (use -c smb.conf to find a server with another `private dir`)",
             file=sys.stderr,
         )
         return 1
     if args.json and len(servers) > 1:
         others = ", ".join(map(str, servers))
-        print(f"frevo: {len(servers)} servers run here ({others}): choose one with --pid", file=sys.stderr)
+        print(f"frevo: {len(servers)} servers are running ({others}): choose one with --pid", file=sys.stderr)
         return 1
     snapshots = [ask(path, "status") for path in servers.values()]
     _print(snapshots, as_json=args.json, clear=args.watch is not None)
@@ -91,5 +91,5 @@ def _print(snapshots: list[Any], *, as_json: bool, clear: bool) -> None:
         console.clear()
     for snapshot in snapshots:
         if not isinstance(snapshot, dict):
-            raise ControlError("the server's answer is not a snapshot")
+            raise ControlError("the server sent an invalid response")
         show(snapshot, console)

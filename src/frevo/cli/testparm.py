@@ -23,11 +23,11 @@ from frevo.config.share_keys import SHARE_KEYS
 
 _EXAMPLES = """\
   frevo testparm                       check /etc/frevo/smb.conf, else /etc/samba/smb.conf
-  frevo testparm -c ./smb.conf         check this file, print what differs from the defaults
+  frevo testparm -c ./smb.conf         check this file and print the keys that differ from their defaults
   frevo testparm -c ./smb.conf -v      print every key
 
-What is wrong, not used or unknown is reported with file and line. An error costs the share it is about, or the
-file where it is about [global]; then the exit code is 1. `frevo serve` says the same and serves the other shares.
+Reports everything that is wrong, unknown or not used, with file and line. The exit code is 1 if there is an error: a
+share with an error is not served; with an error in a server key, nothing is. `frevo serve` reports the same.
 """
 
 
@@ -35,16 +35,20 @@ def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo testparm`."""
     parser = add_command(subparsers, "testparm", "check a configuration file", _EXAMPLES)
     add_config_option(parser, "the smb.conf to check")
-    parser.add_argument("file", nargs="?", metavar="FILE", help="the same as -c FILE")
-    parser.add_argument("-v", "--verbose", action="store_true", help="print keys that have their default too")
-    parser.add_argument("-s", "--suppress-prompt", action="store_true", help="accepted for Samba's habit")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="same as -c FILE")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="also print keys that have their default value"
+    )
+    parser.add_argument(
+        "-s", "--suppress-prompt", action="store_true", help="accepted for compatibility with Samba"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Check the file, print it; 1 when it cannot be used."""
     path = args.config or args.file or default_file()
     if path is None:
-        print(f"frevo: no configuration: use -c FILE, or make {DEFAULT_FILES[0]}", file=sys.stderr)
+        print(f"frevo: no configuration found: use -c FILE, or create {DEFAULT_FILES[0]}", file=sys.stderr)
         return 1
     config = load_or_explain(path)
     if config is None:
@@ -53,7 +57,10 @@ def run(args: argparse.Namespace) -> int:
     failed = any(problem.severity == "error" for problem in (*config.problems, *said))
     if failed and not config.shares:
         return 1
-    print(f"# {path} " + ("can be served in part." if failed else "is a valid configuration for frevo."))
+    print(
+        f"# {path} "
+        + ("has errors: some shares are not served." if failed else "is a valid configuration for frevo.")
+    )
     print(printable(render(config, verbose=args.verbose)), end="")
     return int(failed)
 

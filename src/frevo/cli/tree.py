@@ -18,7 +18,7 @@ _EXAMPLES = """\
   frevo tree smb://eve@nas/photos            the whole share
   frevo tree -L 2 smb://eve@nas/photos/2026  two levels
 
-Directories with more than 10,000 entries are not sorted: their files come first, as the server gives them.
+Directories with more than 10,000 entries are not sorted: files come first, in the server's order.
 """
 
 
@@ -28,12 +28,12 @@ _LEVELS_MAX = 400
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo tree`."""
-    parser = add_command(subparsers, "tree", "show a directory of a share and all below it", _EXAMPLES)
+    parser = add_command(subparsers, "tree", "show a directory tree on a share", _EXAMPLES)
     parser.add_argument("url", metavar="URL", help="smb://host/share/path")
     parser.add_argument(
-        "-L", "--level", type=_levels, metavar="N", default=_LEVELS_MAX, help="so many levels deep"
+        "-L", "--level", type=_levels, metavar="N", default=_LEVELS_MAX, help="show at most N levels"
     )
-    parser.add_argument("-d", "--directories", action="store_true", help="directories only")
+    parser.add_argument("-d", "--directories", action="store_true", help="show directories only")
     remote.add_connection_options(parser)
 
 
@@ -58,7 +58,7 @@ async def show(
     """Prints the tree below *path*; the exit code: 1 when a directory could not be read."""
     counts = _Counts()
     if not (await share.stat(path)).is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "it is not a directory", path)
+        raise NotADirectoryError(errno.ENOTDIR, "not a directory", path)
     print(one_line(title))
     await _print(share, path, "", directories, levels, counts)
     print(f"\n{counts.directories} directories, {counts.files} files")

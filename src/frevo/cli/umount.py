@@ -8,15 +8,15 @@ from frevo.cli.common import Subparsers, add_command
 
 _EXAMPLES = """\
   frevo umount ~/photos
-  frevo umount --lazy ~/photos      also when programs use it: they get errors from now on
+  frevo umount --lazy ~/photos      even if programs are using it; they will get errors
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo umount`."""
-    parser = add_command(subparsers, "umount", "take a mounted share away", _EXAMPLES)
+    parser = add_command(subparsers, "umount", "unmount a share", _EXAMPLES)
     parser.add_argument("directory", metavar="DIR")
-    parser.add_argument("--lazy", action="store_true", help="even when it is in use")
+    parser.add_argument("--lazy", action="store_true", help="unmount even if in use")
 
 
 def run(args: argparse.Namespace) -> int:

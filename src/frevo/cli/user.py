@@ -24,10 +24,10 @@ EXAMPLES = """examples:
   pwgen 20 1 | frevo user add bob --password-stdin
   frevo user list --json
   frevo user import /var/lib/samba/private/smbpasswd -c smb.conf
-  pdbedit -Lw | frevo user import -             the users of Samba on this machine
+  pdbedit -Lw | frevo user import -             Samba's users on this machine
   frevo user disable bob -c /etc/frevo/smb.conf
 
-Exit status: 0 done, 1 refused (message on standard error), 2 wrong usage."""
+Exit status: 0 success, 1 refused (message on standard error), 2 wrong usage."""
 
 MAX_PASSWORD_CHARACTERS = 1024
 
@@ -36,7 +36,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     """Add `user` and its actions to the `frevo` command."""
     parser = subparsers.add_parser(
         "user",
-        help="accounts that may log on",
+        help="manage the accounts that can log on",
         description="Manage the accounts in `private dir`.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -55,7 +55,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         return added
 
     for name, text, function in (
-        ("add", "make an account", _add),
+        ("add", "create an account", _add),
         ("passwd", "change a password", _passwd),
     ):
         added = action(name, text, function)
@@ -66,27 +66,25 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
             help="read the password from the first line of standard input",
         )
         if name == "add":
-            added.add_argument("--full-name", default="", help="the person's name, for lists")
+            added.add_argument("--full-name", default="", help="the person's full name")
     for name, text, function in (
         ("remove", "delete an account", _remove),
-        ("enable", "let an account log on again", _enable),
-        ("disable", "keep an account from logging on", _disable),
+        ("enable", "allow an account to log on again", _enable),
+        ("disable", "stop an account from logging on", _disable),
     ):
         action(name, text, function).add_argument("name")
-    action("list", "show the accounts", _list).add_argument(
-        "--json", action="store_true", help="for programs"
-    )
+    action("list", "list the accounts", _list).add_argument("--json", action="store_true", help="print JSON")
     action(
-        "import", "take over the users of an smbpasswd file, as `pdbedit -Lw` writes it", _import
-    ).add_argument("file", type=Path, help="the file; - for standard input")
+        "import", "import users from an smbpasswd file, as written by `pdbedit -Lw`", _import
+    ).add_argument("file", type=Path, help="the file, or - for standard input")
     return parser
 
 
 def _where_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("-c", "--config", metavar="FILE", help="smb.conf that names the `private dir`")
+    options.add_argument("-c", "--config", metavar="FILE", help="the smb.conf that sets `private dir`")
     options.add_argument(
-        "--private-dir", metavar="DIR", help="the directory itself, whatever the configuration says"
+        "--private-dir", metavar="DIR", help="the private folder itself, whatever the configuration says"
     )
     return options
 
@@ -123,12 +121,12 @@ def _password(args: argparse.Namespace, name: str) -> str:
         password = sys.stdin.readline().rstrip("\r\n")
     elif sys.stdin.isatty():
         password = getpass.getpass(f"New password for {name}: ")
-        if getpass.getpass("The same again: ") != password:
+        if getpass.getpass("Repeat it: ") != password:
             raise AccountsError("the two passwords differ")
     else:
-        raise AccountsError("standard input is no terminal: use --password-stdin")
+        raise AccountsError("standard input is not a terminal: use --password-stdin")
     if not password:
-        raise AccountsError("an empty password is not accepted")
+        raise AccountsError("the password must not be empty")
     if len(password) > MAX_PASSWORD_CHARACTERS:
         raise AccountsError(f"a password has at most {MAX_PASSWORD_CHARACTERS} characters")
     return password
@@ -138,7 +136,9 @@ def _add(args: argparse.Namespace) -> int:
     check_name(args.name)
     store = _store(args)
     if store.lookup(args.name) is not None:
-        raise AccountsError(f"account {args.name!r} exists already (frevo user passwd {args.name})")
+        raise AccountsError(
+            f"account {args.name!r} already exists: to change its password, use frevo user passwd {args.name}"
+        )
     store.add(args.name, _password(args, args.name), full_name=args.full_name)
     print(one_line(f"Added {args.name} to {store.path}"))
     return 0
@@ -213,7 +213,7 @@ def _import(args: argparse.Namespace) -> int:
             good.append(entry)
     added, updated = _store(args).merge(good)
     for sentence in left_out:
-        print(one_line(f"left out: {sentence}"), file=sys.stderr)
+        print(one_line(f"skipped: {sentence}"), file=sys.stderr)
     print(f"Imported {len(added) + len(updated)} accounts: {len(added)} new, {len(updated)} updated")
     for entry in good:
         if entry.disabled or entry.must_change:

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
   frevo watch smb://eve@nas/docs               until Ctrl-C
-  frevo watch -r smb://eve@nas/docs/inbox      with everything below
+  frevo watch -r smb://eve@nas/docs/inbox      with all subdirectories
   frevo watch --json --count 1 smb://nas/in    wait for one change; a JSON object per line
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo watch`."""
-    parser = add_command(subparsers, "watch", "print what changes in a directory", _EXAMPLES)
+    parser = add_command(subparsers, "watch", "print changes in a directory", _EXAMPLES)
     parser.add_argument("url", metavar="URL", help="smb://host/share/directory")
-    parser.add_argument("-r", "--recursive", action="store_true", help="directories below, too")
+    parser.add_argument("-r", "--recursive", action="store_true", help="include subdirectories")
     parser.add_argument("--count", type=_count, metavar="N", help="stop after N changes")
-    parser.add_argument("--json", action="store_true", help="a JSON object per line, for programs")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     remote.add_connection_options(parser)
 
 

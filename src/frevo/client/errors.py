@@ -94,7 +94,7 @@ SENTENCES: dict[NTStatus, str] = {
     NTStatus.OBJECT_NAME_NOT_FOUND: "no such file or directory",
     NTStatus.NO_SUCH_FILE: "no such file or directory",
     NTStatus.OBJECT_PATH_NOT_FOUND: "the directory of this name does not exist: create it first",
-    NTStatus.OBJECT_NAME_COLLISION: "it exists already",
+    NTStatus.OBJECT_NAME_COLLISION: "it already exists",
     NTStatus.OBJECT_NAME_INVALID: "the server does not take this name: too long, or with letters that it forbids",
     NTStatus.OBJECT_PATH_SYNTAX_BAD: "the server does not take this name",
     NTStatus.NOT_A_DIRECTORY: "it is not a directory",

@@ -63,7 +63,7 @@ def test_changes(store: AccountStore) -> None:
     store.add("alice", "one")
     assert store.set_password("ALICE", "two").nt_hash == nt_hash("two")
     assert store.set_disabled("alice", True).disabled
-    with pytest.raises(AccountsError, match="exists already"):
+    with pytest.raises(AccountsError, match="already exists"):
         store.add("ALICE", "x")
     assert store.remove("Alice").rid == 1000
     assert store.lookup("alice") is None

@@ -119,7 +119,7 @@ def test_testparm_reports_with_file_and_line(tmp_path: Path, capsys: pytest.Capt
     assert err.splitlines() == [
         f"{path}:2: warning: `wrokgroup`: unknown key; did you mean `workgroup`?: ignored, as in Samba",
         f"{path}:5: error: `read only`: expected yes or no, not 'perhaps': [a] is not served",
-        f"{path}: error: no share is left to serve ([a]): mend what is said above",
+        f"{path}: error: no share can be served ([a]): fix the errors above",
     ]
     assert main(["testparm", "-c", str(tmp_path / "missing.conf")]) == 1
     assert "No such file" in capsys.readouterr().err

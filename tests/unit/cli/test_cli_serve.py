@@ -89,7 +89,7 @@ def test_a_broken_reload_keeps_the_old(tmp_path: Path, caplog: pytest.LogCapture
         (["/", "-c", "x"], "give a folder"),
         (["/no/such/folder"], "cannot share /no/such/folder: No such file"),
         (["/etc/passwd"], "not a folder"),
-        (["/tmp", "--name", "IPC$"], "cannot be a share's name"),
+        (["/tmp", "--name", "IPC$"], "cannot be used as a share name"),
         (["/tmp", "--name", "a/b"], "invalid share name"),
         (["/tmp", "--user", "a@b"], "account name"),
         (["-c", "/no/such/smb.conf"], "No such file"),
@@ -117,7 +117,7 @@ def test_file_options_and_folder_options_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "smb.conf"
     path.write_text("[a]\npath = /x\n")
     for option in (["--name", "x"], ["--user", "x"], ["--read-only"], ["--new-password"]):
-        with pytest.raises(ServeError, match="with a folder"):
+        with pytest.raises(ServeError, match="for a folder"):
             plan_of("-c", str(path), *option)
 
 
@@ -184,7 +184,7 @@ def test_the_password_is_shown_once() -> None:
     config = load_text("[data]\npath = /srv/100%%\n")
     text = banner(config, [("tcp", "127.0.0.1", 445)], Login("eve", "abcd"))
     assert "abcd" in text and "Sharing /srv/100% as data (read-only)" in text
-    assert "the one given before" in banner(config, [("tcp", "127.0.0.1", 445)], Login("eve", ""))
+    assert "--new-password sets a new one" in banner(config, [("tcp", "127.0.0.1", 445)], Login("eve", ""))
     assert "frevo user add USER" in banner(config, [("tcp", "127.0.0.1", 445)], None)
 
 
@@ -192,7 +192,7 @@ def test_the_password_is_shown_once() -> None:
     ("number", "words"),
     [
         (errno.EADDRINUSE, ["tcp 0.0.0.0:445 is in use", "smbd", "ss -ltnp sport = :445", "--port"]),
-        (errno.EACCES, ["may not listen", "--port", "sysctl", "setcap"]),
+        (errno.EACCES, ["no permission to listen", "--port", "sysctl", "setcap"]),
         (errno.EADDRNOTAVAIL, ["not an address of this machine", "127.0.0.1"]),
         (errno.EAFNOSUPPORT, ["cannot listen on tcp 0.0.0.0:445"]),
     ],
@@ -238,7 +238,7 @@ def test_a_log_that_cannot_be_written_is_standard_error(
     logger = logging.getLogger("frevo")
     logger.handlers.clear()
     logger.propagate = True
-    assert "cannot write the log file" in capfd.readouterr().err
+    assert "cannot write to the log file" in capfd.readouterr().err
 
 
 BROKEN = """
@@ -279,10 +279,10 @@ def test_testparm_and_serve_say_the_same(tmp_path: Path, capsys: pytest.CaptureF
     text = "\n".join(said)
     for part in (
         f"{path}:13: error: `preexec close`:",
-        f"{path}:4: warning: `log file`: {tmp_path}/blocked/log cannot be made",
+        f"{path}:4: warning: `log file`: {tmp_path}/blocked/log cannot be created",
         "'@no-such-group' matches nobody",
         "'OTHER\\\\eve' matches nobody",
-        "'nobody-there' matches nobody: there is no such account yet (frevo user add nobody-there)",
+        "'nobody-there' matches nobody: no such account (create it with frevo user add nobody-there)",
         f"{path}:10: warning: `path`: the folder {tmp_path}/gone does not exist",
         "not served: [bad]",
     ):
@@ -300,7 +300,7 @@ def test_nothing_left_to_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str
     capsys.readouterr()
     for command in ("serve", "testparm"):
         assert main([command, "-c", str(path)]) == 1
-        assert f"{path}: error: no share is left to serve ([a])" in capsys.readouterr().err
+        assert f"{path}: error: no share can be served ([a])" in capsys.readouterr().err
 
 
 def test_a_reload_with_a_broken_share_keeps_the_others(tmp_path: Path) -> None:

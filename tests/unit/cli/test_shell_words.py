@@ -40,7 +40,7 @@ def test_commands() -> None:
     assert all(name in find(name).names for name in names())
     assert find("RENA").names[0] == "rename" and find("q").names[0] == "exit"
     for text in ("re", "frobnicate", ""):
-        with pytest.raises(UsageError, match="no command"):
+        with pytest.raises(UsageError, match="unknown command"):
             find(text)
     assert all(command.text and command.least <= command.most for command in COMMANDS)
 

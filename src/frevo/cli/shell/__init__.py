@@ -11,23 +11,27 @@ from frevo.cli.common import Subparsers, add_command
 
 _EXAMPLES = """\
   frevo shell smb://eve@nas/photos                      `help` lists the commands, Tab completes names
-  frevo shell smb://eve@nas/photos -c 'cd 2026; ls'     commands, then the end
+  frevo shell smb://eve@nas/photos -c 'cd 2026; ls'     run commands and exit
   frevo shell smb://eve@nas/photos -c '-mkdir in; cd in; prompt; mput *.jpg'
-  frevo shell smb://eve@nas/photos < commands.txt       one command a line, # begins a comment
+  frevo shell smb://eve@nas/photos < commands.txt       one command per line; # starts a comment
 
-Names with blanks stand in quotes: get "my report.pdf". Both slashes separate directories. Ctrl-C ends the command that
-runs, not the shell; after a lost connection the next command connects again. In scripts (-c and standard input) a
-command that fails makes the exit code 1 and the next one runs, except after a failed cd or lcd, which ends the script;
-a leading - says that failure does not matter (-mkdir in). The history is in ~/.local/state/frevo/history.
+Quote names that contain spaces: get "my report.pdf". Both slashes separate directories. Ctrl-C interrupts the running
+command, not the shell; after a lost connection, the next command reconnects. In scripts (-c and standard input), a
+failed command sets the exit code to 1 and the script continues, except after cd and lcd, which end it; a leading -
+ignores the failure (-mkdir in). The history is in ~/.local/state/frevo/history.
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo shell`."""
-    parser = add_command(subparsers, "shell", "look around on a share, interactively", _EXAMPLES)
+    parser = add_command(subparsers, "shell", "work on a share interactively", _EXAMPLES)
     parser.add_argument("url", metavar="URL", help="smb://host/share/directory")
     parser.add_argument(
-        "-c", "--command", dest="script", metavar="COMMANDS", help="run these, separated by ;, and end"
+        "-c",
+        "--command",
+        dest="script",
+        metavar="COMMANDS",
+        help="run these commands, separated by ;, and exit",
     )
     remote.add_connection_options(parser)
 

@@ -21,7 +21,7 @@ async def _found(shell: Shell, arguments: list[str]) -> list[tuple[Share, str]]:
     for word in arguments:
         path = shell.path(word)
         if not path:
-            raise UsageError("that is the whole share: name something in it")
+            raise UsageError("that is the whole share: give a path in it")
         found += [(share, one) for one in await expand(share, path)]
     return found
 
@@ -39,7 +39,7 @@ async def rm(shell: Shell, arguments: list[str]) -> int:
     if any("*" in word or "?" in word for word in arguments):
         found = [(share, path) for share, path in found if not await is_directory(share, path)]
         if not found:
-            raise FileNotFoundError(errno.ENOENT, "no file there matches", " ".join(arguments))
+            raise FileNotFoundError(errno.ENOENT, "no matching file", " ".join(arguments))
     return await one_by_one(found, removed)
 
 
@@ -88,7 +88,7 @@ async def _two(shell: Shell, arguments: list[str]) -> tuple[Share, str, str]:
 async def setmode(shell: Shell, arguments: list[str]) -> int:
     """Sets and clears attributes."""
     if not re.fullmatch(r"([+-][rhsa]+)+", arguments[1]):
-        raise UsageError("attributes are letters of rhsa after + or -: setmode a.txt +r-h")
+        raise UsageError("expected attributes as letters of rhsa after + or -: setmode a.txt +r-h")
 
     async def changed(share: Share, path: str) -> None:
         attributes = (await share.stat(path)).attributes

@@ -44,7 +44,7 @@ async def _help(shell: Shell, arguments: list[str]) -> None:
     for command in COMMANDS:
         usage = f"{command.names[0]} {command.usage}".rstrip()
         shown(f"  {usage:28} {command.text}")
-    shown('Quotes keep blanks together; * and ? match names; "help COMMAND" says more; Tab completes.')
+    shown('Quote names with spaces; * and ? are wildcards; "help COMMAND" explains a command; Tab completes.')
 
 
 async def _exit(shell: Shell, arguments: list[str]) -> None:
@@ -57,49 +57,66 @@ async def _history(shell: Shell, arguments: list[str]) -> None:
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command(("help", "?"), "[COMMAND]", "the commands, or one of them", _help, kinds="c"),
-    Command(("ls", "dir", "l"), "[PATTERN]", "what is here (recurse: and below)", looking.ls),
-    Command(("cd",), "[DIRECTORY]", "another directory; without one, says which it is", looking.cd),
-    Command(("pwd",), "", "the directory on the share", looking.pwd, 0, 0),
-    Command(("lcd",), "[DIRECTORY]", "another directory of this machine (home)", looking.lcd, kinds="l"),
-    Command(("lpwd",), "", "the directory of this machine", looking.lpwd, 0, 0),
+    Command(("help", "?"), "[COMMAND]", "list the commands, or explain one", _help, kinds="c"),
+    Command(
+        ("ls", "dir", "l"), "[PATTERN]", "list this directory (recurse: with subdirectories)", looking.ls
+    ),
+    Command(("cd",), "[DIRECTORY]", "change the directory; without DIR, print it", looking.cd),
+    Command(("pwd",), "", "print the directory on the share", looking.pwd, 0, 0),
+    Command(("lcd",), "[DIRECTORY]", "change the local directory (default: home)", looking.lcd, kinds="l"),
+    Command(("lpwd",), "", "print the local directory", looking.lpwd, 0, 0),
     Command(("get",), "NAME [LOCAL]", "download a file (recurse: a directory)", moving.get, 1, 2, "rl"),
     Command(("put",), "LOCAL [NAME]", "upload a file (recurse: a directory)", moving.put, 1, 2, "lr"),
     Command(
-        ("mget",), "PATTERN...", "download what matches (recurse: directories too)", moving.mget, 1, _MANY
+        ("mget",), "PATTERN...", "download matching files (recurse: directories too)", moving.mget, 1, _MANY
     ),
     Command(
-        ("mput",), "PATTERN...", "upload what matches (recurse: directories too)", moving.mput, 1, _MANY, "l"
+        ("mput",),
+        "PATTERN...",
+        "upload matching files (recurse: directories too)",
+        moving.mput,
+        1,
+        _MANY,
+        "l",
     ),
-    Command(("reget",), "NAME [LOCAL]", "go on with a download that ended early", moving.reget, 1, 2, "rl"),
-    Command(("reput",), "LOCAL [NAME]", "go on with an upload that ended early", moving.reput, 1, 2, "lr"),
+    Command(("reget",), "NAME [LOCAL]", "resume a download", moving.reget, 1, 2, "rl"),
+    Command(("reput",), "LOCAL [NAME]", "resume an upload", moving.reput, 1, 2, "lr"),
     Command(
-        ("recurse",), "[on|off]", "switch: directories with all that is in them", moving.recurse, kinds=""
+        ("recurse",),
+        "[on|off]",
+        "switch: include directories with everything in them",
+        moving.recurse,
+        kinds="",
     ),
-    Command(("prompt",), "[on|off]", "switch: ask for each file of mget and mput", moving.prompt, kinds=""),
-    Command(("verify",), "[on|off]", "switch: compare SHA-256 of both ends", moving.verify, kinds=""),
+    Command(
+        ("prompt",), "[on|off]", "switch: ask before each file in mget and mput", moving.prompt, kinds=""
+    ),
+    Command(("verify",), "[on|off]", "switch: compare SHA-256 of both sides", moving.verify, kinds=""),
     Command(("cat",), "NAME...", "print files", looking.cat, 1, _MANY),
     Command(("more", "less"), "NAME", "read a file page by page ($PAGER)", looking.more, 1),
-    Command(("stat", "allinfo"), "[NAME]", "all that the server knows of it", looking.stat),
-    Command(("du",), "[DIRECTORY]", "how much is in it and below", looking.du),
-    Command(("df",), "", "the room on the share", looking.df, 0, 0),
-    Command(("tree",), "[DIRECTORY]", "it and everything below", looking.tree),
+    Command(("stat", "allinfo"), "[NAME]", "show everything the server knows about a file", looking.stat),
+    Command(("du",), "[DIRECTORY]", "add up the sizes of a directory and everything in it", looking.du),
+    Command(("df",), "", "show the free space on the share", looking.df, 0, 0),
+    Command(("tree",), "[DIRECTORY]", "show a directory and everything in it", looking.tree),
     Command(
-        ("watch", "notify"), "[DIRECTORY]", "print changes until Ctrl-C (recurse: below, too)", looking.watch
+        ("watch", "notify"),
+        "[DIRECTORY]",
+        "print changes until Ctrl-C (recurse: with subdirectories)",
+        looking.watch,
     ),
     Command(("rm", "del"), "PATTERN...", "remove files", changing.rm, 1, _MANY),
     Command(("deltree",), "NAME...", "remove directories and everything in them", changing.deltree, 1, _MANY),
-    Command(("mkdir", "md"), "NAME...", "make directories", changing.mkdir, 1, _MANY),
+    Command(("mkdir", "md"), "NAME...", "create directories", changing.mkdir, 1, _MANY),
     Command(("rmdir", "rd"), "NAME...", "remove empty directories", changing.rmdir, 1, _MANY),
-    Command(("rename", "mv"), "OLD NEW", "another name, or into a directory", changing.rename, 2, 2),
+    Command(("rename", "mv"), "OLD NEW", "rename, or move into a directory", changing.rename, 2, 2),
     Command(("cp", "scopy"), "OLD NEW", "copy a file on the server itself", changing.copy, 2, 2),
     Command(
         ("setmode",), "NAME ±rhsa", "set or clear attributes: setmode a.txt +r-h", changing.setmode, 2, 2
     ),
-    Command(("showconnect", "info"), "", "where this is, and how it is protected", looking.showconnect, 0, 0),
-    Command(("history",), "", "what was typed", _history, 0, 0),
+    Command(("showconnect", "info"), "", "show the connection and its protection", looking.showconnect, 0, 0),
+    Command(("history",), "", "list earlier commands", _history, 0, 0),
     Command(("exit", "quit", "q"), "", "leave", _exit, 0, 0),
-    Command(("!",), "COMMAND", "run a command of this machine: !ls -l", looking.local, 0, _MANY, "l"),
+    Command(("!",), "COMMAND", "run a local command: !ls -l", looking.local, 0, _MANY, "l"),
 )
 
 _BY_NAME = {name: command for command in COMMANDS for name in command.names}
@@ -116,7 +133,7 @@ def find(name: str) -> Command:
     near = sorted({command.names[0] for command in found.values()})
     near = near or difflib.get_close_matches(lower[:20], _BY_NAME, n=1)
     hint = f": did you mean {' or '.join(near)}?" if near else ": `help` lists the commands"
-    raise UsageError(f"no command {name!r}{hint}")
+    raise UsageError(f"unknown command {name!r}{hint}")
 
 
 def names() -> list[str]:

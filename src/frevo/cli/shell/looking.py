@@ -78,7 +78,7 @@ async def more(shell: Shell, arguments: list[str]) -> int:
         try:
             process = await shell.child(*pager, stdin=subprocess.PIPE)
         except FileNotFoundError:
-            raise UsageError(f"there is no pager {pager[0]}: set PAGER, or use cat") from None
+            raise UsageError(f"cannot find the pager {pager[0]}: set PAGER, or use cat") from None
         assert process.stdin is not None
         try:
             while data := await file.read(_PIECE_BYTES):
@@ -121,7 +121,7 @@ async def df(shell: Shell, arguments: list[str]) -> None:
     space = await (await shell.share()).statvfs()
     used = space.total - space.free
     shown(
-        f"{remote.human(space.total)} in all, {remote.human(used)} used, {remote.human(space.available)} left for you"
+        f"{remote.human(space.total)} total, {remote.human(used)} used, {remote.human(space.available)} available"
     )
 
 

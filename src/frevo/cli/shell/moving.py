@@ -104,7 +104,7 @@ async def mput(shell: Shell, arguments: list[str]) -> int:
 
 
 def _nothing(found: Sequence[str]) -> int:
-    shown("nothing was chosen (directories need `recurse`)" if found else "nothing matches")
+    shown("nothing selected (directories need `recurse`)" if found else "nothing matches")
     return 0
 
 
@@ -114,10 +114,10 @@ async def _wanted(shell: Shell, what: str, name: str) -> bool:
         return True
     answer = (await shell.ask(f"{what} {one_line(name)}? (y/n/a/q) ")).strip().lower()[:1]
     if answer == "q":
-        raise UsageError("nothing was transferred")
+        raise UsageError("nothing transferred")
     if answer == "a":
         shell.asking = False
-        shown("`prompt` is off now")
+        shown("`prompt` is now off")
     return answer in ("y", "a")
 
 
@@ -130,7 +130,7 @@ async def reget(shell: Shell, arguments: list[str]) -> int:
     here = Path(target)
     if here.is_file() and known.size > SMALL_BYTES:
         if here.stat().st_size > known.size:
-            text = "it is larger here than on the share: use get to load it anew"
+            text = "the local file is larger than the one on the share: use get to download it again"
             raise OSError(errno.EFBIG, text, target)
         here.rename(here.with_name(batch.part_name(here.name, known.size, known.st_mtime_ns)))
     return await _down(shell, [(path, target)])
@@ -149,7 +149,7 @@ async def reput(shell: Shell, arguments: list[str]) -> int:
     if there is None or known.st_size <= SMALL_BYTES:
         return await _up(shell, [(source, target)])
     if there.size > known.st_size:
-        text = "it is larger on the share than here: use put to load it anew"
+        text = "the file on the share is larger than the local one: use put to upload it again"
         raise OSError(errno.EFBIG, text, target)
     folder, _, last = target.rpartition("/")
     part = join(folder, batch.part_name(last, known.st_size, known.st_mtime_ns))

@@ -56,7 +56,7 @@ class Shell:
         from frevo.client import connect
 
         if self._share is not None and self._share.tree.connection.lost:
-            print("frevo: the connection was lost: connecting again", file=sys.stderr)
+            print("frevo: connection lost: reconnecting", file=sys.stderr)
             await self.close()
         if self._share is None:
             self._share = await connect(remote.share_url(self._place), self._options)
@@ -119,7 +119,7 @@ class Shell:
                 break
             code = code or failed
             if failed and line.split()[:1] and line.split()[0].lower() in ("cd", "lcd"):
-                print("frevo: the rest of the script is left out", file=sys.stderr)
+                print("frevo: skipping the rest of the script", file=sys.stderr)
                 break
         return code
 
