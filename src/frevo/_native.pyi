@@ -62,6 +62,23 @@ def choose_engine(wish: str) -> tuple[str, str]: ...
 # --- acting.rs ---
 
 @final
+class Descriptor:
+    """Owns the file descriptor *number*; see frevo.aio.descriptor. Every method may be called from any thread."""
+
+    def __new__(cls, number: int) -> Self: ...
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called. The file may still be open, for those who hold it."""
+    def fileno(self) -> int:
+        """The number, for a call that returns before anybody can close it; OSError EBADF when it is closed."""
+    def hold(self) -> int:
+        """The number, which stays this file's until `release`. OSError EBADF when it is closed and nobody holds it."""
+    def release(self) -> None:
+        """Takes one `hold` back. OSError when that closed the file and the system could not keep its data."""
+    def close(self) -> None:
+        """Closes, now or when the last operation on it has ended. A second time does nothing. OSError as `release`."""
+
+@final
 class UnixIdentity:
     """A Unix user as file systems know it. Equal only to itself: switching to the same object costs nothing."""
 

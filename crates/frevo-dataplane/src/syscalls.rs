@@ -200,6 +200,18 @@ pub fn fallocate(fd: RawFd, mode: i32, offset: i64, length: i64) -> io::Result<(
     }
 }
 
+/// Fills `buffer`, of at most 256 bytes, with random bytes of the kernel (getrandom(2)).
+pub fn random(buffer: &mut [u8]) -> io::Result<()> {
+    debug_assert!(buffer.len() <= 256, "longer ones may come in part");
+    // SAFETY: `buffer` is writable for its length.
+    let filled = unsafe { libc::getrandom(buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    match usize::try_from(filled) {
+        Ok(length) if length == buffer.len() => Ok(()),
+        Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 mod acting;
 mod convert;
 mod core;
+mod descriptor;
 mod keys;
 mod plane;
 mod pump;
@@ -20,6 +21,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     syscalls::register(module)?;
     acting::register(module)?;
     module.add_function(wrap_pyfunction!(keys::rc4, module)?)?;
+    module.add_class::<descriptor::Descriptor>()?;
     module.add_class::<keys::SessionKeys>()?;
     module.add_class::<keys::Gate>()?;
     module.add_class::<keys::Position>()?;

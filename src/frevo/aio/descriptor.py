@@ -7,70 +7,12 @@ was asked for and nobody holds it.
 
 from __future__ import annotations
 
-import errno
-import os
-import threading
 from collections.abc import Sequence
 from typing import Any
 
-#: One for all: it is held for a few instructions, and a descriptor is made for every open.
-_LOCK = threading.RLock()  # the garbage collector may close another one in between
+from frevo._native import Descriptor
 
-
-class Descriptor:
-    """Owns *number*. Every method may be called from any thread."""
-
-    __slots__ = ("_number", "_users", "closed")
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self._users = 0
-        #: Whether `close` was called. The file may still be open, for those who hold it.
-        self.closed = False
-
-    def fileno(self) -> int:
-        """The number, for a call that returns before anybody can close it; OSError EBADF when it is closed."""
-        if self.closed:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        return self._number
-
-    def hold(self) -> int:
-        """The number, which stays this file's until `release`. OSError EBADF when it is closed and nobody holds it."""
-        with _LOCK:
-            if self.closed and not self._users:
-                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-            self._users += 1
-        return self._number
-
-    def release(self) -> None:
-        """Takes one `hold` back."""
-        with _LOCK:
-            self._users -= 1
-            if self._users or not self.closed:
-                return
-        self._end()
-
-    def close(self) -> None:
-        """Closes, now or when the last operation on it has ended. A second time does nothing."""
-        with _LOCK:
-            if self.closed:
-                return
-            self.closed = True
-            if self._users:
-                return
-        self._end()
-
-    def _end(self) -> None:
-        """Called once: it is closed, and nobody holds it any more or can again."""
-        if self._number >= 0:
-            os.close(self._number)
-
-    def __del__(self) -> None:
-        if not self.closed and _LOCK is not None:  # at the end of the interpreter nothing is left to do it with
-            self.close()
-
-    def __repr__(self) -> str:
-        return f"<Descriptor {self._number}{' closed' if self.closed else ''}>"
+__all__ = ["WORKING_DIRECTORY", "Descriptor", "hold_all", "release_all"]
 
 
 def hold_all(arguments: Sequence[Any]) -> tuple[list[Descriptor], list[Any]]:

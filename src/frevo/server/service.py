@@ -21,7 +21,7 @@ from frevo.server.core.lanes import Lanes
 from frevo.server.core.request import Chain, Request
 from frevo.server.core.shares import Share, build_shares, describe, guard_of
 from frevo.server.core.state import Connection, Open, Session, SessionState
-from frevo.server.core.turns import Turns
+from frevo.server.core.turns import SLICE_S, Turns
 from frevo.server.handlers.lock import release_all
 from frevo.server.handlers.negotiate import handle_smb1
 from frevo.server.lifecycle import end_connection, end_session, expire_session
@@ -90,7 +90,7 @@ class Server:
         self.homes = Homes(self)
         self.draining = False
         self.turns = Turns(loop)
-        self.budgets = Budgets(lambda: self.config)
+        self.budgets = Budgets(config)
         self.guesses = Guesses(self.monotonic)
         #: Messages that came while there was no time for them, by connection: the next of each, turn by turn.
         self._backlog: dict[int, deque[tuple[Any, ...]]] = {}
@@ -126,26 +126,18 @@ class Server:
         """
         backlog, pressed = self._backlog, self.transport.pressed
         if len(batch) == 1 and not backlog and not pressed:  # the usual one is short
-            self._guard(batch[0])
+            self._on_event(batch[0])
             return
-        piece = self.turns.slice()
-        first = True  # a slice does at least one thing, also on a machine that takes the processor away from it
+        clock = self.turns.clock
+        ends = 0.0  # a slice does at least one thing, also on a machine that takes the processor away from it
         for event in batch:
             if event[0] == events.MESSAGE and (
-                event[1] in backlog or pressed or (not first and piece.over())
+                event[1] in backlog or pressed or (ends and clock() >= ends)
             ):
                 self._put_off(event)
             else:
-                self._guard(event)
-                first = False
-
-    def _guard(self, event: tuple[Any, ...]) -> None:
-        try:
-            self._on_event(event)
-        except Exception:
-            # A fault of ours: it may cost the connection that met it, but not the others in this batch.
-            log.exception("internal error; the connection is closed")
-            self._abandon(event[1])
+                ends = ends or clock() + SLICE_S
+                self._on_event(event)
 
     def _put_off(self, event: tuple[Any, ...]) -> None:
         """Keeps a message until it is its party's turn; a connection's later messages stay behind it."""
@@ -172,7 +164,7 @@ class Server:
         waiting = self._backlog.get(connection.id)
         piece = self.turns.slice()
         while waiting:
-            self._guard(waiting.popleft())
+            self._on_event(waiting.popleft())
             if piece.over() or self.transport.pressed:
                 break
         if connection.closed or not waiting:
@@ -193,23 +185,28 @@ class Server:
             self.connections.pop(number, None)
 
     def _on_event(self, event: tuple[Any, ...]) -> None:
-        kind = event[0]
-        if kind == events.MESSAGE:
-            connection = self.connections.get(event[1])
-            if connection is not None:
-                self._receive(connection, event)
-            else:
-                self.hosts.held(event)
-            return
-        act_as(None)  # what ends a connection says itself for which user
-        if kind == events.ACCEPTED:
-            self.hosts.arrived(event)
-        elif kind == events.CLOSED:
-            self._closed(event)
-        elif kind == events.IDLE:
-            self._idle(event)
-        elif kind == events.REJECTED:
-            log.warning("%s refused: %s", event[2], event[3])
+        kind, number = event[0], event[1]
+        try:
+            if kind == events.MESSAGE:
+                connection = self.connections.get(number)
+                if connection is not None:
+                    self._receive(connection, event)
+                else:
+                    self.hosts.held(event)
+                return
+            act_as(None)  # what ends a connection says itself for which user
+            if kind == events.ACCEPTED:
+                self.hosts.arrived(event)
+            elif kind == events.CLOSED:
+                self._closed(event)
+            elif kind == events.IDLE:
+                self._idle(event)
+            elif kind == events.REJECTED:
+                log.warning("%s refused: %s", event[2], event[3])
+        except Exception:
+            # A fault of ours: it may cost the connection that met it, but not the others in this batch.
+            log.exception("internal error; the connection is closed")
+            self._abandon(number)
 
     def admit(self, event: tuple[Any, ...], names: frozenset[str] | None) -> None:
         """A connection that `hosts allow` and `hosts deny` let in; *names* of its machine, None when unknown."""
@@ -332,9 +329,11 @@ class Server:
         if not self.config.globals.frevo_fast_path or handle is None or record is None or handle.fd is None:
             return
         gate = self.gate_of(record)
-        if gate is None or session.keys is None or not self.budgets.descriptors.room(session.user):
+        descriptors = self.budgets.descriptors
+        if gate is None or session.keys is None or not descriptors.room(session.user):
             return
-        self.take_descriptor(opened)
+        descriptors.take(session.user)
+        opened.descriptors += 1
         position = self.transport.new_position()
         position.value, opened.cursor = opened.position, position
         self.transport.attach(
@@ -349,11 +348,6 @@ class Server:
             position=position,
         )
         opened.attached = True
-
-    def take_descriptor(self, opened: Open) -> None:
-        """Counts one more descriptor that lives as long as *opened*; there must be room for it."""
-        self.budgets.descriptors.take(opened.session.user)
-        opened.descriptors += 1
 
     def watch_expiry(self, session: Session) -> None:
         """Ends a session's validity in time, also when only the data plane serves it."""
@@ -392,6 +386,7 @@ class Server:
         """Takes a new configuration without dropping anybody: new connects see it, what is open stays."""
         act_as(None)
         before, self.config, self.authenticator = self.shares, config, authenticator
+        self.budgets.configure(config)
         self.hosts.take(config)
         self.homes.take(config)
         self.guard = guard_of(config)

@@ -99,11 +99,12 @@ class DataPlaneTransport:
         self._flush_scheduled = True  # by the end of this method
         handled = 0
         try:
-            ends = time.perf_counter() + _TURN_S
-            while handled < _EVENTS_PER_TURN and time.perf_counter() < ends:
+            ends = 0.0
+            while handled < _EVENTS_PER_TURN and (not ends or time.perf_counter() < ends):
                 batch = self._plane.poll(_EVENTS_MAX, attended=True)
                 if not batch or self._on_events is None:
                     return
+                ends = ends or time.perf_counter() + _TURN_S
                 handled += len(batch)
                 try:
                     self._on_events(batch)

@@ -49,6 +49,7 @@ class Guard:
         "_nested",
         "_settled",
         "_stamp",
+        "may_lie_anywhere",
     )
 
     def __init__(self, folder: str | Path, files: Sequence[str] = ()) -> None:
@@ -61,6 +62,8 @@ class Guard:
         self._kept: list[Id] = []  # the files among them
         self._stamp = -1
         self._settled = self._nested = False
+        #: Whether `lies_below` does not tell all: there are files beside the directory, or it is not there yet.
+        self.may_lie_anywhere = True
         self._look()
 
     def hides(self, identity: Sequence[int | str], *, closely: bool = True) -> bool:
@@ -74,11 +77,6 @@ class Guard:
             return False
         self._look()
         return identity[:2] in self._ids
-
-    @property
-    def may_lie_anywhere(self) -> bool:
-        """Whether `lies_below` does not tell all: there are files beside the directory, or it is not there yet."""
-        return self._fd < 0 or bool(self._files)
 
     def inodes(self) -> frozenset[int]:
         """The inodes of what is hidden now, for a first look at many names; `hides` tells for sure."""
@@ -135,6 +133,7 @@ class Guard:
             self._stamp = status.mtime
             now = time.time_ns() // 100 + _EPOCH
             self._settled = not self._nested and now - status.mtime > _UNSETTLED
+        self.may_lie_anywhere = self._fd < 0 or bool(self._files)
         if ids != self._ids:
             self._ids, self._inodes = frozenset(ids), frozenset(inode for _, inode in ids)
             self._devices = frozenset(device for device, _ in ids)
@@ -161,6 +160,7 @@ class Guard:
     def close(self) -> None:
         """Closing twice is fine."""
         fd, self._fd = self._fd, -1
+        self.may_lie_anywhere = True
         if fd >= 0:
             os.close(fd)
 
@@ -183,6 +183,15 @@ class TreeGuard:
 
     def hides(self, status: FileStatus) -> bool:
         """Whether this is a file of the server's own, which does not exist for clients."""
+        if (  # the usual one in short, in the way of every CREATE
+            status.ino not in self._guard._inodes
+            and status.mnt_id == self._mount
+            and not self._holds
+            and not self._guard.may_lie_anywhere
+            and (status.nlink <= 1 or stat_module.S_ISDIR(status.mode))
+            and time.monotonic() < self._look_again_at
+        ):
+            return False
         return self._guard.hides(id_of(status), closely=self._may_be_new(status))
 
     def _may_be_new(self, status: FileStatus) -> bool:

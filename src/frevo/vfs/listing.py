@@ -54,10 +54,10 @@ class _Listing:
         fd = self._fd
         backend = self._backend
         xattr, mode_readonly = self._xattr, not backend.xattrs
-        hides = backend.veto.hides if backend.veto else None
+        hides = backend.veto.hides if backend.veto.any else None
         secret = backend.guard.inodes() if backend.guard is not None else frozenset()
         hide_dots = backend.options.hide_dot_files
-        marks = backend.hide.hides if backend.hide else None
+        marks = backend.hide.hides if backend.hide.any else None
         with os.scandir(fd) as entries:
             for entry in entries:
                 name = entry.name

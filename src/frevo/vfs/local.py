@@ -115,7 +115,7 @@ class LocalBackend(Backend):
         name = path.rpartition("/")[2]
         if name[:1] == "." and self.options.hide_dot_files:
             return True
-        return bool(self.hide) and self.hide.hides(name)
+        return self.hide.any and self.hide.hides(name)
 
     def stat_real(self, path: str, *, hidden: bool) -> FileStat:
         """Metadata of what the real *path* names, links followed. OSError, SMBError when it is not inside."""

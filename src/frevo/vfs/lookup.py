@@ -146,7 +146,7 @@ class Lookup:
 
     def find(self, wire: WirePath) -> Found | Missing:
         """What *wire* names. SMBError as `Backend.resolve` says."""
-        if self._veto:
+        if self._veto.any:
             self._check_veto(wire)
         path = wire.path
         try:

@@ -232,16 +232,15 @@ _wire_path_remembered = lru_cache(maxsize=8192)(_wire_path)
 class VetoFiles:
     """Samba's `veto files`: patterns with `*` and `?`, compared without case, on every component."""
 
-    __slots__ = ("_match",)
+    __slots__ = ("_match", "any")
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         wild = {"*": ".*", "?": "."}
         regexes = ("".join(wild.get(c) or re.escape(c) for c in fold(p)) for p in patterns if p)
         joined = "|".join(regexes)
         self._match = re.compile(joined, re.DOTALL).fullmatch if joined else None
-
-    def __bool__(self) -> bool:
-        return self._match is not None
+        #: Whether any name is hidden at all.
+        self.any = bool(joined)
 
     def hides(self, disk_name: str) -> bool:
         """Whether this disk name does not exist for clients."""

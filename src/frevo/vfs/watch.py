@@ -404,7 +404,7 @@ class WatchHub:
             self._unread.append((self._batch, self._announced, events))
 
     def _dispatch(self, batch: int, told: set[tuple[int, str]], events: list[n.Event]) -> _Steps:
-        if self._veto:  # before renames are paired: half of one that is not shown is an end, or a beginning
+        if self._veto.any:  # before renames are paired: half of one that is not shown is an end, or a beginning
             events = [event for event in events if not event.name or not self._veto.hides(event.name)]
         for index, event in enumerate(events):
             if event.mask & n.IN_Q_OVERFLOW:

@@ -185,4 +185,4 @@ def test_veto_files() -> None:
     veto = VetoFiles(("*.tmp", "secret", "a?c", "[x]"))
     assert all(map(veto.hides, ("X.TMP", "Secret", "abc", "[X]")))
     assert not any(map(veto.hides, ("x.tmp2", "secrets", "ac", "x")))
-    assert not VetoFiles(()) and not VetoFiles(()).hides("a")
+    assert not VetoFiles(()).any and not VetoFiles(()).hides("a")

@@ -19,6 +19,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::BadKey;
+use crate::syscalls;
 use crate::window::{FirstUse, Ids};
 use crate::wire::{at, command, flags, u16_at, u32_at, u64_at};
 
@@ -172,7 +173,7 @@ impl SealNonces {
 
     pub(super) fn new() -> Result<SealNonces, BadKey> {
         let mut random = [0; 12];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| BadKey("the system has no random numbers"))?;
+        syscalls::random(&mut random).map_err(|_| BadKey("the system has no random numbers"))?;
         let (start, rest) = random.split_at(8);
         let start = u64::from_le_bytes(start.try_into().expect("eight bytes"));
         Ok(SealNonces { start, rest: rest.try_into().expect("four bytes"), used: AtomicU64::new(0) })

@@ -8,8 +8,8 @@ A user is an account; all null sessions are one user together, and so are all gu
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NoReturn
 
 from frevo.errors import SMBError
 from frevo.wire.erref import NTStatus
@@ -32,18 +32,15 @@ def user_of(identity: Identity) -> str:
 class Budget:
     """How much there is of one thing, and who has how much."""
 
-    __slots__ = ("_by_user", "_limit", "_total", "name")
+    __slots__ = ("_by_user", "limit", "name", "total")
 
-    def __init__(self, name: str, limit: Callable[[], int]) -> None:
+    def __init__(self, name: str, limit: int = 0) -> None:
         self.name = name
-        self._limit = limit
-        self._total = 0
+        #: How much there is in all.
+        self.limit = limit
+        #: How much of it is taken.
+        self.total = 0
         self._by_user: dict[str, int] = {}
-
-    @property
-    def total(self) -> int:
-        """How much is taken."""
-        return self._total
 
     def of(self, user: str) -> int:
         """How much *user* has."""
@@ -51,21 +48,31 @@ class Budget:
 
     def room(self, user: str, count: int = 1) -> bool:
         """Whether *user* may take *count* more: then as much as it has is still free."""
-        return self.of(user) + count <= self._limit() - self._total - count
+        return self._by_user.get(user, 0) + count <= self.limit - self.total - count
 
     def check(self, user: str, count: int = 1) -> None:
         """Raises INSUFFICIENT_RESOURCES when there is no room."""
-        held = self._by_user.get(user, 0)  # as `room`, in the way of every CREATE
-        if held + count > self._limit() - self._total - count:
-            raise SMBError(
-                NTStatus.INSUFFICIENT_RESOURCES,
-                f"{user} has {self.of(user)} of {self._total} {self.name}, {self._limit()} are all there are",
-            )
+        if not self.room(user, count):
+            self._refuse(user)
+
+    def reserve(self, user: str) -> None:
+        """`check` and `take` of one."""
+        held = self._by_user.get(user, 0) + 1
+        if held >= self.limit - self.total:
+            self._refuse(user)
+        self._by_user[user] = held
+        self.total += 1
 
     def take(self, user: str, count: int = 1) -> None:
-        """Counts what was asked for with `check` before."""
+        """Counts what *user* has, whether or not there is room: that was asked for with `check` or `room`."""
         self._by_user[user] = self._by_user.get(user, 0) + count
-        self._total += count
+        self.total += count
+
+    def _refuse(self, user: str) -> NoReturn:
+        raise SMBError(
+            NTStatus.INSUFFICIENT_RESOURCES,
+            f"{user} has {self.of(user)} of {self.total} {self.name}, {self.limit} are all there are",
+        )
 
     def give(self, user: str, count: int = 1) -> None:
         """Counts that it is free again."""
@@ -74,7 +81,7 @@ class Budget:
             self._by_user[user] = left
         else:
             del self._by_user[user]
-        self._total -= count
+        self.total -= count
 
     def users(self) -> Iterator[tuple[str, int]]:
         """Who has how much."""
@@ -82,24 +89,31 @@ class Budget:
 
 
 class Budgets:
-    """All budgets of a server. `config` gives the configuration in force."""
+    """All budgets of a server."""
 
-    def __init__(self, config: Callable[[], Config]) -> None:
-        def key(name: str) -> Callable[[], int]:
-            return lambda: int(getattr(config().globals, name))
-
-        descriptors = descriptors_for_files()
+    def __init__(self, config: Config) -> None:
         self._numbers: dict[str, int] = {}
-        configured, possible = key("frevo_max_connections"), descriptors_for_connections()
-        self.connections = Budget("connections", lambda: min(configured(), possible))
-        self.sessions = Budget("sessions", key("frevo_max_sessions"))
+        self.connections = Budget("connections")
+        self.sessions = Budget("sessions")
         #: Descriptors of opens; the rest of the process's are for connections.
-        self.descriptors = Budget("descriptors", lambda: descriptors)
-        self.pipes = Budget("pipes", key("frevo_max_pipes"))
-        self.pipe_bytes = Budget("bytes in pipes", key("frevo_max_pipe_bytes"))
-        self.watches = Budget("watches", key("frevo_max_watches"))
-        self.folders = Budget("watched folders", key("frevo_max_watched_folders"))
-        self.waiting = Budget("waiting requests", key("frevo_max_waiting_requests"))
+        self.descriptors = Budget("descriptors", descriptors_for_files())
+        self.pipes = Budget("pipes")
+        self.pipe_bytes = Budget("bytes in pipes")
+        self.watches = Budget("watches")
+        self.folders = Budget("watched folders")
+        self.waiting = Budget("waiting requests")
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Takes the limits of *config*. Users who have more than that keep it."""
+        settings = config.globals
+        self.connections.limit = min(settings.frevo_max_connections, descriptors_for_connections())
+        self.sessions.limit = settings.frevo_max_sessions
+        self.pipes.limit = settings.frevo_max_pipes
+        self.pipe_bytes.limit = settings.frevo_max_pipe_bytes
+        self.watches.limit = settings.frevo_max_watches
+        self.folders.limit = settings.frevo_max_watched_folders
+        self.waiting.limit = settings.frevo_max_waiting_requests
 
     def number_of(self, user: str) -> int:
         """What the data plane calls *user*: 0 are null sessions, who are nobody."""

@@ -97,8 +97,7 @@ class Request:
             raise SMBError(NTStatus.INTERNAL_ERROR, "only the last request of a compound can wait")
         if len(self.connection.waiting_async) >= self.server.config.globals.frevo_max_pending_async_requests:
             raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many waiting requests")
-        self.server.budgets.waiting.check(self.session.user)
-        self.server.budgets.waiting.take(self.session.user)
+        self.server.budgets.waiting.reserve(self.session.user)
         self.server.send_interim(self)
 
     async def wait(self, future: asyncio.Future[int]) -> int:

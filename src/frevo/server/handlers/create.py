@@ -69,16 +69,20 @@ def handle(request: Request) -> bytes:
         raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many opens in this session")
     if request.tree.backend is None:
         return _open_pipe(request, asked)
-    request.server.budgets.descriptors.check(request.session.user)
     create_checks.check(asked)
     timewarp = find_create_context(asked.contexts, b"TWrp") if asked.contexts else None
     if timewarp is not None and any(timewarp):
         raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, "there are no snapshots")
-    opened = _open_or_create(request, asked)
+    descriptors, user = request.server.budgets.descriptors, request.session.user
+    descriptors.reserve(user)
+    opened: _Opened | None = None
     try:
+        opened = _open_or_create(request, asked)
         return _enter(request, asked, opened)
     except BaseException:
-        opened.handle.close()
+        descriptors.give(user)
+        if opened is not None:
+            opened.handle.close()
         raise
 
 
@@ -260,6 +264,7 @@ def _enter(request: Request, asked: CreateRequest, opened: _Opened) -> bytes:
         is_directory=vfs_handle.is_directory,
         delete_on_close=bool(asked.create_options & CreateOptions.DELETE_ON_CLOSE),
         opened_at=server.now(),
+        descriptors=1,  # the one that was reserved
     )
     stat = opened.stat or vfs_handle.stat()
     contexts = _answer_contexts(request, asked, vfs_handle, stat) if asked.contexts else []
@@ -267,7 +272,6 @@ def _enter(request: Request, asked: CreateRequest, opened: _Opened) -> bytes:
         raise SMBError(NTStatus.NETWORK_NAME_DELETED, "the tree was disconnected meanwhile")
     entry.record = server.files.add(vfs_handle.identity, entry, stream_of=_file_of(vfs_handle))
     session.opens[number] = server.opens[number] = entry
-    server.take_descriptor(entry)
     tree.opens.add(number)
     request.chain.file_id = (number, number)
     return CreateResponse(

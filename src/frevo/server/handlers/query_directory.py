@@ -85,8 +85,8 @@ def _enumeration(server: Server, opened: Open, handle: Handle, asked: QueryDirec
     pattern = pattern or "*"
     if has_wildcards(pattern) or pattern in (".", ".."):
         if not opened.lists:  # a listing has a descriptor of its own
-            server.budgets.descriptors.check(opened.session.user)
-            server.take_descriptor(opened)
+            server.budgets.descriptors.reserve(opened.session.user)
+            opened.descriptors += 1
             opened.lists = True
         items = handle.list_directory()
     else:
