@@ -9,6 +9,8 @@ _Message = _Buffer | Sequence[_Buffer]
 
 __version__: str
 __all__ = [
+    "AttachedOpen",
+    "ConnectionSettings",
     "Core",
     "Credits",
     "DataPlane",
@@ -173,6 +175,39 @@ class Position:
     value: int
     def __new__(cls) -> Self: ...
 
+# --- records.rs: what crosses as one object ---
+
+@final
+class AttachedOpen:
+    """An open that may be read, for `attach`: the data plane answers its READs while *gate* is open."""
+
+    def __new__(
+        cls,
+        *,
+        session_id: int,
+        tree_id: int,
+        file_id: tuple[int, int],
+        fd: int,
+        gate: Gate,
+        encrypted_only: bool = False,
+        position: Position | None = None,
+    ) -> Self:
+        """*file_id* is (persistent, volatile); *fd* is duplicated here and now, OSError when it cannot be.
+
+        With *encrypted_only* only encrypted READs are answered, whatever the session demands. *position* learns
+        where each READ ended.
+        """
+
+@final
+class ConnectionSettings:
+    """What was agreed on a connection, for `set_connection`."""
+
+    def __new__(cls, *, authenticated: bool, max_read: int, multi_credit: bool, user: int = 0) -> Self:
+        """*authenticated*: a session is set up, so larger messages may come and no timer runs. *max_read*: bytes of
+        the largest READ that is answered without Python. *multi_credit*: CreditCharge counts ([MS-SMB2] 3.3.5.2.5).
+        *user*: whose unread answers the connection's are, 0 before log-on.
+        """
+
 # --- plane.rs ---
 
 @final
@@ -232,31 +267,8 @@ class DataPlane:
 
     def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None: ...
     def drop_session(self, connection: int, session_id: int) -> None: ...
-    def set_connection(
-        self,
-        connection: int,
-        *,
-        dialect: int,
-        authenticated: bool,
-        max_read: int,
-        multi_credit: bool,
-        user: int = 0,
-    ) -> None: ...
-    def attach(
-        self,
-        connection: int,
-        session_id: int,
-        tree_id: int,
-        file_id: tuple[int, int],
-        fd: int,
-        readable: bool,
-        gate: Gate,
-        must_seal: bool = False,
-        position: Position | None = None,
-    ) -> None:
-        """Lets READs of (persistent, volatile) *file_id* be answered from a duplicate of *fd*; only sealed ones
-        when *must_seal*. *position* learns where each ended."""
-
+    def set_connection(self, connection: int, settings: ConnectionSettings) -> None: ...
+    def attach(self, connection: int, opened: AttachedOpen) -> None: ...
     def detach(self, connection: int, file_id_volatile: int) -> None: ...
     def fast_echo(self, on: bool) -> None: ...
     def set_credits(self, connection: int, credits: Credits) -> None: ...
@@ -336,20 +348,8 @@ class Core:
 
     def set_session(self, session_id: int, keys: SessionKeys) -> None: ...
     def drop_session(self, session_id: int) -> None: ...
-    def set_connection(
-        self, *, dialect: int, authenticated: bool, max_read: int, multi_credit: bool, user: int = 0
-    ) -> None: ...
-    def attach(
-        self,
-        session_id: int,
-        tree_id: int,
-        file_id: tuple[int, int],
-        fd: int,
-        readable: bool,
-        gate: Gate,
-        must_seal: bool = False,
-        position: Position | None = None,
-    ) -> None: ...
+    def set_connection(self, settings: ConnectionSettings) -> None: ...
+    def attach(self, opened: AttachedOpen) -> None: ...
     def detach(self, file_id_volatile: int) -> None: ...
     def fast_echo(self, on: bool) -> None: ...
     def close(self) -> None: ...

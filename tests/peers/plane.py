@@ -9,7 +9,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from frevo._native import DataPlane, SessionKeys
+from frevo._native import ConnectionSettings, DataPlane, SessionKeys
 from frevo.transport.base import ACCEPTED, Event
 
 HEADER = struct.Struct("<4sHHIHHIIQIIQ16s")
@@ -106,9 +106,8 @@ class Plane:
         client.send(packet(0, 0))
         self.next(1)
         self.plane.set_session(connection, SESSION, session_keys(**changes))
-        self.plane.set_connection(
-            connection, dialect=0x311, authenticated=True, max_read=8 << 20, multi_credit=True
-        )
+        settings = ConnectionSettings(authenticated=True, max_read=8 << 20, multi_credit=True)
+        self.plane.set_connection(connection, settings)
         self.plane.submit([(connection, 0, 0, packet(0, 0, flags=SERVER_TO_REDIR, credits=credits))])
         assert HEADER.unpack_from(client.receive())[5] == credits
         return client, connection

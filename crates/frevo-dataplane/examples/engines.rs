@@ -16,6 +16,7 @@ use frevo_dataplane::conn::{Role, Settings, Submission};
 use frevo_dataplane::crypto::{SessionKeys, Signer, SigningAlgorithm};
 use frevo_dataplane::engine::{choose, Config, DataPlane};
 use frevo_dataplane::event::Event;
+use frevo_dataplane::fast::{AttachedOpen, OpenFile};
 use frevo_dataplane::framing::Framing;
 use frevo_dataplane::gate::Gate;
 use frevo_dataplane::limits::Limits;
@@ -129,16 +130,21 @@ fn control_plane(plane: &DataPlane, stop: &AtomicBool) {
                     SESSION,
                     Arc::new(SessionKeys::new(signer, None, false, false)),
                 );
-                let settings = Settings {
-                    dialect: 0x311,
-                    authenticated: true,
-                    max_read: 8 << 20,
-                    multi_credit: true,
-                    user: 0,
-                };
+                let settings =
+                    Settings { authenticated: true, max_read: 8 << 20, multi_credit: true, user: 0 };
                 plane.set_connection(connection, settings);
                 let file = OwnedFd::from(std::fs::File::open(&path).unwrap());
-                plane.attach(connection, SESSION, 0, (1, 1), file, true, Arc::new(Gate::new()));
+                let open = AttachedOpen {
+                    session_id: SESSION,
+                    tree_id: 0,
+                    persistent_id: 1,
+                    volatile_id: 1,
+                    encrypted_only: false,
+                    position: Arc::default(),
+                    gate: Arc::new(Gate::new()),
+                    file: Arc::new(OpenFile::new(file)),
+                };
+                plane.attach(connection, open);
             }
             let mut answer = payload[..68].to_vec();
             answer[14..16].copy_from_slice(&2048u16.to_le_bytes());

@@ -12,19 +12,19 @@ use crate::crypto::SignOnce;
 use crate::gate::{Gate, Pass};
 use crate::wire::{at, flags, put, u16_at, u32_at, u64_at, Header, HEADER_BYTES, PROTOCOL_SMB2};
 
-/// An open file that the control plane attached to a connection.
-#[derive(Debug)]
+/// An open that the control plane attached to a connection, because it may be read: the fast path answers its READs.
+#[derive(Clone, Debug)]
 pub struct AttachedOpen {
     /// Its session.
     pub session_id: u64,
     /// Its tree connect.
     pub tree_id: u32,
-    /// The persistent half of its FileId; the volatile half is the key in the table.
+    /// FileId.Persistent
     pub persistent_id: u64,
-    /// Read access was granted.
-    pub readable: bool,
-    /// Only sealed requests are answered: the share demands encryption, its session does not.
-    pub must_seal: bool,
+    /// FileId.Volatile, by which the connection finds it.
+    pub volatile_id: u64,
+    /// Only encrypted requests are answered: the share demands encryption, its session does not.
+    pub encrypted_only: bool,
     /// Where the last read ended (FilePositionInformation); shared with the control plane.
     pub position: Arc<AtomicU64>,
     /// The gate of its file.

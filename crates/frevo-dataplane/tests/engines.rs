@@ -11,6 +11,7 @@ use frevo_dataplane::conn::{Role, Settings, Submission, CLOSE_AFTER};
 use frevo_dataplane::crypto::{SessionKeys, Signer, SigningAlgorithm};
 use frevo_dataplane::engine::{choose, Config, DataPlane};
 use frevo_dataplane::event::Event;
+use frevo_dataplane::fast::{AttachedOpen, OpenFile};
 use frevo_dataplane::framing::Framing;
 use frevo_dataplane::gate::Gate;
 use frevo_dataplane::limits::Limits;
@@ -64,11 +65,21 @@ impl Bench {
         let (mut client, id) = self.connect();
         let signer = Signer::new(SigningAlgorithm::by_id(2).unwrap(), &[9; 16]).unwrap();
         self.plane.set_session(id, SESSION, Arc::new(SessionKeys::new(signer, None, false, false)));
-        let settings =
-            Settings { dialect: 0x311, authenticated: true, max_read: 8 << 20, multi_credit: true, user: 0 };
+        let settings = Settings { authenticated: true, max_read: 8 << 20, multi_credit: true, user: 0 };
         self.plane.set_connection(id, settings);
         if let Some(file) = file {
-            self.plane.attach(id, SESSION, TREE, FILE, file, true, Arc::new(Gate::new()));
+            let (persistent_id, volatile_id) = FILE;
+            let open = AttachedOpen {
+                session_id: SESSION,
+                tree_id: TREE,
+                persistent_id,
+                volatile_id,
+                encrypted_only: false,
+                position: Arc::default(),
+                gate: Arc::new(Gate::new()),
+                file: Arc::new(OpenFile::new(file)),
+            };
+            self.plane.attach(id, open);
         }
         // The answer to this comes after the commands above have been carried out.
         client.write_all(&request(0, 0, 1, &[36; 36])).unwrap();

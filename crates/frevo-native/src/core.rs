@@ -3,16 +3,15 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use frevo_dataplane::conn::{Connection, Host, Settings};
+use frevo_dataplane::conn::{Connection, Host};
 use frevo_dataplane::event::{Event, Flow};
-use frevo_dataplane::fast::{AttachedOpen, OpenFile};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
-use std::os::fd::RawFd;
 
 use crate::convert;
-use crate::keys::{copy_of, Gate, Position, SessionKeys};
-use crate::plane::{duplicate, role};
+use crate::keys::{copy_of, SessionKeys};
+use crate::plane::role;
+use crate::records::{AttachedOpen, ConnectionSettings};
 
 struct State {
     connection: Connection,
@@ -119,39 +118,12 @@ impl Core {
         self.state().connection.drop_session(session_id);
     }
 
-    #[pyo3(signature = (*, dialect, authenticated, max_read, multi_credit, user = 0))]
-    fn set_connection(
-        &self,
-        dialect: u16,
-        authenticated: bool,
-        max_read: u32,
-        multi_credit: bool,
-        user: u64,
-    ) {
-        let settings = Settings { dialect, authenticated, max_read, multi_credit, user };
-        self.state().connection.set_settings(settings);
+    fn set_connection(&self, settings: &ConnectionSettings) {
+        self.state().connection.set_settings(settings.inner);
     }
 
-    #[pyo3(signature = (session_id, tree_id, file_id, fd, readable, gate, must_seal = false, position = None))]
-    #[allow(clippy::too_many_arguments)]
-    fn attach(
-        &self,
-        session_id: u64,
-        tree_id: u32,
-        file_id: (u64, u64),
-        fd: RawFd,
-        readable: bool,
-        gate: &Gate,
-        must_seal: bool,
-        position: Option<&Position>,
-    ) -> PyResult<()> {
-        let file = Arc::new(OpenFile::new(duplicate(fd)?));
-        let gate = gate.inner.clone();
-        let (persistent_id, position) = (file_id.0, Position::shared(position));
-        let open =
-            AttachedOpen { session_id, tree_id, persistent_id, readable, must_seal, position, gate, file };
-        self.state().connection.attach(file_id.1, open);
-        Ok(())
+    fn attach(&self, open: &AttachedOpen) {
+        self.state().connection.attach(open.inner.clone());
     }
 
     fn detach(&self, file_id_volatile: u64) {

@@ -8,6 +8,7 @@ mod descriptor;
 mod keys;
 mod plane;
 mod pump;
+mod records;
 mod ring;
 mod syscalls;
 
@@ -25,6 +26,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<keys::SessionKeys>()?;
     module.add_class::<keys::Gate>()?;
     module.add_class::<keys::Position>()?;
+    module.add_class::<records::AttachedOpen>()?;
+    module.add_class::<records::ConnectionSettings>()?;
     module.add_class::<plane::DataPlane>()?;
     module.add_class::<pump::Credits>()?;
     module.add_class::<pump::Pump>()?;

@@ -1,18 +1,17 @@
 //! `DataPlane`: the threads, the sockets, the commands.
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
-use std::sync::Arc;
 
-use frevo_dataplane::conn::{Role, Settings};
+use frevo_dataplane::conn::Role;
 use frevo_dataplane::engine::{self, Config};
-use frevo_dataplane::fast::{AttachedOpen, OpenFile};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::convert;
-use crate::keys::{Gate, Position, SessionKeys};
+use crate::keys::SessionKeys;
 use crate::pump::{self, Credits, Lent, Pump};
+use crate::records::{AttachedOpen, ConnectionSettings};
 
 /// Threads that own connections and answer what needs no decision.
 #[pyclass(frozen, module = "frevo._native")]
@@ -108,44 +107,12 @@ impl DataPlane {
         self.inner.drop_session(connection, session_id);
     }
 
-    #[pyo3(signature = (connection, *, dialect, authenticated, max_read, multi_credit, user = 0))]
-    #[allow(clippy::too_many_arguments)]
-    fn set_connection(
-        &self,
-        connection: u64,
-        dialect: u16,
-        authenticated: bool,
-        max_read: u32,
-        multi_credit: bool,
-        user: u64,
-    ) {
-        self.inner
-            .set_connection(connection, Settings { dialect, authenticated, max_read, multi_credit, user });
+    fn set_connection(&self, connection: u64, settings: &ConnectionSettings) {
+        self.inner.set_connection(connection, settings.inner);
     }
 
-    #[pyo3(signature = (
-        connection, session_id, tree_id, file_id, fd, readable, gate, must_seal = false, position = None
-    ))]
-    #[allow(clippy::too_many_arguments)]
-    fn attach(
-        &self,
-        connection: u64,
-        session_id: u64,
-        tree_id: u32,
-        file_id: (u64, u64),
-        fd: RawFd,
-        readable: bool,
-        gate: &Gate,
-        must_seal: bool,
-        position: Option<&Position>,
-    ) -> PyResult<()> {
-        let file = Arc::new(OpenFile::new(duplicate(fd)?));
-        let gate = Arc::clone(&gate.inner);
-        let (persistent_id, position) = (file_id.0, Position::shared(position));
-        let open =
-            AttachedOpen { session_id, tree_id, persistent_id, readable, must_seal, position, gate, file };
-        self.inner.attach_open(connection, file_id.1, open);
-        Ok(())
+    fn attach(&self, connection: u64, open: &AttachedOpen) {
+        self.inner.attach(connection, open.inner.clone());
     }
 
     fn detach(&self, connection: u64, file_id_volatile: u64) {

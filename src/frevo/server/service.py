@@ -8,14 +8,15 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from frevo.aio.acting import act_as
 from frevo.auth.guesses import Guesses
 from frevo.config import Config, expand
 from frevo.dcerpc import RpcContext
 from frevo.errors import RemoteProtocolError, SMBError, WireError
-from frevo.locking.file_table import FileRecord, FileTable, Gate
+from frevo.locking.file_table import FileRecord, FileTable
+from frevo.locking.file_table import Gate as FileGate
 from frevo.server.core.budget import Budgets
 from frevo.server.core.lanes import Lanes
 from frevo.server.core.request import Chain, Request
@@ -32,6 +33,7 @@ from frevo.server.rules.homes import Homes
 from frevo.server.rules.hosts import HostGate
 from frevo.server.rules.visibility import may_see
 from frevo.transport import base as events
+from frevo.transport.base import AttachedOpen, Gate, Position
 from frevo.vfs.filesystems import mounts
 from frevo.vfs.handle import LocalHandle
 from frevo.vfs.local import LocalBackend
@@ -83,7 +85,7 @@ class Server:
         self.connections: dict[int, Connection] = {}
         self.sessions: dict[int, Session] = {}
         self.opens: dict[int, Open] = {}
-        self.files = FileTable(transport.new_gate)
+        self.files = FileTable(Gate)
         self._next_open_id = secrets.randbits(24) + 1
         self._next_async_id = 1
         self.hosts = HostGate(self)
@@ -315,7 +317,7 @@ class Server:
 
     # -- files -----------------------------------------------------------------------------------------------
 
-    def gate_of(self, record: FileRecord) -> Gate | None:
+    def gate_of(self, record: FileRecord) -> FileGate | None:
         """The gate that keeps the data plane off a file; None when there is no fast path."""
         return self.files.gate(record)
 
@@ -330,23 +332,22 @@ class Server:
             return
         gate = self.gate_of(record)
         descriptors = self.budgets.descriptors
-        if gate is None or session.keys is None or not descriptors.room(session.user):
+        if not isinstance(gate, Gate) or session.keys is None or not descriptors.room(session.user):
             return
         descriptors.take(session.user)
         opened.descriptors += 1
-        position = self.transport.new_position()
+        position = Position()
         position.value, opened.cursor = opened.position, position
-        self.transport.attach(
-            session.connection.id,
-            session.id,
-            opened.tree.id,
-            opened.file_id,
-            handle.fd,
-            readable=True,
-            gate=cast(Any, gate),  # new_gate of this transport made it
-            must_seal=opened.tree.encrypt,
+        attached = AttachedOpen(
+            session_id=session.id,
+            tree_id=opened.tree.id,
+            file_id=opened.file_id,
+            fd=handle.fd,
+            gate=gate,
+            encrypted_only=opened.tree.encrypt,
             position=position,
         )
+        self.transport.attach(session.connection.id, attached)
         opened.attached = True
 
     def watch_expiry(self, session: Session) -> None:

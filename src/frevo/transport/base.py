@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from frevo._native import AttachedOpen as AttachedOpen
+from frevo._native import ConnectionSettings as ConnectionSettings
 from frevo._native import Credits as Credits
-from frevo._native import Gate, Position, SessionKeys
+from frevo._native import Gate as Gate
+from frevo._native import Position as Position
+from frevo._native import SessionKeys
 
 #: (ACCEPTED, connection, listener, peer "ip:port", local "ip:port")
 ACCEPTED = 0
@@ -56,12 +60,6 @@ class Transport(Protocol):
     def listener_name(self, listener: int) -> str:
         """The transport of a listener: tcp, nbt, memory."""
 
-    def new_gate(self) -> Gate:
-        """A gate for one file identity; open."""
-
-    def new_position(self) -> Position:
-        """A place for `attach` to tell where the last READ of one open ended."""
-
     def submit(self, connection: int, session_id: int, flags: int, message: Message) -> None:
         """Sends a message: one SMB2 packet or a compound.
 
@@ -77,18 +75,8 @@ class Transport(Protocol):
     def drop_session(self, connection: int, session_id: int) -> None:
         """Takes the keys back and detaches the session's opens."""
 
-    def set_connection(
-        self,
-        connection: int,
-        *,
-        dialect: int,
-        authenticated: bool,
-        max_read: int,
-        multi_credit: bool,
-        user: int = 0,
-    ) -> None:
-        """Says what was agreed. `authenticated` before the answer that tells the client; *user* is whose unread
-        answers the connection's are, 0 before log-on."""
+    def set_connection(self, connection: int, settings: ConnectionSettings) -> None:
+        """Says what was agreed. `authenticated` is said before the answer that tells the client."""
 
     @property
     def pressed(self) -> bool:
@@ -97,24 +85,11 @@ class Transport(Protocol):
     def is_over(self, user: int) -> bool:
         """Whether this user has, and should get no more of them."""
 
-    def attach(
-        self,
-        connection: int,
-        session_id: int,
-        tree_id: int,
-        file_id: tuple[int, int],
-        fd: int,
-        *,
-        readable: bool,
-        gate: Gate,
-        must_seal: bool = False,
-        position: Position | None = None,
-    ) -> None:
-        """Lets READs of an open be answered from *fd* (duplicated) while *gate* is open; with *must_seal* only
-        those that came sealed."""
+    def attach(self, connection: int, opened: AttachedOpen) -> None:
+        """Lets READs of an open be answered without the server, as the record says."""
 
     def detach(self, connection: int, volatile_id: int) -> None:
-        """Ends that."""
+        """Sends READs of that open to the server again. It must come before the open's last answer."""
 
     def fast_echo(self, on: bool) -> None:
         """Whether ECHO is answered without the server."""

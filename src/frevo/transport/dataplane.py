@@ -7,7 +7,7 @@ import socket
 import time
 from typing import Any
 
-from frevo._native import Credits, DataPlane, Gate, Position, Pump, SessionKeys
+from frevo._native import AttachedOpen, ConnectionSettings, Credits, DataPlane, Pump, SessionKeys
 from frevo.transport import nbt, tcp
 from frevo.transport.base import Message, OnEvents
 
@@ -83,14 +83,6 @@ class DataPlaneTransport:
         """The transport of a listener."""
         return self._names.get(listener, "unknown")
 
-    def new_gate(self) -> Gate:
-        """A gate for one file identity."""
-        return Gate()
-
-    def new_position(self) -> Position:
-        """A place for `attach` to tell where the last READ of one open ended."""
-        return Position()
-
     # -- events in, submissions out ----------------------------------------------------------------------
 
     def _deliver(self) -> None:
@@ -163,26 +155,10 @@ class DataPlaneTransport:
         self._send_pending()
         self._plane.drop_session(connection, session_id)
 
-    def set_connection(
-        self,
-        connection: int,
-        *,
-        dialect: int,
-        authenticated: bool,
-        max_read: int,
-        multi_credit: bool,
-        user: int = 0,
-    ) -> None:
-        """Says what was agreed."""
+    def set_connection(self, connection: int, settings: ConnectionSettings) -> None:
+        """Says what was agreed on a connection."""
         self._send_pending()
-        self._plane.set_connection(
-            connection,
-            dialect=dialect,
-            authenticated=authenticated,
-            max_read=max_read,
-            multi_credit=multi_credit,
-            user=user,
-        )
+        self._plane.set_connection(connection, settings)
 
     @property
     def pressed(self) -> bool:
@@ -193,25 +169,12 @@ class DataPlaneTransport:
         """Whether this one has."""
         return self._plane.is_over(user)
 
-    def attach(
-        self,
-        connection: int,
-        session_id: int,
-        tree_id: int,
-        file_id: tuple[int, int],
-        fd: int,
-        *,
-        readable: bool,
-        gate: Gate,
-        must_seal: bool = False,
-        position: Position | None = None,
-    ) -> None:
-        """Lets the data plane answer READs of an open. Attached before its CREATE is answered, it misses
-        none."""
-        self._plane.attach(connection, session_id, tree_id, file_id, fd, readable, gate, must_seal, position)
+    def attach(self, connection: int, opened: AttachedOpen) -> None:
+        """Lets the data plane answer READs of an open. Attached before its CREATE is answered, it misses none."""
+        self._plane.attach(connection, opened)
 
     def detach(self, connection: int, volatile_id: int) -> None:
-        """Ends that."""
+        """Sends READs of that open to the server again."""
         self._plane.detach(connection, volatile_id)
 
     def fast_echo(self, on: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from frevo._native import Core, Gate, Position, SessionKeys
+from frevo._native import AttachedOpen, ConnectionSettings, Core, SessionKeys
 from frevo.transport.base import ACCEPTED, CLOSED, Event, Message, OnEvents
 
 _LISTENER = 1
@@ -45,14 +45,6 @@ class MemoryTransport:
         """Always "memory"."""
         return "memory"
 
-    def new_gate(self) -> Gate:
-        """A gate for one file identity."""
-        return Gate()
-
-    def new_position(self) -> Position:
-        """A place for `attach` to tell where the last READ of one open ended."""
-        return Position()
-
     def _deliver(self, batch: list[Event]) -> None:
         for event in batch:
             if event[0] == CLOSED:
@@ -75,25 +67,10 @@ class MemoryTransport:
         if core := self._cores.get(connection):
             core.drop_session(session_id)
 
-    def set_connection(
-        self,
-        connection: int,
-        *,
-        dialect: int,
-        authenticated: bool,
-        max_read: int,
-        multi_credit: bool,
-        user: int = 0,
-    ) -> None:
-        """Says what was agreed."""
+    def set_connection(self, connection: int, settings: ConnectionSettings) -> None:
+        """Says what was agreed on a connection."""
         if core := self._cores.get(connection):
-            core.set_connection(
-                dialect=dialect,
-                authenticated=authenticated,
-                max_read=max_read,
-                multi_credit=multi_credit,
-                user=user,
-            )
+            core.set_connection(settings)
 
     @property
     def pressed(self) -> bool:
@@ -104,25 +81,13 @@ class MemoryTransport:
         """Whether *user* is in `over`."""
         return user in self.over
 
-    def attach(
-        self,
-        connection: int,
-        session_id: int,
-        tree_id: int,
-        file_id: tuple[int, int],
-        fd: int,
-        *,
-        readable: bool,
-        gate: Gate,
-        must_seal: bool = False,
-        position: Position | None = None,
-    ) -> None:
+    def attach(self, connection: int, opened: AttachedOpen) -> None:
         """Lets READs of an open be answered without the server."""
         if core := self._cores.get(connection):
-            core.attach(session_id, tree_id, file_id, fd, readable, gate, must_seal, position)
+            core.attach(opened)
 
     def detach(self, connection: int, volatile_id: int) -> None:
-        """Ends that."""
+        """Sends READs of that open to the server again."""
         if core := self._cores.get(connection):
             core.detach(volatile_id)
 

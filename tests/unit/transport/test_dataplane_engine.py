@@ -27,7 +27,7 @@ from peers.plane import (
     session_keys,
 )  # fmt: skip
 
-from frevo._native import DataPlane, Gate
+from frevo._native import AttachedOpen, DataPlane, Gate
 from frevo.transport.base import ACCEPTED, CLOSED, IDLE, MESSAGE, REJECTED, SEAL, SEALED
 
 
@@ -57,7 +57,8 @@ def content() -> Iterator[tuple[bytes, int]]:
 
 def attach(plane: Plane, connection: int, fd: int) -> Gate:
     gate = Gate()
-    plane.plane.attach(connection, SESSION, TREE, FILE_ID, fd, True, gate)
+    opened = AttachedOpen(session_id=SESSION, tree_id=TREE, file_id=FILE_ID, fd=fd, gate=gate)
+    plane.plane.attach(connection, opened)
     return gate
 
 

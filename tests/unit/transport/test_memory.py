@@ -6,7 +6,16 @@ import tempfile
 
 from peers.plane import FILE_ID, SERVER_TO_REDIR, SESSION, SIGNED, TREE, packet, read_request, session_keys
 
-from frevo.transport.base import ACCEPTED, CLOSED, MESSAGE, SEAL, Event
+from frevo.transport.base import (
+    ACCEPTED,
+    CLOSED,
+    MESSAGE,
+    SEAL,
+    AttachedOpen,
+    ConnectionSettings,
+    Event,
+    Gate,
+)
 from frevo.transport.memory import MemoryTransport
 
 
@@ -39,14 +48,16 @@ def test_the_fast_path_works_in_memory() -> None:
     link.submit(0, 0, packet(0, 0))
     transport.set_session(link.number, SESSION, session_keys())
     transport.set_connection(
-        link.number, dialect=0x311, authenticated=True, max_read=65536, multi_credit=True
+        link.number, ConnectionSettings(authenticated=True, max_read=65536, multi_credit=True)
     )
     transport.submit(link.number, 0, 0, packet(0, 0, flags=SERVER_TO_REDIR, credits=8))
     with tempfile.TemporaryFile() as file:
         file.write(b"0123456789")
         file.flush()
-        gate = transport.new_gate()
-        transport.attach(link.number, SESSION, TREE, FILE_ID, file.fileno(), readable=True, gate=gate)
+        opened = AttachedOpen(
+            session_id=SESSION, tree_id=TREE, file_id=FILE_ID, fd=file.fileno(), gate=Gate()
+        )
+        transport.attach(link.number, opened)
     link.messages()
     events.clear()
     link.submit(0, 0, read_request(1, 2, 3))

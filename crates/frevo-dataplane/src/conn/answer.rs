@@ -118,7 +118,7 @@ impl Connection {
     ) -> Option<()> {
         let read = ReadRequest::parse(message)?;
         let open = self.find_open(header, &read)?;
-        if open.must_seal && sealed.is_none() {
+        if open.encrypted_only && sealed.is_none() {
             return None;
         }
         let (file, gate, position) = (open.file.clone(), open.gate.clone(), open.position.clone());
@@ -185,7 +185,7 @@ impl Connection {
         let same = open.persistent_id == read.persistent_id
             && open.session_id == header.session_id
             && open.tree_id == header.tree_id;
-        (fits && same && open.readable).then_some(open)
+        (fits && same).then_some(open)
     }
 
     /// Queues the answer to a read that a worker has done, or hands the request up when it failed.

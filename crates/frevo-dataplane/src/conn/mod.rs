@@ -87,8 +87,6 @@ impl Host {
 /// What the control plane tells about a connection once it knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
-    /// DialectRevision, 0 before NEGOTIATE.
-    pub dialect: u16,
     /// A session was set up: larger messages are allowed, the handshake timer stops.
     pub authenticated: bool,
     /// Largest READ that the fast path answers.
@@ -203,11 +201,11 @@ impl Connection {
     }
 
     /// Lets the fast path answer for an open.
-    pub fn attach(&mut self, volatile_id: u64, open: AttachedOpen) {
-        self.opens.insert(volatile_id, open);
+    pub fn attach(&mut self, open: AttachedOpen) {
+        self.opens.insert(open.volatile_id, open);
     }
 
-    /// Ends that.
+    /// Leaves the READs of an open to the control plane again.
     pub fn detach(&mut self, volatile_id: u64) {
         self.opens.remove(&volatile_id);
     }

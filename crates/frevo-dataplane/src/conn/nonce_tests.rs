@@ -79,7 +79,6 @@ impl Watched {
         let mut host = Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)));
         host.can_defer = false;
         connection.set_settings(Settings {
-            dialect: 0x311,
             authenticated: true,
             max_read: 1 << 20,
             multi_credit: true,

@@ -40,8 +40,7 @@ impl Pair {
         let mut pair = Pair::new(Framing::Tcp);
         pair.keys = Arc::new(keys(1, 2, signing, encryption));
         pair.feed(&request(0, 0)).unwrap();
-        let settings =
-            Settings { dialect: 0x311, authenticated: true, max_read: 8 << 20, multi_credit: true, user: 1 };
+        let settings = Settings { authenticated: true, max_read: 8 << 20, multi_credit: true, user: 1 };
         pair.connection.set_settings(settings);
         pair.connection.set_session(SESSION, pair.keys.clone()).unwrap();
         let mut response = request(0, 0);
@@ -56,13 +55,13 @@ impl Pair {
             session_id: SESSION,
             tree_id: 5,
             persistent_id: 11,
-            readable: true,
-            must_seal: false,
+            volatile_id: 12,
+            encrypted_only: false,
             position: Arc::default(),
             gate: gate2,
             file,
         };
-        pair.connection.attach(12, open);
+        pair.connection.attach(open);
         (pair, gate)
     }
 

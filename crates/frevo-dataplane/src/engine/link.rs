@@ -42,7 +42,7 @@ pub(super) enum Change {
     SetSession(u64, Arc<SessionKeys>),
     DropSession(u64),
     SetSettings(Settings),
-    Attach(u64, AttachedOpen),
+    Attach(AttachedOpen),
     Detach(u64),
     SetCredits(Arc<Credits>),
     /// For the I/O thread alone.
@@ -229,7 +229,7 @@ impl Core {
             }
             Change::DropSession(session_id) => self.connection.drop_session(session_id),
             Change::SetSettings(settings) => self.set_settings(settings, stats),
-            Change::Attach(volatile_id, open) => self.connection.attach(volatile_id, open),
+            Change::Attach(open) => self.connection.attach(open),
             Change::Detach(volatile_id) => self.connection.detach(volatile_id),
             Change::SetCredits(credits) => self.connection.set_credits(credits),
             Change::Pump(_) | Change::StopPump(..) => unreachable!("only the I/O thread takes these"),

@@ -26,9 +26,8 @@ use crate::conn::{Connection, Role, Settings, Submission};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, ListenerId};
-use crate::fast::{AttachedOpen, OpenFile, ReadJob};
+use crate::fast::{AttachedOpen, ReadJob};
 use crate::framing::Framing;
-use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::pump::{self, PumpId, StoreJob};
 use crate::stats::{add, Stats};
@@ -296,31 +295,11 @@ impl DataPlane {
     }
 
     /// Lets the fast path answer READs of an open.
-    #[allow(clippy::too_many_arguments)]
-    pub fn attach(
-        &self,
-        connection: ConnectionId,
-        session_id: u64,
-        tree_id: u32,
-        file_id: (u64, u64),
-        fd: OwnedFd,
-        readable: bool,
-        gate: Arc<Gate>,
-    ) {
-        let (persistent_id, volatile_id) = file_id;
-        let file = Arc::new(OpenFile::new(fd));
-        let (must_seal, position) = (false, Arc::default());
-        let open =
-            AttachedOpen { session_id, tree_id, persistent_id, readable, must_seal, position, gate, file };
-        self.attach_open(connection, volatile_id, open);
+    pub fn attach(&self, connection: ConnectionId, open: AttachedOpen) {
+        self.shared.change(connection, Change::Attach(open));
     }
 
-    /// As [`Plane::attach`], with everything that an open can say.
-    pub fn attach_open(&self, connection: ConnectionId, volatile_id: u64, open: AttachedOpen) {
-        self.shared.change(connection, Change::Attach(volatile_id, open));
-    }
-
-    /// Ends that.
+    /// Leaves the READs of an open to the control plane again.
     pub fn detach(&self, connection: ConnectionId, volatile_id: u64) {
         self.shared.change(connection, Change::Detach(volatile_id));
     }

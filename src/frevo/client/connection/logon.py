@@ -23,6 +23,7 @@ from frevo.proto.keys import derive_session_keys
 from frevo.proto.negotiation import NegotiationPolicy
 from frevo.proto.offer import accept, offer
 from frevo.proto.protection import SessionKeys, client_keys
+from frevo.transport.base import ConnectionSettings
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
     Command,
@@ -133,10 +134,11 @@ async def log_on(
         _protect(connection, session, reply, keys, signing, encryption, answer.session_flags)
     connection.plane.transport.set_connection(
         connection.number,
-        dialect=dialect.revision,
-        authenticated=True,
-        max_read=connection.negotiated.max_read,
-        multi_credit=connection.negotiated.multi_credit,
+        ConnectionSettings(
+            authenticated=True,
+            max_read=connection.negotiated.max_read,
+            multi_credit=connection.negotiated.multi_credit,
+        ),
     )
     return session
 

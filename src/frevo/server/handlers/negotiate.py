@@ -11,6 +11,7 @@ from frevo.proto.dialect import SMB_2_0_2, WILDCARD_REVISION, Cipher, Signing
 from frevo.proto.negotiation import Negotiated, NegotiationPolicy, agreed, dialect_of, negotiate
 from frevo.server.core.request import Buffer, Request
 from frevo.server.core.state import Connection
+from frevo.transport.base import ConnectionSettings
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, Header, HeaderFlags, NegotiateRequest, NegotiateResponse
 from frevo.wire.smb2.smb1_negotiate import SMB_2_002, SMB_2_WILDCARD, SMB1NegotiateRequest
@@ -84,10 +85,7 @@ def _agree(server: Server, connection: Connection, result: Negotiated) -> bytes:
     connection.max_write = result.max_write
     server.transport.set_connection(
         connection.id,
-        dialect=result.dialect.revision,
-        authenticated=False,
-        max_read=result.max_read,
-        multi_credit=result.multi_credit,
+        ConnectionSettings(authenticated=False, max_read=result.max_read, multi_credit=result.multi_credit),
     )
     return _response(server, result, result.dialect.revision)
 

@@ -20,6 +20,7 @@ from frevo.server.core.request import Request
 from frevo.server.core.state import Connection, Session, SessionState
 from frevo.server.lifecycle import drop_keys, end_session, session_closed
 from frevo.server.rules.acting import check_log_on
+from frevo.transport.base import ConnectionSettings
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
     SecurityMode,
@@ -291,11 +292,12 @@ def mark_authenticated(server: Server, session: Session) -> None:
     assert connection.dialect is not None
     server.transport.set_connection(
         connection.id,
-        dialect=connection.dialect.revision,
-        authenticated=True,
-        max_read=connection.max_read,
-        multi_credit=connection.multi_credit,
-        user=server.budgets.number_of(connection.user),
+        ConnectionSettings(
+            authenticated=True,
+            max_read=connection.max_read,
+            multi_credit=connection.multi_credit,
+            user=server.budgets.number_of(connection.user),
+        ),
     )
 
 
