@@ -7,6 +7,7 @@ has a larger allowance, for all accounts together. From elsewhere the account ca
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -41,6 +42,8 @@ class Guesses:
 
         The first *free* failures cost nothing, each further one has to be *interval_s* behind the one before.
         """
+        if free > 0 and not any(self._even):
+            return 0.0
         now, wait = self._clock(), 0.0
         (table, key, _), _ = places = self._places(address, account)
         unspoilt = table.get(key, now) <= now
@@ -61,8 +64,9 @@ class Guesses:
 
     def succeeded(self, address: str, account: str) -> None:
         """The account is used by who knows its password: what was mistyped before is forgotten."""
-        table, key, _ = self._places(address, account)[0]
-        table.pop(key, None)
+        if self._even[0]:
+            table, key, _ = self._places(address, account)[0]
+            table.pop(key, None)
 
     def _places(
         self, address: str, account: str
@@ -76,6 +80,7 @@ class Guesses:
         return interval_s / ADDRESS_RATE if scale else interval_s
 
 
+@functools.lru_cache(maxsize=1024)
 def source_of(address: str) -> str:
     """Who an address stands for: itself, and for IPv6 the network of 64 bits that one machine can have to itself."""
     try:

@@ -74,13 +74,12 @@ class Connection(msgspec.Struct, eq=False):
     #: The user whose connection it counts as; "" before log-on.
     user: str = ""
 
-    def __post_init__(self) -> None:
-        self.party = self.party or self.address
+    #: The peer's address without its port.
+    address: str = ""
 
-    @property
-    def address(self) -> str:
-        """The peer's address without its port."""
-        return self.peer.rpartition(":")[0].strip("[]")
+    def __post_init__(self) -> None:
+        self.address = self.peer.rpartition(":")[0].strip("[]")
+        self.party = self.party or self.address
 
 
 class Session(Discreet, msgspec.Struct, eq=False):
