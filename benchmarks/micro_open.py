@@ -18,7 +18,7 @@ from frevo.auth.accounts import AccountStore
 from frevo.auth.ntlm_initiator import NTLMCredentials, NTLMInitiator
 from frevo.config import load
 from frevo.server.run import _authenticator
-from frevo.server.service import Server
+from frevo.server.service import Service
 from frevo.transport.base import ACCEPTED, MESSAGE
 from frevo.transport.memory import MemoryTransport
 from frevo.wire.smb2 import (
@@ -65,7 +65,7 @@ class Control:
         AccountStore(folder / "private").add(_USER, _PASSWORD)
         settings = load(str(config))
         self._sink = _Sink()
-        self.server = Server(settings, self._sink, _authenticator(settings), loop)
+        self.server = Service(settings, self._sink, _authenticator(settings), loop)
         self._number = 0
         self._session = self._tree = 0
         self.server.on_events([(ACCEPTED, _CONNECTION, 1, "127.0.0.1:1", "127.0.0.1:2")])

@@ -40,6 +40,20 @@ ARROWS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "__init__": {"client"},
 }
+#: The same inside server/, types included: what is answered stands on what ends, that on what is decided.
+SERVER_ARROWS: dict[str, set[str]] = {
+    "core": set(),
+    "rules": {"core"},
+    "lifecycle": {"rules", "core"},
+    "pipes": {"rules", "core"},
+    "fsctl": {"pipes", "rules", "core"},
+    "handlers": {"fsctl", "pipes", "lifecycle", "rules", "core"},
+    "dispatch": {"handlers", "lifecycle", "core"},
+    "receive": {"dispatch", "handlers", "lifecycle", "core"},
+    "service": {"receive", "lifecycle", "rules", "core"},
+    "run": {"service", "core"},
+    "__init__": set(),
+}
 EVERYWHERE = {"errors", "records", "text", "wire"}
 #: Single imports that cross the table, and why.
 EXCEPTIONS: dict[tuple[str, str], str] = {
@@ -107,18 +121,19 @@ def package_of(module: str) -> str:
     return module.removesuffix(".py").split("/")[0]
 
 
-def imports(module: str) -> Iterator[str]:
-    """Full names of the modules that *module* imports when it runs (not those for type checkers alone)."""
+def imports(module: str, *, types: bool = False) -> Iterator[str]:
+    """Full names of the modules that *module* imports when it runs; with *types* also those for type checkers."""
     pending: list[ast.AST] = [tree_of(module)]
     while pending:
         node = pending.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        if not types and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             pending += node.orelse
         elif isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
-            yield from ([f"frevo.{name.name}" for name in node.names] if base == "frevo" else [base])
+            packages = base in ("frevo", "frevo.server")  # `from frevo.server import service` is of service
+            yield from ([f"{base}.{name.name}" for name in node.names] if packages else [base])
         else:
             pending += ast.iter_child_nodes(node)
 
@@ -141,6 +156,21 @@ def test_arrows() -> None:
             part = rest.split(".")[0]
             if root == "frevo" and part and not part.startswith("__") and part not in allowed:
                 wrong += [] if (module, part) in EXCEPTIONS else [f"{module} imports {name}"]
+    assert wrong == []
+
+
+def test_arrows_inside_server() -> None:
+    """The server's layers: no handler is used by what ends or decides, and nothing late or for types alone crosses."""
+    wrong = []
+    for module in MODULES:
+        if package_of(module) != "server":
+            continue
+        layer = package_of(module.removeprefix("server/"))
+        assert layer in SERVER_ARROWS, f"server/{layer} is new: give it a place in SERVER_ARROWS"
+        for name in imports(module, types=True):
+            parts = name.removeprefix("frevo.server.").split(".")
+            if name.startswith("frevo.server.") and parts[0] not in SERVER_ARROWS[layer] | {layer}:
+                wrong.append(f"{module} imports {name}")
     assert wrong == []
 
 

@@ -17,7 +17,7 @@ from frevo.auth.authenticator import Authenticator
 from frevo.auth.identity import AuthSettings
 from frevo.config import Config, load_text
 from frevo.server.run import limits_of
-from frevo.server.service import Server
+from frevo.server.service import Service
 from frevo.transport.memory import MemoryTransport
 from pair.client import Client
 
@@ -60,7 +60,7 @@ class Pair:
         self.config = self.configured(options, shares)
         self.transport = MemoryTransport(limits=limits_of(self.config))
         self.transport.fast_echo(self.config.globals.frevo_fast_path)
-        self.server = Server(self.config, self.transport, self.authenticator(self.config), self.loop)
+        self.server = Service(self.config, self.transport, self.authenticator(self.config), self.loop)
         self.transport.start(self.server.on_events)
 
     def configured(

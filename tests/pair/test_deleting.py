@@ -82,6 +82,23 @@ def test_ignoring_readonly_needs_the_right(pair: Pair) -> None:
     assert not (pair.root / "share" / "file").exists()
 
 
+def test_readonly_is_the_same_at_every_question(pair: Pair) -> None:
+    """Goal: DELETE_ON_CLOSE of a read-only directory is refused as a file's is, not forgotten at close ([MS-FSA]
+    2.1.5.1.2.1); who may ignore the attribute has the file deleted with the open, too. Method: CREATE, and SET_INFO
+    with ON_CLOSE."""
+    client, readonly = pair.logged_on(), int(FileAttributes.READONLY)
+    client.close(folder(client, "folder", file_attributes=readonly))
+    on_close = int(CreateOptions.DELETE_ON_CLOSE | CreateOptions.DIRECTORY_FILE)
+    again = client.create("folder", create_options=on_close, create_disposition=CreateDisposition.OPEN)
+    assert again.status == NTStatus.CANNOT_DELETE and (pair.root / "share" / "folder").exists()
+    client.close(client.open("file", file_attributes=readonly))
+    file_id = client.open("file", desired_access=0x00010180, create_disposition=CreateDisposition.OPEN)
+    assert dispose_ex(client, file_id, _DELETE | _ON_CLOSE) == NTStatus.CANNOT_DELETE
+    assert dispose_ex(client, file_id, _DELETE | _ON_CLOSE | _IGNORE) == NTStatus.SUCCESS
+    assert client.close(file_id).status == NTStatus.SUCCESS
+    assert not (pair.root / "share" / "file").exists()
+
+
 def test_what_goes_wrong_at_close_is_told(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Goal: data that the system could not keep, and a deletion that failed after all, are the answer to CLOSE; the
     open is gone, and a session's end goes on with the next. Method: both errors, in place of the system's."""

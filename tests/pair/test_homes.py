@@ -10,6 +10,7 @@ import pytest
 from peers.target import SHARES, USER
 
 from frevo.auth.accounts import AccountStore
+from frevo.server.pipes.rpc_context import rpc_context
 from frevo.wire.erref import NTStatus
 from pair.client import Client
 from pair.conftest import MakePair
@@ -31,7 +32,7 @@ def _listed(client: Client) -> list[str]:
     assert client.session is not None
     server = client.pair.server
     return [
-        one.name for one in server.rpc_context(server.sessions[client.session.id]).shares if one.browseable
+        one.name for one in rpc_context(server, server.sessions[client.session.id]).shares if one.browseable
     ]
 
 

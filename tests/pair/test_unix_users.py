@@ -21,6 +21,7 @@ from frevo.auth.private_files import read_private
 from frevo.auth.sids import unix_user_sid
 from frevo.server.core import unix_users
 from frevo.server.core.unix_users import UnixUser
+from frevo.server.lifecycle import drop_connection
 from frevo.vfs.security import read_descriptor, write_descriptor
 from frevo.wire.dtyp import ACE, ACL, EVERYONE, FILE_ALL_ACCESS, FileAccess, SecurityDescriptor
 from frevo.wire.erref import NTStatus
@@ -237,7 +238,7 @@ def test_who_asked_for_a_delete_does_it(start: Start) -> None:
     assert not at(pair, "mine/file").exists()
     one.open("mine\\gone", create_options=CreateOptions.DELETE_ON_CLOSE)
     assert at(pair, "mine/gone").stat().st_uid == ONE
-    pair.inside(pair.server.drop, next(iter(pair.server.connections.values())))
+    pair.inside(drop_connection, pair.server, next(iter(pair.server.connections.values())))
     pair.turn()
     assert not at(pair, "mine/gone").exists()
 

@@ -12,6 +12,7 @@ import spnego
 from peers.target import DOMAIN, PASSWORD, SHARES, USER
 
 from frevo.config import load_text
+from frevo.server.pipes.rpc_context import rpc_context
 from frevo.server.run import limits_of
 from frevo.vfs import vetoed
 from frevo.vfs.security import wrap
@@ -80,7 +81,7 @@ def test_access_based_share_enum(make_pair: MakePair) -> None:
         client = pair.connect(peer)
         client.negotiate()
         session = pair.server.sessions[client.log_on(user, password).id]
-        listed[user] = {one.name for one in pair.server.rpc_context(session).shares if one.browseable}
+        listed[user] = {one.name for one in rpc_context(pair.server, session).shares if one.browseable}
     assert listed[USER] & {"mine", "theirs", "near", "open"} == {"mine", "near", "open"}
     assert listed[OTHER_USER] & {"mine", "theirs", "near", "open"} == {"theirs", "open"}
 

@@ -131,7 +131,9 @@ def test_a_lock_that_comes_with_its_cancel(pair: Pair) -> None:
         [request] = connection.waiting.values()
         request.abort(NTStatus.CANCELLED)
         request.abort(NTStatus.USER_SESSION_DELETED)
-        pair.server.release_locks(pair.server.opens[opens[0][1]])
+        holder = pair.server.opens[opens[0][1]]
+        assert holder.record is not None
+        holder.record.locks.release_all(holder)
 
     pair.inside(both)
     assert client.wait(ids[1]).status == NTStatus.CANCELLED

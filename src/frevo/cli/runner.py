@@ -196,7 +196,8 @@ class Runner:
 
     def _announce(self) -> None:
         assert self._running is not None
-        from frevo.server.rules.acting import acts_as_users, who_acts
+        from frevo.server.core.unix_users import acts_as_users
+        from frevo.server.rules.acting import who_acts
 
         act_as(None)
         login = self._plan.login() if self._plan.login is not None else None

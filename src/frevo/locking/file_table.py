@@ -58,7 +58,7 @@ class FileTable:
         """The open named streams of a file."""
         return self._streams.get(identity, ())
 
-    def is_going(self, identity: Hashable, stream_of: Hashable = None) -> bool:
+    def is_delete_pending(self, identity: Hashable, stream_of: Hashable = None) -> bool:
         """Whether a file, or the stream of one, is to be deleted: by itself, or with its file."""
         record = self._records.get(identity)
         if record is not None and record.delete_pending:

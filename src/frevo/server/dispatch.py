@@ -35,7 +35,7 @@ from frevo.server.handlers import (
 from frevo.server.lifecycle import expire_session
 from frevo.vfs.base import Unread
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import ANY_FILE_ID, Command, HeaderFlags
+from frevo.wire.smb2 import Command, HeaderFlags
 from frevo.wire.smb2.request_layout import REQUEST_LAYOUTS, RequestLayout
 
 Outcome = bytes | Awaitable[bytes] | None
@@ -107,7 +107,7 @@ def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outco
         rule.layout.check_structure_size(request.message)
         check_credit_charge(request, rule.layout)
         if rule.open:
-            find_open(request, rule.layout.file_id_of(request.message))
+            request.find_open(rule.layout.file_id_of(request.message))
     # From here on the kernel decides by the rights of the user of this share; the next request, or whoever needs the
     # server's own rights, changes that.
     act_as(request.tree.acting if rule.tree else None)
@@ -206,20 +206,6 @@ def find_tree(request: Request) -> None:
         raise SMBError(NTStatus.ACCESS_DENIED, "this share must be encrypted")
     request.tree = tree
     request.chain.tree_id = request.header.tree_id
-
-
-def find_open(request: Request, file_id: tuple[int, int]) -> None:
-    """Sets request.open from *file_id*, or from the request before when it is all ones ([MS-SMB2] 3.3.5.2.10)."""
-    chain = request.chain
-    if file_id == ANY_FILE_ID and request.header.flags & HeaderFlags.RELATED_OPERATIONS:
-        if chain.file_id is None:
-            raise SMBError(NTStatus.FILE_CLOSED, "no request before it in this compound has a file")
-        file_id = chain.file_id
-    opened = request.session.opens.get(file_id[1])
-    if opened is None or opened.persistent_id != file_id[0] or opened.tree is not request.tree:
-        raise SMBError(NTStatus.FILE_CLOSED, f"file {file_id[0]:#x}:{file_id[1]:#x}")
-    request.open = opened
-    chain.file_id = opened.file_id
 
 
 def check_credit_charge(request: Request, layout: RequestLayout) -> None:

@@ -1,4 +1,5 @@
-"""How opens, trees, sessions and connections end, whoever ends them ([MS-SMB2] 3.3.7.1, 3.3.5.6 to 3.3.5.10)."""
+"""How opens, tree connects, sessions and connections live and end, whoever ends them ([MS-SMB2] 3.3.7.1, 3.3.5.6 to
+3.3.5.10)."""
 
 from __future__ import annotations
 
@@ -7,20 +8,47 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from frevo.aio.acting import as_identity
-from frevo.errors import SMBError, ntstatus_of
+from frevo.errors import SMBError
 from frevo.server.core.state import Connection, Open, Session, SessionState, Tree
-from frevo.server.handlers.change_notify import directory_is_going
-from frevo.vfs.base import Handle, OpenIntent
-from frevo.vfs.names import wire_path_of
+from frevo.server.rules.deleting import leave_file
+from frevo.transport.base import AttachedOpen, Gate, Position
 from frevo.wire.erref import NTStatus
-from frevo.wire.fscc import FileAttributes
 
 if TYPE_CHECKING:
-    from frevo.locking.file_table import FileRecord
-    from frevo.server.service import Server
+    from frevo.server.core.server import Server
 
 log = logging.getLogger("frevo.server")
+
+
+def attach(server: Server, opened: Open) -> None:
+    """Lets the data plane answer READs of this open by itself from now on, where it can."""
+    handle, record, session = opened.handle, opened.record, opened.session
+    if not server.config.globals.frevo_fast_path or handle is None or record is None or handle.fd is None:
+        return
+    gate = server.files.gate(record)
+    descriptors = server.budgets.descriptors
+    if not isinstance(gate, Gate) or session.keys is None or not descriptors.room(session.user):
+        return
+    descriptors.take(session.user)
+    opened.descriptors += 1
+    position = Position()
+    position.value, opened.cursor = opened.position, position
+    attached = AttachedOpen(
+        session_id=session.id,
+        tree_id=opened.tree.id,
+        file_id=opened.file_id,
+        fd=handle.fd,
+        gate=gate,
+        encrypted_only=opened.tree.encrypt,
+        position=position,
+    )
+    server.transport.attach(session.connection.id, attached)
+    opened.attached = True
+
+
+def _detach(server: Server, opened: Open) -> None:
+    server.transport.detach(opened.session.connection.id, opened.volatile_id)
+    opened.attached = False
 
 
 def close_open(server: Server, opened: Open, *, waiting_status: int = NTStatus.CANCELLED) -> None:
@@ -82,8 +110,7 @@ def begin_close(server: Server, opened: Open, *, waiting_status: int) -> None:
             server.budgets.pipe_bytes.give(session.user, opened.pipe_bytes)
             opened.pipe_bytes = 0
     if opened.attached:
-        server.transport.detach(session.connection.id, opened.volatile_id)
-        opened.attached = False
+        _detach(server, opened)
 
 
 def end_close(server: Server, opened: Open) -> OSError | SMBError | None:
@@ -105,7 +132,8 @@ def _let_go(server: Server, opened: Open) -> OSError | SMBError | None:
     assert record is not None and handle is not None
     failed: OSError | SMBError | None = None
     try:
-        failed = _leave_file(server, opened, record, handle)
+        record.locks.release_all(opened)
+        failed = leave_file(server, opened, handle)
     finally:
         try:
             handle.close()
@@ -113,64 +141,6 @@ def _let_go(server: Server, opened: Open) -> OSError | SMBError | None:
             log.warning("%s: what was written may be lost: %s", opened.path, error.strerror)
             failed = error
     return failed
-
-
-def _leave_file(
-    server: Server, opened: Open, record: FileRecord, handle: Handle
-) -> OSError | SMBError | None:
-    """Takes the open out of the file's record; the last one deletes the file when that was due, and nothing else
-    touches it: that is done by whoever asked for it, whoever acts now."""
-    server.release_locks(opened)
-    if opened.delete_on_close and not record.delete_pending:
-        record.delete_pending = True
-        record.deleter = opened.tree.acting
-        directory_is_going(record)
-    if not server.files.remove(record, opened):
-        return None
-    if not record.file_delete_pending and not record.delete_pending:
-        return None
-    try:
-        with as_identity(record.deleter):
-            if record.file_delete_pending:
-                _remove_file_of_stream(server, opened, handle)
-            else:
-                _remove(server, opened, handle)
-    except (OSError, SMBError) as error:
-        status = ntstatus_of(error) if isinstance(error, OSError) else error.status
-        log.warning("%s: not deleted at close: %s", opened.path, status.name)
-        return error
-    return None
-
-
-def _remove(server: Server, opened: Open, handle: Handle) -> None:
-    """Removes what was to be deleted; a file with open streams waits for them, under their share modes."""
-    backend = opened.tree.backend
-    if backend is None:
-        return
-    if handle.stat().attributes & FileAttributes.READONLY and opened.delete_on_close:
-        log.info("%s: not deleted at close: it has become read-only", opened.path)
-        return
-    streams = server.files.streams(handle.identity)
-    for stream in streams:
-        stream.file_delete_pending = True
-        stream.deleter = opened.record.deleter if opened.record is not None else None
-    if not streams:
-        backend.remove(handle)
-
-
-def _remove_file_of_stream(server: Server, opened: Open, stream: Handle) -> None:
-    """The last open stream of a file that was deleted meanwhile is closed: now the file goes."""
-    backend, file = opened.tree.backend, stream.identity._replace(stream="")
-    if backend is None or server.files.streams(file):
-        return
-    resolved = backend.resolve(wire_path_of(stream.path))
-    if resolved.stat is None or resolved.stat.identity != file:
-        return
-    handle = backend.open(resolved, OpenIntent.PATH)
-    try:
-        backend.remove(handle)
-    finally:
-        handle.close()
 
 
 def disconnect_tree(server: Server, tree: Tree) -> None:
@@ -230,13 +200,24 @@ def drop_keys(server: Server, session: Session) -> None:
     answered.add_done_callback(lambda _: server.transport.drop_session(connection.id, session.id))
 
 
+def watch_expiry(server: Server, session: Session) -> None:
+    """Ends a session's validity in time, also when only the data plane serves it."""
+    deadline = session.expires_at
+    if deadline is not None:
+        server.loop.call_at(deadline, _expire, server, session, deadline)
+
+
+def _expire(server: Server, session: Session, deadline: float) -> None:
+    if session.expires_at == deadline and session.state is SessionState.VALID:
+        expire_session(server, session)
+
+
 def expire_session(server: Server, session: Session) -> None:
     """The session must authenticate again; until then the data plane answers nothing for it ([MS-SMB2] 3.3.5.2.9)."""
     session.state = SessionState.EXPIRED
     for opened in session.opens.values():
         if opened.attached:
-            server.transport.detach(session.connection.id, opened.volatile_id)
-            opened.attached = False
+            _detach(server, opened)
 
 
 def end_connection(server: Server, connection: Connection) -> None:
@@ -251,3 +232,9 @@ def end_connection(server: Server, connection: Connection) -> None:
     server.connections.pop(connection.id, None)
     if connection.user:
         server.budgets.connections.give(connection.user)
+
+
+def drop_connection(server: Server, connection: Connection) -> None:
+    """Ends a connection at once, transport and all."""
+    server.transport.close(connection.id)
+    end_connection(server, connection)

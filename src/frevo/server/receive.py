@@ -4,32 +4,60 @@ from __future__ import annotations
 
 import logging
 import types
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from frevo.aio.acting import UnixIdentity, act_as
 from frevo.errors import RemoteProtocolError, SMBError, WireError, ntstatus_of
 from frevo.server.core.request import Buffer, Chain, Request
+from frevo.server.core.server import EMPTY_ERROR
 from frevo.server.core.state import Connection
 from frevo.server.dispatch import execute
+from frevo.server.handlers.negotiate import handle_smb1
+from frevo.server.lifecycle import drop_connection
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, ErrorResponse, Header, HeaderFlags, split_compound
 from frevo.wire.smb2.error import ERROR_ID_DEFAULT, ErrorContext, pack_error_contexts
 
 if TYPE_CHECKING:
-    from frevo.server.service import Server
+    from frevo.server.core.server import Server
 
 log = logging.getLogger("frevo.server")
 
-_KEPT_FLAGS = int(HeaderFlags.RELATED_OPERATIONS | HeaderFlags.PRIORITY_MASK | HeaderFlags.DFS_OPERATIONS)
 _RESPONSE = int(HeaderFlags.SERVER_TO_REDIR)
 _NEGOTIATE = int(Command.NEGOTIATE)
-_SIGNED = int(HeaderFlags.SIGNED)
-_ASYNC = int(HeaderFlags.ASYNC_COMMAND)
-EMPTY_ERROR = ErrorResponse().pack()
+_SMB1 = 0xFF  # first byte of an SMB1 message
+#: What a peer may cause and what ends its connection.
+_PEER_ERRORS = (RemoteProtocolError, WireError, SMBError)
 
 
-class Work:
+def receive(server: Server, connection: Connection, event: tuple[Any, ...]) -> None:
+    """Answers a message that the transport reports (frevo.transport.base)."""
+    _, _, sealed_session, _, message, bad, unverified = event
+    try:
+        if message[0] == _SMB1:
+            server.send_chain_raw(connection, 0, handle_smb1(server, connection, message))
+        else:
+            ReceivedMessage(server, connection, message, sealed_session, bad, unverified).run()
+    except _PEER_ERRORS as error:
+        _disconnect(server, connection, error)
+
+
+def _process(server: Server, connection: Connection, action: Callable[[], None]) -> None:
+    """Runs *action*; what the peer did wrong ends its connection and nothing else."""
+    try:
+        action()
+    except _PEER_ERRORS as error:
+        _disconnect(server, connection, error)
+
+
+def _disconnect(server: Server, connection: Connection, error: Exception) -> None:
+    """Ends the connection of a peer that broke the rules."""
+    log.info("%s: %s", connection.peer, error)
+    drop_connection(server, connection)
+
+
+class ReceivedMessage:
     """One received message being processed: its elements and how far it has come."""
 
     __slots__ = ("bad", "chain", "connection", "elements", "server", "unverified")
@@ -83,7 +111,7 @@ class Work:
                 self._fail(request, error)
             else:
                 if outcome is not None:
-                    chain.responses.append((response_header(request, request.status), outcome))
+                    chain.responses.append((request.response_header(request.status), outcome))
             index += 1
             if piece is not None and index < count and piece.over():
                 self._put_off(index)
@@ -96,7 +124,7 @@ class Work:
 
         def go_on() -> None:
             if not connection.closed:
-                server.guarded(connection, lambda: self.run(index))
+                _process(server, connection, lambda: self.run(index))
 
         server.turns.call(connection.party, go_on)
 
@@ -128,12 +156,12 @@ class Work:
             connection.waiting.pop(request.header.message_id, None)
             if request.async_id:
                 server.budgets.waiting.give(request.session.user)
-            server.blame(connection, error)
+            _disconnect(server, connection, error)
             return
         except Exception as error:
             answer = fail(request, error)
         else:
-            answer = response_header(request, request.status), body
+            answer = request.response_header(request.status), body
         connection.waiting.pop(request.header.message_id, None)
         if request.async_id:
             server.budgets.waiting.give(request.session.user)
@@ -146,7 +174,7 @@ class Work:
         if request.header.command == Command.CREATE and answer[0].status & 0x80000000:
             chain.create_failed = answer[0].status
         chain.responses.append(answer)
-        server.guarded(connection, lambda: self.run(index + 1))
+        _process(server, connection, lambda: self.run(index + 1))
 
 
 def _has_next(message: Buffer) -> bool:
@@ -191,22 +219,6 @@ def _resume(
             return result
 
 
-def response_header(request: Request, status: int) -> Header:
-    """The header that answers *request*: the credits field holds what the client asked for, the data plane grants."""
-    asked = request.header
-    flags = _RESPONSE | asked.flags & _KEPT_FLAGS
-    # What fails before its session is looked for is signed as well, or who requires signing cannot take the answer
-    # ([MS-SMB2] 3.3.4.1.1).
-    session = request.session or request.connection.sessions.get(asked.session_id)
-    if session is not None and session.keys is not None and not request.sealed:
-        if request.sign or asked.flags & _SIGNED or session.signing_required:
-            flags |= _SIGNED
-    return Header(
-        asked.credit_charge, status, asked.command, asked.credits or 1, flags, 0,
-        asked.message_id, asked.process_id, asked.tree_id, 0, asked.session_id,
-    )  # fmt: skip
-
-
 def fail(request: Request, error: BaseException) -> tuple[Header, bytes]:
     """The ERROR response for what a handler raised ([MS-SMB2] 2.2.2); a RemoteProtocolError passes on."""
     body = EMPTY_ERROR
@@ -228,7 +240,7 @@ def fail(request: Request, error: BaseException) -> tuple[Header, bytes]:
         log.debug(
             "%s: %s: %s", Command(request.header.command).name, name, error if str(error) != name else ""
         )
-    return response_header(request, status), body
+    return request.response_header(status), body
 
 
 def _error_body(request: Request, data: bytes) -> bytes:

@@ -19,8 +19,8 @@ from frevo.auth.authenticator import Authenticator
 from frevo.auth.identity import AuthSettings
 from frevo.config import Config
 from frevo.server.core.lanes import MountWatch
-from frevo.server.rules.acting import acts_as_users
-from frevo.server.service import Server
+from frevo.server.core.unix_users import acts_as_users
+from frevo.server.service import Service
 from frevo.transport.dataplane import DataPlaneTransport
 from frevo.transport.interfaces import listen_hosts
 from frevo.transport.tcp import bind_listeners
@@ -34,7 +34,7 @@ _LANES_SECONDS = 2.0
 class Running(msgspec.Struct, eq=False):
     """A server that accepts connections."""
 
-    server: Server
+    server: Service
     transport: DataPlaneTransport
     #: (transport, host, port) of every listener.
     addresses: Sequence[tuple[str, str, int]] = ()
@@ -85,7 +85,7 @@ async def run_server(
             engine=settings.frevo_engine, limits=limits_of(config),
         )  # fmt: skip
         unused.callback(transport.shutdown)
-        running = Running(Server(config, transport, authenticator, loop), transport)
+        running = Running(Service(config, transport, authenticator, loop), transport)
         unused.callback(running.server.lanes.stop)
         watch = MountWatch(loop, running.server.mounts_changed)
         unused.callback(watch.close)
@@ -165,7 +165,7 @@ def _listen(
     return listening
 
 
-async def _drain(server: Server, timeout: float) -> None:
+async def _drain(server: Service, timeout: float) -> None:
     """Waits for running requests to end; those that wait for something else are given up."""
     deadline = server.monotonic() + timeout
     while server.busy() and server.monotonic() < deadline:

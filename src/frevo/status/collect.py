@@ -24,8 +24,8 @@ from frevo.wire.dtyp.filetime import to_unix_ns
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from frevo.server.core.server import Server
     from frevo.server.core.state import Connection, Open, Session, Tree
-    from frevo.server.service import Server
 
 _SIGNING_NAMES = {0: "HMAC-SHA256", 1: "AES-128-CMAC", 2: "AES-128-GMAC"}
 _CIPHER_NAMES = {1: "AES-128-CCM", 2: "AES-128-GCM", 3: "AES-256-CCM", 4: "AES-256-GCM"}

@@ -48,18 +48,19 @@ def test_streams_of_a_file() -> None:
     assert not table.streams(FILE)
 
 
-def test_what_is_going() -> None:
+def test_delete_pending() -> None:
     """Goal: delete-pending reaches the streams of a file, a stream's own reaches nobody else, and a file that was
     deleted under an open stream is known to be going. Method: each flag alone."""
     table = FileTable()
     file, stream = table.add(FILE, Opened()), table.add(STREAM, Opened(), stream_of=FILE)
-    assert not table.is_going(FILE) and not table.is_going(STREAM, FILE)
+    pending = table.is_delete_pending
+    assert not pending(FILE) and not pending(STREAM, FILE)
     stream.delete_pending = True
-    assert table.is_going(STREAM, FILE) and not table.is_going(FILE) and not table.is_going(OTHER, FILE)
+    assert pending(STREAM, FILE) and not pending(FILE) and not pending(OTHER, FILE)
     stream.delete_pending, file.delete_pending = False, True
-    assert table.is_going(FILE) and table.is_going(STREAM, FILE) and table.is_going(OTHER, FILE)
+    assert pending(FILE) and pending(STREAM, FILE) and pending(OTHER, FILE)
     file.delete_pending, stream.file_delete_pending = False, True
-    assert table.is_going(FILE) and table.is_going(OTHER, FILE)
+    assert pending(FILE) and pending(OTHER, FILE)
 
 
 def test_gates_are_made_once() -> None:

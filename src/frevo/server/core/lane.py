@@ -19,15 +19,11 @@ import threading
 import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import greenlet
 
 from frevo.aio.acting import act_as, acting_as, carried
-from frevo.errors import SMBError
-
-if TYPE_CHECKING:
-    from frevo.server.core.request import Request
 
 log = logging.getLogger("frevo.server")
 
@@ -39,6 +35,16 @@ INTERIM_SECONDS = 1.0
 DATA_THREADS = 4
 
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+
+
+class LaneRequest(Protocol):
+    """What a lane needs of a request (frevo.server.core.request)."""
+
+    async def may_end(self, future: asyncio.Future[int], /) -> int: ...
+    def tell_pending(self) -> None: ...
+
+
+_R = TypeVar("_R", bound=LaneRequest)
 
 
 class _Threads:
@@ -167,9 +173,9 @@ class Lane:
 
     # -- for the server's side ----------------------------------------------------------------------------------
 
-    async def handle(self, handler: Callable[[Request], Any], request: Request) -> bytes:
+    async def handle(self, handler: Callable[[_R], Any], request: _R) -> bytes:
         """Runs a handler in this lane: the body of its answer."""
-        interim = self.loop.call_later(INTERIM_SECONDS, _tell_pending, request)
+        interim = self.loop.call_later(INTERIM_SECONDS, request.tell_pending)
         self.waiting += 1
         try:
             await self._turn_of(request)
@@ -187,7 +193,7 @@ class Lane:
             self.waiting -= 1
             interim.cancel()
 
-    async def _turn_of(self, request: Request) -> None:
+    async def _turn_of(self, request: LaneRequest) -> None:
         """Takes the turn. Aborted before (CANCEL, the end of its tree or connection), the request never begins."""
         acquiring = self.loop.create_task(self._turn.acquire())
         ready: asyncio.Future[int] = self.loop.create_future()
@@ -317,12 +323,3 @@ class Lane:
         finally:
             self._turn.release()
 
-
-def _tell_pending(request: Request) -> None:
-    """The interim response, where the protocol allows one: to the last request of a compound, and not too many."""
-    if request.connection.closed:
-        return
-    try:
-        request.go_async()
-    except SMBError:
-        pass

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 from frevo.errors import SMBError
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import Header
+from frevo.wire.smb2 import ANY_FILE_ID, Header, HeaderFlags
 
 if TYPE_CHECKING:
+    from frevo.server.core.server import Server
     from frevo.server.core.state import Connection, Open, Session, Tree
-    from frevo.server.service import Server
 
 Buffer = bytes | memoryview
+
+_KEPT_FLAGS = int(HeaderFlags.RELATED_OPERATIONS | HeaderFlags.PRIORITY_MASK | HeaderFlags.DFS_OPERATIONS)
+_RESPONSE = int(HeaderFlags.SERVER_TO_REDIR)
+_SIGNED = int(HeaderFlags.SIGNED)
 
 
 class Chain:
@@ -86,6 +90,34 @@ class Request:
         self.awaited: asyncio.Future[int] | None = None
         self.aborted: int = NTStatus.SUCCESS  # the status of `abort`, which also ends waits that begin later
 
+    def find_open(self, file_id: tuple[int, int]) -> None:
+        """Sets `open` from *file_id*, or from the request before when it is all ones ([MS-SMB2] 3.3.5.2.10)."""
+        chain = self.chain
+        if file_id == ANY_FILE_ID and self.header.flags & HeaderFlags.RELATED_OPERATIONS:
+            if chain.file_id is None:
+                raise SMBError(NTStatus.FILE_CLOSED, "no request before it in this compound has a file")
+            file_id = chain.file_id
+        opened = self.session.opens.get(file_id[1])
+        if opened is None or opened.persistent_id != file_id[0] or opened.tree is not self.tree:
+            raise SMBError(NTStatus.FILE_CLOSED, f"file {file_id[0]:#x}:{file_id[1]:#x}")
+        self.open = opened
+        chain.file_id = opened.file_id
+
+    def response_header(self, status: int) -> Header:
+        """The header of the answer: its credits are what the client asked for, the data plane decides what it gets."""
+        header = self.header
+        flags = _RESPONSE | header.flags & _KEPT_FLAGS
+        # What fails before its session is looked for is signed as well, or who requires signing cannot take the answer
+        # ([MS-SMB2] 3.3.4.1.1).
+        session = self.session or self.connection.sessions.get(header.session_id)
+        if session is not None and session.keys is not None and not self.sealed:
+            if self.sign or header.flags & _SIGNED or session.signing_required:
+                flags |= _SIGNED
+        return Header(
+            header.credit_charge, status, header.command, header.credits or 1, flags, 0,
+            header.message_id, header.process_id, header.tree_id, 0, header.session_id,
+        )  # fmt: skip
+
     def go_async(self) -> None:
         """Tells the client now that the answer will take long (STATUS_PENDING, [MS-SMB2] 3.3.4.2).
 
@@ -99,6 +131,15 @@ class Request:
             raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many waiting requests")
         self.server.budgets.waiting.reserve(self.session.user)
         self.server.send_interim(self)
+
+    def tell_pending(self) -> None:
+        """`go_async` where it is possible; else the client waits without being told."""
+        if self.connection.closed:
+            return
+        try:
+            self.go_async()
+        except SMBError:
+            pass
 
     async def wait(self, future: asyncio.Future[int]) -> int:
         """Goes async and waits for *future* on behalf of this request's open, if it has one.

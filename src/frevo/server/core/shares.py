@@ -1,19 +1,15 @@
-"""Shares at run time: configuration and backend of each, and how they are found and listed."""
+"""Shares at run time: configuration and backend of each, and which there are."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from frevo.config import Config, ShareConfig, expand
-from frevo.config.macros import macros_in
-from frevo.dcerpc import STYPE_DISKTREE, STYPE_IPC, STYPE_SPECIAL, UNLIMITED_USES, ShareInfo
+from frevo.config import Config, ShareConfig
 from frevo.errors import SMBError
-from frevo.server.rules.session_macros import values
 from frevo.vfs.guard import Guard
 from frevo.vfs.local import LocalBackend, LocalOptions
 from frevo.vfs.offloaded import offloaded
@@ -22,7 +18,6 @@ from frevo.wire.erref import NTStatus
 if TYPE_CHECKING:
     from frevo.server.core.lane import Lane
     from frevo.server.core.lanes import Lanes
-    from frevo.server.core.state import Session
     from frevo.vfs.base import Backend
     from frevo.vfs.tree import Tree
 
@@ -56,16 +51,6 @@ class Share(msgspec.Struct, eq=False):
     def path(self) -> str:
         """The configured folder, macros unexpanded."""
         return self.config.path
-
-    def folder_for(self, session: Session, config: Config) -> str:
-        """The folder that *session* sees; "" for IPC$."""
-        if "%" not in self.path:
-            return self.path
-        letters = macros_in(self.path)
-        found = values(letters, session, config, self.config, name=self.name)
-        if "H" in letters and not found.get("home"):
-            raise SMBError(NTStatus.BAD_NETWORK_NAME, f"share {self.name}: the user has no Unix home for %H")
-        return expand(self.path, **found)
 
     def lane_at(self, path: str, lanes: Lanes) -> Lane | None:
         """The lane of the folder *path*, looked for when nobody has asked before."""
@@ -147,18 +132,3 @@ def build_shares(config: Config, guard: Guard, *, acted: bool) -> dict[str, Shar
             shares[settings.name.casefold()] = Share(settings.name, settings, guard=guard, acted=acted)
     return shares
 
-
-def describe(shares: Iterable[Share], may_see: Callable[[Share], bool] = lambda _: True) -> list[ShareInfo]:
-    """The shares as srvsvc tells them to somebody who *may_see* them."""
-    return [
-        ShareInfo(
-            name=share.name,
-            type=STYPE_IPC | STYPE_SPECIAL if share.is_pipe else STYPE_DISKTREE,
-            comment=share.config.comment,
-            path=share.path.encode("utf-8", "replace").decode(),
-            max_uses=share.config.max_connections or UNLIMITED_USES,
-            current_uses=share.users,
-            browseable=share.config.browseable and may_see(share),
-        )
-        for share in shares
-    ]

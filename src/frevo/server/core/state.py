@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from frevo.auth.access import Token
     from frevo.auth.identity import Identity
     from frevo.locking.file_table import FileRecord
+    from frevo.server.core.directory_watch import DirectoryWatch
     from frevo.server.core.lane import Lane
     from frevo.server.core.request import Request
     from frevo.server.core.shares import Share
     from frevo.server.core.unix_users import UnixUser
-    from frevo.server.rules.write_time import KeptWriteTime
     from frevo.vfs.base import Backend, Handle
 
 
@@ -55,7 +55,6 @@ class Connection(msgspec.Struct, eq=False):
     client_security_mode: int = 0
     server_capabilities: int = 0
     server_security_mode: int = 0
-    offered_dialects: tuple[int, ...] = ()
     signing: Signing = Signing.HMAC_SHA256
     cipher: Cipher = Cipher.NONE
     preauth_hash: bytes = bytes(64)
@@ -110,7 +109,6 @@ class Session(Discreet, msgspec.Struct, eq=False):
     closing: int = 0
     on_closed: list[asyncio.Future[None]] = msgspec.field(default_factory=list)
     next_tree_id: int = 1
-    last_active: float = 0.0
     #: Whose budgets it counts for (frevo.server.core.budget): the account, until log-on the address.
     user: str = ""
 
@@ -132,6 +130,14 @@ class Tree(msgspec.Struct, eq=False):
     opens: set[int] = msgspec.field(default_factory=set)
 
 
+class KeptWriteTime(msgspec.Struct):
+    """The time of the last write that a client has set; its own writes leave it (frevo.server.rules.write_time)."""
+
+    time: int = 0  # FILETIME
+    writes: int = 0  # FileRecord.writes when `time` was read
+    in_flight: int = 0  # writes of this open between `before_write` and `after_write`
+
+
 class Open(msgspec.Struct, eq=False):
     """A file handle on the wire ([MS-SMB2] 3.3.1.10): a file, a directory, a stream or a pipe."""
 
@@ -148,15 +154,15 @@ class Open(msgspec.Struct, eq=False):
     pipe: Any = None  # dcerpc PipeEndpoint
     record: FileRecord | None = None  # the file's shared state; None for a pipe
     is_directory: bool = False
-    delete_on_close: bool = False  # asked for at CREATE; becomes pending at close
+    delete_on_close: bool = False  # delete pending when this open closes (frevo.server.rules.deleting)
+    deletes_readonly: bool = False  # ... even if the file is read-only by then
     own_position: int = 0  # until the data plane has the open; see `position`
     cursor: ReadPosition | None = None
     mode: int = 0
     directory: Any = None  # enumeration cursor, handlers/query_directory.py
     lists: bool = False  # the cursor has had a descriptor of its own
-    notify: Any = None  # watch state, handlers/change_notify.py
-    lock_sequence: dict[int, int] = msgspec.field(default_factory=dict)
-    kept_write_time: KeptWriteTime | None = None  # set by the client: writes through this open leave it
+    watch: DirectoryWatch | None = None  # since the first CHANGE_NOTIFY
+    kept_write_time: KeptWriteTime | None = None
     attached: bool = False  # known to the data plane's fast path
     opened_at: int = 0  # FILETIME
     #: Requests that wait on this open (locks, notify): ended when it closes.

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from frevo.aio.acting import UnixIdentity
+from frevo.config import Config
 
 #: How long an answer of the system is believed.
 AGE_S = 60.0
@@ -121,3 +122,14 @@ def _group(name: str) -> int | None:
         return grp.getgrnam(name).gr_gid
     except (KeyError, ValueError):
         return None
+
+
+def acts_as_users(config: Config) -> bool:
+    """Whether every session acts on disk as its own Unix user (`frevo:unix users`)."""
+    wish = config.globals.frevo_unix_users
+    return wish == "yes" or (wish == "auto" and os.geteuid() == 0)
+
+
+def unix_users_of(config: Config) -> UnixUsers | None:
+    """The users that sessions act as; None when everybody acts as the server's own user."""
+    return UnixUsers() if acts_as_users(config) else None

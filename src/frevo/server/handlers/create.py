@@ -11,6 +11,7 @@ from frevo.server.core.state import Open
 from frevo.server.pipes.feed import new_pipe
 from frevo.server.rules import create_checks
 from frevo.server.rules.create_access import changed_by, granted_for_existing, granted_for_new, new_descriptor
+from frevo.server.rules.deleting import check_deletable, check_not_pending, check_not_readonly
 from frevo.server.rules.security import maximal_access, without_readonly
 from frevo.vfs.base import FileIdentity, FileStat, Handle, OpenIntent, Resolved
 from frevo.wire.erref import NTStatus
@@ -34,7 +35,6 @@ from frevo.wire.smb2 import (
 
 _READS = int(FileAccess.READ_DATA | FileAccess.EXECUTE)
 _WRITES = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
-_READONLY = int(FileAttributes.READONLY)
 _NOT_INDEXED = int(FileAttributes.NOT_CONTENT_INDEXED)
 #: Attributes that a client may give a new file ([MS-FSA] 2.1.5.1.1); the others describe what the file is, or are of
 #: file systems that keep them: these are ignored ([MS-FSCC] 2.6).
@@ -132,7 +132,7 @@ def _open_existing(request: Request, asked: CreateRequest, resolved: Resolved) -
     opened, granted = _open_granted(request, asked, resolved, directory=directory, changed=changed)
     try:
         if asked.create_options & CreateOptions.DELETE_ON_CLOSE:
-            backend.check_removable(opened)
+            check_deletable(backend, opened, stat, empty=False)
         _check_sharing(request, asked, opened, granted | changed)
         if overwrite:
             _overwrite(request, asked, opened, stat)
@@ -175,8 +175,7 @@ def _file_of(opened: Handle) -> FileIdentity | None:
 def _check_sharing(request: Request, asked: CreateRequest, opened: Handle, access: int) -> None:
     """Share modes and delete-pending against the opens that exist ([MS-FSA] 2.1.5.1.2)."""
     files = request.server.files
-    if files.is_going(opened.identity, stream_of=_file_of(opened)):
-        raise SMBError(NTStatus.DELETE_PENDING, asked.name)
+    check_not_pending(files, opened.identity, asked.name, stream_of=_file_of(opened))
     drops_streams = access & FileAccess.DELETE or asked.create_disposition in _OVERWRITES
     if drops_streams and not opened.stream:
         # Deleting or overwriting the file deletes its streams: whoever has one open must have agreed.
@@ -219,8 +218,8 @@ def _create_new(request: Request, asked: CreateRequest, resolved: Resolved) -> _
     if directory and resolved.stream:
         raise SMBError(NTStatus.NOT_A_DIRECTORY, asked.name)
     attributes = asked.file_attributes & _SETTABLE
-    if attributes & _READONLY and asked.create_options & CreateOptions.DELETE_ON_CLOSE:
-        raise SMBError(NTStatus.CANNOT_DELETE, asked.name)
+    if asked.create_options & CreateOptions.DELETE_ON_CLOSE:
+        check_not_readonly(attributes, asked.name)
     descriptor = new_descriptor(request, asked, resolved, directory)
     if resolved.stat is None:
         granted = granted_for_new(request, asked)

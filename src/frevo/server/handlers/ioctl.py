@@ -49,11 +49,9 @@ def _respond(asked: IoctlRequest, output: bytes) -> bytes:
 
 def _find_open(request: Request, asked: IoctlRequest) -> None:
     """Sets request.open; a FileId that names nothing is an error for the codes that work on a file."""
-    from frevo.server.dispatch import find_open  # the dispatch table imports this module
-
     chain = request.chain
     if asked.file_id == ANY_FILE_ID and not request.header.flags & _RELATED:
         raise SMBError(NTStatus.FILE_CLOSED, "this control code needs an open")
-    find_open(request, asked.file_id)
+    request.find_open(asked.file_id)
     if chain.file_id is not None:
         asked.file_id = chain.file_id

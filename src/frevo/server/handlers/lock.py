@@ -15,7 +15,7 @@ from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import FileAccess, LockElement, LockFlags, LockRequest, LockResponse
 
 if TYPE_CHECKING:
-    from frevo.server.service import Server
+    from frevo.server.core.server import Server
 
 _SHARED = int(LockFlags.SHARED_LOCK)
 _EXCLUSIVE = int(LockFlags.EXCLUSIVE_LOCK)
@@ -121,7 +121,7 @@ def _take(server: Server, record: FileRecord, opened: Open, ranges: list[LockRan
     locks = record.locks
     if locks:
         return locks.lock(opened, ranges)
-    gate = server.gate_of(record)
+    gate = server.files.gate(record)
     if gate is None:
         return locks.lock(opened, ranges)
     gate.close()
@@ -161,9 +161,3 @@ async def _wait(request: Request, record: FileRecord, wanted: LockRange) -> byte
         if too_late:
             record.locks.unlock(opened, wanted.start, wanted.length)
     return _RESPONSE
-
-
-def release_all(server: Server, opened: Open) -> None:
-    """Drops every lock of an open that closes and wakes those who waited for them ([MS-SMB2] 3.3.5.10)."""
-    if opened.record is not None:
-        opened.record.locks.release_all(opened)

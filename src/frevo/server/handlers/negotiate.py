@@ -17,7 +17,7 @@ from frevo.wire.smb2 import Command, Header, HeaderFlags, NegotiateRequest, Nego
 from frevo.wire.smb2.smb1_negotiate import SMB_2_002, SMB_2_WILDCARD, SMB1NegotiateRequest
 
 if TYPE_CHECKING:
-    from frevo.server.service import Server
+    from frevo.server.core.server import Server
 
 _SIGNING = {
     "AES-128-GMAC": Signing.AES_GMAC,
@@ -59,7 +59,6 @@ def handle(request: Request) -> bytes:
     connection.client_guid = asked.client_guid
     connection.client_capabilities = asked.capabilities
     connection.client_security_mode = asked.security_mode
-    connection.offered_dialects = tuple(asked.dialects)
     body = _agree(server, connection, result)
     # One credit, so that the header is final here: the data plane changes no header that goes into the hash.
     request.header.credits = 1
@@ -119,7 +118,6 @@ def handle_smb1(server: Server, connection: Connection, message: Buffer) -> byte
         body = _response(server, result, WILDCARD_REVISION)
     elif SMB_2_002 in asked.dialects and policy.minimum is SMB_2_0_2:
         result = negotiate(NegotiateRequest([SMB_2_0_2.revision]), policy)
-        connection.offered_dialects = (SMB_2_0_2.revision,)
         body = _agree(server, connection, result)
     else:
         raise RemoteProtocolError(f"SMB1 only: {', '.join(asked.dialects[:16])}")

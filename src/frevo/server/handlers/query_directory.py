@@ -23,7 +23,7 @@ from frevo.wire.smb2 import (
 )
 
 if TYPE_CHECKING:
-    from frevo.server.service import Server
+    from frevo.server.core.server import Server
 
 _LIST = int(DirectoryAccess.LIST_DIRECTORY)
 _RESTART = int(QueryDirectoryFlags.RESTART_SCANS)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from frevo.errors import SMBError
 from frevo.server.core.request import Request
 from frevo.server.handlers.information import fitted, need_access
+from frevo.server.rules.deleting import is_delete_pending
 from frevo.server.rules.short_names import short_name
 from frevo.vfs.base import FileStat, Handle
 from frevo.wire.erref import NTStatus
@@ -82,8 +83,7 @@ def _basic(request: Request, handle: Handle) -> bytes:
 
 def _links(request: Request, stat: FileStat) -> tuple[int, bool]:
     """(number of links, delete pending): a directory has one name, and a name that is about to go does not count."""
-    record = request.open.record
-    pending = record is not None and record.delete_pending
+    pending = is_delete_pending(request.open)
     links = 1 if stat.is_directory else stat.link_count
     return max(links - pending, 0), pending
 

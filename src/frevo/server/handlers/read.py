@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 
 from frevo.errors import SMBError
 from frevo.server.core.request import Request
+from frevo.server.lifecycle import attach
 from frevo.server.pipes.feed import account
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Channel, FileAccess, ReadRequest, ReadResponse
@@ -43,7 +44,7 @@ async def _read_file(request: Request, asked: ReadRequest) -> bytes:
         raise SMBError(NTStatus.END_OF_FILE)
     opened.position = asked.offset + len(data)
     if not opened.attached:
-        request.server.attach(opened)
+        attach(request.server, opened)
     return ReadResponse(data).pack()
 
 

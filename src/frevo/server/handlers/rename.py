@@ -9,12 +9,12 @@ from frevo.locking.share_modes import FILE_SHARE_READ, FILE_SHARE_WRITE, conflic
 from frevo.server.core.request import Request
 from frevo.server.core.state import Open
 from frevo.server.handlers.information import need_access
-from frevo.server.rules.security import check_adding, granted_to_found
+from frevo.server.rules.deleting import check_not_readonly, check_replaceable, is_delete_pending
+from frevo.server.rules.security import check_adding
 from frevo.vfs.base import Backend, Handle, Resolved
 from frevo.vfs.names import fold, wire_path_of
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (
-    FileAttributes,
     FileLinkInformation,
     FileRenameInformation,
     FileRenameInformationEx,
@@ -22,11 +22,9 @@ from frevo.wire.fscc import (
 )
 from frevo.wire.smb2 import DirectoryAccess, FileAccess
 
-_DELETE = int(FileAccess.DELETE)
 _ADD_FILE = int(DirectoryAccess.ADD_FILE)
 _REPLACE = int(RenameFlags.REPLACE_IF_EXISTS)
 _POSIX = int(RenameFlags.POSIX_SEMANTICS)
-_READONLY = int(FileAttributes.READONLY)
 
 
 def set_rename(request: Request, handle: Handle, buffer: bytes) -> None:
@@ -62,7 +60,7 @@ def _rename(request: Request, handle: Handle, root_directory: int, name: str, *,
     _check_parent(request, target)
     same = target.stat is not None and target.stat.identity[:2] == handle.identity[:2]
     if target.stat is not None and not same:
-        _check_replaced(request, target, replace=replace, directory=opened.is_directory)
+        _check_replaceable(request, target, replace=replace)
     old_path = handle.path
     backend.rename(handle, target, replace=replace)
     _follow(request, backend, handle, old_path)
@@ -89,8 +87,8 @@ def _rename_stream(request: Request, handle: Handle, backend: Backend, name: str
         raise SMBError(NTStatus.INVALID_PARAMETER, "a file cannot become a stream")
     target = backend.resolve(wire_path_of(handle.path) + name)
     replaces = target.exists and fold(target.stream) != handle.identity.stream
-    if replaces and replace and handle.stat().attributes & _READONLY:
-        raise SMBError(NTStatus.ACCESS_DENIED, f"{handle.path} is read-only")
+    if replaces and replace:
+        check_not_readonly(handle.stat().attributes, handle.path, NTStatus.ACCESS_DENIED)
     if target.exists and request.server.files.find(handle.identity._replace(stream=fold(target.stream))) not in (
         None, request.open.record,
     ):  # fmt: skip
@@ -116,22 +114,9 @@ def _check_parent(request: Request, target: Resolved) -> None:
         raise SMBError(NTStatus.SHARING_VIOLATION, f"{target.parent!r} is open without sharing")
 
 
-def _check_replaced(request: Request, target: Resolved, *, replace: bool, directory: bool) -> None:
-    """Whether the file that has the new name may go for this one."""
-    assert target.stat is not None
-    if not replace:
-        raise SMBError(NTStatus.OBJECT_NAME_COLLISION, target.path)
-    if directory or target.stat.is_directory:
-        raise SMBError(NTStatus.ACCESS_DENIED, "directories are not replaced")
-    if target.stat.attributes & _READONLY:
-        raise SMBError(NTStatus.ACCESS_DENIED, f"{target.path} is read-only")
-    if granted_to_found(request.session, request.tree, target, _DELETE) != _DELETE:
-        raise SMBError(NTStatus.ACCESS_DENIED, f"{target.path} may not be deleted")
-    files = request.server.files
-    if files.is_going(target.stat.identity):
-        raise SMBError(NTStatus.DELETE_PENDING, target.path)
-    if files.find(target.stat.identity) is not None or files.streams(target.stat.identity):
-        raise SMBError(NTStatus.ACCESS_DENIED, f"{target.path} is open")
+def _check_replaceable(request: Request, target: Resolved, *, replace: bool) -> None:
+    files, directory = request.server.files, request.open.is_directory
+    check_replaceable(request.session, request.tree, files, target, replace=replace, directory=directory)
 
 
 def _opens_of(request: Request, backend: Backend) -> Iterator[tuple[Open, Handle]]:
@@ -160,8 +145,7 @@ def set_link(request: Request, handle: Handle, buffer: bytes) -> None:
     backend, name = _checked(request, asked.root_directory, asked.file_name)
     if not request.tree.writable:
         raise SMBError(NTStatus.ACCESS_DENIED, "the share is read-only")
-    record = request.open.record
-    if record is not None and record.delete_pending:
+    if is_delete_pending(request.open):
         raise SMBError(NTStatus.ACCESS_DENIED, "the file is being deleted")
     if handle.is_directory or handle.stream:
         raise SMBError(NTStatus.FILE_IS_A_DIRECTORY if handle.is_directory else NTStatus.INVALID_PARAMETER)
@@ -170,5 +154,5 @@ def set_link(request: Request, handle: Handle, buffer: bytes) -> None:
         raise SMBError(NTStatus.INVALID_PARAMETER, "a stream has one name")
     check_adding(request.session, request.tree, request.server.files, target, directory=False)
     if target.stat is not None and target.stat.identity[:2] != handle.identity[:2]:
-        _check_replaced(request, target, replace=asked.replace_if_exists, directory=False)
+        _check_replaceable(request, target, replace=asked.replace_if_exists)
     backend.link(handle, target, replace=asked.replace_if_exists)

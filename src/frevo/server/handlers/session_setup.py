@@ -18,7 +18,7 @@ from frevo.proto.protection import server_keys
 from frevo.server.core.budget import user_of
 from frevo.server.core.request import Request
 from frevo.server.core.state import Connection, Session, SessionState
-from frevo.server.lifecycle import drop_keys, end_session, session_closed
+from frevo.server.lifecycle import drop_keys, end_session, session_closed, watch_expiry
 from frevo.server.rules.acting import check_log_on
 from frevo.transport.base import ConnectionSettings
 from frevo.wire.erref import NTStatus
@@ -32,7 +32,7 @@ from frevo.wire.smb2 import (
 
 if TYPE_CHECKING:
     from frevo.auth.identity import Identity
-    from frevo.server.service import Server
+    from frevo.server.core.server import Server
 
 log = logging.getLogger("frevo.server")
 
@@ -213,7 +213,7 @@ def _finish(
         _set_protection(request, session, asked, identity, step.session_key)
     session.state = SessionState.VALID
     session.expires_at = _expiry(request, identity)
-    server.watch_expiry(session)
+    watch_expiry(server, session)
     request.sign = session.keys is not None
     if not identity.is_anonymous:  # who proves nothing stays within the limits of those who do not log on
         mark_authenticated(server, session)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from frevo.errors import SMBError, WireError
 from frevo.server.core.request import Request
-from frevo.server.handlers.change_notify import directory_is_going
 from frevo.server.handlers.information import need_access
 from frevo.server.handlers.rename import set_link, set_rename, set_rename_ex
+from frevo.server.rules.deleting import check_deletable, set_delete_on_close, set_delete_pending
 from frevo.server.rules.ea_lists import eas_to_set
 from frevo.server.rules.write_time import after_write, before_write, keep_write_time
 from frevo.vfs.base import Handle
@@ -177,40 +177,26 @@ def _disposition_ex(request: Request, handle: Handle, buffer: bytes) -> None:
     even_readonly = bool(
         flags & _IGNORE_READONLY and request.open.granted_access & FileAccess.WRITE_ATTRIBUTES
     )
-    if flags & _ON_CLOSE:
-        need_access(request, FileAccess.DELETE)
-        if flags & _DELETE:
-            _check_deleting(request, handle, even_readonly=even_readonly)
-        request.open.delete_on_close = bool(flags & _DELETE)
+    if not flags & _ON_CLOSE:
+        _set_delete_pending(request, handle, bool(flags & _DELETE), even_readonly=even_readonly)
         return
-    _set_delete_pending(request, handle, bool(flags & _DELETE), even_readonly=even_readonly)
+    _check_deleting(request, handle, bool(flags & _DELETE), even_readonly=even_readonly)
+    set_delete_on_close(request.open, bool(flags & _DELETE), even_readonly=even_readonly)
 
 
 def _set_delete_pending(
     request: Request, handle: Handle, pending: bool, *, even_readonly: bool = False
 ) -> None:
     """The file goes when its last open does, or stays after all ([MS-FSA] 2.1.5.15.3)."""
+    _check_deleting(request, handle, pending, even_readonly=even_readonly)
+    set_delete_pending(request.open, pending)
+
+
+def _check_deleting(request: Request, handle: Handle, pending: bool, *, even_readonly: bool) -> None:
     need_access(request, FileAccess.DELETE)
-    opened = request.open
-    record = opened.record
-    assert record is not None
     if pending:
-        _check_deleting(request, handle, even_readonly=even_readonly)
-    record.delete_pending = pending
-    record.deleter = request.tree.acting
-    if pending and opened.is_directory:
-        directory_is_going(record)
-
-
-def _check_deleting(request: Request, handle: Handle, *, even_readonly: bool) -> None:
-    """Raises what speaks against a deletion: at close nobody would hear it."""
-    opened, backend = request.open, request.tree.backend
-    assert backend is not None
-    if handle.stat().attributes & FileAttributes.READONLY and not even_readonly:
-        raise SMBError(NTStatus.CANNOT_DELETE, f"{opened.path} is read-only")
-    backend.check_removable(handle)
-    if opened.is_directory and not backend.is_empty(handle):
-        raise SMBError(NTStatus.DIRECTORY_NOT_EMPTY, opened.path)
+        assert request.tree.backend is not None
+        check_deletable(request.tree.backend, handle, handle.stat(), even_readonly=even_readonly)
 
 
 def _full_ea(request: Request, handle: Handle, buffer: bytes) -> None:

@@ -7,23 +7,22 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from frevo.aio.acting import as_identity
-from frevo.config import Person, ShareAccess, domains_of, share_access
+from frevo.config import ShareAccess
 from frevo.config.choices import CachePolicy
-from frevo.config.macros import macros_in
 from frevo.errors import RemoteProtocolError, SMBError
 from frevo.server.core.request import Request
 from frevo.server.core.shares import Share
-from frevo.server.core.state import Session, SessionState, Tree
+from frevo.server.core.state import SessionState, Tree
 from frevo.server.handlers.session_setup import mark_authenticated
-from frevo.server.rules.acting import counts_as_guest, identity_on
+from frevo.server.rules.acting import identity_on
+from frevo.server.rules.homes import find_home
 from frevo.server.rules.hosts import share_allows
-from frevo.server.rules.session_macros import values
+from frevo.server.rules.share_access import access_of, folder_of
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse
 
 if TYPE_CHECKING:
     from frevo.server.core.lane import Lane
-    from frevo.server.service import Server
     from frevo.vfs.base import Backend
 
 log = logging.getLogger("frevo.server")
@@ -47,7 +46,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     asked = TreeConnectRequest.parse(request.message)
     _check_protection(request)
     name = _share_name(asked.path)
-    share = server.shares.get(name.casefold()) or server.homes.find(session, name)
+    share = server.shares.get(name.casefold()) or find_home(server, session, name)
     if share is None:
         raise SMBError(NTStatus.BAD_NETWORK_NAME, f"no share {name!r}")
     if not share_allows(share.config, request.connection):
@@ -57,7 +56,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
         raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name}")
     if share.is_pipe:
         return _answer(request, _connect(request, share, access, None, None))
-    path = share.folder_for(session, server.config)
+    path = folder_of(share, session, server.config)
     lane = share.lane_at(path, server.lanes)
 
     def connect(_: Request) -> bytes:
@@ -93,24 +92,6 @@ def _share_name(path: str) -> str:
     if not path.startswith("\\\\") or not name or len(name) > MAX_SHARE_NAME:
         raise SMBError(NTStatus.BAD_NETWORK_NAME, f"{path[:300]!r} is not \\\\server\\share")
     return name
-
-
-def access_of(server: Server, session: Session, share: Share) -> ShareAccess:
-    """What this session may do with *share*."""
-    identity = session.identity
-    assert identity is not None
-    if share.is_pipe:
-        closed = identity.is_anonymous and server.config.globals.restrict_anonymous == 2
-        return ShareAccess.NONE if closed else ShareAccess.WRITE
-    settings = share.config
-    lists = (settings.valid_users, settings.invalid_users, settings.read_list, settings.write_list)
-    letters = frozenset(letter for words in lists for word in words for letter in macros_in(word))
-    macros = values(letters, session, server.config, settings, share.name) if letters else {}
-    domains = domains_of(server.config.globals)
-    if identity.package == "Kerberos":
-        domains |= {identity.domain.lower()}
-    who = Person(identity.account, domains=domains, macros=macros)
-    return share_access(settings, who, guest=counts_as_guest(server, session))
 
 
 def _connect(

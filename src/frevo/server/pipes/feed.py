@@ -7,6 +7,7 @@ from frevo.errors import SMBError
 from frevo.server.core.budget import GUEST, NOBODY
 from frevo.server.core.request import Request
 from frevo.server.core.state import Open
+from frevo.server.pipes.rpc_context import rpc_context
 from frevo.wire.erref import NTStatus
 
 
@@ -18,7 +19,7 @@ def new_pipe(request: Request, name: str) -> object:
     most = server.config.globals.frevo_max_anonymous_pipes
     if session.user in (NOBODY, GUEST) and budget.of(session.user) >= most:
         raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, f"{most} pipes are all that {session.user} may have")
-    pipe = open_pipe(name, server.rpc_context(session))
+    pipe = open_pipe(name, rpc_context(server, session))
     if pipe is None:
         raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, f"pipe {name[:64]!r}")
     return pipe

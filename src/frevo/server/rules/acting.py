@@ -13,28 +13,17 @@ from typing import TYPE_CHECKING
 
 from frevo.config import Config
 from frevo.errors import SMBError
-from frevo.server.core.unix_users import UnixUser, UnixUsers
+from frevo.server.core.unix_users import UnixUser, UnixUsers, acts_as_users
 from frevo.server.rules.session_macros import fill
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
     from frevo.aio.acting import UnixIdentity
+    from frevo.server.core.server import Server
     from frevo.server.core.shares import Share
     from frevo.server.core.state import Session
-    from frevo.server.service import Server
 
 log = logging.getLogger("frevo.server")
-
-
-def acts_as_users(config: Config) -> bool:
-    """Whether every session acts on disk as its own Unix user (`frevo:unix users`)."""
-    wish = config.globals.frevo_unix_users
-    return wish == "yes" or (wish == "auto" and os.geteuid() == 0)
-
-
-def unix_users_of(config: Config) -> UnixUsers | None:
-    """The users that sessions act as; None when everybody acts as the server's own user."""
-    return UnixUsers() if acts_as_users(config) else None
 
 
 def who_acts(config: Config) -> str:

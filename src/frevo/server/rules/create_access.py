@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from frevo.errors import SMBError
 from frevo.server.core.request import Request
+from frevo.server.rules.deleting import check_not_readonly
 from frevo.server.rules.security import (
     FROM_PARENT,
-    granted_by_parent,
     inherited_descriptor,
-    maximal_access,
+    maximal_to_found,
     token_of,
     with_owner_of_parent,
     without_readonly,
@@ -44,17 +44,13 @@ def granted_for_existing(
     """The access of an open of an existing file, or of a stream that is made on one; *changed* are the rights that the
     disposition needs beside what is asked for. Raises ACCESS_DENIED, CANNOT_DELETE, PRIVILEGE_NOT_HELD."""
     desired = map_generic(asked.desired_access)
-    stat, backend = resolved.stat, request.tree.backend
-    assert stat is not None and backend is not None
-    stored = backend.security_descriptor(resolved)
-    maximal = maximal_access(request.session, request.tree, stored, stat)
-    from_parent = FROM_PARENT if desired & _MAXIMUM else (desired | changed) & FROM_PARENT
-    if from_parent & ~maximal and resolved.name:
-        maximal |= granted_by_parent(request.session, request.tree, resolved)
-    read_only = stat.attributes & FileAttributes.READONLY and not stat.is_directory
-    if read_only:
-        if asked.create_options & CreateOptions.DELETE_ON_CLOSE:
-            raise SMBError(NTStatus.CANNOT_DELETE, f"{asked.name} is read-only")
+    stat = resolved.stat
+    assert stat is not None
+    wanted = FROM_PARENT if desired & _MAXIMUM else desired | changed
+    maximal = maximal_to_found(request.session, request.tree, resolved, wanted)
+    if asked.create_options & CreateOptions.DELETE_ON_CLOSE:
+        check_not_readonly(stat.attributes, asked.name)
+    if stat.attributes & FileAttributes.READONLY and not stat.is_directory:
         if changed:
             raise SMBError(NTStatus.ACCESS_DENIED, f"{asked.name} is read-only")
         maximal &= ~_WRITES

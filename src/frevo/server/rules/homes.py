@@ -7,9 +7,7 @@ own. A name is a share only when somebody of that name can log on here, so that 
 
 from __future__ import annotations
 
-import logging
 import pwd
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -17,118 +15,99 @@ from msgspec.structs import replace
 from frevo.server.core.shares import HOMES, Share
 
 if TYPE_CHECKING:
-    from frevo.config import Config
+    from frevo.config import ShareConfig
+    from frevo.server.core.server import Server
     from frevo.server.core.state import Session
-    from frevo.server.service import Server
-
-log = logging.getLogger("frevo.server")
 
 #: Homes that are kept while nobody uses them.
 KEPT_MAX = 256
 
 
-class Homes:
-    """The homes of a server: made when asked for, kept while they are used."""
+def find_home(server: Server, session: Session, name: str) -> Share | None:
+    """The home that *session* means by *name*; None when there is none."""
+    template = server.config.shares.get(HOMES)
+    if template is None or not template.available:
+        return None
+    own = _own_name(session)
+    if own and name.casefold() in (HOMES, own.casefold(), _account(session).casefold()):
+        return _share(server, template, own, own=True)
+    account = server.authenticator.accounts.lookup(name)
+    return None if account is None else _share(server, template, account.name, own=False)
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._made: OrderedDict[str, Share] = OrderedDict()  # by the user's name
-        self.take(server.config)
 
-    def take(self, config: Config) -> None:
-        """Takes a new configuration: connected trees keep their share."""
-        self._template = config.shares.get(HOMES)
-        self._browseable = config.globals.defaults.browseable
-        self.close()
+def listed_homes(server: Server, session: Session) -> list[Share]:
+    """The home that a list of shares shows to *session*: its own, or none."""
+    template, own = server.config.shares.get(HOMES), _own_name(session)
+    if template is None or not own or own.casefold() in server.shares:
+        return []
+    share = _share(server, template, own, own=True)
+    return [] if share is None else [share]
 
-    def find(self, session: Session, name: str) -> Share | None:
-        """The home that *session* means by *name*; None when there is none."""
-        if self._template is None or not self._template.available:
+
+def forget_homes(server: Server) -> None:
+    """Closes the homes that nobody uses and forgets all: connected trees keep their share."""
+    for name in tuple(server.homes):
+        _forget(server, name)
+
+
+def _own_name(session: Session) -> str:
+    """The Unix user of the session, or its account when it has none; "" for guests."""
+    identity = session.identity
+    if identity is None or identity.is_guest or identity.is_anonymous:
+        return ""
+    return session.unix.name if session.unix is not None else identity.account
+
+
+def _share(server: Server, template: ShareConfig, user: str, *, own: bool) -> Share | None:
+    entry = unix_entry(user)
+    name = entry.pw_name if entry is not None else user
+    path, owner = template.path, None
+    if not path:
+        if entry is None or not _may_be_shared(server, entry, own=own):
             return None
-        own = self._own_name(session)
-        if own and name.casefold() in (HOMES, own.casefold(), _account(session).casefold()):
-            return self._share(own, own=True)
-        account = self._server.authenticator.accounts.lookup(name)
-        return None if account is None else self._share(account.name, own=False)
+        path, owner = entry.pw_dir.replace("%", "%%"), entry.pw_uid
+    made = server.homes.get(name)
+    if made is not None and (made.path, made.home_of) != (path, owner):
+        _forget(server, name)
+        made = None
+    if made is None:
+        settings = replace(
+            template,
+            name=name,
+            path=path,
+            comment=template.comment or f"Home directory of {name}",
+            browseable=server.config.globals.defaults.browseable,
+        )
+        acted = server.unix_users is not None
+        made = server.homes[name] = Share(name, settings, guard=server.guard, acted=acted, home_of=owner)
+        _forget_unused(server)
+    server.homes.move_to_end(name)
+    return made
 
-    def listed(self, session: Session) -> list[Share]:
-        """The home that a list of shares shows to *session*: its own, or none."""
-        own = self._own_name(session)
-        if self._template is None or not own or own.casefold() in self._server.shares:
-            return []
-        share = self._share(own, own=True)
-        return [] if share is None else [share]
 
-    def in_use(self) -> tuple[Share, ...]:
-        """The homes that there are."""
-        return tuple(self._made.values())
+def _may_be_shared(server: Server, entry: pwd.struct_passwd, *, own: bool) -> bool:
+    """Whether the Unix home may be a share at all, for the user himself (*own*) or for others.
 
-    def _own_name(self, session: Session) -> str:
-        """The Unix user of the session, or its account when it has none; "" for guests."""
-        identity = session.identity
-        if identity is None or identity.is_guest or identity.is_anonymous:
-            return ""
-        return session.unix.name if session.unix is not None else identity.account
+    Where everybody acts as the server's own user, file modes keep nobody apart: each has only their own home.
+    """
+    if not entry.pw_dir.startswith("/"):
+        return False
+    return own or (entry.pw_uid != 0 and server.unix_users is not None)
 
-    def _share(self, user: str, *, own: bool) -> Share | None:
-        template = self._template
-        assert template is not None
-        entry = unix_entry(user)
-        name = entry.pw_name if entry is not None else user
-        path, owner = template.path, None
-        if not path:
-            if entry is None or not self._may_be_shared(entry, own=own):
-                return None
-            path, owner = entry.pw_dir.replace("%", "%%"), entry.pw_uid
-        made = self._made.get(name)
-        if made is not None and (made.path, made.home_of) != (path, owner):
-            self._forget(name)
-            made = None
-        if made is None:
-            settings = replace(
-                template,
-                name=name,
-                path=path,
-                comment=template.comment or f"Home directory of {name}",
-                browseable=self._browseable,
-            )
-            made = self._made[name] = Share(
-                name,
-                settings,
-                guard=self._server.guard,
-                acted=self._server.unix_users is not None,
-                home_of=owner,
-            )
-            self._forget_unused()
-        self._made.move_to_end(name)
-        return made
 
-    def _may_be_shared(self, entry: pwd.struct_passwd, *, own: bool) -> bool:
-        """Whether the Unix home may be a share at all, for the user himself (*own*) or for others.
-
-        Where everybody acts as the server's own user, file modes keep nobody apart: each has his own home only.
-        """
-        if not entry.pw_dir.startswith("/"):
-            return False
-        return own or (entry.pw_uid != 0 and self._server.unix_users is not None)
-
-    def _forget_unused(self) -> None:
-        for name, share in tuple(self._made.items()):
-            if len(self._made) <= KEPT_MAX:
-                return
-            if not share.users:
-                self._forget(name)
-
-    def _forget(self, name: str) -> None:
-        """The next who comes gets another share; who is connected keeps the one that there is."""
-        share = self._made.pop(name)
+def _forget_unused(server: Server) -> None:
+    for name, share in tuple(server.homes.items()):
+        if len(server.homes) <= KEPT_MAX:
+            return
         if not share.users:
-            share.close()
+            _forget(server, name)
 
-    def close(self) -> None:
-        """Closes the homes that nobody uses and forgets all."""
-        for name in tuple(self._made):
-            self._forget(name)
+
+def _forget(server: Server, name: str) -> None:
+    """The next connect makes another share; connected trees keep this one."""
+    share = server.homes.pop(name)
+    if not share.users:
+        share.close()
 
 
 def _account(session: Session) -> str:

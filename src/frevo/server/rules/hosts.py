@@ -11,6 +11,7 @@ import asyncio
 import logging
 import socket
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,12 @@ from frevo.config.hosts import Address, Host, hosts_allowed, parse_address
 
 if TYPE_CHECKING:
     from frevo.config import ShareConfig
+    from frevo.server.core.server import Server
     from frevo.server.core.state import Connection
-    from frevo.server.service import Server
 
 log = logging.getLogger("frevo.server")
+
+_Event = tuple[Any, ...]  # frevo.transport.base
 
 LOOKUP_TIMEOUT_S = 5.0
 #: How long an answer about names holds.
@@ -63,9 +66,16 @@ def _lists_names(config: Config) -> tuple[bool, frozenset[str]]:
 class HostGate:
     """Decides for a server about each new connection: now, or when its names are known."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._waiting: dict[int, list[tuple[Any, ...]]] = {}  # connection to its ACCEPTED and what followed
+    def __init__(
+        self,
+        server: Server,
+        admit: Callable[[_Event, frozenset[str] | None], None],
+        deliver: Callable[[list[_Event]], None],
+    ) -> None:
+        """*admit* takes the ACCEPTED event of a connection that may come and the names of its machine, *deliver* what
+        it has sent meanwhile."""
+        self._server, self._admit, self._deliver = server, admit, deliver
+        self._waiting: dict[int, list[_Event]] = {}  # connection to its ACCEPTED and what followed
         self._known: OrderedDict[tuple[Address, frozenset[str]], tuple[float, frozenset[str]]] = OrderedDict()
         self._lookups: dict[tuple[Address, frozenset[str]], asyncio.Task[frozenset[str]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,12 +87,12 @@ class HostGate:
         """Takes a new configuration."""
         self._needs_names, self._wanted = _lists_names(config)
 
-    def arrived(self, event: tuple[Any, ...]) -> None:
+    def arrived(self, event: _Event) -> None:
         """A connection was accepted: it enters the server, is refused, or waits for its names."""
         defaults = self._server.config.globals.defaults
         if not self._needs_names:
             if not defaults.hosts_allow and not defaults.hosts_deny:
-                self._server.admit(event, None)
+                self._admit(event, None)
             else:
                 self._decide(event, host_of(event[3]))
             return
@@ -102,7 +112,7 @@ class HostGate:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def held(self, event: tuple[Any, ...]) -> None:
+    def held(self, event: _Event) -> None:
         """An event of a connection that the server does not know: kept when it waits here."""
         waiting = self._waiting.get(event[1])
         if waiting is None:
@@ -127,14 +137,14 @@ class HostGate:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 
-    async def _look_up(self, event: tuple[Any, ...], key: tuple[Address, frozenset[str]]) -> None:
+    async def _look_up(self, event: _Event, key: tuple[Address, frozenset[str]]) -> None:
         number = event[1]
         names = await self._names(key)
         waiting = self._waiting.pop(number, None)
         if waiting is None:  # it went away, or sent too much
             return
         self._decide(event, Host(key[0], names))
-        self._server.on_events(waiting[1:])
+        self._deliver(waiting[1:])
 
     async def _names(self, key: tuple[Address, frozenset[str]]) -> frozenset[str]:
         """The names of an address; none when nobody answers in time. One look-up serves all who wait for it."""
@@ -158,14 +168,14 @@ class HostGate:
             self._known.popitem(last=False)
         return names
 
-    def _decide(self, event: tuple[Any, ...], host: Host) -> None:
+    def _decide(self, event: _Event, host: Host) -> None:
         defaults = self._server.config.globals.defaults
         if hosts_allowed(defaults.hosts_allow, defaults.hosts_deny, host):
-            self._server.admit(event, host.names)
+            self._admit(event, host.names)
         else:
             self._refuse(event, host.address, "by `hosts allow` and `hosts deny`")
 
-    def _refuse(self, event: tuple[Any, ...], address: Address | None, reason: str) -> None:
+    def _refuse(self, event: _Event, address: Address | None, reason: str) -> None:
         self._server.transport.close(event[1], abort=True)
         now = self._server.monotonic()
         if self._told.get(address, 0.0) > now:

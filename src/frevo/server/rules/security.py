@@ -122,7 +122,7 @@ def check_adding(
     needed = DirectoryAccess.ADD_SUBDIRECTORY if directory else DirectoryAccess.ADD_FILE
     if not maximal_access(session, tree, stored, stat) & needed:
         raise SMBError(NTStatus.ACCESS_DENIED, f"nothing can be added to {resolved.parent!r}")
-    if files.is_going(stat.identity):
+    if files.is_delete_pending(stat.identity):
         raise SMBError(NTStatus.DELETE_PENDING, f"{resolved.parent!r} is being deleted")
     return stored, stat
 
@@ -140,13 +140,14 @@ def granted_by_parent(session: Session, tree: Tree, resolved: Resolved) -> int:
     return granted | (FileAccess.READ_ATTRIBUTES if maximal & DirectoryAccess.LIST_DIRECTORY else 0)
 
 
-def granted_to_found(session: Session, tree: Tree, resolved: Resolved, wanted: int) -> int:
-    """Those of the *wanted* rights that *session* has to the file that was found, its directory's grants included."""
+def maximal_to_found(session: Session, tree: Tree, resolved: Resolved, wanted: int) -> int:
+    """The access rights that *session* can have at most to the file that was found; those that its directory gives
+    are in it where they are *wanted*."""
     assert tree.backend is not None and resolved.stat is not None
-    granted = maximal_access(session, tree, tree.backend.security_descriptor(resolved), resolved.stat)
-    if wanted & ~granted & FROM_PARENT and resolved.name:
-        granted |= granted_by_parent(session, tree, resolved)
-    return granted & wanted
+    maximal = maximal_access(session, tree, tree.backend.security_descriptor(resolved), resolved.stat)
+    if wanted & FROM_PARENT & ~maximal and resolved.name:
+        maximal |= granted_by_parent(session, tree, resolved)
+    return maximal
 
 
 def inherited_descriptor(
@@ -166,7 +167,7 @@ def inherited_descriptor(
     PRIVILEGE_NOT_HELD for an owner or SACL that the session may not set.
     """
     if resolved.stat is not None:  # a stream of a file that exists: it shares the file's descriptor
-        if files.is_going(resolved.stat.identity._replace(stream="")):
+        if files.is_delete_pending(resolved.stat.identity._replace(stream="")):
             raise SMBError(NTStatus.DELETE_PENDING, resolved.path)
         return None
     stored, _ = check_adding(session, tree, files, resolved, directory=directory)

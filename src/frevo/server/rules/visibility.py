@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from frevo.config import ShareAccess
 from frevo.errors import SMBError
-from frevo.server.handlers.tree_connect import access_of
 from frevo.server.rules.hosts import share_allows
 from frevo.server.rules.security import maximal_access
+from frevo.server.rules.share_access import access_of
 from frevo.vfs.base import DirectoryItem, Handle, OpenIntent
 from frevo.wire.dtyp import FileAccess
 
 if TYPE_CHECKING:
     from frevo.config import ShareConfig
+    from frevo.server.core.server import Server
     from frevo.server.core.shares import Share
     from frevo.server.core.state import Open, Session
-    from frevo.server.service import Server
 
 _READ = int(FileAccess.READ_DATA)
 _WRITE = int(FileAccess.WRITE_DATA)

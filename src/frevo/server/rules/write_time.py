@@ -4,18 +4,8 @@ in its turn."""
 
 from __future__ import annotations
 
-import msgspec
-
-from frevo.server.core.state import Open
+from frevo.server.core.state import KeptWriteTime, Open
 from frevo.vfs.base import Handle
-
-
-class KeptWriteTime(msgspec.Struct):
-    """What an open keeps while it writes."""
-
-    time: int = 0  # FILETIME
-    writes: int = 0  # FileRecord.writes when `time` was read
-    in_flight: int = 0  # writes of this open between `before_write` and `after_write`
 
 
 def keep_write_time(opened: Open) -> None:
