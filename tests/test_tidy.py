@@ -62,6 +62,22 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("auth/ntlm_crypto.py", "_native"): "RC4, which no library of Python's has any more",
 }
 
+#: Underscore names that are public all the same: the standard library's.
+PUBLIC_UNDERSCORES = {
+    *("_replace", "_make", "_asdict", "_fields"),  # of named tuples
+    *("_name_", "_value_", "_value2member_map_"),  # of enums
+    *("_exit", "_ArgumentGroup", "_SubParsersAction"),  # os, and argparse's types
+}
+
+#: Packages whose modules import each other in one direction only, also late and for type checkers ...
+WITHOUT_CIRCLES = ("client",)
+#: ... and the circles that are left there, and why.
+CIRCLES: dict[frozenset[str], str] = {
+    frozenset({"client/filesystem/file.py", "client/filesystem/filesystem.py"}): (
+        "fsspec makes the file of the file system, and the file asks it back: one thing in two files"
+    ),
+}
+
 #: These know neither sockets nor an event loop nor the clock.
 PURE_PACKAGES = ("wire", "proto", "locking", "dcerpc")
 IMPURE_MODULES = {"asyncio", "socket", "selectors", "ssl", "threading"}
@@ -172,6 +188,74 @@ def test_arrows_inside_server() -> None:
             if name.startswith("frevo.server.") and parts[0] not in SERVER_ARROWS[layer] | {layer}:
                 wrong.append(f"{module} imports {name}")
     assert wrong == []
+
+
+def own_names(package: str) -> set[str]:
+    """The underscore names that *package* defines: functions, classes, variables, attributes of `self`."""
+    found: set[str] = set()
+    for module in MODULES:
+        if package_of(module) != package:
+            continue
+        for node in ast.walk(tree_of(module)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                found |= {node.attr} if ast.unparse(node.value) in ("self", "cls") else set()
+    return {name for name in found if name.startswith("_")}
+
+
+def test_underscores_stay_in_their_package() -> None:
+    """No module uses the underscore names of another package: what others need has a public name."""
+    wrong = []
+    for package in sorted({package_of(module) for module in MODULES}):
+        own = own_names(package) | PUBLIC_UNDERSCORES
+        for module in MODULES:
+            if package_of(module) != package:
+                continue
+            for node in ast.walk(tree_of(module)):
+                if isinstance(node, ast.Attribute) and node.attr not in own:
+                    inherited = ast.unparse(node.value) in ("self", "cls", "super()")
+                    if re.match("_[^_]", node.attr) and not inherited:
+                        wrong.append(f"{module}:{node.lineno} {ast.unparse(node)}")
+                elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "frevo":
+                    names = [name.name for name in node.names if re.match("_[^_]", name.name)]
+                    home = ((node.module or "") + ".").split(".")[1] or package
+                    if home != package:
+                        wrong += [f"{module} imports {name} of {node.module}" for name in names]
+    assert wrong == []
+
+
+def imported_files(module: str) -> set[str]:
+    """Files of frevo that *module* imports in whatever way: at the top, late, or for type checkers alone."""
+    found = set()
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("frevo"):
+            base = (node.module or "").replace(".", "/").removeprefix("frevo").lstrip("/")
+            for name in node.names:
+                inner = f"{base}/{name.name}".lstrip("/")
+                found |= {f"{inner}.py", f"{inner}/__init__.py"} & set(MODULES) or {f"{base}.py"}
+    return found & set(MODULES)
+
+
+def circles(names: list[str]) -> set[frozenset[str]]:
+    """The groups of files among *names* that import each other."""
+    reached = {name: imported_files(name) & set(names) for name in names}
+    for _ in names:
+        grown = {name: known.union(*(reached[one] for one in known)) for name, known in reached.items()}
+        if grown == reached:
+            break
+        reached = grown
+    groups = {frozenset(one for one in names if one in reached[name] and name in reached[one]) for name in names}
+    return groups - {frozenset()}
+
+
+def test_no_import_circles() -> None:
+    """Within a package of WITHOUT_CIRCLES no files import each other, in whatever way; CIRCLES is true."""
+    for package in WITHOUT_CIRCLES:
+        found = circles([module for module in MODULES if package_of(module) == package])
+        assert found == {circle for circle in CIRCLES if package_of(min(circle)) == package}
 
 
 def test_purity() -> None:

@@ -279,7 +279,7 @@ class Fuzzer:
             async with asyncio.timeout(HANG_S):
                 async with frevo.connect(url, Options(), **options) as share:
                     if self.rng.randrange(12) == 0:
-                        await lists_shares(Server(share.place.link))
+                        await lists_shares(Server(share.lasting.link))
                     await operation(share, self.rng, local)
         except TimeoutError as error:
             if not getattr(error, "strerror", None):

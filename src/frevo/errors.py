@@ -1,8 +1,7 @@
-"""The one place for errors: what we did wrong, what the peer did wrong, and NTSTATUS to and from errno.
+"""The one place for errors: what we refuse, what the peer did wrong, and NTSTATUS to and from errno.
 
 `SMBError` carries the NTSTATUS that goes on the wire; handlers raise it, one place (server/dispatch.py) turns it
-into an SMB2 error response. `LocalProtocolError` is a mistake of ours; `RemoteProtocolError` is the peer's and ends
-its connection.
+into an SMB2 error response. `RemoteProtocolError` is the peer's fault and ends its connection.
 """
 
 from __future__ import annotations
@@ -14,10 +13,6 @@ from frevo.wire.erref import NTStatus
 
 class FrevoError(Exception):
     """Base of every error that frevo raises on purpose."""
-
-
-class LocalProtocolError(FrevoError):
-    """We asked a state machine for something that its state forbids: a bug on this side."""
 
 
 class RemoteProtocolError(FrevoError):

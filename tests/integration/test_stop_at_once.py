@@ -24,7 +24,7 @@ async def test_what_is_to_be_deleted_is(tmp_path: Path) -> None:
                     disposition=int(CreateDisposition.CREATE),
                     options=int(CreateOptions.DELETE_ON_CLOSE),
                 )
-                await share.place.tree.create(request, "doomed")
+                await share.tree.create(request, "doomed")
                 assert (server.folder() / "doomed").exists()
                 server.serving.cancel()
                 await asyncio.wait([server.serving])

@@ -177,7 +177,7 @@ async def test_several_connections(share: Share, target: Target, tmp_path: Path)
     up = await batch.upload(share, str(source), "copy", plan, Report())
     down = await batch.download(share, "copy", str(tmp_path / "back"), plan, Report())
     assert (up.files, down.files, up.errors, down.errors) == (1200, 1200, [], [])
-    assert len({place.tree.connection.number for place in share.place.siblings.places}) > 1
+    assert len({one.tree.connection.number for one in share.connections.trees}) > 1
     assert contents(tmp_path / "back") == contents(source)
 
 

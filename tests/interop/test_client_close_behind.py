@@ -18,7 +18,7 @@ Connect = Callable[..., Connecting[Share]]
 
 
 def under_way(share: Share) -> int:
-    return len(share.tree.connection.behind.under_way)
+    return len(share.tree.connection.unawaited.under_way)
 
 
 async def opened_and_closed(share: Share, name: str, times: int = 1) -> None:
@@ -88,7 +88,7 @@ async def test_leaving(connect: Connect, folder: Path) -> None:
         connection = share.tree.connection
         assert under_way(share) == 30
         await share.tree.disconnect()
-        assert not connection.behind.under_way
+        assert not connection.unawaited.under_way
 
 
 async def test_cut(connect: Connect, relay: Relay, folder: Path) -> None:
@@ -105,7 +105,7 @@ async def test_cut(connect: Connect, relay: Relay, folder: Path) -> None:
         assert under_way(share) == 30 and not removing.done()
         relay.thaw()
         await removing
-        assert share.tree.connection is not connection and not connection.behind.under_way
+        assert share.tree.connection is not connection and not connection.unawaited.under_way
         assert list(folder.iterdir()) == []
 
 

@@ -55,7 +55,7 @@ async def test_every_dialect(connect: Connect, folder: Path, dialect: str, prote
     async with connect(maximum=dialect, signing=protection != "plain", encryption=sealed) as share:
         agreed, session = share.tree.connection.negotiated, share.tree.session.protection
         assert agreed is not None and agreed.dialect.name == dialect
-        assert (session.sign, session.seal) == (protection != "plain", sealed)
+        assert (session.sign, session.encrypt) == (protection != "plain", sealed)
         for size in (0, 1, 65536, 65537, 3_000_001):
             data = os.urandom(size)
             assert await share.write_bytes("data", data) == size

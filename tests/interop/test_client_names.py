@@ -122,7 +122,7 @@ async def test_every_dialect_over_netbios(
         ) as share:
             negotiated = share.tree.connection.negotiated
             assert negotiated is not None and negotiated.dialect.name == dialect
-            assert share.tree.session.protection.seal == sealed
+            assert share.tree.session.protection.encrypt == sealed
             await share.write_bytes("data", data)
             assert (folder / "data").read_bytes() == data == await share.read_bytes("data")
             assert await share.listdir() == ["data"]

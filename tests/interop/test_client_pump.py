@@ -16,9 +16,9 @@ from peers.target import Target
 import frevo
 from frevo.client import Share
 from frevo.client.connect import Connecting
-from frevo.client.share.file import File, request_for
+from frevo.client.share.file import File
 from frevo.client.transfer.pump import WRONG_DATA, Pump, bucket_floor, bucket_of, start_pump
-from frevo.client.tree.requests import SHARE_ALL
+from frevo.client.tree.requests import SHARE_ALL, opening_for_mode
 
 pytestmark = pytest.mark.interop
 
@@ -123,14 +123,14 @@ async def test_other_kinds(share: Share, target: Target) -> None:
             pump = on(file, kind, window=4, operations=100)
             assert (await pump.finished()).reason == "done" and pump.statistics()[kind].operations == 100
     tree = share.tree
-    bodies = [request_for(f"pump/new {index}", "w", SHARE_ALL).pack() for index in range(3)]
+    bodies = [opening_for_mode(f"pump/new {index}", "w", SHARE_ALL).pack() for index in range(3)]
     pump = start_pump(tree, "open", bodies=bodies, window=2, operations=50)
     assert (await pump.finished()).reason == "done"
     assert {name: one.operations for name, one in pump.statistics().items()} == {"create": 50, "close": 50}
     for index in range(3):
         await share.remove(f"pump/new {index}")
     assert sorted(path.name for path in (target.folder() / "pump").iterdir()) == ["file"]
-    missing = [request_for("pump/missing", "r", SHARE_ALL).pack()]
+    missing = [opening_for_mode("pump/missing", "r", SHARE_ALL).pack()]
     end = await start_pump(tree, "open", bodies=missing, operations=5).finished()
     assert (end.reason, end.code) == ("status", 0xC0000034)
     pump = start_pump(tree, "open", bodies=missing, operations=5, keep_going=True)

@@ -181,9 +181,9 @@ async def test_a_downgrade_is_refused(connect: Connect, relay: Relay, target: Ta
     async with connect() as share, connect(maximum="SMB3_00") as older:
 
         async def reach() -> Any:
-            return older.place.link.now
+            return older.lasting.link.current
 
-        share.place.link._reach = reach
+        share.lasting.link._connect = reach
         relay.cut()
         await older.stat()
         with pytest.raises(ConnectionLost, match="now speaks SMB3_00"):

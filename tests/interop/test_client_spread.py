@@ -134,7 +134,7 @@ async def test_another_file_is_noticed(share: Share, folder: Path, data: bytes, 
     """Before the further opens the file is replaced by one of the same size and time: they are not used."""
     place = folder / "large"
     place.write_bytes(data)
-    await share.place.siblings.nth(2)
+    await share.connections.nth(2)
     buffer = bytearray(len(data))
     async with share.open("large") as file:
         other = folder / "other"
@@ -154,7 +154,7 @@ async def test_one_connection_only(
     totals = await batch.download(share, "large", str(tmp_path / "large"), batch.Plan(), Quiet())
     assert totals.errors == [] and (tmp_path / "large").read_bytes() == data
     assert list(moved) == [share.tree.connection.number]
-    assert relay.accepted == 2 and len(share.place.siblings.places) == 1
+    assert relay.accepted == 2 and len(share.connections.trees) == 1
 
 
 @pytest.mark.parametrize("way", ["down", "up"])
@@ -164,7 +164,7 @@ async def test_a_further_connection_breaks(
     """One of the further connections is cut in the middle: what it had begun is done by others."""
     local = tmp_path / "large"
     (folder / "large" if way == "down" else local).write_bytes(data)
-    await share.place.siblings.nth(2)
+    await share.connections.nth(2)
     if way == "down":
         relay.cut_newest_after(down=30_000_000)
         totals = await batch.download(share, "large", str(local), batch.Plan(), Quiet())
@@ -219,7 +219,7 @@ async def test_cancelled(
     """Cancelled in the middle: the part file is as it should be, the buffers are free, the share can be used."""
     local = tmp_path / "large"
     (folder / "large" if way == "down" else local).write_bytes(data)
-    await share.place.siblings.nth(2)
+    await share.connections.nth(2)
     loop, reached = asyncio.get_running_loop(), asyncio.Event()
     strike: Callable[[], Any] = lambda: loop.call_soon_threadsafe(reached.set)  # noqa: E731
     relay.when(strike, **{way: 30_000_000})

@@ -6,9 +6,9 @@ import contextlib
 
 from frevo.bench.links import Link
 from frevo.client import RemoteError
+from frevo.client.connection.messages import FileId
 from frevo.client.tree import requests
 from frevo.client.tree.namespace import delete
-from frevo.client.tree.tree import FileId
 from frevo.wire.smb2 import CreateDisposition, ShareAccess
 
 

@@ -14,10 +14,10 @@ from frevo.bench.links import Link
 from frevo.bench.load import PythonLoad
 from frevo.bench.settings import Settings
 from frevo.bench.tally import Tally
-from frevo.client.connection.connection import Element, Pending
+from frevo.client.connection.messages import Element, FileId, Pending
 from frevo.client.errors import remote_error
 from frevo.client.tree import requests
-from frevo.client.tree.tree import FileId, Tree
+from frevo.client.tree.tree import Tree
 from frevo.wire.dtyp.access import FILE_GENERIC_WRITE
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import parse_notifications

@@ -15,9 +15,10 @@ from frevo.bench.links import Link, at_once, largest
 from frevo.bench.load import Load
 from frevo.bench.settings import Settings
 from frevo.bench.tally import Tally, total
+from frevo.client.connection.messages import FileId
 from frevo.client.transfer.pump import Pump, PumpEnd, start_pump
 from frevo.client.tree import requests
-from frevo.client.tree.tree import FileId, Tree
+from frevo.client.tree.tree import Tree
 from frevo.errors import FrevoError
 from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
 from frevo.wire.fscc import FileEndOfFileInformation, FileInfoClass
@@ -118,7 +119,7 @@ class EchoLoad(PumpLoad):
 
     def start_link(self, link: Link, operations: int) -> list[Pump]:
         """One pump."""
-        tree = Tree(link.server.connection, link.server.session, "", seal=False)
+        tree = Tree(link.server.connection, link.server.session, "", encrypt=False)
         return [start_pump(tree, "echo", window=self.settings.qdepth, operations=operations)]
 
 

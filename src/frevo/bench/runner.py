@@ -229,7 +229,7 @@ def described(link: Link) -> dict[str, object]:
     server = link.server
     negotiated = server.connection.negotiated
     assert negotiated is not None
-    sealed = server.encrypted or (link.share is not None and link.share.tree.seal)
-    cipher = negotiated.cipher.name if sealed else ""
-    signing = negotiated.signing.name if server.signed and not sealed else ""
+    encrypted = server.encrypted or (link.share is not None and link.share.tree.encrypt)
+    cipher = negotiated.cipher.name if encrypted else ""
+    signing = negotiated.signing.name if server.signed and not encrypted else ""
     return {"dialect": server.dialect, "transport": server.transport, "signing": signing, "cipher": cipher}

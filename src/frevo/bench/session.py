@@ -11,8 +11,8 @@ from frevo.bench.links import Link
 from frevo.bench.load import PythonLoad
 from frevo.bench.tally import Tally
 from frevo.client import Credentials, RemoteError
-from frevo.client.connection.connection import Element
 from frevo.client.connection.logon import Session, log_on
+from frevo.client.connection.messages import Element
 from frevo.client.errors import remote_error
 from frevo.wire.smb2 import Command, LogoffRequest
 

@@ -72,7 +72,7 @@ async def of_share(share: Share) -> dict[str, Any]:
         "available_bytes": space.available,
         "dialect": negotiated.dialect.name if negotiated else "",
         "signed": protection.sign,
-        "encrypted": protection.seal or share.tree.seal,
+        "encrypted": protection.encrypt or share.tree.encrypt,
     }
 
 

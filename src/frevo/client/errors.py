@@ -15,6 +15,8 @@ class RemoteError(FrevoError, OSError):
     """
 
     ntstatus: NTStatus = NTStatus.UNSUCCESSFUL
+    #: What failed was repeated as often as it may be (`frevo.client.lasting.retry`).
+    final = False
 
     def __str__(self) -> str:
         place = f"{self.filename}: " if self.filename else ""
@@ -53,10 +55,6 @@ class ConnectionLost(RemoteError, ConnectionError):
     """The connection ended; what was under way may or may not have been done, unless it is *unsent*."""
 
     unsent = False
-
-
-class CannotReconnect(ConnectionLost):
-    """The connection ended and could not be made again."""
 
 
 class PeerFault(ConnectionLost, RemoteProtocolError):

@@ -18,7 +18,8 @@ from frevo.client.connection.logon import Handshake, Session, log_on, log_on_aga
 from frevo.client.connection.plane import plane_of
 from frevo.client.credentials import Credentials
 from frevo.client.errors import RemoteError, fault
-from frevo.client.lasting.link import Link, Reached
+from frevo.client.lasting.link import Link, LoggedOn
+from frevo.client.lasting.tree import LastingTree
 from frevo.client.share.share import Share
 from frevo.client.tree.stat import ShareEntry
 from frevo.errors import RemoteProtocolError, WireError
@@ -72,22 +73,22 @@ class Server:
     @property
     def connection(self) -> Connection:
         """The present connection; another one when it had to be made anew."""
-        return self.link.now.connection
+        return self.link.current.connection
 
     @property
     def session(self) -> Session:
         """The present session."""
-        return self.link.now.session
+        return self.link.current.session
 
     @property
     def handshake(self) -> Handshake:
         """What the present connection's NEGOTIATE left behind."""
-        return self.link.now.handshake
+        return self.link.current.handshake
 
     @property
     def transport(self) -> str:
         """The name of the transport: tcp or nbt."""
-        return self.link.now.transport
+        return self.link.current.transport
 
     @property
     def dialect(self) -> str:
@@ -98,7 +99,7 @@ class Server:
     @property
     def encrypted(self) -> bool:
         """Everything is encrypted."""
-        return self.session.protection.seal
+        return self.session.protection.encrypt
 
     @property
     def signed(self) -> bool:
@@ -107,13 +108,13 @@ class Server:
 
     async def share(self, name: str, *, base: str = "", owned: bool = False) -> Share:
         """Connects to a share. Paths are relative to *base*; *owned*: closing the share closes the server."""
-        return Share(await self.link.tree(name), base, self.close if owned else None)
+        return Share(await LastingTree.connect(self.link, name), base, self.close if owned else None)
 
     async def shares(self) -> list[ShareEntry]:
         """The shares that the server lists."""
         from frevo.client.tree.list_shares import list_shares  # with all of DCE/RPC, which few need
 
-        pipes = await self.link.tree("IPC$")
+        pipes = await LastingTree.connect(self.link, "IPC$")
         try:
             return await pipes.run(lambda tree, _: list_shares(tree))
         finally:
@@ -145,17 +146,17 @@ def _preferred(settings: Settings, credentials: Credentials, connection: Connect
 async def open_server(host: str, credentials: Credentials, settings: Settings) -> Server:
     """Reaches the server, negotiates and logs on, each within the timeout."""
 
-    async def renew(now: Reached) -> None:
+    async def renew(current: LoggedOn) -> None:
         async with asyncio.timeout(settings.timeout * 3):
-            await log_on_again(now.connection, now.session, credentials)
+            await log_on_again(current.connection, current.session, credentials)
 
-    async def reach() -> Reached:
-        return await _reach(host, credentials, settings)
+    async def connect() -> LoggedOn:
+        return await _connect(host, credentials, settings)
 
-    return Server(Link(await reach(), reach, renew, settings.reconnect, settings.connections))
+    return Server(Link(await connect(), connect, renew, settings.reconnect, settings.connections))
 
 
-async def _reach(host: str, credentials: Credentials, settings: Settings) -> Reached:
+async def _connect(host: str, credentials: Credentials, settings: Settings) -> LoggedOn:
     connected, transport = await dial(
         settings.address or host, settings.transports, settings.timeout, settings.netbios_name
     )
@@ -183,5 +184,5 @@ async def _reach(host: str, credentials: Credentials, settings: Settings) -> Rea
             raise fault(str(error)) from error
         raise
     if settings.answer_timeout:
-        connection.keepalive = Keepalive(connection, session.protection, settings.answer_timeout)
-    return Reached(connection, session, handshake, transport)
+        Keepalive(connection, session.protection, settings.answer_timeout)
+    return LoggedOn(connection, session, handshake, transport)

@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Awaitable
 
-from frevo.client.connection.connection import Reply
+from frevo.client.connection.messages import Reply
 from frevo.client.errors import RemoteError
 from frevo.client.share.file import File
 from frevo.errors import WireError

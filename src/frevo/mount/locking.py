@@ -14,7 +14,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from frevo.client.connection.connection import Element
+from frevo.client.connection.messages import Element
 from frevo.client.errors import RemoteError
 from frevo.client.share.file import File
 from frevo.client.to_the_end import in_thread

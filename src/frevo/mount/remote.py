@@ -9,17 +9,16 @@ import errno
 import os
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from msgspec.structs import replace
 
 from frevo.client.address import join, wire_path
-from frevo.client.connection.connection import Element
+from frevo.client.connection.messages import Element
 from frevo.client.errors import RemoteError, remote_error
 from frevo.client.share.file import File
 from frevo.client.share.listing import DirEntry
 from frevo.client.share.share import Share
-from frevo.client.transfer import server_copy as copying
+from frevo.client.transfer import server_copy
 from frevo.client.tree import namespace, requests
 from frevo.client.tree.stat import Stat, stat_of
 from frevo.client.tree.tree import Tree
@@ -56,8 +55,6 @@ from frevo.wire.smb2 import (
     QueryInfoResponse,
 )
 
-T = TypeVar("T")
-
 _REPARSE = int(FileAttributes.REPARSE_POINT)
 _READONLY = int(FileAttributes.READONLY)
 _NORMAL = int(FileAttributes.NORMAL)
@@ -79,101 +76,91 @@ class Remote:
     def __init__(self, share: Share) -> None:
         self.share = share
 
-    async def _run(
-        self, work: Callable[[Tree, str], Awaitable[T]], path: str, *, repeatable: bool = True
-    ) -> T:
-        return await self.share.place.run(work, self.share._at(path), repeatable=repeatable)
-
-    def _file(self, tree: Tree, path: str, mode: str, request: CreateRequest, opened: CreateResponse) -> File:
-        return File(self.share.place, tree, path, mode, request, opened)
-
     # -- what is known
 
     async def stat(self, path: str) -> Stat:
         """What the server knows of *path* itself. Reparse points that are no links look like what they stand for."""
 
-        async def work(tree: Tree, place: str) -> Stat:
-            found = await namespace.stat(tree, place, follow=False)
-            return found if not found.attributes & _REPARSE else await _without_tag(tree, place, found)
+        async def work(tree: Tree, path: str) -> Stat:
+            found = await namespace.stat(tree, path, follow=False)
+            return found if not found.attributes & _REPARSE else await _without_tag(tree, path, found)
 
-        return await self._run(work, path)
+        return await self.share.run(work, path)
 
     # -- opens
 
     async def open(self, path: str, flags: int) -> tuple[File, CreateResponse]:
         """Opens a file that exists, for the access and the O_TRUNC of *flags*."""
 
-        async def work(tree: Tree, place: str) -> tuple[File, CreateResponse]:
-            request = requests.opening(place, _access(flags), options=requests.NOT_DIRECTORY)
+        async def work(tree: Tree, path: str) -> tuple[File, CreateResponse]:
+            request = requests.opening(path, _access(flags), options=requests.NOT_DIRECTORY)
             if not flags & os.O_TRUNC:
-                opened = await tree.create(request, place)
+                opened = await tree.create(request, path)
             else:
                 cut = requests.set_file(FileInfoClass.END_OF_FILE, FileEndOfFileInformation(0).pack())
-                opened, _ = await _opened_with(tree, request, place, cut)
+                opened, _ = await _opened_with(tree, request, path, cut)
                 opened = replace(opened, end_of_file=0, allocation_size=0)
-            return self._file(tree, place, _mode(flags), request, opened), opened
+            return self.share.file(tree, path, _mode(flags), request, opened), opened
 
-        return await self._run(work, path)
+        return await self.share.run(work, path)
 
     async def create(self, path: str, flags: int, mode: int) -> tuple[File, Stat]:
         """Opens a file that may be new; O_EXCL: must be."""
 
-        async def work(tree: Tree, place: str) -> tuple[File, Stat]:
+        async def work(tree: Tree, path: str) -> tuple[File, Stat]:
             exclusive = flags & os.O_EXCL
             request = requests.opening(
-                place,
+                path,
                 _access(flags),
                 disposition=int(CreateDisposition.CREATE if exclusive else CreateDisposition.OPEN_IF),
                 options=requests.NOT_DIRECTORY,
                 attributes=_NORMAL if mode & 0o222 else _READONLY,
             )
-            opened, reply = await _opened_with(tree, request, place, requests.query_file(FileInfoClass.ALL))
-            file = self._file(tree, place, _mode(flags), request, opened)
+            opened, reply = await _opened_with(tree, request, path, requests.query_file(FileInfoClass.ALL))
+            file = self.share.file(tree, path, _mode(flags), request, opened)
             if flags & os.O_TRUNC and opened.end_of_file:
                 await file.truncate(0)
                 return file, await file.stat()
             return file, _all(reply)
 
-        return await self._run(work, path, repeatable=not flags & os.O_EXCL)
+        return await self.share.run(work, path, repeatable=not flags & os.O_EXCL)
 
     async def close(self, file: File) -> CloseResponse | None:
         """Closes; what the server knows of the file now, when it says so."""
         if file.closed:
             return None
-        body = CloseRequest(_POSTQUERY, file.file_id).pack()
-        tree = file.tree
-        file._id = None
-        reply = await tree.one(Element(Command.CLOSE, body), file.path)
+        body = CloseRequest(_POSTQUERY, file.take_file_id()).pack()
+        reply = await file.tree.one(Element(Command.CLOSE, body), file.path)
         found = CloseResponse.parse(reply.message)
         return found if found.flags & _POSTQUERY else None
 
     async def mkdir(self, path: str) -> Stat:
         """A new directory."""
 
-        async def work(tree: Tree, place: str) -> Stat:
+        async def work(tree: Tree, path: str) -> Stat:
             request = requests.opening(
-                place,
+                path,
                 requests.READ_ATTRIBUTES,
                 disposition=int(CreateDisposition.CREATE),
                 options=requests.DIRECTORY,
             )
-            _, (reply,) = await tree.with_open(request, place, requests.query_file(FileInfoClass.ALL))
+            _, (reply,) = await tree.with_open(request, path, requests.query_file(FileInfoClass.ALL))
             return _all(reply.message)
 
-        return await self._run(work, path, repeatable=False)
+        return await self.share.run(work, path, repeatable=False)
 
     # -- changes
 
     async def truncate(self, path: str, size: int) -> None:
         """Cuts or extends a file that is not open."""
 
-        async def work(tree: Tree, place: str) -> None:
+        async def work(tree: Tree, path: str) -> None:
             access = int(FileAccess.WRITE_DATA | FileAccess.SYNCHRONIZE)
-            request = requests.opening(place, access, options=requests.NOT_DIRECTORY)
+            request = requests.opening(path, access, options=requests.NOT_DIRECTORY)
             data = FileEndOfFileInformation(size).pack()
-            await tree.with_open(request, place, requests.set_file(FileInfoClass.END_OF_FILE, data))
+            await tree.with_open(request, path, requests.set_file(FileInfoClass.END_OF_FILE, data))
 
-        await self._run(work, path)
+        await self.share.run(work, path)
 
     async def set_basic(
         self,
@@ -196,43 +183,43 @@ class Remote:
                     raise remote_error(reply.status, file.path)
             return _all(replies[1].message)
 
-        async def work(tree: Tree, place: str) -> Stat:
+        async def work(tree: Tree, path: str) -> Stat:
             access = requests.WRITE_ATTRIBUTES | requests.READ_ATTRIBUTES
-            request = requests.opening(place, access, options=requests.THE_LINK_ITSELF)
+            request = requests.opening(path, access, options=requests.THE_LINK_ITSELF)
             change, query = (
                 requests.set_file(FileInfoClass.BASIC, data),
                 requests.query_file(FileInfoClass.ALL),
             )
-            _, (_, reply) = await tree.with_open(request, place, change, query)
+            _, (_, reply) = await tree.with_open(request, path, change, query)
             return _all(reply.message)
 
-        return await self._run(work, path)
+        return await self.share.run(work, path)
 
     async def delete(self, path: str, *, directory: bool) -> None:
         """Removes a file or an empty directory; the read-only attribute does not protect it, as in Linux."""
         options = requests.DIRECTORY if directory else requests.NOT_DIRECTORY
 
-        async def work(tree: Tree, place: str) -> None:
-            await namespace.delete(tree, place, options)
+        async def work(tree: Tree, path: str) -> None:
+            await namespace.delete(tree, path, options)
 
-        await self._despite_readonly(path, lambda: self._run(work, path, repeatable=False))
+        await self._despite_readonly(path, lambda: self.share.run(work, path, repeatable=False))
 
     async def unlink_open(self, path: str) -> None:
         """Removes a file that is open here: it gets another name and goes when it is closed, or when we are gone."""
 
-        async def work(tree: Tree, place: str) -> None:
-            request = requests.opening(place, requests.DELETE, options=requests.THE_LINK_ITSELF)
-            hidden = join(place.rpartition("/")[0], UNLINKED_PREFIX + secrets.token_hex(8))
+        async def work(tree: Tree, path: str) -> None:
+            request = requests.opening(path, requests.DELETE, options=requests.THE_LINK_ITSELF)
+            hidden = join(path.rpartition("/")[0], UNLINKED_PREFIX + secrets.token_hex(8))
             renamed = FileRenameInformation(False, 0, wire_path(hidden)).pack()
             deleted = FileDispositionInformation(True).pack()
             await tree.with_open(
                 request,
-                place,
+                path,
                 requests.set_file(FileInfoClass.RENAME, renamed),
                 requests.set_file(FileInfoClass.DISPOSITION, deleted),
             )
 
-        await self._despite_readonly(path, lambda: self._run(work, path, repeatable=False))
+        await self._despite_readonly(path, lambda: self.share.run(work, path, repeatable=False))
 
     async def _despite_readonly(self, path: str, work: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -248,20 +235,20 @@ class Remote:
 
     async def rename(self, source: str, target: str, *, replace: bool) -> None:
         """Another name within the share. As rename(2) does, it replaces empty directories and read-only files."""
-        target_place = self.share._at(target)
+        full_target = self.share.full_path(target)
 
-        async def work(tree: Tree, place: str) -> None:
-            await namespace.rename(tree, place, target_place, replace=replace)
+        async def work(tree: Tree, path: str) -> None:
+            await namespace.rename(tree, path, full_target, replace=replace)
 
         try:
-            await self._run(work, source, repeatable=False)
+            await self.share.run(work, source, repeatable=False)
         except RemoteError as error:
             in_the_way = (NTStatus.ACCESS_DENIED, NTStatus.CANNOT_DELETE, NTStatus.OBJECT_NAME_COLLISION)
             if not replace or error.ntstatus not in in_the_way:
                 raise
             if not await self._made_way(source, target):
                 raise
-            await self._run(work, source, repeatable=False)
+            await self.share.run(work, source, repeatable=False)
 
     async def _made_way(self, source: str, target: str) -> bool:
         """Removes what a rename cannot replace on this server; whether there was something."""
@@ -285,36 +272,36 @@ class Remote:
     async def copy_range(self, source: File, start: int, target: File, to: int, size: int) -> int:
         """Copies on the server itself; how many bytes, perhaps fewer than *size*. RemoteError: it cannot."""
         tree = target.tree
-        key = await copying.resume_key(tree, source.file_id, source.path)
-        return await copying.copy_part(tree, key, start, target.file_id, to, size, target.path)
+        key = await server_copy.resume_key(tree, source.file_id, source.path)
+        return await server_copy.copy_part(tree, key, start, target.file_id, to, size, target.path)
 
     # -- links
 
     async def link(self, path: str, target: str) -> Stat:
         """Gives the file *path* the name *target*, too ([MS-FSCC] 2.4.28.2)."""
-        data = FileLinkInformation(False, 0, wire_path(self.share._at(target))).pack()
+        data = FileLinkInformation(False, 0, wire_path(self.share.full_path(target))).pack()
 
-        async def work(tree: Tree, place: str) -> Stat:
+        async def work(tree: Tree, path: str) -> Stat:
             request = requests.opening(
-                place, requests.WRITE_ATTRIBUTES | requests.READ_ATTRIBUTES, options=requests.NOT_DIRECTORY
+                path, requests.WRITE_ATTRIBUTES | requests.READ_ATTRIBUTES, options=requests.NOT_DIRECTORY
             )
             made = requests.set_file(FileInfoClass.LINK, data)
-            _, (_, reply) = await tree.with_open(request, place, made, requests.query_file(FileInfoClass.ALL))
+            _, (_, reply) = await tree.with_open(request, path, made, requests.query_file(FileInfoClass.ALL))
             return _all(reply.message)
 
-        return await self._run(work, path, repeatable=False)
+        return await self.share.run(work, path, repeatable=False)
 
     async def readlink(self, path: str) -> str:
         """What a symbolic link points to, with slashes."""
 
-        async def work(tree: Tree, place: str) -> bytes:
-            request = requests.opening(place, requests.READ_ATTRIBUTES, options=requests.THE_LINK_ITSELF)
+        async def work(tree: Tree, path: str) -> bytes:
+            request = requests.opening(path, requests.READ_ATTRIBUTES, options=requests.THE_LINK_ITSELF)
             body = IoctlRequest(int(FsctlCode.GET_REPARSE_POINT), ANY_FILE_ID, b"", 0, 16384).pack()
-            _, (reply,) = await tree.with_open(request, place, Element(Command.IOCTL, body))
+            _, (reply,) = await tree.with_open(request, path, Element(Command.IOCTL, body))
             return bytes(IoctlResponse.parse(reply.message).output_buffer)
 
         try:
-            found = ReparseDataBuffer.parse(await self._run(work, path))
+            found = ReparseDataBuffer.parse(await self.share.run(work, path))
             if found.reparse_tag == ReparseTag.LX_SYMLINK:
                 return os.fsdecode(found.data[4:])
             link = SymbolicLinkReparseData.parse(found.data)
@@ -327,27 +314,27 @@ class Remote:
         name = target.replace("/", "\\")
         data = SymbolicLinkReparseData(name, name, 0 if target.startswith("/") else 1).buffer()
 
-        async def work(tree: Tree, place: str) -> Stat:
+        async def work(tree: Tree, path: str) -> Stat:
             access = requests.WRITE_ATTRIBUTES | requests.READ_ATTRIBUTES | int(FileAccess.DELETE)
             request = requests.opening(
-                place,
+                path,
                 access,
                 disposition=int(CreateDisposition.CREATE),
                 options=requests.NOT_DIRECTORY | requests.THE_LINK_ITSELF,
             )
-            opened = await tree.create(request, place)
+            opened = await tree.create(request, path)
             try:
                 try:
-                    await tree.ioctl(FsctlCode.SET_REPARSE_POINT, data, 0, opened.file_id, place)
+                    await tree.ioctl(FsctlCode.SET_REPARSE_POINT, data, 0, opened.file_id, path)
                 except RemoteError:
                     gone = FileDispositionInformation(True).pack()
                     await tree.one(requests.set_file(FileInfoClass.DISPOSITION, gone, opened.file_id))
-                    raise OSError(errno.EOPNOTSUPP, "the server has no symbolic links", place) from None
+                    raise OSError(errno.EOPNOTSUPP, "the server has no symbolic links", path) from None
             finally:
                 await tree.close(opened.file_id)
-            return await namespace.stat(tree, place, follow=False)
+            return await namespace.stat(tree, path, follow=False)
 
-        return await self._run(work, path, repeatable=False)
+        return await self.share.run(work, path, repeatable=False)
 
 
 def _access(flags: int) -> int:
@@ -371,7 +358,7 @@ async def _opened_with(
     tree: Tree, request: CreateRequest, path: str, second: Element
 ) -> tuple[CreateResponse, bytes | bytearray | memoryview]:
     """CREATE and *second* in one compound: the open, and the message that answers *second*."""
-    create = Element(Command.CREATE, request.pack(), orphan=tree._close_orphan)
+    create = Element(Command.CREATE, request.pack(), on_abandoned=tree.close_abandoned)
     made, done = await tree.call([create, second])
     if made.status != NTStatus.SUCCESS:
         raise remote_error(made.status, path)

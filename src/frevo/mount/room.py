@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 
-from frevo.client.connection.connection import Element
+from frevo.client.connection.messages import Element
 from frevo.client.errors import RemoteError
 from frevo.client.share.file import File
 from frevo.client.tree.requests import set_file
@@ -69,7 +69,7 @@ async def _zero(file: File, offset: int, end: int) -> None:
 async def _reserve(file: File, size: int) -> None:
     """Room without another end of file ([MS-FSCC] 2.4.4)."""
     data = FileAllocationInformation(size).pack()
-    await file._one(lambda: set_file(FileInfoClass.ALLOCATION, data, file.file_id))
+    await file.exchange(lambda: set_file(FileInfoClass.ALLOCATION, data, file.file_id))
 
 
 async def find_room(file: File, offset: int, *, data: bool) -> int:
@@ -118,7 +118,7 @@ async def _control(file: File, code: int, data: bytes) -> bytes:
     def request() -> Element:
         return Element(Command.IOCTL, IoctlRequest(int(code), file.file_id, data, 0, _RANGES_BYTES).pack())
 
-    reply = await file._one(request, allow=(NTStatus.BUFFER_OVERFLOW,))
+    reply = await file.exchange(request, allow=(NTStatus.BUFFER_OVERFLOW,))
     try:
         return bytes(IoctlResponse.parse(reply.message).output_buffer)
     except WireError as error:

@@ -18,7 +18,7 @@ from frevo.fuse import abi
 from frevo.wire.smb2 import WriteResponse
 
 if TYPE_CHECKING:
-    from frevo.client.connection.connection import Reply
+    from frevo.client.connection.messages import Reply
     from frevo.fuse.session import Session
     from frevo.mount.handles import Handle
 

@@ -18,8 +18,8 @@ from frevo.client.batch import verify
 from frevo.client.batch.local_file import read_file, write_new, write_over
 from frevo.client.batch.parts import part_of, resumed_at, steps
 from frevo.client.batch.pool import Pool
-from frevo.client.errors import CannotReconnect, ConnectionLost
-from frevo.client.lasting.link import REPEATS
+from frevo.client.errors import ConnectionLost
+from frevo.client.lasting.retry import Attempts
 from frevo.client.share.file import File, check_end
 from frevo.client.share.share import Share
 from frevo.client.transfer.small import SMALL_BYTES
@@ -94,8 +94,8 @@ def part_name(name: str, size: int, modified_ns: int) -> str:
     return f".frevo-{hashlib.sha256(identity).hexdigest()[:20]}.part"
 
 
-class _Counted:
-    """The report of one file, which can be taken back."""
+class _Undoable:
+    """The report of one file, whose progress can be taken back."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -107,29 +107,25 @@ class _Counted:
         self._done += size
         self._report.advanced(size)
 
-    def taken_back(self) -> int:
-        """Begins anew; how many bytes had been done."""
+    def take_back(self) -> int:
+        """Reports that nothing is done; how many bytes were."""
         done = self._done
         self.advanced(-done)
         return done
 
 
-async def _insist(do: _Do, share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
-    """Does *job*; it goes on where it was when the connection had to be made anew."""
-    counted, left, best = _Counted(report), REPEATS, 0
-    known: ConnectionLost | None = None
+async def _repeat(do: _Do, share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
+    """Does *job*, again as `lasting.retry` says: it goes on where it was when the connection was lost."""
+    undoable, attempts = _Undoable(report), Attempts()
+    first: ConnectionLost | None = None
     while True:
         try:
-            return await do(share, job, plan, totals, counted)
-        except CannotReconnect:
-            raise
+            return await do(share, job, plan, totals, undoable)
         except ConnectionLost as error:
             if error.unsent:  # there is no other connection: what was wrong at first says more
-                raise known or error from None
-            known = error
-            done = counted.taken_back()
-            left, best = (REPEATS, done) if done > best else (left - 1, best)
-            if left < 0:
+                raise first or error from None
+            first = error
+            if not attempts.again(error, undoable.take_back()):
                 raise
 
 
@@ -147,12 +143,12 @@ async def run_batch(
         if job[2] > SMALL_BYTES:
             async with large:  # a huge file uses all connections itself
                 where = share if job[2] >= SPREAD_BYTES else other
-                await _insist(do, where, job, plan, totals, report)
+                await _repeat(do, where, job, plan, totals, report)
             return
         try:
             await do(other, job, plan, totals, report)
         except ConnectionLost:
-            await _insist(do, other, job, plan, totals, report)
+            await _repeat(do, other, job, plan, totals, report)
 
     def failed(job: _Job, error: OSError) -> None:
         totals.failed(job[0], error, report)

@@ -1,4 +1,4 @@
-"""Files under way at a time: workers that take jobs from one queue and spread them over the connections there are."""
+"""Jobs under way at a time: workers that take them from one queue and spread them over the connections there are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from frevo.client.share.share import Share
 
-#: Jobs that are found ahead of those under way. So many are also worth one more connection.
+#: Jobs that are found ahead of those under way. When this many wait, another connection is worth it.
 _AHEAD = 256
 Job = TypeVar("Job")
 
@@ -17,8 +17,8 @@ Job = TypeVar("Job")
 class Pool(Generic[Job]):
     """Does jobs with *do*, *parallel* at a time.
 
-    Only *share* at first. When more jobs wait than a queue holds, it is connected to again if there are to be
-    *several* connections: servers that have a process or a thread for each then use more of their processors.
+    Only *share* is used at first. Whenever more jobs wait than a queue holds, it is connected to once more if there
+    are to be *several* connections: servers that have a process or a thread for each then use more of their processors.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Pool(Generic[Job]):
         self._failed = failed
         self._parallel = parallel
         self._several = several
+        self._connecting: asyncio.Task[None] | None = None
         self._queue: asyncio.Queue[Job | None] = asyncio.Queue(_AHEAD)
 
     async def run(self, jobs: AsyncIterator[Job]) -> None:
@@ -45,25 +46,31 @@ class Pool(Generic[Job]):
                 await self._feed(jobs)
         except BaseExceptionGroup as raised:
             raise raised.exceptions[0] from None
+        finally:
+            if self._connecting is not None:
+                self._connecting.cancel()
 
     async def _feed(self, jobs: AsyncIterator[Job]) -> None:
         queue = self._queue
         async for job in jobs:
             if queue.full():
-                if self._several and self._parallel > len(self._shares):
-                    self._grow()
+                if self._connecting is None and self._several and self._parallel > len(self._shares):
+                    self._connecting = asyncio.get_running_loop().create_task(self._connect())
                 await queue.put(job)
             else:
                 queue.put_nowait(job)
         for _ in range(self._parallel):
             await queue.put(None)
 
-    def _grow(self) -> None:
-        """Uses all connections there are, and asks for one more."""
-        share = self._shares[0]
-        siblings = share.place.siblings
-        self._shares += [Share(place, share.base) for place in siblings.places[len(self._shares) :]]
-        siblings.grow()
+    async def _connect(self) -> None:
+        """One connection more, from the next job on."""
+        first = self._shares[0]
+        further = await first.on_connection(len(self._shares))
+        if further is None:
+            self._several = False
+        else:
+            self._shares.append(further)
+        self._connecting = None
 
     async def _worker(self, index: int) -> None:
         queue, shares = self._queue, self._shares

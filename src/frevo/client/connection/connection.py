@@ -1,6 +1,6 @@
 """One connection of a client: message ids, credits, requests as futures, and the checks of every answer.
 
-[MS-SMB2] 3.2.4.1 and 3.2.5.1. Framing, signatures and sealing are done by the data plane.
+[MS-SMB2] 3.2.4.1 and 3.2.5.1. The data plane frames, signs, encrypts and verifies.
 """
 
 from __future__ import annotations
@@ -10,17 +10,13 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Protocol
 
-import msgspec
-
-from frevo.client.connection.pending import Pending as Pending
-from frevo.client.connection.pending import Protection as Protection
-from frevo.client.connection.pending import let_go, unprotected
+from frevo.client.connection.messages import Buffer, Element, Pending, Protection, Reply, protection_fault
 from frevo.client.connection.plane import Plane
-from frevo.client.connection.unawaited import BEHIND_MAX, Behind
-from frevo.client.errors import ConnectionLost, PeerFault, lost
-from frevo.errors import WireError
+from frevo.client.connection.unawaited import UNAWAITED_MAX, Unawaited
+from frevo.client.errors import ConnectionLost, PeerFault, fault, lost
+from frevo.errors import FrevoError, WireError
 from frevo.proto.negotiation import Negotiated
 from frevo.transport.base import SEAL, SEALED, Event
 from frevo.wire.erref import NTStatus
@@ -36,15 +32,9 @@ from frevo.wire.smb2 import (
     split_compound,
 )
 
-if TYPE_CHECKING:
-    from frevo.client.connection.keepalive import Keepalive
-    from frevo.client.transfer.pump import Pump
-
-Buffer = bytes | bytearray | memoryview
-
 #: Credits a connection asks for until it has them; 64 KiB each.
 CREDITS_WANTED = 1024
-_GREED = 128
+_CREDITS_EXTRA = 128
 #: With so few requests under way it is likely that somebody waits for each, and nothing else will go with it.
 _FEW = 3
 _SIGNED = int(HeaderFlags.SIGNED)
@@ -56,30 +46,15 @@ _PENDING = int(NTStatus.PENDING)
 _SESSION_DELETED = int(NTStatus.USER_SESSION_DELETED)
 
 
-class Reply(NamedTuple):
-    """A final answer: its status, and the message with the header at 0; for a READ with a sink its bytes instead."""
-
-    status: int
-    message: Buffer
-    size: int = 0
+class RunningPump(Protocol):
+    """A request loop of the data plane on this connection."""
 
     @property
-    def header(self) -> Header:
-        """The header of a reply that has its message."""
-        return Header.parse(self.message)
+    def progress(self) -> object:
+        """Changes with every answer."""
 
-
-class Element(msgspec.Struct):
-    """One request to send. *tail* goes behind *body* without being copied before."""
-
-    command: int
-    body: bytes
-    charge: int = 1
-    tail: Buffer | None = None
-    sink: memoryview | None = None
-    orphan: Callable[[Reply], None] | None = None
-    future: asyncio.Future[Reply] | None = None  # one of its own when None
-    patient: bool = False  # the server answers when something happens, which may take any time
+    def on_end(self, reason: str, code: int, offset: int) -> None:
+        """Is told that the data plane has let go of everything."""
 
 
 class Connection:
@@ -92,14 +67,14 @@ class Connection:
         self.negotiated: Negotiated | None = None
         self.multi_credit = False
         self.credits = plane.transport.new_credits()
-        self.pumps: dict[int, Pump] = {}
-        self.behind = Behind()
+        self.pumps: dict[int, RunningPump] = {}
+        self.unawaited = Unawaited()
         self._pending: dict[int, Pending] = {}
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._error: ConnectionLost | None = None
         self._closing = False
         self._messages = 0
-        self.keepalive: Keepalive | None = None
+        self._when_lost: list[Callable[[], None]] = []
         self.last_sent: Buffer | Sequence[Buffer] = b""  # for the preauth hash
         self._loop = asyncio.get_running_loop()
         self.closed = self._loop.create_future()
@@ -131,6 +106,10 @@ class Connection:
     def signs_of_life(self) -> tuple[int, int]:
         """Changes with every answer; of pumps, whose answers are not seen here, with the credits in use."""
         return self._messages, self.credits.free
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """*call* is called once, when the connection ends."""
+        self._when_lost.append(call)
 
     def charge_of(self, size: int) -> int:
         """CreditCharge of a request that moves *size* bytes ([MS-SMB2] 3.2.4.1.5)."""
@@ -168,10 +147,10 @@ class Connection:
             await self.reserve(charge)
 
     def send(
-        self, elements: Sequence[Element], protection: Protection, tree_id: int = 0, *, seal: bool = False
+        self, elements: Sequence[Element], protection: Protection, tree_id: int = 0, *, encrypt: bool = False
     ) -> list[Pending]:
         """Sends one request or a compound of related ones, whose credits were reserved."""
-        seal = seal or protection.seal
+        encrypt = encrypt or protection.encrypt
         parts: list[Buffer] = []
         made: list[Pending] = []
         last = len(elements) - 1
@@ -180,7 +159,7 @@ class Connection:
             size = 64 + len(element.body)
             padding = 0 if index == last else -size % 8
             pending, header = self._registered(
-                element, message_id, protection, tree_id, seal, _RELATED if index else 0,
+                element, message_id, protection, tree_id, encrypt, _RELATED if index else 0,
                 0 if index == last else size + padding,
             )  # fmt: skip
             message_id += element.charge
@@ -188,20 +167,20 @@ class Connection:
             parts.append(header + element.body + bytes(padding) if padding else header + element.body)
             if element.tail is not None:
                 parts.append(element.tail)
-        self._submit(parts[0] if len(parts) == 1 else tuple(parts), protection, seal)
+        self._submit(parts[0] if len(parts) == 1 else tuple(parts), protection, encrypt)
         return made
 
-    def send_one(self, element: Element, protection: Protection, tree_id: int, seal: bool) -> Pending:
+    def send_one(self, element: Element, protection: Protection, tree_id: int, encrypt: bool) -> Pending:
         """`send` for one request, which is what most are."""
-        seal = seal or protection.seal
+        encrypt = encrypt or protection.encrypt
         message_id = self.credits.take(element.charge)
-        pending, header = self._registered(element, message_id, protection, tree_id, seal, 0, 0)
+        pending, header = self._registered(element, message_id, protection, tree_id, encrypt, 0, 0)
         message = header + element.body
-        self._submit(message if element.tail is None else (message, element.tail), protection, seal)
+        self._submit(message if element.tail is None else (message, element.tail), protection, encrypt)
         return pending
 
-    def send_behind(
-        self, command: int, body: bytes, protection: Protection, tree_id: int, seal: bool
+    def send_unawaited(
+        self, command: int, body: bytes, protection: Protection, tree_id: int, encrypt: bool
     ) -> bool:
         """Sends a request whose answer nobody waits for, behind what is sent in this turn of the loop.
 
@@ -210,28 +189,30 @@ class Connection:
         """
         if self._error is not None:
             return True
-        behind = self.behind
-        if self._waiting or len(behind.under_way) >= BEHIND_MAX or not self.credits.reserve(1):
+        unawaited = self.unawaited
+        if self._waiting or len(unawaited.under_way) >= UNAWAITED_MAX or not self.credits.reserve(1):
             return False
         message_id = self.credits.take(1)
-        behind.under_way.add(message_id)
-        seal = seal or protection.seal
-        element = Element(command, body, orphan=partial(behind.answered, message_id), future=behind.nobody)
-        _, header = self._registered(element, message_id, protection, tree_id, seal, 0, 0)
-        flags = SEAL if seal else 0
+        unawaited.under_way.add(message_id)
+        encrypt = encrypt or protection.encrypt
+        element = Element(
+            command, body, on_abandoned=partial(unawaited.answered, message_id), future=unawaited.future
+        )
+        _, header = self._registered(element, message_id, protection, tree_id, encrypt, 0, 0)
+        flags = SEAL if encrypt else 0
         self.plane.transport.submit_last(self.number, protection.session_id, flags, header + body)
         return True
 
     def _registered(
-        self, element: Element, message_id: int, protection: Protection, tree_id: int, seal: bool, flags: int,
+        self, element: Element, message_id: int, protection: Protection, tree_id: int, encrypt: bool, flags: int,
         following: int,
     ) -> tuple[Pending, bytes]:  # fmt: skip
         """The request among those that wait for an answer, and its header."""
         charge = element.charge
         future = element.future or self._loop.create_future()
         pending = Pending(
-            future, message_id, charge, protection, seal, element.command, element.patient, 0, element.sink,
-            element.orphan,
+            future, message_id, charge, protection, encrypt, element.command, element.patient, 0, element.sink,
+            element.on_abandoned,
         )  # fmt: skip
         self._pending[message_id] = pending
         header = pack_request_header(
@@ -240,33 +221,33 @@ class Connection:
             tree_id,
             protection.session_id,
             charge if self.multi_credit else 0,
-            charge + (_GREED if self.credits.total < CREDITS_WANTED else 0),
-            flags | _SIGNED if protection.sign and not seal else flags,
+            charge + (_CREDITS_EXTRA if self.credits.total < CREDITS_WANTED else 0),
+            flags | _SIGNED if protection.sign and not encrypt else flags,
             following,
         )
         return pending, header
 
-    def _submit(self, message: Buffer | Sequence[Buffer], protection: Protection, seal: bool) -> None:
+    def _submit(self, message: Buffer | Sequence[Buffer], protection: Protection, encrypt: bool) -> None:
         """Sends with what else is sent in this turn of the loop; at once when hardly anything is under way."""
         self.last_sent = message
         send = self.plane.transport.submit if len(self._pending) > _FEW else self.plane.transport.submit_now
-        send(self.number, protection.session_id, SEAL if seal else 0, message)
+        send(self.number, protection.session_id, SEAL if encrypt else 0, message)
 
     async def call(
-        self, elements: Sequence[Element], protection: Protection, tree_id: int = 0, *, seal: bool = False
+        self, elements: Sequence[Element], protection: Protection, tree_id: int = 0, *, encrypt: bool = False
     ) -> list[Reply]:
         """Sends and waits for all answers. A cancelled call takes its requests back."""
         await self.reserve(sum(element.charge for element in elements))
-        pending = self.send(elements, protection, tree_id, seal=seal)
+        pending = self.send(elements, protection, tree_id, encrypt=encrypt)
         return await self.collect(pending)
 
     async def exchange(
-        self, element: Element, protection: Protection, tree_id: int = 0, *, seal: bool = False
+        self, element: Element, protection: Protection, tree_id: int = 0, *, encrypt: bool = False
     ) -> Reply:
         """`call` for one request."""
         if self._waiting or self._error is not None or not self.credits.reserve(element.charge):
             await self.reserve(element.charge)
-        pending = self.send_one(element, protection, tree_id, seal)
+        pending = self.send_one(element, protection, tree_id, encrypt)
         try:
             return await pending.future
         except BaseException:
@@ -274,7 +255,7 @@ class Connection:
             raise
 
     def begin(
-        self, element: Element, protection: Protection, tree_id: int = 0, *, seal: bool = False
+        self, element: Element, protection: Protection, tree_id: int = 0, *, encrypt: bool = False
     ) -> asyncio.Future[Reply] | None:
         """Sends one request without waiting for credits: its answer, or None when they are short or all is lost.
 
@@ -282,7 +263,7 @@ class Connection:
         """
         if self._waiting or self._error is not None or not self.credits.reserve(element.charge):
             return None
-        return self.send_one(element, protection, tree_id, seal).future
+        return self.send_one(element, protection, tree_id, encrypt).future
 
     async def collect(self, pending: Sequence[Pending]) -> list[Reply]:
         """The answers of *pending*; they are abandoned when this is cancelled or one cannot come."""
@@ -296,21 +277,21 @@ class Connection:
         """Nobody waits for these any more: their buffers are let go now, the server is told to stop."""
         for one in pending:
             if one.abandoned or one.message_id not in self._pending:
-                if one.future.done() and not one.abandoned and one.orphan is not None:
-                    self._orphan(one)
+                if one.future.done() and not one.abandoned and one.on_abandoned is not None:
+                    self._answer_abandoned(one)
                 continue
             one.abandoned = True
-            let_go(one)
+            one.release_sink()
             one.future.cancel()
             if self._error is None:
                 self._cancel(one)
 
-    def _orphan(self, pending: Pending) -> None:
+    def _answer_abandoned(self, pending: Pending) -> None:
         """An answer came that nobody has taken."""
         future = pending.future
-        if not future.cancelled() and future.exception() is None and pending.orphan is not None:
+        if not future.cancelled() and future.exception() is None and pending.on_abandoned is not None:
             try:
-                pending.orphan(future.result())
+                pending.on_abandoned(future.result())
             except WireError as error:
                 self.fail(f"the server sent something malformed ({error})")
 
@@ -324,33 +305,33 @@ class Connection:
             message_id=pending.message_id,
             async_id=pending.async_id,
             flags=(_ASYNC if pending.async_id else 0)
-            | (_SIGNED if pending.protection.sign and not pending.sealed else 0),
+            | (_SIGNED if pending.protection.sign and not pending.encrypted else 0),
             session_id=pending.protection.session_id,
         )
         message = header.pack() + CancelRequest().pack()
-        flags = SEAL if pending.sealed else 0
+        flags = SEAL if pending.encrypted else 0
         self.plane.transport.submit(self.number, pending.protection.session_id, flags, message)
 
     # -- answers
 
     def on_message(self, event: Event) -> None:
         """Everything that the server has sent in one message."""
-        _, _, seal_id, flags, message, bad, unverified = event
+        _, _, session_id, flags, message, bad, unverified = event
         self._messages += 1
-        seal = seal_id if flags & SEALED else None
+        encrypted_by = session_id if flags & SEALED else None
         try:
             fields = response_fields(message)
             if not fields.next_command:
-                self._answer(fields, message, seal, bad, unverified)
+                self._answer(fields, message, encrypted_by, bad, unverified)
                 return
             for index, element in enumerate(split_compound(message)):
                 bit = 1 << index
-                self._answer(response_fields(element), element, seal, bad & bit, unverified & bit)
+                self._answer(response_fields(element), element, encrypted_by, bad & bit, unverified & bit)
         except WireError as error:
             self.fail(f"the server sent something malformed ({error})")
 
     def _answer(
-        self, fields: ResponseFields, message: Buffer, seal_id: int | None, bad: int, unverified: int
+        self, fields: ResponseFields, message: Buffer, encrypted_by: int | None, bad: int, unverified: int
     ) -> None:
         _, _, status, command, _, flags, _, message_id, async_id = fields
         if not flags & _SERVER:
@@ -365,7 +346,7 @@ class Connection:
             raise WireError(
                 f"an answer to command {command} for message {message_id}, which was {pending.command}"
             )
-        complaint = unprotected(pending, command, flags, seal_id, bad, unverified, interim)
+        complaint = protection_fault(pending, command, flags, encrypted_by, bad, unverified, interim)
         if complaint:
             if (
                 status == _SESSION_DELETED and not bad
@@ -387,15 +368,15 @@ class Connection:
 
     def _finish(self, pending: Pending, reply: Reply) -> None:
         if pending.future.done():
-            if pending.orphan is not None:
-                pending.orphan(reply)
+            if pending.on_abandoned is not None:
+                pending.on_abandoned(reply)
             return
         if pending.sink is not None and reply.status == 0:
             data = ReadResponse.parse(reply.message).data
             if len(data) > len(pending.sink):
                 raise WireError(f"{len(data)} bytes of data for a read of {len(pending.sink)}")
             pending.sink[: len(data)] = data
-            let_go(pending)
+            pending.release_sink()
             reply = Reply(0, b"", len(data))
         pending.future.set_result(reply)
 
@@ -444,22 +425,29 @@ class Connection:
         self._end(lost(reason, kind))
         self.plane.transport.close(self.number, abort=True)
 
+    def peer_fault(self, error: FrevoError) -> PeerFault:
+        """Ends the connection because an answer is malformed (a WireError) or breaks a rule; returns what to raise."""
+        malformed = isinstance(error, WireError)
+        reason = f"the server sent something malformed ({error})" if malformed else str(error)
+        self.fail(reason)
+        return fault(reason)
+
     def _end(self, error: ConnectionLost) -> None:
         if self._error is not None:
             return
         self._error = error
-        if self.keepalive is not None:
-            self.keepalive.stop()
+        for call in self._when_lost:
+            call()
         pending, self._pending = list(self._pending.values()), {}
         for one in pending:
-            let_go(one)
+            one.release_sink()
             if not one.future.done():
                 one.future.set_exception(self._renewed_error())
                 one.future.exception()  # whoever waits gets it; nobody has to
         for _, ready in self._waiting:
             if not ready.done():
                 ready.set_result(None)
-        self.behind.ended()
+        self.unawaited.connection_lost()
 
     async def why_lost(self) -> ConnectionLost:
         """Waits until the connection has ended and says why."""

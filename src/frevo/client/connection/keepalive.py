@@ -1,8 +1,7 @@
-"""A server that says nothing although an answer is due: it is asked for a sign of life, then the connection ends.
+"""Ends a connection whose server is silent although an answer is due, after asking it for a sign of life (ECHO).
 
-So it does when the server lives but leaves one request without its final answer for much longer ([MS-SMB2] 3.2.6.1).
-
-The kernel notices a peer that is gone; this notices one that has the connection but does not work. ECHO is
+It also ends one whose server answers everything but a single request, after a much longer time ([MS-SMB2] 3.2.6.1).
+The kernel notices a peer that is gone; this notices one that keeps the connection but does not work. ECHO is
 [MS-SMB2] 2.2.28.
 """
 
@@ -11,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from frevo.client.connection.connection import Connection, Element, Protection
+from frevo.client.connection.connection import Connection
+from frevo.client.connection.messages import Element, Protection
 from frevo.client.errors import ConnectionLost
 from frevo.wire.smb2 import Command, EchoRequest
 
-#: A request may take so many times as long as the server may be silent.
+#: One request may take this many times as long as the server may be silent.
 PATIENCE = 10
 
 
 class Keepalive:
-    """Looks twice in *timeout_s* seconds whether *connection* is alive; costs nothing in between."""
+    """Looks twice every *timeout_s* seconds whether *connection* is alive, until it ends; costs nothing in between."""
 
     def __init__(self, connection: Connection, protection: Protection, timeout_s: float) -> None:
         self._connection = connection
@@ -28,18 +28,20 @@ class Keepalive:
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._seen = (-1, -1)
-        self._due: dict[int, tuple[object, float]] = {}  # what should go on, and since when it is so
+        self._due: dict[
+            int, tuple[object, float]
+        ] = {}  # what should make progress, its state, and since when
         self._echo: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(timeout_s / 2, self._look)
+        connection.when_lost(self._stop)
 
-    def stop(self) -> None:
-        """The connection has ended."""
+    def _stop(self) -> None:
         self._timer.cancel()
         if self._echo is not None:
             self._echo.cancel()
 
     def _look(self) -> None:
-        if self._forgotten():
+        if self._left_unanswered():
             self._connection.fail(
                 f"a request has no answer for {PATIENCE * self._timeout_s:g} s", ConnectionLost
             )
@@ -54,8 +56,8 @@ class Keepalive:
             return
         self._timer = self._loop.call_later(self._timeout_s / 2, self._look)
 
-    def _forgotten(self) -> bool:
-        """Whether the server lives and has left a request alone."""
+    def _left_unanswered(self) -> bool:
+        """Whether the server lives but one request has been waiting for too long."""
         now, known = self._loop.time(), self._due
         self._due = {
             key: known[key] if key in known and known[key][0] == state else (state, now)

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from frevo.auth.kerberos import KerberosError
 from frevo.auth.kerberos_initiator import KerberosInitiator
 from frevo.auth.ntlm_initiator import NTLMCredentials, NTLMInitiator
-from frevo.client.connection.connection import Connection, Element, Protection, Reply
+from frevo.client.connection.connection import Connection
+from frevo.client.connection.messages import Element, Protection, Reply
 from frevo.client.credentials import Credentials
 from frevo.client.errors import ConnectionLost, LogonError, PeerFault, RemoteError, fault, remote_error
 from frevo.errors import SMBError, WireError
@@ -173,14 +174,14 @@ async def log_on_again(connection: Connection, session: Session, credentials: Cr
     """SESSION_SETUP on an expired session: the same id, the same keys, signed ([MS-SMB2] 3.2.4.2.3)."""
     if session.protection.keys is None:
         raise RemoteError(errno.ESTALE, "a guest's session cannot be renewed", connection.server)
-    protection = replace(session.protection, sign=True, seal=False)
+    protection = replace(session.protection, sign=True, encrypt=False)
     mode = SecurityMode.SIGNING_REQUIRED if session.protection.sign else SecurityMode.SIGNING_ENABLED
     context = _mechanism(credentials, connection.server)
     await _set_up(connection, credentials, context, protection, int(mode), b"\0" * 64)
 
 
 def _accept_guest(credentials: Credentials, server: str, signing: bool, encryption: bool) -> None:
-    """A guest's messages are neither signed nor sealed: nobody becomes one without having asked for it."""
+    """Accepts being a guest only if the user asked for it: a guest's messages are neither signed nor encrypted."""
     if encryption:
         raise LogonError(errno.EACCES, "guests cannot encrypt: log on as a user", server)
     if not (credentials.guest or credentials.anonymous):
@@ -209,9 +210,9 @@ def _protect(
     if encryption and negotiated.cipher is Cipher.NONE:
         text = f"encryption is required, but the server agreed on {negotiated.dialect.name} without a cipher"
         raise RemoteError(errno.EACCES, text, connection.server)
-    seal = (encryption or server_wants) and negotiated.cipher is not Cipher.NONE
+    encrypt = (encryption or server_wants) and negotiated.cipher is not Cipher.NONE
     made: SessionKeys = client_keys(
-        keys, negotiated.signing, negotiated.cipher, signing_required=signing, encryption_required=seal
+        keys, negotiated.signing, negotiated.cipher, signing_required=signing, encryption_required=encrypt
     )
     signed = bool(reply.header.flags & HeaderFlags.SIGNED)
     if signed and not made.verify(reply.message):
@@ -220,7 +221,7 @@ def _protect(
         raise fault("the answer to the log-on is not signed although it must be")
     protection = session.protection
     # 3.1.1 without encryption: TREE_CONNECT must be signed for preauth integrity; the rest as was asked.
-    protection.keys, protection.sign, protection.seal = made, signing or _required(connection), seal
+    protection.keys, protection.sign, protection.encrypt = made, signing or _required(connection), encrypt
     connection.plane.transport.set_session(connection.number, protection.session_id, made)
 
 

@@ -1,4 +1,4 @@
-"""One data plane per event loop, shared by all client connections of that loop, alive while one of them is."""
+"""The data plane of an event loop: all client connections of the loop share it, and it ends with the last of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from frevo.client.connection.unawaited import Behind
+from frevo.client.connection.unawaited import Unawaited
 from frevo.transport.base import CLOSED, CREDITS, MESSAGE, PUMP, Credits, Event
 from frevo.transport.dataplane import DataPlaneTransport
 
@@ -30,7 +30,7 @@ class Receiver(Protocol):
     """What gets the events of one connection."""
 
     credits: Credits
-    behind: Behind
+    unawaited: Unawaited
     server: str
 
     def on_message(self, event: Event) -> None:
@@ -47,7 +47,7 @@ class Receiver(Protocol):
 
 
 class Plane:
-    """The data plane of one loop and who gets which connection's events."""
+    """The data plane of one loop, and which receiver gets the events of which connection."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.transport = DataPlaneTransport(loop, threads=1, role="client", limits=_LIMITS)
@@ -79,7 +79,7 @@ class Plane:
                 elif kind == CLOSED:
                     self._receivers.pop(event[1], None)
                     receiver.on_closed(str(event[2]))
-            except Exception:  # one connection's trouble is not the others'
+            except Exception:  # trouble of one connection must not end the others
                 log.exception("a message could not be handled")
                 self.transport.close(event[1], abort=True)
 
@@ -97,10 +97,10 @@ class Plane:
             self._loop.call_soon_threadsafe(call, *arguments)
 
     async def settled(self, server: str) -> None:
-        """Waits for the answers that nobody waits for, on every connection to *server*."""
+        """Waits until the unawaited requests on every connection to *server* are answered."""
         for receiver in list(self._receivers.values()):
             if receiver.server == server:
-                await receiver.behind.settled()
+                await receiver.unawaited.settled()
 
     def release(self, number: int) -> None:
         """Forgets a connection; the last one ends the threads."""

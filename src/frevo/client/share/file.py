@@ -4,67 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import functools
 import os
 import warnings
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from frevo.client.connection.connection import Element, Reply
+from frevo.client.connection.messages import Element, FileId, Reply
 from frevo.client.errors import ConnectionLost, RemoteError
-from frevo.client.lasting.link import REPEATS, LastingTree, is_gone, malformed
+from frevo.client.lasting.connections import ShareConnections
+from frevo.client.lasting.retry import is_gone, repeat
 from frevo.client.transfer import data as transfer
-from frevo.client.transfer.spread import BULK_BYTES, SPREAD_BYTES, Spread, Twin, Twins
+from frevo.client.transfer.spread import BULK_BYTES, SPREAD_BYTES, FurtherOpens, Open, Spread
 from frevo.client.tree import requests
 from frevo.client.tree.stat import Stat, stat_of
-from frevo.client.tree.tree import FileId, Tree
-from frevo.errors import WireError
-from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
+from frevo.client.tree.tree import Tree
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileAllInformation, FileEndOfFileInformation, FileInfoClass
 from frevo.wire.smb2 import (
     Command,
-    CreateDisposition,
     CreateRequest,
     CreateResponse,
-    FileAccess,
     FlushRequest,
     QueryInfoResponse,
 )
-
-_T = TypeVar("_T")
-
-#: The letter of a mode to what happens to the name; see `open`.
-_DISPOSITIONS = {
-    "r": CreateDisposition.OPEN,
-    "w": CreateDisposition.OVERWRITE_IF,
-    "x": CreateDisposition.CREATE,
-    "a": CreateDisposition.OPEN_IF,
-}
-
-
-@functools.lru_cache(64)
-def _asked(mode: str) -> tuple[int, int]:
-    """(access, disposition) of a mode."""
-    letters = set(mode) - {"b"}
-    kind = letters - {"+"}
-    if len(kind) != 1 or not kind <= set(_DISPOSITIONS) or len(mode) != len(set(mode)):
-        raise ValueError(f"mode {mode!r}: one of r, w, x, a, with b and + if you like (no text)")
-    letter = kind.pop()
-    read, write = letter == "r" or "+" in letters, letter != "r" or "+" in letters
-    access = int(FileAccess.READ_ATTRIBUTES)
-    access |= FILE_GENERIC_READ if read else 0
-    access |= FILE_GENERIC_WRITE if write else 0
-    return int(access), int(_DISPOSITIONS[letter])
-
-
-def request_for(path: str, mode: str, share_access: int) -> CreateRequest:
-    """CREATE for a mode of the built-in open(): r, w, x or a, with b and + if you like. ValueError for others."""
-    access, disposition = _asked(mode)
-    return requests.opening(
-        path, access, disposition=disposition, options=requests.NOT_DIRECTORY, share_access=share_access
-    )
 
 
 class File:
@@ -75,19 +38,20 @@ class File:
     """
 
     def __init__(
-        self, place: LastingTree, tree: Tree, path: str, mode: str, request: CreateRequest, opened: CreateResponse
+        self, connections: ShareConnections, tree: Tree, path: str, mode: str, request: CreateRequest,
+        opened: CreateResponse,
     ) -> None:  # fmt: skip
-        self._place = place
+        self._connections = connections
         self.tree = tree  # what the FileId belongs to
         self.path = path
         self.mode = mode
         self.opened = opened
         self._request = request
         self._id: FileId | None = opened.file_id
-        self._behind = self._only_read and request.share_access == requests.SHARE_ALL
+        self._close_unawaited = self._only_read and request.share_access == requests.SHARE_ALL
         self._position = opened.end_of_file if "a" in mode else 0
-        self._moved = 0  # in large pieces
-        self._twins: Twins | None = None
+        self._bulk_bytes = 0  # moved by large transfers
+        self._further_opens: FurtherOpens | None = None
         self._lock = asyncio.Lock()
 
     @property
@@ -119,8 +83,8 @@ class File:
                 parts.append(buffer[:count])
                 offset, size = offset + count, size - count if count == len(buffer) else 0
             return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
-        return await self._lasting(
-            lambda: transfer.read_bytes(self.tree, self.file_id, offset, size, self.path)
+        return await repeat(
+            lambda tree: transfer.read_bytes(tree, self.file_id, offset, size, self.path), self
         )
 
     async def preadinto(self, buffer: Any, offset: int) -> int:
@@ -133,8 +97,8 @@ class File:
             with view.cast("B") as target:
                 if view.nbytes >= BULK_BYTES:
                     return await self._bulk("read", offset, view.nbytes, buffer=target)
-                return await self._lasting(
-                    lambda: transfer.read_into(self.tree, self.file_id, target, offset, self.path)
+                return await repeat(
+                    lambda tree: transfer.read_into(tree, self.file_id, target, offset, self.path), self
                 )
 
     async def pwrite(self, data: Any, offset: int) -> int:
@@ -145,8 +109,8 @@ class File:
             with view.cast("B") as source:
                 if view.nbytes >= BULK_BYTES:
                     return await self._bulk("write", offset, view.nbytes, buffer=source)
-                return await self._lasting(
-                    lambda: transfer.write_from(self.tree, self.file_id, source, offset, self.path)
+                return await repeat(
+                    lambda tree: transfer.write_from(tree, self.file_id, source, offset, self.path), self
                 )
 
     def begin_read(self, size: int, offset: int) -> asyncio.Future[Reply] | None:
@@ -196,24 +160,26 @@ class File:
 
     async def _bulk(
         self, kind: str, offset: int, size: int, progress: transfer.Progress | None = None,
-        local: str | None = None, **place: Any,
+        local: str | None = None, **local_data: Any,
     ) -> int:  # fmt: skip
-        """A large transfer, over several connections when much is moved; `place` is as for `transfer.stream`."""
-        spread = Spread(kind, offset, size, self.path, progress, local, place)
-        twins = self._helpful(size)
-        if twins is None:
-            return await self._lasting(lambda: spread.alone(self.tree, self.file_id))
-        return await self._lasting(lambda: spread.together(Twin(self.tree, self.file_id), twins, self))
+        """A large transfer, over several connections when much is moved; *local_data* is as for `transfer.stream`."""
+        spread = Spread(kind, offset, size, self.path, progress, local, local_data)
+        further = self._opens_worth_it(size)
 
-    def _helpful(self, size: int) -> Twins | None:
-        """Its opens on further connections, when those are worth it."""
-        self._moved += size
-        siblings = self._place.siblings
-        if self._moved < SPREAD_BYTES or size < BULK_BYTES or siblings.for_one_file == 1:
+        async def move(tree: Tree) -> int:
+            first = Open(tree, self.file_id)
+            return await (spread.alone(first) if further is None else spread.together(first, further, self))
+
+        return await repeat(move, self, progress=lambda: spread.done)
+
+    def _opens_worth_it(self, size: int) -> FurtherOpens | None:
+        """The opens on further connections, if those are worth it for *size* bytes more."""
+        self._bulk_bytes += size
+        if self._bulk_bytes < SPREAD_BYTES or size < BULK_BYTES or self._connections.for_one_file == 1:
             return None
-        if self._twins is None:
-            self._twins = Twins(siblings, self._request, not self._only_read)
-        return self._twins
+        if self._further_opens is None:
+            self._further_opens = FurtherOpens(self._connections, self._request, not self._only_read)
+        return self._further_opens
 
     # -- at the position
 
@@ -262,12 +228,12 @@ class File:
     async def stat(self) -> Stat:
         """What the server knows about it now."""
 
-        async def asked() -> Stat:
-            query = requests.query_file(FileInfoClass.ALL, self.file_id)
-            reply = await self.tree.one(query, self.path, allow=(NTStatus.BUFFER_OVERFLOW,))
+        async def query(tree: Tree) -> Stat:
+            request = requests.query_file(FileInfoClass.ALL, self.file_id)
+            reply = await tree.one(request, self.path, allow=(NTStatus.BUFFER_OVERFLOW,))
             return stat_of(FileAllInformation.parse(QueryInfoResponse.parse(reply.message).buffer))
 
-        return await self._lasting(asked)
+        return await repeat(query, self)
 
     async def size(self) -> int:
         """Its size now."""
@@ -277,12 +243,12 @@ class File:
         """Cuts or extends it to *size*, the position by default."""
         size = self._position if size is None else size
         data = FileEndOfFileInformation(size).pack()
-        await self._one(lambda: requests.set_file(FileInfoClass.END_OF_FILE, data, self.file_id))
+        await self.exchange(lambda: requests.set_file(FileInfoClass.END_OF_FILE, data, self.file_id))
         return size
 
     async def flush(self) -> None:
         """What was written is on the server's disk when this returns."""
-        await self._one(lambda: Element(Command.FLUSH, FlushRequest(self.file_id).pack()))
+        await self.exchange(lambda: Element(Command.FLUSH, FlushRequest(self.file_id).pack()))
 
     async def close(self) -> None:
         """Closes it; a second time does nothing.
@@ -295,13 +261,19 @@ class File:
         """
         if self._id is None:
             return
-        file_id, self._id = self._id, None
+        file_id = self.take_file_id()
         try:
-            if self._twins is not None:
-                await self._twins.close()
+            if self._further_opens is not None:
+                await self._further_opens.close()
         finally:
-            if not (self._behind and self.tree.close_behind(file_id)):
+            if not (self._close_unawaited and self.tree.close_unawaited(file_id)):
                 await self._close(file_id)
+
+    def take_file_id(self) -> FileId:
+        """The FileId, which the caller closes on `tree`; for this object the file is closed. ValueError when it is."""
+        file_id = self.file_id
+        self._id = None
+        return file_id
 
     async def _close(self, file_id: FileId) -> None:
         try:
@@ -313,9 +285,9 @@ class File:
     def close_later(self) -> None:
         """From any thread: closes it some time soon. Nobody is told whether that worked."""
         if self._id is not None:
-            file_id, self._id = self._id, None
-            if self._twins is not None:
-                self.tree.connection.plane.soon(self._twins.close_later)
+            file_id = self.take_file_id()
+            if self._further_opens is not None:
+                self.tree.connection.plane.soon(self._further_opens.close_later)
             if not self.tree.connection.lost:
                 self.tree.connection.plane.soon(self.tree.close_later, file_id)
 
@@ -334,9 +306,9 @@ class File:
         if kind is None:
             await self.close()
         elif self._id is not None:  # the error that is on its way says more than a CLOSE that fails too
-            file_id, self._id = self._id, None
-            if self._twins is not None:
-                self._twins.close_later()
+            file_id = self.take_file_id()
+            if self._further_opens is not None:
+                self._further_opens.close_later()
             self.tree.close_later(file_id)
 
     # -- on another connection
@@ -345,37 +317,30 @@ class File:
     def _only_read(self) -> bool:
         return "r" in self.mode and "+" not in self.mode
 
-    async def _one(self, make: Callable[[], Element], allow: Iterable[int] = ()) -> Reply:
-        """The answer of one request on the open file."""
-        return await self._lasting(lambda: self.tree.one(make(), self.path, allow=allow))
+    async def exchange(self, make: Callable[[], Element], allow: Iterable[int] = ()) -> Reply:
+        """The answer of one request on the open file, for what has no method here.
 
-    async def _lasting(self, work: Callable[[], Awaitable[_T]]) -> _T:
-        """The result of *work*, which is done again when the file could be opened again."""
-        left = REPEATS
-        while True:
-            tree = self.tree
-            try:
-                return await work()
-            except WireError as error:
-                raise malformed(tree.connection, error) from error
-            except RemoteError as error:
-                left -= 1
-                if left < 0 or not is_gone(error):
-                    raise
-                await self._renew(tree, error)
+        *make* is called again, for the new `file_id`, when the file was opened again. RemoteError for a status that is
+        neither success nor in *allow*.
+        """
+        return await repeat(lambda tree: tree.one(make(), self.path, allow=allow), self)
 
-    async def _renew(self, gone: Tree, error: RemoteError) -> None:
-        """Opens the file again; one does it for all. An exception when that would not be the same file."""
+    async def renewed(self, gone: Tree, error: RemoteError) -> None:
+        """Opens the file again after *gone* has failed with *error*; one caller does it for all that wait.
+
+        ConnectionLost when that would not be the same file, unchanged, or when it is open for writing.
+        """
         async with self._lock:
             if self.tree is not gone:
                 return
+            lasting = self._connections.first
             if error.ntstatus == NTStatus.NETWORK_SESSION_EXPIRED:
-                if await self._place.renewed(gone, error) is gone:
+                if await lasting.renewed(gone, error) is gone:
                     return
             if not self._only_read:
                 raise _lost_while_written(error, self.path)
-            await self._place.renewed(gone, error)
-            fresh, opened = await self._place.run(self._reopened, self.path)
+            await lasting.renewed(gone, error)
+            fresh, opened = await lasting.run(self._reopened, self.path)
             if self._id is None or not _same(self.opened, opened):
                 fresh.close_later(opened.file_id)
                 raise _changed(error, self.path)
@@ -385,7 +350,7 @@ class File:
         return tree, await tree.create(self._request, path)
 
     def seekable(self) -> bool:
-        """Always."""
+        """True: the position can always be moved."""
         return True
 
     def __repr__(self) -> str:

@@ -12,12 +12,13 @@ from contextlib import aclosing
 import msgspec
 
 from frevo.client.address import join
-from frevo.client.connection.connection import Element, Pending
+from frevo.client.connection.messages import Element, FileId, Pending
 from frevo.client.errors import RemoteError, remote_error
-from frevo.client.lasting.link import REPEATS, LastingTree, malformed
+from frevo.client.lasting.retry import Attempts
+from frevo.client.lasting.tree import LastingTree
 from frevo.client.tree import requests
 from frevo.client.tree.stat import Stat
-from frevo.client.tree.tree import FileId, Tree
+from frevo.client.tree.tree import Tree
 from frevo.errors import WireError
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import DirectoryEntry as RawEntry
@@ -37,9 +38,9 @@ _FIRST_PAGE_BYTES = 65536
 _CLASS = int(FileInfoClass.ID_BOTH_DIRECTORY)
 _DIRECTORY = int(FileAttributes.DIRECTORY)
 _REPARSE = int(FileAttributes.REPARSE_POINT)
-#: So many names that are none are told.
+#: How many impossible names an error lists.
 _UNUSABLE_NAMED = 3
-#: Directories below each other that a pattern looks into; no file system of people is deeper.
+#: How deep a pattern looks; no real directory tree is deeper.
 _LEVELS_MAX = 400
 _END = (NTStatus.NO_MORE_FILES, NTStatus.NO_SUCH_FILE)
 
@@ -92,15 +93,15 @@ def _page_request(tree: Tree, file_id: FileId, pattern: str, size: int) -> Eleme
     return Element(Command.QUERY_DIRECTORY, body, tree.connection.charge_of(size))
 
 
-async def scandir(place: LastingTree, path: str, pattern: str = "*") -> AsyncGenerator[DirEntry, None]:
+async def scandir(lasting: LastingTree, path: str, pattern: str = "*") -> AsyncGenerator[DirEntry, None]:
     """The entries of *path* whose names match the server-side *pattern*, without "." and "..".
 
     When the connection is lost, the listing is begun again and leaves out what was given before.
     """
     given = array("q")  # hashes of the names: eight bytes an entry
-    left, known = REPEATS, set[int]()
+    attempts, known = Attempts(), set[int]()
     while True:
-        tree = place.tree
+        tree = lasting.tree
         try:
             async with aclosing(_pages(tree, path, pattern)) as pages:
                 async for page in pages:
@@ -109,22 +110,15 @@ async def scandir(place: LastingTree, path: str, pattern: str = "*") -> AsyncGen
                         yield entry
                     given.extend([hash(entry.name) for entry in fresh])
             return
-        except WireError as error:
-            raise malformed(tree.connection, error) from error
-        except UnusableNames:
-            raise
-        except RemoteError as error:
-            left -= 1
-            if left < 0:
-                raise
-            await place.renewed(tree, error)
+        except (WireError, RemoteError) as error:
+            await attempts.renew(error, lasting, tree, progress=len(given))
         known = set(given)
 
 
 async def _pages(tree: Tree, path: str, pattern: str) -> AsyncGenerator[Sequence[DirEntry], None]:
     """The listing page by page; the next one is on its way while one is read."""
     request = requests.opening(path, requests.LIST, options=requests.DIRECTORY)
-    create = Element(Command.CREATE, request.pack(), orphan=tree._close_orphan)
+    create = Element(Command.CREATE, request.pack(), on_abandoned=tree.close_abandoned)
     first = _page_request(tree, ANY_FILE_ID, pattern, _FIRST_PAGE_BYTES)
     opened, page = await tree.call([create, first])
     if opened.status != NTStatus.SUCCESS:
@@ -176,7 +170,7 @@ Walked = tuple[str, list[DirEntry], list[DirEntry]]
 
 
 async def walk(
-    place: LastingTree, top: str, onerror: Callable[[str, OSError], object] | None = None
+    lasting: LastingTree, top: str, onerror: Callable[[str, OSError], object] | None = None
 ) -> AsyncGenerator[Walked, None]:
     """(directory, its directories, its other entries) of the tree below *top*, parents first.
 
@@ -189,7 +183,7 @@ async def walk(
         directories: list[DirEntry] = []
         others: list[DirEntry] = []
         try:
-            async with aclosing(scandir(place, directory)) as entries:
+            async with aclosing(scandir(lasting, directory)) as entries:
                 async for entry in entries:
                     (directories if entry.is_dir() and not entry.is_symlink() else others).append(entry)
         except OSError as error:
@@ -202,19 +196,19 @@ async def walk(
         pending += [join(directory, entry.name) for entry in reversed(directories)]
 
 
-async def glob(place: LastingTree, pattern: str) -> AsyncGenerator[DirEntry, None]:
+async def glob(lasting: LastingTree, pattern: str) -> AsyncGenerator[DirEntry, None]:
     """Entries whose paths match: `*`, `?`, `[abc]` within a name, `**` for any number of directories.
 
     Upper and lower case are one, as on the server.
     """
     parts = [part for part in pattern.strip("/").split("/") if part]
     fixed = next((i for i, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts) - 1)
-    async for entry in _matching(place, "/".join(parts[:fixed]), parts[fixed:]):
+    async for entry in _matching(lasting, "/".join(parts[:fixed]), parts[fixed:]):
         yield entry
 
 
 async def _matching(
-    place: LastingTree, directory: str, parts: list[str], level: int = 0
+    lasting: LastingTree, directory: str, parts: list[str], level: int = 0
 ) -> AsyncGenerator[DirEntry, None]:
     if not parts:
         return
@@ -223,11 +217,11 @@ async def _matching(
     first, rest = parts[0], parts[1:]
     deep = first == "**"
     if deep and rest:
-        async for entry in _matching(place, directory, rest, level):
+        async for entry in _matching(lasting, directory, rest, level):
             yield entry
     matches = re.compile(fnmatch.translate("*" if deep else first), re.IGNORECASE).match
     below: list[DirEntry] = []
-    async with aclosing(scandir(place, directory)) as entries:
+    async with aclosing(scandir(lasting, directory)) as entries:
         async for entry in entries:
             if matches(entry.name):
                 if not rest:
@@ -235,5 +229,5 @@ async def _matching(
                 if entry.is_dir() and not entry.is_symlink() and (deep or rest):
                     below.append(entry)
     for entry in below:
-        async for found in _matching(place, entry.path, parts if deep else rest, level + 1):
+        async for found in _matching(lasting, entry.path, parts if deep else rest, level + 1):
             yield found

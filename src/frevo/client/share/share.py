@@ -10,19 +10,19 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from frevo.client.address import join, wire_path
-from frevo.client.lasting.link import LastingTree
+from frevo.client.lasting.connections import ShareConnections
+from frevo.client.lasting.tree import LastingTree
 from frevo.client.share import listing
-from frevo.client.share.file import File, check_end, request_for
+from frevo.client.share.file import File, check_end
 from frevo.client.share.listing import DirEntry, Walked
 from frevo.client.share.watch import EVERYTHING, Change, watch
-from frevo.client.transfer import server_copy as copying
-from frevo.client.transfer import small
+from frevo.client.transfer import server_copy, small
 from frevo.client.tree import namespace, requests
 from frevo.client.tree.stat import FileSystemSpace, Stat
 from frevo.client.tree.tree import Tree
 from frevo.wire.dtyp import SecurityDescriptor
 from frevo.wire.fscc import StreamEntry
-from frevo.wire.smb2 import ShareAccess
+from frevo.wire.smb2 import CreateRequest, CreateResponse, ShareAccess
 
 _T = TypeVar("_T")
 
@@ -52,9 +52,10 @@ class Share:
     """One share of a server. Paths have slashes and are relative to the share, or to the URL's path."""
 
     def __init__(
-        self, place: LastingTree, base: str = "", on_close: Callable[[], Awaitable[None]] | None = None
+        self, lasting: LastingTree, base: str = "", on_close: Callable[[], Awaitable[None]] | None = None
     ) -> None:
-        self.place = place
+        self.lasting = lasting
+        self.connections = ShareConnections(lasting, lasting.link.connections)
         self.base = base.strip("/")
         self._on_close = on_close
         self._closed = False
@@ -62,25 +63,39 @@ class Share:
     @property
     def tree(self) -> Tree:
         """The share on the present connection; another one when it had to be connected again."""
-        return self.place.tree
+        return self.lasting.tree
 
     @property
     def name(self) -> str:
         """The share's name."""
         return self.tree.name
 
-    def _at(self, path: str) -> str:
-        """*path* from the share's root; never above the base."""
+    def full_path(self, path: str) -> str:
+        """*path* from the share's root, with slashes; never above the base. ValueError for a path that would be."""
         inner = wire_path(path).replace("\\", "/")
         return join(self.base, inner) if inner else self.base
 
-    async def _run(self, work: Callable[[Tree, str], Awaitable[_T]], path: str) -> _T:
-        """*work* on *path*; on another connection when this one ends."""
-        return await self.place.run(work, self._at(path))
+    async def run(
+        self, work: Callable[[Tree, str], Awaitable[_T]], path: str, *, repeatable: bool = True
+    ) -> _T:
+        """The result of *work*, which gets the share's tree and the full path of *path*.
+
+        It is done again on another connection when this one ends (`lasting.retry`); what is not *repeatable* only when
+        it was never sent.
+        """
+        return await self.lasting.run(work, self.full_path(path), repeatable=repeatable)
 
     async def _once(self, work: Callable[[Tree, str], Awaitable[_T]], path: str) -> _T:
-        """`_run` for what must not be done twice: it is repeated only when it was never sent."""
-        return await self.place.run(work, self._at(path), repeatable=False)
+        return await self.lasting.run(work, self.full_path(path), repeatable=False)
+
+    def file(self, tree: Tree, path: str, mode: str, request: CreateRequest, opened: CreateResponse) -> File:
+        """The file that *request* has *opened* on *tree*. *path* is the full one."""
+        return File(self.connections, tree, path, mode, request, opened)
+
+    async def on_connection(self, index: int) -> Share | None:
+        """This share over its connection number *index* alone, 0 being the first; None when it cannot be had."""
+        lasting = await self.connections.nth(index)
+        return None if lasting is None else Share(lasting, self.base)
 
     def _outer(self, path: str) -> str:
         return path[len(self.base) :].lstrip("/") if self.base else path
@@ -97,16 +112,16 @@ class Share:
         """
         shared = ShareAccess.READ * share_read | ShareAccess.WRITE * share_write
         shared |= ShareAccess.DELETE * share_delete
-        place = self._at(path)
-        request = request_for(place, mode, int(shared))
+        full_path = self.full_path(path)
+        request = requests.opening_for_mode(full_path, mode, int(shared))
 
         async def make() -> File:
-            return await self.place.run(opened, place, repeatable="x" not in mode)
+            return await self.lasting.run(create, full_path, repeatable="x" not in mode)
 
-        async def opened(tree: Tree, place: str) -> File:
+        async def create(tree: Tree, full_path: str) -> File:
             if request.share_access != requests.SHARE_ALL:
                 await tree.settled()
-            return File(self.place, tree, place, mode, request, await tree.create(request, place))
+            return self.file(tree, full_path, mode, request, await tree.create(request, full_path))
 
         return Opening(make)
 
@@ -128,13 +143,13 @@ class Share:
     async def read_small(self, path: str, size: int) -> bytes:
         """The first *size* bytes, at most 64 KiB, in one round trip."""
         size = min(size, small.SMALL_BYTES)
-        return await self._run(lambda tree, place: small.read_small(tree, place, size), path)
+        return await self.run(lambda tree, path: small.read_small(tree, path, size), path)
 
     async def write_small(self, path: str, data: bytes, *, modified_ns: int | None = None) -> None:
         """Makes or replaces a file of at most 64 KiB in one round trip. ValueError for more."""
         if len(data) > small.SMALL_BYTES:
             raise ValueError(f"{len(data)} bytes are not small")
-        await self._once(lambda tree, place: small.write_small(tree, place, data, modified_ns), path)
+        await self._once(lambda tree, path: small.write_small(tree, path, data, modified_ns), path)
 
     async def truncate(self, path: str, size: int) -> None:
         """Cuts or extends the file."""
@@ -150,12 +165,12 @@ class Share:
         progress: Callable[[int], object] | None = None,
     ) -> int:
         """Copies a file on the server itself; the number of bytes. A file is not copied onto itself."""
-        if self._at(source).casefold() == self._at(target).casefold():
+        if self.full_path(source).casefold() == self.full_path(target).casefold():
             raise OSError(errno.EINVAL, "a file cannot be copied onto itself", source)
-        to = self._at(target)
-        return await self.place.run(
-            lambda tree, place: copying.copy_file(tree, place, to, overwrite=overwrite, progress=progress),
-            self._at(source),
+        to = self.full_path(target)
+        return await self.lasting.run(
+            lambda tree, path: server_copy.copy_file(tree, path, to, overwrite=overwrite, progress=progress),
+            self.full_path(source),
             repeatable=overwrite,
         )
 
@@ -163,13 +178,13 @@ class Share:
 
     async def scandir(self, path: str = "", pattern: str = "*") -> AsyncGenerator[DirEntry, None]:
         """The entries of a directory with what the listing says of each."""
-        async for entry in listing.scandir(self.place, self._at(path), pattern):
+        async for entry in listing.scandir(self.lasting, self.full_path(path), pattern):
             entry.directory = self._outer(entry.directory)
             yield entry
 
     async def listdir(self, path: str = "") -> list[str]:
         """The names in a directory."""
-        return [entry.name async for entry in listing.scandir(self.place, self._at(path))]
+        return [entry.name async for entry in listing.scandir(self.lasting, self.full_path(path))]
 
     async def walk(
         self, top: str = "", onerror: Callable[[str, OSError], object] | None = None
@@ -181,14 +196,14 @@ class Share:
             onerror(self._outer(directory), error)
 
         problem = told if onerror is not None else None
-        async for directory, directories, others in listing.walk(self.place, self._at(top), problem):
+        async for directory, directories, others in listing.walk(self.lasting, self.full_path(top), problem):
             for entry in (*directories, *others):
                 entry.directory = self._outer(entry.directory)
             yield self._outer(directory), directories, others
 
     async def glob(self, pattern: str) -> AsyncGenerator[DirEntry, None]:
         """Entries whose paths match *pattern* (`*`, `?`, `[…]`, `**`)."""
-        async for entry in listing.glob(self.place, join(self.base, pattern) if self.base else pattern):
+        async for entry in listing.glob(self.lasting, join(self.base, pattern) if self.base else pattern):
             entry.directory = self._outer(entry.directory)
             yield entry
 
@@ -198,35 +213,35 @@ class Share:
 
     async def makedirs(self, path: str, *, exist_ok: bool = False) -> None:
         """A new directory and those above it that are missing."""
-        await self.place.run(
-            lambda tree, place: namespace.makedirs(tree, place, exist_ok=exist_ok),
-            self._at(path),
+        await self.lasting.run(
+            lambda tree, path: namespace.makedirs(tree, path, exist_ok=exist_ok),
+            self.full_path(path),
             repeatable=exist_ok,
         )
 
     async def rmdir(self, path: str) -> None:
         """Removes an empty directory."""
-        await self._once(lambda tree, place: namespace.delete(tree, place, requests.DIRECTORY), path)
+        await self._once(lambda tree, path: namespace.delete(tree, path, requests.DIRECTORY), path)
 
     async def remove(self, path: str) -> None:
         """Removes a file."""
-        await self._once(lambda tree, place: namespace.delete(tree, place, requests.NOT_DIRECTORY), path)
+        await self._once(lambda tree, path: namespace.delete(tree, path, requests.NOT_DIRECTORY), path)
 
     async def rmtree(self, path: str) -> None:
         """Removes a directory and everything below it. Links are removed, not followed."""
         directories = [path]
         async for _, inner, others in self.walk(path):
             for entry in others:
-                await self._once(lambda tree, place: namespace.delete(tree, place, 0), entry.path)
+                await self._once(lambda tree, path: namespace.delete(tree, path, 0), entry.path)
             directories += [entry.path for entry in inner]
         for directory in reversed(directories):
             await self.rmdir(directory)
 
     async def rename(self, source: str, target: str, *, replace: bool = False) -> None:
         """A new name within the share; an existing file of this name is in the way unless *replace*."""
-        to = self._at(target)
+        to = self.full_path(target)
         try:
-            await self._once(lambda tree, place: namespace.rename(tree, place, to, replace=replace), source)
+            await self._once(lambda tree, path: namespace.rename(tree, path, to, replace=replace), source)
         except FileExistsError as error:
             error.filename = to  # it is the new name that is taken
             raise
@@ -239,7 +254,9 @@ class Share:
         *what* are bits of `CompletionFilter`. It ends when the directory goes away; `missed` says that there was more
         than the server could remember, or that the connection had to be made anew.
         """
-        async with aclosing(watch(self.place, self._at(path), recursive=recursive, what=what)) as changes:
+        async with aclosing(
+            watch(self.lasting, self.full_path(path), recursive=recursive, what=what)
+        ) as changes:
             async for change in changes:
                 yield Change(change.action, self._outer(change.path))
 
@@ -247,7 +264,7 @@ class Share:
 
     async def stat(self, path: str = "", *, follow: bool = True) -> Stat:
         """Size, times, attributes."""
-        return await self._run(lambda tree, place: namespace.stat(tree, place, follow=follow), path)
+        return await self.run(lambda tree, path: namespace.stat(tree, path, follow=follow), path)
 
     async def exists(self, path: str) -> bool:
         """Whether the name is taken."""
@@ -266,40 +283,40 @@ class Share:
         modified_ns: int | None = None,
     ) -> None:
         """Sets times, in nanoseconds since 1970; those not given stay."""
-        await self._run(
-            lambda tree, place: namespace.set_basic(
-                tree, place, created_ns=created_ns, accessed_ns=accessed_ns, modified_ns=modified_ns
+        await self.run(
+            lambda tree, path: namespace.set_basic(
+                tree, path, created_ns=created_ns, accessed_ns=accessed_ns, modified_ns=modified_ns
             ),
             path,
         )
 
     async def set_attributes(self, path: str, attributes: int) -> None:
         """Sets the attributes: bits of `FileAttributes`, 0 for none."""
-        await self._run(lambda tree, place: namespace.set_basic(tree, place, attributes=attributes), path)
+        await self.run(lambda tree, path: namespace.set_basic(tree, path, attributes=attributes), path)
 
     async def statvfs(self, path: str = "") -> FileSystemSpace:
         """The room on the share."""
-        return await self._run(namespace.statvfs, path)
+        return await self.run(namespace.statvfs, path)
 
     async def security(self, path: str = "", what: int = namespace.OWNER_GROUP_DACL) -> SecurityDescriptor:
         """The security descriptor; *what* are bits of `SecurityInformation`."""
-        return await self._run(lambda tree, place: namespace.get_security(tree, place, what), path)
+        return await self.run(lambda tree, path: namespace.get_security(tree, path, what), path)
 
     async def set_security(self, path: str, descriptor: SecurityDescriptor, what: int) -> None:
         """Sets the parts *what* of the security descriptor."""
-        await self._run(lambda tree, place: namespace.set_security(tree, place, descriptor, what), path)
+        await self.run(lambda tree, path: namespace.set_security(tree, path, descriptor, what), path)
 
     async def eas(self, path: str) -> dict[str, bytes]:
         """The extended attributes."""
-        return await self._run(namespace.get_eas, path)
+        return await self.run(namespace.get_eas, path)
 
     async def set_eas(self, path: str, values: Mapping[str, bytes]) -> None:
         """Sets these extended attributes; an empty value removes one."""
-        await self._run(lambda tree, place: namespace.set_eas(tree, place, values), path)
+        await self.run(lambda tree, path: namespace.set_eas(tree, path, values), path)
 
     async def streams(self, path: str) -> list[StreamEntry]:
         """The data streams of a file."""
-        return await self._run(namespace.streams, path)
+        return await self.run(namespace.streams, path)
 
     async def snapshots(self, path: str = "") -> list[str]:
         """The earlier versions that have *path*: names as `@GMT-2026.11.23-08.00.00`, in the server's order.
@@ -307,7 +324,7 @@ class Share:
         A path that begins with one is the path then: `@GMT-2026.11.23-08.00.00/docs/a.txt`. RemoteError (ENOTSUP) where
         the server cannot have any.
         """
-        return await self._run(namespace.snapshots, path)
+        return await self.run(namespace.snapshots, path)
 
     # -- the end
 
@@ -317,7 +334,7 @@ class Share:
             return
         self._closed = True
         try:
-            await self.place.siblings.close()
+            await self.connections.close()
             if not self.tree.connection.lost:
                 with contextlib.suppress(OSError):
                     await self.tree.disconnect()

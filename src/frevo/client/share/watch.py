@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import msgspec
 
 from frevo.client.address import join
-from frevo.client.connection.connection import Element, Pending
+from frevo.client.connection.messages import Element, FileId, Pending
 from frevo.client.errors import RemoteError, remote_error
-from frevo.client.lasting.link import LastingTree, malformed
+from frevo.client.lasting.retry import Attempts
+from frevo.client.lasting.tree import LastingTree
 from frevo.client.tree import requests
-from frevo.client.tree.tree import FileId, Tree
+from frevo.client.tree.tree import Tree
 from frevo.errors import WireError
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import parse_notifications
@@ -41,27 +42,34 @@ class Change(msgspec.Struct, frozen=True):
 
 
 async def watch(
-    place: LastingTree, path: str, *, recursive: bool = False, what: int = EVERYTHING
+    lasting: LastingTree, path: str, *, recursive: bool = False, what: int = EVERYTHING
 ) -> AsyncGenerator[Change, None]:
     """Changes below *path* from the first step of the iteration on. It ends when the directory goes away.
 
-    When the connection had to be made anew, `missed` says that nobody has watched for a while.
+    When the connection had to be made again, `missed` says that nobody has watched for a while.
     """
+    attempts, taken = Attempts(), 0
+
+    def server_watches() -> None:
+        nonlocal taken
+        taken += 1
+
     while True:
-        tree = place.tree
+        tree = lasting.tree
         try:
-            async with aclosing(_watched(tree, path, recursive, what)) as changes:
+            async with aclosing(_watched(tree, path, recursive, what, server_watches)) as changes:
                 async for change in changes:
                     yield change
             return
-        except WireError as error:
-            raise malformed(tree.connection, error) from error
-        except RemoteError as error:
-            await place.renewed(tree, error)
+        except (WireError, RemoteError) as error:
+            await attempts.renew(error, lasting, tree, progress=taken)
         yield Change("missed", path)
 
 
-async def _watched(tree: Tree, path: str, recursive: bool, what: int) -> AsyncGenerator[Change, None]:
+async def _watched(
+    tree: Tree, path: str, recursive: bool, what: int, server_watches: Callable[[], None]
+) -> AsyncGenerator[Change, None]:
+    """The changes that one open hears of; *server_watches* is called when the server has taken a request to watch."""
     opened = await tree.create(requests.opening(path, requests.LIST, options=requests.DIRECTORY), path)
     pending: Pending | None = None
     try:
@@ -72,6 +80,7 @@ async def _watched(tree: Tree, path: str, recursive: bool, what: int) -> AsyncGe
                 return
             if reply.status not in (NTStatus.SUCCESS, NTStatus.NOTIFY_ENUM_DIR):
                 raise remote_error(reply.status, path, "watching")
+            server_watches()
             # The server remembers what happens until it is asked again: ask before the caller is busy.
             pending = await tree.post(_request(opened.file_id, recursive, what))
             if reply.status == NTStatus.NOTIFY_ENUM_DIR:
@@ -81,6 +90,8 @@ async def _watched(tree: Tree, path: str, recursive: bool, what: int) -> AsyncGe
                 yield Change(_ACTIONS.get(action, f"action-{action}"), join(path, name.replace("\\", "/")))
     finally:
         if pending is not None:
+            if pending.async_id:  # an interim answer came
+                server_watches()
             tree.connection.abandon([pending])
         tree.close_later(opened.file_id)
 

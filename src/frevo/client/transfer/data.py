@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from frevo.client.connection.connection import Element, Reply
+from frevo.client.connection.messages import Element, FileId, Reply
 from frevo.client.errors import remote_error
 from frevo.client.transfer.pump import Pump, PumpEnd, start_pump
-from frevo.client.tree.tree import FileId, Tree
+from frevo.client.tree.tree import Tree
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, WriteRequest, WriteResponse, pack_read_request, read_data
 
@@ -51,7 +51,7 @@ async def read_bytes(tree: Tree, file_id: FileId, offset: int, size: int, path: 
     connection = tree.connection
     charge = 1 if size <= 65536 else connection.charge_of(size)
     element = Element(_READ, pack_read_request(file_id, offset, size), charge)
-    reply = await connection.exchange(element, tree.session.protection, tree.id, seal=tree.seal)
+    reply = await connection.exchange(element, tree.session.protection, tree.id, encrypt=tree.encrypt)
     if reply.status == 0:
         return read_data(reply.message)
     if reply.status == _END_OF_FILE:
@@ -65,7 +65,7 @@ def begin_read(tree: Tree, file_id: FileId, offset: int, size: int) -> asyncio.F
     if connection.lost or connection.largest(min(size, _limit(tree, "read"))) < size:
         return None
     element = Element(_READ, pack_read_request(file_id, offset, size), connection.charge_of(size))
-    return connection.begin(element, tree.session.protection, tree.id, seal=tree.seal)
+    return connection.begin(element, tree.session.protection, tree.id, encrypt=tree.encrypt)
 
 
 def begin_write(tree: Tree, file_id: FileId, offset: int, data: memoryview) -> asyncio.Future[Reply] | None:
@@ -75,7 +75,7 @@ def begin_write(tree: Tree, file_id: FileId, offset: int, data: memoryview) -> a
         return None
     head = WriteRequest(file_id, offset).pack_head(size)
     element = Element(Command.WRITE, head, connection.charge_of(size), tail=data)
-    answer = connection.begin(element, tree.session.protection, tree.id, seal=tree.seal)
+    answer = connection.begin(element, tree.session.protection, tree.id, encrypt=tree.encrypt)
     connection.plane.transport.flush()
     return answer
 
@@ -130,18 +130,18 @@ async def stream(
     path: str,
     progress: Progress | None = None,
     local: str | None = None,
-    **place: Any,
+    **local_data: Any,
 ) -> int:
     """Moves *length* bytes from *offset* on by a pump; how many there were, fewer only where the source ends.
 
-    kind: read or write. place: `fd` with `local_offset`, or `buffer`, as for `start_pump`. progress is told now and
-    then how many bytes are done. local: a name for errors of *fd*. Cancelled or failed, it has let go of both, and
-    what is done has gaps only in its last GAPS_BYTES. Errors of the server, of the connection and of *fd* are raised.
+    kind: read or write. local_data: `fd` with `local_offset`, or `buffer`, as for `start_pump`. progress is told every
+    now and then how many bytes are done. local: a name for errors of *fd*. Cancelled or failed, it has let go of both,
+    and what is done has gaps only in its last GAPS_BYTES. Errors of the server, the connection and *fd* are raised.
     """
     piece = min(PIECE_BYTES, _limit(tree, kind)) if tree.connection.multi_credit else 65536
     window = max(2, WINDOW_BYTES // piece)
     pump = start_pump(
-        tree, kind, files=[file_id], io_size=piece, window=window, offset=offset, length=length, **place
+        tree, kind, files=[file_id], io_size=piece, window=window, offset=offset, length=length, **local_data
     )
     try:
         end = await _watched(pump, progress)

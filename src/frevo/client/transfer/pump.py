@@ -1,7 +1,7 @@
 """Pumps: request loops of a connection that run in the data plane, for benchmarks and bulk transfers.
 
 A pump keeps *window* requests in flight; each answer makes the next request, without Python. Its answers are checked
-as all others are: signed when the session signs, sealed when it must be; one that is not ends the connection.
+as all others are: signed when the session signs, encrypted when it must be; one that is not ends the connection.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from frevo.client.errors import lost
 from frevo.client.to_the_end import to_the_end
 
 if TYPE_CHECKING:
-    from frevo.client.tree.tree import FileId, Tree
+    from frevo.client.connection.messages import FileId
+    from frevo.client.tree.tree import Tree
 
 #: Pseudo-statuses in `Measured.statuses`: data that is not the pattern; fewer bytes than asked.
 WRONG_DATA, SHORT_READ = 0xE000F001, 0xE000F002
@@ -150,7 +151,7 @@ def start_pump(
         "kind": kind,
         "session_id": protection.session_id,
         "tree_id": tree.id,
-        "seal": tree.seal or protection.seal,
+        "seal": tree.encrypt or protection.encrypt,
         "sign": protection.sign and protection.keys is not None,
         "files": list(files),
         "bodies": list(bodies),

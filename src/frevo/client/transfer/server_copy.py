@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from frevo.client.connection.connection import Element
+from frevo.client.connection.messages import Element, FileId
 from frevo.client.errors import ConnectionLost, remote_error
-from frevo.client.share.file import request_for
-from frevo.client.tree.requests import SHARE_ALL
-from frevo.client.tree.tree import FileId, Tree
+from frevo.client.tree.requests import SHARE_ALL, opening_for_mode
+from frevo.client.tree.tree import Tree
 from frevo.errors import WireError
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FsctlCode
@@ -31,9 +30,9 @@ async def copy_file(
     tree: Tree, source: str, target: str, *, overwrite: bool, progress: Callable[[int], object] | None
 ) -> int:
     """Copies the data of *source* to *target*; the number of bytes. They never pass through the client."""
-    read = await tree.create(request_for(source, "r", SHARE_ALL), source)
+    read = await tree.create(opening_for_mode(source, "r", SHARE_ALL), source)
     try:
-        write = await tree.create(request_for(target, "w+" if overwrite else "x+", SHARE_ALL), target)
+        write = await tree.create(opening_for_mode(target, "w+" if overwrite else "x+", SHARE_ALL), target)
         try:
             key = await resume_key(tree, read.file_id, source)
             return await _copy(tree, key, write.file_id, read.end_of_file, target, progress)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 
-from frevo.client.connection.connection import Element, Reply
+from frevo.client.connection.messages import Element, Reply
 from frevo.client.errors import remote_error
-from frevo.client.share.file import request_for
 from frevo.client.tree import requests
-from frevo.client.tree.tree import Tree, not_opened
+from frevo.client.tree.tree import Tree, create_error
 from frevo.wire.dtyp.filetime import from_unix_ns
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileBasicInformation, FileDispositionInformation, FileInfoClass
@@ -29,7 +28,7 @@ _CLOSE = Element(Command.CLOSE, CloseRequest(0, ANY_FILE_ID).pack())
 
 async def read_small(tree: Tree, path: str, size: int) -> bytes:
     """The first *size* bytes (at most SMALL_BYTES) of a file."""
-    create = Element(Command.CREATE, request_for(path, "r", requests.SHARE_ALL).pack())
+    create = Element(Command.CREATE, requests.opening_for_mode(path, "r", requests.SHARE_ALL).pack())
     read = Element(Command.READ, pack_read_request(ANY_FILE_ID, 0, max(size, 1)))
     opened, answer, _ = await tree.call((create, read, _CLOSE))
     if opened.status or answer.status not in (0, NTStatus.END_OF_FILE):
@@ -42,7 +41,7 @@ async def write_small(tree: Tree, path: str, data: bytes, modified_ns: int | Non
 
     When it was opened but its data could not be written, it is removed: what was in it is gone already.
     """
-    request = request_for(path, "w", requests.SHARE_ALL)
+    request = requests.opening_for_mode(path, "w", requests.SHARE_ALL)
     elements = [Element(Command.CREATE, request.pack())]
     if data:
         elements.append(Element(Command.WRITE, WriteRequest(ANY_FILE_ID, 0, data).pack()))
@@ -52,7 +51,7 @@ async def write_small(tree: Tree, path: str, data: bytes, modified_ns: int | Non
     elements.append(_CLOSE)
     replies = await tree.call(elements)
     if replies[0].status:
-        raise not_opened(replies[0].status, path, request)
+        raise create_error(replies[0].status, path, request)
     failed = next((reply.status for reply in replies if reply.status), 0)
     if not failed and data and _written(replies[1]) != len(data):
         failed = int(NTStatus.DISK_FULL)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from frevo.client.connection.connection import Element
+from frevo.client.connection.messages import Element, FileId
 from frevo.client.errors import remote_error
 from frevo.client.tree import requests
 from frevo.client.tree.stat import ShareEntry
-from frevo.client.tree.tree import FileId, Tree
+from frevo.client.tree.tree import Tree
 from frevo.dcerpc import pdu
 from frevo.dcerpc.ndr import read_arguments, write_arguments
 from frevo.dcerpc.srvsvc import SRVSVC

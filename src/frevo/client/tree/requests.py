@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 from frevo.client.address import in_snapshot, wire_path
-from frevo.client.connection.connection import Element
+from frevo.client.connection.messages import Element
+from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
 from frevo.wire.smb2 import (
     ANY_FILE_ID,
     Command,
@@ -54,6 +57,35 @@ def opening(
         name=name,
         contexts=contexts,
     )
+
+
+#: The letter of a mode to what happens to the name; see `opening_for_mode`.
+_DISPOSITIONS = {
+    "r": CreateDisposition.OPEN,
+    "w": CreateDisposition.OVERWRITE_IF,
+    "x": CreateDisposition.CREATE,
+    "a": CreateDisposition.OPEN_IF,
+}
+
+
+@functools.lru_cache(64)
+def _access_and_disposition(mode: str) -> tuple[int, int]:
+    letters = set(mode) - {"b"}
+    kind = letters - {"+"}
+    if len(kind) != 1 or not kind <= set(_DISPOSITIONS) or len(mode) != len(set(mode)):
+        raise ValueError(f"mode {mode!r}: one of r, w, x, a, with b and + if you like (no text)")
+    letter = kind.pop()
+    read, write = letter == "r" or "+" in letters, letter != "r" or "+" in letters
+    access = int(FileAccess.READ_ATTRIBUTES)
+    access |= FILE_GENERIC_READ if read else 0
+    access |= FILE_GENERIC_WRITE if write else 0
+    return int(access), int(_DISPOSITIONS[letter])
+
+
+def opening_for_mode(path: str, mode: str, share_access: int) -> CreateRequest:
+    """CREATE for a mode of the built-in open(): r, w, x or a, with b and + if you like. ValueError for others."""
+    access, disposition = _access_and_disposition(mode)
+    return opening(path, access, disposition=disposition, options=NOT_DIRECTORY, share_access=share_access)
 
 
 def query_file(info_class: int, file_id: tuple[int, int] = ANY_FILE_ID, size: int = _QUERY_BYTES) -> Element:

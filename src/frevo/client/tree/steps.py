@@ -1,30 +1,35 @@
-"""A compound in single steps, for servers that grant fewer credits than it has requests ([MS-SMB2] 3.2.4.1.4)."""
+"""A compound sent as single requests, for servers that grant fewer credits than it has ([MS-SMB2] 3.2.4.1.4)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
 
-from frevo.client.connection.connection import Element, Reply
+from frevo.client.connection.messages import Element, FileId, Reply
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, CreateResponse
 from frevo.wire.smb2.request_layout import REQUEST_LAYOUTS
 
-if TYPE_CHECKING:
-    from frevo.client.tree.tree import FileId, Tree
 
-
-async def in_steps(tree: Tree, elements: Sequence[Element]) -> list[Reply]:
-    """The answers of *elements*, each sent when the one before it was answered.
+async def in_steps(
+    elements: Sequence[Element],
+    exchange: Callable[[Element], Awaitable[Reply]],
+    close_later: Callable[[FileId], object],
+) -> list[Reply]:
+    """The answers of *elements*, each sent with *exchange* when the one before it is answered.
 
     The first one opens a file or names one that is open, and the others are about it, as in a compound: after a CREATE
-    that failed they get its answer. What a cancelled or broken-off row has opened is closed.
+    that failed they get its answer. What a cancelled or interrupted series has opened goes to *close_later*.
     """
     first = elements[0]
     opens = first.command == Command.CREATE
+
+    def close_abandoned(reply: Reply) -> None:
+        if reply.status == NTStatus.SUCCESS:
+            close_later(CreateResponse.parse(reply.message).file_id)
+
     if opens:
-        first = Element(first.command, first.body, first.charge, orphan=tree._close_orphan)
-    replies = [await _step(tree, first)]
+        first = Element(first.command, first.body, first.charge, on_abandoned=close_abandoned)
+    replies = [await exchange(first)]
     if opens and replies[0].status != NTStatus.SUCCESS:
         return replies * len(elements)
     if opens:
@@ -33,18 +38,14 @@ async def in_steps(tree: Tree, elements: Sequence[Element]) -> list[Reply]:
         file_id = REQUEST_LAYOUTS[first.command].file_id_of(bytes(64) + first.body)
     try:
         for element in elements[1:]:
-            replies.append(await _step(tree, _about(element, file_id)))
+            replies.append(await exchange(_with_file_id(element, file_id)))
     except BaseException:
         if opens:
-            tree.close_later(file_id)
+            close_later(file_id)
         raise
     return replies
 
 
-def _about(element: Element, file_id: FileId) -> Element:
+def _with_file_id(element: Element, file_id: FileId) -> Element:
     body = REQUEST_LAYOUTS[element.command].with_file_id(element.body, file_id)
-    return Element(element.command, body, element.charge, element.tail, element.sink, element.orphan)
-
-
-async def _step(tree: Tree, element: Element) -> Reply:
-    return await tree.connection.exchange(element, tree.session.protection, tree.id, seal=tree.seal)
+    return Element(element.command, body, element.charge, element.tail, element.sink, element.on_abandoned)

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from frevo.client.connection.connection import Connection, Element, Pending, Protection, Reply
+from frevo.client.connection.connection import Connection
 from frevo.client.connection.logon import Handshake, Session
+from frevo.client.connection.messages import Element, FileId, Pending, Protection, Reply
 from frevo.client.errors import ConnectionLost, PeerFault, RemoteError, remote_error
 from frevo.client.tree.steps import in_steps
 from frevo.errors import RemoteProtocolError
@@ -36,17 +37,16 @@ from frevo.wire.smb2 import (
 #: Twice what a compound of ours needs: with fewer credits it could wait for some that never come.
 _FEW = 8
 _FORBIDDEN_NAME = "the server takes no file of this name (Samba's `veto files`, for one)"
-_PERHAPS_SEALED = (
-    "access denied: this user may not use the share, or it demands encryption, which there is not here"
+_MAY_NEED_ENCRYPTION = (
+    "access denied: this user may not use the share, or it demands encryption, which this connection does not have"
 )
-FileId = tuple[int, int]
-#: How long the closes that are under way may take before their share is disconnected, in seconds.
+#: Seconds that closes under way may take before their share is disconnected.
 _CLOSING_S = 2.0
 #: Statuses that come with data and are no error for the queries that get them.
 _WITH_DATA = (NTStatus.SUCCESS, NTStatus.BUFFER_OVERFLOW)
 
 
-def not_opened(status: int, path: str, request: CreateRequest) -> RemoteError:
+def create_error(status: int, path: str, request: CreateRequest) -> RemoteError:
     """The exception for a CREATE *request* that failed with *status*."""
     makes = request.create_disposition not in (CreateDisposition.OPEN, CreateDisposition.OVERWRITE)
     forbidden = makes and status == NTStatus.OBJECT_NAME_NOT_FOUND
@@ -56,11 +56,11 @@ def not_opened(status: int, path: str, request: CreateRequest) -> RemoteError:
 class Tree:
     """One share of one session."""
 
-    def __init__(self, connection: Connection, session: Session, name: str, seal: bool) -> None:
+    def __init__(self, connection: Connection, session: Session, name: str, encrypt: bool) -> None:
         self.connection = connection
         self.session = session
         self.name = name
-        self.seal = seal
+        self.encrypt = encrypt
         self.id = 0
         self.info = TreeConnectResponse()
         self._closing: set[asyncio.Task[None]] = set()
@@ -72,16 +72,19 @@ class Tree:
         return self.connection.largest(self.connection.negotiated.max_transact)
 
     async def call(self, elements: Sequence[Element]) -> list[Reply]:
-        """The answers of one compound, whatever their status; one by one when there are few credits."""
+        """The answers of one compound, whatever their status; sent one by one when there are few credits."""
         connection = self.connection
         if len(elements) > 1 and connection.credits_held < _FEW:
-            return await in_steps(self, elements)
-        return await connection.call(elements, self.session.protection, self.id, seal=self.seal)
+            return await in_steps(elements, self._exchange, self.close_later)
+        return await connection.call(elements, self.session.protection, self.id, encrypt=self.encrypt)
+
+    async def _exchange(self, element: Element) -> Reply:
+        return await self.connection.exchange(element, self.session.protection, self.id, encrypt=self.encrypt)
 
     async def one(self, element: Element, path: str | None = None, *, allow: Iterable[int] = ()) -> Reply:
         """The answer of one request; an exception for a status that is neither success nor in *allow*."""
         protection = self.session.protection
-        reply = await self.connection.exchange(element, protection, self.id, seal=self.seal)
+        reply = await self.connection.exchange(element, protection, self.id, encrypt=self.encrypt)
         if reply.status != NTStatus.SUCCESS and reply.status not in allow:
             raise remote_error(reply.status, path)
         return reply
@@ -89,31 +92,34 @@ class Tree:
     async def post(self, element: Element) -> Pending:
         """Sends as soon as there are credits; the caller collects or abandons."""
         await self.connection.reserve(element.charge)
-        return self.connection.send([element], self.session.protection, self.id, seal=self.seal)[0]
+        return self.connection.send([element], self.session.protection, self.id, encrypt=self.encrypt)[0]
 
     # -- opens
 
     async def create(self, request: CreateRequest, path: str) -> CreateResponse:
         """An open; what a cancelled call has opened is closed."""
-        element = Element(Command.CREATE, request.pack(), orphan=self._close_orphan)
+        element = Element(Command.CREATE, request.pack(), on_abandoned=self.close_abandoned)
         protection = self.session.protection
-        reply = await self.connection.exchange(element, protection, self.id, seal=self.seal)
+        reply = await self.connection.exchange(element, protection, self.id, encrypt=self.encrypt)
         if reply.status != NTStatus.SUCCESS:
-            raise not_opened(reply.status, path, request)
+            raise create_error(reply.status, path, request)
         return CreateResponse.parse(reply.message)
 
-    def _close_orphan(self, reply: Reply) -> None:
+    def close_abandoned(self, reply: Reply) -> None:
+        """Closes what a CREATE has opened whose answer *reply* nobody takes; an element's `on_abandoned`."""
         if reply.status == NTStatus.SUCCESS:
             self.close_later(CreateResponse.parse(reply.message).file_id)
 
-    def close_behind(self, file_id: FileId) -> bool:
+    def close_unawaited(self, file_id: FileId) -> bool:
         """Sends a CLOSE whose answer nobody waits for; False when that is not possible now."""
         body = CloseRequest(0, file_id).pack()
-        return self.connection.send_behind(Command.CLOSE, body, self.session.protection, self.id, self.seal)
+        return self.connection.send_unawaited(
+            Command.CLOSE, body, self.session.protection, self.id, self.encrypt
+        )
 
     def close_later(self, file_id: FileId) -> None:
         """CLOSE without anybody who waits for it, as soon as there is a credit."""
-        if self.close_behind(file_id):
+        if self.close_unawaited(file_id):
             return
         task = asyncio.get_running_loop().create_task(self._close_quietly(file_id))
         self._closing.add(task)
@@ -141,7 +147,7 @@ class Tree:
         ]
         replies = await self.call(elements)
         if replies[0].status != NTStatus.SUCCESS:
-            raise not_opened(replies[0].status, path, request)
+            raise create_error(replies[0].status, path, request)
         for reply in replies[1:-1]:
             if reply.status not in _WITH_DATA and reply.status not in allow:
                 raise remote_error(reply.status, path)
@@ -179,24 +185,24 @@ class Tree:
 
 
 async def connect_tree(
-    connection: Connection, session: Session, handshake: Handshake, share: str, *, seal: bool = False
+    connection: Connection, session: Session, handshake: Handshake, share: str, *, encrypt: bool = False
 ) -> Tree:
     """TREE_CONNECT, and before 3.1.1 the check that nobody changed the negotiation."""
     negotiated = connection.negotiated
     assert negotiated is not None
-    tree = Tree(connection, session, share, seal)
+    tree = Tree(connection, session, share, encrypt)
     protection = session.protection
-    if protection.keys is not None and not protection.seal:  # [MS-SMB2] 3.2.4.1.1: always signed on 3.1.1
+    if protection.keys is not None and not protection.encrypt:  # [MS-SMB2] 3.2.4.1.1: always signed on 3.1.1
         protection = replace(protection, sign=True)
     body = TreeConnectRequest(f"\\\\{connection.server}\\{share}").pack()
     (reply,) = await connection.call([Element(Command.TREE_CONNECT, body)], protection)
     if reply.status != NTStatus.SUCCESS:
         in_the_clear = session.protection.keys is None or negotiated.cipher is Cipher.NONE
-        perhaps = _PERHAPS_SEALED if in_the_clear and reply.status == NTStatus.ACCESS_DENIED else ""
+        perhaps = _MAY_NEED_ENCRYPTION if in_the_clear and reply.status == NTStatus.ACCESS_DENIED else ""
         raise remote_error(reply.status, f"//{connection.server}/{share}", sentence=perhaps)
     tree.id, tree.info = reply.header.tree_id, TreeConnectResponse.parse(reply.message)
     if tree.info.share_flags & ShareFlags.ENCRYPT_DATA and negotiated.cipher is not Cipher.NONE:
-        tree.seal = True
+        tree.encrypt = True
     if not negotiated.dialect.contexts and protection.keys is not None:
         await _validate(tree, handshake, protection)
     return tree
@@ -208,7 +214,7 @@ async def _validate(tree: Tree, handshake: Handshake, protection: Protection) ->
     body = IoctlRequest(int(FsctlCode.VALIDATE_NEGOTIATE_INFO), ANY_FILE_ID, question, 0, 24).pack()
     element = Element(Command.IOCTL, body)
     try:
-        (reply,) = await tree.connection.call([element], protection, tree.id, seal=tree.seal)
+        (reply,) = await tree.connection.call([element], protection, tree.id, encrypt=tree.encrypt)
     except ConnectionLost as error:  # what a server does that was told something else ([MS-SMB2] 3.3.5.15.12)
         if not isinstance(error, PeerFault):
             error.strerror = f"{error.strerror} instead of a confirmed negotiation (downgrade attack?)"

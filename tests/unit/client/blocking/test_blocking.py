@@ -17,17 +17,11 @@ from frevo.client.blocking.loop_thread import iterate, run
 
 #: What only one of the two has, and why.
 DIFFERENT = {
-    *(
-        "tree",
-        "place",
-        "base",
-        "connection",
-        "session",
-        "handshake",
-        "link",
-    ),  # the protocol's objects live on the loop
+    # the protocol's objects live on the loop
+    *("tree", "lasting", "connections", "on_connection", "base", "connection", "session", "handshake", "link"),
     *("file_id", "opened", "path", "close_later", "seek_here"),
-    *("begin_read", "begin_write"),  # futures of the loop, for the mount
+    # for the mount and for other parts of the client, on the loop
+    *("run", "file", "full_path", "exchange", "renewed", "take_file_id", "begin_read", "begin_write"),
     "name",  # of a file: set when made, as Python's own files do
 }
 

@@ -8,8 +8,9 @@ from typing import Any, cast
 import pytest
 
 from frevo.client.errors import ConnectionLost
-from frevo.client.lasting.further import Siblings
-from frevo.client.lasting.link import LastingTree, Link
+from frevo.client.lasting.connections import ShareConnections
+from frevo.client.lasting.link import Link
+from frevo.client.lasting.tree import LastingTree
 
 
 class Connection:
@@ -40,7 +41,7 @@ async def test_a_link_that_closes_while_it_is_made_again() -> None:
 
     for turns in range(4):
         one = link(reach)
-        gone = one.now.connection
+        gone = one.current.connection
         waiting = [asyncio.create_task(one.rebuilt(gone)) for _ in range(2)]
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -58,12 +59,13 @@ async def test_a_link_that_closes_while_it_is_made_again() -> None:
 
 async def test_a_share_that_closes_while_it_grows() -> None:
     """Cancelled before the first step: nobody waits for it again."""
-    place = cast(LastingTree, type("Place", (), {"link": type("L", (), {"grown": set()})()})())
-    one = Siblings(place, 3)
-    growing = one.grow()
-    assert growing is not None
+    first = cast(LastingTree, type("First", (), {"link": type("L", (), {"before_end": set()})()})())
+    one = ShareConnections(first, 3)
+    waiting = asyncio.create_task(one.nth(1))
+    asyncio.get_running_loop().call_soon(lambda: one._connecting.cancel())  # type: ignore[union-attr]
     async with asyncio.timeout(5):
+        await asyncio.sleep(0)
         await one.close()
     await asyncio.sleep(0)
-    assert growing.cancelled() and one._growing is None
+    assert one._connecting is None and await asyncio.wait_for(waiting, 5) is None
     assert await asyncio.wait_for(one.nth(1), 5) is None

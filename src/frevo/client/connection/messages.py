@@ -1,0 +1,98 @@
+"""Requests and their answers as a client's connection knows them ([MS-SMB2] 3.2.4.1, 3.2.5.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from frevo.proto.protection import SessionKeys
+from frevo.wire.smb2 import Command, Header, HeaderFlags
+
+Buffer = bytes | bytearray | memoryview
+#: Persistent and volatile half ([MS-SMB2] 2.2.14.1).
+FileId = tuple[int, int]
+
+_SIGNED = int(HeaderFlags.SIGNED)
+
+
+class Protection(msgspec.Struct):
+    """How the requests of one session go out and what its answers must have."""
+
+    session_id: int = 0
+    keys: SessionKeys | None = None
+    sign: bool = False
+    encrypt: bool = False
+
+
+class Reply(NamedTuple):
+    """A final answer: its status, and the message with the header at 0; for a READ with a sink its size instead."""
+
+    status: int
+    message: Buffer
+    size: int = 0
+
+    @property
+    def header(self) -> Header:
+        """The header of a reply that has its message."""
+        return Header.parse(self.message)
+
+
+class Element(msgspec.Struct):
+    """One request to send, alone or in a compound. *tail* is sent after *body* without being copied first."""
+
+    command: int
+    body: bytes
+    charge: int = 1
+    tail: Buffer | None = None
+    sink: memoryview | None = None  # where READ data goes
+    on_abandoned: Callable[[Reply], None] | None = None  # undoes what it did when nobody takes the answer
+    future: asyncio.Future[Reply] | None = None  # one of its own when None
+    patient: bool = False  # the server answers when something happens, which may take any time
+
+
+class Pending(msgspec.Struct, eq=False):
+    """A request that has no final answer yet."""
+
+    future: asyncio.Future[Reply]
+    message_id: int
+    charge: int
+    protection: Protection
+    encrypted: bool
+    command: int
+    patient: bool
+    async_id: int = 0
+    sink: memoryview | None = None
+    on_abandoned: Callable[[Reply], None] | None = None
+    abandoned: bool = False
+
+    def release_sink(self) -> None:
+        """Gives the caller's buffer back, even while a traceback still has this request."""
+        if self.sink is not None:
+            self.sink.release()
+            self.sink = None
+
+
+def protection_fault(
+    pending: Pending, command: int, flags: int, encrypted_by: int | None, bad: int, unverified: int, interim: bool
+) -> str:  # fmt: skip
+    """What is wrong with the protection of an answer to *pending*; empty when nothing is.
+
+    *flags* are its header's, *encrypted_by* is the id of the session whose keys it was encrypted with, None when it
+    was not. *bad*: its signature is wrong; *unverified*: there was no key to check it with. An *interim* answer need
+    not be signed ([MS-SMB2] 3.2.5.1.1, 3.2.5.1.3).
+    """
+    protection = pending.protection
+    if encrypted_by is not None:
+        return "" if encrypted_by == protection.session_id else "an answer was encrypted for another session"
+    if pending.encrypted:
+        return "an answer that must be encrypted was not"
+    if bad:
+        return "the signature of an answer is wrong: somebody may have changed it on its way"
+    if interim or protection.keys is None or not protection.sign:
+        return ""
+    if unverified or not flags & _SIGNED:
+        return f"an answer ({Command(command).name}) was not signed although it must be"
+    return ""
