@@ -368,7 +368,7 @@ def test_root_only_for_admin_users(start: Start, lines: dict[str, str]) -> None:
     assert client.try_tree("share").status == DENIED
 
 
-@pytest.mark.parametrize("named", [USER, "@staff", f"@video, {USER.upper()}"])
+@pytest.mark.parametrize("named", [USER, "@staff", f"@video, {USER.upper()}", f"%D\\{USER}", "@%D\\staff"])
 def test_admin_users_act_as_root(start: Start, named: str) -> None:
     """Goal: those in `admin users`, by name or group, pass every permission, others do not. Method: root's file."""
     pair = start({"admin users": named})
@@ -378,6 +378,15 @@ def test_admin_users_act_as_root(start: Start, named: str) -> None:
     assert tried(two, "private", READ) == DENIED
     one.close(one.open("new"))
     assert at(pair, "new").stat().st_uid == 0
+
+
+@pytest.mark.parametrize("named", [f"ELSEWHERE\\{USER}", "@ELSEWHERE\\staff", f"{USER}@elsewhere.example", "@video"])
+def test_others_do_not_act_as_root(start: Start, named: str) -> None:
+    """Goal: `admin users` makes nobody root who only has the name of an administrator of another domain. Method: names
+    with such a domain, and a group that the user is not in."""
+    pair = start({"admin users": named})
+    made(pair, "private", 0, 0o600)
+    assert tried(first(pair), "private", READ) == DENIED
 
 
 def test_guests_are_the_guest_account(start: Start) -> None:

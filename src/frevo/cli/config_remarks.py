@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from frevo.auth.accounts import AccountsError, AccountStore
 from frevo.auth.private_files import PrivateFileError
+from frevo.cli.acting_remarks import acting_remarks, global_error
 from frevo.cli.common import print_problems, printable
 from frevo.config import Config, ConfigErrors, ConfigProblem, ShareConfig, domains_of, listen_hosts
 from frevo.config.access import parts_of_entry
@@ -41,6 +42,9 @@ def explain(config: Config) -> list[ConfigProblem]:
 def remarks(config: Config) -> list[ConfigProblem]:
     """Everything that deserves a word; errors are what `frevo serve` would not start with."""
     found = [*_listening(config), *_log(config)]
+    if error := global_error(config):
+        place = _at(config, "global", "frevo_unix_users", "global", error)
+        found.append(replace(place, severity="error"))
     people = _People(config)
     for lower, share in config.shares.items():
         problem = folder_problem(share)
@@ -50,6 +54,8 @@ def remarks(config: Config) -> list[ConfigProblem]:
             text = people.strangers(getattr(share, attribute))
             if text:
                 found.append(_at(config, lower, attribute, share.name, text))
+        for attribute, text in acting_remarks(config, share):
+            found.append(_at(config, lower, attribute, share.name, text))
     return found
 
 

@@ -11,12 +11,16 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import IntEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from frevo.config.global_keys import GlobalConfig
 from frevo.config.macros import expand
 from frevo.config.share_keys import ShareConfig
 
-_GROUP_SIGNS = "@+&"
+#: What stands before the name of a group.
+GROUP_SIGNS = "@+&"
+#: The lists of people and groups of a share.
+LISTS = ("valid_users", "invalid_users", "read_list", "write_list", "admin_users")
 
 
 class ShareAccess(IntEnum):
@@ -55,18 +59,19 @@ def share_access(
     who = user if isinstance(user, Person) else Person(user, groups)
     if not share.available or (guest and not share.guest_ok) or (share.guest_only and not share.guest_ok):
         return ShareAccess.NONE
-    if _named(share.invalid_users, who, share.name):
+    if is_named(share.invalid_users, who, share.name):
         return ShareAccess.NONE
-    if share.valid_users and not _named(share.valid_users, who, share.name):
+    if share.valid_users and not is_named(share.valid_users, who, share.name):
         return ShareAccess.NONE
-    if _named(share.write_list, who, share.name):  # the manual: write list wins over read list
+    if is_named(share.write_list, who, share.name):  # the manual: write list wins over read list
         return ShareAccess.WRITE
-    if share.read_only or _named(share.read_list, who, share.name):
+    if share.read_only or is_named(share.read_list, who, share.name):
         return ShareAccess.READ
     return ShareAccess.WRITE
 
 
-def _named(entries: Iterable[str], who: Person, share: str) -> bool:
+def is_named(entries: Iterable[str], who: Person, share: str) -> bool:
+    """Whether one of *entries*, a list of users and groups of *share*, names *who*."""
     account = who.account.rpartition("\\")[2].lower()
     for entry in entries:
         is_group, domain, name = parts_of_entry(entry, {"share": share, **who.macros})
@@ -86,12 +91,29 @@ def parts_of_entry(entry: str, macros: Mapping[str, str] | None = None) -> tuple
 
     The sign of a group is looked for before *macros* are replaced: no client can bring one along.
     """
-    bare = entry.lstrip(_GROUP_SIGNS)
+    bare = entry.lstrip(GROUP_SIGNS)
     text = expand(bare, **(macros or {})).lower()
     domain, backslash, name = text.rpartition("\\")
-    if not backslash and not entry.startswith(tuple(_GROUP_SIGNS)):
+    if not backslash and not entry.startswith(tuple(GROUP_SIGNS)):
         name, _, domain = text.partition("@")
     return len(bare) < len(entry), domain, name
+
+
+def with_backslashes(share: ShareConfig, separator: str) -> ShareConfig:
+    """*share* with a backslash where its users and groups have *separator* (`winbind separator`) after the domain."""
+    if separator == "\\":
+        return share
+    changed: dict[str, object] = {
+        name: tuple(_with_backslash(entry, separator) for entry in getattr(share, name)) for name in LISTS
+    }
+    for name in ("force_user", "force_group"):
+        changed[name] = _with_backslash(getattr(share, name), separator)
+    return replace(share, **changed)
+
+
+def _with_backslash(entry: str, separator: str) -> str:
+    bare = entry.lstrip(GROUP_SIGNS)
+    return entry[: len(entry) - len(bare)] + bare.replace(separator, "\\", 1)
 
 
 def domains_of(values: GlobalConfig) -> frozenset[str]:

@@ -25,6 +25,7 @@ from frevo.config.types import (
     LogLevel,
     Name,
     Path,
+    Separator,
     Size,
     Subset,
     Text,
@@ -196,6 +197,12 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         "quoted; `!` at the start of a line stops the search when that line matches.",
         guards=bool,
     )
+    winbind_separator: str = setting(
+        Separator(),
+        "\\",
+        "The character between a domain and a name in the lists of users, in `force user`, `force group` and as %w.",
+        lenient=True,
+    )
     frevo_unix_users: Tristate = setting(
         choices.AUTO_YES_NO,
         "auto",
@@ -284,6 +291,14 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         10080,
         "Connections with no open files are closed after being idle for this long. 0 means never.",
         unit="minutes",
+    )
+    keepalive: int = setting(
+        Integer(0, 32767),
+        300,
+        "After this silence TCP asks whether the client is still there, and closes the connection when it does not "
+        "answer; 0 means never.",
+        unit="seconds",
+        restart=True,
     )
     frevo_idle_timeout: float = setting(
         Duration(),

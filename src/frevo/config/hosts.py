@@ -146,11 +146,22 @@ def parse_address(text: str) -> Address | None:
     return address
 
 
-def parse_hosts(text: str) -> HostList:
-    """The list that *text* is. ValueError for what cannot be a host: leaving it out could let somebody in."""
+def parse_hosts(text: str, without_netgroups: Warn | None = None) -> HostList:
+    """The list that *text* is. ValueError for what cannot be a host: leaving it out could let somebody in.
+
+    With *without_netgroups*, for a list of those who may come, netgroups let nobody in, and are told to it.
+    """
     words = tuple(split_words(text))
     place = next((index for index, word in enumerate(words) if word.upper() == "EXCEPT"), len(words))
-    blocks, patterns = _parse_words(words[:place])
+    included = words[:place]
+    if without_netgroups is not None:
+        for word in included:
+            if word.startswith("@"):
+                without_netgroups(
+                    f"{word!r} lets nobody in: frevo knows no netgroups; name the hosts or networks"
+                )
+        included = tuple(word for word in included if not word.startswith("@"))
+    blocks, patterns = _parse_words(included)
     except_blocks, except_patterns = _parse_words(word for word in words[place:] if word.upper() != "EXCEPT")
     return HostList(words, blocks, patterns, except_blocks, except_patterns)
 
@@ -210,12 +221,13 @@ def _parse_pattern(word: str) -> str:
 
 
 class Hosts(ValueType[HostList], frozen=True):
-    """A list of hosts; see the head of this module."""
+    """A list of hosts; see the head of this module. *allows*: of those who may come."""
 
+    allows: bool = False
     label = "hosts"
 
     def parse(self, text: str, warn: Warn) -> HostList:
-        return parse_hosts(text)
+        return parse_hosts(text, warn if self.allows else None)
 
     def format(self, value: HostList) -> str:
         return ", ".join(value.words)

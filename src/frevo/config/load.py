@@ -13,6 +13,7 @@ from types import MappingProxyType
 import msgspec
 from msgspec.structs import replace
 
+from frevo.config.access import with_backslashes
 from frevo.config.check import check_globals, check_share
 from frevo.config.config import Config
 from frevo.config.global_keys import GlobalConfig
@@ -31,7 +32,9 @@ __all__ = ["KEYS", "default_for_folder", "load", "load_text"]
 _EVERYWHERE = frozenset({"hosts_allow", "hosts_deny", "hostsallow", "hostsdeny", "allowhosts", "denyhosts"})
 _SHARE_NAME_MAX = 80
 _COPY_DEPTH_MAX = 10
-_FORBIDDEN_IN_NAME = frozenset('\\/[]:|<>+=;,*?"%')
+#: What a share's name cannot hold, and what Samba takes although [MS-DTYP] 2.2.57 does not.
+_IMPOSSIBLE_IN_NAME = frozenset('\\/"')
+_ODD_IN_NAME = frozenset("[]:|<>+=;,*?")
 
 
 def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Config:
@@ -113,9 +116,10 @@ def _finish(
     places = {("global", outcome.id): _place(outcome.entry) for outcome in settled.values()}
     for lower, (_, found) in shares.items():
         places |= {(lower, outcome.id): _place(outcome.entry) for outcome in found.values()}
+    separator = config_globals.winbind_separator
     config = Config(
         config_globals,
-        MappingProxyType({lower: share for lower, (share, _) in shares.items()}),
+        MappingProxyType({lower: with_backslashes(share, separator) for lower, (share, _) in shares.items()}),
         source,
         unserved=tuple(unserved),
         places=MappingProxyType(places),
@@ -210,12 +214,15 @@ def _left_out(section: Section, entries: Iterable[Entry], problems: Problems) ->
     if name == "ipc$":
         problems.warn_at(place, "IPC$ always exists: this section is ignored")
         return True
-    bad = sorted(_FORBIDDEN_IN_NAME & set(section.name))
+    bad = sorted(_IMPOSSIBLE_IN_NAME & set(section.name))
     if bad or not section.name.isprintable() or not 0 < len(section.name) <= _SHARE_NAME_MAX:
         reason = (
             f"it contains {' '.join(bad)}" if bad else f"expected 1 to {_SHARE_NAME_MAX} printable characters"
         )
         section.problems.at(place, f"invalid share name: {reason}: it is not served")
+    elif odd := sorted(_ODD_IN_NAME & set(section.name)):
+        text = f"Windows does not allow {' '.join(odd)} in a share name: some clients cannot connect"
+        section.problems.warn_at(place, text)
     return False
 
 

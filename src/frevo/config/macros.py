@@ -34,7 +34,7 @@ MACROS: dict[str, str] = {
     "h": "the server's host name",
     "L": "the server's NetBIOS name",
     "N": "the home server: the server's NetBIOS name",
-    "w": "the separator between domain and user name (a backslash)",
+    "w": "the separator between domain and user name (`winbind separator`)",
     "v": "frevo's version",
     "V": "frevo's version",
     "d": "the server's process id",
@@ -67,6 +67,7 @@ def expand(
     home: str = "",
     path: str = "",
     server: str = "",
+    separator: str = "\\",
 ) -> str:
     """*text* with every known macro replaced and `%%` as `%`; unknown macros stay as they are."""
     if "%" not in text:
@@ -91,7 +92,7 @@ def expand(
         "h": host_name(),
         "L": harmless(server),
         "N": harmless(server),
-        "w": "\\",
+        "w": harmless(separator),
         "v": __version__,
         "V": __version__,
         "d": str(os.getpid()),

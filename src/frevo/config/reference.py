@@ -11,7 +11,7 @@ from frevo.config.key import Key
 from frevo.config.macros import MACROS
 from frevo.config.share_keys import SHARE_KEYS
 from frevo.config.types import Choice, Duration, Integer, Size, Subset
-from frevo.config.unsupported import TABLE, Effect, Unsupported
+from frevo.config.unsupported import OPTIONS, TABLE, Effect, Unsupported
 from frevo.config.vfs_modules import MODULES
 
 _INTRODUCTION = """\
@@ -128,7 +128,7 @@ def _unsupported() -> str:
     for effect, (title, column) in _EFFECTS.items():
         parts.append(f"### {title}\n\n| parameter | {column} |\n|---|---|")
         groups: dict[str, list[str]] = {}
-        for row in TABLE:
+        for row in (*TABLE, *OPTIONS.values()):
             if row.effect is effect:
                 groups.setdefault(_cell(row), []).append(
                     ", ".join(f"`{n}`" for n in (row.name, *row.synonyms))

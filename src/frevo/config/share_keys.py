@@ -89,7 +89,7 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
         Words(), (), "Users and @groups that can write, whatever `read only` and `read list` say."
     )
     hosts_allow: HostList = setting(
-        Hosts(),
+        Hosts(allows=True),
         HostList(),
         "The machines that may connect: addresses, `150.203.`, `10.0.0.0/8`, names, `.domain`, `ALL`, "
         "`EXCEPT`. Without `hosts deny`, all other machines are refused. 127.0.0.1 is always allowed "

@@ -77,6 +77,18 @@ class Name(ValueType[str], frozen=True):
         return name
 
 
+class Separator(ValueType[str], frozen=True):
+    """One character, which is no letter and no digit."""
+
+    label = "character"
+
+    def parse(self, text: str, warn: Warn) -> str:
+        letter = unquote(text)
+        if len(letter) != 1 or letter.isalnum() or not letter.isprintable():
+            raise ValueError(f"expected one character that is no letter and no digit, not {text!r}")
+        return letter
+
+
 class Path(ValueType[str], frozen=True):
     """An absolute path; macros are allowed and are expanded at use."""
 
@@ -135,11 +147,13 @@ class LogLevel(ValueType[int], frozen=True):
         words = text.split()
         level = 0
         for index, word in enumerate(words):
-            name, colon, number = word.rpartition(":")
+            name, colon, number = word.partition("@")[0].rpartition(
+                ":"
+            )  # a class may have a file: all:3@/log
             if not _INTEGER.match(number) or (index and not colon):
                 raise ValueError(f"expected a number from 0 to 10, not {text!r}")
             if colon:
-                warn(f"frevo has no log class {name.partition('@')[0]!r}: ignored")
+                warn(f"frevo has no log class {name!r}: ignored")
             else:
                 level = within(int(number), 0, 100)
         return min(level, 10)
@@ -244,9 +258,7 @@ class Subset(ValueType[tuple[str, ...]], frozen=True):
         words = split_words(text)
         signed = [word[:1] in ("+", "-") for word in words]
         if any(signed) and not all(signed):
-            raise ValueError(
-                "words with + or - change the default, plain words replace it: do not mix them"
-            )
+            raise ValueError("words with + or - change the default, plain words replace it: do not mix them")
         chosen = list(self.initial) if any(signed) else []
         for word in words:
             name = self._name(word.lstrip("+-"))

@@ -281,7 +281,7 @@ _MISSING: tuple[_Row, ...] = (
         "has had no effect since Samba 4: owners can set permissions",
         scope="share",
     ),
-    _Row("username map cache time; winbind separator", "frevo has nothing that this would configure"),
+    _Row("username map cache time", "frevo has nothing that this would configure"),
     _Row(
         "usershare allow guests; usershare max shares; usershare owner only; usershare path; usershare prefix allow "
         "list; usershare prefix deny list; usershare template share",
@@ -322,11 +322,39 @@ _GUARDS: tuple[_Row, ...] = (
 _WAITING: tuple[_Row, ...] = (
     _Row("allow insecure wide links", "`wide links` alone decides", NO),
     _Row("map acl inherit", "inherited entries are stored in the NT descriptor itself", YES | NO),
-    _Row("keepalive", "TCP probes silent clients after 300 seconds", frozenset({"300"})),
     _Row("strict locking", "locks are always checked", YES | NO | frozenset({"auto"})),
     _Row("mangled names", "files cannot be opened by a short name", NO | frozenset({"illegal"})),
     _Row("paranoid server security", "frevo uses no password server"),
 )
+
+
+#: `module:option` and `key : user` that are more than a detail of what is judged by its name already: the part before
+#: the colon, or the whole; values in `same` are what frevo does anyway.
+OPTIONS: dict[str, Unsupported] = {
+    normal(row.names.removesuffix(": NAME")): Unsupported(
+        row.names, (), row.reason, effect, row.same, "share"
+    )
+    for effect, row in (
+        (Effect.MORE, _Row("veto files : NAME", "these names would be hidden from some users only")),
+        (Effect.LESS, _Row("hide files : NAME", "these names would be marked as hidden for some users only")),
+        (
+            Effect.MORE,
+            _Row(
+                "acl_xattr:security_acl_name",
+                "its ACLs would be in an attribute that frevo does not read",
+                frozenset({"security.ntacl", "user.ntacl"}),
+            ),
+        ),
+        (
+            Effect.LESS,
+            _Row(
+                "streams_xattr:prefix",
+                "streams are kept in user.DosStream.*; those under another name are not seen",
+                frozenset({"user.dosstream."}),
+            ),
+        ),
+    )
+}
 
 
 def _rows(text: str) -> list[tuple[str, ...]]:

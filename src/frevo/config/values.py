@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from frevo.config.key import Key, normal
 from frevo.config.names import BY_NAME, INVERSES, key_at_start, meant_by, suggestion
 from frevo.config.parser import Entry, readable
 from frevo.config.problem import Place, Problems
 from frevo.config.types import Boolean, OutOfRange, Path, split_words
-from frevo.config.unsupported import UNSUPPORTED, VFS_OBJECTS, Effect, Unsupported
+from frevo.config.unsupported import OPTIONS, UNSUPPORTED, VFS_OBJECTS, Effect, Unsupported
 from frevo.config.vfs_modules import judge
 
 _VFS_OBJECTS = VFS_OBJECTS.partition(" |")[0]
@@ -51,6 +52,8 @@ def outcomes(entries: Iterable[Entry], problems: Problems, *, scope: str) -> lis
             outcome = _unknown(entry, scope, problems)
             if outcome is not None:
                 found.append(outcome)
+        elif scope == "share" and (option := OPTIONS.get(name) or OPTIONS.get(name.partition(":")[0])):
+            found.append(replace(_unsupported(option, entry, problems), id=name))
     return found
 
 

@@ -146,7 +146,8 @@ def _bind(config: Config) -> list[tuple[str, socket.socket]]:
     bound: list[tuple[str, socket.socket]] = []
     try:
         for address in settings.server_smb_transports:
-            bound += ((address.name, listener) for listener in bind_listeners(hosts, address.port))
+            listeners = bind_listeners(hosts, address.port, settings.keepalive)
+            bound += ((address.name, listener) for listener in listeners)
     except BaseException:
         for _, listener in bound:
             listener.close()

@@ -110,7 +110,11 @@ def listen_hosts(interfaces: Sequence[str], *, only: bool) -> list[str]:
 
 
 def matching(token: str, local: Iterable[LocalAddress]) -> list[str]:
-    """The hosts that one token of `interfaces` means: an interface name or pattern, an address, a network."""
+    """The hosts that one token of `interfaces` means: an interface name or pattern, an address, a network.
+
+    What follows a semicolon (Samba's `eth0;speed=1000000000,capability=RSS`) describes it and does not matter here.
+    """
+    token = token.partition(";")[0].strip()
     address, slash, _ = token.partition("/")
     try:
         plain = ipaddress.ip_address(address)

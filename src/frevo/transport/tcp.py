@@ -11,10 +11,15 @@ from contextlib import ExitStack
 FRAMING = "tcp"
 #: Connections that may wait to be accepted.
 _BACKLOG = 1024
+#: Seconds of silence after which a client is asked for, and between two questions without an answer.
+KEEPALIVE_S = 300
+_KEEPALIVE_INTERVAL_S = 30
 
 
-def bind_listeners(hosts: Sequence[str], port: int) -> list[socket.socket]:
+def bind_listeners(hosts: Sequence[str], port: int, keepalive_s: int = KEEPALIVE_S) -> list[socket.socket]:
     """A listening socket for each of *hosts*, all on one port (port 0: the first one's free port).
+
+    A connection that is silent for *keepalive_s* seconds is asked whether its client is still there; 0: never.
 
     IPv6 sockets take IPv6 only, so that `0.0.0.0` and `::` can stand beside each other. Raises OSError with
     the address in `filename`; none of the sockets stays open then.
@@ -22,14 +27,14 @@ def bind_listeners(hosts: Sequence[str], port: int) -> list[socket.socket]:
     listeners: list[socket.socket] = []
     with ExitStack() as undo:
         for host in hosts:
-            listener = undo.enter_context(_bind(host, port))
+            listener = undo.enter_context(_bind(host, port, keepalive_s))
             port = port or listener.getsockname()[1]
             listeners.append(listener)
         undo.pop_all()
     return listeners
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, keepalive_s: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
@@ -41,6 +46,10 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if keepalive_s:  # what is accepted has the options of its listener
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, keepalive_s)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL_S)
         listener.setblocking(False)
         listener.bind(address)
         listener.listen(_BACKLOG)

@@ -82,7 +82,7 @@ def test_long_lists_are_decided_in_no_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["hosts allow = @x", "deny hosts = 1.2.3", "hosts alow = 10.", "hosts allow 10."]
+    "line", ["hosts deny = @x", "deny hosts = 1.2.3", "hosts alow = 10.", "hosts allow 10."]
 )
 def test_a_fault_in_global_is_one_of_the_server(line: str) -> None:
     """Goal: a list of [global] that cannot be used is not forgotten where a share has its own. Method: each kind."""

@@ -20,6 +20,7 @@ from frevo.config import (
     load,
     load_text,
 )
+from frevo.config.hosts import Host, HostList, hosts_allowed, parse_address
 from frevo.config.key import normal
 from frevo.config.names import BY_NAME
 from frevo.config.unsupported import TABLE, UNSUPPORTED
@@ -381,3 +382,66 @@ def test_loading_never_breaks(lines: list[str]) -> None:
             for share in config.shares.values()
         )
         assert not {name.lower() for name in config.unserved} & set(config.shares)
+
+
+def test_a_separator_of_domains() -> None:
+    """Goal: `winbind separator` is read as Samba reads it, in lists, forced users and groups. Method: `+`, which is
+    also the sign of a group; the backslash stays for who says nothing."""
+    text = """
+        [global]
+            winbind separator = +
+        [a]
+            path = /tmp
+            valid users = W+bob @W+staff +local
+            force user = W+bob
+            force group = +W+staff
+    """
+    share = load_text(text).shares["a"]
+    assert share.valid_users == ("W\\bob", "@W\\staff", "+local")
+    assert (share.force_user, share.force_group) == ("W\\bob", "+W\\staff")
+    share = load_text(text.replace("winbind separator = +", "")).shares["a"]
+    assert share.valid_users == ("W+bob", "@W+staff", "+local")
+    [(line, key, _)] = problems_of("[global]\nwinbind separator = ab\n", "warning")
+    assert (line, key) == (2, "winbind separator")
+
+
+@pytest.mark.parametrize(
+    ("line", "severity"),
+    [
+        ("veto files : bob = /secret/", "error"),
+        ("hide files : bob = /secret/", "warning"),
+        ("acl_xattr:security_acl_name = user.acl", "error"),
+        ("acl_xattr:security_acl_name = user.NTACL", ""),
+        ("streams_xattr:prefix = user.x.", "warning"),
+        ("fruit:metadata = stream", ""),
+        ("hosts allow = @net 10.0.0.1", "warning"),
+        ("hosts allow = 10. EXCEPT @net", "error"),
+        ("hosts deny = @net", "error"),
+    ],
+)
+def test_options_that_are_no_keys(line: str, severity: str) -> None:
+    """Goal: what keeps something from somebody is not passed over because its name is longer, and what lets less in
+    costs no share. Method: one line each, in a share and in [global]."""
+    for text in (f"[a]\npath = /tmp\n{line}\n", f"[global]\n{line}\n[a]\npath = /tmp\n"):
+        said = [one for kind in ("error", "warning") for one in problems_of(text, kind)]
+        assert bool(said) == bool(severity), said
+        assert bool(problems_of(text)) == (severity == "error")
+
+
+def test_netgroups_let_nobody_in() -> None:
+    """Goal: a list of netgroups only is no empty list, which would let everybody in. Method: `hosts allow` of one."""
+    allow = load_text("[a]\npath = /tmp\nhosts allow = @net\n").shares["a"].hosts_allow
+    assert allow
+    assert not hosts_allowed(allow, HostList(), Host(parse_address("10.0.0.1"), frozenset({"net"})))
+
+
+@pytest.mark.parametrize("name", ["R&D 50%", "a+b", "a=b", "a,b", "Müsik", "a;b"])
+def test_names_of_shares_that_samba_takes(name: str) -> None:
+    """Goal: a share has the name that its users know. Method: names that Windows would not take, too."""
+    assert load_text(f"[{name}]\npath = /tmp\n").share(name) is not None
+
+
+def test_log_classes_with_files() -> None:
+    """Goal: a log level of Samba's with files by class is a log level. Method: such a line."""
+    config = load_text("[global]\nlog level = 3 auth:5 auth_json_audit:3@/var/log/samba/audit.log\n")
+    assert config.globals.log_level == 3

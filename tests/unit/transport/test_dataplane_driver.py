@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 from peers.plane import ECHO, HEADER, SERVER_TO_REDIR, SESSION, SIGNED, packet, session_keys
@@ -92,6 +94,33 @@ async def test_a_submission_outside_a_batch_goes_with_the_turn() -> None:
         for message_id in range(3):
             transport.submit(connection, 0, 0, packet(ECHO, message_id, flags=SERVER_TO_REDIR))
         assert [HEADER.unpack(m[:64])[8] for m in [await receive(reader) for _ in range(3)]] == [0, 1, 2]
+        writer.close()
+    finally:
+        transport.shutdown()
+
+
+@pytest.mark.parametrize(("keepalive", "timers"), [(60, range(1, 61)), (0, None)])
+async def test_silent_clients_are_asked(keepalive: int, timers: range | None) -> None:
+    """An accepted connection has the keepalive of its listener: the kernel's timer of the server's end says so."""
+    loop = asyncio.get_running_loop()
+    transport = DataPlaneTransport(loop, threads=1)
+    accepted: asyncio.Future[int] = loop.create_future()
+    transport.start(lambda batch: [accepted.set_result(e[1]) for e in batch if e[0] == ACCEPTED] and None)
+    try:
+        [listener] = bind_listeners(["127.0.0.1"], 0, keepalive)
+        port = listener.getsockname()[1]
+        transport.listen(listener, "tcp")
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        await accepted
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+        here, there = (f"0100007F:{number:04X}" for number in (port, writer.get_extra_info("sockname")[1]))
+        [timer] = [fields[5] for fields in lines if fields[1:3] == [here, there]]
+        kind, _, ticks = timer.partition(":")
+        if timers is None:
+            assert kind == "00"
+        else:
+            assert kind == "02"
+            assert -(-int(ticks, 16) // os.sysconf("SC_CLK_TCK")) in timers
         writer.close()
     finally:
         transport.shutdown()

@@ -124,6 +124,9 @@ impl Shared {
         };
         let flow = Arc::new(Flow::new(Some(Box::new(wake))));
         socket::prepare(fd.as_raw_fd());
+        if accepted.is_none() {
+            socket::keep_alive(fd.as_raw_fd());
+        }
         let link = Arc::new(Link::new(fd, Connection::new(id, framing, self.role, flow, &self.limits)));
         self.links.write().unwrap_or_else(PoisonError::into_inner).insert(id, link.clone());
         self.send(id, Command::Adopt { link, accepted });

@@ -60,7 +60,7 @@ fn text(address: &libc::sockaddr_storage) -> String {
     SocketAddr::new(ip, u16::from_be(port)).to_string()
 }
 
-/// Non-blocking, no Nagle, keepalive probes. Errors (a unix socket has no TCP options) do not matter.
+/// Non-blocking, no Nagle. Errors (a unix socket has no TCP options) do not matter.
 pub(super) fn prepare(fd: RawFd) {
     // SAFETY: fcntl without pointers.
     unsafe {
@@ -68,6 +68,10 @@ pub(super) fn prepare(fd: RawFd) {
         libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK);
     }
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
+}
+
+/// Keepalive probes, for connections that we made: accepted ones have those of their listener.
+pub(super) fn keep_alive(fd: RawFd) {
     set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1);
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 300);
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 30);

@@ -61,16 +61,10 @@ class UnixUsers:
         who = user.identity
         return self._shared(user.name, who.uid, gid, (*who.groups, gid))
 
-    def is_named(self, user: UnixUser, names: Iterable[str]) -> bool:
-        """Whether *names* holds the user's name (in any case) or `@group` (also `+`, `&`) of one of its groups."""
-        for name in names:
-            if name[:1] in ("@", "+", "&"):
-                gid = self.group(name.lstrip("@+&"))
-                if gid is not None and (gid == user.identity.gid or gid in user.identity.groups):
-                    return True
-            elif name.rpartition("\\")[2].lower() == user.name.lower():
-                return True
-        return False
+    def is_member(self, user: UnixUser, group: str) -> bool:
+        """Whether *user* is in the group called *group*."""
+        gid = self.group(group)
+        return gid is not None and (gid == user.identity.gid or gid in user.identity.groups)
 
     def _same(self, name: str, who: UnixIdentity) -> UnixUser:
         return self._shared(name, who.uid, who.gid, who.groups)

@@ -11,10 +11,13 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
-from frevo.config import Config
+from msgspec.structs import replace
+
+from frevo.config import Config, expand
+from frevo.config.access import GROUP_SIGNS, is_named
 from frevo.errors import SMBError
 from frevo.server.core.unix_users import UnixUser, UnixUsers, acts_as_users
-from frevo.server.rules.session_macros import fill
+from frevo.server.rules.session_macros import fill, person
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
@@ -103,10 +106,10 @@ def _identity_on(server: Server, session: Session, share: Share) -> UnixIdentity
     user = session.unix
     if counts_as_guest(server, session) or settings.guest_only:
         user = users.find(server.config.globals.guest_account)
-    admin = user is not None and not is_guest(session) and users.is_named(user, settings.admin_users)
+    admin = user is not None and _is_admin(server, users, session, share, user)
     if forced:
         user = users.find(forced.rpartition("\\")[2])
-        named = user is not None and not is_guest(session) and users.is_named(user, settings.admin_users)
+        named = user is not None and _is_admin(server, users, session, share, user)
         admin = named or (admin and user is not None and user.identity.uid == 0)
     if user is None:
         name = forced or (
@@ -118,6 +121,21 @@ def _identity_on(server: Server, session: Session, share: Share) -> UnixIdentity
     elif user.identity.uid == 0:
         raise _denied(f"{user.name!r} is root, and only those in `admin users` act as root")
     return _with_group(users, user, group).identity
+
+
+def _is_admin(server: Server, users: UnixUsers, session: Session, share: Share, user: UnixUser) -> bool:
+    """Whether `admin users` names *user*, who is on disk for *session*: names are read as in `valid users`."""
+    settings = share.config
+    if is_guest(session) or not settings.admin_users:
+        return False
+    who = person(session, server.config, settings, user.name, (settings.admin_users,), share.name)
+    names = (
+        expand(entry.lstrip(GROUP_SIGNS), **who.macros).rpartition("\\")[2]
+        for entry in settings.admin_users
+        if entry.startswith(tuple(GROUP_SIGNS))
+    )
+    who = replace(who, groups=frozenset(name.lower() for name in names if users.is_member(user, name)))
+    return is_named(settings.admin_users, who, share.name)
 
 
 def _with_group(users: UnixUsers, user: UnixUser, name: str) -> UnixUser:

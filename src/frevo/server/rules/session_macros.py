@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import grp
 import pwd
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from frevo.config import Config, ShareConfig, expand
+from frevo.config import Config, Person, ShareConfig, domains_of, expand
 from frevo.config.macros import macros_in
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ def fill(text: str, session: Session, config: Config, share: ShareConfig) -> str
     """*text* with its macros replaced by what they are for *session* on *share*."""
     if "%" not in text:
         return text
-    return expand(text, **values(macros_in(text), session, config, share))
+    separator = config.globals.winbind_separator
+    return expand(text, separator=separator, **values(macros_in(text), session, config, share))
 
 
 def values(
@@ -42,6 +44,25 @@ def values(
     if letters & frozenset("HGg"):
         found |= _of_unix_user(session.unix.name if session.unix is not None else account.rpartition("\\")[2])
     return found
+
+
+def person(
+    session: Session,
+    config: Config,
+    share: ShareConfig,
+    name: str,
+    lists: Iterable[Iterable[str]],
+    share_name: str,
+) -> Person:
+    """*session* with the account or Unix user *name*, as the entries of *lists* of *share* can mean it."""
+    identity = session.identity
+    assert identity is not None
+    letters = frozenset(letter for words in lists for word in words for letter in macros_in(word))
+    macros = values(letters, session, config, share, share_name) if letters else {}
+    domains = domains_of(config.globals)
+    if identity.package == "Kerberos":
+        domains |= {identity.domain.lower()}
+    return Person(name, domains=domains, macros=macros)
 
 
 def _host(address: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from frevo.config import Config, Person, ShareAccess, domains_of, expand, share_access
+from frevo.config import Config, ShareAccess, expand, share_access
 from frevo.config.macros import macros_in
 from frevo.errors import SMBError
 from frevo.server.rules.acting import counts_as_guest
-from frevo.server.rules.session_macros import values
+from frevo.server.rules.session_macros import person, values
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
@@ -26,12 +26,7 @@ def access_of(server: Server, session: Session, share: Share) -> ShareAccess:
         return ShareAccess.NONE if closed else ShareAccess.WRITE
     settings = share.config
     lists = (settings.valid_users, settings.invalid_users, settings.read_list, settings.write_list)
-    letters = frozenset(letter for words in lists for word in words for letter in macros_in(word))
-    macros = values(letters, session, server.config, settings, share.name) if letters else {}
-    domains = domains_of(server.config.globals)
-    if identity.package == "Kerberos":
-        domains |= {identity.domain.lower()}
-    who = Person(identity.account, domains=domains, macros=macros)
+    who = person(session, server.config, settings, identity.account, lists, share.name)
     return share_access(settings, who, guest=counts_as_guest(server, session))
 
 

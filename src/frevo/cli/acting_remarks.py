@@ -1,0 +1,77 @@
+"""What is said about the keys that decide as whom clients act on disk: without effect here, or naming nobody."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from collections.abc import Iterator
+
+from frevo.config import Config, ShareConfig
+from frevo.config.macros import macros_in
+from frevo.server.core.unix_users import acts_as_users
+
+
+def global_error(config: Config) -> str:
+    """Why `frevo serve` could not start as this user, or nothing."""
+    if config.globals.frevo_unix_users == "yes" and os.geteuid() != 0:
+        return "only root can act as other Unix users: start frevo as root, or set this to `auto`"
+    return ""
+
+
+def acting_remarks(config: Config, share: ShareConfig) -> Iterator[tuple[str, str]]:
+    """(attribute of *share*, sentence) of all that deserves a word."""
+    if acts_as_users(config):
+        yield from _of_users(config, share)
+    else:
+        yield from _of_one_user(share)
+
+
+def _of_users(config: Config, share: ShareConfig) -> Iterator[tuple[str, str]]:
+    """Every session acts as its own Unix user: they have to be there."""
+    if share.force_user and not macros_in(share.force_user):
+        name = _bare(share.force_user)
+        uid = _uid(name)
+        if uid is None:
+            yield "force_user", f"there is no Unix user {name!r}: nobody can connect"
+        elif uid == 0 and not share.admin_users:
+            yield "force_user", f"{name!r} is root, and only `admin users` act as root: nobody can connect"
+    if share.force_group and not macros_in(share.force_group):
+        name = _bare(share.force_group.lstrip("+"))
+        if _gid(name) is None:
+            yield "force_group", f"there is no Unix group {name!r}: nobody can connect"
+    guest = config.globals.guest_account
+    if share.guest_ok and not share.force_user and _uid(guest) is None:
+        yield "guest_ok", f"there is no Unix user {guest!r} (`guest account`): guests cannot connect"
+
+
+def _of_one_user(share: ShareConfig) -> Iterator[tuple[str, str]]:
+    """Everybody acts as the server's own user, and nothing can change that."""
+    uid = os.geteuid()
+    reason = f"this server acts as user {uid} for everybody (`frevo:unix users`)"
+    if share.force_user and not macros_in(share.force_user) and _uid(_bare(share.force_user)) != uid:
+        yield "force_user", f"nobody can connect: {reason}"
+    if share.force_group and _gid(_bare(share.force_group.lstrip("+"))) != os.getegid():
+        yield "force_group", f"new files get group {os.getegid()}: {reason}"
+    if share.admin_users:
+        yield "admin_users", f"nobody becomes root: {reason}"
+    if share.inherit_owner != "no" and uid != 0:
+        yield "inherit_owner", f"new files belong to user {uid} on disk: {reason}"
+
+
+def _bare(name: str) -> str:
+    return name.rpartition("\\")[2]
+
+
+def _uid(name: str) -> int | None:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except (KeyError, ValueError):
+        return None
+
+
+def _gid(name: str) -> int | None:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except (KeyError, ValueError):
+        return None
