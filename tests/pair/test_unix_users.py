@@ -357,6 +357,20 @@ def test_nobody_to_force(start: Start, key: str) -> None:
     assert client.try_tree("share").status == DENIED
 
 
+@pytest.mark.parametrize("guests", ["never", "bad user"])
+def test_force_user_acts_for_accounts_without_a_unix_user(start: Start, guests: str) -> None:
+    """Goal: where a share says who acts, an account needs no Unix user, whether there are guests or not. Method: an
+    account that USERS does not have makes a file."""
+    pair = start({"force user": "media"}, {"map to guest": guests})
+    pair.server.authenticator.accounts.add("stranger", PASSWORD)
+    client = pair.connect()
+    client.negotiate()
+    client.log_on("stranger", PASSWORD)
+    client.connect_tree("share")
+    client.close(client.open("new"))
+    assert at(pair, "new").stat().st_uid == MEDIA
+
+
 @pytest.mark.parametrize("lines", [{}, {"force user": "root"}])
 def test_root_only_for_admin_users(start: Start, lines: dict[str, str]) -> None:
     """Goal: nobody acts as root who is not in `admin users`. Method: an account `root`, and `force user = root`."""
@@ -380,7 +394,9 @@ def test_admin_users_act_as_root(start: Start, named: str) -> None:
     assert at(pair, "new").stat().st_uid == 0
 
 
-@pytest.mark.parametrize("named", [f"ELSEWHERE\\{USER}", "@ELSEWHERE\\staff", f"{USER}@elsewhere.example", "@video"])
+@pytest.mark.parametrize(
+    "named", [f"ELSEWHERE\\{USER}", "@ELSEWHERE\\staff", f"{USER}@elsewhere.example", "@video"]
+)
 def test_others_do_not_act_as_root(start: Start, named: str) -> None:
     """Goal: `admin users` makes nobody root who only has the name of an administrator of another domain. Method: names
     with such a domain, and a group that the user is not in."""

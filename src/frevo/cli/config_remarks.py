@@ -18,7 +18,7 @@ from frevo.auth.private_files import PrivateFileError
 from frevo.cli.acting_remarks import acting_remarks, global_error
 from frevo.cli.common import print_problems, printable
 from frevo.config import Config, ConfigErrors, ConfigProblem, ShareConfig, domains_of, listen_hosts
-from frevo.config.access import parts_of_entry
+from frevo.config.access import is_netgroup, parts_of_entry
 from frevo.config.macros import macros_in
 
 #: The lists of people and groups of a share.
@@ -148,6 +148,8 @@ class _People:
         if domain and domain not in self._domains and not self._kerberos:
             known = ", ".join(sorted(self._domains))
             return f"{entry!r} matches nobody: the domain must be one of {known}"
+        if is_netgroup(entry):
+            return f"{entry!r} matches nobody: frevo does not support netgroups"
         if is_group:
             return "" if _has_group(name) else f"{entry!r} matches nobody: no such Unix group"
         if self._kerberos or name == self._guest or name in self._accounts():

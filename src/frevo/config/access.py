@@ -53,8 +53,8 @@ def share_access(
 ) -> ShareAccess:
     """What *user* may do on *share*. Without *groups*, the Unix groups of that name count, as in Samba.
 
-    Names compare without case; `DOMAIN\\user` matches `user` where the domain is this server's. `@group`, `+group`,
-    `&group` name groups. %-macros are replaced first.
+    Names compare without case; `DOMAIN\\user` matches `user` where the domain is this server's. `@group`, `+group`
+    name groups; `&group` is a netgroup, of which nobody is one. %-macros are replaced first.
     """
     who = user if isinstance(user, Person) else Person(user, groups)
     if not share.available or (guest and not share.guest_ok) or (share.guest_only and not share.guest_ok):
@@ -77,6 +77,8 @@ def is_named(entries: Iterable[str], who: Person, share: str) -> bool:
         is_group, domain, name = parts_of_entry(entry, {"share": share, **who.macros})
         if not name or (domain and domain not in who.domains and f"{domain}\\{name}" != who.account.lower()):
             continue
+        if is_netgroup(entry):
+            continue
         if is_group:
             members = unix_groups(account) if who.groups is None else who.groups
             if name in {group.lower() for group in members}:
@@ -84,6 +86,12 @@ def is_named(entries: Iterable[str], who: Person, share: str) -> bool:
         elif name == account:
             return True
     return False
+
+
+def is_netgroup(entry: str) -> bool:
+    """Whether *entry* means an NIS netgroup only: `&name`. With a plus beside it, or `@`, it is a Unix group, too."""
+    signs = entry[: len(entry) - len(entry.lstrip(GROUP_SIGNS))]
+    return "&" in signs and not {"+", "@"} & set(signs)
 
 
 def parts_of_entry(entry: str, macros: Mapping[str, str] | None = None) -> tuple[bool, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from frevo.config.access import is_netgroup
 from frevo.config.config import Config
 from frevo.config.key import normal
 from frevo.config.macros import MACROS, macros_in
@@ -50,6 +51,14 @@ def check_share(share: ShareConfig, section: Section, *, guests: bool) -> None:
     if share.guest_ok and not guests:
         text = "with `map to guest = Never`, `guest ok` only admits anonymous clients, not unknown users"
         problems.warn_at(_place(section, ("guestok", "public")), text)
+    if share.guest_only and not share.guest_ok:
+        text = "nobody can connect: `guest only` needs `guest ok = yes`"
+        problems.warn_at(_place(section, ("guestonly", "onlyguest")), text)
+    for name, entries in (("invalid users", share.invalid_users), ("read list", share.read_list)):
+        netgroups = ", ".join(filter(is_netgroup, entries))
+        if netgroups:
+            text = f"frevo does not support netgroups ({netgroups}): [{section.name}] is not served"
+            problems.at(_place(section, (normal(name),)), text)
     if not share.path:
         if share.available and share.name.lower() != "homes":
             place = ConfigProblem(section.file, section.line, f"[{section.name}]", "")

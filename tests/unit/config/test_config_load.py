@@ -14,11 +14,13 @@ from frevo.config import (
     Config,
     ConfigErrors,
     GlobalConfig,
+    Person,
     ShareConfig,
     default_for_folder,
     diff,
     load,
     load_text,
+    share_access,
 )
 from frevo.config.hosts import Host, HostList, hosts_allowed, parse_address
 from frevo.config.key import normal
@@ -417,6 +419,11 @@ def test_a_separator_of_domains() -> None:
         ("hosts allow = @net 10.0.0.1", "warning"),
         ("hosts allow = 10. EXCEPT @net", "error"),
         ("hosts deny = @net", "error"),
+        ("invalid users = &net", "error"),
+        ("read list = bob &net", "error"),
+        ("invalid users = &+staff", ""),
+        ("write list = &net", ""),
+        ("guest only = yes", "warning"),
     ],
 )
 def test_options_that_are_no_keys(line: str, severity: str) -> None:
@@ -426,6 +433,14 @@ def test_options_that_are_no_keys(line: str, severity: str) -> None:
         said = [one for kind in ("error", "warning") for one in problems_of(text, kind)]
         assert bool(said) == bool(severity), said
         assert bool(problems_of(text)) == (severity == "error")
+
+
+def test_netgroups_are_no_unix_groups() -> None:
+    """Goal: who is in a Unix group is not in the netgroup of that name, as in Samba. Method: each pair of signs."""
+    bob = Person("bob", {"staff"})
+    for entry, expected in (("&staff", False), ("&+staff", True), ("+&staff", True), ("@staff", True)):
+        share = load_text(f"[a]\npath = /tmp\nvalid users = {entry}\n").shares["a"]
+        assert bool(share_access(share, bob)) is expected
 
 
 def test_netgroups_let_nobody_in() -> None:

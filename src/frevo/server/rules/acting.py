@@ -66,10 +66,13 @@ def is_guest(session: Session) -> bool:
     return identity is not None and (identity.is_guest or identity.is_anonymous)
 
 
-def counts_as_guest(server: Server, session: Session) -> bool:
-    """Whether the session may use what guests may: also an account without a Unix user where guests are allowed."""
+def counts_as_guest(server: Server, session: Session, share: Share) -> bool:
+    """Whether the session may use what guests may: also an account without a Unix user where guests are allowed, and
+    the share does not say who acts for it."""
     if is_guest(session):
         return True
+    if share.config.force_user:
+        return False
     return server.unix_users is not None and session.unix is None and _maps_to_guest(server)
 
 
@@ -104,7 +107,7 @@ def _identity_on(server: Server, session: Session, share: Share) -> UnixIdentity
         _check_own(forced)
         return None
     user = session.unix
-    if counts_as_guest(server, session) or settings.guest_only:
+    if counts_as_guest(server, session, share) or settings.guest_only:
         user = users.find(server.config.globals.guest_account)
     admin = user is not None and _is_admin(server, users, session, share, user)
     if forced:
@@ -113,7 +116,9 @@ def _identity_on(server: Server, session: Session, share: Share) -> UnixIdentity
         admin = named or (admin and user is not None and user.identity.uid == 0)
     if user is None:
         name = forced or (
-            server.config.globals.guest_account if counts_as_guest(server, session) else account.account
+            server.config.globals.guest_account
+            if counts_as_guest(server, session, share)
+            else account.account
         )
         raise _denied(f"there is no Unix user {name!r} to act as")
     if admin:

@@ -27,7 +27,7 @@ def access_of(server: Server, session: Session, share: Share) -> ShareAccess:
     settings = share.config
     lists = (settings.valid_users, settings.invalid_users, settings.read_list, settings.write_list)
     who = person(session, server.config, settings, identity.account, lists, share.name)
-    return share_access(settings, who, guest=counts_as_guest(server, session))
+    return share_access(settings, who, guest=counts_as_guest(server, session, share))
 
 
 def folder_of(share: Share, session: Session, config: Config) -> str:
