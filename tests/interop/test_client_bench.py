@@ -174,13 +174,13 @@ def test_reports(target: Target, tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["read", "nowhere"], 2, "is no smb://host/share/path"),
+        (["read", "nowhere"], 2, "is not smb://host/share/path"),
         (["read"], 2, "give the URL of a share"),
         (["write", "{url}/share", "--io-size", "17M"], 2, "more than 16M"),
-        (["write", "{url}/share", "--io-size", "16M"], 1, "is the most"),
+        (["write", "{url}/share", "--io-size", "16M"], 1, "or less"),
         (["read", "{url}"], 2, "names no share"),
         (["read", "{url}/nothing"], 1, "no such share"),
-        (["write", "{url}/ro"], 1, "place where the user may write"),
+        (["write", "{url}/ro"], 1, "folder where the user can write"),
         (["open", "{url}/share/missing"], 1, "no such file"),
         (["echo", "{url}", "--user", "nobody"], 1, "wrong user or password"),
         (["echo", "smb://127.0.0.1:1/share"], 1, "connection refused"),
@@ -280,4 +280,4 @@ def test_wrong_data_is_noticed(server: Target, tmp_path: Path) -> None:
             file.write(b"other data")
         code, found, _ = finish(process, tmp_path)
     assert (code, found["ended"], list(found["statuses"])) == (1, "error", ["DATA_MISMATCH"])
-    assert "other data" in found["problem"]
+    assert "different data" in found["problem"]

@@ -70,7 +70,7 @@ def test_a_get_that_is_cut_and_resumed(
     relay.cut_after(down=20_000_000, refuse=True)
     local = tmp_path / "large"
     refused(
-        frevo("get", f"{url}/large", str(local), "--reconnect", "0.3"), "could not be made again", "refused"
+        frevo("get", f"{url}/large", str(local), "--reconnect", "0.3"), "could not be restored", "refused"
     )
     (part,) = parts(tmp_path)
     kept = part.stat().st_size
@@ -112,7 +112,7 @@ def test_a_server_that_falls_silent(
     options = ("--answer-timeout", "1", "--no-reconnect")
     refused(frevo("get", f"{url}/large", str(tmp_path), *options), "no sign of life for 1 s")
     assert len(parts(tmp_path)) == 1
-    refused(frevo("ls", url, "--timeout", "0.2"), "did not answer within")
+    refused(frevo("ls", url, "--timeout", "0.2"), "did not respond within")
     relay.thaw()
     frevo("get", f"{url}/large", str(tmp_path)).ok()
 
@@ -185,12 +185,12 @@ def test_a_full_share(frevo: Command, url: str, folder: Path, tiny: Path, tmp_pa
     subprocess.run(["mount", "--bind", str(tiny), str(inside)], check=True)
     try:
         (tmp_path / "large").write_bytes(bytes(3_000_000))
-        refused(frevo("put", str(tmp_path / "large"), f"{url}/full"), "make room on the server")
+        refused(frevo("put", str(tmp_path / "large"), f"{url}/full"), "free up space on the server")
         for part in parts(inside):
             part.unlink()
         (inside / "filler").write_bytes(bytes(1_040_000))
         (tmp_path / "small").write_bytes(bytes(60_000))
-        refused(frevo("put", str(tmp_path / "small"), f"{url}/full"), "make room on the server")
+        refused(frevo("put", str(tmp_path / "small"), f"{url}/full"), "free up space on the server")
     finally:
         subprocess.run(["umount", str(inside)], check=True)
 
@@ -207,9 +207,9 @@ def test_a_full_disk_here(frevo: Command, url: str, folder: Path, tiny: Path) ->
 def test_names_that_cannot_be(frevo: Command, url: str, folder: Path, tmp_path: Path) -> None:
     """Too long for the server, too long as a path, impossible on this machine."""
     (tmp_path / "file").write_bytes(b"x")
-    refused(frevo("put", str(tmp_path / "file"), f"{url}/{'x' * 256}"), "the server does not take this name")
+    refused(frevo("put", str(tmp_path / "file"), f"{url}/{'x' * 256}"), "the server does not accept this name")
     refused(frevo("put", str(tmp_path / "file"), f"{url}/{'y/' * 20000}z"), "longer than SMB allows")
-    refused(frevo("mkdir", f"{url}/{'x' * 300}"), "the server does not take this name")
+    refused(frevo("mkdir", f"{url}/{'x' * 300}"), "the server does not accept this name")
 
 
 def test_who_is_in_the_way(frevo: Command, target: Target, url: str, folder: Path, tmp_path: Path) -> None:

@@ -56,13 +56,13 @@ async def test_everything(name: str, tmp_path: Path) -> None:
 
 REFUSALS: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
     "address": ({"hosts deny": "127.0.0.1"}, {}, "refuses this address"),
-    "too many": ({"max smbd processes": "1"}, {}, "as many clients as it takes"),
+    "too many": ({"max smbd processes": "1"}, {}, "too many clients"),
     "NTLM": ({"ntlm auth": "disabled"}, {}, "Kerberos"),
-    "dialects": ({"server min protocol": "SMB3_11"}, {"maximum": "SMB3_02"}, "none of SMB2_02 to SMB3_02"),
+    "dialects": ({"server min protocol": "SMB3_11"}, {"maximum": "SMB3_02"}, "no dialect from SMB2_02 to SMB3_02"),
     "no cipher": (
         {"server max protocol": "SMB3_00", "smb encrypt": "required"},
         {"maximum": "SMB2_10"},
-        "demands encryption",
+        "requires encryption",
     ),
 }
 
@@ -84,7 +84,7 @@ async def test_forbidden_names(tmp_path: Path) -> None:
                 share.write_small("a.exe", b"x"),
                 share.mkdir("a.exe"),
             ):
-                with pytest.raises(RemoteError, match="takes no file of this name"):
+                with pytest.raises(RemoteError, match="does not allow files with this name"):
                     await work
             with pytest.raises(FileNotFoundError, match="no such file"):
                 await share.read_bytes("a.exe")

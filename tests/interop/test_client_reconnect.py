@@ -110,7 +110,7 @@ async def test_what_must_not_be_done_twice(connect: Connect, relay: Relay, folde
         ):
             await share.stat()  # connected again, and nothing is under way
             relay.cut_after(down=1)
-            with pytest.raises(ConnectionLost, match="not known: look before"):
+            with pytest.raises(ConnectionLost, match="check before you repeat it"):
                 await work()
         assert sorted(await share.listdir()) == ["c", "d"]
 
@@ -164,7 +164,7 @@ async def test_the_server_does_not_come_back(connect: Connect, relay: Relay) -> 
     async with connect(reconnect=0.5) as share:
         relay.refuse()
         for _ in range(2):
-            with pytest.raises(ConnectionLost, match=r"could not be made again.*refused"):
+            with pytest.raises(ConnectionLost, match=r"could not be restored.*refused"):
                 await share.stat()
         relay.accept()
         await share.stat()

@@ -86,7 +86,7 @@ def mounted(
     finally:
         _end(result)
     text = log.read_text(errors="replace")
-    assert "Traceback" not in text and "could not be handled" not in text, text
+    assert "Traceback" not in text and "internal error" not in text, text
 
 
 def _end(mount: Mounted) -> None:

@@ -112,7 +112,7 @@ impl SessionKeys {
         let mut packet = vec![0; TRANSFORM_BYTES];
         packet.extend(copy_of(message)?);
         if !self.inner.seal(session_id, &mut packet) {
-            return Err(PyValueError::new_err("the session has no cipher, or has used it up"));
+            return Err(PyValueError::new_err("the session has no cipher, or has used up its nonces"));
         }
         Ok(PyBytes::new(py, &packet))
     }

@@ -95,13 +95,13 @@ def must_be_server(what: object) -> None:
     """Raises ActingError when this thread acts as a user: *what* is the server's own."""
     who = acting_as()
     if who is not None:
-        raise ActingError(f"{what} is the server's own and was touched as Unix user {who.uid}")
+        raise ActingError(f"{what} belongs to the server and was accessed as Unix user {who.uid}")
 
 
 def must_be_user(what: object) -> None:
     """Raises ActingError when this thread acts as the process: *what* is for users only."""
     if acting_as() is None:
-        raise ActingError(f"{what!r} was touched with the server's own rights")
+        raise ActingError(f"{what!r} was accessed with the server's own rights")
 
 
 def load_all() -> None:

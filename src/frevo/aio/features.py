@@ -66,10 +66,10 @@ def choose(engine: str | None = None) -> tuple[str, str]:
     if wish not in ("auto", "uring", "threads"):
         raise ValueError(f"unknown I/O engine {wish!r}: use auto, uring or threads")
     if wish == "threads":
-        return "threads", "threads were asked for"
+        return "threads", "threads were requested"
     features = probe()
     if features.available:
-        return "uring", "io_uring is available" if wish == "auto" else "io_uring was asked for"
+        return "uring", "io_uring is available" if wish == "auto" else "io_uring was requested"
     if wish == "uring":
-        raise OSError(f"io_uring was asked for but is not available: {features.reason}")
+        raise OSError(f"io_uring was requested but is not available: {features.reason}")
     return "threads", f"io_uring is not available: {features.reason}"

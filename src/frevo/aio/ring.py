@@ -229,4 +229,4 @@ def _make(name: str, loop: asyncio.AbstractEventLoop, reason: str, *, fallback: 
         except OSError as error:
             if not fallback:
                 raise
-            return ThreadRing(loop, f"io_uring is not available: no ring could be made: {error}")
+            return ThreadRing(loop, f"io_uring is not available: cannot create a ring: {error}")

@@ -138,7 +138,7 @@ class AccountStore:
         except FileNotFoundError:
             signature = None
         except OSError as error:
-            log.error("cannot look at %s: %s", self.path, error.strerror)
+            log.error("cannot check %s: %s", self.path, error.strerror)
             return
         if signature == self._signature:
             return
@@ -146,7 +146,7 @@ class AccountStore:
             self.load()
         except (AccountsError, PrivateFileError) as error:
             self._signature = signature
-            log.error("%s; the accounts read before stay in force", error)
+            log.error("%s; the old accounts stay in force", error)
 
     def lookup(self, name: str) -> Account | None:
         """The account called *name* in any case, or None."""
@@ -166,7 +166,7 @@ class AccountStore:
         def change() -> Account:
             if account_key(name) in self._accounts:
                 raise AccountsError(
-                    f"account {name!r} already exists (frevo user passwd {name} changes its password)"
+                    f"account {name!r} already exists: to change its password, use frevo user passwd {name}"
                 )
             now_s = int(self._clock())
             return self._put(Account(name, self._next_rid, digest, False, False, now_s, now_s, full_name))

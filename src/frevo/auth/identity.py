@@ -48,7 +48,7 @@ class AuthSettings(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.map_to_guest not in MAP_TO_GUEST:
-            raise ValueError(f"map to guest: {self.map_to_guest!r} is none of {', '.join(MAP_TO_GUEST)}")
+            raise ValueError(f"map to guest: {self.map_to_guest!r} is not one of {', '.join(MAP_TO_GUEST)}")
 
 
 class Identity(msgspec.Struct, frozen=True):

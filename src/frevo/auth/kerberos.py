@@ -52,7 +52,7 @@ class KerberosCredential:
             importlib.import_module("gssapi.raw")
         except ImportError as error:
             raise KerberosError(
-                "a keytab is configured but Python's gssapi module is missing: apt-get install libkrb5-dev, "
+                "a keytab is configured, but Python's gssapi module is missing: apt-get install libkrb5-dev, "
                 f"then pip install 'frevo[kerberos]' ({error})"
             ) from None
         self.gssapi: Any = gssapi

@@ -114,7 +114,7 @@ class NTLMAcceptor:
         """The CHALLENGE that answers the NEGOTIATE *token*; WireError or SMBError without one."""
         client_flags = parse_negotiate(token)
         if not client_flags & (Flag.UNICODE | Flag.OEM):
-            raise SMBError(NTStatus.INVALID_PARAMETER, "NTLM client without a character set")
+            raise SMBError(NTStatus.INVALID_PARAMETER, "NTLM client offers no character set")
         self._negotiate = token
         self._flags = (client_flags & _ECHOED) | _OWN
         if not client_flags & Flag.UNICODE:  # Unicode where both will do ([MS-NLMP] 2.2.2.5)
@@ -175,7 +175,7 @@ class NTLMAcceptor:
         """[MS-NLMP] 3.2.5.1.2: the MIC covers all three messages, when the client's AvPairs announce it."""
         if not int.from_bytes(av_pairs.get(AvId.FLAGS, b"")[:4], "little") & AV_FLAG_MIC:
             if self._settings.require_mic:
-                raise SMBError(NTStatus.LOGON_FAILURE, "NTLM client sends no MIC")
+                raise SMBError(NTStatus.LOGON_FAILURE, "NTLM client sent no MIC")
             return
         covered = self._negotiate + self._challenge + message.without_mic()
         if not hmac.compare_digest(crypto.hmac_md5(session_key, covered), message.mic()):
@@ -259,5 +259,5 @@ def _exported_key(message: Authenticate, offered: int, key_exchange_key: bytes) 
     if len(message.encrypted_session_key) == 16:
         return crypto.rc4(key_exchange_key, message.encrypted_session_key)
     if message.flags & (Flag.SIGN | Flag.SEAL):
-        raise WireError("NTLM encrypted session key has not 16 bytes")
+        raise WireError("NTLM encrypted session key is not 16 bytes long")
     return key_exchange_key

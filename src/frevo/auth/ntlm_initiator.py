@@ -54,7 +54,7 @@ class NTLMCredentials:
 
     def __init__(self, user: str, password: str, domain: str) -> None:
         if len(user) + len(domain) > _NAME_LETTERS_MAX:
-            raise ValueError(f"a user's name and domain have at most {_NAME_LETTERS_MAX} letters")
+            raise ValueError(f"user name and domain may have at most {_NAME_LETTERS_MAX} characters")
         self.user = user
         self.domain = domain
         self.response_key = ntowfv2(nt_hash(password), upper_case(user), domain)
@@ -87,7 +87,7 @@ class NTLMInitiator:
             return _FIRST if self._credentials else _FIRST_OF_NOBODY
         answer = spnego.parse_resp(token)
         if answer.state == spnego.REJECT or answer.mechanism not in (None, spnego.OID_NTLMSSP):
-            raise SMBError(NTStatus.LOGON_FAILURE, "the server takes no NTLM")
+            raise SMBError(NTStatus.LOGON_FAILURE, "the server does not accept NTLM")
         if self._answered:
             self._finish(answer)
             return b""
@@ -101,7 +101,8 @@ class NTLMInitiator:
             expected = signature(self._flags, self.session_key, _MECHANISMS, from_server=True)
             if not hmac.compare_digest(expected, answer.mic):
                 raise RemoteProtocolError(
-                    "the server's list of mechanisms is signed wrong: somebody may be in between"
+                    "the signature of the server's mechanism list is wrong: the connection may be under "
+                    "attack"
                 )
         self.complete = True
 

@@ -105,12 +105,12 @@ def parse_av_pairs(data: bytes) -> dict[int, bytes]:
         try:
             kind, length = _PAIR.unpack_from(data, position)
         except struct.error:
-            raise WireError("NTLM AvPairs do not end") from None
+            raise WireError("NTLM AvPairs have no end") from None
         position += 4
         if kind == AvId.EOL:
             return pairs
         if position + length > len(data):
-            raise WireError("NTLM AvPair leaves its buffer")
+            raise WireError("NTLM AvPair exceeds its buffer")
         pairs.setdefault(kind, data[position : position + length])
         position += length
 
@@ -184,12 +184,12 @@ class Challenge(msgspec.Struct, frozen=True):
         except struct.error:
             raise WireError("NTLM CHALLENGE is too short") from None
         if not flags & (Flag.UNICODE | Flag.OEM):
-            raise WireError("NTLM server without a character set")
+            raise WireError("NTLM server offers no character set")
         info = _payload(token, length, offset, 48)
         pairs = parse_av_pairs(info) if info else {}
         for kind, size in ((AvId.TIMESTAMP, 8), (AvId.FLAGS, 4)):
             if len(pairs.get(kind, bytes(size))) != size:
-                raise WireError(f"NTLM AvPair {kind} has not {size} bytes")
+                raise WireError(f"NTLM AvPair {kind} is not {size} bytes long")
         return cls(flags, server_challenge, pairs)
 
 
@@ -251,7 +251,7 @@ class Authenticate(Discreet, msgspec.Struct, frozen=True):
     def mic(self) -> bytes:
         """The MIC; WireError when the payload starts where it should be."""
         if self.payload_offset < MIC_OFFSET + MIC_SIZE or len(self.token) < MIC_OFFSET + MIC_SIZE:
-            raise WireError("NTLM AUTHENTICATE announces a MIC and has no room for it")
+            raise WireError("NTLM AUTHENTICATE announces a MIC but has no room for it")
         return self.token[MIC_OFFSET : MIC_OFFSET + MIC_SIZE]
 
     def without_mic(self) -> bytes:

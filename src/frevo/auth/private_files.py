@@ -26,7 +26,9 @@ def ensure_private_directory(directory: Path) -> None:
     except FileExistsError:
         raise PrivateFileError(f"{directory} is not a directory") from None
     except OSError as error:
-        raise PrivateFileError(f"cannot make the private directory {directory}: {error.strerror}") from error
+        raise PrivateFileError(
+            f"cannot create the private directory {directory}: {error.strerror}"
+        ) from error
     check_private(directory, directory.stat(), 0o700)
 
 
@@ -36,7 +38,7 @@ def check_private(path: Path, status: os.stat_result, mode: int) -> None:
         raise PrivateFileError(f"{path} belongs to another user (uid {status.st_uid})")
     if status.st_mode & 0o077:
         raise PrivateFileError(
-            f"{path} is open to other users (mode {stat.S_IMODE(status.st_mode):04o}): chmod {mode:o} {path}"
+            f"{path} is accessible to other users (mode {stat.S_IMODE(status.st_mode):04o}): chmod {mode:o} {path}"
         )
 
 

@@ -95,11 +95,11 @@ def load_machine_sid(private_dir: Path) -> SID:
                 text = str(SID(5, (21, *(secrets.randbits(32) for _ in range(3)))))
                 replace_private(path, text.encode() + b"\n")
     except OSError as error:
-        raise PrivateFileError(f"cannot keep the machine SID in {path}: {error.strerror}") from error
+        raise PrivateFileError(f"cannot store the machine SID in {path}: {error.strerror}") from error
     try:
         sid = SID.from_string(text)
     except ValueError:
         sid = None
     if sid is None or len(sid.sub_authorities) != 4 or sid.authority != 5 or sid.sub_authorities[0] != 21:
-        raise PrivateFileError(f"{path} does not hold a machine SID (S-1-5-21-a-b-c)")
+        raise PrivateFileError(f"{path} does not contain a machine SID (S-1-5-21-a-b-c)")
     return sid

@@ -34,7 +34,7 @@ def parse_smbpasswd(text: str) -> tuple[list[SmbpasswdEntry], list[str]]:
     skipped: list[str] = []
     broken: list[str] = []
     if text.startswith("TDB file"):
-        raise SmbpasswdError("this is Samba's database: import what `pdbedit -Lw` writes from it")
+        raise SmbpasswdError("this is Samba's database: export it with `pdbedit -Lw` and import that")
     lines = 0
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):

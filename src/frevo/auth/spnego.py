@@ -81,7 +81,7 @@ class Acceptor:
             raise SMBError(NTStatus.INVALID_PARAMETER, str(error)) from None
 
     def _finished(self, token: bytes) -> StepResult:
-        raise WireError("authentication is over")
+        raise WireError("the authentication is already finished")
 
     def _first(self, token: bytes) -> StepResult:
         if token.startswith(SIGNATURE):
@@ -111,7 +111,7 @@ class Acceptor:
     def _later(self, token: bytes) -> StepResult:
         response = tokens.parse_resp(token)
         if response.state == tokens.REJECT:
-            raise SMBError(NTStatus.LOGON_FAILURE, "the client gave up the authentication")
+            raise SMBError(NTStatus.LOGON_FAILURE, "the client rejected the authentication")
         if response.token is None:
             raise WireError("SPNEGO token without a mechanism token")
         return self._mechanism_step(response.token, response.mic)
@@ -128,7 +128,7 @@ class Acceptor:
             if mic is not None and result.account is not None:
                 raise SMBError(NTStatus.LOGON_FAILURE, "mechListMIC without extended session security")
             if self._mic_required and result.account is not None:
-                raise SMBError(NTStatus.LOGON_FAILURE, "mechListMIC is required and cannot be made")
+                raise SMBError(NTStatus.LOGON_FAILURE, "mechListMIC is required but cannot be computed")
             return self._complete(outcome, None)
         return self._check_mic(outcome, result, mic)
 
@@ -204,7 +204,7 @@ class Acceptor:
         answer = acceptor.step(token)
         result = acceptor.result()
         if result is None:
-            raise SMBError(NTStatus.LOGON_FAILURE, "Kerberos wants another round")
+            raise SMBError(NTStatus.LOGON_FAILURE, "Kerberos requires another round")
         return self._outcome(self._authenticator.kerberos_identity(result), result.session_key, answer)
 
 

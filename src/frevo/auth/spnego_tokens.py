@@ -62,11 +62,11 @@ class DERReader:
         if length >= 0x80:
             count = length & 0x7F
             if not 1 <= count <= 4 or position + count > self._end:
-                raise WireError("SPNEGO length is not definite or too long")
+                raise WireError("SPNEGO length is indefinite or too long")
             length = int.from_bytes(data[position : position + count], "big")
             position += count
         if position + length > self._end:
-            raise WireError("SPNEGO element leaves its parent")
+            raise WireError("SPNEGO element exceeds its parent")
         return tag, position, position + length
 
     def element(self) -> tuple[int, bytes]:

@@ -42,7 +42,7 @@ def _figure(found: Mapping[str, Any], path: tuple[str, ...]) -> float | None:
     value: Any = found
     for key in path:
         if not isinstance(value, Mapping) or key not in value:
-            raise NotAReport(f"no {'.'.join(path)} in it: not a report of frevo bench --json")
+            raise NotAReport(f"no {'.'.join(path)} found: not a report of frevo bench --json")
         value = value[key]
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise NotAReport(f"{'.'.join(path)} is {value!r}, not a number")

@@ -7,8 +7,8 @@ from frevo.wire.erref import NTStatus
 
 #: Statuses that no server sends: the data plane counts with them what it found itself.
 _OWN = {
-    0xE000F001: ("DATA_MISMATCH", "the server gave other data than was written"),
-    0xE000F002: ("SHORT_READ", "the server gave less data than was asked for"),
+    0xE000F001: ("DATA_MISMATCH", "the server returned different data than was written"),
+    0xE000F002: ("SHORT_READ", "the server returned less data than requested"),
 }
 
 

@@ -35,7 +35,7 @@ class Folder:
             self._held = (await tree.create(request, self.path)).file_id
         except PermissionError as error:
             assert isinstance(error, RemoteError)
-            text = f"{error.strerror}; the bench makes files of its own: give it a place where the user may write"
+            text = f"{error.strerror}; the bench creates its own files: use a folder where the user can write"
             error.strerror = text
             raise
 

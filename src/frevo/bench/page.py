@@ -60,7 +60,7 @@ def page(found: Mapping[str, Any]) -> str:
         _problem(found),
         _section("", f'<div class="cards">{"".join(_cards(found))}</div>'),
         _section(f"Throughput over time, {_rate_name(found)}", _throughput(found)),
-        _section("Latencies: share of the operations, by how long each took", _latencies(found)),
+        _section("Latencies: share of operations by duration", _latencies(found)),
         _section("Latencies", _latency_table(found)),
         _section("Processor time", _processor_table(found)),
         _section("Settings", _settings_table(found)),
@@ -94,7 +94,7 @@ def _cards(found: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _rate_name(found: Mapping[str, Any]) -> str:
-    return "bytes a second" if found["bytes"] else "operations a second"
+    return "bytes per second" if found["bytes"] else "operations per second"
 
 
 def _throughput(found: Mapping[str, Any]) -> str:

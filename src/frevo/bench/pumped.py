@@ -105,8 +105,8 @@ def _check(end: PumpEnd) -> None:
 
 _REASONS = {
     "lost": "the connection to the server was lost",
-    "data": "the server gave other data than was written",
-    "eof": "a file ended before its end",
+    "data": "the server returned different data than was written",
+    "eof": "a file ended early",
 }
 
 
@@ -165,7 +165,7 @@ class DataLoad(PumpLoad):
         limit = largest(self.links, self.kind)
         if self.settings.io_size > limit:
             raise FrevoError(
-                f"the server takes {self.kind}s of up to {limit} bytes here: --io-size {limit} is the most"
+                f"this server accepts {self.kind}s of at most {limit} bytes: use --io-size {limit} or less"
             )
         for link in self.links:
             folder = self._folders.get(link.place.url)
@@ -273,10 +273,10 @@ class ReadLoad(DataLoad):
     async def _open_all(self, size: int) -> None:
         self._length = min(size, self.settings.file_size or size)
         if self.settings.verify:
-            raise FrevoError("--verify needs files of the bench's own: give the URL of a directory")
+            raise FrevoError("--verify needs the bench's own files: give the URL of a directory")
         if self._length < self.settings.io_size:
             raise FrevoError(
-                f"the file has {size} bytes: give one that holds a request of {self.settings.io_size}"
+                f"the file has {size} bytes, less than one request of {self.settings.io_size}: use a larger file"
             )
         for link in self.links:
             path = link.files.base

@@ -141,7 +141,10 @@ def _ending(found: Mapping[str, Any]) -> Iterator[str]:
     if found["problem"]:
         yield found["problem"]
     if found["cpu"]["server_s"] is None:
-        yield "The server's processor time is not known: it is not on this machine, or another user's (--server-pid)."
+        yield (
+            "The server's processor time is unknown: the server is on another machine or belongs to "
+            "another user (--server-pid)."
+        )
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:

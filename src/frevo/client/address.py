@@ -39,14 +39,14 @@ class Location(Discreet, msgspec.Struct, frozen=True):
         # A "?" or "#" is a letter of a name here: there are no queries in these URLs.
         parts = urlsplit(text.replace("?", "%3F").replace("#", "%23"))
         if parts.netloc.rpartition("@")[2].count(":") > 1 and "]" not in parts.netloc:
-            raise ValueError(f"{text!r}: an IPv6 address stands in brackets, smb://[fe80::1%25eth0]/share")
+            raise ValueError(f"{text!r}: put an IPv6 address in brackets, as in smb://[fe80::1%25eth0]/share")
         host = parts.hostname
         if parts.scheme != "smb" or not host:
-            raise ValueError(f"{text!r} is no smb://host/share/path")
+            raise ValueError(f"{text!r} is not smb://host/share/path")
         try:
             port = parts.port or 0
         except ValueError:
-            raise ValueError(f"{text!r}: the port is a number from 1 to 65535") from None
+            raise ValueError(f"{text!r}: the port must be a number from 1 to 65535") from None
         share, _, path = parts.path.lstrip("/").partition("/")
         domain, _, user = (parts.username or "").rpartition(";")
         return cls(
@@ -73,16 +73,16 @@ class Location(Discreet, msgspec.Struct, frozen=True):
 def wire_path(path: str) -> str:
     """A path of ours (slashes) as it goes on the wire: backslashes, relative, no "." parts.
 
-    ".." is resolved here, as the protocol has none; ValueError when it leaves the share, or for a NUL. OSError
+    ".." is resolved here, as the protocol has none; ValueError when it is outside the share, or for a NUL. OSError
     (ENAMETOOLONG) for what no request can carry.
     """
     if "\0" in path:
-        raise ValueError("a NUL is in the path")
+        raise ValueError("the path contains a NUL")
     parts: list[str] = []
     for part in path.replace("\\", "/").split("/"):
         if part == "..":
             if not parts:
-                raise ValueError(f"{path!r} leaves the share")
+                raise ValueError(f"{path!r} is outside the share")
             parts.pop()
         elif part not in ("", "."):
             parts.append(part)

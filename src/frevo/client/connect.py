@@ -115,7 +115,7 @@ class Options(Discreet, msgspec.Struct, frozen=True):
             name = "nbt" if place.port == 139 else transports[0].name
             transports = [TransportAddress(name, place.port)]
         if self.kerberos not in ("auto", "required", "off"):
-            raise ValueError(f"kerberos={self.kerberos!r}: auto, required or off")
+            raise ValueError(f"kerberos={self.kerberos!r}: expected auto, required or off")
         return Settings(
             self.signing,
             self.encryption,

@@ -40,7 +40,7 @@ def read_credentials_file(path: str) -> Credentials:
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
-        raise ValueError(f"{path}: a credentials file is UTF-8 text") from None
+        raise ValueError(f"{path}: a credentials file must be UTF-8 text") from None
     for line in lines:
         key, equals, value = line.partition("=")
         if equals and not line.lstrip().startswith(("#", ";")):

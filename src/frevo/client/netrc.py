@@ -49,12 +49,12 @@ def look_up(path: Path, host: str, port: int, user: str, *, must_exist: bool = F
             data = file.read(_BYTES_MAX + 1)
     except (FileNotFoundError, NotADirectoryError):
         if must_exist:
-            raise ValueError(f"NETRC names {path}, which does not exist: mend or unset it") from None
+            raise ValueError(f"NETRC is {path}, which does not exist: correct or unset it") from None
         return None
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}: mend it, or set NETRC to another file") from None
+        raise ValueError(f"{path}: {error.strerror}: fix it, or set NETRC to another file") from None
     if len(data) > _BYTES_MAX:
-        raise ValueError(f"{path}: more than {_BYTES_MAX} bytes are no netrc file")
+        raise ValueError(f"{path}: larger than {_BYTES_MAX} bytes: not a netrc file")
     try:
         entries = list(parse(data.decode("utf-8")))
     except ValueError as error:
@@ -85,9 +85,9 @@ def _is(user: str, login: str) -> bool:
 def _check_private(path: Path, known: os.stat_result) -> None:
     """Passwords that others can read are not used, so that their owner learns of it."""
     if known.st_uid not in (0, os.geteuid()):
-        raise ValueError(f"{path} belongs to somebody else: its passwords are not used")
+        raise ValueError(f"{path} belongs to another user: frevo does not use its passwords")
     if stat.S_ISREG(known.st_mode) and known.st_mode & 0o077:
-        raise ValueError(f"{path} can be read by others: chmod 600 {path}")
+        raise ValueError(f"{path} is readable by others: chmod 600 {path}")
 
 
 def parse(text: str) -> Iterator[Entry]:
@@ -102,7 +102,7 @@ def parse(text: str) -> Iterator[Entry]:
         elif word in _VALUES:
             value = _value(words, line, word)
             if entry is None:
-                raise ValueError(f"line {line}: {word} stands before the first machine")
+                raise ValueError(f"line {line}: {word} is before the first machine")
             if word == "password":
                 entry.password = value
             elif word != "account":

@@ -176,10 +176,10 @@ async def _connect(host: str, credentials: Credentials, settings: Settings) -> L
     except BaseException as error:
         await connection.close(abort=True)
         if isinstance(error, TimeoutError) and not isinstance(error, RemoteError):
-            text = f"the server took the connection but did not answer within {settings.timeout * 3:g} s"
+            text = f"the server accepted the connection but did not respond within {settings.timeout * 3:g} s"
             raise RemoteError(errno.ETIMEDOUT, text, host) from None
         if isinstance(error, WireError):
-            raise fault(f"the server sent something malformed ({error})") from error
+            raise fault(f"the server sent a malformed message ({error})") from error
         if isinstance(error, RemoteProtocolError) and not isinstance(error, OSError):
             raise fault(str(error)) from error
         raise

@@ -118,7 +118,7 @@ class PipeEndpoint:
             if size is None or size > len(self._input):
                 return True
             if self.full:
-                raise WireError("answers are not being read")
+                raise WireError("the client does not read its responses")
             data = bytes(self._input[:size])
             del self._input[:size]
             self._handle(data)

@@ -63,13 +63,13 @@ def _check(where: str, directory: str) -> None:
         found = Path(where).stat()
     except OSError as error:
         if error.errno == errno.ENOTCONN:
-            text = f"{directory}: an earlier mount has died there: `frevo umount {directory}` first"
+            text = f"{directory}: a stale mount is there: run `frevo umount {directory}` first"
             raise MountError(error.errno, text) from None
         raise MountError(error.errno, f"{directory}: {error.strerror}: the directory must exist") from None
     if not stat.S_ISDIR(found.st_mode):
         raise MountError(errno.ENOTDIR, f"{directory}: not a directory")
     if not Path(DEVICE).exists():
-        hint = "`modprobe fuse` loads it; in a container give it --device /dev/fuse"
+        hint = "load it with `modprobe fuse`; run containers with --device /dev/fuse"
         raise MountError(errno.ENODEV, f"{DEVICE} is missing: this kernel has no FUSE ({hint})")
 
 
@@ -117,7 +117,7 @@ def _mount_with_helper(where: str, options: MountOptions) -> int:
         theirs.close()
         fd = _received_descriptor(ours) if done.returncode == 0 else None
     if fd is None:
-        text = done.stderr.decode(errors="replace").strip() or "it gave no descriptor"
+        text = done.stderr.decode(errors="replace").strip() or "it returned no descriptor"
         raise MountError(errno.EPERM, f"cannot mount on {where}: {text}")
     return fd
 
@@ -138,8 +138,8 @@ def _received_descriptor(channel: socket.socket) -> int | None:
 
 
 def _not_permitted(error: OSError) -> str:
-    hint = "in a container it needs --device /dev/fuse --cap-add SYS_ADMIN; else: sudo apt-get install fuse3"
-    return f"this system does not let us mount ({error.strerror}): {hint}"
+    hint = "run containers with --device /dev/fuse --cap-add SYS_ADMIN; elsewhere: sudo apt-get install fuse3"
+    return f"this system does not allow mounting ({error.strerror}): {hint}"
 
 
 def unmount(directory: str, *, lazy: bool = False) -> None:
@@ -166,9 +166,9 @@ def unmount(directory: str, *, lazy: bool = False) -> None:
 
 def _why_not(directory: str, error: OSError) -> str:
     if error.errno == errno.EBUSY:
-        return f"{directory} is in use: `fuser -vm {directory}` shows by whom (--lazy takes it away nevertheless)"
+        return f"{directory} is in use: `fuser -vm {directory}` shows by whom (--lazy unmounts it anyway)"
     if error.errno == errno.EINVAL:
-        return f"{directory} is not a mount"
+        return f"{directory} is not a mount point"
     return f"cannot unmount {directory}: {error.strerror}"
 
 

@@ -273,7 +273,7 @@ class Session:
 
     def _failed(self, request: Request, error: Exception) -> None:
         if not isinstance(error, OSError):
-            log.exception("request %s could not be handled", request.opcode, exc_info=error)
+            log.exception("internal error in request %s", request.opcode, exc_info=error)
         self._answer_error(request, self._errno_of(error))
 
     def _answer_error(self, request: Request, number: int) -> None:
@@ -294,7 +294,7 @@ class Session:
         except OSError as error:
             # ENOENT: the caller is gone; ENODEV: the mount is. Anything else is our mistake: the caller must not wait.
             if error.errno not in (errno.ENOENT, errno.ENODEV, errno.EBADF):
-                log.error("the kernel does not take the answer to request %s: %s", request.opcode, error)
+                log.error("the kernel rejected the response to request %s: %s", request.opcode, error)
                 if len(parts) > 1:
                     self._answer_error(request, errno.EIO)
 
@@ -304,7 +304,7 @@ class Session:
             os.writev(self._fd, [message])
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENODEV, errno.EBADF):
-                log.warning("the kernel does not take a notification: %s", error)
+                log.warning("the kernel rejected a notification: %s", error)
 
     # -- the end
 

@@ -143,7 +143,7 @@ class Files:
         if handle.writable and node.writes is not None:
             await node.writes.settle()
         if handle.error is not None:
-            log.warning("%s: %s, and no program was left to be told", handle.file.path, handle.error)
+            log.warning("%s: %s, after the last program had closed it", handle.file.path, handle.error)
         node.handles.discard(handle)
         if node.locks is not None and not node.handles:
             locks, node.locks = node.locks, None
@@ -161,7 +161,7 @@ class Files:
             known = await self._state.remote.close(file)
         except OSError as error:
             if not isinstance(error, ConnectionError):
-                log.warning("%s: cannot be closed properly: %s", file.path, error)
+                log.warning("%s: error on close: %s", file.path, error)
             return
         if known is not None and node.stat is not None and not node.writes:
             if file.mode != "rb":  # the pages that the kernel has are these

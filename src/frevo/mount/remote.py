@@ -329,7 +329,7 @@ class Remote:
                 except RemoteError:
                     gone = FileDispositionInformation(True).pack()
                     await tree.one(requests.set_file(FileInfoClass.DISPOSITION, gone, opened.file_id))
-                    raise OSError(errno.EOPNOTSUPP, "the server has no symbolic links", path) from None
+                    raise OSError(errno.EOPNOTSUPP, "the server does not support symbolic links", path) from None
             finally:
                 await tree.close(opened.file_id)
             return await namespace.stat(tree, path, follow=False)

@@ -111,7 +111,7 @@ def _ranges(file: File, output: bytes) -> list[FileAllocatedRange]:
 
 
 def _senseless(file: File, error: WireError) -> OSError:
-    return OSError(errno.EIO, f"the server's answer makes no sense: {error}", file.path)
+    return OSError(errno.EIO, f"the server sent an invalid response: {error}", file.path)
 
 
 async def _control(file: File, code: int, data: bytes) -> bytes:

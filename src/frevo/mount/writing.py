@@ -158,7 +158,7 @@ class Writes:
 
     def _written(self, task: asyncio.Task[int], flight: _Flight) -> None:
         """Also when the task was cancelled before its first step: the program must hear of it."""
-        error = OSError(errno.EIO, "given up") if task.cancelled() else task.exception()
+        error = OSError(errno.EIO, "canceled") if task.cancelled() else task.exception()
         if error is not None:
             told = error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
             flight.handle.error = told

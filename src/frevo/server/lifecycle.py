@@ -138,7 +138,7 @@ def _let_go(server: Server, opened: Open) -> OSError | SMBError | None:
         try:
             handle.close()
         except OSError as error:
-            log.warning("%s: what was written may be lost: %s", opened.path, error.strerror)
+            log.warning("%s: written data may be lost: %s", opened.path, error.strerror)
             failed = error
     return failed
 

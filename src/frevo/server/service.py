@@ -115,7 +115,7 @@ class Service(Server):
         try:
             end_connection(self, connection)
         except Exception:
-            log.exception("internal error while a connection ended")
+            log.exception("internal error while closing a connection")
             self.connections.pop(number, None)
 
     def _on_event(self, event: tuple[Any, ...]) -> None:
@@ -139,7 +139,7 @@ class Service(Server):
                 log.warning("%s refused: %s", event[2], event[3])
         except Exception:
             # A fault of ours: it may cost the connection that met it, but not the others in this batch.
-            log.exception("internal error; the connection is closed")
+            log.exception("internal error; closing the connection")
             self._abandon(number)
 
     def admit(self, event: tuple[Any, ...], names: frozenset[str] | None) -> None:

@@ -35,7 +35,7 @@ Handler = Callable[[], Any | Awaitable[Any]]
 
 _SOCKET_NAME = re.compile(r"control\.([0-9]{1,10})\.sock\Z")
 _CREDENTIALS = struct.Struct("3i")
-_REFUSED = {"ok": False, "error": "only root and the user of the server may ask it"}
+_REFUSED = {"ok": False, "error": "only root and the server's user may send it requests"}
 _PATH_SIZE_MAX = 107  # sun_path less its NUL
 
 
@@ -62,7 +62,7 @@ class ControlServer:
             self.path.unlink(missing_ok=True)  # left by a dead process that had our pid
             self._listener = _bind(self.path)
         except OSError as error:
-            raise ControlError(f"cannot make the control socket {self.path}: {error.strerror}") from error
+            raise ControlError(f"cannot create the control socket {self.path}: {error.strerror}") from error
         asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     async def close(self) -> None:
@@ -117,7 +117,7 @@ class ControlServer:
             name = request["request"]
             handler = self._handlers[name]
         except (ValueError, TypeError, KeyError, RecursionError):
-            return {"ok": False, "error": f"expected a request out of {', '.join(sorted(self._handlers))}"}
+            return {"ok": False, "error": f"expected one of the requests {', '.join(sorted(self._handlers))}"}
         act_as(None)
         try:
             result = handler()
@@ -143,13 +143,13 @@ def ask(path: str | Path, request: str, *, timeout_s: float = TIMEOUT_S) -> Any:
                 line = stream.readline(ANSWER_SIZE_MAX)
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
-        raise ControlError(f"cannot ask the server behind {path}: {reason}") from error
+        raise ControlError(f"cannot reach the server at {path}: {reason}") from error
     try:
         answer = json.loads(line)
         succeeded, result = answer["ok"], answer.get("result")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ControlError(
-            f"the server behind {path} closed the connection or gave no proper answer"
+            f"the server at {path} closed the connection or sent an invalid response"
         ) from None
     if not succeeded:
         raise ControlError(str(answer.get("error", "the request failed")))
@@ -171,7 +171,7 @@ def find_servers(private_dir: str | Path) -> dict[int, Path]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise ControlError(f"cannot look into {private_dir}: {error.strerror}") from error
+        raise ControlError(f"cannot read the folder {private_dir}: {error.strerror}") from error
     alive: dict[int, Path] = {}
     for item in names:
         match = _SOCKET_NAME.match(item.name)

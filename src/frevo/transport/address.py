@@ -69,14 +69,14 @@ def parse_transports(
     tokens = [token for token in _SEPARATORS.split(text) if token]
     signed = [token[0] in "+-" for token in tokens]
     if any(signed) and not all(signed):
-        raise ValueError("tokens with + or - change the default, plain tokens replace it: use one kind")
+        raise ValueError("words with + or - change the default, plain words replace it: do not mix them")
     chosen, warnings = _signed(tokens, default) if any(signed) else _plain(tokens, ())
     if len(chosen) > TRANSPORTS_MAX:
         warnings += [
             f"more than {TRANSPORTS_MAX} transports: {item} ignored" for item in chosen[TRANSPORTS_MAX:]
         ]
     if not chosen:
-        raise ValueError("no transport left: expected at least one of tcp, nbt, quic")
+        raise ValueError("the list is empty: expected at least one of tcp, nbt, quic")
     return tuple(chosen[:TRANSPORTS_MAX]), warnings
 
 

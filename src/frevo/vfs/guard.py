@@ -179,7 +179,7 @@ class TreeGuard:
         self._root, self._mount = id_of(status), status.mnt_id
         self._holds, self._look_again_at = False, 0.0
         if guard.hides(self._root):
-            raise PermissionError(errno.EACCES, "the server's private directory is no share")
+            raise PermissionError(errno.EACCES, "the server's private directory cannot be shared")
 
     def hides(self, status: FileStatus) -> bool:
         """Whether this is a file of the server's own, which does not exist for clients."""
@@ -215,4 +215,4 @@ class TreeGuard:
     def check_stays(self, directory: Sequence[int | str]) -> None:
         """Raises ACCESS_DENIED for a directory that neither goes nor moves: the private one is in it."""
         if self._guard.lies_below(directory):
-            raise SMBError(NTStatus.ACCESS_DENIED, "the server's private directory is in there")
+            raise SMBError(NTStatus.ACCESS_DENIED, "it contains the server's private directory")

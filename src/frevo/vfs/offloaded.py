@@ -155,7 +155,7 @@ class OffloadedHandle(_Proxy):
         try:
             self._courier.call(self._inner.close)
         except OSError as error:
-            log.warning("%s: what was written may be lost: %s", self._inner.path, error.strerror)
+            log.warning("%s: written data may be lost: %s", self._inner.path, error.strerror)
 
 
 def offloaded(backend: LocalBackend, courier: Courier) -> Backend:

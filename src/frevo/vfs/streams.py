@@ -89,15 +89,13 @@ def write_stream(target: int | str, xattr: str, data: bytes | bytearray, flags: 
 def check_size(size: int) -> None:
     """Raises DISK_FULL for a stream that no file system keeps."""
     if size > STREAM_SIZE_MAX:
-        log.warning("a named stream of %d bytes is refused: one has at most %d", size, STREAM_SIZE_MAX)
-        raise SMBError(
-            NTStatus.DISK_FULL, f"a named stream of {size} bytes, one has at most {STREAM_SIZE_MAX}"
-        )
+        log.warning("refused a named stream of %d bytes: the limit is %d", size, STREAM_SIZE_MAX)
+        raise SMBError(NTStatus.DISK_FULL, f"a named stream of {size} bytes; the limit is {STREAM_SIZE_MAX}")
 
 
 def _translated(error: OSError, size: int) -> Exception:
     if error.errno in (errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.EDQUOT):
-        text = f"the file system keeps no named stream of {size} bytes: `frevo doctor FOLDER` tells its limit"
+        text = f"the file system cannot store a named stream of {size} bytes: `frevo doctor FOLDER` shows its limit"
         log.warning("%s", text)
         return SMBError(NTStatus.DISK_FULL, text)
     if error.errno == errno.EEXIST:

@@ -62,7 +62,7 @@ class Tree:
         try:
             os.close(os.open(f"{self.root}/.", os.O_PATH | os.O_CLOEXEC))
         except PermissionError as error:
-            sentence = f"{self.root}: this user may not enter it, or a folder above it"
+            sentence = f"{self.root}: this user may not enter it or a parent folder"
             raise SMBError(NTStatus.ACCESS_DENIED, sentence) from error
 
     def open(self, path: str, flags: int, mode: int = 0) -> int:

@@ -418,7 +418,7 @@ def test_a_ring_per_loop(tmp_path: Path) -> None:
 def test_choice_of_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Goal: argument beats environment beats probing, and the reason is kept. Method: each in turn."""
     monkeypatch.setenv(features.ENGINE_VARIABLE, "threads")
-    assert features.choose() == ("threads", "threads were asked for")
+    assert features.choose() == ("threads", "threads were requested")
     assert features.choose("auto")[0] in ("uring", "threads")
     with pytest.raises(ValueError):
         features.choose("magic")

@@ -193,7 +193,7 @@ def test_a_wrong_mechanism_list() -> None:
     for mic in (bytes(16), b""):
         initiator = NTLMInitiator(CREDENTIALS)
         initiator.step(challenge(TIME))
-        with pytest.raises(RemoteProtocolError, match="in between"):
+        with pytest.raises(RemoteProtocolError, match="under attack"):
             initiator.step(NegTokenResp(ACCEPT_COMPLETED, mic=mic).pack())
         assert not initiator.complete
     initiator.step(NegTokenResp(ACCEPT_COMPLETED).pack())
@@ -207,14 +207,14 @@ def test_a_wrong_mechanism_list() -> None:
 )
 def test_no_ntlm(answer: NegTokenResp) -> None:
     """Goal: a server that wants something else gives a sentence. Method: its first answer."""
-    with pytest.raises(SMBError, match="takes no NTLM") as refused:
+    with pytest.raises(SMBError, match="does not accept NTLM") as refused:
         NTLMInitiator(CREDENTIALS).step(answer.pack())
     assert refused.value.status == NTStatus.LOGON_FAILURE
 
 
 def test_long_names() -> None:
     """Goal: a name that fits into no message is a ValueError. Method: 2,000 letters."""
-    with pytest.raises(ValueError, match="letters"):
+    with pytest.raises(ValueError, match="at most"):
         NTLMCredentials("x" * 2000, "p", "")
 
 

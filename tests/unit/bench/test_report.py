@@ -74,7 +74,7 @@ def test_nothing_done() -> None:
     check_shape(found, SHAPE)
     assert found["cpu"]["server_us_per_op"] is None and found["cpu"]["client_us_per_op"] is None
     text = table(found)
-    assert "ended early" in text and "server's processor time is not known" in text
+    assert "ended early" in text and "server's processor time is unknown" in text
 
 
 def test_the_table(outcome: Outcome) -> None:

@@ -75,7 +75,7 @@ def test_what_is_refused(store: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         look_up(store, "a", 0, "")
     store.write_bytes(b" " * ((1 << 20) + 1))
-    with pytest.raises(ValueError, match="no netrc"):
+    with pytest.raises(ValueError, match="not a netrc"):
         look_up(store, "a", 0, "")
     assert look_up(tmp_path / "missing", "a", 0, "") is None
     with pytest.raises(ValueError, match="NETRC"):

@@ -92,7 +92,7 @@ def test_a_port_in_use_names_its_holder() -> None:
 def test_a_port_that_needs_a_privilege() -> None:
     """Goal: both remedies are offered. Method: the error that an ordinary user gets."""
     text, fix = network_checks._port_problem(PermissionError(errno.EACCES, "Permission denied"), 445, "tcp")
-    assert "privilege" in text
+    assert "ports below" in text
     assert "ip_unprivileged_port_start=139" in fix
     assert "setcap cap_net_bind_service=+ep" in fix
 

@@ -53,7 +53,7 @@ async def test_requests_and_errors(tmp_path: Path) -> None:
         for request, message in (
             ("broken", "not now"),
             ("buggy", "oops"),
-            ("nothing", "expected a request out of"),
+            ("nothing", "expected one of the requests"),
         ):
             with pytest.raises(ControlError, match=message):
                 await in_thread(ask, server.path, request)

@@ -284,19 +284,19 @@ impl Connection {
     /// [MS-SMB2] 3.3.5.2.1.1: what cannot be opened ends the connection.
     fn sealed(&mut self, frame: &mut [u8], host: &mut Host) -> Result<Verdict, Reason> {
         if frame.len() < TRANSFORM_BYTES + HEADER_BYTES {
-            return because("sealed message is too short");
+            return because("encrypted message is too short");
         }
         let session_id = u64_at(frame, at::TRANSFORM_SESSION_ID);
         let Some(keys) = self.keys(session_id) else {
-            return because("sealed message of an unknown session");
+            return because("encrypted message of an unknown session");
         };
         if !keys.unseal(frame) {
-            return because("sealed message cannot be opened");
+            return because("encrypted message cannot be decrypted");
         }
         add(&host.stats.unsealed, 1);
         let inner = &mut frame[TRANSFORM_BYTES..];
         if inner[..4] != PROTOCOL_SMB2 {
-            return because("sealed message does not hold an SMB2 message");
+            return because("encrypted message does not contain an SMB2 message");
         }
         self.packet(inner, Some(session_id), host)
     }
@@ -362,7 +362,7 @@ impl Connection {
             return Ok(Verdict::Answered);
         }
         if pumped > 0 {
-            return because("one message with answers to requests that were not sent together");
+            return because("one message with responses to requests that were not sent together");
         }
         if bad_signatures != 0 {
             add(&host.stats.bad_signatures, 1);

@@ -53,9 +53,9 @@ impl Connection {
         }
         let mut start = TRANSFORM_BYTES;
         if sealed {
-            let Some(keys) = self.keys(session_id) else { return because("no keys to seal a response with") };
+            let Some(keys) = self.keys(session_id) else { return because("no keys to encrypt a response with") };
             if !keys.seal(session_id, &mut packet[FRAME_BYTES..]) {
-                return because("the session has no cipher to seal with, or has used it up");
+                return because("the session has no cipher, or has used up its nonces");
             }
             start = 0;
         }
@@ -149,6 +149,6 @@ impl Connection {
         if right.is_some_and(|right| keys.sign(element, right)) {
             return Ok(());
         }
-        because("a message must not be signed: its id has signed one already")
+        because("a message must not be signed: its message id was already used to sign")
     }
 }

@@ -199,7 +199,7 @@ impl Connection {
         let large = protected.can_defer && operation.size as usize >= BULK_BYTES;
         if let Some((file, place)) = pump.deferred(&operation, status).filter(|_| large) {
             let data = read_data(message).filter(|data| data.len() <= operation.size as usize);
-            let Some(data) = data else { return because("the server sent a malformed answer") };
+            let Some(data) = data else { return because("the server sent a malformed response") };
             pump.storing += 1;
             let start = data.as_ptr() as usize - message.as_ptr() as usize;
             let job = StoreJob {
@@ -220,7 +220,7 @@ impl Connection {
         pump.in_flight -= 1;
         pump.hungry = true;
         if pump.answered(flight.operation, status, message, ns).is_err() {
-            return because("the server sent a malformed answer");
+            return because("the server sent a malformed response");
         }
         Ok(())
     }
@@ -265,21 +265,21 @@ fn with_buffer(mut job: StoreJob, message: usize, frame: Vec<u8>) -> StoreJob {
 /// The checks of [MS-SMB2] 3.2.5.1.1 and 3.2.5.1.3, the same as of the control plane's requests.
 fn check(flight: &Flight, header: &Header, protected: &Protected, interim: bool) -> Result<(), Reason> {
     if !header.has(flags::SERVER_TO_REDIR) || header.command != flight.operation.class.command() {
-        return because("the server sent something else than an answer");
+        return because("the server sent something other than a response");
     }
     match protected.sealed {
         Some(session_id) if session_id == flight.session_id => return Ok(()),
-        Some(_) => return because("an answer was sealed for another session"),
+        Some(_) => return because("a response was encrypted for another session"),
         None => (),
     }
     if flight.sealed {
-        return because("an answer that must be encrypted was not");
+        return because("a response is not encrypted, but must be");
     }
     if protected.bad {
-        return because("the signature of an answer is wrong: somebody may have changed it on its way");
+        return because("the signature of a response is wrong: it may have been changed in transit");
     }
     if flight.signed && !interim && (protected.unverified || !header.has(flags::SIGNED)) {
-        return because("an answer was not signed although it must be");
+        return because("a response is not signed, but must be");
     }
     Ok(())
 }

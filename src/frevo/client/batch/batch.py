@@ -161,7 +161,7 @@ async def run_batch(
     try:
         await Pool(share, one, failed, plan.parallel, several).run(found())
     except ConnectionLost as error:
-        error.strerror = f"{error.strerror}; what is done is kept: the same command again goes on with it"
+        error.strerror = f"{error.strerror}; run the same command again to resume"
         raise
     return totals
 
@@ -233,7 +233,9 @@ def _make_folder(folder: str, *, below: bool) -> None:
     except ValueError as error:  # a name that this system cannot have
         raise OSError(errno.EINVAL, str(error), folder) from None
     if below and Path(folder).is_symlink():
-        text = "it is a symbolic link here, which a download does not follow: get this directory on its own"
+        text = (
+            "it is a local symbolic link, which downloads do not follow: download this directory separately"
+        )
         raise OSError(errno.EEXIST, text, folder)
 
 
@@ -416,10 +418,10 @@ def sendable(name: str) -> str:
     """*name* when a share can have a file of this name; OSError when it would become another one there."""
     bad = [letter for letter in "\\:" if letter in name]
     if bad:
-        text = f"a name on a share cannot hold {' or '.join(bad)}: rename it first"
+        text = f"names on a share cannot contain {' or '.join(bad)}: rename it first"
         raise OSError(errno.EINVAL, text, name)
     if any("\ud800" <= letter <= "\udfff" for letter in name):
-        raise OSError(errno.EILSEQ, "the name is not UTF-8, and SMB has only Unicode: rename it first", name)
+        raise OSError(errno.EILSEQ, "the name is not UTF-8, but SMB requires Unicode: rename it first", name)
     return name
 
 

@@ -18,9 +18,7 @@ T = TypeVar("T")
 _STOP_SECONDS = 2.0
 #: A signal that comes right before a wait would not end it: it is looked for so often.
 _LOOK_SECONDS = 0.5
-_MESSAGE = (
-    "this would wait for itself: the blocking client was called on its own event loop, from a callback of it"
-)
+_MESSAGE = "deadlock: the blocking client was called from a callback on its own event loop"
 
 
 class _LoopThread:
@@ -38,7 +36,7 @@ class _LoopThread:
             return self._loop
         with self._lock:
             if self.ended:
-                raise RuntimeError("the interpreter is ending: nothing can be asked of a server any more")
+                raise RuntimeError("the interpreter is shutting down: the server can no longer be used")
             if self._loop is None:
                 loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=loop.run_forever, name="frevo-client", daemon=True)

@@ -33,7 +33,7 @@ _LINES_BYTES = 65536
 
 def _no_pickle(self: object) -> NoReturn:
     raise TypeError(
-        f"a {type(self).__name__} belongs to one process: connect in the other one, or use the fsspec file system"
+        f"a {type(self).__name__} cannot be used in another process: connect there, or use the fsspec file system"
     )
 
 
@@ -46,7 +46,7 @@ class _Waiting:
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         if self._process != os.getpid():
             work.close()
-            raise RuntimeError("the connection is the parent process's: connect again after a fork")
+            raise RuntimeError("the connection belongs to the parent process: connect again after a fork")
         return run(work)
 
     __reduce__ = _no_pickle

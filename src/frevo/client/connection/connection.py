@@ -293,7 +293,7 @@ class Connection:
             try:
                 pending.on_abandoned(future.result())
             except WireError as error:
-                self.fail(f"the server sent something malformed ({error})")
+                self.fail(f"the server sent a malformed message ({error})")
 
     def _cancel(self, pending: Pending) -> None:
         """[MS-SMB2] 3.2.4.24: CANCEL has the id of its request and costs no credit.
@@ -328,30 +328,30 @@ class Connection:
                 bit = 1 << index
                 self._answer(response_fields(element), element, encrypted_by, bad & bit, unverified & bit)
         except WireError as error:
-            self.fail(f"the server sent something malformed ({error})")
+            self.fail(f"the server sent a malformed message ({error})")
 
     def _answer(
         self, fields: ResponseFields, message: Buffer, encrypted_by: int | None, bad: int, unverified: int
     ) -> None:
         _, _, status, command, _, flags, _, message_id, async_id = fields
         if not flags & _SERVER:
-            raise WireError("a request instead of an answer")
+            raise WireError("a request instead of a response")
         if message_id == _UNSOLICITED:  # an oplock break: none is ever asked for
             return
         pending = self._pending.get(message_id)
         if pending is None:
-            raise WireError(f"an answer to message {message_id}, which was not asked")
+            raise WireError(f"a response to message {message_id}, which was never sent")
         interim = status == _PENDING and bool(flags & _ASYNC)
         if command != pending.command:
             raise WireError(
-                f"an answer to command {command} for message {message_id}, which was {pending.command}"
+                f"a response to command {command} for message {message_id}, which was {pending.command}"
             )
         complaint = protection_fault(pending, command, flags, encrypted_by, bad, unverified, interim)
         if complaint:
             if (
                 status == _SESSION_DELETED and not bad
             ):  # nobody is there who could sign; like a cut, not a fault
-                self.fail("the server has ended the session", ConnectionLost)
+                self.fail("the server ended the session", ConnectionLost)
             else:
                 self.fail(complaint)
             return
@@ -407,7 +407,7 @@ class Connection:
         if self._waiting and self._error is None and not self._pending and not self.pumps:
             charge, free, total = self._waiting[0][0], self.credits.free, self.credits.total
             if charge > free == total:
-                self.fail(f"the server grants {free} credits, and {charge} are needed")
+                self.fail(f"the server granted {free} credits, but {charge} are needed")
 
     # -- the end
 
@@ -428,7 +428,7 @@ class Connection:
     def peer_fault(self, error: FrevoError) -> PeerFault:
         """Ends the connection because an answer is malformed (a WireError) or breaks a rule; returns what to raise."""
         malformed = isinstance(error, WireError)
-        reason = f"the server sent something malformed ({error})" if malformed else str(error)
+        reason = f"the server sent a malformed message ({error})" if malformed else str(error)
         self.fail(reason)
         return fault(reason)
 

@@ -27,7 +27,7 @@ async def dial(
     if not usable:
         names = ", ".join(map(str, transports))
         raise RemoteError(
-            errno.EPROTONOSUPPORT, f"frevo's client does not speak {names}: use tcp or nbt", host
+            errno.EPROTONOSUPPORT, f"frevo's client does not support {names}: use tcp or nbt", host
         )
     tasks = [
         asyncio.create_task(_attempt(host, one, index * STAGGER_S, timeout, calling))
@@ -70,9 +70,9 @@ async def _first(
 
 def _explained(text: str, error: BaseException, timeout: float) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {timeout:g} s, perhaps a firewall"
+        return f"no response within {timeout:g} s; perhaps a firewall blocks it"
     if isinstance(error, ConnectionRefusedError):
-        return "connection refused, no SMB server listens on this port"
+        return "connection refused: no SMB server listens on this port"
     return text
 
 

@@ -43,7 +43,7 @@ class Keepalive:
     def _look(self) -> None:
         if self._left_unanswered():
             self._connection.fail(
-                f"a request has no answer for {PATIENCE * self._timeout_s:g} s", ConnectionLost
+                f"no response to a request for {PATIENCE * self._timeout_s:g} s", ConnectionLost
             )
             return
         life = self._connection.signs_of_life

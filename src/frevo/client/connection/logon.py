@@ -40,12 +40,13 @@ from frevo.wire.smb2 import (
 _SETUP_ROUNDS_MAX = 10
 #: Why servers close a connection instead of answering its first message.
 _TURNED_AWAY = (
-    "the server ended the connection instead of answering: it has as many clients as it takes, refuses this address, or"
-    " speaks only SMB1, which frevo does not"
+    "the server closed the connection without a response: it has too many clients, refuses this address, "
+    "or supports only SMB1, which frevo does not"
 )
 #: ACCESS_DENIED as the answer to a log-on.
 _NOT_LIKE_THIS = (
-    "the server refuses this log-on: the user may not use it from here, or it demands encryption (SMB 3)"
+    "the server refused this log-on: the user may not log on from here, or the server requires "
+    "encryption (SMB 3)"
 )
 
 
@@ -80,7 +81,7 @@ async def negotiate(
     if reply.status != NTStatus.SUCCESS:
         sentence = ""
         if reply.status == NTStatus.NOT_SUPPORTED:
-            sentence = f"the server speaks none of {policy.minimum.name} to {policy.maximum.name}"
+            sentence = f"the server supports no dialect from {policy.minimum.name} to {policy.maximum.name}"
         raise remote_error(reply.status, connection.server, "negotiating the dialect", sentence)
     response = NegotiateResponse.parse(reply.message)
     connection.negotiated = accept(request, response, policy)
@@ -187,7 +188,10 @@ def _accept_guest(credentials: Credentials, server: str, signing: bool, encrypti
     if not (credentials.guest or credentials.anonymous):
         error = LogonError(
             errno.EACCES,
-            "the server made this user a guest (unknown user?): check the name, or ask for guest by name",
+            (
+                "the server logged this user on as a guest (unknown user?): check the name, or request a "
+                "guest log-on"
+            ),
             server,
         )
         error.ntstatus = NTStatus.SMB_GUEST_LOGON_BLOCKED_SIGNING_REQUIRED
@@ -208,7 +212,7 @@ def _protect(
     assert negotiated is not None
     server_wants = bool(flags & SessionFlags.ENCRYPT_DATA)
     if encryption and negotiated.cipher is Cipher.NONE:
-        text = f"encryption is required, but the server agreed on {negotiated.dialect.name} without a cipher"
+        text = f"encryption is required, but the server chose {negotiated.dialect.name} without a cipher"
         raise RemoteError(errno.EACCES, text, connection.server)
     encrypt = (encryption or server_wants) and negotiated.cipher is not Cipher.NONE
     made: SessionKeys = client_keys(
@@ -216,9 +220,9 @@ def _protect(
     )
     signed = bool(reply.header.flags & HeaderFlags.SIGNED)
     if signed and not made.verify(reply.message):
-        raise fault("the answer to the log-on is signed wrong: somebody may be in between")
+        raise fault("the signature of the log-on response is wrong: the connection may be under attack")
     if not signed and (negotiated.dialect.contexts or signing):
-        raise fault("the answer to the log-on is not signed although it must be")
+        raise fault("the log-on response is not signed, but must be")
     protection = session.protection
     # 3.1.1 without encryption: TREE_CONNECT must be signed for preauth integrity; the rest as was asked.
     protection.keys, protection.sign, protection.encrypt = made, signing or _required(connection), encrypt
@@ -253,7 +257,7 @@ async def _step(context: Any, token: bytes | None, server: str) -> bytes:
         made: bytes = context.step(token)
         return made
     except WireError as error:
-        raise fault(f"the server's part of the log-on is malformed ({error})") from None
+        raise fault(f"the server's log-on message is malformed ({error})") from None
     except (SMBError, KerberosError) as error:
         raise _no_logon(server, error) from None
 
@@ -265,7 +269,7 @@ def _session_key(context: Any) -> bytes:
     """
     key = bytes(context.session_key)
     if not key:
-        raise fault("the server says that the log-on is done, but has not shown that it knows this user")
+        raise fault("the server accepted the log-on without proving that it knows this user")
     return key
 
 

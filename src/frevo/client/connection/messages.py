@@ -86,13 +86,13 @@ def protection_fault(
     """
     protection = pending.protection
     if encrypted_by is not None:
-        return "" if encrypted_by == protection.session_id else "an answer was encrypted for another session"
+        return "" if encrypted_by == protection.session_id else "a response was encrypted for another session"
     if pending.encrypted:
-        return "an answer that must be encrypted was not"
+        return "a response is not encrypted, but must be"
     if bad:
-        return "the signature of an answer is wrong: somebody may have changed it on its way"
+        return "the signature of a response is wrong: it may have been changed in transit"
     if interim or protection.keys is None or not protection.sign:
         return ""
     if unverified or not flags & _SIGNED:
-        return f"an answer ({Command(command).name}) was not signed although it must be"
+        return f"a response ({Command(command).name}) is not signed, but must be"
     return ""

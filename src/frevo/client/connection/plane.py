@@ -80,7 +80,7 @@ class Plane:
                     self._receivers.pop(event[1], None)
                     receiver.on_closed(str(event[2]))
             except Exception:  # trouble of one connection must not end the others
-                log.exception("a message could not be handled")
+                log.exception("error in handling a message")
                 self.transport.close(event[1], abort=True)
 
     @property

@@ -114,7 +114,7 @@ class Link:
             if not isinstance(error, OSError | FrevoError):
                 raise error
             text = getattr(error, "strerror", None) or str(error)
-            text = f"the connection to the server ended and could not be made again: {text}"
+            text = f"the connection to the server ended and could not be restored: {text}"
             failed = ConnectionLost(errno.ECONNRESET, text)
             failed.final = True
             raise failed from error
@@ -167,9 +167,9 @@ def _less_protected(old: LoggedOn, new: LoggedOn) -> str:
     before, after = old.connection.negotiated, new.connection.negotiated
     assert before is not None and after is not None
     if after.dialect.revision < before.dialect.revision:
-        return f"the server now speaks {after.dialect.name}, before {before.dialect.name}"
+        return f"the server now uses {after.dialect.name}, before {before.dialect.name}"
     if before.cipher is not Cipher.NONE and after.cipher is Cipher.NONE:
-        return "the server now offers no encryption, before it did"
+        return "the server no longer offers encryption"
     was, is_now = old.session.protection, new.session.protection
     if (was.sign and not is_now.sign and not is_now.encrypt) or (was.encrypt and not is_now.encrypt):
         return "messages would be less protected than before"

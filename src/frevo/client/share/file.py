@@ -91,7 +91,7 @@ class File:
         """Fills *buffer* (bytearray, memoryview, numpy array) from *offset* on; how many bytes there were."""
         with memoryview(buffer) as view:
             if view.readonly:
-                raise TypeError(f"{type(buffer).__name__} is read-only: it cannot be read into")
+                raise TypeError(f"{type(buffer).__name__} is read-only: cannot read into it")
             if not view.nbytes:
                 return 0
             with view.cast("B") as target:
@@ -361,7 +361,7 @@ async def check_end(file: File, position: int) -> None:
     """For who read *position* bytes of *file* and no more: RemoteError (EIO) when it is longer than that."""
     size = await file.size()
     if size > position:
-        text = f"the server gave {position} of {size} bytes and then said that the file ends"
+        text = f"the server returned {position} of {size} bytes and then reported the end of the file"
         raise RemoteError(errno.EIO, text, file.path)
 
 
@@ -373,14 +373,12 @@ def _same(before: CreateResponse, now: CreateResponse) -> bool:
 
 
 def _lost_while_written(error: RemoteError, path: str) -> ConnectionLost:
-    hint = (
-        "the file was open for writing, and what was not yet confirmed may be missing: open it again and look"
-    )
+    hint = "the file was open for writing; unconfirmed data may be missing: open it again and check"
     return _as_lost(error, hint, path)
 
 
 def _changed(error: RemoteError, path: str) -> ConnectionLost:
-    return _as_lost(error, "meanwhile the file was changed or replaced: open it again", path)
+    return _as_lost(error, "the file was changed or replaced meanwhile: open it again", path)
 
 
 def _as_lost(error: RemoteError, hint: str, path: str) -> ConnectionLost:

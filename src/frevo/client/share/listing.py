@@ -50,7 +50,7 @@ class UnusableNames(RemoteError):
 
     def __init__(self, directory: str, names: Sequence[str]) -> None:
         listed = ", ".join(map(repr, names))
-        text = f"the server lists names that no file can have, such as {listed[:200]}: they were left out"
+        text = f"the server listed invalid names such as {listed[:200]}: they were skipped"
         super().__init__(errno.EILSEQ, text, directory)
         self.ntstatus = NTStatus.OBJECT_NAME_INVALID
 
@@ -151,7 +151,7 @@ def _entries(buffer: bytes, before: bytes | None) -> list[RawEntry]:
     """What a page holds. WireError when the listing does not go on: nothing in it, or the page *before* again."""
     found = list(parse_directory(_CLASS, buffer))
     if before is not None and (not found or buffer == before):
-        raise WireError("the listing of a directory does not go on")
+        raise WireError("the server does not continue the listing of a directory")
     return found
 
 

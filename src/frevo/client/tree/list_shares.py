@@ -60,7 +60,7 @@ async def _bind(tree: Tree, file_id: FileId) -> None:
     packet = pdu.Packet(pdu.PacketType.BIND, pdu.WHOLE, 1, bind.pack())
     (answer,) = await _transact(tree, file_id, packet.pack())
     if answer.type != pdu.PacketType.BIND_ACK:
-        raise remote_error(NTStatus.NOT_SUPPORTED, None, "the server does not offer its list of shares")
+        raise remote_error(NTStatus.NOT_SUPPORTED, None, "the server does not provide its list of shares")
 
 
 async def _call(tree: Tree, file_id: FileId, operation: int, values: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ async def _transact(tree: Tree, file_id: FileId, message: bytes) -> list[pdu.Pac
         if packet.flags & pdu.PacketFlags.LAST_FRAGMENT:
             return packets
         if total > _MESSAGE_BYTES_MAX:
-            raise WireError("an answer of srvsvc does not end")
+            raise WireError("a srvsvc response has no end")
 
 
 async def _read(tree: Tree, file_id: FileId) -> bytes:
@@ -98,5 +98,5 @@ async def _read(tree: Tree, file_id: FileId) -> bytes:
     reply = await tree.one(Element(Command.READ, body), "srvsvc", allow=(NTStatus.BUFFER_OVERFLOW,))
     data = bytes(ReadResponse.parse(reply.message).data)
     if not data:
-        raise WireError("an answer of srvsvc ends early")
+        raise WireError("a srvsvc response ends early")
     return data

@@ -165,7 +165,7 @@ async def get_eas(tree: Tree, path: str) -> dict[str, bytes]:
     if reply.status in none:
         return {}
     if reply.status == NTStatus.BUFFER_OVERFLOW:
-        raise remote_error(reply.status, path, "its extended attributes are too many for one answer")
+        raise remote_error(reply.status, path, "it has too many extended attributes for one response")
     return {ea.name.decode("latin-1"): ea.value for ea in parse_full_eas(_data(reply.message))}
 
 

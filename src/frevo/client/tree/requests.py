@@ -73,7 +73,7 @@ def _access_and_disposition(mode: str) -> tuple[int, int]:
     letters = set(mode) - {"b"}
     kind = letters - {"+"}
     if len(kind) != 1 or not kind <= set(_DISPOSITIONS) or len(mode) != len(set(mode)):
-        raise ValueError(f"mode {mode!r}: one of r, w, x, a, with b and + if you like (no text)")
+        raise ValueError(f"mode {mode!r}: expected r, w, x or a, optionally with b and + (no text mode)")
     letter = kind.pop()
     read, write = letter == "r" or "+" in letters, letter != "r" or "+" in letters
     access = int(FileAccess.READ_ATTRIBUTES)

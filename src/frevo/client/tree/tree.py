@@ -36,9 +36,11 @@ from frevo.wire.smb2 import (
 
 #: Twice what a compound of ours needs: with fewer credits it could wait for some that never come.
 _FEW = 8
-_FORBIDDEN_NAME = "the server takes no file of this name (Samba's `veto files`, for one)"
+_FORBIDDEN_NAME = (
+    "the server does not allow files with this name (for example because of Samba's `veto files`)"
+)
 _MAY_NEED_ENCRYPTION = (
-    "access denied: this user may not use the share, or it demands encryption, which this connection does not have"
+    "access denied: this user may not use the share, or it requires encryption, which this connection lacks"
 )
 #: Seconds that closes under way may take before their share is disconnected.
 _CLOSING_S = 2.0
@@ -223,4 +225,4 @@ async def _validate(tree: Tree, handshake: Handshake, protection: Protection) ->
         answer = IoctlResponse.parse(reply.message).output_buffer
         check_validation(handshake.response, ValidateNegotiateInfoResponse.parse(answer))
     elif reply.status == NTStatus.ACCESS_DENIED:
-        raise RemoteProtocolError("the server does not confirm the negotiation (downgrade attack?)")
+        raise RemoteProtocolError("the server did not confirm the negotiation (downgrade attack?)")

@@ -71,7 +71,7 @@ class Budget:
     def _refuse(self, user: str) -> NoReturn:
         raise SMBError(
             NTStatus.INSUFFICIENT_RESOURCES,
-            f"{user} has {self.of(user)} of {self.total} {self.name}, {self.limit} are all there are",
+            f"{user} has {self.of(user)} of {self.total} {self.name}; the limit is {self.limit}",
         )
 
     def give(self, user: str, count: int = 1) -> None:

@@ -40,7 +40,7 @@ class Lanes:
     def _lane(self, key: str, shown: str) -> Lane:
         lane = self._lanes.get(key)
         if lane is None:
-            log.info("%s may not always answer: its calls run in threads of their own", shown)
+            log.info("%s may be slow: calls to it run in threads of their own", shown)
             lane = self._lanes[key] = Lane(self._loop, key)
         return lane
 
@@ -54,7 +54,7 @@ class Lanes:
         deadline = self._loop.time() + timeout
         for point, lane in self._lanes.items():
             if not await lane.drain(max(0.0, deadline - self._loop.time())):
-                log.warning("%s does not answer: what was open there is left to the kernel", point)
+                log.warning("%s does not respond: leaving its open files to the kernel", point)
 
     def stop(self) -> None:
         """Gives up what waits in a lane."""

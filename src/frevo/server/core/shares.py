@@ -97,9 +97,9 @@ class Share(msgspec.Struct, eq=False):
             ) from None
         if self.home_of is not None and not _is_home(backend.tree, self.home_of):
             backend.close()
-            log.warning("share %s: %s is not the user's own folder", self.name, path)
+            log.warning("share %s: %s does not belong to the user", self.name, path)
             raise SMBError(
-                NTStatus.BAD_NETWORK_NAME, f"share {self.name}: {path} is not the user's own folder"
+                NTStatus.BAD_NETWORK_NAME, f"share {self.name}: {path} does not belong to the user"
             )
         return backend
 

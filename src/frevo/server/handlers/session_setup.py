@@ -68,9 +68,9 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     if wait_s <= 0:
         return _tell(request, session, asked, verdict, claim)
     if wait_s > WAIT_MAX_S:
-        log.info("%s: log-on of %a not looked at: too many have failed", connection.peer, claim)
+        log.info("%s: log-on of %a refused: too many failed attempts", connection.peer, claim)
         _forget(request, session)
-        raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, "too many log-ons have failed")
+        raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, "too many failed log-ons")
     return _tell_later(request, session, asked, verdict, claim, wait_s)
 
 
@@ -198,7 +198,7 @@ def _finish(
     if not first and session.identity is not None and session.identity.sid != identity.sid:
         # Windows and Samba keep a session with its first user: a re-authentication may not change who it is.
         _forget(request, session)
-        raise SMBError(NTStatus.ACCESS_DENIED, "re-authentication as another user")
+        raise SMBError(NTStatus.ACCESS_DENIED, "re-authentication as a different user")
     if first:
         _count_for(request, session, user_of(identity))
     session.acceptor = None

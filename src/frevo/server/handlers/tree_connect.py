@@ -99,7 +99,9 @@ def _connect(
 ) -> Tree:
     session, settings = request.session, request.server.config.globals
     if session.state is SessionState.GONE:
-        raise SMBError(NTStatus.USER_SESSION_DELETED, "the session ended while its share was looked for")
+        raise SMBError(
+            NTStatus.USER_SESSION_DELETED, ("the session ended while its share was being looked up")
+        )
     encrypt = session.encrypt or (not share.is_pipe and share.config.server_smb_encrypt == "required")
     if encrypt and not session.may_encrypt:
         raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name} must be encrypted, and the client cannot")

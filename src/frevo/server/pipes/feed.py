@@ -18,7 +18,9 @@ def new_pipe(request: Request, name: str) -> object:
     budget.check(session.user)
     most = server.config.globals.frevo_max_anonymous_pipes
     if session.user in (NOBODY, GUEST) and budget.of(session.user) >= most:
-        raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, f"{most} pipes are all that {session.user} may have")
+        raise SMBError(
+            NTStatus.INSUFFICIENT_RESOURCES, f"{most} pipes are the most that {session.user} may have"
+        )
     pipe = open_pipe(name, rpc_context(server, session))
     if pipe is None:
         raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, f"pipe {name[:64]!r}")
@@ -36,7 +38,7 @@ async def feed(request: Request, data: bytes | bytearray | memoryview) -> None:
     if pipe.broken:
         raise SMBError(NTStatus.PIPE_DISCONNECTED)
     if pipe.full:
-        raise SMBError(NTStatus.PIPE_BUSY, "answers are not being read")
+        raise SMBError(NTStatus.PIPE_BUSY, "the client does not read its responses")
     budget.check(user, max(len(data), 1))
     piece = server.turns.slice()
     done = pipe.write(bytes(data), piece.over)

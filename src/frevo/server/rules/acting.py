@@ -32,10 +32,10 @@ log = logging.getLogger("frevo.server")
 def who_acts(config: Config) -> str:
     """One sentence about who everybody is on disk; empty where nothing surprises: a server of an ordinary user."""
     if acts_as_users(config):
-        return "Running as root: every session acts on disk as its own Unix user (frevo:unix users)."
+        return "Running as root: each session accesses the disk as its own Unix user (frevo:unix users)."
     if os.geteuid() != 0:
         return ""
-    return "This server runs as root, and EVERY user acts on disk as root (frevo:unix users = no)."
+    return "This server runs as root, and EVERY user accesses the disk as root (frevo:unix users = no)."
 
 
 def check_log_on(server: Server, session: Session) -> None:
@@ -52,10 +52,8 @@ def check_log_on(server: Server, session: Session) -> None:
     session.unix = users.find(name)
     if session.unix is not None or is_guest(session) or _somebody_else_can_act(server):
         return
-    sentence = (
-        f"there is no Unix user {name!r} for this account: make one (useradd), name one with `username map` "
-        "or `force user`, or set `frevo:unix users = no`"
-    )
+    ways = "create it (useradd), map it with `username map` or `force user`, or set `frevo:unix users = no`"
+    sentence = f"no Unix user {name!r} for this account: {ways}"
     log.warning("%s: log-on of %s refused: %s", session.connection.peer, identity.account, sentence)
     raise SMBError(NTStatus.LOGON_FAILURE, sentence)
 
@@ -120,11 +118,11 @@ def _identity_on(server: Server, session: Session, share: Share) -> UnixIdentity
             if counts_as_guest(server, session, share)
             else account.account
         )
-        raise _denied(f"there is no Unix user {name!r} to act as")
+        raise _denied(f"no Unix user {name!r} to act as")
     if admin:
         user = users.superuser(user)
     elif user.identity.uid == 0:
-        raise _denied(f"{user.name!r} is root, and only those in `admin users` act as root")
+        raise _denied(f"{user.name!r} is root, and only users in `admin users` may act as root")
     return _with_group(users, user, group).identity
 
 
@@ -158,10 +156,8 @@ def _check_own(forced: str) -> None:
     """Without Unix users only the server's own user can be forced."""
     own = os.geteuid()
     if forced and not _is_user(forced.rpartition("\\")[2], own):
-        raise _denied(
-            f"`force user = {forced}`, but this server acts as user {own} for everybody: "
-            "run it as root with `frevo:unix users = auto`"
-        )
+        fix = "run it as root with `frevo:unix users = auto`"
+        raise _denied(f"`force user = {forced}`, but this server acts as user {own} for everyone: {fix}")
 
 
 def _is_user(name: str, uid: int) -> bool:

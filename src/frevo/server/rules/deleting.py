@@ -143,7 +143,7 @@ def _remove(server: Server, opened: Open, handle: Handle) -> None:
     if backend is None:
         return
     if opened.delete_on_close and not opened.deletes_readonly and handle.stat().attributes & _READONLY:
-        log.info("%s: not deleted at close: it has become read-only", opened.path)
+        log.info("%s: not deleted at close: it is now read-only", opened.path)
         return
     streams = server.files.streams(handle.identity)
     for stream in streams:

@@ -105,7 +105,7 @@ class HostGate:
         if known is not None and known[0] > self._server.monotonic():
             self._decide(event, Host(address, known[1]))
         elif len(self._waiting) >= WAITING_MAX:
-            self._refuse(event, address, "too many connections wait for the names of their machines")
+            self._refuse(event, address, "too many connections are waiting for host names")
         else:
             self._waiting[event[1]] = [event]
             task = self._server.loop.create_task(self._look_up(event, key))
@@ -161,7 +161,7 @@ class HostGate:
         try:
             names = await asyncio.wait_for(answer, LOOKUP_TIMEOUT_S)
         except TimeoutError:
-            log.warning("the names of %s: nobody answered in %g seconds", key[0], LOOKUP_TIMEOUT_S)
+            log.warning("no answer for the host name of %s in %g seconds", key[0], LOOKUP_TIMEOUT_S)
             return frozenset()
         self._known[key] = (self._server.monotonic() + REMEMBERED_S, names)
         while len(self._known) > REMEMBERED_MAX:

@@ -27,7 +27,7 @@ def check_folder(path: str) -> list[Check]:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         return [
-            Check(GROUP, path, State.FAILED, f"cannot be opened: {error.strerror}", "choose another folder")
+            Check(GROUP, path, State.FAILED, f"cannot open it: {error.strerror}", "choose another folder")
         ]
     try:
         checks = [_file_system(path, fd)]
@@ -37,7 +37,7 @@ def check_folder(path: str) -> list[Check]:
         with tempfile.TemporaryDirectory(prefix=".frevo-doctor-", dir=folder) as place:
             return checks + _try_out(Path(place))
     except OSError as error:
-        text = f"this user cannot write here ({error.strerror}): shared read-only, the rest was not tried"
+        text = f"this user cannot write here ({error.strerror}): it can be shared read-only; skipped the other checks"
         return [*checks, Check(GROUP, "writing", State.LIMITED, text)]
 
 
@@ -78,8 +78,8 @@ def _user_attributes(file: Path) -> Check:
     try:
         os.setxattr(file, b"user.frevo.doctor", b"x")
     except OSError as error:
-        text = f"not kept ({error.strerror}): no DOS attributes, no named streams"
-        fix = "use ext4, xfs, btrfs or tmpfs of Linux 6.6; on old mounts add the option user_xattr"
+        text = f"not supported ({error.strerror}): no DOS attributes, no named streams"
+        fix = "use ext4, xfs, btrfs, or tmpfs on Linux 6.6 or newer; older mounts need the option user_xattr"
         return Check(GROUP, "user attributes", State.LIMITED, text, fix)
     return Check(GROUP, "user attributes", State.OK, "kept")
 
@@ -88,13 +88,13 @@ def _named_streams(file: Path) -> Check:
     """The largest stream that this file system keeps: it lives in one xattr, with a byte more ([MS-FSCC] 2.1.5.3)."""
     largest = _largest_value(file) - 1
     if largest < 0:
-        return Check(GROUP, "named streams", State.LIMITED, "not kept: there are no user attributes")
+        return Check(GROUP, "named streams", State.LIMITED, "not supported: there are no user attributes")
     data = {"largest_bytes": largest}
     if largest >= _STREAM_BYTES_MAX:
         return Check(GROUP, "named streams", State.OK, f"up to {largest} bytes each", "", data)
-    text = f"up to {largest} bytes, larger ones are refused (STATUS_DISK_FULL): resource forks of macOS may be larger"
+    text = f"up to {largest} bytes; larger ones are refused (STATUS_DISK_FULL). macOS resource forks can be larger"
     return Check(
-        GROUP, "named streams", State.LIMITED, text, "use xfs, tmpfs or ext4 made with -O ea_inode", data
+        GROUP, "named streams", State.LIMITED, text, "use xfs, tmpfs, or ext4 created with -O ea_inode", data
     )
 
 
@@ -117,26 +117,30 @@ def _security_attributes(file: Path) -> Check:
         os.setxattr(file, b"security.frevo.doctor", b"x")
     except OSError as error:
         if error.errno == errno.EPERM:
-            text = "Samba's NT security descriptors (security.NTACL) need CAP_SYS_ADMIN"
-            return Check(GROUP, "security attributes", State.LIMITED, text, "run frevo as root to use them")
-        text = f"not kept ({error.strerror}): no NT security descriptors as Samba keeps them (security.NTACL)"
+            text = "storing NT security descriptors as Samba does (security.NTACL) needs CAP_SYS_ADMIN"
+            return Check(GROUP, "security attributes", State.LIMITED, text, "run frevo as root")
+        text = f"not supported ({error.strerror}): cannot store NT security descriptors as Samba does (security.NTACL)"
         return Check(GROUP, "security attributes", State.LIMITED, text)
-    return Check(GROUP, "security attributes", State.OK, "kept (security.NTACL)")
+    return Check(GROUP, "security attributes", State.OK, "supported (security.NTACL)")
 
 
 def _case(file: Path) -> Check:
     folds = (file.parent / file.name.upper()).exists()
     text = (
-        "names are the same in any case (the kernel looks them up)"
+        "the file system ignores case"
         if folds
-        else ("names differ by case; frevo compares them itself for its clients")
+        else "the file system distinguishes case; frevo ignores it for clients"
     )
     return Check(GROUP, "case of names", State.OK, text, "", {"case_insensitive": folds})
 
 
 def _birth_time(file: Path) -> Check:
     born = syscalls.statx(syscalls.AT_FDCWD, os.fsencode(file), 0).btime
-    text = "kept by the file system" if born else "not kept; frevo keeps it in user.DOSATTRIB"
+    text = (
+        "stored by the file system"
+        if born
+        else "not stored by the file system; frevo stores it in user.DOSATTRIB"
+    )
     return Check(GROUP, "creation time", State.OK if born else State.LIMITED, text)
 
 
@@ -158,7 +162,7 @@ def _rename_without_replacing(file: Path) -> Check:
     except FileExistsError:
         return Check(GROUP, "rename without replacing", State.OK, "supported (renameat2 RENAME_NOREPLACE)")
     except OSError as error:
-        text = f"not supported ({error.strerror}): two renames to one name at once may lose a file"
+        text = f"not supported ({error.strerror}): two simultaneous renames to the same name may lose a file"
         return Check(GROUP, "rename without replacing", State.LIMITED, text)
     other.rename(file)
     return Check(GROUP, "rename without replacing", State.LIMITED, "the file system ignores RENAME_NOREPLACE")
@@ -170,6 +174,8 @@ def _punch_hole(file: Path) -> Check:
         try:
             syscalls.fallocate(stream.fileno(), mode, 0, 4096)
         except OSError as error:
-            text = f"not supported ({error.strerror}): zeroed ranges of sparse files keep their space"
+            text = (
+                f"not supported ({error.strerror}): zeroing a range of a sparse file does not free its space"
+            )
             return Check(GROUP, "sparse files", State.LIMITED, text)
     return Check(GROUP, "sparse files", State.OK, "supported (fallocate punches holes)")

@@ -15,10 +15,10 @@ GROUP = "network"
 
 #: Port, kind and what it is for.
 PORTS = (
-    (445, socket.SOCK_STREAM, "SMB, the port that Windows insists on"),
+    (445, socket.SOCK_STREAM, "SMB; older Windows supports this port only"),
     (139, socket.SOCK_STREAM, "NetBIOS session service, for old clients"),
     (443, socket.SOCK_DGRAM, "SMB over QUIC"),
-    (4450, socket.SOCK_STREAM, "SMB for an ordinary user, what `make serve` uses"),
+    (4450, socket.SOCK_STREAM, "SMB without privileges; used by `make serve`"),
 )
 
 #: Protocol number of the kernel's QUIC sockets.
@@ -48,7 +48,7 @@ def _check_port(port: int, kind: socket.SocketKind, purpose: str) -> Check:
 def _port_problem(error: OSError, port: int, transport: str) -> tuple[str, str]:
     if error.errno in (errno.EACCES, errno.EPERM):
         first = read_number("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024
-        text = f"ports below {first} need a privilege that this user does not have"
+        text = f"this user may not use ports below {first}"
         python = Path(sys.executable).resolve()
         fix = (
             f"sudo sysctl net.ipv4.ip_unprivileged_port_start={min(port, 139)}"
@@ -82,8 +82,8 @@ def check_rdma() -> list[Check]:
     except OSError:
         devices = []
     if not devices:
-        text = "no device; SMB Direct is not available"
-        fix = "for trying it out: sudo modprobe siw && sudo rdma link add siw0 type siw netdev eth0"
+        text = "no device: SMB Direct is not available"
+        fix = "to try it without hardware: sudo modprobe siw && sudo rdma link add siw0 type siw netdev eth0"
         return [Check(GROUP, "rdma", State.LIMITED, text, fix, {"devices": {}})]
     found = {device: _describe_device(device) for device in devices}
     text = ", ".join(f"{device} ({description})" for device, description in found.items())
@@ -104,7 +104,7 @@ def check_quic() -> list[Check]:
             return [Check(GROUP, "quic in the kernel", State.OK, "IPPROTO_QUIC sockets are available")]
         except OSError as error:
             reason = error.strerror or str(error)
-    text = f"no IPPROTO_QUIC sockets ({reason}); frevo's QUIC does not need them"
+    text = f"no IPPROTO_QUIC sockets ({reason}); frevo does not need them for QUIC"
     return [Check(GROUP, "quic in the kernel", State.LIMITED, text, "", {"reason": reason})]
 
 

@@ -29,13 +29,13 @@ USES = {
     "statx": "status in threads",
     "fgetxattr": "attributes in threads",
     "renameat": "renames in threads",
-    "send_zc": "sends are copied",
-    "sendmsg_zc": "sends are copied",
-    "multishot_accept": "one submission per accepted connection",
-    "multishot_recv": "one submission per receive",
-    "provided_buffer_ring": "idle connections own a buffer",
+    "send_zc": "sent data is copied",
+    "sendmsg_zc": "sent data is copied",
+    "multishot_accept": "each accepted connection needs a submission",
+    "multishot_recv": "each receive needs a submission",
+    "provided_buffer_ring": "idle connections hold a buffer",
     "defer_taskrun": "completions interrupt the data plane's threads",
-    "fixed_buffers": "buffers are pinned for each transfer",
+    "fixed_buffers": "buffers are pinned for every transfer",
 }
 
 
@@ -52,7 +52,7 @@ def check_python() -> list[Check]:
     """The interpreter, at least 3.11."""
     version = platform.python_version()
     good = sys.version_info >= (3, 11)
-    fix = "" if good else "install Python 3.11 or newer and run make build again"
+    fix = "" if good else "install Python 3.11 or newer, then run make build again"
     data = {"version": version, "executable": sys.executable}
     return [
         Check(GROUP, "python", State.OK if good else State.FAILED, f"{version}, {sys.executable}", fix, data)
@@ -70,8 +70,8 @@ def check_processor() -> list[Check]:
     text = f"instructions for encryption: {', '.join(found) or 'none'}"
     if "aes" in flags and flags & {"pclmulqdq", "pmull"}:
         return [Check(GROUP, "processor", State.OK, text, "", data)]
-    text += "; encryption and signing will cost much processor time"
-    fix = "in a virtual machine: pass the processor's AES and CLMUL instructions through"
+    text += "; encryption and signing will use much processor time"
+    fix = "in a virtual machine, pass through the processor's AES and CLMUL instructions"
     return [Check(GROUP, "processor", State.LIMITED, text, fix, data)]
 
 
@@ -80,17 +80,23 @@ def check_openat2() -> list[Check]:
     try:
         root = syscalls.openat2(syscalls.AT_FDCWD, b"/", os.O_PATH, resolve=0)
     except OSError as error:
-        fix = "use Linux 5.6 or newer; in a container allow openat2 in the seccomp profile"
+        fix = "use Linux 5.6 or newer; in a container, allow openat2 in the seccomp profile"
         return [Check(GROUP, "openat2", State.FAILED, error.strerror or str(error), fix)]
     try:
         os.close(syscalls.openat2(root, b"../..", os.O_PATH))
     except OSError as error:
         if error.errno == errno.EXDEV:
-            return [Check(GROUP, "openat2", State.OK, "paths are kept inside their share by the kernel")]
+            return [Check(GROUP, "openat2", State.OK, "the kernel confines paths to their share")]
     finally:
         os.close(root)
     return [
-        Check(GROUP, "openat2", State.FAILED, "RESOLVE_BENEATH lets a path out", "do not share folders here")
+        Check(
+            GROUP,
+            "openat2",
+            State.FAILED,
+            "RESOLVE_BENEATH does not confine paths",
+            "do not share folders on this machine",
+        )
     ]
 
 
@@ -113,7 +119,7 @@ def check_io_uring() -> list[Check]:
     lacking = {name: loss for name, loss in USES.items() if not found.has(name)}
     if lacking:
         text = "lacks " + ", ".join(f"{name} ({loss})" for name, loss in lacking.items())
-        fix = "a newer kernel has them; frevo works without"
+        fix = "available in newer kernels; frevo works without them"
         checks.append(Check(GROUP, "io_uring features", State.LIMITED, text, fix, {"lacking": lacking}))
     else:
         checks.append(Check(GROUP, "io_uring features", State.OK, f"all {len(USES)} that frevo can use"))
@@ -135,11 +141,12 @@ def _uring_fix(reason: str) -> str:
         return "sudo sysctl kernel.io_uring_disabled=0"
     if reason.startswith(("EPERM", "ENOSYS")):
         return (
-            "in a container: a seccomp profile that allows io_uring_setup, io_uring_enter, io_uring_register"
+            "in a container, allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp "
+            "profile"
         )
     if reason.startswith("ENOMEM"):
         return "ulimit -l 65536, or LimitMEMLOCK=64M in the systemd unit"
-    return "a newer kernel has it"
+    return "use a newer kernel"
 
 
 def check_limits() -> list[Check]:
@@ -150,7 +157,7 @@ def check_limits() -> list[Check]:
     if 0 <= hard < DESCRIPTORS_WANTED:
         state = State.LIMITED if hard >= DESCRIPTORS_NEEDED else State.FAILED
         fix = f"ulimit -n {DESCRIPTORS_WANTED}, or LimitNOFILE={DESCRIPTORS_WANTED} in the systemd unit"
-    text = f"{names[0]} open files, can be raised to {names[1]} (connections and open files of all clients)"
+    text = f"{names[0]} open files, can be raised to {names[1]} (all clients' connections and open files)"
     checks = [Check(GROUP, "open files", state, text, fix, {"soft": soft, "hard": hard})]
     soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     small = 0 <= hard < MEMLOCK_WANTED_BYTES
@@ -170,7 +177,7 @@ def check_inotify() -> list[Check]:
     watches = read_number(f"{folder}/max_user_watches")
     instances = read_number(f"{folder}/max_user_instances")
     if watches is None or instances is None:
-        text = "the kernel has no inotify: clients are not told of changes made outside frevo"
+        text = "the kernel has no inotify: clients are not notified of changes made outside frevo"
         return [Check(GROUP, "inotify", State.LIMITED, text)]
     small = watches < WATCHES_WANTED
     fix = f"sudo sysctl fs.inotify.max_user_watches={WATCHES_WANTED * 8}" if small else ""
@@ -184,14 +191,12 @@ def check_kerberos() -> list[Check]:
     missing = [name for name in ("gssapi",) if importlib.util.find_spec(name) is None]
     if missing:
         fix = f"{sys.executable} -m pip install 'frevo[kerberos]' (needs libkrb5-dev)"
-        text = f"Python modules missing: {', '.join(missing)}; NTLMv2 works without"
+        text = f"Python modules missing: {', '.join(missing)}; NTLMv2 works without them"
         return [Check(GROUP, "kerberos", State.LIMITED, text, fix, {"missing": missing})]
     try:
         importlib.import_module("gssapi")
     except Exception as error:
-        return [
-            Check(GROUP, "kerberos", State.LIMITED, f"gssapi does not load: {error}", "install libkrb5-3")
-        ]
+        return [Check(GROUP, "kerberos", State.LIMITED, f"cannot load gssapi: {error}", "install libkrb5-3")]
     return [Check(GROUP, "kerberos", State.OK, "gssapi is installed")]
 
 

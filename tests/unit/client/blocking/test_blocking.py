@@ -101,7 +101,7 @@ def test_not_on_its_own_loop() -> None:
     async def callback() -> None:
         run(nothing())
 
-    with pytest.raises(RuntimeError, match="wait for itself"):
+    with pytest.raises(RuntimeError, match="deadlock"):
         run(callback())
 
 
