@@ -8,10 +8,12 @@ fault of a test from one of the server.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
+from peers import programs
 from peers.frevo_server import FrevoServer, frevo_server
 from peers.samba_server import samba_server as run_samba
 from peers.target import Serve, Target
@@ -26,6 +28,37 @@ PLANES: dict[str, dict[str, str]] = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--against", choices=("frevo", "samba"), default="frevo", help="the server under test")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        from side_by_side import longest_first
+
+        longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """`pytest -n N` without another --dist."""
+    from side_by_side import InPieces
+
+    return InPieces(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """A worker's report goes through a pipe as UTF-8; names in logs of hostile tests have lone surrogates."""
+    return _encodable((yield))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {key: _encodable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_encodable(one) for one in value)
+    return value
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +94,13 @@ def any_plane(request: pytest.FixtureRequest, serve: Serve) -> Target:
     if request.config.getoption("--against") != "frevo" and request.param != "epoll":
         pytest.skip("planes are frevo's")
     return serve({"server signing": "auto", **PLANES[request.param]})
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port for a server that must come back at the same one."""
+    with programs.reserved_port() as reserved:
+        yield reserved
 
 
 @pytest.fixture(scope="session")

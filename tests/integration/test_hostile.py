@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 from pair.client import Client, Disconnected, Element
-from peers import programs
 from peers.frevo_server import FrevoServer, frevo_server
 
 from frevo.wire.erref import NTStatus
@@ -258,10 +257,9 @@ def test_listing_while_files_vanish(tmp_path: Path) -> None:
         assert stayed <= set(names)
 
 
-def test_stop_while_busy_and_start_again(tmp_path: Path) -> None:
+def test_stop_while_busy_and_start_again(tmp_path: Path, port: int) -> None:
     """Goal: a stop takes less than two seconds whatever clients do, and the port is free at once. Method: pipelined
     reads and writes, a waiting watch, half messages; stop; start on the same port. The harness checks time and log."""
-    port = programs.free_port()
     options = {"server smb transports": f"tcp:{port}"}
     for number in range(2):
         with frevo_server(tmp_path / str(number), options) as server, Live(server.host, port) as live:
@@ -279,9 +277,8 @@ def test_stop_while_busy_and_start_again(tmp_path: Path) -> None:
             assert server.alive()
 
 
-def test_two_servers_on_one_port(tmp_path: Path) -> None:
+def test_two_servers_on_one_port(tmp_path: Path, port: int) -> None:
     """Goal: the second server says what is wrong and leaves the first alone. Method: start both."""
-    port = programs.free_port()
     options = {"server smb transports": f"tcp:{port}"}
     with witnessed(tmp_path / "first", options):
         with pytest.raises(AssertionError) as told, frevo_server(tmp_path / "second", options):

@@ -55,7 +55,7 @@ def test_the_server_is_the_owner(base: Path) -> None:
     assert set(map(int, ids["Uid"].split())) == {OWNER.pw_uid}
     assert set(map(int, ids["Gid"].split())) == {OWNER.pw_gid}
     assert int(ids["CapEff"], 16) == int(ids["CapPrm"], 16) == 0
-    assert any("acts on disk as games, who owns the folder" in line for line in said), said
+    assert any("accesses the disk as games, the folder's owner" in line for line in said), said
     assert {path.stat().st_uid for path in (private, private / "accounts.json")} == {OWNER.pw_uid}
 
 

@@ -186,7 +186,7 @@ def test_reports(target: Target, tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["echo", "smb://127.0.0.1:1/share"], 1, "connection refused"),
         (["echo", "{url}", "--protect", "off", "--encrypt"], 2, "contradict each other"),
         (["echo", "{url}", "--server-pid", "4194305"], 2, "no such process"),
-        (["echo", "{url}", "--json", "/nowhere/a.json"], 2, "cannot be written"),
+        (["echo", "{url}", "--json", "/nowhere/a.json"], 2, "cannot write"),
         (["read", "{url}/share", "--io-size", "8K", "--file-size", "4K"], 2, "less than --io-size"),
     ],
 )

@@ -173,7 +173,7 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
     if subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=1m", "frevo", str(folder)], check=False
     ).returncode:
-        pytest.skip("no right to mount a small file system")
+        programs.missing("no right to mount a small file system")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 

@@ -35,8 +35,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """The URL of its share and the folder behind it."""
     folder = tmp_path / "shared"
     folder.mkdir()
-    port = programs.free_port()
-    with (tmp_path / "out").open("wb") as out:
+    with programs.reserved_port() as port, (tmp_path / "out").open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", _SERVER, str(port), str(folder), str(tmp_path / "log")],
             stdout=out, stderr=out, start_new_session=True,

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from peers import programs
 from peers.frevo_server import frevo_server
 from peers.samba_server import samba_server as run_samba
 from peers.target import Target
@@ -140,7 +141,7 @@ def same(one: Path, other: Path) -> bool:
 async def test_four_gibibytes(target: Target, place: Path) -> None:
     """A file of more than 4 GiB, up and down: no block is missing, doubled or in another's place."""
     if room() < ROOM_BYTES:
-        pytest.skip(f"{ROOM_BYTES // GIB} GiB of /dev/shm are needed, {room() / GIB:.1f} are free")
+        programs.missing(f"{ROOM_BYTES // GIB} GiB of /dev/shm are needed, {room() / GIB:.1f} are free")
     stamped(place / "big", BIG_BYTES)
     async with frevo.connect(url(target), user=target.user, password=target.password) as share:
         await batch.upload(share, str(place / "big"), "big", batch.Plan(), Silent())
@@ -181,7 +182,7 @@ def test_memory_of_a_transfer(target: Target, place: Path, command: str) -> None
     """A large file through a command: the process stays under 150 MB. Method: a sparse file, VmHWM at the end."""
     size = MEASURED_MIB * MIB
     if command != "cat" and room() < size + 2 * GIB:
-        pytest.skip(f"{MEASURED_MIB + 2048} MiB of /dev/shm are needed, {room() // MIB} are free")
+        programs.missing(f"{MEASURED_MIB + 2048} MiB of /dev/shm are needed, {room() // MIB} are free")
     credentials = place / "credentials"
     credentials.write_text(f"username={target.user}\npassword={target.password}\n")
     sparse = (place if command == "put" else target.folder()) / "sparse"

@@ -62,11 +62,11 @@ async def test_the_environment(target: Target, monkeypatch: pytest.MonkeyPatch) 
 
 async def test_the_first_that_answers(target: Target) -> None:
     """A closed first port costs nothing but a moment: the next transport is used."""
-    closed = programs.free_port()
-    transports = f"tcp:{closed}, nbt:{target.nbt_port}"
     options = {"user": target.user, "password": target.password}
-    async with frevo.connect_server(f"smb://{target.host}", transports=transports, **options) as server:
-        assert server.transport == "nbt"
+    with programs.reserved_port() as closed:
+        transports = f"tcp:{closed}, nbt:{target.nbt_port}"
+        async with frevo.connect_server(f"smb://{target.host}", transports=transports, **options) as server:
+            assert server.transport == "nbt"
     transports = f"tcp:{target.port}, nbt:{target.nbt_port}"
     async with frevo.connect_server(f"smb://{target.host}", transports=transports, **options) as server:
         assert server.transport == "tcp"
@@ -77,8 +77,8 @@ async def test_a_server_that_is_silent(silent_port: int) -> None:
     started = time.monotonic()
     with pytest.raises(RemoteError, match="did not respond"):
         await frevo.connect(f"smb://127.0.0.1:{silent_port}/share", user="u", password="p", timeout=0.2)
-    with pytest.raises(RemoteError, match="connection refused"):
-        await frevo.connect(f"smb://127.0.0.1:{programs.free_port()}/share", user="u", password="p")
+    with programs.reserved_port() as closed, pytest.raises(RemoteError, match="connection refused"):
+        await frevo.connect(f"smb://127.0.0.1:{closed}/share", user="u", password="p")
     assert time.monotonic() - started < 10
 
 

@@ -52,7 +52,7 @@ def test_an_ordinary_user_mounts(server: Target, own: Path) -> None:
     """mount, work, umount and fusermount3 -u as nobody; what belongs to others cannot be mounted on."""
     need_fuse()
     if os.geteuid():
-        pytest.skip("only root can become another user")
+        programs.missing("only root can become another user")
     unshare, _ = programs.need("unshare"), programs.need("setpriv")
     if shutil.which("fusermount3") is None:
         programs.missing("fusermount3 is missing: apt-get install fuse3")

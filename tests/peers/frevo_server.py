@@ -36,6 +36,7 @@ class FrevoServer(Target):
     """A running `frevo serve`. stop() ends it and checks that it ended well."""
 
     process: subprocess.Popen[bytes]
+    ports: contextlib.ExitStack  # nobody else gets them while the server runs
     stopped_after_s: float = 0.0
 
     def log_text(self) -> str:
@@ -57,6 +58,7 @@ class FrevoServer(Target):
             raise AssertionError(f"frevo did not stop within {STOP_GRACE_S} s:\n{self.tail()}") from None
         finally:
             self.stopped_after_s = time.monotonic() - started
+            self.ports.close()
         return code
 
     def tail(self, lines: int = 60) -> str:
@@ -127,8 +129,9 @@ def start(
     """Starts `frevo serve` with its state in *base* and returns when it accepts connections."""
     base.mkdir(parents=True, exist_ok=True)
     server = FrevoServer("frevo", base / "shares", host=host, log=base / "frevo.log")
-    transports = f"tcp:{programs.free_port(host)}, nbt:{programs.free_port(host)}"
-    settings = {"server smb transports": transports, **(options or {})}
+    server.ports = contextlib.ExitStack()
+    tcp, nbt = (server.ports.enter_context(programs.reserved_port(host)) for _ in range(2))
+    settings = {"server smb transports": f"tcp:{tcp}, nbt:{nbt}", **(options or {})}
     config = base / "smb.conf"
     text = configuration(base, server.root, host, settings, shares)
     config.write_text(text if command is FREVO else without_unknown_keys(text, base, command))
@@ -169,6 +172,7 @@ def _readiness(reader: int, server: FrevoServer) -> dict[str, Any]:
         if not chunk:
             programs.end_group(server.process)
             server.process.wait()
+            server.ports.close()
             raise AssertionError(f"frevo did not get ready:\n{server.tail()}")
         data += chunk
     ready: dict[str, Any] = json.loads(data)

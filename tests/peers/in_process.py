@@ -13,7 +13,7 @@ from pathlib import Path
 from frevo.auth.accounts import AccountStore
 from frevo.config import load
 from frevo.server.run import Running, run_server
-from peers import programs
+from frevo.transport.address import TransportAddress
 from peers.frevo_server import configuration
 from peers.target import PASSWORD, SHARES, USER
 
@@ -47,18 +47,21 @@ class InProcess:
 async def in_process(base: Path, options: Mapping[str, str] | None = None) -> AsyncIterator[InProcess]:
     """A server for the length of the block; its user's password is in FREVO_PASSWORD meanwhile."""
     base.mkdir(exist_ok=True)
-    port = programs.free_port()
-    settings = {"server smb transports": f"tcp:{port}", **(options or {})}
-    config = base / "smb.conf"
-    config.write_text(configuration(base, base / "shares", "127.0.0.1", settings, SHARES))
+    file = base / "smb.conf"
+    file.write_text(configuration(base, base / "shares", "127.0.0.1", options or {}, SHARES))
+    config = load(str(file)).with_globals(server_smb_transports=(TransportAddress("tcp", 0),))
     AccountStore(base / "private").add(USER, PASSWORD)
     mask = os.umask(0)
     os.environ["FREVO_PASSWORD"] = PASSWORD
     stop = asyncio.Event()
     ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(run_server(load(str(config)), stop=stop, ready=ready.set_result))
+    serving = asyncio.create_task(run_server(config, stop=stop, ready=ready.set_result))
     try:
-        yield InProcess(await ready, base / "shares", port, serving)
+        await asyncio.wait((ready, serving), return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            await serving  # raises why it did not start
+        running = ready.result()
+        yield InProcess(running, base / "shares", running.addresses[0][2], serving)
     finally:
         stop.set()
         with contextlib.suppress(asyncio.CancelledError):  # by the test

@@ -56,9 +56,9 @@ KDC_CONF = """[kdcdefaults]
 class KDC:
     """A running KDC; `environment` makes Kerberos programs and libraries use it."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, port: int) -> None:
         self.base = base
-        self.port = programs.free_port("127.0.0.1")
+        self.port = port
         self.keytab = base / "server.keytab"
         self.environment = {
             "KRB5_CONFIG": str(base / "krb5.conf"),
@@ -93,21 +93,26 @@ class KDC:
 @contextmanager
 def kdc(base: Path) -> Iterator[KDC]:
     """A KDC with an empty realm in *base*, running until the block ends."""
-    running = KDC(base)
     program = programs.need("krb5kdc")
-    running.command("kdb5_util", "create", "-s", "-r", REALM, "-P", "master")
-    with (base / "kdc.out").open("wb") as log:
+    with programs.reserved_port() as port, (base / "kdc.out").open("wb") as log:
+        running = KDC(base, port)
+        running.command("kdb5_util", "create", "-s", "-r", REALM, "-P", "master")
         process = subprocess.Popen(
             [program, "-n"], env={**os.environ, **running.environment}, stdout=log, stderr=log
         )
-    try:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not programs.accepts("127.0.0.1", running.port):
-            assert process.poll() is None, (base / "kdc.out").read_text()
-            assert time.monotonic() < deadline, "krb5kdc does not accept connections"
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.02)
-        yield running
-    finally:
-        process.terminate()
-        process.wait(10)
+        try:
+            _wait_until_it_accepts(process, running)
+            yield running
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _wait_until_it_accepts(process: subprocess.Popen[bytes], running: KDC) -> None:
+    """krb5kdc has no readiness signal: ask its port, with a deadline."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not programs.accepts("127.0.0.1", running.port):
+        assert process.poll() is None, (running.base / "kdc.out").read_text()
+        assert time.monotonic() < deadline, "krb5kdc does not accept connections"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)

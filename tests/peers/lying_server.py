@@ -34,7 +34,11 @@ class ServerThread:
     def __enter__(self) -> Self:
         self._thread.start()
         self._context = in_process(self._base, self._options)
-        self.server = self._do(self._context.__aenter__())
+        try:
+            self.server = self._do(self._context.__aenter__())
+        except BaseException:
+            self._end()
+            raise
         transport: Any = self.server.running.transport
         given = transport.set_session
 
@@ -49,6 +53,9 @@ class ServerThread:
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
         self._do(self._context.__aexit__(None, None, None))
+        self._end()
+
+    def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -6,7 +6,8 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -108,12 +109,18 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
         pass
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port of *host* that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+@contextmanager
+def reserved_port(host: str = "127.0.0.1") -> Iterator[int]:
+    """A TCP port of *host* that no other program is given until the block ends. Connections to it are refused, until a
+    server that was told this port listens there.
+
+    For servers that cannot say which port they got. A socket that is bound but does not listen keeps the kernel from
+    handing the port out (bind to port 0, source ports), and SO_REUSEADDR on both lets the server bind it.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((host, 0))
+        yield int(holder.getsockname()[1])
 
 
 def accepts(host: str, port: int) -> bool:

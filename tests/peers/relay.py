@@ -24,6 +24,7 @@ class Relay:
     def __init__(self, host: str, port: int) -> None:
         self.host, self.target_port = host, port
         self.port = 0
+        self._holder = socket.socket()  # keeps the port ours while nothing listens (see programs.reserved_port)
         self.accepted = 0  # connections
         self.most = 1 << 30  # connections that are passed on at a time; others are reset
         self.passed = 0  # bytes, both ways
@@ -38,6 +39,9 @@ class Relay:
         self._released: asyncio.Event | None = None
 
     def __enter__(self) -> Self:
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._holder.bind(("127.0.0.1", 0))
+        self.port = self._holder.getsockname()[1]
         self._thread.start()
         self._do(self._start())
         return self
@@ -49,6 +53,7 @@ class Relay:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._holder.close()
 
     # -- what a test does
 
@@ -99,7 +104,6 @@ class Relay:
     async def _start(self) -> None:
         self._released = self._released or asyncio.Event()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:
         await self._refuse()

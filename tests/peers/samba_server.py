@@ -1,4 +1,4 @@
-"""A private smbd (Debian's Samba) in a temporary folder on a free port: yardstick of harness and bench."""
+"""A private smbd (Debian's Samba) in a temporary folder on a port of its own: yardstick of harness and bench."""
 
 from __future__ import annotations
 
@@ -78,29 +78,28 @@ def samba_server(
     for folder in _FOLDERS:
         (base / folder).mkdir(parents=True, exist_ok=True)
     target = Target("samba", base / "shares", log=base / "log" / "smbd.out")
-    target.port, target.nbt_port = programs.free_port(), programs.free_port()
     config = base / "smb.conf"
-    config.write_text(
-        _configuration(base, target.root, (target.port, target.nbt_port), options or {}, shares)
-    )
-    secret = f"{target.password}\n" * 2
-    for unix_user in (getpass.getuser(), *users):
-        programs.run([smbpasswd, "-c", str(config), "-L", "-s", "-a", unix_user], text_in=secret).ok()
-    with target.log.open("wb") as log:
-        process = subprocess.Popen(
-            [smbd, "--foreground", "--no-process-group", "-s", str(config), "-l", str(base / "log")],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        target.pid = process.pid
-        _wait_until_it_accepts(process, target)
-        yield target
-    finally:
-        programs.end_group(process)
-        process.wait(10)
+    with programs.reserved_port() as target.port, programs.reserved_port() as target.nbt_port:
+        ports = (target.port, target.nbt_port)
+        config.write_text(_configuration(base, target.root, ports, options or {}, shares))
+        secret = f"{target.password}\n" * 2
+        for unix_user in (getpass.getuser(), *users):
+            programs.run([smbpasswd, "-c", str(config), "-L", "-s", "-a", unix_user], text_in=secret).ok()
+        with target.log.open("wb") as log:
+            process = subprocess.Popen(
+                [smbd, "--foreground", "--no-process-group", "-s", str(config), "-l", str(base / "log")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            target.pid = process.pid
+            _wait_until_it_accepts(process, target)
+            yield target
+        finally:
+            programs.end_group(process)
+            process.wait(10)
 
 
 def _wait_until_it_accepts(process: subprocess.Popen[bytes], target: Target) -> None:
