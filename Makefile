@@ -10,16 +10,22 @@ STAMPS := $(VENV)/.stamps
 PORT ?= 4450
 LISTEN ?= 127.0.0.1
 PYTEST_FLAGS ?=
+# Tests run side by side: two processors and four workers, because many tests wait.
+TEST_WORKERS ?= 4
 BENCH_FLAGS ?=
 CARGO_TEST_FLAGS ?= --release
 FUZZ_SECONDS ?= 30
+
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+LOCK := $(BIN)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command 'make lock'
 
 RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) \
 	$(shell find crates -name '*.rs' -o -name Cargo.toml -o -name build.rs 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve build test test-python test-rust test-large check bench docs fuzz soak clean
+.PHONY: help serve build test test-quick test-python test-rust test-large check bench docs lock fuzz soak clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 - /p' Makefile | column -t -s - -l 2 2>/dev/null || \
@@ -31,20 +37,23 @@ serve: $(STAMPS)/build demo/README.txt ## build, then share ./demo on 127.0.0.1:
 
 build: $(STAMPS)/build ## a working .venv/bin/frevo, the Rust part in release mode
 
-test: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## install what the tests need, run all of them
+test: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## install what the tests need, run all of them: six minutes
 	$(MAKE) --no-print-directory test-rust
 	$(MAKE) --no-print-directory test-python
+
+test-quick: $(STAMPS)/build $(STAMPS)/test ## what takes a minute: unit tests, the server in memory, the rules for the source
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) tests/unit tests/pair tests/test_tidy.py $(PYTEST_FLAGS)
 
 test-rust: $(STAMPS)/build
 	cargo test --locked -p frevo-dataplane $(CARGO_TEST_FLAGS)
 
 test-python: $(STAMPS)/build $(STAMPS)/test
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(PYTEST_FLAGS)
 
 test-large: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## the client's memory with transfers of 10 GiB (needs 12 GiB of /dev/shm)
 	FREVO_TEST_LARGE_MIB=10240 $(BIN)/python -m pytest -s tests/interop/test_client_large.py -k memory $(PYTEST_FLAGS)
 
-check: $(STAMPS)/build $(STAMPS)/dev ## linters and type checkers: ruff, mypy, rustfmt, clippy
+check: $(STAMPS)/build $(STAMPS)/test ## linters and type checkers: ruff, mypy, rustfmt, clippy
 	scripts/bootstrap.sh check
 	$(BIN)/ruff check $(wildcard src tests benchmarks fuzz scripts)
 	$(BIN)/mypy
@@ -69,12 +78,17 @@ soak: $(STAMPS)/build $(STAMPS)/test ## a long run under load, watching memory
 clean: ## remove everything that was built (not the demo folder)
 	rm -rf target build $(VENV)
 
+lock: $(STAMPS)/venv ## pin the newest versions that pyproject.toml allows, with hashes for every Python and machine
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5,<1'
+	$(LOCK) pyproject.toml requirements/build.in -o requirements/build.txt
+	$(LOCK) -c requirements/build.txt --all-extras pyproject.toml -o requirements/test.txt
+
 # -- stamps: what has been done, redone when its inputs change ---------------------------------------------------
 
-$(STAMPS)/venv:
+$(STAMPS)/venv: requirements/build.txt
 	scripts/bootstrap.sh build
 	test -x $(BIN)/python || "$$(scripts/bootstrap.sh python)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'maturin>=1.7,<2'
+	$(PIP_INSTALL) -r requirements/build.txt
 	mkdir -p $(STAMPS)
 	touch $@
 
@@ -84,14 +98,10 @@ $(STAMPS)/build: $(STAMPS)/venv pyproject.toml $(RUST_SOURCES)
 	$(BIN)/frevo --version
 	touch $@
 
-# What the tests import. gssapi is compiled here, so it comes after the system's packages.
-$(STAMPS)/test: $(STAMPS)/venv $(STAMPS)/peers pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		$$($(BIN)/python scripts/requirements.py test kerberos)
-	touch $@
-
-$(STAMPS)/dev: $(STAMPS)/venv $(STAMPS)/test pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$($(BIN)/python scripts/requirements.py dev)
+# What the tests import, and the linters. gssapi is compiled here, so it comes after the system's packages; what comes
+# as source is built with the setuptools and Cython of build.txt, not with whatever is newest.
+$(STAMPS)/test: $(STAMPS)/venv $(STAMPS)/peers requirements/test.txt
+	$(PIP_INSTALL) --no-build-isolation -r requirements/test.txt
 	touch $@
 
 # The programs that the tests talk to (smbclient, smbd, tshark, a KDC, qemu ...).
