@@ -118,3 +118,19 @@ def test_wrong_requests(pair: Pair) -> None:
         (NTStatus.INVALID_PARAMETER, watched(client), 0x7FFFFFFF),
     ]:
         assert client.wait(ask(client, file_id, size=size)).status == status
+
+
+def test_who_reads_no_answers_is_told_in_short(pair: Pair) -> None:
+    """Goal: what a user did not just ask for does not grow its unread answers: the changes of a user who has too many
+    are not told one by one, and later ones are again. Method: the transport says so, then that they were read."""
+    client = pair.logged_on()
+    directory = watched(client)
+    request = ask(client, directory)
+    pair.transport.over = {pair.server.budgets.number_of("user1")}
+    client.close(client.open("watched\\one"))
+    reply = client.wait(request)
+    assert reply.status == NTStatus.NOTIFY_ENUM_DIR and not ChangeNotifyResponse.parse(reply.message).buffer
+    pair.transport.over = set()
+    request = ask(client, directory)
+    client.close(client.open("watched\\two"))
+    assert told(client, request) == [(ADDED, "two")]

@@ -23,8 +23,6 @@ from frevo.wire.smb2 import (
     LockRequest,
     QueryDirectoryRequest,
     QueryInfoRequest,
-    ReadRequest,
-    ReadResponse,
     SetInfoRequest,
     WriteRequest,
 )
@@ -237,24 +235,6 @@ def test_eas_as_many_as_there_may_be(pair: Pair) -> None:
     )
     cut = client.call(Command.QUERY_INFO, QueryInfoRequest(1, 15, 40, 0, 0, file_id, wanted).pack())
     assert cut.status == NTStatus.BUFFER_OVERFLOW and len(cut.body) <= 48
-
-
-def test_who_does_not_read_gets_no_more_answers(pair: Pair) -> None:
-    """Goal: while a user has too many unread answers its requests wait, another's do not; then they are answered.
-    Method: the transport says so; a READ of each; then it says that they were read."""
-    one, other = pair.logged_on(), pair.connect()
-    other.negotiate()
-    other.log_on("user2", "0therPassw0rd")
-    other.connect_tree("share")
-    mine, theirs = other.open("mine"), one.open("theirs")
-    one.write(theirs, 0, b"later")
-    pair.transport.over = {pair.server.budgets.number_of("user1")}
-    waiting = one.send(Command.READ, ReadRequest(theirs, 0, 5).pack())
-    assert other.write(mine, 0, b"now").status == NTStatus.SUCCESS
-    pair.turn(0.1)
-    assert not one.answers(waiting)
-    pair.transport.over = set()
-    assert one.wait(waiting).ok(ReadResponse).data == b"later"
 
 
 def large(pair: Pair) -> None:

@@ -30,10 +30,16 @@ pub mod command {
     pub const READ: u16 = 0x0008;
     /// SMB2 WRITE
     pub const WRITE: u16 = 0x0009;
+    /// SMB2 IOCTL
+    pub const IOCTL: u16 = 0x000B;
     /// SMB2 CANCEL
     pub const CANCEL: u16 = 0x000C;
     /// SMB2 ECHO
     pub const ECHO: u16 = 0x000D;
+    /// SMB2 QUERY_DIRECTORY
+    pub const QUERY_DIRECTORY: u16 = 0x000E;
+    /// SMB2 QUERY_INFO
+    pub const QUERY_INFO: u16 = 0x0010;
 }
 
 /// Header flags ([MS-SMB2] 2.2.1.2).

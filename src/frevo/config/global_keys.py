@@ -350,7 +350,7 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     frevo_max_unread_bytes: int = setting(
         Size(16 * _MIB, 1024 * 1024 * _MIB),
         1024 * _MIB,
-        "The most bytes of responses that clients have not read yet, on all connections.",
+        "The most bytes of responses that clients have asked for or not read yet, on all connections.",
         unit="bytes",
         restart=True,
     )

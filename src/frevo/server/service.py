@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("frevo.server")
 
-#: After so long it is looked again whether a user has read its answers.
-OVER_WAIT_S = 0.05
-
 
 class Service(Server):
     """A server at work: takes what the transport reports, reloads its configuration, ends."""
@@ -58,16 +55,14 @@ class Service(Server):
 
         What is left of it after a slice of time waits: each connection's messages for the connection's turn.
         """
-        backlog, pressed = self._backlog, self.transport.pressed
-        if len(batch) == 1 and not backlog and not pressed:  # the usual one is short
+        backlog = self._backlog
+        if len(batch) == 1 and not backlog:  # the usual one is short
             self._on_event(batch[0])
             return
         clock = self.turns.clock
         ends = 0.0  # a slice does at least one thing, also on a machine that takes the processor away from it
         for event in batch:
-            if event[0] == events.MESSAGE and (
-                event[1] in backlog or pressed or (ends and clock() >= ends)
-            ):
+            if event[0] == events.MESSAGE and (event[1] in backlog or (ends and clock() >= ends)):
                 self._put_off(event)
             else:
                 ends = ends or clock() + SLICE_S
@@ -86,12 +81,7 @@ class Service(Server):
             self._call_catch_up(connection)
 
     def _call_catch_up(self, connection: Connection) -> None:
-        """Sees to it that the messages of *connection* are gone on with: in a while, where so many answers to its
-        user have not been read that there are to be no more of them."""
-        if self.transport.pressed and self.transport.is_over(self.budgets.number_of(connection.user)):
-            self.loop.call_later(OVER_WAIT_S, self._call_catch_up, connection)
-        else:
-            self.turns.call(connection.party, lambda: self._catch_up(connection))
+        self.turns.call(connection.party, lambda: self._catch_up(connection))
 
     def _catch_up(self, connection: Connection) -> None:
         """A slice of the messages that wait on *connection*."""
@@ -99,7 +89,7 @@ class Service(Server):
         piece = self.turns.slice()
         while waiting:
             self._on_event(waiting.popleft())
-            if piece.over() or self.transport.pressed:
+            if piece.over():
                 break
         if connection.closed or not waiting:
             self._backlog.pop(connection.id, None)

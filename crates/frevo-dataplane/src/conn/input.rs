@@ -236,6 +236,7 @@ impl Connection {
         }
         if let Some(header) = Header::parse(&request) {
             self.expected_bytes += self.paid_bytes(header.credit_charge);
+            self.promised_bytes += self.answer_bytes(&header);
         }
         let up = Up {
             start: 0,
@@ -309,7 +310,7 @@ impl Connection {
         host: &mut Host,
     ) -> Result<Verdict, Reason> {
         let (mut start, mut index, mut session_id) = (0, 0usize, 0);
-        let (mut bad_signatures, mut unverified, mut paid, mut pumped) = (0u64, 0u64, 0, 0);
+        let (mut bad_signatures, mut unverified, mut paid, mut promised, mut pumped) = (0u64, 0u64, 0, 0, 0);
         let mut right = None;
         let first = loop {
             let Some(header) = Header::parse(&message[start..]) else {
@@ -326,6 +327,10 @@ impl Connection {
             }
             if header.command != command::CANCEL {
                 paid += self.paid_bytes(header.credit_charge);
+            }
+            promised += self.answer_bytes(&header);
+            if index > 0 && self.role == Role::Server && promised > host.limits.max_bytes_in_flight {
+                return because("compound asks for more than one message holds");
             }
             if !(header.has(flags::RELATED_OPERATIONS) && index > 0) {
                 session_id = header.session_id;
@@ -376,6 +381,7 @@ impl Connection {
         }
         if self.role == Role::Server {
             self.expected_bytes += paid;
+            self.promised_bytes += promised;
         }
         Ok(Verdict::Up(Up {
             start: if sealed.is_some() { TRANSFORM_BYTES } else { 0 },

@@ -33,6 +33,12 @@ use crate::limits::Limits;
 use crate::pump::StoreJob;
 use crate::stats::Stats;
 use crate::window::Window;
+use crate::wire::{command, Header};
+
+/// Answers that a connection may leave unread before log-on.
+const PREAUTH_OUTPUT_BYTES: usize = 16 * 1024;
+/// What the answer to most requests takes.
+const SMALL_ANSWER_BYTES: usize = 1024;
 
 /// Which end of the connection we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +127,9 @@ pub struct Connection {
     deferred_bytes: usize,
     /// Bytes that the requests paid for which the control plane has not answered yet: bounds its answers, too.
     expected_bytes: usize,
+    /// What the answers may be that the control plane still owes, also of requests that it has said to be pending:
+    /// it counts as unread from the moment that a request is let in.
+    promised_bytes: usize,
     /// Client: what responses grant goes here.
     credits: Option<Arc<Credits>>,
     /// Client: the request loops that run on this connection.
@@ -156,6 +165,7 @@ impl Connection {
             flow,
             deferred_bytes: 0,
             expected_bytes: 0,
+            promised_bytes: 0,
             credits: None,
             pumps: None,
             closing: false,
@@ -234,15 +244,27 @@ impl Connection {
     /// True while no more may be read: too much waits to be sent or to be handled by the control plane.
     pub fn is_paused(&self, limits: &Limits) -> bool {
         self.count();
-        (self.role == Role::Server && self.unread.is_over(&self.share))
+        (self.role == Role::Server && self.answers_suffice())
             || self.output.len() + self.deferred_bytes >= limits.output_high_water
             || self.expected_bytes >= limits.max_bytes_in_flight
             || self.flow.is_full(limits.max_requests_in_flight, limits.max_bytes_in_flight)
     }
 
-    /// Counts what waits to be sent for the budget of all connections.
+    /// Before log-on a connection has a little for itself, whoever else reads nothing: nobody can keep others from
+    /// logging on. Afterwards its user has a share of the budget.
+    fn answers_suffice(&self) -> bool {
+        match self.settings.authenticated {
+            true => self.unread.is_over(&self.share),
+            false => self.output.len() >= PREAUTH_OUTPUT_BYTES,
+        }
+    }
+
+    /// Counts what waits to be sent, and what will, for the budget of all connections.
     pub fn count(&self) {
-        let now = self.output.len() + self.deferred_bytes;
+        let now = match self.settings.authenticated {
+            true => self.output.len() + self.deferred_bytes + self.promised_bytes,
+            false => 0,
+        };
         let before = self.counted.replace(now);
         if before != now {
             self.unread.change(&self.share, before, now);
@@ -253,6 +275,17 @@ impl Connection {
     fn paid_bytes(&self, credit_charge: u16) -> usize {
         let charge = if self.settings.multi_credit { credit_charge.max(1) } else { 1 };
         usize::from(charge) * 65536
+    }
+
+    /// What the answer to a request may be: nearly all are small, whatever was paid.
+    fn answer_bytes(&self, header: &Header) -> usize {
+        match header.command {
+            command::CANCEL => 0,
+            command::READ | command::IOCTL | command::QUERY_DIRECTORY | command::QUERY_INFO => {
+                self.paid_bytes(header.credit_charge)
+            }
+            _ => SMALL_ANSWER_BYTES,
+        }
     }
 
     fn keys(&self, session_id: u64) -> Option<&Arc<SessionKeys>> {

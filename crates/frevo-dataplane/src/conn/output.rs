@@ -115,6 +115,9 @@ impl Connection {
             let paid = self.paid_bytes(header.credit_charge);
             self.expected_bytes = self.expected_bytes.saturating_sub(paid);
         }
+        if status != STATUS_PENDING {
+            self.promised_bytes = self.promised_bytes.saturating_sub(self.answer_bytes(header));
+        }
         self.window.grant(header.credits, !final_async)
     }
 

@@ -118,6 +118,11 @@ class Server:
         if not connection.closed:
             self.transport.submit(connection.id, session_id, flags, message)
 
+    def reads_nothing(self, user: str) -> bool:
+        """Whether *user* has not read so many answers that it is to get no large ones that it did not just ask for;
+        what it asks for is not let in by the data plane."""
+        return self.transport.pressed and self.transport.is_over(self.budgets.number_of(user))
+
     def send_interim(self, request: Request) -> None:
         """STATUS_PENDING now, the answer later ([MS-SMB2] 3.3.4.2). What was ready before goes out first.
 

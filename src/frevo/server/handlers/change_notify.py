@@ -79,12 +79,12 @@ def _start(request: Request, opened: Open, asked: ChangeNotifyRequest) -> Direct
 
 
 def _answer(request: Request, state: DirectoryWatch, length_max: int) -> bytes:
-    """What has changed; NOTIFY_ENUM_DIR when it does not fit ([MS-SMB2] 3.3.4.4)."""
+    """What has changed; NOTIFY_ENUM_DIR when it does not fit, or when the user reads no answers ([MS-SMB2] 3.3.4.4)."""
     changes = state.take()
     buffer = b""
     if changes is not None:
         buffer = pack_notifications([Notification(change.action, change.path) for change in changes])
-    if changes is None or len(buffer) > length_max:
+    if changes is None or len(buffer) > length_max or request.server.reads_nothing(request.session.user):
         request.status = NTStatus.NOTIFY_ENUM_DIR
         buffer = b""
     return ChangeNotifyResponse(buffer).pack()
