@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from frevo.server.core.turns import SLICE_S
 from frevo.wire.dtyp import FileAccess
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (
@@ -17,7 +18,7 @@ from frevo.wire.fscc import (
     FileStandardInformation,
     RenameFlags,
 )
-from frevo.wire.smb2 import FileAttributes
+from frevo.wire.smb2 import Command, FileAttributes, SetInfoRequest
 from pair.client import Client, FileId
 from pair.file_calls import folder, put, queried
 from pair.machine import Pair
@@ -202,3 +203,74 @@ def test_read_only_share(pair: Pair) -> None:
     assert link(client, file_id, "other") == NTStatus.ACCESS_DENIED
     assert put(client, file_id, FileInfoClass.DISPOSITION, b"\1") == NTStatus.ACCESS_DENIED
     assert put(client, file_id, FileInfoClass.BASIC, FileBasicInformation().pack()) == NTStatus.ACCESS_DENIED
+
+
+@pytest.fixture
+def much(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> Pair:
+    """A server to which ten opens are very many, and each look at one takes a slice."""
+    monkeypatch.setattr("frevo.server.handlers.rename.LOOKED_AT_ONCE", 10)
+    monkeypatch.setattr("frevo.server.handlers.rename.FOLLOWED_AT_ONCE", 10)
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += SLICE_S
+        return now
+
+    pair.server.turns.clock = clock
+    return pair
+
+
+def test_a_folder_is_renamed_among_very_many_opens(much: Pair) -> None:
+    """Goal: what is open below a folder is found among very many opens, while others work, also what is opened or
+    renamed into it meanwhile. Method: each of them, and none."""
+    client, other = much.logged_on(), much.logged_on()
+    directory, elsewhere = folder(client, "folder"), folder(client, "elsewhere")
+    client.close(folder(client, "folder\\sub"))
+    opened = [client.open(f"file{number}") for number in range(40)]
+    assert rename(client, directory, "renamed") == NTStatus.SUCCESS
+    below = client.open("renamed\\below")
+    assert rename(client, directory, "folder") == NTStatus.ACCESS_DENIED
+    client.close(below)
+    def begun() -> int:
+        asked = FileRenameInformation(False, 0, "folder").pack()
+        return client.send(
+            Command.SET_INFO, SetInfoRequest(1, FileInfoClass.RENAME, 0, directory, asked).pack()
+        )
+
+    waiting = begun()
+    assert not client.answers(waiting)
+    late = other.open("renamed\\late")
+    assert client.wait(waiting).status == NTStatus.ACCESS_DENIED
+    other.close(late)
+    moving = other.open("moving")
+    waiting = begun()
+    assert not client.answers(waiting)
+    assert rename(other, moving, "renamed\\sub\\moved") == NTStatus.SUCCESS
+    assert client.wait(waiting).status == NTStatus.ACCESS_DENIED
+    other.close(moving)
+    assert client.wait(begun()).status == NTStatus.SUCCESS
+    client.close(directory)
+    client.close(elsewhere)
+    assert len(opened) == 40 and not much.server.looked_below
+
+
+def test_very_many_opens_follow(much: Pair) -> None:
+    """Goal: very many opens of a file follow its new name before the client hears of it, a rename that comes meanwhile
+    waits, and the end is the last name. Method: two renames at once."""
+    client = much.logged_on()
+    opened = [client.open("file") for _ in range(30)] + [client.open("file:stream") for _ in range(5)]
+    waiting = [
+        client.send(
+            Command.SET_INFO,
+            SetInfoRequest(
+                1, FileInfoClass.RENAME, 0, file_id, FileRenameInformation(False, 0, name).pack()
+            ).pack(),
+        )
+        for file_id, name in ((opened[0], "first"), (opened[7], "second"))
+    ]
+    assert [client.wait(one).status for one in waiting] == [NTStatus.SUCCESS] * 2
+    paths = {one.path.partition(":")[0] for one in much.server.opens.values()}
+    assert paths == {"second"}
+    found = queried(client, opened[29], FileAllInformation, FileInfoClass.ALL).file_name
+    assert found == "\\second"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator
 from typing import Any, Protocol
 
 import msgspec
 
 from frevo.locking.byte_range import ByteRangeLocks
-from frevo.locking.share_modes import SharedOpen
+from frevo.locking.share_modes import FILE_SHARE_DELETE, SharedOpen, combination, conflict
 
 
 class Gate(Protocol):
@@ -18,11 +18,15 @@ class Gate(Protocol):
     def open(self) -> None: ...
 
 
+#: Up to so many opens of a file are looked at one by one; of more it is counted who shares what.
+_FEW = 16
+
+
 class FileRecord(msgspec.Struct, eq=False):
     """What all opens of one file (or one stream of it) share. Lives as long as one of them."""
 
     identity: Hashable
-    opens: list[SharedOpen] = msgspec.field(default_factory=list)
+    opens: dict[SharedOpen, None] = msgspec.field(default_factory=dict)  # a set in order
     delete_pending: bool = False
     deleter: Any = None  # as whom the file is removed: whoever asked for it
     locks: ByteRangeLocks = msgspec.field(default_factory=ByteRangeLocks)
@@ -30,6 +34,37 @@ class FileRecord(msgspec.Struct, eq=False):
     writes: int = 0  # how many writes there were that changed the time of the last write
     stream_of: Hashable = None  # the file's identity, when this is a named stream of it
     file_delete_pending: bool = False  # of a stream: its file was deleted and goes with the last open stream
+    following: Iterator[None] | None = None  # while the opens of a file that was renamed get their new path
+    sharing: dict[tuple[int, int], int] | None = (
+        None  # how many opens need and share the same, once they are many
+    )
+
+    def conflicts(self, access: int, share_access: int) -> bool:
+        """Whether an open with *access* and *share_access* violates the sharing of one that exists, or the reverse."""
+        found = map(combination, self.opens) if self.sharing is None else self.sharing
+        return conflict(found, access, share_access)
+
+    def enter(self, opened: SharedOpen) -> None:
+        """Adds an open to others."""
+        self.opens[opened] = None
+        if self.sharing is not None:
+            self._count(opened, 1)
+        elif len(self.opens) > _FEW:
+            self.sharing = {}
+            for one in self.opens:
+                self._count(one, 1)
+
+    def leave(self, opened: SharedOpen) -> None:
+        """Takes an open out, if it is there."""
+        if self.opens.pop(opened, self) is None and self.sharing is not None:
+            self._count(opened, -1)
+
+    def _count(self, opened: SharedOpen, difference: int) -> None:
+        assert self.sharing is not None
+        key = combination(opened)
+        left = self.sharing[key] = self.sharing.get(key, 0) + difference
+        if not left:
+            del self.sharing[key]
 
 
 class FileTable:
@@ -37,7 +72,11 @@ class FileTable:
 
     def __init__(self, new_gate: Callable[[], Gate | None] = lambda: None) -> None:
         self._records: dict[Hashable, FileRecord] = {}
-        self._streams: dict[Hashable, list[FileRecord]] = {}
+        self._streams: dict[Hashable, dict[FileRecord, None]] = {}
+        #: How many opens of a file's streams do not share deletion.
+        self._keeping: dict[Hashable, int] = {}
+        #: How often something that is open was renamed.
+        self.moves = 0
         self._new_gate = new_gate
 
     def find(self, identity: Hashable) -> FileRecord | None:
@@ -48,15 +87,28 @@ class FileTable:
         """Enters an open; share modes must have been decided before. *stream_of* is the file of a named stream."""
         record = self._records.get(identity)
         if record is None:
-            record = self._records[identity] = FileRecord(identity, stream_of=stream_of)
-            if stream_of is not None:
-                self._streams.setdefault(stream_of, []).append(record)
-        record.opens.append(opened)
+            record = self._records[identity] = FileRecord(identity, {opened: None}, stream_of=stream_of)
+        else:
+            record.enter(opened)
+        if stream_of is not None:
+            self._streams.setdefault(stream_of, {})[record] = None
+            self._keep(stream_of, opened, 1)
         return record
 
-    def streams(self, identity: Hashable) -> Sequence[FileRecord]:
+    def _keep(self, file: Hashable, opened: SharedOpen, difference: int) -> None:
+        needs, shared = combination(opened)
+        if needs and not shared & FILE_SHARE_DELETE:
+            left = self._keeping[file] = self._keeping.get(file, 0) + difference
+            if not left:
+                del self._keeping[file]
+
+    def streams(self, identity: Hashable) -> Collection[FileRecord]:
         """The open named streams of a file."""
         return self._streams.get(identity, ())
+
+    def streams_may_go(self, identity: Hashable) -> bool:
+        """Whether all who have a named stream of a file open share its deletion."""
+        return identity not in self._keeping
 
     def is_delete_pending(self, identity: Hashable, stream_of: Hashable = None) -> bool:
         """Whether a file, or the stream of one, is to be deleted: by itself, or with its file."""
@@ -69,19 +121,26 @@ class FileTable:
         record = self._records.get(file)
         if record is not None and record.delete_pending:
             return True
-        return any(stream.file_delete_pending for stream in self._streams.get(file, ()))
+        for stream in self._streams.get(file, ()):
+            return (
+                stream.file_delete_pending
+            )  # as of all the others: no stream of such a file is opened any more
+        return False
 
     def remove(self, record: FileRecord, opened: SharedOpen) -> bool:
         """Takes an open out; True when it was the last one."""
-        if opened in record.opens:
-            record.opens.remove(opened)
+        file = record.stream_of
+        if file is not None and opened in record.opens:
+            self._keep(file, opened, -1)
+        record.leave(opened)
         if record.opens:
             return False
         self._records.pop(record.identity, None)
-        if record.stream_of is not None:
-            left = [other for other in self._streams.pop(record.stream_of, ()) if other is not record]
-            if left:
-                self._streams[record.stream_of] = left
+        if file is not None:
+            streams = self._streams.get(file, {})
+            streams.pop(record, None)
+            if not streams:
+                self._streams.pop(file, None)
         return True
 
     def move(self, record: FileRecord, identity: Hashable) -> None:

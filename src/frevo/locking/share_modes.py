@@ -30,13 +30,20 @@ def _needs(access: int) -> int:
     )
 
 
-def conflicts(existing: Iterable[SharedOpen], access: int, share_access: int) -> bool:
-    """Whether an open with *access* and *share_access* violates the sharing of an *existing* one, or the reverse."""
+def combination(opened: SharedOpen) -> tuple[int, int]:
+    """What of an open the decision depends on: the FILE_SHARE_* bits that it needs, and those that it gives."""
+    return _needs(opened.granted_access), opened.share_access & (
+        FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE
+    )
+
+
+def conflict(existing: Iterable[tuple[int, int]], access: int, share_access: int) -> bool:
+    """Whether an open with *access* and *share_access* violates the sharing of one of the *existing* combinations, or
+    the reverse."""
     needs = _needs(access)
     if not needs:
         return False
-    for other in existing:
-        other_needs = _needs(other.granted_access)
-        if other_needs and (needs & ~other.share_access or other_needs & ~share_access):
+    for other_needs, other_share in existing:
+        if other_needs and (needs & ~other_share or other_needs & ~share_access):
             return True
     return False

@@ -9,6 +9,7 @@ import msgspec
 
 from frevo.aio.acting import act_as
 from frevo.errors import SMBError
+from frevo.server.core.lane import Lane
 from frevo.server.core.request import Request
 from frevo.server.core.state import SessionState
 from frevo.server.handlers import (
@@ -112,20 +113,34 @@ def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outco
     # server's own rights, changes that.
     act_as(request.tree.acting if rule.tree else None)
     if rule.files and request.tree.lane is not None:
-        return request.tree.lane.handle(rule.handle, request)
+        return _in_lane(request, request.tree.lane, rule, signature_bad=signature_bad, unverified=unverified)
     try:
         return rule.handle(request)
     except Unread as unread:
-        if request.looks >= _LOOKS_MAX:
-            raise
-        request.looks += 1
-        return _look_again(request, unread.steps(), signature_bad=signature_bad, unverified=unverified)
+        return _look_again(request, _steps(request, unread), signature_bad=signature_bad, unverified=unverified)
+
+
+async def _in_lane(
+    request: Request, lane: Lane, rule: Rule, *, signature_bad: bool, unverified: bool
+) -> bytes:
+    try:
+        return await lane.handle(rule.handle, request)
+    except Unread as unread:
+        steps = _steps(request, unread)
+    return await _look_again(request, steps, signature_bad=signature_bad, unverified=unverified)
+
+
+def _steps(request: Request, unread: Unread) -> Generator[None, None, None]:
+    if request.looks >= _LOOKS_MAX:
+        raise unread
+    request.looks += 1
+    return unread.steps()
 
 
 async def _look_again(
     request: Request, steps: Generator[None, None, None], *, signature_bad: bool, unverified: bool
 ) -> bytes:
-    """The request once more, from its checks on, when the names of a large folder are known: nothing was done yet."""
+    """The request once more, from its checks on, when what is very much was looked at: nothing was done yet."""
     server = request.server
     with closing(steps):
         piece = server.turns.slice()

@@ -123,11 +123,11 @@ class Change(NamedTuple):
 
 
 class Unread(SMBError):
-    """A name could not be looked up yet: its folder has too many to read them at once. `steps` reads them, a piece at
-    each step; then the look-up is to be tried again."""
+    """There is too much to look at it at once (the names of a large folder, very many opens), and nothing was done
+    yet. `steps` looks, a piece at each step; then the request is to be tried again."""
 
     def __init__(self, steps: Callable[[], Generator[None, None, None]]) -> None:
-        super().__init__(NTStatus.INSUFFICIENT_RESOURCES, "a folder with very many names is not read yet")
+        super().__init__(NTStatus.INSUFFICIENT_RESOURCES, "there is too much to look at it at once")
         self.steps = steps
 
 

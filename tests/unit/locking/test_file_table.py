@@ -71,3 +71,38 @@ def test_gates_are_made_once() -> None:
     assert table.gate(record) is table.gate(record) is not None
     bare = FileTable()
     assert bare.gate(bare.add(FILE, Opened())) is None
+
+
+def test_many_opens_are_counted() -> None:
+    """Goal: with very many opens the decision is the same as with few, and does not look at each of them. Method: all
+    kinds of opens over and over; then all but one kind go; the table is asked about every kind of newcomer."""
+    kinds = [(access, share) for access in (0x80, 0x1, 0x2, 0x10000, 0x10003) for share in range(8)]
+    for kept in kinds:
+        table = FileTable()
+        opens = [Opened(*kind) for kind in kinds for _ in range(3)]
+        for one in opens:
+            record = table.add(FILE, one)
+        assert record.sharing is not None and len(record.sharing) < len(kinds)
+        for one in opens:
+            if (one.granted_access, one.share_access) != kept:
+                table.remove(record, one)
+        alone = FileTable().add(FILE, Opened(*kept))
+        assert len(record.sharing) == 1 and alone.sharing is None
+        assert all(record.conflicts(*kind) == alone.conflicts(*kind) for kind in kinds)
+    assert FileTable().add(FILE, Opened(0x1, 0x6)).conflicts(0x1, 0x7)
+    assert not FileTable().add(FILE, Opened(0x1, 0x1)).conflicts(0x1, 0x1)
+
+
+def test_who_keeps_the_streams_of_a_file() -> None:
+    """Goal: a file may go when all opens of its streams share that; who only looks at metadata does not count.
+    Method: opens that do and do not, one after the other."""
+    table = FileTable()
+    record = table.add(STREAM, Opened(0x1, 0x7), stream_of=FILE)
+    table.add(OTHER, Opened(0x80, 0x0), stream_of=FILE)
+    assert table.streams_may_go(FILE)
+    keeper = Opened(0x1, 0x3)
+    table.add(STREAM, keeper, stream_of=FILE)
+    assert not table.streams_may_go(FILE)
+    table.remove(record, keeper)
+    table.remove(record, keeper)
+    assert table.streams_may_go(FILE)

@@ -62,6 +62,8 @@ class Server:
         self.sessions: dict[int, Session] = {}
         self.opens: dict[int, Open] = {}
         self.files = FileTable(Gate)
+        #: By the number of a folder's open: up to which open nothing below it was found, after how many renames.
+        self.looked_below: dict[int, tuple[int, int] | None] = {}
         self._next_open_id = secrets.randbits(24) + 1
         self._next_async_id = 1
         self.turns = Turns(loop)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from frevo.errors import SMBError
-from frevo.locking.share_modes import DATA_ACCESS, conflicts
+from frevo.locking.share_modes import DATA_ACCESS
 from frevo.server.core.request import Request
 from frevo.server.core.state import Open
 from frevo.server.pipes.feed import new_pipe
@@ -29,7 +29,6 @@ from frevo.wire.smb2 import (
     QueryMaximalAccessResponse,
     QueryOnDiskIdResponse,
     SdBuffer,
-    ShareAccess,
     find_create_context,
 )
 
@@ -177,15 +176,11 @@ def _check_sharing(request: Request, asked: CreateRequest, opened: Handle, acces
     files = request.server.files
     check_not_pending(files, opened.identity, asked.name, stream_of=_file_of(opened))
     drops_streams = access & FileAccess.DELETE or asked.create_disposition in _OVERWRITES
-    if drops_streams and not opened.stream:
-        # Deleting or overwriting the file deletes its streams: whoever has one open must have agreed.
-        for stream in files.streams(opened.identity):
-            if conflicts(
-                stream.opens, FileAccess.DELETE, ShareAccess.READ | ShareAccess.WRITE | ShareAccess.DELETE
-            ):
-                raise SMBError(NTStatus.SHARING_VIOLATION, asked.name)
+    # Deleting or overwriting the file deletes its streams: whoever has one open must have agreed.
+    if drops_streams and not opened.stream and not files.streams_may_go(opened.identity):
+        raise SMBError(NTStatus.SHARING_VIOLATION, asked.name)
     record = files.find(opened.identity)
-    if record is not None and access & DATA_ACCESS and conflicts(record.opens, access, asked.share_access):
+    if record is not None and access & DATA_ACCESS and record.conflicts(access, asked.share_access):
         raise SMBError(NTStatus.SHARING_VIOLATION, asked.name)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Generator, Iterator
+from itertools import islice, takewhile
+from typing import cast
 
 from frevo.errors import SMBError
-from frevo.locking.share_modes import FILE_SHARE_READ, FILE_SHARE_WRITE, conflicts
+from frevo.locking.file_table import FileRecord
+from frevo.locking.share_modes import FILE_SHARE_READ, FILE_SHARE_WRITE
 from frevo.server.core.request import Request
 from frevo.server.core.state import Open
 from frevo.server.handlers.information import need_access
 from frevo.server.rules.deleting import check_not_readonly, check_replaceable, is_delete_pending
 from frevo.server.rules.security import check_adding
-from frevo.vfs.base import Backend, Handle, Resolved
+from frevo.vfs.base import Backend, Handle, Resolved, Unread
 from frevo.vfs.names import fold, wire_path_of
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (
@@ -26,44 +29,53 @@ _ADD_FILE = int(DirectoryAccess.ADD_FILE)
 _REPLACE = int(RenameFlags.REPLACE_IF_EXISTS)
 _POSIX = int(RenameFlags.POSIX_SEMANTICS)
 
+#: Opens that a rename looks at, or gives their new path, at once; more in turns.
+LOOKED_AT_ONCE = 1000
+FOLLOWED_AT_ONCE = 200
+_END = object()
 
-def set_rename(request: Request, handle: Handle, buffer: bytes) -> None:
+
+def set_rename(request: Request, handle: Handle, buffer: bytes) -> Awaitable[None] | None:
     """FileRenameInformation."""
     asked = FileRenameInformation.parse(buffer)
-    _rename(request, handle, asked.root_directory, asked.file_name, replace=asked.replace_if_exists)
+    return _rename(request, handle, asked.root_directory, asked.file_name, replace=asked.replace_if_exists)
 
 
-def set_rename_ex(request: Request, handle: Handle, buffer: bytes) -> None:
+def set_rename_ex(request: Request, handle: Handle, buffer: bytes) -> Awaitable[None] | None:
     """FileRenameInformationEx; replacing a file that others have open, as POSIX does, is not offered."""
     asked = FileRenameInformationEx.parse(buffer)
     if asked.flags & _POSIX:
         raise SMBError(NTStatus.NOT_SUPPORTED, "POSIX rename")
-    _rename(request, handle, asked.root_directory, asked.file_name, replace=bool(asked.flags & _REPLACE))
+    return _rename(
+        request, handle, asked.root_directory, asked.file_name, replace=bool(asked.flags & _REPLACE)
+    )
 
 
-def _rename(request: Request, handle: Handle, root_directory: int, name: str, *, replace: bool) -> None:
+def _rename(
+    request: Request, handle: Handle, root_directory: int, name: str, *, replace: bool
+) -> Awaitable[None] | None:
     need_access(request, FileAccess.DELETE)
     backend, name = _checked(request, root_directory, name)
     if not request.tree.writable:
         raise SMBError(NTStatus.ACCESS_DENIED, "the share is read-only")
     opened = request.open
+    _await_followers(opened)
     if name.startswith(":"):
-        _rename_stream(request, handle, backend, name, replace=replace)
-        return
+        return _rename_stream(request, handle, backend, name, replace=replace)
     if opened.handle is not None and opened.handle.stream:
         raise SMBError(NTStatus.INVALID_PARAMETER, "a stream cannot become a file")
     target = backend.resolve(name)
     if target.stream:
         raise SMBError(NTStatus.INVALID_PARAMETER, "a file cannot become a stream")
-    if opened.is_directory and _has_opens_below(request, backend, handle.path):
-        raise SMBError(NTStatus.ACCESS_DENIED, "something below the directory is open")
+    if opened.is_directory:
+        _check_below(request, backend, handle.path)
     _check_parent(request, target)
     same = target.stat is not None and target.stat.identity[:2] == handle.identity[:2]
     if target.stat is not None and not same:
         _check_replaceable(request, target, replace=replace)
     old_path = handle.path
     backend.rename(handle, target, replace=replace)
-    _follow(request, backend, handle, old_path)
+    return _lead(request, _following(request, backend, handle, old_path))
 
 
 def _checked(request: Request, root_directory: int, name: str) -> tuple[Backend, str]:
@@ -81,7 +93,9 @@ def _checked(request: Request, root_directory: int, name: str) -> tuple[Backend,
     return backend, name
 
 
-def _rename_stream(request: Request, handle: Handle, backend: Backend, name: str, *, replace: bool) -> None:
+def _rename_stream(
+    request: Request, handle: Handle, backend: Backend, name: str, *, replace: bool
+) -> Awaitable[None] | None:
     """A name that begins with a colon is a stream of the same file."""
     if not handle.stream:
         raise SMBError(NTStatus.INVALID_PARAMETER, "a file cannot become a stream")
@@ -98,10 +112,7 @@ def _rename_stream(request: Request, handle: Handle, backend: Backend, name: str
     assert record is not None
     if record.identity != handle.identity:
         request.server.files.move(record, handle.identity)
-    for opened, other in _opens_of(request, backend):
-        if opened.record is record:
-            other.follow(handle)
-            opened.path = other.wire_path
+    return _lead(request, _following_stream(record, handle))
 
 
 def _check_parent(request: Request, target: Resolved) -> None:
@@ -110,7 +121,7 @@ def _check_parent(request: Request, target: Resolved) -> None:
     files, directory = request.server.files, request.open.is_directory
     _, parent = check_adding(request.session, request.tree, files, target, directory=directory)
     record = files.find(parent.identity)
-    if record is not None and conflicts(record.opens, _ADD_FILE, FILE_SHARE_READ | FILE_SHARE_WRITE):
+    if record is not None and record.conflicts(_ADD_FILE, FILE_SHARE_READ | FILE_SHARE_WRITE):
         raise SMBError(NTStatus.SHARING_VIOLATION, f"{target.parent!r} is open without sharing")
 
 
@@ -119,24 +130,97 @@ def _check_replaceable(request: Request, target: Resolved, *, replace: bool) -> 
     check_replaceable(request.session, request.tree, files, target, replace=replace, directory=directory)
 
 
-def _opens_of(request: Request, backend: Backend) -> Iterator[tuple[Open, Handle]]:
-    for opened in request.server.opens.values():
-        if opened.handle is not None and opened.tree.backend is backend:
-            yield opened, opened.handle
+def _check_below(request: Request, backend: Backend, path: str) -> None:
+    """Whether nothing below a folder is open. Where very much is open, it is looked at a piece at a time, and then at
+    what was opened meanwhile; when something that is open was renamed meanwhile, at everything once more."""
+    server, number = request.server, request.open.volatile_id
+    looked, moves = server.looked_below.get(number) or (0, 0)
+    if looked:
+        server.looked_below[number] = None
+        if moves != server.files.moves:
+            looked = 0
+    newest = islice(takewhile(lambda other: other > looked, reversed(server.opens)), LOOKED_AT_ONCE + 1)
+    numbers = tuple(newest)
+    if any(_is_below(server.opens.get(other), backend, path) for other in numbers):
+        raise SMBError(NTStatus.ACCESS_DENIED, "something below the directory is open")
+    if len(numbers) > LOOKED_AT_ONCE:
+        raise Unread(lambda: _looking(request, backend, path))
 
 
-def _has_opens_below(request: Request, backend: Backend, path: str) -> bool:
-    below = path + "/"
-    return any(handle.path.startswith(below) for _, handle in _opens_of(request, backend))
+def _looking(request: Request, backend: Backend, path: str) -> Generator[None, None, None]:
+    server, opened, moves = request.server, request.open, request.server.files.moves
+    numbers = list(server.opens)
+    for number in numbers:
+        if _is_below(server.opens.get(number), backend, path):
+            raise SMBError(NTStatus.ACCESS_DENIED, "something below the directory is open")
+        yield
+    if opened.volatile_id in server.opens:
+        if opened.volatile_id not in server.looked_below:
+            opened.on_close.append(lambda: _forget(server.looked_below, opened.volatile_id))
+        server.looked_below[opened.volatile_id] = numbers[-1], moves
 
 
-def _follow(request: Request, backend: Backend, handle: Handle, old_path: str) -> None:
+def _forget(looked_below: dict[int, tuple[int, int] | None], number: int) -> None:
+    looked_below.pop(number, None)
+
+
+def _is_below(opened: Open | None, backend: Backend, path: str) -> bool:
+    if opened is None or opened.handle is None or opened.tree.backend is not backend:
+        return False
+    other = opened.handle.path
+    return len(other) > len(path) and other.startswith(path) and (not path or other[len(path)] == "/")
+
+
+def _lead(request: Request, steps: Generator[None, None, None]) -> Awaitable[None] | None:
+    """Gives every open of what was renamed its new path: a few at once, very many while only the client waits."""
+    record = request.open.record
+    assert record is not None
+    request.server.files.moves += 1
+    for _ in islice(steps, FOLLOWED_AT_ONCE):
+        pass
+    record.following = rest = _rest(record, steps)
+    if next(rest, _END) is _END:
+        return None
+    return request.server.turns.finish(request.connection.party, rest)
+
+
+def _rest(record: FileRecord, steps: Iterator[None]) -> Iterator[None]:
+    try:
+        yield from steps
+    finally:
+        record.following = None
+
+
+def _await_followers(opened: Open) -> None:
+    """Nothing is renamed while its opens still get the path of the rename before."""
+    following = opened.record.following if opened.record is not None else None
+    if following is not None:
+        raise Unread(lambda: (None for _ in following))
+
+
+def _following(
+    request: Request, backend: Backend, handle: Handle, old_path: str
+) -> Generator[None, None, None]:
     """Every open of the file under its old name, streams included, is from now on one under the new name."""
-    new_path, identity = handle.path, handle.identity[:2]
-    for opened, other in _opens_of(request, backend):
-        if other.identity[:2] == identity and other.path in (old_path, new_path):
-            other.path = new_path  # type: ignore[misc]  # a slot of every handle class
-            opened.path = other.wire_path
+    record = request.open.record
+    assert record is not None
+    new_path = handle.path
+    request.open.path = handle.wire_path
+    for one in (record, *request.server.files.streams(record.identity)):
+        for opened in cast(list[Open], list(one.opens)):
+            other = opened.handle
+            if other is not None and opened.tree.backend is backend and other.path in (old_path, new_path):
+                other.path = new_path  # type: ignore[misc]  # a slot of every handle class
+                opened.path = other.wire_path
+            yield
+
+
+def _following_stream(record: FileRecord, handle: Handle) -> Generator[None, None, None]:
+    for opened in cast(list[Open], list(record.opens)):
+        if opened.handle is not None:
+            opened.handle.follow(handle)
+            opened.path = opened.handle.wire_path
+        yield
 
 
 def set_link(request: Request, handle: Handle, buffer: bytes) -> None:

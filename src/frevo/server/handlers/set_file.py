@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from frevo.errors import SMBError, WireError
 from frevo.server.core.request import Request
@@ -53,22 +53,23 @@ _POSIX = int(DispositionFlags.POSIX_SEMANTICS)
 _IGNORE_READONLY = int(DispositionFlags.IGNORE_READONLY_ATTRIBUTE)
 
 
-def set_file(request: Request, asked: SetInfoRequest) -> None:
-    """Sets the information of class *asked.file_info_class* of the request's open.
+def set_file(request: Request, asked: SetInfoRequest) -> Awaitable[None] | None:
+    """Sets the information of class *asked.file_info_class* of the request's open. Gives what is still to be waited
+    for.
 
     INFO_LENGTH_MISMATCH when the buffer is shorter than the class's fixed part ([MS-FSA] 2.1.5.15).
     """
     info_class, handle = asked.file_info_class, request.open.handle
     if handle is None:
         _set_pipe(info_class)
-        return
+        return None
     setter = _SETTERS.get(info_class)
     if setter is None:
         known = info_class in FileInfoClass._value2member_map_
         status = NTStatus.NOT_SUPPORTED if known else NTStatus.INVALID_INFO_CLASS
         raise SMBError(status, f"file information class {info_class}")
     try:
-        setter(request, handle, asked.buffer)
+        return setter(request, handle, asked.buffer)
     except WireError as error:
         raise SMBError(NTStatus.INFO_LENGTH_MISMATCH, str(error)) from None
 
@@ -189,7 +190,7 @@ def _set_delete_pending(
 ) -> None:
     """The file goes when its last open does, or stays after all ([MS-FSA] 2.1.5.15.3)."""
     _check_deleting(request, handle, pending, even_readonly=even_readonly)
-    set_delete_pending(request.open, pending)
+    set_delete_pending(request.server, request.open, pending)
 
 
 def _check_deleting(request: Request, handle: Handle, pending: bool, *, even_readonly: bool) -> None:
@@ -210,7 +211,7 @@ def _valid_data_length(request: Request, handle: Handle, buffer: bytes) -> None:
     raise SMBError(NTStatus.PRIVILEGE_NOT_HELD, "FileValidDataLengthInformation")
 
 
-_SETTERS: dict[int, Callable[[Request, Handle, bytes], None]] = {
+_SETTERS: dict[int, Callable[[Request, Handle, bytes], Awaitable[None] | None]] = {
     FileInfoClass.BASIC: _basic,
     FileInfoClass.RENAME: set_rename,
     FileInfoClass.RENAME_EX: set_rename_ex,

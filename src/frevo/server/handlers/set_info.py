@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from frevo.errors import SMBError
 from frevo.server.core.request import Request
 from frevo.server.handlers.set_file import set_file
@@ -20,14 +22,14 @@ def _set_filesystem(request: Request, asked: SetInfoRequest) -> None:
     raise SMBError(NTStatus.INVALID_INFO_CLASS, f"file system information class {asked.file_info_class}")
 
 
-_SETTERS = {
+_SETTERS: dict[int, Callable[[Request, SetInfoRequest], Awaitable[None] | None]] = {
     int(InfoType.FILE): set_file,
     int(InfoType.FILESYSTEM): _set_filesystem,
     int(InfoType.SECURITY): set_security,
 }
 
 
-def handle(request: Request) -> bytes:
+def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Changes what the buffer says, or nothing."""
     asked = SetInfoRequest.parse(request.message)
     if len(asked.buffer) > request.connection.max_transact:
@@ -37,5 +39,10 @@ def handle(request: Request) -> bytes:
         if asked.info_type == InfoType.QUOTA:
             raise SMBError(NTStatus.NOT_SUPPORTED, "no quota")
         raise SMBError(NTStatus.INVALID_PARAMETER, f"info type {asked.info_type}")
-    setter(request, asked)
+    going_on = setter(request, asked)
+    return _RESPONSE if going_on is None else _answered(going_on)
+
+
+async def _answered(going_on: Awaitable[None]) -> bytes:
+    await going_on
     return _RESPONSE

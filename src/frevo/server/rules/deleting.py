@@ -12,7 +12,7 @@ DELETE_ON_CLOSE closes. Nobody can open the file any more until it is gone ([MS-
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING
 
 from frevo.aio.acting import as_identity
@@ -26,7 +26,7 @@ from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileAttributes
 
 if TYPE_CHECKING:
-    from frevo.locking.file_table import FileTable
+    from frevo.locking.file_table import FileRecord, FileTable
     from frevo.server.core.server import Server
 
 log = logging.getLogger("frevo.server")
@@ -94,15 +94,20 @@ def is_delete_pending(opened: Open) -> bool:
     return opened.record is not None and opened.record.delete_pending
 
 
-def set_delete_pending(opened: Open, pending: bool) -> None:
+def set_delete_pending(server: Server, opened: Open, pending: bool) -> None:
     """The file goes when its last open does, deleted by the user of *opened*; or it stays after all."""
     record = opened.record
     assert record is not None
     record.delete_pending, record.deleter = pending, opened.tree.acting
     if pending and opened.is_directory:
-        for other in record.opens:
-            if isinstance(other, Open) and other.watch is not None:
-                other.watch.directory_deleted()
+        server.turns.run(opened.session.connection.party, _telling(record))
+
+
+def _telling(record: FileRecord) -> Iterator[None]:
+    for other in tuple(record.opens):
+        if isinstance(other, Open) and other.watch is not None:
+            other.watch.directory_deleted()
+        yield
 
 
 def set_delete_on_close(opened: Open, wanted: bool, *, even_readonly: bool = False) -> None:
@@ -119,7 +124,7 @@ def leave_file(server: Server, opened: Open, handle: Handle) -> OSError | SMBErr
     record = opened.record
     assert record is not None
     if opened.delete_on_close and not record.delete_pending:
-        set_delete_pending(opened, True)
+        set_delete_pending(server, opened, True)
     if not server.files.remove(record, opened):
         return None
     if not record.file_delete_pending and not record.delete_pending:
