@@ -231,7 +231,11 @@ class WatchHub:
                 yield from self._grow(self._growing.popleft())
 
     def _begin(self, watch: LocalWatch) -> None:
-        """Reaches what can be reached in one slice, before anything else happens; the rest comes later."""
+        """Reaches what can be reached in one slice, before anything else happens; the rest comes later. While other
+        watches still grow it is all of it later: many that begin at once get one slice together."""
+        if self._growing:
+            self._growing.extend([watch] * len(watch.growth))
+            return
         ends = time.perf_counter() + SLICE_S
         while watch.growth:
             first = watch.growth[0]

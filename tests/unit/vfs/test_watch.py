@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,6 +213,38 @@ async def test_many_folders_are_reached_in_slices(
     assert await seen.take(1) == [(w.ADDED, "a0\\b\\c\\x")]
     watch.close()
     assert count.now == 0
+
+
+async def test_watches_that_begin_together_share_a_slice(
+    backend: LocalBackend, share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: many recursive watches that begin at once cost one slice, not one each, and all reach everything. Method:
+    slices of no length; the first watch looks at once, those after it only at their own folder until their turn."""
+    monkeypatch.setattr(hub, "SLICE_S", 0.0)
+    for number in range(10):
+        (share / f"d{number}").mkdir()
+    looks = 0
+    real = hub.WatchHub._look_into
+
+    def counted(self: hub.WatchHub, *arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return real(self, *arguments)
+
+    monkeypatch.setattr(hub.WatchHub, "_look_into", counted)
+    opened, seen = open_(backend, ""), [Collector() for _ in range(20)]
+    counts = [Counted() for _ in seen]
+    watches = [
+        opened.watch(True, NAMES, one.on_changes, one.on_overflow, count)
+        for one, count in zip(seen, counts, strict=True)
+    ]
+    assert looks <= 2, "each of them looks at once"
+    async with asyncio.timeout(10):
+        while any(count.now < 11 for count in counts):
+            await asyncio.sleep(0)
+    for watch in watches:
+        watch.close()
+    assert all(count.now == 0 for count in counts)
 
 
 async def test_a_new_tree_is_told_to_its_ends(backend: LocalBackend, share: Path) -> None:
