@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from frevo.auth.descriptors import SecurityInformation
-from frevo.wire.dtyp import ACE, ACL, EVERYONE, LOCAL_SYSTEM, FileAccess, SecurityDescriptor
+from frevo.wire.dtyp import ACE, ACL, CREATOR_OWNER, EVERYONE, LOCAL_SYSTEM, FileAccess, SecurityDescriptor
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (
     FileAllocationInformation,
@@ -22,7 +22,7 @@ from frevo.wire.fscc import (
     FullEa,
     pack_full_eas,
 )
-from frevo.wire.smb2 import FileAttributes, InfoType
+from frevo.wire.smb2 import Command, EchoRequest, FileAttributes, InfoType
 from pair.client import Client, FileId
 from pair.file_calls import folder, put, queried
 from pair.machine import Pair
@@ -267,3 +267,29 @@ def test_deletion_under_an_open_stream(pair: Pair) -> None:
         assert client.create(name).status == NTStatus.DELETE_PENDING
     client.close(stream)
     assert not path.exists()
+
+
+def test_descriptors_are_bounded(pair: Pair) -> None:
+    """Goal: no descriptor is stored that takes long to look through, whoever makes it: a client's, or what a folder's
+    entries would become below it. Method: as many entries as there may be, one more, entries that are large, and a
+    folder whose entries become twice as many in what is made in it."""
+    client = pair.logged_on()
+    file_id, directory = client.open("file"), folder(client, "folder", desired_access=0x001F01FF)
+
+    def secure(opened: FileId, aces: list[ACE]) -> NTStatus:
+        descriptor = SecurityDescriptor(dacl=ACL(aces)).pack()
+        parts = SecurityInformation.DACL
+        return put(client, opened, 0, descriptor, InfoType.SECURITY, additional_information=parts)
+
+    everything = ACE(mask=0x001F01FF, sid=EVERYONE)
+    assert secure(file_id, [everything] * 1821) == NTStatus.INVALID_ACL
+    assert secure(file_id, [everything] * 1820) in (NTStatus.SUCCESS, NTStatus.DISK_FULL)
+    large = ACE(ace_type=9, mask=1, sid=EVERYONE, data=bytes(32000))
+    assert secure(file_id, [large] * 2 + [everything] * 74) == NTStatus.INVALID_SECURITY_DESCR
+    twice = ACE(flags=3, mask=0x001F01FF, sid=CREATOR_OWNER)
+    if (
+        secure(directory, [everything] + [twice] * 1000) == NTStatus.SUCCESS
+    ):  # where the file system takes as much
+        assert client.create("folder\\below", create_options=1).status == NTStatus.INVALID_ACL
+        assert not (pair.root / "share" / "folder" / "below").exists()
+    assert client.call(Command.ECHO, EchoRequest().pack()).status == NTStatus.SUCCESS

@@ -7,7 +7,7 @@ from frevo.auth.descriptors import SecurityInformation, merge_sd, set_access
 from frevo.errors import SMBError
 from frevo.server.core.request import Request
 from frevo.server.handlers.information import need_access
-from frevo.server.rules.security import effective_descriptor, parse_descriptor, token_of
+from frevo.server.rules.security import effective_descriptor, packed, parse_descriptor, token_of
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import SetInfoRequest
 
@@ -33,4 +33,4 @@ def set_security(request: Request, asked: SetInfoRequest) -> None:
     if not information & _KEPT:
         return  # what is asked for is kept by no file here: not even what its mode amounts to is written down
     merged = merge_sd(effective_descriptor(handle, request.tree), sent, information)
-    handle.set_security_descriptor(merged.pack())
+    handle.set_security_descriptor(packed(merged))

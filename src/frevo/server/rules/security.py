@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,10 @@ _READONLY = int(FileAttributes.READONLY)
 FROM_PARENT = int(FileAccess.DELETE | FileAccess.READ_ATTRIBUTES)
 _DACL_PRESENT = int(SecurityDescriptorControl.DACL_PRESENT)
 _SYSTEM_SECURITY = int(FileAccess.ACCESS_SYSTEM_SECURITY)
+#: A stored descriptor is at most an xattr (64 KiB) less what is around it; entries in a list, as Windows counts them.
+DESCRIPTOR_BYTES_MAX = 65536 - 8
+ACES_MAX = 1820
+_LONG = 4096
 
 
 def token_of(session: Session, tree: Tree) -> Token:
@@ -58,6 +63,21 @@ def parse_descriptor(data: bytes) -> SecurityDescriptor:
         raise SMBError(NTStatus.INVALID_SECURITY_DESCR, str(error)) from None
 
 
+def packed(descriptor: SecurityDescriptor) -> bytes:
+    """*descriptor* as it is stored: like on Windows at most 64 KiB, and at most `ACES_MAX` entries in each list, so
+    that no access check is long. INVALID_ACL when a list has more, INVALID_SECURITY_DESCR when the whole is larger."""
+    for acl in (descriptor.dacl, descriptor.sacl):
+        if acl is not None and len(acl.aces) > ACES_MAX:
+            raise SMBError(NTStatus.INVALID_ACL, f"{len(acl.aces)} entries")
+    try:
+        data = descriptor.pack()
+    except struct.error:  # the size of a list is 16 bits wide
+        raise SMBError(NTStatus.INVALID_ACL, "a list of more than 64 KiB") from None
+    if len(data) > DESCRIPTOR_BYTES_MAX:
+        raise SMBError(NTStatus.INVALID_SECURITY_DESCR, f"{len(data)} bytes")
+    return data
+
+
 @lru_cache(maxsize=4096)
 def _default(mode: int, is_directory: bool, uid: int, gid: int, token: Token) -> SecurityDescriptor:
     return default_sd(mode, is_directory=is_directory, owner=owner_sid(uid, token), group=unix_group_sid(gid))
@@ -71,6 +91,10 @@ def _granted_by_mode(mode: int, is_directory: bool, uid: int, gid: int, token: T
 @lru_cache(maxsize=4096)
 def _granted_by_stored(stored: bytes, token: Token) -> int:
     return granted_by(parse_descriptor(stored), token)
+
+
+#: Few, so that large descriptors do not take the memory: they are as long as an xattr can be.
+_granted_by_long = lru_cache(maxsize=64)(_granted_by_stored.__wrapped__)
 
 
 def descriptor_of(stored: bytes | None, stat: FileStat, tree: Tree) -> SecurityDescriptor:
@@ -88,7 +112,7 @@ def effective_descriptor(handle: Handle, tree: Tree) -> SecurityDescriptor:
 def granted_to(token: Token, stored: bytes | None, stat: FileStat) -> int:
     """Every right that the file's descriptor gives to *token*."""
     if stored is not None:
-        return _granted_by_stored(stored, token)
+        return (_granted_by_stored if len(stored) <= _LONG else _granted_by_long)(stored, token)
     return _granted_by_mode(stat.mode & 0o7777, stat.is_directory, stat.uid, stat.gid, token)
 
 
@@ -181,7 +205,7 @@ def inherited_descriptor(
     made = new_sd(parent, supplied, token, is_directory=directory)
     if made is None or (made.dacl is None and not made.control & _DACL_PRESENT):
         made = _with_default_dacl(made, token)
-    return made.pack()
+    return packed(made)
 
 
 def _check_supplied(supplied: SecurityDescriptor, token: Token) -> None:
@@ -198,7 +222,7 @@ def with_owner_of_parent(tree: Tree, resolved: Resolved, descriptor: bytes) -> b
     assert tree.backend is not None
     stored, stat = tree.backend.parent(resolved)
     owner = descriptor_of(stored, stat, tree).owner
-    return replace(parse_descriptor(descriptor), owner=owner).pack()
+    return packed(replace(parse_descriptor(descriptor), owner=owner))
 
 
 def _with_default_dacl(made: SecurityDescriptor | None, token: Token) -> SecurityDescriptor:
