@@ -22,7 +22,7 @@ from frevo.wire.fscc import (
     FullEa,
     pack_full_eas,
 )
-from frevo.wire.smb2 import Command, EchoRequest, FileAttributes, InfoType
+from frevo.wire.smb2 import Command, EchoRequest, FileAttributes, InfoType, SetInfoRequest
 from pair.client import Client, FileId
 from pair.file_calls import folder, put, queried
 from pair.machine import Pair
@@ -274,12 +274,15 @@ def test_descriptors_are_bounded(pair: Pair) -> None:
     entries would become below it. Method: as many entries as there may be, one more, entries that are large, and a
     folder whose entries become twice as many in what is made in it."""
     client = pair.logged_on()
+    while client.granted < client.next_id + 20:
+        client.echo()
     file_id, directory = client.open("file"), folder(client, "folder", desired_access=0x001F01FF)
 
     def secure(opened: FileId, aces: list[ACE]) -> NTStatus:
         descriptor = SecurityDescriptor(dacl=ACL(aces)).pack()
         parts = SecurityInformation.DACL
-        return put(client, opened, 0, descriptor, InfoType.SECURITY, additional_information=parts)
+        asked = SetInfoRequest(int(InfoType.SECURITY), 0, int(parts), opened, descriptor).pack()
+        return client.call(Command.SET_INFO, asked, charge=2).status
 
     everything = ACE(mask=0x001F01FF, sid=EVERYONE)
     assert secure(file_id, [everything] * 1821) == NTStatus.INVALID_ACL
