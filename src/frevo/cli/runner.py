@@ -183,11 +183,13 @@ class Runner:
             return None
         return control
 
-    def _status(self) -> Any:
+    async def _status(self) -> Any:
         from frevo.status.collect import collect
+        from frevo.status.slices import in_slices
 
         assert self._running is not None
-        return collect(self._running).as_json()
+        snapshot = await in_slices(collect(self._running))
+        return await in_slices(snapshot.json_steps())
 
     def _reload_asked(self) -> str:
         if not self.reload():

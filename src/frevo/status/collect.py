@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from frevo import __version__
@@ -42,18 +42,30 @@ class Source(Protocol):
     def engine(self) -> str: ...
 
 
-def collect(source: Source) -> Snapshot:
-    """The state of the server at this moment. Reads only; nothing waits."""
+def collect(source: Source) -> Generator[None, None, Snapshot]:
+    """The state of the server, looked at in small steps, because there may be very much of it: what comes and goes
+    meanwhile may be in it or not. Reads only; nothing waits."""
     server = source.server
-    sessions = [session for session in server.sessions.values() if session.identity is not None]
-    trees = [tree for session in sessions for tree in session.trees.values()]
+    sessions: list[SessionStatus] = []
+    trees: list[TreeStatus] = []
+    for session in tuple(server.sessions.values()):
+        if session.identity is not None:
+            sessions.append(_session(server, session))
+            trees += map(_tree, session.trees.values())
+        yield
+    opens = []
+    for opened in tuple(server.opens.values()):
+        status = _open(opened)
+        if status is not None:
+            opens.append(status)
+        yield
     return Snapshot(
         version=__version__,
         smb_conf=server.config.source,
         server=ServerId(os.getpid()),
-        sessions=tuple(_session(server, session) for session in sessions),
-        trees=tuple(map(_tree, trees)),
-        opens=tuple(_opens(server.opens.values())),
+        sessions=tuple(sessions),
+        trees=tuple(trees),
+        opens=tuple(opens),
         extra={
             "pid": os.getpid(),
             "engine": source.engine,
@@ -122,25 +134,25 @@ def _tree(tree: Tree) -> TreeStatus:
     )
 
 
-def _opens(opens: Iterable[Open]) -> Iterator[OpenStatus]:
-    for item in opens:
-        identity = item.session.identity
-        if item.handle is None or identity is None:
-            continue
-        file = item.handle.identity
-        yield OpenStatus(
-            share_file_id=item.volatile_id,
-            service_path=item.tree.share.path,
-            filename=item.path.replace("\\", "/"),
-            device=file.device,
-            inode=file.inode,
-            uid=os.geteuid() if identity.uid is None else identity.uid,
-            username=identity.account,
-            share_access=item.share_access,
-            access_mask=item.granted_access,
-            opened_s=seconds(item.opened_at),
-            delete_pending=bool(item.record is not None and item.record.delete_pending),
-        )
+def _open(item: Open) -> OpenStatus | None:
+    """None for a pipe."""
+    identity = item.session.identity
+    if item.handle is None or identity is None:
+        return None
+    file = item.handle.identity
+    return OpenStatus(
+        share_file_id=item.volatile_id,
+        service_path=item.tree.share.path,
+        filename=item.path.replace("\\", "/"),
+        device=file.device,
+        inode=file.inode,
+        uid=os.geteuid() if identity.uid is None else identity.uid,
+        username=identity.account,
+        share_access=item.share_access,
+        access_mask=item.granted_access,
+        opened_s=seconds(item.opened_at),
+        delete_pending=bool(item.record is not None and item.record.delete_pending),
+    )
 
 
 def _encryption(connection: Connection, *, full: bool, some: Iterable[bool]) -> Protection:

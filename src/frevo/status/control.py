@@ -23,6 +23,7 @@ from typing import Any
 
 from frevo.aio.acting import act_as
 from frevo.errors import FrevoError
+from frevo.status.slices import in_slices, json_line
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,8 @@ class ControlServer:
         async with asyncio.timeout(TIMEOUT_S):
             line = await _read_line(client)
             answer = await self._answer(line) if _is_trusted(client) else _REFUSED
-            await asyncio.get_running_loop().sock_sendall(client, json.dumps(answer).encode() + b"\n")
+            written = await in_slices(json_line(answer))
+            await asyncio.get_running_loop().sock_sendall(client, written)
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:

@@ -7,7 +7,7 @@ offset.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -208,7 +208,7 @@ class OpenStatus(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Everything at one moment."""
+    """Everything at about one moment."""
 
     version: str
     smb_conf: str
@@ -220,19 +220,26 @@ class Snapshot(msgspec.Struct, frozen=True):
     #: frevo's own: listeners, engine, counters; shown under the key `frevo`.
     extra: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        """The whole in smbstatus's shape, with frevo's own facts under `frevo`."""
+    def json_steps(self) -> Generator[None, None, dict[str, Any]]:
+        """The whole in smbstatus's shape, with frevo's own facts under `frevo`, made in small steps."""
+        sessions, tcons = {}, {}
+        for session in self.sessions:
+            sessions[str(session.session_id)] = session.as_json(self.server)
+            yield
+        for tree in self.trees:
+            tcons[f"{tree.session_id}/{tree.tcon_id}"] = tree.as_json(self.server)
+            yield
         return {
             "timestamp": timestamp(self.taken_s),
             "version": self.version,
             "smb_conf": self.smb_conf,
-            "sessions": {str(item.session_id): item.as_json(self.server) for item in self.sessions},
-            "tcons": {f"{item.session_id}/{item.tcon_id}": item.as_json(self.server) for item in self.trees},
-            "open_files": self._files(),
+            "sessions": sessions,
+            "tcons": tcons,
+            "open_files": (yield from self._files()),
             "frevo": dict(self.extra),
         }
 
-    def _files(self) -> dict[str, Any]:
+    def _files(self) -> Generator[None, None, dict[str, Any]]:
         files: dict[str, dict[str, Any]] = {}
         for item in self.opens:
             entry = files.setdefault(
@@ -247,6 +254,7 @@ class Snapshot(msgspec.Struct, frozen=True):
             )
             entry["num_pending_deletes"] += item.delete_pending
             entry["opens"][f"{self.server.pid}/{item.share_file_id}"] = item.as_json(self.server)
+            yield
         return files
 
 

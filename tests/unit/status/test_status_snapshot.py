@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from datetime import datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
+from frevo.status import slices
 from frevo.status.collect import host_of, seconds, tagged
+from frevo.status.slices import in_slices, json_line
 from frevo.status.snapshot import (
     ChannelStatus,
     OpenStatus,
@@ -26,6 +30,10 @@ from frevo.status.snapshot import (
 from frevo.status.tables import show
 
 NOW = 1_700_000_000.25
+
+
+def as_json(value: Snapshot) -> dict[str, Any]:
+    return asyncio.run(in_slices(value.json_steps()))
 
 
 def snapshot() -> Snapshot:
@@ -65,7 +73,7 @@ def snapshot() -> Snapshot:
 
 def test_shape_of_smbstatus() -> None:
     """Goal: the keys and kinds of values are smbstatus's. Method: walk the JSON after a round trip."""
-    value: dict[str, Any] = json.loads(json.dumps(snapshot().as_json()))
+    value: dict[str, Any] = json.loads(json.dumps(as_json(snapshot())))
     assert list(value)[:6] == ["timestamp", "version", "smb_conf", "sessions", "tcons", "open_files"]
     session = value["sessions"][str(2**63 - 1)]
     assert session["session_dialect"] == "SMB3_11"
@@ -105,7 +113,7 @@ def test_shape_of_smbstatus() -> None:
 def test_tables_show_everything_and_no_control_characters() -> None:
     """Goal: people see who, what and where, and a client's name cannot paint the terminal. Method: render."""
     console = Console(file=io.StringIO(), width=200, highlight=False)
-    show(snapshot().as_json(), console)
+    show(as_json(snapshot()), console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     for word in (
         "data",
@@ -145,3 +153,33 @@ def test_small_helpers() -> None:
     assert seconds(133_444_736_000_000_000) == pytest.approx(1_700_000_000.0)
     assert seconds(NOW) == NOW
     assert timestamp(NOW).count(":") == 2
+
+
+def test_thousands_of_opens_are_shown_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: a snapshot of very many opens is what one in one piece would be, and others get a turn after each step of
+    it. Method: slices of no length, a task that counts its turns; then json.dumps says what the line should be."""
+    monkeypatch.setattr(slices, "SLICE_S", 0.0)
+    one = snapshot()
+    many = replace(
+        one, opens=tuple(replace(one.opens[0], share_file_id=n, filename=f"f{n % 9}") for n in range(300))
+    )
+
+    async def run() -> tuple[dict[str, Any], bytes, int]:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        counting = asyncio.create_task(count())
+        made = await in_slices(many.json_steps())
+        line = bytes(await in_slices(json_line({"ok": True, "result": made})))
+        counting.cancel()
+        return made, line, turns
+
+    made, line, turns = asyncio.run(run())
+    assert sum(len(file["opens"]) for file in made["open_files"].values()) == 300
+    assert turns > 900
+    assert line == json.dumps({"ok": True, "result": made}).encode() + b"\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -71,8 +70,8 @@ def packed(descriptor: SecurityDescriptor) -> bytes:
             raise SMBError(NTStatus.INVALID_ACL, f"{len(acl.aces)} entries")
     try:
         data = descriptor.pack()
-    except struct.error:  # the size of a list is 16 bits wide
-        raise SMBError(NTStatus.INVALID_ACL, "a list of more than 64 KiB") from None
+    except WireError as error:
+        raise SMBError(NTStatus.INVALID_ACL, str(error)) from None
     if len(data) > DESCRIPTOR_BYTES_MAX:
         raise SMBError(NTStatus.INVALID_SECURITY_DESCR, f"{len(data)} bytes")
     return data

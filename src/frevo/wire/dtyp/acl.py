@@ -113,5 +113,8 @@ class ACL(msgspec.Struct):
         return cls(aces, revision)
 
     def pack(self) -> bytes:
+        """The list; WireError when it is larger than its 16-bit size can say."""
         body = b"".join(ace.pack() for ace in self.aces)
+        if _ACL.size + len(body) > 0xFFFF:
+            raise WireError(f"ACL: {len(body)} bytes of entries")
         return _ACL.pack(self.revision, _ACL.size + len(body), len(self.aces)) + body
