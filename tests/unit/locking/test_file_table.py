@@ -82,7 +82,7 @@ def test_many_opens_are_counted() -> None:
         opens = [Opened(*kind) for kind in kinds for _ in range(3)]
         for one in opens:
             record = table.add(FILE, one)
-        assert record.sharing is not None and len(record.sharing) < len(kinds)
+        assert record.sharing is not None and len(record.sharing) == len(kinds) < len(opens)
         for one in opens:
             if (one.granted_access, one.share_access) != kept:
                 table.remove(record, one)
