@@ -1,8 +1,9 @@
 """`username map`: which Unix user a name that a client sends stands for, in the format of Samba's manual.
 
-A line is `unixname = name name ...`. Names may be quoted, may be `DOMAIN\\user`, may be `@group` (or `+group`,
-`&group`: the members of a Unix group), and `*` is everybody. All lines are looked at and the last that fits counts; a
-line that begins with `!` is the last one when it fits. Lines that begin with `#` or `;` are comments.
+A line is `unixname = name name ...`. Names may be quoted, may be `DOMAIN\\user`, may be `@group` or `+group` (the
+members of a Unix group), and `*` is everybody; `&group` is a netgroup, which fits nobody. All lines are looked at and
+the last that fits counts; a line that begins with `!` is the last one when it fits. Lines that begin with `#` or `;`
+are comments.
 """
 
 from __future__ import annotations
@@ -83,10 +84,15 @@ def parse(text: str) -> tuple[_Line, ...]:
         unix_name = left.lstrip("!").strip().strip('"')
         names = [quoted or plain for quoted, plain in _NAME.findall(right)]
         if unix_name and names:
-            groups = tuple(name[1:] for name in names if name[0] in _GROUP)
+            groups = tuple(name.lstrip("@+&") for name in names if _means_unix_group(name))
             users = frozenset(name.lower() for name in names if name[0] not in _GROUP)
             lines.append(_Line(unix_name, users, groups, last))
     return tuple(lines)
+
+
+def _means_unix_group(name: str) -> bool:
+    signs = name[: len(name) - len(name.lstrip("@+&"))]
+    return "@" in signs or "+" in signs
 
 
 def _in_groups(user: str, groups: tuple[str, ...]) -> bool:

@@ -45,6 +45,10 @@ def remarks(config: Config) -> list[ConfigProblem]:
     if error := global_error(config):
         place = _at(config, "global", "frevo_unix_users", "global", error)
         found.append(replace(place, severity="error"))
+    if (name := config.globals.username_map) and not os.access(name, os.R_OK):
+        found.append(
+            _at(config, "global", "username_map", "global", f"cannot read {name}: no name is mapped")
+        )
     people = _People(config)
     for lower, share in config.shares.items():
         problem = folder_problem(share)

@@ -166,6 +166,14 @@ def test_import(store: AccountStore) -> None:
     assert bob.disabled
 
 
+def test_import_keeps_locks() -> None:
+    """Goal: who is locked out in Samba does not come in by moving. Method: the flags D, L and none."""
+    text = "\n".join(f"u{n}:1:x:{'0' * 32}:[{flags}]:LCT-1:" for n, flags in enumerate(("U", "DU", "UL")))
+    entries, skipped = parse_smbpasswd(text)
+    assert [entry.disabled for entry in entries] == [False, True, True]
+    assert not skipped
+
+
 @pytest.mark.parametrize(
     "line", ["alice", "alice:1:x:zz:[U]:LCT-0:", ":1:a:b:", "a:1:x:" + "0" * 32 + ":[U]:LCT-x:"]
 )

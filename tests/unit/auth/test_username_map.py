@@ -51,6 +51,13 @@ def test_forms(names: UsernameMap, user: str, domain: str, unix: str) -> None:
     assert names.unix_name(user, domain) == unix
 
 
+def test_netgroups_fit_nobody() -> None:
+    """Goal: who is in a Unix group is not in the netgroup of that name, as in Samba. Method: each pair of signs."""
+    [line] = parse("sys = &net &+one +&two @three")
+    assert line.groups == ("one", "two", "three")
+    assert not line.names
+
+
 def test_the_last_line_that_fits_counts() -> None:
     """Goal: without `!` later lines win, `*` fits everybody. Method: lines in this order."""
     lines = parse("one = x\nguest = *\n!two = y\nthree = *")

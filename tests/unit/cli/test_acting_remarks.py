@@ -30,6 +30,15 @@ def test_unix_users_without_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert "only root" in message
 
 
+def test_a_map_that_is_not_there(tmp_path: Path) -> None:
+    """Goal: a missing `username map` is told before somebody is somebody else. Method: with the file and without."""
+    names = tmp_path / "map"
+    text = f"username map = {names}\n{SHARE}"
+    assert said(text, tmp_path) == [("warning", "username map", f"cannot read {names}: no name is mapped")]
+    names.write_text("daemon = bob\n")
+    assert said(text, tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
