@@ -291,6 +291,7 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         10080,
         "Connections with no open files are closed after being idle for this long. 0 means never.",
         unit="minutes",
+        lenient=True,
     )
     keepalive: int = setting(
         Integer(0, 32767),
@@ -299,6 +300,7 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         "answer; 0 means never.",
         unit="seconds",
         restart=True,
+        lenient=True,
     )
     frevo_idle_timeout: float = setting(
         Duration(),

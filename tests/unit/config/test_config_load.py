@@ -460,3 +460,13 @@ def test_log_classes_with_files() -> None:
     """Goal: a log level of Samba's with files by class is a log level. Method: such a line."""
     config = load_text("[global]\nlog level = 3 auth:5 auth_json_audit:3@/var/log/samba/audit.log\n")
     assert config.globals.log_level == 3
+
+
+@pytest.mark.parametrize("key", ["deadtime", "keepalive"])
+@pytest.mark.parametrize("value", ["", "yes"])
+def test_numbers_that_are_none(key: str, value: str) -> None:
+    """Goal: a number that Samba reads from anything, and that keeps nobody out, does not stop the server. Method: no
+    number; the default is taken and told."""
+    [(line, said, _)] = problems_of(f"[global]\n{key} = {value}\n", "warning")
+    assert (line, said) == (2, key)
+    assert getattr(load_text(f"[global]\n{key} = {value}\n").globals, key) == getattr(GlobalConfig(), key)
