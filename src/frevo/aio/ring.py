@@ -27,11 +27,13 @@ import abc
 import asyncio
 import errno
 import weakref
-from typing import ClassVar, TypeAlias
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from frevo.aio import features as _features
-from frevo.aio.acting import as_identity
-from frevo.aio.descriptor import WORKING_DIRECTORY, Descriptor
+from frevo.aio.acting import as_identity, carried
+from frevo.aio.daemon_threads import DaemonThreads
+from frevo.aio.descriptor import WORKING_DIRECTORY, Descriptor, hold_all, release_all
 from frevo.aio.features import Features
 from frevo.aio.syscalls import AT_EMPTY_PATH, RESOLVE_BENEATH, Buffer, FileStatus
 
@@ -39,6 +41,10 @@ _Rings: TypeAlias = "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[s
 
 __all__ = ["WORKING_DIRECTORY", "Descriptor", "Features", "FileStatus", "Ring"]
 
+T = TypeVar("T")
+
+#: Threads for calls that neither engine has an operation for.
+SLOW_THREADS = 16
 #: An extended attribute is at most this long in Linux (XATTR_SIZE_MAX).
 XATTR_BYTES_MAX = 65536
 #: First try for the value of an extended attribute; nearly all of ours fit.
@@ -58,6 +64,7 @@ class Ring(abc.ABC):
         self._loop_reference = weakref.ref(loop)
         #: Why this engine was chosen, one sentence for the log.
         self.reason = reason
+        self._slow: DaemonThreads | None = None
 
     @staticmethod
     def of(loop: asyncio.AbstractEventLoop, engine: str | None = None) -> Ring:
@@ -183,6 +190,35 @@ class Ring(abc.ABC):
     async def setxattr(self, file: Descriptor, name: bytes, value: Buffer, flags: int = 0) -> None:
         """Set an extended attribute of an open file; XATTR_CREATE or XATTR_REPLACE in *flags* if wanted."""
 
+    # --- what no engine has an operation for ---
+
+    async def in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
+        """What *call* gives or raises, called in a thread of its own kind, as whoever acts now; the descriptors among
+        *arguments* come as numbers and are held until it has returned, whatever happens to the task."""
+        held, numbers = hold_all(arguments)
+
+        def run() -> T:
+            try:
+                return call(*numbers)
+            finally:
+                release_all(held)
+
+        if self._slow is None:
+            self._slow = DaemonThreads(self._loop, "frevo-slow", SLOW_THREADS)
+        return await asyncio.shield(self._slow.submit(carried(run)))
+
+    def close_slowly(self, file: Descriptor) -> None:
+        """Closes *file* in a thread, if nobody else holds it: the last descriptor of a large file that has no name any
+        more frees all of it. Whoever owns *file* closes it as ever, in this turn of the loop."""
+        file.hold()
+
+        def close() -> None:
+            if self._slow is None:
+                self._slow = DaemonThreads(self._loop, "frevo-slow", SLOW_THREADS)
+            self._slow.submit(file.release)
+
+        self._loop.call_soon(close)
+
     # --- the ring itself ---
 
     @abc.abstractmethod
@@ -202,6 +238,8 @@ class Ring(abc.ABC):
         rings = Ring._rings.get(loop) if loop is not None else None
         if rings is not None and rings.get(self.engine) is self:
             del rings[self.engine]
+        if self._slow is not None:
+            self._slow.stop()
         self._shut()
 
 

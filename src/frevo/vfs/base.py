@@ -206,6 +206,14 @@ class Handle(ABC):
         truncates ([MS-FSCC] 2.4.4).
         """
 
+    def resizes_slowly(self, size: int, *, allocation: bool) -> bool:
+        """Whether `truncate` (`allocate` with *allocation*) would move so much that others should not wait for it."""
+        return False
+
+    async def resize(self, size: int, *, allocation: bool) -> None:
+        """`truncate` or `allocate`, elsewhere."""
+        (self.allocate if allocation else self.truncate)(size)
+
     @abstractmethod
     async def read(self, offset: int, length: int) -> Buffer:
         """Up to *length* bytes; b"" at or after the end of file."""

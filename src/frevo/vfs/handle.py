@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from frevo.aio.acting import must_be_user
 from frevo.aio.descriptor import Descriptor
-from frevo.aio.syscalls import fallocate
+from frevo.aio.ring import Ring
 from frevo.errors import SMBError
 from frevo.vfs.base import (
     Buffer,
@@ -30,10 +30,10 @@ from frevo.vfs.metadata import FileMetadata
 from frevo.vfs.names import wire_path_of
 from frevo.vfs.security import read_descriptor, write_descriptor
 from frevo.vfs.streams import list_streams
-from frevo.vfs.system import FALLOC_FL_KEEP_SIZE
 from frevo.vfs.transfer import (
-    CANNOT_FALLOCATE,
     INLINE_BYTES,
+    SLOW_BYTES,
+    allocate,
     flush_file,
     read_all,
     read_cached,
@@ -141,22 +141,34 @@ class LocalHandle(Handle):
             fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_NOATIME if keep else flags & ~os.O_NOATIME)
 
     def truncate(self, size: int) -> None:
+        os.ftruncate(self._sized(size), size)
+
+    def _sized(self, size: int) -> int:
+        """The descriptor, for a file that can have *size*."""
         if not 0 <= size <= _OFFSET_MAX:
-            raise SMBError(NTStatus.INVALID_PARAMETER, "file size out of range")
-        os.ftruncate(self.descriptor(), size)
+            raise SMBError(NTStatus.INVALID_PARAMETER, "size out of range")
+        return self.descriptor()
 
     def allocate(self, size: int) -> None:
-        if not 0 <= size <= _OFFSET_MAX:
-            raise SMBError(NTStatus.INVALID_PARAMETER, "allocation size out of range")
-        fd = self.descriptor()
-        if size < os.fstat(fd).st_size:
-            os.ftruncate(fd, size)
-        elif size:
-            try:
-                fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, size)
-            except OSError as error:
-                if error.errno not in CANNOT_FALLOCATE:
-                    raise
+        allocate(self._sized(size), size)
+
+    def resizes_slowly(self, size: int, *, allocation: bool) -> bool:
+        held = os.fstat(self._sized(size)).st_blocks * 512
+        return held - size >= SLOW_BYTES or (allocation and size - held >= SLOW_BYTES)
+
+    async def resize(self, size: int, *, allocation: bool) -> None:
+        self._sized(size)
+        ring = Ring.of(asyncio.get_running_loop())
+        call = allocate if allocation else os.ftruncate
+        await self._in_flight(ring.in_thread(call, self._file, size))
+
+    def close_slowly(self) -> None:
+        """`close`, which is still to come, waits for nothing: a thread gives the file's space back."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a thread of a lane, which may take its time
+            return
+        Ring.of(loop).close_slowly(self._file)
 
     def _readable(self, offset: int, length: int) -> int:
         """The descriptor, for a read of what can be there."""
@@ -326,3 +338,11 @@ def descriptor_of(handle: Handle) -> int:
     if not isinstance(handle, LocalHandle):
         raise TypeError("a handle of another backend")
     return handle.descriptor()
+
+
+def after_unlink(handle: Handle) -> FileStat:
+    """The metadata of a file that has lost a name; when it was the last of a large file, nobody waits for its end."""
+    stat = handle.stat()
+    if not stat.link_count and stat.allocation_size >= SLOW_BYTES and isinstance(handle, LocalHandle):
+        handle.close_slowly()
+    return stat

@@ -16,7 +16,7 @@ from frevo.vfs.courier import Courier
 from frevo.vfs.dirnames import is_empty, link_at, linked_beside, remove_at, rename_at
 from frevo.vfs.gone import GoneIds
 from frevo.vfs.guard import TreeGuard
-from frevo.vfs.handle import LocalHandle, descriptor_of
+from frevo.vfs.handle import LocalHandle, after_unlink, descriptor_of
 from frevo.vfs.lookup import (
     READ_FLAGS,
     Found,
@@ -429,7 +429,7 @@ class LocalBackend(Backend):
                         self.guard.check_stays(handle.identity)
                     remove_vetoed(descriptor_of(handle), self.veto)
                 remove_at(fd, name, directory=directory)
-                self._note_gone(handle.stat())
+                self._note_gone(after_unlink(handle))
         finally:
             os.close(fd)
 

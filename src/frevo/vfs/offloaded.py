@@ -90,6 +90,10 @@ class OffloadedHandle(_Proxy):
         """The data plane's threads are everybody's: they never read from here."""
         return None
 
+    def resizes_slowly(self, size: int, *, allocation: bool) -> bool:
+        """Never: it happens in a thread anyway."""
+        return False
+
     async def read(self, offset: int, length: int) -> Buffer:
         """As `Handle.read`."""
         return cast(Buffer, await self._moved(self._inner.read_now, offset, length))

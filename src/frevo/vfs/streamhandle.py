@@ -69,6 +69,9 @@ class StreamHandle(LocalHandle):
         if size < len(self._data()):
             self.truncate(size)
 
+    def resizes_slowly(self, size: int, *, allocation: bool) -> bool:
+        return False
+
     async def read(self, offset: int, length: int) -> Buffer:
         return self.read_now(offset, length)
 

@@ -20,6 +20,8 @@ from frevo.vfs.system import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_F
 INLINE_BYTES: Final = 65536
 #: The error of a file system that reserves no space, makes no holes or zeroes no ranges.
 CANNOT_FALLOCATE: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
+#: So much is reserved or given back in the loop: a file of as many pieces as it has pages takes some milliseconds.
+SLOW_BYTES: Final = 16 << 20
 _ZERO_CHUNK_BYTES: Final = 1 << 20
 #: File systems without RWF_NOWAIT are mostly those in memory.
 _CANNOT_TELL: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
@@ -117,6 +119,18 @@ async def zero_file(file: Descriptor, offset: int, end: int, *, hole: bool) -> N
         zeros = bytes(min(_ZERO_CHUNK_BYTES, end - start))
         if await write_file(file, start, zeros) < len(zeros):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def allocate(fd: int, size: int) -> None:
+    """Reserves up to *size* bytes where the file system does that; ends a file that is longer."""
+    if size < os.fstat(fd).st_size:
+        os.ftruncate(fd, size)
+    elif size:
+        try:
+            fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, size)
+        except OSError as error:
+            if error.errno not in CANNOT_FALLOCATE:
+                raise
 
 
 def zero_all(fd: int, offset: int, end: int, *, hole: bool) -> None:

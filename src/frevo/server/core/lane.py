@@ -12,10 +12,7 @@ not hold the turn; it has threads of its own."""
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import queue
-import threading
 import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -24,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 import greenlet
 
 from frevo.aio.acting import act_as, acting_as, carried
+from frevo.aio.daemon_threads import DaemonThreads
 
 log = logging.getLogger("frevo.server")
 
@@ -34,8 +32,6 @@ INTERIM_SECONDS = 1.0
 #: Threads for READ, WRITE and FLUSH of one lane.
 DATA_THREADS = 4
 
-_Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
-
 
 class LaneRequest(Protocol):
     """What a lane needs of a request (frevo.server.core.request)."""
@@ -45,66 +41,6 @@ class LaneRequest(Protocol):
 
 
 _R = TypeVar("_R", bound=LaneRequest)
-
-
-class _Threads:
-    """Daemon threads that take jobs from one queue: a call that never returns keeps neither the loop nor the
-    process's end waiting."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, name: str, count_max: int) -> None:
-        self._loop = loop
-        self._name = name
-        self._max = count_max
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._started = 0
-        self._running: set[asyncio.Future[Any]] = set()  # jobs given and not yet answered
-
-    def submit(self, call: Callable[[], T]) -> asyncio.Future[T]:
-        """Starts *call* in a thread; call this in the loop's thread."""
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._running.add(future)
-        future.add_done_callback(self._running.discard)
-        if len(self._running) > self._started and self._started < self._max:
-            self._started += 1
-            threading.Thread(target=self._work, name=self._name, daemon=True).start()
-        self._jobs.put((call, future))
-        return future
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            call, future = job
-            result: Any = None
-            error: BaseException | None = None
-            try:
-                result = call()
-            except BaseException as raised:
-                error = raised
-            try:
-                self._loop.call_soon_threadsafe(_settle, future, result, error)
-            except RuntimeError:  # the loop has ended
-                return
-            del job, call, future, result, error  # the last references to what a call made may be these
-
-    @property
-    def running(self) -> int:
-        """Jobs that were given and not yet answered."""
-        return len(self._running)
-
-    def stop(self) -> None:
-        """Ends the threads once their calls have returned; who waits for one gets OSError (EIO)."""
-        for _ in range(self._started):
-            self._jobs.put(None)
-        for future in tuple(self._running):
-            _settle(future, None, OSError(errno.EIO, "the server stops"))
-
-
-def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
 
 
 async def _whatever_happens(future: asyncio.Future[T]) -> bool:
@@ -123,8 +59,8 @@ class Lane:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
         self.loop = loop
-        self._calls = _Threads(loop, f"frevo-lane-{name}"[:15], 1)
-        self._data = _Threads(loop, f"frevo-data-{name}"[:15], DATA_THREADS)
+        self._calls = DaemonThreads(loop, f"frevo-lane-{name}"[:15], 1)
+        self._data = DaemonThreads(loop, f"frevo-data-{name}"[:15], DATA_THREADS)
         self._turn = asyncio.Lock()
         self._running: greenlet.greenlet | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -322,4 +258,3 @@ class Lane:
             return outcome, cancelled or later
         finally:
             self._turn.release()
-

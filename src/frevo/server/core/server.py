@@ -14,6 +14,7 @@ from frevo.locking.file_table import FileTable
 from frevo.server.core.budget import Budgets
 from frevo.server.core.lanes import Lanes
 from frevo.server.core.shares import Share, build_shares, guard_of
+from frevo.server.core.slow_work import SlowWork
 from frevo.server.core.turns import Turns
 from frevo.server.core.unix_users import UnixUsers, unix_users_of
 from frevo.transport.base import SEAL, Gate
@@ -67,6 +68,7 @@ class Server:
         self._next_open_id = secrets.randbits(24) + 1
         self._next_async_id = 1
         self.turns = Turns(loop)
+        self.slow_work = SlowWork(loop)
         self.budgets = Budgets(config)
         self.guesses = Guesses(self.monotonic)
 

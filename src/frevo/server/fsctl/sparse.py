@@ -58,7 +58,8 @@ async def set_zero_data(call: FsctlCall) -> bytes:
         if end > offset:
             kept = before_write(opened, handle)
             try:
-                await handle.zero(offset, end)
+                slow_work, user = call.request.server.slow_work, call.request.session.user
+                await slow_work.run(user, lambda: handle.zero(offset, end))
             finally:
                 after_write(opened, handle, kept)
     return b""

@@ -25,5 +25,5 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
 
 async def _flush(request: Request) -> bytes:
     assert request.open.handle is not None
-    await request.open.handle.flush()
+    await request.server.slow_work.run(request.session.user, request.open.handle.flush)
     return _RESPONSE

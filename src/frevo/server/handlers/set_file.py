@@ -126,7 +126,9 @@ def _attributes(handle: Handle, wanted: int) -> int | None:
     return None if new == current & ~_NORMAL else new or _NORMAL
 
 
-def _resize(request: Request, handle: Handle, size: int, resize: Callable[[int], None]) -> None:
+def _resize(
+    request: Request, handle: Handle, size: int, *, allocation: bool = False
+) -> Awaitable[None] | None:
     """Changes a size, if no lock of somebody else lies on what is cut off or added."""
     need_access(request, FileAccess.WRITE_DATA)
     opened = request.open
@@ -136,19 +138,33 @@ def _resize(request: Request, handle: Handle, size: int, resize: Callable[[int],
         end = handle.stat().end_of_file
         first, last = min(size, end), max(size, end)
         opened.record.locks.check_write(opened, first, last - first)
+    if handle.resizes_slowly(size, allocation=allocation):
+        return _resize_slowly(request, handle, size, allocation=allocation)
     kept = before_write(opened, handle)
     try:
-        resize(size)
+        (handle.allocate if allocation else handle.truncate)(size)
     finally:
         after_write(opened, handle, kept)
+    return None
 
 
-def _end_of_file(request: Request, handle: Handle, buffer: bytes) -> None:
-    _resize(request, handle, FileEndOfFileInformation.parse(buffer).end_of_file, handle.truncate)
+async def _resize_slowly(request: Request, handle: Handle, size: int, *, allocation: bool) -> None:
+    kept = before_write(request.open, handle)
+    try:
+        await request.server.slow_work.run(
+            request.session.user, lambda: handle.resize(size, allocation=allocation)
+        )
+    finally:
+        after_write(request.open, handle, kept)
 
 
-def _allocation(request: Request, handle: Handle, buffer: bytes) -> None:
-    _resize(request, handle, FileAllocationInformation.parse(buffer).allocation_size, handle.allocate)
+def _end_of_file(request: Request, handle: Handle, buffer: bytes) -> Awaitable[None] | None:
+    return _resize(request, handle, FileEndOfFileInformation.parse(buffer).end_of_file)
+
+
+def _allocation(request: Request, handle: Handle, buffer: bytes) -> Awaitable[None] | None:
+    size = FileAllocationInformation.parse(buffer).allocation_size
+    return _resize(request, handle, size, allocation=True)
 
 
 def _position(request: Request, handle: Handle, buffer: bytes) -> None:
