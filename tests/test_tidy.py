@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import frevo
 
 SOURCE = Path(frevo.__file__).parent
@@ -53,6 +55,25 @@ SERVER_ARROWS: dict[str, set[str]] = {
     "service": {"receive", "lifecycle", "rules", "core"},
     "run": {"service", "core"},
     "__init__": set(),
+}
+#: The same inside client/: from one connection up to what programs use.
+CLIENT_ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "to_the_end": set(),
+    "address": set(),
+    "netrc": set(),
+    "credentials": {"netrc"},
+    "connection": {"credentials", "errors"},
+    "tree": {"connection", "address", "errors"},
+    "lasting": {"tree", "connection", "errors"},
+    "transfer": {"lasting", "tree", "connection", "to_the_end", "errors"},
+    "share": {"transfer", "lasting", "tree", "connection", "address", "errors"},
+    "batch": {"share", "transfer", "lasting", "tree", "address", "to_the_end", "errors"},
+    "server": {"share", "lasting", "tree", "connection", "credentials", "errors"},
+    "connect": {"server", "share", "credentials", "address"},
+    "blocking": {"connect", "server", "share", "tree", "connection"},
+    "filesystem": {"connect", "server", "share", "transfer", "tree", "connection", "to_the_end", "address"},
+    "__init__": {"connect", "server", "share", "tree", "credentials", "address", "errors"},
 }
 EVERYWHERE = {"errors", "records", "text", "wire"}
 #: Single imports that cross the table, and why.
@@ -148,7 +169,11 @@ def imports(module: str, *, types: bool = False) -> Iterator[str]:
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
-            packages = base in ("frevo", "frevo.server")  # `from frevo.server import service` is of service
+            packages = base in (
+                "frevo",
+                "frevo.server",
+                "frevo.client",
+            )  # `from frevo.server import service` is of service
             yield from ([f"{base}.{name.name}" for name in node.names] if packages else [base])
         else:
             pending += ast.iter_child_nodes(node)
@@ -175,17 +200,18 @@ def test_arrows() -> None:
     assert wrong == []
 
 
-def test_arrows_inside_server() -> None:
-    """The server's layers: no handler is used by what ends or decides, and nothing late or for types alone crosses."""
+@pytest.mark.parametrize(("package", "arrows"), [("server", SERVER_ARROWS), ("client", CLIENT_ARROWS)])
+def test_arrows_inside(package: str, arrows: dict[str, set[str]]) -> None:
+    """The layers inside the two large packages hold, also for late imports and those for types alone."""
     wrong = []
     for module in MODULES:
-        if package_of(module) != "server":
+        if package_of(module) != package:
             continue
-        layer = package_of(module.removeprefix("server/"))
-        assert layer in SERVER_ARROWS, f"server/{layer} is new: give it a place in SERVER_ARROWS"
+        layer = package_of(module.removeprefix(f"{package}/"))
+        assert layer in arrows, f"{package}/{layer} is new: give it a place in its table"
         for name in imports(module, types=True):
-            parts = name.removeprefix("frevo.server.").split(".")
-            if name.startswith("frevo.server.") and parts[0] not in SERVER_ARROWS[layer] | {layer}:
+            part = name.removeprefix(f"frevo.{package}.").split(".")[0]
+            if name.startswith(f"frevo.{package}.") and part not in arrows[layer] | {layer}:
                 wrong.append(f"{module} imports {name}")
     assert wrong == []
 
@@ -247,7 +273,9 @@ def circles(names: list[str]) -> set[frozenset[str]]:
         if grown == reached:
             break
         reached = grown
-    groups = {frozenset(one for one in names if one in reached[name] and name in reached[one]) for name in names}
+    groups = {
+        frozenset(one for one in names if one in reached[name] and name in reached[one]) for name in names
+    }
     return groups - {frozenset()}
 
 

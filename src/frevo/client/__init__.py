@@ -1,4 +1,4 @@
-"""The client: `connect` to a share, and everything that one does with files there."""
+"""The client: `connect` to a share and work with the files there."""
 
 from __future__ import annotations
 

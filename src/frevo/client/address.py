@@ -16,7 +16,7 @@ _PATH_BYTES_MAX = 65520
 
 
 class Location(Discreet, msgspec.Struct, frozen=True):
-    """A place on a server. *path* has slashes and no leading one; port 0 is the transport's own."""
+    """Where something is on a server. *path* has slashes, none at its beginning; port 0 is the transport's default."""
 
     HIDDEN = ("password",)
 
@@ -36,7 +36,7 @@ class Location(Discreet, msgspec.Struct, frozen=True):
         """
         if not text.startswith("smb://"):
             text = "smb:" + text.replace("\\", "/") if text[:2] in ("//", "\\\\") else text
-        # A "?" or "#" is a letter of a name here: there are no queries in these URLs.
+        # "?" and "#" are ordinary characters here: these URLs have no query and no fragment.
         parts = urlsplit(text.replace("?", "%3F").replace("#", "%23"))
         if parts.netloc.rpartition("@")[2].count(":") > 1 and "]" not in parts.netloc:
             raise ValueError(f"{text!r}: put an IPv6 address in brackets, as in smb://[fe80::1%25eth0]/share")
@@ -71,7 +71,7 @@ class Location(Discreet, msgspec.Struct, frozen=True):
 
 
 def wire_path(path: str) -> str:
-    """A path of ours (slashes) as it goes on the wire: backslashes, relative, no "." parts.
+    """The form of *path* (slashes) on the wire: relative, with backslashes, without "." parts.
 
     ".." is resolved here, as the protocol has none; ValueError when it is outside the share, or for a NUL. OSError
     (ENAMETOOLONG) for what no request can carry.
@@ -109,5 +109,5 @@ def in_snapshot(name: str) -> tuple[str, int]:
 
 
 def join(directory: str, name: str) -> str:
-    """directory/name; name alone in the root."""
+    """ "directory/name", or just the name in the root."""
     return f"{directory.rstrip('/')}/{name}" if directory.strip("/") else name

@@ -47,7 +47,7 @@ class Connecting(Generic[T]):
 
 
 class Options(Discreet, msgspec.Struct, frozen=True):
-    """Everything that `connect` takes beside the URL.
+    """Everything that `connect` takes besides the URL.
 
     user, password, domain, credentials_file: who; the environment (FREVO_USER, FREVO_PASSWORD, FREVO_DOMAIN) and then
     ~/.netrc (or $NETRC) complete it; without a password the Kerberos ticket cache is used. workgroup: the domain of a
@@ -89,31 +89,31 @@ class Options(Discreet, msgspec.Struct, frozen=True):
     signings: Sequence[Signing] = SIGNINGS
     netbios_name: str = "FREVO"
 
-    def credentials(self, place: Location) -> Credentials:
-        """Who logs on to *place*: these options, the URL, the file, the environment, the netrc file, in this order."""
-        user = self.user if self.user is not None else place.user
+    def credentials(self, location: Location) -> Credentials:
+        """Who logs on to *location*: from these options, the URL, the file, the environment or the netrc file."""
+        user = self.user if self.user is not None else location.user
         given = Credentials(
             user or "",
-            self.password if self.password is not None else place.password,
-            self.domain if self.domain is not None else (place.domain or ""),
+            self.password if self.password is not None else location.password,
+            self.domain if self.domain is not None else (location.domain or ""),
             self.kerberos,
             self.guest,
             self.anonymous,
         )
-        known = choose(split_user(given), self.credentials_file, host=place.host, port=place.port)
+        known = choose(split_user(given), self.credentials_file, host=location.host, port=location.port)
         if self.workgroup and known.user and not known.domain and "@" not in known.user:
             return replace(known, domain=self.workgroup)
         return known
 
-    def settings(self, place: Location) -> Settings:
-        """How to connect to *place*. ValueError for a wrong option."""
+    def settings(self, location: Location) -> Settings:
+        """How to connect to *location*. ValueError for a wrong option."""
         transports = self.transports
         if isinstance(transports, str):
             transports, _ = parse_transports(transports)
-        if place.port:
+        if location.port:
             # The URL's port is for the first transport; 139 is NetBIOS wherever it stands.
-            name = "nbt" if place.port == 139 else transports[0].name
-            transports = [TransportAddress(name, place.port)]
+            name = "nbt" if location.port == 139 else transports[0].name
+            transports = [TransportAddress(name, location.port)]
         if self.kerberos not in ("auto", "required", "off"):
             raise ValueError(f"kerberos={self.kerberos!r}: expected auto, required or off")
         return Settings(
@@ -142,29 +142,29 @@ def _dialect(name: str) -> Dialect:
 
 
 def connect_server(url: str, options: Options | None = None, **changes: Any) -> Connecting[Server]:
-    """A server that one is logged on to: `async with connect_server("smb://host") as server`."""
-    place = Location.parse(url)
+    """Connects and logs on: `async with connect_server("smb://host") as server`."""
+    location = Location.parse(url)
     wanted = replace(options or Options(), **changes)
-    credentials, settings = wanted.credentials(place), wanted.settings(place)
-    return Connecting(lambda: open_server(place.host, credentials, settings))
+    credentials, settings = wanted.credentials(location), wanted.settings(location)
+    return Connecting(lambda: open_server(location.host, credentials, settings))
 
 
 def connect(url: str, options: Options | None = None, **changes: Any) -> Connecting[Share]:
     """A share: `async with connect("smb://user@host/share", password="…") as share`.
 
     Options are fields of `Options`, by name. Paths are relative to what stands behind the share in the URL.
-    ValueError for a URL or option that is none, RemoteError (an OSError) for what goes wrong.
+    ValueError for an invalid URL or option, RemoteError (an OSError) for what goes wrong.
     """
-    place = Location.parse(url)
-    if not place.share:
+    location = Location.parse(url)
+    if not location.share:
         raise ValueError(f"{url!r} names no share: smb://host/share")
     wanted = replace(options or Options(), **changes)
-    credentials, settings = wanted.credentials(place), wanted.settings(place)
+    credentials, settings = wanted.credentials(location), wanted.settings(location)
 
     async def make() -> Share:
-        server = await open_server(place.host, credentials, settings)
+        server = await open_server(location.host, credentials, settings)
         try:
-            return await server.share(place.share, base=place.path, owned=True)
+            return await server.share(location.share, base=location.path, owned=True)
         except BaseException:
             await server.close()
             raise

@@ -22,12 +22,12 @@ class Credentials(Discreet, msgspec.Struct, frozen=True):
     password: str | None = None
     domain: str = ""
     kerberos: str = "auto"  # auto: only without a password; required; off
-    guest: bool = False  # log on as guest, and accept to be one
+    guest: bool = False  # log on as guest, and accept being one
     anonymous: bool = False  # log on as nobody
 
     @property
     def complete(self) -> bool:
-        """Nothing has to be asked for."""
+        """Whether there is nothing to ask the user for."""
         return self.password is not None or self.guest or self.anonymous or self.kerberos == "required"
 
 
@@ -62,7 +62,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Credentials:
 
 
 def from_netrc(host: str, port: int, user: str, environ: Mapping[str, str] | None = None) -> Credentials:
-    """What $NETRC or ~/.netrc has for *user*, or anybody, on this server; empty when that is nothing. ValueError."""
+    """The entry of $NETRC or ~/.netrc for *user* (anybody if empty) on this server; empty without one. ValueError."""
     path, named = netrc.file_name(environ)
     entry = netrc.look_up(path, host, port, user, must_exist=named)
     return Credentials() if entry is None else split_user(Credentials(entry.login, entry.password))

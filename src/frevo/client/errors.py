@@ -9,7 +9,7 @@ from frevo.wire.erref import NTStatus
 
 
 class RemoteError(FrevoError, OSError):
-    """The server refused something. `ntstatus` is what it said, `errno` and the class are the nearest of the system's.
+    """The server refused something. `ntstatus` is its answer; `errno` and the class are the nearest ones of the system.
 
     A missing file is a FileNotFoundError too, and so on for the other subclasses of OSError.
     """
@@ -19,8 +19,8 @@ class RemoteError(FrevoError, OSError):
     final = False
 
     def __str__(self) -> str:
-        place = f"{self.filename}: " if self.filename else ""
-        return f"{place}{self.strerror}"
+        prefix = f"{self.filename}: " if self.filename else ""
+        return f"{prefix}{self.strerror}"
 
 
 class _NotFound(RemoteError, FileNotFoundError):
@@ -48,17 +48,17 @@ class _Timeout(RemoteError, TimeoutError):
 
 
 class LogonError(_Denied):
-    """The server did not take the user or the password."""
+    """The server did not accept the user or the password."""
 
 
 class ConnectionLost(RemoteError, ConnectionError):
-    """The connection ended; what was under way may or may not have been done, unless it is *unsent*."""
+    """The connection ended. Unless the request was *unsent*, it may or may not have been carried out."""
 
     unsent = False
 
 
 class PeerFault(ConnectionLost, RemoteProtocolError):
-    """The connection was ended because the server broke a rule: what was under way is not tried again on its own."""
+    """The client ended the connection because the server broke a rule; nothing is repeated automatically."""
 
 
 _CLASSES: dict[int, type[RemoteError]] = {
@@ -149,7 +149,7 @@ SENTENCES: dict[NTStatus, str] = {
 
 
 def remote_error(status: int, path: str | None = None, doing: str = "", sentence: str = "") -> RemoteError:
-    """The exception for *status*; *path* is what it is about, *doing* what was tried, *sentence* what it means here."""
+    """The exception for *status* on *path*. *doing*: what was tried; *sentence*: what the status means here."""
     known = NTStatus(status)
     number = errno_of(known)
     kind = LogonError if known in _LOGON else _CLASSES.get(number, RemoteError)
@@ -175,7 +175,7 @@ def fault(reason: str) -> PeerFault:
 
 
 def unknown_outcome(error: ConnectionLost, path: str) -> ConnectionLost:
-    """*error* for something that must not be done twice: the caller has to look."""
+    """*error* for something that must not be done twice: the caller has to check what was done."""
     hint = "the server may or may not have carried out the request: check before you repeat it"
     made = ConnectionLost(error.errno, f"{error.strerror}; {hint}", path)
     made.ntstatus = error.ntstatus

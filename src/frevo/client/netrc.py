@@ -14,7 +14,7 @@ import msgspec
 
 from frevo.records import Discreet
 
-#: Larger files are none.
+#: A larger file is not taken for a netrc file.
 _BYTES_MAX = 1 << 20
 _SMB_PORT = 445
 _BLANKS = " \t\r"
@@ -32,7 +32,7 @@ class Entry(Discreet, msgspec.Struct):
 
 
 def file_name(environ: Mapping[str, str] | None = None) -> tuple[Path, bool]:
-    """The store, and whether it was named: $NETRC, else ~/.netrc."""
+    """The netrc file ($NETRC, else ~/.netrc), and whether it was named by $NETRC."""
     named = (os.environ if environ is None else environ).get("NETRC", "")
     return (Path(named), True) if named else (Path("~/.netrc").expanduser(), False)
 
@@ -83,7 +83,7 @@ def _is(user: str, login: str) -> bool:
 
 
 def _check_private(path: Path, known: os.stat_result) -> None:
-    """Passwords that others can read are not used, so that their owner learns of it."""
+    """Refuses passwords that others can read, so that their owner learns of it."""
     if known.st_uid not in (0, os.geteuid()):
         raise ValueError(f"{path} belongs to another user: frevo does not use its passwords")
     if stat.S_ISREG(known.st_mode) and known.st_mode & 0o077:
@@ -107,7 +107,7 @@ def parse(text: str) -> Iterator[Entry]:
                 entry.password = value
             elif word != "account":
                 entry.login = value
-        else:  # it may be a part of a password: it is not repeated
+        else:  # not quoted: it may be part of a password
             raise ValueError(f"line {line}: expected machine, default, login or password")
     if entry is not None:
         yield entry

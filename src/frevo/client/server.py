@@ -1,4 +1,4 @@
-"""A server that one is logged on to: connection, session, its shares."""
+"""A server to which a user is logged on: connection, session, its shares."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Server:
 
     @property
     def connection(self) -> Connection:
-        """The present connection; another one when it had to be made anew."""
+        """The present connection; it changes when the connection is made again."""
         return self.link.current.connection
 
     @property
@@ -82,7 +82,7 @@ class Server:
 
     @property
     def handshake(self) -> Handshake:
-        """What the present connection's NEGOTIATE left behind."""
+        """The result of NEGOTIATE on the present connection."""
         return self.link.current.handshake
 
     @property

@@ -1,4 +1,4 @@
-"""Work that is not given up half-way: a thread that has a descriptor, a step whose outcome must be known.
+"""Work that is never abandoned half-way: a thread that uses a descriptor, a step whose outcome must be known.
 
 `asyncio.shield` lets its work go on behind the back of who is cancelled, who then frees what the work still uses;
 `asyncio.to_thread` does the same.
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 async def to_the_end(work: Awaitable[T], *, undo: Callable[[T], object] | None = None) -> T:
-    """The result of *work*. A cancel that comes meanwhile is put off until that has ended.
+    """The result of *work*. A cancellation is delayed until *work* has ended.
 
     Then its result goes to *undo*, and CancelledError is raised.
     """
@@ -37,6 +37,6 @@ async def to_the_end(work: Awaitable[T], *, undo: Callable[[T], object] | None =
 async def in_thread(
     call: Callable[..., T], *arguments: object, undo: Callable[[T], object] | None = None
 ) -> T:
-    """The result of *call* in a thread, which has returned when this has ended, however that ends; see `to_the_end`."""
+    """The result of *call* in a thread. However this ends, the thread is done then; see `to_the_end`."""
     inside = functools.partial(contextvars.copy_context().run, call, *arguments)
     return await to_the_end(asyncio.get_running_loop().run_in_executor(None, inside), undo=undo)

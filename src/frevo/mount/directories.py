@@ -17,18 +17,16 @@ from frevo.mount.nodes import Node, inode_number
 from frevo.mount.remote import UNLINKED_PREFIX, listed
 from frevo.mount.state import State, failure
 
-#: "." and "..": the kernel wants them in the listing and finds them by itself.
+#: "." and "..": they must be in the listing; the kernel looks them up itself.
 _DOTS = (b".", b"..")
 
 
 class Directories:
-    """The handlers."""
-
     def __init__(self, state: State) -> None:
         self._state = state
 
     def handlers(self) -> dict[int, Handler]:
-        """By opcode."""
+        """The handlers by opcode."""
         return {
             Opcode.OPENDIR: self.opendir,
             Opcode.READDIR: self.readdir,
@@ -38,19 +36,19 @@ class Directories:
         }
 
     def opendir(self, request: Request) -> Answer:
-        """Nothing is asked of the server before the first entries are."""
+        """Sends no request: the listing begins with the first READDIR."""
         handle = DirectoryHandle(self._state.table[request.node])
         return abi.open_out(self._state.numbers.add(handle))
 
     def releasedir(self, request: Request) -> Answer:
-        """What was listed is forgotten; an unfinished listing ends."""
+        """Forgets the entries and ends an unfinished listing."""
         number, *_ = abi.RELEASE.unpack_from(request.body)
         handle = self._state.numbers.pop(number, DirectoryHandle)
         self._stop(handle)
         return b""
 
     def fsyncdir(self, request: Request) -> Answer:
-        """Names are on the server when their making has been answered."""
+        """Nothing to do: names are on the server as soon as making them is answered."""
         return b""
 
     def _stop(self, handle: DirectoryHandle) -> None:
@@ -60,7 +58,7 @@ class Directories:
             self._state.close_later(closing())
 
     async def readdir(self, request: Request) -> Answer:
-        """As many entries from *offset* on as the kernel has room for."""
+        """As many entries from *offset* on as fit into the kernel's buffer."""
         number, offset, size, *_ = abi.READ.unpack_from(request.body)
         handle = self._state.numbers.get(number, DirectoryHandle)
         plus = request.opcode == Opcode.READDIRPLUS
@@ -68,8 +66,8 @@ class Directories:
             self._stop(handle)
             handle.entries, handle.broken = [], False
             handle.source = self._state.remote.share.scandir(handle.node.path)
-            handle.node.asked = 0
-            handle.begun = (self._state.believed_until(), handle.node.changes)
+            handle.node.lookups_missed = 0
+            handle.begun = (self._state.fresh_until(), handle.node.changes)
         made = bytearray()
         while True:
             entry: DirEntry | bytes
@@ -95,7 +93,7 @@ class Directories:
                 until, changes = handle.begun
                 if changes == handle.node.changes:
                     self._state.lists(handle.node, (entry.name for entry in handle.entries), until)
-            except BaseException:  # given up, or the server failed: what comes next time is not the end
+            except BaseException:  # cancelled, or the server failed: the directory does not end here
                 handle.source, handle.broken = None, True
                 raise
             else:
@@ -108,7 +106,7 @@ class Directories:
     def _packed(
         self, directory: Node, entry: DirEntry | bytes, offset: int, plus: bool, room: int
     ) -> bytes | None:
-        """One entry; None when it is too long for *room*."""
+        """One entry, None if it is longer than *room*."""
         if isinstance(entry, bytes):
             node = directory.parent if entry == b".." and directory.parent is not None else directory
             number = inode_number(node, node.stat) if node.stat is not None else node.number
@@ -129,7 +127,7 @@ class Directories:
 
     def _learned(self, directory: Node, name: str, found: Stat) -> Node:
         node = self._state.table.found(directory, name, found)
-        # Of a file that is open here the listing may know less than we do.
+        # Of a file that is open here we may know more than the listing.
         if node.stat is None or not (node.handles or node.writes):
-            node.learn(found, self._state.believed_until())
+            node.learn(found, self._state.fresh_until())
         return node

@@ -28,18 +28,16 @@ from frevo.wire.smb2 import CloseResponse, CreateResponse, ReadResponse
 
 log = logging.getLogger(__name__)
 
-#: Statuses that a close of our own that is still under way can be the reason for.
+#: Statuses that may be caused by one of our own closes that is still under way.
 _BUSY = (NTStatus.SHARING_VIOLATION, NTStatus.DELETE_PENDING)
 
 
 class Files:
-    """The handlers."""
-
     def __init__(self, state: State) -> None:
         self._state = state
 
     def handlers(self) -> dict[int, Handler]:
-        """By opcode."""
+        """The handlers by opcode."""
         return {
             Opcode.OPEN: self.open,
             Opcode.CREATE: self.create,
@@ -57,7 +55,7 @@ class Files:
     # -- opens
 
     async def open(self, request: Request) -> Answer:
-        """The server is asked each time: what others have closed before is seen (close-to-open)."""
+        """Asks the server each time, so that what others have closed before is seen (close-to-open)."""
         state = self._state
         node = state.table[request.node]
         flags, _ = abi.OPEN.unpack_from(request.body)
@@ -77,15 +75,15 @@ class Files:
         node.cached = version
         wanted = OpenFlags.KEEP_CACHE if keep else 0
         if flags & os.O_TRUNC:
-            node.told = 0
-        elif node.told != opened.end_of_file and not node.writes:
+            node.kernel_size = 0
+        elif node.kernel_size != opened.end_of_file and not node.writes:
             state.session.notify(abi.invalidate_attributes(node.number))
             if flags & os.O_APPEND:  # the kernel would write where it thinks that the end is
                 handle.appends, wanted = True, OpenFlags.DIRECT_IO
         return abi.open_out(state.numbers.add(handle), wanted)
 
     def _learn(self, node: Node, opened: CreateResponse | CloseResponse) -> None:
-        """What the answer of CREATE or CLOSE tells; it has neither the number of the file nor its links."""
+        """The metadata in an answer of CREATE or CLOSE, which has neither the file's number nor its links."""
         assert node.stat is not None
         node.learn(
             type(node.stat)(
@@ -93,7 +91,7 @@ class Files:
                 opened.last_write_time, opened.change_time, opened.allocation_size, node.stat.file_id,
                 node.stat.links,
             ),
-            self._state.believed_until(),
+            self._state.fresh_until(),
         )  # fmt: skip
 
     async def create(self, request: Request) -> Answer:
@@ -107,7 +105,7 @@ class Files:
         return self._state.entry(node), abi.open_out(self._state.numbers.add(handle))
 
     async def mknod(self, request: Request) -> Answer:
-        """An empty file; devices, pipes and sockets are not for SMB."""
+        """Makes an empty file; SMB has no devices, pipes or sockets."""
         mode, _, _, _ = abi.MKNOD.unpack_from(request.body)
         if not is_regular(mode):
             raise failure(errno.EPERM)
@@ -117,7 +115,7 @@ class Files:
 
     async def _created(self, request: Request, offset: int, flags: int, mode: int) -> tuple[Node, File]:
         state = self._state
-        parent, name = state.place(request, offset)
+        parent, name = state.parent_and_name(request, offset)
         try:
             file, found = await state.remote.create(parent.at(name), flags, mode)
         except RemoteError as error:
@@ -126,11 +124,11 @@ class Files:
             file, found = await state.remote.create(parent.at(name), flags, mode)
         state.appeared(parent, name)
         node = state.table.found(parent, name, found)
-        node.learn(found, state.believed_until())
+        node.learn(found, state.fresh_until())
         return node, file
 
     async def release(self, request: Request) -> Answer:
-        """The last descriptor of an open is closed. The kernel does not wait; whoever needs the name does."""
+        """The last descriptor is closed. The kernel does not wait for this; operations that need the name do."""
         number, _, flags, owner = abi.RELEASE.unpack_from(request.body)
         handle = self._state.numbers.pop(number, Handle)
         self._state.close_later(self._released(handle, owner if flags & abi.RELEASE_FLOCK_UNLOCK else None))
@@ -164,7 +162,7 @@ class Files:
                 log.warning("%s: error on close: %s", file.path, error)
             return
         if known is not None and node.stat is not None and not node.writes:
-            if file.mode != "rb":  # the pages that the kernel has are these
+            if file.mode != "rb":  # the kernel's pages are up to date
                 node.cached = (known.last_write_time, known.end_of_file)
             self._learn(node, known)
 
@@ -174,7 +172,7 @@ class Files:
         return self._state.numbers.get(number, Handle)
 
     def read(self, request: Request) -> Awaitable[Answer] | Promise:
-        """One READ, whose data goes from the received message to the kernel; another way when that does not do."""
+        """One READ, whose data goes straight from the message to the kernel; `_read` if that is not possible."""
         number, offset, size, *_ = abi.READ.unpack_from(request.body)
         handle = self._open_file(number)
         writes = handle.node.writes
@@ -203,7 +201,7 @@ class Files:
 
     @staticmethod
     def _reader(handle: Handle) -> File:
-        """An open that may read: the kernel reads pages through any."""
+        """An open for reading: the kernel reads pages through any open of the file."""
         if handle.readable:
             return handle.data_file
         found = next((one for one in handle.node.handles if one.readable and not one.file.closed), None)
@@ -212,10 +210,10 @@ class Files:
         return found.data_file
 
     def write(self, request: Request) -> Answer | Awaitable[Answer]:
-        """The program goes on when there is room for what it writes; how it went it hears at the latest at close."""
+        """The program continues as soon as its data is buffered; it hears of errors at the latest when it closes."""
         number, offset, size, *_ = abi.WRITE.unpack_from(request.body)
         handle = self._open_file(number)
-        handle.complain()
+        handle.raise_error()
         node = handle.node
         writes = node.writes
         if writes is None:
@@ -255,12 +253,12 @@ class Files:
         answer = self._take(request, handle, writes, offset, size)
         if handle.synchronous:
             await writes.settle(offset, offset + size)
-            handle.complain()
+            handle.raise_error()
             await handle.file.flush()
         return answer
 
     async def flush(self, request: Request) -> Answer:
-        """close(2): everything is on the server, or the program hears why not."""
+        """close(2): returns when everything is on the server, or says why it is not."""
         number, _, _, owner = abi.FLUSH.unpack_from(request.body)
         handle = self._open_file(number)
         try:
@@ -270,7 +268,7 @@ class Files:
         return b""
 
     async def fsync(self, request: Request) -> Answer:
-        """Everything is on the server's disk."""
+        """Returns when everything is on the server's disk."""
         handle = self._open_file(abi.FSYNC.unpack_from(request.body)[0])
         await self._settled(handle)
         if handle.writable:
@@ -280,7 +278,7 @@ class Files:
     async def _settled(self, handle: Handle) -> None:
         if handle.writable and handle.node.writes is not None:
             await handle.node.writes.settle()
-        handle.complain()
+        handle.raise_error()
 
     async def fallocate(self, request: Request) -> Answer:
         """Room, zeros or a hole (`mount/room.py`). The kernel has written its dirty pages and drops what it has of the

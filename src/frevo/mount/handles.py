@@ -14,7 +14,7 @@ from frevo.mount.nodes import Node
 
 
 class Handle:
-    """An open file. *error*: of a write behind the program's back, told at its next write, close or fsync."""
+    """An open file. *error*: of a delayed write, reported at the program's next write, close or fsync."""
 
     __slots__ = ("appends", "error", "file", "node", "readable", "synchronous", "writable")
 
@@ -30,14 +30,14 @@ class Handle:
 
     @property
     def data_file(self) -> File:
-        """The open through which data goes: that of the locks, while the server holds some for us."""
+        """The open for data: while the server holds locks for us, the one that has them."""
         locks = self.node.locks
         if locks is None or not locks.active or locks.file is None or locks.file.closed:
             return self.file
         return self.file if self.writable and locks.file.mode == "rb" else locks.file
 
-    def complain(self) -> None:
-        """Raises what went wrong since the last time, once."""
+    def raise_error(self) -> None:
+        """Raises the error of a delayed write, once."""
         error, self.error = self.error, None
         if error is not None:
             raise error
@@ -64,7 +64,7 @@ T = TypeVar("T", Handle, DirectoryHandle)
 
 
 class Numbers:
-    """The numbers by which the kernel names handles."""
+    """The numbers by which the kernel knows handles."""
 
     def __init__(self) -> None:
         self._next = itertools.count(1)
@@ -90,5 +90,5 @@ class Numbers:
         return handle
 
     def files(self) -> list[Handle]:
-        """Every open file."""
+        """All open files."""
         return [handle for handle in self._known.values() if isinstance(handle, Handle)]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _REFUSED = (NTStatus.LOCK_NOT_GRANTED, NTStatus.FILE_LOCK_CONFLICT)
 _NOT_THERE = (NTStatus.NOT_SUPPORTED, NTStatus.NOT_IMPLEMENTED, NTStatus.INVALID_DEVICE_REQUEST)
 _DENIED = (NTStatus.ACCESS_DENIED, NTStatus.MEDIA_WRITE_PROTECTED)
-#: Seconds until a lock that somebody else holds is tried again: the first and the longest time.
+#: Seconds until a lock that somebody else holds is tried again: at first, and at most.
 _SOON_S, _LATE_S = 0.01, 0.5
 
 
@@ -58,7 +58,7 @@ class FileLocks:
         return bool(self._held)
 
     async def acquire(self, owner: Owner, wanted: Range) -> bool:
-        """Whether *owner* has got *wanted*; what it had there before is kept when not."""
+        """Takes *wanted* for *owner*; returns False if it is taken, and *owner* keeps what it had."""
         async with self._turn:
             if self.ranges.in_the_way(owner, wanted):
                 return False
@@ -79,7 +79,7 @@ class FileLocks:
             return granted
 
     async def release(self, owner: Owner, start: int = 0, end: int = 1 << 64) -> None:
-        """*owner* lets go; what was written under the lock is on the server before."""
+        """Releases a lock of *owner*, after what was written under it has reached the server."""
         if not self.ranges.of(owner):
             return
         async with self._turn:
@@ -95,7 +95,7 @@ class FileLocks:
         self.freed = asyncio.Event()
 
     async def close(self) -> None:
-        """Nobody has the file open any more."""
+        """Called when nobody has the file open any more."""
         async with self._turn:
             file, self.file = self.file, None
             self._held.clear()
@@ -107,7 +107,7 @@ class FileLocks:
             await self._node.writes.settle()
 
     async def _forget_data(self) -> None:
-        """Others may have changed the file while nobody here held a lock: the kernel's pages are not believed."""
+        """Drops the kernel's pages: others may have changed the file while nobody here held a lock."""
         self._node.fresh_until, self._node.cached = 0.0, None
         # In a thread: the kernel waits for reads of these pages, which wait for us.
         await in_thread(self._state.session.notify, abi.invalidate_data(self._node.number))
@@ -115,7 +115,7 @@ class FileLocks:
     # -- the server
 
     async def _tell(self) -> bool:
-        """Makes the server's locks what ours are together; False when it refused, and has fewer now."""
+        """Makes the server's locks cover ours; returns False if it refused, in which case it has fewer now."""
         wanted = self.ranges.together()
         if self.file is None or self.file.closed or self.file.tree.connection.lost:
             self._held.clear()
@@ -180,7 +180,7 @@ class Locks:
         self._state = state
 
     def handlers(self) -> dict[int, Handler]:
-        """By opcode."""
+        """The handlers by opcode."""
         return {Opcode.GETLK: self.get, Opcode.SETLK: self.set, Opcode.SETLKW: self.wait}
 
     def _asked(self, request: Request) -> tuple[Handle, FileLocks, Owner, int, Range]:
@@ -210,7 +210,7 @@ class Locks:
         return abi.LOCK_ANSWER.pack(wanted.start, wanted.end - 1, kind, 0)
 
     async def set(self, request: Request) -> Answer:
-        """Locks, unlocks, or says EAGAIN."""
+        """Locks or unlocks; EAGAIN if the lock is taken."""
         _, locks, owner, kind, wanted = self._asked(request)
         if kind == fcntl.F_UNLCK:
             await locks.release(owner, wanted.start, wanted.end)

@@ -1,4 +1,4 @@
-"""Linux names as SMB carries them and back: what Windows forbids goes to the private use area, as Linux' cifs does it.
+"""Linux names in SMB's form and back: what Windows forbids is mapped to the private use area, as by Linux' cifs.
 
 The mapping is that of Services for Macintosh (`mapposix` of mount.cifs): `"*:<>?`, backslash and bar become U+F020 to
 U+F027, a space or dot at the end U+F028 and U+F029, control characters U+F001 to U+F01F. Bytes that are no UTF-8 (lone
@@ -27,7 +27,7 @@ _table_back = str.maketrans(_BACK)
 
 
 def to_remote(name: str) -> str:
-    """One name (no path) as it goes to the server; a name made by `os.fsdecode` may hold any byte but "/" and NUL."""
+    """One name (not a path) as it is sent to the server; from `os.fsdecode` it may hold any byte but "/" and NUL."""
     if _to_map(name) is None:
         return name
     mapped = name.translate(_table)
@@ -43,7 +43,7 @@ def from_remote(name: str) -> str:
 
 
 def is_too_long(name: str) -> bool:
-    """Whether no server takes a name of this length."""
+    """Whether a name is longer than any server allows."""
     return (
         len(name) * 2 > NAME_UNITS_MAX and len(name.encode("utf-16-le", "surrogatepass")) > 2 * NAME_UNITS_MAX
     )

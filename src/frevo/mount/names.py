@@ -25,17 +25,17 @@ _STATFS_BLOCK = 4096
 _SPACES_MAX = 64
 #: A directory is listed again instead of asking for its names one by one: from so many on, and when they are more than
 #: one in so many entries.
-_ASKED_MIN = 16
+_LOOKUPS_MIN = 16
 _ENTRIES_A_REQUEST = 50
 
-#: A close of our own that is still under way can be the reason for these.
+#: Statuses that may be caused by one of our own closes that is still under way.
 _BUSY = (
     NTStatus.SHARING_VIOLATION,
     NTStatus.DIRECTORY_NOT_EMPTY,
     NTStatus.DELETE_PENDING,
     NTStatus.ACCESS_DENIED,
 )
-#: What servers without hard links say.
+#: How servers without hard links answer.
 _NO_LINKS = (
     NTStatus.NOT_SUPPORTED,
     NTStatus.NOT_IMPLEMENTED,
@@ -45,14 +45,12 @@ _NO_LINKS = (
 
 
 class Names:
-    """The handlers."""
-
     def __init__(self, state: State) -> None:
         self._state = state
         self._space: dict[str, tuple[float, bytes]] = {}  # by path: until when it is believed, and the answer
 
     def handlers(self) -> dict[int, Handler]:
-        """By opcode."""
+        """The handlers by opcode."""
         return {
             Opcode.LOOKUP: self.lookup,
             Opcode.FORGET: self.forget,
@@ -75,7 +73,7 @@ class Names:
     def lookup(self, request: Request) -> Answer | Awaitable[Answer]:
         """A name; that there is none may be remembered, and is known of a directory that was just made or listed."""
         state = self._state
-        parent, name = state.place(request)
+        parent, name = state.parent_and_name(request)
         if state.lacks(parent, name):
             return self._nothing()
         known = parent.children.get(name)
@@ -97,14 +95,14 @@ class Names:
         return state.found(parent, name, found)
 
     async def _listed_again(self, parent: Node) -> bool:
-        """Whether *parent* was listed anew, because so many of its names are asked for that one listing is cheaper."""
+        """Lists *parent* again if so many of its names are looked up that this is cheaper; returns whether it did."""
         if not self._state.cache_s:
             return False
-        parent.asked += 1
-        if parent.asked < max(_ASKED_MIN, len(parent.children) // _ENTRIES_A_REQUEST):
+        parent.lookups_missed += 1
+        if parent.lookups_missed < max(_LOOKUPS_MIN, len(parent.children) // _ENTRIES_A_REQUEST):
             return False
-        parent.asked = 0
-        until = self._state.believed_until()
+        parent.lookups_missed = 0
+        until = self._state.fresh_until()
         async for entry in self._state.remote.share.scandir(parent.path):
             node = parent.children.get(entry.name)
             found = listed(entry)
@@ -115,16 +113,16 @@ class Names:
             ):
                 node.learn(found, until)
         if (
-            self._state.believed_until() >= until + self._state.cache_s
+            self._state.fresh_until() >= until + self._state.cache_s
         ):  # it took so long that nobody may believe it
-            parent.asked = -len(parent.children)
+            parent.lookups_missed = -len(parent.children)
         return True
 
     def _nothing(self) -> Answer:
         return abi.entry(0, self._state.cache_s, abi.NO_ENTRY_ATTRIBUTES)
 
     def forget(self, request: Request) -> Answer:
-        """The kernel does not need a node any more."""
+        """The kernel drops references to a node."""
         self._state.table.forget(request.node, *abi.FORGET.unpack_from(request.body))
         return None
 
@@ -135,7 +133,7 @@ class Names:
         return None
 
     def getattr(self, request: Request) -> Answer | Awaitable[Answer]:
-        """Attributes: at once while they are believed."""
+        """Attributes, from the cache while they are fresh."""
         node = self._state.table[request.node]
         if self._state.is_fresh(node):
             return self._state.attributes(node)
@@ -150,7 +148,7 @@ class Names:
         node = self._state.table[request.node]
         path = "" if node.gone else node.path
         until, answer = self._space.get(path, (0.0, b""))
-        if not answer or until <= self._state.believed_until() - self._state.cache_s:
+        if not answer or until <= self._state.fresh_until() - self._state.cache_s:
             space = await self._state.remote.share.statvfs(path)
             total, free, available = (
                 size // _STATFS_BLOCK for size in (space.total, space.free, space.available)
@@ -158,7 +156,7 @@ class Names:
             answer = abi.statfs(total, free, available, _STATFS_BLOCK, NAME_UNITS_MAX)
             if len(self._space) >= _SPACES_MAX:
                 self._space.clear()
-            self._space[path] = (self._state.believed_until(), answer)
+            self._space[path] = (self._state.fresh_until(), answer)
         return answer
 
     # -- attributes
@@ -181,7 +179,7 @@ class Names:
                 wanted.atime_ns if wanted.valid & SetattrValid.ATIME else None,
                 wanted.mtime_ns if wanted.valid & SetattrValid.MTIME else None,
             )
-            node.learn(known, state.believed_until())
+            node.learn(known, state.fresh_until())
         elif wanted.valid & SetattrValid.SIZE or node.stat is None:
             await state.refresh(node)
         return state.attributes(node)
@@ -195,7 +193,7 @@ class Names:
         node.resize(size)
 
     async def _attributes(self, node: Node, mode: int) -> int | None:
-        """The attributes that go with *mode*; None when they are so already."""
+        """The attributes for *mode*, None if they are set already."""
         if node.stat is None:
             await self._state.refresh(node)
         assert node.stat is not None
@@ -205,27 +203,27 @@ class Names:
         new = known & ~_READONLY if mode & 0o222 else known | _READONLY
         return None if new == known else new
 
-    # -- names come, go and change
+    # -- making, removing and renaming
 
     async def mkdir(self, request: Request) -> Answer:
         """A new directory."""
         state = self._state
-        parent, name = state.place(request, abi.MKDIR.size)
+        parent, name = state.parent_and_name(request, abi.MKDIR.size)
         found = await state.remote.mkdir(parent.at(name))
         state.appeared(parent, name)
         answer = state.found(parent, name, found)
-        state.lists(parent.children[name], (), state.believed_until())
+        state.lists(parent.children[name], (), state.fresh_until())
         return answer
 
     async def unlink(self, request: Request) -> Answer:
         """Removes a file."""
-        parent, name = self._state.place(request)
+        parent, name = self._state.parent_and_name(request)
         await self._removed(parent, name, directory=False)
         return b""
 
     async def rmdir(self, request: Request) -> Answer:
         """Removes an empty directory."""
-        parent, name = self._state.place(request)
+        parent, name = self._state.parent_and_name(request)
         await self._removed(parent, name, directory=True)
         return b""
 
@@ -251,7 +249,7 @@ class Names:
             await self._state.remote.delete(path, directory=directory)
 
     async def rename(self, request: Request) -> Answer:
-        """Another name, whatever has it now."""
+        """Renames, replacing what has the new name."""
         (target,) = abi.RENAME.unpack_from(request.body)
         return await self._renamed(request, target, abi.RENAME.size, 0)
 
@@ -291,12 +289,12 @@ class Names:
     # -- links
 
     async def readlink(self, request: Request) -> Answer:
-        """Where a link points to."""
+        """The target of a link."""
         target = await self._state.remote.readlink(self._state.table[request.node].path)
         return target.encode(errors="surrogateescape")
 
     async def symlink(self, request: Request) -> Answer:
-        """A link, where the server has them; else EOPNOTSUPP."""
+        """Makes a symbolic link; EOPNOTSUPP if the server has none."""
         state = self._state
         name, target = request.names()
         parent, name = state.table[request.node], remote_name(name)
@@ -305,10 +303,10 @@ class Names:
         return state.found(parent, name, found)
 
     async def link(self, request: Request) -> Answer:
-        """Another name for a file; EPERM, which programs take as "copy it", where the server has no hard links."""
+        """A hard link; EPERM, which programs take as "copy it", if the server has none."""
         state = self._state
         (number,) = abi.LINK.unpack_from(request.body)
-        node, (parent, name) = state.table[number], state.place(request, abi.LINK.size)
+        node, (parent, name) = state.table[number], state.parent_and_name(request, abi.LINK.size)
         if node.writes is not None:
             await node.writes.settle()
         await state.closed()  # what a CLOSE answers has the old number of links
@@ -324,5 +322,5 @@ class Names:
 
 
 def is_regular(mode: int) -> bool:
-    """Whether MKNOD is for an ordinary file."""
+    """Whether MKNOD asks for a regular file."""
     return modes.S_ISREG(mode) or modes.S_IFMT(mode) == 0

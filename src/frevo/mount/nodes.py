@@ -31,19 +31,18 @@ class Node(msgspec.Struct, eq=False):
     name: str
     stat: Stat | None = None
     fresh_until: float = 0.0
-    told: int = 0  # the size that the kernel believes in
-    lookups: int = 0  # how often the kernel has been told of it and has not forgotten it
+    kernel_size: int = 0  # the size that the kernel was told
+    lookups: int = 0  # references that the kernel holds
     gone: bool = False
     children: dict[str, Node] = msgspec.field(default_factory=dict)
     handles: set[Handle] = msgspec.field(default_factory=set)
     writes: Writes | None = None
     locks: FileLocks | None = None
-    #: Of a directory: the names in it, case folded, while that is believed.
+    #: Of a directory: the names in it, case-folded, while they are fresh.
     names: set[str] | None = None
     names_until: float = 0.0
-    asked: int = (
-        0  # of a directory: how many names that we knew had to be asked for again since it was listed
-    )
+    #: Of a directory: how many known names had to be looked up since it was listed.
+    lookups_missed: int = 0
     changes: int = 0  # of a directory: how often we have made or removed something in it
     #: (last write, size) of the data that the kernel may have in its page cache.
     cached: tuple[int, int] | None = None
@@ -66,19 +65,19 @@ class Node(msgspec.Struct, eq=False):
         return join(self.path, name)
 
     def learn(self, stat: Stat, fresh_until: float) -> None:
-        """What the server says now; bytes that are on their way to it count."""
+        """Takes the server's metadata; data that is still on its way to the server counts as written."""
         if self.writes is not None and self.writes.end > stat.size:
             stat = resized(stat, self.writes.end)
         self.stat, self.fresh_until, self.packed = stat, fresh_until, None
 
     def resize(self, size: int) -> None:
-        """The size that it has for us from now on; the rest has to be asked for."""
+        """Sets the size; the rest of the metadata is out of date from now on."""
         if self.stat is not None and self.stat.size != size:
             self.stat = resized(self.stat, size)
-        self.fresh_until, self.packed, self.told = 0.0, None, size
+        self.fresh_until, self.packed, self.kernel_size = 0.0, None, size
 
     def count(self, links: int) -> None:
-        """The number of names that the file has from now on; the rest has to be asked for."""
+        """Sets the number of links; the rest of the metadata is out of date from now on."""
         if self.stat is not None:
             self.stat = replace(self.stat, links=links)
         self.fresh_until, self.packed = 0.0, None
@@ -90,7 +89,7 @@ def resized(stat: Stat, size: int) -> Stat:
 
 
 class Table:
-    """Every node that the kernel may name, by its number."""
+    """All nodes that the kernel may refer to, by number."""
 
     def __init__(self) -> None:
         self.root = Node(abi.ROOT_ID, None, "", lookups=1)
@@ -119,13 +118,13 @@ class Table:
         return node
 
     def of_file(self, file_id: int) -> list[Node]:
-        """Every name that is known of a file with several."""
+        """All known nodes of a file, which may have several names."""
         return [
             node for node in self._nodes.values() if node.stat is not None and node.stat.file_id == file_id
         ]
 
     def forget(self, number: int, lookups: int) -> None:
-        """The kernel has dropped so many of the references it was given."""
+        """The kernel has dropped *lookups* of its references."""
         node = self._nodes.get(number)
         if node is None or node is self.root:
             return
@@ -141,7 +140,7 @@ class Table:
         node.count(max(0, node.stat.links - 1) if node.stat is not None else 0)
 
     def moved(self, node: Node, parent: Node, name: str) -> None:
-        """It has another name now; whatever had that name before is gone."""
+        """The node has been renamed; what had that name before is gone."""
         former = parent.children.get(name)
         if former is not None and former is not node:
             self.removed(former)
@@ -165,14 +164,14 @@ def is_another(known: Stat | None, found: Stat) -> bool:
 
 
 class Appearance(msgspec.Struct, frozen=True):
-    """How files look: SMB has no owner and no permissions of the kind that Linux wants."""
+    """Owner and permissions as Linux shows them; SMB has none of this kind."""
 
     uid: int
     gid: int
     umask: int
 
     def mode(self, stat: Stat) -> int:
-        """Everything that the umask leaves; a file with the read-only attribute cannot be written."""
+        """All permissions except the umask's; a file with the read-only attribute cannot be written."""
         if stat.is_symlink():
             return modes.S_IFLNK | 0o777
         if stat.is_dir():
@@ -184,7 +183,7 @@ class Appearance(msgspec.Struct, frozen=True):
         """fuse_attr of *node*, of which something is known, for the kernel."""
         stat = node.stat
         assert stat is not None
-        node.told = stat.size
+        node.kernel_size = stat.size
         if node.packed is None:
             times = (stat.st_atime_ns, stat.st_mtime_ns, stat.st_ctime_ns)
             blocks = -(-stat.allocation_size // 512)
@@ -196,5 +195,5 @@ class Appearance(msgspec.Struct, frozen=True):
 
 
 def inode_number(node: Node, stat: Stat) -> int:
-    """What programs see as inode number: the server's, or ours where it has none."""
+    """The inode number that programs see: the server's file number, or ours if it has none."""
     return stat.file_id & ((1 << 64) - 1) or node.number

@@ -63,23 +63,23 @@ _SETTABLE = 0x31A7
 _POSTQUERY = 1
 _WITH_DATA = (NTStatus.SUCCESS, NTStatus.BUFFER_OVERFLOW)
 _LINKS = (ReparseTag.SYMLINK, ReparseTag.LX_SYMLINK)
-#: What is deleted while a program has it open is called like this until that program closes it.
+#: Beginning of the name of a file that was deleted while it is open, until it is closed.
 UNLINKED_PREFIX = ".frevo-unlinked-"
 
 
 class Remote:
     """The server's side of one mount. Errors are RemoteError, which is an OSError.
 
-    A lost connection is made anew for the time that `Options.reconnect` gives it; what must not be done twice fails.
+    A lost connection is made again, tried for as long as `Options.reconnect` says; what must not be done twice fails.
     """
 
     def __init__(self, share: Share) -> None:
         self.share = share
 
-    # -- what is known
+    # -- metadata
 
     async def stat(self, path: str) -> Stat:
-        """What the server knows of *path* itself. Reparse points that are no links look like what they stand for."""
+        """The metadata of *path* itself. Reparse points that are not links look like what they stand for."""
 
         async def work(tree: Tree, path: str) -> Stat:
             found = await namespace.stat(tree, path, follow=False)
@@ -126,7 +126,7 @@ class Remote:
         return await self.share.run(work, path, repeatable=not flags & os.O_EXCL)
 
     async def close(self, file: File) -> CloseResponse | None:
-        """Closes; what the server knows of the file now, when it says so."""
+        """Closes *file*; returns the metadata in the answer, if there is any."""
         if file.closed:
             return None
         body = CloseRequest(_POSTQUERY, file.take_file_id()).pack()
@@ -152,7 +152,7 @@ class Remote:
     # -- changes
 
     async def truncate(self, path: str, size: int) -> None:
-        """Cuts or extends a file that is not open."""
+        """Changes the size of a file that is not open."""
 
         async def work(tree: Tree, path: str) -> None:
             access = int(FileAccess.WRITE_DATA | FileAccess.SYNCHRONIZE)
@@ -205,7 +205,7 @@ class Remote:
         await self._despite_readonly(path, lambda: self.share.run(work, path, repeatable=False))
 
     async def unlink_open(self, path: str) -> None:
-        """Removes a file that is open here: it gets another name and goes when it is closed, or when we are gone."""
+        """Removes a file that is open here: it gets a hidden name, and the server deletes it when it is closed."""
 
         async def work(tree: Tree, path: str) -> None:
             request = requests.opening(path, requests.DELETE, options=requests.THE_LINK_ITSELF)
@@ -234,7 +234,7 @@ class Remote:
             await work()
 
     async def rename(self, source: str, target: str, *, replace: bool) -> None:
-        """Another name within the share. As rename(2) does, it replaces empty directories and read-only files."""
+        """Renames within the share. Like rename(2), it replaces empty directories and read-only files."""
         full_target = self.share.full_path(target)
 
         async def work(tree: Tree, path: str) -> None:
@@ -251,7 +251,7 @@ class Remote:
             await self.share.run(work, source, repeatable=False)
 
     async def _made_way(self, source: str, target: str) -> bool:
-        """Removes what a rename cannot replace on this server; whether there was something."""
+        """Removes what a rename cannot replace on this server; returns whether there was anything."""
         try:
             there = await self.stat(target)
         except FileNotFoundError:
@@ -270,7 +270,7 @@ class Remote:
     # -- copies on the server
 
     async def copy_range(self, source: File, start: int, target: File, to: int, size: int) -> int:
-        """Copies on the server itself; how many bytes, perhaps fewer than *size*. RemoteError: it cannot."""
+        """Copies on the server itself; returns how many bytes, perhaps fewer than *size*. RemoteError if it cannot."""
         tree = target.tree
         key = await server_copy.resume_key(tree, source.file_id, source.path)
         return await server_copy.copy_part(tree, key, start, target.file_id, to, size, target.path)
@@ -370,7 +370,7 @@ async def _opened_with(
 
 
 async def _without_tag(tree: Tree, path: str, found: Stat) -> Stat:
-    """*found* of a reparse point; no link when its tag is none of a link."""
+    """*found*, which is a reparse point, as a link only if its tag is that of a link."""
     request = requests.opening(path, requests.READ_ATTRIBUTES, options=requests.THE_LINK_ITSELF)
     _, (reply,) = await tree.with_open(request, path, requests.query_file(FileInfoClass.ATTRIBUTE_TAG))
     data = QueryInfoResponse.parse(reply.message).buffer

@@ -67,13 +67,13 @@ async def _zero(file: File, offset: int, end: int) -> None:
 
 
 async def _reserve(file: File, size: int) -> None:
-    """Room without another end of file ([MS-FSCC] 2.4.4)."""
+    """Reserves space without moving the end of the file ([MS-FSCC] 2.4.4)."""
     data = FileAllocationInformation(size).pack()
     await file.exchange(lambda: set_file(FileInfoClass.ALLOCATION, data, file.file_id))
 
 
 async def find_room(file: File, offset: int, *, data: bool) -> int:
-    """Where the next data, or the next hole, at or behind *offset* begins. ENXIO when there is none before the end.
+    """Where the next data or hole at or after *offset* begins. ENXIO if there is none before the end.
 
     A server that does not say where holes are has none but the one behind the end.
     """

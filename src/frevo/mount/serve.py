@@ -29,7 +29,7 @@ from frevo.mount.xattrs import Xattrs
 
 log = logging.getLogger(__name__)
 
-#: What the kernel reads ahead of a program that reads a file from its beginning on.
+#: How far the kernel reads ahead of a program that reads sequentially.
 READAHEAD_BYTES = 8 << 20
 
 _FLAGS = (
@@ -102,7 +102,7 @@ def _handlers(state: State, settings: Settings) -> dict[int, Handler]:
 
 @contextlib.contextmanager
 def _signals(directory: str, session: Session) -> Iterator[None]:
-    """Meanwhile signals unmount."""
+    """While this is entered, signals unmount."""
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -138,7 +138,7 @@ def _take_away(directory: str, fd: int) -> None:
 
 
 async def _finished(state: State) -> None:
-    """What was written arrives, what is open is closed."""
+    """Sends what was written and closes what is open."""
     for handle in state.numbers.files():
         if handle.node.writes is not None:
             await handle.node.writes.settle()

@@ -1,4 +1,4 @@
-"""What the operations of one mount share: the nodes, the server, how long things are believed, and errors as errno."""
+"""What the operations of one mount share: the nodes, the server, how long metadata is fresh, and errors as errno."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NUMBERS = {
 
 
 def errno_of(error: Exception) -> int:
-    """What a program gets told."""
+    """The errno for a program."""
     if isinstance(error, RemoteError) and error.ntstatus in _NUMBERS:
         return _NUMBERS[error.ntstatus]
     if isinstance(error, ConnectionError):
@@ -60,23 +60,23 @@ class State:
 
     # -- what is believed
 
-    def believed_until(self) -> float:
-        """When what is heard now has to be asked for again."""
+    def fresh_until(self) -> float:
+        """Until when metadata that comes now is fresh."""
         return self._now() + self.cache_s
 
     def is_fresh(self, node: Node) -> bool:
-        """Whether what is known of *node* may be told without asking."""
+        """Whether the metadata of *node* is fresh."""
         return node.stat is not None and self._now() < node.fresh_until
 
     async def refresh(self, node: Node) -> None:
-        """Asks the server about *node*; writes that are under way arrive first."""
+        """Gets the metadata of *node* from the server, after writes under way have arrived."""
         if node.writes is not None:
             await node.writes.settle()
         known = await self._asked(node)
         if node.stat is not None and is_another(node.stat, known):
             self.table.removed(node)
             raise failure(errno.ESTALE)  # the kernel looks the name up again
-        node.learn(known, self.believed_until())
+        node.learn(known, self.fresh_until())
 
     async def _asked(self, node: Node) -> Stat:
         handle = next(iter(node.handles), None)
@@ -100,31 +100,31 @@ class State:
     # -- answers
 
     def entry(self, node: Node) -> bytes:
-        """The answer that gives the kernel *node*, which it forgets one day."""
+        """The answer that gives the kernel a reference to *node*."""
         node.lookups += 1
-        return abi.entry(node.number, self.believed_s(node), self.appearance.attributes(node))
+        return abi.entry(node.number, self.fresh_s(node), self.appearance.attributes(node))
 
-    def believed_s(self, node: Node) -> float:
+    def fresh_s(self, node: Node) -> float:
         """How long the kernel may believe what is known of *node*: no longer than we do, when we do."""
         left = node.fresh_until - self._now()
         return left if left > 0 else self.cache_s
 
     def attributes(self, node: Node) -> bytes:
-        """The answer that tells what is known of *node*."""
-        return abi.attr_out(self.believed_s(node), self.appearance.attributes(node))
+        """The answer with the metadata of *node*."""
+        return abi.attr_out(self.fresh_s(node), self.appearance.attributes(node))
 
-    def place(self, request: Request, offset: int = 0) -> tuple[Node, str]:
+    def parent_and_name(self, request: Request, offset: int = 0) -> tuple[Node, str]:
         """The directory and the name (as the server has it) of a request."""
         return self.table[request.node], remote_name(request.name(offset))
 
     def found(self, parent: Node, name: str, stat: Stat) -> bytes:
         """The answer that gives the kernel *name*, of which *stat* has just been heard."""
         node = self.table.found(parent, name, stat)
-        node.learn(stat, self.believed_until())
+        node.learn(stat, self.fresh_until())
         return self.entry(node)
 
     def changed(self, directory: Node) -> None:
-        """Something in *directory* was made or removed by us: its times are others now."""
+        """We have made or removed something in *directory*: its metadata is out of date."""
         directory.fresh_until, directory.packed = 0.0, None
         directory.changes += 1
 
@@ -135,26 +135,26 @@ class State:
             directory.names.add(name.casefold())
 
     def vanished(self, node: Node) -> None:
-        """Somebody else has removed *node*: nothing that was believed of its directory is."""
+        """Somebody else has removed *node*: what is known of its directory is out of date."""
         if node.parent is not None:
             node.parent.fresh_until, node.parent.names = 0.0, None
         self.table.removed(node)
 
     def recount(self, stat: Stat) -> None:
-        """The file has as many names now as *stat* says: all of them know, and the kernel asks again."""
+        """All nodes of the file get its new number of links, and the kernel asks for their metadata again."""
         for node in self.table.of_file(stat.file_id) if stat.file_id else ():
             node.count(stat.links)
             self.session.notify(abi.invalidate_attributes(node.number))
 
     # -- which names there are
 
-    def lists(self, directory: Node, names: Iterable[str], believed_until: float) -> None:
-        """*directory* has been heard to hold these names and no others."""
+    def lists(self, directory: Node, names: Iterable[str], fresh_until: float) -> None:
+        """*directory* was listed and holds exactly these names."""
         directory.names = {name.casefold() for name in names}
-        directory.names_until = believed_until
+        directory.names_until = fresh_until
 
     def lacks(self, directory: Node, name: str) -> bool:
-        """Whether *directory* is believed to hold no such name; upper and lower case are one."""
+        """Whether *directory* is known not to hold this name, whatever its case."""
         if directory.names is None:
             return False
         if self._now() >= directory.names_until:

@@ -1,4 +1,4 @@
-"""Writes that run behind the program that made them: in order where they overlap, bounded, errors kept for close().
+"""Delayed writes: in order where they overlap, bounded, their errors kept for close().
 
 A program's write() returns when its data is on the way; close() and fsync() return when all of it has arrived.
 Small writes that follow each other while others are under way are sent together.
@@ -49,7 +49,7 @@ class _Gathered:
         self.size += len(data)
 
 
-class _Flight(msgspec.Struct, frozen=True):
+class _Write(msgspec.Struct, frozen=True):
     """One write on its way; *data* lies in *buffer*."""
 
     handle: Handle
@@ -58,9 +58,9 @@ class _Flight(msgspec.Struct, frozen=True):
     buffer: bytearray
 
 
-def _all_written(reply: Reply, flight: _Flight) -> bool:
+def _all_written(reply: Reply, write: _Write) -> bool:
     try:
-        return reply.status == 0 and WriteResponse.parse(reply.message).count == len(flight.data)
+        return reply.status == 0 and WriteResponse.parse(reply.message).count == len(write.data)
     except WireError:
         return False
 
@@ -71,20 +71,20 @@ class Writes:
     def __init__(self, session: Session, budget: Budget) -> None:
         self._session = session
         self._budget = budget
-        self._flying: dict[asyncio.Future[Any], tuple[int, int]] = {}
+        self._under_way: dict[asyncio.Future[Any], tuple[int, int]] = {}
         self._bytes = 0
         self._gathered: _Gathered | None = None
         self.end = 0  # where the file ends with them
 
     def __bool__(self) -> bool:
-        return bool(self._flying) or self._gathered is not None
+        return bool(self._under_way) or self._gathered is not None
 
     def overlaps(self, start: int, end: float) -> bool:
-        """Whether something between these places is not on the server yet."""
+        """Whether something between these offsets is not on the server yet."""
         gathered = self._gathered
         if gathered is not None and gathered.start < end and start < gathered.start + gathered.size:
             return True
-        return any(first < end and start < last for first, last in self._flying.values())
+        return any(first < end and start < last for first, last in self._under_way.values())
 
     def has_room(self, start: int, size: int) -> bool:
         """Whether `add` may be called now."""
@@ -96,7 +96,7 @@ class Writes:
         """Waits until `add` may be called."""
         while not self.has_room(start, size):
             self._send_gathered()
-            await asyncio.wait(list(self._flying), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(list(self._under_way), return_when=asyncio.FIRST_COMPLETED)
 
     def add(self, handle: Handle, start: int, data: memoryview, buffer: bytearray) -> bool:
         """Takes *data*, which lies in *buffer*. True: the buffer is given back later; False: it is free now."""
@@ -117,7 +117,7 @@ class Writes:
         gathered.add(data)
         self._bytes += size
         self._budget.used += size
-        if not self._flying or gathered.size == abi.DATA_MAX:
+        if not self._under_way or gathered.size == abi.DATA_MAX:
             self._send_gathered()
         return False
 
@@ -134,51 +134,49 @@ class Writes:
         size = len(data)
         self._bytes += size
         self._budget.used += size
-        flight = _Flight(handle, start, data, buffer)
+        write = _Write(handle, start, data, buffer)
         under_way = handle.data_file.begin_write(data, start)
         if under_way is None:
-            self._fly(flight)
+            self._write(write)
         else:
-            self._flying[under_way] = (start, start + size)
-            under_way.add_done_callback(lambda future: self._answered(future, flight))
+            self._under_way[under_way] = (start, start + size)
+            under_way.add_done_callback(lambda future: self._answered(future, write))
 
-    def _answered(self, future: asyncio.Future[Reply], flight: _Flight) -> None:
-        """Once more, in a way that can do and tell more, unless all of it was written."""
-        good = not future.cancelled() and future.exception() is None and _all_written(future.result(), flight)
+    def _answered(self, future: asyncio.Future[Reply], write: _Write) -> None:
+        """Writes it again with `pwrite`, which can reconnect and raise errors, unless all of it was written."""
+        good = not future.cancelled() and future.exception() is None and _all_written(future.result(), write)
         if not good:
-            self._fly(flight)
-        self._landed(future, None if not good else flight)
+            self._write(write)
+        self._ended(future, None if not good else write)
 
-    def _fly(self, flight: _Flight) -> None:
-        task = asyncio.get_running_loop().create_task(
-            flight.handle.data_file.pwrite(flight.data, flight.start)
-        )
-        self._flying[task] = (flight.start, flight.start + len(flight.data))
-        task.add_done_callback(lambda done: self._written(done, flight))
+    def _write(self, write: _Write) -> None:
+        task = asyncio.get_running_loop().create_task(write.handle.data_file.pwrite(write.data, write.start))
+        self._under_way[task] = (write.start, write.start + len(write.data))
+        task.add_done_callback(lambda done: self._written(done, write))
 
-    def _written(self, task: asyncio.Task[int], flight: _Flight) -> None:
-        """Also when the task was cancelled before its first step: the program must hear of it."""
+    def _written(self, task: asyncio.Task[int], write: _Write) -> None:
+        """Records the error, also of a task that was cancelled before its first step."""
         error = OSError(errno.EIO, "canceled") if task.cancelled() else task.exception()
         if error is not None:
-            told = error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
-            flight.handle.error = told
-        self._landed(task, flight)
+            failure = error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
+            write.handle.error = failure
+        self._ended(task, write)
 
-    def _landed(self, future: asyncio.Future[Any], flight: _Flight | None) -> None:
-        """*future* is over; with it, unless it goes on in another, *flight*."""
-        del self._flying[future]
-        if flight is not None:
-            self._bytes -= len(flight.data)
-            self._budget.used -= len(flight.data)
-            flight.data.release()
-            self._session.give_buffer(flight.buffer)
-        if not self._flying:
+    def _ended(self, future: asyncio.Future[Any], write: _Write | None) -> None:
+        """*future* has ended, and with it *write*, unless that is None."""
+        del self._under_way[future]
+        if write is not None:
+            self._bytes -= len(write.data)
+            self._budget.used -= len(write.data)
+            write.data.release()
+            self._session.give_buffer(write.buffer)
+        if not self._under_way:
             self._send_gathered()
 
     async def settle(self, start: int = 0, end: float = math.inf) -> None:
-        """Waits until nothing between these places is under way; how it went is with the handles."""
+        """Waits until nothing between these offsets is under way; errors are kept in the handles."""
         while self.overlaps(start, end):
             self._send_gathered()
-            await asyncio.wait(list(self._flying), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(list(self._under_way), return_when=asyncio.FIRST_COMPLETED)
         if not self:
             self.end = 0

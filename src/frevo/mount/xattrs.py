@@ -17,13 +17,11 @@ _CREATE, _REPLACE = 1, 2
 
 
 class Xattrs:
-    """The handlers."""
-
     def __init__(self, state: State) -> None:
         self._state = state
 
     def handlers(self) -> dict[int, Handler]:
-        """By opcode."""
+        """The handlers by opcode."""
         return {
             Opcode.GETXATTR: self.getxattr,
             Opcode.LISTXATTR: self.listxattr,
@@ -32,7 +30,7 @@ class Xattrs:
         }
 
     def getxattr(self, request: Request) -> Answer | Awaitable[Answer]:
-        """One value. The kernel and `ls` ask for security.* and system.*: there are none, and no server is asked."""
+        """One value. The kernel and `ls` want security.* and system.*: ENODATA at once, without asking the server."""
         name = request.name(abi.GETXATTR.size)
         if not name.startswith(_PREFIX):
             raise failure(errno.ENODATA)
@@ -53,7 +51,7 @@ class Xattrs:
         return _fitting(names, size)
 
     async def setxattr(self, request: Request) -> Answer:
-        """One value; SMB has no empty ones."""
+        """Sets one value; SMB has no empty ones."""
         size, flags = abi.SETXATTR.unpack_from(request.body)
         name = request.name(abi.SETXATTR.size)
         if not name.startswith(_PREFIX) or not size:
@@ -70,7 +68,7 @@ class Xattrs:
         return b""
 
     async def removexattr(self, request: Request) -> Answer:
-        """Takes one away."""
+        """Removes one."""
         name = request.name()
         if not name.startswith(_PREFIX) or name.removeprefix(_PREFIX) not in await self._known(request):
             raise failure(errno.ENODATA)
@@ -90,7 +88,7 @@ class Xattrs:
 
 
 def _fitting(value: bytes, size: int) -> bytes:
-    """*value*, or its size when that is asked for."""
+    """*value*, or its size if the program only wants that."""
     if not size:
         return abi.xattr_size(len(value))
     if len(value) > size:

@@ -120,6 +120,6 @@ async def test_errors_are_told_once() -> None:
     case.add(0, b"x")
     await case.writes.settle()
     with pytest.raises(OSError, match="full"):
-        case.handle.complain()
-    case.handle.complain()
+        case.handle.raise_error()
+    case.handle.raise_error()
     assert (case.buffers.out, case.budget.used) == (0, 0)

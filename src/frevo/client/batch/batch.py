@@ -27,25 +27,25 @@ from frevo.client.transfer.spread import SPREAD_BYTES
 from frevo.client.tree.stat import Stat
 from frevo.wire.dtyp.filetime import to_unix_ns
 
-#: Files that are under way at a time, and large ones among them.
+#: How many files are transferred at a time, and how many large ones among them.
 PARALLEL = 32
 _LARGE_AT_A_TIME = 4
 
 
 class Report(Protocol):
-    """Who is told how far it came."""
+    """Receives the progress of a transfer."""
 
     def found(self, size: int) -> None:
-        """One more file will be transferred."""
+        """Another file, of *size* bytes, will be transferred."""
 
     def advanced(self, size: int) -> None:
-        """So many bytes more are done."""
+        """*size* more bytes are done."""
 
     def finished(self, path: str) -> None:
         """One file is done."""
 
     def failed(self, path: str, error: OSError) -> None:
-        """One file or directory failed; the others go on."""
+        """One file or directory failed; the rest continues."""
 
 
 class Totals(msgspec.Struct):
@@ -59,7 +59,7 @@ class Totals(msgspec.Struct):
     digests: list[tuple[str, str]] = msgspec.field(default_factory=list)
 
     def add(self, other: Totals) -> None:
-        """Counts what *other* counted, too."""
+        """Adds the counts of *other*."""
         self.files += other.files
         self.bytes += other.bytes
         self.skipped += other.skipped
@@ -67,7 +67,7 @@ class Totals(msgspec.Struct):
         self.digests += other.digests
 
     def failed(self, path: str, error: OSError, report: Report) -> None:
-        """Tells and counts a failure that the others survive; a lost connection ends all and is raised."""
+        """Reports and counts the failure of one file; a lost connection is raised, as it ends the whole transfer."""
         if isinstance(error, ConnectionError):
             raise error
         self.errors.append((path, error))
@@ -89,7 +89,7 @@ _Do = Callable[[Share, _Job, "Plan", Totals, Report], Awaitable[None]]
 
 
 def part_name(name: str, size: int, modified_ns: int) -> str:
-    """The name while it is incomplete: another version of the source gets another one, so resuming never mixes two."""
+    """The name of an incomplete file. Each version of the source has its own, so that resuming never mixes two."""
     identity = f"{name}\0{size}\0{modified_ns // 1000}".encode(errors="surrogatepass")
     return f".frevo-{hashlib.sha256(identity).hexdigest()[:20]}.part"
 
@@ -103,7 +103,7 @@ class _Undoable:
         self.found, self.finished, self.failed = report.found, report.finished, report.failed
 
     def advanced(self, size: int) -> None:
-        """So many bytes more are done."""
+        """*size* more bytes are done."""
         self._done += size
         self._report.advanced(size)
 
@@ -115,14 +115,14 @@ class _Undoable:
 
 
 async def _repeat(do: _Do, share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
-    """Does *job*, again as `lasting.retry` says: it goes on where it was when the connection was lost."""
+    """Does *job*, repeated as `lasting.retry` says; each attempt continues where the last one stopped."""
     undoable, attempts = _Undoable(report), Attempts()
     first: ConnectionLost | None = None
     while True:
         try:
             return await do(share, job, plan, totals, undoable)
         except ConnectionLost as error:
-            if error.unsent:  # there is no other connection: what was wrong at first says more
+            if error.unsent:  # nothing was connected again: the first error says more
                 raise first or error from None
             first = error
             if not attempts.again(error, undoable.take_back()):
@@ -133,7 +133,7 @@ async def run_batch(
     share: Share, jobs: AsyncIterator[_Job], do: _Do, plan: Plan, report: Report, totals: Totals,
     several: bool = False,
 ) -> Totals:  # fmt: skip
-    """Does *jobs*, some at a time; one that fails is told and counted, a connection lost for good ends all.
+    """Does *jobs*, several at a time. A failure is reported and counted; a connection that stays lost ends them all.
 
     *do* gets *share*, or another connection to it when there are to be *several*.
     """
@@ -141,7 +141,7 @@ async def run_batch(
 
     async def one(other: Share, job: _Job) -> None:
         if job[2] > SMALL_BYTES:
-            async with large:  # a huge file uses all connections itself
+            async with large:  # a very large file uses all connections by itself
                 where = share if job[2] >= SPREAD_BYTES else other
                 await _repeat(do, where, job, plan, totals, report)
             return
@@ -170,14 +170,14 @@ async def run_batch(
 
 
 async def download(share: Share, path: str, local: str, plan: Plan, report: Report) -> Totals:
-    """*path* to the local name *local* (a file, or the folder that is to be the copy)."""
+    """Downloads *path* as *local*, which is the name of the file or folder to make."""
     return await download_all(share, [(path, local)], plan, report)
 
 
 async def download_all(share: Share, pairs: _Pairs, plan: Plan, report: Report) -> Totals:
-    """Each (path, local) of *pairs* as `download`. What fails is in the totals' errors, and the rest is done.
+    """Downloads each (path, local) of *pairs*. What fails is listed in the totals' errors, and the rest is done.
 
-    A lost connection is raised. Cancelled, it leaves part files that the next download goes on with.
+    A lost connection is raised. After a cancellation the next download continues with the part files.
     """
     totals = Totals()
     jobs = _downloads(share, pairs, plan, report, totals)
@@ -217,17 +217,17 @@ async def _downloads_below(
             directories.clear()
             totals.failed(directory, error, report)
             continue
-        told = set[str]()
+        seen = set[str]()
         for entry in others:
-            if entry.is_file() and entry.name not in told:
-                told.add(entry.name)
+            if entry.is_file() and entry.name not in seen:
+                seen.add(entry.name)
                 known = entry.stat()
                 target = f"{folder}/{entry.name}"
                 yield join(directory, entry.name), target, known.size, known.st_mtime_ns
 
 
 def _make_folder(folder: str, *, below: bool) -> None:
-    """The folder for a directory; one *below* the first was named by the server, and no link leads it elsewhere."""
+    """Makes a directory's folder. The server chose the name of one *below* the first: no link may lead it elsewhere."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except ValueError as error:  # a name that this system cannot have
@@ -255,7 +255,7 @@ async def _download_file(share: Share, job: _Job, plan: Plan, totals: Totals, re
 
 
 async def _download_small(share: Share, job: _Job) -> bool:
-    """False when the file is no longer as it was listed."""
+    """Returns False when the file has changed since it was listed."""
     source, target, size, modified = job
     data = await share.read_small(source, size + 1)
     if len(data) != size:
@@ -268,7 +268,7 @@ async def _download_small(share: Share, job: _Job) -> bool:
 
 
 def _new(target: str, data: bytes, modified_ns: int) -> None:
-    """A new file; its folder is made when it is missing, now that there is something for it."""
+    """Makes a new file, and its folder if that is missing: folders are made when there is something to put in."""
     try:
         write_new(target, data, modified_ns)
     except FileNotFoundError:
@@ -276,21 +276,21 @@ def _new(target: str, data: bytes, modified_ns: int) -> None:
         write_new(target, data, modified_ns)
 
 
-def _part_beside(place: Path, size: int, modified_ns: int) -> str:
-    """Where the file *place* is made."""
-    return str(place.with_name(part_name(place.name, size, modified_ns)))
+def _part_beside(target: Path, size: int, modified_ns: int) -> str:
+    """The name under which *target* is written until it is complete."""
+    return str(target.with_name(part_name(target.name, size, modified_ns)))
 
 
 async def _download_large(share: Share, job: _Job, plan: Plan, totals: Totals, report: Report) -> None:
     source, target, size, modified = job
     part = _part_beside(Path(target), size, modified)
-    async with share.open(source) as file:  # first: without a source there is nothing to make
+    async with share.open(source) as file:  # first: if there is no source, nothing is made
         Path(part).parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
             await _stream_down(file, job, fd, report)
         except BaseException:
-            if not os.fstat(fd).st_size:  # nothing that the next download could go on with
+            if not os.fstat(fd).st_size:  # the next download could not continue with it
                 Path(part).unlink(missing_ok=True)
             raise
         finally:
@@ -306,18 +306,18 @@ async def _stream_down(file: File, job: _Job, fd: int, report: Report) -> None:
     local = str(Path(f"/proc/self/fd/{fd}").readlink())
     start = resumed_at(os.fstat(fd).st_size, size)
     if (file.opened.end_of_file, to_unix_ns(file.opened.last_write_time)) != (size, modified):
-        start = 0  # not the version that the part is of
+        start = 0  # the part is of another version
         os.ftruncate(fd, 0)
     report.advanced(start)
     more = max(size, file.opened.end_of_file) - start
     count = await file.copy_to(fd, start, more, local_offset=start, local=local, progress=steps(report))
     if count < more:
         await check_end(file, start + count)
-    os.ftruncate(fd, start + count)  # the rest of a part file, when the source has become shorter
+    os.ftruncate(fd, start + count)  # the source has become shorter than the part
 
 
 async def _verify_part(share: Share, source: str, part: str) -> str:
-    """What differs is not gone on with the next time."""
+    """Compares, and removes a part that differs, so that the next download does not continue with it."""
     try:
         return await verify.compare(share, source, part)
     except verify.Mismatch:
@@ -326,7 +326,7 @@ async def _verify_part(share: Share, source: str, part: str) -> str:
 
 
 async def _verified(share: Share, path: str, local: str, plan: Plan) -> bool:
-    """Whether what looks the same is the same, as far as that was asked for."""
+    """Whether two files that look the same are the same; only compared if the plan says so."""
     try:
         return not plan.verify or bool(await verify.compare(share, path, local))
     except verify.Mismatch:
@@ -345,12 +345,12 @@ def _same(path: str, size: int, modified_ns: int) -> bool:
 
 
 async def upload(share: Share, local: str, path: str, plan: Plan, report: Report) -> Totals:
-    """The local file or folder *local* to *path*."""
+    """Uploads the local file or folder *local* as *path*."""
     return await upload_all(share, [(local, path)], plan, report)
 
 
 async def upload_all(share: Share, pairs: _Pairs, plan: Plan, report: Report, folder: str = "") -> Totals:
-    """Each (local, path) of *pairs* as `upload`; errors and cancellation as with `download_all`.
+    """Uploads each (local, path) of *pairs*; errors and cancellation as in `download_all`.
 
     *folder*: this directory on the share is made, once there is something to put into it.
     """
@@ -371,7 +371,7 @@ async def _uploads(
             if not modes.S_ISDIR(found.st_mode) and not modes.S_ISREG(found.st_mode):
                 raise OSError(errno.EINVAL, "it is neither a file nor a directory", local)
             if modes.S_ISREG(found.st_mode):
-                with Path(local).open("rb"):  # it can be read
+                with Path(local).open("rb"):  # raises if it cannot be read
                     pass
             if missing:
                 await share.makedirs(missing, exist_ok=True)
@@ -389,7 +389,7 @@ async def _uploads(
 async def _uploads_below(
     share: Share, top: str, path: str, report: Report, totals: Totals
 ) -> AsyncIterator[_Job]:
-    """The regular files below *top*, parents first, after their directories were made; links are left out."""
+    """The regular files below *top*, parents first, each after its directory was made; links are skipped."""
     pending = [(top, path)]
     while pending:
         folder, directory = pending.pop()
@@ -415,7 +415,7 @@ async def _uploads_below(
 
 
 def sendable(name: str) -> str:
-    """*name* when a share can have a file of this name; OSError when it would become another one there."""
+    """Returns *name* if a share can have a file of this name; OSError if it would get another name there."""
     bad = [letter for letter in "\\:" if letter in name]
     if bad:
         text = f"names on a share cannot contain {' or '.join(bad)}: rename it first"
@@ -442,7 +442,7 @@ async def _upload_file(share: Share, job: _Job, plan: Plan, totals: Totals, repo
 
 
 async def _upload_small(share: Share, job: _Job) -> bool:
-    """False when the file is no longer as it was listed."""
+    """Returns False when the file has changed since it was listed."""
     source, target, size, modified = job
     data = read_file(source, size + 1)
     if len(data) != size:

@@ -11,12 +11,12 @@ _READ = os.O_RDONLY | os.O_CLOEXEC
 
 
 def write_new(path: str, data: bytes, modified_ns: int) -> None:
-    """Makes the file *path* with *data* and this time. FileExistsError when there is one; no error leaves a part."""
+    """Makes the file *path* with *data* and this time. FileExistsError if it exists; nothing is left after an error."""
     _write(path, _NEW, data, modified_ns)
 
 
 def write_over(path: str, part: str, data: bytes, modified_ns: int) -> None:
-    """As `write_new`, in place of what is there; until it is complete it is called *part*."""
+    """Replaces the file *path*; until the new one is complete it is called *part*."""
     _write(part, _OVER, data, modified_ns)
     try:
         os.replace(part, path)  # noqa: PTH105 (the cost of a Path counts here)

@@ -1,4 +1,4 @@
-"""Part files: what a transfer writes until it is complete, and where it goes on."""
+"""Part files: what a transfer writes until it is complete, and where the next one continues."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from frevo.client.transfer.spread import gaps_bytes
 
 
 class Progress(Protocol):
-    """Who is told how far it came."""
+    """Receives the progress of a transfer."""
 
     def advanced(self, size: int) -> None:
-        """So many bytes more are done."""
+        """*size* more bytes are done."""
 
 
 @asynccontextmanager
 async def part_of(share: Share, part: str) -> AsyncIterator[File]:
-    """The part file, open for appending; it goes again when nothing came into it."""
+    """The part file, open for appending. If nothing was written to it, it is removed."""
     empty = False
     try:
         async with share.open(part, "a+b") as file:
@@ -36,17 +36,17 @@ async def part_of(share: Share, part: str) -> AsyncIterator[File]:
 
 
 def steps(report: Progress) -> Callable[[int], None]:
-    """Tells *report* what was added since the last time."""
-    told = 0
+    """A callback for the total so far that reports to *report* what was added since its last call."""
+    reported = 0
 
     def progress(done: int) -> None:
-        nonlocal told
-        report.advanced(done - told)
-        told = done
+        nonlocal reported
+        report.advanced(done - reported)
+        reported = done
 
     return progress
 
 
 def resumed_at(size: int, complete: int) -> int:
-    """Where to go on with a part file of *size* bytes: its end may have gaps."""
+    """Where to continue a part file of *size* bytes, whose end may have gaps."""
     return min(max(0, size - gaps_bytes(complete)), complete)

@@ -13,12 +13,12 @@ from frevo.client.errors import RemoteError
 from frevo.client.share.share import Share
 from frevo.client.to_the_end import in_thread
 
-#: Two such buffers for each file that is read.
+#: Size of a buffer; each file that is read has two.
 _PIECE_BYTES = 4 << 20
 
 
 class Mismatch(RemoteError):
-    """The two ends differ, although the transfer saw no error."""
+    """Source and copy differ, although the transfer reported no error."""
 
 
 async def compare(share: Share, path: str, local: str) -> str:

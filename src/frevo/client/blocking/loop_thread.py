@@ -1,4 +1,4 @@
-"""The event loop of the blocking face, in a thread of its own: run work there, iterate over what it yields."""
+"""The event loop of the blocking client, in a thread of its own: run coroutines there, iterate over generators."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 #: Seconds that the end of the interpreter waits for the loop to end.
 _STOP_SECONDS = 2.0
-#: A signal that comes right before a wait would not end it: it is looked for so often.
+#: Seconds between two checks for a signal: one that comes right before a wait would not end it.
 _LOOK_SECONDS = 0.5
 _MESSAGE = "deadlock: the blocking client was called from a callback on its own event loop"
 
@@ -25,7 +25,7 @@ class _LoopThread:
     """The loop and its thread; started when first used, new in a forked child, ended with the interpreter."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # the garbage collector may come by here while it is held
+        self._lock = threading.RLock()  # the garbage collector may run code that takes it while it is held
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self.ended = False
@@ -96,7 +96,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     tasks: list[asyncio.Task[T]] = []
 
     def finished(_: object) -> None:
-        if not _home.ended:  # a daemon thread that still waits at the interpreter's end is left alone
+        if not _home.ended:  # a daemon thread that still waits when the interpreter ends stays blocked
             done.release()
 
     def start() -> None:
@@ -112,7 +112,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         tasks[0].add_done_callback(lambda task: task.cancelled() or task.exception())
 
     try:
-        loop.call_soon_threadsafe(start)  # in here too: it lets the loop run, and an interrupt comes by then
+        loop.call_soon_threadsafe(start)  # inside: it lets the loop run, so an interrupt may come here
         while not done.acquire(timeout=_LOOK_SECONDS):
             pass
     except BaseException:
@@ -122,7 +122,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def soon(call: Callable[[], object]) -> None:
-    """*call* runs on the loop's next turn; nothing when there is none any more."""
+    """Has the loop run *call* in its next turn; does nothing after the loop has ended."""
     if not _home.ended:
         _home.loop().call_soon_threadsafe(call)
 
@@ -138,7 +138,7 @@ class _Feed(Generic[T]):
         self._task: asyncio.Task[None] | None = None
 
     async def more(self) -> list[T]:
-        """What there is, at least one item; empty at the end. The generator's errors come out here."""
+        """The items that are there, at least one; an empty list at the end. Raises the generator's errors."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._take())
         self._wanted.set()

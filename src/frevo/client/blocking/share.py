@@ -53,10 +53,10 @@ class _Waiting:
 
 
 class _Connected(_Waiting):
-    """What a `with` closes."""
+    """An object that `with` closes."""
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Closes it."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -86,7 +86,7 @@ class BlockingShare(_Connected):
         self, path: str, mode: str = "rb", *, share_read: bool = True, share_write: bool = True,
         share_delete: bool = True,
     ) -> BlockingFile:  # fmt: skip
-        """An open file; modes as of the built-in open(), binary. share_*: what others may do meanwhile.
+        """Opens a file; modes as in the built-in open(), always binary. share_*: what others may do meanwhile.
 
         It is unbuffered. For text: `io.TextIOWrapper(io.BufferedReader(share.open(path)))`. `path:stream` opens a named
         stream.
@@ -117,14 +117,14 @@ class BlockingShare(_Connected):
         self._do(self._inner.write_small(path, data, modified_ns=modified_ns))
 
     def truncate(self, path: str, size: int) -> None:
-        """Cuts or extends the file."""
+        """Changes the size of the file."""
         self._do(self._inner.truncate(path, size))
 
     def copy(
         self, source: str, target: str, *, overwrite: bool = True,
         progress: Callable[[int], object] | None = None,
     ) -> int:  # fmt: skip
-        """Copies a file on the server itself; the number of bytes. *progress* is called in another thread."""
+        """Copies a file on the server itself; returns the number of bytes. *progress* is called in another thread."""
         return self._do(self._inner.copy(source, target, overwrite=overwrite, progress=progress))
 
     # -- directories
@@ -171,21 +171,21 @@ class BlockingShare(_Connected):
         self._do(self._inner.rmtree(path))
 
     def rename(self, source: str, target: str, *, replace: bool = False) -> None:
-        """A new name within the share; an existing file of this name is in the way unless *replace*."""
+        """Renames within the share. FileExistsError if the name is taken, unless *replace*."""
         self._do(self._inner.rename(source, target, replace=replace))
 
     def watch(self, path: str = "", *, recursive: bool = False, what: int = EVERYTHING) -> Iterator[Change]:
         """Changes in a directory as they happen, from the first step of the iteration on; each step waits for one."""
         return iterate(self._inner.watch(path, recursive=recursive, what=what))
 
-    # -- what is known
+    # -- metadata
 
     def stat(self, path: str = "", *, follow: bool = True) -> Stat:
         """Size, times, attributes."""
         return self._do(self._inner.stat(path, follow=follow))
 
     def exists(self, path: str) -> bool:
-        """Whether the name is taken."""
+        """Whether something has this name."""
         return self._do(self._inner.exists(path))
 
     def set_times(
@@ -201,7 +201,7 @@ class BlockingShare(_Connected):
         self._do(self._inner.set_attributes(path, attributes))
 
     def statvfs(self, path: str = "") -> FileSystemSpace:
-        """The room on the share."""
+        """The space on the share."""
         return self._do(self._inner.statvfs(path))
 
     def security(self, path: str = "", what: int = namespace.OWNER_GROUP_DACL) -> SecurityDescriptor:
@@ -225,7 +225,7 @@ class BlockingShare(_Connected):
         return self._do(self._inner.streams(path))
 
     def snapshots(self, path: str = "") -> list[str]:
-        """The earlier versions that have *path*; see `frevo.client.Share.snapshots`."""
+        """The snapshots that contain *path*; see `frevo.client.Share.snapshots`."""
         return self._do(self._inner.snapshots(path))
 
     # -- the end
@@ -239,7 +239,7 @@ class BlockingShare(_Connected):
 
 
 class BlockingServer(_Connected):
-    """A server that one is logged on to: `frevo.client.Server` with methods that wait."""
+    """A server to which a user is logged on: `frevo.client.Server` with methods that wait."""
 
     def __init__(self, inner: Server) -> None:
         super().__init__()
@@ -293,11 +293,11 @@ class BlockingFile(io.RawIOBase, _Waiting):
         self.mode = inner.mode
 
     def readable(self) -> bool:
-        """Whether the mode lets it be read."""
+        """Whether the mode allows reading."""
         return "r" in self.mode or "+" in self.mode
 
     def writable(self) -> bool:
-        """Whether the mode lets it be written."""
+        """Whether the mode allows writing."""
         return "r" not in self.mode or "+" in self.mode
 
     def seekable(self) -> bool:
@@ -345,7 +345,7 @@ class BlockingFile(io.RawIOBase, _Waiting):
         return self._do(self._inner.write(data))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Moves the position; it is returned."""
+        """Moves the position and returns it."""
         if whence == os.SEEK_END:
             return self._do(self._inner.seek(offset, whence))
         return self._inner.seek_here(offset, whence)
@@ -354,7 +354,7 @@ class BlockingFile(io.RawIOBase, _Waiting):
         """The position."""
         return self._inner.tell()
 
-    # -- at a place
+    # -- at an offset
 
     def pread(self, size: int, offset: int) -> bytes:
         """Up to *size* bytes at *offset*; fewer only at the end of the file."""
@@ -396,12 +396,12 @@ class BlockingFile(io.RawIOBase, _Waiting):
     # -- the file as a whole
 
     def truncate(self, size: int | None = None) -> int:
-        """Cuts or extends it to *size*, the position by default."""
+        """Changes its size to *size*, by default to the position."""
         self._ahead = b""
         return self._do(self._inner.truncate(size))
 
     def flush(self) -> None:
-        """What was written is on the server's disk when this returns."""
+        """Returns when everything written so far is on the server's disk."""
         if self.writable() and not self._inner.closed:
             self._do(self._inner.flush())
 
@@ -414,7 +414,7 @@ class BlockingFile(io.RawIOBase, _Waiting):
         return self._do(self._inner.size())
 
     def close(self) -> None:
-        """Closes it; a second time does nothing. What was written is with the server, `flush` has it on the disk."""
+        """Closes it; does nothing the second time. What was written is with the server; `flush` puts it on its disk."""
         if not self.closed:
             try:
                 self._do(self._inner.close())
@@ -422,7 +422,7 @@ class BlockingFile(io.RawIOBase, _Waiting):
                 super().close()
 
     def __del__(self) -> None:
-        """The inner file closes itself and nobody waits: the loop's own thread may be the one to collect this."""
+        """Does not wait, as the loop's own thread may be collecting this: the inner file closes itself."""
 
 
 def connect(url: str, options: Options | None = None, **changes: Any) -> BlockingShare:

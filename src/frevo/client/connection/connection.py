@@ -32,10 +32,10 @@ from frevo.wire.smb2 import (
     split_compound,
 )
 
-#: Credits a connection asks for until it has them; 64 KiB each.
+#: The number of credits that a connection asks for; each pays for 64 KiB.
 CREDITS_WANTED = 1024
 _CREDITS_EXTRA = 128
-#: With so few requests under way it is likely that somebody waits for each, and nothing else will go with it.
+#: With no more requests under way than this, a request is sent at once: more to send along is unlikely.
 _FEW = 3
 _SIGNED = int(HeaderFlags.SIGNED)
 _ASYNC = int(HeaderFlags.ASYNC_COMMAND)
@@ -54,7 +54,7 @@ class RunningPump(Protocol):
         """Changes with every answer."""
 
     def on_end(self, reason: str, code: int, offset: int) -> None:
-        """Is told that the data plane has let go of everything."""
+        """Called when the data plane has released everything."""
 
 
 class Connection:
@@ -79,7 +79,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self.closed = self._loop.create_future()
 
-    # -- what there is
+    # -- state
 
     @property
     def credits_held(self) -> int:
@@ -93,18 +93,18 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        """Something is waited for: answers, credits, the end of a pump."""
+        """Whether anybody waits: for answers, credits or the end of a pump."""
         return bool(self._pending or self._waiting or self.pumps) or self.credits.free != self.credits.total
 
     def due(self) -> dict[int, object]:
-        """What should go on: each pump with its progress, and as -1 the first request whose answer is due."""
+        """What should make progress: each pump with its progress, and as -1 the oldest request whose answer is due."""
         found: dict[int, object] = {number: pump.progress for number, pump in self.pumps.items()}
         oldest = next((one.message_id for one in self._pending.values() if not one.patient), None)
         return found if oldest is None else {**found, -1: oldest}
 
     @property
     def signs_of_life(self) -> tuple[int, int]:
-        """Changes with every answer; of pumps, whose answers are not seen here, with the credits in use."""
+        """Changes with every answer; while pumps run, whose answers are not seen here, with the credits in use."""
         return self._messages, self.credits.free
 
     def when_lost(self, call: Callable[[], None]) -> None:
@@ -126,7 +126,7 @@ class Connection:
     # -- requests
 
     async def reserve(self, charge: int) -> None:
-        """Waits until *charge* credits are there; the caller sends before it awaits anything else."""
+        """Waits for *charge* credits; the caller sends before it awaits anything else."""
         if self._error is not None:
             raise self._renewed_error(unsent=True)
         if not self._waiting and self.credits.reserve(charge):
@@ -143,7 +143,7 @@ class Connection:
             self._wake()
         if self._error is not None:
             raise self._renewed_error(unsent=True)
-        if not self.credits.reserve(charge):  # somebody was faster
+        if not self.credits.reserve(charge):  # another task took them
             await self.reserve(charge)
 
     def send(
@@ -171,7 +171,7 @@ class Connection:
         return made
 
     def send_one(self, element: Element, protection: Protection, tree_id: int, encrypt: bool) -> Pending:
-        """`send` for one request, which is what most are."""
+        """`send` for a single request, the usual case."""
         encrypt = encrypt or protection.encrypt
         message_id = self.credits.take(element.charge)
         pending, header = self._registered(element, message_id, protection, tree_id, encrypt, 0, 0)
@@ -182,7 +182,7 @@ class Connection:
     def send_unawaited(
         self, command: int, body: bytes, protection: Protection, tree_id: int, encrypt: bool
     ) -> bool:
-        """Sends a request whose answer nobody waits for, behind what is sent in this turn of the loop.
+        """Sends a request whose answer nobody waits for, after what is sent in this turn of the loop.
 
         False: not now, for want of a credit or because too many are under way. On a connection that has ended there
         is nothing to do.
@@ -207,7 +207,7 @@ class Connection:
         self, element: Element, message_id: int, protection: Protection, tree_id: int, encrypt: bool, flags: int,
         following: int,
     ) -> tuple[Pending, bytes]:  # fmt: skip
-        """The request among those that wait for an answer, and its header."""
+        """Enters the request among those that wait for an answer; also returns its header."""
         charge = element.charge
         future = element.future or self._loop.create_future()
         pending = Pending(
@@ -228,7 +228,7 @@ class Connection:
         return pending, header
 
     def _submit(self, message: Buffer | Sequence[Buffer], protection: Protection, encrypt: bool) -> None:
-        """Sends with what else is sent in this turn of the loop; at once when hardly anything is under way."""
+        """Sends together with the rest of this turn of the loop, or at once when hardly anything is under way."""
         self.last_sent = message
         send = self.plane.transport.submit if len(self._pending) > _FEW else self.plane.transport.submit_now
         send(self.number, protection.session_id, SEAL if encrypt else 0, message)
@@ -236,7 +236,7 @@ class Connection:
     async def call(
         self, elements: Sequence[Element], protection: Protection, tree_id: int = 0, *, encrypt: bool = False
     ) -> list[Reply]:
-        """Sends and waits for all answers. A cancelled call takes its requests back."""
+        """Sends and waits for all answers. When it is cancelled, so are its requests."""
         await self.reserve(sum(element.charge for element in elements))
         pending = self.send(elements, protection, tree_id, encrypt=encrypt)
         return await self.collect(pending)
@@ -257,7 +257,7 @@ class Connection:
     def begin(
         self, element: Element, protection: Protection, tree_id: int = 0, *, encrypt: bool = False
     ) -> asyncio.Future[Reply] | None:
-        """Sends one request without waiting for credits: its answer, or None when they are short or all is lost.
+        """Sends one request without waiting for credits. Returns its future, or None without credits or a connection.
 
         Cancelling the future throws the answer away; *element* must not have a sink.
         """
@@ -266,7 +266,7 @@ class Connection:
         return self.send_one(element, protection, tree_id, encrypt).future
 
     async def collect(self, pending: Sequence[Pending]) -> list[Reply]:
-        """The answers of *pending*; they are abandoned when this is cancelled or one cannot come."""
+        """The answers of *pending*. If this is cancelled or an answer cannot come, all are abandoned."""
         try:
             return [await one.future for one in pending]
         except BaseException:
@@ -274,7 +274,7 @@ class Connection:
             raise
 
     def abandon(self, pending: Sequence[Pending]) -> None:
-        """Nobody waits for these any more: their buffers are let go now, the server is told to stop."""
+        """Gives up requests: their buffers are released now, and the server is asked to cancel them."""
         for one in pending:
             if one.abandoned or one.message_id not in self._pending:
                 if one.future.done() and not one.abandoned and one.on_abandoned is not None:
@@ -287,7 +287,7 @@ class Connection:
                 self._cancel(one)
 
     def _answer_abandoned(self, pending: Pending) -> None:
-        """An answer came that nobody has taken."""
+        """Undoes the effect of an answer that nobody has taken."""
         future = pending.future
         if not future.cancelled() and future.exception() is None and pending.on_abandoned is not None:
             try:
@@ -315,7 +315,7 @@ class Connection:
     # -- answers
 
     def on_message(self, event: Event) -> None:
-        """Everything that the server has sent in one message."""
+        """Takes one message of the server: one answer or a compound of them."""
         _, _, session_id, flags, message, bad, unverified = event
         self._messages += 1
         encrypted_by = session_id if flags & SEALED else None
@@ -336,7 +336,7 @@ class Connection:
         _, _, status, command, _, flags, _, message_id, async_id = fields
         if not flags & _SERVER:
             raise WireError("a request instead of a response")
-        if message_id == _UNSOLICITED:  # an oplock break: none is ever asked for
+        if message_id == _UNSOLICITED:  # an oplock break; frevo never asks for oplocks
             return
         pending = self._pending.get(message_id)
         if pending is None:
@@ -359,7 +359,7 @@ class Connection:
             pending.async_id = async_id
         else:
             self._finish(pending, Reply(status, message))
-            # Only now: an answer that is malformed fails it with the rest.
+            # Only now, so that a malformed answer fails this request too.
             del self._pending[message_id]
             self.credits.settle(pending.charge)
         if self._waiting:
@@ -381,18 +381,18 @@ class Connection:
         pending.future.set_result(reply)
 
     def on_credits(self) -> None:
-        """The credits that the first one waits for are there."""
+        """The credits that the first waiter needs have come."""
         self._wake()
 
     def on_pump_ended(self, pump: int, reason: str, code: int, offset: int) -> None:
-        """A pump of this connection has ended and let go of everything."""
+        """A pump of this connection has ended and released everything."""
         ended = self.pumps.pop(pump, None)
         if ended is not None:
             ended.on_end(reason, code, offset)
         self._starved()
 
     def _wake(self) -> None:
-        """Lets those go on who wait for credits, in their order."""
+        """Wakes those who wait for credits, in order, as far as the credits go."""
         self.credits.want(self._waiting[0][0] if self._waiting else 0)
         free = self.credits.free
         for charge, ready in self._waiting:
@@ -403,7 +403,7 @@ class Connection:
                 ready.set_result(None)
 
     def _starved(self) -> None:
-        """Ends a connection that has no use: credits are wanted, and nothing is under way that could bring them."""
+        """Ends the connection when credits are needed but nothing is under way that could bring any."""
         if self._waiting and self._error is None and not self._pending and not self.pumps:
             charge, free, total = self._waiting[0][0], self.credits.free, self.credits.total
             if charge > free == total:
@@ -412,9 +412,9 @@ class Connection:
     # -- the end
 
     def on_closed(self, reason: str) -> None:
-        """The data plane says that the connection has ended."""
+        """The data plane reports that the connection has ended."""
         self._end(lost(reason))
-        for pump in list(self.pumps):  # those that came too late for the data plane to end them before
+        for pump in list(self.pumps):  # those started too late for the data plane to end
             self.on_pump_ended(pump, "lost", 0, 0)
         self.plane.release(self.number)
         if not self.closed.done():
@@ -443,19 +443,19 @@ class Connection:
             one.release_sink()
             if not one.future.done():
                 one.future.set_exception(self._renewed_error())
-                one.future.exception()  # whoever waits gets it; nobody has to
+                one.future.exception()  # marks it as retrieved: perhaps nobody waits
         for _, ready in self._waiting:
             if not ready.done():
                 ready.set_result(None)
         self.unawaited.connection_lost()
 
     async def why_lost(self) -> ConnectionLost:
-        """Waits until the connection has ended and says why."""
+        """Waits for the end of the connection and returns its reason."""
         await asyncio.shield(self.closed)
         return self._renewed_error()
 
     def _renewed_error(self, *, unsent: bool = False) -> ConnectionLost:
-        """A fresh exception: each waiter has its own traceback."""
+        """A new exception for each waiter, so that each has its own traceback."""
         assert self._error is not None
         text = str(self._error.strerror)
         error = (ConnectionLost if unsent else type(self._error))(self._error.errno, text)
@@ -463,7 +463,7 @@ class Connection:
         return error
 
     async def close(self, *, abort: bool = False) -> None:
-        """Sends what is queued, closes, and waits until the data plane has let go."""
+        """Sends what is queued, closes, and waits until the data plane has released the connection."""
         if not self._closing:
             self._closing = True
             self._end(lost("closed by this program"))

@@ -1,4 +1,4 @@
-"""Reaching a server: name to addresses, transports one after the other, the first that answers wins."""
+"""Reaching a server: its addresses and transports are tried in order, and the first that answers is used."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from frevo.client.errors import RemoteError
 from frevo.transport.address import DEFAULT_PORTS, TransportAddress
 from frevo.wire.nbt import NetBIOSName, PacketType, SessionRequest
 
-#: The others start so long after the first; a server that answers at once is asked once.
+#: Seconds between the attempts over one transport and the next; a server that answers at once sees only one.
 STAGGER_S = 0.1
-#: Transports that frevo's client speaks.
+#: The transports that the client supports.
 SPOKEN = ("tcp", "nbt")
 
 
@@ -42,7 +42,7 @@ async def dial(
 
 
 def _close_late(task: asyncio.Task[socket.socket]) -> None:
-    """A connection that came too late."""
+    """Closes a connection that is made after another one was chosen."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()
 
@@ -98,7 +98,7 @@ async def _attempt(
 
 
 async def _addresses(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Sequence[tuple[Any, ...]]:
-    """What getaddrinfo finds. A number has nothing to wait for: a thread and IDNA for it are 4 ms of a command."""
+    """What getaddrinfo finds. For a numeric address no thread is used: it would cost a command 4 ms."""
     with contextlib.suppress(UnicodeEncodeError, socket.gaierror):
         numeric = socket.AI_NUMERICHOST
         return socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM, flags=numeric)
@@ -112,7 +112,7 @@ async def _connect(
     try:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A server that vanished is noticed: after 30 s without an acknowledgment, or 60 s idle and silent.
+        # A vanished server is noticed after 30 s without an acknowledgment, or 60 s without any traffic.
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)

@@ -38,7 +38,7 @@ from frevo.wire.smb2 import (
 )
 
 _SETUP_ROUNDS_MAX = 10
-#: Why servers close a connection instead of answering its first message.
+#: Why a server may close a connection instead of answering its first message.
 _TURNED_AWAY = (
     "the server closed the connection without a response: it has too many clients, refuses this address, "
     "or supports only SMB1, which frevo does not"
@@ -51,7 +51,7 @@ _NOT_LIKE_THIS = (
 
 
 class Handshake(msgspec.Struct):
-    """What NEGOTIATE leaves behind for the log-on and for VALIDATE_NEGOTIATE_INFO."""
+    """The result of NEGOTIATE, for the log-on and for VALIDATE_NEGOTIATE_INFO."""
 
     request: NegotiateRequest
     response: NegotiateResponse
@@ -69,7 +69,7 @@ class Session(msgspec.Struct):
 async def negotiate(
     connection: Connection, policy: NegotiationPolicy, client_guid: bytes | None = None
 ) -> Handshake:
-    """Agrees on dialect, signing and cipher. RemoteProtocolError for an answer that is none."""
+    """Agrees on dialect, signing and cipher. RemoteProtocolError for an answer that breaks the rules."""
     request = offer(policy, client_guid or secrets.token_bytes(16), connection.server)
     try:
         reply, sent = await _exchange(connection, Command.NEGOTIATE, request.pack(), Protection())
@@ -93,7 +93,7 @@ async def negotiate(
 async def _exchange(
     connection: Connection, command: int, body: bytes, protection: Protection
 ) -> tuple[Reply, bytes]:
-    """One request and its answer, and the request as it was sent, for the preauth hash."""
+    """The answer of one request, and the request as it was sent, for the preauth hash."""
     await connection.reserve(1)
     pending = connection.send([Element(command, body)], protection)
     sent = connection.last_sent
@@ -111,7 +111,7 @@ async def log_on(
     encryption: bool = False,
     mechanism: Any = None,
 ) -> Session:
-    """SESSION_SETUP to its end. LogonError when the server does not want the user.
+    """All rounds of SESSION_SETUP. LogonError if the server refuses the user.
 
     *mechanism*: a security context with `step`, `complete` and `session_key` to log on with, instead of one that is
     made from the credentials.
@@ -125,7 +125,7 @@ async def log_on(
     )
     answer = SessionSetupResponse.parse(reply.message)
     session = Session(Protection(reply.header.session_id), credentials.user)
-    # Some servers do not say that nobody is nobody.
+    # Some servers do not flag an anonymous session.
     if credentials.anonymous or answer.session_flags & (SessionFlags.IS_GUEST | SessionFlags.IS_NULL):
         _accept_guest(credentials, connection.server, signing, encryption)
         session.guest = True
@@ -207,7 +207,7 @@ def _protect(
     encryption: bool,
     flags: int,
 ) -> None:
-    """Keys into the data plane; the last answer of the log-on must be signed with them ([MS-SMB2] 3.2.5.3.1)."""
+    """Gives the data plane the keys, with which the log-on's last answer must be signed ([MS-SMB2] 3.2.5.3.1)."""
     negotiated = connection.negotiated
     assert negotiated is not None
     server_wants = bool(flags & SessionFlags.ENCRYPT_DATA)
@@ -224,7 +224,7 @@ def _protect(
     if not signed and (negotiated.dialect.contexts or signing):
         raise fault("the log-on response is not signed, but must be")
     protection = session.protection
-    # 3.1.1 without encryption: TREE_CONNECT must be signed for preauth integrity; the rest as was asked.
+    # 3.1.1 without encryption: TREE_CONNECT must be signed for preauth integrity; the rest as requested.
     protection.keys, protection.sign, protection.encrypt = made, signing or _required(connection), encrypt
     connection.plane.transport.set_session(connection.number, protection.session_id, made)
 
@@ -252,7 +252,7 @@ def _mechanism(credentials: Credentials, server: str) -> Any:
 
 async def _step(context: Any, token: bytes | None, server: str) -> bytes:
     try:
-        if isinstance(context, KerberosInitiator):  # it may ask the KDC
+        if isinstance(context, KerberosInitiator):  # it may have to contact the KDC
             return await asyncio.to_thread(context.step, token)
         made: bytes = context.step(token)
         return made
@@ -263,9 +263,9 @@ async def _step(context: Any, token: bytes | None, server: str) -> bytes:
 
 
 def _session_key(context: Any) -> bytes:
-    """The key that only the server and we can have; PeerFault before the server has taken its part in making it.
+    """The session key; PeerFault before the server has contributed to it.
 
-    Without this anybody could welcome us at once, and sign with keys that are derived from nothing.
+    Otherwise anyone could answer with success at once and sign with keys derived from nothing.
     """
     key = bytes(context.session_key)
     if not key:

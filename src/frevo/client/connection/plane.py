@@ -103,7 +103,7 @@ class Plane:
                 await receiver.unawaited.settled()
 
     def release(self, number: int) -> None:
-        """Forgets a connection; the last one ends the threads."""
+        """Forgets a connection; with the last one the data plane's threads end."""
         self._receivers.pop(number, None)
         if not self._receivers:
             _planes.pop(self._loop, None)
@@ -114,7 +114,7 @@ _planes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Plane] = weakref.W
 
 
 def plane_of(loop: asyncio.AbstractEventLoop) -> Plane:
-    """The loop's data plane; started by the first who asks."""
+    """The loop's data plane, started when it is first needed."""
     plane = _planes.get(loop)
     if plane is None:
         plane = _planes[loop] = Plane(loop)
@@ -122,7 +122,7 @@ def plane_of(loop: asyncio.AbstractEventLoop) -> Plane:
 
 
 def runs_here(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether *loop* runs in this thread: then waiting for what it does would never end."""
+    """Whether *loop* runs in this thread, in which case waiting for it would never end."""
     try:
         return asyncio.get_running_loop() is loop
     except RuntimeError:

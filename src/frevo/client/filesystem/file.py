@@ -1,4 +1,4 @@
-"""An fsspec file over an open of ours: read and written in blocks, committed under its name at the end."""
+"""An fsspec file on top of a `File`: read and written in blocks, given its name when it is committed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _finish() -> None:
 
 
 class FrevoFile(AbstractBufferedFile):  # type: ignore[misc]
-    """A buffered file of fsspec over an open of ours. Without autocommit it has another name until `commit`."""
+    """A buffered fsspec file on top of a `File`. Without autocommit it has another name until `commit`."""
 
     DEFAULT_BLOCK_SIZE = 4 << 20
 
@@ -42,10 +42,10 @@ class FrevoFile(AbstractBufferedFile):  # type: ignore[misc]
         if mode not in ("rb", "wb", "xb", "ab"):
             raise NotImplementedError(f"mode {mode!r}: one of rb, wb, xb, ab")
         self.fs, self.path, self.mode = fs, fs._strip_protocol(path), mode
-        self._place = self.path
+        self._written_path = self.path
         self._committed = autocommit or mode == "ab"
         if not self._committed:
-            self._place = f"{self.path}.{uuid.uuid4().hex}.part"
+            self._written_path = f"{self.path}.{uuid.uuid4().hex}.part"
         self._file = self._reopened()
         known = self._file.opened.end_of_file if size is None and mode == "rb" else size
         super().__init__(fs, self.path, mode, block_size, autocommit, size=known, **options)
@@ -54,18 +54,20 @@ class FrevoFile(AbstractBufferedFile):  # type: ignore[misc]
 
     def _reopened(self) -> File:
         self._process = os.getpid()
-        opened: File = sync(self.fs.loop, self.fs._open_file, self._place, self.mode)
+        opened: File = sync(self.fs.loop, self.fs._open_file, self._written_path, self.mode)
         _opens[id(self)] = opened
         return opened
 
     def _fetch_range(self, start: int, end: int) -> bytes:
-        if self._file.closed or self._process != os.getpid():  # let go, or in a forked child
+        if (
+            self._file.closed or self._process != os.getpid()
+        ):  # closed until it is read again, or in a forked child
             self._file = self._reopened()
         data: bytes = sync(self.fs.loop, self._file.pread, end - start, start)
         return data
 
-    async def let_go(self) -> None:
-        """Closes the open of a file that is read, until it is read again: what is open cannot be removed."""
+    async def close_until_read(self) -> None:
+        """Closes the `File` until this is read again, so that the file can be removed."""
         if self._process == os.getpid():
             await self._file.close()
 
@@ -90,7 +92,7 @@ class FrevoFile(AbstractBufferedFile):  # type: ignore[misc]
             sync(self.fs.loop, self._file.close)
 
     def __del__(self) -> None:
-        """Closes it without waiting where that could be forever: the loop's own thread may be the one to collect it."""
+        """Closes it, without waiting where that would never end: the loop's own thread may be collecting it."""
         if self.closed or self._process != os.getpid():
             return
         if self.mode == "rb":
@@ -109,12 +111,12 @@ class FrevoFile(AbstractBufferedFile):  # type: ignore[misc]
             self._committed = True
 
     async def _commit(self) -> None:
-        share, place = await self.fs._on(self._place)
+        share, written = await self.fs._on(self._written_path)
         _, target = await self.fs._on(self.path)
-        await share.rename(place, target, replace=self.mode != "xb")
+        await share.rename(written, target, replace=self.mode != "xb")
 
     def discard(self) -> None:
-        """Throws the file away."""
+        """Removes the uncommitted file."""
         if not self._committed:
-            sync(self.fs.loop, self.fs._rm_file, self._place)
+            sync(self.fs.loop, self.fs._rm_file, self._written_path)
             self._committed = True

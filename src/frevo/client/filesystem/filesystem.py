@@ -62,7 +62,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
         self._shares = Shares(f"smb://{self._authority}", {**who, **options})
         #: Files of this instance that are open for reading.
         self.readers: weakref.WeakValueDictionary[int, FrevoFile] = weakref.WeakValueDictionary()
-        weakref.finalize(self, self._shares.leave).atexit = False
+        weakref.finalize(self, self._shares.close_soon).atexit = False
 
     @property
     def loop(self) -> Any:
@@ -103,13 +103,13 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
         scheme, found, rest = path.partition("://")
         if not found or not scheme:
             return {}
-        place = Location.parse(f"smb://{rest}")
+        location = Location.parse(f"smb://{rest}")
         known = {
-            "host": place.host,
-            "port": place.port,
-            "username": place.user,
-            "password": place.password,
-            "domain": place.domain,
+            "host": location.host,
+            "port": location.port,
+            "username": location.user,
+            "password": location.password,
+            "domain": location.domain,
         }
         return {name: value for name, value in known.items() if value}
 
@@ -181,7 +181,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
             raise FileExistsError(path)
 
     async def _make_parent(self, share: Share, inner: str) -> bool:
-        """Makes what is missing above a new file; False when there is nothing to make."""
+        """Makes the missing directories above a new file; returns False when there is nothing to make."""
         parent = inner.rpartition("/")[0]
         if self.auto_mkdir and parent:
             await share.makedirs(parent, exist_ok=True)
@@ -195,16 +195,16 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
     #: Removes an empty directory.
     rmdir = sync_wrapper(_rmdir)
 
-    async def _let_go(self, path: str) -> None:
-        """Whoever has read *path*, or what is below it, and has not closed it yet, is not in the way."""
+    async def _close_readers(self, path: str) -> None:
+        """Closes what this instance still has open for reading at *path* or below it, so that it can be removed."""
         for reader in list(self.readers.values()):
             if f"{reader.path}/".startswith(f"{path}/"):
-                await reader.let_go()
+                await reader.close_until_read()
 
     async def _rm_file(self, path: str, **_: Any) -> None:
         """Removes a file."""
         path = self._strip_protocol(path)
-        await self._let_go(path)
+        await self._close_readers(path)
         share, inner = await self._on(path)
         await share.remove(inner)
 
@@ -217,7 +217,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
         found = await self._expand_path(path, recursive=recursive and not whole, maxdepth=maxdepth)
         for one in reversed(found):
             share, inner = await self._on(one)
-            await self._let_go(one)
+            await self._close_readers(one)
             if not await self._isdir(one):
                 await share.remove(inner)
             elif whole:
@@ -232,7 +232,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
         source, inner1 = await self._on(path1)
         target, inner2 = await self._on(path2)
         if source is target and not await self._isdir(path2):
-            await self._let_go(self._strip_protocol(path2))
+            await self._close_readers(self._strip_protocol(path2))
             await source.rename(inner1, inner2, replace=True)
         else:
             await self._copy(path1, path2, recursive=recursive, maxdepth=maxdepth)
@@ -312,7 +312,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
                 callback.relative_update(size)
                 return
             async with await self._open_file(rpath, "xb" if mode == "create" else "wb") as file:
-                await file.copy_from(local.fileno(), 0, size, local=lpath, progress=_Told(callback))
+                await file.copy_from(local.fileno(), 0, size, local=lpath, progress=_CallbackProgress(callback))
 
     async def _get_file(self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, **_: Any) -> None:
         """Downloads a file to a path or an open local file; *callback* is told the bytes."""
@@ -320,7 +320,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
             Path(lpath).mkdir(parents=True, exist_ok=True)
             return
         share, inner = await self._on(rpath)
-        async with share.open(inner) as file:  # before the local file is made: there may be nothing to get
+        async with share.open(inner) as file:  # before the local file is made: the remote one may not exist
             if isfilelike(lpath):
                 await _copy_down(file, lpath, callback)
                 return
@@ -328,7 +328,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
             with Path(lpath).open("wb", buffering=0) as local:
                 size = file.opened.end_of_file
                 callback.set_size(size)
-                await file.copy_to(local.fileno(), 0, size, local=lpath, progress=_Told(callback))
+                await file.copy_to(local.fileno(), 0, size, local=lpath, progress=_CallbackProgress(callback))
 
     # -- open files
 
@@ -357,7 +357,7 @@ _FSSPEC_OPTIONS = (
 )
 
 
-class _Told:
+class _CallbackProgress:
     """Passes on to a callback of fsspec, which counts steps, how many bytes are done."""
 
     def __init__(self, callback: Any) -> None:
@@ -395,7 +395,7 @@ def _info(name: str, found: Stat) -> dict[str, Any]:
 
 
 def _time(seconds: float) -> datetime.datetime:
-    """The nearest time that Python has: a server may say any."""
+    """The nearest time that Python can represent: a server may send any value."""
     try:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     except (ValueError, OverflowError, OSError):

@@ -37,7 +37,7 @@ class ShareConnections:
         self.most, self._for_one_file = (most, most) if most else automatic()
         #: Held by the large transfer that uses connection number i: each helps one at a time.
         self.turns = [asyncio.Lock() for _ in range(self.most)]
-        #: Those there are.
+        #: The connections made so far; the first is always there.
         self.trees = [first]
         self._connecting: asyncio.Task[None] | None = None
 

@@ -88,7 +88,7 @@ class Link:
             await self.rebuilt(current.connection)
 
     async def rebuilt(self, gone: Connection) -> None:
-        """Returns when there is another connection than *gone*. ConnectionLost when there will be none."""
+        """Returns when there is a connection other than *gone*. ConnectionLost if there will be none."""
         if self.current.connection is gone:
             await self._joined(self._rebuild)
 
@@ -97,7 +97,7 @@ class Link:
         await self._joined(self._reauthenticate)
 
     async def _joined(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Does *work*, or waits for it when it is under way; a waiter that is cancelled does not stop it."""
+        """Does *work*, or joins it when it is under way; a waiter that is cancelled does not stop it."""
         if self._closed:
             raise lost("closed by this program")
         name = work.__name__
@@ -138,7 +138,7 @@ class Link:
         await self._renew(self.current)
 
     async def close(self) -> None:
-        """Nothing is rebuilt any more; what was under way ends."""
+        """Stops what is under way; from now on nothing is rebuilt."""
         self._closed = True
         if self._under_way:
             tasks = list(self._under_way.values())
@@ -163,7 +163,7 @@ class Link:
 
 
 def _less_protected(old: LoggedOn, new: LoggedOn) -> str:
-    """What the new connection protects less than the first one did; empty when nothing."""
+    """What the new connection protects less well than the old one; empty if nothing."""
     before, after = old.connection.negotiated, new.connection.negotiated
     assert before is not None and after is not None
     if after.dialect.revision < before.dialect.revision:

@@ -4,8 +4,8 @@
 rule. Work that must not be done twice is repeated only when it was never sent.
 
 *How often*: REPEATS times without progress. Work that came further than ever before has all its repeats again. The
-error of work that was repeated as often as that is `final`: where the work was a part of more, the rest does not begin
-anew. So loops within loops (the files of a folder, the requests of a file) add nothing to each other.
+error of work that was repeated as often as that is `final`: where the work was a part of more, the rest does not start
+again. So loops within loops (the files of a folder, the requests of a file) add nothing to each other.
 
 *How long, with which pauses*: the server is called for as long as `Options.reconnect` says, with pauses that double
 from FIRST_PAUSE_S to PAUSE_MAX_S and are cut at random, so that many clients do not come back at the same moment.

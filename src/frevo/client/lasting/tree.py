@@ -51,7 +51,7 @@ class LastingTree:
         async with self._lock:
             if self.tree is gone:
                 if error.ntstatus == NTStatus.NETWORK_SESSION_EXPIRED:
-                    with contextlib.suppress(ConnectionLost):  # else a new session may do
+                    with contextlib.suppress(ConnectionLost):  # if that fails, a new session may work
                         await self.link.authenticated()
                         return gone
                 if error.ntstatus != NTStatus.NETWORK_NAME_DELETED:

@@ -33,7 +33,7 @@ from frevo.wire.smb2 import (
 class File:
     """A file open on the server. Binary, unbuffered; several reads and writes may run at a time (`pread`, …).
 
-    A file that is only read is opened again when the connection had to be made anew, provided that it is the same,
+    A file that is only read is opened again when the connection had to be made again, provided that it is the same,
     unchanged; one that is written is not: ConnectionLost says so.
     """
 
@@ -42,7 +42,7 @@ class File:
         opened: CreateResponse,
     ) -> None:  # fmt: skip
         self._connections = connections
-        self.tree = tree  # what the FileId belongs to
+        self.tree = tree  # on which the FileId is valid
         self.path = path
         self.mode = mode
         self.opened = opened
@@ -71,13 +71,13 @@ class File:
             raise ValueError(f"{self.path}: the file is closed")
         return self._id
 
-    # -- at a place
+    # -- at an offset
 
     async def pread(self, size: int, offset: int) -> bytes:
         """Up to *size* bytes at *offset*; fewer only at the end of the file."""
         if size >= BULK_BYTES:
             parts: list[memoryview] = []
-            while size > 0:  # memory for what comes, as a server may promise any size
+            while size > 0:  # memory as data comes, as a server may claim any size
                 buffer = memoryview(bytearray(min(size, transfer.BUFFER_BYTES)))
                 count = await self.preadinto(buffer, offset)
                 parts.append(buffer[:count])
@@ -114,11 +114,11 @@ class File:
                 )
 
     def begin_read(self, size: int, offset: int) -> asyncio.Future[Reply] | None:
-        """One READ under way, or None: then `pread` has to do it. Its answer may be an error, and short."""
+        """Begins one READ. None if it cannot be sent at once. The answer may be an error, or short."""
         return transfer.begin_read(self.tree, self.file_id, offset, size)
 
     def begin_write(self, data: memoryview, offset: int) -> asyncio.Future[Reply] | None:
-        """One WRITE under way, or None: then `pwrite` has to do it. Its answer may be an error. *data* is free."""
+        """Begins one WRITE; *data* is free then. None if it cannot be sent at once. The answer may be an error."""
         return transfer.begin_write(self.tree, self.file_id, offset, data)
 
     async def copy_to(
@@ -204,13 +204,13 @@ class File:
         return count
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Moves the position; it is returned. ValueError for one before the beginning."""
+        """Moves the position and returns it. ValueError for a position before the beginning."""
         if whence == os.SEEK_END:
             return self.seek_here(await self.size() + offset)
         return self.seek_here(offset, whence)
 
     def seek_here(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """`seek` that has to ask nobody: from the beginning or the position."""
+        """`seek` from the beginning or the position, which needs no request."""
         if whence not in (os.SEEK_SET, os.SEEK_CUR):
             raise ValueError(f"whence {whence}")
         position = offset + (self._position if whence == os.SEEK_CUR else 0)
@@ -240,14 +240,14 @@ class File:
         return (await self.stat()).size
 
     async def truncate(self, size: int | None = None) -> int:
-        """Cuts or extends it to *size*, the position by default."""
+        """Changes its size to *size*, by default to the position."""
         size = self._position if size is None else size
         data = FileEndOfFileInformation(size).pack()
         await self.exchange(lambda: requests.set_file(FileInfoClass.END_OF_FILE, data, self.file_id))
         return size
 
     async def flush(self) -> None:
-        """What was written is on the server's disk when this returns."""
+        """Returns when everything written so far is on the server's disk."""
         await self.exchange(lambda: Element(Command.FLUSH, FlushRequest(self.file_id).pack()))
 
     async def close(self) -> None:
@@ -283,7 +283,7 @@ class File:
                 raise
 
     def close_later(self) -> None:
-        """From any thread: closes it some time soon. Nobody is told whether that worked."""
+        """Closes it soon, from any thread. Errors are ignored."""
         if self._id is not None:
             file_id = self.take_file_id()
             if self._further_opens is not None:
@@ -305,7 +305,7 @@ class File:
     ) -> None:
         if kind is None:
             await self.close()
-        elif self._id is not None:  # the error that is on its way says more than a CLOSE that fails too
+        elif self._id is not None:  # this error says more than one of CLOSE would
             file_id = self.take_file_id()
             if self._further_opens is not None:
                 self._further_opens.close_later()
@@ -358,7 +358,7 @@ class File:
 
 
 async def check_end(file: File, position: int) -> None:
-    """For who read *position* bytes of *file* and no more: RemoteError (EIO) when it is longer than that."""
+    """Checks that *file*, which was read up to *position*, ends there: RemoteError (EIO) if it is longer."""
     size = await file.size()
     if size > position:
         text = f"the server returned {position} of {size} bytes and then reported the end of the file"
@@ -366,7 +366,7 @@ async def check_end(file: File, position: int) -> None:
 
 
 def _same(before: CreateResponse, now: CreateResponse) -> bool:
-    """The file that was open, unchanged, as far as size and times tell: an index number costs a request an open."""
+    """Whether it is the same file, unchanged, by size and times: an index number would cost a request per open."""
     return (before.change_time, before.last_write_time, before.end_of_file) == (
         now.change_time, now.last_write_time, now.end_of_file,
     )  # fmt: skip

@@ -46,7 +46,7 @@ _END = (NTStatus.NO_MORE_FILES, NTStatus.NO_SUCH_FILE)
 
 
 class UnusableNames(RemoteError):
-    """The server lists names that no file can have. They were left out, the others were given before."""
+    """The server lists names that no file can have. Raised after the other entries were given."""
 
     def __init__(self, directory: str, names: Sequence[str]) -> None:
         listed = ", ".join(map(repr, names))
@@ -56,7 +56,7 @@ class UnusableNames(RemoteError):
 
 
 class DirEntry(msgspec.Struct):
-    """One name in a directory and what the listing said about it: no request is needed for `stat`."""
+    """One name in a directory and what the listing said about it; `stat` needs no request."""
 
     name: str
     directory: str
@@ -98,7 +98,7 @@ async def scandir(lasting: LastingTree, path: str, pattern: str = "*") -> AsyncG
 
     When the connection is lost, the listing is begun again and leaves out what was given before.
     """
-    given = array("q")  # hashes of the names: eight bytes an entry
+    given = array("q")  # hashes of the names: eight bytes per entry
     attempts, known = Attempts(), set[int]()
     while True:
         tree = lasting.tree
@@ -116,7 +116,7 @@ async def scandir(lasting: LastingTree, path: str, pattern: str = "*") -> AsyncG
 
 
 async def _pages(tree: Tree, path: str, pattern: str) -> AsyncGenerator[Sequence[DirEntry], None]:
-    """The listing page by page; the next one is on its way while one is read."""
+    """The listing page by page; while one is read the next one is requested."""
     request = requests.opening(path, requests.LIST, options=requests.DIRECTORY)
     create = Element(Command.CREATE, request.pack(), on_abandoned=tree.close_abandoned)
     first = _page_request(tree, ANY_FILE_ID, pattern, _FIRST_PAGE_BYTES)
@@ -148,7 +148,7 @@ async def _pages(tree: Tree, path: str, pattern: str) -> AsyncGenerator[Sequence
 
 
 def _entries(buffer: bytes, before: bytes | None) -> list[RawEntry]:
-    """What a page holds. WireError when the listing does not go on: nothing in it, or the page *before* again."""
+    """The entries of a page. WireError if the listing makes no progress: an empty page, or the page *before* again."""
     found = list(parse_directory(_CLASS, buffer))
     if before is not None and (not found or buffer == before):
         raise WireError("the server does not continue the listing of a directory")
@@ -156,7 +156,7 @@ def _entries(buffer: bytes, before: bytes | None) -> list[RawEntry]:
 
 
 def _usable(name: str, unusable: list[str]) -> bool:
-    """Whether a file can be called *name*; those that cannot are kept in *unusable*, some of them."""
+    """Whether a file can have this name; the first few that cannot are added to *unusable*."""
     if name in (".", ".."):
         return False
     if not name or "/" in name or "\\" in name or "\0" in name:

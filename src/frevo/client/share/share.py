@@ -1,4 +1,4 @@
-"""A share and everything that one does with files there."""
+"""A share, and everything that can be done with files there."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Share:
 
     @property
     def tree(self) -> Tree:
-        """The share on the present connection; another one when it had to be connected again."""
+        """The share on the present connection; it changes when the share is connected again."""
         return self.lasting.tree
 
     @property
@@ -89,7 +89,7 @@ class Share:
         return await self.lasting.run(work, self.full_path(path), repeatable=False)
 
     def file(self, tree: Tree, path: str, mode: str, request: CreateRequest, opened: CreateResponse) -> File:
-        """The file that *request* has *opened* on *tree*. *path* is the full one."""
+        """The `File` for what *request* has *opened* on *tree*. *path* is the full path."""
         return File(self.connections, tree, path, mode, request, opened)
 
     async def on_connection(self, index: int) -> Share | None:
@@ -106,7 +106,7 @@ class Share:
         self, path: str, mode: str = "rb", *, share_read: bool = True, share_write: bool = True,
         share_delete: bool = True,
     ) -> Opening:  # fmt: skip
-        """An open file; modes as of the built-in open(), binary. share_*: what others may do meanwhile.
+        """Opens a file; modes as in the built-in open(), always binary. share_*: what others may do meanwhile.
 
         `path:stream` opens a named stream.
         """
@@ -152,7 +152,7 @@ class Share:
         await self._once(lambda tree, path: small.write_small(tree, path, data, modified_ns), path)
 
     async def truncate(self, path: str, size: int) -> None:
-        """Cuts or extends the file."""
+        """Changes the size of the file."""
         async with self.open(path, "r+b") as file:
             await file.truncate(size)
 
@@ -164,7 +164,7 @@ class Share:
         overwrite: bool = True,
         progress: Callable[[int], object] | None = None,
     ) -> int:
-        """Copies a file on the server itself; the number of bytes. A file is not copied onto itself."""
+        """Copies a file on the server itself; returns the number of bytes. OSError (EINVAL) for a copy onto itself."""
         if self.full_path(source).casefold() == self.full_path(target).casefold():
             raise OSError(errno.EINVAL, "a file cannot be copied onto itself", source)
         to = self.full_path(target)
@@ -191,11 +191,11 @@ class Share:
     ) -> AsyncGenerator[Walked, None]:
         """(directory, directories, others) of the tree below *top*, parents first; see `listing.walk`."""
 
-        def told(directory: str, error: OSError) -> None:
+        def report(directory: str, error: OSError) -> None:
             assert onerror is not None
             onerror(self._outer(directory), error)
 
-        problem = told if onerror is not None else None
+        problem = report if onerror is not None else None
         async for directory, directories, others in listing.walk(self.lasting, self.full_path(top), problem):
             for entry in (*directories, *others):
                 entry.directory = self._outer(entry.directory)
@@ -238,12 +238,12 @@ class Share:
             await self.rmdir(directory)
 
     async def rename(self, source: str, target: str, *, replace: bool = False) -> None:
-        """A new name within the share; an existing file of this name is in the way unless *replace*."""
+        """Renames within the share. FileExistsError if the name is taken, unless *replace*."""
         to = self.full_path(target)
         try:
             await self._once(lambda tree, path: namespace.rename(tree, path, to, replace=replace), source)
         except FileExistsError as error:
-            error.filename = to  # it is the new name that is taken
+            error.filename = to  # the new name is the one that is taken
             raise
 
     async def watch(
@@ -252,7 +252,7 @@ class Share:
         """Changes in a directory as they happen, from the first step of the iteration on.
 
         *what* are bits of `CompletionFilter`. It ends when the directory goes away; `missed` says that there was more
-        than the server could remember, or that the connection had to be made anew.
+        than the server could remember, or that the connection had to be made again.
         """
         async with aclosing(
             watch(self.lasting, self.full_path(path), recursive=recursive, what=what)
@@ -260,14 +260,14 @@ class Share:
             async for change in changes:
                 yield Change(change.action, self._outer(change.path))
 
-    # -- what is known
+    # -- metadata
 
     async def stat(self, path: str = "", *, follow: bool = True) -> Stat:
         """Size, times, attributes."""
         return await self.run(lambda tree, path: namespace.stat(tree, path, follow=follow), path)
 
     async def exists(self, path: str) -> bool:
-        """Whether the name is taken."""
+        """Whether something has this name."""
         try:
             await self.stat(path)
         except FileNotFoundError:
@@ -295,7 +295,7 @@ class Share:
         await self.run(lambda tree, path: namespace.set_basic(tree, path, attributes=attributes), path)
 
     async def statvfs(self, path: str = "") -> FileSystemSpace:
-        """The room on the share."""
+        """The space on the share."""
         return await self.run(namespace.statvfs, path)
 
     async def security(self, path: str = "", what: int = namespace.OWNER_GROUP_DACL) -> SecurityDescriptor:
@@ -319,7 +319,7 @@ class Share:
         return await self.run(namespace.streams, path)
 
     async def snapshots(self, path: str = "") -> list[str]:
-        """The earlier versions that have *path*: names as `@GMT-2026.11.23-08.00.00`, in the server's order.
+        """The snapshots that contain *path*: names like `@GMT-2026.11.23-08.00.00`, in the server's order.
 
         A path that begins with one is the path then: `@GMT-2026.11.23-08.00.00/docs/a.txt`. RemoteError (ENOTSUP) where
         the server cannot have any.

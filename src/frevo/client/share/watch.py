@@ -81,7 +81,7 @@ async def _watched(
             if reply.status not in (NTStatus.SUCCESS, NTStatus.NOTIFY_ENUM_DIR):
                 raise remote_error(reply.status, path, "watching")
             server_watches()
-            # The server remembers what happens until it is asked again: ask before the caller is busy.
+            # Between two requests the server only remembers so much: ask again before the caller gets busy.
             pending = await tree.post(_request(opened.file_id, recursive, what))
             if reply.status == NTStatus.NOTIFY_ENUM_DIR:
                 yield Change("missed", path)

@@ -14,17 +14,17 @@ from frevo.client.tree.tree import Tree
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, WriteRequest, WriteResponse, pack_read_request, read_data
 
-#: What is no larger is one request from Python; a pump costs about as much as two of those.
+#: Up to this size a transfer is one request from Python; a pump costs about as much as two of those.
 SINGLE_BYTES = 256 << 10
-#: Largest piece of a pump; larger ones leave the processor's cache and make every other request wait.
+#: Largest request of a pump; larger ones do not fit into the processor's cache and delay all other requests.
 PIECE_BYTES = 1 << 20
 #: Bytes of one transfer in flight.
 WINDOW_BYTES = 8 << 20
-#: Memory for data that is read is taken in such pieces.
+#: Memory for data that is read is allocated in pieces of this size.
 BUFFER_BYTES = 64 << 20
-#: How far behind its end a transfer that broke off can have gaps: pieces are answered in any order.
+#: An interrupted transfer can have gaps in its last GAPS_BYTES, as requests are answered in any order.
 GAPS_BYTES = WINDOW_BYTES
-#: Seconds between two looks at the progress.
+#: Seconds between two progress reports.
 _LOOK_S = 0.2
 _READ = int(Command.READ)
 _END_OF_FILE = int(NTStatus.END_OF_FILE)
@@ -60,7 +60,7 @@ async def read_bytes(tree: Tree, file_id: FileId, offset: int, size: int, path: 
 
 
 def begin_read(tree: Tree, file_id: FileId, offset: int, size: int) -> asyncio.Future[Reply] | None:
-    """One READ, if it can be sent at once; `Connection.begin`."""
+    """Begins one READ if it can be sent at once; see `Connection.begin`."""
     connection = tree.connection
     if connection.lost or connection.largest(min(size, _limit(tree, "read"))) < size:
         return None
@@ -69,7 +69,7 @@ def begin_read(tree: Tree, file_id: FileId, offset: int, size: int) -> asyncio.F
 
 
 def begin_write(tree: Tree, file_id: FileId, offset: int, data: memoryview) -> asyncio.Future[Reply] | None:
-    """One WRITE, if it can be sent at once; `Connection.begin`. *data* is free when this returns."""
+    """Begins one WRITE if it can be sent at once; see `Connection.begin`. *data* is free when this returns."""
     connection, size = tree.connection, len(data)
     if connection.lost or connection.largest(min(size, _limit(tree, "write"))) < size:
         return None
@@ -83,7 +83,7 @@ def begin_write(tree: Tree, file_id: FileId, offset: int, data: memoryview) -> a
 async def read_into(tree: Tree, file_id: FileId, target: memoryview, offset: int, path: str) -> int:
     """Fills *target* from *offset* on, straight from the received messages; how many bytes there were.
 
-    Cancelled, it has let go of *target*, which may have been filled in part.
+    After a cancellation *target* is free again; it may be partly filled.
     """
     total = len(target)
     if total > _single(tree, "read"):
@@ -96,12 +96,12 @@ async def read_into(tree: Tree, file_id: FileId, target: memoryview, offset: int
         reply = await tree.one(element, path, allow=(NTStatus.END_OF_FILE,))
         if reply.status == NTStatus.END_OF_FILE or reply.size == 0:
             break
-        done += reply.size  # if it was short: the end is near, or the server is short of something
+        done += reply.size  # a short answer: the end of the file, or the server lacks memory
     return done
 
 
 async def write_from(tree: Tree, file_id: FileId, data: memoryview, offset: int, path: str) -> int:
-    """Writes all of *data* from *offset* on; the number of bytes. Cancelled, it has let go of *data*."""
+    """Writes all of *data* at *offset*; returns the number of bytes. After a cancellation *data* is free again."""
     size = len(data)
     if size > _single(tree, "write"):
         return await stream(tree, "write", file_id, offset, size, path, buffer=data)
@@ -132,7 +132,7 @@ async def stream(
     local: str | None = None,
     **local_data: Any,
 ) -> int:
-    """Moves *length* bytes from *offset* on by a pump; how many there were, fewer only where the source ends.
+    """Moves *length* bytes from *offset* on with a pump; returns how many, fewer only if the source ends.
 
     kind: read or write. local_data: `fd` with `local_offset`, or `buffer`, as for `start_pump`. progress is told every
     now and then how many bytes are done. local: a name for errors of *fd*. Cancelled or failed, it has let go of both,

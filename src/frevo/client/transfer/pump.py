@@ -1,4 +1,4 @@
-"""Pumps: request loops of a connection that run in the data plane, for benchmarks and bulk transfers.
+"""Pumps: request loops of a connection that run in the data plane, for bulk transfers and benchmarks.
 
 A pump keeps *window* requests in flight; each answer makes the next request, without Python. Its answers are checked
 as all others are: signed when the session signs, encrypted when it must be; one that is not ends the connection.
@@ -69,7 +69,7 @@ class Pump:
         self._connection.pumps[self._native.id] = self
 
     def on_end(self, reason: str, code: int, offset: int) -> None:
-        """The data plane has let go of everything."""
+        """Called when the data plane has released everything."""
         if not self._ended.done():
             self._ended.set_result(PumpEnd(reason, code, offset, self._native.contiguous))
 
@@ -92,11 +92,11 @@ class Pump:
         return await asyncio.shield(self._ended)
 
     def stop(self) -> None:
-        """Asks for nothing more; it ends when what is in flight is answered."""
+        """Sends no more requests; the pump ends when those in flight are answered."""
         self._connection.plane.transport.stop_pump(self._connection.number, self._native.id)
 
     async def abandon(self) -> PumpEnd:
-        """Ends it now and waits until it has let go of buffer and descriptor, which takes no answer of the server.
+        """Ends it now and waits until it has released buffer and descriptor, which needs no answer of the server.
 
         Answers in flight are thrown away. Cancelling this wait is put off until it is over.
         """

@@ -29,7 +29,7 @@ CHUNKS = 16
 async def copy_file(
     tree: Tree, source: str, target: str, *, overwrite: bool, progress: Callable[[int], object] | None
 ) -> int:
-    """Copies the data of *source* to *target*; the number of bytes. They never pass through the client."""
+    """Copies the data of *source* to *target*, not through the client; returns the number of bytes."""
     read = await tree.create(opening_for_mode(source, "r", SHARE_ALL), source)
     try:
         write = await tree.create(opening_for_mode(target, "w+" if overwrite else "x+", SHARE_ALL), target)
@@ -67,7 +67,7 @@ async def _copy(
             said = SrvCopychunkResponse.parse(IoctlResponse.parse(reply.message).output_buffer)
         except WireError:
             raise remote_error(reply.status, path, "copying on the server") from None
-        if reply.status == NTStatus.INVALID_PARAMETER:  # the server says what it takes
+        if reply.status == NTStatus.INVALID_PARAMETER:  # the answer has the server's limits
             if said.chunk_bytes_written >= chunk and said.chunks_written >= count:
                 raise remote_error(reply.status, path, "copying on the server")
             chunk, count = min(chunk, said.chunk_bytes_written), min(count, said.chunks_written)

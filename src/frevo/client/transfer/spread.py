@@ -25,19 +25,19 @@ from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileAllInformation, FileInfoClass
 from frevo.wire.smb2 import CreateDisposition, CreateRequest, QueryInfoResponse
 
-#: From so many bytes on it is worth it to connect once more.
+#: From this size on, another connection is worth it.
 SPREAD_BYTES = 64 << 20
-#: A transfer of so many bytes is divided.
+#: A transfer of this size or more is divided.
 BULK_BYTES = 8 << 20
-#: All that is under way lies within so many bytes.
+#: All ranges under way lie within a window of this size.
 _AHEAD_BYTES = 32 << 20
-#: Ranges under way on one connection: the next one is asked for while the last answers of one come.
+#: Ranges under way on one connection: the second begins while the last answers of the first come.
 _RANGES = 2
 _MIB = 1 << 20
 
 
 def gaps_bytes(size: int) -> int:
-    """How far behind its end what a broken transfer of *size* bytes has left can have gaps."""
+    """An interrupted transfer of *size* bytes can have gaps in its last so many bytes."""
     return _AHEAD_BYTES if size >= SPREAD_BYTES else transfer.GAPS_BYTES
 
 
@@ -49,7 +49,7 @@ class Open(NamedTuple):
 
 
 class OpenFile(Protocol):
-    """The file that is transferred, as far as its further opens need to know it."""
+    """What the further opens need to know about the file that is transferred."""
 
     path: str
 
@@ -75,7 +75,7 @@ class FurtherOpens:
         self._attempts = [Attempts() for _ in range(connections.most)]
 
     async def nth(self, index: int, file: OpenFile) -> Open | None:
-        """*file* on connection number *index*; None when it cannot be had. Cancelled, it is opened anyway."""
+        """The open on connection number *index*, None if there cannot be one. Cancelled, it is opened anyway."""
         if index not in self._opens:
             self._opens[index] = asyncio.get_running_loop().create_task(self._open(index, file))
         opening = self._opens[index]
@@ -91,7 +91,7 @@ class FurtherOpens:
         return None
 
     async def _same_file(self, tree: Tree, path: str, file: OpenFile) -> Open | None:
-        """An open of *path* on *tree*; None when it is not provably *file*."""
+        """An open of *path* on *tree*, None unless it is certain to be *file*."""
         opened = await tree.create(self._request, path)
         try:
             allow = (NTStatus.BUFFER_OVERFLOW,)
@@ -107,12 +107,12 @@ class FurtherOpens:
         return None
 
     def again(self, index: int, error: BaseException) -> bool:
-        """Whether the open on connection number *index*, which has failed with *error*, is made again; it is closed."""
+        """Closes the open number *index*, which failed with *error*; returns whether to open it again."""
         self._close_later(self._opens.pop(index))
         return isinstance(error, RemoteError) and self._attempts[index].again(error)
 
     async def close(self) -> None:
-        """Closes them; what went wrong is raised when data was written, but not that a connection is gone."""
+        """Closes them. If data was written, errors are raised, except that a connection is gone."""
         opens, self._opens = self._opens, {}
         made = [one for one in map(self._result, opens.values()) if one is not None]
         closes = (one.tree.close(one.file_id) for one in made)
@@ -161,15 +161,15 @@ class Spread:
         self._changed = asyncio.Event()
 
     async def alone(self, first: Open) -> int:
-        """Moves all of it on one connection; how many bytes there were."""
+        """Moves everything on one connection; returns the number of bytes."""
         while (part := self._claim()) is not None:
             await self._move(first, part)
         return self._end - self._offset
 
     async def together(self, first: Open, further: FurtherOpens, file: OpenFile) -> int:
-        """Moves all of it on *first* and, as soon as they are there, on the *further* opens of *file*.
+        """Moves everything on *first* and, as soon as they are ready, the *further* opens of *file*.
 
-        An error of *first* is raised. Where another one has trouble, its ranges are left to the others.
+        An error of *first* is raised. If another one fails, its ranges are done by the others.
         """
         count = further.connections.for_one_file
         self._range = max(_MIB, _AHEAD_BYTES // (2 * _RANGES * count) // _MIB * _MIB)
@@ -210,7 +210,7 @@ class Spread:
         return not self._under_way and not self._returned and self._next >= self._end
 
     def _claim(self) -> tuple[int, int] | None:
-        """The next range to move; None when there is none now."""
+        """The next range to move, None if there is none at the moment."""
         while self._returned:
             start, end = heappop(self._returned)
             if start < self._end:
@@ -229,7 +229,7 @@ class Spread:
     async def _move(self, opened: Open, part: tuple[int, int]) -> None:
         start, end = part
 
-        def told(count: int) -> None:
+        def report(count: int) -> None:
             self._under_way[start] = count
             if self._progress is not None:
                 self._progress(self.done + sum(self._under_way.values()))
@@ -243,7 +243,7 @@ class Spread:
                 local_data["local_offset"] += start - self._offset
             try:
                 count = await transfer.stream(
-                    opened.tree, self._kind, opened.file_id, start, end - start, self._path, told, self._local,
+                    opened.tree, self._kind, opened.file_id, start, end - start, self._path, report, self._local,
                     **local_data,
                 )  # fmt: skip
             except BaseException:

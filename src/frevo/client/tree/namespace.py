@@ -1,4 +1,4 @@
-"""Names and what is known about them: stat, mkdir, remove, rename, times, attributes, security, EAs, streams."""
+"""Operations on a path: stat, mkdir, remove, rename, times, attributes, security, EAs, streams."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from frevo.wire.smb2 import (
 
 OWNER_GROUP_DACL = int(SecurityInformation.OWNER | SecurityInformation.GROUP | SecurityInformation.DACL)
 _NORMAL = 0x80
-#: What some servers say when there is no limit does not fit into 64 bits.
+#: Some servers report sizes beyond 63 bits when there is no limit.
 _BYTES_MAX = 2**63 - 1
 _SNAPSHOTS_BYTES = 65536
-#: Number, number returned and size of the array stand before it.
+#: Before the array: number, number returned, size.
 _SNAPSHOTS_HEAD_BYTES = 12
 
 
@@ -101,7 +101,7 @@ async def set_basic(
     accessed_ns: int | None = None,
     modified_ns: int | None = None,
 ) -> None:
-    """Sets attributes (0: none of them) and times (nanoseconds since 1970); what is None stays."""
+    """Sets attributes (0 clears them) and times (nanoseconds since 1970); None leaves a value as it is."""
 
     def filetime(value: int | None) -> int:
         return 0 if value is None else from_unix_ns(value)
@@ -115,7 +115,7 @@ async def set_basic(
 
 
 async def statvfs(tree: Tree, path: str) -> FileSystemSpace:
-    """The room on the file system behind *path*."""
+    """The space on the file system that holds *path*."""
     request = requests.opening(path, requests.READ_ATTRIBUTES)
     query = requests.query_file_system(FsInfoClass.FULL_SIZE)
     _, (reply,) = await tree.with_open(request, path, query)
@@ -184,7 +184,7 @@ async def streams(tree: Tree, path: str) -> list[StreamEntry]:
 
 
 async def snapshots(tree: Tree, path: str) -> list[str]:
-    """The snapshots that have *path*, in the server's order ([MS-SMB2] 2.2.32.2)."""
+    """The snapshots that contain *path*, in the server's order ([MS-SMB2] 2.2.32.2)."""
     opened = await tree.create(requests.opening(path, requests.LIST), path)
     try:
         size = min(_SNAPSHOTS_BYTES, tree.max_transact)

@@ -42,7 +42,7 @@ def opening(
     share_access: int = SHARE_ALL,
     attributes: int = 0,
 ) -> CreateRequest:
-    """A CREATE request for *path* (slashes); in a snapshot when it begins with one."""
+    """A CREATE request for *path* (slashes), which may begin with the name of a snapshot."""
     name = wire_path(path)
     contexts = []
     if name.startswith("@GMT-"):
@@ -59,7 +59,7 @@ def opening(
     )
 
 
-#: The letter of a mode to what happens to the name; see `opening_for_mode`.
+#: The letter of a mode to its CreateDisposition; see `opening_for_mode`.
 _DISPOSITIONS = {
     "r": CreateDisposition.OPEN,
     "w": CreateDisposition.OVERWRITE_IF,

@@ -1,4 +1,4 @@
-"""What is known of files, in the words of os.stat and of Windows, of file systems and of shares."""
+"""Metadata of files, in the terms of os.stat and of Windows, of file systems and of shares."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Stat(msgspec.Struct, frozen=True):
 
     @property
     def st_mode(self) -> int:
-        """Kind and permissions, as far as attributes tell: read-only or not."""
+        """Kind and permissions, as far as the attributes tell: read-only or not."""
         write = 0 if self.attributes & _READONLY else 0o222
         if self.is_symlink():
             return modes.S_IFLNK | 0o777
@@ -56,12 +56,12 @@ class Stat(msgspec.Struct, frozen=True):
 
     @property
     def st_ino(self) -> int:
-        """The server's number of the file."""
+        """The server's number for the file."""
         return self.file_id
 
     @property
     def st_nlink(self) -> int:
-        """Names that the file has."""
+        """The number of names (hard links) of the file."""
         return self.links
 
     @property
@@ -81,7 +81,7 @@ class Stat(msgspec.Struct, frozen=True):
 
     @property
     def st_ctime_ns(self) -> int:
-        """Last change of the file or what is known about it, nanoseconds since 1970."""
+        """Last change of data or metadata, nanoseconds since 1970."""
         return to_unix_ns(self.change_time)
 
     @property
@@ -91,7 +91,7 @@ class Stat(msgspec.Struct, frozen=True):
 
     @property
     def st_ctime(self) -> float:
-        """Last change of the file or what is known about it."""
+        """Last change of data or metadata, seconds since 1970."""
         return to_unix_ns(self.change_time) / 1e9
 
     @property
@@ -119,7 +119,7 @@ class ShareEntry(msgspec.Struct, frozen=True):
 
 
 def stat_of(found: FileAllInformation) -> Stat:
-    """Our form of FileAllInformation. WireError for sizes that no file has."""
+    """The `Stat` of a FileAllInformation. WireError for negative sizes."""
     if found.end_of_file < 0 or found.allocation_size < 0:
         raise WireError(f"a file of {found.end_of_file} bytes, {found.allocation_size} allocated")
     return Stat(

@@ -34,7 +34,7 @@ from frevo.wire.smb2 import (
     ValidateNegotiateInfoResponse,
 )
 
-#: Twice what a compound of ours needs: with fewer credits it could wait for some that never come.
+#: Twice what our largest compound needs: with fewer credits it could wait for some that never come.
 _FEW = 8
 _FORBIDDEN_NAME = (
     "the server does not allow files with this name (for example because of Samba's `veto files`)"
@@ -44,7 +44,7 @@ _MAY_NEED_ENCRYPTION = (
 )
 #: Seconds that closes under way may take before their share is disconnected.
 _CLOSING_S = 2.0
-#: Statuses that come with data and are no error for the queries that get them.
+#: Statuses that come with data; for queries they are no error.
 _WITH_DATA = (NTStatus.SUCCESS, NTStatus.BUFFER_OVERFLOW)
 
 
@@ -92,14 +92,14 @@ class Tree:
         return reply
 
     async def post(self, element: Element) -> Pending:
-        """Sends as soon as there are credits; the caller collects or abandons."""
+        """Sends as soon as there are credits; the caller collects the answer or abandons the request."""
         await self.connection.reserve(element.charge)
         return self.connection.send([element], self.session.protection, self.id, encrypt=self.encrypt)[0]
 
     # -- opens
 
     async def create(self, request: CreateRequest, path: str) -> CreateResponse:
-        """An open; what a cancelled call has opened is closed."""
+        """Opens a file or directory. If the call is cancelled, what it has opened is closed."""
         element = Element(Command.CREATE, request.pack(), on_abandoned=self.close_abandoned)
         protection = self.session.protection
         reply = await self.connection.exchange(element, protection, self.id, encrypt=self.encrypt)
@@ -120,7 +120,7 @@ class Tree:
         )
 
     def close_later(self, file_id: FileId) -> None:
-        """CLOSE without anybody who waits for it, as soon as there is a credit."""
+        """Sends a CLOSE whose answer nobody waits for, as soon as there is a credit."""
         if self.close_unawaited(file_id):
             return
         task = asyncio.get_running_loop().create_task(self._close_quietly(file_id))
@@ -138,7 +138,7 @@ class Tree:
     async def with_open(
         self, request: CreateRequest, path: str, *middle: Element, allow: Iterable[int] = ()
     ) -> tuple[CreateResponse, list[Reply]]:
-        """CREATE, *middle* on what it opened, and CLOSE in one compound and one round trip.
+        """CREATE, *middle* on what it has opened, and CLOSE, in one compound and one round trip.
 
         The elements of *middle* have ANY_FILE_ID as their FileId.
         """
@@ -171,7 +171,7 @@ class Tree:
     async def settled(self) -> None:
         """Waits until the server has closed what was closed before this call.
 
-        For what an open is in the way of. The other connections of this event loop count, too: one share may have
+        For operations that an open file blocks. Other connections of this event loop count too, as a share may have
         several, and on one connection a server may overtake a CLOSE.
         """
         if self._closing:
@@ -179,7 +179,7 @@ class Tree:
         await self.connection.plane.settled(self.connection.server)
 
     async def disconnect(self) -> None:
-        """TREE_DISCONNECT, after the closes that are under way; it closes what they have not closed in time."""
+        """TREE_DISCONNECT, after the closes under way; whatever is still open by then, the server closes."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSING_S):
                 await self.settled()
@@ -217,7 +217,7 @@ async def _validate(tree: Tree, handshake: Handshake, protection: Protection) ->
     element = Element(Command.IOCTL, body)
     try:
         (reply,) = await tree.connection.call([element], protection, tree.id, encrypt=tree.encrypt)
-    except ConnectionLost as error:  # what a server does that was told something else ([MS-SMB2] 3.3.5.15.12)
+    except ConnectionLost as error:  # a server does this when the values differ ([MS-SMB2] 3.3.5.15.12)
         if not isinstance(error, PeerFault):
             error.strerror = f"{error.strerror} instead of a confirmed negotiation (downgrade attack?)"
         raise

@@ -18,7 +18,17 @@ from frevo.client.blocking.loop_thread import iterate, run
 #: What only one of the two has, and why.
 DIFFERENT = {
     # the protocol's objects live on the loop
-    *("tree", "lasting", "connections", "on_connection", "base", "connection", "session", "handshake", "link"),
+    *(
+        "tree",
+        "lasting",
+        "connections",
+        "on_connection",
+        "base",
+        "connection",
+        "session",
+        "handshake",
+        "link",
+    ),
     *("file_id", "opened", "path", "close_later", "seek_here"),
     # for the mount and for other parts of the client, on the loop
     *("run", "file", "full_path", "exchange", "renewed", "take_file_id", "begin_read", "begin_write"),
