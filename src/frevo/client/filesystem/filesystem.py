@@ -312,7 +312,9 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
                 callback.relative_update(size)
                 return
             async with await self._open_file(rpath, "xb" if mode == "create" else "wb") as file:
-                await file.copy_from(local.fileno(), 0, size, local=lpath, progress=_CallbackProgress(callback))
+                await file.copy_from(
+                    local.fileno(), 0, size, local=lpath, progress=_CallbackProgress(callback)
+                )
 
     async def _get_file(self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, **_: Any) -> None:
         """Downloads a file to a path or an open local file; *callback* is told the bytes."""
