@@ -33,8 +33,8 @@ def pending(*, keys: Any = KEYS, sign: bool = True, encrypted: bool = False) -> 
         (pending(sign=False), SIGNED, None, 1, 0, False, "signature .* wrong"),
         (pending(keys=None), 0, None, 0, 0, False, ""),  # a guest's
         (pending(encrypted=True), 0, 7, 0, 0, False, ""),
-        (pending(encrypted=True), SIGNED, None, 0, 0, False, "must be encrypted"),
-        (pending(encrypted=True), 0, None, 0, 0, True, "must be encrypted"),
+        (pending(encrypted=True), SIGNED, None, 0, 0, False, "not encrypted"),
+        (pending(encrypted=True), 0, None, 0, 0, True, "not encrypted"),
         (pending(encrypted=True), 0, 8, 0, 0, False, "another session"),
         (pending(), 0, 7, 0, 0, False, ""),  # encrypted although it need not be
         (pending(), 0, 8, 0, 0, False, "another session"),

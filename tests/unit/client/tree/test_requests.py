@@ -35,7 +35,7 @@ def test_modes(mode: str, reads: bool, writes: bool, disposition: CreateDisposit
 @pytest.mark.parametrize("mode", ["", "b", "+", "rw", "rt", "rr", "r++", "U", "wxb"])
 def test_wrong_modes(mode: str) -> None:
     """Text, several letters or none are refused."""
-    with pytest.raises(ValueError, match="one of r, w, x, a"):
+    with pytest.raises(ValueError, match="r, w, x or a"):
         opening_for_mode("a", mode, SHARE_ALL)
 
 
