@@ -2,32 +2,90 @@
 `frevo.transport`."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Self, TypedDict, final
+from typing import Any, ClassVar, Final, Self, TypedDict, final
 
 _Buffer = bytes | bytearray | memoryview
 _Message = _Buffer | Sequence[_Buffer]
 
 __version__: str
-__all__ = [
-    "AttachedOpen",
-    "ConnectionSettings",
-    "Core",
-    "Credits",
-    "DataPlane",
-    "Gate",
-    "Position",
-    "Pump",
-    "Ring",
-    "SessionKeys",
-    "__version__",
-    "fallocate",
-    "openat2",
-    "rc4",
-    "renameat2",
-    "ring_features",
-    "set_times",
-    "statx",
-]
+
+# --- constants.rs: the numbers that both planes use. Rust defines them; Python has no second definition. ---
+
+ACCEPTED: Final[int]
+"""Event (ACCEPTED, connection, listener, peer "ip:port", local "ip:port"): a client has connected."""
+MESSAGE: Final[int]
+"""Event (MESSAGE, connection, session_id of the TRANSFORM_HEADER or 0, flags, message, bad_signatures, unverified).
+
+The last two are bit masks by element of the compound: SIGNED is set but the signature is wrong, SIGNED is set but no
+key is known to check it with."""
+CLOSED: Final[int]
+"""Event (CLOSED, connection, reason): the last event of a connection, whoever closed it."""
+REJECTED: Final[int]
+"""Event (REJECTED, listener, peer, reason): turned away by a limit; at most ten a second are reported."""
+IDLE: Final[int]
+"""Event (IDLE, connection): no message for `idle_timeout` seconds, said again after every further such time."""
+PUMP: Final[int]
+"""Event (PUMP, connection, pump, reason, code, offset): a pump of a client has ended (frevo.client.transfer.pump)."""
+CREDITS: Final[int]
+"""Event (CREDITS, connection): the credits that a client waits for (`Credits.want`) are there."""
+
+ENCRYPTED: Final[int]
+"""Flag of a MESSAGE event: it came encrypted."""
+ENCRYPT: Final[int]
+"""Flag of a submission: encrypt it with the session's keys."""
+CLOSE_AFTER: Final[int]
+"""Flag of a submission: close the connection once it is sent."""
+
+WRONG_DATA: Final[int]
+"""Status in a pump's statistics that no server sends: the data was not the pattern."""
+SHORT_READ: Final[int]
+"""Status in a pump's statistics that no server sends: there were fewer bytes than asked for."""
+
+class Limits(TypedDict, total=False):
+    """The bounds of a data plane. What is left out has its default, DEFAULT_LIMITS."""
+
+    max_connections: int
+    """Connections at a time; never more than `descriptor_shares` leaves to them."""
+    max_unauthenticated: int
+    """Connections at a time that have not logged on; the oldest make room."""
+    max_preauth_frame: int
+    """Bytes of a message before log-on."""
+    max_frame: int
+    """Bytes of a message afterwards."""
+    max_credits: int
+    """Credits that a client may hold."""
+    max_compound: int
+    """Elements of one compound."""
+    preauth_timeout: float
+    """Seconds to log on in."""
+    idle_timeout: float
+    """Seconds without a message after which IDLE is reported; 0: never."""
+    frame_timeout: float
+    """Seconds that an incomplete message may take."""
+    send_timeout: float
+    """Seconds without progress while output waits."""
+    output_high_water: int
+    """Bytes of output of a connection at which it is no longer read."""
+    max_requests_in_flight: int
+    """Messages of a connection in Python's hands at which it is no longer read."""
+    max_bytes_in_flight: int
+    """Bytes of those messages."""
+    max_unread_bytes: int
+    """Bytes of output of all connections together."""
+    workers: int
+    """Threads for READs that have to wait for the disk."""
+
+DEFAULT_LIMITS: Final[Limits]
+"""Every limit with its default, in the order above."""
+
+def descriptor_shares() -> tuple[int, int]:
+    """How many of this process's descriptors are for (connections, files)."""
+
+def bucket_of(ns: int, /) -> int:
+    """The bucket of a latency in a pump's histogram: 32 for each power of two."""
+
+def bucket_floor(bucket: int, /) -> int:
+    """The shortest latency of a bucket, in ns."""
 
 # --- syscalls.rs: run in the calling thread; OSError(errno, text, path) ---
 
@@ -39,14 +97,52 @@ def set_times(dirfd: int, path: bytes | None, accessed: int | None, written: int
 def renameat2(olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int) -> None: ...
 def fallocate(fd: int, mode: int, offset: int, length: int) -> None: ...
 
-# --- ring.rs: io_uring; operations are tuples (token, code, arguments...) as in frevo/aio/uring.py ---
+# --- ring.rs: io_uring ---
+
+@final
+class RingOperation:
+    """The codes of `Ring.submit`, each with its arguments."""
+
+    OPENAT2: ClassVar[int]
+    """dirfd, path, flags, mode, resolve"""
+    STATX: ClassVar[int]
+    """dirfd, path, flags"""
+    UNLINKAT: ClassVar[int]
+    """dirfd, path, flags"""
+    RENAMEAT2: ClassVar[int]
+    """olddirfd, old, newdirfd, new, flags"""
+    MKDIRAT: ClassVar[int]
+    """dirfd, path, mode"""
+    LINKAT: ClassVar[int]
+    """olddirfd, old, newdirfd, new, flags"""
+    READ: ClassVar[int]
+    """fd, offset, length"""
+    READINTO: ClassVar[int]
+    """fd, offset, buffer"""
+    WRITE: ClassVar[int]
+    """fd, offset, data"""
+    FSYNC: ClassVar[int]
+    """fd, datasync"""
+    FALLOCATE: ClassVar[int]
+    """fd, mode, offset, length"""
+    FGETXATTR: ClassVar[int]
+    """fd, name, size"""
+    FSETXATTR: ClassVar[int]
+    """fd, name, value, flags"""
+    SPLICE: ClassVar[int]
+    """fd_in, offset_in, fd_out, offset_out, length, flags"""
 
 @final
 class Ring:
     def __new__(cls, entries: int) -> Self: ...
     @property
     def fd(self) -> int: ...
-    def submit(self, operations: list[tuple[Any, ...]], cancels: list[int]) -> list[tuple[int, Any]]: ...
+    def submit(self, operations: list[tuple[Any, ...]], cancels: list[int]) -> list[tuple[int, Any]]:
+        """Hands (token, personality, code, arguments...) over, and the tokens of what is to be cancelled.
+
+        What is complete by then, as (token, result); a result is a value or an OSError to raise.
+        """
+
     def complete(self) -> list[tuple[int, Any]]: ...
     def close(self) -> list[tuple[int, Any]]: ...
     def counters(self) -> tuple[int, int, int, int]: ...
@@ -220,15 +316,10 @@ class DataPlane:
         threads: int,
         engine: str = "auto",
         role: str = "server",
-        limits: dict[str, Any] | None = None,
+        limits: Limits | None = None,
     ) -> Self:
-        """Starts the threads. engine: auto, uring or epoll; role: server or client.
-
-        limits, all optional: max_connections, max_unauthenticated, max_preauth_frame (bytes), max_frame
-        (bytes), max_credits, max_compound (elements), preauth_timeout, idle_timeout (0: none), frame_timeout,
-        send_timeout (seconds), output_high_water (bytes), max_requests_in_flight, max_bytes_in_flight,
-        max_unread_bytes (of all connections together), workers (threads for reads that block). TypeError for
-        another key, OSError when a thread or an engine cannot be had.
+        """Starts the threads. engine: auto, uring or epoll; role: server or client. TypeError for an
+        unknown limit, OSError when a thread or an engine cannot be had.
         """
 
     @property
@@ -262,8 +353,7 @@ class DataPlane:
         """From now on new events make the eventfd readable again, and those that are left."""
 
     def submit(self, batch: Iterable[tuple[int, int, int, _Message]]) -> None:
-        """Queues (connection, session_id, flags 1 seal | 2 close after, message); a message may be a list of
-        parts."""
+        """Queues (connection, session_id, ENCRYPT | CLOSE_AFTER or 0, message); a message may be a list of parts."""
 
     def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None: ...
     def drop_session(self, connection: int, session_id: int) -> None: ...
@@ -330,7 +420,7 @@ class Core:
         connection: int = 1,
         framing: str = "tcp",
         role: str = "server",
-        limits: dict[str, Any] | None = None,
+        limits: Limits | None = None,
     ) -> Self: ...
     def feed(self, data: _Buffer) -> list[tuple[Any, ...]]:
         """Takes received bytes; the events that they make, as `DataPlane.poll` has them."""

@@ -17,8 +17,9 @@ import frevo
 from frevo.client import Share
 from frevo.client.connect import Connecting
 from frevo.client.share.file import File
-from frevo.client.transfer.pump import WRONG_DATA, Pump, bucket_floor, bucket_of, start_pump
+from frevo.client.transfer.pump import Pump, start_pump
 from frevo.client.tree.requests import SHARE_ALL, opening_for_mode
+from frevo.transport.base import WRONG_DATA, bucket_floor, bucket_of
 
 pytestmark = pytest.mark.interop
 

@@ -25,6 +25,11 @@ impl Budget {
         Budget { limit, total: AtomicUsize::new(0), users: Mutex::default() }
     }
 
+    /// How many bytes there are.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The share of a user, the same for all of its connections.
     pub fn share(&self, user: u64) -> Arc<Share> {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);

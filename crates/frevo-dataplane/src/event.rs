@@ -34,9 +34,9 @@ pub enum Event {
         connection: ConnectionId,
         /// SessionId of the transform header, 0 for a plain message.
         session_id: u64,
-        /// Bit 0: it was sealed.
+        /// [`Event::ENCRYPTED`] or 0.
         flags: u32,
-        /// The message, unsealed, without framing.
+        /// The message, decrypted, without framing.
         payload: Payload,
         /// By element of the compound: SIGNED is set and the signature is wrong.
         bad_signatures: u64,
@@ -80,8 +80,26 @@ pub enum Event {
     },
 }
 
-/// Bit 0 of the flags of [`Event::Message`].
-pub const SEALED: u32 = 1;
+/// The numbers of the events and the bits of their flags, as the control plane sees them.
+impl Event {
+    /// [`Event::Accepted`]
+    pub const ACCEPTED: u8 = 0;
+    /// [`Event::Message`]
+    pub const MESSAGE: u8 = 1;
+    /// [`Event::Closed`]
+    pub const CLOSED: u8 = 2;
+    /// [`Event::Rejected`]
+    pub const REJECTED: u8 = 3;
+    /// [`Event::Idle`]
+    pub const IDLE: u8 = 4;
+    /// [`Event::Pump`]
+    pub const PUMP: u8 = 5;
+    /// [`Event::Credits`]
+    pub const CREDITS: u8 = 6;
+
+    /// Flag of [`Event::Message`]: it came encrypted.
+    pub const ENCRYPTED: u32 = 1;
+}
 
 /// How much of one connection's input the control plane has not finished with.
 #[derive(Default)]

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::budget::Budget;
 
-/// The bounds of a data plane; the defaults suit a small file server.
+/// The bounds of a data plane. The defaults are also those of the keys of `smb.conf`, which are read from here.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at a time, all listeners together; more are accepted and closed at once.
-    /// Never more than a quarter of the process's descriptors.
+    /// Never more than [`descriptor_shares`] leaves to them.
     pub max_connections: usize,
     /// Connections at a time that have not authenticated.
     pub max_unauthenticated: usize,
@@ -37,16 +37,17 @@ pub struct Limits {
     pub max_bytes_in_flight: usize,
     /// Threads for file reads that would block.
     pub workers: usize,
-    /// Bytes of output that all connections together may have queued, and each user: who has too much is not read.
-    pub unread: Arc<Budget>,
+    /// Bytes of output that all connections together may have queued, and how much of it each user has: a user who has
+    /// too much is not read from.
+    pub max_unread_bytes: Arc<Budget>,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
             max_connections: 16_384,
-            max_unauthenticated: 12_288,
-            max_preauth_frame: 68 * 1024,
+            max_unauthenticated: 1024,
+            max_preauth_frame: 128 * 1024,
             max_frame: 8 * 1024 * 1024 + 64 * 1024,
             max_credits: 8192,
             max_compound: 64,
@@ -56,9 +57,37 @@ impl Default for Limits {
             send_timeout: Duration::from_secs(60),
             output_high_water: 4 * 1024 * 1024,
             max_requests_in_flight: 8192,
-            max_bytes_in_flight: 32 * 1024 * 1024,
+            max_bytes_in_flight: 64 * 1024 * 1024,
             workers: 4,
-            unread: Arc::new(Budget::new(1024 * 1024 * 1024)),
+            max_unread_bytes: Arc::new(Budget::new(1024 * 1024 * 1024)),
         }
+    }
+}
+
+/// How the descriptors that this process may have are shared out: (connections, files). Each connection holds one, and
+/// an open file one or two.
+pub fn descriptor_shares() -> (usize, usize) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: limit is a buffer of the right type that lives during the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return (usize::MAX / 4, usize::MAX / 4 * 3);
+    }
+    let all = usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX);
+    let connections = (all / 4).max(1);
+    (connections, all.saturating_sub(connections))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_get_a_quarter_of_the_descriptors_and_files_the_rest() {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: limit is a buffer of the right type that lives during the call.
+        assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }, 0);
+        let (connections, files) = descriptor_shares();
+        assert_eq!(connections as u64, limit.rlim_cur / 4);
+        assert_eq!((connections + files) as u64, limit.rlim_cur);
     }
 }

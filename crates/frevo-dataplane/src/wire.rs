@@ -9,6 +9,9 @@ pub const FRAME_BYTES: usize = 4;
 /// What stands before an SMB2 message in an output buffer: room for the frame and the transform header.
 pub const HEADROOM_BYTES: usize = FRAME_BYTES + TRANSFORM_BYTES;
 
+/// What one credit pays for: bytes of a request or of its answer ([MS-SMB2] 3.1.5.2).
+pub const CREDIT_BYTES: u32 = 65536;
+
 /// ProtocolId of a plain SMB2 packet.
 pub const PROTOCOL_SMB2: [u8; 4] = [0xFE, b'S', b'M', b'B'];
 /// ProtocolId of SMB1; only its NEGOTIATE is of interest, to climb to SMB2.

@@ -56,20 +56,23 @@ fn message<'py>(py: Python<'py>, payload: Payload) -> PyResult<Bound<'py, PyAny>
 fn event<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTuple>> {
     match event {
         Event::Accepted { connection, listener, peer, local } => {
-            (0, connection, listener, peer, local).into_pyobject(py)
+            (Event::ACCEPTED, connection, listener, peer, local).into_pyobject(py)
         }
         Event::Message { connection, session_id, flags, payload, bad_signatures, unverified } => {
             let payload = message(py, payload)?;
-            (1, connection, session_id, flags, payload, bad_signatures, unverified).into_pyobject(py)
+            (Event::MESSAGE, connection, session_id, flags, payload, bad_signatures, unverified)
+                .into_pyobject(py)
         }
-        Event::Closed { connection, reason } => (2, connection, reason).into_pyobject(py),
-        Event::Rejected { listener, peer, reason } => (3, listener, peer, reason).into_pyobject(py),
-        Event::Idle { connection } => (4, connection).into_pyobject(py),
+        Event::Closed { connection, reason } => (Event::CLOSED, connection, reason).into_pyobject(py),
+        Event::Rejected { listener, peer, reason } => {
+            (Event::REJECTED, listener, peer, reason).into_pyobject(py)
+        }
+        Event::Idle { connection } => (Event::IDLE, connection).into_pyobject(py),
         Event::Pump { connection, pump, end } => {
             let (reason, code, offset) = end.parts();
-            (5, connection, pump, reason, code, offset).into_pyobject(py)
+            (Event::PUMP, connection, pump, reason, code, offset).into_pyobject(py)
         }
-        Event::Credits { connection } => (6, connection).into_pyobject(py),
+        Event::Credits { connection } => (Event::CREDITS, connection).into_pyobject(py),
     }
 }
 
@@ -131,34 +134,91 @@ pub(crate) fn framing(name: &str) -> PyResult<Framing> {
     Framing::by_name(name).ok_or_else(|| PyValueError::new_err(format!("unknown framing {name:?}")))
 }
 
-/// Limits from a dict; what is not in it keeps its default.
-pub(crate) fn limits(values: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
-    let mut limits = Limits::default();
-    let Some(values) = values else { return Ok(limits) };
-    for (key, value) in values {
-        let key: String = key.extract()?;
-        match key.as_str() {
-            "max_connections" => limits.max_connections = value.extract()?,
-            "max_unauthenticated" => limits.max_unauthenticated = value.extract()?,
-            "max_preauth_frame" => limits.max_preauth_frame = value.extract()?,
-            "max_frame" => limits.max_frame = value.extract()?,
-            "max_credits" => limits.max_credits = value.extract()?,
-            "max_compound" => limits.max_compound = value.extract()?,
-            "preauth_timeout" => limits.preauth_timeout = seconds(&value)?,
-            "idle_timeout" => limits.idle_timeout = seconds(&value)?,
-            "frame_timeout" => limits.frame_timeout = seconds(&value)?,
-            "send_timeout" => limits.send_timeout = seconds(&value)?,
-            "output_high_water" => limits.output_high_water = value.extract()?,
-            "max_requests_in_flight" => limits.max_requests_in_flight = value.extract()?,
-            "max_bytes_in_flight" => limits.max_bytes_in_flight = value.extract()?,
-            "max_unread_bytes" => limits.unread = Arc::new(Budget::new(value.extract()?)),
-            "workers" => limits.workers = value.extract()?,
-            _ => return Err(PyTypeError::new_err(format!("unknown limit {key:?}"))),
-        }
-    }
-    Ok(limits)
+/// A limit as Python writes it.
+trait Limit: Sized {
+    fn read(value: &Bound<'_, PyAny>) -> PyResult<Self>;
+    fn write<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
 }
 
-fn seconds(value: &Bound<'_, PyAny>) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(value.extract()?).map_err(|error| PyValueError::new_err(error.to_string()))
+impl Limit for usize {
+    fn read(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+        value.extract()
+    }
+    fn write<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.into_pyobject(py)?.into_any())
+    }
+}
+
+impl Limit for u32 {
+    fn read(value: &Bound<'_, PyAny>) -> PyResult<u32> {
+        value.extract()
+    }
+    fn write<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.into_pyobject(py)?.into_any())
+    }
+}
+
+/// Seconds.
+impl Limit for Duration {
+    fn read(value: &Bound<'_, PyAny>) -> PyResult<Duration> {
+        Duration::try_from_secs_f64(value.extract()?)
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+    fn write<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.as_secs_f64().into_pyobject(py)?.into_any())
+    }
+}
+
+/// Bytes.
+impl Limit for Arc<Budget> {
+    fn read(value: &Bound<'_, PyAny>) -> PyResult<Arc<Budget>> {
+        Ok(Arc::new(Budget::new(value.extract()?)))
+    }
+    fn write<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.limit().write(py)
+    }
+}
+
+/// The two ways of the limits that Python may set, by the names of their fields.
+macro_rules! limits {
+    ($($name:ident),* $(,)?) => {
+        /// Limits from a dict; what is not in it keeps its default.
+        pub(crate) fn limits(values: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
+            let mut limits = Limits::default();
+            let Some(values) = values else { return Ok(limits) };
+            for (key, value) in values {
+                let key: String = key.extract()?;
+                match key.as_str() {
+                    $(stringify!($name) => limits.$name = Limit::read(&value)?,)*
+                    _ => return Err(PyTypeError::new_err(format!("unknown limit {key:?}"))),
+                }
+            }
+            Ok(limits)
+        }
+
+        /// Every default by its name.
+        pub(crate) fn default_limits(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+            let (limits, values) = (Limits::default(), PyDict::new(py));
+            $(values.set_item(stringify!($name), limits.$name.write(py)?)?;)*
+            Ok(values)
+        }
+    };
+}
+
+limits! {
+    max_connections,
+    max_unauthenticated,
+    max_preauth_frame,
+    max_frame,
+    max_credits,
+    max_compound,
+    preauth_timeout,
+    idle_timeout,
+    frame_timeout,
+    send_timeout,
+    output_high_water,
+    max_requests_in_flight,
+    max_bytes_in_flight,
+    max_unread_bytes,
+    workers,
 }

@@ -2,6 +2,7 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 mod acting;
+mod constants;
 mod convert;
 mod core;
 mod descriptor;
@@ -18,6 +19,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    constants::register(module)?;
     ring::register(module)?;
     syscalls::register(module)?;
     acting::register(module)?;

@@ -122,12 +122,12 @@ impl DataPlane {
     /// Whether some user may have more unread answers than it should.
     #[getter]
     fn pressed(&self) -> bool {
-        self.inner.limits().unread.is_pressed()
+        self.inner.limits().max_unread_bytes.is_pressed()
     }
 
     /// Whether this one has.
     fn is_over(&self, user: u64) -> bool {
-        let unread = &self.inner.limits().unread;
+        let unread = &self.inner.limits().max_unread_bytes;
         unread.is_over(&unread.share(user))
     }
 

@@ -64,7 +64,7 @@ fn unfilled(py: Python<'_>, length: usize) -> PyResult<(Py<PyBytes>, Buffer)> {
 
 /// An io_uring for one event loop.
 ///
-/// `submit` takes tuples (token, personality, code, arguments...) with the codes of frevo/aio/uring.py; both `submit` and
+/// `submit` takes tuples (token, personality, code, arguments...) with the codes of `RingOperation`; both `submit` and
 /// `complete` return (token, result) pairs, where a result is a value or an OSError to raise.
 #[pyclass(name = "Ring", module = "frevo._native", frozen)]
 struct PyRing {
@@ -226,14 +226,50 @@ fn value<'py>(py: Python<'py>, done: &Completion, bytes: Option<Py<PyBytes>>) ->
     }
 }
 
+/// The codes of operations: those on names, then those on descriptors.
+#[pyclass(frozen, name = "RingOperation", module = "frevo._native")]
+struct Code;
+
+#[pymethods]
+impl Code {
+    #[classattr]
+    const OPENAT2: u8 = 0;
+    #[classattr]
+    const STATX: u8 = 1;
+    #[classattr]
+    const UNLINKAT: u8 = 2;
+    #[classattr]
+    const RENAMEAT2: u8 = 3;
+    #[classattr]
+    const MKDIRAT: u8 = 4;
+    #[classattr]
+    const LINKAT: u8 = 5;
+    #[classattr]
+    const READ: u8 = 6;
+    #[classattr]
+    const READINTO: u8 = 7;
+    #[classattr]
+    const WRITE: u8 = 8;
+    #[classattr]
+    const FSYNC: u8 = 9;
+    #[classattr]
+    const FALLOCATE: u8 = 10;
+    #[classattr]
+    const FGETXATTR: u8 = 11;
+    #[classattr]
+    const FSETXATTR: u8 = 12;
+    #[classattr]
+    const SPLICE: u8 = 13;
+}
+
 type Parsed = (Operation, Option<Py<PyBytes>>);
 
-/// The operation that a tuple describes; codes are those of frevo/aio/uring.py.
+/// The operation that a tuple describes.
 fn parse(item: &Bound<'_, PyTuple>) -> PyResult<Parsed> {
     let code: u8 = item.get_item(2)?.extract()?;
     let arguments = item.get_slice(3, item.len());
     match code {
-        0..=5 => Ok((parse_name(code, &arguments)?, None)),
+        Code::OPENAT2..=Code::LINKAT => Ok((parse_name(code, &arguments)?, None)),
         _ => parse_data(code, &arguments),
     }
 }
@@ -241,25 +277,25 @@ fn parse(item: &Bound<'_, PyTuple>) -> PyResult<Parsed> {
 /// Operations on names: openat2, statx, unlinkat, renameat2, mkdirat, linkat.
 fn parse_name(code: u8, arguments: &Bound<'_, PyTuple>) -> PyResult<Operation> {
     Ok(match code {
-        0 => {
+        Code::OPENAT2 => {
             let (dirfd, path, flags, mode, resolve): (RawFd, PyBackedBytes, u64, u64, u64) =
                 arguments.extract()?;
             Operation::openat2(dirfd, c_path(&path)?, flags, mode, resolve)
         }
-        1 => {
+        Code::STATX => {
             let (dirfd, path, flags): (RawFd, PyBackedBytes, i32) = arguments.extract()?;
             Operation::statx(dirfd, c_path(&path)?, flags)
         }
-        2 => {
+        Code::UNLINKAT => {
             let (dirfd, path, flags): (RawFd, PyBackedBytes, i32) = arguments.extract()?;
             Operation::Unlinkat { dirfd, path: c_path(&path)?, flags }
         }
-        3 => {
+        Code::RENAMEAT2 => {
             let (olddirfd, old, newdirfd, new, flags): (RawFd, PyBackedBytes, RawFd, PyBackedBytes, u32) =
                 arguments.extract()?;
             Operation::Renameat2 { olddirfd, old: c_path(&old)?, newdirfd, new: c_path(&new)?, flags }
         }
-        4 => {
+        Code::MKDIRAT => {
             let (dirfd, path, mode): (RawFd, PyBackedBytes, u32) = arguments.extract()?;
             Operation::Mkdirat { dirfd, path: c_path(&path)?, mode }
         }
@@ -275,38 +311,38 @@ fn parse_name(code: u8, arguments: &Bound<'_, PyTuple>) -> PyResult<Operation> {
 fn parse_data(code: u8, arguments: &Bound<'_, PyTuple>) -> PyResult<Parsed> {
     let py = arguments.py();
     let operation = match code {
-        6 => {
+        Code::READ => {
             let (fd, offset, length): (RawFd, i64, usize) = arguments.extract()?;
             let (bytes, buffer) = unfilled(py, length)?;
             return Ok((Operation::Read { fd, offset: offset as u64, buffer }, Some(bytes)));
         }
-        7 => {
+        Code::READINTO => {
             let (fd, offset, target): (RawFd, i64, Bound<'_, PyAny>) = arguments.extract()?;
             Operation::Read { fd, offset: offset as u64, buffer: pinned(&target, true)? }
         }
-        8 => {
+        Code::WRITE => {
             let (fd, offset, data): (RawFd, i64, Bound<'_, PyAny>) = arguments.extract()?;
             Operation::Write { fd, offset: offset as u64, buffer: pinned(&data, false)? }
         }
-        9 => {
+        Code::FSYNC => {
             let (fd, datasync): (RawFd, bool) = arguments.extract()?;
             Operation::Fsync { fd, datasync }
         }
-        10 => {
+        Code::FALLOCATE => {
             let (fd, mode, offset, length): (RawFd, i32, u64, u64) = arguments.extract()?;
             Operation::Fallocate { fd, mode, offset, length }
         }
-        11 => {
+        Code::FGETXATTR => {
             let (fd, name, size): (RawFd, PyBackedBytes, usize) = arguments.extract()?;
             let (bytes, buffer) = unfilled(py, size)?;
             return Ok((Operation::Fgetxattr { fd, name: c_path(&name)?, buffer }, Some(bytes)));
         }
-        12 => {
+        Code::FSETXATTR => {
             let (fd, name, value, flags): (RawFd, PyBackedBytes, Bound<'_, PyAny>, i32) =
                 arguments.extract()?;
             Operation::Fsetxattr { fd, name: c_path(&name)?, buffer: pinned(&value, false)?, flags }
         }
-        13 => {
+        Code::SPLICE => {
             let (fd_in, offset_in, fd_out, offset_out, length, flags) = arguments.extract()?;
             Operation::Splice { fd_in, offset_in, fd_out, offset_out, length, flags }
         }
@@ -341,5 +377,6 @@ fn choose_engine(wish: &str) -> PyResult<(&'static str, String)> {
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(choose_engine, module)?)?;
     module.add_class::<PyRing>()?;
+    module.add_class::<Code>()?;
     module.add_function(wrap_pyfunction!(ring_features, module)?)
 }

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from frevo import _native
+from frevo._native import RingOperation as Code
 from frevo.aio import features
 from frevo.aio.acting import UnixIdentity, act_as, acting_as
 from frevo.aio.descriptor import Descriptor, hold_all, release_all
@@ -30,21 +31,17 @@ IN_FLIGHT_MAX = 1024
 #: Users whose credentials a ring remembers; the one remembered longest makes room.
 PERSONALITIES_MAX = 1024
 
-# Codes of crates/frevo-native/src/ring.rs, `parse`.
-OPENAT2, STATX, UNLINKAT, RENAMEAT2, MKDIRAT, LINKAT = range(6)
-READ, READINTO, WRITE, FSYNC, FALLOCATE, FGETXATTR, FSETXATTR, SPLICE = range(6, 14)
-
 #: Opcodes younger than the ring itself and the method of `ThreadRing` that stands in where the kernel lacks
 #: one.
 _NEWER = {
-    UNLINKAT: ("unlinkat", "unlinkat"),
-    RENAMEAT2: ("renameat", "renameat2"),
-    MKDIRAT: ("mkdirat", "mkdirat"),
-    LINKAT: ("linkat", "linkat"),
-    FGETXATTR: ("fgetxattr", "_getxattr"),
-    FSETXATTR: ("fsetxattr", "setxattr"),
-    SPLICE: ("splice", "splice"),
-    FALLOCATE: ("fallocate", "fallocate"),
+    Code.UNLINKAT: ("unlinkat", "unlinkat"),
+    Code.RENAMEAT2: ("renameat", "renameat2"),
+    Code.MKDIRAT: ("mkdirat", "mkdirat"),
+    Code.LINKAT: ("linkat", "linkat"),
+    Code.FGETXATTR: ("fgetxattr", "_getxattr"),
+    Code.FSETXATTR: ("fsetxattr", "setxattr"),
+    Code.SPLICE: ("splice", "splice"),
+    Code.FALLOCATE: ("fallocate", "fallocate"),
 }
 
 
@@ -189,47 +186,47 @@ class UringRing(Ring):
         self, directory: Descriptor, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH
     ) -> Descriptor:
         flags |= os.O_CLOEXEC
-        number: int = await self._run(OPENAT2, directory, path, flags, mode, resolve, undo=os.close)
+        number: int = await self._run(Code.OPENAT2, directory, path, flags, mode, resolve, undo=os.close)
         return Descriptor(number)
 
     async def statx(self, place: Descriptor, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
-        return FileStatus._make(await self._run(STATX, place, path, flags))
+        return FileStatus._make(await self._run(Code.STATX, place, path, flags))
 
     async def unlinkat(self, directory: Descriptor, path: bytes, flags: int = 0) -> None:
-        await self._run(UNLINKAT, directory, path, flags)
+        await self._run(Code.UNLINKAT, directory, path, flags)
 
     async def renameat2(
         self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
     ) -> None:
-        await self._run(RENAMEAT2, old_directory, old, new_directory, new, flags)
+        await self._run(Code.RENAMEAT2, old_directory, old, new_directory, new, flags)
 
     async def mkdirat(self, directory: Descriptor, path: bytes, mode: int = 0o777) -> None:
-        await self._run(MKDIRAT, directory, path, mode)
+        await self._run(Code.MKDIRAT, directory, path, mode)
 
     async def linkat(
         self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
     ) -> None:
-        await self._run(LINKAT, old_directory, old, new_directory, new, flags)
+        await self._run(Code.LINKAT, old_directory, old, new_directory, new, flags)
 
     # --- data ---
 
     async def read(self, file: Descriptor, offset: int, length: int) -> bytes:
-        data: bytes = await self._run(READ, file, offset, length)
+        data: bytes = await self._run(Code.READ, file, offset, length)
         return data
 
     async def readinto(self, file: Descriptor, offset: int, buffer: Buffer) -> int:
-        count: int = await self._run(READINTO, file, offset, buffer)
+        count: int = await self._run(Code.READINTO, file, offset, buffer)
         return count
 
     async def write(self, file: Descriptor, offset: int, data: Buffer) -> int:
-        count: int = await self._run(WRITE, file, offset, data)
+        count: int = await self._run(Code.WRITE, file, offset, data)
         return count
 
     async def fsync(self, file: Descriptor, datasync: bool = False) -> None:
-        await self._run(FSYNC, file, datasync)
+        await self._run(Code.FSYNC, file, datasync)
 
     async def fallocate(self, file: Descriptor, mode: int, offset: int, length: int) -> None:
-        await self._run(FALLOCATE, file, mode, offset, length)
+        await self._run(Code.FALLOCATE, file, mode, offset, length)
 
     async def splice(
         self,
@@ -240,17 +237,17 @@ class UringRing(Ring):
         length: int,
         flags: int = 0,
     ) -> int:
-        count: int = await self._run(SPLICE, source, offset_in, target, offset_out, length, flags)
+        count: int = await self._run(Code.SPLICE, source, offset_in, target, offset_out, length, flags)
         return count
 
     # --- extended attributes ---
 
     async def _getxattr(self, file: Descriptor, name: bytes, size: int) -> bytes:
-        value: bytes = await self._run(FGETXATTR, file, name, size)
+        value: bytes = await self._run(Code.FGETXATTR, file, name, size)
         return value
 
     async def setxattr(self, file: Descriptor, name: bytes, value: Buffer, flags: int = 0) -> None:
-        await self._run(FSETXATTR, file, name, value, flags)
+        await self._run(Code.FSETXATTR, file, name, value, flags)
 
     # --- the ring itself ---
 

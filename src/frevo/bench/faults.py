@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from frevo.client.errors import remote_error
+from frevo.transport.base import SHORT_READ, WRONG_DATA
 from frevo.wire.erref import NTStatus
 
 #: Statuses that no server sends: the data plane counts with them what it found itself.
 _OWN = {
-    0xE000F001: ("DATA_MISMATCH", "the server returned different data than was written"),
-    0xE000F002: ("SHORT_READ", "the server returned less data than requested"),
+    WRONG_DATA: ("DATA_MISMATCH", "the server returned different data than was written"),
+    SHORT_READ: ("SHORT_READ", "the server returned less data than requested"),
 }
 
 

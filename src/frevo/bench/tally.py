@@ -8,7 +8,7 @@ from typing import Self
 
 import msgspec
 
-from frevo.client.transfer.pump import bucket_floor, bucket_of
+from frevo.transport.base import bucket_floor, bucket_of
 
 #: What the data plane counts: operations, bytes, sum, least and largest ns, buckets, answers by status.
 Counted = tuple[int, int, int, int, int, Iterable[tuple[int, int]], Iterable[tuple[int, int]]]

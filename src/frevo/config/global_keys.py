@@ -33,6 +33,7 @@ from frevo.config.types import (
     Words,
 )
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress
+from frevo.transport.base import DEFAULT_LIMITS
 
 #: Names as in [MS-SMB2] 2.2.3.1.7 and 2.2.3.1.2, strongest choice of this server first.
 SIGNING_ALGORITHMS = ("AES-128-GMAC", "AES-128-CMAC", "HMAC-SHA256")
@@ -169,7 +170,10 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         unit="bytes",
     )
     smb2_max_credits: int = setting(
-        Integer(1, 65535), 8192, "The most credits that one connection can hold.", unit="credits"
+        Integer(1, 65535),
+        DEFAULT_LIMITS["max_credits"],
+        "The most credits that one connection can hold.",
+        unit="credits",
     )
 
     # Users
@@ -267,22 +271,25 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     )
     frevo_max_connections: int = setting(
         Integer(1, 1_000_000),
-        16384,
+        DEFAULT_LIMITS["max_connections"],
         "The most connections at a time. Further ones are closed as soon as they arrive.",
         unit="connections",
     )
     frevo_max_unauthenticated_connections: int = setting(
         Integer(1, 1_000_000),
-        1024,
+        DEFAULT_LIMITS["max_unauthenticated"],
         "The most connections that have not logged on yet. Above this number, the oldest are closed.",
         unit="connections",
     )
     frevo_preauth_message_size: int = setting(
-        Size(4 * _KIB, 1 * _MIB), 128 * _KIB, "The largest message accepted before log-on.", unit="bytes"
+        Size(4 * _KIB, 1 * _MIB),
+        DEFAULT_LIMITS["max_preauth_frame"],
+        "The largest message accepted before log-on.",
+        unit="bytes",
     )
     frevo_preauth_timeout: float = setting(
         Duration(0.1, 3600),
-        30.0,
+        DEFAULT_LIMITS["preauth_timeout"],
         "How long a connection may take to log on before it is closed.",
         unit="seconds",
     )
@@ -325,13 +332,13 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     )
     frevo_max_requests_in_flight: int = setting(
         Integer(1, 65535),
-        8192,
+        DEFAULT_LIMITS["max_requests_in_flight"],
         "The most requests in progress on one connection. Further ones stay unread in the socket.",
         unit="requests",
     )
     frevo_max_bytes_in_flight: int = setting(
         Size(16 * _MIB, 4096 * _MIB),
-        64 * _MIB,
+        DEFAULT_LIMITS["max_bytes_in_flight"],
         "The most bytes of requests and responses in progress on one connection.",
         unit="bytes",
     )
@@ -351,7 +358,7 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     )
     frevo_max_unread_bytes: int = setting(
         Size(16 * _MIB, 1024 * 1024 * _MIB),
-        1024 * _MIB,
+        DEFAULT_LIMITS["max_unread_bytes"],
         "The most bytes of responses that clients have asked for or not read yet, on all connections.",
         unit="bytes",
         restart=True,

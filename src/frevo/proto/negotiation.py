@@ -11,6 +11,7 @@ from frevo.errors import SMBError
 from frevo.proto.dialect import BY_REVISION, SMB_2_0_2, Cipher, Dialect, Signing, choose
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
+    CREDIT_BYTES,
     Capabilities,
     EncryptionCapabilities,
     NegotiateContext,
@@ -92,11 +93,11 @@ def agreed(
     if policy.signing_required:
         mode |= SecurityMode.SIGNING_REQUIRED
     # Without multi-credit requests 64 KiB is the most that one credit pays for ([MS-SMB2] 3.3.5.4).
-    limit = policy.max_transact if multi_credit else 65536
+    limit = policy.max_transact if multi_credit else CREDIT_BYTES
     return Negotiated(
         dialect, signing, cipher, capabilities, mode,
-        limit, min(policy.max_read, limit) if limit == 65536 else policy.max_read,
-        min(policy.max_write, limit) if limit == 65536 else policy.max_write, contexts,
+        limit, min(policy.max_read, limit) if limit == CREDIT_BYTES else policy.max_read,
+        min(policy.max_write, limit) if limit == CREDIT_BYTES else policy.max_write, contexts,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from frevo.errors import RemoteProtocolError, WireError
 from frevo.proto.dialect import BY_REVISION, DIALECTS, Cipher, Dialect, Signing
 from frevo.proto.negotiation import SALT_LENGTH, Negotiated, NegotiationPolicy
 from frevo.wire.smb2 import (
+    CREDIT_BYTES,
     Capabilities,
     EncryptionCapabilities,
     NegotiateContextType,
@@ -58,7 +59,7 @@ def accept(request: NegotiateRequest, response: NegotiateResponse, policy: Negot
     multi_credit = bool(capabilities & Capabilities.LARGE_MTU)
 
     def limit(ours: int, theirs: int) -> int:
-        return min(ours, theirs) if multi_credit else min(ours, theirs, 65536)
+        return min(ours, theirs) if multi_credit else min(ours, theirs, CREDIT_BYTES)
 
     max_transact = limit(policy.max_transact, response.max_transact_size)
     max_read = limit(policy.max_read, response.max_read_size)

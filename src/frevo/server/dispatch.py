@@ -36,7 +36,7 @@ from frevo.server.handlers import (
 from frevo.server.lifecycle import expire_session
 from frevo.vfs.base import Unread
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import Command, HeaderFlags
+from frevo.wire.smb2 import CREDIT_BYTES, Command, HeaderFlags
 from frevo.wire.smb2.request_layout import REQUEST_LAYOUTS, RequestLayout
 
 Outcome = bytes | Awaitable[bytes] | None
@@ -228,5 +228,5 @@ def check_credit_charge(request: Request, layout: RequestLayout) -> None:
     if not request.connection.multi_credit or not (layout.sent or layout.expected):
         return
     size = layout.payload_size(request.message)
-    if size > 65536 * max(request.header.credit_charge, 1):
+    if size > CREDIT_BYTES * max(request.header.credit_charge, 1):
         raise SMBError(NTStatus.INVALID_PARAMETER, f"{size} bytes for {request.header.credit_charge} credits")

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,6 +24,9 @@ from frevo.server.service import Service
 from frevo.transport.dataplane import DataPlaneTransport
 from frevo.transport.interfaces import listen_hosts
 from frevo.transport.tcp import bind_listeners
+
+if TYPE_CHECKING:
+    from frevo.transport.base import Limits
 
 log = logging.getLogger("frevo.server")
 
@@ -122,7 +125,7 @@ def _authenticator(config: Config) -> Authenticator:
     )
 
 
-def limits_of(config: Config) -> dict[str, Any]:
+def limits_of(config: Config) -> Limits:
     """The data plane's limits from the configuration."""
     settings = config.globals
     return {

@@ -1,45 +1,71 @@
 """The contract of a transport: the events that it reports and the commands that it takes.
 
-Events are plain tuples, because there are many of them; the type aliases say what is in them. A message is
-owned by whoever has it: `bytes`, or a read-only memoryview of the buffer that it was received into (freed
-when dropped).
+Events are plain tuples, because there are many of them; `_native.pyi` says what is in each. A message is owned by
+whoever has it: `bytes`, or a read-only memoryview of the buffer that it was received into (freed when dropped).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from frevo._native import AttachedOpen as AttachedOpen
-from frevo._native import ConnectionSettings as ConnectionSettings
-from frevo._native import Credits as Credits
-from frevo._native import Gate as Gate
-from frevo._native import Position as Position
-from frevo._native import SessionKeys
+from frevo._native import (
+    ACCEPTED,
+    CLOSE_AFTER,
+    CLOSED,
+    CREDITS,
+    DEFAULT_LIMITS,
+    ENCRYPT,
+    ENCRYPTED,
+    IDLE,
+    MESSAGE,
+    PUMP,
+    REJECTED,
+    SHORT_READ,
+    WRONG_DATA,
+    AttachedOpen,
+    ConnectionSettings,
+    Credits,
+    Gate,
+    Position,
+    SessionKeys,
+    bucket_floor,
+    bucket_of,
+    descriptor_shares,
+)
 
-#: (ACCEPTED, connection, listener, peer "ip:port", local "ip:port")
-ACCEPTED = 0
-#: (MESSAGE, connection, session_id of the seal or 0, flags, message, bad_signatures, unverified); the last
-#: two are bit masks by element of the compound: SIGNED is set but wrong, SIGNED is set but no key is known to
-#: check it.
-MESSAGE = 1
-#: (CLOSED, connection, reason): the last event of a connection, whoever closed it.
-CLOSED = 2
-#: (REJECTED, listener, peer, reason): turned away by a limit; at most ten a second are reported.
-REJECTED = 3
-#: (IDLE, connection): no message for `idle_timeout` seconds, said again after every further such time.
-IDLE = 4
-#: (PUMP, connection, pump, reason, code, offset): a pump of a client connection has ended (frevo.client.transfer.pump).
-PUMP = 5
-#: (CREDITS, connection): the credits that a client waits for (`Credits.want`) are there.
-CREDITS = 6
+if TYPE_CHECKING:  # not there at run time
+    from frevo._native import Limits as Limits
 
-#: Bit of a MESSAGE event's flags: it was sealed.
-SEALED = 1
-#: Bit of a submission's flags: seal it with the session's keys.
-SEAL = 1
-#: Bit of a submission's flags: close the connection once it is sent.
-CLOSE_AFTER = 2
+#: What this package takes over from `frevo._native`, whose stub says what each of them means, and what it adds.
+__all__ = [
+    "ACCEPTED",
+    "CLOSED",
+    "CLOSE_AFTER",
+    "CREDITS",
+    "DEFAULT_LIMITS",
+    "ENCRYPT",
+    "ENCRYPTED",
+    "IDLE",
+    "MESSAGE",
+    "PUMP",
+    "REJECTED",
+    "SHORT_READ",
+    "WRONG_DATA",
+    "AttachedOpen",
+    "ConnectionSettings",
+    "Credits",
+    "Event",
+    "Gate",
+    "Message",
+    "OnEvents",
+    "Position",
+    "SessionKeys",
+    "Transport",
+    "bucket_floor",
+    "bucket_of",
+    "descriptor_shares",
+]
 
 Event = tuple[Any, ...]
 OnEvents = Callable[[list[Event]], None]
@@ -70,7 +96,7 @@ class Transport(Protocol):
         """
 
     def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None:
-        """From here on messages of the session can be verified, unsealed, signed and sealed."""
+        """From here on messages of the session can be verified, decrypted, signed and encrypted."""
 
     def drop_session(self, connection: int, session_id: int) -> None:
         """Takes the keys back and detaches the session's opens."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frevo._native import AttachedOpen, ConnectionSettings, Credits, DataPlane, Pump, SessionKeys
 from frevo.transport import nbt, tcp
 from frevo.transport.base import Message, OnEvents
+
+if TYPE_CHECKING:
+    from frevo.transport.base import Limits
 
 #: Transport name to the framing of the data plane.
 FRAMINGS: dict[str, str] = {"tcp": tcp.FRAMING, "nbt": nbt.FRAMING, "unix": tcp.FRAMING}
@@ -35,7 +38,7 @@ class DataPlaneTransport:
         threads: int,
         engine: str = "auto",
         role: str = "server",
-        limits: dict[str, Any] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._loop = loop
         self._plane = DataPlane(threads=threads, engine=engine, role=role, limits=limits)

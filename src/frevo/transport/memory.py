@@ -7,10 +7,13 @@ itself: bytes move when a test says so, and every event is delivered before the 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from frevo._native import AttachedOpen, ConnectionSettings, Core, SessionKeys
 from frevo.transport.base import ACCEPTED, CLOSED, Event, Message, OnEvents
+
+if TYPE_CHECKING:
+    from frevo.transport.base import Limits
 
 _LISTENER = 1
 
@@ -18,7 +21,7 @@ _LISTENER = 1
 class MemoryTransport:
     """The server's side of any number of connections in memory."""
 
-    def __init__(self, *, framing: str = "tcp", limits: dict[str, Any] | None = None) -> None:
+    def __init__(self, *, framing: str = "tcp", limits: Limits | None = None) -> None:
         self._framing = framing
         self._limits = limits
         self._cores: dict[int, Core] = {}

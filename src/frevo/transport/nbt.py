@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from frevo.transport.tcp import bind_listeners
 
-__all__ = ["FRAMING", "MESSAGE_BYTES_MAX", "bind_listeners"]
+__all__ = ["FRAMING", "bind_listeners"]
 
 #: Framing of the data plane for this transport.
 FRAMING = "nbt"
-#: The largest message that the 17 bits of length can say.
-MESSAGE_BYTES_MAX = 0x1FFFF

@@ -6,7 +6,7 @@ import re
 
 from frevo.bench import live
 from frevo.bench.tally import Tally
-from frevo.client.transfer.pump import bucket_of
+from frevo.transport.base import bucket_of
 
 
 def counted(operations: int, mean_ns: int, size: int = 0) -> Tally:

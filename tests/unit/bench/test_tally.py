@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frevo.bench.tally import Tally, bounds, total
-from frevo.client.transfer.pump import bucket_of
+from frevo.transport.base import bucket_of
 
 LATENCIES = st.lists(st.integers(0, 1 << 45), max_size=60)
 #: A bucket is 1/32 wide, and its middle is what a percentile says.

@@ -28,7 +28,7 @@ from peers.plane import (
 )  # fmt: skip
 
 from frevo._native import AttachedOpen, DataPlane, Gate
-from frevo.transport.base import ACCEPTED, CLOSED, IDLE, MESSAGE, REJECTED, SEAL, SEALED
+from frevo.transport.base import ACCEPTED, CLOSED, ENCRYPT, ENCRYPTED, IDLE, MESSAGE, REJECTED
 
 
 def engines() -> list[str]:
@@ -144,8 +144,8 @@ def test_a_large_message_comes_as_a_view(engine: str) -> None:
         assert (bytes(event[4]), event[5], event[6]) == (message, 0, 0)
         client.send(mine.seal(SESSION, packet(3, 17, session=SESSION)))
         event = plane.next(MESSAGE)
-        assert (event[2], event[3], event[4]) == (SESSION, SEALED, packet(3, 17, session=SESSION))
-        plane.plane.submit([(connection, SESSION, SEAL, packet(3, 17, flags=1 | SIGNED, session=SESSION))])
+        assert (event[2], event[3], event[4]) == (SESSION, ENCRYPTED, packet(3, 17, session=SESSION))
+        plane.plane.submit([(connection, SESSION, ENCRYPT, packet(3, 17, flags=1 | SIGNED, session=SESSION))])
         assert mine.unseal(client.receive())[16] == SERVER_TO_REDIR
 
 

@@ -9,8 +9,8 @@ from peers.plane import FILE_ID, SERVER_TO_REDIR, SESSION, SIGNED, TREE, packet,
 from frevo.transport.base import (
     ACCEPTED,
     CLOSED,
+    ENCRYPT,
     MESSAGE,
-    SEAL,
     AttachedOpen,
     ConnectionSettings,
     Event,
@@ -34,7 +34,7 @@ def test_a_request_and_its_answer() -> None:
     transport.set_session(link.number, SESSION, session_keys())
     link.client.set_session(SESSION, session_keys(b"c" * 16, b"s" * 16))
     answer = packet(0, 0, flags=SERVER_TO_REDIR, session=SESSION)
-    transport.submit(link.number, SESSION, SEAL, answer)
+    transport.submit(link.number, SESSION, ENCRYPT, answer)
     [message] = link.messages()
     assert (message[2], message[3], message[4]) == (SESSION, 1, answer)
     link.submit(SESSION, 0, packet(1, 1, flags=SIGNED, session=SESSION))

@@ -12,7 +12,9 @@ use crate::fast::{
 };
 use crate::framing::Framing;
 use crate::stats::add;
-use crate::wire::{command, flags, Header, FRAME_BYTES, HEADER_BYTES, STATUS_END_OF_FILE, TRANSFORM_BYTES};
+use crate::wire::{
+    command, flags, Header, CREDIT_BYTES, FRAME_BYTES, HEADER_BYTES, STATUS_END_OF_FILE, TRANSFORM_BYTES,
+};
 
 /// How the answer to a request is protected: as the request was.
 enum Protection {
@@ -181,7 +183,7 @@ impl Connection {
     fn find_open(&self, header: &Header, read: &ReadRequest) -> Option<&AttachedOpen> {
         let open = self.opens.get(&read.volatile_id)?;
         let charge = if self.settings.multi_credit { u32::from(header.credit_charge.max(1)) } else { 1 };
-        let fits = read.length <= self.settings.max_read && read.length.div_ceil(65536) <= charge;
+        let fits = read.length <= self.settings.max_read && read.length.div_ceil(CREDIT_BYTES) <= charge;
         let same = open.persistent_id == read.persistent_id
             && open.session_id == header.session_id
             && open.tree_id == header.tree_id;

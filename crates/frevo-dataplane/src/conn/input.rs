@@ -5,7 +5,7 @@ use std::mem::{self, MaybeUninit};
 use super::pumping::Protected;
 use super::{because, Connection, Host, Role};
 use crate::crypto::SignOnce;
-use crate::event::{Event, Payload, Reason, SEALED};
+use crate::event::{Event, Payload, Reason};
 use crate::framing::{check_session_request, FrameKind};
 use crate::stats::add;
 use crate::wire::{
@@ -241,7 +241,7 @@ impl Connection {
         let up = Up {
             start: 0,
             session_id: sealed.unwrap_or(0),
-            flags: if sealed.is_some() { SEALED } else { 0 },
+            flags: if sealed.is_some() { Event::ENCRYPTED } else { 0 },
             bad_signatures: 0,
             unverified: 0,
         };
@@ -386,7 +386,7 @@ impl Connection {
         Ok(Verdict::Up(Up {
             start: if sealed.is_some() { TRANSFORM_BYTES } else { 0 },
             session_id: sealed.unwrap_or(0),
-            flags: if sealed.is_some() { SEALED } else { 0 },
+            flags: if sealed.is_some() { Event::ENCRYPTED } else { 0 },
             bad_signatures,
             unverified,
         }))

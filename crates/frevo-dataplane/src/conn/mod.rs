@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-pub use output::{Submission, CLOSE_AFTER, SEAL};
+pub use output::{Submission, CLOSE_AFTER, ENCRYPT};
 use pumping::Pumps;
 
 use crate::budget::{Budget, Share};
@@ -33,7 +33,7 @@ use crate::limits::Limits;
 use crate::pump::StoreJob;
 use crate::stats::Stats;
 use crate::window::Window;
-use crate::wire::{command, Header};
+use crate::wire::{command, Header, CREDIT_BYTES};
 
 /// Answers that a connection may leave unread before log-on.
 const PREAUTH_OUTPUT_BYTES: usize = 16 * 1024;
@@ -169,8 +169,8 @@ impl Connection {
             credits: None,
             pumps: None,
             closing: false,
-            share: limits.unread.share(0),
-            unread: limits.unread.clone(),
+            share: limits.max_unread_bytes.share(0),
+            unread: limits.max_unread_bytes.clone(),
             counted: Cell::new(0),
         }
     }
@@ -274,7 +274,7 @@ impl Connection {
     /// What a request and its answer may take together: 64 KiB for each credit.
     fn paid_bytes(&self, credit_charge: u16) -> usize {
         let charge = if self.settings.multi_credit { credit_charge.max(1) } else { 1 };
-        usize::from(charge) * 65536
+        usize::from(charge) * CREDIT_BYTES as usize
     }
 
     /// What the answer to a request may be: nearly all are small, whatever was paid.

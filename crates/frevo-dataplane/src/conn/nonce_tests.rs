@@ -100,7 +100,7 @@ impl Watched {
 
     /// Like the control plane; whether it was taken.
     fn submit(&mut self, session: u64, seal: bool, message: &[u8]) -> bool {
-        let submission = Submission::new(session, if seal { SEAL } else { 0 }, &[message]);
+        let submission = Submission::new(session, if seal { ENCRYPT } else { 0 }, &[message]);
         let taken = self.connection.submit(submission, &self.host.stats).is_ok();
         self.look();
         taken

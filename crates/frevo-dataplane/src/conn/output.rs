@@ -9,8 +9,8 @@ use crate::wire::{
     STATUS_PENDING, TRANSFORM_BYTES,
 };
 
-/// Flag of a submission: seal it with the session's keys.
-pub const SEAL: u32 = 1;
+/// Flag of a submission: encrypt it with the session's keys.
+pub const ENCRYPT: u32 = 1;
 /// Flag of a submission: close the connection once it is sent.
 pub const CLOSE_AFTER: u32 = 2;
 
@@ -19,7 +19,7 @@ pub const CLOSE_AFTER: u32 = 2;
 pub struct Submission {
     /// The session whose keys protect it, 0 for none.
     pub session_id: u64,
-    /// [`SEAL`], [`CLOSE_AFTER`].
+    /// [`ENCRYPT`], [`CLOSE_AFTER`].
     pub flags: u32,
     /// [`HEADROOM_BYTES`] bytes of room, then the message.
     pub packet: Vec<u8>,
@@ -44,7 +44,7 @@ impl Connection {
         }
         add(&stats.submitted, 1);
         let Submission { session_id, flags, mut packet } = submission;
-        let sealed = flags & SEAL != 0;
+        let sealed = flags & ENCRYPT != 0;
         if self.role == Role::Client && !self.can_send(&packet[HEADROOM_BYTES..]) {
             return Ok(());
         }
@@ -53,7 +53,9 @@ impl Connection {
         }
         let mut start = TRANSFORM_BYTES;
         if sealed {
-            let Some(keys) = self.keys(session_id) else { return because("no keys to encrypt a response with") };
+            let Some(keys) = self.keys(session_id) else {
+                return because("no keys to encrypt a response with");
+            };
             if !keys.seal(session_id, &mut packet[FRAME_BYTES..]) {
                 return because("the session has no cipher, or has used up its nonces");
             }

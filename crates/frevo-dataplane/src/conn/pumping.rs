@@ -13,8 +13,8 @@ use crate::framing::Framing;
 use crate::pump::{read_data, Class, End, Operation, Pump, PumpId, Settings, StoreJob, Stored};
 use crate::window::{Ids, Window};
 use crate::wire::{
-    at, flags, put, u32_at, Header, FRAME_BYTES, HEADER_BYTES, PROTOCOL_SMB2, STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_PENDING, TRANSFORM_BYTES,
+    at, flags, put, u32_at, Header, CREDIT_BYTES, FRAME_BYTES, HEADER_BYTES, PROTOCOL_SMB2,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_PENDING, TRANSFORM_BYTES,
 };
 
 /// Credits that a client's connection asks for until it has them.
@@ -309,7 +309,7 @@ impl Outlet<'_> {
             }
             if u64::from(self.charge(operation.size)) > total {
                 // More than there will be: a smaller piece gets through, and brings more.
-                pump.split(&mut operation, (total.max(1) as u32).saturating_mul(65536));
+                pump.split(&mut operation, (total.max(1) as u32).saturating_mul(CREDIT_BYTES));
             }
             if !self.credits.has_for_pump(u64::from(self.charge(operation.size)), alone) {
                 pump.put_back(operation);
@@ -336,7 +336,7 @@ impl Outlet<'_> {
 
     fn charge(&self, size: u32) -> u16 {
         if self.multi_credit {
-            size.div_ceil(65536).clamp(1, u32::from(u16::MAX)) as u16
+            size.div_ceil(CREDIT_BYTES).clamp(1, u32::from(u16::MAX)) as u16
         } else {
             1
         }

@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 
 use super::*;
 use crate::crypto::{Cipher, Sealing, Signer, SigningAlgorithm};
-use crate::event::SEALED;
 use crate::fast::OpenFile;
 use crate::gate::Gate;
 use crate::wire::{at, command, flags, put, u16_at, u32_at, Header, TRANSFORM_BYTES};
@@ -69,6 +68,10 @@ impl Pair {
         let mut bytes = self.connection.framing.header(message.len()).unwrap().to_vec();
         bytes.extend_from_slice(message);
         self.connection.feed(&mut bytes, &mut self.host)
+    }
+
+    fn feed_raw(&mut self, bytes: &[u8]) -> Result<(), Reason> {
+        self.connection.feed(&mut bytes.to_vec(), &mut self.host)
     }
 
     fn submit(&mut self, session_id: u64, flags: u32, message: &[u8]) -> Result<(), Reason> {
@@ -192,12 +195,10 @@ fn what_cannot_be_a_message_ends_the_connection() {
     for message in bad {
         assert!(Pair::new(Framing::Tcp).feed(message).is_err(), "{message:?}");
     }
-    let mut pair = Pair::new(Framing::Tcp);
-    assert!(
-        pair.connection.feed(&mut [0, 2, 0, 0], &mut pair.host).is_err(),
-        "128 KiB before authentication"
-    );
-    assert!(Pair::new(Framing::Tcp).connection.feed(&mut [1, 0, 0, 9], &mut pair.host).is_err());
+    // Before authentication 128 KiB and a transform header.
+    assert!(Pair::new(Framing::Tcp).feed_raw(&[0, 2, 0, 0x34]).is_ok());
+    assert!(Pair::new(Framing::Tcp).feed_raw(&[0, 2, 0, 0x35]).is_err());
+    assert!(Pair::new(Framing::Tcp).feed_raw(&[1, 0, 0, 9]).is_err());
 }
 
 #[test]
@@ -296,11 +297,11 @@ fn responses_are_signed_or_sealed() {
     let mut answer = pair.answer();
     assert!(pair.client.verify(&mut answer[..80]));
     assert_eq!(answer[80 + at::SIGNATURE..80 + 64], [0; 16]);
-    pair.submit(SESSION, SEAL, &response).unwrap();
+    pair.submit(SESSION, ENCRYPT, &response).unwrap();
     let mut answer = pair.answer();
     assert!(pair.client.unseal(&mut answer));
     assert_eq!(u32_at(&answer, TRANSFORM_BYTES + at::FLAGS), flags::SERVER_TO_REDIR, "sealed is not signed");
-    assert!(pair.submit(1, SEAL, &response).is_err(), "no keys");
+    assert!(pair.submit(1, ENCRYPT, &response).is_err(), "no keys");
     assert!(pair.submit(SESSION, 0, &response[..100]).is_err(), "malformed");
 }
 
@@ -316,7 +317,7 @@ fn sealed_messages() {
     let packet = seal(&pair.client, SESSION, &request(3, 1));
     pair.feed(&packet).unwrap();
     let message = pair.messages().remove(0);
-    assert_eq!((message.0, message.1, message.2), (SESSION, SEALED, request(3, 1)));
+    assert_eq!((message.0, message.1, message.2), (SESSION, Event::ENCRYPTED, request(3, 1)));
     let mut bad = seal(&pair.client, SESSION, &request(3, 2));
     bad[100] ^= 1;
     assert!(pair.feed(&bad).is_err());
@@ -486,7 +487,8 @@ fn unread_answers_of_a_user_stop_all_of_its_connections() {
     let budget = Arc::new(crate::budget::Budget::new(3 << 20));
     let ready = |user| {
         let (mut pair, _) = Pair::ready(&content, false, false);
-        let limits = Limits { unread: budget.clone(), max_bytes_in_flight: 1 << 30, ..Limits::default() };
+        let limits =
+            Limits { max_unread_bytes: budget.clone(), max_bytes_in_flight: 1 << 30, ..Limits::default() };
         let old = pair.connection.settings();
         pair.host.limits = Arc::new(limits);
         pair.connection.unread = budget.clone();
@@ -525,7 +527,8 @@ fn what_is_promised_counts_as_unread() {
     let budget = Arc::new(crate::budget::Budget::new(3 << 20));
     let ready = |user: u64| {
         let mut pair = Pair::ready(b"", false, false).0;
-        let limits = Limits { unread: budget.clone(), max_bytes_in_flight: 1 << 30, ..Limits::default() };
+        let limits =
+            Limits { max_unread_bytes: budget.clone(), max_bytes_in_flight: 1 << 30, ..Limits::default() };
         let old = pair.connection.settings();
         pair.host.limits = Arc::new(limits);
         pair.connection.unread = budget.clone();
@@ -586,8 +589,11 @@ fn compounds_ask_for_no_more_than_a_message() {
 #[test]
 fn before_log_on_no_budget_is_shared() {
     let budget = Arc::new(crate::budget::Budget::new(1));
-    let limits =
-        Arc::new(Limits { unread: budget.clone(), max_bytes_in_flight: 1 << 30, ..Limits::default() });
+    let limits = Arc::new(Limits {
+        max_unread_bytes: budget.clone(),
+        max_bytes_in_flight: 1 << 30,
+        ..Limits::default()
+    });
     let nobody = budget.share(0);
     budget.change(&nobody, 0, 1 << 20);
     let flow = Arc::new(Flow::new(None));

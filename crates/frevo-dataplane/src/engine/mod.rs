@@ -28,7 +28,7 @@ use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, ListenerId};
 use crate::fast::{AttachedOpen, ReadJob};
 use crate::framing::Framing;
-use crate::limits::Limits;
+use crate::limits::{descriptor_shares, Limits};
 use crate::pump::{self, PumpId, StoreJob};
 use crate::stats::{add, Stats};
 
@@ -375,14 +375,9 @@ fn bodies(engine: &str, shared: &Arc<Shared>) -> io::Result<Vec<Body>> {
     (0..shared.queues.len()).map(body).collect()
 }
 
-/// Leaves three quarters of the process's descriptors to the control plane, which opens files with them.
+/// No more connections than there are descriptors for: the control plane opens files with the others.
 fn within_descriptors(mut limits: Limits) -> Limits {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: limit is a buffer of the right type that lives during the call.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } == 0 {
-        let share = usize::try_from(limit.rlim_cur / 4).unwrap_or(usize::MAX);
-        limits.max_connections = limits.max_connections.min(share.max(1));
-    }
+    limits.max_connections = limits.max_connections.min(descriptor_shares().0);
     limits
 }
 

@@ -12,7 +12,7 @@ mod task;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use measured::{bucket_of, Measured};
+pub use measured::{bucket_floor, bucket_of, Measured};
 pub use place::{Memory, Place, StoreJob, StoreQueue, Stored};
 pub(crate) use task::{read_data, Operation, Pump};
 

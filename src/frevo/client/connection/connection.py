@@ -18,9 +18,10 @@ from frevo.client.connection.unawaited import UNAWAITED_MAX, Unawaited
 from frevo.client.errors import ConnectionLost, PeerFault, fault, lost
 from frevo.errors import FrevoError, WireError
 from frevo.proto.negotiation import Negotiated
-from frevo.transport.base import SEAL, SEALED, Event
+from frevo.transport.base import ENCRYPT, ENCRYPTED, Event
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
+    CREDIT_BYTES,
     CancelRequest,
     Command,
     Header,
@@ -113,15 +114,15 @@ class Connection:
 
     def charge_of(self, size: int) -> int:
         """CreditCharge of a request that moves *size* bytes ([MS-SMB2] 3.2.4.1.5)."""
-        if size <= 65536 or not self.multi_credit:
+        if size <= CREDIT_BYTES or not self.multi_credit:
             return 1
-        return max(1, -(-size // 65536))
+        return max(1, -(-size // CREDIT_BYTES))
 
     def largest(self, limit: int) -> int:
         """The largest payload of one request, no more than *limit*: half of the credits must stay for others."""
         if not self.multi_credit:
-            return min(limit, 65536)
-        return min(limit, max(1, self.credits_held // 2) * 65536)
+            return min(limit, CREDIT_BYTES)
+        return min(limit, max(1, self.credits_held // 2) * CREDIT_BYTES)
 
     # -- requests
 
@@ -199,7 +200,7 @@ class Connection:
             command, body, on_abandoned=partial(unawaited.answered, message_id), future=unawaited.future
         )
         _, header = self._registered(element, message_id, protection, tree_id, encrypt, 0, 0)
-        flags = SEAL if encrypt else 0
+        flags = ENCRYPT if encrypt else 0
         self.plane.transport.submit_last(self.number, protection.session_id, flags, header + body)
         return True
 
@@ -231,7 +232,7 @@ class Connection:
         """Sends together with the rest of this turn of the loop, or at once when hardly anything is under way."""
         self.last_sent = message
         send = self.plane.transport.submit if len(self._pending) > _FEW else self.plane.transport.submit_now
-        send(self.number, protection.session_id, SEAL if encrypt else 0, message)
+        send(self.number, protection.session_id, ENCRYPT if encrypt else 0, message)
 
     async def call(
         self, elements: Sequence[Element], protection: Protection, tree_id: int = 0, *, encrypt: bool = False
@@ -309,7 +310,7 @@ class Connection:
             session_id=pending.protection.session_id,
         )
         message = header.pack() + CancelRequest().pack()
-        flags = SEAL if pending.encrypted else 0
+        flags = ENCRYPT if pending.encrypted else 0
         self.plane.transport.submit(self.number, pending.protection.session_id, flags, message)
 
     # -- answers
@@ -318,7 +319,7 @@ class Connection:
         """Takes one message of the server: one answer or a compound of them."""
         _, _, session_id, flags, message, bad, unverified = event
         self._messages += 1
-        encrypted_by = session_id if flags & SEALED else None
+        encrypted_by = session_id if flags & ENCRYPTED else None
         try:
             fields = response_fields(message)
             if not fields.next_command:

@@ -8,17 +8,20 @@ import os
 import socket
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from frevo.client.connection.unawaited import Unawaited
 from frevo.transport.base import CLOSED, CREDITS, MESSAGE, PUMP, Credits, Event
 from frevo.transport.dataplane import DataPlaneTransport
 
+if TYPE_CHECKING:
+    from frevo.transport.base import Limits
+
 log = logging.getLogger(__name__)
 
 #: Bounds of a client's data plane. Output is bounded by what the client has in flight; a client that stopped
 #: to read while its output is full would wait for a server that does the same.
-_LIMITS = {
+_LIMITS: Limits = {
     "output_high_water": 1 << 40,
     "max_bytes_in_flight": 256 << 20,
     "max_frame": 17 << 20,

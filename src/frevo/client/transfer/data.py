@@ -12,7 +12,7 @@ from frevo.client.errors import remote_error
 from frevo.client.transfer.pump import Pump, PumpEnd, start_pump
 from frevo.client.tree.tree import Tree
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import Command, WriteRequest, WriteResponse, pack_read_request, read_data
+from frevo.wire.smb2 import CREDIT_BYTES, Command, WriteRequest, WriteResponse, pack_read_request, read_data
 
 #: Up to this size a transfer is one request from Python; a pump costs about as much as two of those.
 SINGLE_BYTES = 256 << 10
@@ -44,12 +44,12 @@ def _single(tree: Tree, kind: str) -> int:
 
 async def read_bytes(tree: Tree, file_id: FileId, offset: int, size: int, path: str) -> bytes:
     """Up to *size* bytes from *offset* on; fewer only at the end of the file. Memory for *size* is taken at once."""
-    if size > 65536 and size > _single(tree, "read"):
+    if size > CREDIT_BYTES and size > _single(tree, "read"):
         buffer = bytearray(size)
         count = await read_into(tree, file_id, memoryview(buffer), offset, path)
         return bytes(memoryview(buffer)[:count])
     connection = tree.connection
-    charge = 1 if size <= 65536 else connection.charge_of(size)
+    charge = 1 if size <= CREDIT_BYTES else connection.charge_of(size)
     element = Element(_READ, pack_read_request(file_id, offset, size), charge)
     reply = await connection.exchange(element, tree.session.protection, tree.id, encrypt=tree.encrypt)
     if reply.status == 0:
@@ -138,7 +138,7 @@ async def stream(
     now and then how many bytes are done. local: a name for errors of *fd*. Cancelled or failed, it has let go of both,
     and what is done has gaps only in its last GAPS_BYTES. Errors of the server, the connection and *fd* are raised.
     """
-    piece = min(PIECE_BYTES, _limit(tree, kind)) if tree.connection.multi_credit else 65536
+    piece = min(PIECE_BYTES, _limit(tree, kind)) if tree.connection.multi_credit else CREDIT_BYTES
     window = max(2, WINDOW_BYTES // piece)
     pump = start_pump(
         tree, kind, files=[file_id], io_size=piece, window=window, offset=offset, length=length, **local_data

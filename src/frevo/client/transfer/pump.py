@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frevo.client.errors import lost
 from frevo.client.to_the_end import to_the_end
+from frevo.wire.smb2 import CREDIT_BYTES
 
 if TYPE_CHECKING:
     from frevo.client.connection.messages import FileId
     from frevo.client.tree.tree import Tree
-
-#: Pseudo-statuses in `Measured.statuses`: data that is not the pattern; fewer bytes than asked.
-WRONG_DATA, SHORT_READ = 0xE000F001, 0xE000F002
-
 
 class Measured(NamedTuple):
     """One class of operations so far. Latencies in ns, of successful operations only; failed ones by NTSTATUS."""
@@ -29,7 +26,7 @@ class Measured(NamedTuple):
     sum_ns: int
     min_ns: int
     max_ns: int
-    histogram: list[tuple[int, int]]  # (bucket, count), see `bucket_of`
+    histogram: list[tuple[int, int]]  # (bucket, count), see `frevo.transport.base.bucket_of`
     statuses: list[tuple[int, int]]  # (NTSTATUS or pseudo-status, count)
 
 
@@ -45,18 +42,6 @@ class PumpEnd(NamedTuple):
     code: int
     offset: int
     contiguous: int
-
-
-def bucket_of(ns: int) -> int:
-    """The bucket of a latency: 32 for each power of two."""
-    exponent = max(0, ns.bit_length() - 6)
-    return (exponent << 5) + (ns >> exponent)
-
-
-def bucket_floor(bucket: int) -> int:
-    """The shortest latency of a bucket, in ns."""
-    exponent = max(0, (bucket >> 5) - 1)
-    return (bucket - (exponent << 5)) << exponent
 
 
 class Pump:
@@ -145,7 +130,7 @@ def start_pump(
     if connection.lost or connection.negotiated is None:
         raise lost("the connection has ended")
     limit = {"read": connection.negotiated.max_read, "write": connection.negotiated.max_write}.get(kind)
-    if limit is not None and io_size > (limit if connection.multi_credit else min(limit, 65536)):
+    if limit is not None and io_size > (limit if connection.multi_credit else min(limit, CREDIT_BYTES)):
         raise ValueError(f"io_size {io_size}: the server takes {limit} at most")
     settings = {
         "kind": kind,

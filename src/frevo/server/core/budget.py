@@ -7,11 +7,11 @@ A user is an account; all null sessions are one user together, and so are all gu
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from frevo.errors import SMBError
+from frevo.transport.base import descriptor_shares
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Budgets:
         self.connections = Budget("connections")
         self.sessions = Budget("sessions")
         #: Descriptors of opens; the rest of the process's are for connections.
-        self.descriptors = Budget("descriptors", descriptors_for_files())
+        self.descriptors = Budget("descriptors", descriptor_shares()[1])
         self.pipes = Budget("pipes")
         self.pipe_bytes = Budget("bytes in pipes")
         self.watches = Budget("watches")
@@ -107,7 +107,7 @@ class Budgets:
     def configure(self, config: Config) -> None:
         """Takes the limits of *config*. Users who have more than that keep it."""
         settings = config.globals
-        self.connections.limit = min(settings.frevo_max_connections, descriptors_for_connections())
+        self.connections.limit = min(settings.frevo_max_connections, descriptor_shares()[0])
         self.sessions.limit = settings.frevo_max_sessions
         self.pipes.limit = settings.frevo_max_pipes
         self.pipe_bytes.limit = settings.frevo_max_pipe_bytes
@@ -133,13 +133,3 @@ class Budgets:
             for user, count in budget.users():
                 found.setdefault(user, {})[budget.name] = count
         return found
-
-
-def descriptors_for_connections() -> int:
-    """A quarter of the descriptors that this process may have: more connections the data plane does not accept."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
-
-
-def descriptors_for_files() -> int:
-    """Three quarters of the descriptors that this process may have; the data plane keeps connections to the rest."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4

@@ -17,7 +17,7 @@ from frevo.server.core.shares import Share, build_shares, guard_of
 from frevo.server.core.slow_work import SlowWork
 from frevo.server.core.turns import Turns
 from frevo.server.core.unix_users import UnixUsers, unix_users_of
-from frevo.transport.base import SEAL, Gate
+from frevo.transport.base import ENCRYPT, Gate
 from frevo.wire.dtyp.filetime import from_unix_ns
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import ErrorResponse, Header, HeaderFlags
@@ -112,7 +112,7 @@ class Server:
             chain.before_sending(message)
             chain.before_sending = None
         if not connection.closed:  # as send_chain_raw
-            self.transport.submit(connection.id, session_id, SEAL if chain.sealed_session else 0, message)
+            self.transport.submit(connection.id, session_id, ENCRYPT if chain.sealed_session else 0, message)
         if chain.after_sending is not None:
             chain.after_sending()
             chain.after_sending = None
@@ -140,7 +140,7 @@ class Server:
         header = request.response_header(NTStatus.PENDING)
         header.flags = header.flags & ~_SIGNED | _ASYNC
         header.async_id = request.async_id
-        flags = SEAL if request.sealed else 0
+        flags = ENCRYPT if request.sealed else 0
         self.send_chain_raw(
             connection, chain.sealed_session or header.session_id, header.pack() + EMPTY_ERROR, flags
         )
@@ -152,7 +152,7 @@ class Server:
         header.credits = 0
         session_id = request.chain.sealed_session or header.session_id
         self.send_chain_raw(
-            request.connection, session_id, header.pack() + body, SEAL if request.sealed else 0
+            request.connection, session_id, header.pack() + body, ENCRYPT if request.sealed else 0
         )
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from frevo.proto.dialect import Cipher, Dialect, Signing
 from frevo.records import Discreet
+from frevo.wire.smb2 import CREDIT_BYTES
 
 if TYPE_CHECKING:
     from frevo.aio.acting import UnixIdentity
@@ -58,9 +59,9 @@ class Connection(msgspec.Struct, eq=False):
     signing: Signing = Signing.HMAC_SHA256
     cipher: Cipher = Cipher.NONE
     preauth_hash: bytes = bytes(64)
-    max_transact: int = 65536
-    max_read: int = 65536
-    max_write: int = 65536
+    max_transact: int = CREDIT_BYTES
+    max_read: int = CREDIT_BYTES
+    max_write: int = CREDIT_BYTES
     sessions: dict[int, Session] = msgspec.field(default_factory=dict)
     #: Requests that wait for something, by message id and, once an interim response went out, by async id.
     waiting: dict[int, Request] = msgspec.field(default_factory=dict)

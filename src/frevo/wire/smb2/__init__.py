@@ -17,6 +17,7 @@ from frevo.wire.smb2.close import (
 )
 from frevo.wire.smb2.constants import (
     ANY_FILE_ID,
+    CREDIT_BYTES,
     Capabilities,
     Channel,
     Cipher,
@@ -242,6 +243,7 @@ __all__ = [
     "APP_INSTANCE_ID",
     "APP_INSTANCE_VERSION",
     "COMPRESSION_PROTOCOL_ID",
+    "CREDIT_BYTES",
     "DURABLE_HANDLE_RECONNECT",
     "DURABLE_HANDLE_RECONNECT_V2",
     "DURABLE_HANDLE_REQUEST",

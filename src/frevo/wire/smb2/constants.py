@@ -10,6 +10,7 @@ from frevo.wire.fscc.constants import CompletionFilter, FileAttributes
 
 __all__ = [
     "ANY_FILE_ID",
+    "CREDIT_BYTES",
     "Capabilities",
     "Channel",
     "Cipher",
@@ -60,6 +61,8 @@ __all__ = [
     "WriteFlags",
 ]
 
+#: What one credit pays for: bytes of a request or of its response ([MS-SMB2] 3.1.5.2).
+CREDIT_BYTES = 65536
 #: The FileId that stands for "the open of the previous request in this compound" ([MS-SMB2] 3.3.5.2.7.2).
 ANY_FILE_ID = (0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
 
