@@ -20,6 +20,7 @@ ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
     "text": set(),
+    "nss": set(),
     "wire": set(),
     "proto": set(),
     "aio": {"_native"},
@@ -75,7 +76,7 @@ CLIENT_ARROWS: dict[str, set[str]] = {
     "filesystem": {"connect", "server", "share", "transfer", "tree", "connection", "to_the_end", "address"},
     "__init__": {"connect", "server", "share", "tree", "credentials", "address", "errors"},
 }
-EVERYWHERE = {"errors", "records", "text", "wire"}
+EVERYWHERE = {"errors", "nss", "records", "text", "wire"}
 #: Single imports that cross the table, and why.
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("proto/protection.py", "_native"): "packet crypto is Rust's; this file is its only door into proto",

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import msgspec
 
+from frevo import nss
+
 log = logging.getLogger(__name__)
 
 #: A map is a page of names; what is larger is some other file.
@@ -101,7 +103,7 @@ def _in_groups(user: str, groups: tuple[str, ...]) -> bool:
 
 def _is_member(user: str, name: str) -> bool:
     try:
-        group = grp.getgrnam(name)
-        return user in group.gr_mem or pwd.getpwnam(user).pw_gid == group.gr_gid
+        group = nss.ask(grp.getgrnam, name)
+        return user in group.gr_mem or nss.ask(pwd.getpwnam, user).pw_gid == group.gr_gid
     except (KeyError, ValueError):
         return False

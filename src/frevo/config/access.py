@@ -13,6 +13,7 @@ from enum import IntEnum
 import msgspec
 from msgspec.structs import replace
 
+from frevo import nss
 from frevo.config.global_keys import GlobalConfig
 from frevo.config.macros import expand
 from frevo.config.share_keys import ShareConfig
@@ -132,9 +133,9 @@ def domains_of(values: GlobalConfig) -> frozenset[str]:
 
 def unix_groups(account: str) -> frozenset[str]:
     """The names of the Unix groups that *account* is in; none when there is no such Unix user."""
-    names = {group.gr_name for group in grp.getgrall() if account in map(str.lower, group.gr_mem)}
+    names = {group.gr_name for group in nss.ask(grp.getgrall) if account in map(str.lower, group.gr_mem)}
     try:
-        names.add(grp.getgrgid(pwd.getpwnam(account).pw_gid).gr_name)
+        names.add(nss.ask(grp.getgrgid, nss.ask(pwd.getpwnam, account).pw_gid).gr_name)
     except (KeyError, ValueError):
         pass
     return frozenset(names)

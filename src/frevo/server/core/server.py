@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from frevo.auth.guesses import Guesses
 from frevo.config import Config
 from frevo.locking.file_table import FileTable
+from frevo.server.core.asking import Asking
 from frevo.server.core.budget import Budgets
 from frevo.server.core.lanes import Lanes
 from frevo.server.core.shares import Share, build_shares, guard_of
@@ -69,6 +70,7 @@ class Server:
         self._next_async_id = 1
         self.turns = Turns(loop)
         self.slow_work = SlowWork(loop)
+        self.asking = Asking(loop)
         self.budgets = Budgets(config)
         self.guesses = Guesses(self.monotonic)
 

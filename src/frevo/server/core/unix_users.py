@@ -1,7 +1,7 @@
 """Unix users and groups by name, as identities that threads can act as; looked up with a memory of bounded age.
 
 Lookups may ask a directory service and wait for it: they are made at log-on and when a share is connected, never for
-a request on a file.
+a request on a file, and in a thread (frevo.nss).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from frevo import nss
 from frevo.aio.acting import UnixIdentity
 from frevo.config import Config
 
@@ -103,17 +104,17 @@ class _Remembered(Generic[_K, _V]):
 def _look_up(name: str) -> UnixUser | None:
     for spelling in dict.fromkeys((name, name.lower())):
         try:
-            entry = pwd.getpwnam(spelling)
+            entry = nss.ask(pwd.getpwnam, spelling)
         except (KeyError, ValueError):  # there is none, or it cannot be a name
             continue
-        groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
+        groups = nss.ask(os.getgrouplist, entry.pw_name, entry.pw_gid)
         return UnixUser(entry.pw_name, UnixIdentity(entry.pw_uid, entry.pw_gid, groups))
     return None
 
 
 def _group(name: str) -> int | None:
     try:
-        return grp.getgrnam(name).gr_gid
+        return nss.ask(grp.getgrnam, name).gr_gid
     except (KeyError, ValueError):
         return None
 

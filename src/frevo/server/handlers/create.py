@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 import msgspec
 
 from frevo.errors import SMBError
@@ -61,13 +63,15 @@ class _Opened(msgspec.Struct):
     stat: FileStat | None = None  # known already when nothing was changed
 
 
-def handle(request: Request) -> bytes:
+def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Gives the CREATE response body; sets the file of the compound."""
     asked = CreateRequest.parse(request.message)
     if len(request.session.opens) >= request.server.config.globals.frevo_max_opens_per_session:
         raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many opens in this session")
     if request.tree.backend is None:
-        return _open_pipe(request, asked)
+        return request.server.asking.run(
+            request.connection.party, lambda one: _open_pipe(one, asked), request
+        )
     create_checks.check(asked)
     timewarp = find_create_context(asked.contexts, b"TWrp") if asked.contexts else None
     if timewarp is not None and any(timewarp):
@@ -311,6 +315,8 @@ def _open_pipe(request: Request, asked: CreateRequest) -> bytes:
     """A named pipe of IPC$: srvsvc and wkssvc ([MS-SMB2] 3.3.5.9, for a pipe share)."""
     server, session = request.server, request.session
     pipe = new_pipe(request, asked.name)
+    if session.trees.get(request.tree.id) is not request.tree:
+        raise SMBError(NTStatus.NETWORK_NAME_DELETED, "the tree was disconnected meanwhile")
     number = server.new_open_id()
     entry = Open(
         number, number, session, request.tree, 0x0012019F, asked.share_access, asked.create_options, asked.name,

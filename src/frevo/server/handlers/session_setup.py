@@ -57,12 +57,22 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     request.header.session_id = session.id
     if connection.dialect is not None and connection.dialect.contexts:
         session.preauth_hash = preauth.update(session.preauth_hash, request.message)
-    acceptor = session.acceptor
+    session.deciding = True  # the system may be asked who somebody is, and another leg may come meanwhile
+    try:
+        return _decide(request, session, asked)
+    finally:
+        session.deciding = False
+
+
+def _decide(request: Request, session: Session, asked: SessionSetupRequest) -> bytes | Awaitable[bytes]:
+    """What this leg comes to, at once or later."""
+    acceptor, connection = session.acceptor, request.connection
     verdict: StepResult | SMBError
     try:
         verdict = acceptor.step(asked.security_buffer)
     except SMBError as error:
         verdict = error
+    _check_there(session)
     claim = acceptor.take_claim()
     wait_s = _wait_s(request, claim, verdict) if claim is not None else 0.0
     if wait_s <= 0:
@@ -72,6 +82,12 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
         _forget(request, session)
         raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, "too many failed log-ons")
     return _tell_later(request, session, asked, verdict, claim, wait_s)
+
+
+def _check_there(session: Session) -> None:
+    """Raises USER_SESSION_DELETED when the session has ended while it waited."""
+    if session.state is SessionState.GONE:
+        raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {session.id:#x}")
 
 
 def _wait_s(request: Request, claim: str, verdict: StepResult | SMBError) -> float:
@@ -109,8 +125,7 @@ async def _tell_later(
         await asyncio.sleep(wait_s)
     finally:
         session.deciding = False
-    if session.state is SessionState.GONE:
-        raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {session.id:#x}")
+    _check_there(session)
     answer = _tell(request, session, asked, verdict, claim)
     return answer if isinstance(answer, bytes) else await answer
 
@@ -209,6 +224,7 @@ def _finish(
     except SMBError:
         _forget(request, session)
         raise
+    _check_there(session)
     if first:
         _set_protection(request, session, asked, identity, step.session_key)
     session.state = SessionState.VALID

@@ -22,6 +22,7 @@ from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse
 
 if TYPE_CHECKING:
+    from frevo.aio.acting import UnixIdentity
     from frevo.server.core.lane import Lane
     from frevo.vfs.base import Backend
 
@@ -55,12 +56,13 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     if access is ShareAccess.NONE:
         raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name}")
     if share.is_pipe:
-        return _answer(request, _connect(request, share, access, None, None))
+        return _answer(request, _connect(request, share, access, None, None, None))
+    acting = identity_on(server, session, share)
     path = folder_of(share, session, server.config)
     lane = share.lane_at(path, server.lanes)
 
     def connect(_: Request) -> bytes:
-        return _answer(request, _connect(request, share, access, share.backend_at(path, lane), lane))
+        return _answer(request, _connect(request, share, access, acting, share.backend_at(path, lane), lane))
 
     return connect(request) if lane is None else lane.handle(connect, request)
 
@@ -95,7 +97,12 @@ def _share_name(path: str) -> str:
 
 
 def _connect(
-    request: Request, share: Share, access: ShareAccess, backend: Backend | None, lane: Lane | None
+    request: Request,
+    share: Share,
+    access: ShareAccess,
+    acting: UnixIdentity | None,
+    backend: Backend | None,
+    lane: Lane | None,
 ) -> Tree:
     session, settings = request.session, request.server.config.globals
     if session.state is SessionState.GONE:
@@ -109,7 +116,6 @@ def _connect(
         raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many trees in this session")
     if share.config.max_connections and share.users >= share.config.max_connections:
         raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, f"share {share.name}: max connections")
-    acting = identity_on(request.server, session, share)
     if backend is not None and acting is not None:
         with as_identity(acting):
             backend.check_reachable()

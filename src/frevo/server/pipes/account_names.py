@@ -8,6 +8,7 @@ import pwd
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from frevo import nss
 from frevo.auth.accounts import AccountStore
 from frevo.auth.authenticator import Authenticator
 from frevo.auth.sids import RID_DOMAIN_USERS
@@ -177,7 +178,7 @@ def directory(authenticator: Authenticator, machine: str, workgroup: str) -> Dir
 
 def _unix_user(uid: int) -> Principal | None:
     try:
-        name = pwd.getpwuid(uid).pw_name if uid <= _UID_MAX else ""
+        name = nss.ask(pwd.getpwuid, uid).pw_name if uid <= _UID_MAX else ""
     except KeyError:
         return None
     return Principal(UNIX_USERS.child(uid), SidUse.USER, name, UNIX_USER_DOMAIN, UNIX_USERS) if name else None
@@ -185,7 +186,7 @@ def _unix_user(uid: int) -> Principal | None:
 
 def _unix_group(gid: int) -> Principal | None:
     try:
-        name = grp.getgrgid(gid).gr_name if gid <= _UID_MAX else ""
+        name = nss.ask(grp.getgrgid, gid).gr_name if gid <= _UID_MAX else ""
     except KeyError:
         return None
     return (
@@ -199,6 +200,6 @@ def _of_unix_name(
     name: str, find: Callable[[str], T], made: Callable[[T], Principal | None]
 ) -> Principal | None:
     try:
-        return made(find(name))
+        return made(nss.ask(find, name))
     except (KeyError, UnicodeEncodeError):
         return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from frevo import nss
 from frevo.config import Config, expand
 from frevo.config.access import GROUP_SIGNS, is_named
 from frevo.errors import SMBError
@@ -162,7 +163,7 @@ def _check_own(forced: str) -> None:
 
 def _is_user(name: str, uid: int) -> bool:
     try:
-        return pwd.getpwnam(name).pw_uid == uid
+        return nss.ask(pwd.getpwnam, name).pw_uid == uid
     except (KeyError, ValueError):
         return False
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from frevo import nss
 from frevo.server.core.shares import HOMES, Share
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def unix_entry(name: str) -> pwd.struct_passwd | None:
     """The Unix user called *name*, else *name* in lower case."""
     for spelling in dict.fromkeys((name, name.lower())):
         try:
-            return pwd.getpwnam(spelling)
+            return nss.ask(pwd.getpwnam, spelling)
         except (KeyError, ValueError):
             continue
     return None

@@ -7,6 +7,7 @@ import pwd
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from frevo import nss
 from frevo.config import Config, Person, ShareConfig, domains_of, expand
 from frevo.config.macros import macros_in
 
@@ -71,11 +72,11 @@ def _host(address: str) -> str:
 
 def _of_unix_user(account: str) -> dict[str, str]:
     try:
-        user = pwd.getpwnam(account)
+        user = nss.ask(pwd.getpwnam, account)
     except (KeyError, ValueError):
         return {}
     try:
-        group = grp.getgrgid(user.pw_gid).gr_name
+        group = nss.ask(grp.getgrgid, user.pw_gid).gr_name
     except KeyError:
         group = ""
     return {"home": user.pw_dir, "group": group}
