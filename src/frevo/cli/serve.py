@@ -26,7 +26,7 @@ from frevo.cli.serve_folder import (
     user_name,
     usual_port,
 )
-from frevo.config import Config, ConfigErrors, diff, load
+from frevo.config import Config, ConfigErrors, diff, listen_hosts, load
 from frevo.transport.address import DEFAULT_PORTS, TransportAddress
 
 log = logging.getLogger("frevo.serve")
@@ -110,6 +110,7 @@ def _plan(args: argparse.Namespace) -> Plan:
     with as_identity(owner.identity if owner is not None else None):
         config = folder_config(args.path, args.name, read_only=args.read_only, overrides=overrides)
     config = _with_options(config, args, default_port=True)
+    listen_hosts(config)  # says now what is wrong with --listen
     user = user_name(args.user or (owner.name if owner is not None else None))
     share = next(iter(config.shares.values()))
     config = config.with_share(replace(share, valid_users=(user,)))

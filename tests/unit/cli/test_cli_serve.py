@@ -24,6 +24,15 @@ def plan_of(*arguments: str) -> serve.Plan:
     return serve._plan(build_parser().parse_args(["serve", *arguments]))
 
 
+@pytest.mark.parametrize("address", ["no-such-host.invalid", "192.0.2.1/32", "\x9b"])
+def test_an_address_of_another_machine(
+    tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Goal: `--listen` with what this machine is not is a mistake of the user's, not a bug. Method: each kind."""
+    assert main(["serve", str(tmp_path), "--listen", address, "--private-dir", str(tmp_path / "p")]) == 1
+    assert "no address of this machine matches" in capsys.readouterr().err
+
+
 def test_a_folder_becomes_one_share(tmp_path: Path) -> None:
     """Goal: name, rights, user, port, address and private folder come from the options. Method: all."""
     folder = tmp_path / "My Docs"
