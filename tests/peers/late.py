@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from frevo._native import RingOperation
 from frevo.aio import threads
 from frevo.aio.ring import Ring
 from frevo.aio.uring import UringRing
@@ -23,8 +24,8 @@ class Late:
             self.native, self.batches = ring._native, list[tuple[list[Any], list[int]]]()
             monkeypatch.setattr(ring, "_native", self)
         else:
-            for module, name in ((threads, "_write"), (threads.syscalls, "fallocate")):
-                monkeypatch.setattr(module, name, self._held(getattr(module, name)))
+            for code in (RingOperation.WRITE, RingOperation.FALLOCATE):
+                monkeypatch.setitem(threads._CALLS, code, self._held(threads._CALLS[code]))
 
     def _held(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*words: Any) -> Any:

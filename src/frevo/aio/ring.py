@@ -26,10 +26,12 @@ from __future__ import annotations
 import abc
 import asyncio
 import errno
+import os
 import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
+from frevo._native import RingOperation as Code
 from frevo.aio import features as _features
 from frevo.aio.acting import as_identity, carried
 from frevo.aio.daemon_threads import DaemonThreads
@@ -93,67 +95,90 @@ class Ring(abc.ABC):
             raise RuntimeError("the event loop of this ring is closed")
         return loop
 
-    # --- names ---
+    # --- what an engine does ---
 
     @abc.abstractmethod
+    def _start(self, code: int, args: tuple[Any, ...]) -> tuple[Any, asyncio.Future[Any]]:
+        """Starts an operation with the arguments that `_native.RingOperation` gives its code.
+
+        Something to call it by and its result. The descriptors among *args* are held until it has really ended.
+        """
+
+    @abc.abstractmethod
+    def _give_up(self, operation: Any, undo: Callable[[Any], None] | None) -> None:
+        """Nobody waits for an operation any more: it need not happen, and what it gives goes to *undo*."""
+
+    async def _run(self, code: int, *args: Any, undo: Callable[[Any], None] | None = None) -> Any:
+        """The result of one operation; one that nobody awaits any more goes to *undo*."""
+        operation, future = self._start(code, args)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if not future.done() or future.cancelled():
+                self._give_up(operation, undo)
+            elif undo is not None and future.exception() is None:
+                undo(future.result())
+            raise
+
+    # --- names ---
+
     async def openat2(
         self, directory: Descriptor, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH
     ) -> Descriptor:
         """Open *path* below *directory*, with O_CLOEXEC."""
+        flags |= os.O_CLOEXEC
+        number = await self._run(Code.OPENAT2, directory, path, flags, mode, resolve, undo=os.close)
+        return Descriptor(number)
 
-    @abc.abstractmethod
     async def statx(self, place: Descriptor, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
         """Status of *path* below *place*; of *place* itself with the defaults."""
+        return FileStatus._make(await self._run(Code.STATX, place, path, flags))
 
-    @abc.abstractmethod
     async def unlinkat(self, directory: Descriptor, path: bytes, flags: int = 0) -> None:
         """Remove a name; a directory with AT_REMOVEDIR."""
+        await self._run(Code.UNLINKAT, directory, path, flags)
 
-    @abc.abstractmethod
     async def renameat2(
         self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
     ) -> None:
         """Rename, with RENAME_NOREPLACE or RENAME_EXCHANGE in *flags* if wanted."""
+        await self._run(Code.RENAMEAT2, old_directory, old, new_directory, new, flags)
 
-    @abc.abstractmethod
     async def mkdirat(self, directory: Descriptor, path: bytes, mode: int = 0o777) -> None:
         """Make a directory; the umask applies."""
+        await self._run(Code.MKDIRAT, directory, path, mode)
 
-    @abc.abstractmethod
     async def linkat(
         self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
     ) -> None:
         """Make a hard link; AT_SYMLINK_FOLLOW and AT_EMPTY_PATH as linkat(2) has them."""
+        await self._run(Code.LINKAT, old_directory, old, new_directory, new, flags)
 
     # --- data ---
 
-    @abc.abstractmethod
     async def read(self, file: Descriptor, offset: int, length: int) -> bytes:
         """Up to *length* bytes from *offset* (-1: the file's own position); fewer at the end of the file."""
+        data: bytes = await self._run(Code.READ, file, offset, length)
+        return data
 
-    @abc.abstractmethod
     async def readinto(self, file: Descriptor, offset: int, buffer: Buffer) -> int:
-        """Read into a writable buffer of bytes.
+        """Read from *offset* into a writable buffer; how many bytes. It is filled at any time until then."""
+        count: int = await self._run(Code.READINTO, file, offset, memoryview(buffer))
+        return count
 
-        How many were read. *buffer* is filled until then at any time.
-        """
-
-    @abc.abstractmethod
     async def write(self, file: Descriptor, offset: int, data: Buffer) -> int:
-        """Write *data* at *offset* (-1.
+        """Write *data* at *offset* (-1: the file's own position); how many bytes were written, perhaps fewer."""
+        count: int = await self._run(Code.WRITE, file, offset, memoryview(data))
+        return count
 
-        The file's own position); how many bytes were written, perhaps fewer.
-        """
-
-    @abc.abstractmethod
     async def fsync(self, file: Descriptor, datasync: bool = False) -> None:
         """Bring the file to stable storage; without its times when *datasync* is true."""
+        await self._run(Code.FSYNC, file, datasync)
 
-    @abc.abstractmethod
     async def fallocate(self, file: Descriptor, mode: int, offset: int, length: int) -> None:
         """fallocate(2): reserve, punch holes, zero ranges, by the FALLOC_FL_* bits of *mode*."""
+        await self._run(Code.FALLOCATE, file, mode, offset, length)
 
-    @abc.abstractmethod
     async def splice(
         self,
         source: Descriptor,
@@ -163,10 +188,9 @@ class Ring(abc.ABC):
         length: int,
         flags: int = 0,
     ) -> int:
-        """Move up to *length* bytes to or from a pipe inside the kernel.
-
-        An offset of -1 is the file's own.
-        """
+        """Move up to *length* bytes to or from a pipe inside the kernel; an offset of -1 is the file's own position."""
+        count: int = await self._run(Code.SPLICE, source, offset_in, target, offset_out, length, flags)
+        return count
 
     # --- extended attributes ---
 
@@ -182,13 +206,14 @@ class Ring(abc.ABC):
                 raise
         return await self._getxattr(file, name, XATTR_BYTES_MAX)
 
-    @abc.abstractmethod
     async def _getxattr(self, file: Descriptor, name: bytes, size: int) -> bytes:
         """`getxattr` with room for *size* bytes; OSError ERANGE when the value is longer."""
+        value: bytes = await self._run(Code.FGETXATTR, file, name, size)
+        return value
 
-    @abc.abstractmethod
     async def setxattr(self, file: Descriptor, name: bytes, value: Buffer, flags: int = 0) -> None:
         """Set an extended attribute of an open file; XATTR_CREATE or XATTR_REPLACE in *flags* if wanted."""
+        await self._run(Code.FSETXATTR, file, name, memoryview(value), flags)
 
     # --- what no engine has an operation for ---
 

@@ -1,7 +1,4 @@
-"""`Ring` on a pool of threads.
-
-For kernels and containers without io_uring, and as the reference for tests.
-"""
+"""`Ring` on a pool of threads, for kernels and containers without io_uring, and as the reference for tests."""
 
 from __future__ import annotations
 
@@ -10,22 +7,16 @@ import concurrent.futures
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias
 
+from frevo._native import RingOperation as Code
 from frevo.aio import syscalls
 from frevo.aio.acting import carried
-from frevo.aio.descriptor import Descriptor, hold_all, release_all
+from frevo.aio.descriptor import hold_all, release_all
 from frevo.aio.ring import Ring
-from frevo.aio.syscalls import (
-    AT_EMPTY_PATH,
-    AT_REMOVEDIR,
-    AT_SYMLINK_FOLLOW,
-    RESOLVE_BENEATH,
-    Buffer,
-    FileStatus,
-)
+from frevo.aio.syscalls import AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_FOLLOW
 
-T = TypeVar("T")
+Job: TypeAlias = "concurrent.futures.Future[Any]"
 
 #: More threads than processors: they wait for disks, and a slow disk should not hold up a cached read.
 THREADS_MAX = 16
@@ -42,87 +33,25 @@ class ThreadRing(Ring):
         self._submitted = 0
         self._completed = 0
 
-    async def _run(self, call: Callable[..., T], *args: Any, undo: Callable[[T], None] | None = None) -> T:
-        """The result of *call* in a thread; a result that nobody awaits any more goes to *undo*.
-
-        The worker's references keep buffers alive until the call has returned, whatever happens to the task, and the
-        descriptors among *args* are held so long.
-        """
+    def _start(self, code: int, args: tuple[Any, ...]) -> tuple[Job, asyncio.Future[Any]]:
+        """The worker's references keep buffers alive until the call has returned, whatever happens to the task."""
         held, numbers = hold_all(args)
         try:
-            job = self._pool.submit(carried(call), *numbers)
+            job = self._pool.submit(carried(_CALLS[code]), *numbers)
         except BaseException:
             release_all(held)
             raise
         self._submitted += 1
         job.add_done_callback(lambda _: release_all(held))  # also of one that was never begun
         job.add_done_callback(self._count)
-        try:
-            return await asyncio.wrap_future(job, loop=self._loop)
-        except asyncio.CancelledError:
-            if undo is not None:
-                job.add_done_callback(functools.partial(_undo, undo))
-            raise
+        return job, asyncio.wrap_future(job, loop=self._loop)
 
-    def _count(self, _job: concurrent.futures.Future[Any]) -> None:
+    def _give_up(self, operation: Job, undo: Callable[[Any], None] | None) -> None:
+        if undo is not None:
+            operation.add_done_callback(functools.partial(_undo, undo))
+
+    def _count(self, _job: Job) -> None:
         self._completed += 1
-
-    async def openat2(
-        self, directory: Descriptor, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH
-    ) -> Descriptor:
-        number = await self._run(syscalls.openat2, directory, path, flags, mode, resolve, undo=os.close)
-        return Descriptor(number)
-
-    async def statx(self, place: Descriptor, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
-        return await self._run(syscalls.statx, place, path, flags)
-
-    async def unlinkat(self, directory: Descriptor, path: bytes, flags: int = 0) -> None:
-        await self._run(_unlinkat, directory, path, flags)
-
-    async def renameat2(
-        self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
-    ) -> None:
-        await self._run(syscalls.renameat2, old_directory, old, new_directory, new, flags)
-
-    async def mkdirat(self, directory: Descriptor, path: bytes, mode: int = 0o777) -> None:
-        await self._run(_mkdirat, directory, path, mode)
-
-    async def linkat(
-        self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
-    ) -> None:
-        await self._run(_linkat, old_directory, old, new_directory, new, flags)
-
-    async def read(self, file: Descriptor, offset: int, length: int) -> bytes:
-        return await self._run(_read, file, offset, length)
-
-    async def readinto(self, file: Descriptor, offset: int, buffer: Buffer) -> int:
-        return await self._run(_readinto, file, offset, memoryview(buffer))
-
-    async def write(self, file: Descriptor, offset: int, data: Buffer) -> int:
-        return await self._run(_write, file, offset, memoryview(data))
-
-    async def fsync(self, file: Descriptor, datasync: bool = False) -> None:
-        await self._run(os.fdatasync if datasync else os.fsync, file)
-
-    async def fallocate(self, file: Descriptor, mode: int, offset: int, length: int) -> None:
-        await self._run(syscalls.fallocate, file, mode, offset, length)
-
-    async def splice(
-        self,
-        source: Descriptor,
-        offset_in: int,
-        target: Descriptor,
-        offset_out: int,
-        length: int,
-        flags: int = 0,
-    ) -> int:
-        return await self._run(_splice, source, offset_in, target, offset_out, length, flags)
-
-    async def _getxattr(self, file: Descriptor, name: bytes, size: int) -> bytes:
-        return await self._run(os.getxattr, file, name)
-
-    async def setxattr(self, file: Descriptor, name: bytes, value: Buffer, flags: int = 0) -> None:
-        await self._run(os.setxattr, file, name, memoryview(value), flags)
 
     def statistics(self) -> dict[str, int]:
         flight = self._submitted - self._completed
@@ -133,7 +62,7 @@ class ThreadRing(Ring):
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _undo(undo: Callable[[T], None], job: concurrent.futures.Future[T]) -> None:
+def _undo(undo: Callable[[Any], None], job: Job) -> None:
     if not job.cancelled() and job.exception() is None:
         undo(job.result())
 
@@ -170,3 +99,30 @@ def _splice(fd_in: int, offset_in: int, fd_out: int, offset_out: int, length: in
     source = None if offset_in < 0 else offset_in
     target = None if offset_out < 0 else offset_out
     return os.splice(fd_in, fd_out, length, offset_src=source, offset_dst=target, flags=flags)
+
+
+def _fsync(fd: int, datasync: bool) -> None:
+    (os.fdatasync if datasync else os.fsync)(fd)
+
+
+def _fgetxattr(fd: int, name: bytes, _size: int) -> bytes:
+    return os.getxattr(fd, name)
+
+
+#: The system call of each operation.
+_CALLS: dict[int, Callable[..., Any]] = {
+    Code.OPENAT2: syscalls.openat2,
+    Code.STATX: syscalls.statx,
+    Code.UNLINKAT: _unlinkat,
+    Code.RENAMEAT2: syscalls.renameat2,
+    Code.MKDIRAT: _mkdirat,
+    Code.LINKAT: _linkat,
+    Code.READ: _read,
+    Code.READINTO: _readinto,
+    Code.WRITE: _write,
+    Code.FSYNC: _fsync,
+    Code.FALLOCATE: syscalls.fallocate,
+    Code.FGETXATTR: _fgetxattr,
+    Code.FSETXATTR: os.setxattr,
+    Code.SPLICE: _splice,
+}

@@ -8,7 +8,6 @@ reports the rest.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -19,8 +18,7 @@ from frevo.aio import features
 from frevo.aio.acting import UnixIdentity, act_as, acting_as
 from frevo.aio.descriptor import Descriptor, hold_all, release_all
 from frevo.aio.ring import Ring
-from frevo.aio.syscalls import AT_EMPTY_PATH, RESOLVE_BENEATH, Buffer, FileStatus
-from frevo.aio.threads import ThreadRing
+from frevo.aio.threads import Job, ThreadRing
 
 #: Submission slots. A longer batch is handed over in several kernel calls.
 ENTRIES = 256
@@ -31,17 +29,16 @@ IN_FLIGHT_MAX = 1024
 #: Users whose credentials a ring remembers; the one remembered longest makes room.
 PERSONALITIES_MAX = 1024
 
-#: Opcodes younger than the ring itself and the method of `ThreadRing` that stands in where the kernel lacks
-#: one.
+#: Operations younger than the ring itself, by their kernel name: where the kernel lacks one, threads stand in.
 _NEWER = {
-    Code.UNLINKAT: ("unlinkat", "unlinkat"),
-    Code.RENAMEAT2: ("renameat", "renameat2"),
-    Code.MKDIRAT: ("mkdirat", "mkdirat"),
-    Code.LINKAT: ("linkat", "linkat"),
-    Code.FGETXATTR: ("fgetxattr", "_getxattr"),
-    Code.FSETXATTR: ("fsetxattr", "setxattr"),
-    Code.SPLICE: ("splice", "splice"),
-    Code.FALLOCATE: ("fallocate", "fallocate"),
+    Code.UNLINKAT: "unlinkat",
+    Code.RENAMEAT2: "renameat",
+    Code.MKDIRAT: "mkdirat",
+    Code.LINKAT: "linkat",
+    Code.FGETXATTR: "fgetxattr",
+    Code.FSETXATTR: "fsetxattr",
+    Code.SPLICE: "splice",
+    Code.FALLOCATE: "fallocate",
 }
 
 
@@ -67,27 +64,16 @@ class UringRing(Ring):
         self._closed = False
         self._threads: ThreadRing | None = None
         operations = features.probe().operations
-        self._missing = frozenset(code for code, (name, _) in _NEWER.items() if name not in operations)
+        self._missing = frozenset(code for code, name in _NEWER.items() if name not in operations)
         self._fd = self._native.fd
         loop.add_reader(self._fd, self._wake)
 
     # --- the machinery ---
 
-    async def _run(self, code: int, *args: Any, undo: Callable[[Any], None] | None = None) -> Any:
-        """Queue one operation and wait for its result.
-
-        A result that comes after cancellation goes to *undo*.
-        """
+    def _start(self, code: int, args: tuple[Any, ...]) -> tuple[int | Job, asyncio.Future[Any]]:
+        """Queues it for the end of this turn of the loop."""
         if code in self._missing:
-            return await getattr(self._by_threads(), _NEWER[code][1])(*args)
-        token, future = self._queue(code, args)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            self._give_up(token, future, undo)
-            raise
-
-    def _queue(self, code: int, args: tuple[Any, ...]) -> tuple[int, asyncio.Future[Any]]:
+            return self._by_threads()._start(code, args)
         if self._closed:
             raise RuntimeError("this ring was shut down")
         future, personality = self._loop.create_future(), self._personality()
@@ -116,18 +102,14 @@ class UringRing(Ring):
             self._flush_due = True
             self._loop.call_soon(self._flush)
 
-    def _give_up(self, token: int, future: asyncio.Future[Any], undo: Callable[[Any], None] | None) -> None:
-        """The task is cancelled.
-
-        Take the operation back, ask the kernel to, or undo what it has done already.
-        """
-        if future.done() and not future.cancelled():
-            if undo is not None and future.exception() is None:
-                undo(future.result())
+    def _give_up(self, operation: int | Job, undo: Callable[[Any], None] | None) -> None:
+        """Takes the operation back, or asks the kernel to."""
+        if not isinstance(operation, int):
+            self._by_threads()._give_up(operation, undo)
             return
         if undo is not None:
-            self._undo[token] = undo
-        self._cancels.append(token)
+            self._undo[operation] = undo
+        self._cancels.append(operation)
         self._schedule_flush()
 
     def _flush(self) -> None:
@@ -179,75 +161,6 @@ class UringRing(Ring):
         if self._threads is None:
             self._threads = ThreadRing(self._loop, "the kernel's io_uring lacks the operation")
         return self._threads
-
-    # --- names ---
-
-    async def openat2(
-        self, directory: Descriptor, path: bytes, flags: int, mode: int = 0, resolve: int = RESOLVE_BENEATH
-    ) -> Descriptor:
-        flags |= os.O_CLOEXEC
-        number: int = await self._run(Code.OPENAT2, directory, path, flags, mode, resolve, undo=os.close)
-        return Descriptor(number)
-
-    async def statx(self, place: Descriptor, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStatus:
-        return FileStatus._make(await self._run(Code.STATX, place, path, flags))
-
-    async def unlinkat(self, directory: Descriptor, path: bytes, flags: int = 0) -> None:
-        await self._run(Code.UNLINKAT, directory, path, flags)
-
-    async def renameat2(
-        self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
-    ) -> None:
-        await self._run(Code.RENAMEAT2, old_directory, old, new_directory, new, flags)
-
-    async def mkdirat(self, directory: Descriptor, path: bytes, mode: int = 0o777) -> None:
-        await self._run(Code.MKDIRAT, directory, path, mode)
-
-    async def linkat(
-        self, old_directory: Descriptor, old: bytes, new_directory: Descriptor, new: bytes, flags: int = 0
-    ) -> None:
-        await self._run(Code.LINKAT, old_directory, old, new_directory, new, flags)
-
-    # --- data ---
-
-    async def read(self, file: Descriptor, offset: int, length: int) -> bytes:
-        data: bytes = await self._run(Code.READ, file, offset, length)
-        return data
-
-    async def readinto(self, file: Descriptor, offset: int, buffer: Buffer) -> int:
-        count: int = await self._run(Code.READINTO, file, offset, buffer)
-        return count
-
-    async def write(self, file: Descriptor, offset: int, data: Buffer) -> int:
-        count: int = await self._run(Code.WRITE, file, offset, data)
-        return count
-
-    async def fsync(self, file: Descriptor, datasync: bool = False) -> None:
-        await self._run(Code.FSYNC, file, datasync)
-
-    async def fallocate(self, file: Descriptor, mode: int, offset: int, length: int) -> None:
-        await self._run(Code.FALLOCATE, file, mode, offset, length)
-
-    async def splice(
-        self,
-        source: Descriptor,
-        offset_in: int,
-        target: Descriptor,
-        offset_out: int,
-        length: int,
-        flags: int = 0,
-    ) -> int:
-        count: int = await self._run(Code.SPLICE, source, offset_in, target, offset_out, length, flags)
-        return count
-
-    # --- extended attributes ---
-
-    async def _getxattr(self, file: Descriptor, name: bytes, size: int) -> bytes:
-        value: bytes = await self._run(Code.FGETXATTR, file, name, size)
-        return value
-
-    async def setxattr(self, file: Descriptor, name: bytes, value: Buffer, flags: int = 0) -> None:
-        await self._run(Code.FSETXATTR, file, name, value, flags)
 
     # --- the ring itself ---
 
