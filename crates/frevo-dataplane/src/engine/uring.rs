@@ -10,76 +10,34 @@
 //!   short of memory, and a SEND reads the connection's output. What was armed on a closed connection is cancelled, and
 //!   the connection keeps its socket, whose number is nobody else's meanwhile, until all of it has completed.
 
+mod arming;
+mod file_reads;
+mod token;
+
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arming::{ARMED, BULK, ENDING, POLL_IN, POLL_OUT, RECV, SEND, SEND_BYTES, SMALL_ONE};
+use file_reads::FileRead;
+use token::{token, Kind, KINDS, NUMBER_BITS, NUMBER_MASK};
+
 use io_uring::{cqueue, opcode, squeue, types, IoUring};
 
-use super::link::{Core, Link};
 use super::listener::Listeners;
 use super::provided::{Provided, GROUP};
 use super::table::{Entry, Table};
 use super::transfer::{self, SCRATCH_BYTES};
 use super::{socket, Command, Shared};
 use crate::event::{ConnectionId, ListenerId, Reason};
-use crate::fast::{Attempt, ReadJob};
 use crate::stats::add;
 
-// Bits of `Entry::interest`: what is armed, and the state of receiving.
-const RECV: u32 = 1;
-const POLL_IN: u32 = 2;
-const POLL_OUT: u32 = 4;
-/// The RECV was asked to end.
-const ENDING: u32 = 8;
-/// Large messages are coming: receive by readiness.
-const BULK: u32 = 16;
-/// The front of the output is being sent by the kernel: nothing else may send or remove it.
-const SEND: u32 = 32;
-/// Operations that are under way.
-const ARMED: u32 = RECV | POLL_IN | POLL_OUT | SEND;
-/// From here on the bits count the small receives in a row.
-const SMALL_ONE: u32 = 1 << 8;
-
-/// Output up to this size is sent by the ring.
-const SEND_BYTES: usize = 64 * 1024;
 /// A receive of fewer bytes is small.
 const SMALL_BYTES: usize = 8 * 1024;
 /// So many small receives in a row end BULK; small requests between large messages should not.
 const SMALL_IN_A_ROW: u32 = 16;
-
-/// Kind of operation, in the top byte of the user data; the rest is the number of what it is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Kind {
-    Wake,
-    Listener,
-    Receive,
-    Readable,
-    Writable,
-    Sent,
-    FileRead,
-    Cancel,
-}
-
-const KINDS: [Kind; 8] = [
-    Kind::Wake,
-    Kind::Listener,
-    Kind::Receive,
-    Kind::Readable,
-    Kind::Writable,
-    Kind::Sent,
-    Kind::FileRead,
-    Kind::Cancel,
-];
-const NUMBER_BITS: u32 = 56;
-const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
-
-fn token(kind: Kind, number: u64) -> u64 {
-    (kind as u64) << NUMBER_BITS | number & NUMBER_MASK
-}
 
 /// Submission slots; when they are full, they are handed over early.
 const ENTRIES: u32 = 512;
@@ -88,12 +46,6 @@ const COMPLETIONS: u32 = 4096;
 const TICK: Duration = Duration::from_secs(1);
 /// How long a stopping thread waits for the operations it has cancelled.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// A file read in the kernel.
-struct FileRead {
-    job: ReadJob,
-    done: usize,
-}
 
 /// One I/O thread.
 pub(super) struct Thread {
@@ -402,65 +354,6 @@ impl Thread {
         Ok(())
     }
 
-    /// Arms what the connection waits for.
-    fn arm_connection(&mut self, link: &Link, core: &mut Core) {
-        let Some(entry) = self.table.entries.get_mut(&link.id) else { return };
-        let (id, fd) = (link.id, types::Fd(link.fd.as_raw_fd()));
-        let before = entry.interest;
-        core.parked = core.is_paused(&self.shared.limits) && entry.lingering.is_none();
-        let bulk = before & BULK != 0;
-        if before & RECV != 0 && (core.parked || bulk) {
-            entry.interest |= ENDING;
-        } else if before & (RECV | POLL_IN) == 0 && !core.parked {
-            entry.interest |= if bulk { POLL_IN } else { RECV };
-        }
-        let mut piece = (std::ptr::null(), 0);
-        if core.output().is_waiting() && before & POLL_OUT == 0 {
-            if let Some(front) = core.output().single(SEND_BYTES) {
-                piece = (front.as_ptr(), front.len() as u32);
-            }
-            entry.interest |= if piece.1 > 0 { SEND } else { POLL_OUT };
-        }
-        let new = entry.interest & !before;
-        if new & ENDING != 0 {
-            self.cancel(Kind::Receive, id);
-        }
-        if new & SEND != 0 {
-            // The piece stays in place: the output is busy until `sent`, and a closed connection is kept in `ending`.
-            core.output().set_busy(true);
-            let entry = opcode::Send::new(fd, piece.0, piece.1).flags(libc::MSG_NOSIGNAL).build();
-            self.arm(entry, Kind::Sent, id);
-        }
-        if new & RECV != 0 {
-            self.arm(opcode::RecvMulti::new(fd, GROUP).build(), Kind::Receive, id);
-        }
-        if new & POLL_IN != 0 {
-            self.arm(opcode::PollAdd::new(fd, libc::POLLIN as u32).build(), Kind::Readable, id);
-        }
-        if new & POLL_OUT != 0 {
-            self.arm(opcode::PollAdd::new(fd, libc::POLLOUT as u32).build(), Kind::Writable, id);
-        }
-    }
-
-    /// Ends what was armed on connections that were closed; they are kept until it has.
-    fn cancel_gone(&mut self) {
-        let gone = self.table.gone.as_mut().map(std::mem::take).unwrap_or_default();
-        let kinds = [
-            (RECV, Kind::Receive),
-            (POLL_IN, Kind::Readable),
-            (POLL_OUT, Kind::Writable),
-            (SEND, Kind::Sent),
-        ];
-        for (id, entry) in gone {
-            for (_, kind) in kinds.iter().filter(|(bit, _)| entry.interest & bit != 0) {
-                self.cancel(*kind, id);
-            }
-            if entry.interest & ARMED != 0 {
-                self.ending.insert(id, entry);
-            }
-        }
-    }
-
     fn tick(&mut self) {
         let now = Instant::now();
         if now < self.next_tick {
@@ -469,42 +362,6 @@ impl Thread {
         self.next_tick = now + TICK;
         self.table.tick(now);
         self.unpolled.append(&mut self.resting);
-    }
-
-    /// Starts the file reads and hands the events to the control plane.
-    fn deliver(&mut self) {
-        for mut job in std::mem::take(&mut self.table.host.jobs) {
-            job.make_room();
-            self.next_read += 1;
-            self.submit_read(self.next_read, FileRead { job, done: 0 });
-        }
-        self.table.deliver();
-    }
-
-    fn submit_read(&mut self, number: u64, mut read: FileRead) {
-        let offset = read.job.read.offset + read.done as u64;
-        let fd = types::Fd(read.job.file.descriptor());
-        let room = &mut read.job.room()[read.done..];
-        let entry = opcode::Read::new(fd, room.as_mut_ptr().cast(), room.len() as u32).offset(offset).build();
-        // The buffer's memory stays where it is when the job moves into the table.
-        self.reads.insert(number, read);
-        self.arm(entry, Kind::FileRead, number);
-    }
-
-    fn file_read(&mut self, number: u64, result: i32) {
-        let Some(mut read) = self.reads.remove(&number) else { return };
-        let length = read.job.read.length as usize;
-        match result {
-            count @ 1.. => read.done += count as usize,
-            0 => (),
-            _ if [libc::EINTR, libc::EAGAIN].contains(&-result) => return self.submit_read(number, read),
-            _ => read.job.outcome = Some(Attempt::Failed),
-        }
-        if result > 0 && read.done < length {
-            return self.submit_read(number, read); // to the end of the file, where 0 comes
-        }
-        read.job.outcome.get_or_insert(Attempt::Done(read.done));
-        self.table.command(Command::ReadDone(read.job));
     }
 
     /// Last chance for queued output, then everything ends: what the kernel still does, then the thread's memory.

@@ -1,0 +1,180 @@
+//! When a connection is no longer read: unread answers, requests in flight.
+
+use super::*;
+
+#[test]
+fn output_stops_the_input() {
+    let content = vec![5; 1 << 20];
+    let (mut pair, _gate) = Pair::ready(&content, false, false);
+    let mut bytes = Vec::new();
+    for index in 0..20 {
+        let message = read_request(1 + index * 16, 0, 1 << 20);
+        bytes.extend((message.len() as u32).to_be_bytes());
+        bytes.extend(message);
+    }
+    pair.connection.feed(&mut bytes, &mut pair.host).unwrap();
+    let queued = pair.connection.output_bytes();
+    assert!(pair.connection.is_paused(&pair.host.limits));
+    assert!(queued < 6 << 20, "{queued} bytes queued");
+    let mut total = 0;
+    while !pair.connection.output.is_empty() {
+        total += pair.output().len();
+        pair.connection.resume(&mut pair.host).unwrap();
+    }
+    assert_eq!(total, 20 * ((1 << 20) + 84));
+}
+
+/// Whoever does not read is not read from, on any of its connections; others are, and it is again once it has read.
+
+#[test]
+fn unread_answers_of_a_user_stop_all_of_its_connections() {
+    let content = vec![7; 1 << 20];
+    let budget = Arc::new(crate::budget::Budget::new(3 << 20));
+    let ready = |user| {
+        let (mut pair, _) = Pair::ready(&content, false, false);
+        let limits =
+            Limits { max_unread_bytes: budget.clone(), max_bytes_in_flight: 1 << 30, ..Limits::default() };
+        let old = pair.connection.settings();
+        pair.host.limits = Arc::new(limits);
+        pair.connection.unread = budget.clone();
+        pair.connection.share = budget.share(0);
+        pair.connection.set_settings(Settings { user, ..old });
+        pair.connection.set_settings(Settings { user: user + 10, ..old });
+        pair
+    };
+    let (mut first, mut second, mut other) = (ready(1), ready(1), ready(2));
+    first.read(1, 0, 1 << 20).unwrap();
+    assert!(
+        !first.connection.is_paused(&first.host.limits) && !second.connection.is_paused(&second.host.limits)
+    );
+    second.read(1, 0, 1 << 20).unwrap();
+    assert!(
+        first.connection.is_paused(&first.host.limits) && second.connection.is_paused(&second.host.limits)
+    );
+    second.read(17, 0, 1 << 20).unwrap();
+    assert!(second.connection.has_partial(), "the request waits in its buffer");
+    other.read(1, 0, 65536).unwrap();
+    assert_eq!(other.answer().len(), 80 + 65536);
+    first.output();
+    first.connection.count();
+    second.connection.resume(&mut second.host).unwrap();
+    assert_eq!(second.output().len(), 2 * (84 + (1 << 20)));
+    drop(first);
+    second.connection.count();
+    other.connection.count();
+    assert!(!budget.is_pressed());
+}
+
+/// A request counts for what its answer may be from when it is let in, until the answer itself does: however many
+/// connections ask at once, none gets what there is no room for.
+
+#[test]
+fn what_is_promised_counts_as_unread() {
+    let budget = Arc::new(crate::budget::Budget::new(3 << 20));
+    let ready = |user: u64| {
+        let mut pair = Pair::ready(b"", false, false).0;
+        let limits =
+            Limits { max_unread_bytes: budget.clone(), max_bytes_in_flight: 1 << 30, ..Limits::default() };
+        let old = pair.connection.settings();
+        pair.host.limits = Arc::new(limits);
+        pair.connection.unread = budget.clone();
+        pair.connection.share = budget.share(0);
+        pair.connection.set_settings(Settings { user: user + 10, ..old });
+        pair.connection.detach(12);
+        pair
+    };
+    let (mut many, mut other) = ([ready(1), ready(1), ready(1), ready(1)], ready(2));
+    many.iter_mut().for_each(|pair| pair.read(1, 0, 1 << 20).unwrap());
+    let let_in: Vec<_> = many.iter().map(|pair| pair.host.events.len()).collect();
+    assert_eq!(let_in, [1, 1, 0, 0], "the third would have as much as is left");
+    other.read(1, 0, 65536).unwrap();
+    assert_eq!(other.host.events.len(), 1);
+
+    let mut answer = read_request(1, 0, 1 << 20);
+    put(&mut answer, at::FLAGS, (flags::SERVER_TO_REDIR | flags::ASYNC_COMMAND).to_le_bytes());
+    put(&mut answer, at::STATUS, crate::wire::STATUS_PENDING.to_le_bytes());
+    many[0].submit(0, 0, &answer).unwrap();
+    many[0].output();
+    many[0].connection.count();
+    many[2].connection.resume(&mut many[2].host).unwrap();
+    assert_eq!(many[2].host.events.len(), 0, "it is still to be answered");
+    put(&mut answer, at::STATUS, 0u32.to_le_bytes());
+    many[0].submit(0, 0, &answer).unwrap();
+    many[0].output();
+    many[0].connection.count();
+    many[2].connection.resume(&mut many[2].host).unwrap();
+    assert_eq!(many[2].host.events.len(), 1);
+    drop((many, other));
+    assert!(!budget.is_over(&budget.share(11)) && !budget.is_pressed());
+}
+
+/// A compound whose answers fit into no message is not begun.
+
+#[test]
+fn compounds_ask_for_no_more_than_a_message() {
+    let mut pair = Pair::ready(b"", false, false).0;
+    pair.host.limits = Arc::new(Limits { max_bytes_in_flight: 3 << 20, ..Limits::default() });
+    let compound = |first: u64, count: u64| {
+        let mut message = Vec::new();
+        for index in 0..count {
+            let mut element = read_request(first + 16 * index, 0, 1 << 20);
+            element.resize(120, 0);
+            let next = if index + 1 == count { 0u32 } else { 120 };
+            put(&mut element, at::NEXT_COMMAND, next.to_le_bytes());
+            message.extend(element);
+        }
+        message
+    };
+    pair.feed(&compound(1, 3)).unwrap();
+    assert_eq!(pair.host.events.len(), 1);
+    let mut pair = Pair::ready(b"", false, false).0;
+    pair.host.limits = Arc::new(Limits { max_bytes_in_flight: 3 << 20, ..Limits::default() });
+    assert!(pair.feed(&compound(1, 4)).is_err());
+}
+
+/// Whoever has not logged on has a little of its own: nobody can use up what others need to log on.
+
+#[test]
+fn before_log_on_no_budget_is_shared() {
+    let budget = Arc::new(crate::budget::Budget::new(1));
+    let limits = Arc::new(Limits {
+        max_unread_bytes: budget.clone(),
+        max_bytes_in_flight: 1 << 30,
+        ..Limits::default()
+    });
+    let nobody = budget.share(0);
+    budget.change(&nobody, 0, 1 << 20);
+    let flow = Arc::new(Flow::new(None));
+    let mut connection = Connection::new(1, Framing::Tcp, Role::Server, flow, &limits);
+    assert!(budget.is_over(&nobody) && !connection.is_paused(&limits));
+    let stats = crate::stats::Stats::default();
+    let mut answer = request(0, 0);
+    put(&mut answer, at::FLAGS, flags::SERVER_TO_REDIR.to_le_bytes());
+    answer.resize(16 * 1024, 0);
+    connection.submit(Submission::new(0, 0, &[&answer]), &stats).unwrap();
+    assert!(connection.is_paused(&limits));
+    connection.output().take_all(&mut Pool::default());
+    assert!(!connection.is_paused(&limits));
+}
+
+/// Small requests may ask for much: what they paid for counts until they are answered.
+#[test]
+fn unanswered_requests_pause_by_what_they_paid_for() {
+    let (mut pair, _gate) = Pair::ready(b"", false, false);
+    pair.host.limits = Arc::new(Limits { max_bytes_in_flight: 4 * 65536, ..Limits::default() });
+    let mut big = request(9, 1);
+    put(&mut big, at::CREDIT_CHARGE, 3u16.to_le_bytes());
+    pair.feed(&big).unwrap();
+    assert!(!pair.connection.is_paused(&pair.host.limits));
+    pair.feed(&request(command::CANCEL, 0)).unwrap();
+    pair.feed(&request(7, 4)).unwrap();
+    assert!(pair.connection.is_paused(&pair.host.limits));
+    put(&mut big, at::FLAGS, (flags::SERVER_TO_REDIR | flags::ASYNC_COMMAND).to_le_bytes());
+    put(&mut big, at::STATUS, crate::wire::STATUS_PENDING.to_le_bytes());
+    pair.submit(0, 0, &big).unwrap();
+    assert!(!pair.connection.is_paused(&pair.host.limits), "an interim response is an answer");
+    pair.feed(&request(9, 5)).unwrap();
+    put(&mut big, at::STATUS, 0u32.to_le_bytes());
+    pair.submit(0, 0, &big).unwrap();
+    assert_eq!(pair.connection.expected_bytes, 2 * 65536, "the final response counts no second time");
+}

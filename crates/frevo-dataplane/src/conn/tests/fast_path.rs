@@ -1,0 +1,110 @@
+//! READ and ECHO that the data plane answers by itself.
+
+use super::*;
+
+#[test]
+fn reads_are_answered_here() {
+    let content: Vec<u8> = (0..3_000_000u32).map(|i| ((i * 7) >> 3) as u8).collect();
+    let (mut pair, _gate) = Pair::ready(&content, false, false);
+    let mut id = 1;
+    for (offset, length) in [(0, 1), (1, 4096), (65_000, 65_536), (100, 2 << 20), (2_999_990, 4096)] {
+        pair.read(id, offset, length).unwrap();
+        id += u64::from(length.div_ceil(65536));
+        let answer = pair.answer();
+        let end = (offset as usize + length as usize).min(content.len());
+        assert_eq!(answer[80..], content[offset as usize..end]);
+        let header = Header::parse(&answer).unwrap();
+        assert_eq!((header.command, header.tree_id, header.session_id), (command::READ, 5, SESSION));
+        assert_eq!((header.flags, u32_at(&answer, at::STATUS)), (flags::SERVER_TO_REDIR, 0));
+        assert_eq!(u32::from(header.credits), length.div_ceil(65536));
+        assert_eq!((answer[64], answer[66], u32_at(&answer, 68) as usize), (17, 80, answer.len() - 80));
+    }
+    pair.read(id, 3_000_000, 10).unwrap();
+    let answer = pair.answer();
+    assert_eq!((u32_at(&answer, at::STATUS), answer.len()), (crate::wire::STATUS_END_OF_FILE, 73));
+    assert!(pair.messages().is_empty());
+}
+
+#[test]
+fn unusual_reads_go_up() {
+    let (mut pair, gate) = Pair::ready(b"0123456789", false, false);
+    let changes: [(usize, u8); 9] =
+        [(36, 6), (40, 78), (80, 1), (88, 1), (96, 11), (100, 1), (67, 2), (19, 0x20), (68, 0)];
+    for (index, (offset, value)) in changes.into_iter().enumerate() {
+        let mut message = read_request(1 + index as u64, 0, 10);
+        message[offset] = value;
+        pair.feed(&message).unwrap();
+        assert_eq!(pair.messages()[0].2, message, "byte {offset}");
+    }
+    gate.close();
+    pair.read(10, 0, 10).unwrap();
+    assert_eq!(pair.messages().len(), 1, "the gate is closed");
+    gate.open();
+    pair.read(11, 0, 10).unwrap();
+    assert_eq!(pair.answer().len(), 90);
+    let mut greedy = read_request(12, 0, 70_000);
+    put(&mut greedy, at::CREDIT_CHARGE, 1u16.to_le_bytes());
+    pair.feed(&greedy).unwrap();
+    assert_eq!(pair.messages().len(), 1, "not paid for");
+    pair.connection.detach(12);
+    pair.read(13, 0, 10).unwrap();
+    assert_eq!(pair.messages().len(), 1, "detached");
+    assert!(pair.output().is_empty());
+}
+
+#[test]
+fn a_worker_finishes_a_read() {
+    let (mut pair, gate) = Pair::ready(b"0123456789", true, false);
+    let file = pair.connection.opens[&12].file.clone();
+    let request = signed(read_request(1, 3, 5), &pair.client);
+    let right = pair.connection.nonces.right(pair.connection.window.consume(1, 1).unwrap());
+    let read = crate::fast::ReadRequest::parse(&request).unwrap();
+    let job = |pass, right| ReadJob {
+        position: Arc::default(),
+        connection: 1,
+        request: request.clone(),
+        sealed: None,
+        right,
+        file: file.clone(),
+        read,
+        buffer: Vec::new(),
+        data_start: 84,
+        outcome: None,
+        pass,
+    };
+    let mut done = job(gate.enter().unwrap(), Some(right));
+    done.run();
+    pair.connection.finish_read(done, &mut pair.host);
+    let mut answer = pair.answer();
+    assert!(pair.client.verify(&mut answer));
+    assert_eq!(answer[80..], *b"34567");
+    pair.connection.window.grant(1, true);
+    let right = pair.connection.nonces.right(pair.connection.window.consume(2, 1).unwrap());
+    let mut failed = job(gate.enter().unwrap(), Some(right));
+    failed.outcome = Some(crate::fast::Attempt::Failed);
+    pair.connection.finish_read(failed, &mut pair.host);
+    assert_eq!(pair.messages()[0].2, request);
+    assert!(pair.connection.nonces.answer(2).is_some(), "the control plane may sign its answer");
+    gate.close();
+}
+
+#[test]
+fn echoes_are_answered_here() {
+    let (mut pair, _gate) = Pair::ready(b"", true, false);
+    let mut echo = request(command::ECHO, 1);
+    put(&mut echo, 64, [4, 0, 0, 0]);
+    pair.feed(&echo).unwrap();
+    assert_eq!(pair.answer()[64..], [4, 0, 0, 0]);
+    put(&mut echo, at::MESSAGE_ID, 2u64.to_le_bytes());
+    put(&mut echo, at::SESSION_ID, SESSION.to_le_bytes());
+    pair.feed(&signed(echo.clone(), &pair.client)).unwrap();
+    let mut answer = pair.answer();
+    assert!(pair.client.verify(&mut answer));
+    put(&mut echo, at::MESSAGE_ID, 3u64.to_le_bytes());
+    pair.feed(&echo).unwrap();
+    assert_eq!(pair.messages().len(), 1, "unsigned although signing is required");
+    pair.host.fast_echo.store(false, Ordering::Relaxed);
+    put(&mut echo, at::MESSAGE_ID, 4u64.to_le_bytes());
+    pair.feed(&signed(echo, &pair.client)).unwrap();
+    assert_eq!(pair.messages().len(), 1, "turned off");
+}

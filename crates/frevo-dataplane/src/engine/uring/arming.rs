@@ -1,0 +1,87 @@
+//! What a connection waits for, as operations of the ring.
+
+use std::os::fd::AsRawFd;
+
+use io_uring::{opcode, types};
+
+use super::{Kind, Thread, GROUP};
+use crate::engine::link::{Core, Link};
+
+// Bits of `Entry::interest`: what is armed, and the state of receiving.
+pub(super) const RECV: u32 = 1;
+pub(super) const POLL_IN: u32 = 2;
+pub(super) const POLL_OUT: u32 = 4;
+/// The RECV was asked to end.
+pub(super) const ENDING: u32 = 8;
+/// Large messages are coming: receive by readiness.
+pub(super) const BULK: u32 = 16;
+/// The front of the output is being sent by the kernel: nothing else may send or remove it.
+pub(super) const SEND: u32 = 32;
+/// Operations that are under way.
+pub(super) const ARMED: u32 = RECV | POLL_IN | POLL_OUT | SEND;
+/// From here on the bits count the small receives in a row.
+pub(super) const SMALL_ONE: u32 = 1 << 8;
+
+/// Output up to this size is sent by the ring.
+pub(super) const SEND_BYTES: usize = 64 * 1024;
+
+impl Thread {
+    /// Arms what the connection waits for.
+    pub(super) fn arm_connection(&mut self, link: &Link, core: &mut Core) {
+        let Some(entry) = self.table.entries.get_mut(&link.id) else { return };
+        let (id, fd) = (link.id, types::Fd(link.fd.as_raw_fd()));
+        let before = entry.interest;
+        core.parked = core.is_paused(&self.shared.limits) && entry.lingering.is_none();
+        let bulk = before & BULK != 0;
+        if before & RECV != 0 && (core.parked || bulk) {
+            entry.interest |= ENDING;
+        } else if before & (RECV | POLL_IN) == 0 && !core.parked {
+            entry.interest |= if bulk { POLL_IN } else { RECV };
+        }
+        let mut piece = (std::ptr::null(), 0);
+        if core.output().is_waiting() && before & POLL_OUT == 0 {
+            if let Some(front) = core.output().single(SEND_BYTES) {
+                piece = (front.as_ptr(), front.len() as u32);
+            }
+            entry.interest |= if piece.1 > 0 { SEND } else { POLL_OUT };
+        }
+        let new = entry.interest & !before;
+        if new & ENDING != 0 {
+            self.cancel(Kind::Receive, id);
+        }
+        if new & SEND != 0 {
+            // The piece stays in place: the output is busy until `sent`, and a closed connection is kept in `ending`.
+            core.output().set_busy(true);
+            let entry = opcode::Send::new(fd, piece.0, piece.1).flags(libc::MSG_NOSIGNAL).build();
+            self.arm(entry, Kind::Sent, id);
+        }
+        if new & RECV != 0 {
+            self.arm(opcode::RecvMulti::new(fd, GROUP).build(), Kind::Receive, id);
+        }
+        if new & POLL_IN != 0 {
+            self.arm(opcode::PollAdd::new(fd, libc::POLLIN as u32).build(), Kind::Readable, id);
+        }
+        if new & POLL_OUT != 0 {
+            self.arm(opcode::PollAdd::new(fd, libc::POLLOUT as u32).build(), Kind::Writable, id);
+        }
+    }
+
+    /// Ends what was armed on connections that were closed; they are kept until it has.
+    pub(super) fn cancel_gone(&mut self) {
+        let gone = self.table.gone.as_mut().map(std::mem::take).unwrap_or_default();
+        let kinds = [
+            (RECV, Kind::Receive),
+            (POLL_IN, Kind::Readable),
+            (POLL_OUT, Kind::Writable),
+            (SEND, Kind::Sent),
+        ];
+        for (id, entry) in gone {
+            for (_, kind) in kinds.iter().filter(|(bit, _)| entry.interest & bit != 0) {
+                self.cancel(*kind, id);
+            }
+            if entry.interest & ARMED != 0 {
+                self.ending.insert(id, entry);
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Reads of files that would block, done by the ring.
+
+use io_uring::{opcode, types};
+
+use super::{Kind, Thread};
+use crate::engine::Command;
+use crate::fast::{Attempt, ReadJob};
+
+/// A file read in the kernel.
+pub(super) struct FileRead {
+    pub(super) job: ReadJob,
+    pub(super) done: usize,
+}
+
+impl Thread {
+    /// Starts the file reads and hands the events to the control plane.
+    pub(super) fn deliver(&mut self) {
+        for mut job in std::mem::take(&mut self.table.host.jobs) {
+            job.make_room();
+            self.next_read += 1;
+            self.submit_read(self.next_read, FileRead { job, done: 0 });
+        }
+        self.table.deliver();
+    }
+
+    pub(super) fn submit_read(&mut self, number: u64, mut read: FileRead) {
+        let offset = read.job.read.offset + read.done as u64;
+        let fd = types::Fd(read.job.file.descriptor());
+        let room = &mut read.job.room()[read.done..];
+        let entry = opcode::Read::new(fd, room.as_mut_ptr().cast(), room.len() as u32).offset(offset).build();
+        // The buffer's memory stays where it is when the job moves into the table.
+        self.reads.insert(number, read);
+        self.arm(entry, Kind::FileRead, number);
+    }
+
+    pub(super) fn file_read(&mut self, number: u64, result: i32) {
+        let Some(mut read) = self.reads.remove(&number) else { return };
+        let length = read.job.read.length as usize;
+        match result {
+            count @ 1.. => read.done += count as usize,
+            0 => (),
+            _ if [libc::EINTR, libc::EAGAIN].contains(&-result) => return self.submit_read(number, read),
+            _ => read.job.outcome = Some(Attempt::Failed),
+        }
+        if result > 0 && read.done < length {
+            return self.submit_read(number, read); // to the end of the file, where 0 comes
+        }
+        read.job.outcome.get_or_insert(Attempt::Done(read.done));
+        self.table.command(Command::ReadDone(read.job));
+    }
+}

@@ -1,0 +1,32 @@
+//! What a completion is about: the kind of its operation and a number, in its user data.
+
+/// Kind of operation, in the top byte of the user data; the rest is the number of what it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Wake,
+    Listener,
+    Receive,
+    Readable,
+    Writable,
+    Sent,
+    FileRead,
+    Cancel,
+}
+
+pub(super) const KINDS: [Kind; 8] = [
+    Kind::Wake,
+    Kind::Listener,
+    Kind::Receive,
+    Kind::Readable,
+    Kind::Writable,
+    Kind::Sent,
+    Kind::FileRead,
+    Kind::Cancel,
+];
+pub(super) const NUMBER_BITS: u32 = 56;
+pub(super) const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
+
+pub(super) fn token(kind: Kind, number: u64) -> u64 {
+    (kind as u64) << NUMBER_BITS | number & NUMBER_MASK
+}
