@@ -29,11 +29,11 @@ class LastingTree:
         """Connects to *share*."""
         return cls(link, await link.connected(share))
 
-    async def run(
+    def run(
         self, work: Callable[[Tree, str], Awaitable[_T]], path: str = "", *, repeatable: bool = True
-    ) -> _T:
-        """The result of *work* on *path*, repeated as `lasting.retry` says."""
-        return await repeat(lambda tree: work(tree, path), self, path=path, repeatable=repeatable)
+    ) -> Awaitable[_T]:
+        """The result of *work* on *path*, repeated as `lasting.retry` says. Await it at once."""
+        return repeat(lambda tree: work(tree, path), self, path=path, repeatable=repeatable)
 
     async def another(self) -> LastingTree:
         """The same share over a connection of its own, which `link.end` ends."""

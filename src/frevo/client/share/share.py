@@ -75,18 +75,18 @@ class Share:
         inner = wire_path(path).replace("\\", "/")
         return join(self.base, inner) if inner else self.base
 
-    async def run(
+    def run(
         self, work: Callable[[Tree, str], Awaitable[_T]], path: str, *, repeatable: bool = True
-    ) -> _T:
-        """The result of *work*, which gets the share's tree and the full path of *path*.
+    ) -> Awaitable[_T]:
+        """The result of *work*, which gets the share's tree and the full path of *path*. Await it at once.
 
         It is done again on another connection when this one ends (`lasting.retry`); what is not *repeatable* only when
         it was never sent.
         """
-        return await self.lasting.run(work, self.full_path(path), repeatable=repeatable)
+        return self.lasting.run(work, self.full_path(path), repeatable=repeatable)
 
-    async def _once(self, work: Callable[[Tree, str], Awaitable[_T]], path: str) -> _T:
-        return await self.lasting.run(work, self.full_path(path), repeatable=False)
+    def _once(self, work: Callable[[Tree, str], Awaitable[_T]], path: str) -> Awaitable[_T]:
+        return self.lasting.run(work, self.full_path(path), repeatable=False)
 
     def file(self, tree: Tree, path: str, mode: str, request: CreateRequest, opened: CreateResponse) -> File:
         """The `File` for what *request* has *opened* on *tree*. *path* is the full path."""
@@ -115,8 +115,8 @@ class Share:
         full_path = self.full_path(path)
         request = requests.opening_for_mode(full_path, mode, int(shared))
 
-        async def make() -> File:
-            return await self.lasting.run(create, full_path, repeatable="x" not in mode)
+        def make() -> Awaitable[File]:
+            return self.lasting.run(create, full_path, repeatable="x" not in mode)
 
         async def create(tree: Tree, full_path: str) -> File:
             if request.share_access != requests.SHARE_ALL:
