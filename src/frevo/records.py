@@ -1,4 +1,4 @@
-"""Discreet: a record that keeps some of its fields out of its printed form.
+"""Redacted: a record that keeps some of its fields out of its printed form.
 
 Records are `msgspec.Struct`s (docs/decisions/0007-records.md), which have no `repr=False` for a single field.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 
-class Discreet:
+class Redacted:
     """Mixed into a `msgspec.Struct`: the fields named in `HIDDEN` (secrets, long buffers) are in no repr."""
 
     __slots__ = ()

@@ -12,12 +12,12 @@ import pytest
 from rich.pretty import pretty_repr
 
 import frevo
-from frevo.records import Discreet
+from frevo.records import Redacted
 
 _SECRET = re.compile(r"(^|_)(password|nt_hash|session_key|encrypted_session_key|secret)$")
 
 
-class _Door(Discreet, msgspec.Struct, frozen=True):
+class _Door(Redacted, msgspec.Struct, frozen=True):
     HIDDEN = ("code",)
 
     place: str
@@ -62,10 +62,10 @@ def test_every_secret_is_hidden() -> None:
         if not record.__module__.startswith("frevo."):
             continue
         for name in filter(_SECRET.search, record.__struct_fields__):
-            assert issubclass(record, Discreet), f"{record.__module__}.{record.__name__} shows {name}"
+            assert issubclass(record, Redacted), f"{record.__module__}.{record.__name__} shows {name}"
             assert name in record.HIDDEN, f"{record.__module__}.{record.__name__} shows {name}"
             seen += 1
-        if issubclass(record, Discreet):
+        if issubclass(record, Redacted):
             assert set(record.HIDDEN) <= set(record.__struct_fields__)
     assert seen >= 10
 

@@ -30,7 +30,7 @@ from frevo.auth.private_files import (
 )
 from frevo.auth.smbpasswd import SmbpasswdEntry
 from frevo.errors import FrevoError
-from frevo.records import Discreet
+from frevo.records import Redacted
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class AccountsError(FrevoError):
     """The accounts cannot be read or changed as asked; the message is for the person who asked."""
 
 
-class Account(Discreet, msgspec.Struct, frozen=True):
+class Account(Redacted, msgspec.Struct, frozen=True):
     """One user. `nt_hash` is as good as the password: it never appears in repr or logs."""
 
     HIDDEN = ("nt_hash",)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from frevo.records import Discreet
+from frevo.records import Redacted
 
 if TYPE_CHECKING:
     from frevo.wire.dtyp import SID
@@ -74,7 +74,7 @@ class Identity(msgspec.Struct, frozen=True):
     workstation: str = ""
 
 
-class StepResult(Discreet, msgspec.Struct, frozen=True):
+class StepResult(Redacted, msgspec.Struct, frozen=True):
     """The outcome of one SESSION_SETUP leg.
 
     `token` is the security buffer of the response, for STATUS_MORE_PROCESSING_REQUIRED when not `done` and

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from frevo.errors import FrevoError, SMBError
-from frevo.records import Discreet
+from frevo.records import Redacted
 from frevo.wire.erref import NTStatus
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class KerberosError(FrevoError):
     """Kerberos cannot be offered; the message says what is missing."""
 
 
-class KerberosResult(Discreet, msgspec.Struct, frozen=True):
+class KerberosResult(Redacted, msgspec.Struct, frozen=True):
     """An accepted ticket: the client's principal, the key of 16 or 32 bytes, and when the ticket ends."""
 
     HIDDEN = ("session_key",)

@@ -27,7 +27,7 @@ from frevo.auth.ntlm_messages import (
     parse_negotiate,
 )
 from frevo.errors import SMBError, WireError
-from frevo.records import Discreet
+from frevo.records import Redacted
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _OWN = Flag.NTLM | Flag.REQUEST_TARGET | Flag.TARGET_TYPE_SERVER | Flag.TARGET_I
 _NO_HASH = bytes(16)
 
 
-class NTLMResult(Discreet, msgspec.Struct, frozen=True):
+class NTLMResult(Redacted, msgspec.Struct, frozen=True):
     """A finished logon.
 
     `account` is None for guest and anonymous, whose `session_key` is zeros or unknown.

@@ -7,7 +7,7 @@ import struct
 import msgspec
 
 from frevo.errors import WireError
-from frevo.records import Discreet
+from frevo.records import Redacted
 
 SIGNATURE = b"NTLMSSP\x00"
 NEGOTIATE, CHALLENGE, AUTHENTICATE = 1, 2, 3
@@ -193,7 +193,7 @@ class Challenge(msgspec.Struct, frozen=True):
         return cls(flags, server_challenge, pairs)
 
 
-class Authenticate(Discreet, msgspec.Struct, frozen=True):
+class Authenticate(Redacted, msgspec.Struct, frozen=True):
     """An AUTHENTICATE message ([MS-NLMP] 2.2.1.3); names decoded."""
 
     HIDDEN = ("lm_response", "nt_response", "encrypted_session_key", "token")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from frevo.records import Discreet
+from frevo.records import Redacted
 
 
-class SmbpasswdEntry(Discreet, msgspec.Struct, frozen=True):
+class SmbpasswdEntry(Redacted, msgspec.Struct, frozen=True):
     """One user line: `name:uid:LM hash:NT hash:[flags]:LCT-hex seconds:`."""
 
     HIDDEN = ("nt_hash",)

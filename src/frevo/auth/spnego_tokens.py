@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from frevo.errors import WireError
-from frevo.records import Discreet
+from frevo.records import Redacted
 
 #: DER bodies (without tag and length) of the object identifiers in use.
 OID_SPNEGO = bytes.fromhex("2b0601050502")
@@ -94,7 +94,7 @@ class DERReader:
         return self._data[self._position : self._end]
 
 
-class NegTokenInit(Discreet, msgspec.Struct, frozen=True):
+class NegTokenInit(Redacted, msgspec.Struct, frozen=True):
     """The first token of a client (RFC 4178 section 4.2.1)."""
 
     HIDDEN = ("token",)
@@ -106,7 +106,7 @@ class NegTokenInit(Discreet, msgspec.Struct, frozen=True):
     mic: bytes | None = None
 
 
-class NegTokenResp(Discreet, msgspec.Struct, frozen=True):
+class NegTokenResp(Redacted, msgspec.Struct, frozen=True):
     """Every later token of either side (RFC 4178 section 4.2.2)."""
 
     HIDDEN = ("token",)

@@ -15,7 +15,7 @@ import msgspec
 
 from frevo.config import Config, default_for_folder
 from frevo.errors import FrevoError
-from frevo.records import Discreet
+from frevo.records import Redacted
 
 SMB_PORT = 445
 #: Where a folder is served when 445 is not allowed: an ordinary user's port.
@@ -31,7 +31,7 @@ class ServeError(FrevoError):
     """Serving cannot start as asked; the message says what to do."""
 
 
-class Login(Discreet, msgspec.Struct, frozen=True):
+class Login(Redacted, msgspec.Struct, frozen=True):
     """Who can log on; `password` is empty when the account existed and kept its password."""
 
     HIDDEN = ("password",)

@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from frevo.records import Discreet
+from frevo.records import Redacted
 from frevo.wire.codec import encode_utf16
 from frevo.wire.dtyp.filetime import from_unix_s
 
@@ -15,7 +15,7 @@ from frevo.wire.dtyp.filetime import from_unix_s
 _PATH_BYTES_MAX = 65520
 
 
-class Location(Discreet, msgspec.Struct, frozen=True):
+class Location(Redacted, msgspec.Struct, frozen=True):
     """Where something is on a server. *path* has slashes, none at its beginning; port 0 is the transport's default."""
 
     HIDDEN = ("password",)

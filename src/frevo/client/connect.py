@@ -14,7 +14,7 @@ from frevo.client.credentials import Credentials, choose, split_user
 from frevo.client.server import CIPHERS, SIGNINGS, Server, Settings, open_server
 from frevo.client.share.share import Share
 from frevo.proto.dialect import BY_NAME, Cipher, Dialect, Signing
-from frevo.records import Discreet
+from frevo.records import Redacted
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress, parse_transports
 
 
@@ -46,7 +46,7 @@ class Connecting(Generic[T]):
             await self._made.close()
 
 
-class Options(Discreet, msgspec.Struct, frozen=True):
+class Options(Redacted, msgspec.Struct, frozen=True):
     """Everything that `connect` takes besides the URL.
 
     user, password, domain, credentials_file: who; the environment (FREVO_USER, FREVO_PASSWORD, FREVO_DOMAIN) and then

@@ -10,10 +10,10 @@ import msgspec
 from msgspec.structs import replace
 
 from frevo.client import netrc
-from frevo.records import Discreet
+from frevo.records import Redacted
 
 
-class Credentials(Discreet, msgspec.Struct, frozen=True):
+class Credentials(Redacted, msgspec.Struct, frozen=True):
     """A user and how to prove it. Without a password the Kerberos ticket cache is used."""
 
     HIDDEN = ("password",)

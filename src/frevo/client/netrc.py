@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from frevo.records import Discreet
+from frevo.records import Redacted
 
 #: A larger file is not taken for a netrc file.
 _BYTES_MAX = 1 << 20
@@ -21,7 +21,7 @@ _BLANKS = " \t\r"
 _VALUES = ("login", "user", "password", "account")
 
 
-class Entry(Discreet, msgspec.Struct):
+class Entry(Redacted, msgspec.Struct):
     """One entry; *machine* is None for `default`."""
 
     HIDDEN = ("password",)

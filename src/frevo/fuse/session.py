@@ -24,7 +24,7 @@ import msgspec
 
 from frevo.fuse import abi
 from frevo.fuse.abi import ANSWER, HEADER, Buffer, InitFlags, Opcode
-from frevo.records import Discreet
+from frevo.records import Redacted
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ _BACKGROUND = 64
 _SPARE_BUFFERS = 16
 
 
-class Request(Discreet, msgspec.Struct):
+class Request(Redacted, msgspec.Struct):
     """One request. *body* is the handler's until it has answered."""
 
     HIDDEN = ("_buffer", "_interrupted")

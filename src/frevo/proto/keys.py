@@ -8,7 +8,7 @@ import hmac
 import msgspec
 
 from frevo.proto.dialect import Cipher, Dialect
-from frevo.records import Discreet
+from frevo.records import Redacted
 
 
 def derive(key: bytes, label: bytes, context: bytes, length: int) -> bytes:
@@ -17,7 +17,7 @@ def derive(key: bytes, label: bytes, context: bytes, length: int) -> bytes:
     return hmac.digest(key, b"\0\0\0\1" + suffix, hashlib.sha256)[:length]
 
 
-class DerivedKeys(Discreet, msgspec.Struct, frozen=True):
+class DerivedKeys(Redacted, msgspec.Struct, frozen=True):
     """What a session signs and seals with. `client_to_server` decrypts at the server."""
 
     HIDDEN = ("signing", "application", "client_to_server", "server_to_client")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from frevo.proto.dialect import Cipher, Dialect, Signing
-from frevo.records import Discreet
+from frevo.records import Redacted
 from frevo.wire.smb2 import CREDIT_BYTES
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Connection(msgspec.Struct, eq=False):
         self.party = self.party or self.address
 
 
-class Session(Discreet, msgspec.Struct, eq=False):
+class Session(Redacted, msgspec.Struct, eq=False):
     """An authenticated (or still authenticating) user ([MS-SMB2] 3.3.1.8)."""
 
     HIDDEN = ("full_session_key", "keys")
