@@ -1,6 +1,6 @@
 """The one place for errors: what we refuse, what the peer did wrong, and NTSTATUS to and from errno.
 
-`SMBError` carries the NTSTATUS that goes on the wire; handlers raise it, one place (server/dispatch.py) turns it
+`SMBError` carries the NTSTATUS that goes on the wire; handlers raise it, one place (server/receive.py) turns it
 into an SMB2 error response. `RemoteProtocolError` is the peer's fault and ends its connection.
 """
 

@@ -1,4 +1,4 @@
-"""Token and access_check: what a security descriptor lets a user do ([MS-DTYP] 2.5.3.2)."""
+"""Token and granted_by: what a security descriptor lets a user do ([MS-DTYP] 2.5.3.2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from frevo.auth.sids import is_unix_user, unix_group_sid, unix_user_sid
-from frevo.errors import SMBError
 from frevo.wire.dtyp import (
     FILE_ALL_ACCESS,
     OWNER_RIGHTS,
@@ -21,7 +20,6 @@ from frevo.wire.dtyp import (
     SecurityDescriptor,
     map_generic,
 )
-from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
     from frevo.auth.identity import Identity
@@ -119,25 +117,3 @@ def granted_by(sd: SecurityDescriptor | None, token: Token) -> int:
         granted |= _WRITE_OWNER
     return granted & FILE_ALL_ACCESS
 
-
-def access_check(sd: SecurityDescriptor | None, token: Token, desired: int) -> int:
-    """The GrantedAccess of an open that asks for *desired*.
-
-    MAXIMUM_ALLOWED is replaced by everything that *sd* grants; all other rights must be granted one by one.
-    Raises SMBError ACCESS_DENIED, or PRIVILEGE_NOT_HELD when ACCESS_SYSTEM_SECURITY is asked for by who is no
-    administrator.
-
-    Reference: [MS-DTYP] 2.5.3.2.
-    """
-    wanted = map_generic(desired)
-    if wanted & _SYSTEM_SECURITY and not token.is_admin:
-        raise SMBError(NTStatus.PRIVILEGE_NOT_HELD)
-    granted = granted_by(sd, token)
-    privileged = wanted & _SYSTEM_SECURITY
-    if wanted & ~(granted | privileged | _MAXIMUM_ALLOWED):
-        raise SMBError(NTStatus.ACCESS_DENIED)
-    if not wanted & _MAXIMUM_ALLOWED:
-        return wanted
-    if not granted:
-        raise SMBError(NTStatus.ACCESS_DENIED)
-    return granted | privileged

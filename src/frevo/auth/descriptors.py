@@ -63,14 +63,6 @@ class SecurityInformation:
     PROTECTED_DACL = 0x80000000
 
 
-def query_access(information: int) -> int:
-    """The rights that an open needs for QUERY_INFO of these parts ([MS-SMB2] 3.3.5.20.3)."""
-    needed = FileAccess.READ_CONTROL.value
-    if information & SecurityInformation.SACL:
-        needed |= FileAccess.ACCESS_SYSTEM_SECURITY.value
-    return needed
-
-
 def set_access(information: int) -> int:
     """The rights that an open needs for SET_INFO of these parts ([MS-SMB2] 3.3.5.21.3)."""
     needed, parts = 0, SecurityInformation

@@ -105,11 +105,6 @@ class NTLMAcceptor:
         self._challenge = b""
         self._server_challenge = b""
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether the challenge went out and AUTHENTICATE is expected."""
-        return bool(self._challenge)
-
     def challenge(self, token: bytes, server_challenge: bytes | None = None) -> bytes:
         """The CHALLENGE that answers the NEGOTIATE *token*; WireError or SMBError without one."""
         client_flags = parse_negotiate(token)

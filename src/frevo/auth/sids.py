@@ -33,10 +33,8 @@ from frevo.wire.dtyp import (
 
 MACHINE_SID_FILE = "machine-sid"
 
-RID_ADMINISTRATOR = 500
 RID_GUEST = 501
 RID_DOMAIN_USERS = 513
-RID_DOMAIN_GUESTS = 514
 
 
 def account_sid(machine_sid: SID, rid: int) -> SID:

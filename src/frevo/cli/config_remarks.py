@@ -17,9 +17,10 @@ from frevo.auth.accounts import AccountsError, AccountStore
 from frevo.auth.private_files import PrivateFileError
 from frevo.cli.acting_remarks import acting_remarks, global_error
 from frevo.cli.common import print_problems, printable
-from frevo.config import Config, ConfigErrors, ConfigProblem, ShareConfig, domains_of, listen_hosts
+from frevo.config import Config, ConfigProblem, ShareConfig, domains_of
 from frevo.config.access import is_netgroup, parts_of_entry
 from frevo.config.macros import macros_in
+from frevo.transport.interfaces import listen_hosts
 
 #: The lists of people and groups of a share.
 LISTS = ("valid_users", "invalid_users", "read_list", "write_list")
@@ -41,7 +42,7 @@ def explain(config: Config) -> list[ConfigProblem]:
 
 def remarks(config: Config) -> list[ConfigProblem]:
     """Everything that deserves a word; errors are what `frevo serve` would not start with."""
-    found = [*_listening(config), *_log(config)]
+    found = [*listening(config), *_log(config)]
     if error := global_error(config):
         place = _at(config, "global", "frevo_unix_users", "global", error)
         found.append(replace(place, severity="error"))
@@ -119,13 +120,12 @@ def unwritable(path: Path) -> str:
     return f"{path} cannot be created in {folder}"
 
 
-def _listening(config: Config) -> Iterator[ConfigProblem]:
+def listening(config: Config) -> Iterator[ConfigProblem]:
+    """The error of `interfaces` that match no address of this machine."""
     try:
-        listen_hosts(config)
-    except ConfigErrors as error:
-        yield replace(
-            _at(config, "global", "interfaces", "global", error.problems[0].message), severity="error"
-        )
+        listen_hosts(config.globals.interfaces, only=config.globals.bind_interfaces_only)
+    except (ValueError, OSError) as error:
+        yield replace(_at(config, "global", "interfaces", "global", str(error)), severity="error")
 
 
 class _People:

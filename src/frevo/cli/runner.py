@@ -206,9 +206,11 @@ class Runner:
         sentence = who_acts(self._config)
         if self._plan.owner is not None:
             sentence = f"Started by root; accesses the disk as {self._plan.owner.name}, the folder's owner."
+        shown = not self._quiet or (login is not None and bool(login.password))
         if sentence and not acts_as_users(self._config) and self._plan.owner is None:
-            log.warning("%s", sentence)
-        if not self._quiet or (login is not None and login.password):
+            if not shown or log_path(self._config):  # where the banner is seen, it says so itself
+                log.warning("%s", sentence)
+        if shown:
             with contextlib.suppress(OSError):  # nobody reads our output: serve all the same
                 lines = banner(self._config, self._running.addresses, login, sentence)
                 print(printable(lines), flush=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from frevo.config.access import Person, ShareAccess, domains_of, share_access
 from frevo.config.config import Change, Config, diff
 from frevo.config.global_keys import GlobalConfig
-from frevo.config.listen import listen_hosts
 from frevo.config.load import KEYS, default_for_folder, load, load_text
 from frevo.config.macros import expand
 from frevo.config.problem import ConfigErrors, ConfigProblem
@@ -30,7 +29,6 @@ __all__ = [
     "diff",
     "domains_of",
     "expand",
-    "listen_hosts",
     "load",
     "load_text",
     "share_access",

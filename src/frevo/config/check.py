@@ -11,7 +11,7 @@ from frevo.config.problem import ConfigProblem, Problems
 from frevo.config.share_keys import ShareConfig
 
 #: Transports that the server can listen on in this version.
-_SERVER_TRANSPORTS = frozenset({"tcp", "nbt"})
+SERVER_TRANSPORTS = frozenset({"tcp", "nbt"})
 
 
 def check_globals(config: Config, problems: Problems) -> None:
@@ -25,11 +25,10 @@ def check_globals(config: Config, problems: Problems) -> None:
         problems.error(
             file, 0, "client smb encrypt", "encryption needs `client max protocol` SMB3_00 or newer"
         )
-    missing = [item for item in values.server_smb_transports if item.name not in _SERVER_TRANSPORTS]
-    for address in missing:
-        problems.warning(file, 0, "server smb transports", f"frevo cannot listen on {address} yet: ignored")
-    if len(missing) == len(values.server_smb_transports):
-        problems.error(file, 0, "server smb transports", "frevo cannot listen on any of these transports")
+    for address in values.server_smb_transports:
+        if address.name not in SERVER_TRANSPORTS:
+            text = f"frevo cannot listen on {address.name} yet: expected tcp or nbt"
+            problems.error(file, 0, "server smb transports", text)
     if values.server_smb_encrypt == "required" and values.server_max_protocol < 0x0300:
         problems.error(
             file, 0, "server smb encrypt", "encryption needs `server max protocol` SMB3_00 or newer"

@@ -10,7 +10,6 @@ from __future__ import annotations
 from frevo.dcerpc.context import (
     STYPE_DISKTREE,
     STYPE_IPC,
-    STYPE_PRINTQ,
     STYPE_SPECIAL,
     UNLIMITED_USES,
     RpcContext,
@@ -38,7 +37,6 @@ __all__ = [
     "PIPES",
     "STYPE_DISKTREE",
     "STYPE_IPC",
-    "STYPE_PRINTQ",
     "STYPE_SPECIAL",
     "UNLIMITED_USES",
     "PipeEndpoint",

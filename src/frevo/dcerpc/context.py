@@ -12,7 +12,6 @@ from frevo.wire.dtyp import SID
 
 #: Share types of [MS-SRVS] 2.2.2.4.
 STYPE_DISKTREE = 0x00000000
-STYPE_PRINTQ = 0x00000001
 STYPE_IPC = 0x00000003
 STYPE_SPECIAL = 0x80000000
 #: shi*_max_uses of a share without a limit ([MS-SRVS] 2.2.4.24).

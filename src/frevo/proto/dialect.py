@@ -35,23 +35,18 @@ class Dialect(msgspec.Struct, frozen=True):
 
     revision: int
     name: str  # as smb.conf spells it (`server max protocol`)
-    status_name: str  # as smbstatus prints it
     multi_credit: bool
-    leasing: bool
     encryption: bool  # negotiated by capability (3.0, 3.0.2) or context (3.1.1)
-    multi_channel: bool
     contexts: bool  # negotiate contexts and preauth integrity
     signing: Signing  # the algorithm when none is negotiated
     validate_negotiate: bool  # the client may ask FSCTL_VALIDATE_NEGOTIATE_INFO
 
 
-SMB_2_0_2 = Dialect(
-    0x0202, "SMB2_02", "SMB2_02", False, False, False, False, False, Signing.HMAC_SHA256, True
-)
-SMB_2_1 = Dialect(0x0210, "SMB2_10", "SMB2_10", True, True, False, False, False, Signing.HMAC_SHA256, True)
-SMB_3_0 = Dialect(0x0300, "SMB3_00", "SMB3_00", True, True, True, True, False, Signing.AES_CMAC, True)
-SMB_3_0_2 = Dialect(0x0302, "SMB3_02", "SMB3_02", True, True, True, True, False, Signing.AES_CMAC, True)
-SMB_3_1_1 = Dialect(0x0311, "SMB3_11", "SMB3_11", True, True, True, True, True, Signing.AES_CMAC, False)
+SMB_2_0_2 = Dialect(0x0202, "SMB2_02", False, False, False, Signing.HMAC_SHA256, True)
+SMB_2_1 = Dialect(0x0210, "SMB2_10", True, False, False, Signing.HMAC_SHA256, True)
+SMB_3_0 = Dialect(0x0300, "SMB3_00", True, True, False, Signing.AES_CMAC, True)
+SMB_3_0_2 = Dialect(0x0302, "SMB3_02", True, True, False, Signing.AES_CMAC, True)
+SMB_3_1_1 = Dialect(0x0311, "SMB3_11", True, True, True, Signing.AES_CMAC, False)
 
 #: Every dialect, oldest first.
 DIALECTS: tuple[Dialect, ...] = (SMB_2_0_2, SMB_2_1, SMB_3_0, SMB_3_0_2, SMB_3_1_1)

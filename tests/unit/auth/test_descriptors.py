@@ -12,7 +12,6 @@ from frevo.auth.descriptors import (
     inherit_sd,
     merge_sd,
     new_sd,
-    query_access,
     select_sd,
     set_access,
 )
@@ -161,9 +160,7 @@ def test_merge_and_select() -> None:
 
 
 def test_needed_access() -> None:
-    """Goal: the rights for each part. Method: [MS-SMB2] 3.3.5.20.3 and 3.3.5.21.3."""
-    assert query_access(SecurityInformation.DACL) == FileAccess.READ_CONTROL.value
-    assert query_access(SecurityInformation.SACL) & FileAccess.ACCESS_SYSTEM_SECURITY.value
+    """Goal: the rights for each part. Method: [MS-SMB2] 3.3.5.21.3."""
     assert set_access(SecurityInformation.OWNER) == FileAccess.WRITE_OWNER.value
     assert set_access(SecurityInformation.DACL) == FileAccess.WRITE_DAC.value
     assert set_access(SecurityInformation.SACL) == FileAccess.ACCESS_SYSTEM_SECURITY.value

@@ -13,10 +13,12 @@ from frevo.auth.accounts import AccountStore
 from frevo.cli import serve, serve_folder
 from frevo.cli.connect_help import banner, explain_bind_error, how_to_connect, reachable
 from frevo.cli.main import build_parser, main
-from frevo.cli.runner import start_log
+from frevo.cli.runner import Runner, start_log
 from frevo.cli.serve_folder import Login, ServeError, folder_config, login_for, random_password, share_name
 from frevo.config import Config, load_text
+from frevo.config.check import SERVER_TRANSPORTS
 from frevo.transport.address import TransportAddress
+from frevo.transport.dataplane import FRAMINGS
 
 
 def plan_of(*arguments: str) -> serve.Plan:
@@ -101,6 +103,7 @@ def test_a_broken_reload_keeps_the_old(tmp_path: Path, caplog: pytest.LogCapture
         (["/tmp", "--name", "IPC$"], "cannot be used as a share name"),
         (["/tmp", "--name", "a/b"], "invalid share name"),
         (["/tmp", "--user", "a@b"], "account name"),
+        (["/tmp", "--listen", "eth-none"], "no address of this machine matches"),
         (["-c", "/no/such/smb.conf"], "No such file"),
     ],
 )
@@ -333,3 +336,54 @@ def test_addresses_that_are_not_here_are_said_by_both(
     for command in ("serve", "testparm"):
         assert main([command, "-c", str(path)]) == 1
         assert f"{path}:2: error: `interfaces`: no address" in capsys.readouterr().err
+
+
+def test_transports_that_are_not_here_are_said_by_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Goal: a transport that the server cannot listen on is an error at start, in the same words from testparm, also
+    beside others. Method: quic after tcp; every transport that passes has a framing."""
+    path = tmp_path / "smb.conf"
+    path.write_text("[global]\nserver smb transports = tcp:4450, quic\n[a]\npath = /\n")
+    said = []
+    for command in ("serve", "testparm"):
+        assert main([command, "-c", str(path)]) == 1
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1] and "error: `server smb transports`: frevo cannot listen on quic yet" in said[0]
+    assert FRAMINGS.keys() >= SERVER_TRANSPORTS
+
+
+class _Shown:
+    """What of a running server is announced."""
+
+    addresses = (("tcp", "127.0.0.1", 4450),)
+    engine = "epoll"
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize("log_file", [False, True])
+async def test_who_acts_is_said_once(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    quiet: bool,
+    log_file: bool,
+) -> None:
+    """Goal: that everybody acts as root stands once on the terminal, and in the log file where there is one. Method:
+    the announcement with and without banner and log file, as user 0."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    log = f"log file = {tmp_path}/log" if log_file else ""
+    config = load_text(f"[global]\nfrevo:unix users = no\n{log}\n[a]\npath = {tmp_path}\n")
+    start_log(config)
+    running = Runner(serve.Plan(config, lambda: config), quiet=quiet, verbosity=0, ready_fd=None)
+    monkeypatch.setattr(running, "_running", _Shown())
+    running._announce()
+    told = capsys.readouterr()
+    logger = logging.getLogger("frevo")
+    for handler in tuple(logger.handlers):
+        handler.close()
+        logger.removeHandler(handler)
+    logger.propagate = True
+    assert (told.out + told.err).count("EVERY user acts on disk as root") == (not quiet or not log_file)
+    if log_file:
+        assert (tmp_path / "log").read_text().count("EVERY user acts on disk as root") == 1

@@ -243,7 +243,7 @@ def test_defaults_count_for_the_shares_after_them() -> None:
         ("[a]\npath = /x\ncopy = b", "cannot copy"),
         ("[a]\npath = /x\ncopy = b\n[b]\ncopy = a", "cannot copy"),
         ("[global]\nserver min protocol = SMB3\nserver max protocol = SMB2", "is newer"),
-        ("[global]\nsmb ports = quic", "any of these transports"),
+        ("[global]\nsmb ports = tcp quic", "cannot listen on quic yet"),
         ("[global]\nsmb ports = 445 nope", "unknown transport"),
         ("[global]\nserver smb encrypt = required\nserver max protocol = SMB2", "encryption needs"),
         ("[global]\nntlm auth = disabled", "nobody could log on"),

@@ -57,9 +57,9 @@ class Asking:
     async def _go_on(self, party: str, asker: _Asker, question: Callable[[], Any]) -> bytes:
         outcome: Any = question
         while not asker.dead:
-            asked: Callable[[], Any] = outcome
+            fields: Callable[[], Any] = outcome
             try:
-                answer = await self._shares.run(party, lambda: self._threads.submit(asked))  # noqa: B023 - awaited here
+                answer = await self._shares.run(party, lambda: self._threads.submit(fields))  # noqa: B023 - awaited here
             except Exception as error:
                 outcome = asker.throw(error)
             else:

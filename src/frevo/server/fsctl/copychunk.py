@@ -63,10 +63,10 @@ async def copy(call: FsctlCall) -> bytes:
         # Not even read: it may be long. With this status the answer carries our limits ([MS-SMB2] 3.3.5.15.6).
         call.request.status = NTStatus.INVALID_PARAMETER
         return _LIMITS
-    asked = SrvCopychunkCopy.parse(call.data)
-    source, target = _source(call.request, asked.source_key), call.request.open
+    fields = SrvCopychunkCopy.parse(call.data)
+    source, target = _source(call.request, fields.source_key), call.request.open
     _check_opens(call, source, target)
-    if _beyond_limits(asked.chunks):
+    if _beyond_limits(fields.chunks):
         call.request.status = NTStatus.INVALID_PARAMETER
         return _LIMITS
     done = written = 0
@@ -74,7 +74,7 @@ async def copy(call: FsctlCall) -> bytes:
     assert handle is not None
     kept = before_write(target, handle)
     try:
-        for chunk in asked.chunks:
+        for chunk in fields.chunks:
             written += await _copy_chunk(source, target, chunk)
             done += 1
     except SMBError as error:

@@ -43,10 +43,10 @@ class _Folders:
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Answers at once when something has happened since the last request of this open, else waits."""
-    asked = ChangeNotifyRequest.parse(request.message)
+    fields = ChangeNotifyRequest.parse(request.message)
     opened = request.open
-    if asked.output_buffer_length > request.connection.max_transact:
-        raise SMBError(NTStatus.INVALID_PARAMETER, f"OutputBufferLength {asked.output_buffer_length}")
+    if fields.output_buffer_length > request.connection.max_transact:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"OutputBufferLength {fields.output_buffer_length}")
     if not opened.is_directory:
         raise SMBError(NTStatus.INVALID_PARAMETER, "only directories can be watched")
     if not opened.granted_access & _LIST:
@@ -55,20 +55,20 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
         raise SMBError(NTStatus.DELETE_PENDING, "the directory is being deleted")
     state = opened.watch
     if state is None:
-        state = _start(request, opened, asked)
+        state = _start(request, opened, fields)
     if state.ready and not state.waiters:
-        return _answer(request, state, asked.output_buffer_length)
-    return _wait(request, state, asked.output_buffer_length)
+        return _answer(request, state, fields.output_buffer_length)
+    return _wait(request, state, fields.output_buffer_length)
 
 
-def _start(request: Request, opened: Open, asked: ChangeNotifyRequest) -> DirectoryWatch:
+def _start(request: Request, opened: Open, fields: ChangeNotifyRequest) -> DirectoryWatch:
     """Begins to watch for an open; the watch lives until the open is closed."""
     assert opened.handle is not None
     budget, user = request.server.budgets.watches, opened.session.user
     budget.check(user)
-    state = DirectoryWatch(min(asked.output_buffer_length, REMEMBERED_BYTES_MAX))
-    recursive = bool(asked.flags & _WATCH_TREE)
-    wanted = asked.completion_filter & _FILTERS
+    state = DirectoryWatch(min(fields.output_buffer_length, REMEMBERED_BYTES_MAX))
+    recursive = bool(fields.flags & _WATCH_TREE)
+    wanted = fields.completion_filter & _FILTERS
     quota = _Folders(request.server.budgets.folders, user)
     state.watch = opened.handle.watch(recursive, wanted, state.on_changes, state.on_overflow, quota)
     opened.watch = state

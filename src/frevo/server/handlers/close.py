@@ -20,12 +20,12 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     What the system refuses only now (data that it cannot keep, a deletion that it had promised) is the answer; the open
     is gone nevertheless.
     """
-    asked = CloseRequest.parse(request.message)
+    fields = CloseRequest.parse(request.message)
     server, opened = request.server, request.open
     begin_close(server, opened, waiting_status=NTStatus.RANGE_NOT_LOCKED)
     if opened.handle is not None and opened.handle.busy:
-        return _when_idle(request, opened.handle, asked.flags)
-    return _finish(request, asked.flags)
+        return _when_idle(request, opened.handle, fields.flags)
+    return _finish(request, fields.flags)
 
 
 async def _when_idle(request: Request, handle: Handle, flags: int) -> bytes:

@@ -65,23 +65,23 @@ class _Opened(msgspec.Struct):
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Gives the CREATE response body; sets the file of the compound."""
-    asked = CreateRequest.parse(request.message)
+    fields = CreateRequest.parse(request.message)
     if len(request.session.opens) >= request.server.config.globals.frevo_max_opens_per_session:
         raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many opens in this session")
     if request.tree.backend is None:
         return request.server.asking.run(
-            request.connection.party, lambda one: _open_pipe(one, asked), request
+            request.connection.party, lambda one: _open_pipe(one, fields), request
         )
-    create_checks.check(asked)
-    timewarp = find_create_context(asked.contexts, b"TWrp") if asked.contexts else None
+    create_checks.check(fields)
+    timewarp = find_create_context(fields.contexts, b"TWrp") if fields.contexts else None
     if timewarp is not None and any(timewarp):
         raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, "there are no snapshots")
     descriptors, user = request.server.budgets.descriptors, request.session.user
     descriptors.reserve(user)
     opened: _Opened | None = None
     try:
-        opened = _open_or_create(request, asked)
-        return _enter(request, asked, opened)
+        opened = _open_or_create(request, fields)
+        return _enter(request, fields, opened)
     except BaseException:
         descriptors.give(user)
         if opened is not None:
@@ -89,22 +89,22 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
         raise
 
 
-def _open_or_create(request: Request, asked: CreateRequest) -> _Opened:
+def _open_or_create(request: Request, fields: CreateRequest) -> _Opened:
     """By disposition; looks again when the name came or went meanwhile."""
     backend = request.tree.backend
     assert backend is not None
     for attempt in range(_ATTEMPTS):
-        resolved = backend.resolve(asked.name)
+        resolved = backend.resolve(fields.name)
         try:
             if resolved.exists:
-                return _open_existing(request, asked, resolved)
-            return _create_new(request, asked, resolved)
+                return _open_existing(request, fields, resolved)
+            return _create_new(request, fields, resolved)
         except SMBError as error:
             expected = NTStatus.OBJECT_NAME_NOT_FOUND if resolved.exists else NTStatus.OBJECT_NAME_COLLISION
             if (
                 error.status != expected
                 or attempt + 1 == _ATTEMPTS
-                or not _may_flip(asked.create_disposition)
+                or not _may_flip(fields.create_disposition)
             ):
                 raise
     raise AssertionError("unreachable")
@@ -118,43 +118,43 @@ def _may_flip(disposition: int) -> bool:
     )
 
 
-def _open_existing(request: Request, asked: CreateRequest, resolved: Resolved) -> _Opened:
+def _open_existing(request: Request, fields: CreateRequest, resolved: Resolved) -> _Opened:
     backend, stat = request.tree.backend, resolved.stat
     assert backend is not None and stat is not None
     directory = stat.is_directory and not resolved.stream
-    if asked.create_disposition == CreateDisposition.CREATE:
-        raise SMBError(NTStatus.OBJECT_NAME_COLLISION, asked.name)
-    if directory and asked.create_options & CreateOptions.NON_DIRECTORY_FILE:
-        raise SMBError(NTStatus.FILE_IS_A_DIRECTORY, asked.name)
-    if not directory and asked.create_options & CreateOptions.DIRECTORY_FILE:
-        raise SMBError(NTStatus.NOT_A_DIRECTORY, asked.name)
-    overwrite = asked.create_disposition in _OVERWRITES
+    if fields.create_disposition == CreateDisposition.CREATE:
+        raise SMBError(NTStatus.OBJECT_NAME_COLLISION, fields.name)
+    if directory and fields.create_options & CreateOptions.NON_DIRECTORY_FILE:
+        raise SMBError(NTStatus.FILE_IS_A_DIRECTORY, fields.name)
+    if not directory and fields.create_options & CreateOptions.DIRECTORY_FILE:
+        raise SMBError(NTStatus.NOT_A_DIRECTORY, fields.name)
+    overwrite = fields.create_disposition in _OVERWRITES
     if overwrite and directory:
-        raise SMBError(NTStatus.INVALID_PARAMETER, f"{asked.name}: a directory cannot be overwritten")
-    changed = changed_by(asked, resolved) if overwrite else 0
-    opened, granted = _open_granted(request, asked, resolved, directory=directory, changed=changed)
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"{fields.name}: a directory cannot be overwritten")
+    changed = changed_by(fields, resolved) if overwrite else 0
+    opened, granted = _open_granted(request, fields, resolved, directory=directory, changed=changed)
     try:
-        if asked.create_options & CreateOptions.DELETE_ON_CLOSE:
+        if fields.create_options & CreateOptions.DELETE_ON_CLOSE:
             check_deletable(backend, opened, stat, empty=False)
-        _check_sharing(request, asked, opened, granted | changed)
+        _check_sharing(request, fields, opened, granted | changed)
         if overwrite:
-            _overwrite(request, asked, opened, stat)
+            _overwrite(request, fields, opened, stat)
     except BaseException:
         opened.close()
         raise
     if not overwrite:
         return _Opened(opened, granted, CreateAction.OPENED, None if opened.stream else stat)
-    superseded = asked.create_disposition == CreateDisposition.SUPERSEDE
+    superseded = fields.create_disposition == CreateDisposition.SUPERSEDE
     return _Opened(opened, granted, CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN)
 
 
 def _open_granted(
-    request: Request, asked: CreateRequest, resolved: Resolved, *, directory: bool, changed: int
+    request: Request, fields: CreateRequest, resolved: Resolved, *, directory: bool, changed: int
 ) -> tuple[Handle, int]:
     """Decides the access by what was found, and opens that very file for it: no swap of names can come between."""
     backend = request.tree.backend
     assert backend is not None
-    granted = granted_for_existing(request, asked, resolved, changed=changed)
+    granted = granted_for_existing(request, fields, resolved, changed=changed)
     intent = _intent(granted | (_WRITES if changed else 0), directory)
     return backend.open(resolved, intent), granted
 
@@ -175,55 +175,55 @@ def _file_of(opened: Handle) -> FileIdentity | None:
     return opened.identity._replace(stream="") if opened.stream else None
 
 
-def _check_sharing(request: Request, asked: CreateRequest, opened: Handle, access: int) -> None:
+def _check_sharing(request: Request, fields: CreateRequest, opened: Handle, access: int) -> None:
     """Share modes and delete-pending against the opens that exist ([MS-FSA] 2.1.5.1.2)."""
     files = request.server.files
-    check_not_pending(files, opened.identity, asked.name, stream_of=_file_of(opened))
-    drops_streams = access & FileAccess.DELETE or asked.create_disposition in _OVERWRITES
+    check_not_pending(files, opened.identity, fields.name, stream_of=_file_of(opened))
+    drops_streams = access & FileAccess.DELETE or fields.create_disposition in _OVERWRITES
     # Deleting or overwriting the file deletes its streams: whoever has one open must have agreed.
     if drops_streams and not opened.stream and not files.streams_may_go(opened.identity):
-        raise SMBError(NTStatus.SHARING_VIOLATION, asked.name)
+        raise SMBError(NTStatus.SHARING_VIOLATION, fields.name)
     record = files.find(opened.identity)
-    if record is not None and access & DATA_ACCESS and record.conflicts(access, asked.share_access):
-        raise SMBError(NTStatus.SHARING_VIOLATION, asked.name)
+    if record is not None and access & DATA_ACCESS and record.conflicts(access, fields.share_access):
+        raise SMBError(NTStatus.SHARING_VIOLATION, fields.name)
 
 
-def _overwrite(request: Request, asked: CreateRequest, opened: Handle, before: FileStat) -> None:
+def _overwrite(request: Request, fields: CreateRequest, opened: Handle, before: FileStat) -> None:
     """Empties the file, without the named streams and EAs that it had, and gives it the new attributes; hidden and
     system files want to be named as such ([MS-FSA] 2.1.5.1.2)."""
     protected = before.attributes & (FileAttributes.HIDDEN | FileAttributes.SYSTEM)
-    if protected & ~asked.file_attributes and not opened.stream:
+    if protected & ~fields.file_attributes and not opened.stream:
         raise SMBError(NTStatus.ACCESS_DENIED, "overwriting a hidden or system file")
     if not opened.stream:
         if request.server.files.streams(opened.identity):
-            raise SMBError(NTStatus.SHARING_VIOLATION, f"a stream of {asked.name} is open")
+            raise SMBError(NTStatus.SHARING_VIOLATION, f"a stream of {fields.name} is open")
         opened.drop_extras()
     opened.truncate(0)
     if not opened.stream:
         # NOT_CONTENT_INDEXED is not taken over: [MS-FSA] 2.1.5.1.2.
-        wanted = asked.file_attributes & _SETTABLE & ~_NOT_INDEXED | FileAttributes.ARCHIVE
+        wanted = fields.file_attributes & _SETTABLE & ~_NOT_INDEXED | FileAttributes.ARCHIVE
         if wanted != before.attributes:
             opened.set_basic(attributes=int(wanted))
 
 
-def _create_new(request: Request, asked: CreateRequest, resolved: Resolved) -> _Opened:
+def _create_new(request: Request, fields: CreateRequest, resolved: Resolved) -> _Opened:
     backend, tree = request.tree.backend, request.tree
     assert backend is not None
-    if asked.create_disposition in _MUST_EXIST:
-        raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, asked.name)
+    if fields.create_disposition in _MUST_EXIST:
+        raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, fields.name)
     if not tree.writable:
         raise SMBError(NTStatus.ACCESS_DENIED, f"share {tree.share.name} is read-only")
-    directory = bool(asked.create_options & CreateOptions.DIRECTORY_FILE)
+    directory = bool(fields.create_options & CreateOptions.DIRECTORY_FILE)
     if directory and resolved.stream:
-        raise SMBError(NTStatus.NOT_A_DIRECTORY, asked.name)
-    attributes = asked.file_attributes & _SETTABLE
-    if asked.create_options & CreateOptions.DELETE_ON_CLOSE:
-        check_not_readonly(attributes, asked.name)
-    descriptor = new_descriptor(request, asked, resolved, directory)
+        raise SMBError(NTStatus.NOT_A_DIRECTORY, fields.name)
+    attributes = fields.file_attributes & _SETTABLE
+    if fields.create_options & CreateOptions.DELETE_ON_CLOSE:
+        check_not_readonly(attributes, fields.name)
+    descriptor = new_descriptor(request, fields, resolved, directory)
     if resolved.stat is None:
-        granted = granted_for_new(request, asked)
+        granted = granted_for_new(request, fields)
     else:  # a stream of a file that exists
-        granted = granted_for_existing(request, asked, resolved, changed=changed_by(asked, resolved))
+        granted = granted_for_existing(request, fields, resolved, changed=changed_by(fields, resolved))
     config = tree.share.config
     if directory:
         mode = 0o777 & config.directory_mask | config.force_directory_mode
@@ -242,12 +242,12 @@ def _create_new(request: Request, asked: CreateRequest, resolved: Resolved) -> _
     return _Opened(made, granted, CreateAction.CREATED)
 
 
-def _enter(request: Request, asked: CreateRequest, opened: _Opened) -> bytes:
+def _enter(request: Request, fields: CreateRequest, opened: _Opened) -> bytes:
     """Applies the create contexts, enters the open in the tables, and answers."""
     server, session, tree = request.server, request.session, request.tree
     vfs_handle = opened.handle
-    if asked.contexts and opened.action != CreateAction.OPENED:
-        _apply_contexts(asked, vfs_handle)
+    if fields.contexts and opened.action != CreateAction.OPENED:
+        _apply_contexts(fields, vfs_handle)
     number = server.new_open_id()
     entry = Open(
         persistent_id=number,
@@ -255,17 +255,17 @@ def _enter(request: Request, asked: CreateRequest, opened: _Opened) -> bytes:
         session=session,
         tree=tree,
         granted_access=opened.granted,
-        share_access=asked.share_access,
-        create_options=asked.create_options,
+        share_access=fields.share_access,
+        create_options=fields.create_options,
         path=vfs_handle.wire_path,
         handle=vfs_handle,
         is_directory=vfs_handle.is_directory,
-        delete_on_close=bool(asked.create_options & CreateOptions.DELETE_ON_CLOSE),
+        delete_on_close=bool(fields.create_options & CreateOptions.DELETE_ON_CLOSE),
         opened_at=server.now(),
         descriptors=1,  # the one that was reserved
     )
     stat = opened.stat or vfs_handle.stat()
-    contexts = _answer_contexts(request, asked, vfs_handle, stat) if asked.contexts else []
+    contexts = _answer_contexts(request, fields, vfs_handle, stat) if fields.contexts else []
     if tree.session.trees.get(tree.id) is not tree:
         raise SMBError(NTStatus.NETWORK_NAME_DELETED, "the tree was disconnected meanwhile")
     entry.record = server.files.add(vfs_handle.identity, entry, stream_of=_file_of(vfs_handle))
@@ -278,9 +278,9 @@ def _enter(request: Request, asked: CreateRequest, opened: _Opened) -> bytes:
     ).pack()  # fmt: skip
 
 
-def _apply_contexts(asked: CreateRequest, handle: Handle) -> None:
+def _apply_contexts(fields: CreateRequest, handle: Handle) -> None:
     """What a new or overwritten file is given: allocation, EAs, a security descriptor ([MS-SMB2] 2.2.13.2)."""
-    for name, data in asked.contexts:
+    for name, data in fields.contexts:
         if name == b"AlSi" and not handle.is_directory:
             size = AllocationSize.parse(data).allocation_size
             if size:
@@ -290,13 +290,13 @@ def _apply_contexts(asked: CreateRequest, handle: Handle) -> None:
 
 
 def _answer_contexts(
-    request: Request, asked: CreateRequest, handle: Handle, stat: FileStat
+    request: Request, fields: CreateRequest, handle: Handle, stat: FileStat
 ) -> list[CreateContext]:
     """MxAc and QFid are answered; leases and durable handles are not granted, which is told by silence."""
     backend = request.tree.backend
     assert backend is not None
     answers = []
-    for name, data in asked.contexts:
+    for name, data in fields.contexts:
         if name == b"MxAc":
             if data and len(data) != 8:
                 raise SMBError(NTStatus.INVALID_PARAMETER, "MxAc context")
@@ -311,15 +311,15 @@ def _answer_contexts(
     return answers
 
 
-def _open_pipe(request: Request, asked: CreateRequest) -> bytes:
+def _open_pipe(request: Request, fields: CreateRequest) -> bytes:
     """A named pipe of IPC$: srvsvc and wkssvc ([MS-SMB2] 3.3.5.9, for a pipe share)."""
     server, session = request.server, request.session
-    pipe = new_pipe(request, asked.name)
+    pipe = new_pipe(request, fields.name)
     if session.trees.get(request.tree.id) is not request.tree:
         raise SMBError(NTStatus.NETWORK_NAME_DELETED, "the tree was disconnected meanwhile")
     number = server.new_open_id()
     entry = Open(
-        number, number, session, request.tree, 0x0012019F, asked.share_access, asked.create_options, asked.name,
+        number, number, session, request.tree, 0x0012019F, fields.share_access, fields.create_options, fields.name,
         pipe=pipe, opened_at=server.now(),
     )  # fmt: skip
     session.opens[number] = server.opens[number] = entry

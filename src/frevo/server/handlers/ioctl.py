@@ -17,41 +17,41 @@ _RELATED = int(HeaderFlags.RELATED_OPERATIONS)
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Checks the request and hands it to the control code's function."""
-    asked = IoctlRequest.parse(request.message)
+    fields = IoctlRequest.parse(request.message)
     limit = request.connection.max_transact
     if (
-        len(asked.input_buffer) > limit
-        or asked.max_output_response > limit
-        or asked.max_input_response > limit
+        len(fields.input_buffer) > limit
+        or fields.max_output_response > limit
+        or fields.max_input_response > limit
     ):
         raise SMBError(NTStatus.INVALID_PARAMETER, "more bytes than MaxTransactSize")
-    if asked.flags != _IS_FSCTL:
-        raise SMBError(NTStatus.NOT_SUPPORTED, f"IOCTL flags {asked.flags:#x}")
-    rule = TABLE.get(asked.ctl_code)
+    if fields.flags != _IS_FSCTL:
+        raise SMBError(NTStatus.NOT_SUPPORTED, f"IOCTL flags {fields.flags:#x}")
+    rule = TABLE.get(fields.ctl_code)
     if rule is None or rule.needs_open:
-        _find_open(request, asked)
+        _find_open(request, fields)
     if rule is None:
-        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, f"control code {asked.ctl_code:#010x}")
-    call = FsctlCall(request, asked.ctl_code, asked.input_buffer, asked.max_output_response)
+        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, f"control code {fields.ctl_code:#010x}")
+    call = FsctlCall(request, fields.ctl_code, fields.input_buffer, fields.max_output_response)
     outcome = rule.handle(call)
     if isinstance(outcome, bytes):
-        return _respond(asked, outcome)
-    return _finish(asked, outcome)
+        return _respond(fields, outcome)
+    return _finish(fields, outcome)
 
 
-async def _finish(asked: IoctlRequest, outcome: Awaitable[bytes]) -> bytes:
-    return _respond(asked, await outcome)
+async def _finish(fields: IoctlRequest, outcome: Awaitable[bytes]) -> bytes:
+    return _respond(fields, await outcome)
 
 
-def _respond(asked: IoctlRequest, output: bytes) -> bytes:
-    return IoctlResponse(asked.ctl_code, asked.file_id, output).pack()
+def _respond(fields: IoctlRequest, output: bytes) -> bytes:
+    return IoctlResponse(fields.ctl_code, fields.file_id, output).pack()
 
 
-def _find_open(request: Request, asked: IoctlRequest) -> None:
+def _find_open(request: Request, fields: IoctlRequest) -> None:
     """Sets request.open; a FileId that names nothing is an error for the codes that work on a file."""
     chain = request.chain
-    if asked.file_id == ANY_FILE_ID and not request.header.flags & _RELATED:
+    if fields.file_id == ANY_FILE_ID and not request.header.flags & _RELATED:
         raise SMBError(NTStatus.FILE_CLOSED, "this control code needs an open")
-    request.find_open(asked.file_id)
+    request.find_open(fields.file_id)
     if chain.file_id is not None:
-        asked.file_id = chain.file_id
+        fields.file_id = chain.file_id

@@ -33,8 +33,8 @@ ELEMENTS_PER_LOOK = 64
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Locks or unlocks the ranges of one request; waits only for a single range without FAIL_IMMEDIATELY."""
-    asked = LockRequest.parse(request.message)
-    opened, elements = request.open, asked.locks
+    fields = LockRequest.parse(request.message)
+    opened, elements = request.open, fields.locks
     if not elements:
         raise SMBError(NTStatus.INVALID_PARAMETER, "no lock elements")
     record = opened.record

@@ -54,11 +54,11 @@ def handle(request: Request) -> bytes:
     connection, server = request.connection, request.server
     if request.header.flags & HeaderFlags.SIGNED:
         raise SMBError(NTStatus.INVALID_PARAMETER, "NEGOTIATE cannot be signed")  # 3.3.5.2.4
-    asked = NegotiateRequest.parse(request.message)
-    result = negotiate(asked, policy_of(server, connection))
-    connection.client_guid = asked.client_guid
-    connection.client_capabilities = asked.capabilities
-    connection.client_security_mode = asked.security_mode
+    fields = NegotiateRequest.parse(request.message)
+    result = negotiate(fields, policy_of(server, connection))
+    connection.client_guid = fields.client_guid
+    connection.client_capabilities = fields.capabilities
+    connection.client_security_mode = fields.security_mode
     body = _agree(server, connection, result)
     # One credit, so that the header is final here: the data plane changes no header that goes into the hash.
     request.header.credits = 1
@@ -111,15 +111,15 @@ def handle_smb1(server: Server, connection: Connection, message: Buffer) -> byte
     """
     if connection.dialect is not None:
         raise RemoteProtocolError("SMB1 after negotiate")
-    asked = SMB1NegotiateRequest.parse(message)
+    fields = SMB1NegotiateRequest.parse(message)
     policy = policy_of(server, connection)
-    if SMB_2_WILDCARD in asked.dialects and policy.maximum is not SMB_2_0_2:
+    if SMB_2_WILDCARD in fields.dialects and policy.maximum is not SMB_2_0_2:
         result = agreed(SMB_2_0_2, Signing.HMAC_SHA256, Cipher.NONE, [], policy)
         body = _response(server, result, WILDCARD_REVISION)
-    elif SMB_2_002 in asked.dialects and policy.minimum is SMB_2_0_2:
+    elif SMB_2_002 in fields.dialects and policy.minimum is SMB_2_0_2:
         result = negotiate(NegotiateRequest([SMB_2_0_2.revision]), policy)
         body = _agree(server, connection, result)
     else:
-        raise RemoteProtocolError(f"SMB1 only: {', '.join(asked.dialects[:16])}")
+        raise RemoteProtocolError(f"SMB1 only: {', '.join(fields.dialects[:16])}")
     header = Header(command=Command.NEGOTIATE, credits=1, flags=HeaderFlags.SERVER_TO_REDIR)
     return header.pack() + body

@@ -11,10 +11,10 @@ from frevo.wire.smb2 import LeaseBreakAcknowledgment, OplockBreakAcknowledgment,
 
 def handle(request: Request) -> bytes:
     """A lease that is not there: OBJECT_NAME_NOT_FOUND; an open without an oplock: INVALID_OPLOCK_PROTOCOL."""
-    asked = parse_break_acknowledgment(request.message)
-    if isinstance(asked, LeaseBreakAcknowledgment):
+    fields = parse_break_acknowledgment(request.message)
+    if isinstance(fields, LeaseBreakAcknowledgment):
         raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, "no such lease")
-    assert isinstance(asked, OplockBreakAcknowledgment)
-    if asked.file_id[1] not in request.session.opens:
+    assert isinstance(fields, OplockBreakAcknowledgment)
+    if fields.file_id[1] not in request.session.opens:
         raise SMBError(NTStatus.FILE_CLOSED, "oplock break for a file that is not open")
     raise SMBError(NTStatus.INVALID_OPLOCK_PROTOCOL, "no oplock was granted")

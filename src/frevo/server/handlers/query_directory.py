@@ -49,33 +49,33 @@ class Enumeration:
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Answers with as many entries as fit; the next request goes on behind them."""
-    asked = QueryDirectoryRequest.parse(request.message)
+    fields = QueryDirectoryRequest.parse(request.message)
     opened = request.open
     handle = opened.handle
-    if asked.output_buffer_length > request.connection.max_transact:
-        raise SMBError(NTStatus.INVALID_PARAMETER, f"OutputBufferLength {asked.output_buffer_length}")
+    if fields.output_buffer_length > request.connection.max_transact:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"OutputBufferLength {fields.output_buffer_length}")
     if handle is None or not opened.is_directory:
         raise SMBError(NTStatus.INVALID_PARAMETER, "only directories can be listed")
-    if asked.file_information_class not in DIRECTORY_CLASSES:
-        raise SMBError(NTStatus.INVALID_INFO_CLASS, f"directory class {asked.file_information_class}")
-    if asked.output_buffer_length < entry_fixed_size(asked.file_information_class):
-        raise SMBError(NTStatus.INFO_LENGTH_MISMATCH, f"OutputBufferLength {asked.output_buffer_length}")
+    if fields.file_information_class not in DIRECTORY_CLASSES:
+        raise SMBError(NTStatus.INVALID_INFO_CLASS, f"directory class {fields.file_information_class}")
+    if fields.output_buffer_length < entry_fixed_size(fields.file_information_class):
+        raise SMBError(NTStatus.INFO_LENGTH_MISMATCH, f"OutputBufferLength {fields.output_buffer_length}")
     if not opened.granted_access & _LIST:
         raise SMBError(NTStatus.ACCESS_DENIED, "listing needs FILE_LIST_DIRECTORY")
-    listing = _enumeration(request.server, opened, handle, asked)
-    packer = DirectoryPacker(asked.file_information_class, asked.output_buffer_length)
-    entries_max = 1 if asked.flags & _SINGLE else -1
+    listing = _enumeration(request.server, opened, handle, fields)
+    packer = DirectoryPacker(fields.file_information_class, fields.output_buffer_length)
+    entries_max = 1 if fields.flags & _SINGLE else -1
     if _fill(packer, listing, entries_max, request.server.turns.slice()):
         return _answer(packer, listing)
     return _go_on(request, packer, listing, entries_max)
 
 
-def _enumeration(server: Server, opened: Open, handle: Handle, asked: QueryDirectoryRequest) -> Enumeration:
+def _enumeration(server: Server, opened: Open, handle: Handle, fields: QueryDirectoryRequest) -> Enumeration:
     """The open's listing, started (again) where the request says so."""
     listing: Enumeration | None = opened.directory
-    pattern = asked.file_name
-    if listing is not None and not asked.flags & _REOPEN:
-        if not asked.flags & _RESTART:
+    pattern = fields.file_name
+    if listing is not None and not fields.flags & _REOPEN:
+        if not fields.flags & _RESTART:
             return listing
         pattern = listing.pattern
     if "\\" in pattern or "/" in pattern:

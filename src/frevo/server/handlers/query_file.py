@@ -56,22 +56,22 @@ class _Query(NamedTuple):
     access: int = 0
 
 
-def query_file(request: Request, asked: QueryInfoRequest) -> bytes:
-    """The information of class *asked.file_info_class* about the request's open."""
-    info_class, handle = asked.file_info_class, request.open.handle
+def query_file(request: Request, fields: QueryInfoRequest) -> bytes:
+    """The information of class *fields.file_info_class* about the request's open."""
+    info_class, handle = fields.file_info_class, request.open.handle
     if handle is None:
-        return _query_pipe(request, asked)
+        return _query_pipe(request, fields)
     if info_class == FileInfoClass.FULL_EA:
-        return _full_ea(request, asked, handle)
+        return _full_ea(request, fields, handle)
     query = _QUERIES.get(info_class)
     if query is None:
         known = info_class in FileInfoClass._value2member_map_
         status = NTStatus.NOT_SUPPORTED if known else NTStatus.INVALID_INFO_CLASS
         raise SMBError(status, f"file information class {info_class}")
-    if asked.output_buffer_length < query.fixed_size:
-        raise SMBError(NTStatus.INFO_LENGTH_MISMATCH, f"OutputBufferLength {asked.output_buffer_length}")
+    if fields.output_buffer_length < query.fixed_size:
+        raise SMBError(NTStatus.INFO_LENGTH_MISMATCH, f"OutputBufferLength {fields.output_buffer_length}")
     need_access(request, query.access)
-    return fitted(request, query.make(request, handle), query.fixed_size, asked.output_buffer_length)
+    return fitted(request, query.make(request, handle), query.fixed_size, fields.output_buffer_length)
 
 
 def _basic(request: Request, handle: Handle) -> bytes:
@@ -220,19 +220,19 @@ _QUERIES: dict[int, _Query] = {
 }
 
 
-def _full_ea(request: Request, asked: QueryInfoRequest, handle: Handle) -> bytes:
+def _full_ea(request: Request, fields: QueryInfoRequest, handle: Handle) -> bytes:
     """FileFullEaInformation: all EAs, or those that the input names; as many as fit ([MS-FSA] 2.1.5.12.10)."""
     need_access(request, _READ_EA)
     found = [FullEa(name, value) for name, value in handle.extended_attributes()]
-    if asked.buffer:
+    if fields.buffer:
         values = {ea.name.upper(): ea for ea in found}
-        names = dict.fromkeys(name.upper() for name in parse_get_eas(asked.buffer, count_max=EAS_MAX))
+        names = dict.fromkeys(name.upper() for name in parse_get_eas(fields.buffer, count_max=EAS_MAX))
         found = [values.get(name, FullEa(name)) for name in names]
     if not found:
         raise SMBError(NTStatus.NO_EAS_ON_FILE, "no extended attributes")
-    if asked.flags & _SINGLE:
+    if fields.flags & _SINGLE:
         found = found[:1]
-    packed, count = pack_fitting_eas(found, asked.output_buffer_length)
+    packed, count = pack_fitting_eas(found, fields.output_buffer_length)
     if not count:
         raise SMBError(NTStatus.BUFFER_TOO_SMALL, "no room for one extended attribute")
     if count < len(found):
@@ -240,7 +240,7 @@ def _full_ea(request: Request, asked: QueryInfoRequest, handle: Handle) -> bytes
     return packed
 
 
-def _query_pipe(request: Request, asked: QueryInfoRequest) -> bytes:
+def _query_pipe(request: Request, fields: QueryInfoRequest) -> bytes:
     """The classes that a named pipe has ([MS-FSCC] 2.4.37 to 2.4.39); the rest are not for pipes."""
     opened = request.open
     available = opened.pipe.available_bytes
@@ -262,8 +262,8 @@ def _query_pipe(request: Request, asked: QueryInfoRequest) -> bytes:
             named_pipe_end=1,
         ),
     }
-    answer = answers.get(asked.file_info_class)
+    answer = answers.get(fields.file_info_class)
     if answer is None:
-        raise SMBError(NTStatus.INVALID_INFO_CLASS, f"pipe information class {asked.file_info_class}")
+        raise SMBError(NTStatus.INVALID_INFO_CLASS, f"pipe information class {fields.file_info_class}")
     packed = answer.pack()
-    return fitted(request, packed, len(packed), asked.output_buffer_length)
+    return fitted(request, packed, len(packed), fields.output_buffer_length)

@@ -40,15 +40,15 @@ class _Query(NamedTuple):
     fixed_size: int
 
 
-def query_filesystem(request: Request, asked: QueryInfoRequest) -> bytes:
-    """The information of class *asked.file_info_class* about the volume that the request's open is on."""
-    backend, handle, info_class = request.tree.backend, request.open.handle, asked.file_info_class
+def query_filesystem(request: Request, fields: QueryInfoRequest) -> bytes:
+    """The information of class *fields.file_info_class* about the volume that the request's open is on."""
+    backend, handle, info_class = request.tree.backend, request.open.handle, fields.file_info_class
     if backend is None or handle is None:
-        return _pipe_device(request, asked)
+        return _pipe_device(request, fields)
     query = _QUERIES.get(info_class)
     if query is None:
         raise SMBError(NTStatus.INVALID_INFO_CLASS, f"file system information class {info_class}")
-    return fitted(request, query.make(backend.volume(handle)), query.fixed_size, asked.output_buffer_length)
+    return fitted(request, query.make(backend.volume(handle)), query.fixed_size, fields.output_buffer_length)
 
 
 def _volume(volume: VolumeInfo) -> bytes:
@@ -108,9 +108,9 @@ _QUERIES: dict[int, _Query] = {
 }
 
 
-def _pipe_device(request: Request, asked: QueryInfoRequest) -> bytes:
+def _pipe_device(request: Request, fields: QueryInfoRequest) -> bytes:
     """IPC$ has no volume, only a device."""
-    if asked.file_info_class != FsInfoClass.DEVICE:
+    if fields.file_info_class != FsInfoClass.DEVICE:
         raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "IPC$ has no file system")
     packed = FileFsDeviceInformation(int(DeviceType.NAMED_PIPE), 0).pack()
-    return fitted(request, packed, len(packed), asked.output_buffer_length)
+    return fitted(request, packed, len(packed), fields.output_buffer_length)

@@ -19,13 +19,13 @@ _QUERIES = {
 
 def handle(request: Request) -> bytes:
     """The information as it is now; BUFFER_OVERFLOW in `request.status` when it had to be cut."""
-    asked = QueryInfoRequest.parse(request.message)
+    fields = QueryInfoRequest.parse(request.message)
     limit = request.connection.max_transact
-    if asked.output_buffer_length > limit or len(asked.buffer) > limit:
+    if fields.output_buffer_length > limit or len(fields.buffer) > limit:
         raise SMBError(NTStatus.INVALID_PARAMETER, "more bytes than MaxTransactSize")
-    query = _QUERIES.get(asked.info_type)
+    query = _QUERIES.get(fields.info_type)
     if query is None:
-        if asked.info_type == InfoType.QUOTA:
+        if fields.info_type == InfoType.QUOTA:
             raise SMBError(NTStatus.NOT_SUPPORTED, "no quota")
-        raise SMBError(NTStatus.INVALID_PARAMETER, f"info type {asked.info_type}")
-    return QueryInfoResponse(query(request, asked)).pack()
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"info type {fields.info_type}")
+    return QueryInfoResponse(query(request, fields)).pack()

@@ -13,9 +13,9 @@ from frevo.wire.smb2 import FileAccess, QueryInfoRequest, SecurityInformation
 _SACL = int(SecurityInformation.SACL)
 
 
-def query_security(request: Request, asked: QueryInfoRequest) -> bytes:
+def query_security(request: Request, fields: QueryInfoRequest) -> bytes:
     """The descriptor of the open's file; BUFFER_TOO_SMALL tells how long it is."""
-    handle, wanted = request.open.handle, asked.additional_information
+    handle, wanted = request.open.handle, fields.additional_information
     if handle is None:
         raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "pipes keep no descriptor")
     if wanted & _SACL:
@@ -23,6 +23,6 @@ def query_security(request: Request, asked: QueryInfoRequest) -> bytes:
     if wanted & ~_SACL:
         need_access(request, FileAccess.READ_CONTROL)
     packed = select_sd(effective_descriptor(handle, request.tree), wanted).pack()
-    if len(packed) > asked.output_buffer_length:
+    if len(packed) > fields.output_buffer_length:
         raise too_small(len(packed))
     return packed

@@ -18,41 +18,41 @@ MAX_OFFSET = 2**63 - 1
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Checks in the order of [MS-SMB2] 3.3.5.12."""
-    asked = ReadRequest.parse(request.message)
+    fields = ReadRequest.parse(request.message)
     opened = request.open
-    if asked.length > request.connection.max_read:
-        raise SMBError(NTStatus.INVALID_PARAMETER, f"READ of {asked.length} bytes")
-    if asked.channel != Channel.NONE:
+    if fields.length > request.connection.max_read:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"READ of {fields.length} bytes")
+    if fields.channel != Channel.NONE:
         raise SMBError(NTStatus.INVALID_PARAMETER, "RDMA channel on a stream transport")
     if opened.handle is None:
-        return _read_pipe(request, asked)
+        return _read_pipe(request, fields)
     if opened.is_directory:
         raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "READ of a directory")
     if not opened.granted_access & _READ:
         raise SMBError(NTStatus.ACCESS_DENIED, "READ without read access")
-    if asked.offset > MAX_OFFSET or asked.offset + asked.length > MAX_OFFSET:
-        raise SMBError(NTStatus.INVALID_PARAMETER, f"READ at {asked.offset:#x}")
-    return _read_file(request, asked)
+    if fields.offset > MAX_OFFSET or fields.offset + fields.length > MAX_OFFSET:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"READ at {fields.offset:#x}")
+    return _read_file(request, fields)
 
 
-async def _read_file(request: Request, asked: ReadRequest) -> bytes:
+async def _read_file(request: Request, fields: ReadRequest) -> bytes:
     opened = request.open
     assert opened.handle is not None and opened.record is not None
-    opened.record.locks.check_read(opened, asked.offset, asked.length)
-    data = await opened.handle.read(asked.offset, asked.length)
-    if (not data and asked.length) or len(data) < asked.minimum_count:
+    opened.record.locks.check_read(opened, fields.offset, fields.length)
+    data = await opened.handle.read(fields.offset, fields.length)
+    if (not data and fields.length) or len(data) < fields.minimum_count:
         raise SMBError(NTStatus.END_OF_FILE)
-    opened.position = asked.offset + len(data)
+    opened.position = fields.offset + len(data)
     if not opened.attached:
         attach(request.server, opened)
     return ReadResponse(data).pack()
 
 
-def _read_pipe(request: Request, asked: ReadRequest) -> bytes:
+def _read_pipe(request: Request, fields: ReadRequest) -> bytes:
     pipe = request.open.pipe
     if not pipe.readable:
         raise SMBError(NTStatus.PIPE_DISCONNECTED if pipe.broken else NTStatus.PIPE_EMPTY)
-    data = pipe.read(asked.length)
+    data = pipe.read(fields.length)
     account(request, request.open)
     if pipe.partial:
         request.status = NTStatus.BUFFER_OVERFLOW

@@ -37,17 +37,17 @@ _END = object()
 
 def set_rename(request: Request, handle: Handle, buffer: bytes) -> Awaitable[None] | None:
     """FileRenameInformation."""
-    asked = FileRenameInformation.parse(buffer)
-    return _rename(request, handle, asked.root_directory, asked.file_name, replace=asked.replace_if_exists)
+    fields = FileRenameInformation.parse(buffer)
+    return _rename(request, handle, fields.root_directory, fields.file_name, replace=fields.replace_if_exists)
 
 
 def set_rename_ex(request: Request, handle: Handle, buffer: bytes) -> Awaitable[None] | None:
     """FileRenameInformationEx; replacing a file that others have open, as POSIX does, is not offered."""
-    asked = FileRenameInformationEx.parse(buffer)
-    if asked.flags & _POSIX:
+    fields = FileRenameInformationEx.parse(buffer)
+    if fields.flags & _POSIX:
         raise SMBError(NTStatus.NOT_SUPPORTED, "POSIX rename")
     return _rename(
-        request, handle, asked.root_directory, asked.file_name, replace=bool(asked.flags & _REPLACE)
+        request, handle, fields.root_directory, fields.file_name, replace=bool(fields.flags & _REPLACE)
     )
 
 
@@ -225,8 +225,8 @@ def _following_stream(record: FileRecord, handle: Handle) -> Generator[None, Non
 
 def set_link(request: Request, handle: Handle, buffer: bytes) -> None:
     """FileLinkInformation: another name for the file ([MS-FSA] 2.1.5.15.6)."""
-    asked = FileLinkInformation.parse(buffer)
-    backend, name = _checked(request, asked.root_directory, asked.file_name)
+    fields = FileLinkInformation.parse(buffer)
+    backend, name = _checked(request, fields.root_directory, fields.file_name)
     if not request.tree.writable:
         raise SMBError(NTStatus.ACCESS_DENIED, "the share is read-only")
     if is_delete_pending(request.open):
@@ -238,5 +238,5 @@ def set_link(request: Request, handle: Handle, buffer: bytes) -> None:
         raise SMBError(NTStatus.INVALID_PARAMETER, "a stream has one name")
     check_adding(request.session, request.tree, request.server.files, target, directory=False)
     if target.stat is not None and target.stat.identity[:2] != handle.identity[:2]:
-        _check_replaceable(request, target, replace=asked.replace_if_exists)
-    backend.link(handle, target, replace=asked.replace_if_exists)
+        _check_replaceable(request, target, replace=fields.replace_if_exists)
+    backend.link(handle, target, replace=fields.replace_if_exists)

@@ -45,9 +45,9 @@ NAME_SHOWN = 64
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
     """One leg of a log-on: SUCCESS, MORE_PROCESSING_REQUIRED, or an error that ends the session."""
-    asked = SessionSetupRequest.parse(request.message)
+    fields = SessionSetupRequest.parse(request.message)
     connection = request.connection
-    if asked.flags & SessionSetupFlags.BINDING:
+    if fields.flags & SessionSetupFlags.BINDING:
         # A second channel for a session: not offered in NEGOTIATE (no SMB2_GLOBAL_CAP_MULTI_CHANNEL).
         raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, "no session binding")
     if request.server.config.globals.defaults.server_smb_encrypt == "required" and not connection.cipher:
@@ -59,29 +59,29 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
         session.preauth_hash = preauth.update(session.preauth_hash, request.message)
     session.deciding = True  # the system may be asked who somebody is, and another leg may come meanwhile
     try:
-        return _decide(request, session, asked)
+        return _decide(request, session, fields)
     finally:
         session.deciding = False
 
 
-def _decide(request: Request, session: Session, asked: SessionSetupRequest) -> bytes | Awaitable[bytes]:
+def _decide(request: Request, session: Session, fields: SessionSetupRequest) -> bytes | Awaitable[bytes]:
     """What this leg comes to, at once or later."""
     acceptor, connection = session.acceptor, request.connection
     verdict: StepResult | SMBError
     try:
-        verdict = acceptor.step(asked.security_buffer)
+        verdict = acceptor.step(fields.security_buffer)
     except SMBError as error:
         verdict = error
     _check_there(session)
     claim = acceptor.take_claim()
     wait_s = _wait_s(request, claim, verdict) if claim is not None else 0.0
     if wait_s <= 0:
-        return _tell(request, session, asked, verdict, claim)
+        return _tell(request, session, fields, verdict, claim)
     if wait_s > WAIT_MAX_S:
         log.info("%s: log-on of %a refused: too many failed attempts", connection.peer, claim)
         _forget(request, session)
         raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, "too many failed log-ons")
-    return _tell_later(request, session, asked, verdict, claim, wait_s)
+    return _tell_later(request, session, fields, verdict, claim, wait_s)
 
 
 def _check_there(session: Session) -> None:
@@ -114,7 +114,7 @@ def _is_wrong(server: Server, claim: str, verdict: StepResult | SMBError) -> boo
 async def _tell_later(
     request: Request,
     session: Session,
-    asked: SessionSetupRequest,
+    fields: SessionSetupRequest,
     verdict: StepResult | SMBError,
     claim: str | None,
     wait_s: float,
@@ -126,14 +126,14 @@ async def _tell_later(
     finally:
         session.deciding = False
     _check_there(session)
-    answer = _tell(request, session, asked, verdict, claim)
+    answer = _tell(request, session, fields, verdict, claim)
     return answer if isinstance(answer, bytes) else await answer
 
 
 def _tell(
     request: Request,
     session: Session,
-    asked: SessionSetupRequest,
+    fields: SessionSetupRequest,
     verdict: StepResult | SMBError,
     claim: str | None,
 ) -> bytes | Awaitable[bytes]:
@@ -146,7 +146,7 @@ def _tell(
         raise verdict
     if not verdict.done:
         return _more(request, session, verdict)
-    previous = _finish(request, session, asked, verdict)
+    previous = _finish(request, session, fields, verdict)
     if claim is not None and not _is_wrong(request.server, claim, verdict):
         request.server.guesses.succeeded(session.connection.address, claim)
     answer = SessionSetupResponse(_session_flags(session), verdict.token).pack()
@@ -203,7 +203,7 @@ def _more(request: Request, session: Session, step: StepResult) -> bytes:
 
 
 def _finish(
-    request: Request, session: Session, asked: SessionSetupRequest, step: StepResult
+    request: Request, session: Session, fields: SessionSetupRequest, step: StepResult
 ) -> Session | None:
     """The log-on succeeded: identity, keys, expiry. Gives the session that this one has replaced."""
     server = request.server
@@ -226,7 +226,7 @@ def _finish(
         raise
     _check_there(session)
     if first:
-        _set_protection(request, session, asked, identity, step.session_key)
+        _set_protection(request, session, fields, identity, step.session_key)
     session.state = SessionState.VALID
     session.expires_at = _expiry(request, identity)
     watch_expiry(server, session)
@@ -240,7 +240,7 @@ def _finish(
             identity.account or "anonymous",
             identity.package,
         )
-    return _replace_previous(server, session, asked.previous_session_id)
+    return _replace_previous(server, session, fields.previous_session_id)
 
 
 def _replace_previous(server: Server, session: Session, number: int) -> Session | None:
@@ -274,7 +274,7 @@ def _count_for(request: Request, session: Session, user: str) -> None:
 
 
 def _set_protection(
-    request: Request, session: Session, asked: SessionSetupRequest, identity: Identity, session_key: bytes
+    request: Request, session: Session, fields: SessionSetupRequest, identity: Identity, session_key: bytes
 ) -> None:
     """Keys and what they must be used for ([MS-SMB2] 3.3.5.5.3). Guests have no keys worth trusting."""
     connection, settings = session.connection, request.server.config.globals
@@ -286,7 +286,7 @@ def _set_protection(
     assert connection.dialect is not None
     policy = settings.server_smb_encrypt
     session.signing_required = bool(
-        asked.security_mode & SecurityMode.SIGNING_REQUIRED or settings.server_signing in SIGNING_REQUIRED
+        fields.security_mode & SecurityMode.SIGNING_REQUIRED or settings.server_signing in SIGNING_REQUIRED
     )
     session.may_encrypt = connection.cipher is not Cipher.NONE
     session.encrypt = session.may_encrypt and policy in ("desired", "required")

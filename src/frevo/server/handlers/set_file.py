@@ -53,13 +53,13 @@ _POSIX = int(DispositionFlags.POSIX_SEMANTICS)
 _IGNORE_READONLY = int(DispositionFlags.IGNORE_READONLY_ATTRIBUTE)
 
 
-def set_file(request: Request, asked: SetInfoRequest) -> Awaitable[None] | None:
-    """Sets the information of class *asked.file_info_class* of the request's open. Gives what is still to be waited
+def set_file(request: Request, fields: SetInfoRequest) -> Awaitable[None] | None:
+    """Sets the information of class *fields.file_info_class* of the request's open. Gives what is still to be waited
     for.
 
     INFO_LENGTH_MISMATCH when the buffer is shorter than the class's fixed part ([MS-FSA] 2.1.5.15).
     """
-    info_class, handle = asked.file_info_class, request.open.handle
+    info_class, handle = fields.file_info_class, request.open.handle
     if handle is None:
         _set_pipe(info_class)
         return None
@@ -69,7 +69,7 @@ def set_file(request: Request, asked: SetInfoRequest) -> Awaitable[None] | None:
         status = NTStatus.NOT_SUPPORTED if known else NTStatus.INVALID_INFO_CLASS
         raise SMBError(status, f"file information class {info_class}")
     try:
-        return setter(request, handle, asked.buffer)
+        return setter(request, handle, fields.buffer)
     except WireError as error:
         raise SMBError(NTStatus.INFO_LENGTH_MISMATCH, str(error)) from None
 
@@ -90,26 +90,26 @@ def _time(value: int) -> int | None:
 def _basic(request: Request, handle: Handle, buffer: bytes) -> None:
     """Times and attributes. 0 keeps a time, and so does every time once it was set or -1 was given, whatever is
     done through this open, until -2 comes."""
-    asked = FileBasicInformation.parse(buffer)
+    fields = FileBasicInformation.parse(buffer)
     need_access(request, FileAccess.WRITE_ATTRIBUTES)
     created, accessed, written = map(
-        _time, (asked.creation_time, asked.last_access_time, asked.last_write_time)
+        _time, (fields.creation_time, fields.last_access_time, fields.last_write_time)
     )
-    _time(asked.change_time)
-    attributes = _attributes(handle, asked.file_attributes)
+    _time(fields.change_time)
+    attributes = _attributes(handle, fields.file_attributes)
     if (created, accessed, written, attributes) != (None, None, None, None):
         handle.set_basic(
             creation_time=created, last_access_time=accessed, last_write_time=written, attributes=attributes
         )
     opened = request.open
-    if asked.last_access_time != _KEEP:
-        handle.keep_access_time(asked.last_access_time != _THAW)
+    if fields.last_access_time != _KEEP:
+        handle.keep_access_time(fields.last_access_time != _THAW)
     if written is not None:
         assert opened.record is not None
         opened.record.writes += 1  # a write under way does not bring back what was before
-    if asked.last_write_time == _THAW:
+    if fields.last_write_time == _THAW:
         opened.kept_write_time = None
-    elif asked.last_write_time != _KEEP:
+    elif fields.last_write_time != _KEEP:
         keep_write_time(opened)
 
 

@@ -15,11 +15,11 @@ from frevo.wire.smb2 import InfoType, SetInfoRequest, SetInfoResponse
 _RESPONSE = SetInfoResponse().pack()
 
 
-def _set_filesystem(request: Request, asked: SetInfoRequest) -> None:
+def _set_filesystem(request: Request, fields: SetInfoRequest) -> None:
     """Nothing about a volume can be changed: there is no quota and no object id ([MS-SMB2] 3.3.5.21.2)."""
-    if asked.file_info_class in (FsInfoClass.CONTROL, FsInfoClass.OBJECT_ID):
+    if fields.file_info_class in (FsInfoClass.CONTROL, FsInfoClass.OBJECT_ID):
         raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "the volume has neither quota nor object ids")
-    raise SMBError(NTStatus.INVALID_INFO_CLASS, f"file system information class {asked.file_info_class}")
+    raise SMBError(NTStatus.INVALID_INFO_CLASS, f"file system information class {fields.file_info_class}")
 
 
 _SETTERS: dict[int, Callable[[Request, SetInfoRequest], Awaitable[None] | None]] = {
@@ -31,15 +31,15 @@ _SETTERS: dict[int, Callable[[Request, SetInfoRequest], Awaitable[None] | None]]
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Changes what the buffer says, or nothing."""
-    asked = SetInfoRequest.parse(request.message)
-    if len(asked.buffer) > request.connection.max_transact:
+    fields = SetInfoRequest.parse(request.message)
+    if len(fields.buffer) > request.connection.max_transact:
         raise SMBError(NTStatus.INVALID_PARAMETER, "more bytes than MaxTransactSize")
-    setter = _SETTERS.get(asked.info_type)
+    setter = _SETTERS.get(fields.info_type)
     if setter is None:
-        if asked.info_type == InfoType.QUOTA:
+        if fields.info_type == InfoType.QUOTA:
             raise SMBError(NTStatus.NOT_SUPPORTED, "no quota")
-        raise SMBError(NTStatus.INVALID_PARAMETER, f"info type {asked.info_type}")
-    going_on = setter(request, asked)
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"info type {fields.info_type}")
+    going_on = setter(request, fields)
     return _RESPONSE if going_on is None else _answered(going_on)
 
 

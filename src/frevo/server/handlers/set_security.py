@@ -20,13 +20,13 @@ _KEPT = (
 )
 
 
-def set_security(request: Request, asked: SetInfoRequest) -> None:
+def set_security(request: Request, fields: SetInfoRequest) -> None:
     """Stores the descriptor with the parts that AdditionalInformation names taken from the client's."""
-    handle, information = request.open.handle, asked.additional_information
+    handle, information = request.open.handle, fields.additional_information
     if handle is None:
         raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "pipes keep no descriptor")
     need_access(request, set_access(information))
-    sent = parse_descriptor(asked.buffer)
+    sent = parse_descriptor(fields.buffer)
     token = token_of(request.session, request.tree)
     if information & SecurityInformation.OWNER and (sent.owner is None or not may_own(sent.owner, token)):
         raise SMBError(NTStatus.INVALID_OWNER, f"{sent.owner} cannot become the owner")

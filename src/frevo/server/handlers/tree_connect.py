@@ -44,9 +44,9 @@ MAX_SHARE_NAME = 80
 def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Finds the share by the last component of the path; the server name in front is not ours to judge."""
     server, session = request.server, request.session
-    asked = TreeConnectRequest.parse(request.message)
+    fields = TreeConnectRequest.parse(request.message)
     _check_protection(request)
-    name = _share_name(asked.path)
+    name = _share_name(fields.path)
     share = server.shares.get(name.casefold()) or find_home(server, session, name)
     if share is None:
         raise SMBError(NTStatus.BAD_NETWORK_NAME, f"no share {name!r}")

@@ -19,44 +19,44 @@ _THROUGH = int(WriteFlags.WRITE_THROUGH)
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
     """Checks in the order of [MS-SMB2] 3.3.5.13."""
-    asked = WriteRequest.parse(request.message)
+    fields = WriteRequest.parse(request.message)
     opened = request.open
-    if len(asked.data) > request.connection.max_write:
-        raise SMBError(NTStatus.INVALID_PARAMETER, f"WRITE of {len(asked.data)} bytes")
-    if asked.channel != Channel.NONE:
+    if len(fields.data) > request.connection.max_write:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"WRITE of {len(fields.data)} bytes")
+    if fields.channel != Channel.NONE:
         raise SMBError(NTStatus.INVALID_PARAMETER, "RDMA channel on a stream transport")
     if opened.handle is None:
-        return _write_pipe(request, asked)
+        return _write_pipe(request, fields)
     if opened.is_directory:
         raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "WRITE to a directory")
     if not opened.granted_access & _WRITE:
         raise SMBError(NTStatus.ACCESS_DENIED, "WRITE without write access")
-    if asked.offset != _END_OF_FILE and asked.offset + len(asked.data) > MAX_OFFSET:
-        raise SMBError(NTStatus.INVALID_PARAMETER, f"WRITE at {asked.offset:#x}")
-    return _write_file(request, asked)
+    if fields.offset != _END_OF_FILE and fields.offset + len(fields.data) > MAX_OFFSET:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"WRITE at {fields.offset:#x}")
+    return _write_file(request, fields)
 
 
-async def _write_file(request: Request, asked: WriteRequest) -> bytes:
+async def _write_file(request: Request, fields: WriteRequest) -> bytes:
     opened = request.open
     handle = opened.handle
     assert handle is not None and opened.record is not None
-    offset = asked.offset
+    offset = fields.offset
     if offset == _END_OF_FILE:
         offset = handle.stat().end_of_file
-    opened.record.locks.check_write(opened, offset, len(asked.data))
+    opened.record.locks.check_write(opened, offset, len(fields.data))
     written = 0
-    if len(asked.data):
+    if len(fields.data):
         kept = before_write(opened, handle)
         try:
-            written = await handle.write(offset, asked.data)
+            written = await handle.write(offset, fields.data)
         finally:
             after_write(opened, handle, kept)
     opened.position = offset + written
-    if asked.flags & _THROUGH:
+    if fields.flags & _THROUGH:
         await handle.flush()
     return WriteResponse(written).pack()
 
 
-async def _write_pipe(request: Request, asked: WriteRequest) -> bytes:
-    await feed(request, asked.data)
-    return WriteResponse(len(asked.data)).pack()
+async def _write_pipe(request: Request, fields: WriteRequest) -> bytes:
+    await feed(request, fields.data)
+    return WriteResponse(len(fields.data)).pack()

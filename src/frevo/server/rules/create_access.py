@@ -39,75 +39,75 @@ _OVERWRITES = (CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateD
 
 
 def granted_for_existing(
-    request: Request, asked: CreateRequest, resolved: Resolved, *, changed: int = 0
+    request: Request, fields: CreateRequest, resolved: Resolved, *, changed: int = 0
 ) -> int:
     """The access of an open of an existing file, or of a stream that is made on one; *changed* are the rights that the
     disposition needs beside what is asked for. Raises ACCESS_DENIED, CANNOT_DELETE, PRIVILEGE_NOT_HELD."""
-    desired = map_generic(asked.desired_access)
+    desired = map_generic(fields.desired_access)
     stat = resolved.stat
     assert stat is not None
     wanted = FROM_PARENT if desired & _MAXIMUM else desired | changed
     maximal = maximal_to_found(request.session, request.tree, resolved, wanted)
-    if asked.create_options & CreateOptions.DELETE_ON_CLOSE:
-        check_not_readonly(stat.attributes, asked.name)
+    if fields.create_options & CreateOptions.DELETE_ON_CLOSE:
+        check_not_readonly(stat.attributes, fields.name)
     if stat.attributes & FileAttributes.READONLY and not stat.is_directory:
         if changed:
-            raise SMBError(NTStatus.ACCESS_DENIED, f"{asked.name} is read-only")
+            raise SMBError(NTStatus.ACCESS_DENIED, f"{fields.name} is read-only")
         maximal &= ~_WRITES
     needed = desired & ~_MAXIMUM | changed
     missing = needed & ~maximal
     if missing & _SYSTEM_SECURITY and not missing & ~_SYSTEM_SECURITY:
         raise SMBError(NTStatus.PRIVILEGE_NOT_HELD, "ACCESS_SYSTEM_SECURITY")
     if missing:
-        raise SMBError(NTStatus.ACCESS_DENIED, f"{asked.name}: {missing:#x} is not granted")
+        raise SMBError(NTStatus.ACCESS_DENIED, f"{fields.name}: {missing:#x} is not granted")
     granted = desired & ~_MAXIMUM
     if desired & _MAXIMUM:
         granted |= without_readonly(maximal, stat)
-    _check_delete_on_close(asked, granted)
+    _check_delete_on_close(fields, granted)
     return int(granted)
 
 
-def changed_by(asked: CreateRequest, resolved: Resolved) -> int:
+def changed_by(fields: CreateRequest, resolved: Resolved) -> int:
     """The rights that overwriting an existing file or stream needs, or adding a stream to a file, whatever the client
     asks for ([MS-FSA] 2.1.5.1.2)."""
     if not resolved.exists:
-        return _WRITE_DATA | _changed_with_stream(asked)
-    if asked.create_disposition not in _OVERWRITES:
+        return _WRITE_DATA | _changed_with_stream(fields)
+    if fields.create_disposition not in _OVERWRITES:
         return 0
-    data = _DELETE if asked.create_disposition == CreateDisposition.SUPERSEDE else _WRITE_DATA
-    return data | (_changed_with_stream(asked) if resolved.stream else _WRITE_EA_AND_ATTRIBUTES)
+    data = _DELETE if fields.create_disposition == CreateDisposition.SUPERSEDE else _WRITE_DATA
+    return data | (_changed_with_stream(fields) if resolved.stream else _WRITE_EA_AND_ATTRIBUTES)
 
 
-def _changed_with_stream(asked: CreateRequest) -> int:
+def _changed_with_stream(fields: CreateRequest) -> int:
     """A stream's EAs are those of its file."""
-    return _WRITE_EA if asked.contexts and find_create_context(asked.contexts, EaBuffer.NAME) else 0
+    return _WRITE_EA if fields.contexts and find_create_context(fields.contexts, EaBuffer.NAME) else 0
 
 
-def granted_for_new(request: Request, asked: CreateRequest) -> int:
+def granted_for_new(request: Request, fields: CreateRequest) -> int:
     """The creator gets what it asks for ([MS-FSA] 2.1.5.1.1)."""
-    desired = map_generic(asked.desired_access)
+    desired = map_generic(fields.desired_access)
     if desired & _SYSTEM_SECURITY and not token_of(request.session, request.tree).is_admin:
         raise SMBError(NTStatus.PRIVILEGE_NOT_HELD, "ACCESS_SYSTEM_SECURITY")
     granted = desired & ~_MAXIMUM
     if desired & _MAXIMUM:
         granted |= FILE_ALL_ACCESS
-    _check_delete_on_close(asked, granted)
+    _check_delete_on_close(fields, granted)
     return int(granted)
 
 
-def _check_delete_on_close(asked: CreateRequest, granted: int) -> None:
-    if asked.create_options & CreateOptions.DELETE_ON_CLOSE and not granted & _DELETE:
-        raise SMBError(NTStatus.ACCESS_DENIED, f"{asked.name}: delete on close without delete access")
+def _check_delete_on_close(fields: CreateRequest, granted: int) -> None:
+    if fields.create_options & CreateOptions.DELETE_ON_CLOSE and not granted & _DELETE:
+        raise SMBError(NTStatus.ACCESS_DENIED, f"{fields.name}: delete on close without delete access")
 
 
 def new_descriptor(
-    request: Request, asked: CreateRequest, resolved: Resolved, directory: bool
+    request: Request, fields: CreateRequest, resolved: Resolved, directory: bool
 ) -> bytes | None:
     """The descriptor that a new file is stored with: the client's (SecD), the parent's inheritance, or none.
 
     Raises ACCESS_DENIED when the parent's descriptor does not let this user add to it.
     """
-    data = find_create_context(asked.contexts, SdBuffer.NAME) if asked.contexts else None
+    data = find_create_context(fields.contexts, SdBuffer.NAME) if fields.contexts else None
     explicit = SdBuffer.parse(data).security_descriptor if data is not None else None
     session, tree, files = request.session, request.tree, request.server.files
     descriptor = inherited_descriptor(session, tree, files, resolved, explicit, directory=directory)

@@ -34,42 +34,42 @@ _OVERWRITES = (CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateD
 _MAY_DELETE = int(FileAccess.DELETE | FileAccess.GENERIC_ALL | FileAccess.MAXIMUM_ALLOWED)
 
 
-def check(asked: CreateRequest) -> None:
+def check(fields: CreateRequest) -> None:
     """Raises SMBError for a request that is wrong in itself."""
-    if asked.impersonation_level > _IMPERSONATION_MAX:
-        raise SMBError(NTStatus.BAD_IMPERSONATION_LEVEL, f"level {asked.impersonation_level}")
-    if asked.create_disposition > CreateDisposition.OVERWRITE_IF:
-        raise _invalid(f"disposition {asked.create_disposition}")
-    if asked.share_access & ~_SHARE_ALL:
-        raise _invalid(f"share access {asked.share_access:#x}")
-    if asked.file_attributes & _UNKNOWN_ATTRIBUTES:
-        raise _invalid(f"attributes {asked.file_attributes:#x}")
-    _check_options(asked)
-    if not asked.desired_access or asked.desired_access & _UNKNOWN_ACCESS:
-        raise SMBError(NTStatus.ACCESS_DENIED, f"desired access {asked.desired_access:#x}")
-    if asked.name.startswith("\\"):
+    if fields.impersonation_level > _IMPERSONATION_MAX:
+        raise SMBError(NTStatus.BAD_IMPERSONATION_LEVEL, f"level {fields.impersonation_level}")
+    if fields.create_disposition > CreateDisposition.OVERWRITE_IF:
+        raise _invalid(f"disposition {fields.create_disposition}")
+    if fields.share_access & ~_SHARE_ALL:
+        raise _invalid(f"share access {fields.share_access:#x}")
+    if fields.file_attributes & _UNKNOWN_ATTRIBUTES:
+        raise _invalid(f"attributes {fields.file_attributes:#x}")
+    _check_options(fields)
+    if not fields.desired_access or fields.desired_access & _UNKNOWN_ACCESS:
+        raise SMBError(NTStatus.ACCESS_DENIED, f"desired access {fields.desired_access:#x}")
+    if fields.name.startswith("\\"):
         raise _invalid("a leading backslash")
-    if asked.create_options & _DIRECTORY and asked.name.upper().endswith(":$DATA"):
+    if fields.create_options & _DIRECTORY and fields.name.upper().endswith(":$DATA"):
         raise SMBError(NTStatus.NOT_A_DIRECTORY, "a stream is no directory")
-    if any(len(name) < _CONTEXT_NAME_MIN for name, _ in asked.contexts):
+    if any(len(name) < _CONTEXT_NAME_MIN for name, _ in fields.contexts):
         raise _invalid("a create context without a proper name")
-    for name, data in asked.contexts:
+    for name, data in fields.contexts:
         if name == EaBuffer.NAME:
             eas_to_set(data)
 
 
-def _check_options(asked: CreateRequest) -> None:
-    options = asked.create_options
+def _check_options(fields: CreateRequest) -> None:
+    options = fields.create_options
     if options & _UNKNOWN_OPTIONS:
         raise _invalid(f"create options {options:#x}")
     if options & _UNSUPPORTED_OPTIONS:
         raise SMBError(NTStatus.NOT_SUPPORTED, f"create options {options:#x}")
     if options & _DIRECTORY:
-        if options & _NON_DIRECTORY or asked.create_disposition in _OVERWRITES:
+        if options & _NON_DIRECTORY or fields.create_disposition in _OVERWRITES:
             raise _invalid("a directory that is no directory, or overwritten")
-        if asked.file_attributes & FileAttributes.TEMPORARY:
+        if fields.file_attributes & FileAttributes.TEMPORARY:
             raise _invalid("a temporary directory")
-    if options & _DELETE_ON_CLOSE and not asked.desired_access & _MAY_DELETE:
+    if options & _DELETE_ON_CLOSE and not fields.desired_access & _MAY_DELETE:
         raise SMBError(NTStatus.ACCESS_DENIED, "delete on close without delete access")
 
 

@@ -52,14 +52,6 @@ class LockRequest(msgspec.Struct):
         head = _REQUEST.pack(48, len(self.locks), self.lock_sequence, *self.file_id)
         return head + b"".join(_ELEMENT.pack(lock.offset, lock.length, lock.flags, 0) for lock in self.locks)
 
-    @property
-    def lock_sequence_number(self) -> int:
-        return self.lock_sequence & 0xF
-
-    @property
-    def lock_sequence_index(self) -> int:
-        return self.lock_sequence >> 4
-
 
 class LockResponse(msgspec.Struct):
     """Reference: [MS-SMB2] 2.2.27."""
