@@ -25,10 +25,16 @@ class DaemonThreads:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._started = 0
         self._running: set[asyncio.Future[Any]] = set()  # jobs given and not yet answered
+        self._stopped = False
 
     def submit(self, call: Callable[[], T]) -> asyncio.Future[T]:
         """Starts *call* in a thread; call this in the loop's thread."""
         future: asyncio.Future[T] = self._loop.create_future()
+        if self._stopped:
+            self._jobs.put((call, future))  # never taken: what it refers to must not be let go in this thread
+            future.set_exception(_stopping())
+            future.exception()  # nobody has to ask
+            return future
         self._running.add(future)
         future.add_done_callback(self._running.discard)
         if len(self._running) > self._started and self._started < self._max:
@@ -58,11 +64,16 @@ class DaemonThreads:
         return len(self._running)
 
     def stop(self) -> None:
-        """Ends the threads once their calls have returned; who waits for one gets OSError (EIO)."""
+        """Ends the threads once their calls have returned. Waiting and new calls fail with OSError (EIO)."""
+        self._stopped = True
         for _ in range(self._started):
             self._jobs.put(None)
         for future in tuple(self._running):
-            _settle(future, None, OSError(errno.EIO, "the server stops"))
+            _settle(future, None, _stopping())
+
+
+def _stopping() -> OSError:
+    return OSError(errno.EIO, "the server stops")
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

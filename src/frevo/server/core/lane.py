@@ -12,6 +12,7 @@ not hold the turn; it has threads of its own."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import types
 from collections import deque
@@ -43,15 +44,12 @@ class LaneRequest(Protocol):
 _R = TypeVar("_R", bound=LaneRequest)
 
 
-async def _whatever_happens(future: asyncio.Future[T]) -> bool:
-    """Waits until *future* is done, also when this task is cancelled meanwhile; whether it was."""
-    cancelled = False
+async def _done(future: asyncio.Future[Any]) -> None:
+    """Waits until *future* is done, also when this task is cancelled meanwhile: its call uses descriptors and buffers
+    until it returns. That is only at the server's end, where `Lane.stop` ends what is waited for."""
     while not future.done():
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait((future,))
-        except asyncio.CancelledError:
-            cancelled = True
-    return cancelled
 
 
 class Lane:
@@ -100,11 +98,9 @@ class Lane:
         self._kept.append(thing)
 
     async def data(self, call: Callable[[], T]) -> T:
-        """What *call* gives or raises, called in a data thread. When the caller is cancelled, *call* is waited for all
-        the same: its descriptor and its buffer are in use until it has returned."""
+        """What *call* gives or raises, called in a data thread."""
         future = self._data.submit(carried(call))
-        if await _whatever_happens(future):
-            raise asyncio.CancelledError
+        await _done(future)
         return future.result()
 
     # -- for the server's side ----------------------------------------------------------------------------------
@@ -116,11 +112,11 @@ class Lane:
         try:
             await self._turn_of(request)
             try:
-                outcome, cancelled = await self._to_its_end(lambda: handler(request))
+                outcome = await self._to_its_end(lambda: handler(request))
             finally:
                 self._turn.release()
             if isinstance(outcome, Coroutine):
-                outcome = await self._stepwise(outcome, cancelled)
+                outcome = await self._stepwise(outcome)
             elif isinstance(outcome, Awaitable):
                 outcome = await outcome
             body: bytes = outcome
@@ -161,10 +157,11 @@ class Lane:
         task.add_done_callback(self._tasks.discard)
 
     async def _run_spawned(self, work: Callable[[], object]) -> None:
-        try:
-            await self._in_turn(work)
-        except Exception:
-            log.exception("internal error in a lane")
+        async with self._turn:
+            try:
+                await self._to_its_end(work)
+            except Exception:
+                log.exception("internal error in a lane")
 
     async def drain(self, timeout: float) -> bool:
         """Waits for what was spawned, *timeout* seconds at most; False when something still waits."""
@@ -179,19 +176,13 @@ class Lane:
         self._calls.stop()
         self._data.stop()
 
-    async def _in_turn(self, work: Callable[[], T]) -> tuple[T, bool]:
-        """Runs *work* as a greenlet. Cancelled before its turn, it never begins; once begun, it ends: its result, and
-        whether it was cancelled meanwhile."""
-        async with self._turn:
-            return await self._to_its_end(work)
-
-    async def _to_its_end(self, work: Callable[[], T]) -> tuple[T, bool]:
+    async def _to_its_end(self, work: Callable[[], T]) -> T:
+        """What *work* gives, run as a greenlet; the caller has the turn."""
         runner = greenlet.greenlet(work)
-        cancelled = False
         try:
             outcome = self._switch(runner)
             while not runner.dead:
-                cancelled = await _whatever_happens(outcome) or cancelled
+                await _done(outcome)
                 error = outcome.exception()
                 if error is None:
                     outcome = self._switch(runner, outcome.result())
@@ -202,7 +193,7 @@ class Lane:
                 kept, self._kept = self._kept, deque()
                 self._calls.submit(kept.clear)
         result: T = outcome
-        return result, cancelled
+        return result
 
     def _switch(self, runner: greenlet.greenlet, *values: Any) -> Any:
         self._running = runner
@@ -219,22 +210,16 @@ class Lane:
             self._running = None
 
     @types.coroutine
-    def _stepwise(self, coroutine: Coroutine[Any, Any, T], cancelled: bool) -> Generator[Any, Any, T]:
-        """Drives a handler's coroutine: every step between two of its waits is taken in turn, as a greenlet.
-
-        Who is *cancelled* during a step hears it where the step begins to wait."""
+    def _stepwise(self, coroutine: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+        """Drives a handler's coroutine: every step between two of its waits is taken in turn, as a greenlet."""
         value: Any = None
         error: BaseException | None = None
         while True:
-            step = self._step(coroutine, value, error)
-            (ended, yielded), cancelled_now = yield from step.__await__()
+            ended, yielded = yield from self._step(coroutine, value, error).__await__()
             if ended:
                 result: T = yielded
                 return result
             value = error = None
-            if cancelled or cancelled_now:
-                cancelled, error = False, asyncio.CancelledError()
-                continue
             try:
                 value = yield yielded
             except BaseException as thrown:
@@ -242,8 +227,8 @@ class Lane:
 
     async def _step(
         self, coroutine: Coroutine[Any, Any, T], value: Any, error: BaseException | None
-    ) -> tuple[tuple[bool, Any], bool]:
-        """One step: (True, its result) at the end, else (False, what it waits for); and whether it was cancelled."""
+    ) -> tuple[bool, Any]:
+        """One step: (True, its result) at the end, else (False, what it waits for)."""
 
         def step() -> tuple[bool, Any]:
             try:
@@ -252,9 +237,8 @@ class Lane:
                 return True, stop.value
             return False, yielded
 
-        cancelled = await _whatever_happens(self.loop.create_task(self._turn.acquire()))
+        await _done(self.loop.create_task(self._turn.acquire()))
         try:
-            outcome, later = await self._to_its_end(step)
-            return outcome, cancelled or later
+            return await self._to_its_end(step)
         finally:
             self._turn.release()
