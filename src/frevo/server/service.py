@@ -212,4 +212,3 @@ class Service(Server):
         forget_homes(self)
         for share in self.shares.values():
             share.close()
-

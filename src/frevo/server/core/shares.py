@@ -131,4 +131,3 @@ def build_shares(config: Config, guard: Guard, *, acted: bool) -> dict[str, Shar
         if settings.available and settings.name.casefold() not in (HOMES, *shares):
             shares[settings.name.casefold()] = Share(settings.name, settings, guard=guard, acted=acted)
     return shares
-

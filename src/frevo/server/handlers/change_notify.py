@@ -23,6 +23,7 @@ _FILTERS = 0xFFF
 #: directory again, as Windows clients do all the time.
 REMEMBERED_BYTES_MAX = 1 << 17
 
+
 class _Folders:
     """The folders that a user's watches have, for its budget: what finds no room is not watched."""
 
@@ -107,4 +108,3 @@ async def _wait(request: Request, state: DirectoryWatch, length_max: int) -> byt
     if outcome == DELETED:
         raise SMBError(NTStatus.DELETE_PENDING, "the directory is being deleted")
     return _answer(request, state, length_max)
-

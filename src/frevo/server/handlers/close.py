@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Awaitable
 
 from frevo.server.core.request import Request
+from frevo.server.handlers.information import network_open
 from frevo.server.lifecycle import begin_close, end_close
 from frevo.vfs.base import Handle
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import CloseFlags, CloseRequest, CloseResponse
 
 _PLAIN = CloseResponse().pack()
+_POSTQUERY = int(CloseFlags.POSTQUERY_ATTRIB)
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
@@ -47,24 +49,10 @@ async def _when_idle(request: Request, handle: Handle, flags: int) -> bytes:
 def _finish(request: Request, flags: int) -> bytes:
     opened, body = request.open, _PLAIN
     try:
-        if flags & CloseFlags.POSTQUERY_ATTRIB and opened.handle is not None:
-            body = _attributes(opened.handle)
+        if flags & _POSTQUERY and opened.handle is not None:
+            body = CloseResponse(_POSTQUERY, *network_open(opened.handle.stat())).pack()
     finally:
         failed = end_close(request.server, opened)
     if failed is not None:
         raise failed
     return body
-
-
-def _attributes(handle: Handle) -> bytes:
-    stat = handle.stat()
-    return CloseResponse(
-        int(CloseFlags.POSTQUERY_ATTRIB),
-        stat.creation_time,
-        stat.last_access_time,
-        stat.last_write_time,
-        stat.change_time,
-        stat.allocation_size,
-        stat.end_of_file,
-        stat.attributes,
-    ).pack()

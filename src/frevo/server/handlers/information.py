@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from frevo.errors import SMBError
 from frevo.server.core.request import Request
+from frevo.vfs.base import FileStat
 from frevo.wire.erref import NTStatus
 
 
@@ -24,6 +25,19 @@ def fitted(request: Request, information: bytes, fixed_size: int, length_max: in
         request.status = NTStatus.BUFFER_OVERFLOW
         return information[:length_max]
     return information
+
+
+def network_open(stat: FileStat) -> tuple[int, int, int, int, int, int, int]:
+    """Times, sizes and attributes in the order of FileNetworkOpenInformation and of the CLOSE response."""
+    return (
+        stat.creation_time,
+        stat.last_access_time,
+        stat.last_write_time,
+        stat.change_time,
+        stat.allocation_size,
+        stat.end_of_file,
+        stat.attributes,
+    )
 
 
 def too_small(needed: int) -> SMBError:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from frevo.errors import SMBError
 from frevo.server.core.request import Request
-from frevo.server.handlers.information import fitted, need_access
+from frevo.server.handlers.information import fitted, need_access, network_open
 from frevo.server.rules.deleting import is_delete_pending
 from frevo.server.rules.short_names import short_name
 from frevo.vfs.base import FileStat, Handle
@@ -165,16 +165,7 @@ def _compression(request: Request, handle: Handle) -> bytes:
 
 
 def _network_open(request: Request, handle: Handle) -> bytes:
-    stat = handle.stat()
-    return FileNetworkOpenInformation(
-        stat.creation_time,
-        stat.last_access_time,
-        stat.last_write_time,
-        stat.change_time,
-        stat.allocation_size,
-        stat.end_of_file,
-        stat.attributes,
-    ).pack()
+    return FileNetworkOpenInformation(*network_open(handle.stat())).pack()
 
 
 def _attribute_tag(request: Request, handle: Handle) -> bytes:
