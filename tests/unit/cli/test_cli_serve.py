@@ -17,6 +17,7 @@ from frevo.cli.runner import Runner, start_log
 from frevo.cli.serve_folder import Login, ServeError, folder_config, login_for, random_password, share_name
 from frevo.config import Config, load_text
 from frevo.config.check import SERVER_TRANSPORTS
+from frevo.server.rules.acting import who_acts
 from frevo.transport.address import TransportAddress
 from frevo.transport.dataplane import FRAMINGS
 
@@ -384,6 +385,6 @@ async def test_who_acts_is_said_once(
         handler.close()
         logger.removeHandler(handler)
     logger.propagate = True
-    assert (told.out + told.err).count("EVERY user acts on disk as root") == (not quiet or not log_file)
+    assert (told.out + told.err).count(who_acts(config)) == (not quiet or not log_file)
     if log_file:
-        assert (tmp_path / "log").read_text().count("EVERY user acts on disk as root") == 1
+        assert (tmp_path / "log").read_text().count(who_acts(config)) == 1
