@@ -1,1 +1,1 @@
-"""server of frevo; see docs/architecture.md."""
+"""The SMB server; docs/architecture.md shows its layers."""

@@ -40,9 +40,9 @@ from frevo.wire.smb2 import CREDIT_BYTES, Command, HeaderFlags
 from frevo.wire.smb2.request_layout import REQUEST_LAYOUTS, RequestLayout
 
 Outcome = bytes | Awaitable[bytes] | None
-#: Large folders on the way of one request that are read for it.
+#: Large folders that are read for one request.
 _LOOKS_MAX = 32
-#: What may be marked as signed for a session that is not there: each says itself what is wrong.
+#: Commands that may be marked as signed without a session: their handlers check that themselves.
 _WITHOUT_SESSION = (Command.NEGOTIATE, Command.SESSION_SETUP, Command.CANCEL)
 
 
@@ -76,7 +76,7 @@ TABLE: dict[int, Rule] = dict(
         _rule(Command.READ, read.handle, open=True, files=True),
         _rule(Command.WRITE, write.handle, open=True, files=True),
         _rule(Command.LOCK, lock.handle, open=True, when_expired=True),
-        _rule(Command.IOCTL, ioctl.handle, files=True),  # finds its open itself: some codes have none
+        _rule(Command.IOCTL, ioctl.handle, files=True),  # the handler finds the open: some codes have none
         _rule(Command.CANCEL, cancel.handle, session=False, tree=False),
         _rule(Command.ECHO, echo.handle, session=False, tree=False),
         _rule(Command.QUERY_DIRECTORY, query_directory.handle, open=True, files=True),
@@ -110,8 +110,8 @@ def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outco
         check_credit_charge(request, rule.layout)
         if rule.open:
             request.find_open(rule.layout.file_id_of(request.message))
-    # From here on the kernel decides by the rights of the user of this share; the next request, or whoever needs the
-    # server's own rights, changes that.
+    # From here on the kernel checks the rights of this share's Unix user, until the next request or a call that needs
+    # the server's own rights.
     act_as(request.tree.acting if rule.tree else None)
     if rule.files and request.tree.lane is not None:
         return _in_lane(request, request.tree.lane, rule, signature_bad=signature_bad, unverified=unverified)
@@ -145,7 +145,8 @@ def _steps(request: Request, unread: Unread) -> Generator[None, None, None]:
 async def _look_again(
     request: Request, steps: Generator[None, None, None], *, signature_bad: bool, unverified: bool
 ) -> bytes:
-    """The request once more, from its checks on, when what is very much was looked at: nothing was done yet."""
+    """Looks at what is too much for one slice in turns, then runs the request again from its checks: nothing was done
+    yet."""
     server = request.server
     with closing(steps):
         piece = server.turns.slice()
@@ -180,9 +181,9 @@ def find_session(request: Request, *, signature_bad: bool, unverified: bool) -> 
     session = request.connection.sessions.get(header.session_id)
     request.session = session  # type: ignore[assignment]  # None is what check_session looks for
     request.chain.session_id = header.session_id
-    if request.sealed:
-        if request.chain.sealed_session != header.session_id:
-            raise SMBError(NTStatus.ACCESS_DENIED, "sealed for another session")
+    if request.encrypted:
+        if request.chain.encrypted_session != header.session_id:
+            raise SMBError(NTStatus.ACCESS_DENIED, "encrypted for another session")
         request.protected = True
         return
     signed = header.flags & HeaderFlags.SIGNED
@@ -208,7 +209,7 @@ def check_session(request: Request, rule: Rule) -> None:
         session.state in (SessionState.IN_PROGRESS, SessionState.GONE) and session.identity is None
     ):
         raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {request.header.session_id:#x}")
-    if session.encrypt and not request.sealed:
+    if session.encrypt and not request.encrypted:
         raise SMBError(NTStatus.ACCESS_DENIED, "this session must be encrypted")
     if session.expires_at is not None and session.state is SessionState.VALID:
         if request.server.monotonic() >= session.expires_at:
@@ -222,7 +223,7 @@ def find_tree(request: Request) -> None:
     tree = request.session.trees.get(request.header.tree_id)
     if tree is None:
         raise SMBError(NTStatus.NETWORK_NAME_DELETED, f"tree {request.header.tree_id}")
-    if tree.encrypt and not request.sealed:
+    if tree.encrypt and not request.encrypted:
         raise SMBError(NTStatus.ACCESS_DENIED, "this share must be encrypted")
     request.tree = tree
     request.chain.tree_id = request.header.tree_id

@@ -54,7 +54,7 @@ def _detach(server: Server, opened: Open) -> None:
 def close_open(server: Server, opened: Open, *, waiting_status: int = NTStatus.CANCELLED) -> None:
     """Closes one open, when the reads and writes that are under way have ended: `begin_close` and `end_close`.
 
-    Until then its locks and share modes hold, so that nobody meets a write that comes late.
+    Its locks and share modes hold until then, so that no late write surprises anybody.
     """
     begin_close(server, opened, waiting_status=waiting_status)
     if opened.handle is not None:
@@ -92,7 +92,7 @@ async def session_closed(server: Server, session: Session, party: str) -> None:
 
 
 def begin_close(server: Server, opened: Open, *, waiting_status: int) -> None:
-    """Nobody can name the open any more; what waits on it ends with *waiting_status*."""
+    """Takes the open out of all tables; requests that wait on it end with *waiting_status*."""
     session = opened.session
     session.opens.pop(opened.volatile_id, None)
     opened.tree.opens.discard(opened.volatile_id)
@@ -116,8 +116,8 @@ def begin_close(server: Server, opened: Open, *, waiting_status: int) -> None:
 def end_close(server: Server, opened: Open) -> OSError | SMBError | None:
     """Drops the locks, leaves the file, and deletes it when that was due.
 
-    The open is gone afterwards, whatever happens. Gives what went wrong nevertheless, for whoever asked for the close:
-    written data that the system could not keep (a quota, a network file system's disk), or a file that stayed.
+    The open is gone afterwards, whatever happens. Returns the error for the CLOSE response: data that the system could
+    not keep (quota, full disk), or a file that could not be deleted.
     """
     if opened.record is not None and opened.handle is not None:
         lane = opened.tree.lane
@@ -161,7 +161,7 @@ def _disconnecting(server: Server, tree: Tree) -> Iterator[None]:
 
 
 def _abort_in_lane(tree: Tree) -> None:
-    """What is on its way through the lane, and does not wait on an open yet, must not begin to."""
+    """Aborts the requests of a tree that are still in its lane and do not wait on an open."""
     for request in tuple(tree.session.connection.waiting.values()):
         if request.tree is tree:
             request.abort(NTStatus.CANCELLED)
@@ -178,7 +178,7 @@ def end_session(server: Server, session: Session, *, waiting_status: int = NTSta
 
 
 def _closing(server: Server, session: Session, waiting_status: int) -> Iterator[None]:
-    """Closes everything of a session that nobody finds any more, an open at a time: there may be thousands."""
+    """Closes a removed session's opens one by one, in turns: there may be thousands."""
     for opened in tuple(session.opens.values()):
         close_open(server, opened, waiting_status=waiting_status)
         yield
@@ -188,7 +188,7 @@ def _closing(server: Server, session: Session, waiting_status: int) -> Iterator[
 
 
 def drop_keys(server: Server, session: Session) -> None:
-    """Takes an ended session's keys from the data plane, once what waited in it has been answered with them."""
+    """Removes an ended session's keys from the data plane once its waiting requests have been answered with them."""
     connection = session.connection
     tasks = [
         request.task for request in connection.waiting.values() if request.session is session and request.task
@@ -221,7 +221,7 @@ def expire_session(server: Server, session: Session) -> None:
 
 
 def end_connection(server: Server, connection: Connection) -> None:
-    """The transport is gone: nothing can be answered any more, everything that it held is closed."""
+    """The transport is gone: closes everything that belongs to the connection, without answers."""
     if connection.closed:
         return
     connection.closed = True

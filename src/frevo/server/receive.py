@@ -33,18 +33,18 @@ _PEER_ERRORS = (RemoteProtocolError, WireError, SMBError)
 
 def receive(server: Server, connection: Connection, event: tuple[Any, ...]) -> None:
     """Answers a message that the transport reports (frevo.transport.base)."""
-    _, _, sealed_session, _, message, bad, unverified = event
+    _, _, encrypted_session, _, message, bad, unverified = event
     try:
         if message[0] == _SMB1:
             server.send_chain_raw(connection, 0, handle_smb1(server, connection, message))
         else:
-            ReceivedMessage(server, connection, message, sealed_session, bad, unverified).run()
+            ReceivedMessage(server, connection, message, encrypted_session, bad, unverified).run()
     except _PEER_ERRORS as error:
         _disconnect(server, connection, error)
 
 
 def _process(server: Server, connection: Connection, action: Callable[[], None]) -> None:
-    """Runs *action*; what the peer did wrong ends its connection and nothing else."""
+    """Runs *action*; a mistake of the peer ends its connection and nothing else."""
     try:
         action()
     except _PEER_ERRORS as error:
@@ -67,14 +67,14 @@ class ReceivedMessage:
         server: Server,
         connection: Connection,
         message: Buffer,
-        sealed_session: int,
+        encrypted_session: int,
         bad: int,
         unverified: int,
     ) -> None:
         self.server = server
         self.connection = connection
         self.elements: list[Any] = [message] if not _has_next(message) else split_compound(message)
-        self.chain = Chain(len(self.elements), sealed_session)
+        self.chain = Chain(len(self.elements), encrypted_session)
         self.bad = bad
         self.unverified = unverified
 
@@ -89,7 +89,7 @@ class ReceivedMessage:
                 raise RemoteProtocolError("a response came to the server")
             request = Request(
                 self.server, self.connection, header, message, chain,
-                last=index + 1 == count, sealed=chain.sealed_session != 0,
+                last=index + 1 == count, encrypted=chain.encrypted_session != 0,
             )  # fmt: skip
             try:
                 if (header.command == _NEGOTIATE) is (self.connection.dialect is not None):
@@ -119,7 +119,7 @@ class ReceivedMessage:
         self.server.send_chain(self.connection, chain)
 
     def _put_off(self, index: int) -> None:
-        """The elements from *index* on have to wait until others have had their turn."""
+        """Continues with element *index* when it is this user's turn again."""
         server, connection = self.server, self.connection
 
         def go_on() -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("frevo.server")
 
-#: How long the server's end waits for file systems that do not answer.
+#: How long the shutdown waits for file systems that do not answer.
 _LANES_SECONDS = 2.0
 
 
@@ -64,9 +64,9 @@ async def run_server(
     ready: Callable[[Running], None],
     bound: Callable[[], None] = lambda: None,
 ) -> int:
-    """Serves until *stop* is set, then drains for at most `frevo:drain timeout`; the exit code.
+    """Serves until *stop* is set, then drains for at most `frevo:drain timeout`; returns the exit code.
 
-    *bound* is called when the ports are bound, before anything else is touched: there root may become somebody else.
+    *bound* is called when the ports are bound and before anything else: root can become another user there.
     Raises OSError (with the address in `filename`) when a listener cannot be bound. When cancelled, everything is
     closed without draining.
     """

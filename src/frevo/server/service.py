@@ -1,4 +1,4 @@
-"""The server at work: events of the data plane, turns for those who have much to do, reload and end."""
+"""The running server: handles the transport's events, shares its time among users, reloads and shuts down."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log = logging.getLogger("frevo.server")
 
 
 class Service(Server):
-    """A server at work: takes what the transport reports, reloads its configuration, ends."""
+    """A running server: handles the transport's events, reloads its configuration, shuts down."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Service(Server):
     ) -> None:
         super().__init__(config, transport, authenticator, loop)
         self.hosts = HostGate(self, self.admit, self.on_events)
-        #: Messages that came while there was no time for them, by connection: the next of each, turn by turn.
+        #: Messages that came when there was no time for them, by connection.
         self._backlog: dict[int, deque[tuple[Any, ...]]] = {}
 
     # -- what the transport says --------------------------------------------------------------------------------
@@ -53,14 +53,14 @@ class Service(Server):
     def on_events(self, batch: list[tuple[Any, ...]]) -> None:
         """Takes one batch of transport events (frevo.transport.base).
 
-        What is left of it after a slice of time waits: each connection's messages for the connection's turn.
+        Messages that are left after a slice of time wait for their connection's turn.
         """
         backlog = self._backlog
         if len(batch) == 1 and not backlog:  # the usual one is short
             self._on_event(batch[0])
             return
         clock = self.turns.clock
-        ends = 0.0  # a slice does at least one thing, also on a machine that takes the processor away from it
+        ends = 0.0  # every slice does something, even on a machine that is too busy
         for event in batch:
             if event[0] == events.MESSAGE and (event[1] in backlog or (ends and clock() >= ends)):
                 self._put_off(event)
@@ -69,7 +69,7 @@ class Service(Server):
                 self._on_event(event)
 
     def _put_off(self, event: tuple[Any, ...]) -> None:
-        """Keeps a message until it is its party's turn; a connection's later messages stay behind it."""
+        """Keeps a message until it is its user's turn; later messages of the connection wait behind it."""
         number = event[1]
         waiting = self._backlog.get(number)
         if waiting is not None:
@@ -84,7 +84,7 @@ class Service(Server):
         self.turns.call(connection.party, lambda: self._catch_up(connection))
 
     def _catch_up(self, connection: Connection) -> None:
-        """A slice of the messages that wait on *connection*."""
+        """Handles the messages that wait on *connection*, for one slice."""
         waiting = self._backlog.get(connection.id)
         piece = self.turns.slice()
         while waiting:
@@ -118,7 +118,7 @@ class Service(Server):
                 else:
                     self.hosts.held(event)
                 return
-            act_as(None)  # what ends a connection says itself for which user
+            act_as(None)  # whatever ends opens chooses the user itself
             if kind == events.ACCEPTED:
                 self.hosts.arrived(event)
             elif kind == events.CLOSED:
@@ -128,12 +128,13 @@ class Service(Server):
             elif kind == events.REJECTED:
                 log.warning("%s refused: %s", event[2], event[3])
         except Exception:
-            # A fault of ours: it may cost the connection that met it, but not the others in this batch.
+            # A bug of ours costs this connection, but not the others in the batch.
             log.exception("internal error; closing the connection")
             self._abandon(number)
 
     def admit(self, event: tuple[Any, ...], names: frozenset[str] | None) -> None:
-        """A connection that `hosts allow` and `hosts deny` let in; *names* of its machine, None when unknown."""
+        """Enters a connection that `hosts allow` and `hosts deny` admit; *names* of its machine, None when not looked
+        up."""
         _, number, listener, peer, local = event
         transport = self.transport.listener_name(listener)
         self.connections[number] = Connection(number, transport, peer, local, time.time(), host_names=names)
@@ -171,7 +172,7 @@ class Service(Server):
                 self.shares[key] = old
 
     def mounts_changed(self) -> None:
-        """The table of mounts is another one: a tree below which a slow file system was mounted gets its lane."""
+        """The table of mounts has changed: trees with a slow file system mounted below get their lane."""
         act_as(None)
         table = mounts()
         for share in (*self.shares.values(), *self.homes.values()):
@@ -193,7 +194,7 @@ class Service(Server):
                 opened.handle = offloaded_handle(handle, lane)
 
     def busy(self) -> bool:
-        """Whether a request is being worked on that will end by itself (one that waits for a client may never)."""
+        """Whether a request is under way that will end by itself; one that waits for a client may never end."""
         return bool(self.turns) or any(
             not request.async_id
             for connection in self.connections.values()

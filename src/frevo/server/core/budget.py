@@ -84,7 +84,7 @@ class Budget:
         self.total -= count
 
     def users(self) -> Iterator[tuple[str, int]]:
-        """Who has how much."""
+        """Every user with what it has."""
         return iter(self._by_user.items())
 
 
@@ -120,7 +120,7 @@ class Budgets:
         return 0 if user == NOBODY else self._numbers.setdefault(user, len(self._numbers) + 1)
 
     def all(self) -> tuple[Budget, ...]:
-        """Each of them."""
+        """Every budget."""
         return (
             self.connections, self.sessions, self.descriptors, self.pipes, self.pipe_bytes, self.watches,
             self.folders, self.waiting,

@@ -14,10 +14,9 @@ CHANGED, DELETED = 0, 1
 
 
 class DirectoryWatch:
-    """The watch of one open: what happened since the last answer, and who waits for the next.
-
-    The first request of an open decides filter, depth and how much is remembered between requests (its output
-    buffer); later ones only collect, as on Windows. `close` ends it.
+    """The watch of one open: what happened since the last answer, and who waits for the next. The first request of an
+    open decides filter, depth and how much is remembered between requests (its output buffer); later ones only collect,
+    as on Windows. `close` ends it.
     """
 
     __slots__ = ("changes", "overflown", "size", "size_max", "waiters", "watch")
@@ -47,7 +46,7 @@ class DirectoryWatch:
         self.wake(CHANGED)
 
     def on_overflow(self) -> None:
-        """Too much happened to be told one by one: the client has to read the directory again."""
+        """Too many changes to list: the client has to read the directory again."""
         self.changes.clear()
         self.overflown = True
         self.wake(CHANGED)

@@ -1,4 +1,4 @@
-"""Lanes: the way of requests to file systems that may not answer (docs/decisions/0011-slow-file-systems.md).
+"""Lanes: how requests use file systems that may not answer (docs/decisions/0011-slow-file-systems.md).
 
 A handler is a plain function that makes system calls in the event loop, which is right for a local file system: they
 take microseconds. A network or FUSE file system may take seconds, or never answer. What happens there happens in a
@@ -74,7 +74,7 @@ class Lane:
         return self._running is not None and greenlet.getcurrent() is self._running
 
     def call(self, call: Callable[[], T]) -> T:
-        """What *call* gives or raises, called in the lane's thread, acting on disk as this one does."""
+        """Calls *call* in the lane's thread, as the same Unix user, and returns or raises what it does."""
         if not self.inside or self._running is None or self._running.parent is None:
             raise RuntimeError("a slow file system was used outside of its lane")
         who = acting_as()
@@ -98,7 +98,7 @@ class Lane:
         self._kept.append(thing)
 
     async def data(self, call: Callable[[], T]) -> T:
-        """What *call* gives or raises, called in a data thread."""
+        """Calls *call* in a data thread, and returns or raises what it does."""
         future = self._data.submit(carried(call))
         await _done(future)
         return future.result()
@@ -126,7 +126,8 @@ class Lane:
             interim.cancel()
 
     async def _turn_of(self, request: LaneRequest) -> None:
-        """Takes the turn. Aborted before (CANCEL, the end of its tree or connection), the request never begins."""
+        """Waits for the turn. A request that is aborted meanwhile (CANCEL, the end of its tree or connection) never
+        starts."""
         acquiring = self.loop.create_task(self._turn.acquire())
         ready: asyncio.Future[int] = self.loop.create_future()
 
@@ -143,12 +144,12 @@ class Lane:
             raise
 
     def _not_needed(self, acquiring: asyncio.Task[bool]) -> None:
-        """The turn came to who had given up."""
+        """Passes on a turn that nobody waits for any more."""
         if not acquiring.cancelled():
             self._turn.release()
 
     def spawn(self, work: Callable[[], object]) -> None:
-        """Runs *work* in this lane, after what is in it, for nobody who waits; errors are logged."""
+        """Runs *work* in this lane after everything that is queued; nobody waits for it, errors are logged."""
         if self.inside:
             work()
             return
@@ -170,7 +171,7 @@ class Lane:
         return not self._tasks
 
     def stop(self) -> None:
-        """Ends the threads, once their calls have returned. What waits in the lane is given up."""
+        """Ends the threads once their calls have returned. Work that is still queued is dropped."""
         for task in self._tasks:
             task.cancel()
         self._calls.stop()

@@ -1,4 +1,5 @@
-"""Which tree has a lane, and since when: by the kernel's table of mounts, at the first connect and as it changes."""
+"""Decides which folders need a lane, by the kernel's table of mounts: at the first tree connect, and when it
+changes."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ class Lanes:
         self._lanes: dict[str, Lane] = {}
 
     def of(self, path: str, share: ShareConfig, table: list[Mount] | None = None) -> Lane | None:
-        """The lane that the folder *path* needs by *table* (default: the kernel's now), or None. Nothing slow is
+        """The lane that the folder *path* needs by *table* (default: the kernel's now), or None. No slow file system is
         touched."""
         wanted = share.frevo_slow_file_system
         if wanted == "no":
@@ -57,14 +58,14 @@ class Lanes:
                 log.warning("%s does not respond: leaving its open files to the kernel", point)
 
     def stop(self) -> None:
-        """Gives up what waits in a lane."""
+        """Stops every lane."""
         for lane in self._lanes.values():
             lane.stop()
 
 
 class MountWatch:
-    """Tells when the table of mounts changes. The kernel says so by POLLPRI, which no event loop of Python's waits
-    for, hence the thread."""
+    """Calls back when the table of mounts changes. The kernel reports it with POLLPRI, which asyncio cannot wait for,
+    hence the thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, changed: Callable[[], None]) -> None:
         self._loop = loop

@@ -25,13 +25,13 @@ class Chain:
     """A compound: what its elements hand to each other, and the answers that are ready ([MS-SMB2] 3.3.5.2.7)."""
 
     __slots__ = (
-        "after_sending", "before_sending", "count", "create_failed", "file_id", "responses", "sealed_session",
+        "after_sending", "before_sending", "count", "create_failed", "encrypted_session", "file_id", "responses",
         "session_id", "started", "tree_id",
     )  # fmt: skip
 
-    def __init__(self, count: int, sealed_session: int) -> None:
+    def __init__(self, count: int, encrypted_session: int) -> None:
         self.count = count
-        self.sealed_session = sealed_session
+        self.encrypted_session = encrypted_session
         self.started = False
         #: Called with the finished message just before it goes to the data plane, and just after.
         self.before_sending: Callable[[bytes], None] | None = None
@@ -49,14 +49,14 @@ class Request:
     `session`, `tree`, `open` are set where the dispatch table says that the command needs them. `message` is this
     element only, its header at position 0. A handler returns the response body, or an awaitable of it.
 
-    What waits for others waits in `wait`, which `abort` ends (CANCEL, logoff, tree disconnect, close, lost connection).
-    Everything else runs to its end once it was begun, and is answered with what it has done: a WRITE that the disk has
-    half of cannot be called cancelled ([MS-SMB2] 3.3.5.16 leaves alone what cannot be cancelled).
+    A request that waits for somebody else waits in `wait`, which `abort` ends (CANCEL, logoff, tree disconnect, close,
+    lost connection). Everything else runs to its end and is answered with what it has done: a WRITE that is half on
+    disk cannot be reported as cancelled ([MS-SMB2] 3.3.5.16).
     """
 
     __slots__ = (
-        "aborted", "async_id", "awaited", "chain", "connection", "header", "last", "looks", "message", "open",
-        "protected", "sealed", "server", "session", "sign", "status", "task", "tree",
+        "aborted", "async_id", "awaited", "chain", "connection", "encrypted", "header", "last", "looks", "message",
+        "open", "protected", "server", "session", "sign", "status", "task", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -68,7 +68,7 @@ class Request:
         chain: Chain,
         *,
         last: bool,
-        sealed: bool,
+        encrypted: bool,
     ) -> None:
         self.server = server
         self.connection = connection
@@ -76,8 +76,8 @@ class Request:
         self.message = message
         self.chain = chain
         self.last = last
-        self.sealed = sealed
-        self.protected = False  # sealed for its session, or signed with a signature that was verified
+        self.encrypted = encrypted
+        self.protected = False  # encrypted for its session, or signed with a signature that was verified
         self.session: Session = None  # type: ignore[assignment]  # set by dispatch when the table asks for it
         self.tree: Tree = None  # type: ignore[assignment]
         self.open: Open = None  # type: ignore[assignment]
@@ -85,7 +85,7 @@ class Request:
         self.status: int = NTStatus.SUCCESS
         self.sign = False  # sign the answer although the request was not signed
         self.async_id = 0
-        self.looks = 0  # large folders that were read for it
+        self.looks = 0  # how many large folders were read for it
         self.task: asyncio.Task[None] | None = None
         self.awaited: asyncio.Future[int] | None = None
         self.aborted: int = NTStatus.SUCCESS  # the status of `abort`, which also ends waits that begin later
@@ -104,13 +104,14 @@ class Request:
         chain.file_id = opened.file_id
 
     def response_header(self, status: int) -> Header:
-        """The header of the answer: its credits are what the client asked for, the data plane decides what it gets."""
+        """The header of the answer. Its credits are those the client asked for; the data plane replaces them with what
+        it grants."""
         header = self.header
         flags = _RESPONSE | header.flags & _KEPT_FLAGS
-        # What fails before its session is looked for is signed as well, or who requires signing cannot take the answer
-        # ([MS-SMB2] 3.3.4.1.1).
+        # Errors found before the session was looked up are signed, too: a client that requires signing drops unsigned
+        # answers ([MS-SMB2] 3.3.4.1.1).
         session = self.session or self.connection.sessions.get(header.session_id)
-        if session is not None and session.keys is not None and not self.sealed:
+        if session is not None and session.keys is not None and not self.encrypted:
             if self.sign or header.flags & _SIGNED or session.signing_required:
                 flags |= _SIGNED
         return Header(
@@ -119,7 +120,7 @@ class Request:
         )  # fmt: skip
 
     def go_async(self) -> None:
-        """Tells the client now that the answer will take long (STATUS_PENDING, [MS-SMB2] 3.3.4.2).
+        """Tells the client that the answer will come later (STATUS_PENDING, [MS-SMB2] 3.3.4.2).
 
         Only the last element of a compound can wait; for others INTERNAL_ERROR is raised, as Windows answers.
         """
@@ -133,7 +134,7 @@ class Request:
         self.server.send_interim(self)
 
     def tell_pending(self) -> None:
-        """`go_async` where it is possible; else the client waits without being told."""
+        """`go_async` where it is allowed; otherwise the client is not told."""
         if self.connection.closed:
             return
         try:
@@ -167,7 +168,7 @@ class Request:
             self.awaited = None
 
     def abort(self, status: int) -> None:
-        """Ends the wait, or the next one: the client gets *status*. Nothing else of the request's work is stopped."""
+        """Ends the current wait, or the next one: the client gets *status*. Other work of the request goes on."""
         self.aborted = self.aborted or status
         if self.awaited is not None and not self.awaited.done():
             self.awaited.set_exception(SMBError(status))

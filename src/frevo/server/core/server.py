@@ -108,13 +108,13 @@ class Server:
             message = header.pack() + body
         else:
             message = _join(responses)
-        session_id = chain.sealed_session or responses[-1][0].session_id
+        session_id = chain.encrypted_session or responses[-1][0].session_id
         chain.responses = []
         if chain.before_sending is not None:
             chain.before_sending(message)
             chain.before_sending = None
         if not connection.closed:  # as send_chain_raw
-            self.transport.submit(connection.id, session_id, ENCRYPT if chain.sealed_session else 0, message)
+            self.transport.submit(connection.id, session_id, ENCRYPT if chain.encrypted_session else 0, message)
         if chain.after_sending is not None:
             chain.after_sending()
             chain.after_sending = None
@@ -130,9 +130,10 @@ class Server:
         return self.transport.pressed and self.transport.is_over(self.budgets.number_of(user))
 
     def send_interim(self, request: Request) -> None:
-        """STATUS_PENDING now, the answer later ([MS-SMB2] 3.3.4.2). What was ready before goes out first.
+        """Sends STATUS_PENDING; the answer follows later ([MS-SMB2] 3.3.4.2). Answers that are ready go out first.
 
-        It is not signed: the answer will be, and with AES-GMAC two messages under one id give the key away.
+        It is not signed: the final answer has the same message id, and with AES-GMAC two signatures with one id reveal
+        the key.
         """
         connection, chain = request.connection, request.chain
         self.send_chain(connection, chain)
@@ -142,9 +143,9 @@ class Server:
         header = request.response_header(NTStatus.PENDING)
         header.flags = header.flags & ~_SIGNED | _ASYNC
         header.async_id = request.async_id
-        flags = ENCRYPT if request.sealed else 0
+        flags = ENCRYPT if request.encrypted else 0
         self.send_chain_raw(
-            connection, chain.sealed_session or header.session_id, header.pack() + EMPTY_ERROR, flags
+            connection, chain.encrypted_session or header.session_id, header.pack() + EMPTY_ERROR, flags
         )
 
     def send_async(self, request: Request, header: Header, body: bytes) -> None:
@@ -152,9 +153,9 @@ class Server:
         header.flags |= _ASYNC
         header.async_id = request.async_id
         header.credits = 0
-        session_id = request.chain.sealed_session or header.session_id
+        session_id = request.chain.encrypted_session or header.session_id
         self.send_chain_raw(
-            request.connection, session_id, header.pack() + body, ENCRYPT if request.sealed else 0
+            request.connection, session_id, header.pack() + body, ENCRYPT if request.encrypted else 0
         )
 
 

@@ -1,4 +1,4 @@
-"""Shares at run time: configuration and backend of each, and which there are."""
+"""Shares at run time: their configuration, and the backends of their folders."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ IPC = "IPC$"
 HOMES = "homes"
 #: Smaller numbers are for system users (login.defs, UID_MIN).
 _FIRST_USER = 1000
-#: Names of a folder that a look-up reads at once; in a larger one it waits and others go on.
+#: A look-up reads a folder with up to so many names at once; larger ones are read in turns.
 NAMES_INLINE = 2048
-#: Folders that one share may stand for through macros (%U): a bound on what clients can make us keep open.
+#: Backends of one share whose path has macros (%U): clients must not make the server keep any number of folders open.
 BACKENDS_MAX = 1024
 
 
 class Share(msgspec.Struct, eq=False):
-    """A share by name. Macros in its path make it one backend per user, each made at the first connect."""
+    """A share. With macros in its path it has one backend for each folder, opened at the first tree connect."""
 
     name: str
     config: ShareConfig
@@ -53,12 +53,12 @@ class Share(msgspec.Struct, eq=False):
         return self.config.path
 
     def lane_at(self, path: str, lanes: Lanes) -> Lane | None:
-        """The lane of the folder *path*, looked for when nobody has asked before."""
+        """The lane of the folder *path*, None when it needs none."""
         return self.lanes[path] if path in self.lanes else lanes.of(path, self.config)
 
     def backend_at(self, path: str, lane: Lane | None) -> Backend:
-        """The backend of the folder *path*, opened if it is the first to be asked for, in its *lane* if it has one.
-        BAD_NETWORK_NAME when the folder is not there."""
+        """The backend of the folder *path*, in its *lane* if it has one; opened when it is not open yet. Raises
+        BAD_NETWORK_NAME when the folder does not exist."""
         backend = self.backends.get(path)
         if backend is None:
             local = (
@@ -112,8 +112,8 @@ class Share(msgspec.Struct, eq=False):
 
 
 def _is_home(tree: Tree, uid: int) -> bool:
-    """Whether the folder can be the home of the Unix user *uid*, not a part of the system that the list of users
-    happens to name: it belongs to the user, or to root and the user is no system user."""
+    """Whether the folder can be the home of the Unix user *uid*: it belongs to the user, or to root while the user is
+    not a system user. System users often have folders like / or /bin as their home."""
     owner = os.fstat(tree.fd).st_uid
     return tree.root != "/" and (owner == uid or (owner == 0 and uid >= _FIRST_USER))
 

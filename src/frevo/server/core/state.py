@@ -69,7 +69,7 @@ class Connection(msgspec.Struct, eq=False):
     closed: bool = False
     #: Names of the client's machine; None when nobody looked them up (frevo.server.rules.hosts).
     host_names: frozenset[str] | None = None
-    #: Who takes turns with others when there is much to do: the account, before log-on the address.
+    #: With whom it shares turns when there is much to do: the account, before log-on the client's address.
     party: str = ""
     #: The user whose connection it counts as; "" before log-on.
     user: str = ""
@@ -101,7 +101,7 @@ class Session(Redacted, msgspec.Struct, eq=False):
     full_session_key: bytes = b""
     keys: Any = None  # frevo._native.SessionKeys
     signing_required: bool = False
-    encrypt: bool = False  # EncryptData: every request must be sealed
+    encrypt: bool = False  # EncryptData: every request must be encrypted
     may_encrypt: bool = False
     expires_at: float | None = None  # monotonic clock of the server, None = never
     trees: dict[int, Tree] = msgspec.field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Turns: long work goes on a slice at a time, and those who have some take turns, so that nobody stops the loop.
+"""Turns: long work is done in slices, and users take turns, so that nobody blocks the event loop.
 
 One slice is `SLICE_S` of work. Between two slices the loop gets to everything else: new requests, answers, timers.
 The slices are dealt out round-robin by party (whoever the work is for), so that one party with a thousand long
@@ -17,7 +17,7 @@ SLICE_S = 0.005
 
 
 class Slice:
-    """The time that a piece of work has before it lets others go on; asked between its steps."""
+    """The time that one piece of work has before others get their turn; checked between its steps."""
 
     __slots__ = ("_clock", "_ends")
 
@@ -50,7 +50,7 @@ class Turns:
         return bool(self._waiting)
 
     def call(self, party: Hashable, work: Callable[[], None]) -> None:
-        """Calls *work* when it is *party*'s turn. It must take about a slice and may ask for another one."""
+        """Calls *work* when it is *party*'s turn. It should take about one slice and may call this again."""
         queue = self._waiting.get(party)
         if queue is None:
             queue = self._waiting[party] = deque()
@@ -72,7 +72,7 @@ class Turns:
                 piece = await self.next(party)
 
     def run(self, party: Hashable, steps: Iterator[object]) -> None:
-        """`finish` for who does not wait: one slice of *steps* now, the rest whenever it is *party*'s turn."""
+        """Like `finish`, without waiting: runs one slice of *steps* now and the rest in *party*'s turns."""
         piece = self.slice()
         for _ in steps:
             if piece.over():
@@ -80,7 +80,7 @@ class Turns:
                 return
 
     def drain(self) -> None:
-        """Does everything that waits now, as at the end, when there is nobody left to let go first."""
+        """Runs everything that waits at once, at the server's end."""
         while self._waiting:
             _, queue = self._waiting.popitem(last=False)
             while queue:

@@ -1,4 +1,4 @@
-"""Unix users and groups by name, as identities that threads can act as; looked up with a memory of bounded age.
+"""Unix users and groups by name, as identities that threads can act as; answers are cached for a bounded time.
 
 Lookups may ask a directory service and wait for it: they are made at log-on and when a share is connected, never for
 a request on a file, and in a thread (frevo.nss).
@@ -19,7 +19,7 @@ from frevo import nss
 from frevo.aio.acting import UnixIdentity
 from frevo.config import Config
 
-#: How long an answer of the system is believed.
+#: How long an answer is cached.
 AGE_S = 60.0
 #: Answers that are kept; names come from clients.
 KEPT_MAX = 4096

@@ -54,13 +54,12 @@ def _source(request: Request, key: bytes) -> Open:
 
 
 async def copy(call: FsctlCall) -> bytes:
-    """SRV_COPYCHUNK and SRV_COPYCHUNK_WRITE: copies the chunks in order; the first one that fails ends it.
-
-    The answer says how far it came, with the status of what failed.
+    """SRV_COPYCHUNK and SRV_COPYCHUNK_WRITE: copies the chunks in order up to the first that fails. The answer says how
+    much was copied, with the status of that failure.
     """
     call.need_output(_RESPONSE_SIZE, NTStatus.INVALID_PARAMETER)
     if int.from_bytes(call.data[_COUNT_AT : _COUNT_AT + 4], "little") > CHUNKS_MAX:
-        # Not even read: it may be long. With this status the answer carries our limits ([MS-SMB2] 3.3.5.15.6).
+        # Not parsed: it may be long. With this status the answer carries our limits ([MS-SMB2] 3.3.5.15.6).
         call.request.status = NTStatus.INVALID_PARAMETER
         return _LIMITS
     fields = SrvCopychunkCopy.parse(call.data)
@@ -119,5 +118,5 @@ async def _copy_chunk(source: Open, target: Open, chunk: SrvCopychunk) -> int:
     written = await target.handle.write(chunk.target_offset, data)
     if written != chunk.length:
         raise SMBError(NTStatus.DISK_FULL, f"{written} of {chunk.length} bytes written")
-    await asyncio.sleep(0)  # others' requests come between the chunks
+    await asyncio.sleep(0)  # other requests run between the chunks
     return written

@@ -17,7 +17,7 @@ def dfs_referrals(call: FsctlCall) -> bytes:
 
 
 def not_supported(call: FsctlCall) -> bytes:
-    """For what exists, but not on our file systems (snapshots)."""
+    """For control codes of features that our file systems do not have (snapshots)."""
     raise SMBError(NTStatus.NOT_SUPPORTED, f"control code {call.code:#010x}")
 
 

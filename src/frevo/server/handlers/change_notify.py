@@ -19,8 +19,8 @@ _LIST = int(DirectoryAccess.LIST_DIRECTORY)
 _WATCH_TREE = int(NotifyFlags.WATCH_TREE)
 _FILTERS = 0xFFF
 
-#: Most bytes of changes that one open is remembered, whatever its output buffer; beyond it the client reads the
-#: directory again, as Windows clients do all the time.
+#: Most bytes of changes kept for one open, however large its output buffer; beyond that the client is told to read the
+#: directory again.
 REMEMBERED_BYTES_MAX = 1 << 17
 
 

@@ -19,8 +19,8 @@ _POSTQUERY = int(CloseFlags.POSTQUERY_ATTRIB)
 def handle(request: Request) -> bytes | Awaitable[bytes]:
     """With POSTQUERY_ATTRIB the answer carries the file's last metadata.
 
-    What the system refuses only now (data that it cannot keep, a deletion that it had promised) is the answer; the open
-    is gone nevertheless.
+    If the system fails only now (it could not keep the data, or not delete the file), the answer is that error. The
+    open is gone all the same.
     """
     fields = CloseRequest.parse(request.message)
     server, opened = request.server, request.open

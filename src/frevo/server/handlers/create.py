@@ -50,7 +50,7 @@ _SETTABLE = int(
 )
 _MUST_EXIST = (CreateDisposition.OPEN, CreateDisposition.OVERWRITE)
 _OVERWRITES = (CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF)
-#: How often somebody else may create or remove the name between our look and our open.
+#: How often the name may appear or disappear between look-up and open.
 _ATTEMPTS = 3
 
 
@@ -90,7 +90,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
 
 
 def _open_or_create(request: Request, fields: CreateRequest) -> _Opened:
-    """By disposition; looks again when the name came or went meanwhile."""
+    """Opens or creates by the disposition; looks again when the name appeared or disappeared meanwhile."""
     backend = request.tree.backend
     assert backend is not None
     for attempt in range(_ATTEMPTS):
@@ -151,7 +151,7 @@ def _open_existing(request: Request, fields: CreateRequest, resolved: Resolved) 
 def _open_granted(
     request: Request, fields: CreateRequest, resolved: Resolved, *, directory: bool, changed: int
 ) -> tuple[Handle, int]:
-    """Decides the access by what was found, and opens that very file for it: no swap of names can come between."""
+    """Decides the access and opens that very file: it cannot be exchanged in between."""
     backend = request.tree.backend
     assert backend is not None
     granted = granted_for_existing(request, fields, resolved, changed=changed)
@@ -189,8 +189,8 @@ def _check_sharing(request: Request, fields: CreateRequest, opened: Handle, acce
 
 
 def _overwrite(request: Request, fields: CreateRequest, opened: Handle, before: FileStat) -> None:
-    """Empties the file, without the named streams and EAs that it had, and gives it the new attributes; hidden and
-    system files want to be named as such ([MS-FSA] 2.1.5.1.2)."""
+    """Empties the file, removes its named streams and EAs, and sets the new attributes. A hidden or system file is only
+    overwritten when the request has the same attributes ([MS-FSA] 2.1.5.1.2)."""
     protected = before.attributes & (FileAttributes.HIDDEN | FileAttributes.SYSTEM)
     if protected & ~fields.file_attributes and not opened.stream:
         raise SMBError(NTStatus.ACCESS_DENIED, "overwriting a hidden or system file")
@@ -235,7 +235,7 @@ def _create_new(request: Request, fields: CreateRequest, resolved: Resolved) -> 
     if descriptor is not None:
         try:
             made.set_security_descriptor(descriptor)
-        except BaseException:  # nobody gets a file that everybody may read
+        except BaseException:  # never leave a file that everybody may read
             backend.remove(made)
             made.close()
             raise
@@ -292,7 +292,7 @@ def _apply_contexts(fields: CreateRequest, handle: Handle) -> None:
 def _answer_contexts(
     request: Request, fields: CreateRequest, handle: Handle, stat: FileStat
 ) -> list[CreateContext]:
-    """MxAc and QFid are answered; leases and durable handles are not granted, which is told by silence."""
+    """Answers MxAc and QFid. Leases and durable handles are not granted: they get no answer."""
     backend = request.tree.backend
     assert backend is not None
     answers = []

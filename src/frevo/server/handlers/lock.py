@@ -27,7 +27,7 @@ _LOCKS = (_SHARED, _EXCLUSIVE, *_LOCKS_NOW)
 _DATA_ACCESS = int(FileAccess.READ_DATA | FileAccess.WRITE_DATA | FileAccess.APPEND_DATA | FileAccess.EXECUTE)
 _RESPONSE = LockResponse().pack()
 
-#: Elements of one request between two looks at the clock.
+#: Elements of one request between two checks of the clock.
 ELEMENTS_PER_LOOK = 64
 
 
@@ -81,8 +81,8 @@ async def _unlock_many(request: Request, record: FileRecord, elements: list[Lock
 
 
 async def _take_many(request: Request, record: FileRecord, ranges: list[LockRange]) -> bytes:
-    """A long list, with turns for other requests in between. They see locks that are taken back when a later one
-    cannot be had, as the specification has it: one after the other, then undone ([MS-SMB2] 3.3.5.14.2)."""
+    """A long list, with turns for other requests in between. Others may see locks that are released again because a
+    later one failed: the specification takes them one by one and then undoes them ([MS-SMB2] 3.3.5.14.2)."""
     opened, taken = request.open, 0
     piece = request.server.turns.slice()
     try:
@@ -116,8 +116,8 @@ def _ranges(elements: list[LockElement]) -> list[LockRange]:
 
 
 def _take(server: Server, record: FileRecord, opened: Open, ranges: list[LockRange]) -> bool:
-    """Takes the locks. The file's first one shuts the gate before it is visible: from then on the data plane
-    answers no READ of this file until the last lock is gone."""
+    """Takes the locks. The first lock of a file closes its gate first: the data plane answers no READ of the file until
+    the last lock is gone."""
     locks = record.locks
     if locks:
         return locks.lock(opened, ranges)
@@ -135,8 +135,8 @@ def _take(server: Server, record: FileRecord, opened: Open, ranges: list[LockRan
 
 
 async def _wait(request: Request, record: FileRecord, wanted: LockRange) -> bytes:
-    """Waits until *wanted* is ours. Aborted: the place in the queue, or the lock that came too late, is given
-    back; when the open is closed the client hears RANGE_NOT_LOCKED, as from Windows."""
+    """Waits for the lock *wanted*. When aborted, it leaves the queue, or releases a lock that came too late. When the
+    open is closed, the client gets RANGE_NOT_LOCKED, as from Windows."""
     opened = request.open
     granted: asyncio.Future[int] = request.server.loop.create_future()
 

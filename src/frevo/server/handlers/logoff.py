@@ -13,7 +13,7 @@ _RESPONSE = LogoffResponse().pack()
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
-    """The answer is still signed with the session's keys, so the data plane forgets them after it."""
+    """The answer is still signed with the session's keys, so the data plane drops them after it."""
     LogoffRequest.parse(request.message)
     server, session = request.server, request.session
     end_session(server, session, waiting_status=NTStatus.USER_SESSION_DELETED)
@@ -22,6 +22,6 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
 
 
 async def _when_closed(request: Request) -> bytes:
-    """The answer, when a session with many opens is closed to the last, and nothing is under way on them any more."""
+    """Answers once every open of the session is closed and no operation on them is under way."""
     await session_closed(request.server, request.session, request.connection.party)
     return _RESPONSE

@@ -1,4 +1,4 @@
-"""NEGOTIATE: dialect, algorithms, limits; and the SMB1 negotiate that climbs to SMB2 ([MS-SMB2] 3.3.5.3, 3.3.5.4)."""
+"""NEGOTIATE: dialect, algorithms, limits; and the SMB1 negotiate that leads to SMB2 ([MS-SMB2] 3.3.5.3, 3.3.5.4)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from frevo.wire.smb2 import LeaseBreakAcknowledgment, OplockBreakAcknowledgment,
 
 
 def handle(request: Request) -> bytes:
-    """A lease that is not there: OBJECT_NAME_NOT_FOUND; an open without an oplock: INVALID_OPLOCK_PROTOCOL."""
+    """OBJECT_NAME_NOT_FOUND for a lease, INVALID_OPLOCK_PROTOCOL for an oplock: neither was ever granted."""
     fields = parse_break_acknowledgment(request.message)
     if isinstance(fields, LeaseBreakAcknowledgment):
         raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, "no such lease")

@@ -29,7 +29,7 @@ _LIST = int(DirectoryAccess.LIST_DIRECTORY)
 _RESTART = int(QueryDirectoryFlags.RESTART_SCANS)
 _REOPEN = int(QueryDirectoryFlags.REOPEN)
 _SINGLE = int(QueryDirectoryFlags.RETURN_SINGLE_ENTRY)
-#: The clock is looked at after so many names (a power of two, less one): it costs as much as a small one.
+#: The clock is read after so many names (a power of two, less one): reading it costs as much as one name.
 _LOOK = 15
 
 
@@ -48,7 +48,7 @@ class Enumeration:
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
-    """Answers with as many entries as fit; the next request goes on behind them."""
+    """Answers with as many entries as fit; the next request continues after them."""
     fields = QueryDirectoryRequest.parse(request.message)
     opened = request.open
     handle = opened.handle
@@ -111,7 +111,7 @@ def _one_name(opened: Open, handle: Handle, name: str) -> Iterator[DirectoryItem
         return iter(())
     known = disk_to_wire(resolved.name)
     if not matcher(name)(known):
-        known = name  # spelled without the mapping, as in `dot.`: whoever knows it so finds it so
+        known = name  # spelled without the mapping, as in `dot.`: it is listed as the client spells it
     return iter((DirectoryItem(known, resolved.stat),))
 
 

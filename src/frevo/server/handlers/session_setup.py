@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("frevo.server")
 
 _TICKS = 10_000_000
-#: Unfinished log-ons of one connection: what somebody who never proves anything can make us remember.
+#: Unfinished log-ons of one connection: a bound on what unauthenticated clients can make the server remember.
 LOG_ONS_MAX = 64
-#: Characters of a name that somebody claims to have which are shown in the log.
+#: How much of a claimed user name the log shows.
 NAME_SHOWN = 64
 
 
@@ -91,7 +91,7 @@ def _check_there(session: Session) -> None:
 
 
 def _wait_s(request: Request, claim: str, verdict: StepResult | SMBError) -> float:
-    """Seconds to keep back what is known about the password of *claim*: until then there is no other guess."""
+    """Seconds to delay the answer about the password of *claim*; no other guess is taken meanwhile."""
     server, settings = request.server, request.server.config.globals
     interval_s = settings.frevo_log_on_delay
     if not interval_s:
@@ -104,7 +104,7 @@ def _wait_s(request: Request, claim: str, verdict: StepResult | SMBError) -> flo
 
 
 def _is_wrong(server: Server, claim: str, verdict: StepResult | SMBError) -> bool:
-    """Whether a guess has failed; who became a guest with the wrong password of an account has guessed, too."""
+    """Whether a guess has failed. A client that became a guest with a wrong password has guessed, too."""
     if isinstance(verdict, SMBError):
         return True
     guest = verdict.identity is not None and verdict.identity.is_guest
@@ -137,7 +137,7 @@ def _tell(
     verdict: StepResult | SMBError,
     claim: str | None,
 ) -> bytes | Awaitable[bytes]:
-    """What this leg has come to."""
+    """The answer to this leg."""
     if isinstance(verdict, SMBError):
         who = "log-on" if claim is None else f"log-on of {claim[:NAME_SHOWN]!a}"
         log.warning("%s: %s refused: %s", session.connection.peer, who, NTStatus(verdict.status).name)
@@ -180,7 +180,7 @@ def _find_or_start(request: Request, connection: Connection) -> Session:
         if found is None:
             raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {number:#x}")
         session = found
-        if session.identity is not None and session.encrypt and not request.sealed:
+        if session.identity is not None and session.encrypt and not request.encrypted:
             raise SMBError(NTStatus.ACCESS_DENIED, "this session must be encrypted")
     if session.deciding:
         raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, "the log-on before this one has no answer yet")
@@ -231,7 +231,7 @@ def _finish(
     session.expires_at = _expiry(request, identity)
     watch_expiry(server, session)
     request.sign = session.keys is not None
-    if not identity.is_anonymous:  # who proves nothing stays within the limits of those who do not log on
+    if not identity.is_anonymous:  # anonymous users keep the limits of clients that have not logged on
         mark_authenticated(server, session)
     if first:
         log.info(
@@ -256,7 +256,7 @@ def _replace_previous(server: Server, session: Session, number: int) -> Session 
 
 
 def _count_for(request: Request, session: Session, user: str) -> None:
-    """From here on the session, and the connection with its first session, count for *user*."""
+    """Counts the session for *user* from now on, and the connection if this is its first session."""
     connection, budgets = session.connection, request.server.budgets
     try:
         budgets.sessions.check(user)
@@ -303,7 +303,7 @@ def _set_protection(
 
 
 def mark_authenticated(server: Server, session: Session) -> None:
-    """The connection's limits are from now on those of somebody who may use a share."""
+    """Lifts the connection's limits to those of an authenticated user."""
     connection = session.connection
     assert connection.dialect is not None
     server.transport.set_connection(
@@ -340,7 +340,7 @@ def _session_flags(session: Session) -> int:
 
 
 def _forget(request: Request, session: Session) -> None:
-    """A log-on that failed takes its session with it ([MS-SMB2] 3.3.5.5.3)."""
+    """Ends the session of a failed log-on ([MS-SMB2] 3.3.5.5.3)."""
     server = request.server
     end_session(server, session)
     request.chain.after_sending = lambda: drop_keys(server, session)

@@ -106,7 +106,7 @@ def _basic(request: Request, handle: Handle, buffer: bytes) -> None:
         handle.keep_access_time(fields.last_access_time != _THAW)
     if written is not None:
         assert opened.record is not None
-        opened.record.writes += 1  # a write under way does not bring back what was before
+        opened.record.writes += 1  # a write under way does not restore the old time
     if fields.last_write_time == _THAW:
         opened.kept_write_time = None
     elif fields.last_write_time != _KEEP:
@@ -190,7 +190,7 @@ def _disposition_ex(request: Request, handle: Handle, buffer: bytes) -> None:
     flags = FileDispositionInformationEx.parse(buffer).flags
     if flags & _POSIX:
         raise SMBError(NTStatus.NOT_SUPPORTED, "POSIX delete")
-    # Who may change the attribute may as well ignore it ([MS-FSA] 2.1.5.15.4).
+    # Only clients that may change the attribute may ignore it ([MS-FSA] 2.1.5.15.4).
     even_readonly = bool(
         flags & _IGNORE_READONLY and request.open.granted_access & FileAccess.WRITE_ATTRIBUTES
     )
@@ -204,7 +204,7 @@ def _disposition_ex(request: Request, handle: Handle, buffer: bytes) -> None:
 def _set_delete_pending(
     request: Request, handle: Handle, pending: bool, *, even_readonly: bool = False
 ) -> None:
-    """The file goes when its last open does, or stays after all ([MS-FSA] 2.1.5.15.3)."""
+    """Sets or clears delete pending ([MS-FSA] 2.1.5.15.3)."""
     _check_deleting(request, handle, pending, even_readonly=even_readonly)
     set_delete_pending(request.server, request.open, pending)
 
@@ -222,7 +222,7 @@ def _full_ea(request: Request, handle: Handle, buffer: bytes) -> None:
 
 
 def _valid_data_length(request: Request, handle: Handle, buffer: bytes) -> None:
-    """Would show what was on the disk before: nobody has SeManageVolumePrivilege here."""
+    """Would reveal old data on the disk: nobody has SeManageVolumePrivilege here."""
     FileValidDataLengthInformation.parse(buffer)
     raise SMBError(NTStatus.PRIVILEGE_NOT_HELD, "FileValidDataLengthInformation")
 

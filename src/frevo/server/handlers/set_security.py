@@ -31,6 +31,6 @@ def set_security(request: Request, fields: SetInfoRequest) -> None:
     if information & SecurityInformation.OWNER and (sent.owner is None or not may_own(sent.owner, token)):
         raise SMBError(NTStatus.INVALID_OWNER, f"{sent.owner} cannot become the owner")
     if not information & _KEPT:
-        return  # what is asked for is kept by no file here: not even what its mode amounts to is written down
+        return  # no file keeps these parts: nothing is stored, not even a descriptor made of the mode
     merged = merge_sd(effective_descriptor(handle, request.tree), sent, information)
     handle.set_security_descriptor(packed(merged))

@@ -1,4 +1,4 @@
-"""TREE_CONNECT: a share, for those who may ([MS-SMB2] 3.3.5.7)."""
+"""TREE_CONNECT: connects a session to a share ([MS-SMB2] 3.3.5.7)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MAX_SHARE_NAME = 80
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
-    """Finds the share by the last component of the path; the server name in front is not ours to judge."""
+    """Finds the share by the last component of the path; the server name before it is not checked."""
     server, session = request.server, request.session
     fields = TreeConnectRequest.parse(request.message)
     _check_protection(request)
@@ -78,8 +78,8 @@ def _answer(request: Request, tree: Tree) -> bytes:
 
 
 def _check_protection(request: Request) -> None:
-    """With 3.1.1 this request proves that nobody changed the negotiation or only relays the log-on, so it must be
-    signed or sealed with the session's keys.
+    """With 3.1.1 this request proves that nobody tampered with the negotiation or relays the log-on, so it must be
+    signed or encrypted with the session's keys.
 
     Reference: [MS-SMB2] 3.3.5.7; guests and anonymous users have no keys to do so.
     """

@@ -19,7 +19,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
 
 
 async def _when_closed(request: Request) -> bytes:
-    """The answer, when a tree with many opens is closed to the last, and nothing is under way on them any more."""
+    """Answers once every open of the tree is closed and no operation on them is under way."""
     while request.tree.opens:
         await request.server.turns.next(request.connection.party)
     await all_closed(request.session)

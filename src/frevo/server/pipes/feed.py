@@ -1,4 +1,4 @@
-"""What clients write to named pipes, within the time of their turns and the bytes of their budgets."""
+"""Named pipes: what clients write runs in turns, and the answers are held within their budgets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from frevo.wire.erref import NTStatus
 
 
 def new_pipe(request: Request, name: str) -> object:
-    """The pipe *name*, opened. OBJECT_NAME_NOT_FOUND, or INSUFFICIENT_RESOURCES for who has many already."""
+    """The pipe *name*, opened. OBJECT_NAME_NOT_FOUND, or INSUFFICIENT_RESOURCES when the user has too many."""
     server, session = request.server, request.session
     budget = server.budgets.pipes
     budget.check(session.user)
@@ -31,7 +31,7 @@ async def feed(request: Request, data: bytes | bytearray | memoryview) -> None:
     """Writes *data* to the pipe of the request's open and runs the calls that are complete.
 
     PIPE_BUSY while too many answers wait to be read, INSUFFICIENT_RESOURCES when this user's pipes hold too much
-    altogether: what was not run by then never is, and the pipe takes no more.
+    altogether: the remaining calls are dropped, and the pipe is broken.
     """
     server, opened = request.server, request.open
     pipe, budget, user = opened.pipe, server.budgets.pipe_bytes, opened.session.user

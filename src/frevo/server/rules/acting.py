@@ -60,7 +60,7 @@ def check_log_on(server: Server, session: Session) -> None:
 
 
 def is_guest(session: Session) -> bool:
-    """Whether nobody has proven to be somebody in this session."""
+    """Whether the session is a guest's or anonymous."""
     identity = session.identity
     return identity is not None and (identity.is_guest or identity.is_anonymous)
 
@@ -154,7 +154,7 @@ def _with_group(users: UnixUsers, user: UnixUser, name: str) -> UnixUser:
 
 
 def _check_own(forced: str) -> None:
-    """Without Unix users only the server's own user can be forced."""
+    """Raises ACCESS_DENIED when `force user` is not the server's own user, the only one it can act as."""
     own = os.geteuid()
     if forced and not _is_user(forced.rpartition("\\")[2], own):
         fix = "run it as root with `frevo:unix users = auto`"

@@ -84,7 +84,7 @@ def _changed_with_stream(fields: CreateRequest) -> int:
 
 
 def granted_for_new(request: Request, fields: CreateRequest) -> int:
-    """The creator gets what it asks for ([MS-FSA] 2.1.5.1.1)."""
+    """The access of an open that creates the file: all that is asked for ([MS-FSA] 2.1.5.1.1)."""
     desired = map_generic(fields.desired_access)
     if desired & _SYSTEM_SECURITY and not token_of(request.session, request.tree).is_admin:
         raise SMBError(NTStatus.PRIVILEGE_NOT_HELD, "ACCESS_SYSTEM_SECURITY")

@@ -1,4 +1,4 @@
-"""What of a CREATE can be refused before the name is looked at ([MS-SMB2] 3.3.5.9, [MS-FSA] 2.1.5.1)."""
+"""The checks of a CREATE that need no look-up ([MS-SMB2] 3.3.5.9, [MS-FSA] 2.1.5.1)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MAY_DELETE = int(FileAccess.DELETE | FileAccess.GENERIC_ALL | FileAccess.MAXIMU
 
 
 def check(fields: CreateRequest) -> None:
-    """Raises SMBError for a request that is wrong in itself."""
+    """Raises SMBError for a request whose fields contradict each other or the specification."""
     if fields.impersonation_level > _IMPERSONATION_MAX:
         raise SMBError(NTStatus.BAD_IMPERSONATION_LEVEL, f"level {fields.impersonation_level}")
     if fields.create_disposition > CreateDisposition.OVERWRITE_IF:

@@ -1,9 +1,9 @@
-"""Deletion, all of it: who may delete what, when a file is to be deleted, and that it goes with its last open.
+"""Deletion: who may delete a file, when it is delete pending, and its removal at the last close.
 
-A file can be deleted by whoever has DELETE, which its own descriptor gives or DELETE_CHILD on its directory
+Deleting needs DELETE access, granted by the file's own descriptor or by DELETE_CHILD on its directory
 (`frevo.server.rules.security.maximal_to_found`), unless it is read-only or the system would refuse
-(`Backend.check_removable`: modes, sticky bits, mount points, vetoed names). That is asked when the client asks for the
-deletion: at the last close nobody would hear of it.
+(`Backend.check_removable`: modes, sticky bits, mount points, vetoed names). This is checked when the client asks for
+the deletion: an error at the last close may reach nobody.
 
 Between the two the file is *delete pending* (`FileRecord.delete_pending`): from SET_INFO on, or from when an open with
 DELETE_ON_CLOSE closes. Nobody can open the file any more until it is gone ([MS-FSA] 2.1.5.1.2, 2.1.5.4, 2.1.5.15.3).
@@ -47,9 +47,9 @@ def check_not_readonly(attributes: int, name: str, status: int = NTStatus.CANNOT
 def check_deletable(
     backend: Backend, handle: Handle, stat: FileStat, *, even_readonly: bool = False, empty: bool = True
 ) -> None:
-    """Raises what speaks against deleting the file of *handle*, whose DELETE access has been granted.
+    """Raises the reason why the file of *handle* cannot be deleted; DELETE access has been granted before.
 
-    *even_readonly*: the client ignores the attribute, and may. *empty*: a directory must be so now already.
+    *even_readonly*: the client may ignore the read-only attribute. *empty*: a directory must be empty now.
     CANNOT_DELETE, ACCESS_DENIED, MEDIA_WRITE_PROTECTED, DIRECTORY_NOT_EMPTY.
     """
     if not even_readonly:
@@ -62,10 +62,10 @@ def check_deletable(
 def check_replaceable(
     session: Session, tree: Tree, files: FileTable, target: Resolved, *, replace: bool, directory: bool
 ) -> None:
-    """Raises what speaks against deleting *target* to give its name to another file ([MS-FSA] 2.1.5.15.12).
+    """Raises the reason why *target* cannot be deleted to give its name to another file ([MS-FSA] 2.1.5.15.12).
 
-    *replace*: the client wants that; *directory*: the other is a directory. What the system refuses, it refuses in the
-    very call that replaces the name.
+    *replace*: the client wants that; *directory*: the other is a directory. The system's own checks come with the call
+    that replaces the name.
     """
     assert target.stat is not None
     if not replace:
@@ -84,18 +84,18 @@ def check_replaceable(
 
 
 def check_not_pending(files: FileTable, identity: Hashable, name: str, *, stream_of: Hashable = None) -> None:
-    """Raises DELETE_PENDING for a file, or the stream of one, that goes with its last open."""
+    """Raises DELETE_PENDING for a file, or a stream of one, that is deleted at its last close."""
     if files.is_delete_pending(identity, stream_of=stream_of):
         raise SMBError(NTStatus.DELETE_PENDING, f"{name} is being deleted")
 
 
 def is_delete_pending(opened: Open) -> bool:
-    """Whether the file of *opened* goes with its last open."""
+    """Whether the file of *opened* is deleted at its last close."""
     return opened.record is not None and opened.record.delete_pending
 
 
 def set_delete_pending(server: Server, opened: Open, pending: bool) -> None:
-    """The file goes when its last open does, deleted by the user of *opened*; or it stays after all."""
+    """The file is deleted at its last close, as the user of *opened*; with *pending* False it stays."""
     record = opened.record
     assert record is not None
     record.delete_pending, record.deleter = pending, opened.tree.acting
@@ -111,7 +111,7 @@ def _telling(record: FileRecord) -> Iterator[None]:
 
 
 def set_delete_on_close(opened: Open, wanted: bool, *, even_readonly: bool = False) -> None:
-    """The file becomes delete pending when *opened* closes, or does not after all."""
+    """The file becomes delete pending when *opened* closes; with *wanted* False it does not."""
     opened.delete_on_close, opened.deletes_readonly = wanted, wanted and even_readonly
 
 
@@ -119,8 +119,8 @@ def set_delete_on_close(opened: Open, wanted: bool, *, even_readonly: bool = Fal
 
 
 def leave_file(server: Server, opened: Open, handle: Handle) -> OSError | SMBError | None:
-    """Takes a closing open out of its file's record; the last one deletes the file when that is due, and nothing else
-    touches it: as whoever asked for it, whoever acts now. Gives the error when the file stayed."""
+    """Takes a closing open out of its file's record; the last one deletes the file if it is delete pending, as the user
+    who asked for that. Returns the error when that failed."""
     record = opened.record
     assert record is not None
     if opened.delete_on_close and not record.delete_pending:

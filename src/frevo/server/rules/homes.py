@@ -1,8 +1,8 @@
 """`[homes]`: a share for each user, made when somebody connects to the user's name, as Samba does.
 
-The share is called as its user and stands for `path` of [homes] (mostly with %S), else for the user's Unix home. Who
-may use it is said by the keys of [homes]; `valid users = %S` keeps everybody to his own. `\\\\server\\homes` is one's
-own. A name is a share only when somebody of that name can log on here, so that system users have none.
+The share has its user's name and shows `path` of [homes] (usually with %S), or the user's Unix home. Who
+may use it is said by the keys of [homes]; with `valid users = %S` users reach only their own. `\\\\server\\homes` is
+the user's own home. Only users who can log on here have one, so system users have none.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def _share(server: Server, template: ShareConfig, user: str, *, own: bool) -> Sh
 
 
 def _may_be_shared(server: Server, entry: pwd.struct_passwd, *, own: bool) -> bool:
-    """Whether the Unix home may be a share at all, for the user himself (*own*) or for others.
+    """Whether the Unix home may be a share, for the user alone (*own*) or for others, too.
 
-    Where everybody acts as the server's own user, file modes keep nobody apart: each has only their own home.
+    Where everybody acts as the server's own user, file modes protect nothing: users reach only their own home.
     """
     if not entry.pw_dir.startswith("/"):
         return False

@@ -1,8 +1,8 @@
 """Which machines may connect: `hosts allow` and `hosts deny` of [global] when a connection comes, those of a share at
 TREE_CONNECT. A refused connection is closed before anything that it sends is looked at.
 
-Names are looked up in threads of their own, and only when a list has names; what the client sends meanwhile waits. A
-name counts when it leads back to the client's address: who rules the reverse zone of an address cannot choose it.
+Names are looked up in threads of their own, and only when a list has names; messages from the client wait meanwhile. A
+name counts only when it resolves back to the client's address: whoever controls the reverse zone cannot claim any name.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ log = logging.getLogger("frevo.server")
 _Event = tuple[Any, ...]  # frevo.transport.base
 
 LOOKUP_TIMEOUT_S = 5.0
-#: How long an answer about names holds.
+#: How long names are cached.
 REMEMBERED_S = 60.0
 REMEMBERED_MAX = 4096
-#: Connections whose names are being looked up, and what each may have sent meanwhile: more are closed.
+#: Most connections that wait for their names, and most messages of each; beyond that they are closed.
 WAITING_MAX = 256
 MESSAGES_MAX = 8
 _THREADS = 4
-#: One refused address is told once in this time.
+#: A refused address is logged once in this time.
 _TOLD_AGAIN_S = 60.0
 
 
@@ -64,7 +64,7 @@ def _lists_names(config: Config) -> tuple[bool, frozenset[str]]:
 
 
 class HostGate:
-    """Decides for a server about each new connection: now, or when its names are known."""
+    """Admits or refuses each new connection: at once, or when the names of its machine are known."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class HostGate:
         self._needs_names, self._wanted = _lists_names(config)
 
     def arrived(self, event: _Event) -> None:
-        """A connection was accepted: it enters the server, is refused, or waits for its names."""
+        """Admits or refuses an accepted connection, or lets it wait for its names."""
         defaults = self._server.config.globals.defaults
         if not self._needs_names:
             if not defaults.hosts_allow and not defaults.hosts_deny:
@@ -113,7 +113,7 @@ class HostGate:
             task.add_done_callback(self._tasks.discard)
 
     def held(self, event: _Event) -> None:
-        """An event of a connection that the server does not know: kept when it waits here."""
+        """Keeps an event of a connection that waits here."""
         waiting = self._waiting.get(event[1])
         if waiting is None:
             return
@@ -127,7 +127,7 @@ class HostGate:
         self._waiting.pop(number, None)
 
     def close(self) -> None:
-        """Ends the look-ups; what waits is closed."""
+        """Ends the look-ups and closes the connections that wait."""
         for number in self._waiting:
             self._server.transport.close(number, abort=True)
         self._waiting.clear()

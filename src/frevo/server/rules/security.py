@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from frevo.server.core.state import Session, Tree
     from frevo.vfs.base import FileStat, Handle, Resolved
 
-#: What nobody has to a read-only file, whatever its descriptor says ([MS-FSA] 2.1.5.1.2.1).
+#: Rights that nobody has on a read-only file, whatever its descriptor says ([MS-FSA] 2.1.5.1.2.1).
 _NOT_TO_READONLY = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA | FileAccess.DELETE_CHILD)
 _READONLY = int(FileAttributes.READONLY)
 #: The rights that a file's directory may give ([MS-FSA] 2.1.5.1.2.1).
@@ -43,7 +43,7 @@ _LONG = 4096
 
 
 def token_of(session: Session, tree: Tree) -> Token:
-    """Whom access checks of *session* on *tree* are for: the account, and who acts for it on disk there."""
+    """The token for access checks of *session* on *tree*: the account, and the Unix user that acts for it there."""
     who = tree.acting
     token = session.tokens.get(who)
     if token is None:
@@ -118,7 +118,7 @@ def granted_to(token: Token, stored: bytes | None, stat: FileStat) -> int:
 def maximal_access(session: Session, tree: Tree, stored: bytes | None, stat: FileStat) -> int:
     """The access rights that *session* can have to a file in *tree* at most ([MS-SMB2] 2.2.14.2.5).
 
-    *stored* is the file's security descriptor when it has one, else the mode bits of *stat* speak.
+    *stored* is the file's security descriptor; None means that the mode of *stat* decides.
     """
     token = token_of(session, tree)
     granted = granted_to(token, stored, stat) & FILE_ALL_ACCESS & tree.maximal_access
@@ -126,7 +126,7 @@ def maximal_access(session: Session, tree: Tree, stored: bytes | None, stat: Fil
 
 
 def without_readonly(maximal: int, stat: FileStat) -> int:
-    """*maximal* as the answer to "what may I do at most": a read-only file takes the rights to change it out."""
+    """*maximal* without the rights that a read-only file takes away, for MxAc and MAXIMUM_ALLOWED."""
     if stat.attributes & _READONLY and not stat.is_directory:
         return maximal & ~_NOT_TO_READONLY
     return maximal
@@ -208,8 +208,7 @@ def inherited_descriptor(
 
 
 def _check_supplied(supplied: SecurityDescriptor, token: Token) -> None:
-    """Nobody makes files that are another's, or has what others do to them audited, without the privilege
-    ([MS-DTYP] 2.5.3.4.1)."""
+    """Setting another owner, or a SACL, needs privileges ([MS-DTYP] 2.5.3.4.1)."""
     if supplied.owner is not None and not may_own(supplied.owner, token):
         raise SMBError(NTStatus.INVALID_OWNER, f"{supplied.owner} cannot become the owner")
     if supplied.sacl is not None and not token.is_admin:
@@ -225,7 +224,7 @@ def with_owner_of_parent(tree: Tree, resolved: Resolved, descriptor: bytes) -> b
 
 
 def _with_default_dacl(made: SecurityDescriptor | None, token: Token) -> SecurityDescriptor:
-    """Nothing was inherited and nothing given: the creator and the system have the file ([MS-DTYP] 2.5.3.4)."""
+    """Nothing was inherited or supplied: the creator and LOCAL SYSTEM get full access ([MS-DTYP] 2.5.3.4)."""
     aces = [ACE(mask=FILE_ALL_ACCESS, sid=token.user), ACE(mask=FILE_ALL_ACCESS, sid=LOCAL_SYSTEM)]
     base = made or SecurityDescriptor()
     return SecurityDescriptor(

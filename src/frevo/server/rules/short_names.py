@@ -1,4 +1,4 @@
-"""8.3 names for those who ask for one. Nothing is opened by them: they only satisfy old lists and tools."""
+"""8.3 names for clients that query them. They cannot be used to open files."""
 
 from __future__ import annotations
 

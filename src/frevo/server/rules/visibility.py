@@ -1,7 +1,7 @@
 """What is not shown to those who may not use it: `access based share enum`, `hide unreadable`, `hide unwriteable
 files`, `hide special files`.
 
-Hiding is no protection: who knows the name is answered as everywhere. Nothing here runs where the keys are off.
+Hiding is not protection: a client that knows the name can use it as ever. None of this runs when the keys are off.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WRITE = int(FileAccess.WRITE_DATA)
 
 
 def may_see(server: Server, session: Session, share: Share) -> bool:
-    """Whether the share's entry belongs into the list that *session* gets."""
+    """Whether *session* sees the share in lists."""
     if share.is_pipe or not share.config.access_based_share_enum:
         return True
     if not share_allows(share.config, session.connection):
@@ -43,7 +43,7 @@ def hides(share: ShareConfig) -> bool:
 
 
 def visible(opened: Open, directory: Handle, items: Iterator[DirectoryItem]) -> Iterator[DirectoryItem]:
-    """Those of *items*, which are in *directory*, that the user of *opened* is shown."""
+    """Those of *items* in *directory* that the user of *opened* may see."""
     settings = opened.tree.share.config
     looks = settings.hide_unreadable or settings.hide_unwriteable_files
     for item in items:

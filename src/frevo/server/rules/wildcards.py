@@ -1,6 +1,6 @@
 """Search patterns of QUERY_DIRECTORY: `*` and `?`, and the DOS wildcards `<`, `>`, `"` ([MS-FSA] 2.1.4.4).
 
-`matcher(pattern)` compiles a pattern once; the result is asked for every name of a directory. Clients choose
+`matcher(pattern)` compiles a pattern once; the result is called for every name of a directory. Clients choose
 the pattern, so a name costs at most its length times the pattern's, by construction: a pattern with DOS wildcards
 goes through a set of states, one bit each, and the regular expression of the others cannot backtrack from one `*`
 into another.

@@ -26,7 +26,7 @@ def before_write(opened: Open, handle: Handle) -> KeptWriteTime | None:
 
 
 def after_write(opened: Open, handle: Handle, kept: KeptWriteTime | None) -> None:
-    """After the change, also one that failed: the time is again what it was, unless others wrote meanwhile."""
+    """After the change, also one that failed: restores the time, unless others wrote meanwhile."""
     record = opened.record
     assert record is not None
     if kept is not None:
