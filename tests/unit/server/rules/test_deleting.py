@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +15,7 @@ from frevo.locking.file_table import FileTable
 from frevo.server.core.directory_watch import DirectoryWatch
 from frevo.server.core.server import Server
 from frevo.server.core.state import Open
+from frevo.server.core.turns import Turns
 from frevo.server.rules import deleting
 from frevo.vfs.base import Handle, OpenIntent
 from frevo.vfs.local import LocalBackend, LocalOptions
@@ -28,7 +31,8 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.backend = LocalBackend(str(folder), options=LocalOptions())
-        self.server = cast(Server, SimpleNamespace(files=FileTable()))
+        self.loop = asyncio.new_event_loop()
+        self.server = cast(Server, SimpleNamespace(files=FileTable(), turns=Turns(self.loop)))
         tree = SimpleNamespace(backend=self.backend, acting=None)
         self.tree = cast(Any, tree)
 
@@ -40,7 +44,8 @@ class Files:
             handle = self.backend.create(
                 resolved, directory=directory, intent=OpenIntent.PATH, attributes=0, mode=0o700
             )
-        opened = Open(1, 1, cast(Any, None), self.tree, 0, 7, 0, name, handle=handle, is_directory=directory)
+        session = cast(Any, SimpleNamespace(connection=SimpleNamespace(party="party")))
+        opened = Open(1, 1, session, self.tree, 0, 7, 0, name, handle=handle, is_directory=directory)
         stream_of = handle.identity._replace(stream="") if handle.stream else None
         opened.record = self.server.files.add(handle.identity, opened, stream_of=stream_of)
         return opened
@@ -53,20 +58,23 @@ class Files:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path)
+def files(tmp_path: Path) -> Iterator[Files]:
+    made = Files(tmp_path)
+    yield made
+    made.server.turns.drain()
+    made.loop.close()
 
 
 def test_the_last_close_deletes(files: Files) -> None:
     """Goal: delete pending takes effect with the last open, and can be taken back until then. Method: two opens."""
     first, second = files.open("file"), files.open("file")
-    deleting.set_delete_pending(first, True)
+    deleting.set_delete_pending(files.server, first, True)
     assert deleting.is_delete_pending(second)
     assert files.close(first) is None and (files.folder / "file").exists()
-    deleting.set_delete_pending(second, False)
+    deleting.set_delete_pending(files.server, second, False)
     assert files.close(second) is None and (files.folder / "file").exists()
     third = files.open("file")
-    deleting.set_delete_pending(third, True)
+    deleting.set_delete_pending(files.server, third, True)
     assert files.close(third) is None and not (files.folder / "file").exists()
 
 
@@ -104,7 +112,7 @@ def test_a_file_waits_for_its_streams(files: Files) -> None:
     stream = files.open("file:s")
     assert file.handle is not None and stream.handle is not None
     identity, of_stream = file.handle.identity, stream.handle.identity
-    deleting.set_delete_pending(file, True)
+    deleting.set_delete_pending(files.server, file, True)
     files.close(file)
     assert (files.folder / "file").exists()
     for name, of in ((identity, None), (of_stream, identity)):
@@ -121,7 +129,8 @@ def test_watchers_hear_of_it(files: Files) -> None:
     told: list[int] = []
     waiter = SimpleNamespace(done=lambda: False, set_result=told.append)
     second.watch.waiters.append(cast(Any, waiter))
-    deleting.set_delete_pending(first, True)
+    deleting.set_delete_pending(files.server, first, True)
+    files.server.turns.drain()
     assert len(told) == 1
     files.close(first)
     files.close(second)
@@ -130,7 +139,7 @@ def test_watchers_hear_of_it(files: Files) -> None:
 def test_a_failed_deletion_is_told(files: Files) -> None:
     """Goal: what goes wrong at close comes back, for whoever closes. Method: a directory that is no longer empty."""
     opened = files.open("folder", directory=True)
-    deleting.set_delete_pending(opened, True)
+    deleting.set_delete_pending(files.server, opened, True)
     (files.folder / "folder" / "late").touch()
     assert files.close(opened) is not None and (files.folder / "folder" / "late").exists()
 
