@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from frevo.aio.acting import as_identity
 from frevo.cli.common import Subparsers, add_command, add_config_option, print_problems
-from frevo.cli.config_remarks import explain, nothing_to_serve
+from frevo.cli.config_remarks import explain, listening, nothing_to_serve
 from frevo.cli.folder_owner import Owner, owner_to_become, private_dir_for
 from frevo.cli.serve_folder import (
     ORDINARY_PORT,
@@ -26,7 +26,7 @@ from frevo.cli.serve_folder import (
     user_name,
     usual_port,
 )
-from frevo.config import Config, ConfigErrors, diff, listen_hosts, load
+from frevo.config import Config, ConfigErrors, diff, load
 from frevo.transport.address import DEFAULT_PORTS, TransportAddress
 
 log = logging.getLogger("frevo.serve")
@@ -110,7 +110,8 @@ def _plan(args: argparse.Namespace) -> Plan:
     with as_identity(owner.identity if owner is not None else None):
         config = folder_config(args.path, args.name, read_only=args.read_only, overrides=overrides)
     config = _with_options(config, args, default_port=True)
-    listen_hosts(config)  # says now what is wrong with --listen
+    for problem in listening(config):
+        raise ServeError(f"--listen: {problem.message}")
     user = user_name(args.user or (owner.name if owner is not None else None))
     share = next(iter(config.shares.values()))
     config = config.with_share(replace(share, valid_users=(user,)))
