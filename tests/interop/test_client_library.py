@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from peers.altering import AlteringRelay, only_changed
 from peers.target import Target
 
 import frevo
@@ -333,31 +334,10 @@ async def test_a_lost_connection(connect: Connect, folder: Path) -> None:
             await share.stat()
 
 
-async def proxy(target: Target, change: Callable[[bytes], bytes]) -> AsyncIterator[int]:
-    """A port that passes bytes on; *change* sees what the server sends."""
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, through: Any) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                head = await reader.readexactly(4)
-                body = await reader.readexactly(int.from_bytes(head[1:], "big"))
-                writer.write(head + through(body))
-                await writer.drain()
-        writer.close()
-
-    serving = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.current_task())
-        up_reader, up_writer = await asyncio.open_connection(target.host, target.port)
-        await asyncio.gather(pump(reader, up_writer, lambda body: body), pump(up_reader, writer, change))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1]
-    server.close()
-    await asyncio.wait({task for task in serving if task is not None})  # the client has left
-    for _ in range(3):
-        await asyncio.sleep(0)  # transports close a turn later
+def between(target: Target, change: Callable[[bytes], bytes]) -> AlteringRelay:
+    """A way to the target on which *change* sees what the server sends."""
+    alter = only_changed(lambda way, message: change(message) if way == "down" else message)
+    return AlteringRelay(target.host, target.port, alter)
 
 
 @pytest.mark.parametrize("dialect", ["SMB3_02", "SMB3_11"])
@@ -369,9 +349,8 @@ async def test_a_changed_negotiation(connect: Connect, target: Target, dialect: 
             return body[:72] + bytes((body[72] ^ 1,)) + body[73:]  # a byte of ServerGuid
         return body
 
-    async for port in proxy(target, change):
-        with pytest.raises((RemoteProtocolError, LogonError, ConnectionLost)):
-            await connect(port=port, maximum=dialect)
+    with between(target, change) as relay, pytest.raises((RemoteProtocolError, LogonError, ConnectionLost)):
+        await connect(port=relay.port, maximum=dialect)
 
 
 async def test_a_changed_answer(connect: Connect, target: Target, folder: Path) -> None:
@@ -381,8 +360,8 @@ async def test_a_changed_answer(connect: Connect, target: Target, folder: Path) 
     def change(body: bytes) -> bytes:
         return body.replace(b"honest", b"forged", 1)
 
-    async for port in proxy(target, change):
-        async with connect(port=port) as share:
+    with between(target, change) as relay:
+        async with connect(port=relay.port) as share:
             with pytest.raises(ConnectionLost, match="signature"):
                 await share.read_bytes("data")
 
@@ -397,8 +376,8 @@ async def test_a_malformed_answer(connect: Connect, target: Target, folder: Path
             return body[:68] + b"\xff\xff\xff\x7f" + body[72:]
         return body
 
-    async for port in proxy(target, change):
-        async with connect(port=port, signing=False) as share:
+    with between(target, change) as relay:
+        async with connect(port=relay.port, signing=False) as share:
             file = await share.open("data")
             for read in (file.preadinto(bytearray(100_000), 0), file.pread(100_000, 0)):
                 with pytest.raises(ConnectionLost):

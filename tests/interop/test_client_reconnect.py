@@ -186,7 +186,7 @@ async def test_a_downgrade_is_refused(connect: Connect, relay: Relay, target: Ta
         share.lasting.link._connect = reach
         relay.cut()
         await older.stat()
-        with pytest.raises(ConnectionLost, match="now speaks SMB3_00"):
+        with pytest.raises(ConnectionLost, match="now uses SMB3_00"):
             await share.stat()
 
 

@@ -31,9 +31,11 @@ class Relay:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay")
         self._writers: set[asyncio.StreamWriter] = set()
+        self._ended: set[asyncio.StreamWriter] = set()
         self._newest: tuple[asyncio.StreamWriter, ...] = ()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._begun: set[asyncio.Task[None]] = set()  # connections that have no pumps yet
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
         self._strike: tuple[str, int, Callable[[], object]] | None = None
         self._frozen = False
         self._released: asyncio.Event | None = None
@@ -96,36 +98,37 @@ class Relay:
     # -- how
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _now(self, work: Callable[[], None]) -> None:
         work()
 
     async def _start(self) -> None:
         self._released = self._released or asyncio.Event()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener.setblocking(False)
+        self._loop.add_reader(self._listener, self._accept)
 
     async def _stop(self) -> None:
-        await self._refuse()
-        await self._turns()  # what was accepted just now comes to _serve
-        for task in self._tasks:
+        """Nothing is left afterwards: no task, no open socket."""
+        self._shut()
+        if self._begun:
+            await asyncio.wait(self._begun)  # they see that nothing is taken any more
+        for task in self._pumps:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._pumps:
+            await asyncio.wait(self._pumps)
         self._cut()
-        await self._turns()  # aborted transports close their sockets some turns later
-
-    async def _turns(self) -> None:
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await asyncio.gather(*(one.wait_closed() for one in self._ended), return_exceptions=True)
 
     async def _refuse(self) -> None:
         self._shut()
 
     def _shut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
         self._cut()
 
     def _cut(self) -> None:
@@ -138,6 +141,7 @@ class Relay:
                 connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
         self._writers.difference_update(writers)
+        self._ended.update(writers)
 
     def _freeze(self) -> None:
         self._frozen = True
@@ -149,29 +153,37 @@ class Relay:
         self._released = asyncio.Event()
         self._cut()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self) -> None:
+        # Not asyncio.start_server: closed in the turn in which it accepts, it leaves that connection's socket open.
+        assert self._listener is not None
+        with contextlib.suppress(OSError):
+            self._hold(self._begun, self._serve(self._listener.accept()[0]))
+
+    def _hold(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _serve(self, connected: socket.socket) -> None:
+        connected.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=connected)
         self.accepted += 1
         self._writers.add(writer)
-        self._known(asyncio.current_task())
         if len(self._writers) > 2 * self.most:
             self._reset((writer,))
             return
         try:
             up_reader, up_writer = await asyncio.open_connection(self.host, self.target_port)
         except OSError:
-            self._writers.discard(writer)
-            writer.transport.abort()
+            self._reset((writer,))
+            return
+        if self._listener is None:  # refused meanwhile
+            self._reset((writer, up_writer))
             return
         self._writers.add(up_writer)
         self._newest = (writer, up_writer)
         for source, target, way in ((reader, up_writer, "up"), (up_reader, writer, "down")):
-            self._known(self._loop.create_task(self._pump(source, target, way)))
-
-    def _known(self, task: asyncio.Task[None] | None) -> None:
-        """The end waits for it."""
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            self._hold(self._pumps, self._pump(source, target, way))
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str) -> None:
         with contextlib.suppress(OSError):
