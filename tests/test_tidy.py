@@ -138,6 +138,50 @@ MAY_USE_STRUCT = {
     "server/fsctl/": "control codes whose buffer is one or two numbers",
 }
 
+UNIT_TESTS = REPOSITORY / "tests" / "unit"
+#: Packages whose modules have unit tests of their own, in the same place below tests/unit.
+MIRRORED = ("proto", "wire", "dcerpc", "auth", "locking", "config", "vfs")
+#: Fewer decisions and loops than this are structures and constants.
+BRANCHES_MIN = 8
+#: Modules whose tests have another name, because they are only one part of what is tested there.
+TESTED_ELSEWHERE = {
+    "auth/authenticator.py": "unit/auth/test_spnego.py",
+    "auth/kerberos.py": "integration/test_kerberos_acceptor.py",
+    "auth/ntlm_messages.py": "unit/auth/test_ntlm.py",
+    "auth/private_files.py": "unit/auth/test_accounts.py",
+    "auth/smbpasswd.py": "unit/auth/test_accounts.py",
+    "auth/spnego_tokens.py": "unit/auth/test_spnego.py",
+    "config/access.py": "unit/config/test_config_macros.py",
+    "config/check.py": "unit/config/test_config_load.py",
+    "config/config.py": "unit/config/test_config_load.py",
+    "config/unsupported.py": "unit/config/test_config_load.py",
+    "config/values.py": "unit/config/test_config_load.py",
+    "dcerpc/lsarpc.py": "unit/dcerpc/test_names.py",
+    "dcerpc/ndr_security.py": "unit/dcerpc/test_srvsvc.py",
+    "dcerpc/samr.py": "unit/dcerpc/test_names.py",
+    "vfs/dirnames.py": "pair/test_renaming.py",
+    "vfs/handle.py": "unit/vfs/test_local.py",
+    "vfs/lookup.py": "unit/vfs/test_local.py",
+    "vfs/metadata.py": "unit/vfs/test_local.py",
+    "vfs/namecache.py": "unit/vfs/test_local.py",
+    "vfs/newmodes.py": "pair/test_visibility.py",
+    "vfs/offloaded.py": "pair/test_lanes.py",
+    "vfs/security.py": "unit/vfs/test_attributes.py",
+    "vfs/streamhandle.py": "unit/vfs/test_streams.py",
+    "vfs/system.py": "unit/vfs/test_fartimes.py",
+    "vfs/transfer.py": "pair/test_slow_files.py",
+    "vfs/tree.py": "unit/vfs/test_confinement.py",
+    "vfs/vetoed.py": "unit/vfs/test_guard.py",
+    "vfs/volume.py": "pair/test_querying.py",
+    "wire/dtyp/acl.py": "unit/wire/dtyp/test_security.py",
+    "wire/dtyp/security_descriptor.py": "unit/wire/dtyp/test_security.py",
+    "wire/dtyp/sid.py": "unit/wire/dtyp/test_security.py",
+    "wire/fscc/file_lists.py": "unit/wire/fscc/test_vectors.py",
+    "wire/smb2/create.py": "unit/wire/smb2/test_vectors.py",
+    "wire/smb2/ioctl_structures.py": "unit/wire/smb2/test_vectors.py",
+    "wire/smb2/tree_connect.py": "unit/wire/smb2/test_vectors.py",
+}
+
 
 def modules() -> list[str]:
     """Every Python file of frevo, as a path below src/frevo."""
@@ -379,3 +423,29 @@ def test_every_test_says_its_goal() -> None:
             if test and not ast.get_docstring(node):
                 wrong.append(f"{path.relative_to(REPOSITORY)}:{node.lineno} {node.name}")
     assert wrong == []
+
+
+def branches(module: str) -> int:
+    """How many decisions and loops the functions of *module* have."""
+    loops = ast.For | ast.AsyncFor | ast.While | ast.comprehension
+    kinds = loops | ast.If | ast.IfExp | ast.Try | ast.BoolOp | ast.Match
+    return sum(isinstance(node, kinds) for function in functions(module) for node in ast.walk(function))
+
+
+def mirrors(module: str) -> list[Path]:
+    """Where the unit tests of *module* are looked for: vfs/lookup.py in unit/vfs/test_lookup.py."""
+    place, name = UNIT_TESTS / Path(module).parent, Path(module).stem
+    return [place / f"test_{name}.py", place / f"test_{package_of(module)}_{name}.py"]
+
+
+def test_logic_has_unit_tests() -> None:
+    """A module that decides has its own test file, or is named in TESTED_ELSEWHERE; that list is true."""
+    due = {
+        module
+        for module in MODULES
+        if package_of(module) in MIRRORED and branches(module) >= BRANCHES_MIN
+    }
+    without = {module for module in due if not any(path.exists() for path in mirrors(module))}
+    assert without - set(TESTED_ELSEWHERE) == set(), "give each a test file in tests/unit"
+    assert set(TESTED_ELSEWHERE) - without == set(), "these need no entry (any more)"
+    assert [path for path in TESTED_ELSEWHERE.values() if not (REPOSITORY / "tests" / path).is_file()] == []
