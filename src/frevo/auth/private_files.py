@@ -12,6 +12,7 @@ from pathlib import Path
 
 from frevo.aio.acting import must_be_server
 from frevo.errors import FrevoError
+from frevo.folders import make_folder
 
 
 class PrivateFileError(FrevoError):
@@ -22,7 +23,7 @@ def ensure_private_directory(directory: Path) -> None:
     """Create *directory* with mode 0700, or check that an existing one is closed to other users."""
     must_be_server(directory)
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(directory, 0o700)
     except FileExistsError:
         raise PrivateFileError(f"{directory} is not a directory") from None
     except OSError as error:

@@ -11,6 +11,7 @@ import msgspec
 
 from frevo.aio.acting import UnixIdentity, as_identity, load_all
 from frevo.cli.serve_folder import ServeError
+from frevo.folders import make_folder
 
 #: Below this are the private folders of owners who have no home.
 STATE_DIR = Path("/var/lib/frevo")
@@ -91,11 +92,11 @@ def _make(folder: Path, owner: Owner) -> None:
     """Makes the folder by the owner's rights; where those do not reach, root makes it and gives it away."""
     try:
         with as_identity(owner.identity):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder, 0o700)
         return
     except PermissionError:
         pass
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent, 0o755)
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:

@@ -20,6 +20,7 @@ from frevo.cli.config_remarks import log_path
 from frevo.cli.connect_help import banner, explain_bind_error
 from frevo.cli.serve_folder import ServeError
 from frevo.config import Config
+from frevo.folders import make_folder
 from frevo.status.control import ControlError, ControlServer
 from frevo.text import one_line
 
@@ -273,7 +274,7 @@ def start_log(config: Config, verbosity: int = 0) -> None:
 def _handler(name: str) -> logging.Handler:
     if not name:
         return logging.StreamHandler()
-    Path(name).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_folder(Path(name).parent, 0o755)
     return logging.FileHandler(name, encoding="utf-8", errors="backslashreplace")
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from frevo.aio.acting import act_as
 from frevo.errors import FrevoError
+from frevo.folders import make_folder
 from frevo.status.slices import in_slices, json_line
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class ControlServer:
         """Listen. Raises ControlError when the socket cannot be made."""
         act_as(None)  # the socket and its folder are the server's own
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.path.parent, 0o700)
             self.path.unlink(missing_ok=True)  # left by a dead process that had our pid
             self._listener = _bind(self.path)
         except OSError as error:

@@ -1,0 +1,16 @@
+"""Folders that the program makes for itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def make_folder(folder: Path, mode: int) -> None:
+    """Makes *folder* with *mode*, and what is missing above it so that nobody else may write there.
+
+    A running server has no umask. OSError; FileExistsError when it is something else.
+    """
+    for above in reversed(folder.parents):
+        if not above.exists():
+            above.mkdir(mode=0o755, exist_ok=True)
+    folder.mkdir(mode=mode, exist_ok=True)
