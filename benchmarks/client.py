@@ -85,7 +85,7 @@ class Client:
         return (
             self.keys.sign(message)
             if self.protection == "signed"
-            else self.keys.seal(self.session_id, message)
+            else self.keys.encrypt(self.session_id, message)
         )
 
     def call(self, command: int, body: bytes, *, sign: bool = False) -> tuple[Header, bytes, bytes]:
@@ -113,7 +113,7 @@ class Client:
         if message[:4] == b"\xfdSMB":
             if self.keys is None:
                 raise LoadError("a sealed answer without a session")
-            return self.keys.unseal(message)
+            return self.keys.decrypt(message)
         return message
 
     def _exactly(self, size: int) -> bytes:

@@ -112,7 +112,7 @@ class Talk:
 
     def _answer(self, message: bytes) -> int:
         if message[:4] == b"\xfdSMB" and self.client.keys is not None:
-            message = self.client.keys.unseal(message)
+            message = self.client.keys.decrypt(message)
         fields = _FIXED.unpack_from(message)
         if fields[3] == NTStatus.PENDING:
             return 0

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 use frevo_dataplane::conn::{Connection, Host, Role, Settings, Submission};
-use frevo_dataplane::crypto::{Cipher, Sealing, SessionKeys, Signer, SigningAlgorithm};
+use frevo_dataplane::crypto::{Cipher, Encryption, SessionKeys, Signer, SigningAlgorithm};
 use frevo_dataplane::event::Flow;
 use frevo_dataplane::framing::{check_session_request, Framing};
 use frevo_dataplane::limits::Limits;
@@ -18,11 +18,12 @@ pub fn connection(data: &[u8]) {
     let limits = Arc::new(Limits::default());
     let framing = if choice & 1 == 0 { Framing::Tcp } else { Framing::Nbt };
     let role = if choice & 2 == 0 { Role::Server } else { Role::Client };
-    let mut host = Host::new(limits.clone(), Arc::default(), Arc::new(AtomicBool::new(true)));
+    let mut host =
+        Host::new(limits.clone(), Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now);
     let mut connection = Connection::new(1, framing, role, Arc::new(Flow::new(None)), &limits);
     let signer = Signer::new(SigningAlgorithm::AesCmac, &[1; 16]).unwrap();
-    let sealing = Sealing::new(Cipher::Aes128Gcm, &[2; 16], &[3; 16]).unwrap();
-    let keys = SessionKeys::new(signer, Some(sealing), choice & 4 == 0, false);
+    let encryption = Encryption::new(Cipher::Aes128Gcm, &[2; 16], &[3; 16]).unwrap();
+    let keys = SessionKeys::new(signer, Some(encryption), choice & 4 == 0, false);
     connection.set_session(1, Arc::new(keys)).expect("nobody else has the keys");
     let authenticated = choice & 8 == 0;
     connection.set_settings(Settings { authenticated, max_read: 1 << 20, multi_credit: true, user: 0 });
@@ -46,7 +47,8 @@ pub fn session_request(names: &[u8]) {
 /// Any message that Python might submit by mistake: refused or sent, no panic, and what is sent has a right frame.
 pub fn submit(data: &[u8]) {
     let limits = Arc::new(Limits::default());
-    let mut host = Host::new(limits.clone(), Arc::default(), Arc::new(AtomicBool::new(true)));
+    let mut host =
+        Host::new(limits.clone(), Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now);
     let flow = Arc::new(Flow::new(None));
     let mut connection = Connection::new(1, Framing::Tcp, Role::Server, flow, &limits);
     let signer = Signer::new(SigningAlgorithm::AesGmac, &[1; 16]).unwrap();

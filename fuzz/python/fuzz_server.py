@@ -207,7 +207,7 @@ class Attacker:
             return message
         match self.rng.randrange(6):
             case 0 | 1 if self.client.cipher:
-                message = session.keys.seal(session.id, message)
+                message = session.keys.encrypt(session.id, message)
             case 2 | 3 | 4:
                 message = session.keys.sign(message)
         if self.rng.randrange(15) == 0:

@@ -217,7 +217,7 @@ class SessionKeys:
         signing_required: bool,
         encryption_required: bool,
     ) -> Self:
-        """Keys as this side uses them: `encryption_key` seals what is sent. ValueError for a key of wrong
+        """Keys as this side uses them: `encryption_key` encrypts what is sent. ValueError for a key of wrong
         length.
 
         signing_algorithm: 0 HMAC-SHA256, 1 AES-CMAC, 2 AES-GMAC ([MS-SMB2] 2.2.3.1.7). cipher: 0 none,
@@ -226,7 +226,7 @@ class SessionKeys:
         """
 
     def for_channel(self, *, signing_algorithm: int, signing_key: bytes) -> SessionKeys:
-        """Keys of another channel of the session: its own signing key, the same sealing keys and nonce
+        """Keys of another channel of the session: its own signing key, the same encryption keys and nonce
         counter."""
 
     @property
@@ -243,11 +243,11 @@ class SessionKeys:
     def verify(self, message: _Buffer) -> bool:
         """Whether the signature of one message (one element of a compound) is right."""
 
-    def seal(self, session_id: int, message: _Buffer) -> bytes:
+    def encrypt(self, session_id: int, message: _Buffer) -> bytes:
         """The message behind a TRANSFORM_HEADER ([MS-SMB2] 3.1.4.3). ValueError without a cipher."""
 
-    def unseal(self, message: _Buffer) -> bytes:
-        """The message in a sealed packet. ValueError when it was not sealed with the peer's key."""
+    def decrypt(self, message: _Buffer) -> bytes:
+        """The message in an encrypted packet. ValueError when it was not encrypted with the peer's key."""
 
 @final
 class Gate:

@@ -169,7 +169,7 @@ class Client:
             number = int.from_bytes(message[44:52], "little")
             keys = self.sessions[number].keys
             assert keys is not None
-            message = keys.unseal(message)
+            message = keys.decrypt(message)
         for view in split_compound(message):
             element = bytes(view)
             header = Header.parse(element)
@@ -220,7 +220,7 @@ class Client:
         keys = first.keys if first is not None else None
         if keys is not None and first is not None:
             if first.seal if seal is None else seal:
-                self.raw(keys.seal(first.id, b"".join(parts)))
+                self.raw(keys.encrypt(first.id, b"".join(parts)))
                 return ids
             if first.sign if sign is None else sign:
                 parts = [self._signed(one, part) for one, part in zip(elements, parts, strict=True)]

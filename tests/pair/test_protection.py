@@ -151,7 +151,7 @@ def test_sealed_for_another_session(pair: Pair) -> None:
         (Command.ECHO, EchoRequest().pack()),
     ):
         inner = client.element(Element(command, body), client.next_id)
-        client.raw(second.keys.seal(second.id, inner))
+        client.raw(second.keys.encrypt(second.id, inner))
         reply = client.wait(client.next_id)
         client.next_id += 1
         assert reply.status in (NTStatus.ACCESS_DENIED, NTStatus.USER_SESSION_DELETED)
@@ -166,7 +166,7 @@ def test_sealed_and_changed(pair: Pair, position: int) -> None:
     client = pair.logged_on()
     assert client.session is not None and client.session.keys is not None
     message = bytearray(
-        client.session.keys.seal(client.session.id, client.element(Element(13, EchoRequest().pack()), 50))
+        client.session.keys.encrypt(client.session.id, client.element(Element(13, EchoRequest().pack()), 50))
     )
     message[position % len(message)] ^= 1
     client.raw(bytes(message))
@@ -181,7 +181,7 @@ def test_sealed_replay(pair: Pair) -> None:
         assert client.session is not None and client.session.keys is not None
         plain = client.element(Element(13, EchoRequest().pack()), client.next_id)
         keys = client.session.keys
-        message = keys.seal(client.session.id, plain) if seal else keys.sign(plain)
+        message = keys.encrypt(client.session.id, plain) if seal else keys.sign(plain)
         client.raw(message)
         assert client.wait(client.next_id).status == NTStatus.SUCCESS
         client.raw(message)

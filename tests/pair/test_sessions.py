@@ -215,7 +215,7 @@ def test_session_of_another_connection(pair: Pair) -> None:
     assert victim.create("a").status == NTStatus.SUCCESS
     inner = victim.session.keys
     assert inner is not None
-    thief.raw(inner.seal(stolen.id, bytes(100)))
+    thief.raw(inner.encrypt(stolen.id, bytes(100)))
     assert thief.closed
 
 

@@ -24,7 +24,7 @@ fn main() {
     println!("fastest here: {:?}", Provider::fastest());
     println!(
         "{:8} {:>5} {:>9} {:>7} {:>12} {:>7}",
-        "library", "bits", "bytes", "seal", "copy + open", "GMAC"
+        "library", "bits", "bytes", "encrypt", "copy + open", "GMAC"
     );
     for size in [64 << 10, 256 << 10, 2 << 20] {
         for (bits, provider) in
@@ -33,15 +33,15 @@ fn main() {
             let key = Gcm::new(provider, bits, &vec![7; bits / 8]).expect("the key has the right length");
             let (nonce, aad) = ([1; 12], [2; 32]);
             let mut data = vec![5u8; size];
-            let seal = best(size, || assert!(key.seal(&nonce, &aad, &mut data).is_some()));
-            let tag = key.seal(&nonce, &aad, &mut data).expect("the nonce has the right length");
-            let sealed = data.clone();
+            let encrypt = best(size, || assert!(key.encrypt(&nonce, &aad, &mut data).is_some()));
+            let tag = key.encrypt(&nonce, &aad, &mut data).expect("the nonce has the right length");
+            let encrypted = data.clone();
             let open = best(size, || {
-                data.copy_from_slice(&sealed);
+                data.copy_from_slice(&encrypted);
                 assert!(key.open(&nonce, &aad, &tag, &mut data));
             });
-            let gmac = best(size, || assert!(key.seal(&nonce, &data, &mut []).is_some()));
-            println!("{provider:8?} {bits:5} {size:9} {seal:7.2} {open:12.2} {gmac:7.2}");
+            let gmac = best(size, || assert!(key.encrypt(&nonce, &data, &mut []).is_some()));
+            println!("{provider:8?} {bits:5} {size:9} {encrypt:7.2} {open:12.2} {gmac:7.2}");
         }
     }
 }

@@ -210,7 +210,7 @@ pub struct ReadJob {
     /// The request, whole: it goes up when the read fails.
     pub request: Vec<u8>,
     /// SessionId of the transform header, None for a plain request.
-    pub sealed: Option<u64>,
+    pub encrypted: Option<u64>,
     /// For the response, or for the control plane's.
     pub right: Option<SignOnce>,
     /// The file.

@@ -40,8 +40,8 @@ counters! {
     fast_reads_deferred,
     /// ECHO requests answered without Python.
     fast_echoes,
-    /// Sealed messages received.
-    unsealed,
+    /// Encrypted messages received.
+    decrypted,
     /// Messages with a wrong signature.
     bad_signatures,
     /// Bytes received.

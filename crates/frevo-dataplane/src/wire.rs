@@ -16,7 +16,7 @@ pub const CREDIT_BYTES: u32 = 65536;
 pub const PROTOCOL_SMB2: [u8; 4] = [0xFE, b'S', b'M', b'B'];
 /// ProtocolId of SMB1; only its NEGOTIATE is of interest, to climb to SMB2.
 pub const PROTOCOL_SMB1: [u8; 4] = [0xFF, b'S', b'M', b'B'];
-/// ProtocolId of a sealed packet.
+/// ProtocolId of an encrypted packet.
 pub const PROTOCOL_TRANSFORM: [u8; 4] = [0xFD, b'S', b'M', b'B'];
 /// ProtocolId of a compressed packet.
 pub const PROTOCOL_COMPRESSION: [u8; 4] = [0xFC, b'S', b'M', b'B'];

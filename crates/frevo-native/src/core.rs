@@ -50,7 +50,8 @@ impl Core {
         let (framing, role) = (convert::framing(framing)?, self::role(role)?);
         let flow = Arc::new(Flow::new(None));
         let connection = Connection::new(connection, framing, role, flow, &limits);
-        let host = Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)));
+        let host =
+            Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now);
         Ok(Core { state: Mutex::new(State { connection, host, closed: false }) })
     }
 

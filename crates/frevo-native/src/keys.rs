@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-use frevo_dataplane::crypto::{self, Cipher, Sealing, Signer, SigningAlgorithm};
+use frevo_dataplane::crypto::{self, Cipher, Encryption, Signer, SigningAlgorithm};
 use frevo_dataplane::gate;
 use frevo_dataplane::wire::{HEADER_BYTES, TRANSFORM_BYTES};
 use pyo3::buffer::PyBuffer;
@@ -59,20 +59,20 @@ impl SessionKeys {
         signing_required: bool,
         encryption_required: bool,
     ) -> PyResult<SessionKeys> {
-        let sealing = match (Cipher::by_id(cipher), cipher) {
+        let encryption = match (Cipher::by_id(cipher), cipher) {
             (Some(cipher), _) => Some(
-                Sealing::new(cipher, encryption_key, decryption_key)
+                Encryption::new(cipher, encryption_key, decryption_key)
                     .map_err(|error| PyValueError::new_err(error.0))?,
             ),
             (None, 0) => None,
             _ => return Err(PyValueError::new_err("unknown cipher")),
         };
         let signer = signer(signing_algorithm, signing_key)?;
-        let inner = crypto::SessionKeys::new(signer, sealing, signing_required, encryption_required);
+        let inner = crypto::SessionKeys::new(signer, encryption, signing_required, encryption_required);
         Ok(SessionKeys { inner: Arc::new(inner) })
     }
 
-    /// Keys for another channel: its own signing key, the same sealing keys and nonce counter.
+    /// Keys for another channel: its own signing key, the same encryption keys and nonce counter.
     #[pyo3(signature = (*, signing_algorithm, signing_key))]
     fn for_channel(&self, signing_algorithm: u16, signing_key: &[u8]) -> PyResult<SessionKeys> {
         let inner = self.inner.for_channel(signer(signing_algorithm, signing_key)?);
@@ -103,7 +103,7 @@ impl SessionKeys {
         Ok(self.inner.verify(&mut copy_of(message)?))
     }
 
-    fn seal<'py>(
+    fn encrypt<'py>(
         &self,
         py: Python<'py>,
         session_id: u64,
@@ -111,16 +111,16 @@ impl SessionKeys {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let mut packet = vec![0; TRANSFORM_BYTES];
         packet.extend(copy_of(message)?);
-        if !self.inner.seal(session_id, &mut packet) {
+        if !self.inner.encrypt(session_id, &mut packet) {
             return Err(PyValueError::new_err("the session has no cipher, or has used up its nonces"));
         }
         Ok(PyBytes::new(py, &packet))
     }
 
-    fn unseal<'py>(&self, py: Python<'py>, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    fn decrypt<'py>(&self, py: Python<'py>, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let mut packet = copy_of(message)?;
-        if !self.inner.unseal(&mut packet) {
-            return Err(PyValueError::new_err("the message is not sealed with this key"));
+        if !self.inner.decrypt(&mut packet) {
+            return Err(PyValueError::new_err("the message is not encrypted with this key"));
         }
         Ok(PyBytes::new(py, &packet[TRANSFORM_BYTES..]))
     }

@@ -144,7 +144,7 @@ pub(crate) fn settings(id: PumpId, values: &Bound<'_, PyDict>) -> PyResult<(Sett
         id,
         session_id: keys.get("session_id")?,
         tree_id: keys.get("tree_id")?,
-        seal: keys.get("seal")?,
+        encrypt: keys.get("encrypt")?,
         sign: keys.get("sign")?,
         kind,
         files: keys.get("files")?,

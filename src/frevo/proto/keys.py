@@ -18,7 +18,7 @@ def derive(key: bytes, label: bytes, context: bytes, length: int) -> bytes:
 
 
 class DerivedKeys(Redacted, msgspec.Struct, frozen=True):
-    """What a session signs and seals with. `client_to_server` decrypts at the server."""
+    """What a session signs and encrypts with. `client_to_server` decrypts at the server."""
 
     HIDDEN = ("signing", "application", "client_to_server", "server_to_client")
 
@@ -37,13 +37,13 @@ def derive_session_keys(
     if not dialect.encryption:
         return DerivedKeys(session_key, session_key, b"", b"")
     length = cipher.key_length
-    sealing = full_session_key if length == 32 else session_key
+    base_key = full_session_key if length == 32 else session_key
     if dialect.contexts:
         return DerivedKeys(
             derive(session_key, b"SMBSigningKey\0", preauth_hash, 16),
             derive(session_key, b"SMBAppKey\0", preauth_hash, 16),
-            derive(sealing, b"SMBC2SCipherKey\0", preauth_hash, length),
-            derive(sealing, b"SMBS2CCipherKey\0", preauth_hash, length),
+            derive(base_key, b"SMBC2SCipherKey\0", preauth_hash, length),
+            derive(base_key, b"SMBS2CCipherKey\0", preauth_hash, length),
         )
     return DerivedKeys(
         derive(session_key, b"SMB2AESCMAC\0", b"SmbSign\0", 16),

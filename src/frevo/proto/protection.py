@@ -12,7 +12,7 @@ __all__ = ["SessionKeys", "client_keys", "server_keys"]
 def server_keys(
     keys: DerivedKeys, signing: Signing, cipher: Cipher, *, signing_required: bool, encryption_required: bool
 ) -> SessionKeys:
-    """The keys of a session as the server uses them: it seals with server-to-client."""
+    """The keys of a session as the server uses them: it encrypts with server-to-client."""
     return _session_keys(
         (keys.signing, keys.server_to_client, keys.client_to_server),
         signing,
@@ -25,7 +25,7 @@ def server_keys(
 def client_keys(
     keys: DerivedKeys, signing: Signing, cipher: Cipher, *, signing_required: bool, encryption_required: bool
 ) -> SessionKeys:
-    """The keys of a session as the client uses them: it seals with client-to-server."""
+    """The keys of a session as the client uses them: it encrypts with client-to-server."""
     return _session_keys(
         (keys.signing, keys.client_to_server, keys.server_to_client),
         signing,
@@ -36,7 +36,7 @@ def client_keys(
 
 
 def _session_keys(
-    keys: tuple[bytes, bytes, bytes], signing: Signing, cipher: Cipher, must_sign: bool, must_seal: bool
+    keys: tuple[bytes, bytes, bytes], signing: Signing, cipher: Cipher, must_sign: bool, must_encrypt: bool
 ) -> SessionKeys:
     """From the keys to sign, to send and to receive with."""
     return SessionKeys(
@@ -46,5 +46,5 @@ def _session_keys(
         encryption_key=keys[1],
         decryption_key=keys[2],
         signing_required=must_sign,
-        encryption_required=must_seal,
+        encryption_required=must_encrypt,
     )

@@ -121,7 +121,7 @@ class MemoryLink:
         self._transport = transport
         self.number = number
         self._server = server
-        #: The client's half of the data plane: keys are set on it, messages are sealed and framed by it.
+        #: The client's half of the data plane: keys are set on it, messages are encrypted and framed by it.
         self.client = client
 
     @property
@@ -142,7 +142,7 @@ class MemoryLink:
         return out
 
     def submit(self, session_id: int, flags: int, message: Message) -> None:
-        """Sends one message of the client, signed or sealed by its keys."""
+        """Sends one message of the client, signed or encrypted by its keys."""
         self.client.submit([(self.number, session_id, flags, message)])
         self.send(self.client.take_output())
 

@@ -62,45 +62,45 @@ def test_signatures_are_those_of_another_library(algorithm: int, size: int) -> N
     [(1, 16, 11), (2, 16, 12), (3, 32, 11), (4, 32, 12)],
     ids=["ccm128", "gcm128", "ccm256", "gcm256"],
 )
-def test_sealed_packets_open_with_another_library(cipher: int, size: int, nonce: int) -> None:
-    """[MS-SMB2] 3.1.4.3: what we seal opens there, what is sealed there opens here, changed bits do not."""
+def test_encrypted_packets_open_with_another_library(cipher: int, size: int, nonce: int) -> None:
+    """[MS-SMB2] 3.1.4.3: what we encrypt opens there, what is encrypted there opens here, changed bits do not."""
     own, peer, text = os.urandom(size), os.urandom(size), os.urandom(3000)
     native = keys(1, cipher, own, peer)
     other = AESGCM if nonce == 12 else AESCCM
-    sealed = native.seal(0xABCDEF, text)
-    magic, tag, used, length, _, flags, session = struct.unpack_from("<4s16s16sIHHQ", sealed)
+    encrypted = native.encrypt(0xABCDEF, text)
+    magic, tag, used, length, _, flags, session = struct.unpack_from("<4s16s16sIHHQ", encrypted)
     assert (magic, length, flags, session) == (b"\xfdSMB", len(text), 1, 0xABCDEF)
     assert used[nonce:] == bytes(16 - nonce)
-    assert other(own).decrypt(used[:nonce], sealed[52:] + tag, sealed[20:52]) == text
+    assert other(own).decrypt(used[:nonce], encrypted[52:] + tag, encrypted[20:52]) == text
 
     associated = os.urandom(nonce) + bytes(16 - nonce) + struct.pack("<IHHQ", len(text), 0, 1, 7)
     both = other(peer).encrypt(associated[:nonce], text, associated)
     packet = b"\xfdSMB" + both[-16:] + associated + both[:-16]
-    assert native.unseal(packet) == text
+    assert native.decrypt(packet) == text
     for position in (5, 21, 44, 60):
         damaged = bytearray(packet)
         damaged[position] ^= 4
-        with pytest.raises(ValueError, match="not sealed"):
-            native.unseal(damaged)
+        with pytest.raises(ValueError, match="not encrypted"):
+            native.decrypt(damaged)
 
 
 def test_channels_share_the_nonce_counter() -> None:
-    """Two channels of one session never seal with the same nonce, though their signing keys differ."""
+    """Two channels of one session never encrypt with the same nonce, though their signing keys differ."""
     first = keys(1, 2, KEY, KEY)
     second = first.for_channel(signing_algorithm=2, signing_key=bytes(16))
-    nonces = {owner.seal(1, b"x" * 80)[20:36] for owner in (first, second, first, second)}
+    nonces = {owner.encrypt(1, b"x" * 80)[20:36] for owner in (first, second, first, second)}
     assert len(nonces) == 4
     plain = message(10)
     assert first.sign(plain) != second.sign(plain)
 
 
 def test_wrong_keys_are_refused() -> None:
-    """Lengths and identifiers that do not exist raise ValueError; without a cipher nothing can be sealed."""
+    """Lengths and identifiers that do not exist raise ValueError; without a cipher nothing can be encrypted."""
     for arguments in [(3,), (1, 5, KEY, KEY), (1, 4, KEY, KEY), (1, 2, b"", b"")]:
         with pytest.raises(ValueError, match=r"unknown|length"):
             keys(*arguments)
     with pytest.raises(ValueError, match="no cipher"):
-        keys().seal(1, b"x" * 80)
+        keys().encrypt(1, b"x" * 80)
     with pytest.raises(ValueError, match="shorter"):
         keys().sign(b"x" * 63)
     assert not keys().verify(b"")

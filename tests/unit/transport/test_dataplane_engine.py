@@ -95,10 +95,10 @@ def test_reads_are_answered_plain_signed_and_sealed(engine: str, content: tuple[
                 message_id += -(-length // 65536)
                 if protect == "signed":
                     request = mine.sign(request)
-                client.send(mine.seal(SESSION, request) if protect == "sealed" else request)
+                client.send(mine.encrypt(SESSION, request) if protect == "sealed" else request)
                 answer = client.receive()
                 if protect == "sealed":
-                    answer = mine.unseal(answer)
+                    answer = mine.decrypt(answer)
                 assert mine.verify(answer) == (protect == "signed")
                 assert answer[80:] == data[offset : offset + length]
         statistics = plane.plane.statistics()
@@ -142,11 +142,11 @@ def test_a_large_message_comes_as_a_view(engine: str) -> None:
         event = plane.next(MESSAGE)
         assert isinstance(event[4], memoryview) and event[4].readonly
         assert (bytes(event[4]), event[5], event[6]) == (message, 0, 0)
-        client.send(mine.seal(SESSION, packet(3, 17, session=SESSION)))
+        client.send(mine.encrypt(SESSION, packet(3, 17, session=SESSION)))
         event = plane.next(MESSAGE)
         assert (event[2], event[3], event[4]) == (SESSION, ENCRYPTED, packet(3, 17, session=SESSION))
         plane.plane.submit([(connection, SESSION, ENCRYPT, packet(3, 17, flags=1 | SIGNED, session=SESSION))])
-        assert mine.unseal(client.receive())[16] == SERVER_TO_REDIR
+        assert mine.decrypt(client.receive())[16] == SERVER_TO_REDIR
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::{Connection, Host};
-use crate::crypto::{SealOnce, SessionKeys, SignOnce};
+use crate::crypto::{EncryptOnce, SessionKeys, SignOnce};
 use crate::fast::{
     write_read_body, write_response_header, AttachedOpen, Attempt, ReadJob, ReadRequest, ECHO_BODY,
     ERROR_BODY, READ_RESPONSE_BYTES,
@@ -20,23 +20,23 @@ use crate::wire::{
 enum Protection {
     Plain,
     Signed(Arc<SessionKeys>),
-    Sealed(u64, SealOnce),
+    Encrypted(u64, EncryptOnce),
 }
 
 impl Protection {
     /// Bytes before the SMB2 header.
     fn room(&self) -> usize {
-        FRAME_BYTES + if matches!(self, Protection::Sealed(..)) { TRANSFORM_BYTES } else { 0 }
+        FRAME_BYTES + if matches!(self, Protection::Encrypted(..)) { TRANSFORM_BYTES } else { 0 }
     }
 
-    /// Signs or seals a finished response and writes its transport header. `frame` starts with that header. The right to
+    /// Signs or encrypts a finished response and writes its transport header. `frame` starts with that header. The right to
     /// sign the answer of this request is gone in any case: it is this one.
     fn finish(self, frame: &mut [u8], framing: Framing, right: &mut Option<SignOnce>) {
         let header = framing.header(frame.len() - FRAME_BYTES).expect("the size was checked before");
         frame[..FRAME_BYTES].copy_from_slice(&header);
         let message = &mut frame[FRAME_BYTES..];
         match (self, right.take()) {
-            (Protection::Sealed(session_id, once), _) => once.seal(session_id, message),
+            (Protection::Encrypted(session_id, once), _) => once.encrypt(session_id, message),
             (Protection::Signed(keys), Some(right)) => {
                 let signed = keys.sign(message, right);
                 debug_assert!(signed, "the right is that of the request, the keys are this connection's");
@@ -53,7 +53,7 @@ impl Connection {
         &mut self,
         header: &Header,
         message: &[u8],
-        sealed: Option<u64>,
+        encrypted: Option<u64>,
         right: &mut Option<SignOnce>,
         host: &mut Host,
     ) -> bool {
@@ -66,23 +66,29 @@ impl Connection {
         }
         match header.command {
             command::READ if !self.opens.is_empty() => {
-                self.read(header, message, sealed, right, host).is_some()
+                self.read(header, message, encrypted, right, host).is_some()
             }
-            command::ECHO => host.echoes() && self.echo(header, message, sealed, right, host).is_some(),
+            command::ECHO => host.echoes() && self.echo(header, message, encrypted, right, host).is_some(),
             _ => false,
         }
     }
 
-    /// How to protect the answer; None when the request is not protected as its session demands.
-    fn protection(&self, header: &Header, sealed: Option<u64>) -> Option<Protection> {
+    /// How to protect the answer; None when the request is not protected as its session or, with `encrypted_only`, its
+    /// share demands.
+    fn protection(
+        &self,
+        header: &Header,
+        encrypted: Option<u64>,
+        encrypted_only: bool,
+    ) -> Option<Protection> {
         let keys = self.keys(header.session_id)?;
         let signed = header.has(flags::SIGNED);
-        match sealed {
+        match encrypted {
             Some(session_id) if session_id == header.session_id => {
-                Some(Protection::Sealed(session_id, keys.seal_once()?))
+                Some(Protection::Encrypted(session_id, keys.encrypt_once()?))
             }
             Some(_) => None,
-            None if keys.encryption_required || (keys.signing_required && !signed) => None,
+            None if encrypted_only || keys.encryption_required || (keys.signing_required && !signed) => None,
             None if signed => Some(Protection::Signed(keys.clone())),
             None => Some(Protection::Plain),
         }
@@ -93,16 +99,16 @@ impl Connection {
         &mut self,
         header: &Header,
         message: &[u8],
-        sealed: Option<u64>,
+        encrypted: Option<u64>,
         right: &mut Option<SignOnce>,
         host: &mut Host,
     ) -> Option<()> {
         if message.len() < HEADER_BYTES + 4 || message[HEADER_BYTES] != 4 || message[HEADER_BYTES + 1] != 0 {
             return None;
         }
-        let protection = match (header.session_id, sealed) {
+        let protection = match (header.session_id, encrypted) {
             (0, None) if !header.has(flags::SIGNED) => Protection::Plain,
-            _ => self.protection(header, sealed)?,
+            _ => self.protection(header, encrypted, false)?,
         };
         self.respond(header, 0, &ECHO_BODY, protection, right, host);
         add(&host.stats.fast_echoes, 1);
@@ -114,17 +120,14 @@ impl Connection {
         &mut self,
         header: &Header,
         message: &[u8],
-        sealed: Option<u64>,
+        encrypted: Option<u64>,
         right: &mut Option<SignOnce>,
         host: &mut Host,
     ) -> Option<()> {
         let read = ReadRequest::parse(message)?;
         let open = self.find_open(header, &read)?;
-        if open.encrypted_only && sealed.is_none() {
-            return None;
-        }
         let (file, gate, position) = (open.file.clone(), open.gate.clone(), open.position.clone());
-        let protection = self.protection(header, sealed)?;
+        let protection = self.protection(header, encrypted, open.encrypted_only)?;
         let length = read.length as usize;
         let data_start = protection.room() + READ_RESPONSE_BYTES;
         self.framing.header(data_start + length - FRAME_BYTES)?;
@@ -148,7 +151,7 @@ impl Connection {
                 host.jobs.push(ReadJob {
                     connection,
                     request,
-                    sealed,
+                    encrypted,
                     right,
                     file,
                     read,
@@ -198,7 +201,7 @@ impl Connection {
         if self.closing {
             return;
         }
-        let protection = self.protection(&header, job.sealed);
+        let protection = self.protection(&header, job.encrypted, false); // the share was asked before
         match (protection, job.outcome) {
             (Some(protection), Some(Attempt::Done(0))) if job.read.minimum_count == 0 => {
                 self.respond(&header, STATUS_END_OF_FILE, &ERROR_BODY, protection, &mut job.right, host);
@@ -216,7 +219,7 @@ impl Connection {
                 self.output.push(buffer, 0);
                 self.count_read(count, host);
             }
-            _ => self.report_request(job.request, job.sealed, job.right, host),
+            _ => self.report_request(job.request, job.encrypted, job.right, host),
         }
         drop(job.pass);
     }

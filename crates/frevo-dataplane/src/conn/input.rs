@@ -1,4 +1,4 @@
-//! The way in: frames, unsealing, compounds, signatures, the message-id window.
+//! The way in: frames, decryption, compounds, signatures, the message-id window.
 
 use std::mem::{self, MaybeUninit};
 
@@ -22,6 +22,24 @@ enum Verdict {
     Answered,
     /// The control plane gets it.
     Up(Up),
+}
+
+/// What the elements of a compound have told so far.
+#[derive(Default)]
+struct Seen {
+    /// The element that is looked at.
+    index: usize,
+    /// Of the element, or of the one that it is related to.
+    session_id: u64,
+    bad_signatures: u64,
+    unverified: u64,
+    /// Bytes that the requests have paid for, and those that their answers may have.
+    paid: usize,
+    promised: usize,
+    /// Answers to pumps.
+    pumped: usize,
+    /// To sign the answer to a request that stands alone.
+    right: Option<SignOnce>,
 }
 
 struct Up {
@@ -125,7 +143,7 @@ impl Connection {
     fn check_length(&self, length: usize, host: &Host) -> Result<(), Reason> {
         let limits = &host.limits;
         let limit = if self.settings.authenticated { limits.max_frame } else { limits.max_preauth_frame };
-        // A sealed message is larger by its transform header.
+        // An encrypted message is larger by its transform header.
         if length > limit + TRANSFORM_BYTES {
             return Err(Reason::Owned(format!("message of {length} bytes is larger than the limit {limit}")));
         }
@@ -227,7 +245,7 @@ impl Connection {
     pub(super) fn report_request(
         &mut self,
         request: Vec<u8>,
-        sealed: Option<u64>,
+        encrypted: Option<u64>,
         right: Option<SignOnce>,
         host: &mut Host,
     ) {
@@ -240,8 +258,8 @@ impl Connection {
         }
         let up = Up {
             start: 0,
-            session_id: sealed.unwrap_or(0),
-            flags: if sealed.is_some() { Event::ENCRYPTED } else { 0 },
+            session_id: encrypted.unwrap_or(0),
+            flags: if encrypted.is_some() { Event::ENCRYPTED } else { 0 },
             bad_signatures: 0,
             unverified: 0,
         };
@@ -265,7 +283,7 @@ impl Connection {
         };
         match *protocol {
             PROTOCOL_SMB2 => self.packet(frame, None, host),
-            PROTOCOL_TRANSFORM => self.sealed(frame, host),
+            PROTOCOL_TRANSFORM => self.encrypted(frame, host),
             PROTOCOL_SMB1 => self.smb1(),
             PROTOCOL_COMPRESSION => because("compressed message although compression was not negotiated"),
             _ => because("unknown protocol id"),
@@ -283,7 +301,7 @@ impl Connection {
     }
 
     /// [MS-SMB2] 3.3.5.2.1.1: what cannot be opened ends the connection.
-    fn sealed(&mut self, frame: &mut [u8], host: &mut Host) -> Result<Verdict, Reason> {
+    fn encrypted(&mut self, frame: &mut [u8], host: &mut Host) -> Result<Verdict, Reason> {
         if frame.len() < TRANSFORM_BYTES + HEADER_BYTES {
             return because("encrypted message is too short");
         }
@@ -291,10 +309,10 @@ impl Connection {
         let Some(keys) = self.keys(session_id) else {
             return because("encrypted message of an unknown session");
         };
-        if !keys.unseal(frame) {
+        if !keys.decrypt(frame) {
             return because("encrypted message cannot be decrypted");
         }
-        add(&host.stats.unsealed, 1);
+        add(&host.stats.decrypted, 1);
         let inner = &mut frame[TRANSFORM_BYTES..];
         if inner[..4] != PROTOCOL_SMB2 {
             return because("encrypted message does not contain an SMB2 message");
@@ -306,12 +324,10 @@ impl Connection {
     fn packet(
         &mut self,
         message: &mut [u8],
-        sealed: Option<u64>,
+        encrypted: Option<u64>,
         host: &mut Host,
     ) -> Result<Verdict, Reason> {
-        let (mut start, mut index, mut session_id) = (0, 0usize, 0);
-        let (mut bad_signatures, mut unverified, mut paid, mut promised, mut pumped) = (0u64, 0u64, 0, 0, 0);
-        let mut right = None;
+        let (mut start, mut seen) = (0, Seen::default());
         let first = loop {
             let Some(header) = Header::parse(&message[start..]) else {
                 return because("malformed SMB2 header");
@@ -319,77 +335,92 @@ impl Connection {
             let Some(end) = element_end(message, start, header.next_command) else {
                 return because("malformed compound");
             };
-            // Of what stands alone and may be answered here it need not be kept before.
-            let answer = self.take_message_id(&header, host)?;
-            match answer {
-                Some(answer) if index > 0 || header.next_command != 0 => self.nonces.keep(answer),
-                answer => right = answer,
-            }
-            if header.command != command::CANCEL {
-                paid += self.paid_bytes(header.credit_charge);
-            }
-            promised += self.answer_bytes(&header);
-            if index > 0 && self.role == Role::Server && promised > host.limits.max_bytes_in_flight {
-                return because("compound asks for more than one message holds");
-            }
-            if !(header.has(flags::RELATED_OPERATIONS) && index > 0) {
-                session_id = header.session_id;
-            }
-            if sealed.is_none() && header.has(flags::SIGNED) {
-                match self.keys(session_id) {
-                    None => unverified |= 1 << index,
-                    Some(keys) if keys.verify(&mut message[start..end]) => (),
-                    Some(_) => bad_signatures |= 1 << index,
-                }
-            }
-            if self.is_pumped(header.message_id) {
-                let (bad, unverified) = (bad_signatures >> index & 1 != 0, unverified >> index & 1 != 0);
-                let can_defer = host.can_defer && index == 0 && header.next_command == 0;
-                let protected = Protected { sealed, bad, unverified, can_defer };
-                self.pumped(&header, &message[start..end], &protected)?;
-                pumped += 1;
-            } else if self.role == Role::Client && !header.is_interim(&message[start..end]) {
-                self.nonces.answered(header.message_id);
-            }
+            self.element(&header, &mut message[start..end], encrypted, &mut seen, host)?;
             if header.next_command == 0 {
-                break (index == 0).then_some(header);
+                break (seen.index == 0).then_some(header);
             }
-            index += 1;
+            seen.index += 1;
             start = end;
-            if index >= host.limits.max_compound.min(64) {
+            if seen.index >= host.limits.max_compound.min(64) {
                 return because("compound has too many elements");
             }
         };
         if self.role == Role::Client {
             self.feed_pumps(host);
         }
-        if pumped > index {
+        if seen.pumped > seen.index {
             return Ok(Verdict::Answered);
         }
-        if pumped > 0 {
+        if seen.pumped > 0 {
             return because("one message with responses to requests that were not sent together");
         }
-        if bad_signatures != 0 {
+        if seen.bad_signatures != 0 {
             add(&host.stats.bad_signatures, 1);
         } else if let Some(header) = first {
-            if unverified == 0 && self.answer(&header, message, sealed, &mut right, host) {
+            if seen.unverified == 0 && self.answer(&header, message, encrypted, &mut seen.right, host) {
                 return Ok(Verdict::Answered);
             }
         }
-        if let Some(right) = right {
+        if let Some(right) = seen.right {
             self.nonces.keep(right);
         }
         if self.role == Role::Server {
-            self.expected_bytes += paid;
-            self.promised_bytes += promised;
+            self.expected_bytes += seen.paid;
+            self.promised_bytes += seen.promised;
         }
         Ok(Verdict::Up(Up {
-            start: if sealed.is_some() { TRANSFORM_BYTES } else { 0 },
-            session_id: sealed.unwrap_or(0),
-            flags: if sealed.is_some() { Event::ENCRYPTED } else { 0 },
-            bad_signatures,
-            unverified,
+            start: if encrypted.is_some() { TRANSFORM_BYTES } else { 0 },
+            session_id: encrypted.unwrap_or(0),
+            flags: if encrypted.is_some() { Event::ENCRYPTED } else { 0 },
+            bad_signatures: seen.bad_signatures,
+            unverified: seen.unverified,
         }))
+    }
+
+    /// Checks one element of a compound and takes it into account.
+    #[inline]
+    fn element(
+        &mut self,
+        header: &Header,
+        element: &mut [u8],
+        encrypted: Option<u64>,
+        seen: &mut Seen,
+        host: &mut Host,
+    ) -> Result<(), Reason> {
+        let index = seen.index;
+        // Of what stands alone and may be answered here it need not be kept before.
+        match self.take_message_id(header, host)? {
+            Some(right) if index > 0 || header.next_command != 0 => self.nonces.keep(right),
+            right => seen.right = right,
+        }
+        if header.command != command::CANCEL {
+            seen.paid += self.paid_bytes(header.credit_charge);
+        }
+        seen.promised += self.answer_bytes(header);
+        if index > 0 && self.role == Role::Server && seen.promised > host.limits.max_bytes_in_flight {
+            return because("compound asks for more than one message holds");
+        }
+        if !(header.has(flags::RELATED_OPERATIONS) && index > 0) {
+            seen.session_id = header.session_id;
+        }
+        if encrypted.is_none() && header.has(flags::SIGNED) {
+            match self.keys(seen.session_id) {
+                None => seen.unverified |= 1 << index,
+                Some(keys) if keys.verify(element) => (),
+                Some(_) => seen.bad_signatures |= 1 << index,
+            }
+        }
+        if self.is_pumped(header.message_id) {
+            let (bad, unverified) =
+                (seen.bad_signatures >> index & 1 != 0, seen.unverified >> index & 1 != 0);
+            let can_defer = host.can_defer && index == 0 && header.next_command == 0;
+            let protected = Protected { encrypted, bad, unverified, can_defer };
+            self.pumped(header, element, &protected)?;
+            seen.pumped += 1;
+        } else if self.role == Role::Client && !header.is_interim(element) {
+            self.nonces.answered(header.message_id);
+        }
+        Ok(())
     }
 
     /// [MS-SMB2] 3.3.5.2.3. CANCEL has the id of the request that it is about. Gives a server the right to sign one answer.

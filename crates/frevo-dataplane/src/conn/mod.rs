@@ -8,6 +8,7 @@ mod input;
 #[cfg(test)]
 mod nonce_tests;
 mod output;
+mod pump_body;
 #[cfg(test)]
 mod pump_tests;
 mod pumping;
@@ -18,6 +19,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::time::Instant;
 
 pub use output::{Submission, CLOSE_AFTER, ENCRYPT};
 use pumping::Pumps;
@@ -68,11 +70,18 @@ pub struct Host {
     pub can_defer: bool,
     /// ECHO is answered without the control plane.
     pub fast_echo: Arc<AtomicBool>,
+    /// The time, for the latencies of pumps: a connection has no clock of its own.
+    pub clock: fn() -> Instant,
 }
 
 impl Host {
-    /// A host with the given limits, its own counters and no workers.
-    pub fn new(limits: Arc<Limits>, stats: Arc<Stats>, fast_echo: Arc<AtomicBool>) -> Host {
+    /// A host with the given limits, counters and clock, and no workers.
+    pub fn new(
+        limits: Arc<Limits>,
+        stats: Arc<Stats>,
+        fast_echo: Arc<AtomicBool>,
+        clock: fn() -> Instant,
+    ) -> Host {
         Host {
             limits,
             stats,
@@ -82,6 +91,7 @@ impl Host {
             stores: Vec::new(),
             can_defer: false,
             fast_echo,
+            clock,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
-use crate::crypto::{Cipher, Sealing, Signer, SigningAlgorithm};
+use crate::crypto::{Cipher, Encryption, Signer, SigningAlgorithm};
 use crate::wire::{
     at, command, element_end, flags, put, u16_at, u32_at, u64_at, Header, STATUS_PENDING, TRANSFORM_BYTES,
 };
@@ -32,8 +32,8 @@ impl Random {
 
 fn keys(session: u64, own: u8) -> SessionKeys {
     let signer = Signer::new(SigningAlgorithm::AesGmac, &[session as u8; 16]).unwrap();
-    let sealing = Sealing::new(Cipher::Aes128Gcm, &[own; 16], &[3 - own; 16]).unwrap();
-    SessionKeys::new(signer, Some(sealing), false, false)
+    let encryption = Encryption::new(Cipher::Aes128Gcm, &[own; 16], &[3 - own; 16]).unwrap();
+    SessionKeys::new(signer, Some(encryption), false, false)
 }
 
 fn message(command: u16, id: u64, session: u64, flags: u32, body: u8) -> Vec<u8> {
@@ -68,7 +68,7 @@ struct Watched {
     host: Host,
     seen: HashMap<(u64, Vec<u8>), Vec<u8>>,
     signed: usize,
-    sealed: usize,
+    encrypted: usize,
     ended: bool,
 }
 
@@ -76,7 +76,8 @@ impl Watched {
     fn new(role: Role) -> Watched {
         let limits = Arc::new(Limits { max_bytes_in_flight: 1 << 30, ..Limits::default() });
         let mut connection = Connection::new(1, Framing::Tcp, role, Arc::new(Flow::new(None)), &limits);
-        let mut host = Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)));
+        let mut host =
+            Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now);
         host.can_defer = false;
         connection.set_settings(Settings {
             authenticated: true,
@@ -88,7 +89,7 @@ impl Watched {
             let own = if role == Role::Server { 1 } else { 2 };
             connection.set_session(session, Arc::new(keys(session, own))).unwrap();
         }
-        Watched { connection, host, seen: HashMap::new(), signed: 0, sealed: 0, ended: false }
+        Watched { connection, host, seen: HashMap::new(), signed: 0, encrypted: 0, ended: false }
     }
 
     fn feed(&mut self, message: &[u8]) {
@@ -99,8 +100,8 @@ impl Watched {
     }
 
     /// Like the control plane; whether it was taken.
-    fn submit(&mut self, session: u64, seal: bool, message: &[u8]) -> bool {
-        let submission = Submission::new(session, if seal { ENCRYPT } else { 0 }, &[message]);
+    fn submit(&mut self, session: u64, encrypt: bool, message: &[u8]) -> bool {
+        let submission = Submission::new(session, if encrypt { ENCRYPT } else { 0 }, &[message]);
         let taken = self.connection.submit(submission, &self.host.stats).is_ok();
         self.look();
         taken
@@ -115,7 +116,7 @@ impl Watched {
             let (frame, rest) = frames[4..].split_at(size);
             frames = rest;
             if frame[0] == 0xFD {
-                self.sealed += 1;
+                self.encrypted += 1;
                 self.note(u64_at(frame, at::TRANSFORM_SESSION_ID), &frame[20..36], frame);
                 continue;
             }
@@ -151,12 +152,12 @@ fn seeds() -> impl Iterator<Item = u64> {
     (0..400).map(move |round| first.wrapping_add(round * 0x9E37_79B9) | 1)
 }
 
-/// A request as clients send them: single or compound, signed, sealed or plain, of either session, with a CANCEL at times.
+/// A request as clients send them: single or compound, signed, encrypted or plain, of either session, with a CANCEL at times.
 fn request(random: &mut Random, clients: &[SessionKeys; 2], next: &mut u64) -> Vec<u8> {
     let which = random.below(2) as usize;
     let session = SESSIONS[which];
-    let sealed = random.one_in(4);
-    let signed = !sealed && !random.one_in(4);
+    let encrypted = random.one_in(4);
+    let signed = !encrypted && !random.one_in(4);
     let elements = if random.one_in(4) { 1 + random.below(3) } else { 1 };
     let mut parts = Vec::new();
     for _ in 0..elements {
@@ -174,10 +175,10 @@ fn request(random: &mut Random, clients: &[SessionKeys; 2], next: &mut u64) -> V
         parts = vec![message(command::CANCEL, random.below(*next), session, 0, 4)];
     }
     let mut whole = compound(parts);
-    if sealed {
+    if encrypted {
         let mut packet = vec![0; TRANSFORM_BYTES];
         packet.extend(whole);
-        assert!(clients[which].seal(session, &mut packet));
+        assert!(clients[which].encrypt(session, &mut packet));
         return packet;
     }
     if !signed {
@@ -199,7 +200,7 @@ fn request(random: &mut Random, clients: &[SessionKeys; 2], next: &mut u64) -> V
 fn a_server_protects_one_message_with_one_nonce() {
     // Goal: whatever clients send and whatever the control plane answers, twice, late, to what was not asked. Method:
     // random requests and answers; every protected message that comes out is compared with all before.
-    let (mut signed, mut sealed, mut refused) = (0, 0, 0);
+    let (mut signed, mut encrypted, mut refused) = (0, 0, 0);
     for seed in seeds() {
         let mut random = Random(seed);
         let clients = [keys(SESSIONS[0], 2), keys(SESSIONS[1], 2)];
@@ -224,9 +225,9 @@ fn a_server_protects_one_message_with_one_nonce() {
                 break;
             }
         }
-        (signed, sealed) = (signed + server.signed, sealed + server.sealed);
+        (signed, encrypted) = (signed + server.signed, encrypted + server.encrypted);
     }
-    assert!(signed > 1000 && sealed > 500 && refused > 50, "{signed} {sealed} {refused}");
+    assert!(signed > 1000 && encrypted > 500 && refused > 50, "{signed} {encrypted} {refused}");
 }
 
 /// An answer of a control plane that may be out of its mind; false: it was not sent.
@@ -258,7 +259,7 @@ fn answer_somehow(server: &mut Watched, random: &mut Random, asked: &[(u64, u64)
 fn a_client_protects_one_message_with_one_nonce() {
     // Goal: whatever the control plane sends, twice or late, and however often and when it cancels. Method: random
     // requests, cancels and answers; every protected message that goes out is compared with all before.
-    let (mut signed, mut sealed, mut cancels, mut refused) = (0, 0, 0, 0);
+    let (mut signed, mut encrypted, mut cancels, mut refused) = (0, 0, 0, 0);
     for seed in seeds() {
         let mut random = Random(seed);
         let mut client = Watched::new(Role::Client);
@@ -266,13 +267,16 @@ fn a_client_protects_one_message_with_one_nonce() {
         for _ in 0..80 {
             let session = SESSIONS[random.below(2) as usize];
             let bits = if random.one_in(5) { 0 } else { flags::SIGNED };
-            let seal = random.one_in(4);
+            let encrypt = random.one_in(4);
             match random.below(8) {
                 0..=2 => {
                     let again = random.one_in(40);
                     let id = if again { random.of(&sent).unwrap_or(next) } else { next };
-                    if !client.submit(session, seal, &message(5, id, session, bits, random.below(256) as u8))
-                    {
+                    if !client.submit(
+                        session,
+                        encrypt,
+                        &message(5, id, session, bits, random.below(256) as u8),
+                    ) {
                         refused += 1; // as above
                         continue;
                     }
@@ -288,9 +292,9 @@ fn a_client_protects_one_message_with_one_nonce() {
                         put(&mut cancel, at::FLAGS, (bits | flags::ASYNC_COMMAND).to_le_bytes());
                         put(&mut cancel, at::TREE_ID, (1 + random.below(9) as u32).to_le_bytes());
                     }
-                    let before = client.signed + client.sealed;
-                    assert!(client.submit(session, seal, &cancel), "what is not sent is no error");
-                    cancels += client.signed + client.sealed - before;
+                    let before = client.signed + client.encrypted;
+                    assert!(client.submit(session, encrypt, &cancel), "what is not sent is no error");
+                    cancels += client.signed + client.encrypted - before;
                 }
                 _ => {
                     let Some(id) = random.of(&sent) else { continue };
@@ -303,11 +307,11 @@ fn a_client_protects_one_message_with_one_nonce() {
                 }
             }
         }
-        (signed, sealed) = (signed + client.signed, sealed + client.sealed);
+        (signed, encrypted) = (signed + client.signed, encrypted + client.encrypted);
     }
     assert!(
-        signed > 1000 && sealed > 500 && cancels > 500 && refused > 50,
-        "{signed} {sealed} {cancels} {refused}"
+        signed > 1000 && encrypted > 500 && cancels > 500 && refused > 50,
+        "{signed} {encrypted} {cancels} {refused}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! The way out: credits, signatures, sealing and framing of what the control plane submits.
+//! The way out: credits, signatures, encryption and framing of what the control plane submits.
 
 use super::{because, Connection, Role};
 use crate::crypto::SignOnce;
@@ -44,19 +44,19 @@ impl Connection {
         }
         add(&stats.submitted, 1);
         let Submission { session_id, flags, mut packet } = submission;
-        let sealed = flags & ENCRYPT != 0;
+        let encrypted = flags & ENCRYPT != 0;
         if self.role == Role::Client && !self.can_send(&packet[HEADROOM_BYTES..]) {
             return Ok(());
         }
         if packet[HEADROOM_BYTES..].starts_with(&PROTOCOL_SMB2) {
-            self.finish_elements(&mut packet[HEADROOM_BYTES..], session_id, sealed)?;
+            self.finish_elements(&mut packet[HEADROOM_BYTES..], session_id, encrypted)?;
         }
         let mut start = TRANSFORM_BYTES;
-        if sealed {
+        if encrypted {
             let Some(keys) = self.keys(session_id) else {
                 return because("no keys to encrypt a response with");
             };
-            if !keys.seal(session_id, &mut packet[FRAME_BYTES..]) {
+            if !keys.encrypt(session_id, &mut packet[FRAME_BYTES..]) {
                 return because("the session has no cipher, or has used up its nonces");
             }
             start = 0;
@@ -79,7 +79,12 @@ impl Connection {
     }
 
     /// Grants the credits and makes the signature of every element of the compound.
-    fn finish_elements(&mut self, message: &mut [u8], session_id: u64, sealed: bool) -> Result<(), Reason> {
+    fn finish_elements(
+        &mut self,
+        message: &mut [u8],
+        session_id: u64,
+        encrypted: bool,
+    ) -> Result<(), Reason> {
         let mut start = 0;
         loop {
             let header = Header::parse(&message[start..]);
@@ -93,7 +98,7 @@ impl Connection {
             let interim = self.role == Role::Server && header.is_interim(element);
             let right = if interim { None } else { self.right(&header) };
             if header.has(flags::SIGNED) {
-                if sealed || interim {
+                if encrypted || interim {
                     put(element, at::FLAGS, (header.flags & !flags::SIGNED).to_le_bytes());
                 } else {
                     self.sign_element(element, &header, session_id, right)?;

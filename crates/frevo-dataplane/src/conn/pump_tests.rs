@@ -4,7 +4,7 @@ use std::io::{Read, Seek, Write};
 
 use super::*;
 use crate::credits::Credits;
-use crate::crypto::{Cipher, Sealing, Signer, SigningAlgorithm};
+use crate::crypto::{Cipher, Encryption, Signer, SigningAlgorithm};
 use crate::pump::{self, End, Kind, Memory, Place, Shared, Stored};
 use crate::wire::{at, command, flags, put, u16_at, u32_at, u64_at, PROTOCOL_SMB2, TRANSFORM_BYTES};
 
@@ -14,8 +14,8 @@ const END_OF_FILE: u32 = 0xC000_0011;
 
 fn keys(own: u8, peer: u8) -> SessionKeys {
     let signer = Signer::new(SigningAlgorithm::AesGmac, &[7; 16]).unwrap();
-    let sealing = Sealing::new(Cipher::Aes128Gcm, &[own; 16], &[peer; 16]).unwrap();
-    SessionKeys::new(signer, Some(sealing), true, false)
+    let encryption = Encryption::new(Cipher::Aes128Gcm, &[own; 16], &[peer; 16]).unwrap();
+    SessionKeys::new(signer, Some(encryption), true, false)
 }
 
 /// What the server sees of a request.
@@ -44,7 +44,7 @@ struct Lab {
     credits: Arc<Credits>,
     server: SessionKeys,
     sign: bool,
-    seal: bool,
+    encrypt: bool,
 }
 
 impl Lab {
@@ -56,8 +56,8 @@ impl Lab {
         let account = Arc::new(Credits::new());
         account.grant(credits - 1);
         client.set_credits(account.clone());
-        let host = Host::new(limits, Arc::default(), Arc::default());
-        Lab { client, host, credits: account, server: keys(2, 1), sign: true, seal: false }
+        let host = Host::new(limits, Arc::default(), Arc::default(), std::time::Instant::now);
+        Lab { client, host, credits: account, server: keys(2, 1), sign: true, encrypt: false }
     }
 
     fn settings(&self, kind: Kind, io_size: u32, window: u32, length: u64, place: Place) -> pump::Settings {
@@ -65,7 +65,7 @@ impl Lab {
             id: 5,
             session_id: SESSION,
             tree_id: 3,
-            seal: self.seal,
+            encrypt: self.encrypt,
             sign: self.sign,
             kind,
             files: vec![(11, 12)],
@@ -91,7 +91,7 @@ impl Lab {
         shared
     }
 
-    /// What the client has sent, with every signature or seal checked.
+    /// What the client has sent, with every signature or encrypt checked.
     fn requests(&mut self) -> Vec<Request> {
         let mut output = self.client.output().take_all(&mut self.host.pool);
         let (mut rest, mut found) = (&mut output[..], Vec::new());
@@ -99,8 +99,8 @@ impl Lab {
             let length = u32::from_be_bytes(rest[..4].try_into().unwrap()) as usize;
             let (frame, more) = rest.split_at_mut(4 + length);
             let mut message = &mut frame[4..];
-            if self.seal {
-                assert!(self.server.unseal(message));
+            if self.encrypt {
+                assert!(self.server.decrypt(message));
                 message = &mut message[TRANSFORM_BYTES..];
             } else if self.sign {
                 assert!(u32_at(message, at::FLAGS) & flags::SIGNED != 0 && self.server.verify(message));
@@ -145,9 +145,9 @@ impl Lab {
 
     fn answer(&mut self, request: &Request, status: u32, body: &[u8]) -> Result<(), Reason> {
         let mut message = self.message(request, status, request.charge, body);
-        if self.seal {
+        if self.encrypt {
             message.splice(..0, [0; TRANSFORM_BYTES]);
-            assert!(self.server.seal(SESSION, &mut message));
+            assert!(self.server.encrypt(SESSION, &mut message));
         } else if self.sign && status != PENDING {
             self.server.sign_unchecked(&mut message);
         }
@@ -193,10 +193,10 @@ fn error_body() -> [u8; 9] {
 
 #[test]
 fn answers_in_any_order_and_interim_ones() {
-    for seal in [false, true] {
+    for encrypt in [false, true] {
         let mut buffer = vec![0u8; 1000];
         let mut lab = Lab::new(64);
-        lab.seal = seal;
+        lab.encrypt = encrypt;
         let shared = lab.start(lab.settings(Kind::Read, 300, 3, 1000, place(&mut buffer)));
         let mut waiting = lab.requests();
         assert_eq!(waiting.iter().map(Request::offset).collect::<Vec<_>>(), [100, 400, 700]);
@@ -249,9 +249,9 @@ fn short_reads_and_the_end_of_the_file() {
 
 #[test]
 fn answers_without_the_right_protection_end_the_connection() {
-    for (seal, signed, flip) in [(false, false, false), (false, true, true), (true, true, false)] {
+    for (encrypt, signed, flip) in [(false, false, false), (false, true, true), (true, true, false)] {
         let mut lab = Lab::new(64);
-        lab.seal = seal;
+        lab.encrypt = encrypt;
         lab.start(lab.settings(Kind::Echo, 0, 1, 0, Place::Nowhere));
         let request = lab.requests().remove(0);
         let mut message = lab.message(&request, 0, 1, &[4, 0, 0, 0]);
@@ -261,7 +261,7 @@ fn answers_without_the_right_protection_end_the_connection() {
         if flip {
             *message.last_mut().unwrap() ^= 1;
         }
-        assert!(lab.deliver(&message).is_err(), "{seal} {signed} {flip}");
+        assert!(lab.deliver(&message).is_err(), "{encrypt} {signed} {flip}");
         lab.client.end_pumps(&mut lab.host);
         assert_eq!(lab.end(), End::Lost);
     }

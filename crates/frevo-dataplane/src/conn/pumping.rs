@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::pump_body::Body;
 use super::{because, Connection, Host};
 use crate::buffer::{Output, Pool};
 use crate::credits::Credits;
@@ -30,7 +31,7 @@ const READ_OVERHEAD: usize = FRAME_BYTES + HEADER_BYTES + 16;
 
 /// How a message came.
 pub(super) struct Protected {
-    pub(super) sealed: Option<u64>,
+    pub(super) encrypted: Option<u64>,
     pub(super) bad: bool,
     pub(super) unverified: bool,
     /// It stands alone and there are workers.
@@ -46,13 +47,15 @@ struct Flight {
     sent: Instant,
     /// What its answer must have.
     session_id: u64,
-    sealed: bool,
+    encrypted: bool,
     signed: bool,
 }
 
 /// The pumps of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pumps {
+    /// The host's, for latencies.
+    clock: fn() -> Instant,
     list: Vec<Pump>,
     flights: HashMap<u64, Flight, Ids>,
     /// For a worker, but for the message itself, and the size of that.
@@ -62,6 +65,10 @@ pub(super) struct Pumps {
 }
 
 impl Pumps {
+    fn new(clock: fn() -> Instant) -> Pumps {
+        Pumps { clock, list: Vec::new(), flights: HashMap::default(), store: None, spare: Vec::new() }
+    }
+
     fn find(&mut self, id: PumpId) -> Option<&mut Pump> {
         self.list.iter_mut().find(|pump| pump.settings.id == id)
     }
@@ -76,7 +83,7 @@ impl Connection {
     /// Starts a pump. Its end is reported by [`Event::Pump`].
     pub fn add_pump(&mut self, settings: Settings, host: &mut Host) {
         let keys = self.keys(settings.session_id).cloned();
-        let unprotected = settings.seal && !keys.as_ref().is_some_and(|keys| keys.can_seal());
+        let unprotected = settings.encrypt && !keys.as_ref().is_some_and(|keys| keys.can_encrypt());
         if self.closing || self.credits.is_none() || unprotected {
             let (connection, pump) = (self.id, settings.id);
             host.events.push(Event::Pump { connection, pump, end: End::Lost });
@@ -84,7 +91,7 @@ impl Connection {
         }
         let mut pump = Pump::new(settings, keys);
         pump.hungry = true;
-        self.pumps.get_or_insert_default().list.push(pump);
+        self.pumps.get_or_insert_with(|| Box::new(Pumps::new(host.clock))).list.push(pump);
         self.feed_pumps(host);
     }
 
@@ -125,7 +132,7 @@ impl Connection {
     pub(super) fn expected_frame(&self) -> Option<usize> {
         let pumps = self.pumps.as_ref()?;
         let bulk = |pump: &Pump| {
-            let room = if pump.settings.seal { TRANSFORM_BYTES } else { 0 };
+            let room = if pump.settings.encrypt { TRANSFORM_BYTES } else { 0 };
             (pump.in_flight > 0).then_some((pump.bulk_bytes(), room))
         };
         let (bytes, room) = pumps.list.iter().filter_map(bulk).min()?;
@@ -193,8 +200,9 @@ impl Connection {
         }
         let Some(flight) = pumps.flights.remove(&header.message_id) else { return Ok(()) };
         credits.settle(u64::from(flight.charge));
+        let clock = pumps.clock;
         let Some(pump) = pumps.find(flight.pump) else { return Ok(()) }; // abandoned
-        let ns = u64::try_from(flight.sent.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let ns = u64::try_from(clock().duration_since(flight.sent).as_nanos()).unwrap_or(u64::MAX);
         let operation = flight.operation;
         let large = protected.can_defer && operation.size as usize >= BULK_BYTES;
         if let Some((file, place)) = pump.deferred(&operation, status).filter(|_| large) {
@@ -240,9 +248,9 @@ impl Connection {
             output: &mut self.output,
             pool: &mut host.pool,
         };
-        let Pumps { list, flights, .. } = &mut **pumps;
+        let Pumps { clock, list, flights, .. } = &mut **pumps;
         for pump in list.iter_mut().filter(|pump| pump.hungry) {
-            pump.hungry = pump.should_ask() && outlet.feed(pump, flights);
+            pump.hungry = pump.should_ask() && outlet.feed(pump, flights, clock());
         }
         let connection = self.id;
         list.retain(|pump| {
@@ -267,12 +275,12 @@ fn check(flight: &Flight, header: &Header, protected: &Protected, interim: bool)
     if !header.has(flags::SERVER_TO_REDIR) || header.command != flight.operation.class.command() {
         return because("the server sent something other than a response");
     }
-    match protected.sealed {
+    match protected.encrypted {
         Some(session_id) if session_id == flight.session_id => return Ok(()),
         Some(_) => return because("a response was encrypted for another session"),
         None => (),
     }
-    if flight.sealed {
+    if flight.encrypted {
         return because("a response is not encrypted, but must be");
     }
     if protected.bad {
@@ -297,8 +305,7 @@ struct Outlet<'a> {
 
 impl Outlet<'_> {
     /// Sends as much as window and credits allow. True: it has more to ask and no credits.
-    fn feed(&mut self, pump: &mut Pump, flights: &mut HashMap<u64, Flight, Ids>) -> bool {
-        let now = Instant::now();
+    fn feed(&mut self, pump: &mut Pump, flights: &mut HashMap<u64, Flight, Ids>, now: Instant) -> bool {
         while let Some(mut operation) = pump.next() {
             let alone = pump.in_flight == 0;
             let total = self.credits.total();
@@ -318,10 +325,17 @@ impl Outlet<'_> {
             match self.send(pump, &mut operation, alone) {
                 Sent::Yes(message_id, charge) => {
                     pump.in_flight += 1;
-                    let Settings { id, session_id, seal, sign, .. } = pump.settings;
+                    let Settings { id, session_id, encrypt, sign, .. } = pump.settings;
                     let signed = sign && pump.keys.is_some();
-                    let flight =
-                        Flight { pump: id, operation, charge, sent: now, session_id, sealed: seal, signed };
+                    let flight = Flight {
+                        pump: id,
+                        operation,
+                        charge,
+                        sent: now,
+                        session_id,
+                        encrypted: encrypt,
+                        signed,
+                    };
                     flights.insert(message_id, flight);
                 }
                 Sent::NoCredits => {
@@ -344,7 +358,7 @@ impl Outlet<'_> {
 
     /// Builds, protects and queues one request.
     fn send(&mut self, pump: &mut Pump, operation: &mut Operation, alone: bool) -> Sent {
-        let room = FRAME_BYTES + if pump.settings.seal { TRANSFORM_BYTES } else { 0 };
+        let room = FRAME_BYTES + if pump.settings.encrypt { TRANSFORM_BYTES } else { 0 };
         let body = Body::of(pump, operation);
         let data = if operation.class == Class::Write { operation.size as usize } else { 0 };
         let tail = self.output.tail(room + HEADER_BYTES + body.len() + data, self.pool);
@@ -421,7 +435,7 @@ fn wanted(pump: &Pump, charge: u16) -> u64 {
     (u64::from(pump.settings.window) * u64::from(charge) + GREED).min(8192)
 }
 
-/// Signs or seals the message behind the room in `frame`; false when it must not be sent.
+/// Signs or encrypts the message behind the room in `frame`; false when it must not be sent.
 fn protect(
     frame: &mut [u8],
     keys: Option<&SessionKeys>,
@@ -430,62 +444,8 @@ fn protect(
 ) -> bool {
     let message = &mut frame[FRAME_BYTES..];
     match keys {
-        Some(keys) if settings.seal => keys.seal(settings.session_id, message),
+        Some(keys) if settings.encrypt => keys.encrypt(settings.session_id, message),
         Some(keys) if settings.sign => right.is_some_and(|right| keys.sign(message, right)),
         _ => true,
-    }
-}
-
-/// The body of a request without the data of a WRITE.
-enum Body<'a> {
-    Fixed([u8; 49], usize),
-    Given(&'a [u8]),
-}
-
-impl<'a> Body<'a> {
-    fn of(pump: &'a Pump, operation: &Operation) -> Body<'a> {
-        let mut body = [0u8; 49];
-        let file_id = |body: &mut [u8], place: usize| {
-            put(body, place, operation.file.0.to_le_bytes());
-            put(body, place + 8, operation.file.1.to_le_bytes());
-        };
-        let length = match operation.class {
-            Class::Create => return Body::Given(&pump.settings.bodies[operation.body]),
-            Class::Read | Class::Write => {
-                // [MS-SMB2] 2.2.19, 2.2.21: the third byte is the wanted or the given DataOffset.
-                let write = operation.class == Class::Write;
-                body[0] = 49;
-                body[2] = if write { 112 } else { 0x50 };
-                put(&mut body, 4, operation.size.to_le_bytes());
-                put(&mut body, 8, operation.offset.to_le_bytes());
-                file_id(&mut body, 16);
-                if write {
-                    48
-                } else {
-                    49
-                }
-            }
-            Class::Flush | Class::Close => {
-                body[0] = 24;
-                file_id(&mut body, 8);
-                24
-            }
-            Class::Echo => {
-                body[0] = 4;
-                4
-            }
-        };
-        Body::Fixed(body, length)
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Body::Fixed(bytes, length) => &bytes[..*length],
-            Body::Given(bytes) => bytes,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.bytes().len()
     }
 }

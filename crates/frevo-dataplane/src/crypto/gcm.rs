@@ -43,7 +43,7 @@ pub enum Gcm {
 impl Gcm {
     /// A key of `bits` 128 or 256 for the given provider; an error when its length is another.
     pub fn new(provider: Provider, bits: usize, key: &[u8]) -> Result<Gcm, BadKey> {
-        const WRONG: BadKey = BadKey("the sealing key has the wrong length for its cipher");
+        const WRONG: BadKey = BadKey("the encryption key has the wrong length for its cipher");
         match provider {
             Provider::AwsLc => {
                 use aws_lc_rs::aead::{LessSafeKey, UnboundKey, AES_128_GCM, AES_256_GCM};
@@ -61,7 +61,7 @@ impl Gcm {
     }
 
     /// Encrypts `data` in place; the tag. None when the nonce has not 12 bytes or the data is too long.
-    pub fn seal(&self, nonce: &[u8], aad: &[u8], data: &mut [u8]) -> Option<[u8; 16]> {
+    pub fn encrypt(&self, nonce: &[u8], aad: &[u8], data: &mut [u8]) -> Option<[u8; 16]> {
         match self {
             Gcm::AwsLc(key) => {
                 use aws_lc_rs::aead::{Aad, Nonce};
@@ -78,7 +78,7 @@ impl Gcm {
         }
     }
 
-    /// Decrypts `data` in place; false when it or anything else is not what was sealed.
+    /// Decrypts `data` in place; false when it or anything else is not what was encrypted.
     pub fn open(&self, nonce: &[u8], aad: &[u8], tag: &[u8; 16], data: &mut [u8]) -> bool {
         match self {
             Gcm::AwsLc(key) => {
@@ -104,7 +104,7 @@ mod tests {
     const BOTH: [Provider; 2] = [Provider::AwsLc, Provider::Ring];
 
     #[test]
-    fn what_one_provider_seals_the_other_opens() {
+    fn what_one_provider_encrypts_the_other_opens() {
         for (bits, length) in [(128, 0), (128, 5000), (256, 1), (256, 70_000)] {
             let key = vec![3; bits / 8];
             let plain: Vec<u8> = (0..length).map(|i| i as u8).collect();
@@ -112,11 +112,11 @@ mod tests {
             for (by, to) in [(BOTH[0], BOTH[1]), (BOTH[1], BOTH[0]), (BOTH[0], BOTH[0]), (BOTH[1], BOTH[1])] {
                 let (by, to) = (Gcm::new(by, bits, &key).unwrap(), Gcm::new(to, bits, &key).unwrap());
                 let mut data = plain.clone();
-                let tag = by.seal(&[9; 12], &[8; 32], &mut data).unwrap();
-                let mut sealed = data.clone();
+                let tag = by.encrypt(&[9; 12], &[8; 32], &mut data).unwrap();
+                let mut encrypted = data.clone();
                 assert!(to.open(&[9; 12], &[8; 32], &tag, &mut data));
                 assert_eq!(data, plain);
-                assert!(!to.open(&[9; 12], &[7; 32], &tag, &mut sealed));
+                assert!(!to.open(&[9; 12], &[7; 32], &tag, &mut encrypted));
                 tags.push(tag);
             }
             assert!(tags.iter().all(|tag| *tag == tags[0]));
@@ -135,9 +135,9 @@ mod tests {
                                 2fcf0e2449a6b525b16aedf5aa0de657ba637b39");
             let aad = hex("feedfacedeadbeeffeedfacedeadbeefabaddad2");
             let nonce = hex("cafebabefacedbaddecaf888");
-            let tag = key.seal(&nonce, &aad, &mut data).unwrap();
+            let tag = key.encrypt(&nonce, &aad, &mut data).unwrap();
             assert_eq!(tag.to_vec(), hex("5bc94fbc3221a5db94fae95ae7121a47"));
-            assert!(key.seal(&nonce[1..], &aad, &mut data).is_none());
+            assert!(key.encrypt(&nonce[1..], &aad, &mut data).is_none());
             assert!(!key.open(&nonce[1..], &aad, &tag, &mut data));
             assert!(Gcm::new(provider, 256, &[0; 16]).is_err());
             assert!(Gcm::new(provider, 128, &[0; 15]).is_err());

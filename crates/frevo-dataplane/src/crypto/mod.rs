@@ -1,17 +1,17 @@
-//! Packet protection: signing ([MS-SMB2] 3.1.4.1) and sealing (3.1.4.3), both in place.
+//! Packet protection: signing ([MS-SMB2] 3.1.4.1) and encryption (3.1.4.3), both in place.
 
+mod encryption;
 mod gcm;
 mod nonces;
 mod rc4;
-mod sealing;
 mod signing;
 
 use std::sync::Arc;
 
+pub use encryption::{Cipher, EncryptOnce, Encryption};
 pub use gcm::{Gcm, Provider};
 pub use nonces::{MessageNonces, SignOnce};
 pub use rc4::rc4;
-pub use sealing::{Cipher, SealOnce, Sealing};
 pub use signing::{Signer, SigningAlgorithm};
 
 use crate::wire::TRANSFORM_BYTES;
@@ -22,42 +22,42 @@ pub struct BadKey(pub &'static str);
 
 /// What protects the messages of one session on one channel.
 ///
-/// Signing keys differ per channel and belong to one connection each; the sealing half, with its nonces, is shared by all
+/// Signing keys differ per channel and belong to one connection each; the encryption half, with its nonces, is shared by all
 /// channels of the session. A nonce is never used twice with one key, see `nonces.rs`.
 #[derive(Debug)]
 pub struct SessionKeys {
     signer: Signer,
-    sealing: Option<Arc<Sealing>>,
+    encryption: Option<Arc<Encryption>>,
     /// Unsigned plain requests are not answered by the fast path.
     pub signing_required: bool,
-    /// Unsealed requests are not answered by the fast path.
+    /// Unencrypted requests are not answered by the fast path.
     pub encryption_required: bool,
 }
 
 impl SessionKeys {
-    /// Keys of a session's first channel; `sealing` is None before 3.0 or when no cipher was agreed.
-    pub fn new(signer: Signer, sealing: Option<Sealing>, signing: bool, encryption: bool) -> SessionKeys {
-        SessionKeys {
-            signer,
-            sealing: sealing.map(Arc::new),
-            signing_required: signing,
-            encryption_required: encryption,
-        }
+    /// Keys of a session's first channel; `encryption` is None before 3.0 or when no cipher was agreed.
+    pub fn new(
+        signer: Signer,
+        encryption: Option<Encryption>,
+        signing_required: bool,
+        encryption_required: bool,
+    ) -> SessionKeys {
+        SessionKeys { signer, encryption: encryption.map(Arc::new), signing_required, encryption_required }
     }
 
-    /// Keys of a further channel: another signing key, the same sealing keys and nonce counter.
+    /// Keys of a further channel: another signing key, the same encryption keys and nonce counter.
     pub fn for_channel(&self, signer: Signer) -> SessionKeys {
         SessionKeys {
             signer,
-            sealing: self.sealing.clone(),
+            encryption: self.encryption.clone(),
             signing_required: self.signing_required,
             encryption_required: self.encryption_required,
         }
     }
 
-    /// True when the session has sealing keys.
-    pub fn can_seal(&self) -> bool {
-        self.sealing.is_some()
+    /// True when the session has encryption keys.
+    pub fn can_encrypt(&self) -> bool {
+        self.encryption.is_some()
     }
 
     /// See [`Signer::claim`]: to be said before anything is signed.
@@ -81,20 +81,20 @@ impl SessionKeys {
         self.signer.verify(message)
     }
 
-    /// Seals `packet[52..]` in place and writes the transform header before it. False, and the packet as it was, without
+    /// Encrypts `packet[52..]` in place and writes the transform header before it. False, and the packet as it was, without
     /// a cipher or when the key is used up.
     #[must_use]
-    pub fn seal(&self, session_id: u64, packet: &mut [u8]) -> bool {
-        self.sealing.as_ref().is_some_and(|sealing| sealing.seal(session_id, packet))
+    pub fn encrypt(&self, session_id: u64, packet: &mut [u8]) -> bool {
+        self.encryption.as_ref().is_some_and(|encryption| encryption.encrypt(session_id, packet))
     }
 
-    /// The right to seal one packet; None without a cipher or when the key is used up.
-    pub fn seal_once(&self) -> Option<SealOnce> {
-        Sealing::once(self.sealing.as_ref()?)
+    /// The right to encrypt one packet; None without a cipher or when the key is used up.
+    pub fn encrypt_once(&self) -> Option<EncryptOnce> {
+        Encryption::once(self.encryption.as_ref()?)
     }
 
-    /// Unseals a packet that starts with a transform header; the message is `packet[52..]` when it returns true.
-    pub fn unseal(&self, packet: &mut [u8]) -> bool {
-        packet.len() > TRANSFORM_BYTES && self.sealing.as_ref().is_some_and(|s| s.unseal(packet))
+    /// Decrypts a packet that starts with a transform header; the message is `packet[52..]` when it returns true.
+    pub fn decrypt(&self, packet: &mut [u8]) -> bool {
+        packet.len() > TRANSFORM_BYTES && self.encryption.as_ref().is_some_and(|s| s.decrypt(packet))
     }
 }

@@ -1,7 +1,7 @@
 //! Who may use which nonce: no key ever protects two messages with one.
 //!
 //! Two messages under one nonce of AES-GMAC give the authentication key away, and with it the power to sign; of AES-GCM
-//! or AES-CCM the plain text as well. So nonces are things that can be used once: [`SignOnce`] and [`SealNonce`] are made
+//! or AES-CCM the plain text as well. So nonces are things that can be used once: [`SignOnce`] and [`EncryptNonce`] are made
 //! here alone, cannot be copied, and are gone when they have been used.
 //!
 //! **Signing.** The nonce of AES-GMAC is the MessageId with a bit for responses and one for CANCEL ([MS-SMB2] 3.1.4.1). The
@@ -12,7 +12,7 @@
 //! answer. A key belongs to the connection that has signed with it first, because ids are unique there and nowhere else.
 //! All this holds whatever the algorithm is: that CMAC and HMAC would forgive is no reason to have two rules.
 //!
-//! **Sealing.** The counter of a session's key starts at random over the whole nonce, because before 3.1.1 another session
+//! **Encryption.** The counter of a session's key starts at random over the whole nonce, because before 3.1.1 another session
 //! may have the same key (a Kerberos ticket without a subkey), also after a restart; it ends before it comes round.
 
 use std::collections::HashSet;
@@ -146,41 +146,41 @@ impl MessageNonces {
     }
 }
 
-/// A nonce of a sealing key, used once.
+/// A nonce of an encryption key, used once.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct SealNonce([u8; 12]);
+pub(super) struct EncryptNonce([u8; 12]);
 
-impl SealNonce {
+impl EncryptNonce {
     pub(super) fn bytes(&self) -> &[u8; 12] {
         &self.0
     }
 }
 
-/// The nonces of one key in one direction, for every connection that seals with it.
+/// The nonces of one key in one direction, for every connection that encrypts with it.
 #[derive(Debug)]
-pub(super) struct SealNonces {
+pub(super) struct EncryptNonces {
     start: u64,
     /// The bytes that do not count: chosen once, so that two runs of one key do not meet.
     rest: [u8; 4],
     used: AtomicU64,
 }
 
-impl SealNonces {
-    /// So many messages are sealed with one key. Beyond is a million a second for eight years, and the counter is
+impl EncryptNonces {
+    /// So many messages are encrypted with one key. Beyond is a million a second for eight years, and the counter is
     /// still far from where it started.
     const MESSAGES_MAX: u64 = 1 << 48;
 
-    pub(super) fn new() -> Result<SealNonces, BadKey> {
+    pub(super) fn new() -> Result<EncryptNonces, BadKey> {
         let mut random = [0; 12];
         syscalls::random(&mut random).map_err(|_| BadKey("the system has no random numbers"))?;
         let (start, rest) = random.split_at(8);
         let start = u64::from_le_bytes(start.try_into().expect("eight bytes"));
-        Ok(SealNonces { start, rest: rest.try_into().expect("four bytes"), used: AtomicU64::new(0) })
+        Ok(EncryptNonces { start, rest: rest.try_into().expect("four bytes"), used: AtomicU64::new(0) })
     }
 
     /// The next one; None when the key is used up. AES-CCM leaves the last byte out: those before it differ.
-    pub(super) fn next(&self) -> Option<SealNonce> {
+    pub(super) fn next(&self) -> Option<EncryptNonce> {
         let count = self.used.fetch_add(1, Ordering::Relaxed);
         if count >= Self::MESSAGES_MAX {
             self.used.fetch_sub(1, Ordering::Relaxed);
@@ -189,7 +189,7 @@ impl SealNonces {
         let mut nonce = [0; 12];
         nonce[..8].copy_from_slice(&self.start.wrapping_add(count).to_le_bytes());
         nonce[8..].copy_from_slice(&self.rest);
-        Some(SealNonce(nonce))
+        Some(EncryptNonce(nonce))
     }
 
     /// As if so many had been used.
@@ -250,13 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn sealing_starts_at_random_and_ends() {
-        let (first, second) = (SealNonces::new().unwrap(), SealNonces::new().unwrap());
+    fn encryption_starts_at_random_and_ends() {
+        let (first, second) = (EncryptNonces::new().unwrap(), EncryptNonces::new().unwrap());
         assert_ne!((first.start, first.rest), (second.start, second.rest));
         let mut seen: HashSet<[u8; 12]> = HashSet::new();
-        let short = |nonce: &SealNonce| nonce.bytes()[..11].to_vec();
+        let short = |nonce: &EncryptNonce| nonce.bytes()[..11].to_vec();
         let mut short_seen = HashSet::new();
-        for used in [0, u64::from(u32::MAX), SealNonces::MESSAGES_MAX - 3] {
+        for used in [0, u64::from(u32::MAX), EncryptNonces::MESSAGES_MAX - 3] {
             first.skip_to(used);
             for _ in 0..3 {
                 let nonce = first.next().unwrap();

@@ -47,7 +47,12 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(shared: Arc<Shared>) -> Table {
-        let mut host = Host::new(shared.limits.clone(), shared.stats.clone(), shared.fast_echo.clone());
+        let mut host = Host::new(
+            shared.limits.clone(),
+            shared.stats.clone(),
+            shared.fast_echo.clone(),
+            std::time::Instant::now,
+        );
         host.can_defer = true;
         Table { host, shared, entries: HashMap::new(), dirty: Vec::new(), gone: None }
     }

@@ -107,8 +107,8 @@ pub struct Settings {
     pub session_id: u64,
     /// Where.
     pub tree_id: u32,
-    /// Requests are sealed and answers must be.
-    pub seal: bool,
+    /// Requests are encrypted and answers must be.
+    pub encrypt: bool,
     /// Requests are signed and answers must be.
     pub sign: bool,
     /// What it does.

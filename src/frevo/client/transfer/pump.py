@@ -136,7 +136,7 @@ def start_pump(
         "kind": kind,
         "session_id": protection.session_id,
         "tree_id": tree.id,
-        "seal": tree.encrypt or protection.encrypt,
+        "encrypt": tree.encrypt or protection.encrypt,
         "sign": protection.sign and protection.keys is not None,
         "files": list(files),
         "bodies": list(bodies),

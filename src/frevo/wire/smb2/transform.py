@@ -14,7 +14,7 @@ _COMPRESSION = struct.Struct("<4sIHHI")
 
 
 class TransformHeader(msgspec.Struct):
-    """The 52 bytes before a sealed message. *flags* is EncryptionAlgorithm on 3.0 and 3.0.2: 1 in all
+    """The 52 bytes before an encrypted message. *flags* is EncryptionAlgorithm on 3.0 and 3.0.2: 1 in all
     dialects.
 
     Reference: [MS-SMB2] 2.2.41.

@@ -63,7 +63,7 @@ fn a_worker_finishes_a_read() {
         position: Arc::default(),
         connection: 1,
         request: request.clone(),
-        sealed: None,
+        encrypted: None,
         right,
         file: file.clone(),
         read,

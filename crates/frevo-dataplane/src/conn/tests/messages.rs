@@ -147,7 +147,7 @@ fn random_input_does_no_harm() {
                 2 => {
                     let mut packet = vec![0; TRANSFORM_BYTES];
                     packet.extend(read_request(id, 0, 5));
-                    assert!(pair.client.seal(SESSION, &mut packet));
+                    assert!(pair.client.encrypt(SESSION, &mut packet));
                     packet
                 }
                 _ => request(command::ECHO, id),

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 
 use super::*;
-use crate::crypto::{Cipher, Sealing, Signer, SigningAlgorithm};
+use crate::crypto::{Cipher, Encryption, Signer, SigningAlgorithm};
 use crate::fast::OpenFile;
 use crate::gate::Gate;
 use crate::wire::{at, command, flags, put, u16_at, u32_at, Header, TRANSFORM_BYTES};
@@ -26,8 +26,8 @@ struct Pair {
 
 fn keys(own: u8, peer: u8, signing: bool, encryption: bool) -> SessionKeys {
     let signer = Signer::new(SigningAlgorithm::AesGmac, &[9; 16]).unwrap();
-    let sealing = Sealing::new(Cipher::Aes128Gcm, &[own; 16], &[peer; 16]).unwrap();
-    SessionKeys::new(signer, Some(sealing), signing, encryption)
+    let both_ways = Encryption::new(Cipher::Aes128Gcm, &[own; 16], &[peer; 16]).unwrap();
+    SessionKeys::new(signer, Some(both_ways), signing, encryption)
 }
 
 impl Pair {
@@ -35,7 +35,8 @@ impl Pair {
         let limits = Arc::new(Limits { max_bytes_in_flight: 1 << 30, ..Limits::default() });
         let flow = Arc::new(Flow::new(None));
         let connection = Connection::new(1, framing, Role::Server, flow, &limits);
-        let host = Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)));
+        let host =
+            Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now);
         Pair { connection, host, keys: Arc::new(keys(1, 2, false, false)), client: keys(2, 1, false, false) }
     }
 

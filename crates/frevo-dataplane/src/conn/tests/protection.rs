@@ -40,7 +40,7 @@ fn signatures_are_checked_by_element() {
 }
 
 #[test]
-fn responses_are_signed_or_sealed() {
+fn responses_are_signed_or_encrypted() {
     let (mut pair, _gate) = Pair::ready(b"", false, false);
     pair.feed(&request(3, 1)).unwrap();
     pair.feed(&request(3, 2)).unwrap();
@@ -54,30 +54,34 @@ fn responses_are_signed_or_sealed() {
     assert_eq!(answer[80 + at::SIGNATURE..80 + 64], [0; 16]);
     pair.submit(SESSION, ENCRYPT, &response).unwrap();
     let mut answer = pair.answer();
-    assert!(pair.client.unseal(&mut answer));
-    assert_eq!(u32_at(&answer, TRANSFORM_BYTES + at::FLAGS), flags::SERVER_TO_REDIR, "sealed is not signed");
+    assert!(pair.client.decrypt(&mut answer));
+    assert_eq!(
+        u32_at(&answer, TRANSFORM_BYTES + at::FLAGS),
+        flags::SERVER_TO_REDIR,
+        "encrypted is not signed"
+    );
     assert!(pair.submit(1, ENCRYPT, &response).is_err(), "no keys");
     assert!(pair.submit(SESSION, 0, &response[..100]).is_err(), "malformed");
 }
 
 #[test]
-fn sealed_messages() {
+fn encrypted_messages() {
     let (mut pair, _gate) = Pair::ready(b"", false, false);
-    let seal = |client: &SessionKeys, session: u64, message: &[u8]| {
+    let encrypt = |client: &SessionKeys, session: u64, message: &[u8]| {
         let mut packet = vec![0; TRANSFORM_BYTES];
         packet.extend_from_slice(message);
-        assert!(client.seal(session, &mut packet));
+        assert!(client.encrypt(session, &mut packet));
         packet
     };
-    let packet = seal(&pair.client, SESSION, &request(3, 1));
+    let packet = encrypt(&pair.client, SESSION, &request(3, 1));
     pair.feed(&packet).unwrap();
     let message = pair.messages().remove(0);
     assert_eq!((message.0, message.1, message.2), (SESSION, Event::ENCRYPTED, request(3, 1)));
-    let mut bad = seal(&pair.client, SESSION, &request(3, 2));
+    let mut bad = encrypt(&pair.client, SESSION, &request(3, 2));
     bad[100] ^= 1;
     assert!(pair.feed(&bad).is_err());
-    assert!(pair.feed(&seal(&pair.client, 4711, &request(3, 2))).is_err());
-    let nested = seal(&pair.client, SESSION, &seal(&pair.client, SESSION, &request(3, 2)));
+    assert!(pair.feed(&encrypt(&pair.client, 4711, &request(3, 2))).is_err());
+    let nested = encrypt(&pair.client, SESSION, &encrypt(&pair.client, SESSION, &request(3, 2)));
     assert!(pair.feed(&nested).is_err());
 }
 
@@ -89,10 +93,10 @@ fn reads_are_protected_as_they_were_asked() {
     assert!(pair.client.verify(&mut answer));
     let mut packet = vec![0; TRANSFORM_BYTES];
     packet.extend(read_request(2, 2, 4));
-    assert!(pair.client.seal(SESSION, &mut packet));
+    assert!(pair.client.encrypt(SESSION, &mut packet));
     pair.feed(&packet).unwrap();
     let mut answer = pair.answer();
-    assert!(pair.client.unseal(&mut answer));
+    assert!(pair.client.decrypt(&mut answer));
     assert_eq!(answer[TRANSFORM_BYTES + 80..], *b"2345");
     pair.read(3, 2, 4).unwrap();
     assert_eq!(pair.messages().len(), 1, "unsigned although signing is required");

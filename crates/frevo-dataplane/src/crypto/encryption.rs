@@ -8,7 +8,7 @@ use ccm::aead::{AeadInPlace, KeyInit};
 use ccm::consts::{U11, U16};
 use ccm::Ccm;
 
-use super::nonces::{SealNonce, SealNonces};
+use super::nonces::{EncryptNonce, EncryptNonces};
 use super::{BadKey, Gcm, Provider};
 use crate::wire::{at, put, u16_at, u32_at, PROTOCOL_TRANSFORM, TRANSFORM_BYTES};
 
@@ -51,7 +51,7 @@ enum Key {
 
 impl Key {
     fn new(provider: Provider, cipher: Cipher, key: &[u8]) -> Result<Key, BadKey> {
-        const WRONG: BadKey = BadKey("the sealing key has the wrong length for its cipher");
+        const WRONG: BadKey = BadKey("the encryption key has the wrong length for its cipher");
         let gcm = |bits| Gcm::new(provider, bits, key).map(Key::Gcm);
         match cipher {
             Cipher::Aes128Ccm => Ccm::new_from_slice(key).map(Key::Ccm128).map_err(|_| WRONG),
@@ -61,7 +61,7 @@ impl Key {
         }
     }
 
-    fn seal(&self, nonce: &[u8], aad: &[u8], data: &mut [u8]) -> Option<[u8; 16]> {
+    fn encrypt(&self, nonce: &[u8], aad: &[u8], data: &mut [u8]) -> Option<[u8; 16]> {
         match self {
             Key::Ccm128(key) => {
                 key.encrypt_in_place_detached(GenericArray::from_slice(nonce), aad, data).ok().map(Into::into)
@@ -69,7 +69,7 @@ impl Key {
             Key::Ccm256(key) => {
                 key.encrypt_in_place_detached(GenericArray::from_slice(nonce), aad, data).ok().map(Into::into)
             }
-            Key::Gcm(key) => key.seal(nonce, aad, data),
+            Key::Gcm(key) => key.encrypt(nonce, aad, data),
         }
     }
 
@@ -87,50 +87,55 @@ impl Key {
     }
 }
 
-/// The sealing keys of a session, both directions, with the nonces of what is sent.
-pub struct Sealing {
+/// The encryption keys of a session, both directions, with the nonces of what is sent.
+pub struct Encryption {
     cipher: Cipher,
     outgoing: Key,
     incoming: Key,
-    nonces: SealNonces,
+    nonces: EncryptNonces,
 }
 
-impl std::fmt::Debug for Sealing {
+impl std::fmt::Debug for Encryption {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sealing").field("cipher", &self.cipher).finish_non_exhaustive()
+        f.debug_struct("Encryption").field("cipher", &self.cipher).finish_non_exhaustive()
     }
 }
 
-impl Sealing {
-    /// `outgoing` seals what this side sends, `incoming` opens what it receives.
-    pub fn new(cipher: Cipher, outgoing: &[u8], incoming: &[u8]) -> Result<Sealing, BadKey> {
-        Sealing::by(Provider::fastest(), cipher, outgoing, incoming)
+impl Encryption {
+    /// `outgoing` encrypts what this side sends, `incoming` opens what it receives.
+    pub fn new(cipher: Cipher, outgoing: &[u8], incoming: &[u8]) -> Result<Encryption, BadKey> {
+        Encryption::by(Provider::fastest(), cipher, outgoing, incoming)
     }
 
     /// As `new`, with the library to use for GCM.
-    fn by(provider: Provider, cipher: Cipher, outgoing: &[u8], incoming: &[u8]) -> Result<Sealing, BadKey> {
-        Ok(Sealing {
+    fn by(
+        provider: Provider,
+        cipher: Cipher,
+        outgoing: &[u8],
+        incoming: &[u8],
+    ) -> Result<Encryption, BadKey> {
+        Ok(Encryption {
             cipher,
             outgoing: Key::new(provider, cipher, outgoing)?,
             incoming: Key::new(provider, cipher, incoming)?,
-            nonces: SealNonces::new()?,
+            nonces: EncryptNonces::new()?,
         })
     }
 
-    /// Seals `packet[52..]` and writes the transform header at its start; false when the key is used up.
+    /// Encrypts `packet[52..]` and writes the transform header at its start; false when the key is used up.
     #[must_use]
-    pub fn seal(&self, session_id: u64, packet: &mut [u8]) -> bool {
+    pub fn encrypt(&self, session_id: u64, packet: &mut [u8]) -> bool {
         let nonce = self.nonces.next();
-        nonce.is_some_and(|nonce| self.seal_with(nonce, session_id, packet))
+        nonce.is_some_and(|nonce| self.encrypt_with(nonce, session_id, packet))
     }
 
-    /// The right to seal one packet; None when the key is used up.
-    pub fn once(sealing: &Arc<Sealing>) -> Option<SealOnce> {
-        let nonce = sealing.nonces.next()?;
-        Some(SealOnce { sealing: sealing.clone(), nonce })
+    /// The right to encrypt one packet; None when the key is used up.
+    pub fn once(encryption: &Arc<Encryption>) -> Option<EncryptOnce> {
+        let nonce = encryption.nonces.next()?;
+        Some(EncryptOnce { encryption: encryption.clone(), nonce })
     }
 
-    fn seal_with(&self, nonce: SealNonce, session_id: u64, packet: &mut [u8]) -> bool {
+    fn encrypt_with(&self, nonce: EncryptNonce, session_id: u64, packet: &mut [u8]) -> bool {
         let (header, message) = packet.split_at_mut(TRANSFORM_BYTES);
         let size = self.cipher.nonce_bytes();
         header.fill(0);
@@ -139,7 +144,8 @@ impl Sealing {
         put(header, at::TRANSFORM_SIZE, (message.len() as u32).to_le_bytes());
         put(header, at::TRANSFORM_FLAGS, 1u16.to_le_bytes());
         put(header, at::TRANSFORM_SESSION_ID, session_id.to_le_bytes());
-        let Some(tag) = self.outgoing.seal(&nonce.bytes()[..size], &header[at::TRANSFORM_NONCE..], message)
+        let Some(tag) =
+            self.outgoing.encrypt(&nonce.bytes()[..size], &header[at::TRANSFORM_NONCE..], message)
         else {
             return false;
         };
@@ -147,8 +153,8 @@ impl Sealing {
         true
     }
 
-    /// Opens `packet[52..]` in place; false when it is not a well-formed packet sealed with our key.
-    pub fn unseal(&self, packet: &mut [u8]) -> bool {
+    /// Opens `packet[52..]` in place; false when it is not a well-formed packet encrypted with our key.
+    pub fn decrypt(&self, packet: &mut [u8]) -> bool {
         let (header, message) = packet.split_at_mut(TRANSFORM_BYTES);
         if header[..4] != PROTOCOL_TRANSFORM
             || u16_at(header, at::TRANSFORM_FLAGS) != 1
@@ -163,18 +169,18 @@ impl Sealing {
     }
 }
 
-/// The right to seal one packet with these keys: it cannot fail any more.
+/// The right to encrypt one packet with these keys: it cannot fail any more.
 #[derive(Debug)]
-pub struct SealOnce {
-    sealing: Arc<Sealing>,
-    nonce: SealNonce,
+pub struct EncryptOnce {
+    encryption: Arc<Encryption>,
+    nonce: EncryptNonce,
 }
 
-impl SealOnce {
-    /// As [`Sealing::seal`].
-    pub fn seal(self, session_id: u64, packet: &mut [u8]) {
-        let sealed = self.sealing.seal_with(self.nonce, session_id, packet);
-        assert!(sealed, "a packet is shorter than what a cipher takes");
+impl EncryptOnce {
+    /// As [`Encryption::encrypt`].
+    pub fn encrypt(self, session_id: u64, packet: &mut [u8]) {
+        let encrypted = self.encryption.encrypt_with(self.nonce, session_id, packet);
+        assert!(encrypted, "a packet is shorter than what a cipher takes");
     }
 }
 
@@ -183,29 +189,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_cipher_seals_and_unseals() {
+    fn every_cipher_encrypts_and_decrypts() {
         use Provider::{AwsLc, Ring};
         let kinds =
             [(1, 16, Ring), (2, 16, AwsLc), (2, 16, Ring), (3, 32, Ring), (4, 32, AwsLc), (4, 32, Ring)];
         for (id, size, provider) in kinds {
             let (ours, theirs) = (vec![1u8; size], vec![2u8; size]);
             let cipher = Cipher::by_id(id).unwrap();
-            let server = Sealing::by(provider, cipher, &ours, &theirs).unwrap();
-            let client = Sealing::by(provider, cipher, &theirs, &ours).unwrap();
+            let server = Encryption::by(provider, cipher, &ours, &theirs).unwrap();
+            let client = Encryption::by(provider, cipher, &theirs, &ours).unwrap();
             let mut packet = vec![0u8; TRANSFORM_BYTES + 1000];
             packet[TRANSFORM_BYTES..].fill(0x5A);
-            assert!(server.seal(0x1122, &mut packet));
-            let sealed = packet.clone();
-            assert!(client.unseal(&mut packet));
+            assert!(server.encrypt(0x1122, &mut packet));
+            let encrypted = packet.clone();
+            assert!(client.decrypt(&mut packet));
             assert!(packet[TRANSFORM_BYTES..].iter().all(|b| *b == 0x5A));
             for position in [0, 4, 20, 30, 36, 42, 44, 52, 1051] {
-                let mut bad = sealed.clone();
+                let mut bad = encrypted.clone();
                 bad[position] ^= 1;
-                assert!(!client.unseal(&mut bad), "cipher {id}, byte {position}");
+                assert!(!client.decrypt(&mut bad), "cipher {id}, byte {position}");
             }
-            let mut own = sealed.clone();
-            assert!(!server.unseal(&mut own));
-            assert!(Sealing::by(provider, cipher, &ours[1..], &theirs).is_err());
+            let mut own = encrypted.clone();
+            assert!(!server.decrypt(&mut own));
+            assert!(Encryption::by(provider, cipher, &ours[1..], &theirs).is_err());
         }
         assert!(Cipher::by_id(0).is_none() && Cipher::by_id(5).is_none());
     }
@@ -214,21 +220,21 @@ mod tests {
     fn nonces_never_repeat() {
         for (id, size) in [(1, 16), (2, 16), (3, 32), (4, 32)] {
             let cipher = Cipher::by_id(id).unwrap();
-            let make = || Arc::new(Sealing::new(cipher, &vec![1; size], &vec![2; size]).unwrap());
+            let make = || Arc::new(Encryption::new(cipher, &vec![1; size], &vec![2; size]).unwrap());
             let (first, again) = (make(), make());
             let mut seen = std::collections::HashSet::new();
-            for sealing in [&first, &again, &first, &again] {
+            for encryption in [&first, &again, &first, &again] {
                 let mut packet = vec![0u8; 152];
-                assert!(sealing.seal(1, &mut packet));
+                assert!(encryption.encrypt(1, &mut packet));
                 assert!(seen.insert(packet[20..36].to_vec()), "the same key again starts elsewhere");
                 let mut packet = vec![0u8; 152];
-                Sealing::once(sealing).unwrap().seal(1, &mut packet);
+                Encryption::once(encryption).unwrap().encrypt(1, &mut packet);
                 assert!(seen.insert(packet[20..36].to_vec()));
                 assert!(packet[20 + cipher.nonce_bytes()..36].iter().all(|byte| *byte == 0));
             }
             first.nonces.skip_to(u64::MAX >> 8);
             let mut packet = vec![7u8; 152];
-            assert!(!first.seal(1, &mut packet) && Sealing::once(&first).is_none(), "used up");
+            assert!(!first.encrypt(1, &mut packet) && Encryption::once(&first).is_none(), "used up");
             assert!(packet.iter().all(|byte| *byte == 7), "untouched");
         }
     }
