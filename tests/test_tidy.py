@@ -87,7 +87,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 
 #: Underscore names that are public all the same: the standard library's.
 PUBLIC_UNDERSCORES = {
-    *("_replace", "_make", "_asdict", "_fields"),  # of named tuples
+    *("_replace", "_make"),  # of named tuples
     *("_name_", "_value_", "_value2member_map_"),  # of enums
     *("_exit", "_ArgumentGroup", "_SubParsersAction"),  # os, and argparse's types
 }
@@ -129,9 +129,7 @@ WITHOUT_CITATION = ("__init__.py", "wire/fscc/structure.py")
 MAY_USE_STRUCT = {
     "wire/": "the specification's structures",
     "dcerpc/": "PDUs",
-    "proto/compound.py": "NextCommand",
     "auth/": "NTLM messages and Kerberos",
-    "aio/": "arguments of system calls",
     "fuse/abi.py": "the kernel's messages",
     "vfs/": "extended attributes and inotify",
     "transport/interfaces.py": "ioctl",
@@ -392,10 +390,10 @@ def test_no_offsets_by_hand() -> None:
     assert [module for module in others if "struct" in set(imports(module))] == []
 
 
-def test_python_signs_and_seals_nothing() -> None:
+def test_python_signs_and_encrypts_nothing() -> None:
     """Only the data plane does: it has the window that no nonce is used twice in. NTLM and Kerberos have keys of
     their own."""
-    calls = re.compile(r"keys\.(sign|seal)\(")
+    calls = re.compile(r"keys\.(sign|encrypt)\(")
     others = [module for module in MODULES if not module.startswith("auth")]
     assert [module for module in others if calls.search(text_of(module))] == []
 
@@ -441,11 +439,131 @@ def mirrors(module: str) -> list[Path]:
 def test_logic_has_unit_tests() -> None:
     """A module that decides has its own test file, or is named in TESTED_ELSEWHERE; that list is true."""
     due = {
-        module
-        for module in MODULES
-        if package_of(module) in MIRRORED and branches(module) >= BRANCHES_MIN
+        module for module in MODULES if package_of(module) in MIRRORED and branches(module) >= BRANCHES_MIN
     }
     without = {module for module in due if not any(path.exists() for path in mirrors(module))}
     assert without - set(TESTED_ELSEWHERE) == set(), "give each a test file in tests/unit"
     assert set(TESTED_ELSEWHERE) - without == set(), "these need no entry (any more)"
     assert [path for path in TESTED_ELSEWHERE.values() if not (REPOSITORY / "tests" / path).is_file()] == []
+
+
+# -- Rust ----------------------------------------------------------------------------------------------------
+
+RUST = sorted([*(REPOSITORY / "crates").rglob("*.rs"), *(REPOSITORY / "fuzz").rglob("*.rs")])
+#: Parts of frevo-dataplane that get bytes and the time from outside.
+RUST_WITHOUT_CLOCK = re.compile(
+    r"frevo-dataplane/src/(conn/|pump/|window|wire|framing|credits|budget|event|fast)"
+)
+RUST_CLOCK = re.compile(r"Instant::now\(|SystemTime|\.elapsed\(")
+RUST_FUNCTION = re.compile(r'^( *)(?:pub(?:\([a-z]+\))? )?(?:const |async |unsafe |extern "C" )*fn (\w+)')
+
+
+def rust_functions(lines: list[str]) -> Iterator[tuple[str, int]]:
+    """(name, lines) of every function with a body, as rustfmt has indented it."""
+    for start, line in enumerate(lines):
+        function = RUST_FUNCTION.match(line)
+        if function is None:
+            continue
+        opens = next(index for index in range(start, len(lines)) if lines[index].endswith(("{", ";", "}")))
+        if lines[opens].endswith("{"):
+            ends = lines.index(function[1] + "}", opens)
+            yield function[2], ends - start + 1
+
+
+def is_comment(line: str) -> bool:
+    return line.lstrip().startswith(("//", "#["))
+
+
+def reason_above(lines: list[str], number: int) -> str:
+    """The comments directly above the statement that line *number* belongs to."""
+    while (
+        number > 0
+        and not is_comment(lines[number - 1])
+        and lines[number - 1].rstrip()[-1:] not in ("", ";", "{", "}")
+    ):
+        number -= 1
+    first = number
+    while first > 0 and is_comment(lines[first - 1]):
+        first -= 1
+    return "\n".join(lines[first:number])
+
+
+def test_rust_lengths() -> None:
+    """No Rust file has more than 500 lines and no function more than 70, tests among them."""
+    assert len(RUST) > 50
+    wrong = []
+    for path in RUST:
+        lines = path.read_text().splitlines()
+        name = path.relative_to(REPOSITORY)
+        if len(lines) > FILE_LINES_MAX:
+            wrong.append(f"{name} has {len(lines)} lines")
+        long = ((function, count) for function, count in rust_functions(lines) if count > FUNCTION_LINES_MAX)
+        wrong += [f"{name}: {function} has {count} lines" for function, count in long]
+    assert wrong == []
+
+
+def test_rust_files_say_what_is_in_them() -> None:
+    """The first line of every Rust file is its documentation."""
+    assert [
+        str(path) for path in RUST if not path.read_text().startswith(("//! ", "#![no_main]\n//! "))
+    ] == []
+
+
+def test_unsafe_has_a_reason() -> None:
+    """Above every unsafe block is why it is sound, above every unsafe function what its caller must see to."""
+    wrong, seen = [], 0
+    for path in RUST:
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            found = re.search(r"\bunsafe (fn|trait|impl|\{)", line.split("//")[0])
+            if found is None:
+                continue
+            seen += 1
+            due = "# Safety" if found[1] in ("fn", "trait") else "SAFETY:"
+            if due not in reason_above(lines, number):
+                wrong.append(f"{path.relative_to(REPOSITORY)}:{number + 1}")
+    assert seen > 50
+    assert wrong == []
+
+
+def test_connections_have_no_clock() -> None:
+    """What is protocol in Rust takes the time from its host, as it takes the bytes; tests may give it any."""
+    wrong, seen = [], 0
+    for path in RUST:
+        if RUST_WITHOUT_CLOCK.search(str(path)) is None or "tests" in str(path.relative_to(REPOSITORY)):
+            continue
+        seen += 1
+        code = path.read_text().split("#[cfg(test)]\nmod tests {")[0].splitlines()
+        wrong += [f"{path}:{n}" for n, line in enumerate(code, 1) if RUST_CLOCK.search(line.split("//")[0])]
+    assert seen > 10
+    assert wrong == []
+
+
+# -- the lists above ------------------------------------------------------------------------------------------
+
+
+def test_exceptions_are_needed() -> None:
+    """An exception that nothing needs any more goes from its list."""
+    crossing = {
+        (module, name.split(".")[1])
+        for module in MODULES
+        for name in imports(module)
+        if name.startswith("frevo.")
+    }
+    stale = [f"{module} imports no {part}" for module, part in EXCEPTIONS if (module, part) not in crossing]
+    with_struct = [module for module in MODULES if "struct" in set(imports(module))]
+    stale += [
+        place for place in MAY_USE_STRUCT if not any(module.startswith(place) for module in with_struct)
+    ]
+    due = [module for module in MODULES if module.startswith(tuple(CITATIONS))]
+    stale += [
+        ending
+        for ending in WITHOUT_CITATION
+        if not any(
+            module.endswith(ending) and not any(one.search(text_of(module)) for one in CITATIONS.values())
+            for module in due
+        )
+    ]
+    text = "\n".join(text_of(module) for module in MODULES)
+    stale += [name for name in PUBLIC_UNDERSCORES if f".{name}" not in text]
+    assert sorted(stale) == []

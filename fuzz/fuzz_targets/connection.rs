@@ -1,3 +1,4 @@
+//! Fuzzes `connection` of bodies.rs.
 #![no_main]
 
 #[allow(dead_code)]

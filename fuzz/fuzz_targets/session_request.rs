@@ -1,3 +1,4 @@
+//! Fuzzes `session_request` of bodies.rs.
 #![no_main]
 
 #[allow(dead_code)]

@@ -1,3 +1,4 @@
+//! Fuzzes `window` of bodies.rs.
 #![no_main]
 
 #[allow(dead_code)]

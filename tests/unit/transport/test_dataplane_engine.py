@@ -209,6 +209,7 @@ def test_a_client_that_does_not_read_stops_being_read(engine: str, content: tupl
     data, fd = content
     with Plane(engine=engine, output_high_water=4 << 20) as plane:
         client, connection = plane.log_on(credits=8192)
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)  # not what a system lets it grow to
         attach(plane, connection, fd)
         requests = b"".join(struct.pack(">I", 113) + read_request(1 + 32 * i, 0, 2 << 20) for i in range(200))
         writer = threading.Thread(target=client.sock.sendall, args=(requests,))
