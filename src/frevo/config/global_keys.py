@@ -204,7 +204,8 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     winbind_separator: str = setting(
         Separator(),
         "\\",
-        "The character between a domain and a name in the lists of users, in `force user`, `force group` and as %w.",
+        "The character between domain and user name in lists of users, in `force user`, in `force group` "
+        "and in %w.",
         lenient=True,
     )
     frevo_unix_users: Tristate = setting(
@@ -303,8 +304,8 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     keepalive: int = setting(
         Integer(0, 32767),
         300,
-        "After this silence TCP asks whether the client is still there, and closes the connection when it does not "
-        "answer; 0 means never.",
+        "After this much silence, TCP probes the client and closes the connection if there is no "
+        "response. 0 means never.",
         unit="seconds",
         restart=True,
         lenient=True,

@@ -336,12 +336,15 @@ OPTIONS: dict[str, Unsupported] = {
     )
     for effect, row in (
         (Effect.MORE, _Row("veto files : NAME", "these names would be hidden from some users only")),
-        (Effect.LESS, _Row("hide files : NAME", "these names would be marked as hidden for some users only")),
+        (
+            Effect.LESS,
+            _Row("hide files : NAME", ("these names would be marked as hidden for some users only")),
+        ),
         (
             Effect.MORE,
             _Row(
                 "acl_xattr:security_acl_name",
-                "its ACLs would be in an attribute that frevo does not read",
+                "it stores ACLs in an attribute that frevo does not read",
                 frozenset({"security.ntacl", "user.ntacl"}),
             ),
         ),
@@ -349,7 +352,7 @@ OPTIONS: dict[str, Unsupported] = {
             Effect.LESS,
             _Row(
                 "streams_xattr:prefix",
-                "streams are kept in user.DosStream.*; those under another name are not seen",
+                "streams are stored in user.DosStream.*; those with another prefix are not shown",
                 frozenset({"user.dosstream."}),
             ),
         ),
