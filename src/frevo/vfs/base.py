@@ -295,7 +295,7 @@ class Handle(ABC):
 
 
 class Backend(ABC):
-    """One exported tree."""
+    """One shared folder."""
 
     @abstractmethod
     def resolve(self, wire_path: str) -> Resolved:

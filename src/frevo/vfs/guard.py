@@ -168,8 +168,8 @@ class Guard:
         self.close()
 
 
-class TreeGuard:
-    """What of a guard's secrets one exported tree could show. PermissionError for a root that is one."""
+class FolderGuard:
+    """What of a guard's secrets one shared folder could show. PermissionError for a root that is one."""
 
     __slots__ = ("_guard", "_holds", "_look_again_at", "_mount", "_root")
 

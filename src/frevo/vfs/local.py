@@ -15,7 +15,7 @@ from frevo.vfs.base import Backend, FileStat, Handle, OpenIntent, Resolved, Volu
 from frevo.vfs.courier import Courier
 from frevo.vfs.dirnames import is_empty, link_at, linked_beside, remove_at, rename_at
 from frevo.vfs.gone import GoneIds
-from frevo.vfs.guard import TreeGuard
+from frevo.vfs.guard import FolderGuard
 from frevo.vfs.handle import LocalHandle, after_unlink, descriptor_of
 from frevo.vfs.lookup import (
     READ_FLAGS,
@@ -35,10 +35,10 @@ from frevo.vfs.options import LocalOptions as LocalOptions
 from frevo.vfs.owners import give_to_owner_of
 from frevo.vfs.removable import check_removable, may_change
 from frevo.vfs.security import may_have_descriptor, read_descriptor
+from frevo.vfs.shared_folder import SharedFolder
 from frevo.vfs.streamhandle import StreamHandle
 from frevo.vfs.streams import create_stream, find_xattr, real_name
 from frevo.vfs.system import proc_path
-from frevo.vfs.tree import Tree
 from frevo.vfs.vetoed import all_vetoed, remove_vetoed
 from frevo.vfs.volume import Volumes, keeps_xattrs, read_volume
 from frevo.vfs.watch import WatchHub
@@ -57,22 +57,22 @@ class LocalBackend(Backend):
         self.options = options or LocalOptions()
         self.veto = VetoFiles(self.options.veto_files)
         self.hide = VetoFiles(self.options.hide_files)
-        self.tree = Tree(
+        self.folder = SharedFolder(
             root,
             follow_symlinks=self.options.follow_symlinks,
             wide_links=self.options.wide_links,
             acted=self.options.acted,
         )
-        self.guard = TreeGuard(self.options.guard, self.tree.fd) if self.options.guard else None
-        self.xattrs = keeps_xattrs(self.tree.fd)
-        self._volumes = Volumes(self.options.volume_label or self.tree.root.rpartition("/")[2] or "root")
-        self._lookup = Lookup(self.tree, self.options, veto=self.veto)
+        self.guard = FolderGuard(self.options.guard, self.folder.fd) if self.options.guard else None
+        self.xattrs = keeps_xattrs(self.folder.fd)
+        self._volumes = Volumes(self.options.volume_label or self.folder.root.rpartition("/")[2] or "root")
+        self._lookup = Lookup(self.folder, self.options, veto=self.veto)
         self._hub: WatchHub | None = None
         self._gone = GoneIds()
         self._courier: Courier | None = None
 
     def check_reachable(self) -> None:
-        self.tree.check_reachable()
+        self.folder.check_reachable()
 
     # --- finding ---
 
@@ -120,11 +120,11 @@ class LocalBackend(Backend):
     def stat_real(self, path: str, *, hidden: bool) -> FileStat:
         """Metadata of what the real *path* names, links followed. OSError, SMBError when it is not inside."""
         try:
-            held, status = open_held(self.tree, path)
+            held, status = open_held(self.folder, path)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            held, status = open_held(self.tree, self.tree.canonical(path))
+            held, status = open_held(self.folder, self.folder.canonical(path))
         if self.guard is not None and self.guard.hides(status):
             raise name_not_found()
         metadata = FileMetadata(held.fd, readable=held.readable, xattrs=self.xattrs)
@@ -145,7 +145,7 @@ class LocalBackend(Backend):
             if local.stat is None:
                 raise name_not_found()
             try:
-                held, status = open_held(self.tree, local.target)
+                held, status = open_held(self.folder, local.target)
             except OSError as error:
                 if error.errno in _GONE:
                     raise name_not_found("it has vanished") from error
@@ -182,7 +182,7 @@ class LocalBackend(Backend):
             if intent & OpenIntent.READ
             else os.O_WRONLY
         )
-        again = Held(self.tree.open_again(held.fd, access | _OPEN_FLAGS), readable=True)
+        again = Held(self.folder.open_again(held.fd, access | _OPEN_FLAGS), readable=True)
         if not os.fstat(again.fd).st_nlink:
             raise name_not_found("it has vanished")
         os.set_blocking(again.fd, True)
@@ -228,7 +228,7 @@ class LocalBackend(Backend):
         if local.exists:
             raise SMBError(NTStatus.OBJECT_NAME_COLLISION)
         if self.options.inherit_permissions or self.options.inherit_acls:
-            mode = mode_from_parent(self.tree, local.parent, self.options, mode, directory=directory)
+            mode = mode_from_parent(self.folder, local.parent, self.options, mode, directory=directory)
         if local.stream:
             return self._create_stream(local, attributes, mode)
         try:
@@ -270,15 +270,15 @@ class LocalBackend(Backend):
     def _make_file(self, local: LocalResolved, intent: OpenIntent, mode: int) -> Held:
         access = os.O_WRONLY if intent == OpenIntent.WRITE else os.O_RDWR
         flags = access | os.O_CREAT | os.O_EXCL | os.O_NOCTTY
-        return Held(self.tree.open_in(self._directory(local), local.name, flags, mode & 0o7777), True)
+        return Held(self.folder.open_in(self._directory(local), local.name, flags, mode & 0o7777), True)
 
     def _make_directory(self, local: LocalResolved, mode: int) -> Held:
         parent, flags = self._directory(local), os.O_DIRECTORY | os.O_NOFOLLOW
         os.mkdir(local.name, mode & 0o7777, dir_fd=parent)
         try:
-            return Held(self.tree.open_in(parent, local.name, READ_FLAGS | flags), True)
+            return Held(self.folder.open_in(parent, local.name, READ_FLAGS | flags), True)
         except PermissionError:  # made with a mode that does not let its owner read it
-            return Held(self.tree.open_in(parent, local.name, os.O_PATH | flags), False)
+            return Held(self.folder.open_in(parent, local.name, os.O_PATH | flags), False)
 
     def _create_stream(self, local: LocalResolved, attributes: int, mode: int) -> StreamHandle:
         if not self.xattrs:
@@ -346,7 +346,7 @@ class LocalBackend(Backend):
 
     def _open_parent(self, path: str) -> int:
         try:
-            return self.tree.open_directory(path)
+            return self.folder.open_directory(path)
         except OSError as error:
             if error.errno in _GONE:
                 raise path_not_found() from error
@@ -371,7 +371,7 @@ class LocalBackend(Backend):
         """Whether the name in the directory is still the file that was found, or a link."""
         assert local.stat is not None
         try:
-            status = self.tree.link_status(directory_fd, local.name)
+            status = self.folder.link_status(directory_fd, local.name)
         except (FileNotFoundError, NotADirectoryError):
             return False
         found = identity_of(status.dev_major, status.dev_minor, status.ino)
@@ -380,7 +380,7 @@ class LocalBackend(Backend):
     def _still_names(self, parent_fd: int, name: str, handle: Handle) -> bool:
         """Whether the name in the directory is the handle's file, or a link to it."""
         try:
-            status = self.tree.link_status(parent_fd, name)
+            status = self.folder.link_status(parent_fd, name)
             if stat_module.S_ISLNK(status.mode):
                 stat = self.stat_real(handle.path, hidden=False)
                 return stat.identity == handle.identity._replace(stream="")
@@ -418,7 +418,7 @@ class LocalBackend(Backend):
             raise SMBError(NTStatus.ACCESS_DENIED, "the share's root cannot be removed")
         parent, _, name = handle.path.rpartition("/")
         try:
-            fd = self.tree.open_directory(parent)
+            fd = self.folder.open_directory(parent)
         except (FileNotFoundError, NotADirectoryError):
             return
         try:
@@ -446,7 +446,7 @@ class LocalBackend(Backend):
         fd = self._open_parent(parent)
         try:
             if self._still_names(fd, name, handle):
-                check_removable(fd, self.tree.link_status(fd, name))
+                check_removable(fd, self.folder.link_status(fd, name))
         finally:
             os.close(fd)
 
@@ -456,9 +456,8 @@ class LocalBackend(Backend):
             self._gone.add(stat.identity.device, stat.file_id)
 
     def is_empty(self, handle: Handle) -> bool:
-        return is_empty(fd := descriptor_of(handle)) or (self.options.delete_veto_files and all_vetoed(fd, self.veto))
-
-    # --- the rest ---
+        fd = descriptor_of(handle)
+        return is_empty(fd) or (self.options.delete_veto_files and all_vetoed(fd, self.veto))
 
     def volume(self, handle: Handle) -> VolumeInfo:
         fd = descriptor_of(handle)
@@ -497,4 +496,4 @@ class LocalBackend(Backend):
             self._hub.close()
             self._hub = None
         self._lookup.close()
-        self.tree.close()
+        self.folder.close()

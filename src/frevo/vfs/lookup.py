@@ -19,7 +19,7 @@ from frevo.vfs.base import Resolved
 from frevo.vfs.namecache import NameCache
 from frevo.vfs.names import VetoFiles, WirePath
 from frevo.vfs.options import LocalOptions
-from frevo.vfs.tree import Tree
+from frevo.vfs.shared_folder import SharedFolder
 from frevo.wire.erref import NTStatus
 
 #: How a regular file or directory is opened: should it have become a FIFO meanwhile, nothing waits.
@@ -101,13 +101,13 @@ def name_not_found(text: str = "") -> SMBError:
     return SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, text)
 
 
-def open_held(tree: Tree, path: str) -> tuple[Held, FileStatus]:
+def open_held(folder: SharedFolder, path: str) -> tuple[Held, FileStatus]:
     """Opens what exists at the real *path*, for reading when it is a regular file or directory that may be
     read.
     """
-    flags = os.O_PATH if is_special(tree.status(path).mode) else READ_FLAGS
+    flags = os.O_PATH if is_special(folder.status(path).mode) else READ_FLAGS
     try:
-        fd = tree.open(path, flags)
+        fd = folder.open(path, flags)
     except OSError as error:
         if error.errno not in (
             errno.EACCES,
@@ -119,7 +119,7 @@ def open_held(tree: Tree, path: str) -> tuple[Held, FileStatus]:
         ):
             raise
         flags = os.O_PATH
-        fd = tree.open(path, flags)
+        fd = folder.open(path, flags)
     held = Held(fd, flags == READ_FLAGS)
     status = statx(fd)
     if held.readable and is_special(status.mode):
@@ -133,12 +133,12 @@ def join(parent: str, name: str) -> str:
 
 
 class Lookup:
-    """Resolves wire paths below one tree."""
+    """Resolves wire paths below one shared folder."""
 
-    __slots__ = ("_cache", "_case_sensitive", "_plain", "_tree", "_veto")
+    __slots__ = ("_cache", "_case_sensitive", "_folder", "_plain", "_veto")
 
-    def __init__(self, tree: Tree, options: LocalOptions, *, veto: VetoFiles) -> None:
-        self._tree = tree
+    def __init__(self, folder: SharedFolder, options: LocalOptions, *, veto: VetoFiles) -> None:
+        self._folder = folder
         self._case_sensitive = options.case_sensitive
         self._veto = veto
         self._cache = NameCache(inline_max=options.names_inline)
@@ -161,14 +161,14 @@ class Lookup:
     def _open_exact(self, path: str) -> tuple[Held, FileStatus]:
         """`open_held`, without checking the type of what was a file or directory a moment ago."""
         if path not in self._plain:
-            held, status = open_held(self._tree, path)
+            held, status = open_held(self._folder, path)
             if held.readable:
                 if len(self._plain) >= _PLAIN_MAX:
                     self._plain.clear()
                 self._plain.add(path)
             return held, status
         try:
-            held = Held(self._tree.open(path, READ_FLAGS), True)
+            held = Held(self._folder.open(path, READ_FLAGS), True)
             status = statx(held.fd)
             if not is_special(status.mode):
                 return held, status
@@ -176,25 +176,25 @@ class Lookup:
             if error.errno in _SECOND_LOOK:
                 raise
         self._plain.discard(path)
-        return open_held(self._tree, path)
+        return open_held(self._folder, path)
 
     def _second_look(self, wire: WirePath) -> Found | Missing:
         if not wire.parts:
             return self._root()
         directory = "/".join(wire.parts[:-1])
         try:
-            fd = self._tree.open_directory(directory)
+            fd = self._folder.open_directory(directory)
         except OSError as error:
             if error.errno not in _SECOND_LOOK:
                 raise
             directory = self._walk(wire.parts[:-1])
-            fd = self._tree.open_directory(directory)
+            fd = self._folder.open_directory(directory)
         held = Held(fd, readable=False)
         name = self._real_name(fd, wire.parts[-1])
         return self._last(directory, name) if name is not None else Missing(directory, wire.parts[-1], held)
 
     def _root(self) -> Found:
-        held, status = open_held(self._tree, "")
+        held, status = open_held(self._folder, "")
         return Found("", "", "", held, status)
 
     def _check_veto(self, wire: WirePath) -> None:
@@ -211,7 +211,7 @@ class Lookup:
 
     def _step(self, directory: str, part: str) -> str:
         """One component further down, into a directory."""
-        fd = self._tree.open_directory(directory)
+        fd = self._folder.open_directory(directory)
         try:
             name = self._real_name(fd, part)
         finally:
@@ -220,14 +220,14 @@ class Lookup:
             raise path_not_found()
         path = join(directory, name)
         try:
-            os.close(self._tree.open_directory(path))
+            os.close(self._folder.open_directory(path))
             return path
         except OSError as error:
             if error.errno not in _SECOND_LOOK:
                 raise
         try:
-            path = self._tree.canonical(path)
-            os.close(self._tree.open_directory(path))
+            path = self._folder.canonical(path)
+            os.close(self._folder.open_directory(path))
         except OSError as error:
             if error.errno not in _SECOND_LOOK:
                 raise
@@ -238,7 +238,7 @@ class Lookup:
         """The last component, which the existing *directory* has by this very name."""
         path = target = join(directory, name)
         try:
-            held, status = open_held(self._tree, path)
+            held, status = open_held(self._folder, path)
         except OSError as error:
             if error.errno not in _SECOND_LOOK:
                 raise
@@ -248,16 +248,16 @@ class Lookup:
 
     def _open_end(self, target: str) -> tuple[Held, FileStatus]:
         try:
-            return open_held(self._tree, target)
+            return open_held(self._folder, target)
         except OSError as error:
             if error.errno not in _SECOND_LOOK:
                 raise
             raise name_not_found("a link that leads nowhere") from error
 
     def _link_end(self, path: str) -> str:
-        """Where the name *path*, a link that the kernel would not follow, ends inside the tree."""
+        """Where the name *path*, a link that the kernel would not follow, ends inside the shared folder."""
         try:
-            return self._tree.canonical(path)
+            return self._folder.canonical(path)
         except OSError as error:
             if error.errno not in _SECOND_LOOK:
                 raise
@@ -275,7 +275,7 @@ class Lookup:
 
     def _has(self, directory_fd: int, name: str) -> bool:
         try:
-            self._tree.link_status(directory_fd, name)
+            self._folder.link_status(directory_fd, name)
         except OSError as error:
             if error.errno in _MISSING:
                 return False
@@ -284,7 +284,7 @@ class Lookup:
 
     def is_link(self, directory_fd: int, name: str) -> bool:
         """Whether the name is a symbolic link."""
-        return stat_module.S_ISLNK(self._tree.link_status(directory_fd, name).mode)
+        return stat_module.S_ISLNK(self._folder.link_status(directory_fd, name).mode)
 
     def read_inline(self) -> None:
         """As `NameCache.read_inline`."""

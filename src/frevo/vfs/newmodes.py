@@ -7,19 +7,21 @@ import os
 from typing import Final
 
 from frevo.vfs.options import LocalOptions
+from frevo.vfs.shared_folder import SharedFolder
 from frevo.vfs.system import proc_path
-from frevo.vfs.tree import Tree
 
 _DEFAULT_ACL: Final = "system.posix_acl_default"
 
 
-def mode_from_parent(tree: Tree, parent: str, options: LocalOptions, mode: int, *, directory: bool) -> int:
+def mode_from_parent(
+    folder: SharedFolder, parent: str, options: LocalOptions, mode: int, *, directory: bool
+) -> int:
     """The mode of a new file or directory in the one with the real path *parent*, where *mode* is what the masks say.
 
     With `inherit permissions` a directory gets its parent's bits, a file those to read and write (the kernel hands on
     the setgid bit). With `inherit acls` and a default ACL on the parent, the ACL says what is allowed. OSError.
     """
-    fd = tree.open_directory(parent)
+    fd = folder.open_directory(parent)
     try:
         if options.inherit_permissions:
             return os.fstat(fd).st_mode & (0o777 if directory else 0o666)

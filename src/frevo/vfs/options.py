@@ -1,4 +1,4 @@
-"""LocalOptions: how the local backend exports a tree."""
+"""LocalOptions: how the local backend shares a folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from frevo.vfs.guard import Guard
 
 
 class LocalOptions(msgspec.Struct, frozen=True):
-    """How a tree is exported."""
+    """How a shared folder is exported."""
 
     read_only: bool = False
     case_sensitive: bool = False

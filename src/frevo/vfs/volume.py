@@ -54,7 +54,7 @@ def serial_number_of(fd: int, device: int, label: str) -> int:
 
 
 class Volumes:
-    """The serial numbers of a tree's volumes, by device: mounts below the root are volumes of their own."""
+    """The serial numbers of a shared folder's volumes, by device: mounts below the root are volumes of their own."""
 
     __slots__ = ("_serials", "label")
 

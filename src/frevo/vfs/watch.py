@@ -30,7 +30,7 @@ from frevo.vfs.changes import (
     is_pair,
 )
 from frevo.vfs.courier import Courier
-from frevo.vfs.guard import TreeGuard
+from frevo.vfs.guard import FolderGuard
 from frevo.vfs.longpath import open_directory
 from frevo.vfs.names import VetoFiles, disk_to_wire
 
@@ -107,14 +107,14 @@ class LocalWatch(Watch):
 
 
 class WatchHub:
-    """The inotify instance of one tree and everybody who waits for it."""
+    """The inotify instance of one shared folder and everybody who waits for it."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         *,
         veto: VetoFiles,
-        guard: TreeGuard | None = None,
+        guard: FolderGuard | None = None,
         courier: Courier | None = None,
     ) -> None:
         self._loop = loop
@@ -408,7 +408,9 @@ class WatchHub:
             self._unread.append((self._batch, self._announced, events))
 
     def _dispatch(self, batch: int, told: set[tuple[int, str]], events: list[n.Event]) -> _Steps:
-        if self._veto.any:  # before renames are paired: half of one that is not shown is an end, or a beginning
+        if (
+            self._veto.any
+        ):  # before renames are paired: half of one that is not shown is an end, or a beginning
             events = [event for event in events if not event.name or not self._veto.hides(event.name)]
         for index, event in enumerate(events):
             if event.mask & n.IN_Q_OVERFLOW:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from frevo.server.core.lane import Lane
     from frevo.server.core.lanes import Lanes
     from frevo.vfs.base import Backend
-    from frevo.vfs.tree import Tree
+    from frevo.vfs.shared_folder import SharedFolder
 
 log = logging.getLogger("frevo.server")
 
@@ -95,7 +95,7 @@ class Share(msgspec.Struct, eq=False):
             raise SMBError(
                 NTStatus.BAD_NETWORK_NAME, f"share {self.name}: {path}: {error.strerror}"
             ) from None
-        if self.home_of is not None and not _is_home(backend.tree, self.home_of):
+        if self.home_of is not None and not _is_home(backend.folder, self.home_of):
             backend.close()
             log.warning("share %s: %s does not belong to the user", self.name, path)
             raise SMBError(
@@ -111,11 +111,11 @@ class Share(msgspec.Struct, eq=False):
         self.lanes.clear()
 
 
-def _is_home(tree: Tree, uid: int) -> bool:
+def _is_home(folder: SharedFolder, uid: int) -> bool:
     """Whether the folder can be the home of the Unix user *uid*: it belongs to the user, or to root while the user is
     not a system user. System users often have folders like / or /bin as their home."""
-    owner = os.fstat(tree.fd).st_uid
-    return tree.root != "/" and (owner == uid or (owner == 0 and uid >= _FIRST_USER))
+    owner = os.fstat(folder.fd).st_uid
+    return folder.root != "/" and (owner == uid or (owner == 0 and uid >= _FIRST_USER))
 
 
 def guard_of(config: Config) -> Guard:

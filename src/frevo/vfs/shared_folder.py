@@ -1,10 +1,10 @@
-"""The exported tree's root, and how everything below it is reached: only through openat2(2) from the root's
-descriptor with RESOLVE_BENEATH, so that no link, `..` or race leads outside.
+"""A shared folder on disk. Everything in it is opened by openat2(2) from the folder's descriptor with RESOLVE_BENEATH,
+so that no link, `..` or race leads outside.
 
-Symbolic links: relative ones that stay inside are the kernel's business; absolute ones it refuses, and
-`Tree.canonical` follows those that point inside by hand. One that leads outside, nowhere or in a circle
-answers as Samba's `wide links = no` does: OBJECT_NAME_NOT_FOUND (seen with smbd 4.17). With `wide links = yes` the
-kernel follows all links, from the root of the system for absolute ones; names from the wire have no `..` in them."""
+Symbolic links: the kernel follows relative links that stay inside, and refuses absolute ones; `SharedFolder.canonical`
+follows absolute links that point inside. A link that leads outside, nowhere or in a circle fails with
+OBJECT_NAME_NOT_FOUND, as with Samba's `wide links = no` (observed with smbd 4.17). With `wide links = yes` the kernel
+follows all links, absolute ones from the system's root; names from the wire contain no `..`."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ from frevo.vfs.names import encode_name
 from frevo.vfs.system import proc_path
 from frevo.wire.erref import NTStatus
 
-#: As many links as the kernel follows in one path.
+#: The kernel's limit of links in one path.
 _LINKS_MAX: Final = 40
 _INSIDE: Final = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
 
 
 def encode(path: str) -> bytes:
-    """A real path as the kernel takes it; "" is the root itself."""
+    """A path on disk as bytes for the kernel; "" is the folder itself."""
     return encode_name(path) or b"."
 
 
-class Tree:
-    """The root of an exported tree."""
+class SharedFolder:
+    """One shared folder, by the descriptor of its root."""
 
     __slots__ = ("_acted", "_follow", "_resolve", "fd", "root")
 
     def __init__(
         self, root: str, *, follow_symlinks: bool = True, wide_links: bool = False, acted: bool = False
     ) -> None:
-        #: Whether nothing in here is to be done by the server itself, but by who acts for a session.
+        #: Whether only session users may access it, never the server with its own rights.
         self._acted = acted
         self.root = os.path.realpath(root)
         self.fd = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -58,7 +58,7 @@ class Tree:
             self._resolve = RESOLVE_NO_MAGICLINKS if wide_links else _INSIDE
 
     def check_reachable(self) -> None:
-        """Raises SMBError ACCESS_DENIED when whoever acts may not enter the root, or a folder above it."""
+        """SMBError ACCESS_DENIED if the acting user may not enter the root or a folder above it."""
         try:
             os.close(os.open(f"{self.root}/.", os.O_PATH | os.O_CLOEXEC))
         except PermissionError as error:
@@ -66,7 +66,7 @@ class Tree:
             raise SMBError(NTStatus.ACCESS_DENIED, sentence) from error
 
     def open(self, path: str, flags: int, mode: int = 0) -> int:
-        """openat2 of a real path. EXDEV when it would leave the tree, also through an absolute link to the
+        """openat2 of a real path. EXDEV when it would leave the shared folder, also through an absolute link to the
         inside.
         """
         if self._acted:
@@ -74,7 +74,7 @@ class Tree:
         return openat2(self.fd, encode(path), flags, mode, self._resolve)
 
     def open_in(self, directory_fd: int, name: str, flags: int, mode: int = 0) -> int:
-        """openat2 of a name in a directory of the tree that is open."""
+        """openat2 of a name in a directory of the shared folder that is open."""
         if self._acted:
             must_be_user(name)
         return openat2(directory_fd, encode(name), flags, mode, self._resolve)
