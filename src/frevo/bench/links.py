@@ -18,7 +18,7 @@ from frevo.client.to_the_end import to_the_end
 _AT_A_TIME = 16
 
 
-class Place(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True):
     """Where a connection goes, and as whom."""
 
     url: str
@@ -34,7 +34,7 @@ class Link(msgspec.Struct):
     """One connection; *share* is None for the workloads that need none."""
 
     number: int
-    place: Place
+    target: Target
     server: Server
     share: Share | None
 
@@ -49,15 +49,15 @@ class Link(msgspec.Struct):
         return join(self.files.base, name)
 
 
-async def _open(number: int, place: Place, *, with_share: bool) -> Link:
-    server = await connect_server(place.url, place.options)
+async def _open(number: int, target: Target, *, with_share: bool) -> Link:
+    server = await connect_server(target.url, target.options)
     try:
-        at = place.location
+        at = target.location
         share = await server.share(at.share, base=at.path) if with_share else None
     except BaseException:
         await server.close()
         raise
-    return Link(number, place, server, share)
+    return Link(number, target, server, share)
 
 
 async def at_once(steps: Iterable[Coroutine[Any, Any, object]], most: int = _AT_A_TIME) -> None:
@@ -81,20 +81,20 @@ async def at_once(steps: Iterable[Coroutine[Any, Any, object]], most: int = _AT_
 
 
 @asynccontextmanager
-async def open_links(places: Sequence[Place], *, with_share: bool) -> AsyncIterator[list[Link]]:
-    """A connection to each of *places*; whatever happens, they are closed in the end.
+async def open_links(targets: Sequence[Target], *, with_share: bool) -> AsyncIterator[list[Link]]:
+    """A connection to each of *targets*; whatever happens, they are closed in the end.
 
     Raises what the first that fails raises.
     """
     links: list[Link] = []
 
-    async def one(number: int, place: Place) -> None:
-        links.append(await _open(number, place, with_share=with_share))
+    async def one(number: int, target: Target) -> None:
+        links.append(await _open(number, target, with_share=with_share))
 
     try:
         # smbd hands a connection to the process that has this client already, and loses some that come together.
-        alone = any(place.options.client_guid for place in places)
-        steps = (one(number, place) for number, place in enumerate(places))
+        alone = any(target.options.client_guid for target in targets)
+        steps = (one(number, target) for number, target in enumerate(targets))
         await at_once(steps, 1 if alone else _AT_A_TIME)
         links.sort(key=lambda link: link.number)
         yield links

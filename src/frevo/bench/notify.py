@@ -96,10 +96,10 @@ class NotifyLoad(PythonLoad):
     async def prepare(self) -> None:
         """Makes the directory, and asks the server for every watcher to be told of its changes."""
         for link in self.links:
-            audience = self._audiences.get(link.place.url)
+            audience = self._audiences.get(link.target.url)
             if audience is None:
                 audience = _Audience(Folder(link, "bench_notify_dir"), link, self.counts[0])
-                self._audiences[link.place.url] = audience
+                self._audiences[link.target.url] = audience
                 await audience.folder.make()
             request = requests.opening(audience.folder.path, requests.LIST, options=requests.DIRECTORY)
             for _ in range(self.settings.qdepth):

@@ -168,16 +168,16 @@ class DataLoad(PumpLoad):
                 f"this server accepts {self.kind}s of at most {limit} bytes: use --io-size {limit} or less"
             )
         for link in self.links:
-            folder = self._folders.get(link.place.url)
+            folder = self._folders.get(link.target.url)
             if folder is None:
-                folder = self._folders[link.place.url] = Folder(link, f"bench_{self.kind}_dir")
+                folder = self._folders[link.target.url] = Folder(link, f"bench_{self.kind}_dir")
                 await folder.make()
         await at_once(self._make_files(link) for link in self.links)
 
     async def _make_files(self, link: Link) -> None:
         files = self._files[link.number] = []
         for number in range(self.settings.qdepth):
-            files.append(await self._make(link, self._folders[link.place.url], number))
+            files.append(await self._make(link, self._folders[link.target.url], number))
 
     async def _make(self, link: Link, folder: Folder, number: int) -> FileId:
         loop = link.number * self.settings.qdepth + number

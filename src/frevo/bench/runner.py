@@ -13,7 +13,7 @@ import msgspec
 
 from frevo.bench import live
 from frevo.bench.faults import sentence
-from frevo.bench.links import Link, Place, open_links
+from frevo.bench.links import Link, Target, open_links
 from frevo.bench.load import Load
 from frevo.bench.notify import NotifyLoad
 from frevo.bench.processor import Meter, find_server
@@ -74,12 +74,12 @@ class Run:
     def __init__(
         self,
         settings: Settings,
-        places: Sequence[Place],
+        targets: Sequence[Target],
         server_pids: Sequence[int],
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._settings = settings
-        self._places = places
+        self._targets = targets
         self._pids = server_pids
         self._say = say
         self._interrupted = asyncio.Event()
@@ -96,7 +96,7 @@ class Run:
         settings = self._settings
         kind = LOADS[settings.workload]
         self._say(live.opening(settings.connections) + "\n")
-        async with open_links(self._places, with_share=kind.needs_share) as links:
+        async with open_links(self._targets, with_share=kind.needs_share) as links:
             self._say(live.opened(settings.connections, settings.qdepth) + "\n")
             self._pids = self._pids or servers_of(links)
             load = self._load = kind(settings, links)
@@ -216,8 +216,8 @@ def _conclude(outcome: Outcome, end: asyncio.Future[None], stop: asyncio.Future[
 def servers_of(links: Sequence[Link]) -> list[int]:
     """The processes of this machine that the connections lead to, found by the ports on which they listen."""
     found: set[int] = set()
-    for place, transport in {(link.place, link.server.transport) for link in links}:
-        at, options = place.location, place.options
+    for target, transport in {(link.target, link.server.transport) for link in links}:
+        at, options = target.location, target.options
         ports = {one.name: one.port for one in options.settings(at).transports}
         port = ports.get(transport) or DEFAULT_PORTS[transport]
         found.update(find_server(options.address or at.host, port, udp=transport == "quic"))

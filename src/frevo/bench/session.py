@@ -26,12 +26,12 @@ class SessionLoad(PythonLoad):
     needs_share: ClassVar[bool] = False
 
     def loops(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """One for each connection and place in its queue."""
+        """One for each request in flight on each connection."""
         return [self._loop(link) for link in self.links for _ in range(self.settings.qdepth)]
 
     async def _loop(self, link: Link) -> None:
-        options = link.place.options
-        credentials = options.credentials(link.place.location)
+        options = link.target.options
+        credentials = options.credentials(link.target.location)
         ntlm = _ntlm(credentials)
         setups, logoffs = self.counts
         while self.more():

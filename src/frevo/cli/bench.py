@@ -21,7 +21,7 @@ from frevo.cli import remote
 from frevo.cli.common import Subparsers, UsageError, add_command, printable, seconds
 
 if TYPE_CHECKING:
-    from frevo.bench.links import Place
+    from frevo.bench.links import Target
     from frevo.client import Location, Options
 
 _EXAMPLES = """\
@@ -225,13 +225,13 @@ async def _bench(args: argparse.Namespace) -> int:
         _check_writable(path)
     if args.rdma_threshold is not None:
         print("frevo: --rdma-threshold has no effect: there is no RDMA transport yet", file=sys.stderr)
-    places = _places(args)
+    targets = _targets(args)
     if args.connections > _DESCRIPTORS_ENOUGH_FOR:
         from frevo.cli.runner import raise_file_limit
 
         raise_file_limit()
     make_way()
-    bench = Run(_settings(args, places), places, args.server_pid, _speaker(args))
+    bench = Run(_settings(args, targets), targets, args.server_pid, _speaker(args))
     bench.measuring = lambda: _interruptible(bench.interrupt)
     outcome = await bench.run()
     found = report(outcome)
@@ -269,21 +269,21 @@ def _check_writable(path: str | None) -> None:
         raise UsageError(f"cannot write {path}")
 
 
-def _places(args: argparse.Namespace) -> list[Place]:
-    """A place for each connection. Each user's password is asked for once."""
-    from frevo.bench.links import Place
+def _targets(args: argparse.Namespace) -> list[Target]:
+    """A target for each connection. Each user's password is asked for once."""
+    from frevo.bench.links import Target
 
     urls = [args.url] if args.uncs is None else _listed(args.uncs)
     known: dict[tuple[str, str | None], Options] = {}
-    places = []
+    targets = []
     for url in urls:
         at = remote.location(url)
         if not at.share and args.workload not in ("echo", "session"):
             raise UsageError(f"{url} names no share: smb://host/share/path (`frevo shares` lists them)")
         if (at.host, at.user) not in known:
             known[at.host, at.user] = _options(args, at)
-        places.append(Place(url, known[at.host, at.user]))
-    return [places[number % len(places)] for number in range(args.connections)]
+        targets.append(Target(url, known[at.host, at.user]))
+    return [targets[number % len(targets)] for number in range(args.connections)]
 
 
 def _options(args: argparse.Namespace, at: Location) -> Options:
@@ -306,13 +306,13 @@ def _listed(path: str) -> list[str]:
     return urls
 
 
-def _settings(args: argparse.Namespace, places: list[Place]) -> Settings:
+def _settings(args: argparse.Namespace, targets: list[Target]) -> Settings:
     data = ("io_size", "file_size", "random", "verify")
-    first = places[0].options
+    first = targets[0].options
     sealed = first.encryption or first.prefer_encryption
     return Settings(
         workload=args.workload,
-        urls=tuple(dict.fromkeys(str(place.location) for place in places)),
+        urls=tuple(dict.fromkeys(str(target.location) for target in targets)),
         connections=args.connections,
         qdepth=args.qdepth,
         seconds=args.time,

@@ -44,8 +44,8 @@ def remarks(config: Config) -> list[ConfigProblem]:
     """Everything that deserves a word; errors are what `frevo serve` would not start with."""
     found = [*listening(config), *_log(config)]
     if error := global_error(config):
-        place = _at(config, "global", "frevo_unix_users", "global", error)
-        found.append(replace(place, severity="error"))
+        position = _at(config, "global", "frevo_unix_users", "global", error)
+        found.append(replace(position, severity="error"))
     if (name := config.globals.username_map) and not os.access(name, os.R_OK):
         found.append(
             _at(config, "global", "username_map", "global", f"cannot read {name}: no name is mapped")
@@ -73,10 +73,10 @@ def nothing_to_serve(config: Config) -> ConfigProblem | None:
 
 
 def _at(config: Config, section: str, attribute: str, name: str, message: str) -> ConfigProblem:
-    place = config.places.get((section, attribute))
-    if place is None:
-        place = ConfigProblem(config.source, 0, f"[{name}]", "", "warning")
-    return replace(place, message=message)
+    position = config.positions.get((section, attribute))
+    if position is None:
+        position = ConfigProblem(config.source, 0, f"[{name}]", "", "warning")
+    return replace(position, message=message)
 
 
 def folder_problem(share: ShareConfig) -> str:

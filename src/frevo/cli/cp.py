@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, UsageError, add_command
-from frevo.cli.places import Shares
+from frevo.cli.open_shares import Shares
 from frevo.cli.progress import add_transfer_options, conclude, plan_of, reporter
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
             target, to, inside = await shares.destination(args.target, len(found) > 1)
             with reporter(args) as report:
                 for share, path in found:
-                    place = join(to, path.rpartition("/")[2] or share.name) if inside else to
+                    destination = join(to, path.rpartition("/")[2] or share.name) if inside else to
                     copying = _Copying(share, target, args.no_replace, plan_of(args), report, totals)
-                    await copying.run(path, place)
+                    await copying.run(path, destination)
         return conclude(args, totals, started)
 
     return remote.run_async(work)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, UsageError, add_command
-from frevo.cli.places import Shares
+from frevo.cli.open_shares import Shares
 from frevo.cli.progress import add_transfer_options, conclude, plan_of, reporter
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def add_parser(subparsers: Subparsers) -> None:
         "smb://host/share/path (* and ? are wildcards); the last argument may be a local file or "
         "directory (.)"
     )
-    parser.add_argument("places", metavar="URL", nargs="+", help=text)
+    parser.add_argument("locations", metavar="URL", nargs="+", help=text)
     add_transfer_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Downloads."""
-    urls, local = sources(args.places)
+    urls, local = sources(args.locations)
     started = time.monotonic()
 
     async def work() -> int:
@@ -63,11 +63,11 @@ def run(args: argparse.Namespace) -> int:
     return remote.run_async(work)
 
 
-def sources(places: list[str]) -> tuple[list[str], str]:
-    """The URLs and the local place behind them; UsageError when that is not what the words are."""
-    urls, local = places, "."
-    if len(places) > 1 and not remote.is_remote(places[-1]):
-        urls, local = places[:-1], places[-1]
+def sources(locations: list[str]) -> tuple[list[str], str]:
+    """The URLs and the local path after them; UsageError for other combinations."""
+    urls, local = locations, "."
+    if len(locations) > 1 and not remote.is_remote(locations[-1]):
+        urls, local = locations[:-1], locations[-1]
     for url in urls:
         remote.location(url)
     return urls, local
@@ -75,9 +75,9 @@ def sources(places: list[str]) -> tuple[list[str], str]:
 
 def targets(found: list[tuple[Share, str]], local: str, several: bool) -> dict[Share, list[tuple[str, str]]]:
     """Where each of *found* goes, by share. Nothing is made yet."""
-    place = Path(local)
-    inside = place.is_dir() or local.endswith("/")
-    if place.exists() and not place.is_dir() and not place.is_file():
+    destination = Path(local)
+    inside = destination.is_dir() or local.endswith("/")
+    if destination.exists() and not destination.is_dir() and not destination.is_file():
         raise UsageError(f"{local} is neither a file nor a directory: use frevo cat to write to it")
     if several and not inside:
         raise UsageError(f"{local} is not a directory: create it first, or write {local}/")
@@ -85,7 +85,7 @@ def targets(found: list[tuple[Share, str]], local: str, several: bool) -> dict[S
     taken: set[str] = set()
     for share, path in found:
         name = path.rpartition("/")[2] or share.name
-        target = os.fspath(place / name if inside else place)
+        target = os.fspath(destination / name if inside else destination)
         if inside and Path(target).is_symlink() and Path(target).is_dir():
             raise UsageError(
                 f"{target} is a symbolic link to a directory; frevo does not follow it: remove it first"

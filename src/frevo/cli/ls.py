@@ -13,7 +13,7 @@ import msgspec
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, add_command, one_line
-from frevo.cli.places import is_pattern
+from frevo.cli.open_shares import is_pattern
 from frevo.text import json_text
 
 if TYPE_CHECKING:
@@ -60,13 +60,13 @@ def run(args: argparse.Namespace) -> int:
     form = Form(args.long, args.human, args.json)
 
     async def work() -> int:
-        place = remote.location(args.url)
+        location = remote.location(args.url)
         listing = Listing(args.recursive)
         async with remote.open_share(args, args.url) as share:
             if args.snapshots:
-                show_snapshots(await share.snapshots(place.path), json=args.json)
+                show_snapshots(await share.snapshots(location.path), json=args.json)
                 return 0
-            await show(listing.found(share, place.path), form, unsorted=args.unsorted)
+            await show(listing.found(share, location.path), form, unsorted=args.unsorted)
         return 1 if listing.failed else 0
 
     return remote.run_async(work)

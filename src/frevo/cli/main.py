@@ -115,8 +115,8 @@ def guarded(action: Callable[[], int]) -> int:
     except FrevoError as error:
         return _complain(str(error), 1)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename is not None else ""
-        return _complain(f"{place}{error.strerror or error}", 1)
+        prefix = f"{error.filename}: " if error.filename is not None else ""
+        return _complain(f"{prefix}{error.strerror or error}", 1)
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         return _complain(f"this is a bug in frevo: {text} (FREVO_DEBUG=1 shows where)", 70)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, UsageError, add_command
-from frevo.cli.places import Shares, one_by_one
+from frevo.cli.open_shares import Shares, one_by_one
 
 if TYPE_CHECKING:
     from frevo.client import Share

@@ -56,12 +56,12 @@ def run(args: argparse.Namespace) -> int:
     """Mounts, and serves the mount in a process of its own unless in the foreground."""
     from frevo.mount import Settings
 
-    place = remote.location(args.url)
-    if not place.share:
+    location = remote.location(args.url)
+    if not location.share:
         raise UsageError(f"{args.url} names no share: smb://host/share (`frevo shares` lists them)")
     settings = Settings(
         str(Path(args.directory).absolute()),
-        f"//{place.authority}/{place.share}" + (f"/{place.path}" if place.path else ""),
+        f"//{location.authority}/{location.share}" + (f"/{location.path}" if location.path else ""),
         os.getuid() if args.uid is None else args.uid,
         os.getgid() if args.gid is None else args.gid,
         args.umask,
@@ -71,9 +71,9 @@ def run(args: argparse.Namespace) -> int:
         args.xattr,
         not args.local_locks,
     )
-    url = remote.share_url(place) + (f"/{quote(place.path)}" if place.path else "")
+    url = remote.share_url(location) + (f"/{quote(location.path)}" if location.path else "")
     # This may ask for the password, so it comes before the process goes to the background.
-    options = remote.options(args, place)
+    options = remote.options(args, location)
 
     def connecting() -> Connecting[Share]:
         from frevo.client import connect

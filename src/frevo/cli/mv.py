@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, UsageError, add_command
-from frevo.cli.places import Shares, one_by_one
+from frevo.cli.open_shares import Shares, one_by_one
 
 if TYPE_CHECKING:
     from frevo.client import Share
@@ -45,11 +45,11 @@ def run(args: argparse.Namespace) -> int:
             _, to, inside = await shares.destination(args.target, len(found) > 1)
 
             async def renamed(share: Share, path: str) -> None:
-                place = join(to, path.rpartition("/")[2]) if inside else to
+                destination = join(to, path.rpartition("/")[2]) if inside else to
                 try:
-                    await share.rename(path, place, replace=not args.no_replace)
+                    await share.rename(path, destination, replace=not args.no_replace)
                 except FileExistsError as error:
-                    error.strerror = f"{place}: {error.strerror}"
+                    error.strerror = f"{destination}: {error.strerror}"
                     raise
 
             return await one_by_one(found, renamed)

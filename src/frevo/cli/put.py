@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, UsageError, add_command
-from frevo.cli.places import Shares, is_directory
+from frevo.cli.open_shares import Shares, is_directory
 from frevo.cli.progress import add_transfer_options, conclude, plan_of, reporter
 
 if TYPE_CHECKING:

@@ -76,19 +76,19 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 
 def location(url: str) -> Location:
-    """The place that *url* names, without "." and ".."; UsageError when it is none or when it holds a password."""
+    """The location in *url*, without "." and ".."; UsageError when it is none or when it holds a password."""
     from frevo.client import Location
 
     try:
-        place = Location.parse(url)
+        target = Location.parse(url)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    place = replace(place, share=speakable(place.share), path=inside(place.path))
-    if place.password is not None:
+    target = replace(target, share=speakable(target.share), path=inside(target.path))
+    if target.password is not None:
         raise UsageError(
             "everyone on this machine can see a password in a URL: use --credentials FILE or FREVO_PASSWORD"
         )
-    return place
+    return target
 
 
 def speakable(name: str) -> str:
@@ -113,11 +113,11 @@ def inside(path: str) -> str:
 
 
 def is_remote(text: str) -> bool:
-    """Whether an argument names a place on a server."""
+    """Whether an argument is a location on a server."""
     return text.startswith(("smb://", "//", "\\\\"))
 
 
-def options(args: argparse.Namespace, place: Location) -> Options:
+def options(args: argparse.Namespace, target: Location) -> Options:
     """The options of `connect`; asks for a password when there is a user and nothing else to log on with."""
     from frevo.cli.client_config import client_options
     from frevo.client import Options
@@ -141,8 +141,8 @@ def options(args: argparse.Namespace, place: Location) -> Options:
         **chosen,
     )
     try:
-        known = made.credentials(place)
-        made.settings(place)
+        known = made.credentials(target)
+        made.settings(target)
     except ValueError as error:
         raise UsageError(str(error)) from None
     if known.complete or not known.user or not sys.stdin.isatty():
@@ -150,7 +150,7 @@ def options(args: argparse.Namespace, place: Location) -> Options:
     import getpass
 
     try:
-        password = getpass.getpass(one_line(f"Password of {known.user} on {place.host}: "))
+        password = getpass.getpass(one_line(f"Password of {known.user} on {target.host}: "))
     except EOFError:
         raise UsageError("no password was given") from None
     return replace(made, password=password)
@@ -160,27 +160,27 @@ def open_share(args: argparse.Namespace, url: str) -> Connecting[Share]:
     """The share of *url*, without the path in it; UsageError without a share."""
     from frevo.client import connect
 
-    place = location(url)
-    if not place.share:
+    target = location(url)
+    if not target.share:
         raise UsageError(f"{url} names no share: smb://host/share/path (`frevo shares` lists them)")
-    return connect(share_url(place), options(args, place))
+    return connect(share_url(target), options(args, target))
 
 
 def open_server(args: argparse.Namespace, url: str) -> Connecting[Server]:
     """The server of *url*."""
     from frevo.client import connect_server
 
-    place = location(url)
-    return connect_server(url, options(args, place))
+    target = location(url)
+    return connect_server(url, options(args, target))
 
 
-def share_url(place: Location) -> str:
+def share_url(target: Location) -> str:
     """The URL of the share alone, with the user."""
     from urllib.parse import quote
 
-    domain = f"{quote(place.domain)};" if place.domain else ""
-    user = f"{domain}{quote(place.user)}@" if place.user else ""
-    return f"smb://{user}{place.authority}/{quote(place.share)}"
+    domain = f"{quote(target.domain)};" if target.domain else ""
+    user = f"{domain}{quote(target.user)}@" if target.user else ""
+    return f"smb://{user}{target.authority}/{quote(target.share)}"
 
 
 def same_share(one: Location, other: Location) -> bool:

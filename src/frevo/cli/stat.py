@@ -33,9 +33,9 @@ def run(args: argparse.Namespace) -> int:
     """Asks and prints."""
 
     async def work() -> int:
-        place = remote.location(args.url)
+        location = remote.location(args.url)
         async with remote.open_share(args, args.url) as share:
-            found = await facts(share, place.path, everything=args.all)
+            found = await facts(share, location.path, everything=args.all)
         if args.json:
             remote.print_json(found)
         else:

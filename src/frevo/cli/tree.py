@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
     """Prints the tree as it is found."""
 
     async def work() -> int:
-        place = remote.location(args.url)
+        location = remote.location(args.url)
         async with remote.open_share(args, args.url) as share:
-            return await show(share, place.path, one_line(str(place)), args.level, args.directories)
+            return await show(share, location.path, one_line(str(location)), args.level, args.directories)
 
     return remote.run_async(work)
 

@@ -33,9 +33,9 @@ def run(args: argparse.Namespace) -> int:
     """Watches until interrupted, until the directory goes away, or until enough has changed."""
 
     async def work() -> int:
-        place = remote.location(args.url)
+        location = remote.location(args.url)
         async with remote.open_share(args, args.url) as share:
-            await show(share, place.path, recursive=args.recursive, form_json=args.json, count=args.count)
+            await show(share, location.path, recursive=args.recursive, form_json=args.json, count=args.count)
         return 0
 
     return remote.run_async(work)

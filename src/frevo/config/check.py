@@ -49,28 +49,28 @@ def check_share(share: ShareConfig, section: Section, *, guests: bool) -> None:
     problems = section.problems
     if share.guest_ok and not guests:
         text = "with `map to guest = Never`, `guest ok` only admits anonymous clients, not unknown users"
-        problems.warn_at(_place(section, ("guestok", "public")), text)
+        problems.warn_at(_position(section, ("guestok", "public")), text)
     if share.guest_only and not share.guest_ok:
         text = "nobody can connect: `guest only` needs `guest ok = yes`"
-        problems.warn_at(_place(section, ("guestonly", "onlyguest")), text)
+        problems.warn_at(_position(section, ("guestonly", "onlyguest")), text)
     for name, entries in (("invalid users", share.invalid_users), ("read list", share.read_list)):
         netgroups = ", ".join(filter(is_netgroup, entries))
         if netgroups:
             text = f"frevo does not support netgroups ({netgroups}): [{section.name}] is not served"
-            problems.at(_place(section, (normal(name),)), text)
+            problems.at(_position(section, (normal(name),)), text)
     if not share.path:
         if share.available and share.name.lower() != "homes":
-            place = ConfigProblem(section.file, section.line, f"[{section.name}]", "")
-            problems.at(place, "the share has no `path`: it is not served")
+            position = ConfigProblem(section.file, section.line, f"[{section.name}]", "")
+            problems.at(position, "the share has no `path`: it is not served")
         return
     unknown = macros_in(share.path) - MACROS.keys()
     if unknown:
         names = ", ".join(f"%{letter}" for letter in sorted(unknown))
-        place = _place(section, ("path", "directory"))
-        problems.warn_at(place, f"unknown macro {names} (write %% for a percent sign)")
+        position = _position(section, ("path", "directory"))
+        problems.warn_at(position, f"unknown macro {names} (write %% for a percent sign)")
 
 
-def _place(section: Section, names: tuple[str, ...]) -> ConfigProblem:
+def _position(section: Section, names: tuple[str, ...]) -> ConfigProblem:
     for entry in reversed(section.entries):
         if normal(entry.key) in names:
             return ConfigProblem(entry.file, entry.line, entry.key, "")

@@ -33,7 +33,7 @@ class Change(msgspec.Struct, frozen=True):
 class Config(msgspec.Struct, frozen=True):
     """`globals` and `shares` (by lower-case name), with their file and what was said about it.
 
-    `unserved` names the shares that are left out because of an error in `problems`. `places` says where a value
+    `unserved` names the shares that are left out because of an error in `problems`. `positions` says where a value
     stands: (lower-case share or "global", attribute) to file, line and key.
     """
 
@@ -42,7 +42,7 @@ class Config(msgspec.Struct, frozen=True):
     source: str = ""
     problems: tuple[ConfigProblem, ...] = ()
     unserved: tuple[str, ...] = ()
-    places: Mapping[tuple[str, str], ConfigProblem] = msgspec.field(
+    positions: Mapping[tuple[str, str], ConfigProblem] = msgspec.field(
         default_factory=lambda: MappingProxyType({})
     )
 

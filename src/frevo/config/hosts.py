@@ -152,8 +152,8 @@ def parse_hosts(text: str, without_netgroups: Warn | None = None) -> HostList:
     With *without_netgroups*, for a list of those who may come, netgroups let nobody in, and are told to it.
     """
     words = tuple(split_words(text))
-    place = next((index for index, word in enumerate(words) if word.upper() == "EXCEPT"), len(words))
-    included = words[:place]
+    split = next((index for index, word in enumerate(words) if word.upper() == "EXCEPT"), len(words))
+    included = words[:split]
     if without_netgroups is not None:
         for word in included:
             if word.startswith("@"):
@@ -162,7 +162,7 @@ def parse_hosts(text: str, without_netgroups: Warn | None = None) -> HostList:
                 )
         included = tuple(word for word in included if not word.startswith("@"))
     blocks, patterns = _parse_words(included)
-    except_blocks, except_patterns = _parse_words(word for word in words[place:] if word.upper() != "EXCEPT")
+    except_blocks, except_patterns = _parse_words(word for word in words[split:] if word.upper() != "EXCEPT")
     return HostList(words, blocks, patterns, except_blocks, except_patterns)
 
 

@@ -113,16 +113,16 @@ def _finish(
     config_globals = GlobalConfig(defaults=defaults[len(shared.entries)].config, **values_of(settled))
     guests = config_globals.map_to_guest != "never"
     shares, unserved = _shares(sections, defaults, problems, guests=guests, require_path=require_path)
-    places = {("global", outcome.id): _place(outcome.entry) for outcome in settled.values()}
+    positions = {("global", outcome.id): _position(outcome.entry) for outcome in settled.values()}
     for lower, (_, found) in shares.items():
-        places |= {(lower, outcome.id): _place(outcome.entry) for outcome in found.values()}
+        positions |= {(lower, outcome.id): _position(outcome.entry) for outcome in found.values()}
     separator = config_globals.winbind_separator
     config = Config(
         config_globals,
         MappingProxyType({lower: with_backslashes(share, separator) for lower, (share, _) in shares.items()}),
         source,
         unserved=tuple(unserved),
-        places=MappingProxyType(places),
+        positions=MappingProxyType(positions),
     )
     check_globals(config, problems)
     items = tuple(sorted(problems.items, key=lambda problem: (problem.file, problem.line)))
@@ -131,7 +131,7 @@ def _finish(
     return replace(config, problems=items)
 
 
-def _place(entry: Entry) -> ConfigProblem:
+def _position(entry: Entry) -> ConfigProblem:
     return ConfigProblem(entry.file, entry.line, entry.key, "", "warning")
 
 
@@ -206,23 +206,23 @@ def _settled(section: Section, entries: list[Entry]) -> dict[str, Outcome]:
 
 def _left_out(section: Section, entries: Iterable[Entry], problems: Problems) -> bool:
     """Whether *section* is not a folder to share, or has an invalid name; reports either."""
-    place = ConfigProblem(section.file, section.line, f"[{section.name}]", "")
+    position = ConfigProblem(section.file, section.line, f"[{section.name}]", "")
     name = section.name.lower()
     if name in ("printers", "print$") or _says_yes(entries, ("printable", "printok")):
-        problems.warn_at(place, "frevo does not print: this section is ignored")
+        problems.warn_at(position, "frevo does not print: this section is ignored")
         return True
     if name == "ipc$":
-        problems.warn_at(place, "IPC$ always exists: this section is ignored")
+        problems.warn_at(position, "IPC$ always exists: this section is ignored")
         return True
     bad = sorted(_IMPOSSIBLE_IN_NAME & set(section.name))
     if bad or not section.name.isprintable() or not 0 < len(section.name) <= _SHARE_NAME_MAX:
         reason = (
             f"it contains {' '.join(bad)}" if bad else f"expected 1 to {_SHARE_NAME_MAX} printable characters"
         )
-        section.problems.at(place, f"invalid share name: {reason}: it is not served")
+        section.problems.at(position, f"invalid share name: {reason}: it is not served")
     elif odd := sorted(_ODD_IN_NAME & set(section.name)):
         text = f"Windows does not allow {' '.join(odd)} in a share name: some clients cannot connect"
-        section.problems.warn_at(place, text)
+        section.problems.warn_at(position, text)
     return False
 
 

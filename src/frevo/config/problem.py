@@ -26,9 +26,9 @@ class ConfigProblem(msgspec.Struct, frozen=True):
     severity: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
+        position = f"{self.file}:{self.line}" if self.line else self.file
         key = f" `{self.key}`:" if self.key else ""
-        return f"{place}: {self.severity}:{key} {self.message}"
+        return f"{position}: {self.severity}:{key} {self.message}"
 
 
 class ConfigErrors(FrevoError):
@@ -39,7 +39,7 @@ class ConfigErrors(FrevoError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class Place(Protocol):
+class Position(Protocol):
     """Anything with a position in a configuration file."""
 
     @property
@@ -70,13 +70,13 @@ class Problems:
         """Add a warning."""
         self._add(ConfigProblem(file, line, key, message, "warning"))
 
-    def at(self, place: Place, message: str) -> None:
-        """Add an error at the position *place*."""
-        self.error(place.file, place.line, place.key, message)
+    def at(self, position: Position, message: str) -> None:
+        """Add an error at *position*."""
+        self.error(position.file, position.line, position.key, message)
 
-    def warn_at(self, place: Place, message: str) -> None:
-        """Add a warning at the position *place*."""
-        self.warning(place.file, place.line, place.key, message)
+    def warn_at(self, position: Position, message: str) -> None:
+        """Add a warning at *position*."""
+        self.warning(position.file, position.line, position.key, message)
 
     def _add(self, problem: ConfigProblem) -> None:
         if len(self.items) < PROBLEMS_MAX:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from frevo.config.key import Key, normal
 from frevo.config.names import BY_NAME, INVERSES, key_at_start, meant_by, suggestion
 from frevo.config.parser import Entry, readable
-from frevo.config.problem import Place, Problems
+from frevo.config.problem import Position, Problems
 from frevo.config.types import Boolean, OutOfRange, Path, split_words
 from frevo.config.unsupported import OPTIONS, UNSUPPORTED, VFS_OBJECTS, Effect, Unsupported
 from frevo.config.vfs_modules import judge
@@ -170,5 +170,5 @@ def values_of(settled: Mapping[str, Outcome]) -> dict[str, Any]:
 
 def report(outcome: Outcome, problems: Problems, consequence: str = "") -> None:
     """Report the fault of *outcome* as an error at its line."""
-    place: Place = outcome.entry
-    problems.at(place, outcome.fault + consequence)
+    position: Position = outcome.entry
+    problems.at(position, outcome.fault + consequence)

@@ -7,7 +7,7 @@ import re
 
 from frevo.cli import rm as rm_command
 from frevo.cli.common import UsageError
-from frevo.cli.places import expand, is_directory, one_by_one
+from frevo.cli.open_shares import expand, is_directory, one_by_one
 from frevo.cli.shell.session import Shell
 from frevo.client import Share
 from frevo.client.address import join

@@ -67,8 +67,8 @@ class ShellCompleter(Completer):
         if share is None or any(letter in begin for letter in '*?<>"'):
             return []
         found: list[tuple[str, bool]] = []
-        place = self._shell.path(f"{folder}{slash}")
-        async with aclosing(share.scandir(place, f"{begin}*")) as entries:
+        path = self._shell.path(f"{folder}{slash}")
+        async with aclosing(share.scandir(path, f"{begin}*")) as entries:
             async for entry in entries:
                 if entry.name.casefold().startswith(begin.casefold()) and len(found) < _NAMES_MAX:
                     ending = "/" if entry.is_dir() else ""

@@ -17,7 +17,7 @@ from frevo.cli import watch as watch_command
 from frevo.cli.cat import print_file
 from frevo.cli.common import UsageError
 from frevo.cli.ls import Form, Found, Listing, show
-from frevo.cli.places import expand, one_by_one
+from frevo.cli.open_shares import expand, one_by_one
 from frevo.cli.shell.session import Shell, shown
 
 _PIECE_BYTES = 1 << 20

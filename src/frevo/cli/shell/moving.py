@@ -11,7 +11,7 @@ from pathlib import Path
 
 from frevo.cli.common import UsageError, one_line
 from frevo.cli.get import targets as local_targets
-from frevo.cli.places import expand, is_directory
+from frevo.cli.open_shares import expand, is_directory
 from frevo.cli.progress import conclude, reporter
 from frevo.cli.put import targets as remote_targets
 from frevo.cli.shell.session import Shell, shown

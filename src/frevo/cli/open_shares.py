@@ -1,4 +1,4 @@
-"""The places on servers that one command works on: each share connected once, wildcards resolved, failures counted."""
+"""The shares that one command uses: connects each once, expands wildcards, counts failures."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Shares:
 
     async def at(self, url: str) -> tuple[Share, str]:
         """The share of *url* and the path in it. UsageError, or an OSError of connecting."""
-        place = remote.location(url)
-        key = (place.host, place.port, place.share.casefold(), place.user, place.domain)
+        location = remote.location(url)
+        key = (location.host, location.port, location.share.casefold(), location.user, location.domain)
         if key not in self._known:
             self._known[key] = await self._stack.enter_async_context(remote.open_share(self._args, url))
-        return self._known[key], place.path
+        return self._known[key], location.path
 
     async def matching(self, urls: Sequence[str]) -> list[tuple[Share, str]]:
         """What *urls* with wildcards name. FileNotFoundError when one of them matches nothing."""
