@@ -11,7 +11,7 @@ import pytest
 
 from frevo.aio.syscalls import statx
 from frevo.vfs import local, metadata
-from frevo.vfs.gone import GoneIds
+from frevo.vfs.deleted_ids import DeletedIds
 from frevo.vfs.local import LocalBackend
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (
@@ -130,7 +130,7 @@ def test_no_birth_time(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_gone_ids_are_bounded() -> None:
     """Goal: the last ones are remembered, not all. Method: many."""
-    gone = GoneIds()
+    gone = DeletedIds()
     for number in range(10_000):
         gone.add(1, number)
     assert (1, 9_999) in gone and (1, 0) not in gone and (2, 9_999) not in gone

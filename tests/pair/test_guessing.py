@@ -150,14 +150,14 @@ def test_an_account_without_failures_has_a_place(pair: Pair) -> None:
     """Goal: who shares an address with somebody who tries many accounts gets the verdict within seconds, once; a
     wrong guess uses the place up. Method: so many accounts that the address is not heard any more."""
     for number in range(120):
-        pair.server.guesses.failed("10.0.0.1", f"account{number}", interval_s=1.0)
-    wait_s = pair.server.guesses.wait_s
+        pair.server.failed_logons.failed("10.0.0.1", f"account{number}", interval_s=1.0)
+    wait_s = pair.server.failed_logons.wait_s
     assert wait_s("10.0.0.1", "account1", free=5, interval_s=1.0) > 10
     one = Pending(pair, PASSWORD)
     assert one.status is None
     pair.advance(3.1)
     assert one.status == NTStatus.SUCCESS
-    pair.server.guesses.failed("10.0.0.1", "user1", interval_s=1.0)
+    pair.server.failed_logons.failed("10.0.0.1", "user1", interval_s=1.0)
     for number in range(40):
-        pair.server.guesses.failed("10.0.0.1", f"account{number}", interval_s=1.0)
+        pair.server.failed_logons.failed("10.0.0.1", f"account{number}", interval_s=1.0)
     assert guess(pair, PASSWORD).status == NTStatus.REQUEST_NOT_ACCEPTED

@@ -14,10 +14,10 @@ from frevo.aio.syscalls import AT_SYMLINK_NOFOLLOW, openat2, statx
 from frevo.errors import SMBError
 from frevo.vfs.attributes import XATTR_DOSATTRIB, DosAttributes, make_stat, unpack_dosattrib
 from frevo.vfs.base import DirectoryItem, FileStat
-from frevo.vfs.fartimes import XATTR_TIMES, exact, is_far
 from frevo.vfs.lookup import join
 from frevo.vfs.metadata import FileMetadata
 from frevo.vfs.names import disk_to_wire, encode_name
+from frevo.vfs.out_of_range_times import XATTR_TIMES, exact, is_out_of_range
 from frevo.vfs.system import EntryXattr
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class _Listing:
                     value = xattr.get(fd, raw) if xattr is not None else None
                     stored: DosAttributes | None = unpack_dosattrib(value) if value is not None else None
                     stat = make_stat(status, stored, hidden=hidden, mode_readonly=mode_readonly)
-                    if xattr is not None and is_far(stat):
+                    if xattr is not None and is_out_of_range(stat):
                         stat = exact(stat, EntryXattr(XATTR_TIMES).get(fd, raw))
                 if stat is not None:
                     yield DirectoryItem(disk_to_wire(name), stat)

@@ -12,9 +12,9 @@ from frevo.aio.syscalls import FileStatus, statx
 from frevo.errors import SMBError
 from frevo.vfs.attributes import STORED, identity_of, is_special
 from frevo.vfs.base import Backend, FileStat, Handle, OpenIntent, Resolved, VolumeInfo
-from frevo.vfs.courier import Courier
+from frevo.vfs.call_runner import CallRunner
+from frevo.vfs.deleted_ids import DeletedIds
 from frevo.vfs.dirnames import is_empty, link_at, linked_beside, remove_at, rename_at
-from frevo.vfs.gone import GoneIds
 from frevo.vfs.guard import FolderGuard
 from frevo.vfs.handle import LocalHandle, after_unlink, descriptor_of
 from frevo.vfs.lookup import (
@@ -68,8 +68,8 @@ class LocalBackend(Backend):
         self._volumes = Volumes(self.options.volume_label or self.folder.root.rpartition("/")[2] or "root")
         self._lookup = Lookup(self.folder, self.options, veto=self.veto)
         self._hub: WatchHub | None = None
-        self._gone = GoneIds()
-        self._courier: Courier | None = None
+        self._deleted = DeletedIds()
+        self._runner: CallRunner | None = None
 
     def check_reachable(self) -> None:
         self.folder.check_reachable()
@@ -251,7 +251,7 @@ class LocalBackend(Backend):
         return handle
 
     def _is_old_id(self, status: FileStatus) -> bool:
-        return (os.makedev(status.dev_major, status.dev_minor), status.file_id) in self._gone
+        return (os.makedev(status.dev_major, status.dev_minor), status.file_id) in self._deleted
 
     def _made_again(
         self, local: LocalResolved, first: Held, directory: bool, intent: OpenIntent, mode: int
@@ -317,7 +317,7 @@ class LocalBackend(Backend):
         self._rename(handle, local, name, replace=replace, other_link=same and target.path != handle.path)
         handle.path = f"{target.parent}/{name}" if target.parent else name
         if target.stat is not None and not same and target.stat.link_count == 1:
-            self._gone.add(target.stat.identity.device, target.stat.file_id)
+            self._deleted.add(target.stat.identity.device, target.stat.file_id)
 
     def _rename(
         self, handle: Handle, target: LocalResolved, name: str, *, replace: bool, other_link: bool
@@ -407,7 +407,7 @@ class LocalBackend(Backend):
                 raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "another file has taken the name")
             os.rename(temporary, target.name, src_dir_fd=parent, dst_dir_fd=parent)
         if target.stat.link_count == 1:
-            self._gone.add(target.stat.identity.device, target.stat.file_id)
+            self._deleted.add(target.stat.identity.device, target.stat.file_id)
 
     def remove(self, handle: Handle) -> None:
         self._check_writable()
@@ -429,7 +429,7 @@ class LocalBackend(Backend):
                         self.guard.check_stays(handle.identity)
                     remove_vetoed(descriptor_of(handle), self.veto)
                 remove_at(fd, name, directory=directory)
-                self._note_gone(after_unlink(handle))
+                self._note_deleted(after_unlink(handle))
         finally:
             os.close(fd)
 
@@ -450,10 +450,10 @@ class LocalBackend(Backend):
         finally:
             os.close(fd)
 
-    def _note_gone(self, stat: FileStat) -> None:
+    def _note_deleted(self, stat: FileStat) -> None:
         """A name of the file went; when it was the last one, no new file gets the file's id for a while."""
         if stat.is_directory or not stat.link_count:
-            self._gone.add(stat.identity.device, stat.file_id)
+            self._deleted.add(stat.identity.device, stat.file_id)
 
     def is_empty(self, handle: Handle) -> bool:
         fd = descriptor_of(handle)
@@ -476,16 +476,16 @@ class LocalBackend(Backend):
     def watch_hub(self) -> WatchHub:
         """The one inotify instance of this tree."""
         if self._hub is None:
-            loop = asyncio.get_running_loop() if self._courier is None else self._courier.loop
-            self._hub = WatchHub(loop, veto=self.veto, guard=self.guard, courier=self._courier)
+            loop = asyncio.get_running_loop() if self._runner is None else self._runner.loop
+            self._hub = WatchHub(loop, veto=self.veto, guard=self.guard, runner=self._runner)
         return self._hub
 
-    def moved_to(self, courier: Courier) -> None:
-        """From now on only *courier* calls this backend."""
-        self._courier = courier
+    def moved_to(self, runner: CallRunner) -> None:
+        """From now on only *runner* calls this backend."""
+        self._runner = runner
         self._lookup.read_inline()
         if self._hub is not None:
-            self._hub.courier = courier
+            self._hub.runner = runner
 
     def _check_writable(self) -> None:
         if self.options.read_only:

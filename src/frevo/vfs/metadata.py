@@ -15,7 +15,7 @@ from frevo.aio.syscalls import FileStatus, set_times, statx
 from frevo.errors import SMBError
 from frevo.vfs import attributes as dos
 from frevo.vfs.base import FileStat
-from frevo.vfs.fartimes import EARLY, LATE, XATTR_TIMES, exact, is_far, remember
+from frevo.vfs.out_of_range_times import EARLY, LATE, XATTR_TIMES, exact, is_out_of_range, remember
 from frevo.vfs.security import XATTR_SECURITY, XATTR_USER
 from frevo.vfs.streams import XATTR_PREFIX
 from frevo.vfs.system import get_own_xattr, list_xattr, proc_path, read_xattr, remove_xattr
@@ -62,7 +62,7 @@ class FileMetadata:
         if status is None:
             status = statx(self.fd)
         stat = dos.make_stat(status, self.stored(), hidden=hidden, mode_readonly=not self.xattrs)
-        if is_far(stat) and self.xattrs:
+        if is_out_of_range(stat) and self.xattrs:
             return exact(stat, get_own_xattr(self.target, XATTR_TIMES))
         return stat
 

@@ -1,6 +1,6 @@
-"""A tree whose file system may not answer: every call to it is made elsewhere, by a `Courier`.
+"""A tree whose file system may not answer: every call to it is made elsewhere, by a `CallRunner`.
 
-The server gives a courier that makes calls in a thread while its loop goes on (`frevo.server.core.lane`). The proxies
+The server gives a runner that makes calls in a thread while its loop goes on (`frevo.server.core.lane`). The proxies
 here stand for a `LocalBackend` and for what it opens: methods travel, attributes (identity, path, ...) are at hand."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar, cast
 
 from frevo.errors import SMBError
 from frevo.vfs.base import Backend, Buffer, Handle, Resolved
-from frevo.vfs.courier import Courier
+from frevo.vfs.call_runner import CallRunner
 from frevo.vfs.handle import LocalHandle
 from frevo.vfs.local import LocalBackend
 from frevo.wire.erref import NTStatus
@@ -28,15 +28,15 @@ _BATCH: Final = 128
 
 
 class _Proxy:
-    """Stands for *inner*: its methods are called by the courier, its attributes are read and set here."""
+    """Stands for *inner*: its methods are called by the runner, its attributes are read and set here."""
 
-    __slots__ = ("_courier", "_inner")
+    __slots__ = ("_inner", "_runner")
     _inner: Any
-    _courier: Courier
+    _runner: CallRunner
 
-    def __init__(self, inner: object, courier: Courier) -> None:
+    def __init__(self, inner: object, runner: CallRunner) -> None:
         object.__setattr__(self, "_inner", inner)
-        object.__setattr__(self, "_courier", courier)
+        object.__setattr__(self, "_runner", runner)
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._inner, name)
@@ -47,8 +47,8 @@ class _Proxy:
 
     def _travel(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         arguments = tuple(_plain(argument) for argument in arguments)
-        result = self._courier.call(lambda: method(*arguments, **named))
-        return _given(result, self._courier)
+        result = self._runner.call(lambda: method(*arguments, **named))
+        return _given(result, self._runner)
 
 
 class OffloadedBackend(_Proxy):
@@ -63,8 +63,8 @@ class OffloadedBackend(_Proxy):
 
     def close(self) -> None:
         """As `Backend.close`, after what is under way."""
-        inner, courier = self._inner, self._courier
-        courier.spawn(lambda: courier.call(inner.close))
+        inner, runner = self._inner, self._runner
+        runner.spawn(lambda: runner.call(inner.close))
 
 
 class OffloadedHandle(_Proxy):
@@ -75,8 +75,8 @@ class OffloadedHandle(_Proxy):
     _when_idle: list[Callable[[], None]]
     _moving: int  # calls of `_moved` that have not returned: the descriptor stays open for them
 
-    def __init__(self, inner: LocalHandle, courier: Courier) -> None:
-        super().__init__(inner, courier)
+    def __init__(self, inner: LocalHandle, runner: CallRunner) -> None:
+        super().__init__(inner, runner)
         self._set(closed=False, moving=0)
         object.__setattr__(self, "_when_idle", [])
 
@@ -115,7 +115,7 @@ class OffloadedHandle(_Proxy):
             raise SMBError(NTStatus.FILE_CLOSED)
         self._set(moving=self._moving + 1)
         try:
-            return await self._courier.data(lambda: call(*arguments))
+            return await self._runner.data(lambda: call(*arguments))
         finally:
             self._set(moving=self._moving - 1)
             if self._closed and not self._moving:
@@ -147,48 +147,48 @@ class OffloadedHandle(_Proxy):
         raised only when it happens now."""
         if not self._closed:
             self._set(closed=True, moving=self._moving)
-            if self._courier.inside and not self._moving:
-                self._courier.call(self._inner.close)
+            if self._runner.inside and not self._moving:
+                self._runner.call(self._inner.close)
             elif not self._moving:
                 self._close()
 
     def _close(self) -> None:
-        self._courier.spawn(self._close_later)
+        self._runner.spawn(self._close_later)
 
     def _close_later(self) -> None:
         try:
-            self._courier.call(self._inner.close)
+            self._runner.call(self._inner.close)
         except OSError as error:
             log.warning("%s: written data may be lost: %s", self._inner.path, error.strerror)
 
 
-def offloaded(backend: LocalBackend, courier: Courier) -> Backend:
-    """*backend*, called by *courier* from now on, also by itself for its watches."""
-    backend.moved_to(courier)
-    return cast(Backend, OffloadedBackend(backend, courier))
+def offloaded(backend: LocalBackend, runner: CallRunner) -> Backend:
+    """*backend*, called by *runner* from now on, also by itself for its watches."""
+    backend.moved_to(runner)
+    return cast(Backend, OffloadedBackend(backend, runner))
 
 
-def offloaded_handle(handle: LocalHandle, courier: Courier) -> Handle:
-    """*handle*, called by *courier*."""
-    return cast(Handle, OffloadedHandle(handle, courier))
+def offloaded_handle(handle: LocalHandle, runner: CallRunner) -> Handle:
+    """*handle*, called by *runner*."""
+    return cast(Handle, OffloadedHandle(handle, runner))
 
 
 def _plain(argument: Any) -> Any:
     return argument._inner if isinstance(argument, _Proxy) else argument
 
 
-def _given(result: Any, courier: Courier) -> Any:
+def _given(result: Any, runner: CallRunner) -> Any:
     """What a call gave, for this side."""
     if isinstance(result, LocalHandle):
-        return OffloadedHandle(result, courier)
+        return OffloadedHandle(result, runner)
     if isinstance(result, Resolved):
-        courier.keep(result)
+        runner.keep(result)
     elif isinstance(result, Iterator):
-        return _fetched(result, courier)
+        return _fetched(result, runner)
     return result
 
 
-def _fetched(items: Iterator[T], courier: Courier) -> Iterator[T]:
+def _fetched(items: Iterator[T], runner: CallRunner) -> Iterator[T]:
     """The items, fetched some at a time."""
-    while batch := courier.call(lambda: list(islice(items, _BATCH))):
+    while batch := runner.call(lambda: list(islice(items, _BATCH))):
         yield from batch

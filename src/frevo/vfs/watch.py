@@ -19,6 +19,7 @@ from frevo.aio.acting import acting_as, as_identity
 from frevo.aio.syscalls import statx
 from frevo.vfs import inotify as n
 from frevo.vfs.base import Change, Quota, Watch
+from frevo.vfs.call_runner import CallRunner
 from frevo.vfs.changes import (
     ADDED,
     CHANGE_DIR_NAME,
@@ -29,7 +30,6 @@ from frevo.vfs.changes import (
     changes_of,
     is_pair,
 )
-from frevo.vfs.courier import Courier
 from frevo.vfs.guard import FolderGuard
 from frevo.vfs.longpath import open_directory
 from frevo.vfs.names import VetoFiles, disk_to_wire
@@ -115,13 +115,13 @@ class WatchHub:
         *,
         veto: VetoFiles,
         guard: FolderGuard | None = None,
-        courier: Courier | None = None,
+        runner: CallRunner | None = None,
     ) -> None:
         self._loop = loop
         self._veto = veto
         self._guard = guard
         #: Who calls the file system, when it may not answer; None: the loop itself does.
-        self.courier = courier
+        self.runner = runner
         self._inotify: n.Inotify | None = None
         self._watchers: dict[int, list[LocalWatch]] = {}
         self._announced: set[tuple[int, str]] = set()  # entries found in a new directory before their records
@@ -164,17 +164,17 @@ class WatchHub:
 
     def elsewhere(self, call: Callable[[], None]) -> None:
         """Calls *call*, which makes system calls, where such calls are made."""
-        courier = self.courier
-        if courier is None:
+        runner = self.runner
+        if runner is None:
             call()
         else:
-            courier.spawn(lambda: courier.call(call))
+            runner.spawn(lambda: runner.call(call))
 
     def _in_loop(self, call: Callable[[], None]) -> None:
-        if self.courier is None:
+        if self.runner is None:
             call()
         else:
-            self.courier.in_loop(call)
+            self.runner.in_loop(call)
 
     def _listen(self) -> None:
         if self._inotify is not None:
@@ -197,10 +197,10 @@ class WatchHub:
         if self._scheduled or not (self._steps or self._unread or self._growing or self._changes):
             return
         self._scheduled = True
-        if self.courier is None:
+        if self.runner is None:
             self._loop.call_soon(self._work_on)
         else:
-            self.courier.in_loop(lambda: self.elsewhere(self._work_on))
+            self.runner.in_loop(lambda: self.elsewhere(self._work_on))
 
     def _work_on(self) -> None:
         self._scheduled = False

@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from frevo.auth.guesses import Guesses
+from frevo.auth.failed_logons import FailedLogons
 from frevo.config import Config
 from frevo.locking.file_table import FileTable
 from frevo.server.core.asking import Asking
@@ -72,7 +72,7 @@ class Server:
         self.slow_work = SlowWork(loop)
         self.asking = Asking(loop)
         self.budgets = Budgets(config)
-        self.guesses = Guesses(self.monotonic)
+        self.failed_logons = FailedLogons(self.monotonic)
 
     # -- clock and numbers ------------------------------------------------------------------------------------
 

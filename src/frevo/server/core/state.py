@@ -96,7 +96,7 @@ class Session(Redacted, msgspec.Struct, eq=False):
     #: The identity as access checks want it, by who acts on disk.
     tokens: dict[UnixIdentity | None, Token] = msgspec.field(default_factory=dict)
     acceptor: Any = None  # auth.Acceptor while a log-on or re-authentication runs
-    deciding: bool = False  # the verdict is known and kept back (frevo.auth.guesses)
+    deciding: bool = False  # the verdict is known and kept back (frevo.auth.failed_logons)
     preauth_hash: bytes = bytes(64)
     full_session_key: bytes = b""
     keys: Any = None  # frevo._native.SessionKeys

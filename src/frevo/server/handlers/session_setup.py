@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from frevo.auth.guesses import WAIT_MAX_S
+from frevo.auth.failed_logons import WAIT_MAX_S
 from frevo.auth.identity import StepResult
 from frevo.config.choices import SIGNING_REQUIRED
 from frevo.errors import SMBError
@@ -97,9 +97,11 @@ def _wait_s(request: Request, claim: str, verdict: StepResult | SMBError) -> flo
     if not interval_s:
         return 0.0
     address = request.connection.address
-    wait_s = server.guesses.wait_s(address, claim, free=settings.frevo_log_on_attempts, interval_s=interval_s)
+    wait_s = server.failed_logons.wait_s(
+        address, claim, free=settings.frevo_log_on_attempts, interval_s=interval_s
+    )
     if wait_s <= WAIT_MAX_S and _is_wrong(server, claim, verdict):
-        server.guesses.failed(address, claim, interval_s=interval_s)
+        server.failed_logons.failed(address, claim, interval_s=interval_s)
     return wait_s
 
 
@@ -148,7 +150,7 @@ def _tell(
         return _more(request, session, verdict)
     previous = _finish(request, session, fields, verdict)
     if claim is not None and not _is_wrong(request.server, claim, verdict):
-        request.server.guesses.succeeded(session.connection.address, claim)
+        request.server.failed_logons.succeeded(session.connection.address, claim)
     answer = SessionSetupResponse(_session_flags(session), verdict.token).pack()
     if previous is not None and (previous.opens or previous.closing):
         return _when_closed(request, previous, answer)

@@ -12,7 +12,7 @@ from typing import Final
 _REMEMBERED_MAX: Final = 4096
 
 
-class GoneIds:
+class DeletedIds:
     """The last ids that went."""
 
     __slots__ = ("_ids",)

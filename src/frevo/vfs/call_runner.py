@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 
-class Courier(Protocol):
+class CallRunner(Protocol):
     """Makes calls to a file system elsewhere."""
 
     @property

@@ -27,7 +27,7 @@ _Pair = tuple[int, int]
 _NONE: Final = (0, 0)
 
 
-def is_far(stat: FileStat) -> bool:
+def is_out_of_range(stat: FileStat) -> bool:
     """Whether the xattr may know better than the file system."""
     return not (EARLY < stat.last_write_time < LATE and EARLY < stat.last_access_time < LATE)
 

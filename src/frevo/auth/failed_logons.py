@@ -1,4 +1,4 @@
-"""Guesses: wrong passwords cost time, whoever they are tried by, and nobody is locked out.
+"""FailedLogons: wrong passwords cost time, whoever they are tried by, and nobody is locked out.
 
 After a few failures from one address for one account every further verdict, the right password's too, is kept back
 until its time has come: one in `interval_s`. So guessing in parallel is no faster than in turn. An address as a whole
@@ -27,7 +27,7 @@ _SHORTEST_S = 0.001
 _IPV6_NETWORK_BITS = 64
 
 
-class Guesses:
+class FailedLogons:
     """Who has failed how often, as the time at which its account is even again (`clock` is monotonic)."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
