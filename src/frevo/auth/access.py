@@ -1,4 +1,4 @@
-"""Token and granted_by: what a security descriptor lets a user do ([MS-DTYP] 2.5.3.2)."""
+"""Token and access_check: the access that a security descriptor grants to a user ([MS-DTYP] 2.5.3.2)."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _OWNER_IMPLICIT = FileAccess.READ_CONTROL.value | FileAccess.WRITE_DAC.value
 
 
 class Token(msgspec.Struct, frozen=True):
-    """Whom an access check is for: the user, every SID that counts as the user's, the group of new files.
+    """The subject of an access check: the user, all SIDs of the user, the group of new files.
 
     `is_admin` stands for SeSecurityPrivilege, SeTakeOwnershipPrivilege and SeRestorePrivilege. `uid` is the Unix user
-    that acts for the session: what that one owns, the session owns. A `superuser` is granted everything.
+    that the session acts as: the session owns that user's files. A `superuser` is granted everything.
     """
 
     user: SID
@@ -53,10 +53,10 @@ class Token(msgspec.Struct, frozen=True):
         *,
         superuser: bool = False,
     ) -> Token:
-        """The token of a session on a share; make it once.
+        """The token of a session on a share; create it once.
 
-        It holds the SIDs of the Unix user and groups that act for the session: *unix*, which is (user, group, further
-        groups), else those of this process.
+        It contains the SIDs of the Unix user and groups that the session acts as: *unix*, which is (user, group,
+        further groups), else those of this process.
         """
         uid, gid, groups = unix if unix is not None else _process()
         of_groups = (unix_group_sid(group) for group in (gid, *groups))
@@ -71,10 +71,10 @@ def _process() -> tuple[int, int, tuple[int, ...]]:
 
 
 def owner_sid(uid: int, token: Token) -> SID:
-    """Who owns a file of Unix user *uid* for which no security descriptor is stored.
+    """The owner of a file of Unix user *uid* that has no stored security descriptor.
 
-    Files of the user that acts for the session are the session's own, so that a share of one's own folder works with
-    full control.
+    Files of the user that the session acts as belong to the session, so that users have full control of their own
+    folders.
     """
     return token.user if uid == token.uid else unix_user_sid(uid)
 
@@ -82,16 +82,16 @@ def owner_sid(uid: int, token: Token) -> SID:
 def may_own(owner: SID, token: Token) -> bool:
     """Whether *token* may make *owner* the owner of a file ([MS-DTYP] 2.5.3.4.1, [MS-FSA] 2.1.5.17).
 
-    The user itself, and the Unix user that acts for it; a group would share the owner's rights among its members, and
-    none of ours is marked for that (SE_GROUP_OWNER).
+    Allowed are the user itself and the Unix user that it acts as. A group would share the owner's rights among its
+    members, and none of ours is marked for that (SE_GROUP_OWNER).
     """
     return token.is_admin or owner == token.user or (owner in token.sids and is_unix_user(owner))
 
 
 def granted_by(sd: SecurityDescriptor | None, token: Token) -> int:
-    """Every right that *sd* gives to *token*, generic ones mapped; all rights without a DACL.
+    """All rights that *sd* gives to *token*, with generic ones mapped; all rights if there is no DACL.
 
-    The first entry that names a right decides it, so one pass serves MAXIMUM_ALLOWED and single rights alike.
+    The first entry that names a right decides it, so one pass serves both MAXIMUM_ALLOWED and single rights.
     """
     if token.superuser or sd is None or sd.dacl is None:
         return FILE_ALL_ACCESS
@@ -114,4 +114,3 @@ def granted_by(sd: SecurityDescriptor | None, token: Token) -> int:
     if token.is_admin:
         granted |= _WRITE_OWNER
     return granted & FILE_ALL_ACCESS
-

@@ -48,11 +48,11 @@ _BAD_NAME = re.compile(r'["/\\\[\]:;|=,+*?<>@\x00-\x1f\x7f]|^[ .]|[ .]$|[\ud800-
 
 
 class AccountsError(FrevoError):
-    """The accounts cannot be read or changed as asked; the message is for the person who asked."""
+    """The accounts cannot be read or changed; the message is for the user."""
 
 
 class Account(Redacted, msgspec.Struct, frozen=True):
-    """One user. `nt_hash` is as good as the password: it never appears in repr or logs."""
+    """One user. `nt_hash` is as secret as the password: it never appears in repr or logs."""
 
     HIDDEN = ("nt_hash",)
 
@@ -70,11 +70,11 @@ class Account(Redacted, msgspec.Struct, frozen=True):
         return account_key(self.name)
 
     def as_json(self) -> dict[str, Any]:
-        """The form in the file, hash included."""
+        """The form in the file, including the hash."""
         return {**self.public(), "nt_hash": self.nt_hash.hex()}
 
     def public(self) -> dict[str, Any]:
-        """What may be shown."""
+        """The data that may be shown."""
         flags = [flag for flag, on in zip(FLAGS, (self.disabled, self.must_change), strict=True) if on]
         return {
             "name": self.name,
@@ -87,12 +87,12 @@ class Account(Redacted, msgspec.Struct, frozen=True):
 
 
 def account_key(name: str) -> str:
-    """The form of *name* under which accounts are found: case does not count."""
+    """The form of *name* used for look-ups, which ignores case."""
     return name.casefold()
 
 
 def check_name(name: str) -> None:
-    """Raise AccountsError when *name* cannot name an account."""
+    """Raise AccountsError if *name* is not a valid account name."""
     if not name or len(name) > MAX_NAME_CHARACTERS:
         raise AccountsError(f"an account name has 1 to {MAX_NAME_CHARACTERS} characters")
     if _BAD_NAME.search(name):
@@ -104,9 +104,8 @@ def check_name(name: str) -> None:
 class AccountStore:
     """The accounts of one private directory.
 
-    Reading methods look at the file again when it changed. Changing methods lock, read, change and replace
-    the file. All raise AccountsError or PrivateFileError; `lookup` raises nothing once the file was read one
-    time.
+    Reading methods read the file again if it has changed. Changing methods lock, read, change and replace the file.
+    All raise AccountsError or PrivateFileError, except `lookup` once the file has been read.
     """
 
     def __init__(self, private_dir: str | Path, *, clock: Callable[[], float] = time.time) -> None:
@@ -119,7 +118,7 @@ class AccountStore:
         self.load()
 
     def load(self) -> None:
-        """Read the file; no file means no accounts."""
+        """Read the file; a missing file means no accounts."""
         try:
             content, status = read_private(self.path)
         except FileNotFoundError:
@@ -131,7 +130,7 @@ class AccountStore:
         self._signature = (status.st_mtime_ns, status.st_ino, status.st_size)
 
     def refresh(self) -> None:
-        """Read the file again when it changed; keep the old accounts when it is broken."""
+        """Read the file again if it has changed; keep the old accounts if it is damaged."""
         try:
             status = self.path.stat()
             signature = (status.st_mtime_ns, status.st_ino, status.st_size)
@@ -159,7 +158,7 @@ class AccountStore:
         return [account for _, account in sorted(self._accounts.items())]
 
     def add(self, name: str, password: str, *, full_name: str = "") -> Account:
-        """Make an account; AccountsError when there is one of this name."""
+        """Create an account; AccountsError if the name exists."""
         check_name(name)
         digest = nt_hash(password)
 
@@ -189,13 +188,13 @@ class AccountStore:
         return self._change(lambda: self._put(replace(self._existing(name), disabled=disabled)))
 
     def remove(self, name: str) -> Account:
-        """Delete *name*; its RID is never given again."""
+        """Delete *name*; its RID is never reused."""
         return self._change(lambda: self._accounts.pop(self._existing(name).key))
 
     def merge(self, entries: Iterable[SmbpasswdEntry]) -> tuple[list[str], list[str]]:
-        """Take over smbpasswd entries: (names added, names whose password was replaced).
+        """Import smbpasswd entries; returns (names added, names whose password was replaced).
 
-        Raises AccountsError for a name that no account may have; nothing is taken over then.
+        Raises AccountsError for an invalid name; then nothing is imported.
         """
         wanted = list(entries)
         for entry in wanted:
@@ -238,7 +237,7 @@ class AccountStore:
         return account
 
     def _change(self, change: Callable[[], T]) -> T:
-        """Run *change* on fresh accounts under the lock, then save; what is in memory follows the file."""
+        """Run *change* on freshly read accounts under the lock, then save and update the accounts in memory."""
         ensure_private_directory(self.directory)
         try:
             with locked(self.directory / "accounts.lock"):
@@ -259,7 +258,7 @@ class AccountStore:
 
 
 def _parse(content: bytes, path: Path) -> tuple[dict[str, Account], int]:
-    """Accounts by key and the next RID; AccountsError names the path and what is wrong, never a hash."""
+    """Accounts by key and the next RID; AccountsError names the path and the problem, never a hash."""
     try:
         document = json.loads(content)
         if document["version"] != VERSION:

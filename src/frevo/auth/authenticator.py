@@ -1,4 +1,4 @@
-"""The Authenticator: accounts and settings in, acceptors and identities out. Made once per configuration."""
+"""The Authenticator creates acceptors and identities from accounts and settings. There is one per configuration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def filetime_now() -> int:
 class Authenticator:
     """Authenticates sessions.
 
-    `initial_token()` goes into NEGOTIATE responses; `begin()` gives one Acceptor per SESSION_SETUP exchange.
+    `initial_token()` goes into NEGOTIATE responses; `begin()` returns one Acceptor per SESSION_SETUP exchange.
     """
 
     def __init__(
@@ -40,10 +40,9 @@ class Authenticator:
         now: Callable[[], int] = filetime_now,
         machine_sid: SID | None = None,
     ) -> None:
-        """Raises KerberosError when a keytab is configured and cannot be used, PrivateFileError for the
-        machine SID.
+        """KerberosError if a configured keytab cannot be used, PrivateFileError for the machine SID.
 
-        *machine_sid*: default is the one in the accounts' private directory, made there when missing.
+        *machine_sid*: default is the one in the accounts' private directory, created there if missing.
         """
         self.accounts = accounts
         self.settings = settings or AuthSettings()
@@ -74,12 +73,12 @@ class Authenticator:
         return KerberosAcceptor(self._credential)
 
     def find(self, user: str, domain: str) -> Account | None:
-        """The account for a name that a client sent: the one that `username map` says, else the name's own."""
+        """The account for a name that a client sent: the one from `username map`, else the name's own."""
         mapped = self._mapped(user, domain)
         return (self.accounts.lookup(mapped) if mapped != user else None) or self.accounts.lookup(user)
 
     def _mapped(self, user: str, domain: str) -> str:
-        """What `username map` says for NAME, or for NAME@anything."""
+        """The entry of `username map` for NAME, or for NAME@anything."""
         mapped = self._map.unix_name(user, domain)
         if mapped == user and "@" in user:
             name = user.partition("@")[0]
@@ -88,7 +87,7 @@ class Authenticator:
         return mapped
 
     def ntlm_identity(self, result: NTLMResult) -> Identity:
-        """The identity for a finished NTLM logon."""
+        """The identity after an NTLM log-on."""
         if result.account is not None:
             return self._account_identity(
                 result.account, result.user, result.domain, "NTLM", workstation=result.workstation
@@ -109,7 +108,7 @@ class Authenticator:
         )
 
     def kerberos_identity(self, result: KerberosResult) -> Identity:
-        """The identity for an accepted ticket: the account of the principal's name; SMBError without one."""
+        """The identity for an accepted ticket: the account with the principal's name; SMBError if there is none."""
         name = account_of(result.principal, self.settings.realm or result.realm)
         account = self.find(name, result.realm) if name else None
         if account is None:

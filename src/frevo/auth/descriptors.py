@@ -1,4 +1,4 @@
-"""Security descriptors of files: made from Unix bits, inherited from the parent, set and queried in part.
+"""Security descriptors of files: derived from Unix bits, inherited from the parent, set and queried in part.
 
 References: [MS-DTYP] 2.5.3.4 (inheritance), [MS-SMB2] 3.3.5.20.3 and 3.3.5.21.3 (SECURITY_INFORMATION).
 """
@@ -47,7 +47,7 @@ _SACL_BITS = _SACL_PRESENT | _SACL_AUTO_INHERITED | _SACL_PROTECTED
 
 
 class SecurityInformation:
-    """What a request is about ([MS-DTYP] 2.4.7)."""
+    """The parts of a descriptor that a request covers ([MS-DTYP] 2.4.7)."""
 
     OWNER = 0x00000001
     GROUP = 0x00000002
@@ -78,7 +78,7 @@ def set_access(information: int) -> int:
 def _mode_access(bits: int, *, is_directory: bool) -> int:
     """Windows rights for three Unix bits.
 
-    Reading a file includes executing it: Unix bits seldom say otherwise.
+    Reading a file includes executing it, because Unix bits rarely distinguish.
     """
     access = 0
     if bits & 4:
@@ -105,7 +105,7 @@ _DELETE_WITH_WRITE = FileAccess.DELETE.value
 
 
 def default_sd(mode: int, *, is_directory: bool, owner: SID, group: SID) -> SecurityDescriptor:
-    """The descriptor of a file that has none stored: owner, group and Everyone as *mode* says."""
+    """The descriptor of a file without a stored one: owner, group and Everyone according to *mode*."""
     shares = ((owner, mode >> 6 & 7), (group, mode >> 3 & 7), (EVERYONE, mode & 7))
     aces = []
     for sid, bits in shares:
@@ -122,7 +122,7 @@ def default_sd(mode: int, *, is_directory: bool, owner: SID, group: SID) -> Secu
 def inherit_sd(
     parent: SecurityDescriptor | None, creator: Token, *, is_directory: bool
 ) -> SecurityDescriptor | None:
-    """The descriptor of a new file below *parent*; None when the parent has nothing to inherit.
+    """The descriptor of a new file in *parent*; None if there is nothing to inherit.
 
     Owner and group are the creator's; SACL entries are not inherited. Reference: [MS-DTYP] 2.5.3.4.
     """
@@ -144,7 +144,7 @@ def inherit_sd(
 
 
 def _inherited(ace: ACE, owner: SID, group: SID, *, is_directory: bool) -> Iterator[ACE]:
-    """What a child gets of its parent's entry: none, one, or an effective and an inherit-only one."""
+    """What a child inherits from one of its parent's entries: none, one, or an effective and an inherit-only one."""
     wanted = _CI if is_directory else _OI
     passed_on = is_directory and not ace.flags & _NP
     if not ace.flags & wanted:
@@ -170,7 +170,7 @@ def new_sd(
     *,
     is_directory: bool,
 ) -> SecurityDescriptor | None:
-    """The descriptor to store for a new file: what the client supplied (SecD context) over what is inherited.
+    """The descriptor to store for a new file: the client's (SecD context) combined with the inherited one.
 
     None: store nothing, `default_sd` describes the file. Reference: [MS-DTYP] 2.5.3.4.1.
     """
@@ -206,7 +206,7 @@ def _mapped(acl: ACL | None) -> ACL | None:
 
 
 def merge_sd(old: SecurityDescriptor, new: SecurityDescriptor, information: int) -> SecurityDescriptor:
-    """*old* with the parts that *information* names taken from *new* (SET_INFO security)."""
+    """*old* with the parts named in *information* replaced by those of *new* (SET_INFO security)."""
     result = replace(old)
     if information & SecurityInformation.OWNER and new.owner is not None:
         result.owner = new.owner
@@ -222,7 +222,7 @@ def merge_sd(old: SecurityDescriptor, new: SecurityDescriptor, information: int)
 
 
 def _dacl_control(control: int, information: int) -> int:
-    """The DACL's own bits after a change: protection as asked, AUTO_INHERITED when the client computed it."""
+    """The DACL's own bits after a change: protection as requested, AUTO_INHERITED if the client computed it."""
     bits = control & _DACL_PROTECTED
     if information & SecurityInformation.PROTECTED_DACL:
         bits = _DACL_PROTECTED
@@ -235,7 +235,7 @@ def _dacl_control(control: int, information: int) -> int:
 
 
 def select_sd(sd: SecurityDescriptor, information: int) -> SecurityDescriptor:
-    """The parts of *sd* that *information* names (QUERY_INFO security)."""
+    """The parts of *sd* named in *information* (QUERY_INFO security)."""
     dacl = bool(information & SecurityInformation.DACL)
     sacl = bool(information & SecurityInformation.SACL)
     control = sd.control & ~(_DACL_BITS | _SACL_BITS)

@@ -1,8 +1,8 @@
-"""FailedLogons: wrong passwords cost time, whoever they are tried by, and nobody is locked out.
+"""Slows down password guessing without locking anyone out.
 
-After a few failures from one address for one account every further verdict, the right password's too, is kept back
-until its time has come: one in `interval_s`. So guessing in parallel is no faster than in turn. An address as a whole
-has a larger allowance, for all accounts together. From elsewhere the account can be used as before.
+After a few failures from one address for one account, every further verdict (even for the right password) is delayed:
+one per `interval_s`. So guessing in parallel is no faster. An address as a whole has a larger allowance, for all
+accounts together. From other addresses, the account can be used as before.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _IPV6_NETWORK_BITS = 64
 
 
 class FailedLogons:
-    """Who has failed how often, as the time at which its account is even again (`clock` is monotonic)."""
+    """Failures by address and account, stored as the time when the debt is paid (`clock` is monotonic)."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -38,9 +38,9 @@ class FailedLogons:
         return sum(map(len, self._even))
 
     def wait_s(self, address: str, account: str, *, free: int, interval_s: float) -> float:
-        """Seconds that the next verdict for *account* must be kept back from *address*.
+        """Seconds to delay the next verdict for *account* from *address*.
 
-        The first *free* failures cost nothing, each further one has to be *interval_s* behind the one before.
+        The first *free* failures cost nothing; each further verdict must be *interval_s* after the one before.
         """
         if free > 0 and not any(self._even):
             return 0.0
@@ -54,7 +54,7 @@ class FailedLogons:
         return wait if wait >= _SHORTEST_S else 0.0
 
     def failed(self, address: str, account: str, *, interval_s: float) -> None:
-        """Counts a failure whose verdict is told (or kept back until it may be)."""
+        """Count a failure whose verdict is sent now or after its delay."""
         now = self._clock()
         for table, key, scale in self._places(address, account):
             even = max(table.pop(key, now), now)
@@ -63,7 +63,7 @@ class FailedLogons:
             table[key] = even + self._step(interval_s, scale)
 
     def succeeded(self, address: str, account: str) -> None:
-        """The account is used by who knows its password: what was mistyped before is forgotten."""
+        """Forget earlier mistyped passwords: the user has proved to know the password."""
         if self._even[0]:
             table, key, _ = self._places(address, account)[0]
             table.pop(key, None)
@@ -82,7 +82,8 @@ class FailedLogons:
 
 @functools.lru_cache(maxsize=1024)
 def source_of(address: str) -> str:
-    """Who an address stands for: itself, and for IPv6 the network of 64 bits that one machine can have to itself."""
+    """The source that an address belongs to: itself, or for IPv6 the 64-bit network that one machine can have to
+    itself."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

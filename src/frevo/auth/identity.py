@@ -1,4 +1,4 @@
-"""What authentication gives: Identity, StepResult, and the settings (AuthSettings) that it works under."""
+"""Results of authentication (Identity, StepResult) and its settings (AuthSettings)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAP_TO_GUEST = ("never", "bad user", "bad password", "bad uid")
 
 
 class AuthSettings(msgspec.Struct, frozen=True):
-    """What the server tells the authentication layer, frozen; a reload makes a new Authenticator."""
+    """The server's settings for authentication, frozen; a reload creates a new Authenticator."""
 
     #: NetBIOS name of the server, at most 15 characters; told to clients in the NTLM challenge.
     netbios_name: str = "FREVO"
@@ -52,11 +52,11 @@ class AuthSettings(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who a session belongs to.
+    """The user of a session.
 
-    `user` and `domain` are as the client sent them (for logs). `account` is our name for it, for `valid users` and
-    on disk: the account's, or what `username map` makes of it. `expires` is the FILETIME at which the session ends
-    (Kerberos ticket end), None for never.
+    `user` and `domain` are as the client sent them (for logs). `account` is the server's name for `valid users` and on
+    disk: the account's, or the one from `username map`. `expires` is the FILETIME at which the session ends (with
+    Kerberos, the ticket's end), None for never.
     """
 
     user: str

@@ -30,7 +30,7 @@ class KerberosError(FrevoError):
 
 
 class KerberosResult(Redacted, msgspec.Struct, frozen=True):
-    """An accepted ticket: the client's principal, the key of 16 or 32 bytes, and when the ticket ends."""
+    """An accepted ticket: the client's principal, the key of 16 or 32 bytes, and the ticket's end."""
 
     HIDDEN = ("session_key",)
 
@@ -43,10 +43,10 @@ class KerberosResult(Redacted, msgspec.Struct, frozen=True):
 
 
 class KerberosCredential:
-    """The keytab as GSS-API credential, made once and used for every logon."""
+    """The keytab as a GSS-API credential, created once and used for every log-on."""
 
     def __init__(self, keytab: str) -> None:
-        """Raises KerberosError when the module or the keytab is missing or unreadable."""
+        """Raises KerberosError if the module or the keytab is missing or unreadable."""
         try:
             gssapi: Any = importlib.import_module("gssapi")
             importlib.import_module("gssapi.raw")
@@ -78,7 +78,7 @@ def _check_readable(path: str) -> None:
 
 
 class KerberosAcceptor:
-    """One exchange: `step` until `result` is not None. Its calls are local and take about a millisecond."""
+    """One exchange: call `step` until `result` is not None. Calls are local and take about a millisecond."""
 
     def __init__(self, credential: KerberosCredential) -> None:
         self._gssapi = credential.gssapi
@@ -86,7 +86,7 @@ class KerberosAcceptor:
         self._complete = False
 
     def step(self, token: bytes) -> bytes:
-        """The answer (AP-REP) to the client's *token*; SMBError when the ticket is not accepted."""
+        """The response (AP-REP) to the client's *token*; SMBError if the ticket is not accepted."""
         try:
             answer: bytes = self._context.step(token) or b""
             # An error that came with a token for the peer is raised by the next access only.
@@ -97,7 +97,7 @@ class KerberosAcceptor:
             raise SMBError(_status(error), f"Kerberos: {words(error)}") from None
 
     def result(self) -> KerberosResult | None:
-        """Who it is, once the exchange is complete."""
+        """The result, once the exchange is complete."""
         if not self._complete:
             return None
         try:
@@ -143,7 +143,7 @@ def _status(error: Any) -> NTStatus:
 
 
 def account_of(principal: str, realm: str) -> str | None:
-    """The account name that *principal* (`user@REALM`) stands for: one component, of *realm*; else None."""
+    """The account name for *principal* (`user@REALM`): one component, of *realm*; else None."""
     name, _, its_realm = principal.rpartition("@")
     if not name or "/" in name or its_realm.upper() != realm.upper():
         return None

@@ -12,9 +12,9 @@ _KERBEROS_OID = "1.2.840.113554.1.2.2"
 
 
 class KerberosInitiator:
-    """One exchange: `step` with what the acceptor says until `complete`; KerberosError says what is missing.
+    """One exchange: `step` with the acceptor's tokens until `complete`; KerberosError says what is missing.
 
-    *principal* chooses among the tickets; without one the cache's own is used.
+    *principal* chooses a ticket; the default is the cache's own.
     """
 
     def __init__(self, service: str, host: str, principal: str = "") -> None:
@@ -39,7 +39,7 @@ class KerberosInitiator:
 
     @property
     def complete(self) -> bool:
-        """Nothing more is to be said."""
+        """Whether the exchange is complete."""
         return bool(self._context.complete)
 
     def step(self, token: bytes | None) -> bytes:
@@ -51,7 +51,7 @@ class KerberosInitiator:
 
     @property
     def session_key(self) -> bytes:
-        """The context's key; empty while there is none."""
+        """The context's key; empty before there is one."""
         try:
             return context_key(self._gssapi, self._context)
         except self._gssapi.exceptions.GSSError:

@@ -52,7 +52,7 @@ _NO_HASH = bytes(16)
 
 
 class NTLMResult(Redacted, msgspec.Struct, frozen=True):
-    """A finished logon.
+    """A finished log-on.
 
     `account` is None for guest and anonymous, whose `session_key` is zeros or unknown.
     """
@@ -70,7 +70,7 @@ class NTLMResult(Redacted, msgspec.Struct, frozen=True):
 
     @property
     def can_sign(self) -> bool:
-        """Whether both sides hold the session key and a mechListMIC can be made."""
+        """Whether both sides have the session key, so that a mechListMIC can be computed."""
         return self.account is not None and bool(self.flags & Flag.EXTENDED_SESSION_SECURITY)
 
     def make_mic(self, message: bytes) -> bytes:
@@ -94,7 +94,7 @@ class NTLMAcceptor:
     def __init__(
         self, accounts: Callable[[str, str], Account | None], settings: AuthSettings, now: Callable[[], int]
     ) -> None:
-        """*accounts* gives the account for (user, domain) as a client sends them."""
+        """*accounts* returns the account for (user, domain) as sent by a client."""
         self._accounts = accounts
         self._settings = settings
         self._now = now
@@ -106,7 +106,7 @@ class NTLMAcceptor:
         self._server_challenge = b""
 
     def challenge(self, token: bytes, server_challenge: bytes | None = None) -> bytes:
-        """The CHALLENGE that answers the NEGOTIATE *token*; WireError or SMBError without one."""
+        """The CHALLENGE for the NEGOTIATE *token*; WireError or SMBError if there is none."""
         client_flags = parse_negotiate(token)
         if not client_flags & (Flag.UNICODE | Flag.OEM):
             raise SMBError(NTStatus.INVALID_PARAMETER, "NTLM client offers no character set")
@@ -135,8 +135,8 @@ class NTLMAcceptor:
     def authenticate(self, token: bytes) -> NTLMResult:
         """The result of the AUTHENTICATE *token*.
 
-        Raises WireError for a malformed message; SMBError LOGON_FAILURE for a wrong user, password, MIC or an
-        old response type, ACCOUNT_DISABLED and PASSWORD_MUST_CHANGE only to who knows the password.
+        Raises WireError for a malformed message; SMBError LOGON_FAILURE for a wrong user, password or MIC, or an old
+        response type; ACCOUNT_DISABLED and PASSWORD_MUST_CHANGE only if the password is right.
         """
         message = Authenticate.parse(token, oem=bool(self._flags & Flag.OEM))
         if message.is_anonymous:
@@ -160,14 +160,14 @@ class NTLMAcceptor:
         return self._result(message, account, session_key)
 
     def _find(self, user: str, domain: str) -> Account | None:
-        """The account for the name that the client sent: NAME or NAME@anything."""
+        """The account for the client's name: NAME or NAME@anything."""
         account = self._accounts(user, domain)
         if account is None and "@" in user:
             account = self._accounts(user.partition("@")[0], domain)
         return account
 
     def _check_mic(self, message: Authenticate, av_pairs: dict[int, bytes], session_key: bytes) -> None:
-        """[MS-NLMP] 3.2.5.1.2: the MIC covers all three messages, when the client's AvPairs announce it."""
+        """[MS-NLMP] 3.2.5.1.2: the MIC covers all three messages, if the client's AvPairs announce it."""
         if not int.from_bytes(av_pairs.get(AvId.FLAGS, b"")[:4], "little") & AV_FLAG_MIC:
             if self._settings.require_mic:
                 raise SMBError(NTStatus.LOGON_FAILURE, "NTLM client sent no MIC")
@@ -182,7 +182,7 @@ class NTLMAcceptor:
         return self._result(message, None, bytes(16), is_anonymous=True)
 
     def _refused(self, message: Authenticate, user_exists: bool) -> NTLMResult:
-        """A wrong password or user: guest where `map to guest` says so, else LOGON_FAILURE for both alike."""
+        """A wrong password or user: guest if `map to guest` allows it, else the same LOGON_FAILURE for both."""
         policy = self._settings.map_to_guest
         if policy == "bad password" or (policy == "bad user" and not user_exists):
             return self._result(message, None, bytes(16), is_guest=True)
@@ -212,8 +212,8 @@ class NTLMAcceptor:
 def _spellings(user: str, domain: str) -> Iterator[tuple[str, str]]:
     """The (user, domain) forms that clients hash, the specified one first.
 
-    Some upper-case the domain too, omit it, do not change the user's case, or upper-case "ß" to "SS" (Python
-    ones).
+    Some also upper-case the domain, omit it, do not change the user's case, or upper-case "ß" to "SS" (those in
+    Python).
     """
     upper_user = crypto.upper_case(user)
     seen: set[tuple[str, str]] = set()
@@ -232,7 +232,7 @@ def _spellings(user: str, domain: str) -> Iterator[tuple[str, str]]:
 def _session_base_key(
     message: Authenticate, account: Account | None, server_challenge: bytes
 ) -> bytes | None:
-    """SessionBaseKey when the response proves the password, else None; same work for an unknown user."""
+    """SessionBaseKey if the response proves the password, else None; takes the same work for an unknown user."""
     nt_hash = account.nt_hash if account is not None else _NO_HASH
     proof, blob = message.nt_response[:16], message.nt_response[16:]
     for user, domain in _spellings(message.user, message.domain):
@@ -244,10 +244,9 @@ def _session_base_key(
 
 
 def _exported_key(message: Authenticate, offered: int, key_exchange_key: bytes) -> bytes:
-    """ExportedSessionKey ([MS-NLMP] 3.2.5.1.2). For NTLMv2 the KeyExchangeKey is the SessionBaseKey.
+    """ExportedSessionKey ([MS-NLMP] 3.2.5.1.2). For NTLMv2, the KeyExchangeKey is the SessionBaseKey.
 
-    Clients differ on whether KEY_EXCH counts without SIGN and SEAL; whoever sends 16 bytes has exchanged a
-    key.
+    Clients differ on whether KEY_EXCH counts without SIGN and SEAL; a client that sends 16 bytes has exchanged a key.
     """
     if not message.flags & offered & Flag.KEY_EXCHANGE:
         return key_exchange_key

@@ -15,7 +15,7 @@ _SEAL_SERVER = b"session key to server-to-client sealing key magic constant\x00"
 
 
 def upper_case(text: str) -> str:
-    """Upper case as Windows does it: one UTF-16 unit stays one unit, so no "ß" becomes "SS"."""
+    """Upper case as in Windows: one UTF-16 unit stays one unit, so "ß" does not become "SS"."""
     if text.isascii():
         return text.upper()
     return "".join(upper if len(upper := char.upper()) == 1 else char for char in text)
@@ -30,7 +30,7 @@ def md5(data: bytes) -> bytes:
 
 
 def ntowfv2(nt_hash: bytes, user: str, domain: str) -> bytes:
-    """ResponseKeyNT; *user* already in upper case ([MS-NLMP] 3.3.2)."""
+    """ResponseKeyNT; *user* must be in upper case ([MS-NLMP] 3.3.2)."""
     return hmac_md5(nt_hash, (user + domain).encode("utf-16-le", "surrogatepass"))
 
 

@@ -1,7 +1,7 @@
-"""NTLMv2 of a client in SPNEGO ([MS-NLMP] 3.1.5, RFC 4178): the log-on with a user and a password, or as nobody.
+"""A client's NTLMv2 in SPNEGO ([MS-NLMP] 3.1.5, RFC 4178): log-on with user and password, or anonymously.
 
-NTLM is the only mechanism it offers, and NTLMv2 the only version it speaks. Every AUTHENTICATE carries a MIC, also
-for a server that does not ask for one by a timestamp: whoever takes the timestamp out of the challenge gains nothing.
+It offers only NTLM, and supports only NTLMv2. Every AUTHENTICATE has a MIC, even if the server does not ask for one
+with a timestamp, so that an attacker gains nothing by removing the timestamp from the challenge.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _NAME_LETTERS_MAX = 1024
 
 
 class NTLMCredentials:
-    """A user with the hashes that do not depend on the server's challenge; ValueError for a name without end."""
+    """A user with the hashes that do not depend on the server's challenge; ValueError for a name that is too long."""
 
     __slots__ = ("domain", "response_key", "user")
 
@@ -61,10 +61,10 @@ class NTLMCredentials:
 
 
 class NTLMInitiator:
-    """One log-on: `step(None)` begins, `step(challenge)` proves who we are, `step(last)` checks the end.
+    """One log-on: `step(None)` starts, `step(challenge)` proves who the user is, `step(last)` checks the end.
 
-    *credentials* None is an anonymous log-on, which has no key. *target*: the service as `cifs/server`, which a server
-    may compare with its own names.
+    Without *credentials*, the log-on is anonymous and has no key. *target*: the service as `cifs/server`, which a
+    server may compare with its own names.
     """
 
     def __init__(self, credentials: NTLMCredentials | None, target: str = "") -> None:
@@ -80,8 +80,8 @@ class NTLMInitiator:
     def step(self, token: bytes | None) -> bytes:
         """The next token, empty after the last one.
 
-        WireError for a token that is none; SMBError when the server wants no NTLM; RemoteProtocolError when it has
-        signed the list of mechanisms wrong.
+        WireError for a malformed token; SMBError if the server does not accept NTLM; RemoteProtocolError if the
+        signature of its mechanism list is wrong.
         """
         if token is None:
             return _FIRST if self._credentials else _FIRST_OF_NOBODY
@@ -96,7 +96,7 @@ class NTLMInitiator:
         return spnego.NegTokenResp(token=message, mic=mic).pack()
 
     def _finish(self, answer: spnego.NegTokenResp) -> None:
-        """The last token: mechListMIC is checked where there is one (RFC 4178 section 5)."""
+        """Check the mechListMIC of the last token, if it has one (RFC 4178 section 5)."""
         if answer.mic is not None and self._signs:
             expected = signature(self._flags, self.session_key, _MECHANISMS, from_server=True)
             if not hmac.compare_digest(expected, answer.mic):
@@ -142,7 +142,7 @@ class NTLMInitiator:
         return message, signature(self._flags, self.session_key, _MECHANISMS, from_server=False)
 
     def _responses(self, credentials: NTLMCredentials, challenge: Challenge) -> tuple[bytes, bytes]:
-        """LmChallengeResponse and NtChallengeResponse ([MS-NLMP] 3.3.2); LMv2 only for who knows no timestamp."""
+        """LmChallengeResponse and NtChallengeResponse ([MS-NLMP] 3.3.2); LMv2 only if the server sent no timestamp."""
         key, ours = credentials.response_key, os.urandom(8)
         info = dict(challenge.target_info)
         stamp = info.get(AvId.TIMESTAMP)
@@ -157,7 +157,7 @@ class NTLMInitiator:
 
 
 def _agreed(theirs: int, ours: int) -> int:
-    """The flags that both want, of the two character sets one."""
+    """The flags that both sides want, with one of the two character sets."""
     flags = theirs & ours
     return flags & ~Flag.OEM if flags & Flag.UNICODE else flags
 

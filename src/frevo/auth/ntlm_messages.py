@@ -73,7 +73,7 @@ _V2_FIXED_BYTES = 16 + 28
 
 
 def message_type(token: bytes) -> int:
-    """The MessageType of an NTLM message; WireError when *token* is none."""
+    """The MessageType of an NTLM message; WireError if *token* is not one."""
     if len(token) > MAX_MESSAGE_BYTES:
         raise WireError("NTLM message is too long")
     try:
@@ -86,7 +86,7 @@ def message_type(token: bytes) -> int:
 
 
 def parse_negotiate(token: bytes) -> int:
-    """The flags of a NEGOTIATE message; a server has no use for its names ([MS-NLMP] 2.2.1.1)."""
+    """The flags of a NEGOTIATE message; servers do not need its names ([MS-NLMP] 2.2.1.1)."""
     if message_type(token) != NEGOTIATE or len(token) < 16:
         raise WireError("NTLM NEGOTIATE expected")
     return int.from_bytes(token[12:16], "little")
@@ -98,7 +98,7 @@ def pack_av_pairs(pairs: list[tuple[int, bytes]]) -> bytes:
 
 
 def parse_av_pairs(data: bytes) -> dict[int, bytes]:
-    """The AvPairs of *data* up to MsvAvEOL, the first of each type; WireError when the list does not end."""
+    """The AvPairs of *data* up to MsvAvEOL, the first of each type; WireError if the list has no end."""
     pairs: dict[int, bytes] = {}
     position = 0
     while True:
@@ -116,7 +116,7 @@ def parse_av_pairs(data: bytes) -> dict[int, bytes]:
 
 
 def pack_negotiate(flags: int) -> bytes:
-    """A NEGOTIATE message, which says nothing about who or where ([MS-NLMP] 2.2.1.1)."""
+    """A NEGOTIATE message without names ([MS-NLMP] 2.2.1.1)."""
     return struct.pack("<8sII16x8s", SIGNATURE, NEGOTIATE, flags, _version(flags))
 
 
@@ -165,7 +165,7 @@ def pack_challenge(flags: int, server_challenge: bytes, target_name: str, target
 
 
 class Challenge(msgspec.Struct, frozen=True):
-    """What a client needs of a CHALLENGE message ([MS-NLMP] 2.2.1.2)."""
+    """The parts of a CHALLENGE message that a client needs ([MS-NLMP] 2.2.1.2)."""
 
     flags: int
     server_challenge: bytes
@@ -174,7 +174,7 @@ class Challenge(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, token: bytes) -> Challenge:
-        """Raises WireError unless every field lies inside *token* and the AvPairs end and have their sizes."""
+        """Raises WireError unless every field lies inside *token* and the AvPairs are complete."""
         if message_type(token) != CHALLENGE:
             raise WireError("NTLM CHALLENGE expected")
         try:
@@ -210,9 +210,8 @@ class Authenticate(Redacted, msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, token: bytes, *, oem: bool = False) -> Authenticate:
-        """*oem*: the names are in the OEM character set, as was negotiated, else in UTF-16LE. Raises WireError unless
-        every field lies inside *token*.
-        """
+        """*oem*: the names are in the negotiated OEM character set, else in UTF-16LE. Raises WireError unless every
+        field lies inside *token*."""
         if message_type(token) != AUTHENTICATE:
             raise WireError("NTLM AUTHENTICATE expected")
         try:
@@ -249,13 +248,13 @@ class Authenticate(Redacted, msgspec.Struct, frozen=True):
         return len(self.nt_response) >= _V2_FIXED_BYTES + 4 and self.nt_response[16:18] == b"\x01\x01"
 
     def mic(self) -> bytes:
-        """The MIC; WireError when the payload starts where it should be."""
+        """The MIC; WireError if the payload starts where the MIC should be."""
         if self.payload_offset < MIC_OFFSET + MIC_SIZE or len(self.token) < MIC_OFFSET + MIC_SIZE:
             raise WireError("NTLM AUTHENTICATE announces a MIC but has no room for it")
         return self.token[MIC_OFFSET : MIC_OFFSET + MIC_SIZE]
 
     def without_mic(self) -> bytes:
-        """The message as the MIC is computed over it: the MIC itself is zeros."""
+        """The message over which the MIC is computed: with zeros as the MIC."""
         return self.token[:MIC_OFFSET] + bytes(MIC_SIZE) + self.token[MIC_OFFSET + MIC_SIZE :]
 
 
@@ -268,7 +267,7 @@ def _payload(token: bytes, length: int, offset: int, start: int) -> bytes:
 
 
 def _encoded(text: str, flags: int) -> bytes:
-    """A name as the message has it; what the OEM character set lacks becomes a question mark."""
+    """A name in the message's encoding; characters missing in the OEM character set become question marks."""
     return text.encode("utf-16-le", "surrogatepass") if flags & Flag.UNICODE else text.encode(_OEM, "replace")
 
 

@@ -16,7 +16,7 @@ from frevo.folders import make_folder
 
 
 class PrivateFileError(FrevoError):
-    """A secret cannot be kept or read safely; the message says what to do."""
+    """A secret cannot be stored or read safely; the message says what to do."""
 
 
 def ensure_private_directory(directory: Path) -> None:
@@ -34,7 +34,7 @@ def ensure_private_directory(directory: Path) -> None:
 
 
 def check_private(path: Path, status: os.stat_result, mode: int) -> None:
-    """Raise unless *path* belongs to this user or root and nobody else may use it."""
+    """Raise unless *path* belongs to this user or root and is closed to everyone else."""
     if status.st_uid not in (os.geteuid(), 0):
         raise PrivateFileError(f"{path} belongs to another user (uid {status.st_uid})")
     if status.st_mode & 0o077:
@@ -44,7 +44,7 @@ def check_private(path: Path, status: os.stat_result, mode: int) -> None:
 
 
 def read_private(path: Path, *, limit: int = 64 << 20) -> tuple[bytes, os.stat_result]:
-    """The content of a regular file of mode 0600 and its status; FileNotFoundError when there is none."""
+    """The contents and status of a regular file of mode 0600; FileNotFoundError if it does not exist."""
     must_be_server(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     with os.fdopen(descriptor, "rb") as file:
@@ -60,7 +60,7 @@ def read_private(path: Path, *, limit: int = 64 << 20) -> tuple[bytes, os.stat_r
 def replace_private(path: Path, content: bytes) -> None:
     """Write *content* to *path* with mode 0600.
 
-    The old or the new file is there whatever happens, never a part.
+    Atomic: either the old or the complete new file exists, whatever happens.
     """
     must_be_server(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
@@ -84,7 +84,7 @@ def replace_private(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file *path* (made when missing) against other processes."""
+    """Hold an exclusive lock on the file *path* (created if missing) against other processes."""
     must_be_server(path)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

@@ -1,8 +1,6 @@
-"""The SID scheme: the machine SID and its accounts, Unix users and groups, and the well-known SIDs we put
-into tokens.
+"""SIDs: the machine SID and its accounts, Unix users and groups, and the well-known SIDs used in tokens.
 
-Accounts are `<machine SID>-<RID>`; files of Unix owners without an account show Samba's S-1-22-1-uid and
-S-1-22-2-gid.
+Accounts are `<machine SID>-<RID>`; Unix owners without an account appear as Samba's S-1-22-1-uid and S-1-22-2-gid.
 """
 
 from __future__ import annotations
@@ -44,18 +42,18 @@ def account_sid(machine_sid: SID, rid: int) -> SID:
 
 @functools.lru_cache(maxsize=4096)
 def unix_user_sid(uid: int) -> SID:
-    """The SID that stands for a Unix user without an account."""
+    """The SID of a Unix user without an account."""
     return UNIX_USERS.child(uid)
 
 
 def is_unix_user(sid: SID) -> bool:
-    """Whether the SID stands for a Unix user."""
+    """Whether the SID is a Unix user's."""
     return sid.authority == UNIX_USERS.authority and sid.sub_authorities[:-1] == UNIX_USERS.sub_authorities
 
 
 @functools.lru_cache(maxsize=4096)
 def unix_group_sid(gid: int) -> SID:
-    """The SID that stands for a Unix group."""
+    """The SID of a Unix group."""
     return UNIX_GROUPS.child(gid)
 
 
@@ -82,7 +80,7 @@ def anonymous_groups() -> tuple[SID, ...]:
 
 
 def load_machine_sid(private_dir: Path) -> SID:
-    """The machine SID of *private_dir*, made at random the first time; PrivateFileError otherwise."""
+    """The machine SID of *private_dir*, created at random the first time; PrivateFileError on failure."""
     path = private_dir / MACHINE_SID_FILE
     try:
         ensure_private_directory(private_dir)

@@ -20,15 +20,15 @@ class SmbpasswdEntry(Redacted, msgspec.Struct, frozen=True):
 
 
 class SmbpasswdError(ValueError):
-    """A text is no smbpasswd file; the message names the line, never its hashes."""
+    """A text is not an smbpasswd file; the message names the line, never its hashes."""
 
 
 def parse_smbpasswd(text: str) -> tuple[list[SmbpasswdEntry], list[str]]:
-    """The user entries of *text* and a sentence for each line that was left out.
+    """The user entries of *text*, and a sentence for each skipped line.
 
-    Left out: machine trusts (flags W, I, S), users without an NT hash or with the flag N (no password: Samba lets
-    them in only with `null passwords`), and lines that cannot be read. Raises SmbpasswdError when there are only such
-    lines: then it is another kind of file.
+    Skipped are machine trusts (flags W, I, S), users without an NT hash or with the flag N (no password: Samba admits
+    them only with `null passwords`), and invalid lines. Raises SmbpasswdError if all lines are invalid, because it is
+    another kind of file then.
     """
     entries: list[SmbpasswdEntry] = []
     skipped: list[str] = []

@@ -1,7 +1,7 @@
 """The SPNEGO acceptor: one SESSION_SETUP exchange, token in, StepResult out ([MS-SPNG] 3.2.5, RFC 4178).
 
-Takes SPNEGO, raw NTLMSSP and raw Kerberos tokens. The mechanism is the first of the client's list that is
-enabled here; when that is not the client's favourite, mechListMIC is required in both directions.
+Accepts SPNEGO, raw NTLMSSP and raw Kerberos tokens. It uses the first of the client's mechanisms that is enabled; if
+that is not the client's first choice, mechListMIC is required in both directions.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ KERBEROS_OIDS = (OID_MS_KRB5, OID_KRB5)
 
 
 class Acceptor:
-    """One authentication. `step` takes each security buffer of the client until the result is `done`.
+    """One authentication. Call `step` with each of the client's security buffers until the result is `done`.
 
-    Sans-IO; an acceptor that raised or finished takes no more tokens.
+    Sans-IO; an acceptor that raised or finished accepts no more tokens.
     """
 
     __slots__ = (
@@ -60,7 +60,7 @@ class Acceptor:
         self._mic_required = False
 
     def take_claim(self) -> str | None:
-        """The name that the last step has judged a password for, once; None when it has judged none."""
+        """The name whose password the last step checked; returned once, None if there is none."""
         ntlm = self._ntlm
         if ntlm is None:
             return None
@@ -68,11 +68,10 @@ class Acceptor:
         return claim
 
     def step(self, token: bytes | bytearray | memoryview) -> StepResult:
-        """Take the client's next security buffer.
+        """Process the client's next security buffer.
 
-        Raises SMBError: LOGON_FAILURE, ACCOUNT_DISABLED, PASSWORD_MUST_CHANGE, INVALID_PARAMETER for a
-        malformed token or one out of turn, NOT_SUPPORTED when no offered mechanism is enabled. Reference:
-        [MS-SMB2] 3.3.5.5.3.
+        Raises SMBError: LOGON_FAILURE, ACCOUNT_DISABLED, PASSWORD_MUST_CHANGE, INVALID_PARAMETER for a malformed or
+        unexpected token, NOT_SUPPORTED if no offered mechanism is enabled. Reference: [MS-SMB2] 3.3.5.5.3.
         """
         current, self._next = self._next, self._finished
         try:
@@ -145,7 +144,7 @@ class Acceptor:
     def _check_mic(
         self, outcome: StepResult, signer: NTLMResult | KerberosAcceptor, mic: bytes | None
     ) -> StepResult:
-        """Check the client's mechListMIC and give ours, or ask for it when it must come."""
+        """Check the client's mechListMIC and return ours, or request it if it is required."""
         if mic is not None:
             signer.verify_mic(self._mechanism_list, mic)
         elif self._mic_required:
@@ -171,7 +170,7 @@ class Acceptor:
         return StepResult(False, NegTokenResp(state, self._take_selected(), token).pack())
 
     def _take_selected(self) -> bytes | None:
-        """supportedMech belongs into the first answer only."""
+        """Return supportedMech for the first response only."""
         selected, self._selected = self._selected, None
         return selected
 
@@ -183,7 +182,7 @@ class Acceptor:
         return StepResult(True, response.pack(), outcome.identity, outcome.session_key)
 
     def _raw_ntlm(self, token: bytes) -> StepResult:
-        """NTLMSSP without SPNEGO, as some clients send it."""
+        """NTLMSSP without SPNEGO, as sent by some clients."""
         if OID_NTLMSSP not in self._authenticator.mechanisms:
             raise SMBError(NTStatus.NOT_SUPPORTED, "NTLM is not enabled")
         self._ntlm = self._authenticator.ntlm_acceptor()
@@ -209,5 +208,5 @@ class Acceptor:
 
 
 def _family(mechanism: bytes) -> bytes:
-    """Both spellings of Kerberos are one mechanism."""
+    """One name for both spellings of Kerberos."""
     return OID_KRB5 if mechanism == OID_MS_KRB5 else mechanism

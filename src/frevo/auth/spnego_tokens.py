@@ -1,6 +1,6 @@
-"""SPNEGO tokens: bounded DER reader and the few writers ([MS-SPNG] 2.2, RFC 4178 section 4.2).
+"""SPNEGO tokens: a bounded DER reader and the few writers needed ([MS-SPNG] 2.2, RFC 4178 section 4.2).
 
-Only what NegTokenInit, NegTokenInit2 and NegTokenResp are made of: definite lengths, one-byte tags.
+Supports only what NegTokenInit, NegTokenInit2 and NegTokenResp use: definite lengths, one-byte tags.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def der(tag: int, content: bytes) -> bytes:
 
 
 class DERReader:
-    """Reads elements one after the other from *data*; every length is checked, WireError otherwise."""
+    """Reads consecutive elements of *data*; checks every length and raises WireError."""
 
     __slots__ = ("_data", "_end", "_position")
 
@@ -130,13 +130,13 @@ class NegTokenResp(Redacted, msgspec.Struct, frozen=True):
 
 
 def gss_mechanism(token: bytes) -> tuple[bytes, bytes]:
-    """The mechanism OID of an initial GSS-API token and what follows it (RFC 2743 section 3.1)."""
+    """The mechanism OID of an initial GSS-API token and the bytes after it (RFC 2743 section 3.1)."""
     outer = DERReader(token).enter(_APPLICATION)
     return outer.content(_OID), outer.rest()
 
 
 def parse_init(token: bytes) -> NegTokenInit:
-    """A NegTokenInit, with or without the GSS-API wrapping; WireError when it is none."""
+    """A NegTokenInit, with or without the GSS-API wrapping; WireError if it is not one."""
     _check_size(token)
     body = token
     if token[:1] == bytes((_APPLICATION,)):
@@ -157,7 +157,7 @@ def parse_init(token: bytes) -> NegTokenInit:
 
 
 def parse_resp(token: bytes) -> NegTokenResp:
-    """A NegTokenResp; WireError when it is none."""
+    """A NegTokenResp; WireError if it is not one."""
     _check_size(token)
     fields = _fields(DERReader(token).enter(_RESP).enter(_SEQUENCE))
     state = DERReader(fields[0xA0]).content(_ENUMERATED) if 0xA0 in fields else None
@@ -172,7 +172,7 @@ def parse_resp(token: bytes) -> NegTokenResp:
 
 
 def pack_init2(mechanisms: tuple[bytes, ...]) -> bytes:
-    """The NegTokenInit2 with which a server opens in its NEGOTIATE response ([MS-SPNG] 2.2.1)."""
+    """The NegTokenInit2 that a server sends first, in its NEGOTIATE response ([MS-SPNG] 2.2.1)."""
     mechanism_list = der(_SEQUENCE, b"".join(der(_OID, oid) for oid in mechanisms))
     hints = der(_SEQUENCE, der(0xA0, der(_GENERAL_STRING, HINT_NAME)))
     init = der(_INIT, der(_SEQUENCE, der(0xA0, mechanism_list) + der(0xA3, hints)))

@@ -1,9 +1,8 @@
-"""`username map`: which Unix user a name that a client sends stands for, in the format of Samba's manual.
+"""`username map`: maps clients' names to Unix users, in the format of Samba's manual.
 
-A line is `unixname = name name ...`. Names may be quoted, may be `DOMAIN\\user`, may be `@group` or `+group` (the
-members of a Unix group), and `*` is everybody; `&group` is a netgroup, which fits nobody. All lines are looked at and
-the last that fits counts; a line that begins with `!` is the last one when it fits. Lines that begin with `#` or `;`
-are comments.
+A line is `unixname = name name ...`. Names may be quoted, may be `DOMAIN\\user` or `@group` (or `+group`, `&group`:
+the members of a Unix group); `*` means everyone. All lines are searched and the last match counts; a line that begins
+with `!` ends the search if it matches. Lines that begin with `#` or `;` are comments.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _GROUP = ("@", "+", "&")
 
 
 class _Line(msgspec.Struct, frozen=True):
-    """One line: the Unix user, the names (in lower case) that stand for it, and whether it ends the search."""
+    """One line: the Unix user, its names (in lower case), and whether it ends the search."""
 
     unix_name: str
     names: frozenset[str]
@@ -44,7 +43,7 @@ class UsernameMap:
         self._lines: tuple[_Line, ...] = ()
 
     def unix_name(self, user: str, domain: str = "") -> str:
-        """Whom *user* stands for; *user* itself when no line fits, or the file cannot be read (which is logged)."""
+        """The Unix name for *user*; *user* itself if no line matches or the file cannot be read (which is logged)."""
         if not self._path:
             return user
         self._read()
@@ -75,7 +74,7 @@ class UsernameMap:
 
 
 def parse(text: str) -> tuple[_Line, ...]:
-    """The lines of a map; those without `=` or without a name on the left say nothing."""
+    """The lines of a map; skips lines without `=` or without a name on the left."""
     lines = []
     for raw in text.splitlines():
         line = raw.strip()

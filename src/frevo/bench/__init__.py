@@ -1,3 +1,3 @@
-"""The bench: loads any SMB server as smbtorture's smb2.bench does, and says what it took on both ends."""
+"""The bench: puts the load of smbtorture's smb2.bench on any SMB server, and measures both ends."""
 
 from __future__ import annotations

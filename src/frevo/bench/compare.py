@@ -1,4 +1,4 @@
-"""Two reports beside each other: the ratio of every figure, and what makes them hard to compare."""
+"""Compares two reports: the ratio of every figure, and the conditions that make them hard to compare."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _AGREED = ("dialect", "transport", "signing", "cipher")
 
 
 class NotAReport(FrevoError):
-    """A file that `frevo bench --json` has not written."""
+    """A file that was not written by `frevo bench --json`."""
 
 
 def compare(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an operation can fail with: the server's status, or what the data plane found wrong; in names and sentences."""
+"""Errors of an operation, the server's status or a fault found by the data plane, as names and sentences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OWN = {
 
 
 def name_of_status(status: int) -> str:
-    """STATUS_DISK_FULL, or the number when it has no name."""
+    """STATUS_DISK_FULL, or the number if it has no name."""
     if status in _OWN:
         return _OWN[status][0]
     known = NTStatus(status)
@@ -22,6 +22,6 @@ def name_of_status(status: int) -> str:
 
 
 def sentence(status: int, count: int) -> str:
-    """What went wrong so many times."""
+    """A sentence about an error that occurred *count* times."""
     text = _OWN[status][1] if status in _OWN else remote_error(status).strerror
     return f"{count:,} operations failed: {text}" if count > 1 else f"an operation failed: {text}"

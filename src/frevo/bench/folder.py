@@ -1,4 +1,4 @@
-"""The directory that a bench makes its files in, and takes away again when it is empty."""
+"""The directory in which a bench creates its files; removed afterwards if empty."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from frevo.wire.smb2 import CreateDisposition, ShareAccess
 
 
 class Folder:
-    """`bench_<workload>_dir` in one share, as smbtorture names it. It cannot be deleted while it is held."""
+    """`bench_<workload>_dir` in one share, named as in smbtorture. It cannot be deleted while it is open."""
 
     def __init__(self, link: Link, name: str) -> None:
         self._link = link
@@ -21,7 +21,7 @@ class Folder:
         self._held: FileId | None = None
 
     async def make(self) -> None:
-        """Makes it, or takes the one that is there."""
+        """Create it, or open the existing one."""
         share = int(ShareAccess.READ | ShareAccess.WRITE)
         request = requests.opening(
             self.path,
@@ -40,7 +40,7 @@ class Folder:
             raise
 
     async def remove(self) -> None:
-        """Removes it unless something is in it; errors do not matter any more."""
+        """Remove it if it is empty; ignores errors."""
         if self._held is None:
             return
         tree, held = self._link.files.tree, self._held

@@ -1,4 +1,4 @@
-"""The connections of a bench: opened before the clock runs, each logged on and in its share."""
+"""The connections of a bench: opened before the measurement starts, logged on, connected to the share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AT_A_TIME = 16
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a connection goes, and as whom."""
+    """The URL and options of a connection."""
 
     url: str
     options: Options
@@ -31,7 +31,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct):
-    """One connection; *share* is None for the workloads that need none."""
+    """One connection; *share* is None for workloads that need none."""
 
     number: int
     target: Target
@@ -45,7 +45,7 @@ class Link(msgspec.Struct):
         return self.share
 
     def path(self, name: str) -> str:
-        """*name* below the URL's path, from the share's root."""
+        """*name* under the URL's path, relative to the share's root."""
         return join(self.files.base, name)
 
 
@@ -61,7 +61,7 @@ async def _open(number: int, target: Target, *, with_share: bool) -> Link:
 
 
 async def at_once(steps: Iterable[Coroutine[Any, Any, object]], most: int = _AT_A_TIME) -> None:
-    """Does *steps*, so many at a time; the first error ends them all and is raised."""
+    """Run *steps*, at most that many at a time. The first error cancels the rest and is raised."""
     free = asyncio.Semaphore(most)
 
     async def one(step: Coroutine[Any, Any, object]) -> None:
@@ -82,9 +82,9 @@ async def at_once(steps: Iterable[Coroutine[Any, Any, object]], most: int = _AT_
 
 @asynccontextmanager
 async def open_links(targets: Sequence[Target], *, with_share: bool) -> AsyncIterator[list[Link]]:
-    """A connection to each of *targets*; whatever happens, they are closed in the end.
+    """Context manager: a connection to each of *targets*, closed at the end in any case.
 
-    Raises what the first that fails raises.
+    Raises the first error.
     """
     links: list[Link] = []
 
@@ -111,6 +111,6 @@ async def _close(links: Sequence[Link]) -> None:
 
 
 def largest(links: Sequence[Link], workload: str) -> int:
-    """The most that every one of the servers takes in one READ or WRITE."""
+    """The largest READ or WRITE that every server accepts."""
     agreed = [link.server.connection.negotiated for link in links]
     return min((one.max_read if workload == "read" else one.max_write) for one in agreed if one is not None)

@@ -1,4 +1,4 @@
-"""The lines that are printed while a bench runs, in smbtorture's own form."""
+"""The lines printed while a bench runs, in smbtorture's format."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def running(seconds: float) -> str:
 def part(name: str, tally: Tally, seconds: float, *, moves_data: bool) -> str:
     """One kind of operation during *seconds*: rates, and latencies in seconds.
 
-    The set-up and the log-off of sessions have their own separator and no thousands separator, as there.
+    As in smbtorture, session set-up and log-off have their own separator and no thousands separator.
     """
     separator, number = (",", "d") if name in ("setup", "logoff") else (";", ",d")
     seconds = max(seconds, 1e-9)
@@ -41,12 +41,12 @@ def part(name: str, tally: Tally, seconds: float, *, moves_data: bool) -> str:
 
 
 def line(at: float, seconds: float, parts: Sequence[tuple[str, Tally]], *, moves_data: bool) -> str:
-    """What happened in the *seconds* before second *at*, to be overwritten."""
+    """The operations in the *seconds* before second *at*; to be overwritten by the next line."""
     return _line(at, seconds, parts, moves_data) + _OVERWRITTEN
 
 
 def last_lines(seconds: float, parts: Sequence[tuple[str, Tally]], *, moves_data: bool) -> str:
-    """The whole run, and how long it took."""
+    """Totals of the whole run, and its duration."""
     return f"{_line(seconds, seconds, parts, moves_data)}\n{seconds:.2f} seconds\n"
 
 

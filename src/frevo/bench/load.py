@@ -1,4 +1,4 @@
-"""What the runner drives: loops that repeat one kind of operation, prepared, started, counted, stopped."""
+"""A workload as the runner drives it: loops that repeat one kind of operation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from frevo.bench.tally import Tally, total
 
 
 class Load(ABC):
-    """One workload on open connections. Every step may raise an OSError of the client."""
+    """One workload on open connections. Every method may raise an OSError of the client."""
 
     #: The kinds of operation that are counted, in the order of the live line; the first is what the report counts.
     parts: ClassVar[tuple[str, ...]]
@@ -25,41 +25,41 @@ class Load(ABC):
 
     @abstractmethod
     async def prepare(self) -> None:
-        """Everything that must not be measured: files, directories."""
+        """Create everything that must not be measured: files, directories."""
 
     @abstractmethod
     def start(self) -> None:
-        """The loops run from now on."""
+        """Start the loops."""
 
     @abstractmethod
     def tallies(self) -> tuple[Tally, ...]:
-        """What was done so far, for each of *parts*."""
+        """The counts so far, for each of *parts*."""
 
     @abstractmethod
     async def finished(self) -> None:
-        """Returns when the loops have ended by themselves; raises what ended them."""
+        """Return when the loops have ended by themselves; raise the error that ended them."""
 
     @abstractmethod
     async def stop(self) -> None:
-        """Ends the loops; nothing of them is in flight when it returns."""
+        """End the loops; no request is in flight when it returns."""
 
     @abstractmethod
     async def check(self) -> None:
-        """Verifies what the loops have left, after `stop`. FrevoError when it is wrong."""
+        """Verify the loops' result after `stop`. FrevoError if it is wrong."""
 
     @abstractmethod
     async def clean(self) -> None:
-        """Takes back what `prepare` made."""
+        """Remove what `prepare` created."""
 
 
 class Budget:
-    """How many operations are left to start, over all loops; None: no limit."""
+    """The number of operations that may still start, over all loops; None: no limit."""
 
     def __init__(self, operations: int | None) -> None:
         self._left = operations
 
     def take(self, count: int) -> bool:
-        """Whether *count* more may be started; they are."""
+        """Whether *count* more may start; if so, deducts them."""
         if self._left is None:
             return True
         self._left -= count
@@ -67,7 +67,7 @@ class Budget:
 
 
 class PythonLoad(Load):
-    """Loops that are coroutines: for operations that cost the server far more than Python."""
+    """Loops that are coroutines, for operations that cost the server much more than Python."""
 
     def __init__(self, settings: Settings, links: Sequence[Link]) -> None:
         super().__init__(settings, links)
@@ -81,20 +81,20 @@ class PythonLoad(Load):
         """The coroutines; each returns when `ending` is true or the budget is used up."""
 
     async def prepare(self) -> None:
-        """Nothing."""
+        """Nothing to prepare."""
 
     async def check(self) -> None:
-        """Nothing."""
+        """Nothing to verify."""
 
     async def clean(self) -> None:
-        """Nothing."""
+        """Nothing to remove."""
 
     def start(self) -> None:
-        """Starts a task for each loop."""
+        """Start a task for each loop."""
         self._tasks = [asyncio.ensure_future(loop) for loop in self.loops()]
 
     def more(self, count: int = 1) -> bool:
-        """Whether a loop may start so many operations more."""
+        """Whether a loop may start that many more operations."""
         return not self.ending and self.budget.take(count)
 
     def tallies(self) -> tuple[Tally, ...]:
@@ -102,13 +102,13 @@ class PythonLoad(Load):
         return tuple(total([tally]) for tally in self.counts)
 
     async def finished(self) -> None:
-        """Waits for all loops; the first error of one."""
+        """Wait for all loops; raises the first error."""
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
             task.result()
 
     async def stop(self) -> None:
-        """Lets what is in flight end, for a moment; then cancels it."""
+        """Give requests in flight a moment to finish, then cancel them."""
         self.ending = True
         if not self._tasks:
             return

@@ -1,4 +1,4 @@
-"""The notify workload: one client changes a directory, the others learn of it by CHANGE_NOTIFY ([MS-SMB2] 3.3.5.19)."""
+"""The notify workload: one client changes a directory, CHANGE_NOTIFY tells the others ([MS-SMB2] 3.3.5.19)."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ PATIENCE_S = 5.0
 _FILE_OPTIONS = int(CreateOptions.NON_DIRECTORY_FILE | CreateOptions.DELETE_ON_CLOSE)
 
 
-class _Audience:
-    """The watchers of one directory, and what they are waiting for."""
+class _WatchedDirectory:
+    """One directory with its watchers, and the change that they wait for."""
 
     def __init__(self, folder: Folder, changer: Link, tally: Tally) -> None:
         self.folder = folder
@@ -53,22 +53,22 @@ class _Audience:
         self._all_seen = asyncio.Event()
 
     def expect(self, action: int, name: str) -> None:
-        """The change is made right after this."""
+        """Call this right before making the change."""
         self._expected = action, name
         self._missing = set(range(self.watchers))
         self._all_seen.clear()
         self._started = time.perf_counter_ns()
 
-    def told(self, watcher: int, changes: Sequence[tuple[int, str]]) -> None:
-        """A watcher got a notification; what came twice or late does not count."""
+    def notified(self, watcher: int, changes: Sequence[tuple[int, str]]) -> None:
+        """A watcher got a notification; duplicate and late ones do not count."""
         if watcher in self._missing and self._expected in changes:
             self._tally.record(time.perf_counter_ns() - self._started)
             self._missing.remove(watcher)
             if not self._missing:
                 self._all_seen.set()
 
-    async def everybody(self) -> None:
-        """Waits until all watchers know; those that do not hear of it in time count as errors."""
+    async def all_notified(self) -> None:
+        """Wait until all watchers are notified; those that are not in time count as errors."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self._all_seen.wait()
@@ -79,58 +79,58 @@ class _Audience:
 
 
 class NotifyLoad(PythonLoad):
-    """connections x qdepth watchers of one directory; an operation is one notification that one of them got.
+    """connections x qdepth watchers of one directory; one operation is one notification of one watcher.
 
-    The change (a file appears, then it goes) is made on the first connection to each share; the next one comes when
-    every watcher has heard. Latency is from sending the change to receiving the notification.
+    The first connection to each share makes the change (creates a file, then removes it), and the next one when every
+    watcher has been notified. Latency runs from sending the change to receiving the notification.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("notify",)
 
     def __init__(self, settings: Settings, links: Sequence[Link]) -> None:
         super().__init__(settings, links)
-        self._audiences: dict[str, _Audience] = {}
+        self._directories: dict[str, _WatchedDirectory] = {}
         self._watches: list[_Watch] = []
         self._watching: list[asyncio.Task[None]] = []
 
     async def prepare(self) -> None:
-        """Makes the directory, and asks the server for every watcher to be told of its changes."""
+        """Create the directory, and register every watcher."""
         for link in self.links:
-            audience = self._audiences.get(link.target.url)
-            if audience is None:
-                audience = _Audience(Folder(link, "bench_notify_dir"), link, self.counts[0])
-                self._audiences[link.target.url] = audience
-                await audience.folder.make()
-            request = requests.opening(audience.folder.path, requests.LIST, options=requests.DIRECTORY)
+            directory = self._directories.get(link.target.url)
+            if directory is None:
+                directory = _WatchedDirectory(Folder(link, "bench_notify_dir"), link, self.counts[0])
+                self._directories[link.target.url] = directory
+                await directory.folder.make()
+            request = requests.opening(directory.folder.path, requests.LIST, options=requests.DIRECTORY)
             for _ in range(self.settings.qdepth):
-                opened = await link.files.tree.create(request, audience.folder.path)
-                watch = _Watch(link.files.tree, opened.file_id, audience)
+                opened = await link.files.tree.create(request, directory.folder.path)
+                watch = _Watch(link.files.tree, opened.file_id, directory)
                 await watch.ask()
                 self._watches.append(watch)
 
     def start(self) -> None:
-        """Starts the watchers and then the changers."""
+        """Start the watchers and then the changers."""
         self._watching = [asyncio.ensure_future(watch.run()) for watch in self._watches]
         super().start()
 
     def loops(self) -> Sequence[Coroutine[Any, Any, None]]:
         """A changer for each directory."""
-        return [self._change(audience) for audience in self._audiences.values()]
+        return [self._change(directory) for directory in self._directories.values()]
 
-    async def _change(self, audience: _Audience) -> None:
-        tree, run, number = audience.changer.files.tree, secrets.token_hex(4), 0
-        while self.more(2 * audience.watchers):
+    async def _change(self, directory: _WatchedDirectory) -> None:
+        tree, run, number = directory.changer.files.tree, secrets.token_hex(4), 0
+        while self.more(2 * directory.watchers):
             number += 1
             name = f"{run}_{number}.tmp"
-            audience.expect(_ADDED, name)
-            opened = await tree.create(_new_file(f"{audience.folder.path}/{name}"), name)
-            await audience.everybody()
-            audience.expect(_REMOVED, name)
+            directory.expect(_ADDED, name)
+            opened = await tree.create(_new_file(f"{directory.folder.path}/{name}"), name)
+            await directory.all_notified()
+            directory.expect(_REMOVED, name)
             await tree.close(opened.file_id)
-            await audience.everybody()
+            await directory.all_notified()
 
     async def finished(self) -> None:
-        """The changers have ended, or a watcher has failed."""
+        """Return when the changers have ended; raises a watcher's error."""
         changers = asyncio.ensure_future(super().finished())
         try:
             done, _ = await asyncio.wait([changers, *self._watching], return_when=asyncio.FIRST_COMPLETED)
@@ -140,49 +140,49 @@ class NotifyLoad(PythonLoad):
             changers.cancel()
 
     async def stop(self) -> None:
-        """Ends changers, then watchers."""
+        """End the changers, then the watchers."""
         await super().stop()
         for task in self._watching:
             task.cancel()
         await asyncio.gather(*self._watching, return_exceptions=True)
 
     async def clean(self) -> None:
-        """Closes the watchers' opens and removes the directory."""
+        """Close the watchers' opens and remove the directory."""
         for watch in self._watches:
             await watch.close()
-        for audience in self._audiences.values():
-            await audience.folder.remove()
+        for directory in self._directories.values():
+            await directory.folder.remove()
 
 
 class _Watch:
-    """One watcher: an open of the directory and the request that waits there."""
+    """One watcher: an open of the directory and its pending request."""
 
-    def __init__(self, tree: Tree, file_id: FileId, audience: _Audience) -> None:
+    def __init__(self, tree: Tree, file_id: FileId, directory: _WatchedDirectory) -> None:
         self._tree = tree
         self._file_id = file_id
-        self._audience = audience
+        self._directory = directory
         self._pending: Pending | None = None
-        self._number = audience.watchers
-        audience.watchers += 1
+        self._number = directory.watchers
+        directory.watchers += 1
 
     async def ask(self) -> None:
-        """Sends the next request; the server remembers what happens until it comes."""
+        """Send the next request; the server buffers changes until then."""
         body = ChangeNotifyRequest(0, _BUFFER_BYTES, self._file_id, int(CompletionFilter.FILE_NAME)).pack()
         self._pending = await self._tree.post(Element(Command.CHANGE_NOTIFY, body, patient=True))
 
     async def run(self) -> None:
-        """Takes notifications until it is cancelled."""
+        """Receive notifications until cancelled."""
         while self._pending is not None:
             reply = await self._pending.future
             if reply.status == NTStatus.SUCCESS:
                 changes = parse_notifications(ChangeNotifyResponse.parse(reply.message).buffer)
-                self._audience.told(self._number, changes)
+                self._directory.notified(self._number, changes)
             elif reply.status != NTStatus.NOTIFY_ENUM_DIR:
-                raise remote_error(reply.status, self._audience.folder.path, "watching")
+                raise remote_error(reply.status, self._directory.folder.path, "watching")
             await self.ask()
 
     async def close(self) -> None:
-        """Takes the request back and closes the directory."""
+        """Cancel the request and close the directory."""
         if self._pending is not None:
             self._tree.connection.abandon([self._pending])
             self._pending = None

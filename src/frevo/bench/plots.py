@@ -1,4 +1,4 @@
-"""Plots as SVG text: throughput over time, latencies as a distribution. Colours come from the page's style."""
+"""Plots as SVG text: throughput over time, and the distribution of latencies. The page's style sets the colours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TICKS = 5
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A latency that the distribution names: p99 at so many microseconds."""
+    """A latency marked in the distribution, such as p99."""
 
     name: str
     us: float
@@ -25,7 +25,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 def nice_step(span: float, ticks: int) -> float:
-    """1, 2 or 5 times a power of ten, so that about *ticks* of them make *span*."""
+    """1, 2 or 5 times a power of ten, so that about *ticks* steps cover *span*."""
     raw = max(span, 1e-9) / ticks
     power = 10.0 ** math.floor(math.log10(raw))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= raw * 0.999)
@@ -65,7 +65,7 @@ def time_plot(points: Sequence[tuple[float, float]], end: float, shown: Callable
 def latency_plot(
     histogram: Iterable[Sequence[float]], marks: Sequence[Mark], shown: Callable[[float], str]
 ) -> str:
-    """The share of operations by latency, which is on a logarithmic scale; *histogram* has (from, to, count)."""
+    """The share of operations by latency, on a logarithmic scale; *histogram* has (from, to, count)."""
     rows = [(low, high, count) for low, high, count in histogram if count]
     if not rows:
         return _svg([_text(_WIDTH / 2, _HEIGHT / 2, "no operation succeeded", "middle")], "Latencies")
@@ -100,7 +100,7 @@ def latency_plot(
 
 
 def _bins(rows: Iterable[tuple[float, float, float]], low: float, high: float) -> list[float]:
-    """Counts by equal steps of the logarithm; a bucket that spans several is dealt out over them."""
+    """Counts in equal logarithmic steps; a bucket that spans several is divided among them."""
     bins = [0.0] * _BINS
     scale = _BINS / (high - low)
     for start, end, count in rows:
@@ -121,7 +121,7 @@ def _logarithmic_ticks(low: float, high: float) -> list[float]:
 
 
 def _marks(marks: Sequence[Mark], x: Callable[[float], float]) -> list[str]:
-    """A line for each, with its name above; names that would touch stand in two lines."""
+    """A line for each mark, with its name above; names that would overlap are on two lines."""
     parts: list[str] = []
     ends = [0.0, 0.0]
     for mark in marks:

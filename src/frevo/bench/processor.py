@@ -1,4 +1,4 @@
-"""Processor time: of this process, and of a server on this machine with all of its children."""
+"""Processor time of this process, and of a local server with all its children."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCHEDULER_CLOCK = 2
 
 
 def find_server(host: str, port: int, *, udp: bool = False) -> list[int]:
-    """Ids of the processes of this machine that serve *host*:*port*; empty when it is elsewhere or not to be seen."""
+    """IDs of the local processes that serve *host*:*port*; empty if it is remote or not visible."""
     addresses = addresses_of(host, port)
     try:
         own = {item.host.partition("%")[0] for item in local_addresses()}
@@ -31,23 +31,23 @@ def find_server(host: str, port: int, *, udp: bool = False) -> list[int]:
     return sorted(found)
 
 
-def make_way() -> None:
-    """From now on this thread, and what it starts, is woken without displacing what runs (SCHED_BATCH).
+def use_batch_scheduling() -> None:
+    """From now on, this thread and the ones it starts wake up without preempting others (SCHED_BATCH).
 
-    On a processor that is free it runs at once, as ever. On one that the server uses it runs when the server waits,
-    and finds several answers for one wake-up. Where that is forbidden nothing changes.
+    On a free processor, it runs immediately. On a processor that the server uses, it runs when the server waits, and
+    finds several responses per wake-up. Does nothing where this is not permitted.
     """
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def exists(pid: int) -> bool:
-    """Whether there is such a process."""
+    """Whether the process exists."""
     return Path(f"/proc/{pid}/stat").exists()
 
 
 def name_of(pid: int) -> str:
-    """What the kernel calls it."""
+    """The process name known to the kernel."""
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
@@ -55,14 +55,14 @@ def name_of(pid: int) -> str:
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Seconds of processor time since their start, of so many processes."""
+    """Seconds of processor time since start, of *processes* processes."""
 
     seconds: float
     processes: int
 
 
 def usage(pids: Iterable[int]) -> Usage:
-    """What the processes and all of their children have used, ended children included."""
+    """Processor time of the processes and all their children, including ended children."""
     parents: dict[int, int] = {}
     ticks: dict[int, tuple[float, float]] = {}
     for entry in os.scandir("/proc"):
@@ -88,7 +88,8 @@ def _descends(pid: int, roots: set[int], parents: dict[int, int]) -> bool:
 
 
 def _own_seconds(pid: int, in_ticks: float) -> float:
-    """All threads of one process, ended ones too; by its ticks when it has ended and its parent has not looked."""
+    """All threads of one process, including ended ones; by its ticks if it has ended and its parent has not collected
+    it yet."""
     try:
         return time.clock_gettime((~pid << 3) | _SCHEDULER_CLOCK)
     except OSError:
@@ -105,12 +106,12 @@ class Meter:
         self.processes = 0
 
     def start(self) -> None:
-        """From now on."""
+        """Start measuring."""
         self._server_before = usage(self.server) if self.server else None
         self._client_before = time.process_time()
 
     def stop(self) -> None:
-        """Up to now."""
+        """Stop measuring."""
         self.client_s = time.process_time() - self._client_before
         if self._server_before is not None:
             now = usage(self.server)

@@ -1,4 +1,4 @@
-"""The workloads whose loops run in the data plane: read, write, echo and open, as smb2.bench has them."""
+"""The workloads whose loops run in the data plane: read, write, echo and open, as in smb2.bench."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ class PumpLoad(Load):
 
     @abstractmethod
     def start_link(self, link: Link, operations: int) -> list[Pump]:
-        """The pumps of one connection, started; 0 operations: without a limit."""
+        """The started pumps of one connection; 0 operations means no limit."""
 
     def start(self) -> None:
-        """Starts them all; a limit is dealt out."""
+        """Start all pumps; divides a limit among them."""
         limit = self.settings.operations
-        shares = dealt(limit or 0, len(self.links))
+        shares = divided(limit or 0, len(self.links))
         for link, share in zip(self.links, shares, strict=True):
             if limit is None or share:
                 self._pumps += self.start_link(link, share)
 
     def tallies(self) -> tuple[Tally, ...]:
-        """All pumps together."""
+        """The sum of all pumps."""
         found = [pump.statistics() for pump in self._pumps]
         return tuple(total(Tally.of(one[name]) for one in found if name in one) for name in self.classes)
 
     async def finished(self) -> None:
-        """All have come to an end; an error for the first that has failed."""
+        """Return when all pumps have ended; raises the first error."""
         ends = [asyncio.ensure_future(self._finished(pump)) for pump in self._pumps]
         try:
             await asyncio.gather(*ends)
@@ -68,7 +68,7 @@ class PumpLoad(Load):
         _check(await pump.finished())
 
     async def stop(self) -> None:
-        """Lets what is in flight come in; what does not come within a second is given up."""
+        """Wait up to a second for responses in flight, then abandon them."""
         for pump in self._pumps:
             pump.stop()
         if not self._pumps:
@@ -81,22 +81,22 @@ class PumpLoad(Load):
             await asyncio.gather(*(pump.abandon() for pump in self._pumps), return_exceptions=True)
 
     async def prepare(self) -> None:
-        """Nothing."""
+        """Nothing to prepare."""
 
     async def check(self) -> None:
-        """Nothing."""
+        """Nothing to verify."""
 
     async def clean(self) -> None:
-        """Nothing."""
+        """Nothing to remove."""
 
 
-def dealt(count: int, loops: int) -> list[int]:
-    """*count* operations over so many loops, the first ones get what is left."""
+def divided(count: int, loops: int) -> list[int]:
+    """*count* operations divided among the loops; the first ones get the remainder."""
     return [count // loops + (index < count % loops) for index in range(loops)]
 
 
 def _check(end: PumpEnd) -> None:
-    """An error for an end that was not to be."""
+    """Raise an error if a pump ended in the wrong way."""
     if end.reason == "status":
         raise FrevoError(sentence(end.code, 1))
     if end.reason not in ("done", "abandoned"):
@@ -111,7 +111,7 @@ _REASONS = {
 
 
 class EchoLoad(PumpLoad):
-    """As smb2.bench.echo. It needs a session, but no share."""
+    """Like smb2.bench.echo. Needs a session, but no share."""
 
     parts: ClassVar[tuple[str, ...]] = ("echo",)
     classes: ClassVar[tuple[str, ...]] = ("echo",)
@@ -124,13 +124,13 @@ class EchoLoad(PumpLoad):
 
 
 class OpenLoad(PumpLoad):
-    """As smb2.bench.path-contention-shared: every loop opens the URL's path for its attributes and closes it."""
+    """Like smb2.bench.path-contention-shared: every loop opens the URL's path for its attributes and closes it."""
 
     parts: ClassVar[tuple[str, ...]] = ("open", "close")
     classes: ClassVar[tuple[str, ...]] = ("create", "close")
 
     async def prepare(self) -> None:
-        """Opens it once: a path that does not exist is an error at once."""
+        """Open the path once, so that a missing path fails early."""
         for link in self.links:
             path = link.files.base
             opened = await link.files.tree.create(_attributes_of(path), path)
@@ -148,7 +148,7 @@ def _attributes_of(path: str) -> CreateRequest:
 
 
 class DataLoad(PumpLoad):
-    """Read and write: a file for each loop, nobody else may open it, it goes when it is closed."""
+    """Read and write: an exclusive file for each loop, deleted on close."""
 
     kind: ClassVar[str]
 
@@ -161,7 +161,7 @@ class DataLoad(PumpLoad):
         self._run = secrets.token_hex(4)
 
     async def prepare(self) -> None:
-        """Makes directories and files."""
+        """Create directories and files."""
         limit = largest(self.links, self.kind)
         if self.settings.io_size > limit:
             raise FrevoError(
@@ -193,11 +193,11 @@ class DataLoad(PumpLoad):
         return file_id
 
     def start_link(self, link: Link, operations: int) -> list[Pump]:
-        """One pump for all files; when order matters, one for each."""
+        """One pump for all files; one per file if the order matters."""
         files, settings = self._files[link.number], self.settings
         in_order = not settings.random and self._length > settings.io_size
         groups = [[file_id] for file_id in files] if in_order else [files]
-        limits = dealt(operations, len(groups)) if operations else [0] * len(groups)
+        limits = divided(operations, len(groups)) if operations else [0] * len(groups)
         started = []
         for group, limit in zip(groups, limits, strict=True):
             if limit or not operations:
@@ -222,7 +222,7 @@ class DataLoad(PumpLoad):
         )
 
     async def _once(self, kind: str, link: Link, file_id: FileId, length: int) -> None:
-        """Writes the pattern to the first *length* bytes of a file, or compares them with it."""
+        """Write the pattern to the first *length* bytes of a file, or compare them with it."""
         size = self.settings.io_size
         tree, verify = link.files.tree, kind == "read"
         pump = start_pump(tree, kind, files=[file_id], io_size=size, window=8, length=length, verify=verify)
@@ -233,7 +233,7 @@ class DataLoad(PumpLoad):
             raise
 
     async def fill(self) -> None:
-        """Writes every file once."""
+        """Write every file once."""
         await at_once(
             self._once("write", link, file_id, self._length)
             for link in self.links
@@ -246,21 +246,21 @@ class DataLoad(PumpLoad):
                 await link.files.tree.close(file_id)
 
     async def clean(self) -> None:
-        """Closes the files, which deletes them, and removes the directories."""
+        """Close the files, which deletes them, and remove the directories."""
         await at_once(self._close_files(link) for link in self.links)
         for folder in self._folders.values():
             await folder.remove()
 
 
 class ReadLoad(DataLoad):
-    """As smb2.bench.read: the files have no data unless it is to be verified. Or one file that is there, shared."""
+    """Like smb2.bench.read: the files contain no data unless it is to be verified. Or one existing file, shared."""
 
     kind: ClassVar[str] = "read"
     parts: ClassVar[tuple[str, ...]] = ("read",)
     classes: ClassVar[tuple[str, ...]] = ("read",)
 
     async def prepare(self) -> None:
-        """Opens the file that the URL names; otherwise makes files, and writes them when that matters."""
+        """Open the file in the URL; otherwise create files, and write them if needed."""
         link = self.links[0]
         known = await link.files.stat()
         if not known.is_dir():
@@ -287,7 +287,7 @@ class ReadLoad(DataLoad):
 
 
 class WriteLoad(DataLoad):
-    """As smb2.bench.write; what was written is read back when it is to be verified."""
+    """Like smb2.bench.write; reads the data back if it is to be verified."""
 
     kind: ClassVar[str] = "write"
     parts: ClassVar[tuple[str, ...]] = ("write",)
@@ -298,17 +298,17 @@ class WriteLoad(DataLoad):
         return self.settings.random and self._length > self.settings.io_size
 
     async def prepare(self) -> None:
-        """Makes files; those that are written here and there have the data before, so that all can be compared."""
+        """Create files; for random offsets with verification, fill them first, so that everything can be compared."""
         await super().prepare()
         if self.settings.verify and self._scattered:
             await self.fill()
 
     async def check(self) -> None:
-        """Reads back what was written."""
+        """Read the data back."""
         for link, files, pump in self._moving:
             count = pump.statistics()["write"].operations
             for index, file_id in enumerate(files):
-                writes = dealt(count, len(files))[index]
+                writes = divided(count, len(files))[index]
                 length = (
                     self._length if self._scattered else min(writes * self.settings.io_size, self._length)
                 )

@@ -1,4 +1,4 @@
-"""The report of a run: one JSON object, and the table that people read."""
+"""The report of a run: a JSON object, and a table for people."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _GB = 1e9
 
 
 def report(outcome: Outcome) -> dict[str, Any]:
-    """Everything about one run, in the shape that docs/bench.md explains.
+    """Everything about one run, in the format of docs/bench.md.
 
-    The first part's operations count (opens, set-ups); times of the report are microseconds where their key says so.
-    Figures that are not known are None.
+    The operations are those of the first part (opens, set-ups). Times are in microseconds if their key says so.
+    Unknown figures are None.
     """
     counted = outcome.tallies[0]
     seconds = max(outcome.seconds, 1e-9)
@@ -63,7 +63,7 @@ def report(outcome: Outcome) -> dict[str, Any]:
 
 
 def latency(tally: Tally) -> dict[str, float]:
-    """Latencies in microseconds; percentiles are known to 1/32 of themselves."""
+    """Latencies in microseconds; percentiles are exact to 1/32."""
     found = {"mean": tally.mean_ns, "min": float(tally.min_ns)}
     found |= {name: tally.percentile(percent) for name, percent in PERCENTILES.items()}
     found["max"] = float(tally.max_ns)
@@ -71,7 +71,7 @@ def latency(tally: Tally) -> dict[str, float]:
 
 
 def processor(meter: Meter, counted: Tally) -> dict[str, float | None]:
-    """Processor time of both ends, for an operation and for 10^9 bytes."""
+    """Processor time of both ends, per operation and per 10^9 bytes."""
     found: dict[str, float | None] = {}
     for end, seconds in (("client", meter.client_s), ("server", meter.server_s)):
         found[f"{end}_us_per_op"] = _per(seconds, counted.operations, 1e6)
@@ -109,7 +109,7 @@ def table(found: Mapping[str, Any]) -> str:
 
 
 def heading(found: Mapping[str, Any]) -> str:
-    """What was run, against whom, in one line."""
+    """Workload, settings and server in one line."""
     settings, server = found["settings"], found["server"]
     words = [found["workload"], f"{settings['connections']} connections x {settings['qdepth']} in flight"]
     if "io_size" in settings:
@@ -167,7 +167,7 @@ def duration(us: float) -> str:
 
 
 def data_rate(value: float) -> str:
-    """Bytes a second for people, in powers of ten: 1.25 GB/s."""
+    """Bytes per second for people, in powers of ten: 1.25 GB/s."""
     for unit in ("B", "kB", "MB"):
         if value < 1000:
             return f"{value:.3g} {unit}/s" if value else "-"
@@ -176,7 +176,7 @@ def data_rate(value: float) -> str:
 
 
 def size(value: int) -> str:
-    """A size as the options take it: 4 KiB, 2 MiB."""
+    """A size in the options' format: 4 KiB, 2 MiB."""
     for unit, exponent in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
         if value >= 1 << exponent and value % (1 << exponent) == 0:
             return f"{value >> exponent} {unit}"

@@ -1,4 +1,4 @@
-"""One run: connections, preparation, the measured time with a line a second, the end, the clean-up."""
+"""One run: connections, preparation, measurement with a line every second, end, clean-up."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SECOND = 1.0
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """What was done in the time before second *at*."""
+    """The operations before second *at*, since the sample before."""
 
     at: float
     seconds: float
@@ -50,7 +50,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct):
-    """What a run has measured. *ended*: time, operations, interrupted or error; *problem* says which error."""
+    """The result of a run. *ended*: time, operations, interrupted or error; *problem* describes the error."""
 
     settings: Settings
     parts: tuple[str, ...]
@@ -64,12 +64,12 @@ class Outcome(msgspec.Struct):
 
     @property
     def errors(self) -> int:
-        """Operations that failed."""
+        """Failed operations."""
         return total(self.tallies).errors
 
 
 class Run:
-    """A bench run that may be ended early."""
+    """A bench run that can be interrupted."""
 
     def __init__(
         self,
@@ -88,11 +88,11 @@ class Run:
         self._load: Load
 
     def interrupt(self) -> None:
-        """Ends the measured time now; what was measured counts."""
+        """End the measurement now; the result counts."""
         self._interrupted.set()
 
     async def run(self) -> Outcome:
-        """Everything. An OSError or FrevoError when it could not begin; what happens later is in the outcome."""
+        """The whole run. Raises OSError or FrevoError if it cannot start; the outcome has later errors."""
         settings = self._settings
         kind = LOADS[settings.workload]
         self._say(live.opening(settings.connections) + "\n")
@@ -136,7 +136,7 @@ class Run:
         try:
             while not (end.done() or stop.done()):
                 left = started + settings.seconds - time.perf_counter()
-                if left <= 0 or watch.hopeless():
+                if left <= 0 or watch.only_failures():
                     break
                 wait = min(left, watch.next_look())
                 await asyncio.wait((end, stop), timeout=wait, return_when="FIRST_COMPLETED")
@@ -155,7 +155,7 @@ class Run:
 
 
 class _Watch:
-    """Looks at the counts now and then: the samples of the plot, and a live line each second."""
+    """Samples the counts: for the plot, and a live line every second."""
 
     def __init__(self, outcome: Outcome, load: Load, started: float, say: Callable[[str], None]) -> None:
         wanted = outcome.settings.seconds / _POINTS
@@ -167,11 +167,11 @@ class _Watch:
         self._failing = False
 
     def next_look(self) -> float:
-        """Seconds until it is time: whole steps from the start, whatever a look takes."""
+        """Seconds until the next sample: whole steps from the start, whatever a sample takes."""
         return self._step - (time.perf_counter() - self._started) % self._step
 
     def look(self) -> None:
-        """A sample; a line when a second is over."""
+        """Take a sample; prints a line every second."""
         now, counts = time.perf_counter(), self._load.tallies()
         at, before = self._sampled
         news = counts[0].since(before[0])
@@ -191,13 +191,13 @@ class _Watch:
             self._say(live.line(now - self._started, now - at, parts, moves_data=self._moves_data))
             self._said = now, counts
 
-    def hopeless(self) -> bool:
-        """Nothing has succeeded since the look before the last, and something failed."""
+    def only_failures(self) -> bool:
+        """Whether nothing has succeeded since the sample before the last, and something failed."""
         return self._failing
 
 
 def _conclude(outcome: Outcome, end: asyncio.Future[None], stop: asyncio.Future[Literal[True]]) -> None:
-    """Why the run ended, and what went wrong."""
+    """Why the run ended, and its error."""
     problems = [sentence(status, n) for status, n in sorted(total(outcome.tallies).statuses.items())]
     if end.done() and (error := end.exception()) is not None:
         if not isinstance(error, OSError | FrevoError):
@@ -214,7 +214,7 @@ def _conclude(outcome: Outcome, end: asyncio.Future[None], stop: asyncio.Future[
 
 
 def servers_of(links: Sequence[Link]) -> list[int]:
-    """The processes of this machine that the connections lead to, found by the ports on which they listen."""
+    """The local processes at the other end of the connections, found by their listening ports."""
     found: set[int] = set()
     for target, transport in {(link.target, link.server.transport) for link in links}:
         at, options = target.location, target.options
@@ -225,7 +225,7 @@ def servers_of(links: Sequence[Link]) -> list[int]:
 
 
 def described(link: Link) -> dict[str, object]:
-    """What was agreed with the server."""
+    """The negotiated properties of the connection to the server."""
     server = link.server
     negotiated = server.connection.negotiated
     assert negotiated is not None

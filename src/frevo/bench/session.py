@@ -1,4 +1,4 @@
-"""The session workload: SESSION_SETUP with its log-on, then LOGOFF, over and over on each connection."""
+"""The session workload: SESSION_SETUP (log-on) and LOGOFF, repeated on each connection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOGOFF = LogoffRequest().pack()
 
 
 class SessionLoad(PythonLoad):
-    """As smb2.bench.session-setup: sessions come and go beside the connection's first one."""
+    """Like smb2.bench.session-setup: sessions come and go while the connection's first one stays."""
 
     parts: ClassVar[tuple[str, ...]] = ("setup", "logoff")
     needs_share: ClassVar[bool] = False
@@ -64,7 +64,7 @@ class SessionLoad(PythonLoad):
 
 
 def _ntlm(credentials: Credentials) -> NTLMCredentials | None:
-    """The hashes for NTLMv2, made once; None where the log-on is another one."""
+    """The hashes for NTLMv2, computed once; None for other log-ons."""
     password, another = credentials.password, credentials.guest or credentials.anonymous
     if another or password is None or credentials.kerberos == "required":
         return None

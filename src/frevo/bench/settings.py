@@ -1,4 +1,4 @@
-"""What a bench run is asked to do: workload, connections, sizes, how long."""
+"""The settings of a bench run: workload, connections, sizes, duration."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ QDEPTH_MAX = 1024
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """The settings of smb2.bench by its defaults, and what frevo adds.
+    """The settings of smb2.bench with its defaults, and frevo's additions.
 
-    urls: the shares, over which the connections are dealt out. operations: an end before the time is up; None: none.
-    file_size: bytes of each loop's file; None: io_size, as smbtorture has it. verify: check the data that is read,
-    or read back what was written.
+    urls: the shares, used by the connections in turn. operations: stop after this number; None: no limit. file_size:
+    bytes of each loop's file; None: io_size, as in smbtorture. verify: check the data read, or read back the data
+    written.
     """
 
     workload: str
@@ -37,16 +37,16 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def loops(self) -> int:
-        """Requests in flight over all connections."""
+        """Requests in flight on all connections together."""
         return self.connections * self.qdepth
 
     @property
     def moves_data(self) -> bool:
-        """Whether bytes are what counts."""
+        """Whether the workload moves data."""
         return self.workload in ("read", "write")
 
     def as_json(self) -> dict[str, Any]:
-        """For a report: what this workload has no use for is left out."""
+        """For a report, without the settings that this workload does not use."""
         found = asdict(self)
         found.pop("workload")
         found["urls"] = list(self.urls)

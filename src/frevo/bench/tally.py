@@ -15,12 +15,12 @@ Counted = tuple[int, int, int, int, int, Iterable[tuple[int, int]], Iterable[tup
 
 
 def bounds(bucket: int) -> tuple[int, int]:
-    """Least latency in a bucket, and the least of the next one, in ns. There are 32 buckets to a power of two."""
+    """The least latency of a bucket and of the next one, in ns. There are 32 buckets per power of two."""
     return bucket_floor(bucket), bucket_floor(bucket + 1)
 
 
 class Tally(msgspec.Struct):
-    """What was done since the start. Times are nanoseconds; *statuses* are answers that were no success."""
+    """The counts since the start. Times are in nanoseconds; *statuses* are those of failed responses."""
 
     operations: int = 0
     bytes: int = 0
@@ -32,13 +32,13 @@ class Tally(msgspec.Struct):
 
     @classmethod
     def of(cls, counted: Counted) -> Self:
-        """From what the data plane counts."""
+        """From the data plane's counters."""
         operations, moved, sum_ns, min_ns, max_ns, buckets, statuses = counted
         failed = {status: count for status, count in statuses if status}
         return cls(operations, moved, sum_ns, min_ns, max_ns, dict(buckets), failed)
 
     def record(self, ns: int, size: int = 0) -> None:
-        """One more operation that succeeded."""
+        """Count one successful operation."""
         self.min_ns = min(self.min_ns, ns) if self.operations else ns
         self.max_ns = max(self.max_ns, ns)
         self.operations += 1
@@ -48,21 +48,21 @@ class Tally(msgspec.Struct):
         self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
 
     def failed(self, status: int) -> None:
-        """One more that did not; it has no latency."""
+        """Count one failed operation, which has no latency."""
         self.statuses[status] = self.statuses.get(status, 0) + 1
 
     @property
     def errors(self) -> int:
-        """Operations that did not succeed."""
+        """Failed operations."""
         return sum(self.statuses.values())
 
     @property
     def mean_ns(self) -> float:
-        """0 when there was none."""
+        """Mean latency; 0 without operations."""
         return self.sum_ns / self.operations if self.operations else 0.0
 
     def percentile(self, percent: float) -> float:
-        """The latency in ns that *percent* of 100 operations do not exceed, to 1/32; 0 when there was none."""
+        """The latency in ns that *percent* % of the operations do not exceed, exact to 1/32; 0 without operations."""
         if not self.operations:
             return 0.0
         rank = max(1.0, percent * self.operations / 100)
@@ -73,12 +73,12 @@ class Tally(msgspec.Struct):
         return min(max((low + high - 1) / 2, self.min_ns), self.max_ns)
 
     def histogram(self) -> Iterator[tuple[int, int, int]]:
-        """(least ns, least ns of the next, operations) of every bucket in use, in order."""
+        """(least ns, least ns of the next bucket, operations) of every bucket in use, in order."""
         for bucket in sorted(self.buckets):
             yield (*bounds(bucket), self.buckets[bucket])
 
     def take(self, other: Tally) -> None:
-        """Adds the operations of *other* to these."""
+        """Add the operations of *other*."""
         if other.operations:
             self.min_ns = min(self.min_ns, other.min_ns) if self.operations else other.min_ns
         self.operations += other.operations
@@ -90,7 +90,7 @@ class Tally(msgspec.Struct):
                 mine[key] = mine.get(key, 0) + count
 
     def since(self, earlier: Tally) -> Tally:
-        """What came after *earlier*, an older state of this tally. Least and largest are known to 1/32."""
+        """The difference to *earlier*, an older state of this tally. Least and largest are exact to 1/32."""
         buckets = _less(self.buckets, earlier.buckets)
         made = Tally(
             self.operations - earlier.operations,
@@ -106,7 +106,7 @@ class Tally(msgspec.Struct):
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
-    """All of them together; a new one."""
+    """A new tally with the sum of all."""
     made = Tally()
     for tally in tallies:
         made.take(tally)

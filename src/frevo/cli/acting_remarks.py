@@ -1,4 +1,4 @@
-"""What is said about the keys that decide as whom clients act on disk: without effect here, or naming nobody."""
+"""Warnings about the keys that set the Unix user: those without effect here, or that match no user."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from frevo.server.core.unix_users import acts_as_users
 
 
 def global_error(config: Config) -> str:
-    """Why `frevo serve` could not start as this user, or nothing."""
+    """Why `frevo serve` cannot start as this user; empty if it can."""
     if config.globals.frevo_unix_users == "yes" and os.geteuid() != 0:
         return "only root can act as other Unix users: start frevo as root, or set this to `auto`"
     return ""
 
 
 def acting_remarks(config: Config, share: ShareConfig) -> Iterator[tuple[str, str]]:
-    """(attribute of *share*, sentence) of all that deserves a word."""
+    """(attribute of *share*, sentence) for every problem."""
     if acts_as_users(config):
         yield from _of_users(config, share)
     else:
@@ -28,7 +28,7 @@ def acting_remarks(config: Config, share: ShareConfig) -> Iterator[tuple[str, st
 
 
 def _of_users(config: Config, share: ShareConfig) -> Iterator[tuple[str, str]]:
-    """Every session acts as its own Unix user: they have to be there."""
+    """Every session acts as its own Unix user, so these users must exist."""
     if share.force_user and not macros_in(share.force_user):
         name = _bare(share.force_user)
         uid = _uid(name)
@@ -46,7 +46,7 @@ def _of_users(config: Config, share: ShareConfig) -> Iterator[tuple[str, str]]:
 
 
 def _of_one_user(share: ShareConfig) -> Iterator[tuple[str, str]]:
-    """Everybody acts as the server's own user, and nothing can change that."""
+    """Everyone acts as the server's own user, whatever the keys say."""
     uid = os.geteuid()
     reason = f"this server acts as user {uid} for everybody (`frevo:unix users`)"
     if share.force_user and not macros_in(share.force_user) and _uid(_bare(share.force_user)) != uid:

@@ -1,4 +1,4 @@
-"""`frevo bench`: loads an SMB server as smbtorture's smb2.bench does, and says what it took on both ends."""
+"""`frevo bench`: puts the load of smbtorture's smb2.bench on an SMB server, and measures both ends."""
 
 from __future__ import annotations
 
@@ -206,14 +206,14 @@ def _guid(text: str) -> uuid.UUID:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measures, or compares."""
+    """Measure, or compare."""
     if args.workload == "compare":
         return _compare(args)
     return remote.run_async(lambda: _bench(args))
 
 
 async def _bench(args: argparse.Namespace) -> int:
-    from frevo.bench.processor import exists, make_way
+    from frevo.bench.processor import exists, use_batch_scheduling
     from frevo.bench.report import report
     from frevo.bench.runner import Run
 
@@ -230,7 +230,7 @@ async def _bench(args: argparse.Namespace) -> int:
         from frevo.cli.runner import raise_file_limit
 
         raise_file_limit()
-    make_way()
+    use_batch_scheduling()
     bench = Run(_settings(args, targets), targets, args.server_pid, _speaker(args))
     bench.measuring = lambda: _interruptible(bench.interrupt)
     outcome = await bench.run()
@@ -242,7 +242,7 @@ async def _bench(args: argparse.Namespace) -> int:
 
 
 def _complete(args: argparse.Namespace) -> None:
-    """What options say in two ways becomes one; UsageError for what does not go together."""
+    """Combine equivalent options; UsageError if options contradict each other."""
     if args.url is None and args.json and remote.is_remote(args.json):
         args.url, args.json = args.json, "-"  # --json URL
     if args.url is None and args.uncs is None:
@@ -261,7 +261,7 @@ def _complete(args: argparse.Namespace) -> None:
 
 
 def _check_writable(path: str | None) -> None:
-    """A run whose report cannot be written would be in vain."""
+    """Fail early if the report cannot be written."""
     if path in (None, "-"):
         return
     folder, made = Path(path).absolute().parent, Path(path).exists()
@@ -270,7 +270,7 @@ def _check_writable(path: str | None) -> None:
 
 
 def _targets(args: argparse.Namespace) -> list[Target]:
-    """A target for each connection. Each user's password is asked for once."""
+    """A target for each connection. Prompts for each user's password once."""
     from frevo.bench.links import Target
 
     urls = [args.url] if args.uncs is None else _listed(args.uncs)
@@ -287,7 +287,7 @@ def _targets(args: argparse.Namespace) -> list[Target]:
 
 
 def _options(args: argparse.Namespace, at: Location) -> Options:
-    """As the other commands have them. A connection that is lost stays lost: the bench has to tell."""
+    """The options of the other commands. A lost connection is not restored: the bench must report it."""
     found = replace(remote.options(args, at), reconnect=0.0)
     if args.client_guid is not None:
         found = replace(found, client_guid=args.client_guid.bytes_le)
@@ -326,7 +326,7 @@ def _settings(args: argparse.Namespace, targets: list[Target]) -> Settings:
 
 @contextmanager
 def _interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C ends the measuring; what was measured is reported."""
+    """Ctrl-C ends the measurement and reports the result so far."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, interrupt)
     try:
@@ -339,7 +339,7 @@ def _interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
 
 
 def _speaker(args: argparse.Namespace) -> Callable[[str], None]:
-    """Where the lines of a running bench go: standard error when the report goes to standard output."""
+    """The output for progress lines: standard error if the report goes to standard output."""
     out = sys.stderr if args.json == "-" else sys.stdout
 
     def say(text: str) -> None:

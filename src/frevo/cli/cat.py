@@ -29,7 +29,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints them one after the other."""
+    """Print the files one after the other."""
 
     async def work() -> int:
         async with Shares(args) as shares:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def print_file(share: Share, path: str) -> None:
-    """The contents of one file, as they are."""
+    """Print the raw contents of one file."""
     out = sys.stdout.buffer
     sys.stdout.flush()
     async with share.open(path) as file:

@@ -1,4 +1,4 @@
-"""What an smb.conf says about the client: its `client …` keys as options of `connect`."""
+"""The client's smb.conf: its `client …` keys as options of `connect`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CIPHERS = {
 
 
 def client_file(given: str | None) -> str | None:
-    """The file to read: *given*, else FREVO_CONF, else the user's own one when it is there; never Samba's."""
+    """The file to read: *given*, else FREVO_CONF, else the user's own if it exists; never Samba's."""
     named = given or os.environ.get("FREVO_CONF")
     if named:
         return named
@@ -39,9 +39,9 @@ def client_file(given: str | None) -> str | None:
 
 
 def client_options(given: str | None, settings: Sequence[str]) -> dict[str, Any]:
-    """Fields of `frevo.client.Options` from the file and from *settings* (`key=value`), which win.
+    """Fields of `frevo.client.Options` from the file and from *settings* (`key=value`), which override it.
 
-    Without either there are none. What is wrong is printed as `frevo testparm` does, then FrevoError is raised.
+    Empty without either. Prints errors like `frevo testparm`, then raises FrevoError.
     """
     path = client_file(given)
     if path is None and not settings:
@@ -52,7 +52,7 @@ def client_options(given: str | None, settings: Sequence[str]) -> dict[str, Any]
 
 @cache
 def _load(path: str | None, settings: tuple[str, ...]) -> Config:
-    """Read once: a command may connect to several shares."""
+    """Read the file once: a command may connect to several shares."""
     from frevo.config import ConfigErrors, load, load_text
 
     overrides = {}
@@ -71,7 +71,7 @@ def _load(path: str | None, settings: tuple[str, ...]) -> Config:
 
 
 def of_globals(values: GlobalConfig) -> dict[str, Any]:
-    """The fields of `frevo.client.Options` that [global] decides."""
+    """The fields of `frevo.client.Options` that [global] sets."""
     from frevo.config import GlobalConfig
 
     ciphers = [_CIPHERS[name] for name in values.client_smb3_encryption_algorithms]

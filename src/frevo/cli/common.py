@@ -1,4 +1,4 @@
-"""What several subcommands share: options, finding and loading the configuration, text that a terminal may see."""
+"""Shared by several subcommands: options, finding and loading the configuration, text that is safe for a terminal."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ DEFAULT_FILES = ("/etc/frevo/smb.conf", "/etc/samba/smb.conf")
 
 
 class UsageError(FrevoError):
-    """The command line asks for something that does not go together: exit code 2."""
+    """The arguments contradict each other: exit code 2."""
 
 
 def add_command(subparsers: Subparsers, name: str, summary: str, examples: str) -> argparse.ArgumentParser:
-    """A subparser with *summary* as its help and *examples* at the end of it."""
+    """A subparser with *summary* as its help and *examples* at the end."""
     return subparsers.add_parser(
         name,
         help=summary,
@@ -38,7 +38,7 @@ def add_command(subparsers: Subparsers, name: str, summary: str, examples: str) 
 
 
 def seconds(most: int, *, zero: bool = False) -> Callable[[str], float]:
-    """The type of an option that is a time, up to *most* seconds; 0 only with *zero*."""
+    """The type of an option in seconds, up to *most*; 0 is allowed only with *zero*."""
 
     def parse(text: str) -> float:
         try:
@@ -64,7 +64,7 @@ def default_file() -> str | None:
 
 
 def load_or_explain(path: str, overrides: Mapping[str, str] | None = None) -> Config | None:
-    """The configuration at *path*, what is wrong with it on standard error; None when it cannot be used."""
+    """The configuration at *path*; prints its problems to standard error. None if it cannot be used."""
     from frevo.config import ConfigErrors, load
 
     try:

@@ -1,6 +1,6 @@
-"""What a configuration, right in itself, meets on this machine: folders, log file, addresses, names of people.
+"""Checks a valid configuration against this machine: folders, log file, addresses, user names.
 
-`frevo testparm` and `frevo serve` say the same, because both ask here.
+`frevo testparm` and `frevo serve` report the same, because both use this module.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOG_MACHINE = "frevo"
 
 
 def explain(config: Config) -> list[ConfigProblem]:
-    """Print what is to be said about *config* on this machine, after the problems of loading; what was said."""
+    """Print the problems of *config* on this machine, after those of loading; returns all."""
     said = remarks(config)
     if nothing := nothing_to_serve(config):
         said.append(nothing)
@@ -41,7 +41,7 @@ def explain(config: Config) -> list[ConfigProblem]:
 
 
 def remarks(config: Config) -> list[ConfigProblem]:
-    """Everything that deserves a word; errors are what `frevo serve` would not start with."""
+    """All problems; with an error among them, `frevo serve` does not start."""
     found = [*listening(config), *_log(config)]
     if error := global_error(config):
         position = _at(config, "global", "frevo_unix_users", "global", error)
@@ -65,7 +65,7 @@ def remarks(config: Config) -> list[ConfigProblem]:
 
 
 def nothing_to_serve(config: Config) -> ConfigProblem | None:
-    """An error when every share of the file is left out for one; a file without shares is fine."""
+    """An error if every share of the file is left out because of errors; a file without shares is fine."""
     if config.shares or not config.unserved:
         return None
     names = ", ".join(f"[{name}]" for name in config.unserved)
@@ -80,7 +80,7 @@ def _at(config: Config, section: str, attribute: str, name: str, message: str) -
 
 
 def folder_problem(share: ShareConfig) -> str:
-    """What is wrong with the folder of *share* on this machine, or nothing."""
+    """The problem with the folder of *share* on this machine; empty if none."""
     if not share.path or macros_in(share.path):
         return ""
     path = Path(share.path.replace("%%", "%"))
@@ -93,7 +93,7 @@ def folder_problem(share: ShareConfig) -> str:
 
 
 def log_path(config: Config) -> str:
-    """The log file with its macros replaced; nothing for standard error."""
+    """The log file with its macros expanded; empty for standard error."""
     return config.expand(config.globals.log_file, machine=_LOG_MACHINE)
 
 
@@ -108,7 +108,7 @@ def _log(config: Config) -> Iterator[ConfigProblem]:
 
 
 def unwritable(path: Path) -> str:
-    """Why no log can be written to *path* (its folder is made when that is missing), or nothing."""
+    """Why the log cannot be written to *path* (creates its folder if missing); empty if it can."""
     if path.exists():
         good = path.is_file() and os.access(path, os.W_OK)
         return "" if good else f"{path} cannot be written"
@@ -129,7 +129,7 @@ def listening(config: Config) -> Iterator[ConfigProblem]:
 
 
 class _People:
-    """Who there is: accounts of frevo, users and groups of this machine."""
+    """The known names: frevo's accounts, this machine's users and groups."""
 
     def __init__(self, config: Config) -> None:
         self._domains = domains_of(config.globals)
@@ -139,7 +139,7 @@ class _People:
         self._guest = config.globals.guest_account.lower()
 
     def strangers(self, entries: tuple[str, ...]) -> str:
-        """A sentence about entries of a list that match nobody, or nothing."""
+        """A sentence about entries of a list that match nobody; empty if there are none."""
         reasons = [reason for entry in entries if (reason := self._stranger(entry))]
         return "; ".join(reasons[:5]) + ("; ..." if len(reasons) > 5 else "")
 

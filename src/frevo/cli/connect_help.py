@@ -1,4 +1,4 @@
-"""What `frevo serve` prints: how to connect with each client, and what to do when a port cannot be had."""
+"""Output of `frevo serve`: how to connect with each client, and what to do if a port is not available."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Address = tuple[str, str, int]  # transport, host, port
 
 
 def banner(config: Config, addresses: Sequence[Address], login: Login | None, who_acts: str = "") -> str:
-    """What is served where and as whom (a sentence), and how to connect to it."""
+    """The shares, addresses and user, and how to connect."""
     lines = [_served(share) for share in config.shares.values()]
     lines.append(
         "Listening on " + ", ".join(f"{name} {bracketed(host)}:{port}" for name, host, port in addresses)
@@ -92,7 +92,7 @@ def _windows(host: str, port: int, share: str, user: str) -> list[str]:
 
 
 def reachable(addresses: Sequence[Address]) -> tuple[str, int]:
-    """The host and port that a client should be told: tcp before nbt, a network address before loopback."""
+    """The host and port for clients: tcp before nbt, a network address before loopback."""
     ordered = sorted(addresses, key=lambda item: (item[0] != "tcp", ":" in item[1]))
     if not ordered:
         return host_name(), SMB_PORT
@@ -134,7 +134,7 @@ def _url(share: str) -> str:
 
 
 def explain_bind_error(error: OSError, transports: Iterable[str] = ()) -> str:
-    """What went wrong when listening, and what to do, for errors of bind() and listen()."""
+    """An explanation of errors of bind() and listen(), and what to do."""
     where = str(error.filename or ", ".join(transports) or "the port")
     suggested = ORDINARY_PORT + where.endswith(f":{ORDINARY_PORT}")
     other = f"choose another port with --port {suggested}"

@@ -1,4 +1,4 @@
-"""`frevo cp`: copies files from share to share; on one server share the server itself copies."""
+"""`frevo cp`: copies files between shares; on one server, the server itself copies."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Copying:
-    """One source with everything below it."""
+    """One source with everything in it."""
 
     def __init__(
         self, source: Share, target: Share, keep: bool, plan: Plan, report: Report, totals: Totals
@@ -81,7 +81,7 @@ class _Copying:
         self._keep, self._plan, self._report, self._totals = keep, plan, report, totals
 
     async def run(self, path: str, to: str) -> None:
-        """Copies; what fails is told and counted."""
+        """Copy; reports and counts failures."""
         from frevo.client.batch import run_batch
 
         jobs = self._jobs(path, to)
@@ -149,7 +149,7 @@ class _Copying:
         return self._keep or same
 
     async def _refuse_itself(self, path: str, to: str) -> None:
-        """A share may be reached by two names of its server, and opening the target empties it."""
+        """Refuse to copy a file onto itself: a share may have two names, and opening the target empties it."""
         try:
             known, there = await self._source.stat(path), await self._target.stat(to)
         except FileNotFoundError:
@@ -158,7 +158,7 @@ class _Copying:
             raise OSError(errno.EINVAL, "source and target are the same file", path)
 
     async def _through_here(self, path: str, to: str, size: int, modified_ns: int, report: Report) -> None:
-        """The copy has its name when it is complete; one that fails leaves nothing and what was there before."""
+        """The copy gets its name when it is complete; a failed one leaves nothing, and keeps an existing file."""
         from frevo.client.address import join
         from frevo.client.batch import part_name
 

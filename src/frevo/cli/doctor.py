@@ -1,4 +1,4 @@
-"""`frevo doctor`: what this machine can do for frevo, what not and why, and the command that mends it."""
+"""`frevo doctor`: what this machine supports, what it does not and why, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run all checks and print them; 1 when a needed thing is missing."""
+    """Run all checks and print them; 1 if something that frevo needs is missing."""
     checks = examine(args.path)
     good = not any(check.state is State.FAILED for check in checks)
     if args.json:

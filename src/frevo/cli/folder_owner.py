@@ -1,4 +1,4 @@
-"""`frevo serve PATH` by root: the server becomes the folder's owner as soon as its ports are bound."""
+"""`frevo serve PATH` by root: the server becomes the folder's owner once its ports are bound."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _IMPORTED_LATER = (
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Who owns a folder, and everything that a process needs to become that user."""
+    """The owner of a folder, with everything that a process needs to become that user."""
 
     name: str
     uid: int
@@ -40,7 +40,7 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 def owner_to_become(path: str) -> Owner | None:
-    """Whom a server of the folder *path* becomes; None when it stays who it is: not root, or the folder is root's."""
+    """The user that a server of the folder *path* becomes; None if it does not change: not root, or root's folder."""
     if os.geteuid() != 0:
         return None
     try:
@@ -58,9 +58,9 @@ def owner_to_become(path: str) -> Owner | None:
 
 
 def private_dir_for(owner: Owner, wanted: str | None) -> str:
-    """The owner's private folder: *wanted*, else where it would be for a server that the owner starts.
+    """The owner's private folder: *wanted*, else the default of a server started by the owner.
 
-    Made when it is not there. Raises ServeError when it is somebody else's.
+    Created if missing. Raises ServeError if it belongs to someone else.
     """
     if wanted is not None:
         folder = Path(wanted).absolute()
@@ -89,7 +89,7 @@ def _is_home(owner: Owner) -> bool:
 
 
 def _make(folder: Path, owner: Owner) -> None:
-    """Makes the folder by the owner's rights; where those do not reach, root makes it and gives it away."""
+    """Create the folder with the owner's rights; if these do not suffice, root creates it and gives it away."""
     try:
         with as_identity(owner.identity):
             make_folder(folder, 0o700)
@@ -105,7 +105,7 @@ def _make(folder: Path, owner: Owner) -> None:
 
 
 def become(owner: Owner) -> None:
-    """Makes this whole process *owner*'s, for good."""
+    """Change this whole process to *owner*, permanently."""
     load_all()
     for module in _IMPORTED_LATER:
         importlib.import_module(module)

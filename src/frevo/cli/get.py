@@ -1,4 +1,4 @@
-"""`frevo get`: files and directories of a share to this machine."""
+"""`frevo get`: downloads files and directories from a share."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Downloads."""
+    """Download."""
     urls, local = sources(args.locations)
     started = time.monotonic()
 
@@ -74,7 +74,7 @@ def sources(locations: list[str]) -> tuple[list[str], str]:
 
 
 def targets(found: list[tuple[Share, str]], local: str, several: bool) -> dict[Share, list[tuple[str, str]]]:
-    """Where each of *found* goes, by share. Nothing is made yet."""
+    """The target path of each of *found*, by share. Creates nothing yet."""
     destination = Path(local)
     inside = destination.is_dir() or local.endswith("/")
     if destination.exists() and not destination.is_dir() and not destination.is_file():

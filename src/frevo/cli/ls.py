@@ -1,4 +1,4 @@
-"""`frevo ls`: what is in a directory of a share."""
+"""`frevo ls`: lists a directory on a share."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Lists."""
+    """List."""
     form = Form(args.long, args.human, args.json)
 
     async def work() -> int:
@@ -76,7 +76,7 @@ Found = tuple[str, "Stat"]
 
 
 def show_snapshots(names: list[str], *, json: bool) -> None:
-    """Their names, a line each, or a JSON array."""
+    """Print the snapshots' names, one per line or as a JSON array."""
     if json:
         remote.print_json(names)
     else:
@@ -84,14 +84,14 @@ def show_snapshots(names: list[str], *, json: bool) -> None:
 
 
 class Listing:
-    """What a path names: a file itself, the entries of a directory, or what matches."""
+    """The result of a path: a file itself, the entries of a directory, or the matches of a pattern."""
 
     def __init__(self, recursive: bool = False) -> None:
         self._recursive = recursive
         self.failed = False  # a directory below could not be read; it was said
 
     async def found(self, share: Share, path: str) -> AsyncIterator[Found]:
-        """(path or name, what is known), one by one. OSError when nothing is there."""
+        """(path or name, metadata), one by one. OSError if there is nothing."""
         if await is_pattern(share, path):
             none = True
             async for entry in share.glob(path):
@@ -108,7 +108,7 @@ class Listing:
             yield item
 
     async def _below(self, share: Share, top: str) -> AsyncIterator[Found]:
-        """Names relative to *top*; only the names of directories are kept."""
+        """Names relative to *top*; keeps only the names of directories in memory."""
         pending = [""]
         while pending:
             inner = pending.pop()
@@ -129,14 +129,14 @@ class Listing:
 
 
 class Form(msgspec.Struct, frozen=True):
-    """How an entry looks."""
+    """The output format of an entry."""
 
     long: bool = False
     human: bool = False
     json: bool = False
 
     def line(self, name: str, known: Stat) -> str:
-        """One entry without the line's end."""
+        """One entry without the line end."""
         if self.json:
             return json_text(remote.described(name, known))
         shown = f"{one_line(name)}/" if known.is_dir() else one_line(name)
@@ -148,7 +148,7 @@ class Form(msgspec.Struct, frozen=True):
 
 
 async def show(found: AsyncIterator[Found], form: Form, *, unsorted: bool = False) -> int:
-    """Prints what was *found*, sorted when it is not too much; how many there were."""
+    """Print what was *found*, sorted if it is not too much; returns the count."""
     held: list[tuple[str, str]] = []
     out = _Lines(form.json)
     count = 0
@@ -172,7 +172,7 @@ async def show(found: AsyncIterator[Found], form: Form, *, unsorted: bool = Fals
 
 
 class _Lines:
-    """Standard output: lines, or the elements of a JSON array, some thousand letters at a time."""
+    """Standard output: lines, or elements of a JSON array, written in blocks of some thousand characters."""
 
     def __init__(self, array: bool) -> None:
         self._array = array
@@ -181,7 +181,7 @@ class _Lines:
         self._held: list[str] = []
 
     def put(self, line: str) -> None:
-        """One more."""
+        """Add an entry."""
         self._held += (self._before, line, self._after)
         if self._array:
             self._before = ",\n"
@@ -193,13 +193,13 @@ class _Lines:
         self._held.clear()
 
     def put_all(self, held: list[tuple[str, str]]) -> None:
-        """All of *held*, which is empty afterwards."""
+        """Add all of *held*, and empty it."""
         for _, line in held:
             self.put(line)
         held.clear()
 
     def end(self) -> None:
-        """The end of the array."""
+        """Finish the array."""
         if self._array:
             self._held.append("[]\n" if self._before == "[" else "]\n")
         self._write()

@@ -1,8 +1,7 @@
-"""Entry point: parses the command line, runs one subcommand, turns every error into a sentence and an exit
-code.
+"""Entry point: parses the command line, runs one subcommand, turns every error into a message and an exit code.
 
-Exit codes: 0 done; 1 an error that was explained, or a part of the work failed; 2 a wrong command line; 70 a bug
-(FREVO_DEBUG=1 shows where); 130 interrupted; 141 the reader of the output went away.
+Exit codes: 0 success; 1 an error that was reported, or part of the work failed; 2 invalid command line; 70 a bug
+(FREVO_DEBUG=1 shows where); 130 interrupted; 141 the reader of the output exited.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ Exit codes: 0 success; 1 an error, or part of the work failed; 2 invalid command
 
 
 def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
-    """The parser with these subcommands; loading one takes longer than many a command."""
+    """The parser with these subcommands; loading one takes longer than many commands run."""
     parser = argparse.ArgumentParser(
         prog="frevo",
         description="SMB 3.1.1 file server and client for Linux.",
@@ -60,10 +59,10 @@ def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line *argv* and return the exit code; without *argv* it is the process's, which ends with it.
+    """Run the command line *argv* and return the exit code. Without *argv*, run that of the process and exit.
 
-    What such a process imports lives as long as it does. To look for garbage there costs 10 ms at the start and, as
-    the interpreter's farewell, 20 ms at the end: more than a log-on and a small file.
+    Modules imported by such a process live as long as it does. Looking for garbage among them would cost 10 ms at the
+    start and 20 ms when the interpreter exits: more than a log-on and a small file.
     """
     if argv is not None:
         return guarded(lambda: _main(argv))
@@ -75,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _collect_from_here() -> None:
-    """All is imported that a command always needs: only what comes now can be garbage."""
+    """Exclude what every command imports from garbage collection."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
@@ -101,7 +100,7 @@ def _main(words: Sequence[str]) -> int:
 
 
 def guarded(action: Callable[[], int]) -> int:
-    """The exit code of *action*; what it raises becomes a message on standard error, never a traceback."""
+    """The exit code of *action*; its exceptions become messages on standard error, never a traceback."""
     try:
         return action()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`frevo mkdir`: new directories on a share."""
+"""`frevo mkdir`: creates directories on a share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Makes them one after the other."""
+    """Create them one after the other."""
 
     async def made(share: Share, path: str) -> None:
         if args.parents:

@@ -1,4 +1,4 @@
-"""`frevo mount`: a share as a directory, through the kernel's FUSE; in the background unless one asks otherwise."""
+"""`frevo mount`: mounts a share as a local directory through the kernel's FUSE, in the background by default."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Mounts, and serves the mount in a process of its own unless in the foreground."""
+    """Mount, and serve the mount in a process of its own unless in the foreground."""
     from frevo.mount import Settings
 
     location = remote.location(args.url)
@@ -98,7 +98,7 @@ def _serve(connecting: Callable[[], Connecting[Share]], settings: Settings, read
 
 
 def _in_background(serve: Callable[[Callable[[], None]], int]) -> int:
-    """Runs *serve* in a child; returns when that is ready, or with its exit code when it fails before."""
+    """Run *serve* in a child process; returns when it is ready, or its exit code if it fails before."""
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""`frevo mv`: another name for a file or directory of a share."""
+"""`frevo mv`: renames files or directories on a share."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Renames."""
+    """Rename."""
     target = remote.location(args.target)
     for url in args.sources:
         if not remote.same_share(remote.location(url), target):

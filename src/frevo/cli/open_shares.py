@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Shares:
-    """The shares of one command's URLs; use it in `async with`, which closes them."""
+    """The shares in one command's URLs; a context manager that closes them."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
@@ -25,7 +25,7 @@ class Shares:
         self._known: dict[tuple[str | int | None, ...], Share] = {}
 
     async def at(self, url: str) -> tuple[Share, str]:
-        """The share of *url* and the path in it. UsageError, or an OSError of connecting."""
+        """The share of *url* and the path in it. UsageError, or an OSError on connecting."""
         location = remote.location(url)
         key = (location.host, location.port, location.share.casefold(), location.user, location.domain)
         if key not in self._known:
@@ -33,7 +33,7 @@ class Shares:
         return self._known[key], location.path
 
     async def matching(self, urls: Sequence[str]) -> list[tuple[Share, str]]:
-        """What *urls* with wildcards name. FileNotFoundError when one of them matches nothing."""
+        """The shares and paths that *urls* match. FileNotFoundError if one matches nothing."""
         found = []
         for url in urls:
             share, path = await self.at(url)
@@ -41,7 +41,8 @@ class Shares:
         return found
 
     async def destination(self, url: str, several: bool) -> tuple[Share, str, bool]:
-        """The share of *url*, the path in it, and whether things go into it. UsageError when *several* cannot."""
+        """The share of *url*, the path in it, and whether it is a directory to put things into. UsageError if it is
+        not but *several* need one."""
         share, path = await self.at(url)
         inside = not path or await is_directory(share, path)
         if several and not inside:
@@ -58,14 +59,14 @@ class Shares:
 
 
 async def is_pattern(share: Share, path: str) -> bool:
-    """Whether *path* has wildcards: * and ? always, as no name on a share has them; [ when nothing has this name."""
+    """Whether *path* has wildcards: always for * and ?; for [ unless a file has this name."""
     if "*" in path or "?" in path:
         return True
     return "[" in path and not await share.exists(path)
 
 
 async def expand(share: Share, path: str) -> list[str]:
-    """The paths that match *path*, sorted; itself when it has no wildcards."""
+    """The paths that match *path*, sorted; *path* itself if it has no wildcards."""
     if not await is_pattern(share, path):
         return [path]
     found = [entry.path async for entry in share.glob(path)]
@@ -75,7 +76,7 @@ async def expand(share: Share, path: str) -> list[str]:
 
 
 async def is_directory(share: Share, path: str) -> bool:
-    """Whether *path* is there and a directory."""
+    """Whether *path* exists and is a directory."""
     try:
         return (await share.stat(path)).is_dir()
     except FileNotFoundError:
@@ -85,7 +86,7 @@ async def is_directory(share: Share, path: str) -> bool:
 async def one_by_one(
     found: Sequence[tuple[Share, str]], action: Callable[[Share, str], Awaitable[object]]
 ) -> int:
-    """Does *action* for each; what fails is said and the others go on. The exit code. A lost connection is raised."""
+    """Call *action* for each; reports failures and continues, except after a lost connection. The exit code."""
     code = 0
     for share, path in found:
         try:

@@ -1,4 +1,4 @@
-"""How far a transfer is: a bar on a terminal, silence elsewhere, errors always, JSON for programs."""
+"""Progress of a transfer: a bar on a terminal, otherwise nothing; always errors; JSON on request."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _DRAW_S = 0.1
 
 
 class Quiet:
-    """Says errors only."""
+    """Reports errors only."""
 
     def found(self, size: int) -> None:
-        """One more file."""
+        """One more file was found."""
 
     def advanced(self, size: int) -> None:
-        """More bytes."""
+        """More bytes were transferred."""
 
     def finished(self, path: str) -> None:
-        """A file is done."""
+        """A file is complete."""
 
     def failed(self, path: str, error: OSError) -> None:
-        """Says it on standard error."""
+        """Report an error on standard error."""
         remote.complain(path, error)
 
 
 class Bar(Quiet):
-    """A rich progress bar: bytes, rate and time left. Drawn often enough to look alive, not for every small file."""
+    """A rich progress bar: bytes, rate and time left. Redrawn often enough to look alive, not for every small file."""
 
     def __init__(self, progress: Any, task: Any) -> None:
         self._progress, self._task = progress, task
@@ -46,18 +46,18 @@ class Bar(Quiet):
         self._drawn = 0.0
 
     def found(self, size: int) -> None:
-        """The bar gets longer."""
+        """Extend the bar's total."""
         self._total += size
         self._known += 1
         self._draw()
 
     def advanced(self, size: int) -> None:
-        """The bar goes on."""
+        """Advance the bar."""
         self._done += size
         self._draw()
 
     def finished(self, path: str) -> None:
-        """Counts."""
+        """Count a complete file."""
         self._files += 1
         self._name = path
         self._draw()
@@ -72,7 +72,7 @@ class Bar(Quiet):
 
 @contextmanager
 def reporter(args: argparse.Namespace) -> Iterator[Quiet]:
-    """Who is told: a bar when standard error is a terminal and neither --quiet nor --json was given."""
+    """A bar if standard error is a terminal and neither --quiet nor --json was given."""
     if args.quiet or args.json or not sys.stderr.isatty():
         yield Quiet()
         return
@@ -90,7 +90,7 @@ def reporter(args: argparse.Namespace) -> Iterator[Quiet]:
 
 
 def add_transfer_options(parser: argparse.ArgumentParser) -> None:
-    """What get, put and cp share."""
+    """Options of get, put and cp."""
     parser.add_argument(
         "-r", "--recursive", action="store_true", help="transfer directories with everything in them"
     )
@@ -119,7 +119,7 @@ def add_transfer_options(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_of(args: argparse.Namespace) -> Plan:
-    """How to transfer, as the options say."""
+    """The transfer settings from the options."""
     from frevo.client.batch import PARALLEL, Plan
 
     return Plan(args.recursive, args.update, args.parallel or PARALLEL, args.verify)
@@ -143,7 +143,7 @@ def _within(text: str, most: int, what: str) -> int:
 
 
 def conclude(args: argparse.Namespace, totals: Totals, started: float) -> int:
-    """Says what was done; the exit code: 1 when something failed."""
+    """Print the summary and return the exit code: 1 if something failed."""
     seconds = max(time.monotonic() - started, 1e-6)
     if args.json:
         said: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""`frevo put`: files and directories of this machine to a share."""
+"""`frevo put`: uploads files and directories to a share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Uploads."""
+    """Upload."""
     remote.location(args.url)
     for local in args.locals:
         Path(local).lstat()

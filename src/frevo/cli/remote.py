@@ -1,4 +1,4 @@
-"""What the commands on smb:// URLs share: their options, the log-on, and how errors and JSON are said."""
+"""Shared by the commands that take smb:// URLs: options, log-on, error messages, JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FREVO_PASSWORD, ~/.netrc (or NETRC), a Kerberos ticket, a prompt. A password on 
 
 
 def add_connection_options(parser: argparse.ArgumentParser) -> None:
-    """Who logs on, and how the connection is protected."""
+    """Options for the log-on and for the protection of the connection."""
     group = parser.add_argument_group("connection", _CONNECTION)
     group.add_argument("--user", metavar="NAME", help=r"NAME or DOMAIN\NAME (also in the URL, or FREVO_USER)")
     credentials_help = "file with lines username=, password=, domain="
@@ -76,7 +76,7 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 
 def location(url: str) -> Location:
-    """The location in *url*, without "." and ".."; UsageError when it is none or when it holds a password."""
+    """The location in *url*, without "." and ".."; UsageError if it is invalid or contains a password."""
     from frevo.client import Location
 
     try:
@@ -92,7 +92,7 @@ def location(url: str) -> Location:
 
 
 def speakable(name: str) -> str:
-    """*name* when the protocol can say it; UsageError otherwise."""
+    """*name*, if the protocol can express it; UsageError otherwise."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -103,7 +103,7 @@ def speakable(name: str) -> str:
 
 
 def inside(path: str) -> str:
-    """*path* without "." and ".."; UsageError when it leaves the share or cannot be said."""
+    """*path* without "." and ".."; UsageError if it is outside the share or cannot be expressed."""
     from frevo.client.address import wire_path
 
     try:
@@ -113,12 +113,12 @@ def inside(path: str) -> str:
 
 
 def is_remote(text: str) -> bool:
-    """Whether an argument is a location on a server."""
+    """Whether an argument is a URL."""
     return text.startswith(("smb://", "//", "\\\\"))
 
 
 def options(args: argparse.Namespace, target: Location) -> Options:
-    """The options of `connect`; asks for a password when there is a user and nothing else to log on with."""
+    """The options of `connect`; prompts for a password if there is a user and nothing else to log on with."""
     from frevo.cli.client_config import client_options
     from frevo.client import Options
     from frevo.client.server import CIPHERS
@@ -157,7 +157,7 @@ def options(args: argparse.Namespace, target: Location) -> Options:
 
 
 def open_share(args: argparse.Namespace, url: str) -> Connecting[Share]:
-    """The share of *url*, without the path in it; UsageError without a share."""
+    """The share of *url*, without the path in it; UsageError if it has no share."""
     from frevo.client import connect
 
     target = location(url)
@@ -184,17 +184,17 @@ def share_url(target: Location) -> str:
 
 
 def same_share(one: Location, other: Location) -> bool:
-    """Whether two places are on one share."""
+    """Whether two locations are on one share."""
     return (one.host, one.port, one.share.casefold()) == (other.host, other.port, other.share.casefold())
 
 
 def sentence(error: OSError) -> str:
-    """What *error* says, without numbers and without the name that it is about."""
+    """The message of *error*, without numbers and without the name that it is about."""
     return error.strerror or str(error)
 
 
 def complain(path: str, error: OSError) -> None:
-    """Says on standard error what went wrong with *path*."""
+    """Report an error of *path* on standard error."""
     print(printable(f"frevo: {path or 'the share'}: {sentence(error)}"), file=sys.stderr)
 
 
@@ -217,7 +217,7 @@ def when(seconds: float) -> str:
 
 
 def described(path: str, found: Stat) -> dict[str, Any]:
-    """What programs get to know about one path."""
+    """The metadata of one path for JSON output."""
     kind = "directory" if found.is_dir() else ("link" if found.is_symlink() else "file")
     return {
         "path": path,
@@ -235,7 +235,7 @@ _LETTERS = ((0x01, "R"), (0x02, "H"), (0x04, "S"), (0x20, "A"), (0x10, "D"), (0x
 
 
 def attribute_letters(attributes: int) -> str:
-    """The attributes as smbclient shows them."""
+    """The attributes in smbclient's notation."""
     return "".join(letter for bit, letter in _LETTERS if attributes & bit)
 
 

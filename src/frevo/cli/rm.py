@@ -1,4 +1,4 @@
-"""`frevo rm`: removes files and directories of a share."""
+"""`frevo rm`: removes files and directories on a share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Removes them one after the other."""
+    """Remove them one after the other."""
 
     async def removed(share: Share, path: str) -> None:
         await remove(share, path, recursive=args.recursive, force=args.force)
@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def remove(share: Share, path: str, *, recursive: bool, force: bool = False) -> None:
-    """A file, a link or an empty directory; with *recursive* a directory and all in it; *force*: or nothing."""
+    """Remove a file, a link or an empty directory; with *recursive* a directory and everything in it; with *force*,
+    ignore a missing one."""
     try:
         known = await share.stat(path, follow=False)
         if not known.is_dir() or known.is_symlink():

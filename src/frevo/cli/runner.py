@@ -38,7 +38,7 @@ _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
 
 
 class Running(Protocol):
-    """What the server tells once every listener is bound."""
+    """What the server reports once every listener is bound."""
 
     @property
     def server(self) -> Any: ...
@@ -65,7 +65,7 @@ class Runner:
         self._stops = 0
 
     async def run(self) -> int:
-        """Serve; the exit code. Raises ServeError when a port cannot be had."""
+        """Serve and return the exit code. Raises ServeError if a port is not available."""
         from frevo.server.run import run_server
 
         self._server = asyncio.create_task(
@@ -154,7 +154,7 @@ class Runner:
             self._server.cancel()
 
     def reload(self) -> bool:
-        """Read the configuration again and take what can be taken; False when it is broken."""
+        """Read the configuration again and apply what can change at run time; False if it has errors."""
         from frevo.cli.serve import reloaded
 
         act_as(None)  # a request of a user may have come before

@@ -1,4 +1,4 @@
-"""`frevo serve PATH`: the share's name, the user with a random password, and a port that may be used."""
+"""`frevo serve PATH`: the share's name, the user with a random password, and a usable port."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
 class ServeError(FrevoError):
-    """Serving cannot start as asked; the message says what to do."""
+    """The server cannot start; the message says what to do."""
 
 
 class Login(Redacted, msgspec.Struct, frozen=True):
-    """Who can log on; `password` is empty when the account existed and kept its password."""
+    """The user who can log on; `password` is empty if the account existed and kept its password."""
 
     HIDDEN = ("password",)
 
@@ -43,9 +43,7 @@ class Login(Redacted, msgspec.Struct, frozen=True):
 def folder_config(
     path: str, name: str | None, *, read_only: bool, overrides: Mapping[str, str] | None = None
 ) -> Config:
-    """The configuration that shares the folder *path*. Raises ServeError when it is no folder that can be
-    read.
-    """
+    """The configuration that shares the folder *path*. Raises ServeError if it is not a readable folder."""
     folder = Path(path).expanduser()
     try:
         folder = folder.resolve(strict=True)
@@ -65,7 +63,7 @@ def folder_config(
 
 
 def share_name(folder: Path) -> str:
-    """The name under which *folder* is shared: its own, without what share names may not hold."""
+    """The share name for *folder*: its own name, without characters that share names may not contain."""
     name = "".join(
         "_" if letter in _FORBIDDEN or not letter.isprintable() else letter for letter in folder.name
     )
@@ -74,7 +72,7 @@ def share_name(folder: Path) -> str:
 
 
 def user_name(wanted: str | None) -> str:
-    """Who may connect: *wanted*, else the login name. AccountsError for a bad name."""
+    """The user who may connect: *wanted*, else the login name. AccountsError for an invalid name."""
     from frevo.auth.accounts import check_name
 
     name = wanted or login_name()
@@ -83,7 +81,7 @@ def user_name(wanted: str | None) -> str:
 
 
 def login_for(private_dir: str, name: str, *, new_password: bool) -> Login:
-    """Make the account *name* with a random password, or use the one that exists."""
+    """Create the account *name* with a random password, or use the existing one."""
     from frevo.auth.accounts import AccountStore
 
     store = AccountStore(private_dir)
@@ -111,7 +109,7 @@ def random_password() -> str:
 
 
 def usual_port() -> int:
-    """445 when this user may listen there, else 4450. Whether 445 is free is another question."""
+    """445 if this user may listen there, else 4450; does not check whether 445 is free."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""`frevo shares`: the shares that a server lists."""
+"""`frevo shares`: lists a server's shares."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Lists them."""
+    """List the shares."""
 
     async def work() -> int:
         async with remote.open_server(args, args.url) as server:

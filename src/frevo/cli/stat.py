@@ -1,4 +1,4 @@
-"""`frevo stat`: everything that a server says about a file, a directory or a share."""
+"""`frevo stat`: shows what a server knows about a file, a directory or a share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Asks and prints."""
+    """Query and print."""
 
     async def work() -> int:
         location = remote.location(args.url)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def facts(share: Share, path: str, *, everything: bool) -> dict[str, Any]:
-    """What the server knows of *path*; *everything*: owner, streams and extended attributes too."""
+    """The server's information about *path*; *everything* includes owner, streams and extended attributes."""
     known = await share.stat(path)
     found = {**remote.described(path, known), "file_id": known.file_id, "links": known.links}
     if not path:
@@ -57,13 +57,13 @@ async def facts(share: Share, path: str, *, everything: bool) -> dict[str, Any]:
 
 
 def show(found: dict[str, Any]) -> None:
-    """A line for each fact."""
+    """Print a line for each fact."""
     for name, value in found.items():
         print(one_line(f"{name.replace('_', ' '):16} {value}"))
 
 
 async def of_share(share: Share) -> dict[str, Any]:
-    """Room and protection."""
+    """Space and protection."""
     space = await share.statvfs()
     negotiated = share.tree.connection.negotiated
     protection = share.tree.session.protection

@@ -1,4 +1,4 @@
-"""`frevo status`: who is connected to the servers that run here, as tables or as smbstatus's JSON."""
+"""`frevo status`: shows who is connected to the local servers, as tables or in smbstatus's JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask and print; 1 when no server answers."""
+    """Query and print; 1 if no server responds."""
     private_dir = args.private_dir
     if private_dir is None and args.config:
         config = load_or_explain(args.config)

@@ -1,4 +1,4 @@
-"""`frevo testparm`: checks a configuration and shows what it says."""
+"""`frevo testparm`: checks a configuration and prints it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the file, print it; 1 when it cannot be used."""
+    """Check the file and print it; 1 if it has errors."""
     path = args.config or args.file or default_file()
     if path is None:
         print(f"frevo: no configuration found: use -c FILE, or create {DEFAULT_FILES[0]}", file=sys.stderr)
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def render(config: Config, *, verbose: bool = False) -> str:
-    """*config* as smb.conf text: what differs from the defaults, or with *verbose* everything."""
+    """*config* as smb.conf text: the keys that differ from their defaults, or with *verbose* all."""
     lines = ["[global]"]
     lines += _lines(GLOBAL_KEYS, config.globals, None if verbose else _defaults(GLOBAL_KEYS))
     lines += _lines(SHARE_KEYS, config.globals.defaults, None if verbose else _defaults(SHARE_KEYS))

@@ -1,4 +1,4 @@
-"""`frevo tree`: a directory of a share and everything below it."""
+"""`frevo tree`: shows a directory tree on a share."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Counts:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the tree as it is found."""
+    """Print the tree as it is read."""
 
     async def work() -> int:
         location = remote.location(args.url)
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 async def show(
     share: Share, path: str, title: str, levels: int = _LEVELS_MAX, directories: bool = False
 ) -> int:
-    """Prints the tree below *path*; the exit code: 1 when a directory could not be read."""
+    """Print the tree below *path*; the exit code is 1 if a directory could not be read."""
     counts = _Counts()
     if not (await share.stat(path)).is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "not a directory", path)
@@ -68,7 +68,7 @@ async def show(
 async def _print(
     share: Share, path: str, indent: str, only_directories: bool, levels: int, counts: _Counts
 ) -> None:
-    """One directory; of a large one only the directories are kept, and it is not sorted."""
+    """One directory. A large one is not sorted, and only its directories are kept in memory."""
     if levels <= 0:
         return
     held: list[tuple[str, bool]] = []

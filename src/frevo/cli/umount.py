@@ -20,7 +20,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns when everything that was written is on the server: close() has waited for it."""
+    """Unmount; returns when everything written is on the server, because close() has waited for it."""
     from frevo.fuse import mounting
 
     mounting.unmount(args.directory, lazy=args.lazy)

@@ -1,4 +1,4 @@
-"""`frevo user`: add, change, list, import and remove the accounts that may log on."""
+"""`frevo user`: add, change, list, import and remove the accounts that can log on."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _where_options() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out `frevo user ...`; the exit status."""
+    """Run `frevo user ...`; returns the exit status."""
     try:
         code: int = args.run_action(args)
         return code
@@ -104,7 +104,7 @@ def _store(args: argparse.Namespace) -> AccountStore:
 
 
 def _configured_private_dir(path: str | None) -> str:
-    """`private dir` of the smb.conf at *path*, or its default without one."""
+    """`private dir` from the smb.conf at *path*, or its default."""
     from frevo.config import ConfigErrors, GlobalConfig, load
 
     if path is None:
@@ -116,7 +116,7 @@ def _configured_private_dir(path: str | None) -> str:
 
 
 def _password(args: argparse.Namespace, name: str) -> str:
-    """The new password: first line of standard input, or asked twice on a terminal."""
+    """The new password: the first line of standard input, or entered twice on a terminal."""
     if args.password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     elif sys.stdin.isatty():
@@ -191,7 +191,7 @@ def _table(accounts: list[Account]) -> list[str]:
 
 
 def _import(args: argparse.Namespace) -> int:
-    """Take over what can be taken over, and say what cannot."""
+    """Import all valid entries, and report the others."""
     try:
         if str(args.file) == "-":
             text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")

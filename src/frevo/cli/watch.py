@@ -1,4 +1,4 @@
-"""`frevo watch`: prints what changes in a directory of a share, as it happens."""
+"""`frevo watch`: prints changes in a directory on a share as they happen."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Watches until interrupted, until the directory goes away, or until enough has changed."""
+    """Watch until interrupted, until the directory disappears, or until there were enough changes."""
 
     async def work() -> int:
         location = remote.location(args.url)
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 async def show(
     share: Share, path: str, *, recursive: bool, form_json: bool = False, count: int | None = None
 ) -> None:
-    """Prints changes until there were *count*, or until the directory goes away."""
+    """Print changes until there were *count*, or until the directory disappears."""
     seen = 0
     async for change in share.watch(path, recursive=recursive):
         if form_json:

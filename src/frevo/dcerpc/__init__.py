@@ -1,8 +1,8 @@
-"""DCE/RPC over named pipes, as far as a file server needs it: srvsvc and wkssvc for browsing, lsarpc and
-samr for names and SIDs.
+"""DCE/RPC over named pipes, as far as a file server needs it: srvsvc and wkssvc for browsing, lsarpc and samr for
+names and SIDs.
 
-No I/O and no clock: the server opens a pipe with open_pipe(), writes what the client wrote and reads the
-answers. [MS-RPCE], [MS-SRVS], [MS-WKST], [MS-LSAT], [MS-SAMR].
+No I/O and no clock: the server opens a pipe with open_pipe(), writes the client's data to it and reads the responses.
+[MS-RPCE], [MS-SRVS], [MS-WKST], [MS-LSAT], [MS-SAMR].
 """
 
 from __future__ import annotations

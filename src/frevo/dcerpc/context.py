@@ -1,4 +1,4 @@
-"""What the RPC services know about the server and the caller: RpcContext and ShareInfo, which it gives."""
+"""Information about the server and the caller for the RPC services: RpcContext, with its ShareInfo and Names."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ UNLIMITED_USES = 0xFFFFFFFF
 
 
 class ShareInfo(msgspec.Struct, frozen=True):
-    """One exported share as the browsing services show it.
+    """One share as shown by the browsing services.
 
-    `path` is shown to administrators only. `security_descriptor` is self-relative, None when the share has
-    none. A share that is not `browseable` is left out of enumerations; asked for by name it is described.
+    Only administrators see `path`. `security_descriptor` is self-relative, None if the share has none. A share that is
+    not `browseable` is left out of enumerations, but can be queried by name.
     """
 
     name: str
@@ -36,7 +36,7 @@ class ShareInfo(msgspec.Struct, frozen=True):
 
 
 class SidUse(IntEnum):
-    """SID_NAME_USE: what a SID stands for ([MS-LSAT] 2.2.13)."""
+    """SID_NAME_USE: the type of account of a SID ([MS-LSAT] 2.2.13)."""
 
     USER = 1
     GROUP = 2
@@ -47,7 +47,7 @@ class SidUse(IntEnum):
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Somebody with a name and a SID. *domain* is where the name is from, "" for those that are everywhere."""
+    """An account or group with a name and a SID. *domain* is the domain of the name, "" for well-known ones."""
 
     sid: SID
     use: SidUse
@@ -68,7 +68,7 @@ class UserInfo(msgspec.Struct, frozen=True):
 
 
 class Names(Protocol):
-    """Who there is."""
+    """The known accounts and groups."""
 
     @property
     def machine(self) -> str:
@@ -76,13 +76,13 @@ class Names(Protocol):
 
     @property
     def machine_sid(self) -> SID:
-        """The SID that its accounts begin with."""
+        """The SID that the SIDs of its accounts start with."""
 
     def of_sid(self, sid: SID) -> Principal | None:
-        """Who has this SID."""
+        """The account or group with this SID."""
 
     def of_name(self, name: str) -> Principal | None:
-        """Who is called so: NAME, DOMAIN\\NAME or NAME@DOMAIN, in any case."""
+        """The account or group with this name: NAME, DOMAIN\\NAME or NAME@DOMAIN, ignoring case."""
 
     def users(self) -> Sequence[UserInfo]:
         """The accounts of this machine, by RID."""
@@ -91,11 +91,11 @@ class Names(Protocol):
         """The groups of BUILTIN, by RID."""
 
     def aliases_of(self, sid: SID) -> Sequence[int]:
-        """The RIDs of the groups of BUILTIN that the SID is in."""
+        """The RIDs of the BUILTIN groups that contain the SID."""
 
 
 class RpcContext(msgspec.Struct, frozen=True):
-    """The server and the caller when a pipe is opened. `now` is a FILETIME (100 ns since 1601, UTC)."""
+    """The server and the caller of an open pipe. `now` is a FILETIME (100 ns since 1601, UTC)."""
 
     server_name: str
     domain: str = "WORKGROUP"

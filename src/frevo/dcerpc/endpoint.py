@@ -1,4 +1,4 @@
-"""PipeEndpoint: the server's end of an open named pipe: RPC requests in, RPC answers out, without I/O."""
+"""PipeEndpoint: the server's end of an open named pipe: RPC requests in, RPC responses out, without I/O."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ CONTEXTS_MAX = 32
 
 
 class PipeEndpoint:
-    """A message-mode pipe that speaks DCE/RPC ([MS-RPCE] 3.3.3, over [MS-SMB2] as [MS-RPCE] 2.1.1.2 lays it
-    out).
+    """A message-mode pipe for DCE/RPC ([MS-RPCE] 3.3.3, over [MS-SMB2] as described in [MS-RPCE] 2.1.1.2).
 
-    Input: write(), which says when there was no time for all of it; advance() then goes on. Output: read() gives
-    at most one message (one PDU) at a time; after it `partial` says whether that message goes on, so that the
-    caller answers STATUS_BUFFER_OVERFLOW. `readable` is false when nothing waits, `broken` becomes true when the
-    peer sent what is not RPC: the caller then answers STATUS_PIPE_DISCONNECTED. Bad input never raises.
+    Input: write(), which says if there was no time to process all of it; advance() then continues. Output: read()
+    returns at most one message (one PDU) at a time; then `partial` says whether the message continues, so that the
+    caller answers STATUS_BUFFER_OVERFLOW. `readable` is false if there is no output. `broken` becomes true if the peer
+    sent anything other than RPC: the caller then answers STATUS_PIPE_DISCONNECTED. Bad input never raises.
     """
 
     def __init__(self, interface: Interface, context: RpcContext) -> None:
@@ -49,40 +48,40 @@ class PipeEndpoint:
 
     @property
     def readable(self) -> bool:
-        """True while an answer, or the rest of one, waits."""
+        """True if there is a response, or the rest of one, to read."""
         return bool(self._output)
 
     @property
     def partial(self) -> bool:
-        """True after a read() that left a part of its message for the next one."""
+        """True if the last read() left a part of its message."""
         return self._read_offset > 0
 
     @property
     def available_bytes(self) -> int:
-        """Bytes of all messages that wait (FilePipeLocalInformation's ReadDataAvailable, FSCTL_PIPE_PEEK)."""
+        """Bytes of all unread messages (FilePipeLocalInformation's ReadDataAvailable, FSCTL_PIPE_PEEK)."""
         return self._unread_bytes - self._read_offset
 
     @property
     def full(self) -> bool:
-        """True while so many answers wait that no call is run: the caller refuses what is written."""
+        """True while there are too many unread responses to run another call: the caller refuses writes."""
         return self._unread_bytes >= UNREAD_MAX_BYTES
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that the pipe holds: unread answers, and calls that are not complete."""
+        """Bytes held by the pipe: unread responses and incomplete calls."""
         return self._unread_bytes + len(self._input) + (len(self._call[2]) if self._call is not None else 0)
 
     def write(self, data: bytes, over: Callable[[], bool] = lambda: False) -> bool:
-        """Takes bytes of the client: a part of a PDU, one, or several. Answers wait in read().
+        """Process bytes of the client: a part of a PDU, one, or several. read() returns the responses.
 
-        False when *over* became true before every PDU was handled: `advance` goes on.
+        False if *over* became true before every PDU was processed: `advance` continues.
         """
         if not self.broken:
             self._input += data
         return self.advance(over)
 
     def advance(self, over: Callable[[], bool] = lambda: False) -> bool:
-        """Handles the PDUs that have come, at least one, until *over*; true when no whole one is left."""
+        """Process the received PDUs, at least one, until *over*; true if no complete one is left."""
         try:
             return self._consume(over)
         except WireError as error:
@@ -91,7 +90,7 @@ class PipeEndpoint:
             return True
 
     def read(self, max_count: int) -> bytes:
-        """At most *max_count* bytes of the next message, empty when none waits (`readable`, `partial`)."""
+        """At most *max_count* bytes of the next message, empty if there is none (`readable`, `partial`)."""
         if not self._output:
             return b""
         message = self._output[0]
@@ -106,13 +105,13 @@ class PipeEndpoint:
     # --- PDUs ---
 
     def break_off(self) -> None:
-        """Takes no more input; what waits can still be read."""
+        """Accept no more input; responses can still be read."""
         self.broken = True
         self._input.clear()
         self._call = None
 
     def _consume(self, over: Callable[[], bool]) -> bool:
-        """Handles whole PDUs in the input until *over*; the rest waits for more."""
+        """Process complete PDUs in the input until *over*; keep the rest."""
         while not self.broken:
             size = pdu.fragment_length(self._input)
             if size is None or size > len(self._input):
@@ -153,7 +152,7 @@ class PipeEndpoint:
                 raise WireError(f"PDU type {packet.type}")
 
     def _handle_bind(self, packet: Packet) -> None:
-        """[C706] 12.6.4.3, [MS-RPCE] 3.3.1.5.3. Each context has its own answer; security is SMB's."""
+        """[C706] 12.6.4.3, [MS-RPCE] 3.3.1.5.3. Each context gets its own answer; SMB provides the security."""
         altering = packet.type == PacketType.ALTER_CONTEXT
         if packet.auth_length and not altering:
             self._send(pdu.bind_nak(packet.call_id, NakReason.AUTHENTICATION_TYPE_NOT_RECOGNIZED))
@@ -169,11 +168,9 @@ class PipeEndpoint:
         self._send(Packet(kind, pdu.WHOLE, packet.call_id, ack.pack()).pack())
 
     def _answer_context(self, context: pdu.PresentationContext) -> pdu.ContextAnswer:
-        """Ours when the interface is the pipe's, in its major version, and plain NDR is among the transfer
-        syntaxes.
+        """Accepted if the interface is the pipe's, in its major version, and plain NDR is among the transfer syntaxes.
 
-        Bind-time feature negotiation looks like a transfer syntax and is refused as one ([MS-RPCE]
-        3.3.1.5.3).
+        Bind-time feature negotiation looks like a transfer syntax and is refused as one ([MS-RPCE] 3.3.1.5.3).
         """
         ours = self._interface.syntax
         if (context.abstract.uuid, context.abstract.major) != (ours.uuid, ours.major):
@@ -188,7 +185,7 @@ class PipeEndpoint:
     # --- calls ---
 
     def _handle_request(self, packet: Packet) -> None:
-        """Collects the fragments of a call and runs it when the last is there ([C706] 12.6.4.9)."""
+        """Collect the fragments of a call, and run it when the last one arrives ([C706] 12.6.4.9)."""
         request = pdu.Request.parse(packet)
         if packet.flags & PacketFlags.FIRST_FRAGMENT:
             self._call = (packet.call_id, request, bytearray())

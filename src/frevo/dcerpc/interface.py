@@ -1,4 +1,4 @@
-"""How an RPC interface is described: operations by number with their arguments, and Win32 codes."""
+"""The description of an RPC interface: operations by number with their arguments, and Win32 codes."""
 
 from __future__ import annotations
 

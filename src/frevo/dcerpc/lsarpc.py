@@ -1,7 +1,7 @@
-"""The local security authority's name service: SIDs into names and back, as security dialogs ask. [MS-LSAT] 3.1.4,
+"""The local security authority's name service: SIDs to names and back, as security dialogs need it. [MS-LSAT] 3.1.4,
 [MS-LSAD] 3.1.4.4.
 
-Nobody may change anything here. Anonymous callers get ACCESS_DENIED.
+Read-only. Anonymous callers get ACCESS_DENIED.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NO_DOMAIN = -1 & 0xFFFFFFFF
 
 
 def names_for(context: RpcContext) -> Names:
-    """Who there is; ACCESS_DENIED for who may not ask."""
+    """The known names; ACCESS_DENIED for callers who may not see them."""
     if context.names is None:
         raise SMBError(NTStatus.ACCESS_DENIED, "anonymous callers are told no names")
     return context.names
@@ -97,7 +97,7 @@ _DOMAINS = Unique(fields(("count", U32), ("entries", Unique(Array(_ACCOUNT_DOMAI
 
 
 class _Domains:
-    """The domains that an answer refers to, each once."""
+    """The domains that a response refers to, each once."""
 
     def __init__(self) -> None:
         self._entries: list[Values] = []
@@ -115,31 +115,31 @@ class _Domains:
         return {**listed(self._entries), "entries_max": 32}
 
 
-def _summary(mapped: int, asked: int) -> Values:
-    """How many were found, as a number and as a status ([MS-LSAT] 3.1.4.5)."""
-    if asked and not mapped:
+def _summary(mapped: int, wanted: int) -> Values:
+    """The number of names found, and the status for it ([MS-LSAT] 3.1.4.5)."""
+    if wanted and not mapped:
         return {"mapped": 0, "status": NTStatus.NONE_MAPPED}
-    return {"mapped": mapped, "status": NTStatus.SUCCESS if mapped == asked else NTStatus.SOME_NOT_MAPPED}
+    return {"mapped": mapped, "status": NTStatus.SUCCESS if mapped == wanted else NTStatus.SOME_NOT_MAPPED}
 
 
 def lookup_sids(context: RpcContext, call: Values) -> Values:
-    """LsarLookupSids, -2 and -3, [MS-LSAT] 3.1.4.9 to 3.1.4.11. A SID that nobody has is shown as it is."""
+    """LsarLookupSids, -2 and -3, [MS-LSAT] 3.1.4.9 to 3.1.4.11. An unknown SID is returned as a string."""
     if "handle" in call:
         opened(call, "handle", _POLICY)
     names, domains = names_for(context), _Domains()
-    asked = [entry["sid"] for entry in call["sids"]["entries"] or ()]
-    if None in asked:
+    wanted = [entry["sid"] for entry in call["sids"]["entries"] or ()]
+    if None in wanted:
         raise SMBError(NTStatus.INVALID_PARAMETER, "a null SID")
     translated: list[Values] = []
     mapped = 0
-    for sid in asked:
+    for sid in wanted:
         found = names.of_sid(sid)
         mapped += found is not None
         use, name, domain = SidUse.UNKNOWN, str(sid), _NO_DOMAIN
         if found is not None:
             use, name, domain = found.use, found.name, domains.index(found)
         translated.append({"use": use, "name": name, "domain": domain, "flags": 0})
-    return {"domains": domains.answer(), "names": listed(translated), **_summary(mapped, len(asked))}
+    return {"domains": domains.answer(), "names": listed(translated), **_summary(mapped, len(wanted))}
 
 
 def lookup_names(context: RpcContext, call: Values) -> Values:
@@ -166,7 +166,7 @@ def lookup_names(context: RpcContext, call: Values) -> Values:
 
 
 def get_user_name(context: RpcContext, call: Values) -> Values:
-    """LsarGetUserName, [MS-LSAT] 3.1.4.4: who the caller is."""
+    """LsarGetUserName, [MS-LSAT] 3.1.4.4: the caller's name."""
     domain = context.user_domain if call["domain"] is not None else None
     return {"user": context.user or "ANONYMOUS LOGON", "domain": domain}
 
@@ -194,7 +194,7 @@ def _query(name: str) -> Operation:
 
 
 def _lookup_sids(name: str, entry: Struct, *, handle: bool, options: bool) -> Operation:
-    """SIDs and an empty answer in; the answer out."""
+    """An operation with SIDs and an empty answer in; the answer out."""
     answer = ("names", counted(entry))
     tail = _OPTIONS if options else ()
     arguments = (*((_HANDLE,) if handle else ()), _SIDS, answer, _LEVEL, _MAPPED, *tail)
@@ -202,7 +202,7 @@ def _lookup_sids(name: str, entry: Struct, *, handle: bool, options: bool) -> Op
 
 
 def _lookup_names(name: str, entry: Struct, *, handle: bool, options: bool) -> Operation:
-    """Names and an empty answer in; the answer out."""
+    """An operation with names and an empty answer in; the answer out."""
     answer = ("sids", counted(entry))
     tail = _OPTIONS if options else ()
     arguments = (*((_HANDLE,) if handle else ()), *_NAMES, answer, _LEVEL, _MAPPED, *tail)

@@ -1,8 +1,8 @@
-"""NDR 2.0, 32 bit, little endian: a small vocabulary of types that read and write RPC arguments.
+"""NDR 2.0, 32 bit, little endian: a few types that read and write RPC arguments.
 
-An interface file (srvsvc.py, wkssvc.py) describes its operations with these types; nothing there moves bytes
-by hand. Values are plain Python: int, str, bytes, None for a null pointer, dict for a structure, list for an
-array and (tag, value) for a union. [C706] chapter 14, [MS-RPCE] 2.2.5.
+Interface files (srvsvc.py, wkssvc.py) describe their operations with these types and handle no bytes. Values are plain
+Python: int, str, bytes, None for a null pointer, dict for a structure, list for an array and (tag, value) for a union.
+[C706] chapter 14, [MS-RPCE] 2.2.5.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Deferred = Callable[[], None]
 
 
 class NDRError(WireError):
-    """Stub data that is not what the operation declares."""
+    """Stub data that does not match the operation's declaration."""
 
 
 class NDRReader(msgspec.Struct):
-    """Checked cursor over stub data; keeps what embedded pointers point to for after their structure."""
+    """Checked cursor over stub data; reads the referents of embedded pointers after their structure."""
 
     data: bytes
     position: int = 0
@@ -38,7 +38,7 @@ class NDRReader(msgspec.Struct):
         self.position += -self.position % size
 
     def take(self, size: int) -> bytes:
-        """The next *size* bytes; NDRError when the stub is shorter."""
+        """The next *size* bytes; NDRError if the stub is shorter."""
         end = self.position + size
         if size < 0 or end > len(self.data):
             raise NDRError(f"stub data ends at {len(self.data)}, {end} needed")
@@ -55,7 +55,7 @@ class NDRReader(msgspec.Struct):
 
 
 class NDRWriter(msgspec.Struct):
-    """Grows stub data; the counterpart of NDRReader."""
+    """Builds stub data; the counterpart of NDRReader."""
 
     data: bytearray = msgspec.field(default_factory=bytearray)
     referent: int = FIRST_REFERENT
@@ -75,7 +75,7 @@ class NDRWriter(msgspec.Struct):
 
 
 class NDRType(Protocol):
-    """What every type here can do."""
+    """The interface of every type here."""
 
     def read(self, reader: NDRReader) -> Any: ...
 
@@ -83,7 +83,7 @@ class NDRType(Protocol):
 
 
 def _complete(cursor: NDRReader | NDRWriter, action: Deferred) -> None:
-    """Runs *action*, then the pointees it put off, depth first and in their order ([C706] 14.3.12.3)."""
+    """Run *action*, then the referents that it deferred, depth first and in order ([C706] 14.3.12.3)."""
     outer, cursor.deferred = cursor.deferred, []
     action()
     pending, cursor.deferred = cursor.deferred, outer
@@ -107,7 +107,7 @@ U8, U16, U32, U64 = UInt(1), UInt(2), UInt(4), UInt(8)
 
 
 class WideString(msgspec.Struct, frozen=True):
-    """[string] wchar_t: conformant and varying, its NUL is on the wire only ([C706] 14.3.4)."""
+    """[string] wchar_t: conformant and varying; its NUL is on the wire only ([C706] 14.3.4)."""
 
     def read(self, reader: NDRReader) -> str:
         count_max, offset, count = reader.uint(4), reader.uint(4), reader.uint(4)
@@ -145,7 +145,7 @@ class Unique(msgspec.Struct, frozen=True):
             return None
         slot: list[Any] = []
         reader.deferred.append(lambda: slot.append(self.target.read(reader)))
-        return Later(slot)
+        return DeferredValue(slot)
 
     def write(self, writer: NDRWriter, value: Any) -> None:
         if value is None:
@@ -155,22 +155,22 @@ class Unique(msgspec.Struct, frozen=True):
         writer.deferred.append(lambda: self.target.write(writer, value))
 
 
-class Later(msgspec.Struct, frozen=True):
-    """The place where a deferred referent will be; settle() puts the value in."""
+class DeferredValue(msgspec.Struct, frozen=True):
+    """A referent that is read later; resolved() replaces it by its value."""
 
     slot: list[Any]
 
 
-def settle(value: Any) -> Any:
-    """*value* with every Later in it replaced by what was read."""
-    if isinstance(value, Later):
-        return settle(value.slot[0])
+def resolved(value: Any) -> Any:
+    """*value* with every DeferredValue in it replaced by its value."""
+    if isinstance(value, DeferredValue):
+        return resolved(value.slot[0])
     if isinstance(value, dict):
-        return {name: settle(item) for name, item in value.items()}
+        return {name: resolved(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [settle(item) for item in value]
+        return [resolved(item) for item in value]
     if isinstance(value, tuple):
-        return tuple(settle(item) for item in value)
+        return tuple(resolved(item) for item in value)
     return value
 
 
@@ -210,8 +210,8 @@ class Struct(msgspec.Struct, frozen=True):
 class Union(msgspec.Struct, frozen=True):
     """[switch_type(long)] union: (tag, value), the tag repeated on the wire ([C706] 14.3.8).
 
-    A tag without an arm cannot be read; it can be written and carries nothing, which is how a reply says
-    "no such level".
+    A tag without an arm cannot be read. It can be written without a value, which is how a response says "no such
+    level".
     """
 
     arms: Mapping[int, NDRType]
@@ -235,9 +235,9 @@ Arguments = tuple[tuple[str, NDRType], ...]
 
 
 def read_arguments(arguments: Arguments, stub: bytes) -> dict[str, Any]:
-    """The arguments of a call from its stub data; bytes after the last one are ignored, as peers pad.
+    """The arguments of a call from its stub data; ignores bytes after the last one, which peers pad with.
 
-    Raises NDRError when the stub is short, a count is out of bounds or a union tag unknown.
+    Raises NDRError if the stub is short, a count is out of bounds or a union tag unknown.
     """
     reader = NDRReader(bytes(stub))
     values: dict[str, Any] = {}
@@ -247,7 +247,7 @@ def read_arguments(arguments: Arguments, stub: bytes) -> dict[str, Any]:
 
     for name, kind in arguments:
         _complete(reader, partial(read_one, name, kind))
-    return {name: settle(value) for name, value in values.items()}
+    return {name: resolved(value) for name, value in values.items()}
 
 
 def write_arguments(arguments: Arguments, values: Mapping[str, Any]) -> bytes:

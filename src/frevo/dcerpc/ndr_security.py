@@ -1,5 +1,5 @@
 """NDR types of the security interfaces: counted strings, SIDs, handles, short enumerations ([MS-DTYP] 2.3.10, 2.4.2.3,
-[MS-LSAT] 2.2, [MS-SAMR] 2.2); and the answer of an operation that failed."""
+[MS-LSAT] 2.2, [MS-SAMR] 2.2); and the response of a failed operation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TEXT_UNITS_MAX = 1024
 _HANDLE = struct.Struct("<4sIII")
 
 
-class _Letters(msgspec.Struct, frozen=True):
+class _CountedCharacters(msgspec.Struct, frozen=True):
     """The buffer of a counted string: conformant and varying, without a NUL."""
 
     def read(self, reader: NDRReader) -> str:
@@ -54,13 +54,13 @@ class _Letters(msgspec.Struct, frozen=True):
 
 
 class CountedString(msgspec.Struct, frozen=True):
-    """RPC_UNICODE_STRING ([MS-DTYP] 2.3.10). "" is a null buffer, and the other way round."""
+    """RPC_UNICODE_STRING ([MS-DTYP] 2.3.10). "" is a null buffer, and vice versa."""
 
     def read(self, reader: NDRReader) -> Any:
         reader.align(4)
         reader.uint(2)
         reader.uint(2)
-        found = Unique(_Letters()).read(reader)
+        found = Unique(_CountedCharacters()).read(reader)
         return "" if found is None else found
 
     def write(self, writer: NDRWriter, value: str) -> None:
@@ -68,7 +68,7 @@ class CountedString(msgspec.Struct, frozen=True):
         size = len(value.encode("utf-16-le", "surrogatepass"))
         writer.uint(2, size)
         writer.uint(2, size)
-        Unique(_Letters()).write(writer, value or None)
+        Unique(_CountedCharacters()).write(writer, value or None)
 
 
 class RpcSid(msgspec.Struct, frozen=True):
@@ -87,9 +87,9 @@ class RpcSid(msgspec.Struct, frozen=True):
 
 
 class ContextHandle(msgspec.Struct, frozen=True):
-    """A context handle: what it names, (kind, domain, rid).
+    """A context handle: (kind, domain, rid) of its object.
 
-    It carries no right, so it needs no table here: every call asks anew what its caller may know.
+    It grants nothing, so it needs no table: every call checks what its caller may see.
     """
 
     def read(self, reader: NDRReader) -> tuple[bytes, int, int]:
@@ -103,8 +103,8 @@ class ContextHandle(msgspec.Struct, frozen=True):
 
 
 class VaryingArray(msgspec.Struct, frozen=True):
-    """[size_is, length_is] array of *element*: conformant and varying; *size*: what size_is says, by default as many
-    as there are."""
+    """[size_is, length_is] array of *element*: conformant and varying; *size*: the value of size_is, by default the
+    length."""
 
     element: NDRType
     size: int = 0
@@ -142,17 +142,17 @@ TEXT, PSID, HANDLE, ENUM = CountedString(), Unique(RpcSid()), ContextHandle(), U
 
 
 def counted(element: NDRType, count: str = "count", entries: str = "entries") -> Struct:
-    """A count and a pointer to as many elements."""
+    """A count and a pointer to that many elements."""
     return Struct(((count, U32), (entries, Unique(Array(element, LOOKUPS_MAX)))))
 
 
 def listed(entries: list[Any], count: str = "count", name: str = "entries") -> Values:
-    """The value of `counted`."""
+    """A value for `counted`."""
     return {count: len(entries), name: entries or None}
 
 
 def blank(kind: NDRType) -> Any:
-    """The value of an out-argument that an operation which failed has nothing for."""
+    """The value of an out-argument of a failed operation."""
     if isinstance(kind, UInt):
         return 0
     if isinstance(kind, CountedString):
@@ -168,8 +168,7 @@ def blank(kind: NDRType) -> Any:
 def operation(
     name: str, arguments_in: Arguments, arguments_out: Arguments, work: Callable[[RpcContext, Values], Values]
 ) -> Operation:
-    """An operation whose last out-argument is an NTSTATUS, SUCCESS when *work* gives no other, and what *work* raises
-    as SMBError when it fails."""
+    """An operation whose last out-argument is an NTSTATUS: SUCCESS by default, or the SMBError that *work* raises."""
     empty = {argument: blank(kind) for argument, kind in arguments_out}
 
     def handler(context: RpcContext, call: Values) -> Values:
@@ -182,7 +181,7 @@ def operation(
 
 
 def opened(call: Values, argument: str, *kinds: bytes) -> tuple[int, int]:
-    """(domain, rid) of the handle; INVALID_HANDLE when it is of none of *kinds*."""
+    """(domain, rid) of the handle; INVALID_HANDLE if it is of none of *kinds*."""
     kind, domain, rid = call[argument]
     if kind not in kinds:
         raise SMBError(NTStatus.INVALID_HANDLE, f"handle {kind!r}")
@@ -190,7 +189,7 @@ def opened(call: Values, argument: str, *kinds: bytes) -> tuple[int, int]:
 
 
 def closed(context: RpcContext, call: Values) -> Values:
-    """What closing any handle does."""
+    """The result of closing any handle."""
     return {"handle": None}
 
 

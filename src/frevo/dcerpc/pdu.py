@@ -56,7 +56,7 @@ WHOLE = PacketFlags.FIRST_FRAGMENT | PacketFlags.LAST_FRAGMENT
 
 
 class FaultStatus(IntEnum):
-    """What a FAULT carries ([C706] appendix E, [MS-ERREF] 2.2)."""
+    """The status in a FAULT ([C706] appendix E, [MS-ERREF] 2.2)."""
 
     ACCESS_DENIED = 0x00000005
     BAD_STUB_DATA = 0x000006F7
@@ -67,7 +67,7 @@ class FaultStatus(IntEnum):
 
 
 class NakReason(IntEnum):
-    """Why a BIND_NAK ([MS-RPCE] 2.2.2.5)."""
+    """The reason in a BIND_NAK ([MS-RPCE] 2.2.2.5)."""
 
     REASON_NOT_SPECIFIED = 0
     PROTOCOL_VERSION_NOT_SUPPORTED = 4
@@ -111,7 +111,7 @@ NO_SYNTAX = Syntax(UUID(int=0), 0)
 
 
 class Packet(msgspec.Struct, frozen=True):
-    """One PDU: its header and what follows it (body), without the authentication trailer."""
+    """One PDU: its header and body, without the authentication trailer."""
 
     type: int
     flags: int
@@ -121,7 +121,7 @@ class Packet(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, data: bytes) -> Packet:
-        """From one whole PDU. Raises WireError for another version, data representation or a bad length."""
+        """From one complete PDU. Raises WireError for another version or data representation, or a bad length."""
         version, minor, kind, flags, representation, size, auth_length, call_id = _HEADER.unpack_from(data)
         if version != 5 or minor > 1:
             raise WireError(f"DCE/RPC version {version}.{minor}")
@@ -139,9 +139,9 @@ class Packet(msgspec.Struct, frozen=True):
 
 
 def fragment_length(data: bytes | bytearray) -> int | None:
-    """frag_length of the PDU at the start of *data*; None when fewer than its 16 header bytes are there.
+    """frag_length of the PDU at the start of *data*; None if the 16 header bytes are incomplete.
 
-    Raises WireError when it says less than a header.
+    Raises WireError if it is less than a header.
     """
     if len(data) < HEADER_SIZE:
         return None
@@ -152,7 +152,7 @@ def fragment_length(data: bytes | bytearray) -> int | None:
 
 
 class PresentationContext(msgspec.Struct, frozen=True):
-    """What a client offers: an interface and the transfer syntaxes it can speak it in (p_cont_elem_t)."""
+    """A client's offer: an interface and its transfer syntaxes (p_cont_elem_t)."""
 
     context_id: int
     abstract: Syntax
@@ -169,7 +169,7 @@ class Bind(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, body: bytes) -> Bind:
-        """Raises WireError when the context list does not fit."""
+        """Raises WireError if the context list does not fit."""
         try:
             transmit, receive, group, count = _BIND.unpack_from(body)
             contexts = tuple(_contexts(body, _BIND.size, count))
@@ -204,7 +204,7 @@ def _contexts(body: bytes, offset: int, count: int) -> Iterator[PresentationCont
 
 
 class ContextAnswer(msgspec.Struct, frozen=True):
-    """p_result_t: accepted with this transfer syntax, or why not."""
+    """p_result_t: accepted with this transfer syntax, or the reason for refusal."""
 
     result: int
     reason: int
@@ -218,7 +218,7 @@ ACCEPTED = ContextAnswer(ContextResult.ACCEPTANCE, 0, NDR32)
 
 
 def rejected(reason: RejectReason) -> ContextAnswer:
-    """The answer to a context that we do not serve."""
+    """The answer to a context that is not supported."""
     return ContextAnswer(ContextResult.PROVIDER_REJECTION, reason, NO_SYNTAX)
 
 
@@ -252,7 +252,7 @@ class Request(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, packet: Packet) -> Request:
-        """Raises WireError when the body ends before the stub data."""
+        """Raises WireError if the body ends before the stub data."""
         start = _CALL.size + (16 if packet.flags & PacketFlags.OBJECT_UUID else 0)
         if len(packet.body) < start:
             raise WireError("request: body too short")

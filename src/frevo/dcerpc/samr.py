@@ -1,7 +1,7 @@
-"""The security account manager, as far as looking goes: accounts, groups, who is in what. [MS-SAMR] 3.1.5.
+"""The security account manager, read-only: accounts, groups, members. [MS-SAMR] 3.1.5.
 
-Two domains: this machine's accounts, and BUILTIN. Nobody may change anything here. Anonymous callers get
-ACCESS_DENIED; guests may ask for a name or a number, not for lists.
+There are two domains: this machine's accounts, and BUILTIN. Anonymous callers get ACCESS_DENIED; guests may query a
+name or number, but not lists.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _NEVER = 0x7FFF_FFFF_FFFF_FFFF
 
 
 def _listing(context: RpcContext) -> Names:
-    """Who there is, for who may see lists."""
+    """The known names, for callers who may see lists."""
     names = names_for(context)
     if not context.may_list:
         raise SMBError(NTStatus.ACCESS_DENIED, "guests are shown no lists")
@@ -81,7 +81,7 @@ def _user(names: Names, rid: int) -> UserInfo:
 
 
 def _page(entries: Sequence[Any], start: int) -> tuple[list[Any], Values]:
-    """The entries from *start* on that fit into one answer, and what the caller is told of the rest."""
+    """The entries from *start* on that fit into one response, and the status for the rest."""
     page = list(entries[start : start + ENTRIES_MAX])
     end = start + len(page)
     more = end < len(entries)
@@ -232,10 +232,10 @@ def _control(user: UserInfo) -> int:
 # ----------------------------------------------------------------------------------------------
 
 
-def _mapped(found: int, asked: int) -> NTStatus:
-    if asked and not found:
+def _mapped(found: int, wanted: int) -> NTStatus:
+    if wanted and not found:
         return NTStatus.NONE_MAPPED
-    return NTStatus.SUCCESS if found == asked else NTStatus.SOME_NOT_MAPPED
+    return NTStatus.SUCCESS if found == wanted else NTStatus.SOME_NOT_MAPPED
 
 
 def lookup_names(context: RpcContext, call: Values) -> Values:
@@ -293,7 +293,7 @@ _WHICH = 0x08FFFFFF
 
 
 def query_user(context: RpcContext, call: Values) -> Values:
-    """SamrQueryInformationUser and -2, [MS-SAMR] 3.1.5.5.5. Passwords and hashes are told nobody."""
+    """SamrQueryInformationUser and -2, [MS-SAMR] 3.1.5.5.5. Never returns passwords or hashes."""
     _, rid = opened(call, "handle", _USER)
     user, level = _user(names_for(context), rid), call["level"]
     if level not in USER_INFORMATION.arms:
@@ -398,9 +398,9 @@ def _information(name: str, union: ShortUnion, work: Callable[[RpcContext, Value
 
 
 def _display(name: str) -> Operation:
-    asked: Arguments = (_HANDLE, _LEVEL, ("index", U32), ("entries_max", U32), *_PAGE_TAIL)
+    arguments: Arguments = (_HANDLE, _LEVEL, ("index", U32), ("entries_max", U32), *_PAGE_TAIL)
     answer: Arguments = (("total", U32), ("returned", U32), ("information", _DISPLAY))
-    return operation(name, asked, answer, query_display)
+    return operation(name, arguments, answer, query_display)
 
 
 _GROUPS = Unique(counted(fields(("rid", U32), ("attributes", U32))))

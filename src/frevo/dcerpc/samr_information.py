@@ -1,4 +1,4 @@
-"""What samr tells of domains, users, groups and aliases, by information class ([MS-SAMR] 2.2.3 to 2.2.7)."""
+"""samr's information about domains, users, groups and aliases, by information class ([MS-SAMR] 2.2.3 to 2.2.7)."""
 
 from __future__ import annotations
 

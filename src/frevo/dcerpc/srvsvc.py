@@ -1,7 +1,6 @@
-"""The server service: what shares there are and what the server calls itself. [MS-SRVS] 3.1.4.
+"""The server service: the shares, and the server's name and version. [MS-SRVS] 3.1.4.
 
-Sessions, connections and open files are not listed here: an administrator gets an empty list, others access
-denied.
+Sessions, connections and open files are not listed: administrators get an empty list, others access denied.
 """
 
 from __future__ import annotations
@@ -111,7 +110,7 @@ _CSC_MANUAL = 0x00
 
 
 def describe_share(context: RpcContext, share: ShareInfo) -> Values:
-    """Every field that any level of SHARE_INFO needs. Path and security descriptor are for administrators."""
+    """Every field that any level of SHARE_INFO needs. Only administrators get path and security descriptor."""
     descriptor = share.security_descriptor if context.is_admin else None
     return {
         "name": share.name,
@@ -132,7 +131,7 @@ def describe_share(context: RpcContext, share: ShareInfo) -> Values:
 def net_share_enum(context: RpcContext, call: Values) -> Values:
     """NetrShareEnum and NetrShareEnumSticky, [MS-SRVS] 3.1.4.8 and 3.1.4.9.
 
-    The preferred length is advice; everything is sent, from the resume handle on.
+    The preferred length is only a hint; everything is sent, starting at the resume handle.
     """
     level = call["info"]["level"]
     tag = call["info"]["content"][0]
@@ -153,7 +152,7 @@ def _share_enum_result(
 
 
 def net_share_get_info(context: RpcContext, call: Values) -> Values:
-    """NetrShareGetInfo, [MS-SRVS] 3.1.4.10. A hidden share is described to who knows its name."""
+    """NetrShareGetInfo, [MS-SRVS] 3.1.4.10. Works for hidden shares, too."""
     level = call["level"]
     if level not in SHARE_INFO:
         return {"info": (level, None), "status": Win32.INVALID_LEVEL}
@@ -217,14 +216,14 @@ def net_remote_tod(context: RpcContext, call: Values) -> Values:
 
 
 def net_name_validate(context: RpcContext, call: Values) -> Values:
-    """NetprNameValidate, [MS-SRVS] 3.1.4.33: is this a possible name? Control characters and \\ / are not."""
+    """NetprNameValidate, [MS-SRVS] 3.1.4.33: whether a name is valid: no control characters, \\ or /."""
     name = call["name"]
     possible = 0 < len(name) <= 260 and not any(c in '"/\\[]:|<>+=;,*?' or c < " " for c in name)
     return {"status": Win32.SUCCESS if possible else Win32.INVALID_NAME}
 
 
 def net_nothing_enum(context: RpcContext, call: Values) -> Values:
-    """NetrSessionEnum, NetrConnectionEnum, NetrFileEnum ([MS-SRVS] 3.1.4.1, 2 and 5): nothing to show."""
+    """NetrSessionEnum, NetrConnectionEnum, NetrFileEnum ([MS-SRVS] 3.1.4.1, 2 and 5): always empty."""
     level = call["info"]["level"]
     tag = call["info"]["content"][0]
     container = {"count": 0, "entries": None}

@@ -1,7 +1,8 @@
-"""The kernel's FUSE messages (linux/fuse.h, protocol 7.31 and later): opcodes, flags, and the layout of each structure.
+"""The kernel's FUSE messages (linux/fuse.h, protocol 7.31 and later): opcodes, flags, and the layout of each
+structure.
 
-All numbers are in the machine's own byte order. A request is a header and a body whose layout its opcode tells; an
-answer is a header (length, negative errno, the request's id) and a body.
+All numbers are in native byte order. A request is a header and a body whose layout depends on the opcode; a response
+is a header (length, negative errno, the request's ID) and a body.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ REQUEST_MAX = DATA_MAX + 8192
 
 
 class Opcode(IntEnum):
-    """What the kernel asks for."""
+    """The kernel's requests."""
 
     LOOKUP = 1
     FORGET = 2
@@ -89,14 +90,14 @@ class InitFlags(IntFlag):
 
 
 class OpenFlags(IntFlag):
-    """What the answer of OPEN asks of the kernel."""
+    """Flags for the kernel in the response to OPEN."""
 
     DIRECT_IO = 1 << 0
     KEEP_CACHE = 1 << 1
 
 
 class SetattrValid(IntFlag):
-    """Which fields of SETATTR count."""
+    """Which fields of SETATTR are valid."""
 
     MODE = 1 << 0
     UID = 1 << 1
@@ -210,7 +211,7 @@ def attributes(
 
 
 def entry(nodeid: int, valid_s: float, packed_attributes: bytes) -> bytes:
-    """fuse_entry_out: a name was found. nodeid 0: it was not, and that may be remembered for *valid_s*."""
+    """fuse_entry_out: a name was found. nodeid 0: it does not exist, and the kernel may cache that for *valid_s*."""
     seconds, part = int(valid_s), int(valid_s % 1 * 10**9)
     return _ENTRY.pack(nodeid, 0, seconds, seconds, part, part) + packed_attributes
 
@@ -234,7 +235,7 @@ def write_out(size: int) -> bytes:
 
 
 def xattr_size(size: int) -> bytes:
-    """fuse_getxattr_out: how large a value or the list of names is."""
+    """fuse_getxattr_out: the size of a value or of the list of names."""
     return _WRITE_OUT.pack(size, 0)
 
 
@@ -244,7 +245,7 @@ def statfs(blocks: int, free: int, available: int, block_size: int, name_max: in
 
 
 def directory_entry(ino: int, offset: int, kind: int, name: bytes) -> bytes:
-    """fuse_dirent, padded; *kind* is a DT_ constant, *offset* where the next entry begins."""
+    """fuse_dirent, padded; *kind* is a DT_ constant, *offset* is the position of the next entry."""
     head = _DIRENT.pack(ino, offset, len(name), kind)
     return head + name + bytes(-(len(head) + len(name)) % 8)
 
@@ -271,9 +272,9 @@ def parse_forgets(body: Buffer) -> list[tuple[int, int]]:
 
 
 def invalidate_attributes(nodeid: int) -> bytes:
-    """A message to the kernel: ask again for the attributes of a node.
+    """A message to the kernel: read the attributes of a node again.
 
-    Data is left alone: to drop pages, the kernel would wait for reads that wait for us.
+    Data is not dropped: for that, the kernel would wait for reads that wait for us.
     """
     return ANSWER.pack(ANSWER.size + _INVAL_INODE.size, _NOTIFY_INVAL_INODE, 0) + _INVAL_INODE.pack(
         nodeid, -1, 0
@@ -281,9 +282,9 @@ def invalidate_attributes(nodeid: int) -> bytes:
 
 
 def invalidate_data(nodeid: int) -> bytes:
-    """A message to the kernel: forget the attributes and all pages of a node.
+    """A message to the kernel: drop the attributes and all pages of a node.
 
-    Writing it waits for reads of those pages that are under way: never on the event loop that answers them.
+    Writing this message waits for pending reads of those pages, so never do it on the event loop that answers them.
     """
     return ANSWER.pack(ANSWER.size + _INVAL_INODE.size, _NOTIFY_INVAL_INODE, 0) + _INVAL_INODE.pack(
         nodeid, 0, 0

@@ -1,4 +1,4 @@
-"""Mounting and unmounting: mount(2) for root, fusermount3 for everybody else, and what to do when neither works."""
+"""Mounting and unmounting: mount(2) for root, fusermount3 for everyone else, and what to do if neither works."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class MountError(FrevoError, OSError):
 
 
 class MountOptions(msgspec.Struct, frozen=True):
-    """source, kind: what `mount` shows as device and as fuse.kind.
+    """source, kind: shown by `mount` as device and fuse.kind.
 
-    allow_other: users other than the one who mounts; then the kernel checks the permissions that files show.
+    allow_other: allow users other than the one who mounts; the kernel then checks the files' permissions.
     """
 
     source: str
@@ -45,7 +45,7 @@ class MountOptions(msgspec.Struct, frozen=True):
 
 
 def mount(directory: str, options: MountOptions) -> int:
-    """Mounts on *directory*; the descriptor to talk to the kernel with, non-blocking. MountError says why not."""
+    """Mount on *directory*; returns the descriptor for talking to the kernel, non-blocking. MountError says why not."""
     where = os.path.realpath(directory)
     _check(where, directory)
     try:
@@ -143,7 +143,7 @@ def _not_permitted(error: OSError) -> str:
 
 
 def unmount(directory: str, *, lazy: bool = False) -> None:
-    """Takes a mount away; *lazy*: also when programs use it, which then get errors. MountError says why not."""
+    """Unmount; *lazy*: even if programs use it, which then get errors. MountError says why not."""
     where = str(Path.cwd() / directory)  # not resolved: that would ask a file system that may be dead
     try:
         _system_call("umount2", where, _MNT_DETACH if lazy else 0)
@@ -173,7 +173,7 @@ def _why_not(directory: str, error: OSError) -> str:
 
 
 def raise_readahead(directory: str, size: int) -> None:
-    """Lets the kernel read *size* bytes ahead on the mount at *directory*, as far as we may say so (root may)."""
+    """Let the kernel read *size* bytes ahead on the mount at *directory*, if we are permitted to (root is)."""
     with contextlib.suppress(OSError):
         device = Path(directory).stat().st_dev
         knob = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")

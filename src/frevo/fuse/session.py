@@ -1,11 +1,11 @@
-"""Answers the kernel from an event loop: reads requests, gives each to its handler, writes the answers.
+"""Answers the kernel from an event loop: reads requests, calls their handlers, writes the responses.
 
-A handler returns the answer at once or an awaitable of it. Several awaitables run at a time.
+A handler returns the response or an awaitable of it. Several awaitables run concurrently.
 
-Every request gets exactly one answer, whatever its caller does meanwhile. A signal (INTERRUPT) does not stop work: a
-program with a timer would see calls fail that no local file system fails, and what the server has done already could
-not be told. Only what waits by nature looks for it (`Request.interrupted`), and what changes nothing is given up when
-its caller is being killed, so that Ctrl-C does not wait for a server that is gone.
+Every request gets exactly one response, whatever its caller does meanwhile. A signal (INTERRUPT) does not stop work:
+programs with timers would see calls fail that never fail on a local file system, and the program could not know what
+the server has done already. Only operations that wait by nature react to it (`Request.interrupted`). Operations that
+change nothing are abandoned if their caller is being killed, so that Ctrl-C does not wait for a dead server.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Answer = Buffer | tuple[Buffer, ...] | None
 
 
 class Promise(msgspec.Struct):
-    """What *then* makes of *future* when that is done is the answer; it costs less than a coroutine's task."""
+    """The response is *then* applied to the result of *future*; cheaper than a coroutine's task."""
 
     future: asyncio.Future[Any]
     then: Callable[[asyncio.Future[Any]], Answer | Awaitable[Answer]]
@@ -68,7 +68,7 @@ _SPARE_BUFFERS = 16
 
 
 class Request(Redacted, msgspec.Struct):
-    """One request. *body* is the handler's until it has answered."""
+    """One request. *body* belongs to the handler until it has answered."""
 
     HIDDEN = ("_buffer", "_interrupted")
 
@@ -84,23 +84,23 @@ class Request(Redacted, msgspec.Struct):
 
     @property
     def interrupted(self) -> asyncio.Event:
-        """Set when a signal came for the caller. Who waits by nature ends the wait with EINTR; nobody else may."""
+        """Set if the caller got a signal. Operations that wait by nature then end with EINTR; others must not."""
         if self._interrupted is None:
             self._interrupted = asyncio.Event()
         return self._interrupted
 
     def name(self, offset: int = 0) -> str:
-        """The name that ends the body, behind *offset* bytes."""
+        """The name at the end of the body, after *offset* bytes."""
         return os.fsdecode(bytes(self.body[offset:]).partition(b"\0")[0])
 
     def names(self, offset: int = 0) -> tuple[str, str]:
-        """The two names that end the body."""
+        """The two names at the end of the body."""
         first, _, rest = bytes(self.body[offset:]).partition(b"\0")
         return os.fsdecode(first), os.fsdecode(rest.partition(b"\0")[0])
 
 
 class Session:
-    """One mount: *fd* as `mounting.mount` gave it, the handlers by opcode, and what INIT is to accept."""
+    """One mount: *fd* from `mounting.mount`, the handlers by opcode, and the flags that INIT accepts."""
 
     def __init__(
         self,
@@ -135,12 +135,12 @@ class Session:
         return self._spare.pop() if self._spare else bytearray(abi.REQUEST_MAX)
 
     def give_buffer(self, buffer: bytearray) -> None:
-        """Nobody uses it any more."""
+        """Return a buffer that is no longer used."""
         if len(self._spare) < _SPARE_BUFFERS:
             self._spare.append(buffer)
 
     def keep(self, request: Request) -> bytearray:
-        """The buffer that holds the body of a WRITE becomes the handler's, who gives it back."""
+        """Hand the buffer with the body of a WRITE over to the handler, which returns it."""
         assert request._buffer is not None
         buffer, request._buffer = request._buffer, None
         return buffer
@@ -224,7 +224,7 @@ class Session:
             self._failed(request, error)
 
     def _interrupt(self, unique: int) -> None:
-        """A signal came for the caller. What has been answered meanwhile, or was never heard of, is none of ours."""
+        """The caller got a signal. Ignored if the request was already answered or is unknown."""
         request, _ = self._running.get(unique, (None, None))
         if request is None:
             return
@@ -235,7 +235,7 @@ class Session:
                 self._look()
 
     def _look(self) -> None:
-        """Gives up the reads of those who are being killed."""
+        """Abandon reads of callers that are being killed."""
         self._timer = None
         for unique in tuple(self._watched):
             request, work = self._running[unique]
@@ -261,7 +261,7 @@ class Session:
     # -- answers
 
     def answer_now(self, request: Request, answer: Buffer) -> None:
-        """Answers before the handler, which returns None afterwards, has done all of its work."""
+        """Answer before the handler, which then returns None, has finished its work."""
         self._write(request, ANSWER.pack(ANSWER.size + len(answer), 0, request.unique), answer)
 
     def _answer(self, request: Request, answer: Answer) -> None:
@@ -299,7 +299,7 @@ class Session:
                     self._answer_error(request, errno.EIO)
 
     def notify(self, message: bytes) -> None:
-        """Tells the kernel something unasked (`abi.invalidate_attributes`)."""
+        """Send the kernel a notification (`abi.invalidate_attributes`)."""
         try:
             os.writev(self._fd, [message])
         except OSError as error:
@@ -317,13 +317,13 @@ class Session:
                 self.ended.set_exception(error)
 
     def finish(self) -> None:
-        """Nothing more is read from the kernel."""
+        """Stop reading from the kernel."""
         self._end(None)
 
     async def close(self) -> None:
-        """Reads and waits end; what changes something is waited for, as the server may have done it.
+        """End reads and waits; wait for operations that change something, because the server may have done them.
 
-        Callers that still wait get ENOTCONN from the kernel.
+        Callers still waiting get ENOTCONN from the kernel.
         """
         self._loop.remove_reader(self._fd)
         if self._timer is not None:
@@ -340,7 +340,7 @@ class Session:
 
 
 def is_dying(pid: int) -> bool:
-    """Whether thread *pid* has a deadly signal that it cannot take before we answer."""
+    """Whether thread *pid* has a pending deadly signal that it cannot handle before we answer."""
     try:
         status = Path(f"/proc/{pid}/status").read_bytes()
     except OSError:

@@ -1,1 +1,1 @@
-"""Who may do what to a file at the same time: share modes, byte-range locks, delete-pending. Decisions are pure."""
+"""Concurrent access to one file: share modes, byte-range locks, delete-pending. Pure decisions."""

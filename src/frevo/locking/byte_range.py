@@ -1,11 +1,11 @@
-"""Byte-range locks of one file: who holds what, who waits, and whether a read or write may pass. No I/O, no
+"""Byte-range locks of one file: who holds or waits for which range, and whether a read or write may pass. No I/O, no
 clock.
 
-The rules are those of [MS-FSA] 2.1.4.10, 2.1.5.8 and 2.1.5.9; the owner of a lock is the open ([MS-SMB2]
-3.3.5.14), compared by identity. A lock request is a batch that is granted as a whole or not at all.
+The rules are those of [MS-FSA] 2.1.4.10, 2.1.5.8 and 2.1.5.9. The owner of a lock is the open ([MS-SMB2] 3.3.5.14),
+compared by identity. A lock request is a batch that is granted as a whole or not at all.
 
-Clients may hold thousands of locks and ask for thousands at once, so no question walks through them: how many
-overlap a range is told by two sorted lists, of where they start and where they end.
+Clients may hold and request thousands of locks, so no check iterates over them: two sorted lists, of starts and of
+ends, give the number of locks that overlap a range.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class LockRange(NamedTuple):
     exclusive: bool
 
     def check(self) -> None:
-        """Raises INVALID_LOCK_RANGE when the range leaves the 64-bit file ([MS-FSA] 2.1.5.8)."""
+        """INVALID_LOCK_RANGE if the range exceeds 64 bits ([MS-FSA] 2.1.5.8)."""
         if self.length and self.start + self.length - 1 > _LAST_BYTE:
             raise SMBError(NTStatus.INVALID_LOCK_RANGE, f"lock at {self.start} of {self.length} bytes")
 
 
 class HeldLock(NamedTuple):
-    """A lock that somebody holds."""
+    """A granted lock."""
 
     owner: object
     start: int
@@ -51,7 +51,7 @@ class HeldLock(NamedTuple):
 
 
 class LockWaiter(msgspec.Struct, eq=False):
-    """A request that waits for its range; `on_granted` is called once, when it has become the owner."""
+    """A request that waits for its range; `on_granted` is called once, when it is granted."""
 
     owner: object
     range: LockRange
@@ -59,7 +59,7 @@ class LockWaiter(msgspec.Struct, eq=False):
 
 
 def overlap(start: int, length: int, other_start: int, other_length: int) -> bool:
-    """Whether two ranges share a byte; an empty range overlaps one that has bytes on both of its sides.
+    """Whether two ranges share a byte; an empty range overlaps a range with bytes on both sides of it.
 
     Reference: [MS-FSA] 2.1.4.10.
     """
@@ -67,11 +67,11 @@ def overlap(start: int, length: int, other_start: int, other_length: int) -> boo
 
 
 class _Ranges:
-    """How many of some ranges overlap a given one, by binary search.
+    """Counts the ranges that overlap a given one, by binary search.
 
-    A range overlaps [first, end) when it starts before *end* and does not end at or before *first*; those of the
-    second kind all are of the first, so that the difference of two counts is the answer. Empty ranges are kept
-    apart, because two of them never overlap.
+    A range overlaps [first, end) if it starts before *end* and does not end at or before *first*. Every range that
+    ends at or before *first* also starts before *end*, so the difference of the two counts is the answer. Empty ranges
+    are kept apart, because two of them never overlap.
     """
 
     __slots__ = ("_ends", "_points", "_starts")
@@ -92,7 +92,7 @@ class _Ranges:
             insort(self._points, start)
 
     def discard(self, start: int, length: int) -> None:
-        """Takes out a range that was added."""
+        """Remove a range that was added."""
         if length:
             del self._starts[bisect_left(self._starts, start)]
             del self._ends[bisect_left(self._ends, start + length)]
@@ -100,7 +100,7 @@ class _Ranges:
             del self._points[bisect_left(self._points, start)]
 
     def overlapping(self, first: int, length: int) -> int:
-        """How many of them share a byte with the range."""
+        """How many ranges share a byte with this one."""
         end = first + length
         count = bisect_left(self._starts, end) - bisect_right(self._ends, first)
         if length and self._points:
@@ -109,7 +109,7 @@ class _Ranges:
 
 
 class _Owned:
-    """The locks of one owner: the exclusive ones for counting, all of them by their numbers."""
+    """The locks of one owner: the exclusive ones for counting, all of them by number."""
 
     __slots__ = ("by_range", "exclusive", "numbers")
 
@@ -121,7 +121,7 @@ class _Owned:
 
 
 class ByteRangeLocks:
-    """The locks of one file (or stream) and the queue behind them."""
+    """The locks of one file (or stream) and its queue of waiters."""
 
     __slots__ = ("_exclusive", "_held", "_next", "_owners", "_shared", "_waiters", "on_empty")
 
@@ -143,16 +143,16 @@ class ByteRangeLocks:
 
     @property
     def held(self) -> Sequence[HeldLock]:
-        """Every lock, in the order in which they were granted."""
+        """All locks, in the order in which they were granted."""
         return list(self._held.values())
 
     @property
     def waiting(self) -> int:
-        """How many requests wait."""
+        """The number of waiting requests."""
         return len(self._waiters)
 
     def lock(self, owner: object, ranges: Sequence[LockRange]) -> bool:
-        """Takes all of *ranges* for *owner*, or none of them (False).
+        """Grant all of *ranges* to *owner*, or none of them (False).
 
         Raises INVALID_LOCK_RANGE, and INSUFFICIENT_RESOURCES beyond LOCKS_MAX; nothing is locked then either.
         """
@@ -170,7 +170,7 @@ class ByteRangeLocks:
         return True
 
     def unlock(self, owner: object, start: int, length: int) -> bool:
-        """Releases one lock of *owner* with exactly this range, an exclusive one first; else False."""
+        """Release one lock of *owner* with exactly this range, an exclusive one first; False if there is none."""
         owned = self._owners.get(id(owner))
         if owned is None:
             return False
@@ -184,7 +184,7 @@ class ByteRangeLocks:
         return True
 
     def take_back(self, owner: object, ranges: Sequence[LockRange]) -> None:
-        """Releases *ranges*, which `lock` has just given to *owner*, because the batch that they belong to fails."""
+        """Release *ranges*, which `lock` has just granted to *owner*, because their batch fails."""
         owned = self._owners.get(id(owner))
         for wanted, count in Counter(ranges).items():
             numbers = owned.by_range.get(wanted, {}) if owned is not None else {}
@@ -193,7 +193,7 @@ class ByteRangeLocks:
         self._released([(start, length) for start, length, _ in ranges])
 
     def wait(self, owner: object, wanted: LockRange, on_granted: Callable[[], None]) -> LockWaiter:
-        """Queues *wanted*, which could not be had, until it can be; first come, first served."""
+        """Queue *wanted*, which could not be granted, until it can be; first come, first served."""
         if len(self._waiters) >= WAITERS_MAX:
             raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many requests wait for a lock on one file")
         waiter = LockWaiter(owner, wanted, on_granted)
@@ -201,12 +201,12 @@ class ByteRangeLocks:
         return waiter
 
     def cancel(self, waiter: LockWaiter) -> None:
-        """Takes a waiter out of the queue; nothing happens when it is not in it any more."""
+        """Remove a waiter from the queue, if it is still there."""
         if waiter in self._waiters:
             self._waiters.remove(waiter)
 
     def release_all(self, owner: object) -> None:
-        """Everything of *owner* goes: its locks and its places in the queue. Others are woken."""
+        """Release everything of *owner*, locks and waiting requests, and wake others."""
         if self._waiters:
             self._waiters = [waiter for waiter in self._waiters if waiter.owner is not owner]
         owned = self._owners.get(id(owner))
@@ -217,12 +217,12 @@ class ByteRangeLocks:
             self._released(gone)
 
     def check_read(self, owner: object, offset: int, length: int) -> None:
-        """Raises FILE_LOCK_CONFLICT when somebody else holds an exclusive lock on a byte of the range."""
+        """FILE_LOCK_CONFLICT if another owner holds an exclusive lock on a byte of the range."""
         if self._held and length and self._others_exclusive(owner, offset, length):
             raise SMBError(NTStatus.FILE_LOCK_CONFLICT, f"a lock within {length} bytes at {offset}")
 
     def check_write(self, owner: object, offset: int, length: int) -> None:
-        """Raises FILE_LOCK_CONFLICT for a lock of somebody else, and for a shared one even of *owner*."""
+        """FILE_LOCK_CONFLICT for another owner's lock, and for a shared one even of *owner*."""
         if self._held and length:
             if self._shared.overlapping(offset, length) or self._others_exclusive(owner, offset, length):
                 raise SMBError(NTStatus.FILE_LOCK_CONFLICT, f"a lock within {length} bytes at {offset}")
@@ -235,15 +235,15 @@ class ByteRangeLocks:
         return owned is None or owned.exclusive.overlapping(start, length) < count
 
     def _conflicts(self, owner: object, wanted: LockRange) -> bool:
-        """Whether a lock that is held forbids *wanted* ([MS-FSA] 2.1.4.10): shared ones go together, and a
-        shared lock may lie on an exclusive one of the same owner; nothing else overlaps."""
+        """Whether a held lock forbids *wanted* ([MS-FSA] 2.1.4.10). Shared locks may overlap, and a shared lock may
+        overlap an exclusive one of the same owner; nothing else may."""
         start, length, exclusive = wanted
         if not exclusive:
             return self._others_exclusive(owner, start, length)
         return bool(self._shared.overlapping(start, length) or self._exclusive.overlapping(start, length))
 
     def _add(self, owner: object, wanted: LockRange) -> int:
-        """Enters a lock; its number."""
+        """Add a lock; returns its number."""
         number, self._next = self._next, self._next + 1
         held = self._held[number] = HeldLock(owner, *wanted)
         owned = self._owners.setdefault(id(owner), _Owned())
@@ -257,7 +257,7 @@ class ByteRangeLocks:
         return number
 
     def _drop(self, number: int) -> None:
-        """Takes a lock out; nobody is woken yet."""
+        """Remove a lock without waking anyone yet."""
         owner, start, length, exclusive = self._held.pop(number)
         owned = self._owners[id(owner)]
         del owned.numbers[number]
@@ -274,9 +274,9 @@ class ByteRangeLocks:
             del self._owners[id(owner)]
 
     def _released(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """After a release of *ranges*: grants what has become possible, in order; tells when no lock is left.
+        """After *ranges* were released: grant waiting requests in order, and report when no lock is left.
 
-        Only who waits for one of the bytes that were released can have a free way now.
+        Only waiters for a released byte can succeed now.
         """
         granted: list[LockWaiter] = []
         if self._waiters:

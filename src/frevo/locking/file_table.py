@@ -1,4 +1,4 @@
-"""One record per open file: who has it open, whether it is about to be deleted, its byte-range locks, its gate."""
+"""One record per open file: its opens, whether it is about to be deleted, its byte-range locks, its gate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from frevo.locking.share_modes import FILE_SHARE_DELETE, SharedOpen, combination
 
 
 class Gate(Protocol):
-    """The data plane's gate of a file: while closed, no READ is answered without the control plane."""
+    """The data plane's gate of a file: while it is closed, the data plane answers no READ itself."""
 
     def close(self) -> None: ...
     def open(self) -> None: ...
@@ -23,7 +23,7 @@ _FEW = 16
 
 
 class FileRecord(msgspec.Struct, eq=False):
-    """What all opens of one file (or one stream of it) share. Lives as long as one of them."""
+    """State shared by all opens of one file (or one of its streams). Exists as long as one of them."""
 
     identity: Hashable
     opens: dict[SharedOpen, None] = msgspec.field(default_factory=dict)  # a set in order
@@ -68,7 +68,7 @@ class FileRecord(msgspec.Struct, eq=False):
 
 
 class FileTable:
-    """Every file that is open, by identity."""
+    """All open files, by identity."""
 
     def __init__(self, new_gate: Callable[[], Gate | None] = lambda: None) -> None:
         self._records: dict[Hashable, FileRecord] = {}
@@ -80,11 +80,11 @@ class FileTable:
         self._new_gate = new_gate
 
     def find(self, identity: Hashable) -> FileRecord | None:
-        """The record of a file that is open, else None."""
+        """The record of an open file, else None."""
         return self._records.get(identity)
 
     def add(self, identity: Hashable, opened: SharedOpen, *, stream_of: Hashable = None) -> FileRecord:
-        """Enters an open; share modes must have been decided before. *stream_of* is the file of a named stream."""
+        """Add an open, after the share mode check. *stream_of* is the file of a named stream."""
         record = self._records.get(identity)
         if record is None:
             record = self._records[identity] = FileRecord(identity, {opened: None}, stream_of=stream_of)
@@ -111,7 +111,7 @@ class FileTable:
         return identity not in self._keeping
 
     def is_delete_pending(self, identity: Hashable, stream_of: Hashable = None) -> bool:
-        """Whether a file, or the stream of one, is to be deleted: by itself, or with its file."""
+        """Whether a file or stream is to be deleted, by itself or with its file."""
         record = self._records.get(identity)
         if record is not None and record.delete_pending:
             return True
@@ -128,7 +128,7 @@ class FileTable:
         return False
 
     def remove(self, record: FileRecord, opened: SharedOpen) -> bool:
-        """Takes an open out; True when it was the last one."""
+        """Remove an open; True if it was the last one."""
         file = record.stream_of
         if file is not None and opened in record.opens:
             self._keep(file, opened, -1)
@@ -144,13 +144,13 @@ class FileTable:
         return True
 
     def move(self, record: FileRecord, identity: Hashable) -> None:
-        """From now on *record* is that of *identity*: a stream was renamed. Nothing that is open may have that name."""
+        """Change the identity of *record* after a stream was renamed. No open may have the new identity."""
         del self._records[record.identity]
         record.identity = identity
         self._records[identity] = record
 
     def gate(self, record: FileRecord) -> Gate | None:
-        """The file's gate, made at the first use."""
+        """The file's gate, created on first use."""
         if record.gate is None:
             record.gate = self._new_gate()
         return record.gate

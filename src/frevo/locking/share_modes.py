@@ -1,4 +1,4 @@
-"""Share modes: may a new open live beside the ones that exist? A pure decision ([MS-FSA] 2.1.5.1.2)."""
+"""Share modes: whether a new open is compatible with the existing ones. A pure decision ([MS-FSA] 2.1.5.1.2)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ DATA_ACCESS = _READ | _WRITE | _DELETE
 
 
 class SharedOpen(Protocol):
-    """What the decision needs to know of an open."""
+    """The properties of an open that matter for share modes."""
 
     granted_access: int
     share_access: int
 
 
 def _needs(access: int) -> int:
-    """The FILE_SHARE_* bits that others must have given for *access*."""
+    """The FILE_SHARE_* bits that other opens must have for *access*."""
     return (
         (FILE_SHARE_READ if access & _READ else 0)
         | (FILE_SHARE_WRITE if access & _WRITE else 0)

@@ -1,1 +1,1 @@
-"""Sans-IO protocol pieces of server and client: dialects, negotiation, preauth hash, keys. No sockets, no clock."""
+"""Sans-IO protocol code for server and client: dialects, negotiation, preauth hash, keys. No sockets, no clock."""

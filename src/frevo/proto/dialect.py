@@ -1,4 +1,4 @@
-"""What each dialect allows, in one table; nowhere else is a dialect compared with a number."""
+"""The features of each dialect, in one table; no other code compares a dialect with a number."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Cipher(IntEnum):
 
 
 class Dialect(msgspec.Struct, frozen=True):
-    """One row: the revision on the wire and what comes with it ([MS-SMB2] 1.7, 3.3.5.4)."""
+    """One row: the revision on the wire and its features ([MS-SMB2] 1.7, 3.3.5.4)."""
 
     revision: int
     name: str  # as smb.conf spells it (`server max protocol`)
@@ -58,7 +58,7 @@ WILDCARD_REVISION = 0x02FF
 
 
 def choose(offered: list[int], minimum: Dialect, maximum: Dialect) -> Dialect | None:
-    """The newest dialect that both sides have between *minimum* and *maximum*; None when there is none."""
+    """The newest dialect between *minimum* and *maximum* that both sides support; None if there is none."""
     common = [
         d for d in DIALECTS if minimum.revision <= d.revision <= maximum.revision and d.revision in offered
     ]

@@ -18,7 +18,7 @@ def derive(key: bytes, label: bytes, context: bytes, length: int) -> bytes:
 
 
 class DerivedKeys(Redacted, msgspec.Struct, frozen=True):
-    """What a session signs and encrypts with. `client_to_server` decrypts at the server."""
+    """A session's keys for signing and encryption. The server decrypts with `client_to_server`."""
 
     HIDDEN = ("signing", "application", "client_to_server", "server_to_client")
 
@@ -31,7 +31,7 @@ class DerivedKeys(Redacted, msgspec.Struct, frozen=True):
 def derive_session_keys(
     dialect: Dialect, cipher: Cipher, full_session_key: bytes, preauth_hash: bytes
 ) -> DerivedKeys:
-    """All keys of a session. *full_session_key* is what authentication gave (16 bytes or more, [MS-SMB2] 3.3.5.5.3);
+    """All keys of a session. *full_session_key* comes from authentication (16 bytes or more, [MS-SMB2] 3.3.5.5.3);
     AES-256 ciphers use all of it, everything else its first 16 bytes, zero-padded."""
     session_key = full_session_key[:16].ljust(16, b"\0")
     if not dialect.encryption:

@@ -1,4 +1,4 @@
-"""What a server and a client agree on in NEGOTIATE: dialect, signing, cipher, preauth ([MS-SMB2] 3.3.5.4)."""
+"""The result of NEGOTIATE for server and client: dialect, signing, cipher, preauth ([MS-SMB2] 3.3.5.4)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SALT_LENGTH = 32
 
 
 class NegotiationPolicy(msgspec.Struct, frozen=True):
-    """What this side offers; the sequences are in order of preference."""
+    """This side's offer; the sequences are in order of preference."""
 
     minimum: Dialect
     maximum: Dialect
@@ -42,7 +42,7 @@ class NegotiationPolicy(msgspec.Struct, frozen=True):
 
 
 class Negotiated(msgspec.Struct, frozen=True):
-    """The agreement, and what the response says of it."""
+    """The negotiated values, and the fields of the response for them."""
 
     dialect: Dialect
     signing: Signing
@@ -61,7 +61,7 @@ class Negotiated(msgspec.Struct, frozen=True):
 
 
 def negotiate(request: NegotiateRequest, policy: NegotiationPolicy) -> Negotiated:
-    """Decides for the server. Raises SMBError: INVALID_PARAMETER, NOT_SUPPORTED (no common dialect),
+    """Negotiate as the server. Raises SMBError: INVALID_PARAMETER, NOT_SUPPORTED (no common dialect),
     SMB_NO_PREAUTH_INTEGRITY_HASH_OVERLAP."""
     if not request.dialects:
         raise SMBError(NTStatus.INVALID_PARAMETER, "no dialects")
@@ -84,7 +84,7 @@ def agreed(
     contexts: list[NegotiateContext],
     policy: NegotiationPolicy,
 ) -> Negotiated:
-    """The response's fields for a choice that has been made."""
+    """The response's fields for the values chosen."""
     multi_credit = dialect.multi_credit and policy.multi_credit
     capabilities = int(Capabilities.LARGE_MTU) if multi_credit else 0
     if cipher and not dialect.contexts:
@@ -104,7 +104,7 @@ def agreed(
 def _answer_contexts(
     offered: list[NegotiateContext], dialect: Dialect, policy: NegotiationPolicy
 ) -> tuple[Signing, Cipher, list[NegotiateContext]]:
-    """The 3.1.1 contexts: preauth is a must, each known type may come once, unknown ones are passed over."""
+    """The 3.1.1 contexts: preauth is required, each known type may occur once, unknown ones are ignored."""
     known: dict[int, bytes] = {}
     for context in offered:
         if context.context_type in known and context.context_type in _ONCE:
@@ -151,5 +151,5 @@ def _answer_preauth(data: bytes | None) -> NegotiateContext:
 
 
 def dialect_of(revision: int) -> Dialect:
-    """The dialect of a configured revision number."""
+    """The dialect with a configured revision number."""
     return BY_REVISION.get(revision, SMB_2_0_2)

@@ -1,4 +1,5 @@
-"""The client's half of NEGOTIATE ([MS-SMB2] 3.2.4.2): what is offered, what an answer may say, and the later check."""
+"""The client's half of NEGOTIATE ([MS-SMB2] 3.2.4.2): the offer, the check of the response, and the later validation.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from frevo.wire.smb2 import (
 
 
 def offer(policy: NegotiationPolicy, client_guid: bytes, server_name: str) -> NegotiateRequest:
-    """The request for everything between the policy's dialects ([MS-SMB2] 2.2.3)."""
+    """A request for all dialects of the policy ([MS-SMB2] 2.2.3)."""
     dialects = [d for d in DIALECTS if policy.minimum.revision <= d.revision <= policy.maximum.revision]
     mode = SecurityMode.SIGNING_REQUIRED if policy.signing_required else SecurityMode.SIGNING_ENABLED
     request = NegotiateRequest([d.revision for d in dialects], int(mode), 0, client_guid)
@@ -46,7 +47,7 @@ def offer(policy: NegotiationPolicy, client_guid: bytes, server_name: str) -> Ne
 
 
 def accept(request: NegotiateRequest, response: NegotiateResponse, policy: NegotiationPolicy) -> Negotiated:
-    """What was agreed. RemoteProtocolError when the answer is none to this request ([MS-SMB2] 3.2.5.2)."""
+    """The negotiated values. RemoteProtocolError if the response does not match this request ([MS-SMB2] 3.2.5.2)."""
     dialect = BY_REVISION.get(response.dialect_revision)
     if dialect is None or dialect.revision not in request.dialects:
         raise RemoteProtocolError(f"the server chose dialect {response.dialect_revision:#06x}, not offered")
@@ -98,14 +99,14 @@ def _accept_contexts(
 
 
 def validation(request: NegotiateRequest) -> ValidateNegotiateInfoRequest:
-    """The question of FSCTL_VALIDATE_NEGOTIATE_INFO: what was offered ([MS-SMB2] 3.2.5.5)."""
+    """The input of FSCTL_VALIDATE_NEGOTIATE_INFO: the offer ([MS-SMB2] 3.2.5.5)."""
     return ValidateNegotiateInfoRequest(
         request.capabilities, request.client_guid, request.security_mode, request.dialects
     )
 
 
 def check_validation(first: NegotiateResponse, second: ValidateNegotiateInfoResponse) -> None:
-    """RemoteProtocolError when the signed answer differs from the NEGOTIATE answer: somebody changed it."""
+    """RemoteProtocolError if the signed response differs from the NEGOTIATE response: an attacker changed it."""
     said = (first.capabilities, first.server_guid, first.security_mode, first.dialect_revision)
     if said != (second.capabilities, second.guid, second.security_mode, second.dialect):
         raise RemoteProtocolError("the negotiation was changed on its way (downgrade attack?)")

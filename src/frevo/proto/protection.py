@@ -1,4 +1,4 @@
-"""The one door from protocol decisions to the native crypto: a session's keys as the data plane holds them."""
+"""The only connection between protocol decisions and native cryptography: a session's keys for the data plane."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["SessionKeys", "client_keys", "server_keys"]
 def server_keys(
     keys: DerivedKeys, signing: Signing, cipher: Cipher, *, signing_required: bool, encryption_required: bool
 ) -> SessionKeys:
-    """The keys of a session as the server uses them: it encrypts with server-to-client."""
+    """The server's keys of a session: it encrypts with server-to-client."""
     return _session_keys(
         (keys.signing, keys.server_to_client, keys.client_to_server),
         signing,
@@ -25,7 +25,7 @@ def server_keys(
 def client_keys(
     keys: DerivedKeys, signing: Signing, cipher: Cipher, *, signing_required: bool, encryption_required: bool
 ) -> SessionKeys:
-    """The keys of a session as the client uses them: it encrypts with client-to-server."""
+    """The client's keys of a session: it encrypts with client-to-server."""
     return _session_keys(
         (keys.signing, keys.client_to_server, keys.server_to_client),
         signing,
@@ -38,7 +38,7 @@ def client_keys(
 def _session_keys(
     keys: tuple[bytes, bytes, bytes], signing: Signing, cipher: Cipher, must_sign: bool, must_encrypt: bool
 ) -> SessionKeys:
-    """From the keys to sign, to send and to receive with."""
+    """From the keys for signing, sending and receiving."""
     return SessionKeys(
         signing_algorithm=int(signing),
         signing_key=keys[0],

@@ -1,1 +1,1 @@
-"""What a running server tells: the snapshot in smbstatus's shape, and the control socket that gives it."""
+"""Status of a running server: the snapshot in smbstatus's format, and the control socket that provides it."""

@@ -32,7 +32,7 @@ _CIPHER_NAMES = {1: "AES-128-CCM", 2: "AES-128-GCM", 3: "AES-256-CCM", 4: "AES-2
 
 
 class Source(Protocol):
-    """What a running server offers to be looked at."""
+    """The parts of a running server that the snapshot needs."""
 
     @property
     def server(self) -> Server: ...
@@ -43,8 +43,7 @@ class Source(Protocol):
 
 
 def collect(source: Source) -> Generator[None, None, Snapshot]:
-    """The state of the server, looked at in small steps, because there may be very much of it: what comes and goes
-    meanwhile may be in it or not. Reads only; nothing waits."""
+    """The state of the server at this moment. Only reads; never waits."""
     server = source.server
     sessions: list[SessionStatus] = []
     trees: list[TreeStatus] = []
@@ -162,23 +161,23 @@ def _encryption(connection: Connection, *, full: bool, some: Iterable[bool]) -> 
 
 
 def _signing(connection: Connection, *, required: bool) -> Protection:
-    """What is signed: everything when that is required, else what the client chose to sign."""
+    """Which messages are signed: all if required, else those that the client chose to sign."""
     name = _SIGNING_NAMES.get(int(connection.signing), "-")
     return Protection(name, "full" if required else "partial")
 
 
 def seconds(moment: float) -> float:
-    """Seconds since 1970 of a record's time, which is that already or a FILETIME."""
+    """A record's time as seconds since 1970; accepts these and FILETIME."""
     return to_unix_ns(int(moment)) / 1e9 if moment > 1e14 else moment
 
 
 def host_of(peer: str) -> str:
-    """`10.0.0.1` of `10.0.0.1:445`, `fe80::1` of `[fe80::1]:445`."""
+    """`10.0.0.1` from `10.0.0.1:445`, `fe80::1` from `[fe80::1]:445`."""
     return peer.rpartition(":")[0].strip("[]") or peer
 
 
 def tagged(peer: str) -> str:
-    """`ipv4:10.0.0.1:445` of `10.0.0.1:445`, as smbstatus writes addresses."""
+    """`ipv4:10.0.0.1:445` from `10.0.0.1:445`, as in smbstatus."""
     host = host_of(peer)
     port = peer.rpartition(":")[2]
     if ":" in host:

@@ -1,8 +1,8 @@
-"""The control socket: a unix socket in the private folder, one JSON line asks and one JSON line answers.
+"""The control socket: a Unix socket in the private folder. A request is one line of JSON, and so is its response.
 
-A server listens on `control.<pid>.sock` (mode 0600, in a folder of mode 0700) and answers only its own user
-and root: `{"request": "status"}` gives `{"ok": true, "result": ...}` or `{"ok": false, "error": "..."}`.
-Several servers of one user can share a private folder; `find_servers` lists those that live.
+A server listens on `control.<pid>.sock` (mode 0600, in a folder of mode 0700) and accepts only its own user and root:
+`{"request": "status"}` returns `{"ok": true, "result": ...}` or `{"ok": false, "error": "..."}`. Several servers of
+one user can share a private folder; `find_servers` lists the running ones.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _PATH_SIZE_MAX = 107  # sun_path less its NUL
 
 
 class ControlError(FrevoError):
-    """A running server cannot be asked; the message is for the person who asked."""
+    """A request to a running server failed; the message is for the user."""
 
 
 class ControlServer:
-    """Answers requests with `handlers`, by name; each returns something that JSON can hold."""
+    """Answers requests with `handlers`, by name; each returns a JSON value."""
 
     def __init__(
         self, private_dir: str | Path, handlers: Mapping[str, Handler], *, pid: int | None = None
@@ -57,7 +57,7 @@ class ControlServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen. Raises ControlError when the socket cannot be made."""
+        """Listen. Raises ControlError if the socket cannot be created."""
         act_as(None)  # the socket and its folder are the server's own
         try:
             make_folder(self.path.parent, 0o700)
@@ -68,7 +68,7 @@ class ControlServer:
         asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     async def close(self) -> None:
-        """Stop listening and remove the socket; requests that run are cut off."""
+        """Stop listening and remove the socket; running requests are cut off."""
         act_as(None)
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
@@ -135,7 +135,7 @@ class ControlServer:
 
 
 def ask(path: str | Path, request: str, *, timeout_s: float = TIMEOUT_S) -> Any:
-    """The result of *request* from the server behind the socket *path*. Raises ControlError."""
+    """The result of *request* from the server at the socket *path*. Raises ControlError."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as client:
             client.settimeout(timeout_s)
@@ -160,14 +160,14 @@ def ask(path: str | Path, request: str, *, timeout_s: float = TIMEOUT_S) -> Any:
 
 
 def socket_path(private_dir: str | Path, pid: int) -> Path:
-    """Where the server with this process id listens."""
+    """The socket of the server with this process ID."""
     return Path(private_dir) / f"control.{pid}.sock"
 
 
 def find_servers(private_dir: str | Path) -> dict[int, Path]:
-    """Process id to socket of every server that answers, newest socket first; dead sockets are removed.
+    """Process ID to socket of every server that responds, newest socket first; removes dead sockets.
 
-    Raises ControlError when the folder cannot be read; no folder means no servers.
+    Raises ControlError if the folder cannot be read; a missing folder means no servers.
     """
     try:
         names = sorted(os.scandir(private_dir), key=lambda item: -item.stat(follow_symlinks=False).st_mtime)
@@ -198,7 +198,7 @@ def _is_alive(path: Path) -> bool:
 
 
 async def _read_line(client: socket.socket) -> bytes:
-    """What *client* sends up to its first newline; ControlError when that is too long."""
+    """What *client* sends up to its first newline; ControlError if that is too long."""
     data = b""
     while b"\n" not in data:
         if len(data) > REQUEST_SIZE_MAX:
@@ -237,7 +237,7 @@ def _address(path: Path) -> Iterator[str]:
 
 
 def _is_trusted(connection: socket.socket) -> bool:
-    """Whether the peer is root or our own user."""
+    """Whether the peer is root or the server's own user."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     _, uid, _ = _CREDENTIALS.unpack(raw)
     return uid in (0, os.geteuid())

@@ -1,7 +1,6 @@
-"""The snapshot: sessions, channels, connected shares and open files, and their JSON in smbstatus's shape.
+"""The snapshot: sessions, channels, connected shares and open files, and their JSON in smbstatus's format.
 
-Identifiers are texts because JSON readers lose digits of 64-bit numbers; times are ISO 8601 with the zone's
-offset.
+Identifiers are strings because JSON readers lose digits of 64-bit numbers; times are ISO 8601 with the zone's offset.
 """
 
 from __future__ import annotations
@@ -51,12 +50,12 @@ def dialect_name(revision: int) -> str:
 
 
 def timestamp(seconds: float) -> str:
-    """Seconds since 1970 as smbstatus writes times."""
+    """Seconds since 1970 in smbstatus's format."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%dT%H:%M:%S.%f%z")
 
 
 class Protection(msgspec.Struct, frozen=True):
-    """How far something is signed or encrypted, and with what."""
+    """How much is signed or encrypted, and with which algorithm."""
 
     cipher: str = "-"
     degree: Degree = "none"
@@ -67,7 +66,7 @@ class Protection(msgspec.Struct, frozen=True):
 
 
 class ServerId(msgspec.Struct, frozen=True):
-    """Which process serves; frevo has one."""
+    """The server's process; frevo has only one."""
 
     pid: int
     unique_id: int = 0
@@ -208,7 +207,7 @@ class OpenStatus(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Everything at about one moment."""
+    """The state of the server at one moment."""
 
     version: str
     smb_conf: str
@@ -259,7 +258,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 def degree_of(flags: Iterable[bool]) -> Degree:
-    """`full` when all are, `partial` when some, else `none`."""
+    """`full` if all are, `partial` if some are, else `none`."""
     values = list(flags)
     if values and all(values):
         return "full"

@@ -1,6 +1,4 @@
-"""The human form of a snapshot: tables as smbstatus prints them, from the JSON that the control socket
-gives.
-"""
+"""The snapshot for people: tables like those of smbstatus, from the JSON of the control socket."""
 
 from __future__ import annotations
 
@@ -131,7 +129,7 @@ def _protection(item: Mapping[str, Any]) -> str:
 
 
 def _moment(text: object) -> str:
-    """The time of day, with the date when it is not today's."""
+    """The time of day, with the date if it is not today."""
     date, _, clock = _text(text).partition(".")[0].partition("T")
     return clock if date == time.strftime("%Y-%m-%d") and clock else f"{date} {clock}".strip()
 

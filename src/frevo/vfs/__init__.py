@@ -1,1 +1,1 @@
-"""What is exported: the contract in `base`, the local file system behind it in `local`."""
+"""Virtual file system: the backend contract in `base`, the local file system in `local`."""

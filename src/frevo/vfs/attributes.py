@@ -1,8 +1,8 @@
-"""`user.DOSATTRIB` in Samba's format, and FileStat made of what statx and that xattr say.
+"""`user.DOSATTRIB` in Samba's format, and FileStat built from statx and this xattr.
 
-The format is NDR: a text form of the attributes (used alone by the oldest versions), a version, a union of
-it. Versions 1 to 5 and 0xFFFF are read, 5 is written as Samba has done since 4.16. A damaged value counts as
-absent. [MS-FSCC] 2.6"""
+The format is NDR: a text form of the attributes (alone in the oldest versions), a version, and a union of it. Versions
+1 to 5 and 0xFFFF are read; 5 is written, as in Samba since 4.16. A damaged value counts as missing. [MS-FSCC] 2.6
+"""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _HEAD5: Final = _WRITE5.pack(5, 5, 0, 0, 0)[:8]
 
 
 class DosAttributes(NamedTuple):
-    """What the xattr keeps; creation_time 0 = not kept."""
+    """The contents of the xattr; creation_time 0 means not stored."""
 
     attributes: int
     creation_time: int
 
 
 def unpack_dosattrib(value: bytes) -> DosAttributes | None:
-    """Reads the xattr's value; None when it makes no sense."""
+    """Parse the xattr's value; None if it is invalid."""
     if len(value) == _WRITE5.size and value.startswith(_HEAD5):
         return _unpack_info(5, value, 8)
     end = value.find(b"\0")

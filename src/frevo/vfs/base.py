@@ -1,11 +1,12 @@
-"""The contract of a VFS backend: names are resolved, files opened, handles used. `vfs/local.py` is the first
-one.
+"""The contract of a VFS backend: it resolves names, opens files and operates on handles. `vfs/local.py` is the first
+backend.
 
-Paths: a *wire path* is what a client sent, share-relative, components parted by a backslash, no leading
-backslash, "" for the share's root, possibly with a stream suffix (`file:stream:$DATA`). A *real path* is
-share-relative with slashes, as it is on disk. Every method may raise `SMBError` (a rule of ours) or `OSError`
-(the dispatcher maps its errno); nothing else. Methods without `async` are short metadata calls and run in the
-event loop; the `async` ones move data and go through `frevo.aio.ring`."""
+Paths: a *wire path* comes from the client: share-relative, components separated by backslashes, no leading backslash,
+"" for the share's root, possibly with a stream suffix (`file:stream:$DATA`). A *real path* is share-relative with
+slashes, as on disk. Methods may raise only `SMBError` (one of our rules) or `OSError` (the dispatcher maps its errno).
+Methods without `async` are short metadata calls and run in the event loop; the `async` ones move data and go through
+`frevo.aio.ring`.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +24,8 @@ Buffer = bytes | bytearray | memoryview
 
 
 class FileIdentity(NamedTuple):
-    """What makes two opens the same file: device and inode, and the stream's folded name ("" = main
-    stream).
-    """
+    """Two opens with the same identity are of the same file: device, inode, and the stream's folded name ("" = main
+    stream)."""
 
     device: int
     inode: int
@@ -33,7 +33,7 @@ class FileIdentity(NamedTuple):
 
 
 class OpenIntent(Bits):
-    """What the handle must be able to do; PATH alone only reaches metadata (works on special files, too)."""
+    """The operations that the handle must support; PATH alone allows metadata only (and works on special files)."""
 
     PATH = 0
     READ = 1
@@ -63,14 +63,14 @@ class FileStat(msgspec.Struct):
 
 
 class Resolved(msgspec.Struct):
-    """A wire path found (or not) on disk.
+    """The result of resolving a wire path, whether or not the file exists.
 
-    `parent` is the real path of the containing directory ("" = root, also for the root itself), `name` the
-    real name on disk when the file exists, else the real name under which it would be created. `stat` is None
-    when the file (or, with a stream, the file below it) does not exist. `stream` is "" or the stream's name
-    without `:$DATA`; `stream_exists` says whether that stream exists. `requested` is the last name (the
-    stream's, if one is named) as the client spelled it: a rename to another spelling of the same
-    name wants that one."""
+    `parent` is the real path of the containing directory ("" = root, also for the root itself). `name` is the real
+    name on disk if the file exists, else the real name under which it would be created. `stat` is None if the file
+    (or, with a stream, the stream's file) does not exist. `stream` is "" or the stream's name without `:$DATA`;
+    `stream_exists` says whether that stream exists. `requested` is the last name (the stream's, if there is one) as
+    the client spelled it: a rename that only changes the spelling uses it.
+    """
 
     parent: str
     name: str
@@ -86,12 +86,12 @@ class Resolved(msgspec.Struct):
 
     @property
     def exists(self) -> bool:
-        """Whether the thing that an open would open (the stream, if one is named) is there."""
+        """Whether the object to open (the stream, if there is one) exists."""
         return self.stat is not None and (not self.stream or self.stream_exists)
 
 
 class DirectoryItem(NamedTuple):
-    """One name of a listing: as the client sees it, and the metadata of what it names."""
+    """One entry of a listing: the name that clients see, and the metadata of the file."""
 
     name: str  # wire name (mapped characters)
     stat: FileStat
@@ -123,8 +123,8 @@ class Change(NamedTuple):
 
 
 class Unread(SMBError):
-    """There is too much to look at it at once (the names of a large folder, very many opens), and nothing was done
-    yet. `steps` looks, a piece at each step; then the request is to be tried again."""
+    """A name could not be looked up yet, because its folder has too many names to read at once. `steps` reads them, a
+    piece at each step; after that, try the look-up again."""
 
     def __init__(self, steps: Callable[[], Generator[None, None, None]]) -> None:
         super().__init__(NTStatus.INSUFFICIENT_RESOURCES, "there is too much to look at it at once")
@@ -132,26 +132,24 @@ class Unread(SMBError):
 
 
 class Quota(Protocol):
-    """Counts the directories that somebody's watches have."""
+    """Counts the directories watched by one user."""
 
     def room(self) -> bool:
-        """Whether there may be one more; asked from any thread."""
+        """Whether one more is allowed; can be called from any thread."""
 
     def change(self, count: int) -> None:
-        """Counts *count* more, or less; called in the event loop."""
+        """Add *count* (negative: subtract); call it in the event loop."""
 
 
 class Watch(ABC):
-    """A running directory watch; `close()` ends it, after that the callback is never called."""
+    """A running directory watch. After `close()`, the callback is never called again."""
 
     @abstractmethod
     def close(self) -> None: ...
 
 
 class Handle(ABC):
-    """An open file, directory or stream. Closing twice is fine; using a closed one raises
-    SMBError(FILE_CLOSED).
-    """
+    """An open file, directory or stream. It may be closed twice; using it after that raises SMBError(FILE_CLOSED)."""
 
     __slots__ = ()
 
@@ -163,22 +161,20 @@ class Handle(ABC):
     @property
     @abstractmethod
     def fd(self) -> int | None:
-        """File descriptor for the data plane's fast path (opened for reading), or None when there is none."""
+        """The file descriptor for the data plane's fast path (open for reading), or None."""
 
     @property
     @abstractmethod
     def wire_path(self) -> str:
-        """Path as clients see it, backslashes, without leading backslash, with `:stream` where there is
-        one.
-        """
+        """The path as clients see it: backslashes, no leading backslash, `:stream` if there is one."""
 
     @abstractmethod
     def follow(self, renamed: Handle) -> None:
-        """Takes over the name of a stream that was renamed through another handle, *renamed*."""
+        """Update the name after the stream was renamed through another handle, *renamed*."""
 
     @abstractmethod
     def stat(self) -> FileStat:
-        """Fresh metadata. Works after the name is gone (unlinked or renamed)."""
+        """Current metadata, even after the name was removed or renamed."""
 
     @abstractmethod
     def set_basic(
@@ -190,21 +186,20 @@ class Handle(ABC):
         change_time: int | None = None,
         attributes: int | None = None,
     ) -> None:
-        """Sets what is not None (change_time may be ignored: Linux keeps it itself)."""
+        """Set the values that are not None (change_time may be ignored, because Linux sets it itself)."""
 
     @abstractmethod
     def keep_access_time(self, keep: bool) -> None:
-        """Whether reads through this handle leave the time of last access, where the system can do that."""
+        """Whether reads through this handle leave the last access time unchanged, if the system supports it."""
 
     @abstractmethod
     def truncate(self, size: int) -> None:
-        """Sets the end of file."""
+        """Set the end of file."""
 
     @abstractmethod
     def allocate(self, size: int) -> None:
-        """Sets the allocation: reserves up to *size* without moving the end of file; smaller than EOF
-        truncates ([MS-FSCC] 2.4.4).
-        """
+        """Set the allocation size: reserves up to *size* without moving the end of file; a size below the end of file
+        truncates ([MS-FSCC] 2.4.4)."""
 
     def resizes_slowly(self, size: int, *, allocation: bool) -> bool:
         """Whether `truncate` (`allocate` with *allocation*) would move so much that others should not wait for it."""
@@ -220,11 +215,11 @@ class Handle(ABC):
 
     @abstractmethod
     async def write(self, offset: int, data: Buffer) -> int:
-        """Writes all of *data*; gives the count written (less only when the disk is full)."""
+        """Write all of *data* and return the count (less only if the disk is full)."""
 
     @abstractmethod
     async def flush(self) -> None:
-        """Data and metadata reach the disk."""
+        """Write data and metadata to disk."""
 
     @abstractmethod
     def allocated_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
@@ -236,29 +231,25 @@ class Handle(ABC):
 
     @abstractmethod
     def list_directory(self) -> Iterator[DirectoryItem]:
-        """Everything in the directory, "." and ".." first, one consistent pass, lazily: a directory of a
-        million names is not read at once. Names that vanish meanwhile are left out.
-        """
+        """All entries, "." and ".." first, in one consistent pass. Lazy, so that a directory with a million names is
+        not read at once. Names that vanish meanwhile are skipped."""
 
     @abstractmethod
     def drop_extras(self) -> None:
-        """Removes the named streams and the EAs of a file that is overwritten."""
+        """Remove the named streams and EAs of a file that is being overwritten."""
 
     @abstractmethod
     def extended_attributes(self) -> list[tuple[bytes, bytes]]:
-        """EAs as (name, value), names in the case they were set in; frevo's and Samba's own xattrs are
-        hidden.
-        """
+        """EAs as (name, value), with names in their original case; without the xattrs of frevo and Samba."""
 
     @abstractmethod
     def set_extended_attributes(self, attributes: Iterable[tuple[bytes, bytes]]) -> None:
-        """Sets each (name, value); an empty value deletes."""
+        """Set each (name, value); an empty value deletes the EA."""
 
     @abstractmethod
     def security_descriptor(self) -> bytes | None:
-        """The stored self-relative security descriptor, or None: then the caller makes one from mode, uid,
-        gid.
-        """
+        """The stored self-relative security descriptor; None if there is none, so that the caller derives one from
+        mode, uid and gid."""
 
     @abstractmethod
     def set_security_descriptor(self, descriptor: bytes) -> None: ...
@@ -276,22 +267,21 @@ class Handle(ABC):
         on_overflow: Callable[[], None],
         quota: Quota | None = None,
     ) -> Watch:
-        """Starts watching this directory. Callbacks come from the event loop, changes in the order of the
-        kernel. *quota* counts the directories that are watched.
-        """
+        """Watch this directory. Callbacks run in the event loop; changes are in the kernel's order. *quota* counts the
+        watched directories."""
 
     @property
     def busy(self) -> bool:
-        """Whether a read, write or flush is under way."""
+        """Whether a read, write or flush is in progress."""
         return False
 
     def when_idle(self, action: Callable[[], None]) -> None:
-        """Calls *action* when nothing is under way any more: now, or when the last operation ends."""
+        """Call *action* when no operation is in progress: now, or when the last one ends."""
         action()
 
     @abstractmethod
     def close(self) -> None:
-        """Closes; operations that are under way keep the file open until they end."""
+        """Close the handle; operations in progress keep the file open until they end."""
 
 
 class Backend(ABC):
@@ -309,67 +299,60 @@ class Backend(ABC):
 
     @abstractmethod
     def check_reachable(self) -> None:
-        """Raises SMBError ACCESS_DENIED when whoever acts now may not get to the root, through all folders above it."""
+        """SMBError ACCESS_DENIED if the acting user cannot get to the root through the folders above it."""
 
     @abstractmethod
     def security_descriptor(self, resolved: Resolved) -> bytes | None:
-        """The stored descriptor (as `Handle.security_descriptor`) of the file that was found: `open` opens
-        this very file, whatever its name has become meanwhile.
-        """
+        """The stored descriptor (as `Handle.security_descriptor`) of the resolved file: `open` opens this very file,
+        even if its name has changed meanwhile."""
 
     @abstractmethod
     def parent(self, resolved: Resolved) -> tuple[bytes | None, FileStat]:
-        """Stored descriptor and metadata of the directory that has the name, or would get it: `create`,
-        `rename` and `link` add the name to this very directory. OBJECT_NAME_NOT_FOUND when the name is
-        another file's there by now.
-        """
+        """Stored descriptor and metadata of the directory that contains the name or would contain it. `create`,
+        `rename` and `link` add the name to this very directory. OBJECT_NAME_NOT_FOUND if the name belongs to another
+        file by now."""
 
     @abstractmethod
     def open(self, resolved: Resolved, intent: OpenIntent) -> Handle:
-        """Opens what exists: the very file that *resolved* tells of; OBJECT_NAME_NOT_FOUND when it has
-        vanished.
-        """
+        """Open the very file that *resolved* found; OBJECT_NAME_NOT_FOUND if it has vanished."""
 
     @abstractmethod
     def create(
         self, resolved: Resolved, *, directory: bool, intent: OpenIntent, attributes: int, mode: int
     ) -> Handle:
-        """Creates exclusively (OBJECT_NAME_COLLISION when somebody was faster) with DOS *attributes* and Unix
-        *mode*; for a stream of an existing file, creates the stream."""
+        """Create a file exclusively (OBJECT_NAME_COLLISION if it exists by now) with DOS *attributes* and Unix *mode*;
+        or create a stream of an existing file."""
 
     @abstractmethod
     def rename(self, handle: Handle, target: Resolved, *, replace: bool) -> None:
-        """Renames the handle's file to target.path (case-only renames included); OBJECT_NAME_COLLISION when
-        it exists and not *replace*. Updates handle.path. For a stream handle renames the stream.
-        """
+        """Rename the handle's file to target.path, even if only the case differs. OBJECT_NAME_COLLISION if it exists
+        and not *replace*. Updates handle.path. For a stream handle, renames the stream."""
 
     @abstractmethod
     def link(self, handle: Handle, target: Resolved, *, replace: bool) -> None:
-        """Makes another hard link to the handle's file."""
+        """Create another hard link to the handle's file."""
 
     @abstractmethod
     def remove(self, handle: Handle) -> None:
-        """Unlinks the handle's name if it still names this very file (else nothing); a directory must be
-        empty (DIRECTORY_NOT_EMPTY); for a stream handle removes the stream.
-        """
+        """Unlink the handle's name if it still refers to this very file, else do nothing. A directory must be empty
+        (DIRECTORY_NOT_EMPTY). For a stream handle, removes the stream."""
 
     @abstractmethod
     def check_removable(self, handle: Handle) -> None:
-        """Raises SMBError when `remove` would be refused by the system, as far as that can be known before:
-        ACCESS_DENIED, CANNOT_DELETE, MEDIA_WRITE_PROTECTED.
-        """
+        """SMBError if the system would refuse `remove`, as far as this can be known in advance: ACCESS_DENIED,
+        CANNOT_DELETE, MEDIA_WRITE_PROTECTED."""
 
     @abstractmethod
     def is_empty(self, handle: Handle) -> bool:
-        """Whether a directory has no entries (veto files count as entries)."""
+        """Whether a directory has no entries (vetoed files count)."""
 
     @abstractmethod
     def volume(self, handle: Handle) -> VolumeInfo:
-        """The volume that the handle's file lies on: below the share's root there may be several."""
+        """The volume of the handle's file: there may be several below the share's root."""
 
     @abstractmethod
     def serial_number(self, handle: Handle) -> int:
-        """The serial number of that volume, the same as in `VolumeInfo`, without asking for the rest."""
+        """The serial number of that volume, as in `VolumeInfo`, without computing the rest."""
 
     @abstractmethod
     def close(self) -> None: ...

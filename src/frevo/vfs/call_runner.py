@@ -1,4 +1,4 @@
-"""Who makes the calls to a file system that may not answer: see `frevo.vfs.offloaded` and `frevo.server.core.lane`."""
+"""Runs calls to a file system that may not respond: see `frevo.vfs.offloaded` and `frevo.server.core.lane`."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ T = TypeVar("T")
 
 
 class CallRunner(Protocol):
-    """Makes calls to a file system elsewhere."""
+    """Runs calls to a file system outside the event loop."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that goes on meanwhile."""
+        """The event loop, which continues meanwhile."""
 
     @property
     def inside(self) -> bool:
-        """Whether the running code may call `call`."""
+        """Whether the running code may use `call`."""
 
     def call(self, call: Callable[[], T]) -> T:
-        """What *call* gives or raises, one call after the other; others may run meanwhile."""
+        """The result of *call*, or its exception. Calls run one after the other; other code may run meanwhile."""
 
     async def data(self, call: Callable[[], T]) -> T:
-        """The same for a call that moves data: several at a time, in no order with the others."""
+        """The same for calls that move data: several in parallel, unordered relative to the others."""
 
     def keep(self, thing: object) -> None:
-        """Lets *thing* go later, elsewhere: its end may be a system call."""
+        """Release *thing* later, in a thread: its destructor may make system calls."""
 
     def spawn(self, work: Callable[[], None]) -> None:
-        """Runs *work*, which may use `call`, some time later."""
+        """Run *work*, which may use `call`, later."""
 
     def in_loop(self, call: Callable[[], object]) -> None:
-        """Calls *call* in the event loop, soon; from any thread."""
+        """Call *call* in the event loop, soon; can be called from any thread."""

@@ -1,4 +1,4 @@
-"""What one inotify record says in the terms of [MS-FSCC] 2.7.1: actions, and the filter bits that ask for them."""
+"""Translates one inotify record into the terms of [MS-FSCC] 2.7.1: actions, and the filter bits that select them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ METADATA: Final = (
 
 
 def changes_of(events: list[n.Event], index: int, is_directory: bool) -> list[tuple[int, int]]:
-    """(action, filter bits) of one record; the first that a watch asks for is what it gets.
+    """(action, filter bits) of one record; a watch reports the first one that matches its filter.
 
-    The record's neighbours tell a rename and what belongs to a creation.
+    The neighbouring records show whether it is a rename or part of a creation.
     """
     event = events[index]
     name_bits = CHANGE_DIR_NAME if is_directory else CHANGE_FILE_NAME
@@ -60,7 +60,7 @@ def is_pair(old: n.Event, new: n.Event) -> bool:
 
 
 def _belongs_to_creation(events: list[n.Event], index: int) -> bool:
-    """Whether these are the first attributes of what has just been created: one change, not two."""
+    """Whether these are the initial attributes of a file just created, which count as one change with the creation."""
     event = events[index]
     before = events[index - 1] if index else None
     return (

@@ -1,8 +1,9 @@
-"""The ids of files that were removed a moment ago.
+"""The IDs of recently deleted files.
 
-A file system gives a free inode number out again at once. The birth time in a file's id tells the new file from the old
-one, but where the clock of the file system has not moved on, or it keeps no birth time, it does not: then `create`
-makes the file once more while the first one still holds the number. [MS-FSCC] 2.1.9"""
+A file system may reuse an inode number immediately. Usually the birth time in the file ID tells the new file from the
+old one, but not if the file system's clock has not advanced or it stores no birth time. Then `create` creates the file
+again while the first one still holds the number. [MS-FSCC] 2.1.9
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ _REMEMBERED_MAX: Final = 4096
 
 
 class DeletedIds:
-    """The last ids that went."""
+    """The IDs deleted last."""
 
     __slots__ = ("_ids",)
 
@@ -21,11 +22,11 @@ class DeletedIds:
         self._ids: OrderedDict[tuple[int, int], None] = OrderedDict()
 
     def add(self, device: int, file_id: int) -> None:
-        """The last name of this file is gone."""
+        """The last name of this file was deleted."""
         self._ids[device, file_id] = None
         if len(self._ids) > _REMEMBERED_MAX:
             self._ids.popitem(last=False)
 
     def __contains__(self, key: tuple[int, int]) -> bool:
-        """Whether a client may remember *key*, (device, id), as another file's."""
+        """Whether clients may remember *key*, (device, ID), as a deleted file's."""
         return key in self._ids

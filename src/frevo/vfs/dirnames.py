@@ -1,6 +1,4 @@
-"""Names in open directories: moved, linked and removed.
-
-All raise OSError, and SMBError where they say so."""
+"""Renames, links and removes names in open directories. All functions raise OSError; some also SMBError."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from frevo.wire.erref import NTStatus
 
 
 def rename_at(old_fd: int, old: str, new_fd: int, new: str, *, replace: bool) -> None:
-    """Renames (directory, name) to another. OBJECT_NAME_COLLISION or FileExistsError when that is there to stay."""
+    """Rename (directory, name). OBJECT_NAME_COLLISION or FileExistsError if the target exists and must stay."""
     old_raw, new_raw = os.fsencode(old), os.fsencode(new)
     if replace:
         renameat2(old_fd, old_raw, new_fd, new_raw)
@@ -34,7 +32,7 @@ def rename_at(old_fd: int, old: str, new_fd: int, new: str, *, replace: bool) ->
 
 
 def link_at(source: str, name: str, parent_fd: int) -> None:
-    """Makes *name* another name of the file at the path *source*. OBJECT_NAME_COLLISION when it exists."""
+    """Create *name* as a hard link to the file at the path *source*. OBJECT_NAME_COLLISION if it exists."""
     try:
         os.link(source, name, dst_dir_fd=parent_fd, follow_symlinks=True)
     except FileExistsError as error:
@@ -43,7 +41,8 @@ def link_at(source: str, name: str, parent_fd: int) -> None:
 
 @contextmanager
 def linked_beside(source: str, directory_fd: int) -> Iterator[str]:
-    """A temporary name in the directory for the file at the path *source*, to be renamed; removed when that fails."""
+    """Context manager: a temporary link in the directory to the file at the path *source*, to be renamed; removed on
+    failure."""
     temporary = f".frevo-{secrets.token_hex(8)}"
     os.link(source, temporary, dst_dir_fd=directory_fd, follow_symlinks=True)
     try:

@@ -1,4 +1,4 @@
-"""Which file systems answer at once, by the kernel's table of mounts, without asking any of them.
+"""Tells slow file systems from fast ones by the kernel's mount table, without accessing any of them.
 
 Reference: proc_pid_mountinfo(5).
 """
@@ -24,19 +24,19 @@ _ESCAPE: Final = re.compile(r"\\([0-7]{3})")
 
 
 class Mount(NamedTuple):
-    """One line of the table."""
+    """One line of the mount table."""
 
     point: str  # where it is mounted
     type: str  # as in /proc/filesystems; with FUSE the part after the dot says whose: "fuse.sshfs"
 
     @property
     def slow(self) -> bool:
-        """Whether a call may wait for something outside of this machine's kernel and disks."""
+        """Whether calls may wait for something other than this machine's kernel and disks."""
         return self.type not in LOCAL
 
 
 def mounts(table: Path = Path("/proc/self/mountinfo")) -> list[Mount]:
-    """Every mount of this process's namespace, older ones first; empty when there is no /proc."""
+    """All mounts of this process's namespace, older ones first; empty without /proc."""
     try:
         text = table.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
@@ -55,7 +55,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def mount_of(path: str, table: list[Mount]) -> Mount | None:
-    """The mount that an absolute *path* without links lies on: the newest of the deepest."""
+    """The mount of an absolute *path* without links: the newest of the deepest."""
     found: Mount | None = None
     for mount in table:
         if is_inside(path, mount.point) and (found is None or len(mount.point) >= len(found.point)):
@@ -64,14 +64,14 @@ def mount_of(path: str, table: list[Mount]) -> Mount | None:
 
 
 def is_inside(path: str, folder: str) -> bool:
-    """Whether an absolute *path* without links is the *folder* or lies below it."""
+    """Whether an absolute *path* without links is *folder* or below it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def slow_mount(path: str, table: list[Mount]) -> Mount | None:
-    """The slow mount that the folder *path* (absolute) lies on, else one that lies below it; None when all is local.
+    """The slow mount that contains the folder *path* (absolute), else one below it; None if all are local.
 
-    Links on the way are followed by hand, and nothing inside of a slow mount is looked at.
+    Follows links itself, and looks at nothing inside a slow mount.
     """
     todo = deque(part for part in path.split("/") if part)
     at = "/"
@@ -100,7 +100,7 @@ def slow_mount(path: str, table: list[Mount]) -> Mount | None:
 
 
 def _link(path: str) -> str | None:
-    """Where a symbolic link leads; None when it is none, or not there."""
+    """The target of a symbolic link; None if it is not a link or does not exist."""
     try:
         return os.readlink(path)  # noqa: PTH115
     except OSError:

@@ -1,7 +1,9 @@
-"""The server's own secrets, which no share shows: the private directory with everything in it, and the keytab.
+"""Hides the server's own secrets from all shares: the private directory with its contents, and the keytab.
 
-They are known by device and inode, so that no symbolic link, hard link, bind mount or new name of a folder leads there.
-For clients they do not exist. Who acts as a user meanwhile does not matter: the directory is read as the server."""
+They are identified by device and inode, so that no symbolic link, hard link, bind mount or renamed folder exposes
+them. For clients they do not exist. The directory is always read with the server's own rights, whatever user is
+acting.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ def id_of(status: FileStatus) -> Id:
 
 
 class Guard:
-    """Knows which files are the server's own. To ask costs one look at the directory's time, on its own device only."""
+    """Knows the server's own files. A check costs one look at the directory's time, and only on its own device."""
 
     __slots__ = (
         "_devices",
@@ -67,9 +69,9 @@ class Guard:
         self._look()
 
     def hides(self, identity: Sequence[int | str], *, closely: bool = True) -> bool:
-        """Whether the file of this identity (device, inode, ...) is the server's own.
+        """Whether the file with this identity (device, inode, ...) is the server's own.
 
-        Not *closely*: by what was seen last, for what cannot be a file that is new in the directory.
+        Without *closely*, uses the last known state: for files that cannot be new in the directory.
         """
         if not closely and self._devices and identity[:2] not in self._ids:
             return False
@@ -79,12 +81,12 @@ class Guard:
         return identity[:2] in self._ids
 
     def inodes(self) -> frozenset[int]:
-        """The inodes of what is hidden now, for a first look at many names; `hides` tells for sure."""
+        """The inodes hidden now, for a first check of many names; `hides` decides for certain."""
         self._look()
         return self._inodes
 
     def lies_below(self, identity: Sequence[int | str]) -> bool:
-        """Whether the private directory is in the directory of this identity, however deep."""
+        """Whether the directory with this identity contains the private directory at any depth."""
         if self._fd < 0:
             return False
         with as_identity(None):
@@ -106,7 +108,7 @@ class Guard:
                 os.close(fd)
 
     def _look(self) -> None:
-        """Reads the directory again when it has changed."""
+        """Read the directory again if it has changed."""
         if self._fd >= 0 and self._settled:
             status = statx(self._fd)
             if status.mtime == self._stamp and status.nlink and self._file_ids() == self._kept:
@@ -139,7 +141,7 @@ class Guard:
             self._devices = frozenset(device for device, _ in ids)
 
     def _file_ids(self) -> list[Id]:
-        """The files beside the directory, as far as they are there."""
+        """The existing files outside the directory."""
         found = []
         for path in self._files:
             try:
@@ -169,7 +171,7 @@ class Guard:
 
 
 class FolderGuard:
-    """What of a guard's secrets one shared folder could show. PermissionError for a root that is one."""
+    """The secrets that one shared folder could expose. PermissionError if the root is one of them."""
 
     __slots__ = ("_guard", "_holds", "_look_again_at", "_mount", "_root")
 
@@ -182,7 +184,7 @@ class FolderGuard:
             raise PermissionError(errno.EACCES, "the server's private directory cannot be shared")
 
     def hides(self, status: FileStatus) -> bool:
-        """Whether this is a file of the server's own, which does not exist for clients."""
+        """Whether this is one of the server's own files, which do not exist for clients."""
         if (  # the usual one in short, in the way of every CREATE
             status.ino not in self._guard._inodes
             and status.mnt_id == self._mount
@@ -195,7 +197,7 @@ class FolderGuard:
         return self._guard.hides(id_of(status), closely=self._may_be_new(status))
 
     def _may_be_new(self, status: FileStatus) -> bool:
-        """Whether a new file of the server's own may show here: below the root, through a mount, or by another link."""
+        """Whether a new server file could appear here: below the root, through a mount, or as another link."""
         if (
             self._guard.may_lie_anywhere
             or status.mnt_id != self._mount
@@ -213,6 +215,6 @@ class FolderGuard:
         return self._guard.inodes()
 
     def check_stays(self, directory: Sequence[int | str]) -> None:
-        """Raises ACCESS_DENIED for a directory that neither goes nor moves: the private one is in it."""
+        """ACCESS_DENIED for a directory that must not be deleted or moved because it contains the private directory."""
         if self._guard.lies_below(directory):
             raise SMBError(NTStatus.ACCESS_DENIED, "it contains the server's private directory")

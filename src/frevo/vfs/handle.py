@@ -53,7 +53,7 @@ _OFFSET_MAX: Final = (1 << 63) - 1
 
 
 class LocalHandle(Handle):
-    """A file or directory. Owns its descriptor; `target` is the real path that was opened (a link's end)."""
+    """A file or directory. Owns its descriptor; `target` is the real path that was opened (the end of a link)."""
 
     __slots__ = (
         "_backend",
@@ -100,7 +100,7 @@ class LocalHandle(Handle):
         return wire_path_of(self.path, self.stream)
 
     def follow(self, renamed: Handle) -> None:
-        """A file's names are its path, which the server keeps."""
+        """Nothing to do: a file's name is its path, which the server updates."""
 
     @property
     def metadata(self) -> FileMetadata:
@@ -109,7 +109,7 @@ class LocalHandle(Handle):
         return self._metadata
 
     def descriptor(self) -> int:
-        """The file descriptor, whatever it was opened for. FILE_CLOSED after close."""
+        """The file descriptor, whatever it is open for. FILE_CLOSED after close."""
         if self._file.closed:
             raise SMBError(NTStatus.FILE_CLOSED)
         if self._backend.options.acted:
@@ -171,7 +171,7 @@ class LocalHandle(Handle):
         Ring.of(loop).close_slowly(self._file)
 
     def _readable(self, offset: int, length: int) -> int:
-        """The descriptor, for a read of what can be there."""
+        """The descriptor, checked for reading this range."""
         if offset < 0 or length < 0:
             raise SMBError(NTStatus.INVALID_PARAMETER, "negative offset or length")
         return self.descriptor()
@@ -187,22 +187,22 @@ class LocalHandle(Handle):
         return await self._in_flight(read_file(self._file, offset, length))
 
     def read_now(self, offset: int, length: int) -> Buffer:
-        """`read` in the calling thread, however long it takes."""
+        """`read` in the calling thread; may block."""
         fd = self._readable(offset, length)
         return b"" if offset > _OFFSET_MAX - length else read_all(fd, offset, length)
 
     def _writable(self, offset: int, length: int) -> int:
-        """The descriptor, for a write that fits into a file."""
+        """The descriptor, checked for writing this range."""
         if not 0 <= offset <= _OFFSET_MAX - length:
             raise SMBError(NTStatus.INVALID_PARAMETER, "offset out of range")
         return self.descriptor()
 
     def write_now(self, offset: int, data: Buffer) -> int:
-        """`write` in the calling thread, however long it takes."""
+        """`write` in the calling thread; may block."""
         return write_all(self._writable(offset, len(data)), offset, data)
 
     def flush_now(self) -> None:
-        """`flush` in the calling thread, however long it takes."""
+        """`flush` in the calling thread; may block."""
         fd = self.descriptor()
         if self._intent or self.is_directory:
             os.fsync(fd)
@@ -219,7 +219,7 @@ class LocalHandle(Handle):
             await self._in_flight(flush_file(self._file))
 
     async def _in_flight(self, operation: Coroutine[Any, Any, _T]) -> _T:
-        """Runs *operation*, which may be several requests to the ring; the descriptor is this file's until its end."""
+        """Run *operation*, which may be several ring requests; the descriptor stays open until it ends."""
         self._file.hold()
         self._busy += 1
         try:
@@ -263,7 +263,7 @@ class LocalHandle(Handle):
             yield start, offset - start
 
     def _zeroed(self, beyond: int) -> tuple[int, bool]:
-        """Where zeros up to *beyond* end in this file, and whether they may become a hole."""
+        """The end of the range to zero in this file, and whether it may become a hole."""
         end = min(beyond, os.fstat(self.descriptor()).st_size)
         return end, self._metadata.is_sparse()
 
@@ -273,7 +273,7 @@ class LocalHandle(Handle):
             await self._in_flight(zero_file(self._file, offset, end, hole=hole))
 
     def zero_now(self, offset: int, beyond: int) -> None:
-        """`zero` in the calling thread, however long it takes."""
+        """`zero` in the calling thread; may block."""
         end, hole = self._zeroed(beyond)
         if offset < end:
             zero_all(self.descriptor(), offset, end, hole=hole)
@@ -334,7 +334,7 @@ class LocalHandle(Handle):
 
 
 def descriptor_of(handle: Handle) -> int:
-    """The descriptor of a handle of this backend; TypeError for another's."""
+    """The descriptor of one of this backend's handles; TypeError for others."""
     if not isinstance(handle, LocalHandle):
         raise TypeError("a handle of another backend")
     return handle.descriptor()

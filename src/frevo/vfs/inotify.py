@@ -1,4 +1,4 @@
-"""inotify(7) through ctypes: an instance, its watches, and the records that a read gives, as tuples."""
+"""inotify(7) through ctypes: an instance, its watches, and its records as tuples."""
 
 from __future__ import annotations
 
@@ -52,20 +52,18 @@ class Inotify:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     def add(self, directory_fd: int, mask: int) -> int:
-        """Watches the directory that *directory_fd* (O_PATH will do) names; gives the watch's number."""
+        """Watch the directory of *directory_fd* (may be O_PATH); returns the watch's number."""
         watch = _add_watch(self.fd, b"/proc/self/fd/%d" % directory_fd, mask | IN_ONLYDIR)
         if watch < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         return int(watch)
 
     def remove(self, watch: int) -> None:
-        """Ends a watch; nothing when it has ended by itself. Its records that are queued already still
-        come.
-        """
+        """End a watch, if it has not ended by itself. Records already queued still arrive."""
         _libc.inotify_rm_watch(self.fd, watch)
 
     def read(self) -> list[Event]:
-        """What is queued, at most 64 KiB of it; [] when nothing is."""
+        """Up to 64 KiB of queued records; [] if there are none."""
         try:
             data = os.read(self.fd, _READ_BYTES)
         except OSError as error:
@@ -83,7 +81,7 @@ class Inotify:
         return events
 
     def close(self) -> None:
-        """Ends all watches. Closing twice is fine."""
+        """End all watches. May be called twice."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)

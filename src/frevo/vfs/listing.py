@@ -1,6 +1,6 @@
-"""Directory listings: lazily, one statx per entry, DOSATTRIB where the file system has xattrs.
+"""Lazy directory listings: one statx per entry, plus DOSATTRIB where the file system has xattrs.
 
-Links that lead outside the share, nowhere or in circles are left out, as smbd does; special files are listed.
+Links that lead outside the share, nowhere or in circles are skipped, as in smbd; special files are listed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
 
 def list_directory(backend: LocalBackend, directory_fd: int, path: str) -> Iterator[DirectoryItem]:
-    """Everything in the directory at the real *path*, "." and ".." first. Opens a descriptor of its own, now,
-    so that listings do not disturb each other; it is closed with the iterator.
-    """
+    """All entries of the directory at the real *path*, "." and ".." first. Opens its own descriptor immediately, so
+    that listings do not disturb each other; the iterator closes it."""
     fd = openat2(directory_fd, b".", os.O_RDONLY | os.O_DIRECTORY)
     return _Listing(backend, fd, path).items()
 
@@ -83,7 +82,7 @@ class _Listing:
                     yield DirectoryItem(disk_to_wire(name), stat)
 
     def _linked(self, name: str, hidden: bool) -> FileStat | None:
-        """What the link *name* leads to; None when that is nothing inside."""
+        """The target of the link *name*; None if there is none inside the share."""
         try:
             return self._backend.stat_real(join(self._path, name), hidden=hidden)
         except (OSError, SMBError):

@@ -118,7 +118,7 @@ class LocalBackend(Backend):
         return self.hide.any and self.hide.hides(name)
 
     def stat_real(self, path: str, *, hidden: bool) -> FileStat:
-        """Metadata of what the real *path* names, links followed. OSError, SMBError when it is not inside."""
+        """Metadata of the real *path*, following links. OSError; SMBError if it is outside."""
         try:
             held, status = open_held(self.folder, path)
         except OSError as error:
@@ -140,7 +140,7 @@ class LocalBackend(Backend):
         return read_descriptor(held.fd if held.readable else proc_path(held.fd))
 
     def _found(self, local: LocalResolved) -> Held:
-        """The file that *local* tells of. A name that is another file's by now is OBJECT_NAME_NOT_FOUND."""
+        """The file that *local* found. OBJECT_NAME_NOT_FOUND if its name belongs to another file by now."""
         if local.held is None:
             if local.stat is None:
                 raise name_not_found()
@@ -174,7 +174,7 @@ class LocalBackend(Backend):
         return self._handle(local, held, intent)
 
     def _open_again(self, held: Held, intent: OpenIntent) -> Held:
-        """The very file that is *held*, opened for what *intent* says: not by its name, which may be another's."""
+        """Open the very file that is *held* with *intent*; not by name, which may belong to another file by now."""
         access = (
             os.O_RDONLY
             if not intent & OpenIntent.WRITE
@@ -256,7 +256,8 @@ class LocalBackend(Backend):
     def _made_again(
         self, local: LocalResolved, first: Held, directory: bool, intent: OpenIntent, mode: int
     ) -> tuple[Held, FileStatus]:
-        """Makes the file again until its id is not one that a file had which is gone; what is held keeps its number."""
+        """Create the file again until its ID is not that of a deleted file; the earlier ones keep their numbers
+        meanwhile."""
         kept = [first]
         for _ in range(_NEW_IDS_MAX):
             remove_at(self._directory(local), local.name, directory=directory)
@@ -353,7 +354,7 @@ class LocalBackend(Backend):
             raise
 
     def _directory(self, local: LocalResolved) -> int:
-        """The directory that has the name of *local* or would get it; the same one at every call."""
+        """The directory that contains the name of *local* or would contain it; the same one at every call."""
         if local.directory is None:
             local.directory = Held(self._open_parent(local.parent), readable=False)
         return local.directory.fd
@@ -368,7 +369,7 @@ class LocalBackend(Backend):
         return stored, metadata.stat(hidden=self.is_hidden_name(local.parent))
 
     def _names(self, directory_fd: int, local: LocalResolved) -> bool:
-        """Whether the name in the directory is still the file that was found, or a link."""
+        """Whether the name in the directory still refers to the resolved file, or is a link."""
         assert local.stat is not None
         try:
             status = self.folder.link_status(directory_fd, local.name)
@@ -378,7 +379,7 @@ class LocalBackend(Backend):
         return found == local.stat.identity or stat_module.S_ISLNK(status.mode)
 
     def _still_names(self, parent_fd: int, name: str, handle: Handle) -> bool:
-        """Whether the name in the directory is the handle's file, or a link to it."""
+        """Whether the name in the directory refers to the handle's file, or is a link to it."""
         try:
             status = self.folder.link_status(parent_fd, name)
             if stat_module.S_ISLNK(status.mode):
@@ -451,7 +452,7 @@ class LocalBackend(Backend):
             os.close(fd)
 
     def _note_deleted(self, stat: FileStat) -> None:
-        """A name of the file went; when it was the last one, no new file gets the file's id for a while."""
+        """If the last name of a file was removed, do not reuse its ID for a while."""
         if stat.is_directory or not stat.link_count:
             self._deleted.add(stat.identity.device, stat.file_id)
 
@@ -481,7 +482,7 @@ class LocalBackend(Backend):
         return self._hub
 
     def moved_to(self, runner: CallRunner) -> None:
-        """From now on only *runner* calls this backend."""
+        """From now on, only *runner* calls this backend."""
         self._runner = runner
         self._lookup.read_inline()
         if self._hub is not None:

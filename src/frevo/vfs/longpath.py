@@ -1,4 +1,4 @@
-"""Opens a directory by a path that may be longer than one system call takes."""
+"""Opens directories whose path may be longer than one system call allows."""
 
 from __future__ import annotations
 

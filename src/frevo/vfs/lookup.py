@@ -1,9 +1,10 @@
-"""From a wire path to what is on disk: the exact name first, then, component by component, without case.
+"""From a wire path to a file on disk: the exact name first, then component by component, ignoring case.
 
-The fast case, a name that exists as spelled, is a type check, one openat2 and one statx. The descriptor is
-kept for the open that mostly follows. A regular file or directory is opened for reading, because an O_PATH
-descriptor's xattrs can only be had through /proc, which costs more than all the rest; other kinds are never
-opened but with O_PATH."""
+The fast case, a name that exists as spelled, costs a type check, one openat2 and one statx. The descriptor is kept for
+the open that usually follows. Regular files and directories are opened for reading, because xattrs of an O_PATH
+descriptor are only available through /proc, which costs more than everything else; all other kinds are only opened
+with O_PATH.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ _SECOND_LOOK: Final = (errno.ENOENT, errno.ENOTDIR, errno.EXDEV, errno.ELOOP)
 
 
 class Held:
-    """A descriptor that is closed when nobody takes it."""
+    """A descriptor that is closed unless someone takes it."""
 
     __slots__ = ("fd", "readable")
 
@@ -40,7 +41,7 @@ class Held:
         self.readable = readable
 
     def take(self) -> int:
-        """Gives the descriptor away; -1 when it has gone already."""
+        """Give the descriptor away; -1 if that was done already."""
         fd, self.fd = self.fd, -1
         return fd
 
@@ -51,7 +52,7 @@ class Held:
 
 
 class Found:
-    """A file that exists: where its name is, what to open, its open descriptor and status."""
+    """A file that exists: its name, the path to open, its open descriptor and status."""
 
     __slots__ = ("held", "name", "parent", "status", "target")
 
@@ -64,7 +65,7 @@ class Found:
 
 
 class Missing:
-    """A name that does not exist in a directory that does, and that directory's descriptor (O_PATH)."""
+    """A name that does not exist, and the descriptor (O_PATH) of the existing directory."""
 
     __slots__ = ("directory", "name", "parent")
 
@@ -85,26 +86,24 @@ class LocalResolved(Resolved):
 
 
 def as_local(resolved: Resolved) -> LocalResolved:
-    """What this backend has resolved; TypeError for another's."""
+    """The result, checked to be one of this backend's; TypeError for others."""
     if not isinstance(resolved, LocalResolved):
         raise TypeError("resolved by another backend")
     return resolved
 
 
 def path_not_found() -> SMBError:
-    """A directory on the way is missing."""
+    """The error for a missing parent directory."""
     return SMBError(NTStatus.OBJECT_PATH_NOT_FOUND)
 
 
 def name_not_found(text: str = "") -> SMBError:
-    """The last component is missing."""
+    """The error for a missing last component."""
     return SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, text)
 
 
 def open_held(folder: SharedFolder, path: str) -> tuple[Held, FileStatus]:
-    """Opens what exists at the real *path*, for reading when it is a regular file or directory that may be
-    read.
-    """
+    """Open the real *path*, for reading if it is a readable regular file or directory."""
     flags = os.O_PATH if is_special(folder.status(path).mode) else READ_FLAGS
     try:
         fd = folder.open(path, flags)
@@ -145,7 +144,7 @@ class Lookup:
         self._plain: set[str] = set()  # real paths that were a regular file or directory when last seen
 
     def find(self, wire: WirePath) -> Found | Missing:
-        """What *wire* names. SMBError as `Backend.resolve` says."""
+        """Resolve *wire*. SMBError as described in `Backend.resolve`."""
         if self._veto.any:
             self._check_veto(wire)
         path = wire.path
@@ -159,7 +158,7 @@ class Lookup:
         return Found(parent, name, path, held, status)
 
     def _open_exact(self, path: str) -> tuple[Held, FileStatus]:
-        """`open_held`, without checking the type of what was a file or directory a moment ago."""
+        """`open_held` without the type check, for what was a file or directory a moment ago."""
         if path not in self._plain:
             held, status = open_held(self._folder, path)
             if held.readable:
@@ -203,14 +202,14 @@ class Lookup:
                 raise name_not_found("veto files") if index == len(wire.parts) - 1 else path_not_found()
 
     def _walk(self, parts: tuple[str, ...]) -> str:
-        """The real path of the directory that *parts* name, whatever their case."""
+        """The real path of the directory *parts*, ignoring case."""
         path = ""
         for part in parts:
             path = self._step(path, part)
         return path
 
     def _step(self, directory: str, part: str) -> str:
-        """One component further down, into a directory."""
+        """Go one component down, into a directory."""
         fd = self._folder.open_directory(directory)
         try:
             name = self._real_name(fd, part)
@@ -235,7 +234,7 @@ class Lookup:
         return path
 
     def _last(self, directory: str, name: str) -> Found:
-        """The last component, which the existing *directory* has by this very name."""
+        """The last component, which exists in *directory* under exactly this name."""
         path = target = join(directory, name)
         try:
             held, status = open_held(self._folder, path)
@@ -255,7 +254,7 @@ class Lookup:
             raise name_not_found("a link that leads nowhere") from error
 
     def _link_end(self, path: str) -> str:
-        """Where the name *path*, a link that the kernel would not follow, ends inside the shared folder."""
+        """The end, inside the shared folder, of the link *path* that the kernel does not follow."""
         try:
             return self._folder.canonical(path)
         except OSError as error:
@@ -264,7 +263,7 @@ class Lookup:
             raise name_not_found("a link that leads nowhere or outside") from error
 
     def _real_name(self, directory_fd: int, part: str) -> str | None:
-        """The name on disk that *part* means in the directory; None when there is none."""
+        """The name on disk that matches *part* in the directory; None if there is none."""
         if self._case_sensitive:
             return part if self._has(directory_fd, part) else None
         try:
@@ -291,5 +290,5 @@ class Lookup:
         self._cache.read_inline()
 
     def close(self) -> None:
-        """Ends the cache's watches."""
+        """End the cache's watches."""
         self._cache.close()

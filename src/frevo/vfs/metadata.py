@@ -1,7 +1,7 @@
 """Metadata of one open descriptor: status with DOS attributes, times, security, EAs; with or without xattrs.
 
-`FileMetadata` belongs to a handle and borrows its descriptor. An O_PATH descriptor is reached through
-/proc/self/fd."""
+`FileMetadata` belongs to a handle and borrows its descriptor. O_PATH descriptors are accessed through /proc/self/fd.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FileMetadata:
         self.names: list[str] | None = None
 
     def stored(self) -> dos.DosAttributes | None:
-        """What the DOSATTRIB xattr keeps."""
+        """The contents of the DOSATTRIB xattr."""
         if not self.xattrs:
             return None
         try:
@@ -58,7 +58,7 @@ class FileMetadata:
         return dos.unpack_dosattrib(value) if value is not None else None
 
     def stat(self, *, hidden: bool, status: FileStatus | None = None) -> FileStat:
-        """Fresh metadata; *status* when the caller has just got it."""
+        """Current metadata; pass *status* if you just got it."""
         if status is None:
             status = statx(self.fd)
         stat = dos.make_stat(status, self.stored(), hidden=hidden, mode_readonly=not self.xattrs)
@@ -67,7 +67,7 @@ class FileMetadata:
         return stat
 
     def set_times(self, accessed: int | None, written: int | None) -> None:
-        """Sets last access and last write time (FILETIME), what is None stays."""
+        """Set last access and last write time (FILETIME); None leaves a time unchanged."""
         far = any(time is not None and not EARLY < time < LATE for time in (accessed, written))
         try:
             granted(set_times, self.target, accessed, written)
@@ -87,9 +87,7 @@ class FileMetadata:
                 raise
 
     def set_dos(self, attributes: int | None, creation_time: int | None) -> None:
-        """Keeps attributes and creation time, what is None stays; without xattrs READONLY becomes mode
-        bits.
-        """
+        """Store attributes and creation time; None leaves one unchanged. Without xattrs, READONLY becomes mode bits."""
         if self.xattrs and self._store(attributes, creation_time):
             return
         if attributes is not None:
@@ -112,7 +110,7 @@ class FileMetadata:
         return True
 
     def store_first(self, attributes: int, status: FileStatus) -> None:
-        """Keeps the attributes of a file that has just been made and has the *status*."""
+        """Store the attributes of a file that was just created and has the *status*."""
         if not self.xattrs:
             self.set_dos(attributes, None)
             return
@@ -138,12 +136,12 @@ class FileMetadata:
             os.chmod(self.target, new)  # noqa: PTH101 (a descriptor, or a path below /proc)
 
     def is_sparse(self) -> bool:
-        """Whether the client asked for a sparse file."""
+        """Whether the client made the file sparse."""
         stored = self.stored()
         return stored is not None and bool(stored.attributes & dos.SPARSE)
 
     def extended_attributes(self) -> list[tuple[bytes, bytes]]:
-        """EAs: the `user.` xattrs that are nobody's convention, in their own case, which cifs.ko compares."""
+        """EAs: the `user.` xattrs that belong to no convention, in their own case, which cifs.ko compares."""
         found = []
         for name in list_xattr(self.target) if self.xattrs else ():
             value = read_xattr(self.target, name) if _is_ea(name) else None
@@ -152,7 +150,7 @@ class FileMetadata:
         return found
 
     def set_extended_attributes(self, attributes: Iterable[tuple[bytes, bytes]]) -> None:
-        """Sets or (empty value) deletes EAs, found without case. Stops at the first that cannot be."""
+        """Set or (with an empty value) delete EAs, ignoring case. Stops at the first error."""
         if not self.xattrs:
             raise SMBError(NTStatus.EAS_NOT_SUPPORTED)
         existing = {_ea_name(name).upper(): name for name in list_xattr(self.target) if _is_ea(name)}
@@ -178,14 +176,14 @@ class FileMetadata:
             raise
 
     def drop_extras(self) -> None:
-        """Removes the named streams and the EAs; attributes, times and security stay."""
+        """Remove the named streams and EAs; keep attributes, times and security."""
         for name in list_xattr(self.target) if self.xattrs else ():
             if _is_ea(name) or name.startswith(XATTR_PREFIX):
                 remove_xattr(self.target, name)
 
 
 def _ea_xattr(name: bytes) -> str:
-    """The xattr that keeps a new EA *name*."""
+    """The xattr that stores a new EA *name*."""
     xattr = _USER + os.fsdecode(name)
     if not name or b"\0" in name or len(os.fsencode(xattr)) > 255 or not _is_ea(xattr):
         raise SMBError(NTStatus.INVALID_EA_NAME)
@@ -203,5 +201,5 @@ def _ea_name(xattr: str) -> bytes:
 
 
 def _near(time: int | None) -> int | None:
-    """The next time that every file system can hold."""
+    """The nearest time that every file system can store."""
     return None if time is None else max(EARLY, min(LATE, time))

@@ -1,10 +1,10 @@
-"""Which names of a directory fold to what: scanned once, then kept true by inotify.
+"""Folded names of a directory: scanned once, then kept up to date by inotify.
 
-A lookup of a name that does not exist must compare it with every name of its directory. Here that scan is
-kept: inotify queues a record inside the very system call that changes a directory, so draining the queue
-before each lookup leaves no window. Changes that inotify cannot see (another host's, on a network file
-system) show as a new modification time without a record, and cause a new scan. Without inotify every lookup
-scans."""
+Looking up a name that does not exist has to compare it with every name of its directory. This cache keeps that scan.
+inotify queues a record within the system call that changes a directory, so draining the queue before each look-up
+leaves no window. Changes that inotify cannot see (another host's, on a network file system) show as a new modification
+time without a record, and cause a new scan. Without inotify, every look-up scans.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _ONCE_MAX: Final = 8
 
 
 class _Directory:
-    """One scanned directory: real names by folded name, a list of several where only case differs: half a million
-    lists would keep the garbage collector busy."""
+    """One scanned directory: real names by folded name; a list only where several differ in case, because half a
+    million lists would keep the garbage collector busy."""
 
     __slots__ = ("count", "names", "seen_change", "stamp", "watch")
 
@@ -81,7 +81,7 @@ class _Directory:
 
 
 class _Scan:
-    """A directory that is being read."""
+    """A directory being read."""
 
     __slots__ = ("_entries", "_fd", "directory", "ended", "events", "key", "users", "void")
 
@@ -101,7 +101,7 @@ class _Scan:
             raise
 
     def proceed(self, count: int | None) -> None:
-        """Reads *count* more names, or all."""
+        """Read *count* more names, or all."""
         add = self.directory.add
         before = 0
         if self.ended:
@@ -117,7 +117,7 @@ class _Scan:
             self.close()
 
     def close(self) -> None:
-        """Ends the reading."""
+        """Stop reading."""
         if not self.ended:
             self.ended = True
             self._entries.close()
@@ -125,8 +125,8 @@ class _Scan:
 
 
 class NameCache:
-    """Finds a directory's real names by folded name; bounded in directories and in names. *inline_max* is how many
-    names a look-up reads by itself (None: all): beyond it raises Unread."""
+    """Finds a directory's real names by folded name; bounded in directories and names. *inline_max* is the number of
+    names that a look-up reads at once (None: all); beyond it, it raises Unread."""
 
     def __init__(
         self,
@@ -150,10 +150,9 @@ class NameCache:
             self._inotify = None
 
     def find(self, directory_fd: int, name: str) -> str | None:
-        """The real name in the directory (O_PATH will do) that folds like *name*; the exact one when it
-        exists. Raises Unread when there are too many names to read them now, PermissionError when whoever acts may not
-        list the directory, whoever did before.
-        """
+        """The real name in the directory (may be O_PATH) that folds like *name*; the exact one if it exists. Raises
+        Unread if there are too many names to read now, and PermissionError if the acting user may not list the
+        directory, even if someone else could."""
         if acting_as() is not None:
             os.close(openat2(directory_fd, b".", os.O_RDONLY | os.O_DIRECTORY))
         kept = self._names(directory_fd).get(fold(name))
@@ -188,7 +187,7 @@ class NameCache:
         return self._learn(scan).names
 
     def _scan(self, directory_fd: int, key: tuple[int, int, int]) -> _Scan:
-        """Begins to read a directory, whose records are kept from now on."""
+        """Start to read a directory and to keep its records."""
         watch = -1
         if self._inotify is not None:
             with suppress(OSError):  # the user's limit of watches, or a file system that cannot
@@ -203,7 +202,7 @@ class NameCache:
         return scan
 
     def _reading(self, scan: _Scan) -> Generator[None, None, None]:
-        """Reads on, a piece at each step, together with whoever else waits for the same directory."""
+        """Continue reading, a piece at each step, shared by all that wait for the same directory."""
         scan.users += 1
         try:
             while not scan.ended:
@@ -221,7 +220,7 @@ class NameCache:
                 self._give_up(scan)
 
     def _learn(self, scan: _Scan) -> _Directory:
-        """What was read, with what happened meanwhile; kept when inotify keeps it true."""
+        """Combine the names read with the records that arrived meanwhile; keep them if inotify can update them."""
         if self._inotify is not None:
             self._drain(self._inotify)
         directory, key = scan.directory, scan.key
@@ -292,11 +291,11 @@ class NameCache:
         directory.seen_change = True
 
     def read_inline(self) -> None:
-        """From now on a look-up reads as many names as there are, as where it keeps nobody else waiting."""
+        """From now on, look-ups read any number of names at once: for threads that delay nobody else."""
         self._inline_max = None
 
     def close(self) -> None:
-        """Ends the watches."""
+        """End the watches."""
         for scan in self._scans.values():
             scan.close()
         self._scans.clear()

@@ -16,10 +16,10 @@ _DEFAULT_ACL: Final = "system.posix_acl_default"
 def mode_from_parent(
     folder: SharedFolder, parent: str, options: LocalOptions, mode: int, *, directory: bool
 ) -> int:
-    """The mode of a new file or directory in the one with the real path *parent*, where *mode* is what the masks say.
+    """The mode of a new file or directory in the real path *parent*; *mode* is the result of the masks.
 
-    With `inherit permissions` a directory gets its parent's bits, a file those to read and write (the kernel hands on
-    the setgid bit). With `inherit acls` and a default ACL on the parent, the ACL says what is allowed. OSError.
+    With `inherit permissions`, a directory gets its parent's bits, a file the read and write bits (the kernel passes
+    on setgid). With `inherit acls` and a default ACL on the parent, the ACL decides. OSError.
     """
     fd = folder.open_directory(parent)
     try:

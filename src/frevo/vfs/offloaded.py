@@ -1,7 +1,9 @@
-"""A tree whose file system may not answer: every call to it is made elsewhere, by a `CallRunner`.
+"""A backend whose file system may not respond: a `CallRunner` makes all calls to it outside the event loop.
 
-The server gives a runner that makes calls in a thread while its loop goes on (`frevo.server.core.lane`). The proxies
-here stand for a `LocalBackend` and for what it opens: methods travel, attributes (identity, path, ...) are at hand."""
+The server provides a runner that makes calls in a thread while its loop continues (`frevo.server.core.lane`). The
+proxies here represent a `LocalBackend` and its handles: methods run in the thread, attributes (identity, path, ...)
+are available directly.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ _BATCH: Final = 128
 
 
 class _Proxy:
-    """Stands for *inner*: its methods are called by the runner, its attributes are read and set here."""
+    """Represents *inner*: the runner calls its methods; its attributes are read and set directly."""
 
     __slots__ = ("_inner", "_runner")
     _inner: Any
@@ -52,23 +54,23 @@ class _Proxy:
 
 
 class OffloadedBackend(_Proxy):
-    """Stands for a `LocalBackend`."""
+    """Represents a `LocalBackend`."""
 
     __slots__ = ()
 
     @property
     def inner(self) -> LocalBackend:
-        """What it stands for."""
+        """The represented object."""
         return cast(LocalBackend, self._inner)
 
     def close(self) -> None:
-        """As `Backend.close`, after what is under way."""
+        """As `Backend.close`, after pending operations."""
         inner, runner = self._inner, self._runner
         runner.spawn(lambda: runner.call(inner.close))
 
 
 class OffloadedHandle(_Proxy):
-    """Stands for a `LocalHandle`."""
+    """Represents a `LocalHandle`."""
 
     __slots__ = ("_closed", "_moving", "_when_idle")
     _closed: bool
@@ -87,7 +89,7 @@ class OffloadedHandle(_Proxy):
 
     @property
     def fd(self) -> None:
-        """The data plane's threads are everybody's: they never read from here."""
+        """None: the data plane's threads serve everyone, so they must not read from this file system."""
         return None
 
     def resizes_slowly(self, size: int, *, allocation: bool) -> bool:
@@ -143,8 +145,8 @@ class OffloadedHandle(_Proxy):
             action()
 
     def close(self) -> None:
-        """As `Handle.close`; it happens when nothing is moving, and later when it is nobody's turn. What went wrong is
-        raised only when it happens now."""
+        """As `Handle.close`, now if possible; otherwise later, when no data operation is in progress. Raises errors
+        only if it closes now."""
         if not self._closed:
             self._set(closed=True, moving=self._moving)
             if self._runner.inside and not self._moving:
@@ -163,13 +165,13 @@ class OffloadedHandle(_Proxy):
 
 
 def offloaded(backend: LocalBackend, runner: CallRunner) -> Backend:
-    """*backend*, called by *runner* from now on, also by itself for its watches."""
+    """A proxy for *backend*: from now on, *runner* makes all calls to it, including those of its watches."""
     backend.moved_to(runner)
     return cast(Backend, OffloadedBackend(backend, runner))
 
 
 def offloaded_handle(handle: LocalHandle, runner: CallRunner) -> Handle:
-    """*handle*, called by *runner*."""
+    """A proxy for *handle*, called by *runner*."""
     return cast(Handle, OffloadedHandle(handle, runner))
 
 
@@ -178,7 +180,7 @@ def _plain(argument: Any) -> Any:
 
 
 def _given(result: Any, runner: CallRunner) -> Any:
-    """What a call gave, for this side."""
+    """The result of a call, wrapped for use outside the thread."""
     if isinstance(result, LocalHandle):
         return OffloadedHandle(result, runner)
     if isinstance(result, Resolved):
@@ -189,6 +191,6 @@ def _given(result: Any, runner: CallRunner) -> Any:
 
 
 def _fetched(items: Iterator[T], runner: CallRunner) -> Iterator[T]:
-    """The items, fetched some at a time."""
+    """The items, fetched in batches."""
     while batch := runner.call(lambda: list(islice(items, _BATCH))):
         yield from batch

@@ -1,9 +1,10 @@
-"""Times that the file system cannot hold: ext4 keeps 1901 to 2446, XFS 1901 to 2038 or 2486, and what lies
-outside becomes the end of that range. The exact time is kept beside, in the xattr `user.frevo.times`.
+"""Times that the file system cannot store: ext4 stores 1901 to 2446, XFS 1901 to 2038 or 2486, and clamps others to
+this range. The xattr `user.frevo.times` stores the exact time in addition.
 
-The xattr says for each of last access and last write what the file system made of the exact time. As soon as the
-file system says anything else, because somebody has written or has set another time by other means, the exact one is
-forgotten. Only times that some file system cannot hold cost a look at the xattr."""
+For last access and last write, the xattr stores the exact time and the file system's value for it. When the file
+system's value changes, because someone has written or set another time, the exact one no longer counts. The xattr is
+only read for times at the end of some file system's range.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +29,12 @@ _NONE: Final = (0, 0)
 
 
 def is_out_of_range(stat: FileStat) -> bool:
-    """Whether the xattr may know better than the file system."""
+    """Whether the xattr may have a more exact time than the file system."""
     return not (EARLY < stat.last_write_time < LATE and EARLY < stat.last_access_time < LATE)
 
 
 def _parse(value: bytes | None) -> tuple[_Pair, _Pair]:
-    """(last access, last write), each (kept, exact); a damaged value says nothing."""
+    """(last access, last write), each (stored, exact); a damaged value counts as missing."""
     if value is None or len(value) != _RECORD.size:
         return _NONE, _NONE
     first, second, third, fourth = _RECORD.unpack(value)
@@ -41,7 +42,7 @@ def _parse(value: bytes | None) -> tuple[_Pair, _Pair]:
 
 
 def exact(stat: FileStat, value: bytes | None) -> FileStat:
-    """*stat* with the times that were meant, where the xattr's *value* is still true."""
+    """*stat* with the exact times, where the xattr's *value* is still valid."""
     access, write = _parse(value)
     return replace(
         stat,
@@ -53,14 +54,15 @@ def exact(stat: FileStat, value: bytes | None) -> FileStat:
 
 
 def _pair(wanted: int | None, kept: int, before: _Pair) -> _Pair:
-    """What is to be remembered of one time: *wanted* was set (None: it was left), *kept* is what came of it."""
+    """The entry for one time: *wanted* was set (None: unchanged), *kept* is what the file system stored."""
     if wanted is None:
         return before if before[0] == kept else _NONE
     return (kept, wanted) if kept != wanted and not EARLY < kept < LATE else _NONE
 
 
 def remember(target: int | str, kept: _Pair, accessed: int | None, written: int | None) -> None:
-    """Keeps beside what the file system did not: *kept* is what it says after *accessed* and *written* were set."""
+    """Store the exact times that the file system could not: *kept* is its status after *accessed* and *written* were
+    set."""
     value = get_xattr(target, XATTR_TIMES)
     access, write = _parse(value)
     access, write = _pair(accessed, kept[0], access), _pair(written, kept[1], write)

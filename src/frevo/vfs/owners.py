@@ -1,4 +1,4 @@
-"""Whose a new file is: its maker's, which the kernel sees to, or its folder's owner's (`inherit owner`)."""
+"""The owner of new files: the creator (set by the kernel) or, with `inherit owner`, the folder's owner."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from frevo.vfs.system import proc_path
 
 
 def give_to_owner_of(directory_fd: int, made: Held) -> None:
-    """The file that was *made* belongs to the owner of the directory from now on, which only root can bring about."""
+    """Give the new file *made* to the owner of the directory; needs root."""
     owner = os.fstat(directory_fd).st_uid
     if owner != os.fstat(made.fd).st_uid:
         with as_identity(None):

@@ -1,8 +1,9 @@
-"""Whether a name can be removed: what unlink(2) and rmdir(2) would say, asked before anything is promised.
+"""Whether a name can be removed: predicts the result of unlink(2) and rmdir(2).
 
-A client hears of a refusal when it asks for a deletion, not when the last open is closed: then nobody listens any more.
-Asked is for whoever this thread acts as. What only trying can tell (a security module, an error of the disk, another
-host's rules) is left to the attempt. SMBError is raised for a name that would stay."""
+A client must learn of a refusal when it requests a deletion, because nobody listens when the last open is closed. The
+check applies to the acting user. Only the attempt itself can show some refusals (a security module, a disk error,
+another host's rules). SMBError means that the name would stay.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +35,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def may_change(fd: int, mode: int) -> bool:
-    """Whether whoever this thread acts as has the access *mode* (os.W_OK, os.X_OK) to what *fd* names.
+    """Whether the acting user has the access *mode* (os.W_OK, os.X_OK) to *fd*.
 
-    Unlike access(2) this asks for the user that the kernel would ask for, fsuid included: with AT_EACCESS it leaves the
-    thread's credentials as they are.
+    Unlike access(2), this checks the same user as the kernel, fsuid included: with AT_EACCESS it leaves the thread's
+    credentials unchanged.
     """
     flags = _AT_EACCESS | AT_EMPTY_PATH
     if _libc.syscall(_SYS_FACCESSAT2, fd, b"", mode, flags) == 0:
@@ -46,9 +47,8 @@ def may_change(fd: int, mode: int) -> bool:
 
 
 def check_removable(directory_fd: int, entry: FileStatus) -> None:
-    """Raises SMBError when the *entry* (statx of the name itself) cannot be removed from the directory:
-    MEDIA_WRITE_PROTECTED, or ACCESS_DENIED for modes, sticky bits, mount points and files that may not be changed.
-    """
+    """SMBError if the *entry* (statx of the name itself) cannot be removed from the directory: MEDIA_WRITE_PROTECTED,
+    or ACCESS_DENIED because of modes, sticky bits, mount points or immutable files."""
     directory = statx(directory_fd)
     if os.fstatvfs(directory_fd).f_flag & os.ST_RDONLY:
         raise SMBError(NTStatus.MEDIA_WRITE_PROTECTED, "the file system is read-only")
@@ -63,7 +63,7 @@ def check_removable(directory_fd: int, entry: FileStatus) -> None:
 
 
 def _owns_one(entry: FileStatus, directory: FileStatus) -> bool:
-    """Whether the sticky bit lets this thread go on: for the owner of either, and who has CAP_FOWNER."""
+    """Whether the sticky bit allows it: for the owner of the file or the directory, and with CAP_FOWNER."""
     who = acting_as()
     uid = os.geteuid() if who is None else who.uid
     return uid in (entry.uid, directory.uid) or _has_capability(_CAP_FOWNER)

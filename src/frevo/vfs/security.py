@@ -1,8 +1,8 @@
-"""Security descriptors in `security.NTACL` (needs root) or `user.NTACL`, in the NDR wrapper of Samba's
-acl_xattr.
+"""Security descriptors in `security.NTACL` (needs root) or `user.NTACL`, in the NDR wrapper of Samba's acl_xattr.
 
-Versions 1 to 4 are read; their hash, which ties a descriptor to the Unix permissions of the time, is not
-judged. Version 1 (no hash) is written, which Samba takes as it is. [MS-DTYP] 2.4.6"""
+Versions 1 to 4 are read. Their hash, which ties a descriptor to the Unix permissions at that time, is not checked.
+Version 1 (no hash) is written, which Samba accepts as it is. [MS-DTYP] 2.4.6
+"""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _V4_DESCRIPTION: Final = 8 + 4 + 2 + _HASH_BYTES  # where the description of ver
 
 
 def unwrap(blob: bytes) -> bytes | None:
-    """The self-relative descriptor inside the xattr's value; None when there is none that makes sense."""
+    """The self-relative descriptor in the xattr's value; None if there is none or it is invalid."""
     if len(blob) < _HEAD.size:
         return None
     version, _switch, referent = _HEAD.unpack_from(blob)
@@ -58,12 +58,12 @@ def read_descriptor(target: int | str) -> bytes | None:
 
 
 def may_have_descriptor(xattr_names: list[str] | None) -> bool:
-    """Whether a file with xattrs of these names (None: not known) may have a stored descriptor."""
+    """Whether a file with these xattr names (None: unknown) may have a stored descriptor."""
     return xattr_names is None or XATTR_SECURITY in xattr_names or XATTR_USER in xattr_names
 
 
 def write_descriptor(target: int | str, descriptor: bytes) -> None:
-    """Stores *descriptor*. SMBError(NOT_SUPPORTED) where the file system keeps no xattrs."""
+    """Store *descriptor*. SMBError(NOT_SUPPORTED) if the file system has no xattrs."""
     blob = wrap(descriptor)
     try:
         os.setxattr(target, XATTR_SECURITY, blob)

@@ -66,29 +66,25 @@ class SharedFolder:
             raise SMBError(NTStatus.ACCESS_DENIED, sentence) from error
 
     def open(self, path: str, flags: int, mode: int = 0) -> int:
-        """openat2 of a real path. EXDEV when it would leave the shared folder, also through an absolute link to the
-        inside.
-        """
+        """openat2 of a real path. EXDEV if it would leave the folder, and for absolute links, even to the inside."""
         if self._acted:
             must_be_user(path)
         return openat2(self.fd, encode(path), flags, mode, self._resolve)
 
     def open_in(self, directory_fd: int, name: str, flags: int, mode: int = 0) -> int:
-        """openat2 of a name in a directory of the shared folder that is open."""
+        """openat2 of a name in an open directory of the folder."""
         if self._acted:
             must_be_user(name)
         return openat2(directory_fd, encode(name), flags, mode, self._resolve)
 
     def open_again(self, fd: int, flags: int) -> int:
-        """The very file that *fd* is (O_PATH will do), opened for what *flags* say; its name does not matter."""
+        """Open the very file of *fd* (may be O_PATH) again with *flags*; its name does not matter."""
         if self._acted:
             must_be_user(fd)
         return os.open(proc_path(fd), flags | os.O_CLOEXEC)
 
     def status(self, path: str) -> FileStatus:
-        """What the real path names, links followed. The answer proves nothing about where it lies: for a type
-        only.
-        """
+        """Status of the real path, following links, even outside: use it only to find the type."""
         return statx(self.fd, encode(path), 0)
 
     def open_directory(self, path: str) -> int:
@@ -96,13 +92,11 @@ class SharedFolder:
         return self.open(path, os.O_PATH | os.O_DIRECTORY)
 
     def link_status(self, directory_fd: int, name: str) -> FileStatus:
-        """What the name itself is, a link not followed."""
+        """Status of the name itself; does not follow links."""
         return statx(directory_fd, encode_name(name), AT_SYMLINK_NOFOLLOW)
 
     def canonical(self, path: str) -> str:
-        """The real path without any link in it of what *path* names. OSError: ENOENT, ENOTDIR, ELOOP, EXDEV
-        when it leads outside.
-        """
+        """The real path of *path* without any links. OSError: ENOENT, ENOTDIR, ELOOP; EXDEV if it leads outside."""
         todo = deque(part for part in path.split("/") if part)
         done: list[str] = []
         links = 0
@@ -134,7 +128,7 @@ class SharedFolder:
         return absolute[len(root) :]
 
     def _link_target(self, directory: str, name: str) -> str | None:
-        """What the link says; None when the name is not a link."""
+        """The link's target; None if the name is not a link."""
         fd = self.open_directory(directory)
         try:
             if not stat_module.S_ISLNK(self.link_status(fd, name).mode):

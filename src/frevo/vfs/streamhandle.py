@@ -1,4 +1,4 @@
-"""An open alternate data stream: a handle of its file whose data lives in one xattr."""
+"""An open alternate data stream: a handle whose data is stored in one xattr of its file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class StreamHandle(LocalHandle):
-    """A stream. Whole-file metadata is its file's; size and data are its own."""
+    """A stream. Metadata of the whole file is its file's; size and data are its own."""
 
     __slots__ = ("_xattr",)
 
@@ -125,10 +125,10 @@ class StreamHandle(LocalHandle):
         self.identity = self.identity._replace(stream=fold(self.stream))
 
     def follow(self, renamed: Handle) -> None:
-        """Takes over the stream's new name."""
+        """Take the stream's new name."""
         if isinstance(renamed, StreamHandle):
             self._xattr, self.stream, self.identity = renamed._xattr, renamed.stream, renamed.identity
 
     def remove(self) -> None:
-        """Removes the stream; nothing when it is gone already."""
+        """Remove the stream, if it still exists."""
         remove_xattr(self.metadata.target, self._xattr)

@@ -1,8 +1,9 @@
-"""Alternate data streams in xattrs as Samba's streams_xattr keeps them: `user.DosStream.NAME:$DATA`, the
-value is the stream's data and one NUL byte more (so that an empty stream has a value).
+"""Alternate data streams in xattrs, stored like Samba's streams_xattr: `user.DosStream.NAME:$DATA`, whose value is the
+stream's data plus one NUL byte (so that an empty stream has a value).
 
-A stream is read and written whole; xattrs hold 64 KiB at most, many file systems less: more is DISK_FULL.
-Stream names compare without case. [MS-FSCC] 2.1.5.3, 2.4.49"""
+A stream is read and written as a whole. xattrs hold at most 64 KiB, on many file systems less; more fails with
+DISK_FULL. Stream names ignore case. [MS-FSCC] 2.1.5.3, 2.4.49
+"""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def _stream_of(xattr: str) -> str | None:
 
 
 def find_xattr(target: int | str, stream: str) -> str | None:
-    """The name of the xattr that keeps *stream*, whatever its case; None when there is none."""
+    """The name of the xattr that stores *stream*, ignoring case; None if there is none."""
     exact = _xattr_of(stream)
     names = list_xattr(target)
     if exact in names:
@@ -65,12 +66,12 @@ def list_streams(target: int | str) -> list[tuple[str, int]]:
 
 
 def real_name(xattr: str) -> str:
-    """The stream's name as it is kept."""
+    """The stream's stored name."""
     return _stream_of(xattr) or ""
 
 
 def read_stream(target: int | str, xattr: str) -> bytes:
-    """The whole stream. OBJECT_NAME_NOT_FOUND when it has vanished."""
+    """The whole stream. OBJECT_NAME_NOT_FOUND if it has vanished."""
     value = get_xattr(target, xattr)
     if value is None:
         raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, "the stream is gone")
@@ -78,7 +79,7 @@ def read_stream(target: int | str, xattr: str) -> bytes:
 
 
 def write_stream(target: int | str, xattr: str, data: bytes | bytearray, flags: int = 0) -> None:
-    """Replaces the whole stream. DISK_FULL when the file system cannot keep as much in an xattr."""
+    """Replace the whole stream. DISK_FULL if the file system cannot store an xattr of this size."""
     check_size(len(data))
     try:
         os.setxattr(target, xattr, bytes(data) + b"\0", flags)
@@ -87,7 +88,7 @@ def write_stream(target: int | str, xattr: str, data: bytes | bytearray, flags: 
 
 
 def check_size(size: int) -> None:
-    """Raises DISK_FULL for a stream that no file system keeps."""
+    """DISK_FULL for a stream that no file system can store."""
     if size > STREAM_SIZE_MAX:
         log.warning("refused a named stream of %d bytes: the limit is %d", size, STREAM_SIZE_MAX)
         raise SMBError(NTStatus.DISK_FULL, f"a named stream of {size} bytes; the limit is {STREAM_SIZE_MAX}")
@@ -106,7 +107,7 @@ def _translated(error: OSError, size: int) -> Exception:
 
 
 def create_stream(target: int | str, stream: str) -> str:
-    """Makes an empty stream and gives its xattr's name. OBJECT_NAME_COLLISION when it exists."""
+    """Create an empty stream and return its xattr's name. OBJECT_NAME_COLLISION if it exists."""
     if find_xattr(target, stream) is not None:
         raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "the stream exists")
     xattr = _xattr_of(stream)
@@ -115,7 +116,7 @@ def create_stream(target: int | str, stream: str) -> str:
 
 
 def rename_stream(target: int | str, xattr: str, new_name: str, *, replace: bool) -> str:
-    """Renames a stream of the same file; gives the new xattr's name."""
+    """Rename a stream of the same file; returns the new xattr's name."""
     new = _xattr_of(new_name)
     existing = find_xattr(target, new_name)
     if existing is not None and existing != xattr:

@@ -1,6 +1,5 @@
-"""System calls that Python's `os` lacks and `frevo.aio.syscalls` does not have: getxattrat and the type of a file
-system; and the paths below /proc through which a descriptor that only names a file (O_PATH) gets its metadata read
-and set.
+"""System calls missing in Python's `os` and in `frevo.aio.syscalls`: getxattrat, and the type of a file system; also
+the paths in /proc that give access to the metadata of O_PATH descriptors.
 
 All run in the calling thread and raise OSError.
 """
@@ -30,14 +29,12 @@ _syscall.restype = ctypes.c_long
 
 
 def proc_path(fd: int) -> str:
-    """A path to what the descriptor *fd* names, for calls that take no O_PATH descriptor; valid while *fd* is
-    open.
-    """
+    """A path to the file of descriptor *fd*, for calls that accept no O_PATH descriptor; valid while *fd* is open."""
     return f"/proc/self/fd/{fd}"
 
 
 def file_system_type(fd: int) -> int:
-    """f_type of statfs(2): the magic number of the file system that *fd* is on; 0 when it does not say."""
+    """f_type of statfs(2): the magic number of the file system of *fd*; 0 if unknown."""
     buffer = ctypes.create_string_buffer(_STATFS_BYTES)
     if _libc.fstatfs(fd, buffer):
         return 0
@@ -68,7 +65,7 @@ class EntryXattr:
         self._native = True
 
     def get(self, directory_fd: int, entry: bytes) -> bytes | None:
-        """The value, or None when the entry has none (or it is too long, or the entry has vanished)."""
+        """The value; None if the entry has none, if it is too long, or if the entry has vanished."""
         if not self._native:
             return self._get_through_proc(directory_fd, entry)
         args = (directory_fd, entry, _AT_SYMLINK_NOFOLLOW, self._name, self._reference, self._size)
@@ -92,23 +89,22 @@ class EntryXattr:
 
 
 def get_own_xattr(fd_or_path: int | str, name: str) -> bytes | None:
-    """`get_xattr` of a name that only this server gives a meaning: also of a file that who acts may not read."""
+    """`get_xattr` for a name that only this server uses; also for files that the acting user may not read."""
     for _, value in get_xattrs(fd_or_path, (name,), own=True):
         return value
     return None
 
 
 def get_xattr(fd_or_path: int | str, name: str) -> bytes | None:
-    """The xattr's value, None when there is none, the file system keeps none or who acts may not read it."""
+    """The xattr's value; None if it does not exist, or the acting user may not read it."""
     for _, value in get_xattrs(fd_or_path, (name,)):
         return value
     return None
 
 
 def read_xattr(fd_or_path: int | str, name: str, *, own: bool = False) -> bytes | None:
-    """The value of an xattr whose name was just listed: `get_xattr` lists the names, this does not. None when it
-    has vanished or may not be read; *own*: whatever the rights of who acts are.
-    """
+    """The value of an xattr whose name was just listed (`get_xattr` lists the names first). None if it has vanished or
+    may not be read. *own*: regardless of the acting user's rights."""
     try:
         return granted(os.getxattr, fd_or_path, name) if own else os.getxattr(fd_or_path, name)
     except OSError as error:
@@ -120,9 +116,9 @@ def read_xattr(fd_or_path: int | str, name: str, *, own: bool = False) -> bytes 
 def get_xattrs(
     fd_or_path: int | str, wanted: tuple[str, ...], *, own: bool = False
 ) -> list[tuple[str, bytes]]:
-    """Those of the *wanted* xattrs that the file has, in this order. *own*: whatever the rights of who acts are.
+    """Those of the *wanted* xattrs that the file has, in this order. *own*: regardless of the acting user's rights.
 
-    Most files have none, and asking for what is missing costs ten times a look at the list of names.
+    Most files have none, and reading a missing xattr costs ten times as much as listing the names.
     """
     names: Sequence[str]
     try:
@@ -142,7 +138,7 @@ def get_xattrs(
 
 
 def remove_xattr(fd_or_path: int | str, name: str) -> bool:
-    """Removes the xattr; False when there was none."""
+    """Remove the xattr; False if there was none."""
     try:
         os.removexattr(fd_or_path, name)
     except OSError as error:
@@ -153,7 +149,7 @@ def remove_xattr(fd_or_path: int | str, name: str) -> bool:
 
 
 def list_xattr(fd_or_path: int | str) -> list[str]:
-    """Names of all xattrs; empty where the file system keeps none."""
+    """Names of all xattrs; empty if the file system has no xattrs."""
     try:
         return os.listxattr(fd_or_path)
     except OSError as error:

@@ -1,7 +1,8 @@
 """Moving file data without blocking the event loop.
 
-What the page cache holds comes at once (RWF_NOWAIT): a microsecond of copying beats any hand-over. The rest,
-and bulk, goes through `frevo.aio.ring`."""
+Data in the page cache is read directly (RWF_NOWAIT): a microsecond of copying is faster than any hand-over. Everything
+else, and bulk data, goes through `frevo.aio.ring`.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ def read_all(fd: int, offset: int, length: int) -> Buffer:
 
 
 def read_cached(fd: int, offset: int, length: int) -> Buffer | None:
-    """The data when all of it is in the page cache; None when reading would wait."""
+    """The data if all of it is in the page cache; None if reading would block."""
     buffer = bytearray(length)
     try:
         count = os.preadv(fd, (buffer,), offset, os.RWF_NOWAIT)
@@ -70,9 +71,7 @@ def read_cached(fd: int, offset: int, length: int) -> Buffer | None:
 
 
 def write_all(fd: int, offset: int, data: Buffer) -> int:
-    """pwrite until all is written or an error comes; the error is raised when nothing was written before
-    it.
-    """
+    """pwrite until everything is written or an error occurs; raises the error only if nothing was written before."""
     view = memoryview(data)
     done = 0
     while done < len(view):
@@ -86,7 +85,7 @@ def write_all(fd: int, offset: int, data: Buffer) -> int:
 
 
 async def write_file(file: Descriptor, offset: int, data: Buffer) -> int:
-    """Writes all of *data* through the ring; gives the count, less only when the disk filled up."""
+    """Write all of *data* through the ring; returns the count, which is less only if the disk is full."""
     ring = Ring.of(asyncio.get_running_loop())
     view = memoryview(data)
     done = 0
@@ -101,12 +100,12 @@ async def write_file(file: Descriptor, offset: int, data: Buffer) -> int:
 
 
 async def flush_file(file: Descriptor) -> None:
-    """Data and metadata reach the disk."""
+    """Write data and metadata to disk."""
     await Ring.of(asyncio.get_running_loop()).fsync(file)
 
 
 async def zero_file(file: Descriptor, offset: int, end: int, *, hole: bool) -> None:
-    """Makes [offset, end) read as zeros, through the ring: a file of many pieces takes seconds."""
+    """Make [offset, end) read as zeros, through the ring: it takes seconds for a file with many pieces."""
     ring = Ring.of(asyncio.get_running_loop())
     for mode in _zero_modes(hole):
         try:
@@ -149,6 +148,6 @@ def zero_all(fd: int, offset: int, end: int, *, hole: bool) -> None:
 
 
 def _zero_modes(hole: bool) -> tuple[int, int]:
-    """What to try: giving the space back or keeping it, and what the file system can do instead."""
+    """The modes to try: freeing the space or keeping it, and what the file system supports instead."""
     punch, zero = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE
     return (punch, zero) if hole else (zero, punch)

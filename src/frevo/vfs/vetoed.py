@@ -1,7 +1,8 @@
-"""`delete veto files`: folders whose entries are all vetoed go with them.
+"""`delete veto files`: deletes folders that contain only vetoed names.
 
-Nothing here follows a link or enters another file system, and a folder of very many vetoed entries stays: it would hold
-up everybody else."""
+Nothing here follows a link or enters another file system. A folder with very many vetoed entries is not deleted,
+because that would delay everyone else.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ _INSIDE: Final = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
 
 
 def all_vetoed(directory_fd: int, veto: VetoFiles) -> bool:
-    """Whether the directory (O_PATH will do) has entries, all of them vetoed and not too many to be removed."""
+    """Whether the directory (may be O_PATH) has entries, all vetoed and few enough to remove."""
     with _opened(directory_fd, ".") as fd:
         names = os.listdir(fd)  # noqa: PTH208 (a descriptor)
         if not names or len(names) > ENTRIES_MAX or not all(map(veto.hides, names)):
@@ -30,14 +31,14 @@ def all_vetoed(directory_fd: int, veto: VetoFiles) -> bool:
 
 
 def remove_vetoed(directory_fd: int, veto: VetoFiles) -> None:
-    """Removes the directory's entries when all are vetoed; else nothing. OSError."""
+    """Remove the directory's entries if all are vetoed, else nothing. OSError."""
     if all_vetoed(directory_fd, veto):
         with _opened(directory_fd, ".") as fd:
             _remove_all(fd)
 
 
 def _count(fd: int, depth: int) -> int:
-    """How many entries there are below *fd*; more than ENTRIES_MAX when it is too deep or cannot be entered."""
+    """The number of entries below *fd*; more than ENTRIES_MAX if it is too deep or cannot be entered."""
     if depth > _DEPTH_MAX:
         return ENTRIES_MAX + 1
     count = 0

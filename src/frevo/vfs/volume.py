@@ -1,4 +1,4 @@
-"""What the file system information classes answer, from statvfs. [MS-FSCC] 2.5"""
+"""Contents of the file system information classes, from statvfs. [MS-FSCC] 2.5"""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def volume_attributes(*, xattrs: bool, read_only: bool, sparse: bool = True) -> 
 
 
 def keeps_xattrs(fd: int) -> bool:
-    """Whether the file system of *fd* keeps `user.` xattrs."""
+    """Whether the file system of *fd* has `user.` xattrs."""
     try:
         os.getxattr(proc_path(fd), XATTR_DOSATTRIB)
     except OSError as error:
@@ -49,12 +49,12 @@ def keeps_xattrs(fd: int) -> bool:
 
 
 def serial_number_of(fd: int, device: int, label: str) -> int:
-    """A number for the file system that *fd* is on, which is *device*."""
+    """A serial number for the file system of *fd*, whose device is *device*."""
     return zlib.crc32(f"{os.fstatvfs(fd).f_fsid}:{device}:{label}".encode("utf-8", "surrogatepass"))
 
 
 class Volumes:
-    """The serial numbers of a shared folder's volumes, by device: mounts below the root are volumes of their own."""
+    """The serial numbers of a shared folder's volumes, by device: mounts below the root are separate volumes."""
 
     __slots__ = ("_serials", "label")
 
@@ -63,7 +63,7 @@ class Volumes:
         self._serials: dict[int, int] = {}
 
     def serial_number(self, fd: int, device: int) -> int:
-        """That of the volume that *fd* is on, which is *device*."""
+        """The serial number of the volume of *fd*, whose device is *device*."""
         known = self._serials.get(device)
         if known is None:
             if len(self._serials) >= _VOLUMES_MAX:
@@ -75,7 +75,7 @@ class Volumes:
 def read_volume(
     fd: int, *, label: str, serial_number: int, creation_time: int, xattrs: bool, read_only: bool
 ) -> VolumeInfo:
-    """Sizes now and the fixed facts of the file system that *fd* is on."""
+    """Current sizes and the fixed properties of the file system of *fd*."""
     status = os.fstatvfs(fd)
     read_only = read_only or bool(status.f_flag & os.ST_RDONLY)
     sparse = file_system_type(fd) not in _WITHOUT_HOLES

@@ -1,8 +1,8 @@
-"""Directory watches: one inotify instance per tree, its records turned into the changes of [MS-FSCC] 2.7.1.
+"""Directory watches: one inotify instance per shared folder; its records become the changes of [MS-FSCC] 2.7.1.
 
-A rename inside one directory is an OLD_NAME / NEW_NAME pair, between directories REMOVED and ADDED. Recursive
-watches put a kernel watch on every directory below, as many as `DIRECTORIES_MAX`; what appears is followed. All this
-goes on a slice at a time. What has changed in a directory that is reached late is told as "read it again".
+A rename within one directory is an OLD_NAME / NEW_NAME pair, between directories REMOVED and ADDED. Recursive watches
+put a kernel watch on every directory below, at most `DIRECTORIES_MAX`, and follow new ones. All of this runs in
+slices. Changes in a directory that is reached late are reported as "read it again".
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class LocalWatch(Watch):
 
     @property
     def running(self) -> bool:
-        """Whether callbacks may still come."""
+        """Whether callbacks may still be called."""
         return self._hub is not None
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class LocalWatch(Watch):
 
 
 class WatchHub:
-    """The inotify instance of one shared folder and everybody who waits for it."""
+    """The inotify instance of one shared folder and all its watches."""
 
     def __init__(
         self,
@@ -142,9 +142,7 @@ class WatchHub:
         on_overflow: Callable[[], None],
         quota: Quota | None = None,
     ) -> LocalWatch:
-        """Watches the directory behind *fd* (O_PATH will do). OSError when the kernel's limits are
-        reached.
-        """
+        """Watch the directory of *fd* (may be O_PATH). OSError if the kernel's limits are reached."""
         if self._inotify is None:
             self._inotify = n.Inotify()
             self._in_loop(self._listen)
@@ -163,7 +161,7 @@ class WatchHub:
         return watch
 
     def elsewhere(self, call: Callable[[], None]) -> None:
-        """Calls *call*, which makes system calls, where such calls are made."""
+        """Run *call*, which makes system calls, where such calls are allowed."""
         runner = self.runner
         if runner is None:
             call()
@@ -193,7 +191,7 @@ class WatchHub:
     # -- what there is to do, a slice at a time -----------------------------------------------------------------
 
     def _go_on(self) -> None:
-        """Sees to it that what is to be done will be done."""
+        """Schedule the remaining work."""
         if self._scheduled or not (self._steps or self._unread or self._growing or self._changes):
             return
         self._scheduled = True
@@ -207,7 +205,7 @@ class WatchHub:
         self._work()
 
     def _work(self) -> None:
-        """One slice."""
+        """Do one slice."""
         if self._inotify is None:
             return
         ends = time.perf_counter() + SLICE_S
@@ -231,8 +229,7 @@ class WatchHub:
                 yield from self._grow(self._growing.popleft())
 
     def _begin(self, watch: LocalWatch) -> None:
-        """Reaches what can be reached in one slice, before anything else happens; the rest comes later. While other
-        watches still grow it is all of it later: many that begin at once get one slice together."""
+        """Reach as many directories as one slice allows, before anything else happens; the rest comes later."""
         if self._growing:
             self._growing.extend([watch] * len(watch.growth))
             return
@@ -258,7 +255,7 @@ class WatchHub:
         self._growing.append(watch)
 
     def _deliver(self, watch: LocalWatch, found: Sequence[Change] | None) -> None:
-        """Tells the watch's owner, in the loop, what was found; None: too much to tell."""
+        """Report changes to the watch's owner, in the loop; None: too many to report."""
 
         def tell() -> None:
             if watch.running:
@@ -282,7 +279,7 @@ class WatchHub:
             self._in_loop(lambda: quota.change(count))
 
     def _grow(self, watch: LocalWatch) -> _Steps:
-        """Reaches the next directory of *watch*, by the rights of who watches."""
+        """Reach the next directory of *watch*, with the watcher's rights."""
         if not watch.growth:
             return
         path, how = watch.growth.popleft()
@@ -297,7 +294,8 @@ class WatchHub:
             steps.close()
 
     def _enter(self, watch: LocalWatch, path: str, how: int) -> _Steps:
-        """Follows one directory, and then what is in it: `_EARLY`, `_NEW`, or what changed since *how* is told."""
+        """Follow one directory and then its contents. *how*: `_EARLY`, `_NEW`, or the time since which changes are
+        reported."""
         with suppress(OSError):
             fd = open_directory(watch.root_fd, path)
             try:
@@ -349,7 +347,7 @@ class WatchHub:
         return self._guard is not None and self._guard.hides(statx(fd))
 
     def forget(self, watch: LocalWatch) -> None:
-        """Ends *watch*; the last one ends the inotify instance."""
+        """End *watch*; the last one also ends the inotify instance."""
         if watch.root_fd >= 0:
             os.close(watch.root_fd)
             watch.root_fd = -1
@@ -392,7 +390,7 @@ class WatchHub:
         self._in_loop(end)
 
     def close(self) -> None:
-        """Ends all watches."""
+        """End all watches."""
         for watch in self._all():
             watch.close()
         self._stop()
@@ -403,7 +401,7 @@ class WatchHub:
     # -- records ------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        """Takes in what is queued: as much as the kernel queues, a few megabytes, and what comes meanwhile."""
+        """Read the queue: all that the kernel holds, a few megabytes, and everything that arrives meanwhile."""
         while self._inotify is not None and (events := self._inotify.read()):
             self._unread.append((self._batch, self._announced, events))
 
@@ -431,7 +429,7 @@ class WatchHub:
                 self._count(watch, -1)
 
     def _translate(self, batch: int, events: list[n.Event], together: list[int]) -> _Steps:
-        """Tells everybody who watches its directory of a record, of a rename's two records at once."""
+        """Report a record (or both records of a rename) to all watches of its directory."""
         found = [(events[i], changes_of(events, i, bool(events[i].mask & n.IN_ISDIR))) for i in together]
         number = found[0][0].watch
         for watch in list(self._watchers.get(number, ())):
@@ -462,7 +460,7 @@ class WatchHub:
             return
 
     def _follow(self, watch: LocalWatch, event: n.Event, path: str) -> None:
-        """Keeps a recursive watch true when a directory comes or goes."""
+        """Update a recursive watch when a directory appears or disappears."""
         if event.mask & n.IN_MOVED_FROM:
             self._lose(watch, path)
         elif event.mask & (n.IN_CREATE | n.IN_MOVED_TO):
@@ -472,7 +470,8 @@ class WatchHub:
                 self._look_again(watch, path)
 
     def _look_again(self, watch: LocalWatch, path: str) -> None:
-        """A directory got other rights: who may not list it any more hears nothing of it, who may now does."""
+        """The rights of a directory changed: a watcher who may no longer list it gets no more reports of it; one who
+        now may, does."""
         followed = path in watch.watches.values()
         try:
             os.close(open_directory(watch.root_fd, path))
@@ -484,7 +483,7 @@ class WatchHub:
                 self._grow_later(watch, path, time.time_ns())
 
     def _lose(self, watch: LocalWatch, path: str) -> None:
-        """Ends the kernel watches of a directory below the watched one, and of all below it."""
+        """End the kernel watches of a directory below the watched one, and of everything below it."""
         gone = [w for w, below in watch.watches.items() if below == path or below.startswith(path + "/")]
         for number in gone:
             del watch.watches[number]

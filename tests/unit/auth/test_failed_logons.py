@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from frevo.auth import failed_logons
 from frevo.auth.failed_logons import ADDRESS_FREE, ADDRESS_RATE, WAIT_MAX_S, FailedLogons, source_of
 
 
@@ -68,7 +69,7 @@ def test_one_address_with_many_names() -> None:
 def test_the_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Goal: neither hostile names nor many addresses make it grow without end; who is even is forgotten. Method: a
     small limit, long names, then a quiet minute."""
-    monkeypatch.setattr(guesses, "ENTRIES_MAX", 10)
+    monkeypatch.setattr(failed_logons, "ENTRIES_MAX", 10)
     clock = Clock()
     table = FailedLogons(clock)
     for number in range(100):

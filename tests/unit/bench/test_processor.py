@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from frevo.bench.processor import Meter, exists, find_server, make_way, name_of, usage
+from frevo.bench.processor import Meter, exists, find_server, name_of, usage, use_batch_scheduling
 
 
 def burn(seconds: float) -> None:
@@ -75,7 +75,7 @@ def test_making_way_is_for_one_thread_and_its_own() -> None:
     before = os.sched_getscheduler(0)
 
     def starts_another() -> None:
-        make_way()
+        use_batch_scheduling()
         inner = threading.Thread(target=lambda: found.append(os.sched_getscheduler(0)))
         inner.start()
         inner.join()

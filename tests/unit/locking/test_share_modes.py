@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import pytest
 
-from frevo.locking.share_modes import conflicts
+from frevo.locking.share_modes import combination, conflict
 
 #: An access right, and what the others must share for it.
 RIGHTS = {0x1: 1, 0x20: 1, 0x2: 2, 0x4: 2, 0x10000: 4}
@@ -18,6 +19,10 @@ METADATA = 0x80 | 0x100 | 0x20000 | 0x40000 | 0x100000
 class Open(NamedTuple):
     granted_access: int
     share_access: int
+
+
+def conflicts(existing: Iterable[Open], access: int, share_access: int) -> bool:
+    return conflict(map(combination, existing), access, share_access)
 
 
 @pytest.mark.parametrize("share", range(8))

@@ -1,4 +1,4 @@
-"""`frevo shell`: look around on a share and move files, as smbclient's users know it."""
+"""`frevo shell`: works on a share interactively, like smbclient."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the commands of -c, of a person, or of standard input."""
+    """Run the commands of -c, of a terminal, or of standard input."""
     from frevo.cli.shell.session import Shell
     from frevo.cli.shell.words import split_script
 

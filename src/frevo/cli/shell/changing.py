@@ -1,4 +1,4 @@
-"""The shell's commands that change names and attributes on the share."""
+"""Shell commands that change names and attributes on the share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def _found(shell: Shell, arguments: list[str]) -> list[tuple[Share, str]]:
 
 
 async def rm(shell: Shell, arguments: list[str]) -> int:
-    """Removes files; of a pattern only the files."""
+    """Remove files; for a pattern, only the files that match."""
 
     async def removed(share: Share, path: str) -> None:
         known = await share.stat(path, follow=False)
@@ -44,7 +44,7 @@ async def rm(shell: Shell, arguments: list[str]) -> int:
 
 
 async def deltree(shell: Shell, arguments: list[str]) -> int:
-    """Removes directories with all that is in them, and files."""
+    """Remove files, and directories with everything in them."""
 
     async def removed(share: Share, path: str) -> None:
         await rm_command.remove(share, path, recursive=True)
@@ -53,7 +53,7 @@ async def deltree(shell: Shell, arguments: list[str]) -> int:
 
 
 async def mkdir(shell: Shell, arguments: list[str]) -> int:
-    """Makes directories and those above them that are missing."""
+    """Create directories and missing parents."""
     share = await shell.share()
     return await one_by_one([(share, shell.path(word)) for word in arguments], Share.makedirs)
 
@@ -64,13 +64,13 @@ async def rmdir(shell: Shell, arguments: list[str]) -> int:
 
 
 async def rename(shell: Shell, arguments: list[str]) -> None:
-    """Another name; an existing file is not replaced."""
+    """Rename; does not replace an existing file."""
     share, source, target = await _two(shell, arguments)
     await share.rename(source, target)
 
 
 async def copy(shell: Shell, arguments: list[str]) -> None:
-    """A copy that the server makes."""
+    """Copy on the server."""
     share, source, target = await _two(shell, arguments)
     if await is_directory(share, source):
         raise IsADirectoryError(errno.EISDIR, "it is a directory: use `frevo cp -r`", source)

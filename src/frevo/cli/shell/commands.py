@@ -1,4 +1,4 @@
-"""The table of the shell's commands: names, usage, what completes their words, and how one is found and run."""
+"""The table of the shell's commands: names, usage, completion of their words, and how to find and run one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Command(msgspec.Struct, frozen=True):
     kinds: str = "r"
 
     def kind(self, index: int) -> str:
-        """What the word number *index* (0 is the first after the name) names."""
+        """The kind of the word number *index* (0 is the first after the name)."""
         return self.kinds[min(index, len(self.kinds) - 1)] if self.kinds else ""
 
 
@@ -123,7 +123,7 @@ _BY_NAME = {name: command for command in COMMANDS for name in command.names}
 
 
 def find(name: str) -> Command:
-    """The command of this name or of a beginning that only it has. UsageError says what is near."""
+    """The command with this name or an unambiguous beginning of it. UsageError suggests similar ones."""
     lower = name.lower()
     if lower in _BY_NAME:
         return _BY_NAME[lower]
@@ -142,7 +142,7 @@ def names() -> list[str]:
 
 
 async def run(shell: Shell, line: str) -> int:
-    """Runs one command line; its exit code. UsageError, and what the command raises."""
+    """Run one command line and return its exit code. UsageError, and the command's own exceptions."""
     if line.startswith("!"):
         return await looking.local(shell, [line[1:].strip()])
     name, *arguments = words.split(line)

@@ -1,4 +1,4 @@
-"""Completion of the shell's lines: commands, names on the share, names of this machine."""
+"""Completion of the shell's lines: commands, names on the share, local names."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _SECONDS = 3.0
 
 
 class ShellCompleter(Completer):
-    """Asks the server with its own wildcard, so that large directories are not listed; never connects."""
+    """Asks the server with a wildcard, so that large directories are not listed; never connects."""
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """Nothing without waiting for the server."""
+        """Nothing: completion needs the server."""
         return ()
 
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
-        """What the word before the cursor can become; nothing when the server does not answer."""
+        """Completions of the word before the cursor; none if the server does not respond."""
         line = document.text_before_cursor
         try:
             async with asyncio.timeout(_SECONDS):

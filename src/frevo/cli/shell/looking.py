@@ -1,4 +1,4 @@
-"""The shell's commands that change nothing on the share."""
+"""Shell commands that change nothing on the share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PIECE_BYTES = 1 << 20
 
 
 async def ls(shell: Shell, arguments: list[str]) -> int:
-    """What is in the directory, or what matches."""
+    """List the directory, or the matches of a pattern."""
     share, listing = await shell.share(), Listing(shell.recurse)
     path = shell.path(arguments[0] if arguments else "")
     await show(_relative(shell, listing.found(share, path)), Form(long=True))
@@ -32,13 +32,13 @@ async def ls(shell: Shell, arguments: list[str]) -> int:
 
 
 async def _relative(shell: Shell, found: AsyncIterator[Found]) -> AsyncIterator[Found]:
-    """Paths below the directory are shown as seen from it."""
+    """Paths below the directory, shown relative to it."""
     async for name, known in found:
         yield shell.seen(name), known
 
 
 async def cd(shell: Shell, arguments: list[str]) -> None:
-    """Another directory."""
+    """Change the directory."""
     if arguments:
         await shell.enter(shell.path(arguments[0]))
     else:
@@ -51,25 +51,25 @@ async def pwd(shell: Shell, arguments: list[str]) -> None:
 
 
 async def lcd(shell: Shell, arguments: list[str]) -> None:
-    """Another directory of this machine."""
+    """Change the local directory."""
     os.chdir(Path(arguments[0]).expanduser() if arguments else Path.home())
     await lpwd(shell, [])
 
 
 async def lpwd(shell: Shell, arguments: list[str]) -> None:
-    """The directory of this machine."""
+    """Print the local directory."""
     shown(str(Path.cwd()))
 
 
 async def cat(shell: Shell, arguments: list[str]) -> int:
-    """Files on standard output."""
+    """Print files."""
     share = await shell.share()
     found = [(share, path) for word in arguments for path in await expand(share, shell.path(word))]
     return await one_by_one(found, print_file)
 
 
 async def more(shell: Shell, arguments: list[str]) -> int:
-    """A file in the pager; on standard output when that is no terminal."""
+    """Show a file in the pager; prints it if standard output is not a terminal."""
     if not sys.stdout.isatty():
         return await cat(shell, arguments)
     share = await shell.share()
@@ -91,13 +91,13 @@ async def more(shell: Shell, arguments: list[str]) -> int:
 
 
 async def stat(shell: Shell, arguments: list[str]) -> None:
-    """All that is known."""
+    """Print all metadata."""
     path = shell.path(arguments[0] if arguments else "")
     stat_command.show(await stat_command.facts(await shell.share(), path, everything=bool(path)))
 
 
 async def du(shell: Shell, arguments: list[str]) -> int:
-    """What is below a directory."""
+    """Sum up the sizes below a directory."""
     files = directories = size = failed = 0
 
     def problem(directory: str, error: OSError) -> None:
@@ -117,7 +117,7 @@ async def du(shell: Shell, arguments: list[str]) -> int:
 
 
 async def df(shell: Shell, arguments: list[str]) -> None:
-    """The room on the share."""
+    """Print the free space on the share."""
     space = await (await shell.share()).statvfs()
     used = space.total - space.free
     shown(
@@ -126,26 +126,26 @@ async def df(shell: Shell, arguments: list[str]) -> None:
 
 
 async def tree(shell: Shell, arguments: list[str]) -> int:
-    """A directory and everything below."""
+    """Print a directory tree."""
     path = shell.path(arguments[0] if arguments else "")
     return await tree_command.show(await shell.share(), path, path or ".")
 
 
 async def watch(shell: Shell, arguments: list[str]) -> None:
-    """Changes until Ctrl-C."""
+    """Print changes until Ctrl-C."""
     path = shell.path(arguments[0] if arguments else "")
     await watch_command.show(await shell.share(), path, recursive=shell.recurse)
 
 
 async def showconnect(shell: Shell, arguments: list[str]) -> None:
-    """Where this is."""
+    """Print the connection and its protection."""
     share = await shell.share()
     shown(shell.url)
     stat_command.show(await stat_command.of_share(share))
 
 
 async def local(shell: Shell, arguments: list[str]) -> int:
-    """A command of this machine; without one, the user's shell."""
+    """Run a local command; without one, the user's shell."""
     command = " ".join(arguments) or os.environ.get("SHELL", "/bin/sh")
     try:
         process = await shell.child(command, shell=True)

@@ -1,4 +1,4 @@
-"""The shell's commands that move files between the share and this machine."""
+"""Shell commands that transfer files between the share and this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DIRECTORY = "it is a directory: turn `recurse` on first"
 
 
 def _arguments(shell: Shell) -> argparse.Namespace:
-    """How to say what was done, in the form of the options of `frevo get`."""
+    """Options for the summary, in the form of those of `frevo get`."""
     return argparse.Namespace(verify=shell.verify, quiet=shell.ask is None, json=False)
 
 
@@ -52,7 +52,7 @@ def _local(text: str) -> str:
 
 
 async def get(shell: Shell, arguments: list[str]) -> int:
-    """One file, or a directory when `recurse` is on."""
+    """Download a file, or a directory if `recurse` is on."""
     share, path = await shell.share(), shell.path(arguments[0])
     if not shell.recurse and await is_directory(share, path):
         raise IsADirectoryError(errno.EISDIR, _DIRECTORY, path)
@@ -61,7 +61,7 @@ async def get(shell: Shell, arguments: list[str]) -> int:
 
 
 async def put(shell: Shell, arguments: list[str]) -> int:
-    """One file, or a directory when `recurse` is on."""
+    """Upload a file, or a directory if `recurse` is on."""
     name = arguments[1] if len(arguments) > 1 else "."
     slash = name.endswith(("/", "\\"))
     if not shell.recurse and Path(_local(arguments[0])).is_dir():
@@ -72,7 +72,7 @@ async def put(shell: Shell, arguments: list[str]) -> int:
 
 
 async def mget(shell: Shell, arguments: list[str]) -> int:
-    """What matches, each asked for when `prompt` is on; directories only when `recurse` is on."""
+    """Download matching files, prompting for each if `prompt` is on; directories only if `recurse` is on."""
     share, found = await shell.share(), list[str]()
     for word in arguments:
         found += await expand(share, shell.path(word))
@@ -86,7 +86,7 @@ async def mget(shell: Shell, arguments: list[str]) -> int:
 
 
 async def mput(shell: Shell, arguments: list[str]) -> int:
-    """As `mget`, upwards."""
+    """Like `mget`, for uploads."""
     found = []
     for word in arguments:
         found += sorted(glob.glob(_local(word))) or [_local(word)]  # noqa: PTH207  (absolute patterns too)
@@ -109,7 +109,7 @@ def _nothing(found: Sequence[str]) -> int:
 
 
 async def _wanted(shell: Shell, what: str, name: str) -> bool:
-    """Asks yes, no, all or quit, when somebody is there to be asked."""
+    """Ask yes, no, all or quit, if there is someone to ask."""
     if not shell.asking or shell.ask is None:
         return True
     answer = (await shell.ask(f"{what} {one_line(name)}? (y/n/a/q) ")).strip().lower()[:1]
@@ -122,7 +122,7 @@ async def _wanted(shell: Shell, what: str, name: str) -> bool:
 
 
 async def reget(shell: Shell, arguments: list[str]) -> int:
-    """What is here of the file becomes its part file, and the download goes on behind it."""
+    """Use the local file as a part file, and resume the download after its end."""
     share, path = await shell.share(), shell.path(arguments[0])
     known = await share.stat(path)
     local = _local(arguments[1] if len(arguments) > 1 else ".")
@@ -137,7 +137,7 @@ async def reget(shell: Shell, arguments: list[str]) -> int:
 
 
 async def reput(shell: Shell, arguments: list[str]) -> int:
-    """As `reget`, upwards."""
+    """Like `reget`, for uploads."""
     name = arguments[1] if len(arguments) > 1 else "."
     share, source = await shell.share(), _local(arguments[0])
     known = Path(source).stat()
@@ -167,15 +167,15 @@ def _switched(name: str, now: bool, arguments: list[str]) -> bool:
 
 
 async def recurse(shell: Shell, arguments: list[str]) -> None:
-    """Directories with all that is in them."""
+    """Switch: include directories with everything in them."""
     shell.recurse = _switched("recurse", shell.recurse, arguments)
 
 
 async def prompt(shell: Shell, arguments: list[str]) -> None:
-    """A question for each file."""
+    """Switch: ask for each file."""
     shell.asking = _switched("prompt", shell.asking, arguments)
 
 
 async def verify(shell: Shell, arguments: list[str]) -> None:
-    """SHA-256 of both ends."""
+    """Switch: compare SHA-256 of both sides."""
     shell.verify = _switched("verify", shell.verify, arguments)

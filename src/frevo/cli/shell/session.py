@@ -1,4 +1,4 @@
-"""The state of a shell and how one line is run: connection, directory, switches, errors as sentences."""
+"""The state of a shell and how it runs one line: connection, directory, switches, error messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Ask = Callable[[str], Awaitable[str]]
 
 
 class Leave(Exception):
-    """`exit`."""
+    """Raised by `exit`."""
 
 
 class Shell:
@@ -47,12 +47,12 @@ class Shell:
     # -- the connection
 
     async def begin(self) -> None:
-        """Connects and enters the URL's directory. UsageError, or an OSError of either."""
+        """Connect and enter the URL's directory. UsageError, or an OSError of either."""
         self._options = remote.options(self._args, self._place)
         await self.enter(self._place.path)
 
     async def share(self) -> Share:
-        """The share, connected again when the connection was lost."""
+        """The share; reconnects if the connection was lost."""
         from frevo.client import connect
 
         if self._share is not None and self._share.tree.connection.lost:
@@ -64,7 +64,7 @@ class Shell:
 
     @property
     def connected(self) -> Share | None:
-        """The share when it is connected."""
+        """The share, if connected."""
         lost = self._share is None or self._share.tree.connection.lost
         return None if lost else self._share
 
@@ -78,7 +78,7 @@ class Shell:
 
     @property
     def title(self) -> str:
-        """What the prompt says: share:/directory."""
+        """The prompt's text: share:/directory."""
         return one_line(f"{self._place.share}:/{self.directory}")
 
     @property
@@ -87,7 +87,7 @@ class Shell:
         return f"{remote.share_url(self._place)}/{quote(self.directory)}".rstrip("/")
 
     def path(self, word: str) -> str:
-        """*word* from the share's root, seen from the directory; ".." stops at the root."""
+        """*word* relative to the share's root, seen from the directory; ".." stops at the root."""
         text = remote.speakable(word).replace("\\", "/")
         parts = [] if text.startswith("/") else self.directory.split("/")
         for part in text.split("/"):
@@ -98,11 +98,11 @@ class Shell:
         return "/".join(part for part in parts if part)
 
     def seen(self, path: str) -> str:
-        """*path*, from the root, as the directory sees it."""
+        """*path*, relative to the root, as seen from the directory."""
         return path.removeprefix(f"{self.directory}/") if self.directory else path
 
     async def enter(self, path: str) -> None:
-        """Makes *path*, from the root, the directory. NotADirectoryError, and what `stat` raises."""
+        """Make *path*, relative to the root, the directory. NotADirectoryError, and exceptions of `stat`."""
         if not (await (await self.share()).stat(path)).is_dir():
             raise NotADirectoryError(20, "it is not a directory", path)
         self.directory = path
@@ -110,7 +110,8 @@ class Shell:
     # -- running
 
     async def script(self, lines: Iterable[str]) -> int:
-        """The exit code of *lines*: 1 when one failed; a failed cd ends them, as the rest would act elsewhere."""
+        """The exit code of *lines*: 1 if one failed. A failed cd ends the script, because the rest would act
+        elsewhere."""
         code = 0
         for line in lines:
             try:
@@ -124,7 +125,7 @@ class Shell:
         return code
 
     async def run(self, line: str) -> int:
-        """The exit code of one command line; its errors are said. Leave for `exit`. It may be cancelled."""
+        """The exit code of one command line; reports its errors. Raises Leave for `exit`. May be cancelled."""
         from frevo.cli.shell import commands
 
         line = line.strip()
@@ -146,7 +147,7 @@ class Shell:
         return 0 if tolerant else code
 
     async def child(self, *command: str, shell: bool = False, **options: int) -> asyncio.subprocess.Process:
-        """Starts a program that has the terminal until the caller has waited for it with `ended`."""
+        """Start a program that owns the terminal until the caller has waited for it with `ended`."""
         self.interruptible = False
         sys.stdout.flush()
         try:
@@ -158,7 +159,7 @@ class Shell:
             raise
 
     async def ended(self, process: asyncio.subprocess.Process) -> int:
-        """Waits for the program; its exit code."""
+        """Wait for the program; returns its exit code."""
         try:
             return await process.wait()
         finally:
@@ -171,7 +172,7 @@ def _said(text: str) -> int:
 
 
 def shown(text: str) -> None:
-    """Prints a line without anything that steers the terminal."""
+    """Print a line without control characters."""
     print(printable(text))
 
 

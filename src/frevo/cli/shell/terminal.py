@@ -1,4 +1,4 @@
-"""The shell on a terminal: prompt with history and completion; Ctrl-C ends what runs, not the shell."""
+"""The shell on a terminal: prompt with history and completion; Ctrl-C ends the running command, not the shell."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _File(FileHistory):
 
 
 def open_history(path: Path) -> History:
-    """The lines of earlier shells, for the user alone; in memory when the file cannot be had."""
+    """The lines of earlier shells, readable by the user only; in memory if the file is not available."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -55,7 +55,7 @@ def open_history(path: Path) -> History:
 
 
 def _keys() -> KeyBindings:
-    """Tab goes on behind a name that is alone: into the directory."""
+    """Tab continues after a unique name: into the directory."""
     keys = KeyBindings()
 
     @keys.add("tab")
@@ -71,7 +71,7 @@ def _keys() -> KeyBindings:
 
 
 class Terminal:
-    """Reads lines from a person and runs them."""
+    """Reads lines from a terminal and runs them."""
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
@@ -88,7 +88,7 @@ class Terminal:
         shell.history = self._session.history.get_strings
 
     async def run(self) -> int:
-        """Until `exit` or Ctrl-D; 0: a person has seen what failed."""
+        """Run until `exit` or Ctrl-D. Always 0: the user has seen the errors."""
         print("`help` lists the commands, Tab completes names, Ctrl-D ends.")
         while True:
             try:
@@ -131,7 +131,7 @@ class Terminal:
             self._running.cancel()
 
     async def _ask(self, question: str) -> str:
-        """An answer while a command runs; Ctrl-C and Ctrl-D end the command."""
+        """A prompt while a command runs; Ctrl-C and Ctrl-D end the command."""
         asking: PromptSession[str] = PromptSession()
         try:
             return await asking.prompt_async(question)

@@ -1,4 +1,4 @@
-"""The words of a command line: quotes keep blanks together, `;` ends a command, both slashes separate directories."""
+"""The words of a command line: quotes protect spaces, `;` ends a command, both slashes separate directories."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def split_script(text: str) -> Iterator[str]:
 
 
 class Word(msgspec.Struct, frozen=True):
-    """A word without its quotes, where it begins in the line, and the quote that is still open at its end."""
+    """A word without its quotes, its start in the line, and the quote still open at its end."""
 
     text: str
     start: int
@@ -34,7 +34,7 @@ class Word(msgspec.Struct, frozen=True):
 
 
 def scan(line: str) -> list[Word]:
-    """The words of *line*; the last one may have an open quote, and is empty behind a blank."""
+    """The words of *line*; the last one may have an open quote, and is empty after a space."""
     words: list[Word] = []
     text, start, quote, inside = "", 0, "", False
     for index, letter in enumerate(line):
@@ -59,7 +59,7 @@ def scan(line: str) -> list[Word]:
 
 
 def split(line: str) -> list[str]:
-    """The words of *line*. UsageError for a quote that is never closed."""
+    """The words of *line*. UsageError for an unclosed quote."""
     words = scan(line)
     if words[-1].quote:
         raise UsageError(f"the quote {words[-1].quote} is not closed")
@@ -69,7 +69,7 @@ def split(line: str) -> list[str]:
 
 
 def quoted(text: str, *, closed: bool = True) -> str:
-    """*text* as one word; not *closed*: more is to follow, if it needs quotes."""
+    """*text* as one word, quoted if needed; not *closed*: more text follows."""
     if text and not any(letter in " \t;\n\"'" for letter in text):
         return text
     if '"' not in text:

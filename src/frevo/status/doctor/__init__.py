@@ -1,7 +1,7 @@
-"""What this machine offers to frevo, what it lacks, why, and the command that mends it.
+"""What this machine supports, what it lacks and why, and the command that fixes it.
 
-`examine(path)` runs every check; each one is a function that returns `Check`s, grouped by file: `system`
-(kernel, io_uring, limits), `network` (ports, RDMA, QUIC) and `folder` (what a file system can keep).
+`examine(path)` runs all checks. Each check is a function that returns `Check`s; they are grouped by file: `system`
+(kernel, io_uring, limits), `network` (ports, RDMA, QUIC) and `folder` (file system features).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Check", "State", "examine"]
 
 
 def examine(path: str) -> list[Check]:
-    """Every check of the machine and of the folder *path*; none raises."""
+    """All checks of the machine and of the folder *path*; never raises."""
     found: list[Check] = []
     for check in (*SYSTEM_CHECKS, *NETWORK_CHECKS):
         found += guarded(check.__name__.removeprefix("check_"), check)

@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 
 
 class State(enum.StrEnum):
-    """How a check came out."""
+    """The result of a check."""
 
     #: Works.
     OK = "ok"
@@ -23,7 +23,7 @@ class State(enum.StrEnum):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that was looked at."""
+    """One check and its result."""
 
     group: str
     name: str
@@ -36,12 +36,12 @@ class Check(msgspec.Struct, frozen=True):
     data: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The check as JSON's types."""
+        """The check as JSON values."""
         return asdict(self)
 
 
 def guarded(name: str, check: Callable[[], list[Check]]) -> list[Check]:
-    """The results of *check*; an error inside it is a result as well, never a traceback."""
+    """The results of *check*; an exception becomes a result as well, never a traceback."""
     try:
         return check()
     except Exception as error:
@@ -50,7 +50,7 @@ def guarded(name: str, check: Callable[[], list[Check]]) -> list[Check]:
 
 
 def read_text(path: str) -> str:
-    """The stripped content of a small file; empty when it cannot be read."""
+    """The stripped contents of a small file; empty if it cannot be read."""
     try:
         return Path(path).read_text(errors="replace").strip()
     except OSError:
@@ -58,6 +58,6 @@ def read_text(path: str) -> str:
 
 
 def read_number(path: str) -> int | None:
-    """The number in a small file; None when there is none."""
+    """The number in a small file; None if there is none."""
     text = read_text(path)
     return int(text) if text.isdigit() else None

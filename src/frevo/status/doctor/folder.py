@@ -1,6 +1,6 @@
-"""Checks of one folder: what its file system can keep of what clients store.
+"""Checks of one folder: whether its file system can store what clients need.
 
-A temporary folder is made inside and removed again; nothing else is touched.
+Creates a temporary folder in it and removes it again; touches nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STREAM_BYTES_MAX = 65535
 
 
 def check_folder(path: str) -> list[Check]:
-    """Every check of the folder *path*."""
+    """All checks of the folder *path*."""
     folder = Path(path)
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -42,7 +42,7 @@ def check_folder(path: str) -> list[Check]:
 
 
 def _try_out(place: Path) -> list[Check]:
-    """Each trial on fresh files below the temporary folder *place*."""
+    """Run each check on new files in the temporary folder *place*."""
     file = place / "file-a"
     file.write_bytes(b"frevo")
     trials: tuple[Callable[[Path], Check], ...] = (
@@ -85,7 +85,7 @@ def _user_attributes(file: Path) -> Check:
 
 
 def _named_streams(file: Path) -> Check:
-    """The largest stream that this file system keeps: it lives in one xattr, with a byte more ([MS-FSCC] 2.1.5.3)."""
+    """The largest stream that this file system can store: it is one xattr, with one more byte ([MS-FSCC] 2.1.5.3)."""
     largest = _largest_value(file) - 1
     if largest < 0:
         return Check(GROUP, "named streams", State.LIMITED, "not supported: there are no user attributes")
@@ -99,7 +99,7 @@ def _named_streams(file: Path) -> Check:
 
 
 def _largest_value(file: Path) -> int:
-    """Bytes of the largest value that can be set; 0 when none can."""
+    """Size in bytes of the largest value that can be set; 0 if none can."""
     good, bad = 0, 65537
     while bad - good > 1:
         size = (good + bad) // 2

@@ -1,4 +1,4 @@
-"""Checks of what frevo can be reached by: ports, RDMA devices, QUIC in the kernel."""
+"""Checks of ports, RDMA devices, and QUIC in the kernel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IPPROTO_QUIC = 261
 
 
 def check_ports() -> list[Check]:
-    """Whether this user can bind each port, and how if not."""
+    """Whether this user can bind each port; if not, how to permit it."""
     return [_check_port(*port) for port in PORTS]
 
 
@@ -65,7 +65,7 @@ def _port_problem(error: OSError, port: int, transport: str) -> tuple[str, str]:
 
 
 def _holder(port: int, transport: str) -> str:
-    """Name and id of the process that has the port, where /proc tells this user."""
+    """Name and ID of the process that uses the port, if /proc shows it to this user."""
     return next(
         (
             f"{read_text(f'/proc/{process}/comm')} (process {process})"

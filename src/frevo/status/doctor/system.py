@@ -40,7 +40,7 @@ USES = {
 
 
 def check_kernel() -> list[Check]:
-    """Name and release of the kernel; nothing is decided by them."""
+    """Name and release of the kernel, for information only."""
     system, release = platform.system(), platform.release()
     state = State.OK if system == "Linux" else State.FAILED
     data = {"release": release, "machine": platform.machine(), "processors": os.cpu_count()}
@@ -60,7 +60,7 @@ def check_python() -> list[Check]:
 
 
 def check_processor() -> list[Check]:
-    """Instructions that make encryption and signing cheap."""
+    """Processor instructions that make encryption and signing cheap."""
     info = read_text("/proc/cpuinfo")
     lines = [line for line in info.splitlines() if line.startswith(("flags", "Features"))]
     flags = set(lines[0].partition(":")[2].split()) if lines else set()
@@ -76,7 +76,7 @@ def check_processor() -> list[Check]:
 
 
 def check_openat2() -> list[Check]:
-    """openat2 with RESOLVE_BENEATH, on which the safety of every share rests."""
+    """openat2 with RESOLVE_BENEATH, which confines every share."""
     try:
         root = syscalls.openat2(syscalls.AT_FDCWD, b"/", os.O_PATH, resolve=0)
     except OSError as error:
@@ -101,7 +101,7 @@ def check_openat2() -> list[Check]:
 
 
 def check_io_uring() -> list[Check]:
-    """Which engine file operations use, and what the kernel's io_uring lacks."""
+    """The engine for file operations, and the features that the kernel's io_uring lacks."""
     found = features.probe()
     data = {"operations": sorted(found.operations), "abilities": found.abilities, "reason": found.reason}
     try:
@@ -127,7 +127,7 @@ def check_io_uring() -> list[Check]:
 
 
 def check_data_plane() -> list[Check]:
-    """The engine that moves the bytes of connections."""
+    """The data plane's engine."""
     engine, reason = features.choose_data_plane()
     data = {"engine": engine, "reason": reason}
     text = f"engine {engine}: {reason}"
@@ -187,7 +187,7 @@ def check_inotify() -> list[Check]:
 
 
 def check_kerberos() -> list[Check]:
-    """The Python modules that Kerberos logons need."""
+    """The Python modules needed for Kerberos log-ons."""
     missing = [name for name in ("gssapi",) if importlib.util.find_spec(name) is None]
     if missing:
         fix = f"{sys.executable} -m pip install 'frevo[kerberos]' (needs libkrb5-dev)"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from frevo.vfs import fartimes
+from frevo.vfs import out_of_range_times
 from frevo.vfs.base import FileStat
-from frevo.vfs.fartimes import EARLY, LATE, XATTR_TIMES, exact, is_far, remember
+from frevo.vfs.out_of_range_times import EARLY, LATE, XATTR_TIMES, exact, is_out_of_range, remember
 from frevo.vfs.system import get_xattr
 
 #: What a file system made of a time before 1901 and of one after 2446.
@@ -46,7 +46,7 @@ def times(file: str, accessed: int, written: int) -> tuple[int, int]:
 )  # fmt: skip
 def test_only_far_times_cost_a_look(accessed: int, written: int, far: bool) -> None:
     """Between EARLY and LATE every file system keeps what it is told."""
-    assert is_far(stat(accessed, written)) == far
+    assert is_out_of_range(stat(accessed, written)) == far
 
 
 def test_what_was_meant_is_told(file: str) -> None:
@@ -85,7 +85,7 @@ def test_a_file_system_that_rounds_is_not_remembered(file: str) -> None:
 )
 def test_damaged_values_say_nothing(file: str, value: bytes) -> None:
     """Any user may write `user.` attributes: what is not a record of ours changes no time."""
-    os.setxattr(file, fartimes.XATTR_TIMES, value)
+    os.setxattr(file, out_of_range_times.XATTR_TIMES, value)
     assert times(file, KEPT_EARLY, KEPT_LATE) == (KEPT_EARLY, KEPT_LATE)
     given = stat(KEPT_EARLY, KEPT_LATE)
     assert exact(given, value) == replace(given)
