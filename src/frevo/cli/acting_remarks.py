@@ -48,13 +48,13 @@ def _of_users(config: Config, share: ShareConfig) -> Iterator[tuple[str, str]]:
 def _of_one_user(share: ShareConfig) -> Iterator[tuple[str, str]]:
     """Everyone acts as the server's own user, whatever the keys say."""
     uid = os.geteuid()
-    reason = f"this server acts as user {uid} for everybody (`frevo:unix users`)"
+    reason = f"this server acts as user {uid} for everyone (`frevo:unix users`)"
     if share.force_user and not macros_in(share.force_user) and _uid(_bare(share.force_user)) != uid:
         yield "force_user", f"nobody can connect: {reason}"
     if share.force_group and _gid(_bare(share.force_group.lstrip("+"))) != os.getegid():
         yield "force_group", f"new files get group {os.getegid()}: {reason}"
     if share.admin_users:
-        yield "admin_users", f"nobody becomes root: {reason}"
+        yield "admin_users", f"nobody acts as root: {reason}"
     if share.inherit_owner != "no" and uid != 0:
         yield "inherit_owner", f"new files belong to user {uid} on disk: {reason}"
 

@@ -158,7 +158,7 @@ def parse_hosts(text: str, without_netgroups: Warn | None = None) -> HostList:
         for word in included:
             if word.startswith("@"):
                 without_netgroups(
-                    f"{word!r} lets nobody in: frevo knows no netgroups; name the hosts or networks"
+                    f"{word!r} matches no host: frevo does not support netgroups; list the hosts or networks"
                 )
         included = tuple(word for word in included if not word.startswith("@"))
     blocks, patterns = _parse_words(included)

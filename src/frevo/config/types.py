@@ -85,7 +85,7 @@ class Separator(ValueType[str], frozen=True):
     def parse(self, text: str, warn: Warn) -> str:
         letter = unquote(text)
         if len(letter) != 1 or letter.isalnum() or not letter.isprintable():
-            raise ValueError(f"expected one character that is no letter and no digit, not {text!r}")
+            raise ValueError(f"expected one character other than a letter or digit, not {text!r}")
         return letter
 
 

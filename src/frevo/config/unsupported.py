@@ -159,7 +159,7 @@ class _Row(msgspec.Struct, frozen=True):
 _MISSING: tuple[_Row, ...] = (
     _Row(
         "add share command; change share command; delete share command",
-        "shares are made in the configuration file only",
+        "shares can only be created in the configuration file",
     ),
     _Row("acl allow execute always", "running a program needs the right to execute it", NO),
     _Row("acl claims evaluation", "conditional entries of ACLs are not evaluated", frozenset({"never"})),
@@ -176,11 +176,11 @@ _MISSING: tuple[_Row, ...] = (
     ),
     _Row(
         "case sensitive | case sensitive names | casesignames",
-        "names are found without regard to case and kept as they were made",
+        "names ignore case and keep the spelling of their creation",
         frozenset({"no", "false", "0", "off", "auto"}),
     ),
-    _Row("preserve case; short preserve case", "names are kept as they were made", YES),
-    _Row("default case", "names are kept as they were made", frozenset({"lower"})),
+    _Row("preserve case; short preserve case", "names keep the spelling of their creation", YES),
+    _Row("default case", "names keep the spelling of their creation", frozenset({"lower"})),
     _Row(
         "mangle prefix; mangling char; mangling method; mangle case; mangled map; mangled stack",
         "names are shown as they are",

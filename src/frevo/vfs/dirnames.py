@@ -36,7 +36,7 @@ def link_at(source: str, name: str, parent_fd: int) -> None:
     try:
         os.link(source, name, dst_dir_fd=parent_fd, follow_symlinks=True)
     except FileExistsError as error:
-        raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "somebody was faster") from error
+        raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "created by someone else meanwhile") from error
 
 
 @contextmanager

@@ -297,7 +297,7 @@ class LocalHandle(Handle):
     def set_security_descriptor(self, descriptor: bytes) -> None:
         metadata = self.metadata
         if not metadata.xattrs:
-            raise SMBError(NTStatus.NOT_SUPPORTED, "the file system keeps no extended attributes")
+            raise SMBError(NTStatus.NOT_SUPPORTED, "the file system does not support extended attributes")
         write_descriptor(metadata.target, descriptor)
 
     def streams(self) -> list[tuple[str, int, int]]:

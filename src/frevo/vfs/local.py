@@ -236,7 +236,7 @@ class LocalBackend(Backend):
         except (FileNotFoundError, NotADirectoryError) as error:
             raise path_not_found() from error
         except FileExistsError as error:
-            raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "somebody was faster") from error
+            raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "created by someone else meanwhile") from error
         status = statx(held.fd)
         if self._is_old_id(status):
             held, status = self._made_again(local, held, directory, intent, mode)
@@ -283,7 +283,7 @@ class LocalBackend(Backend):
 
     def _create_stream(self, local: LocalResolved, attributes: int, mode: int) -> StreamHandle:
         if not self.xattrs:
-            raise SMBError(NTStatus.OBJECT_NAME_INVALID, "the file system keeps no streams")
+            raise SMBError(NTStatus.OBJECT_NAME_INVALID, "the file system does not support streams")
         if local.stat is None:
             held = self._make_file(local, OpenIntent.READ, mode)
             if self.options.inherit_owner:
@@ -341,7 +341,7 @@ class LocalBackend(Backend):
             try:
                 rename_at(old_fd, old_name, new_fd, name, replace=replace)
             except FileExistsError as error:
-                raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "somebody was faster") from error
+                raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "created by someone else meanwhile") from error
         finally:
             os.close(old_fd)
 

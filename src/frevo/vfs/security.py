@@ -81,4 +81,6 @@ def _write_user(target: int | str, blob: bytes) -> None:
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
-        raise SMBError(NTStatus.NOT_SUPPORTED, "the file system keeps no extended attributes") from error
+        raise SMBError(
+            NTStatus.NOT_SUPPORTED, "the file system does not support extended attributes"
+        ) from error

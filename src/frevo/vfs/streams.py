@@ -102,7 +102,7 @@ def _translated(error: OSError, size: int) -> Exception:
     if error.errno == errno.EEXIST:
         return SMBError(NTStatus.OBJECT_NAME_COLLISION, "the stream exists")
     if error.errno == errno.EOPNOTSUPP:
-        return SMBError(NTStatus.OBJECT_NAME_INVALID, "the file system keeps no streams")
+        return SMBError(NTStatus.OBJECT_NAME_INVALID, "the file system does not support streams")
     return error
 
 

@@ -44,7 +44,7 @@ def test_a_map_that_is_not_there(tmp_path: Path) -> None:
     [
         ("force user = daemon", "nobody can connect"),
         ("force group = +daemon", "new files get group"),
-        ("admin users = %U", "nobody becomes root"),
+        ("admin users = %U", "nobody acts as root"),
         ("inherit owner = yes", "new files belong to user 71001"),
     ],
 )

@@ -32,12 +32,12 @@ async def transceive(call: FsctlCall) -> bytes:
         raise SMBError(NTStatus.ACCESS_DENIED, "reading from the pipe was not asked for")
     call.need_access(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
     if pipe.readable:
-        raise SMBError(NTStatus.PIPE_BUSY, "an answer has not been read yet")
+        raise SMBError(NTStatus.PIPE_BUSY, "a response has not been read yet")
     await feed(call.request, call.data)
     output: bytes = pipe.read(call.output_max)
     account(call.request, call.request.open)
     if pipe.broken and not output:
-        raise SMBError(NTStatus.PIPE_DISCONNECTED, "what came was not RPC")
+        raise SMBError(NTStatus.PIPE_DISCONNECTED, "the data is not RPC")
     if pipe.partial:
         call.request.status = NTStatus.BUFFER_OVERFLOW
     return output

@@ -17,7 +17,7 @@ def query_security(request: Request, fields: QueryInfoRequest) -> bytes:
     """The descriptor of the open's file; BUFFER_TOO_SMALL tells how long it is."""
     handle, wanted = request.open.handle, fields.additional_information
     if handle is None:
-        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "pipes keep no descriptor")
+        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "pipes have no security descriptor")
     if wanted & _SACL:
         need_access(request, FileAccess.ACCESS_SYSTEM_SECURITY)
     if wanted & ~_SACL:

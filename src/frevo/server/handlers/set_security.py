@@ -24,7 +24,7 @@ def set_security(request: Request, fields: SetInfoRequest) -> None:
     """Stores the descriptor with the parts that AdditionalInformation names taken from the client's."""
     handle, information = request.open.handle, fields.additional_information
     if handle is None:
-        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "pipes keep no descriptor")
+        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "pipes have no security descriptor")
     need_access(request, set_access(information))
     sent = parse_descriptor(fields.buffer)
     token = token_of(request.session, request.tree)

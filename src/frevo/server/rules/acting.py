@@ -148,7 +148,7 @@ def _with_group(users: UnixUsers, user: UnixUser, name: str) -> UnixUser:
     if not name:
         return user
     if gid is None:
-        raise _denied(f"there is no Unix group {name.lstrip('+')!r} (`force group`)")
+        raise _denied(f"no Unix group {name.lstrip('+')!r} (`force group`)")
     member = gid == user.identity.gid or gid in user.identity.groups
     return users.in_group(user, gid) if member or not name.startswith("+") else user
 

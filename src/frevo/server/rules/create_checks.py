@@ -50,7 +50,7 @@ def check(fields: CreateRequest) -> None:
     if fields.name.startswith("\\"):
         raise _invalid("a leading backslash")
     if fields.create_options & _DIRECTORY and fields.name.upper().endswith(":$DATA"):
-        raise SMBError(NTStatus.NOT_A_DIRECTORY, "a stream is no directory")
+        raise SMBError(NTStatus.NOT_A_DIRECTORY, "a stream cannot be a directory")
     if any(len(name) < _CONTEXT_NAME_MIN for name, _ in fields.contexts):
         raise _invalid("a create context without a proper name")
     for name, data in fields.contexts:
@@ -66,7 +66,7 @@ def _check_options(fields: CreateRequest) -> None:
         raise SMBError(NTStatus.NOT_SUPPORTED, f"create options {options:#x}")
     if options & _DIRECTORY:
         if options & _NON_DIRECTORY or fields.create_disposition in _OVERWRITES:
-            raise _invalid("a directory that is no directory, or overwritten")
+            raise _invalid("contradictory options: a directory that is not one, or is overwritten")
         if fields.file_attributes & FileAttributes.TEMPORARY:
             raise _invalid("a temporary directory")
     if options & _DELETE_ON_CLOSE and not fields.desired_access & _MAY_DELETE:

@@ -36,4 +36,6 @@ def eas_to_set(data: Buffer) -> list[FullEa]:
 def check_ea_name(name: bytes) -> None:
     """Raises INVALID_EA_NAME for a name that is empty, too long or has forbidden characters."""
     if not 0 < len(name) <= _NAME_MAX or _FORBIDDEN.search(name):
-        raise SMBError(NTStatus.INVALID_EA_NAME, f"{name[:64]!r} is no name of an extended attribute")
+        raise SMBError(
+            NTStatus.INVALID_EA_NAME, f"{name[:64]!r} is not a valid name of an extended attribute"
+        )
