@@ -347,7 +347,7 @@ class DataPlane:
         """Whether some user may have more unread answers than it should."""
 
     def is_over(self, user: int) -> bool:
-        """Whether this one has."""
+        """Whether this user has more unread answers than it should."""
 
     def rest(self) -> None:
         """From now on new events make the eventfd readable again, and those that are left."""

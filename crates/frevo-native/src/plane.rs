@@ -125,7 +125,7 @@ impl DataPlane {
         self.inner.limits().max_unread_bytes.is_pressed()
     }
 
-    /// Whether this one has.
+    /// Whether this user has more unread answers than it should.
     fn is_over(&self, user: u64) -> bool {
         let unread = &self.inner.limits().max_unread_bytes;
         unread.is_over(&unread.share(user))

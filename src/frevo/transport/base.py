@@ -109,7 +109,7 @@ class Transport(Protocol):
         """Whether some user may have more unread answers than it should: only then `is_over` needs to be asked."""
 
     def is_over(self, user: int) -> bool:
-        """Whether this user has, and should get no more of them."""
+        """Whether this user has more unread answers than it should, and should get no more of them."""
 
     def attach(self, connection: int, opened: AttachedOpen) -> None:
         """Lets READs of an open be answered without the server, as the record says."""

@@ -154,7 +154,7 @@ class DataPlaneTransport:
         self._plane.set_session(connection, session_id, keys)
 
     def drop_session(self, connection: int, session_id: int) -> None:
-        """Takes them back."""
+        """Forgets the keys of a session on a connection, and detaches its opens."""
         self._send_pending()
         self._plane.drop_session(connection, session_id)
 
@@ -169,7 +169,7 @@ class DataPlaneTransport:
         return self._plane.pressed
 
     def is_over(self, user: int) -> bool:
-        """Whether this one has."""
+        """Whether this user has more unread answers than it should."""
         return self._plane.is_over(user)
 
     def attach(self, connection: int, opened: AttachedOpen) -> None:
@@ -198,7 +198,7 @@ class DataPlaneTransport:
         return self._plane.pump(connection, settings)
 
     def stop_pump(self, connection: int, pump: int, *, now: bool = False) -> None:
-        """Ends it when what is in flight is answered, or *now*."""
+        """Ends a pump when what it has in flight is answered, or *now*."""
         self._plane.stop_pump(connection, pump, now)
 
     def close(self, connection: int, *, abort: bool = False) -> None:

@@ -66,7 +66,7 @@ class MemoryTransport:
             core.set_session(session_id, keys)
 
     def drop_session(self, connection: int, session_id: int) -> None:
-        """Takes them back."""
+        """Forgets the keys of a session on a connection, and detaches its opens."""
         if core := self._cores.get(connection):
             core.drop_session(session_id)
 
