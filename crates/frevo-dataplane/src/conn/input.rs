@@ -3,7 +3,7 @@
 use std::mem::{self, MaybeUninit};
 
 use super::pumping::Protected;
-use super::{because, Connection, Host, Role};
+use super::{violation, Connection, Host, Role};
 use crate::crypto::SignOnce;
 use crate::event::{Event, Payload, Reason};
 use crate::framing::{check_session_request, FrameKind};
@@ -177,7 +177,9 @@ impl Connection {
             let body = position + FRAME_BYTES;
             let Some(header) = bytes.get(position..body) else { break };
             let header = header.try_into().expect("four bytes");
-            let Some(kind) = self.framing.parse(header) else { return because("malformed transport header") };
+            let Some(kind) = self.framing.parse(header) else {
+                return violation("malformed transport header");
+            };
             let length = match kind {
                 FrameKind::Message(length) | FrameKind::SessionRequest(length) => length,
                 FrameKind::SessionRefused => 1,
@@ -210,8 +212,8 @@ impl Connection {
                 self.session_request(body, host);
                 Ok(())
             }
-            (FrameKind::SessionRefused, Role::Client) => because("NetBIOS session refused"),
-            _ => because("unexpected NetBIOS packet"),
+            (FrameKind::SessionRefused, Role::Client) => violation("NetBIOS session refused"),
+            _ => violation("unexpected NetBIOS packet"),
         }
     }
 
@@ -279,21 +281,23 @@ impl Connection {
 
     fn message(&mut self, frame: &mut [u8], host: &mut Host) -> Result<Verdict, Reason> {
         let Some(protocol) = frame.first_chunk::<4>() else {
-            return because("message without a protocol id");
+            return violation("message without a protocol id");
         };
         match *protocol {
             PROTOCOL_SMB2 => self.packet(frame, None, host),
             PROTOCOL_TRANSFORM => self.encrypted(frame, host),
             PROTOCOL_SMB1 => self.smb1(),
-            PROTOCOL_COMPRESSION => because("compressed message although compression was not negotiated"),
-            _ => because("unknown protocol id"),
+            PROTOCOL_COMPRESSION => violation("compressed message although compression was not negotiated"),
+            _ => violation("unknown protocol id"),
         }
     }
 
     /// An SMB1 NEGOTIATE may open the connection; it takes the message id 0 ([MS-SMB2] 3.3.5.3).
     fn smb1(&mut self) -> Result<Verdict, Reason> {
         if self.role == Role::Server {
-            let Ok(first) = self.window.consume(0, 1) else { return because("SMB1 message after the first") };
+            let Ok(first) = self.window.consume(0, 1) else {
+                return violation("SMB1 message after the first");
+            };
             let right = self.nonces.right(first);
             self.nonces.keep(right);
         }
@@ -303,19 +307,19 @@ impl Connection {
     /// [MS-SMB2] 3.3.5.2.1.1: what cannot be opened ends the connection.
     fn encrypted(&mut self, frame: &mut [u8], host: &mut Host) -> Result<Verdict, Reason> {
         if frame.len() < TRANSFORM_BYTES + HEADER_BYTES {
-            return because("encrypted message is too short");
+            return violation("encrypted message is too short");
         }
         let session_id = u64_at(frame, at::TRANSFORM_SESSION_ID);
         let Some(keys) = self.keys(session_id) else {
-            return because("encrypted message of an unknown session");
+            return violation("encrypted message of an unknown session");
         };
         if !keys.decrypt(frame) {
-            return because("encrypted message cannot be decrypted");
+            return violation("encrypted message cannot be decrypted");
         }
         add(&host.stats.decrypted, 1);
         let inner = &mut frame[TRANSFORM_BYTES..];
         if inner[..4] != PROTOCOL_SMB2 {
-            return because("encrypted message does not contain an SMB2 message");
+            return violation("encrypted message does not contain an SMB2 message");
         }
         self.packet(inner, Some(session_id), host)
     }
@@ -330,10 +334,10 @@ impl Connection {
         let (mut start, mut seen) = (0, Seen::default());
         let first = loop {
             let Some(header) = Header::parse(&message[start..]) else {
-                return because("malformed SMB2 header");
+                return violation("malformed SMB2 header");
             };
             let Some(end) = element_end(message, start, header.next_command) else {
-                return because("malformed compound");
+                return violation("malformed compound");
             };
             self.element(&header, &mut message[start..end], encrypted, &mut seen, host)?;
             if header.next_command == 0 {
@@ -342,7 +346,7 @@ impl Connection {
             seen.index += 1;
             start = end;
             if seen.index >= host.limits.max_compound.min(64) {
-                return because("compound has too many elements");
+                return violation("compound has too many elements");
             }
         };
         if self.role == Role::Client {
@@ -352,7 +356,7 @@ impl Connection {
             return Ok(Verdict::Answered);
         }
         if seen.pumped > 0 {
-            return because("one message with responses to requests that were not sent together");
+            return violation("one message with responses to requests that were not sent together");
         }
         if seen.bad_signatures != 0 {
             add(&host.stats.bad_signatures, 1);
@@ -398,7 +402,7 @@ impl Connection {
         }
         seen.promised += self.answer_bytes(header);
         if index > 0 && self.role == Role::Server && seen.promised > host.limits.max_bytes_in_flight {
-            return because("compound asks for more than one message holds");
+            return violation("compound asks for more than one message holds");
         }
         if !(header.has(flags::RELATED_OPERATIONS) && index > 0) {
             seen.session_id = header.session_id;

@@ -205,7 +205,7 @@ impl Connection {
     /// ends this one.
     pub fn set_session(&mut self, session_id: u64, keys: Arc<SessionKeys>) -> Result<(), Reason> {
         if !keys.claim(&self.nonces) {
-            return because("the signing key of another connection");
+            return violation("the signing key of another connection");
         }
         match self.sessions.iter_mut().find(|(id, _)| *id == session_id) {
             Some(entry) => entry.1 = keys,
@@ -309,6 +309,6 @@ impl Drop for Connection {
     }
 }
 
-fn because<T>(reason: &'static str) -> Result<T, Reason> {
+fn violation<T>(reason: &'static str) -> Result<T, Reason> {
     Err(Reason::Borrowed(reason))
 }

@@ -1,6 +1,6 @@
 //! The way out: credits, signatures, encryption and framing of what the control plane submits.
 
-use super::{because, Connection, Role};
+use super::{violation, Connection, Role};
 use crate::crypto::SignOnce;
 use crate::event::Reason;
 use crate::stats::{add, Stats};
@@ -54,15 +54,15 @@ impl Connection {
         let mut start = TRANSFORM_BYTES;
         if encrypted {
             let Some(keys) = self.keys(session_id) else {
-                return because("no keys to encrypt a response with");
+                return violation("no keys to encrypt a response with");
             };
             if !keys.encrypt(session_id, &mut packet[FRAME_BYTES..]) {
-                return because("the session has no cipher, or has used up its nonces");
+                return violation("the session has no cipher, or has used up its nonces");
             }
             start = 0;
         }
         let Some(frame) = self.framing.header(packet.len() - start - FRAME_BYTES) else {
-            return because("response is too large for the transport");
+            return violation("response is too large for the transport");
         };
         packet[start..start + FRAME_BYTES].copy_from_slice(&frame);
         self.output.push(packet, start);
@@ -89,7 +89,7 @@ impl Connection {
         loop {
             let header = Header::parse(&message[start..]);
             let ends = header.and_then(|h| Some((h, element_end(message, start, h.next_command)?)));
-            let Some((header, end)) = ends else { return because("submitted message is malformed") };
+            let Some((header, end)) = ends else { return violation("submitted message is malformed") };
             let element = &mut message[start..end];
             if self.role == Role::Server {
                 let credits = self.credits_for(&header, u32_at(element, at::STATUS));
@@ -159,6 +159,6 @@ impl Connection {
         if right.is_some_and(|right| keys.sign(element, right)) {
             return Ok(());
         }
-        because("a message must not be signed: its message id was already used to sign")
+        violation("a message must not be signed: its message id was already used to sign")
     }
 }

@@ -230,11 +230,11 @@ fn short_reads_and_the_end_of_the_file() {
     let mut buffer = vec![0u8; 1000];
     let mut lab = Lab::new(64);
     lab.start(lab.settings(Kind::Read, 250, 4, 1000, place(&mut buffer)));
-    let asked = lab.requests();
-    lab.answer(&asked[3], END_OF_FILE, &error_body()).unwrap();
-    lab.answer_read(&asked[0], &data(100, 200)); // for no reason
-    lab.answer_read(&asked[2], &data(600, 30));
-    lab.answer_read(&asked[1], &data(350, 250));
+    let requests = lab.requests();
+    lab.answer(&requests[3], END_OF_FILE, &error_body()).unwrap();
+    lab.answer_read(&requests[0], &data(100, 200)); // for no reason
+    lab.answer_read(&requests[2], &data(600, 30));
+    lab.answer_read(&requests[1], &data(350, 250));
     let rest = lab.requests();
     assert_eq!(
         rest.iter().map(|one| (one.offset(), one.size())).collect::<Vec<_>>(),
@@ -271,15 +271,15 @@ fn answers_without_the_right_protection_end_the_connection() {
 fn malformed_answers_end_the_connection() {
     let mut lab = Lab::new(64);
     lab.start(lab.settings(Kind::Read, 100, 4, 1000, Place::Nowhere));
-    let asked = lab.requests();
+    let requests = lab.requests();
     let mut body = [0u8; 200];
-    body[..8].copy_from_slice(&[17, 0, 80, 0, 101, 0, 0, 0]); // more than was asked
-    assert!(lab.answer(&asked[0], 0, &body).is_err());
+    body[..8].copy_from_slice(&[17, 0, 80, 0, 101, 0, 0, 0]); // more than was requests
+    assert!(lab.answer(&requests[0], 0, &body).is_err());
     body[4] = 100;
-    assert!(lab.answer(&asked[1], 0, &body[..100]).is_err()); // less than it says
+    assert!(lab.answer(&requests[1], 0, &body[..100]).is_err()); // less than it says
     body[2] = 70;
-    assert!(lab.answer(&asked[2], 0, &body).is_err()); // data in the header
-    let other = Request { command: command::ECHO, ..asked[3].clone() };
+    assert!(lab.answer(&requests[2], 0, &body).is_err()); // data in the header
+    let other = Request { command: command::ECHO, ..requests[3].clone() };
     assert!(lab.answer(&other, 0, &[4, 0, 0, 0]).is_err());
 }
 
@@ -287,11 +287,11 @@ fn malformed_answers_end_the_connection() {
 fn a_failure_ends_it_when_the_others_are_answered() {
     let mut lab = Lab::new(64);
     let shared = lab.start(lab.settings(Kind::Read, 100, 3, 1000, Place::Nowhere));
-    let asked = lab.requests();
-    lab.answer(&asked[1], 0xC000_0022, &error_body()).unwrap();
-    lab.answer_read(&asked[0], &data(100, 100));
+    let requests = lab.requests();
+    lab.answer(&requests[1], 0xC000_0022, &error_body()).unwrap();
+    lab.answer_read(&requests[0], &data(100, 100));
     assert!(lab.host.events.is_empty() && lab.requests().is_empty());
-    lab.answer_read(&asked[2], &data(300, 100));
+    lab.answer_read(&requests[2], &data(300, 100));
     assert_eq!(lab.end(), End::Status(0xC000_0022, 200));
     assert_eq!(shared.contiguous.load(Ordering::Relaxed), 100);
     assert_eq!(shared.snapshot()[0].1.statuses, [(0xC000_0022, 1)]);
@@ -325,18 +325,18 @@ fn failures_are_only_counted_when_it_keeps_going() {
 fn credits_bound_what_is_in_flight() {
     let mut lab = Lab::new(4);
     lab.start(lab.settings(Kind::Read, 128 * 1024, 8, 10 << 20, Place::Nowhere));
-    let mut asked = lab.requests();
-    assert_eq!(asked.iter().map(|one| (one.id, one.charge)).collect::<Vec<_>>(), [(0, 2), (2, 2)]);
-    assert!(asked[0].credits > 2); // it asks for more
+    let mut requests = lab.requests();
+    assert_eq!(requests.iter().map(|one| (one.id, one.charge)).collect::<Vec<_>>(), [(0, 2), (2, 2)]);
+    assert!(requests[0].credits > 2); // it asks for more
     assert!(!lab.credits.reserve(1));
     lab.credits.want(1);
-    lab.answer_read(&asked.remove(0), &vec![0; 128 * 1024]);
+    lab.answer_read(&requests.remove(0), &vec![0; 128 * 1024]);
     assert!(matches!(lab.host.events[..], [Event::Credits { connection: 1 }]));
     assert!(lab.requests().is_empty()); // the control plane comes first
     assert!(lab.credits.reserve(1));
     lab.credits.want(0);
     assert_eq!(lab.credits.take(1), Some(4));
-    lab.answer_read(&asked.remove(0), &vec![0; 128 * 1024]);
+    lab.answer_read(&requests.remove(0), &vec![0; 128 * 1024]);
     assert_eq!(lab.requests().iter().map(|one| one.id).collect::<Vec<_>>(), [5]);
 }
 
@@ -362,10 +362,10 @@ fn an_abandoned_pump_lets_go_and_its_answers_are_thrown_away() {
     let mut buffer = vec![0u8; 1000];
     let mut lab = Lab::new(64);
     lab.start(lab.settings(Kind::Read, 100, 4, 1000, place(&mut buffer)));
-    let asked = lab.requests();
+    let requests = lab.requests();
     lab.client.stop_pump(5, true, &mut lab.host);
     assert_eq!(lab.end(), End::Abandoned);
-    for request in &asked {
+    for request in &requests {
         lab.answer_read(request, &data(request.offset(), 100));
     }
     assert!(lab.requests().is_empty() && buffer.iter().all(|byte| *byte == 0));
@@ -399,10 +399,10 @@ fn writes_from_a_file_end_where_it_ends() {
     file.seek(std::io::SeekFrom::Start(0)).unwrap();
     let mut lab = Lab::new(64);
     lab.start(lab.settings(Kind::Write, 100, 8, 1000, Place::File(Arc::new(file.into()), 20)));
-    let asked = lab.requests();
-    let sent: Vec<_> = asked.iter().map(|one| (one.offset(), one.size())).collect();
+    let requests = lab.requests();
+    let sent: Vec<_> = requests.iter().map(|one| (one.offset(), one.size())).collect();
     assert_eq!(sent, [(100, 100), (200, 100), (300, 30)]);
-    let bytes: Vec<u8> = asked.iter().flat_map(|one| one.body[48..].to_vec()).collect();
+    let bytes: Vec<u8> = requests.iter().flat_map(|one| one.body[48..].to_vec()).collect();
     assert_eq!(bytes, data(20, 230));
     let body = |count: u32| {
         let mut body = vec![17, 0, 0, 0];
@@ -410,9 +410,9 @@ fn writes_from_a_file_end_where_it_ends() {
         body.resize(16, 0);
         body
     };
-    lab.answer(&asked[0], 0, &body(100)).unwrap();
-    lab.answer(&asked[1], 0, &body(100)).unwrap();
-    lab.answer(&asked[2], 0, &body(30)).unwrap();
+    lab.answer(&requests[0], 0, &body(100)).unwrap();
+    lab.answer(&requests[1], 0, &body(100)).unwrap();
+    lab.answer(&requests[2], 0, &body(30)).unwrap();
     assert_eq!(lab.end(), End::Eof(330));
     let mut lab = Lab::new(64);
     lab.start(lab.settings(Kind::Write, 100, 1, 1000, Place::Nowhere));
@@ -429,9 +429,9 @@ fn data_for_a_file_is_written_by_a_worker() {
     lab.host.can_defer = true;
     let local = Arc::new(file.try_clone().unwrap().into());
     lab.start(lab.settings(Kind::Read, 80_000, 2, 160_000, Place::File(local, 3)));
-    let asked = lab.requests();
-    lab.answer_read(&asked[1], &data(80_100, 80_000));
-    lab.answer_read(&asked[0], &data(100, 80_000));
+    let requests = lab.requests();
+    lab.answer_read(&requests[1], &data(80_100, 80_000));
+    lab.answer_read(&requests[0], &data(100, 80_000));
     assert!(lab.host.events.is_empty());
     lab.client.stop_pump(5, true, &mut lab.host);
     assert!(lab.host.events.is_empty()); // its file is still in use

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::pump_body::Body;
-use super::{because, Connection, Host};
+use super::{violation, Connection, Host};
 use crate::buffer::{Output, Pool};
 use crate::credits::Credits;
 use crate::crypto::{MessageNonces, SessionKeys, SignOnce};
@@ -90,7 +90,7 @@ impl Connection {
             return;
         }
         let mut pump = Pump::new(settings, keys);
-        pump.hungry = true;
+        pump.needs_credits = true;
         self.pumps.get_or_insert_with(|| Box::new(Pumps::new(host.clock))).list.push(pump);
         self.feed_pumps(host);
     }
@@ -104,7 +104,7 @@ impl Connection {
         } else {
             pump.stop(End::Done);
         }
-        pump.hungry = true;
+        pump.needs_credits = true;
         self.feed_pumps(host);
     }
 
@@ -176,7 +176,7 @@ impl Connection {
         if let Some(pump) = self.pumps.as_mut().and_then(|pumps| pumps.find(pump)) {
             pump.in_flight -= 1;
             pump.storing -= 1;
-            pump.hungry = true;
+            pump.needs_credits = true;
             pump.stored(operation, data.len() as u32, outcome, ns);
         }
         self.use_again(buffer);
@@ -207,7 +207,7 @@ impl Connection {
         let large = protected.can_defer && operation.size as usize >= BULK_BYTES;
         if let Some((file, place)) = pump.deferred(&operation, status).filter(|_| large) {
             let data = read_data(message).filter(|data| data.len() <= operation.size as usize);
-            let Some(data) = data else { return because("the server sent a malformed response") };
+            let Some(data) = data else { return violation("the server sent a malformed response") };
             pump.storing += 1;
             let start = data.as_ptr() as usize - message.as_ptr() as usize;
             let job = StoreJob {
@@ -226,9 +226,9 @@ impl Connection {
             return Ok(());
         }
         pump.in_flight -= 1;
-        pump.hungry = true;
+        pump.needs_credits = true;
         if pump.answered(flight.operation, status, message, ns).is_err() {
-            return because("the server sent a malformed response");
+            return violation("the server sent a malformed response");
         }
         Ok(())
     }
@@ -236,7 +236,7 @@ impl Connection {
     /// Sends what the pumps have to ask and reports those that have ended. True when there was something to do.
     pub fn feed_pumps(&mut self, host: &mut Host) -> bool {
         let (Some(pumps), Some(credits)) = (&mut self.pumps, &self.credits) else { return false };
-        if self.closing || !pumps.list.iter().any(|pump| pump.hungry) {
+        if self.closing || !pumps.list.iter().any(|pump| pump.needs_credits) {
             return false;
         }
         let mut outlet = Outlet {
@@ -249,8 +249,8 @@ impl Connection {
             pool: &mut host.pool,
         };
         let Pumps { clock, list, flights, .. } = &mut **pumps;
-        for pump in list.iter_mut().filter(|pump| pump.hungry) {
-            pump.hungry = pump.should_ask() && outlet.feed(pump, flights, clock());
+        for pump in list.iter_mut().filter(|pump| pump.needs_credits) {
+            pump.needs_credits = pump.should_ask() && outlet.feed(pump, flights, clock());
         }
         let connection = self.id;
         list.retain(|pump| {
@@ -273,21 +273,21 @@ fn with_buffer(mut job: StoreJob, message: usize, frame: Vec<u8>) -> StoreJob {
 /// The checks of [MS-SMB2] 3.2.5.1.1 and 3.2.5.1.3, the same as of the control plane's requests.
 fn check(flight: &Flight, header: &Header, protected: &Protected, interim: bool) -> Result<(), Reason> {
     if !header.has(flags::SERVER_TO_REDIR) || header.command != flight.operation.class.command() {
-        return because("the server sent something other than a response");
+        return violation("the server sent something other than a response");
     }
     match protected.encrypted {
         Some(session_id) if session_id == flight.session_id => return Ok(()),
-        Some(_) => return because("a response was encrypted for another session"),
+        Some(_) => return violation("a response was encrypted for another session"),
         None => (),
     }
     if flight.encrypted {
-        return because("a response is not encrypted, but must be");
+        return violation("a response is not encrypted, but must be");
     }
     if protected.bad {
-        return because("the signature of a response is wrong: it may have been changed in transit");
+        return violation("the signature of a response is wrong: it may have been changed in transit");
     }
     if flight.signed && !interim && (protected.unverified || !header.has(flags::SIGNED)) {
-        return because("a response is not signed, but must be");
+        return violation("a response is not signed, but must be");
     }
     Ok(())
 }

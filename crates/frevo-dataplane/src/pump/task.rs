@@ -36,9 +36,9 @@ pub(crate) struct Pump {
     pub(crate) storing: u32,
     pub(crate) stores: Arc<StoreQueue>,
     abandoned: bool,
-    /// It has something to ask and no credits.
-    pub(crate) hungry: bool,
-    /// To ask before anything else: closes, the rest of short reads, what had no credits.
+    /// It has a request to send and no credits for it.
+    pub(crate) needs_credits: bool,
+    /// To be sent before anything else: closes, the rest of short reads, what had no credits.
     again: VecDeque<Operation>,
     next_offset: u64,
     made: u64,
@@ -57,7 +57,7 @@ impl Pump {
             storing: 0,
             stores: Arc::default(),
             abandoned: false,
-            hungry: false,
+            needs_credits: false,
             again: VecDeque::new(),
             next_offset: settings.offset,
             made: 0,
