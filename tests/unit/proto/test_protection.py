@@ -74,21 +74,21 @@ def test_the_published_messages(dialect: int, write: tuple[str, str], answer: tu
     server, client = both(dialect)
     for reader, other, (encrypted, plain) in ((server, client, write), (client, server, answer)):
         message = bytes.fromhex(encrypted)
-        assert bytes(reader.unseal(message)) == bytes.fromhex(plain)
+        assert bytes(reader.decrypt(message)) == bytes.fromhex(plain)
         for changed in (message[:-1] + bytes((message[-1] ^ 1,)), message[:44] + b"\xff" + message[45:]):
             with pytest.raises(ValueError):
-                reader.unseal(changed)
+                reader.decrypt(changed)
         with pytest.raises(ValueError):
-            other.unseal(message)
+            other.decrypt(message)
 
 
 @pytest.mark.parametrize(("dialect", "session"), [(0x300, SESSION_300), (0x311, SESSION_311)])
 def test_both_ways(dialect: int, session: int) -> None:
-    """What one side seals the other one reads, whichever begins."""
+    """What one side encrypts the other one reads, whichever begins."""
     server, client = both(dialect)
     message = bytes.fromhex(WRITE_300[1])
     for sender, reader in ((server, client), (client, server)):
-        assert bytes(reader.unseal(sender.seal(session, message))) == message
+        assert bytes(reader.decrypt(sender.encrypt(session, message))) == message
         assert reader.verify(sender.sign(message))
 
 
