@@ -20,10 +20,9 @@ def derive(key: bytes, label: bytes, context: bytes, length: int) -> bytes:
 class DerivedKeys(Redacted, msgspec.Struct, frozen=True):
     """A session's keys for signing and encryption. The server decrypts with `client_to_server`."""
 
-    HIDDEN = ("signing", "application", "client_to_server", "server_to_client")
+    HIDDEN = ("signing", "client_to_server", "server_to_client")
 
     signing: bytes
-    application: bytes
     client_to_server: bytes
     server_to_client: bytes
 
@@ -31,23 +30,22 @@ class DerivedKeys(Redacted, msgspec.Struct, frozen=True):
 def derive_session_keys(
     dialect: Dialect, cipher: Cipher, full_session_key: bytes, preauth_hash: bytes
 ) -> DerivedKeys:
-    """All keys of a session. *full_session_key* comes from authentication (16 bytes or more, [MS-SMB2] 3.3.5.5.3);
+    """The keys of a session but the application key, which nothing here needs. *full_session_key* comes from
+    authentication (16 bytes or more, [MS-SMB2] 3.3.5.5.3);
     AES-256 ciphers use all of it, everything else its first 16 bytes, zero-padded."""
     session_key = full_session_key[:16].ljust(16, b"\0")
     if not dialect.encryption:
-        return DerivedKeys(session_key, session_key, b"", b"")
+        return DerivedKeys(session_key, b"", b"")
     length = cipher.key_length
     base_key = full_session_key if length == 32 else session_key
     if dialect.contexts:
         return DerivedKeys(
             derive(session_key, b"SMBSigningKey\0", preauth_hash, 16),
-            derive(session_key, b"SMBAppKey\0", preauth_hash, 16),
             derive(base_key, b"SMBC2SCipherKey\0", preauth_hash, length),
             derive(base_key, b"SMBS2CCipherKey\0", preauth_hash, length),
         )
     return DerivedKeys(
         derive(session_key, b"SMB2AESCMAC\0", b"SmbSign\0", 16),
-        derive(session_key, b"SMB2APP\0", b"SmbRpc\0", 16),
         derive(session_key, b"SMB2AESCCM\0", b"ServerIn \0", 16),
         derive(session_key, b"SMB2AESCCM\0", b"ServerOut\0", 16),
     )

@@ -115,7 +115,7 @@ def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outco
     act_as(request.tree.acting if rule.tree else None)
     if rule.files and request.tree.lane is not None:
         return _in_lane(request, request.tree.lane, rule, signature_bad=signature_bad, unverified=unverified)
-    if rule.asks:
+    if rule.asks and (rule.session or request.server.asks_about_users):
         return request.server.asking.run(request.connection.party, rule.handle, request)
     try:
         return rule.handle(request)

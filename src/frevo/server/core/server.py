@@ -74,6 +74,11 @@ class Server:
         self.budgets = Budgets(config)
         self.failed_logons = FailedLogons(self.monotonic)
 
+    @property
+    def asks_about_users(self) -> bool:
+        """Whether a log-on may look up Unix users or groups."""
+        return self.unix_users is not None or bool(self.config.globals.username_map)
+
     # -- clock and numbers ------------------------------------------------------------------------------------
 
     def now(self) -> int:
