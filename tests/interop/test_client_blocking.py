@@ -114,7 +114,7 @@ def test_a_fork(connect: Connect) -> None:
                 os._exit(code)
         assert os.waitpid(child, 0)[1] == 0
         file.write(b"the parent goes on")
-        with pytest.raises(TypeError, match="one process"):
+        with pytest.raises(TypeError, match="another process"):
             pickle.dumps(share)
     with connect() as share:
         assert share.read_bytes("file") == b"the parent goes on"

@@ -166,6 +166,8 @@ class Relay:
 
     async def _serve(self, connected: socket.socket) -> None:
         connected.setblocking(False)
+        # asyncio does that only for sockets that name their protocol, which accepted ones do not.
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         reader, writer = await asyncio.open_connection(sock=connected)
         self.accepted += 1
         self._writers.add(writer)

@@ -147,6 +147,10 @@ class Watch(ABC):
     @abstractmethod
     def close(self) -> None: ...
 
+    @abstractmethod
+    def catch_up(self) -> None:
+        """Report what has happened before this call, as far as one slice of time allows."""
+
 
 class Handle(ABC):
     """An open file, directory or stream. It may be closed twice; using it after that raises SMBError(FILE_CLOSED)."""

@@ -58,18 +58,8 @@ class LocalWatch(Watch):
     """One watched directory."""
 
     __slots__ = (
-        "_hub",
-        "acting",
-        "batch",
-        "filter",
-        "growth",
-        "on_changes",
-        "on_overflow",
-        "quota",
-        "recursive",
-        "root_fd",
-        "since_ns",
-        "watches",
+        "_hub", "acting", "batch", "filter", "growth", "on_changes", "on_overflow", "quota", "recursive", "root_fd",
+        "since_ns", "watches",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +89,10 @@ class LocalWatch(Watch):
     def running(self) -> bool:
         """Whether callbacks may still be called."""
         return self._hub is not None
+
+    def catch_up(self) -> None:
+        if self._hub is not None:
+            self._hub.catch_up()
 
     def close(self) -> None:
         hub, self._hub = self._hub, None
@@ -187,6 +181,12 @@ class WatchHub:
         self._read()
         self._work()
         self._in_loop(self._listen)
+
+    def catch_up(self) -> None:
+        """See `Watch.catch_up`. A hub of a slow file system is read in its own time."""
+        if self.runner is None:
+            self._read()
+            self._work()
 
     # -- what there is to do, a slice at a time -----------------------------------------------------------------
 

@@ -121,6 +121,19 @@ async def test_recursive(backend: LocalBackend, share: Path) -> None:
         pass
 
 
+async def test_catching_up_needs_no_turn_of_the_loop(backend: LocalBackend, share: Path) -> None:
+    """What was done before is told at once, all of it."""
+    seen = Collector()
+    watch = open_(backend, "").watch(False, NAMES, seen.on_changes, seen.on_overflow)
+    for number in range(10):
+        (share / f"{number}").mkdir()
+    assert not seen.changes
+    watch.catch_up()
+    assert [change.path for change in seen.changes] == [f"{number}" for number in range(10)]
+    watch.close()
+    watch.catch_up()
+
+
 async def test_not_recursive_after_recursive(backend: LocalBackend, share: Path) -> None:
     """A watch of one directory stays silent about those below, though another watch looks there."""
     (share / "d").mkdir()

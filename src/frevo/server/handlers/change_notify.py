@@ -57,6 +57,9 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     state = opened.watch
     if state is None:
         state = _start(request, opened, fields)
+    elif not state.waiters and state.watch is not None:
+        # What the client did before it asked again belongs in this answer, even if the loop was too busy to look.
+        state.watch.catch_up()
     if state.ready and not state.waiters:
         return _answer(request, state, fields.output_buffer_length)
     return _wait(request, state, fields.output_buffer_length)
