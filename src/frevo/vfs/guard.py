@@ -185,16 +185,10 @@ class FolderGuard:
 
     def hides(self, status: FileStatus) -> bool:
         """Whether this is one of the server's own files, which do not exist for clients."""
-        if (  # the usual one in short, in the way of every CREATE
-            status.ino not in self._guard._inodes
-            and status.mnt_id == self._mount
-            and not self._holds
-            and not self._guard.may_lie_anywhere
-            and (status.nlink <= 1 or stat_module.S_ISDIR(status.mode))
-            and time.monotonic() < self._look_again_at
-        ):
+        may_be_new = self._may_be_new(status)
+        if not may_be_new and status.ino not in self._guard._inodes:  # the usual one, in the way of every CREATE
             return False
-        return self._guard.hides(id_of(status), closely=self._may_be_new(status))
+        return self._guard.hides(id_of(status), closely=may_be_new)
 
     def _may_be_new(self, status: FileStatus) -> bool:
         """Whether a new server file could appear here: below the root, through a mount, or as another link."""

@@ -51,7 +51,10 @@ class _Asker(greenlet.greenlet):
         """What the handler gave or raised."""
         result, error, self._result, self._error = self._result, self._error, None, None
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                error = None  # or this frame and the traceback would keep each other, and the request with them
         return result
 
 

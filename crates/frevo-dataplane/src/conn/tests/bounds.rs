@@ -24,21 +24,27 @@ fn output_stops_the_input() {
     assert_eq!(total, 20 * ((1 << 20) + 84));
 }
 
-/// Whoever does not read is not read from, on any of its connections; others are, and it is again once it has read.
+/// A connection of `user` whose unread answers count for `budget`.
+fn budgeted(content: &[u8], budget: &Arc<crate::budget::Budget>, user: u64) -> Pair {
+    let mut pair = Pair::ready(content, false, false).0;
+    let limits =
+        Limits { max_unread_bytes: budget.clone(), max_bytes_in_flight: 1 << 30, ..Limits::default() };
+    let old = pair.connection.settings();
+    pair.host.limits = Arc::new(limits);
+    pair.connection.unread = budget.clone();
+    pair.connection.share = budget.share(0);
+    pair.connection.set_settings(Settings { user, ..old });
+    pair
+}
 
+/// Whoever does not read is not read from, on any of its connections; others are, and it is again once it has read.
 #[test]
 fn unread_answers_of_a_user_stop_all_of_its_connections() {
     let content = vec![7; 1 << 20];
     let budget = Arc::new(crate::budget::Budget::new(3 << 20));
-    let ready = |user| {
-        let (mut pair, _) = Pair::ready(&content, false, false);
-        let limits =
-            Limits { max_unread_bytes: budget.clone(), max_bytes_in_flight: 1 << 30, ..Limits::default() };
+    let ready = |user: u64| {
+        let mut pair = budgeted(&content, &budget, user);
         let old = pair.connection.settings();
-        pair.host.limits = Arc::new(limits);
-        pair.connection.unread = budget.clone();
-        pair.connection.share = budget.share(0);
-        pair.connection.set_settings(Settings { user, ..old });
         pair.connection.set_settings(Settings { user: user + 10, ..old });
         pair
     };
@@ -67,19 +73,11 @@ fn unread_answers_of_a_user_stop_all_of_its_connections() {
 
 /// A request counts for what its answer may be from when it is let in, until the answer itself does: however many
 /// connections ask at once, none gets what there is no room for.
-
 #[test]
 fn what_is_promised_counts_as_unread() {
     let budget = Arc::new(crate::budget::Budget::new(3 << 20));
     let ready = |user: u64| {
-        let mut pair = Pair::ready(b"", false, false).0;
-        let limits =
-            Limits { max_unread_bytes: budget.clone(), max_bytes_in_flight: 1 << 30, ..Limits::default() };
-        let old = pair.connection.settings();
-        pair.host.limits = Arc::new(limits);
-        pair.connection.unread = budget.clone();
-        pair.connection.share = budget.share(0);
-        pair.connection.set_settings(Settings { user: user + 10, ..old });
+        let mut pair = budgeted(b"", &budget, user + 10);
         pair.connection.detach(12);
         pair
     };
@@ -109,7 +107,6 @@ fn what_is_promised_counts_as_unread() {
 }
 
 /// A compound whose answers fit into no message is not begun.
-
 #[test]
 fn compounds_ask_for_no_more_than_a_message() {
     let mut pair = Pair::ready(b"", false, false).0;
@@ -133,7 +130,6 @@ fn compounds_ask_for_no_more_than_a_message() {
 }
 
 /// Whoever has not logged on has a little of its own: nobody can use up what others need to log on.
-
 #[test]
 fn before_log_on_no_budget_is_shared() {
     let budget = Arc::new(crate::budget::Budget::new(1));

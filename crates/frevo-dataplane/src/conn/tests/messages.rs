@@ -126,7 +126,6 @@ fn netbios_sessions() {
 }
 
 /// Random and randomly damaged input never panics, and every connection either lives or has ended with a reason.
-
 #[test]
 fn random_input_does_no_harm() {
     let seed = std::env::var("FREVO_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5EED_1234u64);
