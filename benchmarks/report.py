@@ -87,7 +87,8 @@ def markdown(
     lines = [
         f"{machine}",
         "",
-        f"Median of {options.rounds} pairs of {options.seconds:g} s, both servers with "
+        f"Median of {options.rounds * options.launches} pairs of {options.seconds:g} s in "
+        f"{options.launches} launch{'es' * (options.launches > 1)}, both servers with "
         f"`server signing = {options.signing}`.",
         f"Ratios are frevo / {peer}; cost is the server's processor time.",
         "",

@@ -29,6 +29,13 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="a smoke test: everything once and short")
     parser.add_argument("--rounds", type=int, default=5, help="pairs per workload (default 5)")
+    parser.add_argument(
+        "--launches",
+        type=int,
+        default=1,
+        metavar="N",
+        help="start both servers N times: two launches of one program differ by up to 7 %% (default 1)",
+    )
     parser.add_argument("--seconds", type=float, default=1.5, help="length of one run (default 1.5)")
     parser.add_argument(
         "--only", action="append", default=[], metavar="TEXT", help="workloads with TEXT in their name"
@@ -67,6 +74,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error(f"{options.against} has no .venv/bin/frevo: run `make build` there")
     if options.quick:
         options.rounds, options.seconds, options.size = 1, 0.3, min(options.size, 16)
+        options.launches = 1
         options.sessions, options.patience = min(options.sessions, 20), 0.0
     return options
 
@@ -83,15 +91,15 @@ def _chosen(options: argparse.Namespace) -> list[Workload]:
 
 
 def run_workload(
-    workload: Workload,
+    result: Result,
     servers: dict[str, Target],
     settings: Settings,
     rounds: int,
     patience: float,
     limit: Path | None,
-) -> Result:
-    """The pairs of one workload; who comes first alternates."""
-    result = Result(workload)
+) -> None:
+    """Adds pairs of one workload to *result*; who comes first alternates."""
+    workload = result.workload
     try:
         for number in range(rounds):
             names = ("frevo", "peer") if number % 2 == 0 else ("peer", "frevo")
@@ -104,7 +112,6 @@ def run_workload(
                 result.limit.append(run_limit(limit, workload.limit, settings.seconds / 2))
     except Exception as error:
         result.error = f"{type(error).__name__}: {error}"
-    return result
 
 
 def _memory(servers: dict[str, Target], sessions: int) -> list[Memory]:
@@ -121,26 +128,30 @@ def main(arguments: Sequence[str]) -> int:
     options = _arguments(arguments)
     folder = options.folder or (Path("/dev/shm") if Path("/dev/shm").is_dir() else None)
     frevo_options = dict(line.split("=", 1) for line in options.set)
-    results, memory = [], []
+    results = [Result(workload) for workload in _chosen(options)]
+    memory: list[Memory] = []
     with tempfile.TemporaryDirectory(prefix="frevo-bench-", dir=folder) as base:
         protection = "signed" if options.signing == "mandatory" else "plain"
         settings = Settings(options.seconds, options.size * _MIB, Path(base), protection)
         make_file(Path(base, "big"), settings.transfer_bytes)
         limit = build_limit(Path(base))
-        with both_servers(Path(base), options.signing, frevo_options, options.against) as servers:
-            machine = machine_line()
-            if options.sessions and not options.only:
-                memory = _memory(servers, options.sessions)
-            for workload in _chosen(options):
-                results.append(
-                    run_workload(workload, servers, settings, options.rounds, options.patience, limit)
-                )
-                _progress(results[-1])
+        for launch in range(options.launches):
+            folder = Path(base, f"launch-{launch}")
+            folder.mkdir()
+            with both_servers(folder, options.signing, frevo_options, options.against) as servers:
+                machine = machine_line()
+                if options.sessions and not options.only and not memory:
+                    memory = _memory(servers, options.sessions)
+                for result in results:
+                    if not result.error:
+                        run_workload(result, servers, settings, options.rounds, options.patience, limit)
+                        _progress(result)
     print(markdown(results, memory, machine, options))
     if options.json:
         document = {
             "machine": machine,
             "rounds": options.rounds,
+            "launches": options.launches,
             "seconds": options.seconds,
             "signing": options.signing,
             "workloads": [result.to_json() for result in results],
