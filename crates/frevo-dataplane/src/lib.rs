@@ -14,6 +14,7 @@ pub mod framing;
 pub mod gate;
 pub mod limits;
 pub mod pump;
+pub mod quic;
 pub mod ring;
 pub mod stats;
 pub mod syscalls;
