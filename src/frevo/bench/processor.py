@@ -12,20 +12,20 @@ import msgspec
 
 from frevo.transport.interfaces import local_addresses
 from frevo.transport.listeners import addresses_of, listening_processes
+from frevo.transport.traits import IPProtocol
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 #: The clock that a process's id stands for, in the kernel's encoding (clock_getcpuclockid(3)).
 _SCHEDULER_CLOCK = 2
 
 
-def find_server(host: str, port: int, *, udp: bool = False) -> list[int]:
+def find_server(host: str, port: int, protocol: IPProtocol = IPProtocol.TCP) -> list[int]:
     """IDs of the local processes that serve *host*:*port*; empty if it is remote or not visible."""
     addresses = addresses_of(host, port)
     try:
         own = {item.host.partition("%")[0] for item in local_addresses()}
     except OSError:
         return []
-    protocol = "udp" if udp else "tcp"
     local = [address for address in addresses if address in own or address.startswith("127.")]
     found = {pid for address in local for pid in listening_processes(port, protocol, address)}
     return sorted(found)

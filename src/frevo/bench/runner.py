@@ -23,7 +23,7 @@ from frevo.bench.settings import Settings
 from frevo.bench.tally import Tally, total
 from frevo.client.to_the_end import to_the_end
 from frevo.errors import FrevoError
-from frevo.transport.address import DEFAULT_PORTS
+from frevo.transport.traits import TRANSPORTS
 
 LOADS: dict[str, type[Load]] = {
     "read": ReadLoad,
@@ -219,8 +219,9 @@ def servers_of(links: Sequence[Link]) -> list[int]:
     for target, transport in {(link.target, link.server.transport) for link in links}:
         at, options = target.location, target.options
         ports = {one.name: one.port for one in options.settings(at).transports}
-        port = ports.get(transport) or DEFAULT_PORTS[transport]
-        found.update(find_server(options.address or at.host, port, udp=transport == "quic"))
+        port = ports.get(transport) or TRANSPORTS[transport].port
+        if protocol := TRANSPORTS[transport].protocol:
+            found.update(find_server(options.address or at.host, port, protocol))
     return sorted(found)
 
 

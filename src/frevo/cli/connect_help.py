@@ -14,6 +14,7 @@ from frevo.cli.serve_folder import ORDINARY_PORT, SMB_PORT, Login
 from frevo.config import Config, ShareConfig
 from frevo.config.defaults import default_private_dir, host_name
 from frevo.transport.interfaces import ANY_IPV4, ANY_IPV6, LocalAddress, local_addresses
+from frevo.transport.traits import NBT, preference
 
 Address = tuple[str, str, int]  # transport, host, port
 
@@ -93,7 +94,7 @@ def _windows(host: str, port: int, share: str, user: str) -> list[str]:
 
 def reachable(addresses: Sequence[Address]) -> tuple[str, int]:
     """The host and port for clients: tcp before nbt, a network address before loopback."""
-    ordered = sorted(addresses, key=lambda item: (item[0] != "tcp", ":" in item[1]))
+    ordered = sorted(addresses, key=lambda item: (preference(item[0]), ":" in item[1]))
     if not ordered:
         return host_name(), SMB_PORT
     _, host, port = ordered[0]
@@ -147,7 +148,7 @@ def explain_bind_error(error: OSError, transports: Iterable[str] = ()) -> str:
         return (
             f"no permission to listen on {where}. Do one of these:\n"
             f"       {other}\n"
-            f"       sudo sysctl net.ipv4.ip_unprivileged_port_start=139   (until the next boot)\n"
+            f"       sudo sysctl net.ipv4.ip_unprivileged_port_start={NBT.port}   (until the next boot)\n"
             f"       sudo setcap cap_net_bind_service=+ep {python}"
         )
     if error.errno == errno.EADDRNOTAVAIL:

@@ -27,7 +27,7 @@ from frevo.cli.serve_folder import (
     usual_port,
 )
 from frevo.config import Config, ConfigErrors, diff, load
-from frevo.transport.address import DEFAULT_PORTS, TransportAddress
+from frevo.transport.address import transport_at
 
 log = logging.getLogger("frevo.serve")
 
@@ -150,8 +150,7 @@ def _with_options(config: Config, args: argparse.Namespace, *, default_port: boo
     if port is None and default_port:
         port = usual_port()
     if port is not None:
-        name = "nbt" if port == DEFAULT_PORTS["nbt"] else "tcp"
-        config = config.with_globals(server_smb_transports=(TransportAddress(name, port),))
+        config = config.with_globals(server_smb_transports=(transport_at(port),))
     return config
 
 

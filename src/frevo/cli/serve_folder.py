@@ -16,8 +16,9 @@ import msgspec
 from frevo.config import Config, default_for_folder
 from frevo.errors import FrevoError
 from frevo.records import Redacted
+from frevo.transport.traits import TCP
 
-SMB_PORT = 445
+SMB_PORT = TCP.port
 #: Where a folder is served when 445 is not allowed: an ordinary user's port.
 ORDINARY_PORT = 4450
 

@@ -15,7 +15,7 @@ from frevo.client.server import CIPHERS, SIGNINGS, Server, Settings, open_server
 from frevo.client.share.share import Share
 from frevo.proto.dialect import BY_NAME, Cipher, Dialect, Signing
 from frevo.records import Redacted
-from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress, parse_transports
+from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress, parse_transports, transport_at
 
 
 class _Closable(Protocol):
@@ -112,8 +112,7 @@ class Options(Redacted, msgspec.Struct, frozen=True):
             transports, _ = parse_transports(transports)
         if location.port:
             # The URL's port is for the first transport; 139 is NetBIOS wherever it stands.
-            name = "nbt" if location.port == 139 else transports[0].name
-            transports = [TransportAddress(name, location.port)]
+            transports = [transport_at(location.port, transports[0].name)]
         if self.kerberos not in ("auto", "required", "off"):
             raise ValueError(f"kerberos={self.kerberos!r}: expected auto, required or off")
         return Settings(

@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 
 from frevo.records import Redacted
+from frevo.transport.traits import TCP
 
 #: A larger file is not taken for a netrc file.
 _BYTES_MAX = 1 << 20
-_SMB_PORT = 445
 _BLANKS = " \t\r"
 _VALUES = ("login", "user", "password", "account")
 
@@ -59,7 +59,7 @@ def look_up(path: Path, host: str, port: int, user: str, *, must_exist: bool = F
         entries = list(parse(data.decode("utf-8")))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    found = _fitting(entries, host, port or _SMB_PORT, user)
+    found = _fitting(entries, host, port or TCP.port, user)
     if found is not None:
         _check_private(path, known)
     return found

@@ -26,11 +26,12 @@ from frevo.errors import RemoteProtocolError, WireError
 from frevo.proto.dialect import SMB_2_0_2, SMB_3_1_1, Cipher, Dialect, Signing
 from frevo.proto.negotiation import NegotiationPolicy
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress
+from frevo.transport.traits import TRANSPORTS
+from frevo.wire.smb2 import CREDIT_BYTES
 
 SIGNINGS = (Signing.AES_GMAC, Signing.AES_CMAC, Signing.HMAC_SHA256)
 CIPHERS = (Cipher.AES_128_GCM, Cipher.AES_256_GCM, Cipher.AES_128_CCM, Cipher.AES_256_CCM)
 _REQUEST_BYTES = 8 << 20
-_REQUEST_BYTES_NBT = 65536
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -56,10 +57,11 @@ class Settings(msgspec.Struct, frozen=True):
 
     def policy(self, transport: str) -> NegotiationPolicy:
         """What is offered on *transport*."""
-        size = _REQUEST_BYTES_NBT if transport == "nbt" else _REQUEST_BYTES
+        traits = TRANSPORTS[transport]
+        size = _REQUEST_BYTES if traits.multi_credit else CREDIT_BYTES
         return NegotiationPolicy(
             self.minimum, self.maximum, self.signing, self.signings, self.ciphers, size, size, size,
-            multi_credit=transport != "nbt",
+            multi_credit=traits.multi_credit,
         )  # fmt: skip
 
 
@@ -87,7 +89,7 @@ class Server:
 
     @property
     def transport(self) -> str:
-        """The name of the transport: tcp or nbt."""
+        """The name of the transport, as `client smb transports` spells it."""
         return self.link.current.transport
 
     @property

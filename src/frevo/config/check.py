@@ -9,9 +9,7 @@ from frevo.config.macros import MACROS, macros_in
 from frevo.config.parser import Section
 from frevo.config.problem import ConfigProblem, Problems
 from frevo.config.share_keys import ShareConfig
-
-#: Transports that the server can listen on in this version.
-SERVER_TRANSPORTS = frozenset({"tcp", "nbt"})
+from frevo.transport.traits import TRANSPORTS, either
 
 
 def check_globals(config: Config, problems: Problems) -> None:
@@ -26,8 +24,9 @@ def check_globals(config: Config, problems: Problems) -> None:
             file, 0, "client smb encrypt", "encryption needs `client max protocol` SMB3_00 or newer"
         )
     for address in values.server_smb_transports:
-        if address.name not in SERVER_TRANSPORTS:
-            text = f"frevo cannot listen on {address.name} yet: expected tcp or nbt"
+        if not address.traits.serves:
+            known = either([one.name for one in TRANSPORTS.values() if one.serves])
+            text = f"frevo cannot listen on {address.name} yet: expected {known}"
             problems.error(file, 0, "server smb transports", text)
     if values.server_smb_encrypt == "required" and values.server_max_protocol < 0x0300:
         problems.error(

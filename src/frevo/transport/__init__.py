@@ -1,5 +1,5 @@
-"""How messages reach the server: the contract (`base`), addresses, and one module per transport.
+"""How messages reach the server: the contract (`base`), addresses, and what each transport is (`traits`).
 
-`tcp` and `nbt` open listening sockets, `dataplane` lets the Rust threads serve them, `memory` joins both ends
-in one process for tests. Nothing here knows what a message means.
+`tcp` opens listening sockets, `dataplane` lets the Rust threads serve them, `memory` joins both ends in one
+process for tests. Nothing here knows what a message means.
 """

@@ -1,8 +1,7 @@
 """Transport tokens of `server smb transports`: `name[:port]`, `+name`, bare ports.
 
-Facts: `tcp` is 445, `nbt` 139, `quic` 443; a bare number is tcp, except 139, which is nbt; names are
-case-sensitive; at most ten transports, duplicates are dropped with a warning, one bad token fails the whole
-parameter.
+Facts: a bare number is tcp, except 139, which is nbt; names are case-sensitive; at most ten transports,
+duplicates are dropped with a warning, one bad token fails the whole parameter.
 """
 
 from __future__ import annotations
@@ -12,8 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-#: Transport name to its default port.
-DEFAULT_PORTS: dict[str, int] = {"tcp": 445, "nbt": 139, "quic": 443}
+from frevo.transport.traits import CONFIGURABLE, NBT, TCP, TRANSPORTS, TransportTraits
 
 #: More transports than this are ignored with a warning.
 TRANSPORTS_MAX = 10
@@ -28,27 +26,36 @@ class TransportAddress(msgspec.Struct, frozen=True, order=True):
     name: str
     port: int
 
+    @property
+    def traits(self) -> TransportTraits:
+        """What is special about the transport."""
+        return TRANSPORTS[self.name]
+
     def __str__(self) -> str:
-        return self.name if DEFAULT_PORTS.get(self.name) == self.port else f"{self.name}:{self.port}"
+        return self.name if self.traits.port == self.port else f"{self.name}:{self.port}"
 
 
 #: What is used when nothing is configured.
-DEFAULT_TRANSPORTS: tuple[TransportAddress, ...] = (
-    TransportAddress("tcp", 445),
-    TransportAddress("nbt", 139),
+DEFAULT_TRANSPORTS: tuple[TransportAddress, ...] = tuple(
+    TransportAddress(one.name, one.port) for one in (TCP, NBT)
 )
+
+
+def transport_at(port: int, otherwise: str = TCP.name) -> TransportAddress:
+    """What a port without a name means: the transport that owns the number, else *otherwise*."""
+    owners = [one.name for one in TRANSPORTS.values() if one.bare_port and one.port == port]
+    return TransportAddress(owners[0] if owners else otherwise, port)
 
 
 def parse_transport(token: str) -> TransportAddress:
     """One token (`tcp`, `nbt:1139`, `4450`, `139`); ValueError says what is wrong with it."""
     if _PORT.match(token):
-        port = _port(token, token)
-        return TransportAddress("nbt" if port == DEFAULT_PORTS["nbt"] else "tcp", port)
+        return transport_at(_port(token, token))
     name, colon, port_text = token.partition(":")
-    if name not in DEFAULT_PORTS:
-        known = ", ".join(DEFAULT_PORTS)
+    if name not in CONFIGURABLE:
+        known = ", ".join(CONFIGURABLE)
         raise ValueError(f"unknown transport {token!r}: expected {known}, name:port or a port number")
-    return TransportAddress(name, _port(port_text, token) if colon else DEFAULT_PORTS[name])
+    return TransportAddress(name, _port(port_text, token) if colon else TRANSPORTS[name].port)
 
 
 def _port(text: str, token: str) -> int:
@@ -76,7 +83,7 @@ def parse_transports(
             f"more than {TRANSPORTS_MAX} transports: {item} ignored" for item in chosen[TRANSPORTS_MAX:]
         ]
     if not chosen:
-        raise ValueError("the list is empty: expected at least one of tcp, nbt, quic")
+        raise ValueError(f"the list is empty: expected at least one of {', '.join(CONFIGURABLE)}")
     return tuple(chosen[:TRANSPORTS_MAX]), warnings
 
 

@@ -84,7 +84,7 @@ class Transport(Protocol):
         """Delivers events from now on, a list at a time, on the event loop."""
 
     def listener_name(self, listener: int) -> str:
-        """The transport of a listener: tcp, nbt, memory."""
+        """The transport of a listener: a name of `frevo.transport.traits`."""
 
     def submit(self, connection: int, session_id: int, flags: int, message: Message) -> None:
         """Sends a message: one SMB2 packet or a compound.

@@ -8,14 +8,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from frevo._native import AttachedOpen, ConnectionSettings, Credits, DataPlane, Pump, SessionKeys
-from frevo.transport import nbt, tcp
 from frevo.transport.base import Message, OnEvents
+from frevo.transport.traits import TRANSPORTS
 
 if TYPE_CHECKING:
     from frevo.transport.base import Limits
-
-#: Transport name to the framing of the data plane.
-FRAMINGS: dict[str, str] = {"tcp": tcp.FRAMING, "nbt": nbt.FRAMING, "unix": tcp.FRAMING}
 
 _EVENTS_MAX = 1024
 #: After so many events in a row everything else on the loop gets its turn.
@@ -65,7 +62,7 @@ class DataPlaneTransport:
 
         The socket is taken over: this process's other descriptor of it is closed.
         """
-        number = self._plane.listen(listener.fileno(), FRAMINGS[name])
+        number = self._plane.listen(listener.fileno(), TRANSPORTS[name].framing)
         listener.close()
         self._names[number] = name
         return number
@@ -73,7 +70,7 @@ class DataPlaneTransport:
     def adopt(self, connected: socket.socket, name: str) -> int:
         """Takes over a connected socket, by the rules of transport *name*; its number. No ACCEPTED is
         reported."""
-        number = self._plane.adopt(connected.fileno(), FRAMINGS[name])
+        number = self._plane.adopt(connected.fileno(), TRANSPORTS[name].framing)
         connected.close()
         return number
 
@@ -84,7 +81,7 @@ class DataPlaneTransport:
 
     def listener_name(self, listener: int) -> str:
         """The transport of a listener."""
-        return self._names.get(listener, "unknown")
+        return self._names[listener]
 
     # -- events in, submissions out ----------------------------------------------------------------------
 

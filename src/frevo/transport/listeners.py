@@ -8,13 +8,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from frevo.transport.traits import IPProtocol
+
 _LISTENING = "0A"
 
 
-def listening_processes(port: int, protocol: str = "tcp", host: str | None = None) -> list[int]:
+def listening_processes(
+    port: int, protocol: IPProtocol = IPProtocol.TCP, host: str | None = None
+) -> list[int]:
     """Ids of the processes that have *port* open, in no order; with *host*, only where that address is served.
 
-    protocol: tcp or udp. Empty when nobody listens, and when the processes are another user's.
+    Empty when nobody listens, and when the processes are another user's.
     """
     inodes = {f"socket:[{inode}]" for inode in _inodes(port, protocol, host)}
     if not inodes:
@@ -22,7 +26,7 @@ def listening_processes(port: int, protocol: str = "tcp", host: str | None = Non
     return [int(entry.name) for entry in Path("/proc").iterdir() if _has_open(entry, inodes)]
 
 
-def _inodes(port: int, protocol: str, host: str | None) -> Iterator[str]:
+def _inodes(port: int, protocol: IPProtocol, host: str | None) -> Iterator[str]:
     for table in (protocol, f"{protocol}6"):
         try:
             lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
@@ -31,7 +35,7 @@ def _inodes(port: int, protocol: str, host: str | None) -> Iterator[str]:
         for line in lines:
             fields = line.split()
             address, _, number = fields[1].rpartition(":")
-            listening = protocol == "udp" or fields[3] == _LISTENING
+            listening = protocol is IPProtocol.UDP or fields[3] == _LISTENING
             if listening and int(number, 16) == port and (host is None or _serves(address, host)):
                 yield fields[9]
 

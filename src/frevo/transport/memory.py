@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from frevo._native import AttachedOpen, ConnectionSettings, Core, SessionKeys
 from frevo.transport.base import ACCEPTED, CLOSED, Event, Message, OnEvents
+from frevo.transport.traits import MEMORY
 
 if TYPE_CHECKING:
     from frevo.transport.base import Limits
@@ -21,7 +22,7 @@ _LISTENER = 1
 class MemoryTransport:
     """The server's side of any number of connections in memory."""
 
-    def __init__(self, *, framing: str = "tcp", limits: Limits | None = None) -> None:
+    def __init__(self, *, framing: str = MEMORY.framing, limits: Limits | None = None) -> None:
         self._framing = framing
         self._limits = limits
         self._cores: dict[int, Core] = {}
@@ -45,8 +46,8 @@ class MemoryTransport:
         return MemoryLink(self, number, core, Core(connection=number, framing=self._framing, role="client"))
 
     def listener_name(self, listener: int) -> str:
-        """Always "memory"."""
-        return "memory"
+        """Always that of memory."""
+        return MEMORY.name
 
     def _deliver(self, batch: list[Event]) -> None:
         for event in batch:

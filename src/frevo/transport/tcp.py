@@ -1,5 +1,4 @@
-"""Listening sockets for SMB over direct TCP ([MS-SMB2] 2.1), and for every other transport that runs on
-TCP."""
+"""Listening sockets for SMB over TCP ([MS-SMB2] 2.1), with or without the NetBIOS session service."""
 
 from __future__ import annotations
 
@@ -7,8 +6,6 @@ import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-#: Framing of the data plane for this transport.
-FRAMING = "tcp"
 #: Connections that may wait to be accepted.
 _BACKLOG = 1024
 #: Seconds of silence after which a client is asked for, and between two questions without an answer.

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from frevo.auth.accounts import AccountStore
 from frevo.cli import serve, serve_folder
@@ -16,10 +17,9 @@ from frevo.cli.main import build_parser, main
 from frevo.cli.runner import Runner, start_log
 from frevo.cli.serve_folder import Login, ServeError, folder_config, login_for, random_password, share_name
 from frevo.config import Config, load_text
-from frevo.config.check import SERVER_TRANSPORTS
 from frevo.server.rules.acting import who_acts
 from frevo.transport.address import TransportAddress
-from frevo.transport.dataplane import FRAMINGS
+from frevo.transport.traits import TRANSPORTS
 
 
 def plan_of(*arguments: str) -> serve.Plan:
@@ -340,18 +340,21 @@ def test_addresses_that_are_not_here_are_said_by_both(
 
 
 def test_transports_that_are_not_here_are_said_by_both(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Goal: a transport that the server cannot listen on is an error at start, in the same words from testparm, also
-    beside others. Method: quic after tcp; every transport that passes has a framing."""
+    beside others. Method: an nbt that this frevo cannot serve, after tcp."""
+    monkeypatch.setitem(TRANSPORTS, "nbt", replace(TRANSPORTS["nbt"], serves=False))
     path = tmp_path / "smb.conf"
-    path.write_text("[global]\nserver smb transports = tcp:4450, quic\n[a]\npath = /\n")
+    path.write_text("[global]\nserver smb transports = tcp:4450, nbt\n[a]\npath = /\n")
     said = []
     for command in ("serve", "testparm"):
         assert main([command, "-c", str(path)]) == 1
         said.append(capsys.readouterr().err)
-    assert said[0] == said[1] and "error: `server smb transports`: frevo cannot listen on quic yet" in said[0]
-    assert FRAMINGS.keys() >= SERVER_TRANSPORTS
+    assert (
+        said[0] == said[1]
+        and "error: `server smb transports`: frevo cannot listen on nbt yet: expected tcp" in said[0]
+    )
 
 
 class _Shown:

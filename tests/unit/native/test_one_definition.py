@@ -14,9 +14,9 @@ from frevo.config import Config
 from frevo.config.global_keys import GlobalConfig
 from frevo.server.run import limits_of
 from frevo.transport.base import DEFAULT_LIMITS, descriptor_shares
+from frevo.transport.traits import TRANSPORTS
 from frevo.wire.codec import HEADER_SIZE
 from frevo.wire.erref import NTStatus
-from frevo.wire.nbt import LENGTH_MAX
 from frevo.wire.smb2 import (
     COMPRESSION_PROTOCOL_ID,
     CREDIT_BYTES,
@@ -149,7 +149,7 @@ def test_rust_and_python_speak_of_the_same_commands_and_flags() -> None:
 
 
 def test_rust_and_python_have_the_same_sizes_and_protocol_ids() -> None:
-    """Headers, what a credit pays for, the first bytes of each kind of message, the longest NetBIOS message."""
+    """Headers, what a credit pays for, the first bytes of each kind of message."""
     numbers = constants("wire.rs")
     assert numbers["HEADER_BYTES"] == HEADER_SIZE
     assert numbers["TRANSFORM_BYTES"] == len(TransformHeader().pack())
@@ -164,5 +164,14 @@ def test_rust_and_python_have_the_same_sizes_and_protocol_ids() -> None:
         "TRANSFORM": TRANSFORM_PROTOCOL_ID,
         "COMPRESSION": COMPRESSION_PROTOCOL_ID,
     }
-    longest = re.search(r"Framing::Nbt => (0x[0-9A-F_]+),", (CRATE / "framing.rs").read_text())
-    assert longest is not None and int(longest[1].replace("_", ""), 16) == LENGTH_MAX
+
+
+def test_rust_and_python_have_the_same_framings() -> None:
+    """Every framing of the table of transports is one of Rust's and the other way round, with the same longest
+    message."""
+    text = (CRATE / "framing.rs").read_text()
+    names = dict(re.findall(r'"(\w+)" => Some\(Framing::(\w+)\)', text))
+    longest = {name: int(size, 16) for name, size in re.findall(r"Framing::(\w+) => (0x[0-9A-F_]+),", text)}
+    assert {name: longest[kind] for name, kind in names.items()} == {
+        one.framing: one.message_max for one in TRANSPORTS.values()
+    }

@@ -252,7 +252,7 @@ class BlockingServer(_Connected):
 
     @property
     def transport(self) -> str:
-        """The transport's name: tcp or nbt."""
+        """The name of the transport, as `client smb transports` spells it."""
         return self._inner.transport
 
     @property

@@ -10,24 +10,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from frevo.client.errors import RemoteError
-from frevo.transport.address import DEFAULT_PORTS, TransportAddress
+from frevo.transport.address import TransportAddress
+from frevo.transport.traits import TRANSPORTS, either
 from frevo.wire.nbt import NetBIOSName, PacketType, SessionRequest
 
 #: Seconds between the attempts over one transport and the next; a server that answers at once sees only one.
 STAGGER_S = 0.1
-#: The transports that the client supports.
-SPOKEN = ("tcp", "nbt")
 
 
 async def dial(
     host: str, transports: Sequence[TransportAddress], timeout: float, calling: str = "FREVO"
 ) -> tuple[socket.socket, str]:
     """A connected socket and the name of its transport; *calling* is our NetBIOS name. RemoteError says what failed."""
-    usable = [one for one in transports if one.name in SPOKEN]
+    usable = [one for one in transports if one.traits.dials]
     if not usable:
         names = ", ".join(map(str, transports))
+        known = either([one.name for one in TRANSPORTS.values() if one.dials])
         raise RemoteError(
-            errno.EPROTONOSUPPORT, f"frevo's client does not support {names}: use tcp or nbt", host
+            errno.EPROTONOSUPPORT, f"frevo's client does not support {names}: use {known}", host
         )
     tasks = [
         asyncio.create_task(_attempt(host, one, index * STAGGER_S, timeout, calling))
@@ -82,7 +82,7 @@ async def _attempt(
     await asyncio.sleep(delay)
     async with asyncio.timeout(timeout):
         loop = asyncio.get_running_loop()
-        port = transport.port or DEFAULT_PORTS[transport.name]
+        port = transport.port or transport.traits.port
         found = await _addresses(loop, host, port)
         problem: OSError = OSError(errno.EADDRNOTAVAIL, "the name has no address")
         for family, kind, protocol, _, address in found:
@@ -91,7 +91,7 @@ async def _attempt(
             except OSError as error:
                 problem = error
                 continue
-            if transport.name == "nbt":
+            if transport.traits.session_request:
                 await _call(loop, connected, calling)
             return connected
         raise problem

@@ -12,6 +12,7 @@ from frevo.proto.negotiation import Negotiated, NegotiationPolicy, agreed, diale
 from frevo.server.core.request import Buffer, Request
 from frevo.server.core.state import Connection
 from frevo.transport.base import ConnectionSettings
+from frevo.transport.traits import TRANSPORTS
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, Header, HeaderFlags, NegotiateRequest, NegotiateResponse
 from frevo.wire.smb2.smb1_negotiate import SMB_2_002, SMB_2_WILDCARD, SMB1NegotiateRequest
@@ -45,7 +46,7 @@ def policy_of(server: Server, connection: Connection) -> NegotiationPolicy:
         settings.smb2_max_trans,
         settings.smb2_max_read,
         settings.smb2_max_write,
-        multi_credit=connection.transport != "nbt",
+        multi_credit=TRANSPORTS[connection.transport].multi_credit,
     )
 
 

@@ -10,14 +10,15 @@ from pathlib import Path
 
 from frevo.status.doctor.base import Check, State, read_number, read_text
 from frevo.transport.listeners import listening_processes
+from frevo.transport.traits import NBT, QUIC, TCP, IPProtocol
 
 GROUP = "network"
 
 #: Port, kind and what it is for.
 PORTS = (
-    (445, socket.SOCK_STREAM, "SMB; older Windows supports this port only"),
-    (139, socket.SOCK_STREAM, "NetBIOS session service, for old clients"),
-    (443, socket.SOCK_DGRAM, "SMB over QUIC"),
+    (TCP.port, socket.SOCK_STREAM, "SMB; older Windows supports this port only"),
+    (NBT.port, socket.SOCK_STREAM, "NetBIOS session service, for old clients"),
+    (QUIC.port, socket.SOCK_DGRAM, "SMB over QUIC"),
     (4450, socket.SOCK_STREAM, "SMB without privileges; used by `make serve`"),
 )
 
@@ -31,8 +32,8 @@ def check_ports() -> list[Check]:
 
 
 def _check_port(port: int, kind: socket.SocketKind, purpose: str) -> Check:
-    transport = "udp" if kind == socket.SOCK_DGRAM else "tcp"
-    name, data = f"port {port}/{transport}", {"port": port, "transport": transport}
+    protocol = IPProtocol.UDP if kind == socket.SOCK_DGRAM else IPProtocol.TCP
+    name, data = f"port {port}/{protocol}", {"port": port, "transport": protocol}
     with socket.socket(socket.AF_INET, kind) as probe:
         if kind == socket.SOCK_STREAM:
             # As the server does it: connections of an earlier server in TIME_WAIT do not matter.
@@ -40,23 +41,23 @@ def _check_port(port: int, kind: socket.SocketKind, purpose: str) -> Check:
         try:
             probe.bind(("0.0.0.0", port))
         except OSError as error:
-            text, fix = _port_problem(error, port, transport)
+            text, fix = _port_problem(error, port, protocol)
             return Check(GROUP, name, State.LIMITED, f"{text} ({purpose})", fix, {**data, "free": False})
     return Check(GROUP, name, State.OK, f"free for this user ({purpose})", "", {**data, "free": True})
 
 
-def _port_problem(error: OSError, port: int, transport: str) -> tuple[str, str]:
+def _port_problem(error: OSError, port: int, protocol: IPProtocol) -> tuple[str, str]:
     if error.errno in (errno.EACCES, errno.EPERM):
         first = read_number("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024
         text = f"this user may not use ports below {first}"
         python = Path(sys.executable).resolve()
         fix = (
-            f"sudo sysctl net.ipv4.ip_unprivileged_port_start={min(port, 139)}"
+            f"sudo sysctl net.ipv4.ip_unprivileged_port_start={min(port, NBT.port)}"
             f", or sudo setcap cap_net_bind_service=+ep {python}"
         )
         return text, fix
     if error.errno == errno.EADDRINUSE:
-        holder = _holder(port, transport)
+        holder = _holder(port, protocol)
         return (
             f"in use{' by ' + holder if holder else ''}",
             "stop that program, or choose another port with --port",
@@ -64,12 +65,12 @@ def _port_problem(error: OSError, port: int, transport: str) -> tuple[str, str]:
     return error.strerror or str(error), ""
 
 
-def _holder(port: int, transport: str) -> str:
+def _holder(port: int, protocol: IPProtocol) -> str:
     """Name and ID of the process that uses the port, if /proc shows it to this user."""
     return next(
         (
             f"{read_text(f'/proc/{process}/comm')} (process {process})"
-            for process in listening_processes(port, transport)
+            for process in listening_processes(port, protocol)
         ),
         "",
     )
