@@ -37,8 +37,9 @@ ARROWS: dict[str, set[str]] = {
     "mount": {"client", "fuse"},
     "server": {"config", "status", "dcerpc", "auth", "vfs", "locking", "proto", "transport", "aio"},
     "bench": {"client", "auth", "proto", "transport"},
+    "lab": set(),
     "cli": {
-        *("config", "server", "client", "mount", "fuse", "bench", "status", "dcerpc"),
+        *("config", "server", "client", "mount", "fuse", "bench", "lab", "status", "dcerpc"),
         *("auth", "vfs", "locking", "proto", "transport", "aio"),
     },
     "__main__": {"cli"},

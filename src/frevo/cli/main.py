@@ -24,7 +24,7 @@ from frevo.errors import FrevoError
 COMMANDS = (
     *("serve", "user", "testparm", "status", "doctor"),
     *("ls", "tree", "cat", "get", "put", "cp", "rm", "mv", "mkdir", "stat", "watch", "shares", "shell"),
-    *("mount", "umount", "bench"),
+    *("mount", "umount", "bench", "lab"),
 )
 
 _EPILOG = """\
