@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from peers.target import SHARES
@@ -23,9 +24,11 @@ def make_pair(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Make
     with ExitStack() as stack:
 
         def make(
-            options: Mapping[str, str] | None = None, shares: Mapping[str, dict[str, str]] = SHARES
+            options: Mapping[str, str] | None = None,
+            shares: Mapping[str, dict[str, str]] = SHARES,
+            **of_transport: Any,
         ) -> Pair:
-            return stack.enter_context(Pair(tmp_path, options, shares))
+            return stack.enter_context(Pair(tmp_path, options, shares, **of_transport))
 
         yield make
     faults = [record for record in caplog.records if record.levelno >= logging.ERROR]

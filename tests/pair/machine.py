@@ -18,7 +18,9 @@ from frevo.auth.identity import AuthSettings
 from frevo.config import Config, load_text
 from frevo.server.run import limits_of
 from frevo.server.service import Service
+from frevo.transport.base import Secured
 from frevo.transport.memory import MemoryTransport
+from frevo.transport.traits import TRANSPORTS
 from pair.client import Client
 
 T = TypeVar("T")
@@ -46,7 +48,11 @@ class Pair:
         folder: Path,
         options: Mapping[str, str] | None = None,
         shares: Mapping[str, dict[str, str]] = SHARES,
+        *,
+        transport: str = "memory",
+        secured: Secured | None = None,
     ) -> None:
+        """*transport*: the name of the transport that the memory stands for; *secured*: its handshake with TLS."""
         self.folder = folder
         self.root = folder / "shares"
         self.private = folder / "private"
@@ -58,7 +64,9 @@ class Pair:
             if accounts.lookup(user) is None:
                 accounts.add(user, password)
         self.config = self.configured(options, shares)
-        self.transport = MemoryTransport(limits=limits_of(self.config))
+        self.transport = MemoryTransport(
+            traits=TRANSPORTS[transport], limits=limits_of(self.config), secured=secured
+        )
         self.transport.fast_echo(self.config.globals.frevo_fast_path)
         self.server = Service(self.config, self.transport, self.authenticator(self.config), self.loop)
         self.transport.start(self.server.on_events)

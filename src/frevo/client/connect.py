@@ -53,8 +53,9 @@ class Options(Redacted, msgspec.Struct, frozen=True):
     ~/.netrc (or $NETRC) complete it; without a password the Kerberos ticket cache is used. workgroup: the domain of a
     user who has none. kerberos: auto, required, off. guest, anonymous: log on as nobody in particular. signing: False
     turns it off unless the server demands it. encryption: True demands it, prefer_encryption takes it where the server
-    can. ciphers (none: no encryption at all), signings: what is offered, best first. minimum, maximum: dialects, as
-    smb.conf names them (SMB2_02 … SMB3_11). transports: as `client smb transports`. timeout: seconds to connect.
+    can. encryption_over_quic: False lets QUIC do instead where the server agrees and was verified. ciphers (none: no
+    encryption at all), signings: what is offered, best first. minimum, maximum: dialects, as smb.conf names them
+    (SMB2_02 … SMB3_11). transports: as `client smb transports`. timeout: seconds to connect.
     answer_timeout: seconds without a sign of life from the server, while an answer is due, after which the connection
     counts as lost, 0: as long as it takes. reconnect: seconds to try to get a lost connection back, 0: not at all.
     connections: how many a share may have while large files or very many are moved (most servers use one processor
@@ -85,6 +86,7 @@ class Options(Redacted, msgspec.Struct, frozen=True):
     client_guid: bytes | None = None
     workgroup: str = ""
     prefer_encryption: bool = False
+    encryption_over_quic: bool = True
     ciphers: Sequence[Cipher] = CIPHERS
     signings: Sequence[Signing] = SIGNINGS
     netbios_name: str = "FREVO"
@@ -128,6 +130,7 @@ class Options(Redacted, msgspec.Struct, frozen=True):
             reconnect=self.reconnect,
             connections=self.connections,
             prefer_encryption=self.prefer_encryption,
+            encryption_over_quic=self.encryption_over_quic,
             ciphers=self.ciphers,
             signings=self.signings,
             netbios_name=self.netbios_name,

@@ -17,20 +17,27 @@ from frevo.client.connection.keepalive import Keepalive
 from frevo.client.connection.logon import Handshake, Session, log_on, log_on_again, negotiate
 from frevo.client.connection.plane import plane_of
 from frevo.client.credentials import Credentials
-from frevo.client.errors import RemoteError, fault
+from frevo.client.errors import RemoteError, fault, remote_error
 from frevo.client.lasting.link import Link, LoggedOn
 from frevo.client.lasting.tree import LastingTree
 from frevo.client.share.share import Share
 from frevo.client.tree.stat import ShareEntry
 from frevo.errors import RemoteProtocolError, WireError
-from frevo.proto.dialect import SMB_2_0_2, SMB_3_1_1, Cipher, Dialect, Signing
+from frevo.proto.dialect import SMB_2_0_2, SMB_3_1_1, Cipher, Dialect, Signing, newer
 from frevo.proto.negotiation import NegotiationPolicy
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress
 from frevo.transport.traits import TRANSPORTS
+from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import CREDIT_BYTES
 
 SIGNINGS = (Signing.AES_GMAC, Signing.AES_CMAC, Signing.HMAC_SHA256)
 CIPHERS = (Cipher.AES_128_GCM, Cipher.AES_256_GCM, Cipher.AES_128_CCM, Cipher.AES_256_CCM)
+#: [MS-SMB2] 3.3.5.9: what servers refuse over QUIC unless they are told otherwise.
+_NO_PIPES = (
+    "over QUIC this server does not open named pipes, without which it cannot list its shares: name the share, as in "
+    "smb+quic://host/share, or allow pipes on the server (frevo: `frevo:quic named pipes = yes`, Windows: "
+    "Set-SmbServerConfiguration -RestrictNamedpipeAccessViaQuic $false)"
+)
 _REQUEST_BYTES = 8 << 20
 
 
@@ -46,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True):
     ciphers: Sequence[Cipher] = CIPHERS
     signings: Sequence[Signing] = SIGNINGS
     prefer_encryption: bool = False  # encrypt where the server can
+    #: Encrypt over QUIC, too; False: QUIC is enough where the server agrees and was verified.
+    encryption_over_quic: bool = True
     netbios_name: str = "FREVO"
     address: str | None = None  # where the host is, when its name does not say
     client_guid: bytes | None = None  # what servers know this client by; a new one for each connection
@@ -55,14 +64,27 @@ class Settings(msgspec.Struct, frozen=True):
     reconnect: float = 30.0  # seconds to try to get a lost connection back; 0: not at all
     connections: int = 0  # that a share may have for much to do; 0: by the number of processors
 
-    def policy(self, transport: str) -> NegotiationPolicy:
-        """What is offered on *transport*."""
+    def policy(self, transport: str, *, verified: bool = False) -> NegotiationPolicy:
+        """What is offered on *transport*; *verified*: its handshake has proved who the server is."""
         traits = TRANSPORTS[transport]
         size = _REQUEST_BYTES if traits.multi_credit else CREDIT_BYTES
         return NegotiationPolicy(
-            self.minimum, self.maximum, self.signing, self.signings, self.ciphers, size, size, size,
+            newer(self.minimum, traits.oldest), self.maximum, self.signing, self.signings, self.ciphers,
+            size, size, size,
             multi_credit=traits.multi_credit,
+            transport_security=traits.secure and verified and not self.encryption_over_quic,
         )  # fmt: skip
+
+
+    def usable_transports(self) -> list[TransportAddress]:
+        """Those of `transports` that carry one of the dialects. RemoteError when none does."""
+        low, high = self.minimum.revision, self.maximum.revision
+        found = [one for one in self.transports if one.traits.oldest <= high and one.traits.newest >= low]
+        if not found:
+            names = ", ".join(map(str, self.transports))
+            text = f"{names} carries no dialect from {self.minimum.name} to {self.maximum.name}"
+            raise RemoteError(errno.EPROTONOSUPPORT, text)
+        return found
 
 
 class Server:
@@ -100,8 +122,8 @@ class Server:
 
     @property
     def encrypted(self) -> bool:
-        """Everything is encrypted."""
-        return self.session.protection.encrypt
+        """Everything is encrypted, by SMB or by a transport that both sides rely on instead."""
+        return self.session.protection.encrypt or self.connection.transport_security
 
     @property
     def signed(self) -> bool:
@@ -116,12 +138,17 @@ class Server:
         """The shares that the server lists."""
         from frevo.client.tree.list_shares import list_shares  # with all of DCE/RPC, which few need
 
-        pipes = await LastingTree.connect(self.link, "IPC$")
         try:
-            return await pipes.run(lambda tree, _: list_shares(tree))
-        finally:
-            with contextlib.suppress(OSError):
-                await pipes.tree.disconnect()
+            pipes = await LastingTree.connect(self.link, "IPC$")
+            try:
+                return await pipes.run(lambda tree, _: list_shares(tree))
+            finally:
+                with contextlib.suppress(OSError):
+                    await pipes.tree.disconnect()
+        except RemoteError as error:
+            if TRANSPORTS[self.transport].secure and error.ntstatus == NTStatus.ACCESS_DENIED:
+                raise remote_error(error.ntstatus, self.connection.server, "", _NO_PIPES) from None
+            raise
 
     async def close(self) -> None:
         """Logs off and closes the connection; what was open there is closed by the server."""
@@ -160,14 +187,15 @@ async def open_server(host: str, credentials: Credentials, settings: Settings) -
 
 async def _connect(host: str, credentials: Credentials, settings: Settings) -> LoggedOn:
     connected, transport = await dial(
-        settings.address or host, settings.transports, settings.timeout, settings.netbios_name
+        settings.address or host, settings.usable_transports(), settings.timeout, settings.netbios_name
     )
     plane = plane_of(asyncio.get_running_loop())
     connection = Connection(plane, host)
     connection.number = plane.adopt(connected, transport, connection)
     try:
         async with asyncio.timeout(settings.timeout * 3):
-            handshake = await negotiate(connection, settings.policy(transport), settings.client_guid)
+            policy = settings.policy(transport, verified=connection.verified)
+            handshake = await negotiate(connection, policy, settings.client_guid)
             session = await log_on(
                 connection,
                 handshake,

@@ -131,6 +131,13 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         "The ciphers that the client commands offer, in order of preference.",
     )
 
+    client_smb_encryption_over_quic: bool = setting(
+        Boolean(),
+        True,
+        "Whether `client smb encrypt` also applies over QUIC, which encrypts everything itself. With `no`, "
+        "QUIC is enough when the server agrees and its certificate was verified.",
+    )
+
     # Protocol
     server_min_protocol: int = setting(
         choices.MIN_PROTOCOL,
@@ -160,6 +167,13 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
     )
     server_smb3_encryption_algorithms: tuple[str, ...] = setting(
         _CIPHERS, ENCRYPTION_ALGORITHMS, "The ciphers that the server accepts, in order of preference."
+    )
+    server_smb_encryption_over_quic: bool = setting(
+        Boolean(),
+        True,
+        "Whether `server smb encrypt` also applies over QUIC, which encrypts everything itself. With `no`, "
+        "QUIC is enough for clients that ask to rely on it, even for shares that must be encrypted.",
+        guards=bool,
     )
     smb2_max_read: int = setting(Size(64 * _KIB, 8 * _MIB), 8 * _MIB, "The largest READ.", unit="bytes")
     smb2_max_write: int = setting(Size(64 * _KIB, 8 * _MIB), 8 * _MIB, "The largest WRITE.", unit="bytes")
@@ -377,6 +391,13 @@ class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
         "The delay added by each further wrong password, for every log-on from that address. Correct "
         "passwords have to wait, too. 0 turns this off.",
         unit="seconds",
+    )
+    frevo_quic_named_pipes: bool = setting(
+        Boolean(),
+        False,
+        "Whether clients may open named pipes over QUIC. They need them to list shares and to look up "
+        "account names, but not to use a share.",
+        guards=lambda allowed: not allowed,
     )
     frevo_max_pipes: int = setting(
         Integer(1, 1_000_000), 2048, "The most open named pipes in total.", unit="pipes"

@@ -125,7 +125,7 @@ _RELICS: tuple[tuple[str, str], ...] = (
         """afs token lifetime; afs username map; aio max threads; aio read size; aio write behind; aio write size;
         allocation roundup size; async dns timeout; automount fs types; blocking locks; block size; cache
         directory; change notify; change notify timeout; check parent directory delete on close; client ipc max
-        protocol; client ipc min protocol; client ipc signing; client smb encryption over quic; ctdb locktime warn
+        protocol; client ipc min protocol; client ipc signing; ctdb locktime warn
         threshold; ctdb timeout; ctdbd socket; cluster addresses; allow unsafe cluster upgrade; debug class; debug
         encryption; debug hires timestamp; debug pid; debug prefix timestamp; debug syslog format; debug uid;
         defer sharing violations; directory name cache size; dmapi support; enable asu support; enable core files;
@@ -261,7 +261,6 @@ _MISSING: tuple[_Row, ...] = (
         "frevo decides whether a client may use several connections",
         YES,
     ),
-    _Row("server smb encryption over quic", "QUIC is not served", YES),
     _Row("smb3 share cap:CONTINUOUS AVAILABILITY", "open files are closed when their connection ends", NO),
     _Row("smb3 unix extensions", "POSIX extensions are not offered", NO),
     _Row("spotlight; spotlight backend", "there is no search index for Macs", NO | {"noindex"}),

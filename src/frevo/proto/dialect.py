@@ -57,6 +57,11 @@ BY_NAME: dict[str, Dialect] = {dialect.name: dialect for dialect in DIALECTS}
 WILDCARD_REVISION = 0x02FF
 
 
+def newer(dialect: Dialect, revision: int) -> Dialect:
+    """*dialect*, or the one with *revision* when that is newer: the oldest that a policy and a transport allow."""
+    return max(dialect, BY_REVISION[revision], key=lambda one: one.revision)
+
+
 def choose(offered: list[int], minimum: Dialect, maximum: Dialect) -> Dialect | None:
     """The newest dialect between *minimum* and *maximum* that both sides support; None if there is none."""
     common = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import msgspec
 
@@ -21,6 +21,8 @@ from frevo.wire.smb2 import (
     PreauthIntegrityCapabilities,
     SecurityMode,
     SigningCapabilities,
+    TransportCapabilities,
+    TransportCapabilitiesContext,
 )
 
 SALT_LENGTH = 32
@@ -39,6 +41,9 @@ class NegotiationPolicy(msgspec.Struct, frozen=True):
     max_write: int
     #: False on NetBIOS, whose frames end at 128 KiB ([MS-SMB2] 3.3.5.4: Connection.SupportsMultiCredit).
     multi_credit: bool = True
+    #: The transport encrypts, and this side relies on that instead of SMB encryption if the other one does too
+    #: ([MS-SMB2] 3.1.1.1: DisableEncryptionOverSecureTransport).
+    transport_security: bool = False
 
 
 class Negotiated(msgspec.Struct, frozen=True):
@@ -53,6 +58,8 @@ class Negotiated(msgspec.Struct, frozen=True):
     max_read: int
     max_write: int
     contexts: list[NegotiateContext]
+    #: Connection.AcceptTransportSecurity: nothing needs to be encrypted again.
+    transport_security: bool = False
 
     @property
     def multi_credit(self) -> bool:
@@ -69,12 +76,10 @@ def negotiate(request: NegotiateRequest, policy: NegotiationPolicy) -> Negotiate
     if dialect is None:
         offered = ", ".join(f"{revision:#06x}" for revision in request.dialects)
         raise SMBError(NTStatus.NOT_SUPPORTED, f"no dialect of {offered} is served")
-    signing, cipher, contexts = dialect.signing, Cipher.NONE, list[NegotiateContext]()
     if dialect.contexts:
-        signing, cipher, contexts = _answer_contexts(request.contexts, dialect, policy)
-    elif dialect.encryption and request.capabilities & Capabilities.ENCRYPTION and policy.ciphers:
-        cipher = Cipher.AES_128_CCM
-    return agreed(dialect, signing, cipher, contexts, policy)
+        return _answer_contexts(request.contexts, dialect, policy)
+    can_encrypt = dialect.encryption and request.capabilities & Capabilities.ENCRYPTION and policy.ciphers
+    return agreed(dialect, dialect.signing, Cipher.AES_128_CCM if can_encrypt else Cipher.NONE, [], policy)
 
 
 def agreed(
@@ -83,6 +88,8 @@ def agreed(
     cipher: Cipher,
     contexts: list[NegotiateContext],
     policy: NegotiationPolicy,
+    *,
+    transport_security: bool = False,
 ) -> Negotiated:
     """The response's fields for the values chosen."""
     multi_credit = dialect.multi_credit and policy.multi_credit
@@ -98,18 +105,18 @@ def agreed(
         dialect, signing, cipher, capabilities, mode,
         limit, min(policy.max_read, limit) if limit == CREDIT_BYTES else policy.max_read,
         min(policy.max_write, limit) if limit == CREDIT_BYTES else policy.max_write, contexts,
+        transport_security,
     )  # fmt: skip
 
 
 def _answer_contexts(
     offered: list[NegotiateContext], dialect: Dialect, policy: NegotiationPolicy
-) -> tuple[Signing, Cipher, list[NegotiateContext]]:
+) -> Negotiated:
     """The 3.1.1 contexts: preauth is required, each known type may occur once, unknown ones are ignored."""
-    known: dict[int, bytes] = {}
-    for context in offered:
-        if context.context_type in known and context.context_type in _ONCE:
-            raise SMBError(NTStatus.INVALID_PARAMETER, f"negotiate context {context.context_type} twice")
-        known[context.context_type] = context.data
+    try:
+        known = by_type(offered, _ONCE_IN_REQUEST)
+    except ValueError as error:
+        raise SMBError(NTStatus.INVALID_PARAMETER, str(error)) from None
     contexts = [_answer_preauth(known.get(NegotiateContextType.PREAUTH_INTEGRITY_CAPABILITIES))]
     signing, cipher = dialect.signing, Cipher.NONE
     data = known.get(NegotiateContextType.ENCRYPTION_CAPABILITIES)
@@ -128,15 +135,43 @@ def _answer_contexts(
         if common is not None:
             signing = common
             contexts.append(SigningCapabilities([int(signing)]).context())
-    return signing, cipher, contexts
+    relied = False
+    data = known.get(NegotiateContextType.TRANSPORT_CAPABILITIES)
+    if data is not None:
+        relied = accepts_transport_security(data) and policy.transport_security
+        flags = TransportCapabilities.ACCEPT_TRANSPORT_LEVEL_SECURITY if relied else 0
+        contexts.append(TransportCapabilitiesContext(int(flags)).context())
+    return agreed(dialect, signing, cipher, contexts, policy, transport_security=relied)
 
 
-_ONCE = (
-    NegotiateContextType.PREAUTH_INTEGRITY_CAPABILITIES,
-    NegotiateContextType.ENCRYPTION_CAPABILITIES,
-    NegotiateContextType.SIGNING_CAPABILITIES,
-    NegotiateContextType.COMPRESSION_CAPABILITIES,
+#: Contexts that a request may have only once ([MS-SMB2] 3.3.5.4).
+_ONCE_IN_REQUEST = frozenset(
+    {
+        NegotiateContextType.PREAUTH_INTEGRITY_CAPABILITIES,
+        NegotiateContextType.ENCRYPTION_CAPABILITIES,
+        NegotiateContextType.COMPRESSION_CAPABILITIES,
+        NegotiateContextType.RDMA_TRANSFORM_CAPABILITIES,
+        NegotiateContextType.SIGNING_CAPABILITIES,
+    }
 )
+#: Contexts that a response may have only once ([MS-SMB2] 3.2.5.2).
+ONCE_IN_RESPONSE = _ONCE_IN_REQUEST | {NegotiateContextType.TRANSPORT_CAPABILITIES}
+
+
+def by_type(contexts: Iterable[NegotiateContext], once: Container[int]) -> dict[int, bytes]:
+    """The data of each context by its type; ValueError when a type of *once* occurs twice."""
+    known: dict[int, bytes] = {}
+    for context in contexts:
+        if context.context_type in known and context.context_type in once:
+            raise ValueError(f"negotiate context {context.context_type} twice")
+        known[context.context_type] = context.data
+    return known
+
+
+def accepts_transport_security(data: bytes) -> bool:
+    """Whether a transport context offers or accepts to rely on the transport. WireError if it is too short."""
+    flags = TransportCapabilitiesContext.parse(data).flags
+    return bool(flags & TransportCapabilities.ACCEPT_TRANSPORT_LEVEL_SECURITY)
 
 
 def _answer_preauth(data: bytes | None) -> NegotiateContext:

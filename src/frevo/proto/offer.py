@@ -7,7 +7,14 @@ import secrets
 
 from frevo.errors import RemoteProtocolError, WireError
 from frevo.proto.dialect import BY_REVISION, DIALECTS, Cipher, Dialect, Signing
-from frevo.proto.negotiation import SALT_LENGTH, Negotiated, NegotiationPolicy
+from frevo.proto.negotiation import (
+    ONCE_IN_RESPONSE,
+    SALT_LENGTH,
+    Negotiated,
+    NegotiationPolicy,
+    accepts_transport_security,
+    by_type,
+)
 from frevo.wire.smb2 import (
     CREDIT_BYTES,
     Capabilities,
@@ -20,6 +27,8 @@ from frevo.wire.smb2 import (
     PreauthIntegrityCapabilities,
     SecurityMode,
     SigningCapabilities,
+    TransportCapabilities,
+    TransportCapabilitiesContext,
     ValidateNegotiateInfoRequest,
     ValidateNegotiateInfoResponse,
 )
@@ -43,6 +52,9 @@ def offer(policy: NegotiationPolicy, client_guid: bytes, server_name: str) -> Ne
             request.contexts.append(EncryptionCapabilities([int(c) for c in policy.ciphers]).context())
         request.contexts.append(SigningCapabilities([int(s) for s in policy.signing]).context())
         request.contexts.append(NetnameNegotiateContextId(server_name).context())
+        if policy.transport_security:
+            flags = int(TransportCapabilities.ACCEPT_TRANSPORT_LEVEL_SECURITY)
+            request.contexts.append(TransportCapabilitiesContext(flags).context())
     return request
 
 
@@ -51,9 +63,9 @@ def accept(request: NegotiateRequest, response: NegotiateResponse, policy: Negot
     dialect = BY_REVISION.get(response.dialect_revision)
     if dialect is None or dialect.revision not in request.dialects:
         raise RemoteProtocolError(f"the server chose dialect {response.dialect_revision:#06x}, not offered")
-    signing, cipher = dialect.signing, Cipher.NONE
+    signing, cipher, relied = dialect.signing, Cipher.NONE, False
     if dialect.contexts:
-        signing, cipher = _accept_contexts(response, dialect, policy)
+        signing, cipher, relied = _accept_contexts(response, dialect, policy)
     elif dialect.encryption and response.capabilities & Capabilities.ENCRYPTION and policy.ciphers:
         cipher = Cipher.AES_128_CCM
     capabilities = response.capabilities if dialect.multi_credit and policy.multi_credit else 0
@@ -69,15 +81,17 @@ def accept(request: NegotiateRequest, response: NegotiateResponse, policy: Negot
         raise RemoteProtocolError("the server allows less than 4096 bytes a request")
     return Negotiated(
         dialect, signing, cipher, capabilities, response.security_mode,
-        max_transact, max_read, max_write, response.contexts,
+        max_transact, max_read, max_write, response.contexts, relied,
     )  # fmt: skip
 
 
 def _accept_contexts(
     response: NegotiateResponse, dialect: Dialect, policy: NegotiationPolicy
-) -> tuple[Signing, Cipher]:
-    known = {context.context_type: context.data for context in response.contexts}
+) -> tuple[Signing, Cipher, bool]:
+    """The signing algorithm and the cipher, and whether both sides rely on the transport instead of encrypting."""
+    relied = False
     try:
+        known = by_type(response.contexts, ONCE_IN_RESPONSE)
         preauth = PreauthIntegrityCapabilities.parse(
             known.get(NegotiateContextType.PREAUTH_INTEGRITY_CAPABILITIES, b"")
         )
@@ -86,7 +100,9 @@ def _accept_contexts(
             ciphers = EncryptionCapabilities.parse(data).ciphers
         if data := known.get(NegotiateContextType.SIGNING_CAPABILITIES):
             signings = SigningCapabilities.parse(data).signing_algorithms
-    except WireError as error:
+        if (data := known.get(NegotiateContextType.TRANSPORT_CAPABILITIES)) is not None:
+            relied = accepts_transport_security(data) and policy.transport_security
+    except (WireError, ValueError) as error:
         raise RemoteProtocolError(f"negotiate contexts: {error}") from None
     if preauth.hash_algorithms != [PreauthHash.SHA512]:
         raise RemoteProtocolError("the server did not choose SHA-512 for preauthentication integrity")
@@ -95,7 +111,7 @@ def _accept_contexts(
         raise RemoteProtocolError(f"the server chose ciphers {ciphers}, not offered")
     if len(signings) != 1 or signings[0] not in {*policy.signing, dialect.signing}:
         raise RemoteProtocolError(f"the server chose signing algorithms {signings}, not offered")
-    return Signing(signings[0]), Cipher(cipher)
+    return Signing(signings[0]), Cipher(cipher), relied
 
 
 def validation(request: NegotiateRequest) -> ValidateNegotiateInfoRequest:

@@ -121,6 +121,8 @@ class Service(Server):
             act_as(None)  # whatever ends opens chooses the user itself
             if kind == events.ACCEPTED:
                 self.hosts.arrived(event)
+            elif kind == events.SECURED:
+                self._secured(event)
             elif kind == events.CLOSED:
                 self._closed(event)
             elif kind == events.IDLE:
@@ -139,6 +141,15 @@ class Service(Server):
         transport = self.transport.listener_name(listener)
         self.connections[number] = Connection(number, transport, peer, local, time.time(), host_names=names)
         log.info("%s connected by %s to %s", peer, transport, local)
+
+    def _secured(self, event: tuple[Any, ...]) -> None:
+        connection = self.connections.get(event[1])
+        if connection is None:
+            self.hosts.held(event)
+            return
+        secured = connection.secured = events.Secured.of(event)
+        who = f", client certificate {secured.fingerprint}" if secured.peer_chain else ""
+        log.info("%s: %s for %s%s", connection.peer, secured.cipher, secured.server_name or "no name", who)
 
     def _closed(self, event: tuple[Any, ...]) -> None:
         connection = self.connections.get(event[1])

@@ -6,8 +6,11 @@ whoever has it: `bytes`, or a read-only memoryview of the buffer that it was rec
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from frevo._native import (
     ACCEPTED,
@@ -50,6 +53,7 @@ __all__ = [
     "MESSAGE",
     "PUMP",
     "REJECTED",
+    "SECURED",
     "SHORT_READ",
     "WRONG_DATA",
     "AttachedOpen",
@@ -60,12 +64,37 @@ __all__ = [
     "Message",
     "OnEvents",
     "Position",
+    "Secured",
     "SessionKeys",
     "Transport",
     "bucket_floor",
     "bucket_of",
     "descriptor_shares",
 ]
+
+#: Event (SECURED, connection, cipher, server name, peer's certificates, verified), directly after ACCEPTED.
+SECURED = 7
+
+
+class Secured(msgspec.Struct, frozen=True):
+    """What the TLS handshake of a connection came to."""
+
+    cipher: str  # TLS_AES_128_GCM_SHA256
+    server_name: str  # as the client called the server (SNI); "" when it named none
+    peer_chain: tuple[bytes, ...]  # the peer's certificates in DER, its own first; none when it showed none
+    verified: bool  # the peer is who it should be: by its chain and name, or by the fingerprint that was given
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the peer's certificate in hexadecimal; "" when it showed none."""
+        return hashlib.sha256(self.peer_chain[0]).hexdigest() if self.peer_chain else ""
+
+    @classmethod
+    def of(cls, event: Event) -> Secured:
+        """From a SECURED event."""
+        _, _, cipher, server_name, chain, verified = event
+        return cls(cipher, server_name, tuple(chain), verified)
+
 
 Event = tuple[Any, ...]
 OnEvents = Callable[[list[Event]], None]

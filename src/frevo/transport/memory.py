@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from frevo._native import AttachedOpen, ConnectionSettings, Core, SessionKeys
-from frevo.transport.base import ACCEPTED, CLOSED, Event, Message, OnEvents
-from frevo.transport.traits import MEMORY
+from frevo.transport.base import ACCEPTED, CLOSED, SECURED, Event, Message, OnEvents, Secured
+from frevo.transport.traits import MEMORY, TransportTraits
 
 if TYPE_CHECKING:
     from frevo.transport.base import Limits
@@ -22,8 +22,16 @@ _LISTENER = 1
 class MemoryTransport:
     """The server's side of any number of connections in memory."""
 
-    def __init__(self, *, framing: str = MEMORY.framing, limits: Limits | None = None) -> None:
-        self._framing = framing
+    def __init__(
+        self,
+        *,
+        traits: TransportTraits = MEMORY,
+        limits: Limits | None = None,
+        secured: Secured | None = None,
+    ) -> None:
+        """*traits*: the transport that it stands for; *secured*: what its handshake with TLS comes to."""
+        self._traits = traits
+        self._secured = secured
         self._limits = limits
         self._cores: dict[int, Core] = {}
         self._next = 1
@@ -39,15 +47,19 @@ class MemoryTransport:
     def connect(self, peer: str = "memory:1") -> MemoryLink:
         """A new connection, reported as ACCEPTED."""
         number, self._next = self._next, self._next + 1
-        core = Core(connection=number, framing=self._framing, role="server", limits=self._limits)
+        core = Core(connection=number, framing=self._traits.framing, role="server", limits=self._limits)
         core.fast_echo(self._fast_echo)
         self._cores[number] = core
-        self._deliver([(ACCEPTED, number, _LISTENER, peer, "memory:0")])
-        return MemoryLink(self, number, core, Core(connection=number, framing=self._framing, role="client"))
+        events: list[Event] = [(ACCEPTED, number, _LISTENER, peer, "memory:0")]
+        if (secured := self._secured) is not None:
+            chain = list(secured.peer_chain)
+            events.append((SECURED, number, secured.cipher, secured.server_name, chain, secured.verified))
+        self._deliver(events)
+        return MemoryLink(self, number, core, Core(connection=number, framing=self._traits.framing, role="client"))
 
     def listener_name(self, listener: int) -> str:
-        """Always that of memory."""
-        return MEMORY.name
+        """The transport that it stands for."""
+        return self._traits.name
 
     def _deliver(self, batch: list[Event]) -> None:
         for event in batch:

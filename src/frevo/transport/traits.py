@@ -25,7 +25,8 @@ class TransportTraits(msgspec.Struct, frozen=True):
     protocol: None when it needs no network. port: the default, 0 when it has no ports. framing: how the data plane
     delimits messages. message_max: the largest message in bytes. multi_credit: whether a request may cost several
     credits. session_request: a client begins with a NetBIOS session request. bare_port: a port alone names this
-    transport when it is the default one. oldest, newest: dialect revisions. serves, dials: what frevo can do.
+    transport when it is the default one. secure: it encrypts everything and proves who the server is. oldest, newest:
+    dialect revisions. serves, dials: what frevo can do.
     """
 
     name: str
@@ -38,6 +39,7 @@ class TransportTraits(msgspec.Struct, frozen=True):
     multi_credit: bool = True
     session_request: bool = False
     bare_port: bool = False
+    secure: bool = False
     oldest: int = 0x0202
     newest: int = 0x0311
 
@@ -55,7 +57,7 @@ NBT = TransportTraits(
     framing="nbt", message_max=LENGTH_MAX, multi_credit=False, session_request=True, bare_port=True,
 )  # fmt: skip
 #: Framing and credits are TCP's; [MS-SMB2] 2.1: 3.1.1 only.
-QUIC = TransportTraits("quic", IPProtocol.UDP, 443, serves=False, dials=False, oldest=0x0311)
+QUIC = TransportTraits("quic", IPProtocol.UDP, 443, serves=False, dials=False, secure=True, oldest=0x0311)
 #: Connected sockets of this machine that another program hands over.
 UNIX = TransportTraits("unix", None, 0, serves=False, dials=False)
 #: Both ends in one process, for tests.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from frevo.errors import RemoteProtocolError
 from frevo.proto.dialect import DIALECTS, SMB_2_0_2, SMB_3_0, SMB_3_0_2, SMB_3_1_1, Cipher, Dialect, Signing
@@ -12,9 +13,11 @@ from frevo.proto.negotiation import Negotiated, NegotiationPolicy, negotiate
 from frevo.proto.offer import accept, check_validation, offer, validation
 from frevo.wire.smb2 import (
     EncryptionCapabilities,
+    NegotiateContext,
     NegotiateResponse,
     PreauthIntegrityCapabilities,
     SigningCapabilities,
+    TransportCapabilitiesContext,
     ValidateNegotiateInfoResponse,
 )
 
@@ -44,6 +47,26 @@ def test_both_sides_agree(mine: Dialect, theirs: Dialect) -> None:
     assert accept(request, answer_of(decided), policy(mine)) == decided
 
 
+@pytest.mark.parametrize("mine", [False, True])
+@pytest.mark.parametrize("theirs", [False, True])
+def test_both_sides_rely_on_the_transport(mine: bool, theirs: bool) -> None:
+    """Only when both want to; who does not want to does not offer it ([MS-SMB2] 3.2.4.2.2.2)."""
+    ours, others = replace(policy(), transport_security=mine), replace(policy(), transport_security=theirs)
+    request = offer(ours, GUID, "nas")
+    offered = [one.data for one in request.contexts if one.context_type == TransportCapabilitiesContext.TYPE]
+    assert offered == ([b"\1\0\0\0"] if mine else [])
+    decided = negotiate(request, others)
+    assert accept(request, answer_of(decided), ours) == decided
+    assert decided.transport_security == (mine and theirs)
+
+
+def test_an_answer_that_was_not_asked_for_changes_nothing() -> None:
+    """A server cannot talk us out of encryption."""
+    answer = NegotiateResponse(1, 0x0311, contexts=[PREAUTH, TransportCapabilitiesContext(1).context()])
+    answer.max_transact_size = answer.max_read_size = answer.max_write_size = 65536
+    assert not accept(offer(policy(), GUID, "nas"), answer, policy()).transport_security
+
+
 BAD = {
     "another dialect": NegotiateResponse(1, 0x02FF, max_transact_size=65536),
     "no preauth": NegotiateResponse(1, 0x0311, contexts=[]),
@@ -54,6 +77,15 @@ BAD = {
     "two ciphers": NegotiateResponse(1, 0x0311, contexts=[PREAUTH, EncryptionCapabilities([1, 2]).context()]),
     "a signature not offered": NegotiateResponse(
         1, 0x0311, contexts=[PREAUTH, SigningCapabilities([7]).context()]
+    ),
+    "encryption twice": NegotiateResponse(
+        1, 0x0311, contexts=[PREAUTH, *[EncryptionCapabilities([1]).context()] * 2]
+    ),
+    "transport twice": NegotiateResponse(
+        1, 0x0311, contexts=[PREAUTH, *[TransportCapabilitiesContext(1).context()] * 2]
+    ),
+    "half a transport context": NegotiateResponse(
+        1, 0x0311, contexts=[PREAUTH, NegotiateContext(TransportCapabilitiesContext.TYPE, b"\1\0")]
     ),
     "tiny requests": NegotiateResponse(
         1, 0x0210, max_transact_size=512, max_read_size=512, max_write_size=512

@@ -18,7 +18,7 @@ from frevo.client.connection.unawaited import UNAWAITED_MAX, Unawaited
 from frevo.client.errors import ConnectionLost, PeerFault, fault, lost
 from frevo.errors import FrevoError, WireError
 from frevo.proto.negotiation import Negotiated
-from frevo.transport.base import ENCRYPT, ENCRYPTED, Event
+from frevo.transport.base import ENCRYPT, ENCRYPTED, Event, Secured
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
     CREDIT_BYTES,
@@ -66,6 +66,7 @@ class Connection:
         self.server = server
         self.number = 0
         self.negotiated: Negotiated | None = None
+        self.secured: Secured | None = None  # what the handshake of a transport with TLS came to
         self.multi_credit = False
         self.credits = plane.transport.new_credits()
         self.pumps: dict[int, RunningPump] = {}
@@ -123,6 +124,16 @@ class Connection:
         if not self.multi_credit:
             return min(limit, CREDIT_BYTES)
         return min(limit, max(1, self.credits_held // 2) * CREDIT_BYTES)
+
+    @property
+    def verified(self) -> bool:
+        """The transport's handshake has proved who the server is."""
+        return self.secured is not None and self.secured.verified
+
+    @property
+    def transport_security(self) -> bool:
+        """The transport encrypts, and both sides have agreed that this is enough."""
+        return self.negotiated is not None and self.negotiated.transport_security
 
     # -- requests
 

@@ -114,9 +114,10 @@ async def log_on(
     """All rounds of SESSION_SETUP. LogonError if the server refuses the user.
 
     *mechanism*: a security context with `step`, `complete` and `session_key` to log on with, instead of one that is
-    made from the credentials.
+    made from the credentials. *encryption*: demanded, but not from SMB where both sides rely on the transport.
     """
     assert connection.negotiated is not None
+    encryption = encryption and not connection.transport_security
     dialect = connection.negotiated.dialect
     mode = SecurityMode.SIGNING_REQUIRED if signing else SecurityMode.SIGNING_ENABLED
     context = mechanism or _mechanism(credentials, connection.server)

@@ -171,6 +171,11 @@ def _less_protected(old: LoggedOn, new: LoggedOn) -> str:
     if before.cipher is not Cipher.NONE and after.cipher is Cipher.NONE:
         return "the server no longer offers encryption"
     was, is_now = old.session.protection, new.session.protection
-    if (was.sign and not is_now.sign and not is_now.encrypt) or (was.encrypt and not is_now.encrypt):
+    encrypted, is_encrypted = _encrypted(old), _encrypted(new)
+    if (was.sign and not is_now.sign and not is_now.encrypt) or (encrypted and not is_encrypted):
         return "messages would be less protected than before"
     return ""
+
+
+def _encrypted(one: LoggedOn) -> bool:
+    return one.session.protection.encrypt or one.connection.transport_security

@@ -11,6 +11,8 @@ import msgspec
 
 from frevo.proto.dialect import Cipher, Dialect, Signing
 from frevo.records import Redacted
+from frevo.transport.base import Secured
+from frevo.transport.traits import TRANSPORTS, TransportTraits
 from frevo.wire.smb2 import CREDIT_BYTES
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class Connection(msgspec.Struct, eq=False):
     server_security_mode: int = 0
     signing: Signing = Signing.HMAC_SHA256
     cipher: Cipher = Cipher.NONE
+    transport_security: bool = False  # AcceptTransportSecurity: nothing needs to be encrypted again
+    secured: Secured | None = None  # what the handshake of a transport with TLS came to
     preauth_hash: bytes = bytes(64)
     max_transact: int = CREDIT_BYTES
     max_read: int = CREDIT_BYTES
@@ -76,6 +80,11 @@ class Connection(msgspec.Struct, eq=False):
 
     #: The peer's address without its port.
     address: str = ""
+
+    @property
+    def traits(self) -> TransportTraits:
+        """What is particular to its transport."""
+        return TRANSPORTS[self.transport]
 
     def __post_init__(self) -> None:
         self.address = self.peer.rpartition(":")[0].strip("[]")

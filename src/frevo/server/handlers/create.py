@@ -69,6 +69,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     if len(request.session.opens) >= request.server.config.globals.frevo_max_opens_per_session:
         raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many opens in this session")
     if request.tree.backend is None:
+        _check_pipe_allowed(request)
         return request.server.asking.run(
             request.connection.party, lambda one: _open_pipe(one, fields), request
         )
@@ -309,6 +310,12 @@ def _answer_contexts(
         elif name == b"SecD":
             SdBuffer.parse(data)
     return answers
+
+
+def _check_pipe_allowed(request: Request) -> None:
+    """[MS-SMB2] 3.3.5.9: no pipes over QUIC, unless they are allowed (AllowNamedPipeAccessOverQUIC)."""
+    if request.connection.traits.secure and not request.server.config.globals.frevo_quic_named_pipes:
+        raise SMBError(NTStatus.ACCESS_DENIED, "`frevo:quic named pipes = no`")
 
 
 def _open_pipe(request: Request, fields: CreateRequest) -> bytes:

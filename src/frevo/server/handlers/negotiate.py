@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from frevo.config.choices import SIGNING_REQUIRED
 from frevo.errors import RemoteProtocolError, SMBError
 from frevo.proto import preauth
-from frevo.proto.dialect import SMB_2_0_2, WILDCARD_REVISION, Cipher, Signing
+from frevo.proto.dialect import SMB_2_0_2, WILDCARD_REVISION, Cipher, Signing, newer
 from frevo.proto.negotiation import Negotiated, NegotiationPolicy, agreed, dialect_of, negotiate
 from frevo.server.core.request import Buffer, Request
 from frevo.server.core.state import Connection
 from frevo.transport.base import ConnectionSettings
-from frevo.transport.traits import TRANSPORTS
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, Header, HeaderFlags, NegotiateRequest, NegotiateResponse
 from frevo.wire.smb2.smb1_negotiate import SMB_2_002, SMB_2_WILDCARD, SMB1NegotiateRequest
@@ -37,8 +36,9 @@ def policy_of(server: Server, connection: Connection) -> NegotiationPolicy:
     """The configuration and the transport as the negotiation wants them."""
     settings = server.config.globals
     ciphers = () if settings.server_smb_encrypt == "off" else settings.server_smb3_encryption_algorithms
+    traits = connection.traits
     return NegotiationPolicy(
-        dialect_of(settings.server_min_protocol),
+        newer(dialect_of(settings.server_min_protocol), traits.oldest),
         dialect_of(settings.server_max_protocol),
         settings.server_signing in SIGNING_REQUIRED,
         [_SIGNING[name] for name in settings.server_smb3_signing_algorithms],
@@ -46,7 +46,8 @@ def policy_of(server: Server, connection: Connection) -> NegotiationPolicy:
         settings.smb2_max_trans,
         settings.smb2_max_read,
         settings.smb2_max_write,
-        multi_credit=TRANSPORTS[connection.transport].multi_credit,
+        multi_credit=traits.multi_credit,
+        transport_security=traits.secure and not settings.server_smb_encryption_over_quic,
     )
 
 
@@ -78,6 +79,7 @@ def _agree(server: Server, connection: Connection, result: Negotiated) -> bytes:
     connection.multi_credit = result.multi_credit
     connection.signing = result.signing
     connection.cipher = result.cipher
+    connection.transport_security = result.transport_security
     connection.server_capabilities = result.capabilities
     connection.server_security_mode = result.security_mode
     connection.max_transact = result.max_transact

@@ -20,6 +20,7 @@ from frevo.server.core.request import Request
 from frevo.server.core.state import Connection, Session, SessionState
 from frevo.server.lifecycle import drop_keys, end_session, session_closed, watch_expiry
 from frevo.server.rules.acting import check_log_on
+from frevo.server.rules.encryption import encryption_on
 from frevo.transport.base import ConnectionSettings
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
@@ -50,7 +51,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     if fields.flags & SessionSetupFlags.BINDING:
         # A second channel for a session: not offered in NEGOTIATE (no SMB2_GLOBAL_CAP_MULTI_CHANNEL).
         raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, "no session binding")
-    if request.server.config.globals.defaults.server_smb_encrypt == "required" and not connection.cipher:
+    if encryption_on(connection, request.server.config.globals.defaults) == "required" and not connection.cipher:
         raise SMBError(NTStatus.ACCESS_DENIED, "server smb encrypt = required, and the client cannot encrypt")
     session = _find_or_start(request, connection)
     request.session = session
@@ -280,13 +281,13 @@ def _set_protection(
 ) -> None:
     """Keys and what they must be used for ([MS-SMB2] 3.3.5.5.3). Guests have no keys worth trusting."""
     connection, settings = session.connection, request.server.config.globals
+    policy = encryption_on(connection, settings.defaults)
     if identity.is_guest or identity.is_anonymous:
-        if settings.server_smb_encrypt == "required":
+        if policy == "required":
             _forget(request, session)
             raise SMBError(NTStatus.ACCESS_DENIED, "server smb encrypt = required, and guests cannot encrypt")
         return
     assert connection.dialect is not None
-    policy = settings.server_smb_encrypt
     session.signing_required = bool(
         fields.security_mode & SecurityMode.SIGNING_REQUIRED or settings.server_signing in SIGNING_REQUIRED
     )

@@ -15,6 +15,7 @@ from frevo.server.core.shares import Share
 from frevo.server.core.state import SessionState, Tree
 from frevo.server.handlers.session_setup import mark_authenticated
 from frevo.server.rules.acting import identity_on
+from frevo.server.rules.encryption import encryption_on
 from frevo.server.rules.homes import find_home
 from frevo.server.rules.hosts import share_allows
 from frevo.server.rules.share_access import access_of, folder_of
@@ -109,7 +110,8 @@ def _connect(
         raise SMBError(
             NTStatus.USER_SESSION_DELETED, ("the session ended while its share was being looked up")
         )
-    encrypt = session.encrypt or (not share.is_pipe and share.config.server_smb_encrypt == "required")
+    policy = encryption_on(request.connection, share.config)
+    encrypt = session.encrypt or (not share.is_pipe and policy == "required")
     if encrypt and not session.may_encrypt:
         raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name} must be encrypted, and the client cannot")
     if len(session.trees) >= settings.frevo_max_trees_per_session:
