@@ -30,6 +30,11 @@ impl Budget {
         self.limit
     }
 
+    /// Changes up to so many bytes need not be counted: those of 16,384 connections are a quarter of the budget together.
+    pub fn granule(&self) -> usize {
+        self.limit >> 16
+    }
+
     /// The share of a user, the same for all of its connections.
     pub fn share(&self, user: u64) -> Arc<Share> {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);

@@ -269,14 +269,16 @@ impl Connection {
         }
     }
 
-    /// Counts what waits to be sent, and what will, for the budget of all connections.
+    /// Counts what waits to be sent, and what will, for the budget of all connections. The account is shared by all threads,
+    /// so small changes are left out until they add up.
     pub fn count(&self) {
         let now = match self.settings.authenticated {
             true => self.output.len() + self.deferred_bytes + self.promised_bytes,
             false => 0,
         };
-        let before = self.counted.replace(now);
-        if before != now {
+        let before = self.counted.get();
+        if before != now && (now == 0 || before.abs_diff(now) > self.unread.granule()) {
+            self.counted.set(now);
             self.unread.change(&self.share, before, now);
         }
     }

@@ -71,6 +71,23 @@ fn unread_answers_of_a_user_stop_all_of_its_connections() {
     assert!(!budget.is_pressed());
 }
 
+/// Small answers touch the account of all threads only when they have added up, and nothing stays counted.
+#[test]
+fn small_changes_are_counted_when_they_have_added_up() {
+    let budget = Arc::new(crate::budget::Budget::new(1 << 30));
+    let mut pair = budgeted(&[7; 4096], &budget, 11);
+    let mut counted = [0; 5];
+    for (index, counted) in counted.iter_mut().enumerate() {
+        pair.read(1 + index as u64, 0, 4096).unwrap();
+        pair.connection.count();
+        *counted = pair.connection.counted.get();
+    }
+    assert_eq!(counted, [0, 0, 0, 4 * (84 + 4096), 4 * (84 + 4096)]);
+    pair.output();
+    pair.connection.count();
+    assert_eq!(pair.connection.counted.get(), 0);
+}
+
 /// A request counts for what its answer may be from when it is let in, until the answer itself does: however many
 /// connections ask at once, none gets what there is no room for.
 #[test]
