@@ -19,7 +19,7 @@ pub fn connection(data: &[u8]) {
     let framing = if choice & 1 == 0 { Framing::Tcp } else { Framing::Nbt };
     let role = if choice & 2 == 0 { Role::Server } else { Role::Client };
     let mut host =
-        Host::new(limits.clone(), Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now);
+        Host::new(limits.clone(), Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now());
     let mut connection = Connection::new(1, framing, role, Arc::new(Flow::new(None)), &limits);
     let signer = Signer::new(SigningAlgorithm::AesCmac, &[1; 16]).unwrap();
     let encryption = Encryption::new(Cipher::Aes128Gcm, &[2; 16], &[3; 16]).unwrap();
@@ -48,7 +48,7 @@ pub fn session_request(names: &[u8]) {
 pub fn submit(data: &[u8]) {
     let limits = Arc::new(Limits::default());
     let mut host =
-        Host::new(limits.clone(), Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now);
+        Host::new(limits.clone(), Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now());
     let flow = Arc::new(Flow::new(None));
     let mut connection = Connection::new(1, Framing::Tcp, Role::Server, flow, &limits);
     let signer = Signer::new(SigningAlgorithm::AesGmac, &[1; 16]).unwrap();

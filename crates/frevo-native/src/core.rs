@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use frevo_dataplane::conn::{Connection, Host};
 use frevo_dataplane::event::{Event, Flow};
@@ -50,8 +51,7 @@ impl Core {
         let (framing, role) = (convert::framing(framing)?, self::role(role)?);
         let flow = Arc::new(Flow::new(None));
         let connection = Connection::new(connection, framing, role, flow, &limits);
-        let host =
-            Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now);
+        let host = Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)), Instant::now());
         Ok(Core { state: Mutex::new(State { connection, host, closed: false }) })
     }
 
@@ -59,6 +59,7 @@ impl Core {
         let mut bytes = copy_of(data)?;
         let mut state = self.state();
         let State { connection, host, closed } = &mut *state;
+        host.now = Instant::now();
         if !*closed {
             if let Err(reason) = connection.feed(&mut bytes, host) {
                 state.end(reason);

@@ -418,7 +418,7 @@ impl Connection {
             let (bad, unverified) =
                 (seen.bad_signatures >> index & 1 != 0, seen.unverified >> index & 1 != 0);
             let can_defer = host.can_defer && index == 0 && header.next_command == 0;
-            let protected = Protected { encrypted, bad, unverified, can_defer };
+            let protected = Protected { encrypted, bad, unverified, can_defer, now: host.now };
             self.pumped(header, element, &protected)?;
             seen.pumped += 1;
         } else if self.role == Role::Client && !header.is_interim(element) {

@@ -70,18 +70,13 @@ pub struct Host {
     pub can_defer: bool,
     /// ECHO is answered without the control plane.
     pub fast_echo: Arc<AtomicBool>,
-    /// The time, for the latencies of pumps: a connection has no clock of its own.
-    pub clock: fn() -> Instant,
+    /// The time as of the last event: a connection has no clock of its own.
+    pub now: Instant,
 }
 
 impl Host {
-    /// A host with the given limits, counters and clock, and no workers.
-    pub fn new(
-        limits: Arc<Limits>,
-        stats: Arc<Stats>,
-        fast_echo: Arc<AtomicBool>,
-        clock: fn() -> Instant,
-    ) -> Host {
+    /// A host with the given limits and counters, at a time, and no workers.
+    pub fn new(limits: Arc<Limits>, stats: Arc<Stats>, fast_echo: Arc<AtomicBool>, now: Instant) -> Host {
         Host {
             limits,
             stats,
@@ -91,7 +86,7 @@ impl Host {
             stores: Vec::new(),
             can_defer: false,
             fast_echo,
-            clock,
+            now,
         }
     }
 

@@ -77,7 +77,7 @@ impl Watched {
         let limits = Arc::new(Limits { max_bytes_in_flight: 1 << 30, ..Limits::default() });
         let mut connection = Connection::new(1, Framing::Tcp, role, Arc::new(Flow::new(None)), &limits);
         let mut host =
-            Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now);
+            Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now());
         host.can_defer = false;
         connection.set_settings(Settings {
             authenticated: true,

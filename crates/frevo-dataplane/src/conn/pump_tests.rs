@@ -56,7 +56,7 @@ impl Lab {
         let account = Arc::new(Credits::new());
         account.grant(credits - 1);
         client.set_credits(account.clone());
-        let host = Host::new(limits, Arc::default(), Arc::default(), std::time::Instant::now);
+        let host = Host::new(limits, Arc::default(), Arc::default(), std::time::Instant::now());
         Lab { client, host, credits: account, server: keys(2, 1), sign: true, encrypt: false }
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Protected {
     pub(super) unverified: bool,
     /// It stands alone and there are workers.
     pub(super) can_defer: bool,
+    /// When it came.
+    pub(super) now: Instant,
 }
 
 /// A request without its final answer.
@@ -52,10 +54,8 @@ struct Flight {
 }
 
 /// The pumps of one connection.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pumps {
-    /// The host's, for latencies.
-    clock: fn() -> Instant,
     list: Vec<Pump>,
     flights: HashMap<u64, Flight, Ids>,
     /// For a worker, but for the message itself, and the size of that.
@@ -65,10 +65,6 @@ pub(super) struct Pumps {
 }
 
 impl Pumps {
-    fn new(clock: fn() -> Instant) -> Pumps {
-        Pumps { clock, list: Vec::new(), flights: HashMap::default(), store: None, spare: Vec::new() }
-    }
-
     fn find(&mut self, id: PumpId) -> Option<&mut Pump> {
         self.list.iter_mut().find(|pump| pump.settings.id == id)
     }
@@ -91,7 +87,7 @@ impl Connection {
         }
         let mut pump = Pump::new(settings, keys);
         pump.needs_credits = true;
-        self.pumps.get_or_insert_with(|| Box::new(Pumps::new(host.clock))).list.push(pump);
+        self.pumps.get_or_insert_default().list.push(pump);
         self.feed_pumps(host);
     }
 
@@ -200,9 +196,9 @@ impl Connection {
         }
         let Some(flight) = pumps.flights.remove(&header.message_id) else { return Ok(()) };
         credits.settle(u64::from(flight.charge));
-        let clock = pumps.clock;
         let Some(pump) = pumps.find(flight.pump) else { return Ok(()) }; // abandoned
-        let ns = u64::try_from(clock().duration_since(flight.sent).as_nanos()).unwrap_or(u64::MAX);
+        let ns = u64::try_from(protected.now.saturating_duration_since(flight.sent).as_nanos())
+            .unwrap_or(u64::MAX);
         let operation = flight.operation;
         let large = protected.can_defer && operation.size as usize >= BULK_BYTES;
         if let Some((file, place)) = pump.deferred(&operation, status).filter(|_| large) {
@@ -239,6 +235,7 @@ impl Connection {
         if self.closing || !pumps.list.iter().any(|pump| pump.needs_credits) {
             return false;
         }
+        let now = host.now;
         let mut outlet = Outlet {
             framing: self.framing,
             multi_credit: self.settings.multi_credit,
@@ -248,9 +245,9 @@ impl Connection {
             output: &mut self.output,
             pool: &mut host.pool,
         };
-        let Pumps { clock, list, flights, .. } = &mut **pumps;
+        let Pumps { list, flights, .. } = &mut **pumps;
         for pump in list.iter_mut().filter(|pump| pump.needs_credits) {
-            pump.needs_credits = pump.should_ask() && outlet.feed(pump, flights, clock());
+            pump.needs_credits = pump.should_ask() && outlet.feed(pump, flights, now);
         }
         let connection = self.id;
         list.retain(|pump| {

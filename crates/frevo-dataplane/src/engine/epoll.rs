@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::carrier::Socket;
 use super::listener::Listeners;
 use super::socket::{self, check};
 use super::table::Table;
@@ -22,7 +23,6 @@ const GONE: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
 const WAKE: u64 = u64::MAX;
 /// Tokens with this bit are listeners.
 const LISTENER: u64 = 1 << 63;
-const TICK: Duration = Duration::from_secs(1);
 
 /// One I/O thread.
 pub(super) struct Thread {
@@ -34,7 +34,6 @@ pub(super) struct Thread {
     /// Listeners without resources, asked again at the next tick.
     resting: Vec<ListenerId>,
     scratch: Box<[u8]>,
-    next_tick: Instant,
     stopping: bool,
 }
 
@@ -50,7 +49,6 @@ impl Thread {
             listeners: Listeners::new(),
             resting: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
-            next_tick: Instant::now() + TICK,
             stopping: false,
             shared,
         };
@@ -64,6 +62,7 @@ impl Thread {
         let mut events: [libc::epoll_event; 256] = unsafe { std::mem::zeroed() };
         while !self.stopping {
             let count = self.wait(&mut events);
+            self.table.host.now = Instant::now();
             // Commands first: those that were given before the data was sent count for it.
             for command in self.shared.queues[self.index].take() {
                 self.command(command);
@@ -77,7 +76,7 @@ impl Thread {
                 }
             }
             self.look_after();
-            self.tick();
+            self.on_time();
             self.table.deliver();
         }
         self.finish();
@@ -85,18 +84,13 @@ impl Thread {
 
     fn wait(&self, events: &mut [libc::epoll_event]) -> usize {
         let queue = &self.shared.queues[self.index];
-        let idle = self.table.entries.is_empty() && self.resting.is_empty();
         let timeout = match queue.may_sleep() {
-            false => 0,
-            true if idle => -1,
-            true => self.next_tick.saturating_duration_since(Instant::now()).as_millis() as i32 + 1,
+            false => Some(Duration::ZERO),
+            true => self.table.timers.next().map(|at| at.saturating_duration_since(Instant::now())),
         };
-        // SAFETY: the kernel writes at most events.len() events.
-        let count = unsafe {
-            libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), events.len() as i32, timeout)
-        };
+        let count = socket::wait(self.epoll.as_raw_fd(), events, timeout);
         queue.awake();
-        usize::try_from(count).unwrap_or(0) // EINTR: nothing
+        count
     }
 
     fn control(&self, operation: libc::c_int, fd: RawFd, events: u32, token: u64) -> io::Result<()> {
@@ -115,8 +109,9 @@ impl Thread {
             }
             Command::CloseListener(listener) => self.listeners.remove(listener),
             Command::Adopt { link, accepted } => {
-                let (id, raw) = (link.id, link.fd.as_raw_fd());
+                let (id, socket) = (link.id, link.carrier.socket());
                 self.table.adopt(link, accepted).interest = READ;
+                let Some(raw) = socket else { return self.table.mark(id) };
                 match self.control(libc::EPOLL_CTL_ADD, raw, READ, id) {
                     Ok(()) => self.table.mark(id),
                     Err(error) => self.table.close(id, error.to_string().into()),
@@ -133,6 +128,7 @@ impl Thread {
             if let Some(fd) = self.listeners.fd(listener) {
                 let _ = self.control(libc::EPOLL_CTL_MOD, fd, 0, LISTENER | listener);
                 self.resting.push(listener);
+                self.table.keep_ticking();
             }
         }
     }
@@ -142,9 +138,13 @@ impl Thread {
         let reads = entry.interest & READ != 0;
         let result = match readiness {
             _ if readiness & READ != 0 && reads => {
-                let core = &mut entry.link.lock(&mut self.table.host);
-                let fd = entry.link.fd.as_raw_fd();
-                transfer::receive(fd, core, &mut self.table.host, &mut self.scratch).map(drop)
+                let host = &mut self.table.host;
+                host.now = Instant::now();
+                let core = &mut entry.link.lock(host);
+                let socket = entry.link.carrier.socket();
+                socket
+                    .map_or(Ok(0), |fd| transfer::receive(&mut Socket(fd), core, host, &mut self.scratch))
+                    .map(drop)
             }
             _ if readiness & GONE != 0 => Err(Reason::Borrowed("connection reset by the peer")),
             _ => Ok(()),
@@ -167,11 +167,12 @@ impl Thread {
     fn go_on(&mut self, id: ConnectionId) -> Result<(), Reason> {
         let Some(entry) = self.table.entries.get_mut(&id) else { return Ok(()) };
         let link = entry.link.clone();
-        let (fd, mut core) = (link.fd.as_raw_fd(), link.lock(&mut self.table.host));
+        let Some(fd) = link.carrier.socket() else { return Ok(()) };
+        let mut core = link.lock(&mut self.table.host);
         if let Some(reason) = core.failed.take() {
             return Err(reason);
         }
-        transfer::pump(fd, &mut core, &mut self.table.host)?;
+        transfer::pump(&mut Socket(fd), &mut core, &mut self.table.host)?;
         let ends = core.is_closing() && core.output().is_empty();
         core.parked = core.is_paused(&self.shared.limits) && !ends && entry.lingering.is_none();
         let read = if core.parked { 0 } else { READ };
@@ -188,13 +189,10 @@ impl Thread {
         Ok(())
     }
 
-    fn tick(&mut self) {
-        let now = Instant::now();
-        if now < self.next_tick {
+    fn on_time(&mut self) {
+        if !self.table.on_time() {
             return;
         }
-        self.next_tick = now + TICK;
-        self.table.tick(now);
         for listener in std::mem::take(&mut self.resting) {
             if let Some(fd) = self.listeners.fd(listener) {
                 let _ = self.control(libc::EPOLL_CTL_MOD, fd, READ, LISTENER | listener);
@@ -207,8 +205,10 @@ impl Thread {
         let host = &mut self.table.host;
         for entry in self.table.entries.values_mut() {
             let mut core = entry.link.lock(host);
-            let _ = transfer::send_output(entry.link.fd.as_raw_fd(), &mut core, host);
-            socket::shutdown_write(&entry.link.fd);
+            if let Some(fd) = entry.link.carrier.socket() {
+                let _ = transfer::send_output(&mut Socket(fd), &mut core, host);
+            }
+            entry.link.carrier.end_output();
         }
     }
 }

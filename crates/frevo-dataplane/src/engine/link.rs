@@ -12,15 +12,15 @@
 //!    counts as waiting, and takes more at its end.
 //! 3. Who leaves the lock with work for the I/O thread behind (output left, a pause that has ended, a failure, the last
 //!    byte before closing) wakes it. Only the I/O thread closes, arms, receives and reports.
-//! 4. The descriptor lives as long as the last reference, so a send never hits a foreign socket. A closed connection is
+//! 4. Only a carrier with a socket of its own is sent to by the control plane. The descriptor lives as long as the last reference, so a send never hits a foreign socket. A closed connection is
 //!    `gone`: what comes for it is dropped.
 
 use std::mem;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use super::{transfer, Command, Shared};
+use super::carrier::{ByteStream, Carrier, Socket};
+use super::{Command, Shared};
 use crate::buffer::Loan;
 use crate::conn::{Connection, Host, Settings, Submission};
 use crate::credits::Credits;
@@ -112,20 +112,20 @@ impl DerefMut for Core {
     }
 }
 
-/// A connection with its socket.
+/// A connection with its carrier.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(super) id: ConnectionId,
-    pub(super) fd: OwnedFd,
+    pub(super) carrier: Carrier,
     inbox: Mutex<Inbox>,
     core: Mutex<Core>,
 }
 
 impl Link {
-    pub(super) fn new(fd: OwnedFd, connection: Connection) -> Link {
+    pub(super) fn new(carrier: Carrier, connection: Connection) -> Link {
         let id = connection.id;
         let core = Core { connection, parked: false, failed: None, gone: false };
-        Link { id, fd, inbox: Mutex::default(), core: Mutex::new(core) }
+        Link { id, carrier, inbox: Mutex::default(), core: Mutex::new(core) }
     }
 
     /// The connection with all changes carried out; for its I/O thread, which may wait.
@@ -170,10 +170,10 @@ impl Link {
     /// False: there is something for the I/O thread to do.
     fn try_settle(&self, shared: &Shared) -> bool {
         let Some(mut core) = self.try_lock(&shared.stats) else { return false };
-        let loan = if core.can_send() { core.output().lend(DIRECT_BYTES) } else { None };
-        if let Some(loan) = loan {
+        let socket = self.carrier.socket().filter(|_| core.can_send());
+        if let Some((fd, loan)) = socket.and_then(|fd| Some((fd, core.output().lend(DIRECT_BYTES)?))) {
             drop(core);
-            let result = transfer::send_pieces(self.fd.as_raw_fd(), loan.slices());
+            let result = Socket(fd).send(loan.slices());
             self.post(Change::Sent(loan, result));
             match self.try_lock(&shared.stats) {
                 Some(again) => core = again,

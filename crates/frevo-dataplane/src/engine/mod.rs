@@ -3,6 +3,7 @@
 //! Thread 0 owns the listeners; connections are dealt out in turn and stay on their thread. Commands reach a thread
 //! in the order in which they were given. Events of all threads go into one queue with one eventfd.
 
+mod carrier;
 mod choice;
 mod epoll;
 mod link;
@@ -11,6 +12,7 @@ mod provided;
 mod queue;
 mod socket;
 mod table;
+mod timers;
 mod transfer;
 mod uring;
 mod workers;
@@ -32,6 +34,7 @@ use crate::limits::{descriptor_shares, Limits};
 use crate::pump::{self, PumpId, StoreJob};
 use crate::stats::{add, Stats};
 
+use carrier::Carrier;
 pub use choice::{choose, Choice};
 use link::{Change, Link};
 pub use queue::Waker;
@@ -127,7 +130,8 @@ impl Shared {
         if accepted.is_none() {
             socket::keep_alive(fd.as_raw_fd());
         }
-        let link = Arc::new(Link::new(fd, Connection::new(id, framing, self.role, flow, &self.limits)));
+        let carrier = Carrier::Socket(fd);
+        let link = Arc::new(Link::new(carrier, Connection::new(id, framing, self.role, flow, &self.limits)));
         self.links.write().unwrap_or_else(PoisonError::into_inner).insert(id, link.clone());
         self.send(id, Command::Adopt { link, accepted });
         id

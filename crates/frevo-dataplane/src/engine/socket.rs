@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// -1 becomes the error of the call.
 pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -100,6 +101,37 @@ pub(super) fn send(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     // SAFETY: the slices are borrowed for the call and their number is given.
     let count = unsafe { libc::sendmsg(fd, &message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Waits for events of an epoll descriptor, without limit if `timeout` is None, and says how many there are.
+pub(super) fn wait(epoll: RawFd, events: &mut [libc::epoll_event], timeout: Option<Duration>) -> usize {
+    let pointer = events.as_mut_ptr();
+    let length = events.len() as libc::c_int;
+    let time = timeout.map(|left| libc::timespec {
+        tv_sec: left.as_secs() as libc::time_t,
+        tv_nsec: left.subsec_nanos() as libc::c_long,
+    });
+    let time_pointer = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the kernel writes at most events.len() events and reads the timespec, which lives during the call.
+    let count = unsafe {
+        libc::syscall(
+            libc::SYS_epoll_pwait2,
+            epoll,
+            pointer,
+            length,
+            time_pointer,
+            std::ptr::null::<()>(),
+            0usize,
+        )
+    };
+    if count < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+        // Before Linux 5.11 and in some containers: whole milliseconds, rounded up.
+        let ms =
+            timeout.map_or(-1, |left| left.as_micros().div_ceil(1000).min(i32::MAX as u128) as libc::c_int);
+        // SAFETY: as above.
+        return usize::try_from(unsafe { libc::epoll_wait(epoll, pointer, length, ms) }).unwrap_or(0);
+    }
+    usize::try_from(count).unwrap_or(0) // EINTR: nothing
 }
 
 /// Says that nothing more will be sent.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::link::{Core, Link};
+use super::timers::Timers;
 use super::workers::Job;
-use super::{socket, Accepted, Command, Shared};
+use super::{Accepted, Command, Shared};
 use crate::conn::{Host, Role};
 use crate::event::{ConnectionId, Event, Reason};
 use crate::limits::Limits;
@@ -15,7 +16,17 @@ use crate::stats::{add, sub};
 /// How long a closed connection is kept to let the peer read the last answer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A connection with its socket.
+/// How often connections are looked at for what is overdue.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What a thread is reminded of.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// To close what is overdue.
+    Tick,
+}
+
+/// A connection as its thread sees it.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) link: Arc<Link>,
@@ -40,6 +51,9 @@ pub(super) struct Table {
     pub(super) host: Host,
     pub(super) shared: Arc<Shared>,
     pub(super) entries: HashMap<ConnectionId, Entry>,
+    pub(super) timers: Timers<Timer>,
+    /// There is a [`Timer::Tick`].
+    ticks: bool,
     dirty: Vec<ConnectionId>,
     /// Closed connections, for an engine that has to take back what was armed on them.
     pub(super) gone: Option<Vec<(ConnectionId, Entry)>>,
@@ -47,14 +61,18 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(shared: Arc<Shared>) -> Table {
-        let mut host = Host::new(
-            shared.limits.clone(),
-            shared.stats.clone(),
-            shared.fast_echo.clone(),
-            std::time::Instant::now,
-        );
+        let mut host =
+            Host::new(shared.limits.clone(), shared.stats.clone(), shared.fast_echo.clone(), Instant::now());
         host.can_defer = true;
-        Table { host, shared, entries: HashMap::new(), dirty: Vec::new(), gone: None }
+        Table {
+            host,
+            shared,
+            entries: HashMap::new(),
+            timers: Timers::default(),
+            ticks: false,
+            dirty: Vec::new(),
+            gone: None,
+        }
     }
 
     /// Carries out a command for one connection and marks the connection.
@@ -117,14 +135,16 @@ impl Table {
         if let Some(Accepted { listener, peer, local }) = accepted {
             self.host.events.push(Event::Accepted { connection: link.id, listener, peer, local });
         }
+        let now = self.host.now;
+        self.keep_ticking();
         self.entries.entry(link.id).or_insert(Entry {
             link,
             interest: 0,
             dirty: false,
-            since: Instant::now(),
+            since: now,
             partial: None,
             stalled: None,
-            active: (0, Instant::now()),
+            active: (0, now),
             lingering: None,
         })
     }
@@ -153,15 +173,41 @@ impl Table {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         if entry.lingering.is_none() {
             core.end_pumps(&mut self.host);
-            socket::shutdown_write(&entry.link.fd);
-            entry.lingering = Some(Instant::now());
+            entry.link.carrier.end_output();
+            entry.lingering = Some(self.host.now);
             add(&self.shared.stats.closed, 1);
             self.host.events.push(Event::Closed { connection: id, reason: "closed by the server".into() });
         }
     }
 
-    /// Closes what is overdue. Called about once a second.
-    pub(super) fn tick(&mut self, now: Instant) {
+    /// Sees to it that the thread is woken within a second.
+    pub(super) fn keep_ticking(&mut self) {
+        if !std::mem::replace(&mut self.ticks, true) {
+            self.timers.set(self.host.now + TICK, Timer::Tick);
+        }
+    }
+
+    /// Does what is due. True when a second or more has passed.
+    pub(super) fn on_time(&mut self) -> bool {
+        let now = self.host.now;
+        let mut ticked = false;
+        while let Some(timer) = self.timers.due(now) {
+            match timer {
+                Timer::Tick => ticked = true,
+            }
+        }
+        if ticked {
+            self.ticks = false;
+            self.tick(now);
+            if !self.entries.is_empty() {
+                self.keep_ticking();
+            }
+        }
+        ticked
+    }
+
+    /// Closes what is overdue.
+    fn tick(&mut self, now: Instant) {
         let limits = self.shared.limits.clone();
         let server = self.shared.role == Role::Server;
         let mut overdue: Vec<(ConnectionId, &'static str)> = Vec::new();

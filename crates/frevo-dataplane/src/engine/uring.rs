@@ -16,7 +16,6 @@ mod token;
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,11 +25,12 @@ use token::{token, Kind, KINDS, NUMBER_BITS, NUMBER_MASK};
 
 use io_uring::{cqueue, opcode, squeue, types, IoUring};
 
+use super::carrier::Socket;
 use super::listener::Listeners;
 use super::provided::{Provided, GROUP};
 use super::table::{Entry, Table};
 use super::transfer::{self, SCRATCH_BYTES};
-use super::{socket, Command, Shared};
+use super::{Command, Shared};
 use crate::event::{ConnectionId, ListenerId, Reason};
 use crate::stats::add;
 
@@ -43,7 +43,6 @@ const SMALL_IN_A_ROW: u32 = 16;
 const ENTRIES: u32 = 512;
 /// Completion slots; the kernel keeps what does not fit.
 const COMPLETIONS: u32 = 4096;
-const TICK: Duration = Duration::from_secs(1);
 /// How long a stopping thread waits for the operations it has cancelled.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -66,7 +65,6 @@ pub(super) struct Thread {
     /// Operations in the kernel that have not completed for good, cancellations not counted.
     outstanding: usize,
     scratch: Box<[u8]>,
-    next_tick: Instant,
     stopping: bool,
 }
 
@@ -89,7 +87,6 @@ impl Thread {
             next_read: 0,
             outstanding: 0,
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
-            next_tick: Instant::now() + TICK,
             stopping: false,
             shared,
         })
@@ -104,6 +101,7 @@ impl Thread {
         let mut done = Vec::with_capacity(256);
         while !self.stopping {
             self.enter();
+            self.table.host.now = Instant::now();
             done.extend(self.uring.completion());
             // Commands first: those that were given before the data was sent count for it.
             for command in self.shared.queues[self.index].take() {
@@ -113,7 +111,7 @@ impl Thread {
                 self.completed(&completion);
             }
             self.provided.publish();
-            self.tick();
+            self.on_time();
             self.look_after();
             self.deliver();
             self.cancel_gone();
@@ -125,13 +123,12 @@ impl Thread {
     /// Hands over what was armed and waits for a completion, if there is nothing else to do.
     fn enter(&mut self) {
         let queue = &self.shared.queues[self.index];
-        let idle = self.table.entries.is_empty() && self.resting.is_empty();
         let may_sleep = queue.may_sleep();
-        let left = self.next_tick.saturating_duration_since(Instant::now());
-        let timeout = types::Timespec::from(left);
+        let next = self.table.timers.next();
+        let timeout = next.map(|at| types::Timespec::from(at.saturating_duration_since(Instant::now())));
         let mut arguments = types::SubmitArgs::new();
-        if !idle {
-            arguments = arguments.timespec(&timeout);
+        if let Some(timeout) = &timeout {
+            arguments = arguments.timespec(timeout);
         }
         // Errors: ETIME and EINTR are ends of waiting, EBUSY and EAGAIN leave the rest for the next turn.
         let _ = self.uring.submitter().submit_with_args(usize::from(may_sleep), &arguments);
@@ -228,7 +225,10 @@ impl Thread {
     fn accept(&mut self, listener: ListenerId) {
         match self.listeners.accept(listener, &self.shared, &mut self.table.host.events) {
             Ok(()) => self.unpolled.push(listener),
-            Err(_) => self.resting.push(listener),
+            Err(_) => {
+                self.resting.push(listener);
+                self.table.keep_ticking();
+            }
         }
     }
 
@@ -241,6 +241,7 @@ impl Thread {
                 entry.interest &= !(RECV | ENDING);
             }
             let host = &mut self.table.host;
+            host.now = Instant::now();
             let mut core = entry.link.lock(host);
             result = match (completion.result(), buffer) {
                 (count @ 1.., Some(buffer)) => core.feed(self.provided.filled(buffer, count as usize), host),
@@ -263,13 +264,15 @@ impl Thread {
     fn readable(&mut self, id: ConnectionId) {
         let Some(entry) = self.table.entries.get_mut(&id) else { return self.completed_late(id, POLL_IN) };
         entry.interest &= !POLL_IN;
+        let Some(fd) = entry.link.carrier.socket() else { return };
         let host = &mut self.table.host;
-        let (fd, mut core) = (entry.link.fd.as_raw_fd(), entry.link.lock(host));
+        host.now = Instant::now();
+        let mut core = entry.link.lock(host);
         if core.is_paused(&host.limits) && entry.lingering.is_none() {
             drop(core);
             return self.table.mark(id); // armed again when it may be read again
         }
-        let result = transfer::receive(fd, &mut core, host, &mut self.scratch).map(|received| {
+        let result = transfer::receive(&mut Socket(fd), &mut core, host, &mut self.scratch).map(|received| {
             if received >= SMALL_BYTES || core.direct(host).is_some() {
                 entry.interest %= SMALL_ONE;
             } else {
@@ -338,6 +341,7 @@ impl Thread {
     fn go_on(&mut self, id: ConnectionId, alone: bool) -> Result<(), Reason> {
         let Some(entry) = self.table.entries.get_mut(&id) else { return Ok(()) };
         let link = entry.link.clone();
+        let Some(fd) = link.carrier.socket() else { return Ok(()) };
         let mut core = link.lock(&mut self.table.host);
         if let Some(reason) = core.failed.take() {
             return Err(reason);
@@ -345,23 +349,19 @@ impl Thread {
         let by_ring = !alone && core.output().single(SEND_BYTES).is_some();
         match by_ring {
             true => drop(transfer::resume(&mut core, &mut self.table.host)?),
-            false => transfer::pump(link.fd.as_raw_fd(), &mut core, &mut self.table.host)?,
+            false => transfer::pump(&mut Socket(fd), &mut core, &mut self.table.host)?,
         }
         if core.is_closing() && core.output().is_empty() {
             self.table.linger(id, &mut core);
         }
-        self.arm_connection(&link, &mut core);
+        self.arm_connection(id, fd, &mut core);
         Ok(())
     }
 
-    fn tick(&mut self) {
-        let now = Instant::now();
-        if now < self.next_tick {
-            return;
+    fn on_time(&mut self) {
+        if self.table.on_time() {
+            self.unpolled.append(&mut self.resting);
         }
-        self.next_tick = now + TICK;
-        self.table.tick(now);
-        self.unpolled.append(&mut self.resting);
     }
 
     /// Last chance for queued output, then everything ends: what the kernel still does, then the thread's memory.
@@ -369,8 +369,10 @@ impl Thread {
         let _ = self.uring.submit(); // what was armed in the last turn, sends among it
         for entry in self.table.entries.values_mut() {
             let mut core = entry.link.lock(&mut self.table.host);
-            let _ = transfer::send_output(entry.link.fd.as_raw_fd(), &mut core, &mut self.table.host);
-            socket::shutdown_write(&entry.link.fd);
+            if let Some(fd) = entry.link.carrier.socket() {
+                let _ = transfer::send_output(&mut Socket(fd), &mut core, &mut self.table.host);
+            }
+            entry.link.carrier.end_output();
         }
         let entry = opcode::AsyncCancel2::new(types::CancelBuilder::any().all()).build();
         self.push(&entry.user_data(token(Kind::Cancel, 0)));

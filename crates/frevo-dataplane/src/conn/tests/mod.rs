@@ -36,7 +36,7 @@ impl Pair {
         let flow = Arc::new(Flow::new(None));
         let connection = Connection::new(1, framing, Role::Server, flow, &limits);
         let host =
-            Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now);
+            Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now());
         Pair { connection, host, keys: Arc::new(keys(1, 2, false, false)), client: keys(2, 1, false, false) }
     }
 

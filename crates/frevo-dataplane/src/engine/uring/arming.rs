@@ -1,11 +1,12 @@
 //! What a connection waits for, as operations of the ring.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::RawFd;
 
 use io_uring::{opcode, types};
 
 use super::{Kind, Thread, GROUP};
-use crate::engine::link::{Core, Link};
+use crate::engine::link::Core;
+use crate::event::ConnectionId;
 
 // Bits of `Entry::interest`: what is armed, and the state of receiving.
 pub(super) const RECV: u32 = 1;
@@ -27,9 +28,9 @@ pub(super) const SEND_BYTES: usize = 64 * 1024;
 
 impl Thread {
     /// Arms what the connection waits for.
-    pub(super) fn arm_connection(&mut self, link: &Link, core: &mut Core) {
-        let Some(entry) = self.table.entries.get_mut(&link.id) else { return };
-        let (id, fd) = (link.id, types::Fd(link.fd.as_raw_fd()));
+    pub(super) fn arm_connection(&mut self, id: ConnectionId, fd: RawFd, core: &mut Core) {
+        let Some(entry) = self.table.entries.get_mut(&id) else { return };
+        let fd = types::Fd(fd);
         let before = entry.interest;
         core.parked = core.is_paused(&self.shared.limits) && entry.lingering.is_none();
         let bulk = before & BULK != 0;

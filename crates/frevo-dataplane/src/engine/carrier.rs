@@ -1,0 +1,81 @@
+//! What carries a connection's bytes: the contract between a connection and whatever is below it.
+//!
+//! A carrier is an ordered stream of bytes in both directions. The engine asks it to receive and to send what is possible
+//! now, without waiting, arms what has to happen before more is possible, and closes it. A socket is armed by the
+//! engine itself; a QUIC connection has datagrams and timers of its own (`quic.rs`), which mark the connection when something
+//! has happened to its stream.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use super::socket;
+use super::transfer::SLICES;
+use crate::event::Reason;
+
+/// Receiving and sending without waiting.
+pub(super) trait ByteStream {
+    /// Receives into `buffer`: how many bytes, None when nothing is there. An error: the connection has ended.
+    fn receive(&mut self, buffer: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Reason>;
+
+    /// Sends from `pieces`: how many bytes were taken, 0 when nothing more fits.
+    fn send<'a>(&mut self, pieces: impl Iterator<Item = IoSlice<'a>>) -> Result<usize, Reason>;
+}
+
+/// What a connection is carried by.
+#[derive(Debug)]
+pub(super) enum Carrier {
+    /// A connected stream socket.
+    Socket(OwnedFd),
+}
+
+impl Carrier {
+    /// Its socket, if it has one of its own.
+    pub(super) fn socket(&self) -> Option<RawFd> {
+        match self {
+            Carrier::Socket(fd) => Some(fd.as_raw_fd()),
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub(super) fn end_output(&self) {
+        match self {
+            Carrier::Socket(fd) => socket::shutdown_write(fd),
+        }
+    }
+}
+
+/// A stream socket, borrowed by number while its owner is there.
+pub(super) struct Socket(pub(super) RawFd);
+
+impl ByteStream for Socket {
+    fn receive(&mut self, buffer: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Reason> {
+        match socket::receive(self.0, buffer) {
+            Ok(0) => Err(Reason::Borrowed("closed by the peer")),
+            Ok(count) => Ok(Some(count)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
+                _ => Err(Reason::Owned(error.to_string())),
+            },
+        }
+    }
+
+    fn send<'a>(&mut self, pieces: impl Iterator<Item = IoSlice<'a>>) -> Result<usize, Reason> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut used = 0;
+        for (slot, piece) in slices.iter_mut().zip(pieces) {
+            *slot = piece;
+            used += 1;
+        }
+        loop {
+            match socket::send(self.0, &slices[..used]) {
+                Ok(sent) => return Ok(sent),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(0),
+                    io::ErrorKind::Interrupted => (),
+                    _ => return Err(Reason::Owned(error.to_string())),
+                },
+            }
+        }
+    }
+}
