@@ -29,18 +29,19 @@ ARROWS: dict[str, set[str]] = {
     "locking": {"proto"},
     "dcerpc": {"proto"},
     "auth": {"proto"},
+    "tls": {"auth", "transport", "aio", "_native"},
     "vfs": {"proto", "locking", "aio"},
     "config": {"transport"},
     "status": {"config", "transport", "proto", "aio"},
-    "client": {"dcerpc", "auth", "proto", "transport"},
+    "client": {"dcerpc", "auth", "tls", "proto", "transport"},
     "fuse": set(),
     "mount": {"client", "fuse"},
-    "server": {"config", "status", "dcerpc", "auth", "vfs", "locking", "proto", "transport", "aio"},
-    "bench": {"client", "auth", "proto", "transport"},
+    "server": {"config", "status", "dcerpc", "auth", "tls", "vfs", "locking", "proto", "transport", "aio"},
+    "bench": {"client", "auth", "tls", "proto", "transport"},
     "lab": set(),
     "cli": {
         *("config", "server", "client", "mount", "fuse", "bench", "lab", "status", "dcerpc"),
-        *("auth", "vfs", "locking", "proto", "transport", "aio"),
+        *("auth", "tls", "vfs", "locking", "proto", "transport", "aio"),
     },
     "__main__": {"cli"},
     "__init__": {"client"},
@@ -140,7 +141,7 @@ MAY_USE_STRUCT = {
 
 UNIT_TESTS = REPOSITORY / "tests" / "unit"
 #: Packages whose modules have unit tests of their own, in the same place below tests/unit.
-MIRRORED = ("proto", "wire", "dcerpc", "auth", "locking", "config", "vfs")
+MIRRORED = ("proto", "wire", "dcerpc", "auth", "tls", "locking", "config", "vfs")
 #: Fewer decisions and loops than this are structures and constants.
 BRANCHES_MIN = 8
 #: Modules whose tests have another name, because they are only one part of what is tested there.

@@ -16,6 +16,10 @@ Engine = Literal["auto", "uring", "epoll"]
 ClientProtection = Literal["default", "plain", "sign", "encrypt"]
 InheritOwner = Literal["no", "windows and unix", "unix only"]
 Tristate = Literal["auto", "yes", "no"]
+VerifyPeer = Literal[
+    "no_check", "ca_only", "ca_and_name_if_available", "ca_and_name", "as_strict_as_possible"
+]
+ClientAccess = Literal["no", "allow", "require"]
 
 _NO = ("no", "false", "0", "off", "disabled")
 _YES = ("yes", "true", "1", "on", "enabled", "auto", "if_required")
@@ -136,3 +140,14 @@ NTLM_AUTH: Choice[NtlmPolicy] = Choice(
 )
 
 ENGINE: Choice[Engine] = Choice({"auto": "auto", "uring": "uring", "io_uring": "uring", "epoll": "epoll"})
+
+VERIFY_PEER: Choice[VerifyPeer] = Choice({word: word for word in get_args(VerifyPeer)})
+
+CLIENT_ACCESS: Choice[ClientAccess] = Choice(
+    {
+        **dict.fromkeys(("no", "false", "0", "off"), "no"),
+        "allow": "allow",
+        **dict.fromkeys(("require", "required"), "require"),
+    },
+    shown=get_args(ClientAccess),
+)

@@ -18,6 +18,7 @@ from frevo.config.choices import (
 from frevo.config.defaults import default_netbios_name, default_private_dir
 from frevo.config.key import keys_of, setting
 from frevo.config.share_keys import ShareConfig
+from frevo.config.tls_keys import TlsKeys
 from frevo.config.types import (
     Boolean,
     Duration,
@@ -45,7 +46,7 @@ _CIPHERS = Subset(ENCRYPTION_ALGORITHMS, ENCRYPTION_ALGORITHMS)
 _KIB, _MIB = 1 << 10, 1 << 20
 
 
-class GlobalConfig(msgspec.Struct, frozen=True, kw_only=True):
+class GlobalConfig(TlsKeys, frozen=True, kw_only=True):
     """What [global] says; frozen, handed down, replaced as a whole on reload."""
 
     defaults: ShareConfig = msgspec.field(default_factory=ShareConfig)

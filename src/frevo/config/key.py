@@ -94,9 +94,10 @@ def setting(
 
 
 def keys_of(model: type[msgspec.Struct], scope: str) -> tuple[Key, ...]:
-    """The rows that the fields of the record *model* declare, in order."""
+    """The rows that the fields of the record *model* declare, in order; inherited ones come last."""
     rows = []
-    for field in fields(model):
+    own = model.__annotations__
+    for field in sorted(fields(model), key=lambda field: field.name not in own):
         if isinstance(field.default_factory, _Default):
             name = field.name.replace("_", " ")
             if name.startswith("frevo "):

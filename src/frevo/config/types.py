@@ -247,6 +247,19 @@ class Words(ValueType[tuple[str, ...]], frozen=True):
         return ", ".join(f'"{word}"' if re.search(r"[\s,;]", word) else word for word in value)
 
 
+class FilePairs(Words, frozen=True):
+    """A list of `certfile:keyfile`."""
+
+    label = "list of certfile:keyfile"
+
+    def parse(self, text: str, warn: Warn) -> tuple[str, ...]:
+        pairs = Words.parse(self, text, warn)
+        for pair in pairs:
+            if not all(pair.rpartition(":")):
+                raise ValueError(f"expected certfile:keyfile, not {pair!r}")
+        return pairs
+
+
 class Subset(ValueType[tuple[str, ...]], frozen=True):
     """An ordered list out of `names`; `+name` appends to the default (all of `initial`), `-name` removes."""
 

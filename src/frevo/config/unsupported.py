@@ -139,9 +139,7 @@ _RELICS: tuple[tuple[str, str], ...] = (
         sharemode; smbd max async dosmode; smbd max dirfiles per task; smbd max xattr size; smbd profiling level;
         smbd profiling share; smbd search ask sharemode; socket options; stat cache; stat cache size; state
         directory; strict allocate; strict rename; strict sync; syslog; syslog only; timestamp logs | debug
-        timestamp; tls ca directories; tls cafile; tls certfile; tls crlfile; tls dh params file; tls enabled; tls
-        keyfile; tls
-        priority; tls trust system cas; tls verify peer; use mmap; use sendfile; utmp; utmp consolidate; utmp
+        timestamp; tls dh params file; tls priority; use mmap; use sendfile; utmp; utmp consolidate; utmp
         directory; vfs mkdir use tmp name; write cache size; wtmp directory; ntvfs handler; acl check permissions;
         share modes; use rhosts; wsp property file; allow dcerpc auth level connect; large directories""",
     ),

@@ -1,0 +1,74 @@
+"""The keys of [global] about TLS and QUIC: the fields that GlobalConfig inherits from TlsKeys."""
+
+from __future__ import annotations
+
+import msgspec
+
+from frevo.config import choices
+from frevo.config.choices import ClientAccess, Tristate, VerifyPeer
+from frevo.config.key import setting
+from frevo.config.types import Boolean, FilePairs, Text, Words
+
+
+class TlsKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """Certificates and who may connect with which. Names of files are relative to `private dir`, as in Samba."""
+
+    tls_enabled: bool = setting(
+        Boolean(),
+        True,
+        "Whether TLS may be used. Without it, there is no SMB over QUIC.",
+        guards=lambda on: not on,
+    )
+    tls_certfile: str = setting(
+        Text(),
+        "tls/cert.pem",
+        "The server's certificate and the intermediate ones above it, in PEM. A path without a `/` at the "
+        "start is relative to `private dir`. With the default names of `tls certfile` and `tls keyfile`, "
+        "missing files are made, together with a CA; frevo renews what it made.",
+    )
+    tls_keyfile: str = setting(
+        Text(),
+        "tls/key.pem",
+        "The private key of the server's certificate, in PEM and without a password. Other users must not "
+        "be able to read it.",
+    )
+    tls_cafile: str = setting(
+        Text(),
+        "tls/ca.pem",
+        "CA certificates, in PEM. The server trusts clients whose certificates they signed, frevo's client "
+        "commands trust such servers.",
+    )
+    tls_crlfile: str = setting(
+        Text(), "", "A certificate revocation list: certificates in it are refused.", guards=bool
+    )
+    tls_ca_directories: tuple[str, ...] = setting(
+        Words(), (), "Directories of further files such as `tls cafile`."
+    )
+    tls_trust_system_cas: Tristate = setting(
+        choices.AUTO_YES_NO,
+        "auto",
+        "Whether the system's CAs are trusted. `auto`: never for clients of the server; for servers if "
+        "neither `tls cafile` nor `tls ca directories` is set.",
+    )
+    tls_verify_peer: VerifyPeer = setting(
+        choices.VERIFY_PEER,
+        "ca_and_name",
+        "What frevo's client commands check about a server: `no_check` nothing, `ca_only` that a CA signed "
+        "its certificate, `ca_and_name_if_available` also the name, unless the server is addressed by its "
+        "IP address, `ca_and_name` also the address. `as_strict_as_possible` (Samba's default) also "
+        "requires `tls crlfile`.",
+        guards=lambda mode: mode == "as_strict_as_possible",
+    )
+    frevo_quic_client_access: ClientAccess = setting(
+        choices.CLIENT_ACCESS,
+        "no",
+        "Whether clients need a certificate to connect over QUIC. `no`: they are not asked for one. `allow`: "
+        "those that present one must be allowed to connect (`frevo tls allow`). `require`: all must.",
+        guards=lambda access: access != "no",
+    )
+    frevo_quic_certificates: tuple[str, ...] = setting(
+        FilePairs(),
+        (),
+        "Further certificates as `certfile:keyfile`. Which one a client sees depends on the name by which "
+        "it calls the server.",
+    )
