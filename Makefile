@@ -37,9 +37,11 @@ serve: $(STAMPS)/build demo/README.txt ## build, then share ./demo on 127.0.0.1:
 
 build: $(STAMPS)/build ## a working .venv/bin/frevo, the Rust part in release mode
 
+# Rust's tests run beside Python's, which wait a lot; what they print is shown at the end.
 test: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## install what the tests need, run all of them: six minutes
-	$(MAKE) --no-print-directory test-rust
-	$(MAKE) --no-print-directory test-python
+	@mkdir -p build; $(MAKE) --no-print-directory test-rust >build/test-rust.log 2>&1 & rust=$$!; \
+	$(MAKE) --no-print-directory test-python; python=$$?; \
+	wait $$rust; rust=$$?; cat build/test-rust.log; exit $$((python | rust))
 
 test-quick: $(STAMPS)/build $(STAMPS)/test ## what takes a minute: unit tests, the server in memory, the rules for the source
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) tests/unit tests/pair tests/test_tidy.py $(PYTEST_FLAGS)

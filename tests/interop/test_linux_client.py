@@ -33,7 +33,7 @@ def judge(result: programs.Run, allowed: dict[str, str], at_least: int) -> None:
 
 @pytest.mark.parametrize("options", ["vers=3.0", "vers=3.1.1,seal"])
 def test_smoke(server: Target, options: str) -> None:
-    """Copy and compare, names, times, attributes, locks, two clients, 500 files, tar, fio verify."""
+    """Copy and compare, names, times, attributes, locks, two clients, 120 files, tar, fio verify."""
     programs.need("fio")
     judge(linux_client(server, EXAMPLES / "smoke.sh", options=options, timeout_s=420), NOT_YET, 15)
 
