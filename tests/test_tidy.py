@@ -141,7 +141,7 @@ MAY_USE_STRUCT = {
 
 UNIT_TESTS = REPOSITORY / "tests" / "unit"
 #: Packages whose modules have unit tests of their own, in the same place below tests/unit.
-MIRRORED = ("proto", "wire", "dcerpc", "auth", "tls", "locking", "config", "vfs")
+MIRRORED = ("proto", "wire", "dcerpc", "auth", "tls", "locking", "config", "vfs", "client")
 #: Fewer decisions and loops than this are structures and constants.
 BRANCHES_MIN = 8
 #: Modules whose tests have another name, because they are only one part of what is tested there.
@@ -151,6 +151,11 @@ TESTED_ELSEWHERE = {
     "auth/ntlm_messages.py": "unit/auth/test_ntlm.py",
     "auth/smbpasswd.py": "unit/auth/test_accounts.py",
     "auth/spnego_tokens.py": "unit/auth/test_spnego.py",
+    "client/blocking/loop_thread.py": "unit/client/blocking/test_blocking.py",
+    "client/blocking/share.py": "unit/client/blocking/test_blocking.py",
+    "client/connection/dial.py": "interop/test_client_library.py",
+    "client/filesystem/file.py": "interop/test_client_fsspec.py",
+    "client/server.py": "interop/test_client_logon.py",
     "config/access.py": "unit/config/test_config_macros.py",
     "config/check.py": "unit/config/test_config_load.py",
     "config/config.py": "unit/config/test_config_load.py",

@@ -60,7 +60,7 @@ class ScriptedConnection:
         return [CreateRequest.parse(message) for command, message in self.sent if command == Command.CREATE]
 
     def _reply(self, element: Element) -> Reply:
-        message = HEADER + element.body
+        message = HEADER + element.body + bytes(element.tail or b"")
         command = Command(element.command)
         self.sent.append((command, message))
         self.elements.append(element)

@@ -60,7 +60,8 @@ async def test_writing() -> None:
     tree, connection = scripted(lambda command, message: WriteResponse(4).pack())
     buffer = bytearray(b"data")
     assert await data.write_from(tree, OPENED, memoryview(buffer), 9, "a") == 4
-    assert WriteRequest.parse(connection.sent[0][1] + b"data").offset == 9
+    request = WriteRequest.parse(connection.sent[0][1])
+    assert (request.offset, bytes(request.data)) == (9, b"data")
     assert await data.write_from(tree, OPENED, memoryview(b""), 9, "a") == 0
     assert len(connection.sent) == 1
     with pytest.raises(OSError, match="4 of 5 bytes written at 9"):
