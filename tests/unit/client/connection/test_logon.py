@@ -51,6 +51,7 @@ class Connection:
         self.answers = list(answers)
         self.server, self.number, self.multi_credit = "server", 1, False
         self.negotiated: Negotiated | None = None
+        self.transport_security = False
         self.last_sent: bytes = b""
         self.requests: list[bytes] = []
         self.protections: list[Protection] = []

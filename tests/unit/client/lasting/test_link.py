@@ -77,8 +77,11 @@ async def test_a_share_that_closes_while_it_grows() -> None:
 class Wire:
     """A connection with what was negotiated on it."""
 
-    def __init__(self, dialect: Dialect = SMB_3_1_1, cipher: Cipher = Cipher.AES_128_GCM) -> None:
+    def __init__(
+        self, dialect: Dialect = SMB_3_1_1, cipher: Cipher = Cipher.AES_128_GCM, secure: bool = False
+    ) -> None:
         self.negotiated = SimpleNamespace(dialect=dialect, cipher=cipher)
+        self.transport_security = secure
         self.lost, self.server, self.closed = False, "server", 0
         self.sent: list[int] = []
 
@@ -133,6 +136,8 @@ async def test_made_again_once_for_all() -> None:
         (logged_on(), logged_on(Wire(cipher=Cipher.NONE)), "no longer offers encryption"),
         (logged_on(), logged_on(sign=False), "less protected"),
         (logged_on(encrypt=True), logged_on(), "less protected"),
+        (logged_on(Wire(secure=True)), logged_on(), "less protected"),  # the transport encrypted
+        (logged_on(encrypt=True), logged_on(Wire(secure=True)), ""),
         (logged_on(), logged_on(sign=False, encrypt=True), ""),  # encrypted is more than signed
         (logged_on(sign=False), logged_on(), ""),
     ],
