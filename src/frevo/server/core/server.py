@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from frevo.auth.failed_logons import FailedLogons
 from frevo.config import Config
 from frevo.locking.file_table import FileTable
-from frevo.server.core.asking import Asking
+from frevo.server.core.lookups import Asking
 from frevo.server.core.budget import Budgets
 from frevo.server.core.lanes import Lanes
 from frevo.server.core.shares import Share, build_shares, guard_of
