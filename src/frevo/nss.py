@@ -1,7 +1,7 @@
-"""Questions to the system's lists of users and groups.
+"""Look-ups of users and groups.
 
-They may be a directory service's to answer, which may be slow, or never answer. Where somebody says so (`set_courier`),
-such a question is asked elsewhere while whoever asked it waits.
+A directory service may have to answer them, slowly or never. With `set_call_runner` they run elsewhere, and only their
+caller waits.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: Has a question asked: gives the answer, or raises what asking it raises.
-Courier = Callable[[Callable[[], Any]], Any]
+#: Runs a call, perhaps in another thread, and returns its result or raises its exception.
+CallRunner = Callable[[Callable[[], Any]], Any]
 
-_courier: Courier | None = None
-
-
-def set_courier(courier: Courier | None) -> None:
-    """From now on questions are asked by *courier*, which is called in the thread that asks; None: right there."""
-    global _courier
-    _courier = courier
+_runner: CallRunner | None = None
 
 
-def ask(question: Callable[..., T], *arguments: Any) -> T:
-    """What *question* (a function of pwd or grp, or os.getgrouplist) gives or raises for *arguments*."""
-    if _courier is None:
-        return question(*arguments)
-    answer: T = _courier(lambda: question(*arguments))
-    return answer
+def set_call_runner(runner: CallRunner | None) -> None:
+    """Makes *runner* run all look-ups from now on. None: they run in the calling thread."""
+    global _runner
+    _runner = runner
+
+
+def look_up(function: Callable[..., T], *arguments: Any) -> T:
+    """Calls *function* (of pwd or grp, or os.getgrouplist) with *arguments*: its result or its exception."""
+    if _runner is None:
+        return function(*arguments)
+    result: T = _runner(lambda: function(*arguments))
+    return result

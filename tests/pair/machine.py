@@ -143,7 +143,7 @@ class Pair:
         self.inside(server.close_all)
         self.loop.run_until_complete(server.lanes.drain(10.0))
         server.lanes.stop()
-        server.asking.stop()
+        server.lookups.stop()
         self.turn()
         assert not server.connections and not server.sessions and not server.opens and not len(server.files)
         assert not any(share.users for share in server.shares.values())

@@ -102,7 +102,7 @@ def _in_groups(user: str, groups: tuple[str, ...]) -> bool:
 
 def _is_member(user: str, name: str) -> bool:
     try:
-        group = nss.ask(grp.getgrnam, name)
-        return user in group.gr_mem or nss.ask(pwd.getpwnam, user).pw_gid == group.gr_gid
+        group = nss.look_up(grp.getgrnam, name)
+        return user in group.gr_mem or nss.look_up(pwd.getpwnam, user).pw_gid == group.gr_gid
     except (KeyError, ValueError):
         return False

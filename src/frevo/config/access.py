@@ -133,9 +133,9 @@ def domains_of(values: GlobalConfig) -> frozenset[str]:
 
 def unix_groups(account: str) -> frozenset[str]:
     """The names of the Unix groups that *account* is in; none when there is no such Unix user."""
-    names = {group.gr_name for group in nss.ask(grp.getgrall) if account in map(str.lower, group.gr_mem)}
+    names = {group.gr_name for group in nss.look_up(grp.getgrall) if account in map(str.lower, group.gr_mem)}
     try:
-        names.add(nss.ask(grp.getgrgid, nss.ask(pwd.getpwnam, account).pw_gid).gr_name)
+        names.add(nss.look_up(grp.getgrgid, nss.look_up(pwd.getpwnam, account).pw_gid).gr_name)
     except (KeyError, ValueError):
         pass
     return frozenset(names)

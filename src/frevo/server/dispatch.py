@@ -55,7 +55,7 @@ class Rule(msgspec.Struct, frozen=True):
     tree: bool = True  # a connected share of that session
     open: bool = False  # a FileId of that session; -1 in a related request means the previous one
     files: bool = False  # uses the share's file system: goes through its lane, if it has one
-    asks: bool = False  # looks up Unix users and groups
+    looks_up: bool = False  # looks up Unix users and groups
     when_expired: bool = False  # still served when the session has expired ([MS-SMB2] 3.3.5.2.9)
 
 
@@ -66,9 +66,9 @@ def _rule(command: int, handle: Callable[[Request], Outcome], **needs: bool) -> 
 TABLE: dict[int, Rule] = dict(
     (
         _rule(Command.NEGOTIATE, negotiate.handle, session=False, tree=False),
-        _rule(Command.SESSION_SETUP, session_setup.handle, session=False, tree=False, asks=True),
+        _rule(Command.SESSION_SETUP, session_setup.handle, session=False, tree=False, looks_up=True),
         _rule(Command.LOGOFF, logoff.handle, tree=False, when_expired=True),
-        _rule(Command.TREE_CONNECT, tree_connect.handle, tree=False, asks=True),
+        _rule(Command.TREE_CONNECT, tree_connect.handle, tree=False, looks_up=True),
         _rule(Command.TREE_DISCONNECT, tree_disconnect.handle, when_expired=True),
         _rule(Command.CREATE, create.handle, files=True),
         _rule(Command.CLOSE, close.handle, open=True, files=True, when_expired=True),
@@ -115,8 +115,8 @@ def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outco
     act_as(request.tree.acting if rule.tree else None)
     if rule.files and request.tree.lane is not None:
         return _in_lane(request, request.tree.lane, rule, signature_bad=signature_bad, unverified=unverified)
-    if rule.asks and (rule.session or request.server.asks_about_users):
-        return request.server.asking.run(request.connection.party, rule.handle, request)
+    if rule.looks_up and (rule.session or request.server.looks_up_users):
+        return request.server.lookups.run(request.connection.party, rule.handle, request)
     try:
         return rule.handle(request)
     except Unread as unread:

@@ -90,7 +90,7 @@ async def run_server(
         unused.callback(transport.shutdown)
         running = Running(Service(config, transport, authenticator, loop), transport)
         unused.callback(running.server.lanes.stop)
-        unused.callback(running.server.asking.stop)
+        unused.callback(running.server.lookups.stop)
         watch = MountWatch(loop, running.server.mounts_changed)
         unused.callback(watch.close)
         try:

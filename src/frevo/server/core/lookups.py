@@ -1,8 +1,8 @@
-"""Handlers that ask the system who somebody is (frevo.nss) while the loop serves others.
+"""Handlers that look up Unix users and groups (frevo.nss) without blocking the loop.
 
-Log-on, connecting a share and opening a pipe look up Unix users and groups, and a directory service may take its time
-or never answer. Such a handler runs as a greenlet in the loop's thread: at a question it is put aside, a thread asks,
-and the handler goes on with the answer. What was answered within the last minute is not asked again.
+Log-on, TREE_CONNECT and opening a pipe do so, and a directory service may answer slowly or never. These handlers run
+as greenlets in the loop's thread: a look-up suspends the handler, a thread makes the call, and the handler continues
+with the result. Results are cached for a minute (frevo.server.core.unix_users).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from frevo.server.core.slow_work import SlowWork
 R = TypeVar("R")
 Body = TypeVar("Body")
 
-#: Questions that are asked at a time; one party has at most as many as are free.
+#: Look-ups at a time; one party has at most as many as are free.
 THREADS: Final = 32
 
 
-class _Asker(greenlet.greenlet):
-    """Runs handlers one after another; a handler with a question puts it aside. It switches to `caller` with the
-    question, or with None when the handler has ended and `take` has its result.
+class _Suspendable(greenlet.greenlet):
+    """Runs handlers one after another; a look-up suspends the handler. It switches to `caller` with the call to make,
+    or with None when the handler has ended and `take` has its result.
 
     A new greenlet for each request would cost a new stack, which the kernel maps and unmaps.
     """
@@ -44,67 +44,69 @@ class _Asker(greenlet.greenlet):
                 raise
             except BaseException as error:
                 self._error = error
-            handler = request = None  # kept by nobody while this waits for the next one
+            handler = request = None  # not kept alive while this waits for the next one
             handler, request = self.caller.switch(None)
 
     def take(self) -> Any:
-        """What the handler gave or raised."""
+        """The handler's result or exception."""
         result, error, self._result, self._error = self._result, self._error, None, None
         if error is not None:
             try:
                 raise error
             finally:
-                error = None  # or this frame and the traceback would keep each other, and the request with them
+                error = (
+                    None  # or this frame and the traceback would keep each other, and the request with them
+                )
         return result
 
 
-def _carry(question: Callable[[], Any]) -> Any:
-    asker = greenlet.getcurrent()
-    if not isinstance(asker, _Asker):
-        return question()  # nobody waits for it but the server's start, or a program
-    who = acting_as()
+def _run_elsewhere(call: Callable[[], Any]) -> Any:
+    current = greenlet.getcurrent()
+    if not isinstance(current, _Suspendable):
+        return call()  # at the server's start, or outside a server
+    identity = acting_as()
     try:
-        return asker.caller.switch(question)
+        return current.caller.switch(call)
     finally:
-        act_as(who)  # others have run in this thread meanwhile
+        act_as(identity)  # other requests have run in this thread meanwhile
 
 
-class Asking:
-    """Runs such handlers."""
+class Lookups:
+    """Runs the handlers that may look up users and groups."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._threads = DaemonThreads(loop, "frevo-names", THREADS)
         self._shares = SlowWork(loop, THREADS)
-        self._idle: _Asker | None = None
-        nss.set_courier(_carry)
+        self._idle: _Suspendable | None = None
+        nss.set_call_runner(_run_elsewhere)
 
     def run(self, party: str, handler: Callable[[R], Body], request: R) -> Body | Awaitable[bytes]:
-        """What *handler* gives for *request*; an awaitable where it had to ask. Its questions count for *party*."""
-        asker, self._idle = self._idle or _Asker(), None
-        asker.caller = greenlet.getcurrent()
-        question = asker.switch(handler, request)
-        return self._go_on(party, asker, question) if question is not None else self._done(asker)
+        """The result of *handler*, or an awaitable if it has to wait for a look-up. Look-ups count for *party*."""
+        runner, self._idle = self._idle or _Suspendable(), None
+        runner.caller = greenlet.getcurrent()
+        call = runner.switch(handler, request)
+        return self._continue(party, runner, call) if call is not None else self._result(runner)
 
-    def _done(self, asker: _Asker) -> Any:
-        self._idle = asker
-        return asker.take()
+    def _result(self, ended: _Suspendable) -> Any:
+        self._idle = ended
+        return ended.take()
 
-    async def _go_on(self, party: str, asker: _Asker, question: Callable[[], Any] | None) -> bytes:
-        while question is not None:
-            current = question
+    async def _continue(self, party: str, suspended: _Suspendable, call: Callable[[], Any] | None) -> bytes:
+        while call is not None:
+            current = call
             try:
-                answer = await self._shares.run(party, lambda: self._threads.submit(current))  # noqa: B023 - awaited here
+                result = await self._shares.run(party, lambda: self._threads.submit(current))  # noqa: B023 - awaited here
             except Exception as error:
-                asker.caller = greenlet.getcurrent()
-                question = asker.throw(error)
+                suspended.caller = greenlet.getcurrent()
+                call = suspended.throw(error)
             else:
-                asker.caller = greenlet.getcurrent()
-                question = asker.switch(answer)
-        outcome = self._done(asker)
+                suspended.caller = greenlet.getcurrent()
+                call = suspended.switch(result)
+        outcome = self._result(suspended)
         body: bytes = await outcome if isinstance(outcome, Awaitable) else outcome
         return body
 
     def stop(self) -> None:
-        """Ends the threads once their questions have been answered."""
+        """Ends the threads once their calls have returned."""
         self._idle = None
         self._threads.stop()

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from frevo.auth.failed_logons import FailedLogons
 from frevo.config import Config
 from frevo.locking.file_table import FileTable
-from frevo.server.core.lookups import Asking
 from frevo.server.core.budget import Budgets
 from frevo.server.core.lanes import Lanes
+from frevo.server.core.lookups import Lookups
 from frevo.server.core.shares import Share, build_shares, guard_of
 from frevo.server.core.slow_work import SlowWork
 from frevo.server.core.turns import Turns
@@ -70,12 +70,12 @@ class Server:
         self._next_async_id = 1
         self.turns = Turns(loop)
         self.slow_work = SlowWork(loop)
-        self.asking = Asking(loop)
+        self.lookups = Lookups(loop)
         self.budgets = Budgets(config)
         self.failed_logons = FailedLogons(self.monotonic)
 
     @property
-    def asks_about_users(self) -> bool:
+    def looks_up_users(self) -> bool:
         """Whether a log-on may look up Unix users or groups."""
         return self.unix_users is not None or bool(self.config.globals.username_map)
 

@@ -104,17 +104,17 @@ class _Remembered(Generic[_K, _V]):
 def _look_up(name: str) -> UnixUser | None:
     for spelling in dict.fromkeys((name, name.lower())):
         try:
-            entry = nss.ask(pwd.getpwnam, spelling)
+            entry = nss.look_up(pwd.getpwnam, spelling)
         except (KeyError, ValueError):  # there is none, or it cannot be a name
             continue
-        groups = nss.ask(os.getgrouplist, entry.pw_name, entry.pw_gid)
+        groups = nss.look_up(os.getgrouplist, entry.pw_name, entry.pw_gid)
         return UnixUser(entry.pw_name, UnixIdentity(entry.pw_uid, entry.pw_gid, groups))
     return None
 
 
 def _group(name: str) -> int | None:
     try:
-        return nss.ask(grp.getgrnam, name).gr_gid
+        return nss.look_up(grp.getgrnam, name).gr_gid
     except (KeyError, ValueError):
         return None
 

@@ -70,7 +70,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
         raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many opens in this session")
     if request.tree.backend is None:
         _check_pipe_allowed(request)
-        return request.server.asking.run(
+        return request.server.lookups.run(
             request.connection.party, lambda one: _open_pipe(one, fields), request
         )
     create_checks.check(fields)

@@ -178,7 +178,7 @@ def directory(authenticator: Authenticator, machine: str, workgroup: str) -> Dir
 
 def _unix_user(uid: int) -> Principal | None:
     try:
-        name = nss.ask(pwd.getpwuid, uid).pw_name if uid <= _UID_MAX else ""
+        name = nss.look_up(pwd.getpwuid, uid).pw_name if uid <= _UID_MAX else ""
     except KeyError:
         return None
     return Principal(UNIX_USERS.child(uid), SidUse.USER, name, UNIX_USER_DOMAIN, UNIX_USERS) if name else None
@@ -186,7 +186,7 @@ def _unix_user(uid: int) -> Principal | None:
 
 def _unix_group(gid: int) -> Principal | None:
     try:
-        name = nss.ask(grp.getgrgid, gid).gr_name if gid <= _UID_MAX else ""
+        name = nss.look_up(grp.getgrgid, gid).gr_name if gid <= _UID_MAX else ""
     except KeyError:
         return None
     return (
@@ -200,6 +200,6 @@ def _of_unix_name(
     name: str, find: Callable[[str], T], made: Callable[[T], Principal | None]
 ) -> Principal | None:
     try:
-        return made(nss.ask(find, name))
+        return made(nss.look_up(find, name))
     except (KeyError, UnicodeEncodeError):
         return None

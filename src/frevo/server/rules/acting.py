@@ -163,7 +163,7 @@ def _check_own(forced: str) -> None:
 
 def _is_user(name: str, uid: int) -> bool:
     try:
-        return nss.ask(pwd.getpwnam, name).pw_uid == uid
+        return nss.look_up(pwd.getpwnam, name).pw_uid == uid
     except (KeyError, ValueError):
         return False
 

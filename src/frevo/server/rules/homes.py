@@ -119,7 +119,7 @@ def unix_entry(name: str) -> pwd.struct_passwd | None:
     """The Unix user called *name*, else *name* in lower case."""
     for spelling in dict.fromkeys((name, name.lower())):
         try:
-            return nss.ask(pwd.getpwnam, spelling)
+            return nss.look_up(pwd.getpwnam, spelling)
         except (KeyError, ValueError):
             continue
     return None

@@ -72,11 +72,11 @@ def _host(address: str) -> str:
 
 def _of_unix_user(account: str) -> dict[str, str]:
     try:
-        user = nss.ask(pwd.getpwnam, account)
+        user = nss.look_up(pwd.getpwnam, account)
     except (KeyError, ValueError):
         return {}
     try:
-        group = nss.ask(grp.getgrgid, user.pw_gid).gr_name
+        group = nss.look_up(grp.getgrgid, user.pw_gid).gr_name
     except KeyError:
         group = ""
     return {"home": user.pw_dir, "group": group}
