@@ -41,6 +41,9 @@ WRONG_DATA: Final[int]
 SHORT_READ: Final[int]
 """Status in a pump's statistics that no server sends: there were fewer bytes than asked for."""
 
+FRAME_OVERHEAD: Final[int]
+"""Bytes of the largest message beyond its payload: its headers, and the rest of its compound."""
+
 class Limits(TypedDict, total=False):
     """The bounds of a data plane. What is left out has its default, DEFAULT_LIMITS."""
 
@@ -304,6 +307,49 @@ class ConnectionSettings:
         *user*: whose unread answers the connection's are, 0 before log-on.
         """
 
+@final
+class PumpSettings:
+    """What a pump (frevo.client.transfer.pump) moves, and how."""
+
+    def __new__(
+        cls,
+        kind: str,
+        *,
+        files: Sequence[tuple[int, int]] = (),
+        bodies: Sequence[bytes] = (),
+        io_size: int = 0,
+        window: int = 1,
+        offset: int = 0,
+        length: int = 0,
+        random: bool = False,
+        seed: int = 0,
+        loop: bool = False,
+        operations: int = 0,
+        keep_going: bool = False,
+        verify: bool = False,
+        fd: int | None = None,
+        local_offset: int = 0,
+        buffer: _Buffer | None = None,
+    ) -> Self:
+        """*kind*: read, write, flush, echo, or open (CREATE of one of *bodies*, packed, then CLOSE). *files* and
+        *bodies* are used in turn. *io_size*: bytes per READ or WRITE. *window*: requests in flight (pairs for open),
+        fewer if there are not enough credits. *offset*, *length*: the range of the file; the pump goes through it
+        once, repeatedly with *loop*, or in random order with *random* (multiples of *io_size*). *operations*: how many
+        to do, 0 for no limit. *keep_going*: failures and short reads are only counted.
+
+        Data: with *fd* it is read from or written to that file (duplicated) from *local_offset* on; with *buffer* it
+        is the caller's contiguous memory, exported until the pump ends; otherwise a READ's data is discarded (with
+        *verify* compared with the pattern) and a WRITE's is the pattern. Word i (8 bytes) of the pattern of a file is
+        x ^ x >> 29 with x = (i + *seed*) * 0x9E3779B97F4A7C15 modulo 2**64.
+
+        ValueError for an unknown kind, OSError if *fd* cannot be duplicated.
+        """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def io_size(self) -> int: ...
+
 # --- plane.rs ---
 
 @final
@@ -362,8 +408,19 @@ class DataPlane:
     def detach(self, connection: int, file_id_volatile: int) -> None: ...
     def fast_echo(self, on: bool) -> None: ...
     def set_credits(self, connection: int, credits: Credits) -> None: ...
-    def pump(self, connection: int, settings: dict[str, Any]) -> Pump:
-        """Starts a pump with all the settings of frevo.client.transfer.pump. ValueError when they make no sense."""
+    def pump(
+        self,
+        connection: int,
+        settings: PumpSettings,
+        *,
+        session_id: int,
+        tree_id: int,
+        encrypt: bool,
+        sign: bool,
+    ) -> Pump:
+        """Starts a pump for a session and tree. *encrypt*, *sign*: its requests are, and responses must be.
+        ValueError for settings that make no sense.
+        """
 
     def stop_pump(self, connection: int, pump: int, now: bool = False) -> None: ...
     def close(self, connection: int, abort: bool = False) -> None: ...

@@ -19,7 +19,7 @@ from frevo.client.connect import Connecting
 from frevo.client.share.file import File
 from frevo.client.transfer.pump import Pump, start_pump
 from frevo.client.tree.requests import SHARE_ALL, opening_for_mode
-from frevo.transport.base import WRONG_DATA, bucket_floor, bucket_of
+from frevo.transport.base import WRONG_DATA, PumpSettings, bucket_floor, bucket_of
 
 pytestmark = pytest.mark.interop
 
@@ -54,7 +54,7 @@ async def share(connect: Connect, target: Target) -> AsyncIterator[Share]:
 
 
 def on(file: File, kind: str, **settings: Any) -> Pump:
-    return start_pump(file.tree, kind, files=[file.file_id], **settings)
+    return start_pump(file.tree, PumpSettings(kind, files=[file.file_id], **settings))
 
 
 def test_buckets() -> None:
@@ -125,16 +125,16 @@ async def test_other_kinds(share: Share, target: Target) -> None:
             assert (await pump.finished()).reason == "done" and pump.statistics()[kind].operations == 100
     tree = share.tree
     bodies = [opening_for_mode(f"pump/new {index}", "w", SHARE_ALL).pack() for index in range(3)]
-    pump = start_pump(tree, "open", bodies=bodies, window=2, operations=50)
+    pump = start_pump(tree, PumpSettings("open", bodies=bodies, window=2, operations=50))
     assert (await pump.finished()).reason == "done"
     assert {name: one.operations for name, one in pump.statistics().items()} == {"create": 50, "close": 50}
     for index in range(3):
         await share.remove(f"pump/new {index}")
     assert sorted(path.name for path in (target.folder() / "pump").iterdir()) == ["file"]
     missing = [opening_for_mode("pump/missing", "r", SHARE_ALL).pack()]
-    end = await start_pump(tree, "open", bodies=missing, operations=5).finished()
+    end = await start_pump(tree, PumpSettings("open", bodies=missing, operations=5)).finished()
     assert (end.reason, end.code) == ("status", 0xC0000034)
-    pump = start_pump(tree, "open", bodies=missing, operations=5, keep_going=True)
+    pump = start_pump(tree, PumpSettings("open", bodies=missing, operations=5, keep_going=True))
     assert (await pump.finished()).reason == "done"
     assert pump.statistics()["create"].statuses == [(0xC0000034, 5)]
 
@@ -175,11 +175,11 @@ async def test_a_lost_connection(connect: Connect, target: Target) -> None:
     """Pumps end with their connection, and one that comes later is refused. Method: close it under them."""
     async with connect(reconnect=0) as share:
         tree = share.tree
-        pump = start_pump(tree, "echo", window=2)
+        pump = start_pump(tree, PumpSettings("echo", window=2))
         await tree.connection.close(abort=True)
         assert (await pump.finished()).reason == "lost"
         with pytest.raises(ConnectionError):
-            start_pump(tree, "echo", window=2)
+            start_pump(tree, PumpSettings("echo", window=2))
 
 
 async def test_settings_that_make_no_sense(share: Share) -> None:
@@ -196,7 +196,7 @@ async def test_settings_that_make_no_sense(share: Share) -> None:
         {"kind": "nothing"},
     ):
         with pytest.raises(ValueError):
-            start_pump(share.tree, **settings)  # type: ignore[arg-type]
+            start_pump(share.tree, PumpSettings(**settings))  # type: ignore[arg-type]
 
 
 async def test_interrupted_download_has_no_wrong_bytes(share: Share, tmp_path: Path) -> None:

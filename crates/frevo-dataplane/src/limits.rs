@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::budget::Budget;
 
+/// Bytes of the largest message beyond its payload: its headers, and the rest of its compound.
+pub const FRAME_OVERHEAD: usize = 64 * 1024;
+
 /// The bounds of a data plane. The defaults are also those of the keys of `smb.conf`, which are read from here.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -15,7 +18,7 @@ pub struct Limits {
     pub max_unauthenticated: usize,
     /// Largest message in bytes before authentication.
     pub max_preauth_frame: usize,
-    /// Largest message in bytes afterwards: the largest WRITE and 64 KiB.
+    /// Largest message in bytes afterwards: the largest payload and [`FRAME_OVERHEAD`].
     pub max_frame: usize,
     /// Credits that a client may hold ([MS-SMB2] 3.3.1.2).
     pub max_credits: u32,
@@ -48,7 +51,7 @@ impl Default for Limits {
             max_connections: 16_384,
             max_unauthenticated: 1024,
             max_preauth_frame: 128 * 1024,
-            max_frame: 8 * 1024 * 1024 + 64 * 1024,
+            max_frame: 8 * 1024 * 1024 + FRAME_OVERHEAD,
             max_credits: 8192,
             max_compound: 64,
             preauth_timeout: Duration::from_secs(30),

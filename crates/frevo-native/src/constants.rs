@@ -40,6 +40,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CLOSE_AFTER", CLOSE_AFTER)?;
     module.add("WRONG_DATA", WRONG_DATA)?;
     module.add("SHORT_READ", SHORT_READ)?;
+    module.add("FRAME_OVERHEAD", limits::FRAME_OVERHEAD)?;
     module.add("DEFAULT_LIMITS", convert::default_limits(module.py())?)?;
     module.add_function(wrap_pyfunction!(descriptor_shares, module)?)?;
     module.add_function(wrap_pyfunction!(bucket_of, module)?)?;

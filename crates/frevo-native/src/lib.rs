@@ -30,6 +30,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<keys::Position>()?;
     module.add_class::<records::AttachedOpen>()?;
     module.add_class::<records::ConnectionSettings>()?;
+    module.add_class::<records::PumpSettings>()?;
     module.add_class::<plane::DataPlane>()?;
     module.add_class::<pump::Credits>()?;
     module.add_class::<pump::Pump>()?;

@@ -10,8 +10,8 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::convert;
 use crate::keys::SessionKeys;
-use crate::pump::{self, Credits, Lent, Pump};
-use crate::records::{AttachedOpen, ConnectionSettings};
+use crate::pump::{Credits, Lent, Pump};
+use crate::records::{AttachedOpen, ConnectionSettings, PumpOwner, PumpSettings};
 
 /// Threads that own connections and answer what needs no decision.
 #[pyclass(frozen, module = "frevo._native")]
@@ -139,10 +139,22 @@ impl DataPlane {
         self.inner.set_credits(connection, credits.inner.clone());
     }
 
-    /// Starts a pump; see frevo.client.transfer.pump for the settings.
-    fn pump(&self, connection: u64, settings: &Bound<'_, PyDict>) -> PyResult<Pump> {
+    /// Starts a pump.
+    #[pyo3(signature = (connection, settings, *, session_id, tree_id, encrypt, sign))]
+    #[allow(clippy::too_many_arguments)]
+    fn pump(
+        &self,
+        py: Python<'_>,
+        connection: u64,
+        settings: &PumpSettings,
+        session_id: u64,
+        tree_id: u32,
+        encrypt: bool,
+        sign: bool,
+    ) -> PyResult<Pump> {
         let id = self.inner.new_pump();
-        let (settings, buffer) = pump::settings(id, settings)?;
+        let owner = PumpOwner { session_id, tree_id, encrypt, sign };
+        let (settings, buffer) = settings.begin(py, id, &owner)?;
         let shared = settings.shared.clone();
         self.lent.lend(id, buffer);
         self.inner.pump(connection, settings);

@@ -20,6 +20,7 @@ from frevo.client.transfer.pump import Pump, PumpEnd, start_pump
 from frevo.client.tree import requests
 from frevo.client.tree.tree import Tree
 from frevo.errors import FrevoError
+from frevo.transport.base import PumpSettings
 from frevo.wire.dtyp.access import FILE_GENERIC_READ, FILE_GENERIC_WRITE
 from frevo.wire.fscc import FileEndOfFileInformation, FileInfoClass
 from frevo.wire.smb2 import CreateDisposition, CreateOptions, CreateRequest, FileAccess
@@ -120,7 +121,7 @@ class EchoLoad(PumpLoad):
     def start_link(self, link: Link, operations: int) -> list[Pump]:
         """One pump."""
         tree = Tree(link.server.connection, link.server.session, "", encrypt=False)
-        return [start_pump(tree, "echo", window=self.settings.qdepth, operations=operations)]
+        return [start_pump(tree, PumpSettings("echo", window=self.settings.qdepth, operations=operations))]
 
 
 class OpenLoad(PumpLoad):
@@ -139,8 +140,8 @@ class OpenLoad(PumpLoad):
     def start_link(self, link: Link, operations: int) -> list[Pump]:
         """One pump."""
         body = _attributes_of(link.files.base).pack()
-        window = self.settings.qdepth
-        return [start_pump(link.files.tree, "open", bodies=[body], window=window, operations=operations)]
+        settings = PumpSettings("open", bodies=[body], window=self.settings.qdepth, operations=operations)
+        return [start_pump(link.files.tree, settings)]
 
 
 def _attributes_of(path: str) -> CreateRequest:
@@ -206,26 +207,26 @@ class DataLoad(PumpLoad):
         return started
 
     def _start(self, link: Link, files: list[FileId], window: int, operations: int) -> Pump:
-        settings = self.settings
-        return start_pump(
-            link.files.tree,
+        settings = PumpSettings(
             self.kind,
             files=files,
-            io_size=settings.io_size,
+            io_size=self.settings.io_size,
             window=window,
             length=self._length,
-            random=settings.random,
+            random=self.settings.random,
             loop=True,
             operations=operations,
             keep_going=True,
-            verify=settings.verify and self.kind == "read",
+            verify=self.settings.verify and self.kind == "read",
         )
+        return start_pump(link.files.tree, settings)
 
     async def _once(self, kind: str, link: Link, file_id: FileId, length: int) -> None:
         """Write the pattern to the first *length* bytes of a file, or compare them with it."""
         size = self.settings.io_size
         tree, verify = link.files.tree, kind == "read"
-        pump = start_pump(tree, kind, files=[file_id], io_size=size, window=8, length=length, verify=verify)
+        settings = PumpSettings(kind, files=[file_id], io_size=size, window=8, length=length, verify=verify)
+        pump = start_pump(tree, settings)
         try:
             _check(await pump.finished())
         except asyncio.CancelledError:

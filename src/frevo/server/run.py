@@ -21,6 +21,7 @@ from frevo.config import Config
 from frevo.server.core.lanes import MountWatch
 from frevo.server.core.unix_users import acts_as_users
 from frevo.server.service import Service
+from frevo.transport.base import FRAME_OVERHEAD
 from frevo.transport.dataplane import DataPlaneTransport
 from frevo.transport.interfaces import listen_hosts
 from frevo.transport.tcp import bind_listeners
@@ -133,7 +134,7 @@ def limits_of(config: Config) -> Limits:
         "max_connections": settings.frevo_max_connections,
         "max_unauthenticated": settings.frevo_max_unauthenticated_connections,
         "max_preauth_frame": settings.frevo_preauth_message_size,
-        "max_frame": max(settings.smb2_max_write, settings.smb2_max_trans) + 65536,
+        "max_frame": max(settings.smb2_max_write, settings.smb2_max_trans) + FRAME_OVERHEAD,
         "preauth_timeout": settings.frevo_preauth_timeout,
         "idle_timeout": settings.frevo_idle_timeout or settings.deadtime * 60.0,
         "max_credits": settings.smb2_max_credits,

@@ -5,9 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from frevo._native import AttachedOpen, ConnectionSettings, Credits, DataPlane, Pump, SessionKeys
+from frevo._native import (
+    AttachedOpen,
+    ConnectionSettings,
+    Credits,
+    DataPlane,
+    Pump,
+    PumpSettings,
+    SessionKeys,
+)
 from frevo.transport.base import Message, OnEvents
 from frevo.transport.traits import TRANSPORTS
 
@@ -189,10 +197,21 @@ class DataPlaneTransport:
         """Says where a client connection's responses put the credits that they grant."""
         self._plane.set_credits(connection, credits)
 
-    def pump(self, connection: int, settings: dict[str, Any]) -> Pump:
+    def pump(
+        self,
+        connection: int,
+        settings: PumpSettings,
+        *,
+        session_id: int,
+        tree_id: int,
+        encrypt: bool,
+        sign: bool,
+    ) -> Pump:
         """Starts a request loop on a client connection (frevo.client.transfer.pump); PUMP reports its end."""
         self._send_pending()
-        return self._plane.pump(connection, settings)
+        return self._plane.pump(
+            connection, settings, session_id=session_id, tree_id=tree_id, encrypt=encrypt, sign=sign
+        )
 
     def stop_pump(self, connection: int, pump: int, *, now: bool = False) -> None:
         """Ends a pump when what it has in flight is answered, or *now*."""

@@ -42,10 +42,21 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Its name in Python.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Read => "read",
+            Kind::Write => "write",
+            Kind::Echo => "echo",
+            Kind::Flush => "flush",
+            Kind::Open => "open",
+        }
+    }
+
     /// The kind of that name.
     pub fn by_name(name: &str) -> Option<Kind> {
         let all = [Kind::Read, Kind::Write, Kind::Echo, Kind::Flush, Kind::Open];
-        all.into_iter().find(|kind| kind.classes()[0].name() == name || (*kind, name) == (Kind::Open, "open"))
+        all.into_iter().find(|kind| kind.name() == name)
     }
 
     /// What is measured, each on its own.

@@ -11,6 +11,7 @@ from frevo.client.connection.messages import Element, FileId, Reply
 from frevo.client.errors import remote_error
 from frevo.client.transfer.pump import Pump, PumpEnd, start_pump
 from frevo.client.tree.tree import Tree
+from frevo.transport.base import PumpSettings
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import CREDIT_BYTES, Command, WriteRequest, WriteResponse, pack_read_request, read_data
 
@@ -134,15 +135,16 @@ async def stream(
 ) -> int:
     """Moves *length* bytes from *offset* on with a pump; returns how many, fewer only if the source ends.
 
-    kind: read or write. local_data: `fd` with `local_offset`, or `buffer`, as for `start_pump`. progress is told every
+    kind: read or write. local_data: `fd` with `local_offset`, or `buffer`, as in `PumpSettings`. progress is told every
     now and then how many bytes are done. local: a name for errors of *fd*. Cancelled or failed, it has let go of both,
     and what is done has gaps only in its last GAPS_BYTES. Errors of the server, the connection and *fd* are raised.
     """
     piece = min(PIECE_BYTES, _limit(tree, kind)) if tree.connection.multi_credit else CREDIT_BYTES
     window = max(2, WINDOW_BYTES // piece)
-    pump = start_pump(
-        tree, kind, files=[file_id], io_size=piece, window=window, offset=offset, length=length, **local_data
+    settings = PumpSettings(
+        kind, files=[file_id], io_size=piece, window=window, offset=offset, length=length, **local_data
     )
+    pump = start_pump(tree, settings)
     try:
         end = await _watched(pump, progress)
     except BaseException:
