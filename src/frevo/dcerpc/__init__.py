@@ -22,12 +22,12 @@ from frevo.dcerpc.samr import SAMR
 from frevo.dcerpc.srvsvc import SRVSVC
 from frevo.dcerpc.wkssvc import WKSSVC
 
-#: The pipes there are, by lower-case name.
+#: The supported pipes by lower-case name.
 PIPES: dict[str, Interface] = {interface.name: interface for interface in (SRVSVC, WKSSVC, LSARPC, SAMR)}
 
 
 def open_pipe(name: str, context: RpcContext) -> PipeEndpoint | None:
-    """The pipe *name* (any case, with or without a leading backslash or PIPE\\), None when there is none."""
+    """The pipe *name* (any case, with or without a leading backslash or PIPE\\); None if there is no such pipe."""
     plain = name.replace("/", "\\").lstrip("\\").casefold().removeprefix("pipe\\")
     interface = PIPES.get(plain)
     return None if interface is None else PipeEndpoint(interface, context)

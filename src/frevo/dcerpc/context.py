@@ -106,9 +106,9 @@ class RpcContext(msgspec.Struct, frozen=True):
     version_major: int = 6
     version_minor: int = 1
     logged_on_users: int = 0
-    #: Who there is, for those who may ask; None: nobody may.
+    #: The accounts and groups; None for callers who may not look them up.
     names: Names | None = None
-    #: Guests may ask who has a SID, not who there is.
+    #: Whether the caller may list them. Guests may only look up single ones.
     may_list: bool = False
     user: str = ""
     user_domain: str = ""

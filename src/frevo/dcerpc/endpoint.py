@@ -15,9 +15,9 @@ from frevo.errors import WireError
 
 log = logging.getLogger(__name__)
 
-#: Most stub data that one call may bring in all its fragments.
+#: Most stub data of one call, all its fragments together.
 STUB_MAX = 1 << 20
-#: While so many bytes of answers wait to be read, no further call is run.
+#: No further call is run while this many bytes of responses are unread.
 UNREAD_MAX_BYTES = 1 << 20
 #: Most presentation contexts of one pipe.
 CONTEXTS_MAX = 32
@@ -133,7 +133,7 @@ class PipeEndpoint:
         try:
             packet = Packet.parse(data)
         except WireError:
-            # The header can be trusted so far that its type and call id are where they always are.
+            # Type and call ID are in the same place in every version.
             if data[2] != PacketType.BIND:
                 raise
             call_id = int.from_bytes(data[12:16], "little")
@@ -152,7 +152,7 @@ class PipeEndpoint:
                 raise WireError(f"PDU type {packet.type}")
 
     def _handle_bind(self, packet: Packet) -> None:
-        """[C706] 12.6.4.3, [MS-RPCE] 3.3.1.5.3. Each context gets its own answer; SMB provides the security."""
+        """[C706] 12.6.4.3, [MS-RPCE] 3.3.1.5.3. Each context gets its own result; SMB provides the security."""
         altering = packet.type == PacketType.ALTER_CONTEXT
         if packet.auth_length and not altering:
             self._send(pdu.bind_nak(packet.call_id, NakReason.AUTHENTICATION_TYPE_NOT_RECOGNIZED))
@@ -195,7 +195,7 @@ class PipeEndpoint:
         stub = self._call[2]
         stub += request.stub
         if len(stub) > STUB_MAX:
-            raise WireError(f"a call of more than {STUB_MAX} bytes")
+            raise WireError(f"call of more than {STUB_MAX} bytes")
         if packet.flags & PacketFlags.LAST_FRAGMENT:
             call_id, first, stub = self._call
             self._call = None

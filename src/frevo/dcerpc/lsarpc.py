@@ -36,12 +36,11 @@ _NO_DOMAIN = -1 & 0xFFFFFFFF
 def names_for(context: RpcContext) -> Names:
     """The known names; ACCESS_DENIED for callers who may not see them."""
     if context.names is None:
-        raise SMBError(NTStatus.ACCESS_DENIED, "anonymous callers are told no names")
+        raise SMBError(NTStatus.ACCESS_DENIED, "anonymous callers may not look up names")
     return context.names
 
 
 # --- policy handles
-# ---------------------------------------------------------------------------------------------
 
 _QUALITY = fields(("length", U32), ("level", ENUM), ("tracking", U8), ("effective", U8))
 _OBJECT_ATTRIBUTES = fields(
@@ -91,7 +90,6 @@ def query_policy(context: RpcContext, call: Values) -> Values:
 
 
 # --- names
-# ------------------------------------------------------------------------------------------------------
 
 _DOMAINS = Unique(fields(("count", U32), ("entries", Unique(Array(_ACCOUNT_DOMAIN))), ("entries_max", U32)))
 
@@ -172,7 +170,6 @@ def get_user_name(context: RpcContext, call: Values) -> Values:
 
 
 # --- the interface
-# --------------------------------------------------------------------------------------------
 
 _ATTRIBUTES, _ACCESS = ("attributes", _OBJECT_ATTRIBUTES), ("access", U32)
 _HANDLE, _LEVEL, _MAPPED = ("handle", HANDLE), ("level", ENUM), ("mapped", U32)

@@ -15,9 +15,9 @@ import msgspec
 
 from frevo.errors import WireError
 
-#: Most elements that an array in a request may announce: far above what any operation here needs.
+#: Most elements of an array in a request: far more than any operation here needs.
 ARRAY_COUNT_MAX = 4096
-#: First referent id, as Windows chooses it; each further pointer takes the next multiple of four.
+#: First referent ID, as in Windows; each further pointer uses the next multiple of four.
 FIRST_REFERENT = 0x00020000
 
 Deferred = Callable[[], None]
@@ -136,7 +136,7 @@ class ByteArray(msgspec.Struct, frozen=True):
 
 
 class Unique(msgspec.Struct, frozen=True):
-    """A unique pointer: None, or a referent id and the value behind it ([C706] 14.3.10)."""
+    """A unique pointer: None, or a referent ID and the value it points to ([C706] 14.3.10)."""
 
     target: NDRType
 
@@ -237,7 +237,7 @@ Arguments = tuple[tuple[str, NDRType], ...]
 def read_arguments(arguments: Arguments, stub: bytes) -> dict[str, Any]:
     """The arguments of a call from its stub data; ignores bytes after the last one, which peers pad with.
 
-    Raises NDRError if the stub is short, a count is out of bounds or a union tag unknown.
+    Raises NDRError if the stub is too short, a count is out of bounds or a union tag is unknown.
     """
     reader = NDRReader(bytes(stub))
     values: dict[str, Any] = {}

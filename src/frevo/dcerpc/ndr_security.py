@@ -29,9 +29,9 @@ from frevo.errors import SMBError
 from frevo.wire.dtyp import SID
 from frevo.wire.erref import NTStatus
 
-#: Most names or SIDs in one request ([MS-LSAT] 3.1.4.5 lets a server choose; Windows takes 1,000 names).
+#: Most names or SIDs in one request ([MS-LSAT] 3.1.4.5 lets the server choose; Windows accepts 1,000 names).
 LOOKUPS_MAX = 1000
-#: Longest string that is read.
+#: Longest accepted string, in UTF-16 code units.
 TEXT_UNITS_MAX = 1024
 
 _HANDLE = struct.Struct("<4sIII")

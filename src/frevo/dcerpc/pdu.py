@@ -20,7 +20,7 @@ FRAGMENT_MAX = 4280
 #: Smallest fragment size that a peer may ask for ([C706] 12.6.3.1, MustRecvFragSize is 1432).
 FRAGMENT_MIN = 1432
 
-_HEADER = struct.Struct("<BBBBIHHI")  # version, minor, type, flags, data representation, lengths, call id
+_HEADER = struct.Struct("<BBBBIHHI")  # version, minor, type, flags, data representation, lengths, call ID
 _BIND = struct.Struct("<HHIB3x")
 _CALL = struct.Struct("<IHH")
 HEADER_SIZE = _HEADER.size

@@ -1,7 +1,7 @@
 """The security account manager, read-only: accounts, groups, members. [MS-SAMR] 3.1.5.
 
-There are two domains: this machine's accounts, and BUILTIN. Anonymous callers get ACCESS_DENIED; guests may query a
-name or number, but not lists.
+There are two domains: this machine's accounts, and BUILTIN. Anonymous callers get ACCESS_DENIED; guests may look up a
+single name or RID, but not list them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _SERVER, _DOMAIN, _USER, _GROUP, _ALIAS = b"sams", b"samd", b"samu", b"samg", b"
 _MACHINE, _BUILTIN = 0, 1
 _BUILTIN_SID = SID(5, (32,))
 _DOMAIN_USERS = 513
-#: Most entries of one answer; the caller goes on behind them.
+#: Most entries of one response; the caller continues after them.
 ENTRIES_MAX = 500
 
 #: UserAccountControl ([MS-SAMR] 2.2.1.12): a normal account; disabled; its password has expired.
@@ -57,15 +57,14 @@ _NORMAL_ACCOUNT, _DISABLED, _EXPIRED = 0x10, 0x1, 0x20000
 _MEMBER = 0x7
 _NEVER = 0x7FFF_FFFF_FFFF_FFFF
 
-# --- where a call is
-# ----------------------------------------------------------------------------------------------
+# --- common parts
 
 
 def _listing(context: RpcContext) -> Names:
     """The known names, for callers who may see lists."""
     names = names_for(context)
     if not context.may_list:
-        raise SMBError(NTStatus.ACCESS_DENIED, "guests are shown no lists")
+        raise SMBError(NTStatus.ACCESS_DENIED, "guests may not list accounts and groups")
     return names
 
 
@@ -90,7 +89,6 @@ def _page(entries: Sequence[Any], start: int) -> tuple[list[Any], Values]:
 
 
 # --- servers and domains
-# ------------------------------------------------------------------------------------------
 
 
 def connect(context: RpcContext, call: Values) -> Values:
@@ -161,7 +159,6 @@ def query_domain(context: RpcContext, call: Values) -> Values:
 
 
 # --- lists
-# -----------------------------------------------------------------------------------------------------
 
 
 def enumerate_users(context: RpcContext, call: Values) -> Values:
@@ -228,8 +225,7 @@ def _control(user: UserInfo) -> int:
     return _NORMAL_ACCOUNT | _DISABLED * user.disabled | _EXPIRED * user.must_change
 
 
-# --- names and numbers
-# ----------------------------------------------------------------------------------------------
+# --- names and RIDs
 
 
 def _mapped(found: int, wanted: int) -> NTStatus:
@@ -270,8 +266,7 @@ def rid_to_sid(context: RpcContext, call: Values) -> Values:
     return {"sid": _domain_sid(names_for(context), domain).child(call["rid"])}
 
 
-# --- single ones
-# ----------------------------------------------------------------------------------------------------
+# --- users, groups and aliases
 
 
 def _open(kind: bytes, use: SidUse, missing: NTStatus) -> Callable[[RpcContext, Values], Values]:
@@ -288,7 +283,7 @@ def _open(kind: bytes, use: SidUse, missing: NTStatus) -> Callable[[RpcContext, 
     return work
 
 
-#: Which fields of level 21 are there: everything but passwords and private data ([MS-SAMR] 2.2.1.8).
+#: The fields present at level 21: all but passwords and private data ([MS-SAMR] 2.2.1.8).
 _WHICH = 0x08FFFFFF
 
 
@@ -370,7 +365,6 @@ def alias_membership(context: RpcContext, call: Values) -> Values:
 
 
 # --- the interface
-# --------------------------------------------------------------------------------------------
 
 _HANDLE, _ACCESS, _RID, _LEVEL = ("handle", HANDLE), ("access", U32), ("rid", U32), ("level", ENUM)
 _PAGE_TAIL = (("length_max", U32),)

@@ -24,7 +24,6 @@ from frevo.dcerpc.ndr import U32, Array, ByteArray, Struct, Union, Unique, WideS
 from frevo.dcerpc.pdu import Syntax
 
 # --- structures
-# -----------------------------------------------------------------------------------------------
 
 _SHARE_1 = (("name", STRING), ("type", U32), ("remark", STRING))
 _SHARE_2 = (
@@ -85,7 +84,7 @@ TIME_OF_DAY_FIELDS = (
 )
 _TIME_OF_DAY = Struct(tuple((name, U32) for name in TIME_OF_DAY_FIELDS))
 
-#: A container that must come empty and goes back empty.
+#: A container that must be empty in the request and is empty in the response.
 _EMPTY_LIST = Unique(fields(("count", U32), ("entries", Unique(Array(U32, count_max=0)))))
 
 
@@ -103,9 +102,8 @@ def _empty_enum(*levels: int) -> Struct:
 
 
 # --- shares
-# ---------------------------------------------------------------------------------------------------
 
-#: shi1005_flags: offline files may be cached by hand, the default ([MS-SRVS] 2.2.4.29).
+#: shi1005_flags: manual caching of offline files, the default ([MS-SRVS] 2.2.4.29).
 _CSC_MANUAL = 0x00
 
 
@@ -164,7 +162,6 @@ def net_share_get_info(context: RpcContext, call: Values) -> Values:
 
 
 # --- server
-# ---------------------------------------------------------------------------------------------------
 
 #: Workstation, server, NT, server NT ([MS-SRVS] 2.2.2.7).
 _SERVER_TYPE = 0x00000001 | 0x00000002 | 0x00001000 | 0x00008000
@@ -216,7 +213,7 @@ def net_remote_tod(context: RpcContext, call: Values) -> Values:
 
 
 def net_name_validate(context: RpcContext, call: Values) -> Values:
-    """NetprNameValidate, [MS-SRVS] 3.1.4.33: whether a name is valid: no control characters, \\ or /."""
+    """NetprNameValidate, [MS-SRVS] 3.1.4.33: whether a share name is valid."""
     name = call["name"]
     possible = 0 < len(name) <= 260 and not any(c in '"/\\[]:|<>+=;,*?' or c < " " for c in name)
     return {"status": Win32.SUCCESS if possible else Win32.INVALID_NAME}
@@ -235,7 +232,6 @@ def net_nothing_enum(context: RpcContext, call: Values) -> Values:
 
 
 # --- the interface
-# --------------------------------------------------------------------------------------------
 
 _SERVER = ("server", STRING)
 _STATUS = ("status", U32)

@@ -39,7 +39,7 @@ class Dialect(msgspec.Struct, frozen=True):
     encryption: bool  # negotiated by capability (3.0, 3.0.2) or context (3.1.1)
     contexts: bool  # negotiate contexts and preauth integrity
     signing: Signing  # the algorithm when none is negotiated
-    validate_negotiate: bool  # the client may ask FSCTL_VALIDATE_NEGOTIATE_INFO
+    validate_negotiate: bool  # the client may send FSCTL_VALIDATE_NEGOTIATE_INFO
 
 
 SMB_2_0_2 = Dialect(0x0202, "SMB2_02", False, False, False, Signing.HMAC_SHA256, True)

@@ -1,4 +1,4 @@
-"""Session keys from the authentication's key: the KDF of [MS-SMB2] 3.1.4.2 and its labels."""
+"""Session keys from the key of the authentication: the KDF of [MS-SMB2] 3.1.4.2 and its labels."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ class DerivedKeys(Redacted, msgspec.Struct, frozen=True):
 def derive_session_keys(
     dialect: Dialect, cipher: Cipher, full_session_key: bytes, preauth_hash: bytes
 ) -> DerivedKeys:
-    """The keys of a session but the application key, which nothing here needs. *full_session_key* comes from
-    authentication (16 bytes or more, [MS-SMB2] 3.3.5.5.3);
-    AES-256 ciphers use all of it, everything else its first 16 bytes, zero-padded."""
+    """The keys of a session, without the unused application key. *full_session_key* comes from authentication (16 bytes
+    or more, [MS-SMB2] 3.3.5.5.3); AES-256 ciphers use all of it, everything else its first 16 bytes, zero-padded."""
     session_key = full_session_key[:16].ljust(16, b"\0")
     if not dialect.encryption:
         return DerivedKeys(session_key, b"", b"")

@@ -75,7 +75,7 @@ def negotiate(request: NegotiateRequest, policy: NegotiationPolicy) -> Negotiate
     dialect = choose(request.dialects, policy.minimum, policy.maximum)
     if dialect is None:
         offered = ", ".join(f"{revision:#06x}" for revision in request.dialects)
-        raise SMBError(NTStatus.NOT_SUPPORTED, f"no dialect of {offered} is served")
+        raise SMBError(NTStatus.NOT_SUPPORTED, f"none of the dialects {offered} is supported")
     if dialect.contexts:
         return _answer_contexts(request.contexts, dialect, policy)
     can_encrypt = dialect.encryption and request.capabilities & Capabilities.ENCRYPTION and policy.ciphers
@@ -99,7 +99,7 @@ def agreed(
     mode = int(SecurityMode.SIGNING_ENABLED)
     if policy.signing_required:
         mode |= SecurityMode.SIGNING_REQUIRED
-    # Without multi-credit requests 64 KiB is the most that one credit pays for ([MS-SMB2] 3.3.5.4).
+    # Without multi-credit requests, 64 KiB is the most that one credit covers ([MS-SMB2] 3.3.5.4).
     limit = policy.max_transact if multi_credit else CREDIT_BYTES
     return Negotiated(
         dialect, signing, cipher, capabilities, mode,
@@ -181,7 +181,7 @@ def _answer_preauth(data: bytes | None) -> NegotiateContext:
     if not offer.hash_algorithms:
         raise SMBError(NTStatus.INVALID_PARAMETER, "no hash in the preauth context")
     if PreauthHash.SHA512 not in offer.hash_algorithms:
-        raise SMBError(NTStatus.SMB_NO_PREAUTH_INTEGRITY_HASH_OVERLAP, "only SHA-512 is served")
+        raise SMBError(NTStatus.SMB_NO_PREAUTH_INTEGRITY_HASH_OVERLAP, "only SHA-512 is supported")
     return PreauthIntegrityCapabilities([int(PreauthHash.SHA512)], secrets.token_bytes(SALT_LENGTH)).context()
 
 

@@ -1,5 +1,4 @@
-"""The client's half of NEGOTIATE ([MS-SMB2] 3.2.4.2): the offer, the check of the response, and the later validation.
-"""
+"""The client's half of NEGOTIATE ([MS-SMB2] 3.2.4.2): offer, check of the response, and later validation."""
 
 from __future__ import annotations
 
@@ -62,7 +61,9 @@ def accept(request: NegotiateRequest, response: NegotiateResponse, policy: Negot
     """The negotiated values. RemoteProtocolError if the response does not match this request ([MS-SMB2] 3.2.5.2)."""
     dialect = BY_REVISION.get(response.dialect_revision)
     if dialect is None or dialect.revision not in request.dialects:
-        raise RemoteProtocolError(f"the server chose dialect {response.dialect_revision:#06x}, not offered")
+        raise RemoteProtocolError(
+            f"the server chose dialect {response.dialect_revision:#06x}, which was not offered"
+        )
     signing, cipher, relied = dialect.signing, Cipher.NONE, False
     if dialect.contexts:
         signing, cipher, relied = _accept_contexts(response, dialect, policy)
@@ -78,7 +79,7 @@ def accept(request: NegotiateRequest, response: NegotiateResponse, policy: Negot
     max_read = limit(policy.max_read, response.max_read_size)
     max_write = limit(policy.max_write, response.max_write_size)
     if min(max_transact, max_read, max_write) < 4096:
-        raise RemoteProtocolError("the server allows less than 4096 bytes a request")
+        raise RemoteProtocolError("the server allows less than 4096 bytes per request")
     return Negotiated(
         dialect, signing, cipher, capabilities, response.security_mode,
         max_transact, max_read, max_write, response.contexts, relied,
@@ -108,9 +109,9 @@ def _accept_contexts(
         raise RemoteProtocolError("the server did not choose SHA-512 for preauthentication integrity")
     cipher = ciphers[0] if ciphers else 0
     if len(ciphers) > 1 or (cipher and cipher not in policy.ciphers):
-        raise RemoteProtocolError(f"the server chose ciphers {ciphers}, not offered")
+        raise RemoteProtocolError(f"the server chose ciphers {ciphers}, which were not offered")
     if len(signings) != 1 or signings[0] not in {*policy.signing, dialect.signing}:
-        raise RemoteProtocolError(f"the server chose signing algorithms {signings}, not offered")
+        raise RemoteProtocolError(f"the server chose signing algorithms {signings}, which were not offered")
     return Signing(signings[0]), Cipher(cipher), relied
 
 
@@ -122,7 +123,8 @@ def validation(request: NegotiateRequest) -> ValidateNegotiateInfoRequest:
 
 
 def check_validation(first: NegotiateResponse, second: ValidateNegotiateInfoResponse) -> None:
-    """RemoteProtocolError if the signed response differs from the NEGOTIATE response: an attacker changed it."""
+    """RemoteProtocolError if the signed response differs from the NEGOTIATE response, which was then changed in
+    transit."""
     said = (first.capabilities, first.server_guid, first.security_mode, first.dialect_revision)
     if said != (second.capabilities, second.guid, second.security_mode, second.dialect):
-        raise RemoteProtocolError("the negotiation was changed on its way (downgrade attack?)")
+        raise RemoteProtocolError("the negotiation was changed in transit (downgrade attack?)")

@@ -1,5 +1,5 @@
 """Bytes to records and back, one folder per specification: smb2, fscc, dtyp, erref, nbt.
 
-Empty of imports on purpose: `frevo.errors` imports `frevo.wire.erref`, and the rest of this package imports
+Imports nothing on purpose: `frevo.errors` imports `frevo.wire.erref`, and the rest of this package imports
 `frevo.errors`. Import the sub-packages by name.
 """

@@ -1,21 +1,21 @@
-"""The checked reader under every parse function, and the few helpers that every pack function uses.
+"""The checked reader that every parse function uses, and the helpers of every pack function.
 
-`Cursor` reads forward and in sub-views; `fixed` and `variable` are its two shortcuts for SMB2 messages, where
-a structure is one fixed part (one compiled `struct.Struct`) and variable parts named by offset and length.
-Whatever is received, the only exception is `WireError`.
+`Cursor` reads forward and in sub-views; `fixed` and `variable` are shortcuts for SMB2 messages, whose structures have a
+fixed part (one compiled `struct.Struct`) and variable parts given by offset and length. Whatever was received, the only
+exception is `WireError`.
 """
 
 from __future__ import annotations
 
 import struct
-from codecs import utf_16_le_decode as _decode  # a fifth of the time of str(…, "utf-16-le")
+from codecs import utf_16_le_decode as _decode  # five times as fast as str(…, "utf-16-le")
 from codecs import utf_16_le_encode as _encode
 from enum import EnumType, IntEnum, IntFlag
 from typing import Any, Self, TypeAlias
 
 from frevo.errors import WireError
 
-#: Anything that holds received bytes: one byte per item, contiguous.
+#: Received bytes: contiguous, one byte per item.
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 #: FileId of [MS-SMB2] 2.2.14.1: (persistent, volatile).
@@ -31,7 +31,7 @@ _I64 = struct.Struct("<q")
 
 
 class _BitsType(EnumType):
-    """Gives every `Bits` class int's own operators; EnumType would put Flag's back into each subclass."""
+    """Gives every `Bits` class the operators of int; EnumType would restore those of Flag in each subclass."""
 
     def __init__(cls, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -42,13 +42,13 @@ class _BitsType(EnumType):
 class Bits(IntFlag, metaclass=_BitsType):
     """Named bits whose operators give plain ints.
 
-    `plain & HeaderFlags.SIGNED` would build an enum object on each evaluation; on the request path that costs
-    more than the parse. `HeaderFlags(value)` still gives the named form for logs; unknown bits are kept.
+    `plain & HeaderFlags.SIGNED` would otherwise create an enum object each time, which costs more than parsing the
+    request. `HeaderFlags(value)` gives the names for logs; unknown bits are kept.
     """
 
 
 class OpenEnum(IntEnum):
-    """An enumeration that the peer may extend: an unknown value becomes a member named by its number."""
+    """An enumeration that peers may extend: an unknown value becomes a member named after its number."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -63,8 +63,8 @@ class OpenEnum(IntEnum):
 class Cursor:
     """A forward reader over one buffer, with every length and offset checked against its end.
 
-    Positions are relative to the start of the cursor's own view. Views that it hands out share the memory of
-    the buffer and are valid as long as that is.
+    Positions are relative to the start of the cursor's own view. The views that it returns share the memory of the
+    buffer and are valid as long as it is.
     """
 
     __slots__ = ("data", "position", "what")
@@ -87,7 +87,7 @@ class Cursor:
         return WireError(f"{self.what}: {problem} (position {self.position} of {len(self.data)})")
 
     def unpack(self, layout: struct.Struct) -> tuple[Any, ...]:
-        """The fields of *layout* at the position; moves behind them."""
+        """The fields of *layout* at the position, which moves past them."""
         try:
             values = layout.unpack_from(self.data, self.position)
         except struct.error:
@@ -115,7 +115,7 @@ class Cursor:
         return int(self.unpack(_I64)[0])
 
     def view(self, length: int) -> memoryview:
-        """The next *length* bytes without copying; moves behind them."""
+        """The next *length* bytes without copying; the position moves past them."""
         if not 0 <= length <= self.remaining:
             raise self.error(f"needs {length} bytes")
         start = self.position
@@ -141,9 +141,7 @@ class Cursor:
         self.position = min(-(-self.position // boundary) * boundary, len(self.data))
 
     def at(self, offset: int, length: int, minimum: int = 0) -> memoryview:
-        """The sub-view (offset, length) from the start of the buffer; empty when *length* is 0, wherever it
-        points.
-        """
+        """The sub-view (offset, length) from the start of the buffer; empty if *length* is 0, whatever *offset* is."""
         if length == 0:
             return EMPTY
         if offset < minimum or length < 0 or offset + length > len(self.data):
@@ -156,7 +154,7 @@ class Cursor:
 
 
 def fixed(layout: struct.Struct, message: Buffer, offset: int, size: int, what: str) -> tuple[Any, ...]:
-    """The fixed part of the SMB2 body behind the header at *offset*; its first field must be *size*."""
+    """The fixed part of the SMB2 body after the header at *offset*; its first field must be *size*."""
     try:
         values = layout.unpack_from(message, offset + 64)
     except struct.error:
@@ -177,8 +175,8 @@ def unpack(layout: struct.Struct, data: Buffer, offset: int, what: str) -> tuple
 def variable(message: Buffer, header: int, offset: int, length: int, minimum: int, what: str) -> memoryview:
     """The variable part (offset, length), relative to the header at *header*.
 
-    *minimum* is the end of the fixed part: nothing may point back into it. Length 0 gives an empty view,
-    whatever the offset says; clients leave garbage there.
+    *minimum* is the end of the fixed part, which no offset may point into. With length 0 the view is empty, whatever
+    the offset is: clients leave garbage there.
     """
     if length == 0:
         return EMPTY
@@ -200,7 +198,7 @@ def slice_of(data: Buffer, offset: int, length: int, what: str, minimum: int = 0
 
 
 def utf16(raw: Buffer, what: str = "name") -> str:
-    """UTF-16LE to str; lone surrogates survive, an odd length does not."""
+    """UTF-16LE to str. Lone surrogates are kept; an odd length is a WireError."""
     if len(raw) & 1:
         raise WireError(f"{what}: a UTF-16 string of {len(raw)} bytes")
     try:
@@ -215,7 +213,7 @@ def encode_utf16(name: str) -> bytes:
 
 
 def padding(length: int, boundary: int = 8) -> bytes:
-    """The zero bytes that bring *length* to the next multiple of *boundary*."""
+    """The zero bytes that pad *length* to the next multiple of *boundary*."""
     return bytes(-length % boundary)
 
 

@@ -1,4 +1,4 @@
-"""[MS-DTYP]: the data types that others share: times, SIDs, access lists, security descriptors."""
+"""[MS-DTYP]: shared data types: times, SIDs, access control lists, security descriptors."""
 
 from frevo.wire.dtyp.access import (
     FILE_ALL_ACCESS,

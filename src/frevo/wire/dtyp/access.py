@@ -61,7 +61,7 @@ class DirectoryAccess(Bits):
     GENERIC_READ = 0x80000000
 
 
-#: What the generic rights of a file stand for ([MS-DTYP] 2.4.3, FILE_GENERIC_READ and its siblings).
+#: The meaning of the generic rights for a file ([MS-DTYP] 2.4.3; FILE_GENERIC_READ and so on).
 FILE_GENERIC_READ = 0x00120089
 FILE_GENERIC_WRITE = 0x00120116
 FILE_GENERIC_EXECUTE = 0x001200A0
@@ -76,7 +76,7 @@ GENERIC_MAPPING: dict[int, int] = {
 
 
 def map_generic(mask: int) -> int:
-    """*mask* with its generic bits replaced by what they mean for a file; all other bits stay."""
+    """*mask* with its generic bits replaced by their meaning for a file; all other bits are kept."""
     if mask & 0xF0000000 == 0:
         return mask
     mapped = mask & 0x0FFFFFFF

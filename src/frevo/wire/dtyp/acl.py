@@ -1,4 +1,4 @@
-"""ACE and ACL: who may do what ([MS-DTYP] 2.4.4 and 2.4.5)."""
+"""ACE and ACL: access control entries and lists ([MS-DTYP] 2.4.4 and 2.4.5)."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class AceFlags(Bits):
     FAILED_ACCESS = 0x80
 
 
-#: Types whose body is an access mask and a SID, whatever application data follows.
+#: Types whose body is an access mask and a SID, perhaps followed by application data.
 _MASK_AND_SID = frozenset({0x00, 0x01, 0x02, 0x03, 0x09, 0x0A, 0x0D, 0x0E, 0x11, 0x12, 0x13})
 
 
 class ACE(msgspec.Struct, frozen=True):
-    """One entry. For the types made of mask and SID, *data* is what follows them; for all others it is
-    everything behind the 4-byte head, and mask and sid say nothing.
+    """One entry. For types that consist of mask and SID, *data* is what follows them; for all others it is everything
+    after the 4-byte header, and mask and sid mean nothing.
 
     Reference: [MS-DTYP] 2.4.4.
     """
@@ -99,7 +99,7 @@ class ACL(msgspec.Struct):
 
     @classmethod
     def parse(cls, data: Buffer, offset: int = 0) -> ACL:
-        """The ACL at *offset*; room that AclSize counts behind the last entry is dropped."""
+        """The ACL at *offset*; unused space after the last entry is dropped."""
         revision, size, count = unpack(_ACL, data, offset, "ACL")
         if size < _ACL.size or revision not in (2, 4):
             raise WireError(f"ACL at {offset}: revision {revision}, AclSize {size}")
@@ -113,7 +113,7 @@ class ACL(msgspec.Struct):
         return cls(aces, revision)
 
     def pack(self) -> bytes:
-        """The list; WireError when it is larger than its 16-bit size can say."""
+        """The list; WireError if its size does not fit into 16 bits."""
         body = b"".join(ace.pack() for ace in self.aces)
         if _ACL.size + len(body) > 0xFFFF:
             raise WireError(f"ACL: {len(body)} bytes of entries")

@@ -10,7 +10,7 @@ FILETIME_MAX = 0x7FFFFFFFFFFFFFFF
 
 
 def from_unix_ns(ns: int) -> int:
-    """Nanoseconds since 1970 to FILETIME, rounded down and kept between 0 and FILETIME_MAX."""
+    """Nanoseconds since 1970 to FILETIME, rounded down and clamped to 0 and FILETIME_MAX."""
     filetime = ns // 100 + UNIX_EPOCH
     if 0 <= filetime <= FILETIME_MAX:
         return filetime

@@ -41,8 +41,8 @@ _SELF_RELATIVE = SecurityDescriptorControl.SELF_RELATIVE.value
 
 
 class SecurityDescriptor(msgspec.Struct):
-    """Owner, group and lists; each may be absent. DACL_PRESENT in *control* with dacl None is the null DACL:
-    all access to everybody. `pack` adds SELF_RELATIVE and the PRESENT bit of each list that is there.
+    """Owner, group and lists; each may be absent. DACL_PRESENT in *control* with dacl None is the null DACL: everyone
+    has full access. `pack` adds SELF_RELATIVE and the PRESENT bit of each list that exists.
 
     Reference: [MS-DTYP] 2.4.6.
     """
@@ -56,7 +56,7 @@ class SecurityDescriptor(msgspec.Struct):
 
     @classmethod
     def parse(cls, data: Buffer) -> SecurityDescriptor:
-        """The descriptor in *data*; a list without its PRESENT bit is not looked at."""
+        """The descriptor in *data*; a list without its PRESENT bit is ignored."""
         revision, rm_control, control, owner, group, sacl, dacl = unpack(
             _LAYOUT, data, 0, "security descriptor"
         )
@@ -64,7 +64,7 @@ class SecurityDescriptor(msgspec.Struct):
             raise WireError(f"security descriptor: revision {revision}")
         for offset in (owner, group, sacl, dacl):
             if 0 < offset < _LAYOUT.size:
-                raise WireError(f"security descriptor: offset {offset} points into its head")
+                raise WireError(f"security descriptor: offset {offset} points into its header")
         return cls(
             owner=SID.parse(data, owner) if owner else None,
             group=SID.parse(data, group) if group else None,
@@ -75,7 +75,7 @@ class SecurityDescriptor(msgspec.Struct):
         )
 
     def pack(self) -> bytes:
-        """Head, owner, group, SACL, DACL: the order in which Windows' file systems return them."""
+        """Header, owner, group, SACL, DACL: the order of Windows' file systems."""
         control = self.control | _SELF_RELATIVE
         control |= _DACL_PRESENT if self.dacl is not None else 0
         control |= _SACL_PRESENT if self.sacl is not None else 0

@@ -23,7 +23,7 @@ class SID(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, data: Buffer, offset: int = 0) -> SID:
-        """The SID that starts at *offset*; what follows it is left alone, `size` says where that begins."""
+        """The SID at *offset*; more data may follow it, `size` bytes later."""
         if offset < 0 or offset + 8 > len(data):
             raise WireError(f"SID at {offset} of {len(data)}")
         revision, count = data[offset], data[offset + 1]
@@ -44,7 +44,7 @@ class SID(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def from_string(cls, text: str) -> SID:
-        """The SID written as *text*; ValueError when it is not one."""
+        """The SID with this text form; ValueError if it is not one."""
         parts = text.upper().split("-")
         if len(parts) < 3 or parts[:2] != ["S", "1"] or len(parts) > 3 + SUB_AUTHORITIES_MAX:
             raise ValueError(f"not a SID: {text!r}")
@@ -59,7 +59,7 @@ class SID(msgspec.Struct, frozen=True, order=True):
         return "-".join(("S-1", authority, *map(str, self.sub_authorities)))
 
     def child(self, rid: int) -> SID:
-        """This SID with one more sub-authority: a domain's account."""
+        """This SID with one more sub-authority: an account of this domain."""
         return SID(self.authority, (*self.sub_authorities, rid))
 
 
@@ -79,11 +79,11 @@ BUILTIN_USERS = SID(5, (32, 545))
 BUILTIN_GUESTS = SID(5, (32, 546))
 BUILTIN_BACKUP_OPERATORS = SID(5, (32, 551))
 
-#: Samba's convention for Unix ids without an account: S-1-22-1-uid and S-1-22-2-gid.
+#: Samba's convention for Unix IDs without an account: S-1-22-1-uid and S-1-22-2-gid.
 UNIX_USERS = SID(22, (1,))
 UNIX_GROUPS = SID(22, (2,))
 
-#: The convention of Windows' NFS and macOS for Unix ids and modes: S-1-5-88-{1,2,3}-n.
+#: The convention of Windows' NFS and macOS for Unix IDs and modes: S-1-5-88-{1,2,3}-n.
 NFS_USERS = SID(5, (88, 1))
 NFS_GROUPS = SID(5, (88, 2))
 NFS_MODE = SID(5, (88, 3))

@@ -1,6 +1,6 @@
-"""NTStatus: every NTSTATUS that a file server or its client meets, and its severity ([MS-ERREF] 2.3).
+"""NTStatus: the NTSTATUS values that file servers and clients use, and their severity ([MS-ERREF] 2.3).
 
-Free of imports from the rest of frevo: `frevo.errors` stands on this file.
+Imports nothing of frevo, as `frevo.errors` imports this file.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ class Severity(IntEnum):
 
 
 class NTStatus(IntEnum):
-    """NTSTATUS values without their STATUS_ prefix; a value outside the list becomes a member named by its
-    number.
+    """NTSTATUS values without their STATUS_ prefix; a value outside the list becomes a member named after its number.
 
     Reference: [MS-ERREF] 2.3.1.
     """
@@ -370,7 +369,7 @@ class NTStatus(IntEnum):
 
     @property
     def is_error(self) -> bool:
-        """True for error severity only: BUFFER_OVERFLOW and the other warnings carry a normal response."""
+        """True for error severity only: responses with BUFFER_OVERFLOW and other warnings are normal ones."""
         return self >= 0xC0000000
 
 

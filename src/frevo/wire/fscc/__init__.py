@@ -1,6 +1,6 @@
 """[MS-FSCC]: information classes, directory entries, notify records and FSCTL structures.
 
-`X.parse(data)` takes the buffer of one information class and nothing else; `X.pack()` gives it.
+`X.parse(data)` takes exactly the buffer of one information class; `X.pack()` returns it.
 """
 
 from frevo.wire.fscc.constants import (

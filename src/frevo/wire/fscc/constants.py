@@ -186,7 +186,7 @@ class RenameFlags(Bits):
 
 
 class CompletionFilter(Bits):
-    """What a CHANGE_NOTIFY request wants to hear of.
+    """The changes that a CHANGE_NOTIFY request waits for.
 
     Reference: [MS-SMB2] 2.2.35.
     """
@@ -248,7 +248,7 @@ class ReparseTag(OpenEnum):
 
 
 class FsctlCode(OpenEnum):
-    """The control codes of IOCTL requests that file servers know.
+    """The control codes of IOCTL requests to file servers.
 
     Reference: [MS-SMB2] 2.2.31, [MS-FSCC] 2.3.
     """

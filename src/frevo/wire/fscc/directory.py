@@ -1,6 +1,6 @@
-"""Directory entries in all their classes, and the packer that fills a QUERY_DIRECTORY buffer ([MS-FSCC] 2.4).
+"""Directory entries of all classes, and the packer that fills a QUERY_DIRECTORY buffer ([MS-FSCC] 2.4).
 
-A large directory passes through here entry by entry, so each class is one compiled layout and one function.
+This runs for every entry of large directories, so each class is one compiled layout and one function.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _LOW = 0xFFFFFFFFFFFFFFFF
 
 
 class DirectoryEntry(msgspec.Struct):
-    """What any of the classes may tell about one name.
+    """The fields of all classes together.
 
-    *reparse_tag* stands in EaSize when file_attributes has REPARSE_POINT, as [MS-FSCC] asks for; *file_id*
-    has up to 128 bits in the extended classes.
+    *reparse_tag* takes the place of EaSize if file_attributes has REPARSE_POINT; *file_id* has up to 128 bits in the
+    extended classes.
 
     Reference: [MS-FSCC] 2.4.8, 2.4.10, 2.4.15, 2.4.17 to 2.4.24 and 2.4.33.
     """
@@ -126,7 +126,7 @@ _PACKERS: dict[int, tuple[struct.Struct, Callable[[DirectoryEntry, bytes], bytes
     FileInfoClass.ID_EXTD_BOTH_DIRECTORY.value: (_ID_EXTD_BOTH, _pack_id_extd_both),
 }
 
-#: The classes that QUERY_DIRECTORY may ask for and this file can pack.
+#: The classes of QUERY_DIRECTORY that this file can pack.
 DIRECTORY_CLASSES = frozenset(_PACKERS)
 
 
@@ -143,8 +143,8 @@ def pack_entry(info_class: int, entry: DirectoryEntry) -> bytes:
 class DirectoryPacker:
     """Fills one QUERY_DIRECTORY response of at most *buffer_length* bytes.
 
-    Every entry starts at a multiple of 8, the last has NextEntryOffset 0 and no padding behind it. KeyError
-    when *info_class* is not one of DIRECTORY_CLASSES.
+    Every entry starts at a multiple of 8; the last one has NextEntryOffset 0 and no padding. KeyError if *info_class*
+    is not in DIRECTORY_CLASSES.
     Reference: [MS-SMB2] 3.3.5.18, [MS-FSA] 2.1.5.6.3.
     """
 
@@ -158,7 +158,7 @@ class DirectoryPacker:
         self.count = 0  #: entries so far
 
     def append(self, entry: DirectoryEntry) -> bool:
-        """Add *entry*; False, and nothing changed, when it does not fit."""
+        """Add *entry*; False if it does not fit, and then nothing has changed."""
         out = self._out
         packed = self._pack(entry, encode_utf16(entry.name))
         length = len(out)
@@ -185,7 +185,7 @@ class DirectoryPacker:
 
 
 def parse_directory(info_class: int, data: Buffer) -> Iterator[DirectoryEntry]:
-    """The entries of a buffer of *info_class*; WireError when the class is unknown or the chain is broken."""
+    """The entries of a buffer of *info_class*; WireError if the class is unknown or the chain is invalid."""
     if info_class not in _PACKERS:
         raise WireError(f"directory class {info_class}")
     layout = _PACKERS[info_class][0]
@@ -204,7 +204,7 @@ def parse_directory(info_class: int, data: Buffer) -> Iterator[DirectoryEntry]:
 
 
 def _entry(layout: struct.Struct, fields: tuple[int, ...], name: str) -> DirectoryEntry:
-    """The entry made of *fields*, whose tail differs by class."""
+    """The entry with *fields*, whose tail differs by class."""
     if layout is _NAMES:
         return DirectoryEntry(name, file_index=fields[1])
     _, index, creation, access, write, change, end_of_file, allocation, attributes, _, *tail = fields

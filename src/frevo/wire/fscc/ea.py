@@ -1,4 +1,4 @@
-"""FullEa and GetEa lists: extended attributes with their values, and the names alone ([MS-FSCC] 2.4.16)."""
+"""Lists of extended attributes with their values (FullEa), and of names alone (GetEa) ([MS-FSCC] 2.4.16)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GET = struct.Struct("<IB")
 
 
 class FullEa(NamedTuple):
-    """One extended attribute; *flags* may be EaFlags.NEED_EA. Names are ASCII bytes without case.
+    """One extended attribute; *flags* may be EaFlags.NEED_EA. Names are ASCII bytes, compared without case.
 
     Reference: [MS-FSCC] 2.4.16.
     """
@@ -53,7 +53,7 @@ def pack_full_eas(eas: Iterable[FullEa]) -> bytes:
 
 
 def pack_fitting_eas(eas: Iterable[FullEa], size_max: int) -> tuple[bytes, int]:
-    """The chain of the first of *eas* that fit into *size_max* bytes, and how many those are."""
+    """The chain of as many of *eas* as fit into *size_max* bytes, and their number."""
     bodies: list[bytes] = []
     size = 0
     for ea in eas:
@@ -100,9 +100,7 @@ def pack_get_eas(names: Iterable[bytes]) -> bytes:
 
 
 def chain(bodies: list[bytes], boundary: int) -> bytes:
-    """Entries whose first four bytes are NextEntryOffset, joined: each offset a multiple of *boundary*, the
-    last 0.
-    """
+    """Join entries that begin with NextEntryOffset: each offset is a multiple of *boundary*, the last one 0."""
     out = bytearray()
     for index, body in enumerate(bodies):
         if index + 1 < len(bodies):

@@ -1,4 +1,4 @@
-"""The file information classes that are queried ([MS-FSCC] 2.4).
+"""The file information classes that can be queried ([MS-FSCC] 2.4).
 
 Times are signed: a SET_INFO may hold -1 (stop updating) and -2 (resume) in `FileBasicInformation`.
 """
@@ -30,7 +30,7 @@ class FileBasicInformation(FixedStructure):
 
     @classmethod
     def parse(cls, data: Buffer) -> FileBasicInformation:
-        """The four bytes of padding at the end may be missing."""
+        """From the buffer, with or without the four bytes of padding at its end."""
         return cls(*unpack(_BASIC_SHORT, data, 0, "FileBasicInformation"))
 
     def pack(self) -> bytes:
@@ -97,7 +97,7 @@ class FileAlignmentInformation(FixedStructure):
 
 
 class FileNameInformation(msgspec.Struct):
-    """A name with its length: name, normalized name (48), alternate name (21) and short name (40) alike.
+    """A name with its length, used for name, normalized name (48), alternate name (21) and short name (40).
 
     Reference: [MS-FSCC] 2.1.7, 2.4.5, 2.4.36 and 2.4.46.
     """
@@ -138,7 +138,7 @@ class FileAllInformation(msgspec.Struct):
     alignment_requirement: int = 0
     file_name: str = ""
 
-    FIXED_SIZE: ClassVar[int] = _ALL.size  #: up to and with FileNameLength; a shorter buffer is a mismatch
+    FIXED_SIZE: ClassVar[int] = _ALL.size  #: up to and including FileNameLength; a shorter buffer does not match
 
     @classmethod
     def parse(cls, data: Buffer) -> FileAllInformation:
@@ -225,7 +225,7 @@ class FileStandardLinkInformation(FixedStructure):
 
 
 class FileCaseSensitiveInformation(FixedStructure):
-    """Flag 1: names in it are case-sensitive. From ntifs.h; [MS-FSCC] has only its number."""
+    """Flag 1: names in the directory are case-sensitive. From ntifs.h; [MS-FSCC] has only its number."""
 
     LAYOUT: ClassVar[struct.Struct] = struct.Struct("<I")
     flags: int = 0

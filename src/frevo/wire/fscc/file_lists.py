@@ -16,7 +16,7 @@ _LINK = struct.Struct("<IQI")
 
 
 class StreamEntry(NamedTuple):
-    """One stream; *name* is ":name:$DATA", "::$DATA" for the unnamed one.
+    """One stream; *name* is ":name:$DATA", or "::$DATA" for the unnamed stream.
 
     Reference: [MS-FSCC] 2.4.49.
     """

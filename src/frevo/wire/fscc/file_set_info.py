@@ -1,4 +1,4 @@
-"""The file information classes that are set: rename, link, disposition and sizes ([MS-FSCC] 2.4)."""
+"""The file information classes that can be set: rename, link, disposition and sizes ([MS-FSCC] 2.4)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from frevo.wire.fscc.structure import FixedStructure
 
 _NAMED = struct.Struct("<?7xQI")
 _NAMED_EX = struct.Struct("<I4xQI")
-_SIZE_MIN = 24  # what Windows' fixed structure takes with its padding
+_SIZE_MIN = 24  # the size of Windows' fixed structure with its padding
 
 
 def _pack_name(head: bytes, raw: bytes) -> bytes:
@@ -20,7 +20,7 @@ def _pack_name(head: bytes, raw: bytes) -> bytes:
 
 
 class FileRenameInformation(msgspec.Struct):
-    """*file_name* is relative to the share unless root_directory says otherwise, which SMB2 forbids.
+    """*file_name* is relative to the share: SMB2 does not allow a root_directory.
 
     Reference: [MS-FSCC] 2.4.42.2.
     """

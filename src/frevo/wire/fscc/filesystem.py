@@ -103,7 +103,7 @@ class FileFsAttributeInformation(msgspec.Struct):
 
 
 class FileFsControlInformation(FixedStructure):
-    """Quota limits of the volume; 0xFFFFFFFFFFFFFFFF is no limit.
+    """Quota limits of the volume; 0xFFFFFFFFFFFFFFFF means no limit.
 
     Reference: [MS-FSCC] 2.5.2.
     """

@@ -1,4 +1,4 @@
-"""The structures that FSCTLs carry, but for reparse points ([MS-FSCC] 2.3)."""
+"""The structures of FSCTLs, except reparse points ([MS-FSCC] 2.3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from frevo.wire.fscc.structure import FixedStructure
 _RANGE = struct.Struct("<qq")
 _DUPLICATE = struct.Struct("<QQqqq")
 _DUPLICATE_EX = struct.Struct("<QQQqqqII")
-_DUPLICATE_EX_SIZE = 0x30  # what StructureSize must say, though 0x38 bytes follow ([MS-FSCC] 2.3.9.2)
+_DUPLICATE_EX_SIZE = 0x30  # StructureSize, although the structure has 0x38 bytes ([MS-FSCC] 2.3.9.2)
 _PIPE_WAIT = struct.Struct("<qI?x")
 _PIPE_PEEK = struct.Struct("<IIII")
 _TRIM = struct.Struct("<II")
@@ -39,7 +39,7 @@ class FileSetSparseBuffer(msgspec.Struct):
 
 
 class FileZeroDataInformation(FixedStructure):
-    """*beyond_final_zero* is the first byte that is not zeroed. Both are signed: negative ones are errors.
+    """*beyond_final_zero* is the first byte that is not zeroed. Both are signed; negative values are errors.
 
     Reference: [MS-FSCC] 2.3.85.
     """
@@ -50,7 +50,7 @@ class FileZeroDataInformation(FixedStructure):
 
 
 class FileAllocatedRange(NamedTuple):
-    """A range with data; the request has one, the response a list. Signed: negative ones are errors.
+    """A range with data; the request has one, the response a list. Signed; negative values are errors.
 
     Reference: [MS-FSCC] 2.3.52 and 2.3.53.
     """
@@ -156,7 +156,7 @@ class FileObjectIdBuffer(FixedStructure):
 
 
 class CompressionState(FixedStructure):
-    """GET_COMPRESSION's reply and SET_COMPRESSION's request: 0 none, 1 default, 2 LZNT1.
+    """The response of GET_COMPRESSION and the request of SET_COMPRESSION: 0 none, 1 default, 2 LZNT1.
 
     Reference: [MS-FSCC] 2.3.18 and 2.3.67.
     """
@@ -166,7 +166,7 @@ class CompressionState(FixedStructure):
 
 
 class FilePipeWaitBuffer(msgspec.Struct):
-    """*timeout* in 100 ns units, meaningful when timeout_specified.
+    """*timeout* in units of 100 ns, valid if timeout_specified.
 
     Reference: [MS-FSCC] 2.3.49.
     """

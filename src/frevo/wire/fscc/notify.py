@@ -24,7 +24,7 @@ class Notification(NamedTuple):
 
 
 def pack_notifications(changes: Iterable[Notification]) -> bytes:
-    """The records, aligned to 4 bytes; one longer than the client's buffer means NOTIFY_ENUM_DIR."""
+    """The records, aligned to 4 bytes. If they exceed the client's buffer, the response is NOTIFY_ENUM_DIR."""
     bodies = []
     for action, name in changes:
         raw = encode_utf16(name)

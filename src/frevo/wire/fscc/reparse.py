@@ -15,13 +15,12 @@ _SYMLINK = struct.Struct("<HHHHI")
 _MOUNT_POINT = struct.Struct("<HHHH")
 _GUID_SIZE = 16
 
-#: The largest reparse buffer a file may have ([MS-FSCC] 2.1.2.2).
+#: The largest reparse buffer of a file ([MS-FSCC] 2.1.2.2).
 REPARSE_DATA_SIZE_MAX = 16384
 
 
 class ReparseDataBuffer(msgspec.Struct):
-    """Any reparse point: its tag and raw data; *guid* is there when the tag is not Microsoft's (bit 31
-    clear).
+    """Any reparse point: its tag and raw data; *guid* is set if the tag is not Microsoft's (bit 31 clear).
 
     Reference: [MS-FSCC] 2.1.2.2 and 2.1.2.3.
     """
@@ -72,8 +71,7 @@ class SymbolicLinkReparseData(msgspec.Struct):
 
 
 class MountPointReparseData(msgspec.Struct):
-    """The data of a MOUNT_POINT reparse point (junction); both names end in a null that their lengths leave
-    out.
+    """The data of a MOUNT_POINT reparse point (junction); both names end in a null that their lengths do not include.
 
     Reference: [MS-FSCC] 2.1.2.5.
     """

@@ -1,4 +1,4 @@
-"""FixedStructure: the base of information classes that are one compiled layout, one field after the other."""
+"""FixedStructure: the base of information classes with a fixed layout."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from frevo.wire.codec import Buffer, unpack
 
 
 class FixedStructure(msgspec.Struct):
-    """A record whose fields are LAYOUT's values in order; reserved bytes are its pad bytes."""
+    """A record whose fields are the values of LAYOUT in order; reserved bytes are pad bytes."""
 
     LAYOUT: ClassVar[struct.Struct]
 
     @classmethod
     def parse(cls, data: Buffer) -> Self:
-        """The structure at the start of *data*; what follows is ignored, as Windows ignores it."""
+        """The structure at the start of *data*; what follows is ignored, as in Windows."""
         return cls(*unpack(cls.LAYOUT, data, 0, cls.__name__))
 
     def pack(self) -> bytes:

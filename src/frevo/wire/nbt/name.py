@@ -1,4 +1,4 @@
-"""NetBIOS names in their first and second level encoding ([RFC1001] 14.1, [RFC1002] 4.1)."""
+"""NetBIOS names in first- and second-level encoding ([RFC1001] 14.1, [RFC1002] 4.1)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NetBIOSName(msgspec.Struct, frozen=True):
     scope: str = ""
 
     def pack(self) -> bytes:
-        """Length byte, 32 half-bytes from 'A' on, the scope's labels, and the null that ends them."""
+        """Length byte, 32 half-bytes as letters from 'A' on, the labels of the scope, and a null."""
         raw = self.name.upper().encode("cp437", "replace")[:15]
         # The wildcard is padded with nulls, everything else with spaces ([RFC1001] 14.1, [MS-NBTE] 2.2.1).
         raw = raw.ljust(15, b"\0" if raw == b"*" else b" ") + bytes((self.suffix,))
@@ -37,7 +37,7 @@ class NetBIOSName(msgspec.Struct, frozen=True):
 
 
 def parse_name(data: Buffer, offset: int) -> tuple[NetBIOSName, int]:
-    """The name at *offset* and the position behind it; compression pointers are refused."""
+    """The name at *offset* and the position after it; compression pointers are refused."""
     end = offset + 1 + _ENCODED_SIZE
     if end >= len(data) or data[offset] != _ENCODED_SIZE:
         raise WireError(f"NetBIOS name at {offset} of {len(data)}")

@@ -1,4 +1,4 @@
-"""The NetBIOS session service: its packet head, session request and answers ([RFC1002] 4.3)."""
+"""The NetBIOS session service: packet header, session request and responses ([RFC1002] 4.3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from frevo.wire.nbt.name import NetBIOSName, parse_name
 _HEAD = struct.Struct(">BBH")
 _RETARGET = struct.Struct(">4sH")
 
-#: FLAGS bit 0 extends LENGTH to 17 bits.
+#: Bit 0 of FLAGS extends LENGTH to 17 bits.
 LENGTH_MAX = 0x1FFFF
 
 
@@ -29,7 +29,7 @@ class PacketType(OpenEnum):
 
 
 class SessionError(OpenEnum):
-    """Why a session request is refused.
+    """The reason for refusing a session request.
 
     Reference: [RFC1002] 4.3.4.
     """
@@ -52,9 +52,9 @@ class SessionHeader(msgspec.Struct):
 
     @classmethod
     def parse(cls, data: Buffer, offset: int = 0) -> SessionHeader:
-        packet_type, flags, length = unpack(_HEAD, data, offset, "NetBIOS session head")
+        packet_type, flags, length = unpack(_HEAD, data, offset, "NetBIOS session header")
         if flags > 1:
-            raise WireError(f"NetBIOS session head: FLAGS 0x{flags:02X}")
+            raise WireError(f"NetBIOS session header: FLAGS 0x{flags:02X}")
         return cls(packet_type, flags << 16 | length)
 
     def pack(self) -> bytes:
@@ -62,7 +62,7 @@ class SessionHeader(msgspec.Struct):
 
 
 class SessionRequest(msgspec.Struct):
-    """Who calls whom.
+    """The called and the calling name.
 
     Reference: [RFC1002] 4.3.2.
     """
@@ -72,7 +72,7 @@ class SessionRequest(msgspec.Struct):
 
     @classmethod
     def parse(cls, payload: Buffer) -> SessionRequest:
-        """From what follows the four-byte head."""
+        """From the packet without its four-byte header."""
         called, position = parse_name(payload, 0)
         calling, position = parse_name(payload, position)
         if position != len(payload):
@@ -80,7 +80,7 @@ class SessionRequest(msgspec.Struct):
         return cls(called, calling)
 
     def pack(self) -> bytes:
-        """The whole packet, head included."""
+        """The whole packet, with its header."""
         body = self.called_name.pack() + self.calling_name.pack()
         return SessionHeader(PacketType.SESSION_REQUEST, len(body)).pack() + body
 
@@ -97,7 +97,7 @@ class NegativeSessionResponse(msgspec.Struct):
         return cls(payload[0])
 
     def pack(self) -> bytes:
-        """The whole packet, head included."""
+        """The whole packet, with its header."""
         return SessionHeader(PacketType.NEGATIVE_SESSION_RESPONSE, 1).pack() + bytes((self.error_code,))
 
 
@@ -112,7 +112,7 @@ class RetargetSessionResponse(msgspec.Struct):
         return cls(*unpack(_RETARGET, payload, 0, "retarget session response"))
 
     def pack(self) -> bytes:
-        """The whole packet, head included."""
+        """The whole packet, with its header."""
         head = SessionHeader(PacketType.RETARGET_SESSION_RESPONSE, _RETARGET.size).pack()
         return head + _RETARGET.pack(self.ip_address, self.port)
 

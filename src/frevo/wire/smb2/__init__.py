@@ -1,7 +1,7 @@
-"""[MS-SMB2] section 2.2: one file per command, request and response in the same file; all names meet here.
+"""[MS-SMB2] section 2.2: one file per command, with its request and response; all names are exported here.
 
-`X.parse(message, offset)` takes a buffer whose *offset* is the SMB2 header of one compound element and whose
-end is the end of that element; `X.pack()` gives the body behind the header.
+`X.parse(message, offset)` takes a buffer with the SMB2 header of a compound element at *offset*, which ends where that
+element ends; `X.pack()` returns the body that follows the header.
 """
 
 from frevo.wire.smb2.cancel import (

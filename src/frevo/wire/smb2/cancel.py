@@ -13,7 +13,7 @@ _BODY = _LAYOUT.pack(4, 0)
 
 
 class CancelRequest(msgspec.Struct):
-    """Names its victim by the header's MessageId or AsyncId.
+    """Names the request to cancel by the MessageId or AsyncId of the header.
 
     Reference: [MS-SMB2] 2.2.30.
     """

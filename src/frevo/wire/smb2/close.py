@@ -28,7 +28,7 @@ class CloseRequest(msgspec.Struct):
 
 
 class CloseResponse(msgspec.Struct):
-    """All zero unless POSTQUERY_ATTRIB was asked for.
+    """All zero unless the request had POSTQUERY_ATTRIB.
 
     Reference: [MS-SMB2] 2.2.16.
     """

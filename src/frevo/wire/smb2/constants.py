@@ -1,6 +1,4 @@
-"""The enumerations and flags of [MS-SMB2] section 2.2; fields hold plain ints, these give the numbers their
-names.
-"""
+"""The enumerations and flags of [MS-SMB2] section 2.2: names for the plain ints in the fields."""
 
 from __future__ import annotations
 
@@ -61,9 +59,9 @@ __all__ = [
     "WriteFlags",
 ]
 
-#: What one credit pays for: bytes of a request or of its response ([MS-SMB2] 3.1.5.2).
+#: Bytes of a request or of its response that one credit covers ([MS-SMB2] 3.1.5.2).
 CREDIT_BYTES = 65536
-#: The FileId that stands for "the open of the previous request in this compound" ([MS-SMB2] 3.3.5.2.7.2).
+#: The FileId that means "the open of the previous request in this compound" ([MS-SMB2] 3.3.5.2.7.2).
 ANY_FILE_ID = (0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
 
 

@@ -12,14 +12,14 @@ from frevo.wire.smb2.create_contexts import CreateContext, pack_create_contexts,
 
 _REQUEST = struct.Struct("<HBBIQQIIIIIHHII")
 _RESPONSE = struct.Struct("<HBBIQQQQQQIIQQII")
-#: Sizes of files are signed everywhere else ([MS-FSCC] 2.4).
+#: File sizes are signed everywhere else ([MS-FSCC] 2.4).
 _SIZE_MAX = 2**63 - 1
 _REQUEST_END = 64 + _REQUEST.size
 _RESPONSE_END = 64 + _RESPONSE.size
 
 
 class CreateRequest(msgspec.Struct):
-    """What to open and how; *name* is relative to the share, with backslashes and as the client sent it.
+    """What to open and how; *name* is relative to the share, with backslashes, as the client sent it.
 
     Reference: [MS-SMB2] 2.2.13.
     """
@@ -92,7 +92,7 @@ class CreateRequest(msgspec.Struct):
 
 
 class CreateResponse(msgspec.Struct):
-    """The open that was made. Times are FILETIME.
+    """The new open. Times are FILETIME.
 
     Reference: [MS-SMB2] 2.2.14.
     """
@@ -131,7 +131,7 @@ class CreateResponse(msgspec.Struct):
             contexts_length,
         ) = fixed(_RESPONSE, message, offset, 89, "CREATE response")
         if max(allocation, end_of_file) > _SIZE_MAX:
-            raise WireError(f"CREATE response: a file of {end_of_file} bytes, {allocation} allocated")
+            raise WireError(f"CREATE response: file of {end_of_file} bytes, {allocation} allocated")
         contexts = []
         if contexts_length:
             contexts = parse_create_contexts(

@@ -1,7 +1,7 @@
-"""The chain of create contexts and its typed members ([MS-SMB2] 2.2.13.2 and 2.2.14.2).
+"""The chain of create contexts and their types ([MS-SMB2] 2.2.13.2 and 2.2.14.2).
 
-A request or response carries `CreateContext(name, data)` pairs. Each typed class has NAME, `parse(data)`,
-`pack()` for the data and `context()` for the pair. Names that are not here, AAPL among them, stay raw.
+A request or response has `CreateContext(name, data)` pairs. Each typed class has NAME, `parse(data)`, `pack()` for the
+data and `context()` for the pair. Contexts without a class here, such as AAPL, stay raw.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ APP_INSTANCE_VERSION = bytes.fromhex("b982d0b73b56074fa07b524a8116a010")
 SVHDX_OPEN_DEVICE_CONTEXT = bytes.fromhex("9ccbcf9e04c1e643980e158da1f6ec83")
 POSIX = bytes.fromhex("93ad25509cb411e7b42383de968bcd7c")
 
-#: The most contexts of one request: a few times as many as there are kinds.
+#: Most contexts of one request: a few times the number of types.
 CONTEXTS_MAX = 64
-#: The most EAs that one request may give a file: as many as it may have on Windows in practice (64 KiB in all).
+#: Most EAs of one request: as many as a file can have on Windows in practice (64 KiB in all).
 EAS_MAX = 1024
 
 
@@ -79,7 +79,7 @@ def parse_create_contexts(data: Buffer) -> list[CreateContext]:
         if data_size and data_at + data_size > limit:
             raise WireError(f"create context: data {data_at}+{data_size} at {position} of {end}")
         if (name_size and name_at < head) or (data_size and data_at < head) or limit < head:
-            raise WireError(f"create context: an offset points into the head at {position}")
+            raise WireError(f"create context: an offset points into the header at {position}")
         name = raw[position + name_at : position + name_at + name_size]
         content = raw[position + data_at : position + data_at + data_size] if data_size else b""
         contexts.append(CreateContext(name, content))
@@ -108,7 +108,7 @@ def pack_create_contexts(contexts: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def find_create_context(contexts: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """The data of the first context called *name*; None when there is none."""
+    """The data of the first context with this name; None if there is none."""
     for candidate, data in contexts:
         if candidate == name:
             return data
@@ -154,7 +154,7 @@ class QueryMaximalAccessResponse(msgspec.Struct):
 
 
 class QueryOnDiskIdResponse(msgspec.Struct):
-    """The request of this name has no data.
+    """The request has no data.
 
     Reference: [MS-SMB2] 2.2.14.2.9.
     """
@@ -192,7 +192,7 @@ class AllocationSize(msgspec.Struct):
 
 
 class EaBuffer(msgspec.Struct):
-    """Extended attributes for a file that is created.
+    """Extended attributes of the file to create.
 
     Reference: [MS-SMB2] 2.2.13.2.1.
     """
@@ -232,7 +232,7 @@ class SdBuffer(msgspec.Struct):
 
 
 class TimewarpToken(msgspec.Struct):
-    """The snapshot to open the file in, as a FILETIME.
+    """The snapshot to open, as a FILETIME.
 
     Reference: [MS-SMB2] 2.2.13.2.7.
     """
@@ -263,7 +263,7 @@ class Lease(msgspec.Struct):
     lease_flags: int = 0
     parent_lease_key: bytes = bytes(16)
     epoch: int = 0
-    version: int = 1  #: not on the wire: the length tells
+    version: int = 1  #: not on the wire: follows from the length
 
     @classmethod
     def parse(cls, data: Buffer) -> Lease:

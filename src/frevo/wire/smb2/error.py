@@ -23,7 +23,7 @@ ERROR_ID_SHARE_REDIRECT = 0x72645253  # "SRdr"
 class ErrorResponse(msgspec.Struct):
     """The body of every response with an error status.
 
-    *error_data* is raw; with error_context_count > 0 it is a list that `parse_error_contexts` reads.
+    *error_data* is raw; with error_context_count > 0 it is a list for `parse_error_contexts`.
     Reference: [MS-SMB2] 2.2.2.
     """
 
@@ -40,7 +40,7 @@ class ErrorResponse(msgspec.Struct):
 
     def pack(self) -> bytes:
         head = _RESPONSE.pack(9, self.error_context_count, 0, len(self.error_data))
-        # Without data one byte follows all the same ([MS-SMB2] 2.2.2, ErrorData).
+        # Even without data, one byte follows ([MS-SMB2] 2.2.2, ErrorData).
         return head + (self.error_data or b"\0")
 
 
@@ -73,7 +73,7 @@ def parse_error_contexts(error_data: Buffer, count: int) -> list[ErrorContext]:
 
 
 class SymbolicLinkErrorResponse(msgspec.Struct):
-    """The ErrorData of STOPPED_ON_SYMLINK: where the link points and how much of the name is left behind it.
+    """The ErrorData of STOPPED_ON_SYMLINK: where the link points and how much of the name follows it.
 
     Reference: [MS-SMB2] 2.2.2.2.1.
     """
@@ -81,7 +81,7 @@ class SymbolicLinkErrorResponse(msgspec.Struct):
     substitute_name: str = ""
     print_name: str = ""
     flags: int = 0
-    unparsed_path_length: int = 0  #: bytes of the requested name behind the link
+    unparsed_path_length: int = 0  #: bytes of the requested name after the link
 
     @classmethod
     def parse(cls, data: Buffer) -> SymbolicLinkErrorResponse:

@@ -22,8 +22,7 @@ COMPRESSION_PROTOCOL_ID = b"\xfcSMB"
 
 
 class Header(msgspec.Struct):
-    """One SMB2 header. ASYNC_COMMAND in *flags* says whether async_id or (process_id, tree_id) is on the
-    wire.
+    """One SMB2 header. ASYNC_COMMAND in *flags* tells whether async_id or (process_id, tree_id) is on the wire.
 
     Reference: [MS-SMB2] 2.2.1.1 and 2.2.1.2.
     """
@@ -35,7 +34,7 @@ class Header(msgspec.Struct):
     flags: int = 0
     next_command: int = 0  #: offset of the next header of the compound, 0 in the last one
     message_id: int = 0
-    process_id: int = 0  #: Reserved of the synchronous form; old clients put a process id there
+    process_id: int = 0  #: Reserved in the synchronous form; old clients put a process ID there
     tree_id: int = 0
     async_id: int = 0
     session_id: int = 0
@@ -43,7 +42,7 @@ class Header(msgspec.Struct):
 
     @classmethod
     def parse(cls, buf: Buffer, offset: int = 0) -> Header:
-        """The header at *offset*; WireError when it is short, not SMB2 or not 64 bytes by its own account."""
+        """The header at *offset*; WireError if it is too short, not SMB2, or its StructureSize is not 64."""
         try:
             (
                 protocol,
@@ -136,7 +135,7 @@ def pack_request_header(
     flags: int,
     next_command: int,
 ) -> bytes:
-    """The header of an unsigned synchronous request; as `Header.pack`, for clients that send many.
+    """The header of an unsigned synchronous request: a faster `Header.pack`.
 
     Reference: [MS-SMB2] 2.2.1.2.
     """
@@ -147,7 +146,7 @@ def pack_request_header(
 
 
 class ResponseFields(NamedTuple):
-    """What a client looks at in the header of every response; *async_id* is one when the flags say so.
+    """The header fields of a response that clients use; *async_id* is one if the flags say so.
 
     Reference: [MS-SMB2] 2.2.1.
     """
@@ -164,7 +163,7 @@ class ResponseFields(NamedTuple):
 
 
 def response_fields(message: Buffer) -> ResponseFields:
-    """The header at the start of *message*, with the errors of `Header.parse`, for clients that receive many."""
+    """The header at the start of *message*: a faster `Header.parse`, with the same errors."""
     try:
         fields = ResponseFields._make(_RESPONSE.unpack_from(message))
     except struct.error:
@@ -178,7 +177,7 @@ def split_compound(message: Buffer) -> list[memoryview]:
     """One view per element of the compound *message*; each starts at its header and ends where the next
     begins.
 
-    WireError when a NextCommand is not a multiple of 8, shorter than a header or outside the message. The
+    WireError if a NextCommand is not a multiple of 8, shorter than a header or outside the message. The
     views share the memory of *message*.
     Reference: [MS-SMB2] 3.3.5.2.7.
     """

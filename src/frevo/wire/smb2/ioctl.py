@@ -1,4 +1,4 @@
-"""IoctlRequest and IoctlResponse ([MS-SMB2] 2.2.31 and 2.2.32); what they carry is in ioctl_structures."""
+"""IoctlRequest and IoctlResponse ([MS-SMB2] 2.2.31 and 2.2.32); their buffers are in ioctl_structures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RESPONSE_END = HEADER_SIZE + _RESPONSE.size
 
 
 class IoctlRequest(msgspec.Struct):
-    """*input_buffer* holds the FSCTL's structure; *output_buffer* is empty in every FSCTL that exists.
+    """*input_buffer* is the structure of the FSCTL; *output_buffer* is empty for all existing FSCTLs.
 
     Reference: [MS-SMB2] 2.2.31.
     """

@@ -1,5 +1,4 @@
-"""What IOCTL requests carry that [MS-SMB2] itself defines: server-side copy, network interfaces, negotiate
-check.
+"""The IOCTL structures that [MS-SMB2] itself defines: server-side copy, network interfaces, negotiate validation.
 
 Each class parses and packs the InputBuffer or OutputBuffer alone ([MS-SMB2] 2.2.31.1 to 2.2.32.6).
 """
@@ -61,7 +60,7 @@ class SrvCopychunkCopy(msgspec.Struct):
 
 
 class SrvCopychunkResponse(msgspec.Struct):
-    """With INVALID_PARAMETER the three fields are the server's limits instead.
+    """With INVALID_PARAMETER, the three fields are the limits of the server instead.
 
     Reference: [MS-SMB2] 2.2.32.1.
     """
@@ -88,13 +87,12 @@ class SrvRequestResumeKeyResponse(msgspec.Struct):
         return cls(unpack(_RESUME_KEY, data, 0, "SRV_REQUEST_RESUME_KEY")[0])
 
     def pack(self) -> bytes:
-        # Context is empty, yet Windows and Samba send four bytes for it.
+        # Context is empty, but Windows and Samba send four bytes for it.
         return _RESUME_KEY.pack(self.resume_key, 0) + bytes(4)
 
 
 class SrvSnapshotArray(msgspec.Struct):
-    """*snapshots* are "@GMT-YYYY.MM.DD-HH.MM.SS" tokens; *size* is what all of them need when they did not
-    fit.
+    """*snapshots* are "@GMT-YYYY.MM.DD-HH.MM.SS" tokens; *size* is the size of all of them, if they did not fit.
 
     Reference: [MS-SMB2] 2.2.32.2.
     """
@@ -176,7 +174,7 @@ class InterfaceCapability(Bits):
 
 
 class NetworkInterfaceInfo(msgspec.Struct):
-    """One address of one interface; *address* is None when the family is neither IPv4 nor IPv6.
+    """One address of one interface; *address* is None if the family is neither IPv4 nor IPv6.
 
     Reference: [MS-SMB2] 2.2.32.5.
     """

@@ -13,7 +13,7 @@ _REQUEST = struct.Struct("<HHIQQ")
 _ELEMENT = struct.Struct("<QQII")
 _RESPONSE = struct.Struct("<HH")
 
-#: The most elements of one request: far above what any client sends, and quick to read.
+#: Most elements of one request: far more than any client sends, and quick to parse.
 ELEMENTS_MAX = 8192
 
 

@@ -1,4 +1,4 @@
-"""NegotiateRequest, NegotiateResponse and the list of contexts behind them ([MS-SMB2] 2.2.3 and 2.2.4)."""
+"""NegotiateRequest, NegotiateResponse and their list of contexts ([MS-SMB2] 2.2.3 and 2.2.4)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _RESPONSE = struct.Struct("<HHHH16sIIIIQQHHI")
 _CONTEXT = struct.Struct("<HHI")
 _SMB_3_1_1 = 0x0311
 
-#: The most contexts of one message: a few times as many as there are kinds.
+#: Most contexts of one message: a few times the number of types.
 CONTEXTS_MAX = 64
 
 
 class NegotiateContext(NamedTuple):
-    """One context as it is on the wire: its type and its data; the typed classes are in negotiate_contexts.
+    """One context, its type and raw data; the typed classes are in negotiate_contexts.
 
     Reference: [MS-SMB2] 2.2.3.1.
     """
@@ -55,7 +55,7 @@ def parse_contexts(message: Buffer, position: int, count: int) -> list[Negotiate
 
 
 class NegotiateRequest(msgspec.Struct):
-    """What the client speaks. *contexts* is on the wire only when dialects contains 0x0311.
+    """What the client supports. *contexts* is on the wire only if dialects contains 0x0311.
 
     Reference: [MS-SMB2] 2.2.3.
     """
@@ -64,9 +64,7 @@ class NegotiateRequest(msgspec.Struct):
     security_mode: int = 0
     capabilities: int = 0
     client_guid: bytes = bytes(16)
-    client_start_time: int = (
-        0  #: FILETIME; its 8 bytes hold the context offset and count when 0x0311 is offered
-    )
+    client_start_time: int = 0  #: FILETIME; with 0x0311 the offset and count of the contexts are in its place
     contexts: list[NegotiateContext] = msgspec.field(default_factory=list)
 
     @classmethod
@@ -103,7 +101,7 @@ class NegotiateRequest(msgspec.Struct):
 
 
 class NegotiateResponse(msgspec.Struct):
-    """What the server chose. *contexts* is on the wire only when dialect_revision is 0x0311.
+    """What the server chose. *contexts* is on the wire only if dialect_revision is 0x0311.
 
     Reference: [MS-SMB2] 2.2.4.
     """

@@ -1,7 +1,7 @@
 """The typed negotiate contexts of dialect 3.1.1 ([MS-SMB2] 2.2.3.1.1 to 2.2.3.1.7).
 
 Each class has TYPE (its NegotiateContextType), `parse(data)`, `pack()` for the data alone and `context()` for
-the element of `NegotiateRequest.contexts`. Types that are not here stay raw.
+the element of `NegotiateRequest.contexts`. Contexts without a class here stay raw.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class CompressionCapabilities(msgspec.Struct):
 
 
 class NetnameNegotiateContextId(msgspec.Struct):
-    """The server name that the client typed; not null-terminated.
+    """The server name that the user typed; not null-terminated.
 
     Reference: [MS-SMB2] 2.2.3.1.4.
     """
@@ -189,8 +189,6 @@ _CLASSES: dict[int, type[TypedContext]] = {
 
 
 def typed_context(context: NegotiateContext) -> TypedContext | NegotiateContext:
-    """The typed form of *context*; itself when the type is unknown. WireError when the data does not fit the
-    type.
-    """
+    """The typed form of *context*, or itself if the type is unknown. WireError if the data does not fit the type."""
     cls = _CLASSES.get(context.context_type)
     return context if cls is None else cls.parse(context.data)

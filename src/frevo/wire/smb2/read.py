@@ -17,7 +17,7 @@ _RESPONSE_END = HEADER_SIZE + _RESPONSE.size
 
 
 class ReadRequest(msgspec.Struct):
-    """*padding* is the DataOffset that the client would like; *read_channel_info* is a view into the message.
+    """*padding* is the DataOffset that the client prefers; *read_channel_info* is a view into the message.
 
     Reference: [MS-SMB2] 2.2.19.
     """
@@ -96,17 +96,17 @@ class ReadResponse(msgspec.Struct):
 
     @staticmethod
     def pack_head(length: int, data_remaining: int = 0, flags: int = 0) -> bytes:
-        """The 16 bytes before *length* bytes of data that someone else appends."""
+        """The 16 bytes before *length* bytes of data, which the caller appends."""
         return _RESPONSE.pack(17, _RESPONSE_END, 0, length, data_remaining, flags)
 
 
 def pack_read_request(file_id: FileId, offset: int, length: int) -> bytes:
-    """`ReadRequest(file_id, offset, length).pack()`, for clients that send many."""
+    """A faster `ReadRequest(file_id, offset, length).pack()`."""
     return _PLAIN_REQUEST.pack(49, 0x50, 0, length, offset, *file_id, 0, 0, 0, 0, 0, 0)
 
 
 def read_data(message: Buffer) -> bytes:
-    """`ReadResponse.parse(message).data` as bytes, for clients that receive many; the same errors."""
+    """A faster `ReadResponse.parse(message).data`, as bytes, with the same errors."""
     _, start, _, length, _, _ = fixed(_RESPONSE, message, 0, 17, "READ response")
     if length and (start < _RESPONSE_END or start + length > len(message)):
         raise WireError(

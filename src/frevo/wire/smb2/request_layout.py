@@ -1,4 +1,4 @@
-"""Where every request keeps what is checked before it is parsed: StructureSize, FileId and the payload sizes.
+"""The position of the fields that are checked before a request is parsed: StructureSize, FileId, payload sizes.
 
 Reference: the request structures of [MS-SMB2] 2.2; the checks are 3.3.5.2.5 (credit charge) and 3.3.5.2.7.2 (FileId).
 """
@@ -20,15 +20,15 @@ _HEADER = 64
 
 
 class RequestLayout(msgspec.Struct, frozen=True):
-    """Offsets from the header's start; -1 where the request has no such field."""
+    """Offsets from the start of the header; -1 if the request has no such field."""
 
     structure_size: int
     file_id: int = -1
-    sent: tuple[int, ...] = ()  # u32 lengths of what the client sends
-    expected: tuple[int, ...] = ()  # u32 lengths of what the client wants back
+    sent: tuple[int, ...] = ()  # u32 lengths of the data that the client sends
+    expected: tuple[int, ...] = ()  # u32 lengths of the data that the client requests
 
     def file_id_of(self, message: Buffer) -> tuple[int, int]:
-        """(persistent, volatile); WireError when the request is too short."""
+        """(persistent, volatile); WireError if the request is too short."""
         try:
             persistent, volatile = _FILE_ID.unpack_from(message, self.file_id)
         except struct.error:
@@ -36,12 +36,12 @@ class RequestLayout(msgspec.Struct, frozen=True):
         return persistent, volatile
 
     def with_file_id(self, body: bytes, file_id: tuple[int, int]) -> bytes:
-        """The *body* of a request, which has no header, with another FileId."""
+        """*body* (a request without its header) with another FileId."""
         at = self.file_id - _HEADER
         return body[:at] + _FILE_ID.pack(*file_id) + body[at + _FILE_ID.size :]
 
     def check_structure_size(self, message: Buffer) -> None:
-        """WireError when the body is shorter than its fixed part or its StructureSize is wrong."""
+        """WireError if the body is shorter than its fixed part or its StructureSize is wrong."""
         if len(message) < _HEADER + (self.structure_size & ~1):
             raise WireError(f"request: {len(message)} bytes, StructureSize {self.structure_size}")
         (size,) = _U16.unpack_from(message, _HEADER)
@@ -49,13 +49,14 @@ class RequestLayout(msgspec.Struct, frozen=True):
             raise WireError(f"request: StructureSize {size} instead of {self.structure_size}")
 
     def payload_size(self, message: Buffer) -> int:
-        """What the credit charge must cover: max of bytes sent and bytes expected. Call after the size check."""
+        """The bytes that the credit charge must cover: those sent or those requested, whichever is more. Call this
+        after `check_structure_size`."""
         sent: int = sum(_U32.unpack_from(message, at)[0] for at in self.sent)
         expected: int = sum(_U32.unpack_from(message, at)[0] for at in self.expected)
         return max(sent, expected)
 
 
-#: One row per command that a client may send. OPLOCK_BREAK has two sizes and checks itself.
+#: One row per command that a client may send. OPLOCK_BREAK has two sizes and its own check.
 REQUEST_LAYOUTS: dict[int, RequestLayout] = {
     Command.NEGOTIATE: RequestLayout(36),
     Command.SESSION_SETUP: RequestLayout(25),

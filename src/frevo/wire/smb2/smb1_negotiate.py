@@ -21,7 +21,7 @@ SMB_2_WILDCARD = "SMB 2.???"
 
 
 class SMB1NegotiateRequest(msgspec.Struct):
-    """The dialect strings of an SMB1 NEGOTIATE, and what an answer needs from its header.
+    """The dialect strings of an SMB1 NEGOTIATE, and the header fields that a response needs.
 
     Reference: [MS-CIFS] 2.2.4.52.1.
     """
@@ -34,19 +34,19 @@ class SMB1NegotiateRequest(msgspec.Struct):
 
     @classmethod
     def parse(cls, message: Buffer, offset: int = 0) -> SMB1NegotiateRequest:
-        """The whole message from its 0xFF 'SMB' on; WireError when it is any other SMB1 command."""
+        """From the whole message, which begins with 0xFF 'SMB'; WireError for any other SMB1 command."""
         cursor = Cursor(memoryview(message)[offset:], "SMB1 NEGOTIATE")
         protocol, command, _, flags, flags2, pid_high, _, _, _, pid_low, _, mid = cursor.unpack(_HEADER)
         if protocol != b"\xffSMB" or command != _COM_NEGOTIATE:
             raise WireError(f"SMB1 message: {protocol!r}, command 0x{command:02X}")
         if flags & 0x80:
-            raise WireError("SMB1 NEGOTIATE: a response")
+            raise WireError("SMB1 NEGOTIATE: not a request")
         cursor.skip(2 * cursor.u8())
         strings = cursor.bytes(cursor.u16())
         return cls(_dialect_strings(strings), flags, flags2, pid_high << 16 | pid_low, mid)
 
     def pack(self) -> bytes:
-        """The whole message, header included."""
+        """The whole message, with its header."""
         strings = b"".join(b"\x02" + name.encode("ascii", "replace") + b"\0" for name in self.dialects)
         head = _HEADER.pack(
             b"\xffSMB",
@@ -66,7 +66,7 @@ class SMB1NegotiateRequest(msgspec.Struct):
 
 
 def _dialect_strings(data: bytes) -> list[str]:
-    """The null-terminated strings of *data*, each led by the buffer format byte 0x02."""
+    """The null-terminated strings of *data*, each preceded by the buffer format byte 0x02."""
     names = []
     position = 0
     while position < len(data):

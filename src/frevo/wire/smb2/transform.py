@@ -14,8 +14,7 @@ _COMPRESSION = struct.Struct("<4sIHHI")
 
 
 class TransformHeader(msgspec.Struct):
-    """The 52 bytes before an encrypted message. *flags* is EncryptionAlgorithm on 3.0 and 3.0.2: 1 in all
-    dialects.
+    """The 52 bytes before an encrypted message. *flags* is EncryptionAlgorithm in 3.0 and 3.0.2, and 1 in all dialects.
 
     Reference: [MS-SMB2] 2.2.41.
     """
@@ -42,7 +41,7 @@ class TransformHeader(msgspec.Struct):
 
 
 class CompressionTransformHeader(msgspec.Struct):
-    """The 16 bytes before a compressed message. *offset* is Length when *flags* has CHAINED.
+    """The 16 bytes before a compressed message. *offset* is Length if *flags* has CHAINED.
 
     Reference: [MS-SMB2] 2.2.42.1 and 2.2.42.2.
     """

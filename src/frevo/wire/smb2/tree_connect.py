@@ -17,8 +17,7 @@ _EXTENSION_PRESENT = TreeConnectFlags.EXTENSION_PRESENT.value
 
 
 class TreeConnectRequest(msgspec.Struct):
-    r"""The \\server\share that the client wants. *tree_connect_contexts* is the raw list of the 3.1.1
-    extension.
+    r"""The \\server\share to connect. *tree_connect_contexts* is the raw list of the 3.1.1 extension.
 
     Reference: [MS-SMB2] 2.2.9 and 2.2.9.1.
     """
@@ -35,7 +34,7 @@ class TreeConnectRequest(msgspec.Struct):
         minimum = HEADER_SIZE + _REQUEST.size
         count, contexts = 0, b""
         if flags & _EXTENSION_PRESENT:
-            # PathOffset of the extended form counts from the header too ([MS-SMB2] 2.2.9).
+            # PathOffset counts from the header in the extended form, too ([MS-SMB2] 2.2.9).
             try:
                 context_offset, count, _reserved = _EXTENSION.unpack_from(message, offset + minimum)
             except struct.error:

@@ -68,7 +68,7 @@ class WriteRequest(msgspec.Struct):
         return b"".join((head, data, info))
 
     def pack_head(self, length: int) -> bytes:
-        """The 48 bytes before *length* bytes of data that someone else appends."""
+        """The 48 bytes before *length* bytes of data, which the caller appends."""
         return _REQUEST.pack(
             49, _REQUEST_END, length, self.offset, *self.file_id,
             self.channel, self.remaining_bytes, 0, 0, self.flags,
