@@ -1,6 +1,6 @@
 # The one way to do each thing, on a fresh machine and in CI alike. `make help` lists the targets.
 #
-# Paths are relative to this file, so that the project may lie in a folder with spaces in its name.
+# Paths are relative to this file, so the project may be in a folder with spaces in its name.
 
 SHELL := /bin/sh
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -10,7 +10,7 @@ STAMPS := $(VENV)/.stamps
 PORT ?= 4450
 LISTEN ?= 127.0.0.1
 PYTEST_FLAGS ?=
-# Tests run side by side: two processors and four workers, because many tests wait.
+# Four workers on two processors, as many tests wait.
 TEST_WORKERS ?= 4
 BENCH_FLAGS ?=
 CARGO_TEST_FLAGS ?= --release
@@ -37,13 +37,13 @@ serve: $(STAMPS)/build demo/README.txt ## build, then share ./demo on 127.0.0.1:
 
 build: $(STAMPS)/build ## a working .venv/bin/frevo, the Rust part in release mode
 
-# Rust's tests run beside Python's, which wait a lot; what they print is shown at the end.
-test: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## install what the tests need, run all of them: six minutes
+# Rust's tests run alongside Python's, which wait a lot; their output is shown at the end.
+test: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## install what the tests need and run all of them (six minutes)
 	@mkdir -p build; $(MAKE) --no-print-directory test-rust >build/test-rust.log 2>&1 & rust=$$!; \
 	$(MAKE) --no-print-directory test-python; python=$$?; \
 	wait $$rust; rust=$$?; cat build/test-rust.log; exit $$((python | rust))
 
-test-quick: $(STAMPS)/build $(STAMPS)/test ## what takes a minute: unit tests, the server in memory, the rules for the source
+test-quick: $(STAMPS)/build $(STAMPS)/test ## the tests that take a minute: unit tests, the server in memory, rules for the source
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) tests/unit tests/pair tests/test_tidy.py $(PYTEST_FLAGS)
 
 test-rust: $(STAMPS)/build
@@ -52,7 +52,7 @@ test-rust: $(STAMPS)/build
 test-python: $(STAMPS)/build $(STAMPS)/test
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(PYTEST_FLAGS)
 
-test-large: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## the client's memory with transfers of 10 GiB (needs 12 GiB of /dev/shm)
+test-large: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## memory of the client with transfers of 10 GiB (needs 12 GiB of /dev/shm)
 	FREVO_TEST_LARGE_MIB=10240 $(BIN)/python -m pytest -s tests/interop/test_client_large.py -k memory $(PYTEST_FLAGS)
 
 check: $(STAMPS)/build $(STAMPS)/test ## linters and type checkers: ruff, mypy, rustfmt, clippy
@@ -62,19 +62,19 @@ check: $(STAMPS)/build $(STAMPS)/test ## linters and type checkers: ruff, mypy, 
 	cargo fmt --all -- --check
 	cargo clippy --locked --release --workspace --all-targets -- -D warnings
 
-bench: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## frevo beside Samba's smbd under the same load
+bench: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## compare frevo with Samba's smbd under the same load
 	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
 docs: $(STAMPS)/build ## generate the reference pages
 	$(BIN)/python -m frevo.config.reference > docs/reference/smb.conf.md.new
 	mv docs/reference/smb.conf.md.new docs/reference/smb.conf.md
 
-fuzz: $(STAMPS)/build $(STAMPS)/test ## every Python fuzz target: parsers, server, client, FUZZ_SECONDS each
+fuzz: $(STAMPS)/build $(STAMPS)/test ## run every Python fuzz target: parsers, server, client; FUZZ_SECONDS each
 	$(BIN)/python fuzz/python/run.py --seconds $(FUZZ_SECONDS)
 	$(BIN)/python fuzz/python/fuzz_server.py --seconds $(FUZZ_SECONDS)
 	$(BIN)/python fuzz/python/fuzz_client.py --seconds $(FUZZ_SECONDS)
 
-soak: $(STAMPS)/build $(STAMPS)/test ## a long run under load, watching memory
+soak: $(STAMPS)/build $(STAMPS)/test ## a long run under load that watches memory
 	$(BIN)/python -m benchmarks.soak
 
 clean: ## remove everything that was built (not the demo folder)
@@ -85,7 +85,7 @@ lock: $(STAMPS)/venv ## pin the newest versions that pyproject.toml allows, with
 	$(LOCK) pyproject.toml requirements/build.in -o requirements/build.txt
 	$(LOCK) -c requirements/build.txt --all-extras pyproject.toml -o requirements/test.txt
 
-# -- stamps: what has been done, redone when its inputs change ---------------------------------------------------
+# -- stamps: steps that are repeated when their inputs change ---------------------------------------------------
 
 $(STAMPS)/venv: requirements/build.txt
 	scripts/bootstrap.sh build
@@ -100,8 +100,8 @@ $(STAMPS)/build: $(STAMPS)/venv pyproject.toml $(RUST_SOURCES)
 	$(BIN)/frevo --version
 	touch $@
 
-# What the tests import, and the linters. gssapi is compiled here, so it comes after the system's packages; what comes
-# as source is built with the setuptools and Cython of build.txt, not with whatever is newest.
+# What the tests import, and the linters. gssapi is compiled here, so the system's packages come first; sources are
+# built with the setuptools and Cython of build.txt, not with the newest ones.
 $(STAMPS)/test: $(STAMPS)/venv $(STAMPS)/peers requirements/test.txt
 	$(PIP_INSTALL) --no-build-isolation -r requirements/test.txt
 	touch $@

@@ -1,7 +1,7 @@
-"""frevo beside Samba's smbd, and beside what the machine's loopback can do, under the same load in the same run.
+"""frevo compared with Samba's smbd and with what the loopback of the machine can do, under the same load in one run.
 
-`python -m benchmarks` (or `make bench`) runs everything; `--help` lists the choices. Every number is one of a pair
-taken seconds apart, so what counts is the ratio; the table says on which machine it was made.
+`python -m benchmarks` (or `make bench`) runs everything; `--help` lists the options. Numbers come in pairs measured
+seconds apart, so what counts is their ratio; the table names the machine.
 
     run.py         the command line: rounds, pairs, results
     workloads.py   what is measured, and the goals
@@ -11,8 +11,8 @@ taken seconds apart, so what counts is the ratio; the table says on which machin
     tools.py       smbtorture, smbclient and limit.c as load
     report.py      medians, ratios, the table
     machine.py     the machine in one line
-    client_bench.py  frevo bench beside smbtorture's clients, against one smbd
-    client_library.py  frevo's client beside smbprotocol and smbclient; client_work.py is one such process
+    client_bench.py  frevo bench and smbtorture's clients against one smbd
+    client_library.py  frevo's client, smbprotocol and smbclient; client_work.py is one process of it
     micro_*.py     single functions, in microseconds
 """
 

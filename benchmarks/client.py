@@ -32,22 +32,22 @@ from frevo.wire.smb2.negotiate_contexts import (
 )
 
 HEADER_SIZE = 64
-_CREDITS_ASKED = 512
+_CREDITS_REQUESTED = 512
 _LARGE_MTU = 4
 _ENCRYPTION = 0x40
 
 
 class LoadError(Exception):
-    """The server did not answer as a workload needs it."""
+    """The server did not respond as the workload requires."""
 
 
 def frame(message: bytes) -> bytes:
-    """The message behind its length ([MS-SMB2] 2.1)."""
+    """The message after its length field ([MS-SMB2] 2.1)."""
     return len(message).to_bytes(4, "big") + message
 
 
 class Client:
-    """A connection with at most one session and one tree. `protection` is plain, signed or sealed."""
+    """A connection with at most one session and one tree. `protection` is plain, signed or encrypted."""
 
     def __init__(self, host: str, port: int, protection: str = "signed", *, timeout_s: float = 30) -> None:
         self.protection = protection
@@ -79,7 +79,7 @@ class Client:
         )
 
     def protect(self, message: bytes) -> bytes:
-        """The message as `protection` wants it on the wire."""
+        """The message protected as `protection` says."""
         if self.keys is None or self.protection == "plain":
             return message
         return (
@@ -89,30 +89,30 @@ class Client:
         )
 
     def call(self, command: int, body: bytes, *, sign: bool = False) -> tuple[Header, bytes, bytes]:
-        """One request and its final answer: header, the answer's message, the request's message."""
+        """Sends a request: header and message of its final response, and the message of the request."""
         header = self.header(command, 1, self.next_message_id)
-        header.credits = _CREDITS_ASKED
+        header.credits = _CREDITS_REQUESTED
         self.next_message_id += 1
         request = header.pack() + body
         wire = self.keys.sign(request) if sign and self.keys is not None else self.protect(request)
         self.socket.sendall(frame(wire))
-        answer = self.receive_final()
-        return Header.parse(answer), answer, request
+        response = self.receive_final()
+        return Header.parse(response), response, request
 
     def receive_final(self) -> bytes:
-        """The next message that is no interim response, unsealed."""
+        """The next message that is not an interim response, decrypted."""
         while True:
-            answer = self.receive()
-            if Header.parse(answer).status != NTStatus.PENDING:
-                return answer
+            response = self.receive()
+            if Header.parse(response).status != NTStatus.PENDING:
+                return response
 
     def receive(self) -> bytes:
-        """The next message, unsealed."""
+        """The next message, decrypted."""
         length = int.from_bytes(self._exactly(4), "big")
         message = self._exactly(length)
         if message[:4] == b"\xfdSMB":
             if self.keys is None:
-                raise LoadError("a sealed answer without a session")
+                raise LoadError("an encrypted response without a session")
             return self.keys.decrypt(message)
         return message
 
@@ -127,11 +127,11 @@ class Client:
         return bytes(data)
 
     def must(self, command: int, body: bytes, *, sign: bool = False) -> bytes:
-        """`call` for a request that has to succeed; the answer's message."""
-        header, answer, _ = self.call(command, body, sign=sign)
+        """`call` for a request that must succeed; the message of the response."""
+        header, response, _ = self.call(command, body, sign=sign)
         if header.status:
             raise LoadError(f"{Command(command).name}: {NTStatus(header.status).name}")
-        return answer
+        return response
 
     # -- session -------------------------------------------------------------------------------------------
 
@@ -144,12 +144,12 @@ class Client:
         ]
         capabilities = _LARGE_MTU | _ENCRYPTION
         body = NegotiateRequest([SMB_3_1_1.revision], 1, capabilities, os.urandom(16), 0, contexts).pack()
-        header, answer, request = self.call(Command.NEGOTIATE, body)
+        header, response, request = self.call(Command.NEGOTIATE, body)
         if header.status:
             raise LoadError(f"NEGOTIATE: {NTStatus(header.status).name}")
         self.negotiated_hash = hashlib.sha512(bytes(64) + request).digest()
-        self.negotiated_hash = hashlib.sha512(self.negotiated_hash + answer).digest()
-        for context in NegotiateResponse.parse(answer).contexts:
+        self.negotiated_hash = hashlib.sha512(self.negotiated_hash + response).digest()
+        for context in NegotiateResponse.parse(response).contexts:
             chosen = typed_context(context)
             if isinstance(chosen, SigningCapabilities):
                 self.signing_algorithm = chosen.signing_algorithms[0]
@@ -157,23 +157,23 @@ class Client:
                 self.cipher = Cipher(chosen.ciphers[0])
 
     def log_on(self, credentials: NTLMCredentials) -> None:
-        """Both legs of an NTLMv2 log-on, and the session's keys."""
+        """Both legs of an NTLMv2 log-on, and the keys of the session."""
         self.session_id = 0
         self.keys = None
         attempt = NTLMInitiator(credentials)
-        header, answer, request = self.call(Command.SESSION_SETUP, setup_body(attempt.step(None)))
+        header, response, request = self.call(Command.SESSION_SETUP, setup_body(attempt.step(None)))
         if header.status != NTStatus.MORE_PROCESSING_REQUIRED:
             raise LoadError(f"SESSION_SETUP: {NTStatus(header.status).name}")
         self.session_id = header.session_id
-        exchanged = [request, answer]
-        token = attempt.step(SessionSetupResponse.parse(answer).security_buffer)
+        exchanged = [request, response]
+        token = attempt.step(SessionSetupResponse.parse(response).security_buffer)
         header, _, request = self.call(Command.SESSION_SETUP, setup_body(token))
         if header.status:
             raise LoadError(f"SESSION_SETUP: {NTStatus(header.status).name}")
         self.keys = self.keys_of(attempt.session_key, [*exchanged, request])
 
     def keys_of(self, session_key: bytes, exchanged: Sequence[bytes]) -> SessionKeys:
-        """The keys of a session that was set up with these messages."""
+        """The keys of a session set up with these messages."""
         preauth = self.negotiated_hash
         for message in exchanged:
             preauth = hashlib.sha512(preauth + message).digest()
@@ -189,23 +189,23 @@ class Client:
         )
 
     def connect_tree(self, share: str) -> None:
-        """The request is signed, which 3.1.1 servers may insist on ([MS-SMB2] 3.2.4.1.1)."""
+        """Connects to a share. The request is signed, as 3.1.1 servers may require it ([MS-SMB2] 3.2.4.1.1)."""
         body = TreeConnectRequest(rf"\\{self.host}\{share}").pack()
-        answer = self.must(Command.TREE_CONNECT, body, sign=self.protection != "sealed")
-        self.tree_id = Header.parse(answer).tree_id
+        response = self.must(Command.TREE_CONNECT, body, sign=self.protection != "encrypted")
+        self.tree_id = Header.parse(response).tree_id
 
     def create(
         self, name: str, *, access: int, disposition: int, options: int, share: int = 0
     ) -> tuple[int, int]:
-        """The FileId of an open."""
-        asked = CreateRequest(
+        """Opens a file; its FileId."""
+        request = CreateRequest(
             desired_access=access,
             share_access=share,
             create_disposition=disposition,
             create_options=options,
             name=name,
         )
-        return CreateResponse.parse(self.must(Command.CREATE, asked.pack())).file_id
+        return CreateResponse.parse(self.must(Command.CREATE, request.pack())).file_id
 
     def set_end_of_file(self, file_id: tuple[int, int], size: int) -> None:
         """SET_INFO FileEndOfFileInformation."""

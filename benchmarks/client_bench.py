@@ -1,8 +1,8 @@
-"""frevo bench beside smbtorture's bench clients, against one smbd: who drives it harder, and at what cost of its own.
+"""frevo bench and smbtorture's bench clients against one smbd: which reaches more, and what it costs the client itself.
 
-`python -m benchmarks.client_bench`: pairs seconds apart, medians of their ratios. Both are measured from when their
-connections stand: smbtorture says so on a terminal, frevo bench measures itself. Debian's smbtorture 4.17 has only echo
-and path-contention-shared; read and write are frevo's figures, beside what limit.c reaches on this machine.
+`python -m benchmarks.client_bench`: pairs measured seconds apart, medians of their ratios. Both are measured once their
+connections are set up: smbtorture reports it on a terminal, frevo bench measures itself. Debian's smbtorture 4.17 has
+only echo and path-contention-shared, so read and write are compared with limit.c on this machine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _RATE_GOAL, _COST_GOAL = 1.2, 0.25
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A load that both can make."""
+    """A load that both can generate."""
 
     workload: str
     test: str
@@ -52,7 +52,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Operations per second; microseconds of client and server for each."""
+    """Operations per second; microseconds of client and server per operation."""
 
     rate: float
     client_us: float
@@ -68,7 +68,7 @@ PAIRS = (
     Shape("open", "smb2.bench.path-contention-shared", 4, 1, "sign"),
     Shape("open", "smb2.bench.path-contention-shared", 4, 8, "sign"),
 )
-#: What frevo bench does alone: its arguments, and limit.c's for the same shape.
+#: Workloads of frevo bench alone: its arguments, and those of limit.c for the same shape.
 ALONE = (
     (("read", "--qdepth", "8", "--io-size", "4K"), ("batch", 4096, 4, 8)),
     (("write", "--qdepth", "8", "--io-size", "4K"), ("batch", 4096, 4, 8)),
@@ -78,7 +78,7 @@ ALONE = (
 
 
 def smbtorture(target: Target, shape: Shape, seconds: float) -> Figures:
-    """One run; its processor time is counted from "Running for" on."""
+    """One run; processor time counts from its line "Running for" on."""
     options = (f"timelimit={max(round(seconds), 1)}", f"nprocs={shape.connections}", f"qdepth={shape.depth}")
     command = [
         programs.need("smbtorture"), "-s", "/dev/null", target.unc(), "-p", str(target.port),
@@ -105,7 +105,7 @@ def smbtorture(target: Target, shape: Shape, seconds: float) -> Figures:
         process.wait()
     wait_for_children(
         target, children
-    )  # what the processes of its connections have used is their parent's only then
+    )  # only then is the time of its connections' processes counted for their parent
     server_s = usage([target.pid]).seconds - server.seconds
     rates, times = _RATE.findall(output), _SECONDS.findall(output)
     if not rates or not times or not started:
@@ -119,7 +119,7 @@ def smbtorture(target: Target, shape: Shape, seconds: float) -> Figures:
 def _read(fd: int) -> str:
     try:
         return os.read(fd, 65536).decode(errors="replace")
-    except OSError:  # the other end of a terminal was closed
+    except OSError:  # the other end of the terminal was closed
         return ""
 
 
@@ -178,7 +178,7 @@ def alone(
     target: Target, arguments: Sequence[str], limit: tuple[Path, tuple[str, int, int, int]] | None,
     rounds: int, seconds: float,
 ) -> str:  # fmt: skip
-    """A row for what smbtorture has not: medians of frevo bench, and the ceiling of the loopback."""
+    """A row for a workload that smbtorture lacks: medians of frevo bench, and the limit of the loopback."""
     found = []
     for _ in range(rounds):
         wait_until_idle(target)

@@ -1,4 +1,4 @@
-"""frevo's client beside smbprotocol and smbclient against the same smbd: pairs in one run, medians of ratios.
+"""frevo's client, smbprotocol and smbclient against the same smbd: pairs in one run, medians of ratios.
 
 Run: python -m benchmarks.client_library [--only TEXT] [--rounds N] [--json FILE]
 """
@@ -34,7 +34,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One line of the table. *goal*: frevo's rate as a multiple of the rival's."""
+    """One line of the table. *goal*: the rate of frevo as a multiple of the other client's."""
 
     name: str
     work: str
@@ -61,20 +61,20 @@ COMPARISONS = (
 
 @dataclass(slots=True)
 class Sample:
-    """One run: what the client did, and the server's processor seconds meanwhile."""
+    """One run: what the client did, and the processor time of the server meanwhile."""
 
     done: Done
     server_cpu: float
 
     @property
     def rate(self) -> float:
-        """Operations per second; bytes per second where bytes count."""
+        """Operations per second, or bytes per second for large files."""
         return (self.done.bytes or self.done.operations) / self.done.seconds
 
 
 @dataclass(slots=True)
 class Result:
-    """The pairs of one comparison; `error` when it could not be run."""
+    """The pairs of one comparison; `error` if it could not be run."""
 
     comparison: Comparison
     frevo: list[Sample] = field(default_factory=list)
@@ -96,7 +96,7 @@ class Result:
 
 
 class Ground:
-    """The server, its files, and a folder for what is fetched."""
+    """The server, its files, and a folder for downloads."""
 
     def __init__(self, target: Target, folder: Path, options: argparse.Namespace) -> None:
         self.target, self.folder, self.options = target, folder, options
@@ -107,7 +107,7 @@ class Ground:
         self._ready: set[str] = set()
 
     def prepare(self, work: str) -> None:
-        """Makes what *work* needs, once, and removes what the last run has left."""
+        """Creates what *work* needs, once, and removes what the last run left behind."""
         share = self.target.folder()
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir()
@@ -152,7 +152,7 @@ class Ground:
     # -- the clients
 
     def run(self, client: str, work: str) -> Sample:
-        """*work* once, by *client*."""
+        """Run *work* once with *client*."""
         self.prepare(work)
         wait_until_idle(self.target)
         before = cpu_seconds(self.target)
@@ -165,7 +165,7 @@ class Ground:
 
     @staticmethod
     def is_command(work: str) -> bool:
-        """A command of the shell, not a library."""
+        """Whether it is a shell command rather than a library."""
         return work.split()[0] in ("get", "put", "mget", "mput")
 
     def _library(self, client: str, work: str) -> Done:
@@ -182,7 +182,7 @@ class Ground:
         return Done(**json.loads(run.stdout))
 
     def _command(self, client: str, work: str) -> Done:
-        """A command from its start to its end, as a user sees it."""
+        """A command, timed from start to end as a user sees it."""
         command = self._frevo(work) if client == "frevo" else self._smbclient(work)
         started = time.monotonic()
         process = subprocess.Popen(
@@ -231,7 +231,7 @@ class Ground:
         return [programs.need("smbclient"), target.unc(), *options, "-c", words]
 
     def _check(self, work: str, status: int, output: str) -> None:
-        """All of it arrived."""
+        """Raises an error unless everything arrived."""
         verb, _, shape = work.partition(" ")
         top = self.work if verb.endswith("get") else self.target.folder() / "up"
         place = top / (shape or ("got" if verb == "get" else "big"))
@@ -245,7 +245,7 @@ class Ground:
 
 
 def run_comparison(comparison: Comparison, ground: Ground, rounds: int, patience: float) -> Result:
-    """The pairs; who comes first alternates."""
+    """Runs the pairs; the client that runs first alternates."""
     result = Result(comparison)
     try:
         for number in range(rounds):
@@ -321,22 +321,22 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     add("--size", type=int, default=1024, metavar="MIB", help="the large file (default 1024)")
     add("--files", type=int, default=10_000, help="small files (default 10000)")
     add("--entries", type=int, default=100_000, help="entries of the directory (default 100000)")
-    add("--folder", type=Path, help="where the files lie (default: /dev/shm, so that no disk counts)")
+    add("--folder", type=Path, help="where to store the files (default: /dev/shm, to keep the disk out of it)")
     add(
         "--frevo-option",
         action="append",
         default=[],
         metavar="WORD",
-        help="one more word for frevo get and put",
+        help="an additional argument of frevo get and put",
     )
     add(
         "--patience",
         type=float,
         default=5.0,
         metavar="S",
-        help="wait so long for an idle machine (default 5)",
+        help="seconds to wait for an idle machine (default 5)",
     )
-    add("--json", type=Path, metavar="FILE", help="write every sample here, too")
+    add("--json", type=Path, metavar="FILE", help="also write every sample here")
     options = parser.parse_args(arguments)
     if options.quick:
         options.rounds, options.seconds, options.size = 1, 0.3, min(options.size, 16)
@@ -345,7 +345,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs what was asked for; the exit code is 1 when something could not be run, goals do not count."""
+    """Runs the selected comparisons. The exit code is 1 if one could not be run; missed goals do not matter."""
     options = _arguments(arguments)
     base = options.folder or (Path("/dev/shm") if Path("/dev/shm").is_dir() else None)
     machine, results = machine_line(), []

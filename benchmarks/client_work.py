@@ -1,4 +1,4 @@
-"""One process of work through one Python client library, timed from within: frevo's, or smbprotocol's.
+"""One process that works with one Python client library, frevo or smbprotocol, and times itself.
 
 `python -m benchmarks.client_work LIBRARY WORK` takes a `Task` as JSON on standard input and prints a `Done` as JSON.
 """
@@ -26,7 +26,7 @@ _OPENERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Against which server, and how much. *size*: of the large file; *seconds*: for the rates."""
+    """The server, and how much to do. *size*: of the large file; *seconds*: length of the workloads with a rate."""
 
     host: str
     port: int
@@ -38,7 +38,7 @@ class Task:
 
 @dataclass(slots=True)
 class Done:
-    """What was done, in how many seconds, for how much processor time; peak resident memory of the process."""
+    """What was done, wall and processor time in seconds, and the peak resident memory of the process."""
 
     operations: int
     bytes: int
@@ -48,7 +48,7 @@ class Done:
 
 
 class _Clock:
-    """Wall and processor time since it was made."""
+    """Wall and processor time since its creation."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.monotonic(), time.process_time()
@@ -62,7 +62,7 @@ class _Clock:
 
 
 def peak_rss() -> int:
-    """Bytes that this process had in memory at most."""
+    """The peak resident memory of this process in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
@@ -95,7 +95,7 @@ async def _frevo_open(share: Any, task: Task) -> Done:
 
 
 async def _frevo_opens(share: Any, task: Task) -> Done:
-    """Eight tasks that do it, in one share."""
+    """The same in eight tasks with one share."""
     clock = _Clock()
     done = await asyncio.gather(*(_frevo_open(share, task) for _ in range(_OPENERS)))
     return clock.done(sum(one.operations for one in done))
@@ -128,7 +128,7 @@ async def _frevo_write(share: Any, task: Task) -> Done:
 
 
 def frevo(work: str, task: Task) -> Done:
-    """*work* through frevo's asynchronous library, as it is by default: signed."""
+    """Run *work* with frevo's asynchronous library and its defaults, so signed."""
     import frevo as library
 
     works: dict[str, Callable[[Any, Task], Coroutine[Any, Any, Done]]] = {
@@ -152,7 +152,7 @@ def frevo(work: str, task: Task) -> Done:
 
 
 class _Smbprotocol:
-    """A connection of smbprotocol's lower, faster level; signed, as frevo's."""
+    """A connection of smbprotocol's low-level interface, which is faster; signed, like frevo's."""
 
     def __init__(self, task: Task) -> None:
         from smbprotocol.connection import Connection
@@ -182,7 +182,7 @@ class _Smbprotocol:
         return file
 
     def random(self, task: Task) -> Done:
-        """Sends from one thread and takes the answers in order: faster than 32 threads."""
+        """Sends from one thread and receives the responses in order, which is faster than 32 threads."""
         file, flight = self.open("big"), deque[Any]()
         ids = (self.session.session_id, self.tree.tree_connect_id)
         clock, count = _Clock(), 0
@@ -206,7 +206,7 @@ class _Smbprotocol:
         return clock.done(count)
 
     def opens_at_once(self, task: Task) -> Done:
-        """Eight threads that do it, on one connection."""
+        """The same in eight threads with one connection."""
         clock = _Clock()
         with ThreadPoolExecutor(_OPENERS) as pool:
             done = list(pool.map(self.opens, [task] * _OPENERS))
@@ -231,7 +231,7 @@ class _Smbprotocol:
 
 
 def _smbprotocol_list(task: Task) -> Done:
-    """Its upper level has the listing with attributes."""
+    """The high-level interface, as only that lists attributes."""
     import smbclient
 
     smbclient.register_session(task.host, username=task.user, password=task.password, port=task.port)
@@ -242,7 +242,7 @@ def _smbprotocol_list(task: Task) -> Done:
 
 
 def smbprotocol(work: str, task: Task) -> Done:
-    """*work* through smbprotocol."""
+    """Run *work* with smbprotocol."""
     if work == "list":
         return _smbprotocol_list(task)
     client = _Smbprotocol(task)
@@ -260,7 +260,7 @@ def smbprotocol(work: str, task: Task) -> Done:
 
 
 def main(arguments: list[str]) -> int:
-    """LIBRARY WORK."""
+    """The command line: LIBRARY WORK."""
     library, work = arguments
     done = {"frevo": frevo, "smbprotocol": smbprotocol}[library](work, Task(**json.load(sys.stdin)))
     done.rss = peak_rss()

@@ -1,7 +1,7 @@
-"""OPEN + CLOSE and SESSION_SETUP + LOGOFF: conversations where each request depends on the answer before it.
+"""OPEN + CLOSE and SESSION_SETUP + LOGOFF: conversations where each request depends on the response before it.
 
-A conversation is a generator: it yields (command, header changes, body) and is sent the answer. `drive` runs several
-on several connections at once.
+A conversation is a generator: it yields a request and is sent the response. `drive` runs several of them on several
+connections at once.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from frevo.auth.ntlm_initiator import NTLMCredentials, NTLMInitiator
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import CloseRequest, Command, CreateRequest, LogoffRequest, SessionSetupResponse
 
-#: (command, session id, tree id, body, keys to sign with that the client's connection does not have)
+#: (command, session ID, tree ID, body, keys to sign with if they are not those of the client)
 Sent = tuple[int, int, int, bytes, SessionKeys | None]
-#: (status, session id, the answer's message, the request's message)
-Answered = tuple[int, int, memoryview, bytes]
-Conversation = Generator[Sent, Answered, None]
+#: (status, session ID, message of the response, message of the request)
+Received = tuple[int, int, memoryview, bytes]
+Conversation = Generator[Sent, Received, None]
 
 _FIXED = struct.Struct("<4sHHIHHIIQIIQ16s")
 _RECEIVE_BYTES = 65536
@@ -31,27 +31,27 @@ _FILE_ID_OFFSET = 64 + 64
 
 def open_close(client: Client, name: str) -> Conversation:
     """Opens *name* for its attributes and closes it, as smb2.bench.path-contention-shared does."""
-    asked = CreateRequest(
+    request = CreateRequest(
         desired_access=_READ_ATTRIBUTES, share_access=_SHARE_ALL, create_disposition=_OPEN, name=name
     ).pack()
     session, tree = client.session_id, client.tree_id
     while True:
-        status, _, answer, _ = yield Command.CREATE, session, tree, asked, None
+        status, _, response, _ = yield Command.CREATE, session, tree, request, None
         _expect(Command.CREATE, status)
-        file_id = struct.unpack_from("<QQ", answer, _FILE_ID_OFFSET)
+        file_id = struct.unpack_from("<QQ", response, _FILE_ID_OFFSET)
         status, _, _, _ = yield Command.CLOSE, session, tree, CloseRequest(0, file_id).pack(), None
         _expect(Command.CLOSE, status)
 
 
 def log_on_off(client: Client, credentials: NTLMCredentials) -> Conversation:
-    """A session that is set up with NTLMv2 and logged off, the latter signed unless the load is plain."""
+    """Sets up a session with NTLMv2 and logs it off; LOGOFF is signed unless the load is plain."""
     first = setup_body(NTLMInitiator(credentials).step(None))
     while True:
         attempt = NTLMInitiator(credentials)
-        status, session, answer, request = yield Command.SESSION_SETUP, 0, 0, first, None
+        status, session, response, request = yield Command.SESSION_SETUP, 0, 0, first, None
         if status != NTStatus.MORE_PROCESSING_REQUIRED:
             raise LoadError(f"SESSION_SETUP: {NTStatus(status).name}")
-        exchanged = [request, bytes(answer)]
+        exchanged = [request, bytes(response)]
         token = attempt.step(SessionSetupResponse.parse(exchanged[1]).security_buffer)
         status, _, _, request = yield Command.SESSION_SETUP, session, 0, setup_body(token), None
         _expect(Command.SESSION_SETUP, status)
@@ -68,7 +68,7 @@ def _expect(command: int, status: int) -> None:
 
 
 class Talk:
-    """The conversations of one connection, told apart by message id."""
+    """The conversations of one connection, distinguished by message ID."""
 
     def __init__(self, client: Client, conversations: Sequence[Conversation]) -> None:
         self.client = client
@@ -93,7 +93,7 @@ class Talk:
         self._waiting[number] = conversation, message
 
     def readable(self) -> int:
-        """Takes what has come; how many answers that were."""
+        """Processes received data; the number of responses in it."""
         data = self.client.socket.recv(_RECEIVE_BYTES)
         if not data:
             raise LoadError("the server closed the connection")
@@ -105,12 +105,12 @@ class Talk:
             end = position + 4 + int.from_bytes(data[position : position + 4], "big")
             if end > len(data):
                 break
-            count += self._answer(data[position + 4 : end])
+            count += self._response(data[position + 4 : end])
             position = end
         self._buffer = bytearray(data[position:])
         return count
 
-    def _answer(self, message: bytes) -> int:
+    def _response(self, message: bytes) -> int:
         if message[:4] == b"\xfdSMB" and self.client.keys is not None:
             message = self.client.keys.decrypt(message)
         fields = _FIXED.unpack_from(message)
@@ -122,8 +122,8 @@ class Talk:
 
 
 def drive(talks: Sequence[Callable[[], Talk]], seconds: float) -> tuple[int, float]:
-    """Starts the talks and goes on for *seconds*; how many answers came, in how many seconds."""
-    answers, started = 0, time.monotonic()
+    """Starts the talks and runs them for *seconds*; (responses, seconds)."""
+    responses, started = 0, time.monotonic()
     poll = select.epoll()
     by_fd = {}
     for begin in talks:
@@ -133,6 +133,6 @@ def drive(talks: Sequence[Callable[[], Talk]], seconds: float) -> tuple[int, flo
     now, end = started, started + seconds
     while now < end:
         for fd, _ in poll.poll(end - now):
-            answers += by_fd[fd].readable()
+            responses += by_fd[fd].readable()
         now = time.monotonic()
-    return answers, now - started
+    return responses, now - started

@@ -1,4 +1,4 @@
-"""One process of the load generator: connects, says "ready", waits for a line, loads the server, says what it did.
+"""One process of the load generator: connects, prints "ready", waits for a line, generates the load, prints the result.
 
 Started by loadgen.py: `python -m benchmarks.load JSON`, JSON being a LoadSpec.
 """
@@ -23,14 +23,14 @@ _OPEN_IF, _ANY_ACCESS = 3, 0x00120089
 
 @dataclass(frozen=True, slots=True)
 class LoadSpec:
-    """What one process does. `depth` is the number of requests outstanding per connection."""
+    """The load of one process. `depth` is the number of requests in flight per connection."""
 
     port: int
     workload: str  # echo, read, open, session, idle
     connections: int
     depth: int = 1
     size: int = 0
-    protection: str = "signed"  # plain where a server allows it, signed, sealed
+    protection: str = "signed"  # plain where a server allows it, signed, encrypted
     seconds: float = 2.0
     host: str = "127.0.0.1"
     share: str = "share"
@@ -52,7 +52,8 @@ def _connect(spec: LoadSpec, credentials: NTLMCredentials) -> Client:
 
 
 def prepare(spec: LoadSpec) -> Callable[[], tuple[int, float]]:
-    """Everything before the clock runs; what is returned loads the server and gives (answers, seconds)."""
+    """Does everything that is not measured; the returned function generates the load and returns (responses,
+    seconds)."""
     credentials = NTLMCredentials(spec.user, spec.password, spec.domain)
     clients = [_connect(spec, credentials) for _ in range(spec.connections)]
     if spec.workload == "echo":
@@ -87,10 +88,10 @@ def main(arguments: list[str]) -> int:
     if not sys.stdin.readline():
         return 1
     before = resource.getrusage(resource.RUSAGE_SELF)
-    answers, seconds = run()
+    responses, seconds = run()
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(json.dumps({"answers": answers, "seconds": seconds, "cpu": cpu}), flush=True)
+    print(json.dumps({"responses": responses, "seconds": seconds, "cpu": cpu}), flush=True)
     sys.stdin.readline()
     os._exit(0)  # closes every socket at once
 

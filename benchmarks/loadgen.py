@@ -1,4 +1,4 @@
-"""Starts the processes of the load generator against a server and measures around them."""
+"""Runs the processes of the load generator against a server and measures."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Sample:
     server_cpu_s: float
     client_cpu_s: float = 0.0
     bytes_moved: float = 0.0
-    #: The part of the machine's processors that others had meanwhile.
+    #: The share of the machine's processor time that other processes used meanwhile.
     others: float = 0.0
 
     @property
     def rate(self) -> float:
-        """Operations per second, or bytes per second where bytes are what counts."""
+        """Operations per second, or bytes per second if the workload moves data."""
         return (self.bytes_moved or self.operations) / self.seconds
 
     @property
@@ -44,7 +44,7 @@ class Sample:
 
 
 class LoadProcess:
-    """`python -m benchmarks.load` with its two lines of conversation."""
+    """A process of `python -m benchmarks.load`."""
 
     def __init__(self, spec: LoadSpec) -> None:
         self._process = subprocess.Popen(
@@ -56,7 +56,7 @@ class LoadProcess:
         )
 
     def read(self) -> str:
-        """The next line; RuntimeError when the process ended without one."""
+        """The next line; RuntimeError if the process ended without one."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -69,7 +69,7 @@ class LoadProcess:
         self._process.stdin.flush()
 
     def end(self) -> None:
-        """Ends the process, whatever it does."""
+        """Kills the process."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.kill()
         self._process.wait()
@@ -78,14 +78,14 @@ class LoadProcess:
 
 
 def addressed(spec: LoadSpec, target: Target) -> LoadSpec:
-    """The spec against *target*."""
+    """*spec* with the address and user of *target*."""
     return replace(
         spec, port=target.port, host=target.host, user=target.user, password=target.password, domain=DOMAIN
     )
 
 
-def measure(target: Target, spec: LoadSpec, answers_per_operation: int = 1) -> Sample:
-    """Runs *spec* in two processes, half of the connections each."""
+def measure(target: Target, spec: LoadSpec, responses_per_operation: int = 1) -> Sample:
+    """Runs *spec* in two processes with half of the connections each."""
     halves = [spec.connections - spec.connections // _PROCESSES, spec.connections // _PROCESSES]
     workers: list[LoadProcess] = []
     try:
@@ -101,7 +101,7 @@ def measure(target: Target, spec: LoadSpec, answers_per_operation: int = 1) -> S
     finally:
         for worker in workers:
             worker.end()
-    operations = sum(result["answers"] for result in results) / answers_per_operation
+    operations = sum(result["responses"] for result in results) / responses_per_operation
     seconds = sum(result["seconds"] for result in results) / len(results)
     client = sum(result["cpu"] for result in results)
     moved = operations * spec.size if spec.size >= 65536 else 0.0
@@ -109,12 +109,12 @@ def measure(target: Target, spec: LoadSpec, answers_per_operation: int = 1) -> S
 
 
 def others_share(seconds: float, elapsed: float) -> float:
-    """Processor time of others as a part of what the machine has."""
+    """*seconds* of processor time of other processes as a share of what the machine has."""
     return max(seconds, 0.0) / elapsed / (os.cpu_count() or 1)
 
 
 def idle_memory(target: Target, sessions: int) -> tuple[int, int, int]:
-    """(resident after, proportional after, proportional before) for so many idle connections with a session each."""
+    """(resident after, proportional after, proportional before) in bytes for idle connections with one session each."""
     _, before = memory_bytes(target)
     worker = LoadProcess(addressed(LoadSpec(0, "idle", sessions), target))
     try:

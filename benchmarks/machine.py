@@ -1,4 +1,4 @@
-"""The machine in one line: a number without its conditions is not written down."""
+"""The machine in one line, printed with every result."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import subprocess
 import time
 from pathlib import Path
 
-#: CPU features that decide how fast signing, sealing and copying are.
+#: CPU features that determine the speed of signing, encrypting and copying.
 _FEATURES = ("aes", "pclmulqdq", "vaes", "vpclmulqdq", "avx2", "avx512f", "erms", "fsrm", "sha_ni")
-#: Fields of the first line of /proc/stat in which the machine did nothing: idle and iowait.
+#: Fields of the first line of /proc/stat with idle time: idle and iowait.
 _IDLE = (3, 4)
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _LOOK_S = 0.2
 
 
 def busy_seconds() -> float:
-    """Processor time that everything on this machine has taken, stolen time included."""
+    """Processor time used by everything on this machine, with stolen time."""
     fields = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     return sum(value for index, value in enumerate(fields) if index not in _IDLE) * _TICK_S
 
 
 def wait_until_quiet(timeout_s: float, share: float = 0.2) -> None:
-    """Until the processors are idle but for *share*; gives up after *timeout_s*."""
+    """Waits until at most *share* of the processors is in use, or *timeout_s*."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         before, started = busy_seconds(), time.monotonic()

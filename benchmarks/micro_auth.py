@@ -1,4 +1,4 @@
-"""Server time of one logon in microseconds: frevo's acceptor and, for comparison, pyspnego's.
+"""Server time of one log-on in microseconds: frevo's acceptor and, for comparison, pyspnego's.
 
 Run: python benchmarks/micro_auth.py [count]
 """
@@ -41,7 +41,7 @@ def _pyspnego(directory: Path, protocol: str) -> Callable[[], Callable[[bytes], 
 
 
 def measure(begin: Callable[[], Callable[[bytes], bytes | None]], protocol: str, count: int) -> float:
-    """Median microseconds that the server side of a logon takes."""
+    """Median microseconds of the server side of a log-on."""
     samples = []
     for _ in range(count):
         client: Any = spnego.client("alice", "Secret1", protocol=protocol)

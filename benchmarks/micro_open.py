@@ -36,12 +36,12 @@ from frevo.wire.smb2 import (
 _USER, _PASSWORD = "user1", "Passw0rd!"
 _CONNECTION = 1
 _FILE_ID_AT = 64 + 64
-#: The best of short batches counts: what a busy machine adds is not ours.
+#: The best of short batches counts: the rest is due to a busy machine.
 _BATCH = 200
 
 
 class _Sink(MemoryTransport):
-    """Keeps the answers."""
+    """A transport that keeps the responses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class _Sink(MemoryTransport):
 
 
 class Control:
-    """A server and one logged-on connection, on which `call` gives the answer to a request."""
+    """A server and a logged-on connection; `call` returns the response to a request."""
 
     def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
         (folder / "share").mkdir()
@@ -74,16 +74,16 @@ class Control:
     def _log_on(self) -> None:
         self.call(Command.NEGOTIATE, NegotiateRequest([0x0210], 1).pack())
         attempt = NTLMInitiator(NTLMCredentials(_USER, _PASSWORD, ""))
-        answer = self.call(Command.SESSION_SETUP, SessionSetupRequest(0, 1, 0, 0, 0, attempt.step(None)).pack())
-        self._session = Header.parse(answer).session_id
-        token = attempt.step(SessionSetupResponse.parse(answer).security_buffer)
-        answer = self.call(Command.SESSION_SETUP, SessionSetupRequest(0, 1, 0, 0, 0, token).pack())
-        assert Header.parse(answer).status == 0, "log-on failed"
-        answer = self.call(Command.TREE_CONNECT, TreeConnectRequest(r"\\server\share").pack())
-        self._tree = Header.parse(answer).tree_id
+        response = self.call(Command.SESSION_SETUP, SessionSetupRequest(0, 1, 0, 0, 0, attempt.step(None)).pack())
+        self._session = Header.parse(response).session_id
+        token = attempt.step(SessionSetupResponse.parse(response).security_buffer)
+        response = self.call(Command.SESSION_SETUP, SessionSetupRequest(0, 1, 0, 0, 0, token).pack())
+        assert Header.parse(response).status == 0, "log-on failed"
+        response = self.call(Command.TREE_CONNECT, TreeConnectRequest(r"\\server\share").pack())
+        self._tree = Header.parse(response).tree_id
 
     def call(self, command: int, body: bytes) -> bytes:
-        # Signed, and verified as the data plane would have done: that part is not measured here.
+        # Signed and already verified, as by the data plane, which is not measured here.
         flags = int(HeaderFlags.SIGNED) if self._session else 0
         header = Header(1, 0, command, 1, flags, 0, self._number, 0, self._tree, 0, self._session)
         self._number += 1
@@ -92,12 +92,12 @@ class Control:
 
 
 def _pairs(control: Control, count: int) -> float:
-    """Processor time of one open and close, in microseconds, with the client's share of about 3."""
-    asked = CreateRequest(desired_access=0x80, share_access=7, create_disposition=1, name="file.txt").pack()
+    """Processor time of one open and close in microseconds; about 3 of them are the client's."""
+    create = CreateRequest(desired_access=0x80, share_access=7, create_disposition=1, name="file.txt").pack()
     started = time.process_time()
     for _ in range(count):
-        answer = control.call(Command.CREATE, asked)
-        persistent = int.from_bytes(answer[_FILE_ID_AT : _FILE_ID_AT + 8], "little")
+        response = control.call(Command.CREATE, create)
+        persistent = int.from_bytes(response[_FILE_ID_AT : _FILE_ID_AT + 8], "little")
         control.call(Command.CLOSE, CloseRequest(0, (persistent, persistent)).pack())
     return (time.process_time() - started) / count * 1e6
 

@@ -1,8 +1,8 @@
-"""ECHO and READ at full speed: prepared requests of one size, a fixed number of them outstanding per connection.
+"""ECHO and READ at full speed: prepared requests of one size, with a fixed number in flight per connection.
 
-All answers to such requests have one size too, so a connection looks at the length and the status of each and
-throws it away (an interim STATUS_PENDING does not count). Answers that are sealed or signed are checked once,
-before the clock runs: the client must not be what limits the server.
+All responses have the same size, too, so only their length and status are checked (interim responses do not count). The
+signature or encryption of a response is checked once, before the measurement, so that the client does not limit the
+server.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from frevo.wire.smb2 import Command, EchoRequest, Header, ReadRequest
 _BLOCK = 1024
 _PROTECTED_BLOCK = 128
 _RECEIVE_BYTES = 256 * 1024
-#: Sizes on the wire: TRANSFORM_HEADER, STATUS_PENDING, and what of an answer is looked at.
-_SEALED_BYTES = 52
+#: Sizes on the wire: TRANSFORM_HEADER, an interim response, and the part of a response that is checked.
+_TRANSFORM_BYTES = 52
 _INTERIM_BYTES = 73
 _HEAD_BYTES = 20
 #: FILE_READ_DATA, FILE_WRITE_DATA, DELETE, FILE_READ_ATTRIBUTES.
@@ -29,29 +29,29 @@ _CREATE, _DELETE_ON_CLOSE_FILE = 2, 0x1040
 
 
 class Stream:
-    """One connection: where its requests come from, and how far it has come."""
+    """One connection: its prepared requests and its progress."""
 
     __slots__ = (
-        "_answer_bytes", "_blocks", "_head", "_interim_bytes", "_left", "_position", "_requests", "_size",
+        "_blocks", "_head", "_interim_bytes", "_left", "_position", "_requests", "_response_bytes", "_size",
         "depth", "socket",
     )  # fmt: skip
 
     def __init__(
-        self, client: Client, request: bytes, answer_bytes: int, depth: int, credit_charge: int
+        self, client: Client, request: bytes, response_bytes: int, depth: int, credit_charge: int
     ) -> None:
         self.socket: socket.socket = client.socket
         self.depth = depth
-        sealed = _SEALED_BYTES if client.protection == "sealed" else 0
-        self._answer_bytes = answer_bytes + sealed
-        self._interim_bytes = _INTERIM_BYTES + sealed
-        self._head = b""  # the first bytes of an answer, when a receive ended within them
-        self._left = 0  # bytes of the present answer that are still to come
+        transform = _TRANSFORM_BYTES if client.protection == "encrypted" else 0
+        self._response_bytes = response_bytes + transform
+        self._interim_bytes = _INTERIM_BYTES + transform
+        self._head = b""  # the first bytes of a response, if not all of them have arrived
+        self._left = 0  # bytes of the current response that have not arrived
         self._blocks = blocks(client, request, credit_charge)
         self._requests, self._size = next(self._blocks)
         self._position = 0
 
     def send(self, count: int) -> None:
-        """The next *count* requests."""
+        """Sends the next *count* requests."""
         while count:
             start = self._position
             end = min(start + count * self._size, len(self._requests))
@@ -63,7 +63,7 @@ class Stream:
                 self._position = 0
 
     def receive(self, buffer: memoryview) -> int:
-        """Takes what has come; how many answers that completed."""
+        """Processes received data; the number of responses it completed."""
         start = len(self._head)
         buffer[:start] = self._head
         count = self.socket.recv_into(buffer[start:])
@@ -76,11 +76,11 @@ class Stream:
         done, position = 1 if self._left else 0, self._left
         while end - position >= _HEAD_BYTES:
             size = int.from_bytes(buffer[position : position + 4], "big")
-            sealed = buffer[position + 4] == 0xFD
-            if size == self._answer_bytes and (sealed or not any(buffer[position + 12 : position + 16])):
+            encrypted = buffer[position + 4] == 0xFD
+            if size == self._response_bytes and (encrypted or not any(buffer[position + 12 : position + 16])):
                 done += 1
             elif size != self._interim_bytes:
-                raise LoadError(f"an answer of {size} bytes: {bytes(buffer[position : position + 20]).hex()}")
+                raise LoadError(f"a response of {size} bytes: {bytes(buffer[position : position + 20]).hex()}")
             position += 4 + size
         self._left = max(position - end, 0)
         if self._left:
@@ -90,7 +90,7 @@ class Stream:
 
 
 def blocks(client: Client, request: bytes, credit_charge: int) -> Iterator[tuple[memoryview, int]]:
-    """Blocks of framed requests like *request*, with the message ids that come next, and the size of one."""
+    """Blocks of framed requests like *request* with the next message IDs, and the size of one request."""
     number = client.next_message_id
     if client.protection == "plain":
         yield from _plain_blocks(request, number, credit_charge)
@@ -104,7 +104,7 @@ def blocks(client: Client, request: bytes, credit_charge: int) -> Iterator[tuple
 
 
 def _plain_blocks(request: bytes, number: int, credit_charge: int) -> Iterator[tuple[memoryview, int]]:
-    """Without protection only the message ids change: one strided assignment writes those of a whole block."""
+    """Without protection only the message IDs change: one strided assignment sets those of a whole block."""
     size = 4 + len(request)
     assert size % 8 == 0
     block = bytearray(frame(request) * _BLOCK + bytes(4))
@@ -117,13 +117,13 @@ def _plain_blocks(request: bytes, number: int, credit_charge: int) -> Iterator[t
 
 
 def echo_stream(client: Client, depth: int) -> Stream:
-    """ECHO requests."""
+    """A stream of ECHO requests."""
     request = client.header(Command.ECHO).pack() + EchoRequest().pack()
     return _stream(client, request, HEADER_SIZE + 4, depth, 1)
 
 
 def read_stream(client: Client, depth: int, size: int, name: str) -> Stream:
-    """READ requests of *size* bytes at offset 0 of a sparse file of that size, as smb2.bench.read makes it."""
+    """A stream of READ requests for a sparse file of *size* bytes, as in smb2.bench.read."""
     file_id = client.create(name, access=_ACCESS, disposition=_CREATE, options=_DELETE_ON_CLOSE_FILE)
     client.set_end_of_file(file_id, size)
     body = ReadRequest(file_id, 0, size).pack()
@@ -132,23 +132,23 @@ def read_stream(client: Client, depth: int, size: int, name: str) -> Stream:
     return _stream(client, request + bytes(-(len(request) + 4) % 8), HEADER_SIZE + 16 + size, depth, charge)
 
 
-def _stream(client: Client, request: bytes, answer_bytes: int, depth: int, charge: int) -> Stream:
-    """Checks one answer wholly, then makes the stream of them."""
+def _stream(client: Client, request: bytes, response_bytes: int, depth: int, charge: int) -> Stream:
+    """Sends one request and checks its response completely, then creates the stream."""
     number = client.next_message_id
     client.next_message_id += charge
     message = request[:24] + number.to_bytes(8, "little") + request[32:]
     client.socket.sendall(frame(client.protect(message)))
-    answer = client.receive_final()
-    header = Header.parse(answer)
-    if header.status or len(answer) != answer_bytes or header.message_id != number:
-        raise LoadError(f"an answer of {len(answer)} bytes with status {header.status:#x}")
-    if client.protection == "signed" and client.keys is not None and not client.keys.verify(answer):
-        raise LoadError("an answer with a wrong signature")
-    return Stream(client, request, answer_bytes, depth, charge)
+    response = client.receive_final()
+    header = Header.parse(response)
+    if header.status or len(response) != response_bytes or header.message_id != number:
+        raise LoadError(f"a response of {len(response)} bytes with status {header.status:#x}")
+    if client.protection == "signed" and client.keys is not None and not client.keys.verify(response):
+        raise LoadError("a response with a wrong signature")
+    return Stream(client, request, response_bytes, depth, charge)
 
 
 def drive(streams: Sequence[Stream], seconds: float) -> tuple[int, float]:
-    """Keeps every stream's depth outstanding for *seconds*; how many answers came, in how many seconds."""
+    """Keeps `depth` requests of every stream in flight for *seconds*; (responses, seconds)."""
     buffer = memoryview(bytearray(_RECEIVE_BYTES))
     by_fd = {stream.socket.fileno(): stream for stream in streams}
     poll = select.epoll()
@@ -156,7 +156,7 @@ def drive(streams: Sequence[Stream], seconds: float) -> tuple[int, float]:
         stream.socket.settimeout(30)
         poll.register(stream.socket, select.EPOLLIN)
         stream.send(stream.depth)
-    answers, started = 0, time.monotonic()
+    responses, started = 0, time.monotonic()
     end = now = started
     end += seconds
     while now < end:
@@ -164,7 +164,7 @@ def drive(streams: Sequence[Stream], seconds: float) -> tuple[int, float]:
             stream = by_fd[fd]
             done = stream.receive(buffer)
             if done:
-                answers += done
+                responses += done
                 stream.send(done)
         now = time.monotonic()
-    return answers, now - started
+    return responses, now - started

@@ -15,7 +15,7 @@ from benchmarks.workloads import Workload
 
 @dataclass(slots=True)
 class Result:
-    """The pairs of one workload; `error` when it could not be run."""
+    """The pairs of one workload; `error` if it could not be run."""
 
     workload: Workload
     frevo: list[Sample] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Result:
 
     @property
     def rate_ratio(self) -> float:
-        """frevo's rate as a multiple of Samba's: the median of the pairs."""
+        """The rate of frevo as a multiple of Samba's: the median of the pairs."""
         return median(a.rate / b.rate for a, b in zip(self.frevo, self.peer, strict=True))
 
     @property
@@ -35,7 +35,7 @@ class Result:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goals are met; None where there is none."""
+        """Whether the goals are met; None if there are none."""
         goal = self.workload
         if goal.rate_goal is None and goal.cost_goal is None:
             return None
@@ -59,7 +59,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What idle sessions take."""
+    """The memory of idle sessions."""
 
     server: str
     sessions: int
@@ -81,7 +81,7 @@ def markdown(
     machine: str,
     options: argparse.Namespace,
 ) -> str:
-    """The table, with the machine and the servers' `server signing` above it. Goals are against smbd only."""
+    """The table, below a line with the machine and `server signing`. Goals apply to smbd only."""
     results = list(results)
     peer = "smbd" if options.against is None else f"frevo of {options.against.name}"
     lines = [
@@ -105,7 +105,7 @@ def _noise(results: list[Result]) -> str:
     shares = [sample.others for result in results for sample in (*result.frevo, *result.peer)]
     if not shares:
         return ""
-    return f"Others had {median(shares):.0%} of the processors in the median run, {max(shares):.0%} in the worst."
+    return f"Other processes used {median(shares):.0%} of the processors in the median run, {max(shares):.0%} at worst."
 
 
 def _row(result: Result) -> str:

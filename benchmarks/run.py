@@ -24,7 +24,7 @@ _MIB = 1 << 20
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="frevo beside Samba's smbd under the same load: ratios of rate and of server processor time.",
+        description="frevo and Samba's smbd under the same load: ratios of rate and of server processor time.",
         epilog="example: python -m benchmarks --only READ --rounds 5 --json out.json",
     )
     parser.add_argument("--quick", action="store_true", help="a smoke test: everything once and short")
@@ -34,7 +34,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         type=int,
         default=1,
         metavar="N",
-        help="start both servers N times: two launches of one program differ by up to 7 %% (default 1)",
+        help="start both servers N times, as two launches of one program differ by up to 7 %% (default 1)",
     )
     parser.add_argument("--seconds", type=float, default=1.5, help="length of one run (default 1.5)")
     parser.add_argument(
@@ -47,7 +47,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "--sessions", type=int, default=1000, help="idle sessions to hold; 0: skip (default 1000)"
     )
     parser.add_argument(
-        "--folder", type=Path, help="where the files lie (default: /dev/shm, so that no disk counts)"
+        "--folder", type=Path, help="where to store the files (default: /dev/shm, to keep the disk out of it)"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a line for frevo's [global]"
@@ -56,7 +56,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "--signing",
         choices=("mandatory", "auto"),
         default="mandatory",
-        help="`server signing` of both servers; with auto unmarked loads are unsigned (default mandatory)",
+        help="`server signing` of both servers; with auto, loads not marked as signed are unsigned (default mandatory)",
     )
     parser.add_argument(
         "--against", type=Path, metavar="CHECKOUT", help="compare with the frevo of another checkout, not with smbd"
@@ -66,9 +66,9 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         type=float,
         default=5.0,
         metavar="S",
-        help="wait so long for an idle machine (default 5)",
+        help="seconds to wait for an idle machine (default 5)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample here, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every sample here")
     options = parser.parse_args(arguments)
     if options.against is not None and not (options.against / ".venv/bin/frevo").exists():
         parser.error(f"{options.against} has no .venv/bin/frevo: run `make build` there")
@@ -84,7 +84,7 @@ def _chosen(options: argparse.Namespace) -> list[Workload]:
         workload
         for workload in WORKLOADS
         if (workload.quick or not options.quick)
-        # Where everything is signed the loads that are marked so are the same again.
+        # If everything is signed, the loads marked as signed would be duplicates.
         and (options.signing == "auto" or not workload.name.endswith(" signed"))
         and (not options.only or any(text.lower() in workload.name.lower() for text in options.only))
     ]
@@ -98,7 +98,7 @@ def run_workload(
     patience: float,
     limit: Path | None,
 ) -> None:
-    """Adds pairs of one workload to *result*; who comes first alternates."""
+    """Adds pairs of one workload to *result*; the server that runs first alternates."""
     workload = result.workload
     try:
         for number in range(rounds):
@@ -115,7 +115,7 @@ def run_workload(
 
 
 def _memory(servers: dict[str, Target], sessions: int) -> list[Memory]:
-    """smbd forks for each connection, so it gets a tenth of them."""
+    """smbd forks for each connection, so it gets a tenth of the sessions."""
     found = []
     for name, count in (("frevo", sessions), ("peer", max(sessions // 10, 1))):
         resident, proportional, before = idle_memory(servers[name], count)
@@ -124,7 +124,7 @@ def _memory(servers: dict[str, Target], sessions: int) -> list[Memory]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs what was asked for; the exit code is 1 when something could not be run, goals do not count."""
+    """Runs the selected workloads. The exit code is 1 if one could not be run; missed goals do not matter."""
     options = _arguments(arguments)
     folder = options.folder or (Path("/dev/shm") if Path("/dev/shm").is_dir() else None)
     frevo_options = dict(line.split("=", 1) for line in options.set)

@@ -12,12 +12,12 @@ from peers.frevo_server import frevo_server
 from peers.samba_server import samba_server
 from peers.target import Target
 
-#: smbd as its own defaults have it: the test harness adds modules and stricter locking for smbtorture's sake.
+#: The defaults of smbd: the test harness adds modules and stricter locking for smbtorture.
 SAMBA_OPTIONS = {
     "vfs objects": "",
     "ea support": "yes",
     "strict locking": "auto",
-    "kernel share modes": "no",  # kernels since 6.0 refuse what it asks for
+    "kernel share modes": "no",  # refused by kernels since 6.0
     "posix locking": "yes",
     "map archive": "no",
     "log level": "0",
@@ -30,9 +30,9 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 def both_servers(
     base: Path, signing: str, frevo_options: dict[str, str] | None = None, against: Path | None = None
 ) -> Iterator[dict[str, Target]]:
-    """The two servers, frevo and its peer, with everything they keep below *base*, and the same `server signing`.
+    """The two servers, frevo and its peer, with all their files below *base* and the same `server signing`.
 
-    The peer is smbd, or the frevo of another checkout, *against*, with the same options as far as it knows them.
+    The peer is smbd, or the frevo of another checkout, *against*, with the same options, as far as it has them.
     """
     same = {"server signing": signing}
     options = {**same, **(frevo_options or {})}
@@ -46,7 +46,7 @@ def both_servers(
 
 
 def _processes(leader: int) -> Iterator[tuple[int, list[str]]]:
-    """(pid, fields of its stat file from the state on) of every process in the session of *leader*."""
+    """(PID, fields of its stat file from the state on) of every process in the session of *leader*."""
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
@@ -60,24 +60,24 @@ def _processes(leader: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def cpu_seconds(target: Target) -> float:
-    """Processor time of the server so far: every thread, every child, and the children that have ended."""
+    """Processor time of the server so far, with all threads and children, also ended ones."""
     return sum(sum(map(int, fields[11:15])) for _, fields in _processes(target.pid)) * _TICK_S
 
 
 def processes(target: Target) -> set[int]:
-    """The ids of all processes of the server."""
+    """The PIDs of all processes of the server."""
     return {pid for pid, _ in _processes(target.pid)}
 
 
 def wait_for_children(target: Target, before: set[int], timeout_s: float = 3.0) -> None:
-    """Until the processes that the server made since *before* have ended: only then is their time its parent's."""
+    """Waits until the processes created since *before* have ended: only then is their time counted for the parent."""
     deadline = time.monotonic() + timeout_s
     while processes(target) - before and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
 def memory_bytes(target: Target) -> tuple[int, int]:
-    """(resident, proportional) memory of all processes of the server; what they share counts once in the second."""
+    """(resident, proportional) memory of all processes of the server; shared memory counts once in the second."""
     resident = proportional = 0
     for pid, fields in _processes(target.pid):
         resident += int(fields[21]) * _PAGE_BYTES

@@ -1,7 +1,7 @@
 """A long run under mixed load that watches the server's memory: `python -m benchmarks.soak --minutes 30`.
 
-Every round opens and closes, reads, logs on and off, seals and transfers; after it the resident memory is printed.
-The first rounds warm caches up; what the last rounds need more than those is growth, and growth fails the run.
+Every round opens and closes, reads, logs on and off, and transfers encrypted data; then the resident memory is printed.
+The first rounds warm up caches. If later rounds need much more memory, the run fails.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _GROWTH_MAX = 0.15
 _LOADS = (
     LoadSpec(0, "open", 4),
     LoadSpec(0, "read", 4, 8, 4096),
-    LoadSpec(0, "read", 4, 2, 1 << 20, "sealed"),
+    LoadSpec(0, "read", 4, 2, 1 << 20, "encrypted"),
     LoadSpec(0, "session", 4),
     LoadSpec(0, "echo", 4, 4),
 )
 
 
 def main() -> int:
-    """0 when memory stays where it was after the warm-up, else 1."""
+    """0 if memory does not grow after the warm-up, otherwise 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""smbtorture, smbclient and limit.c as load: the peers' own clients, and the ceiling of the machine."""
+"""smbtorture, smbclient and limit.c as load: Samba's clients, and the limit of the machine."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _LIMIT = re.compile(r"([\d.]+) ops/s\s+([\d.]+) GB/s \| server\s+([\d.]+) us/op 
 
 
 class ToolError(Exception):
-    """A program did not do what it was started for."""
+    """A program failed."""
 
 
 class _Cost:
-    """Processor time of the server, of the programs that this process starts, and of everybody else."""
+    """Processor time of the server, of the programs that this process starts, and of all others."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -37,7 +37,7 @@ class _Cost:
         self._before = (cpu_seconds(target), _children_seconds(), busy_seconds(), time.monotonic())
 
     def end(self) -> tuple[float, float, float]:
-        """(server seconds, client seconds, share of others) since it was made."""
+        """(server seconds, client seconds, share of other processes) since its creation."""
         busy, elapsed = busy_seconds() - self._before[2], time.monotonic() - self._before[3]
         wait_for_children(self._target, self._children)
         server = cpu_seconds(self._target) - self._before[0]
@@ -51,7 +51,7 @@ def _children_seconds() -> float:
 
 
 def smbtorture(target: Target, test: str, seconds: float, processes: int = 1) -> Sample:
-    """So many smbtortures side by side, each with four connections; operations are opens or echoes."""
+    """*processes* smbtortures in parallel, each with four connections; operations are opens or echoes."""
     command = [
         programs.need("smbtorture"), "-s", "/dev/null", target.unc(), "-p", str(target.port),
         "-U", target.credentials, f"--option=torture:timelimit={max(round(seconds), 1)}",
@@ -76,7 +76,7 @@ def smbtorture(target: Target, test: str, seconds: float, processes: int = 1) ->
 
 
 def smbclient_transfer(target: Target, command: str, size: int) -> Sample:
-    """One `put` or `get`; the rate is what smbclient says, the processor time all of the session."""
+    """One `put` or `get`; the rate is smbclient's own figure, the processor time that of the whole session."""
     cost = _Cost(target)
     arguments = [programs.need("smbclient"), target.unc(), "-s", "/dev/null", "-p", str(target.port)]
     run = programs.run([*arguments, "-U", target.credentials, "-c", command], timeout_s=300)
@@ -88,7 +88,7 @@ def smbclient_transfer(target: Target, command: str, size: int) -> Sample:
 
 
 def make_file(path: Path, size: int) -> None:
-    """A file with something in it."""
+    """Creates a file with data."""
     block = bytes(range(256)) * 4096
     with path.open("wb") as file:
         for _ in range(size // len(block)):
@@ -97,7 +97,7 @@ def make_file(path: Path, size: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What limit.c says: operations and bytes per second, server seconds per operation and per byte."""
+    """The result of limit.c: operations and bytes per second, server seconds per operation and per byte."""
 
     rate: float
     bytes_rate: float
@@ -128,7 +128,7 @@ def run_limit(program: Path, arguments: tuple[str, int, int, int], seconds: floa
 
 
 def wait_until_idle(target: Target, timeout_s: float = 5.0) -> None:
-    """Until the server has done what the last client left it to do (closing, deleting)."""
+    """Waits until the server has finished what the last client caused (closing, deleting)."""
     deadline = time.monotonic() + timeout_s
     used = cpu_seconds(target)
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""What is measured, with which load, and the goals: frevo's rate and processor time as multiples of Samba's."""
+"""The workloads, and their goals: frevo's rate and processor time as multiples of Samba's."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Settings:
     seconds: float
     transfer_bytes: int
     folder: Path
-    protection: str = "signed"  # of the loads that have none of their own
+    protection: str = "signed"  # of loads without their own
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One line of the table. Goals are None where the issue has none."""
+    """One line of the table. Goals are None if there are none."""
 
     name: str
     run: Callable[[Target, Settings], Sample]
@@ -36,7 +36,7 @@ class Workload:
     quick: bool = True  # part of --quick
 
 
-def _load(spec: LoadSpec, answers: int = 1) -> Callable[[Target, Settings], Sample]:
+def _load(spec: LoadSpec, responses: int = 1) -> Callable[[Target, Settings], Sample]:
     def run(target: Target, settings: Settings) -> Sample:
         timed = LoadSpec(
             0,
@@ -47,7 +47,7 @@ def _load(spec: LoadSpec, answers: int = 1) -> Callable[[Target, Settings], Samp
             spec.protection or settings.protection,
             settings.seconds,
         )
-        return measure(target, timed, answers)
+        return measure(target, timed, responses)
 
     return run
 
@@ -78,17 +78,17 @@ _SMALL = ("batch", 4096, 4, 8)
 _BULK = ("chunk:256", 2 << 20, 4, 2)
 
 WORKLOADS: tuple[Workload, ...] = (
-    Workload("smbtorture bench.echo, 2 side by side", _torture("smb2.bench.echo", 2), "op", 1.2, 0.6, quick=False),
+    Workload("smbtorture bench.echo, 2 in parallel", _torture("smb2.bench.echo", 2), "op", 1.2, 0.6, quick=False),
     Workload("ECHO 4x1", _echo(4, 1), "op", 1.2, 0.6, ("batch", 0, 4, 1)),
     Workload("ECHO 4x4", _echo(4, 4), "op", 1.2, 0.6, ("batch", 0, 4, 4)),
     Workload("READ 4 KiB 4x1", _read(4096, 4, 1), "op", 1.5, 0.35, ("batch", 4096, 4, 1)),
     Workload("READ 4 KiB 4x8", _read(4096, 4, 8), "op", 1.5, 0.35, _SMALL),
     Workload("READ 4 KiB 4x8 signed", _read(4096, 4, 8, "signed"), "op", 1.5, 0.35, _SMALL),
-    Workload("READ 4 KiB 4x8 sealed", _read(4096, 4, 8, "sealed"), "op", 1.2, None, _SMALL),
+    Workload("READ 4 KiB 4x8 encrypted", _read(4096, 4, 8, "encrypted"), "op", 1.2, None, _SMALL),
     Workload("READ 64 KiB 4x8", _read(65536, 4, 8), "GB", 1.0, 1.1, ("chunk:64", 65536, 4, 8)),
     Workload("READ 2 MiB 4x2", _read(2 << 20, 4, 2), "GB", 1.0, 1.1, _BULK),
     Workload("READ 2 MiB 4x2 signed", _read(2 << 20, 4, 2, "signed"), "GB", 1.0, 1.1, _BULK),
-    Workload("READ 2 MiB 4x2 sealed", _read(2 << 20, 4, 2, "sealed"), "GB", 1.2, None, _BULK),
+    Workload("READ 2 MiB 4x2 encrypted", _read(2 << 20, 4, 2, "encrypted"), "GB", 1.2, None, _BULK),
     Workload(
         "smbtorture bench.path-contention-shared", _torture("smb2.bench.path-contention-shared", 1), "op", 0.7,
         quick=False,

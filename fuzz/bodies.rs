@@ -1,5 +1,5 @@
-//! What the fuzz targets do with their input. libFuzzer calls them (fuzz_targets/), and so does a short seeded run in
-//! every test run (crates/frevo-dataplane/tests/fuzz.rs).
+//! The fuzz targets. libFuzzer calls them (fuzz_targets/), and a short seeded run in every test run does, too
+//! (crates/frevo-dataplane/tests/fuzz.rs).
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
@@ -12,7 +12,7 @@ use frevo_dataplane::framing::{check_session_request, Framing};
 use frevo_dataplane::limits::Limits;
 use frevo_dataplane::window::Window;
 
-/// Whatever bytes a client sends, cut anywhere: no panic, and output stays below what the limits allow.
+/// Any bytes of a client, split anywhere: no panic, and output stays within the limits.
 pub fn connection(data: &[u8]) {
     let Some((&choice, data)) = data.split_first() else { return };
     let limits = Arc::new(Limits::default());
@@ -24,7 +24,7 @@ pub fn connection(data: &[u8]) {
     let signer = Signer::new(SigningAlgorithm::AesCmac, &[1; 16]).unwrap();
     let encryption = Encryption::new(Cipher::Aes128Gcm, &[2; 16], &[3; 16]).unwrap();
     let keys = SessionKeys::new(signer, Some(encryption), choice & 4 == 0, false);
-    connection.set_session(1, Arc::new(keys)).expect("nobody else has the keys");
+    connection.set_session(1, Arc::new(keys)).expect("the keys are new");
     let authenticated = choice & 8 == 0;
     connection.set_settings(Settings { authenticated, max_read: 1 << 20, multi_credit: true, user: 0 });
     let piece = usize::from(choice >> 4) * 16 + 1;
@@ -44,7 +44,7 @@ pub fn session_request(names: &[u8]) {
     }
 }
 
-/// Any message that Python might submit by mistake: refused or sent, no panic, and what is sent has a right frame.
+/// Any message that Python might submit by mistake: refused or sent, no panic, and the frame of a sent one is correct.
 pub fn submit(data: &[u8]) {
     let limits = Arc::new(Limits::default());
     let mut host =
@@ -53,7 +53,7 @@ pub fn submit(data: &[u8]) {
     let mut connection = Connection::new(1, Framing::Tcp, Role::Server, flow, &limits);
     let signer = Signer::new(SigningAlgorithm::AesGmac, &[1; 16]).unwrap();
     let keys = SessionKeys::new(signer, None, false, false);
-    connection.set_session(1, Arc::new(keys)).expect("nobody else has the keys");
+    connection.set_session(1, Arc::new(keys)).expect("the keys are new");
     let mut message = b"\xfeSMB\x40\0".to_vec();
     message.extend_from_slice(data);
     let size = message.len();
@@ -64,7 +64,7 @@ pub fn submit(data: &[u8]) {
     }
 }
 
-/// Any sequence of requests and grants: no id is taken twice, the client never holds more than the maximum.
+/// Any sequence of requests and grants: no ID is used twice, and the client never holds more than the maximum.
 pub fn window(data: &[u8]) {
     let mut window = Window::new(100);
     let mut taken = HashSet::new();

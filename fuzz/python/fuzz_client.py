@@ -1,14 +1,14 @@
-"""The client against a server that lies: the library, the commands, and the data plane below them.
+"""The client against a lying server: the library, the commands, and the data plane below them.
 
-frevo's own server tells the truth; a relay that knows its keys changes an answer now and then and signs it again
-(`lies.py`), so that the lie gets past the signature check. Invariant: each operation ends in time, with a result or
-with an OSError that has a sentence; each command with 0 or 1 and one sentence; nothing is written outside the folder
-that was named; no traceback in a log, no task, connection or warning is left, and memory stays bounded.
+frevo's own server tells the truth; a relay that has its keys changes a response now and then and signs it again
+(`lies.py`), so that the lie passes the signature check. Invariant: each operation ends in time, with a result or an
+OSError with a message; each command ends with 0 or 1 and one sentence; nothing is written outside the given folder;
+there is no traceback in a log; no task, connection or warning is left, and memory stays bounded.
 
 python fuzz/python/fuzz_client.py [--seconds N] [--seed S] [--rounds N]
 """
 
-# ruff: noqa: E402  (what is imported is found by the path that is set first)
+# ruff: noqa: E402  (the imports need the path that is set first)
 from __future__ import annotations
 
 import argparse
@@ -42,7 +42,7 @@ from frevo.client import Options, Share, batch
 from frevo.client.connection import plane
 from frevo.client.server import Server
 
-#: Longer than the time-outs below together.
+#: Longer than the sum of the time-outs below.
 HANG_S = 20.0
 MEMORY_BYTES = 400 << 20
 
@@ -54,17 +54,17 @@ _OPTIONS: dict[str, Any] = {"timeout": 0.3, "answer_timeout": 0.3, "reconnect": 
 
 
 def _most_memory() -> int:
-    """The most bytes this process has had. (getrusage counts those of the parent before exec as well.)"""
+    """The peak resident memory of this process in bytes. (getrusage also counts the parent before exec.)"""
     status = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 class Finding(Exception):
-    """The invariant does not hold."""
+    """A violated invariant."""
 
 
 class Failures(logging.Handler):
-    """Remembers what is logged as a fault: of frevo's, and of tasks and callbacks on the loop."""
+    """Collects logged errors of frevo, and of tasks and callbacks on the loop."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -81,7 +81,7 @@ class Failures(logging.Handler):
 
 
 class NoReport:
-    """A transfer's report that nobody reads."""
+    """A report of a transfer that discards everything."""
 
     def found(self, size: int) -> None: ...
     def advanced(self, size: int) -> None: ...
@@ -89,7 +89,7 @@ class NoReport:
     def failed(self, path: str, error: OSError) -> None: ...
 
 
-# -- what a client does
+# -- operations of a client
 
 
 async def looks(share: Share, rng: random.Random, _: Path) -> None:
@@ -103,7 +103,7 @@ async def looks(share: Share, rng: random.Random, _: Path) -> None:
 
 
 async def asks(share: Share, rng: random.Random, _: Path) -> None:
-    """Everything that is known of a file."""
+    """All queries about a file."""
     path = rng.choice(("", "small.txt", "folder", "large"))
     await share.stat(path)
     await share.statvfs(path)
@@ -114,7 +114,7 @@ async def asks(share: Share, rng: random.Random, _: Path) -> None:
 
 
 async def reads(share: Share, rng: random.Random, _: Path) -> None:
-    """Whole files and parts, small and large, by each way there is."""
+    """Whole files and parts, small and large, in every way."""
     await share.read_small("small.txt", 1000)
     await share.read_bytes(rng.choice(("small.txt", "large", "medium")))
     async with share.open(rng.choice(("large", "medium"))) as file:
@@ -125,7 +125,7 @@ async def reads(share: Share, rng: random.Random, _: Path) -> None:
 
 
 async def writes(share: Share, rng: random.Random, _: Path) -> None:
-    """Files small and large, made, changed and removed."""
+    """Create, change and remove small and large files."""
     name = f"new{rng.randrange(1000)}"
     await share.write_small(name, b"small", modified_ns=10**18)
     await share.write_bytes(name, bytes(rng.choice((10, 100_000, _LARGE))))
@@ -140,7 +140,7 @@ async def writes(share: Share, rng: random.Random, _: Path) -> None:
 
 
 async def arranges(share: Share, rng: random.Random, _: Path) -> None:
-    """Folders, names, and copies on the server."""
+    """Directories, renames, and copies on the server."""
     name = f"made{rng.randrange(1000)}"
     await share.makedirs(f"{name}/below", exist_ok=True)
     await share.copy("large", f"{name}/copy")
@@ -149,14 +149,14 @@ async def arranges(share: Share, rng: random.Random, _: Path) -> None:
 
 
 async def gets(share: Share, rng: random.Random, local: Path) -> None:
-    """A folder with all in it."""
+    """Download a directory with its contents."""
     plan = batch.Plan(recursive=True, verify=rng.randrange(4) == 0, update=rng.randrange(3) == 0)
     totals = await batch.download(share, "", str(local), plan, NoReport())
     assert all(isinstance(error, OSError) and str(error) for _, error in totals.errors)
 
 
 async def puts(share: Share, rng: random.Random, local: Path) -> None:
-    """The same the other way."""
+    """Upload a directory."""
     (local / "below").mkdir(exist_ok=True)
     (local / "one").write_bytes(bytes(1000))
     (local / "below" / "two").write_bytes(bytes(rng.choice((10, _LARGE))))
@@ -165,7 +165,7 @@ async def puts(share: Share, rng: random.Random, local: Path) -> None:
 
 
 async def watches(share: Share, rng: random.Random, _: Path) -> None:
-    """Changes, of which it makes one itself."""
+    """Watch for changes, and make one."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0.5), contextlib.aclosing(share.watch("folder")) as changes:
             task = asyncio.ensure_future(anext(changes))
@@ -195,13 +195,13 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 async def lists_shares(server: Server) -> None:
-    """The shares by name."""
+    """List the shares."""
     for one in await server.shares():
         assert isinstance(one.name, str)
 
 
 def commands(rng: random.Random, url: str, local: Path) -> list[str]:
-    """A command line of somebody who uses what the server says."""
+    """A command line whose work depends on the responses of the server."""
     (local / "mine").write_bytes(bytes(rng.choice((10, 100_000))))
     return rng.choice(
         (
@@ -221,7 +221,7 @@ def commands(rng: random.Random, url: str, local: Path) -> list[str]:
 
 
 class Fuzzer:
-    """One server and what is done to it."""
+    """One server and its rounds."""
 
     def __init__(self, base: Path, rng: random.Random) -> None:
         self.rng = rng
@@ -238,7 +238,7 @@ class Fuzzer:
         _fill(self.thread.folder("guest"))
 
     def _options(self) -> tuple[str, dict[str, Any]]:
-        """A share, and how to connect."""
+        """The URL of a share, and options of the connection."""
         options = dict(_OPTIONS)
         if self.rng.randrange(4) == 0:
             options["reconnect"] = 0.3
@@ -253,7 +253,7 @@ class Fuzzer:
         return "share", options
 
     def round(self, lie: str | None = None) -> None:
-        """One conversation with one lie, or with lies of one kind."""
+        """One conversation with one lie or several of the same kind."""
         if lie is None:
             self.liar.choose()
         else:
@@ -283,16 +283,16 @@ class Fuzzer:
                     await operation(share, self.rng, local)
         except TimeoutError as error:
             if not getattr(error, "strerror", None):
-                raise Finding(f"{self.what}: it hangs") from error
+                raise Finding(f"{self.what}: hangs") from error
             self.refused += 1
         except OSError as error:
             self.refused += 1
             if not error.strerror:
-                raise Finding(f"{self.what}: {error!r} without a sentence") from error
+                raise Finding(f"{self.what}: {error!r} without a message") from error
         await self._settled()
 
     async def _settled(self) -> None:
-        """What was begun has ended, soon."""
+        """Wait for the end of everything that was started; Finding if it takes too long."""
         loop = asyncio.get_running_loop()
         gc.collect()
         for _ in range(200):
@@ -314,7 +314,7 @@ class Fuzzer:
             code = frevo_command(line)
         said = err.getvalue()
         if time.monotonic() - started > HANG_S:
-            raise Finding(f"{self.what}: it took {time.monotonic() - started:.0f} s")
+            raise Finding(f"{self.what}: took {time.monotonic() - started:.0f} s")
         if code not in (0, 1) or "Traceback" in said or "bug" in said or (code == 1 and not said.strip()):
             raise Finding(f"{self.what}: code {code}\n{said[-3000:]}")
         self.refused += code
@@ -332,7 +332,7 @@ class Fuzzer:
 
     @contextlib.contextmanager
     def watched(self) -> Any:
-        """Everything that is logged or raised where nobody sees it is seen."""
+        """Context manager: detects everything that is logged, or raised where it would be ignored."""
         loggers = [logging.getLogger(name) for name in ("frevo", "asyncio", "py.warnings")]
         for logger in loggers:
             logger.addHandler(self.failures)
@@ -359,7 +359,7 @@ def _fill(folder: Path) -> None:
 
 
 def run_one(seed: int, rounds: int, end: float, lie: str | None = None) -> tuple[int, int]:
-    """One server for *rounds* or until *end*; rounds, and how many ended with an error. Finding when it breaks."""
+    """One server for *rounds* or until *end*; (rounds, rounds that ended with an error). Raises Finding."""
     rng = random.Random(seed)
     count = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -385,8 +385,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--rounds", type=int, default=_ROUNDS_PER_SERVER, help="conversations with one server"
     )
-    parser.add_argument("--lie", help="this one only")
-    parser.add_argument("--keep-going", action="store_true", help="after a finding, with the next seed")
+    parser.add_argument("--lie", help="only this operation")
+    parser.add_argument("--keep-going", action="store_true", help="continue after a finding, with the next seed")
     chosen = parser.parse_args(arguments)
     soft = min(_ADDRESS_SPACE_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1] % (1 << 63))
     resource.setrlimit(resource.RLIMIT_AS, (soft, resource.getrlimit(resource.RLIMIT_AS)[1]))

@@ -1,12 +1,12 @@
 """The whole server in memory, fed with mutated, reordered and replayed conversations.
 
-Invariant: whatever one connection sends, the server answers with a status or ends that connection; another client
-goes on, nothing is logged as an error, no message takes more than its time, and when all are gone nothing is left.
+Invariant: whatever a connection sends, the server responds with a status or ends that connection; other clients are not
+affected, no error is logged, no message takes too much time, and nothing is left when all have disconnected.
 
 python fuzz/python/fuzz_server.py [--seconds N] [--seed S]
 """
 
-# ruff: noqa: E402  (what is imported is found by the path that is set first)
+# ruff: noqa: E402  (the imports need the path that is set first)
 from __future__ import annotations
 
 import argparse
@@ -45,13 +45,13 @@ from frevo.wire.smb2 import (
 from frevo.wire.smb2.smb1_negotiate import SMB1NegotiateRequest
 
 _ROUNDS_PER_SERVER = 400
-#: Processor time that one message may take on a machine that does `_calibrate` in 10 ms. The dearest are some 30 ms.
+#: Most processor time of one message on a machine where `_calibrate` takes 10 ms. The costliest take about 30 ms.
 _BUDGET_S = 0.25
 _REPLAYS_MAX = 50
 
 
 class Failures(logging.Handler):
-    """Remembers what the server logs as its own fault."""
+    """Collects errors that the server logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -62,7 +62,7 @@ class Failures(logging.Handler):
 
 
 def corpus() -> list[tuple[int, bytes]]:
-    """(command, body) of good requests: the vectors, and some with names and ids that work here."""
+    """(command, body) of valid requests: the vectors, and some with names and IDs that exist here."""
     bodies = load("smb2")
     made = []
     for command in Command:
@@ -97,7 +97,7 @@ def corpus() -> list[tuple[int, bytes]]:
 
 
 def _calibrate() -> float:
-    """How much slower than usual this machine is now; at least 1."""
+    """How many times slower than usual this machine is now; at least 1."""
     started = time.process_time()
     sum(number * number for number in range(160_000))
     return max(1.0, (time.process_time() - started) / 0.01)
@@ -108,9 +108,9 @@ def _name(rng: random.Random, length: int, letters: str) -> str:
 
 
 def worst_cases(rng: random.Random, file_id: tuple[int, int]) -> list[tuple[int, bytes]]:
-    """(command, body) of good requests that ask for as much work as 64 KiB can ask for, one of each kind."""
+    """(command, body) of valid requests that cause as much work as 64 KiB can, one of each kind."""
     names = [f"user.{number}".encode() for number in range(4000)]
-    asked = b"".join(struct.pack("<IB", 8 + len(name) & ~3, len(name)) + name + b"\0" * 3 for name in names)[:64000]
+    eas = b"".join(struct.pack("<IB", 8 + len(name) & ~3, len(name)) + name + b"\0" * 3 for name in names)[:64000]
     eas = b"".join(struct.pack("<IBBH", 16, 0, 4, 1) + b"n%03d\0v\0\0" % (n % 1000) for n in range(4000))
     wild = _name(rng, rng.choice((60, 255, 30000)), '*?<>"a')
     aces = b"".join(
@@ -123,7 +123,7 @@ def worst_cases(rng: random.Random, file_id: tuple[int, int]) -> list[tuple[int,
     deep = "\\".join(_name(rng, 1, "aAbB") for _ in range(2000))
     contexts = [CreateContext(b"%04d" % n, bytes(8)) for n in range(1500)]
     return [
-        (int(Command.QUERY_INFO), QueryInfoRequest(1, 15, 60000, 0, 0, file_id, asked).pack()),
+        (int(Command.QUERY_INFO), QueryInfoRequest(1, 15, 60000, 0, 0, file_id, eas).pack()),
         (int(Command.SET_INFO), SetInfoRequest(1, 15, 0, file_id, eas[:64000]).pack()),
         (int(Command.SET_INFO), SetInfoRequest(3, 0, 4, file_id, descriptor[:64000]).pack()),
         (int(Command.QUERY_DIRECTORY), QueryDirectoryRequest(37, 1, 0, file_id, 60000, wild).pack()),
@@ -138,7 +138,7 @@ def worst_cases(rng: random.Random, file_id: tuple[int, int]) -> list[tuple[int,
 
 
 class Attacker:
-    """Sends one wrong thing after another, over as many connections as it takes."""
+    """Sends one malformed message after another, over as many connections as necessary."""
 
     def __init__(self, pair: Pair, rng: random.Random) -> None:
         self.pair, self.rng = pair, rng
@@ -148,7 +148,7 @@ class Attacker:
         self.sent: list[bytes] = []
 
     def fresh(self) -> Client:
-        """A new connection in one of the states that a conversation has."""
+        """A new connection in one of the states of a conversation."""
         self.files = []
         self.sent: list[bytes] = []
         client = self.pair.connect()
@@ -163,7 +163,7 @@ class Attacker:
         return client
 
     def round(self) -> float:
-        """One hostile message; a new connection when the old one is gone. The processor time of sending and serving."""
+        """Send one hostile message, over a new connection if the old one has ended; the processor time it took."""
         if self.client.closed:
             self.client = self.fresh()
         actions: tuple[Callable[[], None], ...] = (
@@ -219,17 +219,17 @@ class Attacker:
         self.client.raw(message)
 
     def request(self) -> None:
-        """A good request with some bytes changed, protected in some way."""
+        """A valid request with some bytes changed, protected in some way."""
         self._send(self._protect(self._message()))
 
     def dear(self) -> None:
-        """As much work as one message can ask for."""
+        """A request that causes as much work as possible."""
         file_id = self.rng.choice(self.files) if self.files else ANY_FILE_ID
         command, body = self.rng.choice(worst_cases(self.rng, file_id))
         self.client.send(command, body)
 
     def chain(self) -> None:
-        """Several of them as a compound that may not add up."""
+        """Several requests in a compound that may be inconsistent."""
         parts = []
         for _ in range(self.rng.randrange(2, 6)):
             part = bytearray(self._message())
@@ -243,7 +243,7 @@ class Attacker:
         self._send(self._protect(b"".join([*parts[:-1], bytes(last)])))
 
     def replay(self) -> None:
-        """Something that was sent before, maybe cut."""
+        """An earlier message, perhaps truncated."""
         if self.sent:
             message = self.rng.choice(self.sent)
             self.client.raw(
@@ -251,7 +251,7 @@ class Attacker:
             )
 
     def junk(self) -> None:
-        """Bytes that were never SMB, framed or not."""
+        """Bytes that are not SMB, framed or not."""
         data = self.rng.choice((b"", b"\xfeSMB", b"\xfdSMB", b"\xffSMB", b"\xfcSMB")) + self.rng.randbytes(
             self.rng.randrange(200)
         )
@@ -275,7 +275,8 @@ class Attacker:
 
 
 def run_one(seed: int, rounds: int, end: float, folder: Path) -> int:
-    """One server, attacked for *rounds* or until *end*; the number of rounds. Raises when the invariant breaks."""
+    """Attack one server for *rounds* or until *end*; the number of rounds. Raises an error if the invariant is
+    violated."""
     rng = random.Random(seed)
     failures = Failures()
     logger = logging.getLogger("frevo")

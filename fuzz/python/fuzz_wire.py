@@ -1,6 +1,6 @@
 """Fuzz targets for the parsers of `frevo.wire`.
 
-Invariant of each: any bytes give a result or WireError, and a result with `pack` packs again.
+Invariant of each: for any bytes there is a result or WireError, and a result with `pack` can be packed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from frevo.wire import dtyp, fscc, nbt, smb2
 HEADER = smb2.Header().pack()
 SMB2, FSCC, DTYP, NBT = load("smb2"), load("fscc"), load("dtyp"), load("nbt")
 
-#: A target: what is called with the input, and the inputs to start from.
+#: A target: the function to call with the input, and the initial inputs.
 Target = tuple[Callable[[bytes], None], list[bytes]]
 
 
@@ -35,7 +35,7 @@ def _buffer(parse: Callable[[bytes], Any], *seeds: bytes) -> Target:
 
 
 def smb2_targets() -> dict[str, Target]:
-    """One per message body and one per structure inside of them."""
+    """One per message body, and one per structure inside of them."""
     targets = {f"smb2.{type(made).__name__}": _body(type(made), SMB2[name]) for name, made in BODIES.items()}
     for name, all_made in ALIASES.items():
         targets.update({f"smb2.{type(made).__name__}": _body(type(made), SMB2[name]) for made in all_made})

@@ -1,6 +1,6 @@
-"""What a hostile server says: each lie makes of one honest answer the messages that are sent in its place.
+"""The lies of a hostile server: each replaces an honest response by other messages.
 
-`LIES` has them by name; `Liar` tells one now and then, or again and again, and signs what it says.
+`LIES` has them by name; `Liar` tells one now and then, or repeatedly, and signs it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from frevo.wire.fscc import DirectoryEntry, FileInfoClass, pack_entry, parse_dir
 from frevo.wire.smb2 import Command, ErrorResponse, OplockBreakNotification, QueryDirectoryResponse
 
 Message = bytes
-#: (offset, width) of what there is to lie about in the answers of each command; offsets from the header on.
+#: (offset, width) of the fields to lie about in the responses of each command; offsets from the start of the header.
 _HEADER = ((4, 2), (6, 2), (8, 4), (12, 2), (14, 2), (16, 4), (20, 4), (24, 8), (32, 4), (36, 4), (40, 8))
 FIELDS: dict[int, tuple[tuple[int, int], ...]] = {
     Command.NEGOTIATE: (
@@ -90,7 +90,7 @@ _SERVER_FLAG, _ASYNC, _SIGNED = 1, 2, 8
 
 
 def put(message: Message, offset: int, width: int, value: int) -> Message:
-    """*message* with this number at *offset*, as far as it reaches there."""
+    """*message* with *value* at *offset*; unchanged if it is too short."""
     if offset + width > len(message):
         return message
     raw = (value & ((1 << 8 * width) - 1)).to_bytes(width, "little")
@@ -98,7 +98,7 @@ def put(message: Message, offset: int, width: int, value: int) -> Message:
 
 
 def a_number(rng: random.Random, width: int, now: int, size: int) -> int:
-    """A number that a careless reader believes."""
+    """A number that a careless parser may trust."""
     top = 1 << (8 * width)
     near = (now - 1, now + 1, now * 2, now + 8, now // 2, size, size - 64, size + 1, size - 1)
     edges = (0, 1, 2, 7, 8, 64, 72, 255, 4096, 65535, top - 1, top - 8, top // 2, top // 2 - 1)
@@ -106,7 +106,7 @@ def a_number(rng: random.Random, width: int, now: int, size: int) -> int:
 
 
 def field(rng: random.Random, message: Message) -> list[Message]:
-    """One field of the answer says something else."""
+    """Another value in one field of the response."""
     places = FIELDS.get(command_of(message), ((64, 2), (66, 2)))
     offset, width = rng.choice(places)
     now = int.from_bytes(message[offset : offset + width], "little")
@@ -114,19 +114,19 @@ def field(rng: random.Random, message: Message) -> list[Message]:
 
 
 def header(rng: random.Random, message: Message) -> list[Message]:
-    """One field of the header: ids, flags, status, credits, NextCommand."""
+    """Another value in one field of the header: IDs, flags, status, credits, NextCommand."""
     offset, width = rng.choice(_HEADER)
     now = int.from_bytes(message[offset : offset + width], "little")
     return [put(message, offset, width, a_number(rng, width, now, len(message)))]
 
 
 def body(rng: random.Random, message: Message) -> list[Message]:
-    """Some bytes behind the header are changed, more, or fewer."""
+    """Bytes after the header are changed, added or removed."""
     return [message[:64] + mutate(rng, message[64:])] if len(message) < 1 << 14 else field(rng, message)
 
 
 def buffer(rng: random.Random, message: Message) -> list[Message]:
-    """The same behind the fixed part: listings, tokens, descriptors, PDUs."""
+    """Bytes after the fixed part are changed: listings, tokens, descriptors, PDUs."""
     if not 96 < len(message) < 1 << 14:
         return body(rng, message)
     changed = mutate(rng, message[72:])[: len(message) - 72]
@@ -134,7 +134,7 @@ def buffer(rng: random.Random, message: Message) -> list[Message]:
 
 
 def number(rng: random.Random, message: Message) -> list[Message]:
-    """A number somewhere behind the fixed part."""
+    """Another number somewhere after the fixed part."""
     if len(message) < 80:
         return field(rng, message)
     width = rng.choice((2, 4, 4, 8))
@@ -144,7 +144,7 @@ def number(rng: random.Random, message: Message) -> list[Message]:
 
 
 def status(rng: random.Random, message: Message) -> list[Message]:
-    """Another status, with the body of an answer or of an error."""
+    """Another status, with the body of the response or of an error."""
     changed = put(message, 8, 4, int(rng.choice(_STATUSES)))
     if rng.randrange(2):
         return [changed]
@@ -160,18 +160,18 @@ def interim(message: Message, async_id: int) -> Message:
 
 
 def pending(rng: random.Random, message: Message) -> list[Message]:
-    """Interim answers: several, without an end, or behind the end."""
+    """Interim responses: several, without a final response, or after it."""
     first = interim(elements(message)[0], rng.choice((0, 1, 2**64 - 1)))
     return rng.choice(([first], [first, first, message], [first, message], [message, first], [first] * 50))
 
 
 def silence(_: random.Random, __: Message) -> list[Message]:
-    """No answer."""
+    """No response."""
     return []
 
 
 def twice(_: random.Random, message: Message) -> list[Message]:
-    """The answer, and again."""
+    """The response twice."""
     return [message, message]
 
 
@@ -192,7 +192,7 @@ def chain(rng: random.Random, message: Message) -> list[Message]:
 
 
 def oplock_break(rng: random.Random, message: Message) -> list[Message]:
-    """A break that nobody expects, before the answer."""
+    """Unexpected oplock breaks before the response."""
     flags, unsolicited = _SERVER_FLAG, 2**64 - 1
     made = put(put(put(message[:64], 12, 2, Command.OPLOCK_BREAK), 16, 4, flags), 24, 8, unsolicited)
     broken = put(made, 8, 4, 0) + OplockBreakNotification(rng.randrange(256), (1, 2)).pack()
@@ -200,7 +200,7 @@ def oplock_break(rng: random.Random, message: Message) -> list[Message]:
 
 
 def names(rng: random.Random, message: Message) -> list[Message]:
-    """A listing with names that no file should have, sizes and times that none can have, loops."""
+    """A listing with names that no file should have, impossible sizes and times, and loops."""
     if command_of(message) != Command.QUERY_DIRECTORY or message[8:12] != bytes(4):
         return field(rng, message)
     try:
@@ -230,22 +230,22 @@ def _listing(entries: Sequence[DirectoryEntry]) -> bytes:
 
 
 def no_credits(_: random.Random, message: Message) -> list[Message]:
-    """Nothing is granted."""
+    """No credits are granted."""
     return [put(message, 14, 2, 0)]
 
 
 def one_credit(_: random.Random, message: Message) -> list[Message]:
-    """As little as can be."""
+    """One credit is granted."""
     return [put(message, 14, 2, 1)]
 
 
 def many_credits(_: random.Random, message: Message) -> list[Message]:
-    """Too many are."""
+    """Too many credits are granted."""
     return [put(message, 14, 2, 65535)]
 
 
 def short_read(rng: random.Random, message: Message) -> list[Message]:
-    """A READ that gives little, or more than was asked."""
+    """A READ response with less or more data than requested."""
     if command_of(message) != Command.READ or len(message) < 90:
         return number(rng, message)
     data = message[80:]
@@ -254,7 +254,7 @@ def short_read(rng: random.Random, message: Message) -> list[Message]:
 
 
 def unsigned(_: random.Random, message: Message) -> list[Message]:
-    """Without a signature."""
+    """The response without its signature."""
     flags = int.from_bytes(message[16:20], "little") & ~_SIGNED
     return [put(message, 16, 4, flags)[:48] + bytes(16) + message[64:]]
 
@@ -267,13 +267,13 @@ LIES: dict[str, Lie] = {
         no_credits, one_credit, many_credits, short_read, unsigned,
     )
 }  # fmt: skip
-#: Those that make sense again and again.
+#: Lies that make sense repeatedly.
 _LASTING = ("no_credits", "one_credit", "many_credits", "names", "short_read", "oplock_break", "number")
 _WEIGHTS = {"field": 5, "number": 4, "buffer": 3, "header": 3, "names": 4, "status": 2}
 
 
 def on_the_wire(rng: random.Random, wire: bytes) -> list[Step]:
-    """Framing that is wrong, slow, or ends in the middle."""
+    """Framing that is wrong, slow, or incomplete."""
     size = rng.randrange(1, len(wire))
     return rng.choice(
         (
@@ -299,7 +299,7 @@ def on_the_wire(rng: random.Random, wire: bytes) -> list[Step]:
 
 
 class Liar:
-    """Tells the truth but for one lie that `prepare` chose; sometimes it does not stop."""
+    """Tells the truth except for the lie set by `prepare`, once or repeatedly."""
 
     def __init__(self, thread: ServerThread, rng: random.Random) -> None:
         self._thread, self._rng = thread, rng
@@ -307,13 +307,13 @@ class Liar:
         self.prepare("")
 
     def prepare(self, name: str, *, after: int = 0, lasting: bool = False) -> None:
-        """The answer number *after* from now on is changed by the lie *name* ("" for none, "wire" for its bytes)."""
+        """Set the lie *name* for response number *after* from now on ("" for none, "wire" for its framing)."""
         self._name, self._after, self._lasting = name, after, lasting
         self._earlier: list[bytes] = []
-        self.said = f"{name or 'the truth'}{' from' if lasting else ' at'} answer {after}"
+        self.said = f"{name or 'the truth'}{' from' if lasting else ' at'} response {after}"
 
     def choose(self) -> None:
-        """A lie for the next conversation."""
+        """Choose a lie for the next conversation."""
         names = list(LIES)
         weights = [_WEIGHTS.get(name, 1) for name in names]
         name = self._rng.choices([*names, "wire", "replay"], [*weights, 2, 1])[0]
@@ -322,7 +322,7 @@ class Liar:
         self.prepare(name, after=after, lasting=lasting)
 
     def lie(self, message: bytes) -> list[Step]:
-        """What goes over the wire in place of the honest answer *message*."""
+        """What is sent instead of the honest response *message*."""
         self._after -= 1
         self._earlier = [*self._earlier[-5:], message]
         if self._after >= 0 or not self._name or message[:4] != b"\xfeSMB":
@@ -336,7 +336,7 @@ class Liar:
         return [frame(self._thread.signed(made)) for made in self._changed(LIES[name], message)]
 
     def _changed(self, lie: Lie, message: bytes) -> list[bytes]:
-        """Of a compound one part is changed and the rest stays, unless the lie is about the whole."""
+        """One element of a compound is changed, or all of it."""
         parts = elements(message)
         if len(parts) == 1 or self._rng.randrange(4) == 0:
             return lie(self._rng, message)

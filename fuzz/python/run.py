@@ -21,7 +21,7 @@ _SIZE_MAX = 1 << 14
 
 
 def mutate(rng: random.Random, data: bytes) -> bytes:
-    """One to four changes: overwrite, flip, insert, delete, repeat or cut."""
+    """One to four changes: overwrite, flip, insert, delete, repeat or truncate."""
     out = bytearray(data)
     for _ in range(rng.randint(1, 4)):
         position = rng.randrange(len(out) + 1)
@@ -42,9 +42,7 @@ def mutate(rng: random.Random, data: bytes) -> bytes:
 
 
 def fuzz(name: str, target: Target, seed: int, seconds: float) -> int:
-    """Run *target* for *seconds*; the number of inputs. An input that breaks the invariant is printed and
-    raised.
-    """
+    """Run *target* for *seconds*; the number of inputs. An input that violates the invariant is printed and raised."""
     call, corpus = target
     rng = random.Random(f"{seed}:{name}")
     end = time.monotonic() + seconds
@@ -68,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("targets", nargs="*", metavar="TARGET")
     parser.add_argument("--seconds", type=float, default=10.0, help="for all targets together (default 10)")
     parser.add_argument("--seed", type=int, default=None, help="default: from the clock")
-    parser.add_argument("--list", action="store_true", help="print the targets and stop")
+    parser.add_argument("--list", action="store_true", help="print the targets and exit")
     chosen = parser.parse_args(arguments)
     if chosen.list:
         print("\n".join(sorted(TARGETS)))

@@ -14,7 +14,7 @@ _ROOT = Path(__file__).parent.parent.parent
 _WORKLOADS = (
     "ECHO 4x1",
     "READ 4 KiB 4x8",
-    "READ 2 MiB 4x2 sealed",
+    "READ 2 MiB 4x2 encrypted",
     "OPEN + CLOSE",
     "SESSION_SETUP",
     "smbclient",
