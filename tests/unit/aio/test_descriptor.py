@@ -1,4 +1,5 @@
-"""The owner of a descriptor: it closes once, when that was asked for and the last operation has ended."""
+"""Descriptor ownership: a descriptor is closed once, after close was requested and the last operation using it has
+ended."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ def is_open(number: int) -> bool:
     return True
 
 
-def test_close_waits_for_those_who_hold_it() -> None:
-    """Who holds it may go on and have others hold it; who comes later is refused; the last one closes."""
+def test_close_waits_for_holders() -> None:
+    """A holder may go on and pass it to others; new holders are refused; the last one closes it."""
     one, number = opened()
     assert one.hold() == one.hold() == number
     one.close()
@@ -41,8 +42,8 @@ def test_close_waits_for_those_who_hold_it() -> None:
     one.close()
 
 
-def test_nobody_has_it_any_more() -> None:
-    """It is closed with its last reference."""
+def test_last_reference() -> None:
+    """It is closed when its last reference goes."""
     one, number = opened()
     assert is_open(number)
     del one
@@ -50,7 +51,7 @@ def test_nobody_has_it_any_more() -> None:
 
 
 def test_all_or_none_are_held() -> None:
-    """One that is closed lets the others go."""
+    """If one of several is closed, none of the others is kept."""
     (one, number), (other, _) = opened(), opened()
     assert hold_all((one, b"path", 3)) == ([one], [number, b"path", 3])
     one.release()

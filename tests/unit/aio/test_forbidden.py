@@ -1,4 +1,4 @@
-"""io_uring forbidden as containers forbid it: by a seccomp filter, in a process of its own."""
+"""io_uring forbidden by a seccomp filter, as containers do it, in a separate process."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run(program: str, code: int) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(("code", "word"), [(1, "EPERM"), (38, "ENOSYS")])
 def test_threads_take_over(code: int, word: str) -> None:
-    """Goal.
+    """Goal: a container without io_uring works and says why. Method: seccomp with the errno that it would return.
 
     A container without io_uring works and says why. Method: seccomp with the errno that it would give.
     """

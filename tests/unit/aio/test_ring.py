@@ -28,7 +28,7 @@ from frevo.wire.dtyp.filetime import from_unix_ns
 
 @pytest.fixture(params=["uring", "threads"])
 async def ring(request: pytest.FixtureRequest) -> AsyncIterator[Ring]:
-    """A ring of each engine; io_uring is skipped with the kernel's reason where it is not to be had."""
+    """A ring of each engine; io_uring is skipped with the kernel's reason where it is unavailable."""
     if request.param == "uring" and not features.probe().available:
         pytest.skip(features.probe().reason)
     made = Ring.of(asyncio.get_running_loop(), engine=request.param)
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Iterator[Descriptor]:
 
 
 def pipe() -> tuple[Descriptor, Descriptor]:
-    """Where to read and where to write."""
+    """A pipe: its read end and its write end."""
     reader, writer = os.pipe()
     return Descriptor(reader), Descriptor(writer)
 
@@ -64,7 +64,7 @@ async def create(ring: Ring, folder: Descriptor, name: bytes, data: bytes = b"")
 
 
 async def test_open_write_read_close(ring: Ring, folder: Descriptor) -> None:
-    """Goal.
+    """Goal: data survives a round trip through every data operation. Method: one file, offsets and positions.
 
     Data survives a round trip through every data operation. Method: one file, offsets and positions.
     """
@@ -91,7 +91,7 @@ async def test_open_write_read_close(ring: Ring, folder: Descriptor) -> None:
 
 
 async def test_large_transfers(ring: Ring, folder: Descriptor) -> None:
-    """Goal.
+    """Goal: pieces handed to kernel workers arrive whole. Method: 3 MiB in concurrent pieces of 1 MiB.
 
     Pieces that go to kernel workers are whole. Method: 3 MiB in pieces of 1 MiB, at the same time.
     """
@@ -105,7 +105,7 @@ async def test_large_transfers(ring: Ring, folder: Descriptor) -> None:
 
 
 async def test_statx_equals_stat(ring: Ring, folder: Descriptor, tmp_path: Path) -> None:
-    """Goal: statx tells what stat tells. Method: a file and a link, by descriptor and by path."""
+    """Goal: statx reports what stat reports. Method: a file and a link, by descriptor and by path."""
     fd = await create(ring, folder, b"f", b"x" * 5000)
     (tmp_path / "l").symlink_to("f")
     expected = (tmp_path / "f").stat()
@@ -204,7 +204,7 @@ async def test_fallocate_punches_holes(ring: Ring, folder: Descriptor) -> None:
 
 
 async def test_extended_attributes(ring: Ring, folder: Descriptor) -> None:
-    """Goal.
+    """Goal: values of any length come back. Method: short, empty and longer than the first guess; then flags.
 
     Values of any length come back. Method: short, empty and longer than the first guess; then flags.
     """
@@ -238,7 +238,8 @@ async def test_splice(ring: Ring, folder: Descriptor) -> None:
 
 
 async def test_many_at_once(ring: Ring, folder: Descriptor) -> None:
-    """Goal.
+    """Goal: more operations than the ring has slots are all answered. Method: 3000 concurrent reads, each with its own
+    bytes.
 
     More operations than the ring has slots are all answered. Method: 3000 reads of their own bytes.
     """
@@ -253,7 +254,8 @@ async def test_many_at_once(ring: Ring, folder: Descriptor) -> None:
 
 
 async def test_cancelled_read_keeps_its_buffer(ring: Ring) -> None:
-    """Goal.
+    """Goal: a cancelled read writes only into memory that is still alive. Method: cancel on an empty pipe, then fill
+    it.
 
     A cancelled read writes only into memory that is alive. Method: cancel on an empty pipe, then fill it.
     """
@@ -264,9 +266,9 @@ async def test_cancelled_read_keeps_its_buffer(ring: Ring) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    os.write(writer.fileno(), b"late data")  # a thread cannot be interrupted: this ends its read
+    os.write(writer.fileno(), b"late data")  # a thread cannot be interrupted: this completes its read
     await wait_until(lambda: ring.statistics()["in_flight"] == 0)
-    await wait_until(lambda: resizable(buffer))  # a thread lets go a moment after it has said so
+    await wait_until(lambda: resizable(buffer))  # a thread releases it a moment after reporting the end
     writer.close()
     reader.close()
 
@@ -274,7 +276,8 @@ async def test_cancelled_read_keeps_its_buffer(ring: Ring) -> None:
 async def test_a_cancelled_write_reaches_no_other_file(
     ring: Ring, folder: Descriptor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Goal.
+    """Goal: the number of a closed file is not reused before its last operation has ended. Method: hold up a write,
+    cancel its task, close its file, open others, let the write continue.
 
     The number of a closed file is nobody else's before its last operation has ended. Method: hold a write, cancel
     its task, close its file, open others, let it go on.
@@ -302,10 +305,11 @@ async def test_a_cancelled_write_reaches_no_other_file(
         other.close()
 
 
-async def test_a_job_that_no_thread_has_begun(
+async def test_a_job_that_no_thread_has_started(
     folder: Descriptor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Goal: what is taken back before its turn holds nothing. Method: all threads busy, one more write, cancelled."""
+    """Goal: a job cancelled before a thread starts it holds nothing. Method: all threads busy, one more write,
+    cancelled."""
     ring = Ring.of(asyncio.get_running_loop(), engine="threads")
     late = Late(ring, monkeypatch)
     file = Descriptor(os.open(tmp_path / "busy", os.O_RDWR | os.O_CREAT))
@@ -326,10 +330,10 @@ async def test_a_job_that_no_thread_has_begun(
     ring.shutdown()
 
 
-async def test_a_ring_that_goes_keeps_what_is_in_use(
+async def test_shutdown_keeps_what_is_in_use(
     folder: Descriptor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Goal: shutting down closes no file under a running operation. Method: hold a thread's write, shut down."""
+    """Goal: shutting down closes no file under a running operation. Method: hold up a thread's write, shut down."""
     ring = Ring.of(asyncio.get_running_loop(), engine="threads")
     late = Late(ring, monkeypatch)
     file = Descriptor(os.open(tmp_path / "own", os.O_RDWR | os.O_CREAT))
@@ -346,7 +350,7 @@ async def test_a_ring_that_goes_keeps_what_is_in_use(
 
 
 async def test_cancelled_open_leaves_no_descriptor(ring: Ring, folder: Descriptor) -> None:
-    """Goal.
+    """Goal: no descriptor leaks when a task is cancelled. Method: cancel at every stage, count descriptors.
 
     No descriptor is lost when a task is cancelled. Method: cancel at every stage, count descriptors.
     """
@@ -367,7 +371,8 @@ async def test_cancelled_open_leaves_no_descriptor(ring: Ring, folder: Descripto
 
 
 async def test_shutdown_with_operations_running(folder: Descriptor) -> None:
-    """Goal.
+    """Goal: a ring can be shut down at any time. Method: shut io_uring down under a read of an empty pipe; make a new
+    one.
 
     A ring can go at any time. Method: shut io_uring down under a read of an empty pipe; make a new one.
     """
@@ -395,7 +400,8 @@ async def test_shutdown_with_operations_running(folder: Descriptor) -> None:
 
 
 def test_a_ring_per_loop(tmp_path: Path) -> None:
-    """Goal.
+    """Goal: loops do not share rings, and closed loops leave nothing behind. Method: ten asyncio.run, count
+    descriptors.
 
     Loops do not share rings, closed loops leave nothing. Method: ten asyncio.run, count descriptors.
     """
@@ -416,7 +422,7 @@ def test_a_ring_per_loop(tmp_path: Path) -> None:
 
 
 def test_choice_of_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: argument beats environment beats probing, and the reason is kept. Method: each in turn."""
+    """Goal: an argument beats the environment, which beats probing, and the reason is kept. Method: each in turn."""
     monkeypatch.setenv(features.ENGINE_VARIABLE, "threads")
     assert features.choose() == ("threads", "threads were requested")
     assert features.choose("auto")[0] in ("uring", "threads")
@@ -434,7 +440,7 @@ def test_choice_of_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_operations_missing_in_an_old_kernel(
     folder: Descriptor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Goal.
+    """Goal: on a kernel without the newer opcodes threads take those over. Method: take the opcodes away.
 
     A kernel without the newer opcodes is served by threads for those. Method: take the opcodes away.
     """
@@ -451,7 +457,7 @@ async def test_operations_missing_in_an_old_kernel(
 
 
 def is_closed(number: int) -> bool:
-    """Whether no file of ours has this number."""
+    """Whether the number belongs to no file of ours."""
     try:
         os.fstat(number)
     except OSError:
@@ -469,7 +475,7 @@ def resizable(buffer: bytearray) -> bool:
 
 
 async def wait_until(condition, turns: int = 100_000) -> None:  # type: ignore[no-untyped-def]
-    """Let the loop turn until *condition* holds; a test that never gets there fails by its count of turns."""
+    """Lets the loop turn until *condition* holds; a test that never gets there fails after too many turns."""
     for _ in range(turns):
         if condition():
             return

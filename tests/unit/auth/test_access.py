@@ -54,13 +54,13 @@ def sd(*aces: ACE, owner: SID = BOB) -> SecurityDescriptor:
 
 
 def test_order_decides() -> None:
-    """Goal: the first entry naming a right decides. Method: allow and deny in both orders."""
+    """Goal: the first entry that mentions a right decides. Method: allow and deny in both orders."""
     assert granted_by(sd(allow(ALICE, READ), deny(ALICE, READ)), token()) == READ
     assert granted_by(sd(deny(ALICE, READ), allow(ALICE, READ | WRITE)), token()) == WRITE
 
 
 def test_groups_and_strangers() -> None:
-    """Goal: groups count, others do not. Method: entries for a group, with and without membership."""
+    """Goal: groups count, other groups do not. Method: entries for a group, with and without membership."""
     descriptor = sd(allow(STAFF, READ))
     assert granted_by(descriptor, token(ALICE, STAFF)) == READ
     assert granted_by(descriptor, token()) == 0
@@ -90,14 +90,14 @@ def test_generic_bits() -> None:
 
 
 def test_taking_ownership() -> None:
-    """Goal: taking ownership is for administrators, whatever the list says. Method: with and without."""
+    """Goal: taking ownership is for administrators, whatever the DACL says. Method: with and without."""
     descriptor = sd(allow(ALICE, READ))
     assert granted_by(descriptor, token()) == READ
     assert granted_by(descriptor, token(is_admin=True)) == READ | FileAccess.WRITE_OWNER.value
 
 
 def test_conditional_entries() -> None:
-    """Goal: a condition that nobody evaluates allows nothing and denies. Method: callback entries."""
+    """Goal: a condition that cannot be evaluated allows nothing, but still denies. Method: callback entries."""
     callback = ACE(AceType.ACCESS_ALLOWED_CALLBACK.value, 0, READ, ALICE)
     assert granted_by(sd(callback), token()) == 0
     denied = ACE(AceType.ACCESS_DENIED_CALLBACK.value, 0, READ, ALICE)
@@ -124,7 +124,7 @@ def test_default_sd_serving_user(is_directory: bool) -> None:
 
 
 def test_default_sd_other_owner() -> None:
-    """Goal: a stranger's file follows the group and other bits. Method: modes seen by a stranger."""
+    """Goal: another user's file follows the group and other bits. Method: modes seen by another user."""
     uid = os.geteuid() + 77
     gid = max({os.getegid(), *os.getgroups()}) + 77
     who = Token.of(Identity("alice", "", "alice", ALICE, (EVERYONE,)))
@@ -139,7 +139,7 @@ def test_default_sd_other_owner() -> None:
 
 
 def test_the_unix_user_that_acts_is_in_the_token() -> None:
-    """Goal: a session owns what acts for it on disk owns. Method: the serving user, and a Unix user of its own."""
+    """Goal: a session owns what its Unix user owns. Method: the serving user, and a separate Unix user."""
     identity = Identity("alice", "", "alice", ALICE)
     who = Token.of(identity)
     assert {unix_user_sid(os.geteuid()), unix_group_sid(os.getegid())} <= who.sids
@@ -153,7 +153,8 @@ def test_the_unix_user_that_acts_is_in_the_token() -> None:
 
 
 def test_a_superuser_is_granted_everything() -> None:
-    """Goal: `admin users` pass every list. Method: a descriptor that denies them, and one that allows nobody."""
+    """Goal: `admin users` pass every access check. Method: a descriptor that denies them, and one that allows
+    nobody."""
     who = Token.of(Identity("alice", "", "alice", ALICE), (0, 0, ()), superuser=True)
     assert who.is_admin
     assert granted_by(sd(), who) == FILE_ALL_ACCESS
@@ -169,7 +170,7 @@ DESCRIPTORS = st.builds(
 
 @given(DESCRIPTORS, st.booleans())
 def test_granted_is_within_the_list(descriptor: SecurityDescriptor, is_admin: bool) -> None:
-    """Goal: nothing is granted that no entry allows. Method: random descriptors; beside the entries only the owner's
+    """Goal: nothing is granted that no entry allows. Method: random descriptors; besides the entries only the owner's
     implicit rights and an administrator's WRITE_OWNER."""
     who = token(ALICE, STAFF, is_admin=is_admin)
     assert descriptor.dacl is not None

@@ -22,9 +22,7 @@ def store(tmp_path: Path) -> AccountStore:
 
 
 def test_add_and_look_up_in_any_case(store: AccountStore) -> None:
-    """Goal: names are found without case and survive a new process. Method: add, then read with a second
-    store.
-    """
+    """Goal: names are found in any case and survive a restart. Method: add, then read with a second store."""
     added = store.add("Älice", "Secret1", full_name="Alice")
     again = AccountStore(store.directory).lookup("äLICE")
     assert again == added
@@ -43,7 +41,7 @@ def test_modes(store: AccountStore) -> None:
 
 @pytest.mark.parametrize("part", ["file", "directory"])
 def test_open_modes_are_refused(store: AccountStore, part: str) -> None:
-    """Goal: a readable secret is refused with the fixing command. Method: chmod, then read or change."""
+    """Goal: a readable secret is refused, with the command that fixes it. Method: chmod, then read or change."""
     store.add("alice", "x")
     (store.path if part == "file" else store.directory).chmod(0o755)
     with pytest.raises(PrivateFileError, match="chmod"):
@@ -59,7 +57,7 @@ def test_secrets_are_not_shown(store: AccountStore) -> None:
 
 
 def test_changes(store: AccountStore) -> None:
-    """Goal: password, disable, remove work and RIDs are not given twice. Method: one after the other."""
+    """Goal: password, disable and remove work, and RIDs are not reused. Method: one after the other."""
     store.add("alice", "one")
     assert store.set_password("ALICE", "two").nt_hash == nt_hash("two")
     assert store.set_disabled("alice", True).disabled
@@ -74,7 +72,7 @@ def test_changes(store: AccountStore) -> None:
 
 @pytest.mark.parametrize("name", ["", "a/b", "a@b", " a", "a.", "x" * 105, "a\x00", "a:b", "\ud800"])
 def test_bad_names(store: AccountStore, name: str) -> None:
-    """Goal: names that Windows cannot say are refused. Method: add each."""
+    """Goal: names that Windows cannot use are refused. Method: add each."""
     with pytest.raises(AccountsError):
         store.add(name, "x")
 
@@ -106,9 +104,8 @@ def test_damaged_file(store: AccountStore, content: str) -> None:
 
 
 def test_running_server_sees_changes(store: AccountStore) -> None:
-    """Goal: a change by another process counts at the next logon; damage keeps the old accounts. Method: two
-    stores.
-    """
+    """Goal: a change by another process counts at the next log-on; a damaged file keeps the old accounts. Method: two
+    stores."""
     server = AccountStore(store.directory)
     assert server.lookup("alice") is None
     store.add("alice", "one")
@@ -120,7 +117,7 @@ def test_running_server_sees_changes(store: AccountStore) -> None:
 
 
 def test_concurrent_adds(store: AccountStore) -> None:
-    """Goal: no add is lost and RIDs stay unique. Method: eight threads with a store each."""
+    """Goal: no add is lost and RIDs stay unique. Method: eight threads, each with its own store."""
     store.add("first", "x")
     threads = [
         threading.Thread(target=lambda n=n: AccountStore(store.directory).add(f"user{n}", "x"))
@@ -148,9 +145,8 @@ box$:1003:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[W  
 
 
 def test_import(store: AccountStore) -> None:
-    """Goal: smbpasswd users come over, others are named. Method: a file with every kind, merged over an
-    account.
-    """
+    """Goal: smbpasswd users are imported, other entries are reported. Method: a file with every kind, merged over an
+    account."""
     store.add("Alice", "old")
     entries, skipped = parse_smbpasswd(SMBPASSWD)
     assert [(entry.name, entry.must_change) for entry in entries] == [
@@ -167,7 +163,7 @@ def test_import(store: AccountStore) -> None:
 
 
 def test_import_keeps_locks() -> None:
-    """Goal: who is locked out in Samba does not come in by moving. Method: the flags D, L and none."""
+    """Goal: an account locked out in Samba stays locked out after the import. Method: the flags D, L and none."""
     text = "\n".join(f"u{n}:1:x:{'0' * 32}:[{flags}]:LCT-1:" for n, flags in enumerate(("U", "DU", "UL")))
     entries, skipped = parse_smbpasswd(text)
     assert [entry.disabled for entry in entries] == [False, True, True]
@@ -178,7 +174,8 @@ def test_import_keeps_locks() -> None:
     "line", ["alice", "alice:1:x:zz:[U]:LCT-0:", ":1:a:b:", "a:1:x:" + "0" * 32 + ":[U]:LCT-x:"]
 )
 def test_import_names_the_line(line: str) -> None:
-    """Goal: a malformed line is named, and costs the file only when all are such. Method: second line of a text."""
+    """Goal: a malformed line is reported; the file is refused only when every line is malformed. Method: second line
+    of a text."""
     entries, skipped = parse_smbpasswd(SMBPASSWD + line)
     assert len(entries) == 4 and skipped[-1].startswith("line 10: ")
     with pytest.raises(SmbpasswdError, match="line 2"):
@@ -187,7 +184,7 @@ def test_import_names_the_line(line: str) -> None:
 
 @given(st.text())
 def test_import_of_anything(text: str) -> None:
-    """Goal: no text makes another exception. Method: hypothesis."""
+    """Goal: no text raises an unexpected exception. Method: hypothesis."""
     try:
         parse_smbpasswd(text)
     except SmbpasswdError:
@@ -198,7 +195,7 @@ def test_import_of_anything(text: str) -> None:
     st.recursive(st.none() | st.integers() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c))
 )
 def test_parse_of_any_json(value: object) -> None:
-    """Goal: no JSON makes another exception than AccountsError. Method: hypothesis, on the parser itself."""
+    """Goal: no JSON raises anything but AccountsError. Method: hypothesis, on the parser itself."""
     from frevo.auth.accounts import _parse
 
     document = {"version": 1, "next_rid": 5, "accounts": value}
@@ -209,6 +206,6 @@ def test_parse_of_any_json(value: object) -> None:
 
 
 def test_import_of_a_database() -> None:
-    """Goal: who gives Samba's passdb.tdb is told what to do. Method: its first bytes."""
+    """Goal: whoever passes Samba's passdb.tdb is told what to do. Method: its first bytes."""
     with pytest.raises(SmbpasswdError, match="pdbedit -Lw"):
         parse_smbpasswd("TDB file\n\0\0")

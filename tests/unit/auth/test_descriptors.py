@@ -1,4 +1,4 @@
-"""Inheritance of [MS-DTYP] 2.5.3.4, and security descriptors set and queried in part."""
+"""Inheritance of [MS-DTYP] 2.5.3.4, and setting and querying parts of security descriptors."""
 
 from __future__ import annotations
 
@@ -95,9 +95,8 @@ def test_generic() -> None:
 
 
 def test_mark_of_inheritance() -> None:
-    """Goal: INHERITED_ACE only below parents with automatic inheritance, as smb2.acls of smbtorture wants it.
-    Method: an entry that carries the mark itself, below both kinds.
-    """
+    """Goal: INHERITED_ACE is set only below parents with automatic inheritance, as smbtorture's smb2.acls expects.
+    Method: an entry that carries the flag itself, below both kinds."""
     aces = [ACE(0, OI | INHERITED, READ, BOB)]
     for control, flags in ((0, 0), (AUTO_INHERITED, INHERITED)):
         child = inherit_sd(SecurityDescriptor(dacl=ACL(aces), control=control), TOKEN, is_directory=False)
@@ -106,9 +105,7 @@ def test_mark_of_inheritance() -> None:
 
 
 def test_nothing_to_inherit() -> None:
-    """Goal: no descriptor is stored when the parent passes nothing on. Method: no parent, null and plain
-    DACL.
-    """
+    """Goal: no descriptor is stored when the parent passes nothing on. Method: no parent, null and plain DACL."""
     plain = SecurityDescriptor(dacl=ACL([ACE(0, 0, READ, BOB)]))
     for parent in (None, SecurityDescriptor(), plain):
         assert inherit_sd(parent, TOKEN, is_directory=False) is None
@@ -125,9 +122,8 @@ def test_files_pass_nothing_on(aces: list[ACE]) -> None:
 
 
 def test_supplied() -> None:
-    """Goal: a supplied DACL wins, the rest is the creator's. Method: SecD with a DACL, with owner, with null
-    DACL.
-    """
+    """Goal: a supplied DACL wins, the rest is the creator's. Method: a SecD context with a DACL, with an owner, with a
+    null DACL."""
     parent = SecurityDescriptor(dacl=ACL([ACE(0, OI | CI, READ, BOB)]))
     supplied = SecurityDescriptor(dacl=ACL([ACE(0, 0, FileAccess.GENERIC_READ.value, BOB)]))
     made = new_sd(parent, supplied, TOKEN, is_directory=False)

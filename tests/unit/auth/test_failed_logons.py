@@ -1,4 +1,5 @@
-"""FailedLogons: what wrong passwords cost, for whom, and how much is remembered. The clock is the test's."""
+"""FailedLogons: what wrong passwords cost, whom they slow down, and how much is remembered. The test sets the
+clock."""
 
 from __future__ import annotations
 
@@ -16,15 +17,15 @@ class Clock:
 
 
 def fail(table: FailedLogons, address: str, account: str) -> float:
-    """One failure; how long its verdict is kept back."""
+    """One failure; returns how long its response is delayed."""
     wait_s = table.wait_s(address, account, free=5, interval_s=1.0)
     table.failed(address, account, interval_s=1.0)
     return wait_s
 
 
-def test_some_are_free_and_others_come_one_a_second() -> None:
-    """Goal: five failures cost nothing, further ones a second each, in parallel too; time heals. Method: nine at
-    once, then one after a quiet minute."""
+def test_a_few_are_free_then_one_a_second() -> None:
+    """Goal: five failures cost nothing, each further one a second, in parallel too; time heals. Method: nine at once,
+    then one after a quiet minute."""
     clock = Clock()
     table = FailedLogons(clock)
     waits = [fail(table, "10.0.0.1", "alice") for _ in range(9)]
@@ -34,8 +35,8 @@ def test_some_are_free_and_others_come_one_a_second() -> None:
 
 
 def test_the_right_password_waits_its_turn_and_clears() -> None:
-    """Goal: a verdict of success is no earlier than one of failure would be, and makes the next one free. Method:
-    after seven failures."""
+    """Goal: success is answered no sooner than a failure would be, and makes the next attempt free. Method: after
+    seven failures."""
     table = FailedLogons(Clock())
     for _ in range(7):
         fail(table, "10.0.0.1", "alice")
@@ -45,8 +46,8 @@ def test_the_right_password_waits_its_turn_and_clears() -> None:
 
 
 def test_elsewhere_nobody_waits() -> None:
-    """Goal: the rightful user from another address, and others from the same one, are not slowed. Method: after a
-    hundred failures for one account from one address."""
+    """Goal: the rightful user at another address, and other users at the same one, are not slowed down. Method: after
+    a hundred failures for one account from one address."""
     clock = Clock()
     table = FailedLogons(clock)
     for _ in range(100):
@@ -57,7 +58,7 @@ def test_elsewhere_nobody_waits() -> None:
 
 
 def test_one_address_with_many_names() -> None:
-    """Goal: names that change are slowed by the address. Method: a new name each time."""
+    """Goal: changing the name does not help: the address is slowed down. Method: a new name each time."""
     table = FailedLogons(Clock())
     waits = [fail(table, "10.0.0.1", f"user{number}") for number in range(5 * ADDRESS_FREE + 5)]
     assert max(waits[: 5 * ADDRESS_FREE]) <= 0
@@ -67,8 +68,8 @@ def test_one_address_with_many_names() -> None:
 
 
 def test_the_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: neither hostile names nor many addresses make it grow without end; who is even is forgotten. Method: a
-    small limit, long names, then a quiet minute."""
+    """Goal: neither hostile names nor many addresses make the table grow without limit; entries that no longer delay
+    anybody are forgotten. Method: a small limit, long names, then a quiet minute."""
     monkeypatch.setattr(failed_logons, "ENTRIES_MAX", 10)
     clock = Clock()
     table = FailedLogons(clock)
@@ -91,5 +92,5 @@ def test_the_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_an_address_stands_for(address: str, source: str) -> None:
-    """Goal: one machine is one source, however many addresses it gives itself. Method: one of each family."""
+    """Goal: one machine is one source, however many addresses it uses. Method: one of each family."""
     assert source_of(address) == source

@@ -112,7 +112,7 @@ def test_logon(accounts: AccountStore, user: str) -> None:
     ],
 )
 def test_refused(accounts: AccountStore, user: str, password: str, status: NTStatus) -> None:
-    """Goal: the right status, and "disabled" only to who knows the password. Method: each case."""
+    """Goal: the right status, and "disabled" only for a correct password. Method: each case."""
     with pytest.raises(SMBError) as caught:
         exchange(acceptor_for(accounts), user, password)
     assert caught.value.status is status
@@ -243,7 +243,7 @@ def test_oem_client(accounts: AccountStore, user: str) -> None:
 
 
 def test_challenge(accounts: AccountStore) -> None:
-    """Goal: the challenge is well formed and says who we are. Method: parse it with pyspnego."""
+    """Goal: the challenge is well formed and names the server. Method: parse it with pyspnego."""
     from spnego._ntlm_raw.messages import AvId, Challenge
 
     acceptor = acceptor_for(accounts, netbios_name="filer", dns_name="filer.example", dns_domain="example")
@@ -261,7 +261,7 @@ def test_challenge(accounts: AccountStore) -> None:
 
 @given(st.binary(max_size=400))
 def test_hostile_messages(data: bytes) -> None:
-    """Goal: no bytes make another exception than WireError. Method: random payload behind valid headers."""
+    """Goal: no bytes raise anything but WireError. Method: random payload behind valid headers."""
     for kind in (1, 3):
         token = messages.SIGNATURE + struct.pack("<I", kind) + data
         for parse in (messages.parse_negotiate, Authenticate.parse):
@@ -278,7 +278,7 @@ def test_hostile_messages(data: bytes) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_mutated_authenticate(accounts: AccountStore, data: st.DataObject) -> None:
-    """Goal: a mutated AUTHENTICATE makes no other exception and no other user. Method: flips and cuts."""
+    """Goal: a mutated AUTHENTICATE raises no other exception and logs on no other user. Method: flips and cuts."""
 
     def mutate(token: bytes) -> bytes:
         changed = bytearray(token)

@@ -42,12 +42,12 @@ def test_the_signature() -> None:
     seal_key = bytes.fromhex("59f600973cc4960a25480a7c196e4c58")  # [MS-NLMP] 4.2.4.4, SEALKEY
     assert (plain[:4], plain[12:], sealed[12:]) == (b"\1\0\0\0", bytes(4), bytes(4))
     assert sealed[4:12] == crypto.rc4(seal_key, plain[4:12])
-    # RC4 goes on where the message ended: 4.2.4.4's checksum is 7fb38ec5c55d4976.
+    # RC4 continues where the message ended: 4.2.4.4's checksum is 7fb38ec5c55d4976.
     assert crypto.rc4(seal_key, plaintext + plain[4:12])[18:] == bytes.fromhex("7fb38ec5c55d4976")
 
 
 def test_directions_sequences_and_weak_keys_differ() -> None:
-    """Nothing that goes into a signature is without effect ([MS-NLMP] 3.4.4.2, 3.4.5.3)."""
+    """Every input of a signature has an effect ([MS-NLMP] 3.4.4.2, 3.4.5.3)."""
     seen = set()
     for flags in (FLAGS, FLAGS & ~Flag.KEY_128, Flag.KEY_EXCHANGE, Flag.KEY_128):
         for from_server in (False, True):
@@ -60,5 +60,5 @@ def test_directions_sequences_and_weak_keys_differ() -> None:
     ("text", "upper"), [("User", "USER"), ("müller", "MÜLLER"), ("straße", "STRAßE"), ("ŉ", "ŉ"), ("я1", "Я1")]
 )
 def test_upper_case_keeps_the_length(text: str, upper: str) -> None:
-    """Windows changes one unit at a time: what would become two letters stays."""
+    """Windows converts one UTF-16 unit at a time: what would become two letters stays."""
     assert crypto.upper_case(text) == upper

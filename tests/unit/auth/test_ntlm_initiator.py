@@ -1,4 +1,4 @@
-"""frevo.auth.ntlm_initiator: right tokens for acceptors of others and ours, an error for whatever is hostile."""
+"""frevo.auth.ntlm_initiator: the right tokens for our acceptor and others, an error for anything hostile."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_another_acceptor_refuses() -> None:
 
 
 def test_our_acceptor(tmp_path: Path) -> None:
-    """Goal: our acceptor takes it with a MIC required, and nobody as anonymous. Method: whole exchanges."""
+    """Goal: our acceptor takes it with a MIC required, and accepts an anonymous log-on. Method: whole exchanges."""
     accounts = AccountStore(tmp_path / "private")
     accounts.add("alice", "Secret1")
     settings = AuthSettings(netbios_name="FILER", require_mic=True, allow_anonymous=True)
@@ -124,7 +124,8 @@ def test_the_first_token() -> None:
 
 
 def test_the_pairs_of_the_answer() -> None:
-    """Goal: the server's pairs come back with flags, target and bindings ([MS-NLMP] 3.1.5.1.2). Method: read them."""
+    """Goal: the server's AV pairs come back with flags, target and bindings ([MS-NLMP] 3.1.5.1.2). Method: read
+    them."""
     answer = answer_to(challenge(NAME, TIME))
     pairs = answer.av_pairs()
     assert pairs[AvId.NB_DOMAIN_NAME] == NAME[1]
@@ -159,8 +160,8 @@ def test_flags_are_never_added() -> None:
 
 
 def test_a_server_without_unicode() -> None:
-    """Goal: names go out in the OEM character set to a server that has only that; the proof is the same ([MS-NLMP]
-    2.2.2.5, 3.3.2). Method: a challenge with OEM alone, a name with an umlaut."""
+    """Goal: names are sent in the OEM character set to a server that supports nothing else; the proof is the same
+    ([MS-NLMP] 2.2.2.5, 3.3.2). Method: a challenge with OEM alone, a name with an umlaut."""
     initiator = NTLMInitiator(NTLMCredentials("Jörg", "Secret1", "DOM"))
     initiator.step(None)
     message = parse_resp(initiator.step(challenge(TIME, flags=ALL_FLAGS & ~Flag.UNICODE | Flag.OEM))).token
@@ -182,14 +183,14 @@ def test_without_key_exchange(missing: int) -> None:
 
 
 def test_without_extended_security() -> None:
-    """Goal: no mechListMIC where its kind of signature was not agreed. Method: look for it."""
+    """Goal: no mechListMIC where its kind of signature was not negotiated. Method: look for it."""
     for flags, signed in ((ALL_FLAGS, True), (ALL_FLAGS & ~Flag.EXTENDED_SESSION_SECURITY, False)):
         token = NTLMInitiator(CREDENTIALS).step(challenge(TIME, flags=flags))
         assert (parse_resp(token).mic is not None) is signed
 
 
 def test_a_wrong_mechanism_list() -> None:
-    """Goal: a mechListMIC that does not match is somebody in between. Method: one of zeros; none at all is fine."""
+    """Goal: a mechListMIC that does not match means tampering. Method: one of zeros; none at all is fine."""
     for mic in (bytes(16), b""):
         initiator = NTLMInitiator(CREDENTIALS)
         initiator.step(challenge(TIME))
@@ -206,7 +207,7 @@ def test_a_wrong_mechanism_list() -> None:
     ids=["no", "kerberos"],
 )
 def test_no_ntlm(answer: NegTokenResp) -> None:
-    """Goal: a server that wants something else gives a sentence. Method: its first answer."""
+    """Goal: a server that wants another mechanism gives a clear error. Method: its first response."""
     with pytest.raises(SMBError, match="does not accept NTLM") as refused:
         NTLMInitiator(CREDENTIALS).step(answer.pack())
     assert refused.value.status == NTStatus.LOGON_FAILURE
@@ -244,7 +245,7 @@ def test_malformed_challenges(token: bytes) -> None:
 
 @given(st.binary(max_size=200), st.integers(0, 65535), st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF))
 def test_any_challenge(info: bytes, length: int, offset: int, flags: int) -> None:
-    """Any flags, any target info at any place: an answer that can be read, or a WireError, nothing else."""
+    """Any flags, any target info anywhere: an AUTHENTICATE that can be parsed, or a WireError, nothing else."""
     fields = struct.pack("<HHI", length, length, offset)
     message = b"NTLMSSP\0" + struct.pack("<I8xI8s8x", 2, flags, SERVER_CHALLENGE) + fields + info
     try:
@@ -256,7 +257,7 @@ def test_any_challenge(info: bytes, length: int, offset: int, flags: int) -> Non
 
 @given(st.binary(max_size=300), st.binary(max_size=100))
 def test_any_bytes(first: bytes, second: bytes) -> None:
-    """Any bytes as first and as last token: one of the errors that the log-on knows."""
+    """Any bytes as first and as last token: one of the log-on's own errors."""
     initiator = NTLMInitiator(CREDENTIALS)
     for token in (first, base64.b64encode(second)):
         with pytest.raises((WireError, SMBError)):

@@ -1,4 +1,4 @@
-"""Folders of secrets: who may write where they are."""
+"""Private folders: who may write to where they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from frevo.folders import make_folder
 
 @pytest.fixture(autouse=True)
 def no_umask() -> Iterator[None]:
-    """As in a running server, which gives clients' files the bits that they are to have."""
+    """As in a running server, which sets the mode bits of clients' files itself."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -26,8 +26,8 @@ def mode(path: Path) -> int:
 
 
 def test_nobody_else_writes_above(tmp_path: Path) -> None:
-    """Goal: nobody can put another folder in the place of the private one. Method: a folder whose parents are missing,
-    made without a umask; a second time changes nothing."""
+    """Goal: nobody can replace the private folder by another one. Method: a folder whose parents are missing, made
+    without a umask; a second time changes nothing."""
     private = tmp_path / "lib" / "frevo" / "private"
     for _ in range(2):
         ensure_private_directory(private)
@@ -41,7 +41,7 @@ def test_nobody_else_writes_above(tmp_path: Path) -> None:
 
 
 def test_a_file_in_its_place(tmp_path: Path) -> None:
-    """Goal: a private folder that is a file is a sentence. Method: such a file."""
+    """Goal: a private folder that is a file is a clear error. Method: such a file."""
     (tmp_path / "private").touch()
     with pytest.raises(PrivateFileError, match="is not a directory"):
         ensure_private_directory(tmp_path / "private")

@@ -1,4 +1,4 @@
-"""The machine SID: made once, kept, private."""
+"""The machine SID: generated once, kept, private."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from frevo.auth.sids import account_sid, load_machine_sid
 
 
 def test_machine_sid(tmp_path: Path) -> None:
-    """Goal: the SID is random per directory and stays. Method: two directories, the first one read twice."""
+    """Goal: each directory has its own random SID, which stays. Method: two directories, the first one read twice."""
     first = load_machine_sid(tmp_path / "one")
     assert str(first).startswith("S-1-5-21-")
     assert load_machine_sid(tmp_path / "one") == first

@@ -93,7 +93,8 @@ MECHANISM_LIST = tokens.der(0x30, b"".join(tokens.der(6, oid) for oid in MECHANI
 
 
 def test_other_mechanism_first(authenticator: Authenticator) -> None:
-    """Goal: NTLM behind others is selected, mechListMIC both ways. Method: MIC with the last token."""
+    """Goal: NTLM is selected although it is not first in the list, mechListMIC both ways. Method: MIC with the last
+    token."""
     acceptor, authenticate, client = ntlm_steps(authenticator, MECHANISMS)
     mic = client.sign(MECHANISM_LIST)  # type: ignore[attr-defined]
     result = acceptor.step(NegTokenResp(token=authenticate, mic=mic).pack())  # type: ignore[attr-defined]
@@ -104,7 +105,7 @@ def test_other_mechanism_first(authenticator: Authenticator) -> None:
 
 
 def test_mic_in_a_round_of_its_own(authenticator: Authenticator) -> None:
-    """Goal: a required MIC that is not there is asked for. Method: send it one round later."""
+    """Goal: a required MIC that is missing is requested. Method: send it one round later."""
     acceptor, authenticate, client = ntlm_steps(authenticator, MECHANISMS)
     result = acceptor.step(NegTokenResp(token=authenticate).pack())  # type: ignore[attr-defined]
     assert not result.done
@@ -126,7 +127,7 @@ def test_downgrade(authenticator: Authenticator, answer: NegTokenResp) -> None:
 
 
 def test_changed_mechanism_list(authenticator: Authenticator) -> None:
-    """Goal: a list changed on the way is noticed. Method: the client signs another list."""
+    """Goal: a list changed in transit is noticed. Method: the client signs another list."""
     acceptor, authenticate, client = ntlm_steps(authenticator, MECHANISMS)
     mic = client.sign(b"other list")  # type: ignore[attr-defined]
     with pytest.raises(SMBError) as caught:
@@ -143,8 +144,8 @@ def test_nothing_in_common(authenticator: Authenticator) -> None:
         assert caught.value.status is NTStatus.NOT_SUPPORTED
 
 
-def test_over_is_over(authenticator: Authenticator) -> None:
-    """Goal: an acceptor that failed or ended takes nothing more. Method: step again after an error."""
+def test_no_step_after_the_end(authenticator: Authenticator) -> None:
+    """Goal: an acceptor that failed or finished accepts nothing more. Method: step again after an error."""
     acceptor = authenticator.begin()
     for _ in range(2):
         with pytest.raises(SMBError) as caught:
@@ -153,7 +154,7 @@ def test_over_is_over(authenticator: Authenticator) -> None:
 
 
 def test_init2_as_client_token() -> None:
-    """Goal: negHints in a client's token are no MIC. Method: parse our own NegTokenInit2."""
+    """Goal: negHints in a client's token are not taken for a MIC. Method: parse our own NegTokenInit2."""
     parsed = tokens.parse_init(tokens.pack_init2((OID_KRB5, OID_NTLMSSP)))
     assert parsed.mechanisms == (OID_KRB5, OID_NTLMSSP)
     assert parsed.mic is None
@@ -182,7 +183,7 @@ def test_malformed_der(hexadecimal: str) -> None:
     st.binary(max_size=300), st.sampled_from([b"", b"\x60", b"\xa0", b"\xa1", b"NTLMSSP\x00\x01\x00\x00\x00"])
 )
 def test_hostile_tokens(authenticator: Authenticator, data: bytes, start: bytes) -> None:
-    """Goal: any first or second token makes only SMBError. Method: random bytes behind likely starts."""
+    """Goal: any first or second token raises only SMBError. Method: random bytes behind likely starts."""
     with pytest.raises(SMBError):
         authenticator.begin().step(start + data)
         raise SMBError(NTStatus.SUCCESS)
@@ -196,7 +197,8 @@ def test_hostile_tokens(authenticator: Authenticator, data: bytes, start: bytes)
 @settings(max_examples=200)
 @given(st.data())
 def test_mutated_tokens(authenticator: Authenticator, data: st.DataObject) -> None:
-    """Goal: mutations of real tokens make only SMBError. Method: flips in each leg of an exchange.
+    """Goal: mutations of real tokens raise only SMBError. Method: flips in each leg of an exchange. One flip is
+    harmless: it hides the mechListMIC, which a client's first choice of mechanism does not need ([RFC 4178] 5).
 
     One flip is no fault: it hides the mechListMIC, which a client's first choice of mechanism does not need
     ([RFC 4178] 5).
@@ -211,7 +213,7 @@ def test_mutated_tokens(authenticator: Authenticator, data: st.DataObject) -> No
         return
     try:
         answer = client.step(tokens.parse_resp(first.token).token)
-    except Exception:  # the client's own trouble with a challenge for a mutated request
+    except Exception:  # the client rejects the challenge for a mutated request
         return
     last = mutate(data, NegTokenResp(token=answer, mic=bytes(16)).pack())
     try:

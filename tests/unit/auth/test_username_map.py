@@ -1,4 +1,4 @@
-"""`username map`: the forms of its lines, which one counts, what a broken file does."""
+"""`username map`: the forms of its lines, which line counts, and what a broken file does."""
 
 from __future__ import annotations
 
@@ -51,15 +51,16 @@ def test_forms(names: UsernameMap, user: str, domain: str, unix: str) -> None:
     assert names.unix_name(user, domain) == unix
 
 
-def test_netgroups_fit_nobody() -> None:
-    """Goal: who is in a Unix group is not in the netgroup of that name, as in Samba. Method: each pair of signs."""
+def test_netgroups_match_nobody() -> None:
+    """Goal: a member of a Unix group is not a member of the netgroup of that name, as in Samba. Method: each pair of
+    signs."""
     [line] = parse("sys = &net &+one +&two @three")
     assert line.groups == ("one", "two", "three")
     assert not line.names
 
 
-def test_the_last_line_that_fits_counts() -> None:
-    """Goal: without `!` later lines win, `*` fits everybody. Method: lines in this order."""
+def test_the_last_matching_line_counts() -> None:
+    """Goal: without `!` later lines win, `*` matches everybody. Method: lines in this order."""
     lines = parse("one = x\nguest = *\n!two = y\nthree = *")
     assert [line.last for line in lines] == [False, False, True, False]
     assert "*" in lines[1].names

@@ -1,4 +1,4 @@
-"""A run that never was: everything that a report is made of, with known numbers."""
+"""A made-up run: everything that a report consists of, with known numbers."""
 
 from __future__ import annotations
 

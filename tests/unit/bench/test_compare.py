@@ -14,7 +14,7 @@ from frevo.bench.runner import Outcome
 
 @pytest.fixture
 def pair(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A report, and one of twice the speed."""
+    """A report, and another with twice the speed."""
     one = report(outcome)
     other = copy.deepcopy(one)
     other["operations_per_second"] *= 2
@@ -33,7 +33,7 @@ def test_ratios(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
 
 
 def test_unknown_figures_have_no_ratio(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """What one report does not know, and what was 0, is left open."""
+    """A figure that is unknown or 0 in one report has no ratio."""
     one, other = pair
     other["cpu"]["server_us_per_op"] = None
     one["errors"] = 0
@@ -42,7 +42,7 @@ def test_unknown_figures_have_no_ratio(pair: tuple[dict[str, Any], dict[str, Any
     assert table(found, ["a.json", "b.json"])
 
 
-def test_differing_settings_are_said(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def test_differing_settings_are_reported(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Other settings, another machine, another protection: a warning each."""
     one, other = pair
     other["settings"]["qdepth"] = 1
@@ -55,7 +55,7 @@ def test_differing_settings_are_said(pair: tuple[dict[str, Any], dict[str, Any]]
 @pytest.mark.parametrize(
     "wrong", [{}, {"latency_us": 3}, {"operations_per_second": "many"}, {"operations_per_second": True}]
 )
-def test_other_json_is_no_report(pair: tuple[dict[str, Any], dict[str, Any]], wrong: dict[str, Any]) -> None:
-    """A file that is something else is said to be that."""
+def test_json_that_is_not_a_report(pair: tuple[dict[str, Any], dict[str, Any]], wrong: dict[str, Any]) -> None:
+    """Any other file is reported as not being a report."""
     with pytest.raises(NotAReport):
         compare(pair[0], {**pair[0], **wrong} if wrong else wrong)

@@ -1,4 +1,4 @@
-"""frevo.bench.live: the lines that scripts written for smbtorture read, letter by letter."""
+"""frevo.bench.live: the lines that scripts written for smbtorture read, character by character."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_echo() -> None:
 
 
 def test_read() -> None:
-    """bytes/s stands behind num/s, and a rate is what one second had."""
+    """bytes/s follows num/s, and both rates are those of one second."""
     parts = [("read", counted(44_298, 180_000, 4096))]
     line = live.line(2.0, 2.0, parts, moves_data=True)
     assert line.startswith(
@@ -55,7 +55,7 @@ def test_sessions_have_commas() -> None:
 
 
 def test_the_end() -> None:
-    """The last line is the whole run's and stays; then how long it was. A run without operations has both, too."""
+    """The last line covers the whole run and stays; then its duration. A run without operations has both, too."""
     text = live.last_lines(2.0, [("echo", counted(2000, 1000))], moves_data=False)
     first, second, rest = text.split("\n")
     assert first == "2.00 second: echo[num/s=1,000;avslat=0.000001;minlat=0.000014;maxlat=0.110135]"

@@ -1,4 +1,4 @@
-"""frevo.bench.page and plots: one file without a network that shows the report's numbers."""
+"""frevo.bench.page and plots: one self-contained file that shows the report's numbers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from frevo.bench.tally import Tally
 
 
 def test_nothing_is_loaded(outcome: Outcome) -> None:
-    """No address of anything, no script: the page opens without a network."""
+    """No URL and no script: the page opens without a network."""
     text = page(report(outcome)).replace("smb://nas/da", "")
     assert not re.search(r"(https?:)?//|\burl\(|@import|<script|<link|\bsrc=|\bhref=", text)
 
 
 def test_it_is_well_formed_and_escaped(outcome: Outcome) -> None:
-    """Every tag is closed where it must be, and text from outside is text."""
+    """Every tag is closed where it must be, and text from outside stays text."""
     text = page(report(outcome))
     body = text[text.index("<body>") : text.index("</html>")]
     ElementTree.fromstring(body)
@@ -37,7 +37,7 @@ def test_it_has_the_numbers(outcome: Outcome) -> None:
 
 
 def test_a_run_without_operations() -> None:
-    """Nothing to plot is no error."""
+    """Nothing to plot is not an error."""
     text = page(report(Outcome(Settings("echo", ("smb://nas/",)), ("echo",), (Tally(),), ended="error")))
     assert "no operation succeeded" in text and "ended early" in text
 
@@ -50,7 +50,7 @@ def test_points_lie_where_they_belong() -> None:
 
 
 def test_the_distribution_has_every_operation() -> None:
-    """The bars' counts sum up to the histogram's; the marks stand in their order."""
+    """The bars add up to the histogram's count; the marks are in order."""
     histogram = [(10.0, 20.0, 500), (20.0, 30.0, 300), (1000.0, 1010.0, 200)]
     marks = [Mark("p50", 20.0, "20 µs"), Mark("p99", 1005.0, "1 ms")]
     svg = latency_plot(histogram, marks, duration)
@@ -61,5 +61,5 @@ def test_the_distribution_has_every_operation() -> None:
 
 
 def test_steps_are_round() -> None:
-    """Axes have 1, 2 or 5 times a power of ten between two lines."""
+    """Grid lines of the axes are 1, 2 or 5 times a power of ten apart."""
     assert [nice_step(span, 5) for span in (10, 23, 41, 0.7)] == [2, 5, 10, 0.2]

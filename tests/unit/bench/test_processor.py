@@ -1,4 +1,4 @@
-"""frevo.bench.processor: who serves a port here, and what processes use."""
+"""frevo.bench.processor: which process serves a local port, and what processes use."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def test_the_server_is_found() -> None:
     assert find_server("127.0.0.1", port) == []
 
 
-def test_elsewhere_is_not_here() -> None:
-    """A server on another machine, or a name without an address, has no process here."""
+def test_a_server_elsewhere() -> None:
+    """A server on another machine, or a name without an address, has no local process."""
     assert find_server("192.0.2.1", 445) == [] == find_server("no-such-host.invalid", 445)
 
 
 def test_time_of_this_process_and_its_children() -> None:
-    """Threads, running children and ended children count; the figure grows by what was burnt."""
+    """Threads, running children and ended children count; the figure grows with the time used."""
     before = usage([os.getpid()])
     burn(0.05)
     script = "import time\nwhile time.process_time() < 0.15: pass\nprint('x', flush=True)\ninput()"
@@ -49,7 +49,7 @@ def test_time_of_this_process_and_its_children() -> None:
 
 
 def test_a_meter_measures_both_ends() -> None:
-    """What this process burns between start and stop, and what the server's does."""
+    """The time of this process between start and stop, and the server's."""
     meter = Meter([os.getpid()])
     meter.start()
     burn(0.03)
@@ -62,15 +62,15 @@ def test_a_meter_measures_both_ends() -> None:
 
 
 def test_processes_that_are_gone() -> None:
-    """A process that has ended uses nothing and is no error."""
+    """A process that has ended uses nothing and is not an error."""
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait()
     assert not exists(child.pid) and usage([child.pid]).seconds == 0 and name_of(child.pid) == "?"
     assert exists(os.getpid())
 
 
-def test_making_way_is_for_one_thread_and_its_own() -> None:
-    """A thread that makes way, and the one that it starts, are scheduled in batches; the others are as before."""
+def test_batch_scheduling_is_for_one_thread_and_its_children() -> None:
+    """A thread that yields the processor, and those it starts, are scheduled in batches; the others are unchanged."""
     found: list[int] = []
     before = os.sched_getscheduler(0)
 

@@ -1,4 +1,4 @@
-"""frevo.bench.report: the JSON that programs read and the table that people read."""
+"""frevo.bench.report: the JSON for programs and the table for people."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_figures(outcome: Outcome) -> None:
 
 
 def test_nothing_done() -> None:
-    """A run without operations and without a server to be seen has nulls, and a table."""
+    """A run without operations and without a visible server has nulls, and a table."""
     empty = Outcome(Settings("echo", ("smb://nas/",)), ("echo",), (Tally(),), ended="interrupted")
     empty.meter = Meter([])
     found = report(empty)
@@ -78,7 +78,7 @@ def test_nothing_done() -> None:
 
 
 def test_the_table(outcome: Outcome) -> None:
-    """People see the same figures, the protection, and what went wrong."""
+    """The table has the same figures, the protection, and the errors."""
     text = table(report(outcome))
     for part in (
         "2 connections x 8 in flight",
@@ -97,7 +97,7 @@ def test_the_table(outcome: Outcome) -> None:
     [(0, "0.0 µs"), (9.94, "9.9 µs"), (512.3, "512 µs"), (12_345, "12.3 ms"), (2.5e6, "2.5 s")],
 )
 def test_durations(us: float, text: str) -> None:
-    """Microseconds are said in the unit that fits."""
+    """Microseconds are shown in a suitable unit."""
     assert duration(us) == text
 
 

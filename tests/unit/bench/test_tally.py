@@ -55,7 +55,7 @@ def test_percentiles_grow(latencies: list[int]) -> None:
 
 @given(LATENCIES, LATENCIES, st.integers(0, 1 << 20))
 def test_sums_are_as_if_counted_together(one: list[int], other: list[int], size: int) -> None:
-    """Two tallies added are the tally of both; the order does not matter, and nothing added changes nothing."""
+    """The sum of two tallies is the tally of both; the order does not matter, and adding nothing changes nothing."""
     both = total([tally_of(one, size), tally_of(other, size)])
     assert both == tally_of(one + other, size) == total([tally_of(other, size), tally_of(one, size)])
     assert total([both, Tally()]) == both == total([Tally(), both])
@@ -79,7 +79,7 @@ def test_an_empty_tally_has_zeros() -> None:
 
 
 def test_failures_have_no_latency() -> None:
-    """A failed operation counts as an error alone."""
+    """A failed operation counts only as an error."""
     made = tally_of([1000, 3000])
     made.failed(0xC000007F)
     made.failed(0xC000007F)
@@ -87,7 +87,7 @@ def test_failures_have_no_latency() -> None:
 
 
 def test_what_the_data_plane_counts() -> None:
-    """of() takes the pump's numbers; the status of success is no error."""
+    """of() takes the pump's numbers; the status of success is not an error."""
     found = Tally.of((3, 12288, 6000, 1000, 3000, [(bucket_of(2000), 3)], [(0, 3), (0xC000007F, 1)]))
     assert (found.operations, found.errors, found.statuses) == (3, 1, {0xC000007F: 1})
     assert list(found.histogram()) == [(1984, 2016, 3)]

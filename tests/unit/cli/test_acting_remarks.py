@@ -1,4 +1,4 @@
-"""What testparm and serve say about keys that decide as whom clients act on disk."""
+"""What testparm and serve say about keys that choose the Unix user for clients' access."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SHARE = "[a]\npath = /tmp\n"
 
 
 def said(text: str, tmp_path: Path) -> list[tuple[str, str, str]]:
-    """(severity, key, message) of what is said."""
+    """(severity, key, message) of each remark."""
     found = remarks(load_text(f"[global]\nprivate dir = {tmp_path}\n{text}"))
     return [(problem.severity, problem.key, problem.message) for problem in found]
 
 
 def test_unix_users_without_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Goal: testparm says what would end `frevo serve`. Method: the key for root and for somebody else."""
+    """Goal: testparm reports what would stop `frevo serve`. Method: the key for root and for another user."""
     text = "frevo:unix users = yes\n" + SHARE
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert said(text, tmp_path) == []
@@ -30,8 +30,9 @@ def test_unix_users_without_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert "only root" in message
 
 
-def test_a_map_that_is_not_there(tmp_path: Path) -> None:
-    """Goal: a missing `username map` is told before somebody is somebody else. Method: with the file and without."""
+def test_a_missing_map(tmp_path: Path) -> None:
+    """Goal: a missing `username map` is reported at start, not at the first log-on. Method: with the file and
+    without."""
     names = tmp_path / "map"
     text = f"username map = {names}\n{SHARE}"
     assert said(text, tmp_path) == [("warning", "username map", f"cannot read {names}: no name is mapped")]
@@ -49,8 +50,8 @@ def test_a_map_that_is_not_there(tmp_path: Path) -> None:
     ],
 )
 def test_one_user_for_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, message: str) -> None:
-    """Goal: keys that have no effect where everybody acts as one user do not fall silent. Method: each, by a server
-    that is not root's."""
+    """Goal: keys without effect where everybody acts as one user are reported. Method: each, on a server that does not
+    run as root."""
     monkeypatch.setattr(os, "geteuid", lambda: 71001)
     monkeypatch.setattr(os, "getegid", lambda: 71001)
     [(severity, key, text)] = said(f"{SHARE}{line}\n", tmp_path)
@@ -69,10 +70,11 @@ def test_one_user_for_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line:
         ("force user = %U", ""),
     ],
 )
-def test_users_that_are_not_there(
+def test_missing_users(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, message: str
 ) -> None:
-    """Goal: a name that lets nobody in is told before somebody tries. Method: each key, by a server of root's."""
+    """Goal: a name that lets nobody in is reported before the first log-on. Method: each key, on a server that runs as
+    root."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     expected = [("warning", line.partition(" =")[0], message)] if message else []
     assert said(f"{SHARE}{line}\n", tmp_path) == expected

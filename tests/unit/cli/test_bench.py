@@ -1,4 +1,4 @@
-"""frevo.cli.bench: what the options of `frevo bench` take, and what they refuse."""
+"""frevo.cli.bench: what the options of `frevo bench` accept and refuse."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_sizes(text: str, size: int) -> None:
     ],
 )
 def test_wrong_values(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """What is no number, no size or not of this workload is refused by argparse, with a usage line."""
+    """A value that is not a number, not a size or not for this workload is refused by argparse, with a usage line."""
     with pytest.raises(SystemExit) as stop:
         parsed(*words)
     assert stop.value.code == 2 and "usage:" in capsys.readouterr().err
@@ -61,8 +61,8 @@ def test_json_before_the_url() -> None:
     assert (args.url, args.json) == ("smb://nas/data", "-")
 
 
-def test_protection_is_said_in_one_way() -> None:
-    """--protect is --encrypt or --no-sign in other words; two that differ are refused."""
+def test_protect_and_its_other_spellings() -> None:
+    """--protect is another spelling of --encrypt and --no-sign; contradictions are refused."""
     args = parsed("echo", "smb://nas", "--protect", "encrypt", "--encrypt")
     _complete(args)
     assert args.encrypt and not args.no_sign

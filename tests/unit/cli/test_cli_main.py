@@ -1,4 +1,4 @@
-"""Tests of the frevo command's frame: help, errors as sentences, testparm, status."""
+"""The frevo command: help, errors as sentences, testparm, status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GOOD = "[global]\nworkgroup = HOME\nprivate dir = {private}\n[data]\npath = {pat
 
 
 def write(tmp_path: Path, text: str = GOOD) -> str:
-    """An smb.conf; its path."""
+    """Writes an smb.conf; returns its path."""
     path = tmp_path / "smb.conf"
     path.write_text(text.format(private=tmp_path / "private", path=tmp_path))
     return str(path)
@@ -27,7 +27,7 @@ def write(tmp_path: Path, text: str = GOOD) -> str:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Goal: --help works everywhere and shows examples. Method: ask for it."""
+    """Goal: --help works everywhere and shows examples. Method: call it for each command."""
     assert main([command, "--help"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"usage: frevo {command}")
@@ -45,7 +45,7 @@ def test_frame(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_command_runs_with_the_collector_on() -> None:
-    """Goal: only imports go without garbage collection. Method: a process whose command says what it finds."""
+    """Goal: garbage collection is off only during imports. Method: a process whose command reports it."""
     code = (
         "import gc, sys, frevo.cli.status as status\n"
         "status.run = lambda args: print(gc.isenabled(), gc.get_freeze_count() > 0) or 0\n"
@@ -89,7 +89,7 @@ def test_errors_are_sentences(
     assert ("Traceback" in capsys.readouterr().err) == bool(message)
 
 
-def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
     """Goal: `frevo ... | head` ends quietly. Method: a process whose reader goes away."""
     command = [sys.executable, "-m", "frevo", "testparm", "-v", write(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -100,7 +100,7 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
 
 
 def test_testparm_prints_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Goal: a good file is accepted and shown, and what is shown loads again. Method: its own output."""
+    """Goal: a good file is accepted and shown, and the output loads again. Method: its own output."""
     path = write(tmp_path)
     assert main(["testparm", "-c", path]) == 0
     out = capsys.readouterr().out
@@ -126,7 +126,7 @@ def test_testparm_reports_with_file_and_line(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_testparm_warns_of_missing_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Goal: a share without its folder is noticed. Method: a path that is not there."""
+    """Goal: a share without its folder is reported. Method: a path that does not exist."""
     assert main(["testparm", "-c", write(tmp_path, "[a]\npath = /no/such/folder\n")]) == 0
     assert "does not exist" in capsys.readouterr().err
 
@@ -140,14 +140,15 @@ def test_testparm_cannot_paint_the_terminal(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_status_without_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Goal: nobody there is a sentence and exit 1. Method: an empty folder, and a folder that is missing."""
+    """Goal: without a server there is a clear message and exit status 1. Method: an empty folder, and a missing
+    one."""
     for folder in (tmp_path, tmp_path / "missing"):
         assert main(["status", "--private-dir", str(folder)]) == 1
         assert "no running server" in capsys.readouterr().err
 
 
 async def test_status_asks_the_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Goal: tables, and JSON as it came. Method: a control socket with a small snapshot."""
+    """Goal: tables, and the JSON unchanged. Method: a control socket with a small snapshot."""
     snapshot = {
         "version": "9.9",
         "sessions": {"1": {"session_id": "1", "username": "eve"}},

@@ -1,4 +1,4 @@
-"""Tests of frevo serve's options, folder mode, advice and log; a running server is tests/integration's."""
+"""frevo serve's options, folder mode, advice and log; tests/integration has a running server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plan_of(*arguments: str) -> serve.Plan:
 def test_an_address_of_another_machine(
     tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Goal: `--listen` with what this machine is not is a mistake of the user's, not a bug. Method: each kind."""
+    """Goal: `--listen` with a foreign address is reported as the user's mistake. Method: each kind."""
     assert main(["serve", str(tmp_path), "--listen", address, "--private-dir", str(tmp_path / "p")]) == 1
     assert "no address of this machine matches" in capsys.readouterr().err
 
@@ -59,7 +59,7 @@ def test_a_folder_becomes_one_share(tmp_path: Path) -> None:
 
 
 def test_the_password_is_made_once(tmp_path: Path) -> None:
-    """Goal: a second start keeps the user's password unless asked. Method: log in three times."""
+    """Goal: a second start keeps the user's password unless a new one is requested. Method: log on three times."""
     first = login_for(str(tmp_path), "eve", new_password=False)
     old = AccountStore(tmp_path).lookup("eve")
     assert login_for(str(tmp_path), "eve", new_password=False) == Login("eve", "")
@@ -111,7 +111,7 @@ def test_a_broken_reload_keeps_the_old(tmp_path: Path, caplog: pytest.LogCapture
 def test_wrong_starts_are_explained(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Goal: what cannot be served is a sentence and exit 1. Method: one command line each."""
+    """Goal: what cannot be served is a clear message and exit status 1. Method: one command line each."""
     assert main(["serve", *arguments, "--private-dir", str(tmp_path / "private")]) == 1
     err = capsys.readouterr().err
     assert message in err
@@ -119,7 +119,7 @@ def test_wrong_starts_are_explained(
 
 
 def test_wrong_ports_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """Goal: a port is 0 to 65535. Method: texts that are not."""
+    """Goal: a port is 0 to 65535. Method: other texts."""
     for port in ("x", "70000", "-1", "\u0664"):
         assert main(["serve", "/tmp", "--port", port]) == 2
     assert "is not a port" in capsys.readouterr().err
@@ -154,14 +154,14 @@ def test_share_names(name: str, share: str) -> None:
 def test_a_folder_that_cannot_be_written_is_read_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Goal: without the right to write, the share says so. Method: refuse W_OK."""
+    """Goal: without write permission the share is read-only and says so. Method: refuse W_OK."""
     monkeypatch.setattr(serve_folder.os, "access", lambda path, mode, **_: mode != os.W_OK)
     config = folder_config(str(tmp_path), "x", read_only=False)
     assert config.shares["x"].read_only
 
 
 def test_how_to_connect_on_an_ordinary_port() -> None:
-    """Goal: each client's line has host, port, share and user. Method: an address and a name with a blank."""
+    """Goal: each client's line has host, port, share and user. Method: an address and a name with a space."""
     text = "\n".join(how_to_connect("My Docs", "eve", [("tcp", "192.0.2.7", 4450)]))
     assert "smbclient '//192.0.2.7/My Docs' -p 4450 -U eve" in text
     assert "mount -t cifs '//192.0.2.7/My Docs' /mnt -o port=4450,username=eve" in text
@@ -171,7 +171,7 @@ def test_how_to_connect_on_an_ordinary_port() -> None:
 
 
 def test_how_to_connect_on_445_and_loopback() -> None:
-    """Goal: no port where it is the usual one, a word about loopback. Method: 127.0.0.1."""
+    """Goal: no port if it is the default one; a note about loopback. Method: 127.0.0.1."""
     text = "\n".join(how_to_connect("data", "eve", [("nbt", "127.0.0.1", 139), ("tcp", "127.0.0.1", 445)]))
     assert "smbclient //127.0.0.1/data -U eve" in text
     assert "Explorer: \\\\127.0.0.1\\data" in text
@@ -179,14 +179,14 @@ def test_how_to_connect_on_445_and_loopback() -> None:
 
 
 def test_ipv6_is_written_as_each_client_wants() -> None:
-    """Goal: IPv6 hosts are usable everywhere. Method: ::1."""
+    """Goal: IPv6 hosts work in every client's syntax. Method: ::1."""
     text = "\n".join(how_to_connect("data", "eve", [("tcp", "::1", 4450)]))
     assert "smb://eve@[::1]:4450/data" in text
     assert "\\\\--1.ipv6-literal.net\\data" in text
 
 
-def test_all_addresses_are_told_as_one_that_works() -> None:
-    """Goal: 0.0.0.0 is never told to a client. Method: ask for the reachable host."""
+def test_all_addresses_become_one_that_works() -> None:
+    """Goal: 0.0.0.0 is never shown to a client. Method: ask for the reachable host."""
     host, port = reachable([("tcp", "0.0.0.0", 4450), ("tcp", "::", 4450)])
     assert host not in ("0.0.0.0", "::", "")
     assert port == 4450
@@ -211,13 +211,13 @@ def test_the_password_is_shown_once() -> None:
     ],
 )
 def test_bind_errors_say_what_to_do(number: int, words: list[str]) -> None:
-    """Goal: a port that cannot be had comes with the remedy. Method: each errno."""
+    """Goal: a port that cannot be bound is reported with the remedy. Method: each errno."""
     text = explain_bind_error(OSError(number, os.strerror(number), "tcp 0.0.0.0:445"))
     assert all(word in text for word in words), text
 
 
 def test_log_lines_cannot_be_forged(tmp_path: Path) -> None:
-    """Goal: control characters of a client's name stay in one line. Method: log one and read the file."""
+    """Goal: control characters in a client's name stay on one line. Method: log one and read the file."""
     path = tmp_path / "log"
     start_log(Config().with_globals(log_file=str(path), log_level=2))
     logger = logging.getLogger("frevo")
@@ -231,7 +231,8 @@ def test_log_lines_cannot_be_forged(tmp_path: Path) -> None:
 
 
 def test_the_folder_of_the_log_is_made(tmp_path: Path) -> None:
-    """Goal: a missing log folder is made, and %m in the name is one file for all. Method: two folders deep."""
+    """Goal: a missing log folder is made, and %m in the name gives one file for all clients. Method: two folders
+    deep."""
     start_log(Config().with_globals(log_file=str(tmp_path / "a" / "b" / "log.%m"), log_level=2))
     logger = logging.getLogger("frevo")
     logger.warning("hello")
@@ -245,7 +246,8 @@ def test_the_folder_of_the_log_is_made(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_written_is_standard_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Goal: no log file is no reason not to serve; it is said. Method: a file where the folder should be."""
+    """Goal: an unwritable log file does not keep the server from starting, and is reported. Method: a file where the
+    folder should be."""
     (tmp_path / "no").touch()
     start_log(Config().with_globals(log_file=str(tmp_path / "no" / "log")))
     logger = logging.getLogger("frevo")
@@ -280,8 +282,8 @@ def broken(tmp_path: Path) -> str:
 
 
 def test_testparm_and_serve_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Goal: both name the share that is not served, the log, the folder and the people that are not there, with file
-    and line; testparm exits with 1, serve goes on. Method: one file with all of it."""
+    """Goal: both report the share that is not served, the log, the folder and the missing users, with file and line;
+    testparm exits with 1, serve continues. Method: one file with all of it."""
     path = broken(tmp_path)
     assert main(["testparm", path]) == 1
     said = capsys.readouterr().err.splitlines()
@@ -304,7 +306,8 @@ def test_testparm_and_serve_say_the_same(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_nothing_left_to_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Goal: when every share is left out, serve stops with a sentence, and a reload keeps the old. Method: both."""
+    """Goal: when no share is left, serve stops with a clear message, and a reload keeps the old configuration. Method:
+    both."""
     path = tmp_path / "smb.conf"
     path.write_text("[a]\npath = /x\n")
     plan = plan_of("-c", str(path))
@@ -317,7 +320,7 @@ def test_nothing_left_to_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_a_reload_with_a_broken_share_keeps_the_others(tmp_path: Path) -> None:
-    """Goal: SIGHUP takes what is right. Method: one of two shares breaks."""
+    """Goal: SIGHUP applies what is right. Method: one of two shares breaks."""
     path = tmp_path / "smb.conf"
     path.write_text("[a]\npath = /x\n[b]\npath = /x\n")
     plan = plan_of("-c", str(path))
@@ -328,10 +331,10 @@ def test_a_reload_with_a_broken_share_keeps_the_others(tmp_path: Path) -> None:
     assert not new.shares["a"].read_only
 
 
-def test_addresses_that_are_not_here_are_said_by_both(
+def test_both_report_missing_addresses(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Goal: testparm knows that serve would not start. Method: an interface that is not there."""
+    """Goal: testparm knows that serve would not start. Method: an interface that does not exist."""
     path = tmp_path / "smb.conf"
     path.write_text("[global]\ninterfaces = eth-none\nbind interfaces only = yes\n[a]\npath = /\n")
     for command in ("serve", "testparm"):
@@ -339,7 +342,7 @@ def test_addresses_that_are_not_here_are_said_by_both(
         assert f"{path}:2: error: `interfaces`: no address" in capsys.readouterr().err
 
 
-def test_transports_that_are_not_here_are_said_by_both(
+def test_both_report_missing_transports(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Goal: a transport that the server cannot listen on is an error at start, in the same words from testparm, also
@@ -358,7 +361,7 @@ def test_transports_that_are_not_here_are_said_by_both(
 
 
 class _Shown:
-    """What of a running server is announced."""
+    """The announced parts of a running server."""
 
     addresses = (("tcp", "127.0.0.1", 4450),)
     engine = "epoll"

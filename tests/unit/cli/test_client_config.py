@@ -1,4 +1,4 @@
-"""The client's smb.conf: which file is read, what its keys become, and what command lines say instead."""
+"""The client's smb.conf: which file is read, what its keys become, and how the command line overrides them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def made(*words: str) -> Options:
 
 
 def test_every_key(tmp_path: Path) -> None:
-    """Each key arrives in the options and settings; the workgroup is the domain of who has none."""
+    """Each key arrives in the options and settings; the workgroup is the domain of users without one."""
     found = made("-s", write(tmp_path / "smb.conf"))
     settings = found.settings(location("smb://nas/s"))
     assert [str(one) for one in settings.transports] == ["nbt", "tcp:4450"]
@@ -60,7 +60,7 @@ def test_every_key(tmp_path: Path) -> None:
 
 
 def test_without_a_file_the_defaults() -> None:
-    """Nobody's file: the options as the library has them; the table's defaults are the same."""
+    """Without a file the library's defaults apply; the table has the same."""
     assert made() == Options()
     wanted = Options()
     for name, value in client_options(None, ["workgroup=WORKGROUP"]).items():
@@ -91,7 +91,7 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The errors are testparm's, with file and line; the exit codes are 1 for a file and 2 for a command line."""
+    """The errors are testparm's, with file and line; the exit status is 1 for a file and 2 for a command line."""
     path = write(tmp_path / "smb.conf", "[global]\nclient max protocol = SMB9\nclient sining = yes\n")
     assert main(["ls", "smb://nas/s", "-s", path]) == 1
     errors = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Tests of what commands share: names on a terminal, words of the command line."""
+"""What commands share: names on a terminal, words of the command line."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from frevo.text import json_text
         ("C1 \x9b31m", r"C1 \x9b31m"),
     ],
 )
-def test_no_name_steers_the_terminal(name: str, shown: str) -> None:
-    """Goal: letters stay, what a terminal could obey is escaped. Method: one of each kind."""
+def test_no_name_controls_the_terminal(name: str, shown: str) -> None:
+    """Goal: letters stay, control sequences are escaped. Method: one of each kind."""
     assert one_line(name) == shown
     assert printable("a\nb") == "a\nb"
 
@@ -37,9 +37,9 @@ def test_no_name_steers_the_terminal(name: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "code", [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0x202E, 0x2066, 0xFEFF, 0xD800, 0xE0001]
 )
-def test_no_json_steers_the_terminal(code: int) -> None:
-    """Goal: JSON shows no control character of either range, nor signs that turn the writing, and reads back as it was.
-    Method: each of them in a value and a key, beside letters that stay."""
+def test_no_json_controls_the_terminal(code: int) -> None:
+    """Goal: JSON has no control character of either range and no sign that changes the direction of text, and reads
+    back unchanged. Method: each of them in a value and a key, beside letters that stay."""
     value = {f"näme{chr(code)}": [f"a{chr(code)}b", "全角 \u200d"]}
     text = json_text(value)
     assert all(letter.isprintable() or letter == "\u200d" for letter in text)
@@ -48,8 +48,8 @@ def test_no_json_steers_the_terminal(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [0x1B, 0x7F, 0x9B, 0x85, 0x202E])
-def test_no_name_steers_who_reads_the_log(code: int) -> None:
-    """Goal: neither a message nor what an exception says reaches the log as it came. Method: a record with both."""
+def test_no_name_controls_a_terminal_that_shows_the_log(code: int) -> None:
+    """Goal: neither a message nor an exception's text reaches the log unescaped. Method: a record with both."""
     try:
         raise ValueError(f"bad{chr(code)}name\nnext")
     except ValueError:
@@ -59,7 +59,7 @@ def test_no_name_steers_who_reads_the_log(code: int) -> None:
 
 
 def test_the_words_of_get() -> None:
-    """Goal: the last word is the local place when it is no URL. Method: each arrangement."""
+    """Goal: the last word is the local target unless it is a URL. Method: each arrangement."""
     one, two = "smb://nas/s/a", "smb://nas/s/b"
     assert sources([one]) == ([one], ".")
     assert sources([one, "here"]) == ([one], "here")

@@ -27,7 +27,8 @@ def test_quoted_words_come_back(wanted: list[str]) -> None:
 
 
 def test_lines() -> None:
-    """Quotes keep blanks and semicolons, also within a word; a backslash is a letter; an open quote is said."""
+    """Quotes keep spaces and semicolons, also within a word; a backslash is an ordinary character; an open quote is
+    reported."""
     assert split(' get  "my file" a\\b x"y z"w \'\' ') == ["get", "my file", "a\\b", "xy zw", ""]
     assert list(split_script("ls; cd 'a;b'\npwd")) == ["ls", " cd 'a;b'", "pwd"]
     assert (scan('cat "my d')[-1].text, scan('cat "my d')[-1].start, scan("cat ")[-1].start) == ("my d", 4, 4)
@@ -36,7 +37,7 @@ def test_lines() -> None:
 
 
 def test_commands() -> None:
-    """Each name finds its command, a beginning that is the only one too; others name what is near."""
+    """Each name finds its command, an unambiguous prefix too; for others similar names are suggested."""
     assert all(name in find(name).names for name in names())
     assert find("RENA").names[0] == "rename" and find("q").names[0] == "exit"
     for text in ("re", "frobnicate", ""):
@@ -46,7 +47,7 @@ def test_commands() -> None:
 
 
 def test_paths() -> None:
-    """Both slashes, from the root or the directory; ".." stops at the root; what cannot be said is refused."""
+    """Both slashes, from the root or the directory; ".." stops at the root; impossible names are refused."""
     shell = Shell(build_parser().parse_args(["shell", "smb://nas/photos"]))
     shell.directory = "a/b"
     cases = {
@@ -71,7 +72,7 @@ def test_paths() -> None:
 
 
 def test_the_history_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For its owner alone, cut when it is large, in memory when it cannot be had."""
+    """Readable by its owner only, cut when it gets large, in memory when it cannot be written."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     path = history_file()
     path.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""`frevo user`: every action as a person would type it, exit statuses and messages."""
+"""`frevo user`: every action as a person types it, exit statuses and messages."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_life_of_an_account(
 
 
 def test_refusals(private: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Goal: exit status 1 and a sentence. Method: each kind of refusal."""
+    """Goal: exit status 1 and a clear message. Method: each kind of refusal."""
     assert add(private, "alice", "x", monkeypatch) == 0
     assert add(private, "Alice", "x", monkeypatch) == 1
     assert "already exists" in capsys.readouterr().err
@@ -84,7 +84,7 @@ def test_refusals(private: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 @pytest.mark.parametrize(("answers", "status"), [(["one", "one"], 0), (["one", "two"], 1)])
 def test_asked_twice(private: Path, monkeypatch: pytest.MonkeyPatch, answers: list[str], status: int) -> None:
-    """Goal: on a terminal the password is asked twice. Method: equal and different answers."""
+    """Goal: on a terminal the password is entered twice. Method: equal and different input."""
     monkeypatch.setattr("sys.stdin", Terminal())
     monkeypatch.setattr("getpass.getpass", lambda prompt: answers.pop(0))
     assert frevo_user(private, "add", "alice") == status
@@ -94,7 +94,7 @@ def test_asked_twice(private: Path, monkeypatch: pytest.MonkeyPatch, answers: li
 def test_import(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Goal: smbpasswd import says what it does. Method: a file with a user and a machine, a broken one."""
+    """Goal: smbpasswd import reports what it does. Method: a file with a user and a machine, a broken one."""
     file = tmp_path / "smbpasswd"
     file.write_text(f"alice:1:X:{nt_hash('pw').hex()}:[U]:LCT-5EBBC7B1:\nbox$:2:X:{'0' * 32}:[W]:LCT-0:\n")
     assert frevo_user(private, "import", str(file)) == 0
@@ -119,7 +119,7 @@ def test_import(
     assert frevo_user(private, "import", str(tmp_path / "none")) == 1
 
 
-def test_configuration_names_the_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_configuration_gives_the_private_dir(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Goal: -c finds `private dir`; a bad configuration is exit status 1. Method: two files."""
     config = tmp_path / "smb.conf"
     config.write_text(f"[global]\nprivate dir = {tmp_path}/here\n")

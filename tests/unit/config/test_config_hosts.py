@@ -14,7 +14,7 @@ from frevo.config.load import KEYS
 
 @pytest.mark.parametrize(("allow", "deny", "address", "name", "allowed"), DECISIONS)
 def test_decisions(allow: str, deny: str, address: str, name: str, allowed: bool) -> None:
-    """Goal: who may come is what Samba says. Method: the table."""
+    """Goal: the same clients are admitted as by Samba. Method: the table."""
     host = Host(parse_address(address), frozenset({name} if name else ()))
     assert host.address is not None
     assert hosts_allowed(parse_hosts(allow), parse_hosts(deny), host) is allowed
@@ -27,14 +27,14 @@ def test_decisions(allow: str, deny: str, address: str, name: str, allowed: bool
         "10.0.0.1/::", "192.168.1.10-192.168.1.20", "a/b", "a\\b", "10. EXCEPT @g", "a,[", "10.0.0.0/-1",
     ],
 )  # fmt: skip
-def test_what_is_no_host(text: str) -> None:
-    """Goal: a word that would silently match nobody is an error. Method: one of each kind, in a list to deny."""
+def test_words_that_are_not_hosts(text: str) -> None:
+    """Goal: a word that would silently match nobody is an error. Method: one of each kind, in a deny list."""
     with pytest.raises(ValueError, match=r"\w"):
         parse_hosts(text)
 
 
-def test_names_that_nobody_looked_up() -> None:
-    """Goal: where names decide and are not known, the answer is no. Method: every place for a name."""
+def test_unknown_host_names() -> None:
+    """Goal: where host names decide and are unknown, access is denied. Method: every place for a name."""
     host = Host(parse_address("10.1.1.1"), None)
     nobody = HostList()
     assert not hosts_allowed(parse_hosts("good.example.com"), nobody, host)
@@ -45,7 +45,7 @@ def test_names_that_nobody_looked_up() -> None:
 
 
 def test_which_names_are_needed() -> None:
-    """Goal: a resolver is asked only for lists with names. Method: lists with and without."""
+    """Goal: the resolver is used only for lists with names. Method: lists with and without."""
     assert not parse_hosts("10. ALL 192.168.* 2001:db8::/32").needs_names
     for text in ("LOCAL", ".a.b", "host", "ALL EXCEPT host", "ho*"):
         assert parse_hosts(text).needs_names, text
@@ -53,7 +53,7 @@ def test_which_names_are_needed() -> None:
 
 
 def test_sockets_without_an_address() -> None:
-    """Goal: a socket of this machine counts as 127.0.0.1. Method: a peer that is no IP address."""
+    """Goal: a local socket counts as 127.0.0.1. Method: a peer that is not an IP address."""
     host = Host(None, frozenset())
     assert hosts_allowed(parse_hosts("10."), HostList(), host)
     assert not hosts_allowed(HostList(), parse_hosts("ALL"), host)
@@ -71,8 +71,8 @@ def test_keys_and_synonyms() -> None:
     assert kind.format(parse_hosts("10.,ALL EXCEPT 10.1.")) == "10., ALL, EXCEPT, 10.1."
 
 
-def test_long_lists_are_decided_in_no_time() -> None:
-    """Goal: the check does not grow out of hand. Method: ten thousand networks and a wildcard that backtracks."""
+def test_long_lists_are_quick() -> None:
+    """Goal: the cost of the check stays linear. Method: ten thousand networks and a wildcard that backtracks."""
     hosts = parse_hosts(
         " ".join(f"10.{n // 256}.{n % 256}.0/24" for n in range(10_000)) + " " + "*a" * 100 + "*b"
     )
@@ -84,7 +84,7 @@ def test_long_lists_are_decided_in_no_time() -> None:
 @pytest.mark.parametrize(
     "line", ["hosts deny = @x", "deny hosts = 1.2.3", "hosts alow = 10.", "hosts allow 10."]
 )
-def test_a_fault_in_global_is_one_of_the_server(line: str) -> None:
-    """Goal: a list of [global] that cannot be used is not forgotten where a share has its own. Method: each kind."""
+def test_an_error_in_global_is_an_error_of_the_server(line: str) -> None:
+    """Goal: an unusable list in [global] is an error even if a share has its own list. Method: each kind."""
     with pytest.raises(ConfigErrors):
         load_text(f"[global]\n{line}\n[a]\npath = /a\nhosts allow = 10.\nhosts deny = ALL\n")

@@ -1,4 +1,4 @@
-"""Tests of frevo.config.load: the whole way from text to Config, and what is reported."""
+"""frevo.config.load: the whole way from text to Config, and what is reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from frevo.transport.address import TransportAddress
 
 
 def problems_of(text: str, severity: str = "error") -> list[tuple[int, str, str]]:
-    """(line, key, message) of what is said about *text*, whether it costs a share or the whole file."""
+    """(line, key, message) of what is reported about *text*, whether it disables a share or the whole file."""
     try:
         found = load_text(text).problems
     except ConfigErrors as errors:
@@ -101,7 +101,8 @@ def test_everything_of_a_real_file() -> None:
     ],
 )
 def test_unknown_keys_name_the_nearest(key: str, meant: str) -> None:
-    """Goal: a typo is a warning with its line and the key that was meant, as in Samba. Method: misspell keys."""
+    """Goal: a typo is a warning with its line and the key that was probably meant, as in Samba. Method: misspell
+    keys."""
     warnings = problems_of(f"[a]\npath = /x\n{key} = 1\n", "warning")
     assert warnings == [(3, key, f"unknown key; did you mean `{meant}`?: ignored, as in Samba")]
 
@@ -124,8 +125,9 @@ def test_unknown_keys_name_the_nearest(key: str, meant: str) -> None:
         ("some words", False),
     ],
 )
-def test_a_misspelt_key_that_keeps_people_out_costs_the_share(line: str, lost: bool) -> None:
-    """Goal: what takes access away is not lost to a typo or a missing `=`. Method: with values that do and do not."""
+def test_a_misspelt_restriction_disables_the_share(line: str, lost: bool) -> None:
+    """Goal: a restriction is not lost to a typo or a missing `=`. Method: with values that restrict and values that do
+    not."""
     config = load_text(f"[a]\npath = /x\n{line}\n[b]\npath = /y\n")
     assert config.unserved == (("a",) if lost else ())
     assert list(config.shares) == (["b"] if lost else ["a", "b"])
@@ -134,7 +136,7 @@ def test_a_misspelt_key_that_keeps_people_out_costs_the_share(line: str, lost: b
 
 
 def test_unknown_keys_without_a_neighbour() -> None:
-    """Goal: a key like nothing we know is passed over without a guess. Method: nonsense."""
+    """Goal: a key unlike any known one is ignored without a suggestion. Method: nonsense."""
     assert problems_of("[global]\nqqqqqqqq = 1\n", "warning") == [
         (2, "qqqqqqqq", "unknown key: ignored, as in Samba")
     ]
@@ -176,9 +178,9 @@ def test_samba_keys_load_with_a_warning() -> None:
         "only user = yes",
     ],
 )
-def test_what_keeps_people_out_of_a_share_is_never_ignored(line: str) -> None:
-    """Goal: a key that keeps people out and that we lack costs the share, not the others. Method: in the share, and
-    in [global], where a share that says otherwise itself is served."""
+def test_restrictions_of_a_share_are_never_ignored(line: str) -> None:
+    """Goal: an unsupported restriction disables its share, not the others. Method: in the share, and in [global],
+    where a share that overrides it is served."""
     config = load_text(f"[a]\npath = /x\n{line}\n[b]\npath = /y\n")
     assert (config.unserved, list(config.shares)) == (("a",), ["b"])
     assert [problem.line for problem in config.problems if problem.severity == "error"] == [3]
@@ -201,14 +203,14 @@ def test_what_keeps_people_out_of_a_share_is_never_ignored(line: str) -> None:
         "server signing mandatory",
     ],
 )
-def test_what_keeps_people_out_of_the_server_is_an_error(line: str) -> None:
-    """Goal: where it is about the whole server, the file cannot be used. Method: one file each."""
+def test_restrictions_of_the_server_are_errors(line: str) -> None:
+    """Goal: where it concerns the whole server, the file cannot be used. Method: one file each."""
     with pytest.raises(ConfigErrors):
         load_text(f"[global]\n{line}\n[a]\npath = /x\n")
 
 
 def test_harmless_values_of_restrictions_load() -> None:
-    """Goal: the values that change nothing are silent. Method: Samba's defaults."""
+    """Goal: values that change nothing are accepted silently. Method: Samba's defaults."""
     config = load_text(
         "[global]\nconfig backend = file\nroot directory = /\n[a]\npath = /x\npreexec close = no\n"
         "vfs objects = acl_xattr streams_xattr io_uring\ndont descend = ./proc\n"
@@ -218,7 +220,7 @@ def test_harmless_values_of_restrictions_load() -> None:
 
 
 def test_the_last_of_several_counts() -> None:
-    """Goal: an error that a later line takes back costs nothing. Method: the same key twice."""
+    """Goal: an error that a later line overrides has no effect. Method: the same key twice."""
     config = load_text(
         "[a]\npath = /x\npreexec close = yes\nread only = perhaps\npreexec close = no\nread only = no\n"
     )
@@ -227,7 +229,7 @@ def test_the_last_of_several_counts() -> None:
 
 
 def test_defaults_count_for_the_shares_after_them() -> None:
-    """Goal: a share key of [global] holds for the shares that follow, as in Samba. Method: two parts of [global]."""
+    """Goal: a share key in [global] holds for the shares that follow, as in Samba. Method: two parts of [global]."""
     config = load_text("[a]\npath = /x\n[global]\nread only = no\n[b]\npath = /y\n[GLOBALS]\nworkgroup = W\n")
     assert (config.shares["a"].read_only, config.shares["b"].read_only) == (True, False)
     assert config.globals.workgroup == "W"
@@ -252,20 +254,21 @@ def test_defaults_count_for_the_shares_after_them() -> None:
     ],
 )
 def test_combinations_that_cannot_work(section: str, message: str) -> None:
-    """Goal: what each key allows but the whole does not is an error. Method: one file each."""
+    """Goal: values that are valid alone but not together are an error. Method: one file each."""
     assert any(message in text for _, _, text in problems_of(section + "\n"))
 
 
 @pytest.mark.parametrize("word", ["yes", "ntlmv1-permitted", "mschapv2-and-ntlmv2-only", "no", "ntlmv2-only"])
 def test_ntlm_auth(word: str) -> None:
-    """Goal: every value of Samba loads; NTLMv1 is never what it means, which is said. Method: each but `disabled`."""
+    """Goal: every value of Samba loads; it never enables NTLMv1, and a warning says so. Method: each but
+    `disabled`."""
     config = load_text(f"[global]\nntlm auth = {word}\n")
     assert config.globals.ntlm_auth == "ntlmv2-only"
     assert bool(config.warnings) == (word in ("yes", "ntlmv1-permitted"))
 
 
 def test_unix_charset() -> None:
-    """Goal: names on disk are UTF-8, another character set is an error, not garbled names. Method: both."""
+    """Goal: names on disk are UTF-8; another character set is an error, not garbled names. Method: both."""
     assert load_text("[global]\nunix charset = UTF8\n").globals.unix_charset == "UTF-8"
     assert problems_of("[global]\nunix charset = CP850\n") == [
         (2, "unix charset", "expected one of UTF-8, not 'CP850'")
@@ -280,7 +283,7 @@ def test_homes_need_no_path() -> None:
 
 
 def test_printers_and_ipc_are_left_out() -> None:
-    """Goal: sections for things we have not are skipped with a warning. Method: Debian's usual ones."""
+    """Goal: sections for unsupported services are skipped with a warning. Method: Debian's usual ones."""
     config = load_text(
         "[printers]\npath = /x\nprintable = yes\n[p]\npath = /x\nprint ok = yes\n[IPC$]\n[a]\npath = /a\n"
     )
@@ -318,7 +321,7 @@ def test_folder_configuration() -> None:
 
 
 def test_diff_names_what_changed() -> None:
-    """Goal: a reload can say what it changed and what waits for a restart. Method: two versions of a file."""
+    """Goal: a reload can report what changed and what needs a restart. Method: two versions of a file."""
     old = load_text("[global]\nsmb ports = 445\n[a]\npath = /x\n[gone]\npath = /y\n")
     new = load_text(
         "[global]\nsmb ports = 446\nguest ok = no\n[a]\npath = /x\nread only = no\n[new]\npath = /z\n"
@@ -341,7 +344,8 @@ def test_copies_with_changes() -> None:
 
 
 def test_the_table_is_sound() -> None:
-    """Goal: no name stands for two keys, none is called unsupported. Method: walk the table.
+    """Goal: no name stands for two keys, none is called unsupported. Method: walk the table. Delete a name that is in
+    both from frevo.config.unsupported.
 
     A name in both is to be deleted from frevo.config.unsupported.
     """
@@ -372,7 +376,7 @@ KEY_NAMES = st.sampled_from([key.name for key in KEYS] + [row.name for row in TA
     )
 )
 def test_loading_never_breaks(lines: list[str]) -> None:
-    """Goal: any file gives a Config or ConfigErrors. Method: hypothesis files out of real keys and noise."""
+    """Goal: any file gives a Config or ConfigErrors. Method: hypothesis files made of real keys and noise."""
     try:
         config = load_text("\n".join(lines))
     except ConfigErrors as errors:
@@ -387,8 +391,8 @@ def test_loading_never_breaks(lines: list[str]) -> None:
 
 
 def test_a_separator_of_domains() -> None:
-    """Goal: `winbind separator` is read as Samba reads it, in lists, forced users and groups. Method: `+`, which is
-    also the sign of a group; the backslash stays for who says nothing."""
+    """Goal: `winbind separator` is read as Samba reads it, in lists, forced users and groups. Method: `+`, which also
+    marks a group; the default stays the backslash."""
     text = """
         [global]
             winbind separator = +
@@ -426,17 +430,18 @@ def test_a_separator_of_domains() -> None:
         ("guest only = yes", "warning"),
     ],
 )
-def test_options_that_are_no_keys(line: str, severity: str) -> None:
-    """Goal: what keeps something from somebody is not passed over because its name is longer, and what lets less in
-    costs no share. Method: one line each, in a share and in [global]."""
+def test_options_that_are_not_keys(line: str, severity: str) -> None:
+    """Goal: a restriction is not ignored because its name is longer, and an option that only reduces features disables
+    no share. Method: one line each, in a share and in [global]."""
     for text in (f"[a]\npath = /tmp\n{line}\n", f"[global]\n{line}\n[a]\npath = /tmp\n"):
         said = [one for kind in ("error", "warning") for one in problems_of(text, kind)]
         assert bool(said) == bool(severity), said
         assert bool(problems_of(text)) == (severity == "error")
 
 
-def test_netgroups_are_no_unix_groups() -> None:
-    """Goal: who is in a Unix group is not in the netgroup of that name, as in Samba. Method: each pair of signs."""
+def test_netgroups_are_not_unix_groups() -> None:
+    """Goal: a member of a Unix group is not a member of the netgroup of that name, as in Samba. Method: each pair of
+    signs."""
     bob = Person("bob", {"staff"})
     for entry, expected in (("&staff", False), ("&+staff", True), ("+&staff", True), ("@staff", True)):
         share = load_text(f"[a]\npath = /tmp\nvalid users = {entry}\n").shares["a"]
@@ -444,29 +449,30 @@ def test_netgroups_are_no_unix_groups() -> None:
 
 
 def test_netgroups_let_nobody_in() -> None:
-    """Goal: a list of netgroups only is no empty list, which would let everybody in. Method: `hosts allow` of one."""
+    """Goal: a list that consists of netgroups is not an empty list, which would let everybody in. Method: `hosts
+    allow` with one."""
     allow = load_text("[a]\npath = /tmp\nhosts allow = @net\n").shares["a"].hosts_allow
     assert allow
     assert not hosts_allowed(allow, HostList(), Host(parse_address("10.0.0.1"), frozenset({"net"})))
 
 
 @pytest.mark.parametrize("name", ["R&D 50%", "a+b", "a=b", "a,b", "Müsik", "a;b"])
-def test_names_of_shares_that_samba_takes(name: str) -> None:
-    """Goal: a share has the name that its users know. Method: names that Windows would not take, too."""
+def test_share_names_that_samba_accepts(name: str) -> None:
+    """Goal: a share has the name that its users know. Method: names that Windows would not accept, too."""
     assert load_text(f"[{name}]\npath = /tmp\n").share(name) is not None
 
 
 def test_log_classes_with_files() -> None:
-    """Goal: a log level of Samba's with files by class is a log level. Method: such a line."""
+    """Goal: Samba's log levels with a file per class are accepted. Method: such a line."""
     config = load_text("[global]\nlog level = 3 auth:5 auth_json_audit:3@/var/log/samba/audit.log\n")
     assert config.globals.log_level == 3
 
 
 @pytest.mark.parametrize("key", ["deadtime", "keepalive"])
 @pytest.mark.parametrize("value", ["", "yes"])
-def test_numbers_that_are_none(key: str, value: str) -> None:
-    """Goal: a number that Samba reads from anything, and that keeps nobody out, does not stop the server. Method: no
-    number; the default is taken and told."""
+def test_values_that_are_not_numbers(key: str, value: str) -> None:
+    """Goal: an invalid number that Samba accepts, in a key that restricts nothing, does not stop the server. Method:
+    no number; the default is used and reported."""
     [(line, said, _)] = problems_of(f"[global]\n{key} = {value}\n", "warning")
     assert (line, said) == (2, key)
     assert getattr(load_text(f"[global]\n{key} = {value}\n").globals, key) == getattr(GlobalConfig(), key)

@@ -1,4 +1,4 @@
-"""Tests of frevo.config.macros and frevo.config.access."""
+"""frevo.config.macros and frevo.config.access."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ def test_share_access(changes: dict[str, object], user: str, groups: list[str], 
 
 
 def test_guests() -> None:
-    """Goal: guests come in only with `guest ok`. Method: both settings."""
+    """Goal: guests are admitted only with `guest ok`. Method: both settings."""
     assert share_access(BASE, "nobody", guest=True) is ShareAccess.NONE
     assert share_access(replace(BASE, guest_ok=True), "nobody", guest=True) is ShareAccess.READ
     assert share_access(replace(BASE, guest_only=True), "eve") is ShareAccess.NONE
 
 
 def test_unix_groups_count_when_none_are_given() -> None:
-    """Goal: `@group` means the Unix group of the account's name. Method: root's own."""
+    """Goal: `@group` means the Unix groups of the account's name. Method: root's own."""
     share = replace(BASE, valid_users=("@root",))
     assert share_access(share, "root") is ShareAccess.READ
     assert share_access(share, "no-such-user\0") is ShareAccess.NONE

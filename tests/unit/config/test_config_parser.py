@@ -1,4 +1,4 @@
-"""Tests of frevo.config.parser: the syntax of smb.conf, includes and their limits."""
+"""frevo.config.parser: the syntax of smb.conf, includes and their limits."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_sections_comments_and_blanks() -> None:
 
 
 def test_continuation_joins_lines_and_keeps_the_first_number() -> None:
-    """Goal: a backslash joins lines with one blank. Method: look at the logical lines."""
+    """Goal: a backslash joins lines with one space. Method: look at the logical lines."""
     text = "[a]\nvalid users = alice, \\\n   bob \\\n carl\npath = /x\nlast = y \\"
     assert logical_lines(text) == [
         (1, "[a]"),
@@ -54,7 +54,7 @@ def test_continuation_joins_lines_and_keeps_the_first_number() -> None:
 
 
 def test_keys_before_a_section_are_global() -> None:
-    """Goal: what stands before the first section belongs to [global], as in Samba. Method: parse."""
+    """Goal: what precedes the first section belongs to [global], as in Samba. Method: parse."""
     assert parse("workgroup = A\n")[0] == {"global": {"workgroup": "A"}}
 
 
@@ -76,7 +76,7 @@ def test_syntax_errors_have_their_line(line: str, message: str) -> None:
 
 
 def write(folder: Path, **files: str) -> str:
-    """Write `name.conf` files; the path of main.conf."""
+    """Writes `name.conf` files; returns the path of main.conf."""
     for name, text in files.items():
         (folder / f"{name}.conf").write_text(text)
     return str(folder / "main.conf")
@@ -90,7 +90,7 @@ def parse_file(path: str) -> tuple[Parser, Problems]:
     return parser, problems
 
 
-def test_include_goes_on_in_the_same_section(tmp_path: Path) -> None:
+def test_include_continues_the_section(tmp_path: Path) -> None:
     """Goal: an include is read in place, relative to its file; problems carry its name. Method: two files."""
     path = write(
         tmp_path,
@@ -117,9 +117,9 @@ def test_include_goes_on_in_the_same_section(tmp_path: Path) -> None:
         ("smb.%m", "smb.box"),
     ],
 )
-def test_includes_that_are_passed_over(tmp_path: Path, value: str, message: str) -> None:
-    """Goal: an include that is not there, or by a name that clients choose, is a warning with its line. Method:
-    cases; smb.box is there."""
+def test_includes_that_are_ignored(tmp_path: Path, value: str, message: str) -> None:
+    """Goal: a missing include, or one whose name clients choose, is a warning with its line. Method: cases; smb.box
+    exists."""
     (tmp_path / "smb.box").write_text("[b]\n")
     _, problems = parse_file(write(tmp_path, main=f"[a]\ninclude = {value}\n"))
     assert message in problems.items[-1].message
@@ -140,8 +140,8 @@ def test_includes_that_are_passed_over(tmp_path: Path, value: str, message: str)
 def test_includes_that_must_not_be_lost(
     tmp_path: Path, value: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Goal: an include that may restrict and cannot be followed is an error, in a share for that share only. Method:
-    files for a user and for an address."""
+    """Goal: an include that may restrict access and cannot be followed is an error; in a share, for that share only.
+    Method: files for a user and for an address."""
     monkeypatch.setattr(parser_module, "FILE_SIZE_MAX", 100)
     (tmp_path / "users").mkdir()
     for name in ("users/eve.conf", "users/box-10.0.0.1"):
@@ -184,7 +184,7 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_encodings(tmp_path: Path, data: bytes, line: int, message: str) -> None:
-    """Goal: bytes that are not UTF-8 are said and kept; a byte order mark is harmless. Method: raw bytes."""
+    """Goal: bytes that are not UTF-8 are reported and kept; a byte order mark is harmless. Method: raw bytes."""
     (tmp_path / "main.conf").write_bytes(data)
     parser, problems = parse_file(str(tmp_path / "main.conf"))
     if message:

@@ -1,4 +1,4 @@
-"""Tests of frevo.config.reference: the page in docs/ is what the table says."""
+"""frevo.config.reference: the page in docs/ matches the table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "smb.conf.md"
 
 
 def test_the_page_is_up_to_date() -> None:
-    """Goal: docs/reference/smb.conf.md follows the table. Method: compare (`make docs` renews it)."""
+    """Goal: docs/reference/smb.conf.md matches the table. Method: compare (`make docs` generates it)."""
     assert PAGE.read_text() == page()
 
 
@@ -26,7 +26,7 @@ def test_the_page_has_every_key() -> None:
 
 
 def test_the_page_has_every_name_of_samba() -> None:
-    """Goal: what is not used is told with a reason. Method: look for each name, synonym and module."""
+    """Goal: unsupported names are listed with a reason. Method: look for each name, synonym and module."""
     text = page()
     for row in TABLE:
         assert all(f"`{name}`" in text for name in (row.name, *row.synonyms)), row.name

@@ -1,4 +1,4 @@
-"""Tests of frevo.config.types: every kind of value, its spellings, and what it refuses."""
+"""frevo.config.types: every kind of value, its spellings, and what it refuses."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ ALGORITHMS = Subset(("A-1", "B-2", "C-3"), ("A-1", "B-2"))
 
 
 def quiet(message: str) -> None:
-    """A `warn` for values that deserve no word."""
+    """A `warn` for values that must not give a warning."""
     pytest.fail(f"unexpected warning: {message}")
 
 
 def ignore(message: str) -> None:
-    """A `warn` for values whose warnings are not looked at."""
+    """A `warn` for values whose warnings are ignored."""
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def test_policy_synonyms(word: str, signing: str, encryption: str) -> None:
     assert ENCRYPTION.parse(word, ignore) == encryption
 
 
-def test_smb1_minimum_is_raised_with_a_word() -> None:
-    """Goal: an old smb.conf with NT1 loads, says so, and speaks SMB2 at least. Method: parse and look."""
+def test_smb1_minimum_is_raised_with_a_warning() -> None:
+    """Goal: an old smb.conf with NT1 loads with a warning, and SMB2 is the minimum. Method: parse and look."""
     said: list[str] = []
     assert MIN_PROTOCOL.parse("NT1", said.append) == 0x0202
     assert "SMB1" in said[0]
@@ -190,7 +190,7 @@ def test_no_text_breaks_a_type(text: str) -> None:
     )
 )
 def test_lists_keep_their_words(words: list[str]) -> None:
-    """Goal: a list that is written quoted is read back. Method: hypothesis words, quoted and joined."""
+    """Goal: a quoted list reads back unchanged. Method: hypothesis words, quoted and joined."""
     assert split_words(", ".join(f'"{word}"' for word in words)) == words
 
 
@@ -209,17 +209,18 @@ def test_lists_keep_their_words(words: list[str]) -> None:
         (MIN_PROTOCOL, "lanman1", 0x0202),
     ],
 )
-def test_values_that_samba_reads_are_read_with_a_word(
+def test_values_that_samba_accepts_give_a_warning(
     kind: ValueType[object], text: str, value: object
 ) -> None:
-    """Goal: what Samba makes something of is read the same, and said. Method: a table of texts."""
+    """Goal: unusual values that Samba accepts are read the same way, with a warning. Method: a table of texts."""
     said: list[str] = []
     assert kind.parse(text, said.append) == value
     assert len(said) == 1
 
 
-def test_values_without_a_word() -> None:
-    """Goal: a workgroup may hold blanks, as Windows allows; hexadecimal numbers. Method: no word about them."""
+def test_values_without_a_warning() -> None:
+    """Goal: a workgroup may contain spaces, as in Windows; hexadecimal numbers are valid. Method: no warning about
+    them."""
     said: list[str] = []
     assert Name().parse('"MY HOME"', said.append) == "MY HOME"
     assert Integer().parse("0x10", said.append) == 16

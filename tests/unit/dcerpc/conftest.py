@@ -1,4 +1,4 @@
-"""A DCE/RPC client of another make (impacket's) joined in memory to our pipe endpoint."""
+"""A foreign DCE/RPC client (impacket's), connected in memory to our pipe endpoint."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def bind(*transfers: pdu.Syntax, abstract: pdu.Syntax = SRVSVC.syntax, fragment:
 
 
 def transact(endpoint: PipeEndpoint, data: bytes, most: int) -> tuple[bytes, bool]:
-    """Writes, then reads, as FSCTL_PIPE_TRANSCEIVE does ([MS-FSCC] 2.3.47); true when the message goes on."""
+    """Writes, then reads, as FSCTL_PIPE_TRANSCEIVE does ([MS-FSCC] 2.3.47); true when there is more to read."""
     endpoint.write(data)
     return endpoint.read(most), endpoint.partial
 
@@ -124,7 +124,7 @@ def test_response_fragments_respect_the_client(context: RpcContext) -> None:
 
 
 def test_bad_stub_faults(context: RpcContext) -> None:
-    """Stub data that ends too soon is a fault; the pipe lives on."""
+    """Stub data that ends too soon is a fault; the pipe keeps working."""
     endpoint = opened(context)
     fault, _ = transact(endpoint, pdu.Request(0, 21, b"\0").pack(2), 4096)
     assert struct.unpack_from("<I", fault, 24)[0] == pdu.FaultStatus.BAD_STUB_DATA
@@ -133,7 +133,7 @@ def test_bad_stub_faults(context: RpcContext) -> None:
 
 
 def test_garbage_breaks_the_pipe(context: RpcContext) -> None:
-    """Bytes that are no PDU: nothing to read, `broken` tells the server."""
+    """Bytes that are not a PDU: nothing to read, `broken` tells the server."""
     endpoint = opened(context)
     assert transact(endpoint, b"\xff" * 64 + bytes(70000), 4096) == (b"", False)
     assert endpoint.broken
@@ -150,7 +150,7 @@ def test_endless_call_is_cut(context: RpcContext) -> None:
 
 
 def test_unread_answers_are_bounded(context: RpcContext) -> None:
-    """A client that only writes breaks its pipe: no call is run while as much as the limit waits."""
+    """A client that only writes breaks its pipe: no call runs while unread responses fill the limit."""
     endpoint = opened(context)
     bad = pdu.Request(0, 99, b"").pack(2) * 1000
     for _ in range(400):

@@ -1,4 +1,4 @@
-"""lsarpc and samr, asked by impacket: names and SIDs, lists, and who may ask."""
+"""lsarpc and samr, called by impacket: names and SIDs, lists, and who may call them."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def test_sids_and_names(lsa: tuple[Any, Any]) -> None:
     assert lsat.hLsarLookupSids(client, policy, ["S-1-1-0"])["MappedCount"] == 1
 
 
-def test_what_nobody_has(lsa: tuple[Any, Any]) -> None:
-    """Goal: unknown ones are told as such, the others beside them all the same ([MS-LSAT] 3.1.4.5). Method: some, none,
-    a machine of another name."""
+def test_unknown_names_and_sids(lsa: tuple[Any, Any]) -> None:
+    """Goal: unknown ones are reported as such, and the others are still translated ([MS-LSAT] 3.1.4.5). Method: some,
+    none, a machine of another name."""
     client, policy = lsa
     with pytest.raises(DCERPCException, match=r"(?i)some_not_mapped") as some:
         lsat.hLsarLookupSids2(client, policy, ["S-1-1-0", "S-1-9-7"])
@@ -106,7 +106,7 @@ def test_what_nobody_has(lsa: tuple[Any, Any]) -> None:
 
 
 def test_policy_and_caller(lsa: tuple[Any, Any]) -> None:
-    """Goal: whose accounts these are, and who asks. Method: the classes that clients ask for."""
+    """Goal: which domain the accounts belong to, and who is calling. Method: the classes that clients ask for."""
     client, policy = lsa
     level = lsad.POLICY_INFORMATION_CLASS.PolicyAccountDomainInformation
     info = lsad.hLsarQueryInformationPolicy2(client, policy, level)["PolicyInformation"][
@@ -154,7 +154,7 @@ def test_accounts(sam: tuple[Any, Any]) -> None:
 
 
 def test_membership(sam: tuple[Any, Any], names: Directory) -> None:
-    """Goal: who is in which group of BUILTIN. Method: an administrator, another account, somebody else."""
+    """Goal: who is in which group of BUILTIN. Method: an administrator, another account, an unknown one."""
     client, _ = sam
     inside = builtin(client)
 
@@ -167,7 +167,7 @@ def test_membership(sam: tuple[Any, Any], names: Directory) -> None:
 
 
 def test_many_accounts(connect: Connect, tmp_path: Path) -> None:
-    """Goal: a long list comes in parts that end. Method: 1,100 accounts."""
+    """Goal: a long list comes in several parts and ends. Method: 1,100 accounts."""
 
     class Many(Directory):
         def users(self) -> Any:

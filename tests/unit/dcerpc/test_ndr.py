@@ -1,4 +1,4 @@
-"""NDR types: bytes as [C706] chapter 14 has them, pointers in their order, and stubs that lie."""
+"""NDR types: bytes as in [C706] chapter 14, pointers in their order, and malformed stubs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_numbers_are_aligned() -> None:
 
 
 def test_negative_numbers_wrap() -> None:
-    """-1 is all bits, as in C."""
+    """-1 is all ones, as in C."""
     assert write_arguments((("x", U32),), {"x": -1}) == b"\xff" * 4
 
 
@@ -82,13 +82,13 @@ def test_what_pointers_point_to_comes_after_their_array() -> None:
     assert read_arguments(deep, packed) == {"tree": nodes, "last": 9}
 
 
-def test_padding_behind_the_last_argument_is_passed_over() -> None:
+def test_padding_after_the_last_argument_is_ignored() -> None:
     """Peers pad stubs to eight bytes."""
     assert read_arguments((("x", U32),), b"\1\0\0\0padding") == {"x": 1}
 
 
 def test_a_tag_without_an_arm() -> None:
-    """It can be answered, with nothing behind it, and not be asked."""
+    """It is accepted in a response, with nothing after it, but not in a request."""
     assert write_arguments((("x", Union({})),), {"x": (502, None)}) == b"\xf6\1\0\0"
     with pytest.raises(NDRError, match="502"):
         read_arguments((("x", Union({1: U32})),), b"\xf6\1\0\0" + bytes(4))
@@ -110,6 +110,6 @@ def test_a_tag_without_an_arm() -> None:
     ],
 )
 def test_stubs_that_lie(kind: NDRType, wire: bytes) -> None:
-    """Lengths beyond the stub are NDRError before anything is taken."""
+    """Lengths beyond the stub are NDRError before anything is allocated."""
     with pytest.raises(NDRError):
         read_arguments((("x", kind),), wire)

@@ -1,4 +1,4 @@
-"""DCE/RPC packets: headers, binds, fragments ([C706] 12.6), and packets that lie about their lengths."""
+"""DCE/RPC packets: headers, binds, fragments ([C706] 12.6), and packets with wrong lengths."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BIND = Bind(4280, 4280, 0, (PresentationContext(0, SRVSVC, (NDR32, NDR64)), Pres
 
 
 def test_a_bind() -> None:
-    """[C706] 12.6.4.3: written, read, and each cut of it an error."""
+    """[C706] 12.6.4.3: written and read; each truncation is an error."""
     body = BIND.pack()
     assert Bind.parse(body) == BIND
     assert body[16:32] == bytes.fromhex("c84f324b7016d30112785a47bf6ee188")
@@ -47,7 +47,7 @@ def test_a_bind() -> None:
 
 
 def test_the_answer_to_a_bind() -> None:
-    """[C706] 12.6.4.4: the results begin at a multiple of four, whatever the address is."""
+    """[C706] 12.6.4.4: the results begin at a multiple of four, whatever the length of the address."""
     for address in ("", "\\PIPE\\srvsvc", "1", "12", "123"):
         body = BindAck(4280, 7, address, (ACCEPTED, rejected(RejectReason.NOT_SPECIFIED))).pack()
         length = struct.unpack_from("<HHIH", body)[3]
@@ -72,7 +72,7 @@ def test_a_header() -> None:
     [{0: 4}, {1: 2}, {4: 0x00}, {4: 0x11}, {8: 15}, {8: 21}, {8: 19}, {10: 1}, {10: 0xFF}, {11: 0xFF}],
 )
 def test_headers_that_lie(change: dict[int, int]) -> None:
-    """Another version, big endian, EBCDIC, lengths that are not those of the packet."""
+    """Another version, big endian, EBCDIC, lengths that do not match the packet."""
     data = bytearray(Packet(PacketType.REQUEST, WHOLE, 1, b"body").pack())
     for at, value in change.items():
         data[at] = value

@@ -1,4 +1,4 @@
-"""srvsvc answers, asked for and decoded by impacket."""
+"""srvsvc responses, requested and decoded by impacket."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_share_enum_hides_paths_from_plain_users(connect: Connect) -> None:
 
 
 def test_share_enum_fragments(connect: Connect) -> None:
-    """Ask for 500 shares: the answer spans many fragments, which impacket joins to the whole list."""
+    """Ask for 500 shares: the response spans many fragments, which impacket joins to the whole list."""
     shares = tuple(ShareInfo(f"share{i}", comment="c" * 100) for i in range(500))
     client = connect("srvsvc", srvs.MSRPC_UUID_SRVS, shares=shares)
     found = entries(srvs.hNetrShareEnum(client, 1), 1)

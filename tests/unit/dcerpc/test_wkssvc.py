@@ -1,4 +1,4 @@
-"""wkssvc answers, asked for and decoded by impacket."""
+"""wkssvc responses, requested and decoded by impacket."""
 
 from __future__ import annotations
 
