@@ -1,4 +1,4 @@
-"""Records: what is secret stays out of every printed form, and records behave as their declarations say."""
+"""Records: secrets are in no printed form, and records behave as declared."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _records(of: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
 
 
 def test_hidden_fields_are_in_no_printed_form() -> None:
-    """Goal: `HIDDEN` counts for repr, str, format and rich alike. Method: print one each way."""
+    """Goal: `HIDDEN` applies to repr, str, format and rich alike. Method: print one each way."""
     door = _Door("north")
     assert repr(door) == "_Door(place='north')"
     for printed in (str(door), f"{door}", f"{[door]}", pretty_repr(door)):
@@ -72,6 +72,6 @@ def test_every_secret_is_hidden() -> None:
 
 @pytest.mark.parametrize("name", ["place", "code", "other"])
 def test_frozen_means_frozen(name: str) -> None:
-    """Goal: a frozen record takes no new value, and no record takes a new field. Method: try."""
+    """Goal: a frozen record cannot be changed, and no record gets a new field. Method: try."""
     with pytest.raises(AttributeError):
         setattr(_Door("north"), name, "x")

@@ -1,4 +1,4 @@
-"""URLs to places and paths to the wire: examples, and what is refused."""
+"""URLs to locations and paths to the wire: examples, and what is refused."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from frevo.client.address import Location, in_snapshot, join, wire_path
     ],
 )
 def test_urls(text: str, expected: Location) -> None:
-    """Everything that a URL may say."""
+    """Everything that a URL may contain."""
     assert Location.parse(text) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "nas/share", "http://nas/share", "smb:///share", "smb://nas:99999/share", "smb://::1/share"]
 )
-def test_no_urls(text: str) -> None:
-    """What is no place raises ValueError."""
+def test_texts_that_are_not_urls(text: str) -> None:
+    """Anything else raises ValueError."""
     with pytest.raises(ValueError):
         Location.parse(text)
 
 
 def test_a_url_again() -> None:
-    """The text of a place parses to it; the password is in no text."""
+    """The text of a location parses to the same location; the password is in no text."""
     for host in ("::1", "fe80::1%eth0"):
         place = Location(host, "my share", "a/b#c", 4450)
         assert Location.parse(str(place)) == place
@@ -58,7 +58,7 @@ def test_wire_paths() -> None:
 
 
 def test_snapshots() -> None:
-    """A path that begins with a time is in that snapshot; names that only look like one are names."""
+    """A path that begins with a time is in that snapshot; names that only look similar are names."""
     assert in_snapshot(r"@GMT-1970.01.01-00.00.10\a\b") == (r"a\b", 116444736100000000)
     assert in_snapshot("@GMT-2026.11.23-08.00.00") == ("", 134398944000000000)
     for name in (r"a\@GMT-2026.11.23-08.00.00", "@GMT-2026.13.23-08.00.00", "@GMT-", "a", ""):

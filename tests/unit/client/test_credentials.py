@@ -1,4 +1,4 @@
-"""Who logs on: files in smbclient's format, the environment, and which of them wins."""
+"""Credentials: files in smbclient's format, the environment, and which of them wins."""
 
 from __future__ import annotations
 

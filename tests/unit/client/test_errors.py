@@ -1,4 +1,4 @@
-"""NTSTATUS to errno and back, and the exceptions made of it."""
+"""NTSTATUS to errno and back, and the exceptions made from it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOLDED = {
 
 @pytest.mark.parametrize("number", sorted(ERRNO_TO_NTSTATUS))
 def test_round_trip(number: int) -> None:
-    """errno of a server's file system, as NTSTATUS on the wire, is the same errno at the client."""
+    """An errno of a server's file system, sent as NTSTATUS, is the same errno at the client."""
     assert errno_of(ntstatus_of(OSError(number, ""))) == FOLDED.get(number, number)
 
 
@@ -50,7 +50,7 @@ def test_classes(status: NTStatus) -> None:
 
 
 def test_sentences() -> None:
-    """Sentences are for statuses that have an errno of their own; log-on trouble has a class."""
+    """Every status with an errno of its own has a sentence; log-on problems have a class."""
     assert set(SENTENCES) <= set(NTSTATUS_TO_ERRNO)
     assert isinstance(remote_error(NTStatus.LOGON_FAILURE), LogonError)
     assert isinstance(lost("why"), ConnectionError) and "why" in str(lost("why"))

@@ -1,4 +1,4 @@
-"""The netrc file: which entry serves whom, hostile files, and who may read it."""
+"""The netrc file: which entry is used for which host and user, hostile files, and who may read it."""
 
 from __future__ import annotations
 
@@ -53,14 +53,15 @@ def store(tmp_path: Path) -> Path:
         ("fe80::1", 0, "six", "p6"),
     ],
 )
-def test_who_gets_which(store: Path, host: str, port: int, user: str, password: str | None) -> None:
-    """host:port before host before default; a named user gets an own password or none."""
+def test_which_entry_is_used(store: Path, host: str, port: int, user: str, password: str | None) -> None:
+    """host:port before host before default; a named user gets his own password or none."""
     found = look_up(store, host, port, user)
     assert (found.password if found else None) == password
 
 
 def test_what_is_refused(store: Path, tmp_path: Path) -> None:
-    """Files that others can read, broken ones, huge ones, none: a sentence with the file's name, never a password."""
+    """Files that others can read, broken ones, huge ones, missing ones: an error with the file's name, never a
+    password."""
     store.chmod(0o640)
     with pytest.raises(ValueError, match=r"chmod 600"):
         look_up(store, "nas", 0, "eve")
@@ -86,7 +87,7 @@ def test_what_is_refused(store: Path, tmp_path: Path) -> None:
 
 @given(st.text(alphabet='machine default login password "\\#\n\t x', max_size=60))
 def test_any_text(text: str) -> None:
-    """Whatever stands in the file: entries, or a ValueError."""
+    """Whatever is in the file: entries, or a ValueError."""
     try:
         assert all(isinstance(entry, Entry) for entry in parse(text))
     except ValueError:
@@ -94,7 +95,7 @@ def test_any_text(text: str) -> None:
 
 
 def test_the_order(store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Arguments, URL, file, environment, netrc: each fills what the ones before left open, for the same user."""
+    """Arguments, URL, file, environment, netrc: each fills in what is still missing, for the same user."""
     environ = {"NETRC": str(store)}
     assert choose(Credentials(), environ=environ, host="nas") == Credentials("eve", 'a "b" c')
     assert choose(Credentials("bob"), environ=environ, host="nas") == Credentials("bob", "bobs", "WG")

@@ -1,4 +1,4 @@
-"""Work that a cancel does not stop half-way."""
+"""Work that a cancellation does not interrupt half-way."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ async def turns() -> None:
 
 
 async def test_a_cancel_is_put_off() -> None:
-    """Twice cancelled, also before the first step of the work: it ends first; its result is undone, then it is told."""
+    """Cancelled twice, also before the first step of the work: the work ends first, its result is undone, then
+    CancelledError is raised."""
     gate, undone = asyncio.Event(), list[int]()
 
     async def work() -> int:
@@ -41,7 +42,7 @@ async def test_a_cancel_is_put_off() -> None:
 
 
 async def test_errors_come_out() -> None:
-    """An error is the caller's; a cancelled caller hears of the cancel alone, and nothing is undone."""
+    """The caller gets an error; a cancelled caller gets only the cancellation, and nothing is undone."""
     gate, undone = asyncio.Event(), list[None]()
 
     async def work() -> None:
@@ -61,7 +62,7 @@ async def test_errors_come_out() -> None:
 
 
 async def test_threads_are_waited_for() -> None:
-    """The context of the caller is the thread's."""
+    """The thread runs in the caller's context."""
     variable = contextvars.ContextVar("variable", default=0)
     variable.set(3)
     assert await in_thread(lambda more: variable.get() + more, 4) == 7
@@ -70,7 +71,7 @@ async def test_threads_are_waited_for() -> None:
 async def test_a_local_file_is_open_until_its_reader_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A digest that is cancelled while a thread is about to read: the number is not another file's before."""
+    """A digest cancelled while a thread is about to read: the descriptor is not reused before."""
     path, began, gate = tmp_path / "file", threading.Event(), threading.Event()
     path.write_bytes(b"own")
     real, read = os.preadv, list[tuple[int, bytes]]()

@@ -1,4 +1,4 @@
-"""The kernel's messages: sizes that linux/fuse.h has, and fields where it has them."""
+"""The kernel's messages: the sizes of linux/fuse.h, and fields at their offsets."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def test_times_before_1970_and_names() -> None:
 
 
 def test_forgets() -> None:
-    """BATCH_FORGET with its count; what stands behind is left alone."""
+    """BATCH_FORGET with its count; bytes behind it are ignored."""
     body = struct.pack("=II", 2, 0) + struct.pack("=4Q", 1, 2, 3, 4) + b"rest"
     assert abi.parse_forgets(body) == [(1, 2), (3, 4)]

@@ -1,4 +1,4 @@
-"""A session of the kernel's messages: one answer to each request, whatever INTERRUPT says and when."""
+"""A session of kernel messages: one answer to each request, whatever INTERRUPT does and when."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _INTERRUPT_BIT = 1
 
 
 class Kernel:
-    """The other end of the descriptor, and handlers that end when the test says so."""
+    """The other end of the descriptor, and handlers that end on the test's command."""
 
     def __init__(self) -> None:
         ours, self.socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -63,7 +63,7 @@ class Kernel:
         self.ask(Opcode.INTERRUPT, unique | _INTERRUPT_BIT, INTERRUPT.pack(unique))
 
     def answers(self) -> dict[int, tuple[int, bytes]]:
-        """By number: -errno and body. Fails when one request has two."""
+        """By number: -errno and body. Fails when a request has two."""
         found: list[tuple[int, int, bytes]] = []
         while True:
             try:
@@ -91,7 +91,7 @@ async def kernel() -> AsyncIterator[Kernel]:
 
 
 async def turns(until: Callable[[], object] = lambda: False) -> None:
-    """Some turns of the loop, fewer when *until* holds."""
+    """Some turns of the loop, fewer once *until* holds."""
     for _ in range(20):
         if until():
             return
@@ -124,7 +124,7 @@ async def _while_it_runs(kernel: Kernel, opcode: Opcode) -> None:
 @pytest.mark.parametrize("order", [_before, _in_the_same_batch, _while_it_runs])
 @pytest.mark.parametrize("opcode", [Opcode.MKDIR, Opcode.LOOKUP])
 async def test_a_signal_stops_no_work(kernel: Kernel, order: Order, opcode: Opcode) -> None:
-    """A change that was begun is done and answered as done, and a question has its answer, as in a local directory."""
+    """A change that has begun is done and answered as done, and a query gets its answer, as in a local directory."""
     await order(kernel, opcode)
     assert kernel.answers() == {} and kernel.begun == [2]
     kernel.gate.set()
@@ -136,7 +136,7 @@ async def test_a_signal_stops_no_work(kernel: Kernel, order: Order, opcode: Opco
 
 
 @pytest.mark.parametrize("order", [_in_the_same_batch, _while_it_runs])
-async def test_a_signal_ends_what_waits_by_nature(kernel: Kernel, order: Order) -> None:
+async def test_a_signal_ends_a_blocking_lock(kernel: Kernel, order: Order) -> None:
     """A blocking lock hears of the signal, however early it comes, and answers once."""
     await order(kernel, Opcode.SETLKW)
     assert kernel.answers() == {2: (-errno.EINTR, b"")}
@@ -147,7 +147,7 @@ async def test_a_signal_ends_what_waits_by_nature(kernel: Kernel, order: Order) 
 async def test_reads_of_the_dying_are_given_up(
     kernel: Kernel, opcode: Opcode, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whose caller is being killed: EINTR at once, also before the task's first step; what comes later is dropped."""
+    """If the caller is being killed: EINTR at once, also before the task's first step; a later answer is dropped."""
     monkeypatch.setattr(fuse_session, "is_dying", lambda pid: True)
     await order(kernel, opcode)
     assert kernel.answers() == {2: (-errno.EINTR, b"")}
@@ -157,7 +157,7 @@ async def test_reads_of_the_dying_are_given_up(
 
 
 async def test_changes_of_the_dying_are_waited_for(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server may have made the directory: EINTR would be a lie."""
+    """The server may have made the directory: EINTR would be wrong."""
     monkeypatch.setattr(fuse_session, "is_dying", lambda pid: True)
     await _in_the_same_batch(kernel, Opcode.MKDIR)
     assert kernel.answers() == {}
@@ -166,10 +166,10 @@ async def test_changes_of_the_dying_are_waited_for(kernel: Kernel, monkeypatch: 
     assert kernel.answers() == {2: (0, b"done")}
 
 
-async def test_who_is_killed_after_the_first_signal_is_noticed(
+async def test_a_kill_after_the_first_signal_is_noticed(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel tells of the first signal only: it is looked again."""
+    """The kernel reports only the first signal: the session checks again."""
     dying: list[bool] = []
     monkeypatch.setattr(fuse_session, "is_dying", lambda pid: bool(dying))
     monkeypatch.setattr(fuse_session, "_LOOK_S", 0.0)
@@ -181,7 +181,7 @@ async def test_who_is_killed_after_the_first_signal_is_noticed(
 
 
 async def test_closing_answers_everybody(kernel: Kernel) -> None:
-    """Reads and waits end with EINTR, also those that were read in this turn; changes are done first."""
+    """Reads and waits end with EINTR, also those received in this turn; changes are completed first."""
     for unique, opcode in ((2, Opcode.READ), (4, Opcode.SETLKW), (6, Opcode.MKDIR), (8, Opcode.LOOKUP)):
         kernel.ask(opcode, unique)
     kernel.session._readable()
@@ -208,11 +208,11 @@ async def test_closing_answers_everybody(kernel: Kernel) -> None:
         (0, 1 << 16 | 1 << 22 | 1 << 27, 0, 0, 0, False),  # SIGCHLD, SIGURG, SIGWINCH
     ],
 )
-def test_who_is_being_killed(
+def test_fatal_signals(
     pending: int, shared: int, blocked: int, ignored: int, caught: int, dying: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Who has a signal pending that is neither caught nor blocked nor ignored nor harmless."""
+    """A process is being killed when a signal is pending that is not caught, blocked, ignored or harmless."""
     sets = zip(("SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"), (pending, shared, blocked, ignored, caught),
         strict=True)  # fmt: skip
     status = "Name:\tx\n" + "".join(f"{key}:\t{value:016x}\n" for key, value in sets)
@@ -220,8 +220,9 @@ def test_who_is_being_killed(
     assert fuse_session.is_dying(1) is dying
 
 
-def test_nobody_of_ours_is_being_killed() -> None:
-    """What /proc really says: of us, of nobody, of a thread that is gone; test_mount_signals.py has some who are."""
+def test_fatal_signals_in_proc() -> None:
+    """The real /proc: of this process, of none, of a thread that has ended; test_mount_signals.py covers processes
+    being killed."""
     assert not fuse_session.is_dying(os.getpid())
     assert not fuse_session.is_dying(0)
     assert not fuse_session.is_dying(1 << 22)

@@ -43,7 +43,7 @@ def test_overlap(first: tuple[int, int], second: tuple[int, int], expected: bool
 
 
 def test_shared_and_exclusive() -> None:
-    """Shared locks go together, exclusive ones exclude all; by two owners on one range."""
+    """Shared locks coexist, exclusive ones exclude all; by two owners on one range."""
     locks = ByteRangeLocks()
     assert locks.lock(A, shared(0, 10)) and locks.lock(B, shared(5, 10))
     assert not locks.lock(C, exclusive(9, 1))
@@ -53,7 +53,7 @@ def test_shared_and_exclusive() -> None:
 
 
 def test_stacking_by_one_owner() -> None:
-    """A shared lock may lie on an own exclusive one, not the reverse; by locking and unlocking twice."""
+    """A shared lock may lie on one's own exclusive lock, not the reverse; by locking and unlocking twice."""
     locks = ByteRangeLocks()
     assert locks.lock(A, exclusive(0, 10)) and locks.lock(A, shared(0, 10))
     assert not locks.lock(A, exclusive(0, 10))
@@ -63,7 +63,7 @@ def test_stacking_by_one_owner() -> None:
 
 
 def test_unlock_needs_the_exact_range_and_owner() -> None:
-    """Nothing but the very range of the very owner is released; by near misses."""
+    """Only the exact range of the exact owner is released; by near misses."""
     locks = ByteRangeLocks()
     locks.lock(A, exclusive(0, 10))
     assert not locks.unlock(A, 0, 9) and not locks.unlock(A, 1, 10) and not locks.unlock(B, 0, 10)
@@ -92,7 +92,7 @@ def test_range_limits() -> None:
 
 
 def test_reads_and_writes() -> None:
-    """I/O meets other owners' locks, and writes even an own shared one; by each combination."""
+    """Reads and writes meet other owners' locks, and writes even one's own shared lock; by each combination."""
     locks = ByteRangeLocks()
     locks.lock(A, exclusive(0, 10))
     locks.lock(B, shared(20, 10))
@@ -144,8 +144,8 @@ def test_cancel_and_release_all() -> None:
 
 
 def test_take_back() -> None:
-    """Goal: what a failing batch took goes, and nothing older of the same range. Method: one lock twice, the newer
-    one taken back, a waiter behind another."""
+    """Goal: a failing batch releases what it took, and no older lock of the same range. Method: one lock twice, the
+    newer one taken back, a waiter behind another."""
     locks, log = ByteRangeLocks(), []
     locks.lock(A, shared(0, 10) + shared(0, 10) + exclusive(20, 1))
     locks.wait(B, LockRange(20, 1, True), lambda: log.append("B"))
@@ -156,7 +156,7 @@ def test_take_back() -> None:
 
 
 def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client cannot make the server remember without end; by small limits."""
+    """A client cannot make the server remember an unlimited number; by small limits."""
     monkeypatch.setattr(byte_range, "LOCKS_MAX", 2)
     monkeypatch.setattr(byte_range, "WAITERS_MAX", 1)
     locks = ByteRangeLocks()
@@ -175,7 +175,7 @@ _step = st.tuples(
 
 @given(st.lists(_step, max_size=40))
 def test_exclusion_holds_in_every_history(steps: list[tuple[str, str, int, int, bool]]) -> None:
-    """No byte is ever held exclusively by one owner and at all by another; by random locks and unlocks."""
+    """While one owner holds a byte exclusively, no other holds it; by random locks and unlocks."""
     locks = ByteRangeLocks()
     for kind, owner, start, length, is_exclusive in steps:
         if kind == "l":

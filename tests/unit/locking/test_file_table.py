@@ -16,7 +16,7 @@ class Opened:
 
 
 class CountingGate:
-    """A gate that knows how often it was closed."""
+    """A gate that counts how often it was closed."""
 
     def __init__(self) -> None:
         self.closed = 0
@@ -38,7 +38,7 @@ def test_a_record_lives_as_long_as_its_opens() -> None:
 
 
 def test_streams_of_a_file() -> None:
-    """Goal: a file knows its open streams, and nothing of them is left behind. Method: two streams come and go."""
+    """Goal: a file knows its open streams, and keeps nothing of closed ones. Method: two streams come and go."""
     table, opens = FileTable(), [Opened(), Opened()]
     records = [table.add(name, one, stream_of=FILE) for name, one in zip((STREAM, OTHER), opens, strict=True)]
     assert list(table.streams(FILE)) == records
@@ -49,8 +49,8 @@ def test_streams_of_a_file() -> None:
 
 
 def test_delete_pending() -> None:
-    """Goal: delete-pending reaches the streams of a file, a stream's own reaches nobody else, and a file that was
-    deleted under an open stream is known to be going. Method: each flag alone."""
+    """Goal: delete-pending of a file extends to its streams, that of a stream only to itself, and a file deleted under
+    an open stream is known to be going. Method: each flag alone."""
     table = FileTable()
     file, stream = table.add(FILE, Opened()), table.add(STREAM, Opened(), stream_of=FILE)
     pending = table.is_delete_pending
@@ -64,7 +64,7 @@ def test_delete_pending() -> None:
 
 
 def test_gates_are_made_once() -> None:
-    """Goal: one gate per record, made when it is asked for. Method: ask twice, and without a maker."""
+    """Goal: one gate per record, made on demand. Method: ask twice, and without a maker."""
     table = FileTable(CountingGate)
     record = table.add(FILE, Opened())
     assert record.gate is None
@@ -75,7 +75,7 @@ def test_gates_are_made_once() -> None:
 
 def test_many_opens_are_counted() -> None:
     """Goal: with very many opens the decision is the same as with few, and does not look at each of them. Method: all
-    kinds of opens over and over; then all but one kind go; the table is asked about every kind of newcomer."""
+    kinds of opens many times; then all but one kind close; every kind of new open is checked."""
     kinds = [(access, share) for access in (0x80, 0x1, 0x2, 0x10000, 0x10003) for share in range(8)]
     for kept in kinds:
         table = FileTable()
@@ -93,8 +93,8 @@ def test_many_opens_are_counted() -> None:
     assert not FileTable().add(FILE, Opened(0x1, 0x1)).conflicts(0x1, 0x1)
 
 
-def test_who_keeps_the_streams_of_a_file() -> None:
-    """Goal: a file may go when all opens of its streams share that; who only looks at metadata does not count.
+def test_opens_of_streams_that_share_deletion() -> None:
+    """Goal: a file may be deleted when all opens of its streams share deletion; opens for metadata do not count.
     Method: opens that do and do not, one after the other."""
     table = FileTable()
     record = table.add(STREAM, Opened(0x1, 0x7), stream_of=FILE)

@@ -1,4 +1,4 @@
-"""May two opens live beside each other? Every pair of accesses and sharings ([MS-FSA] 2.1.5.1.2)."""
+"""Whether two opens can coexist: every pair of accesses and share modes ([MS-FSA] 2.1.5.1.2)."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def conflicts(existing: Iterable[Open], access: int, share_access: int) -> bool:
 @pytest.mark.parametrize("share", range(8))
 @pytest.mark.parametrize("right", RIGHTS)
 def test_both_must_agree(right: int, share: int) -> None:
-    """Goal: what one does the other one must share, whoever came first. Method: one right against every sharing."""
+    """Goal: each must share what the other does, whichever came first. Method: one right against every share mode."""
     allowed = bool(share & RIGHTS[right])
     assert conflicts([Open(0x1, share)], right, 7) != allowed
     assert conflicts([Open(right, 7)], 0x1, share) != allowed
 
 
 def test_several_rights_need_several_permissions() -> None:
-    """Reading and deleting beside somebody who shares one of them only."""
+    """Reading and deleting beside an open that shares only one of them."""
     for rights in itertools.chain.from_iterable(itertools.combinations(RIGHTS, n) for n in (2, 3)):
         access = sum(rights)
         needs = 0
@@ -46,14 +46,14 @@ def test_several_rights_need_several_permissions() -> None:
 
 
 @pytest.mark.parametrize("share", range(8))
-def test_who_only_looks_at_metadata_is_in_nobodys_way(share: int) -> None:
+def test_opens_for_metadata_conflict_with_nothing(share: int) -> None:
     """An open without data access conflicts with nothing, before or after."""
     assert not conflicts([Open(0x10007, 0)], METADATA, share)
     assert not conflicts([Open(METADATA, 0)], 0x10007, share)
 
 
 def test_one_among_many() -> None:
-    """Each existing open is asked; none is nobody's conflict."""
+    """Every existing open is checked; without any there is no conflict."""
     assert not conflicts([], 0x3, 0)
     assert not conflicts([Open(0x1, 7)] * 5, 0x3, 7)
     assert conflicts([*[Open(0x1, 7)] * 5, Open(0x1, 5)], 0x3, 7)

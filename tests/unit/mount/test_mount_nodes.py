@@ -1,4 +1,4 @@
-"""The table of nodes: names come, go, move and are taken by other files."""
+"""The table of nodes: names appear, disappear, move and are taken by other files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def looked_up(table: Table, parent: Node, name: str, stat: Stat) -> Node:
 
 
 def test_paths_follow_renames() -> None:
-    """A file below a renamed directory has another path; a name that was there before is gone."""
+    """A file below a renamed directory has a new path; the old name is gone."""
     table = Table()
     folder = looked_up(table, table.root, "folder", known(1, attributes=DIRECTORY))
     file = looked_up(table, folder, "file", known(2))
@@ -40,8 +40,8 @@ def test_paths_follow_renames() -> None:
     assert caught.value.errno == errno.ESTALE
 
 
-def test_another_file_of_the_name_is_another_node() -> None:
-    """The same number stays the same node; another number or kind makes a new one."""
+def test_another_file_of_the_same_name_is_another_node() -> None:
+    """The same file id stays the same node; another id or kind makes a new one."""
     table = Table()
     first = looked_up(table, table.root, "name", known(1))
     assert looked_up(table, table.root, "name", known(1, 5)) is first
@@ -52,7 +52,7 @@ def test_another_file_of_the_name_is_another_node() -> None:
 
 
 def test_forgetting() -> None:
-    """A node goes when the kernel has given back all that it was told; the root never does."""
+    """A node goes when the kernel has given back every reference; the root never does."""
     table = Table()
     node = looked_up(table, table.root, "name", known(1))
     looked_up(table, table.root, "name", known(1))

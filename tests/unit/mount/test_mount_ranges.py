@@ -14,8 +14,8 @@ STEPS = st.lists(st.tuples(st.sampled_from(OWNERS), BOUNDS, st.sampled_from("rwu
 
 
 @given(STEPS)
-def test_ranges_are_those_of_a_model(steps: list[tuple[Owner, tuple[int, int], str]]) -> None:
-    """Locks and unlocks at random: refused where a byte is taken; together they are what the bytes say."""
+def test_ranges_match_a_model(steps: list[tuple[Owner, tuple[int, int], str]]) -> None:
+    """Random locks and unlocks: refused where a byte is taken; together they match the bytes."""
     ranges = Ranges()
     model: dict[Owner, dict[int, bool]] = {owner: {} for owner in OWNERS}
     for owner, (start, end), kind in steps:
@@ -43,7 +43,7 @@ def test_ranges_are_those_of_a_model(steps: list[tuple[Owner, tuple[int, int], s
 
 
 def test_what_was_held_can_be_restored() -> None:
-    """A lock that the server refuses leaves what its owner had before."""
+    """If the server refuses a lock, its owner keeps what he had before."""
     ranges, owner = Ranges(), OWNERS[0]
     ranges.put(owner, Range(0, 10, False))
     before = ranges.of(owner)

@@ -1,4 +1,4 @@
-"""Writes behind the program's back: together, in order where they overlap, bounded, errors kept."""
+"""Writes that the program does not wait for: merged, in order where they overlap, bounded, errors kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from frevo.mount.writing import Budget, Writes
 
 
 class SlowFile:
-    """A file whose writes end when the test says so."""
+    """A file whose writes end on the test's command."""
 
     def __init__(self) -> None:
         self.content = bytearray()
@@ -23,7 +23,7 @@ class SlowFile:
         self.error: OSError | None = None
 
     def begin_write(self, data: memoryview, offset: int) -> None:
-        """As when credits are short."""
+        """As when there are few credits."""
 
     async def pwrite(self, data: memoryview, offset: int) -> int:
         self.calls.append((offset, len(data)))
@@ -65,7 +65,7 @@ class Case:
 
 
 async def test_small_writes_go_together() -> None:
-    """The first is sent at once, those that follow each other wait for it and go as one."""
+    """The first is sent at once, adjacent ones wait for it and are sent as one."""
     case = Case()
     for number in range(10):
         case.add(number * 100, bytes([number]) * 100)
@@ -80,7 +80,7 @@ async def test_small_writes_go_together() -> None:
 
 
 async def test_overlapping_writes_keep_their_order() -> None:
-    """What overlaps has no room before the first is done."""
+    """An overlapping write waits until the first is done."""
     case = Case()
     case.add(0, bytes(200_000))
     case.add(200_000, b"a" * 10)
@@ -98,7 +98,7 @@ async def test_overlapping_writes_keep_their_order() -> None:
 
 
 async def test_the_window_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that writes faster than the server takes it has to wait; one write is always let in."""
+    """A program that writes faster than the server has to wait; one write is always admitted."""
     monkeypatch.setattr(writing, "WINDOW_BYTES", 600_000)
     case = Case()
     for start in (0, 200_000, 400_000):
@@ -112,8 +112,8 @@ async def test_the_window_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     await case.writes.settle()
 
 
-async def test_errors_are_told_once() -> None:
-    """What went wrong is with the handle, for the next write, close or fsync."""
+async def test_errors_are_reported_once() -> None:
+    """An error stays with the handle, for the next write, close or fsync."""
     case = Case()
     case.file.error = OSError(28, "full")
     case.file.gate.set()

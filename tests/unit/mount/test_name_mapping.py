@@ -14,7 +14,7 @@ FORBIDDEN = set('"*:<>?\\|') | {chr(code) for code in range(0x20)}
 
 
 def test_the_mapping_is_that_of_services_for_macintosh() -> None:
-    """The forbidden characters become what mount.cifs and macOS make of them."""
+    """The forbidden characters are mapped as by mount.cifs and macOS."""
     assert to_remote('"*:<>?\\|') == "\uf020\uf021\uf022\uf023\uf024\uf025\uf026\uf027"
     assert to_remote("\x01\x1f") == "\uf001\uf01f"
     assert to_remote("a b.") == "a b\uf029" and to_remote("a. ") == "a.\uf028"
@@ -23,13 +23,13 @@ def test_the_mapping_is_that_of_services_for_macintosh() -> None:
 
 
 def is_name(raw: bytes) -> bool:
-    """Linux takes it as the name of a file; "." and ".." are nobody's."""
+    """Whether Linux accepts it as the name of a file; "." and ".." are not names."""
     return b"/" not in raw and b"\0" not in raw and raw not in (b".", b"..")
 
 
 @given(st.binary(min_size=1, max_size=60).filter(is_name))
 def test_every_name_comes_back(raw: bytes) -> None:
-    """Any bytes that Linux takes: what is sent has nothing forbidden, and comes back as it was."""
+    """Any bytes that Linux accepts: what is sent has no forbidden character, and maps back to the same bytes."""
     name = os.fsdecode(raw)
     sent = to_remote(name)
     assert not set(sent) & FORBIDDEN and sent[-1] not in " ." and sent.encode("utf-16-le")
@@ -38,6 +38,6 @@ def test_every_name_comes_back(raw: bytes) -> None:
 
 
 def test_lengths() -> None:
-    """255 UTF-16 code units are the most; what is outside the basic plane counts twice."""
+    """255 UTF-16 code units at most; a character outside the basic plane counts twice."""
     assert not is_too_long("a" * 255) and is_too_long("a" * 256)
     assert not is_too_long("🦀" * 127) and is_too_long("🦀" * 128)

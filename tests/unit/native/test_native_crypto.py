@@ -1,4 +1,4 @@
-"""The native packet protection against the `cryptography` package: other code, same bytes."""
+"""The native packet protection against the `cryptography` package: independent code, the same bytes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def expected(algorithm: int, zeroed: bytes) -> bytes:
 
 @pytest.mark.parametrize("algorithm", [0, 1, 2])
 @pytest.mark.parametrize("size", [0, 1, 9, 16, 1000, 70_000])
-def test_signatures_are_those_of_another_library(algorithm: int, size: int) -> None:
+def test_signatures_match_another_library(algorithm: int, size: int) -> None:
     """[MS-SMB2] 3.1.4.1 with requests, responses and CANCEL, from no body to a large one."""
     for plain in (message(size), message(size, flags=1), message(size, command=12)):
         signed = keys(algorithm).sign(plain)
@@ -95,7 +95,7 @@ def test_channels_share_the_nonce_counter() -> None:
 
 
 def test_wrong_keys_are_refused() -> None:
-    """Lengths and identifiers that do not exist raise ValueError; without a cipher nothing can be encrypted."""
+    """Invalid lengths and unknown identifiers raise ValueError; without a cipher nothing can be encrypted."""
     for arguments in [(3,), (1, 5, KEY, KEY), (1, 4, KEY, KEY), (1, 2, b"", b"")]:
         with pytest.raises(ValueError, match=r"unknown|length"):
             keys(*arguments)

@@ -1,4 +1,4 @@
-"""What both planes use is defined once, in Rust; where a second definition must be, the two agree."""
+"""Constants of both planes are defined once, in Rust; where a second definition is unavoidable, the two agree."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_python_defines_none_of_the_numbers_again() -> None:
 
 
 def test_events_have_different_numbers() -> None:
-    """Two events with one number would be taken for each other; so would the bits of one set of flags."""
+    """Two events with one number would be confused; so would the bits of one set of flags."""
     events = [
         getattr(_native, name) for name in ("ACCEPTED", "MESSAGE", "CLOSED", "REJECTED", "IDLE", "PUMP")
     ]
@@ -98,7 +98,7 @@ def test_the_stub_names_what_is_there() -> None:
 
 
 def test_limits_without_a_configuration_are_the_configurations() -> None:
-    """A data plane without limits and a server without smb.conf allow the same."""
+    """A data plane without limits and a server without smb.conf have the same limits."""
     given = limits_of(Config())
     assert {name: given[name] for name in given if name not in DERIVED} == {
         name: DEFAULT_LIMITS[name] for name in given if name not in DERIVED
@@ -106,7 +106,7 @@ def test_limits_without_a_configuration_are_the_configurations() -> None:
 
 
 def test_every_limit_can_be_given_back() -> None:
-    """The defaults are what `limits` takes, each by its name; a name that is none is an error."""
+    """The defaults are what `limits` accepts, by name; an unknown name is an error."""
     _native.Core(limits=DEFAULT_LIMITS)
     with pytest.raises(TypeError, match="max_conections"):
         _native.Core(limits={"max_conections": 1})  # type: ignore[typeddict-unknown-key]
@@ -115,7 +115,8 @@ def test_every_limit_can_be_given_back() -> None:
 
 
 def test_descriptors_are_shared_out_whole() -> None:
-    """Connections have a quarter, files the rest; the default of connections fits into no smaller process."""
+    """A quarter is for connections, the rest for files; no smaller process can hold the default number of
+    connections."""
     connections, files = descriptor_shares()
     assert connections * 3 <= files <= connections * 3 + 3
     assert GlobalConfig().frevo_max_connections == DEFAULT_LIMITS["max_connections"]
@@ -132,8 +133,8 @@ def constants(file: str, module: str = "") -> dict[str, int]:
     return {name: int(value.replace("_", ""), 0) for name, value in found}
 
 
-def test_rust_and_python_speak_of_the_same_commands_and_flags() -> None:
-    """Rust needs a few of the specification's numbers where it has no Python to ask: they are the same."""
+def test_rust_and_python_have_the_same_commands_and_flags() -> None:
+    """Rust repeats a few of the specification's numbers: they are the same."""
     commands = constants("wire.rs", "command")
     assert len(commands) >= 7
     assert {name: int(Command[name]) for name in commands} == commands

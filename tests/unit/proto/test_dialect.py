@@ -1,4 +1,4 @@
-"""The table of dialects, and which one two sides take."""
+"""The table of dialects, and which one the two sides choose."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from frevo.proto.dialect import (
 )
 
 
-def test_the_table_is_the_specifications() -> None:
-    """[MS-SMB2] 1.7 and 2.2.3: what came with which revision."""
+def test_the_table_matches_the_specification() -> None:
+    """[MS-SMB2] 1.7 and 2.2.3: which dialect introduced what."""
     assert [d.revision for d in DIALECTS] == [0x0202, 0x0210, 0x0300, 0x0302, 0x0311]
     assert [d.name for d in DIALECTS if d.multi_credit] == ["SMB2_10", "SMB3_00", "SMB3_02", "SMB3_11"]
     assert [d.name for d in DIALECTS if d.encryption] == ["SMB3_00", "SMB3_02", "SMB3_11"]
@@ -43,7 +43,7 @@ def test_the_table_is_the_specifications() -> None:
         ([0x0300, 0x0300], SMB_3_0, SMB_3_0, SMB_3_0),
         ([0x0202, 0x0210], SMB_3_0, SMB_3_1_1, None),
         ([0x0311], SMB_2_0_2, SMB_3_0_2, None),
-        ([0x02FF, 0x0000, 0xFFFF, 0x0312], SMB_2_0_2, SMB_3_1_1, None),  # nothing that this server knows
+        ([0x02FF, 0x0000, 0xFFFF, 0x0312], SMB_2_0_2, SMB_3_1_1, None),  # none that this server knows
         ([], SMB_2_0_2, SMB_3_1_1, None),
         ([0x0300], SMB_3_1_1, SMB_2_0_2, None),  # a configuration that serves nothing
     ],

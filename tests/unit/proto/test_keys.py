@@ -40,15 +40,15 @@ def test_the_published_keys_of_3_1_1() -> None:
 
 @pytest.mark.parametrize("dialect", [SMB_2_0_2, SMB_2_1])
 def test_before_3_0_the_session_key_signs(dialect: Dialect) -> None:
-    """[MS-SMB2] 3.3.5.5.3: nothing is derived, nothing is encrypted."""
+    """[MS-SMB2] 3.3.5.5.3: no key is derived, nothing is encrypted."""
     keys = derive_session_keys(dialect, Cipher.NONE, KEY_300, b"")
     assert keys == DerivedKeys(KEY_300, b"", b"")
 
 
 @pytest.mark.parametrize("cipher", [Cipher.AES_256_CCM, Cipher.AES_256_GCM])
 def test_aes_256_takes_the_whole_key(cipher: Cipher) -> None:
-    """Goal: of a long key AES-256 uses all, everything else 16 bytes ([MS-SMB2] 3.1.4.2). Method: two keys that differ
-    in their last byte alone; the derivation done by hand."""
+    """Goal: AES-256 uses all of a long key, everything else 16 bytes ([MS-SMB2] 3.1.4.2). Method: two keys that differ
+    in their last byte only; the derivation done by hand."""
     long, other = bytes(range(32)), bytes(range(31)) + b"\xff"
     keys, others = (derive_session_keys(SMB_3_1_1, cipher, key, PREAUTH) for key in (long, other))
     assert keys.signing == others.signing
@@ -60,13 +60,13 @@ def test_aes_256_takes_the_whole_key(cipher: Cipher) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_short_key_is_padded(dialect: Dialect) -> None:
-    """[MS-SMB2] 3.3.5.5.3: less than 16 bytes are filled up with zeros."""
+    """[MS-SMB2] 3.3.5.5.3: a key of less than 16 bytes is padded with zeros."""
     short = derive_session_keys(dialect, Cipher.AES_128_CCM, b"short", PREAUTH)
     assert short == derive_session_keys(dialect, Cipher.AES_128_CCM, b"short" + bytes(11), PREAUTH)
 
 
 def test_the_length_is_part_of_what_is_derived() -> None:
-    """SP800-108: [L] is hashed; 16 bytes are not the beginning of 32."""
+    """SP800-108: [L] is hashed; 16 bytes are not a prefix of 32."""
     assert derive(KEY_311, b"label\0", b"context", 16) != derive(KEY_311, b"label\0", b"context", 32)[:16]
 
 

@@ -55,15 +55,16 @@ def signings(*numbers: int) -> NegotiateContext:
 @pytest.mark.parametrize(
     ("offered", "preferred", "chosen"),
     [
-        ((1, 2, 3, 4), ALL_CIPHERS, Cipher.AES_128_GCM),  # ours is the order
+        ((1, 2, 3, 4), ALL_CIPHERS, Cipher.AES_128_GCM),  # the order is ours
         ((4, 1), ALL_CIPHERS, Cipher.AES_128_CCM),
-        ((1, 2), (Cipher.AES_256_GCM,), Cipher.NONE),  # none in common: said as 0, [MS-SMB2] 3.3.5.4
+        ((1, 2), (Cipher.AES_256_GCM,), Cipher.NONE),  # none in common: 0 in the response, [MS-SMB2] 3.3.5.4
         ((9, 0xFFFF), ALL_CIPHERS, Cipher.NONE),
         ((1, 2, 3, 4), (), Cipher.NONE),  # switched off
     ],
 )
 def test_the_cipher_of_3_1_1(offered: tuple[int, ...], preferred: tuple[Cipher, ...], chosen: Cipher) -> None:
-    """Goal: the server's first choice that the client has; capabilities say nothing of it. Method: the context."""
+    """Goal: the first of the server's ciphers that the client has; the capabilities do not mention it. Method: the
+    context."""
     agreed = negotiate(request(0x0311, contexts=[PREAUTH, ciphers(*offered)]), replace(POLICY, ciphers=preferred))
     assert agreed.cipher == chosen and not agreed.capabilities & Capabilities.ENCRYPTION
     said = {context.context_type: context.data for context in agreed.contexts}
@@ -76,11 +77,11 @@ def test_the_cipher_of_3_1_1(offered: tuple[int, ...], preferred: tuple[Cipher, 
         ([], Signing.AES_CMAC, None),
         ([signings(2, 1, 0)], Signing.AES_GMAC, 2),
         ([signings(0, 1)], Signing.AES_CMAC, 1),
-        ([signings(0, 7)], Signing.AES_CMAC, None),  # nothing in common: the dialect's own, no answer
+        ([signings(0, 7)], Signing.AES_CMAC, None),  # none in common: the dialect's own, no context in the response
     ],
 )
 def test_the_signing_of_3_1_1(contexts: list[NegotiateContext], chosen: Signing, said: int | None) -> None:
-    """[MS-SMB2] 3.3.5.4: the algorithm that both have, or AES-CMAC without an answering context."""
+    """[MS-SMB2] 3.3.5.4: the common algorithm, or AES-CMAC without a response context."""
     agreed = negotiate(request(0x0311, contexts=[PREAUTH, *contexts]), POLICY)
     answer = [c for c in agreed.contexts if c.context_type == NegotiateContextType.SIGNING_CAPABILITIES]
     assert agreed.signing == chosen
@@ -88,7 +89,7 @@ def test_the_signing_of_3_1_1(contexts: list[NegotiateContext], chosen: Signing,
 
 
 def test_the_answer_has_a_salt_of_its_own() -> None:
-    """Goal: SHA-512 and a new salt each time ([MS-SMB2] 2.2.4.1.1). Method: two answers."""
+    """Goal: SHA-512 and a new salt each time ([MS-SMB2] 2.2.4.1.1). Method: two responses."""
     answers = [negotiate(request(0x0311, contexts=[PREAUTH]), POLICY).contexts[0] for _ in range(2)]
     first, second = (PreauthIntegrityCapabilities.parse(one.data) for one in answers)
     assert first.hash_algorithms == second.hash_algorithms == [1]
@@ -117,21 +118,21 @@ def test_the_answer_has_a_salt_of_its_own() -> None:
     ],
 )
 def test_what_is_refused(refused: NegotiateRequest, status: NTStatus) -> None:
-    """[MS-SMB2] 3.3.5.4: the status for each thing that a request may not be."""
+    """[MS-SMB2] 3.3.5.4: the status for each mistake in a request."""
     with pytest.raises(SMBError) as told:
         negotiate(refused, POLICY)
     assert told.value.status == status
 
 
-def test_contexts_that_nobody_knows() -> None:
-    """[MS-SMB2] 3.3.5.4: unknown types are passed over, also when they come twice."""
+def test_unknown_contexts() -> None:
+    """[MS-SMB2] 3.3.5.4: unknown types are ignored, even twice."""
     unknown = NegotiateContext(0x4711, b"anything")
     agreed = negotiate(request(0x0311, contexts=[unknown, PREAUTH, unknown]), POLICY)
     assert [context.context_type for context in agreed.contexts] == [1]
 
 
 def test_contexts_before_3_1_1_mean_nothing() -> None:
-    """[MS-SMB2] 3.3.5.4: contexts belong to 3.1.1, even broken ones."""
+    """[MS-SMB2] 3.3.5.4: contexts belong to 3.1.1; before it even broken ones are ignored."""
     agreed = negotiate(request(0x0302, contexts=[NegotiateContext(1, b"")]), POLICY)
     assert (agreed.dialect, agreed.contexts) == (SMB_3_0_2, [])
 
@@ -139,7 +140,7 @@ def test_contexts_before_3_1_1_mean_nothing() -> None:
 @pytest.mark.parametrize("dialect", [SMB_2_0_2, SMB_2_1, SMB_3_0, SMB_3_0_2])
 @pytest.mark.parametrize("offers", [True, False])
 def test_encryption_before_3_1_1(dialect: Dialect, offers: bool) -> None:
-    """[MS-SMB2] 3.3.5.4: AES-128-CCM from 3.0 on, when both sides have the capability, which is said back."""
+    """[MS-SMB2] 3.3.5.4: AES-128-CCM from 3.0 on, when both sides have the capability, which the response repeats."""
     capabilities = int(Capabilities.ENCRYPTION) if offers else 0
     agreed = negotiate(request(dialect.revision, capabilities=capabilities), POLICY)
     encrypts = offers and dialect.encryption
@@ -161,7 +162,7 @@ def test_sizes(dialect: Dialect, netbios: bool) -> None:
     assert sizes == ((MIB, 8 * MIB, 4 * MIB) if large else (65536,) * 3)
 
 
-def test_signing_required_is_said() -> None:
+def test_signing_required_is_in_the_response() -> None:
     """[MS-SMB2] 2.2.4: SIGNING_ENABLED always, SIGNING_REQUIRED by configuration."""
     relaxed = negotiate(request(0x0210), POLICY).security_mode
     strict = negotiate(request(0x0210), replace(POLICY, signing_required=True)).security_mode
@@ -170,6 +171,6 @@ def test_signing_required_is_said() -> None:
 
 
 def test_configured_revisions() -> None:
-    """A revision of the configuration as a dialect; one that is none is the oldest."""
+    """A configured revision as a dialect; an unknown one is the oldest."""
     assert dialect_of(0x0302) is SMB_3_0_2
     assert dialect_of(0) is SMB_2_0_2

@@ -1,4 +1,4 @@
-"""What the client offers and which answers it takes: against our server's own decision, and against bad answers."""
+"""What the client offers and which responses it accepts: against our server's own decision, and bad responses."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def answer_of(agreed: Negotiated) -> NegotiateResponse:
 @pytest.mark.parametrize("mine", DIALECTS)
 @pytest.mark.parametrize("theirs", DIALECTS)
 def test_both_sides_agree(mine: Dialect, theirs: Dialect) -> None:
-    """The server's decision about our offer, told to us, is our decision."""
+    """The server's decision about our offer, sent back, is our decision."""
     request = offer(policy(mine), GUID, "nas")
     decided = negotiate(request, policy(theirs, [Cipher.AES_256_GCM, Cipher.AES_128_CCM]))
     assert accept(request, answer_of(decided), policy(mine)) == decided
@@ -95,7 +95,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_answers(name: str) -> None:
-    """An answer that is none to this request ends the connection."""
+    """A response that does not match this request ends the connection."""
     with pytest.raises(RemoteProtocolError):
         accept(offer(policy(), GUID, "nas"), BAD[name], policy())
 

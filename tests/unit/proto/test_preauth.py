@@ -51,12 +51,13 @@ AFTER_ANSWER = bytes.fromhex(
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_the_published_conversation(kind: type) -> None:
-    """Goal: whole messages, each upon the hash before ([MS-SMB2] 3.3.5.5). Method: Microsoft's, as any buffer."""
+    """Goal: whole messages, each on top of the previous hash ([MS-SMB2] 3.3.5.5). Method: Microsoft's, as any
+    buffer."""
     value = preauth.update(AFTER_NEGOTIATE, kind(REQUEST))
     assert value == AFTER_REQUEST
     assert preauth.update(value, kind(ANSWER)) == AFTER_ANSWER
 
 
 def test_it_begins_with_zeros() -> None:
-    """[MS-SMB2] 3.3.5.4: the first message is hashed behind 64 zero bytes."""
+    """[MS-SMB2] 3.3.5.4: the first message is hashed after 64 zero bytes."""
     assert preauth.update(preauth.INITIAL, NEGOTIATE) == AFTER_NEGOTIATE_REQUEST

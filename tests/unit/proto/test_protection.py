@@ -1,4 +1,4 @@
-"""A session's keys at work, with the messages that Microsoft published ("Encryption in SMB 3.0: a protocol
+"""A session's keys in use, with the messages that Microsoft published ("Encryption in SMB 3.0: a protocol
 perspective", 2012, and "SMB 3.1.1 encryption in Windows 10", 2015)."""
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def both(dialect: int) -> tuple[SessionKeys, SessionKeys]:
 )
 def test_the_published_messages(dialect: int, write: tuple[str, str], answer: tuple[str, str]) -> None:
     """Goal: each side decrypts what the other one sent, with the right one of two keys ([MS-SMB2] 3.1.4.3). Method: a
-    request and its answer of Windows; the wrong side and a changed byte."""
+    request of Windows and its response; the wrong side and a changed byte."""
     server, client = both(dialect)
     for reader, other, (encrypted, plain) in ((server, client, write), (client, server, answer)):
         message = bytes.fromhex(encrypted)
@@ -84,7 +84,7 @@ def test_the_published_messages(dialect: int, write: tuple[str, str], answer: tu
 
 @pytest.mark.parametrize(("dialect", "session"), [(0x300, SESSION_300), (0x311, SESSION_311)])
 def test_both_ways(dialect: int, session: int) -> None:
-    """What one side encrypts the other one reads, whichever begins."""
+    """What one side encrypts the other decrypts, in either direction."""
     server, client = both(dialect)
     message = bytes.fromhex(WRITE_300[1])
     for sender, reader in ((server, client), (client, server)):

@@ -1,4 +1,4 @@
-"""`frevo doctor`: every check answers, explains itself, and leaves nothing behind."""
+"""`frevo doctor`: every check gives a result, explains itself, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def by_name(checks: list[Check]) -> dict[str, Check]:
 
 
 def test_everything_is_answered(tmp_path: Path) -> None:
-    """Goal: no check raises and each says something. Method: examine this machine and an empty folder."""
+    """Goal: no check raises and each one reports something. Method: examine this machine and an empty folder."""
     checks = by_name(examine(str(tmp_path)))
     wanted = {
         "kernel",
@@ -59,7 +59,7 @@ def test_everything_is_answered(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there() -> None:
+def test_a_missing_folder() -> None:
     """Goal: a wrong path is a failed check. Method: a name that does not exist."""
     [check] = check_folder("/proc/nonexistent/frevo")
     assert (check.state, check.fix) == (State.FAILED, "choose another folder")
@@ -98,7 +98,7 @@ def test_a_port_that_needs_a_privilege() -> None:
 
 
 def test_an_error_inside_a_check_is_a_result() -> None:
-    """Goal: a machine nobody thought of gives a line, not a traceback. Method: a check that raises."""
+    """Goal: an unforeseen machine gives a line, not a traceback. Method: a check that raises."""
 
     def broken() -> list[Check]:
         raise RuntimeError("unheard of")
@@ -108,7 +108,7 @@ def test_an_error_inside_a_check_is_a_result() -> None:
 
 
 def test_json_and_exit_code(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Goal.
+    """Goal: programs can read it, and the exit status says whether frevo can run. Method: a good and a bad folder.
 
     Programs can read it and the exit code says whether frevo can run. Method: a good and a bad folder.
     """

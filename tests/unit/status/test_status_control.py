@@ -1,4 +1,4 @@
-"""Tests of frevo.status.control: the socket, its limits, and who may ask."""
+"""frevo.status.control: the socket, its limits, and who may use it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ HANDLERS = {"status": lambda: {"sessions": {}}, "broken": broken, "buggy": buggy
 
 
 async def test_requests_and_errors(tmp_path: Path) -> None:
-    """Goal: results, refusals and bugs reach the asker as such. Method: one request each."""
+    """Goal: results, refusals and bugs reach the client as such. Method: one request each."""
     server = ControlServer(tmp_path / "private", HANDLERS)
     await server.start()
     try:
@@ -68,7 +68,7 @@ async def test_requests_and_errors(tmp_path: Path) -> None:
     "line", [b"\n", b"{}\n", b"[1]\n", b"\xff\xfe\n", b'{"request": []}\n', b"[" * 5000 + b"\n"]
 )
 async def test_bad_requests_get_an_answer(tmp_path: Path, line: bytes) -> None:
-    """Goal: what is no request is answered with what is. Method: raw bytes."""
+    """Goal: the response to an invalid request says what is valid. Method: raw bytes."""
     server = ControlServer(tmp_path, HANDLERS)
     await server.start()
     try:
@@ -82,7 +82,7 @@ async def test_bad_requests_get_an_answer(tmp_path: Path, line: bytes) -> None:
 
 
 async def test_an_oversized_request_is_dropped(tmp_path: Path) -> None:
-    """Goal: a request without end takes no memory and hurts nobody. Method: send more than the limit."""
+    """Goal: an endless request takes no memory and hurts nobody. Method: send more than the limit."""
     server = ControlServer(tmp_path, HANDLERS)
     await server.start()
     try:
@@ -137,7 +137,7 @@ async def test_long_paths_work(tmp_path: Path) -> None:
 
 
 async def test_servers_are_found_and_dead_sockets_removed(tmp_path: Path) -> None:
-    """Goal: `find_servers` lists who answers. Method: one server, a dead socket, another file."""
+    """Goal: `find_servers` lists the servers that respond. Method: one server, a dead socket, another file."""
     server = ControlServer(tmp_path, HANDLERS)
     await server.start()
     try:
@@ -154,7 +154,7 @@ async def test_servers_are_found_and_dead_sockets_removed(tmp_path: Path) -> Non
 
 
 async def test_other_users_get_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: only root and our own user are answered. Method: pretend that we are somebody else."""
+    """Goal: only root and our own user get a response. Method: pretend to be another user."""
     if os.getuid() == 0:
         monkeypatch.setattr(control, "_CREDENTIALS", _Forged())
     else:
@@ -169,7 +169,7 @@ async def test_other_users_get_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 class _Forged:
-    """SO_PEERCRED of a user that is not us."""
+    """SO_PEERCRED of another user."""
 
     size = 12
 
@@ -179,7 +179,7 @@ class _Forged:
 
 
 async def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
-    """Goal: no place for the socket is a sentence. Method: a file where the folder should be."""
+    """Goal: no place for the socket is a clear error. Method: a file where the folder should be."""
     (tmp_path / "file").touch()
     with pytest.raises(ControlError, match="control socket"):
         await ControlServer(tmp_path / "file" / "x", HANDLERS).start()

@@ -1,4 +1,4 @@
-"""Tests of frevo.status.snapshot and frevo.status.tables: smbstatus's shape, and what people see."""
+"""frevo.status.snapshot and frevo.status.tables: smbstatus's format, and what people see."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_shape_of_smbstatus() -> None:
 
 
 def test_tables_show_everything_and_no_control_characters() -> None:
-    """Goal: people see who, what and where, and a client's name cannot paint the terminal. Method: render."""
+    """Goal: the tables show who, what and where, and a client's name cannot control the terminal. Method: render."""
     console = Console(file=io.StringIO(), width=200, highlight=False)
     show(as_json(snapshot()), console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
@@ -132,13 +132,13 @@ def test_tables_show_everything_and_no_control_characters() -> None:
 @pytest.mark.parametrize(
     "value", [{}, {"sessions": [], "tcons": None}, {"sessions": {"1": {}}, "open_files": {"x": {}}}]
 )
-def test_tables_bear_anything(value: dict[str, Any]) -> None:
-    """Goal: a snapshot of another version is shown as far as it goes. Method: nearly empty ones."""
+def test_tables_accept_other_versions(value: dict[str, Any]) -> None:
+    """Goal: a snapshot of another version is shown as far as possible. Method: nearly empty ones."""
     show(value, Console(file=io.StringIO(), width=80))
 
 
 def test_small_helpers() -> None:
-    """Goal: addresses, degrees and times as smbstatus writes them. Method: examples."""
+    """Goal: addresses, levels and times in smbstatus's format. Method: examples."""
     assert tagged("10.0.0.1:445") == "ipv4:10.0.0.1:445"
     assert tagged("[fe80::1%eth0]:445") == "ipv6:[fe80::1%eth0]:445"
     assert host_of("[::1]:9") == "::1"
@@ -156,8 +156,8 @@ def test_small_helpers() -> None:
 
 
 def test_thousands_of_opens_are_shown_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: a snapshot of very many opens is what one in one piece would be, and others get a turn after each step of
-    it. Method: slices of no length, a task that counts its turns; then json.dumps says what the line should be."""
+    """Goal: a snapshot of very many opens, made in slices, equals one made in one go, and others get a turn after each
+    slice. Method: slices of no length, a task that counts its turns; then json.dumps gives the expected line."""
     monkeypatch.setattr(slices, "SLICE_S", 0.0)
     one = snapshot()
     many = replace(

@@ -22,7 +22,7 @@ async def receive(reader: asyncio.StreamReader) -> bytes:
 
 
 async def test_submissions_and_commands_keep_their_order() -> None:
-    """Keys given between two submissions of one turn protect the second alone; CLOSED is the last event."""
+    """Keys set between two submissions of one turn protect the second only; CLOSED is the last event."""
     loop = asyncio.get_running_loop()
     transport = DataPlaneTransport(loop, threads=1)
     events: list[Event] = []
@@ -100,8 +100,8 @@ async def test_a_submission_outside_a_batch_goes_with_the_turn() -> None:
 
 
 @pytest.mark.parametrize(("keepalive", "timers"), [(60, range(1, 61)), (0, None)])
-async def test_silent_clients_are_asked(keepalive: int, timers: range | None) -> None:
-    """An accepted connection has the keepalive of its listener: the kernel's timer of the server's end says so."""
+async def test_silent_clients_are_probed(keepalive: int, timers: range | None) -> None:
+    """An accepted connection has the keepalive of its listener: checked by the kernel's timer of the server's end."""
     loop = asyncio.get_running_loop()
     transport = DataPlaneTransport(loop, threads=1)
     accepted: asyncio.Future[int] = loop.create_future()

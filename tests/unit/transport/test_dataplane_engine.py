@@ -32,7 +32,7 @@ from frevo.transport.base import ACCEPTED, CLOSED, ENCRYPT, ENCRYPTED, IDLE, MES
 
 
 def engines() -> list[str]:
-    """epoll, and uring where it can be had."""
+    """epoll, and io_uring where available."""
     try:
         DataPlane(threads=1, engine="uring").shutdown()
     except (OSError, ValueError):
@@ -63,7 +63,7 @@ def attach(plane: Plane, connection: int, fd: int) -> Gate:
 
 
 def test_a_message_goes_up_and_its_answer_down(engine: str) -> None:
-    """Addresses, payload and credits of the first exchange; parts of a message are joined."""
+    """Addresses, payload and credits of the first exchange; fragments of a message are joined."""
     with Plane(engine=engine) as plane:
         assert plane.plane.engine == engine
         with socket.create_connection(("127.0.0.1", plane.port), timeout=20) as sock:
@@ -81,8 +81,8 @@ def test_a_message_goes_up_and_its_answer_down(engine: str) -> None:
         assert plane.plane.statistics()["connections"] == 0
 
 
-def test_reads_are_answered_plain_signed_and_sealed(engine: str, content: tuple[bytes, int]) -> None:
-    """READs from 1 byte to 2 MiB give the file's bytes, protected as the request was, and no event."""
+def test_reads_are_answered_plain_signed_and_encrypted(engine: str, content: tuple[bytes, int]) -> None:
+    """READs from 1 byte to 2 MiB give the file's bytes, protected as the request was, without an event."""
     data, fd = content
     mine = session_keys(b"c" * 16, b"s" * 16)
     with Plane(engine=engine) as plane:
@@ -106,7 +106,7 @@ def test_reads_are_answered_plain_signed_and_sealed(engine: str, content: tuple[
 
 
 def test_a_closed_gate_sends_reads_up(engine: str, content: tuple[bytes, int]) -> None:
-    """Between close and open of the gate a READ is Python's; before and after it is answered at once."""
+    """While the gate is closed a READ goes to Python; before and after that it is answered at once."""
     data, fd = content
     with Plane(engine=engine) as plane:
         client, connection = plane.log_on()
@@ -163,7 +163,7 @@ def test_a_large_message_comes_as_a_view(engine: str) -> None:
     ],
 )
 def test_garbage_closes_that_connection_alone(engine: str, garbage: bytes) -> None:
-    """The connection that sends what is no SMB2 message ends with a reason; its neighbour works on."""
+    """A connection that sends anything but SMB2 ends with a reason; another one is not affected."""
     with Plane(engine=engine, threads=1) as plane:
         neighbour, _ = plane.log_on()
         client, connection = plane.connect()
@@ -176,7 +176,7 @@ def test_garbage_closes_that_connection_alone(engine: str, garbage: bytes) -> No
 
 
 def test_limits_turn_clients_away(engine: str) -> None:
-    """Beyond max_unauthenticated the oldest that has not logged on makes room; beyond max_connections a client is
+    """Beyond max_unauthenticated the oldest connection without a log-on makes room; beyond max_connections a client is
     closed at once and reported."""
     with Plane(engine=engine, max_unauthenticated=2, max_connections=3) as plane:
         silent = [plane.connect()[0] for _ in range(2)]
@@ -192,7 +192,7 @@ def test_limits_turn_clients_away(engine: str) -> None:
 
 
 def test_the_clock_ends_what_hangs(engine: str) -> None:
-    """No log-on in time, a message that stays incomplete, silence: closed, closed, reported."""
+    """No log-on in time, an incomplete message, silence: closed, closed, reported."""
     with Plane(engine=engine, preauth_timeout=0.2) as plane:
         client, _ = plane.connect()
         assert plane.next(CLOSED)[2] == "not authenticated in time"
@@ -205,11 +205,12 @@ def test_the_clock_ends_what_hangs(engine: str) -> None:
 
 
 def test_a_client_that_does_not_read_stops_being_read(engine: str, content: tuple[bytes, int]) -> None:
-    """200 READs of 2 MiB unread by the client: output stays bounded; when it reads, it gets every byte."""
+    """200 READs of 2 MiB that the client does not receive: output stays bounded; when it receives, it gets every
+    byte."""
     data, fd = content
     with Plane(engine=engine, output_high_water=4 << 20) as plane:
         client, connection = plane.log_on(credits=8192)
-        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)  # not what a system lets it grow to
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)  # not what the system lets it grow to
         attach(plane, connection, fd)
         requests = b"".join(struct.pack(">I", 113) + read_request(1 + 32 * i, 0, 2 << 20) for i in range(200))
         writer = threading.Thread(target=client.sock.sendall, args=(requests,))
@@ -238,7 +239,7 @@ def test_closing_sends_what_is_queued(engine: str) -> None:
 
 
 def test_adopted_sockets_and_clients(engine: str) -> None:
-    """A socketpair with a data plane at each end, one as client: a message and its signed answer cross."""
+    """A socketpair with a data plane at each end, one as client: a message and its signed response cross."""
     left, right = socket.socketpair()
     server, client = DataPlane(threads=1, engine=engine), DataPlane(threads=1, engine=engine, role="client")
     with left, right:
@@ -278,7 +279,7 @@ def test_netbios_session_request(engine: str) -> None:
 
 
 def test_idle_connections_cost_little(engine: str) -> None:
-    """400 connections that never say a word: less than 8 KiB of memory each, the client's end included."""
+    """400 connections that send nothing: less than 8 KiB of memory each, including the client's end."""
     with Plane(engine=engine) as plane:
         before = resident()
         sockets = [socket.create_connection(("127.0.0.1", plane.port), timeout=20) for _ in range(400)]

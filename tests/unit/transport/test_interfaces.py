@@ -29,5 +29,5 @@ LOCAL = (
     ],
 )
 def test_words(token: str, hosts: list[str]) -> None:
-    """Goal: names, wildcards, addresses, networks, and Samba's remarks on an interface. Method: each kind."""
+    """Goal: names, wildcards, addresses, networks, and Samba's options of an interface. Method: each kind."""
     assert matching(token, LOCAL) == hosts

@@ -9,7 +9,7 @@ from frevo.transport.listeners import addresses_of, listening_processes
 
 
 def test_the_listener_is_found() -> None:
-    """The process with the listening socket, by address and port; nobody on another address or when it is closed."""
+    """The process with the listening socket, by address and port; none for another address or when it is closed."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert listening_processes(port) == [os.getpid()]
@@ -30,6 +30,6 @@ def test_all_addresses_serve_each() -> None:
 
 
 def test_names_have_addresses() -> None:
-    """Each address of a name once; a name without one has none, and that is no error."""
+    """Each address of a name once; a name without one has none, and that is not an error."""
     assert addresses_of("127.0.0.1", 445) == ["127.0.0.1"]
     assert addresses_of("no-such-host.invalid", 445) == []

@@ -26,7 +26,7 @@ def start() -> tuple[MemoryTransport, list[Event]]:
 
 
 def test_a_request_and_its_answer() -> None:
-    """The client's message is an event at the server; the sealed answer is a message at the client."""
+    """The client's message is an event at the server; the encrypted response is a message at the client."""
     transport, events = start()
     link = transport.connect()
     link.submit(0, 0, packet(0, 0))
@@ -68,7 +68,7 @@ def test_the_fast_path_works_in_memory() -> None:
 
 
 def test_garbage_and_close_end_a_connection() -> None:
-    """CLOSED comes once; what is submitted afterwards goes nowhere."""
+    """CLOSED comes once; later submissions go nowhere."""
     transport, events = start()
     link = transport.connect()
     link.send(b"\1\2\3\4")

@@ -1,4 +1,4 @@
-"""A backend on a fresh directory, and shorthands for making files through it."""
+"""A backend on a new directory, and shorthands for making files through it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BOTH = OpenIntent.READ | OpenIntent.WRITE
 
 @pytest.fixture
 def share(tmp_path: Path) -> Path:
-    """The exported directory; its parent belongs to the test, too, and is outside."""
+    """The exported directory; its parent belongs to the test, too, and is outside the share."""
     root = tmp_path / "share"
     root.mkdir()
     return root
@@ -51,7 +51,7 @@ def create(backend: LocalBackend, path: str, *, directory: bool = False, attribu
 
 
 def open_(backend: LocalBackend, path: str, intent: OpenIntent = OpenIntent.READ) -> Handle:
-    """Opens what exists."""
+    """Opens an existing file."""
     return backend.open(backend.resolve(path), intent)
 
 

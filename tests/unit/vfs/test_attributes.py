@@ -16,7 +16,7 @@ DESCRIPTOR = bytes.fromhex("0100048014000000000000000000000000000000") + bytes.f
 
 
 def test_reads_samba_values() -> None:
-    """Values that Samba wrote, from version 1's text to version 5."""
+    """Values written by Samba, from version 1's text to version 5."""
     v3 = base64.b64decode("MHgyMAAAAwADAAAAEQAAACAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAGbN5gdOzwEAAAAAAAAAAA==")
     v3 = v3[:40] + (0x01CF4E07E6CD6600).to_bytes(8, "little") + bytes(8)
     assert unpack_dosattrib(v3) == DosAttributes(0x20, 0x01CF4E07E6CD6600)
@@ -28,7 +28,7 @@ def test_reads_samba_values() -> None:
 
 @given(st.sampled_from([0, 1, 2, 0x20, 0x21, 0x27, 0x220]), st.integers(0, 2**63 - 1))
 def test_dosattrib_round_trip(attributes: int, created: int) -> None:
-    """What is written is read again (hypothesis)."""
+    """What is written reads back the same (hypothesis)."""
     value = pack_dosattrib(DosAttributes(attributes, created))
     assert len(value) == 24
     assert unpack_dosattrib(value) == DosAttributes(attributes, created)

@@ -1,4 +1,4 @@
-"""inotify's records in SMB's terms: one by one, and beside their neighbours."""
+"""inotify's records in SMB's terms: one by one, and together with their neighbours."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ OLD, NEW = event(n.IN_MOVED_FROM, "old", 7), event(n.IN_MOVED_TO, "new", 7)
 @pytest.mark.parametrize("is_directory", [False, True])
 @pytest.mark.parametrize(("mask", "action"), [(n.IN_CREATE, c.ADDED), (n.IN_DELETE, c.REMOVED)])
 def test_names_come_and_go(mask: int, action: int, is_directory: bool) -> None:
-    """[MS-FSCC] 2.7.1: added, removed; directories and files have filter bits of their own."""
+    """[MS-FSCC] 2.7.1: added, removed; directories and files have different filter bits."""
     bits = c.CHANGE_DIR_NAME if is_directory else c.CHANGE_FILE_NAME
     assert c.changes_of([event(mask)], 0, is_directory) == [(action, bits)]
 
 
 def test_a_rename_within_a_folder() -> None:
-    """Two records of one cookie are one rename; of a file those who ask for attributes hear, too."""
+    """Two records with one cookie are one rename; for a file also a change of attributes."""
     also = (c.MODIFIED, c.CHANGE_ATTRIBUTES | c.CHANGE_CREATION)
     assert c.changes_of([OLD, NEW], 0, False) == [(c.RENAMED_OLD_NAME, c.CHANGE_FILE_NAME)]
     assert c.changes_of([OLD, NEW], 1, False) == [(c.RENAMED_NEW_NAME, c.CHANGE_FILE_NAME), also]
@@ -49,14 +49,15 @@ def test_a_name_that_arrives(other: n.Event | None) -> None:
 
 
 def test_content_and_metadata() -> None:
-    """Writing changes size and time; inotify does not say which metadata changed, so all are meant."""
+    """Writing changes size and time; inotify does not say which metadata changed, so all are reported."""
     assert c.changes_of([event(n.IN_MODIFY)], 0, False) == [(c.MODIFIED, c.CHANGE_SIZE | c.CHANGE_LAST_WRITE)]
     assert c.changes_of([event(n.IN_ATTRIB)], 0, False) == [(c.MODIFIED, c.METADATA)]
     assert c.METADATA & c.CHANGE_SECURITY and not c.METADATA & (c.CHANGE_SIZE | c.CHANGE_FILE_NAME)
 
 
 def test_the_first_attributes_belong_to_the_creation() -> None:
-    """A created file whose attributes are set at once is one change; another name's, or a later one, is another."""
+    """Creating a file and setting its attributes right after is one change; of another name, or later, it is
+    another."""
     created, attributes = event(n.IN_CREATE), event(n.IN_ATTRIB)
     assert c.changes_of([created, attributes], 1, False) == []
     for before in (event(n.IN_CREATE, "another"), event(n.IN_CREATE, watch=2), event(n.IN_MODIFY)):
@@ -64,6 +65,6 @@ def test_the_first_attributes_belong_to_the_creation() -> None:
     assert c.changes_of([created, attributes, attributes], 2, False) == [(c.MODIFIED, c.METADATA)]
 
 
-def test_what_means_nothing() -> None:
+def test_irrelevant_records() -> None:
     """Records that no watch asks for."""
     assert c.changes_of([event(0)], 0, False) == []

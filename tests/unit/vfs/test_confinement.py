@@ -56,7 +56,7 @@ def test_links_inside(backend: LocalBackend, share: Path) -> None:
 
 
 def test_links_outside(backend: LocalBackend, share: Path, outside: Path) -> None:
-    """Links that leave, dangle or go round: smbd's statuses (4.17, `wide links = no`), and no listing."""
+    """Links that lead out, dangle or form a circle: smbd's statuses (4.17, `wide links = no`), and no listing."""
     (share / "out").symlink_to(outside)
     (share / "rel").symlink_to("../outside")
     (share / "secret").symlink_to(outside / "secret")
@@ -101,9 +101,8 @@ def test_rename_and_remove_act_on_the_link(backend: LocalBackend, share: Path) -
 
 
 def test_parent_becomes_a_link(backend: LocalBackend, share: Path, outside: Path) -> None:
-    """Between resolve and the operation the parent is replaced by a link to the outside: nothing happens
-    there. What adds a name adds it to the directory that was found, wherever that is by now.
-    """
+    """Between resolve and the operation the parent is replaced by a link to the outside: nothing happens there. A new
+    name is added to the directory that was found, wherever that is by now."""
     (share / "d").mkdir()
     victim = create(backend, "d\\secret")
     new, directory = backend.resolve("d\\new"), backend.resolve("d\\newdir")
@@ -127,7 +126,7 @@ def test_parent_becomes_a_link(backend: LocalBackend, share: Path, outside: Path
 
 
 def test_race_with_a_flipping_parent(backend: LocalBackend, share: Path, outside: Path) -> None:
-    """A thread flips a directory and a link to the outside without pause; no open ever sees the outside."""
+    """A thread keeps swapping a directory with a link to the outside; no open ever reaches the outside."""
     (share / "d").mkdir()
     (share / "d" / "secret").write_text("inside")
     (share / "l").symlink_to(outside)
@@ -160,7 +159,7 @@ def test_race_with_a_flipping_parent(backend: LocalBackend, share: Path, outside
 
 
 def test_remove_spares_a_successor(backend: LocalBackend, share: Path) -> None:
-    """The name is another file's by now: remove leaves it, rename says that the name is gone."""
+    """The name belongs to another file by now: remove leaves it, rename says that the name is gone."""
     handle = create(backend, "f")
     (share / "f").rename(share / "g")
     (share / "f").write_text("other")
@@ -186,7 +185,7 @@ def test_special_files(backend: LocalBackend, share: Path) -> None:
 
 
 def test_file_becomes_a_fifo(backend: LocalBackend, share: Path) -> None:
-    """A FIFO takes a file's name after resolve or after it was opened before: refused, and nothing waits."""
+    """A FIFO takes a file's name after resolve, or after an earlier open: refused, and nothing waits."""
     create(backend, "f").close()
     resolved = backend.resolve("f")
     (share / "f").unlink()

@@ -1,4 +1,4 @@
-"""Which file systems may not answer, from tables of mounts as the kernel writes them."""
+"""Which file systems may hang, from tables of mounts in the kernel's format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def table(tmp_path: Path) -> list[Mount]:
 
 
 def test_parsed(table: list[Mount]) -> None:
-    """Goal: every whole line is a mount, escapes undone. Method: optional fields, blanks, a broken line."""
+    """Goal: every complete line is a mount, with escapes decoded. Method: optional fields, spaces, a broken line."""
     assert [(mount.point, mount.slow) for mount in table] == [
         ("/proc", False), ("/", False), ("/srv/my data", True), ("/srv/nas", True), ("/srv/nas/scratch", False),
     ]  # fmt: skip
@@ -45,13 +45,14 @@ def test_parsed(table: list[Mount]) -> None:
     ],
 )
 def test_slow_mount(table: list[Mount], path: str, point: str | None) -> None:
-    """Goal: a tree is slow by its own mount, by one on its way or by one below. Method: paths against the table."""
+    """Goal: a share is slow because of its own mount, one above it or one below it. Method: paths against the
+    table."""
     found = slow_mount(path, table)
     assert (found.point if found else None) == point
 
 
 def test_links_are_followed(tmp_path: Path) -> None:
-    """Goal: a link to a slow mount is one, found without touching it. Method: relative, absolute, circular ones."""
+    """Goal: a link to a slow mount is found without touching the mount. Method: relative, absolute, circular ones."""
     root = str(tmp_path.resolve())
     table = [Mount("/", "ext4"), Mount(f"{root}/far", "fuse")]
     (tmp_path / "relative").symlink_to("far/below")
@@ -63,7 +64,7 @@ def test_links_are_followed(tmp_path: Path) -> None:
 
 
 def test_the_newest_mount_counts() -> None:
-    """Goal: what is mounted over another is what is used. Method: two mounts at one place."""
+    """Goal: of two mounts at one place the later one counts. Method: two such mounts."""
     assert mount_of("/a/b", [Mount("/a", "nfs"), Mount("/a", "ext4")]) == ("/a", "ext4")
 
 

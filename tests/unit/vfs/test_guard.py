@@ -1,4 +1,4 @@
-"""What is the server's own does not exist in any share: found, listed, linked, watched, moved or made."""
+"""The server's own files do not exist in any share: found, listed, linked, watched, moved or made."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def guarded(share: Path, private: Path) -> LocalBackend:
 
 
 def status_at(backend: LocalBackend, path: str) -> NTStatus:
-    """What resolving and opening or making gives."""
+    """The status of resolving and opening or making it."""
     try:
         resolved = backend.resolve(path)
         if resolved.exists:
@@ -56,7 +56,7 @@ def names(backend: LocalBackend, path: str) -> list[str]:
 
 
 def test_nothing_is_there(guarded: LocalBackend, share: Path, private: Path) -> None:
-    """By its name in any case, by links of both kinds, after it was renamed, and for what is new in it."""
+    """By its name in any case, by links of both kinds, after a rename, and for new files in it."""
     for path in (
         "state\\private",
         "STATE\\PRIVATE",
@@ -84,7 +84,7 @@ def test_nothing_is_there(guarded: LocalBackend, share: Path, private: Path) -> 
 
 
 def test_what_holds_it_stays(guarded: LocalBackend, share: Path) -> None:
-    """No folder with the private directory in it is renamed or found empty; others are."""
+    """A folder that contains the private directory cannot be renamed and is not found empty; others can."""
     (share / "other").mkdir()
     state = open_(guarded, "state")
     with pytest.raises(SMBError) as caught:
@@ -95,14 +95,14 @@ def test_what_holds_it_stays(guarded: LocalBackend, share: Path) -> None:
 
 
 def test_no_share_of_it(private: Path) -> None:
-    """Neither the directory nor one in it is exported."""
+    """Neither the directory nor one in it can be exported."""
     for root in (private, private / "sub"):
         with pytest.raises(PermissionError):
             LocalBackend(str(root), options=LocalOptions(guard=Guard(private)))
 
 
 def test_one_that_comes_later(share: Path) -> None:
-    """A directory that is made after the guard, removed and made again, is hidden; a file beside it always."""
+    """A directory made after the guard, removed and made again, is hidden; a file beside it always."""
     folder, keytab = share / "private", share / "krb5.keytab"
     backend = LocalBackend(str(share), options=LocalOptions(guard=Guard(folder, [str(keytab)])))
     for _ in range(2):
@@ -130,7 +130,7 @@ def test_bind_mounts(guarded: LocalBackend, share: Path, private: Path) -> None:
 
 
 def test_vetoed_and_private(share: Path, private: Path) -> None:
-    """`delete veto files` does not take the private directory along."""
+    """`delete veto files` does not delete the private directory."""
     options = LocalOptions(guard=Guard(private), veto_files=("private",), delete_veto_files=True)
     backend = LocalBackend(str(share), options=options)
     with pytest.raises(SMBError) as caught:
@@ -140,7 +140,7 @@ def test_vetoed_and_private(share: Path, private: Path) -> None:
 
 
 def test_new_files_beside_the_share(tmp_path: Path, share: Path) -> None:
-    """The private directory is not below the share: another link to a file that is new in it is hidden as well."""
+    """The private directory is not below the share: a hard link to a new file in it is hidden as well."""
     folder = tmp_path / "private"
     folder.mkdir()
     backend = LocalBackend(str(share), options=LocalOptions(guard=Guard(folder)))

@@ -17,7 +17,7 @@ from .conftest import create, open_
 
 @pytest.fixture
 def in_memory(tmp_path: Path) -> Iterator[Path]:
-    """A directory on tmpfs where there is one: 10^5 files come and go faster there."""
+    """A directory on tmpfs if there is one: 10^5 files are quicker there."""
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else str(tmp_path)
     with tempfile.TemporaryDirectory(dir=base) as directory:
         yield Path(directory)
@@ -61,7 +61,7 @@ def test_exotic_names(backend: LocalBackend, share: Path) -> None:
 
 
 def test_names_that_vanish(backend: LocalBackend, share: Path) -> None:
-    """Entries removed during the listing are left out, the rest comes."""
+    """Entries removed during the listing are left out, the rest is listed."""
     for index in range(100):
         (share / f"f{index}").touch()
     listing = open_(backend, "").list_directory()
@@ -86,7 +86,7 @@ def test_independent_passes(backend: LocalBackend, share: Path) -> None:
 
 
 def test_large_directory_streams(in_memory: Path) -> None:
-    """10^5 entries: the first come without reading all, and a whole pass needs little memory."""
+    """10^5 entries: the first ones come before all are read, and a whole pass needs little memory."""
     fd = os.open(in_memory, os.O_RDONLY)
     for index in range(100_000):
         os.mknod(f"file-{index}", 0o100644, dir_fd=fd)

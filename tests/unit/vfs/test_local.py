@@ -1,4 +1,4 @@
-"""vfs/local.py and handle.py: files and directories found, made, used, renamed, removed."""
+"""vfs/local.py and handle.py: finding, making, using, renaming and removing files and directories."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def status_of(call: Callable[[], object]) -> NTStatus:
 
 
 def test_resolve_statuses(backend: LocalBackend, share: Path) -> None:
-    """Missing names, missing parents and files in the place of directories, as smbd answers them."""
+    """Missing names, missing parents and files in the place of directories, with smbd's statuses."""
     (share / "f").write_text("x")
     missing = backend.resolve("New File")
     assert not missing.exists and missing.stat is None and missing.path == "New File"
@@ -42,7 +42,7 @@ def test_resolve_statuses(backend: LocalBackend, share: Path) -> None:
 
 
 def test_case(backend: LocalBackend, share: Path) -> None:
-    """Case does not matter in any component; the exact name wins where only case differs."""
+    """Case does not matter in any component; if names differ only in case, the exact one wins."""
     (share / "Dir" / "Sub").mkdir(parents=True)
     (share / "Dir" / "Sub" / "Ünï.txt").write_text("x")
     assert backend.resolve("dIR\\sUB\\üNÏ.TXT").path == "Dir/Sub/Ünï.txt"
@@ -144,7 +144,7 @@ def test_create(backend: LocalBackend, share: Path) -> None:
 
 
 def test_parent_vanishes(backend: LocalBackend, share: Path) -> None:
-    """The directory goes between resolve and create: OBJECT_PATH_NOT_FOUND."""
+    """The directory disappears between resolve and create: OBJECT_PATH_NOT_FOUND."""
     (share / "d").mkdir()
     resolved = backend.resolve("d\\f")
     (share / "d").rmdir()
@@ -160,7 +160,7 @@ def test_parent_vanishes(backend: LocalBackend, share: Path) -> None:
 
 
 def test_basic_information(backend: LocalBackend, share: Path) -> None:
-    """Times to 100 ns (also before 1970) and attributes survive a second backend; None leaves alone."""
+    """Times to 100 ns (also before 1970) and attributes survive a second backend; None changes nothing."""
     handle = create(backend, "f")
     handle.set_basic(
         creation_time=_EPOCH - 5, last_write_time=_EPOCH + 1234567, last_access_time=_EPOCH - 10_000_001
@@ -240,7 +240,7 @@ def test_links(backend: LocalBackend, share: Path) -> None:
 
 
 def test_remove_directories(backend: LocalBackend, share: Path) -> None:
-    """Only empty ones, and is_empty says so."""
+    """Only empty ones, and is_empty tells which."""
     directory = create(backend, "d", directory=True)
     assert backend.is_empty(directory)
     inside = create(backend, "d\\f")
@@ -287,9 +287,7 @@ def test_hidden_and_vetoed(make_backend: Callable[..., LocalBackend], share: Pat
 
 
 def test_without_xattrs(backend: LocalBackend, share: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system without xattrs (all xattr calls say ENOTSUP): everything works, READONLY lives in the
-    mode.
-    """
+    """A file system without xattrs (all xattr calls give ENOTSUP): everything works, READONLY is kept in the mode."""
 
     def unsupported(*_args: object, **_kwargs: object) -> None:
         raise OSError(errno.EOPNOTSUPP, "no xattrs")
@@ -298,7 +296,7 @@ def test_without_xattrs(backend: LocalBackend, share: Path, monkeypatch: pytest.
         monkeypatch.setattr(os, name, unsupported)
     probed = LocalBackend(str(share))
     assert not probed.xattrs and not probed.volume(open_(probed, "", OpenIntent.PATH)).attributes & 0x40000
-    for tested, name in ((probed, "a"), (backend, "b")):  # `backend` learned of xattrs before they went
+    for tested, name in ((probed, "a"), (backend, "b")):  # `backend` learned of xattrs before they were taken away
         handle = create(tested, name, attributes=0x21)
         assert (share / name).stat().st_mode & 0o222 == 0
         handle.set_basic(attributes=0x20, creation_time=_EPOCH)
@@ -333,7 +331,7 @@ def test_extended_attributes(backend: LocalBackend, share: Path) -> None:
 
 
 def test_security_descriptor(backend: LocalBackend, share: Path) -> None:
-    """A stored descriptor comes back, whichever xattr it went to."""
+    """A stored descriptor comes back, whichever xattr it is in."""
     descriptor = bytes.fromhex("0100048014000000000000000000000000000000010100000000000512000000")
     handle = create(backend, "f")
     assert handle.security_descriptor() is None
@@ -343,7 +341,7 @@ def test_security_descriptor(backend: LocalBackend, share: Path) -> None:
 
 
 def test_volume(backend: LocalBackend, share: Path) -> None:
-    """The numbers are statvfs's."""
+    """The numbers are those of statvfs."""
     volume = backend.volume(open_(backend, "", OpenIntent.PATH))
     status = os.statvfs(share)
     assert volume.label == "share" and volume.file_system_name == "NTFS"
@@ -368,9 +366,8 @@ def test_descriptors_do_not_leak(backend: LocalBackend, share: Path) -> None:
 
 
 def test_what_was_found_is_opened(backend: LocalBackend, share: Path) -> None:
-    """A file takes the name after resolve: what is looked at and what is opened, to write too, is the file that was
-    found; its directory's rights are not those of another file's name.
-    """
+    """A file takes the name after resolve: what is examined and opened, also for writing, is the file that was found;
+    its directory's rights do not extend to a file of another name."""
     (share / "f").write_text("found")
     resolved, for_parent = backend.resolve("f"), backend.resolve("f")
     number = (share / "f").stat().st_ino
@@ -386,7 +383,7 @@ def test_what_was_found_is_opened(backend: LocalBackend, share: Path) -> None:
 
 
 def test_only_what_was_found_is_replaced(backend: LocalBackend, share: Path) -> None:
-    """A file takes the target's name after the target was allowed to go, or where nothing was: it stays."""
+    """A file takes the target's name after the target may be deleted, or where nothing was: it stays."""
     handle = create(backend, "a")
     (share / "b").write_text("may go")
     there, nothing = backend.resolve("b"), backend.resolve("c")
@@ -405,8 +402,8 @@ def test_only_what_was_found_is_replaced(backend: LocalBackend, share: Path) -> 
 def test_a_large_folder_is_read_in_pieces_or_at_once(
     make_backend: Callable[..., LocalBackend], share: Path
 ) -> None:
-    """Goal: a look-up that may not read many names says so, and its steps read them; one for which a thread waits
-    reads them all. Method: a limit of two names."""
+    """Goal: a look-up that may not read many names says so, and its steps read them; one in a thread reads them all.
+    Method: a limit of two names."""
     for number in range(9):
         (share / f"f{number}").touch()
     backend = make_backend(names_inline=2)

@@ -56,7 +56,7 @@ nasty = (
 
 @given(disk_bytes | nasty)
 def test_disk_to_wire_and_back(raw: bytes) -> None:
-    """Every disk name has a legal wire name that survives UTF-16 and names it again (hypothesis)."""
+    """Every name on disk has a legal wire name that survives UTF-16 and maps back to it (hypothesis)."""
     disk = os.fsdecode(raw)
     wire = disk_to_wire(disk)
     assert not re.search(r'[\x00-\x1f"*/:<>?|\\]|[ .]\Z', wire)
@@ -68,7 +68,7 @@ def test_disk_to_wire_and_back(raw: bytes) -> None:
 
 @given(st.text(st.characters(), max_size=300))
 def test_wire_to_disk_never_crashes(wire: str) -> None:
-    """Any text, lone surrogates included, gives a disk name that Linux takes, or an SMBError (hypothesis)."""
+    """Any text, including lone surrogates, gives a name that Linux accepts, or an SMBError (hypothesis)."""
     try:
         disk = wire_to_disk(wire)
     except SMBError as error:
@@ -117,7 +117,7 @@ def test_known_mappings() -> None:
     ],
 )
 def test_paths(wire: str, parts: tuple[str, ...], stream: str, explicit: bool, directory: bool) -> None:
-    """Paths and stream suffixes that are legal, with what they mean."""
+    """Legal paths and stream suffixes, with what they mean."""
     parsed = parse_path(wire)
     assert (parsed.parts, parsed.stream, parsed.explicit, parsed.directory) == (
         parts,
@@ -150,7 +150,7 @@ def test_paths(wire: str, parts: tuple[str, ...], stream: str, explicit: bool, d
     ],
 )
 def test_bad_names(wire: str) -> None:
-    """Names that cannot be are OBJECT_NAME_INVALID, also those that would become `.` or `..` on disk."""
+    """Impossible names are OBJECT_NAME_INVALID, also those that would become `.` or `..` on disk."""
     with pytest.raises(SMBError) as caught:
         parse_path(wire)
     assert caught.value.status == NTStatus.OBJECT_NAME_INVALID
@@ -165,7 +165,7 @@ def test_dots(wire: str) -> None:
 
 
 def test_fold() -> None:
-    """Simple upper case: no expansion, no normalisation, nothing that leaves or enters ASCII."""
+    """Simple upper case: no expansion, no normalisation, nothing that moves into or out of ASCII."""
     assert fold("straße") == "STRAßE"
     assert fold("äÖ") == "ÄÖ" and fold("ÿ") == "Ÿ"
     assert fold("a\u0308") != fold("ä")

@@ -1,4 +1,4 @@
-"""Times beyond what a file system holds: when the xattr is believed, and when it is forgotten."""
+"""Times outside a file system's range: when the xattr is believed, and when it is forgotten."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> str:
 
 
 def times(file: str, accessed: int, written: int) -> tuple[int, int]:
-    """(last access, last write) as they are told when the file system says these."""
+    """(last access, last write) as reported when the file system has these."""
     told = exact(stat(accessed, written), get_xattr(file, XATTR_TIMES))
     return told.last_access_time, told.last_write_time
 
@@ -44,13 +44,13 @@ def times(file: str, accessed: int, written: int) -> tuple[int, int]:
         (EARLY + 1, LATE - 1, False), (0, NOW, True), (NOW, 2**63 - 1, True),
     ],
 )  # fmt: skip
-def test_only_far_times_cost_a_look(accessed: int, written: int, far: bool) -> None:
-    """Between EARLY and LATE every file system keeps what it is told."""
+def test_only_far_times_are_checked(accessed: int, written: int, far: bool) -> None:
+    """Between EARLY and LATE every file system keeps the time it is given."""
     assert is_out_of_range(stat(accessed, written)) == far
 
 
-def test_what_was_meant_is_told(file: str) -> None:
-    """Both times kept, each by itself; what is set later replaces its own alone."""
+def test_times_come_back_as_set(file: str) -> None:
+    """Both times are kept independently; setting one later replaces only that one."""
     remember(file, (KEPT_EARLY, KEPT_LATE), MEANT_EARLY, MEANT_LATE)
     assert times(file, KEPT_EARLY, KEPT_LATE) == (MEANT_EARLY, MEANT_LATE)
     remember(file, (KEPT_EARLY, KEPT_LATE), None, MEANT_LATE + 1)
@@ -58,14 +58,15 @@ def test_what_was_meant_is_told(file: str) -> None:
 
 
 def test_what_others_set_is_believed(file: str) -> None:
-    """Goal: the xattr is forgotten when somebody else changed the time. Method: the file system says another one."""
+    """Goal: the xattr is forgotten when another program changed the time. Method: the file system reports another
+    one."""
     remember(file, (KEPT_EARLY, KEPT_LATE), MEANT_EARLY, MEANT_LATE)
     assert times(file, KEPT_EARLY + 1, KEPT_LATE) == (KEPT_EARLY + 1, MEANT_LATE)
     assert times(file, NOW, NOW) == (NOW, NOW)
 
 
 def test_near_times_leave_nothing_behind(file: str) -> None:
-    """A time that the file system keeps needs no xattr, and takes away one that was there."""
+    """A time in the file system's range needs no xattr, and removes an existing one."""
     remember(file, (NOW, NOW), NOW, NOW)
     assert get_xattr(file, XATTR_TIMES) is None
     remember(file, (KEPT_EARLY, NOW), MEANT_EARLY, NOW)
@@ -75,7 +76,7 @@ def test_near_times_leave_nothing_behind(file: str) -> None:
 
 
 def test_a_file_system_that_rounds_is_not_remembered(file: str) -> None:
-    """A near time that comes back a little different is the file system's precision, no far time."""
+    """A near time that comes back slightly different is due to the file system's precision, not a far time."""
     remember(file, (NOW - 100, NOW), NOW, NOW)
     assert get_xattr(file, XATTR_TIMES) is None
 
@@ -84,7 +85,7 @@ def test_a_file_system_that_rounds_is_not_remembered(file: str) -> None:
     "value", [b"", b"x", bytes(31), bytes(33), struct.pack("<4q", KEPT_EARLY, -1, KEPT_LATE, 0), b"\xff" * 32]
 )
 def test_damaged_values_say_nothing(file: str, value: bytes) -> None:
-    """Any user may write `user.` attributes: what is not a record of ours changes no time."""
+    """Any user may write `user.` attributes: anything but a record of ours changes no time."""
     os.setxattr(file, out_of_range_times.XATTR_TIMES, value)
     assert times(file, KEPT_EARLY, KEPT_LATE) == (KEPT_EARLY, KEPT_LATE)
     given = stat(KEPT_EARLY, KEPT_LATE)

@@ -1,4 +1,4 @@
-"""What Linux would not remove is refused when it is asked for: modes, sticky bits, mounts, pinned files."""
+"""What Linux would not remove is refused when deletion is requested: modes, sticky bits, mounts, pinned files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _IMMUTABLE, _APPEND = 0x10, 0x20
 
 @pytest.fixture
 def removable(backend: LocalBackend) -> Callable[[str], NTStatus]:
-    """removable(path): what the backend says to a removal."""
+    """removable(path): the backend's status for a removal."""
 
     def ask(path: str) -> NTStatus:
         handle = backend.open(backend.resolve(path), OpenIntent.PATH)
@@ -40,8 +40,8 @@ def removable(backend: LocalBackend) -> Callable[[str], NTStatus]:
     return ask
 
 
-def test_what_may_go(share: Path, removable: Callable[[str], NTStatus]) -> None:
-    """Files, folders and links of one's own may go; the root may not."""
+def test_what_can_be_removed(share: Path, removable: Callable[[str], NTStatus]) -> None:
+    """One's own files, folders and links can be removed; the root cannot."""
     (share / "d" / "sub").mkdir(parents=True)
     (share / "d" / "f").touch()
     (share / "l").symlink_to("d/f")
@@ -66,7 +66,7 @@ def test_what_may_go(share: Path, removable: Callable[[str], NTStatus]) -> None:
 def test_modes_and_sticky_bits(
     backend: LocalBackend, share: Path, mode: int, owner: int, file_owner: int, expected: NTStatus
 ) -> None:
-    """The answer is what unlink(2) does for the Unix user who acts, whose rights are not the process's."""
+    """The status is that of unlink(2) for the session's Unix user, whose rights differ from the process's."""
     (share / "d").mkdir()
     (share / "d" / "f").touch()
     os.chown(share / "d" / "f", file_owner, 0)
@@ -92,7 +92,7 @@ def test_modes_and_sticky_bits(
 
 @needs_root
 def test_mounts(share: Path, removable: Callable[[str], NTStatus]) -> None:
-    """A mount point stays, a file that something is bound over, too, and everything on a read-only file system."""
+    """A mount point stays, so does a file with a bind mount on it, and everything on a read-only file system."""
     (share / "m").mkdir()
     (share / "f").touch()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "none", share / "m"], capture_output=True)

@@ -58,7 +58,7 @@ def test_stream_of_a_directory(backend: LocalBackend) -> None:
 
 
 def test_collisions(backend: LocalBackend) -> None:
-    """A second stream of that name, in any case, collides; rename replaces only when asked."""
+    """A second stream of that name, in any case, collides; rename replaces only when asked to."""
     create(backend, "f").close()
     first, second = create(backend, "f:a"), create(backend, "f:b")
     with pytest.raises(SMBError) as caught:
@@ -72,7 +72,7 @@ def test_collisions(backend: LocalBackend) -> None:
 
 
 async def test_too_large(backend: LocalBackend) -> None:
-    """What an xattr cannot hold is DISK_FULL and leaves the stream as it was."""
+    """What an xattr cannot hold is DISK_FULL and leaves the stream unchanged."""
     create(backend, "f").close()
     stream = create(backend, "f:s")
     await stream.write(0, b"x")
@@ -87,7 +87,7 @@ async def test_too_large(backend: LocalBackend) -> None:
 
 
 async def test_names(backend: LocalBackend) -> None:
-    """Stream names may hold what file names may not."""
+    """Stream names may contain characters that file names may not."""
     create(backend, "f").close()
     for name in ("\x05Stream\n One", 'a*"<>|?b', "ä\ud800"):
         stream = create(backend, f"f:{name}")
@@ -97,8 +97,8 @@ async def test_names(backend: LocalBackend) -> None:
 
 
 async def test_a_stream_that_is_too_large(backend: LocalBackend, caplog: pytest.LogCaptureFixture) -> None:
-    """Goal: what the file system cannot keep is DISK_FULL, the log says so, and what was there stays. Method: a
-    stream of 64 KiB, and one that this file system's xattrs do not take, if there is one."""
+    """Goal: what the file system cannot hold is DISK_FULL, the log says so, and the old content stays. Method: a
+    stream of 64 KiB, and one too large for this file system's xattrs, if there is one."""
     create(backend, "file").close()
     stream = create(backend, "file:fork")
     await stream.write(0, b"small")

@@ -1,4 +1,4 @@
-"""vfs/watch.py: what is done on disk comes as the changes that Windows would report."""
+"""vfs/watch.py: changes on disk are reported as Windows would report them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = w.CHANGE_FILE_NAME | w.CHANGE_DIR_NAME
 
 
 class Collector:
-    """Collects changes until there are as many as expected."""
+    """Collects changes until the expected number has come."""
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
@@ -71,7 +71,7 @@ async def test_names_come_and_go(backend: LocalBackend, share: Path) -> None:
 
 
 async def test_filters(backend: LocalBackend, share: Path) -> None:
-    """Names of files and of directories, sizes and attributes are told apart by the filter."""
+    """Names of files and of directories, sizes and attributes are distinguished by the filter."""
     collectors = {}
     for bits in (w.CHANGE_FILE_NAME, w.CHANGE_DIR_NAME, w.CHANGE_SIZE, w.CHANGE_ATTRIBUTES):
         collectors[bits] = Collector()
@@ -100,7 +100,7 @@ async def _reached(watch: hub.LocalWatch, path: str) -> None:
 
 
 async def test_recursive(backend: LocalBackend, share: Path) -> None:
-    """Directories below, there before or made later, filled at once, moved and removed."""
+    """Directories below, existing or made later, filled at once, moved and removed."""
     (share / "old" / "deep").mkdir(parents=True)
     seen = Collector()
     watch = open_(backend, "").watch(True, NAMES, seen.on_changes, seen.on_overflow)
@@ -115,14 +115,14 @@ async def test_recursive(backend: LocalBackend, share: Path) -> None:
     (share / "new").rename(share / "moved")
     rest = [await seen.take(1) for _ in range(3)]
     assert all(path.startswith("new\\sub\\") for found in rest[:1] for _, path in found)
-    await _reached(watch, "moved/sub")  # what comes before it is reached is told as an overflow
+    await _reached(watch, "moved/sub")  # what happens before it is reached is reported as an overflow
     (share / "moved" / "sub" / "q").touch()
     while (await seen.take(1)) != [(w.ADDED, "moved\\sub\\q")]:
         pass
 
 
 async def test_catching_up_needs_no_turn_of_the_loop(backend: LocalBackend, share: Path) -> None:
-    """What was done before is told at once, all of it."""
+    """What was done before is reported at once, all of it."""
     seen = Collector()
     watch = open_(backend, "").watch(False, NAMES, seen.on_changes, seen.on_overflow)
     for number in range(10):
@@ -135,7 +135,7 @@ async def test_catching_up_needs_no_turn_of_the_loop(backend: LocalBackend, shar
 
 
 async def test_not_recursive_after_recursive(backend: LocalBackend, share: Path) -> None:
-    """A watch of one directory stays silent about those below, though another watch looks there."""
+    """A watch of one directory does not report those below, though another watch does."""
     (share / "d").mkdir()
     plain, deep = Collector(), Collector()
     open_(backend, "").watch(False, NAMES, plain.on_changes, plain.on_overflow)
@@ -147,7 +147,7 @@ async def test_not_recursive_after_recursive(backend: LocalBackend, share: Path)
 
 
 async def test_closed_watch_is_silent(backend: LocalBackend, share: Path) -> None:
-    """After close nothing comes, and a new watch knows nothing of what was before."""
+    """After close nothing comes, and a new watch reports nothing from before."""
     seen, later = Collector(), Collector()
     watch = open_(backend, "").watch(True, ALL, seen.on_changes, seen.on_overflow)
     (share / "a").touch()
@@ -174,10 +174,9 @@ async def test_overflow(backend: LocalBackend, share: Path) -> None:
     assert seen.overflows == 1
 
 
-async def test_nothing_of_what_is_not_shown(make_backend: Callable[..., LocalBackend], share: Path) -> None:
-    """Vetoed and private folders, there before or new, or renamed: no name below them is told, and a rename from or to
-    a vetoed name is an end or a beginning.
-    """
+async def test_nothing_of_hidden_folders(make_backend: Callable[..., LocalBackend], share: Path) -> None:
+    """Vetoed and private folders, old, new or renamed: no name below them is reported, and a rename from or to a
+    vetoed name looks like an addition or a removal."""
     (share / "private").mkdir()
     (share / "veto" / "deep").mkdir(parents=True)
     backend = make_backend(veto_files=("veto*",), guard=Guard(share / "private"))
@@ -203,9 +202,9 @@ async def test_nothing_of_what_is_not_shown(make_backend: Callable[..., LocalBac
 async def test_many_folders_are_reached_in_slices(
     backend: LocalBackend, share: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Goal: a recursive watch on many folders neither stops the loop nor holds a descriptor for each, and tells, or
-    says that there is too much to tell, what happens below a folder that it has not reached. Method: slices of no
-    length; a file in a far folder at once, in another one when all are reached, and descriptors counted meanwhile."""
+    """Goal: a recursive watch on many folders neither blocks the loop nor holds a descriptor for each, and reports
+    what happens below a folder not yet reached, or an overflow. Method: slices of no length; a file in a far folder at
+    once, in another one when all are reached, and descriptors counted meanwhile."""
     monkeypatch.setattr(hub, "SLICE_S", 0.0)
     for number in range(40):
         (share / f"a{number}" / "b" / "c").mkdir(parents=True)
@@ -236,7 +235,7 @@ async def test_watches_that_begin_together_share_a_slice(
     backend: LocalBackend, share: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Goal: many recursive watches that begin at once cost one slice, not one each, and all reach everything. Method:
-    slices of no length; the first watch looks at once, those after it only at their own folder until their turn."""
+    slices of no length; the first watch scans at once, the later ones only their own folder until their turn."""
     monkeypatch.setattr(hub, "SLICE_S", 0.0)
     for number in range(10):
         (share / f"d{number}").mkdir()
@@ -264,8 +263,8 @@ async def test_watches_that_begin_together_share_a_slice(
     assert all(count.now == 0 for count in counts)
 
 
-async def test_a_new_tree_is_told_to_its_ends(backend: LocalBackend, share: Path) -> None:
-    """Everything in a folder that is new is told as added, once, however deep it was when the folder was seen."""
+async def test_a_new_tree_is_reported_completely(backend: LocalBackend, share: Path) -> None:
+    """Everything in a new folder is reported as added, once, however deep it was when the folder was seen."""
     seen = Collector()
     open_(backend, "").watch(True, NAMES, seen.on_changes, seen.on_overflow)
     (share / "new" / "sub" / "deep").mkdir(parents=True)
@@ -290,10 +289,10 @@ async def test_what_finds_no_room_is_not_watched(backend: LocalBackend, share: P
     assert count.now == 0
 
 
-async def test_many_watches_of_one_folder_are_told_some_at_a_time(
+async def test_many_watches_of_one_folder_are_served_in_slices(
     backend: LocalBackend, share: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Others get a turn while one change is told to many, and a rename stays together."""
+    """Others get a turn while one change is reported to many watches, and a rename stays together."""
     monkeypatch.setattr(hub, "TOLD_MAX", 2)
     seen = [Collector() for _ in range(9)]
     opened = open_(backend, "")

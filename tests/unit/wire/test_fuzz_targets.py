@@ -19,7 +19,7 @@ def test_short_fuzz_run() -> None:
 
 
 def test_unknown_target() -> None:
-    """A misspelt target is told: run one."""
+    """A misspelt target is reported: run one."""
     done = subprocess.run([sys.executable, RUN, "nothing"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--list" in done.stderr

@@ -1,4 +1,4 @@
-"""The blocking face beside the asynchronous one: the same names with the same parameters; loops, forks, endings."""
+"""The blocking client beside the asynchronous one: the same names with the same parameters; loops, forks, shutdown."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def count(seen: list[str], stop: int = 5000) -> AsyncGenerator[int, None]:
 
 
 def test_iteration() -> None:
-    """All items in order, the generator's error after what came before it, and an end when it is left early."""
+    """All items in order, the generator's error after the items before it, and closing when the loop is left early."""
     seen: list[str] = []
     assert list(iterate(count(seen))) == list(range(5000))
     for number in iterate(count(seen)):
@@ -88,7 +88,7 @@ def test_iteration() -> None:
 
 
 def test_one_step_at_a_time() -> None:
-    """With limit=1 a step is taken only when it is asked for: what the caller did with the last one counts."""
+    """With limit=1 a step is taken only on demand: what the caller did to the last item counts."""
     taken: list[int] = []
 
     async def steps() -> AsyncGenerator[list[int], None]:
@@ -103,7 +103,7 @@ def test_one_step_at_a_time() -> None:
 
 
 def test_not_on_its_own_loop() -> None:
-    """A callback on the loop that calls the blocking face gets an error instead of waiting for itself."""
+    """A callback on the loop that calls the blocking client gets an error instead of a deadlock."""
 
     async def nothing() -> None:
         pass
@@ -121,7 +121,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_end_of_the_interpreter() -> None:
-    """A daemon thread that still waits, and work nobody waits for, let the interpreter end at once and in silence."""
+    """A daemon thread that still waits, and abandoned work, let the interpreter end at once and silently."""
     code = """
 import asyncio, logging, threading
 from frevo.client.blocking.loop_thread import run
@@ -138,7 +138,7 @@ started.wait()
 
 
 def test_an_interrupt() -> None:
-    """Ctrl-C ends the wait and cancels what was under way; also where our parent ignores it, as nohup's do."""
+    """Ctrl-C ends the wait and cancels the work; also where our parent ignores it, as nohup does."""
     code = """
 import asyncio, os, signal
 from frevo.client.blocking.loop_thread import run
@@ -166,7 +166,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("told", [True, False])
 def test_an_interrupt_before_the_wait(told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while the loop is being told of the work, right after or right before: nothing of the work goes on."""
+    """Ctrl-C while the work is being handed to the loop, just before or after: none of the work continues."""
     cancelled: list[bool] = []
 
     async def loop_here() -> asyncio.AbstractEventLoop:

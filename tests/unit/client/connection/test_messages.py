@@ -1,4 +1,4 @@
-"""Which answers are accepted: those with the protection that their request's session needs ([MS-SMB2] 3.2.5.1)."""
+"""Which answers are accepted: those with the protection that their request's session requires ([MS-SMB2] 3.2.5.1)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_protection_of_answers(
 
 
 def test_the_buffer_is_free() -> None:
-    """After `release_sink` the caller's buffer can be resized, and a second call does no harm."""
+    """After `release_sink` the caller's buffer can be resized, and a second call is harmless."""
     buffer = bytearray(4)
     one = pending()
     one.sink = memoryview(buffer)

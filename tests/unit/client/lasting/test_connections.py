@@ -13,7 +13,7 @@ from frevo.client.lasting.connections import ShareConnections, automatic
 
 
 class Link:
-    """Counts its end."""
+    """Counts its ends."""
 
     def __init__(self) -> None:
         self.before_end: set[Any] = set()
@@ -54,7 +54,7 @@ def test_how_many(monkeypatch: pytest.MonkeyPatch, processors: int, many: int, o
 
 
 async def test_made_when_needed() -> None:
-    """The first one is there; number 2 brings number 1 too; whoever waits for the same one shares the attempt."""
+    """The first one exists; number 2 brings number 1 too; callers that wait for the same one share the attempt."""
     first = Tree()
     all_of_them = connections(first, 3)
     assert await all_of_them.nth(0) is first and first.asked == 0
@@ -66,7 +66,7 @@ async def test_made_when_needed() -> None:
 
 
 async def test_a_limit_of_the_server() -> None:
-    """One that cannot be had is the last that is tried."""
+    """After the first failure no further connection is tried."""
     first = Tree(limit=1)
     few = connections(first, 4)
     assert await few.nth(3) is None and first.asked == 2
@@ -75,7 +75,7 @@ async def test_a_limit_of_the_server() -> None:
 
 
 async def test_cancelled_it_is_made_anyway() -> None:
-    """A waiter that is cancelled takes nothing away from the next one."""
+    """A cancelled waiter takes nothing away from the next one."""
     first = Tree()
     some = connections(first, 2)
     waiting = asyncio.create_task(some.nth(1))

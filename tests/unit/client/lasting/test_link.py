@@ -22,11 +22,11 @@ class Connection:
     lost, server = True, "server"
 
     async def close(self, *, abort: bool = False) -> None:
-        """As the real one."""
+        """As the real one does."""
 
 
 class Reached:
-    """What a link has."""
+    """What a link needs."""
 
     def __init__(self) -> None:
         self.connection = Connection()
@@ -37,7 +37,7 @@ def link(reach: Any) -> Link:
 
 
 async def test_a_link_that_closes_while_it_is_made_again() -> None:
-    """Who waits hears that it was closed, and is not taken for cancelled himself: before the first step, and later."""
+    """Waiters get ConnectionLost, not CancelledError: before the first step, and later."""
 
     async def reach() -> Any:
         await asyncio.Event().wait()
@@ -118,7 +118,7 @@ async def nothing(_: Any) -> None:
 
 
 async def test_made_again_once_for_all() -> None:
-    """The old connection is closed, whoever waits shares one attempt, and a later call finds the new one."""
+    """The old connection is closed, all waiters share one attempt, and a later call finds the new one."""
     fresh = logged_on()
     calls = Calls(fresh)
     one = Link(logged_on(), calls.connect, nothing, 1.0)
@@ -143,7 +143,7 @@ async def test_made_again_once_for_all() -> None:
     ],
 )
 async def test_never_with_less_protection(before: LoggedOn, after: LoggedOn, text: str) -> None:
-    """Somebody who cuts a connection must not get one that they can read or change."""
+    """An attacker who cuts a connection must not get one that he can read or change."""
     one = Link(before, Calls(after, after).connect, nothing, 1.0)
     if text:
         with pytest.raises(ConnectionLost, match=text):
@@ -158,7 +158,7 @@ async def test_never_with_less_protection(before: LoggedOn, after: LoggedOn, tex
 
 
 async def test_in_vain() -> None:
-    """Why it cannot be made again is in the error, which is final; the next work tries once and not for long."""
+    """The error says why it cannot be restored, and is final; the next work tries only once."""
     calls = Calls(LogonError(13, "wrong password"), ConnectionRefusedError(111, "refused"))
     one = Link(logged_on(), calls.connect, nothing, 30.0)
     with pytest.raises(ConnectionLost, match="could not be restored: wrong password") as caught:

@@ -1,4 +1,4 @@
-"""The retry policy: what is done again, how often, and that loops within loops add nothing to each other."""
+"""The retry policy: what is repeated, how often, and that nested loops do not multiply the repeats."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ class Renewed:
     ],
 )
 def test_what_is_repeated(error: RemoteError, gone: bool) -> None:
-    """A connection, session or share that is gone; no refusal, and never after the server broke a rule."""
+    """A lost connection, session or share; no refusal, and nothing after the server broke a rule."""
     assert is_gone(error) is gone and Attempts().again(error) is gone
     assert not error.final
 
 
 def test_how_often() -> None:
-    """REPEATS times; the error after that is final, and no loop around this one begins anew."""
+    """REPEATS times; the error after that is final, and no outer loop starts over."""
     attempts, around = Attempts(), Attempts()
     assert all(attempts.again(lost("cut")) for _ in range(REPEATS))
     last = lost("cut")
@@ -70,7 +70,7 @@ def test_how_often() -> None:
 
 
 def test_progress_counts() -> None:
-    """Work that comes further each time goes on for ever; standing still or falling back does not count."""
+    """Work that makes progress each time continues for ever; standing still or falling back is not progress."""
     attempts = Attempts()
     assert all(attempts.again(lost("cut"), progress=step) for step in range(1, 50))
     assert [attempts.again(lost("cut"), progress=48) for _ in range(REPEATS)] == [True] * (REPEATS - 1) + [
@@ -79,7 +79,7 @@ def test_progress_counts() -> None:
 
 
 async def test_repeat() -> None:
-    """Work is done again, each time on the tree of that moment, until it succeeds."""
+    """Work is repeated, each time on the present tree, until it succeeds."""
     on, seen = Renewed(), []
 
     async def work(tree: Any) -> str:
@@ -93,8 +93,8 @@ async def test_repeat() -> None:
 
 
 async def test_repeat_ends() -> None:
-    """After REPEATS repeats the error is the caller's; another kind of error at once; a malformed answer ends the
-    connection, and nothing is done again."""
+    """After REPEATS repeats the caller gets the error; another kind of error at once; a malformed answer ends the
+    connection, and nothing is repeated."""
     on, calls = Renewed(), 0
 
     async def cut(tree: Any) -> None:
@@ -121,7 +121,7 @@ async def test_repeat_ends() -> None:
 
 
 async def test_loops_within_loops() -> None:
-    """Three levels of repeated work over a server that always cuts: it is asked as often as one level would."""
+    """Three levels of repeated work over a server that always cuts: as many requests as with one level."""
     on, calls = Renewed(), 0
 
     async def cut(tree: Any) -> None:
@@ -141,7 +141,7 @@ async def test_loops_within_loops() -> None:
 
 
 async def test_what_must_not_be_done_twice() -> None:
-    """It is done again when it was never sent or the server refused it unseen; else the error says: look first."""
+    """It is repeated if it was never sent or the server refused it unseen; otherwise the error says to check first."""
     for error, repeated in (
         (lost("cut"), False),
         (remote_error(NTStatus.NETWORK_NAME_DELETED), True),
@@ -172,7 +172,7 @@ def unsent() -> ConnectionLost:
 
 
 class Clock:
-    """The loop's time, which only sleeping moves on."""
+    """The loop's time, which only sleeping advances."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.pauses = 1000.0, list[float]()
@@ -190,7 +190,7 @@ async def refuse() -> None:
 
 
 async def test_pauses_double(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that does not answer is called for the patience, with pauses from 0.1 s on that double up to 5 s."""
+    """Reconnecting goes on for the given patience, with pauses from 0.1 s that double up to 5 s."""
     clock = Clock(monkeypatch)
     with pytest.raises(ConnectionRefusedError):
         await keep_trying(refuse, 30.0)

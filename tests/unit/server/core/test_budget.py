@@ -1,4 +1,4 @@
-"""Budget: who may take how much of what there is only so much of."""
+"""Budget: how much of a limited resource each user may take."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def most(budget: Budget, user: str) -> int:
 
 
 def test_nobody_takes_everything() -> None:
-    """Goal: a user holds at most what is left for the others, the next one half of the rest. Method: three users, one
-    after the other, take all they can of 100."""
+    """Goal: a user holds no more than what is left for the others, the next one half of the rest. Method: three users,
+    one after the other, take all they can of 100."""
     budget = Budget("things", 100)
     assert [most(budget, user) for user in ("a", "b", "c")] == [50, 25, 12]
     assert budget.total == 87 and dict(budget.users()) == {"a": 50, "b": 25, "c": 12}
 
 
 @pytest.mark.parametrize("count", [1, 3, 10])
-def test_every_question_has_one_answer(count: int) -> None:
-    """Goal: `room`, `check` and `reserve` agree. Method: ask all of them at every level of use."""
+def test_room_check_and_reserve_agree(count: int) -> None:
+    """Goal: `room`, `check` and `reserve` agree. Method: all of them at every level of use."""
     budget = Budget("things", 40)
     while budget.room("a", count):
         budget.check("a", count)
@@ -44,7 +44,8 @@ def test_every_question_has_one_answer(count: int) -> None:
 
 
 def test_given_back_is_free_again() -> None:
-    """Goal: nothing is left of a user that has given all back. Method: take, give, and look at everything."""
+    """Goal: nothing is left of a user that has returned everything. Method: take, give back, and look at
+    everything."""
     budget = Budget("things", 10)
     budget.take("a", 3)
     budget.give("a", 2)

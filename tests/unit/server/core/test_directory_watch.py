@@ -1,4 +1,4 @@
-"""DirectoryWatch: what an open remembers of its directory's changes, and whom it wakes."""
+"""DirectoryWatch: which changes of its directory an open remembers, and which waiter it wakes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def waiter(watch: DirectoryWatch) -> asyncio.Future[int]:
 
 
 async def test_one_waiter_for_one_batch() -> None:
-    """Goal: who has waited longest is woken, who has given up is passed over. Method: three waiters, one done."""
+    """Goal: the oldest waiter is woken, one that gave up is skipped. Method: three waiters, one done."""
     watch = DirectoryWatch(1000)
     first, second, third = waiter(watch), waiter(watch), waiter(watch)
     first.cancel()
@@ -28,7 +28,7 @@ async def test_one_waiter_for_one_batch() -> None:
 
 
 async def test_taken_once() -> None:
-    """Goal: what was answered is forgotten, and the room for more is whole again. Method: fill it twice."""
+    """Goal: what was reported is forgotten, and the space for more is whole again. Method: fill it twice."""
     watch = DirectoryWatch(40)
     for _ in range(2):
         watch.on_changes(changes("abcd", "efgh"))  # two entries of 20 bytes
@@ -36,7 +36,7 @@ async def test_taken_once() -> None:
 
 
 async def test_too_much() -> None:
-    """Goal: what does not fit is told as "read it again", once. Method: one entry more than fits, and another."""
+    """Goal: what does not fit is reported as "read it again", once. Method: one entry more than fits, and another."""
     watch = DirectoryWatch(40)
     watch.on_changes(changes("abcd", "efgh", "i"))
     watch.on_changes(changes("j"))
@@ -45,7 +45,7 @@ async def test_too_much() -> None:
 
 
 async def test_deletion_wakes_all() -> None:
-    """Goal: everybody who waits hears of the deletion. Method: three waiters."""
+    """Goal: all waiters hear of the deletion. Method: three waiters."""
     watch = DirectoryWatch(1000)
     waiters = [waiter(watch) for _ in range(3)]
     watch.directory_deleted()

@@ -1,4 +1,4 @@
-"""Lane: handlers of one slow file system, one between two calls at a time, in threads of their own."""
+"""Lane: handlers on one slow file system, one at a time between two calls, in threads of their own."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ async def test_calls_leave_the_loop(lane: Lane) -> None:
 
 
 async def test_only_inside(lane: Lane) -> None:
-    """Goal: files of a slow file system are used in its lane or not at all. Method: a call from the loop."""
+    """Goal: files of a slow file system are used only in its lane. Method: a call from the loop."""
     with pytest.raises(RuntimeError):
         lane.call(lambda: None)
 
 
 async def test_one_handler_at_a_time(lane: Lane) -> None:
-    """Goal: nobody else changes the lane's files between two calls of a handler; at its own waits others run. Method:
-    two handlers of two calls; then two coroutines that wait between theirs."""
+    """Goal: no other handler changes the lane's files between two calls of a handler; while it waits for something
+    else others run. Method: two handlers of two calls; then two coroutines that wait between theirs."""
     order: list[str] = []
 
     def plain(name: str) -> Callable[[Request], bytes]:
@@ -86,7 +86,7 @@ async def test_one_handler_at_a_time(lane: Lane) -> None:
 
 
 async def test_a_cancelled_task_waits_for_its_call(lane: Lane) -> None:
-    """Goal: what a call uses is not let go while it runs, whoever is cancelled. Method: cancel during the call."""
+    """Goal: what a call uses is not released while it runs, whoever is cancelled. Method: cancel during the call."""
     begun, go = threading.Event(), threading.Event()
 
     def call() -> bytes:
@@ -104,8 +104,8 @@ async def test_a_cancelled_task_waits_for_its_call(lane: Lane) -> None:
 
 
 async def test_stop_ends_what_waits(lane: Lane) -> None:
-    """Goal: after `stop` nobody waits for a thread that is gone: EIO, for the call that runs, for the next of the same
-    handler, and for data. Method: a call that never returns."""
+    """Goal: after `stop` nobody waits for a thread that has been given up: EIO for the running call, for the next of
+    the same handler, and for data. Method: a call that never returns."""
     stuck = threading.Event()
     seen: list[int | None] = []
 

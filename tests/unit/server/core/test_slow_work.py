@@ -1,4 +1,4 @@
-"""SlowWork: nobody has all the workers."""
+"""SlowWork: no user gets all the workers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from frevo.server.core.slow_work import SlowWork
 
 
 async def test_one_user_leaves_workers_to_others() -> None:
-    """Goal: one user has half of the workers, others find one, and everybody's work ends in the order that it came.
-    Method: much work of one user that waits for a word; then some of two others, who are served meanwhile."""
+    """Goal: one user has half of the workers, others find one, and everybody's work ends in the order in which it
+    came. Method: much work of one user, held up; then some of two others, who are served meanwhile."""
     work = SlowWork(asyncio.get_running_loop(), workers=8)
     running: dict[str, int] = {}
     most: dict[str, int] = {}

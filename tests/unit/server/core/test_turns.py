@@ -1,4 +1,4 @@
-"""Turns: long work in slices, dealt out round-robin."""
+"""Turns: long work in slices, round-robin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from frevo.server.core.turns import SLICE_S, Slice, Turns
 
 
 class Clock:
-    """Goes on by half a slice each time that it is looked at."""
+    """Advances by half a slice each time it is read."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -31,7 +31,7 @@ async def test_parties_take_turns() -> None:
 
 
 async def test_run_goes_on_by_itself() -> None:
-    """Goal: `run` does a slice at once and the rest in turns, all of it. Method: ten steps under a counting clock."""
+    """Goal: `run` does a slice at once and the rest in later turns. Method: ten steps under a counting clock."""
     turns, done = Turns(asyncio.get_running_loop(), Clock()), []
 
     def steps() -> Iterator[None]:
@@ -47,7 +47,7 @@ async def test_run_goes_on_by_itself() -> None:
 
 
 async def test_finish_waits() -> None:
-    """Goal: `finish` returns when all is done, and others have had turns. Method: a call of another party."""
+    """Goal: `finish` returns when everything is done, and others have had turns. Method: a call of another party."""
     turns, order = Turns(asyncio.get_running_loop(), Clock()), []
     turns.call("b", lambda: order.append("b"))
     await turns.finish("a", (order.append(str(number)) for number in range(6)))
@@ -55,7 +55,7 @@ async def test_finish_waits() -> None:
 
 
 async def test_drain_does_what_waits() -> None:
-    """Goal: at the end everything is done at once, also what that asks for. Method: work that asks for more."""
+    """Goal: at the end everything is done at once, including work that is added then. Method: work that adds more."""
     turns, done = Turns(asyncio.get_running_loop()), []
     turns.call("a", lambda: turns.call("a", lambda: done.append(2)))
     turns.drain()
@@ -63,7 +63,7 @@ async def test_drain_does_what_waits() -> None:
 
 
 async def test_an_error_does_not_stop_the_others() -> None:
-    """Goal: who comes after work that raised gets its turn. Method: a call that raises before another."""
+    """Goal: the next call gets its turn after one that raised. Method: a call that raises before another."""
     loop, done = asyncio.get_running_loop(), []
     loop.set_exception_handler(lambda *_: None)
     turns = Turns(loop)

@@ -1,4 +1,4 @@
-"""create_checks: what of a CREATE is wrong whatever its name leads to."""
+"""create_checks: mistakes in a CREATE, whatever its name leads to."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def asked(**fields: Any) -> CreateRequest:
 
 
 def test_a_right_one_passes() -> None:
-    """Goal: nothing is refused that is right. Method: a plain CREATE, a directory, and one to be deleted."""
+    """Goal: nothing valid is refused. Method: a plain CREATE, a directory, and one to be deleted."""
     check(asked())
     check(asked(create_options=int(DIRECTORY), create_disposition=CreateDisposition.CREATE))
     check(asked(create_options=int(CreateOptions.DELETE_ON_CLOSE), desired_access=0x10000))
@@ -53,7 +53,7 @@ def test_a_right_one_passes() -> None:
     ],
 )
 def test_a_wrong_one_is_refused(fields: dict[str, Any], status: NTStatus) -> None:
-    """Goal: each mistake has its status ([MS-SMB2] 3.3.5.9). Method: one wrong field in a right CREATE."""
+    """Goal: each mistake has its status ([MS-SMB2] 3.3.5.9). Method: one wrong field in a valid CREATE."""
     with pytest.raises(SMBError) as caught:
         check(asked(**fields))
     assert caught.value.status == status

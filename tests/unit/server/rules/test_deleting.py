@@ -1,4 +1,4 @@
-"""Deletion: who may, when a file is to be deleted, and that only the last close does it."""
+"""Deletion: who may delete, when a file is deleted, and that only the last close does it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_last_close_deletes(files: Files) -> None:
 
 
 def test_delete_on_close_is_pending_from_its_close(files: Files) -> None:
-    """Goal: DELETE_ON_CLOSE becomes delete pending when that open closes, not before; then nobody opens the file.
+    """Goal: DELETE_ON_CLOSE becomes delete pending when that open closes, not before; then nobody can open the file.
     Method: two opens, one of them with it."""
     first, second = files.open("file"), files.open("file")
     assert first.handle is not None
@@ -96,7 +96,8 @@ def test_delete_on_close_is_pending_from_its_close(files: Files) -> None:
 
 @pytest.mark.parametrize("even_readonly", [False, True])
 def test_what_becomes_read_only_stays(files: Files, even_readonly: bool) -> None:
-    """Goal: delete on close spares a file that is read-only by then, unless that was to be ignored. Method: both."""
+    """Goal: delete on close spares a file that has become read-only, unless the attribute is to be ignored. Method:
+    both."""
     opened = files.open("file")
     assert opened.handle is not None
     deleting.set_delete_on_close(opened, True, even_readonly=even_readonly)
@@ -106,7 +107,7 @@ def test_what_becomes_read_only_stays(files: Files, even_readonly: bool) -> None
 
 
 def test_a_file_waits_for_its_streams(files: Files) -> None:
-    """Goal: a deleted file whose stream is open goes with the stream's last open; until then neither can be opened.
+    """Goal: a deleted file with an open stream goes with the stream's last open; until then neither can be opened.
     Method: delete the file first."""
     file = files.open("file")
     stream = files.open("file:s")
@@ -123,7 +124,8 @@ def test_a_file_waits_for_its_streams(files: Files) -> None:
 
 
 def test_watchers_hear_of_it(files: Files) -> None:
-    """Goal: who watches a directory hears that it is being deleted. Method: an open with a watch and one waiter."""
+    """Goal: whoever watches a directory learns that it is being deleted. Method: an open with a watch and one
+    waiter."""
     first, second = files.open("folder", directory=True), files.open("folder", directory=True)
     second.watch = DirectoryWatch(100)
     told: list[int] = []
@@ -136,16 +138,16 @@ def test_watchers_hear_of_it(files: Files) -> None:
     files.close(second)
 
 
-def test_a_failed_deletion_is_told(files: Files) -> None:
-    """Goal: what goes wrong at close comes back, for whoever closes. Method: a directory that is no longer empty."""
+def test_a_failed_deletion_is_returned(files: Files) -> None:
+    """Goal: the error at close is returned to whoever closes. Method: a directory that is no longer empty."""
     opened = files.open("folder", directory=True)
     deleting.set_delete_pending(files.server, opened, True)
     (files.folder / "folder" / "late").touch()
     assert files.close(opened) is not None and (files.folder / "folder" / "late").exists()
 
 
-def test_what_speaks_against_it(files: Files) -> None:
-    """Goal: read-only, full and root each have their status; a directory may be full where that is asked at close.
+def test_reasons_against_a_deletion(files: Files) -> None:
+    """Goal: read-only, full and root each have their status; for deletion at close a directory may still be full.
     Method: one of each."""
 
     def refused(opened: Open, **how: bool) -> int:

@@ -1,4 +1,4 @@
-"""Access by descriptor or mode: who may do what, what comes from the directory, what a new file is given."""
+"""Access by descriptor or mode: who may do what, what comes from the directory, what a new file gets."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ OI_CI = 3
 
 
 def session_of(sid: SID, **fields: Any) -> Any:
-    """What the functions need of a session."""
+    """The parts of a session that the functions need."""
     return SimpleNamespace(identity=Identity("user", "", "user", sid, **fields), tokens={})
 
 
 def tree_of(folder: Path, access: int = FILE_ALL_ACCESS) -> Any:
-    """What they need of a tree: its backend, a real one, and its access."""
+    """The parts of a tree that they need: its backend, a real one, and its access."""
     return SimpleNamespace(backend=LocalBackend(str(folder)), maximal_access=access, acting=None)
 
 
@@ -46,8 +46,8 @@ def store(tree: Any, path: str, *aces: ACE, owner: SID = ALICE) -> None:
 
 
 def test_stored_descriptor_decides(tmp_path: Path) -> None:
-    """Goal: the DACL gives the rights, the tree cuts them. Method: reading for everyone, as owner and as stranger,
-    in a full and a read-only tree."""
+    """Goal: the DACL gives the rights, the tree limits them. Method: reading for everyone, as owner and as another
+    user, in a full and a read-only tree."""
     tree = tree_of(tmp_path)
     stat = tree.backend.resolve("").stat
     reading = 0x00120089
@@ -63,8 +63,8 @@ def test_stored_descriptor_decides(tmp_path: Path) -> None:
 
 
 def test_rights_through_the_directory(tmp_path: Path) -> None:
-    """Goal: who may delete in a directory may delete its files, who lists it sees attributes. Method: both rights,
-    each alone."""
+    """Goal: whoever may delete in a directory may delete its files, whoever lists it sees attributes. Method: both
+    rights, each alone."""
     tree = tree_of(tmp_path)
     for mask, expected in [
         (FileAccess.DELETE_CHILD, FileAccess.DELETE),
@@ -86,7 +86,7 @@ def made(
 
 def test_new_files(tmp_path: Path) -> None:
     """Goal: entries are inherited; without any the creator has the file; without a stored descriptor on the directory
-    the mode bits speak. Method: each kind of directory."""
+    the mode bits decide. Method: each kind of directory."""
     tree, alice = tree_of(tmp_path), session_of(ALICE)
     assert made(tree, "new", session=alice) is None
     store(tree, "", ACE(flags=OI_CI, mask=0x00120089, sid=BOB), ACE(mask=FILE_ALL_ACCESS, sid=ALICE))
@@ -101,7 +101,8 @@ def test_new_files(tmp_path: Path) -> None:
 
 
 def test_adding_needs_the_right(tmp_path: Path) -> None:
-    """Goal: files and folders are separate rights on the directory. Method: a directory that lets add one of them."""
+    """Goal: adding files and adding folders are separate rights on the directory. Method: a directory that allows one
+    of them."""
     tree, bob = tree_of(tmp_path), session_of(BOB)
     store(tree, "", ACE(mask=int(FileAccess.WRITE_DATA), sid=BOB))
     assert made(tree, "new", session=bob) is not None

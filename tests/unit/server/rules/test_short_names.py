@@ -1,4 +1,4 @@
-"""8.3 names: short ones stay, long ones become short and stay apart."""
+"""8.3 names: short ones stay, long ones become short and distinct."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_long_becomes_short(name: str, start: str, end: str) -> None:
 
 
 def test_similar_names_stay_apart() -> None:
-    """500 names with one beginning have nearly as many short names."""
+    """500 names with the same beginning have nearly as many short names."""
     assert len({short_name(f"a long name {number}.txt") for number in range(500)}) > 490
 
 

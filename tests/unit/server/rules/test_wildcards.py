@@ -43,13 +43,13 @@ def test_patterns(pattern: str, matching: list[str], others: list[str]) -> None:
 
 
 def test_has_wildcards() -> None:
-    """Only the five wildcard characters make a pattern one, by one pattern each."""
+    """Only the five wildcard characters make a pattern, by one pattern each."""
     assert all(has_wildcards(f"a{wild}") for wild in '*?<>"')
     assert not has_wildcards("a.b[c]")
 
 
 def _by_definition(pattern: str, name: str) -> bool:
-    """[MS-FSA] 2.1.4.4, word by word: each wildcard and what it may take, with every choice tried."""
+    """[MS-FSA] 2.1.4.4, word for word: each wildcard and what it may match, trying every choice."""
     last_dot = name.rfind(".")
 
     @cache
@@ -72,7 +72,7 @@ def _by_definition(pattern: str, name: str) -> bool:
 
 @given(st.text('ab.*?<>"', max_size=8), st.text("ab.", max_size=8))
 def test_patterns_mean_what_is_defined(pattern: str, name: str) -> None:
-    """Goal: both forms of a pattern give the answer of the definition. Method: random patterns and names."""
+    """Goal: both forms of a pattern agree with the definition. Method: random patterns and names."""
     assert matcher(pattern)(name) == (_by_definition(pattern, name) if pattern else True)
 
 
@@ -90,8 +90,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("pattern", HOSTILE)
 def test_hostile_patterns_are_quick(pattern: str) -> None:
-    """Goal: no pattern makes the server think for long. Method: patterns on which a naive matcher never ends, on the
-    longest names: thousands of them take less than a name would on such a matcher."""
+    """Goal: no pattern keeps the server busy for long. Method: patterns on which a naive matcher never ends, on the
+    longest names: thousands of them take less time than a single name would there."""
     matches = matcher(pattern)
     started = time.process_time()
     for letter in ("a", "a.", "."):
@@ -101,6 +101,6 @@ def test_hostile_patterns_are_quick(pattern: str) -> None:
 
 
 def test_patterns_are_no_longer_than_names() -> None:
-    """Goal: 255 UTF-16 units are a pattern, 256 are none. Method: letters of one unit and of two."""
+    """Goal: a pattern has at most 255 UTF-16 units. Method: letters of one unit and of two."""
     assert not is_too_long("<" * 255) and is_too_long("<" * 256)
     assert not is_too_long("\U0001f600" * 127) and is_too_long("\U0001f600" * 128)

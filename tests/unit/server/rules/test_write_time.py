@@ -1,4 +1,4 @@
-"""The time of the last write that a client has set stays through its own writes, not through others'."""
+"""A last write time that a client has set survives its own writes, not those of others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from frevo.vfs.base import Handle
 
 
 class File:
-    """A file whose every write sets the time of the last write to the clock's."""
+    """A file on which every write sets the last write time to the clock's."""
 
     def __init__(self) -> None:
         self.record = FileRecord(1)
@@ -56,7 +56,7 @@ def test_own_writes_leave_it() -> None:
 
 
 def test_others_writes_change_it() -> None:
-    """Goal: another's write makes it the time of that write, which stays in its turn. Method: two opens in turn."""
+    """Goal: another's write sets the time to that write's, which then stays. Method: two opens in turn."""
     file = File()
     mine, other = file.open(), file.open()
     keep_write_time(mine)
@@ -69,7 +69,7 @@ def test_others_writes_change_it() -> None:
 
 
 def test_another_write_in_between() -> None:
-    """Goal: a write that ends after another's began and ended does not bring the old time back. Method: interleave."""
+    """Goal: a write that ends after another's began and ended does not restore the old time. Method: interleave."""
     file = File()
     mine, other = file.open(), file.open()
     keep_write_time(mine)

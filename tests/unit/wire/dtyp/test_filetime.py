@@ -34,13 +34,13 @@ def test_from_unix(ns: int, filetime: int) -> None:
 
 
 def test_range() -> None:
-    """Times outside FILETIME are kept at its ends: convert years 1336 and 31 million."""
+    """Times outside FILETIME are clamped to its ends: convert years 1336 and 31 million."""
     assert from_unix_ns(-2 * 10**19) == 0
     assert from_unix_s(10**15) == FILETIME_MAX
 
 
 def test_no_precision_is_lost() -> None:
-    """Every 100 ns step survives both ways, no float is between: round trip of large odd values."""
+    """Every 100 ns step survives both ways, without floats: round trip of large odd values."""
     for filetime in (1, 116444736000000001, 0x01DA5A5A5A5A5A5B, FILETIME_MAX):
         assert from_unix_ns(to_unix_ns(filetime)) == filetime
 

@@ -83,7 +83,7 @@ def test_short_name_is_cut_to_its_field() -> None:
 
 
 def test_wide_file_id() -> None:
-    """128-bit ids go through the extended classes whole, through the others by their low half: round trip."""
+    """128-bit ids survive in the extended classes, the others have their low half: round trip."""
     wide = DirectoryEntry("a", file_id=(5 << 64) | 7)
     assert next(iter(parse_directory(60, pack_entry(60, wide)))).file_id == (5 << 64) | 7
     assert next(iter(parse_directory(37, pack_entry(37, wide)))).file_id == 7

@@ -1,4 +1,4 @@
-"""Lists of extended attributes: round trips, limits, and chains that lead nowhere ([MS-FSCC] 2.4.16)."""
+"""Lists of extended attributes: round trips, limits, and malformed chains ([MS-FSCC] 2.4.16)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = [b"USER.ONE", b"A", b""]
 
 
 def test_round_trips() -> None:
-    """What is packed is read again; every offset is a multiple of four, the last one 0."""
+    """What is packed reads back; every offset is a multiple of four, the last one 0."""
     packed = pack_full_eas(EAS)
     assert parse_full_eas(packed) == EAS and parse_full_eas(memoryview(packed)) == EAS
     assert parse_get_eas(pack_get_eas(NAMES)) == NAMES
@@ -32,7 +32,7 @@ def test_round_trips() -> None:
 
 
 def test_as_many_as_fit() -> None:
-    """Goal: a short buffer gets whole entries. Method: every size up to the whole; padding behind the last is none."""
+    """Goal: a short buffer gets whole entries. Method: every size up to the whole; no padding after the last."""
     whole = pack_full_eas(EAS)
     ends = [18, 18 + 2 + 14, len(whole)]
     for size in range(len(whole) + 1):
@@ -69,7 +69,7 @@ def test_offsets_that_lead_nowhere(offset: int) -> None:
 
 
 def test_names_end_with_a_null() -> None:
-    """The byte behind a name is checked: its length is no lie."""
+    """The byte after a name is checked: its length must be right."""
     for whole, parse in ((pack_full_eas(EAS[:1]), parse_full_eas), (pack_get_eas(NAMES[:1]), parse_get_eas)):
         broken = bytearray(whole)
         broken[whole.index(b"ONE") + 3] = 0x41

@@ -1,4 +1,4 @@
-"""NetBIOS names on the wire: the example of the RFC, and names that nobody may send."""
+"""NetBIOS names on the wire: the example of the RFC, and invalid names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_the_example_of_the_rfc() -> None:
 
 
 def test_names_are_15_characters_in_upper_case() -> None:
-    """What is longer is cut, what is shorter padded; the wildcard with nulls ([RFC1001] 14.1)."""
+    """Longer ones are cut, shorter ones padded; the wildcard with nulls ([RFC1001] 14.1)."""
     packed = NetBIOSName("a-very-long-server-name", SUFFIX_WORKSTATION).pack()
     assert parse_name(packed, 0)[0] == NetBIOSName("A-VERY-LONG-SER", SUFFIX_WORKSTATION)
     assert NetBIOSName("*").pack()[1:33] == b"CK" + b"AA" * 14 + b"CA"
@@ -40,7 +40,7 @@ def test_names_are_15_characters_in_upper_case() -> None:
         FRED[:33] + (b"\x3f" + b"x" * 63) * 5 + b"\0",  # a scope of more than 255 bytes
     ],
 )  # fmt: skip
-def test_what_is_no_name(broken: bytes) -> None:
-    """Cut, not encoded, endless: WireError each time, never an index."""
+def test_invalid_names(broken: bytes) -> None:
+    """Cut, not encoded, endless: WireError each time, never an IndexError."""
     with pytest.raises(WireError):
         parse_name(broken, 0)

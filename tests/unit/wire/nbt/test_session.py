@@ -75,7 +75,7 @@ def test_names() -> None:
     ids=["long label", "pointer", "cut", "no end"],
 )
 def test_hostile_scope(scope: bytes) -> None:
-    """Labels that are too long, point elsewhere or do not end are refused: append them to a name."""
+    """Labels that are too long, are pointers or do not end are refused: append them to a name."""
     name = REQUEST.called_name.pack()[:-1]
     with pytest.raises(WireError):
         SessionRequest.parse(name + scope)

@@ -59,7 +59,7 @@ def test_context_offset_may_not_point_back() -> None:
 
 
 def test_smb1_refuses_other_commands() -> None:
-    """Only a NEGOTIATE request is an SMB1 message we read: other command, response flag, missing null."""
+    """Only a NEGOTIATE request is accepted of SMB1: other command, response flag, missing null."""
     good = smb2.SMB1NegotiateRequest(["SMB 2.002"]).pack()
     assert smb2.SMB1NegotiateRequest.parse(good).dialects == [smb2.SMB_2_002]
     for bad in (good[:4] + b"\x73" + good[5:], good[:9] + b"\x98" + good[10:], good[:-1] + b"x"):

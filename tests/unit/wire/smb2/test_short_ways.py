@@ -1,4 +1,4 @@
-"""The short ways for clients that send and receive many messages give what the dataclasses give."""
+"""The shortcuts for clients that send and receive many messages agree with the dataclasses."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ def test_read_data(tail: bytes, start: int, length: int) -> None:
 
 @pytest.mark.parametrize("message", [b"", b"\xfeSMB", Header().pack()[:-1], b"\xffSMB" + Header().pack()[4:]])
 def test_no_header(message: bytes) -> None:
-    """Short or foreign messages are WireErrors."""
+    """Short messages and those of other protocols are WireErrors."""
     with pytest.raises(WireError):
         response_fields(message)
