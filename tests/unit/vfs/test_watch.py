@@ -92,8 +92,9 @@ async def test_filters(backend: LocalBackend, share: Path) -> None:
     assert not collectors[w.CHANGE_FILE_NAME].changes and not collectors[w.CHANGE_ATTRIBUTES].changes
 
 
-async def _reached(watch: hub.LocalWatch, path: str) -> None:
+async def _reached(watch: object, path: str) -> None:
     """Waits until the folder *path* is watched: on a busy machine that takes more than one slice."""
+    assert isinstance(watch, hub.LocalWatch)
     async with asyncio.timeout(30):
         while path not in watch.watches.values():
             await asyncio.sleep(0)
@@ -104,7 +105,7 @@ async def test_recursive(backend: LocalBackend, share: Path) -> None:
     (share / "old" / "deep").mkdir(parents=True)
     seen = Collector()
     watch = open_(backend, "").watch(True, NAMES, seen.on_changes, seen.on_overflow)
-    assert isinstance(watch, hub.LocalWatch)
+    await _reached(watch, "old/deep")
     (share / "old" / "deep" / "x").touch()
     (share / "new" / "sub").mkdir(parents=True)
     (share / "new" / "sub" / "y").touch()
@@ -139,7 +140,8 @@ async def test_not_recursive_after_recursive(backend: LocalBackend, share: Path)
     (share / "d").mkdir()
     plain, deep = Collector(), Collector()
     open_(backend, "").watch(False, NAMES, plain.on_changes, plain.on_overflow)
-    open_(backend, "").watch(True, NAMES, deep.on_changes, deep.on_overflow)
+    watch = open_(backend, "").watch(True, NAMES, deep.on_changes, deep.on_overflow)
+    await _reached(watch, "d")
     (share / "d" / "x").touch()
     (share / "y").touch()
     assert await deep.take(2) == [(w.ADDED, "d\\x"), (w.ADDED, "y")]
