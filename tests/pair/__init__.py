@@ -1,1 +1,2 @@
-"""Client and server joined in memory: the real server, a small client that can send anything, a clock to turn."""
+"""Client and server joined in memory: the real server, a small client that can send anything, a clock the test
+controls."""

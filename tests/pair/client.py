@@ -1,4 +1,4 @@
-"""A client that sends what it is told, right or wrong, and shows every answer with its protection checked."""
+"""A client that sends what it is told, right or wrong, and checks the protection of every response."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ CONTEXTS = (
 
 @dataclass(slots=True)
 class Reply:
-    """One response: its header, and itself with the header at 0."""
+    """One response: its header, and the message with the header at 0."""
 
     header: Header
     message: bytes
@@ -87,7 +87,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Session:
-    """A session as the client sees it. `sign` and `seal` say how its requests go out."""
+    """A session from the client's side. `sign` and `seal` say how its requests are sent."""
 
     id: int
     keys: SessionKeys | None = None
@@ -116,7 +116,7 @@ class Disconnected(Exception):
 
 
 class Client:
-    """One connection. `session` and `tree` are what requests use unless told otherwise."""
+    """One connection. Requests use `session` and `tree` unless told otherwise."""
 
     def __init__(self, pair: Pair, link: MemoryLink) -> None:
         self.pair = pair
@@ -137,12 +137,12 @@ class Client:
 
     @property
     def closed(self) -> bool:
-        """Whether the server has ended the connection, all it had to say taken."""
+        """Whether the server has ended the connection and everything it sent was received."""
         self.pump()
         return self.link.closed
 
     def raw(self, message: bytes) -> None:
-        """Sends *message* in a frame, whatever it is."""
+        """Sends *message* in a frame, valid or not."""
         self.wire(struct.pack(">I", len(message)) + message)
 
     def wire(self, data: bytes) -> None:
@@ -153,7 +153,7 @@ class Client:
         self.pair.turn()
 
     def pump(self) -> None:
-        """Takes what the server has sent."""
+        """Receives what the server has sent."""
         self._input += self.pair.inside(self.link.receive)
         while len(self._input) >= 4:
             length = int.from_bytes(self._input[1:4], "big")
@@ -249,12 +249,12 @@ class Client:
         return self.compound(element, seal=seal, sign=sign)[0]
 
     def answers(self, message_id: int) -> list[Reply]:
-        """What has come for a request so far."""
+        """The responses to a request so far."""
         self.pump()
         return [reply for reply in self.replies if reply.header.message_id == message_id]
 
     def wait(self, message_id: int) -> Reply:
-        """The final answer; fails when it does not come, Disconnected when it cannot."""
+        """The final response; fails when none comes, Disconnected when none can come."""
         deadline = time.monotonic() + FINAL_WAIT_S
         while True:
             for reply in self.answers(message_id):
@@ -267,7 +267,7 @@ class Client:
             self.pair.turn(0.001)
 
     def call(self, command: int, body: bytes, **options: Any) -> Reply:
-        """Sends one request and gives its final answer."""
+        """Sends one request and returns its final response."""
         return self.wait(self.send(command, body, **options))
 
     # -- the steps of a conversation
@@ -278,7 +278,7 @@ class Client:
         contexts: tuple[NegotiateContext, ...] = CONTEXTS,
         **fields: Any,
     ) -> NegotiateResponse:
-        """NEGOTIATE that must succeed; what was agreed is remembered."""
+        """NEGOTIATE that must succeed; its result is kept."""
         request = negotiate_request(dialects, contexts, **fields)
         reply = self.call(Command.NEGOTIATE, request.pack(), credits=1)
         answer = reply.ok(NegotiateResponse)
@@ -302,7 +302,7 @@ class Client:
     def log_on(
         self, user: str = USER, password: str = PASSWORD, session: Session | None = None, **fields: Any
     ) -> Session:
-        """SESSION_SETUP to its end; fails when it is refused. With *session* a re-authentication."""
+        """All rounds of SESSION_SETUP; fails when it is refused. With *session* a re-authentication."""
         made, reply = self.try_log_on(user, password, session, **fields)
         assert reply.status == NTStatus.SUCCESS, reply.status.name
         if self.session is None:
@@ -317,7 +317,7 @@ class Client:
         protocol: str = "ntlm",
         **fields: Any,
     ) -> tuple[Session, Reply]:
-        """SESSION_SETUP as far as it goes; the session and the last answer."""
+        """SESSION_SETUP as far as it goes; the session and the last response."""
         again = session is not None
         session = session or Session(0, preauth_hash=self.preauth_hash)
         context = spnego.client(f"{DOMAIN}\\{user}", password, protocol=protocol)
@@ -339,7 +339,7 @@ class Client:
             token = context.step(SessionSetupResponse.parse(reply.message).security_buffer)
 
     def log_on_as_nobody(self) -> Reply:
-        """An anonymous session, which becomes the client's; the last answer of its SESSION_SETUP."""
+        """An anonymous session, which becomes the client's; the last response to its SESSION_SETUP."""
         negotiate = b"NTLMSSP\0\1\0\0\0" + (0xE2088297).to_bytes(4, "little") + bytes(24)
         first = self.call(Command.SESSION_SETUP, SessionSetupRequest(security_buffer=negotiate).pack())
         session = Session(first.header.session_id)
@@ -367,7 +367,7 @@ class Client:
         )
         session.seal = bool(session.flags & 4)
         if reply.signed:
-            assert session.keys.verify(reply.message), "the last answer of the log-on is not signed right"
+            assert session.keys.verify(reply.message), "the last response of the log-on has a wrong signature"
 
     def connect_tree(self, share: str = "share", **options: Any) -> int:
         """TREE_CONNECT that must succeed; becomes the client's tree."""
@@ -382,7 +382,7 @@ class Client:
         return self.call(Command.TREE_CONNECT, body, tree=0, **options)
 
     def create(self, name: str, **fields: Any) -> Reply:
-        """CREATE; by default everything is asked for and shared, and the file is made when it is not there."""
+        """CREATE; by default all access is requested and shared, and the file is made if it does not exist."""
         return self.call(Command.CREATE, create_request(name, **fields).pack())
 
     def open(self, name: str, **fields: Any) -> FileId:
@@ -406,7 +406,7 @@ class Client:
         return self.call(Command.ECHO, EchoRequest().pack(), **options)
 
     def disconnect(self) -> None:
-        """The client goes away without a word."""
+        """The client disappears without closing anything."""
         self.pair.inside(self.pair.server.on_events, [(2, self.link.number, "gone")])
         self.pair.loop.run_until_complete(asyncio.sleep(0))
 
@@ -414,7 +414,7 @@ class Client:
 def negotiate_request(
     dialects: tuple[int, ...], contexts: tuple[NegotiateContext, ...] = CONTEXTS, **fields: Any
 ) -> NegotiateRequest:
-    """A NEGOTIATE request as a Windows client makes it."""
+    """A NEGOTIATE request like a Windows client's."""
     values = {"security_mode": 1, "capabilities": 0x7F, "client_guid": b"pair test client", **fields}
     return NegotiateRequest(list(dialects), contexts=list(contexts) if 0x0311 in dialects else [], **values)
 

@@ -1,4 +1,4 @@
-"""Fixtures of the pair tests: `pair`, a server as the defaults make it, and `make_pair` for another one."""
+"""Fixtures of the pair tests: `pair`, a server with the defaults, and `make_pair` for another one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MakePair = Callable[..., Pair]
 
 @pytest.fixture
 def make_pair(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[MakePair]:
-    """make_pair({"key": "value"}, shares) gives a server with these lines in [global]. At the end nothing may be
-    left over and nothing in the log may look like a fault of the server."""
+    """make_pair({"key": "value"}, shares) gives a server with these lines in [global]. At the end nothing may be left
+    over and the log may contain nothing that looks like a fault of the server."""
     caplog.set_level(logging.DEBUG, "frevo")
     with ExitStack() as stack:
 
@@ -37,5 +37,5 @@ def make_pair(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Make
 
 @pytest.fixture
 def pair(make_pair: MakePair) -> Pair:
-    """A server as the defaults make it."""
+    """A server with the defaults."""
     return make_pair()

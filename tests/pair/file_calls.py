@@ -1,4 +1,4 @@
-"""The calls of the file handlers' tests in one line each: list, query, set, lock, control."""
+"""One-line calls for the tests of the file handlers: list, query, set, lock, control."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOW = int(LockFlags.FAIL_IMMEDIATELY)
 
 
 def folder(client: Client, name: str = "", **fields: Any) -> FileId:
-    """Opens a directory, makes it when it is not there."""
+    """Opens a directory, which is made if it does not exist."""
     return client.open(name, create_options=CreateOptions.DIRECTORY_FILE, **fields)
 
 
@@ -47,12 +47,12 @@ def list_call(client: Client, file_id: FileId, pattern: str = "*", **fields: Any
 
 
 def entries(reply: Reply, info_class: int = FileInfoClass.ID_BOTH_DIRECTORY) -> list[DirectoryEntry]:
-    """The entries of a QUERY_DIRECTORY answer that must be a success."""
+    """The entries of a QUERY_DIRECTORY response that must be a success."""
     return list(parse_directory(info_class, reply.ok(QueryDirectoryResponse).buffer))
 
 
 def names(client: Client, file_id: FileId, pattern: str = "*", **fields: Any) -> list[str]:
-    """All names that a listing gives, to its end."""
+    """All names of a listing, to its end."""
     found: list[str] = []
     while True:
         reply = list_call(client, file_id, pattern, **fields)
@@ -112,5 +112,5 @@ def control(
 
 
 def output(reply: Reply) -> bytes:
-    """The output buffer of an IOCTL answer, whatever its status."""
+    """The output buffer of an IOCTL response, whatever its status."""
     return bytes(IoctlResponse.parse(reply.message).output_buffer)

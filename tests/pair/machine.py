@@ -1,4 +1,4 @@
-"""Pair: the real server over the memory transport, on an event loop whose clock the test moves."""
+"""Pair: the real server over the memory transport, on an event loop whose clock the test advances."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from pair.client import Client
 
 T = TypeVar("T")
 
-#: A second user, for tests that need somebody else.
+#: A second user, for tests that need another one.
 OTHER_USER, OTHER_PASSWORD = "user2", "0therPassw0rd"
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time jumps forward when told to."""
+    """An event loop whose time jumps forward on command."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class Pair:
-    """One server and the clients that `connect` gives. Nothing runs but in `turn` and in what clients do."""
+    """One server and the clients that `connect` gives. Nothing runs except in `turn` and in what clients do."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Pair:
         return Authenticator(AccountStore(self.private), settings)
 
     def connect(self, peer: str = "memory:1") -> Client:
-        """A connected client that has not said anything yet; *peer* as a transport tells it, `address:port`."""
+        """A connected client that has not sent anything yet; *peer* as a transport writes it, `address:port`."""
         return Client(self, self.inside(self.transport.connect, peer))
 
     def logged_on(self, dialects: tuple[int, ...] = (0x0311,), *, peer: str = "memory:1") -> Client:
@@ -115,12 +115,12 @@ class Pair:
         return self._as_the_test(self.loop.run_until_complete(run()))
 
     def _as_the_test(self, value: T) -> T:
-        """The loop's thread is the test's: what comes now is done with the test's own rights."""
+        """The loop's thread is the test's: the following is done with the test's own rights."""
         act_as(None)
         return value
 
     def turn(self, seconds: float = 0.0) -> None:
-        """Lets what waits go on, for *seconds* of real time at most or one round."""
+        """Lets waiting work continue, for *seconds* of real time at most or one round."""
         while True:
             for _ in range(4):
                 self.loop.run_until_complete(asyncio.sleep(0))
@@ -132,12 +132,12 @@ class Pair:
         act_as(None)
 
     def advance(self, seconds: float) -> None:
-        """Moves the clock."""
+        """Advances the clock."""
         self.loop.ahead += seconds
         self.turn()
 
     def close(self) -> None:
-        """Ends the server as a stop does; nothing is left of what clients made, and no nonce was used twice."""
+        """Ends the server as a stop does; nothing that clients made is left, and no nonce was used twice."""
         server = self.server
         self.nonces.check()
         self.inside(server.close_all)

@@ -1,4 +1,4 @@
-"""Random but legal-looking operations on files, the same for every server that gets the same seed."""
+"""Random but plausible operations on files, the same for every server given the same seed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LENGTHS = (0, 1, 8, 100, 4096, 65536, 65537, 100_000)
 
 @dataclass
 class Player:
-    """Plays operations on one client; `opens` are the FileIds in the order of their CREATEs."""
+    """Performs operations on one client; `opens` are the FileIds in the order of their CREATEs."""
 
     client: Client
     rng: random.Random
@@ -36,7 +36,7 @@ class Player:
     locked: list[tuple[tuple[int, int], LockElement]] = field(default_factory=list)
 
     def step(self) -> list[Reply]:
-        """One operation, chosen by the seed alone; its answers."""
+        """One operation, chosen by the seed alone; its responses."""
         if len(self.opens) < 3:
             return self.create(0x001F01FF, 7)
         read, write = self.read, self.write
@@ -79,7 +79,7 @@ class Player:
         return self._call(Command.WRITE, WriteRequest(self._file(), self._offset() % 2**20, data).pack(), 2)
 
     def lock(self) -> list[Reply]:
-        """Mostly the release of what is locked, so that the fast path gets its turn."""
+        """Mostly releases what is locked, so that the fast path gets its turn."""
         if self.locked:
             file_id, element = self.locked.pop()
             return self._call(
@@ -133,7 +133,7 @@ def _file_id(reply: Reply) -> tuple[int, int]:
 
 
 def comparable(reply: Reply) -> tuple[object, ...]:
-    """What of an answer must be the same on every server: all but ids, times and signature."""
+    """The part of a response that must be the same on every server: all but ids, times and signature."""
     header, body = reply.header, reply.body
     if header.command == Command.CREATE and header.status == 0:
         body = body[:8] + body[40:64]  # action, sizes and attributes without times and FileId

@@ -1,4 +1,4 @@
-"""The system's lists of users and groups may be slow, or never answer: nobody waits for that who did not ask."""
+"""The system's lists of users and groups may be slow, or never answer: only the client that needs them waits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ USER = pwd.struct_passwd(("user1", "x", 1, 4711, "", "/", ""))
 
 
 class Service:
-    """A directory service that answers when the test says so."""
+    """A directory service that answers on the test's command."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -29,7 +29,7 @@ class Service:
 
     def answer(self, value: Any) -> Any:
         self.asked.append(threading.current_thread().name)
-        assert threading.current_thread() is not threading.main_thread(), "asked in the loop"
+        assert threading.current_thread() is not threading.main_thread(), "called in the event loop"
         assert self.go.wait(20)
         return value
 
@@ -60,8 +60,8 @@ def connect(client: Any, name: str) -> int:
 
 
 def test_a_share_for_a_group(make_pair: MakePair, service: Service) -> None:
-    """Goal: who connects a share for a group waits for the system's answer alone, and gets what it says. Method: a
-    service that does not answer; another connects, opens a file and has a log-on; then it answers."""
+    """Goal: only the client that connects to a share for a group waits for the system's answer, and gets its result.
+    Method: a service that does not answer; another client connects, opens a file and logs on; then it answers."""
     shares = {
         "share": {"read only": "no"},
         "staff": {"valid users": "@staff-of-test"},
@@ -80,9 +80,9 @@ def test_a_share_for_a_group(make_pair: MakePair, service: Service) -> None:
     assert set(service.asked) == {"frevo-names"}
 
 
-def test_who_goes_while_the_system_is_asked(make_pair: MakePair, service: Service) -> None:
+def test_the_client_goes_while_the_system_is_asked(make_pair: MakePair, service: Service) -> None:
     """Goal: a connection or a session that ends meanwhile leaves nothing behind. Method: a connection that is lost and
-    a session that is logged off, while a share of each is looked for."""
+    a session that is logged off, each during a TREE_CONNECT."""
     pair = make_pair(
         {"frevo:unix users": "no"}, {"share": {"read only": "no"}, "staff": {"valid users": "@staff-of-test"}}
     )
@@ -99,8 +99,8 @@ def test_who_goes_while_the_system_is_asked(make_pair: MakePair, service: Servic
 
 
 def test_a_log_on_that_asks(make_pair: MakePair, service: Service, tmp_path: Path) -> None:
-    """Goal: a log-on that asks for a group (`username map`) stops nobody, takes no further leg meanwhile, and ends
-    right. Method: a service that answers after the loop has had many turns; look at the session in each."""
+    """Goal: a log-on that needs a group (`username map`) blocks nobody, accepts no further leg meanwhile, and ends
+    correctly. Method: a service that answers after many turns of the loop; look at the session in each."""
     users = tmp_path / "users.map"
     users.write_text("user1 = @staff-of-test\n")
     pair = make_pair({"frevo:unix users": "no", "username map": str(users)})

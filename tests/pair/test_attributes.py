@@ -1,4 +1,4 @@
-"""Over the pair: which file attributes, names of extended attributes and rights CREATE and SET_INFO take."""
+"""Over the pair: which file attributes, names of extended attributes and rights CREATE and SET_INFO accept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pair.file_calls import put, queried, query
 from pair.machine import Pair
 
 A = FileAttributes
-#: Those that describe the file or that file systems which lack them ignore ([MS-FSCC] 2.6).
+#: Those that describe the file, or that file systems without them ignore ([MS-FSCC] 2.6).
 IGNORED = (
     A.DIRECTORY, A.NORMAL, A.SPARSE_FILE, A.REPARSE_POINT, A.COMPRESSED, A.ENCRYPTED, A.INTEGRITY_STREAM,
     A.NO_SCRUB_DATA, A.RECALL_ON_OPEN, A.PINNED, A.UNPINNED, A.RECALL_ON_DATA_ACCESS,
@@ -40,8 +40,8 @@ def attributes(client: Client, file_id: FileId) -> int:
 
 @pytest.mark.parametrize("attribute", [*IGNORED, *KEPT], ids=lambda a: a.name)
 def test_attributes_of_a_new_file(pair: Pair, attribute: FileAttributes) -> None:
-    """Goal: every attribute of [MS-FSCC] 2.6 is taken by CREATE and by SET_INFO; those that the file system can keep
-    are kept, the others ignored. Method: each alone, both ways."""
+    """Goal: CREATE and SET_INFO accept every attribute of [MS-FSCC] 2.6; those that the file system can store are
+    kept, the others ignored. Method: each alone, both ways."""
     client = pair.logged_on()
     file_id = client.open("file", file_attributes=int(attribute))
     kept = attribute if attribute in KEPT else 0
@@ -69,7 +69,7 @@ def test_attributes_that_do_not_exist(pair: Pair, bit: int) -> None:
         FullEa(b"", b"v"), FullEa(b"a" * 255, b"v"), FullEa(b"NAME", b"v", 0x01), FullEa(b"NAME", b"v", 0x81),
     ],
 )  # fmt: skip
-def test_names_that_no_ea_has(pair: Pair, ea: FullEa) -> None:
+def test_invalid_ea_names(pair: Pair, ea: FullEa) -> None:
     """Goal: an EA with a wrong name or flag is INVALID_EA_NAME, sets nothing and makes no file ([MS-FSCC] 2.4.16).
     Method: behind a good one, by SET_INFO and by CREATE."""
     client = pair.logged_on()
@@ -85,8 +85,8 @@ def test_names_that_no_ea_has(pair: Pair, ea: FullEa) -> None:
 
 
 def test_rights_to_a_readonly_file(pair: Pair) -> None:
-    """Goal: nobody has FILE_WRITE_DATA, FILE_APPEND_DATA and FILE_DELETE_CHILD to a read-only file at most ([MS-FSA]
-    2.1.5.1.2.1). Method: MAXIMUM_ALLOWED and MxAc, with and without the attribute."""
+    """Goal: the maximal access to a read-only file has no FILE_WRITE_DATA, FILE_APPEND_DATA and FILE_DELETE_CHILD
+    ([MS-FSA] 2.1.5.1.2.1). Method: MAXIMUM_ALLOWED and MxAc, with and without the attribute."""
     client = pair.logged_on()
     changing = FileAccess.WRITE_DATA | FileAccess.APPEND_DATA | FileAccess.DELETE_CHILD
     for name, attribute in (("plain", 0), ("readonly", int(A.READONLY))):

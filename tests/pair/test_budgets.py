@@ -1,4 +1,4 @@
-"""What one user may take over the pair: never everything, and others go on."""
+"""What one user may take over the pair: never everything, so that others can continue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def somebody_else(pair: Pair, share: str = "share") -> Client:
 
 
 def watch(client: Client) -> bool:
-    """Starts a watch; false when it is refused."""
+    """Starts a watch; false if it is refused."""
     body = ChangeNotifyRequest(0, 4096, folder(client), 0xFFF).pack()
     status = client.answers(client.send(Command.CHANGE_NOTIFY, body))[-1].status
     assert status in (NTStatus.PENDING, NTStatus.INSUFFICIENT_RESOURCES)

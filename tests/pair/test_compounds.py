@@ -1,4 +1,5 @@
-"""Compounds over the pair: related and not, mixed sessions, what fails in the middle, waits, hostile NextCommand."""
+"""Compounds over the pair: related and unrelated, mixed sessions, failures in the middle, waits, hostile
+NextCommand."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ def create(name: str, **fields: int) -> Element:
 
 @pytest.mark.parametrize("seal", [False, True])
 def test_create_write_read_close(pair: Pair, seal: bool) -> None:
-    """Goal: the usual chain, the FileId handed on. Method: one message, four answers in order, each right."""
+    """Goal: the usual chain, with the FileId passed on. Method: one message, four responses in order, each right."""
     client = pair.logged_on()
     ids = client.compound(
         create("a"),
@@ -63,7 +64,7 @@ def test_create_write_read_close(pair: Pair, seal: bool) -> None:
 
 
 def test_related_after_a_failed_create(pair: Pair) -> None:
-    """Goal: [MS-SMB2] 3.3.5.2.7.2: what needs the file fails as the CREATE did. Method: a name that is not there."""
+    """Goal: [MS-SMB2] 3.3.5.2.7.2: what needs the file fails with the status of the CREATE. Method: a missing name."""
     client = pair.logged_on()
     ids = client.compound(
         create("missing", create_disposition=1),
@@ -76,7 +77,7 @@ def test_related_after_a_failed_create(pair: Pair) -> None:
 
 
 def test_failure_in_the_middle_does_not_stop_the_rest(pair: Pair) -> None:
-    """Goal: each element gets its own answer. Method: a READ behind the end between CREATE and CLOSE."""
+    """Goal: each element gets its own response. Method: a READ behind the end between CREATE and CLOSE."""
     client = pair.logged_on()
     ids = client.compound(
         create("a"),
@@ -87,7 +88,8 @@ def test_failure_in_the_middle_does_not_stop_the_rest(pair: Pair) -> None:
 
 
 def test_first_is_related(pair: Pair) -> None:
-    """Goal: a chain cannot start in the air. Method: RELATED on the first element, on all, and on a single request."""
+    """Goal: the first element cannot be related. Method: RELATED on the first element, on all, and on a single
+    request."""
     client = pair.logged_on()
     for count in (1, 3):
         ids = client.compound(*[related(Command.CLOSE, CLOSE) for _ in range(count)])
@@ -96,8 +98,8 @@ def test_first_is_related(pair: Pair) -> None:
 
 
 def test_unrelated_sessions(pair: Pair) -> None:
-    """Goal: unrelated elements may be of different sessions, each signed with its own keys. Method: two users' CREATEs
-    and an unknown session in one message."""
+    """Goal: unrelated elements may belong to different sessions, each signed with its own keys. Method: two users'
+    CREATEs and an unknown session in one message."""
     client = pair.logged_on()
     other = client.log_on(OTHER_USER, OTHER_PASSWORD)
     tree = client.try_tree("share", session=other).header.tree_id
@@ -116,7 +118,7 @@ def test_unrelated_sessions(pair: Pair) -> None:
 
 
 def test_related_takes_session_and_tree_of_the_one_before(pair: Pair) -> None:
-    """Goal: a related element's own SessionId and TreeId do not count. Method: all ones in them."""
+    """Goal: a related element's own SessionId and TreeId are ignored. Method: all ones in them."""
     client = pair.logged_on()
     ids = client.compound(
         create("a"),
@@ -127,7 +129,7 @@ def test_related_takes_session_and_tree_of_the_one_before(pair: Pair) -> None:
 
 
 def test_tree_connect_then_create(pair: Pair) -> None:
-    """Goal: the tree that an element makes is the next one's. Method: TREE_CONNECT, CREATE, CLOSE related."""
+    """Goal: the tree that an element connects is that of the next one. Method: TREE_CONNECT, CREATE, CLOSE related."""
     client = pair.logged_on()
     ids = client.compound(
         Element(Command.TREE_CONNECT, TreeConnectRequest("\\\\s\\share").pack(), tree=0),
@@ -138,8 +140,8 @@ def test_tree_connect_then_create(pair: Pair) -> None:
 
 
 def test_logoff_in_a_compound(pair: Pair) -> None:
-    """Goal: what comes after LOGOFF in one message has no session, not even for a signed ECHO (3.3.5.17). Method:
-    LOGOFF, CREATE, ECHO; all are answered."""
+    """Goal: what follows LOGOFF in one message has no session, not even a signed ECHO (3.3.5.17). Method: LOGOFF,
+    CREATE, ECHO; all get a response."""
     client = pair.logged_on()
     ids = client.compound(
         Element(Command.LOGOFF, LogoffRequest().pack()), create("a"), Element(Command.ECHO, ECHO)
@@ -149,8 +151,8 @@ def test_logoff_in_a_compound(pair: Pair) -> None:
 
 
 def test_the_last_one_waits(pair: Pair) -> None:
-    """Goal: async at the end: the answers before go out with an interim response, the last one later. Method: CREATE
-    and CHANGE_NOTIFY related; then make a file."""
+    """Goal: async at the end: the earlier responses go out with an interim response, the last one later. Method:
+    CREATE and CHANGE_NOTIFY related; then make a file."""
     client = pair.logged_on()
     ids = client.compound(
         create("", desired_access=1, create_options=CreateOptions.DIRECTORY_FILE, create_disposition=1),
@@ -198,8 +200,8 @@ def test_find_chain(pair: Pair) -> None:
 
 @pytest.mark.parametrize("next_command", [1, 8, 63, 65, 64, 68, 71, 80, 0x7FFFFFF8, 0xFFFFFFF8, 0xFFFFFFFF])
 def test_hostile_next_command(pair: Pair, next_command: int) -> None:
-    """Goal: a chain that does not add up ends the connection, or its elements fail one by one. Method: NextCommand
-    of an ECHO set to each value; nobody else notices."""
+    """Goal: a malformed chain ends the connection, or its elements fail one by one. Method: NextCommand of an ECHO set
+    to each value; no other client notices."""
     other, client = pair.logged_on(), pair.logged_on()
     client.send(Command.ECHO, ECHO, next_command=next_command, sign=False)
     assert client.closed
@@ -220,7 +222,7 @@ def test_long_chains(pair: Pair, count: int) -> None:
 
 
 def test_bad_signature_in_one_element(pair: Pair) -> None:
-    """Goal: each element's signature counts for itself. Method: the middle one of three is wrong."""
+    """Goal: each element's signature is checked on its own. Method: the middle one of three is wrong."""
     client = pair.logged_on()
     assert client.session is not None and client.session.keys is not None
     parts = []

@@ -36,7 +36,7 @@ def copy(
     *chunks: tuple[int, int, int],
     code: int = FsctlCode.SRV_COPYCHUNK,
 ) -> tuple[NTStatus, SrvCopychunkResponse | None]:
-    """Server-side copy of (source offset, target offset, length); status and what the answer says."""
+    """Server-side copy of (source offset, target offset, length); the status and the response."""
     key = SrvRequestResumeKeyResponse.parse(output(control(client, source, FsctlCode.SRV_REQUEST_RESUME_KEY)))
     asked = SrvCopychunkCopy(key.resume_key, [SrvCopychunk(*chunk) for chunk in chunks])
     reply = control(client, target, code, asked.pack())
@@ -45,7 +45,7 @@ def copy(
 
 
 def test_copy(pair: Pair) -> None:
-    """Goal: chunks are copied, in order, inside one file too. Method: two chunks, one of them over a gap."""
+    """Goal: chunks are copied in order, within one file too. Method: two chunks, one of them over a gap."""
     client = pair.logged_on()
     source, target = client.open("source"), client.open("target")
     client.write(source, 0, bytes(range(200)))
@@ -66,7 +66,7 @@ def test_copy_limits(pair: Pair) -> None:
 
 
 def test_copy_that_fails_midway(pair: Pair) -> None:
-    """Goal: the answer tells how far it came. Method: a second chunk beyond the source, one into a lock."""
+    """Goal: the response says how far the copy got. Method: a second chunk beyond the source, one into a lock."""
     client = pair.logged_on()
     source, target, other = client.open("source"), client.open("target"), client.open("target")
     client.write(source, 0, bytes(100))
@@ -78,8 +78,8 @@ def test_copy_that_fails_midway(pair: Pair) -> None:
 
 
 def test_copy_access(pair: Pair) -> None:
-    """Goal: the source must be readable, the target writable, and readable for SRV_COPYCHUNK; keys are not guessed.
-    Method: opens without each right, a key that nobody has, one of another session."""
+    """Goal: the source must be readable, the target writable, and readable for SRV_COPYCHUNK; keys cannot be guessed.
+    Method: opens without each right, an unknown key, one of another session."""
     client = pair.logged_on()
     full = client.open("file")
     client.write(full, 0, bytes(10))
@@ -100,7 +100,8 @@ def test_copy_access(pair: Pair) -> None:
 
 
 def test_sparse(pair: Pair) -> None:
-    """Goal: the attribute comes and goes, holes are made and reported. Method: 1 MiB with a hole in the middle."""
+    """Goal: the attribute can be set and cleared, holes are made and reported. Method: 1 MiB with a hole in the
+    middle."""
     client = pair.logged_on()
     file_id = client.open("file")
     client.write(file_id, 0, b"x" * (1 << 20), charge=16)
@@ -190,7 +191,7 @@ def test_changed_negotiation(pair: Pair, data: bytes) -> None:
 
 
 def test_other_codes(pair: Pair) -> None:
-    """Goal: the right status or answer for the small codes, and for those that do not exist. Method: each."""
+    """Goal: the right status or response for the small codes, and for unknown ones. Method: each."""
     client = pair.logged_on()
     file_id = client.open("file")
     for status, opened, code, size in [
@@ -215,7 +216,7 @@ def test_other_codes(pair: Pair) -> None:
 
 
 def test_pipes(pair: Pair) -> None:
-    """Goal: a pipe answers in one round trip, in pieces when the client has little room. Method: an RPC bind to
+    """Goal: a pipe responds in one round trip, in pieces when the client's buffer is small. Method: an RPC bind to
     srvsvc, whole and cut."""
     client = pair.logged_on()
     client.connect_tree("IPC$")

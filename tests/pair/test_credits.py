@@ -22,8 +22,8 @@ ECHO = EchoRequest().pack()
 
 @pytest.mark.parametrize("fast", ["yes", "no"])
 def test_grants(make_pair: MakePair, fast: str) -> None:
-    """Goal: what is asked is granted up to the limit, never less than one. Method: a limit of 20 credits, wishes 0,
-    5, 1000; the sum of grants stays below the limit."""
+    """Goal: requests for credits are granted up to the limit, never less than one. Method: a limit of 20 credits,
+    requests for 0, 5, 1000; the sum of grants stays below the limit."""
     pair = make_pair({"smb2 max credits": "20", "frevo:fast path": fast})
     client = pair.connect()
     client.negotiate()
@@ -70,7 +70,7 @@ def test_charge_must_pay(make_pair: MakePair, fast: str) -> None:
 
 
 def test_charge_takes_ids(pair: Pair) -> None:
-    """Goal: a charge of n takes n ids. Method: use one of the ids inside again."""
+    """Goal: a charge of n takes n ids. Method: use one of the inner ids again."""
     client = pair.logged_on()
     now = client.next_id
     assert client.echo(charge=4).status == NTStatus.SUCCESS
@@ -79,7 +79,7 @@ def test_charge_takes_ids(pair: Pair) -> None:
 
 
 def test_charge_beyond_the_window(pair: Pair) -> None:
-    """Goal: nobody spends what was not granted. Method: a charge of 65535."""
+    """Goal: no client spends more than it was granted. Method: a charge of 65535."""
     client = pair.logged_on()
     client.send(Command.ECHO, ECHO, charge=65535)
     assert client.closed
@@ -99,7 +99,7 @@ def test_old_dialect_knows_no_charge(pair: Pair) -> None:
 
 
 def test_larger_than_negotiated(make_pair: MakePair) -> None:
-    """Goal: MaxReadSize and MaxWriteSize hold. Method: one byte more with enough credits."""
+    """Goal: MaxReadSize and MaxWriteSize are enforced. Method: one byte more with enough credits."""
     client = make_pair({"smb2 max read": "128K", "smb2 max write": "128K"}).logged_on()
     file_id = client.open("a")
     over = 131_073
@@ -115,8 +115,8 @@ def test_larger_than_negotiated(make_pair: MakePair) -> None:
 
 
 def test_skipped_id(make_pair: MakePair) -> None:
-    """Goal: a client that leaves one id unused stops the window, not the server. Method: skip one with few credits:
-    grants end at twice the limit; using it makes them flow again."""
+    """Goal: a client that leaves one id unused stops its window, not the server. Method: skip one with few credits:
+    grants end at twice the limit; using it makes them resume."""
     pair = make_pair({"smb2 max credits": "16"})
     client = pair.logged_on()
     skipped = client.next_id
@@ -131,7 +131,7 @@ def test_skipped_id(make_pair: MakePair) -> None:
 
 
 def test_cancel_takes_no_credit(pair: Pair) -> None:
-    """Goal: CANCEL has no id of its own and no answer. Method: a hundred of them for ids that are not there."""
+    """Goal: CANCEL has no id of its own and no response. Method: a hundred of them for unknown ids."""
     client = pair.logged_on()
     for number in range(100):
         client.send(Command.CANCEL, CancelRequest().pack(), message_id=(number, 2**64 - 1)[number & 1])
@@ -140,7 +140,7 @@ def test_cancel_takes_no_credit(pair: Pair) -> None:
 
 
 def test_flood_of_one_window(pair: Pair) -> None:
-    """Goal: a whole window at once is answered in full. Method: all ids that are held, in one write to the socket."""
+    """Goal: a whole window sent at once is answered in full. Method: all available ids, in one write to the socket."""
     client = pair.logged_on()
     client.echo(credits=512)
     ids = range(client.next_id, client.granted)

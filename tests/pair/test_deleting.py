@@ -1,4 +1,4 @@
-"""Deletions that will not happen are refused when they are asked for, and what goes wrong at close is the answer."""
+"""Deletions that cannot happen are refused when requested, and errors at close are in the response to CLOSE."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ WAYS: list[Callable[[Client, FileId], NTStatus]] = [
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_refused_when_asked_for(
+def test_refused_when_requested(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, way: Callable[..., NTStatus]
 ) -> None:
     """Goal: what the system would not remove, what is read-only and what is not empty are refused at SET_INFO and at
-    CREATE, and stay. Method: each way to ask."""
+    CREATE, and stay. Method: each way to request it."""
     client = pair.logged_on()
     client.close(client.open("readonly", file_attributes=int(FileAttributes.READONLY)))
     readonly = client.open("readonly", desired_access=0x00010180, create_disposition=CreateDisposition.OPEN)
@@ -71,7 +71,7 @@ def test_refused_when_asked_for(
 
 
 def test_ignoring_readonly_needs_the_right(pair: Pair) -> None:
-    """Goal: only who may change the attribute ignores it ([MS-FSA] 2.1.5.15.4). Method: with and without
+    """Goal: only a user who may change the attribute can ignore it ([MS-FSA] 2.1.5.15.4). Method: with and without
     FILE_WRITE_ATTRIBUTES."""
     client = pair.logged_on()
     client.close(client.open("file", file_attributes=int(FileAttributes.READONLY)))
@@ -82,10 +82,10 @@ def test_ignoring_readonly_needs_the_right(pair: Pair) -> None:
     assert not (pair.root / "share" / "file").exists()
 
 
-def test_readonly_is_the_same_at_every_question(pair: Pair) -> None:
-    """Goal: DELETE_ON_CLOSE of a read-only directory is refused as a file's is, not forgotten at close ([MS-FSA]
-    2.1.5.1.2.1); who may ignore the attribute has the file deleted with the open, too. Method: CREATE, and SET_INFO
-    with ON_CLOSE."""
+def test_readonly_is_checked_everywhere(pair: Pair) -> None:
+    """Goal: DELETE_ON_CLOSE of a read-only directory is refused like a file's, not dropped at close ([MS-FSA]
+    2.1.5.1.2.1); with the right to ignore the attribute the file is deleted with the open, too. Method: CREATE, and
+    SET_INFO with ON_CLOSE."""
     client, readonly = pair.logged_on(), int(FileAttributes.READONLY)
     client.close(folder(client, "folder", file_attributes=readonly))
     on_close = int(CreateOptions.DELETE_ON_CLOSE | CreateOptions.DIRECTORY_FILE)
@@ -99,9 +99,9 @@ def test_readonly_is_the_same_at_every_question(pair: Pair) -> None:
     assert not (pair.root / "share" / "file").exists()
 
 
-def test_what_goes_wrong_at_close_is_told(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: data that the system could not keep, and a deletion that failed after all, are the answer to CLOSE; the
-    open is gone, and a session's end goes on with the next. Method: both errors, in place of the system's."""
+def test_errors_at_close_are_returned(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: data that the system could not store, and a deletion that failed after all, are the status of CLOSE; the
+    open is gone, and the end of a session continues with the next. Method: both errors, in place of the system's."""
     client = pair.logged_on()
     close, remove = LocalHandle.close, LocalBackend.remove
 

@@ -1,4 +1,5 @@
-"""What the file system does to the server: full, read-only, forbidden, vanished, linked outside, not a file at all."""
+"""What the file system can do to the server: full, read-only, forbidden, vanished, linked outside, not a file at
+all."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ READ_ONLY = {"desired_access": 0x00120089, "create_disposition": 1}
 
 @contextmanager
 def mounted(options: str) -> Iterator[Path]:
-    """A small tmpfs of its own."""
+    """A small tmpfs for the test."""
     if os.geteuid() != 0:
         missing("mounting a tmpfs needs root")
     with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +53,7 @@ def mounted(options: str) -> Iterator[Path]:
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """The server's process (this one) loses its rights for the length of the block."""
+    """The server's process (this one) drops its rights for the length of the block."""
     if os.geteuid() != 0:
         missing("giving up rights needs root")
     os.setegid(NOBODY)
@@ -73,8 +74,8 @@ def with_share(make_pair: MakePair, folder: Path) -> Client:
 
 
 def test_disk_full(make_pair: MakePair) -> None:
-    """Goal: a full disk is DISK_FULL, what was written before stays as it was, and room that comes back is used.
-    Method: a tmpfs of 1 MiB: WRITE, allocation and a new file when it is full; then delete."""
+    """Goal: a full disk is DISK_FULL, what was written before stays, and freed space is used. Method: a tmpfs of 1
+    MiB: WRITE, allocation and a new file when it is full; then delete."""
     with mounted("size=1m") as folder:
         client = with_share(make_pair, folder)
         file_id, other = client.open("a"), client.open("b")
@@ -103,7 +104,7 @@ def test_disk_full(make_pair: MakePair) -> None:
 
 
 def test_no_inodes_left(make_pair: MakePair) -> None:
-    """Goal: a file system without room for names is DISK_FULL for CREATE. Method: a tmpfs with ten inodes."""
+    """Goal: a file system without free inodes is DISK_FULL for CREATE. Method: a tmpfs with ten inodes."""
     with mounted("nr_inodes=10") as folder:
         client = with_share(make_pair, folder)
         statuses = [client.create(f"file{number}").status for number in range(12)]
@@ -112,7 +113,7 @@ def test_no_inodes_left(make_pair: MakePair) -> None:
 
 def test_read_only_file_system(make_pair: MakePair) -> None:
     """Goal: a file system that turned read-only is MEDIA_WRITE_PROTECTED or ACCESS_DENIED for every change, and reads
-    go on. Method: remount a tmpfs; create, overwrite, delete, rename, set times."""
+    still work. Method: remount a tmpfs; create, overwrite, delete, rename, set times."""
     with mounted("size=1m") as folder:
         (folder / "a").write_bytes(b"data")
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
@@ -167,8 +168,8 @@ def test_permission_denied(pair: Pair) -> None:
 
 
 def test_vanished_underneath(pair: Pair) -> None:
-    """Goal: a file, or the folder around it, that somebody deletes locally: opens go on, names are gone. Method: delete
-    under an open file and an open folder, then use both in every way."""
+    """Goal: a file, or its folder, that is deleted locally: opens still work, names are gone. Method: delete under an
+    open file and an open folder, then use both in every way."""
     share = pair.root / "share"
     client = pair.logged_on()
     (share / "d").mkdir()
@@ -195,8 +196,8 @@ def test_vanished_underneath(pair: Pair) -> None:
 
 
 def test_share_folder_vanished(pair: Pair) -> None:
-    """Goal: a share whose folder is gone fails with a status, others work. Method: remove it before
-    and after connect."""
+    """Goal: a share whose folder is gone fails with a status, others work. Method: remove it before and after
+    TREE_CONNECT."""
     (pair.root / "hidden").rmdir()
     client = pair.logged_on()
     assert client.try_tree("hidden").status == NTStatus.BAD_NETWORK_NAME
@@ -227,8 +228,8 @@ def test_links_that_leave(pair: Pair, target: str) -> None:
 
 
 def test_fifo_socket_device(pair: Pair) -> None:
-    """Goal: opening what is no file neither hangs nor reads from a device. Method: a FIFO without a writer, a link to
-    a device, a device node where one can be made; listing goes on."""
+    """Goal: opening anything but a regular file neither hangs nor reads from a device. Method: a FIFO without a
+    writer, a link to a device, a device node where one can be made; listing still works."""
     share = pair.root / "share"
     os.mkfifo(share / "fifo")
     if os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""Over the pair: the numbers of files and volumes, the same in every answer ([MS-FSCC] 2.1.9, 2.4.20, 2.5.9)."""
+"""Over the pair: the ids of files and volumes, the same in every response ([MS-FSCC] 2.1.9, 2.4.20, 2.5.9)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _READ_ONLY_VOLUME = 0x80000
 
 
 def on_disk(client: Client, name: str, **fields: object) -> tuple[FileId, QueryOnDiskIdResponse]:
-    """Opens (or makes) a file; its FileId and what QFid says."""
+    """Opens (or makes) a file; its FileId and the id in QFid."""
     answer = client.create(name, contexts=[CreateContext(b"QFid", b"")], **fields).ok(CreateResponse)
     data = find_create_context(answer.contexts, b"QFid")
     assert data is not None
@@ -58,9 +58,9 @@ def serial(client: Client, file_id: FileId) -> int:
     return int(found.volume_serial_number)
 
 
-def test_one_number_everywhere(pair: Pair) -> None:
-    """Goal: CREATE, the classes and listings give one number for a file, whatever its name, and one for its volume.
-    Method: ask all of them, by two hard links and a stream."""
+def test_one_id_everywhere(pair: Pair) -> None:
+    """Goal: CREATE, the classes and listings give the same id for a file, whatever its name, and the same for its
+    volume. Method: ask all of them, by two hard links and a stream."""
     client = pair.logged_on()
     file_id, known = on_disk(client, "file")
     assert known.disk_file_id > 0
@@ -81,9 +81,9 @@ def test_one_number_everywhere(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("way", ["delete", "replace", "directory"])
-def test_a_number_is_not_used_again(pair: Pair, way: str) -> None:
-    """Goal: what a client remembers of a file that is gone is no other file's number, even where the file system gives
-    inode numbers out at once. Method: make and remove many, by deleting and by renaming something else onto them."""
+def test_an_id_is_not_reused(pair: Pair, way: str) -> None:
+    """Goal: a file that is gone does not share its id with a new one, even where the file system reuses inode numbers
+    at once. Method: make and remove many, by deleting and by renaming something else onto them."""
     client = pair.logged_on()
     seen: set[int] = set()
     for number in range(60):
@@ -104,8 +104,8 @@ def test_a_number_is_not_used_again(pair: Pair, way: str) -> None:
 
 
 def test_no_birth_time(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: the same where neither clock nor birth time tells two files apart. Method: ids of inode numbers alone, as
-    file systems without birth time have them, on one that uses a number again."""
+    """Goal: the same where neither clock nor birth time tells two files apart. Method: ids made of inode numbers
+    alone, as without birth times, on a file system that reuses numbers."""
     for module in (local, metadata):
         monkeypatch.setattr(module, "statx", lambda *args: (s := statx(*args))._replace(file_id=s.ino))
     backend = LocalBackend(str(pair.root / "share"))
@@ -129,7 +129,7 @@ def test_no_birth_time(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_gone_ids_are_bounded() -> None:
-    """Goal: the last ones are remembered, not all. Method: many."""
+    """Goal: only the most recent ones are remembered. Method: many."""
     gone = DeletedIds()
     for number in range(10_000):
         gone.add(1, number)
@@ -138,7 +138,7 @@ def test_gone_ids_are_bounded() -> None:
 
 @pytest.fixture
 def nested(pair: Pair) -> Iterator[Path]:
-    """A small file system of its own, mounted below the share."""
+    """A small file system, mounted below the share."""
     if os.geteuid():
         pytest.skip("mounting needs root")
     place = pair.root / "share" / "mnt"
@@ -152,8 +152,8 @@ def nested(pair: Pair) -> Iterator[Path]:
 
 
 def test_a_mount_below_the_share_is_a_volume(pair: Pair, nested: Path) -> None:
-    """Goal: room, serial number and flags are those of the file system that the open is on ([MS-FSA] 2.1.5.13). Method:
-    a tmpfs of 5 MiB in the share, then read-only."""
+    """Goal: space, serial number and flags are those of the file system that the open is on ([MS-FSA] 2.1.5.13).
+    Method: a tmpfs of 5 MiB in the share, then read-only."""
     client = pair.logged_on()
     root, inside = folder(client), folder(client, "mnt")
     file_id, known = on_disk(client, "mnt\\file")

@@ -1,4 +1,4 @@
-"""Who may do what, by the descriptors of a file and of its directory: streams, replacing, making, overwriting."""
+"""Who may do what, by the descriptors of a file and of its directory: streams, replacing, creating, overwriting."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sid_of(pair: Pair, name: str) -> SID:
 
 
 class Two:
-    """The owner of everything and somebody else, each with a connection and a tree."""
+    """The owner of everything and another user, each with a connection and a tree."""
 
     def __init__(self, pair: Pair) -> None:
         self.root = pair.root / "share"
@@ -48,7 +48,7 @@ class Two:
         self.owner_sid, self.other_sid = sid_of(pair, USER), sid_of(pair, OTHER_USER)
 
     def protect(self, file_id: FileId, *, others: int = READ, own: int = FULL) -> None:
-        """Gives what is open these rights for the owner and for everybody, and closes it."""
+        """Gives the open file these rights for the owner and for everybody, and closes it."""
         aces = [ACE(mask=own, sid=self.owner_sid)]
         if others:
             aces.append(ACE(mask=others, sid=EVERYONE))
@@ -78,8 +78,8 @@ def two(pair: Pair) -> Two:
 
 @pytest.mark.parametrize("disposition", [2, 3, 5, 0])
 def test_streams_are_the_files(two: Two, disposition: int) -> None:
-    """Goal: who may not write a file makes no stream on it, and nobody does on a read-only one. Method: every
-    disposition that makes, on files that may be read, not even that, written, and on a read-only one."""
+    """Goal: a user who may not write a file cannot create a stream on it, and nobody can on a read-only one. Method:
+    every disposition that creates, on files that may be read, not even read, written, and on a read-only one."""
     for name, others, expected in (
         ("readable", READ, NTStatus.ACCESS_DENIED),
         ("secret", 0, NTStatus.ACCESS_DENIED),
@@ -95,8 +95,8 @@ def test_streams_are_the_files(two: Two, disposition: int) -> None:
 
 
 def test_a_stream_of_a_new_file_inherits(two: Two) -> None:
-    """Goal: a file that comes to be with its stream gets what its folder passes on. Method: a folder that passes on
-    rights for its owner alone; the other may then not read."""
+    """Goal: a file created along with its stream inherits from its folder. Method: a folder that passes on rights for
+    its owner alone; another user may then not read."""
     aces = [ACE(mask=FULL, sid=two.owner_sid, flags=3), ACE(mask=READ | 0x2, sid=EVERYONE)]
     descriptor = SecurityDescriptor(dacl=ACL(aces), control=0x8004)
     file_id = folder(two.owner, "folder")
@@ -107,8 +107,8 @@ def test_a_stream_of_a_new_file_inherits(two: Two) -> None:
 
 @pytest.mark.parametrize("how", [FileInfoClass.RENAME, FileInfoClass.LINK])
 def test_replacing_needs_delete(two: Two, how: int) -> None:
-    """Goal: a rename or link takes the place of a file only for who may delete it. Method: without a right, with
-    DELETE on the file, with DELETE_CHILD on its folder, and of a file with an open stream."""
+    """Goal: a rename or link replaces a file only with the right to delete it. Method: without a right, with DELETE on
+    the file, with DELETE_CHILD on its folder, and of a file with an open stream."""
     two.protect(folder(two.owner, "folder"), others=READ | int(DirectoryAccess.ADD_FILE))
     information = FileRenameInformation if how == FileInfoClass.RENAME else FileLinkInformation
 
@@ -133,8 +133,9 @@ def test_replacing_needs_delete(two: Two, how: int) -> None:
 
 
 def test_a_name_is_added_to_the_folder(two: Two) -> None:
-    """Goal: a rename adds a name, within one folder too, and needs the right for it; a folder's name another one.
-    Method: files and folders, out of, into and within a folder that lets nobody add, or only folders."""
+    """Goal: a rename adds a name, even within one folder, and needs the right to add it; for a folder's name a
+    different right. Method: files and folders, out of, into and within a folder that lets nobody add, or only
+    folders."""
     closed, open_ = folder(two.owner, "closed"), folder(two.owner, "open")
     for name in ("closed\\file", "open\\file"):
         two.owner.close(two.owner.open(name))
@@ -158,8 +159,8 @@ def test_a_name_is_added_to_the_folder(two: Two) -> None:
     assert rename("closed\\file", "open\\moved") == NTStatus.SUCCESS
 
 
-def test_whose_a_new_file_is(two: Two) -> None:
-    """Goal: nobody makes files that are another's or that are audited, nor gives files away. Method: CREATE with
+def test_owners_of_new_files(two: Two) -> None:
+    """Goal: nobody creates files that belong to another user or have a SACL, nor gives files away. Method: CREATE with
     descriptors of every kind, and SET_INFO of the owner."""
 
     def make(name: str, descriptor: SecurityDescriptor) -> NTStatus:
@@ -207,7 +208,7 @@ def test_overwriting_leaves_nothing(two: Two, disposition: int) -> None:
 
 def test_what_overwriting_needs(two: Two) -> None:
     """Goal: overwriting changes data, attributes and EAs, superseding deletes: each needs the rights for it, and a
-    read-only file stays. Method: a file with one right less at a time."""
+    read-only file stays. Method: a file with one right missing at a time."""
     attributes = int(FileAccess.WRITE_EA | FileAccess.WRITE_ATTRIBUTES)
     two.protect(folder(two.owner, "folder"))  # nobody else may delete what is in it
     for disposition, rights, expected in (
@@ -232,8 +233,8 @@ def test_what_overwriting_needs(two: Two) -> None:
 
 @pytest.mark.parametrize("disposition", [CREATE, OVERWRITE])
 def test_the_eas_of_a_stream_are_its_files(two: Two, disposition: int) -> None:
-    """Goal: who may write a file's data, not its EAs, sets none by way of a stream. Method: a stream that is made, and
-    one that is overwritten, with and without EAs in the CREATE."""
+    """Goal: a user who may write a file's data, but not its EAs, cannot set them through a stream. Method: a stream
+    that is created, and one that is overwritten, with and without EAs in the CREATE."""
     two.file("file", others=READ | WRITE_DATA)
     if disposition == OVERWRITE:
         two.owner.close(two.owner.open("file:s"))
@@ -246,8 +247,8 @@ def test_the_eas_of_a_stream_are_its_files(two: Two, disposition: int) -> None:
 
 @pytest.mark.parametrize("what", [0x20, 0x40, 0x10000])
 def test_rare_parts_of_a_descriptor_need_rights(two: Two, what: int) -> None:
-    """Goal: no part of a descriptor is set without the right to it, and what is not kept changes nothing. Method:
-    attributes, scope and backup by who may only read; then no part at all, on a file that has no descriptor."""
+    """Goal: no part of a descriptor is set without the right to it, and unsupported parts change nothing. Method:
+    attributes, scope and backup by a user who may only read; then no part at all, on a file without a descriptor."""
     file_id = two.owner.open("plain")
     descriptor = SecurityDescriptor(dacl=ACL([]), control=0x8004)
     weak = two.owner.open("plain", desired_access=READ)

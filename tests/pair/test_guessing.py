@@ -1,4 +1,4 @@
-"""Log-ons that fail over the pair: slowed down, told in the log, and never in the way of who knows the password."""
+"""Log-ons that fail over the pair: slowed down, logged, and never in the way of a user who knows the password."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def fresh(pair: Pair, peer: str = "10.0.0.1:1000") -> Client:
 
 
 def guess(pair: Pair, password: str = "wrong", user: str = "user1", peer: str = "10.0.0.1:1000") -> Reply:
-    """One log-on on a connection of its own."""
+    """One log-on on a new connection."""
     return fresh(pair, peer).try_log_on(user, password)[1]
 
 
 class Pending:
-    """A log-on whose last answer has not come."""
+    """A log-on whose last response has not come."""
 
     def __init__(self, pair: Pair, password: str, client: Client | None = None) -> None:
         self.client = client or fresh(pair)
@@ -51,8 +51,8 @@ class Pending:
 
 
 def test_guesses_are_slowed_down(pair: Pair) -> None:
-    """Goal: after five wrong passwords a verdict comes a second after the one before, also of guesses at the same
-    time, also of the right password among them. Method: nine connections; the clock is moved by hand."""
+    """Goal: after five wrong passwords each response comes a second after the previous one, also for simultaneous
+    guesses, also for the right password among them. Method: nine connections; the clock is advanced by hand."""
     for _ in range(5):
         assert guess(pair).status == NTStatus.LOGON_FAILURE
     waiting = [
@@ -69,7 +69,8 @@ def test_guesses_are_slowed_down(pair: Pair) -> None:
 
 
 def test_the_right_password_works_within_seconds(pair: Pair) -> None:
-    """Goal: who mistypes ten times and then knows it is in, and starts anew. Method: in turn, the clock by hand."""
+    """Goal: a user who mistypes ten times and then gets it right is logged on, and the count starts over. Method: in
+    turn, the clock by hand."""
     for _ in range(5):
         guess(pair)
     for _ in range(5):
@@ -83,14 +84,14 @@ def test_the_right_password_works_within_seconds(pair: Pair) -> None:
 
 
 def test_nobody_is_locked_out(pair: Pair) -> None:
-    """Goal: the rightful user from elsewhere, and others from the same address, log on at once. Method: while
+    """Goal: the rightful user at another address, and other users at the same address, log on at once. Method: while
     guesses wait and more of them are not even looked at."""
     for _ in range(5):
         guess(pair)
     waiting = [Pending(pair, "wrong") for _ in range(10)]
     assert guess(pair).status == NTStatus.REQUEST_NOT_ACCEPTED
     assert guess(pair, PASSWORD).status == NTStatus.REQUEST_NOT_ACCEPTED, (
-        "no verdict, not even of the right one"
+        "no response, not even to the right one"
     )
     assert guess(pair, PASSWORD, peer="10.0.0.2:1").status == NTStatus.SUCCESS
     assert guess(pair, OTHER_PASSWORD, OTHER_USER).status == NTStatus.SUCCESS
@@ -98,9 +99,9 @@ def test_nobody_is_locked_out(pair: Pair) -> None:
     assert {one.status for one in waiting} == {NTStatus.LOGON_FAILURE}
 
 
-def test_who_goes_away_or_goes_on_meanwhile(pair: Pair) -> None:
-    """Goal: a verdict that is kept back holds nothing for long: the connection may be lost, and another log-on on
-    the same session is refused. Method: both while one waits."""
+def test_what_may_happen_during_the_delay(pair: Pair) -> None:
+    """Goal: a delayed response holds nothing for long: the connection may be lost, and another log-on on the same
+    session is refused. Method: both during a delay."""
     for _ in range(5):
         guess(pair)
     lost = Pending(pair, "wrong")
@@ -130,7 +131,7 @@ def test_guests_with_an_account_have_guessed(make_pair: MakePair) -> None:
 
 
 def test_failures_are_logged(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
-    """Goal: the log says who was refused from where and why, on one line whatever the name. Method: a wrong password,
+    """Goal: the log says who was refused, from where and why, on one line whatever the name. Method: a wrong password,
     and a name with a line break and an escape in it."""
     guess(pair, user="user1")
     guess(pair, user="evil\nname\x1b[2J" + "x" * 200)
@@ -141,14 +142,14 @@ def test_failures_are_logged(pair: Pair, caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_it_can_be_turned_off(make_pair: MakePair) -> None:
-    """Goal: `frevo:log on delay = 0` answers at once. Method: twenty wrong ones."""
+    """Goal: `frevo:log on delay = 0` responds at once. Method: twenty wrong ones."""
     pair = make_pair({"frevo:log on delay": "0"})
     assert {guess(pair).status for _ in range(20)} == {NTStatus.LOGON_FAILURE}
 
 
 def test_an_account_without_failures_has_a_place(pair: Pair) -> None:
-    """Goal: who shares an address with somebody who tries many accounts gets the verdict within seconds, once; a
-    wrong guess uses the place up. Method: so many accounts that the address is not heard any more."""
+    """Goal: a user who shares an address with an attacker who tries many accounts gets a response within seconds,
+    once; a wrong password uses the chance up. Method: so many accounts that the address is otherwise ignored."""
     for number in range(120):
         pair.server.failed_logons.failed("10.0.0.1", f"account{number}", interval_s=1.0)
     wait_s = pair.server.failed_logons.wait_s

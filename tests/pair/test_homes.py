@@ -1,4 +1,4 @@
-"""`[homes]` over the pair: whose names are shares, what is listed, which folders can be a home."""
+"""`[homes]` over the pair: which names are shares, what is listed, which folders can be a home."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def _listed(client: Client) -> list[str]:
 
 
 def test_ones_own_name(make_pair: MakePair, tmp_path: Path) -> None:
-    """Goal: the user's name, in any case, and `homes` are the user's folder; the list shows the name only.
-    Method: open what lies there."""
+    """Goal: the user's name, in any case, and `homes` are the user's folder; the list shows only the name. Method:
+    open what is in it."""
     client = _homes(make_pair, tmp_path / "h", comment="mine").logged_on()
     for name in (USER, USER.upper(), "homes", "HoMeS"):
         client.connect_tree(name)
@@ -47,8 +47,8 @@ def test_ones_own_name(make_pair: MakePair, tmp_path: Path) -> None:
 
 
 def test_other_names(make_pair: MakePair, tmp_path: Path) -> None:
-    """Goal: other accounts have homes, too, nobody else has; `valid users = %S` keeps them apart. Method: names of
-    accounts, of Unix users without an account, of nobody, and paths."""
+    """Goal: other accounts have homes, too, other names have none; `valid users = %S` separates them. Method: names of
+    accounts, of Unix users without an account, unknown ones, and paths."""
     pair = _homes(make_pair, tmp_path / "h")
     AccountStore(pair.private).add("folderless", "Passw0rd!")
     client = pair.logged_on()
@@ -63,7 +63,7 @@ def test_other_names(make_pair: MakePair, tmp_path: Path) -> None:
 
 
 def test_a_share_goes_before_a_home(make_pair: MakePair, tmp_path: Path) -> None:
-    """Goal: a section of that name wins. Method: a share called as the user."""
+    """Goal: a section of that name wins. Method: a share named after the user."""
     (tmp_path / "h" / USER).mkdir(parents=True)
     shares = {**SHARES, "homes": {"path": f"{tmp_path}/h/%S"}, USER: {"comment": "a section"}}
     pair = make_pair({}, shares)
@@ -79,7 +79,7 @@ def test_without_homes(pair: Pair) -> None:
 
 
 def test_reload(make_pair: MakePair, tmp_path: Path) -> None:
-    """Goal: a changed section is taken by the next connect, what is connected stays. Method: another path."""
+    """Goal: a changed section applies to the next connect, existing connections keep theirs. Method: another path."""
     pair = _homes(make_pair, tmp_path / "h")
     client = pair.logged_on()
     tree = client.connect_tree(USER)
@@ -93,7 +93,7 @@ def test_reload(make_pair: MakePair, tmp_path: Path) -> None:
 
 
 class Unix:
-    """Stands for the list of Unix users."""
+    """A replacement for the list of Unix users."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._users: dict[str, pwd.struct_passwd] = {}
@@ -105,8 +105,8 @@ class Unix:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
 def test_unix_homes(make_pair: MakePair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: without a path the Unix home is shared, if it is the user's own folder, never a part of the system; %H is
-    it, too. Method: homes of all kinds for one user."""
+    """Goal: without a path the Unix home is shared, if it is the user's own folder, never a system folder; %H is the
+    same. Method: homes of all kinds for one user."""
     unix = Unix(monkeypatch)
     own, roots = tmp_path / "own %S 100%", tmp_path / "roots"
     own.mkdir()

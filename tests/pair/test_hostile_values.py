@@ -1,4 +1,4 @@
-"""Values at the edges over the pair: offsets near 2^63 and 2^64, sizes, names and buffers that lie."""
+"""Extreme values over the pair: offsets near 2^63 and 2^64, sizes, names and inconsistent buffers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def small(client: Client) -> tuple[int, int]:
 
 @pytest.mark.parametrize("offset", EDGES)
 def test_read_and_write(pair: Pair, offset: int) -> None:
-    """Goal: offsets that no file has are refused by both planes alike. Method: READ twice and WRITE at each edge."""
+    """Goal: impossible offsets are refused by both planes alike. Method: READ twice and WRITE at each edge."""
     client = pair.logged_on()
     file_id = small(client)
     for length in (1, 65536):
@@ -62,7 +62,7 @@ def test_read_and_write(pair: Pair, offset: int) -> None:
 @pytest.mark.parametrize("size", [*EDGES, -1, -(2**62)])
 @pytest.mark.parametrize("info_class", [19, 20])
 def test_sizes(pair: Pair, size: int, info_class: int) -> None:
-    """Goal: sizes that no file has are refused and leave the file alone. Method: EOF and allocation of each edge."""
+    """Goal: impossible sizes are refused and leave the file unchanged. Method: EOF and allocation of each edge."""
     client = pair.logged_on()
     file_id = small(client)
     data = struct.pack("<Q", size % 2**64)
@@ -135,7 +135,7 @@ def test_copychunk(pair: Pair, source: int) -> None:
 @pytest.mark.parametrize("keep", [0, 1, 2, 3, 8, 23, 24, 47, 48, 56])
 def test_truncated_bodies(pair: Pair, keep: int) -> None:
     """Goal: a body of any command that is too short is INVALID_PARAMETER or ends the connection (NEGOTIATE twice).
-    Method: cut after so many bytes, with the right StructureSize and zeros."""
+    Method: cut at each length, with the right StructureSize and zeros."""
     sizes = (36, 25, 4, 9, 4, 57, 24, 24, 49, 49, 48, 57, 4, 4, 33, 32, 41, 33, 24)
     for command, size in enumerate(sizes):
         client = pair.logged_on()
@@ -223,9 +223,9 @@ def test_every_information_class(pair: Pair, info_type: int) -> None:
                 )
 
 
-def test_every_control_code_that_is_known(pair: Pair) -> None:
+def test_every_known_control_code(pair: Pair) -> None:
     """Goal: control codes with any input end with a status. Method: all of the table and some more, on a file, a
-    folder and no file, with input of several sizes and no room for output."""
+    folder and no file, with input of several sizes and an output buffer of none."""
     from frevo.server.fsctl.table import TABLE
 
     client = pair.logged_on()
@@ -243,7 +243,7 @@ def test_every_control_code_that_is_known(pair: Pair) -> None:
 
 
 def test_notify_and_listing_sizes(pair: Pair) -> None:
-    """Goal: buffers of any size. Method: lists and watches with 0 to 8 MiB and more room."""
+    """Goal: buffers of any size. Method: lists and watches with buffers from 0 to 8 MiB and more."""
     client = pair.logged_on()
     for number in range(20):
         client.close(client.open(f"name{number:03}"))

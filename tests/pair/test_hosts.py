@@ -20,7 +20,7 @@ HERE, THERE = "10.1.1.1:1000", "[2001:db8::1]:1000"
 
 
 def test_refused_before_a_byte_is_read(make_pair: MakePair, caplog: pytest.LogCaptureFixture) -> None:
-    """Goal: a machine that may not come gets nothing at all. Method: its NEGOTIATE; a machine that may beside it."""
+    """Goal: a machine that is not allowed gets nothing at all. Method: its NEGOTIATE; an allowed machine beside it."""
     pair = make_pair({"hosts allow": "10. 127."})
     stranger = pair.connect(THERE)
     assert stranger.closed and not pair.server.connections
@@ -30,7 +30,7 @@ def test_refused_before_a_byte_is_read(make_pair: MakePair, caplog: pytest.LogCa
     pair.logged_on(peer=HERE)
 
 
-def test_refusals_are_told_once(make_pair: MakePair, caplog: pytest.LogCaptureFixture) -> None:
+def test_refusals_are_logged_once(make_pair: MakePair, caplog: pytest.LogCaptureFixture) -> None:
     """Goal: a refused machine cannot fill the log. Method: a hundred connections, then one a minute later."""
     pair = make_pair({"hosts deny": "10."})
     for port in range(100):
@@ -42,7 +42,8 @@ def test_refusals_are_told_once(make_pair: MakePair, caplog: pytest.LogCaptureFi
 
 
 def test_shares_have_lists_of_their_own(make_pair: MakePair) -> None:
-    """Goal: a share's list rules its TREE_CONNECT, beside the one of [global]. Method: two machines, three shares."""
+    """Goal: a share's list applies to its TREE_CONNECT, in addition to that of [global]. Method: two machines, three
+    shares."""
     shares = {
         **SHARES,
         "near": {"hosts allow": "10."},
@@ -59,8 +60,9 @@ def test_shares_have_lists_of_their_own(make_pair: MakePair) -> None:
     assert answers == {"near": [ok, no, no], "far": [no, ok, ok], "mapped": [no, no, ok]}
 
 
-def test_a_reload_rules_new_connections(make_pair: MakePair) -> None:
-    """Goal: a list takes effect with the next connection. Method: reload with a list that names nobody here."""
+def test_a_reload_applies_to_new_connections(make_pair: MakePair) -> None:
+    """Goal: a list takes effect with the next connection. Method: reload with a list that includes no local
+    address."""
     pair = make_pair()
     before = pair.logged_on(peer=HERE)
     config = pair.configured({"hosts allow": "11."})
@@ -70,7 +72,7 @@ def test_a_reload_rules_new_connections(make_pair: MakePair) -> None:
 
 
 class Resolver:
-    """Stands for the resolver's threads: answers when the test says so."""
+    """A replacement for the resolver's threads: answers on the test's command."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         self.asked = 0
@@ -97,8 +99,8 @@ def _settle(pair: Pair) -> None:
 
 
 def test_names_are_looked_up_first(make_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: what a client sends before its name is known waits and is answered then; one question serves an address.
-    Method: a slow resolver; two connections."""
+    """Goal: what a client sends before its name is known waits and is answered then; one look-up per address. Method:
+    a slow resolver; two connections."""
     resolver = Resolver(monkeypatch, "good.example.com")
     pair = make_pair({"hosts allow": ".example.com"})
     first, second = pair.connect(HERE), pair.connect(HERE)
@@ -114,7 +116,7 @@ def test_names_are_looked_up_first(make_pair: MakePair, monkeypatch: pytest.Monk
     assert resolver.asked == 1
 
 
-def test_a_name_that_may_not(make_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_denied_name(make_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Goal: a denied name gets nothing, not even what it sent early. Method: a slow resolver."""
     resolver = Resolver(monkeypatch, "bad.example.com")
     pair = make_pair({"hosts deny": "bad.example.com"})
@@ -125,8 +127,8 @@ def test_a_name_that_may_not(make_pair: MakePair, monkeypatch: pytest.MonkeyPatc
     assert client.closed and not pair.server.connections and not client.replies
 
 
-def test_who_waits_is_bounded(make_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: connections that wait for a name are few and keep little. Method: too many messages, a connection that
+def test_waiting_connections_are_bounded(make_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: connections that wait for a name are few and hold little. Method: too many messages, a connection that
     leaves, too many connections."""
     resolver = Resolver(monkeypatch)
     pair = make_pair({"hosts allow": "LOCAL"})
@@ -145,8 +147,8 @@ def test_who_waits_is_bounded(make_pair: MakePair, monkeypatch: pytest.MonkeyPat
 
 
 def test_silent_resolver(make_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: a resolver that does not answer costs its time limit, then the machine has no name. Method: the limit
-    is short; `hosts deny` names everybody but one name."""
+    """Goal: a resolver that does not answer costs its time limit, then the machine has no name. Method: a short limit;
+    `hosts deny` contains everybody except one name."""
     monkeypatch.setattr(hosts, "LOOKUP_TIMEOUT_S", 0.05)
     resolver = Resolver(monkeypatch, "good")
     pair = make_pair({"hosts deny": "ALL EXCEPT good"})
@@ -157,7 +159,7 @@ def test_silent_resolver(make_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_names_of_this_machine() -> None:
-    """Goal: a name counts when it leads to the address, and only then. Method: the real resolver and localhost."""
+    """Goal: a name counts only if it resolves to the address. Method: the real resolver and localhost."""
     address = hosts.host_of("127.0.0.1:1").address
     other = hosts.host_of("192.0.2.55:1").address
     assert address is not None and other is not None

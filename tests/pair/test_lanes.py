@@ -1,4 +1,4 @@
-"""File systems that do not answer: who uses them waits, and nobody else (interim response: [MS-SMB2] 3.3.4.2)."""
+"""File systems that do not respond: their users wait, and nobody else (interim response: [MS-SMB2] 3.3.4.2)."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def send_stuck(pair: Pair, client: Client, stuck: Stuck, name: str = "stuck") ->
 
 
 def test_others_go_on(pair: Pair, stuck: Stuck) -> None:
-    """Goal: one file system that does not answer keeps no other share waiting. Method: a CREATE that hangs; another
-    client, and the same one, on another share; then it answers."""
+    """Goal: a file system that does not respond delays no other share. Method: a CREATE that hangs; another client,
+    and the same one, on another share; then it responds."""
     client, other = on_slow_share(pair), pair.logged_on()
     message_id = send_stuck(pair, client, stuck)
     file_id = other.open("a")
@@ -99,8 +99,8 @@ def test_others_go_on(pair: Pair, stuck: Stuck) -> None:
 
 
 def test_interim_response(pair: Pair, stuck: Stuck) -> None:
-    """Goal: a client does not give up on what takes long. Method: after INTERIM_SECONDS the clock of the pair says
-    STATUS_PENDING; the final answer is asynchronous."""
+    """Goal: clients do not give up on slow requests. Method: after INTERIM_SECONDS on the pair's clock STATUS_PENDING
+    comes; the final response is asynchronous."""
     client = on_slow_share(pair)
     message_id = send_stuck(pair, client, stuck)
     pair.advance(INTERIM_SECONDS + 0.1)
@@ -112,8 +112,8 @@ def test_interim_response(pair: Pair, stuck: Stuck) -> None:
 
 
 def test_cancel_in_the_queue(pair: Pair, stuck: Stuck) -> None:
-    """Goal: what has not begun can be cancelled; what has, ends. Method: two CREATEs, the first hangs, both are
-    cancelled: the second is CANCELLED at once, the first is answered when it has happened."""
+    """Goal: what has not begun can be cancelled; what has, completes. Method: two CREATEs, the first hangs, both are
+    cancelled: the second is CANCELLED at once, the first is answered when it is done."""
     client = on_slow_share(pair)
     first = send_stuck(pair, client, stuck)
     second = client.send(Command.CREATE, create_request("new", create_disposition=2).pack())
@@ -129,7 +129,7 @@ def test_cancel_in_the_queue(pair: Pair, stuck: Stuck) -> None:
 @pytest.mark.parametrize("how", ["connection", "tree"])
 def test_nobody_waits_any_more(pair: Pair, stuck: Stuck, how: str) -> None:
     """Goal: a CREATE whose client has gone leaves no open behind. Method: it hangs, the connection or the tree ends,
-    it goes on; the pair's end checks the tables."""
+    it continues; the end of the pair checks the tables."""
     client = on_slow_share(pair)
     message_id = send_stuck(pair, client, stuck)
     if how == "connection":
@@ -145,8 +145,8 @@ def test_nobody_waits_any_more(pair: Pair, stuck: Stuck, how: str) -> None:
 
 
 def test_open_files_when_it_hangs(pair: Pair, stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: a lost connection's files are closed, and deleted if they were to be, when their file system answers
-    again; READs hang by themselves. Method: an open with delete-on-close, a READ that hangs, a CREATE that hangs, the
+    """Goal: a lost connection's files are closed, and deleted if requested, when their file system responds again;
+    READs hang independently. Method: an open with delete-on-close, a READ that hangs, a CREATE that hangs, the
     connection ends."""
     client = on_slow_share(pair)
     file_id = client.open("doomed", create_options=CreateOptions.DELETE_ON_CLOSE)
@@ -162,20 +162,20 @@ def test_open_files_when_it_hangs(pair: Pair, stuck: Stuck, monkeypatch: pytest.
     client.send(Command.READ, ReadRequest(file_id, 0, 4).pack())
     assert stuck.begun.acquire(timeout=10)
     other = on_slow_share(pair)
-    other.close(other.open("beside"))  # metadata goes on beside a READ that hangs
+    other.close(other.open("beside"))  # metadata requests work while a READ hangs
     send_stuck(pair, client, stuck)
     client.disconnect()
     pair.turn()
     assert (pair.root / "slow" / "doomed").exists()
     stuck.let_go(pair)
     ends = time.monotonic() + 10
-    while (pair.root / "slow" / "doomed").exists():  # the lane's threads answer when they are done
+    while (pair.root / "slow" / "doomed").exists():  # the lane's threads report when they are done
         assert time.monotonic() < ends
         pair.turn(0.001)
 
 
 def test_the_server_ends(make_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: a file system that never answers does not keep the server from ending. Method: a CREATE that hangs for
+    """Goal: a file system that never responds does not keep the server from ending. Method: a CREATE that hangs for
     ever; everything is closed, the lane is given up, and no task is left."""
     pair = make_pair(shares=SLOW)
     stuck = Stuck()
@@ -191,7 +191,7 @@ def test_the_server_ends(make_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -
     stuck.gate.set()
 
 
-def test_changes_are_told(pair: Pair) -> None:
+def test_changes_are_reported(pair: Pair) -> None:
     """Goal: CHANGE_NOTIFY works in a lane. Method: a watch of the whole tree; files made in new folders by another
     client and behind the server's back; the watch is closed."""
     client, other = on_slow_share(pair), on_slow_share(pair)
@@ -209,8 +209,8 @@ def test_changes_are_told(pair: Pair) -> None:
 
 
 def test_a_slow_mount_appears(pair: Pair, stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: a tree below which something slow is mounted gets its lane while it is in use. Method: the table of mounts
-    changes under an open file and a watched folder; a CREATE there hangs, and others go on."""
+    """Goal: a share below which something slow is mounted gets its lane while it is in use. Method: the table of
+    mounts changes under an open file and a watched folder; a CREATE there hangs, and others continue."""
     client, other = pair.logged_on(), pair.logged_on()
     other.connect_tree("ro")
     folder = client.open(

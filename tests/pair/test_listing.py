@@ -1,4 +1,4 @@
-"""QUERY_DIRECTORY over the pair: patterns, flags, classes, buffers that end anywhere, and what is refused."""
+"""QUERY_DIRECTORY over the pair: patterns, flags, classes, buffers that end anywhere, and refusals."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def test_every_class(pair: Pair, info_class: int) -> None:
     ],
 )
 def test_patterns(pair: Pair, pattern: str, expected: list[str]) -> None:
-    """Goal: patterns select, without case. Method: wildcards, plain names, names that are not there."""
+    """Goal: patterns select, ignoring case. Method: wildcards, plain names, missing names."""
     client, directory = some_files(pair)
     assert sorted(names(client, directory, pattern)) == expected
 
 
 def test_single_entries_and_restart(pair: Pair) -> None:
-    """Goal: one entry a call, from the start again with RESTART, a new pattern with REOPEN only. Method: in turn."""
+    """Goal: one entry a call, from the start with RESTART, a new pattern only with REOPEN. Method: in turn."""
     client, directory = some_files(pair)
     first = [entries(list_call(client, directory, flags=SINGLE))[0].name for _ in range(6)]
     assert first[:2] == [".", ".."] and len(set(first)) == 6
@@ -104,8 +104,8 @@ def test_wrong_requests(pair: Pair) -> None:
 
 
 def test_long_directory(pair: Pair) -> None:
-    """Goal: a listing that takes several turns of the loop is complete. Method: more names than one turn looks at,
-    few of which match, beside an ECHO that does not wait for the end."""
+    """Goal: a listing that takes several turns of the loop is complete. Method: more names than one turn reads, few of
+    which match, beside an ECHO that does not wait for the end."""
     client, directory = some_files(
         pair, *(f"n{number}" for number in range(1500)), *(f"m{n}" for n in range(600))
     )
@@ -115,8 +115,8 @@ def test_long_directory(pair: Pair) -> None:
 
 @pytest.mark.parametrize("name", ["dot.", "space ", "two..", "mix. ", "..."])
 def test_a_name_that_windows_would_cut(pair: Pair, name: str) -> None:
-    """Goal: a name that ends in a dot or space is found by the very name it was made with, and is the file of that name
-    on disk; a listing shows it in the mapping that Windows can open. Method: make, list by name, list all, open."""
+    """Goal: a name that ends in a dot or space is found by the name it was created with, and is the file of that name
+    on disk; a listing shows it in the mapping that Windows can open. Method: create, list by name, list all, open."""
     client = pair.logged_on()
     client.close(client.open(name))
     assert (pair.root / "share" / name).exists()

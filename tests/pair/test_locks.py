@@ -1,4 +1,4 @@
-"""LOCK over the pair: which requests are right, who excludes whom, who waits and what ends the wait."""
+"""LOCK over the pair: which requests are valid, which locks exclude each other, who waits and what ends the wait."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def test_what_cannot_be_locked(pair: Pair) -> None:
 
 
 def test_reads_and_writes_meet_locks(pair: Pair) -> None:
-    """Goal: I/O into somebody else's lock is FILE_LOCK_CONFLICT, the owner's passes, READ's fast path too. Method:
-    read before (the open gets attached), lock, read and write from both sides, unlock, read again."""
+    """Goal: reads and writes in another's lock are FILE_LOCK_CONFLICT, the owner's succeed, on READ's fast path too.
+    Method: read before (the open gets attached), lock, read and write from both sides, unlock, read again."""
     client = pair.logged_on()
     first, second = two_opens(client)
     assert client.read(second, 0, 10) == bytes(10)
@@ -78,8 +78,8 @@ def test_unlock_stops_at_the_first_mistake(pair: Pair) -> None:
 
 
 def test_long_lists(pair: Pair) -> None:
-    """Goal: a long list of locks is taken or not as a whole, and released. Method: 1000 elements, the last of them in
-    the way of another open's lock or not."""
+    """Goal: a long list of locks is granted as a whole or not at all, and released. Method: 1000 elements, the last of
+    which conflicts with another open's lock or not."""
     client = pair.logged_on()
     first, second = two_opens(client)
     many = [(2 * number, 1, EXCLUSIVE | NOW) for number in range(1000)]
@@ -94,7 +94,7 @@ def test_long_lists(pair: Pair) -> None:
 
 
 def test_waiting_in_order(pair: Pair) -> None:
-    """Goal: those who wait get the lock one after the other, in their order. Method: three opens, two of them wait."""
+    """Goal: waiters get the lock one after the other, in order. Method: three opens, two of them wait."""
     client = pair.logged_on()
     opens = [client.open("file") for _ in range(3)]
     assert lock(client, opens[0], (0, 1, EXCLUSIVE)) == NTStatus.SUCCESS
@@ -107,7 +107,8 @@ def test_waiting_in_order(pair: Pair) -> None:
 
 
 def test_close_releases_and_ends_the_wait(pair: Pair) -> None:
-    """Goal: closing gives its locks to who waits, and RANGE_NOT_LOCKED to its own waiting request. Method: both."""
+    """Goal: closing passes its locks to waiters, and its own waiting request ends with RANGE_NOT_LOCKED. Method:
+    both."""
     client = pair.logged_on()
     first, second = two_opens(client)
     assert lock(client, first, (0, 1, EXCLUSIVE)) == NTStatus.SUCCESS

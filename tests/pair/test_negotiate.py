@@ -1,4 +1,4 @@
-"""NEGOTIATE over the pair: every dialect, the SMB1 climb, contexts right, wrong, doubled and unknown."""
+"""NEGOTIATE over the pair: every dialect, multi-protocol negotiation, contexts right, wrong, doubled and unknown."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_each_dialect(pair: Pair, dialect: int) -> None:
 
 @pytest.mark.parametrize("offered", [DIALECTS, DIALECTS[::-1], (0x0202, 0x0300), (0x0202, 0x0777)])
 def test_newest_common_dialect_wins(pair: Pair, offered: tuple[int, ...]) -> None:
-    """Goal: order and unknown numbers do not matter. Method: several offers, the answer is the highest known."""
+    """Goal: order and unknown numbers do not matter. Method: several offers, the highest known one is chosen."""
     assert pair.connect().negotiate(offered).dialect_revision == max(set(offered) & set(DIALECTS))
 
 
@@ -67,7 +67,8 @@ def test_configured_range(
 
 
 def test_smb1_climb_with_wildcard(pair: Pair) -> None:
-    """Goal: "SMB 2.???" leads to an SMB2 NEGOTIATE on the same connection. Method: climb, then log on with 3.1.1."""
+    """Goal: "SMB 2.???" leads to an SMB2 NEGOTIATE on the same connection. Method: both messages, then log on with
+    3.1.1."""
     client = pair.connect()
     client.raw(SMB1NegotiateRequest(["NT LM 0.12", "SMB 2.002", "SMB 2.???"]).pack())
     reply = client.wait(0)
@@ -79,7 +80,7 @@ def test_smb1_climb_with_wildcard(pair: Pair) -> None:
 
 
 def test_smb1_climb_to_2_002(pair: Pair) -> None:
-    """Goal: "SMB 2.002" alone is answered with that dialect, at once. Method: climb, log on."""
+    """Goal: "SMB 2.002" alone selects that dialect at once. Method: negotiate, log on."""
     client = pair.connect()
     client.raw(SMB1NegotiateRequest(["NT LM 0.12", "SMB 2.002"]).pack())
     assert client.wait(0).ok(NegotiateResponse).dialect_revision == 0x0202
@@ -97,7 +98,7 @@ def test_smb1_alone_is_not_served(pair: Pair, names: list[str]) -> None:
 
 
 def test_smb1_twice_or_later(pair: Pair) -> None:
-    """Goal: SMB1 is only ever the first message. Method: climb twice; SMB1 after an SMB2 negotiate."""
+    """Goal: SMB1 is only ever the first message. Method: SMB1 NEGOTIATE twice; SMB1 after an SMB2 NEGOTIATE."""
     climb = SMB1NegotiateRequest(["SMB 2.???"]).pack()
     client = pair.connect()
     client.raw(climb)
@@ -110,7 +111,7 @@ def test_smb1_twice_or_later(pair: Pair) -> None:
 
 
 def test_second_negotiate_ends_the_connection(pair: Pair) -> None:
-    """Goal: [MS-SMB2] 3.3.5.4, NEGOTIATE once. Method: send it twice; another client is not disturbed."""
+    """Goal: [MS-SMB2] 3.3.5.4, NEGOTIATE only once. Method: send it twice; another client is not affected."""
     other = pair.logged_on()
     client = pair.connect()
     client.negotiate()
@@ -161,9 +162,8 @@ def test_wrong_contexts(pair: Pair, contexts: tuple[NegotiateContext, ...], stat
     assert reply.status == status
 
 
-def test_unknown_contexts_are_passed_over(pair: Pair) -> None:
-    """Goal: what is not known does not hurt, and is not answered. Method: unknown types (twice),
-    netname, compression."""
+def test_unknown_contexts_are_ignored(pair: Pair) -> None:
+    """Goal: unknown contexts are harmless and get no response. Method: unknown types (twice), netname, compression."""
     unknown = NegotiateContext(0x4711, b"whatever")
     extra = (
         unknown,
@@ -176,8 +176,8 @@ def test_unknown_contexts_are_passed_over(pair: Pair) -> None:
     assert [context.context_type for context in answer.contexts] == [1, 2, 8]
 
 
-def test_nothing_in_common_is_told(pair: Pair) -> None:
-    """Goal: no common cipher is answered with 0, no common signing algorithm by silence (AES-CMAC then).
+def test_nothing_in_common(pair: Pair) -> None:
+    """Goal: without a common cipher the response has 0, without a common signing algorithm no context (AES-CMAC then).
     Method: unknown numbers; log on, which signs with CMAC."""
     contexts = (PREAUTH, EncryptionCapabilities([77]).context(), SigningCapabilities([55]).context())
     client = pair.connect()
@@ -197,17 +197,17 @@ def test_preauth_alone(pair: Pair) -> None:
 
 
 def test_changed_negotiate_is_noticed(pair: Pair) -> None:
-    """Goal: preauth integrity: a NEGOTIATE that was changed on its way gives other keys. Method: the client hashes
-    something else; the answer of the log-on has a signature that the client cannot verify."""
+    """Goal: preauth integrity: a NEGOTIATE changed in transit gives other keys. Method: the client hashes something
+    else; it cannot verify the signature of the last log-on response."""
     client = pair.connect()
     client.negotiate()
     client.preauth_hash = bytes(64)
-    with pytest.raises(AssertionError, match="not signed right"):
+    with pytest.raises(AssertionError, match="has a wrong signature"):
         client.log_on()
 
 
 def test_failed_negotiate_can_be_repeated(pair: Pair) -> None:
-    """Goal: an error decides nothing. Method: no common dialect first, then a good offer on the same connection."""
+    """Goal: an error settles nothing. Method: no common dialect first, then a good offer on the same connection."""
     client = pair.connect()
     assert (
         client.call(Command.NEGOTIATE, negotiate_request((0x0999,)).pack()).status == NTStatus.NOT_SUPPORTED

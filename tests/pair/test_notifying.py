@@ -1,4 +1,4 @@
-"""CHANGE_NOTIFY over the pair: what is told, in which order, to whom, and what ends it."""
+"""CHANGE_NOTIFY over the pair: what is reported, in which order, to whom, and what ends it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def ask(client: Client, file_id: FileId, *, flags: int = 0, size: int = 1000, wa
 
 
 def told(client: Client, message_id: int) -> list[tuple[int, str]]:
-    """The changes in the answer."""
+    """The changes in the response."""
     reply = client.wait(message_id)
     assert reply.status == NTStatus.SUCCESS, reply.status.name
     return [tuple(change) for change in parse_notifications(ChangeNotifyResponse.parse(reply.message).buffer)]
 
 
 def watched(client: Client, **fields: int) -> FileId:
-    """An open of a new folder that nobody will delete."""
+    """An open of a new folder that no test deletes."""
     return folder(client, "watched", desired_access=0x1, share_access=7, **fields)
 
 
@@ -63,7 +63,7 @@ def test_depth(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 20])
-def test_too_much_to_tell(pair: Pair, size: int) -> None:
+def test_too_much_to_report(pair: Pair, size: int) -> None:
     """Goal: NOTIFY_ENUM_DIR when the changes do not fit, and a fresh start after it. Method: small buffers."""
     client = pair.logged_on()
     directory = watched(client)
@@ -84,7 +84,7 @@ def test_too_much_to_tell(pair: Pair, size: int) -> None:
 
 
 def test_close(pair: Pair) -> None:
-    """Goal: all requests of an open that closes are answered NOTIFY_CLEANUP. Method: two of them."""
+    """Goal: all requests of an open that closes end with NOTIFY_CLEANUP. Method: two of them."""
     client = pair.logged_on()
     directory = watched(client)
     requests = [ask(client, directory), ask(client, directory)]
@@ -94,7 +94,7 @@ def test_close(pair: Pair) -> None:
 
 @pytest.mark.parametrize("how", ["disposition", "delete on close"])
 def test_directory_goes_away(pair: Pair, how: str) -> None:
-    """Goal: who watches a directory that is to be deleted hears DELETE_PENDING. Method: both ways to delete it."""
+    """Goal: watchers of a directory to be deleted get DELETE_PENDING. Method: both ways to delete it."""
     client = pair.logged_on()
     directory = watched(client)
     request = ask(client, directory)
@@ -109,7 +109,7 @@ def test_directory_goes_away(pair: Pair, how: str) -> None:
 
 
 def test_wrong_requests(pair: Pair) -> None:
-    """Goal: files, blind opens and huge buffers are refused at once. Method: one of each."""
+    """Goal: files, opens without the right to list, and huge buffers are refused at once. Method: one of each."""
     client = pair.logged_on()
     blind = folder(client, desired_access=FileAccess.READ_ATTRIBUTES)
     for status, file_id, size in [
@@ -120,9 +120,9 @@ def test_wrong_requests(pair: Pair) -> None:
         assert client.wait(ask(client, file_id, size=size)).status == status
 
 
-def test_who_reads_no_answers_is_told_in_short(pair: Pair) -> None:
-    """Goal: what a user did not just ask for does not grow its unread answers: the changes of a user who has too many
-    are not told one by one, and later ones are again. Method: the transport says so, then that they were read."""
+def test_unread_answers_are_bounded(pair: Pair) -> None:
+    """Goal: unsolicited data does not grow a user's unread responses: a user who has too many gets an overflow instead
+    of single changes, and later changes in full again. Method: the transport reports it, then that they were read."""
     client = pair.logged_on()
     directory = watched(client)
     request = ask(client, directory)

@@ -1,4 +1,4 @@
-"""The fast path, the slow path and a lane give the same answers: the same operations on servers of each kind."""
+"""The fast path, the slow path and a lane give the same responses: the same operations on servers of each kind."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def player(pair: Pair, seed: int, dialect: int) -> Player:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("dialect", [0x0210, 0x0311])
 def test_same_answers(tmp_path: Path, seed: int, dialect: int) -> None:
-    """Goal: `frevo:fast path` changes nothing but the speed. Method: the seed's operations on both servers, every
-    answer compared byte by byte but for ids and times; files compared at the end."""
+    """Goal: `frevo:fast path` changes only the speed. Method: the seed's operations on both servers, every response
+    compared byte for byte except ids and times; files compared at the end."""
     folders = [tmp_path / name for name in ("fast", "slow")]
     with (
         Pair(folders[0], {**_UNSIGNED, "frevo:fast path": "yes"}) as fast,
@@ -47,7 +47,7 @@ def test_same_answers(tmp_path: Path, seed: int, dialect: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_same_answers_in_a_lane(tmp_path: Path, seed: int) -> None:
-    """Goal: `frevo:slow file system` changes nothing but where calls are made. Method: as above."""
+    """Goal: `frevo:slow file system` changes only where calls are made. Method: as above."""
     folders = [tmp_path / name for name in ("inline", "lane")]
     with (
         Pair(folders[0], {"frevo:slow file system": "no"}) as inline,
@@ -66,7 +66,7 @@ def test_same_answers_in_a_lane(tmp_path: Path, seed: int) -> None:
 
 
 def _no_seal(client: Client) -> None:
-    """2.1 cannot seal: such requests are signed instead."""
+    """2.1 cannot encrypt: such requests are signed instead."""
     call = client.call
 
     def signed(command: int, body: bytes, **options: object):  # type: ignore[no-untyped-def]

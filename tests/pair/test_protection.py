@@ -1,4 +1,4 @@
-"""Signing and sealing over the pair: every algorithm, what is missing, wrong, or of somebody else."""
+"""Signing and encryption over the pair: every algorithm; missing, wrong and foreign protection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VALIDATE = 0x00140204
 
 
 def agreed(pair: Pair, cipher: int, signing: int) -> Client:
-    """A logged-on client that offered these algorithms alone."""
+    """A logged-on client that offered only these algorithms."""
     client = pair.connect()
     contexts = (
         CONTEXTS[0],
@@ -52,7 +52,7 @@ def agreed(pair: Pair, cipher: int, signing: int) -> Client:
 )
 def test_algorithms(pair: Pair, cipher: int, signing: int, seal: bool) -> None:
     """Goal: each cipher with each signing algorithm, both planes. Method: write, then read until the data plane
-    answers; every answer is protected as its request was."""
+    answers; every response is protected as its request was."""
     client = agreed(pair, cipher, signing)
     assert client.session is not None
     client.session.seal = seal
@@ -69,8 +69,8 @@ def test_algorithms(pair: Pair, cipher: int, signing: int, seal: bool) -> None:
 @pytest.mark.parametrize("options", [{}, MANDATORY])
 @pytest.mark.parametrize("dialect", [0x0202, 0x0210, 0x0302, 0x0311])
 def test_unsigned_when_required(make_pair: MakePair, options: dict[str, str], dialect: int) -> None:
-    """Goal: [MS-SMB2] 3.3.5.2.4: what must be signed, by default everything, and is not is ACCESS_DENIED. Method:
-    unsigned requests of each plane; the session goes on afterwards."""
+    """Goal: [MS-SMB2] 3.3.5.2.4: a request that must be signed (by default every one) and is not is ACCESS_DENIED.
+    Method: unsigned requests of each plane; the session continues afterwards."""
     client = make_pair(options).logged_on((dialect,))
     assert client.try_tree("share", sign=False).status == NTStatus.ACCESS_DENIED
     file_id = client.open("a")
@@ -84,8 +84,8 @@ def test_unsigned_when_required(make_pair: MakePair, options: dict[str, str], di
 
 @pytest.mark.parametrize("signing", ["auto", "disabled"])
 def test_unsigned_when_not_required(make_pair: MakePair, signing: str) -> None:
-    """Goal: signing can be left to the client, but TREE_CONNECT of 3.1.1 must be signed (3.3.5.7). Method: unsigned
-    ECHO is answered unsigned; an unsigned TREE_CONNECT ends the connection."""
+    """Goal: signing can be left to the client, but TREE_CONNECT of 3.1.1 must be signed (3.3.5.7). Method: an unsigned
+    ECHO gets an unsigned response; an unsigned TREE_CONNECT ends the connection."""
     client = make_pair({"server signing": signing}).logged_on()
     reply = client.echo(sign=False)
     assert reply.status == NTStatus.SUCCESS and not reply.signed
@@ -95,8 +95,8 @@ def test_unsigned_when_not_required(make_pair: MakePair, signing: str) -> None:
 
 
 def test_guests_are_not_asked_to_sign(make_pair: MakePair) -> None:
-    """Goal: whoever has no key is served without signatures where guests are allowed, and NEGOTIATE tells the others
-    to sign. Method: a guest writes and reads, by both planes, one request marked as signed."""
+    """Goal: sessions without a key are served without signatures where guests are allowed, and NEGOTIATE tells the
+    others to sign. Method: a guest writes and reads, through both planes, one request with the SIGNED flag."""
     pair = make_pair({"map to guest": "bad user"})
     client = pair.connect()
     assert client.negotiate().security_mode == SecurityMode.SIGNING_ENABLED | SecurityMode.SIGNING_REQUIRED
@@ -131,14 +131,14 @@ def test_wrong_signature(make_pair: MakePair, options: dict[str, str]) -> None:
 
 
 def test_signed_flag_without_a_signature(pair: Pair) -> None:
-    """Goal: the flag alone does not pass. Method: SIGNED set, signature zero."""
+    """Goal: the flag alone is not enough. Method: SIGNED set, signature zero."""
     client = pair.logged_on()
     assert client.echo(sign=False, flags=SIGNED).status == NTStatus.ACCESS_DENIED
 
 
-def test_sealed_for_another_session(pair: Pair) -> None:
-    """Goal: keys of one session do not open another. Method: two users on one connection, requests of the one
-    sealed by the other, also for a guest-like unknown session."""
+def test_encrypted_for_another_session(pair: Pair) -> None:
+    """Goal: one session's keys do not decrypt another's messages. Method: two users on one connection, requests of one
+    encrypted by the other, also for a guest-like unknown session."""
     client = pair.logged_on()
     first = client.session
     second = client.log_on(OTHER_USER, OTHER_PASSWORD)
@@ -159,8 +159,8 @@ def test_sealed_for_another_session(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("position", [4, 20, 36, 38, 42, 44, 52, 116])
-def test_sealed_and_changed(pair: Pair, position: int) -> None:
-    """Goal: what cannot be opened ends the connection, nothing else. Method: flip a bit of each transform field and
+def test_encrypted_and_changed(pair: Pair, position: int) -> None:
+    """Goal: what cannot be decrypted ends the connection, nothing else. Method: flip a bit of each transform field and
     of the text."""
     other = pair.logged_on()
     client = pair.logged_on()
@@ -174,8 +174,8 @@ def test_sealed_and_changed(pair: Pair, position: int) -> None:
     assert other.echo().status == NTStatus.SUCCESS
 
 
-def test_sealed_replay(pair: Pair) -> None:
-    """Goal: a recorded message cannot be sent again. Method: the same sealed, and the same signed, bytes twice."""
+def test_replay(pair: Pair) -> None:
+    """Goal: a recorded message cannot be sent again. Method: the same encrypted, and the same signed, bytes twice."""
     for seal in (True, False):
         client = pair.logged_on()
         assert client.session is not None and client.session.keys is not None
@@ -189,8 +189,8 @@ def test_sealed_replay(pair: Pair) -> None:
 
 
 def test_encrypted_session(make_pair: MakePair) -> None:
-    """Goal: `server smb encrypt = required`: sealed requests only, and no session without a cipher. Method: plain
-    requests (ACCESS_DENIED), sealed ones, and a 2.1 client."""
+    """Goal: `server smb encrypt = required`: encrypted requests only, and no session without a cipher. Method: plain
+    requests (ACCESS_DENIED), encrypted ones, and a 2.1 client."""
     pair = make_pair({"server smb encrypt": "required"})
     client = pair.logged_on()
     assert client.session is not None and client.session.seal
@@ -208,8 +208,8 @@ def test_encrypted_session(make_pair: MakePair) -> None:
 
 
 def test_encrypted_share(make_pair: MakePair) -> None:
-    """Goal: a share that demands encryption never gives data in the clear, by neither plane. Method: connect, open
-    and read sealed until the data plane answers, then the same READ signed only."""
+    """Goal: a share that requires encryption never sends data in the clear, on either plane. Method: connect, open and
+    read encrypted until the data plane answers, then the same READ signed only."""
     pair = make_pair({}, ENCRYPTED)
     client = pair.logged_on()
     assert client.session is not None
@@ -227,7 +227,7 @@ def test_encrypted_share(make_pair: MakePair) -> None:
 
 
 def test_encrypted_share_needs_a_cipher(make_pair: MakePair) -> None:
-    """Goal: a client that cannot encrypt does not get in. Method: 2.1, and 3.1.1 without common ciphers."""
+    """Goal: a client that cannot encrypt is refused. Method: 2.1, and 3.1.1 without common ciphers."""
     pair = make_pair({}, ENCRYPTED)
     client = pair.logged_on((0x0210,))
     assert client.try_tree("secret").status == NTStatus.ACCESS_DENIED
@@ -252,7 +252,7 @@ def validate(client: Client, **changes: object) -> int:
 
 @pytest.mark.parametrize("dialect", [0x0202, 0x0210, 0x0300, 0x0302])
 def test_validate_negotiate(pair: Pair, dialect: int) -> None:
-    """Goal: [MS-SMB2] 3.3.5.15.12, nobody was in between. Method: the negotiated values again."""
+    """Goal: [MS-SMB2] 3.3.5.15.12, the negotiation was not tampered with. Method: the negotiated values again."""
     client = pair.logged_on((dialect,))
     answer = client.wait(validate(client)).ok(IoctlResponse)
     info = ValidateNegotiateInfoResponse.parse(answer.output_buffer)
@@ -283,8 +283,8 @@ def test_validate_negotiate_with_3_1_1(pair: Pair) -> None:
     assert client.closed
 
 
-def test_answers_say_the_session(pair: Pair) -> None:
-    """Goal: an error for a session that is unknown is not signed with anything. Method: a made-up session id."""
+def test_unknown_session(pair: Pair) -> None:
+    """Goal: an error for an unknown session is not signed. Method: a made-up session id."""
     client = pair.logged_on()
     reply = client.call(
         Command.TREE_CONNECT, TreeConnectRequest("\\\\s\\share").pack(), sign=False, session_id=4711

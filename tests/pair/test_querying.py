@@ -1,4 +1,4 @@
-"""QUERY_INFO over the pair: every class, buffers that are too small, access, and what does not exist."""
+"""QUERY_INFO over the pair: every class, buffers that are too small, access, and unknown classes."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def a_file(pair: Pair) -> tuple[Client, FileId]:
 
 @pytest.mark.parametrize("info_class", FILE_CLASSES)
 def test_file_classes(pair: Pair, info_class: int) -> None:
-    """Goal: a buffer shorter than the fixed part is a mismatch, one shorter than all an overflow that is filled, and
-    the class's access is asked for. Method: each class with each kind of size."""
+    """Goal: a buffer shorter than the fixed part is a mismatch, one shorter than the whole an overflow that is filled,
+    and the class's access is required. Method: each class with each kind of size."""
     client, file_id = a_file(pair)
     fixed, access = FILE_CLASSES[FileInfoClass(info_class)]
     full = query(client, file_id, info_class).ok(QueryInfoResponse).buffer
@@ -103,7 +103,7 @@ def test_file_system_classes(pair: Pair, info_class: int) -> None:
 
 
 def test_all_information(pair: Pair) -> None:
-    """Goal: ALL says what the single classes say. Method: compare field by field, with the file on disk too."""
+    """Goal: ALL agrees with the single classes. Method: compare field by field, with the file on disk too."""
     client, file_id = a_file(pair)
     everything = queried(client, file_id, FileAllInformation, FileInfoClass.ALL)
     basic = queried(client, file_id, FileBasicInformation, FileInfoClass.BASIC)
@@ -134,7 +134,7 @@ def test_names_and_streams(pair: Pair) -> None:
 
 
 def test_extended_attributes(pair: Pair) -> None:
-    """Goal: all EAs or the named ones, as many as fit. Method: two of them, a name that is not there, small buffers."""
+    """Goal: all EAs or the named ones, as many as fit. Method: two of them, a missing name, small buffers."""
     client, file_id = a_file(pair)
     full_ea = FileInfoClass.FULL_EA
     assert query(client, file_id, full_ea).status == NTStatus.NO_EAS_ON_FILE
@@ -154,7 +154,7 @@ def test_extended_attributes(pair: Pair) -> None:
 
 
 def test_volume(pair: Pair) -> None:
-    """Goal: the sizes agree with each other and with statvfs, the rest is what clients need to go on. Method: ask."""
+    """Goal: the sizes agree with each other and with statvfs, the rest is what clients need. Method: query."""
     client = pair.logged_on()
     root = folder(client)
 
@@ -176,7 +176,7 @@ def test_volume(pair: Pair) -> None:
 
 
 def test_security(pair: Pair) -> None:
-    """Goal: the parts that are asked for, BUFFER_TOO_SMALL with the size, and access. Method: owner and DACL."""
+    """Goal: the requested parts, BUFFER_TOO_SMALL with the size, and access. Method: owner and DACL."""
     client, file_id = a_file(pair)
 
     def ask(opened: FileId, parts: int, size: int = 65536) -> object:
@@ -196,8 +196,8 @@ def test_security(pair: Pair) -> None:
     assert ask(weak, 0).status == NTStatus.SUCCESS
 
 
-def test_what_does_not_exist(pair: Pair) -> None:
-    """Goal: the right status for classes and types that are not there. Method: one of each."""
+def test_unknown_classes(pair: Pair) -> None:
+    """Goal: the right status for unknown classes and types. Method: one of each."""
     client, file_id = a_file(pair)
     for status, info_type, info_class in [
         (NTStatus.INVALID_INFO_CLASS, InfoType.FILE, 0xEE),

@@ -1,4 +1,4 @@
-"""SET_INFO rename and link over the pair: who may get which name while whom has it open."""
+"""SET_INFO rename and link over the pair: which names are available while who has what open."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def link(client: Client, file_id: FileId, name: str, *, replace: bool = False) -
 
 
 def test_every_open_follows(pair: Pair) -> None:
-    """Goal: all opens of a file, its streams too, know the new name and work on. Method: rename through one of three
-    opens, then use and delete through the others."""
+    """Goal: all opens of a file, including its streams, know the new name and still work. Method: rename through one
+    of three opens, then use and delete through the others."""
     client = pair.logged_on()
     client.close(folder(client, "folder"))
     first, second, stream = client.open("file"), client.open("file"), client.open("file:stream")
@@ -50,7 +50,7 @@ def test_every_open_follows(pair: Pair) -> None:
 
 
 def test_replacing(pair: Pair) -> None:
-    """Goal: an existing name is taken only with ReplaceIfExists, and never from an open, read-only or directory.
+    """Goal: an existing name is replaced only with ReplaceIfExists, and never if it is open, read-only or a directory.
     Method: each kind of target."""
     client = pair.logged_on()
     file_id = client.open("file")
@@ -72,7 +72,7 @@ def test_replacing(pair: Pair) -> None:
 
 @pytest.mark.parametrize("name", ["", "\\", "missing\\file2", "a*b", "file:stream", "..\\file2"])
 def test_wrong_names(pair: Pair, name: str) -> None:
-    """Goal: names that cannot be are refused, the file keeps its own. Method: one of each kind."""
+    """Goal: invalid names are refused, and the file keeps its own. Method: one of each kind."""
     client = pair.logged_on()
     file_id = client.open("file")
     status = rename(client, file_id, name)
@@ -94,8 +94,8 @@ def test_directories_with_opens_below(pair: Pair) -> None:
 
 
 def test_share_modes_of_the_target_directory(pair: Pair) -> None:
-    """Goal: an open of the target directory that can delete it, or shares no writing, is in the way. Method: opens of
-    it with different access and sharing."""
+    """Goal: an open of the target directory that can delete it, or does not share writing, blocks the rename. Method:
+    opens of it with different access and sharing."""
     client = pair.logged_on()
     client.close(folder(client, "folder"))
     file_id = client.open("folder\\file")
@@ -141,9 +141,9 @@ def test_streams(pair: Pair) -> None:
 
 
 def test_every_open_of_a_stream_follows(pair: Pair) -> None:
-    """Goal: a renamed stream is one file as before, for all who have it open and who open it then, and its old name is
-    free. Method: rename through one of two opens; write through the other, share modes and deletion under the new name,
-    a new stream under the old one."""
+    """Goal: a renamed stream stays one file, for existing and for new opens, and its old name is free. Method: rename
+    through one of two opens; write through the other, share modes and deletion under the new name, a new stream under
+    the old one."""
     client = pair.logged_on()
     first = client.open("file:one", desired_access=0x10001)
     second = client.open("file:one", desired_access=3, share_access=5)
@@ -164,7 +164,7 @@ def test_every_open_of_a_stream_follows(pair: Pair) -> None:
 
 def test_streams_of_a_read_only_file_are_kept(pair: Pair) -> None:
     """Goal: no stream of a read-only file is replaced. Method: DELETE is granted to one stream, which is renamed onto
-    the other; and to a new name and another case of its own, which takes nothing away."""
+    the other; and to a new name and another case of its own, which removes nothing."""
     client = pair.logged_on()
     for name in ("file:one", "file:two"):
         stream = client.open(name)
@@ -194,7 +194,8 @@ def test_links(pair: Pair) -> None:
 
 
 def test_read_only_share(pair: Pair) -> None:
-    """Goal: nothing of a read-only share is renamed, linked or deleted. Method: an open with all that is granted."""
+    """Goal: nothing in a read-only share is renamed, linked or deleted. Method: an open with everything that is
+    granted."""
     (pair.root / "ro" / "file").write_bytes(b"")
     client = pair.logged_on()
     client.connect_tree("ro")
@@ -207,7 +208,7 @@ def test_read_only_share(pair: Pair) -> None:
 
 @pytest.fixture
 def much(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> Pair:
-    """A server to which ten opens are very many, and each look at one takes a slice."""
+    """A server on which ten opens count as very many, and checking each takes a slice."""
     monkeypatch.setattr("frevo.server.handlers.rename.LOOKED_AT_ONCE", 10)
     monkeypatch.setattr("frevo.server.handlers.rename.FOLLOWED_AT_ONCE", 10)
     now = 0.0
@@ -222,8 +223,8 @@ def much(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> Pair:
 
 
 def test_a_folder_is_renamed_among_very_many_opens(much: Pair) -> None:
-    """Goal: what is open below a folder is found among very many opens, while others work, also what is opened or
-    renamed into it meanwhile. Method: each of them, and none."""
+    """Goal: opens below a folder are found among very many, while others work, including what is opened or renamed
+    into it meanwhile. Method: each of them, and none."""
     client, other = much.logged_on(), much.logged_on()
     directory, elsewhere = folder(client, "folder"), folder(client, "elsewhere")
     client.close(folder(client, "folder\\sub"))
@@ -256,8 +257,8 @@ def test_a_folder_is_renamed_among_very_many_opens(much: Pair) -> None:
 
 
 def test_very_many_opens_follow(much: Pair) -> None:
-    """Goal: very many opens of a file follow its new name before the client hears of it, a rename that comes meanwhile
-    waits, and the end is the last name. Method: two renames at once."""
+    """Goal: very many opens of a file know its new name before the client gets the response, a rename that comes
+    meanwhile waits, and the last name is the final one. Method: two renames at once."""
     client = much.logged_on()
     opened = [client.open("file") for _ in range(30)] + [client.open("file:stream") for _ in range(5)]
     waiting = [

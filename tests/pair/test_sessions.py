@@ -29,7 +29,7 @@ HOUR = {"frevo:max session lifetime": "3600"}
     ("user", "password"), [(USER, "wrong"), (USER, ""), ("nobody-here", "Passw0rd!"), ("", "")]
 )
 def test_refused_log_on(pair: Pair, user: str, password: str) -> None:
-    """Goal: LOGON_FAILURE for a wrong name or password alike, and no session stays. Method: log on with each."""
+    """Goal: LOGON_FAILURE for a wrong name or password alike, and no session remains. Method: log on with each."""
     client = pair.connect()
     client.negotiate()
     session, reply = client.try_log_on(user, password)
@@ -52,7 +52,7 @@ def test_refused_log_on(pair: Pair, user: str, password: str) -> None:
     ],
 )
 def test_hostile_tokens(pair: Pair, token: bytes) -> None:
-    """Goal: a token that is none fails the log-on. Method: junk as the first leg and as the second."""
+    """Goal: an invalid token fails the log-on. Method: junk as the first leg and as the second."""
     client = pair.connect()
     client.negotiate()
     body = SessionSetupRequest(security_buffer=token).pack()
@@ -80,8 +80,8 @@ def test_spnego(pair: Pair) -> None:
 
 @pytest.mark.parametrize("dialect", [0x0202, 0x0311])
 def test_re_authentication_keeps_keys(pair: Pair, dialect: int) -> None:
-    """Goal: [MS-SMB2] 3.3.5.5.2: a session that logs on again goes on with its keys and opens. Method: re-authenticate
-    twice with a file open; reads before and after."""
+    """Goal: [MS-SMB2] 3.3.5.5.2: a session that logs on again keeps its keys and opens. Method: re-authenticate twice
+    with a file open; reads before and after."""
     client = pair.logged_on((dialect,))
     file_id = client.open("a")
     client.write(file_id, 0, b"data")
@@ -116,8 +116,8 @@ def expired(pair: Pair) -> tuple[Client, tuple[int, int]]:
 
 
 def test_expiry(make_pair: MakePair) -> None:
-    """Goal: after its lifetime a session serves CLOSE, LOGOFF and a new log-on only, also when the data plane had
-    its opens. Method: the clock jumps; everything else is NETWORK_SESSION_EXPIRED; a log-on revives it."""
+    """Goal: after its lifetime a session serves only CLOSE, LOGOFF and a new log-on, even if the data plane had its
+    opens. Method: the clock jumps; everything else is NETWORK_SESSION_EXPIRED; a log-on renews it."""
     client, file_id = expired(make_pair(HOUR))
     for command, body in (
         (Command.READ, ReadRequest(file_id, 0, 4).pack()),
@@ -138,7 +138,7 @@ def test_expiry(make_pair: MakePair) -> None:
 
 
 def test_logoff(pair: Pair) -> None:
-    """Goal: LOGOFF ends the session with all in it, its answer still signed; others on the connection stay.
+    """Goal: LOGOFF ends the session and everything in it, its response still signed; others on the connection stay.
     Method: two sessions, one logs off with a file open."""
     client = pair.logged_on()
     client.open("a")
@@ -153,9 +153,9 @@ def test_logoff(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("seal", [False, True])
-def test_logoff_answers_what_waits(pair: Pair, seal: bool) -> None:
-    """Goal: requests that wait when the session ends are answered, protected as they came. Method: CHANGE_NOTIFY
-    waits, LOGOFF; both answers come, signed or sealed, and the connection lives."""
+def test_logoff_ends_waiting_requests(pair: Pair, seal: bool) -> None:
+    """Goal: requests that wait when the session ends get a response, protected as they came. Method: CHANGE_NOTIFY
+    waits, LOGOFF; both responses come, signed or encrypted, and the connection lives."""
     client = pair.logged_on()
     assert client.session is not None
     client.session.seal = seal
@@ -173,8 +173,8 @@ def test_logoff_answers_what_waits(pair: Pair, seal: bool) -> None:
 
 
 def test_previous_session(pair: Pair) -> None:
-    """Goal: [MS-SMB2] 3.3.5.5.3: a client that lost its connection takes its old session down. Method: log on from
-    a second connection with PreviousSessionId; the first session and its opens are gone, and its keys with them."""
+    """Goal: [MS-SMB2] 3.3.5.5.3: a client that lost its connection ends its old session. Method: log on from a second
+    connection with PreviousSessionId; the first session and its opens are gone, and its keys with them."""
     old = pair.logged_on()
     old.open("a", share_access=0)
     assert old.session is not None
@@ -186,9 +186,9 @@ def test_previous_session(pair: Pair) -> None:
     assert old.create("b").status == NTStatus.USER_SESSION_DELETED
 
 
-def test_previous_session_of_somebody_else(pair: Pair) -> None:
-    """Goal: nobody ends another user's session. Method: PreviousSessionId of user1 in a log-on of user2; unknown and
-    own numbers do no harm either."""
+def test_previous_session_of_another_user(pair: Pair) -> None:
+    """Goal: nobody ends another user's session. Method: PreviousSessionId of user1 in a log-on of user2; unknown
+    numbers and one's own are harmless, too."""
     victim = pair.logged_on()
     assert victim.session is not None
     for number in (victim.session.id, 1, 2**64 - 1):
@@ -199,7 +199,7 @@ def test_previous_session_of_somebody_else(pair: Pair) -> None:
 
 
 def test_session_of_another_connection(pair: Pair) -> None:
-    """Goal: a session id is worth nothing on another connection. Method: use, log off and re-authenticate it there."""
+    """Goal: a session id is useless on another connection. Method: use, log off and re-authenticate it there."""
     victim, thief = pair.logged_on(), pair.connect()
     thief.negotiate()
     assert victim.session is not None
@@ -243,8 +243,8 @@ def test_requests_during_log_on(pair: Pair) -> None:
 
 
 def test_guest(make_pair: MakePair) -> None:
-    """Goal: an unknown user becomes a guest where that is configured, and sees `guest ok` shares alone. Method: log on
-    as nobody; the flag, the shares; no keys, so nothing is signed."""
+    """Goal: an unknown user becomes a guest where that is configured, and sees only `guest ok` shares. Method: log on
+    as an unknown user; the flag, the shares; no keys, so nothing is signed."""
     pair = make_pair({"map to guest": "Bad User"})
     client = pair.connect()
     client.negotiate()
@@ -259,8 +259,8 @@ def test_guest(make_pair: MakePair) -> None:
     assert reply.status == NTStatus.LOGON_FAILURE
 
 
-def test_guest_needs_no_encryption_only_without_policy(make_pair: MakePair) -> None:
-    """Goal: `server smb encrypt = required` leaves guests outside. Method: log on as nobody."""
+def test_no_guests_where_encryption_is_required(make_pair: MakePair) -> None:
+    """Goal: `server smb encrypt = required` excludes guests. Method: log on as an unknown user."""
     pair = make_pair({"map to guest": "Bad User", "server smb encrypt": "required"})
     client = pair.connect()
     client.negotiate()
@@ -281,7 +281,7 @@ def test_sessions_per_connection(make_pair: MakePair) -> None:
 
 
 def test_unfinished_log_ons(pair: Pair) -> None:
-    """Goal: what somebody who never proves anything leaves behind is bounded. Method: first legs without a second."""
+    """Goal: what clients that never authenticate leave behind is bounded. Method: first legs without a second."""
     client = pair.connect()
     client.negotiate()
     first = SessionSetupRequest(
@@ -293,7 +293,7 @@ def test_unfinished_log_ons(pair: Pair) -> None:
 
 
 def test_lost_connection_frees_everything(pair: Pair) -> None:
-    """Goal: a client that vanishes leaves nothing. Method: opens, a lock, a waiting notify; the link goes."""
+    """Goal: a client that vanishes leaves nothing behind. Method: opens, a lock, a waiting notify; the link is cut."""
     client = pair.logged_on()
     client.open("a", share_access=0)
     folder = client.open(
@@ -307,7 +307,7 @@ def test_lost_connection_frees_everything(pair: Pair) -> None:
 
 
 def test_reload_between_connections(make_pair: MakePair) -> None:
-    """Goal: a reload adds and removes shares without dropping anybody. Method: reload with a client inside."""
+    """Goal: a reload adds and removes shares without dropping anybody. Method: reload with a client connected."""
     pair = make_pair()
     client = pair.logged_on()
     file_id = client.open("a")
@@ -330,8 +330,8 @@ def test_echo_without_a_session(pair: Pair) -> None:
 
 
 def test_anonymous(make_pair: MakePair) -> None:
-    """Goal: an anonymous session gets IPC$ and stays within the limits of who has not logged on, until a share for
-    guests lets it in. Method: the empty AUTHENTICATE message; large messages before and after."""
+    """Goal: an anonymous session gets IPC$ and stays within the limits of connections without a log-on, until a share
+    for guests admits it. Method: the empty AUTHENTICATE message; large messages before and after."""
     pair = make_pair({}, {**SHARES})
     client = pair.connect()
     client.negotiate()

@@ -1,4 +1,4 @@
-"""SET_INFO over the pair: times, attributes, sizes, deletion, security, and what is refused."""
+"""SET_INFO over the pair: times, attributes, sizes, deletion, security, and refusals."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def standard(client: Client, file_id: FileId) -> FileStandardInformation:
 
 @pytest.mark.parametrize("name", ["creation_time", "last_access_time", "last_write_time"])
 def test_one_time_after_the_other(pair: Pair, name: str) -> None:
-    """Goal: a time is set to the 100 ns, the others stay. Method: one at a time, on a file and a directory."""
+    """Goal: a time is set to 100 ns, the others stay. Method: one at a time, on a file and a directory."""
     client = pair.logged_on()
     for file_id in (client.open("file"), folder(client, "folder")):
         before = basics(client, file_id)
@@ -60,8 +60,8 @@ def test_one_time_after_the_other(pair: Pair, name: str) -> None:
 
 
 def test_write_time_that_stays(pair: Pair) -> None:
-    """Goal: a write time that a client has set stays through its later writes; -1 freezes it, -2 lets it go again.
-    Method: write and resize after each."""
+    """Goal: a last write time that a client has set survives its later writes; -1 freezes it, -2 releases it. Method:
+    write and resize after each."""
     client = pair.logged_on()
     file_id = client.open("file")
     basic(client, file_id, last_write_time=THEN)
@@ -79,8 +79,8 @@ def test_write_time_that_stays(pair: Pair) -> None:
 
 
 def test_attributes(pair: Pair) -> None:
-    """Goal: attributes are stored as a set, NORMAL clears them, 0 keeps them, what cannot be is refused. Method: a
-    file and a directory, and the sparse attribute, which is not BASIC's to change."""
+    """Goal: attributes are stored as set, NORMAL clears them, 0 keeps them, invalid ones are refused. Method: a file
+    and a directory, and the sparse attribute, which BASIC cannot change."""
     client = pair.logged_on()
     file_id, directory = client.open("file"), folder(client, "folder")
     hidden, system = FileAttributes.HIDDEN, FileAttributes.SYSTEM
@@ -102,8 +102,8 @@ def test_attributes(pair: Pair) -> None:
 
 
 def test_sizes(pair: Pair) -> None:
-    """Goal: end of file and allocation do what they say; negative sizes, directories and weak opens are refused.
-    Method: grow, cut, allocate above and below."""
+    """Goal: end of file and allocation do what they say; negative sizes, directories and opens without the right are
+    refused. Method: grow, cut, allocate above and below."""
     client = pair.logged_on()
     file_id, path = client.open("file"), pair.root / "share" / "file"
 
@@ -147,8 +147,8 @@ def test_position_and_mode(pair: Pair) -> None:
 
 
 def test_deletion(pair: Pair) -> None:
-    """Goal: a file that is to be deleted goes with its last open, unless somebody changes his mind. Method: set and
-    clear; two opens; look on disk after each close."""
+    """Goal: a file to be deleted goes with its last open, unless the deletion is taken back. Method: set and clear;
+    two opens; look on disk after each close."""
     client = pair.logged_on()
     first, second = client.open("file"), client.open("file")
     path = pair.root / "share" / "file"
@@ -186,7 +186,7 @@ def test_what_cannot_be_deleted(pair: Pair) -> None:
 
 
 def test_security(pair: Pair) -> None:
-    """Goal: a DACL is stored and obeyed, owners are not stolen, access is asked for. Method: deny writing to all,
+    """Goal: a DACL is stored and enforced, ownership cannot be taken, access is required. Method: deny writing to all,
     open again; a foreign owner; an open without WRITE_DAC."""
     client = pair.logged_on()
     file_id = client.open("file")
@@ -218,7 +218,7 @@ def test_extended_attributes(pair: Pair) -> None:
 
 
 def test_what_cannot_be_set(pair: Pair) -> None:
-    """Goal: the right status for what SET_INFO does not do. Method: one of each."""
+    """Goal: the right status for what SET_INFO does not support. Method: one of each."""
     client = pair.logged_on()
     file_id, eight = client.open("file"), bytes(8)
     for status, info_type, info_class in [
@@ -237,7 +237,7 @@ def test_what_cannot_be_set(pair: Pair) -> None:
     assert put(client, pipe, FileInfoClass.BASIC, bytes(40)) == NTStatus.NOT_SUPPORTED
 
 
-def test_directory_that_is_going(pair: Pair) -> None:
+def test_directory_to_be_deleted(pair: Pair) -> None:
     """Goal: nothing is added to a directory that is to be deleted. Method: a file, a folder and a rename into it."""
     client = pair.logged_on()
     directory, file_id = folder(client, "folder"), client.open("file")
@@ -251,8 +251,8 @@ def test_directory_that_is_going(pair: Pair) -> None:
 
 
 def test_deletion_under_an_open_stream(pair: Pair) -> None:
-    """Goal: a file that is deleted while a stream of it is open stays, closed to everybody, until the stream is
-    closed; a stream that shares no deletion forbids it. Method: both, and a look on disk."""
+    """Goal: a file deleted while one of its streams is open stays, closed to everybody, until the stream is closed; a
+    stream that does not share deletion prevents it. Method: both, and a look on disk."""
     client = pair.logged_on()
     client.close(client.open("file"))
     selfish = client.open("file:stream", share_access=3)
@@ -270,9 +270,9 @@ def test_deletion_under_an_open_stream(pair: Pair) -> None:
 
 
 def test_descriptors_are_bounded(pair: Pair) -> None:
-    """Goal: no descriptor is stored that takes long to look through, whoever makes it: a client's, or what a folder's
-    entries would become below it. Method: as many entries as there may be, one more, entries that are large, and a
-    folder whose entries become twice as many in what is made in it."""
+    """Goal: no descriptor is stored that takes long to check, whoever makes it: a client's, or what a folder's entries
+    would become below it. Method: as many entries as allowed, one more, entries that are large, and a folder whose
+    entries double in what is created in it."""
     client = pair.logged_on()
     while client.granted < client.next_id + 20:
         client.echo()

@@ -1,4 +1,4 @@
-"""Signatures that come before the server has the keys: with the last request of a log-on, or instead of one."""
+"""Signatures that arrive before the server has the keys: with the last request of a log-on, or instead of one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def right(keys: SessionKeys, message: bytes) -> bytes:
 
 
 def log_on_and_more(client: Client, sign: Signature, more: Element) -> list[Reply]:
-    """A log-on whose last request is the first element of a compound; *sign* makes the second one, *more*."""
+    """A log-on whose last request is the first element of a compound; *sign* signs the second one, *more*."""
     client.echo()  # brings credits for two requests at once
     context = spnego.client(f"{DOMAIN}\\{USER}", PASSWORD, protocol="ntlm")
     session = Session(0, preauth_hash=client.preauth_hash)
@@ -81,8 +81,8 @@ def log_on_and_more(client: Client, sign: Signature, more: Element) -> list[Repl
 @pytest.mark.parametrize("flags", [0, RELATED])
 @pytest.mark.parametrize("dialect", [0x0300, 0x0311])
 def test_made_up(make_pair: MakePair, options: dict[str, str], flags: int, dialect: int) -> None:
-    """Goal: [MS-SMB2] 3.3.5.7, who relays a log-on gets no tree. Method: TREE_CONNECT that only says that it is signed,
-    in the compound of the last SESSION_SETUP, where nobody had the keys to check it when it came."""
+    """Goal: [MS-SMB2] 3.3.5.7, an attacker who relays a log-on gets no tree. Method: TREE_CONNECT that only claims to
+    be signed, in the compound of the last SESSION_SETUP, when nobody had the keys to check it."""
     client = make_pair(options).connect()
     client.negotiate((dialect,))
     first, second = log_on_and_more(client, made_up, Element(Command.TREE_CONNECT, TREE, flags, tree=0))
@@ -105,8 +105,8 @@ def test_unsigned(make_pair: MakePair, options: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("dialect", [0x0210, 0x0300, 0x0311])
 def test_right(pair: Pair, dialect: int) -> None:
-    """Goal: a signature is checked when the keys are there, whenever it came (3.3.5.2.4). Method: a client that knows
-    the keys already and signs what it sends with its last SESSION_SETUP."""
+    """Goal: a signature is checked once the keys exist, whenever it came (3.3.5.2.4). Method: a client that knows the
+    keys already and signs what it sends with its last SESSION_SETUP."""
     client = pair.connect()
     client.negotiate((dialect,))
     replies = log_on_and_more(client, right, Element(Command.TREE_CONNECT, TREE, tree=0))
@@ -124,9 +124,9 @@ def test_other_requests(make_pair: MakePair, options: dict[str, str]) -> None:
     assert [one.status for one in replies] == [NTStatus.SUCCESS, NTStatus.ACCESS_DENIED]
 
 
-def test_signed_for_nobody(pair: Pair) -> None:
-    """Goal: 3.3.5.2.4, a signed request of a session that is not there is USER_SESSION_DELETED. Method: ECHO, which
-    needs no session otherwise."""
+def test_signed_for_an_unknown_session(pair: Pair) -> None:
+    """Goal: 3.3.5.2.4, a signed request of an unknown session is USER_SESSION_DELETED. Method: ECHO, which otherwise
+    needs no session."""
     client = pair.logged_on()
     body = EchoRequest().pack()
     reply = client.call(Command.ECHO, body, flags=SIGNED, sign=False, session_id=4711)
@@ -135,8 +135,8 @@ def test_signed_for_nobody(pair: Pair) -> None:
 
 
 def test_refused_before_the_session(make_pair: MakePair) -> None:
-    """Goal: 3.3.4.1.1, where signing is required every answer to a signed request is signed, also the one that came
-    before the session was looked for. Method: a chain that begins related; a command that there is none of."""
+    """Goal: 3.3.4.1.1, where signing is required every response to a signed request is signed, also one that precedes
+    the look-up of the session. Method: a chain that begins related; an unknown command."""
     client = make_pair({"server signing": "mandatory"}).logged_on()
     body = EchoRequest().pack()
     ids = client.compound(Element(Command.ECHO, body, RELATED), Element(Command.ECHO, body, RELATED))
@@ -156,8 +156,8 @@ def test_signed_negotiate(pair: Pair) -> None:
 
 @pytest.mark.parametrize("signature", ["none", "made up"])
 def test_log_on_again(make_pair: MakePair, signature: str) -> None:
-    """Goal: where signing is required nobody else ends or renews a session. Method: SESSION_SETUP of the session,
-    unsigned or with a made-up signature; the session goes on."""
+    """Goal: where signing is required no other party ends or renews a session. Method: SESSION_SETUP of the session,
+    unsigned or with a made-up signature; the session continues."""
     client = make_pair({"server signing": "mandatory"}).logged_on()
     body = SessionSetupRequest(security_mode=1, security_buffer=b"junk").pack()
     flags = SIGNED if signature == "made up" else 0
@@ -170,8 +170,8 @@ def test_log_on_again(make_pair: MakePair, signature: str) -> None:
 
 @pytest.mark.parametrize("signature", ["none", "made up"])
 def test_cancel(make_pair: MakePair, signature: str) -> None:
-    """Goal: where signing is required nobody else cancels. Method: CANCEL unsigned or with a made-up signature, then
-    a signed one."""
+    """Goal: where signing is required no other party cancels. Method: CANCEL unsigned or with a made-up signature,
+    then a signed one."""
     client = make_pair({"server signing": "mandatory"}).logged_on()
     message_id = notify(client, folder(client))
     cancel = CancelRequest().pack()

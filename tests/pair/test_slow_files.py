@@ -1,4 +1,4 @@
-"""Work on large files that takes long: it happens elsewhere, and others are served meanwhile."""
+"""Long work on large files: it happens in threads, and others are served meanwhile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGE = 32 << 20
 
 
 class Held:
-    """Calls that wait until the test lets them go, and the threads that make them."""
+    """Calls that wait until the test releases them, and the threads that make them."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -62,11 +62,11 @@ def resize(client: Client, file_id: FileId, info_class: FileInfoClass, size: int
 
 
 @pytest.mark.parametrize("info_class", [FileInfoClass.END_OF_FILE, FileInfoClass.ALLOCATION])
-def test_a_large_file_is_cut_elsewhere(
+def test_a_large_file_is_cut_in_a_thread(
     pair: Pair, held: Held, monkeypatch: pytest.MonkeyPatch, info_class: FileInfoClass
 ) -> None:
-    """Goal: what frees very much of a file happens in a thread while others are served, small changes in the loop.
-    Method: an ftruncate that waits for others' answer."""
+    """Goal: an operation that frees very much of a file runs in a thread while others are served, small ones in the
+    loop. Method: an ftruncate that waits for the others' responses."""
     path, client, other = large_file(pair), pair.logged_on(), pair.logged_on()
     file_id = client.open("large")
     real = os.ftruncate
@@ -87,9 +87,9 @@ def test_a_large_file_is_cut_elsewhere(
     assert path.stat().st_size == 10 and len(held.threads) == 1
 
 
-def test_a_large_file_goes_elsewhere(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: the close that frees a large file with no name any more happens in a thread; CLOSE is answered before, and
-    nothing stays open. Method: look which descriptors are held when the answer came, and at the end."""
+def test_a_large_file_is_freed_in_a_thread(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: the close that frees a large file without a name runs in a thread; CLOSE is answered before, and nothing
+    stays open. Method: look which descriptors are held when the response came, and at the end."""
     large_file(pair)
     client = pair.logged_on()
     closed: list[Descriptor] = []

@@ -1,4 +1,4 @@
-"""Times over the pair: all years that a FILETIME has, and the time of the last write that a client has set."""
+"""Times over the pair: the whole range of FILETIME, and a last write time that a client has set."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def written(client: Client, file_id: FileId) -> int:
 @pytest.mark.parametrize("year", YEARS)
 @pytest.mark.parametrize("name", ["creation_time", "last_access_time", "last_write_time"])
 def test_times_of_all_years(pair: Pair, name: str, year: int) -> None:
-    """Goal: a time comes back as it was set, in every answer that has it, whatever the file system holds. Method: set
-    it on a file and a folder; ask by three classes, the listing and CLOSE."""
+    """Goal: a time comes back as it was set, in every response that has it, whatever the file system can store.
+    Method: set it on a file and a folder; query by three classes, the listing and CLOSE."""
     client, time = pair.logged_on(), of_year(year)
     root = folder(client)
     for file_id, wanted in ((client.open("file"), "file"), (folder(client, "folder"), "folder")):
@@ -65,8 +65,8 @@ def test_times_of_all_years(pair: Pair, name: str, year: int) -> None:
 
 
 def test_a_far_time_ends_with_the_next_write(pair: Pair) -> None:
-    """Goal: what is kept beside the file system's times is forgotten as soon as these change. Method: by a write, by
-    another program, by a time that is set."""
+    """Goal: a time kept beside the file system's is forgotten as soon as that changes. Method: by a write, by another
+    program, by a time that is set."""
     client = pair.logged_on()
     file_id = client.open("file")
     basic(client, file_id, last_write_time=of_year(9999), last_access_time=of_year(1602))
@@ -86,7 +86,8 @@ def test_a_far_time_ends_with_the_next_write(pair: Pair) -> None:
 
 
 def test_every_kind_of_write_leaves_a_time_that_was_set(pair: Pair) -> None:
-    """Goal: whatever changes data through the open that set the time leaves it. Method: write, resize, zeros, copy."""
+    """Goal: whatever changes data through the open that set the time does not change it. Method: write, resize, zeros,
+    copy."""
     client = pair.logged_on()
     file_id = client.open("file")
     client.write(file_id, 0, bytes(100_000))
@@ -103,8 +104,8 @@ def test_every_kind_of_write_leaves_a_time_that_was_set(pair: Pair) -> None:
 
 
 def test_another_opens_write_counts(pair: Pair) -> None:
-    """Goal: a write through another open makes the time that of this write, and the first open's next writes do not
-    bring the old one back. Method: two opens; then a time that another open sets; then another program's."""
+    """Goal: a write through another open sets the time to that of this write, and the first open's next writes do not
+    restore the old one. Method: two opens; then a time that another open sets; then another program's."""
     client = pair.logged_on()
     first, second = client.open("file"), client.open("file")
     basic(client, first, last_write_time=THEN)
@@ -125,7 +126,8 @@ def test_another_opens_write_counts(pair: Pair) -> None:
 
 
 def test_access_time_that_stays(pair: Pair) -> None:
-    """Goal: reading through the open that set the time of last access leaves it. Method: read by both planes."""
+    """Goal: reading through the open that set the last access time does not change it. Method: read through both
+    planes."""
     client = pair.logged_on()
     file_id = client.open("file")
     client.write(file_id, 0, b"data")

@@ -1,4 +1,4 @@
-"""TREE_CONNECT over the pair: who may, what paths mean, limits, and IPC$ with its pipes."""
+"""TREE_CONNECT over the pair: who may connect, what paths mean, limits, and IPC$ with its pipes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def test_rights(make_pair: MakePair) -> None:
 
 
 def test_max_connections(make_pair: MakePair) -> None:
-    """Goal: `max connections` counts and forgets. Method: one client too many; the first one leaves."""
+    """Goal: `max connections` counts connections while they last. Method: one client too many; the first one
+    leaves."""
     shares = {**SHARES, "few": {"max connections": "1"}}
     pair = make_pair({}, shares)
     first, second = pair.logged_on(), pair.logged_on()
@@ -83,8 +84,8 @@ def test_trees_per_session(make_pair: MakePair) -> None:
 
 
 def test_disconnected_tree(pair: Pair) -> None:
-    """Goal: a tree that is gone, or of another session, is NETWORK_NAME_DELETED, and its opens are closed.
-    Method: disconnect with a file open, use it again; use it from another session."""
+    """Goal: a disconnected tree, or one of another session, is NETWORK_NAME_DELETED, and its opens are closed. Method:
+    disconnect with a file open, use it again; use it from another session."""
     client = pair.logged_on()
     client.open("a", share_access=0)
     tree = client.tree
@@ -99,7 +100,8 @@ def test_disconnected_tree(pair: Pair) -> None:
 
 
 def test_open_of_another_tree_or_session(pair: Pair) -> None:
-    """Goal: a FileId is good in its tree and session only. Method: use it with each wrong one, by both planes."""
+    """Goal: a FileId is valid only in its tree and session. Method: use it with each wrong one, through both
+    planes."""
     client = pair.logged_on()
     file_id = client.open("a")
     client.write(file_id, 0, b"data")
@@ -135,8 +137,8 @@ def pipe(client: Client) -> tuple[int, int]:
 
 
 def test_pipe_by_write_and_read(pair: Pair) -> None:
-    """Goal: a pipe answers a bind. Method: WRITE and READ, then the same by FSCTL_PIPE_TRANSCEIVE; a READ of an empty
-    pipe is PIPE_EMPTY."""
+    """Goal: a pipe responds to a bind. Method: WRITE and READ, then the same by FSCTL_PIPE_TRANSCEIVE; a READ of an
+    empty pipe is PIPE_EMPTY."""
     client = pair.logged_on()
     file_id = pipe(client)
     assert client.write(file_id, 0, BIND).status == NTStatus.SUCCESS
@@ -182,7 +184,7 @@ def test_anonymous_gets_no_share(pair: Pair) -> None:
 
 @pytest.mark.parametrize(("level", "status"), [("0", NTStatus.SUCCESS), ("2", NTStatus.ACCESS_DENIED)])
 def test_restrict_anonymous(make_pair: MakePair, level: str, status: NTStatus) -> None:
-    """Goal: `restrict anonymous = 2` closes IPC$ to those without a name, and to nobody else. Method: both levels."""
+    """Goal: `restrict anonymous = 2` closes IPC$ to anonymous sessions only. Method: both levels."""
     pair = make_pair({"restrict anonymous": level})
     client = pair.connect()
     client.negotiate()

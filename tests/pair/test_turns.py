@@ -1,5 +1,5 @@
-"""Long work over the pair: whatever one client asks for, another is answered in between. The clock counts looks at it,
-so that the length of a turn is the same on every machine."""
+"""Long work over the pair: whatever one client requests, another is served in between. The clock advances each time it
+is read, so that a turn has the same length on every machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Sent = Callable[[Pair, Client], int]
 
 
 class CountedLooks:
-    """A clock that goes on by a slice each time that it is looked at."""
+    """A clock that advances by a slice each time it is read."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -70,7 +70,7 @@ def unlocks(pair: Pair, client: Client) -> int:
 
 
 def ranges(pair: Pair, client: Client) -> int:
-    """A file in many pieces."""
+    """A file with many extents."""
     path = pair.root / "share" / "pieces"
     with path.open("wb") as file:
         for number in range(200):
@@ -90,7 +90,7 @@ def calls(pair: Pair, client: Client) -> int:
 
 
 def compound(pair: Pair, client: Client) -> int:
-    """A compound of as many elements as there may be."""
+    """A compound of as many elements as allowed."""
     return client.compound(*(Element(int(Command.ECHO), EchoRequest().pack()) for _ in range(60)))[-1]
 
 
@@ -117,7 +117,7 @@ def closing(pair: Pair, client: Client) -> int:
 
 
 def leaving(pair: Pair, client: Client) -> int:
-    """A share left with many files open."""
+    """TREE_DISCONNECT with many files open."""
     for _ in range(100):
         client.open("a")
     return client.send(Command.TREE_DISCONNECT, b"\4\0\0\0")
@@ -125,8 +125,8 @@ def leaving(pair: Pair, client: Client) -> int:
 
 @pytest.mark.parametrize("send", [listing, locks, unlocks, ranges, calls, compound, train, closing, leaving])
 def test_others_get_their_turn(pair: Pair, send: Sent) -> None:
-    """Goal: no request and no number of them stops the server. Method: long work of one user, then a CREATE and a
-    READ of another, which are answered while the work goes on; the work ends as if it had been alone."""
+    """Goal: no request and no number of them blocks the server. Method: long work of one user, then a CREATE and a
+    READ of another, which are answered while the work continues; its result is the same as alone."""
     other, attacker = pair.connect(), pair.logged_on()
     other.negotiate()
     other.log_on("user2", "0therPassw0rd")
@@ -138,14 +138,14 @@ def test_others_get_their_turn(pair: Pair, send: Sent) -> None:
     assert not attacker.answers(long), "not long enough to see anything"
     assert other.create("new").status == NTStatus.SUCCESS
     assert other.read(file_id, 0, 10) == b"quick"
-    assert not attacker.answers(long), "the other one has waited to the end"
+    assert not attacker.answers(long), "the other request waited to the end"
     expected = NTStatus.NO_SUCH_FILE if send is listing else NTStatus.SUCCESS
     assert attacker.wait(long).status == expected
 
 
 def test_one_slice_for_each(pair: Pair) -> None:
-    """Goal: who has a thousand long requests gets no more time than who has one. Method: many of one user before a
-    single one of another: that one ends first."""
+    """Goal: a thousand long requests of one user get no more time than one of another. Method: many of one user before
+    a single one of another: that one ends first."""
     attacker, other = pair.logged_on(), pair.connect()
     other.negotiate()
     other.log_on("user2", "0therPassw0rd")
@@ -163,7 +163,7 @@ def test_one_slice_for_each(pair: Pair) -> None:
 
 
 def test_what_goes_away_meanwhile(pair: Pair) -> None:
-    """Goal: work whose client, session or file goes away ends, and leaves nothing. Method: a lost connection, a
+    """Goal: work whose client, session or file goes away ends, and leaves nothing behind. Method: a lost connection, a
     log-off and a close in the middle of each kind."""
     pair.server.turns.clock = CountedLooks()
     for send in (listing, locks, ranges, calls, train):
@@ -184,8 +184,8 @@ def test_what_goes_away_meanwhile(pair: Pair) -> None:
 
 
 def test_lists_are_bounded(pair: Pair) -> None:
-    """Goal: a list that is longer than anybody needs is refused before it is read. Method: one more than allowed of
-    every kind that a client sends."""
+    """Goal: a list that is too long is refused before it is read. Method: one more than allowed of every kind that a
+    client sends."""
     client = pair.logged_on()
     file_id, root = client.open("a"), folder(client)
     too_many: list[tuple[int, bytes]] = [
@@ -215,9 +215,9 @@ def test_lists_are_bounded(pair: Pair) -> None:
     assert fresh.call(Command.NEGOTIATE, request.pack(), credits=1).status == NTStatus.INVALID_PARAMETER
 
 
-def test_eas_as_many_as_there_may_be(pair: Pair) -> None:
-    """Goal: a list of EAs is set and queried in one pass, names once each, cut where the buffer ends. Method: as many
-    names as are allowed, most of them not there, one of them twice."""
+def test_as_many_eas_as_allowed(pair: Pair) -> None:
+    """Goal: a list of EAs is set and queried in one pass, each name once, cut where the buffer ends. Method: as many
+    names as are allowed, most of them missing, one of them twice."""
     client = pair.logged_on()
     file_id = client.open("a")
     eas = pack_full_eas([FullEa(b"One", b"1"), FullEa(b"TWO", b"2"), FullEa(b"one", b"11")])
@@ -246,9 +246,9 @@ def large(pair: Pair) -> None:
 
 
 def test_a_look_up_in_a_large_folder(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: a name that a large folder does not have stops nobody, and is found in any case afterwards. Method: one
-    user makes a file in it, opens one with the case changed, and one that comes; another's requests are answered
-    meanwhile, and what is made by another hand while the folder is read counts."""
+    """Goal: a name that a large folder does not contain blocks nobody, and is found in any case afterwards. Method:
+    one user creates a file in it, opens one with the case changed, and one that appears; another's requests are
+    answered meanwhile, and what another program creates while the folder is read is found."""
     monkeypatch.setattr(namecache, "_PIECE", 16)
     other, attacker = pair.connect(), pair.logged_on()
     other.negotiate()
@@ -262,13 +262,13 @@ def test_a_look_up_in_a_large_folder(pair: Pair, monkeypatch: pytest.MonkeyPatch
     (pair.root / "share" / "large" / "early").touch()
     assert not attacker.answers(made), "not long enough to see anything"
     assert other.create("mine").status == NTStatus.SUCCESS
-    assert not attacker.answers(made), "the other one has waited to the end"
+    assert not attacker.answers(made), "the other request waited to the end"
     assert [attacker.wait(number).status for number in (made, found, early)] == [NTStatus.SUCCESS] * 3
     assert (pair.root / "share" / "large" / "new").exists()
     assert attacker.create("large\\nAME-1", create_disposition=1).status == NTStatus.SUCCESS
 
 
-def test_who_goes_while_a_large_folder_is_read(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_client_goes_while_a_large_folder_is_read(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Goal: nothing is opened for a client that has gone, and the reading leaves no descriptor. Method: a lost
     connection and a log-off in the middle, and descriptors counted."""
     monkeypatch.setattr(namecache, "_PIECE", 16)

@@ -1,4 +1,4 @@
-"""Writes that are under way when something ends, over the pair: what was begun is done, nothing comes late."""
+"""Writes under way when something ends, over the pair: what was begun is completed, nothing comes late."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DATA = b"late" * 30_000
 
 
 class UnderWay:
-    """A server whose ring does nothing before the test says so, and a WRITE that waits there."""
+    """A server whose ring does nothing until the test says so, and a WRITE that waits there."""
 
     def __init__(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pair = pair
@@ -60,7 +60,7 @@ class UnderWay:
         self.pair.inside(self.late.let_go)
 
     def other_opens(self) -> NTStatus:
-        """What another user hears who wants the file."""
+        """The status for another user who opens the file."""
         other = self.pair.logged_on()
         return other.call(Command.CREATE, CreateRequest(name="file", desired_access=3).pack()).status
 
@@ -75,7 +75,7 @@ def held(request: pytest.FixtureRequest, make_pair: MakePair, monkeypatch: pytes
 
 
 def test_cancel_does_not_call_a_write_undone(held: UnderWay) -> None:
-    """Goal: what cannot be taken back is answered as done. Method: CANCEL of a WRITE that a worker has."""
+    """Goal: what cannot be undone is answered as done. Method: CANCEL of a WRITE that a worker has."""
     message_id = held.write(held.open())
     held.client.send(Command.CANCEL, CancelRequest().pack(), message_id=message_id)
     held.pair.turn()
@@ -86,8 +86,8 @@ def test_cancel_does_not_call_a_write_undone(held: UnderWay) -> None:
 
 
 def test_close_comes_after_the_write(held: UnderWay) -> None:
-    """Goal: once CLOSE is answered, nothing reaches the file. Method: CLOSE behind a WRITE that is held: no answer, the
-    FileId is gone, others are kept out; then both answers, and the size that the write has made."""
+    """Goal: once CLOSE is answered, nothing reaches the file. Method: CLOSE behind a WRITE that is held up: no
+    response, the FileId is gone, others are kept out; then both responses, and the size that the write has made."""
     file_id = held.open()
     writing = held.write(file_id)
     closing = held.client.send(Command.CLOSE, CloseRequest(int(CloseFlags.POSTQUERY_ATTRIB), file_id).pack())
@@ -101,8 +101,8 @@ def test_close_comes_after_the_write(held: UnderWay) -> None:
 
 
 def test_zeros_keep_nobody_waiting(held: UnderWay) -> None:
-    """Goal: a file of very many pieces takes seconds to be zeroed, and only who zeroes it waits. Method: SET_ZERO_DATA
-    that is held; another user is answered meanwhile, CLOSE of the file is not before it."""
+    """Goal: a file of very many extents takes seconds to be zeroed, and only its user waits. Method: SET_ZERO_DATA
+    that is held up; another user is answered meanwhile, CLOSE of the file only after it."""
     file_id = held.open()
     (held.pair.root / "share" / "file").write_bytes(DATA)
     asked = IoctlRequest(
@@ -121,7 +121,7 @@ def test_zeros_keep_nobody_waiting(held: UnderWay) -> None:
 
 @pytest.mark.parametrize("how", ["tree", "logoff"])
 def test_what_ends_an_open_comes_after_the_write(held: UnderWay, how: str) -> None:
-    """Goal: TREE_DISCONNECT and LOGOFF, too. Method: each behind a WRITE that is held."""
+    """Goal: the same for TREE_DISCONNECT and LOGOFF. Method: each behind a WRITE that is held up."""
     writing = held.write(held.open())
     if how == "tree":
         ending = held.client.send(Command.TREE_DISCONNECT, TreeDisconnectRequest().pack())
@@ -137,8 +137,9 @@ def test_what_ends_an_open_comes_after_the_write(held: UnderWay, how: str) -> No
 
 
 def test_a_session_is_replaced_after_its_writes(held: UnderWay) -> None:
-    """Goal: who comes back with PreviousSessionId and writes again is not overtaken by what was under way. Method: such
-    a log-on behind a WRITE that is held, no answer until it is done; then the file is free, and new data stays."""
+    """Goal: a client that comes back with PreviousSessionId and writes again is not overtaken by an older write.
+    Method: such a log-on behind a WRITE that is held up, no response until it is done; then the file is free, and new
+    data stays."""
     held.write(held.open())
     assert held.client.session is not None
     new, done = held.pair.connect(), []
@@ -160,7 +161,7 @@ def test_a_session_is_replaced_after_its_writes(held: UnderWay) -> None:
 @pytest.mark.parametrize("delete", [False, True])
 def test_a_lost_connection(held: UnderWay, delete: bool) -> None:
     """Goal: the write of a client that is gone reaches its own file or none. Method: the connection ends under a WRITE
-    that is held; another user opens files; then it goes on, and the file is closed, or deleted where that was due."""
+    that is held up; another user opens files; then it continues, and the file is closed, or deleted if requested."""
     options = int(CreateOptions.DELETE_ON_CLOSE) if delete else 0
     held.write(held.open(create_options=options))
     held.client.disconnect()

@@ -1,4 +1,5 @@
-"""Sessions that act on disk as Unix users: what the kernel lets them do, as whom each thing is done, who is refused.
+"""Sessions that act on disk as Unix users: what the kernel allows, as whom each thing is done, who is refused. The
+users are numbers without an account on this machine: the kernel needs no more. Becoming them needs root.
 
 The users are numbers that no account of this machine has: the kernel asks for no more. Root is needed to become them.
 """
@@ -98,7 +99,7 @@ def at(pair: Pair, name: str = "") -> Path:
 
 
 def made(pair: Pair, name: str, uid: int, mode: int, gid: int | None = None, text: str = "text") -> Path:
-    """A file of somebody, or with a trailing slash a folder."""
+    """A file of some user, or with a trailing slash a folder."""
     path = at(pair, name)
     if name.endswith("/"):
         path.mkdir()
@@ -131,7 +132,7 @@ def tried(client: Client, name: str, access: int, **fields: int) -> NTStatus:
     ],
 )
 def test_the_kernel_decides(start: Start, uid: int, gid: int, mode: int, read: bool, write: bool) -> None:
-    """Goal: owner, groups and others as the mode says, never as root. Method: a file of each kind, read and written."""
+    """Goal: owner, group and others as the mode says, never as root. Method: a file of each kind, read and written."""
     pair = start()
     made(pair, "file", uid, mode, gid)
     client = first(pair)
@@ -157,9 +158,9 @@ def test_what_is_made_belongs_to_its_maker(start: Start) -> None:
     assert owners["team/below"].st_mode & stat.S_ISGID
 
 
-def test_folders_on_the_way_count(start: Start) -> None:
-    """Goal: a home of mode 0700 hides everything below it, also from the caches that another user has filled. Method:
-    the owner opens a file in any spelling, then somebody else."""
+def test_folders_above_count(start: Start) -> None:
+    """Goal: a home of mode 0700 hides everything below it, also from caches that another user has filled. Method: the
+    owner opens a file in any spelling, then another user."""
     pair = start()
     made(pair, "home/", ONE, 0o700)
     made(pair, "home/File", ONE, 0o666)
@@ -171,14 +172,14 @@ def test_folders_on_the_way_count(start: Start) -> None:
     for name in ("home\\File", "HOME\\fILE", "home\\none"):
         assert tried(two, name, READ) == DENIED, name
     assert tried(two, "dark\\Secret", READ) == NTStatus.SUCCESS
-    # Who may not list a folder does not learn from another's listing how its names are spelled.
+    # A user who may not list a folder does not learn the spelling of its names from another's listing.
     assert tried(two, "dark\\SECRET", READ) == NTStatus.OBJECT_NAME_NOT_FOUND
     assert (
         two.create("home", desired_access=READ, create_options=CreateOptions.DIRECTORY_FILE).status == DENIED
     )
 
 
-def test_a_share_whose_way_is_closed(start: Start) -> None:
+def test_a_share_below_a_closed_folder(start: Start) -> None:
     """Goal: folders above the share count at connect. Method: a share in a home of mode 0700."""
     pair = start()
     pair.root.chmod(0o700)
@@ -207,8 +208,8 @@ def test_a_sticky_folder(start: Start) -> None:
 
 
 def test_large_data_by_every_ring(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: rings and worker threads write as the user: set-user-id goes with the first byte of a stranger. Method:
-    256 KiB to a file of mode 4777 of root, through both engines."""
+    """Goal: rings and worker threads write as the user: the set-user-id bit is cleared by another user's first byte.
+    Method: 256 KiB to a file of mode 4777 of root, through both engines."""
     for engine in ("uring", "threads"):
         monkeypatch.setenv("FREVO_IO", engine)
         pair = start()
@@ -222,9 +223,9 @@ def test_large_data_by_every_ring(start: Start, monkeypatch: pytest.MonkeyPatch)
         client.close(file)
 
 
-def test_who_asked_for_a_delete_does_it(start: Start) -> None:
-    """Goal: a delete that happens at another's close, or when the connection is lost, is done by the rights of who
-    asked. Method: user1 marks, user2, who may not delete, closes last; then user1's connection ends."""
+def test_a_delete_is_done_by_its_requester(start: Start) -> None:
+    """Goal: a delete at another's close, or when the connection is lost, is done with the rights of the requester.
+    Method: user1 marks, user2, who may not delete, closes last; then user1's connection ends."""
     pair = start()
     made(pair, "mine/", ONE, 0o755)
     made(pair, "mine/file", ONE, 0o666)
@@ -244,8 +245,8 @@ def test_who_asked_for_a_delete_does_it(start: Start) -> None:
 
 
 def test_waiting_requests_go_on_as_their_user(start: Start) -> None:
-    """Goal: after a wait the right user goes on, whoever had a turn meanwhile, and the watch follows folders by the
-    rights of who watches. Method: user2 watches the tree, user1 makes folders open and closed to it."""
+    """Goal: after a wait the request continues as its user, whoever had a turn meanwhile, and a watch follows folders
+    with the rights of its user. Method: user2 watches the tree, user1 makes folders open and closed to it."""
     pair = start()
     one, two = first(pair), second(pair)
     root = folder(two, "", desired_access=READ, share_access=7)
@@ -263,8 +264,8 @@ def test_waiting_requests_go_on_as_their_user(start: Start) -> None:
     assert not any("secret" in name or "other" in name for _, name in heard)
 
 
-def test_a_folder_that_is_closed_later_is_not_told(start: Start) -> None:
-    """Goal: what is changed in a folder after its owner closed it is not told any more. Method: chmod, then a file."""
+def test_a_folder_that_is_closed_later_is_not_reported(start: Start) -> None:
+    """Goal: changes in a folder after its owner closed it are not reported. Method: chmod, then a file."""
     pair = start()
     made(pair, "folder/", ONE, 0o755)
     one, two = first(pair), second(pair)
@@ -299,7 +300,7 @@ def test_attributes_and_times_of_a_file_that_one_may_write(start: Start) -> None
 
 
 def test_names_that_one_may_list(start: Start) -> None:
-    """Goal: a listing shows files that one may not read. Method: root's file of mode 0600."""
+    """Goal: a listing shows files that the user may not read. Method: root's file of mode 0600."""
     pair = start()
     made(pair, "private", 0, 0o600)
     client = first(pair)
@@ -310,7 +311,8 @@ def test_names_that_one_may_list(start: Start) -> None:
 
 
 def test_no_unix_user_no_log_on(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    """Goal: an account without a Unix user is refused with a sentence. Method: an account that USERS does not have."""
+    """Goal: an account without a Unix user is refused with a clear message. Method: an account that is not in
+    USERS."""
     pair = start()
     pair.server.authenticator.accounts.add("stranger", PASSWORD)
     client = pair.connect()
@@ -320,9 +322,9 @@ def test_no_unix_user_no_log_on(start: Start, caplog: pytest.LogCaptureFixture) 
     assert client.try_log_on()[1].status == NTStatus.SUCCESS
 
 
-def test_force_user_says_who_it_is(start: Start) -> None:
-    """Goal: `force user` and `force group` decide owner, group and rights, also for who is no Unix user. Method: a
-    stranger and user1 make files; a file of the forced user's group."""
+def test_force_user_and_group(start: Start) -> None:
+    """Goal: `force user` and `force group` decide owner, group and rights, also for accounts without a Unix user.
+    Method: such an account and user1 make files; a file of the forced user's group."""
     pair = start({"force user": "media", "force group": "staff"})
     made(pair, "film", 0, 0o640, VIDEO)
     pair.server.authenticator.accounts.add("stranger", PASSWORD)
@@ -348,8 +350,8 @@ def test_force_group_of_members_only(start: Start) -> None:
 
 
 @pytest.mark.parametrize("key", ["force user", "force group"])
-def test_nobody_to_force(start: Start, key: str) -> None:
-    """Goal: a share whose forced user or group is not there is closed. Method: both keys."""
+def test_a_forced_user_that_does_not_exist(start: Start, key: str) -> None:
+    """Goal: a share whose forced user or group does not exist is closed. Method: both keys."""
     pair = start({key: "nowhere"})
     client = pair.connect()
     client.negotiate()
@@ -359,8 +361,8 @@ def test_nobody_to_force(start: Start, key: str) -> None:
 
 @pytest.mark.parametrize("guests", ["never", "bad user"])
 def test_force_user_acts_for_accounts_without_a_unix_user(start: Start, guests: str) -> None:
-    """Goal: where a share says who acts, an account needs no Unix user, whether there are guests or not. Method: an
-    account that USERS does not have makes a file."""
+    """Goal: in a share with a forced user an account needs no Unix user, whether guests are allowed or not. Method: an
+    account that is not in USERS makes a file."""
     pair = start({"force user": "media"}, {"map to guest": guests})
     pair.server.authenticator.accounts.add("stranger", PASSWORD)
     client = pair.connect()
@@ -373,7 +375,7 @@ def test_force_user_acts_for_accounts_without_a_unix_user(start: Start, guests: 
 
 @pytest.mark.parametrize("lines", [{}, {"force user": "root"}])
 def test_root_only_for_admin_users(start: Start, lines: dict[str, str]) -> None:
-    """Goal: nobody acts as root who is not in `admin users`. Method: an account `root`, and `force user = root`."""
+    """Goal: nobody outside `admin users` acts as root. Method: an account `root`, and `force user = root`."""
     pair = start(lines)
     pair.server.authenticator.accounts.add("root", PASSWORD)
     client = pair.connect()
@@ -398,8 +400,8 @@ def test_admin_users_act_as_root(start: Start, named: str) -> None:
     "named", [f"ELSEWHERE\\{USER}", "@ELSEWHERE\\staff", f"{USER}@elsewhere.example", "@video"]
 )
 def test_others_do_not_act_as_root(start: Start, named: str) -> None:
-    """Goal: `admin users` makes nobody root who only has the name of an administrator of another domain. Method: names
-    with such a domain, and a group that the user is not in."""
+    """Goal: `admin users` makes nobody root who only shares the name of an administrator of another domain. Method:
+    names with such a domain, and a group that the user is not in."""
     pair = start({"admin users": named})
     made(pair, "private", 0, 0o600)
     assert tried(first(pair), "private", READ) == DENIED
@@ -417,7 +419,7 @@ def test_guests_are_the_guest_account(start: Start) -> None:
 
 
 def test_guest_only(start: Start) -> None:
-    """Goal: `guest only` makes guests of all. Method: user1's new file."""
+    """Goal: `guest only` makes everybody a guest. Method: user1's new file."""
     pair = start({"guest ok": "yes", "guest only": "yes"})
     one = first(pair)
     one.close(one.open("file"))
@@ -425,8 +427,8 @@ def test_guest_only(start: Start) -> None:
 
 
 def test_an_account_without_a_unix_user_may_be_a_guest(start: Start) -> None:
-    """Goal: with `map to guest` such an account uses what guests may, as the guest account. Method: an open and a
-    closed share."""
+    """Goal: with `map to guest` such an account uses guest shares, as the guest account. Method: an open and a closed
+    share."""
     pair = start({"guest ok": "yes"}, {"map to guest": "bad user"})
     pair.server.authenticator.accounts.add("stranger", PASSWORD)
     client = pair.connect()
@@ -461,8 +463,8 @@ def test_inherit_owner(start: Start, value: str, unix: int, windows: int) -> Non
 
 
 def test_username_map(start: Start) -> None:
-    """Goal: `username map` says who a name is on disk and for `valid users`. Method: user1 logs on,
-    user2 makes the file."""
+    """Goal: `username map` decides who a name is on disk and for `valid users`. Method: user1 logs on, user2 makes the
+    file."""
     base = Path(tempfile.mkdtemp(prefix="frevo-map-"))
     path = base / "map"
     path.write_text(f"# who is who\n!{OTHER_USER} = {USER.upper()}\nvisitor = *\n")
@@ -478,7 +480,7 @@ def test_username_map(start: Start) -> None:
 
 
 def test_the_servers_own_files_are_not_a_users(start: Start, tmp_path: Path) -> None:
-    """Goal: who touches the server's files while acting as a user, or a tree while acting as the server, is found.
+    """Goal: touching the server's files while acting as a user, or a share while acting as the server, is caught.
     Method: both."""
     pair = start()
     with as_identity(UnixIdentity(ONE, ONE, [])), pytest.raises(ActingError, match="belongs to the server"):
@@ -490,9 +492,9 @@ def test_the_servers_own_files_are_not_a_users(start: Start, tmp_path: Path) -> 
         tree.backend.resolve("")
 
 
-def test_another_user_cannot_be_had(start: Start) -> None:
-    """Goal: a request whose user the kernel does not give is refused, never done as root. Method: a number
-    that no user has."""
+def test_a_user_that_the_kernel_refuses(start: Start) -> None:
+    """Goal: a request whose user the kernel does not grant is refused, never done as root. Method: an unused
+    number."""
     pair = start()
     client = first(pair)
     (tree,) = (tree for session in pair.server.sessions.values() for tree in session.trees.values())
@@ -503,8 +505,8 @@ def test_another_user_cannot_be_had(start: Start) -> None:
 
 
 def test_reload_and_log_on_after_a_users_request(start: Start) -> None:
-    """Goal: what the server does for itself between requests it does as itself. Method: in the loop, right after a
-    user's request, a reload; then a log-on, which reads the accounts."""
+    """Goal: between requests the server acts as itself. Method: in the loop, right after a user's request, a reload;
+    then a log-on, which reads the accounts."""
     pair = start()
     client = first(pair)
 

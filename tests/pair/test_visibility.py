@@ -1,4 +1,4 @@
-"""What is not shown: `access based share enum`, `hide unreadable` and its kin, `hide files`; links; `ntlm auth`."""
+"""What is hidden: `access based share enum`, `hide unreadable` and related keys, `hide files`; links; `ntlm auth`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _names(client: Client, pattern: str = "*") -> list[str]:
 
 
 def _give(path: Path, mask: int) -> None:
-    """Stores an NT descriptor with which everybody has *mask*, and nobody more."""
+    """Stores an NT descriptor that gives everybody *mask*, and nothing else."""
     made = SecurityDescriptor(
         owner=EVERYONE,
         group=EVERYONE,
@@ -65,7 +65,7 @@ def _give(path: Path, mask: int) -> None:
 
 
 def test_access_based_share_enum(make_pair: MakePair) -> None:
-    """Goal: a share with the key is listed for those only who may connect. Method: two users, lists of users and of
+    """Goal: a share with the key is listed only for users who may connect. Method: two users, lists of users and of
     hosts; a share without the key beside it."""
     own = {"access based share enum": "yes"}
     shares = {
@@ -87,7 +87,7 @@ def test_access_based_share_enum(make_pair: MakePair) -> None:
 
 
 def test_hide_unreadable(make_pair: MakePair) -> None:
-    """Goal: listings leave out what may not be read, whichever the pattern; `..` stays. Method: descriptors on disk."""
+    """Goal: listings leave out what may not be read, whatever the pattern; `..` stays. Method: descriptors on disk."""
     client, root = _share(make_pair, hide_unreadable="yes")
     for name, mask in (("secret", FileAccess.READ_ATTRIBUTES), ("shown", FileAccess.READ_DATA)):
         (root / name).touch()
@@ -122,7 +122,7 @@ def test_hide_special_files(make_pair: MakePair) -> None:
 
 
 def test_hidden_names_can_be_used(make_pair: MakePair) -> None:
-    """Goal: `hide files` sets the hidden attribute, with wildcards and without case, and that is all. Method: list,
+    """Goal: `hide files` sets the hidden attribute, with wildcards and without case, and nothing else. Method: list,
     open, query."""
     client, root = _share(make_pair, hide_files="/*.TMP/thumbs.db/", hide_dot_files="no")
     for name in ("a.tmp", "Thumbs.DB", ".dot"):
@@ -158,8 +158,8 @@ def _links(root: Path) -> None:
     ],
 )
 def test_links(make_pair: MakePair, follow: str, wide: str, listed: list[str]) -> None:
-    """Goal: links lead inside only, nowhere, or everywhere; what does not lead on is not there. Method: links of all
-    kinds, opened, listed, gone through in another case, used to make a file and to leave by `..`."""
+    """Goal: links lead inside only, nowhere, or everywhere; a link that is not followed does not exist. Method: links
+    of all kinds, opened, listed, traversed in another case, used to make a file and to leave by `..`."""
     client, root = _share(make_pair, follow_symlinks=follow, wide_links=wide)
     _links(root)
     assert _names(client) == sorted([*listed, "dir", "plain"])
@@ -174,8 +174,8 @@ def test_links(make_pair: MakePair, follow: str, wide: str, listed: list[str]) -
 
 
 def test_ntlm_disabled(make_pair: MakePair) -> None:
-    """Goal: `ntlm auth = disabled` lets nobody in with a password, raw or in SPNEGO, and nobody anonymously; NEGOTIATE
-    does not offer it. Method: a server whose configuration says so, and clients that try."""
+    """Goal: `ntlm auth = disabled` refuses passwords, raw or in SPNEGO, and anonymous sessions; NEGOTIATE does not
+    offer NTLM. Method: a server with this configuration, and clients that try."""
     pair = make_pair()
     config = pair.config.with_globals(ntlm_auth="disabled")
     pair.inside(pair.server.reload, config, pair.authenticator(config))
@@ -190,7 +190,7 @@ def test_ntlm_disabled(make_pair: MakePair) -> None:
 
 
 def _remove(client: Client, name: str) -> NTStatus:
-    """Removes a folder as a client does: it is opened, marked, closed."""
+    """Removes a folder as a client does: opened, marked, closed."""
     made = client.create(name, create_options=int(CreateOptions.DIRECTORY_FILE), create_disposition=1)
     file_id = made.ok(CreateResponse).file_id
     status = put(client, file_id, FileInfoClass.DISPOSITION, b"\x01")
@@ -200,8 +200,8 @@ def _remove(client: Client, name: str) -> NTStatus:
 
 @pytest.mark.parametrize("delete", ["yes", "no"])
 def test_delete_veto_files(make_pair: MakePair, delete: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: a folder with vetoed names only goes with them, if the key says so; whatever else is in it keeps it, links
-    lead nobody astray. Method: folders of each kind, removed over the wire."""
+    """Goal: a folder that contains only vetoed names is removed with them, if the key says so; anything else in it
+    keeps it, and links are not followed. Method: folders of each kind, removed over the wire."""
     monkeypatch.setattr(vetoed, "ENTRIES_MAX", 64)
     client, root = _share(make_pair, veto_files="/*.tmp/", delete_veto_files=delete)
     precious = root / "precious"
@@ -260,7 +260,7 @@ def test_inherit_permissions(
 
 
 def test_inherit_acls(make_pair: MakePair, tmp_path: Path) -> None:
-    """Goal: a default ACL is not cut by the masks; where there is none they hold. Method: a default ACL on disk, which
+    """Goal: a default ACL is not limited by the masks; without one they apply. Method: a default ACL on disk, which
     names a user, and the ACL of what is made."""
     client, root = _share(make_pair, inherit_acls="yes", create_mask="0600", directory_mask="0700")
     entry = struct.Struct("<HHI")
@@ -289,8 +289,8 @@ def test_inherit_acls(make_pair: MakePair, tmp_path: Path) -> None:
 
 
 def test_deadtime() -> None:
-    """Goal: `deadtime` is the idle time of connections, in minutes; frevo's own key is finer. Method: the limits that
-    the data plane gets."""
+    """Goal: `deadtime` is the idle time of connections, in minutes; frevo's own key is finer. Method: the limits
+    passed to the data plane."""
     limits = {
         text: limits_of(load_text(f"[global]\n{text}\n"))["idle_timeout"]
         for text in ("", "deadtime = 15", "deadtime = 0", "deadtime = 15\nfrevo:idle timeout = 5s")
@@ -299,7 +299,7 @@ def test_deadtime() -> None:
 
 
 def test_csc_policy(make_pair: MakePair) -> None:
-    """Goal: TREE_CONNECT tells what clients may keep ([MS-SMB2] 2.2.10). Method: a share for each word."""
+    """Goal: TREE_CONNECT says what clients may cache ([MS-SMB2] 2.2.10). Method: a share for each word."""
     words = {"manual": 0x00, "documents": 0x10, "programs": 0x20, "disable": 0x30}
     shares = {word: {"csc policy": word} for word in words}
     client = make_pair({}, {**SHARES, **shares}).logged_on()

@@ -1,4 +1,4 @@
-"""Requests that wait, over the pair: interim responses, CANCEL, what ends the wait, and how many may."""
+"""Requests that wait, over the pair: interim responses, CANCEL, what ends the wait, and how many may wait."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def folder(client: Client, name: str = "") -> FileId:
 
 
 def notify(client: Client, file_id: FileId, size: int = 1000) -> int:
-    """Sends CHANGE_NOTIFY, and takes and checks its interim response."""
+    """Sends CHANGE_NOTIFY, and receives and checks its interim response."""
     message_id = client.send(Command.CHANGE_NOTIFY, ChangeNotifyRequest(0, size, file_id, 0xFFF).pack())
     [interim] = client.answers(message_id)
     assert not interim.signed  # [MS-SMB2] 3.3.4.2
@@ -46,7 +46,7 @@ def async_id(client: Client, message_id: int) -> int:
 @pytest.mark.parametrize("how", ["async", "message"])
 @pytest.mark.parametrize("seal", [False, True])
 def test_cancel(pair: Pair, how: str, seal: bool) -> None:
-    """Goal: CANCEL ends the wait with CANCELLED, by async id or message id. Method: each; the final answer is async,
+    """Goal: CANCEL ends the wait with CANCELLED, by async id or message id. Method: each; the final response is async,
     has no credits, and is protected."""
     client = pair.logged_on()
     assert client.session is not None
@@ -66,8 +66,8 @@ def test_cancel(pair: Pair, how: str, seal: bool) -> None:
 
 
 def test_cancel_of_others(pair: Pair) -> None:
-    """Goal: CANCEL reaches the own connection alone, and a wrong id nobody. Method: a second connection cancels by
-    the first one's ids; made-up ids."""
+    """Goal: CANCEL reaches only its own connection, and a wrong id nothing. Method: a second connection cancels by the
+    first one's ids; made-up ids."""
     client, other = pair.logged_on(), pair.logged_on()
     message_id = notify(client, folder(client))
     other.send(
@@ -82,7 +82,7 @@ def test_cancel_of_others(pair: Pair) -> None:
 
 @pytest.mark.parametrize("how", ["close", "tree"])
 def test_what_ends_a_notify(pair: Pair, how: str) -> None:
-    """Goal: closing what is watched answers who waits. Method: CLOSE (NOTIFY_CLEANUP), TREE_DISCONNECT."""
+    """Goal: closing what is watched ends the wait. Method: CLOSE (NOTIFY_CLEANUP), TREE_DISCONNECT."""
     client = pair.logged_on()
     file_id = folder(client)
     message_id = notify(client, file_id)
@@ -94,8 +94,8 @@ def test_what_ends_a_notify(pair: Pair, how: str) -> None:
 
 
 def test_blocking_lock(pair: Pair) -> None:
-    """Goal: a lock that waits is granted when the way is free; cancelled it is not. Method: two
-    waiters, one cancels."""
+    """Goal: a waiting lock is granted when the range is free, unless it was cancelled. Method: two waiters, one
+    cancels."""
     client = pair.logged_on()
     first = client.open("a")
     opens = [client.open("a"), client.open("a")]
@@ -117,8 +117,8 @@ def test_blocking_lock(pair: Pair) -> None:
 
 
 def test_a_lock_that_comes_with_its_cancel(pair: Pair) -> None:
-    """Goal: a lock whose request was cancelled is held by nobody. Method: CANCEL and the other's unlock in one turn of
-    the loop, before the waiter has heard of either; then the lock is free."""
+    """Goal: a lock whose request was cancelled has no owner. Method: CANCEL and the other's unlock in one turn of the
+    loop, before the waiter has heard of either; then the lock is free."""
     client = pair.logged_on()
     opens = [client.open("a"), client.open("a")]
     ids = [
@@ -143,8 +143,8 @@ def test_a_lock_that_comes_with_its_cancel(pair: Pair) -> None:
 
 @pytest.mark.parametrize("dialect", [0x0202, 0x0311])
 def test_too_many_wait(make_pair: MakePair, dialect: int) -> None:
-    """Goal: waiting requests are bounded; the one too many gets INSUFFICIENT_RESOURCES and no interim response.
-    Method: a limit of 3, watches and locks; a cancelled one makes room."""
+    """Goal: waiting requests are bounded; one too many gets INSUFFICIENT_RESOURCES and no interim response. Method: a
+    limit of 3, watches and locks; a cancelled one makes room."""
     pair = make_pair({"frevo:max pending async requests": "3"})
     client = pair.logged_on((dialect,))
     holder, waiter = client.open("a"), client.open("a")
@@ -167,7 +167,7 @@ def test_too_many_wait(make_pair: MakePair, dialect: int) -> None:
 
 
 def test_first_answer_wins(pair: Pair) -> None:
-    """Goal: a request is answered once. Method: a change and CANCEL at the same time, many times."""
+    """Goal: a request gets one response. Method: a change and CANCEL at the same time, many times."""
     client = pair.logged_on()
     file_id = folder(client)
     for number in range(30):
