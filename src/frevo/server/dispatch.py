@@ -1,4 +1,4 @@
-"""The dispatch table and the checks of [MS-SMB2] 3.3.5.2 that run from it, once, before any handler."""
+"""The dispatch table, and the checks of [MS-SMB2] 3.3.5.2 that it controls, done once before any handler."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ from frevo.wire.smb2 import CREDIT_BYTES, Command, HeaderFlags
 from frevo.wire.smb2.request_layout import REQUEST_LAYOUTS, RequestLayout
 
 Outcome = bytes | Awaitable[bytes] | None
-#: Large folders that are read for one request.
+#: Most large folders read for one request.
 _LOOKS_MAX = 32
-#: Commands that may be marked as signed without a session: their handlers check that themselves.
+#: Commands that may have the SIGNED flag without a session: their handlers check that.
 _WITHOUT_SESSION = (Command.NEGOTIATE, Command.SESSION_SETUP, Command.CANCEL)
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """What one command needs before its handler sees it."""
+    """What one command requires."""
 
     handle: Callable[[Request], Outcome]
     layout: RequestLayout | None
@@ -76,7 +76,7 @@ TABLE: dict[int, Rule] = dict(
         _rule(Command.READ, read.handle, open=True, files=True),
         _rule(Command.WRITE, write.handle, open=True, files=True),
         _rule(Command.LOCK, lock.handle, open=True, when_expired=True),
-        _rule(Command.IOCTL, ioctl.handle, files=True),  # the handler finds the open: some codes have none
+        _rule(Command.IOCTL, ioctl.handle, files=True),  # the handler finds the open: some control codes have none
         _rule(Command.CANCEL, cancel.handle, session=False, tree=False),
         _rule(Command.ECHO, echo.handle, session=False, tree=False),
         _rule(Command.QUERY_DIRECTORY, query_directory.handle, open=True, files=True),
@@ -89,7 +89,7 @@ TABLE: dict[int, Rule] = dict(
 
 
 def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outcome:
-    """Checks what the table asks for and calls the handler. Raises SMBError or WireError for what is wrong."""
+    """Makes the checks of the table and calls the handler. Raises SMBError or WireError if one fails."""
     rule = TABLE.get(request.header.command)
     if rule is None:
         raise SMBError(NTStatus.INVALID_PARAMETER, f"command {request.header.command}")
@@ -104,13 +104,13 @@ def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outco
     if rule.tree:
         find_tree(request)
     if chain.create_failed and (rule.open or request.header.command == Command.IOCTL):
-        raise SMBError(chain.create_failed, "the CREATE before it in this compound failed")
+        raise SMBError(chain.create_failed, "the previous CREATE in this compound failed")
     if rule.layout is not None:
         rule.layout.check_structure_size(request.message)
         check_credit_charge(request, rule.layout)
         if rule.open:
             request.find_open(rule.layout.file_id_of(request.message))
-    # From here on the kernel checks the rights of this share's Unix user, until the next request or a call that needs
+    # From here on, the kernel checks the rights of this share's Unix user, until the next request or a call that needs
     # the server's own rights.
     act_as(request.tree.acting if rule.tree else None)
     if rule.files and request.tree.lane is not None:
@@ -145,8 +145,7 @@ def _steps(request: Request, unread: Unread) -> Generator[None, None, None]:
 async def _look_again(
     request: Request, steps: Generator[None, None, None], *, signature_bad: bool, unverified: bool
 ) -> bytes:
-    """Looks at what is too much for one slice in turns, then runs the request again from its checks: nothing was done
-    yet."""
+    """Reads a large folder in turns, then runs the request again with all checks: it has not done anything yet."""
     server = request.server
     with closing(steps):
         piece = server.turns.slice()
@@ -154,7 +153,7 @@ async def _look_again(
             if piece.over():
                 piece = await server.turns.next(request.connection.party)
                 if request.aborted or request.connection.closed:
-                    raise SMBError(request.aborted or NTStatus.CANCELLED, "ended while it waited")
+                    raise SMBError(request.aborted or NTStatus.CANCELLED, "the connection ended while it waited")
     outcome = execute(request, signature_bad=signature_bad, unverified=unverified)
     body = await outcome if isinstance(outcome, Awaitable) else outcome
     assert body is not None
@@ -162,18 +161,18 @@ async def _look_again(
 
 
 def _inherit(request: Request) -> None:
-    """A related request works on what the one before it used ([MS-SMB2] 3.3.5.2.7.2)."""
+    """A related request uses session, tree and file of the previous one ([MS-SMB2] 3.3.5.2.7.2)."""
     chain = request.chain
     if not chain.started:
         raise SMBError(NTStatus.INVALID_PARAMETER, "the first request of a compound cannot be related")
     if chain.session_id not in request.connection.sessions:
-        raise SMBError(NTStatus.INVALID_PARAMETER, "the request before it has no session to share")
+        raise SMBError(NTStatus.INVALID_PARAMETER, "the previous request has no session to share")
     request.header.session_id = chain.session_id
     request.header.tree_id = chain.tree_id
 
 
 def find_session(request: Request, *, signature_bad: bool, unverified: bool) -> None:
-    """Sets request.session where the connection has it, and refuses a signature that is wrong or missing.
+    """Sets request.session if the connection has it, and refuses wrong or missing signatures.
 
     Reference: [MS-SMB2] 3.3.5.2.1.1, 3.3.5.2.4, 3.3.5.2.9.
     """
@@ -191,26 +190,26 @@ def find_session(request: Request, *, signature_bad: bool, unverified: bool) -> 
         if signed and header.command not in _WITHOUT_SESSION:
             raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {header.session_id:#x}")
     elif session.keys is None:
-        pass  # guests, anonymous users and unfinished log-ons have nothing to sign with
+        pass  # guests, anonymous users and unfinished log-ons have no signing key
     elif not signed:
         if session.signing_required:
             raise SMBError(NTStatus.ACCESS_DENIED, "signing is required")
     elif signature_bad or (unverified and not session.keys.verify(request.message)):
-        # Unverified: it came before the data plane had the keys, with the last request of the log-on.
+        # Unverified: it arrived before the data plane had the keys, with the last request of the log-on.
         raise SMBError(NTStatus.ACCESS_DENIED, "wrong signature")
     else:
         request.protected = True
 
 
 def check_session(request: Request, rule: Rule) -> None:
-    """The session must be there, valid, and used with encryption when it demands that ([MS-SMB2] 3.3.5.2.9)."""
+    """The session must exist and be valid, and requests encrypted if it requires that ([MS-SMB2] 3.3.5.2.9)."""
     session = request.session
     if session is None or (
         session.state in (SessionState.IN_PROGRESS, SessionState.GONE) and session.identity is None
     ):
         raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {request.header.session_id:#x}")
     if session.encrypt and not request.encrypted:
-        raise SMBError(NTStatus.ACCESS_DENIED, "this session must be encrypted")
+        raise SMBError(NTStatus.ACCESS_DENIED, "this session requires encryption")
     if session.expires_at is not None and session.state is SessionState.VALID:
         if request.server.monotonic() >= session.expires_at:
             expire_session(request.server, session)
@@ -224,13 +223,13 @@ def find_tree(request: Request) -> None:
     if tree is None:
         raise SMBError(NTStatus.NETWORK_NAME_DELETED, f"tree {request.header.tree_id}")
     if tree.encrypt and not request.encrypted:
-        raise SMBError(NTStatus.ACCESS_DENIED, "this share must be encrypted")
+        raise SMBError(NTStatus.ACCESS_DENIED, "this share requires encryption")
     request.tree = tree
     request.chain.tree_id = request.header.tree_id
 
 
 def check_credit_charge(request: Request, layout: RequestLayout) -> None:
-    """The charge must pay for the larger direction of the payload ([MS-SMB2] 3.3.5.2.5)."""
+    """The charge must cover the larger direction of the payload ([MS-SMB2] 3.3.5.2.5)."""
     if not request.connection.multi_credit or not (layout.sent or layout.expected):
         return
     size = layout.payload_size(request.message)

@@ -1,5 +1,4 @@
-"""How opens, tree connects, sessions and connections live and end, whoever ends them ([MS-SMB2] 3.3.7.1, 3.3.5.6 to
-3.3.5.10)."""
+"""The life cycle of opens, tree connects, sessions and connections ([MS-SMB2] 3.3.7.1, 3.3.5.6 to 3.3.5.10)."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ log = logging.getLogger("frevo.server")
 
 
 def attach(server: Server, opened: Open) -> None:
-    """Lets the data plane answer READs of this open by itself from now on, where it can."""
+    """From now on, lets the data plane answer READs of this open if it can."""
     handle, record, session = opened.handle, opened.record, opened.session
     if not server.config.globals.frevo_fast_path or handle is None or record is None or handle.fd is None:
         return
@@ -52,13 +51,13 @@ def _detach(server: Server, opened: Open) -> None:
 
 
 def close_open(server: Server, opened: Open, *, waiting_status: int = NTStatus.CANCELLED) -> None:
-    """Closes one open, when the reads and writes that are under way have ended: `begin_close` and `end_close`.
+    """Closes one open once its reads and writes have ended:
 
-    Its locks and share modes hold until then, so that no late write surprises anybody.
+    `begin_close` and `end_close`. Its locks and share modes hold until then, so that there are no late writes.
     """
     begin_close(server, opened, waiting_status=waiting_status)
     if opened.handle is not None:
-        # Nobody but a CLOSE waits for a file system that may never answer.
+        # Only a CLOSE waits for a file system that may never respond.
         counted = opened.tree.lane is None
         opened.session.closing += counted
         opened.handle.when_idle(lambda: _ended(server, opened, counted))
@@ -77,7 +76,7 @@ def _ended(server: Server, opened: Open, counted: bool) -> None:
 
 
 async def all_closed(session: Session) -> None:
-    """Waits until what was closed in *session* has really ended: then nothing of it reaches a file any more."""
+    """Waits until all closed opens of *session* have ended, after which none of its writes can reach a file."""
     while session.closing:
         ended = asyncio.get_running_loop().create_future()
         session.on_closed.append(ended)
@@ -85,14 +84,14 @@ async def all_closed(session: Session) -> None:
 
 
 async def session_closed(server: Server, session: Session, party: str) -> None:
-    """Waits, in *party*'s turns, until an ended session is closed to the last open and `all_closed`."""
+    """Waits, in *party*'s turns, until all opens of an ended session are closed and have ended (`all_closed`)."""
     while session.opens:
         await server.turns.next(party)
     await all_closed(session)
 
 
 def begin_close(server: Server, opened: Open, *, waiting_status: int) -> None:
-    """Takes the open out of all tables; requests that wait on it end with *waiting_status*."""
+    """Removes the open from all tables; requests that wait on it end with *waiting_status*."""
     session = opened.session
     session.opens.pop(opened.volatile_id, None)
     opened.tree.opens.discard(opened.volatile_id)
@@ -114,10 +113,10 @@ def begin_close(server: Server, opened: Open, *, waiting_status: int) -> None:
 
 
 def end_close(server: Server, opened: Open) -> OSError | SMBError | None:
-    """Drops the locks, leaves the file, and deletes it when that was due.
+    """Releases the locks, leaves the file, and deletes it if it is delete pending.
 
-    The open is gone afterwards, whatever happens. Returns the error for the CLOSE response: data that the system could
-    not keep (quota, full disk), or a file that could not be deleted.
+    The open is gone afterwards in any case. Returns the error for the CLOSE response if the system could not store data
+    (quota, full disk) or delete the file.
     """
     if opened.record is not None and opened.handle is not None:
         lane = opened.tree.lane
@@ -144,7 +143,7 @@ def _let_go(server: Server, opened: Open) -> OSError | SMBError | None:
 
 
 def disconnect_tree(server: Server, tree: Tree) -> None:
-    """Forgets a tree and closes every open of it; `tree.opens` says what is left to close, where that is much."""
+    """Removes a tree and closes its opens; if there are many, those left to close are in `tree.opens`."""
     server.turns.run(tree.session.connection.party, _disconnecting(server, tree))
 
 
@@ -161,7 +160,7 @@ def _disconnecting(server: Server, tree: Tree) -> Iterator[None]:
 
 
 def _abort_in_lane(tree: Tree) -> None:
-    """Aborts the requests of a tree that are still in its lane and do not wait on an open."""
+    """Aborts the requests of a tree that are in its lane and do not wait on an open."""
     for request in tuple(tree.session.connection.waiting.values()):
         if request.tree is tree:
             request.abort(NTStatus.CANCELLED)
@@ -178,7 +177,7 @@ def end_session(server: Server, session: Session, *, waiting_status: int = NTSta
 
 
 def _closing(server: Server, session: Session, waiting_status: int) -> Iterator[None]:
-    """Closes a removed session's opens one by one, in turns: there may be thousands."""
+    """Closes the opens of a removed session one by one, in turns: there may be thousands."""
     for opened in tuple(session.opens.values()):
         close_open(server, opened, waiting_status=waiting_status)
         yield
@@ -188,7 +187,7 @@ def _closing(server: Server, session: Session, waiting_status: int) -> Iterator[
 
 
 def drop_keys(server: Server, session: Session) -> None:
-    """Removes an ended session's keys from the data plane once its waiting requests have been answered with them."""
+    """Removes the keys of an ended session from the data plane once its waiting requests have been answered."""
     connection = session.connection
     tasks = [
         request.task for request in connection.waiting.values() if request.session is session and request.task
@@ -201,7 +200,7 @@ def drop_keys(server: Server, session: Session) -> None:
 
 
 def watch_expiry(server: Server, session: Session) -> None:
-    """Ends a session's validity in time, also when only the data plane serves it."""
+    """Makes a session expire in time, even if only the data plane serves it."""
     deadline = session.expires_at
     if deadline is not None:
         server.loop.call_at(deadline, _expire, server, session, deadline)
@@ -221,7 +220,7 @@ def expire_session(server: Server, session: Session) -> None:
 
 
 def end_connection(server: Server, connection: Connection) -> None:
-    """The transport is gone: closes everything that belongs to the connection, without answers."""
+    """The transport has ended: closes everything that belongs to the connection, without responses."""
     if connection.closed:
         return
     connection.closed = True
@@ -235,6 +234,6 @@ def end_connection(server: Server, connection: Connection) -> None:
 
 
 def drop_connection(server: Server, connection: Connection) -> None:
-    """Ends a connection at once, transport and all."""
+    """Ends a connection and its transport at once."""
     server.transport.close(connection.id)
     end_connection(server, connection)

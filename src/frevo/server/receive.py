@@ -1,4 +1,4 @@
-"""One message through the server: split, run the elements in order, answer; waits become tasks ([MS-SMB2] 3.3.5.2)."""
+"""Processes one message: split it, run the elements in order, respond; waits become tasks ([MS-SMB2] 3.3.5.2)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ log = logging.getLogger("frevo.server")
 _RESPONSE = int(HeaderFlags.SERVER_TO_REDIR)
 _NEGOTIATE = int(Command.NEGOTIATE)
 _SMB1 = 0xFF  # first byte of an SMB1 message
-#: What a peer may cause and what ends its connection.
+#: Errors that a peer can cause, and that end its connection.
 _PEER_ERRORS = (RemoteProtocolError, WireError, SMBError)
 
 
 def receive(server: Server, connection: Connection, event: tuple[Any, ...]) -> None:
-    """Answers a message that the transport reports (frevo.transport.base)."""
+    """Processes a message from the transport (frevo.transport.base)."""
     _, _, encrypted_session, _, message, bad, unverified = event
     try:
         if message[0] == _SMB1:
@@ -44,7 +44,7 @@ def receive(server: Server, connection: Connection, event: tuple[Any, ...]) -> N
 
 
 def _process(server: Server, connection: Connection, action: Callable[[], None]) -> None:
-    """Runs *action*; a mistake of the peer ends its connection and nothing else."""
+    """Runs *action*; a protocol error of the peer ends its connection only."""
     try:
         action()
     except _PEER_ERRORS as error:
@@ -52,13 +52,13 @@ def _process(server: Server, connection: Connection, action: Callable[[], None])
 
 
 def _disconnect(server: Server, connection: Connection, error: Exception) -> None:
-    """Ends the connection of a peer that broke the rules."""
+    """Ends the connection of a peer that violated the protocol."""
     log.info("%s: %s", connection.peer, error)
     drop_connection(server, connection)
 
 
 class ReceivedMessage:
-    """One received message being processed: its elements and how far it has come."""
+    """A received message that is being processed: its elements and its progress."""
 
     __slots__ = ("bad", "chain", "connection", "elements", "server", "unverified")
 
@@ -79,14 +79,14 @@ class ReceivedMessage:
         self.unverified = unverified
 
     def run(self, index: int = 0) -> None:
-        """Runs the elements from *index* on until one waits or all are answered; then sends the answers."""
+        """Runs the elements from *index* on until one waits or all are answered; then sends the responses."""
         chain, count = self.chain, len(self.elements)
         piece = self.server.turns.slice() if count > 1 else None
         while index < count:
             message = self.elements[index]
             header = Header.parse(message)
             if header.flags & _RESPONSE:
-                raise RemoteProtocolError("a response came to the server")
+                raise RemoteProtocolError("received a response")
             request = Request(
                 self.server, self.connection, header, message, chain,
                 last=index + 1 == count, encrypted=chain.encrypted_session != 0,
@@ -119,7 +119,7 @@ class ReceivedMessage:
         self.server.send_chain(self.connection, chain)
 
     def _put_off(self, index: int) -> None:
-        """Continues with element *index* when it is this user's turn again."""
+        """Continues with element *index* when it is the user's turn again."""
         server, connection = self.server, self.connection
 
         def go_on() -> None:
@@ -129,7 +129,7 @@ class ReceivedMessage:
         server.turns.call(connection.party, go_on)
 
     def _refuse_order(self, command: int) -> NoReturn:
-        """Before the dialect is chosen only NEGOTIATE is legal, after it never again ([MS-SMB2] 3.3.5.2, 3.3.5.4)."""
+        """NEGOTIATE must come first and only once ([MS-SMB2] 3.3.5.2, 3.3.5.4)."""
         raise RemoteProtocolError(
             "a second negotiate" if command == _NEGOTIATE else "a request before negotiate"
         )
@@ -148,7 +148,7 @@ class ReceivedMessage:
         request.task = self.server.loop.create_task(self._finish(request, outcome, index))
 
     async def _finish(self, request: Request, outcome: Awaitable[bytes], index: int) -> None:
-        """Waits for the handler, answers, and goes on with the rest of the compound. Nobody cancels this."""
+        """Waits for the handler, responds, and continues with the rest of the compound. Never cancelled."""
         server, connection, chain = self.server, self.connection, self.chain
         try:
             body = await outcome
@@ -182,9 +182,10 @@ def _has_next(message: Buffer) -> bool:
 
 
 def start(outcome: Awaitable[bytes], acting: UnixIdentity | None) -> bytes | Awaitable[bytes]:
-    """Runs a handler's coroutine to its first real wait without a task: most end there, and a loop turn is saved.
+    """Runs a handler's coroutine up to its first real wait without a task, which saves an iteration of the loop for
+    those that do not wait.
 
-    What comes after the wait runs as *acting* again, whoever had a turn meanwhile.
+    After a wait, it runs as *acting* again.
     """
     if not isinstance(outcome, Coroutine):
         return outcome
@@ -200,7 +201,7 @@ def start(outcome: Awaitable[bytes], acting: UnixIdentity | None) -> bytes | Awa
 def _resume(
     coroutine: Coroutine[Any, Any, bytes], yielded: Any, acting: UnixIdentity | None
 ) -> Generator[Any, Any, bytes]:
-    """Goes on with a coroutine that has already been started: hands its futures to whoever awaits this."""
+    """Continues a coroutine that has already been started, and passes on its futures."""
     while True:
         try:
             value = yield yielded
@@ -220,7 +221,7 @@ def _resume(
 
 
 def fail(request: Request, error: BaseException) -> tuple[Header, bytes]:
-    """The ERROR response for what a handler raised ([MS-SMB2] 2.2.2); a RemoteProtocolError passes on."""
+    """The ERROR response for an exception of a handler ([MS-SMB2] 2.2.2); RemoteProtocolError is raised again."""
     body = EMPTY_ERROR
     if isinstance(error, SMBError):
         status: int = error.status

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("frevo.server")
 
-#: How long the shutdown waits for file systems that do not answer.
+#: How long the shutdown waits for file systems that do not respond.
 _LANES_SECONDS = 2.0
 
 
@@ -53,8 +53,8 @@ class Running(msgspec.Struct, eq=False):
         return self.transport.statistics()
 
     def reload(self, config: Config) -> None:
-        """Takes a new configuration: what is connected stays, new connects see the new shares and users."""
-        act_as(None)  # accounts are the server's own
+        """Takes a new configuration: connections and trees stay, new ones use the new shares and users."""
+        act_as(None)  # accounts are read as the server's own user
         self.server.reload(config, _authenticator(config))
 
 
@@ -67,15 +67,14 @@ async def run_server(
 ) -> int:
     """Serves until *stop* is set, then drains for at most `frevo:drain timeout`; returns the exit code.
 
-    *bound* is called when the ports are bound and before anything else: root can become another user there.
-    Raises OSError (with the address in `filename`) when a listener cannot be bound. When cancelled, everything is
-    closed without draining.
+    *bound* is called right after the ports are bound: root can become another user there. Raises OSError (with the
+    address in `filename`) if a listener cannot be bound. If cancelled, everything is closed without draining.
     """
     loop = asyncio.get_running_loop()
     settings = config.globals
     os.umask(
         0
-    )  # `create mask` and its siblings say which bits a new file gets, not the shell that started us
+    )  # modes of new files come from `create mask` and so on, not from the shell
     listeners = _bind(config)
     with ExitStack() as unused:
         for _, listener in listeners:
@@ -172,7 +171,7 @@ def _listen(
 
 
 async def _drain(server: Service, timeout: float) -> None:
-    """Waits for running requests to end; those that wait for something else are given up."""
+    """Waits for running requests, except those that wait for a client."""
     deadline = server.monotonic() + timeout
     while server.busy() and server.monotonic() < deadline:
         await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The running server: handles the transport's events, shares its time among users, reloads and shuts down."""
+"""The running server: handles events of the transport, divides its time among users, reloads and shuts down."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log = logging.getLogger("frevo.server")
 
 
 class Service(Server):
-    """A running server: handles the transport's events, reloads its configuration, shuts down."""
+    """A running server: handles events of the transport, reloads its configuration, shuts down."""
 
     def __init__(
         self,
@@ -45,22 +45,22 @@ class Service(Server):
     ) -> None:
         super().__init__(config, transport, authenticator, loop)
         self.hosts = HostGate(self, self.admit, self.on_events)
-        #: Messages that came when there was no time for them, by connection.
+        #: Messages that wait for a turn, by connection.
         self._backlog: dict[int, deque[tuple[Any, ...]]] = {}
 
-    # -- what the transport says --------------------------------------------------------------------------------
+    # -- events of the transport --------------------------------------------------------------------------------
 
     def on_events(self, batch: list[tuple[Any, ...]]) -> None:
-        """Takes one batch of transport events (frevo.transport.base).
+        """Handles one batch of transport events (frevo.transport.base).
 
-        Messages that are left after a slice of time wait for their connection's turn.
+        Messages left after a slice of time wait for the turn of their connection.
         """
         backlog = self._backlog
         if len(batch) == 1 and not backlog:  # the usual one is short
             self._on_event(batch[0])
             return
         clock = self.turns.clock
-        ends = 0.0  # every slice does something, even on a machine that is too busy
+        ends = 0.0  # each slice does something, even on a busy machine
         for event in batch:
             if event[0] == events.MESSAGE and (event[1] in backlog or (ends and clock() >= ends)):
                 self._put_off(event)
@@ -69,7 +69,7 @@ class Service(Server):
                 self._on_event(event)
 
     def _put_off(self, event: tuple[Any, ...]) -> None:
-        """Keeps a message until it is its user's turn; later messages of the connection wait behind it."""
+        """Keeps a message until it is its user's turn; later messages of the connection wait, too."""
         number = event[1]
         waiting = self._backlog.get(number)
         if waiting is not None:
@@ -84,7 +84,7 @@ class Service(Server):
         self.turns.call(connection.party, lambda: self._catch_up(connection))
 
     def _catch_up(self, connection: Connection) -> None:
-        """Handles the messages that wait on *connection*, for one slice."""
+        """Handles waiting messages of *connection* for one slice."""
         waiting = self._backlog.get(connection.id)
         piece = self.turns.slice()
         while waiting:
@@ -118,7 +118,7 @@ class Service(Server):
                 else:
                     self.hosts.held(event)
                 return
-            act_as(None)  # whatever ends opens chooses the user itself
+            act_as(None)  # closing opens takes the right user itself
             if kind == events.ACCEPTED:
                 self.hosts.arrived(event)
             elif kind == events.SECURED:
@@ -130,12 +130,12 @@ class Service(Server):
             elif kind == events.REJECTED:
                 log.warning("%s refused: %s", event[2], event[3])
         except Exception:
-            # A bug of ours costs this connection, but not the others in the batch.
+            # An internal error ends this connection, but not the others in the batch.
             log.exception("internal error; closing the connection")
             self._abandon(number)
 
     def admit(self, event: tuple[Any, ...], names: frozenset[str] | None) -> None:
-        """Enters a connection that `hosts allow` and `hosts deny` admit; *names* of its machine, None when not looked
+        """Adds a connection that `hosts allow` and `hosts deny` admit; *names* of its machine, None if not looked
         up."""
         _, number, listener, peer, local = event
         transport = self.transport.listener_name(listener)
@@ -160,7 +160,7 @@ class Service(Server):
             self.hosts.gone(event[1])
 
     def _idle(self, event: tuple[Any, ...]) -> None:
-        """`frevo:idle timeout` has passed without a message: a client with nothing open is disconnected."""
+        """After `frevo:idle timeout` without a message, disconnects a client that has nothing open."""
         connection = self.connections.get(event[1])
         if connection is not None and not any(session.opens for session in connection.sessions.values()):
             log.info("%s: idle", connection.peer)
@@ -169,7 +169,7 @@ class Service(Server):
     # -- reload and end ---------------------------------------------------------------------------------------
 
     def reload(self, config: Config, authenticator: Authenticator) -> None:
-        """Takes a new configuration without dropping anybody: new connects see it, what is open stays."""
+        """Takes a new configuration without disconnecting anyone: new connects use it, opens stay."""
         act_as(None)
         before, self.config, self.authenticator = self.shares, config, authenticator
         self.budgets.configure(config)
@@ -183,7 +183,7 @@ class Service(Server):
                 self.shares[key] = old
 
     def mounts_changed(self) -> None:
-        """The table of mounts has changed: trees with a slow file system mounted below get their lane."""
+        """After a change of the mount table, gives trees with a slow file system below them their lane."""
         act_as(None)
         table = mounts()
         for share in (*self.shares.values(), *self.homes.values()):
@@ -205,7 +205,7 @@ class Service(Server):
                 opened.handle = offloaded_handle(handle, lane)
 
     def busy(self) -> bool:
-        """Whether a request is under way that will end by itself; one that waits for a client may never end."""
+        """Whether a request is under way that will end by itself, so none that waits for a client."""
         return bool(self.turns) or any(
             not request.async_id
             for connection in self.connections.values()

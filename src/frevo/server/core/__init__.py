@@ -1,1 +1,1 @@
-"""What everything else in the server stands on: what it remembers, one request, shares, turns, budgets, lanes."""
+"""What the rest of the server uses: its state, requests, shares, turns, budgets, lanes."""

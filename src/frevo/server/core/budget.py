@@ -51,7 +51,7 @@ class Budget:
         return self._by_user.get(user, 0) + count <= self.limit - self.total - count
 
     def check(self, user: str, count: int = 1) -> None:
-        """Raises INSUFFICIENT_RESOURCES when there is no room."""
+        """Raises INSUFFICIENT_RESOURCES if there is no room."""
         if not self.room(user, count):
             raise SMBError(
                 NTStatus.INSUFFICIENT_RESOURCES,

@@ -1,4 +1,4 @@
-"""The watch that an open has on its directory: what has changed since the last answer, and who waits for the next."""
+"""The watch of an open on its directory: the changes since the last response, and the waiting requests."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from frevo.vfs.base import Change, Watch
 
 _ENTRY_SIZE = 12  # fixed part of FILE_NOTIFY_INFORMATION
-#: What the requests that wait on one open hear from their future.
+#: The result for requests that wait on an open.
 CHANGED, DELETED = 0, 1
 
 
 class DirectoryWatch:
-    """The watch of one open: what happened since the last answer, and who waits for the next. The first request of an
-    open decides filter, depth and how much is remembered between requests (its output buffer); later ones only collect,
-    as on Windows. `close` ends it.
-    """
+    """The watch of one open: the changes since the last response, and the waiting requests. The first request of an
+    open determines the filter, the depth, and how much is buffered between requests (its output buffer); later ones
+    only fetch changes, as on Windows. `close` ends it."""
 
     __slots__ = ("changes", "overflown", "size", "size_max", "waiters", "watch")
 
@@ -31,11 +30,11 @@ class DirectoryWatch:
 
     @property
     def ready(self) -> bool:
-        """Whether a request can be answered now."""
+        """Whether a request can be answered at once."""
         return bool(self.changes) or self.overflown
 
     def on_changes(self, changes: Sequence[Change]) -> None:
-        """Remembers *changes* as far as they fit, and wakes the request that has waited longest."""
+        """Buffers *changes* as far as they fit, and wakes the request that has waited longest."""
         for change in changes:
             self.size += _ENTRY_SIZE + 2 * len(change.path) + 3 & ~3
             if self.size > self.size_max:
@@ -46,13 +45,13 @@ class DirectoryWatch:
         self.wake(CHANGED)
 
     def on_overflow(self) -> None:
-        """Too many changes to list: the client has to read the directory again."""
+        """There were too many changes to list: the client has to read the directory again."""
         self.changes.clear()
         self.overflown = True
         self.wake(CHANGED)
 
     def wake(self, outcome: int) -> None:
-        """Lets the first request that still waits go on."""
+        """Wakes the first request that is still waiting."""
         while self.waiters:
             waiter = self.waiters.popleft()
             if not waiter.done():
@@ -60,18 +59,18 @@ class DirectoryWatch:
                 return
 
     def take(self) -> Sequence[Change] | None:
-        """What is remembered, which is forgotten with it; None when it was too much."""
+        """Removes and returns the buffered changes; None if there were too many."""
         changes, overflown = self.changes, self.overflown
         self.changes, self.overflown, self.size = [], False, 0
         return None if overflown else changes
 
     def directory_deleted(self) -> None:
-        """Everybody who waits hears that the directory is being deleted."""
+        """Tells all waiting requests that the directory is being deleted."""
         while self.waiters:
             self.wake(DELETED)
 
     def close(self) -> None:
-        """Ends the watch; what waits is ended by whoever closes the open."""
+        """Ends the watch; closing the open ends its waiting requests."""
         if self.watch is not None:
             self.watch.close()
             self.watch = None

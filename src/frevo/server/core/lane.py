@@ -1,13 +1,13 @@
 """Lanes: how requests use file systems that may not answer (docs/decisions/0011-slow-file-systems.md).
 
 A handler is a plain function that makes system calls in the event loop, which is right for a local file system: they
-take microseconds. A network or FUSE file system may take seconds, or never answer. What happens there happens in a
-lane: the handler runs as a greenlet in the loop's thread, and each of its calls to the file system (`Lane.call`, made
-by `frevo.vfs.offloaded`) goes to a thread of the lane, while the loop serves everybody else.
+take microseconds. A network or FUSE file system may take seconds, or never respond. Its requests run in a lane: the
+handler is a greenlet in the loop's thread, and each of its calls to the file system (`Lane.call`, made by
+`frevo.vfs.offloaded`) goes to a thread of the lane, while the loop serves everyone else.
 
-One handler at a time is between two calls of a lane (`_turn`), so that a request sees what it would see without a
-lane: nobody else changes the lane's files between its decision and its entry. Waiting data (READ, WRITE, FLUSH) does
-not hold the turn; it has threads of its own."""
+Only one handler of a lane runs between its calls (`_turn`), so a request sees the same as without a lane: nothing else
+changes the files of the lane between its decision and its entry in the tables. READ, WRITE and FLUSH that wait do not
+hold the turn; they have their own threads."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ log = logging.getLogger("frevo.server")
 
 T = TypeVar("T")
 
-#: A request that its file system has kept for so long gets STATUS_PENDING, so that its client goes on waiting.
+#: A request that has waited for its file system this long gets STATUS_PENDING, so that its client continues to wait.
 INTERIM_SECONDS = 1.0
 #: Threads for READ, WRITE and FLUSH of one lane.
 DATA_THREADS = 4
 
 
 class LaneRequest(Protocol):
-    """What a lane needs of a request (frevo.server.core.request)."""
+    """The part of a request (frevo.server.core.request) that a lane uses."""
 
     async def may_end(self, future: asyncio.Future[int], /) -> int: ...
     def tell_pending(self) -> None: ...
@@ -45,8 +45,8 @@ _R = TypeVar("_R", bound=LaneRequest)
 
 
 async def _done(future: asyncio.Future[Any]) -> None:
-    """Waits until *future* is done, also when this task is cancelled meanwhile: its call uses descriptors and buffers
-    until it returns. That is only at the server's end, where `Lane.stop` ends what is waited for."""
+    """Waits until *future* is done, even if this task is cancelled meanwhile, as its call uses descriptors and buffers
+    until it returns. Cancellation happens only at shutdown, when `Lane.stop` ends all waits."""
     while not future.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait((future,))
@@ -62,31 +62,31 @@ class Lane:
         self._turn = asyncio.Lock()
         self._running: greenlet.greenlet | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        #: Objects whose end may make a system call: dropped in the lane's thread.
+        #: Objects whose destructor may make a system call: released in the lane's thread.
         self._kept: deque[object] = deque()
         self.waiting = 0  # requests in the lane
 
-    # -- for the file system's side -----------------------------------------------------------------------------
+    # -- used by the file system -----------------------------------------------------------------------------
 
     @property
     def inside(self) -> bool:
-        """Whether the running code is a handler in this lane, the only one that may use its files."""
+        """Whether the running code is a handler in this lane: only that may use its files."""
         return self._running is not None and greenlet.getcurrent() is self._running
 
     def call(self, call: Callable[[], T]) -> T:
-        """Calls *call* in the lane's thread, as the same Unix user, and returns or raises what it does."""
+        """Calls *call* in the lane's thread, as the same Unix user: its result or exception."""
         if not self.inside or self._running is None or self._running.parent is None:
-            raise RuntimeError("a slow file system was used outside of its lane")
+            raise RuntimeError("a slow file system was used outside its lane")
         who = acting_as()
         try:
             answer: T = self._running.parent.switch(self._calls.submit(carried(call)))
         finally:
-            act_as(who)  # others have run in this thread meanwhile
+            act_as(who)  # other requests have run in this thread meanwhile
         return answer
 
     @property
     def busy(self) -> bool:
-        """Whether a call has not returned, or something that was spawned has not ended."""
+        """Whether a call has not returned, or spawned work has not ended."""
         return bool(self._calls.running or self._data.running or self._tasks)
 
     def in_loop(self, call: Callable[[], object]) -> None:
@@ -94,19 +94,19 @@ class Lane:
         self.loop.call_soon_threadsafe(call)
 
     def keep(self, thing: object) -> None:
-        """Holds *thing* until the handler has ended; it is let go in the lane's thread."""
+        """Keeps *thing* until the handler has ended, then releases it in the lane's thread."""
         self._kept.append(thing)
 
     async def data(self, call: Callable[[], T]) -> T:
-        """Calls *call* in a data thread, and returns or raises what it does."""
+        """Calls *call* in a data thread: its result or exception."""
         future = self._data.submit(carried(call))
         await _done(future)
         return future.result()
 
-    # -- for the server's side ----------------------------------------------------------------------------------
+    # -- used by the server ----------------------------------------------------------------------------------
 
     async def handle(self, handler: Callable[[_R], Any], request: _R) -> bytes:
-        """Runs a handler in this lane: the body of its answer."""
+        """Runs a handler in this lane: the body of its response."""
         interim = self.loop.call_later(INTERIM_SECONDS, request.tell_pending)
         self.waiting += 1
         try:
@@ -126,7 +126,7 @@ class Lane:
             interim.cancel()
 
     async def _turn_of(self, request: LaneRequest) -> None:
-        """Waits for the turn. A request that is aborted meanwhile (CANCEL, the end of its tree or connection) never
+        """Waits for the turn. A request that is aborted meanwhile (CANCEL, end of its tree or connection) never
         starts."""
         acquiring = self.loop.create_task(self._turn.acquire())
         ready: asyncio.Future[int] = self.loop.create_future()
@@ -144,12 +144,12 @@ class Lane:
             raise
 
     def _not_needed(self, acquiring: asyncio.Task[bool]) -> None:
-        """Passes on a turn that nobody waits for any more."""
+        """Passes on a turn that is no longer needed."""
         if not acquiring.cancelled():
             self._turn.release()
 
     def spawn(self, work: Callable[[], object]) -> None:
-        """Runs *work* in this lane after everything that is queued; nobody waits for it, errors are logged."""
+        """Runs *work* in this lane after everything queued; errors are logged."""
         if self.inside:
             work()
             return
@@ -165,7 +165,7 @@ class Lane:
                 log.exception("internal error in a lane")
 
     async def drain(self, timeout: float) -> bool:
-        """Waits for what was spawned, *timeout* seconds at most; False when something still waits."""
+        """Waits for spawned work, at most *timeout* seconds; False if some has not ended."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=timeout)
         return not self._tasks
@@ -178,7 +178,7 @@ class Lane:
         self._data.stop()
 
     async def _to_its_end(self, work: Callable[[], T]) -> T:
-        """What *work* gives, run as a greenlet; the caller has the turn."""
+        """The result of *work*, run as a greenlet; the caller has the turn."""
         runner = greenlet.greenlet(work)
         try:
             outcome = self._switch(runner)
@@ -212,7 +212,7 @@ class Lane:
 
     @types.coroutine
     def _stepwise(self, coroutine: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-        """Drives a handler's coroutine: every step between two of its waits is taken in turn, as a greenlet."""
+        """Drives a handler's coroutine: every step between two waits takes a turn, as a greenlet."""
         value: Any = None
         error: BaseException | None = None
         while True:
@@ -229,7 +229,7 @@ class Lane:
     async def _step(
         self, coroutine: Coroutine[Any, Any, T], value: Any, error: BaseException | None
     ) -> tuple[bool, Any]:
-        """One step: (True, its result) at the end, else (False, what it waits for)."""
+        """One step: (True, the result) at the end, otherwise (False, the future to wait for)."""
 
         def step() -> tuple[bool, Any]:
             try:

@@ -1,5 +1,4 @@
-"""Decides which folders need a lane, by the kernel's table of mounts: at the first tree connect, and when it
-changes."""
+"""Decides which folders need a lane, from the kernel's mount table: at the first tree connect, and when it changes."""
 
 from __future__ import annotations
 
@@ -21,15 +20,15 @@ _TABLE = "/proc/self/mountinfo"
 
 
 class Lanes:
-    """The lanes of a server, one for each slow file system, named by where it is mounted."""
+    """The lanes of a server, one for each slow file system, by its mount point."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._lanes: dict[str, Lane] = {}
 
     def of(self, path: str, share: ShareConfig, table: list[Mount] | None = None) -> Lane | None:
-        """The lane that the folder *path* needs by *table* (default: the kernel's now), or None. No slow file system is
-        touched."""
+        """The lane that the folder *path* needs according to *table* (default: the current one), or None. Makes no call
+        to a slow file system."""
         wanted = share.frevo_slow_file_system
         if wanted == "no":
             return None
@@ -47,11 +46,11 @@ class Lanes:
 
     @property
     def busy(self) -> bool:
-        """Whether calls are being made, or things are being closed."""
+        """Whether calls or closes are under way."""
         return any(lane.busy for lane in self._lanes.values())
 
     async def drain(self, timeout: float) -> None:
-        """Waits for the closes that are under way, *timeout* seconds at most."""
+        """Waits for closes that are under way, at most *timeout* seconds."""
         deadline = self._loop.time() + timeout
         for point, lane in self._lanes.items():
             if not await lane.drain(max(0.0, deadline - self._loop.time())):
@@ -64,8 +63,8 @@ class Lanes:
 
 
 class MountWatch:
-    """Calls back when the table of mounts changes. The kernel reports it with POLLPRI, which asyncio cannot wait for,
-    hence the thread."""
+    """Calls back when the mount table changes. The kernel reports it with POLLPRI, which asyncio cannot wait for, hence
+    the thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, changed: Callable[[], None]) -> None:
         self._loop = loop

@@ -1,4 +1,4 @@
-"""One request on its way through the server: what the handlers get, and how they wait and are cancelled."""
+"""One request in the server: what handlers get, and how they wait and are cancelled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SIGNED = int(HeaderFlags.SIGNED)
 
 
 class Chain:
-    """A compound: what its elements hand to each other, and the answers that are ready ([MS-SMB2] 3.3.5.2.7)."""
+    """A compound: what its elements pass on to each other, and its responses so far ([MS-SMB2] 3.3.5.2.7)."""
 
     __slots__ = (
         "after_sending", "before_sending", "count", "create_failed", "encrypted_session", "file_id", "responses",
@@ -40,16 +40,16 @@ class Chain:
         self.session_id = 0
         self.tree_id = 0
         self.file_id: tuple[int, int] | None = None
-        self.create_failed = 0  # status of a CREATE that failed: what needs its file fails the same way
+        self.create_failed = 0  # status of a failed CREATE: requests that need its file fail with it, too
 
 
 class Request:
     """A request with everything that the dispatcher has already checked.
 
-    `session`, `tree`, `open` are set where the dispatch table says that the command needs them. `message` is this
-    element only, its header at position 0. A handler returns the response body, or an awaitable of it.
+    `session`, `tree` and `open` are set if the command needs them according to the dispatch table. `message` is only
+    this element, with its header at position 0. A handler returns the response body, or an awaitable of it.
 
-    A request that waits for somebody else waits in `wait`, which `abort` ends (CANCEL, logoff, tree disconnect, close,
+    A request that waits for another client waits in `wait`, which `abort` ends (CANCEL, logoff, tree disconnect, close,
     lost connection). Everything else runs to its end and is answered with what it has done: a WRITE that is half on
     disk cannot be reported as cancelled ([MS-SMB2] 3.3.5.16).
     """
@@ -77,25 +77,25 @@ class Request:
         self.chain = chain
         self.last = last
         self.encrypted = encrypted
-        self.protected = False  # encrypted for its session, or signed with a signature that was verified
+        self.protected = False  # encrypted for its session, or signed with a verified signature
         self.session: Session = None  # type: ignore[assignment]  # set by dispatch when the table asks for it
         self.tree: Tree = None  # type: ignore[assignment]
         self.open: Open = None  # type: ignore[assignment]
-        #: Status of a successful response (BUFFER_OVERFLOW, NOTIFY_ENUM_DIR, ... go with a normal body).
+        #: Status of a successful response (BUFFER_OVERFLOW, NOTIFY_ENUM_DIR, ... have a normal body).
         self.status: int = NTStatus.SUCCESS
-        self.sign = False  # sign the answer although the request was not signed
+        self.sign = False  # sign the response although the request was not signed
         self.async_id = 0
-        self.looks = 0  # how many large folders were read for it
+        self.looks = 0  # number of large folders read for it
         self.task: asyncio.Task[None] | None = None
         self.awaited: asyncio.Future[int] | None = None
-        self.aborted: int = NTStatus.SUCCESS  # the status of `abort`, which also ends waits that begin later
+        self.aborted: int = NTStatus.SUCCESS  # the status of `abort`, which also ends later waits
 
     def find_open(self, file_id: tuple[int, int]) -> None:
-        """Sets `open` from *file_id*, or from the request before when it is all ones ([MS-SMB2] 3.3.5.2.10)."""
+        """Sets `open` from *file_id*, or from the previous request if it is all ones ([MS-SMB2] 3.3.5.2.10)."""
         chain = self.chain
         if file_id == ANY_FILE_ID and self.header.flags & HeaderFlags.RELATED_OPERATIONS:
             if chain.file_id is None:
-                raise SMBError(NTStatus.FILE_CLOSED, "no request before it in this compound has a file")
+                raise SMBError(NTStatus.FILE_CLOSED, "no earlier request in this compound has a file")
             file_id = chain.file_id
         opened = self.session.opens.get(file_id[1])
         if opened is None or opened.persistent_id != file_id[0] or opened.tree is not self.tree:
@@ -104,12 +104,12 @@ class Request:
         chain.file_id = opened.file_id
 
     def response_header(self, status: int) -> Header:
-        """The header of the answer. Its credits are those the client asked for; the data plane replaces them with what
-        it grants."""
+        """The header of the response. Its credits are those that the client requested; the data plane replaces them
+        with what it grants."""
         header = self.header
         flags = _RESPONSE | header.flags & _KEPT_FLAGS
         # Errors found before the session was looked up are signed, too: a client that requires signing drops unsigned
-        # answers ([MS-SMB2] 3.3.4.1.1).
+        # responses ([MS-SMB2] 3.3.4.1.1).
         session = self.session or self.connection.sessions.get(header.session_id)
         if session is not None and session.keys is not None and not self.encrypted:
             if self.sign or header.flags & _SIGNED or session.signing_required:
@@ -120,9 +120,9 @@ class Request:
         )  # fmt: skip
 
     def go_async(self) -> None:
-        """Tells the client that the answer will come later (STATUS_PENDING, [MS-SMB2] 3.3.4.2).
+        """Tells the client that the response will come later (STATUS_PENDING, [MS-SMB2] 3.3.4.2).
 
-        Only the last element of a compound can wait; for others INTERNAL_ERROR is raised, as Windows answers.
+        Only the last element of a compound can wait; for others INTERNAL_ERROR is raised, as on Windows.
         """
         if self.async_id:
             return
@@ -134,7 +134,7 @@ class Request:
         self.server.send_interim(self)
 
     def tell_pending(self) -> None:
-        """`go_async` where it is allowed; otherwise the client is not told."""
+        """`go_async` if that is allowed; otherwise does nothing."""
         if self.connection.closed:
             return
         try:
@@ -145,7 +145,7 @@ class Request:
     async def wait(self, future: asyncio.Future[int]) -> int:
         """Goes async and waits for *future* on behalf of this request's open, if it has one.
 
-        Raises SMBError with the status of `abort` when that comes first.
+        Raises SMBError with the status of `abort` if that comes first.
         """
         self.go_async()
         if self.open is not None:
@@ -157,8 +157,8 @@ class Request:
                 self.open.waiting.discard(self)
 
     async def may_end(self, future: asyncio.Future[int]) -> int:
-        """Waits for *future*, which must be this request's alone. SMBError with the status of `abort`, if that comes
-        first or has come before."""
+        """Waits for *future*, which no other request may wait for. SMBError with the status of `abort` if that comes
+        first or has already come."""
         if self.aborted:
             raise SMBError(self.aborted)
         self.awaited = future
@@ -168,7 +168,7 @@ class Request:
             self.awaited = None
 
     def abort(self, status: int) -> None:
-        """Ends the current wait, or the next one: the client gets *status*. Other work of the request goes on."""
+        """Ends the current wait, or the next one: the client gets *status*. Other work of the request continues."""
         self.aborted = self.aborted or status
         if self.awaited is not None and not self.awaited.done():
             self.awaited.set_exception(SMBError(status))

@@ -1,4 +1,4 @@
-"""What one SMB server holds ([MS-SMB2] 3.3.1.5), its clock and its numbers, and how answers leave it."""
+"""The state of an SMB server ([MS-SMB2] 3.3.1.5), its clock and IDs, and how responses are sent."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ EMPTY_ERROR = ErrorResponse().pack()
 class Server:
     """Shares, users, connections, sessions and opens of one server. Runs in one event loop; not thread-safe.
 
-    `transport` is what moves bytes (the data plane's driver, or the memory transport in tests). What a server does with
-    what it receives is `frevo.server.service.Service`.
+    `transport` is what moves bytes (the data plane's driver, or the memory transport in tests).
+    `frevo.server.service.Service` handles what it receives.
     """
 
     def __init__(
@@ -53,18 +53,18 @@ class Server:
         self.authenticator = authenticator
         self.loop = loop
         self.guid = secrets.token_bytes(16)
-        #: The Unix users that sessions act as; None when everybody acts as the server's own user.
+        #: The Unix users that sessions act as; None if all of them act as the server's own user.
         self.unix_users: UnixUsers | None = unix_users_of(config)
         self.guard = guard_of(config)
         self.shares: dict[str, Share] = build_shares(config, self.guard, acted=self.unix_users is not None)
-        #: The shares that were made of [homes], by the user's name (frevo.server.rules.homes).
+        #: The shares created from [homes], by user name (frevo.server.rules.homes).
         self.homes: OrderedDict[str, Share] = OrderedDict()
         self.lanes = Lanes(loop)
         self.connections: dict[int, Connection] = {}
         self.sessions: dict[int, Session] = {}
         self.opens: dict[int, Open] = {}
         self.files = FileTable(Gate)
-        #: By the number of a folder's open: up to which open nothing below it was found, after how many renames.
+        #: For the open of a folder: the last open that is known not to be below it, and the renames at that time.
         self.looked_below: dict[int, tuple[int, int] | None] = {}
         self._next_open_id = secrets.randbits(24) + 1
         self._next_async_id = 1
@@ -79,7 +79,7 @@ class Server:
         """Whether a log-on may look up Unix users or groups."""
         return self.unix_users is not None or bool(self.config.globals.username_map)
 
-    # -- clock and numbers ------------------------------------------------------------------------------------
+    # -- clock and IDs ------------------------------------------------------------------------------------
 
     def now(self) -> int:
         """Wall clock as FILETIME."""
@@ -90,21 +90,21 @@ class Server:
         return self.loop.time()
 
     def new_open_id(self) -> int:
-        """A volatile file id that no open has."""
+        """An unused volatile FileId."""
         self._next_open_id += 1
         return self._next_open_id
 
     def new_session_id(self) -> int:
-        """An unpredictable session id that no session has."""
+        """An unused, unpredictable SessionId."""
         while True:
             number = secrets.randbits(63)
             if number and number not in self.sessions:
                 return number
 
-    # -- answers ---------------------------------------------------------------------------------------------
+    # -- responses ---------------------------------------------------------------------------------------------
 
     def send_chain(self, connection: Connection, chain: Chain) -> None:
-        """Sends the answers of a compound, as one compound ([MS-SMB2] 3.3.4.1.3)."""
+        """Sends the responses of a compound as one compound ([MS-SMB2] 3.3.4.1.3)."""
         responses = chain.responses
         if not responses:
             return
@@ -125,20 +125,21 @@ class Server:
             chain.after_sending = None
 
     def send_chain_raw(self, connection: Connection, session_id: int, message: bytes, flags: int = 0) -> None:
-        """Hands a complete message to the data plane, which grants credits, signs or encrypts it and frames it."""
+        """Passes a complete message to the data plane, which grants credits, signs or encrypts it, and frames it."""
         if not connection.closed:
             self.transport.submit(connection.id, session_id, flags, message)
 
     def reads_nothing(self, user: str) -> bool:
-        """Whether *user* has not read so many answers that it is to get no large ones that it did not just ask for;
-        what it asks for is not let in by the data plane."""
+        """Whether *user* has so many unread responses that it gets no large unsolicited ones. (Its new requests are
+        stopped by the data plane.)"""
         return self.transport.pressed and self.transport.is_over(self.budgets.number_of(user))
 
     def send_interim(self, request: Request) -> None:
-        """Sends STATUS_PENDING; the answer follows later ([MS-SMB2] 3.3.4.2). Answers that are ready go out first.
+        """Sends STATUS_PENDING; the response follows later ([MS-SMB2] 3.3.4.2). Responses that are ready are sent
+        first.
 
-        It is not signed: the final answer has the same message id, and with AES-GMAC two signatures with one id reveal
-        the key.
+        It is not signed: the final response has the same message ID, and with AES-GMAC, two signatures with one ID
+        reveal the key.
         """
         connection, chain = request.connection, request.chain
         self.send_chain(connection, chain)
@@ -154,7 +155,7 @@ class Server:
         )
 
     def send_async(self, request: Request, header: Header, body: bytes) -> None:
-        """The final answer of a request that went async: no credits, they came with the interim response."""
+        """The final response of an async request: no credits, as the interim response granted them."""
         header.flags |= _ASYNC
         header.async_id = request.async_id
         header.credits = 0
@@ -165,7 +166,7 @@ class Server:
 
 
 def _join(responses: list[tuple[Header, bytes]]) -> bytes:
-    """Several answers as one compound: each but the last padded to 8 bytes, NextCommand set."""
+    """Several responses as one compound: each but the last is padded to 8 bytes and has NextCommand."""
     out = bytearray()
     last = len(responses) - 1
     for index, (header, body) in enumerate(responses):

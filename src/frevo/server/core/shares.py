@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("frevo.server")
 
 IPC = "IPC$"
-#: The section of which each user's own share is made (frevo.server.rules.homes), by folded name.
+#: The section from which the share of each user is created (frevo.server.rules.homes), by folded name.
 HOMES = "homes"
-#: Smaller numbers are for system users (login.defs, UID_MIN).
+#: Smaller UIDs are system users (login.defs, UID_MIN).
 _FIRST_USER = 1000
-#: A look-up reads a folder with up to so many names at once; larger ones are read in turns.
+#: A look-up reads folders with up to this many names at once, and larger ones in turns.
 NAMES_INLINE = 2048
-#: Backends of one share whose path has macros (%U): clients must not make the server keep any number of folders open.
+#: Most backends of one share whose path has macros (%U), so that clients cannot make the server open any number of
+#: folders.
 BACKENDS_MAX = 1024
 
 
@@ -42,23 +43,23 @@ class Share(msgspec.Struct, eq=False):
     is_pipe: bool = False
     users: int = 0  # connected trees
     backends: dict[str, Backend] = msgspec.field(default_factory=dict)  # by folder
-    guard: Guard | None = None  # of what it never shows
-    acted: bool = False  # users act in it on disk, never the server itself
+    guard: Guard | None = None  # for what is never shown
+    acted: bool = False  # on disk, users act in it, never the server itself
     lanes: dict[str, Lane | None] = msgspec.field(default_factory=dict)  # of the backends
-    home_of: int | None = None  # the Unix user whose home it is by the list of users
+    home_of: int | None = None  # the Unix user whose home it is according to the list of users
 
     @property
     def path(self) -> str:
-        """The configured folder, macros unexpanded."""
+        """The configured folder, with unexpanded macros."""
         return self.config.path
 
     def lane_at(self, path: str, lanes: Lanes) -> Lane | None:
-        """The lane of the folder *path*, None when it needs none."""
+        """The lane of the folder *path*; None if it needs none."""
         return self.lanes[path] if path in self.lanes else lanes.of(path, self.config)
 
     def backend_at(self, path: str, lane: Lane | None) -> Backend:
-        """The backend of the folder *path*, in its *lane* if it has one; opened when it is not open yet. Raises
-        BAD_NETWORK_NAME when the folder does not exist."""
+        """The backend of the folder *path*, in its *lane* if it has one; opened if it is not open yet. Raises
+        BAD_NETWORK_NAME if the folder does not exist."""
         backend = self.backends.get(path)
         if backend is None:
             local = (
@@ -104,7 +105,7 @@ class Share(msgspec.Struct, eq=False):
         return backend
 
     def close(self) -> None:
-        """Closes the backends; opens must be closed before."""
+        """Closes the backends; their opens must be closed already."""
         for backend in self.backends.values():
             backend.close()
         self.backends.clear()
@@ -119,13 +120,13 @@ def _is_home(folder: SharedFolder, uid: int) -> bool:
 
 
 def guard_of(config: Config) -> Guard:
-    """What no share shows: the private directory and the keytab."""
+    """What no share may show: the private directory and the keytab."""
     keytab = config.globals.kerberos_keytab
     return Guard(config.globals.private_dir, [keytab] if keytab else [])
 
 
 def build_shares(config: Config, guard: Guard, *, acted: bool) -> dict[str, Share]:
-    """Every share that is available, by folded name, and IPC$. *acted*: by Unix users, not by the server itself."""
+    """Every available share, by folded name, and IPC$. *acted*: Unix users act in it, not the server itself."""
     shares = {IPC.casefold(): Share(IPC, ShareConfig(name=IPC, comment="IPC Service", path=""), is_pipe=True)}
     for settings in config.shares.values():
         if settings.available and settings.name.casefold() not in (HOMES, *shares):

@@ -1,5 +1,5 @@
-"""Work on files that may keep a worker for long (flushing, zeroing, changing the size of large ones): nobody has all
-the workers. One user has at most as many as are still free; what is too much waits until some of its own has ended."""
+"""Work on files that may occupy a worker for a long time (flushing, zeroing, resizing large files). No user can occupy
+all workers: one has at most as many as are still free, and further work waits until some of its own has ended."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-#: What the rings have for a start: io_uring's workers that may wait, and the threads.
+#: The initial workers of the rings: those of io_uring that may block, and threads.
 WORKERS: Final = max(4, min(16, 4 * (os.cpu_count() or 1)))
 
 
 class SlowWork:
-    """Who has how many workers, and who waits for one."""
+    """The workers that each user occupies, and the work that waits for one."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, workers: int = WORKERS) -> None:
         self._loop = loop
@@ -25,7 +25,7 @@ class SlowWork:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     async def run(self, user: str, work: Callable[[], Awaitable[T]]) -> T:
-        """What *work* gives, begun when *user* may have another worker."""
+        """The result of *work*, which starts when *user* may have another worker."""
         if user in self._waiting or not self._has_room(user):
             turn: asyncio.Future[None] = self._loop.create_future()
             self._waiting.setdefault(user, deque()).append(turn)

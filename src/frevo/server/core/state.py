@@ -1,4 +1,4 @@
-"""What the server remembers: connections, sessions, trees and opens ([MS-SMB2] 3.3.1), as plain records."""
+"""The state of the server as plain records: connections, sessions, trees and opens ([MS-SMB2] 3.3.1)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class ReadPosition(Protocol):
-    """Where the last read of an open ended, shared with the data plane."""
+    """The end of the last read of an open, shared with the data plane."""
 
     value: int
 
@@ -44,7 +44,7 @@ class SessionState(enum.Enum):
 
 
 class Connection(msgspec.Struct, eq=False):
-    """One transport connection ([MS-SMB2] 3.3.1.7). `id` is the data plane's number for it."""
+    """One transport connection ([MS-SMB2] 3.3.1.7). `id` is its number in the data plane."""
 
     id: int
     transport: str  # nbt, tcp, ...
@@ -67,15 +67,15 @@ class Connection(msgspec.Struct, eq=False):
     max_read: int = CREDIT_BYTES
     max_write: int = CREDIT_BYTES
     sessions: dict[int, Session] = msgspec.field(default_factory=dict)
-    #: Requests that wait for something, by message id and, once an interim response went out, by async id.
+    #: Waiting requests by message ID and, after an interim response, by async ID.
     waiting: dict[int, Request] = msgspec.field(default_factory=dict)
     waiting_async: dict[int, Request] = msgspec.field(default_factory=dict)
     closed: bool = False
-    #: Names of the client's machine; None when nobody looked them up (frevo.server.rules.hosts).
+    #: Host names of the client; None if they were not looked up (frevo.server.rules.hosts).
     host_names: frozenset[str] | None = None
-    #: With whom it shares turns when there is much to do: the account, before log-on the client's address.
+    #: The party that its work counts for (frevo.server.core.turns): the account, or before log-on the client's address.
     party: str = ""
-    #: The user whose connection it counts as; "" before log-on.
+    #: The user whose budget it counts for; "" before log-on.
     user: str = ""
 
     #: The peer's address without its port.
@@ -101,25 +101,25 @@ class Session(Redacted, msgspec.Struct, eq=False):
     created_at: int  # FILETIME
     state: SessionState = SessionState.IN_PROGRESS
     identity: Identity | None = None
-    unix: UnixUser | None = None  # who the account is on disk; None where no Unix user is (or acts)
-    #: The identity as access checks want it, by who acts on disk.
+    unix: UnixUser | None = None  # the Unix user of the account; None if there is none, or if Unix users are off
+    #: The security tokens of the identity, by the Unix user that acts on disk.
     tokens: dict[UnixIdentity | None, Token] = msgspec.field(default_factory=dict)
     acceptor: Any = None  # auth.Acceptor while a log-on or re-authentication runs
-    deciding: bool = False  # the verdict is known and kept back (frevo.auth.failed_logons)
+    deciding: bool = False  # the result is known and delayed (frevo.auth.failed_logons)
     preauth_hash: bytes = bytes(64)
     full_session_key: bytes = b""
     keys: Any = None  # frevo._native.SessionKeys
     signing_required: bool = False
     encrypt: bool = False  # EncryptData: every request must be encrypted
     may_encrypt: bool = False
-    expires_at: float | None = None  # monotonic clock of the server, None = never
+    expires_at: float | None = None  # on the monotonic clock of the server; None: never
     trees: dict[int, Tree] = msgspec.field(default_factory=dict)
-    opens: dict[int, Open] = msgspec.field(default_factory=dict)  # by volatile id
-    #: Opens that were closed while something was under way on them, and who waits for their end.
+    opens: dict[int, Open] = msgspec.field(default_factory=dict)  # by volatile FileId
+    #: Opens that were closed during an operation, with the waits for their end.
     closing: int = 0
     on_closed: list[asyncio.Future[None]] = msgspec.field(default_factory=list)
     next_tree_id: int = 1
-    #: Whose budgets it counts for (frevo.server.core.budget): the account, until log-on the address.
+    #: The user whose budgets it counts for (frevo.server.core.budget): the account, or before log-on the address.
     user: str = ""
 
 
@@ -134,14 +134,14 @@ class Tree(msgspec.Struct, eq=False):
     maximal_access: int
     writable: bool
     encrypt: bool = False
-    #: Who acts on disk for this session on this share; None: the server's own user.
+    #: The Unix user that acts on disk for this session in this share; None: the server's own user.
     acting: UnixIdentity | None = None
-    lane: Lane | None = None  # the way to a file system that may not answer
+    lane: Lane | None = None  # for a file system that may not respond
     opens: set[int] = msgspec.field(default_factory=set)
 
 
 class KeptWriteTime(msgspec.Struct):
-    """The time of the last write that a client has set; its own writes leave it (frevo.server.rules.write_time)."""
+    """A last write time set by a client, which its own writes do not change (frevo.server.rules.write_time)."""
 
     time: int = 0  # FILETIME
     writes: int = 0  # FileRecord.writes when `time` was read
@@ -158,7 +158,7 @@ class Open(msgspec.Struct, eq=False):
     granted_access: int
     share_access: int
     create_options: int
-    #: Path as the client sees it: share-relative, backslashes, no leading one, with `:stream` if any.
+    #: The path as the client sees it: relative to the share, with backslashes but no leading one, and `:stream` if any.
     path: str
     handle: Handle | None = None  # None for a pipe
     pipe: Any = None  # dcerpc PipeEndpoint
@@ -170,22 +170,22 @@ class Open(msgspec.Struct, eq=False):
     cursor: ReadPosition | None = None
     mode: int = 0
     directory: Any = None  # enumeration cursor, handlers/query_directory.py
-    lists: bool = False  # the cursor has had a descriptor of its own
+    lists: bool = False  # the cursor has its own descriptor
     watch: DirectoryWatch | None = None  # since the first CHANGE_NOTIFY
     kept_write_time: KeptWriteTime | None = None
-    attached: bool = False  # known to the data plane's fast path
+    attached: bool = False  # attached to the data plane
     opened_at: int = 0  # FILETIME
-    #: Requests that wait on this open (locks, notify): ended when it closes.
+    #: Requests that wait on this open (locks, notify); closing it ends them.
     waiting: set[Request] = msgspec.field(default_factory=set)
     on_close: list[Callable[[], None]] = msgspec.field(default_factory=list)
     resume_key: bytes | None = None
-    #: What it takes of its session's budgets: descriptors, and for a pipe the bytes in it.
+    #: What it takes from the budgets of its session: descriptors, and for a pipe the bytes in it.
     descriptors: int = 0
     pipe_bytes: int = 0
 
     @property
     def position(self) -> int:
-        """CurrentByteOffset: the end of the last READ or WRITE ([MS-FSA] 2.1.1.6), whichever plane did it."""
+        """CurrentByteOffset: the end of the last READ or WRITE ([MS-FSA] 2.1.1.6), by either plane."""
         return self.own_position if self.cursor is None else self.cursor.value
 
     @position.setter

@@ -1,8 +1,8 @@
-"""Turns: long work is done in slices, and users take turns, so that nobody blocks the event loop.
+"""Turns: long work is done in slices, and users take turns, so that no one blocks the event loop.
 
-One slice is `SLICE_S` of work. Between two slices the loop gets to everything else: new requests, answers, timers.
-The slices are dealt out round-robin by party (whoever the work is for), so that one party with a thousand long
-requests delays another's by one slice, not by a thousand.
+A slice is `SLICE_S` seconds of work. Between two slices, the loop handles everything else: new requests, responses,
+timers. Parties (the users that work is done for) get slices in round-robin order, so a thousand long requests of one
+party delay those of another by one slice, not by a thousand.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SLICE_S = 0.005
 
 
 class Slice:
-    """The time that one piece of work has before others get their turn; checked between its steps."""
+    """The time of one piece of work before others get their turn; checked between its steps."""
 
     __slots__ = ("_clock", "_ends")
 
@@ -26,12 +26,12 @@ class Slice:
         self._ends = clock() + SLICE_S
 
     def over(self) -> bool:
-        """Whether it is others' turn."""
+        """Whether the time is up."""
         return self._clock() >= self._ends
 
 
 class Turns:
-    """Who waits for a slice. One is given per turn of the loop."""
+    """The work that waits for a slice. One slice is given per iteration of the loop."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.perf_counter
@@ -42,11 +42,11 @@ class Turns:
         self._scheduled = False
 
     def slice(self) -> Slice:
-        """A slice that begins now."""
+        """A slice that starts now."""
         return Slice(self.clock)
 
     def __bool__(self) -> bool:
-        """Whether anybody waits."""
+        """Whether anything waits."""
         return bool(self._waiting)
 
     def call(self, party: Hashable, work: Callable[[], None]) -> None:
@@ -58,7 +58,7 @@ class Turns:
         self._schedule()
 
     async def next(self, party: Hashable) -> Slice:
-        """Waits for *party*'s turn; the slice that begins with it. Cancelled, the turn is somebody else's."""
+        """Waits for *party*'s turn and returns its slice. If cancelled, the turn goes to another party."""
         turn: asyncio.Future[None] = self._loop.create_future()
         self.call(party, lambda: None if turn.done() else turn.set_result(None))
         await turn
@@ -72,7 +72,7 @@ class Turns:
                 piece = await self.next(party)
 
     def run(self, party: Hashable, steps: Iterator[object]) -> None:
-        """Like `finish`, without waiting: runs one slice of *steps* now and the rest in *party*'s turns."""
+        """Like `finish` without waiting: runs one slice of *steps* now and the rest in *party*'s turns."""
         piece = self.slice()
         for _ in steps:
             if piece.over():
@@ -80,7 +80,7 @@ class Turns:
                 return
 
     def drain(self) -> None:
-        """Runs everything that waits at once, at the server's end."""
+        """Runs everything that waits, at shutdown."""
         while self._waiting:
             _, queue = self._waiting.popitem(last=False)
             while queue:

@@ -1,7 +1,7 @@
 """Unix users and groups by name, as identities that threads can act as; answers are cached for a bounded time.
 
-Lookups may ask a directory service and wait for it: they are made at log-on and when a share is connected, never for
-a request on a file, and in a thread (frevo.nss).
+Look-ups may have to wait for a directory service, so they run in threads (frevo.nss), and only for log-on and
+TREE_CONNECT, never for requests on files.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from frevo import nss
 from frevo.aio.acting import UnixIdentity
 from frevo.config import Config
 
-#: How long an answer is cached.
+#: Seconds that a result is cached.
 AGE_S = 60.0
-#: Answers that are kept; names come from clients.
+#: Most cached results: clients choose the names.
 KEPT_MAX = 4096
 
 _K = TypeVar("_K")
@@ -29,7 +29,7 @@ _V = TypeVar("_V")
 
 
 class UnixUser(msgspec.Struct, frozen=True):
-    """A user of this system: the name, and what a thread acts as."""
+    """A user of this system: the name, and the identity that threads take."""
 
     name: str
     identity: UnixIdentity
@@ -41,16 +41,16 @@ class UnixUsers:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._users: _Remembered[str, UnixUser | None] = _Remembered(_look_up, clock)
         self._groups: _Remembered[str, int | None] = _Remembered(_group, clock)
-        #: One object for each set of credentials: a thread that goes from a user to the same changes nothing.
+        #: One object for each set of credentials, so that a thread that already has the identity changes nothing.
         self._identities: dict[tuple[int, int, tuple[int, ...]], UnixIdentity] = {}
 
     def find(self, name: str) -> UnixUser | None:
-        """The user called *name*, else *name* in lower case; None when there is none."""
+        """The user *name*, or else *name* in lower case; None if there is none."""
         user = self._users.get(name)
         return None if user is None else self._same(user.name, user.identity)
 
     def group(self, name: str) -> int | None:
-        """The number of the group called *name*; None when there is none."""
+        """The GID of the group *name*; None if there is none."""
         return self._groups.get(name)
 
     def superuser(self, user: UnixUser) -> UnixUser:
@@ -63,7 +63,7 @@ class UnixUsers:
         return self._shared(user.name, who.uid, gid, (*who.groups, gid))
 
     def is_member(self, user: UnixUser, group: str) -> bool:
-        """Whether *user* is in the group called *group*."""
+        """Whether *user* is in the group *group*."""
         gid = self.group(group)
         return gid is not None and (gid == user.identity.gid or gid in user.identity.groups)
 
@@ -76,14 +76,14 @@ class UnixUsers:
         if identity is None:
             if (
                 len(self._identities) >= KEPT_MAX
-            ):  # whoever acts as one of them goes on; the next gets another object
+            ):  # threads with an old identity continue; the next look-up makes a new object
                 self._identities.clear()
             identity = self._identities[key] = UnixIdentity(uid, gid, list(key[2]))
         return UnixUser(name, identity)
 
 
 class _Remembered(Generic[_K, _V]):
-    """The answers of *ask* of the last `AGE_S` seconds."""
+    """The results of *ask* in the last `AGE_S` seconds."""
 
     def __init__(self, ask: Callable[[_K], _V], clock: Callable[[], float]) -> None:
         self._ask = ask
@@ -105,7 +105,7 @@ def _look_up(name: str) -> UnixUser | None:
     for spelling in dict.fromkeys((name, name.lower())):
         try:
             entry = nss.look_up(pwd.getpwnam, spelling)
-        except (KeyError, ValueError):  # there is none, or it cannot be a name
+        except (KeyError, ValueError):  # there is none, or this is no valid name
             continue
         groups = nss.look_up(os.getgrouplist, entry.pw_name, entry.pw_gid)
         return UnixUser(entry.pw_name, UnixIdentity(entry.pw_uid, entry.pw_gid, groups))
@@ -126,5 +126,5 @@ def acts_as_users(config: Config) -> bool:
 
 
 def unix_users_of(config: Config) -> UnixUsers | None:
-    """The users that sessions act as; None when everybody acts as the server's own user."""
+    """The users that sessions act as; None if all of them act as the server's own user."""
     return UnixUsers() if acts_as_users(config) else None

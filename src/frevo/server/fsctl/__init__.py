@@ -1,4 +1,4 @@
-"""The control codes of IOCTL, one file per family, joined by `table`. Each of them gets an `FsctlCall`."""
+"""The control codes of IOCTL, one file per family, listed in `table`. Each function gets an `FsctlCall`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class FsctlCall(msgspec.Struct):
-    """One control request: its input and how many bytes its output may have.
+    """One control request: its input and the size limit of its output.
 
-    `request.open` is set for the codes that work on a file.
+    `request.open` is set for codes that work on a file.
     """
 
     request: Request
@@ -28,25 +28,25 @@ class FsctlCall(msgspec.Struct):
 
     @property
     def handle(self) -> Handle:
-        """The file's handle; INVALID_DEVICE_REQUEST on a pipe, which has none."""
+        """The handle of the file; INVALID_DEVICE_REQUEST for a pipe, which has none."""
         handle = self.request.open.handle
         if handle is None:
             raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "this control code needs a file")
         return handle
 
     def need_access(self, mask: int) -> None:
-        """Raises ACCESS_DENIED when the open has none of the rights in *mask*."""
+        """Raises ACCESS_DENIED if the open has none of the rights in *mask*."""
         if not self.request.open.granted_access & mask:
             raise SMBError(NTStatus.ACCESS_DENIED, f"needs one of {mask:#x}")
 
     def need_output(self, size: int, status: int = NTStatus.BUFFER_TOO_SMALL) -> None:
-        """Raises *status* when the answer of *size* bytes would not fit."""
+        """Raises *status* if an output of *size* bytes would not fit."""
         if self.output_max < size:
-            raise SMBError(status, f"{self.output_max} bytes for an answer of {size}")
+            raise SMBError(status, f"{self.output_max} bytes for an output of {size}")
 
 
 class FsctlRule(msgspec.Struct, frozen=True):
-    """One row of the table. `handle` gives the output buffer, now or later."""
+    """One row of the table. `handle` returns the output buffer, or an awaitable of it."""
 
     handle: Callable[[FsctlCall], bytes | Awaitable[bytes]]
     needs_open: bool = True

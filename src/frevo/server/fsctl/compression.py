@@ -1,4 +1,4 @@
-"""Compression of files, which this server does not have: all are uncompressed ([MS-FSCC] 2.3.17, 2.3.67)."""
+"""File compression, which this server does not support: all files are uncompressed ([MS-FSCC] 2.3.17, 2.3.67)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NONE = 0
 
 
 def get_compression(call: FsctlCall) -> bytes:
-    """FSCTL_GET_COMPRESSION: COMPRESSION_FORMAT_NONE, as ReFS answers it."""
+    """FSCTL_GET_COMPRESSION: COMPRESSION_FORMAT_NONE, like ReFS."""
     _ = call.handle
     call.need_output(2, NTStatus.INVALID_PARAMETER)
     return _NONE.to_bytes(2, "little")

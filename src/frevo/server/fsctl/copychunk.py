@@ -1,4 +1,4 @@
-"""Server-side copy: the key of a source, and SRV_COPYCHUNK that uses it ([MS-SMB2] 3.3.5.15.5, 3.3.5.15.6)."""
+"""Server-side copy: the resume key of a source, and SRV_COPYCHUNK, which uses it ([MS-SMB2] 3.3.5.15.5, 3.3.5.15.6)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from frevo.wire.smb2 import (
     SrvRequestResumeKeyResponse,
 )
 
-#: Windows' limits, which clients are told when they exceed them ([MS-SMB2] 3.3.3).
+#: The limits of Windows; clients that exceed them are told ([MS-SMB2] 3.3.3).
 CHUNKS_MAX = 256
 CHUNK_BYTES_MAX = 1 << 20
 TOTAL_BYTES_MAX = 16 << 20
@@ -34,7 +34,7 @@ _LIMITS = SrvCopychunkResponse(CHUNKS_MAX, CHUNK_BYTES_MAX, TOTAL_BYTES_MAX).pac
 
 
 def resume_key(call: FsctlCall) -> bytes:
-    """SRV_REQUEST_RESUME_KEY: a key that names this open as the source of a copy, unguessable for others."""
+    """SRV_REQUEST_RESUME_KEY: an unguessable key that names this open as the source of a copy."""
     opened = call.request.open
     _ = call.handle
     answer_size = len(SrvRequestResumeKeyResponse().pack())
@@ -45,7 +45,7 @@ def resume_key(call: FsctlCall) -> bytes:
 
 
 def _source(request: Request, key: bytes) -> Open:
-    """The open of this session that *key* names; OBJECT_NAME_NOT_FOUND when there is none."""
+    """The open of this session with this key; OBJECT_NAME_NOT_FOUND if there is none."""
     volatile_id, _ = _KEY.unpack(key)
     source = request.session.opens.get(volatile_id)
     if source is None or source.resume_key is None or not hmac.compare_digest(source.resume_key, key):
@@ -54,12 +54,11 @@ def _source(request: Request, key: bytes) -> Open:
 
 
 async def copy(call: FsctlCall) -> bytes:
-    """SRV_COPYCHUNK and SRV_COPYCHUNK_WRITE: copies the chunks in order up to the first that fails. The answer says how
-    much was copied, with the status of that failure.
-    """
+    """SRV_COPYCHUNK and SRV_COPYCHUNK_WRITE: copies the chunks in order up to the first failure. The response has the
+    amount copied, and the status of that failure."""
     call.need_output(_RESPONSE_SIZE, NTStatus.INVALID_PARAMETER)
     if int.from_bytes(call.data[_COUNT_AT : _COUNT_AT + 4], "little") > CHUNKS_MAX:
-        # Not parsed: it may be long. With this status the answer carries our limits ([MS-SMB2] 3.3.5.15.6).
+        # Not parsed, as it may be long. With this status, the response contains our limits ([MS-SMB2] 3.3.5.15.6).
         call.request.status = NTStatus.INVALID_PARAMETER
         return _LIMITS
     fields = SrvCopychunkCopy.parse(call.data)
@@ -105,7 +104,7 @@ def _beyond_limits(chunks: list[SrvCopychunk]) -> bool:
 
 
 async def _copy_chunk(source: Open, target: Open, chunk: SrvCopychunk) -> int:
-    """Copies one chunk; INVALID_VIEW_SIZE when the source ends before it."""
+    """Copies one chunk; INVALID_VIEW_SIZE if the source ends within it."""
     assert source.handle is not None and target.handle is not None
     if chunk.source_offset + chunk.length > source.handle.stat().end_of_file:
         raise SMBError(NTStatus.INVALID_VIEW_SIZE, "the source is shorter")

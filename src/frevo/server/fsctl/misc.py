@@ -1,4 +1,4 @@
-"""Control codes with a short answer: referrals, object ids, reparse points."""
+"""Small control codes: referrals, object IDs, reparse points."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _OBJECT_ID = struct.Struct("<QQ48s")  # FILE_OBJECTID_BUFFER type 1, [MS-FSCC] 2
 
 
 def dfs_referrals(call: FsctlCall) -> bytes:
-    """FSCTL_DFS_GET_REFERRALS(_EX): the answer of a server without DFS ([MS-SMB2] 3.3.5.15.2)."""
-    raise SMBError(NTStatus.FS_DRIVER_REQUIRED, "no DFS here")
+    """FSCTL_DFS_GET_REFERRALS(_EX), answered as by a server without DFS ([MS-SMB2] 3.3.5.15.2)."""
+    raise SMBError(NTStatus.FS_DRIVER_REQUIRED, "DFS is not supported")
 
 
 def not_supported(call: FsctlCall) -> bytes:
-    """For control codes of features that our file systems do not have (snapshots)."""
+    """For control codes of features that our file systems lack (snapshots)."""
     raise SMBError(NTStatus.NOT_SUPPORTED, f"control code {call.code:#010x}")
 
 
 def object_id(call: FsctlCall) -> bytes:
-    """FSCTL_CREATE_OR_GET_OBJECT_ID: an id made of the volume's and the file's, the same as long as the file exists.
+    """FSCTL_CREATE_OR_GET_OBJECT_ID: an ID from those of the volume and the file, fixed as long as the file exists.
 
     Reference: [MS-FSCC] 2.3.1.
     """
@@ -33,7 +33,7 @@ def object_id(call: FsctlCall) -> bytes:
 
 
 def reparse_point(call: FsctlCall) -> bytes:
-    """FSCTL_GET_REPARSE_POINT: the server follows links itself, no file is one ([MS-FSCC] 2.3.32)."""
+    """FSCTL_GET_REPARSE_POINT: no file is one, as the server follows links itself ([MS-FSCC] 2.3.32)."""
     _ = call.handle
     raise SMBError(NTStatus.NOT_A_REPARSE_POINT, "not a reparse point")
 

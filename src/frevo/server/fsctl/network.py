@@ -1,4 +1,4 @@
-"""FSCTL_QUERY_NETWORK_INTERFACE_INFO: where else a client could connect ([MS-SMB2] 3.3.5.15.11)."""
+"""FSCTL_QUERY_NETWORK_INTERFACE_INFO: other addresses to connect to ([MS-SMB2] 3.3.5.15.11)."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from frevo.wire.erref import NTStatus
 
 
 def interfaces(call: FsctlCall) -> bytes:
-    """Only servers with multichannel have an answer, and this one does not offer it yet."""
+    """Refused: only servers with multichannel support it."""
     raise SMBError(NTStatus.NOT_SUPPORTED, "no multichannel")

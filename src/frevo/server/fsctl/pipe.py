@@ -1,4 +1,4 @@
-"""Control codes of named pipes: a call in one round trip, a look without reading ([MS-SMB2] 3.3.5.15.10)."""
+"""Control codes of named pipes: transceive, peek and wait ([MS-SMB2] 3.3.5.15.10)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def _pipe(call: FsctlCall) -> Any:
 
 
 async def transceive(call: FsctlCall) -> bytes:
-    """FSCTL_PIPE_TRANSCEIVE: writes the input, answers what can be read; BUFFER_OVERFLOW when there is more.
+    """FSCTL_PIPE_TRANSCEIVE: writes the input and reads the response; BUFFER_OVERFLOW if there is more.
 
     Reference: [MS-FSCC] 2.3.52.
     """
     pipe = _pipe(call)
     if not call.request.open.granted_access & FileAccess.READ_DATA:
-        raise SMBError(NTStatus.ACCESS_DENIED, "reading from the pipe was not asked for")
+        raise SMBError(NTStatus.ACCESS_DENIED, "the pipe is not open for reading")
     call.need_access(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
     if pipe.readable:
         raise SMBError(NTStatus.PIPE_BUSY, "a response has not been read yet")
@@ -44,14 +44,14 @@ async def transceive(call: FsctlCall) -> bytes:
 
 
 def peek(call: FsctlCall) -> bytes:
-    """FSCTL_PIPE_PEEK: how much waits in the pipe, without taking it ([MS-FSCC] 2.3.47)."""
+    """FSCTL_PIPE_PEEK: how much can be read, without reading it ([MS-FSCC] 2.3.47)."""
     available = _pipe(call).available_bytes
     call.need_output(_PEEK.size)
     return _PEEK.pack(_STATE_CONNECTED, available, 1 if available else 0, available)
 
 
 def wait(call: FsctlCall) -> bytes:
-    """FSCTL_PIPE_WAIT: our pipes always have room for one more ([MS-FSCC] 2.3.49)."""
+    """FSCTL_PIPE_WAIT: our pipes never have to be waited for ([MS-FSCC] 2.3.49)."""
     if not call.request.tree.share.is_pipe:
         raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "no pipes on this share")
     return b""

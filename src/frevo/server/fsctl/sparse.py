@@ -1,4 +1,4 @@
-"""Sparse files: the attribute, holes, and where data is ([MS-FSCC] 2.3.49 to 2.3.71, [MS-FSA] 2.1.5.10)."""
+"""Sparse files: the attribute, holes, and allocated ranges ([MS-FSCC] 2.3.49 to 2.3.71, [MS-FSA] 2.1.5.10)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _only_files(call: FsctlCall) -> None:
 
 
 def set_sparse(call: FsctlCall) -> bytes:
-    """FSCTL_SET_SPARSE: sets the attribute, or takes it away when the input is 0 ([MS-FSCC] 2.3.69)."""
+    """FSCTL_SET_SPARSE: sets the attribute, or clears it if the input is 0 ([MS-FSCC] 2.3.69)."""
     handle = call.handle
     call.need_access(_CHANGES)
     _only_files(call)
@@ -66,9 +66,9 @@ async def set_zero_data(call: FsctlCall) -> bytes:
 
 
 async def query_allocated_ranges(call: FsctlCall) -> bytes:
-    """FSCTL_QUERY_ALLOCATED_RANGES: what of the range holds data ([MS-FSCC] 2.3.53).
+    """FSCTL_QUERY_ALLOCATED_RANGES: the parts of the range with data ([MS-FSCC] 2.3.53).
 
-    BUFFER_OVERFLOW with as many as fit; BUFFER_TOO_SMALL when not even one does.
+    BUFFER_OVERFLOW with as many as fit; BUFFER_TOO_SMALL if not even one does.
     """
     _only_files(call)
     call.need_access(FileAccess.READ_DATA)

@@ -1,4 +1,4 @@
-"""TABLE: the control codes that the server knows, each with its function."""
+"""TABLE: the supported control codes with their functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from frevo.server.fsctl import (
 )
 from frevo.wire.fscc import FsctlCode
 
-#: A code that is not here gets INVALID_DEVICE_REQUEST ([MS-SMB2] 3.3.5.15).
+#: Other codes get INVALID_DEVICE_REQUEST ([MS-SMB2] 3.3.5.15).
 TABLE: dict[int, FsctlRule] = {
     FsctlCode.DFS_GET_REFERRALS: FsctlRule(misc.dfs_referrals, needs_open=False),
     FsctlCode.DFS_GET_REFERRALS_EX: FsctlRule(misc.dfs_referrals, needs_open=False),

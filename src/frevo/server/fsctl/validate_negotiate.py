@@ -1,4 +1,4 @@
-"""FSCTL_VALIDATE_NEGOTIATE_INFO: the client checks that nobody changed its NEGOTIATE.
+"""FSCTL_VALIDATE_NEGOTIATE_INFO: the client checks that its NEGOTIATE was not changed in transit.
 
 Reference: [MS-SMB2] 3.3.5.15.12.
 """
@@ -15,7 +15,7 @@ _RESPONSE_SIZE = 24
 
 
 def validate(call: FsctlCall) -> bytes:
-    """The negotiated values again. Any difference from what the client sent ends the connection."""
+    """Returns the negotiated values again. A difference from the NEGOTIATE request ends the connection."""
     connection, server = call.request.connection, call.request.server
     try:
         sent = ValidateNegotiateInfoRequest.parse(call.data)
@@ -23,7 +23,7 @@ def validate(call: FsctlCall) -> bytes:
         raise RemoteProtocolError(str(error)) from None
     dialect = connection.dialect
     if dialect is None or not dialect.validate_negotiate or call.output_max < _RESPONSE_SIZE:
-        raise RemoteProtocolError("VALIDATE_NEGOTIATE_INFO where it does not belong")
+        raise RemoteProtocolError("unexpected VALIDATE_NEGOTIATE_INFO")
     settings = server.config.globals
     lowest, highest = dialect_of(settings.server_min_protocol), dialect_of(settings.server_max_protocol)
     chosen = choose(sent.dialects, lowest, highest)
@@ -33,7 +33,7 @@ def validate(call: FsctlCall) -> bytes:
         or sent.guid != connection.client_guid
         or sent.security_mode != connection.client_security_mode
     ):
-        raise RemoteProtocolError("the negotiation was changed on its way")
+        raise RemoteProtocolError("the negotiation was changed in transit")
     return ValidateNegotiateInfoResponse(
         connection.server_capabilities, server.guid, connection.server_security_mode, dialect.revision
     ).pack()

@@ -1,1 +1,1 @@
-"""One file per SMB2 command, named like it; each has `handle(request)` and cites the section that it carries out."""
+"""One file per SMB2 command with the same name; each has `handle(request)` and cites the section that it implements."""

@@ -1,4 +1,4 @@
-"""CANCEL: ends a request that waits; has no answer of its own ([MS-SMB2] 3.3.5.16)."""
+"""CANCEL: ends a waiting request; has no response ([MS-SMB2] 3.3.5.16)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from frevo.wire.smb2 import HeaderFlags
 
 
 def handle(request: Request) -> None:
-    """By async id where the client has one, else by message id. A request that is not found was answered already."""
+    """By async ID if the client has one, otherwise by message ID. If no request is found, it has already been
+    answered."""
     connection, header = request.connection, request.header
     if header.flags & HeaderFlags.ASYNC_COMMAND:
         target = connection.waiting_async.get(header.async_id)

@@ -25,17 +25,17 @@ REMEMBERED_BYTES_MAX = 1 << 17
 
 
 class _Folders:
-    """The folders that a user's watches have, for its budget: what finds no room is not watched."""
+    """The watched folders of a user, for its budget: folders beyond it are not watched."""
 
     def __init__(self, budget: Budget, user: str) -> None:
         self._budget, self._user = budget, user
 
     def room(self) -> bool:
-        """Whether there may be one more."""
+        """Whether one more may be watched."""
         return self._budget.room(self._user)
 
     def change(self, count: int) -> None:
-        """There are *count* more, or less."""
+        """Counts *count* more, or less if negative."""
         if count > 0:
             self._budget.take(self._user, count)
         else:
@@ -43,7 +43,7 @@ class _Folders:
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
-    """Answers at once when something has happened since the last request of this open, else waits."""
+    """Answers at once if there were changes since the last request of this open, otherwise waits."""
     fields = ChangeNotifyRequest.parse(request.message)
     opened = request.open
     if fields.output_buffer_length > request.connection.max_transact:
@@ -58,7 +58,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     if state is None:
         state = _start(request, opened, fields)
     elif not state.waiters and state.watch is not None:
-        # What the client did before it asked again belongs in this answer, even if the loop was too busy to look.
+        # Changes made before this request belong in its response, even if the loop was too busy to read them.
         state.watch.catch_up()
     if state.ready and not state.waiters:
         return _answer(request, state, fields.output_buffer_length)
@@ -66,7 +66,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
 
 
 def _start(request: Request, opened: Open, fields: ChangeNotifyRequest) -> DirectoryWatch:
-    """Begins to watch for an open; the watch lives until the open is closed."""
+    """Starts the watch of an open, which lasts until the open is closed."""
     assert opened.handle is not None
     budget, user = request.server.budgets.watches, opened.session.user
     budget.check(user)
@@ -83,7 +83,8 @@ def _start(request: Request, opened: Open, fields: ChangeNotifyRequest) -> Direc
 
 
 def _answer(request: Request, state: DirectoryWatch, length_max: int) -> bytes:
-    """What has changed; NOTIFY_ENUM_DIR when it does not fit, or when the user reads no answers ([MS-SMB2] 3.3.4.4)."""
+    """The changes; NOTIFY_ENUM_DIR if they do not fit, or if the user does not read its responses ([MS-SMB2]
+    3.3.4.4)."""
     changes = state.take()
     buffer = b""
     if changes is not None:
@@ -95,8 +96,8 @@ def _answer(request: Request, state: DirectoryWatch, length_max: int) -> bytes:
 
 
 async def _wait(request: Request, state: DirectoryWatch, length_max: int) -> bytes:
-    """Waits for a change, first come, first served. When the open is closed meanwhile, the client hears
-    NOTIFY_CLEANUP; when the directory goes away, DELETE_PENDING."""
+    """Waits for a change, first come, first served. If the open is closed meanwhile, the client gets NOTIFY_CLEANUP; if
+    the directory is deleted, DELETE_PENDING."""
     changed: asyncio.Future[int] = request.server.loop.create_future()
     state.waiters.append(changed)
     try:

@@ -1,4 +1,4 @@
-"""CLOSE: ends an open, and the file where delete was due ([MS-SMB2] 3.3.5.10)."""
+"""CLOSE: ends an open, and deletes the file if it is delete pending ([MS-SMB2] 3.3.5.10)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _POSTQUERY = int(CloseFlags.POSTQUERY_ATTRIB)
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
-    """With POSTQUERY_ATTRIB the answer carries the file's last metadata.
+    """With POSTQUERY_ATTRIB, the response contains the final metadata of the file.
 
-    If the system fails only now (it could not keep the data, or not delete the file), the answer is that error. The
-    open is gone all the same.
+    If the system fails only now (it could not store the data or delete the file), the response is that error. The open
+    is closed in any case.
     """
     fields = CloseRequest.parse(request.message)
     server, opened = request.server, request.open
@@ -31,7 +31,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
 
 
 async def _when_idle(request: Request, handle: Handle, flags: int) -> bytes:
-    """The answer says that the file is closed: no write that is under way may reach it afterwards."""
+    """The response says that the file is closed, so no write that is under way may reach it afterwards."""
     idle: asyncio.Future[None] = request.server.loop.create_future()
 
     def is_idle() -> None:

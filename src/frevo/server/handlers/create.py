@@ -1,4 +1,4 @@
-"""CREATE: opens or makes a file, a directory, a stream or a pipe ([MS-SMB2] 3.3.5.9, [MS-FSA] 2.1.5.1)."""
+"""CREATE: opens or creates a file, directory, stream or pipe ([MS-SMB2] 3.3.5.9, [MS-FSA] 2.1.5.1)."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from frevo.wire.smb2 import (
 _READS = int(FileAccess.READ_DATA | FileAccess.EXECUTE)
 _WRITES = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
 _NOT_INDEXED = int(FileAttributes.NOT_CONTENT_INDEXED)
-#: Attributes that a client may give a new file ([MS-FSA] 2.1.5.1.1); the others describe what the file is, or are of
-#: file systems that keep them: these are ignored ([MS-FSCC] 2.6).
+#: Attributes that a client may give a new file ([MS-FSA] 2.1.5.1.1). The others describe what the file is, or belong to
+#: other file systems, and are ignored ([MS-FSCC] 2.6).
 _SETTABLE = int(
     FileAttributes.READONLY
     | FileAttributes.HIDDEN
@@ -55,16 +55,16 @@ _ATTEMPTS = 3
 
 
 class _Opened(msgspec.Struct):
-    """What the disposition led to."""
+    """The result of the disposition."""
 
     handle: Handle
     granted: int
     action: int
-    stat: FileStat | None = None  # known already when nothing was changed
+    stat: FileStat | None = None  # set if nothing was changed
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
-    """Gives the CREATE response body; sets the file of the compound."""
+    """Returns the CREATE response body; sets the file of the compound."""
     fields = CreateRequest.parse(request.message)
     if len(request.session.opens) >= request.server.config.globals.frevo_max_opens_per_session:
         raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many opens in this session")
@@ -91,7 +91,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
 
 
 def _open_or_create(request: Request, fields: CreateRequest) -> _Opened:
-    """Opens or creates by the disposition; looks again when the name appeared or disappeared meanwhile."""
+    """Opens or creates according to the disposition; tries again if the name appeared or disappeared meanwhile."""
     backend = request.tree.backend
     assert backend is not None
     for attempt in range(_ATTEMPTS):
@@ -152,7 +152,7 @@ def _open_existing(request: Request, fields: CreateRequest, resolved: Resolved) 
 def _open_granted(
     request: Request, fields: CreateRequest, resolved: Resolved, *, directory: bool, changed: int
 ) -> tuple[Handle, int]:
-    """Decides the access and opens that very file: it cannot be exchanged in between."""
+    """Decides the access and opens that very file, which cannot be exchanged in between."""
     backend = request.tree.backend
     assert backend is not None
     granted = granted_for_existing(request, fields, resolved, changed=changed)
@@ -181,7 +181,7 @@ def _check_sharing(request: Request, fields: CreateRequest, opened: Handle, acce
     files = request.server.files
     check_not_pending(files, opened.identity, fields.name, stream_of=_file_of(opened))
     drops_streams = access & FileAccess.DELETE or fields.create_disposition in _OVERWRITES
-    # Deleting or overwriting the file deletes its streams: whoever has one open must have agreed.
+    # Deleting or overwriting the file deletes its streams: their opens must allow that.
     if drops_streams and not opened.stream and not files.streams_may_go(opened.identity):
         raise SMBError(NTStatus.SHARING_VIOLATION, fields.name)
     record = files.find(opened.identity)
@@ -191,7 +191,7 @@ def _check_sharing(request: Request, fields: CreateRequest, opened: Handle, acce
 
 def _overwrite(request: Request, fields: CreateRequest, opened: Handle, before: FileStat) -> None:
     """Empties the file, removes its named streams and EAs, and sets the new attributes. A hidden or system file is only
-    overwritten when the request has the same attributes ([MS-FSA] 2.1.5.1.2)."""
+    overwritten if the request has the same attributes ([MS-FSA] 2.1.5.1.2)."""
     protected = before.attributes & (FileAttributes.HIDDEN | FileAttributes.SYSTEM)
     if protected & ~fields.file_attributes and not opened.stream:
         raise SMBError(NTStatus.ACCESS_DENIED, "overwriting a hidden or system file")
@@ -236,7 +236,7 @@ def _create_new(request: Request, fields: CreateRequest, resolved: Resolved) -> 
     if descriptor is not None:
         try:
             made.set_security_descriptor(descriptor)
-        except BaseException:  # never leave a file that everybody may read
+        except BaseException:  # never leave a file that everyone may read
             backend.remove(made)
             made.close()
             raise
@@ -244,7 +244,7 @@ def _create_new(request: Request, fields: CreateRequest, resolved: Resolved) -> 
 
 
 def _enter(request: Request, fields: CreateRequest, opened: _Opened) -> bytes:
-    """Applies the create contexts, enters the open in the tables, and answers."""
+    """Applies the create contexts, adds the open to the tables, and returns the response."""
     server, session, tree = request.server, request.session, request.tree
     vfs_handle = opened.handle
     if fields.contexts and opened.action != CreateAction.OPENED:
@@ -280,7 +280,7 @@ def _enter(request: Request, fields: CreateRequest, opened: _Opened) -> bytes:
 
 
 def _apply_contexts(fields: CreateRequest, handle: Handle) -> None:
-    """What a new or overwritten file is given: allocation, EAs, a security descriptor ([MS-SMB2] 2.2.13.2)."""
+    """Sets what a new or overwritten file gets: allocation, EAs, a security descriptor ([MS-SMB2] 2.2.13.2)."""
     for name, data in fields.contexts:
         if name == b"AlSi" and not handle.is_directory:
             size = AllocationSize.parse(data).allocation_size
@@ -293,7 +293,7 @@ def _apply_contexts(fields: CreateRequest, handle: Handle) -> None:
 def _answer_contexts(
     request: Request, fields: CreateRequest, handle: Handle, stat: FileStat
 ) -> list[CreateContext]:
-    """Answers MxAc and QFid. Leases and durable handles are not granted: they get no answer."""
+    """The response contexts MxAc and QFid. Leases and durable handles are not granted, so they get none."""
     backend = request.tree.backend
     assert backend is not None
     answers = []

@@ -1,4 +1,4 @@
-"""ECHO: proves that the connection lives; the data plane answers most of them ([MS-SMB2] 3.3.5.17)."""
+"""ECHO: shows that the connection is alive; the data plane answers most of them ([MS-SMB2] 3.3.5.17)."""
 
 from __future__ import annotations
 

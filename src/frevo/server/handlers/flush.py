@@ -1,4 +1,4 @@
-"""FLUSH: data and metadata of a file reach the disk ([MS-SMB2] 3.3.5.11)."""
+"""FLUSH: writes data and metadata of a file to disk ([MS-SMB2] 3.3.5.11)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WRITE = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
-    """Needs write access; on a pipe there is nothing to flush."""
+    """Requires write access; for a pipe, there is nothing to flush."""
     opened = request.open
     if opened.handle is None:
         return _RESPONSE

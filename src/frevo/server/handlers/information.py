@@ -1,4 +1,4 @@
-"""What query and set handlers share: which access a class needs, and answers that must fit into a buffer."""
+"""Shared by query and set handlers: the access that a class requires, and responses that must fit into a buffer."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def need_access(request: Request, mask: int) -> None:
 
 
 def fitted(request: Request, information: bytes, fixed_size: int, length_max: int) -> bytes:
-    """*information* cut to *length_max* bytes, with BUFFER_OVERFLOW when that loses something.
+    """*information* truncated to *length_max* bytes, with BUFFER_OVERFLOW if that loses anything.
 
-    Raises INFO_LENGTH_MISMATCH when not even its fixed part fits ([MS-FSA] 2.1.5.12).
+    Raises INFO_LENGTH_MISMATCH if not even its fixed part fits ([MS-FSA] 2.1.5.12).
     """
     if length_max < fixed_size:
         raise SMBError(NTStatus.INFO_LENGTH_MISMATCH, f"{length_max} bytes for {fixed_size}")
@@ -41,7 +41,7 @@ def network_open(stat: FileStat) -> tuple[int, int, int, int, int, int, int]:
 
 
 def too_small(needed: int) -> SMBError:
-    """BUFFER_TOO_SMALL that tells the client how many bytes it needs ([MS-SMB2] 3.3.4.4)."""
+    """BUFFER_TOO_SMALL with the number of bytes that the client needs ([MS-SMB2] 3.3.4.4)."""
     return SMBError(
         NTStatus.BUFFER_TOO_SMALL, f"needs {needed} bytes", error_data=needed.to_bytes(4, "little")
     )

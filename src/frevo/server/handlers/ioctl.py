@@ -1,4 +1,4 @@
-"""IOCTL: looks up the control code, its open and its limits, and runs it ([MS-SMB2] 3.3.5.15)."""
+"""IOCTL: looks up the control code and its open, checks the limits, and runs it ([MS-SMB2] 3.3.5.15)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RELATED = int(HeaderFlags.RELATED_OPERATIONS)
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
-    """Checks the request and hands it to the control code's function."""
+    """Checks the request and passes it to the function of the control code."""
     fields = IoctlRequest.parse(request.message)
     limit = request.connection.max_transact
     if (
@@ -48,7 +48,7 @@ def _respond(fields: IoctlRequest, output: bytes) -> bytes:
 
 
 def _find_open(request: Request, fields: IoctlRequest) -> None:
-    """Sets request.open; a FileId that names nothing is an error for the codes that work on a file."""
+    """Sets request.open; an unknown FileId is an error for codes that work on a file."""
     chain = request.chain
     if fields.file_id == ANY_FILE_ID and not request.header.flags & _RELATED:
         raise SMBError(NTStatus.FILE_CLOSED, "this control code needs an open")

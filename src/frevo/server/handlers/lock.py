@@ -32,7 +32,7 @@ ELEMENTS_PER_LOOK = 64
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
-    """Locks or unlocks the ranges of one request; waits only for a single range without FAIL_IMMEDIATELY."""
+    """Locks or unlocks the ranges of a request; waits only for a single range without FAIL_IMMEDIATELY."""
     fields = LockRequest.parse(request.message)
     opened, elements = request.open, fields.locks
     if not elements:
@@ -52,18 +52,18 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     if _take(request.server, record, opened, ranges):
         return _RESPONSE
     if elements[0].flags & _NOW:
-        raise SMBError(NTStatus.LOCK_NOT_GRANTED, "a lock is in the way")
+        raise SMBError(NTStatus.LOCK_NOT_GRANTED, "the range is locked")
     return _wait(request, record, ranges[0])
 
 
 def _unlock(opened: Open, record: FileRecord, elements: list[LockElement]) -> bytes:
-    """Releases in order and stops at the first element that is wrong; what went before stays released.
+    """Releases in order and stops at the first wrong element; those before it stay released.
 
     Reference: [MS-SMB2] 3.3.5.14.1.
     """
     for element in elements:
         if element.flags != _UNLOCK:
-            raise SMBError(NTStatus.INVALID_PARAMETER, "a lock among unlocks")
+            raise SMBError(NTStatus.INVALID_PARAMETER, "locks and unlocks in one request")
         LockRange(element.offset, element.length, False).check()
         if not record.locks.unlock(opened, element.offset, element.length):
             raise SMBError(NTStatus.RANGE_NOT_LOCKED, f"{element.length} bytes at {element.offset}")
@@ -93,7 +93,7 @@ async def _take_many(request: Request, record: FileRecord, ranges: list[LockRang
             if opened.volatile_id not in request.server.opens:
                 raise SMBError(NTStatus.FILE_CLOSED, "closed meanwhile")
             if not _take(request.server, record, opened, turn):
-                raise SMBError(NTStatus.LOCK_NOT_GRANTED, "a lock is in the way")
+                raise SMBError(NTStatus.LOCK_NOT_GRANTED, "the range is locked")
             taken += len(turn)
     except BaseException:
         record.locks.take_back(opened, ranges[:taken])
@@ -102,7 +102,7 @@ async def _take_many(request: Request, record: FileRecord, ranges: list[LockRang
 
 
 def _ranges(elements: list[LockElement]) -> list[LockRange]:
-    """The ranges of a lock request whose flags are right; several of them must not want to wait.
+    """The ranges of a lock request with valid flags; several ranges must all have FAIL_IMMEDIATELY.
 
     Reference: [MS-SMB2] 3.3.5.14.2.
     """
@@ -116,8 +116,8 @@ def _ranges(elements: list[LockElement]) -> list[LockRange]:
 
 
 def _take(server: Server, record: FileRecord, opened: Open, ranges: list[LockRange]) -> bool:
-    """Takes the locks. The first lock of a file closes its gate first: the data plane answers no READ of the file until
-    the last lock is gone."""
+    """Takes the locks. Before the first lock of a file, its gate is closed: the data plane answers no READ of the file
+    until the last lock is released."""
     locks = record.locks
     if locks:
         return locks.lock(opened, ranges)
@@ -135,8 +135,8 @@ def _take(server: Server, record: FileRecord, opened: Open, ranges: list[LockRan
 
 
 async def _wait(request: Request, record: FileRecord, wanted: LockRange) -> bytes:
-    """Waits for the lock *wanted*. When aborted, it leaves the queue, or releases a lock that came too late. When the
-    open is closed, the client gets RANGE_NOT_LOCKED, as from Windows."""
+    """Waits for the lock *wanted*. If aborted, leaves the queue, or releases a lock that came too late. If the open is
+    closed, the client gets RANGE_NOT_LOCKED, as on Windows."""
     opened = request.open
     granted: asyncio.Future[int] = request.server.loop.create_future()
 
@@ -144,7 +144,7 @@ async def _wait(request: Request, record: FileRecord, wanted: LockRange) -> byte
 
     def on_granted() -> None:
         nonlocal too_late
-        if granted.done():  # aborted in this very turn
+        if granted.done():  # aborted in the same iteration of the loop
             too_late = True
         else:
             granted.set_result(0)

@@ -13,7 +13,7 @@ _RESPONSE = LogoffResponse().pack()
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
-    """The answer is still signed with the session's keys, so the data plane drops them after it."""
+    """The response is still signed with the keys of the session, so the data plane drops them afterwards."""
     LogoffRequest.parse(request.message)
     server, session = request.server, request.session
     end_session(server, session, waiting_status=NTStatus.USER_SESSION_DELETED)

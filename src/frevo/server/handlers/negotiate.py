@@ -33,7 +33,7 @@ _CIPHERS = {
 
 
 def policy_of(server: Server, connection: Connection) -> NegotiationPolicy:
-    """The configuration and the transport as the negotiation wants them."""
+    """What the configuration and the transport allow to negotiate."""
     settings = server.config.globals
     ciphers = () if settings.server_smb_encrypt == "off" else settings.server_smb3_encryption_algorithms
     traits = connection.traits
@@ -62,7 +62,7 @@ def handle(request: Request) -> bytes:
     connection.client_capabilities = fields.capabilities
     connection.client_security_mode = fields.security_mode
     body = _agree(server, connection, result)
-    # One credit, so that the header is final here: the data plane changes no header that goes into the hash.
+    # One credit, so that the header is final: the data plane changes no header that goes into the hash.
     request.header.credits = 1
     if result.dialect.contexts:
         connection.preauth_hash = preauth.update(preauth.INITIAL, request.message)
@@ -108,7 +108,7 @@ def _response(server: Server, result: Negotiated, revision: int) -> bytes:
 
 
 def handle_smb1(server: Server, connection: Connection, message: Buffer) -> bytes:
-    """Answers an SMB1 NEGOTIATE with SMB2 when it names an SMB2 dialect; gives the whole response.
+    """Answers an SMB1 NEGOTIATE that lists an SMB2 dialect with SMB2; returns the whole response.
 
     Anything else in SMB1 ends the connection. Reference: [MS-SMB2] 3.3.5.3.
     """

@@ -1,4 +1,4 @@
-"""QUERY_DIRECTORY: lists a directory, a buffer at a time ([MS-SMB2] 3.3.5.18, [MS-FSA] 2.1.5.6.3)."""
+"""QUERY_DIRECTORY: lists a directory, one buffer at a time ([MS-SMB2] 3.3.5.18, [MS-FSA] 2.1.5.6.3)."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _LIST = int(DirectoryAccess.LIST_DIRECTORY)
 _RESTART = int(QueryDirectoryFlags.RESTART_SCANS)
 _REOPEN = int(QueryDirectoryFlags.REOPEN)
 _SINGLE = int(QueryDirectoryFlags.RETURN_SINGLE_ENTRY)
-#: The clock is read after so many names (a power of two, less one): reading it costs as much as one name.
+#: The clock is read after this many names (a power of two minus one), as that costs as much as one name.
 _LOOK = 15
 
 
 class Enumeration:
-    """Where an open is in its listing. The pattern is the first request's, until REOPEN brings another."""
+    """The progress of an open in its listing. The pattern is that of the first request, until REOPEN changes it."""
 
     __slots__ = ("found_any", "items", "matches", "pattern", "pushed_back")
 
@@ -42,7 +42,7 @@ class Enumeration:
         self.pattern = pattern
         self.matches: Matcher = matcher(pattern)
         self.items = items
-        #: An item that was taken from `items` but did not fit into the last answer.
+        #: An item taken from `items` that did not fit into the last response.
         self.pushed_back: DirectoryItem | None = None
         self.found_any = False
 
@@ -71,7 +71,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
 
 
 def _enumeration(server: Server, opened: Open, handle: Handle, fields: QueryDirectoryRequest) -> Enumeration:
-    """The open's listing, started (again) where the request says so."""
+    """The listing of the open, started or restarted if necessary."""
     listing: Enumeration | None = opened.directory
     pattern = fields.file_name
     if listing is not None and not fields.flags & _REOPEN:
@@ -84,7 +84,7 @@ def _enumeration(server: Server, opened: Open, handle: Handle, fields: QueryDire
         raise SMBError(NTStatus.OBJECT_NAME_INVALID, f"a search pattern of {len(pattern)} characters")
     pattern = pattern or "*"
     if has_wildcards(pattern) or pattern in (".", ".."):
-        if not opened.lists:  # a listing has a descriptor of its own
+        if not opened.lists:  # a listing has its own descriptor
             server.budgets.descriptors.reserve(opened.session.user)
             opened.descriptors += 1
             opened.lists = True
@@ -111,7 +111,7 @@ def _one_name(opened: Open, handle: Handle, name: str) -> Iterator[DirectoryItem
         return iter(())
     known = disk_to_wire(resolved.name)
     if not matcher(name)(known):
-        known = name  # spelled without the mapping, as in `dot.`: it is listed as the client spells it
+        known = name  # a name like `dot.`, which the mapping would change: it is listed as the client spells it
     return iter((DirectoryItem(known, resolved.stat),))
 
 
@@ -151,7 +151,7 @@ def _entry(item: DirectoryItem) -> DirectoryEntry:
 
 
 async def _go_on(request: Request, packer: DirectoryPacker, listing: Enumeration, entries_max: int) -> bytes:
-    """The rest of a long answer, with turns for other requests in between."""
+    """The rest of a long response, with turns for other requests in between."""
     turns, party = request.server.turns, request.connection.party
     while True:
         piece = await turns.next(party)
@@ -161,7 +161,7 @@ async def _go_on(request: Request, packer: DirectoryPacker, listing: Enumeration
 
 
 def _answer(packer: DirectoryPacker, listing: Enumeration) -> bytes:
-    """The response, or the status that says why there is nothing in it."""
+    """The response, or the status that says why it would be empty."""
     if packer.count:
         listing.found_any = True
         return QueryDirectoryResponse(packer.finish()).pack()

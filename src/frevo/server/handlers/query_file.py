@@ -43,13 +43,13 @@ from frevo.wire.smb2.create_contexts import EAS_MAX
 
 _READ_ATTRIBUTES = int(FileAccess.READ_ATTRIBUTES)
 _READ_EA = int(FileAccess.READ_EA)
-#: Windows' sizeof(FILE_ALL_INFORMATION): the fixed part with one character and the padding behind it.
+#: sizeof(FILE_ALL_INFORMATION) on Windows: the fixed part with one character and padding.
 _ALL_SIZE_MIN = 104
 _SINGLE = int(QueryInfoFlags.RETURN_SINGLE_ENTRY)
 
 
 class _Query(NamedTuple):
-    """How one class is answered: who makes it, the size of its fixed part, the access that it needs."""
+    """How one class is answered: its function, the size of its fixed part, the required access."""
 
     make: Callable[[Request, Handle], bytes]
     fixed_size: int
@@ -82,7 +82,7 @@ def _basic(request: Request, handle: Handle) -> bytes:
 
 
 def _links(request: Request, stat: FileStat) -> tuple[int, bool]:
-    """(number of links, delete pending): a directory has one name, and a name that is about to go does not count."""
+    """(number of links, delete pending): a directory has one link, and a name about to be deleted does not count."""
     pending = is_delete_pending(request.open)
     links = 1 if stat.is_directory else stat.link_count
     return max(links - pending, 0), pending
@@ -101,7 +101,7 @@ def _internal(request: Request, handle: Handle) -> bytes:
 
 
 def _ea_size(handle: Handle) -> int:
-    """Bytes of the file's EAs as FileFullEaInformation would give them; 0 when it has none."""
+    """The size of the EAs of the file as FileFullEaInformation; 0 if it has none."""
     attributes = handle.extended_attributes()
     return len(pack_full_eas(FullEa(name, value) for name, value in attributes)) if attributes else 0
 
@@ -212,7 +212,7 @@ _QUERIES: dict[int, _Query] = {
 
 
 def _full_ea(request: Request, fields: QueryInfoRequest, handle: Handle) -> bytes:
-    """FileFullEaInformation: all EAs, or those that the input names; as many as fit ([MS-FSA] 2.1.5.12.10)."""
+    """FileFullEaInformation: all EAs, or those named in the input, as many as fit ([MS-FSA] 2.1.5.12.10)."""
     need_access(request, _READ_EA)
     found = [FullEa(name, value) for name, value in handle.extended_attributes()]
     if fields.buffer:
@@ -232,7 +232,7 @@ def _full_ea(request: Request, fields: QueryInfoRequest, handle: Handle) -> byte
 
 
 def _query_pipe(request: Request, fields: QueryInfoRequest) -> bytes:
-    """The classes that a named pipe has ([MS-FSCC] 2.4.37 to 2.4.39); the rest are not for pipes."""
+    """The classes of named pipes ([MS-FSCC] 2.4.37 to 2.4.39)."""
     opened = request.open
     available = opened.pipe.available_bytes
     answers = {

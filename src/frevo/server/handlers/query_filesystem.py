@@ -1,4 +1,4 @@
-"""QUERY_INFO of the file system that a file or folder lies on ([MS-SMB2] 3.3.5.20.2, [MS-FSA] 2.1.5.13)."""
+"""QUERY_INFO of the file system of a file or folder ([MS-SMB2] 3.3.5.20.2, [MS-FSA] 2.1.5.13)."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from frevo.wire.fscc import (
 )
 from frevo.wire.smb2 import QueryInfoRequest
 
-#: What clients count in; allocation units are multiples of it.
+#: The sector size for clients; allocation units are multiples of it.
 _SECTOR_BYTES = 512
 _PHYSICAL_SECTOR_BYTES = 4096
-#: Windows' sizeof of the classes that end in a name: a shorter buffer is a mismatch.
+#: sizeof on Windows of the classes that end in a name: a shorter buffer is INFO_LENGTH_MISMATCH.
 _VOLUME_SIZE_MIN = 24
 _ATTRIBUTE_SIZE_MIN = 16
-_SECTORS_ALIGNED = 0x3  # the device's sectors, and the partition on them
+_SECTORS_ALIGNED = 0x3  # sectors of the device, partition aligned on them
 
 
 class _Query(NamedTuple):
@@ -41,7 +41,7 @@ class _Query(NamedTuple):
 
 
 def query_filesystem(request: Request, fields: QueryInfoRequest) -> bytes:
-    """The information of class *fields.file_info_class* about the volume that the request's open is on."""
+    """The information of class *fields.file_info_class* about the volume of the request's open."""
     backend, handle, info_class = request.tree.backend, request.open.handle, fields.file_info_class
     if backend is None or handle is None:
         return _pipe_device(request, fields)
@@ -86,7 +86,7 @@ def _control(volume: VolumeInfo) -> bytes:
 
 
 def _object_id(volume: VolumeInfo) -> bytes:
-    """An id of our own: the volume has none, but its serial number and age do not change."""
+    """A made-up ID: the volume has none, but its serial number and age do not change."""
     seed = f"{volume.serial_number}:{volume.creation_time}".encode()
     return FileFsObjectIdInformation(hashlib.blake2b(seed, digest_size=16).digest()).pack()
 

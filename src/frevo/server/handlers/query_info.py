@@ -1,4 +1,4 @@
-"""QUERY_INFO: checks the request and hands it to its info type ([MS-SMB2] 3.3.5.20)."""
+"""QUERY_INFO: checks the request and passes it on by info type ([MS-SMB2] 3.3.5.20)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _QUERIES = {
 
 
 def handle(request: Request) -> bytes:
-    """The information as it is now; BUFFER_OVERFLOW in `request.status` when it had to be cut."""
+    """The current information; BUFFER_OVERFLOW in `request.status` if it had to be truncated."""
     fields = QueryInfoRequest.parse(request.message)
     limit = request.connection.max_transact
     if fields.output_buffer_length > limit or len(fields.buffer) > limit:

@@ -1,4 +1,4 @@
-"""QUERY_INFO of security: the parts of a descriptor that the client asks for ([MS-SMB2] 3.3.5.20.3)."""
+"""QUERY_INFO of security: the requested parts of a descriptor ([MS-SMB2] 3.3.5.20.3)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SACL = int(SecurityInformation.SACL)
 
 
 def query_security(request: Request, fields: QueryInfoRequest) -> bytes:
-    """The descriptor of the open's file; BUFFER_TOO_SMALL tells how long it is."""
+    """The descriptor of the open's file; BUFFER_TOO_SMALL tells its size."""
     handle, wanted = request.open.handle, fields.additional_information
     if handle is None:
         raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "pipes have no security descriptor")

@@ -1,5 +1,5 @@
-"""READ by the control plane: pipes, locked files, and the first read of an open, which then gets attached to the
-data plane's fast path ([MS-SMB2] 3.3.5.12)."""
+"""READ by the control plane: pipes, locked files, and the first read of an open, which is then attached to the data
+plane ([MS-SMB2] 3.3.5.12)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _ADD_FILE = int(DirectoryAccess.ADD_FILE)
 _REPLACE = int(RenameFlags.REPLACE_IF_EXISTS)
 _POSIX = int(RenameFlags.POSIX_SEMANTICS)
 
-#: Opens that a rename looks at, or gives their new path, at once; more in turns.
+#: Opens that a rename checks, or gives their new path, at once; more are handled in turns.
 LOOKED_AT_ONCE = 1000
 FOLLOWED_AT_ONCE = 200
 _END = object()
@@ -42,7 +42,7 @@ def set_rename(request: Request, handle: Handle, buffer: bytes) -> Awaitable[Non
 
 
 def set_rename_ex(request: Request, handle: Handle, buffer: bytes) -> Awaitable[None] | None:
-    """FileRenameInformationEx; replacing a file that others have open, as POSIX does, is not offered."""
+    """FileRenameInformationEx; replacing a file that others have open, as POSIX does, is not supported."""
     fields = FileRenameInformationEx.parse(buffer)
     if fields.flags & _POSIX:
         raise SMBError(NTStatus.NOT_SUPPORTED, "POSIX rename")
@@ -81,7 +81,7 @@ def _rename(
 def _checked(request: Request, root_directory: int, name: str) -> tuple[Backend, str]:
     """The backend, and the new name without the leading backslash that smbclient's `hardlink` sends.
 
-    Raises what is wrong with a name whatever it is given to ([MS-FSA] 2.1.5.15.12).
+    Raises the errors of a name that do not depend on the file ([MS-FSA] 2.1.5.15.12).
     """
     backend = request.tree.backend
     assert backend is not None
@@ -116,8 +116,8 @@ def _rename_stream(
 
 
 def _check_parent(request: Request, target: Resolved) -> None:
-    """The target's directory must let this user add a name, and so must the opens of it: a rename opens it to
-    write, without sharing deletion (smb2.rename of smbtorture shows it)."""
+    """The directory of the target must allow this user to add a name, and so must its opens: a rename opens it for
+    writing, without sharing deletion (as smb2.rename of smbtorture shows)."""
     files, directory = request.server.files, request.open.is_directory
     _, parent = check_adding(request.session, request.tree, files, target, directory=directory)
     record = files.find(parent.identity)
@@ -131,8 +131,8 @@ def _check_replaceable(request: Request, target: Resolved, *, replace: bool) -> 
 
 
 def _check_below(request: Request, backend: Backend, path: str) -> None:
-    """Whether nothing below a folder is open. Where very much is open, it is looked at a piece at a time, and then at
-    what was opened meanwhile; when something that is open was renamed meanwhile, at everything once more."""
+    """Raises ACCESS_DENIED if something below a folder is open. Many opens are checked in pieces, followed by those
+    opened meanwhile; if an open file was renamed meanwhile, all are checked once more."""
     server, number = request.server, request.open.volatile_id
     looked, moves = server.looked_below.get(number) or (0, 0)
     if looked:
@@ -172,7 +172,7 @@ def _is_below(opened: Open | None, backend: Backend, path: str) -> bool:
 
 
 def _lead(request: Request, steps: Generator[None, None, None]) -> Awaitable[None] | None:
-    """Gives every open of what was renamed its new path: a few at once, very many while only the client waits."""
+    """Gives every open of the renamed file or folder its new path: a few at once, many while only this client waits."""
     record = request.open.record
     assert record is not None
     request.server.files.moves += 1
@@ -192,7 +192,7 @@ def _rest(record: FileRecord, steps: Iterator[None]) -> Iterator[None]:
 
 
 def _await_followers(opened: Open) -> None:
-    """Nothing is renamed while its opens still get the path of the rename before."""
+    """Waits until the opens have the path of the previous rename."""
     following = opened.record.following if opened.record is not None else None
     if following is not None:
         raise Unread(lambda: (None for _ in following))
@@ -201,7 +201,7 @@ def _await_followers(opened: Open) -> None:
 def _following(
     request: Request, backend: Backend, handle: Handle, old_path: str
 ) -> Generator[None, None, None]:
-    """Every open of the file under its old name, streams included, is from now on one under the new name."""
+    """Gives every open of the file under its old name, and of its streams, the new name."""
     record = request.open.record
     assert record is not None
     new_path = handle.path
@@ -224,7 +224,7 @@ def _following_stream(record: FileRecord, handle: Handle) -> Generator[None, Non
 
 
 def set_link(request: Request, handle: Handle, buffer: bytes) -> None:
-    """FileLinkInformation: another name for the file ([MS-FSA] 2.1.5.15.6)."""
+    """FileLinkInformation: adds a name to the file ([MS-FSA] 2.1.5.15.6)."""
     fields = FileLinkInformation.parse(buffer)
     backend, name = _checked(request, fields.root_directory, fields.file_name)
     if not request.tree.writable:
@@ -235,7 +235,7 @@ def set_link(request: Request, handle: Handle, buffer: bytes) -> None:
         raise SMBError(NTStatus.FILE_IS_A_DIRECTORY if handle.is_directory else NTStatus.INVALID_PARAMETER)
     target = backend.resolve(name)
     if target.stream:
-        raise SMBError(NTStatus.INVALID_PARAMETER, "a stream has one name")
+        raise SMBError(NTStatus.INVALID_PARAMETER, "a stream cannot have a second name")
     check_adding(request.session, request.tree, request.server.files, target, directory=False)
     if target.stat is not None and target.stat.identity[:2] != handle.identity[:2]:
         _check_replaceable(request, target, replace=fields.replace_if_exists)

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("frevo.server")
 
 _TICKS = 10_000_000
-#: Unfinished log-ons of one connection: a bound on what unauthenticated clients can make the server remember.
+#: Most unfinished log-ons of one connection: limits what unauthenticated clients can make the server store.
 LOG_ONS_MAX = 64
-#: How much of a claimed user name the log shows.
+#: Characters of a claimed user name that the log shows.
 NAME_SHOWN = 64
 
 
@@ -58,7 +58,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     request.header.session_id = session.id
     if connection.dialect is not None and connection.dialect.contexts:
         session.preauth_hash = preauth.update(session.preauth_hash, request.message)
-    session.deciding = True  # the system may be asked who somebody is, and another leg may come meanwhile
+    session.deciding = True  # users may have to be looked up, and another leg may arrive meanwhile
     try:
         return _decide(request, session, fields)
     finally:
@@ -66,7 +66,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
 
 
 def _decide(request: Request, session: Session, fields: SessionSetupRequest) -> bytes | Awaitable[bytes]:
-    """What this leg comes to, at once or later."""
+    """The result of this leg, at once or later."""
     acceptor, connection = session.acceptor, request.connection
     verdict: StepResult | SMBError
     try:
@@ -86,13 +86,13 @@ def _decide(request: Request, session: Session, fields: SessionSetupRequest) -> 
 
 
 def _check_there(session: Session) -> None:
-    """Raises USER_SESSION_DELETED when the session has ended while it waited."""
+    """Raises USER_SESSION_DELETED if the session has ended meanwhile."""
     if session.state is SessionState.GONE:
         raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {session.id:#x}")
 
 
 def _wait_s(request: Request, claim: str, verdict: StepResult | SMBError) -> float:
-    """Seconds to delay the answer about the password of *claim*; no other guess is taken meanwhile."""
+    """Seconds to delay the result for the password of *claim*; no other guess is accepted meanwhile."""
     server, settings = request.server, request.server.config.globals
     interval_s = settings.frevo_log_on_delay
     if not interval_s:
@@ -107,7 +107,7 @@ def _wait_s(request: Request, claim: str, verdict: StepResult | SMBError) -> flo
 
 
 def _is_wrong(server: Server, claim: str, verdict: StepResult | SMBError) -> bool:
-    """Whether a guess has failed. A client that became a guest with a wrong password has guessed, too."""
+    """Whether a guess has failed. Becoming a guest because of a wrong password also counts."""
     if isinstance(verdict, SMBError):
         return True
     guest = verdict.identity is not None and verdict.identity.is_guest
@@ -122,7 +122,7 @@ async def _tell_later(
     claim: str | None,
     wait_s: float,
 ) -> bytes:
-    """`_tell` after *wait_s*. The connection has not logged on yet, and its time to do so goes on."""
+    """`_tell` after *wait_s* seconds. The connection is not logged on yet, and its time limit for that still runs."""
     session.deciding = True
     try:
         await asyncio.sleep(wait_s)
@@ -140,7 +140,7 @@ def _tell(
     verdict: StepResult | SMBError,
     claim: str | None,
 ) -> bytes | Awaitable[bytes]:
-    """The answer to this leg."""
+    """The response to this leg."""
     if isinstance(verdict, SMBError):
         who = "log-on" if claim is None else f"log-on of {claim[:NAME_SHOWN]!a}"
         log.warning("%s: %s refused: %s", session.connection.peer, who, NTStatus(verdict.status).name)
@@ -159,8 +159,7 @@ def _tell(
 
 
 async def _when_closed(request: Request, previous: Session, answer: bytes) -> bytes:
-    """*answer*, when no write of the session that was replaced can come late any more: what the client writes again
-    stays."""
+    """*answer*, once no late write of the replaced session can overwrite what the client writes again."""
     await session_closed(request.server, previous, request.connection.party)
     return answer
 
@@ -184,9 +183,9 @@ def _find_or_start(request: Request, connection: Connection) -> Session:
             raise SMBError(NTStatus.USER_SESSION_DELETED, f"session {number:#x}")
         session = found
         if session.identity is not None and session.encrypt and not request.encrypted:
-            raise SMBError(NTStatus.ACCESS_DENIED, "this session must be encrypted")
+            raise SMBError(NTStatus.ACCESS_DENIED, "this session requires encryption")
     if session.deciding:
-        raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, "the log-on before this one has no answer yet")
+        raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, "the previous log-on has not been answered yet")
     if session.acceptor is None:
         session.acceptor = server.authenticator.begin()
     return session
@@ -194,7 +193,7 @@ def _find_or_start(request: Request, connection: Connection) -> Session:
 
 def _more(request: Request, session: Session, step: StepResult) -> bytes:
     request.status = NTStatus.MORE_PROCESSING_REQUIRED
-    # One credit is always granted as written, so that the header is final before it is hashed.
+    # One credit is always granted, so that the header is final before it is hashed.
     request.header.credits = 1
     if session.connection.dialect is not None and session.connection.dialect.contexts:
 
@@ -208,13 +207,13 @@ def _more(request: Request, session: Session, step: StepResult) -> bytes:
 def _finish(
     request: Request, session: Session, fields: SessionSetupRequest, step: StepResult
 ) -> Session | None:
-    """The log-on succeeded: identity, keys, expiry. Gives the session that this one has replaced."""
+    """Completes a successful log-on: identity, keys, expiry. Returns the session that this one has replaced."""
     server = request.server
     identity = step.identity
     assert identity is not None
     first = session.identity is None
     if not first and session.identity is not None and session.identity.sid != identity.sid:
-        # Windows and Samba keep a session with its first user: a re-authentication may not change who it is.
+        # Like Windows and Samba: a re-authentication may not change the user of a session.
         _forget(request, session)
         raise SMBError(NTStatus.ACCESS_DENIED, "re-authentication as a different user")
     if first:
@@ -247,7 +246,7 @@ def _finish(
 
 
 def _replace_previous(server: Server, session: Session, number: int) -> Session | None:
-    """Ends the session that a client says was its own before ([MS-SMB2] 3.3.5.5.3), when it is this user's."""
+    """Ends the previous session that a client names ([MS-SMB2] 3.3.5.5.3) if it belongs to this user."""
     previous = server.sessions.get(number) if number and number != session.id else None
     if previous is None or previous.identity is None or session.identity is None:
         return None
@@ -259,7 +258,7 @@ def _replace_previous(server: Server, session: Session, number: int) -> Session 
 
 
 def _count_for(request: Request, session: Session, user: str) -> None:
-    """Counts the session for *user* from now on, and the connection if this is its first session."""
+    """From now on, counts the session for *user*, and the connection, too, if this is its first session."""
     connection, budgets = session.connection, request.server.budgets
     try:
         budgets.sessions.check(user)
@@ -279,7 +278,7 @@ def _count_for(request: Request, session: Session, user: str) -> None:
 def _set_protection(
     request: Request, session: Session, fields: SessionSetupRequest, identity: Identity, session_key: bytes
 ) -> None:
-    """Keys and what they must be used for ([MS-SMB2] 3.3.5.5.3). Guests have no keys worth trusting."""
+    """Sets the keys and when to use them ([MS-SMB2] 3.3.5.5.3). Guests have no trustworthy keys."""
     connection, settings = session.connection, request.server.config.globals
     policy = encryption_on(connection, settings.defaults)
     if identity.is_guest or identity.is_anonymous:
@@ -306,7 +305,7 @@ def _set_protection(
 
 
 def mark_authenticated(server: Server, session: Session) -> None:
-    """Lifts the connection's limits to those of an authenticated user."""
+    """Raises the limits of the connection to those of an authenticated user."""
     connection = session.connection
     assert connection.dialect is not None
     server.transport.set_connection(
@@ -321,7 +320,7 @@ def mark_authenticated(server: Server, session: Session) -> None:
 
 
 def _expiry(request: Request, identity: Identity) -> float | None:
-    """When the session must authenticate again, on the server's monotonic clock."""
+    """The time on the monotonic clock of the server when the session must authenticate again."""
     server = request.server
     ends = []
     if identity.expires is not None:

@@ -42,10 +42,10 @@ _SETTABLE = int(
     | FileAttributes.OFFLINE
     | FileAttributes.NOT_CONTENT_INDEXED
 )
-#: Attributes with a meaning that BASIC cannot change: they have control codes of their own.
+#: Attributes that BASIC cannot change because they have their own control codes.
 _KEPT = int(FileAttributes.SPARSE_FILE)
 
-#: FILE_WRITE_THROUGH and FILE_SEQUENTIAL_ONLY: what a client may change of an open's mode.
+#: FILE_WRITE_THROUGH and FILE_SEQUENTIAL_ONLY: the mode bits of an open that a client may change.
 _MODES = 0x6
 _DELETE = int(DispositionFlags.DELETE)
 _ON_CLOSE = int(DispositionFlags.ON_CLOSE)
@@ -54,10 +54,10 @@ _IGNORE_READONLY = int(DispositionFlags.IGNORE_READONLY_ATTRIBUTE)
 
 
 def set_file(request: Request, fields: SetInfoRequest) -> Awaitable[None] | None:
-    """Sets the information of class *fields.file_info_class* of the request's open. Gives what is still to be waited
-    for.
+    """Sets the information of class *fields.file_info_class* of the request's open.
 
-    INFO_LENGTH_MISMATCH when the buffer is shorter than the class's fixed part ([MS-FSA] 2.1.5.15).
+    Returns an awaitable if the work is not done yet. INFO_LENGTH_MISMATCH if the buffer is shorter than the fixed part
+    of the class ([MS-FSA] 2.1.5.15).
     """
     info_class, handle = fields.file_info_class, request.open.handle
     if handle is None:
@@ -81,15 +81,15 @@ def _set_pipe(info_class: int) -> None:
 
 
 def _time(value: int) -> int | None:
-    """The time to set, None to leave it. Values below -2 mean nothing ([MS-FSA] 2.1.5.15.2)."""
+    """The time to set, or None to leave it. Values below -2 are invalid ([MS-FSA] 2.1.5.15.2)."""
     if value < _THAW:
         raise SMBError(NTStatus.INVALID_PARAMETER, f"time {value}")
     return value if value > 0 else None
 
 
 def _basic(request: Request, handle: Handle, buffer: bytes) -> None:
-    """Times and attributes. 0 keeps a time, and so does every time once it was set or -1 was given, whatever is
-    done through this open, until -2 comes."""
+    """Times and attributes. 0 keeps a time. A time that was set, or for which -1 was given, is not changed by other
+    operations on this open until -2 is given."""
     fields = FileBasicInformation.parse(buffer)
     need_access(request, FileAccess.WRITE_ATTRIBUTES)
     created, accessed, written = map(
@@ -106,7 +106,7 @@ def _basic(request: Request, handle: Handle, buffer: bytes) -> None:
         handle.keep_access_time(fields.last_access_time != _THAW)
     if written is not None:
         assert opened.record is not None
-        opened.record.writes += 1  # a write under way does not restore the old time
+        opened.record.writes += 1  # so that a write under way does not restore the old time
     if fields.last_write_time == _THAW:
         opened.kept_write_time = None
     elif fields.last_write_time != _KEEP:
@@ -114,13 +114,13 @@ def _basic(request: Request, handle: Handle, buffer: bytes) -> None:
 
 
 def _attributes(handle: Handle, wanted: int) -> int | None:
-    """The attributes to store, None when they stay."""
+    """The attributes to store; None if they do not change."""
     if not wanted:
         return None
     if wanted & _DIRECTORY and not handle.is_directory:
         raise SMBError(NTStatus.INVALID_PARAMETER, "a file cannot become a directory")
     if wanted & _TEMPORARY and handle.is_directory:
-        raise SMBError(NTStatus.INVALID_PARAMETER, "a temporary directory")
+        raise SMBError(NTStatus.INVALID_PARAMETER, "a directory cannot be temporary")
     current = handle.stat().attributes
     new = wanted & _SETTABLE | current & _KEPT | (_DIRECTORY if handle.is_directory else 0)
     return None if new == current & ~_NORMAL else new or _NORMAL
@@ -129,7 +129,7 @@ def _attributes(handle: Handle, wanted: int) -> int | None:
 def _resize(
     request: Request, handle: Handle, size: int, *, allocation: bool = False
 ) -> Awaitable[None] | None:
-    """Changes a size, if no lock of somebody else lies on what is cut off or added."""
+    """Changes a size unless another client has locked a part that is removed or added."""
     need_access(request, FileAccess.WRITE_DATA)
     opened = request.open
     if opened.is_directory or size < 0:
@@ -186,7 +186,7 @@ def _disposition(request: Request, handle: Handle, buffer: bytes) -> None:
 
 
 def _disposition_ex(request: Request, handle: Handle, buffer: bytes) -> None:
-    """FileDispositionInformationEx: delete now, as POSIX does, is not offered ([MS-FSCC] 2.4.12)."""
+    """FileDispositionInformationEx: immediate deletion as in POSIX is not supported ([MS-FSCC] 2.4.12)."""
     flags = FileDispositionInformationEx.parse(buffer).flags
     if flags & _POSIX:
         raise SMBError(NTStatus.NOT_SUPPORTED, "POSIX delete")
@@ -222,7 +222,7 @@ def _full_ea(request: Request, handle: Handle, buffer: bytes) -> None:
 
 
 def _valid_data_length(request: Request, handle: Handle, buffer: bytes) -> None:
-    """Would reveal old data on the disk: nobody has SeManageVolumePrivilege here."""
+    """Refused, as it would reveal old data on the disk: no client has SeManageVolumePrivilege."""
     FileValidDataLengthInformation.parse(buffer)
     raise SMBError(NTStatus.PRIVILEGE_NOT_HELD, "FileValidDataLengthInformation")
 

@@ -1,4 +1,4 @@
-"""SET_INFO: checks the request and hands it to its info type ([MS-SMB2] 3.3.5.21)."""
+"""SET_INFO: checks the request and passes it on by info type ([MS-SMB2] 3.3.5.21)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _RESPONSE = SetInfoResponse().pack()
 
 
 def _set_filesystem(request: Request, fields: SetInfoRequest) -> None:
-    """Nothing about a volume can be changed: there is no quota and no object id ([MS-SMB2] 3.3.5.21.2)."""
+    """Nothing about a volume can be changed: there is no quota and no object ID ([MS-SMB2] 3.3.5.21.2)."""
     if fields.file_info_class in (FsInfoClass.CONTROL, FsInfoClass.OBJECT_ID):
-        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "the volume has neither quota nor object ids")
+        raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "the volume has neither quota nor object IDs")
     raise SMBError(NTStatus.INVALID_INFO_CLASS, f"file system information class {fields.file_info_class}")
 
 
@@ -30,7 +30,7 @@ _SETTERS: dict[int, Callable[[Request, SetInfoRequest], Awaitable[None] | None]]
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
-    """Changes what the buffer says, or nothing."""
+    """Makes all changes or none."""
     fields = SetInfoRequest.parse(request.message)
     if len(fields.buffer) > request.connection.max_transact:
         raise SMBError(NTStatus.INVALID_PARAMETER, "more bytes than MaxTransactSize")

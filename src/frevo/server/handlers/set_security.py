@@ -1,4 +1,4 @@
-"""SET_INFO of security: owner, group and the two lists ([MS-SMB2] 3.3.5.21.3, [MS-FSA] 2.1.5.16)."""
+"""SET_INFO of security: owner, group, DACL and SACL ([MS-SMB2] 3.3.5.21.3, [MS-FSA] 2.1.5.16)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEPT = (
 
 
 def set_security(request: Request, fields: SetInfoRequest) -> None:
-    """Stores the descriptor with the parts that AdditionalInformation names taken from the client's."""
+    """Replaces the parts of the stored descriptor that AdditionalInformation names by those of the client."""
     handle, information = request.open.handle, fields.additional_information
     if handle is None:
         raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "pipes have no security descriptor")
@@ -31,6 +31,6 @@ def set_security(request: Request, fields: SetInfoRequest) -> None:
     if information & SecurityInformation.OWNER and (sent.owner is None or not may_own(sent.owner, token)):
         raise SMBError(NTStatus.INVALID_OWNER, f"{sent.owner} cannot become the owner")
     if not information & _KEPT:
-        return  # no file keeps these parts: nothing is stored, not even a descriptor made of the mode
+        return  # these parts are never stored, so neither is a descriptor derived from the mode
     merged = merge_sd(effective_descriptor(handle, request.tree), sent, information)
     handle.set_security_descriptor(packed(merged))

@@ -38,7 +38,7 @@ _CACHING: dict[CachePolicy, ShareFlags] = {
     "programs": ShareFlags.VDO_CACHING,
     "disable": ShareFlags.NO_CACHING,
 }
-#: Servers' share names are at most 80 characters ([MS-SMB2] 2.2.9 and [MS-SRVS] 2.2.4.22).
+#: Share names have at most 80 characters ([MS-SMB2] 2.2.9 and [MS-SRVS] 2.2.4.22).
 MAX_SHARE_NAME = 80
 
 
@@ -79,10 +79,10 @@ def _answer(request: Request, tree: Tree) -> bytes:
 
 
 def _check_protection(request: Request) -> None:
-    """With 3.1.1 this request proves that nobody tampered with the negotiation or relays the log-on, so it must be
-    signed or encrypted with the session's keys.
+    """With 3.1.1, this request proves that the negotiation was not changed and the log-on is not relayed, so it must be
+    signed or encrypted with the keys of the session.
 
-    Reference: [MS-SMB2] 3.3.5.7; guests and anonymous users have no keys to do so.
+    Reference: [MS-SMB2] 3.3.5.7; guests and anonymous users have no keys for that.
     """
     dialect = request.connection.dialect
     has_keys = request.session.keys is not None
@@ -113,7 +113,7 @@ def _connect(
     policy = encryption_on(request.connection, share.config)
     encrypt = session.encrypt or (not share.is_pipe and policy == "required")
     if encrypt and not session.may_encrypt:
-        raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name} must be encrypted, and the client cannot")
+        raise SMBError(NTStatus.ACCESS_DENIED, f"share {share.name} requires encryption, which the client lacks")
     if len(session.trees) >= settings.frevo_max_trees_per_session:
         raise SMBError(NTStatus.INSUFFICIENT_RESOURCES, "too many trees in this session")
     if share.config.max_connections and share.users >= share.config.max_connections:

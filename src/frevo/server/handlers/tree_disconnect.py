@@ -1,4 +1,4 @@
-"""TREE_DISCONNECT: closes what is open in a share and leaves it ([MS-SMB2] 3.3.5.8)."""
+"""TREE_DISCONNECT: disconnects a share and closes its opens ([MS-SMB2] 3.3.5.8)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RESPONSE = TreeDisconnectResponse().pack()
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
-    """Everything open in the tree is closed first."""
+    """Closes all opens of the tree first."""
     TreeDisconnectRequest.parse(request.message)
     disconnect_tree(request.server, request.tree)
     return _when_closed(request) if request.tree.opens or request.session.closing else _RESPONSE

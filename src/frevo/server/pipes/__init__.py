@@ -1,1 +1,1 @@
-"""Named pipes of IPC$: what clients write to them, and the names that RPC services tell."""
+"""Named pipes of IPC$: their data, and the information that RPC services give."""

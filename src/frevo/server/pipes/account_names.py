@@ -1,4 +1,4 @@
-"""Names and SIDs: accounts, this machine, BUILTIN, the well-known ones, and Unix users and groups as S-1-22-1-uid and
+"""Names and SIDs: accounts, this machine, BUILTIN, well-known SIDs, and Unix users and groups as S-1-22-1-uid and
 S-1-22-2-gid ([MS-DTYP] 2.4.2.4, [MS-LSAT] 3.1.1.1.1)."""
 
 from __future__ import annotations
@@ -55,9 +55,8 @@ _BY_NAME = {known.name.casefold(): known for known in reversed(_BY_SID.values())
 
 
 class Directory:
-    """Who there is on this machine (`dcerpc.context.Names`), for one pipe: accounts that are made while it is open may
-    be missing. *is_admin* says whether an account is an administrator.
-    """
+    """The accounts and groups of this machine (`dcerpc.context.Names`) for one pipe; accounts created while it is open
+    may be missing. *is_admin* tells whether an account is an administrator."""
 
     def __init__(
         self,
@@ -108,7 +107,7 @@ class Directory:
         return self._in_domain(domain.casefold(), plain)
 
     def _in_domain(self, domain: str, name: str) -> Principal | None:
-        """*name* in *domain* (case folded), "" for wherever it is."""
+        """*name* in *domain* (case-folded; "" for any)."""
         mine = (self.machine.casefold(), self._workgroup.casefold())
         known = _BY_NAME.get(name.casefold())
         if known is not None and domain in ("", known.domain.casefold()):
@@ -165,7 +164,7 @@ class Directory:
 
 
 def directory(authenticator: Authenticator, machine: str, workgroup: str) -> Directory:
-    """Who there is for this server."""
+    """The accounts and groups of this server."""
     admins = {name.casefold() for name in authenticator.settings.admin_users}
     return Directory(
         authenticator.accounts,

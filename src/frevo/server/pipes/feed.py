@@ -1,4 +1,4 @@
-"""Named pipes: what clients write runs in turns, and the answers are held within their budgets."""
+"""Named pipes: the calls of clients run in turns, and their responses count for budgets."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from frevo.wire.erref import NTStatus
 
 
 def new_pipe(request: Request, name: str) -> object:
-    """The pipe *name*, opened. OBJECT_NAME_NOT_FOUND, or INSUFFICIENT_RESOURCES when the user has too many."""
+    """Opens the pipe *name*. OBJECT_NAME_NOT_FOUND, or INSUFFICIENT_RESOURCES if the user has too many."""
     server, session = request.server, request.session
     budget = server.budgets.pipes
     budget.check(session.user)
     most = server.config.globals.frevo_max_anonymous_pipes
     if session.user in (NOBODY, GUEST) and budget.of(session.user) >= most:
         raise SMBError(
-            NTStatus.INSUFFICIENT_RESOURCES, f"{most} pipes are the most that {session.user} may have"
+            NTStatus.INSUFFICIENT_RESOURCES, f"{session.user} may have at most {most} pipes"
         )
     pipe = open_pipe(name, rpc_context(server, session))
     if pipe is None:
@@ -28,10 +28,10 @@ def new_pipe(request: Request, name: str) -> object:
 
 
 async def feed(request: Request, data: bytes | bytearray | memoryview) -> None:
-    """Writes *data* to the pipe of the request's open and runs the calls that are complete.
+    """Writes *data* to the pipe of the request's open and runs the complete calls.
 
-    PIPE_BUSY while too many answers wait to be read, INSUFFICIENT_RESOURCES when this user's pipes hold too much
-    altogether: the remaining calls are dropped, and the pipe is broken.
+    PIPE_BUSY while there are too many unread responses; INSUFFICIENT_RESOURCES if the pipes of this user hold too much
+    together: then the remaining calls are dropped and the pipe is broken.
     """
     server, opened = request.server, request.open
     pipe, budget, user = opened.pipe, server.budgets.pipe_bytes, opened.session.user
@@ -59,7 +59,7 @@ async def feed(request: Request, data: bytes | bytearray | memoryview) -> None:
 
 
 def account(request: Request, opened: Open) -> None:
-    """Counts what the pipe holds now; after every write and read."""
+    """Counts what the pipe holds; called after every write and read."""
     budget, user = request.server.budgets.pipe_bytes, opened.session.user
     held = opened.pipe.held_bytes
     if held > opened.pipe_bytes:

@@ -1,4 +1,4 @@
-"""What the RPC services may know of the server, for the session that opens a pipe."""
+"""The information about the server that RPC services may give to a session."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def rpc_context(server: Server, session: Session) -> RpcContext:
-    """What the RPC services may know when this session opens a pipe."""
+    """The information that RPC services may give to this session."""
     settings, identity = server.config.globals, session.identity
     known = identity is not None and not identity.is_anonymous
     return RpcContext(
@@ -42,7 +42,7 @@ def rpc_context(server: Server, session: Session) -> RpcContext:
 
 
 def _described(server: Server, session: Session) -> list[ShareInfo]:
-    """The shares, and the session's home, as srvsvc tells them."""
+    """The shares, and the home of the session, for srvsvc."""
     return [
         ShareInfo(
             name=share.name,

@@ -1,7 +1,7 @@
-"""Who a session acts as on disk: decided at log-on for the account, at TREE_CONNECT for the share.
+"""The Unix user that a session acts as on disk: decided at log-on for the account, at TREE_CONNECT for the share.
 
-The keys are Samba's: `guest account`, `guest only`, `force user`, `force group`, `admin users`; `username map` has been
-applied before (frevo.auth). docs/unix-users.md is the page for administrators.
+The keys are Samba's: `guest account`, `guest only`, `force user`, `force group`, `admin users`; `username map` has
+already been applied (frevo.auth). docs/unix-users.md describes it for administrators.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ log = logging.getLogger("frevo.server")
 
 
 def who_acts(config: Config) -> str:
-    """One sentence about who everybody is on disk; empty where nothing surprises: a server of an ordinary user."""
+    """One sentence about the user that sessions act as on disk; empty for the server of an ordinary user, as that is
+    obvious."""
     if acts_as_users(config):
         return "Running as root: each session accesses the disk as its own Unix user (frevo:unix users)."
     if os.geteuid() != 0:
@@ -42,7 +43,7 @@ def who_acts(config: Config) -> str:
 def check_log_on(server: Server, session: Session) -> None:
     """Finds the Unix user of a session that has just logged on.
 
-    Raises LOGON_FAILURE when there is none and no share could say who it is instead.
+    Raises LOGON_FAILURE if there is none, and no share could determine one.
     """
     identity, users = session.identity, server.unix_users
     assert identity is not None
@@ -60,14 +61,14 @@ def check_log_on(server: Server, session: Session) -> None:
 
 
 def is_guest(session: Session) -> bool:
-    """Whether the session is a guest's or anonymous."""
+    """Whether the session belongs to a guest or an anonymous user."""
     identity = session.identity
     return identity is not None and (identity.is_guest or identity.is_anonymous)
 
 
 def counts_as_guest(server: Server, session: Session, share: Share) -> bool:
-    """Whether the session may use what guests may: also an account without a Unix user where guests are allowed, and
-    the share does not say who acts for it."""
+    """Whether the session has the rights of guests. So does an account without a Unix user if guests are allowed and
+    the share does not determine who acts for it."""
     if is_guest(session):
         return True
     if share.config.force_user:
@@ -87,7 +88,7 @@ def _somebody_else_can_act(server: Server) -> bool:
 
 
 def identity_on(server: Server, session: Session, share: Share) -> UnixIdentity | None:
-    """Who acts for *session* on *share*; None: the server's own user. ACCESS_DENIED when nobody can."""
+    """Who acts for *session* on *share*; None: the server's own user. ACCESS_DENIED if there is no one."""
     if share.is_pipe:
         return None
     try:
@@ -128,7 +129,7 @@ def _identity_on(server: Server, session: Session, share: Share) -> UnixIdentity
 
 
 def _is_admin(server: Server, users: UnixUsers, session: Session, share: Share, user: UnixUser) -> bool:
-    """Whether `admin users` names *user*, who is on disk for *session*: names are read as in `valid users`."""
+    """Whether `admin users` contains *user*, who acts on disk for *session*. Entries are read as in `valid users`."""
     settings = share.config
     if is_guest(session) or not settings.admin_users:
         return False
@@ -143,7 +144,7 @@ def _is_admin(server: Server, users: UnixUsers, session: Session, share: Share, 
 
 
 def _with_group(users: UnixUsers, user: UnixUser, name: str) -> UnixUser:
-    """*user* with the group of `force group`; `+name` is for its members only."""
+    """*user* with the group of `force group`; `+name` applies to its members only."""
     gid = users.group(name.lstrip("+").rpartition("\\")[2]) if name else None
     if not name:
         return user
@@ -154,7 +155,7 @@ def _with_group(users: UnixUsers, user: UnixUser, name: str) -> UnixUser:
 
 
 def _check_own(forced: str) -> None:
-    """Raises ACCESS_DENIED when `force user` is not the server's own user, the only one it can act as."""
+    """Raises ACCESS_DENIED if `force user` is not the server's own user, the only one it can act as."""
     own = os.geteuid()
     if forced and not _is_user(forced.rpartition("\\")[2], own):
         fix = "run it as root with `frevo:unix users = auto`"
@@ -169,7 +170,7 @@ def _is_user(name: str, uid: int) -> bool:
 
 
 def _expanded(server: Server, session: Session, share: Share, text: str) -> str:
-    """The value of a key, its macros filled in for this session."""
+    """The value of a key, with macros expanded for this session."""
     return fill(text, session, server.config, share.config)
 
 

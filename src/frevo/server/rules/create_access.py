@@ -1,4 +1,4 @@
-"""Which access a CREATE gets: generic rights, the file's descriptor, read-only files, read-only shares
+"""The access that a CREATE gets: generic rights, the file's descriptor, read-only files, read-only shares
 ([MS-SMB2] 3.3.5.9, [MS-FSA] 2.1.5.1.2.1)."""
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _OVERWRITES = (CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateD
 def granted_for_existing(
     request: Request, fields: CreateRequest, resolved: Resolved, *, changed: int = 0
 ) -> int:
-    """The access of an open of an existing file, or of a stream that is made on one; *changed* are the rights that the
-    disposition needs beside what is asked for. Raises ACCESS_DENIED, CANNOT_DELETE, PRIVILEGE_NOT_HELD."""
+    """The access of an open of an existing file, or of a new stream of one; *changed* are the rights that the
+    disposition needs beyond those requested. Raises ACCESS_DENIED, CANNOT_DELETE, PRIVILEGE_NOT_HELD."""
     desired = map_generic(fields.desired_access)
     stat = resolved.stat
     assert stat is not None
@@ -68,8 +68,8 @@ def granted_for_existing(
 
 
 def changed_by(fields: CreateRequest, resolved: Resolved) -> int:
-    """The rights that overwriting an existing file or stream needs, or adding a stream to a file, whatever the client
-    asks for ([MS-FSA] 2.1.5.1.2)."""
+    """The rights needed to overwrite an existing file or stream, or to add a stream to a file, whatever the client
+    requests ([MS-FSA] 2.1.5.1.2)."""
     if not resolved.exists:
         return _WRITE_DATA | _changed_with_stream(fields)
     if fields.create_disposition not in _OVERWRITES:
@@ -84,7 +84,7 @@ def _changed_with_stream(fields: CreateRequest) -> int:
 
 
 def granted_for_new(request: Request, fields: CreateRequest) -> int:
-    """The access of an open that creates the file: all that is asked for ([MS-FSA] 2.1.5.1.1)."""
+    """The access of an open that creates the file: everything requested ([MS-FSA] 2.1.5.1.1)."""
     desired = map_generic(fields.desired_access)
     if desired & _SYSTEM_SECURITY and not token_of(request.session, request.tree).is_admin:
         raise SMBError(NTStatus.PRIVILEGE_NOT_HELD, "ACCESS_SYSTEM_SECURITY")
@@ -103,9 +103,9 @@ def _check_delete_on_close(fields: CreateRequest, granted: int) -> None:
 def new_descriptor(
     request: Request, fields: CreateRequest, resolved: Resolved, directory: bool
 ) -> bytes | None:
-    """The descriptor that a new file is stored with: the client's (SecD), the parent's inheritance, or none.
+    """The descriptor to store with a new file: that of the client (SecD), an inherited one, or none.
 
-    Raises ACCESS_DENIED when the parent's descriptor does not let this user add to it.
+    Raises ACCESS_DENIED if the descriptor of the parent does not allow this user to add files.
     """
     data = find_create_context(fields.contexts, SdBuffer.NAME) if fields.contexts else None
     explicit = SdBuffer.parse(data).security_descriptor if data is not None else None

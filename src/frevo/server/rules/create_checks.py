@@ -14,14 +14,14 @@ from frevo.wire.smb2 import (
     FileAttributes,
 )
 
-#: Bits of DesiredAccess that mean nothing for a file ([MS-SMB2] 2.2.13.1.1).
+#: Bits of DesiredAccess without a meaning for files ([MS-SMB2] 2.2.13.1.1).
 _UNKNOWN_ACCESS = 0x0CE0FE00
-#: CreateOptions that no server may take, and those that this one does not do.
+#: CreateOptions that no server may accept, and those that this one does not support.
 _UNKNOWN_OPTIONS = 0xFF000000
 _UNSUPPORTED_OPTIONS = int(
     CreateOptions.CREATE_TREE_CONNECTION | CreateOptions.OPEN_BY_FILE_ID | CreateOptions.RESERVE_OPFILTER
 )
-#: Bits of FileAttributes without a meaning ([MS-FSCC] 2.6): volume label, device, virtual, and those that have no name.
+#: Bits of FileAttributes without a meaning ([MS-FSCC] 2.6): volume label, device, virtual, and those without a name.
 _UNKNOWN_ATTRIBUTES = ~sum(FileAttributes) & 0xFFFFFFFF
 _SHARE_ALL = 7
 _CONTEXT_NAME_MIN = 4  # [MS-SMB2] 2.2.13.2: four characters, or a GUID
@@ -35,7 +35,7 @@ _MAY_DELETE = int(FileAccess.DELETE | FileAccess.GENERIC_ALL | FileAccess.MAXIMU
 
 
 def check(fields: CreateRequest) -> None:
-    """Raises SMBError for a request whose fields contradict each other or the specification."""
+    """Raises SMBError if the fields of a request contradict each other or the specification."""
     if fields.impersonation_level > _IMPERSONATION_MAX:
         raise SMBError(NTStatus.BAD_IMPERSONATION_LEVEL, f"level {fields.impersonation_level}")
     if fields.create_disposition > CreateDisposition.OVERWRITE_IF:
@@ -52,7 +52,7 @@ def check(fields: CreateRequest) -> None:
     if fields.create_options & _DIRECTORY and fields.name.upper().endswith(":$DATA"):
         raise SMBError(NTStatus.NOT_A_DIRECTORY, "a stream cannot be a directory")
     if any(len(name) < _CONTEXT_NAME_MIN for name, _ in fields.contexts):
-        raise _invalid("a create context without a proper name")
+        raise _invalid("a create context without a valid name")
     for name, data in fields.contexts:
         if name == EaBuffer.NAME:
             eas_to_set(data)
@@ -66,9 +66,9 @@ def _check_options(fields: CreateRequest) -> None:
         raise SMBError(NTStatus.NOT_SUPPORTED, f"create options {options:#x}")
     if options & _DIRECTORY:
         if options & _NON_DIRECTORY or fields.create_disposition in _OVERWRITES:
-            raise _invalid("contradictory options: a directory that is not one, or is overwritten")
+            raise _invalid("contradictory options for a directory")
         if fields.file_attributes & FileAttributes.TEMPORARY:
-            raise _invalid("a temporary directory")
+            raise _invalid("a directory cannot be temporary")
     if options & _DELETE_ON_CLOSE and not fields.desired_access & _MAY_DELETE:
         raise SMBError(NTStatus.ACCESS_DENIED, "delete on close without delete access")
 

@@ -1,12 +1,12 @@
 """Deletion: who may delete a file, when it is delete pending, and its removal at the last close.
 
-Deleting needs DELETE access, granted by the file's own descriptor or by DELETE_CHILD on its directory
-(`frevo.server.rules.security.maximal_to_found`), unless it is read-only or the system would refuse
-(`Backend.check_removable`: modes, sticky bits, mount points, vetoed names). This is checked when the client asks for
-the deletion: an error at the last close may reach nobody.
+Deletion requires DELETE access, granted by the descriptor of the file or by DELETE_CHILD on its directory
+(`frevo.server.rules.security.maximal_to_found`). It is refused if the file is read-only or the system would refuse
+(`Backend.check_removable`: modes, sticky bits, mount points, vetoed names). This is checked when the client requests
+the deletion, as there may be no one to report an error of the last close to.
 
-Between the two the file is *delete pending* (`FileRecord.delete_pending`): from SET_INFO on, or from when an open with
-DELETE_ON_CLOSE closes. Nobody can open the file any more until it is gone ([MS-FSA] 2.1.5.1.2, 2.1.5.4, 2.1.5.15.3).
+Between request and removal, the file is *delete pending* (`FileRecord.delete_pending`): from SET_INFO on, or from the
+close of an open with DELETE_ON_CLOSE on. It can no longer be opened then ([MS-FSA] 2.1.5.1.2, 2.1.5.4, 2.1.5.15.3).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _DELETE = int(FileAccess.DELETE)
 
 
 def check_not_readonly(attributes: int, name: str, status: int = NTStatus.CANNOT_DELETE) -> None:
-    """Raises *status* for a file or directory that is read-only: nobody deletes it."""
+    """Raises *status* for a file or directory that is read-only, which no one may delete."""
     if attributes & _READONLY:
         raise SMBError(status, f"{name} is read-only")
 
@@ -47,7 +47,7 @@ def check_not_readonly(attributes: int, name: str, status: int = NTStatus.CANNOT
 def check_deletable(
     backend: Backend, handle: Handle, stat: FileStat, *, even_readonly: bool = False, empty: bool = True
 ) -> None:
-    """Raises the reason why the file of *handle* cannot be deleted; DELETE access has been granted before.
+    """Raises the reason why the file of *handle* cannot be deleted; DELETE access has already been granted.
 
     *even_readonly*: the client may ignore the read-only attribute. *empty*: a directory must be empty now.
     CANNOT_DELETE, ACCESS_DENIED, MEDIA_WRITE_PROTECTED, DIRECTORY_NOT_EMPTY.
@@ -64,8 +64,8 @@ def check_replaceable(
 ) -> None:
     """Raises the reason why *target* cannot be deleted to give its name to another file ([MS-FSA] 2.1.5.15.12).
 
-    *replace*: the client wants that; *directory*: the other is a directory. The system's own checks come with the call
-    that replaces the name.
+    *replace*: the client requested that; *directory*: the other is a directory. The system's own checks come with the
+    call that replaces the name.
     """
     assert target.stat is not None
     if not replace:
@@ -84,7 +84,7 @@ def check_replaceable(
 
 
 def check_not_pending(files: FileTable, identity: Hashable, name: str, *, stream_of: Hashable = None) -> None:
-    """Raises DELETE_PENDING for a file, or a stream of one, that is deleted at its last close."""
+    """Raises DELETE_PENDING if the file, or the file of a stream, is deleted at its last close."""
     if files.is_delete_pending(identity, stream_of=stream_of):
         raise SMBError(NTStatus.DELETE_PENDING, f"{name} is being deleted")
 
@@ -119,8 +119,8 @@ def set_delete_on_close(opened: Open, wanted: bool, *, even_readonly: bool = Fal
 
 
 def leave_file(server: Server, opened: Open, handle: Handle) -> OSError | SMBError | None:
-    """Takes a closing open out of its file's record; the last one deletes the file if it is delete pending, as the user
-    who asked for that. Returns the error when that failed."""
+    """Removes a closing open from the record of its file. The last one deletes the file if it is delete pending, as the
+    user who requested that. Returns the error if that failed."""
     record = opened.record
     assert record is not None
     if opened.delete_on_close and not record.delete_pending:
@@ -143,7 +143,7 @@ def leave_file(server: Server, opened: Open, handle: Handle) -> OSError | SMBErr
 
 
 def _remove(server: Server, opened: Open, handle: Handle) -> None:
-    """Removes what was to be deleted; a file with open streams waits for them, under their share modes."""
+    """Removes a delete-pending file; one with open streams waits for them, and their share modes apply."""
     backend = opened.tree.backend
     if backend is None:
         return
@@ -159,7 +159,7 @@ def _remove(server: Server, opened: Open, handle: Handle) -> None:
 
 
 def _remove_file_of_stream(server: Server, opened: Open, stream: Handle) -> None:
-    """The last open stream of a file that was deleted meanwhile is closed: now the file goes."""
+    """Removes a deleted file when its last open stream is closed."""
     backend, file = opened.tree.backend, stream.identity._replace(stream="")
     if backend is None or server.files.streams(file):
         return

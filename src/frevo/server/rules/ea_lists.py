@@ -19,8 +19,7 @@ _FLAGS = int(EaFlags.NEED_EA)
 def eas_to_set(data: Buffer) -> list[FullEa]:
     """The attributes of a FILE_FULL_EA_INFORMATION chain.
 
-    Raises EA_LIST_INCONSISTENT when the chain is broken, INVALID_EA_NAME when an attribute cannot have its name or
-    flags.
+    Raises EA_LIST_INCONSISTENT if the chain is invalid, INVALID_EA_NAME if an attribute has an invalid name or flags.
     """
     try:
         eas = parse_full_eas(data, count_max=EAS_MAX)

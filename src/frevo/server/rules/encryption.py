@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def encryption_on(connection: Connection, config: ShareConfig) -> EncryptionPolicy:
     """`server smb encrypt` of a share, or of [global], on *connection*.
 
-    Where both ends rely on the transport (Connection.AcceptTransportSecurity) everything is encrypted already: nothing
-    has to be encrypted again, though the client may.
+    If both ends rely on the transport (Connection.AcceptTransportSecurity), everything is already encrypted, and
+    nothing has to be encrypted again, although the client may.
     """
     policy = config.server_smb_encrypt
     return "if_required" if connection.transport_security and policy in ("desired", "required") else policy

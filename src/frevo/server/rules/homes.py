@@ -1,8 +1,8 @@
-"""`[homes]`: a share for each user, made when somebody connects to the user's name, as Samba does.
+"""`[homes]`: a share for each user, created when a client connects to the name of the user, as in Samba.
 
-The share has its user's name and shows `path` of [homes] (usually with %S), or the user's Unix home. Who
-may use it is said by the keys of [homes]; with `valid users = %S` users reach only their own. `\\\\server\\homes` is
-the user's own home. Only users who can log on here have one, so system users have none.
+The share has the name of its user and is `path` of [homes] (usually with %S), or the Unix home of the user. The keys of
+[homes] determine who may use it; with `valid users = %S`, users can only use their own. `\\\\server\\homes` is the
+user's own home. Only users who can log on have one, so system users have none.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from frevo.server.core.server import Server
     from frevo.server.core.state import Session
 
-#: Homes that are kept while nobody uses them.
+#: Most unused homes that are kept.
 KEPT_MAX = 256
 
 
 def find_home(server: Server, session: Session, name: str) -> Share | None:
-    """The home that *session* means by *name*; None when there is none."""
+    """The home that *name* means for *session*; None if there is none."""
     template = server.config.shares.get(HOMES)
     if template is None or not template.available:
         return None
@@ -37,7 +37,7 @@ def find_home(server: Server, session: Session, name: str) -> Share | None:
 
 
 def listed_homes(server: Server, session: Session) -> list[Share]:
-    """The home that a list of shares shows to *session*: its own, or none."""
+    """The home in the list of shares for *session*: its own, or none."""
     template, own = server.config.shares.get(HOMES), _own_name(session)
     if template is None or not own or own.casefold() in server.shares:
         return []
@@ -46,13 +46,13 @@ def listed_homes(server: Server, session: Session) -> list[Share]:
 
 
 def forget_homes(server: Server) -> None:
-    """Closes the homes that nobody uses and forgets all: connected trees keep their share."""
+    """Closes unused homes and forgets all of them; connected trees keep their share."""
     for name in tuple(server.homes):
         _forget(server, name)
 
 
 def _own_name(session: Session) -> str:
-    """The Unix user of the session, or its account when it has none; "" for guests."""
+    """The Unix user of the session, or its account if it has none; "" for guests."""
     identity = session.identity
     if identity is None or identity.is_guest or identity.is_anonymous:
         return ""
@@ -87,9 +87,9 @@ def _share(server: Server, template: ShareConfig, user: str, *, own: bool) -> Sh
 
 
 def _may_be_shared(server: Server, entry: pwd.struct_passwd, *, own: bool) -> bool:
-    """Whether the Unix home may be a share, for the user alone (*own*) or for others, too.
+    """Whether the Unix home may be a share, only for its user (*own*) or for others, too.
 
-    Where everybody acts as the server's own user, file modes protect nothing: users reach only their own home.
+    If everyone acts as the server's own user, file modes do not protect anything, so users can only use their own home.
     """
     if not entry.pw_dir.startswith("/"):
         return False
@@ -105,7 +105,7 @@ def _forget_unused(server: Server) -> None:
 
 
 def _forget(server: Server, name: str) -> None:
-    """The next connect makes another share; connected trees keep this one."""
+    """The next connect creates another share; connected trees keep this one."""
     share = server.homes.pop(name)
     if not share.users:
         share.close()
@@ -116,7 +116,7 @@ def _account(session: Session) -> str:
 
 
 def unix_entry(name: str) -> pwd.struct_passwd | None:
-    """The Unix user called *name*, else *name* in lower case."""
+    """The Unix user *name*, or else *name* in lower case."""
     for spelling in dict.fromkeys((name, name.lower())):
         try:
             return nss.look_up(pwd.getpwnam, spelling)

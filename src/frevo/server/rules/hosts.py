@@ -1,8 +1,8 @@
-"""Which machines may connect: `hosts allow` and `hosts deny` of [global] when a connection comes, those of a share at
-TREE_CONNECT. A refused connection is closed before anything that it sends is looked at.
+"""The machines that may connect: `hosts allow` and `hosts deny` of [global] apply to new connections, those of a share
+to TREE_CONNECT. A refused connection is closed before anything from it is processed.
 
-Names are looked up in threads of their own, and only when a list has names; messages from the client wait meanwhile. A
-name counts only when it resolves back to the client's address: whoever controls the reverse zone cannot claim any name.
+Names are looked up in separate threads, and only if a list has names; messages from the client wait meanwhile. A name
+only counts if it resolves back to the client's address, so control of the reverse zone is not enough to claim a name.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ LOOKUP_TIMEOUT_S = 5.0
 #: How long names are cached.
 REMEMBERED_S = 60.0
 REMEMBERED_MAX = 4096
-#: Most connections that wait for their names, and most messages of each; beyond that they are closed.
+#: Most connections that wait for their names, and most messages of each; further ones are closed.
 WAITING_MAX = 256
 MESSAGES_MAX = 8
 _THREADS = 4
-#: A refused address is logged once in this time.
+#: A refused address is logged once in this many seconds.
 _TOLD_AGAIN_S = 60.0
 
 
 def host_of(peer: str, names: frozenset[str] | None = None) -> Host:
-    """The client machine of a transport's peer, `ip:port` or `[ip]:port`; others are of this machine."""
+    """The address in the peer of a transport, `ip:port` or `[ip]:port`; that of this machine for all others."""
     return Host(parse_address(peer.rpartition(":")[0].strip("[]")), names)
 
 
 def share_allows(share: ShareConfig, connection: Connection) -> bool:
-    """Whether the share's own lists let this connection's machine in."""
+    """Whether the lists of the share allow the machine of this connection."""
     if not share.hosts_allow and not share.hosts_deny:
         return True
     return hosts_allowed(share.hosts_allow, share.hosts_deny, host_of(connection.peer, connection.host_names))
 
 
 def _lists_names(config: Config) -> tuple[bool, frozenset[str]]:
-    """Whether any list has names, and those that are written out."""
+    """Whether any list has names, and the literal ones."""
     wanted: set[str] = set()
     needed = False
     for share in (config.globals.defaults, *config.shares.values()):
@@ -72,10 +72,10 @@ class HostGate:
         admit: Callable[[_Event, frozenset[str] | None], None],
         deliver: Callable[[list[_Event]], None],
     ) -> None:
-        """*admit* takes the ACCEPTED event of a connection that may come and the names of its machine, *deliver* what
-        it has sent meanwhile."""
+        """*admit* gets the ACCEPTED event of an admitted connection and the names of its machine, *deliver* what it has
+        sent meanwhile."""
         self._server, self._admit, self._deliver = server, admit, deliver
-        self._waiting: dict[int, list[_Event]] = {}  # connection to its ACCEPTED and what followed
+        self._waiting: dict[int, list[_Event]] = {}  # connection to its ACCEPTED and later events
         self._known: OrderedDict[tuple[Address, frozenset[str]], tuple[float, frozenset[str]]] = OrderedDict()
         self._lookups: dict[tuple[Address, frozenset[str]], asyncio.Task[frozenset[str]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,7 +88,7 @@ class HostGate:
         self._needs_names, self._wanted = _lists_names(config)
 
     def arrived(self, event: _Event) -> None:
-        """Admits or refuses an accepted connection, or lets it wait for its names."""
+        """Admits or refuses an accepted connection, or makes it wait for its names."""
         defaults = self._server.config.globals.defaults
         if not self._needs_names:
             if not defaults.hosts_allow and not defaults.hosts_deny:
@@ -141,13 +141,14 @@ class HostGate:
         number = event[1]
         names = await self._names(key)
         waiting = self._waiting.pop(number, None)
-        if waiting is None:  # it went away, or sent too much
+        if waiting is None:  # it has ended, or sent too much
             return
         self._decide(event, Host(key[0], names))
         self._deliver(waiting[1:])
 
     async def _names(self, key: tuple[Address, frozenset[str]]) -> frozenset[str]:
-        """The names of an address; none when nobody answers in time. One look-up serves all who wait for it."""
+        """The names of an address; none if there is no answer in time. All who wait for an address share one
+        look-up."""
         task = self._lookups.get(key)
         if task is None:
             task = self._lookups[key] = self._server.loop.create_task(self._ask(key))
@@ -187,8 +188,8 @@ class HostGate:
 
 
 def names_of(address: Address, wanted: frozenset[str]) -> frozenset[str]:
-    """The names of *address*, in lower case: those of *wanted* that lead to it, and what its reverse entry says when
-    that name leads back. Blocks until the resolver has answered."""
+    """The names of *address*, in lower case: those of *wanted* that resolve to it, and that of its reverse entry if it
+    resolves back. Blocks until the resolver has answered."""
     names = {name for name in wanted if _leads_to(name, address)}
     try:
         reverse = socket.getnameinfo((str(address), 0), socket.NI_NAMEREQD)[0]

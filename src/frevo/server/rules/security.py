@@ -1,4 +1,4 @@
-"""What a user may do to a file, from its security descriptor: for CREATE, and for the security classes."""
+"""The access of a user to a file according to its security descriptor, for CREATE and the security classes."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from frevo.server.core.state import Session, Tree
     from frevo.vfs.base import FileStat, Handle, Resolved
 
-#: Rights that nobody has on a read-only file, whatever its descriptor says ([MS-FSA] 2.1.5.1.2.1).
+#: Rights that no one has to a read-only file, whatever its descriptor says ([MS-FSA] 2.1.5.1.2.1).
 _NOT_TO_READONLY = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA | FileAccess.DELETE_CHILD)
 _READONLY = int(FileAttributes.READONLY)
-#: The rights that a file's directory may give ([MS-FSA] 2.1.5.1.2.1).
+#: The rights that the directory of a file may grant ([MS-FSA] 2.1.5.1.2.1).
 FROM_PARENT = int(FileAccess.DELETE | FileAccess.READ_ATTRIBUTES)
 _DACL_PRESENT = int(SecurityDescriptorControl.DACL_PRESENT)
 _SYSTEM_SECURITY = int(FileAccess.ACCESS_SYSTEM_SECURITY)
-#: A stored descriptor is at most an xattr (64 KiB) less what is around it; entries in a list, as Windows counts them.
+#: The largest stored descriptor: an xattr (64 KiB) without its header. And the most entries of a list, as in Windows.
 DESCRIPTOR_BYTES_MAX = 65536 - 8
 ACES_MAX = 1820
 _LONG = 4096
 
 
 def token_of(session: Session, tree: Tree) -> Token:
-    """The token for access checks of *session* on *tree*: the account, and the Unix user that acts for it there."""
+    """The token for access checks of *session* in *tree*: the account, and the Unix user that acts for it there."""
     who = tree.acting
     token = session.tokens.get(who)
     if token is None:
@@ -55,7 +55,7 @@ def token_of(session: Session, tree: Tree) -> Token:
 
 
 def parse_descriptor(data: bytes) -> SecurityDescriptor:
-    """A self-relative descriptor from a client or from disk; INVALID_SECURITY_DESCR when it is broken."""
+    """A self-relative descriptor from a client or from disk; INVALID_SECURITY_DESCR if it is malformed."""
     try:
         return SecurityDescriptor.parse(data)
     except WireError as error:
@@ -63,8 +63,8 @@ def parse_descriptor(data: bytes) -> SecurityDescriptor:
 
 
 def packed(descriptor: SecurityDescriptor) -> bytes:
-    """*descriptor* as it is stored: like on Windows at most 64 KiB, and at most `ACES_MAX` entries in each list, so
-    that no access check is long. INVALID_ACL when a list has more, INVALID_SECURITY_DESCR when the whole is larger."""
+    """*descriptor* in its stored form: as on Windows at most 64 KiB, and at most `ACES_MAX` entries in each list, so
+    that no access check takes long. INVALID_ACL if a list has more, INVALID_SECURITY_DESCR if it is larger."""
     for acl in (descriptor.dacl, descriptor.sacl):
         if acl is not None and len(acl.aces) > ACES_MAX:
             raise SMBError(NTStatus.INVALID_ACL, f"{len(acl.aces)} entries")
@@ -92,31 +92,31 @@ def _granted_by_stored(stored: bytes, token: Token) -> int:
     return granted_by(parse_descriptor(stored), token)
 
 
-#: Few, so that large descriptors do not take the memory: they are as long as an xattr can be.
+#: Few, as each descriptor can be as long as an xattr.
 _granted_by_long = lru_cache(maxsize=64)(_granted_by_stored.__wrapped__)
 
 
 def descriptor_of(stored: bytes | None, stat: FileStat, tree: Tree) -> SecurityDescriptor:
-    """The descriptor in force: the *stored* one, else what owner, group and mode of *stat* amount to."""
+    """The effective descriptor: the *stored* one, otherwise one from owner, group and mode of *stat*."""
     if stored is not None:
         return parse_descriptor(stored)
     return _default(stat.mode & 0o7777, stat.is_directory, stat.uid, stat.gid, token_of(tree.session, tree))
 
 
 def effective_descriptor(handle: Handle, tree: Tree) -> SecurityDescriptor:
-    """The descriptor in force for the file of *handle*, as the user of *tree* sees it. Not to be changed in place."""
+    """The effective descriptor of the file of *handle*, as the user of *tree* sees it. Must not be modified."""
     return descriptor_of(handle.security_descriptor(), handle.stat(), tree)
 
 
 def granted_to(token: Token, stored: bytes | None, stat: FileStat) -> int:
-    """Every right that the file's descriptor gives to *token*."""
+    """All rights that the descriptor of the file grants to *token*."""
     if stored is not None:
         return (_granted_by_stored if len(stored) <= _LONG else _granted_by_long)(stored, token)
     return _granted_by_mode(stat.mode & 0o7777, stat.is_directory, stat.uid, stat.gid, token)
 
 
 def maximal_access(session: Session, tree: Tree, stored: bytes | None, stat: FileStat) -> int:
-    """The access rights that *session* can have to a file in *tree* at most ([MS-SMB2] 2.2.14.2.5).
+    """The maximal access of *session* to a file in *tree* ([MS-SMB2] 2.2.14.2.5).
 
     *stored* is the file's security descriptor; None means that the mode of *stat* decides.
     """
@@ -126,7 +126,7 @@ def maximal_access(session: Session, tree: Tree, stored: bytes | None, stat: Fil
 
 
 def without_readonly(maximal: int, stat: FileStat) -> int:
-    """*maximal* without the rights that a read-only file takes away, for MxAc and MAXIMUM_ALLOWED."""
+    """*maximal* without the rights that no one has to a read-only file, for MxAc and MAXIMUM_ALLOWED."""
     if stat.attributes & _READONLY and not stat.is_directory:
         return maximal & ~_NOT_TO_READONLY
     return maximal
@@ -135,10 +135,10 @@ def without_readonly(maximal: int, stat: FileStat) -> int:
 def check_adding(
     session: Session, tree: Tree, files: FileTable, resolved: Resolved, *, directory: bool
 ) -> tuple[bytes | None, FileStat]:
-    """Raises ACCESS_DENIED when *session* may not add the name of *resolved* to its directory, and DELETE_PENDING when
-    that directory is about to go.
+    """Raises ACCESS_DENIED if *session* may not add the name of *resolved* to its directory, and DELETE_PENDING if
+    that directory is about to be deleted.
 
-    Gives the directory's stored descriptor and metadata.
+    Returns the stored descriptor and metadata of the directory.
     """
     assert tree.backend is not None
     stored, stat = tree.backend.parent(resolved)
@@ -151,11 +151,9 @@ def check_adding(
 
 
 def granted_by_parent(session: Session, tree: Tree, resolved: Resolved) -> int:
-    """The rights on a file that come from the directory that has its name, whatever its own descriptor says.
-
-    Who may delete in the directory may delete the file, who may list it may read the file's attributes
-    ([MS-FSA] 2.1.5.1.2.1).
-    """
+    """The rights to a file that its directory grants, whatever the descriptor of the file says: the right to delete
+    children of the directory allows deleting the file, the right to list it allows reading attributes of the file
+    ([MS-FSA] 2.1.5.1.2.1)."""
     assert tree.backend is not None
     stored, stat = tree.backend.parent(resolved)
     maximal = maximal_access(session, tree, stored, stat)
@@ -164,8 +162,8 @@ def granted_by_parent(session: Session, tree: Tree, resolved: Resolved) -> int:
 
 
 def maximal_to_found(session: Session, tree: Tree, resolved: Resolved, wanted: int) -> int:
-    """The access rights that *session* can have at most to the file that was found; those that its directory gives
-    are in it where they are *wanted*."""
+    """The maximal access of *session* to an existing file, with the rights granted by its directory if they are
+    *wanted*."""
     assert tree.backend is not None and resolved.stat is not None
     maximal = maximal_access(session, tree, tree.backend.security_descriptor(resolved), resolved.stat)
     if wanted & FROM_PARENT & ~maximal and resolved.name:
@@ -182,12 +180,11 @@ def inherited_descriptor(
     *,
     directory: bool,
 ) -> bytes | None:
-    """What a new file below *resolved*.parent is stored with: *explicit*, completed by inheritance; None = mode
-    bits.
+    """The descriptor to store with a new file below *resolved*.parent:
 
-    Raises ACCESS_DENIED when the parent's descriptor does not allow the session to add a file or folder,
-    DELETE_PENDING when the parent, or the file that gets a stream, is about to go, INVALID_OWNER and
-    PRIVILEGE_NOT_HELD for an owner or SACL that the session may not set.
+    *explicit*, completed by inheritance; None: mode bits only. Raises ACCESS_DENIED if the descriptor of the parent
+    does not allow the session to add a file or folder, DELETE_PENDING if the parent, or the file that gets a stream, is
+    about to be deleted, INVALID_OWNER and PRIVILEGE_NOT_HELD for an owner or SACL that the session may not set.
     """
     if resolved.stat is not None:  # a stream of a file that exists: it shares the file's descriptor
         if files.is_delete_pending(resolved.stat.identity._replace(stream="")):
@@ -224,7 +221,7 @@ def with_owner_of_parent(tree: Tree, resolved: Resolved, descriptor: bytes) -> b
 
 
 def _with_default_dacl(made: SecurityDescriptor | None, token: Token) -> SecurityDescriptor:
-    """Nothing was inherited or supplied: the creator and LOCAL SYSTEM get full access ([MS-DTYP] 2.5.3.4)."""
+    """If nothing was inherited or supplied, the creator and LOCAL SYSTEM get full access ([MS-DTYP] 2.5.3.4)."""
     aces = [ACE(mask=FILE_ALL_ACCESS, sid=token.user), ACE(mask=FILE_ALL_ACCESS, sid=LOCAL_SYSTEM)]
     base = made or SecurityDescriptor()
     return SecurityDescriptor(

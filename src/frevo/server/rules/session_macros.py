@@ -1,4 +1,4 @@
-"""What %-macros of the configuration stand for in one session: user, client, addresses, dialect."""
+"""The values of %-macros in the configuration for a session: user, client, addresses, dialect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def fill(text: str, session: Session, config: Config, share: ShareConfig) -> str:
-    """*text* with its macros replaced by what they are for *session* on *share*."""
+    """*text* with its macros replaced by their values for *session* on *share*."""
     if "%" not in text:
         return text
     separator = config.globals.winbind_separator
@@ -26,7 +26,7 @@ def fill(text: str, session: Session, config: Config, share: ShareConfig) -> str
 def values(
     letters: frozenset[str], session: Session, config: Config, share: ShareConfig, name: str = ""
 ) -> dict[str, str]:
-    """The arguments of `expand` for *session*; those that have to be looked up only when *letters* has them."""
+    """The arguments of `expand` for *session*; those that require a look-up only if they are in *letters*."""
     identity, connection = session.identity, session.connection
     account = identity.account if identity is not None else ""
     found = {

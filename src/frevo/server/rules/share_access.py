@@ -1,4 +1,4 @@
-"""What a session may do with a share, and which folder the share is for it."""
+"""The access of a session to a share, and the folder of the share for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def access_of(server: Server, session: Session, share: Share) -> ShareAccess:
-    """What this session may do with *share*."""
+    """The access of this session to *share*."""
     identity = session.identity
     assert identity is not None
     if share.is_pipe:

@@ -10,9 +10,9 @@ _HASH_DIGITS = 3
 
 
 def short_name(name: str) -> str:
-    """*name* itself when it is an 8.3 name, else one made of its beginning, a checksum and its extension.
+    """*name* itself if it is an 8.3 name, otherwise one from its beginning, a checksum and its extension.
 
-    Never fails: smbclient's `allinfo` stops at a server that has no alternate name ([MS-FSCC] 2.4.5).
+    Never fails, as smbclient's `allinfo` stops if there is no alternate name ([MS-FSCC] 2.4.5).
     """
     if name in (".", "..") or _is_short(name.upper()):
         return name
@@ -34,7 +34,7 @@ def _only_allowed(text: str) -> str:
 
 
 def _is_short(name: str) -> bool:
-    """Up to eight characters, and at most one dot with up to three behind it ([MS-FSCC] 2.1.5.2.1)."""
+    """Up to eight characters, and at most one dot followed by up to three ([MS-FSCC] 2.1.5.2.1)."""
     base, dot, extension = name.partition(".")
     if not 0 < len(base) <= 8 or len(extension) > 3 or (dot and not extension):
         return False

@@ -1,7 +1,7 @@
-"""What is not shown to those who may not use it: `access based share enum`, `hide unreadable`, `hide unwriteable
+"""Hides what a user may not access: `access based share enum`, `hide unreadable`, `hide unwriteable
 files`, `hide special files`.
 
-Hiding is not protection: a client that knows the name can use it as ever. None of this runs when the keys are off.
+Hiding is no protection: a client that knows the name can use it as usual. Nothing of this runs if the keys are off.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WRITE = int(FileAccess.WRITE_DATA)
 
 
 def may_see(server: Server, session: Session, share: Share) -> bool:
-    """Whether *session* sees the share in lists."""
+    """Whether lists of shares for *session* contain the share."""
     if share.is_pipe or not share.config.access_based_share_enum:
         return True
     if not share_allows(share.config, session.connection):
@@ -38,7 +38,7 @@ def may_see(server: Server, session: Session, share: Share) -> bool:
 
 
 def hides(share: ShareConfig) -> bool:
-    """Whether listings of the share leave anything out for its user."""
+    """Whether listings of the share hide anything from its user."""
     return share.hide_special_files or share.hide_unreadable or share.hide_unwriteable_files
 
 
@@ -59,7 +59,7 @@ def visible(opened: Open, directory: Handle, items: Iterator[DirectoryItem]) -> 
 
 
 def _may(opened: Open, directory: Handle, item: DirectoryItem, *, read: bool, write: bool) -> bool:
-    """Whether the user may do what is wanted: by the security descriptor, and as the kernel sees who acts."""
+    """Whether the user has the access that is needed, according to the security descriptor and the kernel."""
     backend, tree = opened.tree.backend, opened.tree
     assert backend is not None
     wanted = OpenIntent.READ if read else OpenIntent.PATH

@@ -1,9 +1,9 @@
 """Search patterns of QUERY_DIRECTORY: `*` and `?`, and the DOS wildcards `<`, `>`, `"` ([MS-FSA] 2.1.4.4).
 
-`matcher(pattern)` compiles a pattern once; the result is called for every name of a directory. Clients choose
-the pattern, so a name costs at most its length times the pattern's, by construction: a pattern with DOS wildcards
-goes through a set of states, one bit each, and the regular expression of the others cannot backtrack from one `*`
-into another.
+`matcher(pattern)` compiles a pattern once; the result is called for every name of a directory. Clients choose the
+pattern, so by construction a name costs at most its length times that of the pattern: patterns with DOS wildcards are a
+state machine with one bit per state, and the regular expression of the others cannot backtrack from one `*` into
+another.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ STAR, QUESTION, DOS_STAR, DOS_QM, DOS_DOT = "*", "?", "<", ">", '"'
 _WILD = frozenset((STAR, QUESTION, DOS_STAR, DOS_QM, DOS_DOT))
 _DOS = frozenset((DOS_STAR, DOS_QM, DOS_DOT))
 
-#: UTF-16 code units that a pattern may have: as many as the longest name.
+#: UTF-16 code units of the longest pattern: as many as those of the longest name.
 PATTERN_MAX = 255
 
 
 def has_wildcards(pattern: str) -> bool:
-    """Whether *pattern* can name more than one file."""
+    """Whether *pattern* can match more than one name."""
     return not _WILD.isdisjoint(pattern)
 
 
@@ -48,8 +48,8 @@ def _everything(name: str) -> bool:
 def _expression(pattern: str) -> str:
     """*pattern* as a regular expression whose `*` never backtrack into each other.
 
-    What stands between two `*` may be taken at its first occurrence: the second `*` absorbs the rest in any
-    case. An atomic group says so; only what follows the last star has to fit the end of the name.
+    The text between two `*` can match at its first occurrence, as the second `*` matches the rest in any case. Atomic
+    groups express that; only the text after the last `*` has to match at the end of the name.
     """
     parts = re.split(r"\*+", pattern)
     texts = ["".join("." if symbol == QUESTION else re.escape(symbol) for symbol in part) for part in parts]
@@ -60,8 +60,8 @@ def _expression(pattern: str) -> str:
 
 
 class _States:
-    """A pattern as a machine that is in several states at once: bit *n* of a number stands for "the first *n*
-    symbols have been matched", so that a character costs a few operations on such numbers."""
+    """A pattern as a machine with several states at once: bit *n* of a number means "the first *n* symbols have
+    matched", so a character costs a few operations on such numbers."""
 
     __slots__ = (
         "_any",
@@ -77,13 +77,13 @@ class _States:
 
     def __init__(self, pattern: str) -> None:
         self._end = 1 << len(pattern)
-        self._letters: dict[str, int] = {}  # where each letter stands, by its folded form
+        self._letters: dict[str, int] = {}  # the positions of each letter, by its folded form
         self._any = self._no_dot = self._dot = self._stars = self._stars_not_last = 0
         for index, symbol in enumerate(pattern):
             bit = 1 << index
             if symbol == STAR:
                 self._stars |= bit
-            elif symbol == DOS_STAR:  # takes everything but the last dot of the name
+            elif symbol == DOS_STAR:  # matches everything but the last dot of the name
                 self._stars_not_last |= bit
             elif symbol == QUESTION:
                 self._any |= bit
@@ -119,6 +119,6 @@ class _States:
 
 
 def _fold(character: str) -> str:
-    """The upper case of one character when that is one character, as Windows' table has it."""
+    """The upper case of a character if that is a single character, as in the table of Windows."""
     upper = character.upper()
     return upper if len(upper) == 1 else character

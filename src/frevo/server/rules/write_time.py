@@ -1,6 +1,5 @@
-"""The time of the last write that a client has set stays, whatever it writes through the same open afterwards
-([MS-FSA] 2.1.5.15.2, UserSetModificationTime). A write by anybody else makes it the time of that write, and that stays
-in its turn."""
+"""A last write time set by a client is kept, whatever it writes through the same open afterwards ([MS-FSA] 2.1.5.15.2,
+UserSetModificationTime). A write through another open sets the time of that write, which is then kept."""
 
 from __future__ import annotations
 
@@ -9,13 +8,13 @@ from frevo.vfs.base import Handle
 
 
 def keep_write_time(opened: Open) -> None:
-    """From now on, writes through *opened* do not change the time of the last write."""
+    """From now on, writes through *opened* do not change the last write time."""
     if opened.kept_write_time is None:
         opened.kept_write_time = KeptWriteTime()
 
 
 def before_write(opened: Open, handle: Handle) -> KeptWriteTime | None:
-    """Before data or size change through *opened*: looks at the time that is to stay; for `after_write`."""
+    """Called before data or size change through *opened*: reads the time to keep, for `after_write`."""
     kept, record = opened.kept_write_time, opened.record
     if kept is not None:
         assert record is not None
@@ -26,7 +25,7 @@ def before_write(opened: Open, handle: Handle) -> KeptWriteTime | None:
 
 
 def after_write(opened: Open, handle: Handle, kept: KeptWriteTime | None) -> None:
-    """After the change, also one that failed: restores the time, unless others wrote meanwhile."""
+    """Called after the change, even a failed one: restores the time unless others wrote meanwhile."""
     record = opened.record
     assert record is not None
     if kept is not None:
