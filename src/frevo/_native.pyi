@@ -2,6 +2,7 @@
 `frevo.transport`."""
 
 from collections.abc import Iterable, Sequence
+from os import PathLike
 from typing import Any, ClassVar, Final, Self, TypedDict, final
 
 _Buffer = bytes | bytearray | memoryview
@@ -464,6 +465,74 @@ class Pump:
     @property
     def contiguous(self) -> int: ...
     def statistics(self) -> dict[str, _Measured]: ...
+
+# --- tls.rs: SMB over QUIC. Certificates, keys and lists are DER ---
+
+_Chain = Sequence[bytes]
+"""Certificates, leaf first."""
+_DistinguishedName = Sequence[tuple[str, str]]
+"""Attributes in the certificate's order, each (dotted object identifier, text)."""
+
+@final
+class QuicServerTls:
+    """What a listener of SMB over QUIC presents and demands; unchangeable. TLS 1.3, ALPN `smb`, no early data."""
+
+    def __new__(
+        cls,
+        certificates: Sequence[tuple[_Chain, bytes]],
+        *,
+        client_access: str = "no",
+        client_cas: Sequence[bytes] = (),
+        crls: Sequence[bytes] = (),
+        entries: Sequence[tuple[bool, str, bytes | str | _DistinguishedName]] = (),
+        key_log: str | PathLike[str] | None = None,
+    ) -> Self:
+        """*certificates* are chains with their private keys (PKCS#8, SEC1 or PKCS#1).
+
+        The name that a client asks for chooses among them, by exact name before wildcard. No certificate for it: the
+        handshake ends ([MS-SMB2] 3.3.5.1). A client that came to an address asks for no name, and gets a certificate
+        that is for some address, because behind a router the client knows another address than the server.
+
+        *client_access* is "no" (clients are not asked for a certificate), "allow" (one without is let in, one with
+        one is checked) or "require". Certificates must come from *client_cas*, not be revoked by *crls*, and be let in
+        by *entries* ([MS-SMB2] 3.3.1.18): some entry allows, and none denies, a certificate of the chain. Each is
+        (allow, kind, value): "sha256" and 32 bytes, "issuer" or "subject" and a distinguished name, "san" and
+        "DNS:name", "email:name", "IP:address" or "URI:uri".
+
+        *key_log* is a file that the secrets of handshakes are appended to (NSS format), created with mode 0600.
+        Raises ValueError with a sentence for what cannot be read or does not fit, OSError for the key log."""
+
+    def denies(self, chain: _Chain) -> str | None:
+        """Why a client that has this chain (empty: none) would not be let in now; None if it would."""
+
+@final
+class QuicClientTls:
+    """What a client of SMB over QUIC demands of a server, and presents; unchangeable."""
+
+    def __new__(
+        cls,
+        server_name: str,
+        *,
+        verify: str = "as_strict_as_possible",
+        cas: Sequence[bytes] = (),
+        crls: Sequence[bytes] = (),
+        fingerprint: bytes | None = None,
+        certificate: tuple[_Chain, bytes] | None = None,
+        key_log: str | PathLike[str] | None = None,
+    ) -> Self:
+        """*server_name* is the name, or the address, that is asked for and that the certificate must be for.
+
+        *verify* is a word of Samba's `tls verify peer`: "no_check"; "ca_only" (from a CA of *cas*, in date, not revoked
+        by *crls*); "ca_and_name_if_available" (and for the name, unless that is an address); "ca_and_name";
+        "as_strict_as_possible" (and if there are *crls*, one for each CA of the chain, and up to date).
+
+        With *fingerprint* the one certificate with that SHA-256 is trusted, whatever else it says, and no other. That
+        the server has the key of its certificate is verified always. *certificate* is our own chain and key.
+
+        Raises ValueError with a sentence for what cannot be read or does not fit, OSError for the key log."""
+
+    @property
+    def server_name(self) -> str: ...
 
 # --- core.rs ---
 

@@ -12,6 +12,7 @@ mod pump;
 mod records;
 mod ring;
 mod syscalls;
+mod tls;
 
 use pyo3::prelude::*;
 
@@ -35,5 +36,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<pump::Credits>()?;
     module.add_class::<pump::Pump>()?;
     module.add_class::<core::Core>()?;
+    module.add_class::<tls::QuicServerTls>()?;
+    module.add_class::<tls::QuicClientTls>()?;
     Ok(())
 }
