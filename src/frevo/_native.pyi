@@ -22,9 +22,9 @@ key is known to check it with."""
 CLOSED: Final[int]
 """Event (CLOSED, connection, reason): the last event of a connection, whoever closed it."""
 REJECTED: Final[int]
-"""Event (REJECTED, listener, peer, reason): turned away by a limit; at most ten a second are reported."""
+"""Event (REJECTED, listener, peer, reason): a limit refused a client; at most ten per second are reported."""
 IDLE: Final[int]
-"""Event (IDLE, connection): no message for `idle_timeout` seconds, said again after every further such time."""
+"""Event (IDLE, connection): no message for `idle_timeout` seconds, repeated after every further such time."""
 PUMP: Final[int]
 """Event (PUMP, connection, pump, reason, code, offset): a pump of a client has ended (frevo.client.transfer.pump)."""
 CREDITS: Final[int]
@@ -40,13 +40,13 @@ CLOSE_AFTER: Final[int]
 WRONG_DATA: Final[int]
 """Status in a pump's statistics that no server sends: the data was not the pattern."""
 SHORT_READ: Final[int]
-"""Status in a pump's statistics that no server sends: there were fewer bytes than asked for."""
+"""Status in a pump's statistics that no server sends: there were fewer bytes than requested."""
 
 FRAME_OVERHEAD: Final[int]
 """Bytes of the largest message beyond its payload: its headers, and the rest of its compound."""
 
 class Limits(TypedDict, total=False):
-    """The bounds of a data plane. What is left out has its default, DEFAULT_LIMITS."""
+    """The limits of a data plane. Missing ones have their default, DEFAULT_LIMITS."""
 
     max_connections: int
     """Connections at a time; never more than `descriptor_shares` leaves to them."""
@@ -61,7 +61,7 @@ class Limits(TypedDict, total=False):
     max_compound: int
     """Elements of one compound."""
     preauth_timeout: float
-    """Seconds to log on in."""
+    """Seconds to log on."""
     idle_timeout: float
     """Seconds without a message after which IDLE is reported; 0: never."""
     frame_timeout: float
@@ -71,7 +71,7 @@ class Limits(TypedDict, total=False):
     output_high_water: int
     """Bytes of output of a connection at which it is no longer read."""
     max_requests_in_flight: int
-    """Messages of a connection in Python's hands at which it is no longer read."""
+    """Messages of a connection held by Python at which it is no longer read."""
     max_bytes_in_flight: int
     """Bytes of those messages."""
     max_unread_bytes: int
@@ -142,9 +142,9 @@ class Ring:
     @property
     def fd(self) -> int: ...
     def submit(self, operations: list[tuple[Any, ...]], cancels: list[int]) -> list[tuple[int, Any]]:
-        """Hands (token, personality, code, arguments...) over, and the tokens of what is to be cancelled.
+        """Submits (token, personality, code, arguments...), and cancels the operations with the given tokens.
 
-        What is complete by then, as (token, result); a result is a value or an OSError to raise.
+        Returns (token, result) of operations that are already complete; a result is a value or an OSError to raise.
         """
 
     def complete(self) -> list[tuple[int, Any]]: ...
@@ -170,19 +170,20 @@ class Descriptor:
     def __new__(cls, number: int) -> Self: ...
     @property
     def closed(self) -> bool:
-        """Whether `close` was called. The file may still be open, for those who hold it."""
+        """Whether `close` was called. The file stays open while it is held."""
     def fileno(self) -> int:
-        """The number, for a call that returns before anybody can close it; OSError EBADF when it is closed."""
+        """The number, for a call that returns before anything can close it; OSError EBADF if it is closed."""
     def hold(self) -> int:
-        """The number, which stays this file's until `release`. OSError EBADF when it is closed and nobody holds it."""
+        """The number, which stays valid until `release`. OSError EBADF if it is closed and not held."""
     def release(self) -> None:
-        """Takes one `hold` back. OSError when that closed the file and the system could not keep its data."""
+        """Undoes one `hold`. OSError if that closed the file and the system could not store its data."""
     def close(self) -> None:
-        """Closes, now or when the last operation on it has ended. A second time does nothing. OSError as `release`."""
+        """Closes it, now or when the last operation on it has ended. A second call does nothing. OSError as for
+        `release`."""
 
 @final
 class UnixIdentity:
-    """A Unix user as file systems know it. Equal only to itself: switching to the same object costs nothing."""
+    """A Unix user for file access. Equal only to itself: switching to the same object costs nothing."""
 
     def __new__(cls, uid: int, gid: int, groups: list[int]) -> Self: ...
     @property
@@ -193,13 +194,14 @@ class UnixIdentity:
     def groups(self) -> list[int]: ...
 
 def act_as(who: UnixIdentity | None, /) -> None:
-    """Makes this thread act as *who* (None: as the process). OSError when that cannot be: then as the process."""
+    """Makes this thread act as *who* (None: as the process). OSError if the kernel refuses; then it acts as the
+    process."""
 
 def acting_as() -> UnixIdentity | None:
-    """Whom this thread acts as; None: as the process does."""
+    """The user that this thread acts as; None: as the process does."""
 
 def drop_capability(capability: int) -> None:
-    """Takes a capability out of the effective set of this thread and of those that it makes later. OSError."""
+    """Removes a capability from the effective set of this thread and of those that it creates later. OSError."""
 
 # --- keys.rs ---
 
@@ -208,7 +210,7 @@ def rc4(key: bytes, data: bytes) -> bytes:
 
 @final
 class SessionKeys:
-    """What protects the messages of one session on one channel; the nonce counter is inside."""
+    """The protection of the messages of one session on one channel, with the nonce counter."""
 
     def __new__(
         cls,
@@ -240,30 +242,29 @@ class SessionKeys:
     def sign(self, message: _Buffer) -> bytes:
         """The message with the SIGNED flag and its signature ([MS-SMB2] 3.1.4.1). ValueError below 64 bytes.
 
-        As often as it is asked, for the peers of tests and loads: in frevo itself the data plane signs, which sees
-        that no message id signs two messages.
+        Any number of times, for peers in tests and load generators. In frevo itself, the data plane signs, and ensures
+        that no message ID signs two messages.
         """
 
     def verify(self, message: _Buffer) -> bool:
-        """Whether the signature of one message (one element of a compound) is right."""
+        """Whether the signature of one message (one element of a compound) is correct."""
 
     def encrypt(self, session_id: int, message: _Buffer) -> bytes:
-        """The message behind a TRANSFORM_HEADER ([MS-SMB2] 3.1.4.3). ValueError without a cipher."""
+        """The message encrypted, after a TRANSFORM_HEADER ([MS-SMB2] 3.1.4.3). ValueError without a cipher."""
 
     def decrypt(self, message: _Buffer) -> bytes:
-        """The message in an encrypted packet. ValueError when it was not encrypted with the peer's key."""
+        """The message in an encrypted packet. ValueError if it was not encrypted with the peer's key."""
 
 @final
 class Gate:
-    """One per file identity: the fast path runs while nobody holds it closed."""
+    """One per file identity: the fast path runs unless it is closed."""
 
     def __new__(cls) -> Self: ...
     def close(self) -> None:
-        """Holds it closed once more and returns when the fast operations that run are done (one disk
-        access)."""
+        """Closes it (again) and returns when running fast operations have ended (one disk access)."""
 
     def open(self) -> None:
-        """Takes one `close` back; without one it does nothing."""
+        """Undoes one `close`; without one it does nothing."""
 
     @property
     def is_open(self) -> bool: ...
@@ -275,7 +276,7 @@ class Position:
     value: int
     def __new__(cls) -> Self: ...
 
-# --- records.rs: what crosses as one object ---
+# --- records.rs: arguments passed as one object ---
 
 @final
 class AttachedOpen:
@@ -292,10 +293,10 @@ class AttachedOpen:
         encrypted_only: bool = False,
         position: Position | None = None,
     ) -> Self:
-        """*file_id* is (persistent, volatile); *fd* is duplicated here and now, OSError when it cannot be.
+        """*file_id* is (persistent, volatile); *fd* is duplicated at once, OSError if it cannot be.
 
-        With *encrypted_only* only encrypted READs are answered, whatever the session demands. *position* learns
-        where each READ ended.
+        With *encrypted_only*, only encrypted READs are answered, whatever the session requires. *position* gets the end
+        of each READ.
         """
 
 @final
@@ -303,9 +304,9 @@ class ConnectionSettings:
     """What was agreed on a connection, for `set_connection`."""
 
     def __new__(cls, *, authenticated: bool, max_read: int, multi_credit: bool, user: int = 0) -> Self:
-        """*authenticated*: a session is set up, so larger messages may come and no timer runs. *max_read*: bytes of
+        """*authenticated*: a session is set up, so larger messages are allowed and no timer runs. *max_read*: bytes of
         the largest READ that is answered without Python. *multi_credit*: CreditCharge counts ([MS-SMB2] 3.3.5.2.5).
-        *user*: whose unread answers the connection's are, 0 before log-on.
+        *user*: the user whose unread responses are counted, 0 before log-on.
         """
 
 @final
@@ -355,7 +356,7 @@ class PumpSettings:
 
 @final
 class DataPlane:
-    """Threads that own connections and answer what needs no decision. See `frevo.transport.base`."""
+    """Threads that own connections and answer requests that need no decision. See `frevo.transport.base`."""
 
     def __new__(
         cls,
@@ -366,7 +367,7 @@ class DataPlane:
         limits: Limits | None = None,
     ) -> Self:
         """Starts the threads. engine: auto, uring or epoll; role: server or client. TypeError for an
-        unknown limit, OSError when a thread or an engine cannot be had.
+        unknown limit, OSError if a thread or an engine cannot be started.
         """
 
     @property
@@ -386,18 +387,18 @@ class DataPlane:
         event."""
 
     def poll(self, max_events: int = 1024, *, attended: bool = False) -> list[tuple[Any, ...]]:
-        """Events, oldest first; drains the eventfd, which stays readable when more are left. With *attended* new
-        events do not make it readable until a poll gives none or `rest` is called."""
+        """Events, oldest first; drains the eventfd, which stays readable if more are left. With *attended*, new events
+        do not make it readable until a poll returns none or `rest` is called."""
 
     @property
     def pressed(self) -> bool:
-        """Whether some user may have more unread answers than it should."""
+        """Whether some user may have too many unread responses."""
 
     def is_over(self, user: int) -> bool:
-        """Whether this user has more unread answers than it should."""
+        """Whether this user has too many unread responses."""
 
     def rest(self) -> None:
-        """From now on new events make the eventfd readable again, and those that are left."""
+        """Makes new events, and those that are left, make the eventfd readable again."""
 
     def submit(self, batch: Iterable[tuple[int, int, int, _Message]]) -> None:
         """Queues (connection, session_id, ENCRYPT | CLOSE_AFTER or 0, message); a message may be a list of parts."""
@@ -433,26 +434,26 @@ class DataPlane:
 
 @final
 class Credits:
-    """The message ids and credits of one client connection, shared with the data plane's threads."""
+    """The message IDs and credits of one client connection, shared with the data plane's threads."""
 
     def __new__(cls) -> Self: ...
     @property
     def free(self) -> int: ...
     @property
     def total(self) -> int:
-        """Free ones and those in use."""
+        """Credits that are free or in use."""
 
     def reserve(self, charge: int) -> bool:
-        """Puts *charge* aside for `take`; False when there are not so many."""
+        """Reserves *charge* credits for `take`; False if there are not enough."""
 
     def take(self, charge: int) -> int:
-        """Spends *charge* that were put aside; the first of as many message ids."""
+        """Spends *charge* reserved credits and returns the first of as many message IDs."""
 
     def settle(self, charge: int) -> None:
-        """A request of that charge has its final answer."""
+        """A request with this *charge* has its final response."""
 
     def want(self, charge: int) -> None:
-        """CREDITS is reported when so many are free; pumps leave them alone. 0: no longer."""
+        """Reports CREDITS when *charge* credits are free; pumps do not take them. 0: no longer."""
 
 _Measured = tuple[int, int, int, int, int, list[tuple[int, int]], list[tuple[int, int]]]
 
@@ -549,10 +550,10 @@ class Core:
         limits: Limits | None = None,
     ) -> Self: ...
     def feed(self, data: _Buffer) -> list[tuple[Any, ...]]:
-        """Takes received bytes; the events that they make, as `DataPlane.poll` has them."""
+        """Takes received bytes and returns events, as `DataPlane.poll`."""
 
     def resume(self) -> list[tuple[Any, ...]]:
-        """Goes on with input that waited because too much output or too many messages were outstanding."""
+        """Continues with input that waited because too much output or too many messages were pending."""
 
     def submit(self, batch: Iterable[tuple[int, int, int, _Message]]) -> None: ...
     def take_output(self) -> bytes:

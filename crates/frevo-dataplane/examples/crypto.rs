@@ -1,6 +1,6 @@
-//! What AES-GCM and AES-GMAC cost with each library, in GB/s: `cargo run --release --example crypto`.
+//! The speed of AES-GCM and AES-GMAC with each library, in GB/s: `cargo run --release --example crypto`.
 //!
-//! `Provider::fastest` and the choice for GMAC rest on this table; run it on a new kind of processor.
+//! `Provider::fastest` and the choice for GMAC are based on this table; run it on new kinds of processors.
 
 use std::time::Instant;
 

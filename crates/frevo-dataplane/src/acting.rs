@@ -1,13 +1,11 @@
 //! Acting as a Unix user in one thread: the kernel then decides on files by that user's rights.
 //!
-//! Facts that the code follows:
-//! - Credentials belong to a thread. glibc's wrappers change every thread of the process, so the calls are made raw.
-//! - setfsuid from root to another user takes the capabilities over files (CAP_DAC_OVERRIDE, FOWNER, CHOWN, FSETID,
-//!   ...) out of the effective set, and gives them back on the way to root; CAP_SETUID and CAP_SETGID stay.
-//! - setfsuid and setfsgid never say that they failed; asked for -1 they tell who is in force.
-//! - A new thread has the credentials of the one that made it, so a thread is not trusted to be anybody before its
-//!   first switch.
-//! - A switch costs one to three microseconds, thus nothing is switched that is in force already.
+//! Facts that the code follows: - Credentials belong to a thread. glibc's wrappers change every thread of the process,
+//! so the calls are made raw. - setfsuid from root to another user takes the capabilities over files (CAP_DAC_OVERRIDE,
+//! FOWNER, CHOWN, FSETID, ...) out of the effective set, and gives them back on the way to root; CAP_SETUID and
+//! CAP_SETGID stay. - setfsuid and setfsgid never report an error; called with -1, they return the current ID. - A new
+//! thread has the credentials of the one that created it, so a thread's identity is unknown before its first switch. -
+//! A switch costs one to three microseconds, so it is skipped if the identity is already in force.
 
 use std::cell::Cell;
 use std::io;
@@ -16,14 +14,14 @@ use std::sync::OnceLock;
 
 /// The process's own identity in [`Current::user`].
 const OWN: u64 = 0;
-/// Nobody has looked yet, or a switch broke off.
+/// Not determined yet, or a switch failed half-way.
 const UNKNOWN: u64 = u64::MAX;
 const SUPERUSER: u32 = 0;
 
-/// Credentials over files: a user, its group for new files, and every group that counts.
+/// Credentials for file access: a user, its group for new files, and all its groups.
 #[derive(Debug)]
 pub struct Credentials {
-    /// Tells two values apart; the same user made twice has two.
+    /// Identifies this object; the same user created twice has two.
     number: u64,
     /// The Unix user.
     pub uid: u32,
@@ -52,9 +50,8 @@ impl Credentials {
         Credentials { number: NEXT.fetch_add(1, Ordering::Relaxed), uid, gid, groups }
     }
 
-    /// Makes this thread act as this user. Nothing happens when it does already.
-    ///
-    /// On an error the thread is itself again; EPERM also when the kernel did not do as told.
+    /// Makes this thread act as this user; does nothing if it already does. After an error, the thread acts as the
+    /// process; EPERM also if the kernel did not switch.
     pub fn enter(&self) -> io::Result<()> {
         if CURRENT.get().user == self.number {
             return Ok(());
@@ -82,7 +79,7 @@ impl Credentials {
     }
 }
 
-/// Makes this thread act as the process does. Nothing happens when it does already, or when nobody ever did otherwise.
+/// Makes this thread act as the process does; does nothing if it already does, or if no thread has ever switched.
 pub fn leave() -> io::Result<()> {
     let before = CURRENT.get();
     if before.user == OWN {
@@ -90,7 +87,7 @@ pub fn leave() -> io::Result<()> {
     }
     let Some(process) = PROCESS.get() else { return Ok(()) };
     CURRENT.set(Current { user: UNKNOWN, groups_of: UNKNOWN });
-    // The superuser's groups say nothing about what it may do: they stay as they are, and a return to the same user is cheap.
+    // Groups do not matter for the superuser: they stay, which makes a return to the same user cheap.
     let mut groups_of = before.groups_of;
     if process.uid != SUPERUSER || before.user == UNKNOWN {
         set_groups(&process.groups)?;
@@ -102,20 +99,19 @@ pub fn leave() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this thread acts as the process does (also when nobody knows better).
+/// Whether this thread acts as the process does, as far as known.
 pub fn is_own() -> bool {
     PROCESS.get().is_none() || CURRENT.get().user == OWN
 }
 
-/// Takes a capability (a number of capabilities(7)) out of this thread's effective set; threads made later lack it too.
-///
-/// CAP_SYS_RESOURCE would let every user ignore quotas and the blocks that a file system keeps for root.
+/// Removes a capability (a number of capabilities(7)) from this thread's effective set; threads that it creates lack
+/// it, too. CAP_SYS_RESOURCE would let every user exceed quotas and use the blocks reserved for root.
 pub fn drop_capability(capability: u32) -> io::Result<()> {
     const VERSION_3: u32 = 0x2008_0522;
     let mut header = [VERSION_3, 0];
     let mut data = [[0u32; 3]; 2]; // effective, permitted, inheritable of 32 capabilities each
     let (word, bit) = (capability as usize / 32, 1u32 << (capability % 32));
-    // SAFETY: the header and two structures of three words each, as version 3 of the call wants them.
+    // SAFETY: the header and two structures of three words each, as version 3 of the call requires.
     if unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), data.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -131,10 +127,10 @@ pub fn drop_capability(capability: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Who the process is, looked up before the first thread becomes somebody else.
+/// The identity of the process, determined before the first thread switches.
 fn process() -> &'static Credentials {
     PROCESS.get_or_init(|| {
-        // SAFETY: these calls only tell; getgroups is given room for as many as it said there are.
+        // SAFETY: these calls change nothing; getgroups gets room for as many groups as it reported.
         let (uid, gid, groups) = unsafe {
             let count = libc::getgroups(0, std::ptr::null_mut()).max(0);
             let mut groups = vec![0u32; count as usize];
@@ -147,7 +143,7 @@ fn process() -> &'static Credentials {
 }
 
 fn set_groups(groups: &[u32]) -> io::Result<()> {
-    // SAFETY: the list is as long as said; this changes the calling thread only, unlike the wrapper of the C library.
+    // SAFETY: the list has the given length; this changes only the calling thread, unlike the wrapper of the C library.
     if unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) } == 0 {
         Ok(())
     } else {
@@ -155,9 +151,9 @@ fn set_groups(groups: &[u32]) -> io::Result<()> {
     }
 }
 
-/// setfsuid or setfsgid, and whether it came to be.
+/// setfsuid or setfsgid, and whether it took effect.
 fn set_filesystem_id(call: libc::c_long, id: u32) -> io::Result<()> {
-    // SAFETY: plain numbers; -1 is never an id, so the second call only asks.
+    // SAFETY: plain numbers; -1 is never an ID, so the second call changes nothing.
     let now = unsafe {
         libc::syscall(call, libc::c_long::from(id));
         libc::syscall(call, -1 as libc::c_long)
@@ -175,7 +171,7 @@ mod tests {
     use crate::syscalls::openat2;
 
     fn is_root() -> bool {
-        // SAFETY: only tells.
+        // SAFETY: changes nothing.
         unsafe { libc::geteuid() == 0 }
     }
 
@@ -194,7 +190,7 @@ mod tests {
         nobody.enter().unwrap();
         assert!(!is_own() && !opens_shadow());
         std::thread::scope(|scope| {
-            // A thread made meanwhile has nobody's rights until it says who it is.
+            // A thread created meanwhile has the rights of `nobody` until it switches.
             scope.spawn(|| {
                 assert!(!opens_shadow());
                 leave().unwrap();

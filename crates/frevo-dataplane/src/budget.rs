@@ -1,7 +1,7 @@
-//! Answers that nobody reads, of all connections together: how many bytes there may be, and who has them.
+//! Unread responses of all connections: how many bytes there may be, and how many of them each user has.
 //!
-//! A user may hold at most as much as is still free, so that the first one gets half and nobody everything. The users
-//! are numbers of the control plane; 0 are all who have not logged on.
+//! A user may hold at most as much as is still free, so the first one gets at most half. The control plane numbers the
+//! users; 0 stands for all that are not logged on.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ pub struct Budget {
     users: Mutex<HashMap<u64, Weak<Share>>>,
 }
 
-/// What one user has of it.
+/// The part of one user.
 #[derive(Debug, Default)]
 pub struct Share(AtomicUsize);
 
@@ -25,7 +25,7 @@ impl Budget {
         Budget { limit, total: AtomicUsize::new(0), users: Mutex::default() }
     }
 
-    /// How many bytes there are.
+    /// The limit in bytes.
     pub fn limit(&self) -> usize {
         self.limit
     }
@@ -49,18 +49,18 @@ impl Budget {
         share
     }
 
-    /// True when somebody may have more than there is for one: only then [`Budget::is_over`] needs to be asked.
+    /// True if some user may have more than its part: only then, [`Budget::is_over`] is worth a call.
     pub fn is_pressed(&self) -> bool {
         self.total.load(Ordering::Relaxed) > self.limit / 2
     }
 
-    /// True when a user has more than is free.
+    /// True if a user has more than is free.
     pub fn is_over(&self, share: &Share) -> bool {
         let free = self.limit.saturating_sub(self.total.load(Ordering::Relaxed));
         share.0.load(Ordering::Relaxed) > free
     }
 
-    /// Counts that a user has `now` bytes somewhere, where it had `before`.
+    /// Counts `now` bytes for a user instead of `before`.
     pub fn change(&self, share: &Share, before: usize, now: usize) {
         // The difference wraps around, and so does what it is added to.
         let difference = now.wrapping_sub(before);

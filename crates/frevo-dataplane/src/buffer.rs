@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-/// Small answers are collected in buffers of this size.
+/// Small responses are collected in buffers of this size.
 pub const SMALL_BYTES: usize = 64 * 1024;
-/// A pool keeps at most so many bytes.
+/// Most bytes that a pool keeps.
 const POOL_BYTES: usize = 16 * 1024 * 1024;
 
 /// Buffers that one thread uses again.
@@ -31,7 +31,7 @@ impl Pool {
         }
     }
 
-    /// Gives a buffer back. Odd sizes and what is too much for the pool are freed.
+    /// Returns a buffer. One of another size, or too much for the pool, is freed.
     pub fn put(&mut self, mut buffer: Vec<u8>) {
         let size = buffer.capacity();
         if size < SMALL_BYTES || self.bytes + size > POOL_BYTES {
@@ -47,21 +47,21 @@ impl Pool {
 #[derive(Debug)]
 struct Chunk {
     data: Vec<u8>,
-    /// First byte that is not sent yet.
+    /// First unsent byte.
     position: usize,
 }
 
-/// What a connection has to send.
+/// The output of a connection.
 #[derive(Debug, Default)]
 pub struct Output {
     chunks: VecDeque<Chunk>,
     bytes: usize,
     sent: u64,
-    /// Somebody is sending the front: nobody else may send or remove it.
+    /// A thread is sending the front: no other may send or remove it.
     busy: bool,
 }
 
-/// Output on its way to the socket without its connection.
+/// Output being sent without the lock of its connection.
 #[derive(Debug)]
 pub struct Loan(VecDeque<Chunk>);
 
@@ -106,13 +106,13 @@ impl Output {
         self.committed(bytes.len());
     }
 
-    /// A buffer at the end of the queue with room for `size` more bytes. Say [`Output::committed`] afterwards.
+    /// A buffer at the end of the queue with room for `size` more bytes. Call [`Output::committed`] afterwards.
     pub fn tail(&mut self, size: usize, pool: &mut Pool) -> &mut Vec<u8> {
         let fits = |chunk: &Chunk| chunk.data.capacity() - chunk.data.len() >= size;
         if !self.chunks.back().is_some_and(fits) {
             self.chunks.push_back(Chunk { data: pool.take(size), position: 0 });
         }
-        &mut self.chunks.back_mut().expect("a chunk was just made sure of").data
+        &mut self.chunks.back_mut().expect("there is a chunk").data
     }
 
     /// Counts `size` bytes that were appended to the tail.
@@ -120,28 +120,28 @@ impl Output {
         self.bytes += size;
     }
 
-    /// What to send next, up to `limit` pieces.
+    /// The next pieces to send, at most `limit`.
     pub fn slices(&self, limit: usize) -> impl Iterator<Item = IoSlice<'_>> {
         slices(&self.chunks).take(limit)
     }
 
-    /// True when something waits and nobody is sending.
+    /// True if something waits and no thread is sending.
     pub fn is_waiting(&self) -> bool {
         self.bytes > 0 && !self.busy
     }
 
-    /// True while somebody is sending the front.
+    /// True while a thread is sending the front.
     pub fn is_busy(&self) -> bool {
         self.busy
     }
 
-    /// Says that the front is being sent, or no longer.
+    /// Sets whether the front is being sent.
     pub fn set_busy(&mut self, busy: bool) {
         self.busy = busy;
     }
 
-    /// Takes out all that waits, up to `limit` bytes, for a send without the connection; it counts as waiting until
-    /// [`Output::settle`]. None: nothing waits, more does, or somebody is sending already.
+    /// Takes everything that waits, up to `limit` bytes, for a send without the lock; it counts as waiting until
+    /// [`Output::settle`]. None if nothing waits, more does, or a thread is already sending.
     pub fn lend(&mut self, limit: usize) -> Option<Loan> {
         if self.busy || self.bytes == 0 || self.bytes > limit {
             return None;
@@ -150,7 +150,7 @@ impl Output {
         Some(Loan(std::mem::take(&mut self.chunks)))
     }
 
-    /// Takes back what was lent, `sent` bytes of which have been sent.
+    /// Takes back what was lent, of which `sent` bytes have been sent.
     pub fn settle(&mut self, loan: Loan, sent: usize) {
         let later = std::mem::replace(&mut self.chunks, loan.0);
         self.busy = false;
@@ -158,15 +158,15 @@ impl Output {
         self.chunks.extend(later);
     }
 
-    /// All that waits, when it is one piece of at most `limit` bytes. Its memory stays in place until
-    /// [`Output::advance`] has passed it, also when more is queued meanwhile.
+    /// Everything that waits, if it is one piece of at most `limit` bytes. Its memory stays in place until
+    /// [`Output::advance`] has passed it, even if more is queued meanwhile.
     pub fn single(&self, limit: usize) -> Option<&[u8]> {
         let front = self.chunks.front()?;
         let rest = &front.data[front.position..];
         (!rest.is_empty() && rest.len() == self.bytes && rest.len() <= limit).then_some(rest)
     }
 
-    /// Forgets `sent` bytes from the front.
+    /// Removes `sent` bytes from the front.
     pub fn advance(&mut self, mut sent: usize, pool: &mut Pool) {
         self.bytes -= sent;
         self.sent += sent as u64;

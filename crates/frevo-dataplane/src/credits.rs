@@ -1,11 +1,11 @@
-//! The message ids and credits of a client's connection ([MS-SMB2] 3.2.4.1.2, 3.2.4.1.6).
+//! The message IDs and credits of a client's connection ([MS-SMB2] 3.2.4.1.2, 3.2.4.1.6).
 //!
-//! The control plane and the pumps take from the same account; what every response grants goes in on the connection's
-//! thread, once. Pumps leave a reserve, and all that the control plane says it waits for.
+//! The control plane and the pumps share one account; the connection's thread adds the credits that each response
+//! grants. Pumps leave a reserve, and the credits that the control plane waits for.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Credits that pumps leave to the control plane while they have requests in flight.
+/// Credits that pumps leave for the control plane while they have requests in flight.
 const RESERVE: u64 = 16;
 
 /// The account of one connection, used from several threads.
@@ -18,13 +18,13 @@ pub struct Credits {
 struct State {
     next_id: u64,
     free: u64,
-    /// Promised to the control plane, which sends at once.
+    /// Reserved by the control plane, which sends at once.
     reserved: u64,
-    /// Paid for requests without a final answer.
+    /// Spent on requests without a final response.
     outstanding: u64,
-    /// What the control plane waits for, 0 when it does not.
+    /// Credits that the control plane waits for; 0: none.
     wanted: u64,
-    /// It was told that there is enough.
+    /// It was told that they are there.
     told: bool,
 }
 
@@ -35,7 +35,7 @@ impl Default for Credits {
 }
 
 impl Credits {
-    /// A new connection's account: one credit and the message id 0.
+    /// The account of a new connection: one credit and message ID 0.
     pub fn new() -> Credits {
         let state = State { next_id: 0, free: 1, reserved: 0, outstanding: 0, wanted: 0, told: false };
         Credits { state: Mutex::new(state) }
@@ -45,7 +45,7 @@ impl Credits {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Credits that nobody has taken.
+    /// Credits that are free.
     pub fn free(&self) -> u64 {
         self.state().free
     }
@@ -55,7 +55,7 @@ impl Credits {
         self.state().total()
     }
 
-    /// Promises `charge` credits to the control plane; false when there are not so many.
+    /// Reserves `charge` credits for the control plane; false if there are not enough.
     pub fn reserve(&self, charge: u64) -> bool {
         let mut state = self.state();
         if state.free < charge {
@@ -66,19 +66,19 @@ impl Credits {
         true
     }
 
-    /// Spends `charge` of the promised credits: the first of as many message ids. None when they were not promised.
+    /// Spends `charge` reserved credits and returns the first of as many message IDs. None if they were not reserved.
     pub fn take(&self, charge: u64) -> Option<u64> {
         let mut state = self.state();
         state.reserved = state.reserved.checked_sub(charge)?;
         Some(state.spend(charge))
     }
 
-    /// Whether [`Credits::take_for_pump`] would give something now.
+    /// Whether [`Credits::take_for_pump`] would succeed now.
     pub fn has_for_pump(&self, charge: u64, alone: bool) -> bool {
         self.state().enough(charge, alone)
     }
 
-    /// Spends `charge` credits for a pump, which is `alone` when it has nothing in flight.
+    /// Spends `charge` credits for a pump; `alone`: it has nothing in flight.
     pub fn take_for_pump(&self, charge: u64, alone: bool) -> Option<u64> {
         let mut state = self.state();
         if !state.enough(charge, alone) {
@@ -88,7 +88,7 @@ impl Credits {
         Some(state.spend(charge))
     }
 
-    /// Adds what a response grants. True: tell the control plane that it has what it waits for.
+    /// Adds the credits of a response. True: tell the control plane that its credits are there.
     pub fn grant(&self, credits: u16) -> bool {
         let mut state = self.state();
         state.free = state.free.saturating_add(u64::from(credits));
@@ -96,13 +96,13 @@ impl Credits {
         enough && !std::mem::replace(&mut state.told, true)
     }
 
-    /// A request that cost `charge` has its final answer.
+    /// A request with this `charge` has its final response.
     pub fn settle(&self, charge: u64) {
         let mut state = self.state();
         state.outstanding = state.outstanding.saturating_sub(charge);
     }
 
-    /// The control plane waits for `charge` credits, or with 0 no longer.
+    /// The control plane waits for `charge` credits; 0: no longer.
     pub fn want(&self, charge: u64) {
         let mut state = self.state();
         (state.wanted, state.told) = (charge, false);

@@ -1,4 +1,4 @@
-//! What a data plane reports to the control plane, and the accounting of what the control plane holds.
+//! The events of a data plane for the control plane, and the accounting of messages that the control plane holds.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -7,21 +7,21 @@ use std::sync::Arc;
 
 use crate::pump::{End, PumpId};
 
-/// A connection's number; never used twice.
+/// The number of a connection; never used twice.
 pub type ConnectionId = u64;
-/// A listener's number.
+/// The number of a listener.
 pub type ListenerId = u64;
 /// Why a connection ended.
 pub type Reason = Cow<'static, str>;
 
-/// One report.
+/// One event.
 #[derive(Debug)]
 pub enum Event {
     /// A client connected.
     Accepted {
         /// The new connection.
         connection: ConnectionId,
-        /// Where it came in.
+        /// The listener that accepted it.
         listener: ListenerId,
         /// The client's address, "ip:port".
         peer: String,
@@ -50,21 +50,21 @@ pub enum Event {
         /// Why, for the log.
         reason: Reason,
     },
-    /// A client was turned away by a limit.
+    /// A limit refused a client.
     Rejected {
-        /// Where it came in.
+        /// The listener that accepted it.
         listener: ListenerId,
         /// Its address.
         peer: String,
         /// Which limit.
         reason: Reason,
     },
-    /// No message came for the time of the limit; said again after every further such time.
+    /// No message arrived for `idle_timeout`; repeated after every further such time.
     Idle {
         /// The connection.
         connection: ConnectionId,
     },
-    /// A pump has ended; it has let go of everything.
+    /// A pump has ended and released everything.
     Pump {
         /// Its connection.
         connection: ConnectionId,
@@ -101,7 +101,7 @@ impl Event {
     pub const ENCRYPTED: u32 = 1;
 }
 
-/// How much of one connection's input the control plane has not finished with.
+/// How much of a connection's input the control plane is still processing.
 #[derive(Default)]
 pub struct Flow {
     messages: AtomicUsize,
@@ -122,7 +122,7 @@ impl Flow {
         Flow { wake, ..Flow::default() }
     }
 
-    /// True when the control plane has enough; the last release below half of the limits calls `wake` once.
+    /// True if the control plane has enough; the release that falls below half of the limits calls `wake` once.
     pub fn is_full(&self, max_messages: usize, max_bytes: usize) -> bool {
         if !self.exceeds(max_messages, max_bytes) {
             return false;

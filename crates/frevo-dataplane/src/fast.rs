@@ -1,6 +1,5 @@
-//! The fast path: READ and ECHO in their plainest form, answered without the control plane.
-//!
-//! Everything unusual is not for here: the request goes up unchanged and the slow path gives the same answer.
+//! The fast path: simple READ and ECHO requests, answered without the control plane. Everything unusual is passed to
+//! the control plane unchanged, which gives the same response.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -12,7 +11,7 @@ use crate::crypto::SignOnce;
 use crate::gate::{Gate, Pass};
 use crate::wire::{at, flags, put, u16_at, u32_at, u64_at, Header, HEADER_BYTES, PROTOCOL_SMB2};
 
-/// An open that the control plane attached to a connection, because it may be read: the fast path answers its READs.
+/// An open that the control plane has attached to a connection: the fast path answers its READs.
 #[derive(Clone, Debug)]
 pub struct AttachedOpen {
     /// Its session.
@@ -33,7 +32,7 @@ pub struct AttachedOpen {
     pub file: Arc<OpenFile>,
 }
 
-/// A file descriptor and what was learned about it.
+/// A file descriptor and what is known about it.
 #[derive(Debug)]
 pub struct OpenFile {
     fd: OwnedFd,
@@ -41,21 +40,21 @@ pub struct OpenFile {
     mode: AtomicU8,
 }
 
-/// RWF_NOWAIT tells whether a read would block; assumed until the file system says that it cannot.
+/// RWF_NOWAIT tells whether a read would block; assumed until the file system refuses it.
 const ASKS: u8 = 0;
 /// Reads never block: the file system is in memory (tmpfs has no RWF_NOWAIT).
 const IN_MEMORY: u8 = 1;
 /// Reads may block and the file system does not tell: only small ones are tried.
 const UNKNOWN: u8 = 2;
 
-/// How a read without blocking ended.
+/// The result of a read without blocking.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// So many bytes, fewer than asked at the end of the file only.
+    /// This many bytes, fewer than requested only at the end of the file.
     Done(usize),
-    /// It would block: let a worker do it.
+    /// It would block: a worker has to do it.
     WouldBlock,
-    /// An error; the control plane decides what to say.
+    /// An error; the control plane decides the response.
     Failed,
 }
 
@@ -151,7 +150,7 @@ impl ReadRequest {
             return None;
         }
         let (read_flags, channel) = (body[3], u32_at(body, 36));
-        // READ_UNBUFFERED (1) does not change the answer; anything else does.
+        // READ_UNBUFFERED (1) does not change the response; anything else does.
         if read_flags & !1 != 0 || channel != 0 || u32_at(body, 44) != 0 {
             return None;
         }
@@ -207,11 +206,11 @@ pub const ERROR_BODY: [u8; 9] = [9, 0, 0, 0, 0, 0, 0, 0, 0];
 pub struct ReadJob {
     /// Its connection.
     pub connection: u64,
-    /// The request, whole: it goes up when the read fails.
+    /// The whole request, for the control plane if the read fails.
     pub request: Vec<u8>,
     /// SessionId of the transform header, None for a plain request.
     pub encrypted: Option<u64>,
-    /// For the response, or for the control plane's.
+    /// For the response, or that of the control plane.
     pub right: Option<SignOnce>,
     /// The file.
     pub file: Arc<OpenFile>,
@@ -223,14 +222,14 @@ pub struct ReadJob {
     pub data_start: usize,
     /// See [`AttachedOpen::position`].
     pub position: Arc<AtomicU64>,
-    /// How it went; None before it was tried.
+    /// The result; None before.
     pub outcome: Option<Attempt>,
-    /// Keeps the gate from closing until the answer is queued.
+    /// Keeps the gate from closing until the response is queued.
     pub pass: Pass,
 }
 
 impl ReadJob {
-    /// Does the read, blocking.
+    /// Performs the read; may block.
     pub fn run(&mut self) {
         self.make_room();
         let (file, offset) = (self.file.clone(), self.read.offset);

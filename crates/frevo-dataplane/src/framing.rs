@@ -56,7 +56,7 @@ impl Framing {
         let low = usize::from(header[2]) << 8 | usize::from(header[3]);
         match (self, header[0]) {
             (Framing::Tcp, 0) => Some(FrameKind::Message(usize::from(header[1]) << 16 | low)),
-            // Clients of the NetBIOS tradition send keepalives on direct TCP as well.
+            // Some clients also send NetBIOS keepalives on direct TCP.
             (_, 0x85) if header[1..] == [0, 0, 0] => Some(FrameKind::KeepAlive),
             (Framing::Tcp, _) => None,
             (Framing::Nbt, kind) if header[1] <= 1 => {
@@ -85,10 +85,9 @@ impl Framing {
     }
 }
 
-/// Judges the names of a SESSION REQUEST ([RFC 1002] 4.3.2); the error code to answer when they are wrong.
-///
-/// Any well-formed called name is accepted, as every SMB server of today does: `*SMBSERVER` is what clients
-/// send when they know an address only.
+/// Checks the names of a SESSION REQUEST ([RFC 1002] 4.3.2): the error code to answer if they are invalid. Any
+/// well-formed called name is accepted, as by all current SMB servers: clients that only know an address send
+/// `*SMBSERVER`.
 pub fn check_session_request(names: &[u8]) -> Result<(), u8> {
     let called = encoded_name_length(names).ok_or(CALLED_NAME_NOT_PRESENT)?;
     let calling = encoded_name_length(&names[called..]).ok_or(UNSPECIFIED_ERROR)?;

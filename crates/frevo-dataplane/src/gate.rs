@@ -9,7 +9,7 @@ const RUNNING: u64 = CLOSER - 1;
 /// One per file identity, shared by every attached open of that file on every connection.
 #[derive(Debug, Default)]
 pub struct Gate {
-    /// High half: how many closers hold the gate; low half: how many fast operations run.
+    /// High half: number of closers that hold the gate; low half: number of running fast operations.
     word: AtomicU64,
     lock: Mutex<()>,
     idle: Condvar,
@@ -25,7 +25,7 @@ impl Gate {
         Gate::default()
     }
 
-    /// A pass when nobody holds the gate closed.
+    /// A pass, unless the gate is closed.
     pub fn enter(self: &Arc<Gate>) -> Option<Pass> {
         // Acquire pairs with the Release of `open`: what the closer changed is seen by the operation.
         let before = self.word.fetch_add(1, Ordering::Acquire);
@@ -33,7 +33,7 @@ impl Gate {
         (before < CLOSER).then_some(pass)
     }
 
-    /// Keeps fast operations out and returns when those that run have ended. May block for one disk access.
+    /// Keeps out fast operations and returns when running ones have ended. May block for one disk access.
     pub fn close(&self) {
         self.word.fetch_add(CLOSER, Ordering::AcqRel);
         for _ in 0..200 {
@@ -48,7 +48,7 @@ impl Gate {
         }
     }
 
-    /// Takes one `close` back. Extra calls are ignored.
+    /// Undoes one `close`. Extra calls are ignored.
     pub fn open(&self) {
         let _ = self.word.fetch_update(Ordering::Release, Ordering::Relaxed, |word| word.checked_sub(CLOSER));
     }

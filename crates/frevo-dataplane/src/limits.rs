@@ -1,4 +1,4 @@
-//! What one data plane allows: every bound in one documented structure.
+//! All limits of a data plane in one documented structure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +40,8 @@ pub struct Limits {
     pub max_bytes_in_flight: usize,
     /// Threads for file reads that would block.
     pub workers: usize,
-    /// Bytes of output that all connections together may have queued, and how much of it each user has: a user who has
-    /// too much is not read from.
+    /// Bytes of output that all connections together may have queued, and how much of it each user has. Connections of
+    /// a user who has too much are not read.
     pub max_unread_bytes: Arc<Budget>,
 }
 
@@ -67,8 +67,8 @@ impl Default for Limits {
     }
 }
 
-/// How the descriptors that this process may have are shared out: (connections, files). Each connection holds one, and
-/// an open file one or two.
+/// How the descriptors of this process are divided: (connections, files). A connection needs one, and an open file one
+/// or two.
 pub fn descriptor_shares() -> (usize, usize) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: limit is a buffer of the right type that lives during the call.

@@ -4,7 +4,7 @@
 //! - The kernel may write into a buffer until the completion of its operation has been seen, cancelled or not. So the
 //!   ring owns every path and buffer from `submit` to the completion, and gives them back with it.
 //! - Many operations (cached reads, failed lookups) complete while they are submitted. `submit` therefore masks the
-//!   eventfd while it enters the kernel; the caller takes what is complete at once and saves a turn of its loop.
+//!   eventfd while it enters the kernel; the caller takes what is complete at once and saves an iteration of its loop.
 //! - The loop may move to another thread between two runs, so neither SINGLE_ISSUER nor DEFER_TASKRUN is used here.
 
 use std::collections::HashMap;
@@ -18,9 +18,9 @@ mod operation;
 
 pub use operation::{Buffer, Operation, StableBuffer};
 
-/// A finished operation: its token, the result (negative errno or the call's value) and all that it owned.
+/// A finished operation: its token, the result (negative errno or the call's value) and everything that it owned.
 pub struct Completion {
-    /// What `submit` was given.
+    /// The token passed to `submit`.
     pub token: u64,
     /// As the system call returns it; negative values are errno.
     pub result: i32,
@@ -39,7 +39,7 @@ pub struct Counters {
     pub enters: u64,
 }
 
-/// User data of cancel requests, whose own completion nobody waits for.
+/// User data of cancel requests, whose own completion is ignored.
 const CANCEL: u64 = u64::MAX;
 /// How long a dropped ring waits for the operations that it cancelled before it leaks their buffers.
 const DRAIN_ROUNDS: u32 = 100;
@@ -64,7 +64,7 @@ impl Ring {
         if raw < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: raw is a new descriptor that belongs to nobody else.
+        // SAFETY: raw is a new descriptor with no other owner.
         let eventfd = unsafe { OwnedFd::from_raw_fd(raw) };
         uring.submitter().register_eventfd(raw)?;
         Ok(Ring {
@@ -94,7 +94,7 @@ impl Ring {
     /// Queues one operation under a token that is not in flight; `enter` hands it to the kernel.
     ///
     /// `personality` is what `register_personality` gave, 0 for the credentials of whoever calls `enter`. A full queue is
-    /// handed over at once. On an error nothing of the operation stays behind.
+    /// handed over at once. After an error, nothing of the operation is left.
     pub fn push(&mut self, token: u64, mut operation: Operation, personality: u16) -> io::Result<()> {
         if token == CANCEL || self.in_flight.contains_key(&token) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -109,7 +109,7 @@ impl Ring {
         Ok(())
     }
 
-    /// A number for the credentials that this thread has now; operations pushed with it are done with these.
+    /// A number for the current credentials of this thread; operations pushed with it use these.
     pub fn register_personality(&self) -> io::Result<u16> {
         self.uring.submitter().register_personality()
     }
@@ -119,7 +119,7 @@ impl Ring {
         self.uring.submitter().unregister_personality(personality)
     }
 
-    /// Asks the kernel to give up an operation; it completes as usual, with ECANCELED or as if nothing had happened.
+    /// Asks the kernel to cancel an operation; it completes as usual, with ECANCELED or its normal result.
     pub fn cancel(&mut self, token: u64) -> io::Result<()> {
         if !self.in_flight.contains_key(&token) {
             return Ok(());
@@ -195,8 +195,8 @@ impl Ring {
         unsafe { libc::read(self.eventfd(), (&raw mut count).cast(), 8) };
     }
 
-    /// Cancels what runs, waits for it, and gives what completed. What the kernel still has after two seconds is leaked,
-    /// not freed: it may write there at any time.
+    /// Cancels running operations, waits for them, and returns those that completed. Memory that the kernel still uses
+    /// after two seconds is leaked, not freed: it may write there at any time.
     pub fn drain(&mut self) -> Vec<Completion> {
         let tokens: Vec<u64> = self.in_flight.keys().copied().collect();
         for token in tokens {

@@ -1,7 +1,7 @@
 //! The system calls on files that Python's `os` module lacks: openat2, statx, utimensat, renameat2, fallocate.
 //!
-//! They run in the caller's thread. The metadata path of the server calls them inside the event loop, because a
-//! thread or a ring costs more than a cached lookup does.
+//! They run in the caller's thread. The metadata path of the server calls them inside the event loop, because a thread
+//! or a ring costs more than a cached lookup.
 
 use std::ffi::CStr;
 use std::io;
@@ -20,7 +20,7 @@ const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
 /// FILETIME units (100 ns) in a second.
 const TICKS_PER_SECOND: i64 = 10_000_000;
 
-/// What statx(2) says about one file. Times are FILETIME, 100 ns since 1601: nanoseconds in 64 bits end in 2262.
+/// The result of statx(2) for one file. Times are FILETIME, 100 ns since 1601: nanoseconds in 64 bits end in 2262.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStatus {
     /// Major number of the device that holds the file.
@@ -53,14 +53,14 @@ pub struct FileStatus {
     pub attributes: u64,
     /// Mount id, 0 when the kernel does not tell.
     pub mnt_id: u64,
-    /// A number that no other file of the file system has or had, as far as inode and birth time can tell.
+    /// A number that no other file of the file system has or had, as far as inode and birth time tell.
     pub file_id: u64,
 }
 
 /// The fields that every caller gets; a kernel ignores bits that it does not know.
 pub const STATX_MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_MNT_ID;
 
-/// The time as FILETIME, rounded down; 0 for what lies before 1601, the largest for what lies behind the end.
+/// The time as FILETIME, rounded down; 0 before 1601, the largest value after the end of the range.
 fn filetime(time: libc::statx_timestamp) -> i64 {
     let ticks = time.tv_sec.saturating_mul(TICKS_PER_SECOND).saturating_add(i64::from(time.tv_nsec / 100));
     ticks.saturating_add(UNIX_EPOCH).max(0)
@@ -78,9 +78,9 @@ fn timespec(filetime: Option<i64>) -> libc::timespec {
     }
 }
 
-/// A number for the file `ino` that was born at `btime` (FILETIME): another one than that of the file which had
-/// the inode before. File systems give an inode number out again at once; what is mixed in are 23 bits of the
-/// birth time, where the low 40 bits of the inode number leave room. The sign bit stays what it was.
+/// A number for the file `ino` created at `btime` (FILETIME), different from that of the previous file with this inode.
+/// File systems reuse inode numbers at once; 23 bits of the birth time are mixed in above the low 40 bits of the inode
+/// number. The sign bit is unchanged.
 fn file_id(ino: u64, btime: i64) -> u64 {
     if btime == 0 {
         return ino;

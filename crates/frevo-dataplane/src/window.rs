@@ -1,27 +1,26 @@
-//! The message-id window and the credits of one connection ([MS-SMB2] 3.3.1.1, 3.3.1.2, 3.3.5.2.3).
+//! The message ID window and the credits of one connection ([MS-SMB2] 3.3.1.1, 3.3.1.2, 3.3.5.2.3).
 //!
-//! The window is the range `low..high` of ids granted so far, and in it a bit for every id already used. The
-//! client holds a credit for every id of the range without a bit. `low` moves when its own id is used, so a client
-//! that skips an id holds the window in place: its span ends at twice the maximum number of credits, then grants
-//! stop until the skipped id comes.
+//! The window is the range `low..high` of IDs granted so far, with a bit for each used ID. The client holds a credit
+//! for each unused ID of the range. `low` advances when its ID is used, so a client that skips an ID holds the window
+//! in place: at a span of twice the maximum number of credits, grants stop until the skipped ID is used.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A client's request may be sent so many ids late; what is older counts as sent.
+/// A client may send a request this many IDs late; older IDs count as sent.
 const LATE_MAX: u64 = 1 << 20;
 
-/// Proof that a message id was used for the first time on its connection. Only a window can give it.
+/// Proof that a message ID was used for the first time on its connection. Only a window creates it.
 #[derive(Debug)]
 pub struct FirstUse(u64);
 
 impl FirstUse {
-    /// The id.
+    /// The ID.
     pub fn id(&self) -> u64 {
         self.0
     }
 }
 
-/// Message ids are their own hash: for sets and maps of them.
+/// Message IDs are their own hash, in sets and maps of them.
 pub type Ids = BuildHasherDefault<IdHasher>;
 
 /// See [`Ids`].
@@ -42,7 +41,7 @@ impl Hasher for IdHasher {
     }
 }
 
-/// Why a message id was refused; the connection ends.
+/// Why a message ID was refused; the connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Below the window or beyond what was granted.
@@ -58,12 +57,12 @@ pub struct Window {
     high: u64,
     held: u64,
     max_credits: u64,
-    /// One bit per id, at `id % bits`; the number of words is a power of two.
+    /// One bit per ID, at `id % bits`; the number of words is a power of two.
     used: Vec<u64>,
 }
 
 impl Window {
-    /// A new connection's window: the id 0 is granted.
+    /// The window of a new connection: ID 0 is granted.
     pub fn new(max_credits: u32) -> Window {
         Window { low: 0, high: 1, held: 1, max_credits: u64::from(max_credits.max(1)), used: Vec::new() }
     }
@@ -73,7 +72,7 @@ impl Window {
         self.held
     }
 
-    /// Takes the ids `message_id .. message_id + charge`, or none of them.
+    /// Takes the IDs `message_id .. message_id + charge`, or none of them.
     pub fn consume(&mut self, message_id: u64, charge: u16) -> Result<FirstUse, Refusal> {
         let end = message_id.checked_add(u64::from(charge)).ok_or(Refusal::OutOfWindow)?;
         if message_id < self.low || end > self.high {
@@ -97,9 +96,8 @@ impl Window {
         Ok(FirstUse(message_id))
     }
 
-    /// A client's side of [`Window::consume`]: ids that its account gave out, sent in any order.
-    ///
-    /// What is not sent holds nothing in place: at most 128 KiB are kept, ids before that count as used.
+    /// The client's counterpart of [`Window::consume`]: IDs from its account, sent in any order. An unsent ID does not
+    /// hold the window in place: at most 128 KiB are kept, and IDs before that count as used.
     pub fn send(&mut self, message_id: u64, charge: u16) -> Result<FirstUse, Refusal> {
         let end = message_id.checked_add(u64::from(charge)).ok_or(Refusal::OutOfWindow)?;
         if end > self.high {
@@ -109,7 +107,7 @@ impl Window {
         self.consume(message_id, charge)
     }
 
-    /// Ids before `until` count as used.
+    /// IDs before `until` count as used.
     fn forget(&mut self, until: u64) {
         while self.low < until.min(self.high) {
             let (word, bit) = self.place(self.low);
@@ -124,7 +122,7 @@ impl Window {
         }
     }
 
-    /// Grants up to `wish` credits and says how many; at least one to a client that would hold none if `needed`.
+    /// Grants up to `wish` credits and returns how many; if `needed`, at least one to a client that would hold none.
     pub fn grant(&mut self, wish: u16, needed: bool) -> u16 {
         let room = self.max_credits.saturating_sub(self.held);
         let span_end = self.low.saturating_add(2 * self.max_credits).min(u64::MAX - 1);

@@ -6,15 +6,15 @@ pub const HEADER_BYTES: usize = 64;
 pub const TRANSFORM_BYTES: usize = 52;
 /// Size of the transport header in front of every message, the same for both framings.
 pub const FRAME_BYTES: usize = 4;
-/// What stands before an SMB2 message in an output buffer: room for the frame and the transform header.
+/// Room for the frame and the transform header before a message in an output buffer.
 pub const HEADROOM_BYTES: usize = FRAME_BYTES + TRANSFORM_BYTES;
 
-/// What one credit pays for: bytes of a request or of its answer ([MS-SMB2] 3.1.5.2).
+/// Bytes of a request or of its response that one credit covers ([MS-SMB2] 3.1.5.2).
 pub const CREDIT_BYTES: u32 = 65536;
 
 /// ProtocolId of a plain SMB2 packet.
 pub const PROTOCOL_SMB2: [u8; 4] = [0xFE, b'S', b'M', b'B'];
-/// ProtocolId of SMB1; only its NEGOTIATE is of interest, to climb to SMB2.
+/// ProtocolId of SMB1, used only for a NEGOTIATE that leads to SMB2.
 pub const PROTOCOL_SMB1: [u8; 4] = [0xFF, b'S', b'M', b'B'];
 /// ProtocolId of an encrypted packet.
 pub const PROTOCOL_TRANSFORM: [u8; 4] = [0xFD, b'S', b'M', b'B'];
@@ -128,7 +128,7 @@ pub struct Header {
     pub next_command: u32,
     /// MessageId.
     pub message_id: u64,
-    /// Reserved field that clients fill with a process id; copied to the response.
+    /// Reserved field, which clients fill with a process ID; copied to the response.
     pub process_id: u32,
     /// TreeId of a synchronous request.
     pub tree_id: u32,
@@ -137,7 +137,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads the header at the start of `bytes`; None when it is too short or not an SMB2 header.
+    /// Reads the header at the start of `bytes`; None if it is too short or not an SMB2 header.
     pub fn parse(bytes: &[u8]) -> Option<Header> {
         if bytes.len() < HEADER_BYTES || bytes[..4] != PROTOCOL_SMB2 || u16_at(bytes, 4) != 64 {
             return None;
@@ -155,21 +155,20 @@ impl Header {
         })
     }
 
-    /// True when `message`, whose header this is, says that the answer comes later ([MS-SMB2] 3.3.4.2).
+    /// True if `message`, whose header this is, is an interim response ([MS-SMB2] 3.3.4.2).
     pub fn is_interim(&self, message: &[u8]) -> bool {
         self.has(flags::ASYNC_COMMAND) && u32_at(message, at::STATUS) == STATUS_PENDING
     }
 
-    /// True when all bits of `flag` are set.
+    /// True if all bits of `flag` are set.
     #[inline]
     pub fn has(&self, flag: u32) -> bool {
         self.flags & flag == flag
     }
 }
 
-/// Where the element that starts at `start` ends: at its NextCommand or at the end of the message.
-///
-/// None when NextCommand is not a multiple of 8, too small or outside ([MS-SMB2] 3.3.5.2.7).
+/// Where the element that starts at `start` ends: at its NextCommand or at the end of the message. None if NextCommand
+/// is not a multiple of 8, too small or outside ([MS-SMB2] 3.3.5.2.7).
 pub fn element_end(message: &[u8], start: usize, next_command: u32) -> Option<usize> {
     if next_command == 0 {
         return Some(message.len());

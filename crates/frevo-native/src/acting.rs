@@ -8,11 +8,11 @@ use pyo3::prelude::*;
 use crate::syscalls::os_error;
 
 thread_local! {
-    /// Whom this thread acts as; None: as the process does.
+    /// The user that this thread acts as; None: as the process does.
     static ACTING: RefCell<Option<Py<UnixIdentity>>> = const { RefCell::new(None) };
 }
 
-/// A Unix user as file systems know it; make one per user and keep it, since a switch to the same object is free.
+/// A Unix user for file access; create one object per user and keep it, as a switch to the same object is free.
 #[pyclass(frozen, module = "frevo._native")]
 pub(crate) struct UnixIdentity {
     credentials: Credentials,
@@ -45,8 +45,7 @@ impl UnixIdentity {
     }
 }
 
-/// Makes this thread act as `who`, None: as the process. OSError when the kernel does not let it: then it acts as the
-/// process.
+/// Makes this thread act as `who`; None: as the process. OSError if the kernel refuses; then it acts as the process.
 #[pyfunction]
 #[pyo3(signature = (who, /))]
 fn act_as(py: Python<'_>, who: Option<Bound<'_, UnixIdentity>>) -> PyResult<()> {
@@ -61,13 +60,13 @@ fn act_as(py: Python<'_>, who: Option<Bound<'_, UnixIdentity>>) -> PyResult<()> 
     result.map_err(|error| os_error(py, error.raw_os_error().unwrap_or(libc::EPERM), None))
 }
 
-/// Whom this thread acts as; None: as the process does.
+/// The user that this thread acts as; None: as the process does.
 #[pyfunction]
 fn acting_as(py: Python<'_>) -> Option<Py<UnixIdentity>> {
     ACTING.with(|acting| acting.borrow().as_ref().map(|who| who.clone_ref(py)))
 }
 
-/// Takes a capability (its number) out of the effective set of this thread and of those that it makes from now on.
+/// Removes a capability (by number) from the effective set of this thread and of those that it creates from now on.
 #[pyfunction]
 fn drop_capability(py: Python<'_>, capability: u32) -> PyResult<()> {
     acting::drop_capability(capability)

@@ -118,7 +118,7 @@ fn append(packet: &mut Vec<u8>, part: &Bound<'_, PyAny>) -> PyResult<()> {
     let buffer = PyBuffer::<u8>::get(part)?;
     if buffer.is_c_contiguous() {
         // SAFETY: a contiguous buffer has that many bytes there, which stay while `buffer` lives; the caller holds the
-        // GIL and has promised not to let anybody change them before `submit` returns.
+        // GIL and has promised that they do not change before `submit` returns.
         packet.extend_from_slice(unsafe {
             std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.item_count())
         });
@@ -179,7 +179,7 @@ impl Limit for Arc<Budget> {
     }
 }
 
-/// The two ways of the limits that Python may set, by the names of their fields.
+/// Converts the limits that Python may set, in both directions, by the names of their fields.
 macro_rules! limits {
     ($($name:ident),* $(,)?) => {
         /// Limits from a dict; what is not in it keeps its default.

@@ -70,7 +70,7 @@ impl Core {
         convert::events(py, batch)
     }
 
-    /// Goes on with input that waited for output to be taken or messages to be released.
+    /// Continues with input that waited for output to be taken or messages to be released.
     fn resume<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let mut state = self.state();
         let State { connection, host, closed } = &mut *state;
@@ -102,7 +102,7 @@ impl Core {
         PyBytes::new(py, &connection.output().take_all(&mut host.pool))
     }
 
-    /// True when the connection is to be closed once its output is taken.
+    /// True if the connection is to be closed once its output is taken.
     #[getter]
     fn closing(&self) -> bool {
         let state = self.state();

@@ -1,4 +1,4 @@
-//! `frevo._native.Descriptor`: who owns a file descriptor, and when it may be closed. See `frevo.aio.descriptor`.
+//! `frevo._native.Descriptor`: the owner of a file descriptor, and when it may be closed. See `frevo.aio.descriptor`.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use crate::syscalls::os_error;
 
-/// `close` was called; the bits below count those who hold the descriptor.
+/// `close` was called; the bits below count the holders of the descriptor.
 const CLOSED: u64 = 1 << 63;
 
 /// Owns a file descriptor. Every method may be called from any thread.
@@ -19,7 +19,7 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
-    /// Called once: it is closed, and nobody holds it any more or can again.
+    /// Called once, when it is closed and no one holds it or ever can again.
     fn end(&self, py: Python<'_>) -> PyResult<()> {
         if self.number < 0 {
             return Ok(());
@@ -89,7 +89,7 @@ impl Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
-        // Whoever holds it has a reference: here nobody does.
+        // Holders have a reference, so there are none here.
         if self.number >= 0 && *self.state.get_mut() & CLOSED == 0 {
             // SAFETY: this object owns the number, and nothing uses it any more.
             unsafe { libc::close(self.number) };

@@ -11,7 +11,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-/// What protects the messages of one session on one channel.
+/// The protection of the messages of one session on one channel.
 #[pyclass(frozen, module = "frevo._native")]
 pub(crate) struct SessionKeys {
     pub(crate) inner: Arc<crypto::SessionKeys>,
@@ -89,7 +89,7 @@ impl SessionKeys {
         self.inner.encryption_required
     }
 
-    /// As often as it is asked, for peers in tests and loads; the server and the client sign in the data plane.
+    /// Signs any number of times, for peers in tests and load generators; server and client sign in the data plane.
     fn sign<'py>(&self, py: Python<'py>, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let mut copy = copy_of(message)?;
         if copy.len() < HEADER_BYTES {
@@ -126,7 +126,7 @@ impl SessionKeys {
     }
 }
 
-/// One per file identity: fast operations run while nobody holds it closed.
+/// One per file identity: fast operations run unless it is closed.
 #[pyclass(frozen, module = "frevo._native")]
 pub(crate) struct Gate {
     pub(crate) inner: Arc<gate::Gate>,
@@ -161,7 +161,7 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// The counter behind `position`, or one that nobody looks at.
+    /// The counter of `position`, or an unused one.
     pub(crate) fn shared(position: Option<&Position>) -> Arc<AtomicU64> {
         position.map(|position| position.inner.clone()).unwrap_or_default()
     }

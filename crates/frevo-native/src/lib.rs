@@ -1,4 +1,4 @@
-//! The Python module `frevo._native`: PyO3 only, everything that works lives in `frevo-dataplane`.
+//! The Python module `frevo._native`: PyO3 only; `frevo-dataplane` does the work.
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 mod acting;

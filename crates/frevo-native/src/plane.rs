@@ -13,11 +13,11 @@ use crate::keys::SessionKeys;
 use crate::pump::{Credits, Lent, Pump};
 use crate::records::{AttachedOpen, ConnectionSettings, PumpOwner, PumpSettings};
 
-/// Threads that own connections and answer what needs no decision.
+/// Threads that own connections and answer requests that need no decision.
 #[pyclass(frozen, module = "frevo._native")]
 pub(crate) struct DataPlane {
     inner: engine::DataPlane,
-    /// The callers' memory that pumps use; let go when their end is seen.
+    /// Memory of callers that pumps use, released once their end is seen.
     lent: Lent,
 }
 
@@ -60,7 +60,7 @@ impl DataPlane {
         self.inner.engine()
     }
 
-    /// Why that engine runs, one sentence.
+    /// Why that engine runs, in one sentence.
     #[getter]
     fn engine_reason(&self) -> &str {
         self.inner.engine_reason()
@@ -119,13 +119,13 @@ impl DataPlane {
         self.inner.detach(connection, file_id_volatile);
     }
 
-    /// Whether some user may have more unread answers than it should.
+    /// Whether some user may have too many unread responses.
     #[getter]
     fn pressed(&self) -> bool {
         self.inner.limits().max_unread_bytes.is_pressed()
     }
 
-    /// Whether this user has more unread answers than it should.
+    /// Whether this user has too many unread responses.
     fn is_over(&self, user: u64) -> bool {
         let unread = &self.inner.limits().max_unread_bytes;
         unread.is_over(&unread.share(user))

@@ -52,7 +52,7 @@ impl Credits {
     }
 }
 
-/// A pump as Python sees it: its number and what it has measured.
+/// A pump for Python: its number and measurements.
 #[pyclass(frozen, module = "frevo._native")]
 pub(crate) struct Pump {
     pub(crate) id: PumpId,
@@ -89,7 +89,7 @@ impl Pump {
     }
 }
 
-/// The callers' buffers, exported to us as long as a pump may touch them.
+/// Buffers of callers, exported to us as long as a pump may use them.
 #[derive(Default)]
 pub(crate) struct Lent {
     buffers: Mutex<HashMap<PumpId, PyBuffer<u8>>>,
@@ -102,7 +102,7 @@ impl Lent {
         }
     }
 
-    /// Lets go of the buffers of the pumps that have ended.
+    /// Releases the buffers of pumps that have ended.
     pub(crate) fn release(&self, events: &[Event]) {
         for event in events {
             if let Event::Pump { pump, .. } = event {

@@ -42,13 +42,13 @@ unsafe impl StableBuffer for PinnedBuffer {
 fn pinned(object: &Bound<'_, PyAny>, writable: bool) -> PyResult<Buffer> {
     let view = PyBuffer::<u8>::get(object)?;
     if !view.is_c_contiguous() || (writable && view.readonly()) {
-        return Err(PyBufferError::new_err("a contiguous buffer is needed, a writable one to read into"));
+        return Err(PyBufferError::new_err("the buffer must be contiguous, and writable for reads"));
     }
     let (pointer, length) = (view.buf_ptr().cast(), view.len_bytes());
     Ok(Box::new(PinnedBuffer { pointer, length, _keep: Keep::View { _view: view } }))
 }
 
-/// A bytes object of `length` uninitialised bytes, seen by nobody until the kernel has filled it, and its memory.
+/// A bytes object of `length` uninitialised bytes, not exposed until the kernel has filled it, and its memory.
 fn unfilled(py: Python<'_>, length: usize) -> PyResult<(Py<PyBytes>, Buffer)> {
     let size = isize::try_from(length).map_err(|_| PyValueError::new_err("length too large"))?;
     // SAFETY: a null source asks for uninitialised bytes; the result is a new reference or null with an exception.
@@ -79,7 +79,7 @@ struct State {
 
 #[pymethods]
 impl PyRing {
-    /// Raises OSError when the kernel gives no ring.
+    /// Raises OSError if the kernel refuses.
     #[new]
     fn new(py: Python<'_>, entries: u32) -> PyResult<Self> {
         let ring = ring::Ring::new(entries)
@@ -131,7 +131,7 @@ impl PyRing {
         Ok(results)
     }
 
-    /// A number for the credentials that this thread has now, for operations that shall be done with them.
+    /// A number for the current credentials of this thread, for operations that use them.
     fn register_personality(&self, py: Python<'_>) -> PyResult<u16> {
         let state = self.lock()?;
         state
@@ -140,7 +140,7 @@ impl PyRing {
             .map_err(|error| os_error(py, error.raw_os_error().unwrap_or(libc::EIO), None))
     }
 
-    /// Forgets such a number.
+    /// Releases such a number.
     fn unregister_personality(&self, py: Python<'_>, personality: u16) -> PyResult<()> {
         let state = self.lock()?;
         state
@@ -149,8 +149,8 @@ impl PyRing {
             .map_err(|error| os_error(py, error.raw_os_error().unwrap_or(libc::EIO), None))
     }
 
-    /// Cancels what runs and waits for it, two seconds at most; returns what completed. What is not among it, the
-    /// kernel may still work on: its buffers are leaked. The ring is of no use afterwards.
+    /// Cancels running operations and waits for them, two seconds at most; returns those that completed. The kernel may
+    /// still work on the others, so their buffers are leaked. The ring cannot be used afterwards.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let mut state = self.lock()?;
         let results = PyList::empty(py);
@@ -169,7 +169,7 @@ impl PyRing {
 }
 
 impl PyRing {
-    /// Never waits: a thread that waited here with the GIL would hold up the one that needs the GIL to go on.
+    /// Never waits: a thread waiting here with the GIL would block the one that needs the GIL to continue.
     fn lock(&self) -> PyResult<MutexGuard<'_, State>> {
         self.state.try_lock().map_err(|_| PyRuntimeError::new_err("this ring is in use by another thread"))
     }

@@ -19,7 +19,7 @@ pub(crate) fn os_error(py: Python<'_>, errno: i32, path: Option<&[u8]>) -> PyErr
     }
 }
 
-/// The path as the kernel takes it; ValueError when it holds a NUL.
+/// The path as a C string; ValueError if it contains a NUL.
 pub(crate) fn c_path(path: &[u8]) -> PyResult<CString> {
     CString::new(path).map_err(|_| PyValueError::new_err("embedded null byte in path"))
 }

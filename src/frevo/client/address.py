@@ -16,7 +16,8 @@ _PATH_BYTES_MAX = 65520
 
 
 class Location(Redacted, msgspec.Struct, frozen=True):
-    """Where something is on a server. *path* has slashes, none at its beginning; port 0 is the transport's default."""
+    """The location of something on a server. *path* has slashes, but no leading one; port 0 is the default of the
+    transport."""
 
     HIDDEN = ("password",)
 
@@ -73,8 +74,8 @@ class Location(Redacted, msgspec.Struct, frozen=True):
 def wire_path(path: str) -> str:
     """The form of *path* (slashes) on the wire: relative, with backslashes, without "." parts.
 
-    ".." is resolved here, as the protocol has none; ValueError when it is outside the share, or for a NUL. OSError
-    (ENAMETOOLONG) for what no request can carry.
+    ".." is resolved here, as the protocol does not have it; ValueError if it leads outside the share, or for a NUL.
+    OSError (ENAMETOOLONG) if it does not fit into a request.
     """
     if "\0" in path:
         raise ValueError("the path contains a NUL")

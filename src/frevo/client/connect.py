@@ -47,22 +47,20 @@ class Connecting(Generic[T]):
 
 
 class Options(Redacted, msgspec.Struct, frozen=True):
-    """Everything that `connect` takes besides the URL.
-
-    user, password, domain, credentials_file: who; the environment (FREVO_USER, FREVO_PASSWORD, FREVO_DOMAIN) and then
-    ~/.netrc (or $NETRC) complete it; without a password the Kerberos ticket cache is used. workgroup: the domain of a
-    user who has none. kerberos: auto, required, off. guest, anonymous: log on as nobody in particular. signing: False
-    turns it off unless the server demands it. encryption: True demands it, prefer_encryption takes it where the server
-    can. encryption_over_quic: False lets QUIC do instead where the server agrees and was verified. ciphers (none: no
-    encryption at all), signings: what is offered, best first. minimum, maximum: dialects, as smb.conf names them
-    (SMB2_02 … SMB3_11). transports: as `client smb transports`. timeout: seconds to connect.
-    answer_timeout: seconds without a sign of life from the server, while an answer is due, after which the connection
-    counts as lost, 0: as long as it takes. reconnect: seconds to try to get a lost connection back, 0: not at all.
-    connections: how many a share may have while large files or very many are moved (most servers use one processor
-    for each), 0: by the processors here, 2 to 4 for many files, half as many for a large one; 1: never another one.
-    address: where the host is, when its name does not say. client_guid: 16 bytes that servers know this client by; a
-    new one for each connection. netbios_name: what the nbt transport calls itself.
-    """
+    """Everything that `connect` takes besides the URL. user, password, domain, credentials_file: the user; the
+    environment (FREVO_USER, FREVO_PASSWORD, FREVO_DOMAIN) and then ~/.netrc (or $NETRC) complete it; without a password
+    the Kerberos ticket cache is used. workgroup: the domain of a user who has none. kerberos: auto, required, off.
+    guest, anonymous: log on without an account. signing: False turns it off unless the server demands it. encryption:
+    True demands it, prefer_encryption takes it where the server can. encryption_over_quic: False lets QUIC do instead
+    where the server agrees and was verified. ciphers (none: no encryption at all), signings: what is offered, best
+    first. minimum, maximum: dialects, as smb.conf names them (SMB2_02 … SMB3_11). transports: as `client smb
+    transports`. timeout: seconds to connect. answer_timeout: seconds without a sign of life from the server, while an
+    answer is due, after which the connection counts as lost, 0: as long as it takes. reconnect: seconds to try to get a
+    lost connection back, 0: not at all. connections: how many a share may have while large files or very many are moved
+    (most servers use one processor for each), 0: by the processors here, 2 to 4 for many files, half as many for a
+    large one; 1: never another one. address: the address of the host, if its name does not resolve to it. client_guid:
+    16 bytes that servers know this client by; a new one for each connection. netbios_name: what the nbt transport calls
+    itself."""
 
     HIDDEN = ("password",)
 
@@ -92,7 +90,7 @@ class Options(Redacted, msgspec.Struct, frozen=True):
     netbios_name: str = "FREVO"
 
     def credentials(self, location: Location) -> Credentials:
-        """Who logs on to *location*: from these options, the URL, the file, the environment or the netrc file."""
+        """The credentials for *location*: from these options, the URL, the file, the environment or the netrc file."""
         user = self.user if self.user is not None else location.user
         given = Credentials(
             user or "",

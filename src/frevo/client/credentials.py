@@ -1,4 +1,5 @@
-"""Who logs on: from arguments, a credentials file in smbclient's format, the environment, or the netrc file."""
+"""The credentials of a log-on: from arguments, a credentials file in smbclient's format, the environment, or the netrc
+file."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ class Credentials(Redacted, msgspec.Struct, frozen=True):
     domain: str = ""
     kerberos: str = "auto"  # auto: only without a password; required; off
     guest: bool = False  # log on as guest, and accept being one
-    anonymous: bool = False  # log on as nobody
+    anonymous: bool = False  # log on without an account
 
     @property
     def complete(self) -> bool:
@@ -62,7 +63,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Credentials:
 
 
 def from_netrc(host: str, port: int, user: str, environ: Mapping[str, str] | None = None) -> Credentials:
-    """The entry of $NETRC or ~/.netrc for *user* (anybody if empty) on this server; empty without one. ValueError."""
+    """The entry of $NETRC or ~/.netrc for *user* (any if empty) on this server; empty without one. ValueError."""
     path, named = netrc.file_name(environ)
     entry = netrc.look_up(path, host, port, user, must_exist=named)
     return Credentials() if entry is None else split_user(Credentials(entry.login, entry.password))

@@ -9,13 +9,13 @@ from frevo.wire.erref import NTStatus
 
 
 class RemoteError(FrevoError, OSError):
-    """The server refused something. `ntstatus` is its answer; `errno` and the class are the nearest ones of the system.
+    """The server refused something. `ntstatus` is its status; `errno` and the class are the nearest ones of the system.
 
     A missing file is a FileNotFoundError too, and so on for the other subclasses of OSError.
     """
 
     ntstatus: NTStatus = NTStatus.UNSUCCESSFUL
-    #: What failed was repeated as often as it may be (`frevo.client.lasting.retry`).
+    #: It was repeated as often as allowed (`frevo.client.lasting.retry`).
     final = False
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class ConnectionLost(RemoteError, ConnectionError):
 
 
 class PeerFault(ConnectionLost, RemoteProtocolError):
-    """The client ended the connection because the server broke a rule; nothing is repeated automatically."""
+    """The client ended the connection because the server violated the protocol; nothing is repeated automatically."""
 
 
 _CLASSES: dict[int, type[RemoteError]] = {
@@ -168,7 +168,7 @@ def lost(reason: str, kind: type[ConnectionLost] = ConnectionLost) -> Connection
 
 
 def fault(reason: str) -> PeerFault:
-    """The exception for a connection that is ended because the server broke a rule."""
+    """The exception for a connection that is ended because the server violated the protocol."""
     error = lost(reason, PeerFault)
     assert isinstance(error, PeerFault)
     return error

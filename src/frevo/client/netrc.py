@@ -1,6 +1,6 @@
 """Users and passwords by server, from ~/.netrc: `machine nas login eve password …`, `default login …`.
 
-The words are those of ftp and curl. A machine is a host or host:port; an entry without a login serves nobody.
+The format is that of ftp and curl. A machine is a host or host:port; an entry without a login is never used.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class Entry(Redacted, msgspec.Struct):
 
 
 def file_name(environ: Mapping[str, str] | None = None) -> tuple[Path, bool]:
-    """The netrc file ($NETRC, else ~/.netrc), and whether it was named by $NETRC."""
+    """The netrc file ($NETRC, or else ~/.netrc), and whether it was named by $NETRC."""
     named = (os.environ if environ is None else environ).get("NETRC", "")
     return (Path(named), True) if named else (Path("~/.netrc").expanduser(), False)
 
 
 def look_up(path: Path, host: str, port: int, user: str, *, must_exist: bool = False) -> Entry | None:
-    """The entry for *user*, or for anybody when that is empty, on host:port (0: SMB's own); None when there is none.
+    """The entry for *user*, or for any user if that is empty, on host:port (0: that of SMB); None if there is none.
 
     The first one that fits among those of host:port, then host, then `default`. ValueError for a file that others can
-    read, or that is broken; a missing one has no entries unless it *must_exist*.
+    read, or that is malformed; a missing one has no entries unless it *must_exist*.
     """
     try:
         with path.open("rb") as file:
@@ -77,7 +77,7 @@ def _fitting(entries: list[Entry], host: str, port: int, user: str) -> Entry | N
 
 
 def _is(user: str, login: str) -> bool:
-    """Whether *login*, with or without its domain, is *user* or that is nobody in particular."""
+    """Whether *login*, with or without its domain, is *user*, or *user* is empty."""
     account = login.replace("\\", "/").rpartition("/")[2]
     return not user or user.casefold() in (login.casefold(), account.casefold())
 
@@ -91,7 +91,7 @@ def _check_private(path: Path, known: os.stat_result) -> None:
 
 
 def parse(text: str) -> Iterator[Entry]:
-    """The entries of a netrc file. ValueError says in which line it is broken."""
+    """The entries of a netrc file. ValueError names the malformed line."""
     words = _words(text)
     entry: Entry | None = None
     for line, word in words:

@@ -139,10 +139,10 @@ class Transport(Protocol):
 
     @property
     def pressed(self) -> bool:
-        """Whether some user may have more unread answers than it should: only then `is_over` needs to be asked."""
+        """Whether some user may have too many unread responses: only then is `is_over` worth a call."""
 
     def is_over(self, user: int) -> bool:
-        """Whether this user has more unread answers than it should, and should get no more of them."""
+        """Whether this user has too many unread responses, and should get no more of them."""
 
     def attach(self, connection: int, opened: AttachedOpen) -> None:
         """Lets READs of an open be answered without the server, as the record says."""

@@ -120,7 +120,7 @@ class DataPlaneTransport:
         self._schedule()
 
     def submit_last(self, connection: int, session_id: int, flags: int, message: Message) -> None:
-        """`submit`, but behind the other messages of this turn, for what nobody waits for."""
+        """`submit`, but after the other messages of this turn, for messages that no one waits for."""
         self._last.append((connection, session_id, flags, message))
         self._schedule()
 
@@ -130,7 +130,7 @@ class DataPlaneTransport:
             self._loop.call_soon(self._flush)
 
     def submit_now(self, connection: int, session_id: int, flags: int, message: Message) -> None:
-        """`submit` and `flush`, for who would wait for the turn of the loop alone."""
+        """`submit` and `flush`, for a message that would be the only one of this turn."""
         self._pending.append((connection, session_id, flags, message))
         self._send_pending()
 
@@ -170,11 +170,11 @@ class DataPlaneTransport:
 
     @property
     def pressed(self) -> bool:
-        """Whether some user may have more unread answers than it should."""
+        """Whether some user may have too many unread responses."""
         return self._plane.pressed
 
     def is_over(self, user: int) -> bool:
-        """Whether this user has more unread answers than it should."""
+        """Whether this user has too many unread responses."""
         return self._plane.is_over(user)
 
     def attach(self, connection: int, opened: AttachedOpen) -> None:

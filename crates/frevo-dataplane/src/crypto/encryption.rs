@@ -26,13 +26,13 @@ pub enum Cipher {
 }
 
 impl Cipher {
-    /// The cipher of a wire id; None for 0 and unknown ones.
+    /// The cipher with this ID; None for 0 and unknown ones.
     pub fn by_id(id: u16) -> Option<Cipher> {
         let all = [Self::Aes128Ccm, Self::Aes128Gcm, Self::Aes256Ccm, Self::Aes256Gcm];
         all.get(usize::from(id).checked_sub(1)?).copied()
     }
 
-    /// Bytes of nonce that the cipher uses; the others of the 16 are zero.
+    /// Bytes of nonce that the cipher uses; the rest of the 16 are zero.
     fn nonce_bytes(self) -> usize {
         match self {
             Cipher::Aes128Ccm | Cipher::Aes256Ccm => 11,
@@ -102,7 +102,7 @@ impl std::fmt::Debug for Encryption {
 }
 
 impl Encryption {
-    /// `outgoing` encrypts what this side sends, `incoming` opens what it receives.
+    /// `outgoing` encrypts what this side sends, `incoming` decrypts what it receives.
     pub fn new(cipher: Cipher, outgoing: &[u8], incoming: &[u8]) -> Result<Encryption, BadKey> {
         Encryption::by(Provider::fastest(), cipher, outgoing, incoming)
     }
@@ -122,14 +122,14 @@ impl Encryption {
         })
     }
 
-    /// Encrypts `packet[52..]` and writes the transform header at its start; false when the key is used up.
+    /// Encrypts `packet[52..]` and writes the transform header at its start; false if the key is used up.
     #[must_use]
     pub fn encrypt(&self, session_id: u64, packet: &mut [u8]) -> bool {
         let nonce = self.nonces.next();
         nonce.is_some_and(|nonce| self.encrypt_with(nonce, session_id, packet))
     }
 
-    /// The right to encrypt one packet; None when the key is used up.
+    /// The right to encrypt one packet; None if the key is used up.
     pub fn once(encryption: &Arc<Encryption>) -> Option<EncryptOnce> {
         let nonce = encryption.nonces.next()?;
         Some(EncryptOnce { encryption: encryption.clone(), nonce })
@@ -153,7 +153,7 @@ impl Encryption {
         true
     }
 
-    /// Opens `packet[52..]` in place; false when it is not a well-formed packet encrypted with our key.
+    /// Decrypts `packet[52..]` in place; false if it is not a well-formed packet encrypted with our key.
     pub fn decrypt(&self, packet: &mut [u8]) -> bool {
         let (header, message) = packet.split_at_mut(TRANSFORM_BYTES);
         if header[..4] != PROTOCOL_TRANSFORM
@@ -169,7 +169,7 @@ impl Encryption {
     }
 }
 
-/// The right to encrypt one packet with these keys: it cannot fail any more.
+/// The right to encrypt one packet with these keys, which can no longer fail.
 #[derive(Debug)]
 pub struct EncryptOnce {
     encryption: Arc<Encryption>,
@@ -180,7 +180,7 @@ impl EncryptOnce {
     /// As [`Encryption::encrypt`].
     pub fn encrypt(self, session_id: u64, packet: &mut [u8]) {
         let encrypted = self.encryption.encrypt_with(self.nonce, session_id, packet);
-        assert!(encrypted, "a packet is shorter than what a cipher takes");
+        assert!(encrypted, "packets are shorter than the limit of a cipher");
     }
 }
 

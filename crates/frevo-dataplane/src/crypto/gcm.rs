@@ -1,12 +1,12 @@
 //! AES-GCM by the library that is fastest on this processor.
 //!
-//! aws-lc-rs is, where there is AVX-512, and on everything but x86. Processors with VAES but without AVX-512 (AMD
-//! before Zen 4, Intel's client ones) are served twice as fast by `ring`, which has code for just these.
-//! `examples/crypto.rs` measures both. GMAC is not here: aws-lc-rs makes it several times faster everywhere.
+//! That is aws-lc-rs with AVX-512, and on everything but x86. On processors with VAES but without AVX-512 (AMD before
+//! Zen 4, Intel's client processors), `ring` is twice as fast: it has code for them. `examples/crypto.rs` measures
+//! both. GMAC is not here: for that, aws-lc-rs is several times faster everywhere.
 
 use super::BadKey;
 
-/// Whose code does the work.
+/// A library for AES-GCM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// aws-lc-rs
@@ -16,7 +16,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// The fastest one for AES-GCM on this processor. Cheap: the features are remembered by std.
+    /// The fastest one for AES-GCM on this processor. Cheap: std caches the features.
     pub fn fastest() -> Provider {
         #[cfg(target_arch = "x86_64")]
         {
@@ -41,7 +41,7 @@ pub enum Gcm {
 }
 
 impl Gcm {
-    /// A key of `bits` 128 or 256 for the given provider; an error when its length is another.
+    /// A key of 128 or 256 `bits` for the given provider; an error if it has another length.
     pub fn new(provider: Provider, bits: usize, key: &[u8]) -> Result<Gcm, BadKey> {
         const WRONG: BadKey = BadKey("the encryption key has the wrong length for its cipher");
         match provider {
@@ -60,7 +60,7 @@ impl Gcm {
         }
     }
 
-    /// Encrypts `data` in place; the tag. None when the nonce has not 12 bytes or the data is too long.
+    /// Encrypts `data` in place and returns the tag. None if the nonce does not have 12 bytes or the data is too long.
     pub fn encrypt(&self, nonce: &[u8], aad: &[u8], data: &mut [u8]) -> Option<[u8; 16]> {
         match self {
             Gcm::AwsLc(key) => {
@@ -78,7 +78,7 @@ impl Gcm {
         }
     }
 
-    /// Decrypts `data` in place; false when it or anything else is not what was encrypted.
+    /// Decrypts `data` in place; false if it, `aad` or the tag is not what was encrypted.
     pub fn open(&self, nonce: &[u8], aad: &[u8], tag: &[u8; 16], data: &mut [u8]) -> bool {
         match self {
             Gcm::AwsLc(key) => {

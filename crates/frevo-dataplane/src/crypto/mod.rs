@@ -20,7 +20,7 @@ use crate::wire::TRANSFORM_BYTES;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadKey(pub &'static str);
 
-/// What protects the messages of one session on one channel.
+/// The protection of the messages of one session on one channel.
 ///
 /// Signing keys differ per channel and belong to one connection each; the encryption half, with its nonces, is shared by all
 /// channels of the session. A nonce is never used twice with one key, see `nonces.rs`.
@@ -35,7 +35,7 @@ pub struct SessionKeys {
 }
 
 impl SessionKeys {
-    /// Keys of a session's first channel; `encryption` is None before 3.0 or when no cipher was agreed.
+    /// Keys of a session's first channel; `encryption` is None before 3.0 or if no cipher was negotiated.
     pub fn new(
         signer: Signer,
         encryption: Option<Encryption>,
@@ -55,12 +55,12 @@ impl SessionKeys {
         }
     }
 
-    /// True when the session has encryption keys.
+    /// True if the session has encryption keys.
     pub fn can_encrypt(&self) -> bool {
         self.encryption.is_some()
     }
 
-    /// See [`Signer::claim`]: to be said before anything is signed.
+    /// See [`Signer::claim`]: to be called before anything is signed.
     pub fn claim(&self, nonces: &MessageNonces) -> bool {
         self.signer.claim(nonces)
     }
@@ -76,24 +76,24 @@ impl SessionKeys {
         self.signer.sign_unchecked(message);
     }
 
-    /// True when the Signature field is right. The message is unchanged afterwards.
+    /// True if the Signature field is correct. The message is unchanged afterwards.
     pub fn verify(&self, message: &mut [u8]) -> bool {
         self.signer.verify(message)
     }
 
-    /// Encrypts `packet[52..]` in place and writes the transform header before it. False, and the packet as it was, without
-    /// a cipher or when the key is used up.
+    /// Encrypts `packet[52..]` in place and writes the transform header before it. False, with the packet unchanged, if
+    /// there is no cipher or the key is used up.
     #[must_use]
     pub fn encrypt(&self, session_id: u64, packet: &mut [u8]) -> bool {
         self.encryption.as_ref().is_some_and(|encryption| encryption.encrypt(session_id, packet))
     }
 
-    /// The right to encrypt one packet; None without a cipher or when the key is used up.
+    /// The right to encrypt one packet; None without a cipher or if the key is used up.
     pub fn encrypt_once(&self) -> Option<EncryptOnce> {
         Encryption::once(self.encryption.as_ref()?)
     }
 
-    /// Decrypts a packet that starts with a transform header; the message is `packet[52..]` when it returns true.
+    /// Decrypts a packet that starts with a transform header; if it returns true, the message is `packet[52..]`.
     pub fn decrypt(&self, packet: &mut [u8]) -> bool {
         packet.len() > TRANSFORM_BYTES && self.encryption.as_ref().is_some_and(|s| s.decrypt(packet))
     }

@@ -1,19 +1,20 @@
-//! Who may use which nonce: no key ever protects two messages with one.
+//! Nonces: no key ever protects two messages with the same one.
 //!
-//! Two messages under one nonce of AES-GMAC give the authentication key away, and with it the power to sign; of AES-GCM
-//! or AES-CCM the plain text as well. So nonces are things that can be used once: [`SignOnce`] and [`EncryptNonce`] are made
-//! here alone, cannot be copied, and are gone when they have been used.
+//! Two messages under one nonce of AES-GMAC reveal the authentication key, which allows forging signatures; with
+//! AES-GCM or AES-CCM also the plain text. So a nonce is an object that can be used once: [`SignOnce`] and
+//! [`EncryptNonce`] are only created here, cannot be copied, and are consumed by use.
 //!
-//! **Signing.** The nonce of AES-GMAC is the MessageId with a bit for responses and one for CANCEL ([MS-SMB2] 3.1.4.1). The
-//! window ([`crate::window`]) sees every id of a connection for the first time once, which gives [`FirstUse`]; from that
-//! comes the right to sign the one request (a client) or the one answer (a server) with this id. What the control plane
-//! answers later is kept by [`MessageNonces`] until then: an interim response is not signed and leaves it where it is
-//! (3.3.4.2), notifications have no id and no right (3.3.4.6). A client may cancel a request once, while it has no
-//! answer. A key belongs to the connection that has signed with it first, because ids are unique there and nowhere else.
-//! All this holds whatever the algorithm is: that CMAC and HMAC would forgive is no reason to have two rules.
+//! **Signing.** The nonce of AES-GMAC is the MessageId with a bit for responses and one for CANCEL ([MS-SMB2] 3.1.4.1).
+//! The window ([`crate::window`]) reports the first use of each ID of a connection as [`FirstUse`], which gives the
+//! right to sign the one request (of a client) or the one response (of a server) with this ID. [`MessageNonces`] keeps
+//! the rights for responses that the control plane gives later: interim responses are not signed and leave the right
+//! there (3.3.4.2), notifications have no ID and no right (3.3.4.6). A client may cancel a request once, before its
+//! response. A key belongs to the connection that has signed with it first, as IDs are unique only there. All this
+//! applies to every algorithm: CMAC and HMAC would not need it, but one rule is simpler than two.
 //!
-//! **Encryption.** The counter of a session's key starts at random over the whole nonce, because before 3.1.1 another session
-//! may have the same key (a Kerberos ticket without a subkey), also after a restart; it ends before it comes round.
+//! **Encryption.** The counter of a session's key starts at a random value of the whole nonce, because before 3.1.1
+//! another session may have the same key (a Kerberos ticket without a subkey), even after a restart. It ends before it
+//! wraps around to its start.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,10 +24,10 @@ use crate::syscalls;
 use crate::window::{FirstUse, Ids};
 use crate::wire::{at, command, flags, u16_at, u32_at, u64_at};
 
-/// The id of notifications, which answer nothing.
+/// The ID of notifications, which are no responses.
 const NOTIFICATION: u64 = u64::MAX;
 
-/// What a message is to the nonce.
+/// The kind of a message, as far as the nonce depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Request,
@@ -58,7 +59,7 @@ pub(super) fn gmac_nonce(message: &[u8]) -> [u8; 12] {
     nonce
 }
 
-/// The right to sign one message. Signing takes it away.
+/// The right to sign one message, consumed by signing.
 #[derive(Debug)]
 #[must_use]
 pub struct SignOnce {
@@ -68,18 +69,18 @@ pub struct SignOnce {
 }
 
 impl SignOnce {
-    /// The connection whose ids these are.
+    /// The connection that the ID belongs to.
     pub(super) fn owner(&self) -> u64 {
         self.owner
     }
 
-    /// True when the right is for this message.
+    /// True if the right is for this message.
     pub(super) fn fits(&self, message: &[u8]) -> bool {
         self.message_id == u64_at(message, at::MESSAGE_ID) && self.kind == Kind::of(message)
     }
 }
 
-/// The rights to sign of one connection. Bounded by the requests without a final answer.
+/// The rights to sign of one connection. Bounded by the requests without a final response.
 #[derive(Debug)]
 pub struct MessageNonces {
     owner: u64,
@@ -89,56 +90,56 @@ pub struct MessageNonces {
 }
 
 impl MessageNonces {
-    /// Of a new connection, at whose end there is a server or a client.
+    /// For a new connection of a server or a client.
     pub fn new(server: bool) -> MessageNonces {
         static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
         let owner = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         MessageNonces { owner, server, open: HashSet::default() }
     }
 
-    /// What a signing key must belong to.
+    /// The owner that a signing key must have.
     pub(super) fn owner(&self) -> u64 {
         self.owner
     }
 
-    /// The right to sign the request that is sent with this id, or the answer to the one that was received.
+    /// The right to sign the request that is sent with this ID, or the response to a received one.
     pub fn right(&self, first: FirstUse) -> SignOnce {
         let kind = if self.server { Kind::Response } else { Kind::Request };
         SignOnce { owner: self.owner, message_id: first.id(), kind }
     }
 
-    /// A server's control plane will answer that request.
+    /// Keeps the right for a request that a server's control plane will answer.
     pub fn keep(&mut self, right: SignOnce) {
         if self.server && right.owner == self.owner && right.message_id != NOTIFICATION {
             self.open.insert(right.message_id);
         }
     }
 
-    /// The right that was kept; None when there was none, or it has been used.
+    /// The kept right; None if there is none or it has been used.
     pub fn answer(&mut self, message_id: u64) -> Option<SignOnce> {
         let kept = self.server && self.open.remove(&message_id);
         kept.then_some(SignOnce { owner: self.owner, message_id, kind: Kind::Response })
     }
 
-    /// A client's control plane may cancel the request that has this right.
+    /// Lets a client's control plane cancel the request with this right.
     pub fn allow_cancel(&mut self, right: &SignOnce) {
         if !self.server && right.owner == self.owner {
             self.open.insert(right.message_id);
         }
     }
 
-    /// True when a request can be cancelled: it has no answer and was not cancelled before.
+    /// True if a request can be cancelled: it has no response and has not been cancelled.
     pub fn can_cancel(&self, message_id: u64) -> bool {
         !self.server && self.open.contains(&message_id)
     }
 
-    /// The right to sign the CANCEL of a request that has no answer; None when it has been used.
+    /// The right to sign the CANCEL of a request without a response; None if it has been used.
     pub fn cancel(&mut self, message_id: u64) -> Option<SignOnce> {
         let allowed = !self.server && self.open.remove(&message_id);
         allowed.then_some(SignOnce { owner: self.owner, message_id, kind: Kind::Cancel })
     }
 
-    /// A client's request has its final answer.
+    /// A client's request has its final response.
     pub fn answered(&mut self, message_id: u64) {
         if !self.server {
             self.open.remove(&message_id);
@@ -161,25 +162,25 @@ impl EncryptNonce {
 #[derive(Debug)]
 pub(super) struct EncryptNonces {
     start: u64,
-    /// The bytes that do not count: chosen once, so that two runs of one key do not meet.
+    /// The bytes outside the counter: chosen once, so that two runs of one key do not collide.
     rest: [u8; 4],
     used: AtomicU64,
 }
 
 impl EncryptNonces {
-    /// So many messages are encrypted with one key. Beyond is a million a second for eight years, and the counter is
-    /// still far from where it started.
+    /// Most messages encrypted with one key: a million per second for eight years, and still far from a counter that
+    /// wraps around to its start.
     const MESSAGES_MAX: u64 = 1 << 48;
 
     pub(super) fn new() -> Result<EncryptNonces, BadKey> {
         let mut random = [0; 12];
-        syscalls::random(&mut random).map_err(|_| BadKey("the system has no random numbers"))?;
+        syscalls::random(&mut random).map_err(|_| BadKey("the system provides no random numbers"))?;
         let (start, rest) = random.split_at(8);
         let start = u64::from_le_bytes(start.try_into().expect("eight bytes"));
         Ok(EncryptNonces { start, rest: rest.try_into().expect("four bytes"), used: AtomicU64::new(0) })
     }
 
-    /// The next one; None when the key is used up. AES-CCM leaves the last byte out: those before it differ.
+    /// The next one; None if the key is used up. AES-CCM does not use the last byte, but those before it differ.
     pub(super) fn next(&self) -> Option<EncryptNonce> {
         let count = self.used.fetch_add(1, Ordering::Relaxed);
         if count >= Self::MESSAGES_MAX {
@@ -192,7 +193,7 @@ impl EncryptNonces {
         Some(EncryptNonce(nonce))
     }
 
-    /// As if so many had been used.
+    /// Skips nonces.
     #[cfg(test)]
     pub(super) fn skip_to(&self, used: u64) {
         self.used.store(used, Ordering::Relaxed);

@@ -1,6 +1,7 @@
-//! RC4 for NTLM's key exchange and signatures ([MS-NLMP] 3.4.3, 3.4.4): a few bytes a log-on, and no library has it any more.
+//! RC4 for NTLM's key exchange and signatures ([MS-NLMP] 3.4.3, 3.4.4): a few bytes per log-on, and no library has it
+//! any more.
 
-/// `data` under the first bytes of the key stream of `key`, which must not be empty.
+/// `data` XORed with the first bytes of the key stream of `key`, which must not be empty.
 pub fn rc4(key: &[u8], data: &mut [u8]) {
     let mut state: [u8; 256] = std::array::from_fn(|index| index as u8);
     let mut j = 0u8;

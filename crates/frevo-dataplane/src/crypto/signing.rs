@@ -21,17 +21,17 @@ pub enum SigningAlgorithm {
 }
 
 impl SigningAlgorithm {
-    /// The algorithm of a wire id.
+    /// The algorithm with this ID.
     pub fn by_id(id: u16) -> Option<SigningAlgorithm> {
         [Self::HmacSha256, Self::AesCmac, Self::AesGmac].get(usize::from(id)).copied()
     }
 }
 
-/// A signing key made ready for its algorithm, and the connection that it belongs to.
+/// A signing key prepared for its algorithm, and the connection that it belongs to.
 #[derive(Debug)]
 pub struct Signer {
     key: Key,
-    /// 0 as long as nobody has it.
+    /// 0 before its first use.
     owner: AtomicU64,
 }
 
@@ -65,14 +65,14 @@ impl Signer {
         Ok(Signer { key, owner: AtomicU64::new(0) })
     }
 
-    /// Makes the key that of this connection; false when it is another's.
+    /// Assigns the key to this connection; false if it belongs to another one.
     pub fn claim(&self, nonces: &MessageNonces) -> bool {
         let claimed = self.owner.compare_exchange(0, nonces.owner(), Ordering::Relaxed, Ordering::Relaxed);
         claimed.is_ok() || claimed == Err(nonces.owner())
     }
 
-    /// Sets the SIGNED flag and fills the Signature field of a message of at least 64 bytes. False, and nothing done,
-    /// when `right` is for another message or the key is that of another connection.
+    /// Sets the SIGNED flag and fills the Signature field of a message of at least 64 bytes. Does nothing and returns
+    /// false if `right` is for another message or the key belongs to another connection.
     #[must_use]
     pub fn sign(&self, message: &mut [u8], right: SignOnce) -> bool {
         let may = right.fits(message) && right.owner() == self.owner.load(Ordering::Relaxed);
@@ -82,8 +82,8 @@ impl Signer {
         may
     }
 
-    /// Signs whatever it is given, as often as it is given: for peers in tests and loads, which have no window and must
-    /// be able to do wrong. The data plane never calls it.
+    /// Signs any message any number of times: for peers in tests and load generators, which have no window and must be
+    /// able to violate the protocol. The data plane never calls it.
     pub fn sign_unchecked(&self, message: &mut [u8]) {
         let signed = u32_at(message, at::FLAGS) | flags::SIGNED;
         put(message, at::FLAGS, signed.to_le_bytes());
@@ -92,7 +92,7 @@ impl Signer {
         message[SIGNATURE].copy_from_slice(&signature);
     }
 
-    /// True when the Signature field is right.
+    /// True if the Signature field is correct.
     pub fn verify(&self, message: &mut [u8]) -> bool {
         if message.len() < HEADER_BYTES {
             return false;

@@ -9,7 +9,7 @@ pub fn bucket_of(ns: u64) -> usize {
     ((exponent as usize) << 5) + (ns >> exponent) as usize
 }
 
-/// The shortest latency of a bucket in ns; that of the bucket behind the last one is no u64.
+/// The shortest latency of a bucket in ns; that of the bucket after the last one does not fit into u64.
 pub fn bucket_floor(bucket: usize) -> u128 {
     let exponent = (bucket >> 5).saturating_sub(1);
     ((bucket - (exponent << 5)) as u128).checked_shl(exponent as u32).unwrap_or(u128::MAX)

@@ -1,8 +1,8 @@
 //! Pumps: request loops of a client that run on a connection's thread, without the control plane for each operation.
 //!
-//! A pump keeps a number of requests in flight: each answer makes the next request. `task` decides what to ask and
-//! what an answer means, `place` is where the data comes from or goes to, `conn/pumping.rs` builds the requests and
-//! routes the answers. The control plane reads `Shared` at any time and gets one event when the pump ends.
+//! A pump keeps a number of requests in flight: each response triggers the next request. `task` decides what to request
+//! and handles responses, `place` is the source or destination of the data, `conn/pumping.rs` builds the requests and
+//! routes the responses. The control plane reads `Shared` at any time and gets one event when the pump ends.
 
 mod measured;
 mod pattern;
@@ -23,7 +23,7 @@ pub type PumpId = u64;
 
 /// Pseudo-status: the data is not the pattern.
 pub const WRONG_DATA: u32 = 0xE000_F001;
-/// Pseudo-status: fewer bytes than asked.
+/// Pseudo-status: fewer bytes than requested.
 pub const SHORT_READ: u32 = 0xE000_F002;
 
 /// What a pump does.
@@ -59,7 +59,7 @@ impl Kind {
         all.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// What is measured, each on its own.
+    /// The classes of operations, which are measured separately.
     pub fn classes(self) -> &'static [Class] {
         match self {
             Kind::Read => &[Class::Read],
@@ -109,18 +109,18 @@ impl Class {
     }
 }
 
-/// How a pump works; frevo.client.transfer.pump says what each means.
+/// The settings of a pump; `PumpSettings` in _native.pyi explains them.
 #[derive(Debug)]
 pub struct Settings {
     /// Its number.
     pub id: PumpId,
-    /// Whose requests they are.
+    /// Session of the requests.
     pub session_id: u64,
-    /// Where.
+    /// Tree of the requests.
     pub tree_id: u32,
-    /// Requests are encrypted and answers must be.
+    /// Requests are encrypted, and responses must be.
     pub encrypt: bool,
-    /// Requests are signed and answers must be.
+    /// Requests are signed, and responses must be.
     pub sign: bool,
     /// What it does.
     pub kind: Kind,
@@ -136,9 +136,9 @@ pub struct Settings {
     pub offset: u64,
     /// Length of the range.
     pub length: u64,
-    /// Places are chosen at random, multiples of `io_size`.
+    /// Offsets are random multiples of `io_size`.
     pub random: bool,
-    /// Of the random numbers and of the pattern.
+    /// Seed of the random numbers and of the pattern.
     pub seed: u64,
     /// Begins again at the end of the range.
     pub looped: bool,
@@ -146,14 +146,14 @@ pub struct Settings {
     pub operations: u64,
     /// Failures are counted and do not end it.
     pub keep_going: bool,
-    /// The other end of the data.
+    /// Source or destination of the data.
     pub place: Place,
-    /// What others see of it.
+    /// The state that others can read.
     pub shared: std::sync::Arc<Shared>,
 }
 
 impl Settings {
-    /// What is wrong with them, if anything is.
+    /// What is wrong with the settings, if anything.
     pub fn problem(&self) -> Option<&'static str> {
         let moves = matches!(self.kind, Kind::Read | Kind::Write);
         if self.window == 0 {
@@ -175,13 +175,13 @@ impl Settings {
             return Some("there must be CREATE requests");
         }
         if self.offset.checked_add(self.length).is_none_or(|end| end > i64::MAX as u64) {
-            return Some("the range ends behind every file");
+            return Some("the range ends beyond the largest file");
         }
         None
     }
 }
 
-/// What others see of a pump while it runs and afterwards.
+/// The state of a pump that others can read while it runs and afterwards.
 #[derive(Debug)]
 pub struct Shared {
     kind: Kind,
@@ -220,7 +220,7 @@ pub enum End {
     Local(i32, u64),
     /// Other data than expected at this offset.
     Data(u64),
-    /// It let go before its requests were answered.
+    /// It was abandoned before its requests were answered.
     Abandoned,
     /// The connection has ended.
     Lost,

@@ -1,4 +1,4 @@
-//! Data that tells where it belongs: each 8-byte word of a file is made from its place, so that nothing can be mixed up.
+//! Data that identifies its position: each 8-byte word of a file is computed from its offset, so mix-ups are detected.
 
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -8,7 +8,7 @@ fn word(index: u64, seed: u64) -> u64 {
     mixed ^ mixed >> 29
 }
 
-/// Calls `each` with pieces of up to 8 bytes: the place in the range and the bytes.
+/// Calls `each` with pieces of up to 8 bytes: the position in the range and the bytes.
 fn edges(offset: u64, length: usize) -> (usize, usize) {
     let head = ((8 - offset % 8) % 8) as usize;
     let head = head.min(length);

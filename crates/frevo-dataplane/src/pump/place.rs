@@ -1,4 +1,4 @@
-//! Where the data of a pump comes from or goes to: nowhere, a pattern, a descriptor, a caller's memory.
+//! The source or destination of a pump's data: nothing, a pattern, a descriptor, or memory of the caller.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,22 +10,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{pattern, Operation, PumpId};
 use crate::event::ConnectionId;
 
-/// A caller's memory, named by its address.
+/// Memory of the caller.
 #[derive(Debug)]
 pub struct Memory {
     start: *mut u8,
     length: usize,
 }
 
-// SAFETY: whoever makes a `Memory` promises that it may be used from any thread until the pump's end is reported.
+// SAFETY: the creator of a `Memory` promises that any thread may use it until the pump's end is reported.
 unsafe impl Send for Memory {}
 
 impl Memory {
     /// `length` bytes from `start` on.
     ///
-    /// # Safety
-    /// They must stay valid until the end of the pump is reported or the data plane was shut down; for READs they
-    /// must be writable, and nobody may rely on what is in them before that.
+    /// # Safety They must stay valid until the end of the pump is reported or the data plane was shut down; for READs
+    /// they must be writable, and their contents are undefined until then.
     pub unsafe fn new(start: *mut u8, length: usize) -> Memory {
         Memory { start, length }
     }
@@ -40,27 +39,27 @@ impl Memory {
     }
 }
 
-/// The other end of a pump's data.
+/// The source or destination of a pump's data.
 #[derive(Debug)]
 pub enum Place {
-    /// READ: thrown away. WRITE: the pattern.
+    /// READ: discarded. WRITE: the pattern.
     Nowhere,
     /// READ: compared with the pattern.
     Verify,
-    /// An open file, and the place in it of the pump's first byte.
+    /// An open file, and the offset in it of the pump's first byte.
     File(Arc<OwnedFd>, u64),
     /// The pump's first byte is the first one here.
     Memory(Memory),
 }
 
-/// What became of received data.
+/// The result of storing received data.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// It is where it belongs.
+    /// It is stored.
     Done,
     /// It is not the pattern.
     Wrong,
-    /// The local file did not take it: errno.
+    /// Writing to the local file failed: errno.
     Failed(i32),
 }
 
@@ -69,7 +68,7 @@ fn errno(error: &io::Error) -> i32 {
 }
 
 impl Place {
-    /// Takes data read from `offset` of the remote file, `position` bytes behind the pump's first byte.
+    /// Stores data read from `offset` of the remote file, `position` bytes after the pump's first byte.
     pub fn store(&self, data: &[u8], offset: u64, position: u64, seed: u64) -> Stored {
         let result = match self {
             Place::Nowhere => Ok(()),
@@ -84,7 +83,7 @@ impl Place {
         result.map_or_else(|error| Stored::Failed(errno(&error)), |()| Stored::Done)
     }
 
-    /// Appends up to `length` bytes for `offset` of the remote file; fewer only where a local file ends.
+    /// Appends up to `length` bytes for `offset` of the remote file; fewer only at the end of a local file.
     pub fn load(
         &self,
         out: &mut Vec<u8>,
@@ -117,19 +116,19 @@ pub struct StoreJob {
     pub connection: ConnectionId,
     pub(crate) pump: PumpId,
     pub(crate) operation: Operation,
-    /// The message; what is to be written is `data` of it.
+    /// The message; `data` is the part of it to write.
     pub(crate) buffer: Vec<u8>,
     pub(crate) data: Range<usize>,
     pub(crate) file: Arc<OwnedFd>,
     pub(crate) place: u64,
-    /// Latency of the answer.
+    /// Latency of the response.
     pub(crate) ns: u64,
     pub(crate) outcome: Stored,
     /// The other jobs of its pump.
     pub(crate) queue: Arc<StoreQueue>,
 }
 
-/// What one pump has to write, one after the other.
+/// The writes of one pump, in order.
 #[derive(Debug, Default)]
 pub struct StoreQueue {
     state: Mutex<(VecDeque<StoreJob>, bool)>,
@@ -140,7 +139,7 @@ impl StoreQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a job; true when nobody works on the queue: somebody must begin.
+    /// Adds a job; true if no worker handles the queue, so that the caller must start one.
     pub(crate) fn push(&self, job: StoreJob) -> bool {
         let mut state = self.state();
         state.0.push_back(job);
@@ -193,7 +192,7 @@ fn read_some(file: &OwnedFd, out: &mut Vec<u8>, length: usize, mut position: u64
         match usize::try_from(count) {
             Ok(0) => break,
             Ok(count) => {
-                // SAFETY: `count` bytes behind the end were initialised just now.
+                // SAFETY: `count` bytes after the end were initialised just now.
                 unsafe { out.set_len(out.len() + count) };
                 missing -= count;
                 position += count as u64;
@@ -204,7 +203,7 @@ fn read_some(file: &OwnedFd, out: &mut Vec<u8>, length: usize, mut position: u64
     Ok(())
 }
 
-/// EINTR is no error.
+/// Repeats calls that fail with EINTR.
 fn interrupted(error: io::Error) -> io::Result<()> {
     match error.kind() {
         io::ErrorKind::Interrupted => Ok(()),

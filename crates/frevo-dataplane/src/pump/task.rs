@@ -1,4 +1,4 @@
-//! One pump: what to ask next, and what an answer means. No bytes of requests here.
+//! One pump: decides the next request and handles responses. It does not build requests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -9,10 +9,10 @@ use super::{Class, End, Kind, Place, Settings, StoreQueue, Stored, SHORT_READ, W
 use crate::crypto::SessionKeys;
 use crate::wire::{u16_at, u32_at, u64_at, HEADER_BYTES, STATUS_END_OF_FILE};
 
-/// STATUS_DISK_FULL: what a WRITE that took less than it was given means.
+/// STATUS_DISK_FULL: the meaning of a short WRITE.
 const STATUS_DISK_FULL: u32 = 0xC000_007F;
 
-/// One request to make.
+/// One request to send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
     pub(crate) class: Class,
@@ -23,7 +23,7 @@ pub(crate) struct Operation {
     pub(crate) body: usize,
 }
 
-/// An answer that is not what the specification allows; the connection ends.
+/// A response that violates the specification; the connection ends.
 pub(crate) struct Malformed;
 
 /// A running pump.
@@ -32,19 +32,19 @@ pub(crate) struct Pump {
     pub(crate) settings: Settings,
     pub(crate) keys: Option<Arc<SessionKeys>>,
     pub(crate) in_flight: u32,
-    /// Answers whose data is being written by a worker; their requests count as in flight.
+    /// Responses whose data a worker is writing; their requests count as in flight.
     pub(crate) storing: u32,
     pub(crate) stores: Arc<StoreQueue>,
     abandoned: bool,
-    /// It has a request to send and no credits for it.
+    /// It has a request to send, but no credits for it.
     pub(crate) needs_credits: bool,
-    /// To be sent before anything else: closes, the rest of short reads, what had no credits.
+    /// To be sent first: closes, the rest of short reads, requests that had no credits.
     again: VecDeque<Operation>,
     next_offset: u64,
     made: u64,
     random: u64,
     end: Option<End>,
-    /// Done ranges behind the contiguous end.
+    /// Completed ranges after the contiguous end.
     ahead: BTreeMap<u64, u64>,
     contiguous: u64,
 }
@@ -69,7 +69,7 @@ impl Pump {
         }
     }
 
-    /// Size of the largest answer, when answers are so large that they should have their own buffer.
+    /// Size of the largest response, if responses are large enough for their own buffer.
     pub(crate) fn bulk_bytes(&self) -> usize {
         match self.settings.kind {
             Kind::Read => self.settings.io_size as usize,
@@ -77,18 +77,18 @@ impl Pump {
         }
     }
 
-    /// It asks for nothing more.
+    /// Makes it send no more requests.
     pub(crate) fn stop(&mut self, end: End) {
         self.end.get_or_insert(end);
     }
 
-    /// It ends as soon as no worker uses its file any more; answers are thrown away.
+    /// Makes it end as soon as no worker uses its file; responses are discarded.
     pub(crate) fn abandon(&mut self) {
         self.abandoned = true;
         self.stop(End::Abandoned);
     }
 
-    /// How it has ended; None while answers are missing or there is more to ask.
+    /// How it has ended; None while responses are missing or there is more to request.
     pub(crate) fn ended(&self) -> Option<End> {
         if self.abandoned {
             return (self.storing == 0).then_some(End::Abandoned);
@@ -104,7 +104,7 @@ impl Pump {
             || self.end.is_none() && self.has_fresh()
     }
 
-    /// What is still to be asked once the end has begun: closes, and gaps before the end of the file.
+    /// Requests still to be sent once it is ending: closes, and gaps before the end of the file.
     fn still_wanted(&self, operation: &Operation) -> bool {
         match (self.end, operation.class) {
             (None, _) | (_, Class::Close) => true,
@@ -113,8 +113,8 @@ impl Pump {
         }
     }
 
-    /// It asks again when an eighth of its window is free, not for each answer: the server has enough to do
-    /// meanwhile, and several requests cost hardly more to send than one.
+    /// It sends requests when an eighth of its window is free, not after each response: the server has enough to do,
+    /// and several requests cost hardly more to send than one.
     pub(crate) fn should_ask(&self) -> bool {
         let free = self.settings.window.saturating_sub(self.in_flight);
         free >= (self.settings.window / 8).max(1) || !self.again.is_empty()
@@ -136,12 +136,12 @@ impl Pump {
         Some(self.fresh())
     }
 
-    /// An operation that could not be sent now.
+    /// Puts back an operation that could not be sent now.
     pub(crate) fn put_back(&mut self, operation: Operation) {
         self.again.push_front(operation);
     }
 
-    /// Asks for less than it wanted from `operation` on: the rest comes next.
+    /// Shortens `operation`; the rest comes next.
     pub(crate) fn split(&mut self, operation: &mut Operation, size: u32) {
         if size < operation.size && self.in_order() {
             let rest = Operation {
@@ -168,7 +168,7 @@ impl Pump {
         if !self.in_order() {
             return true;
         }
-        // What is done out of order stays near what is done in order: a transfer that broke off can be resumed.
+        // Responses may only be out of order within a window, so that an interrupted transfer can be resumed.
         let ahead = u64::from(settings.window) * u64::from(settings.io_size);
         let end = self.contiguous.saturating_add(ahead).min(settings.offset + settings.length);
         self.next_offset < end
@@ -195,7 +195,7 @@ impl Pump {
         let Settings { io_size, offset, length, random, .. } = self.settings;
         let size = u64::from(io_size);
         if random {
-            // xorshift64: fast, and every place is as likely as the others for our purpose.
+            // xorshift64: fast, and uniform enough.
             self.random ^= self.random << 13;
             self.random ^= self.random >> 7;
             self.random ^= self.random << 17;
@@ -211,7 +211,7 @@ impl Pump {
         (place, size as u32)
     }
 
-    /// Takes the final answer to `operation`: its status and the whole message.
+    /// Handles the final response to `operation`: its status and the whole message.
     pub(crate) fn answered(
         &mut self,
         operation: Operation,
@@ -261,14 +261,14 @@ impl Pump {
         }
     }
 
-    /// The data of a READ is here.
+    /// Handles the data of a READ.
     fn arrived(&mut self, operation: Operation, data: &[u8], ns: u64) {
         let position = operation.offset - self.settings.offset;
         let stored = self.settings.place.store(data, operation.offset, position, self.settings.seed);
         self.stored(operation, data.len() as u32, stored, ns);
     }
 
-    /// Whether the data of `operation` should be written by a worker: the file, and the place in it.
+    /// If a worker should write the data of `operation`: the file and the offset in it.
     pub(crate) fn deferred(&self, operation: &Operation, status: u32) -> Option<(Arc<OwnedFd>, u64)> {
         match &self.settings.place {
             Place::File(file, start) if operation.class == Class::Read && status == 0 && !self.abandoned => {
@@ -278,7 +278,7 @@ impl Pump {
         }
     }
 
-    /// The data of a READ, `count` bytes, is where it belongs, or is not.
+    /// The `count` bytes of a READ have been stored, or not.
     pub(crate) fn stored(&mut self, operation: Operation, count: u32, stored: Stored, ns: u64) {
         match stored {
             Stored::Done => (),
@@ -298,7 +298,7 @@ impl Pump {
         self.count(operation.class, u64::from(count), ns);
     }
 
-    /// Fewer bytes than asked: the end is near, or the server is short of something. Asks for the rest.
+    /// Handles fewer bytes than requested, at the end of the file or for lack of resources: requests the rest.
     fn short(&mut self, operation: Operation, count: u32, ns: u64) {
         if self.settings.keep_going {
             return self.settings.shared.measured()[0].failed(SHORT_READ);
@@ -364,7 +364,7 @@ impl Pump {
         self.settings.shared.contiguous.store(bytes, Ordering::Relaxed);
     }
 
-    /// Remembers a range behind a gap; as one with the range before it, as answers may be as short as a byte.
+    /// Stores a range after a gap, merged with an adjacent one before it, as responses may be as short as a byte.
     fn done_ahead(&mut self, start: u64, end: u64) {
         match self.ahead.range_mut(..start).next_back() {
             Some((_, known)) if *known == start => *known = end,
@@ -374,7 +374,7 @@ impl Pump {
         }
     }
 
-    /// Appends the data of a WRITE; how much there was, or errno.
+    /// Appends the data of a WRITE and returns its size, or errno.
     pub(crate) fn load(&self, out: &mut Vec<u8>, operation: &Operation) -> Result<usize, i32> {
         let Settings { place, offset, seed, .. } = &self.settings;
         place.load(out, operation.size as usize, operation.offset, operation.offset - offset, *seed)

@@ -1,7 +1,7 @@
-//! What this kernel's io_uring can do, found by asking and by small trials, never by version number.
+//! What this kernel's io_uring supports, determined by queries and small trials, never by version number.
 //!
-//! The probe call lists opcodes; what hides in flags of an opcode (multishot) or in setup and registration calls is
-//! tried once with throw-away sockets. Distributions backport and containers forbid, so a version says little.
+//! The probe call lists opcodes; flags of an opcode (multishot) and setup and registration calls are tried once with
+//! throw-away sockets. Distributions backport features and containers forbid them, so versions say little.
 
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -84,7 +84,7 @@ pub struct Features {
     pub reason: String,
     /// Names of the opcodes that the kernel supports.
     pub operations: Vec<&'static str>,
-    /// What was found by the feature mask and by trials: name and result.
+    /// Results of the feature mask and of trials: name and result.
     pub abilities: Vec<(&'static str, bool)>,
 }
 
@@ -105,7 +105,7 @@ impl Features {
     }
 }
 
-/// Asks the kernel. Takes well under a millisecond; nothing stays behind.
+/// Probes the kernel. Takes well under a millisecond and leaves nothing behind.
 pub fn probe() -> Features {
     let ring = match IoUring::new(8) {
         Ok(ring) => ring,
@@ -188,7 +188,7 @@ fn try_fixed_buffers(ring: &IoUring) -> bool {
     registered && ring.submitter().unregister_buffers().is_ok()
 }
 
-/// Submits one entry and takes one completion, if it comes without waiting for anybody.
+/// Submits one entry and takes one completion, if there is one without waiting.
 fn once(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<Option<cqueue::Entry>> {
     // SAFETY: the callers keep everything that the entry points to until they drop the ring or see the completion.
     unsafe { ring.submission().push(entry) }.map_err(|_| io::Error::from_raw_os_error(libc::EBUSY))?;
@@ -206,7 +206,7 @@ fn try_multishot_accept(ring: &mut IoUring) -> io::Result<bool> {
     let Some(done) = once(ring, &entry)? else { return Ok(false) };
     drop(client);
     if done.result() >= 0 {
-        // SAFETY: the descriptor was made by the accept and nobody else knows it.
+        // SAFETY: the accept created the descriptor, which has no other owner.
         unsafe { libc::close(done.result()) };
     }
     let more = cqueue::more(done.flags());

@@ -20,7 +20,7 @@ pub unsafe trait StableBuffer: Send {
     fn length(&self) -> usize;
 }
 
-// SAFETY: the heap memory of a vector stays where it is when the Vec is moved, and nobody resizes it in here.
+// SAFETY: the heap memory of a vector stays where it is when the Vec is moved, and nothing here resizes it.
 unsafe impl StableBuffer for Vec<u8> {
     fn pointer(&self) -> *mut u8 {
         self.as_ptr().cast_mut()
@@ -146,7 +146,7 @@ impl Operation {
         }
     }
 
-    /// Whether the copy alone would hold up the submitting loop for longer than a worker thread costs.
+    /// Whether the copy alone would block the submitting loop for longer than a worker thread costs.
     pub(super) fn is_bulk(&self) -> bool {
         match self {
             Operation::Read { buffer, .. } | Operation::Write { buffer, .. } => buffer.length() >= BULK_BYTES,

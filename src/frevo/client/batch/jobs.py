@@ -1,4 +1,4 @@
-"""Many files as jobs: what is to be done with each, several at a time, repeated when the connection is lost."""
+"""Many files as jobs: several at a time, repeated if the connection is lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from frevo.client.transfer.spread import SPREAD_BYTES
 #: How many files are transferred at a time, and how many large ones among them.
 PARALLEL = 32
 _LARGE_AT_A_TIME = 4
-#: Times that differ by less are the same: some file systems keep even seconds only.
+#: Times that differ by less count as equal: some file systems store only even seconds.
 TIME_TOLERANCE_NS = 2_000_000_000
 
 
@@ -67,7 +67,8 @@ class Totals(msgspec.Struct):
 
 
 class Plan(msgspec.Struct):
-    """How to transfer. update: leave out what is there with the same size and time. verify: compare by SHA-256."""
+    """How to transfer. update: skip files that exist with the same size and time. verify: compare SHA-256
+    afterwards."""
 
     recursive: bool = False
     update: bool = False
@@ -100,7 +101,7 @@ class _Undoable:
         self._report.advanced(size)
 
     def take_back(self) -> int:
-        """Reports that nothing is done; how many bytes were."""
+        """Reports that nothing is done after all; returns how many bytes were."""
         done = self._done
         self.advanced(-done)
         return done
@@ -114,7 +115,7 @@ async def repeat_job(do: Do, share: Share, job: Job, plan: Plan, totals: Totals,
         try:
             return await do(share, job, plan, totals, undoable)
         except ConnectionLost as error:
-            if error.unsent:  # nothing was connected again: the first error says more
+            if error.unsent:  # no new connection: the first error says more
                 raise first or error from None
             first = error
             if not attempts.again(error, undoable.take_back()):
@@ -159,7 +160,7 @@ async def run_batch(
 
 
 async def same_content(share: Share, path: str, local: str, plan: Plan) -> bool:
-    """Whether two files that look the same are the same; only compared if the plan says so."""
+    """Whether two files that look the same are the same; compared only if the plan requires it."""
     try:
         return not plan.verify or bool(await verify.compare(share, path, local))
     except verify.Mismatch:

@@ -1,4 +1,4 @@
-"""Small local files, whole, in as few system calls as possible."""
+"""Reads and writes small local files as a whole, in as few system calls as possible."""
 
 from __future__ import annotations
 

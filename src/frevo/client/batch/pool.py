@@ -1,4 +1,4 @@
-"""Jobs under way at a time: workers that take them from one queue and spread them over the connections there are."""
+"""Runs jobs in parallel: workers take them from one queue and spread them over the connections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from frevo.client.share.share import Share
 
-#: Jobs that are found ahead of those under way. When this many wait, another connection is worth it.
+#: Jobs that are prepared in advance. When this many wait, another connection is worth it.
 _AHEAD = 256
 Job = TypeVar("Job")
 
@@ -38,7 +38,8 @@ class Pool(Generic[Job]):
         self._queue: asyncio.Queue[Job | None] = asyncio.Queue(_AHEAD)
 
     async def run(self, jobs: AsyncIterator[Job]) -> None:
-        """Does all *jobs*. An OSError of one is told to *failed*; what that raises, a lost connection say, ends all."""
+        """Does all *jobs*. An OSError of one is passed to *failed*; an exception from that (such as a lost connection)
+        ends all."""
         try:
             async with asyncio.TaskGroup() as group:
                 for index in range(self._parallel):
@@ -63,7 +64,7 @@ class Pool(Generic[Job]):
             await queue.put(None)
 
     async def _connect(self) -> None:
-        """One connection more, from the next job on."""
+        """Adds a connection, used from the next job on."""
         first = self._shares[0]
         further = await first.on_connection(len(self._shares))
         if further is None:

@@ -1,4 +1,4 @@
-"""Whether what arrived is what was sent: SHA-256 of both ends, each read again after the transfer."""
+"""Checks transfers: SHA-256 of both ends, each read again afterwards."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Mismatch(RemoteError):
 
 
 async def compare(share: Share, path: str, local: str) -> str:
-    """The SHA-256 of *path*, read from the server, when the local file *local* has the same.
+    """The SHA-256 of *path*, read from the server, if it is that of the local file *local*.
 
-    Mismatch otherwise, other errors of reading either. The local file is written to its disk first and taken out of
-    the page cache where the kernel lets us, so that what is read is what was stored. Cancelled, nothing stays open.
+    Otherwise Mismatch, or errors of reading either. The local file is first written to disk and removed from the page
+    cache if possible, so that the stored data is read. If cancelled, nothing stays open.
     """
     return await _equal(path, remote_digest(share, path), local_digest(local), local)
 
@@ -47,7 +47,7 @@ async def _equal(path: str, digest: Awaitable[str], other: Awaitable[str], where
 
 
 async def remote_digest(share: Share, path: str) -> str:
-    """The SHA-256 of a file on the server, in hexadecimal, read over the connection by an open of its own."""
+    """The SHA-256 of a file on the server, in hexadecimal, read through a separate open."""
     async with share.open(path) as file:
         return await _digest(file.opened.end_of_file, file.preadinto)
 

@@ -91,7 +91,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise
     done = (
         threading.Lock()
-    )  # no lock of Python's futures: the collector may run other work of ours while it waits
+    )  # not with the lock of Python's futures: the garbage collector may run other work of ours meanwhile
     done.acquire()
     tasks: list[asyncio.Task[T]] = []
 
@@ -128,7 +128,7 @@ def soon(call: Callable[[], object]) -> None:
 
 
 class _Feed(Generic[T]):
-    """Takes items from an asynchronous generator, at most *limit* before somebody asks for them."""
+    """Takes items from an asynchronous generator, at most *limit* in advance."""
 
     def __init__(self, steps: AsyncGenerator[T, None], limit: int) -> None:
         self._steps, self._limit = steps, limit
@@ -171,9 +171,9 @@ class _Feed(Generic[T]):
 
 
 def iterate(steps: AsyncGenerator[T, None], limit: int = 1024) -> Iterator[T]:
-    """The items of *steps*, up to *limit* of them fetched ahead; 1: each step is taken when it is asked for.
+    """The items of *steps*, up to *limit* of them fetched in advance; 1: each only on demand.
 
-    Left early, the generator is closed without waiting for that.
+    If left early, the generator is closed without waiting for that.
     """
     feed = _Feed(steps, limit)
     try:

@@ -1,4 +1,4 @@
-"""One connection of a client: message ids, credits, requests as futures, and the checks of every answer.
+"""One connection of a client: message IDs, credits, requests as futures, and the checks of responses.
 
 [MS-SMB2] 3.2.4.1 and 3.2.5.1. The data plane frames, signs, encrypts and verifies.
 """
@@ -33,10 +33,10 @@ from frevo.wire.smb2 import (
     split_compound,
 )
 
-#: The number of credits that a connection asks for; each pays for 64 KiB.
+#: The number of credits that a connection requests; each covers 64 KiB.
 CREDITS_WANTED = 1024
 _CREDITS_EXTRA = 128
-#: With no more requests under way than this, a request is sent at once: more to send along is unlikely.
+#: With no more requests under way than this, a request is sent at once: others to send with it are unlikely.
 _FEW = 3
 _SIGNED = int(HeaderFlags.SIGNED)
 _ASYNC = int(HeaderFlags.ASYNC_COMMAND)
@@ -52,14 +52,14 @@ class RunningPump(Protocol):
 
     @property
     def progress(self) -> object:
-        """Changes with every answer."""
+        """Changes with every response."""
 
     def on_end(self, reason: str, code: int, offset: int) -> None:
         """Called when the data plane has released everything."""
 
 
 class Connection:
-    """Sends requests as credits allow and gives each its answer."""
+    """Sends requests as credits allow and gives each its response."""
 
     def __init__(self, plane: Plane, server: str) -> None:
         self.plane = plane
@@ -95,7 +95,7 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        """Whether anybody waits: for answers, credits or the end of a pump."""
+        """Whether anything waits for responses, credits or the end of a pump."""
         return bool(self._pending or self._waiting or self.pumps) or self.credits.free != self.credits.total
 
     def due(self) -> dict[int, object]:
@@ -106,7 +106,7 @@ class Connection:
 
     @property
     def signs_of_life(self) -> tuple[int, int]:
-        """Changes with every answer; while pumps run, whose answers are not seen here, with the credits in use."""
+        """Changes with every response; while pumps run, whose responses do not arrive here, with the credits in use."""
         return self._messages, self.credits.free
 
     def when_lost(self, call: Callable[[], None]) -> None:
@@ -194,10 +194,9 @@ class Connection:
     def send_unawaited(
         self, command: int, body: bytes, protection: Protection, tree_id: int, encrypt: bool
     ) -> bool:
-        """Sends a request whose answer nobody waits for, after what is sent in this turn of the loop.
+        """Sends a request without waiting for its response, after everything else in this turn of the loop.
 
-        False: not now, for want of a credit or because too many are under way. On a connection that has ended there
-        is nothing to do.
+        False if there is no credit or too many are under way. Does nothing on a connection that has ended.
         """
         if self._error is not None:
             return True
@@ -219,7 +218,7 @@ class Connection:
         self, element: Element, message_id: int, protection: Protection, tree_id: int, encrypt: bool, flags: int,
         following: int,
     ) -> tuple[Pending, bytes]:  # fmt: skip
-        """Enters the request among those that wait for an answer; also returns its header."""
+        """Registers the request as waiting for a response; also returns its header."""
         charge = element.charge
         future = element.future or self._loop.create_future()
         pending = Pending(
@@ -240,7 +239,7 @@ class Connection:
         return pending, header
 
     def _submit(self, message: Buffer | Sequence[Buffer], protection: Protection, encrypt: bool) -> None:
-        """Sends together with the rest of this turn of the loop, or at once when hardly anything is under way."""
+        """Sends with the rest of this turn of the loop, or at once if hardly anything is under way."""
         self.last_sent = message
         send = self.plane.transport.submit if len(self._pending) > _FEW else self.plane.transport.submit_now
         send(self.number, protection.session_id, ENCRYPT if encrypt else 0, message)
@@ -248,7 +247,7 @@ class Connection:
     async def call(
         self, elements: Sequence[Element], protection: Protection, tree_id: int = 0, *, encrypt: bool = False
     ) -> list[Reply]:
-        """Sends and waits for all answers. When it is cancelled, so are its requests."""
+        """Sends and waits for all responses. If it is cancelled, so are its requests."""
         await self.reserve(sum(element.charge for element in elements))
         pending = self.send(elements, protection, tree_id, encrypt=encrypt)
         return await self.collect(pending)
@@ -271,14 +270,14 @@ class Connection:
     ) -> asyncio.Future[Reply] | None:
         """Sends one request without waiting for credits. Returns its future, or None without credits or a connection.
 
-        Cancelling the future throws the answer away; *element* must not have a sink.
+        Cancelling the future discards the response; *element* must not have a sink.
         """
         if self._waiting or self._error is not None or not self.credits.reserve(element.charge):
             return None
         return self.send_one(element, protection, tree_id, encrypt).future
 
     async def collect(self, pending: Sequence[Pending]) -> list[Reply]:
-        """The answers of *pending*. If this is cancelled or an answer cannot come, all are abandoned."""
+        """The responses of *pending*. If this is cancelled or a response cannot come, all are abandoned."""
         try:
             return [await one.future for one in pending]
         except BaseException:
@@ -299,7 +298,7 @@ class Connection:
                 self._cancel(one)
 
     def _answer_abandoned(self, pending: Pending) -> None:
-        """Undoes the effect of an answer that nobody has taken."""
+        """Undoes the effect of an abandoned request that succeeded."""
         future = pending.future
         if not future.cancelled() and future.exception() is None and pending.on_abandoned is not None:
             try:
@@ -308,9 +307,10 @@ class Connection:
                 self.fail(f"the server sent a malformed message ({error})")
 
     def _cancel(self, pending: Pending) -> None:
-        """[MS-SMB2] 3.2.4.24: CANCEL has the id of its request and costs no credit.
+        """[MS-SMB2] 3.2.4.24:
 
-        One for each request: with AES-GMAC two signed ones, with and without an async id, give the key away.
+        CANCEL has the ID of its request and costs no credit. Only one per request: with AES-GMAC, two signed ones, with
+        and without an async ID, reveal the key.
         """
         header = Header(
             command=Command.CANCEL,
@@ -324,10 +324,10 @@ class Connection:
         flags = ENCRYPT if pending.encrypted else 0
         self.plane.transport.submit(self.number, pending.protection.session_id, flags, message)
 
-    # -- answers
+    # -- responses
 
     def on_message(self, event: Event) -> None:
-        """Takes one message of the server: one answer or a compound of them."""
+        """Takes one message of the server: one response or a compound of them."""
         _, _, session_id, flags, message, bad, unverified = event
         self._messages += 1
         encrypted_by = session_id if flags & ENCRYPTED else None
@@ -362,7 +362,7 @@ class Connection:
         if complaint:
             if (
                 status == _SESSION_DELETED and not bad
-            ):  # nobody is there who could sign; like a cut, not a fault
+            ):  # without a session it cannot sign; like a lost connection, not a protocol error
                 self.fail("the server ended the session", ConnectionLost)
             else:
                 self.fail(complaint)
@@ -371,7 +371,7 @@ class Connection:
             pending.async_id = async_id
         else:
             self._finish(pending, Reply(status, message))
-            # Only now, so that a malformed answer fails this request too.
+            # Only now, so that a malformed response fails this request, too.
             del self._pending[message_id]
             self.credits.settle(pending.charge)
         if self._waiting:
@@ -393,7 +393,7 @@ class Connection:
         pending.future.set_result(reply)
 
     def on_credits(self) -> None:
-        """The credits that the first waiter needs have come."""
+        """The credits that the first waiter needs are there."""
         self._wake()
 
     def on_pump_ended(self, pump: int, reason: str, code: int, offset: int) -> None:
@@ -404,7 +404,7 @@ class Connection:
         self._starved()
 
     def _wake(self) -> None:
-        """Wakes those who wait for credits, in order, as far as the credits go."""
+        """Wakes waiters for credits, in order, as far as the credits suffice."""
         self.credits.want(self._waiting[0][0] if self._waiting else 0)
         free = self.credits.free
         for charge, ready in self._waiting:
@@ -415,7 +415,7 @@ class Connection:
                 ready.set_result(None)
 
     def _starved(self) -> None:
-        """Ends the connection when credits are needed but nothing is under way that could bring any."""
+        """Ends the connection if credits are needed but nothing is under way that could bring any."""
         if self._waiting and self._error is None and not self._pending and not self.pumps:
             charge, free, total = self._waiting[0][0], self.credits.free, self.credits.total
             if charge > free == total:
@@ -433,12 +433,13 @@ class Connection:
             self.closed.set_result(None)
 
     def fail(self, reason: str, kind: type[ConnectionLost] = PeerFault) -> None:
-        """Ends the connection, usually because the server broke a rule."""
+        """Ends the connection, usually because the server violated the protocol."""
         self._end(lost(reason, kind))
         self.plane.transport.close(self.number, abort=True)
 
     def peer_fault(self, error: FrevoError) -> PeerFault:
-        """Ends the connection because an answer is malformed (a WireError) or breaks a rule; returns what to raise."""
+        """Ends the connection because a response is malformed (a WireError) or violates the protocol; returns what to
+        raise."""
         malformed = isinstance(error, WireError)
         reason = f"the server sent a malformed message ({error})" if malformed else str(error)
         self.fail(reason)
@@ -455,7 +456,7 @@ class Connection:
             one.release_sink()
             if not one.future.done():
                 one.future.set_exception(self._renewed_error())
-                one.future.exception()  # marks it as retrieved: perhaps nobody waits
+                one.future.exception()  # marks it as retrieved, as perhaps nothing waits
         for _, ready in self._waiting:
             if not ready.done():
                 ready.set_result(None)

@@ -1,8 +1,8 @@
-"""Ends a connection whose server is silent although an answer is due, after asking it for a sign of life (ECHO).
+"""Ends a connection whose server is silent although a response is due, after asking it for a sign of life (ECHO).
 
-It also ends one whose server answers everything but a single request, after a much longer time ([MS-SMB2] 3.2.6.1).
-The kernel notices a peer that is gone; this notices one that keeps the connection but does not work. ECHO is
-[MS-SMB2] 2.2.28.
+It also ends one whose server answers everything but a single request, after a much longer time ([MS-SMB2] 3.2.6.1). The
+kernel detects a peer that is gone; this detects one that keeps the connection but does not work. ECHO is [MS-SMB2]
+2.2.28.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PATIENCE = 10
 
 
 class Keepalive:
-    """Looks twice every *timeout_s* seconds whether *connection* is alive, until it ends; costs nothing in between."""
+    """Checks twice every *timeout_s* seconds whether *connection* is alive, until it ends; costs nothing in between."""
 
     def __init__(self, connection: Connection, protection: Protection, timeout_s: float) -> None:
         self._connection = connection
@@ -57,7 +57,7 @@ class Keepalive:
         self._timer = self._loop.call_later(self._timeout_s / 2, self._look)
 
     def _left_unanswered(self) -> bool:
-        """Whether the server lives but one request has been waiting for too long."""
+        """Whether the server is alive but one request has waited too long."""
         now, known = self._loop.time(), self._due
         self._due = {
             key: known[key] if key in known and known[key][0] == state else (state, now)

@@ -43,7 +43,7 @@ _TURNED_AWAY = (
     "the server closed the connection without a response: it has too many clients, refuses this address, "
     "or supports only SMB1, which frevo does not"
 )
-#: ACCESS_DENIED as the answer to a log-on.
+#: ACCESS_DENIED as the response to a log-on.
 _NOT_LIKE_THIS = (
     "the server refused this log-on: the user may not log on from here, or the server requires "
     "encryption (SMB 3)"
@@ -69,7 +69,7 @@ class Session(msgspec.Struct):
 async def negotiate(
     connection: Connection, policy: NegotiationPolicy, client_guid: bytes | None = None
 ) -> Handshake:
-    """Agrees on dialect, signing and cipher. RemoteProtocolError for an answer that breaks the rules."""
+    """Agrees on dialect, signing and cipher. RemoteProtocolError for a response that violates the protocol."""
     request = offer(policy, client_guid or secrets.token_bytes(16), connection.server)
     try:
         reply, sent = await _exchange(connection, Command.NEGOTIATE, request.pack(), Protection())
@@ -93,7 +93,7 @@ async def negotiate(
 async def _exchange(
     connection: Connection, command: int, body: bytes, protection: Protection
 ) -> tuple[Reply, bytes]:
-    """The answer of one request, and the request as it was sent, for the preauth hash."""
+    """The response of one request, and the request as it was sent, for the preauth hash."""
     await connection.reserve(1)
     pending = connection.send([Element(command, body)], protection)
     sent = connection.last_sent
@@ -113,8 +113,8 @@ async def log_on(
 ) -> Session:
     """All rounds of SESSION_SETUP. LogonError if the server refuses the user.
 
-    *mechanism*: a security context with `step`, `complete` and `session_key` to log on with, instead of one that is
-    made from the credentials. *encryption*: demanded, but not from SMB where both sides rely on the transport.
+    *mechanism*: a security context with `step`, `complete` and `session_key` to log on with, instead of one made from
+    the credentials. *encryption*: required, but not from SMB if both sides rely on the transport.
     """
     assert connection.negotiated is not None
     encryption = encryption and not connection.transport_security
@@ -149,7 +149,7 @@ async def log_on(
 async def _set_up(
     connection: Connection, credentials: Credentials, context: Any, protection: Protection, mode: int, value: bytes
 ) -> tuple[Reply, bytes]:  # fmt: skip
-    """The rounds of SESSION_SETUP: the last answer, and the preauth hash before it."""
+    """The rounds of SESSION_SETUP: the last response, and the preauth hash before it."""
     token = await _step(context, None, connection.server)
     for _ in range(_SETUP_ROUNDS_MAX):
         body = SessionSetupRequest(security_mode=mode, security_buffer=token).pack()
@@ -183,7 +183,7 @@ async def log_on_again(connection: Connection, session: Session, credentials: Cr
 
 
 def _accept_guest(credentials: Credentials, server: str, signing: bool, encryption: bool) -> None:
-    """Accepts being a guest only if the user asked for it: a guest's messages are neither signed nor encrypted."""
+    """Accepts being a guest only if the user requested it, as messages of guests are neither signed nor encrypted."""
     if encryption:
         raise LogonError(errno.EACCES, "guests cannot encrypt: log on as a user", server)
     if not (credentials.guest or credentials.anonymous):
@@ -208,7 +208,8 @@ def _protect(
     encryption: bool,
     flags: int,
 ) -> None:
-    """Gives the data plane the keys, with which the log-on's last answer must be signed ([MS-SMB2] 3.2.5.3.1)."""
+    """Gives the data plane the keys, with which the last response of the log-on must be signed ([MS-SMB2]
+    3.2.5.3.1)."""
     negotiated = connection.negotiated
     assert negotiated is not None
     server_wants = bool(flags & SessionFlags.ENCRYPT_DATA)

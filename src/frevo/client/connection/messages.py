@@ -1,4 +1,4 @@
-"""Requests and their answers as a client's connection knows them ([MS-SMB2] 3.2.4.1, 3.2.5.1)."""
+"""Requests and their responses on a client's connection ([MS-SMB2] 3.2.4.1, 3.2.5.1)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIGNED = int(HeaderFlags.SIGNED)
 
 
 class Protection(msgspec.Struct):
-    """How the requests of one session go out and what its answers must have."""
+    """The protection of the requests of one session, and what its responses must have."""
 
     session_id: int = 0
     keys: SessionKeys | None = None
@@ -28,7 +28,7 @@ class Protection(msgspec.Struct):
 
 
 class Reply(NamedTuple):
-    """A final answer: its status, and the message with the header at 0; for a READ with a sink its size instead."""
+    """A final response: its status, and the message with the header at 0; for a READ with a sink, its size instead."""
 
     status: int
     message: Buffer
@@ -48,13 +48,13 @@ class Element(msgspec.Struct):
     charge: int = 1
     tail: Buffer | None = None
     sink: memoryview | None = None  # where READ data goes
-    on_abandoned: Callable[[Reply], None] | None = None  # undoes what it did when nobody takes the answer
+    on_abandoned: Callable[[Reply], None] | None = None  # undoes what it did if it is abandoned
     future: asyncio.Future[Reply] | None = None  # one of its own when None
     patient: bool = False  # the server answers when something happens, which may take any time
 
 
 class Pending(msgspec.Struct, eq=False):
-    """A request that has no final answer yet."""
+    """A request that has no final response yet."""
 
     future: asyncio.Future[Reply]
     message_id: int
@@ -69,7 +69,7 @@ class Pending(msgspec.Struct, eq=False):
     abandoned: bool = False
 
     def release_sink(self) -> None:
-        """Gives the caller's buffer back, even while a traceback still has this request."""
+        """Releases the caller's buffer, even while a traceback still has this request."""
         if self.sink is not None:
             self.sink.release()
             self.sink = None
@@ -78,11 +78,11 @@ class Pending(msgspec.Struct, eq=False):
 def protection_fault(
     pending: Pending, command: int, flags: int, encrypted_by: int | None, bad: int, unverified: int, interim: bool
 ) -> str:  # fmt: skip
-    """What is wrong with the protection of an answer to *pending*; empty when nothing is.
+    """What is wrong with the protection of a response to *pending*; empty if nothing.
 
-    *flags* are its header's, *encrypted_by* is the id of the session whose keys it was encrypted with, None when it
-    was not. *bad*: its signature is wrong; *unverified*: there was no key to check it with. An *interim* answer need
-    not be signed ([MS-SMB2] 3.2.5.1.1, 3.2.5.1.3).
+    *flags* are those of its header, *encrypted_by* is the ID of the session whose keys encrypted it, or None. *bad*:
+    its signature is wrong; *unverified*: there was no key to check it with. An *interim* response need not be signed
+    ([MS-SMB2] 3.2.5.1.1, 3.2.5.1.3).
     """
     protection = pending.protection
     if encrypted_by is not None:

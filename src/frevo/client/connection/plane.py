@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Bounds of a client's data plane. Output is bounded by what the client has in flight; a client that stopped
-#: to read while its output is full would wait for a server that does the same.
+#: Limits of a client's data plane. Its output is limited by what it has in flight; if it stopped reading while its
+#: output is full, it could wait for a server that does the same.
 _LIMITS: Limits = {
     "output_high_water": 1 << 40,
     "max_bytes_in_flight": 256 << 20,
@@ -43,7 +43,7 @@ class Receiver(Protocol):
         """The connection has ended."""
 
     def on_credits(self) -> None:
-        """The credits that were wanted are there."""
+        """The requested credits are there."""
 
     def on_pump_ended(self, pump: int, reason: str, code: int, offset: int) -> None:
         """A pump of the connection has ended."""
@@ -82,7 +82,7 @@ class Plane:
                 elif kind == CLOSED:
                     self._receivers.pop(event[1], None)
                     receiver.on_closed(str(event[2]))
-            except Exception:  # trouble of one connection must not end the others
+            except Exception:  # an error of one connection must not end the others
                 log.exception("error in handling a message")
                 self.transport.close(event[1], abort=True)
 
@@ -92,9 +92,10 @@ class Plane:
         return self._process != os.getpid()
 
     def soon(self, call: Callable[..., object], *arguments: Any) -> None:
-        """From any thread: *call* runs on the loop's next turn, for what the garbage collector finds unclosed.
+        """From any thread: runs *call* in the loop's next turn, for objects that were not closed before garbage
+        collection.
 
-        Nothing happens in a forked child, whose loop this is not, nor when the loop has ended.
+        Does nothing in a forked child, which does not have this loop, or if the loop has ended.
         """
         if not self.inherited and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *arguments)

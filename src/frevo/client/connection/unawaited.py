@@ -1,4 +1,4 @@
-"""Requests whose answers nobody waits for: how many are under way, and when they have been answered."""
+"""Requests sent without waiting for their responses: how many are under way, and when they have been answered."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from frevo.client.connection.messages import Reply
 
 log = logging.getLogger(__name__)
 
-#: With this many under way the next request is waited for, so that a server that closes slower than it opens sets
-#: the pace.
+#: With this many under way, the next one is waited for, so that a server that closes more slowly than it opens sets the
+#: pace.
 UNAWAITED_MAX = 128
 
 
 class Unawaited:
-    """The unawaited requests of one connection, by message id."""
+    """The unawaited requests of one connection, by message ID."""
 
     def __init__(self) -> None:
         #: The future of all of them: it is done from the start.
@@ -25,7 +25,7 @@ class Unawaited:
         self._waiting: list[tuple[set[int], asyncio.Future[None]]] = []
 
     def answered(self, message_id: int, reply: Reply) -> None:
-        """Takes the answer of one of them."""
+        """Takes the response to one of them."""
         self.under_way.discard(message_id)
         if reply.status:
             log.debug("a request that nobody waited for was answered with status %#010x", reply.status)

@@ -12,7 +12,7 @@ import os
 from frevo.client.lasting.tree import LastingTree
 from frevo.errors import FrevoError
 
-#: No more connections than this when nobody says how many.
+#: Most connections if their number is not configured.
 _AUTOMATIC_MAX = 4
 
 
@@ -29,7 +29,7 @@ def automatic() -> tuple[int, int]:
 class ShareConnections:
     """*first* and further connections to the same share, up to *most* in all (0: `automatic`), made when needed.
 
-    When one cannot be had, no further one is tried: the server has a limit, or the password was good for one log-on.
+    If one fails, no further one is tried: the server has a limit, or the password was valid for only one log-on.
     """
 
     def __init__(self, first: LastingTree, most: int) -> None:
@@ -47,7 +47,7 @@ class ShareConnections:
         return min(self._for_one_file, self.most)
 
     async def nth(self, index: int) -> LastingTree | None:
-        """Connection number *index*, 0 being the first; None when it cannot be had. Cancelled, it is made anyway."""
+        """Connection number *index*, starting with 0; None if it cannot be made. If cancelled, it is made anyway."""
         while len(self.trees) <= index < self.most:
             await asyncio.wait([self._connect_once_more()])
         return self.trees[index] if index < len(self.trees) else None

@@ -1,7 +1,7 @@
-"""The connection to one server, which is made again with the same log-on when it is lost.
+"""The connection to one server, restored with the same log-on when it is lost.
 
-A server that restarts, a cut link, an expired session: `Link` gets the connection back, once for all who wait. What is
-done again on it, and how often, says `lasting.retry`.
+After a restart of the server, a network failure or an expired session, `Link` restores the connection once for all
+waiters. `lasting.retry` determines what is repeated on it, and how often.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from frevo.wire.smb2 import Command, LogoffRequest
 
 
 class LoggedOn(msgspec.Struct):
-    """A connection with a user logged on, and what was agreed on the way."""
+    """A connection with a user logged on, and what was negotiated."""
 
     connection: Connection
     session: Session
@@ -37,8 +37,8 @@ class LoggedOn(msgspec.Struct):
 class Link:
     """The present connection to one server.
 
-    *patience_s*: for how long the server is called again after the connection was lost; 0: never. *connections*: how
-    many a share of it may have, 0: `connections.automatic`.
+    *patience_s*: for how long to try to restore a lost connection; 0: never. *connections*: how many a share may have,
+    0: `connections.automatic`.
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class Link:
             connection.plane.soon(connection.plane.transport.close, connection.number)
 
     async def another(self) -> Link:
-        """A connection of its own to the same server, with the same log-on."""
+        """Another connection to the same server, with the same log-on."""
         made = await self._connect()
         await self._check_protection(made)
         return Link(made, self._connect, self._renew, self.patience_s)
 
     async def connected(self, share: str) -> Tree:
-        """TREE_CONNECT on the present connection, or on the next one when that has ended."""
+        """TREE_CONNECT on the current connection, or on the next one if that has ended."""
         attempts = Attempts()
         while True:
             current = self.current
@@ -97,7 +97,7 @@ class Link:
         await self._joined(self._reauthenticate)
 
     async def _joined(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Does *work*, or joins it when it is under way; a waiter that is cancelled does not stop it."""
+        """Does *work*, or joins it if it is under way; cancelling a waiter does not stop it."""
         if self._closed:
             raise lost("closed by this program")
         name = work.__name__
@@ -120,7 +120,7 @@ class Link:
             raise failed from error
 
     async def _rebuild(self) -> None:
-        """Calls the server until it answers; once only when the last rebuild was in vain."""
+        """Connects until the server responds; only one attempt if the last rebuild failed."""
         await self.current.connection.close(abort=True)
         patience_s, self._in_vain = 0.0 if self._in_vain else self.patience_s, True
         made = await keep_trying(self._connect, patience_s)
@@ -128,7 +128,7 @@ class Link:
         self.current, self._in_vain = made, False
 
     async def _check_protection(self, made: LoggedOn) -> None:
-        """Gives up a connection that protects less than the present one."""
+        """Gives up a connection that protects less than the current one."""
         complaint = _less_protected(self.current, made)
         if complaint:
             await made.connection.close(abort=True)

@@ -1,15 +1,15 @@
-"""The one policy for what is done again after a lost connection: what, how often, how long, with which pauses.
+"""The policy for repeating work after a lost connection: what, how often, how long, with which pauses.
 
-*What*: work that failed because its connection, session or share is gone (`is_gone`), never because the server broke a
-rule. Work that must not be done twice is repeated only when it was never sent.
+*What*: work that failed because its connection, session or share is gone (`is_gone`), never because the server violated
+the protocol. Work that must not be done twice is repeated only if it was never sent.
 
-*How often*: REPEATS times without progress. Work that came further than ever before has all its repeats again. The
-error of work that was repeated as often as that is `final`: where the work was a part of more, the rest does not start
-again. So loops within loops (the files of a folder, the requests of a file) add nothing to each other.
+*How often*: REPEATS times without progress. Work that got further than before gets all its repeats again. After the
+last repeat, the error is `final`: if the work was a part of other work, that is not repeated, so nested loops (the
+files of a folder, the requests of a file) do not multiply.
 
-*How long, with which pauses*: the server is called for as long as `Options.reconnect` says, with pauses that double
-from FIRST_PAUSE_S to PAUSE_MAX_S and are cut at random, so that many clients do not come back at the same moment.
-After that was in vain, the next work tries once (`Link`).
+*How long, with which pauses*: the client tries to connect for `Options.reconnect` seconds, with pauses that double from
+FIRST_PAUSE_S to PAUSE_MAX_S and are shortened at random, so that many clients do not return at the same time. If that
+fails, the next work tries once (`Link`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from frevo.client.tree.tree import Tree
 from frevo.errors import WireError
 from frevo.wire.erref import NTStatus
 
-#: How often work is done again without progress before its error is the caller's.
+#: How often work is repeated without progress before the caller gets its error.
 REPEATS = 5
 FIRST_PAUSE_S = 0.1
 PAUSE_MAX_S = 5.0
 _T = TypeVar("_T")
 
-#: The server has not done what it answers like this: the session or the share is gone or has to be renewed.
+#: With these statuses the server has done nothing: the session or share is gone or has to be renewed.
 _RENEWABLE = (
     NTStatus.NETWORK_SESSION_EXPIRED,
     NTStatus.USER_SESSION_DELETED,
@@ -46,16 +46,16 @@ def is_gone(error: RemoteError) -> bool:
 
 
 class Renewable(Protocol):
-    """What work is done on: a tree that can be replaced."""
+    """The target of work: a tree that can be replaced."""
 
     tree: Tree
 
     async def renewed(self, gone: Tree, error: RemoteError) -> object:
-        """Returns when there is something to go on with after *gone* has failed with *error*; raises when not."""
+        """Returns when there is a replacement after *gone* has failed with *error*; raises if there is none."""
 
 
 class Attempts:
-    """How often one piece of work may still be done again."""
+    """How often one piece of work may still be repeated."""
 
     __slots__ = ("_best", "_left")
 
@@ -63,7 +63,7 @@ class Attempts:
         self._left, self._best = REPEATS, 0
 
     def again(self, error: RemoteError, progress: int = 0) -> bool:
-        """Whether to do the work again after *error*. *progress*: how far it came this time, in any unit."""
+        """Whether to repeat the work after *error*. *progress*: how far it got this time, in any unit."""
         if error.final or not is_gone(error):
             return False
         if progress > self._best:
@@ -75,7 +75,7 @@ class Attempts:
     async def renew(
         self, error: RemoteError | WireError, on: Renewable, tree: Tree, progress: int = 0
     ) -> None:
-        """Returns when the work that failed on *tree* may be done again; raises otherwise."""
+        """Returns when the work that failed on *tree* may be repeated; raises otherwise."""
         if isinstance(error, WireError):
             raise tree.connection.peer_fault(error) from error
         if not self.again(error, progress):
@@ -91,9 +91,9 @@ async def repeat(
     repeatable: bool = True,
     progress: Callable[[], int] | None = None,
 ) -> _T:
-    """The result of *work* on the present tree of *on*, done again as the policy says.
+    """The result of *work* on the current tree of *on*, repeated according to the policy.
 
-    ConnectionLost names *path* when what is not *repeatable* may have been done.
+    ConnectionLost names *path* if work that is not *repeatable* may have been done.
     """
     attempts: Attempts | None = None
     while True:
@@ -110,7 +110,7 @@ async def repeat(
 async def keep_trying(connect: Callable[[], Awaitable[_T]], patience_s: float) -> _T:
     """The result of *connect*, which is tried for *patience_s* seconds, and at least once.
 
-    A refused log-on and a server that breaks a rule are raised at once, other errors at the end.
+    A refused log-on and a protocol violation are raised at once, other errors at the end.
     """
     now = asyncio.get_running_loop().time
     deadline, pause = now() + patience_s, FIRST_PAUSE_S

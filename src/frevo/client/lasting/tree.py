@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 class LastingTree:
-    """The present tree of a share, and another one when that is gone."""
+    """The current tree of a share, replaced when it is gone."""
 
     def __init__(self, link: Link, tree: Tree) -> None:
         self.link = link
@@ -36,7 +36,7 @@ class LastingTree:
         return repeat(lambda tree: work(tree, path), self, path=path, repeatable=repeatable)
 
     async def another(self) -> LastingTree:
-        """The same share over a connection of its own, which `link.end` ends."""
+        """The same share over another connection, which `link.end` ends."""
         link = await self.link.another()
         try:
             return await LastingTree.connect(link, self.tree.name)
@@ -45,7 +45,7 @@ class LastingTree:
             raise
 
     async def renewed(self, gone: Tree, error: RemoteError) -> Tree:
-        """The tree to go on with after *gone* has failed with *error*, which is raised when there is none."""
+        """The replacement after *gone* has failed with *error*, which is raised if there is none."""
         if not self.link.patience_s or not is_gone(error):
             raise error
         async with self._lock:
