@@ -42,7 +42,7 @@ def explain(config: Config) -> list[ConfigProblem]:
 
 def remarks(config: Config) -> list[ConfigProblem]:
     """All problems; with an error among them, `frevo serve` does not start."""
-    found = [*listening(config), *_log(config)]
+    found = [*listening(config), *_log(config), *_certificates(config)]
     if error := global_error(config):
         position = _at(config, "global", "frevo_unix_users", "global", error)
         found.append(replace(position, severity="error"))
@@ -62,6 +62,18 @@ def remarks(config: Config) -> list[ConfigProblem]:
         for attribute, text in acting_remarks(config, share):
             found.append(_at(config, lower, attribute, share.name, text))
     return found
+
+
+def _certificates(config: Config) -> Iterator[ConfigProblem]:
+    """What is wrong with certificates, if any are needed."""
+    if not any(address.traits.secure for address in config.globals.server_smb_transports):
+        return
+    from frevo.tls.check import findings
+    from frevo.tls.settings import settings_of
+
+    for finding in findings(settings_of(config.globals)):
+        position = _at(config, "global", finding.attribute, "global", finding.message)
+        yield replace(position, severity=finding.severity)
 
 
 def nothing_to_serve(config: Config) -> ConfigProblem | None:

@@ -22,7 +22,7 @@ from frevo.errors import FrevoError
 
 #: Subcommands in the order of the help; each is a module of this package.
 COMMANDS = (
-    *("serve", "user", "testparm", "status", "doctor"),
+    *("serve", "user", "tls", "testparm", "status", "doctor"),
     *("ls", "tree", "cat", "get", "put", "cp", "rm", "mv", "mkdir", "stat", "watch", "shares", "shell"),
     *("mount", "umount", "bench", "lab"),
 )

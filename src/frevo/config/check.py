@@ -43,8 +43,7 @@ def check_globals(config: Config, problems: Problems) -> None:
 
 def _check_tls(config: Config, file: str, problems: Problems) -> None:
     values = config.globals
-    serves_quic = any(address.name == "quic" for address in values.server_smb_transports)
-    if serves_quic and not values.tls_enabled:
+    if not values.tls_enabled and any(address.traits.secure for address in values.server_smb_transports):
         problems.error(file, 0, "server smb transports", "quic needs `tls enabled = yes`")
     files = (values.tls_certfile, values.tls_keyfile, values.tls_cafile, values.tls_crlfile)
     if any(map(macros_in, (*files, *values.tls_ca_directories, *values.frevo_quic_certificates))):
@@ -52,9 +51,6 @@ def _check_tls(config: Config, file: str, problems: Problems) -> None:
     for key, path in (("tls certfile", values.tls_certfile), ("tls keyfile", values.tls_keyfile)):
         if not path:
             problems.error(file, 0, key, "expected the path of a file")
-    if values.tls_verify_peer == "as_strict_as_possible" and not values.tls_crlfile:
-        text = "`as_strict_as_possible` needs `tls crlfile`: frevo's client commands refuse every server"
-        problems.warning(file, 0, "tls verify peer", text)
 
 
 def check_share(share: ShareConfig, section: Section, *, guests: bool) -> None:

@@ -52,11 +52,12 @@ class TlsKeys(msgspec.Struct, frozen=True, kw_only=True):
     )
     tls_verify_peer: VerifyPeer = setting(
         choices.VERIFY_PEER,
-        "ca_and_name",
+        "as_strict_as_possible",
         "What frevo's client commands check about a server: `no_check` nothing, `ca_only` that a CA signed "
-        "its certificate, `ca_and_name_if_available` also the name, unless the server is addressed by its "
-        "IP address, `ca_and_name` also the address. `as_strict_as_possible` (Samba's default) also "
-        "requires `tls crlfile`.",
+        "its certificate and has not revoked it, `ca_and_name_if_available` also the name, unless the server is "
+        "addressed by its IP address, `ca_and_name` also the address. `as_strict_as_possible` also requires "
+        "that `tls crlfile`, if set, is up to date and has a list of every CA; Samba requires such a list in any "
+        "case.",
         guards=lambda mode: mode == "as_strict_as_possible",
     )
     frevo_quic_client_access: ClientAccess = setting(

@@ -43,6 +43,11 @@ def stamp_of(path: Path) -> Stamp:
     return (status.st_mtime_ns, status.st_size, status.st_ino)
 
 
+def exists(path: Path) -> bool:
+    """Whether *path* can be reached; False also where this user may not look."""
+    return stamp_of(path) is not None
+
+
 def _read(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
     must_be_server(path)
     try:

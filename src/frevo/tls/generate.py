@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from frevo.tls import pem
 from frevo.tls.errors import TlsError
-from frevo.tls.files import read_file, read_key_file
+from frevo.tls.files import exists, read_file, read_key_file
 from frevo.tls.load import (
     Pair,
     UsableKey,
@@ -98,7 +98,7 @@ def make_authority(name: str, *, now: float | None = None) -> Authority:
 
 def load_authority(store: TlsStore) -> Authority | None:
     """The CA of *store*; None if it has none, or only its certificate."""
-    if not (store.ca.exists() and store.ca_key.exists()):
+    if not (exists(store.ca) and exists(store.ca_key)):
         return None
     key = private_key_of(pem.key_in(read_key_file(store.ca_key), str(store.ca_key)), str(store.ca_key))
     for certificate in certificates(read_file(store.ca), str(store.ca)):
@@ -122,7 +122,7 @@ def ensure_certificate(store: TlsStore, *, now: float | None = None) -> Pair:
 
 def is_due(store: TlsStore, *, now: float | None = None) -> bool:
     """Whether the server's certificate is missing, or is our own and has at most a third of its life left."""
-    there = [path for path in (store.certificate, store.key) if path.exists()]
+    there = [path for path in (store.certificate, store.key) if exists(path)]
     if len(there) == 1:
         missing = store.key if there == [store.certificate] else store.certificate
         raise TlsError(f"{there[0]} exists, but {missing} does not: restore it, or remove the other as well")
@@ -148,38 +148,33 @@ def renew(store: TlsStore, *, new_authority: bool = False, now: float | None = N
     authority = None if new_authority else load_authority(store)
     names = host_names()
     if authority is None:
-        if store.ca.exists() and not new_authority:
+        if exists(store.ca) and not new_authority:
             raise TlsError(
                 f"{store.ca} exists without its key {store.ca_key}: the server cannot renew with it"
             )
         authority = make_authority(f"frevo CA of {names[0]}", now=now)
-        _write_pair(store, "ca", [certificate_der(authority.certificate)], key_der(authority.key))
+        store.write_pair(
+            store.ca, store.ca_key, [certificate_der(authority.certificate)], key_der(authority.key)
+        )
         store.audit("made a CA", sha256=authority.certificate.fingerprint(hashes.SHA256()).hex())
     every = [*store.extra_names(), *_kept_names(store), *names, *host_addresses()]
     pair = authority.issue(
         common_name(names[0]), general_names(every), ExtendedKeyUsageOID.SERVER_AUTH, now=now
     )
-    _write_pair(store, "server", pair.chain, pair.key)
+    store.write_pair(store.certificate, store.key, pair.chain, pair.key)
     store.audit("made a server certificate", sha256=pair.facts.fingerprint, names=list(pair.facts.names))
     return pair
 
 
 def _kept_names(store: TlsStore) -> Iterable[str]:
     """The DNS names of the present certificate: a host that was renamed is still found by its old name."""
-    if not store.certificate.exists():
+    if not exists(store.certificate):
         return []
     try:
         found = load_pair(store.certificate, store.key).facts.dns_names
     except TlsError:
         return []
     return [name for name in found if is_dns_name(name)]
-
-
-def _write_pair(store: TlsStore, which: str, chain: Sequence[bytes], key: bytes) -> None:
-    """Key first: whoever reads in between sees a pair that does not fit, and reads again."""
-    paths = {"ca": (store.ca, store.ca_key), "server": (store.certificate, store.key)}[which]
-    store.write(paths[1], pem.pem_of("PRIVATE KEY", key))
-    store.write(paths[0], b"".join(pem.pem_of(pem.CERTIFICATE, der) for der in chain))
 
 
 def _builder(

@@ -224,6 +224,13 @@ def facts_of(certificate: x509.Certificate, where: str = "the certificate") -> F
         )
 
 
+def next_update(der: bytes, where: str) -> float | None:
+    """When the revocation list in *der* ends, in seconds since 1970; None if it does not say."""
+    with explained(where, "a readable revocation list"):
+        update = x509.load_der_x509_crl(der).next_update_utc
+        return None if update is None else update.timestamp()
+
+
 def _extension(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
     try:
         return extensions.get_extension_for_class(kind).value

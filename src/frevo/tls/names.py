@@ -18,6 +18,13 @@ from frevo.transport.interfaces import local_addresses
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _DNS_NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL}){{0,30}}\Z")
 _DNS_SIZE_MAX = 253
+#: Names of attributes that Windows and OpenSSL write, beside those of RFC 4514.
+_FURTHER_TYPES = {
+    "E": NameOID.EMAIL_ADDRESS,
+    "emailAddress": NameOID.EMAIL_ADDRESS,
+    "S": NameOID.STATE_OR_PROVINCE_NAME,
+}
+_BLANKS_AROUND_COMMA = re.compile(r"(?<!\\)\s*,\s*(?=[A-Za-z0-9.]{1,40}\s*=)")
 #: The upper bound of commonName (RFC 5280, appendix A.1).
 _COMMON_NAME_MAX = 64
 #: Hosts with many containers have hundreds of addresses; a certificate must fit into a few datagrams.
@@ -83,19 +90,18 @@ def common_name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, cut)])
 
 
-def distinguished_name(text: str) -> tuple[tuple[str, str], ...]:
-    """((OID, value), ...) of a name written as in RFC 4514 (`CN=Example CA,O=Example`), in the certificate's order."""
-    spaced = re.sub(r"\s*(?<!\\),\s*(?=[A-Za-z0-9.]+\s*=)", ",", text.strip())  # as Windows shows it
+def distinguished_name(text: str) -> x509.Name:
+    """The name written as in RFC 4514 (`CN=Example CA,O=Example`), or as Windows shows it."""
+    plain = _BLANKS_AROUND_COMMA.sub(",", text.strip())
     try:
-        name = x509.Name.from_rfc4514_string(spaced)
+        name = x509.Name.from_rfc4514_string(plain, _FURTHER_TYPES)
     except (ValueError, TypeError) as error:
         raise TlsError(
             f"{text!r} is no name of a certificate (as in CN=Example CA,O=Example): {error}"
         ) from None
-    found = attributes(name)
-    if not found:
+    if not list(name):
         raise TlsError("the name of a certificate is empty: expected CN=... or similar")
-    return found
+    return name
 
 
 def attributes(name: x509.Name) -> tuple[tuple[str, str], ...]:

@@ -10,7 +10,8 @@ from frevo.tls.errors import TlsError
 
 CERTIFICATE = "CERTIFICATE"
 _LABELS = {CERTIFICATE: (CERTIFICATE, "X509 CERTIFICATE"), "X509 CRL": ("X509 CRL",)}
-_KEYS = ("PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY")
+_ENCRYPTED = "ENCRYPTED PRIVATE KEY"
+_KEYS = ("PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY", _ENCRYPTED)
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 _SEQUENCE = 0x30  # the first byte of every certificate and list in DER
 
@@ -48,15 +49,20 @@ def crls_in(data: bytes, where: str) -> list[bytes]:
 
 def key_in(data: bytes, where: str) -> bytes:
     """The private key of *data* as DER (PKCS#8, SEC1 or PKCS#1). TlsError if it has a password, or none is there."""
-    for label, body in blocks(data, where):
-        if label == "ENCRYPTED PRIVATE KEY" or (label in _KEYS and b"ENCRYPTED" in body[:200]):
-            raise TlsError(
-                f"the key in {where} is encrypted with a password: "
-                "decrypt it (openssl pkey -in FILE -out NEWFILE), or use frevo tls import"
-            )
-        if label in _KEYS:
-            return _der(body, where)
-    raise TlsError(f"{where} contains no private key: expected PEM with `BEGIN PRIVATE KEY`")
+    label, body = _key_block(data, where)
+    if _is_encrypted(label, body):
+        raise TlsError(
+            f"the key in {where} is encrypted with a password: "
+            "decrypt it (openssl pkey -in FILE -out NEWFILE), or use frevo tls import"
+        )
+    return _der(body, where)
+
+
+def key_block(data: bytes, where: str) -> tuple[bytes, bool]:
+    """The private key of *data* as PEM, and whether it has a password."""
+    label, body = _key_block(data, where)
+    name = label.encode()
+    return b"-----BEGIN %s-----%s-----END %s-----\n" % (name, body, name), _is_encrypted(label, body)
 
 
 def pem_of(label: str, der: bytes) -> bytes:
@@ -65,6 +71,17 @@ def pem_of(label: str, der: bytes) -> bytes:
     lines = [text[start : start + 64] for start in range(0, len(text), 64)]
     name = label.encode()
     return b"-----BEGIN %s-----\n%s\n-----END %s-----\n" % (name, b"\n".join(lines), name)
+
+
+def _key_block(data: bytes, where: str) -> tuple[str, bytes]:
+    for label, body in blocks(data, where):
+        if label in _KEYS:
+            return label, body
+    raise TlsError(f"{where} contains no private key: expected PEM with `BEGIN PRIVATE KEY`")
+
+
+def _is_encrypted(label: str, body: bytes) -> bool:
+    return label == _ENCRYPTED or b"ENCRYPTED" in body[:200]
 
 
 def _all_of(label: str, data: bytes, where: str) -> list[bytes]:

@@ -30,7 +30,7 @@ class TlsSettings(msgspec.Struct, frozen=True, kw_only=True):
     crlfile: str = ""
     ca_directories: tuple[str, ...] = ()
     trust_system_cas: Literal["auto", "yes", "no"] = "auto"
-    verify_peer: VerifyPeer = "ca_and_name"
+    verify_peer: VerifyPeer = "as_strict_as_possible"
     client_access: ClientAccess = "no"
     #: Further `certfile:keyfile` pairs.
     certificates: tuple[str, ...] = ()

@@ -4,6 +4,7 @@
 |---|---|
 | `cert.pem`, `key.pem` | the server's certificate (chain, leaf first) and its key |
 | `ca.pem`, `ca-key.pem` | the CA that signed it, and the CA's key |
+| `previous-cert.pem`, `previous-key.pem` | what `frevo tls import` replaced |
 | `names.txt` | further names of the server, one a line, for certificates that frevo makes |
 | `access.jsonl` | allow and deny entries for clients (`frevo.tls.access`) |
 | `issued.jsonl` | client certificates that were issued here; their keys are not kept |
@@ -18,13 +19,14 @@ import contextlib
 import json
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from frevo.auth.private_files import ensure_private_directory, locked, replace_private
 from frevo.text import json_text
+from frevo.tls import pem
 from frevo.tls.errors import TlsError
 from frevo.tls.files import read_file
 
@@ -41,6 +43,7 @@ class TlsStore:
         self.directory = self.private_dir / _FOLDER
         self.certificate = self.directory / "cert.pem"
         self.key = self.directory / "key.pem"
+        self.previous = (self.directory / "previous-cert.pem", self.directory / "previous-key.pem")
         self.ca = self.directory / "ca.pem"
         self.ca_key = self.directory / "ca-key.pem"
         self.names = self.directory / "names.txt"
@@ -62,6 +65,14 @@ class TlsStore:
     def write(self, path: Path, content: bytes) -> None:
         """Replaces the file *path* of this folder; to be called while `changing`."""
         replace_private(path, content)
+
+    def write_pair(self, certfile: Path, keyfile: Path, chain: Sequence[bytes], key: bytes) -> None:
+        """Replaces a certificate, leaf first, and its key (DER); to be called while `changing`.
+
+        Whoever reads in between sees a pair that does not fit, and reads again.
+        """
+        self.write(keyfile, pem.pem_of("PRIVATE KEY", key))
+        self.write(certfile, b"".join(pem.pem_of(pem.CERTIFICATE, der) for der in chain))
 
     def append(self, path: Path, record: dict[str, Any]) -> None:
         """Adds a line of JSON to *path*; to be called while `changing`."""

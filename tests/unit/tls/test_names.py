@@ -8,6 +8,7 @@ from cryptography import x509
 from frevo.tls.errors import TlsError
 from frevo.tls.names import (
     alternative_name,
+    attributes,
     common_name,
     distinguished_name,
     host_addresses,
@@ -82,9 +83,15 @@ def test_distinguished_names() -> None:
     RFC 4514, as Windows shows them, with escapes and numbers.
     """
     wanted = ((COUNTRY, "US"), (ORGANIZATION, "Example, Inc."), (CN, "Example CA"))
-    assert distinguished_name(r"CN=Example CA,O=Example\, Inc.,C=US") == wanted
-    assert distinguished_name(r"CN=Example CA, O=Example\, Inc., C=US") == wanted
-    assert distinguished_name(rf"{CN}=Example CA,O=Example\, Inc.,C=US") == wanted
+    for text in (
+        r"CN=Example CA,O=Example\, Inc.,C=US",
+        r"CN=Example CA, O=Example\, Inc., C=US",
+        rf" {CN}=Example CA , O=Example\, Inc.,C=US",
+    ):
+        assert attributes(distinguished_name(text)) == wanted
+    email = distinguished_name("E=eve@example.org,S=Bavaria")
+    assert attributes(email) == (("2.5.4.8", "Bavaria"), ("1.2.840.113549.1.9.1", "eve@example.org"))
+    assert distinguished_name(email.rfc4514_string()) == email
     for bad in ("", "Example CA", "CN", "XX=1", "CN=a,", "=x"):
         with pytest.raises(TlsError):
             distinguished_name(bad)
