@@ -20,12 +20,6 @@ from frevo.tls.warnings import DAY_S
 ROOT = pki.authority("root")
 
 
-@pytest.fixture(autouse=True)
-def accepting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A data plane that accepts everything."""
-    monkeypatch.setattr("frevo._native.QuicServerTls", lambda *args, **options: object(), raising=False)
-
-
 def settings(folder: Path, **keys: Any) -> TlsSettings:
     return TlsSettings(private_dir=str(folder / "private"), **keys)
 
@@ -128,5 +122,5 @@ def test_what_the_data_plane_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def refuses(*args: object, **options: object) -> None:
         raise ValueError("not this one")
 
-    monkeypatch.setattr("frevo._native.QuicServerTls", refuses, raising=False)
+    monkeypatch.setattr("frevo._native.QuicServerTls", refuses)
     assert only(configured(tmp_path)) == ("error", "tls_certfile", "QUIC cannot be served: not this one")

@@ -33,7 +33,7 @@ class Fake:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("frevo._native.QuicClientTls", Fake, raising=False)
+    monkeypatch.setattr("frevo._native.QuicClientTls", Fake)
     monkeypatch.delenv("SSLKEYLOGFILE", raising=False)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     (tmp_path / "system.pem").write_bytes(SYSTEM.pem)
