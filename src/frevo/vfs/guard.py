@@ -1,4 +1,4 @@
-"""Hides the server's own secrets from all shares: the private directory with its contents, and the keytab.
+"""Hides the server's own secrets from all shares: the private directory with its contents, the keytab, TLS keys.
 
 They are identified by device and inode, so that no symbolic link, hard link, bind mount or renamed folder exposes
 them. For clients they do not exist. The directory is always read with the server's own rights, whatever user is
@@ -28,6 +28,8 @@ Id = tuple[int, int]
 _UNSETTLED: Final = 1_000_000
 _EPOCH: Final = 116_444_736_000_000_000  # 1970 as FILETIME
 _LEVELS_MAX: Final = 4096
+#: Folders in the directory that are kept open to see their changes; with more, everything is read at every look.
+_BELOW_MAX: Final = 8
 #: How long it is believed that the private directory is, or is not, somewhere below a root, in seconds.
 _LOOK_AGAIN_S: Final = 1.0
 
@@ -41,6 +43,8 @@ class Guard:
     """Knows the server's own files. A check costs one look at the directory's time, and only on its own device."""
 
     __slots__ = (
+        "_below",
+        "_deep",
         "_devices",
         "_fd",
         "_files",
@@ -48,7 +52,6 @@ class Guard:
         "_ids",
         "_inodes",
         "_kept",
-        "_nested",
         "_settled",
         "_stamp",
         "may_lie_anywhere",
@@ -63,7 +66,9 @@ class Guard:
         self._devices: frozenset[int] = frozenset()
         self._kept: list[Id] = []  # the files among them
         self._stamp = -1
-        self._settled = self._nested = False
+        #: Folders in the directory with their times: a change in them does not show in the directory's own.
+        self._below: list[tuple[int, int]] = []
+        self._settled = self._deep = False
         #: Whether `lies_below` does not tell all: there are files beside the directory, or it is not there yet.
         self.may_lie_anywhere = True
         self._look()
@@ -111,7 +116,8 @@ class Guard:
         """Read the directory again if it has changed."""
         if self._fd >= 0 and self._settled:
             status = statx(self._fd)
-            if status.mtime == self._stamp and status.nlink and self._file_ids() == self._kept:
+            same = all(statx(fd).mtime == stamp for fd, stamp in self._below)
+            if same and status.mtime == self._stamp and status.nlink and self._file_ids() == self._kept:
                 return
         with as_identity(None):
             self._read()
@@ -127,14 +133,15 @@ class Guard:
                 self._fd = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             status = statx(self._fd)
             ids.add(id_of(status))
-            self._nested = False
+            self._forget_below()
             self._collect(proc_path(self._fd), ids)
         except OSError:  # there is none yet
             self._settled = False
         else:
             self._stamp = status.mtime
+            newest = max(status.mtime, *(stamp for _, stamp in self._below), 0)
             now = time.time_ns() // 100 + _EPOCH
-            self._settled = not self._nested and now - status.mtime > _UNSETTLED
+            self._settled = not self._deep and now - newest > _UNSETTLED
         self.may_lie_anywhere = self._fd < 0 or bool(self._files)
         if ids != self._ids:
             self._ids, self._inodes = frozenset(ids), frozenset(inode for _, inode in ids)
@@ -156,11 +163,24 @@ class Guard:
                 status = entry.stat(follow_symlinks=False)
                 ids.add((status.st_dev, status.st_ino))
                 if entry.is_dir(follow_symlinks=False):
-                    self._nested = True  # a change below does not show in the directory's time
+                    self._keep_below(entry.path)
                     self._collect(entry.path, ids)
+
+    def _keep_below(self, folder: str) -> None:
+        if len(self._below) >= _BELOW_MAX:
+            self._deep = True
+            return
+        fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._below.append((fd, statx(fd).mtime))
+
+    def _forget_below(self) -> None:
+        below, self._below, self._deep = self._below, [], False
+        for fd, _ in below:
+            os.close(fd)
 
     def close(self) -> None:
         """Closing twice is fine."""
+        self._forget_below()
         fd, self._fd = self._fd, -1
         self.may_lie_anywhere = True
         if fd >= 0:

@@ -149,3 +149,34 @@ def test_new_files_beside_the_share(tmp_path: Path, share: Path) -> None:
     (share / "hard").hardlink_to(folder / "accounts.json")
     assert status_at(backend, "hard") == NTStatus.OBJECT_NAME_NOT_FOUND
     assert names(backend, "") == []
+
+
+@pytest.mark.parametrize("folders", [1, 20])
+def test_new_files_in_folders_of_it(tmp_path: Path, folders: int) -> None:
+    """Goal: what is made or replaced in a folder of the private directory is hidden at once. Method: with few folders
+    and with many, all of them old, so that only their own times tell."""
+    private = tmp_path / "private"
+    for number in range(folders):
+        (private / f"sub{number}" / "deep").mkdir(parents=True)
+    for folder in (private, *private.rglob("*")):
+        os.utime(folder, (1_000_000_000, 1_000_000_000))
+    guard = Guard(private)
+    key = private / f"sub{folders - 1}" / "deep" / "key.pem"
+    key.write_text("secret")
+    assert guard.hides(_identity(key))
+    os.utime(key.parent, (1_000_000_000, 1_000_000_001))
+    assert guard.hides(_identity(key))
+    other = tmp_path / "other"
+    other.write_text("a newer secret")
+    assert not guard.hides(_identity(other))
+    other.replace(key)
+    assert guard.hides(_identity(key))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    guard.close()
+    guard.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) < before
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from frevo.config import Config, ShareConfig
 from frevo.errors import SMBError
+from frevo.tls.settings import settings_of
 from frevo.vfs.guard import Guard
 from frevo.vfs.local import LocalBackend, LocalOptions
 from frevo.vfs.offloaded import offloaded
@@ -120,9 +122,12 @@ def _is_home(folder: SharedFolder, uid: int) -> bool:
 
 
 def guard_of(config: Config) -> Guard:
-    """What no share may show: the private directory and the keytab."""
+    """What no share may show: the private directory, and the keytab and keys of certificates that lie elsewhere."""
     keytab = config.globals.kerberos_keytab
-    return Guard(config.globals.private_dir, [keytab] if keytab else [])
+    private_dir = Path(config.globals.private_dir)
+    keys = [str(keyfile) for _, keyfile in settings_of(config.globals).pairs()]
+    outside = [path for path in (keytab or "", *keys) if path and not Path(path).is_relative_to(private_dir)]
+    return Guard(private_dir, outside)
 
 
 def build_shares(config: Config, guard: Guard, *, acted: bool) -> dict[str, Share]:
