@@ -1,9 +1,9 @@
-"""Whom a thread acts as on disk: the process itself, or one Unix user, by whose rights the kernel then decides.
+"""The identity of a thread on disk: the process itself, or a Unix user, whose rights the kernel then applies.
 
 The event loop's thread keeps the identity of the last request until another is needed, because a switch costs
-microseconds: whoever touches the server's own files (accounts, log, control socket, configuration) says
-`act_as(None)` first, and `must_be_server` is there to find who forgot. Work that is handed to another thread or to a
-ring takes the identity along: `frevo.aio.ring` does, `carried` does it for a plain function.
+microseconds. Code that uses the server's own files (accounts, log, control socket, configuration) calls `act_as(None)`
+first; `must_be_server` detects omissions. Work passed to another thread or to a ring keeps the identity:
+`frevo.aio.ring` ensures that, and `carried` for a plain function.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: Ignores quotas and the blocks that a file system keeps for root (capabilities(7)): no user's work may have it.
+#: Ignores quotas and blocks reserved for root (capabilities(7)): no work of a user may have it.
 _CAP_SYS_RESOURCE = 24
-#: What Python loads when it is used for the first time.
+#: Modules that Python would otherwise load at their first use.
 _LATER = ("concurrent.futures.thread", "frevo.aio.threads", "frevo.aio.uring", "traceback", "linecache")
 _ENCODINGS = ("utf-16-le", "utf-16", "utf-8-sig", "utf-8", "latin-1", "ascii", "cp437", "cp850", "idna")
-#: Any user but root; no process of that user is ever made.
+#: Any user but root; no process of that user is ever created.
 _TRIAL = 65534
 
 
@@ -47,7 +47,7 @@ class ActingError(FrevoError):
 
 
 class as_identity:
-    """Acts as *who* (None: the process) in a `with` block, afterwards as before. OSError when that cannot be."""
+    """Acts as *who* (None: the process) in a `with` block, and as before afterwards. OSError if the kernel refuses."""
 
     __slots__ = ("_before", "_who")
 
@@ -64,7 +64,7 @@ class as_identity:
 
 
 def carried(call: Callable[..., T]) -> Callable[..., T]:
-    """*call*, to be run in another thread with the identity that this thread has now."""
+    """*call*, to be run in another thread with the current identity of this thread."""
     return functools.partial(_run, acting_as(), call)
 
 
@@ -77,10 +77,10 @@ def _run(who: UnixIdentity | None, call: Callable[..., T], *args: Any) -> T:
 
 
 def granted(call: Callable[..., T], *args: Any) -> T:
-    """*call* by the rights of who acts, and where those do not suffice by the server's.
+    """*call* with the rights of the current user, or with the server's if those do not suffice.
 
-    Only for what SMB's access check has granted already and Linux ties to other rights: DOS attributes, times, stored
-    security descriptors.
+    Only for operations that SMB's access check has granted, but for which Linux requires other rights: DOS attributes,
+    times, stored security descriptors.
     """
     try:
         return call(*args)
@@ -92,20 +92,21 @@ def granted(call: Callable[..., T], *args: Any) -> T:
 
 
 def must_be_server(what: object) -> None:
-    """Raises ActingError when this thread acts as a user: *what* is the server's own."""
+    """Raises ActingError if this thread acts as a user: *what* belongs to the server."""
     who = acting_as()
     if who is not None:
         raise ActingError(f"{what} belongs to the server and was accessed as Unix user {who.uid}")
 
 
 def must_be_user(what: object) -> None:
-    """Raises ActingError when this thread acts as the process: *what* is for users only."""
+    """Raises ActingError if this thread acts as the process: *what* is for users only."""
     if acting_as() is None:
         raise ActingError(f"{what!r} was accessed with the server's own rights")
 
 
 def load_all() -> None:
-    """Imports what would otherwise be imported at its first use: a user may not be allowed to read our folders."""
+    """Imports modules that would otherwise be imported at their first use, as a user may not be allowed to read our
+    folders."""
     for module in _LATER:
         importlib.import_module(module)
     for encoding in _ENCODINGS:
@@ -113,9 +114,9 @@ def load_all() -> None:
 
 
 def prepare_process() -> None:
-    """Makes sure that this process can act as its users, and takes from it what would lift their quotas.
+    """Ensures that this process can act as its users, and drops the capability to exceed their quotas.
 
-    Raises ActingError with the reason. To be called before threads are started.
+    Raises ActingError with the reason. Must be called before threads are started.
     """
     load_all()
     if os.geteuid() != 0:

@@ -15,8 +15,8 @@ _Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
 
 class DaemonThreads:
-    """Daemon threads that take jobs from one queue: a call that never returns keeps neither the loop nor the
-    process's end waiting."""
+    """Daemon threads that take jobs from one queue: a call that never returns blocks neither the loop nor the end of
+    the process."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, name: str, count_max: int) -> None:
         self._loop = loop
@@ -24,16 +24,16 @@ class DaemonThreads:
         self._max = count_max
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._started = 0
-        self._running: set[asyncio.Future[Any]] = set()  # jobs given and not yet answered
+        self._running: set[asyncio.Future[Any]] = set()  # jobs that have not ended
         self._stopped = False
 
     def submit(self, call: Callable[[], T]) -> asyncio.Future[T]:
         """Starts *call* in a thread; call this in the loop's thread."""
         future: asyncio.Future[T] = self._loop.create_future()
         if self._stopped:
-            self._jobs.put((call, future))  # never taken: what it refers to must not be let go in this thread
+            self._jobs.put((call, future))  # never taken: its references must not be released in this thread
             future.set_exception(_stopping())
-            future.exception()  # nobody has to ask
+            future.exception()  # marks it as retrieved
             return future
         self._running.add(future)
         future.add_done_callback(self._running.discard)
@@ -56,11 +56,11 @@ class DaemonThreads:
                 self._loop.call_soon_threadsafe(_settle, future, result, error)
             except RuntimeError:  # the loop has ended
                 return
-            del job, call, future, result, error  # the last references to what a call made may be these
+            del job, call, future, result, error  # these may be the last references to results of a call
 
     @property
     def running(self) -> int:
-        """Jobs that were given and not yet answered."""
+        """Jobs that have not ended."""
         return len(self._running)
 
     def stop(self) -> None:

@@ -1,8 +1,8 @@
-"""Who owns a file descriptor, and when it may be closed.
+"""The owner of a file descriptor, and when it may be closed.
 
-A number that was closed is soon another file's. So no operation gets the bare number of somebody else's descriptor:
-it holds the owner until it has really ended (not until nobody waits for it any more), and the owner closes when that
-was asked for and nobody holds it.
+The number of a closed descriptor is soon reused for another file. So no operation gets a bare number: it holds the
+owner until it has really ended (even if its caller no longer waits), and the owner closes the descriptor once it is
+asked to and not held.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["WORKING_DIRECTORY", "Descriptor", "hold_all", "release_all"]
 
 
 def hold_all(arguments: Sequence[Any]) -> tuple[list[Descriptor], list[Any]]:
-    """The descriptors among *arguments*, all held now, and *arguments* with their numbers in their place."""
+    """Holds all descriptors in *arguments*; returns them, and *arguments* with their numbers."""
     held: list[Descriptor] = []
     numbers: list[Any] = []
     try:
@@ -33,10 +33,10 @@ def hold_all(arguments: Sequence[Any]) -> tuple[list[Descriptor], list[Any]]:
 
 
 def release_all(held: Sequence[Descriptor]) -> None:
-    """Takes `hold_all` back."""
+    """Undoes `hold_all`."""
     for one in held:
         one.release()
 
 
-#: Stands for the working directory where an operation wants a directory (AT_FDCWD).
+#: Means the working directory if an operation takes a directory (AT_FDCWD).
 WORKING_DIRECTORY = Descriptor(-100)

@@ -1,4 +1,4 @@
-"""What the kernel's io_uring offers, probed once per process, and which engine is used because of it."""
+"""What the kernel's io_uring supports, probed once per process, and the resulting engine."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from frevo import _native
 #: Environment variable that overrides the choice of engine: "uring", "threads" or "auto".
 ENGINE_VARIABLE = "FREVO_IO"
 
-#: Without these the ring would hand most of its work to threads anyway.
+#: Without these, the ring would leave most of its work to threads.
 NEEDED_OPERATIONS = frozenset({"openat2", "statx", "read", "write", "fsync", "async_cancel"})
 
 
 class Features(msgspec.Struct, frozen=True):
-    """The result of probing. No kernel version is looked at: opcodes are listed, abilities are tried."""
+    """The result of probing: listed opcodes and tested abilities, never the kernel version."""
 
-    #: Why io_uring cannot be used, with the remedy; empty when it can.
+    #: Why io_uring cannot be used, with the remedy; empty if it can.
     reason: str
     #: Opcodes that the kernel supports, by their kernel name in lower case ("openat2", "send_zc", ...).
     operations: frozenset[str]
-    #: What was found by trial ("defer_taskrun", "multishot_accept", "provided_buffer_ring", "xattr", ...).
+    #: Abilities found by trial ("defer_taskrun", "multishot_accept", "provided_buffer_ring", "xattr", ...).
     abilities: dict[str, bool]
 
     @property
@@ -32,13 +32,13 @@ class Features(msgspec.Struct, frozen=True):
         return not self.reason
 
     def has(self, name: str) -> bool:
-        """Whether an opcode or an ability of that name is there."""
+        """Whether there is an opcode or ability of that name."""
         return name in self.operations or self.abilities.get(name, False)
 
 
 @functools.cache
 def probe() -> Features:
-    """The features of this process's kernel; asked once, under a millisecond."""
+    """The features of the kernel; probed once, in under a millisecond."""
     found = _native.ring_features()
     operations = frozenset(found["operations"])
     reason = found["reason"]
@@ -49,18 +49,18 @@ def probe() -> Features:
 
 
 def choose_data_plane(engine: str = "auto") -> tuple[str, str]:
-    """(engine, reason): what a data plane takes for "auto", "uring" or "epoll", as `frevo:engine` has it.
+    """(engine, reason): the engine of a data plane for "auto", "uring" or "epoll", the values of `frevo:engine`.
 
-    Raises OSError for another word and when "uring" is demanded but not available.
+    Raises OSError for other values, and if "uring" is requested but not available.
     """
     return _native.choose_engine(engine)
 
 
 def choose(engine: str | None = None) -> tuple[str, str]:
-    """(engine, reason): "uring" or "threads", and the sentence that says why.
+    """(engine, reason): "uring" or "threads", and a sentence that says why.
 
-    *engine* is "auto", "uring" or "threads"; None asks the environment variable FREVO_IO first. Raises
-    ValueError for another word and OSError when "uring" is demanded but not available.
+    *engine* is "auto", "uring" or "threads"; None: the value of the environment variable FREVO_IO, or "auto". Raises
+    ValueError for other values, and OSError if "uring" is requested but not available.
     """
     wish = engine or os.environ.get(ENGINE_VARIABLE) or "auto"
     if wish not in ("auto", "uring", "threads"):

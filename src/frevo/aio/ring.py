@@ -1,12 +1,12 @@
-"""The public face of asynchronous file I/O: `Ring.of(loop)` and the operations that every engine offers.
+"""The public interface of asynchronous file I/O: `Ring.of(loop)` and the operations that every engine offers.
 
     ring = Ring.of(asyncio.get_running_loop())
     file = await ring.openat2(directory, b"name", os.O_RDONLY)
     data = await ring.read(file, 0, 4096)
     file.close()
 
-Two engines stand behind it: io_uring (`frevo.aio.uring`) and a thread pool (`frevo.aio.threads`) for
-kernels and containers that have no io_uring. `ring.engine` names the one in use and `ring.reason` says why.
+There are two engines: io_uring (`frevo.aio.uring`) and a thread pool (`frevo.aio.threads`) for kernels and containers
+without io_uring. `ring.engine` names the one in use and `ring.reason` says why.
 
 Rules of every operation, whichever engine runs it:
 
@@ -45,7 +45,7 @@ __all__ = ["WORKING_DIRECTORY", "Descriptor", "Features", "FileStatus", "Ring"]
 
 T = TypeVar("T")
 
-#: Threads for calls that neither engine has an operation for.
+#: Threads for calls for which the engines have no operation.
 SLOW_THREADS = 16
 #: An extended attribute is at most this long in Linux (XATTR_SIZE_MAX).
 XATTR_BYTES_MAX = 65536
@@ -62,7 +62,7 @@ class Ring(abc.ABC):
     _rings: ClassVar[_Rings] = weakref.WeakKeyDictionary()
 
     def __init__(self, loop: asyncio.AbstractEventLoop, reason: str) -> None:
-        # The loop owns the ring (see `of`); a strong reference back would keep both for ever.
+        # The loop owns the ring (see `of`); a strong reference back would keep both forever.
         self._loop_reference = weakref.ref(loop)
         #: Why this engine was chosen, one sentence for the log.
         self.reason = reason
@@ -72,9 +72,9 @@ class Ring(abc.ABC):
     def of(loop: asyncio.AbstractEventLoop, engine: str | None = None) -> Ring:
         """The ring of *loop*, made at the first call; call it in the thread that runs the loop.
 
-        *engine* is "auto", "uring" or "threads"; None means the environment variable FREVO_IO, else "auto".
-        One ring per loop and engine exists. Raises ValueError for another word, OSError when "uring" is
-        demanded and not there.
+        *engine* is "auto", "uring" or "threads"; None means the environment variable FREVO_IO, else "auto". There is
+        one ring per loop and engine. Raises ValueError for other values, OSError if "uring" is requested but not
+        available.
         """
         name, reason = _features.choose(engine)
         _forget_closed_loops()
@@ -85,7 +85,7 @@ class Ring(abc.ABC):
 
     @property
     def features(self) -> Features:
-        """What the kernel's io_uring offers (also when this ring does not use it)."""
+        """What the kernel's io_uring supports (even if this ring does not use it)."""
         return _features.probe()
 
     @property
@@ -99,17 +99,18 @@ class Ring(abc.ABC):
 
     @abc.abstractmethod
     def _start(self, code: int, args: tuple[Any, ...]) -> tuple[Any, asyncio.Future[Any]]:
-        """Starts an operation with the arguments that `_native.RingOperation` gives its code.
+        """Starts an operation with the arguments listed for its code in `_native.RingOperation`.
 
-        Something to call it by and its result. The descriptors among *args* are held until it has really ended.
+        Returns an identifier for `_give_up` and the future result. The descriptors in *args* are held until it has
+        really ended.
         """
 
     @abc.abstractmethod
     def _give_up(self, operation: Any, undo: Callable[[Any], None] | None) -> None:
-        """Nobody waits for an operation any more: it need not happen, and what it gives goes to *undo*."""
+        """Gives up an operation whose caller no longer waits: it need not happen, and its result goes to *undo*."""
 
     async def _run(self, code: int, *args: Any, undo: Callable[[Any], None] | None = None) -> Any:
-        """The result of one operation; one that nobody awaits any more goes to *undo*."""
+        """The result of one operation; if the caller is cancelled, it goes to *undo*."""
         operation, future = self._start(code, args)
         try:
             return await future
@@ -197,7 +198,7 @@ class Ring(abc.ABC):
     async def getxattr(self, file: Descriptor, name: bytes) -> bytes:
         """Value of an extended attribute of an open file (not O_PATH).
 
-        Raises OSError ENODATA when there is none.
+        Raises OSError ENODATA if there is none.
         """
         try:
             return await self._getxattr(file, name, XATTR_BYTES_GUESS)
@@ -207,7 +208,7 @@ class Ring(abc.ABC):
         return await self._getxattr(file, name, XATTR_BYTES_MAX)
 
     async def _getxattr(self, file: Descriptor, name: bytes, size: int) -> bytes:
-        """`getxattr` with room for *size* bytes; OSError ERANGE when the value is longer."""
+        """`getxattr` with room for *size* bytes; OSError ERANGE if the value is longer."""
         value: bytes = await self._run(Code.FGETXATTR, file, name, size)
         return value
 
@@ -215,11 +216,11 @@ class Ring(abc.ABC):
         """Set an extended attribute of an open file; XATTR_CREATE or XATTR_REPLACE in *flags* if wanted."""
         await self._run(Code.FSETXATTR, file, name, memoryview(value), flags)
 
-    # --- what no engine has an operation for ---
+    # --- without an operation of an engine ---
 
     async def in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
-        """What *call* gives or raises, called in a thread of its own kind, as whoever acts now; the descriptors among
-        *arguments* come as numbers and are held until it has returned, whatever happens to the task."""
+        """The result or exception of *call* in a separate thread with the current identity. It gets the numbers of the
+        descriptors in *arguments*, which are held until it has returned, whatever happens to the task."""
         held, numbers = hold_all(arguments)
 
         def run() -> T:
@@ -233,8 +234,8 @@ class Ring(abc.ABC):
         return await asyncio.shield(self._slow.submit(carried(run)))
 
     def close_slowly(self, file: Descriptor) -> None:
-        """Closes *file* in a thread, if nobody else holds it: the last descriptor of a large file that has no name any
-        more frees all of it. Whoever owns *file* closes it as ever, in this turn of the loop."""
+        """Closes *file* in a thread if it is not held otherwise: closing the last descriptor of a large deleted file
+        frees all of it. The owner of *file* still closes it as usual, in this turn of the loop."""
         file.hold()
 
         def close() -> None:
@@ -281,7 +282,7 @@ def _make(name: str, loop: asyncio.AbstractEventLoop, reason: str, *, fallback: 
 
     A ring that cannot be made after all (memory limit) becomes threads if *fallback*.
     """
-    with as_identity(None):  # the first who needs a ring may be a user, who may not read our modules
+    with as_identity(None):  # the first user of a ring may act as a Unix user, who may not read our modules
         from frevo.aio.threads import ThreadRing
         from frevo.aio.uring import UringRing
 

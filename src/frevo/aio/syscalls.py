@@ -1,8 +1,8 @@
 """openat2, statx, utimensat, renameat2 and fallocate as plain functions that run in the calling thread.
 
-Python's `os` module lacks them, or a way to leave one of a file's two times as it is. They are synchronous on
-purpose: a path lookup that hits the dentry cache takes 2 to 4 microseconds, less than any way of handing it to
-somebody else (`frevo.aio.ring` is for what may wait).
+Python's `os` module lacks them, or a way to leave one of a file's two times as it is. They are synchronous on purpose:
+a path lookup that hits the dentry cache takes 2 to 4 microseconds, less than passing it to a thread or a ring
+(`frevo.aio.ring` is for calls that may wait).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from frevo import _native
 
-#: What may be read from or written into: objects with contiguous memory of bytes.
+#: Data to read or write: objects with contiguous memory of bytes.
 Buffer: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
 
 #: openat2(2): never leave the directory, not even through `..`, absolute links or mounts that bind outside.
@@ -62,8 +62,8 @@ class FileStatus(NamedTuple):
     """What statx(2) says about one file. Times are FILETIME (100 ns since 1601), 0 for what lies before;
     `blocks` are of 512 bytes.
 
-    `btime` is 0 where the file system keeps no birth time, `mnt_id` is 0 on kernels that do not tell
-    (before 5.8). `file_id` is the inode number with the birth time mixed in: that one is used again, this is not.
+    `btime` is 0 if the file system stores no birth time, `mnt_id` is 0 on kernels before 5.8. `file_id` is the inode
+    number with the birth time mixed in: inode numbers are reused, this is not.
     """
 
     dev_major: int
@@ -110,9 +110,9 @@ def statx(dirfd: int, path: bytes = b"", flags: int = AT_EMPTY_PATH) -> FileStat
 
 
 def set_times(fd_or_path: int | str, accessed: int | None, written: int | None) -> None:
-    """Sets the time of last access and of last write (FILETIME, not negative); None leaves one as it is.
+    """Sets the times of last access and last write (FILETIME, not negative); None leaves one as it is.
 
-    The file system keeps what it can: a time outside its range becomes the end of that range. Raises OSError.
+    The file system stores what it can: a time outside its range becomes the end of that range. Raises OSError.
     """
     if isinstance(fd_or_path, int):
         _native.set_times(fd_or_path, None, accessed, written)
@@ -133,7 +133,6 @@ def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
     """fallocate(2): reserve, punch holes or zero, by the FALLOC_FL_* bits of *mode*. Raises OSError with
     errno.
 
-    It may write for long on file systems that have to; `Ring.fallocate` is the one that does not hold up
-    the loop.
+    On some file systems it writes for a long time; `Ring.fallocate` does not block the loop.
     """
     _native.fallocate(fd, mode, offset, length)

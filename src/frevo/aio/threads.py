@@ -18,7 +18,7 @@ from frevo.aio.syscalls import AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_FOLLOW
 
 Job: TypeAlias = "concurrent.futures.Future[Any]"
 
-#: More threads than processors: they wait for disks, and a slow disk should not hold up a cached read.
+#: More threads than processors: they wait for disks, and a slow disk should not delay a cached read.
 THREADS_MAX = 16
 
 
@@ -42,7 +42,7 @@ class ThreadRing(Ring):
             release_all(held)
             raise
         self._submitted += 1
-        job.add_done_callback(lambda _: release_all(held))  # also of one that was never begun
+        job.add_done_callback(lambda _: release_all(held))  # also if it was never started
         job.add_done_callback(self._count)
         return job, asyncio.wrap_future(job, loop=self._loop)
 

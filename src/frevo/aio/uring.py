@@ -22,14 +22,13 @@ from frevo.aio.threads import Job, ThreadRing
 
 #: Submission slots. A longer batch is handed over in several kernel calls.
 ENTRIES = 256
-#: Operations in the kernel at a time; what comes on top waits here. Each may hold a worker thread of the
-#: kernel.
+#: Operations in the kernel at a time; further ones wait here. Each may occupy a worker thread of the kernel.
 IN_FLIGHT_MAX = 1024
 
-#: Users whose credentials a ring remembers; the one remembered longest makes room.
+#: Users whose credentials a ring keeps; the oldest is replaced.
 PERSONALITIES_MAX = 1024
 
-#: Operations younger than the ring itself, by their kernel name: where the kernel lacks one, threads stand in.
+#: Operations newer than io_uring itself, by their kernel name: threads replace those that the kernel lacks.
 _NEWER = {
     Code.UNLINKAT: "unlinkat",
     Code.RENAMEAT2: "renameat",
@@ -43,7 +42,7 @@ _NEWER = {
 
 
 class UringRing(Ring):
-    """One io_uring of one loop. Raises OSError when the kernel gives none."""
+    """One io_uring of one loop. Raises OSError if the kernel refuses."""
 
     engine: ClassVar[str] = "uring"
 
@@ -53,11 +52,11 @@ class UringRing(Ring):
         self._waiting: deque[tuple[Any, ...]] = deque()
         self._cancels: list[int] = []
         self._futures: dict[int, asyncio.Future[Any]] = {}
-        #: What to do with a result that came after its task was cancelled, by token.
+        #: The handling of results that come after their task was cancelled, by token.
         self._undo: dict[int, Callable[[Any], None]] = {}
-        #: The kernel's numbers for users; an operation in flight keeps its user whatever happens to the number.
+        #: The kernel's numbers for users; an operation in flight keeps its user in any case.
         self._personalities: dict[UnixIdentity, int] = {}
-        #: The descriptors that an operation works on, until its completion was seen, by token.
+        #: The descriptors of an operation until its completion was seen, by token.
         self._held: dict[int, list[Descriptor]] = {}
         self._next_token = 0
         self._flush_due = False
@@ -71,7 +70,7 @@ class UringRing(Ring):
     # --- the machinery ---
 
     def _start(self, code: int, args: tuple[Any, ...]) -> tuple[int | Job, asyncio.Future[Any]]:
-        """Queues it for the end of this turn of the loop."""
+        """Queues an operation for the end of this turn of the loop."""
         if code in self._missing:
             return self._by_threads()._start(code, args)
         if self._closed:
@@ -86,7 +85,7 @@ class UringRing(Ring):
         return token, future
 
     def _personality(self) -> int:
-        """The kernel's number for whom this thread acts as; 0: the server, who hands the operation over."""
+        """The kernel's number for the identity of this thread; 0: the server, which submits the operation."""
         who = acting_as()
         if who is None:
             return 0
@@ -103,7 +102,7 @@ class UringRing(Ring):
             self._loop.call_soon(self._flush)
 
     def _give_up(self, operation: int | Job, undo: Callable[[Any], None] | None) -> None:
-        """Takes the operation back, or asks the kernel to."""
+        """Withdraws the operation, or asks the kernel to cancel it."""
         if not isinstance(operation, int):
             self._by_threads()._give_up(operation, undo)
             return
@@ -113,12 +112,12 @@ class UringRing(Ring):
         self._schedule_flush()
 
     def _flush(self) -> None:
-        """Hand over what waits, in one kernel call, and deliver what is complete by then."""
+        """Submit waiting operations in one kernel call, and deliver those that are already complete."""
         self._flush_due = False
         if self._closed:
             return
         if not all(operation[1] for operation in self._waiting):
-            act_as(None)  # what has no personality is the server's own
+            act_as(None)  # operations without a personality run as the server
         batch: list[tuple[Any, ...]] = []
         room = IN_FLIGHT_MAX - (len(self._futures) - len(self._waiting))
         while self._waiting and len(batch) < room:
@@ -181,7 +180,8 @@ class UringRing(Ring):
         for token, *_ in self._waiting:
             self._forget(token)
         self._waiting.clear()
-        # Cancels, waits a while for the kernel, and closes the eventfd. What it still works on is never closed.
+        # Cancels, waits a while for the kernel, and closes the eventfd. Descriptors that the kernel still uses are
+        # never closed.
         for token, result in self._native.close():
             del self._futures[token]
             release_all(self._held.pop(token))

@@ -43,7 +43,7 @@ Handler = Callable[["Request"], "Answer | Awaitable[Answer] | Promise"]
 
 #: Requests taken in one turn of the loop.
 _BATCH = 16
-#: What changes nothing, here or on the server: given up with EINTR when its caller is being killed.
+#: Requests that change nothing, here or on the server: abandoned with EINTR if their caller is being killed.
 _READS = frozenset(
     {
         *(Opcode.LOOKUP, Opcode.GETATTR, Opcode.READLINK, Opcode.STATFS, Opcode.READ),
@@ -52,7 +52,7 @@ _READS = frozenset(
 )
 #: The sets of signals of a thread: its own that are pending, its process's, blocked, ignored, caught.
 _SIGNALS = re.compile(rb"^(SigPnd|ShdPnd|SigBlk|SigIgn|SigCgt):\s*([0-9a-f]+)$", re.MULTILINE)
-#: Signals that kill nobody unless he wants it, as /proc writes sets: bit 0 is signal 1.
+#: Signals that do not kill by default, in the format of /proc: bit 0 is signal 1.
 _HARMLESS = sum(
     1 << number - 1
     for number in (
@@ -60,7 +60,7 @@ _HARMLESS = sum(
         *(signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
     )
 )
-#: So often it is looked whether a caller that was interrupted is being killed: the kernel tells the first signal only.
+#: Seconds between checks whether an interrupted caller is being killed: the kernel reports only the first signal.
 _LOOK_S = 0.25
 #: READ and readahead requests that the kernel may have under way at a time.
 _BACKGROUND = 64
@@ -117,7 +117,7 @@ class Session:
         self._readahead = readahead
         self._flags = flags
         self._loop = asyncio.get_running_loop()
-        #: What works on which request, until that is answered.
+        #: The work on each request until it is answered.
         self._running: dict[int, tuple[Request, asyncio.Future[Any]]] = {}
         #: Those that were interrupted and may be given up, and the timer that looks after them.
         self._watched: set[int] = set()
@@ -258,7 +258,7 @@ class Session:
             request, abi.init_out(min(minor, abi.MINOR), max(readahead, self._readahead), flags, _BACKGROUND)
         )
 
-    # -- answers
+    # -- responses
 
     def answer_now(self, request: Request, answer: Buffer) -> None:
         """Answer before the handler, which then returns None, has finished its work."""

@@ -1,4 +1,4 @@
-"""FUSE requests about open directories: the listing brings everything that is known of each entry (READDIRPLUS)."""
+"""FUSE requests about open directories: the listing contains all metadata of each entry (READDIRPLUS)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Directories:
         return b""
 
     def fsyncdir(self, request: Request) -> Answer:
-        """Nothing to do: names are on the server as soon as making them is answered."""
+        """Nothing to do: names are on the server as soon as their creation is answered."""
         return b""
 
     def _stop(self, handle: DirectoryHandle) -> None:
@@ -127,7 +127,7 @@ class Directories:
 
     def _learned(self, directory: Node, name: str, found: Stat) -> Node:
         node = self._state.table.found(directory, name, found)
-        # Of a file that is open here we may know more than the listing.
+        # About a file that is open here, we may know more than the listing.
         if node.stat is None or not (node.handles or node.writes):
             node.learn(found, self._state.fresh_until())
         return node

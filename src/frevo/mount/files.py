@@ -55,7 +55,7 @@ class Files:
     # -- opens
 
     async def open(self, request: Request) -> Answer:
-        """Asks the server each time, so that what others have closed before is seen (close-to-open)."""
+        """Asks the server each time, so that changes others have made before closing are seen (close-to-open)."""
         state = self._state
         node = state.table[request.node]
         flags, _ = abi.OPEN.unpack_from(request.body)
@@ -83,7 +83,7 @@ class Files:
         return abi.open_out(state.numbers.add(handle), wanted)
 
     def _learn(self, node: Node, opened: CreateResponse | CloseResponse) -> None:
-        """The metadata in an answer of CREATE or CLOSE, which has neither the file's number nor its links."""
+        """Takes the metadata in a response of CREATE or CLOSE, which has neither the file's number nor its links."""
         assert node.stat is not None
         node.learn(
             type(node.stat)(
@@ -95,7 +95,7 @@ class Files:
         )  # fmt: skip
 
     async def create(self, request: Request) -> Answer:
-        """A new file, or an existing one that the kernel did not know of."""
+        """A new file, or an existing one that the kernel did not know."""
         flags, mode, _, _ = abi.CREATE.unpack_from(request.body)
         node, file = await self._created(request, abi.CREATE.size, flags, mode)
         handle = Handle(node, file, flags)
@@ -210,7 +210,7 @@ class Files:
         return found.data_file
 
     def write(self, request: Request) -> Answer | Awaitable[Answer]:
-        """The program continues as soon as its data is buffered; it hears of errors at the latest when it closes."""
+        """The program continues as soon as its data is buffered; errors are reported at the latest when it closes."""
         number, offset, size, *_ = abi.WRITE.unpack_from(request.body)
         handle = self._open_file(number)
         handle.raise_error()
@@ -223,14 +223,14 @@ class Files:
         return self._take(request, handle, writes, offset, size)
 
     def _take(self, request: Request, handle: Handle, writes: Writes, offset: int, size: int) -> Answer:
-        """Data is on its way. The message's buffer goes with it when it is large."""
+        """Sends the data. If it is large, the message's buffer goes with it."""
         assert isinstance(request.body, memoryview)
         session = self._state.session
         buffer = session.keep(request)
         data = request.body[abi.WRITE.size : abi.WRITE.size + size]
         request.body.release()
         self._grown(handle.node, offset + size)
-        if not handle.synchronous:  # while the program makes its next data, this is on its way
+        if not handle.synchronous:  # sent while the program produces its next data
             session.answer_now(request, abi.write_out(size))
         if not writes.add(handle, offset, data, buffer):
             data.release()
@@ -258,7 +258,7 @@ class Files:
         return answer
 
     async def flush(self, request: Request) -> Answer:
-        """close(2): returns when everything is on the server, or says why it is not."""
+        """close(2): returns when everything is on the server, or the error."""
         number, _, _, owner = abi.FLUSH.unpack_from(request.body)
         handle = self._open_file(number)
         try:
@@ -302,7 +302,7 @@ class Files:
         return abi.LSEEK_OUT.pack(await find_room(reader, offset, data=whence == os.SEEK_DATA))
 
     async def copy_file_range(self, request: Request) -> Answer:
-        """The server copies by itself. Where it cannot, the kernel reads and writes."""
+        """The server copies the data. If it cannot, the kernel reads and writes."""
         number, start, _, target_number, to, size, _ = abi.COPY_FILE_RANGE.unpack_from(request.body)
         source, target = self._open_file(number), self._open_file(target_number)
         await self._settled(source)
@@ -321,7 +321,7 @@ class Files:
 
 
 def _data_of(reply: Reply) -> Buffer | None:
-    """What a READ gave; None when that has to be looked at more closely."""
+    """The data of a READ; None if the response needs further handling."""
     if reply.status == NTStatus.END_OF_FILE:
         return b""
     try:

@@ -1,4 +1,4 @@
-"""What programs have open: files with their FileIds, directories with what was listed of them."""
+"""The files and directories that programs have open, with FileIds and listed entries."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Numbers:
         return number
 
     def get(self, number: int, kind: type[T]) -> T:
-        """The handle; EBADF when there is none of this *kind*."""
+        """The handle; EBADF if there is none of this *kind*."""
         handle = self._known.get(number)
         if not isinstance(handle, kind):
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))

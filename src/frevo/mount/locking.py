@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 _REFUSED = (NTStatus.LOCK_NOT_GRANTED, NTStatus.FILE_LOCK_CONFLICT)
 _NOT_THERE = (NTStatus.NOT_SUPPORTED, NTStatus.NOT_IMPLEMENTED, NTStatus.INVALID_DEVICE_REQUEST)
 _DENIED = (NTStatus.ACCESS_DENIED, NTStatus.MEDIA_WRITE_PROTECTED)
-#: Seconds until a lock that somebody else holds is tried again: at first, and at most.
+#: Seconds until a lock held by another client is tried again: at first, and at most.
 _SOON_S, _LATE_S = 0.01, 0.5
 
 
 class FileLocks:
-    """The locks of one file: who of us has which, and what of it the server knows.
+    """The locks of one file: those of each program here, and those held on the server.
 
-    A request that is under way is never given up: its answer tells what the server holds.
+    A request that is under way is never abandoned, as its response tells what the server holds.
     """
 
     def __init__(self, state: State, node: Node) -> None:
@@ -95,7 +95,7 @@ class FileLocks:
         self.freed = asyncio.Event()
 
     async def close(self) -> None:
-        """Called when nobody has the file open any more."""
+        """Called when the file is no longer open."""
         async with self._turn:
             file, self.file = self.file, None
             self._held.clear()
@@ -107,7 +107,7 @@ class FileLocks:
             await self._node.writes.settle()
 
     async def _forget_data(self) -> None:
-        """Drops the kernel's pages: others may have changed the file while nobody here held a lock."""
+        """Drops the kernel's pages: others may have changed the file while no lock was held here."""
         self._node.fresh_until, self._node.cached = 0.0, None
         # In a thread: the kernel waits for reads of these pages, which wait for us.
         await in_thread(self._state.session.notify, abi.invalidate_data(self._node.number))
@@ -125,13 +125,13 @@ class FileLocks:
         if self.file is None:
             self.file = await self._opened()
         if self.file is None:
-            return True  # it has no name: nobody else can have it open
+            return True  # it has no name, so no other client can open it
         try:
             await self._exchange(self.file, self._held - wanted, wanted - self._held)
         except RemoteError as error:
             if error.ntstatus in _REFUSED:
                 return False
-            if error.ntstatus in _NOT_THERE:  # then they are between our programs alone
+            if error.ntstatus in _NOT_THERE:  # then they only apply between our programs
                 return True
             raise
         return True
@@ -193,7 +193,7 @@ class Locks:
         return handle, node.locks, (bool(flags & abi.LOCK_FLOCK), owner), kind, wanted
 
     async def get(self, request: Request) -> Answer:
-        """Who is in the way: a program here is named, of others the server only says that there is one."""
+        """The conflicting lock: with the program if it runs here; of other clients, only its existence is known."""
         _, locks, owner, _, wanted = self._asked(request)
         other = locks.ranges.in_the_way(owner, wanted)
         if other is not None:
@@ -219,8 +219,8 @@ class Locks:
         return b""
 
     async def wait(self, request: Request) -> Answer:
-        """Locks as soon as nobody is in the way any more. A signal ends the wait, and the kernel asks again where the
-        program wants that (SA_RESTART)."""
+        """Locks as soon as there is no conflict. A signal ends the wait, and the kernel repeats the request if the
+        program requires it (SA_RESTART)."""
         _, locks, owner, kind, wanted = self._asked(request)
         if kind == fcntl.F_UNLCK:
             await locks.release(owner, wanted.start, wanted.end)

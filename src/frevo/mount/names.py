@@ -1,4 +1,4 @@
-"""FUSE requests about names and what is known of them: LOOKUP, GETATTR, SETATTR, MKDIR, UNLINK, RENAME, STATFS."""
+"""FUSE requests about names and metadata: LOOKUP, GETATTR, SETATTR, MKDIR, UNLINK, RENAME, STATFS."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _READONLY = int(FileAttributes.READONLY)
 _RENAME_NOREPLACE = 1
 _TIMES = SetattrValid.ATIME | SetattrValid.MTIME
 _STATFS_BLOCK = 4096
-#: Answers of STATFS that are remembered.
+#: Cached responses of STATFS.
 _SPACES_MAX = 64
-#: A directory is listed again instead of asking for its names one by one: from so many on, and when they are more than
-#: one in so many entries.
+#: A directory is listed again instead of looking up single names if these are at least this many, and more than one in
+#: this many entries.
 _LOOKUPS_MIN = 16
 _ENTRIES_A_REQUEST = 50
 
@@ -35,7 +35,7 @@ _BUSY = (
     NTStatus.DELETE_PENDING,
     NTStatus.ACCESS_DENIED,
 )
-#: How servers without hard links answer.
+#: Statuses of servers without hard links.
 _NO_LINKS = (
     NTStatus.NOT_SUPPORTED,
     NTStatus.NOT_IMPLEMENTED,
@@ -71,7 +71,8 @@ class Names:
     # -- what is there
 
     def lookup(self, request: Request) -> Answer | Awaitable[Answer]:
-        """A name; that there is none may be remembered, and is known of a directory that was just made or listed."""
+        """Looks up a name. That it does not exist may be cached, and is known for a directory that was just created or
+        listed."""
         state = self._state
         parent, name = state.parent_and_name(request)
         if state.lacks(parent, name):
@@ -95,7 +96,7 @@ class Names:
         return state.found(parent, name, found)
 
     async def _listed_again(self, parent: Node) -> bool:
-        """Lists *parent* again if so many of its names are looked up that this is cheaper; returns whether it did."""
+        """Lists *parent* again if that is cheaper than looking up so many names; returns whether it did."""
         if not self._state.cache_s:
             return False
         parent.lookups_missed += 1
@@ -114,7 +115,7 @@ class Names:
                 node.learn(found, until)
         if (
             self._state.fresh_until() >= until + self._state.cache_s
-        ):  # it took so long that nobody may believe it
+        ):  # it took too long to be trusted
             parent.lookups_missed = -len(parent.children)
         return True
 
@@ -144,7 +145,7 @@ class Names:
         return self._state.attributes(node)
 
     async def statfs(self, request: Request) -> Answer:
-        """The room on the file system that the file is on: below the share's root there may be several."""
+        """The space on the file system of the file: there may be several below the root of the share."""
         node = self._state.table[request.node]
         path = "" if node.gone else node.path
         until, answer = self._space.get(path, (0.0, b""))
@@ -162,7 +163,7 @@ class Names:
     # -- attributes
 
     async def setattr(self, request: Request) -> Answer:
-        """Size, times, and of the mode whether it may be written. Owners are accepted and forgotten, as by cifs."""
+        """Sets size, times, and from the mode only whether it may be written. Owners are ignored, as by cifs."""
         state = self._state
         node, wanted = state.table[request.node], abi.parse_setattr(request.body)
         if node.writes is not None:
@@ -193,7 +194,7 @@ class Names:
         node.resize(size)
 
     async def _attributes(self, node: Node, mode: int) -> int | None:
-        """The attributes for *mode*, None if they are set already."""
+        """The attributes for *mode*; None if they are already set."""
         if node.stat is None:
             await self._state.refresh(node)
         assert node.stat is not None
@@ -309,7 +310,7 @@ class Names:
         node, (parent, name) = state.table[number], state.parent_and_name(request, abi.LINK.size)
         if node.writes is not None:
             await node.writes.settle()
-        await state.closed()  # what a CLOSE answers has the old number of links
+        await state.closed()  # the response of CLOSE has the old number of links
         try:
             found = await state.remote.link(node.path, parent.at(name))
         except RemoteError as error:

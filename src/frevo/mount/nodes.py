@@ -1,4 +1,4 @@
-"""The files and directories that the kernel knows of: their place in the tree, and what was last heard of each."""
+"""The files and directories that the kernel knows: their position in the tree, and their latest metadata."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Node(msgspec.Struct, eq=False):
     names_until: float = 0.0
     #: Of a directory: how many known names had to be looked up since it was listed.
     lookups_missed: int = 0
-    changes: int = 0  # of a directory: how often we have made or removed something in it
+    changes: int = 0  # of a directory: how often we have created or removed something in it
     #: (last write, size) of the data that the kernel may have in its page cache.
     cached: tuple[int, int] | None = None
     packed: bytes | None = None
 
     @property
     def path(self) -> str:
-        """The path within the share. ESTALE for what has no name any more."""
+        """The path within the share. ESTALE if it no longer has a name."""
         parts: list[str] = []
         node: Node | None = self
         while node is not None and node.parent is not None:
@@ -106,7 +106,7 @@ class Table:
         return len(self._nodes)
 
     def found(self, parent: Node, name: str, stat: Stat) -> Node:
-        """The node of *name* in *parent*, where *stat* was found; a new one when another file has taken the name."""
+        """The node of *name* in *parent* for the metadata *stat*; a new one if another file now has the name."""
         node = parent.children.get(name)
         if node is not None and is_another(node.stat, stat):
             self.removed(node)
@@ -176,7 +176,7 @@ class Appearance(msgspec.Struct, frozen=True):
             return modes.S_IFLNK | 0o777
         if stat.is_dir():
             kept = 0o777 & ~self.umask
-            return modes.S_IFDIR | kept | (kept & 0o444) >> 2  # who may list a directory may enter it
+            return modes.S_IFDIR | kept | (kept & 0o444) >> 2  # a directory that can be listed can be entered
         return modes.S_IFREG | (0o777 & ~self.umask & ~(0o222 if stat.attributes & _READONLY else 0))
 
     def attributes(self, node: Node) -> bytes:

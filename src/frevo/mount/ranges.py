@@ -1,4 +1,4 @@
-"""Byte ranges of one file that programs of this mount have locked, and what of them the server has to be told.
+"""Byte ranges of one file locked by programs of this mount, and their combination for the server.
 
 Between our programs locks are advisory, as in Linux. The server gets one set of ranges for all of them together.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from typing import NamedTuple
 
-#: Who holds a lock: whether it is one of flock(2), and the kernel's number of the holder.
+#: The owner of a lock: whether it is one of flock(2), and the kernel's number of the owner.
 Owner = tuple[bool, int]
 
 
@@ -21,7 +21,7 @@ class Range(NamedTuple):
 
 
 class Ranges:
-    """Who has locked what. Locks of flock and of fcntl do not see each other."""
+    """The locks of each owner. Locks of flock and fcntl do not affect each other."""
 
     def __init__(self) -> None:
         self._of: dict[Owner, list[Range]] = {}
@@ -30,7 +30,7 @@ class Ranges:
         return bool(self._of)
 
     def in_the_way(self, owner: Owner, wanted: Range) -> tuple[Owner, Range] | None:
-        """A lock of somebody else that excludes *wanted*."""
+        """A lock of another owner that conflicts with *wanted*."""
         for other, ranges in self._of.items():
             if other == owner or other[0] != owner[0]:
                 continue
@@ -41,22 +41,22 @@ class Ranges:
         return None
 
     def of(self, owner: Owner) -> list[Range]:
-        """What *owner* holds, to give to `restore` later."""
+        """The locks of *owner*, for `restore`."""
         return self._of.get(owner, [])
 
     def restore(self, owner: Owner, ranges: list[Range]) -> None:
-        """*owner* holds these, and nothing else."""
+        """Sets the locks of *owner* to exactly these."""
         if ranges:
             self._of[owner] = ranges
         else:
             self._of.pop(owner, None)
 
     def put(self, owner: Owner, wanted: Range) -> None:
-        """*owner* holds *wanted* now, in place of what it held there."""
+        """Sets *wanted* for *owner*, replacing its locks in that range."""
         self.restore(owner, sorted([*self._outside(owner, wanted.start, wanted.end), wanted]))
 
     def remove(self, owner: Owner, start: int, end: int) -> None:
-        """*owner* holds nothing there any more; a range that goes beyond is cut."""
+        """Removes the locks of *owner* there; ranges that extend beyond are cut."""
         self.restore(owner, self._outside(owner, start, end))
 
     def _outside(self, owner: Owner, start: int, end: int) -> list[Range]:
@@ -72,7 +72,7 @@ class Ranges:
         return left
 
     def together(self) -> set[Range]:
-        """What all hold: ranges that do not overlap, exclusive where anybody's is."""
+        """The locks of all owners combined: ranges that do not overlap, exclusive where any lock is."""
         all_ranges = [one for ranges in self._of.values() for one in ranges]
         edges = sorted({edge for one in all_ranges for edge in (one.start, one.end)})
         found = set()

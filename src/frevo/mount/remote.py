@@ -1,4 +1,4 @@
-"""What a mount asks of the server beyond `Share`: opens that answer with everything a Linux program wants to know.
+"""The requests of a mount beyond `Share`: opens whose response has all metadata that Linux programs need.
 
 Each is one round trip: a compound of CREATE, what is to be done, and often CLOSE ([MS-SMB2] 3.2.4.1.4).
 """
@@ -79,7 +79,7 @@ class Remote:
     # -- metadata
 
     async def stat(self, path: str) -> Stat:
-        """The metadata of *path* itself. Reparse points that are not links look like what they stand for."""
+        """The metadata of *path* itself. Reparse points that are not links look like the file they represent."""
 
         async def work(tree: Tree, path: str) -> Stat:
             found = await namespace.stat(tree, path, follow=False)
@@ -126,7 +126,7 @@ class Remote:
         return await self.share.run(work, path, repeatable=not flags & os.O_EXCL)
 
     async def close(self, file: File) -> CloseResponse | None:
-        """Closes *file*; returns the metadata in the answer, if there is any."""
+        """Closes *file*; returns the metadata in the response, if there is any."""
         if file.closed:
             return None
         body = CloseRequest(_POSTQUERY, file.take_file_id()).pack()
@@ -357,7 +357,7 @@ def _all(message: bytes | bytearray | memoryview) -> Stat:
 async def _opened_with(
     tree: Tree, request: CreateRequest, path: str, second: Element
 ) -> tuple[CreateResponse, bytes | bytearray | memoryview]:
-    """CREATE and *second* in one compound: the open, and the message that answers *second*."""
+    """CREATE and *second* in one compound: the open, and the response to *second*."""
     create = Element(Command.CREATE, request.pack(), on_abandoned=tree.close_abandoned)
     made, done = await tree.call([create, second])
     if made.status != NTStatus.SUCCESS:
@@ -385,5 +385,5 @@ def as_seen(found: Stat, tag: int) -> Stat:
 
 
 def listed(entry: DirEntry) -> Stat:
-    """What a listing said of *entry*."""
+    """The metadata of *entry* from a listing."""
     return as_seen(entry.stat(), entry.raw.reparse_tag or entry.raw.ea_size)

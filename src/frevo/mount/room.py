@@ -1,8 +1,8 @@
 """fallocate(2) and lseek(2) for data and holes on a mounted file, as control codes of the server.
 
-Zeros and holes are FSCTL_SET_ZERO_DATA, holes after FSCTL_SET_SPARSE ([MS-FSCC] 2.3.69, 2.3.71); where data is says
-FSCTL_QUERY_ALLOCATED_RANGES ([MS-FSCC] 2.3.53). A server that does not know them gives EOPNOTSUPP, as a file system
-without holes does."""
+Zeros and holes are FSCTL_SET_ZERO_DATA, holes after FSCTL_SET_SPARSE ([MS-FSCC] 2.3.69, 2.3.71);
+FSCTL_QUERY_ALLOCATED_RANGES finds data ([MS-FSCC] 2.3.53). Without them on the server, the error is EOPNOTSUPP, as on a
+file system without holes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def _reserve(file: File, size: int) -> None:
 async def find_room(file: File, offset: int, *, data: bool) -> int:
     """Where the next data or hole at or after *offset* begins. ENXIO if there is none before the end.
 
-    A server that does not say where holes are has none but the one behind the end.
+    If the server cannot tell, the only hole is the one after the end.
     """
     size = await file.size()
     if not 0 <= offset < size:

@@ -1,4 +1,4 @@
-"""A mount from beginning to end: mounts, answers the kernel until somebody unmounts, and lets everything arrive."""
+"""A mount from beginning to end: mounts, answers the kernel until it is unmounted, and completes all writes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _LOCKS = InitFlags.POSIX_LOCKS | InitFlags.FLOCK_LOCKS
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """How a share is mounted. cache_s: seconds for which names and attributes are believed, as cifs's actimeo."""
+    """How a share is mounted. cache_s: seconds for which names and attributes are cached, like actimeo of cifs."""
 
     directory: str
     source: str
@@ -57,18 +57,18 @@ class Settings(msgspec.Struct, frozen=True):
     cache_s: float = 1.0
     read_only: bool = False
     allow_other: bool = False
-    xattrs: bool = False  # `ls -l` asks for two a file: without them it is twice as fast
+    xattrs: bool = False  # `ls -l` reads two per file: without them it is twice as fast
     server_locks: bool = True  # locks of programs are the server's, too
 
 
 async def serve_mount(share: Share, settings: Settings, ready: Callable[[], None]) -> None:
-    """Mounts *share* and returns when it is unmounted, by anybody, or by SIGINT, SIGTERM or SIGHUP.
+    """Mounts *share* and returns when it is unmounted, by a user or by SIGINT, SIGTERM or SIGHUP.
 
-    *ready* is called when the directory shows the share. MountError when it cannot be mounted; OSError when the share
-    cannot be read, before anything is mounted. Cancelled, it unmounts.
+    *ready* is called when the directory shows the share. MountError if it cannot be mounted; OSError if the share
+    cannot be read, before anything is mounted. If cancelled, it unmounts.
     """
     state = State(Remote(share), Appearance(settings.uid, settings.gid, settings.umask), settings.cache_s)
-    await state.refresh(state.table.root)  # a path that is not there is told now
+    await state.refresh(state.table.root)  # a missing path is an error now
     options = MountOptions(settings.source, "frevo", settings.read_only, settings.allow_other)
     fd = await in_thread(
         mounting.mount, settings.directory, options, undo=lambda made: _take_away(settings.directory, made)
@@ -102,7 +102,7 @@ def _handlers(state: State, settings: Settings) -> dict[int, Handler]:
 
 @contextlib.contextmanager
 def _signals(directory: str, session: Session) -> Iterator[None]:
-    """While this is entered, signals unmount."""
+    """Context manager in which signals unmount."""
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -121,7 +121,7 @@ def _signals(directory: str, session: Session) -> Iterator[None]:
 
 
 async def _unmount(directory: str, session: Session) -> None:
-    """Programs that still use it do not stop us: they get errors from now on."""
+    """Unmounts even if programs still use it, which get errors from now on."""
     try:
         await in_thread(mounting.unmount, directory)
     except MountError:
@@ -131,7 +131,7 @@ async def _unmount(directory: str, session: Session) -> None:
 
 
 def _take_away(directory: str, fd: int) -> None:
-    """Of a mount that nobody serves any more, as who wanted it was cancelled meanwhile."""
+    """Removes a mount that is no longer served because the caller was cancelled meanwhile."""
     os.close(fd)
     with contextlib.suppress(MountError):
         mounting.unmount(directory, lazy=True)

@@ -1,4 +1,4 @@
-"""What the operations of one mount share: the nodes, the server, how long metadata is fresh, and errors as errno."""
+"""Shared by the operations of one mount: nodes, server, freshness of metadata, and errors as errno."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from frevo.mount.remote import Remote
 from frevo.mount.writing import Budget
 from frevo.wire.erref import NTStatus
 
-#: Where a status means something else to a Linux program than to a client of Windows.
+#: Statuses that mean something else for a Linux program than for a client on Windows.
 _NUMBERS = {
     NTStatus.DELETE_PENDING: errno.ENOENT,
     NTStatus.NETWORK_NAME_DELETED: errno.EIO,
@@ -44,7 +44,7 @@ def failure(number: int) -> OSError:
 
 
 class State:
-    """One mount. *cache_s*: how long names and attributes are believed before the server is asked again."""
+    """One mount. *cache_s*: how long names and attributes are cached."""
 
     session: Session
 
@@ -58,10 +58,10 @@ class State:
         self._closing: set[asyncio.Task[None]] = set()
         self._now = asyncio.get_running_loop().time
 
-    # -- what is believed
+    # -- cached metadata
 
     def fresh_until(self) -> float:
-        """Until when metadata that comes now is fresh."""
+        """The time until which metadata received now is fresh."""
         return self._now() + self.cache_s
 
     def is_fresh(self, node: Node) -> bool:
@@ -97,20 +97,20 @@ class State:
             known.change_time, known.allocation_size, known.file_id, 0,
         )  # fmt: skip
 
-    # -- answers
+    # -- responses
 
     def entry(self, node: Node) -> bytes:
-        """The answer that gives the kernel a reference to *node*."""
+        """The response that gives the kernel a reference to *node*."""
         node.lookups += 1
         return abi.entry(node.number, self.fresh_s(node), self.appearance.attributes(node))
 
     def fresh_s(self, node: Node) -> float:
-        """How long the kernel may believe what is known of *node*: no longer than we do, when we do."""
+        """How long the kernel may cache the metadata of *node*: no longer than we do."""
         left = node.fresh_until - self._now()
         return left if left > 0 else self.cache_s
 
     def attributes(self, node: Node) -> bytes:
-        """The answer with the metadata of *node*."""
+        """The response with the metadata of *node*."""
         return abi.attr_out(self.fresh_s(node), self.appearance.attributes(node))
 
     def parent_and_name(self, request: Request, offset: int = 0) -> tuple[Node, str]:
@@ -118,24 +118,24 @@ class State:
         return self.table[request.node], remote_name(request.name(offset))
 
     def found(self, parent: Node, name: str, stat: Stat) -> bytes:
-        """The answer that gives the kernel *name*, of which *stat* has just been heard."""
+        """The response that gives the kernel *name* with its new metadata *stat*."""
         node = self.table.found(parent, name, stat)
         node.learn(stat, self.fresh_until())
         return self.entry(node)
 
     def changed(self, directory: Node) -> None:
-        """We have made or removed something in *directory*: its metadata is out of date."""
+        """Called after creating or removing something in *directory*: its metadata is out of date."""
         directory.fresh_until, directory.packed = 0.0, None
         directory.changes += 1
 
     def appeared(self, directory: Node, name: str) -> None:
-        """We have made *name* in *directory*."""
+        """Called after creating *name* in *directory*."""
         self.changed(directory)
         if directory.names is not None:
             directory.names.add(name.casefold())
 
     def vanished(self, node: Node) -> None:
-        """Somebody else has removed *node*: what is known of its directory is out of date."""
+        """Called if another client has removed *node*: what is known of its directory is out of date."""
         if node.parent is not None:
             node.parent.fresh_until, node.parent.names = 0.0, None
         self.table.removed(node)
@@ -149,12 +149,12 @@ class State:
     # -- which names there are
 
     def lists(self, directory: Node, names: Iterable[str], fresh_until: float) -> None:
-        """*directory* was listed and holds exactly these names."""
+        """Records that *directory* contains exactly these names."""
         directory.names = {name.casefold() for name in names}
         directory.names_until = fresh_until
 
     def lacks(self, directory: Node, name: str) -> bool:
-        """Whether *directory* is known not to hold this name, whatever its case."""
+        """Whether *directory* is known not to contain this name in any case."""
         if directory.names is None:
             return False
         if self._now() >= directory.names_until:
@@ -183,7 +183,7 @@ class State:
 
 
 def remote_name(name: str) -> str:
-    """*name* as the server has it; ENAMETOOLONG when no server takes it."""
+    """*name* in the server's form; ENAMETOOLONG if it is too long for any server."""
     mapped = to_remote(name)
     if is_too_long(mapped):
         raise failure(errno.ENAMETOOLONG)

@@ -1,7 +1,7 @@
 """Delayed writes: in order where they overlap, bounded, their errors kept for close().
 
-A program's write() returns when its data is on the way; close() and fsync() return when all of it has arrived.
-Small writes that follow each other while others are under way are sent together.
+A program's write() returns when its data is being sent; close() and fsync() return when all of it has arrived.
+Consecutive small writes are sent together while others are under way.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Budget:
 
 
 class _Gathered:
-    """Small writes that follow each other and wait for what is under way."""
+    """Consecutive small writes that wait for those under way."""
 
     __slots__ = ("buffer", "handle", "size", "start")
 
@@ -80,7 +80,7 @@ class Writes:
         return bool(self._under_way) or self._gathered is not None
 
     def overlaps(self, start: int, end: float) -> bool:
-        """Whether something between these offsets is not on the server yet."""
+        """Whether data between these offsets is not on the server yet."""
         gathered = self._gathered
         if gathered is not None and gathered.start < end and start < gathered.start + gathered.size:
             return True
@@ -99,7 +99,7 @@ class Writes:
             await asyncio.wait(list(self._under_way), return_when=asyncio.FIRST_COMPLETED)
 
     def add(self, handle: Handle, start: int, data: memoryview, buffer: bytearray) -> bool:
-        """Takes *data*, which lies in *buffer*. True: the buffer is given back later; False: it is free now."""
+        """Takes *data*, which is in *buffer*. True: the buffer is returned later; False: it is free now."""
         size = len(data)
         self.end = max(self.end, start + size)
         if size > SMALL_BYTES:

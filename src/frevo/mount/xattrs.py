@@ -30,7 +30,8 @@ class Xattrs:
         }
 
     def getxattr(self, request: Request) -> Answer | Awaitable[Answer]:
-        """One value. The kernel and `ls` want security.* and system.*: ENODATA at once, without asking the server."""
+        """One value. For security.* and system.*, which the kernel and `ls` read, ENODATA without a request to the
+        server."""
         name = request.name(abi.GETXATTR.size)
         if not name.startswith(_PREFIX):
             raise failure(errno.ENODATA)

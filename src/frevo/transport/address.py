@@ -42,7 +42,7 @@ DEFAULT_TRANSPORTS: tuple[TransportAddress, ...] = tuple(
 
 
 def transport_at(port: int, otherwise: str = TCP.name) -> TransportAddress:
-    """What a port without a name means: the transport that owns the number, else *otherwise*."""
+    """The transport of a port without a name: the one with that default port, or *otherwise*."""
     owners = [one.name for one in TRANSPORTS.values() if one.bare_port and one.port == port]
     return TransportAddress(owners[0] if owners else otherwise, port)
 

@@ -42,7 +42,7 @@ from frevo._native import (
 if TYPE_CHECKING:  # not there at run time
     from frevo._native import Limits as Limits
 
-#: What this package takes over from `frevo._native`, whose stub says what each of them means, and what it adds.
+#: Names from `frevo._native`, explained in its stub, and those added here.
 __all__ = [
     "ACCEPTED",
     "CLOSED",
@@ -107,10 +107,9 @@ Message = bytes | bytearray | memoryview | Sequence[bytes | bytearray | memoryvi
 
 
 class Transport(Protocol):
-    """What the server needs of whatever moves its bytes.
+    """What the server requires of a transport.
 
-    Commands for one connection are carried out in the order in which they were given. A connection that is
-    gone is no error: the command does nothing.
+    Commands for one connection are executed in order. A command for a connection that has ended does nothing.
     """
 
     def start(self, on_events: OnEvents) -> None:
@@ -122,20 +121,19 @@ class Transport(Protocol):
     def submit(self, connection: int, session_id: int, flags: int, message: Message) -> None:
         """Sends a message: one SMB2 packet or a compound.
 
-        The credits of each header are the wish; the transport grants what its limits allow and writes the
-        number. NEGOTIATE and an unfinished SESSION_SETUP are hashed as sent ([MS-SMB2] 3.3.5.4), so write 1
-        there, which is always granted. Elements with the SIGNED flag are signed with the keys of
-        *session_id*.
+        The credits of each header are the requested number; the transport grants what its limits allow and writes that.
+        NEGOTIATE and an unfinished SESSION_SETUP are hashed as sent ([MS-SMB2] 3.3.5.4), so write 1 there, which is
+        always granted. Elements with the SIGNED flag are signed with the keys of *session_id*.
         """
 
     def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None:
-        """From here on messages of the session can be verified, decrypted, signed and encrypted."""
+        """Gives the transport the keys to verify, decrypt, sign and encrypt messages of the session."""
 
     def drop_session(self, connection: int, session_id: int) -> None:
-        """Takes the keys back and detaches the session's opens."""
+        """Removes the keys and detaches the opens of the session."""
 
     def set_connection(self, connection: int, settings: ConnectionSettings) -> None:
-        """Says what was agreed. `authenticated` is said before the answer that tells the client."""
+        """Sets the negotiated values. `authenticated` is set before the response that tells the client."""
 
     @property
     def pressed(self) -> bool:
@@ -145,10 +143,10 @@ class Transport(Protocol):
         """Whether this user has too many unread responses, and should get no more of them."""
 
     def attach(self, connection: int, opened: AttachedOpen) -> None:
-        """Lets READs of an open be answered without the server, as the record says."""
+        """Lets the transport answer READs of an open, as the record specifies."""
 
     def detach(self, connection: int, volatile_id: int) -> None:
-        """Sends READs of that open to the server again. It must come before the open's last answer."""
+        """Passes READs of that open to the server again. Must be called before the last response for the open."""
 
     def fast_echo(self, on: bool) -> None:
         """Whether ECHO is answered without the server."""

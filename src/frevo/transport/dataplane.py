@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from frevo.transport.base import Limits
 
 _EVENTS_MAX = 1024
-#: After so many events in a row everything else on the loop gets its turn.
+#: After this many events in a row, everything else on the loop gets its turn.
 _EVENTS_PER_TURN = 64
-#: So it is after so many seconds, however few events those were.
+#: The same after this many seconds, whatever the number of events.
 _TURN_S = 0.01
 
 
@@ -83,7 +83,7 @@ class DataPlaneTransport:
         return number
 
     def close_listeners(self) -> None:
-        """Stops to accept; connections stay."""
+        """Stops accepting; connections stay."""
         for number in self._names:
             self._plane.close_listener(number)
 
@@ -94,9 +94,9 @@ class DataPlaneTransport:
     # -- events in, submissions out ----------------------------------------------------------------------
 
     def _deliver(self) -> None:
-        """Hands over batches until nothing comes any more: a busy server is spared a wake-up and a turn of the
-        loop for each."""
-        self._flush_scheduled = True  # by the end of this method
+        """Delivers batches until there are no more, which saves a busy server a wake-up and a turn of the loop for
+        each."""
+        self._flush_scheduled = True  # at the end of this method
         handled = 0
         try:
             ends = 0.0
@@ -139,7 +139,7 @@ class DataPlaneTransport:
         self._send_pending()
 
     def flush(self) -> None:
-        """Hands over now what was submitted in this turn; the buffers of those messages are free again."""
+        """Sends what was submitted in this turn; the buffers of those messages are free afterwards."""
         self._send_pending()
 
     def _send_pending(self) -> None:
@@ -151,7 +151,7 @@ class DataPlaneTransport:
             self._pending = []
             self._plane.submit(batch)
 
-    # -- commands; what was submitted before them goes first ---------------------------------------------
+    # -- commands; messages submitted before them are sent first ---------------------------------------------
 
     def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None:
         """Gives a session its keys on a connection."""
@@ -159,12 +159,12 @@ class DataPlaneTransport:
         self._plane.set_session(connection, session_id, keys)
 
     def drop_session(self, connection: int, session_id: int) -> None:
-        """Forgets the keys of a session on a connection, and detaches its opens."""
+        """Removes the keys of a session on a connection, and detaches its opens."""
         self._send_pending()
         self._plane.drop_session(connection, session_id)
 
     def set_connection(self, connection: int, settings: ConnectionSettings) -> None:
-        """Says what was agreed on a connection."""
+        """Sets the negotiated values of a connection."""
         self._send_pending()
         self._plane.set_connection(connection, settings)
 
@@ -178,11 +178,11 @@ class DataPlaneTransport:
         return self._plane.is_over(user)
 
     def attach(self, connection: int, opened: AttachedOpen) -> None:
-        """Lets the data plane answer READs of an open. Attached before its CREATE is answered, it misses none."""
+        """Lets the data plane answer READs of an open: all of them, if attached before the response to its CREATE."""
         self._plane.attach(connection, opened)
 
     def detach(self, connection: int, volatile_id: int) -> None:
-        """Sends READs of that open to the server again."""
+        """Passes READs of that open to the server again."""
         self._plane.detach(connection, volatile_id)
 
     def fast_echo(self, on: bool) -> None:
@@ -190,11 +190,11 @@ class DataPlaneTransport:
         self._plane.fast_echo(on)
 
     def new_credits(self) -> Credits:
-        """The account of message ids and credits of a client connection."""
+        """The account of message IDs and credits of a client connection."""
         return Credits()
 
     def set_credits(self, connection: int, credits: Credits) -> None:
-        """Says where a client connection's responses put the credits that they grant."""
+        """Sets the account for the credits granted to a client connection."""
         self._plane.set_credits(connection, credits)
 
     def pump(
@@ -214,7 +214,7 @@ class DataPlaneTransport:
         )
 
     def stop_pump(self, connection: int, pump: int, *, now: bool = False) -> None:
-        """Ends a pump when what it has in flight is answered, or *now*."""
+        """Ends a pump once its requests in flight are answered, or *now*."""
         self._plane.stop_pump(connection, pump, now)
 
     def close(self, connection: int, *, abort: bool = False) -> None:
@@ -227,7 +227,7 @@ class DataPlaneTransport:
         return self._plane.statistics()
 
     def shutdown(self) -> None:
-        """Sends what can be sent at once, closes everything and ends the threads. Twice does not hurt."""
+        """Sends what can be sent at once, closes everything and ends the threads. Can be called twice."""
         if self._down:
             return
         self._down = True

@@ -1,7 +1,7 @@
-"""The addresses of this machine, and which of them `interfaces` means: names, wildcards, addresses, networks.
+"""The addresses of this machine, and those that `interfaces` selects: names, wildcards, addresses, networks.
 
-Read from the kernel by rtnetlink (RTM_GETADDR), the one source that has IPv4 and IPv6 with names and needs no
-rights.
+Read from the kernel with rtnetlink (RTM_GETADDR), the only source that has IPv4 and IPv6 with names and needs no
+privileges.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class LocalAddress(msgspec.Struct, frozen=True):
 
 
 def local_addresses() -> list[LocalAddress]:
-    """Every address of this machine, in the kernel's order. Raises OSError when the kernel does not tell."""
+    """Every address of this machine, in the kernel's order. Raises OSError if the kernel does not provide them."""
     names = dict(socket.if_nameindex())
     found: list[LocalAddress] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as link:
@@ -96,7 +96,7 @@ def has_ipv6() -> bool:
 def listen_hosts(interfaces: Sequence[str], *, only: bool) -> list[str]:
     """The addresses to bind: all of the machine's, or with *only* those that *interfaces* names.
 
-    Raises ValueError when *only* leaves none, and OSError when the kernel does not tell its addresses.
+    Raises ValueError if *only* leaves none, and OSError if the kernel does not provide its addresses.
     """
     if not only or not interfaces:
         return [ANY_IPV4, ANY_IPV6] if has_ipv6() else [ANY_IPV4]

@@ -1,4 +1,4 @@
-"""Which processes listen on a port of this machine, as far as /proc tells this user."""
+"""Finds the processes that listen on a port of this machine, as far as /proc shows them to this user."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _LISTENING = "0A"
 def listening_processes(
     port: int, protocol: IPProtocol = IPProtocol.TCP, host: str | None = None
 ) -> list[int]:
-    """Ids of the processes that have *port* open, in no order; with *host*, only where that address is served.
+    """PIDs of the processes that listen on *port*, in no order; with *host*, only if they serve that address.
 
-    Empty when nobody listens, and when the processes are another user's.
+    Empty if none listens, or if the processes belong to another user.
     """
     inodes = {f"socket:[{inode}]" for inode in _inodes(port, protocol, host)}
     if not inodes:
@@ -41,7 +41,8 @@ def _inodes(port: int, protocol: IPProtocol, host: str | None) -> Iterator[str]:
 
 
 def _serves(encoded: str, host: str) -> bool:
-    """Whether a local address of /proc/net (words of four bytes in the machine's order) takes calls to *host*."""
+    """Whether a local address of /proc/net (words of four bytes in the machine's order) accepts connections to
+    *host*."""
     words = (bytes.fromhex(encoded[start : start + 8]) for start in range(0, len(encoded), 8))
     own = ipaddress.ip_address(b"".join(int.from_bytes(word, sys.byteorder).to_bytes(4) for word in words))
     try:

@@ -1,8 +1,8 @@
 """Both ends of a connection in one process, without sockets or threads: the code that runs behind the
 sockets.
 
-`MemoryTransport` is a `frevo.transport.base.Transport`; `connect` gives the client's end. Nothing happens by
-itself: bytes move when a test says so, and every event is delivered before the call returns.
+`MemoryTransport` is a `frevo.transport.base.Transport`; `connect` gives the client's end. Nothing happens by itself:
+bytes move when a test calls, and every event is delivered before the call returns.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class MemoryTransport:
         self._limits = limits
         self._cores: dict[int, Core] = {}
         self._next = 1
-        #: The users that have too many unread answers, as the test says: no answer waits here for long.
+        #: The users with too many unread responses, set by the test: no response waits here for long.
         self.over: set[int] = set()
         self._fast_echo = True
         self._on_events: OnEvents | None = None
@@ -79,18 +79,18 @@ class MemoryTransport:
             core.set_session(session_id, keys)
 
     def drop_session(self, connection: int, session_id: int) -> None:
-        """Forgets the keys of a session on a connection, and detaches its opens."""
+        """Removes the keys of a session on a connection, and detaches its opens."""
         if core := self._cores.get(connection):
             core.drop_session(session_id)
 
     def set_connection(self, connection: int, settings: ConnectionSettings) -> None:
-        """Says what was agreed on a connection."""
+        """Sets the negotiated values of a connection."""
         if core := self._cores.get(connection):
             core.set_connection(settings)
 
     @property
     def pressed(self) -> bool:
-        """Whether anybody is in `over`."""
+        """Whether `over` has any users."""
         return bool(self.over)
 
     def is_over(self, user: int) -> bool:
@@ -103,7 +103,7 @@ class MemoryTransport:
             core.attach(opened)
 
     def detach(self, connection: int, volatile_id: int) -> None:
-        """Sends READs of that open to the server again."""
+        """Passes READs of that open to the server again."""
         if core := self._cores.get(connection):
             core.detach(volatile_id)
 
@@ -160,5 +160,5 @@ class MemoryLink:
         self.send(self.client.take_output())
 
     def messages(self) -> list[Event]:
-        """The MESSAGE events (and CLOSED at last) that the server's bytes make at the client."""
+        """The MESSAGE events (and finally CLOSED) of the client for the server's bytes."""
         return self.client.feed(self.receive())

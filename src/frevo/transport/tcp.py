@@ -16,10 +16,10 @@ _KEEPALIVE_INTERVAL_S = 30
 def bind_listeners(hosts: Sequence[str], port: int, keepalive_s: int = KEEPALIVE_S) -> list[socket.socket]:
     """A listening socket for each of *hosts*, all on one port (port 0: the first one's free port).
 
-    A connection that is silent for *keepalive_s* seconds is asked whether its client is still there; 0: never.
+    A connection that is silent for *keepalive_s* seconds is probed (TCP keepalive); 0: never.
 
-    IPv6 sockets take IPv6 only, so that `0.0.0.0` and `::` can stand beside each other. Raises OSError with
-    the address in `filename`; none of the sockets stays open then.
+    IPv6 sockets accept only IPv6, so that `0.0.0.0` and `::` can be used together. Raises OSError with the address in
+    `filename`; then no socket stays open.
     """
     listeners: list[socket.socket] = []
     with ExitStack() as undo:
@@ -43,7 +43,7 @@ def _bind(host: str, port: int, keepalive_s: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if keepalive_s:  # what is accepted has the options of its listener
+        if keepalive_s:  # accepted sockets inherit the options of their listener
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, keepalive_s)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL_S)
