@@ -1,4 +1,4 @@
-"""The one place for errors: what we refuse, what the peer did wrong, and NTSTATUS to and from errno.
+"""All errors: refused requests, protocol errors of the peer, and the mapping between NTSTATUS and errno.
 
 `SMBError` carries the NTSTATUS that goes on the wire; handlers raise it, one place (server/receive.py) turns it
 into an SMB2 error response. `RemoteProtocolError` is the peer's fault and ends its connection.
@@ -16,7 +16,7 @@ class FrevoError(Exception):
 
 
 class RemoteProtocolError(FrevoError):
-    """The peer broke a rule that leaves nothing to answer: its connection ends, the others do not notice."""
+    """The peer violated the protocol in a way that cannot be answered: its connection ends, others are not affected."""
 
 
 class WireError(FrevoError):
@@ -38,7 +38,7 @@ class SMBError(FrevoError):
         super().__init__(message or self.status.name)
 
 
-#: errno to NTSTATUS, as a file server answers it ([MS-ERREF] 2.3; Windows' meaning of each).
+#: errno to NTSTATUS for responses of a file server ([MS-ERREF] 2.3, with the meaning in Windows).
 ERRNO_TO_NTSTATUS: dict[int, NTStatus] = {
     errno.EPERM: NTStatus.ACCESS_DENIED,
     errno.ENOENT: NTStatus.OBJECT_NAME_NOT_FOUND,
@@ -74,7 +74,7 @@ ERRNO_TO_NTSTATUS: dict[int, NTStatus] = {
 
 
 def ntstatus_of(error: OSError) -> NTStatus:
-    """The NTSTATUS a file server answers for *error*; UNSUCCESSFUL for an errno outside the table."""
+    """The NTSTATUS of the response for *error*; UNSUCCESSFUL for an errno that is not in the table."""
     return ERRNO_TO_NTSTATUS.get(error.errno or 0, NTStatus.UNSUCCESSFUL)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def make_folder(folder: Path, mode: int) -> None:
-    """Makes *folder* with *mode*, and what is missing above it so that nobody else may write there.
+    """Creates *folder* with *mode*, and its missing parents so that no one else may write there.
 
-    A running server has no umask. OSError; FileExistsError when it is something else.
+    A running server has no umask. OSError; FileExistsError if it is something else.
     """
     for above in reversed(folder.parents):
         if not above.exists():

@@ -13,7 +13,7 @@ _INVISIBLE_BUT_MEANT = "\n\u200c\u200d"
 
 
 def printable(text: str) -> str:
-    r"""*text* for a terminal: what is no letter, sign or blank shows as `\x1b`, so that no text can steer it."""
+    r"""*text* for a terminal: all but letters, signs and blanks is shown as `\x1b`, so no text can control it."""
     return text if text.isprintable() else "".join(map(_visible, text))
 
 

@@ -106,7 +106,7 @@ def granted_by(sd: SecurityDescriptor | None, token: Token) -> int:
         if ace.flags & _INHERIT_ONLY or ace.sid not in sids:
             continue
         if ace.ace_type in _ALLOWED:
-            # A callback entry carries a condition, which nobody here evaluates: it allows nothing.
+            # A callback entry has a condition, which is not evaluated here: it allows nothing.
             if ace.ace_type == AceType.ACCESS_ALLOWED.value:
                 granted |= map_generic(ace.mask) & ~denied
         elif ace.ace_type in _DENIED:

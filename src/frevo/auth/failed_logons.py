@@ -12,12 +12,12 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-#: Longest time that a verdict is kept back; who would have to wait longer is not told any.
+#: Longest delay of a result; beyond it, the log-on is refused without one.
 WAIT_MAX_S = 10.0
-#: What an address may do for all accounts together, as multiples of what it may do for one.
+#: Failures that an address may have for all accounts together, as a multiple of those for one.
 ADDRESS_FREE, ADDRESS_RATE = 10, 5
-#: Longest time that an address with too many failures keeps an account waiting for which nobody there has failed
-#: lately: each such account has a place of its own, for one guess.
+#: Longest delay for an account at an address with too many failures, if that address has not failed for this account
+#: lately: each such account has one guess of its own.
 PLACE_WAIT_S = 3.0
 #: Entries of each table; the ones that have been quiet for longest go first.
 ENTRIES_MAX = 8192

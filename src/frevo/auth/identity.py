@@ -30,7 +30,7 @@ class AuthSettings(msgspec.Struct, frozen=True):
     map_to_guest: str = "never"
     #: `guest account`: the name that a guest session shows.
     guest_account: str = "nobody"
-    #: `username map`: the file that says which Unix user (and account) a client's name stands for; "" for none.
+    #: `username map`: the file that maps clients' names to Unix users (and accounts); "" for none.
     username_map: str = ""
     #: Whether the NTLM anonymous logon makes a session (it reaches IPC$ and `guest ok` shares only).
     allow_anonymous: bool = True

@@ -99,7 +99,7 @@ class NTLMAcceptor:
         self._settings = settings
         self._now = now
         self._flags = 0
-        #: Whose password AUTHENTICATE was to prove; None before it, and for who claims to be nobody.
+        #: The user whose password AUTHENTICATE claims; None before it, and for anonymous users.
         self.claim: str | None = None
         self._negotiate = b""
         self._challenge = b""

@@ -72,7 +72,7 @@ class NTLMInitiator:
         self._target = target
         self._flags = 0
         self._answered = False
-        #: 16 bytes after the second step; empty for nobody.
+        #: 16 bytes after the second step; empty for anonymous users.
         self.session_key = b""
         #: The server's last token was seen and is right.
         self.complete = False

@@ -68,7 +68,7 @@ def _entry(line: str, number: int) -> tuple[SmbpasswdEntry, str]:
         name=fields[0].strip(),
         nt_hash=_hash(fields[3], number),
         disabled="D" in flags
-        or "L" in flags,  # L: locked after wrong passwords, until an administrator says so
+        or "L" in flags,  # L: locked after wrong passwords, until an administrator unlocks it
         # never set and not exempt from expiry (X): Samba asks for a new one at the next log-on
         must_change=changed_s == 0 and "X" not in flags,
         password_set_s=changed_s or 0,

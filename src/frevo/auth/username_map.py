@@ -19,7 +19,7 @@ from frevo import nss
 
 log = logging.getLogger(__name__)
 
-#: A map is a page of names; what is larger is some other file.
+#: A map is a page of names; a larger file is something else.
 SIZE_MAX = 1 << 20
 _NAME = re.compile(r'"([^"]*)"|([^\s,"]+)')
 _GROUP = ("@", "+", "&")

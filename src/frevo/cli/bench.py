@@ -33,7 +33,7 @@ _EXAMPLES = """\
 
 `frevo bench WORKLOAD --help` describes each workload and its options. docs/bench.md explains the report.
 """
-#: A process may always have the descriptors of so many connections.
+#: Connections for whose descriptors the limit of a process always suffices.
 _DESCRIPTORS_ENOUGH_FOR = 200
 _SUMMARIES = {
     "read": "READ from its own files, or from the file in URL",
@@ -159,7 +159,7 @@ def _add_data_options(load: argparse._ArgumentGroup, workload: str) -> None:
         help="go through the file from start to end, repeatedly",
     )
     verify = (
-        "write data first, and check what is read"
+        "write data first, and verify what is read"
         if workload == "read"
         else "read the files back at the end and check them"
     )
@@ -335,7 +335,7 @@ def _interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-# -- what is said
+# -- output
 
 
 def _speaker(args: argparse.Namespace) -> Callable[[str], None]:

@@ -151,13 +151,13 @@ class _People:
         self._guest = config.globals.guest_account.lower()
 
     def strangers(self, entries: tuple[str, ...]) -> str:
-        """A sentence about entries of a list that match nobody; empty if there are none."""
+        """A sentence about entries of a list that match no one; empty if there are none."""
         reasons = [reason for entry in entries if (reason := self._stranger(entry))]
         return "; ".join(reasons[:5]) + ("; ..." if len(reasons) > 5 else "")
 
     def _stranger(self, entry: str) -> str:
         if macros_in(entry):
-            return ""  # what it stands for is known when somebody connects
+            return ""  # its value is known when a client connects
         is_group, domain, name = parts_of_entry(entry)
         if not name:
             return f"{entry!r} is empty: it matches nobody"

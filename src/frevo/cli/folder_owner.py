@@ -15,7 +15,7 @@ from frevo.folders import make_folder
 
 #: Below this are the private folders of owners who have no home.
 STATE_DIR = Path("/var/lib/frevo")
-#: What is imported later than at the start, perhaps from a folder that only root may read.
+#: Modules that would be imported later, perhaps from a folder that only root may read.
 _IMPORTED_LATER = (
     "frevo.status.collect",
     "frevo.server.rules.acting",

@@ -135,7 +135,7 @@ def _listen(text: str) -> tuple[str, int]:
 
 
 def _unit(units: dict[str, float], what: str) -> Callable[[str], float]:
-    """The type of an option that is a number with one of *units* behind it; without one it is in the basic unit."""
+    """The type of an option that is a number followed by one of *units*; without one it is in the basic unit."""
 
     def parse(text: str) -> float:
         number = text.lower()

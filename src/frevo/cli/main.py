@@ -105,7 +105,7 @@ def guarded(action: Callable[[], int]) -> int:
         return action()
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output went away: nothing to tell anybody
+    except BrokenPipeError:  # the reader of our output went away: there is no one to tell
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -209,10 +209,10 @@ class Runner:
             sentence = f"Started by root; accesses the disk as {self._plan.owner.name}, the folder's owner."
         shown = not self._quiet or (login is not None and bool(login.password))
         if sentence and not acts_as_users(self._config) and self._plan.owner is None:
-            if not shown or log_path(self._config):  # where the banner is seen, it says so itself
+            if not shown or log_path(self._config):  # the banner already says so
                 log.warning("%s", sentence)
         if shown:
-            with contextlib.suppress(OSError):  # nobody reads our output: serve all the same
+            with contextlib.suppress(OSError):  # no one reads our output: serve anyway
                 lines = banner(self._config, self._running.addresses, login, sentence)
                 print(printable(lines), flush=True)
         where = ", ".join(f"{name} {host} port {port}" for name, host, port in self._running.addresses)

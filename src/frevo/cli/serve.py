@@ -45,13 +45,13 @@ Ctrl-C lets running requests finish and stops; a second Ctrl-C stops at once. SI
 class Plan(msgspec.Struct, frozen=True):
     """What to serve: the configuration, how to read it again, and in folder mode how to make the login.
 
-    `login` is called when the server listens: a start that fails must not change anybody's password.
+    `login` is called when the server listens: a failed start must not change a password.
     """
 
     config: Config
     reload: Callable[[], Config]
     login: Callable[[], Login] | None = None
-    owner: Owner | None = None  # whom the process becomes once its ports are bound
+    owner: Owner | None = None  # the user that the process becomes once its ports are bound
 
 
 def add_parser(subparsers: Subparsers) -> None:

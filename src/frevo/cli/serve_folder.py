@@ -24,7 +24,7 @@ ORDINARY_PORT = 4450
 
 _RESERVED = frozenset({"global", "homes", "printers", "print$", "ipc$"})
 _FORBIDDEN = frozenset('\\/[]:|<>+=;,*?"%')
-#: Letters and digits that nobody mixes up.
+#: Letters and digits that are not easily confused.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 

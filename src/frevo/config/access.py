@@ -1,4 +1,4 @@
-"""Who may do what on a share: `valid users`, `invalid users`, `read list`, `write list`, `read only`, guests.
+"""The access of users to a share: `valid users`, `invalid users`, `read list`, `write list`, `read only`, guests.
 
 Decisions only; the Unix groups are looked up when a list names a group and the caller gave none.
 """
@@ -18,7 +18,7 @@ from frevo.config.global_keys import GlobalConfig
 from frevo.config.macros import expand
 from frevo.config.share_keys import ShareConfig
 
-#: What stands before the name of a group.
+#: Prefixes of group names.
 GROUP_SIGNS = "@+&"
 #: The lists of people and groups of a share.
 LISTS = ("valid_users", "invalid_users", "read_list", "write_list", "admin_users")
@@ -52,7 +52,7 @@ def share_access(
     *,
     guest: bool = False,
 ) -> ShareAccess:
-    """What *user* may do on *share*. Without *groups*, the Unix groups of that name count, as in Samba.
+    """The access of *user* to *share*. Without *groups*, the Unix groups of that name count, as in Samba.
 
     Names compare without case; `DOMAIN\\user` matches `user` where the domain is this server's. `@group`, `+group`
     name groups; `&group` is a netgroup, of which nobody is one. %-macros are replaced first.

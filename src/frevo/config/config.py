@@ -31,7 +31,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """`globals` and `shares` (by lower-case name), with their file and what was said about it.
+    """`globals` and `shares` (by lower-case name), with their file and the messages about it.
 
     `unserved` names the shares that are left out because of an error in `problems`. `positions` says where a value
     stands: (lower-case share or "global", attribute) to file, line and key.

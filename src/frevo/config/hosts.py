@@ -27,7 +27,7 @@ _RANGE = re.compile(r"[0-9.]+-[0-9.]+\Z", re.ASCII)
 class Host(msgspec.Struct, frozen=True):
     """A client machine: its address (None: it has none, a socket of this machine) and its names.
 
-    `names` is None when nobody has looked them up. IPv4-mapped IPv6 addresses are the IPv4 address.
+    `names` is None if they have not been looked up. IPv4-mapped IPv6 addresses are the IPv4 address.
     """
 
     address: Address | None
@@ -50,7 +50,7 @@ class Block(msgspec.Struct, frozen=True):
 
 class HostList(msgspec.Struct, frozen=True):
     """One list: who is in `blocks` or `patterns` (names, `.domain`, wildcards, `all`, `local`; lower case), but not
-    in the same of `except_*`. `words` is how it was written."""
+    in the same of `except_*`. `words` are its words as written."""
 
     words: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = ()
@@ -88,7 +88,7 @@ def _any(blocks: Iterable[Block], patterns: Iterable[str], host: Host, *, unknow
 
 
 def _is_name(pattern: str) -> bool:
-    """Whether the pattern is about names, not about addresses or everybody."""
+    """Whether the pattern matches names, not addresses or everyone."""
     return pattern != "all" and not _matches_addresses(pattern)
 
 
@@ -116,8 +116,8 @@ def _wild(pattern: str, text: str) -> bool:
 
 
 def hosts_allowed(allow: HostList, deny: HostList, host: Host) -> bool:
-    """Whether *host* may come by these two lists, as Samba decides it: who is in `hosts allow` may, else who is in
-    `hosts deny` may not; with `hosts allow` alone nobody else may.
+    """Whether these two lists allow *host*, as in Samba: a host in `hosts allow` may connect, otherwise one in `hosts
+    deny` may not; with only `hosts allow`, no other host may.
 
     127.0.0.1 and ::1 may even then, unless `hosts deny` names them; so may a socket of this machine. A name that was
     not looked up counts against the client.
@@ -136,7 +136,7 @@ def _is_loopback(address: Address | None) -> bool:
 
 
 def parse_address(text: str) -> Address | None:
-    """The IP address that *text* is (zone dropped, IPv4-mapped as IPv4); None when it is none."""
+    """*text* as an IP address (without zone, IPv4-mapped as IPv4); None if it is none."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -147,9 +147,10 @@ def parse_address(text: str) -> Address | None:
 
 
 def parse_hosts(text: str, without_netgroups: Warn | None = None) -> HostList:
-    """The list that *text* is. ValueError for what cannot be a host: leaving it out could let somebody in.
+    """*text* as a list.
 
-    With *without_netgroups*, for a list of those who may come, netgroups let nobody in, and are told to it.
+    ValueError for words that cannot be a host: ignoring them could admit hosts. With *without_netgroups*, for a list of
+    allowed hosts, netgroups admit no one, and are passed to it.
     """
     words = tuple(split_words(text))
     split = next((index for index, word in enumerate(words) if word.upper() == "EXCEPT"), len(words))
@@ -178,7 +179,7 @@ def _parse_words(words: Iterable[str]) -> tuple[tuple[Block, ...], tuple[str, ..
 
 
 def _parse_block(word: str) -> Block | None:
-    """The addresses that *word* stands for; None when it is about names."""
+    """The addresses that *word* means; None if it means names."""
     if "/" in word:
         return _parse_network(word)
     if _PREFIX.match(word):

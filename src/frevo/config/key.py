@@ -74,7 +74,7 @@ def setting(
     lenient: bool = False,
     guards: Callable[[T], bool] | None = None,
 ) -> T:
-    """Declare a key as a field of a record. A callable *default* is asked at each load."""
+    """Declare a key as a field of a record. A callable *default* is called at each load."""
     factory: Callable[[], T] = default if callable(default) else lambda: default
     row = Key(
         *("", "", ""),

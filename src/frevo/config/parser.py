@@ -29,7 +29,7 @@ _LOAD_TIME_MACROS = frozenset("hvVwd$LN")
 #: Macros whose value the client chooses freely: a file named after them cannot restrict access.
 _CLAIMED_MACROS = frozenset("maTt")
 _GLOBAL_NAMES = ("global", "globals")
-#: Errors that mean that there is no such file; Samba ignores these.
+#: Errors that mean that the file does not exist; Samba ignores these.
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 

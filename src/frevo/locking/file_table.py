@@ -18,7 +18,7 @@ class Gate(Protocol):
     def open(self) -> None: ...
 
 
-#: Up to so many opens of a file are looked at one by one; of more it is counted who shares what.
+#: Up to this many opens of a file are checked one by one; beyond that, their share modes are counted.
 _FEW = 16
 
 
@@ -28,7 +28,7 @@ class FileRecord(msgspec.Struct, eq=False):
     identity: Hashable
     opens: dict[SharedOpen, None] = msgspec.field(default_factory=dict)  # a set in order
     delete_pending: bool = False
-    deleter: Any = None  # as whom the file is removed: whoever asked for it
+    deleter: Any = None  # the user who requested the removal and acts for it
     locks: ByteRangeLocks = msgspec.field(default_factory=ByteRangeLocks)
     gate: Gate | None = None
     writes: int = 0  # how many writes there were that changed the time of the last write

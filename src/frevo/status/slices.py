@@ -1,4 +1,4 @@
-"""Long work for `frevo status` goes on a slice of time at a time, so that thousands of opens delay nobody's request."""
+"""Long work for `frevo status` runs in slices of time, so that thousands of opens do not delay requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 #: Seconds of work after which everything else on the loop gets its turn.
 SLICE_S = 0.002
-#: Levels of an answer that are written piece by piece: answer, result, list, file, its opens.
+#: Levels of a response that are written piece by piece: response, result, list, file, its opens.
 _DEPTH = 5
 
 

@@ -25,7 +25,7 @@ NORMAL: Final = 0x80
 SPARSE: Final = 0x200
 OFFLINE: Final = 0x1000
 
-#: What is kept in the xattr; the rest is a property of the file or cannot be set.
+#: The attributes stored in the xattr; the rest are properties of the file or cannot be set.
 STORED: Final = READONLY | HIDDEN | SYSTEM | ARCHIVE | SPARSE | OFFLINE | 0x100 | 0x2000
 
 _FILETIME_MAX: Final = 0x7FFF_FFFF_FFFF_FFFF

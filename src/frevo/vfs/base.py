@@ -98,7 +98,7 @@ class DirectoryItem(NamedTuple):
 
 
 class VolumeInfo(msgspec.Struct, frozen=True):
-    """Answers of the file system information classes ([MS-FSCC] 2.5)."""
+    """Values of the file system information classes ([MS-FSCC] 2.5)."""
 
     label: str
     serial_number: int
@@ -149,7 +149,7 @@ class Watch(ABC):
 
     @abstractmethod
     def catch_up(self) -> None:
-        """Report what has happened before this call, as far as one slice of time allows."""
+        """Report changes made before this call, as far as one slice of time allows."""
 
 
 class Handle(ABC):

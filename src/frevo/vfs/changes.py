@@ -45,7 +45,7 @@ def changes_of(events: list[n.Event], index: int, is_directory: bool) -> list[tu
     if event.mask & n.IN_MOVED_TO:
         pair = index > 0 and is_pair(events[index - 1], event)
         found = [(RENAMED_NEW_NAME if pair else ADDED, name_bits)]
-        # Who does not ask for names hears of a renamed file, not of a directory, as of a change.
+        # A watch without names gets a renamed file, but not a directory, as a change.
         return found if is_directory else [*found, (MODIFIED, CHANGE_ATTRIBUTES | CHANGE_CREATION)]
     if event.mask & n.IN_ATTRIB:
         return [] if _belongs_to_creation(events, index) else [(MODIFIED, METADATA)]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 #: What lies on a disk of this machine, in its memory or in the kernel. Everything else (FUSE, NFS, SMB, 9p, Ceph,
-#: clusters, automounters) depends on a program or a machine that may not answer.
+#: clusters, automounters) depends on a program or a machine that may not respond.
 _LOCAL: Final = (
     "bcachefs btrfs cramfs devtmpfs efivarfs erofs exfat ext2 ext3 ext4 f2fs hfs hfsplus hugetlbfs iso9660 jffs2 jfs "
     "minix msdos nilfs2 ntfs ntfs3 overlay proc ramfs reiserfs rootfs squashfs sysfs tmpfs ubifs udf vfat xfs zfs"

@@ -227,7 +227,7 @@ class LocalHandle(Handle):
         finally:
             self._busy -= 1
             self._file.release()
-            # Not at once: who has awaited this has its own to do first.
+            # Not at once: the awaiting caller continues first.
             if self._when_idle and not self._busy:
                 asyncio.get_running_loop().call_soon(self._idle)
 
@@ -250,7 +250,7 @@ class LocalHandle(Handle):
     def allocated_ranges(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
         end = min(offset + length, os.fstat(self.descriptor()).st_size)
         while offset < end:
-            fd = self.descriptor()  # anew: whoever takes the ranges may wait between two of them
+            fd = self.descriptor()  # seeks again, as the caller may wait between two ranges
             try:
                 start = os.lseek(fd, offset, os.SEEK_DATA)
             except OSError as error:
@@ -341,7 +341,8 @@ def descriptor_of(handle: Handle) -> int:
 
 
 def after_unlink(handle: Handle) -> FileStat:
-    """The metadata of a file that has lost a name; when it was the last of a large file, nobody waits for its end."""
+    """The metadata of a file that has lost a name; if it was the last of a large file, its removal is not waited
+    for."""
     stat = handle.stat()
     if not stat.link_count and stat.allocation_size >= SLOW_BYTES and isinstance(handle, LocalHandle):
         handle.close_slowly()

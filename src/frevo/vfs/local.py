@@ -1,4 +1,4 @@
-"""The local file system behind the VFS contract."""
+"""The local file system as a VFS backend."""
 
 from __future__ import annotations
 
@@ -334,7 +334,7 @@ class LocalBackend(Backend):
                 os.unlink(old_name, dir_fd=old_fd)
                 return
             new_fd = self._directory(target)
-            # What was not there, or was allowed to go, is replaced: nothing that has come since.
+            # Replaces only a file that was checked, never one that has appeared since.
             replace = replace and target.stat is not None
             if replace and not self._names(new_fd, target):
                 raise SMBError(NTStatus.OBJECT_NAME_COLLISION, "another file has taken the name")

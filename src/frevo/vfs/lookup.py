@@ -158,7 +158,7 @@ class Lookup:
         return Found(parent, name, path, held, status)
 
     def _open_exact(self, path: str) -> tuple[Held, FileStatus]:
-        """`open_held` without the type check, for what was a file or directory a moment ago."""
+        """`open_held` without the type check, for a file or directory checked a moment ago."""
         if path not in self._plain:
             held, status = open_held(self._folder, path)
             if held.readable:

@@ -32,7 +32,7 @@ _TIME_REFUSED: Final = (errno.EINVAL, errno.ERANGE, errno.EOVERFLOW)
 
 
 class FileMetadata:
-    """Metadata of the file behind *fd*."""
+    """Metadata of the file open as *fd*."""
 
     __slots__ = ("fd", "names", "target", "xattrs")
 
@@ -51,7 +51,7 @@ class FileMetadata:
             self.names = os.listxattr(self.target)
         except OSError:
             self.names = None
-        # Asking for what is missing costs ten times a look at the list of names.
+        # Reading a missing attribute costs ten times as much as a check of the list of names.
         if self.names is not None and dos.XATTR_DOSATTRIB not in self.names:
             return None
         value = read_xattr(self.target, dos.XATTR_DOSATTRIB, own=True)

@@ -34,7 +34,8 @@ _APPEARS: Final = IN_CREATE | IN_MOVED_TO
 _VANISHES: Final = IN_DELETE | IN_MOVED_FROM
 DIRECTORIES_MAX: Final = 256
 NAMES_MAX: Final = 500_000
-#: Names between two looks at the clock; directories that are half read and nobody waits for; and read for one look-up.
+#: Names between two checks of the clock; partly read directories that no one waits for; and directories read for one
+#: look-up.
 _PIECE: Final = 512
 _SCANS_IDLE_MAX: Final = 8
 _ONCE_MAX: Final = 8
@@ -137,7 +138,7 @@ class NameCache:
     ) -> None:
         self._inline_max = inline_max
         self._scans: dict[tuple[int, int, int], _Scan] = {}
-        #: What was read and cannot be kept: good for one look-up, of who has waited for it.
+        #: Names that were read but cannot be cached: valid for the one look-up that waited for them.
         self._once: OrderedDict[tuple[int, int, int], _Directory] = OrderedDict()
         self._directories_max = directories_max
         self._names_max = names_max
@@ -291,7 +292,7 @@ class NameCache:
         directory.seen_change = True
 
     def read_inline(self) -> None:
-        """From now on, look-ups read any number of names at once: for threads that delay nobody else."""
+        """From now on, look-ups read any number of names at once: for threads that delay no one."""
         self._inline_max = None
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ XATTR_TIMES: Final = "user.frevo.times"
 EARLY: Final = 95_000_000_000_000_000  # 1902
 LATE: Final = 137_900_000_000_000_000  # December 2037
 
-_RECORD = struct.Struct("<4q")  # last access, last write: what the file system says, what was meant
+_RECORD = struct.Struct("<4q")  # last access, last write: as stored by the file system, as set
 _Pair = tuple[int, int]
 _NONE: Final = (0, 0)
 

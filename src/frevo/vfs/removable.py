@@ -1,8 +1,8 @@
 """Whether a name can be removed: predicts the result of unlink(2) and rmdir(2).
 
-A client must learn of a refusal when it requests a deletion, because nobody listens when the last open is closed. The
-check applies to the acting user. Only the attempt itself can show some refusals (a security module, a disk error,
-another host's rules). SMBError means that the name would stay.
+A client must learn of a refusal when it requests a deletion, because there may be no one to tell when the last open is
+closed. The check applies to the acting user. Only the attempt itself can show some refusals (a security module, a disk
+error, another host's rules). SMBError means that the name would stay.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class EntryXattr:
         if count >= 0:
             return self._buffer.raw[:count]
         if ctypes.get_errno() == errno.EACCES and acting_as() is not None:
-            with as_identity(None):  # what is stored for SMB is told to whoever may list the folder
+            with as_identity(None):  # data stored for SMB is visible to everyone who may list the folder
                 return self.get(directory_fd, entry)
         if ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM):
             return None

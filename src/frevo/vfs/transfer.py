@@ -21,7 +21,7 @@ from frevo.vfs.system import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_F
 INLINE_BYTES: Final = 65536
 #: The error of a file system that reserves no space, makes no holes or zeroes no ranges.
 CANNOT_FALLOCATE: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
-#: So much is reserved or given back in the loop: a file of as many pieces as it has pages takes some milliseconds.
+#: Bytes reserved or freed in the loop: even a file with one extent per page takes only milliseconds.
 SLOW_BYTES: Final = 16 << 20
 _ZERO_CHUNK_BYTES: Final = 1 << 20
 #: File systems without RWF_NOWAIT are mostly those in memory.

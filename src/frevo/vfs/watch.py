@@ -39,14 +39,14 @@ _MASK: Final = (
 )
 #: Kernel watches that one recursive watch may use.
 DIRECTORIES_MAX: Final = 4096
-#: Seconds of work, and watches that are told something, after which others get a turn.
+#: Seconds of work, and notified watches, after which others get a turn.
 SLICE_S: Final = 0.005
 TOLD_MAX: Final = 64
 #: Entries of a directory, or watches of one, between two looks at the clock.
 _STRIDE: Final = 16
 _CLOCK_REALTIME_COARSE: Final = 5  # the clock of a file's times
-#: How a directory is reached: before the watch has begun; as a new one, in which everything is told as added; or at
-#: some time, after which what has changed in it could not be seen.
+#: When a directory is reached: before the watch starts; as a new one, whose contents are reported as added; or at some
+#: time, before which changes in it could not be seen.
 _EARLY: Final = 0
 _NEW: Final = -1
 
@@ -80,7 +80,7 @@ class LocalWatch(Watch):
         self.on_overflow = on_overflow
         self.quota = quota
         self.batch = batch  # records that were read before this one do not concern it
-        self.since_ns = _EARLY  # how what is below is reached
+        self.since_ns = _EARLY  # when its subdirectories are reached
         self.root_fd = -1  # the watched directory, kept open for recursive watches
         self.watches: dict[int, str] = {}  # kernel watch -> directory below the watched one, "" itself
         self.growth: deque[tuple[str, int]] = deque()  # directories to be reached, and how
@@ -114,7 +114,7 @@ class WatchHub:
         self._loop = loop
         self._veto = veto
         self._guard = guard
-        #: Who calls the file system, when it may not answer; None: the loop itself does.
+        #: Makes the calls if the file system may not respond; None: the loop itself does.
         self.runner = runner
         self._inotify: n.Inotify | None = None
         self._watchers: dict[int, list[LocalWatch]] = {}
@@ -122,7 +122,7 @@ class WatchHub:
         self._batch = 0  # of records that were read
         self._unread: deque[tuple[int, set[tuple[int, str]], list[n.Event]]] = deque()
         self._growing: deque[LocalWatch] = deque()  # each as often as it has directories to be reached
-        self._changes: dict[LocalWatch, list[Change] | None] = {}  # not told yet; None: too many
+        self._changes: dict[LocalWatch, list[Change] | None] = {}  # not reported yet; None: too many
         self._steps: _Steps | None = None
         self._scheduled = False
 
@@ -141,7 +141,7 @@ class WatchHub:
             self._inotify = n.Inotify()
             self._in_loop(self._listen)
         else:
-            self._read()  # what is queued happened before this watch began
+            self._read()  # queued records are older than this watch
         self._batch += 1
         watch = LocalWatch(self, recursive, filter, on_changes, on_overflow, quota, self._batch)
         self._attach(watch, self._inotify.add(fd, _MASK), "")
@@ -315,7 +315,7 @@ class WatchHub:
                 yield from self._look_into(watch, fd, number, path, how)
             finally:
                 os.close(fd)
-            if how == _NEW:  # what was listed is not told again
+            if how == _NEW:  # listed entries are not reported again
                 self._read()
                 self._announced = set()
 
@@ -419,7 +419,7 @@ class WatchHub:
                 self._ended(event.watch)
             elif event.mask & n.IN_CREATE and (event.watch, event.name) in told:
                 continue
-            elif event.name and not (index and is_pair(events[index - 1], event)):  # told with the old name
+            elif event.name and not (index and is_pair(events[index - 1], event)):  # reported with the old name
                 pair = index + 1 < len(events) and is_pair(event, events[index + 1])
                 yield from self._translate(batch, events, [index, index + 1] if pair else [index])
 

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
                 from frevo.cli.shell.terminal import Terminal
 
                 return await Terminal(shell).run()
-            if isinstance(sys.stdin, io.TextIOWrapper):  # what is not UTF-8 is refused where it is a name
+            if isinstance(sys.stdin, io.TextIOWrapper):  # names that are not UTF-8 are refused later
                 sys.stdin.reconfigure(errors="surrogateescape")
             return await shell.script(line.rstrip("\r\n") for line in sys.stdin)
         finally:

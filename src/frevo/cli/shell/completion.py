@@ -15,7 +15,7 @@ from frevo.cli.common import UsageError, one_line
 from frevo.cli.shell import commands, words
 from frevo.cli.shell.session import Shell
 
-#: More names help nobody.
+#: More names would not help.
 _NAMES_MAX = 1000
 _SECONDS = 3.0
 

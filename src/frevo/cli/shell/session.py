@@ -37,7 +37,7 @@ class Shell:
         self.recurse = False
         self.asking = True
         self.verify = False
-        #: How a person is asked; None in scripts, where nobody is.
+        #: Asks the user a question; None in scripts.
         self.ask: Ask | None = None
         #: False while another program has the terminal: it gets Ctrl-C, too.
         self.interruptible = True
@@ -137,7 +137,7 @@ class Shell:
             code = await commands.run(self, line)
         except UsageError as error:
             code = _said(str(error))
-        except BrokenPipeError:  # of our output: the shell has nobody to talk to
+        except BrokenPipeError:  # of our output: no one reads it
             raise
         except OSError as error:
             where = error.filename if isinstance(error.filename, str) else ""

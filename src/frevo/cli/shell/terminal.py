@@ -108,7 +108,7 @@ class Terminal:
             try:
                 await self._running
             except asyncio.CancelledError:
-                if not self._running.cancelled():  # it is us who are cancelled
+                if not self._running.cancelled():  # this task itself is cancelled
                     raise
                 print("interrupted", file=sys.stderr)
             finally:
