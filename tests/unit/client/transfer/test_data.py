@@ -13,6 +13,7 @@ from frevo.client.connection.messages import Reply
 from frevo.client.errors import ConnectionLost, lost
 from frevo.client.transfer import data
 from frevo.client.transfer.pump import PumpEnd
+from frevo.transport.base import PumpSettings
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, ReadRequest, ReadResponse, WriteRequest, WriteResponse
 
@@ -73,7 +74,7 @@ class Pump:
 
     def __init__(self, end: PumpEnd | BaseException) -> None:
         self.end, self.contiguous, self.abandoned = end, 5, False
-        self.settings: dict[str, Any] = {}
+        self.settings: PumpSettings | None = None
 
     async def finished(self) -> PumpEnd:
         if isinstance(self.end, BaseException):
@@ -85,8 +86,8 @@ class Pump:
     async def abandon(self) -> None:
         self.abandoned = True
 
-    def start(self, tree: Any, kind: str, **settings: Any) -> Pump:
-        self.settings = {"kind": kind, **settings}
+    def start(self, tree: Any, settings: PumpSettings) -> Pump:
+        self.settings = settings
         return self
 
 
@@ -98,7 +99,7 @@ async def streamed(monkeypatch: pytest.MonkeyPatch, pump: Pump, **options: Any) 
         return lost("the cable")
 
     connection.why_lost = why  # type: ignore[attr-defined]
-    return await data.stream(tree, "read", OPENED, 3, 1 << 30, "a", fd=4, local_offset=0, **options)
+    return await data.stream(tree, "read", OPENED, 3, 1 << 30, "a", buffer=bytearray(1), **options)
 
 
 @pytest.mark.parametrize("reason", ["done", "eof"])
@@ -108,7 +109,7 @@ async def test_a_stream(monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
     pump = Pump(PumpEnd(reason, 0, 0, 77))
     assert await streamed(monkeypatch, pump, progress=told.append) == 77
     assert told == [5] and not pump.abandoned
-    assert (pump.settings["io_size"], pump.settings["window"]) == (1 << 20, 8)
+    assert pump.settings is not None and pump.settings.io_size == 1 << 20
 
 
 @pytest.mark.parametrize(

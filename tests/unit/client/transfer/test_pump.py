@@ -12,6 +12,7 @@ from unit.client.scripted import OPENED, ScriptedConnection, scripted
 from frevo.client.errors import ConnectionLost
 from frevo.client.transfer.pump import Pump, PumpEnd, start_pump
 from frevo.client.tree.tree import Tree
+from frevo.transport.base import PumpSettings
 
 
 class Transport:
@@ -21,8 +22,8 @@ class Transport:
         self.started: list[dict[str, Any]] = []
         self.stopped: list[tuple[int, bool]] = []
 
-    def pump(self, connection: int, settings: dict[str, Any]) -> Any:
-        self.started.append(settings)
+    def pump(self, connection: int, settings: PumpSettings, **protection: Any) -> Any:
+        self.started.append({"kind": settings.kind, "io_size": settings.io_size, **protection})
         read = (3, 3000, 60, 10, 30, [(1, 3)], [(0xC0000022, 1)])
         return SimpleNamespace(id=len(self.started), contiguous=44, statistics=lambda: {"read": read})
 
@@ -53,30 +54,30 @@ async def test_the_size_of_requests(kind: str, size: int, multi: bool, fits: boo
     tree, connection, transport = on()
     connection.multi_credit = multi
     if fits:
-        start_pump(tree, kind, files=[OPENED], io_size=size)
+        start_pump(tree, PumpSettings(kind, files=[OPENED], io_size=size))
         assert transport.started[0]["io_size"] == size
     else:
-        with pytest.raises(ValueError, match="the server takes"):
-            start_pump(tree, kind, files=[OPENED], io_size=size)
+        with pytest.raises(ValueError, match="the server accepts at most"):
+            start_pump(tree, PumpSettings(kind, files=[OPENED], io_size=size))
 
 
 async def test_protection_and_loss() -> None:
     """A pump signs and encrypts as its session does; on a lost connection there is none."""
     tree, connection, transport = on()
     tree.session.protection.sign, tree.session.protection.keys = True, object()  # type: ignore[assignment]
-    start_pump(tree, "read", files=[OPENED])
+    start_pump(tree, PumpSettings("read", files=[OPENED]))
     tree.encrypt = True
-    start_pump(tree, "read", files=[OPENED])
+    start_pump(tree, PumpSettings("read", files=[OPENED]))
     assert [(one["sign"], one["encrypt"]) for one in transport.started] == [(True, False), (True, True)]
     connection.lost = True
     with pytest.raises(ConnectionLost):
-        start_pump(tree, "read", files=[OPENED])
+        start_pump(tree, PumpSettings("read", files=[OPENED]))
 
 
 async def test_the_end() -> None:
     """Everybody who waits gets the first end; a cancelled wait stops nothing."""
     tree, _connection, transport = on()
-    pump: Pump = start_pump(tree, "read", files=[OPENED])
+    pump: Pump = start_pump(tree, PumpSettings("read", files=[OPENED]))
     waiting = [asyncio.create_task(pump.finished()) for _ in range(2)]
     await asyncio.sleep(0)
     waiting[0].cancel()
@@ -91,7 +92,7 @@ async def test_the_end() -> None:
 async def test_stopping_and_giving_up() -> None:
     """`stop` lets the answers in flight come, `abandon` does not wait for the server."""
     tree, _, transport = on()
-    pump = start_pump(tree, "read", files=[OPENED])
+    pump = start_pump(tree, PumpSettings("read", files=[OPENED]))
     pump.stop()
     ending = asyncio.create_task(pump.abandon())
     await asyncio.sleep(0)
@@ -107,7 +108,7 @@ async def test_stopping_and_giving_up() -> None:
 async def test_statistics() -> None:
     """By class of operations; `progress` changes with every answer, a failed one too."""
     tree, _, _ = on()
-    pump = start_pump(tree, "read", files=[OPENED])
+    pump = start_pump(tree, PumpSettings("read", files=[OPENED]))
     measured = pump.statistics()["read"]
     assert (measured.operations, measured.bytes, measured.statuses) == (3, 3000, [(0xC0000022, 1)])
     assert pump.progress == [(3, [(0xC0000022, 1)])] and pump.contiguous == 44
