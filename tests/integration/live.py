@@ -1,4 +1,5 @@
-"""The pair tests' client over a real socket, to a real server process, and what the operating system tells of it."""
+"""The pair tests' client over a real socket, to a real server process, and what the operating system reports about
+it."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 
 class SocketLink:
-    """A connection with the face of a MemoryLink."""
+    """A connection with the interface of a MemoryLink."""
 
     def __init__(self, host: str, port: int) -> None:
         self.sock = socket.create_connection((host, port), timeout=10)
@@ -34,7 +35,7 @@ class SocketLink:
             self.closed = True
 
     def receive(self) -> bytes:
-        """What has come within some milliseconds."""
+        """What arrives within some milliseconds."""
         out = b""
         while not self.closed and self._arrivals.poll(0 if out else 5):
             try:
@@ -53,7 +54,7 @@ class SocketLink:
 
 
 class Live:
-    """Stands for the Pair of a client: a server at a port."""
+    """Takes the place of the Pair of a client: a server at a port."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
@@ -66,7 +67,7 @@ class Live:
         return Client(self, link)  # type: ignore[arg-type]  # the two have what the client uses
 
     def logged_on(self, dialects: tuple[int, ...] = (0x0311,)) -> Client:
-        """As Pair.logged_on."""
+        """Like Pair.logged_on."""
         client = self.connect()
         client.negotiate(dialects)
         client.log_on()
@@ -77,7 +78,7 @@ class Live:
         return call(*arguments)
 
     def turn(self, seconds: float = 0.0) -> None:
-        """Nothing to do: the server runs by itself."""
+        """Nothing to do: the server runs on its own."""
 
     def __enter__(self) -> Live:
         return self
@@ -89,10 +90,10 @@ class Live:
 
 
 def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    """Looks until *condition* holds."""
+    """Waits until *condition* holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
+        assert time.monotonic() < deadline, "it did not happen in time"
         select.select([], [], [], 0.01)
 
 

@@ -23,7 +23,7 @@ _WORKLOADS = (
 
 @pytest.mark.interop
 def test_every_kind_of_load_runs_against_both_servers(tmp_path: Path) -> None:
-    """Goal: `make bench` cannot rot. Method: a short run of each kind of workload; numbers, but no goals."""
+    """Goal: `make bench` keeps working. Method: a short run of each kind of workload; numbers, but no targets."""
     for program in ("smbd", "smbclient"):
         programs.need(program)
     found = tmp_path / "bench.json"

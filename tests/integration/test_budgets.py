@@ -1,4 +1,4 @@
-"""One user who takes all that the process may have leaves enough for the others: descriptors and connections."""
+"""A user who takes as much as the process may have leaves enough for the others: descriptors and connections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIMIT = 1024
 
 @contextmanager
 def served(base: Path) -> Iterator[tuple[Live, int]]:
-    """A server of two users that may have LIMIT descriptors; it, and its process id."""
+    """A server with two users and LIMIT descriptors, and its process id."""
     (base / "share").mkdir()
     (base / "share" / "file").write_text("data")
     options = {
@@ -51,8 +51,9 @@ def other_works(live: Live) -> None:
 
 
 def test_descriptors_of_one_user(tmp_path: Path) -> None:
-    """Goal: opens are refused before the process has no descriptor left, and one user gets not all of them. Method: a
-    user opens until it is refused; another logs on and reads; the first one closes a file and can open again."""
+    """Goal: opens are refused before the process runs out of descriptors, and one user does not get all of them.
+    Method: a user opens files until one is refused; another logs on and reads; the first one closes a file and can
+    open again."""
     with served(tmp_path) as (live, pid):
         client = live.logged_on()
         opened = []
@@ -70,8 +71,8 @@ def test_descriptors_of_one_user(tmp_path: Path) -> None:
 
 
 def test_connections_of_one_user(tmp_path: Path) -> None:
-    """Goal: a user's connections leave room for other users'. Method: one logs on over and over again until it is
-    refused; another one works."""
+    """Goal: a user's connections leave room for other users'. Method: one logs on again and again until it is refused;
+    another one works."""
     with served(tmp_path) as (live, _):
         refused = False
         for _ in range(LIMIT):

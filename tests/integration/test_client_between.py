@@ -1,4 +1,4 @@
-"""Somebody in between who may change everything but knows no password: what the protocol protects is refused.
+"""A man in the middle who may change everything but knows no password: what the protocol protects is refused.
 
 One frevo server for all; each test has a relay of its own that lowers, strips, forges or repeats.
 """
@@ -35,7 +35,7 @@ Change = Callable[[str, bytes], bytes]
 
 @pytest.fixture(scope="module")
 def target(serve: Serve) -> Target:
-    """A server with a file of 3 MB, that has seen guests."""
+    """A server with a file of 3 MB that allows guests."""
     target = serve({"map to guest": "bad user"})
     (target.folder() / "between").write_bytes(b"honest data " * 250_000)
     return target
@@ -43,7 +43,7 @@ def target(serve: Serve) -> Target:
 
 @contextmanager
 def between(target: Target, change: Change) -> Iterator[str]:
-    """The URL of the share behind somebody who changes messages."""
+    """The URL of the share behind a relay that changes messages."""
     with AlteringRelay(target.host, target.port, only_changed(change)) as relay:
         yield f"smb://127.0.0.1:{relay.port}/share"
 
@@ -72,7 +72,7 @@ async def refused(url: str, target: Target, text: str, **options: object) -> Non
 def negotiating(
     request: Callable[[NegotiateRequest], None], response: Callable[[NegotiateResponse], None]
 ) -> Change:
-    """Changes what is said in NEGOTIATE, both ways."""
+    """Changes NEGOTIATE, in both directions."""
 
     def change(way: str, message: bytes) -> bytes:
         if command_of(message) != Command.NEGOTIATE:
@@ -94,7 +94,7 @@ def as_it_is(_: object) -> None:
 
 @pytest.mark.parametrize("maximum", ["SMB2_02", "SMB2_10", "SMB3_00", "SMB3_02", "SMB3_11"])
 async def test_a_relay_that_changes_nothing(target: Target, maximum: str) -> None:
-    """The tests below fail for what is changed, not for the relay."""
+    """The tests below fail because of the change, not because of the relay."""
     with between(target, negotiating(as_it_is, as_it_is)) as url:
         await works(url, target, maximum=maximum)
         if maximum >= "SMB3":
@@ -104,7 +104,7 @@ async def test_a_relay_that_changes_nothing(target: Target, maximum: str) -> Non
 @pytest.mark.parametrize("highest", [0x0202, 0x0210, 0x0300, 0x0302])
 @pytest.mark.parametrize("maximum", ["SMB3_02", "SMB3_11"])
 async def test_a_lower_dialect(target: Target, maximum: str, highest: int) -> None:
-    """Newer dialects are taken out of the offer: FSCTL_VALIDATE_NEGOTIATE_INFO shows it ([MS-SMB2] 3.2.5.5)."""
+    """Newer dialects are removed from the offer: FSCTL_VALIDATE_NEGOTIATE_INFO detects it ([MS-SMB2] 3.2.5.5)."""
 
     def lower(request: NegotiateRequest) -> None:
         request.dialects = [one for one in request.dialects if one <= highest]
@@ -118,7 +118,7 @@ async def test_a_lower_dialect(target: Target, maximum: str, highest: int) -> No
 
 @pytest.mark.parametrize("dialect", [0x02FF, 0x0311, 0x0000, 0x0399])
 async def test_a_dialect_that_was_not_offered(target: Target, dialect: int) -> None:
-    """The answer names another dialect than those of the offer."""
+    """The response names a dialect that was not offered."""
 
     def other(response: NegotiateResponse) -> None:
         response.dialect_revision = dialect
@@ -133,7 +133,7 @@ async def test_a_dialect_that_was_not_offered(target: Target, dialect: int) -> N
 )
 @pytest.mark.parametrize("maximum", ["SMB3_02", "SMB3_11"])
 async def test_encryption_is_stripped(target: Target, maximum: str, options: dict[str, bool]) -> None:
-    """The offer to encrypt is taken out, both ways: no talk in the clear instead."""
+    """The offer to encrypt is removed, in both directions: the client does not fall back to plain text."""
 
     def request(made: NegotiateRequest) -> None:
         made.capabilities &= ~_ENCRYPTION
@@ -150,8 +150,8 @@ async def test_encryption_is_stripped(target: Target, maximum: str, options: dic
 
 @pytest.mark.parametrize("maximum", ["SMB2_02", "SMB2_10", "SMB3_02", "SMB3_11"])
 async def test_signing_is_stripped(target: Target, maximum: str) -> None:
-    """Both sides are told that the other does not require signatures. Before 3.0 no server confirms what was said, and
-    the client signs as it wants to; from 3.0 on the lie is found."""
+    """Both sides are told that the other does not require signatures. Before 3.0 no server confirms the negotiation,
+    and the client signs as it wants to; from 3.0 on the change is detected."""
 
     def request(made: NegotiateRequest) -> None:
         made.security_mode = 1
@@ -186,7 +186,7 @@ async def test_the_preauth_hash(target: Target, command: int, way: str) -> None:
 
 
 def down(change: Callable[[bytes], bytes], *commands: int) -> Change:
-    """Changes the answers to *commands*, compounds too."""
+    """Changes the responses to *commands*, in compounds too."""
 
     def altered(way: str, message: bytes) -> bytes:
         if way == "up" or command_of(message) not in commands:
@@ -206,7 +206,7 @@ def without_signature(message: bytes) -> bytes:
     "command", [Command.SESSION_SETUP, Command.TREE_CONNECT, Command.CREATE, Command.READ, Command.CLOSE]
 )
 async def test_answers_without_signature(target: Target, command: Command, maximum: str) -> None:
-    """Signatures are taken off: of the log-on, the share, an open, of READs that the data plane takes."""
+    """Signatures are removed: of the log-on, the share, an open, of READs handled by the data plane."""
     with between(target, down(without_signature, command)) as url:
         if command == Command.CLOSE:  # nobody waits for the answer; the connection ends all the same
             async with connect(url, target, maximum=maximum) as share:
@@ -222,7 +222,7 @@ async def test_answers_without_signature(target: Target, command: Command, maxim
 )
 @pytest.mark.parametrize("signed", [True, False])
 async def test_forged_errors(target: Target, status: NTStatus, signed: bool) -> None:
-    """An error that the server never sent is believed neither without a signature nor with a wrong one."""
+    """An error that the server never sent is rejected, without a signature and with a wrong one."""
 
     def forged(message: bytes) -> bytes:
         message = message if signed else without_signature(message)
@@ -233,7 +233,7 @@ async def test_forged_errors(target: Target, status: NTStatus, signed: bool) -> 
 
 
 async def test_forged_refusal_of_a_log_on(target: Target) -> None:
-    """Nothing can protect this one: it is a refused log-on, and nothing worse."""
+    """Nothing can protect this one: it is a refused log-on, nothing worse."""
 
     def forged(message: bytes) -> bytes:
         return (
@@ -248,8 +248,8 @@ async def test_forged_refusal_of_a_log_on(target: Target) -> None:
 @pytest.mark.parametrize("flags", [0, SessionFlags.IS_GUEST, SessionFlags.IS_NULL, SessionFlags.ENCRYPT_DATA])
 @pytest.mark.parametrize("after", [0, 1])
 @pytest.mark.parametrize("maximum", ["SMB2_02", "SMB3_11"])
-async def test_welcomed_without_a_check(target: Target, flags: int, after: int, maximum: str) -> None:
-    """SESSION_SETUP is answered with success at once, or in place of the server's signed answer; as guest or not."""
+async def test_success_without_a_check(target: Target, flags: int, after: int, maximum: str) -> None:
+    """SESSION_SETUP succeeds at once, or the success replaces the server's signed response; as guest or not."""
     seen = []
 
     def welcome(message: bytes) -> bytes:
@@ -269,7 +269,7 @@ async def test_welcomed_without_a_check(target: Target, flags: int, after: int, 
 
 @pytest.mark.parametrize("sealed", [False, True])
 async def test_replayed_answers(target: Target, sealed: bool) -> None:
-    """An answer that was given before comes again, in place of another one and on its own."""
+    """An earlier response is sent again, in place of another one and on its own."""
     for number in (True, False):
         kept: list[bytes] = []
 
@@ -294,8 +294,8 @@ async def pieces(url: str, target: Target, sealed: bool) -> None:
             assert await file.pread(12, 12 * at) == b"honest data "
 
 
-async def test_sealed_answers(target: Target) -> None:
-    """Where everything is sealed: answers in the clear are refused, and so are sealed ones that were changed."""
+async def test_encrypted_answers(target: Target) -> None:
+    """Where everything is encrypted: responses in the clear are refused, and so are changed encrypted ones."""
 
     def cleared(way: str, message: bytes) -> bytes:
         if way == "up" or message[:4] != b"\xfdSMB":
@@ -316,7 +316,8 @@ async def test_sealed_answers(target: Target) -> None:
 
 @pytest.mark.parametrize("status", [NTStatus.INVALID_DEVICE_REQUEST, NTStatus.FILE_CLOSED, NTStatus.SUCCESS])
 async def test_the_confirmation_is_forged(target: Target, status: NTStatus) -> None:
-    """The answer to FSCTL_VALIDATE_NEGOTIATE_INFO is replaced by an unsigned one, as of a server that knows none."""
+    """The response to FSCTL_VALIDATE_NEGOTIATE_INFO is replaced by an unsigned one, like that of a server that does
+    not support it."""
 
     def forged(message: bytes) -> bytes:
         made = without_signature(message[:8] + struct.pack("<I", status) + message[12:])
@@ -327,8 +328,8 @@ async def test_the_confirmation_is_forged(target: Target, status: NTStatus) -> N
 
 
 @pytest.mark.parametrize("maximum", ["SMB2_10", "SMB3_02", "SMB3_11"])
-async def test_welcomed_with_a_signature(target: Target, maximum: str) -> None:
-    """Success at once, signed with what is derived from no key at all: no proof that the server knows the user."""
+async def test_success_with_a_signature(target: Target, maximum: str) -> None:
+    """Success at once, signed with a key derived from nothing: no proof that the server knows the user."""
     value = [preauth.INITIAL]
     spoken = BY_NAME[maximum]
 

@@ -1,7 +1,7 @@
-"""Every operation of the client is cancelled at every point where it waits: nothing is left, and all goes on.
+"""Every operation of the client is cancelled at every point where it waits: nothing is left behind, the rest works.
 
-The operation's coroutine is driven by hand. At its k-th wait it is cancelled, either at once (the request is under way)
-or when the answer is there but was not yet taken; k goes up until the operation ends before it.
+The operation's coroutine is driven by hand. At its k-th wait it is cancelled, either at once (the request is under
+way) or when the response is there but has not been taken; k grows until the operation ends before it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Never(Exception):
 
 @types.coroutine
 def _cancelled_at(work: Coroutine[Any, Any, Any], k: int, late: bool) -> Generator[Any, Any, Any]:
-    """Drives *work*; at its *k*-th wait it is cancelled: at once, or (*late*) when what it waits for is there."""
+    """Drives *work*; at its *k*-th wait it is cancelled: at once, or (*late*) when what it waits for is ready."""
     task = asyncio.current_task()
     assert task is not None
     count, error, step = 0, None, None
@@ -136,7 +136,7 @@ OPERATIONS: dict[str, Callable[[Share], Awaitable[Any]]] = {
 
 @pytest.mark.parametrize("late", [False, True], ids=["under way", "answered"])
 async def test_cancelled_everywhere(server: InProcess, late: bool) -> None:
-    """After each cancellation: no open is left, the connection goes on, nobody keeps a buffer or a task."""
+    """After each cancellation: no open is left, the connection still works, no buffer or task is kept."""
     _url[0] = server.url("")
     (server.folder() / "data").write_bytes(bytes(3_000_000))
     (server.folder() / "many").mkdir()
@@ -152,7 +152,7 @@ async def test_cancelled_everywhere(server: InProcess, late: bool) -> None:
 
 
 async def every_wait(server: InProcess, share: Share, operation: Callable[[Share], Any], late: bool) -> int:
-    """Cancels *operation* at each of its waits and looks at what is left; how many there are."""
+    """Cancels *operation* at each of its waits and checks what is left; how many waits there are."""
     before, connection = len(asyncio.all_tasks()), share.tree.connection
     k = 1
     while await cancelled(lambda: operation(share), k, late=late):
@@ -166,7 +166,7 @@ async def every_wait(server: InProcess, share: Share, operation: Callable[[Share
 
 
 async def ended(tasks: int) -> None:
-    """Waits until there are no more than so many tasks."""
+    """Waits until there are no more than that many tasks."""
     for _ in range(2000):
         if len(asyncio.all_tasks()) <= tasks:
             return

@@ -1,4 +1,4 @@
-"""A session that the server lets expire or ends: logged on again on the same session, or on a new connection."""
+"""A session that the server lets expire or ends: a new log-on on the same session, or on a new connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from frevo.server.lifecycle import end_session
 @pytest.mark.parametrize("sealed", [False, True], ids=["signed", "sealed"])
 @pytest.mark.parametrize("dialect", ["SMB2_10", "SMB3_11"])
 async def test_an_expired_session(tmp_path: Path, dialect: str, sealed: bool) -> None:
-    """Expired under open files: one more log-on for all, the same session and opens; a write is repeated as well."""
+    """Expired with open files: one new log-on for all, the same session and opens; a write is repeated as well."""
     if sealed and dialect < "SMB3":
         pytest.skip("no encryption before SMB 3")
     async with in_process(tmp_path / "server") as server:
@@ -40,7 +40,7 @@ async def test_an_expired_session(tmp_path: Path, dialect: str, sealed: bool) ->
 
 
 async def test_a_session_that_is_gone(tmp_path: Path) -> None:
-    """The server has forgotten the session: a new connection, and reads go on."""
+    """The server no longer knows the session: a new connection, and reads continue."""
     async with in_process(tmp_path / "server") as server:
         (server.folder() / "data").write_bytes(b"some data")
         async with frevo.connect(server.url()) as share, share.open("data") as file:

@@ -1,4 +1,4 @@
-"""Single lies of a server that signs them well: what the fuzzer of the client has found, one by one."""
+"""Single lies of a server that signs them correctly: what the client's fuzzer has found, one by one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class NoReport:
 
 @pytest.fixture
 def relay(tmp_path: Path) -> Iterator[LyingRelay]:
-    """A server with a file and a folder, behind a relay that tells the truth at first."""
+    """A server with a file and a folder, behind a relay that is honest at first."""
     with ServerThread(tmp_path / "server") as thread, LyingRelay(thread) as relay:
         (thread.folder() / "file").write_bytes(b"x" * 100_000)
         (thread.folder() / "folder").mkdir()
@@ -38,7 +38,7 @@ def relay(tmp_path: Path) -> Iterator[LyingRelay]:
 
 
 def lies(relay: LyingRelay, command: int, change: Callable[[bytes], bytes | None]) -> str:
-    """From now on the answers to *command* are changed, or left out; the URL to connect to."""
+    """From now on the responses to *command* are changed, or left out; the URL to connect to."""
 
     def lie(message: bytes) -> list[bytes | float | None]:
         parts = [change(one) if command_of(one) == command else one for one in elements(message)]
@@ -49,7 +49,7 @@ def lies(relay: LyingRelay, command: int, change: Callable[[bytes], bytes | None
 
 
 def listing(*names: str) -> Callable[[bytes], bytes]:
-    """The first page of a listing is one of these directories, of which some are none."""
+    """The first page of a listing has these directories, some of them with impossible names."""
 
     def change(message: bytes) -> bytes:
         if message[8:12] != bytes(4):
@@ -65,7 +65,7 @@ def listing(*names: str) -> Callable[[bytes], bytes]:
 
 
 async def test_names_that_lead_out(relay: LyingRelay, tmp_path: Path) -> None:
-    """`get -r` of names with slashes, "..", NUL or nothing: told as an error, and nothing is made anywhere."""
+    """`get -r` of names with slashes, "..", NUL or nothing: reported as an error, and nothing is made anywhere."""
     url = lies(relay, Command.QUERY_DIRECTORY, listing("../out", "..\\out", "a/b", "", "a\0b", ".."))
     target = tmp_path / "local" / "target"
     target.parent.mkdir()
@@ -87,8 +87,8 @@ async def test_a_local_link_in_the_way(relay: LyingRelay, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("size", [2**63, 2**64 - 1])
-async def test_a_size_that_no_file_has(relay: LyingRelay, size: int) -> None:
-    """EndOfFile with its highest bit: malformed, not memory."""
+async def test_an_impossible_size(relay: LyingRelay, size: int) -> None:
+    """EndOfFile with its highest bit set: malformed, and no memory is allocated."""
     url = lies(relay, Command.CREATE, lambda one: one[:112] + size.to_bytes(8, "little") + one[120:])
     async with frevo.connect(url, None, **_OPTIONS) as share:
         with pytest.raises(ConnectionError, match="malformed"):
@@ -96,7 +96,7 @@ async def test_a_size_that_no_file_has(relay: LyingRelay, size: int) -> None:
 
 
 async def test_an_answer_that_never_comes(relay: LyingRelay) -> None:
-    """The server lives but leaves one request alone: an error after ten times the time that it may be silent."""
+    """The server lives but ignores one request: an error after ten times the time that it may be silent."""
     url = lies(relay, Command.QUERY_INFO, lambda _: None)
     async with frevo.connect(url, None, **_OPTIONS) as share, asyncio.timeout(20), share.open("file") as file:
         with pytest.raises(ConnectionError, match="no response to a request for 2 s"):
@@ -104,7 +104,7 @@ async def test_an_answer_that_never_comes(relay: LyingRelay) -> None:
 
 
 async def test_another_command(relay: LyingRelay) -> None:
-    """An answer says that it is one to something else."""
+    """A response that claims to answer another command."""
     wrong = int(Command.WRITE).to_bytes(2, "little")
     url = lies(relay, Command.READ, lambda one: one[:12] + wrong + one[14:])
     async with frevo.connect(url, None, **_OPTIONS) as share:
@@ -113,7 +113,7 @@ async def test_another_command(relay: LyingRelay) -> None:
 
 
 async def test_a_token_of_noise(relay: LyingRelay) -> None:
-    """SESSION_SETUP with noise for a token: an error of ours with a sentence."""
+    """SESSION_SETUP with noise as its token: a clear error."""
     rng = random.Random(1)
     url = lies(relay, Command.SESSION_SETUP, lambda one: one[:72] + rng.randbytes(len(one) - 72))
     for _ in range(10):

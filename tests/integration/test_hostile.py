@@ -1,4 +1,4 @@
-"""A real server process under attack: its other clients do not notice, its memory stays, its log has no traceback.
+"""A real server process under attack: its other clients do not notice, memory stays bounded, no traceback is logged.
 
 Every server here is started, stopped and checked by `peers.frevo_server` (exit code 0, stopped in time, no traceback).
 """
@@ -49,7 +49,7 @@ def witnessed(
 
 
 def check(client: Client) -> None:
-    """Opens, reads twice (the second time by the data plane) and closes, within a second."""
+    """Opens, reads twice (the second time through the data plane) and closes, within a second."""
     started = time.monotonic()
     file_id = client.open("witness", create_disposition=1)
     assert client.read(file_id, 0, 100) == client.read(file_id, 0, 100) == b"undisturbed"
@@ -59,7 +59,7 @@ def check(client: Client) -> None:
 
 @pytest.mark.parametrize("options", PLANES, ids=IDS)
 def test_mutated_conversations(tmp_path: Path, options: dict[str, str]) -> None:
-    """Goal: broken, replayed and reordered messages, before and after log-on, signed and sealed, harm nobody.
+    """Goal: broken, replayed and reordered messages, before and after log-on, signed and encrypted, harm nobody.
     Method: the attacker of fuzz/python/fuzz_server.py over sockets for some seconds, from a fixed seed."""
     from fuzz_server import Attacker
 
@@ -75,10 +75,10 @@ def test_mutated_conversations(tmp_path: Path, options: dict[str, str]) -> None:
         assert rounds > 100 and server.alive()
 
 
-def test_many_who_never_log_on(tmp_path: Path) -> None:
+def test_many_without_a_log_on(tmp_path: Path) -> None:
     """Goal: 10,000 silent connections cost little and disturb nobody. Method: as many as the quarter of the
-    descriptors that is for connections allows, half of them with the beginning of a message; memory, descriptors, and
-    a client that goes on meanwhile."""
+    descriptors for connections allows, half of them with the beginning of a message; memory, descriptors, and a client
+    that keeps working."""
     count = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 4 - 100)
     assert count > 100  # or too few to mean anything
     options = {"frevo:max unauthenticated connections": "20000", "frevo:preauth timeout": "600"}
@@ -101,7 +101,7 @@ def test_many_who_never_log_on(tmp_path: Path) -> None:
 
 def test_room_for_others_while_thousands_are_silent(tmp_path: Path) -> None:
     """Goal: with the default limits, connections that never log on do not keep a new client out. Method: three times
-    as many as may be there, and a new client that logs on at once, several times."""
+    the allowed number, and a new client that logs on at once, several times."""
     with witnessed(tmp_path) as (server, live, client), ExitStack() as stack:
         _raise_file_limit()
         for number in range(3000):
@@ -129,8 +129,8 @@ def ended(sock: socket.socket, timeout_s: float) -> bool:
 
 
 def test_flood_above_the_limit(tmp_path: Path) -> None:
-    """Goal: more connections than allowed are turned away at once, who is inside stays. Method: limits of 60 and 40;
-    200 connections; when they are gone there is room again."""
+    """Goal: connections above the limit are refused at once, existing ones stay. Method: limits of 60 and 40; 200
+    connections; when they are gone there is room again."""
     options = {"frevo:max connections": "60", "frevo:max unauthenticated connections": "40"}
     with witnessed(tmp_path, options) as (server, live, client), ExitStack() as stack:
         socks = [
@@ -154,7 +154,7 @@ def _can_log_on(live: Live) -> bool:
 
 @pytest.mark.parametrize("options", PLANES[:2], ids=IDS[:2])
 def test_slow_loris(tmp_path: Path, options: dict[str, str]) -> None:
-    """Goal: a client that sends a byte now and then before it has logged on is sent away in time. Method: 50 of them
+    """Goal: a client that sends an occasional byte before it has logged on is disconnected in time. Method: 50 of them
     with a timeout of a second, in all stages of the first message."""
     with (
         witnessed(tmp_path, {**options, "frevo:preauth timeout": "1"}) as (server, _, client),
@@ -179,8 +179,8 @@ def test_slow_loris(tmp_path: Path, options: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("options", PLANES, ids=IDS)
 def test_client_that_does_not_read_answers(tmp_path: Path, options: dict[str, str]) -> None:
-    """Goal: who takes no answers stops being served; memory stays bounded. Method: READs of 8 MiB without end on a
-    socket that nobody reads, and the same on a file with a lock, which the control plane reads."""
+    """Goal: a client that receives no responses is no longer served; memory stays bounded. Method: endless READs of 8
+    MiB on a socket that nobody reads, and the same on a file with a lock, which the control plane reads."""
     with witnessed(tmp_path, options) as (server, live, client):
         (server.folder() / "big").write_bytes(bytes(32 * MIB))
         greedy = live.logged_on()
@@ -229,8 +229,8 @@ def test_connection_cut_in_the_middle(tmp_path: Path) -> None:
 
 
 def test_listing_while_files_vanish(tmp_path: Path) -> None:
-    """Goal: a long listing survives what happens to its folder. Method: 3000 files, listed in small pieces while a
-    third is deleted and others appear; names that stayed all come, none twice."""
+    """Goal: a long listing survives changes of its folder. Method: 3000 files, listed in small pieces while a third is
+    deleted and others appear; names that stayed are all listed, none twice."""
     from frevo.wire.fscc import parse_directory
     from frevo.wire.smb2 import QueryDirectoryRequest, QueryDirectoryResponse
 
@@ -278,7 +278,7 @@ def test_stop_while_busy_and_start_again(tmp_path: Path, port: int) -> None:
 
 
 def test_two_servers_on_one_port(tmp_path: Path, port: int) -> None:
-    """Goal: the second server says what is wrong and leaves the first alone. Method: start both."""
+    """Goal: the second server reports the conflict and leaves the first alone. Method: start both."""
     options = {"server smb transports": f"tcp:{port}"}
     with witnessed(tmp_path / "first", options):
         with pytest.raises(AssertionError) as told, frevo_server(tmp_path / "second", options):
@@ -288,8 +288,8 @@ def test_two_servers_on_one_port(tmp_path: Path, port: int) -> None:
 
 
 def test_status_while_busy(tmp_path: Path) -> None:
-    """Goal: `frevo status --json` answers and is right while clients work. Method: three sessions with opens, one of
-    them writing; count what it tells."""
+    """Goal: `frevo status --json` responds correctly while clients work. Method: three sessions with opens, one of
+    them writing; count what it reports."""
     import json
 
     from peers.frevo_server import run_frevo

@@ -1,4 +1,4 @@
-"""`hosts allow` with real sockets: a loopback address that is not named is hung up on, 127.0.0.1 is served."""
+"""`hosts allow` with real sockets: a loopback address that is not in the list is disconnected, 127.0.0.1 is served."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import frevo
 
 
 def test_a_real_address_is_refused(tmp_path: Path) -> None:
-    """Goal: the address that the kernel tells decides. Method: connect from 127.0.0.2 and from 127.0.0.1."""
+    """Goal: the address reported by the kernel decides. Method: connect from 127.0.0.2 and from 127.0.0.1."""
 
     async def run() -> None:
         async with in_process(tmp_path / "server", {"hosts allow": "192.0.2. 2001:db8::/32"}) as server:

@@ -57,7 +57,7 @@ def kerberos_client(realm: KDC, target: Target, *options: str, command: str = "l
 def test_ticket(
     realm: KDC, kerberos_server: Target, tmp_path: Path, dialect: str, protection: str, cipher: str
 ) -> None:
-    """Goal: the ticket's key signs and seals. Method: put and get a file in each dialect."""
+    """Goal: the ticket's key signs and encrypts. Method: put and get a file in each dialect."""
     realm.login(USER, PASSWORD)
     source = tmp_path / "source"
     source.write_bytes(bytes(range(256)) * 1000)

@@ -74,7 +74,7 @@ def client_context(mechanism: str, service: str = SERVICE) -> Any:
 
 
 def log_on(authenticator: Authenticator, context: Any) -> StepResult:
-    """Exchange tokens until both sides are done."""
+    """Exchanges tokens until both sides are done."""
     acceptor = authenticator.begin()
     token = context.step()
     while True:
@@ -88,7 +88,7 @@ def log_on(authenticator: Authenticator, context: Any) -> StepResult:
 
 @pytest.mark.parametrize("mechanism", [OID_SPNEGO_TEXT, OID_KRB5_TEXT], ids=["spnego", "raw"])
 def test_ticket(environment: KDC, authenticator: Authenticator, mechanism: str) -> None:
-    """Goal: a ticket logs on, keys agree, the session ends with the ticket. Method: libkrb5 as client."""
+    """Goal: a ticket logs on, both keys agree, the session ends with the ticket. Method: libkrb5 as client."""
     environment.login("alice", "Secret1")
     context = client_context(mechanism)
     result = log_on(authenticator, context)
@@ -144,7 +144,7 @@ def test_changed_ticket(environment: KDC, authenticator: Authenticator) -> None:
 
 
 def test_missing_keytab(tmp_path: Path) -> None:
-    """Goal: a keytab that is not there is a clear error at start. Method: a path without a file."""
+    """Goal: a missing keytab is a clear error at start. Method: a path without a file."""
     load_gssapi()
     store = AccountStore(tmp_path / "private")
     with pytest.raises(KerberosError, match="No such file"):

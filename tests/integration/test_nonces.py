@@ -1,4 +1,4 @@
-"""The client and the server over a wire that somebody records: no key and nonce ever protect two different messages."""
+"""The client and the server over a wire that is recorded: no key and nonce ever protect two different messages."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 class Tap(AlteringRelay):
-    """Remembers all that passes. Interim answers come late, and the first CANCEL is lost: so the client does not know
-    yet what it cancels, and what it cancels goes on."""
+    """Records everything that passes. Interim responses come late, and the first CANCEL is lost: so the client does
+    not know yet what it cancels, and what it cancels continues."""
 
     def __init__(self, port: int) -> None:
         super().__init__("127.0.0.1", port, self._seen)
@@ -85,8 +85,8 @@ async def everything(share: Share, expire: Any) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_nonces_of_both(tmp_path: Path, way: str) -> None:
-    """Goal: every message of a client and a server has a nonce of its own. Method: all flows through a tap, twice over
-    new connections; each key and nonce is looked up among those before."""
+    """Goal: every message of a client and a server has a unique nonce. Method: all flows through a tap, twice over new
+    connections; each key and nonce is looked up among the earlier ones."""
     cancelled = 0
     async with in_process(tmp_path / "server") as server:
         with Tap(server.port) as tap:
@@ -111,8 +111,8 @@ async def test_nonces_of_both(tmp_path: Path, way: str) -> None:
 
 
 def test_the_tap_sees() -> None:
-    """Goal: the check can fail. Method: two messages under one nonce, signed and sealed; the same message again is
-    none."""
+    """Goal: the check can fail. Method: two messages with one nonce, signed and encrypted; the same message again does
+    not count."""
     signed = b"\xfeSMB\x40" + bytes(11) + b"\x08" + bytes(100)
     sealed = b"\xfdSMB" + bytes(60)
     for message in (signed, sealed):

@@ -1,4 +1,4 @@
-"""`frevo serve` as a process: start, signals, reload, status, and starts that must fail with a sentence."""
+"""`frevo serve` as a process: start, signals, reload, status, and starts that must fail with a clear message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FREVO = [sys.executable, "-m", "frevo"]
 
 @contextmanager
 def serving(*arguments: str, descriptors_max: int = 0) -> Iterator[tuple[subprocess.Popen[str], dict[str, int | str]]]:
-    """A running `frevo serve` and what it said when it was ready; killed at the end if it still runs. It may have
+    """A running `frevo serve` and its output when it was ready; killed at the end if it still runs. It may have
     *descriptors_max* descriptors; 0: as many as this process."""
     limited = ["sh", "-c", f'ulimit -n {descriptors_max} && exec "$@"', "sh"] if descriptors_max else []
     reader, writer = os.pipe()
@@ -47,7 +47,7 @@ def serving(*arguments: str, descriptors_max: int = 0) -> Iterator[tuple[subproc
 
 
 def stop(process: subprocess.Popen[str], number: int = signal.SIGINT) -> tuple[float, str, str]:
-    """Signal *process*; how long it took to end, its output and its errors."""
+    """Signals *process*; how long it took to end, its output and its errors."""
     started = time.monotonic()
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
@@ -143,7 +143,8 @@ def without_low_ports() -> None:
 
 
 def test_a_forbidden_port_is_explained(tmp_path: Path) -> None:
-    """Goal: who no permission to listen on 445 hears what to do, 4450 is the default. Method: drop the right."""
+    """Goal: without permission to listen on 445 the message says what to do; 4450 is the default. Method: drop the
+    right."""
     allowed = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     if allowed <= 445:
         pytest.skip("this machine lets everybody listen on 445")

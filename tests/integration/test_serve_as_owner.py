@@ -1,4 +1,4 @@
-"""`frevo serve PATH` by root: the process becomes the folder's owner, and what clients make is the owner's."""
+"""`frevo serve PATH` by root: the process becomes the folder's owner, and clients' files are the owner's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OWNER = pwd.getpwnam("games")
 
 @pytest.fixture
 def base() -> Iterator[Path]:
-    """A folder that everybody may enter, with `own`, which is the owner's."""
+    """A folder open to everybody, with `own`, which is the owner's."""
     folder = Path(tempfile.mkdtemp(prefix="frevo-owner-"))
     folder.chmod(0o755)
     (folder / "own").mkdir()
@@ -35,7 +35,7 @@ def base() -> Iterator[Path]:
 
 
 def test_the_server_is_the_owner(base: Path) -> None:
-    """Goal: no right of root is left once it serves. Method: the kernel's view of the process; the private folder."""
+    """Goal: no right of root is left while it serves. Method: the kernel's view of the process; the private folder."""
     private = base / "private"
     command = [sys.executable, "-m", "frevo", "serve", str(base / "own"), "-p", "0", "--listen", "127.0.0.1"]
     process = subprocess.Popen(
@@ -59,8 +59,8 @@ def test_the_server_is_the_owner(base: Path) -> None:
     assert {path.stat().st_uid for path in (private, private / "accounts.json")} == {OWNER.pw_uid}
 
 
-def test_somebody_elses_private_folder(base: Path) -> None:
-    """Goal: a private folder that the owner could not use is refused with a sentence. Method: one of root's."""
+def test_another_users_private_folder(base: Path) -> None:
+    """Goal: a private folder that the owner could not use is refused with a clear message. Method: one of root's."""
     owner = owner_to_become(str(base / "own"))
     assert owner is not None and owner.name == "games"
     (base / "roots").mkdir(mode=0o700)
@@ -69,7 +69,7 @@ def test_somebody_elses_private_folder(base: Path) -> None:
 
 
 def test_an_owner_without_a_home(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goal: accounts have a place all the same. Method: an owner whose home is root's."""
+    """Goal: accounts are stored all the same. Method: an owner whose home is root's."""
     monkeypatch.setattr(folder_owner, "STATE_DIR", base / "state")
     owner = owner_to_become(str(base / "own"))
     assert owner is not None

@@ -1,4 +1,4 @@
-"""A server that is stopped at once: nothing is waited for, and what is due at close is done all the same."""
+"""A server that is stopped at once: nothing is waited for, and what is due at close is still done."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from frevo.client.tree import requests
 from frevo.wire.smb2 import CreateDisposition, CreateOptions
 
 
-async def test_what_is_to_be_deleted_is(tmp_path: Path) -> None:
-    """A file that its client wanted gone at close, when Ctrl-C comes twice: run_server is cancelled."""
+async def test_delete_on_close_is_done(tmp_path: Path) -> None:
+    """A file to be deleted on close, when Ctrl-C comes twice: run_server is cancelled."""
     async with in_process(tmp_path / "server") as server:
         with pytest.raises(ConnectionError):
             async with frevo.connect(server.url(), reconnect=0) as share:

@@ -1,4 +1,5 @@
-"""A real file system that does not answer, below one share of a real server: the others go on, and it can be ended."""
+"""A real file system that does not respond, below one share of a real server: the others still work, and it can be
+ended."""
 
 from __future__ import annotations
 
@@ -67,17 +68,17 @@ def thread_count(pid: int) -> int:
 
 
 def in_a_lane(client: Client, name: str, pid: int, threads: int) -> bool:
-    """Looks a name up that is not there; whether that was done in a new thread. The server hears of a mount a moment
-    after it was made."""
+    """Looks up a missing name; whether that was done in a new thread. The server learns of a mount a moment after it
+    was made."""
     assert client.create(name, create_disposition=1).status == NTStatus.OBJECT_NAME_NOT_FOUND
     return thread_count(pid) > threads
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_the_others_go_on(tmp_path: Path, when: str) -> None:
-    """Goal: a share on a file system that does not answer keeps nobody else waiting, whether it was mounted at the
-    share's folder before the start or below a share that is in use. Method: a lookup that hangs; another share, a new
-    log-on; then it answers; at last it hangs again, and the server is told to stop and stops."""
+    """Goal: a share on a file system that does not respond delays nobody else, whether it was mounted at the share's
+    folder before the start or below a share in use. Method: a lookup that hangs; another share, a new log-on; then it
+    responds; at last it hangs again, and the server is told to stop and stops."""
     (tmp_path / "stuck" / "below").mkdir(parents=True)
     with served(tmp_path) as (process, live):
         client = logged_on(live, "stuck") if when == "meanwhile" else None
@@ -103,14 +104,14 @@ def test_the_others_go_on(tmp_path: Path, when: str) -> None:
             assert fuse.asked.wait(10)
             process.send_signal(signal.SIGINT)
             until(lambda: not listening(live), 15.0)
-            fuse.let_go()  # no process of Linux ends before its system calls do
+            fuse.let_go()  # on Linux no process ends before its system calls do
             _, errors = process.communicate(timeout=20)
             assert process.returncode == 0, errors
 
 
-def test_who_acts_in_a_lane() -> None:
-    """Goal: calls that leave the loop are made with the rights of the user, also of one who comes between. Method: a
-    share with a lane and `force user`; what is made belongs to that user, root's own files stay closed."""
+def test_the_user_in_a_lane() -> None:
+    """Goal: calls in threads are made with the rights of the user, also of one that comes in between. Method: a share
+    with a lane and `force user`; what is made belongs to that user, root's own files stay closed."""
     if os.geteuid() != 0:
         missing("acting as somebody else needs root")
     base = Path(tempfile.mkdtemp())

@@ -1,4 +1,4 @@
-"""What the tests of the client share: each server in turn, a link to it that can be cut, a folder on its disk."""
+"""Fixtures of the client's tests: each server in turn, a link to it that can be cut, a folder on its disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from frevo.client.connect import Connecting
 
 @pytest.fixture(params=["frevo", "samba"])
 def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    """frevo, then Samba; "unsigned" is frevo that leaves it to clients whether they sign, as Samba does."""
+    """frevo, then Samba; "unsigned" is frevo with signing left to clients, as in Samba."""
     if request.param == "samba":
         return request.getfixturevalue("samba_server")
     return serve({"server signing": "auto"} if request.param == "unsigned" else {})
@@ -27,7 +27,7 @@ def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
 
 @pytest.fixture
 def relay(target: Target) -> Iterator[Relay]:
-    """The way to the target that a test can cut, freeze or close."""
+    """A link to the target that a test can cut, freeze or close."""
     with Relay(target.host, target.port) as made:
         yield made
 

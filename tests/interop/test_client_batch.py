@@ -21,7 +21,7 @@ pytestmark = pytest.mark.interop
 
 
 class Report:
-    """Counts what it is told."""
+    """Counts what is reported."""
 
     def __init__(self) -> None:
         self.expected = self.done = 0
@@ -78,7 +78,7 @@ async def test_many_small_files(share: Share, target: Target, tmp_path: Path) ->
 
 
 async def test_a_resumed_upload(share: Share, tmp_path: Path) -> None:
-    """An upload goes on near the end of what the part file has; the part file gets the final name."""
+    """An upload continues near the end of the part file, which gets the final name."""
     data = os.urandom(30_000_000)
     local = tmp_path / "large"
     local.write_bytes(data)
@@ -91,7 +91,7 @@ async def test_a_resumed_upload(share: Share, tmp_path: Path) -> None:
 
 
 async def test_one_failure(share: Share, target: Target, tmp_path: Path) -> None:
-    """A file that cannot be written is told and counted; the others are transferred."""
+    """A file that cannot be written is reported and counted; the others are transferred."""
     source = tmp_path / "source"
     source.mkdir()
     for name in ("a", "blocked", "c"):
@@ -115,7 +115,8 @@ async def test_links_are_left_out(share: Share, tmp_path: Path) -> None:
 
 
 async def test_what_arrived_is_compared(share: Share, target: Target, tmp_path: Path) -> None:
-    """verify: digests of small and large files both ways; a wrong part of an earlier try is found, told and removed."""
+    """verify: digests of small and large files both ways; a wrong part of an earlier attempt is found, reported and
+    removed."""
     source, plan = tmp_path / "source", batch.Plan(recursive=True, verify=True)
     source.mkdir()
     (source / "small").write_bytes(b"small")
@@ -142,7 +143,7 @@ async def test_what_arrived_is_compared(share: Share, target: Target, tmp_path: 
 
 
 async def test_several_and_partial_failures(share: Share, tmp_path: Path) -> None:
-    """What is missing, unreadable or has an impossible name is told with its reason, and the rest is transferred."""
+    """Missing, unreadable and impossible names are reported with the reason, and the rest is transferred."""
     source = tmp_path / "source"
     (source / "below").mkdir(parents=True)
     for name in ("a", "b:c", "d\\e", "below/f"):
@@ -168,7 +169,7 @@ async def test_several_and_partial_failures(share: Share, tmp_path: Path) -> Non
 
 
 async def test_several_connections(share: Share, target: Target, tmp_path: Path) -> None:
-    """A backlog of files is spread over more connections, up and down; all of it arrives once, in both directions."""
+    """A backlog of files is spread over several connections, up and down; each arrives once."""
     source = tmp_path / "source"
     source.mkdir()
     for index in range(1200):
@@ -182,7 +183,7 @@ async def test_several_connections(share: Share, target: Target, tmp_path: Path)
 
 
 async def test_a_file_that_changes_meanwhile(share: Share, target: Target, tmp_path: Path) -> None:
-    """A small file that has grown since it was listed arrives as it is now, not cut."""
+    """A small file that has grown since it was listed arrives as it is now, not cut off."""
     place = target.folder() / share.base / "growing"
     place.write_bytes(b"x" * 10)
     jobs = share.walk
@@ -199,7 +200,7 @@ async def test_a_file_that_changes_meanwhile(share: Share, target: Target, tmp_p
 
 
 async def test_replaced_files(share: Share, tmp_path: Path) -> None:
-    """What is there already is replaced, and a directory in the way is told and left alone."""
+    """Existing files are replaced, and a directory in the way is reported and left alone."""
     back = tmp_path / "back"
     (back / "folder").mkdir(parents=True)
     (back / "file").write_bytes(b"old and longer")

@@ -1,4 +1,5 @@
-"""`frevo bench` against smbd and frevo: every workload, its report, its end in good and bad times, what it leaves."""
+"""`frevo bench` against smbd and frevo: every workload, its report, its end in good and bad times, what it leaves
+behind."""
 
 from __future__ import annotations
 
@@ -90,7 +91,7 @@ def test_every_workload(bench: Bench, target: Target, workload: str) -> None:
 @pytest.mark.parametrize("protect", ["off", "encrypt"])
 @pytest.mark.parametrize("workload", ["read", "write", "open", "session"])
 def test_protections(bench: Bench, target: Target, workload: str, protect: str) -> None:
-    """Without signatures, and sealed: the loops go on, and the report says what protected them."""
+    """Without signatures, and encrypted: the loops run, and the report says what protected them."""
     code, found, printed = bench(workload, url(target), "--time", "0.15", "--protect", protect)
     assert code == 0 and found is not None, printed
     assert found["operations"] > 0 and found["settings"]["protect"] == protect
@@ -98,7 +99,7 @@ def test_protections(bench: Bench, target: Target, workload: str, protect: str) 
 
 
 def test_other_transports(bench: Bench, target: Target) -> None:
-    """NetBIOS: any transport that the client speaks; the server is found by the port of that one."""
+    """NetBIOS: any transport that the client supports; the server's process is found by its port."""
     place = f"smb://{target.host}/share"
     code, found, printed = bench("read", place, "--time", "0.15", "--transports", f"nbt:{target.nbt_port}")
     assert code == 0 and found is not None, printed
@@ -116,8 +117,8 @@ def test_data_is_verified(bench: Bench, target: Target, workload: str, order: st
     assert (found["operations"], found["bytes"], found["ended"]) == (200, 200 * 65536, "operations")
 
 
-def test_a_file_that_is_there(bench: Bench, target: Target) -> None:
-    """read with the URL of a file reads that file, and leaves it."""
+def test_an_existing_file(bench: Bench, target: Target) -> None:
+    """read with the URL of a file reads that file, and keeps it."""
     path = target.folder("ro") / "there.bin"
     path.write_bytes(bytes(range(256)) * 1024)
     code, found, printed = bench("read", url(target, "ro/there.bin"), "--time", "0.15", "--io-size", "16K")
@@ -128,7 +129,7 @@ def test_a_file_that_is_there(bench: Bench, target: Target) -> None:
 
 
 def test_connections_are_dealt_out(bench: Bench, target: Target, serve: Serve, tmp_path: Path) -> None:
-    """--uncs: several shares and servers in turn; the report knows all of them."""
+    """--uncs: several shares and servers in turn; the report lists all of them."""
     other = serve()
     uncs = tmp_path / "unclist"
     port = "" if target.port == 445 else f":{target.port}"
@@ -144,7 +145,7 @@ def test_connections_are_dealt_out(bench: Bench, target: Target, serve: Serve, t
 
 
 def test_reports(target: Target, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """--json before the URL prints the report alone on standard output; --html makes a page; two are compared."""
+    """--json before the URL prints only the report on standard output; --html makes a page; two are compared."""
     login = (
         "--credentials",
         credentials_file(target, tmp_path),
@@ -198,7 +199,7 @@ def test_errors_say_what_to_do(
     code: int,
     message: str,
 ) -> None:
-    """A wrong word, a wrong place, a wrong password: one line and an exit code, before anything is measured."""
+    """A wrong word, a wrong URL, a wrong password: one line and an exit code, before anything is measured."""
     filled = [argument.format(url=url(server, "").rstrip("/")) for argument in arguments]
     login = [] if "--user" in filled else ["--credentials", credentials_file(server, tmp_path)]
     if "--user" in filled:
@@ -213,7 +214,7 @@ def test_errors_say_what_to_do(
 
 @contextmanager
 def running(target: Target, folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """The command in a process of its own, in its measured time."""
+    """The command in a separate process, in its measured time."""
     login = ("--credentials", credentials_file(target, folder), "--json", str(folder / "report.json"))
     command = [*FREVO, "bench", *arguments, *login, "--time", "60"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -247,7 +248,7 @@ def test_ctrl_c_ends_it_early(target: Target, tmp_path: Path) -> None:
 
 
 def test_a_server_that_dies(tmp_path: Path) -> None:
-    """The server is killed in the measured time: a sentence, the report of what was measured, exit code 1."""
+    """The server is killed in the measured time: a clear message, the report of what was measured, exit code 1."""
     with frevo_server(tmp_path / "server") as server:
         with running(server, tmp_path, "read", url(server)) as process:
             server.process.kill()
@@ -259,7 +260,8 @@ def test_a_server_that_dies(tmp_path: Path) -> None:
 
 
 def test_a_server_that_runs_out_of_space(tmp_path: Path) -> None:
-    """No byte can be written any more: the run ends early, failures are counted and explained, the files go."""
+    """No byte can be written any more: the run ends early, failures are counted and explained, the files are
+    removed."""
     with frevo_server(tmp_path / "server") as server:
         with running(server, tmp_path, "write", url(server), "--io-size", "8K") as process:
             resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
@@ -273,7 +275,7 @@ def test_a_server_that_runs_out_of_space(tmp_path: Path) -> None:
 
 
 def test_wrong_data_is_noticed(server: Target, tmp_path: Path) -> None:
-    """The file changes behind the server's back: reads of other data are errors, and a run of nothing else ends."""
+    """The file changes behind the server's back: reads of other data are errors, and a run with nothing else ends."""
     with running(server, tmp_path, "read", url(server), "--verify", "--connections", "1") as process:
         (path,) = server.folder().glob("bench_read_dir/*.dat")
         with path.open("r+b") as file:

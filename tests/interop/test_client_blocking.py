@@ -1,4 +1,4 @@
-"""The blocking face against smbd and frevo, as scripts use it: files, threads, forks, things forgotten."""
+"""The blocking client against smbd and frevo, as scripts use it: files, threads, forks, forgotten objects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def connect(target: Target, folder: Path) -> Connect:
 
 
 def test_a_script(connect: Connect, folder: Path) -> None:
-    """Paths in and out are relative to the URL's, names come as they are, what is left early is closed."""
+    """Paths in and out are relative to the URL's, names come unchanged, what is left early is closed."""
     with connect() as share:
         share.makedirs("sub/deeper")
         share.write_bytes("sub/file", b"1")
@@ -54,7 +54,7 @@ def test_a_script(connect: Connect, folder: Path) -> None:
 
 
 def test_files(connect: Connect, folder: Path) -> None:
-    """Lines, text, places, arrays and buffers that cannot be read into, as Python's own files do it."""
+    """Lines, text, positions, arrays and read-only buffers, as Python's own files handle them."""
     (folder / "lines").write_bytes(b"first\nsecond\n" + b"x" * 100_000 + b"\nlast")
     with connect() as share, share.open("lines") as lines, share.open("file", "w+b") as file:
         assert [len(line) for line in lines] == [6, 7, 100_001, 4]
@@ -75,7 +75,7 @@ def test_files(connect: Connect, folder: Path) -> None:
 
 
 def test_threads(connect: Connect) -> None:
-    """Eight threads share a connection, and a thread with a running loop (a notebook) is as good as any."""
+    """Eight threads share a connection, and a thread with a running loop (a notebook) works as well."""
     with connect() as share:
         wrong: list[str] = []
 
@@ -126,7 +126,7 @@ def test_forgotten(connect: Connect) -> None:
     with pytest.warns(ResourceWarning, match="forgotten' mode 'wb'> was not closed"):
         share.open("forgotten", "wb", share_read=False)
         gc.collect()
-    assert share.read_bytes("forgotten") == b""  # it is open for nobody any more
+    assert share.read_bytes("forgotten") == b""  # nobody has it open any more
     with pytest.warns(ResourceWarning, match="was not closed"):
         del share
         gc.collect()

@@ -1,4 +1,5 @@
-"""Closing what was only read is not waited for: against smbd and frevo nothing stays open and nothing is in the way."""
+"""Closing a file that was only read is not waited for: against smbd and frevo nothing stays open and nothing is in the
+way."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ async def opened_and_closed(share: Share, name: str, times: int = 1) -> None:
 
 
 async def test_a_thousand(connect: Connect, folder: Path) -> None:
-    """1,000 opens and closes, alone and eight at a time: then the file can be had alone, and every credit is back."""
+    """1,000 opens and closes, alone and eight at a time: then the file can be opened exclusively, and every credit is
+    back."""
     (folder / "data").touch()
     async with connect() as share:
         await opened_and_closed(share, "data", 500)
@@ -43,7 +45,7 @@ async def test_a_thousand(connect: Connect, folder: Path) -> None:
 
 
 async def test_more_than_credits(connect: Connect, folder: Path) -> None:
-    """Hundreds are closed in one turn of the loop, more than may be under way: all are closed."""
+    """Hundreds are closed in one turn of the loop, more than may be under way: all get closed."""
     (folder / "data").touch()
     async with connect() as share:
         files = await asyncio.gather(*(share.open("data") for _ in range(300)))
@@ -70,7 +72,7 @@ async def test_what_waits_for_it(connect: Connect, folder: Path) -> None:
 
 
 async def test_what_is_not_closed_behind(connect: Connect, folder: Path) -> None:
-    """Files that may have something to tell, or that exclude others, are closed when close() returns."""
+    """Files whose close may fail, or that exclude others, are closed when close() returns."""
     (folder / "data").touch()
     async with connect() as share:
         for mode, options in (("r+b", {}), ("ab", {}), ("wb", {}), ("rb", {"share_write": False})):
@@ -80,7 +82,7 @@ async def test_what_is_not_closed_behind(connect: Connect, folder: Path) -> None
 
 
 async def test_leaving(connect: Connect, folder: Path) -> None:
-    """Leaving a share waits for what is being closed there."""
+    """Leaving a share waits for closes under way."""
     (folder / "data").touch()
     async with connect() as share:
         for file in [await share.open("data") for _ in range(30)]:
@@ -92,7 +94,8 @@ async def test_leaving(connect: Connect, folder: Path) -> None:
 
 
 async def test_cut(connect: Connect, relay: Relay, folder: Path) -> None:
-    """The connection is cut with closes outstanding: that is no error, and the next request has a new connection."""
+    """The connection is cut with closes outstanding: that is not an error, and the next request has a new
+    connection."""
     (folder / "data").touch()
     async with connect() as share:
         files = [await share.open("data") for _ in range(30)]
@@ -110,7 +113,7 @@ async def test_cut(connect: Connect, relay: Relay, folder: Path) -> None:
 
 
 async def test_cut_for_good(connect: Connect, relay: Relay, folder: Path) -> None:
-    """As before, without reconnecting: closing is no error, waiting for it ends, what comes after it fails."""
+    """As before, without reconnecting: closing is not an error, waiting for it ends, later requests fail."""
     (folder / "data").touch()
     async with connect(reconnect=0) as share:
         file, other = await share.open("data"), await share.open("data")
@@ -125,7 +128,7 @@ async def test_cut_for_good(connect: Connect, relay: Relay, folder: Path) -> Non
 
 
 async def test_cancelled(connect: Connect, relay: Relay, folder: Path) -> None:
-    """Who waits for closes may be cancelled: they go on, and the others who wait are not disturbed."""
+    """A wait for closes may be cancelled: they continue, and other waits are not disturbed."""
     (folder / "data").touch()
     async with connect() as share:
         file = await share.open("data")

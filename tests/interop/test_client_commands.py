@@ -1,4 +1,5 @@
-"""The commands on smb:// URLs as a user types them, against smbd and frevo: output, exit codes, files on both sides."""
+"""The commands on smb:// URLs as a user types them, against smbd and frevo: output, exit codes, files on both
+sides."""
 
 from __future__ import annotations
 
@@ -108,7 +109,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_an_interrupted_download_goes_on(frevo: Command, url: str, place: Path, tmp_path: Path) -> None:
-    """A part file is completed, not begun again: its wrong first bytes are in the result."""
+    """A part file is completed, not started over: its wrong first bytes are in the result."""
     from frevo.client.batch import part_name
     from frevo.client.transfer.data import GAPS_BYTES
 
@@ -119,7 +120,7 @@ def test_an_interrupted_download_goes_on(frevo: Command, url: str, place: Path, 
     modified = (place / "large").stat().st_mtime_ns // 100 * 100
     part = tmp_path / part_name("large", len(data), modified)
     part.write_bytes(b"?" * 10_000_000)
-    kept = 10_000_000 - GAPS_BYTES  # behind that there could be gaps
+    kept = 10_000_000 - GAPS_BYTES  # after that there could be gaps
     frevo("get", f"{url}/large", str(tmp_path / "large")).ok()
     got = (tmp_path / "large").read_bytes()
     assert got[:kept] == b"?" * kept and got[kept:] == data[kept:]
@@ -191,7 +192,7 @@ def test_several_and_wildcards(frevo: Command, url: str, place: Path, tmp_path: 
 
 
 def test_nothing_is_lost(frevo: Command, target: Target, url: str, place: Path, tmp_path: Path) -> None:
-    """A file copied onto itself, by any name of its server, stays; get replaces no device; cat writes all of it."""
+    """A file copied onto itself, under any name of its server, stays; get replaces no device; cat writes all of it."""
     data = os.urandom(700_000)
     (place / "file").write_bytes(data)
     other = url.replace("127.0.0.1", "localhost")
@@ -218,7 +219,7 @@ def test_nothing_is_lost(frevo: Command, target: Target, url: str, place: Path, 
 
 
 def test_listings(frevo: Command, url: str, place: Path) -> None:
-    """-l, -R and JSON, sorted or not; a name cannot steer the terminal, JSON has the name itself."""
+    """-l, -R and JSON, sorted or not; a name cannot control the terminal, JSON has the name itself."""
     evil = "evil \x1b]0;title\x07"
     for name in ("b", "A", "c/deep/file", evil):
         (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -233,7 +234,7 @@ def test_listings(frevo: Command, url: str, place: Path) -> None:
 
 
 def test_the_netrc_file_and_the_configuration(target: Target, tmp_path: Path) -> None:
-    """Logs on with what ~/.netrc says, over the dialect and with the protection that smb.conf or --option say."""
+    """Logs on with the credentials in ~/.netrc, with the dialect and protection given by smb.conf or --option."""
     netrc, config = tmp_path / "netrc", tmp_path / "smb.conf"
     netrc.write_text(
         f'machine {target.host}:{target.port} login {target.user}@WORKGROUP password "{target.password}"'
@@ -264,7 +265,7 @@ def test_shares(frevo: Command, target: Target) -> None:
 
 
 def test_watch(target: Target, url: str, place: Path, tmp_path: Path) -> None:
-    """A change on the server's disk is printed as JSON. Method: make files until the watching process says one."""
+    """A change on the server's disk is printed as JSON. Method: make files until the watching process reports one."""
     environment = {**os.environ, "FREVO_USER": target.user, "FREVO_PASSWORD": target.password}
     command = [*FREVO, "watch", "--json", "--count", "1", url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as watching:
@@ -281,7 +282,8 @@ def test_watch(target: Target, url: str, place: Path, tmp_path: Path) -> None:
 
 
 def test_a_get_loads_what_it_needs(url: str, place: Path, target: Target, tmp_path: Path) -> None:
-    """Goal: a command starts in the time of what it uses. Method: the modules that a log-on and a download import."""
+    """Goal: a command's start-up takes only the time of what it uses. Method: the modules that a log-on and a download
+    import."""
     (place / "a.txt").write_bytes(b"a")
     credentials = tmp_path / "credentials"
     credentials.write_text(f"username = {target.user}\npassword = {target.password}\n")
@@ -296,7 +298,7 @@ def test_a_get_loads_what_it_needs(url: str, place: Path, target: Target, tmp_pa
 
 
 def test_what_fails_leaves_nothing(frevo: Command, url: str, place: Path, tmp_path: Path) -> None:
-    """Goal: a transfer whose source is not there, is a directory or cannot be read makes no folder and no file, here or
+    """Goal: a transfer whose source is missing, is a directory or cannot be read makes no folder and no file, here or
     on the share. Method: get, put and cp into folders that do not exist; then with a source, which makes them."""
     here = tmp_path / "here"
     (place / "below").mkdir()

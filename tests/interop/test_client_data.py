@@ -80,7 +80,7 @@ def test_datasets(url: str, options: dict[str, Any]) -> None:
 
 
 def test_partitions_in_threads_and_processes(url: str, options: dict[str, Any], target: Target) -> None:
-    """dask: partitions are written and read by threads and by processes that get the file system pickled."""
+    """dask: partitions are written and read by threads and by processes that receive the file system pickled."""
     pandas = pytest.importorskip("pandas")
     dataframe = pytest.importorskip("dask.dataframe")
     frame = dataframe.from_pandas(pandas.DataFrame({"a": range(1000)}), npartitions=4)
@@ -121,7 +121,7 @@ def test_one_connection_for_all_threads(url: str, options: dict[str, Any]) -> No
 
 
 def test_forks_and_pickles(url: str, options: dict[str, Any]) -> None:
-    """A forked child goes on with the parent's file system and open file; pickled ones work where they arrive."""
+    """A forked child continues with the parent's file system and open file; pickled ones work in another process."""
     file_system, path = fsspec.url_to_fs(url, **options)
     file_system.pipe_file(f"{path}/file", b"0123456789")
     with file_system.open(f"{path}/file") as file:
@@ -137,7 +137,8 @@ def test_forks_and_pickles(url: str, options: dict[str, Any]) -> None:
 
 
 def test_collected_files(url: str, options: dict[str, Any]) -> None:
-    """Files that nobody closed are closed by the collector, on the loop's own thread too; written ones are complete."""
+    """Files that nobody closed are closed by the collector, on the loop's own thread too; written ones are
+    complete."""
     file_system, path = fsspec.url_to_fs(url, **options)
 
     def forget(number: int) -> None:

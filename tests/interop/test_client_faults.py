@@ -1,4 +1,4 @@
-"""What goes wrong around the commands, against smbd and frevo: one clear sentence, exit code 1, work that can go on."""
+"""Failures around the commands, against smbd and frevo: one clear sentence, exit code 1, work that can be resumed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def parts(folder: Path) -> list[Path]:
 def test_a_get_that_is_cut_and_resumed(
     frevo: Command, url: str, relay: Relay, folder: Path, tmp_path: Path
 ) -> None:
-    """The link breaks and stays broken: the part is kept; the same command goes on with it when the link is back."""
+    """The link breaks and stays broken: the part is kept; the same command continues with it when the link is back."""
     data = os.urandom(30_000_000)
     (folder / "large").write_bytes(data)
     relay.cut_after(down=20_000_000, refuse=True)
@@ -106,7 +106,7 @@ def test_a_put_that_is_cut_and_resumed(
 def test_a_server_that_falls_silent(
     frevo: Command, url: str, relay: Relay, folder: Path, tmp_path: Path
 ) -> None:
-    """The connection stays but nothing comes any more: noticed in the time given, by get and by ls."""
+    """The connection stays but nothing arrives any more: noticed in the time given, by get and by ls."""
     (folder / "large").write_bytes(bytes(30_000_000))
     relay.freeze_after(down=10_000_000)
     options = ("--answer-timeout", "1", "--no-reconnect")
@@ -120,7 +120,7 @@ def test_a_server_that_falls_silent(
 @pytest.mark.parametrize("kind", ["frevo", "samba"])
 @pytest.mark.parametrize("way", ["get", "put"])
 def test_a_server_that_is_killed(kind: str, way: str, tmp_path: Path) -> None:
-    """The server is killed in the middle of a transfer and started again: the command goes on and succeeds."""
+    """The server is killed in the middle of a transfer and started again: the command continues and succeeds."""
     base, local = tmp_path / "server", tmp_path / "local"
     base.mkdir()
     local.mkdir()
@@ -147,12 +147,12 @@ def test_a_server_that_is_killed(kind: str, way: str, tmp_path: Path) -> None:
 
 
 def programs_gone(pid: int) -> bool:
-    """The process has ended; its parent, this one, has not yet asked how."""
+    """The process has ended; its parent, this one, has not yet reaped it."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def start(kind: str, base: Path, stack: contextlib.ExitStack) -> Target:
-    """A server of this test alone, which may be killed."""
+    """A server for this test alone, which may be killed."""
     if kind == "samba":
         return stack.enter_context(samba_server.samba_server(base))
     server = frevo_server.start(base)
@@ -179,7 +179,7 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_share(frevo: Command, url: str, folder: Path, tiny: Path, tmp_path: Path) -> None:
-    """There is no room on the server: said, with exit code 1, for small and large files; the part is kept."""
+    """The share is full: reported, with exit code 1, for small and large files; the part is kept."""
     inside = folder / "full"
     inside.mkdir()
     subprocess.run(["mount", "--bind", str(tiny), str(inside)], check=True)
@@ -196,7 +196,7 @@ def test_a_full_share(frevo: Command, url: str, folder: Path, tiny: Path, tmp_pa
 
 
 def test_a_full_disk_here(frevo: Command, url: str, folder: Path, tiny: Path) -> None:
-    """There is no room on this machine: said, with the local name; the other files come."""
+    """The local disk is full: reported, with the local name; the other files arrive."""
     (folder / "tree").mkdir()
     (folder / "tree" / "large").write_bytes(bytes(3_000_000))
     (folder / "tree" / "small").write_bytes(b"small")
@@ -212,8 +212,8 @@ def test_names_that_cannot_be(frevo: Command, url: str, folder: Path, tmp_path: 
     refused(frevo("mkdir", f"{url}/{'x' * 300}"), "the server does not accept this name")
 
 
-def test_who_is_in_the_way(frevo: Command, target: Target, url: str, folder: Path, tmp_path: Path) -> None:
-    """Open elsewhere without sharing, not empty, a share that is not for this user."""
+def test_what_is_in_the_way(frevo: Command, target: Target, url: str, folder: Path, tmp_path: Path) -> None:
+    """Open elsewhere without sharing, not empty, a share that this user may not use."""
     (folder / "busy").write_bytes(b"x")
     (tmp_path / "file").write_bytes(b"x")
     direct = f"smb://{target.host}:{target.port}"
@@ -245,14 +245,14 @@ ACCOUNTS = {
 
 @pytest.fixture(scope="module")
 def own_smbd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Target, str]]:
-    """An smbd of these tests alone, and its smb.conf."""
+    """An smbd for these tests alone, and its smb.conf."""
     base = tmp_path_factory.mktemp("own")
     with samba_server.samba_server(base, {"passdb backend": "tdbsam"}) as target:
         yield target, str(base / "smb.conf")
 
 
 def test_a_share_that_is_removed(own_smbd: tuple[Target, str], frevo: Command) -> None:
-    """The administrator closes the share: connected again, reads go on. He removes it: said, and no hang."""
+    """The administrator closes the share: connected again, reads continue. He removes it: reported, and no hang."""
     target, config = own_smbd
     (target.folder() / "data").write_bytes(b"some data")
     url = f"smb://{target.host}:{target.port}"
@@ -280,7 +280,7 @@ def test_a_share_that_is_removed(own_smbd: tuple[Target, str], frevo: Command) -
 
 
 def test_accounts(own_smbd: tuple[Target, str], frevo: Command) -> None:
-    """smbd refuses the user for other reasons than the password: each has its sentence."""
+    """smbd refuses the user for other reasons than the password: each has its own message."""
     target, config = own_smbd
     user, url = getpass.getuser(), f"smb://{target.host}:{target.port}/ro"
     frevo("ls", url).ok()

@@ -29,7 +29,7 @@ def file_system(target: Target) -> Iterator[FrevoFileSystem]:
 
 
 class Fixtures(suites.AbstractFixtures):
-    """What the suites ask for: a file system and a place in it."""
+    """What the suites need: a file system and a folder in it."""
 
     @pytest.fixture
     def fs(self, file_system: FrevoFileSystem) -> FrevoFileSystem:
@@ -90,7 +90,7 @@ class TestMove(Fixtures):
         assert fs.ls(fs_path, detail=False) == [f"{fs_path}/kept"]
 
     def test_blocks(self, fs: FrevoFileSystem, fs_path: str) -> None:
-        """Larger than a block, written and read in pieces, appended to, read at places."""
+        """Larger than a block, written and read in pieces, appended to, read at several positions."""
         data = bytes(range(256)) * 40_000
         with fs.open(f"{fs_path}/large", "wb", block_size=1 << 20) as file:
             for start in range(0, len(data), 300_000):

@@ -1,4 +1,4 @@
-"""The client against impacket's server, a small one in Python with its own ideas: what it can do, works."""
+"""The client against impacket's server, a small one in Python with its own peculiarities: what it supports works."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
             process.wait(10)
 
 
-async def test_what_it_can(server: tuple[str, Path]) -> None:
-    """Files up and down, a listing, names changed, removed, folders."""
+async def test_what_it_supports(server: tuple[str, Path]) -> None:
+    """Files up and down, a listing, renames, removal, folders."""
     url, folder = server
     data = os.urandom(3_000_001)
     async with frevo.connect(url, user="user1", password="Passw0rd!", signing=False) as share:

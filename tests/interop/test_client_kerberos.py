@@ -38,7 +38,7 @@ def target(realm: KDC, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Target:
 @pytest.mark.parametrize("dialect", ["SMB2_10", "SMB3_00", "SMB3_11"])
 @pytest.mark.parametrize("encryption", [False, True])
 async def test_ticket(realm: KDC, target: Target, dialect: str, encryption: bool) -> None:
-    """Goal: the ticket's key signs and seals in each dialect. Method: write and read a file."""
+    """Goal: the ticket's key signs and encrypts in each dialect. Method: write and read a file."""
     if encryption and dialect < "SMB3":
         pytest.skip("no encryption before 3.0")
     realm.login(USER, PASSWORD)

@@ -1,6 +1,6 @@
 """Sizes and numbers against smbd and frevo: 10,000 files, 4 GiB in one, 100,000 names; memory stays bounded.
 
-`make test-large` runs the transfer that measures memory with 10 GiB instead of a half.
+`make test-large` runs the transfer that measures memory with 10 GiB instead of half a GiB.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def room() -> int:
 
 @pytest.fixture(scope="module")
 def base() -> Iterator[Path]:
-    """A folder in memory where there is one, so that disks are not what is measured."""
+    """A folder in memory if there is one, so that disks are not measured."""
     where = SHARED_MEMORY if room() > 2 * GIB else None
     with tempfile.TemporaryDirectory(prefix="frevo-large-", dir=where) as name:
         yield Path(name)
@@ -78,7 +78,7 @@ def url(target: Target, path: str = "") -> str:
 
 
 class Silent:
-    """A report that nobody reads."""
+    """A report that discards everything."""
 
     def found(self, size: int) -> None: ...
 
@@ -91,7 +91,7 @@ class Silent:
 
 
 async def test_ten_thousand_files(target: Target, place: Path) -> None:
-    """10,000 files of their own contents in 20 folders, up and down: every one arrives as itself."""
+    """10,000 files with distinct contents in 20 folders, up and down: each one arrives with its own."""
     wanted = {}
     for number in range(10_000):
         name, data = f"{number % 20}/file {number}", f"{number} ".encode() * (number % 900)
@@ -139,7 +139,7 @@ def same(one: Path, other: Path) -> bool:
 
 
 async def test_four_gibibytes(target: Target, place: Path) -> None:
-    """A file of more than 4 GiB, up and down: no block is missing, doubled or in another's place."""
+    """A file of more than 4 GiB, up and down: no block is missing, duplicated or misplaced."""
     if room() < ROOM_BYTES:
         programs.missing(f"{ROOM_BYTES // GIB} GiB of /dev/shm are needed, {room() / GIB:.1f} are free")
     stamped(place / "big", BIG_BYTES)
@@ -148,7 +148,7 @@ async def test_four_gibibytes(target: Target, place: Path) -> None:
         assert has_stamps(target.folder() / "big", BIG_BYTES)
         await batch.download(share, "big", str(place / "back"), batch.Plan(), Silent())
         assert same(place / "big", place / "back")
-        async with share.open("big") as file:  # places beyond what 32 bits hold
+        async with share.open("big") as file:  # positions beyond 32 bits
             at, stamp = list(stamps(BIG_BYTES))[-2]
             assert await file.pread(8, at) == stamp
             assert await file.pread(99, BIG_BYTES - 8) == b"the end."
@@ -157,7 +157,7 @@ async def test_four_gibibytes(target: Target, place: Path) -> None:
 
 
 def peak(code: str, *arguments: str) -> int:
-    """Runs Python code in a process of its own; the most memory that it had (VmHWM), in bytes."""
+    """Runs Python code in a separate process; its peak memory (VmHWM), in bytes."""
     tail = (
         "\nimport sys; print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr)"
     )
@@ -212,7 +212,7 @@ asyncio.run(listed(*sys.argv[1:]))
 
 
 def test_memory_of_a_listing(target: Target) -> None:
-    """100,000 names are listed in hardly more memory than 20,000: only a page of them is there at a time."""
+    """Listing 100,000 names takes hardly more memory than 20,000: only one page of them is in memory at a time."""
     folder = target.folder() / "many"
     folder.mkdir()
     used: dict[int, int] = {}

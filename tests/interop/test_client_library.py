@@ -1,4 +1,4 @@
-"""The asynchronous client against smbd and frevo: every dialect, signed and sealed, every operation, faults."""
+"""The asynchronous client against smbd and frevo: every dialect, signed and encrypted, every operation, faults."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def connect(target: Target, folder: Path) -> Connect:
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("protection", ["plain", "signed", "sealed"])
 async def test_every_dialect(connect: Connect, folder: Path, dialect: str, protection: str) -> None:
-    """Data of odd sizes up and down under each dialect and protection; what was agreed is what was asked."""
+    """Data of odd sizes up and down with each dialect and protection; what was negotiated is what was requested."""
     sealed = protection == "sealed"
     if sealed and dialect < "SMB3":
         with pytest.raises(RemoteError, match="without a cipher"):
@@ -92,7 +92,7 @@ async def test_a_big_file(connect: Connect, folder: Path) -> None:
 
 
 async def test_a_file_object(connect: Connect, folder: Path) -> None:
-    """Positions, places, truncation, append, exclusive creation, modes; as Python's own files."""
+    """Positions, truncation, append, exclusive creation, modes; like Python's own files."""
     async with connect() as share:
         async with share.open("file", "w+b") as file:
             assert await file.write(b"0123456789") == 10 and file.tell() == 10
@@ -155,7 +155,7 @@ async def test_a_large_directory(connect: Connect, folder: Path) -> None:
 
 
 async def test_the_tree(connect: Connect, folder: Path) -> None:
-    """makedirs, walk, glob, rename with and without what is in the way, rmdir, rmtree."""
+    """makedirs, walk, glob, rename onto free and taken names, rmdir, rmtree."""
     async with connect() as share:
         await share.makedirs("a/b/c")
         await share.makedirs("a/b/c", exist_ok=True)
@@ -188,7 +188,7 @@ async def test_the_tree(connect: Connect, folder: Path) -> None:
 
 
 async def test_what_is_known_of_a_file(connect: Connect, folder: Path) -> None:
-    """Times, attributes, security descriptor, EAs, streams and room are set and read back."""
+    """Times, attributes, security descriptor, EAs, streams and free space are set and read back."""
     async with connect() as share:
         await share.write_bytes("file", b"12345")
         when = 1_600_000_000_123_456_700
@@ -218,7 +218,7 @@ async def test_what_is_known_of_a_file(connect: Connect, folder: Path) -> None:
 
 
 async def test_copies_on_the_server(connect: Connect, folder: Path) -> None:
-    """A file larger than one request's chunks is copied by the server; progress is told."""
+    """A file larger than one request's chunks is copied by the server; progress is reported."""
     data = os.urandom(40_000_123)
     (folder / "from").write_bytes(data)
     told: list[int] = []
@@ -241,7 +241,7 @@ async def test_watching(connect: Connect, folder: Path) -> None:
         first = asyncio.create_task(added())
         await share.stat()
         await share.stat()
-        for index in range(100):  # smbd begins to watch some time after it was asked
+        for index in range(100):  # smbd begins to watch some time after the request
             await other.write_bytes(f"new{index}", b"x")
             if (await asyncio.wait({first}, timeout=0.1))[0]:
                 break
@@ -273,7 +273,8 @@ async def test_wrong_credentials(connect: Connect, target: Target) -> None:
 
 @pytest.mark.parametrize("operation", ["read", "write", "listing", "open", "watch"])
 async def test_cancelled_work(connect: Connect, folder: Path, operation: str) -> None:
-    """Work cancelled at every turn of the loop: the caller's buffer is free, nothing stays open, the rest goes on."""
+    """Work cancelled at every turn of the loop: the caller's buffer is free, nothing stays open, the rest
+    continues."""
     (folder / "data").write_bytes(bytes(range(256)) * 80_000)
     async with connect() as share, share.open("data", "r+b") as file:
         for turns in range(12):
@@ -301,7 +302,7 @@ async def test_cancelled_work(connect: Connect, folder: Path, operation: str) ->
             assert await file.pread(4, 256) == b"\0\1\2\3"
         connection = share.tree.connection
         while connection._pending or connection.credits.free != connection.credits_held:
-            await share.stat()  # meanwhile the answers to what was abandoned come
+            await share.stat()  # meanwhile the responses to abandoned requests arrive
         assert not connection._waiting
         await file.close()
         await share.remove("data")  # nobody has it open any more
@@ -309,7 +310,7 @@ async def test_cancelled_work(connect: Connect, folder: Path, operation: str) ->
 
 
 async def test_many_at_a_time(connect: Connect, folder: Path) -> None:
-    """Five hundred coroutines on one connection, more than there are credits for: each gets its own answer."""
+    """Five hundred coroutines on one connection, more than there are credits: each gets its own response."""
     async with connect() as share:
 
         async def one(index: int) -> None:
@@ -321,7 +322,7 @@ async def test_many_at_a_time(connect: Connect, folder: Path) -> None:
 
 
 async def test_a_lost_connection(connect: Connect, folder: Path) -> None:
-    """Cut under work, without reconnecting: all fails with ConnectionError, and closing still works."""
+    """Cut while working, without reconnecting: everything fails with ConnectionError, and closing still works."""
     (folder / "data").write_bytes(bytes(50_000_000))
     async with connect(reconnect=0) as share:
         reads = [asyncio.create_task(share.read_bytes("data")) for _ in range(3)]
@@ -335,14 +336,14 @@ async def test_a_lost_connection(connect: Connect, folder: Path) -> None:
 
 
 def between(target: Target, change: Callable[[bytes], bytes]) -> AlteringRelay:
-    """A way to the target on which *change* sees what the server sends."""
+    """A link to the target on which *change* sees what the server sends."""
     alter = only_changed(lambda way, message: change(message) if way == "down" else message)
     return AlteringRelay(target.host, target.port, alter)
 
 
 @pytest.mark.parametrize("dialect", ["SMB3_02", "SMB3_11"])
 async def test_a_changed_negotiation(connect: Connect, target: Target, dialect: str) -> None:
-    """Somebody in between changes the negotiation: the client notices and leaves."""
+    """The negotiation is changed in transit: the client notices and disconnects."""
 
     def change(body: bytes) -> bytes:
         if body[:4] == b"\xfeSMB" and body[12:14] == b"\0\0":
@@ -354,7 +355,7 @@ async def test_a_changed_negotiation(connect: Connect, target: Target, dialect: 
 
 
 async def test_a_changed_answer(connect: Connect, target: Target, folder: Path) -> None:
-    """Somebody in between changes a byte of data: the signature gives it away."""
+    """A byte of data is changed in transit: the signature reveals it."""
     (folder / "data").write_bytes(b"honest data " * 1000)
 
     def change(body: bytes) -> bytes:
@@ -368,7 +369,7 @@ async def test_a_changed_answer(connect: Connect, target: Target, folder: Path) 
 
 @pytest.mark.parametrize("target", ["unsigned", "samba"], indirect=True)
 async def test_a_malformed_answer(connect: Connect, target: Target, folder: Path) -> None:
-    """A READ answer whose length is a lie, unsigned: the read fails and the connection ends, nobody waits forever."""
+    """A READ response with a wrong length, unsigned: the read fails and the connection ends, nobody waits for ever."""
     (folder / "data").write_bytes(bytes(100_000))
 
     def change(body: bytes) -> bytes:

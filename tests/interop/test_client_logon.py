@@ -21,13 +21,13 @@ pytestmark = pytest.mark.interop
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
+    """A port that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield int(listener.getsockname()[1])
 
 
 async def test_guests_only_when_asked(serve: Serve) -> None:
-    """A server that makes unknown users guests: refused by default, taken when asked for by name."""
+    """A server that makes unknown users guests: refused by default, accepted on request."""
     target = serve({"map to guest": "bad user"})
     url = f"smb://{target.host}:{target.port}/guest"
     with pytest.raises(LogonError, match="guest"):
@@ -39,8 +39,8 @@ async def test_guests_only_when_asked(serve: Serve) -> None:
         await frevo.connect(url, guest=True, encryption=True)
 
 
-async def test_nobody(target: Target) -> None:
-    """An anonymous log-on gets as far as the server lets nobody in, and no further."""
+async def test_anonymous(target: Target) -> None:
+    """An anonymous log-on gets as far as the server allows, and no further."""
     url = f"smb://{target.host}:{target.port}"
     try:
         server = await frevo.connect_server(url, anonymous=True)
@@ -61,7 +61,7 @@ async def test_the_environment(target: Target, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_the_first_that_answers(target: Target) -> None:
-    """A closed first port costs nothing but a moment: the next transport is used."""
+    """A closed first port costs only a moment: the next transport is used."""
     options = {"user": target.user, "password": target.password}
     with programs.reserved_port() as closed:
         transports = f"tcp:{closed}, nbt:{target.nbt_port}"
@@ -73,7 +73,7 @@ async def test_the_first_that_answers(target: Target) -> None:
 
 
 async def test_a_server_that_is_silent(silent_port: int) -> None:
-    """A port that answers nothing, one that is closed and a name that does not exist: clear errors, in time."""
+    """A port without a response, a closed one and an unknown name: clear errors, in time."""
     started = time.monotonic()
     with pytest.raises(RemoteError, match="did not respond"):
         await frevo.connect(f"smb://127.0.0.1:{silent_port}/share", user="u", password="p", timeout=0.2)
@@ -83,7 +83,7 @@ async def test_a_server_that_is_silent(silent_port: int) -> None:
 
 
 async def test_a_cancelled_connect(target: Target) -> None:
-    """Connecting cancelled after ever more turns of the loop leaves no socket, no thread, no task."""
+    """Connecting cancelled after more and more turns of the loop leaves no socket, no thread, no task."""
     url = f"smb://{target.host}:{target.port}/share"
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     finished = 0

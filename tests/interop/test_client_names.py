@@ -1,4 +1,4 @@
-"""Names that are hard, and every dialect over NetBIOS, against smbd and frevo."""
+"""Difficult names, and every dialect over NetBIOS, against smbd and frevo."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = (
     "é" * 127,
     "😀" * 63,
     "👩‍👩‍👧‍👦 family",
-    "e\u0301 and \u00e9",  # the same to the eye, two letters and one
+    "e\u0301 and \u00e9",  # look the same: two letters and one
     "名前.txt",
     "‮right to left",
     "percent%20, hash #, plus +, and & 'quote'",
@@ -44,7 +44,8 @@ def connect(target: Target, folder: Path) -> Connect:
 
 
 async def test_names_of_every_kind(connect: Connect, folder: Path) -> None:
-    """Made here, they are on the disk letter by letter; listed, globbed, read, renamed and removed by them."""
+    """Made here, they are the same on disk, character for character; listed, globbed, read, renamed and removed by
+    them."""
     async with connect() as share:
         for name in NAMES:
             await share.write_bytes(name, name.encode())
@@ -82,7 +83,8 @@ async def test_names_that_cannot_be(connect: Connect, folder: Path) -> None:
 
 
 async def test_trailing_dots_and_spaces(connect: Connect, folder: Path) -> None:
-    """What Linux programs left there with a dot or a space at the end is listed, and every listed name can be read."""
+    """Names with a dot or a space at the end, left by Linux programs, are listed, and every listed name can be
+    read."""
     for name in ("dot.", "dots...", "space ", "plain"):
         (folder / name).write_bytes(b"same")
     async with connect() as share:
@@ -93,7 +95,7 @@ async def test_trailing_dots_and_spaces(connect: Connect, folder: Path) -> None:
 
 
 async def test_case(connect: Connect, folder: Path) -> None:
-    """Case is kept and does not matter; two files of the disk that differ only in it are both listed."""
+    """Case is kept and does not matter; two files on disk that differ only in case are both listed."""
     async with connect() as share:
         await share.write_bytes("MiXed", b"1")
         assert await share.read_bytes("mIXED") == b"1" and await share.listdir() == ["MiXed"]
@@ -112,7 +114,7 @@ async def test_case(connect: Connect, folder: Path) -> None:
 async def test_every_dialect_over_netbios(
     connect: Connect, target: Target, folder: Path, dialect: str
 ) -> None:
-    """Each dialect over the NetBIOS session service plain, signed and sealed: data both ways, a listing."""
+    """Each dialect over the NetBIOS session service plain, signed and encrypted: data both ways, a listing."""
     data = os.urandom(300_001)
     for signing, sealed in ((False, False), (True, False), (True, True)):
         if sealed and dialect < "SMB3":

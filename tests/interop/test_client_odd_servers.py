@@ -1,4 +1,5 @@
-"""The client against smbd as nobody sets it up on purpose, and as some NASes do: limits, demands, names, snapshots."""
+"""The client against smbd in unusual configurations, some of them found on NAS devices: limits, demands, names,
+snapshots."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def connected(target: Target, **options: object) -> Connecting[Share]:
 
 @pytest.mark.parametrize("name", SERVERS)
 async def test_everything(name: str, tmp_path: Path) -> None:
-    """One of everything that the library does, on a server that is set up like this."""
+    """One of everything that the library does, on a server with this configuration."""
     options, without = SERVERS[name]
     with samba_server(tmp_path, options) as target:
         async with connected(target) as share:
@@ -129,7 +130,7 @@ def test_snapshots(command: Callable[..., programs.Run], tmp_path: Path) -> None
 
 
 async def test_users(tmp_path: Path) -> None:
-    """Names with blanks and umlauts, with domains on either side, in other letters, and one that nobody has."""
+    """Names with spaces and umlauts, with domains on either side, in other letters, and an unknown one."""
     me = programs.run(["id", "-un"]).ok().strip()
     (tmp_path / "map").write_text(f'{me} = user1 "two words" "jörg müller"\n')
     with samba_server(tmp_path / "samba", {"username map": str(tmp_path / "map")}) as target:

@@ -68,7 +68,7 @@ def test_buckets() -> None:
 @pytest.mark.parametrize("target", ["unsigned", "samba"], indirect=True)
 @pytest.mark.parametrize("protection", sorted(PROTECTIONS))
 async def test_transfers(connect: Connect, target: Target, tmp_path: Path, protection: str) -> None:
-    """Up and down, from and to descriptors and buffers, at odd places. Method: compare with the server's disk."""
+    """Up and down, from and to descriptors and buffers, at odd positions. Method: compare with the server's disk."""
     data = os.urandom(3_000_001)
     local = tmp_path / "local"
     local.write_bytes(b"head" + data)
@@ -85,12 +85,12 @@ async def test_transfers(connect: Connect, target: Target, tmp_path: Path, prote
         assert await file.preadinto(buffer, 5) == len(data) and buffer[: len(data)] == data
         assert await file.pwrite(memoryview(data)[1:], 5) == len(data) - 1
         assert (target.folder() / "pumped").read_bytes() == bytes(5) + data[1:] + data[-1:]
-        buffer.clear()  # it is exported no more
+        buffer.clear()  # it is no longer exported
     (target.folder() / "pumped").unlink()
 
 
 async def test_the_pattern(share: Share) -> None:
-    """What write lays down, read verifies, in order and at random; other data is found. Several run at a time."""
+    """What write writes, read verifies, in order and at random; other data is detected. Several run at a time."""
     async with share.open("pump/pattern", "w+") as file:
         written = await on(file, "write", io_size=65536, window=4, length=1_000_000, seed=3).finished()
         assert written == ("done", 0, 0, 1_000_000)
@@ -99,7 +99,7 @@ async def test_the_pattern(share: Share) -> None:
             for how in ({}, {"random": True, "operations": 500}, {"loop": True, "operations": 500})
         ]
         while not tasks[1].statistics()["read"].operations:
-            await share.stat("pump/pattern")  # ordinary requests go on
+            await share.stat("pump/pattern")  # ordinary requests still work
         for pump in tasks:
             assert (await pump.finished()).reason == "done"
             measured = pump.statistics()["read"]
@@ -140,7 +140,7 @@ async def test_other_kinds(share: Share, target: Target) -> None:
 
 
 async def test_stopped_and_abandoned(share: Share) -> None:
-    """A stopped pump is drained, an abandoned one lets go at once; credits come back, the connection goes on."""
+    """A stopped pump is drained, an abandoned one ends at once; credits come back, the connection still works."""
     async with share.open("pump/file", "w+") as file:
         await file.pwrite(bytes(1 << 20), 0)
         for turns in range(20):
@@ -160,7 +160,7 @@ async def test_stopped_and_abandoned(share: Share) -> None:
 
 
 async def test_local_errors(share: Share, tmp_path: Path) -> None:
-    """A full or unreadable local file is an OSError with its name; the connection goes on."""
+    """A full or unreadable local file is an OSError with its name; the connection still works."""
     async with share.open("pump/file", "w+") as file:
         await file.pwrite(bytes(2 << 20), 0)
         with Path("/dev/full").open("wb") as full, pytest.raises(OSError, match="No space left") as caught:
@@ -172,7 +172,7 @@ async def test_local_errors(share: Share, tmp_path: Path) -> None:
 
 
 async def test_a_lost_connection(connect: Connect, target: Target) -> None:
-    """Pumps end with their connection, and one that comes later is refused. Method: close it under them."""
+    """Pumps end with their connection, and a later one is refused. Method: close it under them."""
     async with connect(reconnect=0) as share:
         tree = share.tree
         pump = start_pump(tree, PumpSettings("echo", window=2))

@@ -21,7 +21,7 @@ Connect = Callable[..., Connecting[Share]]
 
 
 async def test_idle(connect: Connect, relay: Relay, folder: Path) -> None:
-    """Cut while nothing is under way: everything works afterwards, what changes something too; the same negotiation."""
+    """Cut while idle: everything works afterwards, changes too; the same negotiation."""
     async with connect() as share:
         before = share.tree
         for work in (
@@ -44,7 +44,7 @@ async def test_idle(connect: Connect, relay: Relay, folder: Path) -> None:
 
 
 async def test_reads_go_on(connect: Connect, relay: Relay, folder: Path) -> None:
-    """Cut in the middle of several reads of two files: each gives the right bytes, on one new connection."""
+    """Cut in the middle of several reads of two files: each returns the right bytes, over one new connection."""
     data = os.urandom(30_000_000)
     (folder / "a").write_bytes(data)
     (folder / "b").write_bytes(data[::-1])
@@ -59,7 +59,8 @@ async def test_reads_go_on(connect: Connect, relay: Relay, folder: Path) -> None
 
 
 async def test_a_changed_file_is_not_read_on(connect: Connect, relay: Relay, folder: Path) -> None:
-    """Replaced or removed while the connection was lost: the open file says so, and is not another file quietly."""
+    """Replaced or removed while the connection was lost: the open file reports it, and does not silently become
+    another file."""
     for name in ("replaced", "removed"):
         (folder / name).write_bytes(b"first " * 1000)
     async with connect() as share, share.open("replaced") as file, share.open("removed") as other:
@@ -76,7 +77,8 @@ async def test_a_changed_file_is_not_read_on(connect: Connect, relay: Relay, fol
 
 
 async def test_a_file_that_is_written(connect: Connect, relay: Relay, folder: Path) -> None:
-    """Cut while a file is written: the write, and every later one, says what is unknown; nothing goes elsewhere."""
+    """Cut while a file is written: the write, and every later one, reports that the outcome is unknown; nothing goes
+    elsewhere."""
     async with connect() as share:
         async with share.open("other", "wb") as other:
             file = await share.open("file", "wb")
@@ -99,7 +101,7 @@ async def test_a_file_that_is_written(connect: Connect, relay: Relay, folder: Pa
 
 
 async def test_what_must_not_be_done_twice(connect: Connect, relay: Relay, folder: Path) -> None:
-    """The answer to a change is lost: an error says that the outcome is unknown; the share stays usable."""
+    """The response to a change is lost: an error says that the outcome is unknown; the share stays usable."""
     async with connect() as share:
         await share.write_bytes("a", b"")
         for work in (
@@ -130,7 +132,7 @@ async def test_a_listing_goes_on(connect: Connect, relay: Relay, folder: Path) -
 
 
 async def test_watching_goes_on(connect: Connect, relay: Relay, folder: Path) -> None:
-    """Cut while a directory is watched: a change of kind "missed" says so, then changes are told again."""
+    """Cut while a directory is watched: a change of kind "missed" says so, then changes are reported again."""
     async with connect() as share:
         changes = share.watch()
         first = asyncio.create_task(anext(changes))  # type: ignore[arg-type]
@@ -139,7 +141,7 @@ async def test_watching_goes_on(connect: Connect, relay: Relay, folder: Path) ->
         assert (await first).action == "missed"
         watching = asyncio.create_task(anext(changes))  # type: ignore[arg-type]
         number = 0
-        while not watching.done():  # smbd begins to watch some time after it was asked
+        while not watching.done():  # smbd begins to watch some time after the request
             await share.write_bytes(f"new {number}", b"")
             number += 1
         assert "new " in (await watching).path
@@ -147,7 +149,7 @@ async def test_watching_goes_on(connect: Connect, relay: Relay, folder: Path) ->
 
 
 async def test_the_server_comes_back(connect: Connect, relay: Relay, folder: Path) -> None:
-    """Nobody listens for a while: all who work wait for one new connection."""
+    """Nobody listens for a while: everybody waits for the same new connection."""
     (folder / "file").write_bytes(b"data")
     async with connect() as share:
         relay.refuse()
@@ -160,7 +162,7 @@ async def test_the_server_comes_back(connect: Connect, relay: Relay, folder: Pat
 
 
 async def test_the_server_does_not_come_back(connect: Connect, relay: Relay) -> None:
-    """Nobody listens: after the time given, and at once when it is asked again, an error that says why."""
+    """Nobody listens: after the time given, and at once for the next request, an error that says why."""
     async with connect(reconnect=0.5) as share:
         relay.refuse()
         for _ in range(2):
@@ -177,7 +179,7 @@ async def test_the_server_does_not_come_back(connect: Connect, relay: Relay) -> 
 
 
 async def test_a_downgrade_is_refused(connect: Connect, relay: Relay, target: Target) -> None:
-    """What answers after the loss speaks an older dialect: no work is given to it."""
+    """The server that responds after the loss offers an older dialect: it is not used."""
     async with connect() as share, connect(maximum="SMB3_00") as older:
 
         async def reach() -> Any:
@@ -191,7 +193,8 @@ async def test_a_downgrade_is_refused(connect: Connect, relay: Relay, target: Ta
 
 
 async def test_cancelled_and_closed(connect: Connect, relay: Relay) -> None:
-    """One who waits for the new connection is cancelled: the others get it; closing meanwhile ends all at once."""
+    """One of those waiting for the new connection is cancelled: the others get it; closing meanwhile ends all at
+    once."""
     async with connect() as share:
         relay.refuse()
         first, second = (asyncio.create_task(share.stat()) for _ in range(2))
@@ -210,7 +213,7 @@ async def test_cancelled_and_closed(connect: Connect, relay: Relay) -> None:
 
 
 class Report:
-    """Counts what it is told."""
+    """Counts what is reported."""
 
     def __init__(self) -> None:
         self.expected = self.done = 0

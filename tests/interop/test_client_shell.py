@@ -1,4 +1,4 @@
-"""`frevo shell` against smbd and frevo: scripts with their exit codes, and a person who types at a terminal."""
+"""`frevo shell` against smbd and frevo: scripts with their exit codes, and a person typing at a terminal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def place(target: Target, request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def environment(target: Target, tmp_path: Path) -> dict[str, str]:
-    """The user of the test, and a home of its own."""
+    """The credentials of the test's user, and a separate home."""
     user = {"FREVO_USER": target.user, "FREVO_PASSWORD": target.password}
     return {**user, "HOME": str(tmp_path / "home"), "XDG_STATE_HOME": str(tmp_path / "state")}
 
@@ -58,7 +58,8 @@ def script(url: str, environment: dict[str, str], tmp_path: Path) -> Script:
 
 
 def test_files_both_ways(script: Script, place: Path, tmp_path: Path) -> None:
-    """Every command that moves, changes or removes files, with quotes and both slashes: what is there afterwards."""
+    """Every command that moves, changes or removes files, with quotes and both slashes: the files that are there
+    afterwards."""
     (tmp_path / "my report.txt").write_text("report")
     (tmp_path / "tree" / "sub").mkdir(parents=True)
     (tmp_path / "tree" / "sub" / "leaf").write_text("leaf")
@@ -88,7 +89,8 @@ def test_files_both_ways(script: Script, place: Path, tmp_path: Path) -> None:
 
 
 def test_what_fails_is_the_exit_code(script: Script, place: Path, tmp_path: Path) -> None:
-    """The script goes on after a failure, except after a failed cd; - forgives; usage errors are sentences."""
+    """The script continues after a failure, except after a failed cd; - ignores failures; usage errors are
+    sentences."""
     (place / "file").write_text("some text\n")
     run = script("mkdir a", "mkdir a", "cat file")
     assert run.status == 1 and "it already exists" in run.output and "some text" in run.output
@@ -109,10 +111,8 @@ def test_what_fails_is_the_exit_code(script: Script, place: Path, tmp_path: Path
 
 
 def test_a_bad_link(target: Target, environment: dict[str, str], place: Path, tmp_path: Path) -> None:
-    """A connection that was cut is made anew for the next command; Ctrl-C ends one whose server says nothing any more.
-
-    Method: a person at a shell behind a relay that resets and freezes.
-    """
+    """A connection that was cut is made again for the next command; Ctrl-C ends one whose server is silent. Method: a
+    person at a shell behind a relay that resets and freezes."""
     (place / "first").touch()
     with Relay(target.host, target.port) as relay:
         url = f"smb://{relay.host}:{relay.port}/share/{place.name}"
@@ -137,7 +137,7 @@ def test_a_bad_link(target: Target, environment: dict[str, str], place: Path, tm
 
 
 def test_a_person(url: str, environment: dict[str, str], place: Path, tmp_path: Path) -> None:
-    """Completion of commands, names with blanks and local names; Ctrl-C; the history, here and in the next shell."""
+    """Completion of commands, names with spaces and local names; Ctrl-C; the history, here and in the next shell."""
     (place / "my dir").mkdir()
     (place / "my dir" / "a file.txt").write_text("hello from the file\n")
     (place / "my dir" / "evil\u202eone").write_text("x")
@@ -165,7 +165,7 @@ def test_a_person(url: str, environment: dict[str, str], place: Path, tmp_path: 
         assert "\u202e" not in person.expect(prompt)
         person.type("watch\r")
         number = 0
-        while not person.appears("added", 0.3):  # the shell does not say when it has begun to watch
+        while not person.appears("added", 0.3):  # the shell does not report when it begins to watch
             (place / f"new {number}").mkdir()
             number += 1
         person.type("\x03")

@@ -1,4 +1,5 @@
-"""Large files over several connections, against smbd and frevo: whole, the same file everywhere, any may fail."""
+"""Large files over several connections, against smbd and frevo: complete, the same file everywhere, any connection may
+fail."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ async def share(target: Target, relay: Relay, folder: Path) -> AsyncIterator[Sha
 
 
 class Moved(dict[int, int]):
-    """Bytes that transfers have moved, by connection. Nobody begins a second range before *wanted* have begun one."""
+    """Bytes that transfers have moved, by connection. No connection begins a second range before *wanted* have begun
+    one."""
 
     wanted = 1
 
@@ -113,7 +115,7 @@ async def test_down_and_up(share: Share, folder: Path, data: bytes, moved: Moved
 
 
 async def test_from_and_to_memory(share: Share, folder: Path, data: bytes, moved: Moved) -> None:
-    """read_bytes, readinto and write use the same: also in pieces, as soon as much was moved by one open."""
+    """read_bytes, readinto and write use the same: also in pieces, once one open has moved much."""
     moved.again(3)
     async with share.open("large", "x+b") as file:
         assert await file.write(data) == len(data)
@@ -148,7 +150,7 @@ async def test_another_file_is_noticed(share: Share, folder: Path, data: bytes, 
 async def test_one_connection_only(
     share: Share, relay: Relay, folder: Path, data: bytes, moved: Moved, tmp_path: Path
 ) -> None:
-    """The server takes no second connection: nobody is told, and one does all."""
+    """The server takes no second connection: nothing is reported, and one does everything."""
     relay.most = 1
     (folder / "large").write_bytes(data)
     totals = await batch.download(share, "large", str(tmp_path / "large"), batch.Plan(), Quiet())
@@ -161,7 +163,7 @@ async def test_one_connection_only(
 async def test_a_further_connection_breaks(
     share: Share, relay: Relay, folder: Path, data: bytes, way: str, tmp_path: Path
 ) -> None:
-    """One of the further connections is cut in the middle: what it had begun is done by others."""
+    """One of the further connections is cut in the middle: others complete its ranges."""
     local = tmp_path / "large"
     (folder / "large" if way == "down" else local).write_bytes(data)
     await share.connections.nth(2)
@@ -178,7 +180,7 @@ async def test_a_further_connection_breaks(
 async def test_all_break_and_come_back(
     share: Share, relay: Relay, folder: Path, data: bytes, tmp_path: Path
 ) -> None:
-    """All connections are cut in the middle of a download and of an upload: both go on with new ones."""
+    """All connections are cut in the middle of a download and of an upload: both continue with new ones."""
     (folder / "large").write_bytes(data)
     relay.cut_after(down=30_000_000)
     await batch.download(share, "large", str(tmp_path / "large"), batch.Plan(), Quiet())
@@ -192,7 +194,7 @@ async def test_all_break_and_come_back(
 def test_killed_and_resumed(
     target: Target, relay: Relay, folder: Path, data: bytes, way: str, tmp_path: Path
 ) -> None:
-    """The command is killed in the middle: only the end of its part file can have gaps, and it is gone on with."""
+    """The command is killed in the middle: its part file can have gaps only at its end, and it is continued."""
     local, url = tmp_path / "large", f"smb://{target.user}@127.0.0.1:{relay.port}/share/{folder.name}/large"
     (folder / "large" if way == "get" else local).write_bytes(data)
     credentials = tmp_path / "credentials"

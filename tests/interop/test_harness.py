@@ -59,7 +59,7 @@ def test_parse_subunit() -> None:
     ],
 )
 def test_differences(expected: str, result: str, words: str) -> None:
-    """Better than listed is a difference as well as worse."""
+    """Better than listed is a difference, just like worse."""
     lines = smbtorture.differences([Outcome("a.b.c", result)], [Expectation("a.b.c", expected, "why")])
     assert len(lines) == (1 if words else 0)
     assert words in "".join(lines)
@@ -72,7 +72,7 @@ def test_differences_of_presence() -> None:
 
 
 def test_list_survives_rewriting(tmp_path: Path) -> None:
-    """Writing the list that was read changes nothing, and every line that is not a pass has its reason."""
+    """Writing the list unchanged changes nothing, and every line that is not a pass has its reason."""
     copy = tmp_path / "list.txt"
     copy.write_text(smbtorture.EXPECTATIONS.read_text())
     smbtorture.write_expectations(smbtorture.read_expectations(copy), copy)
@@ -80,7 +80,7 @@ def test_list_survives_rewriting(tmp_path: Path) -> None:
 
 
 def test_checks_of_the_guest() -> None:
-    """The names of a script's checks, without the status behind those that failed."""
+    """The names of a script's checks, without the status of those that failed."""
     output = "PASS copy\r\n## says\nFAIL get xattr (status 1)\nFAIL (odd) name (status 127)\n"
     assert linux_client.passed_checks(output) == ["copy"]
     assert linux_client.failed_checks(output) == ["get xattr", "(odd) name"]
@@ -98,6 +98,6 @@ def test_missing_programs_fail_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.interop
 def test_samba_answers(samba_server: Target) -> None:
-    """The yardstick works here: smbclient lists a share of the private smbd."""
+    """The reference works here: smbclient lists a share of the private smbd."""
     (samba_server.folder() / "here").write_text("x")
     assert "here" in smbclient(samba_server, "ls").ok()

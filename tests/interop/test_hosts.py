@@ -1,4 +1,4 @@
-"""`hosts allow` and `hosts deny`: Samba's own testparm decides as the table that frevo is tested with."""
+"""`hosts allow` and `hosts deny`: Samba's own testparm agrees with the table that frevo is tested with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vectors.host_lists import DECISIONS
 def test_testparm_agrees(
     tmp_path: Path, allow: str, deny: str, address: str, name: str, allowed: bool
 ) -> None:
-    """Goal: the table is Samba's. Method: ask it for each line."""
+    """Goal: the table is Samba's. Method: run testparm for each line."""
     testparm = programs.need("testparm")
     config = tmp_path / "smb.conf"
     config.write_text(

@@ -1,4 +1,4 @@
-"""impacket's client, a third make: dialects, shares, files, folders, services."""
+"""impacket's client, a third implementation: dialects, shares, files, folders, services."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DIALECTS = {
 
 
 def connect(target: Target, dialect: int | None = None, login: bool = True) -> SMBConnection:
-    """A connection with *dialect*, logged in."""
+    """A connection with *dialect*, logged on."""
     connection = SMBConnection(
         target.host, target.host, sess_port=target.port, preferredDialect=dialect, timeout=30
     )
@@ -36,7 +36,7 @@ def connect(target: Target, dialect: int | None = None, login: bool = True) -> S
 
 @pytest.fixture
 def connection(server: Target) -> Iterator[SMBConnection]:
-    """A logged-in connection to the default server."""
+    """A logged-on connection to the default server."""
     connection = connect(server)
     yield connection
     connection.close()
@@ -87,7 +87,7 @@ def test_folders(server: Target, connection: SMBConnection) -> None:
     [("user1", "wrong", "STATUS_LOGON_FAILURE"), ("nobody-we-know", "x", "STATUS_LOGON_FAILURE")],
 )
 def test_wrong_logins(server: Target, user: str, password: str, status: str) -> None:
-    """A wrong password and an unknown user get the same answer."""
+    """A wrong password and an unknown user get the same response."""
     connection = connect(server, login=False)
     try:
         with pytest.raises(SessionError, match=status):
@@ -113,7 +113,7 @@ def pipe(target: Target, connection: SMBConnection, name: str, interface: Any) -
 
 
 def test_services(server: Target, connection: SMBConnection) -> None:
-    """srvsvc and wkssvc over their pipes tell of the server."""
+    """srvsvc and wkssvc over their pipes describe the server."""
     info = srvs.hNetrServerGetInfo(pipe(server, connection, "srvsvc", srvs.MSRPC_UUID_SRVS), 101)
     name = info["InfoStruct"]["ServerInfo101"]["sv101_name"][:-1]
     assert name.upper() in ("FREVOTEST", "SAMBAPEER")
@@ -130,7 +130,7 @@ def test_share_info(server: Target, connection: SMBConnection) -> None:
 
 
 def test_unknown_pipe(connection: SMBConnection) -> None:
-    """A pipe that nobody serves does not exist."""
+    """An unknown pipe does not exist."""
     tree = connection.connectTree("IPC$")
     with pytest.raises(SessionError, match="STATUS_OBJECT_NAME_NOT_FOUND"):
         connection.openFile(tree, r"\no-such-pipe")

@@ -1,4 +1,4 @@
-"""The examples of docs/library.md, run as they stand and read by mypy --strict."""
+"""The examples of docs/library.md, run unchanged and checked by mypy --strict."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_examples(server: Target, number: int) -> None:
-    """Each example runs to its end in a process of its own, without a warning."""
+    """Each example runs to its end in a separate process, without a warning."""
     names = f"NAS = 'smb://{server.user}@{server.host}:{server.port}/share'\nPASSWORD = {server.password!r}\n"
     strict = [sys.executable, "-X", "dev", "-W", "error", "-W", "ignore::DeprecationWarning"]
     done = subprocess.run(
@@ -29,7 +29,7 @@ def test_examples(server: Target, number: int) -> None:
 
 
 def test_types(tmp_path: Path) -> None:
-    """A user who checks types strictly has nothing to complain about."""
+    """Strict type checking of the examples finds nothing."""
     text = "NAS: str = ''\nPASSWORD: str = ''\n" + "\n".join(EXAMPLES[:2])
     (tmp_path / "example.py").write_text(text)
     command = [

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(600)]
 EXAMPLES = TOOL.parent / "examples"
 PROJECT = Path(__file__).parent / "c-project" / "project"
 
-#: Checks of smoke.sh that want what frevo does not have yet, and what that is.
+#: Checks of smoke.sh that need what frevo does not have yet, and what that is.
 NOT_YET = {
     "reads under a lease come from the cache": "leases",
 }
@@ -39,7 +39,7 @@ def test_smoke(server: Target, options: str) -> None:
 
 
 def test_mounts(server: Target) -> None:
-    """One set of mount options after another: each mounts, and a file comes back as it was."""
+    """Several sets of mount options: each one mounts, and a file comes back unchanged."""
     options = ("vers=2.1", "vers=3.0,seal", "vers=3.1.1,sign", "vers=3.1.1,cache=none", "vers=3.1.1,nolease")
     result = linux_client(server, EXAMPLES / "mounts.sh", *options, mount=False, timeout_s=420)
     judge(result, {}, 2 * len(options))

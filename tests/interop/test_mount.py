@@ -1,4 +1,4 @@
-"""A mounted share under the tools that people use, against smbd and frevo: as a local directory, and errors in time."""
+"""A mounted share under everyday tools, against smbd and frevo: like a local directory, and errors in time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SOURCES = Path(__file__).parents[2] / "src" / "frevo"
 
 @pytest.fixture(scope="module")
 def mount(server_of: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
-    """One mount for the tests that do not mind each other."""
+    """One mount for the tests that do not disturb each other."""
     (server_of.folder() / "mount").mkdir(exist_ok=True)
     with mounted(server_of, tmp_path_factory.mktemp("mount"), "--xattr", inner="mount") as one:
         yield one
@@ -50,7 +50,7 @@ def place(mount: Mounted, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 def shell(script: str, folder: Path) -> str:
-    """Runs a script there; what it prints. Any command that fails fails the test."""
+    """Runs a script there; its output. A command that fails fails the test."""
     done = programs.run(["bash", "-euc", f"cd '{folder}'\n{script}"], timeout_s=60)
     assert done.status == 0, done.output
     return done.output
@@ -102,7 +102,7 @@ def test_tools_behave_as_in_a_local_directory(mount: Mounted, place: Path, tmp_p
 
 
 def test_trees_go_there_and_come_back(mount: Mounted, place: Path, tmp_path: Path) -> None:
-    """cp -r, tar and rsync's way of cp -a of our sources: checksums and times on both sides; rm -rf leaves nothing."""
+    """cp -r, tar and cp -a like rsync of our sources: checksums and times on both sides; rm -rf leaves nothing."""
     source = SOURCES / "client"
     shell(f"cp -a '{source}' copied; mkdir packed; tar cf - -C '{source}' . | tar xf - -C packed", place)
     there = mount.folder / place.name
@@ -229,7 +229,7 @@ os.close(fd)
 
 
 def test_programs_at_the_same_time(mount: Mounted, place: Path) -> None:
-    """Four programs write and read blocks of one file, one walks the directory: each block is as written last."""
+    """Four programs write and read blocks of one file, one walks the directory: each block is as last written."""
     path = place / "file"
     path.write_bytes(bytes(1 << 20))
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(n)]) for n in range(4)]
@@ -240,7 +240,7 @@ def test_programs_at_the_same_time(mount: Mounted, place: Path) -> None:
 
 
 def test_fio_verifies(place: Path) -> None:
-    """fio writes at random places, several jobs at a time, and finds everything again."""
+    """fio writes at random positions, several jobs at a time, and finds everything again."""
     fio = programs.need("fio")
     jobs = ["--size=4m", "--bs=4k-128k", "--numjobs=2", "--rw=randrw", "--verify=crc32c", "--verify_fatal=1"]
     jobs.append("--verify_state_save=0")  # else it leaves a file for each job in the working directory
@@ -307,7 +307,7 @@ def test_random_operations_on_one_file(mount: Mounted, place: Path) -> None:
 
 
 def test_work_on_sources(mount: Mounted, place: Path) -> None:
-    """A C project is built and built again after a change; git makes and clones a repository."""
+    """A C project is built and rebuilt after a change; git makes and clones a repository."""
     tcc, make = programs.need("tcc"), programs.need("make")
     shutil.copytree(Path(__file__).parent / "c-project" / "project", place / "project")
     shell(f"'{make}' CC='{tcc}' >&2; touch shapes.c; '{make}' CC='{tcc}' | grep -q shapes", place / "project")
@@ -322,7 +322,7 @@ def test_work_on_sources(mount: Mounted, place: Path) -> None:
 
 
 async def test_listing_asks_nothing_of_entries(server: Target, tmp_path: Path) -> None:
-    """`ls -l` of 2,000 entries, twice: a few messages to the server, counted on their way."""
+    """`ls -l` of 2,000 entries, twice: a few messages to the server, counted on the wire."""
     need_fuse()
     folder = server.folder() / "listing"
     folder.mkdir()
@@ -350,7 +350,7 @@ async def test_listing_asks_nothing_of_entries(server: Target, tmp_path: Path) -
 
 
 def test_what_others_change(mount: Mounted, place: Path) -> None:
-    """A file changed on the server is seen by the next open, even while its attributes are believed."""
+    """A file changed on the server is seen by the next open, even while its attributes are cached."""
     (place / "file").write_text("short")
     there = mount.folder / place.name
     assert (place / "file").read_text() == "short"
@@ -363,7 +363,7 @@ def test_what_others_change(mount: Mounted, place: Path) -> None:
 
 
 def test_without_a_cache(server_of: Target, tmp_path: Path) -> None:
-    """--cache-seconds 0: everything that is done on the server is seen at once."""
+    """--cache-seconds 0: everything that changes on the server is seen at once."""
     folder = server_of.folder() / "uncached"
     folder.mkdir()
     with mounted(server_of, tmp_path, "--cache-seconds", "0", inner="uncached") as mount:
@@ -381,7 +381,7 @@ def test_without_a_cache(server_of: Target, tmp_path: Path) -> None:
 
 
 def test_full_share(server_of: Target, tmp_path: Path) -> None:
-    """A program that writes more than there is room for hears it at the latest at close; the mount goes on."""
+    """A program that writes more than fits gets the error at close at the latest; the mount still works."""
     folder = server_of.folder() / "full"
     folder.mkdir()
     tried = programs.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0777", "none", str(folder)])
@@ -418,7 +418,7 @@ def test_read_only(server_of: Target, tmp_path: Path) -> None:
 
 
 def test_background(server_of: Target, tmp_path: Path) -> None:
-    """Without -f the command returns when the mount works; `frevo umount`, or fusermount3 -u, takes it away."""
+    """Without -f the command returns when the mount works; `frevo umount`, or fusermount3 -u, unmounts it."""
     remover = [*FREVO, "umount", str(tmp_path)]
     if server_of.name == "samba" and shutil.which("fusermount3"):
         remover = ["fusermount3", "-u", str(tmp_path)]
@@ -432,10 +432,10 @@ def test_background(server_of: Target, tmp_path: Path) -> None:
     assert not is_mounted(tmp_path)
 
 
-def test_errors_are_said(
+def test_errors_are_reported(
     server_of: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What cannot be mounted is said in a sentence, with exit code 1, and nothing is mounted."""
+    """What cannot be mounted is reported in a sentence, with exit code 1, and nothing is mounted."""
     url = f"smb://{server_of.host}:{server_of.port}"
     for name, value in environment(server_of).items():
         monkeypatch.setenv(name, value)
@@ -497,7 +497,7 @@ def test_server_dies_and_comes_back(tmp_path: Path, port: int) -> None:
 
 
 def test_mounts_show_what_they_are(mount: Mounted) -> None:
-    """/proc/mounts names the share and fuse.frevo; statvfs has the room of the share."""
+    """/proc/mounts names the share and fuse.frevo; statvfs has the space of the share."""
     shown = str(mount.path).replace(" ", "\\040")
     text = Path("/proc/mounts").read_text()
     source = f"//127.0.0.1:{mount.target.port}/share/mount"
@@ -508,8 +508,8 @@ def test_mounts_show_what_they_are(mount: Mounted) -> None:
 
 
 def test_holes_zeros_and_room(place: Path) -> None:
-    """Goal: fallocate(2) makes holes, zeros and room on the server, what the kernel has cached goes with it, and what
-    cannot be is EOPNOTSUPP. Method: each mode on data that was just written; sizes, bytes and SEEK_HOLE."""
+    """Goal: fallocate(2) makes holes, zeros and space on the server, the kernel's cache is invalidated with it, and
+    unsupported modes are EOPNOTSUPP. Method: each mode on data that was just written; sizes, bytes and SEEK_HOLE."""
     data = os.urandom(3 << 20)
     with (place / "file").open("w+b", buffering=0) as file:
         fd = file.fileno()
@@ -539,7 +539,7 @@ def test_holes_zeros_and_room(place: Path) -> None:
 
 
 def test_times_before_1970_and_after_2262(mount: Mounted, place: Path) -> None:
-    """Goal: times of all years go through a mount. Method: set and ask, by nanoseconds."""
+    """Goal: times of all years survive a mount. Method: set and read, in nanoseconds."""
     if mount.target.name != "frevo":
         pytest.skip("what smbd keeps is its file system's business")
     for seconds in (-11_000_000_000, -1, 10**10, 250_000_000_000):
@@ -549,7 +549,7 @@ def test_times_before_1970_and_after_2262(mount: Mounted, place: Path) -> None:
         assert (found.st_atime_ns, found.st_mtime_ns) == (seconds * 10**9 + 100, seconds * 10**9 + 300)
 
 
-def test_a_mount_on_the_server_has_its_own_room(mount: Mounted, place: Path) -> None:
+def test_a_mount_on_the_server_has_its_own_space(mount: Mounted, place: Path) -> None:
     """Goal: df in a folder that is another file system there shows that one. Method: a tmpfs of 5 MiB."""
     if mount.target.name != "frevo":
         pytest.skip("smbd does not tell file systems apart")

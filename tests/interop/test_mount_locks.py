@@ -1,4 +1,4 @@
-"""Two mounts of one share: locks exclude programs of both, a database is shared, files have several names."""
+"""Two mounts of one share: locks exclude programs on both, a database is shared, files have several names."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def two(server_of: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def program(source: str, *words: object) -> subprocess.Popen[str]:
-    """A Python program of its own: locks are a process's."""
+    """A separate Python program: locks belong to a process."""
     head = "import fcntl, os, sys\n"
     command = [sys.executable, "-c", head + source, *map(str, words)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def said(process: subprocess.Popen[str]) -> str:
-    """What it printed until its end."""
+    """Its output up to its end."""
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     return output.strip()
@@ -63,7 +63,8 @@ print(os.pread(file, 5, 0).decode())
 
 @pytest.mark.parametrize("lock", KINDS, ids=lambda kind: kind.__name__)
 def test_two_mounts_exclude_each_other(two: tuple[Mounted, Mounted], lock: object) -> None:
-    """fcntl and flock: refused here and there while held, waited for, and what was written under it is seen then."""
+    """fcntl and flock: refused here and there while held, waited for, and data written under the lock is seen
+    afterwards."""
     assert callable(lock)
     here, there = (one.path / lock.__name__ for one in two)
     here.write_bytes(b"first and more")
@@ -82,12 +83,12 @@ def test_two_mounts_exclude_each_other(two: tuple[Mounted, Mounted], lock: objec
     assert said(waiting) == "newer"
     assert said(program(TRY, here, lock.__name__)) == "locked"
     lock(file, fcntl.LOCK_SH)
-    os.close(file)  # closing lets go, too
+    os.close(file)  # closing releases it, too
     assert said(program(WAIT, there, lock.__name__)) == "asks\nnewer"
 
 
 def test_parts_and_kinds_of_locks(two: tuple[Mounted, Mounted]) -> None:
-    """Readers go together, ranges are cut and change their kind, F_GETLK says who is in the way."""
+    """Readers coexist, ranges are split and change their type, F_GETLK names the conflicting lock."""
     path = two[0].path / "parts"
     path.write_bytes(bytes(100))
     mine = os.open(path, os.O_RDWR)
@@ -139,7 +140,7 @@ def test_a_database_on_two_mounts(server_of: Target, two: tuple[Mounted, Mounted
 
 
 def test_a_name_that_another_mount_has_removed(two: tuple[Mounted, Mounted]) -> None:
-    """A file that one mount believes in and the other has removed: O_CREAT makes it, O_RDONLY says ENOENT."""
+    """A file that one mount has cached and the other has removed: O_CREAT makes it, O_RDONLY gives ENOENT."""
     here, there = (one.path for one in two)
     for name in ("a", "b"):
         (here / name).write_text("text")
@@ -153,7 +154,7 @@ def test_a_name_that_another_mount_has_removed(two: tuple[Mounted, Mounted]) -> 
 
 
 def test_hard_links(two: tuple[Mounted, Mounted]) -> None:
-    """ln: both names are one file, for the server, too; a name that is there or a directory is refused."""
+    """ln: both names are one file, for the server, too; an existing name or a directory is refused."""
     place = two[0].path / "links"
     place.mkdir()
     (place / "a").write_text("one\n")
@@ -172,7 +173,7 @@ def test_hard_links(two: tuple[Mounted, Mounted]) -> None:
 
 
 def test_local_locks(server_of: Target, two: tuple[Mounted, Mounted], tmp_path: Path) -> None:
-    """--local-locks: programs of that mount exclude each other, other mounts are not asked."""
+    """--local-locks: programs on that mount exclude each other, other mounts are not involved."""
     (two[0].path / "local").touch()
     with mounted(server_of, tmp_path, "--local-locks", inner="locks") as mount:
         file = os.open(mount.path / "local", os.O_RDWR)

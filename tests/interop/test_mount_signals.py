@@ -1,4 +1,5 @@
-"""Programs with signals on a mount: nothing hangs, nothing is done and then said not to be; locks wait as in Linux."""
+"""Programs with signals on a mount: nothing hangs, nothing is done and then reported as failed; locks wait as in
+Linux."""
 
 from __future__ import annotations
 
@@ -72,7 +73,7 @@ print(dict(bad), os.listdir(place))
 
 
 def test_timers(mount: Mounted) -> None:
-    """Every call succeeds, once, whatever signals come; two programs at a time, as one is mostly too slow to be hit."""
+    """Every call succeeds, once, whatever signals come; two programs at a time, as one alone is rarely interrupted."""
     places = [mount.path / name for name in ("a", "b")]
     for place in places:
         place.mkdir()
@@ -121,14 +122,14 @@ def lock(file, _):
 
 
 def program(source: str, *words: object) -> subprocess.Popen[str]:
-    """A Python program that goes on when it gets a line."""
+    """A Python program that continues when it gets a line."""
     command = [sys.executable, "-c", C_LOCK + source, *map(str, words)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def is_signalled(process: subprocess.Popen[str]) -> None:
-    """Waits until it has had 20 signals; each writes a byte, also while a system call is restarted over and over."""
+    """Waits until it has had 20 signals; each writes a byte, even while a system call is restarted again and again."""
     assert process.stderr is not None
     seen = 0
     while seen < 20:
@@ -138,14 +139,14 @@ def is_signalled(process: subprocess.Popen[str]) -> None:
 
 
 def says(process: subprocess.Popen[str]) -> str:
-    """Its next line."""
+    """Its next line of output."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
 def test_a_lock_that_is_waited_for(mount: Mounted, server_of: Target, tmp_path: Path) -> None:
-    """Behind another mount's lock: a signal restarts the wait or ends it, as the program wants; in the end the lock
-    is held where the program has heard so, and nowhere else."""
+    """Behind another mount's lock: a signal restarts the wait or ends it, as the program wants; in the end the lock is
+    held only where the program was told so."""
     (mount.path / "locked").write_bytes(bytes(10))
     with mounted(server_of, tmp_path, inner="signals") as other:
         holder = program(HOLDER, other.path / "locked")
@@ -169,8 +170,8 @@ def test_a_lock_that_is_waited_for(mount: Mounted, server_of: Target, tmp_path: 
         os.close(file)
 
 
-def test_who_is_killed_does_not_wait_for_the_server(server_of: Target, tmp_path: Path) -> None:
-    """The server says nothing any more: who only asks can be killed, also after a signal that it handles."""
+def test_a_killed_program_does_not_wait_for_the_server(server_of: Target, tmp_path: Path) -> None:
+    """The server is silent: a program that only reads can be killed, even after a signal that it handles."""
     if server_of.name == "samba":
         pytest.skip("the server says nothing: it does not matter which one")
     (server_of.folder() / "silent").mkdir()

@@ -39,7 +39,7 @@ user fusermount3 -u "$1"
 
 @pytest.fixture
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A directory of the user, where they can get to."""
+    """A directory of the user's, in a place he can reach."""
     base = Path("/tmp") / f"frevo-user-{os.getpid()}"
     base.mkdir(mode=0o755)
     (base / "mount").mkdir()
@@ -49,7 +49,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_an_ordinary_user_mounts(server: Target, own: Path) -> None:
-    """mount, work, umount and fusermount3 -u as nobody; what belongs to others cannot be mounted on."""
+    """mount, work, umount and fusermount3 -u as nobody; he cannot mount on other users' directories."""
     need_fuse()
     if os.geteuid():
         programs.missing("only root can become another user")

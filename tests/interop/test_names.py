@@ -1,4 +1,4 @@
-"""Names and SIDs for the programs that ask for them: rpcclient and smbcacls, lsarpc and samr over real connections."""
+"""Names and SIDs for programs that need them: rpcclient and smbcacls, lsarpc and samr over real connections."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def rpc(target: Target, command: str, *, who: str = "") -> programs.Run:
 
 
 def test_rpcclient_translates(target: Target) -> None:
-    """Goal: names into SIDs and back, of accounts, BUILTIN, well-known and Unix users; who is in which group. Method:
-    rpcclient; what smbd says of its own account differs."""
+    """Goal: names to SIDs and back, of accounts, BUILTIN, well-known and Unix users; group membership. Method:
+    rpcclient; smbd's results for its own account differ."""
     output = rpc(target, f"lookupnames {target.user}").ok()
     found = re.search(r"(S-1-[-0-9]+) \(User: 1\)", output)
     assert found is not None, output
@@ -45,7 +45,7 @@ def test_rpcclient_translates(target: Target) -> None:
 
 
 def test_anonymous_callers_are_told_nothing(target: Target) -> None:
-    """Goal: no list and no name for who has not logged on. Method: rpcclient -U %."""
+    """Goal: no list and no name without a log-on. Method: rpcclient -U %."""
     if target.name != "frevo":
         pytest.skip("smbd's `restrict anonymous` is its administrator's")
     for command in ("enumdomusers", f"lookupnames {target.user}", "querydispinfo"):
@@ -53,8 +53,8 @@ def test_anonymous_callers_are_told_nothing(target: Target) -> None:
 
 
 def test_smbcacls_shows_names(tmp_path: Path) -> None:
-    """Goal: an ACL is shown and changed by names. Method: smbcacls without --numeric; it knows port 445 alone: both run
-    in a network namespace of their own."""
+    """Goal: an ACL is shown and changed by names. Method: smbcacls without --numeric; it only supports port 445: both
+    run in a separate network namespace."""
     if programs.run(["unshare", "-n", "true"]).status:
         programs.missing("a network namespace needs root")
     (tmp_path / "folder").mkdir()

@@ -16,7 +16,7 @@ from peers.target import Target
 
 pytestmark = pytest.mark.interop
 
-#: A loopback address of our own, so that port 139 is free whatever else runs here.
+#: A separate loopback address, so that port 139 is free whatever else runs here.
 HOST = "127.0.0.139"
 PORT = 139
 

@@ -63,7 +63,7 @@ def _as(target: Target, user: str) -> str:
 
 
 def _names(target: Target, share: str, user: str = "games", *, path: str = "*") -> list[str]:
-    """The names that a listing shows, without the folder's own."""
+    """The names in a listing, without the folder's own."""
     output = smbclient(target, f'ls "{path}"', share=share, user=_as(target, user)).output
     if "NO_SUCH_FILE" in output:
         return []
@@ -84,7 +84,7 @@ def _put(path: Path, mode: int, owner: str = "daemon") -> None:
 
 
 def test_access_based_share_enum(target: Target) -> None:
-    """Goal: a share is listed only for those who may use it."""
+    """Goal: a share is listed only for users who may use it."""
     for user, other in (USERS, USERS[::-1]):
         shown = _shares(target, user)
         assert f"for-{user}" in shown and f"for-{other}" not in shown and "plain" in shown
@@ -123,7 +123,7 @@ def test_hide_special_files(target: Target) -> None:
 
 
 def test_links(target: Target) -> None:
-    """Goal: where links lead, and what is answered where they lead nowhere. Method: the same links in three shares."""
+    """Goal: where links lead, and the status where they lead nowhere. Method: the same links in three shares."""
     outside = target.root / "outside"
     outside.mkdir()
     (outside / "secret").write_text("secret")
@@ -153,7 +153,7 @@ def test_links(target: Target) -> None:
 
 
 def test_delete_veto_files(target: Target) -> None:
-    """Goal: a folder with vetoed names only goes with them where the key says so, and not otherwise."""
+    """Goal: a folder that contains only vetoed names is removed where the key says so, and not otherwise."""
     for share, gone in (("veto-kept", []), ("veto-deleted", ["nested", "only"])):
         folder = target.folder(share)
         for name in ("only", "mixed", "nested"):
@@ -170,7 +170,8 @@ def test_delete_veto_files(target: Target) -> None:
 
 
 def test_homes(target: Target) -> None:
-    """Goal: a user's name is the user's folder, others' are refused, nobody's is none; only one's own is listed."""
+    """Goal: a user's name is the user's folder, others' are refused, unknown names do not exist; only one's own is
+    listed."""
     for user, other in (USERS, USERS[::-1]):
         assert _names(target, user, user) == _names(target, "homes", user) == [f"of-{user}"]
         assert "ACCESS_DENIED" in smbclient(target, "ls", share=other, user=_as(target, user)).output

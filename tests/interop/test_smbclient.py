@@ -26,7 +26,7 @@ def folder(server: Target, request: pytest.FixtureRequest) -> str:
 
 
 def there_and_back(target: Target, tmp_path: Path, size: int, **how: object) -> None:
-    """Puts a file, gets it again, and compares both copies with the original."""
+    """Puts a file, gets it back, and compares both copies with the original."""
     original = random_file(tmp_path / "original", size)
     name = f"back-{tmp_path.name}"
     smbclient(target, f"put original {name}", f"get {name} copy", cwd=tmp_path, **how).ok()  # type: ignore[arg-type]
@@ -41,21 +41,21 @@ def there_and_back(target: Target, tmp_path: Path, size: int, **how: object) -> 
 @pytest.mark.parametrize("transport", ["tcp", "nbt"])
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_dialect(server: Target, tmp_path: Path, dialect: str, transport: str) -> None:
-    """5 MiB and a bit there and back, with exactly this dialect, over both transports."""
+    """A little over 5 MiB there and back, with exactly this dialect, over both transports."""
     port = server.port if transport == "tcp" else server.nbt_port
     there_and_back(server, tmp_path, 5 * MIB + 123, dialect=dialect, port=port)
 
 
 @pytest.mark.parametrize("protection", ["plain", SIGN, ENCRYPT])
 def test_every_plane(any_plane: Target, tmp_path: Path, protection: str) -> None:
-    """The same transfer through each engine and the slow path, plain, signed and sealed."""
+    """The same transfer through each engine and the slow path, plain, signed and encrypted."""
     options = [] if protection == "plain" else [protection]
     there_and_back(any_plane, tmp_path, 20 * MIB + 1, options=options)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_signing_required_by_the_server(serve: Serve, tmp_path: Path, dialect: str) -> None:
-    """A server that wants signatures serves each dialect's own signing algorithm."""
+    """A server that requires signatures works with each dialect's own signing algorithm."""
     there_and_back(serve({"server signing": "mandatory"}), tmp_path, MIB, dialect=dialect)
 
 
@@ -68,12 +68,12 @@ def test_signing_algorithms(server: Target, tmp_path: Path, algorithm: str) -> N
 
 @pytest.mark.parametrize("dialect", ["SMB3_00", "SMB3_02", "SMB3_11"])
 def test_encryption_required_by_the_server(serve: Serve, tmp_path: Path, dialect: str) -> None:
-    """A server that wants encryption serves every dialect that has it."""
+    """A server that requires encryption works with every dialect that has it."""
     there_and_back(serve({"server smb encrypt": "required"}), tmp_path, 3 * MIB, dialect=dialect)
 
 
 def test_encryption_required_refuses_2_1(serve: Serve) -> None:
-    """A dialect without encryption gets access denied there."""
+    """There a dialect without encryption gets ACCESS_DENIED."""
     result = smbclient(serve({"server smb encrypt": "required"}), "ls", dialect="SMB2_10")
     assert result.status != 0
     assert "NT_STATUS_ACCESS_DENIED" in result.output
@@ -121,7 +121,7 @@ def test_guest(serve: Serve) -> None:
 
 
 def test_read_only_share(server: Target, tmp_path: Path) -> None:
-    """A share that is read only can be read, and nothing in it changes."""
+    """A read-only share can be read, and nothing in it changes."""
     folder = server.folder("ro")
     (folder / "there.txt").write_text("content")
     before = sorted(folder.iterdir())  # other tests use the share as well
@@ -182,7 +182,7 @@ def test_many_names(server: Target, folder: str) -> None:
 
 
 def test_source_tree(server: Target, tmp_path: Path, folder: str) -> None:
-    """A real source tree goes up with mput and comes back with mget, name for name and byte for byte."""
+    """A real source tree goes up with mput and comes back with mget, the same names and bytes."""
     original = copy_tree(tmp_path / "original")
     smbclient(server, "recurse", "prompt", f"cd {folder}", "mput *", cwd=original).ok()
     assert checksums(server.folder() / folder) == checksums(original)
@@ -214,7 +214,7 @@ def test_delete_tree(server: Target, folder: str) -> None:
 
 
 def test_exotic_names(server: Target, tmp_path: Path, folder: str) -> None:
-    """Names in other scripts and beyond the basic plane arrive as they are; case does not matter."""
+    """Names in other scripts and beyond the basic plane arrive unchanged; case does not matter."""
     random_file(tmp_path / "x", 10)
     names = ["grüße, 世界", "Ελληνικά", "emoji 🎉", "with 'quote' & co", "trailing-dot-not.x"]
     for name in names:

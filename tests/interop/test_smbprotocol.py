@@ -1,4 +1,4 @@
-"""smbprotocol, a Python client of another make: opens, reads, lists, queries, notifications, locks."""
+"""smbprotocol, an independent Python client: opens, reads, lists, queries, notifications, locks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SHARE_ALL = ShareAccess.FILE_SHARE_READ | ShareAccess.FILE_SHARE_WRITE | ShareAc
 
 @contextmanager
 def refused(status: str) -> Iterator[None]:
-    """The server answers the block with this NTSTATUS."""
+    """The block must fail with this NTSTATUS."""
     with pytest.raises(SMBResponseException) as caught:
         yield
     assert caught.value.status == NTStatus[status]
@@ -125,7 +125,7 @@ SEALED = ("3.0", "3.0.2", "3.1.1")
     ("version", "encrypt"), [*((v, False) for v in DIALECTS), *((v, True) for v in SEALED)]
 )
 def test_dialects(server: Target, name: str, version: str, encrypt: bool) -> None:
-    """Write and read back 300 KB with each dialect, sealed where the dialect can."""
+    """Write and read back 300 KB with each dialect, encrypted where the dialect can."""
     dialect = DIALECTS[version]
     client = Client(server, dialect, encrypt)
     try:
@@ -163,7 +163,7 @@ def test_reads_on_every_plane(any_plane: Target, name: str, signing: bool) -> No
 
 
 def test_create_and_delete(server: Target, client: Client, name: str) -> None:
-    """FILE_CREATE refuses what exists, FILE_OPEN what does not; delete on close removes the file."""
+    """FILE_CREATE refuses an existing file, FILE_OPEN a missing one; delete on close removes the file."""
     client.open(name, disposition=CreateDisposition.FILE_CREATE).close()
     with refused("OBJECT_NAME_COLLISION"):
         client.open(name, disposition=CreateDisposition.FILE_CREATE)
@@ -175,7 +175,7 @@ def test_create_and_delete(server: Target, client: Client, name: str) -> None:
 
 
 def test_share_modes(server: Target, client: Client, name: str) -> None:
-    """A second opener is refused while the first shares nothing, and let in afterwards."""
+    """A second open is refused while the first shares nothing, and succeeds afterwards."""
     first = client.open(name, share=0)
     other = Client(server)
     try:
@@ -188,7 +188,7 @@ def test_share_modes(server: Target, client: Client, name: str) -> None:
 
 
 def test_list_folder(server: Target, client: Client, name: str) -> None:
-    """QUERY_DIRECTORY in several rounds gives every name once; a pattern without match says so."""
+    """QUERY_DIRECTORY in several rounds gives every name once; a pattern without a match says so."""
     folder = server.folder() / name
     folder.mkdir()
     for number in range(300):
@@ -233,7 +233,7 @@ def query(file: Open, kind: int, info_class: int, structure: object) -> object:
 
 
 def test_query_info(client: Client, name: str) -> None:
-    """File and volume information have what was written and a sane block size."""
+    """File and volume information match what was written, with a sane block size."""
     file = client.open(name)
     file.write(bytes(12345), 0)
     info = query(
@@ -252,7 +252,7 @@ def test_query_info(client: Client, name: str) -> None:
 
 
 def test_notify(server: Target, client: Client, name: str) -> None:
-    """CHANGE_NOTIFY tells of a file that another client makes and of one that appears on the disk."""
+    """CHANGE_NOTIFY reports a file that another client makes and one that appears on disk."""
     (server.folder() / name).mkdir()
     handle = client.folder(name)
     for made_by in ("client", "disk"):
@@ -288,7 +288,7 @@ def lock(file: Open, flags: int, offset: int = 0, length: int = 10) -> None:
 
 
 def test_locks_on_every_plane(any_plane: Target, name: str) -> None:
-    """An exclusive lock refuses another opener's lock, read and write, on the fast path too."""
+    """An exclusive lock blocks another open's lock, read and write, on the fast path too."""
     first, second = Client(any_plane), Client(any_plane)
     try:
         mine, theirs = first.open(name), second.open(name)

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(400)]
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_suite(serve: Serve, suite: str) -> None:
-    """Run the suite against a server; better than listed fails as well as worse."""
+    """Runs the suite against a server; better than listed is a failure, just like worse."""
     # As Samba's standalone default. With mandatory signing smbtorture takes the unsigned USER_SESSION_DELETED of a
     # session that is not there (there is no key; [MS-SMB2] 3.3.4.1.1) for ACCESS_DENIED; it wants its own signature
     # back, which is what smbd answers with.

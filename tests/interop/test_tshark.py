@@ -37,7 +37,7 @@ def use_everything(target: Target, work: Path, dialect: str, port: int) -> None:
     ("dialect", "transport"), [("SMB2_02", "tcp"), ("SMB3_02", "nbt"), ("SMB3_11", "tcp")]
 )
 def test_nothing_malformed(server: Target, tmp_path: Path, dialect: str, transport: str) -> None:
-    """Capture a session that does a bit of everything; no dissector complains, and every answer was seen."""
+    """Capture a session that does a bit of everything; no dissector complains, and every response was captured."""
     port = server.port if transport == "tcp" else server.nbt_port
     with capture(tmp_path / "lo.pcapng", port) as packets:
         use_everything(server, tmp_path, dialect, port)

@@ -1,7 +1,6 @@
-"""Sessions that act on disk as Unix users: what the kernel allows, as whom each thing is done, who is refused. The
-users are numbers without an account on this machine: the kernel needs no more. Becoming them needs root.
+"""Sessions that act on disk as Unix users: what the kernel allows, as whom each thing is done, who is refused.
 
-The users are numbers that no account of this machine has: the kernel asks for no more. Root is needed to become them.
+The users are numbers without an account on this machine: the kernel needs no more. Becoming them needs root.
 """
 
 from __future__ import annotations

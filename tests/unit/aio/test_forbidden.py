@@ -50,10 +50,7 @@ def run(program: str, code: int) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(("code", "word"), [(1, "EPERM"), (38, "ENOSYS")])
 def test_threads_take_over(code: int, word: str) -> None:
-    """Goal: a container without io_uring works and says why. Method: seccomp with the errno that it would return.
-
-    A container without io_uring works and says why. Method: seccomp with the errno that it would give.
-    """
+    """Goal: a container without io_uring works and says why. Method: seccomp with the errno that it would return."""
     done = run(_USE, code)
     assert done.returncode == 0, done.stderr
     chosen, demanded = done.stdout.splitlines()

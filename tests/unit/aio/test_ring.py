@@ -64,10 +64,7 @@ async def create(ring: Ring, folder: Descriptor, name: bytes, data: bytes = b"")
 
 
 async def test_open_write_read_close(ring: Ring, folder: Descriptor) -> None:
-    """Goal: data survives a round trip through every data operation. Method: one file, offsets and positions.
-
-    Data survives a round trip through every data operation. Method: one file, offsets and positions.
-    """
+    """Goal: data survives a round trip through every data operation. Method: one file, offsets and positions."""
     fd = await create(ring, folder, b"a", b"hello world")
     assert await ring.read(fd, 6, 100) == b"world"
     assert await ring.read(fd, 11, 100) == b""
@@ -91,10 +88,7 @@ async def test_open_write_read_close(ring: Ring, folder: Descriptor) -> None:
 
 
 async def test_large_transfers(ring: Ring, folder: Descriptor) -> None:
-    """Goal: pieces handed to kernel workers arrive whole. Method: 3 MiB in concurrent pieces of 1 MiB.
-
-    Pieces that go to kernel workers are whole. Method: 3 MiB in pieces of 1 MiB, at the same time.
-    """
+    """Goal: pieces handed to kernel workers arrive whole. Method: 3 MiB in concurrent pieces of 1 MiB."""
     size = 1 << 20
     pieces = [os.urandom(size) for _ in range(3)]
     fd = await create(ring, folder, b"big")
@@ -204,10 +198,7 @@ async def test_fallocate_punches_holes(ring: Ring, folder: Descriptor) -> None:
 
 
 async def test_extended_attributes(ring: Ring, folder: Descriptor) -> None:
-    """Goal: values of any length come back. Method: short, empty and longer than the first guess; then flags.
-
-    Values of any length come back. Method: short, empty and longer than the first guess; then flags.
-    """
+    """Goal: values of any length come back. Method: short, empty and longer than the first guess; then flags."""
     fd = await create(ring, folder, b"x")
     try:
         await ring.setxattr(fd, b"user.short", b"v")
@@ -239,10 +230,7 @@ async def test_splice(ring: Ring, folder: Descriptor) -> None:
 
 async def test_many_at_once(ring: Ring, folder: Descriptor) -> None:
     """Goal: more operations than the ring has slots are all answered. Method: 3000 concurrent reads, each with its own
-    bytes.
-
-    More operations than the ring has slots are all answered. Method: 3000 reads of their own bytes.
-    """
+    bytes."""
     count = 3000
     fd = await create(ring, folder, b"numbers", b"".join(b"%08d" % i for i in range(count)))
     results = await asyncio.gather(*(ring.read(fd, 8 * i, 8) for i in range(count)))
@@ -255,10 +243,7 @@ async def test_many_at_once(ring: Ring, folder: Descriptor) -> None:
 
 async def test_cancelled_read_keeps_its_buffer(ring: Ring) -> None:
     """Goal: a cancelled read writes only into memory that is still alive. Method: cancel on an empty pipe, then fill
-    it.
-
-    A cancelled read writes only into memory that is alive. Method: cancel on an empty pipe, then fill it.
-    """
+    it."""
     reader, writer = pipe()
     buffer = bytearray(64)
     task = asyncio.create_task(ring.readinto(reader, -1, buffer))
@@ -277,11 +262,7 @@ async def test_a_cancelled_write_reaches_no_other_file(
     ring: Ring, folder: Descriptor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Goal: the number of a closed file is not reused before its last operation has ended. Method: hold up a write,
-    cancel its task, close its file, open others, let the write continue.
-
-    The number of a closed file is nobody else's before its last operation has ended. Method: hold a write, cancel
-    its task, close its file, open others, let it go on.
-    """
+    cancel its task, close its file, open others, let the write continue."""
     late = Late(ring, monkeypatch)
     file = Descriptor(os.open(tmp_path / "own", os.O_RDWR | os.O_CREAT))
     number = file.fileno()
@@ -350,10 +331,7 @@ async def test_shutdown_keeps_what_is_in_use(
 
 
 async def test_cancelled_open_leaves_no_descriptor(ring: Ring, folder: Descriptor) -> None:
-    """Goal: no descriptor leaks when a task is cancelled. Method: cancel at every stage, count descriptors.
-
-    No descriptor is lost when a task is cancelled. Method: cancel at every stage, count descriptors.
-    """
+    """Goal: no descriptor leaks when a task is cancelled. Method: cancel at every stage, count descriptors."""
     (await create(ring, folder, b"o")).close()
     before = descriptors()
     for turns in (0, 1, 1, 2, 2, 3, 4) * 10:
@@ -372,10 +350,7 @@ async def test_cancelled_open_leaves_no_descriptor(ring: Ring, folder: Descripto
 
 async def test_shutdown_with_operations_running(folder: Descriptor) -> None:
     """Goal: a ring can be shut down at any time. Method: shut io_uring down under a read of an empty pipe; make a new
-    one.
-
-    A ring can go at any time. Method: shut io_uring down under a read of an empty pipe; make a new one.
-    """
+    one."""
     loop = asyncio.get_running_loop()
     if not features.probe().available:
         pytest.skip(features.probe().reason)
@@ -401,10 +376,7 @@ async def test_shutdown_with_operations_running(folder: Descriptor) -> None:
 
 def test_a_ring_per_loop(tmp_path: Path) -> None:
     """Goal: loops do not share rings, and closed loops leave nothing behind. Method: ten asyncio.run, count
-    descriptors.
-
-    Loops do not share rings, closed loops leave nothing. Method: ten asyncio.run, count descriptors.
-    """
+    descriptors."""
 
     async def one() -> Ring:
         loop = asyncio.get_running_loop()
@@ -440,10 +412,7 @@ def test_choice_of_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_operations_missing_in_an_old_kernel(
     folder: Descriptor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Goal: on a kernel without the newer opcodes threads take those over. Method: take the opcodes away.
-
-    A kernel without the newer opcodes is served by threads for those. Method: take the opcodes away.
-    """
+    """Goal: on a kernel without the newer opcodes threads take those over. Method: take the opcodes away."""
     found = features.probe()
     if not found.available:
         pytest.skip(found.reason)

@@ -198,11 +198,7 @@ def test_hostile_tokens(authenticator: Authenticator, data: bytes, start: bytes)
 @given(st.data())
 def test_mutated_tokens(authenticator: Authenticator, data: st.DataObject) -> None:
     """Goal: mutations of real tokens raise only SMBError. Method: flips in each leg of an exchange. One flip is
-    harmless: it hides the mechListMIC, which a client's first choice of mechanism does not need ([RFC 4178] 5).
-
-    One flip is no fault: it hides the mechListMIC, which a client's first choice of mechanism does not need
-    ([RFC 4178] 5).
-    """
+    harmless: it hides the mechListMIC, which a client's first choice of mechanism does not need ([RFC 4178] 5)."""
     client = spnego.client("alice", "Secret1", protocol="ntlm")
     negotiate = client.step()
     assert negotiate is not None
