@@ -1,9 +1,8 @@
-"""Servers for tests that want a real one: `serve`, `server`, `any_plane` (ours) and `samba_server` (Debian's
-smbd).
+"""Real servers for tests: `serve`, `server`, `any_plane` (ours) and `samba_server` (Debian's smbd).
 
-Servers of one configuration are started once and shared; each is stopped, and its log and end are checked,
-when the tests are over. `pytest tests/interop --against samba` runs the same tests against smbd, to tell a
-fault of a test from one of the server.
+Servers with the same configuration are started once and shared; each is stopped, and its log and exit are checked,
+when the tests are over. `pytest tests/interop --against samba` runs the same tests against smbd, to tell a fault of
+the test from one of the server.
 """
 
 from __future__ import annotations
@@ -83,13 +82,13 @@ def serve(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def server(serve: Serve) -> Target:
-    """A server as the defaults make it."""
+    """A server with the defaults."""
     return serve()
 
 
 @pytest.fixture(params=sorted(PLANES))
 def any_plane(request: pytest.FixtureRequest, serve: Serve) -> Target:
-    """The same server with each engine, and without the fast path: every answer must be the same. Clients choose
+    """The same server with each engine, and without the fast path: all responses must be the same. Clients choose
     whether to sign."""
     if request.config.getoption("--against") != "frevo" and request.param != "epoll":
         pytest.skip("planes are frevo's")
@@ -98,7 +97,7 @@ def any_plane(request: pytest.FixtureRequest, serve: Serve) -> Target:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """A port for a server that must come back at the same one."""
+    """A port for a server that must come back on the same one."""
     with programs.reserved_port() as reserved:
         yield reserved
 

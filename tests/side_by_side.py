@@ -1,8 +1,8 @@
-"""How tests are dealt out to workers that run side by side (`make test` runs `pytest -n 4`).
+"""How tests are distributed to workers that run side by side (`make test` runs `pytest -n 4`).
 
 A file is one piece of work: its servers and mounts are made once. The files of SPLIT, whose tests share nothing but a
-server, are dealt out test by test. Long pieces come first, so that no worker is left with one at the end; many of them
-only wait or emulate a machine, and short tests run beside them.
+server, are distributed test by test. Long pieces come first, so that no worker is left with one at the end; many of
+them only wait or emulate a machine, and short tests run beside them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-#: Files of which each test is a piece of its own.
+#: Files in which each test is a piece of work of its own.
 SPLIT = ("interop/test_smbtorture.py", "interop/test_linux_client.py")
 
 #: What takes more than ten seconds when it runs alone. Wrong numbers cost time, nothing else; `--durations=40` tells.
@@ -43,7 +43,7 @@ SECONDS = {
 
 
 def piece_of(test: str) -> str:
-    """The piece of work that the test with this id belongs to: its file, or itself in a file of SPLIT."""
+    """The piece of work that the test with this id belongs to: its file, or the test itself in a file of SPLIT."""
     file = test.partition("::")[0]
     return test if file.endswith(SPLIT) else file
 
@@ -54,12 +54,12 @@ def _seconds(test: str) -> int:
 
 
 def longest_first(items: list[pytest.Item]) -> None:
-    """Sorts the tests by the time of their piece; those of equal ones stay as they were."""
+    """Sorts the tests by the duration of their piece; equal ones keep their order."""
     items.sort(key=lambda item: -_seconds(item.nodeid))
 
 
 class InPieces(LoadScopeScheduling):
-    """Deals out pieces in the order of the tests."""
+    """Distributes pieces in the order of the tests."""
 
     def __init__(self, config: pytest.Config, log: object) -> None:
         super().__init__(config, log)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
-"""A relay that reads what passes message by message and may change it: a liar, or somebody in between.
+"""A relay that reads the traffic message by message and may change it: a man in the middle, or a malicious server.
 
-`alter(way, message)` sees each SMB2 message ("up" to the server, "down" from it) and says what goes on in its place:
+`alter(way, message)` sees each SMB2 message ("up" to the server, "down" from it) and says what is sent in its place:
 bytes as they go on the wire (`frame` makes them), a pause in seconds, or None for a cut.
 """
 
@@ -30,7 +30,7 @@ def command_of(message: bytes) -> int:
 
 
 def elements(message: bytes) -> list[bytes]:
-    """The parts of a plain compound, as far as NextCommand leads."""
+    """The elements of a plain compound, as far as NextCommand leads."""
     parts = []
     while True:
         following = int.from_bytes(message[20:24], "little") if len(message) >= _HEADER_BYTES else 0
@@ -41,12 +41,12 @@ def elements(message: bytes) -> list[bytes]:
 
 
 def only_changed(change: Callable[[str, bytes], bytes]) -> Alter:
-    """An `alter` of something that makes one message of each."""
+    """An `alter` from a function that makes one message out of each."""
     return lambda way, message: [frame(change(way, message))]
 
 
 class AlteringRelay(Relay):
-    """Passes on what `alter` makes of it."""
+    """Forwards what `alter` makes of each message."""
 
     def __init__(self, host: str, port: int, alter: Alter | None = None) -> None:
         super().__init__(host, port)

@@ -1,4 +1,4 @@
-"""A C compiler small enough for the guest: tcc and the headers and libraries of one project."""
+"""A C compiler small enough for the guest: tcc, and the headers and libraries of one project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captures the packets of a block on the loopback interface and asks tshark's dissectors about them."""
+"""Captures the loopback packets of a block and runs tshark's dissectors on them."""
 
 from __future__ import annotations
 

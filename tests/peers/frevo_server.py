@@ -36,7 +36,7 @@ class FrevoServer(Target):
     """A running `frevo serve`. stop() ends it and checks that it ended well."""
 
     process: subprocess.Popen[bytes]
-    ports: contextlib.ExitStack  # nobody else gets them while the server runs
+    ports: contextlib.ExitStack  # no other program gets them while the server runs
     stopped_after_s: float = 0.0
 
     def log_text(self) -> str:
@@ -46,7 +46,7 @@ class FrevoServer(Target):
         return self.process.poll() is None
 
     def stop(self, signal_number: int = signal.SIGINT) -> int:
-        """Sends *signal_number* to the server, by its id, and waits; returns the exit code."""
+        """Sends *signal_number* to the server's process and waits; returns the exit code."""
         started = time.monotonic()
         if self.alive():
             self.process.send_signal(signal_number)
@@ -88,7 +88,7 @@ def configuration(
         "bind interfaces only": "yes",
         "private dir": str(base / "private"),
         "map to guest": "never",
-        "frevo:unix users": "no",  # the tests' users are nobody on this machine
+        "frevo:unix users": "no",  # the tests' users do not exist on this machine
         **options,
     }
     return section("global", settings) + "\n" + share_sections(root, {k: dict(v) for k, v in shares.items()})
@@ -109,7 +109,7 @@ def add_user(
 
 
 def without_unknown_keys(text: str, base: Path, command: Sequence[str]) -> str:
-    """The configuration *text* as an older frevo, *command*, takes it: without the keys that it does not know."""
+    """The configuration *text* for an older frevo, *command*: without the keys that it does not know."""
     config = base / "probe.conf"
     config.write_text(text)
     told = run_frevo("testparm", "-c", str(config), command=command).output

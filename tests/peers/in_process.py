@@ -1,4 +1,4 @@
-"""frevo's server in the test's own process and event loop: a test can look at what it holds, and change it."""
+"""frevo's server in the test's own process and event loop: a test can inspect its state, and change it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class InProcess:
         return self.root / share
 
     async def settled(self) -> None:
-        """Waits until every request that was sent has been answered and every open that is closed is gone."""
+        """Waits until every request has been answered and every closed open is gone."""
         server = self.running.server
         for _ in range(2000):
             if not server.opens and not server.busy():

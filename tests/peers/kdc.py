@@ -1,4 +1,4 @@
-"""A Kerberos KDC of the test's own: MIT krb5kdc on loopback, everything in one temporary directory.
+"""A Kerberos KDC for tests: MIT krb5kdc on loopback, everything in one temporary directory.
 
 Nothing of the system's Kerberos configuration is read or changed: programs get `kdc.environment`.
 """
@@ -72,7 +72,7 @@ class KDC:
         (base / "acl").write_text("")
 
     def command(self, program: str, *arguments: str, text_in: str = "") -> str:
-        """Run a Kerberos program of this KDC to its successful end."""
+        """Runs a Kerberos program of this KDC, which must succeed."""
         env: Mapping[str, str] = self.environment
         return programs.run([programs.need(program), *arguments], env=env, text_in=text_in).ok()
 
@@ -80,13 +80,13 @@ class KDC:
         self.command("kadmin.local", "-q", f"addprinc -pw {password} {name}")
 
     def add_service(self, principal: str) -> Path:
-        """Make a service principal and put its key into the keytab."""
+        """Makes a service principal and puts its key into the keytab."""
         self.command("kadmin.local", "-q", f"addprinc -randkey {principal}")
         self.command("kadmin.local", "-q", f"ktadd -k {self.keytab} {principal}")
         return self.keytab
 
     def login(self, name: str, password: str) -> None:
-        """Get a ticket into the credential cache."""
+        """Gets a ticket into the credential cache."""
         self.command("kinit", name, text_in=f"{password}\n")
 
 

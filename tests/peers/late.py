@@ -1,4 +1,4 @@
-"""Operations of a ring that are held just before the system is asked: a worker that was preempted, a slow kernel."""
+"""Operations of a ring that are held up just before the system call: a preempted worker, a slow kernel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from frevo.aio.uring import UringRing
 
 
 class Late:
-    """Holds the operations of a ring just before the system is asked, until the test lets them go."""
+    """Holds up the operations of a ring just before the system call, until the test releases them."""
 
     def __init__(self, ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ring, self.event = ring, _threading.Event()

@@ -1,7 +1,7 @@
-"""frevo's server behind a relay that knows its keys: its answers can be changed and are signed again.
+"""frevo's server behind a relay that knows its keys: its responses can be changed and are signed again.
 
-So a test gets its lies past the client's signature check. The server runs in a thread with a loop of its own; its
-session keys are picked up where it gives them to the data plane.
+This gets changed responses past the client's signature check. The server runs in a thread with its own loop; its
+session keys are intercepted where it passes them to the data plane.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SIGNED = 8
 
 
 class ServerThread:
-    """frevo's server in a thread; `keys` are those of every session that it has had, by number."""
+    """frevo's server in a thread; `keys` are those of every session so far, by id."""
 
     def __init__(self, base: Path, options: Mapping[str, str] | None = None) -> None:
         self._base, self._options = base, options
@@ -68,7 +68,7 @@ class ServerThread:
         return self.server.folder(share)
 
     def signed(self, message: bytes) -> bytes:
-        """*message* with good signatures where it says that it is signed; as it is when it cannot be signed."""
+        """*message* with correct signatures where it claims to be signed; unchanged if it cannot be signed."""
         if message[:4] != b"\xfeSMB":
             return message
         return b"".join(self._sign(part) for part in elements(message))
@@ -81,14 +81,14 @@ class ServerThread:
 
 
 class LyingRelay(AlteringRelay):
-    """A relay whose `lie(message)` makes other answers of the server's, or nothing of them."""
+    """A relay whose `lie(message)` replaces the server's responses, or drops them."""
 
     def __init__(self, thread: ServerThread) -> None:
         super().__init__("127.0.0.1", thread.server.port, self._altered)
         self.thread = thread
 
     def lie(self, message: bytes) -> Iterable[Step]:
-        """What is sent in place of an answer; changed by assigning another function."""
+        """What is sent in place of a response; replaced by assigning another function."""
         return [frame(message)]
 
     def _altered(self, way: str, message: bytes) -> Iterable[Step]:

@@ -44,7 +44,7 @@ def need_fuse() -> None:
         programs.missing(f"/dev/fuse cannot be used here: {error.strerror} (container: --device /dev/fuse)")
     if os.geteuid() and shutil.which("fusermount3") is None:
         programs.missing("mounting needs root or fusermount3: apt-get install fuse3")
-    if not os.geteuid():  # may this root mount at all?
+    if not os.geteuid():  # is root allowed to mount here?
         tried = programs.run(["unshare", "-m", "true"])
         if tried.status:
             programs.missing(
@@ -53,7 +53,7 @@ def need_fuse() -> None:
 
 
 def environment(target: Target) -> Mapping[str, str]:
-    """What logs the test's user on."""
+    """The credentials of the test's user."""
     return {**os.environ, "FREVO_USER": target.user, "FREVO_PASSWORD": target.password}
 
 
@@ -99,7 +99,7 @@ def _end(mount: Mounted) -> None:
             mount.process.wait()
             raise AssertionError("frevo mount did not end") from None
         finally:
-            programs.run(["umount", "-l", str(mount.path)])  # only if it was left behind
+            programs.run(["umount", "-l", str(mount.path)])  # only if it is still mounted
     assert not is_mounted(mount.path)
 
 

@@ -1,10 +1,10 @@
-"""Which nonce protected which message: no pair of key and nonce may ever protect two ([MS-SMB2] 3.1.4.1, 3.1.4.3)."""
+"""Which nonce protected which message: a pair of key and nonce may never protect two ([MS-SMB2] 3.1.4.1, 3.1.4.3)."""
 
 from __future__ import annotations
 
 from frevo.wire.smb2 import Command, Header, HeaderFlags, split_compound
 
-#: Session, sender, and what makes the nonce: for a signature the message id and CANCEL, for a seal the nonce itself.
+#: Session, sender, and what makes the nonce: the message id and CANCEL of a signature, the nonce of an encrypted one.
 Nonce = tuple[int, str, object]
 
 
@@ -37,7 +37,7 @@ class Nonces:
             self.reused.append(nonce)
 
     def count(self, *, server: bool, sealed: bool) -> int:
-        """How many different nonces that side has used for seals, or for signatures."""
+        """How many different nonces that side has used for encryption, or for signatures."""
         sender = "server" if server else "client"
         return sum(one[1] == sender and isinstance(one[2], bytes) == sealed for one in self.seen)
 

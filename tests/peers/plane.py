@@ -1,4 +1,4 @@
-"""Raw SMB2 packets and a blocking socket client for the transport tests; a header is all that they know."""
+"""Raw SMB2 packets and a blocking socket client for the transport tests; it only knows headers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def packet(
 
 
 def read_request(message_id: int, offset: int, length: int) -> bytes:
-    """A READ of the attached file, paid for."""
+    """A READ of the attached file, with the right charge."""
     charge = -(-length // 65536)
     body = struct.pack("<HBBIQQQIIIHHB", 49, 80, 0, length, offset, *FILE_ID, 0, 0, 0, 0, 0, 0)
     return packet(READ, message_id, body, session=SESSION, tree=TREE, charge=charge, credits=charge)

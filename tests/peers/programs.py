@@ -1,4 +1,4 @@
-"""Finds the programs of other makers; a missing one skips the test with its reason, and fails it in CI."""
+"""Finds external programs; a missing one skips the test with its reason, and fails it in CI."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def need(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a program said and how it ended."""
+    """What a program printed and how it ended."""
 
     command: tuple[str, ...]
     status: int
@@ -124,7 +124,7 @@ def reserved_port(host: str = "127.0.0.1") -> Iterator[int]:
 
 
 def accepts(host: str, port: int) -> bool:
-    """Whether somebody accepts connections there."""
+    """Whether a server accepts connections there."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True

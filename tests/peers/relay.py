@@ -19,14 +19,15 @@ _PIECE = 65536
 
 
 class Relay:
-    """Listens on `port` and passes on to host:port. `cut_after`, `freeze_after` strike once, after so many bytes."""
+    """Listens on `port` and forwards to host:port. `cut_after`, `freeze_after` take effect once, after so many
+    bytes."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.target_port = host, port
         self.port = 0
         self._holder = socket.socket()  # keeps the port ours while nothing listens (see programs.reserved_port)
         self.accepted = 0  # connections
-        self.most = 1 << 30  # connections that are passed on at a time; others are reset
+        self.most = 1 << 30  # connections that are forwarded at a time; others are reset
         self.passed = 0  # bytes, both ways
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay")
@@ -64,35 +65,35 @@ class Relay:
         self._do(self._now(self._cut))
 
     def when(self, strike: Callable[[], object], *, up: int = 0, down: int = 0) -> None:
-        """Calls *strike* once, when so many bytes more have passed to (up) or from (down) the server."""
+        """Calls *strike* once, when so many more bytes have passed to (up) or from (down) the server."""
         self._strike = ("up" if up else "down", up or down, strike)
 
     def cut_after(self, *, up: int = 0, down: int = 0, refuse: bool = False) -> None:
-        """Resets every connection when so many bytes more have passed; takes no new ones with *refuse*."""
+        """Resets every connection when so many more bytes have passed; accepts no new ones with *refuse*."""
         self.when(self._shut if refuse else self._cut, up=up, down=down)
 
     def cut_newest_after(self, *, up: int = 0, down: int = 0) -> None:
-        """Resets the newest connection when so many bytes more have passed; the others go on."""
+        """Resets the newest connection when so many more bytes have passed; the others stay."""
         self.when(lambda: self._reset(self._newest), up=up, down=down)
 
     def freeze_after(self, *, up: int = 0, down: int = 0) -> None:
-        """Passes nothing on any more when so many bytes more have passed; connections stay open."""
+        """Forwards nothing more after so many more bytes; connections stay open."""
         self.when(self._freeze, up=up, down=down)
 
     def freeze(self) -> None:
-        """Passes nothing on any more."""
+        """Forwards nothing more."""
         self._frozen = True
 
     def thaw(self) -> None:
-        """Passes on again what comes over new connections; the old ones are reset."""
+        """Forwards again on new connections; the old ones are reset."""
         self._do(self._now(self._thaw))
 
     def refuse(self) -> None:
-        """Resets every connection and takes no new one."""
+        """Resets every connection and accepts no new ones."""
         self._do(self._refuse())
 
     def accept(self) -> None:
-        """Takes connections again, at the same port."""
+        """Accepts connections again, at the same port."""
         self._do(self._start())
 
     # -- how
@@ -113,7 +114,7 @@ class Relay:
         """Nothing is left afterwards: no task, no open socket."""
         self._shut()
         if self._begun:
-            await asyncio.wait(self._begun)  # they see that nothing is taken any more
+            await asyncio.wait(self._begun)  # they see that the listener is closed
         for task in self._pumps:
             task.cancel()
         if self._pumps:
@@ -166,7 +167,7 @@ class Relay:
 
     async def _serve(self, connected: socket.socket) -> None:
         connected.setblocking(False)
-        # asyncio does that only for sockets that name their protocol, which accepted ones do not.
+        # asyncio does that only for sockets with an explicit protocol, which accepted ones do not have.
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         reader, writer = await asyncio.open_connection(sock=connected)
         self.accepted += 1

@@ -1,4 +1,5 @@
-"""A private smbd (Debian's Samba) in a temporary folder on a port of its own: yardstick of harness and bench."""
+"""A private smbd (Debian's Samba) in a temporary folder on its own port: the reference for the harness and
+benchmarks."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ LISTED_TESTS_ONLY = {
 #: Seconds that a suite may take; the rest gets SUITE_TIMEOUT_S.
 SUITE_TIMEOUTS_S = {"smb2.dir": 240, "smb2.timestamps": 180}
 SUITE_TIMEOUT_S = 90
-#: Tests that may wait for ever, for an event that came together with another one: run last and by themselves, for so
-#: many seconds. Their suites run by the names in the list.
+#: Tests that may hang, waiting for an event that came together with another one: run last and on their own, for this
+#: many seconds. Of their suites only the listed tests are run.
 MAY_HANG_S = {"smb2.notify.mask": 10}
 _OPTIONS = ("torture:timelimit=2", "torture:progress=no")
 
@@ -42,7 +42,7 @@ _PASSED = {"success", "xfail"}
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One line of the list: what a test is expected to do, and why when it is not a pass."""
+    """One line of the list: what a test is expected to do, and why if it is not a pass."""
 
     name: str
     result: str
@@ -59,7 +59,7 @@ class Outcome:
 
 
 def full_name(name: str) -> str:
-    """A suite that is one test has its own last word as the name of that test."""
+    """A suite that consists of one test has its own last word as the name of that test."""
     return name if name.count(".") > 1 else f"{name}.{name.rpartition('.')[2]}"
 
 
@@ -108,7 +108,7 @@ def read_expectations(path: Path = EXPECTATIONS) -> list[Expectation]:
 
 
 def run_tests(target: Target, names: Sequence[str], timeout_s: float) -> tuple[list[Outcome], str]:
-    """Runs suites or single tests by name; their outcomes and everything smbtorture printed."""
+    """Runs suites or single tests by name; their outcomes and everything that smbtorture printed."""
     command = [
         programs.need("smbtorture"),
         *("-s", "/dev/null"),
@@ -126,7 +126,7 @@ def run_tests(target: Target, names: Sequence[str], timeout_s: float) -> tuple[l
 def run_expected(
     target: Target, suite: str, expectations: Iterable[Expectation]
 ) -> tuple[list[Outcome], str]:
-    """Runs what the list names of *suite*. When a test hangs, the tests after it get another run."""
+    """Runs the tests of *suite* in the list. If a test hangs, those after it get another run."""
     all_listed = [e.name for e in expectations if suite_of(e.name) == suite]
     listed = [name for name in all_listed if name not in MAY_HANG_S]
     by_name = suite in LISTED_TESTS_ONLY or listed != all_listed
@@ -148,7 +148,7 @@ def run_expected(
 
 
 def differences(outcomes: Iterable[Outcome], expectations: Iterable[Expectation]) -> list[str]:
-    """What is not as the list says, one sentence each; empty when all is. A skip counts as not passed."""
+    """What differs from the list, one sentence each; empty if nothing does. A skip does not count as passed."""
     found = {outcome.name: outcome for outcome in outcomes}
     lines = []
     for expectation in expectations:
@@ -166,7 +166,7 @@ def differences(outcomes: Iterable[Outcome], expectations: Iterable[Expectation]
 
 
 def _rewritten(expectations: Sequence[Expectation], outcomes: Sequence[Outcome]) -> list[Expectation]:
-    """The list made true: results by *outcomes*, reasons kept where there are any."""
+    """The list corrected: results from *outcomes*, existing reasons kept."""
     known = {expectation.name: expectation for expectation in expectations}
     for outcome in outcomes:
         old = known.get(outcome.name)
@@ -181,7 +181,7 @@ def _rewritten(expectations: Sequence[Expectation], outcomes: Sequence[Outcome])
 
 
 def write_expectations(expectations: Sequence[Expectation], path: Path = EXPECTATIONS) -> None:
-    """Writes the list below the comment that the file begins with."""
+    """Writes the list below the comment at the beginning of the file."""
     head = [line for line in path.read_text().splitlines() if line.startswith("#")] if path.exists() else []
     body = [" | ".join(filter(None, (e.name, e.result, e.reason))) for e in expectations]
     path.write_text("\n".join([*head, *body]) + "\n")

@@ -1,4 +1,4 @@
-"""A FUSE file system, mounted by root, that answers as an empty folder until it is told to answer no more."""
+"""A FUSE file system, mounted by root, that behaves like an empty folder until it is told to respond no more."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class StuckFuse:
-    """Looking up a name begins and does not end while `stuck` is set; `asked` tells that somebody has begun."""
+    """Look-ups begin and do not end while `stuck` is set; `asked` is set when one has begun."""
 
     def __init__(self, device: int) -> None:
         self._device = device
@@ -51,7 +51,7 @@ class StuckFuse:
         os.write(self._device, struct.pack("<IiQ", 16 + len(data), -error, unique) + data)
 
     def let_go(self) -> None:
-        """Answers what has been kept, and everything from now on: there is no such name."""
+        """Answers held requests, and everything from now on: no such name."""
         self.stuck.clear()
         while self._kept:
             self._answer(self._kept.pop(), errno.ENOENT)

@@ -1,4 +1,4 @@
-"""Target: a running server that a test can address, whoever made it, and the folders it shares."""
+"""Target: a running server that a test can address, whichever it is, and the folders it shares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DOMAIN = "WORKGROUP"
 
 @dataclass(slots=True)
 class Target:
-    """Where a server listens, whom it knows and what it shares. Every share is a folder of `root`."""
+    """Where a server listens, which user it knows and what it shares. Every share is a folder of `root`."""
 
     name: str
     root: Path

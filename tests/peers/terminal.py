@@ -1,4 +1,4 @@
-"""A program on a pseudo-terminal: a person's keystrokes in, what the screen is told out."""
+"""A program on a pseudo-terminal: a person's keystrokes in, the screen's contents out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Typist:
         os.write(self._fd, keys.encode())
 
     def expect(self, text: str, timeout_s: float = 20) -> str:
-        """Waits until *text* has appeared behind what was expected before; all of it up to there."""
+        """Waits until *text* has appeared after what was expected before; everything up to there."""
         assert self.appears(text, timeout_s), f"{text!r} did not appear; there was {self.seen[-2000:]!r}"
         before, _, self.seen = self.seen.partition(text)
         return before + text

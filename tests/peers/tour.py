@@ -1,4 +1,4 @@
-"""Everything that the library does with a share, on any server: what did not work, by name."""
+"""Everything that the library does with a share, on any server; failures by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _WATCH_TIMEOUT_S = 10.0
 
 
 async def tour(share: Share, top: str = "tour", without: Container[str] = ()) -> dict[str, str]:
-    """Makes the directory *top*, does one of everything in it and removes it: what went wrong, by the stop's name.
+    """Makes the directory *top*, does one of everything in it and removes it: failures by the name of the stop.
+    *without*: stops to leave out, because the server does not support them.
 
     *without*: stops to leave out, as the server cannot do that.
     """
@@ -59,7 +60,7 @@ async def _fails(work: Awaitable[object], kind: type[OSError]) -> None:
     try:
         await work
     except kind as error:
-        assert str(error), "an error without a word"
+        assert str(error), "an error without a message"
         return
     raise AssertionError(f"no {kind.__name__}")
 
@@ -170,7 +171,7 @@ async def _watch(share: Share, top: str) -> None:
             await asyncio.wait([waiting], timeout=0.1)
             if waiting.done():
                 break
-        assert waiting.done(), "no change was told"
+        assert waiting.done(), "no change was reported"
         assert (await waiting).path.startswith(f"{top}/watched/")
 
 

@@ -1,4 +1,4 @@
-"""Source trees to copy about, and checksums to compare them by."""
+"""Source trees to copy, and checksums to compare them."""
 
 from __future__ import annotations
 

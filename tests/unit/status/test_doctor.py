@@ -108,10 +108,7 @@ def test_an_error_inside_a_check_is_a_result() -> None:
 
 
 def test_json_and_exit_code(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Goal: programs can read it, and the exit status says whether frevo can run. Method: a good and a bad folder.
-
-    Programs can read it and the exit code says whether frevo can run. Method: a good and a bad folder.
-    """
+    """Goal: programs can read it, and the exit status says whether frevo can run. Method: a good and a bad folder."""
     code = doctor.run(argparse.Namespace(path=str(tmp_path), json=True))
     answer = json.loads(capsys.readouterr().out)
     assert (code, answer["ok"]) == (0, True)
