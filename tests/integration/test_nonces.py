@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,13 @@ class Tap(AlteringRelay):
             and command_of(message) > 0
             and message[8:12] == NTStatus.PENDING.to_bytes(4, "little")
         ):
-            assert not message[16] & 8, "an interim answer is signed"
+            assert not message[16] & 8, "an interim response is signed"
             self.interims += 1
             return [0.05, frame(message)]
         return [frame(message)]
 
 
-async def everything(share: Share, expire: Any) -> None:
+async def everything(share: Share, expire: Any, interim: Callable[[], Awaitable[None]]) -> None:
     """Flows of every kind: compounds, data in both directions by pumps, waiting, cancelling, logging on again."""
     data = os.urandom(700_001)
     await share.write_bytes("data", data)
@@ -67,9 +67,12 @@ async def everything(share: Share, expire: Any) -> None:
     assert len(await share.listdir()) == 4
     for _ in range(4):
         changes = share.watch()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(anext(changes), 0.03)  # type: ignore[arg-type]
-        await changes.aclose()  # type: ignore[attr-defined]
+        first = asyncio.ensure_future(anext(changes))
+        await interim()
+        first.cancel()
+        with suppress(asyncio.CancelledError):
+            await first
+        await changes.aclose()
         await share.stat("data")
     async with share.open("data", "r+") as file:
         reads = [asyncio.create_task(file.pread(100_000, n * 1000)) for n in range(20)]
@@ -88,8 +91,19 @@ async def test_nonces_of_both(tmp_path: Path, way: str) -> None:
     """Goal: every message of a client and a server has a unique nonce. Method: all flows through a tap, twice over new
     connections; each key and nonce is looked up among the earlier ones."""
     cancelled = 0
+    sealed = "encryption" in WAYS[way]
     async with in_process(tmp_path / "server") as server:
         with Tap(server.port) as tap:
+
+            async def interim() -> None:
+                """Returns when the server waits, which the client does not know yet; encrypted, nobody can tell."""
+                seen = tap.interims
+                for _ in range(30 if sealed else 10_000):
+                    if tap.interims > seen:
+                        return
+                    await asyncio.sleep(0.001)
+                assert sealed, "no interim response"
+
             url = f"smb://{USER}@127.0.0.1:{tap.port}/share"
             for _ in range(2):
                 async with frevo.connect(url, **WAYS[way]) as share:
@@ -98,13 +112,12 @@ async def test_nonces_of_both(tmp_path: Path, way: str) -> None:
                         for session in server.running.server.sessions.values():
                             session.expires_at = asyncio.get_running_loop().time()
 
-                    await everything(share, expire)
+                    await everything(share, expire, interim)
                 await server.settled()
                 assert len(set(tap.cancels)) == len(tap.cancels), "cancelled twice"
                 cancelled += len(tap.cancels)
                 tap.cancels.clear()
     tap.nonces.check()
-    sealed = "encryption" in WAYS[way]
     for side in (False, True):
         assert tap.nonces.count(server=side, sealed=sealed) > 50
     assert sealed or (tap.interims >= 8 and cancelled >= 8)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from peers.target import SHARES
 
+from frevo.vfs import watch
 from pair.machine import Pair
 
 MakePair = Callable[..., Pair]
@@ -39,3 +40,9 @@ def make_pair(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Make
 def pair(make_pair: MakePair) -> Pair:
     """A server with the defaults."""
     return make_pair()
+
+
+@pytest.fixture
+def reached_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recursive watches reach all folders in their first slice, on a busy machine too."""
+    monkeypatch.setattr(watch, "SLICE_S", 60.0)

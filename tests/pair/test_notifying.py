@@ -50,6 +50,7 @@ def test_queue_and_memory(pair: Pair) -> None:
     assert told(client, ask(client, directory)) == [(REMOVED, "two"), (ADDED, "three")]
 
 
+@pytest.mark.usefixtures("reached_at_once")
 def test_depth(pair: Pair) -> None:
     """Goal: WATCH_TREE sees what is below, with its path; without it only the directory itself. Method: both kinds."""
     client = pair.logged_on()

@@ -243,6 +243,7 @@ def test_a_delete_is_done_by_its_requester(start: Start) -> None:
     assert not at(pair, "mine/gone").exists()
 
 
+@pytest.mark.usefixtures("reached_at_once")
 def test_waiting_requests_go_on_as_their_user(start: Start) -> None:
     """Goal: after a wait the request continues as its user, whoever had a turn meanwhile, and a watch follows folders
     with the rights of its user. Method: user2 watches the tree, user1 makes folders open and closed to it."""
@@ -263,6 +264,7 @@ def test_waiting_requests_go_on_as_their_user(start: Start) -> None:
     assert not any("secret" in name or "other" in name for _, name in heard)
 
 
+@pytest.mark.usefixtures("reached_at_once")
 def test_a_folder_that_is_closed_later_is_not_reported(start: Start) -> None:
     """Goal: changes in a folder after its owner closed it are not reported. Method: chmod, then a file."""
     pair = start()
