@@ -10,6 +10,9 @@ use frevo_dataplane::crypto::{Cipher, Encryption, SessionKeys, Signer, SigningAl
 use frevo_dataplane::event::Flow;
 use frevo_dataplane::framing::{check_session_request, Framing};
 use frevo_dataplane::limits::Limits;
+use frevo_dataplane::quic::access::{decide, Access, Entry, Property, Received};
+use frevo_dataplane::quic::certificate::{listed, Certificate};
+use frevo_dataplane::quic::client::{ClientParts, ClientTls, Verify};
 use frevo_dataplane::window::Window;
 
 /// Any bytes of a client, split anywhere: no panic, and output stays within the limits.
@@ -76,5 +79,38 @@ pub fn window(data: &[u8]) {
         }
         window.grant(u16::from(step[2] & 15), true);
         assert!((1..=100).contains(&window.held()));
+    }
+}
+
+/// Any bytes as a certificate, a CA and a CRL: read or refused, no panic; what is shown of them is short and harmless.
+pub fn certificate(data: &[u8]) {
+    let der = [data.to_vec()];
+    let parts = ClientParts {
+        server_name: "files.example",
+        verify: Verify::AsStrictAsPossible,
+        cas: &der,
+        crls: &[],
+        fingerprint: None,
+        certificate: Some((&der, data)),
+        key_log: None,
+    };
+    assert!(ClientTls::new(ClientParts { certificate: None, crls: &der, ..parts }).is_err(), "it is no CRL");
+    assert!(ClientTls::new(parts).is_err(), "it is no key");
+    let Ok(certificate) = Certificate::parse(data) else { return };
+    let shown = format!("{} {} {}", certificate.subject, certificate.issuer, listed(&certificate.hosts()));
+    assert!(shown.chars().count() < 4096 && !shown.chars().any(char::is_control));
+    let own = [
+        Property::Sha256(certificate.sha256),
+        Property::Issuer(certificate.issuer.clone()),
+        Property::Subject(certificate.subject.clone()),
+    ];
+    let alternatives = certificate.alternatives.iter().cloned().map(Property::Alternative);
+    let properties: Vec<_> = own.into_iter().chain(alternatives).collect();
+    let chain = [Received { certificate, on_path: true }];
+    for property in properties {
+        let allow = Entry { allow: true, property };
+        assert_eq!(decide(&chain, std::slice::from_ref(&allow)), Access::Granted);
+        let deny = Entry { allow: false, ..allow.clone() };
+        assert!(matches!(decide(&chain, &[allow, deny]), Access::Denied(_)));
     }
 }

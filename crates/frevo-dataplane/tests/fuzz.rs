@@ -88,3 +88,10 @@ fn submit() {
 fn window() {
     run("window", &[1, 0, 0x11, 2, 0, 0x12, 3, 0, 0x14], bodies::window);
 }
+
+#[test]
+fn certificate() {
+    let names = ["files.example", "127.0.0.1", "*.lan.example"].map(str::to_owned);
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    run("certificate", made.cert.der(), bodies::certificate);
+}

@@ -5,10 +5,12 @@ mod handshake;
 use std::sync::Arc;
 
 use frevo_dataplane::quic::access::{Entry, Property};
+use frevo_dataplane::quic::certificate::Certificate;
 use frevo_dataplane::quic::client::{ClientParts, ClientTls};
 use frevo_dataplane::quic::server::{ClientAccess, ServerParts, ServerTls};
 use handshake::{ca, client, client_parts, make, name_hosts, server, server_parts, shake, Made, Outcome};
 
+const BAD_CERTIFICATE: u8 = 42;
 const CERTIFICATE_REVOKED: u8 = 44;
 const UNKNOWN_CA: u8 = 48;
 const ACCESS_DENIED: u8 = 49;
@@ -125,6 +127,32 @@ fn an_access_check_that_cannot_be_made_is_an_internal_error() {
     assert!(server.starts_with("the access check of CN=anna failed"), "{server}");
 }
 
+#[test]
+fn a_self_signed_client_is_trusted_when_it_is_named_itself() {
+    let guarded = Guarded::new();
+    let (anna, berta) = (make("anna", None, |_| {}), make("berta", None, |_| {}));
+    let certificates = [guarded.leaf.with(&[])];
+    let tls = || {
+        let entries = vec![sha256(true, &anna), sha256(true, &berta)];
+        let parts = server_parts(&certificates);
+        let client_access = ClientAccess::Require;
+        ServerTls::new(ServerParts { client_access, client_cas: anna.alone(), entries, ..parts }).unwrap()
+    };
+    guarded.shake(tls(), Some(anna.with(&[]))).done();
+    let outcome = guarded.shake(tls(), Some(berta.with(&[&anna])));
+    assert_eq!(outcome.failed(UNKNOWN_CA).1, "the client's certificate is self-signed and not trusted");
+}
+
+#[test]
+fn a_chain_without_end_is_refused() {
+    let guarded = Guarded::new();
+    let anna = client("anna", &guarded.root);
+    let tls = || guarded.tls(ClientAccess::Require, vec![issuer(true, "clients' root")], &[]);
+    guarded.shake(tls(), Some(anna.with(&[&guarded.leaf; 15]))).done();
+    let outcome = guarded.shake(tls(), Some(anna.with(&[&guarded.leaf; 16])));
+    assert_eq!(outcome.failed(BAD_CERTIFICATE).1, "the client's certificate comes with 16 others");
+}
+
 /// The example of [MS-SMB2] 3.3.1.18: three chains below one root, four entries.
 #[test]
 fn the_specifications_example_of_three_chains() {
@@ -214,4 +242,27 @@ fn live_connections_are_checked_again_when_the_lists_change() {
     );
     assert_eq!(tls(No, &[], &[]).recheck(&chain), Ok(()));
     assert!(tls(Require, &allowed, &[]).recheck(&[b"rubbish".to_vec()]).is_err());
+}
+
+/// A name whose attribute has an object identifier with one huge number, which takes quadratic time in decimal.
+#[test]
+fn a_huge_object_identifier_is_read_at_once() {
+    let arcs = [&[2, 5, 4], [1; 60_000].as_slice()].concat();
+    let mut der = make("anna", None, |params| {
+        params.distinguished_name.push(rcgen::DnType::CustomDnType(arcs.clone()), "huge");
+    })
+    .der;
+    let start = std::time::Instant::now();
+    let plain = Certificate::parse(&der).unwrap();
+    for window in 0..der.len() - 1 {
+        // The continuation bit turns all the ones but the last into digits of one number.
+        if der[window..window + 2] == [1, 1] {
+            der[window] = 0x81;
+        }
+    }
+    let huge = Certificate::parse(&der).unwrap();
+    assert!(start.elapsed() < std::time::Duration::from_millis(500), "{:?}", start.elapsed());
+    assert!(huge.subject.to_string().starts_with("CN=anna, #5504818181"));
+    assert!(!huge.subject.matches(&plain.subject));
+    assert!(huge.subject.matches(&huge.issuer));
 }

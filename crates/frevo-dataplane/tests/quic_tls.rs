@@ -8,6 +8,9 @@ use frevo_dataplane::quic::client::{ClientParts, ClientTls, Verify};
 use frevo_dataplane::quic::server::{ClientAccess, ServerParts, ServerTls};
 use frevo_dataplane::quic::BuildError;
 use handshake::{ca, client_parts, make, name_hosts, server, server_parts, shake, shake_with, Made, Outcome};
+use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn_proto::ClientConfig;
+use rustls::CipherSuite;
 
 const BAD_CERTIFICATE: u8 = 42;
 const UNSUPPORTED_CERTIFICATE: u8 = 43;
@@ -52,17 +55,9 @@ fn a_good_server_is_verified() {
     assert!(server.peer_chain.is_empty());
 }
 
-#[test]
-fn a_retry_is_part_of_a_good_handshake() {
-    let root = ca("root", None);
-    let leaf = server(&["files.example"], &root);
-    let client = ClientTls::new(client_parts("files.example", root.alone())).unwrap();
-    shake_with(quinn_proto::ClientConfig::new(client), serve(&leaf), true).done();
-}
-
-/// A client of rustls alone, which does not check the server, as others' clients: its ALPN and name are free.
-fn foreign(server_name: &'static str, alpn: &[u8], sni: bool) -> quinn_proto::ClientConfig {
-    struct Named(quinn_proto::crypto::rustls::QuicClientConfig, &'static str);
+/// A client of quinn-proto and rustls alone, as others' clients: its name, protocol and ciphers are free.
+fn foreign(trusted: &Made, server_name: &'static str, alpn: &[u8], ciphers: &[CipherSuite]) -> ClientConfig {
+    struct Named(QuicClientConfig, &'static str);
     impl quinn_proto::crypto::ClientConfig for Named {
         fn start_session(
             self: Arc<Self>,
@@ -74,29 +69,74 @@ fn foreign(server_name: &'static str, alpn: &[u8], sni: bool) -> quinn_proto::Cl
             Arc::new(config).start_session(version, name, parameters)
         }
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(
-        Arc::new({
-            let mut roots = rustls::RootCertStore::empty();
-            roots.add(ca("nobody", None).der.into()).unwrap();
-            roots
-        }),
-        provider.clone(),
-    );
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    if !ciphers.is_empty() {
+        provider.cipher_suites.retain(|suite| ciphers.contains(&suite.suite()));
+    }
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(trusted.der.clone().into()).unwrap();
+    let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
-        .with_webpki_verifier(verifier.build().unwrap())
+        .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
-    config.enable_sni = sni;
-    quinn_proto::ClientConfig::new(Arc::new(Named(config.try_into().unwrap(), server_name)))
+    // Initial packets always have AES-128 (RFC 9001 5.2), also when the client does not want it afterwards.
+    let initial = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().unwrap();
+    let config = QuicClientConfig::with_initial(Arc::new(config), initial.quic_suite().unwrap()).unwrap();
+    ClientConfig::new(Arc::new(Named(config, server_name)))
+}
+
+#[test]
+fn others_clients_connect_with_and_without_a_retry() {
+    let root = ca("root", None);
+    let leaf = server(&["files.example"], &root);
+    for retry in [false, true] {
+        let outcome = shake_with(foreign(&root, "files.example", b"smb", &[]), serve(&leaf), retry);
+        assert_eq!(outcome.done().1.server_name, "files.example");
+    }
+}
+
+#[test]
+fn others_servers_are_connected_to_with_and_without_a_retry() {
+    let root = ca("root", None);
+    let leaf = server(&["files.example"], &root);
+    for retry in [false, true] {
+        let key = rustls_pki_types::PrivateKeyDer::try_from(leaf.key.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.der.clone().into()], key)
+            .unwrap();
+        config.alpn_protocols = vec![b"smb".to_vec()];
+        let config = QuicServerConfig::try_from(config).unwrap();
+        let client = ClientTls::new(client_parts("files.example", root.alone())).unwrap();
+        let outcome = shake_with(ClientConfig::new(client), Arc::new(config), retry);
+        assert!(outcome.done().0.verified);
+    }
+}
+
+#[test]
+fn every_cipher_that_a_client_wants_is_there_and_named() {
+    let root = ca("root", None);
+    let leaf = server(&["files.example"], &root);
+    for (suite, name) in [
+        (CipherSuite::TLS13_AES_128_GCM_SHA256, "AES-128-GCM"),
+        (CipherSuite::TLS13_AES_256_GCM_SHA384, "AES-256-GCM"),
+        (CipherSuite::TLS13_CHACHA20_POLY1305_SHA256, "CHACHA20-POLY1305"),
+    ] {
+        let outcome = shake_with(foreign(&root, "files.example", b"smb", &[suite]), serve(&leaf), false);
+        assert_eq!(outcome.done().1.cipher, name);
+    }
 }
 
 #[test]
 fn another_protocol_is_refused() {
-    let leaf = server(&["files.example"], &ca("root", None));
-    let outcome = shake_with(foreign("files.example", b"h3", true), serve(&leaf), false);
+    let root = ca("root", None);
+    let leaf = server(&["files.example"], &root);
+    let outcome = shake_with(foreign(&root, "files.example", b"h3", &[]), serve(&leaf), false);
     let (_, server) = outcome.failed(NO_APPLICATION_PROTOCOL);
     assert_eq!(server, "the peer does not speak SMB over QUIC (ALPN \"smb\")");
 }

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aws_lc_rs::digest::{digest, SHA256};
 use x509_parser::asn1_rs::{Any, Tag};
-use x509_parser::prelude::{ASN1Time, FromDer, GeneralName, X509Certificate, X509Name};
+use x509_parser::prelude::{
+    ASN1Time, AttributeTypeAndValue, FromDer, GeneralName, X509Certificate, X509Name,
+};
 
 use super::Unusable;
 
@@ -15,13 +17,17 @@ pub type Sha256 = [u8; 32];
 /// One certificate, with what its DER says in a form that can be compared.
 #[derive(Debug, Clone)]
 pub struct Certificate {
+    /// What it is known by.
     pub sha256: Sha256,
+    /// Whose it is.
     pub subject: Name,
+    /// Who has signed it.
     pub issuer: Name,
     /// The names of its subjectAltName extension, without those of other kinds.
     pub alternatives: Vec<Alternative>,
-    /// The dates between which it is valid, in seconds since 1970.
+    /// From when it is valid, in seconds since 1970.
     pub not_before: i64,
+    /// Until when it is valid, in seconds since 1970.
     pub not_after: i64,
 }
 
@@ -56,7 +62,7 @@ impl Certificate {
 
     /// The common name, in which certificates had their host before there were alternative names.
     pub fn common_name(&self) -> Option<&str> {
-        self.subject.0.iter().rev().find(|(oid, _)| oid == "2.5.4.3").map(|(_, text)| text.as_str())
+        self.subject.0.iter().rev().find(|one| one.oid == "2.5.4.3").map(|one| one.text.as_str())
     }
 
     /// Whether it names itself as its issuer.
@@ -83,41 +89,69 @@ pub fn day(seconds: i64) -> String {
         .map_or_else(|_| "an impossible date".into(), |time| time.to_datetime().date().to_string())
 }
 
-/// A text of somebody else's that may stand in a log line.
+/// The longest text of somebody else's that is shown, in characters.
+const SHOWN: usize = 256;
+
+/// A text of somebody else's that may stand in a log line: without control characters, and not endless.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    let mut shown: String = text.chars().take(SHOWN).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
-/// A distinguished name: its attributes in order, each (object identifier, text).
+/// A distinguished name: its attributes in order.
 #[derive(Debug, Clone)]
-pub struct Name(Vec<(String, String)>);
+pub struct Name(Vec<Attribute>);
+
+#[derive(Debug, Clone)]
+struct Attribute {
+    oid: String,
+    text: String,
+    /// The text as it is compared (RFC 5280 7.1): lower case, one space for several and none at the ends.
+    folded: String,
+}
+
+impl Attribute {
+    fn new(oid: String, text: String) -> Attribute {
+        let folded = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        Attribute { oid, text, folded }
+    }
+
+    fn read(attribute: &AttributeTypeAndValue<'_>) -> Attribute {
+        let (oid, value) = (attribute.attr_type(), attribute.attr_value());
+        // Decimal numbers of any length take quadratic time; no attribute that is in use has a long identifier.
+        let oid = match oid.as_bytes() {
+            long if long.len() > 64 => hashed(long),
+            _ => oid.to_id_string(),
+        };
+        Attribute::new(oid, text_of(value).unwrap_or_else(|| hashed(value.data)))
+    }
+}
+
+/// Bytes that are no text, as RFC 4514 2.4 writes them: every name can be compared and shown.
+fn hashed(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::from("#"), |mut text, byte| {
+        text.push_str(&format!("{byte:02x}"));
+        text
+    })
+}
 
 impl Name {
-    /// A name from its attributes as Python has them.
+    /// A name from its attributes, each (object identifier in dotted form, text).
     pub fn new(attributes: Vec<(String, String)>) -> Name {
-        Name(attributes)
+        Name(attributes.into_iter().map(|(oid, text)| Attribute::new(oid, text)).collect())
     }
 
     fn read(name: &X509Name<'_>) -> Name {
-        let text = |any: &Any<'_>| {
-            text_of(any).unwrap_or_else(|| {
-                // RFC 4514 2.4: what is no text is written as its bytes, so that every name can be compared.
-                any.data.iter().fold(String::from("#"), |text, byte| text + &format!("{byte:02x}"))
-            })
-        };
-        Name(
-            name.iter_attributes()
-                .map(|attribute| (attribute.attr_type().to_id_string(), text(attribute.attr_value())))
-                .collect(),
-        )
+        Name(name.iter_attributes().map(Attribute::read).collect())
     }
 
     /// Whether two names are the same: attribute by attribute, whatever their case, spaces and string types.
     pub fn matches(&self, other: &Name) -> bool {
         self.0.len() == other.0.len()
-            && self.0.iter().zip(&other.0).all(|((oid, text), (other_oid, other_text))| {
-                oid == other_oid && folded(text) == folded(other_text)
-            })
+            && self.0.iter().zip(&other.0).all(|(one, two)| one.oid == two.oid && one.folded == two.folded)
     }
 
     /// Whether there is no attribute.
@@ -128,7 +162,8 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (oid, text)) in self.0.iter().enumerate() {
+        let mut text = String::new();
+        for Attribute { oid, text: value, .. } in &self.0 {
             let name = match oid.as_str() {
                 "2.5.4.3" => "CN",
                 "2.5.4.6" => "C",
@@ -140,10 +175,10 @@ impl fmt::Display for Name {
                 "1.2.840.113549.1.9.1" => "emailAddress",
                 other => other,
             };
-            let separator = if index == 0 { "" } else { ", " };
-            write!(f, "{separator}{name}={}", printable(text))?;
+            let separator = if text.is_empty() { "" } else { ", " };
+            text.push_str(&format!("{separator}{name}={value}"));
         }
-        Ok(())
+        f.write_str(&printable(&text))
     }
 }
 
@@ -169,18 +204,16 @@ fn text_of(any: &Any<'_>) -> Option<String> {
     }
 }
 
-/// Lower case, with one space for several and none at the ends (RFC 5280 7.1).
-fn folded(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
-}
-
 /// One name of a subjectAltName extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Alternative {
-    /// In lower case, without a last dot.
+    /// A host, or hosts with `*` for the first label; in lower case, without a last dot.
     Dns(String),
+    /// A mailbox, in lower case.
     Email(String),
+    /// An address.
     Ip(IpAddr),
+    /// A URI, as it stands there.
     Uri(String),
 }
 

@@ -4,7 +4,7 @@
 //! their TLS inside quinn-proto, `verify` judges chains of certificates and `access` whom a server lets in.
 
 pub mod access;
-mod certificate;
+pub mod certificate;
 pub mod client;
 mod keylog;
 pub mod refusal;

@@ -20,7 +20,7 @@ use super::refusal::{self, Refusal};
 use super::VERSION_1;
 
 /// What a handshake has agreed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secured {
     /// The cipher, as in `AES-128-GCM`.
     pub cipher: &'static str,

@@ -22,6 +22,9 @@ pub(super) struct Trust {
     strict: bool,
 }
 
+/// Certificates that a peer may send: real chains have two to four, and each is read and compared with every entry.
+const CHAIN_MAX: usize = 16;
+
 /// Whose certificate it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
@@ -82,6 +85,10 @@ impl Trust {
         leaf: &Certificate,
         now: UnixTime,
     ) -> Result<Vec<bool>, Refusal> {
+        if chain.len() > CHAIN_MAX {
+            let sentence = format!("{} comes with {} others", peer.certificate(), chain.len() - 1);
+            return Err(Refusal::new(AlertDescription::BadCertificate, sentence));
+        }
         if self.cas.contains(&chain[0]) {
             // Small servers present a certificate that they signed themselves, often one of a CA, which no path
             // may begin with: it is trusted because it is named itself.
