@@ -14,7 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fuzz_wire import TARGETS, Target
+import fuzz_tls
+import fuzz_wire
+from fuzz_wire import Target
+
+TARGETS: dict[str, Target] = {**fuzz_wire.TARGETS, **fuzz_tls.targets()}
 
 _VALUES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF8, 0xFFFFFFFF)
 _SIZE_MAX = 1 << 14

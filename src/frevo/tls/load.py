@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -81,10 +82,13 @@ class Pair(Redacted, msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def explained(where: str, what: str) -> Iterator[None]:
-    """Turns whatever `cryptography` raises about hostile bytes into a TlsError."""
+    """Turns whatever `cryptography` raises about hostile bytes into a TlsError: its exceptions have no common base."""
     try:
-        yield
-    except (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        with warnings.catch_warnings(action="ignore"):  # about serial numbers and the like, for programmers
+            yield
+    except TlsError:
+        raise
+    except Exception as error:
         raise TlsError(f"{where} is not {what}: {_reason(error)}") from None
 
 
