@@ -386,6 +386,9 @@ class DataPlane:
         """Takes a duplicate of a connected stream socket; the connection's number. There is no ACCEPTED
         event."""
 
+    def listen_quic(self, fds: Sequence[int], tls: QuicServerTls) -> int: ...
+    def set_quic_tls(self, listener: int, tls: QuicServerTls) -> None: ...
+    def connect_quic(self, fd: int, host: str, port: int, tls: QuicClientTls) -> int: ...
     def poll(self, max_events: int = 1024, *, attended: bool = False) -> list[tuple[Any, ...]]:
         """Events, oldest first; drains the eventfd, which stays readable if more are left. With *attended*, new events
         do not make it readable until a poll returns none or `rest` is called."""

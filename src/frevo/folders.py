@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+
+def default_private_dir() -> str:
+    """Where accounts and the control socket live: a system folder for root, else the user's own."""
+    if os.geteuid() == 0:
+        return "/var/lib/frevo/private"
+    state = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
+    return str(base / "frevo" / "private")
 
 
 def make_folder(folder: Path, mode: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peers.certificates import Authority
 from peers.mounted import need_fuse
 from peers.relay import Relay
 from peers.target import Serve, Target
@@ -17,11 +18,36 @@ from frevo.client import Share
 from frevo.client.connect import Connecting
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Modules marked `over_quic` have frevo over QUIC as a third server, unless a test names its servers itself."""
+    marked = metafunc.definition.get_closest_marker("over_quic") is not None
+    named = any("target" in str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+    if marked and not named and "target" in metafunc.fixturenames:
+        metafunc.parametrize("target", ["frevo", "samba", "quic"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def quic_server(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """frevo over QUIC, whose CA is one of the system's for the test and what it starts."""
+    authority = Authority(tmp_path_factory.mktemp("ca"))
+    identity = authority.server()
+    served = serve(
+        {
+            "tls certfile": str(identity.certificate_file),
+            "tls keyfile": str(identity.key_file),
+            "frevo:quic named pipes": "yes",
+        }
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(authority.file))
+        yield served.over_quic()
+
+
 @pytest.fixture(params=["frevo", "samba"])
 def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
     """frevo, then Samba; "unsigned" is frevo with signing left to clients, as in Samba."""
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
+    if request.param in ("samba", "quic"):
+        return request.getfixturevalue(f"{request.param}_server")
     return serve({"server signing": "auto"} if request.param == "unsigned" else {})
 
 
@@ -56,6 +82,6 @@ def connect(target: Target, relay: Relay, folder: Path) -> Callable[..., Connect
 def server_of(request: pytest.FixtureRequest, serve: Serve) -> Target:
     """frevo, then Samba, for mounts that several tests share."""
     need_fuse()
-    if request.param == "samba":
-        return request.getfixturevalue("samba_server")
+    if request.param in ("samba", "quic"):
+        return request.getfixturevalue(f"{request.param}_server")
     return serve()

@@ -46,7 +46,7 @@ async def share(target: Target, request: pytest.FixtureRequest) -> AsyncIterator
     name = request.node.name.replace("[", "-").replace("]", "")
     folder = target.folder() / name
     folder.mkdir()
-    url = f"smb://{target.host}:{target.port}/share/{name}"
+    url = f"{target.url}/share/{name}"
     async with frevo.connect(url, user=target.user, password=target.password) as made:
         yield made
     shutil.rmtree(folder)

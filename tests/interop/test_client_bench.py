@@ -43,7 +43,7 @@ def credentials_file(target: Target, folder: Path) -> str:
 
 
 def url(target: Target, path: str = "share") -> str:
-    return f"smb://{target.host}:{target.port}/{path}"
+    return f"{target.url}/{path}"
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ Connect = Callable[[], BlockingShare]
 
 @pytest.fixture
 def connect(target: Target, folder: Path) -> Connect:
-    url = f"smb://{target.host}:{target.port}/share/{folder.name}"
+    url = f"{target.url}/share/{folder.name}"
     return lambda: blocking.connect(url, user=target.user, password=target.password)
 
 

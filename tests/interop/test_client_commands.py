@@ -50,7 +50,7 @@ def frevo(target: Target, tmp_path: Path) -> Command:
 
 @pytest.fixture
 def url(target: Target, place: Path) -> str:
-    return f"smb://{target.host}:{target.port}/share/{place.name}"
+    return f"{target.url}/share/{place.name}"
 
 
 def test_files_come_and_go(frevo: Command, url: str, place: Path, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_directories(frevo: Command, url: str, place: Path) -> None:
 
 def test_what_goes_wrong(frevo: Command, target: Target, url: str, tmp_path: Path) -> None:
     """Each error is one sentence with the status, and exit code 1; never a traceback."""
-    host = f"smb://{target.host}:{target.port}"
+    host = target.url
     cases = [
         (("cat", f"{url}/nothing"), "STATUS_OBJECT_NAME_NOT_FOUND"),
         (("ls", f"{host}/no-share"), "no such share"),
@@ -240,7 +240,7 @@ def test_the_netrc_file_and_the_configuration(target: Target, tmp_path: Path) ->
         f'machine {target.host}:{target.port} login {target.user}@WORKGROUP password "{target.password}"'
     )
     config.write_text("[global]\nclient max protocol = SMB3_02\nclient smb encrypt = desired\n")
-    url = f"smb://{target.host}:{target.port}/share"
+    url = f"{target.url}/share"
 
     def stat(*words: str) -> programs.Run:
         return programs.run([*FREVO, "stat", "--json", url, *words], env={"NETRC": str(netrc)})
@@ -258,7 +258,7 @@ def test_the_netrc_file_and_the_configuration(target: Target, tmp_path: Path) ->
 
 def test_shares(frevo: Command, target: Target) -> None:
     """The list of shares, plain and as JSON."""
-    host = f"smb://{target.host}:{target.port}"
+    host = target.url
     assert "read and write" in frevo("shares", host).ok()
     names = {one["name"] for one in json.loads(frevo("shares", "--json", "-a", host).ok())}
     assert {"share", "ro", "IPC$"} <= names and "hidden" not in names

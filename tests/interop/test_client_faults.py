@@ -216,7 +216,7 @@ def test_what_is_in_the_way(frevo: Command, target: Target, url: str, folder: Pa
     """Open elsewhere without sharing, not empty, a share that this user may not use."""
     (folder / "busy").write_bytes(b"x")
     (tmp_path / "file").write_bytes(b"x")
-    direct = f"smb://{target.host}:{target.port}"
+    direct = target.url
     login = {"user": target.user, "password": target.password}
     alone = {"share_read": False, "share_write": False, "share_delete": False}
     with (
@@ -255,7 +255,7 @@ def test_a_share_that_is_removed(own_smbd: tuple[Target, str], frevo: Command) -
     """The administrator closes the share: connected again, reads continue. He removes it: reported, and no hang."""
     target, config = own_smbd
     (target.folder() / "data").write_bytes(b"some data")
-    url = f"smb://{target.host}:{target.port}"
+    url = target.url
     close = ["smbcontrol", "-s", config, "smbd", "close-share", "share"]
     with (
         blocking.connect(f"{url}/share", user=target.user, password=target.password) as share,
@@ -282,7 +282,7 @@ def test_a_share_that_is_removed(own_smbd: tuple[Target, str], frevo: Command) -
 def test_accounts(own_smbd: tuple[Target, str], frevo: Command) -> None:
     """smbd refuses the user for other reasons than the password: each has its own message."""
     target, config = own_smbd
-    user, url = getpass.getuser(), f"smb://{target.host}:{target.port}/ro"
+    user, url = getpass.getuser(), f"{target.url}/ro"
     frevo("ls", url).ok()
     for change, sentence in ACCOUNTS.values():
         words = [user if word == "USER" else word for word in change]

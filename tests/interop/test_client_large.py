@@ -74,7 +74,7 @@ def place(base: Path) -> Iterator[Path]:
 
 
 def url(target: Target, path: str = "") -> str:
-    return f"smb://{target.host}:{target.port}/share{path}"
+    return f"{target.url}/share{path}"
 
 
 class Silent:

@@ -36,7 +36,7 @@ def connect(target: Target, folder: Path) -> Connect:
     """connect(**options) opens that folder."""
 
     def with_options(share: str = "share", port: int = 0, **options: Any) -> Connecting[Share]:
-        url = f"smb://{target.host}:{port or target.port}/{share}"
+        url = f"{target.scheme}://{target.host}:{port or target.port}/{share}"
         url += f"/{folder.name}" if share == "share" else ""
         return frevo.connect(url, user=target.user, password=target.password, **options)
 
@@ -252,7 +252,7 @@ async def test_watching(connect: Connect, folder: Path) -> None:
 
 async def test_listing_shares(target: Target) -> None:
     """The server's list has the browseable shares with their comments."""
-    url = f"smb://{target.host}:{target.port}"
+    url = target.url
     async with frevo.connect_server(url, user=target.user, password=target.password) as server:
         found = {one.name: one for one in await server.shares()}
         assert found["share"].comment == "read and write" and found["share"].kind == "disk"
@@ -262,7 +262,7 @@ async def test_listing_shares(target: Target) -> None:
 async def test_wrong_credentials(connect: Connect, target: Target) -> None:
     """A wrong password and a forbidden share are PermissionErrors that say so, with the status."""
     with pytest.raises(LogonError) as caught:
-        await frevo.connect(f"smb://{target.host}:{target.port}/share", user=target.user, password="wrong")
+        await frevo.connect(f"{target.url}/share", user=target.user, password="wrong")
     assert caught.value.ntstatus == NTStatus.LOGON_FAILURE and isinstance(caught.value, PermissionError)
     with pytest.raises(PermissionError) as denied:
         await connect("others")

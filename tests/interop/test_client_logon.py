@@ -29,7 +29,7 @@ def silent_port() -> Iterator[int]:
 async def test_guests_only_when_asked(serve: Serve) -> None:
     """A server that makes unknown users guests: refused by default, accepted on request."""
     target = serve({"map to guest": "bad user"})
-    url = f"smb://{target.host}:{target.port}/guest"
+    url = f"{target.url}/guest"
     with pytest.raises(LogonError, match="guest"):
         await frevo.connect(url, user="nobody-we-know", password="x")
     async with frevo.connect(url, guest=True) as share:
@@ -41,7 +41,7 @@ async def test_guests_only_when_asked(serve: Serve) -> None:
 
 async def test_anonymous(target: Target) -> None:
     """An anonymous log-on gets as far as the server allows, and no further."""
-    url = f"smb://{target.host}:{target.port}"
+    url = target.url
     try:
         server = await frevo.connect_server(url, anonymous=True)
     except LogonError:
@@ -56,7 +56,7 @@ async def test_the_environment(target: Target, monkeypatch: pytest.MonkeyPatch) 
     """FREVO_USER and FREVO_PASSWORD are enough."""
     monkeypatch.setenv("FREVO_USER", target.user)
     monkeypatch.setenv("FREVO_PASSWORD", target.password)
-    async with frevo.connect(f"smb://{target.host}:{target.port}/share") as share:
+    async with frevo.connect(f"{target.url}/share") as share:
         assert await share.exists("")
 
 
@@ -84,7 +84,7 @@ async def test_a_server_that_is_silent(silent_port: int) -> None:
 
 async def test_a_cancelled_connect(target: Target) -> None:
     """Connecting cancelled after more and more turns of the loop leaves no socket, no thread, no task."""
-    url = f"smb://{target.host}:{target.port}/share"
+    url = f"{target.url}/share"
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     finished = 0
     for turns in range(0, 320, 8):

@@ -37,7 +37,7 @@ RESERVED = ('a"b', "a<b", "a>b", "a|b", "a?b", "a*b", "tab\tname")
 @pytest.fixture
 def connect(target: Target, folder: Path) -> Connect:
     def with_options(port: int = 0, **options: Any) -> Connecting[Share]:
-        url = f"smb://{target.host}:{port or target.port}/share/{folder.name}"
+        url = f"{target.scheme}://{target.host}:{port or target.port}/share/{folder.name}"
         return frevo.connect(url, user=target.user, password=target.password, **options)
 
     return with_options

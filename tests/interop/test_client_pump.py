@@ -38,7 +38,7 @@ Connect = Callable[..., Connecting[Share]]
 @pytest.fixture
 def connect(target: Target) -> Connect:
     def with_options(**options: Any) -> Connecting[Share]:
-        url = f"smb://{target.host}:{target.port}/share"
+        url = f"{target.url}/share"
         return frevo.connect(url, user=target.user, password=target.password, **options)
 
     return with_options

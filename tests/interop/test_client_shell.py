@@ -40,7 +40,7 @@ def environment(target: Target, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def url(target: Target, place: Path) -> str:
-    return f"smb://{target.host}:{target.port}/share/{place.name}"
+    return f"{target.url}/share/{place.name}"
 
 
 @pytest.fixture

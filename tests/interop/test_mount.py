@@ -422,7 +422,7 @@ def test_background(server_of: Target, tmp_path: Path) -> None:
     remover = [*FREVO, "umount", str(tmp_path)]
     if server_of.name == "samba" and shutil.which("fusermount3"):
         remover = ["fusermount3", "-u", str(tmp_path)]
-    url = f"smb://{server_of.host}:{server_of.port}/share"
+    url = f"{server_of.url}/share"
     programs.run([*FREVO, "mount", url, str(tmp_path)], env=environment(server_of)).ok()
     assert is_mounted(tmp_path)
     (tmp_path / "background").write_text("text")
@@ -436,7 +436,7 @@ def test_errors_are_reported(
     server_of: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What cannot be mounted is reported in a sentence, with exit code 1, and nothing is mounted."""
-    url = f"smb://{server_of.host}:{server_of.port}"
+    url = server_of.url
     for name, value in environment(server_of).items():
         monkeypatch.setenv(name, value)
     for arguments, sentence in (

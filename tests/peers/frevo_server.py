@@ -12,6 +12,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -131,7 +132,10 @@ def start(
     server = FrevoServer("frevo", base / "shares", host=host, log=base / "frevo.log")
     server.ports = contextlib.ExitStack()
     tcp, nbt = (server.ports.enter_context(programs.reserved_port(host)) for _ in range(2))
-    settings = {"server smb transports": f"tcp:{tcp}, nbt:{nbt}", **(options or {})}
+    transports = f"tcp:{tcp}, nbt:{nbt}"
+    if options and "tls certfile" in options:
+        transports += f", quic:{free_udp_port(host)}"
+    settings = {"server smb transports": transports, **(options or {})}
     config = base / "smb.conf"
     text = configuration(base, server.root, host, settings, shares)
     config.write_text(text if command is FREVO else without_unknown_keys(text, base, command))
@@ -157,9 +161,18 @@ def start(
     for listener in ready["listeners"]:
         if listener["transport"] == "nbt":
             server.nbt_port = int(listener["port"])
+        elif listener["transport"] == "quic":
+            server.quic_port = int(listener["port"])
         elif listener["transport"] == "tcp":
             server.port = int(listener["port"])
     return server
+
+
+def free_udp_port(host: str) -> int:
+    """A port that was free a moment ago: a server of QUIC shares its port with nobody, so none can be held for it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
 
 
 def _readiness(reader: int, server: FrevoServer) -> dict[str, Any]:

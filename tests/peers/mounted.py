@@ -65,7 +65,7 @@ def mounted(
     path = base / "mounted here"
     path.mkdir(parents=True)
     log = base / "mount.log"
-    url = f"smb://{target.host}:{target.port}/{share}/{inner}"
+    url = f"{target.url}/{share}/{inner}"
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [*FREVO, "mount", "-f", *options, url, str(path)],

@@ -63,6 +63,15 @@ class QuicToTCP:
         self._server.close()
         await asyncio.sleep(0)
 
+    def end_all(self) -> None:
+        """Closes every connection that is there now."""
+        self._thread.do(self._end_all())
+
+    async def _end_all(self) -> None:
+        for protocol in list(self._ways):
+            protocol.close()
+        await asyncio.sleep(0)
+
     def _on_event(self, protocol: Any, name: str, event: Any) -> None:
         if name == "HandshakeCompleted":
             self.connections += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,8 @@ class Target:
     host: str = "127.0.0.1"
     port: int = 0
     nbt_port: int = 0
+    quic_port: int = 0
+    scheme: str = "smb"
     user: str = USER
     password: str = PASSWORD
     log: Path = field(default_factory=Path)
@@ -29,6 +32,17 @@ class Target:
     def credentials(self) -> str:
         """user%password, as Samba's tools take it."""
         return f"{self.user}%{self.password}"
+
+    @property
+    def url(self) -> str:
+        """scheme://host:port, for frevo's client."""
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+    def over_quic(self) -> Target:
+        """The same server, for frevo's client over QUIC."""
+        made = copy(self)
+        made.scheme, made.port = "smb+quic", self.quic_port
+        return made
 
     def unc(self, share: str = "share") -> str:
         return f"//{self.host}/{share}"

@@ -230,7 +230,10 @@ def described(link: Link) -> dict[str, object]:
     server = link.server
     negotiated = server.connection.negotiated
     assert negotiated is not None
-    encrypted = server.encrypted or (link.share is not None and link.share.tree.encrypt)
+    encrypted = server.session.protection.encrypt or (link.share is not None and link.share.tree.encrypt)
     cipher = negotiated.cipher.name if encrypted else ""
     signing = negotiated.signing.name if server.signed and not encrypted else ""
-    return {"dialect": server.dialect, "transport": server.transport, "signing": signing, "cipher": cipher}
+    found: dict[str, object] = {"dialect": server.dialect, "transport": server.transport}
+    if (secured := server.connection.secured) is not None:
+        found["transport_cipher"] = secured.cipher
+    return {**found, "signing": signing, "cipher": cipher}

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from frevo.cli.common import UsageError, print_problems
 from frevo.errors import FrevoError
+from frevo.folders import default_private_dir
 from frevo.proto.dialect import BY_REVISION, Cipher, Signing
+from frevo.tls.client import trust_of
+from frevo.tls.settings import TlsSettings, settings_of
 
 if TYPE_CHECKING:
     from frevo.config import Config, GlobalConfig
@@ -41,11 +44,12 @@ def client_file(given: str | None) -> str | None:
 def client_options(given: str | None, settings: Sequence[str]) -> dict[str, Any]:
     """Fields of `frevo.client.Options` from the file and from *settings* (`key=value`), which override it.
 
-    Empty without either. Prints errors like `frevo testparm`, then raises FrevoError.
+    Without either only whom to trust over QUIC: this machine's own CA, besides the system's. Prints errors like
+    `frevo testparm`, then raises FrevoError.
     """
     path = client_file(given)
     if path is None and not settings:
-        return {}
+        return {"tls": trust_of(TlsSettings(private_dir=default_private_dir()))}
     config = _load(path, tuple(settings))
     return of_globals(config.globals)
 
@@ -89,4 +93,5 @@ def of_globals(values: GlobalConfig) -> dict[str, Any]:
         "signings": [_SIGNINGS[name] for name in values.client_smb3_signing_algorithms],
         "workgroup": values.workgroup if named else "",
         "netbios_name": values.netbios_name,
+        "tls": trust_of(settings_of(values)),
     }

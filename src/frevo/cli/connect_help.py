@@ -12,7 +12,8 @@ from pathlib import Path
 
 from frevo.cli.serve_folder import ORDINARY_PORT, SMB_PORT, Login
 from frevo.config import Config, ShareConfig
-from frevo.config.defaults import default_private_dir, host_name
+from frevo.config.defaults import host_name
+from frevo.folders import default_private_dir
 from frevo.transport.interfaces import ANY_IPV4, ANY_IPV6, LocalAddress, local_addresses
 from frevo.transport.traits import NBT, preference
 

@@ -8,12 +8,14 @@ import math
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from frevo.cli.common import UsageError, one_line, printable, seconds
 from frevo.text import json_text
+from frevo.transport.traits import TRANSPORTS
 
 if TYPE_CHECKING:
     from frevo.client import Location, Options, Server, Share
@@ -41,7 +43,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--no-sign", action="store_true", help="turn signing off (trusted networks only)")
     transports_help = (
-        "transports to try, in order, as in `client smb transports`: tcp, nbt, name:port (tcp, nbt)"
+        "transports to try, in order, as in `client smb transports`: tcp, nbt, quic, name:port (tcp, nbt)"
     )
     group.add_argument("--transports", metavar="LIST", help=transports_help)
     group.add_argument("--address", metavar="IP", help="connect to this address instead of the host's")
@@ -64,10 +66,24 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
         const=0.0,
         help="do not try to restore a lost connection",
     )
+    _add_tls_options(parser)
     config_help = "smb.conf with `client …` keys (FREVO_CONF, else ~/.config/frevo/smb.conf if it exists)"
     group.add_argument("-s", "--configfile", metavar="FILE", help=config_help)
     option_help = "set one such key, overriding the file: --option 'client max protocol=SMB3_00'"
     group.add_argument("--option", metavar="KEY=VALUE", action="append", default=[], help=option_help)
+
+
+def _add_tls_options(parser: argparse.ArgumentParser) -> None:
+    """Options for SMB over QUIC: whom to trust, and our own certificate."""
+    group = parser.add_argument_group("QUIC (smb+quic://)")
+    group.add_argument("--tls-ca", metavar="FILE", help="trust servers with certificates of these CAs only")
+    fingerprint_help = "trust the server with this certificate only, whatever its name, CA and dates are"
+    group.add_argument("--tls-fingerprint", metavar="SHA256", help=fingerprint_help)
+    name_help = "the name in the server's certificate, if it is not the host's"
+    group.add_argument("--tls-server-name", metavar="NAME", help=name_help)
+    certificate_help = "our own certificate, for servers that want one"
+    group.add_argument("--tls-cert", metavar="FILE", help=certificate_help)
+    group.add_argument("--tls-key", metavar="FILE", help="its private key, if it is not in the same file")
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +130,9 @@ def inside(path: str) -> str:
 
 def is_remote(text: str) -> bool:
     """Whether an argument is a URL."""
-    return text.startswith(("smb://", "//", "\\\\"))
+    from frevo.client.address import is_url
+
+    return is_url(text)
 
 
 def options(args: argparse.Namespace, target: Location) -> Options:
@@ -141,6 +159,9 @@ def options(args: argparse.Namespace, target: Location) -> Options:
         **chosen,
     )
     try:
+        # What is said about the server over QUIC is not about the other one of `frevo cp smb+quic://… smb://…`.
+        if any(one.traits.secure for one in made.transports_to(target)) or not _names_secure_url(args):
+            made = replace(made, **_tls_options(args))
         known = made.credentials(target)
         made.settings(target)
     except ValueError as error:
@@ -154,6 +175,23 @@ def options(args: argparse.Namespace, target: Location) -> Options:
     except EOFError:
         raise UsageError("no password was given") from None
     return replace(made, password=password)
+
+
+def _tls_options(args: argparse.Namespace) -> dict[str, str | None]:
+    """The fields of Options about TLS. Files with their folders: `frevo mount` opens them with another current one."""
+    files = {name: getattr(args, name) for name in ("tls_ca", "tls_cert", "tls_key")}
+    return {
+        **{name: file and str(Path(file).absolute()) for name, file in files.items()},
+        "tls_server_name": args.tls_server_name,
+        "tls_fingerprint": args.tls_fingerprint,
+    }
+
+
+def _names_secure_url(args: argparse.Namespace) -> bool:
+    """Whether one of the command's URLs demands a transport with TLS."""
+    beginnings = tuple(f"{one.scheme}://" for one in TRANSPORTS.values() if one.secure)
+    values = (value for given in vars(args).values() for value in (given if isinstance(given, list) else [given]))
+    return any(isinstance(value, str) and value.startswith(beginnings) for value in values)
 
 
 def open_share(args: argparse.Namespace, url: str) -> Connecting[Share]:
@@ -180,7 +218,7 @@ def share_url(target: Location) -> str:
 
     domain = f"{quote(target.domain)};" if target.domain else ""
     user = f"{domain}{quote(target.user)}@" if target.user else ""
-    return f"smb://{user}{target.authority}/{quote(target.share)}"
+    return f"{target.scheme}://{user}{target.authority}/{quote(target.share)}"
 
 
 def same_share(one: Location, other: Location) -> bool:

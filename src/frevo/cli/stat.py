@@ -63,16 +63,24 @@ def show(found: dict[str, Any]) -> None:
 
 
 async def of_share(share: Share) -> dict[str, Any]:
-    """Space and protection."""
+    """Space and protection; over QUIC also that of the transport, with the server's certificate (SHA-256)."""
     space = await share.statvfs()
     negotiated = share.tree.connection.negotiated
-    protection = share.tree.session.protection
-    return {
+    protection, secured = share.tree.session.protection, share.tree.connection.secured
+    found = {
         "total_bytes": space.total,
         "available_bytes": space.available,
         "dialect": negotiated.dialect.name if negotiated else "",
         "signed": protection.sign,
-        "encrypted": protection.encrypt or share.tree.encrypt,
+        "encrypted": protection.encrypt or share.tree.encrypt or share.tree.connection.transport_security,
+    }
+    if secured is None:
+        return found
+    return {
+        **found,
+        "transport_cipher": secured.cipher,
+        "server_verified": secured.verified,
+        "server_certificate": secured.fingerprint,
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from frevo.cli.common import Subparsers, add_command, add_config_option, load_or_explain
-from frevo.config.defaults import default_private_dir
+from frevo.folders import default_private_dir
 from frevo.status.control import ControlError, ask, find_servers
 from frevo.text import json_text
 

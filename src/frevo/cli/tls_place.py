@@ -32,7 +32,7 @@ class Place(msgspec.Struct, frozen=True):
 def place_of(args: argparse.Namespace) -> Place:
     """Whose certificates `-c` and `--private-dir` mean. FrevoError if the configuration cannot be used."""
     if args.config is None:
-        from frevo.config.defaults import default_private_dir
+        from frevo.folders import default_private_dir
 
         private_dir = args.private_dir or default_private_dir()
         return Place(TlsSettings(private_dir=private_dir), TlsStore(private_dir), False)

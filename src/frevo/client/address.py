@@ -1,4 +1,4 @@
-"""smb:// URLs and //host/share names: which server, which share, which path in it."""
+"""smb:// URLs and //host/share names: which server, which share, which path in it, over which transport."""
 
 from __future__ import annotations
 
@@ -8,16 +8,25 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 
 from frevo.records import Redacted
+from frevo.transport.traits import TRANSPORTS
 from frevo.wire.codec import encode_utf16
 from frevo.wire.dtyp.filetime import from_unix_s
 
 #: UTF-16 bytes; lengths on the wire have 16 bits.
 _PATH_BYTES_MAX = 65520
+#: Scheme of a URL to the transport that it demands; "": any.
+SCHEMES = {"smb": "", **{one.scheme: one.name for one in TRANSPORTS.values() if one.scheme}}
+_BEGINNINGS = (*(f"{scheme}://" for scheme in SCHEMES), "//", "\\\\")
+
+
+def is_url(text: str) -> bool:
+    """Whether *text* is a place on a server and not a local file's name."""
+    return text.startswith(_BEGINNINGS)
 
 
 class Location(Redacted, msgspec.Struct, frozen=True):
     """The location of something on a server. *path* has slashes, but no leading one; port 0 is the default of the
-    transport."""
+    transport. transport: the only one to use; empty: any."""
 
     HIDDEN = ("password",)
 
@@ -28,22 +37,24 @@ class Location(Redacted, msgspec.Struct, frozen=True):
     user: str | None = None
     domain: str | None = None
     password: str | None = None
+    transport: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Location:
         r"""`smb://[domain;][user[:password]@]host[:port]/share/path`, or `//host/share/path` with either slash.
 
-        ValueError says what is wrong.
+        `smb+quic://` (`smb+tcp`, `smb+nbt`) demands that transport. ValueError says what is wrong.
         """
-        if not text.startswith("smb://"):
-            text = "smb:" + text.replace("\\", "/") if text[:2] in ("//", "\\\\") else text
+        if text[:2] in ("//", "\\\\"):
+            text = "smb:" + text.replace("\\", "/")
         # "?" and "#" are ordinary characters here: these URLs have no query and no fragment.
         parts = urlsplit(text.replace("?", "%3F").replace("#", "%23"))
         if parts.netloc.rpartition("@")[2].count(":") > 1 and "]" not in parts.netloc:
             raise ValueError(f"{text!r}: put an IPv6 address in brackets, as in smb://[fe80::1%25eth0]/share")
         host = parts.hostname
-        if parts.scheme != "smb" or not host:
-            raise ValueError(f"{text!r} is not smb://host/share/path")
+        if parts.scheme not in SCHEMES or not host:
+            known = ", ".join(scheme for scheme in SCHEMES if scheme != "smb")
+            raise ValueError(f"{text!r} is not smb://host/share/path (or {known})")
         try:
             port = parts.port or 0
         except ValueError:
@@ -58,7 +69,18 @@ class Location(Redacted, msgspec.Struct, frozen=True):
             unquote(user) or None,
             unquote(domain) or None,
             None if parts.password is None else unquote(parts.password),
+            SCHEMES[parts.scheme],
         )
+
+    @property
+    def scheme(self) -> str:
+        """The URL's scheme."""
+        return TRANSPORTS[self.transport].scheme if self.transport else "smb"
+
+    @property
+    def known_port(self) -> int:
+        """The port as far as the URL says, also by its transport; 0 when it does not."""
+        return self.port or (TRANSPORTS[self.transport].port if self.transport else 0)
 
     @property
     def authority(self) -> str:
@@ -68,7 +90,7 @@ class Location(Redacted, msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         path = f"/{quote(self.path)}" if self.path else ""
-        return f"smb://{self.authority}/{quote(self.share)}{path}"
+        return f"{self.scheme}://{self.authority}/{quote(self.share)}{path}"
 
 
 def wire_path(path: str) -> str:

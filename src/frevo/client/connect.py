@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -15,7 +17,10 @@ from frevo.client.server import CIPHERS, SIGNINGS, Server, Settings, open_server
 from frevo.client.share.share import Share
 from frevo.proto.dialect import BY_NAME, Cipher, Dialect, Signing
 from frevo.records import Redacted
+from frevo.tls.client import ClientTrust, parse_fingerprint
+from frevo.tls.errors import TlsError
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress, parse_transports, transport_at
+from frevo.transport.traits import QUIC
 
 
 class _Closable(Protocol):
@@ -60,7 +65,10 @@ class Options(Redacted, msgspec.Struct, frozen=True):
     (most servers use one processor for each), 0: by the processors here, 2 to 4 for many files, half as many for a
     large one; 1: never another one. address: the address of the host, if its name does not resolve to it. client_guid:
     16 bytes that servers know this client by; a new one for each connection. netbios_name: what the nbt transport calls
-    itself."""
+    itself. Over QUIC: tls: the servers to trust, in full. tls_ca: a file with CAs, the only ones to trust.
+    tls_fingerprint: the SHA-256 of the only certificate to trust, whatever its name, CA and dates are. tls_server_name:
+    the name in the server's certificate, if it is not the host's. tls_cert, tls_key: files with our own certificate and
+    its key, for servers that require one; the key may be in the file of the certificate."""
 
     HIDDEN = ("password",)
 
@@ -88,6 +96,12 @@ class Options(Redacted, msgspec.Struct, frozen=True):
     ciphers: Sequence[Cipher] = CIPHERS
     signings: Sequence[Signing] = SIGNINGS
     netbios_name: str = "FREVO"
+    tls: ClientTrust = ClientTrust()
+    tls_ca: str | PathLike[str] | None = None
+    tls_cert: str | PathLike[str] | None = None
+    tls_key: str | PathLike[str] | None = None
+    tls_server_name: str | None = None
+    tls_fingerprint: str | None = None
 
     def credentials(self, location: Location) -> Credentials:
         """The credentials for *location*: from these options, the URL, the file, the environment or the netrc file."""
@@ -100,19 +114,18 @@ class Options(Redacted, msgspec.Struct, frozen=True):
             self.guest,
             self.anonymous,
         )
-        known = choose(split_user(given), self.credentials_file, host=location.host, port=location.port)
+        known = choose(split_user(given), self.credentials_file, host=location.host, port=location.known_port)
         if self.workgroup and known.user and not known.domain and "@" not in known.user:
             return replace(known, domain=self.workgroup)
         return known
 
     def settings(self, location: Location) -> Settings:
         """How to connect to *location*. ValueError for a wrong option."""
-        transports = self.transports
-        if isinstance(transports, str):
-            transports, _ = parse_transports(transports)
-        if location.port:
-            # The URL's port is for the first transport; 139 is NetBIOS wherever it stands.
-            transports = [transport_at(location.port, transports[0].name)]
+        transports = self.transports_to(location)
+        if self._names_trust and not any(one.traits.secure for one in transports):
+            names = ", ".join(map(str, transports))
+            text = f"TLS options have no effect on {names}: use {QUIC.scheme}://, or {QUIC.name} as a transport"
+            raise ValueError(text)
         if self.kerberos not in ("auto", "required", "off"):
             raise ValueError(f"kerberos={self.kerberos!r}: expected auto, required or off")
         return Settings(
@@ -132,7 +145,47 @@ class Options(Redacted, msgspec.Struct, frozen=True):
             ciphers=self.ciphers,
             signings=self.signings,
             netbios_name=self.netbios_name,
+            tls=self._trust(),
+            server_name=self.tls_server_name or "",
         )
+
+    def transports_to(self, location: Location) -> Sequence[TransportAddress]:
+        """The transports to reach *location* by, in order. ValueError for a wrong `transports`."""
+        transports = self.transports
+        if isinstance(transports, str):
+            transports, _ = parse_transports(transports)
+        if location.transport:
+            return [TransportAddress(location.transport, location.known_port)]
+        if location.port:
+            # The URL's port is for the first transport; 139 is NetBIOS wherever it stands.
+            return [transport_at(location.port, transports[0].name)]
+        return transports
+
+    @property
+    def _names_trust(self) -> bool:
+        return any((self.tls_ca, self.tls_cert, self.tls_key, self.tls_server_name, self.tls_fingerprint))
+
+    def _trust(self) -> ClientTrust:
+        trust = self.tls
+        if self.tls_ca:
+            trust = replace(trust, ca_files=(_absolute(self.tls_ca),), ca_directories=(), system_cas=False)
+        if self.tls_fingerprint:
+            try:
+                parse_fingerprint(self.tls_fingerprint)
+            except TlsError as error:
+                raise ValueError(str(error)) from None
+            trust = replace(trust, fingerprint=self.tls_fingerprint)
+        if self.tls_cert:
+            key = _absolute(self.tls_key) if self.tls_key else ""
+            trust = replace(trust, certificate=_absolute(self.tls_cert), key=key)
+        elif self.tls_key:
+            raise ValueError("a key needs its certificate: tls_cert")
+        return trust
+
+
+def _absolute(path: str | PathLike[str]) -> str:
+    """*path* however the current directory changes."""
+    return str(Path(path).absolute())
 
 
 def _dialect(name: str) -> Dialect:

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import errno
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
 from frevo.client.connection.connection import Connection
-from frevo.client.connection.dial import dial
+from frevo.client.connection.dial import Call, dial
 from frevo.client.connection.keepalive import Keepalive
 from frevo.client.connection.logon import Handshake, Session, log_on, log_on_again, negotiate
 from frevo.client.connection.plane import plane_of
@@ -25,6 +26,7 @@ from frevo.client.tree.stat import ShareEntry
 from frevo.errors import RemoteProtocolError, WireError
 from frevo.proto.dialect import SMB_2_0_2, SMB_3_1_1, Cipher, Dialect, Signing, newer
 from frevo.proto.negotiation import NegotiationPolicy
+from frevo.tls.client import ClientTrust
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress
 from frevo.transport.traits import TRANSPORTS
 from frevo.wire.erref import NTStatus
@@ -56,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True):
     #: Encrypt over QUIC, too; False: QUIC is enough where the server agrees and was verified.
     encryption_over_quic: bool = True
     netbios_name: str = "FREVO"
+    tls: ClientTrust = ClientTrust()  # which servers are trusted over QUIC
+    server_name: str = ""  # in the server's certificate, if it is not the host's
     address: str | None = None  # where the host is, when its name does not say
     client_guid: bytes | None = None  # what servers know this client by; a new one for each connection
     answer_timeout: float = (
@@ -186,12 +190,15 @@ async def open_server(host: str, credentials: Credentials, settings: Settings) -
 
 
 async def _connect(host: str, credentials: Credentials, settings: Settings) -> LoggedOn:
-    connected, transport = await dial(
-        settings.address or host, settings.usable_transports(), settings.timeout, settings.netbios_name
-    )
+    call = Call(
+        settings.address or host, settings.usable_transports(), settings.timeout,
+        partial(settings.tls.native, settings.server_name or host), settings.netbios_name,
+    )  # fmt: skip
+    reached = await dial(call)
+    transport = reached.transport
     plane = plane_of(asyncio.get_running_loop())
     connection = Connection(plane, host)
-    connection.number = plane.adopt(connected, transport, connection)
+    connection.number = plane.adopt(reached, connection)
     try:
         async with asyncio.timeout(settings.timeout * 3):
             policy = settings.policy(transport, verified=connection.verified)

@@ -15,7 +15,7 @@ from frevo.config.choices import (
     SigningPolicy,
     Tristate,
 )
-from frevo.config.defaults import default_netbios_name, default_private_dir
+from frevo.config.defaults import default_netbios_name
 from frevo.config.key import keys_of, setting
 from frevo.config.share_keys import ShareConfig
 from frevo.config.tls_keys import TlsKeys
@@ -33,6 +33,7 @@ from frevo.config.types import (
     Transports,
     Words,
 )
+from frevo.folders import default_private_dir
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress
 from frevo.transport.base import DEFAULT_LIMITS
 

@@ -41,6 +41,7 @@ from frevo._native import (
 
 if TYPE_CHECKING:  # not there at run time
     from frevo._native import Limits as Limits
+    from frevo._native import QuicServerTls
 
 #: Names from `frevo._native`, explained in its stub, and those added here.
 __all__ = [
@@ -117,6 +118,9 @@ class Transport(Protocol):
 
     def listener_name(self, listener: int) -> str:
         """The transport of a listener: a name of `frevo.transport.traits`."""
+
+    def set_quic_tls(self, listener: int, tls: QuicServerTls) -> None:
+        """What a QUIC listener presents and demands from now on; live connections of a client that it denies end."""
 
     def submit(self, connection: int, session_id: int, flags: int, message: Message) -> None:
         """Sends a message: one SMB2 packet or a compound.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from frevo._native import (
@@ -17,9 +18,10 @@ from frevo._native import (
     SessionKeys,
 )
 from frevo.transport.base import Message, OnEvents
-from frevo.transport.traits import TRANSPORTS
+from frevo.transport.traits import QUIC, TRANSPORTS
 
 if TYPE_CHECKING:
+    from frevo._native import QuicClientTls, QuicServerTls
     from frevo.transport.base import Limits
 
 _EVENTS_MAX = 1024
@@ -81,6 +83,28 @@ class DataPlaneTransport:
         number = self._plane.adopt(connected.fileno(), TRANSPORTS[name].framing)
         connected.close()
         return number
+
+    def listen_quic(self, sockets: Sequence[socket.socket], tls: QuicServerTls) -> int:
+        """Accepts QUIC connections on bound UDP sockets of one address from now on; the listener's number.
+
+        One socket for each I/O thread (SO_REUSEPORT). They are taken over.
+        """
+        number = self._plane.listen_quic([one.fileno() for one in sockets], tls)
+        for one in sockets:
+            one.close()
+        self._names[number] = QUIC.name
+        return number
+
+    def set_quic_tls(self, listener: int, tls: QuicServerTls) -> None:
+        """What a QUIC listener presents and demands from now on; live connections of a client that it denies end."""
+        self._plane.set_quic_tls(listener, tls)
+
+    def connect_quic(self, udp: socket.socket, host: str, port: int, tls: QuicClientTls) -> int:
+        """Begins a QUIC connection on a new UDP socket, which stays the caller's; its number.
+
+        *host* is a numeric address. SECURED reports that the handshake is done, CLOSED that it failed.
+        """
+        return self._plane.connect_quic(udp.fileno(), host, port, tls)
 
     def close_listeners(self) -> None:
         """Stops accepting; connections stay."""

@@ -92,6 +92,13 @@ def test_the_table(outcome: Outcome) -> None:
     assert len({line.index("p99.9") for line in text.splitlines() if "p99.9" in line}) == 1
 
 
+def test_a_transport_that_encrypts(outcome: Outcome) -> None:
+    """Its cipher stands beside its name, whatever SMB's own protection is."""
+    found = report(outcome)
+    found["server"] |= {"transport": "quic", "transport_cipher": "AES-128-GCM"}
+    assert "signed (AES_GMAC), SMB3_11 over quic (AES-128-GCM)" in table(found)
+
+
 @pytest.mark.parametrize(
     ("us", "text"),
     [(0, "0.0 µs"), (9.94, "9.9 µs"), (512.3, "512 µs"), (12_345, "12.3 ms"), (2.5e6, "2.5 s")],

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from frevo.cli import client_config
 from frevo.cli.client_config import client_file, client_options
+from frevo.cli.common import UsageError
 from frevo.cli.main import build_parser, main
 from frevo.cli.remote import location, options
 from frevo.client import Options
 from frevo.errors import FrevoError
 from frevo.proto.dialect import Cipher, Signing
+from frevo.tls.client import ClientTrust, parse_fingerprint
 
 TEXT = """\
 [global]
@@ -61,16 +65,69 @@ def test_every_key(tmp_path: Path) -> None:
 
 def test_without_a_file_the_defaults() -> None:
     """Without a file the library's defaults apply; the table has the same."""
-    assert made() == Options()
+    assert replace(made(), tls=ClientTrust()) == Options()
     wanted = Options()
     for name, value in client_options(None, ["workgroup=WORKGROUP"]).items():
-        if name != "netbios_name":
+        if name not in ("netbios_name", "tls"):
             known = getattr(wanted, name)
             assert (
                 (list(value), name) == (list(known), name)
                 if isinstance(value, list | tuple)
                 else value == known
             )
+
+
+def test_whom_to_trust_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's own CA, where it can be read, beside the system's; the same as with a file that says nothing."""
+    for state in (tmp_path / "none", tmp_path / "state"):
+        folder = state / "frevo" / "private"
+        monkeypatch.setattr(client_config, "default_private_dir", lambda folder=folder: str(folder))
+        ca = folder / "tls" / "ca.pem"
+        if state.name == "state":
+            write(ca, "a CA")
+        found = made("--transports", "quic").tls
+        assert found.system_cas and found.ca_files == ((str(ca),) if ca.exists() else ())
+        assert made("--transports", "quic", "--option", f"private dir={folder}").tls == found
+
+
+def test_tls_keys(tmp_path: Path) -> None:
+    """Samba's keys; the options of the command line come before them, files with their folders."""
+    text = "[global]\nprivate dir = /p\ntls cafile = my.pem\ntls crlfile = my.crl\ntls verify peer = ca_only\n"
+    name = write(tmp_path / "smb.conf", text)
+    trust = made("-s", name, "--transports", "quic").tls
+    assert (trust.ca_files, trust.crl_files) == (("/p/my.pem",), ("/p/my.crl",))
+    assert (trust.verify, trust.system_cas) == ("ca_only", False)
+    given = made(
+        *("-s", name, "--transports", "quic", "--tls-ca", "other.pem", "--tls-cert", "me.pem", "--tls-key", "/k.pem"),
+        *("--tls-server-name", "nas.example", "--tls-fingerprint", "AB:" * 31 + "ab"),
+    ).settings(location("smb://nas/s"))
+    here = Path.cwd()
+    assert given.tls.ca_files == (str(here / "other.pem"),) and given.tls.crl_files == ("/p/my.crl",)
+    assert (given.tls.certificate, given.tls.key) == (str(here / "me.pem"), "/k.pem")
+    assert given.server_name == "nas.example" and given.tls.verify == "ca_only"
+    assert parse_fingerprint(given.tls.fingerprint) == b"\xab" * 32
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tls-ca", "ca.pem"], r"no effect on tcp, nbt: use smb\+quic://, or quic as a transport"),
+        (["--transports", "quic", "--tls-fingerprint", "abc"], "not a fingerprint"),
+        (["--transports", "quic", "--tls-key", "key.pem"], "a key needs its certificate"),
+    ],
+)
+def test_wrong_tls_options(words: list[str], message: str) -> None:
+    """Options that cannot mean anything are refused before anybody is called."""
+    with pytest.raises(UsageError, match=message):
+        made(*words)
+
+
+def test_a_copy_between_transports() -> None:
+    """What is said about the server over QUIC does not disturb the other one of the command, which has none."""
+    words = ["cp", "smb+quic://a/s/x", "smb://b/s/y", "--tls-ca", "/ca.pem"]
+    args = build_parser().parse_args(words)
+    assert options(args, location("smb+quic://a/s/x")).tls_ca == "/ca.pem"
+    assert options(args, location("smb://b/s/y")).tls_ca is None
 
 
 def test_which_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

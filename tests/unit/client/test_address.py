@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frevo.client.address import Location, in_snapshot, join, wire_path
+from frevo.client.address import Location, in_snapshot, is_url, join, wire_path
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,10 @@ from frevo.client.address import Location, in_snapshot, join, wire_path
         ("//nas/share/x", Location("nas", "share", "x")),
         (r"\\nas\share\x\y", Location("nas", "share", "x/y")),
         ("smb://nas", Location("nas")),
+        ("smb+quic://eve@nas/s/a", Location("nas", "s", "a", user="eve", transport="quic")),
+        ("smb+quic://[::1]:4433/s", Location("::1", "s", port=4433, transport="quic")),
+        ("SMB+TCP://nas/s", Location("nas", "s", transport="tcp")),
+        ("smb+nbt://nas/s", Location("nas", "s", transport="nbt")),
     ],
 )
 def test_urls(text: str, expected: Location) -> None:
@@ -30,7 +34,8 @@ def test_urls(text: str, expected: Location) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nas/share", "http://nas/share", "smb:///share", "smb://nas:99999/share", "smb://::1/share"]
+    "text", ["", "nas/share", "http://nas/share", "smb+unix://nas/share", "smb+://nas/share", "quic://nas/share",
+     "smb:///share", "smb://nas:99999/share", "smb://::1/share"],
 )
 def test_texts_that_are_not_urls(text: str) -> None:
     """Anything else raises ValueError."""
@@ -43,7 +48,21 @@ def test_a_url_again() -> None:
     for host in ("::1", "fe80::1%eth0"):
         place = Location(host, "my share", "a/b#c", 4450)
         assert Location.parse(str(place)) == place
+    place = Location("nas", "s", transport="quic")
+    assert str(place) == "smb+quic://nas/s" and Location.parse(str(place)) == place
     assert "secret" not in repr(Location("h", password="secret")) + str(Location("h", password="secret"))
+
+
+def test_ports() -> None:
+    """The port as far as the URL says: its own, or that of the transport that it demands."""
+    ports = ("smb://nas", "smb://nas:4450", "smb+quic://nas", "smb+nbt://nas", "smb+quic://nas:4433")
+    assert [Location.parse(text).known_port for text in ports] == [0, 4450, 443, 139, 4433]
+
+
+def test_what_is_a_url() -> None:
+    """Every scheme, and both kinds of slashes; not a file's name."""
+    assert all(map(is_url, ("smb://a/b", "smb+quic://a/b", "smb+tcp://a", "//a/b", r"\\a\b")))
+    assert not any(map(is_url, ("a/b", "/a/b", "smb:a", "smb+udp://a/b", "http://a/b")))
 
 
 def test_wire_paths() -> None:

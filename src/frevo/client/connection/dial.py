@@ -1,4 +1,4 @@
-"""Reaching a server: its addresses and transports are tried in order, and the first that answers is used."""
+"""Reaching a server: its transports and addresses are tried one after another, and the first that answers is used."""
 
 from __future__ import annotations
 
@@ -6,109 +6,109 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from frevo.client.connection.plane import ConnectedSocket, Plane, Reached, plane_of
+from frevo.client.connection.quic import connect_quic
+from frevo.client.connection.race import AllFailed, race
 from frevo.client.errors import RemoteError
 from frevo.transport.address import TransportAddress
-from frevo.transport.traits import TRANSPORTS, either
+from frevo.transport.traits import TRANSPORTS, IPProtocol, either
 from frevo.wire.nbt import NetBIOSName, PacketType, SessionRequest
 
-#: Seconds between the attempts over one transport and the next; a server that answers at once sees only one.
-STAGGER_S = 0.1
+if TYPE_CHECKING:
+    from frevo._native import QuicClientTls
+
+#: Seconds from the first transport to all the others, as in Samba; a server nearby sees only the first.
+STAGGER_S = 0.005
+#: Seconds from one address of the host to the next (RFC 8305 5).
+_NEXT_ADDRESS_S = 0.25
+
+#: An address as getaddrinfo gives it: family, type, protocol, canonical name, address.
+_Found = tuple[Any, ...]
 
 
-async def dial(
-    host: str, transports: Sequence[TransportAddress], timeout: float, calling: str = "FREVO"
-) -> tuple[socket.socket, str]:
-    """A connected socket and the name of its transport; *calling* is our NetBIOS name. RemoteError says what failed."""
-    usable = [one for one in transports if one.traits.dials]
+class Call(msgspec.Struct, frozen=True):
+    """Whom to call, and how. tls: what QUIC demands of the server and shows it, made when it is needed."""
+
+    host: str
+    transports: Sequence[TransportAddress]
+    timeout: float
+    tls: Callable[[], QuicClientTls]
+    netbios_name: str = "FREVO"
+
+
+async def dial(call: Call) -> Reached:
+    """The first connection that is made. RemoteError says for each transport what failed."""
+    usable = [one for one in call.transports if one.traits.dials]
     if not usable:
-        names = ", ".join(map(str, transports))
+        names = ", ".join(map(str, call.transports))
         known = either([one.name for one in TRANSPORTS.values() if one.dials])
-        raise RemoteError(
-            errno.EPROTONOSUPPORT, f"frevo's client does not support {names}: use {known}", host
-        )
-    tasks = [
-        asyncio.create_task(_attempt(host, one, index * STAGGER_S, timeout, calling))
-        for index, one in enumerate(usable)
-    ]
+        text = f"frevo's client does not support {names}: use {known}"
+        raise RemoteError(errno.EPROTONOSUPPORT, text, call.host)
+    starts_s = [STAGGER_S if index else 0.0 for index in range(len(usable))]
     try:
-        return await _first(host, usable, tasks, timeout)
-    finally:
-        for task in tasks:
-            task.cancel()
-            task.add_done_callback(_close_late)
+        return await race([partial(_attempt, call, one) for one in usable], starts_s)
+    except AllFailed as failed:
+        problems = "; ".join(
+            f"{one}: {_explained(error, one, call.timeout)}"
+            for one, error in zip(usable, failed.errors, strict=True)
+        )
+        text = f"the server cannot be reached ({problems})"
+        raise RemoteError(errno.EHOSTUNREACH, text, call.host) from None
 
 
-def _close_late(task: asyncio.Task[socket.socket]) -> None:
-    """Closes a connection that is made after another one was chosen."""
-    if not task.cancelled() and task.exception() is None:
-        task.result().close()
-
-
-async def _first(
-    host: str,
-    transports: Sequence[TransportAddress],
-    tasks: list[asyncio.Task[socket.socket]],
-    timeout: float,
-) -> tuple[socket.socket, str]:
-    waiting = dict(zip(tasks, transports, strict=True))
-    problems: list[str] = []
-    while waiting:
-        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            transport = waiting.pop(task)
-            error = task.exception()
-            if error is None:
-                tasks.remove(task)
-                return task.result(), transport.name
-            text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            problems.append(f"{transport}: {_explained(text, error, timeout)}")
-    raise RemoteError(errno.EHOSTUNREACH, "the server cannot be reached (" + "; ".join(problems) + ")", host)
-
-
-def _explained(text: str, error: BaseException, timeout: float) -> str:
+def _explained(error: Exception, transport: TransportAddress, timeout: float) -> str:
     if isinstance(error, TimeoutError):
-        return f"no response within {timeout:g} s; perhaps a firewall blocks it"
+        blocked = "it" if transport.traits.protocol is IPProtocol.TCP else "UDP"
+        return f"no response within {timeout:g} s; perhaps a firewall blocks {blocked}"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused: no SMB server listens on this port"
-    return text
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-async def _attempt(
-    host: str, transport: TransportAddress, delay: float, timeout: float, calling: str
-) -> socket.socket:
-    await asyncio.sleep(delay)
-    async with asyncio.timeout(timeout):
-        loop = asyncio.get_running_loop()
-        port = transport.port or transport.traits.port
-        found = await _addresses(loop, host, port)
-        problem: OSError = OSError(errno.EADDRNOTAVAIL, "the name has no address")
-        for family, kind, protocol, _, address in found:
-            try:
-                connected = await _connect(loop, (family, kind, protocol), address)
-            except OSError as error:
-                problem = error
-                continue
-            if transport.traits.session_request:
-                await _call(loop, connected, calling)
-            return connected
-        raise problem
+async def _attempt(call: Call, transport: TransportAddress) -> Reached:
+    """Tries the addresses of the host over one transport."""
+    async with asyncio.timeout(call.timeout):
+        if transport.traits.protocol is IPProtocol.UDP:
+            tls = call.tls()
+            plane = plane_of(asyncio.get_running_loop())
+            with plane.held():
+                return await _race(call, transport, socket.SOCK_DGRAM, partial(_connect_quic, plane, tls))
+        return await _race(call, transport, socket.SOCK_STREAM, partial(_connect, call, transport))
 
 
-async def _addresses(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Sequence[tuple[Any, ...]]:
+async def _race(
+    call: Call,
+    transport: TransportAddress,
+    kind: socket.SocketKind,
+    connect: Callable[[_Found], Awaitable[Reached]],
+) -> Reached:
+    """The first address that answers; the error of the last one when none does."""
+    found = await _addresses(call.host, transport.port or transport.traits.port, kind)
+    try:
+        attempts = [partial(connect, address) for address in found]
+        return await race(attempts, [index * _NEXT_ADDRESS_S for index in range(len(found))])
+    except AllFailed as failed:
+        raise failed.errors[-1] from None
+
+
+async def _addresses(host: str, port: int, kind: socket.SocketKind) -> Sequence[_Found]:
     """What getaddrinfo finds. For a numeric address no thread is used: it would cost a command 4 ms."""
     with contextlib.suppress(UnicodeEncodeError, socket.gaierror):
-        numeric = socket.AI_NUMERICHOST
-        return socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM, flags=numeric)
-    return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return socket.getaddrinfo(host.encode("ascii"), port, type=kind, flags=socket.AI_NUMERICHOST)
+    return await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
 
 
-async def _connect(
-    loop: asyncio.AbstractEventLoop, kind: tuple[int, int, int], address: tuple[object, ...]
-) -> socket.socket:
-    connected = socket.socket(*kind)
+async def _connect(call: Call, transport: TransportAddress, found: _Found) -> Reached:
+    """A TCP connection, for nbt with its session request answered."""
+    loop = asyncio.get_running_loop()
+    family, kind, protocol, _, address = found
+    connected = socket.socket(family, kind, protocol)
     try:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -119,25 +119,28 @@ async def _connect(
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
         await loop.sock_connect(connected, address)
+        if transport.traits.session_request:
+            await _request_session(loop, connected, call.netbios_name)
     except BaseException:
         connected.close()
         raise
-    return connected
+    return ConnectedSocket(connected, transport.name)
 
 
-async def _call(loop: asyncio.AbstractEventLoop, connected: socket.socket, calling: str) -> None:
+async def _request_session(loop: asyncio.AbstractEventLoop, connected: socket.socket, calling: str) -> None:
     """The NetBIOS session request ([RFC1002] 4.3.2); every server answers to *SMBSERVER."""
-    try:
-        request = SessionRequest(NetBIOSName("*SMBSERVER"), NetBIOSName(calling, 0))
-        await loop.sock_sendall(connected, request.pack())
-        answer = b""
-        while len(answer) < 4:
-            chunk = await loop.sock_recv(connected, 4 - len(answer))
-            if not chunk:
-                raise ConnectionResetError(errno.ECONNRESET, "the server ended the NetBIOS session request")
-            answer += chunk
-        if answer[0] != PacketType.POSITIVE_SESSION_RESPONSE:
-            raise ConnectionRefusedError(errno.ECONNREFUSED, "the server refused the NetBIOS session")
-    except BaseException:
-        connected.close()
-        raise
+    request = SessionRequest(NetBIOSName("*SMBSERVER"), NetBIOSName(calling, 0))
+    await loop.sock_sendall(connected, request.pack())
+    answer = b""
+    while len(answer) < 4:
+        chunk = await loop.sock_recv(connected, 4 - len(answer))
+        if not chunk:
+            raise ConnectionResetError(errno.ECONNRESET, "the server ended the NetBIOS session request")
+        answer += chunk
+    if answer[0] != PacketType.POSITIVE_SESSION_RESPONSE:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "the server refused the NetBIOS session")
+
+
+async def _connect_quic(plane: Plane, tls: QuicClientTls, found: _Found) -> Reached:
+    family, _, _, _, address = found
+    return await connect_quic(plane, tls, family, address)

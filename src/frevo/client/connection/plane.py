@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from frevo.client.connection.unawaited import Unawaited
-from frevo.transport.base import CLOSED, CREDITS, MESSAGE, PUMP, Credits, Event
+from frevo.transport.base import CLOSED, CREDITS, MESSAGE, PUMP, SECURED, Credits, Event, Secured
 from frevo.transport.dataplane import DataPlaneTransport
+from frevo.transport.traits import QUIC
 
 if TYPE_CHECKING:
+    from frevo._native import QuicClientTls
     from frevo.transport.base import Limits
 
 log = logging.getLogger(__name__)
@@ -35,6 +40,7 @@ class Receiver(Protocol):
     credits: Credits
     unawaited: Unawaited
     server: str
+    secured: Secured | None
 
     def on_message(self, event: Event) -> None:
         """A MESSAGE event."""
@@ -49,28 +55,85 @@ class Receiver(Protocol):
         """A pump of the connection has ended."""
 
 
+class ConnectedSocket(msgspec.Struct, eq=False):
+    """A connected stream socket that the data plane does not have yet."""
+
+    socket: socket.socket
+    transport: str
+
+    async def close(self) -> None:
+        """Gives the connection up."""
+        self.socket.close()
+
+
+class QuicConnection:
+    """A QUIC connection of the data plane that has no receiver yet: on its way, established, or ended."""
+
+    transport = QUIC.name
+
+    def __init__(self, plane: Plane, number: int) -> None:
+        self.number = number
+        self._plane = plane
+        #: What the handshake came to.
+        self.secured: asyncio.Future[Secured] = plane.loop.create_future()
+        #: Why the connection has ended.
+        self.ended: asyncio.Future[str] = plane.loop.create_future()
+
+    async def close(self) -> None:
+        """Gives the connection up; the data plane has released it then."""
+        if not self.ended.done():
+            self._plane.transport.close(self.number, abort=True)
+            await asyncio.wait((self.ended,))
+        self._plane.forget(self)
+
+
+Reached = ConnectedSocket | QuicConnection
+
+
 class Plane:
     """The data plane of one loop, and which receiver gets the events of which connection."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.transport = DataPlaneTransport(loop, threads=1, role="client", limits=_LIMITS)
+        self.loop = loop
         self._receivers: dict[int, Receiver] = {}
-        self._loop = loop
+        self._without_receiver: dict[int, QuicConnection] = {}
+        self._holders = 0
         self._process = os.getpid()
         self.transport.start(self._on_events)
 
-    def adopt(self, connected: socket.socket, name: str, receiver: Receiver) -> int:
-        """Gives a connected socket to the data plane; its number."""
-        number = self.transport.adopt(connected, name)
+    def adopt(self, reached: Reached, receiver: Receiver) -> int:
+        """The number of a connection whose events *receiver* gets from now on."""
+        if isinstance(reached, QuicConnection):
+            number = reached.number
+            receiver.secured = reached.secured.result()
+        else:
+            number = self.transport.adopt(reached.socket, reached.transport)
         self.transport.set_credits(number, receiver.credits)
         self._receivers[number] = receiver
+        if isinstance(reached, QuicConnection):
+            self.forget(reached)
+            if reached.ended.done():  # since the handshake
+                self.loop.call_soon(self._closed, number, reached.ended.result())
         return number
+
+    def connect_quic(self, udp: socket.socket, host: str, port: int, tls: QuicClientTls) -> QuicConnection:
+        """Begins a QUIC connection on a new UDP socket; *host* is a numeric address."""
+        number = self.transport.connect_quic(udp, host, port, tls)
+        made = self._without_receiver[number] = QuicConnection(self, number)
+        return made
+
+    def forget(self, connection: QuicConnection) -> None:
+        """Ends the wait of a QUIC connection for a receiver: it has one, or it has ended."""
+        self._without_receiver.pop(connection.number, None)
+        self._end_if_idle()
 
     def _on_events(self, batch: list[Event]) -> None:
         for event in batch:
             kind = event[0]
             receiver = self._receivers.get(event[1])
             if receiver is None:
+                self._on_event_without_receiver(event)
                 continue
             try:
                 if kind == MESSAGE:
@@ -80,11 +143,24 @@ class Plane:
                 elif kind == PUMP:
                     receiver.on_pump_ended(*event[2:])
                 elif kind == CLOSED:
-                    self._receivers.pop(event[1], None)
-                    receiver.on_closed(str(event[2]))
+                    self._closed(event[1], str(event[2]))
             except Exception:  # an error of one connection must not end the others
                 log.exception("error in handling a message")
                 self.transport.close(event[1], abort=True)
+
+    def _closed(self, number: int, reason: str) -> None:
+        receiver = self._receivers.pop(number, None)
+        if receiver is not None:
+            receiver.on_closed(reason)
+
+    def _on_event_without_receiver(self, event: Event) -> None:
+        connection = self._without_receiver.get(event[1])
+        if connection is None:
+            return
+        if event[0] == SECURED:
+            connection.secured.set_result(Secured.of(event))
+        elif event[0] == CLOSED:
+            connection.ended.set_result(str(event[2]))
 
     @property
     def inherited(self) -> bool:
@@ -97,8 +173,8 @@ class Plane:
 
         Does nothing in a forked child, which does not have this loop, or if the loop has ended.
         """
-        if not self.inherited and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(call, *arguments)
+        if not self.inherited and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(call, *arguments)
 
     async def settled(self, server: str) -> None:
         """Waits until the unawaited requests on every connection to *server* are answered."""
@@ -109,8 +185,21 @@ class Plane:
     def release(self, number: int) -> None:
         """Forgets a connection; with the last one the data plane's threads end."""
         self._receivers.pop(number, None)
-        if not self._receivers:
-            _planes.pop(self._loop, None)
+        self._end_if_idle()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile the plane stays although it has no connection."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if not self._receivers and not self._without_receiver and not self._holders:
+            _planes.pop(self.loop, None)
             self.transport.shutdown()
 
 

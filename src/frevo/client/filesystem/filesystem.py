@@ -15,7 +15,7 @@ from fsspec.asyn import AsyncFileSystem, get_loop, sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.utils import isfilelike, stringify_path
 
-from frevo.client.address import Location
+from frevo.client.address import SCHEMES, Location
 from frevo.client.filesystem.file import FrevoFile
 from frevo.client.filesystem.shares import Shares
 from frevo.client.share.file import File
@@ -23,6 +23,7 @@ from frevo.client.share.share import Share
 from frevo.client.to_the_end import in_thread
 from frevo.client.transfer.small import SMALL_BYTES
 from frevo.client.tree.stat import Stat
+from frevo.transport.traits import CONFIGURABLE, TRANSPORTS
 
 #: Bytes between two steps of a transfer; one such buffer a file.
 _STEP_BYTES = 2 << 20
@@ -38,7 +39,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
     underscore are awaited on the caller's loop.
     """
 
-    protocol: ClassVar[tuple[str, ...]] = ("frevo", "smb")
+    protocol: ClassVar[tuple[str, ...]] = ("frevo", *SCHEMES)
     root_marker: ClassVar[str] = ""
     cachable = True
 
@@ -59,6 +60,10 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
         self.host, self.port = host, int(port or 0)
         self.auto_mkdir = auto_mkdir
         who = {"user": username, "password": password, "domain": domain}
+        #: The transport, when there is only one to choose from.
+        self._transport = str(options.get("transports", ""))
+        if self._transport not in CONFIGURABLE:
+            self._transport = ""
         self._shares = Shares(f"smb://{self._authority}", {**who, **options})
         #: Files of this instance that are open for reading.
         self.readers: weakref.WeakValueDictionary[int, FrevoFile] = weakref.WeakValueDictionary()
@@ -96,20 +101,22 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
 
     def unstrip_protocol(self, name: str) -> str:
         """The URL of a path, with its host: what `fsspec.open` takes anywhere."""
-        return f"frevo://{self._authority}/{self._strip_protocol(name)}"
+        scheme = TRANSPORTS[self._transport].scheme if self._transport else "frevo"
+        return f"{scheme}://{self._authority}/{self._strip_protocol(name)}"
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, Any]:
         scheme, found, rest = path.partition("://")
         if not found or not scheme:
             return {}
-        location = Location.parse(f"smb://{rest}")
+        location = Location.parse(path if scheme in SCHEMES else f"smb://{rest}")
         known = {
             "host": location.host,
             "port": location.port,
             "username": location.user,
             "password": location.password,
             "domain": location.domain,
+            "transports": location.transport,
         }
         return {name: value for name, value in known.items() if value}
 

@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from frevo.client.connection import plane as planes
-from frevo.client.connection.plane import Plane, plane_of, runs_here
+from frevo.client.connection.plane import ConnectedSocket, Plane, plane_of, runs_here
 from frevo.client.connection.unawaited import Unawaited
-from frevo.transport.base import CLOSED, CREDITS, MESSAGE, PUMP
+from frevo.transport.base import CLOSED, CREDITS, MESSAGE, PUMP, Secured
 
 
 class Transport:
@@ -45,6 +45,7 @@ class Receiver:
 
     def __init__(self, server: str = "server") -> None:
         self.server, self.credits, self.unawaited = server, cast(Any, None), Unawaited()
+        self.secured: Secured | None = None
         self.events: list[Any] = []
         self.error: Exception | None = None
 
@@ -70,7 +71,7 @@ async def plane(monkeypatch: pytest.MonkeyPatch) -> Plane:
 
 
 def adopted(plane: Plane, receiver: Receiver) -> tuple[Receiver, int]:
-    return receiver, plane.adopt(cast(Any, None), "tcp", receiver)
+    return receiver, plane.adopt(ConnectedSocket(cast(Any, None), "tcp"), receiver)
 
 
 async def test_events_go_to_their_connection(plane: Plane) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from unit.client.local_share import LocalShare
 
+from frevo.client.address import SCHEMES
 from frevo.client.filesystem import FrevoFileSystem
 from frevo.client.filesystem.filesystem import _info
 from frevo.client.tree.stat import Stat
@@ -23,6 +25,7 @@ from frevo.wire.smb2 import FileAttributes
         ("/docs/a", "docs/a"),
         ("docs\\a", "docs/a"),
         ("smb://nas", ""),
+        ("smb+quic://eve@nas:4433/docs/a", "docs/a"),
         (Path("docs/a"), "docs/a"),
     ],
 )
@@ -40,12 +43,29 @@ def test_paths(path: Any, inner: str) -> None:
             {"host": "nas", "port": 4450, "username": "eve", "password": "pw", "domain": "WG"},
         ),
         ("frevo://nas/docs", {"host": "nas"}),
+        ("smb+quic://nas:4433/docs", {"host": "nas", "port": 4433, "transports": "quic"}),
         ("docs/a", {}),
     ],
 )
 def test_what_a_url_says(url: str, options: dict[str, Any]) -> None:
     """The parts that are there become arguments."""
     assert FrevoFileSystem._get_kwargs_from_urls(url) == options
+
+
+def test_urls_keep_the_transport() -> None:
+    """A path's URL demands the transport that the file system has; with several to choose from it is a plain one."""
+    fs = FrevoFileSystem("nas", 4433, transports="quic", tls_ca="/ca.pem", skip_instance_cache=True)
+    assert fs.unstrip_protocol("docs/a") == "smb+quic://nas:4433/docs/a"
+    fs = FrevoFileSystem("nas", transports="quic tcp", skip_instance_cache=True)
+    assert fs.unstrip_protocol("docs/a") == "frevo://nas/docs/a"
+
+
+def test_fsspec_knows_the_schemes() -> None:
+    """The package announces every scheme to fsspec, but not smb, which fsspec has an implementation of its own for."""
+    project = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())
+    announced = project["project"]["entry-points"]["fsspec.specs"]
+    assert announced.keys() == {"frevo", *SCHEMES} - {"smb"}
+    assert set(announced.values()) == {f"frevo.client.filesystem:{FrevoFileSystem.__name__}"}
 
 
 @pytest.mark.parametrize(
