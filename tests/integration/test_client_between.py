@@ -267,8 +267,8 @@ async def test_success_without_a_check(target: Target, flags: int, after: int, m
             assert told.value.strerror
 
 
-@pytest.mark.parametrize("sealed", [False, True])
-async def test_replayed_answers(target: Target, sealed: bool) -> None:
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_replayed_answers(target: Target, encrypted: bool) -> None:
     """An earlier response is sent again, in place of another one and on its own."""
     for number in (True, False):
         kept: list[bytes] = []
@@ -285,11 +285,11 @@ async def test_replayed_answers(target: Target, sealed: bool) -> None:
             return [frame(old)] if len(kept) > 3 else [frame(message)]
 
         with AlteringRelay(target.host, target.port, repeated) as relay, pytest.raises(ConnectionError):
-            await pieces(f"smb://127.0.0.1:{relay.port}/share", target, sealed)
+            await pieces(f"smb://127.0.0.1:{relay.port}/share", target, encrypted)
 
 
-async def pieces(url: str, target: Target, sealed: bool) -> None:
-    async with connect(url, target, encryption=sealed) as share, share.open("between") as file:
+async def pieces(url: str, target: Target, encrypted: bool) -> None:
+    async with connect(url, target, encryption=encrypted) as share, share.open("between") as file:
         for at in range(10):
             assert await file.pread(12, 12 * at) == b"honest data "
 

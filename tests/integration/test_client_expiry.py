@@ -12,16 +12,16 @@ import frevo
 from frevo.server.lifecycle import end_session
 
 
-@pytest.mark.parametrize("sealed", [False, True], ids=["signed", "sealed"])
+@pytest.mark.parametrize("encrypted", [False, True], ids=["signed", "encrypted"])
 @pytest.mark.parametrize("dialect", ["SMB2_10", "SMB3_11"])
-async def test_an_expired_session(tmp_path: Path, dialect: str, sealed: bool) -> None:
+async def test_an_expired_session(tmp_path: Path, dialect: str, encrypted: bool) -> None:
     """Expired with open files: one new log-on for all, the same session and opens; a write is repeated as well."""
-    if sealed and dialect < "SMB3":
+    if encrypted and dialect < "SMB3":
         pytest.skip("no encryption before SMB 3")
     async with in_process(tmp_path / "server") as server:
         (server.folder() / "data").write_bytes(b"some data" * 100_000)
         async with (
-            frevo.connect(server.url(), maximum=dialect, encryption=sealed) as share,
+            frevo.connect(server.url(), maximum=dialect, encryption=encrypted) as share,
             share.open("data") as file,
             share.open("new", "wb") as new,
         ):

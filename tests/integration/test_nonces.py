@@ -91,18 +91,18 @@ async def test_nonces_of_both(tmp_path: Path, way: str) -> None:
     """Goal: every message of a client and a server has a unique nonce. Method: all flows through a tap, twice over new
     connections; each key and nonce is looked up among the earlier ones."""
     cancelled = 0
-    sealed = "encryption" in WAYS[way]
+    encrypted = "encryption" in WAYS[way]
     async with in_process(tmp_path / "server") as server:
         with Tap(server.port) as tap:
 
             async def interim() -> None:
                 """Returns when the server waits, which the client does not know yet; encrypted, nobody can tell."""
                 seen = tap.interims
-                for _ in range(30 if sealed else 10_000):
+                for _ in range(30 if encrypted else 10_000):
                     if tap.interims > seen:
                         return
                     await asyncio.sleep(0.001)
-                assert sealed, "no interim response"
+                assert encrypted, "no interim response"
 
             url = f"smb://{USER}@127.0.0.1:{tap.port}/share"
             for _ in range(2):
@@ -119,16 +119,16 @@ async def test_nonces_of_both(tmp_path: Path, way: str) -> None:
                 tap.cancels.clear()
     tap.nonces.check()
     for side in (False, True):
-        assert tap.nonces.count(server=side, sealed=sealed) > 50
-    assert sealed or (tap.interims >= 8 and cancelled >= 8)
+        assert tap.nonces.count(server=side, encrypted=encrypted) > 50
+    assert encrypted or (tap.interims >= 8 and cancelled >= 8)
 
 
 def test_the_tap_sees() -> None:
     """Goal: the check can fail. Method: two messages with one nonce, signed and encrypted; the same message again does
     not count."""
     signed = b"\xfeSMB\x40" + bytes(11) + b"\x08" + bytes(100)
-    sealed = b"\xfdSMB" + bytes(60)
-    for message in (signed, sealed):
+    encrypted = b"\xfdSMB" + bytes(60)
+    for message in (signed, encrypted):
         nonces = Nonces()
         nonces.saw(message, server=True)
         nonces.saw(message, server=True)

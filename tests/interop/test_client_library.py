@@ -45,18 +45,18 @@ def connect(target: Target, folder: Path) -> Connect:
 
 @pytest.mark.parametrize("target", ["unsigned", "samba"], indirect=True)
 @pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("protection", ["plain", "signed", "sealed"])
+@pytest.mark.parametrize("protection", ["plain", "signed", "encrypted"])
 async def test_every_dialect(connect: Connect, folder: Path, dialect: str, protection: str) -> None:
     """Data of odd sizes up and down with each dialect and protection; what was negotiated is what was requested."""
-    sealed = protection == "sealed"
-    if sealed and dialect < "SMB3":
+    encrypted = protection == "encrypted"
+    if encrypted and dialect < "SMB3":
         with pytest.raises(RemoteError, match="without a cipher"):
             await connect(maximum=dialect, encryption=True)
         return
-    async with connect(maximum=dialect, signing=protection != "plain", encryption=sealed) as share:
+    async with connect(maximum=dialect, signing=protection != "plain", encryption=encrypted) as share:
         agreed, session = share.tree.connection.negotiated, share.tree.session.protection
         assert agreed is not None and agreed.dialect.name == dialect
-        assert (session.sign, session.encrypt) == (protection != "plain", sealed)
+        assert (session.sign, session.encrypt) == (protection != "plain", encrypted)
         for size in (0, 1, 65536, 65537, 3_000_001):
             data = os.urandom(size)
             assert await share.write_bytes("data", data) == size

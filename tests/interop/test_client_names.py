@@ -116,15 +116,15 @@ async def test_every_dialect_over_netbios(
 ) -> None:
     """Each dialect over the NetBIOS session service plain, signed and encrypted: data both ways, a listing."""
     data = os.urandom(300_001)
-    for signing, sealed in ((False, False), (True, False), (True, True)):
-        if sealed and dialect < "SMB3":
+    for signing, encrypted in ((False, False), (True, False), (True, True)):
+        if encrypted and dialect < "SMB3":
             continue
         async with connect(
-            target.nbt_port, transports="nbt", maximum=dialect, signing=signing, encryption=sealed
+            target.nbt_port, transports="nbt", maximum=dialect, signing=signing, encryption=encrypted
         ) as share:
             negotiated = share.tree.connection.negotiated
             assert negotiated is not None and negotiated.dialect.name == dialect
-            assert share.tree.session.protection.encrypt == sealed
+            assert share.tree.session.protection.encrypt == encrypted
             await share.write_bytes("data", data)
             assert (folder / "data").read_bytes() == data == await share.read_bytes("data")
             assert await share.listdir() == ["data"]

@@ -23,14 +23,14 @@ from frevo.transport.base import WRONG_DATA, PumpSettings, bucket_floor, bucket_
 
 pytestmark = pytest.mark.interop
 
-#: Name to options: nothing, the three ways to sign, sealed.
+#: Name to options: nothing, the three ways to sign, encrypted.
 PROTECTIONS: dict[str, dict[str, Any]] = {
     "plain": {"signing": False},
     "gmac": {},
     "cmac": {"maximum": "SMB3_02"},
     "hmac": {"maximum": "SMB2_10"},
     "single-credit": {"maximum": "SMB2_02"},
-    "sealed": {"encryption": True},
+    "encrypted": {"encryption": True},
 }
 Connect = Callable[..., Connecting[Share]]
 

@@ -64,7 +64,7 @@ class Reply:
 
     header: Header
     message: bytes
-    sealed: bool
+    encrypted: bool
 
     @property
     def status(self) -> NTStatus:
@@ -87,13 +87,13 @@ class Reply:
 
 @dataclass(slots=True)
 class Session:
-    """A session from the client's side. `sign` and `seal` say how its requests are sent."""
+    """A session from the client's side. `sign` and `encrypt` say how its requests are sent."""
 
     id: int
     keys: SessionKeys | None = None
     flags: int = 0
     sign: bool = True
-    seal: bool = False
+    encrypt: bool = False
     preauth_hash: bytes = bytes(64)
     session_key: bytes = b""
 
@@ -164,8 +164,8 @@ class Client:
 
     def _take(self, message: bytes) -> None:
         self.pair.nonces.saw(message, server=True)
-        sealed = message[:4] == b"\xfdSMB"
-        if sealed:
+        encrypted = message[:4] == b"\xfdSMB"
+        if encrypted:
             number = int.from_bytes(message[44:52], "little")
             keys = self.sessions[number].keys
             assert keys is not None
@@ -178,11 +178,11 @@ class Client:
             first = (
                 header.command == Command.SESSION_SETUP and session is None
             )  # checked once the keys are known
-            if header.flags & SIGNED and not sealed and not first:
+            if header.flags & SIGNED and not encrypted and not first:
                 assert session is not None and session.keys is not None, "signed by whom?"
                 assert session.keys.verify(element), "wrong signature of the server"
             self.granted += header.credits
-            self.replies.append(Reply(header, element, sealed))
+            self.replies.append(Reply(header, element, encrypted))
 
     # -- requests
 
@@ -202,7 +202,9 @@ class Client:
             setattr(header, name, value)
         return header.pack() + one.body
 
-    def compound(self, *elements: Element, seal: bool | None = None, sign: bool | None = None) -> list[int]:
+    def compound(
+        self, *elements: Element, encrypt: bool | None = None, sign: bool | None = None
+    ) -> list[int]:
         """Sends elements as one message; their message ids."""
         ids, parts = [], []
         for index, one in enumerate(elements):
@@ -219,7 +221,7 @@ class Client:
         first = elements[0].session if elements[0].session is not None else self.session
         keys = first.keys if first is not None else None
         if keys is not None and first is not None:
-            if first.seal if seal is None else seal:
+            if first.encrypt if encrypt is None else encrypt:
                 self.raw(keys.encrypt(first.id, b"".join(parts)))
                 return ids
             if first.sign if sign is None else sign:
@@ -240,13 +242,13 @@ class Client:
         session: Session | None = None,
         tree: int | None = None,
         charge: int = 1,
-        seal: bool | None = None,
+        encrypt: bool | None = None,
         sign: bool | None = None,
         **fields: Any,
     ) -> int:
         """Sends one request; its message id. *fields* override the header's."""
         element = Element(command, body, flags, session, tree, charge, fields)
-        return self.compound(element, seal=seal, sign=sign)[0]
+        return self.compound(element, encrypt=encrypt, sign=sign)[0]
 
     def answers(self, message_id: int) -> list[Reply]:
         """The responses to a request so far."""
@@ -365,7 +367,7 @@ class Client:
             signing_required=False,
             encryption_required=False,
         )
-        session.seal = bool(session.flags & 4)
+        session.encrypt = bool(session.flags & 4)
         if reply.signed:
             assert session.keys.verify(reply.message), "the last response of the log-on has a wrong signature"
 

@@ -53,7 +53,7 @@ class Player:
         return self.rng.choice(OFFSETS) if self.rng.randrange(4) == 0 else self.rng.randrange(100)
 
     def _call(self, command: int, body: bytes, charge: int = 1) -> list[Reply]:
-        protection = self.rng.choice(({"seal": True}, {"sign": True}, {"sign": False}))
+        protection = self.rng.choice(({"encrypt": True}, {"sign": True}, {"sign": False}))
         return [self.client.call(command, body, charge=charge, **protection)]
 
     def create(self, access: int = 0, share: int = 0) -> list[Reply]:
@@ -139,5 +139,5 @@ def comparable(reply: Reply) -> tuple[object, ...]:
         body = body[:8] + body[40:64]  # action, sizes and attributes without times and FileId
     return (
         header.command, hex(header.status), header.credit_charge, header.credits, header.flags, header.message_id,
-        header.next_command, header.async_id, reply.sealed, body,
+        header.next_command, header.async_id, reply.encrypted, body,
     )  # fmt: skip

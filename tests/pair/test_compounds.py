@@ -44,8 +44,8 @@ def create(name: str, **fields: int) -> Element:
     return Element(Command.CREATE, create_request(name, **fields).pack())
 
 
-@pytest.mark.parametrize("seal", [False, True])
-def test_create_write_read_close(pair: Pair, seal: bool) -> None:
+@pytest.mark.parametrize("encrypt", [False, True])
+def test_create_write_read_close(pair: Pair, encrypt: bool) -> None:
     """Goal: the usual chain, with the FileId passed on. Method: one message, four responses in order, each right."""
     client = pair.logged_on()
     ids = client.compound(
@@ -53,11 +53,11 @@ def test_create_write_read_close(pair: Pair, seal: bool) -> None:
         related(Command.WRITE, WriteRequest(ANY_FILE_ID, 0, b"hello").pack()),
         related(Command.READ, ReadRequest(ANY_FILE_ID, 1, 10).pack()),
         related(Command.CLOSE, CLOSE),
-        seal=seal,
+        encrypt=encrypt,
     )
     client.pump()
     assert [reply.header.message_id for reply in client.replies] == ids
-    assert all(reply.sealed == seal and reply.signed != seal for reply in client.replies)
+    assert all(reply.encrypted == encrypt and reply.signed != encrypt for reply in client.replies)
     assert client.replies[1].status == NTStatus.SUCCESS
     assert bytes(client.replies[2].ok(ReadResponse).data) == b"ello"
     assert not pair.server.opens

@@ -32,7 +32,7 @@ def test_same_answers(tmp_path: Path, seed: int, dialect: int) -> None:
         players = [player(pair, seed, dialect) for pair in (fast, slow)]
         if dialect == 0x0210:
             for one in players:
-                _no_seal(one.client)
+                _no_encryption(one.client)
         for number in range(STEPS):
             first, second = ([comparable(reply) for reply in one.step()] for one in players)
             assert first == second, f"seed {seed}, step {number}"
@@ -65,12 +65,12 @@ def test_same_answers_in_a_lane(tmp_path: Path, seed: int) -> None:
     assert contents[0] == contents[1]
 
 
-def _no_seal(client: Client) -> None:
+def _no_encryption(client: Client) -> None:
     """2.1 cannot encrypt: such requests are signed instead."""
     call = client.call
 
     def signed(command: int, body: bytes, **options: object):  # type: ignore[no-untyped-def]
-        options.pop("seal", None)
+        options.pop("encrypt", None)
         return call(command, body, **options)
 
     client.call = signed  # type: ignore[method-assign]

@@ -48,21 +48,21 @@ def agreed(pair: Pair, cipher: int, signing: int) -> Client:
 
 
 @pytest.mark.parametrize(
-    ("cipher", "signing", "seal"), itertools.product((1, 2, 3, 4), (0, 1, 2), (False, True))
+    ("cipher", "signing", "encrypt"), itertools.product((1, 2, 3, 4), (0, 1, 2), (False, True))
 )
-def test_algorithms(pair: Pair, cipher: int, signing: int, seal: bool) -> None:
+def test_algorithms(pair: Pair, cipher: int, signing: int, encrypt: bool) -> None:
     """Goal: each cipher with each signing algorithm, both planes. Method: write, then read until the data plane
     answers; every response is protected as its request was."""
     client = agreed(pair, cipher, signing)
     assert client.session is not None
-    client.session.seal = seal
+    client.session.encrypt = encrypt
     client.connect_tree("share")
     file_id = client.open("a")
     assert client.write(file_id, 0, bytes(range(256)) * 300).status == NTStatus.SUCCESS
     for _ in range(2):
         reply = client.call(Command.READ, ReadRequest(file_id, 7, 70000).pack(), charge=2)
         assert reply.status == NTStatus.SUCCESS and len(reply.message) == 80 + 70000
-        assert reply.sealed == seal and reply.signed != seal
+        assert reply.encrypted == encrypt and reply.signed != encrypt
     assert pair.transport.statistics()["fast_reads"] == 1
 
 
@@ -155,7 +155,7 @@ def test_encrypted_for_another_session(pair: Pair) -> None:
         reply = client.wait(client.next_id)
         client.next_id += 1
         assert reply.status in (NTStatus.ACCESS_DENIED, NTStatus.USER_SESSION_DELETED)
-        assert reply.sealed
+        assert reply.encrypted
 
 
 @pytest.mark.parametrize("position", [4, 20, 36, 38, 42, 44, 52, 116])
@@ -176,12 +176,12 @@ def test_encrypted_and_changed(pair: Pair, position: int) -> None:
 
 def test_replay(pair: Pair) -> None:
     """Goal: a recorded message cannot be sent again. Method: the same encrypted, and the same signed, bytes twice."""
-    for seal in (True, False):
+    for encrypt in (True, False):
         client = pair.logged_on()
         assert client.session is not None and client.session.keys is not None
         plain = client.element(Element(13, EchoRequest().pack()), client.next_id)
         keys = client.session.keys
-        message = keys.encrypt(client.session.id, plain) if seal else keys.sign(plain)
+        message = keys.encrypt(client.session.id, plain) if encrypt else keys.sign(plain)
         client.raw(message)
         assert client.wait(client.next_id).status == NTStatus.SUCCESS
         client.raw(message)
@@ -193,12 +193,12 @@ def test_encrypted_session(make_pair: MakePair) -> None:
     requests (ACCESS_DENIED), encrypted ones, and a 2.1 client."""
     pair = make_pair({"server smb encrypt": "required"})
     client = pair.logged_on()
-    assert client.session is not None and client.session.seal
+    assert client.session is not None and client.session.encrypt
     file_id = client.open("a")
     client.write(file_id, 0, b"data")
     assert client.read(file_id, 0, 4) == client.read(file_id, 0, 4) == b"data"
     for sign in (False, True):
-        reply = client.call(Command.READ, ReadRequest(file_id, 0, 4).pack(), seal=False, sign=sign)
+        reply = client.call(Command.READ, ReadRequest(file_id, 0, 4).pack(), encrypt=False, sign=sign)
         assert reply.status == NTStatus.ACCESS_DENIED
         assert b"data" not in reply.message
     old = pair.connect()
@@ -214,13 +214,13 @@ def test_encrypted_share(make_pair: MakePair) -> None:
     client = pair.logged_on()
     assert client.session is not None
     plain = client.open("a")
-    client.session.seal = True
+    client.session.encrypt = True
     client.connect_tree("secret")
     file_id = client.open("b")
     client.write(file_id, 0, b"data")
     assert client.read(file_id, 0, 4) == client.read(file_id, 0, 4) == b"data"
     assert pair.transport.statistics()["fast_reads"] == 1
-    client.session.seal = False
+    client.session.encrypt = False
     reply = client.call(Command.READ, ReadRequest(file_id, 0, 4).pack())
     assert reply.status == NTStatus.ACCESS_DENIED
     assert client.close(plain, tree=1).status == NTStatus.SUCCESS

@@ -130,18 +130,18 @@ def test_a_cut_context(make_pair: MakePair, transport: str, data: bytes) -> None
 
 
 @pytest.mark.parametrize(
-    ("over_quic", "offered", "sealed"), [("no", True, False), ("no", False, True), ("yes", True, True)]
+    ("over_quic", "offered", "encrypted"), [("no", True, False), ("no", False, True), ("yes", True, True)]
 )
-def test_required_for_all(make_pair: MakePair, over_quic: str, offered: bool, sealed: bool) -> None:
+def test_required_for_all(make_pair: MakePair, over_quic: str, offered: bool, encrypted: bool) -> None:
     """Goal: `server smb encrypt = required` asks for SMB encryption unless both ends rely on QUIC; signing stays.
     Method: a session of each kind; unencrypted requests, signed and not."""
     options = {**REQUIRED, "server smb encryption over quic": over_quic}
     client = relying(make_pair(options, transport="quic"), offered=offered)
     assert client.session is not None
-    assert bool(client.session.flags & SessionFlags.ENCRYPT_DATA) == sealed
-    client.session.seal = False
-    assert client.try_tree("share", seal=True).status == NTStatus.SUCCESS
-    assert client.try_tree("share").status == (NTStatus.ACCESS_DENIED if sealed else NTStatus.SUCCESS)
+    assert bool(client.session.flags & SessionFlags.ENCRYPT_DATA) == encrypted
+    client.session.encrypt = False
+    assert client.try_tree("share", encrypt=True).status == NTStatus.SUCCESS
+    assert client.try_tree("share").status == (NTStatus.ACCESS_DENIED if encrypted else NTStatus.SUCCESS)
     assert client.echo(sign=False).status == NTStatus.ACCESS_DENIED
 
 
@@ -152,22 +152,22 @@ def test_wished_for(make_pair: MakePair, policy: str) -> None:
     assert client.session is not None and not client.session.flags & SessionFlags.ENCRYPT_DATA
     client.connect_tree("share")
     assert client.echo().signed
-    assert client.echo(seal=True).sealed
+    assert client.echo(encrypt=True).encrypted
 
 
 @pytest.mark.parametrize(
-    ("over_quic", "offered", "sealed"), [("no", True, False), ("no", False, True), ("yes", True, True)]
+    ("over_quic", "offered", "encrypted"), [("no", True, False), ("no", False, True), ("yes", True, True)]
 )
-def test_required_for_a_share(make_pair: MakePair, over_quic: str, offered: bool, sealed: bool) -> None:
+def test_required_for_a_share(make_pair: MakePair, over_quic: str, offered: bool, encrypted: bool) -> None:
     """Goal: the same for a single share. Method: its flags and a file, read with and without encryption."""
     pair = make_pair({"server smb encryption over quic": over_quic}, SECRET, transport="quic")
     client = relying(pair, offered=offered)
     reply = client.try_tree("secret")
-    assert bool(reply.ok(TreeConnectResponse).share_flags & ShareFlags.ENCRYPT_DATA) == sealed
+    assert bool(reply.ok(TreeConnectResponse).share_flags & ShareFlags.ENCRYPT_DATA) == encrypted
     client.tree = reply.header.tree_id
-    assert client.create("file").status == (NTStatus.ACCESS_DENIED if sealed else NTStatus.SUCCESS)
+    assert client.create("file").status == (NTStatus.ACCESS_DENIED if encrypted else NTStatus.SUCCESS)
     assert client.session is not None
-    client.session.seal = True
+    client.session.encrypt = True
     file_id = client.open("file")
     assert client.write(file_id, 0, b"data").status == NTStatus.SUCCESS
     assert client.read(file_id, 0, 4) == b"data"

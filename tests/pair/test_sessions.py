@@ -152,22 +152,22 @@ def test_logoff(pair: Pair) -> None:
     assert client.try_tree("share", session=other).status == NTStatus.SUCCESS
 
 
-@pytest.mark.parametrize("seal", [False, True])
-def test_logoff_ends_waiting_requests(pair: Pair, seal: bool) -> None:
+@pytest.mark.parametrize("encrypt", [False, True])
+def test_logoff_ends_waiting_requests(pair: Pair, encrypt: bool) -> None:
     """Goal: requests that wait when the session ends get a response, protected as they came. Method: CHANGE_NOTIFY
     waits, LOGOFF; both responses come, signed or encrypted, and the connection lives."""
     client = pair.logged_on()
     assert client.session is not None
-    client.session.seal = seal
+    client.session.encrypt = encrypt
     folder = client.open(
         "", desired_access=1, create_options=CreateOptions.DIRECTORY_FILE, create_disposition=1
     )
     waiting = client.send(Command.CHANGE_NOTIFY, ChangeNotifyRequest(0, 1000, folder, 0xFFF).pack())
     reply = client.call(Command.LOGOFF, LOGOFF)
-    assert reply.status == NTStatus.SUCCESS and reply.sealed == seal
+    assert reply.status == NTStatus.SUCCESS and reply.encrypted == encrypt
     reply = client.wait(waiting)
     assert reply.status & 0xC0000000 or reply.status == NTStatus.NOTIFY_CLEANUP
-    assert reply.sealed == seal and reply.signed != seal
+    assert reply.encrypted == encrypt and reply.signed != encrypt
     assert not client.closed
     client.log_on()
 

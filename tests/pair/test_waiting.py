@@ -44,13 +44,13 @@ def async_id(client: Client, message_id: int) -> int:
 
 
 @pytest.mark.parametrize("how", ["async", "message"])
-@pytest.mark.parametrize("seal", [False, True])
-def test_cancel(pair: Pair, how: str, seal: bool) -> None:
+@pytest.mark.parametrize("encrypt", [False, True])
+def test_cancel(pair: Pair, how: str, encrypt: bool) -> None:
     """Goal: CANCEL ends the wait with CANCELLED, by async id or message id. Method: each; the final response is async,
     has no credits, and is protected."""
     client = pair.logged_on()
     assert client.session is not None
-    client.session.seal = seal
+    client.session.encrypt = encrypt
     message_id = notify(client, folder(client))
     if how == "async":
         client.send(
@@ -60,7 +60,7 @@ def test_cancel(pair: Pair, how: str, seal: bool) -> None:
         client.send(Command.CANCEL, CANCEL, message_id=message_id)
     reply = client.wait(message_id)
     assert reply.status == NTStatus.CANCELLED and reply.header.flags & ASYNC and reply.header.credits == 0
-    assert reply.sealed == seal and reply.signed != seal
+    assert reply.encrypted == encrypt and reply.signed != encrypt
     client.send(Command.CANCEL, CANCEL, message_id=message_id)
     assert client.echo().status == NTStatus.SUCCESS
 

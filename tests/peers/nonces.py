@@ -36,10 +36,10 @@ class Nonces:
         if self.seen.setdefault(nonce, message) != message:
             self.reused.append(nonce)
 
-    def count(self, *, server: bool, sealed: bool) -> int:
+    def count(self, *, server: bool, encrypted: bool) -> int:
         """How many different nonces that side has used for encryption, or for signatures."""
         sender = "server" if server else "client"
-        return sum(one[1] == sender and isinstance(one[2], bytes) == sealed for one in self.seen)
+        return sum(one[1] == sender and isinstance(one[2], bytes) == encrypted for one in self.seen)
 
     def check(self) -> None:
         """Fails when a nonce was used twice."""

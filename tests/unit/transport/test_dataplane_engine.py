@@ -90,14 +90,14 @@ def test_reads_are_answered_plain_signed_and_encrypted(engine: str, content: tup
         attach(plane, connection, fd)
         message_id = 1
         for offset, length in [(0, 1), (7, 4096), (65_000, 65_536), (1 << 20, 2 << 20), (len(data) - 5, 99)]:
-            for protect in ("plain", "signed", "sealed"):
+            for protect in ("plain", "signed", "encrypted"):
                 request = read_request(message_id, offset, length)
                 message_id += -(-length // 65536)
                 if protect == "signed":
                     request = mine.sign(request)
-                client.send(mine.encrypt(SESSION, request) if protect == "sealed" else request)
+                client.send(mine.encrypt(SESSION, request) if protect == "encrypted" else request)
                 answer = client.receive()
-                if protect == "sealed":
+                if protect == "encrypted":
                     answer = mine.decrypt(answer)
                 assert mine.verify(answer) == (protect == "signed")
                 assert answer[80:] == data[offset : offset + length]
