@@ -107,7 +107,7 @@ def test_bounds(tmp_path: Path, scans: list[int]) -> None:
 
 
 def test_a_large_directory_in_pieces(fd: int, tmp_path: Path, scans: list[int]) -> None:
-    """Beyond the limit a look-up raises Unread; after its steps the answer is there, for all who asked."""
+    """Beyond the limit a look-up raises Unread; after its steps the result is there, for all callers."""
     for number in range(1200):
         (tmp_path / f"n{number}").touch()
     cache = NameCache(inline_max=100)
@@ -125,7 +125,7 @@ def test_a_large_directory_in_pieces(fd: int, tmp_path: Path, scans: list[int]) 
 
 
 def test_a_reading_that_is_given_up(fd: int, tmp_path: Path) -> None:
-    """Nobody waits for it any more: no descriptor is kept."""
+    """If no caller waits for it any more, no descriptor is kept."""
     for number in range(1200):
         (tmp_path / f"n{number}").touch()
     cache = NameCache(inline_max=100)

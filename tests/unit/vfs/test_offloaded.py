@@ -1,4 +1,4 @@
-"""vfs/offloaded.py: a backend whose calls another thread makes: what passes through, and when its handles close."""
+"""vfs/offloaded.py: a backend called by another thread: what passes through, and when its handles close."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def test_data(backend: LocalBackend) -> None:
 
 
 async def test_closed_under_a_transfer(backend: LocalBackend) -> None:
-    """The descriptor stays until the transfer has ended; then those who waited for that hear of it."""
+    """The descriptor stays until the transfer has ended; then waiters are told."""
     proxy, runner = over(backend)
     handle: Any = create(cast(LocalBackend, proxy), "a")
     runner.gate.clear()
@@ -110,7 +110,7 @@ async def test_closed_under_a_transfer(backend: LocalBackend) -> None:
 async def test_closed_outside_the_thread(
     backend: LocalBackend, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The close is done later, and its error is logged: nobody is left to hear it."""
+    """The close is done later, and its error is logged, because no caller is left."""
     proxy, runner = over(backend)
     handle: Any = create(cast(LocalBackend, proxy), "a")
     real = handle._inner.close

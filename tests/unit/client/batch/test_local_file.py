@@ -14,7 +14,7 @@ _TIME = 1_700_000_000_123_456_700
 
 
 def test_a_new_file(tmp_path: Path) -> None:
-    """Bytes and time are as given; an existing file is not touched."""
+    """Bytes and time are as given; an existing file is left alone."""
     place = tmp_path / "file"
     write_new(str(place), b"data", _TIME)
     assert (place.read_bytes(), place.stat().st_mtime_ns) == (b"data", _TIME)
@@ -24,7 +24,7 @@ def test_a_new_file(tmp_path: Path) -> None:
 
 
 def test_an_existing_file(tmp_path: Path) -> None:
-    """It is replaced by a rename: who has it open keeps the old one, and no part is left."""
+    """It is replaced by a rename: a program that has it open keeps the old one, and no part is left."""
     place, part = tmp_path / "file", tmp_path / "part"
     place.write_bytes(b"old")
     part.write_bytes(b"what a break has left behind")
@@ -45,7 +45,7 @@ def test_a_directory_in_the_way(tmp_path: Path) -> None:
 
 
 def test_no_room_leaves_nothing(tmp_path: Path) -> None:
-    """A limit of the file's size lets ten bytes through: the error is the system's, and the ten are taken back."""
+    """A limit on the file's size admits ten bytes: the error is the system's, and the ten are removed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
     try:

@@ -30,7 +30,7 @@ async def jobs(count: int) -> AsyncIterator[int]:
 
 
 class Work:
-    """Does jobs and notes who did them."""
+    """Does jobs and records on which share."""
 
     def __init__(self) -> None:
         self.done: list[tuple[Any, int]] = []
@@ -65,7 +65,7 @@ async def test_a_few_jobs() -> None:
 
 
 async def test_a_backlog_brings_connections() -> None:
-    """One more for each time that the queue is full, in order, until there are no more; each job is done once."""
+    """One more each time the queue is full, in order, until there are no more; each job is done once."""
     work, share = Work(), Share(2)
     await work.pool(share, 8, True).run(jobs(5000))
     assert sorted(job for _, job in work.done) == list(range(5000))
@@ -82,8 +82,8 @@ async def test_one_connection_only() -> None:
 
 
 async def test_failures() -> None:
-    """A job that fails is reported and the others are done; a name that cannot be is an OSError; a lost connection
-    ends all."""
+    """A job that fails is reported and the others are done; an impossible name is an OSError; a lost connection ends
+    everything."""
     work = Work()
     work.errors = {3: OSError(28, "full"), 5: ValueError("a NUL is in the path")}
     await work.pool(Share(), 2, False).run(jobs(10))

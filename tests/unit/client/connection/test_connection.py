@@ -158,7 +158,7 @@ async def test_protection(protection: Protection, flags: int, signed: bool) -> N
 
 
 async def test_waiting_for_credits() -> None:
-    """Requests wait in order; nobody overtakes, and a cancelled one makes room."""
+    """Requests wait in order; none overtakes another, and a cancelled one makes room."""
     one = One(credits=2)
     first = one.begin(Element(Command.ECHO, ECHO, charge=2))
     await turns()
@@ -176,7 +176,8 @@ async def test_waiting_for_credits() -> None:
 
 
 async def test_credits_that_never_come() -> None:
-    """A request that needs more than the server gives, with nothing under way that could bring any, ends it."""
+    """A request that needs more credits than the server grants, with nothing under way that could bring any, ends the
+    connection."""
     one = One(credits=1)
     with pytest.raises(ConnectionLost, match="granted 1 credits, but 3 are needed"):
         await one.begin(Element(Command.ECHO, ECHO, charge=3))
@@ -217,8 +218,8 @@ async def test_an_interim_answer() -> None:
     assert one.transport.credits.free == 8 and not one.connection.lost
 
 
-async def test_an_answer_that_nobody_takes() -> None:
-    """What the request did is undone when its answer comes after the cancel."""
+async def test_an_abandoned_response() -> None:
+    """The effect of the request is undone when its response comes after the cancel."""
     one = One()
     undone: list[Reply] = []
     task = one.begin(Element(Command.ECHO, ECHO, on_abandoned=undone.append))
@@ -264,8 +265,8 @@ async def test_answers_that_cannot_be(answer: dict[str, int], text: str) -> None
     assert one.transport.closed == [True]
 
 
-async def test_a_message_that_is_no_message() -> None:
-    """Too short, or not SMB2: as every malformed answer."""
+async def test_malformed_messages() -> None:
+    """Too short, or not SMB2: like every malformed response."""
     one = One()
     task = one.begin()
     await turns()
@@ -295,8 +296,8 @@ async def test_an_answer_without_its_signature(status: int, kind: type[Connectio
     assert type(caught.value) is kind
 
 
-async def test_requests_that_nobody_waits_for() -> None:
-    """They need a free credit, and say no when there is none; `settled` waits for their answers."""
+async def test_unawaited_requests() -> None:
+    """They need a free credit, and are refused without one; `settled` waits for their responses."""
     one = One(credits=1)
     assert one.connection.send_unawaited(Command.ECHO, ECHO, PLAIN, 0, False)
     assert not one.connection.send_unawaited(Command.ECHO, ECHO, PLAIN, 0, False)
@@ -366,7 +367,7 @@ async def test_pumps() -> None:
 
 
 async def test_patient_requests_are_not_due() -> None:
-    """A request that may take any time is no sign of a server that has gone silent."""
+    """A request that may take any time does not make a silent server suspicious."""
     one = One()
     one.begin(Element(Command.CHANGE_NOTIFY, ECHO, patient=True))
     await turns()

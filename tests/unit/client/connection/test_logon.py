@@ -202,14 +202,14 @@ async def test_a_server_that_requires_signing() -> None:
         (signed_success(key=bytes(16)), "signature of the log-on response is wrong"),
     ],
 )
-async def test_an_answer_of_somebody_else(last: Any, text: str) -> None:
-    """Who does not know the password cannot sign the last answer ([MS-SMB2] 3.2.5.3.1)."""
+async def test_a_response_of_an_impostor(last: Any, text: str) -> None:
+    """Without the password nobody can sign the last response ([MS-SMB2] 3.2.5.3.1)."""
     with pytest.raises(PeerFault, match=text):
         await logged_on(CHALLENGE, last)
 
 
 async def test_success_at_once() -> None:
-    """Nobody has shown that they know the user: there is no key yet, and an empty one must not be used."""
+    """The server has not proved that it knows the user: there is no key yet, and an empty one must not be used."""
     with pytest.raises(PeerFault, match="without proving"):
         await logged_on(setup(signed=int(HeaderFlags.SIGNED)), mechanism=Mechanism(rounds=2, key=b""))
 
@@ -233,7 +233,7 @@ async def test_encryption_that_cannot_be() -> None:
 async def test_guests(
     credentials: Credentials, flags: int, options: dict[str, bool], text: str | None
 ) -> None:
-    """Only for whoever asked for it: a guest's messages are neither signed nor encrypted."""
+    """Only on request: a guest's messages are neither signed nor encrypted."""
     work = logged_on(CHALLENGE, setup(flags=int(flags)), credentials=credentials, **options)
     if text is None:
         session, _ = await work
@@ -258,7 +258,7 @@ async def test_refusals(status: int, kind: type[OSError], text: str) -> None:
 
 
 async def test_rounds_without_an_end() -> None:
-    """A server that always wants another round is not asked for ever."""
+    """A server that always wants another round does not keep the client busy for ever."""
     mechanism = Mechanism(rounds=99)
     with pytest.raises(RemoteError, match="MORE_PROCESSING_REQUIRED"):
         await logged_on(*[CHALLENGE] * 50, mechanism=mechanism)

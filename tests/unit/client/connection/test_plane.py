@@ -1,4 +1,4 @@
-"""The data plane of a loop: who gets which event, and when it ends."""
+"""The data plane of a loop: which receiver gets which event, and when the plane ends."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def adopted(plane: Plane, receiver: Receiver) -> tuple[Receiver, int]:
 
 
 async def test_events_go_to_their_connection(plane: Plane) -> None:
-    """Each kind to its method; one for a connection that is gone to nobody."""
+    """Each kind calls its method; an event of a connection that is gone is dropped."""
     transport: Any = plane.transport
     one, number = adopted(plane, Receiver())
     other, _ = adopted(plane, Receiver())
@@ -86,7 +86,7 @@ async def test_events_go_to_their_connection(plane: Plane) -> None:
 
 
 async def test_trouble_of_one_connection(plane: Plane, caplog: pytest.LogCaptureFixture) -> None:
-    """An error in handling a message is logged and ends that connection alone."""
+    """An error while handling a message is logged and ends only that connection."""
     transport: Any = plane.transport
     one, number = adopted(plane, Receiver())
     other, second = adopted(plane, Receiver())

@@ -14,7 +14,7 @@ _FINE = Reply(0, b"")
 
 
 async def test_only_those_before() -> None:
-    """What begins after somebody waits is not waited for: a busy connection holds up nobody."""
+    """Requests that begin after the wait has begun are not waited for: a busy connection delays nobody."""
     unawaited = Unawaited()
     await unawaited.settled()
     unawaited.under_way |= {1, 2}
@@ -32,7 +32,7 @@ async def test_only_those_before() -> None:
 
 
 async def test_the_end() -> None:
-    """When the connection ends, everybody who waits goes on; a cancelled one is no trouble."""
+    """When the connection ends, all waits end; a cancelled one is harmless."""
     unawaited = Unawaited()
     unawaited.under_way.add(1)
     waiting = [asyncio.create_task(unawaited.settled()) for _ in range(3)]
@@ -44,7 +44,7 @@ async def test_the_end() -> None:
 
 
 async def test_an_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """An answer that is an error is told to the log alone."""
+    """A response that is an error only goes to the log."""
     unawaited = Unawaited()
     unawaited.under_way.add(1)
     with caplog.at_level(logging.DEBUG, "frevo.client.connection.unawaited"):

@@ -1,4 +1,4 @@
-"""A connection that is made again: once for all who wait, never with less protection, and not after it was closed."""
+"""A connection that is made again: once for all waiters, never with less protection, and not after it was closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A share that outlives its connection: what is renewed after which error, once for all who wait."""
+"""A share that outlives its connection: what is renewed after which error, once for all waiters."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_what_is_not_renewed(patience_s: float, error: RemoteError) -> Non
 
 
 async def test_once_for_all() -> None:
-    """Ten pieces of work that fail together are renewed together, and those that come late find the new tree."""
+    """Ten pieces of work that fail together are renewed together, and a late one finds the new tree."""
     link = Link()
     share = on(link)
     gone = share.tree

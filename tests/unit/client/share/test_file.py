@@ -198,7 +198,7 @@ class Reopened:
 
 
 async def test_opened_again() -> None:
-    """A file that is only read goes on with another open if it is the same, unchanged; once for all who wait."""
+    """A file that is only read continues with another open if it is the same, unchanged; once for all waiters."""
     one, _ = file()
     gone = one.tree
     again = Reopened(one, opened(SIZE, (7, 8)))

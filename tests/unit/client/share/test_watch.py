@@ -46,7 +46,7 @@ async def seen(share: LastingTree, path: str = "dir", **options: Any) -> list[Ch
 
 
 async def test_changes() -> None:
-    """Each record is a change with its path; an action that nobody knows has its number."""
+    """Each record is a change with its path; an unknown action has its number."""
     share, connection = on(told((1, "a"), (2, "b"), (3, "c\\d"), (4, "old"), (5, "new"), (9, "x")), GONE)
     assert await seen(share) == [
         Change("added", "dir/a"),

@@ -1,4 +1,4 @@
-"""Pumps from Python's side: what may be started, and how the end comes to whoever waits for it."""
+"""Pumps from Python's side: what may be started, and how waiters learn of the end."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_protection_and_loss() -> None:
 
 
 async def test_the_end() -> None:
-    """Everybody who waits gets the first end; a cancelled wait stops nothing."""
+    """All waiters get the first end; a cancelled wait stops nothing."""
     tree, _connection, transport = on()
     pump: Pump = start_pump(tree, PumpSettings("read", files=[OPENED]))
     waiting = [asyncio.create_task(pump.finished()) for _ in range(2)]

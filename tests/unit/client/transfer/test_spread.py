@@ -1,4 +1,4 @@
-"""How a large transfer is divided: every byte once, within a window, ranges that failed done by others."""
+"""How a large transfer is divided: every byte once, within a window, failed ranges moved by others."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_every_byte_once(server: Server) -> None:
 
 
 async def test_a_further_one_fails(server: Server) -> None:
-    """What it has not moved is moved by others; it helps again when it can be opened again, and nobody is told."""
+    """Others move what it has not moved; it helps again once it can be opened again, and no error is raised."""
     server.fails[1] = [lost("cut"), lost("cut")]
     further = FurtherOpens(2, times=2)
     assert await together(transfer(100 * MIB), further) == 100 * MIB
@@ -112,7 +112,7 @@ async def test_a_further_one_fails(server: Server) -> None:
 
 
 async def test_a_further_one_is_given_up(server: Server) -> None:
-    """When it cannot be opened again, the first connection does the rest."""
+    """If it cannot be opened again, the first connection does the rest."""
     server.fails[1] = [remote_error(NTStatus.FILE_LOCK_CONFLICT) for _ in range(2)]
     assert await together(transfer(100 * MIB), FurtherOpens(2)) == 100 * MIB
     assert server.covered() == [(0, 100 * MIB)]
@@ -132,13 +132,13 @@ async def test_the_first_one_fails(server: Server) -> None:
 
 
 async def test_the_file_ends_early(server: Server) -> None:
-    """A source that is shorter than was thought ends the transfer there, on all connections."""
+    """A source that is shorter than expected ends the transfer there, on all connections."""
     server.end = 70 * MIB + 3
     assert await together(transfer(500 * MIB), FurtherOpens(2)) == server.end
     assert max(start + count for _, start, count in server.moved if count) == server.end
 
 
 def test_where_gaps_may_be() -> None:
-    """Large transfers leave gaps as far back as the window of all connections, small ones that of one."""
+    """Large transfers can leave gaps as far back as the window of all connections, small ones that of one."""
     assert gaps_bytes(SPREAD_BYTES) == spread._AHEAD_BYTES == 32 * MIB
     assert gaps_bytes(SPREAD_BYTES - 1) == data.GAPS_BYTES == 8 * MIB

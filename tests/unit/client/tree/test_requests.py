@@ -23,7 +23,7 @@ from frevo.wire.smb2 import CreateDisposition, FileAccess, TimewarpToken
     ],
 )
 def test_modes(mode: str, reads: bool, writes: bool, disposition: CreateDisposition) -> None:
-    """As those of the built-in open(): what may be done, and what happens to the name."""
+    """Like those of the built-in open(): the access, and what happens to the name."""
     request = opening_for_mode("a/b", mode, SHARE_ALL)
     access = request.desired_access
     assert bool(access & FileAccess.READ_DATA) is reads and bool(access & FileAccess.WRITE_DATA) is writes

@@ -1,4 +1,4 @@
-"""A compound sent request by request gives the answers that the compound would."""
+"""A compound sent request by request gives the same responses as the compound."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Server:
 
 
 async def test_what_was_opened_is_named() -> None:
-    """The requests after CREATE carry the FileId that it gave, in place of the one that stands for it."""
+    """The requests after CREATE carry the FileId that it returned, instead of the placeholder."""
     server = Server(0, int(NTStatus.BUFFER_OVERFLOW), 0)
     assert await server.run(CREATE, QUERY, CLOSE) == [0, NTStatus.BUFFER_OVERFLOW, 0]
     _, query, close = server.asked
@@ -55,7 +55,7 @@ async def test_what_was_opened_is_named() -> None:
 
 
 async def test_an_open_file() -> None:
-    """Without a CREATE the others are about the file that the first one names."""
+    """Without a CREATE the others use the file of the first one."""
     server = Server(0, 0)
     first = Element(Command.FLUSH, FlushRequest((3, 4)).pack())
     assert await server.run(first, QUERY) == [0, 0]
@@ -63,7 +63,7 @@ async def test_an_open_file() -> None:
 
 
 async def test_a_create_that_fails() -> None:
-    """All others get its answer and are not sent."""
+    """All others get its status and are not sent."""
     server = Server(int(NTStatus.OBJECT_NAME_NOT_FOUND))
     assert await server.run(CREATE, QUERY, CLOSE) == [NTStatus.OBJECT_NAME_NOT_FOUND] * 3
     assert len(server.asked) == 1
@@ -76,7 +76,7 @@ async def test_an_error_in_between() -> None:
 
 
 async def test_cancelled_nothing_stays_open() -> None:
-    """What the series has opened is closed when it ends early, and what CREATE opens after that, too."""
+    """What the series has opened is closed when it ends early, also what CREATE opens after that."""
     server = Server(0)
     with pytest.raises(IndexError):  # the server says nothing more
         await server.run(CREATE, QUERY)

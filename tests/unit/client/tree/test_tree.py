@@ -37,7 +37,7 @@ async def test_a_name_that_is_not_found_when_a_file_is_made() -> None:
 
 
 async def test_an_abandoned_create_is_closed() -> None:
-    """If nobody waits for the answer any more, what it opened is closed; a refusal needs nothing."""
+    """If nobody waits for the response any more, what it opened is closed; a refusal needs no action."""
     tree, connection = scripted(lambda command, message: opened())
     await tree.create(READ, "a")
     undo = connection.elements[0].on_abandoned
@@ -105,7 +105,7 @@ async def test_an_ioctl_that_overflows() -> None:
 
 
 async def test_closing_without_waiting() -> None:
-    """A CLOSE that cannot be sent now is sent later; an error of it is nobody's, and `settled` waits for it."""
+    """A CLOSE that cannot be sent now is sent later; its error is ignored, and `settled` waits for it."""
     tree, connection = scripted(lambda command, message: int(NTStatus.FILE_CLOSED))
     connection.send_unawaited = lambda *_: False  # type: ignore[method-assign]
     tree.close_later(OPENED)
@@ -114,7 +114,7 @@ async def test_closing_without_waiting() -> None:
 
 
 async def test_disconnecting() -> None:
-    """TREE_DISCONNECT waits for the closes first; a connection that is lost by then is the caller's error."""
+    """TREE_DISCONNECT waits for the closes first; if the connection is lost by then, the caller gets the error."""
     tree, connection = scripted(lambda command, message: 0)
     await tree.disconnect()
     assert (connection.commands(), connection.settled) == ([Command.TREE_DISCONNECT], 1)
