@@ -120,10 +120,10 @@ class NTLMInitiator:
         self._flags = _agreed(challenge.flags, _FLAGS)
         lm_response, nt_response = self._responses(self._credentials, challenge)
         key = hmac_md5(self._credentials.response_key, nt_response[:16])
-        sealed_key = b""
+        encrypted_key = b""
         if self._flags & Flag.KEY_EXCHANGE and self._flags & Flag.SIGN:
             self.session_key = os.urandom(16)
-            sealed_key = rc4(key, self.session_key)
+            encrypted_key = rc4(key, self.session_key)
         else:
             self.session_key = key
         message = pack_authenticate(
@@ -133,7 +133,7 @@ class NTLMInitiator:
             self._credentials.domain,
             self._credentials.user,
             os.uname().nodename.upper(),
-            sealed_key,
+            encrypted_key,
         )
         mic = hmac_md5(self.session_key, _NEGOTIATE + token + message)
         message = message[:MIC_OFFSET] + mic + message[MIC_OFFSET + MIC_SIZE :]

@@ -309,7 +309,7 @@ def _listed(path: str) -> list[str]:
 def _settings(args: argparse.Namespace, targets: list[Target]) -> Settings:
     data = ("io_size", "file_size", "random", "verify")
     first = targets[0].options
-    sealed = first.encryption or first.prefer_encryption
+    encrypted = first.encryption or first.prefer_encryption
     return Settings(
         workload=args.workload,
         urls=tuple(dict.fromkeys(str(target.location) for target in targets)),
@@ -317,7 +317,7 @@ def _settings(args: argparse.Namespace, targets: list[Target]) -> Settings:
         qdepth=args.qdepth,
         seconds=args.time,
         operations=args.operations,
-        protect="encrypt" if sealed else "sign" if first.signing else "off",
+        protect="encrypt" if encrypted else "sign" if first.signing else "off",
         client_guid=args.client_guid and str(args.client_guid),
         transports=args.transports,
         **{name: getattr(args, name) for name in data if hasattr(args, name)},

@@ -120,8 +120,8 @@ def _finish(table: Table, count: int) -> RenderableType:
 
 
 def _protection(item: Mapping[str, Any]) -> str:
-    """`sealed`, `signed` or `-`, with `partly` where not everything is; the algorithms are in the JSON."""
-    for name, word in (("encryption", "sealed"), ("signing", "signed")):
+    """`encrypted`, `signed` or `-`, with `partly` if not everything is; the algorithms are in the JSON."""
+    for name, word in (("encryption", "encrypted"), ("signing", "signed")):
         degree = _text(_mapping(item, name).get("degree") or "none")
         if degree != "none":
             return word if degree == "full" else f"partly {word}"

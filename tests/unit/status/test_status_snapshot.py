@@ -119,7 +119,7 @@ def test_tables_show_everything_and_no_control_characters() -> None:
         "data",
         "SMB3_11",
         "tcp",
-        "sealed",
+        "encrypted",
         "a/b.txt",
         "RWD",
         "engine epoll",
