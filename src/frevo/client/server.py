@@ -54,7 +54,7 @@ class Settings(msgspec.Struct, frozen=True):
     timeout: float = 5.0
     ciphers: Sequence[Cipher] = CIPHERS
     signings: Sequence[Signing] = SIGNINGS
-    prefer_encryption: bool = False  # encrypt where the server can
+    prefer_encryption: bool = False  # encrypt if the server can
     #: Encrypt over QUIC, too; False: QUIC is enough where the server agrees and was verified.
     encryption_over_quic: bool = True
     netbios_name: str = "FREVO"
@@ -100,17 +100,17 @@ class Server:
 
     @property
     def connection(self) -> Connection:
-        """The present connection; it changes when the connection is made again."""
+        """The current connection; it changes after a reconnect."""
         return self.link.current.connection
 
     @property
     def session(self) -> Session:
-        """The present session."""
+        """The current session."""
         return self.link.current.session
 
     @property
     def handshake(self) -> Handshake:
-        """The result of NEGOTIATE on the present connection."""
+        """The result of NEGOTIATE on the current connection."""
         return self.link.current.handshake
 
     @property
@@ -131,7 +131,7 @@ class Server:
 
     @property
     def signed(self) -> bool:
-        """Requests and answers are signed."""
+        """Requests and responses are signed."""
         return self.session.protection.sign
 
     async def share(self, name: str, *, base: str = "", owned: bool = False) -> Share:
@@ -177,7 +177,7 @@ def _preferred(settings: Settings, credentials: Credentials, connection: Connect
 
 
 async def open_server(host: str, credentials: Credentials, settings: Settings) -> Server:
-    """Reaches the server, negotiates and logs on, each within the timeout."""
+    """Connects, negotiates and logs on, each within the timeout."""
 
     async def renew(current: LoggedOn) -> None:
         async with asyncio.timeout(settings.timeout * 3):

@@ -1,7 +1,7 @@
 """Work that is never abandoned half-way: a thread that uses a descriptor, a step whose outcome must be known.
 
-`asyncio.shield` lets its work go on behind the back of who is cancelled, who then frees what the work still uses;
-`asyncio.to_thread` does the same.
+`asyncio.shield` lets the work continue after its caller was cancelled, which then frees what the work still uses; so
+does `asyncio.to_thread`.
 """
 
 from __future__ import annotations

@@ -86,7 +86,8 @@ class BlockingShare(_Connected):
         self, path: str, mode: str = "rb", *, share_read: bool = True, share_write: bool = True,
         share_delete: bool = True,
     ) -> BlockingFile:  # fmt: skip
-        """Opens a file; modes as in the built-in open(), always binary. share_*: what others may do meanwhile.
+        """Opens a file; modes as in the built-in open(), always binary. share_*: the access that others may have
+        meanwhile.
 
         It is unbuffered. For text: `io.TextIOWrapper(io.BufferedReader(share.open(path)))`. `path:stream` opens a named
         stream.
@@ -105,7 +106,7 @@ class BlockingShare(_Connected):
         return self._do(self._inner.read_bytes(path))
 
     def write_bytes(self, path: str, data: Any) -> int:
-        """Makes or replaces the file."""
+        """Creates or replaces the file."""
         return self._do(self._inner.write_bytes(path, data))
 
     def read_small(self, path: str, size: int) -> bytes:
@@ -113,7 +114,7 @@ class BlockingShare(_Connected):
         return self._do(self._inner.read_small(path, size))
 
     def write_small(self, path: str, data: bytes, *, modified_ns: int | None = None) -> None:
-        """Makes or replaces a file of at most 64 KiB in one round trip. ValueError for more."""
+        """Creates or replaces a file of at most 64 KiB in one round trip. ValueError for more."""
         self._do(self._inner.write_small(path, data, modified_ns=modified_ns))
 
     def truncate(self, path: str, size: int) -> None:
@@ -130,7 +131,7 @@ class BlockingShare(_Connected):
     # -- directories
 
     def scandir(self, path: str = "", pattern: str = "*") -> Iterator[DirEntry]:
-        """The entries of a directory with what the listing says of each."""
+        """The entries of a directory with their metadata."""
         return iterate(self._inner.scandir(path, pattern))
 
     def listdir(self, path: str = "") -> list[str]:
@@ -192,7 +193,7 @@ class BlockingShare(_Connected):
         self, path: str, *, created_ns: int | None = None, accessed_ns: int | None = None,
         modified_ns: int | None = None,
     ) -> None:  # fmt: skip
-        """Sets times, in nanoseconds since 1970; those not given stay."""
+        """Sets times, in nanoseconds since 1970; those not given do not change."""
         times = {"created_ns": created_ns, "accessed_ns": accessed_ns, "modified_ns": modified_ns}
         self._do(self._inner.set_times(path, **times))
 
@@ -231,7 +232,7 @@ class BlockingShare(_Connected):
     # -- the end
 
     def close(self) -> None:
-        """Leaves the share, and the server when `connect` made the connection for it."""
+        """Disconnects the share, and the server if `connect` connected to it."""
         self._do(self._inner.close())
 
     def __repr__(self) -> str:
@@ -262,7 +263,7 @@ class BlockingServer(_Connected):
 
     @property
     def signed(self) -> bool:
-        """Requests and answers are signed."""
+        """Requests and responses are signed."""
         return self._inner.signed
 
     def share(self, name: str, *, base: str = "") -> BlockingShare:
@@ -279,9 +280,9 @@ class BlockingServer(_Connected):
 
 
 class BlockingFile(io.RawIOBase, _Waiting):
-    """An open file as the io module has it; `pread`, `preadinto`, `pwrite`, `size` and `stat` beside that.
+    """An open file with the interface of the io module, and `pread`, `preadinto`, `pwrite`, `size` and `stat`.
 
-    Reads and writes go to the server at once, in the sizes asked for; only lines are read ahead.
+    Reads and writes go to the server at once, in the requested sizes; only lines are read ahead.
     """
 
     def __init__(self, inner: File) -> None:
@@ -406,7 +407,7 @@ class BlockingFile(io.RawIOBase, _Waiting):
             self._do(self._inner.flush())
 
     def stat(self) -> Stat:
-        """What the server knows about it now."""
+        """Its current metadata on the server."""
         return self._do(self._inner.stat())
 
     def size(self) -> int:

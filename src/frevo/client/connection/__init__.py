@@ -1,1 +1,1 @@
-"""One connection to a server: reaching it, negotiating, logging on, requests and their answers."""
+"""One connection to a server: connecting, negotiating, logging on, requests and their responses."""

@@ -34,7 +34,7 @@ _BATCH = 32
 class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
     """Files on one SMB server. Other keyword arguments are those of `frevo.client.Options`.
 
-    Nothing that the server says is kept: listings and attributes are always fresh. One instance may be used by any
+    Nothing is cached: listings and attributes are always fresh. One instance may be used by any
     number of threads; a forked or spawned process connects by itself. With `asynchronous=True` the methods with an
     underscore are awaited on the caller's loop.
     """
@@ -53,7 +53,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
         auto_mkdir: bool = True,
         **options: Any,
     ) -> None:
-        """*auto_mkdir*: writing a file makes the directories above it that are missing."""
+        """*auto_mkdir*: writing a file creates its missing parent directories."""
         storage = {name: options.pop(name) for name in _FSSPEC_OPTIONS if name in options}
         super().__init__(host=host, port=port, **{"batch_size": _BATCH, **storage})
         self._process = os.getpid()
@@ -161,12 +161,12 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
         return _info(path, await share.stat(inner))
 
     def created(self, path: str) -> datetime.datetime:
-        """When it was made."""
+        """The creation time."""
         created: datetime.datetime = self.info(path)["created"]
         return created
 
     def modified(self, path: str) -> datetime.datetime:
-        """When it was last written."""
+        """The last write time."""
         modified: datetime.datetime = self.info(path)["mtime"]
         return modified
 
@@ -188,7 +188,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
             raise FileExistsError(path)
 
     async def _make_parent(self, share: Share, inner: str) -> bool:
-        """Makes the missing directories above a new file; returns False when there is nothing to make."""
+        """Creates the missing parent directories of a new file; returns False if there are none."""
         parent = inner.rpartition("/")[0]
         if self.auto_mkdir and parent:
             await share.makedirs(parent, exist_ok=True)
@@ -307,7 +307,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
     async def _put_file(
         self, lpath: str, rpath: str, mode: str = "overwrite", callback: Any = DEFAULT_CALLBACK, **_: Any
     ) -> None:
-        """Uploads a file; *callback* is told the bytes."""
+        """Uploads a file; *callback* gets the number of bytes."""
         if Path(lpath).is_dir():
             await self._makedirs(rpath, exist_ok=True)
             return
@@ -324,7 +324,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
                 )
 
     async def _get_file(self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, **_: Any) -> None:
-        """Downloads a file to a path or an open local file; *callback* is told the bytes."""
+        """Downloads a file to a path or an open local file; *callback* gets the number of bytes."""
         if not isfilelike(lpath) and await self._isdir(rpath):
             Path(lpath).mkdir(parents=True, exist_ok=True)
             return
@@ -342,7 +342,7 @@ class FrevoFileSystem(AsyncFileSystem):  # type: ignore[misc]
     # -- open files
 
     async def _open_file(self, path: str, mode: str) -> File:
-        """The open of a file; the directories above a new one are made when they are missing."""
+        """Opens a file; missing parent directories of a new one are created."""
         share, inner = await self._on(path)
         try:
             return await share.open(inner, mode)

@@ -10,12 +10,12 @@ from frevo.client.connect import connect_server
 from frevo.client.server import Server
 from frevo.client.share.share import Share
 
-#: What a parent process connected: a forked child must neither use nor close it.
+#: Connections of a parent process, which a forked child must neither use nor close.
 _inherited: list[object] = []
 
 
 class Shares:
-    """Connections belong to the event loop and the process that made them; each gets its own when it asks."""
+    """Connections belong to the event loop and the process that made them; each gets its own on demand."""
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         self._url = url

@@ -33,8 +33,8 @@ from frevo.wire.smb2 import (
 class File:
     """A file open on the server. Binary, unbuffered; several reads and writes may run at a time (`pread`, …).
 
-    A file that is only read is opened again when the connection had to be made again, provided that it is the same,
-    unchanged; one that is written is not: ConnectionLost says so.
+    After a reconnect, a file that is only read is opened again if it is the same, unchanged file; for one that is
+    written, ConnectionLost is raised.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class File:
         """Up to *size* bytes at *offset*; fewer only at the end of the file."""
         if size >= BULK_BYTES:
             parts: list[memoryview] = []
-            while size > 0:  # memory as data comes, as a server may claim any size
+            while size > 0:  # memory is allocated as data arrives, as a server may claim any size
                 buffer = memoryview(bytearray(min(size, transfer.BUFFER_BYTES)))
                 count = await self.preadinto(buffer, offset)
                 parts.append(buffer[:count])
@@ -114,11 +114,11 @@ class File:
                 )
 
     def begin_read(self, size: int, offset: int) -> asyncio.Future[Reply] | None:
-        """Begins one READ. None if it cannot be sent at once. The answer may be an error, or short."""
+        """Begins one READ. None if it cannot be sent at once. The response may be an error, or short."""
         return transfer.begin_read(self.tree, self.file_id, offset, size)
 
     def begin_write(self, data: memoryview, offset: int) -> asyncio.Future[Reply] | None:
-        """Begins one WRITE; *data* is free then. None if it cannot be sent at once. The answer may be an error."""
+        """Begins one WRITE; *data* is free then. None if it cannot be sent at once. The response may be an error."""
         return transfer.begin_write(self.tree, self.file_id, offset, data)
 
     async def copy_to(
@@ -133,7 +133,7 @@ class File:
     ) -> int:
         """Copies *size* bytes from *offset* on to *local_offset* of the descriptor *fd*; fewer at the end of the file.
 
-        They do not pass through Python. *progress* is told now and then how many are done; *local* names *fd* in
+        They do not pass through Python. *progress* gets the number of bytes now and then; *local* names *fd* in
         errors. When it is cancelled or fails, the last `spread.gaps_bytes(size)` of what was written may have gaps.
         """
         return await self._bulk(
@@ -226,7 +226,7 @@ class File:
     # -- the file as a whole
 
     async def stat(self) -> Stat:
-        """What the server knows about it now."""
+        """Its current metadata on the server."""
 
         async def query(tree: Tree) -> Stat:
             request = requests.query_file(FileInfoClass.ALL, self.file_id)
@@ -251,13 +251,13 @@ class File:
         await self.exchange(lambda: Element(Command.FLUSH, FlushRequest(self.file_id).pack()))
 
     async def close(self) -> None:
-        """Closes it; a second time does nothing.
+        """Closes it; a second call does nothing.
 
-        A file that could only be read, by everybody, has no error to tell: its CLOSE leaves with the next request or in
-        the next turn of the loop, and the answer is not waited for (neither can this be cancelled). What such an open
-        would be in the way of waits for it: `remove`, `rmdir`, `rename` and opens that exclude others on the same
-        server from the same event loop, and the `close` of the share. Any other file is closed on the server when this
-        returns; an OSError says what went wrong with late writes. [MS-SMB2] 3.2.4.5.
+        A file that could only be read, and by others, too, has no error to report: its CLOSE is sent with the next
+        request or in the next turn of the loop, without waiting for the response (and this cannot be cancelled).
+        Operations that such an open would block wait for it: `remove`, `rmdir`, `rename` and opens that exclude others
+        on the same server from the same event loop, and the `close` of the share. Any other file is closed on the
+        server when this returns; an OSError reports failed late writes. [MS-SMB2] 3.2.4.5.
         """
         if self._id is None:
             return
@@ -270,7 +270,8 @@ class File:
                 await self._close(file_id)
 
     def take_file_id(self) -> FileId:
-        """The FileId, which the caller closes on `tree`; for this object the file is closed. ValueError when it is."""
+        """The FileId, which the caller then closes on `tree`; this object counts as closed. ValueError if it already
+        is."""
         file_id = self.file_id
         self._id = None
         return file_id
@@ -305,7 +306,7 @@ class File:
     ) -> None:
         if kind is None:
             await self.close()
-        elif self._id is not None:  # this error says more than one of CLOSE would
+        elif self._id is not None:  # this error says more than that of CLOSE
             file_id = self.take_file_id()
             if self._further_opens is not None:
                 self._further_opens.close_later()
@@ -318,17 +319,17 @@ class File:
         return "r" in self.mode and "+" not in self.mode
 
     async def exchange(self, make: Callable[[], Element], allow: Iterable[int] = ()) -> Reply:
-        """The answer of one request on the open file, for what has no method here.
+        """The response to a request on the open file, for operations without a method here.
 
-        *make* is called again, for the new `file_id`, when the file was opened again. RemoteError for a status that is
+        *make* is called again for the new `file_id` if the file was opened again. RemoteError for a status that is
         neither success nor in *allow*.
         """
         return await repeat(lambda tree: tree.one(make(), self.path, allow=allow), self)
 
     async def renewed(self, gone: Tree, error: RemoteError) -> None:
-        """Opens the file again after *gone* has failed with *error*; one caller does it for all that wait.
+        """Opens the file again after *gone* has failed with *error*, once for all waiters.
 
-        ConnectionLost when that would not be the same file, unchanged, or when it is open for writing.
+        ConnectionLost if it is no longer the same, unchanged file, or if it is open for writing.
         """
         async with self._lock:
             if self.tree is not gone:

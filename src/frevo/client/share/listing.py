@@ -38,15 +38,15 @@ _FIRST_PAGE_BYTES = 65536
 _CLASS = int(FileInfoClass.ID_BOTH_DIRECTORY)
 _DIRECTORY = int(FileAttributes.DIRECTORY)
 _REPARSE = int(FileAttributes.REPARSE_POINT)
-#: How many impossible names an error lists.
+#: Invalid names that an error lists.
 _UNUSABLE_NAMED = 3
-#: How deep a pattern looks; no real directory tree is deeper.
+#: Most levels that a pattern searches; no real directory tree is deeper.
 _LEVELS_MAX = 400
 _END = (NTStatus.NO_MORE_FILES, NTStatus.NO_SUCH_FILE)
 
 
 class UnusableNames(RemoteError):
-    """The server lists names that no file can have. Raised after the other entries were given."""
+    """The server lists names that no file can have. Raised after all other entries."""
 
     def __init__(self, directory: str, names: Sequence[str]) -> None:
         listed = ", ".join(map(repr, names))
@@ -56,7 +56,7 @@ class UnusableNames(RemoteError):
 
 
 class DirEntry(msgspec.Struct):
-    """One name in a directory and what the listing said about it; `stat` needs no request."""
+    """One name in a directory with its metadata from the listing; `stat` needs no request."""
 
     name: str
     directory: str
@@ -80,7 +80,7 @@ class DirEntry(msgspec.Struct):
         return not self.raw.file_attributes & (_DIRECTORY | _REPARSE)
 
     def stat(self) -> Stat:
-        """What the listing said."""
+        """The metadata from the listing."""
         raw = self.raw
         return Stat(
             raw.end_of_file, raw.file_attributes, raw.creation_time, raw.last_access_time,
@@ -96,7 +96,7 @@ def _page_request(tree: Tree, file_id: FileId, pattern: str, size: int) -> Eleme
 async def scandir(lasting: LastingTree, path: str, pattern: str = "*") -> AsyncGenerator[DirEntry, None]:
     """The entries of *path* whose names match the server-side *pattern*, without "." and "..".
 
-    When the connection is lost, the listing is begun again and leaves out what was given before.
+    After a lost connection, the listing starts again and omits the entries already returned.
     """
     given = array("q")  # hashes of the names: eight bytes per entry
     attempts, known = Attempts(), set[int]()
@@ -174,8 +174,8 @@ async def walk(
 ) -> AsyncGenerator[Walked, None]:
     """(directory, its directories, its other entries) of the tree below *top*, parents first.
 
-    Names taken out of the list of directories are not entered. Links are not followed. A directory that cannot be read
-    is told to *onerror*, and what could be read of it is given; without one its error is raised.
+    Names taken out of the list of directories are not entered. Links are not followed. For a directory that cannot be
+    read, *onerror* is called, and the entries that could be read are returned; without it, the error is raised.
     """
     pending = [top]
     while pending:
@@ -199,7 +199,7 @@ async def walk(
 async def glob(lasting: LastingTree, pattern: str) -> AsyncGenerator[DirEntry, None]:
     """Entries whose paths match: `*`, `?`, `[abc]` within a name, `**` for any number of directories.
 
-    Upper and lower case are one, as on the server.
+    Ignores case, as the server does.
     """
     parts = [part for part in pattern.strip("/").split("/") if part]
     fixed = next((i for i, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts) - 1)

@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class Opening:
-    """What `Share.open` gives: `await` it for a File, or use it in `async with`, which closes the file."""
+    """The result of `Share.open`: `await` it for a File, or use it in `async with`, which closes the file."""
 
     def __init__(self, make: Callable[[], Awaitable[File]]) -> None:
         self._make = make
@@ -62,7 +62,7 @@ class Share:
 
     @property
     def tree(self) -> Tree:
-        """The share on the present connection; it changes when the share is connected again."""
+        """The share on the current connection; it changes when the share is connected again."""
         return self.lasting.tree
 
     @property
@@ -80,8 +80,8 @@ class Share:
     ) -> Awaitable[_T]:
         """The result of *work*, which gets the share's tree and the full path of *path*. Await it at once.
 
-        It is done again on another connection when this one ends (`lasting.retry`); what is not *repeatable* only when
-        it was never sent.
+        It is repeated on another connection if this one ends (`lasting.retry`); if not *repeatable*, only if it was
+        never sent.
         """
         return self.lasting.run(work, self.full_path(path), repeatable=repeatable)
 
@@ -93,7 +93,7 @@ class Share:
         return File(self.connections, tree, path, mode, request, opened)
 
     async def on_connection(self, index: int) -> Share | None:
-        """This share over its connection number *index* alone, 0 being the first; None when it cannot be had."""
+        """This share over only its connection number *index*, starting with 0; None if that cannot be made."""
         lasting = await self.connections.nth(index)
         return None if lasting is None else Share(lasting, self.base)
 
@@ -106,7 +106,8 @@ class Share:
         self, path: str, mode: str = "rb", *, share_read: bool = True, share_write: bool = True,
         share_delete: bool = True,
     ) -> Opening:  # fmt: skip
-        """Opens a file; modes as in the built-in open(), always binary. share_*: what others may do meanwhile.
+        """Opens a file; modes as in the built-in open(), always binary. share_*: the access that others may have
+        meanwhile.
 
         `path:stream` opens a named stream.
         """
@@ -136,7 +137,7 @@ class Share:
             return data
 
     async def write_bytes(self, path: str, data: Any) -> int:
-        """Makes or replaces the file."""
+        """Creates or replaces the file."""
         async with self.open(path, "wb") as file:
             return await file.write(data)
 
@@ -146,7 +147,7 @@ class Share:
         return await self.run(lambda tree, path: small.read_small(tree, path, size), path)
 
     async def write_small(self, path: str, data: bytes, *, modified_ns: int | None = None) -> None:
-        """Makes or replaces a file of at most 64 KiB in one round trip. ValueError for more."""
+        """Creates or replaces a file of at most 64 KiB in one round trip. ValueError for more."""
         if len(data) > small.SMALL_BYTES:
             raise ValueError(f"{len(data)} bytes are not small")
         await self._once(lambda tree, path: small.write_small(tree, path, data, modified_ns), path)
@@ -177,7 +178,7 @@ class Share:
     # -- directories
 
     async def scandir(self, path: str = "", pattern: str = "*") -> AsyncGenerator[DirEntry, None]:
-        """The entries of a directory with what the listing says of each."""
+        """The entries of a directory with their metadata."""
         async for entry in listing.scandir(self.lasting, self.full_path(path), pattern):
             entry.directory = self._outer(entry.directory)
             yield entry
@@ -251,8 +252,8 @@ class Share:
     ) -> AsyncGenerator[Change, None]:
         """Changes in a directory as they happen, from the first step of the iteration on.
 
-        *what* are bits of `CompletionFilter`. It ends when the directory goes away; `missed` says that there was more
-        than the server could remember, or that the connection had to be made again.
+        *what* are bits of `CompletionFilter`. It ends when the directory is removed; `missed` means that there was more
+        than the server could buffer, or that the connection was restored.
         """
         async with aclosing(
             watch(self.lasting, self.full_path(path), recursive=recursive, what=what)
@@ -282,7 +283,7 @@ class Share:
         accessed_ns: int | None = None,
         modified_ns: int | None = None,
     ) -> None:
-        """Sets times, in nanoseconds since 1970; those not given stay."""
+        """Sets times, in nanoseconds since 1970; those not given do not change."""
         await self.run(
             lambda tree, path: namespace.set_basic(
                 tree, path, created_ns=created_ns, accessed_ns=accessed_ns, modified_ns=modified_ns
@@ -329,7 +330,7 @@ class Share:
     # -- the end
 
     async def close(self) -> None:
-        """Leaves the share, and the server when `connect` made the connection for it."""
+        """Disconnects the share, and the server if `connect` connected to it."""
         if self._closed:
             return
         self._closed = True

@@ -35,7 +35,7 @@ _ACTIONS = {1: "added", 2: "removed", 3: "modified", 4: "renamed-from", 5: "rena
 
 class Change(msgspec.Struct, frozen=True):
     """What happened to *path*. action: added, removed, modified, renamed-from, renamed-to, or missed: there was more
-    than the server could remember, so look at the directory yourself."""
+    than the server could buffer, so list the directory."""
 
     action: str
     path: str
@@ -44,9 +44,9 @@ class Change(msgspec.Struct, frozen=True):
 async def watch(
     lasting: LastingTree, path: str, *, recursive: bool = False, what: int = EVERYTHING
 ) -> AsyncGenerator[Change, None]:
-    """Changes below *path* from the first step of the iteration on. It ends when the directory goes away.
+    """Changes below *path* from the first step of the iteration on. It ends when the directory is removed.
 
-    When the connection had to be made again, `missed` says that nobody has watched for a while.
+    After a reconnect, `missed` means that there may be changes in the meantime.
     """
     attempts, taken = Attempts(), 0
 
@@ -69,7 +69,7 @@ async def watch(
 async def _watched(
     tree: Tree, path: str, recursive: bool, what: int, server_watches: Callable[[], None]
 ) -> AsyncGenerator[Change, None]:
-    """The changes that one open hears of; *server_watches* is called when the server has taken a request to watch."""
+    """The changes reported to one open; *server_watches* is called when the server has accepted a request to watch."""
     opened = await tree.create(requests.opening(path, requests.LIST, options=requests.DIRECTORY), path)
     pending: Pending | None = None
     try:
@@ -81,7 +81,7 @@ async def _watched(
             if reply.status not in (NTStatus.SUCCESS, NTStatus.NOTIFY_ENUM_DIR):
                 raise remote_error(reply.status, path, "watching")
             server_watches()
-            # Between two requests the server only remembers so much: ask again before the caller gets busy.
+            # Between two requests, the server buffers only so much: send the next one before the caller gets busy.
             pending = await tree.post(_request(opened.file_id, recursive, what))
             if reply.status == NTStatus.NOTIFY_ENUM_DIR:
                 yield Change("missed", path)
@@ -90,7 +90,7 @@ async def _watched(
                 yield Change(_ACTIONS.get(action, f"action-{action}"), join(path, name.replace("\\", "/")))
     finally:
         if pending is not None:
-            if pending.async_id:  # an interim answer came
+            if pending.async_id:  # an interim response came
                 server_watches()
             tree.connection.abandon([pending])
         tree.close_later(opened.file_id)

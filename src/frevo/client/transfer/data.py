@@ -97,7 +97,7 @@ async def read_into(tree: Tree, file_id: FileId, target: memoryview, offset: int
         reply = await tree.one(element, path, allow=(NTStatus.END_OF_FILE,))
         if reply.status == NTStatus.END_OF_FILE or reply.size == 0:
             break
-        done += reply.size  # a short answer: the end of the file, or the server lacks memory
+        done += reply.size  # a short response: the end of the file, or the server lacks memory
     return done
 
 
@@ -135,9 +135,9 @@ async def stream(
 ) -> int:
     """Moves *length* bytes from *offset* on with a pump; returns how many, fewer only if the source ends.
 
-    kind: read or write. local_data: `fd` with `local_offset`, or `buffer`, as in `PumpSettings`. progress is told every
-    now and then how many bytes are done. local: a name for errors of *fd*. Cancelled or failed, it has let go of both,
-    and what is done has gaps only in its last GAPS_BYTES. Errors of the server, the connection and *fd* are raised.
+    kind: read or write. local_data: `fd` with `local_offset`, or `buffer`, as in `PumpSettings`. progress gets the
+    number of bytes now and then. local: a name for errors of *fd*. After a cancellation or failure, both are released,
+    and the data has gaps only in its last GAPS_BYTES. Errors of the server, the connection and *fd* are raised.
     """
     piece = min(PIECE_BYTES, _limit(tree, kind)) if tree.connection.multi_credit else CREDIT_BYTES
     window = max(2, WINDOW_BYTES // piece)

@@ -21,7 +21,7 @@ from frevo.wire.smb2 import (
     SrvRequestResumeKeyResponse,
 )
 
-#: What every server takes ([MS-SMB2] 3.3.3: 256 chunks, 1 MiB each, 16 MiB together).
+#: Limits that every server accepts ([MS-SMB2] 3.3.3: 256 chunks, 1 MiB each, 16 MiB together).
 CHUNK_BYTES = 1 << 20
 CHUNKS = 16
 
@@ -67,7 +67,7 @@ async def _copy(
             said = SrvCopychunkResponse.parse(IoctlResponse.parse(reply.message).output_buffer)
         except WireError:
             raise remote_error(reply.status, path, "copying on the server") from None
-        if reply.status == NTStatus.INVALID_PARAMETER:  # the answer has the server's limits
+        if reply.status == NTStatus.INVALID_PARAMETER:  # the response has the server's limits
             if said.chunk_bytes_written >= chunk and said.chunks_written >= count:
                 raise remote_error(reply.status, path, "copying on the server")
             chunk, count = min(chunk, said.chunk_bytes_written), min(count, said.chunks_written)

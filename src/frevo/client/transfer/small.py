@@ -21,7 +21,7 @@ from frevo.wire.smb2 import (
     read_data,
 )
 
-#: What one credit pays for; larger files need several requests.
+#: The bytes that one credit covers; larger files need several requests.
 SMALL_BYTES = 65536
 _CLOSE = Element(Command.CLOSE, CloseRequest(0, ANY_FILE_ID).pack())
 
@@ -37,9 +37,9 @@ async def read_small(tree: Tree, path: str, size: int) -> bytes:
 
 
 async def write_small(tree: Tree, path: str, data: bytes, modified_ns: int | None) -> None:
-    """Makes or replaces a file of at most SMALL_BYTES, with its time of modification.
+    """Creates or replaces a file of at most SMALL_BYTES, with its modification time.
 
-    If it was opened but its data could not be written, it is removed: its old content is gone already.
+    If it was opened but its data could not be written, it is removed, as its old content is already gone.
     """
     request = requests.opening_for_mode(path, "w", requests.SHARE_ALL)
     elements = [Element(Command.CREATE, request.pack())]

@@ -31,13 +31,13 @@ SPREAD_BYTES = 64 << 20
 BULK_BYTES = 8 << 20
 #: All ranges under way lie within a window of this size.
 _AHEAD_BYTES = 32 << 20
-#: Ranges under way on one connection: the second begins while the last answers of the first come.
+#: Ranges under way on one connection: the second starts while the last responses for the first arrive.
 _RANGES = 2
 _MIB = 1 << 20
 
 
 def gaps_bytes(size: int) -> int:
-    """An interrupted transfer of *size* bytes can have gaps in its last so many bytes."""
+    """The last bytes of an interrupted transfer of *size* bytes that can have gaps."""
     return _AHEAD_BYTES if size >= SPREAD_BYTES else transfer.GAPS_BYTES
 
 
@@ -58,7 +58,7 @@ class OpenFile(Protocol):
 
 
 class FurtherOpens:
-    """The opens of one file on the further connections of its share, made when they are asked for."""
+    """The opens of one file on the further connections of its share, made on demand."""
 
     def __init__(self, connections: ShareConnections, request: CreateRequest, writes: bool) -> None:
         self.connections = connections
@@ -121,7 +121,7 @@ class FurtherOpens:
                 raise end
 
     def close_later(self) -> None:
-        """Closes them without waiting for the answers."""
+        """Closes them without waiting for the responses."""
         opens, self._opens = self._opens, {}
         for opening in opens.values():
             self._close_later(opening)

@@ -1,1 +1,1 @@
-"""A connected share on the wire: the requests it takes and what their answers mean."""
+"""A connected share on the wire: its requests, and the meaning of their responses."""

@@ -25,7 +25,7 @@ _MESSAGE_BYTES_MAX = 16 << 20
 
 
 async def list_shares(tree: Tree) -> list[ShareEntry]:
-    """What the server behind the IPC$ *tree* lists."""
+    """The shares that the server of the IPC$ *tree* lists."""
     request = requests.opening("srvsvc", FILE_GENERIC_READ | FILE_GENERIC_WRITE)
     opened = await tree.create(request, "srvsvc")
     try:
@@ -73,7 +73,7 @@ async def _call(tree: Tree, file_id: FileId, operation: int, values: dict[str, A
 
 
 async def _transact(tree: Tree, file_id: FileId, message: bytes) -> list[pdu.Packet]:
-    """Sends one PDU and gathers the fragments of its answer."""
+    """Sends one PDU and collects the fragments of its response."""
     first = await tree.ioctl(FsctlCode.PIPE_TRANSCEIVE, message, pdu.FRAGMENT_MAX, file_id, "srvsvc")
     data = bytearray(first.output_buffer)
     packets: list[pdu.Packet] = []

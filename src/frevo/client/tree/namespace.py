@@ -50,7 +50,7 @@ def _data(message: bytes | bytearray | memoryview) -> bytes:
 
 
 async def stat(tree: Tree, path: str, *, follow: bool = True) -> Stat:
-    """What the server knows about *path*; of a link itself when not *follow*."""
+    """The metadata of *path*; of a link itself if not *follow*."""
     options = 0 if follow else requests.THE_LINK_ITSELF
     request = requests.opening(path, requests.READ_ATTRIBUTES, options=options)
     _, (reply,) = await tree.with_open(request, path, requests.query_file(FileInfoClass.ALL))

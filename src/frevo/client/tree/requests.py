@@ -1,4 +1,4 @@
-"""The requests that most operations are made of: opens for a purpose, queries and settings ([MS-SMB2] 2.2)."""
+"""The requests that most operations consist of: opens for a purpose, queries and settings ([MS-SMB2] 2.2)."""
 
 from __future__ import annotations
 

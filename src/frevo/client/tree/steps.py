@@ -15,10 +15,10 @@ async def in_steps(
     exchange: Callable[[Element], Awaitable[Reply]],
     close_later: Callable[[FileId], object],
 ) -> list[Reply]:
-    """The answers of *elements*, each sent with *exchange* when the one before it is answered.
+    """The responses to *elements*, each sent with *exchange* after the response to the previous one.
 
-    The first one opens a file or names one that is open, and the others are about it, as in a compound: after a CREATE
-    that failed they get its answer. What a cancelled or interrupted series has opened goes to *close_later*.
+    The first one opens a file or names an open one, and the others use it, as in a compound: after a failed CREATE,
+    they get its response. Files opened by a cancelled or interrupted series go to *close_later*.
     """
     first = elements[0]
     opens = first.command == Command.CREATE

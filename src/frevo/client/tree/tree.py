@@ -1,4 +1,4 @@
-"""A connected share on the wire: requests with its ids and protection, errors as exceptions ([MS-SMB2] 3.2.4.2.4)."""
+"""A connected share on the wire: requests with its IDs and protection, errors as exceptions ([MS-SMB2] 3.2.4.2.4)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from frevo.wire.smb2 import (
     ValidateNegotiateInfoResponse,
 )
 
-#: Twice what our largest compound needs: with fewer credits it could wait for some that never come.
+#: Twice as many as our largest compound needs: with fewer credits, it could wait for some that never come.
 _FEW = 8
 _FORBIDDEN_NAME = (
     "the server does not allow files with this name (for example because of Samba's `veto files`)"
@@ -44,7 +44,7 @@ _MAY_NEED_ENCRYPTION = (
 )
 #: Seconds that closes under way may take before their share is disconnected.
 _CLOSING_S = 2.0
-#: Statuses that come with data; for queries they are no error.
+#: Statuses of responses with data; for queries they are no error.
 _WITH_DATA = (NTStatus.SUCCESS, NTStatus.BUFFER_OVERFLOW)
 
 
@@ -74,7 +74,7 @@ class Tree:
         return self.connection.largest(self.connection.negotiated.max_transact)
 
     async def call(self, elements: Sequence[Element]) -> list[Reply]:
-        """The answers of one compound, whatever their status; sent one by one when there are few credits."""
+        """The responses to one compound, whatever their status; sent one by one if there are few credits."""
         connection = self.connection
         if len(elements) > 1 and connection.credits_held < _FEW:
             return await in_steps(elements, self._exchange, self.close_later)
@@ -84,7 +84,7 @@ class Tree:
         return await self.connection.exchange(element, self.session.protection, self.id, encrypt=self.encrypt)
 
     async def one(self, element: Element, path: str | None = None, *, allow: Iterable[int] = ()) -> Reply:
-        """The answer of one request; an exception for a status that is neither success nor in *allow*."""
+        """The response to one request; an exception for a status that is neither success nor in *allow*."""
         protection = self.session.protection
         reply = await self.connection.exchange(element, protection, self.id, encrypt=self.encrypt)
         if reply.status != NTStatus.SUCCESS and reply.status not in allow:
@@ -92,7 +92,7 @@ class Tree:
         return reply
 
     async def post(self, element: Element) -> Pending:
-        """Sends as soon as there are credits; the caller collects the answer or abandons the request."""
+        """Sends as soon as there are credits; the caller collects the response or abandons the request."""
         await self.connection.reserve(element.charge)
         return self.connection.send([element], self.session.protection, self.id, encrypt=self.encrypt)[0]
 
@@ -108,19 +108,19 @@ class Tree:
         return CreateResponse.parse(reply.message)
 
     def close_abandoned(self, reply: Reply) -> None:
-        """Closes what a CREATE has opened whose answer *reply* nobody takes; an element's `on_abandoned`."""
+        """Closes what an abandoned CREATE with the response *reply* has opened; the `on_abandoned` of an element."""
         if reply.status == NTStatus.SUCCESS:
             self.close_later(CreateResponse.parse(reply.message).file_id)
 
     def close_unawaited(self, file_id: FileId) -> bool:
-        """Sends a CLOSE whose answer nobody waits for; False when that is not possible now."""
+        """Sends a CLOSE without waiting for its response; False if that is not possible now."""
         body = CloseRequest(0, file_id).pack()
         return self.connection.send_unawaited(
             Command.CLOSE, body, self.session.protection, self.id, self.encrypt
         )
 
     def close_later(self, file_id: FileId) -> None:
-        """Sends a CLOSE whose answer nobody waits for, as soon as there is a credit."""
+        """Sends a CLOSE without waiting for its response, as soon as there is a credit."""
         if self.close_unawaited(file_id):
             return
         task = asyncio.get_running_loop().create_task(self._close_quietly(file_id))
@@ -132,7 +132,7 @@ class Tree:
             await self.close(file_id)
 
     async def close(self, file_id: FileId) -> None:
-        """CLOSE; an error when the server has one to report, such as a failed late write."""
+        """CLOSE; raises errors that the server reports, such as a failed late write."""
         await self.one(Element(Command.CLOSE, CloseRequest(0, file_id).pack()))
 
     async def with_open(
@@ -162,18 +162,16 @@ class Tree:
     async def ioctl(
         self, code: int, data: bytes, size: int, file_id: FileId = ANY_FILE_ID, path: str | None = None
     ) -> IoctlResponse:
-        """An FSCTL with up to *size* bytes of answer."""
+        """An FSCTL with up to *size* bytes of output."""
         body = IoctlRequest(int(code), file_id, data, 0, size).pack()
         element = Element(Command.IOCTL, body, self.connection.charge_of(max(len(data), size)))
         reply = await self.one(element, path, allow=(NTStatus.BUFFER_OVERFLOW,))
         return IoctlResponse.parse(reply.message)
 
     async def settled(self) -> None:
-        """Waits until the server has closed what was closed before this call.
-
-        For operations that an open file blocks. Other connections of this event loop count too, as a share may have
-        several, and on one connection a server may overtake a CLOSE.
-        """
+        """Waits until the server has closed everything closed before this call, for operations that an open file
+        blocks. Other connections of this event loop count too, as a share may have several, and on one connection a
+        server may overtake a CLOSE."""
         if self._closing:
             await asyncio.wait(self._closing)
         await self.connection.plane.settled(self.connection.server)
@@ -189,7 +187,7 @@ class Tree:
 async def connect_tree(
     connection: Connection, session: Session, handshake: Handshake, share: str, *, encrypt: bool = False
 ) -> Tree:
-    """TREE_CONNECT, and before 3.1.1 the check that nobody changed the negotiation."""
+    """TREE_CONNECT, and before 3.1.1 the check that the negotiation was not changed in transit."""
     negotiated = connection.negotiated
     assert negotiated is not None
     tree = Tree(connection, session, share, encrypt)
