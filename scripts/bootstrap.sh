@@ -5,7 +5,7 @@
 # command is named and the exit code is 1. Prints nothing when nothing is missing. Safe to run again and again.
 set -eu
 
-RUST_MINIMUM=1.85
+RUST_MINIMUM=1.88
 PYTHON_MINIMUM=3.11
 CARGO_BIN="${CARGO_HOME:-$HOME/.cargo}/bin"
 PATH="$PATH:$CARGO_BIN"

@@ -29,7 +29,11 @@ PUMP: Final[int]
 """Event (PUMP, connection, pump, reason, code, offset): a pump of a client has ended (frevo.client.transfer.pump)."""
 CREDITS: Final[int]
 """Event (CREDITS, connection): the credits that a client waits for (`Credits.want`) are there."""
+SECURED: Final[int]
+"""Event (SECURED, connection, cipher, server name, chain, verified): the handshake of a QUIC connection is done.
 
+*chain*: the peer's certificates in DER, leaf first; *verified*: they prove its identity..
+"""
 ENCRYPTED: Final[int]
 """Flag of a MESSAGE event: it came encrypted."""
 ENCRYPT: Final[int]
@@ -386,9 +390,17 @@ class DataPlane:
         """Takes a duplicate of a connected stream socket; the connection's number. There is no ACCEPTED
         event."""
 
-    def listen_quic(self, fds: Sequence[int], tls: QuicServerTls) -> int: ...
-    def set_quic_tls(self, listener: int, tls: QuicServerTls) -> None: ...
-    def connect_quic(self, fd: int, host: str, port: int, tls: QuicClientTls) -> int: ...
+    def listen_quic(self, fds: Sequence[int], tls: QuicServerTls) -> int:
+        """Accepts SMB over QUIC on duplicates of bound UDP sockets of one address, one for each I/O thread; the
+        listener's number. OSError when there are not as many."""
+
+    def set_quic_tls(self, listener: int, tls: QuicServerTls) -> None:
+        """What new connections are presented. Connections of clients that it would not let in are closed."""
+
+    def connect_quic(self, fd: int, host: str, port: int, tls: QuicClientTls) -> int:
+        """Connects from a duplicate of an unconnected UDP socket to a numeric address; the connection's number. SECURED
+        follows, or CLOSED with the reason. ValueError when *host* is a name."""
+
     def poll(self, max_events: int = 1024, *, attended: bool = False) -> list[tuple[Any, ...]]:
         """Events, oldest first; drains the eventfd, which stays readable if more are left. With *attended*, new events
         do not make it readable until a poll returns none or `rest` is called."""

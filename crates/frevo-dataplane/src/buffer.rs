@@ -1,12 +1,38 @@
 //! Output buffers: pooled, filled in place, sent several at a time.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Deref;
+
+use bytes::Bytes;
 
 /// Small responses are collected in buffers of this size.
 pub const SMALL_BYTES: usize = 64 * 1024;
 /// Most bytes that a pool keeps.
 const POOL_BYTES: usize = 16 * 1024 * 1024;
+
+thread_local! {
+    /// Shared buffers that nobody has any more, for the pool of this thread.
+    static RETURNED: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A shared buffer, which comes back when the last one who has it lets go.
+struct Returning(Vec<u8>);
+
+impl AsRef<[u8]> for Returning {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Returning {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.0);
+        // At the end of a thread there is nobody to return it to.
+        let _ = RETURNED.try_with(|returned| returned.borrow_mut().push(buffer));
+    }
+}
 
 /// Buffers that one thread uses again.
 #[derive(Debug, Default)]
@@ -19,6 +45,8 @@ pub struct Pool {
 impl Pool {
     /// An empty buffer with room for `size` bytes.
     pub fn take(&mut self, size: usize) -> Vec<u8> {
+        let returned = RETURNED.with(|returned| std::mem::take(&mut *returned.borrow_mut()));
+        returned.into_iter().for_each(|buffer| self.put(buffer));
         let list = if size <= SMALL_BYTES { &mut self.small } else { &mut self.large };
         let found = list.iter().rposition(|buffer| buffer.capacity() >= size);
         match found {
@@ -44,9 +72,38 @@ impl Pool {
     }
 }
 
+/// The bytes of a chunk.
+#[derive(Debug)]
+enum Data {
+    Own(Vec<u8>),
+    /// The carrier has them, too.
+    Shared(Bytes),
+}
+
+impl Data {
+    /// How many bytes may be appended.
+    fn room(&self) -> usize {
+        match self {
+            Data::Own(buffer) => buffer.capacity() - buffer.len(),
+            Data::Shared(_) => 0,
+        }
+    }
+}
+
+impl Deref for Data {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Data::Own(buffer) => buffer,
+            Data::Shared(bytes) => bytes,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Chunk {
-    data: Vec<u8>,
+    data: Data,
     /// First unsent byte.
     position: usize,
 }
@@ -96,7 +153,7 @@ impl Output {
     /// Queues `data[position..]`.
     pub fn push(&mut self, data: Vec<u8>, position: usize) {
         self.bytes += data.len() - position;
-        self.chunks.push_back(Chunk { data, position });
+        self.chunks.push_back(Chunk { data: Data::Own(data), position });
     }
 
     /// Queues a copy of a few bytes.
@@ -108,11 +165,13 @@ impl Output {
 
     /// A buffer at the end of the queue with room for `size` more bytes. Call [`Output::committed`] afterwards.
     pub fn tail(&mut self, size: usize, pool: &mut Pool) -> &mut Vec<u8> {
-        let fits = |chunk: &Chunk| chunk.data.capacity() - chunk.data.len() >= size;
-        if !self.chunks.back().is_some_and(fits) {
-            self.chunks.push_back(Chunk { data: pool.take(size), position: 0 });
+        if !self.chunks.back().is_some_and(|chunk| chunk.data.room() >= size) {
+            self.chunks.push_back(Chunk { data: Data::Own(pool.take(size)), position: 0 });
         }
-        &mut self.chunks.back_mut().expect("there is a chunk").data
+        match self.chunks.back_mut().map(|chunk| &mut chunk.data) {
+            Some(Data::Own(buffer)) => buffer,
+            _ => unreachable!("a chunk with room was just made sure of"),
+        }
     }
 
     /// Counts `size` bytes that were appended to the tail.
@@ -166,6 +225,22 @@ impl Output {
         (!rest.is_empty() && rest.len() == self.bytes && rest.len() <= limit).then_some(rest)
     }
 
+    /// The first piece, which the caller may keep without a copy; None when it has fewer than `minimum` bytes, which are
+    /// copied for less than it costs to keep their buffer.
+    pub fn share_front(&mut self, minimum: usize) -> Option<Bytes> {
+        let front = self.chunks.front_mut()?;
+        if front.data.len() - front.position < minimum {
+            return None;
+        }
+        if let Data::Own(buffer) = &mut front.data {
+            front.data = Data::Shared(Bytes::from_owner(Returning(std::mem::take(buffer))));
+        }
+        match &front.data {
+            Data::Shared(bytes) => Some(bytes.slice(front.position..)),
+            Data::Own(_) => None,
+        }
+    }
+
     /// Removes `sent` bytes from the front.
     pub fn advance(&mut self, mut sent: usize, pool: &mut Pool) {
         self.bytes -= sent;
@@ -177,8 +252,8 @@ impl Output {
                 return;
             }
             sent -= rest;
-            if let Some(chunk) = self.chunks.pop_front() {
-                pool.put(chunk.data);
+            if let Some(Chunk { data: Data::Own(buffer), .. }) = self.chunks.pop_front() {
+                pool.put(buffer);
             }
         }
         if self.chunks.capacity() > 64 {
@@ -198,6 +273,27 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shared_piece_stays_with_whoever_has_it_and_comes_back() {
+        let (mut pool, mut output) = (Pool::default(), Output::default());
+        let mut buffer = pool.take(100_000);
+        buffer.resize(100_000, 7);
+        let address = buffer.as_ptr();
+        output.push(buffer, 4);
+        output.push_small(b"end", &mut pool);
+        assert!(output.share_front(200_000).is_none());
+        let kept = output.share_front(1000).unwrap();
+        assert_eq!((kept.len(), kept.as_ptr()), (99_996, address.wrapping_add(4)));
+        output.advance(50_000, &mut pool);
+        assert_eq!(output.share_front(1000).unwrap().len(), 49_996);
+        output.advance(49_996, &mut pool);
+        assert_eq!((output.share_front(100), output.take_all(&mut pool)), (None, b"end".to_vec()));
+        assert_ne!(pool.take(100_000).as_ptr(), address, "it is still held");
+        assert_eq!(kept[0], 7);
+        drop(kept);
+        assert_eq!(pool.take(100_000).as_ptr(), address);
+    }
 
     #[test]
     fn output_keeps_order_and_reuses_buffers() {

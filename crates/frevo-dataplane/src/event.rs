@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use crate::pump::{End, PumpId};
+use crate::quic::session::Secured;
 
 /// The number of a connection; never used twice.
 pub type ConnectionId = u64;
@@ -73,6 +74,13 @@ pub enum Event {
         /// How.
         end: End,
     },
+    /// The handshake of QUIC is done: of a client directly after [`Event::Accepted`].
+    Secured {
+        /// The connection.
+        connection: ConnectionId,
+        /// What was agreed.
+        secured: Box<Secured>,
+    },
     /// The credits that the control plane waits for are there.
     Credits {
         /// The connection.
@@ -96,6 +104,8 @@ impl Event {
     pub const PUMP: u8 = 5;
     /// [`Event::Credits`]
     pub const CREDITS: u8 = 6;
+    /// [`Event::Secured`]
+    pub const SECURED: u8 = 7;
 
     /// Flag of [`Event::Message`]: it came encrypted.
     pub const ENCRYPTED: u32 = 1;

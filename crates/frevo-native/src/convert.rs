@@ -9,6 +9,7 @@ use frevo_dataplane::conn::Submission;
 use frevo_dataplane::event::{Event, Payload};
 use frevo_dataplane::framing::Framing;
 use frevo_dataplane::limits::Limits;
+use frevo_dataplane::quic::session::Secured;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -71,6 +72,11 @@ fn event<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTuple>> {
         Event::Pump { connection, pump, end } => {
             let (reason, code, offset) = end.parts();
             (Event::PUMP, connection, pump, reason, code, offset).into_pyobject(py)
+        }
+        Event::Secured { connection, secured } => {
+            let Secured { cipher, server_name, peer_chain, verified } = *secured;
+            let chain = PyList::new(py, peer_chain.iter().map(|der| PyBytes::new(py, der)))?;
+            (Event::SECURED, connection, cipher, server_name, chain, verified).into_pyobject(py)
         }
         Event::Credits { connection } => (Event::CREDITS, connection).into_pyobject(py),
     }

@@ -1,5 +1,6 @@
 //! `DataPlane`: the threads, the sockets, the commands.
 
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use frevo_dataplane::conn::Role;
@@ -12,6 +13,7 @@ use crate::convert;
 use crate::keys::SessionKeys;
 use crate::pump::{Credits, Lent, Pump};
 use crate::records::{AttachedOpen, ConnectionSettings, PumpOwner, PumpSettings};
+use crate::tls::{QuicClientTls, QuicServerTls};
 
 /// Threads that own connections and answer requests that need no decision.
 #[pyclass(frozen, module = "frevo._native")]
@@ -81,6 +83,24 @@ impl DataPlane {
 
     fn adopt(&self, fd: RawFd, framing: &str) -> PyResult<u64> {
         Ok(self.inner.adopt(duplicate(fd)?, convert::framing(framing)?))
+    }
+
+    /// Takes bound UDP sockets of one address, one for each I/O thread.
+    fn listen_quic(&self, fds: Vec<RawFd>, tls: &QuicServerTls) -> PyResult<u64> {
+        let sockets = fds.into_iter().map(duplicate).collect::<PyResult<Vec<_>>>()?;
+        Ok(self.inner.listen_quic(sockets, tls.inner.clone())?)
+    }
+
+    fn set_quic_tls(&self, listener: u64, tls: &QuicServerTls) {
+        self.inner.set_quic_tls(listener, tls.inner.clone());
+    }
+
+    /// Takes a UDP socket and connects to a numeric address.
+    fn connect_quic(&self, fd: RawFd, host: &str, port: u16, tls: &QuicClientTls) -> PyResult<u64> {
+        let address = host
+            .parse::<IpAddr>()
+            .map_err(|_| PyValueError::new_err(format!("{host:?} is not a numeric address")))?;
+        Ok(self.inner.connect_quic(duplicate(fd)?, SocketAddr::new(address, port), tls.inner.clone()))
     }
 
     #[pyo3(signature = (max_events = 1024, *, attended = false))]

@@ -25,6 +25,7 @@ from frevo._native import (
     MESSAGE,
     PUMP,
     REJECTED,
+    SECURED,
     SHORT_READ,
     WRONG_DATA,
     AttachedOpen,
@@ -76,9 +77,6 @@ __all__ = [
     "bucket_of",
     "descriptor_shares",
 ]
-
-#: Event (SECURED, connection, cipher, server name, peer's certificates, verified), directly after ACCEPTED.
-SECURED = 7
 
 
 class Secured(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use super::socket;
 use super::transfer::SLICES;
+use crate::buffer::{Output, Pool};
 use crate::event::Reason;
 
 /// Receiving and sending without waiting.
@@ -20,6 +21,13 @@ pub(super) trait ByteStream {
 
     /// Sends from `pieces`: how many bytes were taken, 0 when nothing more fits.
     fn send<'a>(&mut self, pieces: impl Iterator<Item = IoSlice<'a>>) -> Result<usize, Reason>;
+
+    /// Sends from the front of what waits and removes that: how many bytes were taken.
+    fn send_front(&mut self, output: &mut Output, pool: &mut Pool) -> Result<usize, Reason> {
+        let sent = self.send(output.slices(SLICES))?;
+        output.advance(sent, pool);
+        Ok(sent)
+    }
 }
 
 /// What a connection is carried by.
@@ -27,6 +35,8 @@ pub(super) trait ByteStream {
 pub(super) enum Carrier {
     /// A connected stream socket.
     Socket(OwnedFd),
+    /// The stream of a QUIC connection, which its thread has.
+    Quic,
 }
 
 impl Carrier {
@@ -34,6 +44,7 @@ impl Carrier {
     pub(super) fn socket(&self) -> Option<RawFd> {
         match self {
             Carrier::Socket(fd) => Some(fd.as_raw_fd()),
+            Carrier::Quic => None,
         }
     }
 
@@ -41,6 +52,7 @@ impl Carrier {
     pub(super) fn end_output(&self) {
         match self {
             Carrier::Socket(fd) => socket::shutdown_write(fd),
+            Carrier::Quic => (),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::carrier::Socket;
 use super::listener::Listeners;
+use super::quic::PortId;
 use super::socket::{self, check};
 use super::table::Table;
 use super::transfer::{self, SCRATCH_BYTES};
@@ -23,6 +24,8 @@ const GONE: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
 const WAKE: u64 = u64::MAX;
 /// Tokens with this bit are listeners.
 const LISTENER: u64 = 1 << 63;
+/// Tokens with these bits are UDP ports.
+const PORT: u64 = 3 << 62;
 
 /// One I/O thread.
 pub(super) struct Thread {
@@ -45,7 +48,7 @@ impl Thread {
             index,
             // SAFETY: a new descriptor that nothing else owns.
             epoll: unsafe { OwnedFd::from_raw_fd(epoll) },
-            table: Table::new(shared.clone()),
+            table: Table::new(index, shared.clone()),
             listeners: Listeners::new(),
             resting: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
@@ -71,12 +74,16 @@ impl Thread {
                 let (token, readiness) = (event.u64, event.events);
                 match token {
                     WAKE => self.shared.queues[self.index].waker().drain(),
+                    token if token & PORT == PORT => self.port(token & !PORT, readiness),
                     token if token & LISTENER != 0 => self.accept(token & !LISTENER),
                     id => self.ready(id, readiness),
                 }
             }
-            self.look_after();
             self.on_time();
+            self.table.advance_quic();
+            self.look_after();
+            self.table.flush_quic();
+            self.watch_ports();
             self.table.deliver();
         }
         self.finish();
@@ -84,7 +91,7 @@ impl Thread {
 
     fn wait(&self, events: &mut [libc::epoll_event]) -> usize {
         let queue = &self.shared.queues[self.index];
-        let timeout = match queue.may_sleep() {
+        let timeout = match queue.may_sleep() && !self.table.is_busy() {
             false => Some(Duration::ZERO),
             true => self.table.timers.next().map(|at| at.saturating_duration_since(Instant::now())),
         };
@@ -122,8 +129,38 @@ impl Thread {
         }
     }
 
+    /// A UDP port is ready.
+    fn port(&mut self, id: PortId, readiness: u32) {
+        if readiness & WRITE != 0 {
+            self.table.quic.writable(id);
+        }
+        if readiness & !WRITE != 0 {
+            self.table.quic_readable(id);
+        }
+    }
+
+    /// Waits for UDP ports as they want it.
+    fn watch_ports(&mut self) {
+        for id in std::mem::take(&mut self.table.quic.changed) {
+            if self.table.quic.remove_done(id).is_some() {
+                continue; // closed, and epoll forgets it
+            }
+            let Some(port) = self.table.quic.port(id) else { continue };
+            let wanted = READ | if port.is_blocked() { WRITE } else { 0 };
+            let before = std::mem::replace(&mut port.interest, wanted);
+            let fd = port.descriptor();
+            let operation = if before == 0 { libc::EPOLL_CTL_ADD } else { libc::EPOLL_CTL_MOD };
+            if before != wanted {
+                let _ = self.control(operation, fd, wanted, PORT | id);
+            }
+        }
+    }
+
     fn accept(&mut self, listener: ListenerId) {
-        let result = self.listeners.accept(listener, &self.shared, &mut self.table.host.events);
+        let result = {
+            let Table { admission, host, .. } = &mut self.table;
+            self.listeners.accept(listener, &self.shared, admission, &mut host.events)
+        };
         if result.is_err() {
             if let Some(fd) = self.listeners.fd(listener) {
                 let _ = self.control(libc::EPOLL_CTL_MOD, fd, 0, LISTENER | listener);
@@ -167,7 +204,7 @@ impl Thread {
     fn go_on(&mut self, id: ConnectionId) -> Result<(), Reason> {
         let Some(entry) = self.table.entries.get_mut(&id) else { return Ok(()) };
         let link = entry.link.clone();
-        let Some(fd) = link.carrier.socket() else { return Ok(()) };
+        let Some(fd) = link.carrier.socket() else { return self.table.go_on(id, &mut self.scratch) };
         let mut core = link.lock(&mut self.table.host);
         if let Some(reason) = core.failed.take() {
             return Err(reason);
@@ -202,13 +239,6 @@ impl Thread {
 
     /// Last chance for queued output, then everything closes with the thread.
     fn finish(mut self) {
-        let host = &mut self.table.host;
-        for entry in self.table.entries.values_mut() {
-            let mut core = entry.link.lock(host);
-            if let Some(fd) = entry.link.carrier.socket() {
-                let _ = transfer::send_output(&mut Socket(fd), &mut core, host);
-            }
-            entry.link.carrier.end_output();
-        }
+        self.table.end_all();
     }
 }

@@ -3,6 +3,7 @@
 //! Thread 0 owns the listeners; connections are dealt out in turn and stay on their thread. Commands reach a thread
 //! in the order in which they were given. Events of all threads go into one queue with one eventfd.
 
+mod admission;
 mod carrier;
 mod choice;
 mod epoll;
@@ -10,6 +11,7 @@ mod link;
 mod listener;
 mod provided;
 mod queue;
+mod quic;
 mod socket;
 mod table;
 mod timers;
@@ -19,8 +21,9 @@ mod workers;
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
@@ -32,6 +35,8 @@ use crate::fast::{AttachedOpen, ReadJob};
 use crate::framing::Framing;
 use crate::limits::{descriptor_shares, Limits};
 use crate::pump::{self, PumpId, StoreJob};
+use crate::quic::client::ClientTls;
+use crate::quic::server::ServerTls;
 use crate::stats::{add, Stats};
 
 use carrier::Carrier;
@@ -77,6 +82,8 @@ pub(crate) enum Command {
     Stored(StoreJob),
     /// There is something to do for a connection.
     Wake(ConnectionId),
+    /// For the QUIC ports of the thread.
+    Quic(quic::Order),
     Stop,
 }
 
@@ -102,6 +109,8 @@ pub(crate) struct Shared {
     next_connection: AtomicU64,
     next_listener: AtomicU64,
     next_pump: AtomicU64,
+    /// By thread: datagrams that others have received for it.
+    handed_on: Vec<AtomicUsize>,
     stopping: AtomicBool,
 }
 
@@ -117,6 +126,27 @@ impl Shared {
         if self.is_stopping() {
             return id;
         }
+        socket::prepare(fd.as_raw_fd());
+        if accepted.is_none() {
+            socket::keep_alive(fd.as_raw_fd());
+        }
+        let link = self.new_link(id, Carrier::Socket(fd), framing);
+        self.send(id, Command::Adopt { link, accepted });
+        id
+    }
+
+    /// A number for a connection that is to live on a thread.
+    fn number_for(&self, thread: usize) -> ConnectionId {
+        loop {
+            let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
+            if self.thread_of(id) == thread {
+                return id;
+            }
+        }
+    }
+
+    /// A connection that counts and can be found.
+    fn new_link(self: &Arc<Shared>, id: ConnectionId, carrier: Carrier, framing: Framing) -> Arc<Link> {
         add(&self.stats.connections, 1);
         add(&self.stats.unauthenticated, 1);
         let shared = Arc::downgrade(self);
@@ -126,15 +156,10 @@ impl Shared {
             }
         };
         let flow = Arc::new(Flow::new(Some(Box::new(wake))));
-        socket::prepare(fd.as_raw_fd());
-        if accepted.is_none() {
-            socket::keep_alive(fd.as_raw_fd());
-        }
-        let carrier = Carrier::Socket(fd);
-        let link = Arc::new(Link::new(carrier, Connection::new(id, framing, self.role, flow, &self.limits)));
+        let connection = Connection::new(id, framing, self.role, flow, &self.limits);
+        let link = Arc::new(Link::new(carrier, connection));
         self.links.write().unwrap_or_else(PoisonError::into_inner).insert(id, link.clone());
-        self.send(id, Command::Adopt { link, accepted });
-        id
+        link
     }
 
     /// Forgets a connection.
@@ -168,7 +193,11 @@ impl Shared {
     }
 
     fn queue_of(&self, connection: ConnectionId) -> &CommandQueue {
-        &self.queues[(connection % self.queues.len() as u64) as usize]
+        &self.queues[self.thread_of(connection)]
+    }
+
+    fn thread_of(&self, connection: ConnectionId) -> usize {
+        (connection % self.queues.len() as u64) as usize
     }
 }
 
@@ -201,6 +230,7 @@ impl DataPlane {
             next_connection: AtomicU64::new(1),
             next_listener: AtomicU64::new(1),
             next_pump: AtomicU64::new(1),
+            handed_on: (0..count).map(|_| AtomicUsize::new(0)).collect(),
             stopping: AtomicBool::new(false),
         });
         let bodies = match bodies(choice.engine, &shared) {
@@ -244,6 +274,46 @@ impl DataPlane {
     /// Stops to accept; connections stay.
     pub fn close_listener(&self, listener: ListenerId) {
         self.shared.send(0, Command::CloseListener(listener));
+        self.order_all(listener, None);
+    }
+
+    /// Accepts SMB over QUIC on bound UDP sockets of one address and port, one for each thread. An error: there are not as
+    /// many, or one of them is none.
+    pub fn listen_quic(&self, sockets: Vec<OwnedFd>, tls: Arc<ServerTls>) -> io::Result<ListenerId> {
+        let threads = self.shared.queues.len();
+        if sockets.len() != threads {
+            let text = format!("{} sockets for {threads} I/O threads", sockets.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let listener = self.shared.next_listener.fetch_add(1, Ordering::Relaxed);
+        if threads > 1 {
+            // Where it is not allowed the threads hand on what is not their own.
+            let _ = quic::steer(sockets[0].as_raw_fd(), threads);
+        }
+        for (queue, fd) in self.shared.queues.iter().zip(sockets) {
+            queue.push(Command::Quic(quic::Order::Listen { listener, fd, tls: tls.clone() }));
+        }
+        Ok(listener)
+    }
+
+    /// What a QUIC listener presents and demands from now on. Connections of clients that it would not let in end.
+    pub fn set_quic_tls(&self, listener: ListenerId, tls: Arc<ServerTls>) {
+        self.order_all(listener, Some(&tls));
+    }
+
+    fn order_all(&self, listener: ListenerId, tls: Option<&Arc<ServerTls>>) {
+        for queue in &self.shared.queues {
+            queue.push(Command::Quic(quic::Order::SetTls { listener, tls: tls.cloned() }));
+        }
+    }
+
+    /// Connects to `peer` over QUIC from an unconnected UDP socket: [`Event::Secured`] follows, or [`Event::Closed`].
+    pub fn connect_quic(&self, fd: OwnedFd, peer: SocketAddr, tls: Arc<ClientTls>) -> ConnectionId {
+        let connection = self.shared.next_connection.fetch_add(1, Ordering::Relaxed);
+        let link = self.shared.new_link(connection, Carrier::Quic, Framing::Tcp);
+        self.shared.send(connection, Command::Adopt { link, accepted: None });
+        self.shared.send(connection, Command::Quic(quic::Order::Dial { connection, fd, peer, tls }));
+        connection
     }
 
     /// Takes a connected stream socket.

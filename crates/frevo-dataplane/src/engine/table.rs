@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::admission::Admission;
+use super::carrier::Socket;
 use super::link::{Core, Link};
+use super::quic::{Key, Quic};
 use super::timers::Timers;
 use super::workers::Job;
-use super::{Accepted, Command, Shared};
+use super::{transfer, Accepted, Command, Shared};
 use crate::conn::{Host, Role};
 use crate::event::{ConnectionId, Event, Reason};
 use crate::limits::Limits;
@@ -24,6 +27,8 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) enum Timer {
     /// To close what is overdue.
     Tick,
+    /// A timer of a QUIC connection.
+    Quic(Key),
 }
 
 /// A connection as its thread sees it.
@@ -43,6 +48,12 @@ pub(super) struct Entry {
     active: (u64, Instant),
     /// CLOSED was reported; only the peer's end of the stream is waited for.
     pub(super) lingering: Option<Instant>,
+    /// Where it is carried over QUIC.
+    pub(super) quic: Option<Key>,
+    /// It has logged on, and its carrier knows.
+    trusted: bool,
+    /// To be reported when the handshake is done.
+    pub(super) announced: Option<Accepted>,
 }
 
 /// The connections of one thread.
@@ -52,6 +63,10 @@ pub(super) struct Table {
     pub(super) shared: Arc<Shared>,
     pub(super) entries: HashMap<ConnectionId, Entry>,
     pub(super) timers: Timers<Timer>,
+    pub(super) quic: Quic,
+    pub(super) admission: Admission,
+    /// Number of the thread.
+    pub(super) index: usize,
     /// There is a [`Timer::Tick`].
     ticks: bool,
     dirty: Vec<ConnectionId>,
@@ -60,7 +75,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(shared: Arc<Shared>) -> Table {
+    pub(super) fn new(index: usize, shared: Arc<Shared>) -> Table {
         let mut host =
             Host::new(shared.limits.clone(), shared.stats.clone(), shared.fast_echo.clone(), Instant::now());
         host.can_defer = true;
@@ -69,6 +84,9 @@ impl Table {
             shared,
             entries: HashMap::new(),
             timers: Timers::default(),
+            quic: Quic::default(),
+            admission: Admission::new(),
+            index,
             ticks: false,
             dirty: Vec::new(),
             gone: None,
@@ -96,6 +114,7 @@ impl Table {
                 self.with(job.connection, |core, host| core.stored(job, host));
             }
             Command::Wake(id) => self.mark(id),
+            Command::Quic(order) => self.quic_order(order),
             Command::Listen { .. } | Command::CloseListener(_) | Command::Adopt { .. } | Command::Stop => {
                 unreachable!("the engine does these itself")
             }
@@ -116,6 +135,44 @@ impl Table {
                 self.dirty.push(id);
             }
         }
+    }
+
+    /// True when something is left to do before the thread may wait.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.dirty.is_empty() || self.quic.is_busy()
+    }
+
+    /// Goes on with a connection whose carrier is not a socket.
+    pub(super) fn go_on(&mut self, id: ConnectionId, scratch: &mut [u8]) -> Result<(), Reason> {
+        let Table { entries, host, quic, shared, .. } = self;
+        let Some(entry) = entries.get_mut(&id) else { return Ok(()) };
+        let link = entry.link.clone();
+        let mut core = link.lock(host);
+        if let Some(reason) = core.failed.take() {
+            return Err(reason);
+        }
+        let Some(key) = entry.quic else { return Ok(()) };
+        if core.settings().authenticated && !std::mem::replace(&mut entry.trusted, true) {
+            quic.trust(key);
+        }
+        let Some(mut stream) = quic.stream(key) else { return Ok(()) };
+        if !core.is_paused(&shared.limits) || entry.lingering.is_some() {
+            transfer::receive(&mut stream, &mut core, host, scratch)?;
+        }
+        transfer::pump(&mut stream, &mut core, host)?;
+        let is_empty = !stream.has_more();
+        quic.set_empty(key, is_empty);
+        let ends = core.is_closing() && core.output().is_empty();
+        core.parked = core.is_paused(&shared.limits) && !ends && entry.lingering.is_none();
+        let again = !is_empty && !core.parked;
+        if ends {
+            self.linger(id, &mut core);
+        }
+        drop(core);
+        if again {
+            self.mark(id);
+        }
+        Ok(())
     }
 
     /// The connections to look after.
@@ -146,6 +203,9 @@ impl Table {
             stalled: None,
             active: (0, now),
             lingering: None,
+            quic: None,
+            trusted: false,
+            announced: None,
         })
     }
 
@@ -158,6 +218,14 @@ impl Table {
         sub(&stats.connections, 1);
         if !authenticated {
             sub(&stats.unauthenticated, 1);
+        }
+        if let Some(key) = entry.quic {
+            self.quic.close(key, self.host.now);
+        }
+        if let Some(Accepted { listener, peer, .. }) = entry.announced {
+            add(&stats.closed, 1);
+            self.admission.reject(listener, &peer, reason, &self.shared, &mut self.host.events);
+            return;
         }
         if entry.lingering.is_none() {
             add(&stats.closed, 1);
@@ -174,6 +242,9 @@ impl Table {
         if entry.lingering.is_none() {
             core.end_pumps(&mut self.host);
             entry.link.carrier.end_output();
+            if let Some(key) = entry.quic {
+                self.quic.finish(key);
+            }
             entry.lingering = Some(self.host.now);
             add(&self.shared.stats.closed, 1);
             self.host.events.push(Event::Closed { connection: id, reason: "closed by the server".into() });
@@ -194,6 +265,7 @@ impl Table {
         while let Some(timer) = self.timers.due(now) {
             match timer {
                 Timer::Tick => ticked = true,
+                Timer::Quic(key) => self.quic.remind(key, now),
             }
         }
         if ticked {
@@ -239,6 +311,28 @@ impl Table {
         }
         overdue.into_iter().for_each(|(id, reason)| self.close(id, reason.into()));
         fed.into_iter().for_each(|id| self.mark(id));
+    }
+
+    /// The thread ends: sends what can be sent now, and says so to every peer.
+    pub(super) fn end_all(&mut self) {
+        for entry in self.entries.values_mut() {
+            let host = &mut self.host;
+            let mut core = entry.link.lock(host);
+            if let Some(fd) = entry.link.carrier.socket() {
+                let _ = transfer::send_output(&mut Socket(fd), &mut core, host);
+            }
+            if let Some(key) = entry.quic {
+                if let Some(mut stream) = self.quic.stream(key) {
+                    let _ = transfer::send_output(&mut stream, &mut core, host);
+                }
+                self.quic.touch(key);
+            }
+            entry.link.carrier.end_output();
+        }
+        self.flush_quic();
+        let keys: Vec<_> = self.entries.values().filter_map(|entry| entry.quic).collect();
+        keys.into_iter().for_each(|key| self.quic.close(key, Instant::now()));
+        self.flush_quic();
     }
 
     /// Hands what blocks to the workers and the events to the control plane.

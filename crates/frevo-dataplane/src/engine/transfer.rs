@@ -73,12 +73,11 @@ pub(super) fn send_output(
 ) -> Result<(), Reason> {
     let output = core.output();
     while !output.is_empty() && !output.is_busy() {
-        let sent = stream.send(output.slices(SLICES))?;
+        let sent = stream.send_front(output, &mut host.pool)?;
         if sent == 0 {
             return Ok(());
         }
         add(&host.stats.bytes_sent, sent as u64);
-        output.advance(sent, &mut host.pool);
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ impl Thread {
     pub(super) fn new(index: usize, shared: Arc<Shared>) -> io::Result<Thread> {
         let uring = build()?;
         let provided = Provided::register(&uring)?;
-        let mut table = Table::new(shared.clone());
+        let mut table = Table::new(index, shared.clone());
         table.gone = Some(Vec::new());
         Ok(Thread {
             index,
@@ -112,7 +112,10 @@ impl Thread {
             }
             self.provided.publish();
             self.on_time();
+            self.table.advance_quic();
             self.look_after();
+            self.table.flush_quic();
+            self.poll_ports();
             self.deliver();
             self.cancel_gone();
             self.poll_listeners();
@@ -123,7 +126,7 @@ impl Thread {
     /// Hands over what was armed and waits for a completion, if there is nothing else to do.
     fn enter(&mut self) {
         let queue = &self.shared.queues[self.index];
-        let may_sleep = queue.may_sleep();
+        let may_sleep = queue.may_sleep() && !self.table.is_busy();
         let next = self.table.timers.next();
         let timeout = next.map(|at| types::Timespec::from(at.saturating_duration_since(Instant::now())));
         let mut arguments = types::SubmitArgs::new();
@@ -199,6 +202,14 @@ impl Thread {
             Kind::Sent => self.sent(number, completion.result()),
             Kind::FileRead => self.file_read(number, completion.result()),
             Kind::Cancel => (),
+            Kind::PortReadable => {
+                self.port_polled(number, POLL_IN);
+                self.table.quic_readable(number);
+            }
+            Kind::PortWritable => {
+                self.port_polled(number, POLL_OUT);
+                self.table.quic.writable(number);
+            }
         }
     }
 
@@ -223,7 +234,10 @@ impl Thread {
     }
 
     fn accept(&mut self, listener: ListenerId) {
-        match self.listeners.accept(listener, &self.shared, &mut self.table.host.events) {
+        match {
+            let Table { admission, host, .. } = &mut self.table;
+            self.listeners.accept(listener, &self.shared, admission, &mut host.events)
+        } {
             Ok(()) => self.unpolled.push(listener),
             Err(_) => {
                 self.resting.push(listener);
@@ -341,7 +355,7 @@ impl Thread {
     fn go_on(&mut self, id: ConnectionId, alone: bool) -> Result<(), Reason> {
         let Some(entry) = self.table.entries.get_mut(&id) else { return Ok(()) };
         let link = entry.link.clone();
-        let Some(fd) = link.carrier.socket() else { return Ok(()) };
+        let Some(fd) = link.carrier.socket() else { return self.table.go_on(id, &mut self.scratch) };
         let mut core = link.lock(&mut self.table.host);
         if let Some(reason) = core.failed.take() {
             return Err(reason);
@@ -367,13 +381,7 @@ impl Thread {
     /// Last chance for queued output, then everything ends: what the kernel still does, then the thread's memory.
     fn finish(mut self) {
         let _ = self.uring.submit(); // what was armed in the last turn, sends among it
-        for entry in self.table.entries.values_mut() {
-            let mut core = entry.link.lock(&mut self.table.host);
-            if let Some(fd) = entry.link.carrier.socket() {
-                let _ = transfer::send_output(&mut Socket(fd), &mut core, &mut self.table.host);
-            }
-            entry.link.carrier.end_output();
-        }
+        self.table.end_all();
         let entry = opcode::AsyncCancel2::new(types::CancelBuilder::any().all()).build();
         self.push(&entry.user_data(token(Kind::Cancel, 0)));
         let deadline = Instant::now() + DRAIN;

@@ -6,6 +6,7 @@ use io_uring::{opcode, types};
 
 use super::{Kind, Thread, GROUP};
 use crate::engine::link::Core;
+use crate::engine::quic::PortId;
 use crate::event::ConnectionId;
 
 // Bits of `Entry::interest`: what is armed, and the state of receiving.
@@ -64,6 +65,40 @@ impl Thread {
         }
         if new & POLL_OUT != 0 {
             self.arm(opcode::PollAdd::new(fd, libc::POLLOUT as u32).build(), Kind::Writable, id);
+        }
+    }
+
+    /// Waits for UDP ports as they want it.
+    pub(super) fn poll_ports(&mut self) {
+        for id in std::mem::take(&mut self.table.quic.changed) {
+            if let Some(port) = self.table.quic.remove_done(id) {
+                // The kernel holds the socket, not its number, until a poll has ended.
+                for (bit, kind) in [(POLL_IN, Kind::PortReadable), (POLL_OUT, Kind::PortWritable)] {
+                    if port.interest & bit != 0 {
+                        self.cancel(kind, id);
+                    }
+                }
+                continue;
+            }
+            let Some(port) = self.table.quic.port(id) else { continue };
+            let wanted = POLL_IN | if port.is_blocked() { POLL_OUT } else { 0 };
+            let new = wanted & !port.interest;
+            port.interest |= wanted;
+            let fd = types::Fd(port.descriptor());
+            if new & POLL_IN != 0 {
+                self.arm(opcode::PollAdd::new(fd, libc::POLLIN as u32).build(), Kind::PortReadable, id);
+            }
+            if new & POLL_OUT != 0 {
+                self.arm(opcode::PollAdd::new(fd, libc::POLLOUT as u32).build(), Kind::PortWritable, id);
+            }
+        }
+    }
+
+    /// A poll of a UDP port has ended; it is armed again at the end of the turn.
+    pub(super) fn port_polled(&mut self, id: PortId, bit: u32) {
+        if let Some(port) = self.table.quic.port(id) {
+            port.interest &= !bit;
+            self.table.quic.changed.push(id);
         }
     }
 

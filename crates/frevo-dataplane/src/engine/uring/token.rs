@@ -12,9 +12,13 @@ pub(super) enum Kind {
     Sent,
     FileRead,
     Cancel,
+    /// Datagrams wait on a UDP port.
+    PortReadable,
+    /// A UDP port takes more.
+    PortWritable,
 }
 
-pub(super) const KINDS: [Kind; 8] = [
+pub(super) const KINDS: [Kind; 10] = [
     Kind::Wake,
     Kind::Listener,
     Kind::Receive,
@@ -23,6 +27,8 @@ pub(super) const KINDS: [Kind; 8] = [
     Kind::Sent,
     Kind::FileRead,
     Kind::Cancel,
+    Kind::PortReadable,
+    Kind::PortWritable,
 ];
 pub(super) const NUMBER_BITS: u32 = 56;
 pub(super) const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;

@@ -1,0 +1,101 @@
+//! How our QUIC connections behave: windows, timers, datagram sizes.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn_proto::{
+    AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
+};
+
+use super::routing::OwnedIds;
+
+/// What a peer may have under way before it has logged on, and afterwards.
+pub(super) const PREAUTH_WINDOW: u32 = 256 * 1024;
+pub(super) const WINDOW: u32 = 16 * 1024 * 1024;
+/// What we have under way without an acknowledgment at most.
+pub(super) const SEND_WINDOW: u64 = 16 * 1024 * 1024;
+/// A peer that is silent for so long is gone. The lower value of the two ends counts (RFC 9000 10.1).
+const IDLE: Duration = Duration::from_secs(60);
+/// Silence is ended after this time: others give up after 30 seconds and send nothing by themselves.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Largest payload of a UDP datagram over IPv4.
+const DATAGRAM_MAX: u16 = 65_507;
+/// An acknowledgment for so many packets, where the peer can be asked for it.
+const PACKETS_PER_ACK: u32 = 16;
+/// Headers of IP and UDP.
+const HEADERS_V4: u32 = 28;
+const HEADERS_V6: u32 = 48;
+/// What every path of QUIC carries (RFC 9000 14).
+const DATAGRAM_MIN: u16 = 1200;
+
+/// How datagrams are told apart. One for each socket: the thread is in the ids.
+pub(super) fn endpoint(thread: u8, threads: u8) -> EndpointConfig {
+    let mut config = EndpointConfig::default();
+    config.cid_generator(move || Box::new(OwnedIds { thread, threads }));
+    config.supported_versions(vec![crate::quic::VERSION_1]);
+    if config.max_udp_payload_size(DATAGRAM_MAX).is_err() {
+        debug_assert!(false, "the size is a valid one");
+    }
+    config
+}
+
+/// A connection to or from `peer`.
+pub(super) fn transport(peer: SocketAddr) -> Arc<TransportConfig> {
+    let mut config = TransportConfig::default();
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(PACKETS_PER_ACK));
+    let mut sizes = MtuDiscoveryConfig::default();
+    sizes.upper_bound(largest_datagram(peer));
+    config
+        // One bidirectional stream, the client's first, and no other ([MS-SMB2] 2.1).
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .stream_receive_window(VarInt::from_u32(WINDOW))
+        .receive_window(VarInt::from_u32(PREAUTH_WINDOW))
+        .send_window(SEND_WINDOW)
+        .send_fairness(false)
+        .max_idle_timeout(IdleTimeout::try_from(IDLE).ok())
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .mtu_discovery_config(Some(sizes))
+        .ack_frequency_config(Some(acks));
+    Arc::new(config)
+}
+
+/// The largest datagram that may reach `peer` in one piece, by the routes of this machine.
+fn largest_datagram(peer: SocketAddr) -> u16 {
+    let headers = if peer.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
+    let size = route_mtu(peer).map_or(1500, |mtu| mtu).saturating_sub(headers);
+    u16::try_from(size).unwrap_or(u16::MAX).clamp(DATAGRAM_MIN, DATAGRAM_MAX)
+}
+
+/// The MTU of the route to `peer`.
+fn route_mtu(peer: SocketAddr) -> Option<u32> {
+    let any = if peer.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(peer).ok()?; // sends nothing
+    let (level, option) = match peer {
+        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
+        SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
+    };
+    let mut mtu: libc::c_int = 0;
+    let mut length = std::mem::size_of_val(&mtu) as libc::socklen_t;
+    let pointer = std::ptr::from_mut(&mut mtu).cast();
+    // SAFETY: value and length describe a buffer that lives during the call.
+    let result = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, pointer, &mut length) };
+    (result == 0).then_some(mtu).and_then(|mtu| u32::try_from(mtu).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_are_as_large_as_the_route_takes() {
+        let loopback = largest_datagram("127.0.0.1:9".parse().unwrap());
+        assert!((DATAGRAM_MIN..=DATAGRAM_MAX).contains(&loopback));
+        assert!(loopback > 16_000, "the loopback interface takes 64 KiB: {loopback}");
+    }
+}

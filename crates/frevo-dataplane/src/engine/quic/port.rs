@@ -1,0 +1,481 @@
+//! A UDP socket with the QUIC connections on it.
+
+use std::collections::HashMap;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use quinn_proto::{
+    ClientConfig, ConnectError, ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, Endpoint, Event,
+    Incoming, ServerConfig, StreamEvent, StreamId, Transmit, VarInt,
+};
+use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState, BATCH_SIZE};
+
+use super::stream::QuicStream;
+use super::{config, Datagram};
+use crate::event::{ConnectionId, ListenerId, Reason};
+use crate::quic::client::ClientTls;
+use crate::quic::server::ServerTls;
+use crate::quic::session::{self, Secured};
+
+/// Largest datagram, or batch of datagrams that the kernel has put together.
+pub(super) const DATAGRAM_BYTES: usize = 64 * 1024;
+/// Fewer bytes than this are copied out of the buffer that they came in; with more it is given away.
+const COPIED_BYTES: usize = 16 * 1024;
+/// Bytes in one call that sends, below what a UDP datagram may have.
+const SEND_BYTES: usize = 65_000;
+/// Receive calls before others get their turn.
+const RECEIVES: usize = 4;
+/// Handshakes under way above which a client must first show that it receives at its address (RFC 9000 8.1.2).
+const HANDSHAKES_BEFORE_RETRY: usize = 64;
+/// Application error codes: SMB has none.
+const NO_ERROR: VarInt = VarInt::from_u32(0);
+
+/// What has happened to a connection.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Bytes may be received or sent.
+    Ready,
+    /// The handshake is done.
+    Secured(Box<Secured>),
+    /// Everything was sent and received.
+    Finished,
+    /// It is over.
+    Lost(Reason),
+}
+
+/// A QUIC connection.
+struct Peer {
+    quic: quinn_proto::Connection,
+    /// Its number as a carrier; None once the control plane has nothing more to do with it.
+    id: Option<ConnectionId>,
+    stream: Option<StreamId>,
+    secured: bool,
+    /// Nothing more has come on the stream.
+    is_empty: bool,
+    /// The timer that is set.
+    reminder: Option<Instant>,
+}
+
+/// The socket of a listener on one thread, or of one connection that we made.
+pub(in crate::engine) struct Port {
+    fd: OwnedFd,
+    socket: UdpSocketState,
+    endpoint: Endpoint,
+    peers: HashMap<usize, Peer>,
+    pub(super) listener: Option<ListenerId>,
+    pub(super) tls: Option<Arc<ServerTls>>,
+    server: Option<ServerConfig>,
+    /// What the socket did not take, and who waits behind it.
+    blocked: Option<(Transmit, Vec<u8>)>,
+    waiting: Vec<usize>,
+    handshakes: usize,
+    /// What the engine waits for (its own encoding).
+    pub(in crate::engine) interest: u32,
+}
+
+impl Port {
+    /// A listening port of one of several threads.
+    pub(super) fn listening(
+        fd: OwnedFd,
+        listener: ListenerId,
+        tls: Arc<ServerTls>,
+        (thread, threads): (usize, usize),
+    ) -> io::Result<Port> {
+        let mut server = ServerConfig::with_crypto(tls.clone());
+        server.migration(true);
+        let mut port = Port::new(fd, thread, threads)?;
+        port.endpoint.set_server_config(Some(Arc::new(server.clone())));
+        (port.listener, port.tls, port.server) = (Some(listener), Some(tls), Some(server));
+        Ok(port)
+    }
+
+    /// A port for one connection that we make.
+    pub(super) fn dialing(
+        fd: OwnedFd,
+        id: ConnectionId,
+        peer: SocketAddr,
+        tls: Arc<ClientTls>,
+        now: Instant,
+    ) -> Result<(Port, usize), Reason> {
+        let mut port = Port::new(fd, 0, 1).map_err(|error| Reason::Owned(error.to_string()))?;
+        let name = tls.server_name();
+        let mut client = ClientConfig::new(tls);
+        client.transport_config(config::transport(peer));
+        let (handle, quic) =
+            port.endpoint.connect(now, client, peer, &name).map_err(|error| match error {
+                ConnectError::InvalidServerName(name) => {
+                    Reason::Owned(format!("{name:?} is no name of a server"))
+                }
+                error => Reason::Owned(error.to_string()),
+            })?;
+        port.insert(handle, quic, id);
+        Ok((port, handle.0))
+    }
+
+    fn new(fd: OwnedFd, thread: usize, threads: usize) -> io::Result<Port> {
+        let socket = UdpSocketState::new(UdpSockRef::from(&fd))?;
+        let (thread, threads) = (thread as u8, threads.clamp(1, 255) as u8);
+        let endpoint =
+            Endpoint::new(Arc::new(config::endpoint(thread, threads)), None, !socket.may_fragment(), None);
+        Ok(Port {
+            fd,
+            socket,
+            endpoint,
+            peers: HashMap::new(),
+            listener: None,
+            tls: None,
+            server: None,
+            blocked: None,
+            waiting: Vec::new(),
+            handshakes: 0,
+            interest: 0,
+        })
+    }
+
+    fn insert(&mut self, handle: ConnectionHandle, quic: quinn_proto::Connection, id: ConnectionId) {
+        self.handshakes += 1;
+        let peer = Peer { quic, id: Some(id), stream: None, secured: false, is_empty: true, reminder: None };
+        self.peers.insert(handle.0, peer);
+    }
+
+    pub(in crate::engine) fn descriptor(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    /// True when there is something that the socket did not take.
+    pub(in crate::engine) fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
+    /// True when nothing is left to do here.
+    pub(super) fn is_done(&self) -> bool {
+        self.server.is_none() && self.peers.is_empty()
+    }
+
+    /// New connections are made by `tls`; None: there are no new connections.
+    pub(super) fn set_tls(&mut self, tls: Option<Arc<ServerTls>>) {
+        self.server = self.server.take().zip(tls.clone()).map(|(mut server, tls)| {
+            server.crypto = tls;
+            server
+        });
+        self.endpoint.set_server_config(self.server.clone().map(Arc::new));
+        self.tls = tls;
+    }
+
+    /// Connections whose peer would not be let in any more, and why.
+    pub(super) fn denied(&self) -> Vec<(ConnectionId, String)> {
+        let Some(tls) = &self.tls else { return Vec::new() };
+        let secured = self.peers.values().filter(|peer| peer.secured);
+        let found = secured.filter_map(|peer| {
+            let chain = session::secured(&peer.quic)?.peer_chain;
+            Some((peer.id?, tls.recheck(&chain).err()?))
+        });
+        found.collect()
+    }
+
+    // -- in ---------------------------------------------------------------------------------------------
+
+    /// Receives what is there, within bounds, a batch at a time. True when there may be more.
+    pub(super) fn receive(
+        &mut self,
+        buffers: &mut [BytesMut],
+        mut take: impl FnMut(&mut Port, Datagram),
+    ) -> bool {
+        for _ in 0..RECEIVES {
+            let mut metas = [RecvMeta::default(); BATCH_SIZE];
+            let mut slots = buffers.iter_mut();
+            let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
+                IoSliceMut::new(slots.next().map_or(&mut [][..], |buffer| &mut buffer[..]))
+            });
+            let count = match self.socket.recv(UdpSockRef::from(&self.fd), &mut slices, &mut metas) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // What an ICMP message has said about an earlier datagram; the connections find out by themselves.
+                Err(_) => continue,
+            };
+            for (meta, buffer) in metas[..count].iter().zip(&mut *buffers) {
+                let mut rest = if meta.len < COPIED_BYTES {
+                    BytesMut::from(&buffer[..meta.len])
+                } else {
+                    let mut filled = std::mem::replace(buffer, BytesMut::zeroed(DATAGRAM_BYTES));
+                    filled.truncate(meta.len);
+                    filled
+                };
+                while !rest.is_empty() {
+                    let data = rest.split_to(meta.stride.clamp(1, rest.len()));
+                    let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
+                    take(self, Datagram { peer: meta.addr, local: meta.dst_ip, ecn, data });
+                }
+            }
+            if count < BATCH_SIZE {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes one datagram. Some: a client that is not known, see [`Port::accept`] and [`Port::refuse`]; the number is that
+    /// of a connection to look after.
+    pub(super) fn take(
+        &mut self,
+        datagram: Datagram,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> (Option<usize>, Option<Incoming>) {
+        let Datagram { peer, local, ecn, data } = datagram;
+        out.clear();
+        match self.endpoint.handle(now, peer, local, ecn, data, out) {
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                if let Some(peer) = self.peers.get_mut(&handle.0) {
+                    peer.quic.handle_event(event);
+                }
+                (Some(handle.0), None)
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => (None, Some(incoming)),
+            Some(DatagramEvent::Response(transmit)) => {
+                self.answer(&transmit, out);
+                (None, None)
+            }
+            None => (None, None),
+        }
+    }
+
+    /// Asks a client first to show that it is where it says; None when it did, or need not.
+    pub(super) fn retry(&mut self, incoming: Incoming, out: &mut Vec<u8>) -> Option<Incoming> {
+        let must = self.handshakes >= HANDSHAKES_BEFORE_RETRY && !incoming.remote_address_validated();
+        if !must || !incoming.may_retry() {
+            return Some(incoming);
+        }
+        out.clear();
+        match self.endpoint.retry(incoming, out) {
+            Ok(transmit) => self.answer(&transmit, out),
+            Err(error) => return Some(error.into_incoming()),
+        }
+        None
+    }
+
+    /// Begins a handshake; the number of the connection on this port.
+    pub(super) fn accept(
+        &mut self,
+        incoming: Incoming,
+        id: ConnectionId,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let mut server = self.server.clone()?;
+        server.transport_config(config::transport(incoming.remote_address()));
+        out.clear();
+        match self.endpoint.accept(incoming, now, out, Some(Arc::new(server))) {
+            Ok((handle, quic)) => {
+                self.insert(handle, quic, id);
+                Some(handle.0)
+            }
+            Err(error) => {
+                if let Some(transmit) = error.response {
+                    self.answer(&transmit, out);
+                }
+                None
+            }
+        }
+    }
+
+    /// Turns a client away.
+    pub(super) fn refuse(&mut self, incoming: Incoming, out: &mut Vec<u8>) {
+        out.clear();
+        let transmit = self.endpoint.refuse(incoming, out);
+        self.answer(&transmit, out);
+    }
+
+    /// Sends what belongs to no connection; lost when the socket is full.
+    fn answer(&mut self, transmit: &Transmit, bytes: &[u8]) {
+        let _ = self.send(transmit, &bytes[..transmit.size.min(bytes.len())]);
+    }
+
+    // -- one connection ---------------------------------------------------------------------------------
+
+    /// The stream of a connection, once there is one.
+    pub(super) fn stream(&mut self, handle: usize) -> Option<QuicStream<'_>> {
+        let peer = self.peers.get_mut(&handle)?;
+        let id = peer.stream?;
+        Some(QuicStream { connection: &mut peer.quic, id, is_empty: peer.is_empty })
+    }
+
+    /// Remembers whether more may be received.
+    pub(super) fn set_empty(&mut self, handle: usize, is_empty: bool) {
+        if let Some(peer) = self.peers.get_mut(&handle) {
+            peer.is_empty = is_empty;
+        }
+    }
+
+    /// The peer has logged on: it may have more under way.
+    pub(super) fn trust(&mut self, handle: usize) {
+        if let Some(peer) = self.peers.get_mut(&handle) {
+            peer.quic.set_receive_window(VarInt::from_u32(config::WINDOW));
+        }
+    }
+
+    /// Nothing more will be sent.
+    pub(super) fn finish(&mut self, handle: usize) {
+        if let Some(peer) = self.peers.get_mut(&handle) {
+            match peer.stream {
+                Some(stream) => drop(peer.quic.send_stream(stream).finish()),
+                None => peer.quic.close(Instant::now(), NO_ERROR, bytes::Bytes::new()),
+            }
+        }
+    }
+
+    /// Ends a connection at once; the peer is told.
+    pub(super) fn close(&mut self, handle: usize, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(&handle) {
+            peer.id = None;
+            self.handshakes -= usize::from(!std::mem::replace(&mut peer.secured, true));
+            peer.quic.close(now, NO_ERROR, bytes::Bytes::new());
+        }
+    }
+
+    /// A timer of a connection. False: it is not time yet.
+    pub(super) fn remind(&mut self, handle: usize, now: Instant) -> bool {
+        let Some(peer) = self.peers.get_mut(&handle) else { return false };
+        peer.reminder = None;
+        if peer.quic.poll_timeout().is_some_and(|at| at <= now) {
+            peer.quic.handle_timeout(now);
+        }
+        true
+    }
+
+    /// Goes on with the protocol of a connection, and tells what came of it.
+    pub(super) fn advance(&mut self, handle: usize, mut tell: impl FnMut(ConnectionId, Outcome)) {
+        self.exchange(handle);
+        let Some(peer) = self.peers.get_mut(&handle) else { return };
+        let is_client = peer.quic.side().is_client();
+        while let Some(event) = peer.quic.poll() {
+            let outcome = match event {
+                Event::HandshakeDataReady => continue,
+                Event::Connected => {
+                    self.handshakes -= usize::from(!std::mem::replace(&mut peer.secured, true));
+                    if is_client {
+                        peer.stream = peer.quic.streams().open(Dir::Bi);
+                    }
+                    match session::secured(&peer.quic) {
+                        Some(secured) => Outcome::Secured(Box::new(secured)),
+                        None => Outcome::Lost(Reason::Borrowed("TLS says nothing about the handshake")),
+                    }
+                }
+                Event::ConnectionLost { reason } => {
+                    Outcome::Lost(session::failure(&peer.quic, &reason).into())
+                }
+                Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
+                    // A second one, after the end of the first, is nothing that SMB knows.
+                    let next = peer.quic.streams().accept(Dir::Bi);
+                    if peer.stream.is_some() && next.is_some() {
+                        Outcome::Lost(Reason::Borrowed("the client opened a second stream"))
+                    } else {
+                        peer.stream = peer.stream.or(next);
+                        peer.is_empty = false;
+                        Outcome::Ready
+                    }
+                }
+                Event::Stream(StreamEvent::Available { dir: Dir::Bi }) if is_client => {
+                    peer.stream = peer.stream.or_else(|| peer.quic.streams().open(Dir::Bi));
+                    Outcome::Ready
+                }
+                Event::Stream(StreamEvent::Readable { .. }) => {
+                    peer.is_empty = false;
+                    Outcome::Ready
+                }
+                Event::Stream(StreamEvent::Writable { .. } | StreamEvent::Stopped { .. }) => Outcome::Ready,
+                Event::Stream(StreamEvent::Finished { .. }) => Outcome::Finished,
+                _ => continue,
+            };
+            if let Some(id) = peer.id {
+                tell(id, outcome);
+            }
+        }
+    }
+
+    /// Passes on what connection and endpoint have to say to each other.
+    fn exchange(&mut self, handle: usize) {
+        let Some(peer) = self.peers.get_mut(&handle) else { return };
+        while let Some(event) = peer.quic.poll_endpoint_events() {
+            if let Some(event) = self.endpoint.handle_event(ConnectionHandle(handle), event) {
+                peer.quic.handle_event(event);
+            }
+        }
+        if peer.quic.is_drained() && peer.id.is_none() {
+            self.peers.remove(&handle);
+        }
+    }
+
+    // -- out --------------------------------------------------------------------------------------------
+
+    /// Sends what a connection has to send, as far as the socket takes it. The time at which it wants to be reminded, if
+    /// that is earlier than any that was set.
+    pub(super) fn transmit(&mut self, handle: usize, now: Instant, out: &mut Vec<u8>) -> Option<Instant> {
+        while self.blocked.is_none() {
+            let peer = self.peers.get_mut(&handle)?;
+            let most =
+                (SEND_BYTES / usize::from(peer.quic.current_mtu())).clamp(1, self.socket.max_gso_segments());
+            out.clear();
+            let Some(transmit) = peer.quic.poll_transmit(now, most, out) else { break };
+            if !self.send(&transmit, &out[..transmit.size]) {
+                self.blocked = Some((transmit, std::mem::take(out)));
+            }
+        }
+        if self.blocked.is_some() {
+            self.waiting.push(handle);
+        }
+        self.exchange(handle);
+        let peer = self.peers.get_mut(&handle)?;
+        let at = peer.quic.poll_timeout()?;
+        if peer.reminder.is_some_and(|set| set <= at) {
+            return None;
+        }
+        peer.reminder = Some(at);
+        Some(at)
+    }
+
+    /// The socket takes more: who waited for that.
+    pub(super) fn unblock(&mut self) -> Vec<usize> {
+        if let Some((transmit, bytes)) = self.blocked.take() {
+            if !self.send(&transmit, &bytes[..transmit.size]) {
+                self.blocked = Some((transmit, bytes));
+                return Vec::new();
+            }
+        }
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// False: the socket is full. What cannot be sent at all is lost, as any datagram may be.
+    fn send(&mut self, transmit: &Transmit, contents: &[u8]) -> bool {
+        let datagrams = quinn_udp::Transmit {
+            destination: transmit.destination,
+            ecn: transmit.ecn.and_then(|ecn| quinn_udp::EcnCodepoint::from_bits(ecn as u8)),
+            contents,
+            segment_size: transmit.segment_size,
+            src_ip: transmit.src_ip,
+        };
+        match self.socket.try_send(UdpSockRef::from(&self.fd), &datagrams) {
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            Ok(()) => true,
+        }
+    }
+}
+
+impl std::fmt::Debug for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Port").field("fd", &self.fd.as_fd()).field("peers", &self.peers.len()).finish()
+    }
+}
+
+/// Where a datagram came from, as far as it matters.
+pub(super) fn local_address(port: &Port, local: Option<IpAddr>) -> String {
+    let bound = crate::engine::socket::local_address(port.descriptor());
+    match (local, bound.parse::<SocketAddr>()) {
+        (Some(ip), Ok(bound)) => SocketAddr::new(ip, bound.port()).to_string(),
+        _ => bound,
+    }
+}

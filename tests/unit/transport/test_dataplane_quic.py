@@ -1,0 +1,223 @@
+"""QUIC connections of the data plane, both ends, on every engine and with one thread and several."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import select
+import socket
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import pytest
+from peers.pki import CLIENT, Made, authority, leaf
+from peers.plane import HEADER, SERVER_TO_REDIR, SESSION, packet, session_keys
+
+from frevo._native import ConnectionSettings, DataPlane, QuicClientTls, QuicServerTls
+from frevo.lab.path import DatagramPath
+from frevo.transport.base import ACCEPTED, CLOSED, MESSAGE, REJECTED, SECURED, Event
+
+CA = authority("plane test CA")
+SERVER = leaf("localhost", CA)
+
+
+@pytest.fixture(params=["epoll", "uring"])
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+class End:
+    """A data plane, polled by hand."""
+
+    def __init__(self, engine: str, role: str, threads: int = 1, **limits: Any) -> None:
+        try:
+            self.plane = DataPlane(threads=threads, engine=engine, role=role, limits=limits)
+        except OSError as error:
+            pytest.skip(f"the engine {engine} does not run here: {error}")
+        self.threads = threads
+        self.events: list[Event] = []
+
+    def __enter__(self) -> End:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        self.plane.shutdown()
+
+    def listen(self, tls: QuicServerTls) -> tuple[int, int]:
+        """(listener, port)."""
+        sockets: list[socket.socket] = []
+        for _ in range(self.threads):
+            one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            one.bind(("127.0.0.1", sockets[0].getsockname()[1] if sockets else 0))
+            sockets.append(one)
+        listener = self.plane.listen_quic([one.fileno() for one in sockets], tls)
+        port = sockets[0].getsockname()[1]
+        for one in sockets:
+            one.close()
+        return listener, port
+
+    def connect(self, port: int, tls: QuicClientTls) -> int:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind(("127.0.0.1", 0))
+            return self.plane.connect_quic(udp.fileno(), "127.0.0.1", port, tls)
+
+    def next(self, kind: int, connection: int | None = None, timeout: float = 20.0) -> Event:
+        """The oldest event of this kind (of this connection); others stay."""
+        deadline = time.monotonic() + timeout
+        while True:
+            for event in self.events:
+                if event[0] == kind and connection in (None, event[1]):
+                    self.events.remove(event)
+                    return event
+            ready, _, _ = select.select([self.plane.eventfd], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"no event {kind} in time, only {self.events}"
+            self.events += self.plane.poll()
+
+
+def server_tls(**changes: Any) -> QuicServerTls:
+    return QuicServerTls([([SERVER.der], SERVER.key_der)], **changes)
+
+
+def client_tls(own: Made | None = None, **changes: Any) -> QuicClientTls:
+    pair = ([own.der], own.key_der) if own else None
+    return QuicClientTls("localhost", cas=[CA.der], certificate=pair, **changes)
+
+
+@pytest.fixture(params=[1, 3])
+def ends(engine: str, request: pytest.FixtureRequest) -> Iterator[tuple[End, End]]:
+    """(server, client)."""
+    with End(engine, "server", request.param) as server, End(engine, "client") as client:
+        yield server, client
+
+
+def log_on(server: End, client: End, here: int) -> int:
+    """The server's number of the client's connection *here*, logged on at both ends with credits."""
+    client.plane.submit([(here, 0, 0, packet(0, 0))])
+    there = int(server.next(MESSAGE)[1])
+    server.next(ACCEPTED, there)
+    settings = ConnectionSettings(authenticated=True, max_read=8 << 20, multi_credit=True)
+    for end, number, keys in (
+        (server, there, session_keys()),
+        (client, here, session_keys(b"c" * 16, b"s" * 16)),
+    ):
+        end.plane.set_session(number, SESSION, keys)
+        end.plane.set_connection(number, settings)
+    server.plane.submit([(there, 0, 0, packet(0, 0, flags=SERVER_TO_REDIR, credits=512))])
+    assert HEADER.unpack_from(bytes(client.next(MESSAGE, here)[4]))[5] == 512
+    return there
+
+
+def test_both_ends_know_what_was_agreed(ends: tuple[End, End]) -> None:
+    """Cipher, server name and the certificate are reported at both ends, with the addresses."""
+    server, client = ends
+    listener, port = server.listen(server_tls())
+    here = client.connect(port, client_tls())
+    cipher, name, chain, verified = client.next(SECURED, here)[2:]
+    assert (cipher, name, chain, verified) == ("AES-128-GCM", "localhost", [SERVER.der], True)
+    _, there, accepted_by, peer, local = server.next(ACCEPTED)
+    assert (accepted_by, local) == (listener, f"127.0.0.1:{port}")
+    assert peer.startswith("127.0.0.1:")
+    assert server.next(SECURED, there)[2:] == ("AES-128-GCM", "localhost", [], False)
+
+
+def test_messages_of_every_size_pass_in_both_directions(ends: tuple[End, End]) -> None:
+    """From one packet to the largest message, byte for byte."""
+    server, client = ends
+    _, port = server.listen(server_tls())
+    here = client.connect(port, client_tls())
+    there = log_on(server, client, here)
+    for number, size in enumerate((16, 5000, 70_000, 8 << 20), start=1):
+        body = os.urandom(size)
+        client.plane.submit([(here, 0, 0, packet(9, number, body, charge=1))])
+        assert bytes(server.next(MESSAGE, there)[4])[64:] == body
+        answer = os.urandom(size)
+        server.plane.submit([(there, 0, 0, packet(9, number, answer, flags=SERVER_TO_REDIR))])
+        assert bytes(client.next(MESSAGE, here)[4])[64:] == answer
+
+
+def test_the_end_of_either_side_is_told_to_the_other(ends: tuple[End, End]) -> None:
+    """A client that closes, a server that closes, and a server that stops."""
+    server, client = ends
+    _, port = server.listen(server_tls())
+    first, second = (client.connect(port, client_tls()) for _ in range(2))
+    there = log_on(server, client, first)
+    client.plane.close(first)
+    assert server.next(CLOSED, there)[2] == "closed by the peer"
+    there = log_on(server, client, second)
+    server.plane.close(there)
+    assert client.next(CLOSED, second)[2] == "closed by the peer"
+    third = client.connect(port, client_tls())
+    log_on(server, client, third)
+    server.plane.shutdown()
+    assert "closed" in client.next(CLOSED, third, timeout=5)[2]
+
+
+def test_an_unwanted_server_is_left_and_the_server_hears_why(ends: tuple[End, End]) -> None:
+    """The client names the fingerprint that it saw; the server reports one client that was turned away."""
+    server, client = ends
+    _, port = server.listen(server_tls())
+    other = hashlib.sha256(b"another certificate").digest()
+    here = client.connect(port, QuicClientTls("localhost", fingerprint=other))
+    assert SERVER.sha256.hex() in client.next(CLOSED, here)[2].replace(":", "").lower()
+    assert "certificate" in server.next(REJECTED)[3]
+
+
+def test_a_list_that_changes_ends_the_connections_that_it_denies(ends: tuple[End, End]) -> None:
+    """Other connections go on, and the denied client cannot come back."""
+    server, client = ends
+    demands: dict[str, Any] = {"client_access": "require", "client_cas": [CA.der]}
+    alice, bob = leaf("alice", CA, usage=CLIENT), leaf("bob", CA, usage=CLIENT)
+    both = [(True, "sha256", alice.sha256), (True, "sha256", bob.sha256)]
+    listener, port = server.listen(server_tls(entries=both, **demands))
+    numbers = {}
+    for who in (alice, bob):
+        here = client.connect(port, client_tls(who))
+        there = log_on(server, client, here)
+        assert server.next(SECURED, there)[4:] == ([who.der], True)
+        numbers[who] = here, there
+    server.plane.set_quic_tls(
+        listener, server_tls(entries=[both[0], (False, "sha256", bob.sha256)], **demands)
+    )
+    assert "denied" in server.next(CLOSED, numbers[bob][1])[2]
+    client.next(CLOSED, numbers[bob][0])
+    here, there = numbers[alice]
+    client.plane.submit([(here, 0, 0, packet(9, 1))])
+    server.next(MESSAGE, there)
+    again = client.connect(port, client_tls(bob))
+    client.next(CLOSED, again)
+
+
+def test_garbage_harms_nobody(ends: tuple[End, End]) -> None:
+    """Datagrams of every size and kind that are no QUIC leave a live connection alone."""
+    server, client = ends
+    _, port = server.listen(server_tls())
+    here = client.connect(port, client_tls())
+    there = log_on(server, client, here)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        for size in (0, 1, 2, 6, 7, 20, 100, 1200, 1472, 20_000):
+            for first in (0x00, 0x40, 0x7F, 0x80, 0xC0, 0xC3, 0xFF):
+                udp.sendto((bytes([first]) + b"\0\0\0\1\x08" + os.urandom(size))[:size], ("127.0.0.1", port))
+    client.plane.submit([(here, 0, 0, packet(9, 1))])
+    server.next(MESSAGE, there)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_client_whose_port_changes_goes_on(engine: str, threads: int) -> None:
+    """Also when the kernel, which knows addresses only, gives its datagrams to another thread."""
+    with End(engine, "server", threads) as server, End(engine, "client") as client:
+        _, port = server.listen(server_tls())
+        with DatagramPath(("127.0.0.1", port)) as path:
+            here = client.connect(path.port, client_tls())
+            there = log_on(server, client, here)
+            for number in range(1, 9):
+                path.rebind()
+                body = os.urandom(300_000)
+                client.plane.submit([(here, 0, 0, packet(9, number, body))])
+                assert bytes(server.next(MESSAGE, there)[4])[64:] == body
+                server.plane.submit([(there, 0, 0, packet(9, number, flags=SERVER_TO_REDIR))])
+                client.next(MESSAGE, here)
