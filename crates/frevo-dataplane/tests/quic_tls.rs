@@ -39,6 +39,20 @@ fn present(leaf: &Made, trusted: &Made, name: &str) -> Outcome {
     shake(ClientTls::new(client_parts(name, trusted.alone())).unwrap(), serve(leaf))
 }
 
+/// What a refusal says that the user may do about it.
+fn all_the_same(leaf: &Made) -> String {
+    format!(" (--tls-fingerprint {} trusts it all the same)", hex(leaf))
+}
+
+fn another_name(leaf: &Made) -> String {
+    let sha256 = hex(leaf);
+    format!(" (--tls-server-name NAME expects another name, --tls-fingerprint {sha256} trusts it under any)")
+}
+
+fn hex(leaf: &Made) -> String {
+    leaf.sha256().map(|byte| format!("{byte:02x}")).concat()
+}
+
 #[test]
 fn a_good_server_is_verified() {
     let outcome = connect(|parts| parts);
@@ -167,7 +181,8 @@ fn without_a_name_only_a_certificate_for_an_address_is_served() {
 
     let outcome = present(&by_address, &root, "127.0.0.2");
     let (client, _) = outcome.failed(BAD_CERTIFICATE);
-    assert_eq!(client, "the server's certificate is for 127.0.0.1, files.example, not for 127.0.0.2");
+    let sentence = "the server's certificate is for 127.0.0.1, files.example, not for 127.0.0.2";
+    assert_eq!(client, sentence.to_owned() + &another_name(&by_address));
 }
 
 #[test]
@@ -197,16 +212,16 @@ fn the_dates_of_a_certificate_count() {
             params.not_after = rcgen::date_time_ymd(to, 6, 30);
         })
     };
-    let outcome = present(&dated(2020, 2021), &root, "files.example");
+    let past = dated(2020, 2021);
+    let outcome = present(&past, &root, "files.example");
     let (client, server) = outcome.failed(CERTIFICATE_EXPIRED);
-    assert_eq!(client, "the server's certificate has expired on 2021-06-30");
+    assert_eq!(client, format!("the server's certificate has expired on 2021-06-30{}", all_the_same(&past)));
     assert_eq!(server, "to the client the server's certificate has expired, or is not yet valid");
-    let outcome = present(&dated(2100, 2101), &root, "files.example");
+    let future = dated(2100, 2101);
+    let outcome = present(&future, &root, "files.example");
     let (client, _) = outcome.failed(CERTIFICATE_EXPIRED);
-    assert_eq!(
-        client,
-        "the server's certificate is not valid before 2100-01-01: is this machine's clock right?"
-    );
+    let sentence = "the server's certificate is not valid before 2100-01-01: is this machine's clock right?";
+    assert_eq!(client, sentence.to_owned() + &all_the_same(&future));
 }
 
 #[test]
@@ -220,7 +235,8 @@ fn an_expired_ca_is_told_from_an_expired_certificate() {
     let tls = ServerTls::new(server_parts(&[leaf.with(&[&between])])).unwrap();
     let outcome = shake(ClientTls::new(client_parts("files.example", root.alone())).unwrap(), tls);
     let (client, _) = outcome.failed(CERTIFICATE_EXPIRED);
-    assert_eq!(client, "a CA above the server's certificate has expired on 2025-02-03");
+    let sentence = "a CA above the server's certificate has expired on 2025-02-03";
+    assert_eq!(client, sentence.to_owned() + &all_the_same(&leaf));
 }
 
 #[test]
@@ -228,7 +244,7 @@ fn an_unknown_ca_is_refused_with_what_helps() {
     let leaf = server(&["files.example"], &ca("theirs", None));
     let outcome = present(&leaf, &ca("ours", None), "files.example");
     let (client, served) = outcome.failed(UNKNOWN_CA);
-    let sha256: String = leaf.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&leaf);
     assert_eq!(
         client,
         format!(
@@ -320,10 +336,8 @@ fn a_wrong_name_is_refused_with_the_right_ones() {
     let leaf = server(&hosts, &root);
     let outcome = present(&leaf, &root, "10.0.0.1");
     let (client, server_) = outcome.failed(BAD_CERTIFICATE);
-    assert_eq!(
-        client,
-        "the server's certificate is for localhost, files.example, 127.0.0.1, not for 10.0.0.1"
-    );
+    let sentence = "the server's certificate is for localhost, files.example, 127.0.0.1, not for 10.0.0.1";
+    assert_eq!(client, sentence.to_owned() + &another_name(&leaf));
     assert_eq!(server_, "the client does not accept the server's certificate");
     let old = make("files.example", Some(&root), |_| {});
     let outcome = present(&old, &root, "files.example");
@@ -340,7 +354,8 @@ fn a_certificate_for_clients_is_none_for_servers() {
     });
     let outcome = present(&leaf, &root, "files.example");
     let (client, _) = outcome.failed(UNSUPPORTED_CERTIFICATE);
-    assert_eq!(client, "the server's certificate is for another purpose (extended key usage)");
+    let sentence = "the server's certificate is for another purpose (extended key usage)";
+    assert_eq!(client, sentence.to_owned() + &all_the_same(&leaf));
 }
 
 #[test]

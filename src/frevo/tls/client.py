@@ -54,13 +54,14 @@ class ClientTrust(msgspec.Struct, frozen=True, kw_only=True):
     def native(self, server_name: str) -> QuicClientTls:
         """What the data plane needs to connect to *server_name*, a DNS name or an address.
 
-        Raises TlsError if a file cannot be used, if the fingerprint is none, or if no CA is known.
+        Without any CA no server is trusted; the refusal says which fingerprint the server has. Raises TlsError if a file
+        cannot be used, or if the fingerprint is none.
         """
         from frevo._native import QuicClientTls
 
         wanted = parse_fingerprint(self.fingerprint) if self.fingerprint else None
         checks = wanted is None and self.verify != "no_check"
-        cas = self._cas(server_name) if checks else []
+        cas = self._cas() if checks else []
         crls = revocation_lists(map(Path, self.crl_files)) if checks else []
         try:
             return QuicClientTls(
@@ -76,15 +77,9 @@ class ClientTrust(msgspec.Struct, frozen=True, kw_only=True):
             reason = (error.strerror or error) if isinstance(error, OSError) else error
             raise TlsError(f"cannot connect to {server_name} over QUIC: {reason}") from None
 
-    def _cas(self, server_name: str) -> list[bytes]:
+    def _cas(self) -> list[bytes]:
         files, directories = map(Path, self.ca_files), map(Path, self.ca_directories)
-        found = ca_certificates(files, directories, system=self.system_cas)
-        if not found:
-            raise TlsError(
-                f"no CA is known that could vouch for {server_name}: use --tls-ca FILE with the server's CA, or "
-                "--tls-fingerprint (frevo tls show on the server prints both)"
-            )
-        return found
+        return ca_certificates(files, directories, system=self.system_cas)
 
     def _certificate(self) -> tuple[list[bytes], bytes] | None:
         if not self.certificate:

@@ -197,11 +197,20 @@ impl Server {
         let leaf = Certificate::parse(&chain[0]).map_err(|error| {
             Refusal::new(AlertDescription::BadCertificate, format!("the server's certificate: {error}"))
         })?;
-        self.trust.check(Peer::Server, chain, &leaf, now)?;
-        match self.checks_name() {
-            true => Trust::check_name(&leaf, &chain[0], &self.name),
-            false => Ok(()),
+        let sha256 = hex(&leaf.sha256);
+        self.trust.check(Peer::Server, chain, &leaf, now).map_err(|refusal| match refusal.alert {
+            // An unknown CA comes with its advice, and what a CA has said itself stands.
+            AlertDescription::UnknownCA | AlertDescription::CertificateRevoked => refusal,
+            _ => refusal.advising(&format!("--tls-fingerprint {sha256} trusts it all the same")),
+        })?;
+        if !self.checks_name() {
+            return Ok(());
         }
+        Trust::check_name(&leaf, &chain[0], &self.name).map_err(|refusal| {
+            refusal.advising(&format!(
+                "--tls-server-name NAME expects another name, --tls-fingerprint {sha256} trusts it under any"
+            ))
+        })
     }
 }
 

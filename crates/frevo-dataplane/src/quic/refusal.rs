@@ -23,6 +23,12 @@ impl Refusal {
         Refusal { alert, sentence: sentence.into() }
     }
 
+    /// The same with what a user can do about it.
+    pub(super) fn advising(mut self, advice: &str) -> Refusal {
+        self.sentence += &format!(" ({advice})");
+        self
+    }
+
     /// As the error of a certificate verifier; `of` finds it there again.
     pub(super) fn into_error(self) -> rustls::Error {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(self))))
