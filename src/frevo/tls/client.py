@@ -54,7 +54,7 @@ class ClientTrust(msgspec.Struct, frozen=True, kw_only=True):
     def native(self, server_name: str) -> QuicClientTls:
         """What the data plane needs to connect to *server_name*, a DNS name or an address.
 
-        Without any CA no server is trusted; the refusal says which fingerprint the server has. Raises TlsError if a file
+        Without any CA no server is trusted; the refusal contains the server's fingerprint. Raises TlsError if a file
         cannot be used, or if the fingerprint is none.
         """
         from frevo._native import QuicClientTls

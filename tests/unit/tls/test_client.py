@@ -95,7 +95,7 @@ def test_fingerprint_stands_for_everything(folder: Path) -> None:
 
 
 def test_no_ca(folder: Path) -> None:
-    """Goal: without any CA the data plane refuses every server itself, because it sees the fingerprint. Method: none."""
+    """Goal: without any CA the data plane refuses the server, because it sees the fingerprint. Method: no CA."""
     given = native(ClientTrust(system_cas=False))
     assert given["cas"] == [] and given["verify"] == "as_strict_as_possible"
 
