@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 #: Connections that may wait to be accepted.
 _BACKLOG = 1024
@@ -33,12 +34,10 @@ def bind_listeners(hosts: Sequence[str], port: int, keepalive_s: int = KEEPALIVE
 
 def _bind(host: str, port: int, keepalive_s: int) -> socket.socket:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
-        )[0]
+        family, kind, protocol, _, address = resolved(host, port, socket.SOCK_STREAM)
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, _name(host, port)) from error
+        raise OSError(error.errno, error.strerror, address_text(host, port)) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -52,9 +51,15 @@ def _bind(host: str, port: int, keepalive_s: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise OSError(error.errno, error.strerror, _name(host, port)) from error
+        raise OSError(error.errno, error.strerror, address_text(host, port)) from error
     return listener
 
 
-def _name(host: str, port: int) -> str:
+def resolved(host: str, port: int, kind: socket.SocketKind) -> tuple[int, int, int, str, tuple[Any, ...]]:
+    """What `getaddrinfo` says first about an address to listen on."""
+    return socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV)[0]
+
+
+def address_text(host: str, port: int) -> str:
+    """`host:port`, with brackets around IPv6 addresses."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from frevo.client.connection.plane import Plane, QuicConnection
+from frevo.transport.quic import client_socket
 
 if TYPE_CHECKING:
     from frevo._native import QuicClientTls
@@ -30,8 +31,7 @@ async def connect_quic(plane: Plane, tls: QuicClientTls, family: int, address: t
     host, port, *rest = address
     if zone := rest[1] if len(rest) > 1 else 0:  # of fe80::1%eth0; its number, as the data plane knows no names
         host = f"{host.partition('%')[0]}%{zone}"
-    with socket.socket(family, socket.SOCK_DGRAM) as udp:
-        udp.setblocking(False)
+    with client_socket(family) as udp:
         udp.setsockopt(*_KEEP_ERRORS[udp.family], 1)
         connection = plane.connect_quic(udp, host, port, tls)
         try:
