@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "tls": {"auth", "transport", "aio", "_native"},
     "vfs": {"proto", "locking", "aio"},
     "config": {"transport"},
-    "status": {"config", "transport", "proto", "aio"},
+    "status": {"config", "tls", "transport", "proto", "aio"},
     "client": {"dcerpc", "auth", "tls", "proto", "transport"},
     "fuse": set(),
     "mount": {"client", "fuse"},
@@ -57,7 +57,9 @@ SERVER_ARROWS: dict[str, set[str]] = {
     "dispatch": {"handlers", "lifecycle", "core"},
     "receive": {"dispatch", "handlers", "lifecycle", "core"},
     "service": {"receive", "lifecycle", "rules", "core"},
-    "run": {"service", "core"},
+    "listening": set(),
+    "quic_listeners": set(),
+    "run": {"service", "listening", "quic_listeners", "core"},
     "__init__": set(),
 }
 #: The same inside client/: from one connection up to what programs use.

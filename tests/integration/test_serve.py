@@ -39,7 +39,8 @@ def serving(*arguments: str, descriptors_max: int = 0) -> Iterator[tuple[subproc
             line = pipe.readline()
         assert line, process.communicate(timeout=20)[1]
         ready = json.loads(line)
-        yield process, {"pid": ready["pid"], "port": ready["listeners"][0]["port"]}
+        ports = {listener["transport"]: listener["port"] for listener in ready["listeners"]}
+        yield process, {"pid": ready["pid"], "port": ready["listeners"][0]["port"], **ports}
     finally:
         if process.poll() is None:
             process.kill()

@@ -241,8 +241,9 @@ def test_the_handshake_is_kept(make_pair: MakePair, caplog: pytest.LogCaptureFix
     assert connection.transport == "quic" and connection.secured == HANDSHAKE
     fingerprint = hashlib.sha256(LEAF).hexdigest()
     assert connection.secured.fingerprint == fingerprint
-    wanted = f"10.1.1.1:1000: TLS_AES_128_GCM_SHA256 for nas.example, client certificate {fingerprint}"
-    assert wanted in caplog.messages
+    wanted = "10.1.1.1:1000: TLS_AES_128_GCM_SHA256 for nas.example, certificate (the certificate is not a readable "
+    [said] = [text for text in caplog.messages if text.startswith(wanted)]
+    assert fingerprint in said
 
 
 def test_the_handshake_waits_for_names(make_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -> None:

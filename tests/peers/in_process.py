@@ -44,12 +44,14 @@ class InProcess:
 
 
 @asynccontextmanager
-async def in_process(base: Path, options: Mapping[str, str] | None = None) -> AsyncIterator[InProcess]:
-    """A server for the length of the block; its user's password is in FREVO_PASSWORD meanwhile."""
+async def in_process(
+    base: Path, options: Mapping[str, str] | None = None, *, transport: str = "tcp"
+) -> AsyncIterator[InProcess]:
+    """A server over *transport* for the length of the block; its user's password is in FREVO_PASSWORD meanwhile."""
     base.mkdir(exist_ok=True)
     file = base / "smb.conf"
     file.write_text(configuration(base, base / "shares", "127.0.0.1", options or {}, SHARES))
-    config = load(str(file)).with_globals(server_smb_transports=(TransportAddress("tcp", 0),))
+    config = load(str(file)).with_globals(server_smb_transports=(TransportAddress(transport, 0),))
     AccountStore(base / "private").add(USER, PASSWORD)
     mask = os.umask(0)
     os.environ["FREVO_PASSWORD"] = PASSWORD

@@ -1,4 +1,4 @@
-"""Checks a valid configuration against this machine: folders, log file, addresses, user names.
+"""Checks a valid configuration against this machine: folders, log file, addresses, certificates, user names.
 
 `frevo testparm` and `frevo serve` report the same, because both use this module.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import grp
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from frevo.auth.accounts import AccountsError, AccountStore
 from frevo.auth.private_files import PrivateFileError
 from frevo.cli.acting_remarks import acting_remarks, global_error
 from frevo.cli.common import print_problems, printable
+from frevo.cli.serve_folder import ORDINARY_QUIC_PORT, may_listen
 from frevo.config import Config, ConfigProblem, ShareConfig, domains_of
 from frevo.config.access import is_netgroup, parts_of_entry
 from frevo.config.macros import macros_in
@@ -42,7 +44,7 @@ def explain(config: Config) -> list[ConfigProblem]:
 
 def remarks(config: Config) -> list[ConfigProblem]:
     """All problems; with an error among them, `frevo serve` does not start."""
-    found = [*listening(config), *_log(config), *_certificates(config)]
+    found = [*listening(config), *_ports(config), *_log(config), *_certificates(config)]
     if error := global_error(config):
         position = _at(config, "global", "frevo_unix_users", "global", error)
         found.append(replace(position, severity="error"))
@@ -62,6 +64,17 @@ def remarks(config: Config) -> list[ConfigProblem]:
         for attribute, text in acting_remarks(config, share):
             found.append(_at(config, lower, attribute, share.name, text))
     return found
+
+
+def _ports(config: Config) -> Iterator[ConfigProblem]:
+    """A warning for each UDP port that this user may not use: 443 usually needs a permission."""
+    for address in config.globals.server_smb_transports:
+        if address.traits.secure and not may_listen(address.port, socket.SOCK_DGRAM):
+            text = (
+                f"this user may not listen on UDP port {address.port}: choose another, as in "
+                f"{address.name}:{ORDINARY_QUIC_PORT} (`frevo doctor` says how to permit it)"
+            )
+            yield _at(config, "global", "server_smb_transports", "global", text)
 
 
 def _certificates(config: Config) -> Iterator[ConfigProblem]:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from frevo.cli.serve_folder import ORDINARY_PORT, SMB_PORT, Login
+from frevo.cli.connect_address import Address, bracketed, is_local, reachable
+from frevo.cli.connect_quic import how_to_connect_over_quic, over_quic
+from frevo.cli.serve_folder import ORDINARY_PORT, ORDINARY_QUIC_PORT, SMB_PORT, Login
 from frevo.config import Config, ShareConfig
-from frevo.config.defaults import host_name
 from frevo.folders import default_private_dir
-from frevo.transport.interfaces import ANY_IPV4, ANY_IPV6, LocalAddress, local_addresses
-from frevo.transport.traits import NBT, preference
+from frevo.transport.interfaces import LocalAddress, local_addresses
+from frevo.transport.traits import NBT
 
-Address = tuple[str, str, int]  # transport, host, port
+if TYPE_CHECKING:
+    from frevo.status.snapshot import CertificateStatus
 
 
-def banner(config: Config, addresses: Sequence[Address], login: Login | None, who_acts: str = "") -> str:
+def banner(
+    config: Config,
+    addresses: Sequence[Address],
+    login: Login | None,
+    who_acts: str = "",
+    certificates: Sequence[CertificateStatus] = (),
+) -> str:
     """The shares, addresses and user, and how to connect."""
     lines = [_served(share) for share in config.shares.values()]
     lines.append(
@@ -31,13 +39,29 @@ def banner(config: Config, addresses: Sequence[Address], login: Login | None, wh
     if login is not None:
         lines += ["", *_credentials(login)]
         share = next(iter(config.shares.values()))
-        lines += ["", *how_to_connect(share.name, login.user, addresses)]
+        lines += ["", *how_to_connect(share.name, login.user, addresses, certificates, _where(config))]
     else:
-        host, port = reachable(addresses)
-        lines += ["", f"  list the shares   smbclient -L {host}{_port_option(port)} -U USER"]
+        lines += ["", *_how_to_list(config, addresses, certificates)]
         lines.append("  add a user        frevo user add USER" + _where(config))
     lines += ["", f"To see who is connected: frevo status{_where(config)}", "Stop with Ctrl-C."]
     return "\n".join(lines)
+
+
+def _how_to_list(
+    config: Config, addresses: Sequence[Address], certificates: Sequence[CertificateStatus]
+) -> list[str]:
+    """For a configuration file: one line over TCP, a paragraph over QUIC."""
+    lines = []
+    if streams := _streams(addresses):
+        host, port = reachable(streams)
+        lines.append(f"  list the shares   smbclient -L {host}{_port_option(port)} -U USER")
+    share = next((share.name for share in config.shares.values()), "SHARE")
+    return lines + how_to_connect_over_quic(share, "USER", addresses, certificates, _where(config))
+
+
+def _streams(addresses: Sequence[Address]) -> list[Address]:
+    quic = over_quic(addresses)
+    return [one for one in addresses if one not in quic]
 
 
 def _served(share: ShareConfig) -> str:
@@ -62,23 +86,35 @@ def _where(config: Config) -> str:
     return "" if private_dir == default_private_dir() else f" --private-dir {shlex.quote(private_dir)}"
 
 
-def how_to_connect(share: str, user: str, addresses: Sequence[Address]) -> list[str]:
-    """One paragraph per client."""
+def how_to_connect(
+    share: str,
+    user: str,
+    addresses: Sequence[Address],
+    certificates: Sequence[CertificateStatus] = (),
+    place: str = "",
+) -> list[str]:
+    """One paragraph per client. *place*: the options of frevo's commands for this server."""
+    streams = _streams(addresses)
+    lines = _over_tcp(share, user, streams) if streams or not addresses else []
+    lines += how_to_connect_over_quic(share, user, addresses, certificates, place)
+    if is_local(reachable(addresses)[0]):
+        lines += ["", "Only this machine can connect. To let others connect, use --listen 0.0.0.0."]
+    return lines
+
+
+def _over_tcp(share: str, user: str, addresses: Sequence[Address]) -> list[str]:
     host, port = reachable(addresses)
     unc = f"//{bracketed(host)}/{share}"
     options = [f"port={port}"] if port != SMB_PORT else []
     options += [f"username={user}", f"uid={os.geteuid()}"]
     mount = f"sudo mount -t cifs {shlex.quote(f'//{host}/{share}')} /mnt -o {shlex.quote(','.join(options))}"
     finder_port = "" if port == SMB_PORT else f":{port}"
-    lines = [
+    return [
         f"  smbclient   smbclient {shlex.quote(unc)}{_port_option(port)} -U {shlex.quote(user)}",
         f"  Linux       {mount}",
         *_windows(host, port, share, user),
         f"  macOS       Finder, Go, Connect to Server: smb://{user}@{bracketed(host)}{finder_port}/{_url(share)}",
     ]
-    if _is_local(host):
-        lines += ["", "Only this machine can connect. To let others connect, use --listen 0.0.0.0."]
-    return lines
 
 
 def _windows(host: str, port: int, share: str, user: str) -> list[str]:
@@ -91,38 +127,6 @@ def _windows(host: str, port: int, share: str, user: str) -> list[str]:
         f"  Windows     net use Z: {quoted} /TCPPORT:{port} /user:{user}",
         f"              (Windows 11 24H2, Server 2025 and newer; older versions support port {SMB_PORT} only)",
     ]
-
-
-def reachable(addresses: Sequence[Address]) -> tuple[str, int]:
-    """The host and port for clients: tcp before nbt, a network address before loopback."""
-    ordered = sorted(addresses, key=lambda item: (preference(item[0]), ":" in item[1]))
-    if not ordered:
-        return host_name(), SMB_PORT
-    _, host, port = ordered[0]
-    if host in (ANY_IPV4, ANY_IPV6):
-        host = _network_address() or host_name()
-    return host, port
-
-
-def _network_address() -> str:
-    try:
-        local = local_addresses()
-    except OSError:
-        return ""
-    hosts = [item.host for item in local if not _is_local(item.host) and not item.host.startswith("fe80")]
-    return min(hosts, key=lambda host: ":" in host, default="127.0.0.1")
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def bracketed(host: str) -> str:
-    """An IPv6 address in brackets, other hosts as they are."""
-    return f"[{host}]" if ":" in host else host
 
 
 def _port_option(port: int) -> str:
@@ -138,12 +142,14 @@ def _url(share: str) -> str:
 def explain_bind_error(error: OSError, transports: Iterable[str] = ()) -> str:
     """An explanation of errors of bind() and listen(), and what to do."""
     where = str(error.filename or ", ".join(transports) or "the port")
-    suggested = ORDINARY_PORT + where.endswith(f":{ORDINARY_PORT}")
-    other = f"choose another port with --port {suggested}"
+    udp = where.startswith("UDP ")
+    ordinary, option = (ORDINARY_QUIC_PORT, "--quic=") if udp else (ORDINARY_PORT, "--port ")
+    other = f"choose another port with {option}{ordinary + where.endswith(f':{ordinary}')}"
     if error.errno == errno.EADDRINUSE:
         port = where.rpartition(":")[2]
-        shown = f"; `ss -ltnp sport = :{port}` shows it" if port.isdigit() else ""
-        return f"{where} is in use, perhaps by Samba's smbd{shown}: stop it, or {other}"
+        shown = f"; `ss -l{'u' if udp else 't'}np sport = :{port}` shows it" if port.isdigit() else ""
+        by = "a web server" if udp else "Samba's smbd"
+        return f"{where} is in use, perhaps by {by}{shown}: stop it, or {other}"
     if error.errno in (errno.EACCES, errno.EPERM):
         python = shlex.quote(str(Path(sys.executable).resolve()))
         return (

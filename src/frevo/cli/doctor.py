@@ -6,9 +6,11 @@ import argparse
 import sys
 
 from frevo import __version__
-from frevo.cli.common import Subparsers, add_command
+from frevo.cli.common import Subparsers, add_command, add_config_option, load_or_explain
+from frevo.folders import default_private_dir
 from frevo.status.doctor import Check, State, examine
 from frevo.text import json_text, printable
+from frevo.tls.settings import TlsSettings, settings_of
 
 _EXAMPLES = """\
   frevo doctor                    this machine, and the current folder's file system
@@ -24,13 +26,20 @@ _MARKS = {State.OK: ("ok", "green"), State.LIMITED: ("--", "yellow"), State.FAIL
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `frevo doctor`."""
     parser = add_command(subparsers, "doctor", "check what this machine supports", _EXAMPLES)
+    add_config_option(parser, "the smb.conf of the server whose certificates to check")
     parser.add_argument("path", metavar="PATH", nargs="?", default=".", help="the folder to check (.)")
     parser.add_argument("--json", action="store_true", help="one JSON object for programs")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run all checks and print them; 1 if something that frevo needs is missing."""
-    checks = examine(args.path)
+    settings = TlsSettings(private_dir=default_private_dir())
+    if args.config is not None:
+        config = load_or_explain(args.config)
+        if config is None:
+            return 1
+        settings = settings_of(config.globals)
+    checks = examine(args.path, settings)
     good = not any(check.state is State.FAILED for check in checks)
     if args.json:
         items = [check.as_json() for check in checks]

@@ -26,6 +26,7 @@ from frevo.text import one_line
 
 if TYPE_CHECKING:
     from frevo.cli.serve import Plan
+    from frevo.status.snapshot import CertificateStatus
 
 log = logging.getLogger("frevo.serve")
 
@@ -46,6 +47,8 @@ class Running(Protocol):
     def addresses(self) -> Sequence[tuple[str, str, int]]: ...
     @property
     def engine(self) -> str: ...
+    @property
+    def certificates(self) -> Sequence[CertificateStatus]: ...
     def reload(self, config: Config) -> None: ...
 
 
@@ -213,7 +216,8 @@ class Runner:
                 log.warning("%s", sentence)
         if shown:
             with contextlib.suppress(OSError):  # no one reads our output: serve anyway
-                lines = banner(self._config, self._running.addresses, login, sentence)
+                running = self._running
+                lines = banner(self._config, running.addresses, login, sentence, running.certificates)
                 print(printable(lines), flush=True)
         where = ", ".join(f"{name} {host} port {port}" for name, host, port in self._running.addresses)
         log.info("engine %s, listening on %s", self._running.engine, where)

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from frevo.cli.config_remarks import explain, listening, nothing_to_serve
 from frevo.cli.folder_owner import Owner, owner_to_become, private_dir_for
 from frevo.cli.serve_folder import (
     ORDINARY_PORT,
+    ORDINARY_QUIC_PORT,
     SMB_PORT,
     Login,
     ServeError,
@@ -25,16 +27,22 @@ from frevo.cli.serve_folder import (
     login_for,
     user_name,
     usual_port,
+    usual_quic_port,
 )
 from frevo.config import Config, ConfigErrors, diff, load
-from frevo.transport.address import transport_at
+from frevo.transport.address import TransportAddress, transport_at
+from frevo.transport.traits import QUIC
 
 log = logging.getLogger("frevo.serve")
+
+#: `--quic` without a port.
+_USUAL = -1
 
 _EXAMPLES = """\
   frevo serve ~/Documents                          share a folder with a new password
   frevo serve ~/photos --name pics --read-only     with another name, read-only
   frevo serve . --listen 127.0.0.1 --port 4450     for local programs only
+  frevo serve ~/Documents --quic                   also encrypted over QUIC, for clients on the Internet
   frevo serve -c /etc/frevo/smb.conf               as configured in a file
   frevo serve -c ./smb.conf -p 4450                the same on port 4450
 
@@ -61,6 +69,10 @@ def add_parser(subparsers: Subparsers) -> None:
     add_config_option(parser, "the smb.conf to use (instead of PATH)")
     port_help = f"TCP port (default: {SMB_PORT}, or {ORDINARY_PORT} if that is not permitted)"
     parser.add_argument("-p", "--port", type=port_number, metavar="N", help=port_help)
+    quic_help = (
+        f"also serve over QUIC, on UDP port N (default: {QUIC.port}, or {ORDINARY_QUIC_PORT} if that is not permitted)"
+    )
+    parser.add_argument("--quic", type=quic_port, nargs="?", const=_USUAL, metavar="N", help=quic_help)
     parser.add_argument("--listen", metavar="ADDR", help="address or interface to listen on (default: all)")
     parser.add_argument("--private-dir", metavar="DIR", help="folder for the accounts")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="log more; may be repeated")
@@ -96,6 +108,11 @@ def run(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace) -> Plan:
     if (args.path is None) == (args.config is None):
         raise ServeError("give a folder to share, or -c smb.conf (frevo serve --help has examples)")
+    if args.quic == _USUAL:
+        args.quic = usual_quic_port()
+        if args.quic != QUIC.port:
+            text = f"frevo: this user may not listen on UDP port {QUIC.port}: QUIC is on {args.quic} instead"
+            print(f"{text} (`frevo doctor` says how to permit it)", file=sys.stderr)
     if args.config is not None:
         config = _from_file(args)
         print_problems(config.problems)
@@ -143,7 +160,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, str]:
 
 
 def _with_options(config: Config, args: argparse.Namespace, *, default_port: bool) -> Config:
-    """*config* with `--listen` and `--port` in it."""
+    """*config* with `--listen`, `--port` and `--quic` in it."""
     if args.listen:
         config = config.with_globals(interfaces=(host_of(args.listen),), bind_interfaces_only=True)
     port = args.port
@@ -151,6 +168,10 @@ def _with_options(config: Config, args: argparse.Namespace, *, default_port: boo
         port = usual_port()
     if port is not None:
         config = config.with_globals(server_smb_transports=(transport_at(port),))
+    if args.quic is not None:
+        others = [one for one in config.globals.server_smb_transports if one.traits is not QUIC]
+        quic = TransportAddress(QUIC.name, args.quic)
+        config = config.with_globals(server_smb_transports=(*others, quic))
     return config
 
 
@@ -187,6 +208,14 @@ def reloaded(plan: Plan, current: Config) -> Config | None:
     if not changes:
         log.warning("reload: nothing changed")
     return config
+
+
+def quic_port(text: str) -> int:
+    """The port of `--quic=N`."""
+    try:
+        return port_number(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}: write --quic after the folder, or --quic=N") from None
 
 
 def port_number(text: str) -> int:

@@ -16,11 +16,13 @@ import msgspec
 from frevo.config import Config, default_for_folder
 from frevo.errors import FrevoError
 from frevo.records import Redacted
-from frevo.transport.traits import TCP
+from frevo.transport.traits import QUIC, TCP
 
 SMB_PORT = TCP.port
 #: Where a folder is served when 445 is not allowed: an ordinary user's port.
 ORDINARY_PORT = 4450
+#: The same over QUIC, for UDP 443.
+ORDINARY_QUIC_PORT = 4433
 
 _RESERVED = frozenset({"global", "homes", "printers", "print$", "ipc$"})
 _FORBIDDEN = frozenset('\\/[]:|<>+=;,*?"%')
@@ -111,10 +113,20 @@ def random_password() -> str:
 
 def usual_port() -> int:
     """445 if this user may listen there, else 4450; does not check whether 445 is free."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    return SMB_PORT if may_listen(SMB_PORT, socket.SOCK_STREAM) else ORDINARY_PORT
+
+
+def usual_quic_port() -> int:
+    """443 if this user may listen there, else 4433; does not check whether 443 is free."""
+    return QUIC.port if may_listen(QUIC.port, socket.SOCK_DGRAM) else ORDINARY_QUIC_PORT
+
+
+def may_listen(port: int, kind: socket.SocketKind) -> bool:
+    """Whether this user may use *port*, which may be in use."""
+    with socket.socket(socket.AF_INET, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("", SMB_PORT))
+            probe.bind(("", port))
         except OSError as error:
-            return ORDINARY_PORT if error.errno in (errno.EACCES, errno.EPERM) else SMB_PORT
-    return SMB_PORT
+            return error.errno not in (errno.EACCES, errno.EPERM)
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from frevo.config.access import is_netgroup
+from frevo.config.choices import MAX_PROTOCOL
 from frevo.config.config import Config
 from frevo.config.key import normal
 from frevo.config.macros import MACROS, macros_in
@@ -27,6 +28,10 @@ def check_globals(config: Config, problems: Problems) -> None:
         if not address.traits.serves:
             known = either([one.name for one in TRANSPORTS.values() if one.serves])
             text = f"frevo cannot listen on {address.name} yet: expected {known}"
+            problems.error(file, 0, "server smb transports", text)
+        elif address.traits.oldest > values.server_max_protocol:
+            oldest = MAX_PROTOCOL.format(address.traits.oldest)
+            text = f"nobody could connect: {address.name} needs `server max protocol = {oldest}`"
             problems.error(file, 0, "server smb transports", text)
     if values.server_smb_encrypt == "required" and values.server_max_protocol < 0x0300:
         problems.error(

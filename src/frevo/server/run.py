@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,13 +19,15 @@ from frevo.auth.identity import AuthSettings
 from frevo.config import Config
 from frevo.server.core.lanes import MountWatch
 from frevo.server.core.unix_users import acts_as_users
+from frevo.server.listening import Bound, bind, threads_of
 from frevo.server.service import Service
 from frevo.transport.base import FRAME_OVERHEAD
 from frevo.transport.dataplane import DataPlaneTransport
-from frevo.transport.interfaces import listen_hosts
-from frevo.transport.tcp import bind_listeners
+from frevo.transport.traits import TRANSPORTS
 
 if TYPE_CHECKING:
+    from frevo.server.quic_listeners import QuicListeners
+    from frevo.status.snapshot import CertificateStatus
     from frevo.transport.base import Limits
 
 log = logging.getLogger("frevo.server")
@@ -40,6 +41,7 @@ class Running(msgspec.Struct, eq=False):
 
     server: Service
     transport: DataPlaneTransport
+    quic: QuicListeners | None = None
     #: (transport, host, port) of every listener.
     addresses: Sequence[tuple[str, str, int]] = ()
 
@@ -47,6 +49,11 @@ class Running(msgspec.Struct, eq=False):
     def engine(self) -> str:
         """The data plane's engine: uring or epoll."""
         return self.transport.engine
+
+    @property
+    def certificates(self) -> Sequence[CertificateStatus]:
+        """What the server presents over QUIC."""
+        return self.quic.certificates if self.quic is not None else ()
 
     def statistics(self) -> dict[str, Any]:
         """Counters of the data plane."""
@@ -56,6 +63,8 @@ class Running(msgspec.Struct, eq=False):
         """Takes a new configuration: connections and trees stay, new ones use the new shares and users."""
         act_as(None)  # accounts are read as the server's own user
         self.server.reload(config, _authenticator(config))
+        if self.quic is not None:
+            self.quic.reload(config)
 
 
 async def run_server(
@@ -68,27 +77,33 @@ async def run_server(
     """Serves until *stop* is set, then drains for at most `frevo:drain timeout`; returns the exit code.
 
     *bound* is called right after the ports are bound: root can become another user there. Raises OSError (with the
-    address in `filename`) if a listener cannot be bound. If cancelled, everything is closed without draining.
+    address in `filename`) if a listener cannot be bound, FrevoError if there is no certificate for QUIC. If cancelled,
+    everything is closed without draining.
     """
     loop = asyncio.get_running_loop()
     settings = config.globals
     os.umask(
         0
     )  # modes of new files come from `create mask` and so on, not from the shell
-    listeners = _bind(config)
+    sockets = bind(config)
     with ExitStack() as unused:
-        for _, listener in listeners:
-            unused.callback(listener.close)
+        for one in sockets:
+            unused.callback(one.close)
         bound()
         if acts_as_users(config):
             prepare_process()
         authenticator = _authenticator(config)
         transport = DataPlaneTransport(
-            loop, threads=settings.frevo_data_plane_threads or min(os.cpu_count() or 1, 8),
-            engine=settings.frevo_engine, limits=limits_of(config),
-        )  # fmt: skip
+            loop, threads=threads_of(config), engine=settings.frevo_engine, limits=limits_of(config)
+        )
         unused.callback(transport.shutdown)
-        running = Running(Service(config, transport, authenticator, loop), transport)
+        quic = None
+        if any(TRANSPORTS[one.transport].secure for one in sockets):
+            from frevo.server.quic_listeners import QuicListeners  # with everything about certificates
+
+            quic = QuicListeners(config, transport, loop)
+            unused.callback(quic.close)
+        running = Running(Service(config, transport, authenticator, loop), transport, quic)
         unused.callback(running.server.lanes.stop)
         unused.callback(running.server.lookups.stop)
         watch = MountWatch(loop, running.server.mounts_changed)
@@ -96,7 +111,7 @@ async def run_server(
         try:
             transport.start(running.server.on_events)
             transport.fast_echo(settings.frevo_fast_path)
-            running.addresses = _listen(listeners, transport)
+            running.addresses = _listen(sockets, transport, quic)
             ready(running)
             await stop.wait()
             transport.close_listeners()
@@ -143,31 +158,18 @@ def limits_of(config: Config) -> Limits:
     }
 
 
-def _bind(config: Config) -> list[tuple[str, socket.socket]]:
-    """(transport, listener) of every address; all or none."""
-    settings = config.globals
-    hosts = listen_hosts(settings.interfaces, only=settings.bind_interfaces_only)
-    bound: list[tuple[str, socket.socket]] = []
-    try:
-        for address in settings.server_smb_transports:
-            listeners = bind_listeners(hosts, address.port, settings.keepalive)
-            bound += ((address.name, listener) for listener in listeners)
-    except BaseException:
-        for _, listener in bound:
-            listener.close()
-        raise
-    return bound
-
-
 def _listen(
-    listeners: Sequence[tuple[str, socket.socket]], transport: DataPlaneTransport
+    bound: Sequence[Bound], transport: DataPlaneTransport, quic: QuicListeners | None
 ) -> list[tuple[str, str, int]]:
-    listening = []
-    for name, listener in listeners:
-        host, port = listener.getsockname()[:2]
-        transport.listen(listener, name)
-        listening.append((name, host, port))
-    return listening
+    addresses = []
+    for one in bound:
+        addresses.append(one.address)
+        if TRANSPORTS[one.transport].secure:
+            assert quic is not None
+            quic.listen(one.sockets)
+        else:
+            transport.listen(one.sockets[0], one.transport)
+    return addresses
 
 
 async def _drain(server: Service, timeout: float) -> None:

@@ -148,7 +148,12 @@ class Service(Server):
             self.hosts.held(event)
             return
         secured = connection.secured = events.Secured.of(event)
-        who = f", client certificate {secured.fingerprint}" if secured.peer_chain else ""
+        who = ""
+        if secured.peer_chain:
+            from frevo.tls.load import subject_of  # takes long to import, and few clients have a certificate
+
+            connection.peer_subject = subject_of(secured.peer_chain[0])
+            who = f", certificate {connection.peer_subject} (SHA-256 {secured.fingerprint})"
         log.info("%s: %s for %s%s", connection.peer, secured.cipher, secured.server_name or "no name", who)
 
     def _closed(self, event: tuple[Any, ...]) -> None:

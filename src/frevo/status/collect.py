@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +17,7 @@ from frevo.status.snapshot import (
     ServerId,
     SessionStatus,
     Snapshot,
+    TlsStatus,
     TreeStatus,
     degree_of,
 )
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from frevo.server.core.server import Server
     from frevo.server.core.state import Connection, Open, Session, Tree
+    from frevo.status.snapshot import CertificateStatus
 
 _SIGNING_NAMES = {0: "HMAC-SHA256", 1: "AES-128-CMAC", 2: "AES-128-GMAC"}
 _CIPHER_NAMES = {1: "AES-128-CCM", 2: "AES-128-GCM", 3: "AES-256-CCM", 4: "AES-256-GCM"}
@@ -40,6 +43,8 @@ class Source(Protocol):
     def addresses(self) -> Sequence[tuple[str, str, int]]: ...
     @property
     def engine(self) -> str: ...
+    @property
+    def certificates(self) -> Sequence[CertificateStatus]: ...
 
 
 def collect(source: Source) -> Generator[None, None, Snapshot]:
@@ -72,6 +77,8 @@ def collect(source: Source) -> Generator[None, None, Snapshot]:
                 f"{name} {_bracketed(host)}:{port}" for name, host, port in source.addresses
             ),
             "connections": len(server.connections),
+            "transports": dict(Counter(one.transport for one in server.connections.values())),
+            "certificates": [one.as_json() for one in source.certificates],
             "sessions": len(server.sessions),
             "opens": len(server.opens),
             "users": server.budgets.by_user(),
@@ -117,6 +124,20 @@ def _channel(connection: Connection) -> ChannelStatus:
         local_address=tagged(connection.local),
         remote_address=tagged(connection.peer),
         transport=connection.transport,
+        tls=_tls(connection),
+    )
+
+
+def _tls(connection: Connection) -> TlsStatus | None:
+    secured = connection.secured
+    if secured is None:
+        return None
+    return TlsStatus(
+        cipher=secured.cipher,
+        server_name=secured.server_name,
+        subject=connection.peer_subject,
+        sha256=secured.fingerprint,
+        replaces_encryption=connection.transport_security,
     )
 
 

@@ -76,6 +76,46 @@ class ServerId(msgspec.Struct, frozen=True):
         return {"pid": str(self.pid), "task_id": "0", "vnn": "4294967295", "unique_id": str(self.unique_id)}
 
 
+class TlsStatus(msgspec.Struct, frozen=True):
+    """What the TLS handshake of a connection came to; the certificate is the client's, empty if it has shown none."""
+
+    cipher: str
+    server_name: str = ""  # as the client called the server
+    subject: str = ""
+    sha256: str = ""
+    #: Both ends rely on TLS instead of SMB encryption.
+    replaces_encryption: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """frevo's own; smbstatus says nothing of TLS."""
+        return {
+            "cipher": self.cipher,
+            "server_name": self.server_name,
+            "client_certificate": {"subject": self.subject, "sha256": self.sha256} if self.sha256 else None,
+            "replaces_encryption": self.replaces_encryption,
+        }
+
+
+class CertificateStatus(msgspec.Struct, frozen=True):
+    """A certificate that the server presents; *warning* says what is wrong with its dates, or nothing."""
+
+    subject: str
+    names: tuple[str, ...]
+    sha256: str
+    expires_s: float
+    warning: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """frevo's own."""
+        return {
+            "subject": self.subject,
+            "names": list(self.names),
+            "sha256": self.sha256,
+            "expiration_time": timestamp(self.expires_s),
+            "warning": self.warning,
+        }
+
+
 class ChannelStatus(msgspec.Struct, frozen=True):
     """A session's binding to one connection. Addresses are `ipv4:127.0.0.1:445`."""
 
@@ -84,15 +124,18 @@ class ChannelStatus(msgspec.Struct, frozen=True):
     local_address: str
     remote_address: str
     transport: str
+    tls: TlsStatus | None = None
 
-    def as_json(self) -> dict[str, str]:
-        """smbstatus's channel."""
+    def as_json(self) -> dict[str, Any]:
+        """smbstatus's channel, over QUIC with `tls`, which is frevo's own."""
+        tls = {"tls": self.tls.as_json()} if self.tls is not None else {}
         return {
             "channel_id": str(self.channel_id),
             "creation_time": timestamp(self.created_s),
             "local_address": self.local_address,
             "remote_address": self.remote_address,
             "transport": self.transport,
+            **tls,
         }
 
 

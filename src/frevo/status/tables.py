@@ -22,7 +22,7 @@ _WHOLE = frozenset({"Session", "Dialect", "Via", "Protection", "Since", "Access"
 def render(snapshot: Mapping[str, Any]) -> Group:
     """Tables of sessions, connected shares and open files."""
     return Group(
-        *_heading(snapshot), _sessions(snapshot), Text(), _shares(snapshot), Text(), _files(snapshot)
+        *_heading(snapshot), _sessions(snapshot), Text(), *_tls(snapshot), _shares(snapshot), Text(), _files(snapshot)
     )
 
 
@@ -39,14 +39,28 @@ def _heading(snapshot: Mapping[str, Any]) -> list[Text]:
     words += [f"{name} {_text(own[name])}" for name in ("engine", "listening") if own.get(name)]
     if snapshot.get("smb_conf"):
         words.append(_text(snapshot["smb_conf"]))
-    return [Text(", ".join(words)), Text()]
+    return [Text(", ".join(words)), *_certificates(own), Text()]
+
+
+def _certificates(own: Mapping[str, Any]) -> list[Text]:
+    """A line for each certificate of the server, in yellow if something is wrong with it."""
+    lines = []
+    for item in own.get("certificates") or ():
+        warning = _text(item.get("warning") or "")
+        words = [
+            f"certificate {_text(item.get('subject'))}",
+            f"SHA-256 {_text(item.get('sha256'))}",
+            warning or f"valid until {_moment(item.get('expiration_time'))}",
+        ]
+        lines.append(Text(", ".join(words), style="yellow" if warning else ""))
+    return lines
 
 
 def _sessions(snapshot: Mapping[str, Any]) -> RenderableType:
     table = _table("Sessions", "Session", "User", "Client", "Dialect", "Via", "Protection", "Since")
     rows = list(_mapping(snapshot, "sessions").values())
     for item in rows[:ROWS_MAX]:
-        channels = _mapping(item, "channels").values()
+        channels = list(_mapping(item, "channels").values())
         transports = ", ".join(dict.fromkeys(_text(channel.get("transport")) for channel in channels))
         _row(
             table,
@@ -57,10 +71,35 @@ def _sessions(snapshot: Mapping[str, Any]) -> RenderableType:
             .removeprefix("ipv6:"),
             item.get("session_dialect"),
             transports or "-",
-            _protection(item),
+            _protection(item, tls=bool(channels) and all(channel.get("tls") for channel in channels)),
             _moment(item.get("creation_time")),
         )
     return _finish(table, len(rows))
+
+
+def _tls(snapshot: Mapping[str, Any]) -> list[RenderableType]:
+    """The connections with TLS; nothing if there are none."""
+    table = _table("TLS", "Session", "Client", "Via", "Cipher", "Called as", "Client certificate", "SHA-256")
+    count = 0
+    for item in _mapping(snapshot, "sessions").values():
+        for channel in _mapping(item, "channels").values():
+            if not (tls := _mapping(channel, "tls")):
+                continue
+            count += 1
+            if count > ROWS_MAX:
+                continue
+            certificate = _mapping(tls, "client_certificate")
+            _row(
+                table,
+                item.get("session_id"),
+                _text(channel.get("remote_address")).removeprefix("ipv4:").removeprefix("ipv6:"),
+                channel.get("transport"),
+                tls.get("cipher"),
+                tls.get("server_name") or "-",
+                certificate.get("subject") or "-",
+                certificate.get("sha256") or "-",
+            )
+    return [_finish(table, count), Text()] if count else []
 
 
 def _shares(snapshot: Mapping[str, Any]) -> RenderableType:
@@ -119,13 +158,15 @@ def _finish(table: Table, count: int) -> RenderableType:
     return table
 
 
-def _protection(item: Mapping[str, Any]) -> str:
-    """`encrypted`, `signed` or `-`, with `partly` if not everything is; the algorithms are in the JSON."""
+def _protection(item: Mapping[str, Any], *, tls: bool = False) -> str:
+    """`encrypted`, `signed` or `-`, with `partly` if not everything is, and `TLS`; the algorithms are in the JSON."""
+    words = []
     for name, word in (("encryption", "encrypted"), ("signing", "signed")):
         degree = _text(_mapping(item, name).get("degree") or "none")
         if degree != "none":
-            return word if degree == "full" else f"partly {word}"
-    return "-"
+            words.append(word if degree == "full" else f"partly {word}")
+            break
+    return ", ".join(words + ["TLS"] * tls) or "-"
 
 
 def _moment(text: object) -> str:

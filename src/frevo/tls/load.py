@@ -235,6 +235,16 @@ def next_update(der: bytes, where: str) -> float | None:
         return None if update is None else update.timestamp()
 
 
+def subject_of(der: bytes) -> str:
+    """The subject of a certificate that somebody has shown (RFC 4514); what is wrong with it if it is unreadable."""
+    try:
+        certificate = certificate_of(der, "the certificate")
+        with explained("the certificate", "a readable certificate"):
+            return certificate.subject.rfc4514_string()
+    except TlsError as error:
+        return f"({error})"
+
+
 def _extension(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
     try:
         return extensions.get_extension_for_class(kind).value

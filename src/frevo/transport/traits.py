@@ -57,7 +57,7 @@ NBT = TransportTraits(
     framing="nbt", message_max=LENGTH_MAX, multi_credit=False, session_request=True, bare_port=True,
 )  # fmt: skip
 #: Framing and credits are TCP's; [MS-SMB2] 2.1: 3.1.1 only.
-QUIC = TransportTraits("quic", IPProtocol.UDP, 443, serves=False, dials=True, secure=True, oldest=0x0311)
+QUIC = TransportTraits("quic", IPProtocol.UDP, 443, serves=True, dials=True, secure=True, oldest=0x0311)
 #: Connected sockets of this machine that another program hands over.
 UNIX = TransportTraits("unix", None, 0, serves=False, dials=False)
 #: Both ends in one process, for tests.

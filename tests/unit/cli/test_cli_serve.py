@@ -5,19 +5,21 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import socket
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from frevo.auth.accounts import AccountStore
-from frevo.cli import serve, serve_folder
+from frevo.cli import config_remarks, serve, serve_folder
 from frevo.cli.connect_help import banner, explain_bind_error, how_to_connect, reachable
 from frevo.cli.main import build_parser, main
 from frevo.cli.runner import Runner, start_log
 from frevo.cli.serve_folder import Login, ServeError, folder_config, login_for, random_password, share_name
 from frevo.config import Config, load_text
 from frevo.server.rules.acting import who_acts
+from frevo.status.snapshot import CertificateStatus
 from frevo.transport.address import TransportAddress
 from frevo.transport.traits import TRANSPORTS
 
@@ -216,6 +218,105 @@ def test_bind_errors_say_what_to_do(number: int, words: list[str]) -> None:
     assert all(word in text for word in words), text
 
 
+@pytest.mark.parametrize(
+    ("number", "where", "words"),
+    [
+        (errno.EADDRINUSE, "UDP 0.0.0.0:443", ["web server", "ss -lunp sport = :443", "--quic=4433"]),
+        (errno.EADDRINUSE, "UDP 0.0.0.0:4433", ["--quic=4434"]),
+        (errno.EACCES, "UDP [::]:443", ["no permission to listen on UDP [::]:443", "--quic=4433", "setcap"]),
+    ],
+)
+def test_bind_errors_of_quic(number: int, where: str, words: list[str]) -> None:
+    """Goal: the same for UDP, with the option and the command for it. Method: each errno."""
+    text = explain_bind_error(OSError(number, os.strerror(number), where))
+    assert all(word in text for word in words), text
+
+
+CERTIFICATE = CertificateStatus(
+    "CN=nas", ("DNS:localhost", "DNS:nas.example", "IP:192.0.2.7"), "ab" * 32, 2e9
+)
+
+
+def test_how_to_connect_over_quic() -> None:
+    """Goal: the client's line pins the certificate, Windows' calls a name in it. Method: QUIC beside TCP, on 443 and
+    on another port; QUIC alone; without QUIC nothing about it."""
+    both = [("tcp", "192.0.2.7", 445), ("quic", "192.0.2.7", 443)]
+    text = "\n".join(how_to_connect("My Docs", "eve", both, [CERTIFICATE]))
+    assert f"frevo ls smb+quic://eve@192.0.2.7/My%20Docs --tls-fingerprint {'ab' * 32}" in text
+    assert 'net use Z: "\\\\nas.example\\My Docs" /TRANSPORT:QUIC /user:eve' in text
+    assert "smbclient" in text and "QUICPORT" not in text
+    text = "\n".join(how_to_connect("data", "eve", [("quic", "::1", 4433)], [CERTIFICATE], " -c smb.conf"))
+    assert "`frevo tls export-ca ca.pem -c smb.conf`" in text
+    assert "smb+quic://eve@[::1]:4433/data" in text
+    assert "net use Z: \\\\nas.example\\data /TRANSPORT:QUIC /QUICPORT:4433 /user:eve" in text
+    assert "smbclient" not in text and "Only this machine" in text
+    assert "quic" not in "\n".join(how_to_connect("data", "eve", both[:1])).lower()
+
+
+def test_the_banner_of_a_file_knows_quic() -> None:
+    """Goal: with -c there is no login, and the line still pins the certificate. Method: QUIC alone."""
+    config = load_text("[data]\npath = /srv\n")
+    text = banner(config, [("quic", "127.0.0.1", 443)], None, "", [CERTIFICATE])
+    assert f"smb+quic://USER@127.0.0.1/data --tls-fingerprint {'ab' * 32}" in text
+    assert "smbclient -L" not in text
+
+
+def test_quic_is_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Goal: --quic adds a transport; without a port 443, or 4433 with a word if that is not permitted. Method: a folder
+    and a file; a user who may not."""
+    tcp = TransportAddress("tcp", 4450)
+
+    def transports(*words: str) -> tuple[TransportAddress, ...]:
+        return plan_of(*words).config.globals.server_smb_transports
+
+    folder = (str(tmp_path), "--private-dir", str(tmp_path / "private"), "--port", "4450")
+    assert transports(*folder, "--quic=4434") == (tcp, TransportAddress("quic", 4434))
+    monkeypatch.setattr(serve_folder, "may_listen", lambda port, kind: True)
+    assert transports(*folder, "--quic") == (tcp, TransportAddress("quic", 443))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(serve_folder, "may_listen", lambda port, kind: False)
+    assert transports(*folder, "--quic") == (tcp, TransportAddress("quic", 4433))
+    assert "may not listen on UDP port 443: QUIC is on 4433 instead" in capsys.readouterr().err
+    path = tmp_path / "smb.conf"
+    path.write_text("[global]\nserver smb transports = tcp:4450 quic:5000\n[a]\npath = /x\n")
+    assert transports("-c", str(path)) == (tcp, TransportAddress("quic", 5000))
+    assert transports("-c", str(path), "--quic=6000") == (tcp, TransportAddress("quic", 6000))
+    path.write_text("[global]\nserver smb transports = tcp:4450\n[a]\npath = /x\n")
+    assert transports("-c", str(path), "--quic=0") == (tcp, TransportAddress("quic", 0))
+
+
+def test_a_udp_port_that_is_not_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: a warning, as testparm may run as another user; a port in use is no problem of the file's. Method: a user
+    who may not listen; a socket on the port."""
+    config = load_text("[global]\nserver smb transports = tcp:445 quic:4433\n")
+    monkeypatch.setattr(config_remarks, "may_listen", lambda port, kind: False)
+    [remark] = config_remarks._ports(config)
+    assert remark.severity == "warning" and "may not listen on UDP port 4433" in remark.message
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("0.0.0.0", 0))
+        assert serve_folder.may_listen(other.getsockname()[1], socket.SOCK_DGRAM)
+
+
+def test_testparm_and_serve_check_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Goal: both refuse, with file and line. Method: a certificate that is not there."""
+    path = tmp_path / "smb.conf"
+    text = f"private dir = {tmp_path}/private\nsmb ports = quic:4433\ntls certfile = none.pem\ntls keyfile = none.key\n"
+    path.write_text(f"[global]\n{text}[a]\npath = {tmp_path}\n")
+    assert main(["testparm", str(path)]) == 1
+    said = capsys.readouterr().err
+    assert f"{path}:4: error: `tls certfile`: cannot read {tmp_path}/private/none.pem" in said
+    assert main(["serve", "-c", str(path)]) == 1
+    assert capsys.readouterr().err == said
+
+
+def test_a_folder_is_no_port(capsys: pytest.CaptureFixture[str]) -> None:
+    """Goal: the folder behind --quic is not silently its port. Method: the wrong order."""
+    assert main(["serve", "--quic", "/srv"]) == 2
+    assert "'/srv' is not a port (0 to 65535): write --quic after the folder" in capsys.readouterr().err
+
+
 def test_log_lines_cannot_be_forged(tmp_path: Path) -> None:
     """Goal: control characters in a client's name stay on one line. Method: log one and read the file."""
     path = tmp_path / "log"
@@ -331,9 +432,7 @@ def test_a_reload_with_a_broken_share_keeps_the_others(tmp_path: Path) -> None:
     assert not new.shares["a"].read_only
 
 
-def test_both_report_missing_addresses(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_both_report_missing_addresses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Goal: testparm knows that serve would not start. Method: an interface that does not exist."""
     path = tmp_path / "smb.conf"
     path.write_text("[global]\ninterfaces = eth-none\nbind interfaces only = yes\n[a]\npath = /\n")
@@ -365,6 +464,7 @@ class _Shown:
 
     addresses = (("tcp", "127.0.0.1", 4450),)
     engine = "epoll"
+    certificates = ()
 
 
 @pytest.mark.parametrize("quiet", [False, True])

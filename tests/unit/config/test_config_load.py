@@ -245,7 +245,11 @@ def test_defaults_count_for_the_shares_after_them() -> None:
         ("[a]\npath = /x\ncopy = b", "cannot copy"),
         ("[a]\npath = /x\ncopy = b\n[b]\ncopy = a", "cannot copy"),
         ("[global]\nserver min protocol = SMB3\nserver max protocol = SMB2", "is newer"),
-        ("[global]\nsmb ports = tcp quic", "cannot listen on quic yet"),
+        ("[global]\nsmb ports = tcp quic\ntls enabled = no", "quic needs `tls enabled = yes`"),
+        (
+            "[global]\nsmb ports = quic\nserver max protocol = SMB3_02",
+            "nobody could connect: quic needs `server max protocol = SMB3_11`",
+        ),
         ("[global]\nsmb ports = 445 nope", "unknown transport"),
         ("[global]\nserver smb encrypt = required\nserver max protocol = SMB2", "encryption needs"),
         ("[global]\nntlm auth = disabled", "nobody could log on"),

@@ -16,12 +16,14 @@ from frevo.status import slices
 from frevo.status.collect import host_of, seconds, tagged
 from frevo.status.slices import in_slices, json_line
 from frevo.status.snapshot import (
+    CertificateStatus,
     ChannelStatus,
     OpenStatus,
     Protection,
     ServerId,
     SessionStatus,
     Snapshot,
+    TlsStatus,
     TreeStatus,
     degree_of,
     dialect_name,
@@ -108,6 +110,60 @@ def test_shape_of_smbstatus() -> None:
         "text": "",
     }
     assert datetime.fromisoformat(value["timestamp"]).timestamp() == pytest.approx(NOW)
+
+
+def over_quic(tls: TlsStatus) -> Snapshot:
+    """The same over QUIC."""
+    before = snapshot()
+    [session] = before.sessions
+    channel = replace(session.channels[0], transport="quic", tls=tls)
+    return replace(before, sessions=(replace(session, encryption=Protection(), channels=(channel,)),))
+
+
+def test_shape_of_tls() -> None:
+    """Goal: only channels with TLS say something of it. Method: with and without a client certificate."""
+    assert "tls" not in as_json(snapshot())["sessions"][str(2**63 - 1)]["channels"]["7"]
+    tls = TlsStatus("TLS_AES_128_GCM_SHA256", "nas", "CN=eve", "ab" * 32, replaces_encryption=True)
+    channel = as_json(over_quic(tls))["sessions"][str(2**63 - 1)]["channels"]["7"]
+    assert channel["transport"] == "quic"
+    assert channel["tls"] == {
+        "cipher": "TLS_AES_128_GCM_SHA256",
+        "server_name": "nas",
+        "client_certificate": {"subject": "CN=eve", "sha256": "ab" * 32},
+        "replaces_encryption": True,
+    }
+    channel = as_json(over_quic(TlsStatus("TLS_AES_128_GCM_SHA256")))["sessions"][str(2**63 - 1)]["channels"][
+        "7"
+    ]
+    assert channel["tls"]["client_certificate"] is None
+
+
+def test_tables_with_tls() -> None:
+    """Goal: people see cipher, certificates and warnings; names from certificates cannot paint the terminal. Method:
+    render a session over QUIC and a server with two certificates, one of which expires."""
+    tls = TlsStatus("TLS_AES_128_GCM_SHA256", "nas", "CN=eve\x1b[31m", "ab" * 32)
+    certificates = [
+        CertificateStatus("CN=nas", ("DNS:nas",), "cd" * 32, NOW).as_json(),
+        CertificateStatus("CN=old", (), "ef" * 32, NOW, "the certificate x expires tomorrow").as_json(),
+    ]
+    value = as_json(over_quic(tls))
+    value["frevo"]["certificates"] = certificates
+    console = Console(file=io.StringIO(), width=300, highlight=False)
+    show(value, console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for word in (
+        "quic",
+        "partly signed, TLS",
+        "TLS_AES_128_GCM_SHA256",
+        "CN=eve",
+        "ab" * 32,
+        f"certificate CN=nas, SHA-256 {'cd' * 32}, valid until 2023-11-14",
+        f"certificate CN=old, SHA-256 {'ef' * 32}, the certificate x expires tomorrow",
+    ):
+        assert word in text, text
+    assert "\x1b" not in text
+    show(as_json(snapshot()), console := Console(file=io.StringIO(), width=300, highlight=False))
+    assert "TLS" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_tables_show_everything_and_no_control_characters() -> None:

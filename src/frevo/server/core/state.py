@@ -62,6 +62,7 @@ class Connection(msgspec.Struct, eq=False):
     cipher: Cipher = Cipher.NONE
     transport_security: bool = False  # AcceptTransportSecurity: nothing needs to be encrypted again
     secured: Secured | None = None  # what the handshake of a transport with TLS came to
+    peer_subject: str = ""  # of the certificate that the client has shown
     preauth_hash: bytes = bytes(64)
     max_transact: int = CREDIT_BYTES
     max_read: int = CREDIT_BYTES

@@ -51,7 +51,10 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     if fields.flags & SessionSetupFlags.BINDING:
         # A second channel for a session: not offered in NEGOTIATE (no SMB2_GLOBAL_CAP_MULTI_CHANNEL).
         raise SMBError(NTStatus.REQUEST_NOT_ACCEPTED, "no session binding")
-    if encryption_on(connection, request.server.config.globals.defaults) == "required" and not connection.cipher:
+    if (
+        encryption_on(connection, request.server.config.globals.defaults) == "required"
+        and not connection.cipher
+    ):
         raise SMBError(NTStatus.ACCESS_DENIED, "server smb encrypt = required, and the client cannot encrypt")
     session = _find_or_start(request, connection)
     request.session = session
