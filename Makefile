@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 PORT ?= 4450
+QUIC_PORT ?= 4433
 LISTEN ?= 127.0.0.1
 PYTEST_FLAGS ?=
 # Four workers on two processors, as many tests wait.
@@ -32,8 +33,8 @@ help: ## this list
 		sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile
 
 serve: $(STAMPS)/build demo/README.txt ## build, then share ./demo on 127.0.0.1:4450 and print how to connect
-	@exec $(BIN)/frevo serve demo --name demo --user demo --new-password --port $(PORT) --listen $(LISTEN) \
-		--private-dir build/demo-private
+	@exec $(BIN)/frevo serve demo --name demo --user demo --new-password --port $(PORT) --quic=$(QUIC_PORT) \
+		--listen $(LISTEN) --private-dir build/demo-private
 
 build: $(STAMPS)/build ## a working .venv/bin/frevo, the Rust part in release mode
 
