@@ -141,10 +141,13 @@ async def stream(
     """
     piece = min(PIECE_BYTES, _limit(tree, kind)) if tree.connection.multi_credit else CREDIT_BYTES
     window = max(2, WINDOW_BYTES // piece)
-    settings = PumpSettings(
-        kind, files=[file_id], io_size=piece, window=window, offset=offset, length=length, **local_data
+    # The settings are kept in no variable: they own a duplicate of *fd*, and an error's traceback would keep it open.
+    pump = start_pump(
+        tree,
+        PumpSettings(
+            kind, files=[file_id], io_size=piece, window=window, offset=offset, length=length, **local_data
+        ),
     )
-    pump = start_pump(tree, settings)
     try:
         end = await _watched(pump, progress)
     except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,6 +127,20 @@ async def test_a_stream_that_fails(
     """The server's error has the place in the file, one of this machine the local name, a cut its reason."""
     with pytest.raises(error, match=text):
         await streamed(monkeypatch, Pump(end), local="/mnt/disk")
+
+
+async def test_a_stream_that_fails_keeps_no_descriptor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The local file can be unmounted while somebody still has the error."""
+    pump = Pump(PumpEnd("local", errno.ENOSPC, 0, 0))
+    monkeypatch.setattr(data, "start_pump", lambda tree, settings: pump)
+    tree, _ = scripted(lambda command, message: 0)
+    with (tmp_path / "file").open("wb") as file:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        with pytest.raises(OSError) as kept:
+            await data.stream(tree, "read", OPENED, 0, 1 << 30, "a", fd=file.fileno(), local_offset=0)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before and kept.value.errno == errno.ENOSPC
 
 
 async def test_a_stream_that_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
