@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -18,17 +20,22 @@ thread_local! {
 }
 
 /// A shared buffer, which comes back when the last one who has it lets go.
-struct Returning(Vec<u8>);
+struct Returning {
+    buffer: Vec<u8>,
+    /// Bytes of all shared buffers of an output.
+    shared: Arc<AtomicUsize>,
+}
 
 impl AsRef<[u8]> for Returning {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.buffer
     }
 }
 
 impl Drop for Returning {
     fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.0);
+        let buffer = std::mem::take(&mut self.buffer);
+        self.shared.fetch_sub(buffer.len(), Ordering::Relaxed);
         // At the end of a thread there is nobody to return it to.
         let _ = RETURNED.try_with(|returned| returned.borrow_mut().push(buffer));
     }
@@ -114,6 +121,8 @@ pub struct Output {
     chunks: VecDeque<Chunk>,
     bytes: usize,
     sent: u64,
+    /// Bytes of pieces that the carrier keeps.
+    shared: Arc<AtomicUsize>,
     /// A thread is sending the front: no other may send or remove it.
     busy: bool,
 }
@@ -138,6 +147,11 @@ impl Output {
     /// Bytes waiting.
     pub fn len(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes in memory, sent or not: those that wait, and those that the carrier still keeps.
+    pub fn held(&self) -> usize {
+        self.bytes + self.shared.load(Ordering::Relaxed)
     }
 
     /// Bytes sent so far.
@@ -233,7 +247,9 @@ impl Output {
             return None;
         }
         if let Data::Own(buffer) = &mut front.data {
-            front.data = Data::Shared(Bytes::from_owner(Returning(std::mem::take(buffer))));
+            let (buffer, shared) = (std::mem::take(buffer), self.shared.clone());
+            shared.fetch_add(buffer.len(), Ordering::Relaxed);
+            front.data = Data::Shared(Bytes::from_owner(Returning { buffer, shared }));
         }
         match &front.data {
             Data::Shared(bytes) => Some(bytes.slice(front.position..)),
@@ -290,8 +306,9 @@ mod tests {
         output.advance(49_996, &mut pool);
         assert_eq!((output.share_front(100), output.take_all(&mut pool)), (None, b"end".to_vec()));
         assert_ne!(pool.take(100_000).as_ptr(), address, "it is still held");
-        assert_eq!(kept[0], 7);
+        assert_eq!((kept[0], output.held()), (7, 100_000));
         drop(kept);
+        assert_eq!(output.held(), 0);
         assert_eq!(pool.take(100_000).as_ptr(), address);
     }
 

@@ -268,7 +268,7 @@ impl Connection {
     /// so small changes are left out until they add up.
     pub fn count(&self) {
         let now = match self.settings.authenticated {
-            true => self.output.len() + self.deferred_bytes + self.promised_bytes,
+            true => self.output.held() + self.deferred_bytes + self.promised_bytes,
             false => 0,
         };
         let before = self.counted.get();

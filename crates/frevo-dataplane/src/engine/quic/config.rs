@@ -11,8 +11,8 @@ use quinn_proto::{
 
 use super::routing::OwnedIds;
 
-/// What a peer may have under way before it has logged on, and afterwards.
-pub(super) const PREAUTH_WINDOW: u32 = 256 * 1024;
+/// What a peer may have under way before it has logged on, enough for its largest message, and afterwards.
+pub(super) const PREAUTH_WINDOW: u32 = 160 * 1024;
 pub(super) const WINDOW: u32 = 16 * 1024 * 1024;
 /// What we have under way without an acknowledgment at most.
 pub(super) const SEND_WINDOW: u64 = 16 * 1024 * 1024;

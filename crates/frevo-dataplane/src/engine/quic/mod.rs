@@ -18,7 +18,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use quinn_proto::{EcnCodepoint, Incoming};
 
-use port::{Outcome, Port, DATAGRAM_BYTES};
+use port::{Outcome, Port};
 pub(super) use routing::steer;
 pub(super) use stream::QuicStream;
 
@@ -235,7 +235,7 @@ impl Table {
     pub(super) fn quic_readable(&mut self, id: PortId) {
         let Some(port) = self.quic.ports.get_mut(&id) else { return };
         if self.quic.buffers.is_empty() {
-            let buffers = (0..quinn_udp::BATCH_SIZE).map(|_| BytesMut::zeroed(DATAGRAM_BYTES));
+            let buffers = (0..quinn_udp::BATCH_SIZE).map(|_| port::new_buffer());
             self.quic.buffers = buffers.collect();
         }
         let (index, threads, listener) = (self.index, self.shared.queues.len(), port.listener);

@@ -22,7 +22,7 @@ use crate::quic::server::ServerTls;
 use crate::quic::session::{self, Secured};
 
 /// Largest datagram, or batch of datagrams that the kernel has put together.
-pub(super) const DATAGRAM_BYTES: usize = 64 * 1024;
+const DATAGRAM_BYTES: usize = 64 * 1024;
 /// Fewer bytes than this are copied out of the buffer that they came in; with more it is given away.
 const COPIED_BYTES: usize = 16 * 1024;
 /// Bytes in one call that sends, below what a UDP datagram may have.
@@ -187,6 +187,7 @@ impl Port {
     ) -> bool {
         for _ in 0..RECEIVES {
             let mut metas = [RecvMeta::default(); BATCH_SIZE];
+            buffers.iter_mut().for_each(make_room);
             let mut slots = buffers.iter_mut();
             let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
                 IoSliceMut::new(slots.next().map_or(&mut [][..], |buffer| &mut buffer[..]))
@@ -201,9 +202,7 @@ impl Port {
                 let mut rest = if meta.len < COPIED_BYTES {
                     BytesMut::from(&buffer[..meta.len])
                 } else {
-                    let mut filled = std::mem::replace(buffer, BytesMut::zeroed(DATAGRAM_BYTES));
-                    filled.truncate(meta.len);
-                    filled
+                    buffer.split_to(meta.len)
                 };
                 while !rest.is_empty() {
                     let data = rest.split_to(meta.stride.clamp(1, rest.len()));
@@ -468,6 +467,25 @@ impl Port {
 impl std::fmt::Debug for Port {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Port").field("fd", &self.fd.as_fd()).field("peers", &self.peers.len()).finish()
+    }
+}
+
+/// An empty buffer for datagrams.
+pub(super) fn new_buffer() -> BytesMut {
+    BytesMut::zeroed(DATAGRAM_BYTES)
+}
+
+/// Makes a buffer whole again of which something was given away: the same memory when nobody has it any more.
+fn make_room(buffer: &mut BytesMut) {
+    if buffer.len() == DATAGRAM_BYTES {
+        return;
+    }
+    buffer.clear();
+    if buffer.try_reclaim(DATAGRAM_BYTES) {
+        // SAFETY: `new_buffer` has initialised all of the allocation, which has at least this capacity again.
+        unsafe { buffer.set_len(DATAGRAM_BYTES) };
+    } else {
+        *buffer = new_buffer();
     }
 }
 
