@@ -93,15 +93,14 @@ def common_name(text: str) -> x509.Name:
 def distinguished_name(text: str) -> x509.Name:
     """The name written as in RFC 4514 (`CN=Example CA,O=Example`), or as Windows shows it."""
     plain = _BLANKS_AROUND_COMMA.sub(",", text.strip())
-    try:
-        name = x509.Name.from_rfc4514_string(plain, _FURTHER_TYPES)
-    except (ValueError, TypeError) as error:
-        raise TlsError(
-            f"{text!r} is no name of a certificate (as in CN=Example CA,O=Example): {error}"
-        ) from None
-    if not list(name):
+    if not plain:
         raise TlsError("the name of a certificate is empty: expected CN=... or similar")
-    return name
+    try:
+        return x509.Name.from_rfc4514_string(plain, _FURTHER_TYPES)
+    except (ValueError, TypeError):
+        raise TlsError(
+            f"{text!r} is no name of a certificate: expected CN=Example CA,O=Example or similar"
+        ) from None
 
 
 def attributes(name: x509.Name) -> tuple[tuple[str, str], ...]:
