@@ -34,12 +34,15 @@ def base() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_the_server_is_the_owner(base: Path) -> None:
-    """Goal: no right of root is left while it serves. Method: the kernel's view of the process; the private folder."""
+@pytest.mark.parametrize("more", [[], ["--quic=0"]], ids=["tcp", "quic"])
+def test_the_server_is_the_owner(base: Path, more: list[str]) -> None:
+    """Goal: no right of root is left while it serves, and none is needed, also not to make certificates. Method: the
+    kernel's view of the process; the private folder.
+    """
     private = base / "private"
     command = [sys.executable, "-m", "frevo", "serve", str(base / "own"), "-p", "0", "--listen", "127.0.0.1"]
     process = subprocess.Popen(
-        [*command, "--private-dir", str(private)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, *more, "--private-dir", str(private)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.stdout is not None
     said = []
@@ -56,7 +59,9 @@ def test_the_server_is_the_owner(base: Path) -> None:
     assert set(map(int, ids["Gid"].split())) == {OWNER.pw_gid}
     assert int(ids["CapEff"], 16) == int(ids["CapPrm"], 16) == 0
     assert any("accesses the disk as games, the folder's owner" in line for line in said), said
-    assert {path.stat().st_uid for path in (private, private / "accounts.json")} == {OWNER.pw_uid}
+    files = [private, *private.rglob("*")]
+    assert {path.stat().st_uid for path in files} == {OWNER.pw_uid}
+    assert (private / "accounts.json" in files, private / "tls" / "key.pem" in files) == (True, bool(more))
 
 
 def test_another_users_private_folder(base: Path) -> None:

@@ -22,6 +22,13 @@ _IMPORTED_LATER = (
     "frevo.cli.serve",
     "frevo.auth.accounts",
 )
+#: The same for a server over QUIC.
+_IMPORTED_FOR_QUIC = (
+    "frevo.server.quic_listeners",
+    "frevo.tls.generate",
+    "frevo.tls.load",
+    "frevo.tls.names",
+)
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -104,10 +111,10 @@ def _make(folder: Path, owner: Owner) -> None:
     os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
 
 
-def become(owner: Owner) -> None:
-    """Change this whole process to *owner*, permanently."""
+def become(owner: Owner, *, quic: bool) -> None:
+    """Change this whole process, a server (over *quic*), to *owner*, permanently."""
     load_all()
-    for module in _IMPORTED_LATER:
+    for module in (*_IMPORTED_LATER, *(_IMPORTED_FOR_QUIC if quic else ())):
         importlib.import_module(module)
     os.setgroups(owner.groups)
     os.setresgid(owner.gid, owner.gid, owner.gid)

@@ -103,7 +103,8 @@ class Runner:
         if self._plan.owner is not None:
             from frevo.cli.folder_owner import become
 
-            become(self._plan.owner)
+            transports = self._config.globals.server_smb_transports
+            become(self._plan.owner, quic=any(one.traits.secure for one in transports))
 
     def _on_ready(self, running: Running) -> None:
         if not self._ready.done():

@@ -13,7 +13,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from msgspec.structs import replace
 from peers import pki
 
 from frevo.cli import tls
@@ -22,7 +21,6 @@ from frevo.tls.access import AccessList
 from frevo.tls.generate import is_issuer, load_authority
 from frevo.tls.load import load_pair
 from frevo.tls.store import TlsStore
-from frevo.transport.traits import QUIC, TRANSPORTS
 
 DIGEST = "ab" * 32
 
@@ -133,9 +131,8 @@ def test_show_json(bench: Bench) -> None:
     }
 
 
-def test_show_with_a_configuration(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_with_a_configuration(bench: Bench) -> None:
     """Goal: share, port and `require` are in the lines; files of the configuration are shown. Method: such one."""
-    monkeypatch.setitem(TRANSPORTS, "quic", replace(QUIC, serves=True))
     root = pki.authority("Example CA")
     certfile, keyfile = pki.leaf("*.example", root, names=("*.example", "files.example")).write(
         bench.folder, "f"
