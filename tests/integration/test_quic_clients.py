@@ -97,16 +97,17 @@ async def test_required(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     stranger = pki.leaf("eve", pki.authority("other"), usage=pki.CLIENT)
     allowed, other = bench.issue("alice"), bench.issue("bob", "--no-allow")
     async with in_process(bench.folder, REQUIRE, transport="quic") as server:
-        assert "certificate" in await refusal(server, bench.without())
+        said = await refusal(server, bench.without())
+        assert "the server demands a certificate of its clients" in said and "too many clients" not in said
         certfile, keyfile = stranger.write(bench.folder, "eve")
         assert "certificate" in await refusal(server, bench.with_certificate(certfile, keyfile))
         assert "denied this client access" in await refusal(server, other)
         async with frevo.connect(url(server), **allowed) as share:
             await share.write_bytes("file", b"hello")
             assert await share.read_bytes("file") == b"hello"
-    said = caplog.text
-    assert "no entry allows it" in said
-    assert "Traceback" not in said
+    assert "refused: the client sent no certificate, and one is required" in caplog.text
+    assert "no entry allows it" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 async def test_allowed_but_not_required(bench: Bench) -> None:

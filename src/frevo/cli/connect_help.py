@@ -56,7 +56,10 @@ def _how_to_list(
         host, port = reachable(streams)
         lines.append(f"  list the shares   smbclient -L {host}{_port_option(port)} -U USER")
     share = next((share.name for share in config.shares.values()), "SHARE")
-    return lines + how_to_connect_over_quic(share, "USER", addresses, certificates, _where(config))
+    quic = how_to_connect_over_quic(share, "USER", addresses, certificates, _where(config))
+    if quic and config.globals.frevo_quic_client_access == "require":
+        quic.append(f"              (each client needs a certificate: frevo tls issue-client NAME{_where(config)})")
+    return lines + quic
 
 
 def _streams(addresses: Sequence[Address]) -> list[Address]:

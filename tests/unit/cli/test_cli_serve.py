@@ -254,9 +254,14 @@ def test_how_to_connect_over_quic() -> None:
 
 
 def test_the_banner_of_a_file_knows_quic() -> None:
-    """Goal: with -c there is no login, and the line still pins the certificate. Method: QUIC alone."""
+    """Goal: with -c there is no login, and the line still pins the certificate; who must show one is told. Method: QUIC
+    alone, without and with `require`."""
+    address = ("quic", "127.0.0.1", 443)
+    config = load_text("[global]\nfrevo:quic client access = require\n[data]\npath = /srv\n")
+    assert "frevo tls issue-client NAME -c " in banner(config, [address], None, "", [CERTIFICATE])
     config = load_text("[data]\npath = /srv\n")
-    text = banner(config, [("quic", "127.0.0.1", 443)], None, "", [CERTIFICATE])
+    text = banner(config, [address], None, "", [CERTIFICATE])
+    assert "issue-client" not in text
     assert f"smb+quic://USER@127.0.0.1/data --tls-fingerprint {'ab' * 32}" in text
     assert "smbclient -L" not in text
 

@@ -76,7 +76,9 @@ async def negotiate(
     except ConnectionLost as error:
         if not isinstance(error, PeerFault):
             reason = str(error.strerror).rpartition("ended: ")[2]
-            error.strerror, error.filename = f"{_TURNED_AWAY} ({reason})", connection.server
+            # Over QUIC the server has said why (TLS 1.3 judges the client's certificate after the handshake).
+            told = reason.startswith("the server ")
+            error.strerror, error.filename = reason if told else f"{_TURNED_AWAY} ({reason})", connection.server
         raise
     if reply.status != NTStatus.SUCCESS:
         sentence = ""
