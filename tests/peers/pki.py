@@ -96,11 +96,12 @@ def make(
     days: float = 30,
     age_days: float = 1,
     rsa_bits: int = 0,
+    private_key: Any = None,
     digest: hashes.HashAlgorithm | None = None,
     attributes: Sequence[tuple[x509.ObjectIdentifier, str]] = (),
 ) -> Made:
     """Any certificate; it ends in *days*, which may be negative, and began *age_days* ago."""
-    key: Any = ec.generate_private_key(ec.SECP256R1())
+    key: Any = private_key or ec.generate_private_key(ec.SECP256R1())
     if rsa_bits:
         key = rsa.generate_private_key(65537, rsa_bits)
     subject = x509.Name(

@@ -234,7 +234,7 @@ class GlobalConfig(TlsKeys, frozen=True, kw_only=True):
     private_dir: str = setting(
         Path(),
         default_private_dir,
-        "The folder (mode 0700) for the accounts and the control socket.",
+        "The folder (mode 0700) for the accounts, the certificates that frevo makes, and the control socket.",
         default_text="/var/lib/frevo/private for root, else ~/.local/state/frevo/private",
         synonyms=("private directory",),
         restart=True,

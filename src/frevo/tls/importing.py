@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def _encoded(password: str) -> bytes:
 
 def _unlocked(data: bytes, password: bytes | None) -> pkcs12.PKCS12KeyAndCertificates | None:
     try:
-        return pkcs12.load_pkcs12(data, password)
+        with warnings.catch_warnings(action="ignore"):  # about BER, for programmers
+            return pkcs12.load_pkcs12(data, password)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
 

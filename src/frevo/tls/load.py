@@ -33,6 +33,7 @@ _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 UsableKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _USAGES = {
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
     ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
@@ -271,7 +272,7 @@ def _name(name: x509.GeneralName) -> str:
 def _key_text(certificate: x509.Certificate) -> str:
     key = certificate.public_key()
     if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"ECDSA {key.curve.name.replace('secp256r1', 'P-256').replace('secp384r1', 'P-384')}"
+        return f"ECDSA {_CURVES.get(key.curve.name, key.curve.name)}"
     if isinstance(key, rsa.RSAPublicKey):
         return f"RSA {key.key_size}"
     return type(key).__name__.removesuffix("PublicKey")

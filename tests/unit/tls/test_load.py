@@ -160,7 +160,6 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         load_pair(tmp_path / "many.pem", keyfile)
 
 
-@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @given(data=st.binary(max_size=300), at=st.integers(0, 600))
 def test_hostile_bytes(data: bytes, at: int) -> None:
     """Goal: whatever the bytes are, a TlsError or facts. Method: noise, and damaged certificates and keys."""

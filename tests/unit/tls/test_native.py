@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from msgspec.structs import replace
 from peers import pki
 
@@ -141,11 +142,23 @@ def test_clients(settings: TlsSettings, tmp_path: Path, monkeypatch: pytest.Monk
         ClientTrust(fingerprint="ab" * 32, key_log="/none/keys").native("nas")
 
 
-@pytest.mark.parametrize("bits", [0, 2048])
-def test_other_cas_certificates(settings: TlsSettings, tmp_path: Path, bits: int) -> None:
-    """Goal: certificates of other CAs are presented too. Method: ECDSA and RSA, with an intermediate CA."""
-    made = pki.leaf("nas.example", INTER_1, rsa_bits=bits)
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (ec.generate_private_key(ec.SECP256R1()), "ECDSA P-256"),
+        (ec.generate_private_key(ec.SECP384R1()), "ECDSA P-384"),
+        (ec.generate_private_key(ec.SECP521R1()), "ECDSA P-521"),
+        (rsa.generate_private_key(65537, 2048), "RSA 2048"),
+        (ed25519.Ed25519PrivateKey.generate(), "Ed25519"),
+    ],
+    ids=["p256", "p384", "p521", "rsa", "ed25519"],
+)
+def test_other_cas_certificates(settings: TlsSettings, tmp_path: Path, key: object, name: str) -> None:
+    """Goal: every kind of key that `load` lets through is one that rustls can use. Method: each, below two CAs."""
+    made = pki.leaf("nas.example", INTER_1, private_key=key)
     certfile, keyfile = made.write(tmp_path, "nas")
     read = read_all(replace(settings, certfile=str(certfile), keyfile=str(keyfile)))
     assert isinstance(read.native, QuicServerTls)
-    assert x509.load_der_x509_certificate(read.pairs[0][1].chain[0]) == made.certificate
+    ((_, pair),) = read.pairs
+    assert pair.facts.key == name
+    assert x509.load_der_x509_certificate(pair.chain[0]) == made.certificate
