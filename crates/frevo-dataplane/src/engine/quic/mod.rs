@@ -284,8 +284,13 @@ impl Table {
         }
         let local = port::local_address(port, local);
         let connection = self.shared.number_for(self.index);
-        let Some(handle) = port.accept(incoming, connection, self.host.now, &mut self.quic.out) else {
-            return;
+        let accepted = port.accept(incoming, connection, self.host.now, &mut self.quic.out);
+        let handle = match accepted {
+            Ok(handle) => handle,
+            Err(reason) => {
+                let events = &mut self.host.events;
+                return self.admission.reject(listener, &peer, reason, &self.shared, events);
+            }
         };
         let key = Key { port: id, handle };
         let link = self.shared.new_link(connection, super::Carrier::Quic, crate::framing::Framing::Tcp);

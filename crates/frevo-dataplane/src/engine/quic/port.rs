@@ -257,27 +257,25 @@ impl Port {
         None
     }
 
-    /// Begins a handshake; the number of the connection on this port.
+    /// Begins a handshake; the number of the connection on this port, or why there is none.
     pub(super) fn accept(
         &mut self,
         incoming: Incoming,
         id: ConnectionId,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Option<usize> {
-        let mut server = self.server.clone()?;
+    ) -> Result<usize, Reason> {
+        let Some(mut server) = self.server.clone() else { return Err("the listener is closed".into()) };
         server.transport_config(config::transport(incoming.remote_address()));
         out.clear();
         match self.endpoint.accept(incoming, now, out, Some(Arc::new(server))) {
             Ok((handle, quic)) => {
                 self.insert(handle, quic, id);
-                Some(handle.0)
+                Ok(handle.0)
             }
             Err(error) => {
-                if let Some(transmit) = error.response {
-                    self.answer(&transmit, out);
-                }
-                None
+                error.response.iter().for_each(|transmit| self.answer(transmit, out));
+                Err(session::failure_of(&error.cause, false).into())
             }
         }
     }
