@@ -13,6 +13,7 @@ seconds apart, so what counts is their ratio; the table names the machine.
     machine.py     the machine in one line
     client_bench.py  frevo bench and smbtorture's clients against one smbd
     client_library.py  frevo's client, smbprotocol and smbclient; client_work.py is one process of it
+    quic.py        SMB over QUIC, over TCP, and other QUIC stacks; quic_bulk.py and quinn_bulk/ are their ends
     micro_*.py     single functions, in microseconds
 """
 
