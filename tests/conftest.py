@@ -80,6 +80,13 @@ def serve(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield start
 
 
+@pytest.fixture(scope="session")
+def quic_frevo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrevoServer]:
+    """frevo with QUIC beside TCP, with certificates that it made itself. Clients choose whether to sign."""
+    with frevo_server(tmp_path_factory.mktemp("quic"), {"server signing": "auto"}, quic=True) as target:
+        yield target
+
+
 @pytest.fixture
 def server(serve: Serve) -> Target:
     """A server with the defaults."""

@@ -18,15 +18,20 @@ START_TIMEOUT_S = 20.0
 
 @dataclass(slots=True)
 class Capture:
-    """The packets of TCP *port* in a file; complete after the block of capture()."""
+    """The packets of *port* in a file; complete after the block of capture(). With a *key_log* they are QUIC's."""
 
     file: Path
     port: int
+    key_log: Path | None = None
 
     def frames(self, display_filter: str, *fields: str) -> list[str]:
         """One line per frame that matches: a summary, or the values of *fields* between tabs."""
-        command = [programs.need("tshark"), "-n", "-r", str(self.file), "-d", f"tcp.port=={self.port},nbss"]
-        command += ["-2", "-R", "tcp", "-Y", display_filter]
+        command = [programs.need("tshark"), "-n", "-r", str(self.file), "-2", "-Y", display_filter]
+        if self.key_log is None:
+            command += ["-R", "tcp", "-d", f"tcp.port=={self.port},nbss"]
+        else:
+            command += ["-R", "udp", "-d", f"udp.port=={self.port},quic"]
+            command += ["-o", f"tls.keylog_file:{self.key_log}"]
         if fields:
             command += ["-T", "fields", *(word for field in fields for word in ("-e", field))]
         output = programs.run(command, env={"LC_ALL": "C.UTF-8"}).ok()
@@ -36,8 +41,8 @@ class Capture:
 
 
 @contextmanager
-def capture(file: Path, port: int) -> Iterator[Capture]:
-    """Captures while the block runs. Skips the test where capturing is not allowed."""
+def capture(file: Path, port: int, key_log: Path | None = None) -> Iterator[Capture]:
+    """Captures while the block runs. Skips the test where capturing is not allowed. *key_log*: of a QUIC connection."""
     command = [
         programs.need("dumpcap"),
         "-q",
@@ -48,7 +53,7 @@ def capture(file: Path, port: int) -> Iterator[Capture]:
         "-B",
         "64",
         "-f",
-        f"tcp port {port}",
+        f"{'tcp' if key_log is None else 'udp'} port {port}",
         "-w",
         str(file),
     ]
@@ -57,7 +62,7 @@ def capture(file: Path, port: int) -> Iterator[Capture]:
     )
     try:
         _wait_until_capturing(process)
-        yield Capture(file, port)
+        yield Capture(file, port, key_log)
         _wait_until_quiet(file)
     finally:
         process.send_signal(signal.SIGINT)

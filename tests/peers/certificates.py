@@ -85,6 +85,11 @@ class Authority:
         return self.issue("server", names, server=True)
 
 
+def pem_to_der(file: Path) -> bytes:
+    """The first certificate of a file."""
+    return x509.load_pem_x509_certificate(file.read_bytes()).public_bytes(serialization.Encoding.DER)
+
+
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,

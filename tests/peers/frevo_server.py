@@ -12,7 +12,6 @@ import os
 import re
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -126,15 +125,19 @@ def start(
     host: str = "127.0.0.1",
     arguments: tuple[str, ...] = (),
     command: Sequence[str] = FREVO,
+    *,
+    quic: bool = False,
 ) -> FrevoServer:
-    """Starts `frevo serve` with its state in *base* and returns when it accepts connections."""
+    """Starts `frevo serve` with its state in *base* and returns when it accepts connections; with *quic* it has that
+    transport, too, and makes its certificates."""
     base.mkdir(parents=True, exist_ok=True)
     server = FrevoServer("frevo", base / "shares", host=host, log=base / "frevo.log")
     server.ports = contextlib.ExitStack()
     tcp, nbt = (server.ports.enter_context(programs.reserved_port(host)) for _ in range(2))
     transports = f"tcp:{tcp}, nbt:{nbt}"
-    if options and "tls certfile" in options:
-        transports += f", quic:{free_udp_port(host)}"
+    if quic or (options and "tls certfile" in options):
+        transports += f", quic:{server.ports.enter_context(programs.reserved_udp_port(host))}"
+        server.authority = base / "private" / "tls" / "ca.pem"
     settings = {"server smb transports": transports, **(options or {})}
     config = base / "smb.conf"
     text = configuration(base, server.root, host, settings, shares)
@@ -168,13 +171,6 @@ def start(
     return server
 
 
-def free_udp_port(host: str) -> int:
-    """A port that was free a moment ago: a server of QUIC shares its port with nobody, so none can be held for it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
 def _readiness(reader: int, server: FrevoServer) -> dict[str, Any]:
     """The JSON line; fails with the log when the server ends or stays silent."""
     data = b""
@@ -200,9 +196,11 @@ def frevo_server(
     host: str = "127.0.0.1",
     arguments: tuple[str, ...] = (),
     command: Sequence[str] = FREVO,
+    *,
+    quic: bool = False,
 ) -> Iterator[FrevoServer]:
     """A server for the length of the block, with all checks at its end."""
-    server = start(base, options, shares, host, arguments, command)
+    server = start(base, options, shares, host, arguments, command, quic=quic)
     try:
         yield server
     except BaseException:

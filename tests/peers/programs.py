@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -32,6 +33,8 @@ PACKAGES = {
     "setsid": "util-linux",
     "rpcclient": "smbclient",
 }
+#: Below the range of net.ipv4.ip_local_port_range, and above what services have.
+_OUR_PORTS = (20000, 30000)
 #: /sbin and /usr/sbin may be missing from an ordinary user's PATH.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
@@ -121,6 +124,27 @@ def reserved_port(host: str = "127.0.0.1") -> Iterator[int]:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind((host, 0))
         yield int(holder.getsockname()[1])
+
+
+@contextmanager
+def reserved_udp_port(host: str = "127.0.0.1") -> Iterator[int]:
+    """A UDP port of *host* that no other test is given until the block ends, for servers that cannot say which one they
+    got.
+
+    A bound UDP socket would keep the server out, too. So these ports are not among those that the kernel hands out, and
+    a bound TCP socket of the same number keeps other tests away.
+    """
+    for port in random.sample(range(*_OUR_PORTS), 1000):
+        with socket.socket() as holder, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                holder.bind((host, port))
+                probe.bind((host, port))
+            except OSError:
+                continue
+            probe.close()
+            yield port
+            return
+    raise AssertionError("no free UDP port")
 
 
 def accepts(host: str, port: int) -> bool:

@@ -19,6 +19,14 @@ from peers.quic_stacks import TIMEOUT_S, LoopThread, client_configuration, part,
 _PATIENCE_S = 0.005
 
 
+class QuicRefused(ConnectionError):
+    """The peer, or the stack itself, ended the handshake, with this error code of QUIC."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{reason} ({code:#x})")
+        self.code = code
+
+
 class QuicLink:
     """A connection with one stream and the face of a MemoryLink. `events` has the names of all that the stack told."""
 
@@ -74,7 +82,7 @@ class QuicLink:
     async def _handshake(self) -> None:
         await asyncio.wait_for(self._connected.wait(), TIMEOUT_S / 2)
         if self.closed:
-            raise ConnectionError(self.reason or f"error {self.error_code:#x}")
+            raise QuicRefused(self.error_code, self.reason)
 
     def _on_event(self, protocol: Any, name: str, event: Any) -> None:
         self.events.append(name)
@@ -147,13 +155,26 @@ class LiveQuic(Live):
         super().__init__(host, port)
         self.stack, self._authority, self._options = stack, authority, options
         self.quic_links: list[QuicLink] = []
+        self.refusal = 0  # the error code of the latest handshake that was refused
 
     def link(self, *, stream: bool = True, **options: Any) -> QuicLink:
-        """A connection; *options* of `client_configuration` that differ."""
+        """A connection; *options* of `client_configuration` that differ. ConnectionError if the server refuses it."""
         configuration = client_configuration(self.stack, self._authority, **{**self._options, **options})
-        link = QuicLink(self.stack, self.host, self.port, configuration, stream=stream)
+        try:
+            link = QuicLink(self.stack, self.host, self.port, configuration, stream=stream)
+        except QuicRefused as error:
+            self.refusal = error.code
+            raise
         self.quic_links.append(link)
         return link
+
+    def connected(self, **options: Any) -> Client:
+        """A client with a session and a tree; *options* as in `link`."""
+        client = self.connect(**options)
+        client.negotiate()
+        client.log_on()
+        client.connect_tree("share")
+        return client
 
     def connect(self, **options: Any) -> Client:
         return Client(self, self.link(**options))  # type: ignore[arg-type]  # the two have what the client uses

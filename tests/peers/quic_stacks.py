@@ -49,10 +49,8 @@ def client_configuration(
         is_client=True,
         alpn_protocols=list(alpn),
         server_name=server_name,
-        max_data=WINDOW_BYTES,
-        max_stream_data=WINDOW_BYTES,
         secrets_log_file=key_log,
-        **others,
+        **{"max_data": WINDOW_BYTES, "max_stream_data": WINDOW_BYTES, **others},
     )
     if authority is None:
         made.verify_mode = ssl.CERT_NONE
@@ -70,9 +68,7 @@ def server_configuration(
     made = part(stack, "quic.configuration").QuicConfiguration(
         is_client=False,
         alpn_protocols=list(alpn),
-        max_data=WINDOW_BYTES,
-        max_stream_data=WINDOW_BYTES,
-        **others,
+        **{"max_data": WINDOW_BYTES, "max_stream_data": WINDOW_BYTES, **others},
     )
     made.load_cert_chain(identity.certificate_file, identity.key_file)
     return made

@@ -23,6 +23,7 @@ class Target:
     nbt_port: int = 0
     quic_port: int = 0
     scheme: str = "smb"
+    authority: Path = field(default_factory=Path)  # the CA's certificate, if the server has QUIC
     user: str = USER
     password: str = PASSWORD
     log: Path = field(default_factory=Path)

@@ -64,9 +64,10 @@ class TCPToQUIC:
             ) as protocol:
                 self._writers[protocol] = writer
                 stream = protocol._quic.get_next_available_stream_id()
-                while data := await reader.read(_PIECE):
-                    protocol._quic.send_stream_data(stream, data)
-                    protocol.transmit()
+                with contextlib.suppress(ConnectionResetError):  # by the program
+                    while data := await reader.read(_PIECE):
+                        protocol._quic.send_stream_data(stream, data)
+                        protocol.transmit()
                 self._writers.pop(protocol, None)
         except ConnectionError as error:
             self.failed.append(str(error))
