@@ -30,6 +30,11 @@ async def race(attempts: Sequence[Callable[[], Awaitable[T]]], starts_s: Sequenc
     Attempt i starts *starts_s[i]* seconds (ascending) after the first, or at once when all before it have failed. When
     the race is over, the others have ended, and what they have opened is closed. AllFailed if no attempt succeeds.
     """
+    if len(attempts) == 1:  # needs no task
+        try:
+            return await attempts[0]()
+        except Exception as error:
+            raise AllFailed([error]) from None
     now = asyncio.get_running_loop().time
     running: list[asyncio.Future[T]] = []
     start = now()
