@@ -18,12 +18,16 @@ from frevo.client import Share
 from frevo.client.connect import Connecting
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Modules marked `over_quic` have frevo over QUIC as a third server, unless a test names its servers itself."""
-    marked = metafunc.definition.get_closest_marker("over_quic") is not None
-    named = any("target" in str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
-    if marked and not named and "target" in metafunc.fixturenames:
-        metafunc.parametrize("target", ["frevo", "samba", "quic"], indirect=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Only modules marked `over_quic` have frevo over QUIC as their third server."""
+    items[:] = [item for item in items if not _over_quic(item) or item.get_closest_marker("over_quic")]
+
+
+def _over_quic(item: pytest.Item) -> bool:
+    parameters = getattr(item, "callspec", None)
+    return parameters is not None and "quic" in (
+        parameters.params.get(name) for name in ("target", "server_of")
+    )
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +47,7 @@ def quic_server(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield served.over_quic()
 
 
-@pytest.fixture(params=["frevo", "samba"])
+@pytest.fixture(params=["frevo", "samba", "quic"])
 def target(request: pytest.FixtureRequest, serve: Serve) -> Target:
     """frevo, then Samba; "unsigned" is frevo with signing left to clients, as in Samba."""
     if request.param in ("samba", "quic"):
@@ -78,7 +82,7 @@ def connect(target: Target, relay: Relay, folder: Path) -> Callable[..., Connect
     return with_options
 
 
-@pytest.fixture(scope="module", params=["frevo", "samba"])
+@pytest.fixture(scope="module", params=["frevo", "samba", "quic"])
 def server_of(request: pytest.FixtureRequest, serve: Serve) -> Target:
     """frevo, then Samba, for mounts that several tests share."""
     need_fuse()

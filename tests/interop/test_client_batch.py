@@ -17,7 +17,7 @@ from frevo.client import Share, batch
 from frevo.client.batch.verify import Mismatch
 from frevo.client.transfer.data import GAPS_BYTES
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.over_quic]
 
 
 class Report:

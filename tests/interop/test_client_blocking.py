@@ -18,7 +18,7 @@ from peers.target import Target
 from frevo.client import blocking
 from frevo.client.blocking import BlockingShare
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.over_quic]
 
 Connect = Callable[[], BlockingShare]
 

@@ -17,7 +17,7 @@ from peers import programs
 from peers.frevo_server import FREVO
 from peers.target import Target
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.over_quic]
 
 Command = Callable[..., programs.Run]
 
@@ -233,6 +233,7 @@ def test_listings(frevo: Command, url: str, place: Path) -> None:
     assert json.loads(frevo("ls", "--json", f"{url}/c/deep/file/../../..").ok())
 
 
+@pytest.mark.parametrize("target", ["frevo", "samba"], indirect=True)
 def test_the_netrc_file_and_the_configuration(target: Target, tmp_path: Path) -> None:
     """Logs on with the credentials in ~/.netrc, with the dialect and protection given by smb.conf or --option."""
     netrc, config = tmp_path / "netrc", tmp_path / "smb.conf"

@@ -21,6 +21,7 @@ def file_system(target: Target) -> Iterator[FrevoFileSystem]:
         target.port,
         target.user,
         target.password,
+        transports=target.transport,
         skip_instance_cache=True,
         use_listings_cache=False,
     )
@@ -67,6 +68,7 @@ class TestPipe(suites.AbstractPipeTests, Fixtures):
     """Whole contents."""
 
 
+@pytest.mark.over_quic
 class TestMove(Fixtures):
     """Renames and what the suites leave out."""
 

@@ -21,7 +21,7 @@ from frevo.errors import RemoteProtocolError
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import FileAttributes
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.over_quic]
 
 DIALECTS = ("SMB2_02", "SMB2_10", "SMB3_00", "SMB3_02", "SMB3_11")
 Connect = Callable[..., Connecting[Share]]
@@ -64,6 +64,7 @@ async def test_every_dialect(connect: Connect, folder: Path, dialect: str, prote
             assert await share.read_bytes("data") == data
 
 
+@pytest.mark.parametrize("target", ["frevo", "samba"], indirect=True)
 async def test_netbios(connect: Connect, target: Target, folder: Path) -> None:
     """Over the NetBIOS session service, whose frames are small."""
     data = os.urandom(1_000_000)
@@ -341,6 +342,7 @@ def between(target: Target, change: Callable[[bytes], bytes]) -> AlteringRelay:
     return AlteringRelay(target.host, target.port, alter)
 
 
+@pytest.mark.parametrize("target", ["frevo", "samba"], indirect=True)
 @pytest.mark.parametrize("dialect", ["SMB3_02", "SMB3_11"])
 async def test_a_changed_negotiation(connect: Connect, target: Target, dialect: str) -> None:
     """The negotiation is changed in transit: the client notices and disconnects."""
@@ -354,6 +356,7 @@ async def test_a_changed_negotiation(connect: Connect, target: Target, dialect: 
         await connect(port=relay.port, maximum=dialect)
 
 
+@pytest.mark.parametrize("target", ["frevo", "samba"], indirect=True)
 async def test_a_changed_answer(connect: Connect, target: Target, folder: Path) -> None:
     """A byte of data is changed in transit: the signature reveals it."""
     (folder / "data").write_bytes(b"honest data " * 1000)

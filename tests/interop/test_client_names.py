@@ -14,7 +14,7 @@ import frevo
 from frevo.client import RemoteError, Share
 from frevo.client.connect import Connecting
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.over_quic]
 
 Connect = Callable[..., Connecting[Share]]
 

@@ -21,7 +21,7 @@ from frevo.client.transfer.pump import Pump, start_pump
 from frevo.client.tree.requests import SHARE_ALL, opening_for_mode
 from frevo.transport.base import WRONG_DATA, PumpSettings, bucket_floor, bucket_of
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.over_quic]
 
 #: Name to options: nothing, the three ways to sign, encrypted.
 PROTECTIONS: dict[str, dict[str, Any]] = {

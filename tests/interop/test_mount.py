@@ -27,7 +27,7 @@ from frevo.aio.syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC
 from frevo.cli.main import main
 from frevo.mount import Settings, serve_mount
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.over_quic]
 SOURCES = Path(__file__).parents[2] / "src" / "frevo"
 
 

@@ -15,7 +15,7 @@ import pytest
 from peers.mounted import Mounted, mounted
 from peers.target import Target
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.over_quic]
 KINDS = [fcntl.lockf, fcntl.flock]
 
 

@@ -39,6 +39,11 @@ class Target:
         """scheme://host:port, for frevo's client."""
         return f"{self.scheme}://{self.host}:{self.port}"
 
+    @property
+    def transport(self) -> str:
+        """The name of the transport that `port` is for."""
+        return self.scheme.partition("+")[2] or "tcp"
+
     def over_quic(self) -> Target:
         """The same server, for frevo's client over QUIC."""
         made = copy(self)

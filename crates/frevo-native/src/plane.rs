@@ -1,6 +1,6 @@
 //! `DataPlane`: the threads, the sockets, the commands.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use frevo_dataplane::conn::Role;
@@ -97,10 +97,11 @@ impl DataPlane {
 
     /// Takes a UDP socket and connects to a numeric address.
     fn connect_quic(&self, fd: RawFd, host: &str, port: u16, tls: &QuicClientTls) -> PyResult<u64> {
-        let address = host
-            .parse::<IpAddr>()
-            .map_err(|_| PyValueError::new_err(format!("{host:?} is not a numeric address")))?;
-        Ok(self.inner.connect_quic(duplicate(fd)?, SocketAddr::new(address, port), tls.inner.clone()))
+        // An address of one link has the number of its interface: fe80::1%2.
+        let text = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let peer: SocketAddr =
+            text.parse().map_err(|_| PyValueError::new_err(format!("{host:?} is not a numeric address")))?;
+        Ok(self.inner.connect_quic(duplicate(fd)?, peer, tls.inner.clone()))
     }
 
     #[pyo3(signature = (max_events = 1024, *, attended = false))]

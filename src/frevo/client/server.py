@@ -192,7 +192,7 @@ async def open_server(host: str, credentials: Credentials, settings: Settings) -
 async def _connect(host: str, credentials: Credentials, settings: Settings) -> LoggedOn:
     call = Call(
         settings.address or host, settings.usable_transports(), settings.timeout,
-        partial(settings.tls.native, settings.server_name or host), settings.netbios_name,
+        partial(settings.tls.native, settings.server_name or host.partition("%")[0]), settings.netbios_name,
     )  # fmt: skip
     reached = await dial(call)
     transport = reached.transport

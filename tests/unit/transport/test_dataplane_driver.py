@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from peers.plane import ECHO, HEADER, SERVER_TO_REDIR, SESSION, SIGNED, packet, session_keys
 
+from frevo._native import QuicClientTls
 from frevo.transport.base import ACCEPTED, CLOSED, MESSAGE, Event
 from frevo.transport.dataplane import DataPlaneTransport
+from frevo.transport.quic import client_socket
 from frevo.transport.tcp import bind_listeners
 
 
@@ -140,3 +142,19 @@ def test_listeners_share_a_port_and_name_what_fails() -> None:
         bind_listeners(["no such host"], 0)
     assert isinstance(resolve.value.filename, str)
     assert socket.has_ipv6
+
+
+async def test_addresses_to_call_over_quic() -> None:
+    """Numeric ones, that of a link with the number of its interface; names are looked up elsewhere."""
+    transport = DataPlaneTransport(asyncio.get_running_loop(), threads=1, role="client")
+    tls = QuicClientTls("nas.example", fingerprint=bytes(32))
+    try:
+        for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6), ("fe80::1%1", socket.AF_INET6)):
+            with client_socket(family) as udp:
+                assert transport.connect_quic(udp, host, 9, tls) > 0
+        with client_socket(socket.AF_INET6) as udp:
+            for wrong in ("nas.example", "fe80::1%lo", "127.0.0.1%1", "", "::1]:1"):
+                with pytest.raises(ValueError, match="is not a numeric address"):
+                    transport.connect_quic(udp, wrong, 9, tls)
+    finally:
+        transport.shutdown()

@@ -42,7 +42,7 @@ async def race(attempts: Sequence[Callable[[], Awaitable[T]]], starts_s: Sequenc
         while True:
             under_way = [one for one in running if not one.done()]
             if not under_way and len(running) == len(attempts):
-                raise AllFailed([error for one in running if isinstance(error := one.exception(), Exception)])
+                raise AllFailed([why for one in running if isinstance(why := one.exception(), Exception)])
             wait_s = None
             if len(running) < len(attempts):
                 wait_s = start + starts_s[len(running)] - now() if under_way else 0.0
