@@ -114,7 +114,9 @@ def test_the_line_that_is_printed_works(tmp_path: Path) -> None:
         assert command == "frevo"
         done = server.frevo(*words)
         assert (done.returncode, done.stdout.split()[-1]) == (0, "hello.txt"), done.stderr
-        [certificate] = server.status()["frevo"]["certificates"]
+        own = server.status()["frevo"]
+        assert own["statistics"]["quic_datagrams_received"] > 10 < own["statistics"]["quic_datagrams_sent"]
+        [certificate] = own["certificates"]
         assert certificate["sha256"] == server.fingerprint
         assert "DNS:localhost" in certificate["names"] and certificate["warning"] == ""
 
@@ -158,7 +160,9 @@ def test_a_server_that_is_not_trusted(tmp_path: Path) -> None:
         refused = server.frevo("ls", url)
         assert refused.returncode == 1 and "hello" not in refused.stdout
         assert "certificate" in refused.stderr
+        assert server.status()["frevo"]["statistics"]["quic_handshakes_failed"] == 1
         assert server.frevo("ls", url, "--tls-ca", str(TlsStore(server.private).ca)).returncode == 0
+        assert server.status()["frevo"]["statistics"]["quic_handshakes_failed"] == 1
 
 
 def test_shares_says_why_there_is_no_list(tmp_path: Path) -> None:

@@ -48,6 +48,16 @@ counters! {
     bytes_received,
     /// Bytes sent.
     bytes_sent,
+    /// Datagrams of QUIC received.
+    quic_datagrams_received,
+    /// Datagrams of QUIC sent.
+    quic_datagrams_sent,
+    /// Those that were lost on the way, of connections that are over.
+    quic_datagrams_lost,
+    /// Clients that were asked to show that they receive at their address.
+    quic_retries,
+    /// Handshakes that did not succeed.
+    quic_handshakes_failed,
 }
 
 /// Adds to a counter.

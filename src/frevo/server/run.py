@@ -82,9 +82,7 @@ async def run_server(
     """
     loop = asyncio.get_running_loop()
     settings = config.globals
-    os.umask(
-        0
-    )  # modes of new files come from `create mask` and so on, not from the shell
+    os.umask(0)  # modes of new files come from `create mask` and so on, not from the shell
     sockets = bind(config)
     with ExitStack() as unused:
         for one in sockets:

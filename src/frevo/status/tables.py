@@ -39,7 +39,7 @@ def _heading(snapshot: Mapping[str, Any]) -> list[Text]:
     words += [f"{name} {_text(own[name])}" for name in ("engine", "listening") if own.get(name)]
     if snapshot.get("smb_conf"):
         words.append(_text(snapshot["smb_conf"]))
-    return [Text(", ".join(words)), *_certificates(own), Text()]
+    return [Text(", ".join(words)), *_certificates(own), *_datagrams(own), Text()]
 
 
 def _certificates(own: Mapping[str, Any]) -> list[Text]:
@@ -54,6 +54,16 @@ def _certificates(own: Mapping[str, Any]) -> list[Text]:
         ]
         lines.append(Text(", ".join(words), style="yellow" if warning else ""))
     return lines
+
+
+def _datagrams(own: Mapping[str, Any]) -> list[Text]:
+    """A line about QUIC, once a datagram has come."""
+    counters = _mapping(own, "statistics")
+    if not counters.get("quic_datagrams_received"):
+        return []
+    words = ("datagrams received", "datagrams sent", "datagrams lost", "handshakes failed", "retries")
+    counts = (f"{_text(counters.get('quic_' + word.replace(' ', '_')))} {word}" for word in words)
+    return [Text("QUIC: " + ", ".join(counts))]
 
 
 def _sessions(snapshot: Mapping[str, Any]) -> RenderableType:

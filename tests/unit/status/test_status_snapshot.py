@@ -148,6 +148,8 @@ def test_tables_with_tls() -> None:
     ]
     value = as_json(over_quic(tls))
     value["frevo"]["certificates"] = certificates
+    names = ("datagrams_received", "datagrams_sent", "datagrams_lost", "handshakes_failed", "retries")
+    value["frevo"]["statistics"] = {f"quic_{name}": number for number, name in enumerate(names, 1)}
     console = Console(file=io.StringIO(), width=300, highlight=False)
     show(value, console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
@@ -158,6 +160,7 @@ def test_tables_with_tls() -> None:
         "CN=eve",
         "ab" * 32,
         f"certificate CN=nas, SHA-256 {'cd' * 32}, valid until 2023-11-14",
+        "QUIC: 1 datagrams received, 2 datagrams sent, 3 datagrams lost, 4 handshakes failed, 5 retries",
         f"certificate CN=old, SHA-256 {'ef' * 32}, the certificate x expires tomorrow",
     ):
         assert word in text, text

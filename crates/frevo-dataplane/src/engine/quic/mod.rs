@@ -4,6 +4,7 @@
 //! connections have news; the table moves bytes between SMB and the streams like those of sockets; `flush` sends what has become
 //! of it, as many datagrams a call as the kernel takes. What is sent is paced by the connections' own timers.
 
+mod buffers;
 mod config;
 mod port;
 mod routing;
@@ -187,7 +188,8 @@ impl Table {
         let threads = self.shared.queues.len();
         match order {
             Order::Listen { listener, fd, tls } => {
-                match Port::listening(fd, listener, tls, (self.index, threads)) {
+                let stats = self.shared.stats.clone();
+                match Port::listening(fd, listener, tls, (self.index, threads), stats) {
                     Ok(port) => drop(self.quic.add(port)),
                     Err(error) => self.host.events.push(Event::Rejected {
                         listener,
@@ -198,7 +200,8 @@ impl Table {
             }
             Order::SetTls { listener, tls } => self.set_quic_tls(listener, tls),
             Order::Dial { connection, fd, peer, tls } => {
-                match Port::dialing(fd, connection, peer, tls, self.host.now) {
+                let stats = self.shared.stats.clone();
+                match Port::dialing(fd, connection, peer, tls, stats, self.host.now) {
                     Ok((port, handle)) => {
                         let key = Key { port: self.quic.add(port), handle };
                         if let Some(entry) = self.entries.get_mut(&connection) {
@@ -235,7 +238,7 @@ impl Table {
     pub(super) fn quic_readable(&mut self, id: PortId) {
         let Some(port) = self.quic.ports.get_mut(&id) else { return };
         if self.quic.buffers.is_empty() {
-            let buffers = (0..quinn_udp::BATCH_SIZE).map(|_| port::new_buffer());
+            let buffers = (0..quinn_udp::BATCH_SIZE).map(|_| buffers::new_buffer());
             self.quic.buffers = buffers.collect();
         }
         let (index, threads, listener) = (self.index, self.shared.queues.len(), port.listener);

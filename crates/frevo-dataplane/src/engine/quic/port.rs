@@ -14,15 +14,15 @@ use quinn_proto::{
 };
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState, BATCH_SIZE};
 
+use super::buffers::make_room;
 use super::stream::QuicStream;
 use super::{config, Datagram};
 use crate::event::{ConnectionId, ListenerId, Reason};
 use crate::quic::client::ClientTls;
 use crate::quic::server::ServerTls;
 use crate::quic::session::{self, Secured};
+use crate::stats::{add, Stats};
 
-/// Largest datagram, or batch of datagrams that the kernel has put together.
-const DATAGRAM_BYTES: usize = 64 * 1024;
 /// Fewer bytes than this are copied out of the buffer that they came in; with more it is given away.
 const COPIED_BYTES: usize = 16 * 1024;
 /// Bytes in one call that sends, below what a UDP datagram may have.
@@ -73,6 +73,7 @@ pub(in crate::engine) struct Port {
     blocked: Option<(Transmit, Vec<u8>)>,
     waiting: Vec<usize>,
     handshakes: usize,
+    stats: Arc<Stats>,
     /// What the engine waits for (its own encoding).
     pub(in crate::engine) interest: u32,
 }
@@ -84,10 +85,11 @@ impl Port {
         listener: ListenerId,
         tls: Arc<ServerTls>,
         (thread, threads): (usize, usize),
+        stats: Arc<Stats>,
     ) -> io::Result<Port> {
         let mut server = ServerConfig::with_crypto(tls.clone());
         server.migration(true);
-        let mut port = Port::new(fd, thread, threads)?;
+        let mut port = Port::new(fd, thread, threads, stats)?;
         port.endpoint.set_server_config(Some(Arc::new(server.clone())));
         (port.listener, port.tls, port.server) = (Some(listener), Some(tls), Some(server));
         Ok(port)
@@ -99,9 +101,10 @@ impl Port {
         id: ConnectionId,
         peer: SocketAddr,
         tls: Arc<ClientTls>,
+        stats: Arc<Stats>,
         now: Instant,
     ) -> Result<(Port, usize), Reason> {
-        let mut port = Port::new(fd, 0, 1).map_err(|error| Reason::Owned(error.to_string()))?;
+        let mut port = Port::new(fd, 0, 1, stats).map_err(|error| Reason::Owned(error.to_string()))?;
         let name = tls.server_name();
         let mut client = ClientConfig::new(tls);
         client.transport_config(config::transport(peer));
@@ -116,7 +119,7 @@ impl Port {
         Ok((port, handle.0))
     }
 
-    fn new(fd: OwnedFd, thread: usize, threads: usize) -> io::Result<Port> {
+    fn new(fd: OwnedFd, thread: usize, threads: usize, stats: Arc<Stats>) -> io::Result<Port> {
         let socket = UdpSocketState::new(UdpSockRef::from(&fd))?;
         let (thread, threads) = (thread as u8, threads.clamp(1, 255) as u8);
         let endpoint =
@@ -132,6 +135,7 @@ impl Port {
             blocked: None,
             waiting: Vec::new(),
             handshakes: 0,
+            stats,
             interest: 0,
         })
     }
@@ -198,6 +202,9 @@ impl Port {
                 // What an ICMP message has said about an earlier datagram; the connections find out by themselves.
                 Err(_) => continue,
             };
+            let datagrams =
+                metas[..count].iter().map(|meta| meta.len.div_ceil(meta.stride.max(1))).sum::<usize>();
+            add(&self.stats.quic_datagrams_received, datagrams as u64);
             for (meta, buffer) in metas[..count].iter().zip(&mut *buffers) {
                 let mut rest = if meta.len < COPIED_BYTES {
                     BytesMut::from(&buffer[..meta.len])
@@ -251,7 +258,10 @@ impl Port {
         }
         out.clear();
         match self.endpoint.retry(incoming, out) {
-            Ok(transmit) => self.answer(&transmit, out),
+            Ok(transmit) => {
+                add(&self.stats.quic_retries, 1);
+                self.answer(&transmit, out);
+            }
             Err(error) => return Some(error.into_incoming()),
         }
         None
@@ -363,6 +373,7 @@ impl Port {
                     }
                 }
                 Event::ConnectionLost { reason } => {
+                    add(&self.stats.quic_handshakes_failed, u64::from(!peer.secured));
                     Outcome::Lost(session::failure(&peer.quic, &reason).into())
                 }
                 Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
@@ -403,6 +414,7 @@ impl Port {
             }
         }
         if peer.quic.is_drained() && peer.id.is_none() {
+            add(&self.stats.quic_datagrams_lost, peer.quic.stats().path.lost_packets);
             self.peers.remove(&handle);
         }
     }
@@ -457,7 +469,11 @@ impl Port {
         };
         match self.socket.try_send(UdpSockRef::from(&self.fd), &datagrams) {
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-            Ok(()) => true,
+            Ok(()) => {
+                let size = transmit.segment_size.unwrap_or(contents.len()).max(1);
+                add(&self.stats.quic_datagrams_sent, contents.len().div_ceil(size) as u64);
+                true
+            }
         }
     }
 }
@@ -465,25 +481,6 @@ impl Port {
 impl std::fmt::Debug for Port {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Port").field("fd", &self.fd.as_fd()).field("peers", &self.peers.len()).finish()
-    }
-}
-
-/// An empty buffer for datagrams.
-pub(super) fn new_buffer() -> BytesMut {
-    BytesMut::zeroed(DATAGRAM_BYTES)
-}
-
-/// Makes a buffer whole again of which something was given away: the same memory when nobody has it any more.
-fn make_room(buffer: &mut BytesMut) {
-    if buffer.len() == DATAGRAM_BYTES {
-        return;
-    }
-    buffer.clear();
-    if buffer.try_reclaim(DATAGRAM_BYTES) {
-        // SAFETY: `new_buffer` has initialised all of the allocation, which has at least this capacity again.
-        unsafe { buffer.set_len(DATAGRAM_BYTES) };
-    } else {
-        *buffer = new_buffer();
     }
 }
 
