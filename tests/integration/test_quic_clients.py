@@ -17,6 +17,9 @@ from peers.in_process import InProcess, in_process
 import frevo
 from frevo.cli import tls
 from frevo.client.errors import RemoteError
+from frevo.status.collect import collect
+from frevo.status.slices import in_slices
+from frevo.tls.load import load_certificates
 from frevo.tls.store import TlsStore
 
 REQUIRE = {"frevo:quic client access": "require"}
@@ -108,6 +111,34 @@ async def test_required(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     assert "refused: the client sent no certificate, and one is required" in caplog.text
     assert "no entry allows it" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+async def test_status_shows_who_came(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Goal: status and log name the certificate of a client, the name that it called and the cipher. Method: a client
+    with a certificate, by the name localhost.
+    """
+    caplog.set_level(logging.INFO, "frevo")
+    allowed = bench.issue("alice")
+    [facts] = load_certificates(bench.folder / "alice.pem")[:1]
+    async with (
+        in_process(bench.folder, REQUIRE, transport="quic") as server,
+        frevo.connect(url(server, "localhost"), address="127.0.0.1", **allowed) as share,
+    ):
+        await share.stat("")
+        found = await in_slices((await in_slices(collect(server.running))).json_steps())
+    [session] = found["sessions"].values()
+    [channel] = session["channels"].values()
+    assert channel["transport"] == "quic"
+    assert channel["tls"] == {
+        "cipher": channel["tls"]["cipher"],
+        "server_name": "localhost",
+        "client_certificate": {"subject": "CN=alice", "sha256": facts.fingerprint},
+        "replaces_encryption": False,
+    }
+    assert channel["tls"]["cipher"].startswith(("AES", "CHACHA20"))
+    assert found["frevo"]["transports"] == {"quic": 1}
+    said = f"{channel['tls']['cipher']} for localhost, certificate CN=alice (SHA-256 {facts.fingerprint})"
+    assert said in caplog.text
 
 
 async def test_allowed_but_not_required(bench: Bench) -> None:

@@ -30,6 +30,8 @@ from frevo.cli.serve_folder import (
     usual_quic_port,
 )
 from frevo.config import Config, ConfigErrors, diff, load
+from frevo.config.check import check_globals
+from frevo.config.problem import Problems
 from frevo.transport.address import TransportAddress, transport_at
 from frevo.transport.traits import QUIC
 
@@ -160,7 +162,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, str]:
 
 
 def _with_options(config: Config, args: argparse.Namespace, *, default_port: bool) -> Config:
-    """*config* with `--listen`, `--port` and `--quic` in it."""
+    """*config* with `--listen`, `--port` and `--quic` in it. ConfigErrors if it forbids QUIC."""
     if args.listen:
         config = config.with_globals(interfaces=(host_of(args.listen),), bind_interfaces_only=True)
     port = args.port
@@ -172,6 +174,10 @@ def _with_options(config: Config, args: argparse.Namespace, *, default_port: boo
         others = [one for one in config.globals.server_smb_transports if one.traits is not QUIC]
         quic = TransportAddress(QUIC.name, args.quic)
         config = config.with_globals(server_smb_transports=(*others, quic))
+        problems = Problems()
+        check_globals(config, problems)
+        if problems.failed:
+            raise ConfigErrors(problems.items)
     return config
 
 

@@ -292,6 +292,23 @@ def test_quic_is_added(
     assert transports("-c", str(path), "--quic=0") == (tcp, TransportAddress("quic", 0))
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("tls enabled = no", "quic needs `tls enabled = yes`"),
+        ("server max protocol = SMB3_02", "quic needs `server max protocol = SMB3_11`"),
+    ],
+)
+def test_a_file_that_forbids_quic(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, message: str
+) -> None:
+    """Goal: --quic does not get around what the file says. Method: each key that rules QUIC out."""
+    path = tmp_path / "smb.conf"
+    path.write_text(f"[global]\nserver smb transports = tcp:4450\n{line}\n[a]\npath = {tmp_path}\n")
+    assert main(["serve", "-c", str(path), "--quic=4433"]) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_a_udp_port_that_is_not_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Goal: a warning, as testparm may run as another user; a port in use is no problem of the file's. Method: a user
     who may not listen; a socket on the port."""

@@ -20,6 +20,7 @@ PORTS = (
     (NBT.port, socket.SOCK_STREAM, "NetBIOS session service, for old clients"),
     (QUIC.port, socket.SOCK_DGRAM, "SMB over QUIC"),
     (4450, socket.SOCK_STREAM, "SMB without privileges; used by `make serve`"),
+    (4433, socket.SOCK_DGRAM, "SMB over QUIC without privileges; used by `make serve`"),
 )
 
 #: Protocol number of the kernel's QUIC sockets.
