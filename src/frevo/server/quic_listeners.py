@@ -44,7 +44,8 @@ class QuicListeners:
         now, found = time.time(), []
         for path, pair in self._source.pairs:
             facts = pair.facts
-            warning = date_warning(facts, now, f"the certificate {path}")
+            dates = date_warning(facts, now, f"the certificate {path}")
+            warning = "; ".join(filter(None, (self._source.failure, dates)))
             found.append(
                 CertificateStatus(facts.subject, facts.names, facts.fingerprint, facts.not_after_s, warning)
             )

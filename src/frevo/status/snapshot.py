@@ -97,7 +97,7 @@ class TlsStatus(msgspec.Struct, frozen=True):
 
 
 class CertificateStatus(msgspec.Struct, frozen=True):
-    """A certificate that the server presents; *warning* says what is wrong with its dates, or nothing."""
+    """A certificate that the server presents; *warning* says what is wrong with its dates or files, or nothing."""
 
     subject: str
     names: tuple[str, ...]

@@ -25,7 +25,7 @@ from frevo.tls.errors import TlsError
 from frevo.tls.files import Stamp, exists, stamp_of
 from frevo.tls.settings import DEFAULT_CAFILE, TlsSettings
 from frevo.tls.store import TlsStore
-from frevo.tls.trust import ca_certificates, revocation_lists, system_bundle
+from frevo.tls.trust import ca_certificates, files_of, revocation_lists, system_bundle
 from frevo.tls.warnings import DAY_S, date_warning
 
 if TYPE_CHECKING:
@@ -117,6 +117,11 @@ class ServerCertificates:
         """(certificate file, certificate) of everything presented, the main one first."""
         return self._read_now.pairs
 
+    @property
+    def failure(self) -> str:
+        """Why files that were changed could not be used; empty if all is well."""
+        return self._failure
+
     def changed(self) -> bool:
         """Whether `current` has something new; looks at the files at most every CHECK_SECONDS. Never raises."""
         now = self._monotonic()
@@ -174,16 +179,17 @@ class ServerCertificates:
         Certificate and key are two files: whoever replaces them is given until the next look to have both in place.
         """
         stamps = self._look()
-        if stamps == self._stamps:
-            self._failed_stamps = None
+        if stamps == self._stamps:  # also when what could not be used was put right by the old files
+            self._failed_stamps, self._failure = None, ""
             return False
         before = self._read_now
         try:
             self._read()
         except FrevoError as error:
-            if self._failed_stamps == stamps and not self._failure:
-                self._failure = f"{error}: the old certificates stay in force"
-                log.error("%s", self._failure)
+            failure = f"{error}: the old certificates stay in force"
+            if self._failed_stamps == stamps and self._failure != failure:
+                self._failure = failure
+                log.error("%s", failure)
             self._failed_stamps = stamps
             return False
         self._stamps, self._failure, self._failed_stamps = stamps, "", None
@@ -194,7 +200,7 @@ class ServerCertificates:
         self._read_now = read_all(self._settings, make=self._make)
 
     def _look(self) -> tuple[tuple[Path, Stamp], ...]:
-        """The stamps of every file and directory that `_build` reads."""
+        """The stamps of every file and directory that `read_all` reads."""
         return tuple((path, stamp_of(path)) for path in watched(self._settings))
 
 
@@ -220,7 +226,10 @@ def watched(settings: TlsSettings) -> Iterable[Path]:
     yield TlsStore(settings.private_dir).access
     if settings.client_access != "no":
         yield from (settings.path(name) for name in (settings.cafile, settings.crlfile) if name)
-        yield from map(settings.path, settings.ca_directories)
+        for directory in map(settings.path, settings.ca_directories):
+            yield directory
+            with contextlib.suppress(TlsError):  # it has gone, which its own stamp says
+                yield from files_of(directory)
         bundle = system_bundle() if settings.trust_system_cas == "yes" else None
         yield from () if bundle is None else (bundle,)
 

@@ -197,6 +197,41 @@ def test_broken_while_running(bench: Bench, caplog: pytest.LogCaptureFixture) ->
     assert "cannot read" in certificates.warnings()[0]
 
 
+def test_broken_then_put_back(bench: Bench) -> None:
+    """Goal: `warnings` says what is wrong now. Method: break a file in two ways, then put the old one back."""
+    bench.configured()
+    certificates = bench.start()
+    certfile, kept = bench.folder / "nas.pem", bench.folder / "kept.pem"
+    certfile.rename(kept)
+    for broken, expected in (
+        (b"-----BEGIN CERTIFICATE-----\n", "is damaged"),
+        (b"", "contains no certificate"),
+    ):
+        replaced(certfile, broken)
+        for _ in range(2):
+            bench.clock.forward()
+            assert not certificates.changed()
+        assert [expected in sentence for sentence in certificates.warnings()] == [True]
+    kept.rename(certfile)  # as it was: nothing is read again
+    bench.clock.forward()
+    assert not certificates.changed()
+    assert certificates.warnings() == []
+
+
+def test_ca_directory_is_followed(bench: Bench) -> None:
+    """Goal: a file of a CA directory that is overwritten counts at the next look. Method: another CA, in place."""
+    folder = bench.folder / "cas"
+    folder.mkdir()
+    (folder / "ours.pem").write_bytes(ROOT.pem)
+    bench.configured(client_access="allow", ca_directories=(str(folder),))
+    certificates = bench.start()
+    other = pki.authority("another root")
+    (folder / "ours.pem").write_bytes(other.pem + b"\n")
+    bench.clock.forward()
+    assert certificates.changed()
+    assert fake(certificates).options["client_cas"] == [other.der]
+
+
 def test_entries_while_running(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """Goal: allow, deny and remove reach the data plane at the next look, with a line each. Method: all three."""
     bench.configured(client_access="allow", cafile=str(bench.folder / "ca.pem"))
