@@ -62,7 +62,7 @@ async def serve(stack: str, certificate: str, key: str) -> None:
         elif name == "ConnectionTerminated":
             streams.pop(protocol, None)
 
-    identity = Identity(Path(certificate), Path(key), None, None)  # type: ignore[arg-type]  # only the files are needed
+    identity = Identity(Path(certificate), Path(key))
     configuration = server_configuration(stack, identity, max_datagram_size=_DATAGRAM_BYTES)
     server = await part(stack, "asyncio.server").serve(
         "127.0.0.1", 0, configuration=configuration, create_protocol=protocol_class(stack, on_event)

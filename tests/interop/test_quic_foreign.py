@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pair.client import Client
 from peers import smbtorture
-from peers.certificates import Authority, Identity, pem_to_der
+from peers.certificates import Authority, Identity
 from peers.frevo_relay import FrevoRelay, by_quic
 from peers.frevo_server import FrevoServer
 from peers.quic_client import LiveQuic
@@ -24,6 +24,7 @@ from peers.tcp_to_quic import TCPToQUIC
 
 import frevo
 from frevo._native import QuicClientTls
+from frevo.tls.pem import certificates_in
 from frevo.wire.erref import NTStatus
 
 pytestmark = pytest.mark.interop
@@ -177,7 +178,7 @@ def test_smbclient(quic_frevo: FrevoServer, way: TCPToQUIC, tmp_path: Path) -> N
 @pytest.mark.parametrize("suite", SUITES)
 def test_smbtorture(quic_frevo: FrevoServer, suite: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sample of smbtorture does the same as over TCP, through frevo's own carriers at both ends."""
-    tls = QuicClientTls("localhost", cas=[pem_to_der(quic_frevo.authority)])
+    tls = QuicClientTls("localhost", cas=certificates_in(quic_frevo.authority.read_bytes(), "its CA"))
     expected = [e for e in smbtorture.read_expectations() if smbtorture.suite_of(e.name) == suite]
     with FrevoRelay(by_quic("127.0.0.1", quic_frevo.quic_port, tls)) as way:
         monkeypatch.setattr(quic_frevo, "port", way.port)

@@ -99,14 +99,18 @@ def make(
     private_key: Any = None,
     digest: hashes.HashAlgorithm | None = None,
     attributes: Sequence[tuple[x509.ObjectIdentifier, str]] = (),
+    subject: x509.Name | None = None,
 ) -> Made:
-    """Any certificate; it ends in *days*, which may be negative, and began *age_days* ago."""
+    """Any certificate of `CN=name` and *attributes*, or of *subject*; it ends in *days* and began *age_days* ago, both
+    of which may be negative.
+    """
     key: Any = private_key or ec.generate_private_key(ec.SECP256R1())
     if rsa_bits:
         key = rsa.generate_private_key(65537, rsa_bits)
-    subject = x509.Name(
+    subject = subject or x509.Name(
         [x509.NameAttribute(oid, text) for oid, text in ((NameOID.COMMON_NAME, name), *attributes)]
     )
+    signer = above.key if above else key
     now = datetime.now(UTC)
     builder = (
         x509.CertificateBuilder()
@@ -117,12 +121,16 @@ def make(
         .not_valid_before(now - timedelta(days=max(age_days, age_days - days)))
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(_key_usage(ca), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
     )
     if usage is not None:
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_name, names))), critical=False)
-    signer = above.key if above else key
     return Made(builder.sign(signer, digest or hashes.SHA256()), key, above)
 
 
@@ -147,6 +155,20 @@ def revocation_list(above: Made, *revoked: Made, days: float = 30) -> bytes:
         )
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(above.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def _key_usage(ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _name(text: str) -> x509.GeneralName:

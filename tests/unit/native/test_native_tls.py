@@ -4,92 +4,41 @@ The handshakes themselves are tests of the crate (crates/frevo-dataplane/tests/q
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
+from peers import pki
+from peers.pki import Made
 
 from frevo._native import QuicClientTls, QuicServerTls
+from frevo.tls.pem import crls_in
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
-START = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
 COMMON_NAME = NameOID.COMMON_NAME.dotted_string
 ORGANIZATION = NameOID.ORGANIZATION_NAME.dotted_string
 
 
-class Authority:
-    """A CA that signs certificates for clients and servers."""
-
-    def __init__(self, name: x509.Name) -> None:
-        self.name = name
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.certificate = self.sign(name, self.key, usages=None)
-
-    def sign(
-        self,
-        name: x509.Name,
-        key: Key,
-        *,
-        usages: tuple[x509.ObjectIdentifier, ...] | None = (),
-        alternatives: tuple[x509.GeneralName, ...] = (),
-        end: datetime.datetime = START + datetime.timedelta(days=36500),
-    ) -> x509.Certificate:
-        """A certificate; of a CA without usages."""
-        builder = x509.CertificateBuilder(
-            issuer_name=self.name,
-            subject_name=name,
-            public_key=key.public_key(),
-            serial_number=x509.random_serial_number(),
-            not_valid_before=START,
-            not_valid_after=end,
-        ).add_extension(x509.BasicConstraints(ca=usages is None, path_length=None), critical=True)
-        if usages:
-            builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        if alternatives:
-            builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        return builder.sign(self.key, SHA256())
-
-    def revoke(self, *certificates: x509.Certificate) -> bytes:
-        """A list of revoked certificates, in DER."""
-        builder = x509.CertificateRevocationListBuilder(
-            issuer_name=self.name, last_update=START, next_update=START + datetime.timedelta(days=36500)
-        ).add_extension(x509.CRLNumber(1), critical=False)
-        for certificate in certificates:
-            revoked = x509.RevokedCertificateBuilder(certificate.serial_number, START)
-            builder = builder.add_revoked_certificate(revoked.build())
-        return builder.sign(self.key, SHA256()).public_bytes(Encoding.DER)
-
-
-def der(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(Encoding.DER)
-
-
-def key_der(key: Key, form: PrivateFormat = PrivateFormat.PKCS8) -> bytes:
-    return key.private_bytes(Encoding.DER, form, NoEncryption())
-
-
-def named(common_name: str, organization: str = "") -> x509.Name:
-    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)] if organization else []
-    return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+def revoked(authority: Made, *certificates: Made) -> bytes:
+    """A list of revoked certificates, in DER."""
+    [found] = crls_in(pki.revocation_list(authority, *certificates), "the list")
+    return found
 
 
 @pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority(named("Our CA", "frevo"))
+def authority() -> Made:
+    return pki.authority("Our CA", attributes=((NameOID.ORGANIZATION_NAME, "frevo"),))
 
 
 @pytest.fixture(scope="module")
-def server(authority: Authority) -> tuple[list[bytes], bytes]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    leaf = authority.sign(named("files"), key, alternatives=(x509.DNSName("files.example"),))
-    return [der(leaf), der(authority.certificate)], key_der(key)
+def server(authority: Made) -> tuple[list[bytes], bytes]:
+    leaf = pki.leaf("files.example", authority)
+    return [leaf.der, authority.der], leaf.key_der
 
 
 @pytest.mark.parametrize(
@@ -103,12 +52,13 @@ def server(authority: Authority) -> tuple[list[bytes], bytes]:
     ],
     ids=["P-256 PKCS#8", "P-384 SEC1", "RSA PKCS#8", "RSA PKCS#1", "Ed25519"],
 )
-def test_keys_of_every_common_kind_are_taken(authority: Authority, key: Key, form: PrivateFormat) -> None:
+def test_keys_of_every_common_kind_are_taken(authority: Made, key: Key, form: PrivateFormat) -> None:
     """Whatever tool made the key; one that is not the certificate's is refused at once, not in a handshake."""
-    leaf = der(authority.sign(named("files"), key))
-    QuicServerTls([([leaf], key_der(key, form))])
-    QuicClientTls("files.example", certificate=([leaf], key_der(key, form)))
-    other = key_der(ec.generate_private_key(ec.SECP256R1()))
+    leaf = pki.leaf("files", authority, private_key=key).der
+    written = key.private_bytes(Encoding.DER, form, NoEncryption())
+    QuicServerTls([([leaf], written)])
+    QuicClientTls("files.example", certificate=([leaf], written))
+    other = authority.key_der
     for build in (
         lambda: QuicServerTls([([leaf], other)]),
         lambda: QuicClientTls("files.example", certificate=([leaf], other)),
@@ -117,15 +67,13 @@ def test_keys_of_every_common_kind_are_taken(authority: Authority, key: Key, for
             build()
 
 
-def test_an_expired_certificate_is_taken(authority: Authority) -> None:
+def test_an_expired_certificate_is_taken(authority: Made) -> None:
     """The server says so elsewhere; its clients may have pinned it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    QuicServerTls([([der(authority.sign(named("old"), key, end=START.replace(month=2)))], key_der(key))])
+    old = pki.leaf("old", authority, days=-2)
+    QuicServerTls([([old.der], old.key_der)])
 
 
-def test_parts_that_cannot_be_used_are_refused(
-    server: tuple[list[bytes], bytes], authority: Authority
-) -> None:
+def test_parts_that_cannot_be_used_are_refused(server: tuple[list[bytes], bytes]) -> None:
     """Each with a sentence that an administrator understands."""
     chain, key = server
     for arguments, message in [
@@ -165,9 +113,9 @@ def test_a_client_needs_a_server_and_a_way_to_check_it() -> None:
         QuicClientTls("files.example", fingerprint=bytes(20))
 
 
-def test_some_unreadable_cas_of_a_systems_store_do_no_harm(authority: Authority) -> None:
+def test_some_unreadable_cas_of_a_systems_store_do_no_harm(authority: Made) -> None:
     """One bad file among many CAs is passed over; a bad file alone is what the user named."""
-    QuicClientTls("files.example", cas=[b"rubbish", der(authority.certificate)])
+    QuicClientTls("files.example", cas=[b"rubbish", authority.der])
     with pytest.raises(ValueError, match=r"a CA is not an X\.509 certificate"):
         QuicClientTls("files.example", cas=[b"rubbish"])
 
@@ -184,31 +132,30 @@ def test_a_key_log_is_its_owners(server: tuple[list[bytes], bytes], tmp_path: Pa
 class Door:
     """A server whose access list is asked about one client."""
 
-    def __init__(self, server: tuple[list[bytes], bytes], authority: Authority, client: x509.Name) -> None:
-        alternatives = (x509.DNSName("anna.example"), x509.RFC822Name("anna@example.org"))
-        key = ec.generate_private_key(ec.SECP256R1())
-        usages = (ExtendedKeyUsageOID.CLIENT_AUTH,)
-        self.certificate = authority.sign(client, key, usages=usages, alternatives=alternatives)
+    def __init__(
+        self, server: tuple[list[bytes], bytes], authority: Made, client: str, **changes: Any
+    ) -> None:
+        names = ("anna.example", "anna@example.org")
+        self.client = pki.leaf(client, authority, usage=pki.CLIENT, names=names, **changes)
         self.server, self.authority = server, authority
 
     def denies(
         self, *entries: tuple[bool, str, bytes | str | tuple[tuple[str, str], ...]], **more: object
     ) -> str:
         """Why the client is denied; empty if it is not."""
-        arguments = {"client_access": "require", "client_cas": [der(self.authority.certificate)]} | more
+        arguments = {"client_access": "require", "client_cas": [self.authority.der]} | more
         tls = QuicServerTls([self.server], entries=entries, **arguments)  # type: ignore[arg-type]
-        return tls.denies([der(self.certificate)]) or ""
+        return tls.denies([self.client.der]) or ""
 
 
 def test_entries_are_about_hashes_issuers_subjects_and_alternative_names(
-    server: tuple[list[bytes], bytes], authority: Authority
+    server: tuple[list[bytes], bytes], authority: Made
 ) -> None:
     """A client is let in, or kept out, by each of them; names count as a whole."""
-    door = Door(server, authority, named("Anna"))
-    sha256 = hashlib.sha256(der(door.certificate)).digest()
-    issuer = ((ORGANIZATION, "FREVO"), (COMMON_NAME, " our   ca"))
+    door = Door(server, authority, "Anna")
+    issuer = ((COMMON_NAME, " our   ca"), (ORGANIZATION, "FREVO"))
     fitting = [
-        ("sha256", sha256),
+        ("sha256", door.client.sha256),
         ("issuer", issuer),
         ("subject", ((COMMON_NAME, "anna"),)),
         ("san", "DNS:ANNA.example"),
@@ -232,52 +179,49 @@ def test_entries_are_about_hashes_issuers_subjects_and_alternative_names(
     "kind", ["UTF8String", "PrintableString", "BMPString", "T61String", "UniversalString"]
 )
 def test_names_are_the_same_in_every_string_type(
-    server: tuple[list[bytes], bytes], authority: Authority, kind: str
+    server: tuple[list[bytes], bytes], authority: Made, kind: str
 ) -> None:
     """CAs write the same name as different ASN.1 strings."""
     string_type = x509.name._ASN1Type[kind]
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Anna", _type=string_type)])
-    door = Door(server, authority, name)
+    door = Door(server, authority, "Anna", subject=name)
     assert door.denies((True, "subject", ((COMMON_NAME, "anna"),))) == ""
 
 
 def test_names_beyond_ascii_are_compared_without_their_case(
-    server: tuple[list[bytes], bytes], authority: Authority
+    server: tuple[list[bytes], bytes], authority: Made
 ) -> None:
     """Case is folded in every alphabet."""
-    door = Door(server, authority, named("JÖRG Ünal"))
+    door = Door(server, authority, "JÖRG Ünal")
     assert door.denies((True, "subject", ((COMMON_NAME, "jörg  ÜNAL"),))) == ""
 
 
-def test_a_clients_name_cannot_break_a_log_line(
-    server: tuple[list[bytes], bytes], authority: Authority
-) -> None:
+def test_a_clients_name_cannot_break_a_log_line(server: tuple[list[bytes], bytes], authority: Made) -> None:
     """A name comes from the network: it starts no line and moves no cursor."""
-    denied = Door(server, authority, named("Anna\nERROR: all is lost\x1b[2J")).denies()
+    denied = Door(server, authority, "Anna\nERROR: all is lost\x1b[2J").denies()
     assert denied == "the client CN=Anna?ERROR: all is lost?[2J is denied access: no entry allows it"
 
 
 def test_revoked_expired_and_strange_clients_are_denied(
-    server: tuple[list[bytes], bytes], authority: Authority
+    server: tuple[list[bytes], bytes], authority: Made
 ) -> None:
     """An entry that allows does not help a certificate that is not valid."""
-    door = Door(server, authority, named("Anna"))
-    entry = (True, "sha256", hashlib.sha256(der(door.certificate)).digest())
-    assert door.denies(entry, crls=[authority.revoke()]) == ""
-    assert "revoked" in door.denies(entry, crls=[authority.revoke(door.certificate)])
-    other = Authority(named("Other CA"))
-    assert "the CA of the client's certificate (O=frevo, CN=Our CA) is not trusted" in door.denies(
-        entry, client_cas=[der(other.certificate)]
+    door = Door(server, authority, "Anna")
+    entry = (True, "sha256", door.client.sha256)
+    assert door.denies(entry, crls=[revoked(authority)]) == ""
+    assert "revoked" in door.denies(entry, crls=[revoked(authority, door.client)])
+    other = pki.authority("Other CA")
+    assert "the CA of the client's certificate (CN=Our CA, O=frevo) is not trusted" in door.denies(
+        entry, client_cas=[other.der]
     )
-    door.certificate = authority.sign(
-        named("Anna"), ec.generate_private_key(ec.SECP256R1()), end=START.replace(month=2)
-    )
-    assert door.denies(entry) == "the client's certificate has expired on 2024-02-01"
+    door.client = pki.leaf("Anna", authority, usage=pki.CLIENT, days=-2)
+    day = door.client.certificate.not_valid_after_utc
+    assert door.denies(entry) == f"the client's certificate has expired on {day:%Y-%m-%d}"
 
 
-def test_clients_without_a_certificate(server: tuple[list[bytes], bytes], authority: Authority) -> None:
+def test_clients_without_a_certificate(server: tuple[list[bytes], bytes], authority: Made) -> None:
     """They are denied only where one is required."""
-    cas = [der(authority.certificate)]
+    cas = [authority.der]
     assert QuicServerTls([server]).denies([]) is None
     assert QuicServerTls([server], client_access="allow", client_cas=cas).denies([]) is None
     denied = QuicServerTls([server], client_access="require", client_cas=cas).denies([])
