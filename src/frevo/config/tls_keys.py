@@ -35,8 +35,8 @@ class TlsKeys(msgspec.Struct, frozen=True, kw_only=True):
     tls_cafile: str = setting(
         Text(),
         "tls/ca.pem",
-        "CA certificates, in PEM. The server trusts clients whose certificates they signed, frevo's client "
-        "commands trust such servers.",
+        "CA certificates, in PEM. The server trusts clients whose certificates these CAs signed; frevo's client "
+        "commands trust servers whose certificates they signed.",
     )
     tls_crlfile: str = setting(
         Text(), "", "A certificate revocation list: certificates in it are refused.", guards=bool
