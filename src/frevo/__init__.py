@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from frevo.client import connect as connect
-    from frevo.client import connect_server as connect_server
+    # not `from frevo.client`, where type checkers may take `connect` for the module
+    from frevo.client.connect import connect as connect
+    from frevo.client.connect import connect_server as connect_server
 
 __version__ = "0.1.0"
 
