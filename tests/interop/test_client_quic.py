@@ -9,6 +9,7 @@ import asyncio
 import datetime
 import hashlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 from peers.certificates import Authority, Identity
-from peers.frevo_server import run_frevo
+from peers.frevo_server import run_frevo, start
 from peers.quic_stacks import STACKS
 from peers.quic_to_tcp import QuicToTCP
 from peers.target import PASSWORD, USER, Target
@@ -226,6 +227,27 @@ async def test_reconnecting(front: Front, authority: Authority) -> None:
         assert await share.read_bytes("again") == b"data"
         await share.remove("again")
     assert at.connections == 2
+
+
+async def test_a_server_that_crashes(authority: Authority, tmp_path: Path) -> None:
+    """Killed and started again: its first packet for the old connection tells the client (a stateless reset), which
+    goes on with a new one long before the old one's idle time is over."""
+    identity = authority.server()
+    settings = {"tls certfile": str(identity.certificate_file), "tls keyfile": str(identity.key_file)}
+    running = start(tmp_path, settings)
+    settings["server smb transports"] = f"quic:{running.quic_port}"
+    try:
+        place = f"smb+quic://{USER}@127.0.0.1:{running.quic_port}/share"
+        async with frevo.connect(place, **options(authority)) as share:
+            await share.write_bytes("kept", b"data")
+            running.stop(signal.SIGKILL)
+            running = start(tmp_path, settings)
+            started = time.monotonic()
+            assert await share.read_bytes("kept") == b"data"
+            assert time.monotonic() - started < 30  # of 60 s
+    finally:
+        running.stop()
+    running.check_end()
 
 
 async def test_a_cancelled_connect(front: Front, authority: Authority) -> None:

@@ -430,3 +430,16 @@ fn the_secrets_of_a_handshake_go_to_the_key_log() {
     }
     assert_eq!(mode & 0o777, 0o600);
 }
+
+#[test]
+fn the_key_of_resets_outlives_a_restart() {
+    let root = ca("root", None);
+    let (one, other) = (server(&["one.example"], &root), server(&["other.example"], &root));
+    let key = |leaf: &Made, machine| {
+        let certificates = [leaf.with(&[])];
+        *ServerTls::new(ServerParts { machine, ..server_parts(&certificates) }).unwrap().reset_key()
+    };
+    assert_eq!(key(&one, b"here"), key(&one, b"here"));
+    assert_ne!(key(&one, b"here"), key(&one, b"there"));
+    assert_ne!(key(&one, b"here"), key(&other, b"here"));
+}

@@ -45,6 +45,14 @@ fn entry((allow, kind, value): (bool, String, Bound<'_, PyAny>)) -> PyResult<Ent
     Ok(Entry { allow, property: property.map_err(unusable)? })
 }
 
+/// The machine, as far as it tells: containers may share the first of these, and have names of their own.
+fn machine() -> Vec<u8> {
+    ["/etc/machine-id", "/proc/sys/kernel/hostname"]
+        .iter()
+        .flat_map(|path| std::fs::read(path).unwrap_or_default())
+        .collect()
+}
+
 #[pymethods]
 impl QuicServerTls {
     #[new]
@@ -65,6 +73,7 @@ impl QuicServerTls {
             crls: &crls,
             entries: entries.into_iter().map(entry).collect::<PyResult<_>>()?,
             key_log: key_log.as_deref(),
+            machine: &machine(),
         };
         Ok(QuicServerTls { inner: ServerTls::new(parts).map_err(failed)? })
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_lc_rs::hmac;
 use quinn_proto::crypto::{self, Keys, UnsupportedVersion};
 use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{ConnectionId, Side};
@@ -58,6 +59,8 @@ pub struct ServerParts<'a> {
     pub entries: Vec<Entry>,
     /// A file for the secrets of handshakes.
     pub key_log: Option<&'a Path>,
+    /// What tells this machine from others that may have the same certificate.
+    pub machine: &'a [u8],
 }
 
 /// What a listener presents and demands. Unchangeable: what changes is another one.
@@ -66,12 +69,14 @@ pub struct ServerTls {
     chooser: Arc<Chooser>,
     clients: Option<Arc<Clients>>,
     suite: rustls::quic::Suite,
+    reset_key: [u8; 32],
 }
 
 impl ServerTls {
     /// Puts the parts together; an error for what does not parse or does not fit, or a log that cannot be opened.
     pub fn new(parts: ServerParts<'_>) -> Result<Arc<ServerTls>, BuildError> {
         let chooser = Arc::new(Chooser::new(parts.certificates)?);
+        let reset_key = reset_key(parts.certificates.first().map_or(&[], |(_, key)| key), parts.machine);
         let clients = match parts.client_access {
             ClientAccess::No => None,
             access => Some(Arc::new(Clients::new(&parts, access == ClientAccess::Require)?)),
@@ -92,7 +97,14 @@ impl ServerTls {
         if let Some(path) = parts.key_log {
             config.key_log = KeyLogFile::open(path).map_err(BuildError::KeyLog)?;
         }
-        Ok(Arc::new(ServerTls { config: Arc::new(config), chooser, clients, suite: super::initial_suite() }))
+        let suite = super::initial_suite();
+        Ok(Arc::new(ServerTls { config: Arc::new(config), chooser, clients, suite, reset_key }))
+    }
+
+    /// The key of stateless resets (RFC 9000 10.3.2). It is the same after a restart, so that clients of a server that
+    /// crashed hear at once that their connections are gone.
+    pub fn reset_key(&self) -> &[u8; 32] {
+        &self.reset_key
     }
 
     /// Whether a client with this chain, which was let in before, would be let in now; otherwise why not.
@@ -109,6 +121,15 @@ impl ServerTls {
             }
         }
     }
+}
+
+fn reset_key(private_key: &[u8], machine: &[u8]) -> [u8; 32] {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, private_key));
+    context.update(b"frevo stateless reset\0");
+    context.update(machine);
+    let mut key = [0; 32];
+    key.copy_from_slice(context.sign().as_ref());
+    key
 }
 
 impl crypto::ServerConfig for ServerTls {

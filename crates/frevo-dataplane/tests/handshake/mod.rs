@@ -114,6 +114,7 @@ pub fn server_parts<'a>(certificates: &'a [(Vec<Vec<u8>>, Vec<u8>)]) -> ServerPa
         crls: &[],
         entries: vec![],
         key_log: None,
+        machine: b"here",
     }
 }
 

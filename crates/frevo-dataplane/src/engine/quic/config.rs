@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use quinn_proto::{
     AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
 };
@@ -30,9 +31,13 @@ const HEADERS_V6: u32 = 48;
 /// What every path of QUIC carries (RFC 9000 14).
 const DATAGRAM_MIN: u16 = 1200;
 
-/// How datagrams are told apart. One for each socket: the thread is in the ids.
-pub(super) fn endpoint(thread: u8, threads: u8) -> EndpointConfig {
+/// How datagrams are told apart. One for each socket: the thread is in the ids. `reset_key`: a server's.
+pub(super) fn endpoint(thread: usize, threads: usize, reset_key: Option<&[u8; 32]>) -> EndpointConfig {
+    let (thread, threads) = (thread as u8, threads.clamp(1, 255) as u8);
     let mut config = EndpointConfig::default();
+    if let Some(key) = reset_key {
+        config.reset_key(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, key)));
+    }
     config.cid_generator(move || Box::new(OwnedIds { thread, threads }));
     config.supported_versions(vec![crate::quic::VERSION_1]);
     if config.max_udp_payload_size(DATAGRAM_MAX).is_err() {

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use quinn_proto::{
-    ClientConfig, ConnectError, ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, Endpoint, Event,
-    Incoming, ServerConfig, StreamEvent, StreamId, Transmit, VarInt,
+    ClientConfig, ConnectError, ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, Endpoint, EndpointConfig,
+    Event, Incoming, ServerConfig, StreamEvent, StreamId, Transmit, VarInt,
 };
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState, BATCH_SIZE};
 
@@ -89,7 +89,7 @@ impl Port {
     ) -> io::Result<Port> {
         let mut server = ServerConfig::with_crypto(tls.clone());
         server.migration(true);
-        let mut port = Port::new(fd, thread, threads, stats)?;
+        let mut port = Port::new(fd, config::endpoint(thread, threads, Some(tls.reset_key())), stats)?;
         port.endpoint.set_server_config(Some(Arc::new(server.clone())));
         (port.listener, port.tls, port.server) = (Some(listener), Some(tls), Some(server));
         Ok(port)
@@ -104,7 +104,8 @@ impl Port {
         stats: Arc<Stats>,
         now: Instant,
     ) -> Result<(Port, usize), Reason> {
-        let mut port = Port::new(fd, 0, 1, stats).map_err(|error| Reason::Owned(error.to_string()))?;
+        let endpoint = config::endpoint(0, 1, None);
+        let mut port = Port::new(fd, endpoint, stats).map_err(|error| Reason::Owned(error.to_string()))?;
         let name = tls.server_name();
         let mut client = ClientConfig::new(tls);
         client.transport_config(config::transport(peer));
@@ -119,11 +120,9 @@ impl Port {
         Ok((port, handle.0))
     }
 
-    fn new(fd: OwnedFd, thread: usize, threads: usize, stats: Arc<Stats>) -> io::Result<Port> {
+    fn new(fd: OwnedFd, config: EndpointConfig, stats: Arc<Stats>) -> io::Result<Port> {
         let socket = UdpSocketState::new(UdpSockRef::from(&fd))?;
-        let (thread, threads) = (thread as u8, threads.clamp(1, 255) as u8);
-        let endpoint =
-            Endpoint::new(Arc::new(config::endpoint(thread, threads)), None, !socket.may_fragment(), None);
+        let endpoint = Endpoint::new(Arc::new(config), None, !socket.may_fragment(), None);
         Ok(Port {
             fd,
             socket,
