@@ -23,6 +23,9 @@ const IDLE: Duration = Duration::from_secs(60);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Largest payload of a UDP datagram over IPv4.
 const DATAGRAM_MAX: u16 = 65_507;
+/// From here on the last steps of the search for the size cost more than they gain: a probe is padding, which the peer
+/// takes apart byte by byte, a millisecond for 64 KiB.
+const LARGE: u16 = 16_384;
 /// An acknowledgment for so many packets, where the peer can be asked for it.
 const PACKETS_PER_ACK: u32 = 16;
 /// Headers of IP and UDP.
@@ -52,7 +55,11 @@ pub(super) fn transport(peer: SocketAddr) -> Arc<TransportConfig> {
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(PACKETS_PER_ACK));
     let mut sizes = MtuDiscoveryConfig::default();
-    sizes.upper_bound(largest_datagram(peer));
+    let largest = largest_datagram(peer);
+    sizes.upper_bound(largest);
+    if largest >= LARGE {
+        sizes.minimum_change(largest / 4);
+    }
     config
         // One bidirectional stream, the client's first, and no other ([MS-SMB2] 2.1).
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
