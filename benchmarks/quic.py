@@ -38,6 +38,7 @@ _ROOT = Path(__file__).parent.parent
 _TCP = {"tcp": "off", "tcp signed": "sign", "tcp encrypted": "encrypt"}
 _IDLE_MEMORY_GOAL_BYTES = 100_000_000
 _HANDSHAKE_GOAL = 2.0
+_INSIDE = "FREVO_BENCH_IN_NAMESPACE"  # set where this program has started itself again
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,8 @@ class Figures:
 # -- one run
 
 
-def frevo_bench(target: Target, load: Load, way: str, seconds: float) -> Figures:
-    """One run of frevo bench, by QUIC or by TCP with a protection."""
+def frevo_bench(target: Target, load: Load, way: str, seconds: float, prefix: Sequence[str] = ()) -> Figures:
+    """One run of frevo bench, by QUIC or by TCP with a protection; *prefix* are words before the command."""
     with tempfile.TemporaryDirectory(prefix="frevo-bench-") as folder:
         login = Path(folder, "login")
         login.write_text(f"username={target.user}\npassword={target.password}\n")
@@ -108,7 +109,18 @@ def frevo_bench(target: Target, load: Load, way: str, seconds: float) -> Figures
             where = f"smb+quic://localhost:{target.quic_port}/share"
             trust = ["--tls-ca", str(target.authority), "--address", target.host]
         command = [
-            *(sys.executable, "-m", "frevo", "bench", *load.options, where, *trust, "--protect", protection),
+            *(
+                *prefix,
+                sys.executable,
+                "-m",
+                "frevo",
+                "bench",
+                *load.options,
+                where,
+                *trust,
+                "--protect",
+                protection,
+            ),
             *("--credentials", str(login), "--time", str(seconds), "--json", "--quiet"),
             *("--server-pid", str(target.pid)),
         ]
@@ -222,39 +234,42 @@ async def main(url, count, **options):
 
     await asyncio.gather(*(one() for _ in range(count)))
     print("ready", flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
+    await asyncio.to_thread(sys.stdin.read)
+    await asyncio.gather(*(share.close() for share in shares))
 
 url, count, user, password, address, ca = sys.argv[1:]
 asyncio.run(main(url, int(count), user=user, password=password, address=address, **({"tls_ca": ca} if ca else {})))
 """
 
 
-def idle_memory(target: Target, count: int) -> Iterator[str]:
-    """Lines: the server's memory for so many idle connections with a session each, by either transport."""
-    for name, url, authority in (
-        ("TCP", f"smb://localhost:{target.port}/share", ""),
-        ("QUIC", f"smb+quic://localhost:{target.quic_port}/share", str(target.authority)),
-    ):
-        _, before = memory_bytes(target)
-        words = [url, str(count), target.user, target.password, target.host, authority]
-        with subprocess.Popen(
-            [sys.executable, "-c", _IDLE_CLIENT, *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
-            assert process.stdout is not None and process.stdin is not None
-            if process.stdout.readline() != "ready\n":
-                raise ToolError(f"{count} idle connections by {name}: the client ended with {process.wait()}")
-            _, after = memory_bytes(target)
-            process.kill()
-        used = after - before
-        goal = ""
+def idle_memory(base: Path, settings: dict[str, str], count: int) -> Iterator[str]:
+    """Lines: what so many idle connections with a session each take, by either transport, of a server that has done
+    nothing else."""
+    for name in ("TCP", "QUIC"):
+        with frevo_server(base / name, settings, quic=True) as target:
+            url, authority = f"smb://localhost:{target.port}/share", ""
+            if name == "QUIC":
+                url, authority = f"smb+quic://localhost:{target.quic_port}/share", str(target.authority)
+            words = [url, str(count), target.user, target.password, target.host, authority]
+            _, before = memory_bytes(target)
+            with subprocess.Popen(
+                [sys.executable, "-c", _IDLE_CLIENT, *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            ) as process:
+                assert process.stdout is not None and process.stdin is not None
+                if process.stdout.readline() != "ready\n":
+                    raise ToolError(
+                        f"{count} idle connections by {name}: the client ended with {process.wait()}"
+                    )
+                used = memory_bytes(target)[1] - before
+                process.stdin.close()  # it ends its connections
+        line = f"{count} idle {name} connections: {used / 1e6:.1f} MB, {used / count / 1024:.0f} KiB each"
         if name == "QUIC":
             met = "met" if used * 1000 / count < _IDLE_MEMORY_GOAL_BYTES else "missed"
-            goal = f" (goal: 1,000 in less than {_IDLE_MEMORY_GOAL_BYTES / 1e6:.0f} MB: {met})"
-        yield f"{count} idle {name} connections: {used / 1e6:.1f} MB, {used / count / 1024:.0f} KiB each{goal}"
-        wait_until_idle(target)
+            line += f" (goal: 1,000 in less than {_IDLE_MEMORY_GOAL_BYTES / 1e6:.0f} MB: {met})"
+        yield line
 
 
 # -- tables
@@ -295,15 +310,29 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--without", action="append", default=[], choices=(*_TCP, *STACKS, "quinn"), help="leave this out"
     )
+    parser.add_argument(
+        "--mtu", type=int, default=0, help="in a network namespace whose loopback has this MTU (here)"
+    )
     parser.add_argument("--idle", type=int, default=1000, help="idle connections to hold; 0: none (1000)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a line for [global]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run here, too")
     return parser.parse_args(arguments)
 
 
+def _with_own_loopback(mtu: int, arguments: Sequence[str]) -> int:
+    """Runs this again in a network namespace. On the loopback of this machine QUIC finds out that datagrams of 64 KiB
+    get through, which no other network carries."""
+    script = f'ip link set lo mtu {mtu} up && exec "$@"'
+    command = ["unshare", "-n" if os.geteuid() == 0 else "-rn", "sh", "-c", script, "sh"]
+    command += [sys.executable, "-m", "benchmarks.quic", *arguments]
+    return subprocess.run(command, env={**os.environ, _INSIDE: "1"}, check=False).returncode
+
+
 def main(arguments: Sequence[str]) -> int:
     """Prints the table and two lines; the exit code is 1 if something could not be run."""
     options = _arguments(arguments)
+    if options.mtu and _INSIDE not in os.environ:
+        return _with_own_loopback(options.mtu, arguments)
     shared = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
     settings = {"server signing": "auto", **dict(line.split("=", 1) for line in options.set)}
     loads = [load for load in LOADS if options.only in load.name]
@@ -335,7 +364,7 @@ def main(arguments: Sequence[str]) -> int:
             kept[load.name] = {way: [asdict(one) for one in runs] for way, runs in found.items()}
         if not options.only:
             print(f"\n{handshakes(target, max(options.rounds * 4, 4))}")
-            for line in idle_memory(target, options.idle) if options.idle else ():
+            for line in idle_memory(base / "idle", settings, options.idle) if options.idle else ():
                 print(f"\n{line}")
     if options.json:
         options.json.write_text(
