@@ -87,4 +87,4 @@ def url_of(place: Place, host: str) -> str:
 def net_use(place: Place, host: str) -> str:
     """The line for Windows."""
     port = "" if place.port == QUIC.port else f" /QUICPORT:{place.port}"
-    return rf"NET USE * \\{host}\{place.share} /TRANSPORT:QUIC{port}"
+    return rf"net use Z: \\{host}\{place.share} /TRANSPORT:QUIC{port}"

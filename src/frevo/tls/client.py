@@ -5,6 +5,7 @@ Nothing here needs `cryptography`: the data plane looks into the certificates it
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -52,7 +53,7 @@ class ClientTrust(msgspec.Struct, frozen=True, kw_only=True):
     key_log: str = ""
 
     def native(self, server_name: str) -> QuicClientTls:
-        """What the data plane needs to connect to *server_name*, a DNS name or an address.
+        """What the data plane needs to connect to *server_name*, a DNS name or an address (also with a zone).
 
         Without any CA no server is trusted; the refusal contains the server's fingerprint. Raises TlsError if a file
         cannot be used, or if the fingerprint is none.
@@ -65,7 +66,7 @@ class ClientTrust(msgspec.Struct, frozen=True, kw_only=True):
         crls = revocation_lists(map(Path, self.crl_files)) if checks else []
         try:
             return QuicClientTls(
-                server_name,
+                _as_in_certificates(server_name),
                 verify=self.verify,
                 cas=cas,
                 crls=crls,
@@ -108,6 +109,16 @@ def trust_of(settings: TlsSettings) -> ClientTrust:
         system_cas=settings.trust_system_cas == "yes" or (settings.trust_system_cas == "auto" and alone),
         crl_files=(str(settings.path(settings.crlfile)),) if settings.crlfile else (),
     )
+
+
+def _as_in_certificates(name: str) -> str:
+    """A host's name or address as certificates have it: in ASCII (IDNA), without the zone of fe80::1%eth0."""
+    if ":" in name:
+        return name.partition("%")[0]
+    if not name.isascii():
+        with contextlib.suppress(UnicodeError):
+            return name.encode("idna").decode()
+    return name
 
 
 def parse_fingerprint(text: str) -> bytes:

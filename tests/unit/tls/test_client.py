@@ -94,6 +94,19 @@ def test_fingerprint_stands_for_everything(folder: Path) -> None:
     assert native(ClientTrust(verify="no_check", **nowhere))["cas"] == []
 
 
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("fe80::1%eth0", "fe80::1"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("nas.example", "nas.example"),
+    ],
+)
+def test_names_as_in_certificates(host: str, name: str) -> None:
+    """Goal: a host is asked for and checked by what a certificate can contain. Method: a zone, letters beyond ASCII."""
+    assert ClientTrust(verify="no_check").native(host).server_name == name
+
+
 def test_no_ca(folder: Path) -> None:
     """Goal: without any CA the data plane refuses the server, because it sees the fingerprint. Method: no CA."""
     given = native(ClientTrust(system_cas=False))
