@@ -16,7 +16,7 @@ class TlsKeys(msgspec.Struct, frozen=True, kw_only=True):
     tls_enabled: bool = setting(
         Boolean(),
         True,
-        "Whether TLS may be used. Without it, there is no SMB over QUIC.",
+        "Whether the server may use TLS. Without it, SMB is not served over QUIC.",
         guards=lambda on: not on,
     )
     tls_certfile: str = setting(
