@@ -24,7 +24,7 @@ from peers.quic_stacks import part
 
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, ReadRequest
-from integration.live import rss_bytes, until
+from integration.live import Live, rss_bytes, until
 
 MIB = 1 << 20
 #: As many Initials as a flood has; more with FREVO_TEST_FLOOD.
@@ -32,7 +32,7 @@ FLOOD = int(os.environ.get("FREVO_TEST_FLOOD", "20000"))
 #: TLS alerts as QUIC's error codes (RFC 9001, 4.8; RFC 8446, 6).
 ALERT = 0x100
 ACCESS_DENIED, CERTIFICATE_REQUIRED, UNRECOGNIZED_NAME, NO_APPLICATION_PROTOCOL = 49, 116, 112, 120
-STREAM_LIMIT_ERROR = 0x4
+CONNECTION_REFUSED, STREAM_LIMIT_ERROR = 0x2, 0x4
 #: To an address that has not proved itself, for one Initial (RFC 9000, 8.1). quinn-proto sends a whole datagram when a
 #: byte of this is left (https://github.com/quinn-rs/quinn/issues/1082), so one datagram more.
 AMPLIFIED_MAX = 3 * 1200 + 1200
@@ -333,3 +333,60 @@ def test_a_stalled_stream(tmp_path: Path) -> None:
             assert not link.closed
         check(live.logged_on())
         assert rss_bytes(server.pid) - before < 160 * MIB
+
+
+# -- limits
+
+
+def test_connections_are_counted_with_those_of_tcp(tmp_path: Path) -> None:
+    """A limit of eight connections, of which one user may have half: with four by QUIC beside four by TCP the next one
+    by QUIC is turned away, with one line in the log. When one has gone there is room again."""
+    options = {"server signing": "auto", "frevo:max connections": "8"}
+    with (
+        frevo_server(tmp_path, options, quic=True) as server,
+        Live(server.host, server.port) as tcp,
+        LiveQuic("aioquic", server.host, server.quic_port, server.authority) as live,
+    ):
+        clients = [one.logged_on() for one in (live, tcp, live, tcp)]
+        silent = live.link(), tcp.connect(), live.link(), tcp.connect()
+        assert refused(live) == CONNECTION_REFUSED
+        until(lambda: "refused:" in server.log_text())
+        assert server.log_text().count("refused:") == 1
+        silent[0].close()
+        until(lambda: connects(live))
+        assert all(one.echo().status == NTStatus.SUCCESS for one in clients)
+
+
+def connects(live: LiveQuic) -> bool:
+    """Whether there is room for a connection."""
+    try:
+        live.link()
+    except ConnectionError:
+        return False
+    return True
+
+
+def test_silent_connections_make_room(tmp_path: Path) -> None:
+    """Connections that shake hands and say nothing cannot keep others out: the oldest of them go."""
+    with witnessed(tmp_path, {"frevo:max unauthenticated connections": "3"}) as (_, live):
+        silent = [live.link(stream=number % 2 == 0) for number in range(6)]
+        check(live.logged_on())
+        silent[0].wait_closed()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\0\xff\xff\xff" + b"x" * 100,
+        b"\0\0\0\4\xfeSMB",
+        b"\0\0\0\x40" + bytes(64),
+    ],
+    ids=["http", "too-long", "too-short", "no-smb"],
+)
+def test_other_protocols_in_the_stream(tmp_path: Path, data: bytes) -> None:
+    """What is no SMB ends the connection, not the server."""
+    with witnessed(tmp_path) as (_, live):
+        link = live.link()
+        link.send(data)
+        link.wait_closed()

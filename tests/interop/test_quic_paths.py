@@ -89,6 +89,13 @@ async def test_the_mtu_shrinks(quic_frevo: FrevoServer, datagram_path: MakePath)
     assert path.up.too_large + path.down.too_large > 0
 
 
+async def test_a_log_on_is_no_burden(quic_frevo: FrevoServer, datagram_path: MakePath) -> None:
+    """On the loopback the search for the largest datagram sends 64 KiB at a time: it must not go on for long."""
+    path = datagram_path(("127.0.0.1", quic_frevo.quic_port))
+    await transfer(quic_frevo, path, 1000)
+    assert path.up.bytes < 150_000 and path.down.bytes < 150_000
+
+
 async def test_a_pause_of_three_seconds(quic_frevo: FrevoServer, datagram_path: MakePath) -> None:
     """The cable is out for three seconds, less than any idle timeout: the transfer goes on."""
     path = datagram_path(("127.0.0.1", quic_frevo.quic_port), Conditions(mtu=1500), seed=15)
