@@ -89,13 +89,16 @@ class GlobalConfig(TlsKeys, frozen=True, kw_only=True):
     server_smb_transports: tuple[TransportAddress, ...] = setting(
         Transports(),
         DEFAULT_TRANSPORTS,
-        "The transports to listen on: `tcp` or `nbt`, each with an optional `:port`. A bare number means "
+        "The transports to listen on: `tcp`, `nbt` or `quic`, each with an optional `:port`. A bare number means "
         "tcp (139 means nbt). `+name` adds to the default.",
         synonyms=("smb ports",),
         restart=True,
     )
     client_smb_transports: tuple[TransportAddress, ...] = setting(
-        Transports(), DEFAULT_TRANSPORTS, "The transports that frevo's client commands try, in this order."
+        Transports(),
+        DEFAULT_TRANSPORTS,
+        "The transports that frevo's client commands try: `tcp`, `nbt` or `quic`, each with an optional `:port`. "
+        "The first is tried at once, the others 5 ms later. `+name` adds to the default.",
     )
     client_min_protocol: int = setting(
         choices.MIN_PROTOCOL, 0x0202, "The oldest dialect that frevo's client commands accept."
