@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use quinn_proto::congestion::CubicConfig;
 use quinn_proto::{
     AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
 };
@@ -28,6 +29,9 @@ const DATAGRAM_MAX: u16 = 65_507;
 const LARGE: u16 = 16_384;
 /// An acknowledgment for so many packets, where the peer can be asked for it.
 const PACKETS_PER_ACK: u32 = 16;
+/// What may be sent before the first acknowledgment, in the largest datagrams of the route, as Linux' TCP does: where these
+/// are large, the search for their size would use up RFC 9002's 14,720 bytes, and the first messages wait for it.
+const FIRST_DATAGRAMS: u64 = 10;
 /// Headers of IP and UDP.
 const HEADERS_V4: u32 = 28;
 const HEADERS_V6: u32 = 48;
@@ -60,6 +64,8 @@ pub(super) fn transport(peer: SocketAddr) -> Arc<TransportConfig> {
     if largest >= LARGE {
         sizes.minimum_change(largest / 4);
     }
+    let mut congestion = CubicConfig::default();
+    congestion.initial_window(FIRST_DATAGRAMS * u64::from(largest));
     config
         // One bidirectional stream, the client's first, and no other ([MS-SMB2] 2.1).
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
@@ -72,6 +78,7 @@ pub(super) fn transport(peer: SocketAddr) -> Arc<TransportConfig> {
         .max_idle_timeout(IdleTimeout::try_from(IDLE).ok())
         .keep_alive_interval(Some(KEEP_ALIVE))
         .mtu_discovery_config(Some(sizes))
+        .congestion_controller_factory(Arc::new(congestion))
         .ack_frequency_config(Some(acks));
     Arc::new(config)
 }
