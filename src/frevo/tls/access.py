@@ -126,7 +126,7 @@ def identify(text: str) -> tuple[str, str]:
             expected = (
                 "a fingerprint (SHA-256), a certificate file, issuer:CN=..., subject:CN=... or san:DNS:..."
             )
-            raise TlsError(f"{text[:200]!r} is no certificate: expected {expected}") from None
+            raise TlsError(f"{text[:200]!r} is not a certificate: expected {expected}") from None
     from frevo.tls.load import certificate_of, facts_of
 
     der = pem.certificates_in(read_file(path), str(path))[0]
@@ -141,7 +141,7 @@ def parse_identifier(text: str) -> tuple[Kind, str]:
     word, colon, value = text.partition(":")
     kind = next((one for one in get_args(Kind) if colon and word.lower() == one), None)
     if kind is None:
-        raise TlsError(f"{text[:200]!r} is no entry: expected sha256:, issuer:, subject: or san:")
+        raise TlsError(f"{text[:200]!r} is not an entry: expected sha256:, issuer:, subject: or san:")
     return kind, _checked(kind, value.strip())
 
 
@@ -194,6 +194,6 @@ def _entry(value: Any, path: Path, number: int) -> Entry:
             str(value.get("note", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise TlsError(f"{path} is damaged: line {number} is no entry ({type(error).__name__})") from None
+        raise TlsError(f"{path} is damaged: line {number} is not an entry ({type(error).__name__})") from None
     except TlsError as error:
         raise TlsError(f"{path} is damaged: line {number}: {error}") from None

@@ -48,7 +48,7 @@ def _pkcs12(data: bytes, where: str, password: Callable[[], str]) -> Pair:
     if found is None:
         found = _unlocked(data, _encoded(password()))
     if found is None:
-        raise TlsError(f"cannot read {where}: the password is wrong, or it is no PKCS#12 file")
+        raise TlsError(f"cannot read {where}: the password is wrong, or it is not a PKCS#12 file")
     if found.key is None or found.cert is None:
         missing = "key" if found.key is None else "certificate for its key"
         raise TlsError(f"{where} contains no {missing}: export it with the private key")
@@ -60,7 +60,7 @@ def _pkcs12(data: bytes, where: str, password: Callable[[], str]) -> Pair:
 
 
 def _encoded(password: str) -> bytes:
-    """Bytes that are no UTF-8 come from standard input as they are."""
+    """Bytes that are not UTF-8 come from standard input as they are."""
     return password.encode("utf-8", "surrogateescape")
 
 

@@ -79,7 +79,7 @@ def alternative_name(text: str) -> x509.GeneralName:
                 return x509.RFC822Name(value)
             case "uri":
                 return x509.UniformResourceIdentifier(value)
-    raise TlsError(f"{text!r} is no name: expected DNS:NAME, IP:ADDRESS, email:ADDRESS or URI:TEXT")
+    raise TlsError(f"{text!r} is not a name: expected DNS:NAME, IP:ADDRESS, email:ADDRESS or URI:TEXT")
 
 
 def common_name(text: str) -> x509.Name:
@@ -99,7 +99,7 @@ def distinguished_name(text: str) -> x509.Name:
         return x509.Name.from_rfc4514_string(plain, _FURTHER_TYPES)
     except (ValueError, TypeError):
         raise TlsError(
-            f"{text!r} is no name of a certificate: expected CN=Example CA,O=Example or similar"
+            f"{text!r} is not the name of a certificate: expected CN=Example CA,O=Example or similar"
         ) from None
 
 

@@ -106,7 +106,7 @@ class TlsStore:
 
 
 def json_lines(path: Path) -> list[tuple[int, Any]]:
-    """(line number, value) of each line of the file *path*; none if it is missing. TlsError if a line is no JSON."""
+    """(line number, value) of each line of the file *path*; none if it is missing. TlsError if a line is not JSON."""
     if not path.exists():
         return []
     found = []

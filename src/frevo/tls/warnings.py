@@ -32,7 +32,7 @@ def date_warning(facts: Facts, now: float, what: str) -> str:
         return f"{what} is not valid before {date_of(facts.not_before_s)}: is this machine's clock right?"
     left = days_left(facts, now)
     if left <= 0:
-        return f"{what} has expired on {date_of(facts.not_after_s)}: clients refuse to connect over QUIC"
+        return f"{what} expired on {date_of(facts.not_after_s)}: clients refuse to connect over QUIC"
     life_days = (facts.not_after_s - facts.not_before_s) / DAY_S
     if left > min(WARN_DAYS, life_days * _WARN_PART):
         return ""

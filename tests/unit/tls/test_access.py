@@ -51,14 +51,14 @@ def test_identifiers(text: str, wanted: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "is no certificate: expected a fingerprint"),
-        ("/no/such/file", "is no certificate"),
-        ("ab" * 20, "is no certificate"),
+        ("", "is not a certificate: expected a fingerprint"),
+        ("/no/such/file", "is not a certificate"),
+        ("ab" * 20, "is not a certificate"),
         ("sha256:abcd", "is not a fingerprint"),
-        ("issuer:Example", "is no name of a certificate"),
+        ("issuer:Example", "is not the name of a certificate"),
         ("subject:", "the name of a certificate is empty"),
         ("issuer:CN=" + "x" * 2000, "too long"),
-        ("san:laptop", "is no name: expected DNS:NAME"),
+        ("san:laptop", "is not a name: expected DNS:NAME"),
         ("san:DNS:a\x1b[31m", "control characters"),
     ],
 )
@@ -140,7 +140,7 @@ def test_put_and_remove(store: TlsStore) -> None:
     ],
 )
 def test_damaged_file(store: TlsStore, line: str) -> None:
-    """Goal: a line that is no entry stops everything, as it may be the one that denies. Method: bad lines."""
+    """Goal: a line that is not an entry stops everything, as it may be the one that denies. Method: bad lines."""
     AccessList(store).put(True, "subject:CN=eve")
     with store.access.open("a") as file:
         file.write(line + "\n")

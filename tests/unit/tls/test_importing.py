@@ -62,7 +62,7 @@ def test_pkcs12(tmp_path: Path) -> None:
     pair = import_(tmp_path, SERVER.pkcs12(b"secret"), password=lambda: "secret")
     assert (pair.chain, pair.key) == (CHAIN, SERVER.key_der)
     assert import_(tmp_path, SERVER.pkcs12(None)).chain == CHAIN
-    with pytest.raises(TlsError, match="file: the password is wrong, or it is no PKCS#12 file"):
+    with pytest.raises(TlsError, match="file: the password is wrong, or it is not a PKCS#12 file"):
         import_(tmp_path, SERVER.pkcs12(b"secret"), password=lambda: "wrong")
 
 
@@ -78,7 +78,7 @@ def test_what_is_missing(tmp_path: Path) -> None:
         import_(tmp_path, SERVER.key_pem)
     with pytest.raises(TlsError, match="key does not belong to the certificate in"):
         import_(tmp_path, SERVER.pem, MIDDLE.key_pem)
-    with pytest.raises(TlsError, match="the password is wrong, or it is no PKCS#12 file"):
+    with pytest.raises(TlsError, match="the password is wrong, or it is not a PKCS#12 file"):
         import_(tmp_path, SERVER.der, password=lambda: "")
     with pytest.raises(TlsError, match="cannot read"):
         read_import(tmp_path / "none", None, never)

@@ -66,7 +66,7 @@ def test_alternative_names() -> None:
     assert alternative_name("email:eve@example.org") == x509.RFC822Name("eve@example.org")
     assert alternative_name("URI:spiffe://x/y") == x509.UniformResourceIdentifier("spiffe://x/y")
     for bad in ("laptop", "DNS:", "UPN:eve", ":x", "email:bücher@x", ""):
-        with pytest.raises(TlsError, match="is no name: expected DNS:NAME"):
+        with pytest.raises(TlsError, match="is not a name: expected DNS:NAME"):
             alternative_name(bad)
 
 

@@ -35,8 +35,8 @@ def lasting(life_days: float, left_days: float) -> Facts:
         (6, 2, ""),  # short-lived ones are renewed every two or three days
         (6, 1.4, "f expires tomorrow, on "),
         (6, 0.5, "f expires today, on "),
-        (365, 0, "f has expired on 2027-01-15: clients refuse"),
-        (365, -400, "f has expired on 2025-12-11: clients refuse"),
+        (365, 0, "f expired on 2027-01-15: clients refuse"),
+        (365, -400, "f expired on 2025-12-11: clients refuse"),
         (365, 366, "f is not valid before 2027-01-16: is this machine's clock right?"),
     ],
 )
