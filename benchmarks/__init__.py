@@ -14,6 +14,7 @@ seconds apart, so what counts is their ratio; the table names the machine.
     client_bench.py  frevo bench and smbtorture's clients against one smbd
     client_library.py  frevo's client, smbprotocol and smbclient; client_work.py is one process of it
     quic.py        SMB over QUIC, over TCP, and other QUIC stacks; quic_bulk.py and quinn_bulk/ are their ends
+    quic_loss.py   SMB over QUIC and over TCP on a path that loses packets (as root)
     micro_*.py     single functions, in microseconds
 """
 

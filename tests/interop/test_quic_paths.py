@@ -52,9 +52,9 @@ async def test_bad_path(quic_frevo: FrevoServer, datagram_path: MakePath, name: 
     """A transfer both ways, and the conditions really held."""
     conditions = PATHS[name]
     path = datagram_path(("127.0.0.1", quic_frevo.quic_port), conditions, seed=11)
-    await transfer(quic_frevo, path, SIZE // 4 if conditions.loss or conditions.reorder else SIZE)
+    await transfer(quic_frevo, path, SIZE // 8 if conditions.loss or conditions.reorder else SIZE)
     for counts in (path.up, path.down):
-        assert counts.passed > 500
+        assert counts.passed > 200
         assert bool(counts.lost) == bool(conditions.loss)
         assert bool(counts.held) == bool(conditions.reorder)
 
@@ -77,7 +77,7 @@ async def test_a_nat_that_forgets_all_the_time(quic_frevo: FrevoServer, datagram
         seed=13,
         rebind_every_s=0.1,
     )
-    await transfer(quic_frevo, path)
+    await transfer(quic_frevo, path, SIZE // 2)
     assert path.rebindings >= 3
 
 
