@@ -184,6 +184,21 @@ def test_flood_of_initials(tmp_path: Path) -> None:
         assert len(server.log_text().splitlines()) < 500
 
 
+def test_flood_of_clients_that_give_up_at_once(tmp_path: Path) -> None:
+    """Every Initial ends the connection that it begins. What has failed counts until it is forgotten, so these have to
+    prove their addresses, too, and memory stays bounded."""
+    with witnessed(tmp_path) as (server, live), Flood(server.host, server.quic_port, ["127.3.1.1"]) as flood:
+        client = live.logged_on()
+        before = rss_bytes(server.pid)
+        for sent in flood.send(FLOOD // 2, client_hello(), closes=True):
+            if sent % 2000 == 0:
+                check(client)
+        grown = rss_bytes(server.pid) - before
+        flood.take()
+        assert flood.received.get("retry", 0) > FLOOD // 8, flood.received
+        assert grown < 50 * MIB, f"{grown / MIB:.0f} MiB more"
+
+
 def test_wrong_tokens(tmp_path: Path) -> None:
     """Tokens that the server never gave out do not prove an address, and break nothing."""
     with witnessed(tmp_path) as (server, _), closing(udp(server)) as attacker:

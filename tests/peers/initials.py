@@ -78,10 +78,14 @@ def client_hello(server_name: str = "localhost", alpn: str = "smb") -> Hello:
     return Hello(bytes(stream.sender._buffer), quic.host_cid)
 
 
-def initial(hello: Hello, *, token: bytes = b"", destination: bytes | None = None) -> bytes:
-    """A client's first packet, in a datagram of 1200 bytes."""
+def initial(
+    hello: Hello, *, token: bytes = b"", destination: bytes | None = None, closes: bool = False
+) -> bytes:
+    """A client's first packet, in a datagram of 1200 bytes. closes: it ends the connection that it begins."""
     destination = os.urandom(8) if destination is None else destination
     frame = b"\x06\x00" + struct.pack(">H", 0x4000 | len(hello.data)) + hello.data
+    if closes:
+        frame += b"\x1c\0\0\0"  # CONNECTION_CLOSE (RFC 9000, 19.19)
     start = struct.pack(">BI", 0xC3, VERSION_1) + bytes([len(destination)]) + destination
     start += bytes([len(hello.source)]) + hello.source + struct.pack(">H", 0x4000 | len(token)) + token
     room = DATAGRAM_BYTES - len(start) - 2  # for number, payload and tag
@@ -120,10 +124,10 @@ class Flood:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def send(self, count: int, hello: Hello) -> Iterator[int]:
+    def send(self, count: int, hello: Hello, *, closes: bool = False) -> Iterator[int]:
         """Sends *count* packets, and gives how many so far after each hundred."""
         for number in range(count):
-            datagram = initial(hello)
+            datagram = initial(hello, closes=closes)
             self._sockets[number % len(self._sockets)].send(datagram)
             self.sent += 1
             self.sent_bytes += len(datagram)

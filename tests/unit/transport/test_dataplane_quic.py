@@ -47,15 +47,16 @@ class End:
     ) -> None:
         self.plane.shutdown()
 
-    def listen(self, tls: QuicServerTls) -> tuple[int, int]:
-        """(listener, port)."""
+    def listen(self, tls: QuicServerTls, *, crossed: bool = False) -> tuple[int, int]:
+        """(listener, port). crossed: the kernel gives every datagram to a thread that does not own it."""
         sockets: list[socket.socket] = []
         for _ in range(self.threads):
             one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             one.bind(("127.0.0.1", sockets[0].getsockname()[1] if sockets else 0))
             sockets.append(one)
-        listener = self.plane.listen_quic([one.fileno() for one in sockets], tls)
+        descriptors = [one.fileno() for one in sockets]
+        listener = self.plane.listen_quic(descriptors[::-1] if crossed else descriptors, tls)
         port = sockets[0].getsockname()[1]
         for one in sockets:
             one.close()
@@ -221,3 +222,78 @@ def test_a_client_whose_port_changes_goes_on(engine: str, threads: int) -> None:
                 assert bytes(server.next(MESSAGE, there)[4])[64:] == body
                 server.plane.submit([(there, 0, 0, packet(9, number, flags=SERVER_TO_REDIR))])
                 client.next(MESSAGE, here)
+
+
+@pytest.mark.parametrize("size", [0, 1000, 300_000])
+def test_what_a_server_has_said_before_it_stops_arrives(ends: tuple[End, End], size: int) -> None:
+    """No kernel goes on sending when the process has gone: output that waits is delivered first, and the client knows
+    at once that the connection has ended."""
+    server, client = ends
+    _, port = server.listen(server_tls())
+    here = client.connect(port, client_tls())
+    there = log_on(server, client, here)
+    client.plane.submit([(here, 0, 0, packet(9, 1))])
+    server.next(MESSAGE, there)
+    answer = os.urandom(size)
+    server.plane.submit([(there, 0, 0, packet(9, 1, answer, flags=SERVER_TO_REDIR))])
+    server.plane.shutdown()
+    assert bytes(client.next(MESSAGE, here, timeout=5)[4])[64:] == answer
+    assert "closed" in client.next(CLOSED, here, timeout=5)[2]
+
+
+def test_a_client_that_is_gone_holds_up_a_server_that_stops_for_a_moment_only(engine: str) -> None:
+    """Nobody acknowledges any more: half a second, and what is left for other clients does not matter."""
+    with End(engine, "server") as server:
+        _, port = server.listen(server_tls())
+        with End(engine, "client") as client, DatagramPath(("127.0.0.1", port)) as path:
+            here = client.connect(path.port, client_tls())
+            there = log_on(server, client, here)
+            path.close()
+            server.plane.submit([(there, 0, 0, packet(9, 1, bytes(1 << 20), flags=SERVER_TO_REDIR))])
+            begun = time.monotonic()
+            server.plane.shutdown()
+            assert time.monotonic() - begun < 1.5
+
+
+def test_a_connection_without_a_stream_can_be_closed(engine: str) -> None:
+    """One that is still dialed, at the client; one whose client has said nothing yet, at the server."""
+    with End(engine, "server") as server, End(engine, "client") as client:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            here = client.connect(silent.getsockname()[1], client_tls())
+            client.plane.close(here)
+            client.next(CLOSED, here, timeout=5)
+        _, port = server.listen(server_tls())
+        here = client.connect(port, client_tls())
+        there = server.next(ACCEPTED)[1]
+        client.next(SECURED, here)
+        server.plane.close(there)
+        server.next(CLOSED, there, timeout=5)
+        client.next(CLOSED, here, timeout=5)
+
+
+def test_a_dial_that_the_kernel_refuses_fails_at_once(engine: str) -> None:
+    """As over TCP: nothing can be sent there, so there is nothing to wait for. (A broadcast address is forbidden
+    everywhere.)"""
+    with End(engine, "client") as client, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        here = client.plane.connect_quic(udp.fileno(), "255.255.255.255", 443, client_tls())
+        assert "Permission denied" in client.next(CLOSED, here, timeout=5)[2]
+
+
+def test_datagrams_for_a_closed_listener_leave_room_for_others(engine: str) -> None:
+    """A thread has closed its socket of a listener, another still has connections there and receives what is for both.
+    What it can give to nobody does not count as waiting for ever."""
+    with End(engine, "server", 2) as server, End(engine, "client") as client:
+        listener, port = server.listen(server_tls())
+        here = client.connect(port, client_tls())
+        there = log_on(server, client, here)
+        server.plane.close_listener(listener)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            for message in range(1, 61):
+                for number in range(200):  # not more than the socket's buffer holds
+                    udp.sendto(bytes([0x40, number % 2]) + bytes(40), ("127.0.0.1", port))
+                client.plane.submit([(here, 0, 0, packet(9, message))])
+                server.next(MESSAGE, there)
+        _, crossed = server.listen(server_tls(), crossed=True)
+        for _ in range(8):
+            client.next(SECURED, client.connect(crossed, client_tls()))

@@ -239,6 +239,6 @@ impl Thread {
 
     /// Last chance for queued output, then everything closes with the thread.
     fn finish(mut self) {
-        self.table.end_all();
+        self.table.end_all(&mut self.scratch);
     }
 }

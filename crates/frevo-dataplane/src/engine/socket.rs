@@ -134,6 +134,21 @@ pub(super) fn wait(epoll: RawFd, events: &mut [libc::epoll_event], timeout: Opti
     usize::try_from(count).unwrap_or(0) // EINTR: nothing
 }
 
+/// Waits until one of the sockets may be read, or, where it says so, takes more; for each whether it does.
+pub(super) fn poll(sockets: &[(RawFd, bool)], timeout: Duration) -> Vec<(bool, bool)> {
+    let wanted = |writes| libc::POLLIN | if writes { libc::POLLOUT } else { 0 };
+    let mut polled: Vec<_> = sockets
+        .iter()
+        .map(|(fd, writes)| libc::pollfd { fd: *fd, events: wanted(*writes), revents: 0 })
+        .collect();
+    let ms = timeout.as_micros().div_ceil(1000).min(i32::MAX as u128) as libc::c_int;
+    // SAFETY: the entries are there during the call, and their number is given.
+    if unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, ms) } <= 0 {
+        return vec![(false, false); sockets.len()];
+    }
+    polled.iter().map(|one| (one.revents & !libc::POLLOUT != 0, one.revents & libc::POLLOUT != 0)).collect()
+}
+
 /// Says that nothing more will be sent.
 pub(super) fn shutdown_write(fd: &OwnedFd) {
     // SAFETY: no pointers.

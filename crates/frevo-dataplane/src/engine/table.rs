@@ -155,8 +155,15 @@ impl Table {
         if core.settings().authenticated && !std::mem::replace(&mut entry.trusted, true) {
             quic.trust(key);
         }
-        let Some(mut stream) = quic.stream(key) else { return Ok(()) };
-        if !core.is_paused(&shared.limits) || entry.lingering.is_some() {
+        let Some(mut stream) = quic.stream(key) else {
+            return if core.is_closing() { Err("closed by the server".into()) } else { Ok(()) };
+        };
+        if entry.lingering.is_some() {
+            // The end of what comes is not yet that of what goes: `Finished` is, or the time.
+            if transfer::receive(&mut stream, &mut core, host, scratch).is_err() {
+                stream.is_empty = true;
+            }
+        } else if !core.is_paused(&shared.limits) {
             transfer::receive(&mut stream, &mut core, host, scratch)?;
         }
         transfer::pump(&mut stream, &mut core, host)?;
@@ -314,25 +321,16 @@ impl Table {
     }
 
     /// The thread ends: sends what can be sent now, and says so to every peer.
-    pub(super) fn end_all(&mut self) {
+    pub(super) fn end_all(&mut self, scratch: &mut [u8]) {
         for entry in self.entries.values_mut() {
             let host = &mut self.host;
             let mut core = entry.link.lock(host);
             if let Some(fd) = entry.link.carrier.socket() {
                 let _ = transfer::send_output(&mut Socket(fd), &mut core, host);
             }
-            if let Some(key) = entry.quic {
-                if let Some(mut stream) = self.quic.stream(key) {
-                    let _ = transfer::send_output(&mut stream, &mut core, host);
-                }
-                self.quic.touch(key);
-            }
             entry.link.carrier.end_output();
         }
-        self.flush_quic();
-        let keys: Vec<_> = self.entries.values().filter_map(|entry| entry.quic).collect();
-        keys.into_iter().for_each(|key| self.quic.close(key, Instant::now()));
-        self.flush_quic();
+        self.end_quic(scratch);
     }
 
     /// Hands what blocks to the workers and the events to the control plane.

@@ -381,7 +381,7 @@ impl Thread {
     /// Last chance for queued output, then everything ends: what the kernel still does, then the thread's memory.
     fn finish(mut self) {
         let _ = self.uring.submit(); // what was armed in the last turn, sends among it
-        self.table.end_all();
+        self.table.end_all(&mut self.scratch);
         let entry = opcode::AsyncCancel2::new(types::CancelBuilder::any().all()).build();
         self.push(&entry.user_data(token(Kind::Cancel, 0)));
         let deadline = Instant::now() + DRAIN;

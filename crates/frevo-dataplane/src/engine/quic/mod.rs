@@ -6,6 +6,7 @@
 
 mod buffers;
 mod config;
+mod ending;
 mod port;
 mod routing;
 mod stream;
@@ -81,6 +82,8 @@ pub(super) struct Quic {
     dirty: Vec<Key>,
     /// Ports whose readiness the engine has to wait for in another way than before.
     pub(super) changed: Vec<PortId>,
+    /// Connections whose servers cannot be reached.
+    unreachable: Vec<(ConnectionId, Reason)>,
     /// Where datagrams are received; made when the first come.
     buffers: Vec<BytesMut>,
     /// Where datagrams are made.
@@ -168,6 +171,7 @@ impl Quic {
             if let Some(at) = port.transmit(key.handle, now, &mut self.out) {
                 remind(at, key);
             }
+            self.unreachable.extend(port.take_unreachable());
             if port.is_done() || port.is_blocked() != was_blocked {
                 self.changed.push(key.port);
             }
@@ -214,8 +218,8 @@ impl Table {
             }
             Order::Received { listener, datagram } => {
                 let found = self.quic.ports.iter().find(|(_, port)| port.listener == Some(listener));
+                self.shared.handed_on[self.index].fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
                 if let Some(id) = found.map(|(id, _)| *id) {
-                    self.shared.handed_on[self.index].fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
                     self.datagrams(id, vec![datagram]);
                 }
             }
@@ -348,6 +352,9 @@ impl Table {
         if self.quic.is_busy() {
             let timers: &mut Timers<_> = &mut self.timers;
             self.quic.flush(self.host.now, |at, key| timers.set(at, super::table::Timer::Quic(key)));
+            for (id, reason) in std::mem::take(&mut self.quic.unreachable) {
+                self.close(id, reason);
+            }
         }
     }
 }

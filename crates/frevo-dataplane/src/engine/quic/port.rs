@@ -1,6 +1,8 @@
 //! A UDP socket with the QUIC connections on it.
 
-use std::collections::HashMap;
+mod sending;
+
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -9,8 +11,9 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use quinn_proto::{
-    ClientConfig, ConnectError, ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, Endpoint, EndpointConfig,
-    Event, Incoming, ServerConfig, StreamEvent, StreamId, Transmit, VarInt,
+    ClientConfig, ConnectError, ConnectionError, ConnectionHandle, DatagramEvent, Dir, EcnCodepoint,
+    Endpoint, EndpointConfig, EndpointEvent, Event, Incoming, ServerConfig, StreamEvent, StreamId, Transmit,
+    VarInt,
 };
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState, BATCH_SIZE};
 
@@ -25,8 +28,6 @@ use crate::stats::{add, Stats};
 
 /// Fewer bytes than this are copied out of the buffer that they came in; with more it is given away.
 const COPIED_BYTES: usize = 16 * 1024;
-/// Bytes in one call that sends, below what a UDP datagram may have.
-const SEND_BYTES: usize = 65_000;
 /// Receive calls before others get their turn.
 const RECEIVES: usize = 4;
 /// Handshakes under way above which a client must first show that it receives at its address (RFC 9000 8.1.2).
@@ -54,6 +55,8 @@ struct Peer {
     id: Option<ConnectionId>,
     stream: Option<StreamId>,
     secured: bool,
+    /// The peer knows that it is over, or nobody is there to know.
+    told: bool,
     /// Nothing more has come on the stream.
     is_empty: bool,
     /// The timer that is set.
@@ -71,7 +74,10 @@ pub(in crate::engine) struct Port {
     server: Option<ServerConfig>,
     /// What the socket did not take, and who waits behind it.
     blocked: Option<(Transmit, Vec<u8>)>,
-    waiting: Vec<usize>,
+    waiting: BTreeSet<usize>,
+    /// Why nothing can be sent to the server that is dialed.
+    unreachable: Option<io::Error>,
+    /// Connections whose handshake is not done, those that have failed among them until they are gone.
     handshakes: usize,
     stats: Arc<Stats>,
     /// What the engine waits for (its own encoding).
@@ -132,7 +138,8 @@ impl Port {
             tls: None,
             server: None,
             blocked: None,
-            waiting: Vec::new(),
+            waiting: BTreeSet::new(),
+            unreachable: None,
             handshakes: 0,
             stats,
             interest: 0,
@@ -141,7 +148,15 @@ impl Port {
 
     fn insert(&mut self, handle: ConnectionHandle, quic: quinn_proto::Connection, id: ConnectionId) {
         self.handshakes += 1;
-        let peer = Peer { quic, id: Some(id), stream: None, secured: false, is_empty: true, reminder: None };
+        let peer = Peer {
+            quic,
+            id: Some(id),
+            stream: None,
+            secured: false,
+            told: false,
+            is_empty: true,
+            reminder: None,
+        };
         self.peers.insert(handle.0, peer);
     }
 
@@ -338,7 +353,6 @@ impl Port {
     pub(super) fn close(&mut self, handle: usize, now: Instant) {
         if let Some(peer) = self.peers.get_mut(&handle) {
             peer.id = None;
-            self.handshakes -= usize::from(!std::mem::replace(&mut peer.secured, true));
             peer.quic.close(now, NO_ERROR, bytes::Bytes::new());
         }
     }
@@ -373,6 +387,7 @@ impl Port {
                 }
                 Event::ConnectionLost { reason } => {
                     add(&self.stats.quic_handshakes_failed, u64::from(!peer.secured));
+                    peer.told |= !matches!(reason, ConnectionError::TransportError(_));
                     Outcome::Lost(session::failure(&peer.quic, &reason).into())
                 }
                 Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
@@ -414,66 +429,30 @@ impl Port {
         }
         if peer.quic.is_drained() && peer.id.is_none() {
             add(&self.stats.quic_datagrams_lost, peer.quic.stats().path.lost_packets);
-            self.peers.remove(&handle);
+            self.remove(handle);
         }
     }
 
-    // -- out --------------------------------------------------------------------------------------------
-
-    /// Sends what a connection has to send, as far as the socket takes it. The time at which it wants to be reminded, if
-    /// that is earlier than any that was set.
-    pub(super) fn transmit(&mut self, handle: usize, now: Instant, out: &mut Vec<u8>) -> Option<Instant> {
-        while self.blocked.is_none() {
-            let peer = self.peers.get_mut(&handle)?;
-            let most =
-                (SEND_BYTES / usize::from(peer.quic.current_mtu())).clamp(1, self.socket.max_gso_segments());
-            out.clear();
-            let Some(transmit) = peer.quic.poll_transmit(now, most, out) else { break };
-            if !self.send(&transmit, &out[..transmit.size]) {
-                self.blocked = Some((transmit, std::mem::take(out)));
-            }
+    fn remove(&mut self, handle: usize) {
+        if let Some(peer) = self.peers.remove(&handle) {
+            self.handshakes -= usize::from(!peer.secured);
         }
-        if self.blocked.is_some() {
-            self.waiting.push(handle);
-        }
-        self.exchange(handle);
-        let peer = self.peers.get_mut(&handle)?;
-        let at = peer.quic.poll_timeout()?;
-        if peer.reminder.is_some_and(|set| set <= at) {
-            return None;
-        }
-        peer.reminder = Some(at);
-        Some(at)
     }
 
-    /// The socket takes more: who waited for that.
-    pub(super) fn unblock(&mut self) -> Vec<usize> {
-        if let Some((transmit, bytes)) = self.blocked.take() {
-            if !self.send(&transmit, &bytes[..transmit.size]) {
-                self.blocked = Some((transmit, bytes));
-                return Vec::new();
-            }
+    /// Forgets a handshake that has failed without waiting for packets that may still be under way, when there are many: clients
+    /// that begin and give up at once must not fill the memory.
+    fn forget_failed(&mut self, handle: usize) {
+        let is_crowded = self.handshakes >= HANDSHAKES_BEFORE_RETRY;
+        let Some(peer) = self.peers.get(&handle).filter(|_| is_crowded) else { return };
+        if peer.id.is_none() && !peer.secured && peer.quic.is_closed() {
+            self.endpoint.handle_event(ConnectionHandle(handle), EndpointEvent::drained());
+            self.remove(handle);
         }
-        std::mem::take(&mut self.waiting)
     }
 
-    /// False: the socket is full. What cannot be sent at all is lost, as any datagram may be.
-    fn send(&mut self, transmit: &Transmit, contents: &[u8]) -> bool {
-        let datagrams = quinn_udp::Transmit {
-            destination: transmit.destination,
-            ecn: transmit.ecn.and_then(|ecn| quinn_udp::EcnCodepoint::from_bits(ecn as u8)),
-            contents,
-            segment_size: transmit.segment_size,
-            src_ip: transmit.src_ip,
-        };
-        match self.socket.try_send(UdpSockRef::from(&self.fd), &datagrams) {
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-            Ok(()) => {
-                let size = transmit.segment_size.unwrap_or(contents.len()).max(1);
-                add(&self.stats.quic_datagrams_sent, contents.len().div_ceil(size) as u64);
-                true
-            }
-        }
+    /// True when every connection that was closed has said so to its peer.
+    pub(super) fn has_told(&self) -> bool {
+        !self.is_blocked() && self.peers.values().all(|peer| peer.told || peer.quic.is_drained())
     }
 }
 

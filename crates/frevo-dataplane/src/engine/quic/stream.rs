@@ -18,7 +18,7 @@ pub(in crate::engine) struct QuicStream<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) id: StreamId,
     /// Nothing more has come: the stream says so when that changes.
-    pub(super) is_empty: bool,
+    pub(in crate::engine) is_empty: bool,
 }
 
 impl QuicStream<'_> {

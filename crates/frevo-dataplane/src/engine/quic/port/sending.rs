@@ -1,0 +1,104 @@
+//! What the connections of a port send.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::Instant;
+
+use quinn_proto::Transmit;
+use quinn_udp::UdpSockRef;
+
+use super::Port;
+use crate::event::{ConnectionId, Reason};
+use crate::stats::add;
+
+/// Bytes in one call that sends, below what a UDP datagram may have.
+const SEND_BYTES: usize = 65_000;
+
+impl Port {
+    /// Sends what a connection has to send, as far as the socket takes it. The time at which it wants to be reminded, if
+    /// that is earlier than any that was set.
+    pub(in crate::engine::quic) fn transmit(
+        &mut self,
+        handle: usize,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Option<Instant> {
+        while self.blocked.is_none() {
+            let peer = self.peers.get_mut(&handle)?;
+            let most =
+                (SEND_BYTES / usize::from(peer.quic.current_mtu())).clamp(1, self.socket.max_gso_segments());
+            out.clear();
+            let Some(transmit) = peer.quic.poll_transmit(now, most, out) else { break };
+            peer.told |= peer.quic.is_closed();
+            if !self.send(&transmit, &out[..transmit.size]) {
+                self.blocked = Some((transmit, std::mem::take(out)));
+            }
+        }
+        if self.blocked.is_some() {
+            self.waiting.insert(handle);
+        } else {
+            self.forget_failed(handle);
+        }
+        self.exchange(handle);
+        let peer = self.peers.get_mut(&handle)?;
+        let at = peer.quic.poll_timeout()?;
+        if peer.reminder.is_some_and(|set| set <= at) {
+            return None;
+        }
+        peer.reminder = Some(at);
+        Some(at)
+    }
+
+    /// The socket takes more: who waited for that.
+    pub(in crate::engine::quic) fn unblock(&mut self) -> BTreeSet<usize> {
+        if let Some((transmit, bytes)) = self.blocked.take() {
+            if !self.send(&transmit, &bytes[..transmit.size]) {
+                self.blocked = Some((transmit, bytes));
+                return BTreeSet::new();
+            }
+        }
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// False: the socket is full. What cannot be sent at all is lost, as any datagram may be.
+    /// A server to which the very first cannot be sent, however, is as unreachable as it would be over TCP.
+    pub(super) fn send(&mut self, transmit: &Transmit, contents: &[u8]) -> bool {
+        let datagrams = quinn_udp::Transmit {
+            destination: transmit.destination,
+            ecn: transmit.ecn.and_then(|ecn| quinn_udp::EcnCodepoint::from_bits(ecn as u8)),
+            contents,
+            segment_size: transmit.segment_size,
+            src_ip: transmit.src_ip,
+        };
+        match self.socket.try_send(UdpSockRef::from(&self.fd), &datagrams) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) => {
+                if self.listener.is_none() && is_unreachable(&error) {
+                    self.unreachable = Some(error);
+                }
+                true
+            }
+            Ok(()) => {
+                let size = transmit.segment_size.unwrap_or(contents.len()).max(1);
+                add(&self.stats.quic_datagrams_sent, contents.len().div_ceil(size) as u64);
+                true
+            }
+        }
+    }
+
+    /// The connection that we make, if its server cannot be reached, and why.
+    pub(in crate::engine::quic) fn take_unreachable(&mut self) -> Option<(ConnectionId, Reason)> {
+        let error = self.unreachable.take()?;
+        let id = self.peers.values().find(|peer| !peer.secured)?.id?;
+        Some((id, Reason::Owned(error.to_string())))
+    }
+}
+
+/// Whether an error says that nothing can be sent to an address.
+fn is_unreachable(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        AddrNotAvailable, HostUnreachable, NetworkDown, NetworkUnreachable, PermissionDenied,
+    };
+    let kinds = [AddrNotAvailable, HostUnreachable, NetworkDown, NetworkUnreachable, PermissionDenied];
+    kinds.contains(&error.kind())
+}
