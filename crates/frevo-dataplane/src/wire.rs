@@ -175,7 +175,7 @@ pub fn element_end(message: &[u8], start: usize, next_command: u32) -> Option<us
     }
     let next = next_command as usize;
     let end = start.checked_add(next)?;
-    let fits = next >= HEADER_BYTES && next % 8 == 0 && end + HEADER_BYTES <= message.len();
+    let fits = next >= HEADER_BYTES && next.is_multiple_of(8) && end + HEADER_BYTES <= message.len();
     fits.then_some(end)
 }
 

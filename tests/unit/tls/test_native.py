@@ -72,6 +72,7 @@ def test_worked_example(settings: TlsSettings) -> None:
         "subject:CN=inter_cert_1",
         "san:DNS:client_cert_1",
     ],
+    ids=["leaf", "intermediate", "issuer", "root", "subject", "intermediate subject", "name"],
 )
 def test_every_kind_of_entry(settings: TlsSettings, identifier: str) -> None:
     """Goal: each kind lets in whom it should and nobody else, and keeps out the same. Method: allow, then deny."""

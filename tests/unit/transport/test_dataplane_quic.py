@@ -16,6 +16,7 @@ from peers.pki import CLIENT, Made, authority, leaf
 from peers.plane import HEADER, SERVER_TO_REDIR, SESSION, packet, session_keys
 
 from frevo._native import ConnectionSettings, DataPlane, QuicClientTls, QuicServerTls
+from frevo.lab.conditions import Conditions
 from frevo.lab.path import DatagramPath
 from frevo.transport.base import ACCEPTED, CLOSED, MESSAGE, REJECTED, SECURED, Event
 
@@ -191,6 +192,22 @@ def test_a_list_that_changes_ends_the_connections_that_it_denies(ends: tuple[End
     server.next(MESSAGE, there)
     again = client.connect(port, client_tls(bob))
     client.next(CLOSED, again)
+
+
+def test_a_list_that_changes_counts_for_handshakes_under_way(ends: tuple[End, End]) -> None:
+    """Who may come in is decided at the end of a handshake, not at its beginning."""
+    server, client = ends
+    demands: dict[str, Any] = {"client_access": "require", "client_cas": [CA.der]}
+    bob = leaf("bob", CA, usage=CLIENT)
+    listener, port = server.listen(server_tls(entries=[(True, "sha256", bob.sha256)], **demands))
+    with DatagramPath(("127.0.0.1", port), Conditions(delay_s=0.3), Conditions(delay_s=0.3)) as path:
+        here = client.connect(path.port, client_tls(bob))
+        while not server.plane.statistics()["connections"]:
+            time.sleep(0.01)
+        server.plane.set_quic_tls(listener, server_tls(entries=[(False, "sha256", bob.sha256)], **demands))
+        assert "denied" in server.next(REJECTED)[3]
+        client.next(CLOSED, here)
+    assert not [event for event in server.events if event[0] == ACCEPTED]
 
 
 def test_garbage_harms_nobody(ends: tuple[End, End]) -> None:

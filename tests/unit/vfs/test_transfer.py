@@ -71,6 +71,7 @@ def test_short_reads_are_continued(fd: int, monkeypatch: pytest.MonkeyPatch) -> 
         (OSError(errno.EIO, "broken"), OSError),
         (40, None),  # the rest is on the disk
     ],
+    ids=["not cached", "in memory", "broken", "partly cached"],
 )
 def test_the_page_cache(fd: int, monkeypatch: pytest.MonkeyPatch, found: Any, result: Any) -> None:
     """Only what needs no disk is read in the loop."""

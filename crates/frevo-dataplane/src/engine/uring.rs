@@ -234,10 +234,8 @@ impl Thread {
     }
 
     fn accept(&mut self, listener: ListenerId) {
-        match {
-            let Table { admission, host, .. } = &mut self.table;
-            self.listeners.accept(listener, &self.shared, admission, &mut host.events)
-        } {
+        let Table { admission, host, .. } = &mut self.table;
+        match self.listeners.accept(listener, &self.shared, admission, &mut host.events) {
             Ok(()) => self.unpolled.push(listener),
             Err(_) => {
                 self.resting.push(listener);

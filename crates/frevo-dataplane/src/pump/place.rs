@@ -23,8 +23,10 @@ unsafe impl Send for Memory {}
 impl Memory {
     /// `length` bytes from `start` on.
     ///
-    /// # Safety They must stay valid until the end of the pump is reported or the data plane was shut down; for READs
-    /// they must be writable, and their contents are undefined until then.
+    /// # Safety
+    ///
+    /// They must stay valid until the end of the pump is reported or the data plane was shut down; for READs they must be
+    /// writable, and their contents are undefined until then.
     pub unsafe fn new(start: *mut u8, length: usize) -> Memory {
         Memory { start, length }
     }

@@ -191,12 +191,12 @@ fn text_of(any: &Any<'_>) -> Option<String> {
         }
         // Teletex strings in certificates are Latin-1, whatever T.61 says.
         Tag::T61String => Some(data.iter().map(|&byte| char::from(byte)).collect()),
-        Tag::BmpString if data.len() % 2 == 0 => {
+        Tag::BmpString if data.len().is_multiple_of(2) => {
             let units: Vec<u16> =
                 data.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
             String::from_utf16(&units).ok()
         }
-        Tag::UniversalString if data.len() % 4 == 0 => data
+        Tag::UniversalString if data.len().is_multiple_of(4) => data
             .chunks_exact(4)
             .map(|four| char::from_u32(u32::from_be_bytes([four[0], four[1], four[2], four[3]])))
             .collect(),

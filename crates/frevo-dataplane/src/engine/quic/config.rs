@@ -53,8 +53,8 @@ pub(super) fn endpoint(thread: usize, threads: usize, reset_key: Option<&[u8; 32
     config
 }
 
-/// A connection to or from `peer`.
-pub(super) fn transport(peer: SocketAddr) -> Arc<TransportConfig> {
+/// A connection to or from `peer`, which may have so many streams open: a client one, a server none ([MS-SMB2] 2.1).
+pub(super) fn transport(peer: SocketAddr, streams: u32) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(PACKETS_PER_ACK));
@@ -67,8 +67,7 @@ pub(super) fn transport(peer: SocketAddr) -> Arc<TransportConfig> {
     let mut congestion = CubicConfig::default();
     congestion.initial_window(FIRST_DATAGRAMS * u64::from(largest));
     config
-        // One bidirectional stream, the client's first, and no other ([MS-SMB2] 2.1).
-        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_bidi_streams(VarInt::from_u32(streams))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
         .stream_receive_window(VarInt::from_u32(WINDOW))

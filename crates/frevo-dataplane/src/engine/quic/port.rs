@@ -55,6 +55,8 @@ struct Peer {
     id: Option<ConnectionId>,
     stream: Option<StreamId>,
     secured: bool,
+    /// Which of the port's TLS settings its handshake began with.
+    terms: u64,
     /// The peer knows that it is over, or nobody is there to know.
     told: bool,
     /// Nothing more has come on the stream.
@@ -72,6 +74,8 @@ pub(in crate::engine) struct Port {
     pub(super) listener: Option<ListenerId>,
     pub(super) tls: Option<Arc<ServerTls>>,
     server: Option<ServerConfig>,
+    /// How often `tls` has changed.
+    terms: u64,
     /// What the socket did not take, and who waits behind it.
     blocked: Option<(Transmit, Vec<u8>)>,
     waiting: BTreeSet<usize>,
@@ -114,7 +118,7 @@ impl Port {
         let mut port = Port::new(fd, endpoint, stats).map_err(|error| Reason::Owned(error.to_string()))?;
         let name = tls.server_name();
         let mut client = ClientConfig::new(tls);
-        client.transport_config(config::transport(peer));
+        client.transport_config(config::transport(peer, 0));
         let (handle, quic) =
             port.endpoint.connect(now, client, peer, &name).map_err(|error| match error {
                 ConnectError::InvalidServerName(name) => {
@@ -137,6 +141,7 @@ impl Port {
             listener: None,
             tls: None,
             server: None,
+            terms: 0,
             blocked: None,
             waiting: BTreeSet::new(),
             unreachable: None,
@@ -153,6 +158,7 @@ impl Port {
             id: Some(id),
             stream: None,
             secured: false,
+            terms: self.terms,
             told: false,
             is_empty: true,
             reminder: None,
@@ -182,6 +188,7 @@ impl Port {
         });
         self.endpoint.set_server_config(self.server.clone().map(Arc::new));
         self.tls = tls;
+        self.terms += 1;
     }
 
     /// Connections whose peer would not be let in any more, and why.
@@ -290,7 +297,7 @@ impl Port {
         out: &mut Vec<u8>,
     ) -> Result<usize, Reason> {
         let Some(mut server) = self.server.clone() else { return Err("the listener is closed".into()) };
-        server.transport_config(config::transport(incoming.remote_address()));
+        server.transport_config(config::transport(incoming.remote_address(), 1));
         out.clear();
         match self.endpoint.accept(incoming, now, out, Some(Arc::new(server))) {
             Ok((handle, quic)) => {
@@ -380,8 +387,13 @@ impl Port {
                     if is_client {
                         peer.stream = peer.quic.streams().open(Dir::Bi);
                     }
+                    let current = self.tls.as_ref().filter(|_| peer.terms != self.terms);
                     match session::secured(&peer.quic) {
-                        Some(secured) => Outcome::Secured(Box::new(secured)),
+                        // Who may come in is decided now, not when the handshake began.
+                        Some(secured) => match current.map(|tls| tls.recheck(&secured.peer_chain)) {
+                            Some(Err(why)) => Outcome::Lost(why.into()),
+                            _ => Outcome::Secured(Box::new(secured)),
+                        },
                         None => Outcome::Lost(Reason::Borrowed("TLS says nothing about the handshake")),
                     }
                 }
