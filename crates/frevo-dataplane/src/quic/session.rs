@@ -70,6 +70,10 @@ pub fn failure_of(error: &ConnectionError, is_client: bool) -> String {
     match (error, refusal::alert_of(error)) {
         (ConnectionError::ConnectionClosed(_), Some(alert)) => refusal::of_alert(alert, is_client),
         (ConnectionError::TransportError(error), Some(_)) => error.reason.clone(),
+        // As of a TCP connection: an end without a reason needs no code.
+        (ConnectionError::ApplicationClosed(close), _) if close.reason.is_empty() => {
+            "closed by the peer".into()
+        }
         _ => super::certificate::printable(&error.to_string()),
     }
 }
