@@ -126,7 +126,7 @@ def frevo_bench(target: Target, load: Load, way: str, seconds: float, prefix: Se
         ]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
-        raise ToolError(f"frevo bench {' '.join(load.options)} by {way}: {run.stderr}")
+        raise ToolError(f"frevo bench {' '.join(load.options)} by {way}: {run.stderr or run.stdout[:1000]}")
     found: dict[str, Any] = json.loads(run.stdout)
     cpu = found["cpu"]
     return Figures(
