@@ -47,8 +47,9 @@ test: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## install what the tests n
 test-quick: $(STAMPS)/build $(STAMPS)/test ## the tests that take a minute: unit tests, the server in memory, rules for the source
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) tests/unit tests/pair tests/test_tidy.py $(PYTEST_FLAGS)
 
+# Optimised across crates, each test program would be built for minutes.
 test-rust: $(STAMPS)/build
-	cargo test --locked -p frevo-dataplane $(CARGO_TEST_FLAGS)
+	CARGO_PROFILE_RELEASE_LTO=off cargo test --locked -p frevo-dataplane $(CARGO_TEST_FLAGS)
 
 test-python: $(STAMPS)/build $(STAMPS)/test
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(PYTEST_FLAGS)
