@@ -265,7 +265,7 @@ async def test_a_cancelled_connect(front: Front, authority: Authority) -> None:
             finished += 1
         except asyncio.CancelledError:
             pass
-    for _ in range(100):  # sockets are closed by the data plane's thread
+    for _ in range(600):  # sockets are closed by the data plane's thread
         if len(list(Path("/proc/self/fd").iterdir())) <= descriptors:
             break
         await asyncio.sleep(0.05)

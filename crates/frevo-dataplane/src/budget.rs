@@ -56,8 +56,9 @@ impl Budget {
 
     /// True if a user has more than is free.
     pub fn is_over(&self, share: &Share) -> bool {
-        let free = self.limit.saturating_sub(self.total.load(Ordering::Relaxed));
-        share.0.load(Ordering::Relaxed) > free
+        let total = self.total.load(Ordering::Relaxed);
+        // Of at most half of everything, nobody can have more than the other half.
+        total > self.limit / 2 && share.0.load(Ordering::Relaxed) > self.limit.saturating_sub(total)
     }
 
     /// Counts `now` bytes for a user instead of `before`.

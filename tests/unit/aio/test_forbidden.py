@@ -62,7 +62,7 @@ def test_threads_take_over(code: int, word: str) -> None:
 def test_doctor_says_so() -> None:
     """Goal: `frevo doctor` runs there and names the remedy. Method: the subcommand under the same filter."""
     program = "import argparse\nfrom frevo.cli import doctor\n"
-    program += "raise SystemExit(doctor.run(argparse.Namespace(path='.', json=False)))"
+    program += "raise SystemExit(doctor.run(argparse.Namespace(path='.', json=False, config=None)))"
     done = run(program, 1)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

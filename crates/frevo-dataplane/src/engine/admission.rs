@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Command, Shared};
@@ -12,22 +13,46 @@ use crate::stats::add;
 /// REJECTED events per second at most.
 const REPORTS_PER_SECOND: u32 = 10;
 
+/// Who was let in lately by any thread, oldest first; some have authenticated or gone.
+#[derive(Debug, Default)]
+pub(super) struct Recent(Mutex<VecDeque<ConnectionId>>);
+
+impl Recent {
+    /// A connection was let in.
+    pub(super) fn admitted(&self, connection: ConnectionId, limits: &Limits) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() >= 4 * limits.max_unauthenticated {
+            recent.pop_front();
+        }
+        recent.push_back(connection);
+    }
+
+    /// Makes room for a new connection: silent ones that fill the table must not keep everybody else out. Of those
+    /// who came first many may have logged on or gone, so two are tried.
+    fn evict_oldest(&self, shared: &Shared) {
+        let oldest: Vec<_> = {
+            let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = recent.len().min(2);
+            recent.drain(..count).collect()
+        };
+        oldest.into_iter().for_each(|connection| shared.send(connection, Command::Evict(connection)));
+    }
+}
+
 /// What one thread remembers for it.
 #[derive(Debug)]
 pub(super) struct Admission {
     second: Instant,
     reports: u32,
-    /// Who was let in lately, oldest first; some have authenticated or gone.
-    recent: VecDeque<ConnectionId>,
 }
 
 impl Admission {
     pub(super) fn new() -> Admission {
-        Admission { second: Instant::now(), reports: 0, recent: VecDeque::new() }
+        Admission { second: Instant::now(), reports: 0 }
     }
 
     /// Makes room for one more connection; else which limit there is.
-    pub(super) fn room(&mut self, shared: &Shared) -> Result<(), &'static str> {
+    pub(super) fn room(shared: &Shared) -> Result<(), &'static str> {
         let (limits, stats) = (&shared.limits, &shared.stats);
         if stats.connections.load(Ordering::Relaxed) >= limits.max_connections as u64 {
             return Err("too many connections");
@@ -37,25 +62,9 @@ impl Admission {
             return Err("too many unauthenticated connections");
         }
         if unauthenticated >= limits.max_unauthenticated {
-            self.evict_oldest(shared);
+            shared.recent.evict_oldest(shared);
         }
         Ok(())
-    }
-
-    /// A connection was let in.
-    pub(super) fn admitted(&mut self, connection: ConnectionId, limits: &Limits) {
-        if self.recent.len() >= 4 * limits.max_unauthenticated {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(connection);
-    }
-
-    /// Makes room for a new connection: silent ones that fill the table must not keep everybody else out. Of those
-    /// who came first many may have logged on or gone, so two are tried.
-    fn evict_oldest(&mut self, shared: &Shared) {
-        for connection in self.recent.drain(..self.recent.len().min(2)) {
-            shared.send(connection, Command::Evict(connection));
-        }
     }
 
     /// Counts a client that was turned away, and reports it unless there were many.

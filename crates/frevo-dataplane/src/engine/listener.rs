@@ -80,11 +80,11 @@ impl Listeners {
         admission: &mut Admission,
         events: &mut Vec<Event>,
     ) {
-        if let Err(reason) = admission.room(shared) {
+        if let Err(reason) = Admission::room(shared) {
             return admission.reject(listener, &peer, reason, shared, events);
         }
         let accepted = Accepted { listener, peer, local: socket::local_address(fd.as_raw_fd()) };
-        admission.admitted(shared.adopt(fd, framing, Some(accepted)), &shared.limits);
+        shared.recent.admitted(shared.adopt(fd, framing, Some(accepted)), &shared.limits);
     }
 
     /// Accepts one connection with the reserved descriptor and closes it. False when even that fails.

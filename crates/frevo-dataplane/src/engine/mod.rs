@@ -39,6 +39,7 @@ use crate::quic::client::ClientTls;
 use crate::quic::server::ServerTls;
 use crate::stats::{add, Stats};
 
+use admission::Recent;
 use carrier::Carrier;
 pub use choice::{choose, Choice};
 use link::{Change, Link};
@@ -109,6 +110,7 @@ pub(crate) struct Shared {
     next_connection: AtomicU64,
     next_listener: AtomicU64,
     next_pump: AtomicU64,
+    recent: Recent,
     /// By thread: datagrams that others have received for it.
     handed_on: Vec<AtomicUsize>,
     stopping: AtomicBool,
@@ -230,6 +232,7 @@ impl DataPlane {
             next_connection: AtomicU64::new(1),
             next_listener: AtomicU64::new(1),
             next_pump: AtomicU64::new(1),
+            recent: Recent::default(),
             handed_on: (0..count).map(|_| AtomicUsize::new(0)).collect(),
             stopping: AtomicBool::new(false),
         });

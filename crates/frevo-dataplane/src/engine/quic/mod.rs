@@ -285,7 +285,7 @@ impl Table {
         let Some(listener) = port.listener else { return };
         let Some(incoming) = port.retry(incoming, &mut self.quic.out) else { return };
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string();
-        if let Err(reason) = self.admission.room(&self.shared) {
+        if let Err(reason) = super::admission::Admission::room(&self.shared) {
             port.refuse(incoming, &mut self.quic.out);
             return self.admission.reject(listener, &peer, reason, &self.shared, &mut self.host.events);
         }
@@ -306,7 +306,7 @@ impl Table {
             entry.quic = Some(key);
             entry.announced = Some(Accepted { listener, peer, local });
         }
-        self.admission.admitted(connection, &self.shared.limits);
+        self.shared.recent.admitted(connection, &self.shared.limits);
         self.quic.touch(key);
     }
 
