@@ -6,6 +6,7 @@ this server for ten years while its certificate is renewed every year.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -112,8 +113,9 @@ def ensure_certificate(store: TlsStore, *, now: float | None = None) -> Pair:
 
     TlsError if only one of certificate and key is there, or if one cannot be read or written.
     """
-    if not is_due(store, now=now):
-        return load_pair(store.certificate, store.key)
+    with contextlib.suppress(TlsError):  # what another process is just writing is looked at again below
+        if not is_due(store, now=now):
+            return load_pair(store.certificate, store.key)
     with store.changing():
         if is_due(store, now=now):  # another process may have been faster
             return renew(store, now=now)

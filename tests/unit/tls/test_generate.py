@@ -135,6 +135,30 @@ def test_made_once(store: TlsStore) -> None:
     assert len(found) == 4 and len(set(found)) == 1
 
 
+def test_a_writer_that_is_half_way(store: TlsStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key whose certificate another process is just writing is no error: the lock is waited for."""
+    first = ensure_certificate(store)
+    certificate = store.certificate.read_bytes()
+    looked = threading.Event()
+    found: list[tuple[bytes, ...]] = []
+
+    def look(of: TlsStore, *, now: float | None = None) -> bool:
+        try:
+            return is_due(of, now=now)
+        finally:
+            looked.set()
+
+    monkeypatch.setattr("frevo.tls.generate.is_due", look)
+    reader = threading.Thread(target=lambda: found.append(ensure_certificate(store).chain))
+    with store.changing():
+        store.certificate.unlink()
+        reader.start()
+        assert looked.wait(20)
+        store.write(store.certificate, certificate)
+    reader.join()
+    assert found == [first.chain]
+
+
 def test_renewed_in_time(store: TlsStore) -> None:
     """Goal: renewed with the same CA when a third of its life is left. Method: `now` just before and after."""
     first = leaf(store)
