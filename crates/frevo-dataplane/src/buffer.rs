@@ -151,7 +151,11 @@ impl Output {
 
     /// Bytes in memory, sent or not: those that wait, and those that the carrier still keeps.
     pub fn held(&self) -> usize {
-        self.bytes + self.shared.load(Ordering::Relaxed)
+        let counted_twice = match self.chunks.front() {
+            Some(Chunk { data: Data::Shared(bytes), position }) => bytes.len() - position,
+            _ => 0, // only the front is ever shared
+        };
+        self.bytes - counted_twice + self.shared.load(Ordering::Relaxed)
     }
 
     /// Bytes sent so far.
@@ -301,6 +305,7 @@ mod tests {
         assert!(output.share_front(200_000).is_none());
         let kept = output.share_front(1000).unwrap();
         assert_eq!((kept.len(), kept.as_ptr()), (99_996, address.wrapping_add(4)));
+        assert_eq!(output.held(), 100_003, "the buffer counts once, whether it is sent or not");
         output.advance(50_000, &mut pool);
         assert_eq!(output.share_front(1000).unwrap().len(), 49_996);
         output.advance(49_996, &mut pool);

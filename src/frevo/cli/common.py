@@ -53,6 +53,16 @@ def seconds(most: int, *, zero: bool = False) -> Callable[[str], float]:
     return parse
 
 
+def private_dir_options(config_help: str) -> argparse.ArgumentParser:
+    """A parent parser with `-c` and `--private-dir`, for the actions of commands that work on a private folder."""
+    options = argparse.ArgumentParser(add_help=False)
+    add_config_option(options, config_help)
+    options.add_argument(
+        "--private-dir", metavar="DIR", help="the private folder itself, whatever the configuration says"
+    )
+    return options
+
+
 def add_config_option(parser: argparse.ArgumentParser, what: str = "the smb.conf to read") -> None:
     """`-c FILE`."""
     parser.add_argument("-c", "--config", metavar="FILE", help=what)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+from frevo.cli.common import Subparsers, add_command, private_dir_options
 
-EXAMPLES = """examples:
+EXAMPLES = """\
   frevo tls show                               certificates, dates, fingerprints, and how clients connect
   frevo tls export-ca ca.pem                   the CA that clients need
   frevo tls renew --name files.example.org     a new certificate with a further name
@@ -50,16 +48,10 @@ a certificate of its chain and none denies one."""
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     """Add `tls` and its actions to the `frevo` command."""
-    parser = subparsers.add_parser(
-        "tls",
-        help="manage the certificates for SMB over QUIC",
-        description="Manage the certificates for SMB over QUIC.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(subparsers, "tls", "manage the certificates for SMB over QUIC", EXAMPLES)
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(dest="tls_action", metavar="ACTION", required=True)
-    where = _where_options()
+    where = private_dir_options("the server's smb.conf")
     added = {}
     for name, (text, _) in ACTIONS.items():
         whom = _WHOM if name in ("allow", "deny", "remove") else None
@@ -75,15 +67,6 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     _server_options(added)
     _client_options(added)
     return parser
-
-
-def _where_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("-c", "--config", metavar="FILE", help="the server's smb.conf")
-    options.add_argument(
-        "--private-dir", metavar="DIR", help="the private folder itself, whatever the configuration says"
-    )
-    return options
 
 
 def _server_options(parsers: dict[str, argparse.ArgumentParser]) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from frevo.cli.common import one_line
-from frevo.cli.tls_place import Place, net_use, place_of, read_password, url_of
+from frevo.cli.passwords import read_password
+from frevo.cli.tls_place import Place, net_use, place_of, url_of
 from frevo.cli.tls_show import best_name
 from frevo.errors import FrevoError
 from frevo.text import json_text
@@ -42,7 +43,7 @@ def issue_client(args: argparse.Namespace) -> int:
         raise TlsError(f"{reason}: make one with frevo tls renew, or use the CA that you have")
     subject, names = common_name(args.name), [alternative_name(text) for text in args.san]
     paths = _files(Path(args.out), args.name)
-    password = read_password(args, f"New password for {paths[2].name}", new=True)
+    password = read_password(f"New password for {paths[2].name}", from_stdin=args.password_stdin, new=True)
     pair = authority.issue(subject, names, ExtendedKeyUsageOID.CLIENT_AUTH, days=args.days)
     contents = (
         b"".join(pem.pem_of(pem.CERTIFICATE, der) for der in pair.chain),

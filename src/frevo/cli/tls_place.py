@@ -1,10 +1,8 @@
-"""What the actions of `frevo tls` share: whose certificates, passwords, and the lines that clients need."""
+"""What the actions of `frevo tls` share: whose certificates, and the lines that clients need."""
 
 from __future__ import annotations
 
 import argparse
-import getpass
-import sys
 
 import msgspec
 from msgspec.structs import replace
@@ -15,8 +13,6 @@ from frevo.tls.errors import TlsError
 from frevo.tls.settings import TlsSettings, settings_of
 from frevo.tls.store import TlsStore
 from frevo.transport.traits import QUIC
-
-PASSWORD_CHARACTERS_MAX = 1024
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -58,23 +54,6 @@ def own_place(args: argparse.Namespace) -> Place:
             "running servers notice it"
         )
     return place
-
-
-def read_password(args: argparse.Namespace, prompt: str, *, new: bool = False) -> str:
-    """A password from standard input or a terminal, where a *new* one is asked twice. TlsError if there is none."""
-    if args.password_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-    elif sys.stdin.isatty():
-        password = getpass.getpass(f"{prompt}: ")
-        if new and getpass.getpass("Repeat it: ") != password:
-            raise TlsError("the two passwords differ")
-    else:
-        raise TlsError(f"{prompt}: standard input is not a terminal: use --password-stdin")
-    if new and not password:
-        raise TlsError("the password must not be empty")
-    if len(password) > PASSWORD_CHARACTERS_MAX:
-        raise TlsError(f"a password has at most {PASSWORD_CHARACTERS_MAX} characters")
-    return password
 
 
 def url_of(place: Place, host: str) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frevo.cli.common import one_line
-from frevo.cli.tls_place import own_place, place_of, read_password
+from frevo.cli.passwords import read_password
+from frevo.cli.tls_place import own_place, place_of
 from frevo.errors import FrevoError
 from frevo.tls import pem
 from frevo.tls.errors import TlsError
@@ -84,7 +86,8 @@ def import_pair(args: argparse.Namespace) -> int:
 
     store = own_place(args).store
     keyfile = Path(args.keyfile) if args.keyfile is not None else None
-    pair = read_import(Path(args.file), keyfile, lambda: read_password(args, f"Password of {args.file}"))
+    password = partial(read_password, f"Password of {args.file}", from_stdin=args.password_stdin)
+    pair = read_import(Path(args.file), keyfile, password)
     with store.changing():
         for path, previous in zip((store.certificate, store.key), store.previous, strict=True):
             if exists(path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import sys
 import time
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING
 from frevo.auth.accounts import Account, AccountsError, AccountStore, check_name
 from frevo.auth.private_files import PrivateFileError
 from frevo.auth.smbpasswd import SmbpasswdError, parse_smbpasswd
+from frevo.cli.common import private_dir_options
+from frevo.cli.passwords import PasswordError, read_password
 from frevo.text import json_text, one_line, printable
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ EXAMPLES = """examples:
 
 Exit status: 0 success, 1 refused (message on standard error), 2 wrong usage."""
 
-MAX_PASSWORD_CHARACTERS = 1024
-
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     """Add `user` and its actions to the `frevo` command."""
@@ -43,7 +42,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     )
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(dest="user_action", metavar="ACTION", required=True)
-    where = _where_options()
+    where = private_dir_options("the smb.conf that sets `private dir`")
 
     def action(
         name: str, text: str, run_action: Callable[[argparse.Namespace], int]
@@ -80,21 +79,12 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     return parser
 
 
-def _where_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("-c", "--config", metavar="FILE", help="the smb.conf that sets `private dir`")
-    options.add_argument(
-        "--private-dir", metavar="DIR", help="the private folder itself, whatever the configuration says"
-    )
-    return options
-
-
 def run(args: argparse.Namespace) -> int:
     """Run `frevo user ...`; returns the exit status."""
     try:
         code: int = args.run_action(args)
         return code
-    except (AccountsError, PrivateFileError, SmbpasswdError) as error:
+    except (AccountsError, PasswordError, PrivateFileError, SmbpasswdError) as error:
         print(printable(f"frevo user: {error}"), file=sys.stderr)
         return 1
 
@@ -115,21 +105,8 @@ def _configured_private_dir(path: str | None) -> str:
         raise AccountsError(f"the configuration cannot be used:\n{error}") from None
 
 
-def _password(args: argparse.Namespace, name: str) -> str:
-    """The new password: the first line of standard input, or entered twice on a terminal."""
-    if args.password_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-    elif sys.stdin.isatty():
-        password = getpass.getpass(f"New password for {name}: ")
-        if getpass.getpass("Repeat it: ") != password:
-            raise AccountsError("the two passwords differ")
-    else:
-        raise AccountsError("standard input is not a terminal: use --password-stdin")
-    if not password:
-        raise AccountsError("the password must not be empty")
-    if len(password) > MAX_PASSWORD_CHARACTERS:
-        raise AccountsError(f"a password has at most {MAX_PASSWORD_CHARACTERS} characters")
-    return password
+def _new_password(args: argparse.Namespace) -> str:
+    return read_password(f"New password for {args.name}", from_stdin=args.password_stdin, new=True)
 
 
 def _add(args: argparse.Namespace) -> int:
@@ -139,7 +116,7 @@ def _add(args: argparse.Namespace) -> int:
         raise AccountsError(
             f"account {args.name!r} already exists: to change its password, use frevo user passwd {args.name}"
         )
-    store.add(args.name, _password(args, args.name), full_name=args.full_name)
+    store.add(args.name, _new_password(args), full_name=args.full_name)
     print(one_line(f"Added {args.name} to {store.path}"))
     return 0
 
@@ -148,7 +125,7 @@ def _passwd(args: argparse.Namespace) -> int:
     store = _store(args)
     if store.lookup(args.name) is None:
         raise AccountsError(f"there is no account {args.name!r} in {store.path}")
-    store.set_password(args.name, _password(args, args.name))
+    store.set_password(args.name, _new_password(args))
     print(one_line(f"Changed the password of {args.name}"))
     return 0
 

@@ -2,7 +2,7 @@
 //!
 //! A carrier is an ordered stream of bytes in both directions. The engine asks it to receive and to send what is possible
 //! now, without waiting, arms what has to happen before more is possible, and closes it. A socket is armed by the
-//! engine itself; a QUIC connection has datagrams and timers of its own (`quic.rs`), which mark the connection when something
+//! engine itself; a QUIC connection has datagrams and timers of its own (`quic/`), which mark the connection when something
 //! has happened to its stream.
 
 use std::io::{self, IoSlice};

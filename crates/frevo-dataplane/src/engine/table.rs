@@ -250,7 +250,7 @@ impl Table {
             core.end_pumps(&mut self.host);
             entry.link.carrier.end_output();
             if let Some(key) = entry.quic {
-                self.quic.finish(key);
+                self.quic.finish(key, self.host.now);
             }
             entry.lingering = Some(self.host.now);
             add(&self.shared.stats.closed, 1);

@@ -16,7 +16,7 @@ use super::certificate::{fingerprint, hex, Certificate, Sha256};
 use super::keylog::KeyLogFile;
 use super::refusal::Refusal;
 use super::session::{End, Session};
-use super::verify::{Peer, Trust};
+use super::verify::{self, Peer, Trust};
 use super::{certified_key, initial_suite, provider, BuildError, Unusable, ALPN, VERSION_1};
 
 /// How a server is checked: the words of Samba's `tls verify peer`, each stricter than the one before.
@@ -234,7 +234,7 @@ impl ServerCertVerifier for Server {
         _leaf: &CertificateDer<'_>,
         _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::PeerIncompatible::Tls13RequiredForQuic.into())
+        verify::tls12()
     }
 
     /// Always verified, also for a certificate that nothing else is asked of: the server must have its key.
@@ -244,11 +244,10 @@ impl ServerCertVerifier for Server {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, leaf, signature, algorithms)
+        verify::signature(message, leaf, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        verify::schemes()
     }
 }

@@ -19,7 +19,7 @@ use super::certificate::{Alternative, Certificate};
 use super::keylog::KeyLogFile;
 use super::refusal::Refusal;
 use super::session::{initial_keys, retry_tag, End, Session};
-use super::verify::{Peer, Trust};
+use super::verify::{self, Peer, Trust};
 use super::{certified_key, provider, BuildError, Unusable, ALPN};
 
 /// Whether a server asks its clients for certificates.
@@ -303,7 +303,7 @@ impl ClientCertVerifier for Clients {
         _leaf: &CertificateDer<'_>,
         _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::PeerIncompatible::Tls13RequiredForQuic.into())
+        verify::tls12()
     }
 
     fn verify_tls13_signature(
@@ -312,11 +312,10 @@ impl ClientCertVerifier for Clients {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, leaf, signature, algorithms)
+        verify::signature(message, leaf, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        verify::schemes()
     }
 }

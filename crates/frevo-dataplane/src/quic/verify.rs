@@ -1,6 +1,7 @@
 //! Whether a chain of certificates leads to a trusted CA; what is wrong with it, in a sentence.
 
-use rustls::AlertDescription;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::{AlertDescription, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{
     anchor_from_trusted_cert, CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage,
@@ -10,6 +11,26 @@ use webpki::{
 use super::certificate::{day, hex, listed, Certificate};
 use super::refusal::Refusal;
 use super::{provider, Unusable};
+
+/// The signature of a handshake, by which a peer shows that it has the key of its certificate.
+pub(super) fn signature(
+    message: &[u8],
+    leaf: &CertificateDer<'_>,
+    signature: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let algorithms = &provider().signature_verification_algorithms;
+    rustls::crypto::verify_tls13_signature(message, leaf, signature, algorithms)
+}
+
+/// The answer to a handshake of TLS 1.2, which QUIC does not have (RFC 9001 4.2).
+pub(super) fn tls12() -> Result<HandshakeSignatureValid, rustls::Error> {
+    Err(rustls::PeerIncompatible::Tls13RequiredForQuic.into())
+}
+
+/// The signatures that can be verified.
+pub(super) fn schemes() -> Vec<SignatureScheme> {
+    provider().signature_verification_algorithms.supported_schemes()
+}
 
 /// What certificates of the peer are judged by.
 #[derive(Debug)]

@@ -14,10 +14,10 @@ use quinn_proto::{
 use super::routing::OwnedIds;
 
 /// What a peer may have under way before it has logged on, enough for its largest message, and afterwards.
-pub(super) const PREAUTH_WINDOW: u32 = 160 * 1024;
+const PREAUTH_WINDOW: u32 = 160 * 1024;
 pub(super) const WINDOW: u32 = 16 * 1024 * 1024;
 /// What we have under way without an acknowledgment at most.
-pub(super) const SEND_WINDOW: u64 = 16 * 1024 * 1024;
+const SEND_WINDOW: u64 = 16 * 1024 * 1024;
 /// A peer that is silent for so long is gone. The lower value of the two ends counts (RFC 9000 10.1).
 const IDLE: Duration = Duration::from_secs(60);
 /// Silence is ended after this time: others give up after 30 seconds and send nothing by themselves.
@@ -85,7 +85,7 @@ pub(super) fn transport(peer: SocketAddr, streams: u32) -> Arc<TransportConfig> 
 /// The largest datagram that may reach `peer` in one piece, by the routes of this machine.
 fn largest_datagram(peer: SocketAddr) -> u16 {
     let headers = if peer.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
-    let size = route_mtu(peer).map_or(1500, |mtu| mtu).saturating_sub(headers);
+    let size = route_mtu(peer).unwrap_or(1500).saturating_sub(headers);
     u16::try_from(size).unwrap_or(u16::MAX).clamp(DATAGRAM_MIN, DATAGRAM_MAX)
 }
 

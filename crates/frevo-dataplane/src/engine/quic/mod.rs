@@ -129,8 +129,8 @@ impl Quic {
     }
 
     /// See [`Port::finish`].
-    pub(super) fn finish(&mut self, key: Key) {
-        self.with(key, |port| port.finish(key.handle));
+    pub(super) fn finish(&mut self, key: Key, now: Instant) {
+        self.with(key, |port| port.finish(key.handle, now));
     }
 
     /// See [`Port::close`].
@@ -140,9 +140,7 @@ impl Quic {
 
     /// A timer of a connection is due.
     pub(super) fn remind(&mut self, key: Key, now: Instant) {
-        self.with(key, |port| {
-            port.remind(key.handle, now);
-        });
+        self.with(key, |port| port.remind(key.handle, now));
     }
 
     fn with(&mut self, key: Key, act: impl FnOnce(&mut Port)) {
@@ -220,7 +218,7 @@ impl Table {
                 let found = self.quic.ports.iter().find(|(_, port)| port.listener == Some(listener));
                 self.shared.handed_on[self.index].fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
                 if let Some(id) = found.map(|(id, _)| *id) {
-                    self.datagrams(id, vec![datagram]);
+                    self.take_datagram(id, datagram);
                 }
             }
         }
@@ -262,20 +260,18 @@ impl Table {
                 }
             }
         };
-        let _ = port.receive(&mut self.quic.buffers, &mut mine);
+        port.receive(&mut self.quic.buffers, &mut mine);
         strangers.into_iter().for_each(|(incoming, local, peer)| self.admit_quic(id, incoming, local, peer));
     }
 
-    /// Datagrams that another thread has received.
-    fn datagrams(&mut self, id: PortId, datagrams: Vec<Datagram>) {
-        for datagram in datagrams {
-            let (local, peer) = (datagram.local, datagram.peer);
-            let Some(port) = self.quic.ports.get_mut(&id) else { return };
-            let (handle, stranger) = port.take(datagram, self.host.now, &mut self.quic.out);
-            self.quic.dirty.extend(handle.map(|handle| Key { port: id, handle }));
-            if let Some(incoming) = stranger {
-                self.admit_quic(id, incoming, local, peer);
-            }
+    /// A datagram that another thread has received.
+    fn take_datagram(&mut self, id: PortId, datagram: Datagram) {
+        let (local, peer) = (datagram.local, datagram.peer);
+        let Some(port) = self.quic.ports.get_mut(&id) else { return };
+        let (handle, stranger) = port.take(datagram, self.host.now, &mut self.quic.out);
+        self.quic.dirty.extend(handle.map(|handle| Key { port: id, handle }));
+        if let Some(incoming) = stranger {
+            self.admit_quic(id, incoming, local, peer);
         }
     }
 

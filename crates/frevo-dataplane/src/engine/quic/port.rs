@@ -204,12 +204,8 @@ impl Port {
 
     // -- in ---------------------------------------------------------------------------------------------
 
-    /// Receives what is there, within bounds, a batch at a time. True when there may be more.
-    pub(super) fn receive(
-        &mut self,
-        buffers: &mut [BytesMut],
-        mut take: impl FnMut(&mut Port, Datagram),
-    ) -> bool {
+    /// Receives what is there, within bounds, a batch at a time. What is left makes the socket readable again.
+    pub(super) fn receive(&mut self, buffers: &mut [BytesMut], mut take: impl FnMut(&mut Port, Datagram)) {
         for _ in 0..RECEIVES {
             let mut metas = [RecvMeta::default(); BATCH_SIZE];
             buffers.iter_mut().for_each(make_room);
@@ -219,7 +215,7 @@ impl Port {
             });
             let count = match self.socket.recv(UdpSockRef::from(&self.fd), &mut slices, &mut metas) {
                 Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // What an ICMP message has said about an earlier datagram; the connections find out by themselves.
                 Err(_) => continue,
             };
@@ -239,10 +235,9 @@ impl Port {
                 }
             }
             if count < BATCH_SIZE {
-                return false;
+                return;
             }
         }
-        true
     }
 
     /// Takes one datagram. Some: a client that is not known, see [`Port::accept`] and [`Port::refuse`]; the number is that
@@ -347,11 +342,11 @@ impl Port {
     }
 
     /// Nothing more will be sent.
-    pub(super) fn finish(&mut self, handle: usize) {
+    pub(super) fn finish(&mut self, handle: usize, now: Instant) {
         if let Some(peer) = self.peers.get_mut(&handle) {
             match peer.stream {
                 Some(stream) => drop(peer.quic.send_stream(stream).finish()),
-                None => peer.quic.close(Instant::now(), NO_ERROR, bytes::Bytes::new()),
+                None => peer.quic.close(now, NO_ERROR, bytes::Bytes::new()),
             }
         }
     }
@@ -364,14 +359,13 @@ impl Port {
         }
     }
 
-    /// A timer of a connection. False: it is not time yet.
-    pub(super) fn remind(&mut self, handle: usize, now: Instant) -> bool {
-        let Some(peer) = self.peers.get_mut(&handle) else { return false };
+    /// A timer of a connection, which may have been put off since it was set.
+    pub(super) fn remind(&mut self, handle: usize, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&handle) else { return };
         peer.reminder = None;
         if peer.quic.poll_timeout().is_some_and(|at| at <= now) {
             peer.quic.handle_timeout(now);
         }
-        true
     }
 
     /// Goes on with the protocol of a connection, and tells what came of it.
