@@ -2,74 +2,49 @@
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::Ordering;
-use std::sync::Arc;
 
+use super::protect::Protection;
 use super::{Connection, Host};
-use crate::crypto::{EncryptOnce, SessionKeys, SignOnce};
+use crate::crypto::SignOnce;
+use crate::event::Reason;
 use crate::fast::{
     write_read_body, write_response_header, AttachedOpen, Attempt, ReadJob, ReadRequest, ECHO_BODY,
     ERROR_BODY, READ_RESPONSE_BYTES,
 };
 use crate::framing::Framing;
 use crate::stats::add;
-use crate::wire::{
-    command, flags, Header, CREDIT_BYTES, FRAME_BYTES, HEADER_BYTES, STATUS_END_OF_FILE, TRANSFORM_BYTES,
-};
+use crate::wire::{command, flags, Header, CREDIT_BYTES, FRAME_BYTES, HEADER_BYTES, STATUS_END_OF_FILE};
 
-/// How the answer to a request is protected: as the request was.
-enum Protection {
-    Plain,
-    Signed(Arc<SessionKeys>),
-    Encrypted(u64, EncryptOnce),
+/// A request that stands alone and whose signature, if any, is right.
+pub(super) struct Request<'a> {
+    pub(super) header: Header,
+    pub(super) message: &'a [u8],
+    /// SessionId of the transform header, None for a plain request.
+    pub(super) encrypted: Option<u64>,
 }
 
-impl Protection {
-    /// Bytes before the SMB2 header.
-    fn room(&self) -> usize {
-        FRAME_BYTES + if matches!(self, Protection::Encrypted(..)) { TRANSFORM_BYTES } else { 0 }
-    }
-
-    /// Signs or encrypts a finished response and writes its transport header. `frame` starts with that header. The right to
-    /// sign the answer of this request is gone in any case: it is this one.
-    fn finish(self, frame: &mut [u8], framing: Framing, right: &mut Option<SignOnce>) {
-        let header = framing.header(frame.len() - FRAME_BYTES).expect("the size was checked before");
-        frame[..FRAME_BYTES].copy_from_slice(&header);
-        let message = &mut frame[FRAME_BYTES..];
-        match (self, right.take()) {
-            (Protection::Encrypted(session_id, once), _) => once.encrypt(session_id, message),
-            (Protection::Signed(keys), Some(right)) => {
-                let signed = keys.sign(message, right);
-                debug_assert!(signed, "the right is that of the request, the keys are this connection's");
-            }
-            (Protection::Signed(_), None) | (Protection::Plain, _) => (),
-        }
-    }
-}
+/// What became of a request: None when it is not for here; an error ends the connection.
+type Answered = Option<Result<(), Reason>>;
 
 impl Connection {
-    /// Answers a request that stands alone and whose signature, if any, is right. False: it is not for here, and the
-    /// `right` to sign its answer is still there.
+    /// Answers a request if it can. If not, the `right` to sign its answer is still there.
     pub(super) fn answer(
         &mut self,
-        header: &Header,
-        message: &[u8],
-        encrypted: Option<u64>,
+        request: &Request,
         right: &mut Option<SignOnce>,
         host: &mut Host,
-    ) -> bool {
+    ) -> Answered {
         const UNUSUAL: u32 = flags::SERVER_TO_REDIR
             | flags::ASYNC_COMMAND
             | flags::RELATED_OPERATIONS
             | flags::REPLAY_OPERATION;
-        if !self.settings.authenticated || header.flags & UNUSUAL != 0 {
-            return false;
+        if !self.settings.authenticated || request.header.flags & UNUSUAL != 0 {
+            return None;
         }
-        match header.command {
-            command::READ if !self.opens.is_empty() => {
-                self.read(header, message, encrypted, right, host).is_some()
-            }
-            command::ECHO => host.echoes() && self.echo(header, message, encrypted, right, host).is_some(),
-            _ => false,
+        match request.header.command {
+            command::READ if !self.opens.is_empty() => self.read(request, right, host),
+            command::ECHO if host.echoes() => self.echo(request, right, host),
+            _ => None,
         }
     }
 
@@ -85,7 +60,7 @@ impl Connection {
         let signed = header.has(flags::SIGNED);
         match encrypted {
             Some(session_id) if session_id == header.session_id => {
-                Some(Protection::Encrypted(session_id, keys.encrypt_once()?))
+                Protection::encrypted(session_id, keys).ok()
             }
             Some(_) => None,
             None if encrypted_only || keys.encryption_required || (keys.signing_required && !signed) => None,
@@ -95,39 +70,26 @@ impl Connection {
     }
 
     /// [MS-SMB2] 3.3.5.17
-    fn echo(
-        &mut self,
-        header: &Header,
-        message: &[u8],
-        encrypted: Option<u64>,
-        right: &mut Option<SignOnce>,
-        host: &mut Host,
-    ) -> Option<()> {
+    fn echo(&mut self, request: &Request, right: &mut Option<SignOnce>, host: &mut Host) -> Answered {
+        let Request { header, message, encrypted } = request;
         if message.len() < HEADER_BYTES + 4 || message[HEADER_BYTES] != 4 || message[HEADER_BYTES + 1] != 0 {
             return None;
         }
         let protection = match (header.session_id, encrypted) {
             (0, None) if !header.has(flags::SIGNED) => Protection::Plain,
-            _ => self.protection(header, encrypted, false)?,
+            _ => self.protection(header, *encrypted, false)?,
         };
-        self.respond(header, 0, &ECHO_BODY, protection, right, host);
         add(&host.stats.fast_echoes, 1);
-        Some(())
+        Some(self.respond(header, 0, &ECHO_BODY, protection, right.take(), host))
     }
 
     /// [MS-SMB2] 3.3.5.12
-    fn read(
-        &mut self,
-        header: &Header,
-        message: &[u8],
-        encrypted: Option<u64>,
-        right: &mut Option<SignOnce>,
-        host: &mut Host,
-    ) -> Option<()> {
+    fn read(&mut self, request: &Request, right: &mut Option<SignOnce>, host: &mut Host) -> Answered {
+        let Request { header, message, encrypted } = request;
         let read = ReadRequest::parse(message)?;
         let open = self.find_open(header, &read)?;
         let (file, gate, position) = (open.file.clone(), open.gate.clone(), open.position.clone());
-        let protection = self.protection(header, encrypted, open.encrypted_only)?;
+        let protection = self.protection(header, *encrypted, open.encrypted_only)?;
         let length = read.length as usize;
         let data_start = protection.room() + READ_RESPONSE_BYTES;
         self.framing.header(data_start + length - FRAME_BYTES)?;
@@ -151,7 +113,7 @@ impl Connection {
                 host.jobs.push(ReadJob {
                     connection,
                     request,
-                    encrypted,
+                    encrypted: *encrypted,
                     right,
                     file,
                     read,
@@ -161,12 +123,12 @@ impl Connection {
                     outcome,
                     pass,
                 });
-                Some(())
+                Some(Ok(()))
             }
             Attempt::Done(count) if count < read.minimum_count as usize => None,
             Attempt::Done(0) => {
-                self.respond(header, STATUS_END_OF_FILE, &ERROR_BODY, protection, right, host);
-                Some(())
+                let right = right.take();
+                Some(self.respond(header, STATUS_END_OF_FILE, &ERROR_BODY, protection, right, host))
             }
             Attempt::Done(count) => {
                 position.store(read.offset + count as u64, Ordering::Relaxed);
@@ -175,10 +137,11 @@ impl Connection {
                 let start = tail.len();
                 // SAFETY: the read has initialised `count` bytes from `data_start` on, in this same buffer.
                 unsafe { commit_read(tail, data_start, count) };
-                finish_read_response(&mut tail[start..], header, credits, protection, right, self.framing);
+                let (frame, right) = (&mut tail[start..], right.take());
+                let done = finish_read_response(frame, header, credits, protection, right, self.framing);
                 self.output.committed(data_start + count);
                 self.count_read(count, host);
-                Some(())
+                Some(done)
             }
         }
     }
@@ -194,17 +157,17 @@ impl Connection {
     }
 
     /// Queues the answer to a read that a worker has done, or hands the request up when it failed.
-    pub fn finish_read(&mut self, mut job: ReadJob, host: &mut Host) {
+    pub fn finish_read(&mut self, job: ReadJob, host: &mut Host) -> Result<(), Reason> {
         let length = job.read.length as usize;
         self.deferred_bytes -= length.min(self.deferred_bytes);
-        let Some(header) = Header::parse(&job.request) else { return };
+        let Some(header) = Header::parse(&job.request) else { return Ok(()) };
         if self.closing {
-            return;
+            return Ok(());
         }
         let protection = self.protection(&header, job.encrypted, false); // the share was asked before
         match (protection, job.outcome) {
             (Some(protection), Some(Attempt::Done(0))) if job.read.minimum_count == 0 => {
-                self.respond(&header, STATUS_END_OF_FILE, &ERROR_BODY, protection, &mut job.right, host);
+                self.respond(&header, STATUS_END_OF_FILE, &ERROR_BODY, protection, job.right, host)?;
             }
             (Some(protection), Some(Attempt::Done(count)))
                 if count > 0 && count >= job.read.minimum_count as usize =>
@@ -214,14 +177,14 @@ impl Connection {
                 let mut buffer = job.buffer;
                 // SAFETY: ReadJob::run has initialised `count` bytes from `data_start` on in the empty buffer.
                 unsafe { commit_read(&mut buffer, job.data_start, count) };
-                let right = &mut job.right;
-                finish_read_response(&mut buffer, &header, credits, protection, right, self.framing);
+                finish_read_response(&mut buffer, &header, credits, protection, job.right, self.framing)?;
                 self.output.push(buffer, 0);
                 self.count_read(count, host);
             }
             _ => self.report_request(job.request, job.encrypted, job.right, host),
         }
         drop(job.pass);
+        Ok(())
     }
 
     fn count_read(&self, count: usize, host: &Host) {
@@ -236,9 +199,9 @@ impl Connection {
         status: u32,
         body: &[u8],
         protection: Protection,
-        right: &mut Option<SignOnce>,
+        right: Option<SignOnce>,
         host: &mut Host,
-    ) {
+    ) -> Result<(), Reason> {
         let credits = self.window.grant(request.credits, true);
         let room = protection.room();
         let size = room + HEADER_BYTES + body.len();
@@ -248,8 +211,9 @@ impl Connection {
         let frame = &mut tail[start..];
         write_response_header(&mut frame[room..], request, status, credits);
         frame[room + HEADER_BYTES..].copy_from_slice(body);
-        protection.finish(frame, self.framing, right);
+        protection.finish(frame, self.framing, right)?;
         self.output.committed(size);
+        Ok(())
     }
 }
 
@@ -270,12 +234,12 @@ fn finish_read_response(
     request: &Header,
     credits: u16,
     protection: Protection,
-    right: &mut Option<SignOnce>,
+    right: Option<SignOnce>,
     framing: Framing,
-) {
+) -> Result<(), Reason> {
     let message = &mut frame[protection.room()..];
     write_response_header(message, request, 0, credits);
     let count = message.len() - READ_RESPONSE_BYTES;
     write_read_body(message, count);
-    protection.finish(frame, framing, right);
+    protection.finish(frame, framing, right)
 }

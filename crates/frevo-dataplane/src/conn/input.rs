@@ -2,6 +2,7 @@
 
 use std::mem::{self, MaybeUninit};
 
+use super::answer::Request;
 use super::pumping::Protected;
 use super::{violation, Connection, Host, Role};
 use crate::crypto::SignOnce;
@@ -361,8 +362,10 @@ impl Connection {
         if seen.bad_signatures != 0 {
             add(&host.stats.bad_signatures, 1);
         } else if let Some(header) = first {
-            if seen.unverified == 0 && self.answer(&header, message, encrypted, &mut seen.right, host) {
-                return Ok(Verdict::Answered);
+            let request = Request { header, message, encrypted };
+            let known = seen.unverified == 0;
+            if let Some(done) = known.then(|| self.answer(&request, &mut seen.right, host)).flatten() {
+                return done.map(|()| Verdict::Answered);
             }
         }
         if let Some(right) = seen.right {

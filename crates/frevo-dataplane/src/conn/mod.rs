@@ -8,6 +8,7 @@ mod input;
 #[cfg(test)]
 mod nonce_tests;
 mod output;
+mod protect;
 mod pump_body;
 #[cfg(test)]
 mod pump_tests;

@@ -1,12 +1,12 @@
 //! The way out: credits, signatures, encryption and framing of what the control plane submits.
 
+use super::protect::{sign, Protection};
 use super::{violation, Connection, Role};
 use crate::crypto::SignOnce;
 use crate::event::Reason;
 use crate::stats::{add, Stats};
 use crate::wire::{
-    at, command, element_end, flags, put, u32_at, Header, FRAME_BYTES, HEADROOM_BYTES, PROTOCOL_SMB2,
-    STATUS_PENDING, TRANSFORM_BYTES,
+    at, command, element_end, flags, put, u32_at, Header, HEADROOM_BYTES, PROTOCOL_SMB2, STATUS_PENDING,
 };
 
 /// Flag of a submission: encrypt it with the session's keys.
@@ -51,20 +51,13 @@ impl Connection {
         if packet[HEADROOM_BYTES..].starts_with(&PROTOCOL_SMB2) {
             self.finish_elements(&mut packet[HEADROOM_BYTES..], session_id, encrypted)?;
         }
-        let mut start = TRANSFORM_BYTES;
-        if encrypted {
-            let Some(keys) = self.keys(session_id) else {
-                return violation("no keys to encrypt a response with");
-            };
-            if !keys.encrypt(session_id, &mut packet[FRAME_BYTES..]) {
-                return violation("the session has no cipher, or has used up its nonces");
-            }
-            start = 0;
-        }
-        let Some(frame) = self.framing.header(packet.len() - start - FRAME_BYTES) else {
-            return violation("response is too large for the transport");
+        let protection = match self.keys(session_id) {
+            _ if !encrypted => Protection::Plain, // the elements are signed each by itself
+            Some(keys) => Protection::encrypted(session_id, keys)?,
+            None => return violation("no keys to encrypt a message with"),
         };
-        packet[start..start + FRAME_BYTES].copy_from_slice(&frame);
+        let start = HEADROOM_BYTES - protection.room();
+        protection.finish(&mut packet[start..], self.framing, None)?;
         self.output.push(packet, start);
         if flags & CLOSE_AFTER != 0 {
             self.close_after_output();
@@ -156,9 +149,6 @@ impl Connection {
         let Some(keys) = self.keys(header.session_id).or_else(|| self.keys(session_id)) else {
             return Ok(());
         };
-        if right.is_some_and(|right| keys.sign(element, right)) {
-            return Ok(());
-        }
-        violation("a message must not be signed: its message id was already used to sign")
+        sign(keys, element, right)
     }
 }

@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::protect::{self, Protection};
 use super::pump_body::Body;
 use super::{violation, Connection, Host};
 use crate::buffer::{Output, Pool};
 use crate::credits::Credits;
-use crate::crypto::{MessageNonces, SessionKeys, SignOnce};
+use crate::crypto::MessageNonces;
 use crate::event::{Event, Reason};
 use crate::framing::Framing;
 use crate::pump::{read_data, Class, End, Operation, Pump, PumpId, Settings, StoreJob, Stored};
 use crate::window::{Ids, Window};
 use crate::wire::{
-    at, flags, put, u32_at, Header, CREDIT_BYTES, FRAME_BYTES, HEADER_BYTES, PROTOCOL_SMB2,
-    STATUS_INSUFFICIENT_RESOURCES, STATUS_PENDING, TRANSFORM_BYTES,
+    at, flags, put, u32_at, Header, CREDIT_BYTES, HEADER_BYTES, PROTOCOL_SMB2, STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_PENDING,
 };
 
 /// Credits that a client's connection asks for until it has them.
@@ -26,8 +27,8 @@ const GREED: u64 = 128;
 const BULK_BYTES: usize = 64 * 1024;
 /// So many buffers for large answers are kept beside the one that is being filled.
 const SPARE_BUFFERS: usize = 4;
-/// What surrounds the data of a READ response.
-const READ_OVERHEAD: usize = FRAME_BYTES + HEADER_BYTES + 16;
+/// What is before the data of a READ response.
+const READ_OVERHEAD: usize = HEADER_BYTES + 16;
 
 /// How a message came.
 pub(super) struct Protected {
@@ -128,8 +129,7 @@ impl Connection {
     pub(super) fn expected_frame(&self) -> Option<usize> {
         let pumps = self.pumps.as_ref()?;
         let bulk = |pump: &Pump| {
-            let room = if pump.settings.encrypt { TRANSFORM_BYTES } else { 0 };
-            (pump.in_flight > 0).then_some((pump.bulk_bytes(), room))
+            (pump.in_flight > 0).then_some((pump.bulk_bytes(), protect::room(pump.settings.encrypt)))
         };
         let (bytes, room) = pumps.list.iter().filter_map(bulk).min()?;
         (bytes >= BULK_BYTES).then_some(bytes + room + READ_OVERHEAD)
@@ -355,7 +355,7 @@ impl Outlet<'_> {
 
     /// Builds, protects and queues one request.
     fn send(&mut self, pump: &mut Pump, operation: &mut Operation, alone: bool) -> Sent {
-        let room = FRAME_BYTES + if pump.settings.encrypt { TRANSFORM_BYTES } else { 0 };
+        let room = protect::room(pump.settings.encrypt);
         let body = Body::of(pump, operation);
         let data = if operation.class == Class::Write { operation.size as usize } else { 0 };
         let tail = self.output.tail(room + HEADER_BYTES + body.len() + data, self.pool);
@@ -389,14 +389,12 @@ impl Outlet<'_> {
         put(header, at::SESSION_ID, pump.settings.session_id.to_le_bytes());
         let first = self.window.send(message_id, charge);
         let right = first.ok().map(|first| self.nonces.right(first));
-        if !protect(frame, pump.keys.as_deref(), &pump.settings, right) {
+        let finished = protection(pump).and_then(|protection| protection.finish(frame, self.framing, right));
+        if finished.is_err() {
             tail.truncate(start);
             pump.stop(End::Lost);
             return Sent::Ended;
         }
-        // What is too large for the framing was refused when the pump was made.
-        let length = self.framing.header(size - FRAME_BYTES).unwrap_or_default();
-        frame[..FRAME_BYTES].copy_from_slice(&length);
         self.output.committed(size);
         Sent::Yes(message_id, charge)
     }
@@ -432,17 +430,11 @@ fn wanted(pump: &Pump, charge: u16) -> u64 {
     (u64::from(pump.settings.window) * u64::from(charge) + GREED).min(8192)
 }
 
-/// Signs or encrypts the message behind the room in `frame`; false when it must not be sent.
-fn protect(
-    frame: &mut [u8],
-    keys: Option<&SessionKeys>,
-    settings: &Settings,
-    right: Option<SignOnce>,
-) -> bool {
-    let message = &mut frame[FRAME_BYTES..];
-    match keys {
-        Some(keys) if settings.encrypt => keys.encrypt(settings.session_id, message),
-        Some(keys) if settings.sign => right.is_some_and(|right| keys.sign(message, right)),
-        _ => true,
+/// As the pump's settings demand.
+fn protection(pump: &Pump) -> Result<Protection, Reason> {
+    match &pump.keys {
+        Some(keys) if pump.settings.encrypt => Protection::encrypted(pump.settings.session_id, keys),
+        Some(keys) if pump.settings.sign => Ok(Protection::Signed(keys.clone())),
+        _ => Ok(Protection::Plain),
     }
 }

@@ -122,20 +122,14 @@ impl Encryption {
         })
     }
 
-    /// Encrypts `packet[52..]` and writes the transform header at its start; false if the key is used up.
-    #[must_use]
-    pub fn encrypt(&self, session_id: u64, packet: &mut [u8]) -> bool {
-        let nonce = self.nonces.next();
-        nonce.is_some_and(|nonce| self.encrypt_with(nonce, session_id, packet))
-    }
-
     /// The right to encrypt one packet; None if the key is used up.
     pub fn once(encryption: &Arc<Encryption>) -> Option<EncryptOnce> {
         let nonce = encryption.nonces.next()?;
         Some(EncryptOnce { encryption: encryption.clone(), nonce })
     }
 
-    fn encrypt_with(&self, nonce: EncryptNonce, session_id: u64, packet: &mut [u8]) -> bool {
+    /// Encrypts `packet[52..]` and writes the transform header at its start; false if the cipher refuses it.
+    fn encrypt(&self, nonce: EncryptNonce, session_id: u64, packet: &mut [u8]) -> bool {
         let (header, message) = packet.split_at_mut(TRANSFORM_BYTES);
         let size = self.cipher.nonce_bytes();
         header.fill(0);
@@ -177,9 +171,9 @@ pub struct EncryptOnce {
 }
 
 impl EncryptOnce {
-    /// As [`Encryption::encrypt`].
+    /// Encrypts `packet[52..]` in place and writes the transform header before it.
     pub fn encrypt(self, session_id: u64, packet: &mut [u8]) {
-        let encrypted = self.encryption.encrypt_with(self.nonce, session_id, packet);
+        let encrypted = self.encryption.encrypt(self.nonce, session_id, packet);
         assert!(encrypted, "packets are shorter than the limit of a cipher");
     }
 }
@@ -196,11 +190,11 @@ mod tests {
         for (id, size, provider) in kinds {
             let (ours, theirs) = (vec![1u8; size], vec![2u8; size]);
             let cipher = Cipher::by_id(id).unwrap();
-            let server = Encryption::by(provider, cipher, &ours, &theirs).unwrap();
+            let server = Arc::new(Encryption::by(provider, cipher, &ours, &theirs).unwrap());
             let client = Encryption::by(provider, cipher, &theirs, &ours).unwrap();
             let mut packet = vec![0u8; TRANSFORM_BYTES + 1000];
             packet[TRANSFORM_BYTES..].fill(0x5A);
-            assert!(server.encrypt(0x1122, &mut packet));
+            Encryption::once(&server).unwrap().encrypt(0x1122, &mut packet);
             let encrypted = packet.clone();
             assert!(client.decrypt(&mut packet));
             assert!(packet[TRANSFORM_BYTES..].iter().all(|b| *b == 0x5A));
@@ -225,17 +219,12 @@ mod tests {
             let mut seen = std::collections::HashSet::new();
             for encryption in [&first, &again, &first, &again] {
                 let mut packet = vec![0u8; 152];
-                assert!(encryption.encrypt(1, &mut packet));
-                assert!(seen.insert(packet[20..36].to_vec()), "the same key again starts elsewhere");
-                let mut packet = vec![0u8; 152];
                 Encryption::once(encryption).unwrap().encrypt(1, &mut packet);
-                assert!(seen.insert(packet[20..36].to_vec()));
+                assert!(seen.insert(packet[20..36].to_vec()), "the same key again starts elsewhere");
                 assert!(packet[20 + cipher.nonce_bytes()..36].iter().all(|byte| *byte == 0));
             }
             first.nonces.skip_to(u64::MAX >> 8);
-            let mut packet = vec![7u8; 152];
-            assert!(!first.encrypt(1, &mut packet) && Encryption::once(&first).is_none(), "used up");
-            assert!(packet.iter().all(|byte| *byte == 7), "untouched");
+            assert!(Encryption::once(&first).is_none(), "used up");
         }
     }
 }

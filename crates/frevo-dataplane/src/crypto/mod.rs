@@ -85,7 +85,7 @@ impl SessionKeys {
     /// there is no cipher or the key is used up.
     #[must_use]
     pub fn encrypt(&self, session_id: u64, packet: &mut [u8]) -> bool {
-        self.encryption.as_ref().is_some_and(|encryption| encryption.encrypt(session_id, packet))
+        self.encrypt_once().map(|once| once.encrypt(session_id, packet)).is_some()
     }
 
     /// The right to encrypt one packet; None without a cipher or if the key is used up.

@@ -108,7 +108,11 @@ impl Table {
                 }
             }),
             Command::ReadDone(job) => {
-                self.with(job.connection, |core, host| core.finish_read(job, host));
+                self.with(job.connection, |core, host| {
+                    if let Err(reason) = core.finish_read(job, host) {
+                        core.failed.get_or_insert(reason);
+                    }
+                });
             }
             Command::Stored(job) => {
                 self.with(job.connection, |core, host| core.stored(job, host));

@@ -74,7 +74,7 @@ fn a_worker_finishes_a_read() {
     };
     let mut done = job(gate.enter().unwrap(), Some(right));
     done.run();
-    pair.connection.finish_read(done, &mut pair.host);
+    pair.connection.finish_read(done, &mut pair.host).unwrap();
     let mut answer = pair.answer();
     assert!(pair.client.verify(&mut answer));
     assert_eq!(answer[80..], *b"34567");
@@ -82,7 +82,7 @@ fn a_worker_finishes_a_read() {
     let right = pair.connection.nonces.right(pair.connection.window.consume(2, 1).unwrap());
     let mut failed = job(gate.enter().unwrap(), Some(right));
     failed.outcome = Some(crate::fast::Attempt::Failed);
-    pair.connection.finish_read(failed, &mut pair.host);
+    pair.connection.finish_read(failed, &mut pair.host).unwrap();
     assert_eq!(pair.messages()[0].2, request);
     assert!(pair.connection.nonces.answer(2).is_some(), "the control plane may sign its answer");
     gate.close();

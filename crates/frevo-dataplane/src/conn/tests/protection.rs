@@ -65,6 +65,33 @@ fn responses_are_signed_or_encrypted() {
 }
 
 #[test]
+fn what_cannot_be_protected_or_framed_is_not_sent() {
+    let (mut pair, _gate) = Pair::ready(b"", false, false);
+    let mut response = request(3, 1);
+    put(&mut response, at::FLAGS, (flags::SERVER_TO_REDIR | flags::SIGNED).to_le_bytes());
+    let refused = pair.submit(SESSION, 0, &response).unwrap_err();
+    assert!(refused.contains("must not be signed"), "nobody asked: {refused}");
+    pair.keys = Arc::new(SessionKeys::new(
+        Signer::new(SigningAlgorithm::AesGmac, &[8; 16]).unwrap(),
+        None,
+        false,
+        false,
+    ));
+    pair.connection.set_session(SESSION, pair.keys.clone()).unwrap();
+    let refused = pair.submit(SESSION, ENCRYPT, &request(3, 1)).unwrap_err();
+    assert!(refused.contains("no cipher"), "{refused}");
+    assert!(pair.output().is_empty());
+    let mut pair = Pair::new(Framing::Nbt);
+    let mut large = request(3, 0);
+    large.resize(0x2_0000, 0);
+    let refused = pair.submit(0, 0, &large).unwrap_err();
+    assert!(refused.contains("too large"), "{refused}");
+    large.truncate(0x1_FFFF);
+    pair.submit(0, 0, &large).unwrap();
+    assert_eq!(pair.output().len(), 4 + 0x1_FFFF);
+}
+
+#[test]
 fn encrypted_messages() {
     let (mut pair, _gate) = Pair::ready(b"", false, false);
     let encrypt = |client: &SessionKeys, session: u64, message: &[u8]| {
