@@ -64,8 +64,8 @@ check: $(STAMPS)/build $(STAMPS)/test ## linters and type checkers: ruff, mypy, 
 	cargo fmt --all -- --check
 	cargo clippy --locked --release --workspace --all-targets -- -D warnings
 
-bench: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## compare frevo with Samba's smbd under the same load
-	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
+bench: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## compare frevo with smbd under the same load, in build/bench/
+	$(BIN)/python -m benchmarks --json build/bench/bench.json --html build/bench/bench.html $(BENCH_FLAGS)
 
 docs: $(STAMPS)/build ## generate the reference pages
 	$(BIN)/python -m frevo.config.reference > docs/reference/smb.conf.md.new

@@ -1,21 +1,25 @@
-"""frevo compared with Samba's smbd and with what the loopback of the machine can do, under the same load in one run.
+"""frevo compared with Samba's smbd and with what the machine can do, under the same load in one run.
 
-`python -m benchmarks` (or `make bench`) runs everything; `--help` lists the options. Numbers come in pairs measured
-seconds apart, so what counts is their ratio; the table names the machine.
+`python -m benchmarks` (or `make bench`) runs everything; `--help` lists the options and docs/performance.md explains
+them. What counts are ratios of figures measured seconds apart; the report names the machine.
 
-    run.py         the command line: rounds, pairs, results
-    workloads.py   what is measured, and the goals
-    servers.py     the two servers on private configurations, their CPU time and memory
-    loadgen.py     starts the load and measures around it
-    load.py        one process of our load generator: client.py, pipeline.py, conversation.py
-    tools.py       smbtorture, smbclient and limit.c as load
-    report.py      medians, ratios, the table
-    machine.py     the machine in one line
+    run.py          the command line: rounds, pairs, results
+    rows.py         what is measured, and the goals
+    servers.py      frevo and its rivals on private configurations, and their memory
+    network.py      the loopback, or a veth pair between two network namespaces
+    frevo_bench.py  `frevo bench` as the load; tools.py: smbtorture, and limit.c; transfers.py: get and put
+    sample.py       what one run took, with the processor time of both ends
+    results.py      ratios, and whether the goals are met; report.py: the table; html.py: the page
+    rungs.py        the ways to read and write that can be forced
+    machine.py      the conditions of the machine
+    idle.py         the memory of idle connections
+    talk.py         large reads between two machines with fast network cards
+    soak.py         a long run that watches the server's memory
     client_bench.py  frevo bench and smbtorture's clients against one smbd
     client_library.py  frevo's client, smbprotocol and smbclient; client_work.py is one process of it
-    quic.py        SMB over QUIC, over TCP, and other QUIC stacks; quic_bulk.py and quinn_bulk/ are their ends
-    quic_loss.py   SMB over QUIC and over TCP on a path that loses packets (as root)
-    micro_*.py     single functions, in microseconds
+    quic.py         SMB over QUIC, over TCP, and other QUIC stacks; quic_bulk.py and quinn_bulk/ are their ends
+    quic_loss.py    SMB over QUIC and over TCP on a path that loses packets (as root)
+    micro_*.py      single functions, in microseconds
 """
 
 from __future__ import annotations

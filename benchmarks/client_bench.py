@@ -8,11 +8,9 @@ only echo and path-contention-shared, so read and write are compared with limit.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import pty
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,15 +18,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from peers import programs
 from peers.samba_server import samba_server
 from peers.target import Target
 
+from benchmarks.frevo_bench import frevo_bench
 from benchmarks.machine import machine_line, wait_until_quiet
-from benchmarks.servers import SAMBA_OPTIONS, processes, wait_for_children
-from benchmarks.tools import ToolError, build_limit, run_limit, wait_until_idle
+from benchmarks.network import Network
+from benchmarks.sample import ToolError, children_seconds, wait_for_children, wait_until_idle
+from benchmarks.servers import SAMBA_OPTIONS
+from benchmarks.tools import build_limit, run_limit
 from frevo.bench.processor import usage
 
 _RATE = re.compile(r"(?:echo|open)\[num/s=([\d,]+?)[,;]\w")
@@ -70,10 +70,10 @@ PAIRS = (
 )
 #: Workloads of frevo bench alone: its arguments, and those of limit.c for the same shape.
 ALONE = (
-    (("read", "--qdepth", "8", "--io-size", "4K"), ("batch", 4096, 4, 8)),
-    (("write", "--qdepth", "8", "--io-size", "4K"), ("batch", 4096, 4, 8)),
-    (("read", "--qdepth", "2", "--io-size", "2M", "--file-size", "64M"), ("chunk:256", 2 << 20, 4, 2)),
-    (("write", "--qdepth", "2", "--io-size", "2M", "--file-size", "64M"), ("chunk:256", 2 << 20, 4, 2)),
+    (("read", "--qdepth", "8", "--io-size", "4K"), ("batch", (4096, 4, 8))),
+    (("write", "--qdepth", "8", "--io-size", "4K"), ("batch", (4096, 4, 8))),
+    (("read", "--qdepth", "2", "--io-size", "2M", "--file-size", "64M"), ("chunk:256", (2 << 20, 4, 2))),
+    (("write", "--qdepth", "2", "--io-size", "2M", "--file-size", "64M"), ("chunk:256", (2 << 20, 4, 2))),
 )
 
 
@@ -86,8 +86,8 @@ def smbtorture(target: Target, shape: Shape, seconds: float) -> Figures:
         *(f"--option=torture:{option}" for option in options), shape.test,
     ]  # fmt: skip
     ours, theirs = pty.openpty()
-    before = _children_seconds()
-    started, children = 0.0, processes(target)
+    before = children_seconds()
+    started, children = 0.0, usage([target.pid]).processes
     with (
         tempfile.TemporaryDirectory(prefix="frevo-bench-") as folder,
         os.fdopen(ours, "rb", buffering=0) as terminal,
@@ -103,16 +103,14 @@ def smbtorture(target: Target, shape: Shape, seconds: float) -> Figures:
             if "Running for" in output and not started:
                 started, server = usage([process.pid]).seconds, usage([target.pid])
         process.wait()
-    wait_for_children(
-        target, children
-    )  # only then is the time of its connections' processes counted for their parent
+    wait_for_children(target, children)
     server_s = usage([target.pid]).seconds - server.seconds
     rates, times = _RATE.findall(output), _SECONDS.findall(output)
     if not rates or not times or not started:
         raise ToolError(f"{shape.test} against {target.name}:\n{output}")
     rate = float(rates[-1].replace(",", ""))
     operations = rate * float(times[-1])
-    client_s = _children_seconds() - before - started
+    client_s = children_seconds() - before - started
     return Figures(rate, client_s / operations * 1e6, server_s / operations * 1e6)
 
 
@@ -123,31 +121,9 @@ def _read(fd: int) -> str:
         return ""
 
 
-def _children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def frevo_bench(target: Target, arguments: Sequence[str], seconds: float) -> dict[str, Any]:
-    """The report of one run."""
-    with tempfile.TemporaryDirectory(prefix="frevo-bench-") as folder:
-        login = Path(folder, "login")
-        login.write_text(f"username={target.user}\npassword={target.password}\n")
-        command = [
-            *(sys.executable, "-m", "frevo", "bench", *arguments, f"smb://{target.host}:{target.port}/share"),
-            *("--credentials", str(login), "--time", str(seconds), "--json", "--quiet"),
-            *("--server-pid", str(target.pid)),
-        ]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-    if run.returncode:
-        raise ToolError(f"frevo bench {' '.join(arguments)}: {run.stderr}")
-    found: dict[str, Any] = json.loads(run.stdout)
-    return found
-
-
 def _frevo_figures(target: Target, shape: Shape, seconds: float) -> Figures:
     arguments = (shape.workload, "--connections", str(shape.connections), "--qdepth", str(shape.depth))
-    found = frevo_bench(target, (*arguments, "--protect", shape.protect), seconds)
+    found = frevo_bench(target, arguments, seconds, protect=shape.protect)
     cpu = found["cpu"]
     return Figures(found["operations_per_second"], cpu["client_us_per_op"], cpu["server_us_per_op"])
 
@@ -175,19 +151,19 @@ def pairs(target: Target, shape: Shape, rounds: int, seconds: float, patience: f
 
 
 def alone(
-    target: Target, arguments: Sequence[str], limit: tuple[Path, tuple[str, int, int, int]] | None,
+    target: Target, arguments: Sequence[str], limit: tuple[Path, tuple[str, tuple[int, int, int]]] | None,
     rounds: int, seconds: float,
 ) -> str:  # fmt: skip
     """A row for a workload that smbtorture lacks: medians of frevo bench, and the limit of the loopback."""
     found = []
     for _ in range(rounds):
         wait_until_idle(target)
-        found.append(frevo_bench(target, arguments, seconds))
+        found.append(frevo_bench(target, arguments, seconds, protect="sign"))
     cells = [" ".join(arguments), f"{median(one['operations_per_second'] for one in found):,.0f}"]
     cells.append(f"{median(one['bytes_per_second'] for one in found) / 1e9:.2f}")
     for name, digits in (("client_us_per_op", 2), ("client_s_per_gb", 3), ("server_us_per_op", 1)):
         cells.append(f"{median(one['cpu'][name] for one in found):,.{digits}f}")
-    cells.append(f"{run_limit(limit[0], limit[1], seconds).rate:,.0f}" if limit else "-")
+    cells.append(f"{run_limit(limit[0], Network(), *limit[1], seconds).rate:,.0f}" if limit else "-")
     return "| " + " | ".join(cells) + " |"
 
 

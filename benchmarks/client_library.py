@@ -25,8 +25,9 @@ from peers.target import Target
 
 from benchmarks.client_work import Done, Task
 from benchmarks.machine import machine_line, wait_until_quiet
-from benchmarks.servers import SAMBA_OPTIONS, cpu_seconds
-from benchmarks.tools import ToolError, wait_until_idle
+from benchmarks.sample import ToolError, wait_until_idle
+from benchmarks.servers import SAMBA_OPTIONS
+from frevo.bench.processor import usage
 
 _ROOT = Path(__file__).parent.parent
 _MIB = 1 << 20
@@ -50,8 +51,6 @@ COMPARISONS = (
     Comparison("directory listed, entries", "list", "smbprotocol", 5),
     Comparison("large file read by the library", "read", "smbprotocol", 6, "GB"),
     Comparison("large file written by the library", "write", "smbprotocol", 6, "GB"),
-    Comparison("large file, get", "get", "smbclient", 1.8, "GB"),
-    Comparison("large file, put", "put", "smbclient", 1.8, "GB"),
     Comparison("small files in 100 folders, get -r", "mget nested", "smbclient", 3),
     Comparison("small files in 100 folders, put -r", "mput nested", "smbclient", 3),
     Comparison("small files in one folder, get -r", "mget flat", "smbclient", 3),
@@ -155,18 +154,13 @@ class Ground:
         """Run *work* once with *client*."""
         self.prepare(work)
         wait_until_idle(self.target)
-        before = cpu_seconds(self.target)
-        if self.is_command(work):
+        before = usage([self.target.pid]).seconds
+        if work.startswith("m"):
             done = self._command(client, work)
         else:
             done = self._library(client, work)
         wait_until_idle(self.target)
-        return Sample(done, cpu_seconds(self.target) - before)
-
-    @staticmethod
-    def is_command(work: str) -> bool:
-        """Whether it is a shell command rather than a library."""
-        return work.split()[0] in ("get", "put", "mget", "mput")
+        return Sample(done, usage([self.target.pid]).seconds - before)
 
     def _library(self, client: str, work: str) -> Done:
         run = subprocess.run(
@@ -200,10 +194,9 @@ class Ground:
         process.stdout.close()
         seconds = time.monotonic() - started
         self._check(work, process.returncode, output)
-        many = work.startswith("m")
         return Done(
-            self.options.files if many else 1,
-            0 if many else self.task.size,
+            self.options.files,
+            0,
             seconds,
             usage.ru_utime + usage.ru_stime,
             usage.ru_maxrss * 1024,
@@ -213,8 +206,8 @@ class Ground:
         url = f"smb://{self.target.user}@{self.target.host}:{self.target.port}/share"
         verb, _, shape = work.lstrip("m").partition(" ")
         words = {
-            "get": ["-r", f"{url}/{shape}", shape] if shape else [f"{url}/big", "got"],
-            "put": ["-r", str(self.target.folder() / (shape or "big")), f"{url}/up"],
+            "get": ["-r", f"{url}/{shape}", shape],
+            "put": ["-r", str(self.target.folder() / shape), f"{url}/up"],
         }[verb]
         return [sys.executable, "-m", "frevo.cli", verb, "--quiet", *self.options.frevo_option, *words]
 
@@ -222,8 +215,6 @@ class Ground:
         target = self.target
         verb, _, shape = work.partition(" ")
         words = {
-            "get": "get big got",
-            "put": f"put {target.folder() / 'big'} up/big",
             "mget": f"recurse; prompt off; mget {shape}",
             "mput": f"recurse; prompt off; lcd {target.folder()}; cd up; mput {shape}",
         }[verb]
@@ -234,12 +225,8 @@ class Ground:
         """Raises an error unless everything arrived."""
         verb, _, shape = work.partition(" ")
         top = self.work if verb.endswith("get") else self.target.folder() / "up"
-        place = top / (shape or ("got" if verb == "get" else "big"))
-        if shape:
-            sizes = [path.stat().st_size for path in place.rglob("file *")]
-            complete = sizes == [4096] * self.options.files
-        else:
-            complete = place.exists() and place.stat().st_size == self.task.size
+        sizes = [path.stat().st_size for path in (top / shape).rglob("file *")]
+        complete = sizes == [4096] * self.options.files
         if status or not complete:
             raise ToolError(f"{work}: exit code {status}, complete: {complete}: {output[-300:]}")
 

@@ -29,9 +29,11 @@ from peers.quic_stacks import STACKS
 from peers.target import Target
 
 import frevo
+from benchmarks.frevo_bench import frevo_bench
+from benchmarks.idle import idle_connections
 from benchmarks.machine import machine_line, wait_until_quiet
+from benchmarks.sample import ToolError, wait_until_idle
 from benchmarks.servers import memory_bytes
-from benchmarks.tools import ToolError, wait_until_idle
 from frevo.bench.processor import usage
 
 _ROOT = Path(__file__).parent.parent
@@ -97,37 +99,14 @@ class Figures:
 # -- one run
 
 
-def frevo_bench(target: Target, load: Load, way: str, seconds: float, prefix: Sequence[str] = ()) -> Figures:
+def by_transport(target: Target, load: Load, way: str, seconds: float, prefix: Sequence[str] = ()) -> Figures:
     """One run of frevo bench, by QUIC or by TCP with a protection; *prefix* are words before the command."""
-    with tempfile.TemporaryDirectory(prefix="frevo-bench-") as folder:
-        login = Path(folder, "login")
-        login.write_text(f"username={target.user}\npassword={target.password}\n")
-        where = f"smb://{target.host}:{target.port}/share"
-        protection = _TCP.get(way, "off")
-        trust: list[str] = []
-        if way == "quic":
-            where = f"smb+quic://localhost:{target.quic_port}/share"
-            trust = ["--tls-ca", str(target.authority), "--address", target.host]
-        command = [
-            *(
-                *prefix,
-                sys.executable,
-                "-m",
-                "frevo",
-                "bench",
-                *load.options,
-                where,
-                *trust,
-                "--protect",
-                protection,
-            ),
-            *("--credentials", str(login), "--time", str(seconds), "--json", "--quiet"),
-            *("--server-pid", str(target.pid)),
-        ]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-    if run.returncode:
-        raise ToolError(f"frevo bench {' '.join(load.options)} by {way}: {run.stderr or run.stdout[:1000]}")
-    found: dict[str, Any] = json.loads(run.stdout)
+    transport: tuple[str, ...] = ()
+    if way == "quic":
+        place = f"smb+quic://localhost:{target.quic_port}"
+        transport = (place, "--tls-ca", str(target.authority), "--address", target.host)
+    protect = _TCP.get(way, "off")
+    found = frevo_bench(target, load.options, seconds, protect=protect, prefix=prefix, transport=transport)
     cpu = found["cpu"]
     return Figures(
         found["operations_per_second"],
@@ -222,26 +201,6 @@ def handshakes(target: Target, rounds: int) -> str:
     )
 
 
-_IDLE_CLIENT = """
-import asyncio, sys, frevo
-
-async def main(url, count, **options):
-    shares, gate = [], asyncio.Semaphore(16)
-
-    async def one():
-        async with gate:
-            shares.append(await frevo.connect(url, **options))
-
-    await asyncio.gather(*(one() for _ in range(count)))
-    print("ready", flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await asyncio.gather(*(share.close() for share in shares))
-
-url, count, user, password, address, ca = sys.argv[1:]
-asyncio.run(main(url, int(count), user=user, password=password, address=address, **({"tls_ca": ca} if ca else {})))
-"""
-
-
 def idle_memory(base: Path, settings: dict[str, str], count: int) -> Iterator[str]:
     """Lines: what so many idle connections with a session each take, by either transport, of a server that has done
     nothing else."""
@@ -250,21 +209,9 @@ def idle_memory(base: Path, settings: dict[str, str], count: int) -> Iterator[st
             url, authority = f"smb://localhost:{target.port}/share", ""
             if name == "QUIC":
                 url, authority = f"smb+quic://localhost:{target.quic_port}/share", str(target.authority)
-            words = [url, str(count), target.user, target.password, target.host, authority]
             _, before = memory_bytes(target)
-            with subprocess.Popen(
-                [sys.executable, "-c", _IDLE_CLIENT, *words],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            ) as process:
-                assert process.stdout is not None and process.stdin is not None
-                if process.stdout.readline() != "ready\n":
-                    raise ToolError(
-                        f"{count} idle connections by {name}: the client ended with {process.wait()}"
-                    )
+            with idle_connections(target, url, count, authority=authority):
                 used = memory_bytes(target)[1] - before
-                process.stdin.close()  # it ends its connections
         line = f"{count} idle {name} connections: {used / 1e6:.1f} MB, {used / count / 1024:.0f} KiB each"
         if name == "QUIC":
             met = "met" if used * 1000 / count < _IDLE_MEMORY_GOAL_BYTES else "missed"
@@ -357,7 +304,7 @@ def main(arguments: Sequence[str]) -> int:
                 wait_until_quiet(options.patience)
                 for way in ways if number % 2 == 0 else reversed(ways):
                     wait_until_idle(target)
-                    found[way].append(frevo_bench(target, load, way, options.seconds))
+                    found[way].append(by_transport(target, load, way, options.seconds))
                 for name, commands in stacks.items():
                     found[name].append(bulk(commands[1], servers[name], load, options.seconds))
             print("\n".join(table(load, found)), flush=True)

@@ -7,9 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,11 +17,10 @@ from statistics import median
 from peers.frevo_server import frevo_server
 
 from benchmarks.machine import machine_line, wait_until_quiet
-from benchmarks.quic import Figures, Load, frevo_bench
-from benchmarks.tools import wait_until_idle
+from benchmarks.network import NETWORK, SERVER, again_inside, run, veth, why_not
+from benchmarks.quic import Figures, Load, by_transport
+from benchmarks.sample import wait_until_idle
 
-_SERVER, _CLIENT, _NETWORK = "10.99.0.1", "10.99.0.2", "10.99.0.0/24"
-_INSIDE = "FREVO_BENCH_IN_NAMESPACE"  # set in the server's namespace, where this program starts itself again
 _GOAL = 0.7
 #: Small enough that many are answered in a run.
 _SIZE = 256 << 10
@@ -34,18 +30,11 @@ _LOADS = (
 )
 
 
-def _run(*words: str, text: str = "") -> None:
-    subprocess.run(words, input=text, text=True, check=True)
-
-
-def _end(prefix: Sequence[str], device: str, address: str, loss: float, rate: str) -> None:
-    """Sets up one end of the path, in the namespace that *prefix* enters."""
+def _shape(prefix: Sequence[str], device: str, loss: float, rate: str) -> None:
+    """Makes one end of the path lossy, in the namespace that *prefix* enters."""
     # Segments are made before the packet filter, so that it drops packets and not 64 KiB at a time.
-    _run(*prefix, "ip", "link", "set", device, "gso_max_segs", "1")
-    _run(*prefix, "ip", "addr", "add", f"{address}/24", "dev", device)
-    for name in (device, "lo"):
-        _run(*prefix, "ip", "link", "set", name, "up")
-    _run(*prefix, "ip", "route", "replace", _NETWORK, "dev", device, "src", address, "congctl", "cubic")
+    run(*prefix, "ip", "link", "set", device, "gso_max_segs", "1")
+    run(*prefix, "ip", "route", "change", NETWORK, "dev", device, "proto", "kernel", "congctl", "cubic")
     dropped = round(loss * 10_000)
     rules = f"""
         table ip lossy {{
@@ -55,42 +44,19 @@ def _end(prefix: Sequence[str], device: str, address: str, loss: float, rate: st
             }}
         }}
     """
-    _run(*prefix, "nft", "-f", "-", text=rules)
+    run(*prefix, "nft", "-f", "-", text=rules)
     if rate:
         shape = ("rate", rate, "burst", "32kb", "latency", "50ms")
-        _run(*prefix, "tc", "qdisc", "add", "dev", device, "root", "tbf", *shape)
+        run(*prefix, "tc", "qdisc", "add", "dev", device, "root", "tbf", *shape)
 
 
 @contextmanager
 def lossy_path(loss: float, rate: str) -> Iterator[list[str]]:
     """A path from this namespace to another one; the words that start a program there."""
-    with subprocess.Popen(
-        ["unshare", "-n", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdin is not None and other.stdout is not None
-        try:
-            other.stdin.write("there\n")
-            other.stdin.flush()
-            other.stdout.readline()  # it is in its namespace
-            prefix = ["nsenter", "-t", str(other.pid), "-n"]
-            _run(
-                "ip",
-                "link",
-                "add",
-                "server",
-                "type",
-                "veth",
-                "peer",
-                "name",
-                "client",
-                "netns",
-                str(other.pid),
-            )
-            _end([], "server", _SERVER, loss, rate)
-            _end(prefix, "client", _CLIENT, loss, rate)
-            yield prefix
-        finally:
-            other.stdin.close()
+    with veth() as network:
+        _shape([], "server", loss, rate)
+        _shape(network.prefix, "client", loss, rate)
+        yield network.prefix
 
 
 def _row(load: Load, quic: list[Figures], tcp: list[Figures]) -> str:
@@ -111,17 +77,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="length of a run (5)")
     parser.add_argument("--patience", type=float, default=5.0, help="seconds to wait for a quiet machine (5)")
     options = parser.parse_args(arguments)
-    missing = [name for name in ("ip", "nft", "tc", "nsenter", "unshare") if shutil.which(name) is None]
-    if missing or os.geteuid():
-        print(f"needs root, and the programs {', '.join(missing) or 'that it has'}", file=sys.stderr)
+    if reason := why_not("nft", "tc"):
+        print(f"skipped: {reason}", file=sys.stderr)
         return 1
-    if _INSIDE not in os.environ:
-        command = ["unshare", "-n", sys.executable, "-m", "benchmarks.quic_loss", *arguments]
-        return subprocess.run(command, env={**os.environ, _INSIDE: "1"}, check=False).returncode
+    if (code := again_inside("benchmarks.quic_loss", arguments)) is not None:
+        return code
     with (
         tempfile.TemporaryDirectory(prefix="frevo-bench-", dir="/dev/shm") as base,
         lossy_path(options.loss, options.rate) as prefix,
-        frevo_server(Path(base), {"server signing": "auto"}, host=_SERVER, quic=True) as target,
+        frevo_server(Path(base), {"server signing": "auto"}, host=SERVER, quic=True) as target,
     ):
         print(f"{machine_line()}\n\nMedians of {options.rounds} pairs of {options.seconds:g} s.\n")
         print(f"| load, {options.loss:.1%} lost | QUIC | TCP cubic | ratio | goal |\n" + "|---" * 5 + "|")
@@ -131,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
                 wait_until_quiet(options.patience)
                 for way in ("quic", "tcp") if number % 2 == 0 else ("tcp", "quic"):
                     wait_until_idle(target)
-                    found[way].append(frevo_bench(target, load, way, options.seconds, prefix))
+                    found[way].append(by_transport(target, load, way, options.seconds, prefix))
             print(_row(load, found["quic"], found["tcp"]), flush=True)
     return 0
 

@@ -1,142 +1,116 @@
-"""Medians and ratios of pairs, and the table in Markdown."""
+"""The results as a table in Markdown, and as JSON."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from benchmarks.loadgen import Sample
-from benchmarks.tools import Limit
-from benchmarks.workloads import Workload
+from benchmarks.results import Figure, Result
+from benchmarks.rows import AT_LEAST
+
+#: The figures of a row and what they are called.
+FIGURES = {"rate": "rate ratio", "cost": "CPU ratio", "limit": "share of limit", "fairness": "p99 / p50"}
+_HEAD = ("load", "frevo", "rival", *FIGURES.values(), "frevo CPU", "rival CPU", "goals")
 
 
 @dataclass(slots=True)
-class Result:
-    """The pairs of one workload; `error` if it could not be run."""
+class Report:
+    """A whole run. *options*: those that matter for the figures, *conditions*: of the machine."""
 
-    workload: Workload
-    frevo: list[Sample] = field(default_factory=list)
-    peer: list[Sample] = field(default_factory=list)
-    limit: list[Limit] = field(default_factory=list)
-    error: str = ""
-
-    @property
-    def rate_ratio(self) -> float:
-        """The rate of frevo as a multiple of Samba's: the median of the pairs."""
-        return median(a.rate / b.rate for a, b in zip(self.frevo, self.peer, strict=True))
-
-    @property
-    def cost_ratio(self) -> float:
-        """The same for processor time."""
-        return median(a.cost / max(b.cost, 1e-12) for a, b in zip(self.frevo, self.peer, strict=True))
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the goals are met; None if there are none."""
-        goal = self.workload
-        if goal.rate_goal is None and goal.cost_goal is None:
-            return None
-        rate = goal.rate_goal is None or self.rate_ratio >= goal.rate_goal
-        return rate and (goal.cost_goal is None or self.cost_ratio <= goal.cost_goal)
+    conditions: Mapping[str, str]
+    options: Mapping[str, Any]
+    results: Sequence[Result]
+    memory: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"name": self.workload.name, "unit": self.workload.unit, "error": self.error}
-        if not self.error:
-            found |= {
-                "rate_ratio": self.rate_ratio,
-                "cost_ratio": self.cost_ratio,
-                "met": self.met,
-                "goals": {"rate": self.workload.rate_goal, "cost": self.workload.cost_goal},
-                "frevo": [asdict(sample) for sample in self.frevo],
-                "peer": [asdict(sample) for sample in self.peer],
-                "limit": [asdict(sample) for sample in self.limit],
-            }
-        return found
+        """Everything, with every sample."""
+        return {
+            "conditions": dict(self.conditions),
+            "options": dict(self.options),
+            "rows": [result.to_json() for result in self.results],
+            "memory": self.memory,
+        }
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The memory of idle sessions."""
-
-    server: str
-    sessions: int
-    resident: int
-    proportional: int
-    before: int
-
-    def line(self) -> str:
-        each = (self.proportional - self.before) / self.sessions / 1024
-        return (
-            f"{self.server}: {self.sessions} idle sessions on a connection each: RSS {self.resident / 1e6:.0f} MB, "
-            f"PSS {self.proportional / 1e6:.0f} MB ({self.before / 1e6:.0f} MB before), {each:.0f} KiB a session"
-        )
-
-
-def markdown(
-    results: Iterable[Result],
-    memory: Iterable[Memory],
-    machine: str,
-    options: argparse.Namespace,
-) -> str:
-    """The table, below a line with the machine and `server signing`. Goals apply to smbd only."""
-    results = list(results)
-    peer = "smbd" if options.against is None else f"frevo of {options.against.name}"
-    lines = [
-        f"{machine}",
-        "",
-        f"Median of {options.rounds * options.launches} pairs of {options.seconds:g} s in "
-        f"{options.launches} launch{'es' * (options.launches > 1)}, both servers with "
-        f"`server signing = {options.signing}`.",
-        f"Ratios are frevo / {peer}; cost is the server's processor time.",
-        "",
-        f"| workload | frevo | {peer} | limit | rate ratio | goal "
-        f"| frevo cost | {peer} cost | limit cost | cost ratio | goal | |",
-        "|---" * 12 + "|",
-    ]
-    lines += [_row(result) for result in results]
-    lines += ["", *(entry.line() for entry in memory), "", _noise(results)]
+def markdown(report: Report) -> str:
+    """The table, below the conditions."""
+    lines = [f"{name}: {value}" for name, value in {**report.conditions, **report.options}.items() if value]
+    lines += ["", *_table(_HEAD, (cells(result) for result in report.results))]
+    if any(result.rungs for result in report.results):
+        head = ("load", "rung", "rate", "rate beside auto", "CPU", "CPU beside auto")
+        lines += ["", *_table(head, rung_cells(report.results))]
+    lines += ["", *report.memory, *noise(report.results), tally(report.results)]
     return "\n".join(lines)
 
 
-def _noise(results: list[Result]) -> str:
-    shares = [sample.others for result in results for sample in (*result.frevo, *result.peer)]
-    if not shares:
-        return ""
-    return f"Other processes used {median(shares):.0%} of the processors in the median run, {max(shares):.0%} at worst."
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    return lines + [f"| {' | '.join(row)} |" for row in rows]
 
 
-def _row(result: Result) -> str:
-    work = result.workload
+def cells(result: Result) -> list[str]:
+    """The row of one result."""
+    row = result.row
     if result.error:
-        return f"| {work.name} | {result.error.splitlines()[0][:80]} |" + " |" * 10
-    bulk = work.unit == "GB"
-    limit = rate_of_limit = ""
-    if result.limit:
-        limit = _rate(median(x.bytes_rate if bulk else x.rate for x in result.limit), bulk)
-        rate_of_limit = _cost(median(x.byte_cost if bulk else x.cost for x in result.limit), bulk)
-    cells = (
-        work.name,
-        _rate(median(s.rate for s in result.frevo), bulk),
-        _rate(median(s.rate for s in result.peer), bulk),
-        limit,
-        f"**{result.rate_ratio:.2f}**",
-        "" if work.rate_goal is None else f">= {work.rate_goal:g}",
-        _cost(median(s.cost for s in result.frevo), bulk),
-        _cost(median(s.cost for s in result.peer), bulk),
-        rate_of_limit,
-        f"**{result.cost_ratio:.2f}**",
-        "" if work.cost_goal is None else f"<= {work.cost_goal:g}",
+        return [row.name, result.error.splitlines()[0][:120], *[""] * (len(_HEAD) - 2)]
+    figures = result.figures
+    faster, cheaper = figures["rate"].beside, figures["cost"].beside
+    return [
+        row.name,
+        rate(result, result.subject),
+        f"{rate(result, faster)} {faster}",
+        *(figure_text(figures.get(name), name) for name in FIGURES),
+        cost(result, result.subject),
+        f"{cost(result, cheaper)} {cheaper}",
         {True: "met", False: "missed", None: ""}[result.met],
-    )
-    return "| " + " | ".join(cells) + " |"
+    ]
 
 
-def _rate(value: float, bulk: bool) -> str:
-    return f"{value / 1e9:.2f} GB/s" if bulk else f"{value:,.0f}/s"
+def figure_text(figure: Figure | None, name: str) -> str:
+    """A figure with its spread and its goal."""
+    if figure is None:
+        return ""
+    if figure.goal is None:
+        return str(figure)
+    sign = ">=" if name in AT_LEAST else "<="
+    return f"{figure}, goal {sign} {figure.goal:g}: {'met' if figure.met else 'missed'}"
 
 
-def _cost(value: float, bulk: bool) -> str:
-    return f"{value * 1e9:.3f} s/GB" if bulk else f"{value * 1e6:.1f} us"
+def rate(result: Result, side: str) -> str:
+    """The median rate of a side."""
+    value = median(sample.rate for sample in (result.samples | result.rungs)[side])
+    return f"{value / 1e9:.2f} GB/s" if result.row.unit == "GB" else f"{value:,.0f}/s"
+
+
+def cost(result: Result, side: str) -> str:
+    """The median processor time of a side, per GB or per operation."""
+    value = median(sample.cost(result.row.cost_of) for sample in (result.samples | result.rungs)[side])
+    return f"{value * 1e9:.3f} s/GB" if result.row.unit == "GB" else f"{value * 1e6:.1f} us"
+
+
+def rung_cells(results: Iterable[Result]) -> list[list[str]]:
+    """A row for each rung that was forced."""
+    found = []
+    for result in results:
+        for name in result.rungs if not result.error else ():
+            figures = result.of_rung(name)
+            texts = rate(result, name), str(figures["rate"]), cost(result, name), str(figures["cost"])
+            found.append([result.row.name, name, *texts])
+    return found
+
+
+def noise(results: Iterable[Result]) -> list[str]:
+    """How busy the machine was with something else."""
+    shares = [sample.others for result in results for side in result.samples.values() for sample in side]
+    if not shares:
+        return []
+    middle, worst = median(shares), max(shares)
+    return [f"Other processes used {middle:.0%} of the processors in the median run, {worst:.0%} at worst."]
+
+
+def tally(results: Iterable[Result]) -> str:
+    """How many goals are met."""
+    met = [one.met for result in results for one in result.figures.values() if one.met is not None]
+    return f"{sum(met)} of {len(met)} goals met."

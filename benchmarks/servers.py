@@ -1,16 +1,18 @@
-"""frevo and smbd side by side on private configurations, with their processor time and memory."""
+"""frevo and its rivals side by side on private configurations, and their memory."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from peers.frevo_server import frevo_server
-from peers.samba_server import samba_server
+from peers.frevo_server import FREVO, frevo_server
+from peers.samba_server import samba_module, samba_server
 from peers.target import Target
+
+from benchmarks.network import Network
 
 #: The defaults of smbd: the test harness adds modules and stricter locking for smbtorture.
 SAMBA_OPTIONS = {
@@ -22,27 +24,47 @@ SAMBA_OPTIONS = {
     "map archive": "no",
     "log level": "0",
 }
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+#: smbd with its default ways to read and write, and with those of a module; the better one counts.
+SAMBA_KINDS = {"smbd": "", "smbd io_uring": "io_uring"}
+#: Signing is up to the client: each load says what it wants.
+_SIGNING = {"server signing": "auto"}
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager
-def both_servers(
-    base: Path, signing: str, frevo_options: dict[str, str] | None = None, against: Path | None = None
+def all_servers(
+    base: Path,
+    network: Network,
+    options: Mapping[str, str] | None = None,
+    against: Path | None = None,
+    rungs: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[dict[str, Target]]:
-    """The two servers, frevo and its peer, with all their files below *base* and the same `server signing`.
+    """frevo, its rivals, and frevo again for each of *rungs* (a name and its options), with their files below *base*.
 
-    The peer is smbd, or the frevo of another checkout, *against*, with the same options, as far as it has them.
+    The rivals are smbd with and without io_uring, or the frevo of another checkout, *against*, with the same options,
+    as far as it has them.
     """
-    same = {"server signing": signing}
-    options = {**same, **(frevo_options or {})}
-    peer = (
-        samba_server(base / "samba", options={**SAMBA_OPTIONS, **same})
-        if against is None
-        else frevo_server(base / "other", options=options, command=[str(against / ".venv/bin/frevo")])
-    )
-    with frevo_server(base / "frevo", options=options) as frevo, peer as other:
-        yield {"frevo": frevo, "peer": other}
+    settings = {**_SIGNING, **(options or {})}
+    with ExitStack() as stack:
+
+        def frevo(name: str, more: Mapping[str, str], command: Sequence[str] = FREVO) -> Target:
+            place = base / name.replace(" ", "-")
+            server = frevo_server(place, {**settings, **more}, host=network.host, command=command)
+            return stack.enter_context(server)
+
+        servers = {"frevo": frevo("frevo", {})}
+        if against is not None:
+            servers["other"] = frevo("other", {}, command=[str(against / ".venv/bin/frevo")])
+        else:
+            for name, module in SAMBA_KINDS.items():
+                if module and not samba_module(module):
+                    print(f"without {name}: install samba-vfs-modules", file=sys.stderr)
+                    continue
+                same = {**SAMBA_OPTIONS, **_SIGNING, "vfs objects": module}
+                peer = samba_server(base / name.replace(" ", "-"), options=same, host=network.host)
+                servers[name] = stack.enter_context(peer)
+        servers |= {name: frevo(name, more) for name, more in (rungs or {}).items()}
+        yield servers
 
 
 def _processes(leader: int) -> Iterator[tuple[int, list[str]]]:
@@ -57,23 +79,6 @@ def _processes(leader: int) -> Iterator[tuple[int, list[str]]]:
         fields = text.rpartition(")")[2].split()
         if int(fields[3]) == leader:
             yield int(entry.name), fields
-
-
-def cpu_seconds(target: Target) -> float:
-    """Processor time of the server so far, with all threads and children, also ended ones."""
-    return sum(sum(map(int, fields[11:15])) for _, fields in _processes(target.pid)) * _TICK_S
-
-
-def processes(target: Target) -> set[int]:
-    """The PIDs of all processes of the server."""
-    return {pid for pid, _ in _processes(target.pid)}
-
-
-def wait_for_children(target: Target, before: set[int], timeout_s: float = 3.0) -> None:
-    """Waits until the processes created since *before* have ended: only then is their time counted for the parent."""
-    deadline = time.monotonic() + timeout_s
-    while processes(target) - before and time.monotonic() < deadline:
-        time.sleep(0.02)
 
 
 def memory_bytes(target: Target) -> tuple[int, int]:

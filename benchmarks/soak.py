@@ -1,6 +1,6 @@
 """A long run under mixed load that watches the server's memory: `python -m benchmarks.soak --minutes 30`.
 
-Every round opens and closes, reads, logs on and off, and transfers encrypted data; then the resident memory is printed.
+Every round opens and closes, reads, writes, logs on and off, and verifies data; then the resident memory is printed.
 The first rounds warm up caches. If later rounds need much more memory, the run fails.
 """
 
@@ -14,19 +14,19 @@ from pathlib import Path
 
 from peers.frevo_server import frevo_server
 
-from benchmarks.load import LoadSpec
-from benchmarks.loadgen import measure
+from benchmarks.frevo_bench import frevo_bench
 from benchmarks.machine import machine_line
 from benchmarks.servers import memory_bytes
 
 _WARM_ROUNDS = 8
 _GROWTH_MAX = 0.15
 _LOADS = (
-    LoadSpec(0, "open", 4),
-    LoadSpec(0, "read", 4, 8, 4096),
-    LoadSpec(0, "read", 4, 2, 1 << 20, "encrypted"),
-    LoadSpec(0, "session", 4),
-    LoadSpec(0, "echo", 4, 4),
+    ("sign", "open"),
+    ("sign", "mixed", "--qdepth", "8", "--verify"),
+    ("encrypt", "read", "--qdepth", "2", "--io-size", "1M"),
+    ("encrypt", "write", "--qdepth", "2", "--io-size", "1M", "--verify"),
+    ("sign", "session"),
+    ("sign", "echo", "--qdepth", "4"),
 )
 
 
@@ -44,17 +44,9 @@ def main() -> int:
         end = time.monotonic() + options.minutes * 60
         while time.monotonic() < end or len(sizes) <= _WARM_ROUNDS:
             rates = []
-            for load in _LOADS:
-                spec = LoadSpec(
-                    0,
-                    load.workload,
-                    load.connections,
-                    load.depth,
-                    load.size,
-                    load.protection,
-                    options.seconds,
-                )
-                rates.append(f"{load.workload} {measure(target, spec).operations / options.seconds:,.0f}/s")
+            for protect, *words in _LOADS:
+                found = frevo_bench(target, words, options.seconds, protect=protect)
+                rates.append(f"{words[0]} {found['operations_per_second']:,.0f}/s")
             sizes.append(memory_bytes(target)[0])
             print(f"round {len(sizes)}: {sizes[-1] / 1e6:.1f} MB resident; {', '.join(rates)}", flush=True)
     growth = max(sizes[_WARM_ROUNDS:]) / max(sizes[:_WARM_ROUNDS]) - 1

@@ -134,7 +134,8 @@ need_peers() {
         missing smbclient smbclient
         missing smbd samba
         missing smbtorture samba-testsuite
-        ls /usr/lib/*/samba/vfs/streams_xattr.so >/dev/null 2>&1 || echo samba-vfs-modules
+        ls /usr/lib/*/samba/vfs/streams_xattr.so /usr/lib/*/samba/vfs/io_uring.so >/dev/null 2>&1 ||
+            echo samba-vfs-modules
         missing tcc tcc
         missing tshark tshark
         missing krb5kdc krb5-kdc

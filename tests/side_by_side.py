@@ -31,7 +31,7 @@ SECONDS = {
     "interop/test_client_batch.py": 20,
     "interop/test_client_bench.py": 20,
     "interop/test_smbclient.py": 15,
-    "integration/test_bench_smoke.py": 12,
+    "integration/test_bench_smoke.py": 25,
     "interop/test_mount_signals.py": 14,
     "interop/test_mount_locks.py": 13,
     "interop/test_client_spread.py": 12,

@@ -327,6 +327,7 @@ class PumpSettings:
         window: int = 1,
         offset: int = 0,
         length: int = 0,
+        read_percent: int = 70,
         random: bool = False,
         seed: int = 0,
         loop: bool = False,
@@ -337,11 +338,12 @@ class PumpSettings:
         local_offset: int = 0,
         buffer: _Buffer | None = None,
     ) -> Self:
-        """*kind*: read, write, flush, echo, or open (CREATE of one of *bodies*, packed, then CLOSE). *files* and
-        *bodies* are used in turn. *io_size*: bytes per READ or WRITE. *window*: requests in flight (pairs for open),
-        fewer if there are not enough credits. *offset*, *length*: the range of the file; the pump goes through it
-        once, repeatedly with *loop*, or in random order with *random* (multiples of *io_size*). *operations*: how many
-        to do, 0 for no limit. *keep_going*: failures and short reads are only counted.
+        """*kind*: read, write, mixed (*read_percent* READs among WRITEs, 0 to 100), flush, echo, or open (CREATE of
+        one of *bodies*, packed, then CLOSE). *files* and *bodies* are used in turn. *io_size*: bytes per READ or
+        WRITE. *window*: requests in flight (pairs for open), fewer if there are not enough credits. *offset*, *length*:
+        the range of the file; the pump goes through it once, repeatedly with *loop* or if it is mixed, or in random
+        order with *random* (multiples of *io_size*). *operations*: how many to do, 0 for no limit. *keep_going*:
+        failures and short reads are only counted.
 
         Data: with *fd* it is read from or written to that file (duplicated) from *local_offset* on; with *buffer* it
         is the caller's contiguous memory, exported until the pump ends; otherwise a READ's data is discarded (with

@@ -1,4 +1,4 @@
-"""The benchmark harness runs: both servers, our load generator and limit.c, for a fraction of a second each."""
+"""The benchmark harness runs: all servers, every kind of load and limit.c, for a fraction of a second each."""
 
 from __future__ import annotations
 
@@ -6,33 +6,75 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from peers import programs
 
+from benchmarks import network
+
 _ROOT = Path(__file__).parent.parent.parent
-_WORKLOADS = (
-    "ECHO 4x1",
-    "READ 4 KiB 4x8",
-    "READ 2 MiB 4x2 encrypted",
-    "OPEN + CLOSE",
-    "SESSION_SETUP",
-    "smbclient",
-)
+#: Part of the names of rows, and the figures that each has.
+_ROWS = {
+    "ECHO 4x4": {"rate", "cost"},
+    "READ 2 MiB 8x2": {"rate", "cost", "limit"},
+    "WRITE 2 MiB 4x2 encrypted": {"rate", "cost"},
+    "70 % READ": {"rate", "cost"},
+    "SESSION_SETUP": {"rate", "cost"},
+    "OPEN + CLOSE": {"rate", "cost"},
+    "many connections": {"rate", "cost", "fairness"},
+    "get from frevo": {"rate", "cost"},
+    "put to smbd": {"rate", "cost"},
+}
+_RIVALS = {"many connections": {"16x1"}, "get from frevo": {"smbclient"}, "put to smbd": {"smbclient"}}
+
+
+def run(tmp_path: Path, *words: str) -> dict[str, Any]:
+    """The report of a short run; its page is written, too."""
+    found, page = tmp_path / "made" / "bench.json", tmp_path / "bench.html"
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "--quick",
+        "--json",
+        str(found),
+        "--html",
+        str(page),
+        *words,
+    ]
+    result = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=240, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert page.read_text().startswith("<!doctype html>")
+    report: dict[str, Any] = json.loads(found.read_text())
+    return report
 
 
 @pytest.mark.interop
-def test_every_kind_of_load_runs_against_both_servers(tmp_path: Path) -> None:
-    """Goal: `make bench` keeps working. Method: a short run of each kind of workload; numbers, but no targets."""
+def test_every_kind_of_load_runs_against_all_servers(tmp_path: Path) -> None:
+    """Goal: `make bench` keeps working. Method: a short run of each kind of row; numbers, but no targets."""
     for program in ("smbd", "smbclient"):
         programs.need(program)
-    found = tmp_path / "bench.json"
-    words = [word for name in _WORKLOADS for word in ("--only", name)]
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(found), *words]
-    result = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=240, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    workloads = json.loads(found.read_text())["workloads"]
-    assert {"ECHO 4x1", "READ 4 KiB 4x8"} <= {entry["name"] for entry in workloads}
-    for entry in workloads:
-        for server in ("frevo", "peer"):
-            assert all(sample["operations"] > 0 and sample["seconds"] > 0 for sample in entry[server]), entry
+    report = run(tmp_path, *(word for name in _ROWS for word in ("--only", name)))
+    rows = {name: row for name in _ROWS for row in report["rows"] if name in row["name"]}
+    assert len(rows) == len(report["rows"]) == len(_ROWS)
+    for name, row in rows.items():
+        sides = set(list(row["samples"])[1:])
+        assert sides == _RIVALS.get(name, {"smbd", "smbd io_uring"}), name
+        assert set(row["figures"]) == _ROWS[name], name
+        for sample in (one for side in row["samples"].values() for one in side):
+            assert sample["operations"] > 0 and sample["seconds"] > 0, name
+    assert set(rows["READ 2 MiB 8x2"]["limit"]) == {"copy", "chunk:256", "sendfile", "splice"}
+    assert report["conditions"]["network"] == "loopback"
+
+
+@pytest.mark.interop
+def test_over_a_veth_pair(tmp_path: Path) -> None:
+    """Servers and clients in two network namespaces: the same rows, also the limit of the machine."""
+    programs.need("smbd")
+    if reason := network.why_not():
+        programs.missing(reason)
+    report = run(tmp_path, "--veth", "--only", "READ 8 MiB")
+    assert report["conditions"]["network"] == "veth pair"
+    (row,) = report["rows"]
+    assert set(row["figures"]) == {"rate", "cost", "limit"}

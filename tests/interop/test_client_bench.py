@@ -29,6 +29,7 @@ Bench = Callable[..., tuple[int, dict[str, Any] | None, str]]
 LIVE = {
     "read": r"read\[num/s=[\d,]+;bytes/s=[\d,]+;avslat=\d\.\d{6};minlat=\d\.\d{6};maxlat=\d\.\d{6}\]",
     "write": r"write\[num/s=[\d,]+;bytes/s=[\d,]+;avslat=\d\.\d{6};minlat=\d\.\d{6};maxlat=\d\.\d{6}\]",
+    "mixed": r"read\[num/s=[\d,]+;bytes/s=[\d,]+;avslat=[^]]+\] write\[num/s=[\d,]+;bytes/s=[\d,]+;avslat=[^]]+\]",
     "echo": r"echo\[num/s=[\d,]+;avslat=[\d.]+;minlat=[\d.]+;maxlat=[\d.]+\]",
     "open": r"open\[num/s=[\d,]+;avslat=[\d.]+;[^]]+\] close\[num/s=[\d,]+;avslat=[\d.]+;[^]]+\]",
     "session": r"setup\[num/s=\d+,avslat=[\d.]+,minlat=[\d.]+,maxlat=[\d.]+\] logoff\[num/s=\d+,avslat=[\d.]+,[^]]+\]",
@@ -76,7 +77,7 @@ def test_every_workload(bench: Bench, target: Target, workload: str) -> None:
     assert found is not None
     assert found["operations"] > 0 and found["errors"] == 0 and found["ended"] == "time"
     assert 0 < found["latency_us"]["p50"] <= found["latency_us"]["p999"] <= found["latency_us"]["max"]
-    assert (found["bytes"] > 0) == (workload in ("read", "write"))
+    assert (found["bytes"] > 0) == (workload in ("read", "write", "mixed"))
     assert found["bytes"] in (0, found["operations"] * 4096)
     assert found["cpu"]["client_us_per_op"] > 0 and found["cpu"]["server_us_per_op"] > 0
     assert found["server"]["processes"] == [target.pid] and found["server"]["signing"]
@@ -108,13 +109,25 @@ def test_other_transports(bench: Bench, target: Target) -> None:
 
 
 @pytest.mark.parametrize("order", ["--random", "--sequential"])
-@pytest.mark.parametrize("workload", ["read", "write"])
+@pytest.mark.parametrize("workload", ["read", "write", "mixed"])
 def test_data_is_verified(bench: Bench, target: Target, workload: str, order: str) -> None:
     """Files of several requests: what is read is what was written before, what was written can be read."""
     sizes = ("--io-size", "64K", "--file-size", "320K", "--operations", "200", "--qdepth", "3")
     code, found, printed = bench(workload, url(target), "--time", "20", "--verify", order, *sizes)
     assert code == 0 and found is not None, printed
     assert (found["operations"], found["bytes"], found["ended"]) == (200, 200 * 65536, "operations")
+
+
+def test_a_mix(bench: Bench, target: Target) -> None:
+    """--reads is the share of READs; both kinds are counted together and apart."""
+    words = ("--reads", "90", "--operations", "200", "--connections", "2", "--qdepth", "4", "--time", "20")
+    code, found, printed = bench("mixed", url(target), *words)
+    assert code == 0 and found is not None, printed
+    assert {name: (part["operations"], part["bytes"]) for name, part in found["parts"].items()} == {
+        "read": (180, 180 * 4096),
+        "write": (20, 20 * 4096),
+    }
+    assert (found["operations"], found["bytes"]) == (200, 200 * 4096)
 
 
 def test_an_existing_file(bench: Bench, target: Target) -> None:

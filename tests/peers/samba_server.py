@@ -21,6 +21,7 @@ _FOLDERS = ("private", "lock", "state", "cache", "pid", "ncalrpc", "log")
 def _configuration(
     base: Path,
     root: Path,
+    host: str,
     ports: Sequence[int],
     options: Mapping[str, str],
     shares: Mapping[str, Mapping[str, str]],
@@ -34,7 +35,7 @@ def _configuration(
         "workgroup": DOMAIN,
         "netbios name": "SAMBAPEER",
         "server role": "standalone server",
-        "interfaces": "127.0.0.1/8",
+        "interfaces": "127.0.0.1/8" if host.startswith("127.") else host,
         "bind interfaces only": "yes",
         "smb ports": " ".join(map(str, ports)),
         "private dir": str(base / "private"),
@@ -63,26 +64,32 @@ def _configuration(
     return section("global", settings) + "\n" + share_sections(root, {k: dict(v) for k, v in shares.items()})
 
 
+def samba_module(name: str) -> bool:
+    """Whether Samba has this VFS module here."""
+    return any(Path(folder, f"{name}.so").exists() for folder in _MODULE_FOLDERS)
+
+
 @contextmanager
 def samba_server(
     base: Path,
     options: Mapping[str, str] | None = None,
     shares: Mapping[str, Mapping[str, str]] = SHARES,
     users: Sequence[str] = (),
+    host: str = "127.0.0.1",
 ) -> Iterator[Target]:
     """Runs smbd with its state in *base* until the block ends; every process it made is gone afterwards. *users* are
     Unix users who may log on, too, with the target's password."""
     smbd = programs.need("smbd")
     smbpasswd = programs.need("smbpasswd")
-    if not any(Path(folder, "streams_xattr.so").exists() for folder in _MODULE_FOLDERS):
+    if not samba_module("streams_xattr"):
         programs.missing("Samba's streams_xattr module is missing: apt-get install samba-vfs-modules")
     for folder in _FOLDERS:
         (base / folder).mkdir(parents=True, exist_ok=True)
-    target = Target("samba", base / "shares", log=base / "log" / "smbd.out")
+    target = Target("samba", base / "shares", host=host, log=base / "log" / "smbd.out")
     config = base / "smb.conf"
-    with programs.reserved_port() as target.port, programs.reserved_port() as target.nbt_port:
+    with programs.reserved_port(host) as target.port, programs.reserved_port(host) as target.nbt_port:
         ports = (target.port, target.nbt_port)
-        config.write_text(_configuration(base, target.root, ports, options or {}, shares))
+        config.write_text(_configuration(base, target.root, host, ports, options or {}, shares))
         secret = f"{target.password}\n" * 2
         for unix_user in (getpass.getuser(), *users):
             programs.run([smbpasswd, "-c", str(config), "-L", "-s", "-a", unix_user], text_in=secret).ok()

@@ -76,6 +76,7 @@ pub(crate) struct PumpSettings {
     window: u32,
     offset: u64,
     length: u64,
+    read_percent: u8,
     random: bool,
     seed: u64,
     looped: bool,
@@ -91,7 +92,7 @@ pub(crate) struct PumpSettings {
 impl PumpSettings {
     #[new]
     #[pyo3(signature = (kind, *, files = vec![], bodies = vec![], io_size = 0, window = 1, offset = 0, length = 0,
-                        random = false, seed = 0, r#loop = false, operations = 0, keep_going = false,
+                        read_percent = 70, random = false, seed = 0, r#loop = false, operations = 0, keep_going = false,
                         verify = false, fd = None, local_offset = 0, buffer = None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -102,6 +103,7 @@ impl PumpSettings {
         window: u32,
         offset: u64,
         length: u64,
+        read_percent: u8,
         random: bool,
         seed: u64,
         r#loop: bool,
@@ -126,6 +128,7 @@ impl PumpSettings {
             window,
             offset,
             length,
+            read_percent,
             random,
             seed,
             looped: r#loop,
@@ -178,6 +181,7 @@ impl PumpSettings {
             window: self.window,
             offset: self.offset,
             length: self.length,
+            read_percent: self.read_percent,
             random: self.random,
             seed: self.seed,
             looped: self.looped,

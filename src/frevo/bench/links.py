@@ -111,6 +111,9 @@ async def _close(links: Sequence[Link]) -> None:
 
 
 def largest(links: Sequence[Link], workload: str) -> int:
-    """The largest READ or WRITE that every server accepts."""
+    """The largest READ, WRITE, or both if *workload* is mixed, that every server accepts."""
     agreed = [link.server.connection.negotiated for link in links]
-    return min((one.max_read if workload == "read" else one.max_write) for one in agreed if one is not None)
+    known = [one for one in agreed if one is not None]
+    sizes = [one.max_read for one in known] if workload != "write" else []
+    sizes += [one.max_write for one in known] if workload != "read" else []
+    return min(sizes)

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs no network: figures, plots, tables, settings."""
+"""The report as one HTML page that needs no network: figures, plots, tables, settings. Other reports have its style."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ th, td { text-align: right; padding: 5px 0 5px 18px; border-top: 1px solid var(-
 thead th { border: 0; color: var(--soft); font-weight: 500; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; font-weight: 500; }
 td.text { text-align: left; overflow-wrap: anywhere; }
+@media print { :root { --page: #fff; --card: #fff; --ink: #000; --soft: #444; --rule: #bbb; --data: #1d4fa0;
+  --fill: #1d4fa022; --mark: #8a3f06; --bad: #a01d15; color-scheme: light; }
+  body { padding: 0; font-size: 11px; print-color-adjust: exact; } main { max-width: none; }
+  section { break-inside: avoid; overflow: visible; } svg { min-width: 0; } }
 """
 
 _HTML = """\
@@ -58,17 +62,23 @@ def page(found: Mapping[str, Any]) -> str:
         f'<p class="soft">{escape(heading(found))}</p>',
         f'<p class="soft">{escape(made)}</p>',
         _problem(found),
-        _section("", f'<div class="cards">{"".join(_cards(found))}</div>'),
-        _section(f"Throughput over time, {_rate_name(found)}", _throughput(found)),
-        _section("Latencies: share of operations by duration", _latencies(found)),
-        _section("Latencies", _latency_table(found)),
-        _section("Processor time", _processor_table(found)),
-        _section("Settings", _settings_table(found)),
+        section("", f'<div class="cards">{"".join(_cards(found))}</div>'),
+        section(f"Throughput over time, {_rate_name(found)}", _throughput(found)),
+        section("Latencies: share of operations by duration", _latencies(found)),
+        section("Latencies", _latency_table(found)),
+        section("Processor time", _processor_table(found)),
+        section("Settings", _settings_table(found)),
     ]
-    return _HTML.format(title=escape(title), style=_STYLE, body="\n".join(filter(None, parts)))
+    return document(title, parts)
 
 
-def _section(title: str, body: str) -> str:
+def document(title: str, parts: Iterable[str], more_style: str = "") -> str:
+    """A page of these parts, which are HTML."""
+    return _HTML.format(title=escape(title), style=_STYLE + more_style, body="\n".join(filter(None, parts)))
+
+
+def section(title: str, body: str) -> str:
+    """A part of the page in a frame."""
     head = f"<h2>{escape(title)}</h2>\n" if title else ""
     return f"<section>\n{head}{body}\n</section>"
 
@@ -116,7 +126,7 @@ def _latency_table(found: Mapping[str, Any]) -> str:
         [name, f"{part['operations']:,}", *(duration(part["latency_us"][key]) for key in keys)]
         for name, part in found["parts"].items()
     ]
-    return _table(["", "operations", "least", "mean", "p50", "p99", "p99.9", "largest"], rows)
+    return table(["", "operations", "least", "mean", "p50", "p99", "p99.9", "largest"], rows)
 
 
 def _processor_table(found: Mapping[str, Any]) -> str:
@@ -124,7 +134,7 @@ def _processor_table(found: Mapping[str, Any]) -> str:
     for end in ("client", "server"):
         values = [found["cpu"][f"{end}_{unit}"] for unit in ("us_per_op", "s_per_gb", "s")]
         rows.append([end, *("-" if value is None else f"{value:,.3f}" for value in values)])
-    return _table(["", "µs per operation", "s per GB", "s"], rows)
+    return table(["", "µs per operation", "s per GB", "s"], rows)
 
 
 def _settings_table(found: Mapping[str, Any]) -> str:
@@ -132,7 +142,7 @@ def _settings_table(found: Mapping[str, Any]) -> str:
     rows = [
         [name.replace("_", " "), _plain(value)] for name, value in known.items() if value not in (None, "")
     ]
-    return _table([], rows, "text")
+    return table([], rows, "text")
 
 
 def _plain(value: Any) -> str:
@@ -147,7 +157,8 @@ def _plain(value: Any) -> str:
     )
 
 
-def _table(head: list[str], rows: Iterable[list[str]], kind: str = "") -> str:
+def table(head: list[str], rows: Iterable[list[str]], kind: str = "") -> str:
+    """A table; *kind* is the class of all cells but the first of a row."""
     cell = f'<td class="{kind}">' if kind else "<td>"
     lines = [
         f"<tr><th>{escape(row[0])}</th>" + "".join(f"{cell}{escape(one)}</td>" for one in row[1:]) + "</tr>"

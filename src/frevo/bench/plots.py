@@ -59,7 +59,7 @@ def time_plot(points: Sequence[tuple[float, float]], end: float, shown: Callable
         f"<title>{escape(f'{second:.2f} s: {shown(value)}')}</title></circle>"
         for second, value in points
     ]
-    return _svg(parts, "Throughput over time")
+    return svg(parts, "Throughput over time")
 
 
 def latency_plot(
@@ -68,7 +68,7 @@ def latency_plot(
     """The share of operations by latency, on a logarithmic scale; *histogram* has (from, to, count)."""
     rows = [(low, high, count) for low, high, count in histogram if count]
     if not rows:
-        return _svg([_text(_WIDTH / 2, _HEIGHT / 2, "no operation succeeded", "middle")], "Latencies")
+        return svg([label(_WIDTH / 2, _HEIGHT / 2, "no operation succeeded", "middle")], "Latencies")
     first, last = max(rows[0][0], 1e-3), max(rows[-1][1], marks[-1].us if marks else 0)
     low, high = math.log10(first) - 0.02, math.log10(last) + 0.02
     bins = _bins(rows, low, high)
@@ -89,14 +89,14 @@ def latency_plot(
         if count:
             left, right = 10 ** (low + index * width), 10 ** (low + (index + 1) * width)
             percent = count / total * 100
-            label = escape(f"{shown(left)} to {shown(right)}: {percent:.3g} % ({count:,.0f} operations)")
+            said = escape(f"{shown(left)} to {shown(right)}: {percent:.3g} % ({count:,.0f} operations)")
             parts.append(
                 f'<rect class="bar" x="{x(left) + 0.5:.1f}" y="{min(y(percent), y(0) - 1):.1f}" '
                 f'width="{x(right) - x(left) - 1:.1f}" height="{max(y(0) - y(percent), 1):.1f}">'
-                f"<title>{label}</title></rect>"
+                f"<title>{said}</title></rect>"
             )
     parts += _marks(marks, x)
-    return _svg(parts, "Distribution of latencies")
+    return svg(parts, "Distribution of latencies")
 
 
 def _bins(rows: Iterable[tuple[float, float, float]], low: float, high: float) -> list[float]:
@@ -131,7 +131,7 @@ def _marks(marks: Sequence[Mark], x: Callable[[float], float]) -> list[str]:
         row = next((index for index, end in enumerate(ends) if centre - half > end + 6), len(ends) - 1)
         ends[row] = centre + half
         parts.append(f'<path class="mark" d="M{at:.1f} {_NAMES - 2} V{_HEIGHT - _BOTTOM}"/>')
-        parts.append(_text(centre, 12 + 14 * row, text, "middle", "name"))
+        parts.append(label(centre, 12 + 14 * row, text, "middle", "name"))
     return parts
 
 
@@ -141,20 +141,22 @@ def _horizontal(
     parts = []
     for value in values:
         parts.append(f'<path class="grid" d="M{_LEFT} {y(value):.1f} H{_WIDTH - _RIGHT}"/>')
-        parts.append(_text(_LEFT - 8, y(value) + 4, shown(value) if value else "0", "end"))
+        parts.append(label(_LEFT - 8, y(value) + 4, shown(value) if value else "0", "end"))
     return parts
 
 
 def _below(x: float, text: str) -> str:
     tick = f'<path class="grid" d="M{x:.1f} {_HEIGHT - _BOTTOM} v5"/>'
-    return tick + _text(x, _HEIGHT - _BOTTOM + 20, text, "middle")
+    return tick + label(x, _HEIGHT - _BOTTOM + 20, text, "middle")
 
 
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick") -> str:
+def label(x: float, y: float, text: str, anchor: str, kind: str = "tick") -> str:
+    """Text at a point; *anchor* is start, middle or end."""
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _svg(parts: Iterable[str], title: str) -> str:
-    label = escape(title, quote=True)
+def svg(parts: Iterable[str], title: str, width: float = _WIDTH, height: float = _HEIGHT) -> str:
+    """A plot of its parts. *title* is for people who cannot see it."""
+    name = escape(title, quote=True)
     body = "\n".join(parts)
-    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">\n{body}\n</svg>'
+    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}">\n{body}\n</svg>'

@@ -1,4 +1,4 @@
-"""The workloads whose loops run in the data plane: read, write, echo and open, as in smb2.bench."""
+"""The workloads whose loops run in the data plane: read, write, echo and open, as in smb2.bench, and mixed."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _attributes_of(path: str) -> CreateRequest:
 
 
 class DataLoad(PumpLoad):
-    """Read and write: an exclusive file for each loop, deleted on close."""
+    """Read, write and both: an exclusive file for each loop, deleted on close."""
 
     kind: ClassVar[str]
 
@@ -213,11 +213,12 @@ class DataLoad(PumpLoad):
             io_size=self.settings.io_size,
             window=window,
             length=self._length,
+            read_percent=self.settings.reads,
             random=self.settings.random,
             loop=True,
             operations=operations,
             keep_going=True,
-            verify=self.settings.verify and self.kind == "read",
+            verify=self.settings.verify and self.kind != "write",
         )
         return start_pump(link.files.tree, settings)
 
@@ -285,6 +286,20 @@ class ReadLoad(DataLoad):
             for _ in range(self.settings.qdepth):
                 opened = await link.files.tree.create(request, path)
                 self._files.setdefault(link.number, []).append(opened.file_id)
+
+
+class MixedLoad(DataLoad):
+    """READs among WRITEs in the same files. If it is to be verified, the files are written first: reads then find what
+    every write writes."""
+
+    kind: ClassVar[str] = "mixed"
+    parts: ClassVar[tuple[str, ...]] = ("read", "write")
+    classes: ClassVar[tuple[str, ...]] = ("read", "write")
+
+    async def prepare(self) -> None:
+        """Create files, and write them once."""
+        await super().prepare()
+        await self.fill()
 
 
 class WriteLoad(DataLoad):

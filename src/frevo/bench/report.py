@@ -22,10 +22,10 @@ _GB = 1e9
 def report(outcome: Outcome) -> dict[str, Any]:
     """Everything about one run, in the format of docs/bench.md.
 
-    The operations are those of the first part (opens, set-ups). Times are in microseconds if their key says so.
-    Unknown figures are None.
+    The operations are those of the first part (opens, set-ups), or all that move data. Times are in microseconds if
+    their key says so. Unknown figures are None.
     """
-    counted = outcome.tallies[0]
+    counted = outcome.counted
     seconds = max(outcome.seconds, 1e-9)
     everything = total(outcome.tallies)
     return {
@@ -43,7 +43,7 @@ def report(outcome: Outcome) -> dict[str, Any]:
         "ended": outcome.ended,
         "problem": outcome.problem,
         "parts": {
-            name: {"operations": tally.operations, "latency_us": latency(tally)}
+            name: {"operations": tally.operations, "bytes": tally.bytes, "latency_us": latency(tally)}
             for name, tally in zip(outcome.parts, outcome.tallies, strict=True)
         },
         "server": outcome.server | _processes(outcome.meter),
@@ -96,8 +96,8 @@ def table(found: Mapping[str, Any]) -> str:
     """The report as lines for a terminal."""
     rows = [["", "per second", "bytes/s", "mean", "p50", "p99", "p99.9", "max"]]
     for name, part in found["parts"].items():
-        moved = found["bytes_per_second"] if name == found["workload"] else 0.0
-        rate = f"{part['operations'] / max(found['seconds'], 1e-9):,.0f}"
+        seconds = max(found["seconds"], 1e-9)
+        moved, rate = part["bytes"] / seconds, f"{part['operations'] / seconds:,.0f}"
         times = (part["latency_us"][key] for key in ("mean", "p50", "p99", "p999", "max"))
         rows.append([name, rate, data_rate(moved), *map(duration, times)])
     used = [["processor time", "µs/operation", "s/GB"]]

@@ -17,7 +17,7 @@ from frevo.bench.links import Link, Target, open_links
 from frevo.bench.load import Load
 from frevo.bench.notify import NotifyLoad
 from frevo.bench.processor import Meter, find_server
-from frevo.bench.pumped import EchoLoad, OpenLoad, ReadLoad, WriteLoad
+from frevo.bench.pumped import EchoLoad, MixedLoad, OpenLoad, ReadLoad, WriteLoad
 from frevo.bench.session import SessionLoad
 from frevo.bench.settings import Settings
 from frevo.bench.tally import Tally, total
@@ -28,6 +28,7 @@ from frevo.transport.traits import TRANSPORTS
 LOADS: dict[str, type[Load]] = {
     "read": ReadLoad,
     "write": WriteLoad,
+    "mixed": MixedLoad,
     "echo": EchoLoad,
     "open": OpenLoad,
     "session": SessionLoad,
@@ -66,6 +67,16 @@ class Outcome(msgspec.Struct):
     def errors(self) -> int:
         """Failed operations."""
         return total(self.tallies).errors
+
+    @property
+    def counted(self) -> Tally:
+        """The operations that the report counts."""
+        return counted_of(self.settings, self.tallies)
+
+
+def counted_of(settings: Settings, tallies: Sequence[Tally]) -> Tally:
+    """Those of the first part: opens, set-ups. Reads and writes are counted together."""
+    return total(tallies) if settings.moves_data else tallies[0]
 
 
 class Run:
@@ -174,7 +185,8 @@ class _Watch:
         """Take a sample; prints a line every second."""
         now, counts = time.perf_counter(), self._load.tallies()
         at, before = self._sampled
-        news = counts[0].since(before[0])
+        settings = self._outcome.settings
+        news = counted_of(settings, counts).since(counted_of(settings, before))
         self._outcome.samples.append(Sample(now - self._started, now - at, news.operations, news.bytes))
         done = sum(count.operations for count in counts) - sum(count.operations for count in before)
         self._failing = not done and total(counts).errors > total(before).errors

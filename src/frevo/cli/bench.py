@@ -38,6 +38,7 @@ _DESCRIPTORS_ENOUGH_FOR = 200
 _SUMMARIES = {
     "read": "READ from its own files, or from the file in URL",
     "write": "WRITE to its own files",
+    "mixed": "READ and WRITE by turns in its own files",
     "echo": "ECHO: the smallest request",
     "open": "open the path in URL for its attributes and close it; every loop uses the same path",
     "session": "SESSION_SETUP (log-on) and LOGOFF",
@@ -51,6 +52,10 @@ contains no data. If URL names a file, all loops read that file.""",
     "write": """\
 Each loop (connections x qdepth) has its own file, as in smbtorture: in bench_write_dir, share access
 none, delete on close, as large as one request unless --file-size is given.""",
+    "mixed": """\
+Each loop (connections x qdepth) has its own file: in bench_mixed_dir, share access none, deleted on
+close, as large as one request unless --file-size is given. The files are written before the measurement
+starts. One operation is a READ or a WRITE; "parts" has the figures of each.""",
     "echo": "One operation is an ECHO and its response. URL needs no share.",
     "open": """\
 Like smbtorture smb2.bench.path-contention-shared: one operation is a CREATE for READ_ATTRIBUTES and
@@ -107,7 +112,7 @@ def _add_workload_options(parser: argparse.ArgumentParser, workload: str) -> Non
         metavar="FILE",
         help="file with one //server/share or smb:// URL per line; connections use them in turn",
     )
-    if workload in ("read", "write"):
+    if workload in ("read", "write", "mixed"):
         _add_data_options(load, workload)
     out = parser.add_argument_group("report")
     out.add_argument(
@@ -158,12 +163,16 @@ def _add_data_options(load: argparse._ArgumentGroup, workload: str) -> None:
         dest="random",
         help="go through the file from start to end, repeatedly",
     )
-    verify = (
-        "write data first, and verify what is read"
-        if workload == "read"
-        else "read the files back at the end and check them"
-    )
+    verify = {
+        "read": "write data first, and verify what is read",
+        "write": "read the files back at the end and check them",
+        "mixed": "verify what is read",
+    }[workload]
     load.add_argument("--verify", action="store_true", help=verify)
+    if workload == "mixed":
+        load.add_argument(
+            "--reads", type=_percent, default=70, metavar="PERCENT", help="share of READs (70 %%)"
+        )
 
 
 # -- values of options
@@ -177,6 +186,13 @@ def _count(most: int) -> Any:
         return number
 
     return count
+
+
+def _percent(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else 101
+    if number > 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
+    return number
 
 
 def _size(text: str) -> int:
@@ -256,7 +272,7 @@ def _complete(args: argparse.Namespace) -> None:
     )
     if args.encrypt and args.no_sign:
         raise UsageError("--encrypt and --no-sign contradict each other: use one of them")
-    if args.workload in ("read", "write") and (args.file_size or args.io_size) < args.io_size:
+    if args.workload in ("read", "write", "mixed") and (args.file_size or args.io_size) < args.io_size:
         raise UsageError("--file-size is less than --io-size: a file must hold at least one request")
 
 
@@ -307,7 +323,7 @@ def _listed(path: str) -> list[str]:
 
 
 def _settings(args: argparse.Namespace, targets: list[Target]) -> Settings:
-    data = ("io_size", "file_size", "random", "verify")
+    data = ("io_size", "file_size", "random", "verify", "reads")
     first = targets[0].options
     encrypted = first.encryption or first.prefer_encryption
     return Settings(

@@ -40,6 +40,8 @@ def test_sizes(text: str, size: int) -> None:
         *(["read", "URL", "--io-size", text] for text in ("0", "-1", "K", "4T", "17M", "1.5K", "٣")),
         *(["echo", "URL", "--connections", text] for text in ("0", "x", "99999999")),
         *(["echo", "URL", "--time", text] for text in ("0", "-1", "nan", "inf", "soon")),
+        *(["mixed", "URL", "--reads", text] for text in ("101", "-1", "1.5")),
+        ["read", "URL", "--reads", "70"],
         ["echo", "URL", "--client-guid", "nobody"],
         ["echo", "URL", "--io-size", "4K"],
         ["open", "URL", "--protect", "somehow"],

@@ -74,6 +74,7 @@ impl Lab {
             window,
             offset: 100,
             length,
+            read_percent: 70,
             random: false,
             seed: 1,
             looped: false,
@@ -391,6 +392,36 @@ fn what_was_opened_is_closed_even_when_it_is_stopped() {
     let counts: Vec<_> =
         shared.snapshot().iter().map(|(class, one)| (class.name(), one.operations)).collect();
     assert_eq!(counts, [("create", 1), ("close", 1)]);
+}
+
+#[test]
+fn a_mix_spreads_its_reads_and_counts_both_kinds() {
+    let mut lab = Lab::new(512);
+    let mut settings = lab.settings(Kind::Mixed, 100, 10, 1000, Place::Verify);
+    (settings.looped, settings.operations) = (true, 20);
+    let shared = lab.start(settings);
+    let mut order = Vec::new();
+    while !lab.is_quiet() || order.is_empty() {
+        for request in lab.requests() {
+            order.push(request.command);
+            if request.command == command::READ {
+                let mut pattern = Vec::new();
+                Place::Nowhere.load(&mut pattern, 100, request.offset(), 0, 1).unwrap();
+                lab.answer_read(&request, &pattern);
+            } else {
+                assert_eq!(Place::Verify.store(&request.body[48..], request.offset(), 0, 1), Stored::Done);
+                lab.answer(&request, 0, &[17, 0, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+            }
+        }
+    }
+    let turn = |read| if read { command::READ } else { command::WRITE };
+    let ten = [false, true, true, false, true, true, false, true, true, true].map(turn);
+    order.truncate(10);
+    assert_eq!(order, ten);
+    assert_eq!(lab.end(), End::Done);
+    let counts: Vec<_> =
+        shared.snapshot().iter().map(|(class, one)| (class.name(), one.operations, one.bytes)).collect();
+    assert_eq!(counts, [("read", 14, 1400), ("write", 6, 600)]);
 }
 
 #[test]

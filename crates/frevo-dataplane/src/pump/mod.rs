@@ -39,6 +39,8 @@ pub enum Kind {
     Flush,
     /// CREATE, then CLOSE of what it has opened.
     Open,
+    /// READ and WRITE by turns, `read_percent` of them READs.
+    Mixed,
 }
 
 impl Kind {
@@ -50,12 +52,13 @@ impl Kind {
             Kind::Echo => "echo",
             Kind::Flush => "flush",
             Kind::Open => "open",
+            Kind::Mixed => "mixed",
         }
     }
 
     /// The kind of that name.
     pub fn by_name(name: &str) -> Option<Kind> {
-        let all = [Kind::Read, Kind::Write, Kind::Echo, Kind::Flush, Kind::Open];
+        let all = [Kind::Read, Kind::Write, Kind::Echo, Kind::Flush, Kind::Open, Kind::Mixed];
         all.into_iter().find(|kind| kind.name() == name)
     }
 
@@ -67,6 +70,7 @@ impl Kind {
             Kind::Echo => &[Class::Echo],
             Kind::Flush => &[Class::Flush],
             Kind::Open => &[Class::Create, Class::Close],
+            Kind::Mixed => &[Class::Read, Class::Write],
         }
     }
 }
@@ -136,6 +140,8 @@ pub struct Settings {
     pub offset: u64,
     /// Length of the range.
     pub length: u64,
+    /// The share of READs of `Kind::Mixed`.
+    pub read_percent: u8,
     /// Offsets are random multiples of `io_size`.
     pub random: bool,
     /// Seed of the random numbers and of the pattern.
@@ -155,12 +161,15 @@ pub struct Settings {
 impl Settings {
     /// What is wrong with the settings, if anything.
     pub fn problem(&self) -> Option<&'static str> {
-        let moves = matches!(self.kind, Kind::Read | Kind::Write);
+        let moves = matches!(self.kind, Kind::Read | Kind::Write | Kind::Mixed);
         if self.window == 0 {
             return Some("window must be at least 1");
         }
         if moves && (self.io_size == 0 || self.io_size > 8 << 20) {
             return Some("io_size must be between 1 and 8 MiB");
+        }
+        if self.read_percent > 100 {
+            return Some("read_percent must be at most 100");
         }
         if moves && self.random && self.length < u64::from(self.io_size) {
             return Some("the range must have room for one operation");
@@ -168,7 +177,7 @@ impl Settings {
         if moves && self.looped && self.length == 0 {
             return Some("an empty range cannot be repeated");
         }
-        if matches!(self.kind, Kind::Read | Kind::Write | Kind::Flush) && self.files.is_empty() {
+        if (moves || self.kind == Kind::Flush) && self.files.is_empty() {
             return Some("there must be a file");
         }
         if self.kind == Kind::Open && (self.bodies.is_empty() || self.bodies.iter().any(|b| b.len() < 56)) {

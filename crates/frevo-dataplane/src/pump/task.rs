@@ -72,7 +72,7 @@ impl Pump {
     /// Size of the largest response, if responses are large enough for their own buffer.
     pub(crate) fn bulk_bytes(&self) -> usize {
         match self.settings.kind {
-            Kind::Read => self.settings.io_size as usize,
+            Kind::Read | Kind::Mixed => self.settings.io_size as usize,
             _ => 0,
         }
     }
@@ -178,7 +178,10 @@ impl Pump {
         let turn = self.made as usize;
         self.made += 1;
         let settings = &self.settings;
-        let class = settings.kind.classes()[0];
+        let class = match settings.kind {
+            Kind::Mixed if !is_read(turn as u64, settings.read_percent) => Class::Write,
+            kind => kind.classes()[0],
+        };
         let file = match settings.files.len() {
             0 => (0, 0),
             count => settings.files[turn % count],
@@ -339,7 +342,7 @@ impl Pump {
     }
 
     fn class_index(&self, class: Class) -> usize {
-        usize::from(class == Class::Close)
+        usize::from(class != self.settings.kind.classes()[0])
     }
 
     fn count(&self, class: Class, bytes: u64, ns: u64) {
@@ -379,6 +382,12 @@ impl Pump {
         let Settings { place, offset, seed, .. } = &self.settings;
         place.load(out, operation.size as usize, operation.offset, operation.offset - offset, *seed)
     }
+}
+
+/// Whether request `number` of a mix is a READ: these are spread evenly.
+fn is_read(number: u64, percent: u8) -> bool {
+    let reads = |requests: u64| (u128::from(requests) * u128::from(percent) / 100) as u64;
+    reads(number.wrapping_add(1)) != reads(number)
 }
 
 /// The data of a READ response ([MS-SMB2] 2.2.20).

@@ -77,7 +77,7 @@ class Pump:
         return [(one.operations, one.statuses) for one in self.statistics().values()]
 
     def statistics(self) -> dict[str, Measured]:
-        """What was measured so far, by class: read, write, echo, flush, or create and close."""
+        """What was measured so far, by class: read, write, both, echo, flush, or create and close."""
         return {name: Measured(*values) for name, values in self._native.statistics().items()}
 
     async def finished(self) -> PumpEnd:
@@ -109,7 +109,8 @@ def start_pump(tree: Tree, settings: PumpSettings) -> Pump:
     if connection.lost or connection.negotiated is None:
         raise lost("the connection has ended")
     negotiated = connection.negotiated
-    limit = {"read": negotiated.max_read, "write": negotiated.max_write}.get(settings.kind)
+    limits = {"read": negotiated.max_read, "write": negotiated.max_write}
+    limit = min(limits.values()) if settings.kind == "mixed" else limits.get(settings.kind)
     if limit is not None and settings.io_size > (
         limit if connection.multi_credit else min(limit, CREDIT_BYTES)
     ):
