@@ -40,7 +40,8 @@ def frevo_bench(
         command = [
             *(*prefix, sys.executable, "-m", "frevo", "bench", *arguments, f"{place}/share/{path}", *trust),
             *("--protect", protect, "--credentials", str(login), "--time", str(seconds)),
-            *("--server-pid", str(target.pid), "--json", "--quiet"),
+            *(("--server-pid", str(target.pid)) if target.pid else ()),
+            *("--json", "--quiet"),
         ]
         try:
             run = subprocess.run(

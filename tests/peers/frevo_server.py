@@ -127,11 +127,12 @@ def start(
     command: Sequence[str] = FREVO,
     *,
     quic: bool = False,
+    password: str = PASSWORD,
 ) -> FrevoServer:
     """Starts `frevo serve` with its state in *base* and returns when it accepts connections; with *quic* it has that
     transport, too, and makes its certificates."""
     base.mkdir(parents=True, exist_ok=True)
-    server = FrevoServer("frevo", base / "shares", host=host, log=base / "frevo.log")
+    server = FrevoServer("frevo", base / "shares", host=host, password=password, log=base / "frevo.log")
     server.ports = contextlib.ExitStack()
     tcp, nbt = (server.ports.enter_context(programs.reserved_port(host)) for _ in range(2))
     transports = f"tcp:{tcp}, nbt:{nbt}"
@@ -143,7 +144,7 @@ def start(
     text = configuration(base, server.root, host, settings, shares)
     config.write_text(text if command is FREVO else without_unknown_keys(text, base, command))
     if not (base / "private").exists():  # else it was started here before
-        add_user(config, command=command)
+        add_user(config, password=password, command=command)
     reader, writer = os.pipe()
     with server.log.open("ab") as log:
         server.process = subprocess.Popen(
@@ -198,9 +199,10 @@ def frevo_server(
     command: Sequence[str] = FREVO,
     *,
     quic: bool = False,
+    password: str = PASSWORD,
 ) -> Iterator[FrevoServer]:
     """A server for the length of the block, with all checks at its end."""
-    server = start(base, options, shares, host, arguments, command, quic=quic)
+    server = start(base, options, shares, host, arguments, command, quic=quic, password=password)
     try:
         yield server
     except BaseException:
