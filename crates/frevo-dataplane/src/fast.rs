@@ -7,9 +7,11 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 use std::sync::Arc;
 
+use zerocopy::little_endian::U16;
+
 use crate::crypto::SignOnce;
 use crate::gate::{Gate, Pass};
-use crate::wire::{at, flags, put, u16_at, u32_at, u64_at, Header, HEADER_BYTES, PROTOCOL_SMB2};
+use crate::wire::{Header, ReadRequest, ReadResponse, HEADER_BYTES};
 
 /// An open that the control plane has attached to a connection: the fast path answers its READs.
 #[derive(Clone, Debug)]
@@ -126,80 +128,31 @@ impl OpenFile {
     }
 }
 
-/// A READ request that the fast path may try ([MS-SMB2] 2.2.19).
-#[derive(Clone, Copy, Debug)]
-pub struct ReadRequest {
-    /// Bytes wanted.
-    pub length: u32,
-    /// Where in the file.
-    pub offset: u64,
-    /// FileId.Persistent
-    pub persistent_id: u64,
-    /// FileId.Volatile
-    pub volatile_id: u64,
-    /// Fewer bytes than this are an error.
-    pub minimum_count: u32,
-}
+/// READ_UNBUFFERED does not change the response.
+const READ_UNBUFFERED: u8 = 1;
 
-impl ReadRequest {
-    /// The request after the header of `message`; None when it is malformed or not plain.
-    pub fn parse(message: &[u8]) -> Option<ReadRequest> {
-        let body = message.get(HEADER_BYTES..)?;
-        // StructureSize 49 counts one byte of Buffer, which some clients leave out.
-        if body.len() < 48 || u16_at(body, 0) != 49 {
-            return None;
-        }
-        let (read_flags, channel) = (body[3], u32_at(body, 36));
-        // READ_UNBUFFERED (1) does not change the response; anything else does.
-        if read_flags & !1 != 0 || channel != 0 || u32_at(body, 44) != 0 {
-            return None;
-        }
-        let request = ReadRequest {
-            length: u32_at(body, 4),
-            offset: u64_at(body, 8),
-            persistent_id: u64_at(body, 16),
-            volatile_id: u64_at(body, 24),
-            minimum_count: u32_at(body, 32),
-        };
-        let end = request.offset.checked_add(u64::from(request.length))?;
-        (request.length > 0 && end <= i64::MAX as u64).then_some(request)
-    }
+/// True if nothing about a READ is unusual, so that the fast path may try it ([MS-SMB2] 2.2.19).
+pub fn is_plain(read: &ReadRequest) -> bool {
+    let end = read.offset.get().checked_add(u64::from(read.length.get()));
+    read.flags & !READ_UNBUFFERED == 0
+        && read.channel == 0
+        && (read.channel_info_offset, read.channel_info_length) == (U16::ZERO, U16::ZERO)
+        && read.length != 0
+        && end.is_some_and(|end| end <= i64::MAX as u64)
 }
 
 /// Bytes before the data of a READ response: header and fixed part.
-pub const READ_RESPONSE_BYTES: usize = HEADER_BYTES + 16;
+pub const READ_RESPONSE_BYTES: usize = HEADER_BYTES + size_of::<ReadResponse>();
 
-/// Writes the header of a response to `request` over the first 64 bytes of `message`.
-pub fn write_response_header(message: &mut [u8], request: &Header, status: u32, credits: u16) {
-    let header = &mut message[..HEADER_BYTES];
-    header.fill(0);
-    header[..4].copy_from_slice(&PROTOCOL_SMB2);
-    put(header, 4, 64u16.to_le_bytes());
-    put(header, at::CREDIT_CHARGE, request.credit_charge.to_le_bytes());
-    put(header, at::STATUS, status.to_le_bytes());
-    put(header, at::COMMAND, request.command.to_le_bytes());
-    put(header, at::CREDITS, credits.to_le_bytes());
-    let response_flags = flags::SERVER_TO_REDIR | request.flags & flags::PRIORITY_MASK;
-    put(header, at::FLAGS, response_flags.to_le_bytes());
-    put(header, at::MESSAGE_ID, request.message_id.to_le_bytes());
-    put(header, at::PROCESS_ID, request.process_id.to_le_bytes());
-    put(header, at::TREE_ID, request.tree_id.to_le_bytes());
-    put(header, at::SESSION_ID, request.session_id.to_le_bytes());
+/// Header and fixed part of the response to a READ with `count` bytes ([MS-SMB2] 2.2.20).
+pub fn read_response(request: &Header, credits: u16, count: usize) -> (Header, ReadResponse) {
+    let body = ReadResponse {
+        data_offset: READ_RESPONSE_BYTES as u8,
+        data_length: (count as u32).into(),
+        ..ReadResponse::new()
+    };
+    (request.response(0, credits), body)
 }
-
-/// The fixed part of a READ response ([MS-SMB2] 2.2.20) after the header.
-pub fn write_read_body(message: &mut [u8], length: usize) {
-    let body = &mut message[HEADER_BYTES..READ_RESPONSE_BYTES];
-    body.fill(0);
-    put(body, 0, 17u16.to_le_bytes());
-    body[2] = READ_RESPONSE_BYTES as u8;
-    put(body, 4, (length as u32).to_le_bytes());
-}
-
-/// Body of an ECHO response ([MS-SMB2] 2.2.29).
-pub const ECHO_BODY: [u8; 4] = [4, 0, 0, 0];
-/// Body of an ERROR response without data ([MS-SMB2] 2.2.2).
-pub const ERROR_BODY: [u8; 9] = [9, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// A READ that a worker finishes.
 #[derive(Debug)]
@@ -232,19 +185,19 @@ impl ReadJob {
     /// Performs the read; may block.
     pub fn run(&mut self) {
         self.make_room();
-        let (file, offset) = (self.file.clone(), self.read.offset);
+        let (file, offset) = (self.file.clone(), self.read.offset.get());
         self.outcome = Some(file.read_blocking(self.room(), offset));
     }
 
     /// Makes the buffer large enough for [`ReadJob::room`].
     pub(crate) fn make_room(&mut self) {
         self.buffer.clear();
-        self.buffer.reserve(self.data_start + self.read.length as usize);
+        self.buffer.reserve(self.data_start + self.read.length.get() as usize);
     }
 
     /// Where the data goes; it stays in place while the job moves.
     pub(crate) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
-        let length = self.read.length as usize;
+        let length = self.read.length.get() as usize;
         &mut self.buffer.spare_capacity_mut()[self.data_start..][..length]
     }
 }
@@ -279,18 +232,20 @@ mod tests {
 
     #[test]
     fn only_plain_reads_are_taken() {
-        let mut message = vec![0u8; 113];
-        put(&mut message, 64, 49u16.to_le_bytes());
-        put(&mut message, 68, 4096u32.to_le_bytes());
-        assert_eq!(ReadRequest::parse(&message).unwrap().length, 4096);
-        assert!(ReadRequest::parse(&message[..112]).is_some());
-        assert!(ReadRequest::parse(&message[..111]).is_none());
-        for (offset, value) in [(64, 48), (67, 2), (100, 1), (108, 8), (79, 0x80)] {
-            let mut other = message.clone();
-            other[offset] = value;
-            assert!(ReadRequest::parse(&other).is_none(), "byte {offset}");
+        let plain = ReadRequest { length: 4096.into(), flags: READ_UNBUFFERED, ..ReadRequest::new() };
+        assert!(is_plain(&plain));
+        let unusual = [
+            ReadRequest { length: 0.into(), ..plain },
+            ReadRequest { flags: 2, ..plain },
+            ReadRequest { channel: 1.into(), ..plain },
+            ReadRequest { channel_info_offset: 112.into(), ..plain },
+            ReadRequest { channel_info_length: 8.into(), ..plain },
+            ReadRequest { offset: (i64::MAX as u64 - 4095).into(), ..plain },
+            ReadRequest { offset: u64::MAX.into(), ..plain },
+        ];
+        for read in unusual {
+            assert!(!is_plain(&read), "{read:?}");
         }
-        put(&mut message, 68, 0u32.to_le_bytes());
-        assert!(ReadRequest::parse(&message).is_none());
+        assert!(is_plain(&ReadRequest { offset: (i64::MAX as u64 - 4096).into(), ..plain }));
     }
 }

@@ -3,17 +3,19 @@
 use std::mem::MaybeUninit;
 use std::sync::atomic::Ordering;
 
+use zerocopy::IntoBytes;
+
 use super::protect::Protection;
 use super::{Connection, Host};
 use crate::crypto::SignOnce;
 use crate::event::Reason;
-use crate::fast::{
-    write_read_body, write_response_header, AttachedOpen, Attempt, ReadJob, ReadRequest, ECHO_BODY,
-    ERROR_BODY, READ_RESPONSE_BYTES,
-};
+use crate::fast::{is_plain, read_response, AttachedOpen, Attempt, ReadJob, READ_RESPONSE_BYTES};
 use crate::framing::Framing;
 use crate::stats::add;
-use crate::wire::{command, flags, Header, CREDIT_BYTES, FRAME_BYTES, HEADER_BYTES, STATUS_END_OF_FILE};
+use crate::wire::{
+    command, flags, Body, Empty, ErrorResponse, Header, ReadRequest, CREDIT_BYTES, FRAME_BYTES, HEADER_BYTES,
+    STATUS_END_OF_FILE,
+};
 
 /// A request that stands alone and whose signature, if any, is right.
 pub(super) struct Request<'a> {
@@ -38,10 +40,10 @@ impl Connection {
             | flags::ASYNC_COMMAND
             | flags::RELATED_OPERATIONS
             | flags::REPLAY_OPERATION;
-        if !self.settings.authenticated || request.header.flags & UNUSUAL != 0 {
+        if !self.settings.authenticated || request.header.flags.get() & UNUSUAL != 0 {
             return None;
         }
-        match request.header.command {
+        match request.header.command.get() {
             command::READ if !self.opens.is_empty() => self.read(request, right, host),
             command::ECHO if host.echoes() => self.echo(request, right, host),
             _ => None,
@@ -56,10 +58,10 @@ impl Connection {
         encrypted: Option<u64>,
         encrypted_only: bool,
     ) -> Option<Protection> {
-        let keys = self.keys(header.session_id)?;
+        let keys = self.keys(header.session_id.get())?;
         let signed = header.has(flags::SIGNED);
         match encrypted {
-            Some(session_id) if session_id == header.session_id => {
+            Some(session_id) if header.session_id == session_id => {
                 Protection::encrypted(session_id, keys).ok()
             }
             Some(_) => None,
@@ -72,34 +74,33 @@ impl Connection {
     /// [MS-SMB2] 3.3.5.17
     fn echo(&mut self, request: &Request, right: &mut Option<SignOnce>, host: &mut Host) -> Answered {
         let Request { header, message, encrypted } = request;
-        if message.len() < HEADER_BYTES + 4 || message[HEADER_BYTES] != 4 || message[HEADER_BYTES + 1] != 0 {
-            return None;
-        }
-        let protection = match (header.session_id, encrypted) {
+        Empty::of(message)?;
+        let protection = match (header.session_id.get(), encrypted) {
             (0, None) if !header.has(flags::SIGNED) => Protection::Plain,
             _ => self.protection(header, *encrypted, false)?,
         };
         add(&host.stats.fast_echoes, 1);
-        Some(self.respond(header, 0, &ECHO_BODY, protection, right.take(), host))
+        Some(self.respond(header, 0, Empty::new().as_bytes(), protection, right.take(), host))
     }
 
     /// [MS-SMB2] 3.3.5.12
     fn read(&mut self, request: &Request, right: &mut Option<SignOnce>, host: &mut Host) -> Answered {
         let Request { header, message, encrypted } = request;
-        let read = ReadRequest::parse(message)?;
-        let open = self.find_open(header, &read)?;
+        let read = ReadRequest::of(message).filter(|read| is_plain(read))?;
+        let open = self.find_open(header, read)?;
         let (file, gate, position) = (open.file.clone(), open.gate.clone(), open.position.clone());
         let protection = self.protection(header, *encrypted, open.encrypted_only)?;
-        let length = read.length as usize;
+        let (length, offset) = (read.length.get() as usize, read.offset.get());
+        let minimum = read.minimum_count.get() as usize;
         let data_start = protection.room() + READ_RESPONSE_BYTES;
         self.framing.header(data_start + length - FRAME_BYTES)?;
         let pass = gate.enter()?;
 
         let tail = self.output.tail(data_start + length, &mut host.pool);
         let room = &mut tail.spare_capacity_mut()[data_start..data_start + length];
-        let mut attempt = file.read_nowait(room, read.offset);
+        let mut attempt = file.read_nowait(room, offset);
         if attempt == Attempt::WouldBlock && !host.can_defer {
-            attempt = file.read_blocking(room, read.offset);
+            attempt = file.read_blocking(room, offset);
         }
         match attempt {
             Attempt::Failed => None,
@@ -116,7 +117,7 @@ impl Connection {
                     encrypted: *encrypted,
                     right,
                     file,
-                    read,
+                    read: *read,
                     buffer,
                     data_start,
                     position,
@@ -125,14 +126,21 @@ impl Connection {
                 });
                 Some(Ok(()))
             }
-            Attempt::Done(count) if count < read.minimum_count as usize => None,
+            Attempt::Done(count) if count < minimum => None,
             Attempt::Done(0) => {
                 let right = right.take();
-                Some(self.respond(header, STATUS_END_OF_FILE, &ERROR_BODY, protection, right, host))
+                Some(self.respond(
+                    header,
+                    STATUS_END_OF_FILE,
+                    ErrorResponse::new().as_bytes(),
+                    protection,
+                    right,
+                    host,
+                ))
             }
             Attempt::Done(count) => {
-                position.store(read.offset + count as u64, Ordering::Relaxed);
-                let credits = self.window.grant(header.credits, true);
+                position.store(offset + count as u64, Ordering::Relaxed);
+                let credits = self.window.grant(header.credits.get(), true);
                 let tail = self.output.tail(data_start + length, &mut host.pool);
                 let start = tail.len();
                 // SAFETY: the read has initialised `count` bytes from `data_start` on, in this same buffer.
@@ -147,18 +155,20 @@ impl Connection {
     }
 
     fn find_open(&self, header: &Header, read: &ReadRequest) -> Option<&AttachedOpen> {
-        let open = self.opens.get(&read.volatile_id)?;
-        let charge = if self.settings.multi_credit { u32::from(header.credit_charge.max(1)) } else { 1 };
-        let fits = read.length <= self.settings.max_read && read.length.div_ceil(CREDIT_BYTES) <= charge;
-        let same = open.persistent_id == read.persistent_id
-            && open.session_id == header.session_id
-            && open.tree_id == header.tree_id;
+        let open = self.opens.get(&read.file_id.volatile.get())?;
+        let charge = if self.settings.multi_credit { header.credit_charge.get().max(1) } else { 1 };
+        let length = read.length.get();
+        let fits = length <= self.settings.max_read && length.div_ceil(CREDIT_BYTES) <= u32::from(charge);
+        let same = read.file_id.persistent == open.persistent_id
+            && header.session_id == open.session_id
+            && header.tree_id == open.tree_id;
         (fits && same).then_some(open)
     }
 
     /// Queues the answer to a read that a worker has done, or hands the request up when it failed.
     pub fn finish_read(&mut self, job: ReadJob, host: &mut Host) -> Result<(), Reason> {
-        let length = job.read.length as usize;
+        let length = job.read.length.get() as usize;
+        let minimum = job.read.minimum_count.get() as usize;
         self.deferred_bytes -= length.min(self.deferred_bytes);
         let Some(header) = Header::parse(&job.request) else { return Ok(()) };
         if self.closing {
@@ -166,14 +176,19 @@ impl Connection {
         }
         let protection = self.protection(&header, job.encrypted, false); // the share was asked before
         match (protection, job.outcome) {
-            (Some(protection), Some(Attempt::Done(0))) if job.read.minimum_count == 0 => {
-                self.respond(&header, STATUS_END_OF_FILE, &ERROR_BODY, protection, job.right, host)?;
+            (Some(protection), Some(Attempt::Done(0))) if minimum == 0 => {
+                self.respond(
+                    &header,
+                    STATUS_END_OF_FILE,
+                    ErrorResponse::new().as_bytes(),
+                    protection,
+                    job.right,
+                    host,
+                )?;
             }
-            (Some(protection), Some(Attempt::Done(count)))
-                if count > 0 && count >= job.read.minimum_count as usize =>
-            {
-                job.position.store(job.read.offset + count as u64, Ordering::Relaxed);
-                let credits = self.window.grant(header.credits, true);
+            (Some(protection), Some(Attempt::Done(count))) if count > 0 && count >= minimum => {
+                job.position.store(job.read.offset.get() + count as u64, Ordering::Relaxed);
+                let credits = self.window.grant(header.credits.get(), true);
                 let mut buffer = job.buffer;
                 // SAFETY: ReadJob::run has initialised `count` bytes from `data_start` on in the empty buffer.
                 unsafe { commit_read(&mut buffer, job.data_start, count) };
@@ -202,14 +217,14 @@ impl Connection {
         right: Option<SignOnce>,
         host: &mut Host,
     ) -> Result<(), Reason> {
-        let credits = self.window.grant(request.credits, true);
+        let credits = self.window.grant(request.credits.get(), true);
         let room = protection.room();
         let size = room + HEADER_BYTES + body.len();
         let tail = self.output.tail(size, &mut host.pool);
         let start = tail.len();
         tail.resize(start + size, 0);
         let frame = &mut tail[start..];
-        write_response_header(&mut frame[room..], request, status, credits);
+        *Header::of_mut(&mut frame[room..]) = request.response(status, credits);
         frame[room + HEADER_BYTES..].copy_from_slice(body);
         protection.finish(frame, self.framing, right)?;
         self.output.committed(size);
@@ -238,8 +253,8 @@ fn finish_read_response(
     framing: Framing,
 ) -> Result<(), Reason> {
     let message = &mut frame[protection.room()..];
-    write_response_header(message, request, 0, credits);
-    let count = message.len() - READ_RESPONSE_BYTES;
-    write_read_body(message, count);
+    let (header, body) = read_response(request, credits, message.len() - READ_RESPONSE_BYTES);
+    message[..HEADER_BYTES].copy_from_slice(header.as_bytes());
+    message[HEADER_BYTES..READ_RESPONSE_BYTES].copy_from_slice(body.as_bytes());
     protection.finish(frame, framing, right)
 }

@@ -10,7 +10,7 @@ use crate::event::{Event, Payload, Reason};
 use crate::framing::{check_session_request, FrameKind};
 use crate::stats::add;
 use crate::wire::{
-    at, command, element_end, flags, u64_at, Header, FRAME_BYTES, HEADER_BYTES, PROTOCOL_COMPRESSION,
+    element_end, flags, Header, TransformHeader, FRAME_BYTES, HEADER_BYTES, PROTOCOL_COMPRESSION,
     PROTOCOL_SMB1, PROTOCOL_SMB2, PROTOCOL_TRANSFORM, TRANSFORM_BYTES,
 };
 
@@ -256,7 +256,7 @@ impl Connection {
             self.nonces.keep(right);
         }
         if let Some(header) = Header::parse(&request) {
-            self.expected_bytes += self.paid_bytes(header.credit_charge);
+            self.expected_bytes += self.paid_bytes(header.credit_charge.get());
             self.promised_bytes += self.answer_bytes(&header);
         }
         let up = Up {
@@ -310,7 +310,7 @@ impl Connection {
         if frame.len() < TRANSFORM_BYTES + HEADER_BYTES {
             return violation("encrypted message is too short");
         }
-        let session_id = u64_at(frame, at::TRANSFORM_SESSION_ID);
+        let session_id = TransformHeader::of(frame).session_id.get();
         let Some(keys) = self.keys(session_id) else {
             return violation("encrypted message of an unknown session");
         };
@@ -337,7 +337,7 @@ impl Connection {
             let Some(header) = Header::parse(&message[start..]) else {
                 return violation("malformed SMB2 header");
             };
-            let Some(end) = element_end(message, start, header.next_command) else {
+            let Some(end) = element_end(message, start, header.next_command.get()) else {
                 return violation("malformed compound");
             };
             self.element(&header, &mut message[start..end], encrypted, &mut seen, host)?;
@@ -400,15 +400,15 @@ impl Connection {
             Some(right) if index > 0 || header.next_command != 0 => self.nonces.keep(right),
             right => seen.right = right,
         }
-        if header.command != command::CANCEL {
-            seen.paid += self.paid_bytes(header.credit_charge);
+        if !header.is_cancel() {
+            seen.paid += self.paid_bytes(header.credit_charge.get());
         }
         seen.promised += self.answer_bytes(header);
         if index > 0 && self.role == Role::Server && seen.promised > host.limits.max_bytes_in_flight {
             return violation("compound asks for more than one message holds");
         }
         if !(header.has(flags::RELATED_OPERATIONS) && index > 0) {
-            seen.session_id = header.session_id;
+            seen.session_id = header.session_id.get();
         }
         if encrypted.is_none() && header.has(flags::SIGNED) {
             match self.keys(seen.session_id) {
@@ -417,15 +417,15 @@ impl Connection {
                 Some(_) => seen.bad_signatures |= 1 << index,
             }
         }
-        if self.is_pumped(header.message_id) {
+        if self.is_pumped(header.message_id.get()) {
             let (bad, unverified) =
                 (seen.bad_signatures >> index & 1 != 0, seen.unverified >> index & 1 != 0);
             let can_defer = host.can_defer && index == 0 && header.next_command == 0;
             let protected = Protected { encrypted, bad, unverified, can_defer, now: host.now };
             self.pumped(header, element, &protected)?;
             seen.pumped += 1;
-        } else if self.role == Role::Client && !header.is_interim(element) {
-            self.nonces.answered(header.message_id);
+        } else if self.role == Role::Client && !header.is_interim() {
+            self.nonces.answered(header.message_id.get());
         }
         Ok(())
     }
@@ -433,13 +433,13 @@ impl Connection {
     /// [MS-SMB2] 3.3.5.2.3. CANCEL has the id of the request that it is about. Gives a server the right to sign one answer.
     fn take_message_id(&mut self, header: &Header, host: &mut Host) -> Result<Option<SignOnce>, Reason> {
         if self.role == Role::Client {
-            self.granted(header.credits, host);
+            self.granted(header.credits.get(), host);
         }
-        if self.role == Role::Client || header.command == command::CANCEL {
+        if self.role == Role::Client || header.is_cancel() {
             return Ok(None);
         }
-        let charge = if self.settings.multi_credit { header.credit_charge.max(1) } else { 1 };
-        match self.window.consume(header.message_id, charge) {
+        let charge = if self.settings.multi_credit { header.credit_charge.get().max(1) } else { 1 };
+        match self.window.consume(header.message_id.get(), charge) {
             Ok(first) => Ok(Some(self.nonces.right(first))),
             Err(refusal) => {
                 let id = header.message_id;

@@ -287,10 +287,10 @@ impl Connection {
 
     /// What the answer to a request may be: nearly all are small, whatever was paid.
     fn answer_bytes(&self, header: &Header) -> usize {
-        match header.command {
+        match header.command.get() {
             command::CANCEL => 0,
             command::READ | command::IOCTL | command::QUERY_DIRECTORY | command::QUERY_INFO => {
-                self.paid_bytes(header.credit_charge)
+                self.paid_bytes(header.credit_charge.get())
             }
             _ => SMALL_ANSWER_BYTES,
         }

@@ -5,9 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::crypto::{Cipher, Encryption, Signer, SigningAlgorithm};
-use crate::wire::{
-    at, command, element_end, flags, put, u16_at, u32_at, u64_at, Header, STATUS_PENDING, TRANSFORM_BYTES,
-};
+use crate::wire::raw::{at, put, u16_at, u32_at, u64_at};
+use crate::wire::{command, element_end, flags, Header, TransformHeader, STATUS_PENDING, TRANSFORM_BYTES};
 
 const SESSIONS: [u64; 2] = [71, 72];
 
@@ -117,21 +116,21 @@ impl Watched {
             frames = rest;
             if frame[0] == 0xFD {
                 self.encrypted += 1;
-                self.note(u64_at(frame, at::TRANSFORM_SESSION_ID), &frame[20..36], frame);
+                self.note(TransformHeader::of(frame).session_id.get(), &frame[20..36], frame);
                 continue;
             }
             let mut start = 0;
             loop {
                 let header = Header::parse(&frame[start..]).unwrap();
-                let end = element_end(frame, start, header.next_command).unwrap();
+                let end = element_end(frame, start, header.next_command.get()).unwrap();
                 let element = &frame[start..end];
                 if header.has(flags::SIGNED) {
-                    assert!(!header.is_interim(element), "an interim response is signed");
+                    assert!(!header.is_interim(), "an interim response is signed");
                     assert_ne!(header.message_id, u64::MAX, "a notification is signed");
                     self.signed += 1;
                     let cancel = u8::from(u16_at(element, at::COMMAND) == command::CANCEL);
-                    let nonce = [&header.message_id.to_le_bytes()[..], &[cancel]].concat();
-                    self.note(header.session_id, &nonce, element);
+                    let nonce = [&header.message_id.to_bytes()[..], &[cancel]].concat();
+                    self.note(header.session_id.get(), &nonce, element);
                 }
                 if header.next_command == 0 {
                     break;

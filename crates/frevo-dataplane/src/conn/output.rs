@@ -5,9 +5,7 @@ use super::{violation, Connection, Role};
 use crate::crypto::SignOnce;
 use crate::event::Reason;
 use crate::stats::{add, Stats};
-use crate::wire::{
-    at, command, element_end, flags, put, u32_at, Header, HEADROOM_BYTES, PROTOCOL_SMB2, STATUS_PENDING,
-};
+use crate::wire::{command, element_end, flags, Header, HEADROOM_BYTES, PROTOCOL_SMB2, STATUS_PENDING};
 
 /// Flag of a submission: encrypt it with the session's keys.
 pub const ENCRYPT: u32 = 1;
@@ -67,8 +65,8 @@ impl Connection {
 
     /// A CANCEL is sent once, and not for what has been answered meanwhile.
     fn can_send(&self, message: &[u8]) -> bool {
-        let header = Header::parse(message).filter(|header| header.command == command::CANCEL);
-        header.is_none_or(|header| self.nonces.can_cancel(header.message_id))
+        let header = Header::parse(message).filter(Header::is_cancel);
+        header.is_none_or(|header| self.nonces.can_cancel(header.message_id.get()))
     }
 
     /// Grants the credits and makes the signature of every element of the compound.
@@ -81,18 +79,17 @@ impl Connection {
         let mut start = 0;
         loop {
             let header = Header::parse(&message[start..]);
-            let ends = header.and_then(|h| Some((h, element_end(message, start, h.next_command)?)));
+            let ends = header.and_then(|h| Some((h, element_end(message, start, h.next_command.get())?)));
             let Some((header, end)) = ends else { return violation("submitted message is malformed") };
             let element = &mut message[start..end];
             if self.role == Role::Server {
-                let credits = self.credits_for(&header, u32_at(element, at::STATUS));
-                put(element, at::CREDITS, credits.to_le_bytes());
+                Header::of_mut(element).credits = self.credits_for(&header).into();
             }
-            let interim = self.role == Role::Server && header.is_interim(element);
+            let interim = self.role == Role::Server && header.is_interim();
             let right = if interim { None } else { self.right(&header) };
             if header.has(flags::SIGNED) {
                 if encrypted || interim {
-                    put(element, at::FLAGS, (header.flags & !flags::SIGNED).to_le_bytes());
+                    Header::of_mut(element).flags = header.flags & !flags::SIGNED;
                 } else {
                     self.sign_element(element, &header, session_id, right)?;
                 }
@@ -105,31 +102,31 @@ impl Connection {
     }
 
     /// [MS-SMB2] 3.3.1.2: what is asked within the limits; a client is never left without any.
-    fn credits_for(&mut self, header: &Header, status: u32) -> u16 {
+    fn credits_for(&mut self, header: &Header) -> u16 {
         if header.message_id == u64::MAX {
             return 0; // a break notification answers nothing
         }
         // The credits of an asynchronous request came with its interim response.
-        let final_async = header.has(flags::ASYNC_COMMAND) && status != STATUS_PENDING;
+        let final_async = header.has(flags::ASYNC_COMMAND) && header.status != STATUS_PENDING;
         if !final_async {
-            let paid = self.paid_bytes(header.credit_charge);
+            let paid = self.paid_bytes(header.credit_charge.get());
             self.expected_bytes = self.expected_bytes.saturating_sub(paid);
         }
-        if status != STATUS_PENDING {
+        if header.status != STATUS_PENDING {
             self.promised_bytes = self.promised_bytes.saturating_sub(self.answer_bytes(header));
         }
-        self.window.grant(header.credits, !final_async)
+        self.window.grant(header.credits.get(), !final_async)
     }
 
     /// The right to sign this message; None when it was used, or there never was one. An interim response has none: the
     /// answer after it will be signed under the same id ([MS-SMB2] 3.3.4.2).
     fn right(&mut self, header: &Header) -> Option<SignOnce> {
-        let id = header.message_id;
-        match (self.role, header.command) {
+        let id = header.message_id.get();
+        match (self.role, header.command.get()) {
             (Role::Server, _) => self.nonces.answer(id),
             (Role::Client, command::CANCEL) => self.nonces.cancel(id),
             (Role::Client, _) => {
-                let first = self.window.send(id, header.credit_charge.max(1)).ok()?;
+                let first = self.window.send(id, header.credit_charge.get().max(1)).ok()?;
                 let right = self.nonces.right(first);
                 self.nonces.allow_cancel(&right);
                 Some(right)
@@ -146,7 +143,7 @@ impl Connection {
         session_id: u64,
         right: Option<SignOnce>,
     ) -> Result<(), Reason> {
-        let Some(keys) = self.keys(header.session_id).or_else(|| self.keys(session_id)) else {
+        let Some(keys) = self.keys(header.session_id.get()).or_else(|| self.keys(session_id)) else {
             return Ok(());
         };
         sign(keys, element, right)

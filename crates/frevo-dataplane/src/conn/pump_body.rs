@@ -1,48 +1,46 @@
 //! The bodies of a pump's requests.
 
+use zerocopy::{Immutable, IntoBytes};
+
+use crate::fast::READ_RESPONSE_BYTES;
 use crate::pump::{Class, Operation, Pump};
-use crate::wire::put;
+use crate::wire::{CloseRequest, Empty, FlushRequest, ReadRequest, WriteRequest, HEADER_BYTES};
+
+/// The largest body: that of a READ, with the byte of Buffer that it must have.
+const FIXED_BYTES: usize = size_of::<ReadRequest>() + 1;
 
 /// The body of a request without the data of a WRITE.
 pub(super) enum Body<'a> {
-    Fixed([u8; 49], usize),
+    Fixed([u8; FIXED_BYTES], usize),
     Given(&'a [u8]),
+}
+
+/// A body, and as many bytes of Buffer behind it.
+fn fixed<'a>(body: impl IntoBytes + Immutable, buffer: usize) -> Body<'a> {
+    let mut bytes = [0; FIXED_BYTES];
+    let body = body.as_bytes();
+    bytes[..body.len()].copy_from_slice(body);
+    Body::Fixed(bytes, body.len() + buffer)
 }
 
 impl<'a> Body<'a> {
     pub(super) fn of(pump: &'a Pump, operation: &Operation) -> Body<'a> {
-        let mut body = [0u8; 49];
-        let file_id = |body: &mut [u8], place: usize| {
-            put(body, place, operation.file.0.to_le_bytes());
-            put(body, place + 8, operation.file.1.to_le_bytes());
-        };
-        let length = match operation.class {
-            Class::Create => return Body::Given(&pump.settings.bodies[operation.body]),
-            Class::Read | Class::Write => {
-                // [MS-SMB2] 2.2.19, 2.2.21: the third byte is the wanted or the given DataOffset.
-                let write = operation.class == Class::Write;
-                body[0] = 49;
-                body[2] = if write { 112 } else { 0x50 };
-                put(&mut body, 4, operation.size.to_le_bytes());
-                put(&mut body, 8, operation.offset.to_le_bytes());
-                file_id(&mut body, 16);
-                if write {
-                    48
-                } else {
-                    49
-                }
+        let file_id = operation.file.into();
+        let (length, offset) = (operation.size.into(), operation.offset.into());
+        match operation.class {
+            Class::Create => Body::Given(&pump.settings.bodies[operation.body]),
+            Class::Read => {
+                let padding = READ_RESPONSE_BYTES as u8;
+                fixed(ReadRequest { padding, length, offset, file_id, ..ReadRequest::new() }, 1)
             }
-            Class::Flush | Class::Close => {
-                body[0] = 24;
-                file_id(&mut body, 8);
-                24
+            Class::Write => {
+                let data_offset = ((HEADER_BYTES + size_of::<WriteRequest>()) as u16).into();
+                fixed(WriteRequest { data_offset, length, offset, file_id, ..WriteRequest::new() }, 0)
             }
-            Class::Echo => {
-                body[0] = 4;
-                4
-            }
-        };
-        Body::Fixed(body, length)
+            Class::Flush => fixed(FlushRequest { file_id, ..FlushRequest::new() }, 0),
+            Class::Close => fixed(CloseRequest { file_id, ..CloseRequest::new() }, 0),
+            Class::Echo => fixed(Empty::new(), 0),
+        }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

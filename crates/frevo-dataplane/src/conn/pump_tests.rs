@@ -6,7 +6,8 @@ use super::*;
 use crate::credits::Credits;
 use crate::crypto::{Cipher, Encryption, Signer, SigningAlgorithm};
 use crate::pump::{self, End, Kind, Memory, Place, Shared, Stored};
-use crate::wire::{at, command, flags, put, u16_at, u32_at, u64_at, PROTOCOL_SMB2, TRANSFORM_BYTES};
+use crate::wire::raw::{at, put, u16_at, u32_at, u64_at};
+use crate::wire::{command, flags, PROTOCOL_SMB2, TRANSFORM_BYTES};
 
 const SESSION: u64 = 9;
 const PENDING: u32 = 0x103;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::protect::{self, Protection};
+use zerocopy::FromBytes;
+
 use super::pump_body::Body;
 use super::{violation, Connection, Host};
 use crate::buffer::{Output, Pool};
@@ -14,10 +16,7 @@ use crate::event::{Event, Reason};
 use crate::framing::Framing;
 use crate::pump::{read_data, Class, End, Operation, Pump, PumpId, Settings, StoreJob, Stored};
 use crate::window::{Ids, Window};
-use crate::wire::{
-    at, flags, put, u32_at, Header, CREDIT_BYTES, HEADER_BYTES, PROTOCOL_SMB2, STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_PENDING,
-};
+use crate::wire::{flags, Header, WriteRequest, CREDIT_BYTES, HEADER_BYTES, STATUS_INSUFFICIENT_RESOURCES};
 
 /// Credits that a client's connection asks for until it has them.
 const CREDITS_WANTED: u64 = 1024;
@@ -187,14 +186,13 @@ impl Connection {
         protected: &Protected,
     ) -> Result<(), Reason> {
         let (Some(pumps), Some(credits)) = (&mut self.pumps, &self.credits) else { return Ok(()) };
-        let Some(flight) = pumps.flights.get(&header.message_id) else { return Ok(()) };
-        let status = u32_at(message, at::STATUS);
-        let interim = status == STATUS_PENDING && header.has(flags::ASYNC_COMMAND);
+        let Some(flight) = pumps.flights.get(&header.message_id.get()) else { return Ok(()) };
+        let (status, interim) = (header.status.get(), header.is_interim());
         check(flight, header, protected, interim)?;
         if interim {
             return Ok(());
         }
-        let Some(flight) = pumps.flights.remove(&header.message_id) else { return Ok(()) };
+        let Some(flight) = pumps.flights.remove(&header.message_id.get()) else { return Ok(()) };
         credits.settle(u64::from(flight.charge));
         let Some(pump) = pumps.find(flight.pump) else { return Ok(()) }; // abandoned
         let ns = u64::try_from(protected.now.saturating_duration_since(flight.sent).as_nanos())
@@ -378,15 +376,13 @@ impl Outlet<'_> {
         };
         let frame = &mut tail[start..];
         let size = frame.len();
-        let header = &mut frame[room..];
-        header[..4].copy_from_slice(&PROTOCOL_SMB2);
-        put(header, 4, 64u16.to_le_bytes());
-        put(header, at::CREDIT_CHARGE, if self.multi_credit { charge } else { 0 }.to_le_bytes());
-        put(header, at::COMMAND, operation.class.command().to_le_bytes());
-        put(header, at::CREDITS, charge.saturating_add(greed).to_le_bytes());
-        put(header, at::MESSAGE_ID, message_id.to_le_bytes());
-        put(header, at::TREE_ID, pump.settings.tree_id.to_le_bytes());
-        put(header, at::SESSION_ID, pump.settings.session_id.to_le_bytes());
+        *Header::of_mut(&mut frame[room..]) = Header {
+            credit_charge: if self.multi_credit { charge } else { 0 }.into(),
+            credits: charge.saturating_add(greed).into(),
+            tree_id: pump.settings.tree_id.into(),
+            session_id: pump.settings.session_id.into(),
+            ..Header::request(operation.class.command(), message_id)
+        };
         let first = self.window.send(message_id, charge);
         let right = first.ok().map(|first| self.nonces.right(first));
         let finished = protection(pump).and_then(|protection| protection.finish(frame, self.framing, right));
@@ -406,7 +402,9 @@ fn load(pump: &mut Pump, operation: &mut Operation, tail: &mut Vec<u8>, body: us
         Ok(count) if count < operation.size as usize => {
             pump.source_ended(operation.offset + count as u64);
             operation.size = count as u32;
-            put(tail, body + 4, operation.size.to_le_bytes());
+            if let Ok((write, _)) = WriteRequest::mut_from_prefix(&mut tail[body..]) {
+                write.length = operation.size.into();
+            }
             count > 0
         }
         Ok(_) => true,

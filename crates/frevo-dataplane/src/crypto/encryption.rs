@@ -7,10 +7,11 @@ use ccm::aead::generic_array::GenericArray;
 use ccm::aead::{AeadInPlace, KeyInit};
 use ccm::consts::{U11, U16};
 use ccm::Ccm;
+use zerocopy::IntoBytes;
 
 use super::nonces::{EncryptNonce, EncryptNonces};
 use super::{BadKey, Gcm, Provider};
-use crate::wire::{at, put, u16_at, u32_at, PROTOCOL_TRANSFORM, TRANSFORM_BYTES};
+use crate::wire::{TransformHeader, TRANSFORM_BYTES};
 
 /// Cipher of SMB2_ENCRYPTION_CAPABILITIES ([MS-SMB2] 2.2.3.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,36 +131,23 @@ impl Encryption {
 
     /// Encrypts `packet[52..]` and writes the transform header at its start; false if the cipher refuses it.
     fn encrypt(&self, nonce: EncryptNonce, session_id: u64, packet: &mut [u8]) -> bool {
-        let (header, message) = packet.split_at_mut(TRANSFORM_BYTES);
-        let size = self.cipher.nonce_bytes();
-        header.fill(0);
-        header[..4].copy_from_slice(&PROTOCOL_TRANSFORM);
-        header[at::TRANSFORM_NONCE..at::TRANSFORM_NONCE + size].copy_from_slice(&nonce.bytes()[..size]);
-        put(header, at::TRANSFORM_SIZE, (message.len() as u32).to_le_bytes());
-        put(header, at::TRANSFORM_FLAGS, 1u16.to_le_bytes());
-        put(header, at::TRANSFORM_SESSION_ID, session_id.to_le_bytes());
-        let Some(tag) =
-            self.outgoing.encrypt(&nonce.bytes()[..size], &header[at::TRANSFORM_NONCE..], message)
-        else {
+        let (place, message) = packet.split_at_mut(TRANSFORM_BYTES);
+        let nonce = &nonce.bytes()[..self.cipher.nonce_bytes()];
+        let mut header = TransformHeader::new(session_id, message.len() as u32, nonce);
+        let Some(tag) = self.outgoing.encrypt(nonce, header.authenticated(), message) else {
             return false;
         };
-        put(header, at::TRANSFORM_SIGNATURE, tag);
+        header.signature = tag;
+        place.copy_from_slice(header.as_bytes());
         true
     }
 
     /// Decrypts `packet[52..]` in place; false if it is not a well-formed packet encrypted with our key.
     pub fn decrypt(&self, packet: &mut [u8]) -> bool {
-        let (header, message) = packet.split_at_mut(TRANSFORM_BYTES);
-        if header[..4] != PROTOCOL_TRANSFORM
-            || u16_at(header, at::TRANSFORM_FLAGS) != 1
-            || u32_at(header, at::TRANSFORM_SIZE) as usize != message.len()
-        {
-            return false;
-        }
-        let nonce = at::TRANSFORM_NONCE..at::TRANSFORM_NONCE + self.cipher.nonce_bytes();
-        let mut tag = [0; 16];
-        tag.copy_from_slice(&header[at::TRANSFORM_SIGNATURE..at::TRANSFORM_NONCE]);
-        self.incoming.open(&header[nonce], &header[at::TRANSFORM_NONCE..], &tag, message)
+        let Some(header) = TransformHeader::parse(packet) else { return false };
+        let nonce = &header.nonce[..self.cipher.nonce_bytes()];
+        let message = &mut packet[TRANSFORM_BYTES..];
+        self.incoming.open(nonce, header.authenticated(), &header.signature, message)
     }
 }
 

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::BadKey;
 use crate::syscalls;
 use crate::window::{FirstUse, Ids};
-use crate::wire::{at, command, flags, u16_at, u32_at, u64_at};
+use crate::wire::{flags, Header};
 
 /// The ID of notifications, which are no responses.
 const NOTIFICATION: u64 = u64::MAX;
@@ -37,9 +37,10 @@ enum Kind {
 
 impl Kind {
     fn of(message: &[u8]) -> Kind {
-        if u32_at(message, at::FLAGS) & flags::SERVER_TO_REDIR != 0 {
+        let header = Header::of(message);
+        if header.has(flags::SERVER_TO_REDIR) {
             Kind::Response
-        } else if u16_at(message, at::COMMAND) == command::CANCEL {
+        } else if header.is_cancel() {
             Kind::Cancel
         } else {
             Kind::Request
@@ -50,7 +51,7 @@ impl Kind {
 /// The nonce of AES-GMAC ([MS-SMB2] 3.1.4.1).
 pub(super) fn gmac_nonce(message: &[u8]) -> [u8; 12] {
     let mut nonce = [0; 12];
-    nonce[..8].copy_from_slice(&message[at::MESSAGE_ID..at::MESSAGE_ID + 8]);
+    nonce[..8].copy_from_slice(&Header::of(message).message_id.to_bytes());
     nonce[8] = match Kind::of(message) {
         Kind::Request => 0,
         Kind::Response => 1,
@@ -76,7 +77,7 @@ impl SignOnce {
 
     /// True if the right is for this message.
     pub(super) fn fits(&self, message: &[u8]) -> bool {
-        self.message_id == u64_at(message, at::MESSAGE_ID) && self.kind == Kind::of(message)
+        Header::of(message).message_id == self.message_id && self.kind == Kind::of(message)
     }
 }
 
@@ -204,7 +205,8 @@ impl EncryptNonces {
 mod tests {
     use super::*;
     use crate::window::Window;
-    use crate::wire::put;
+    use crate::wire::command;
+    use crate::wire::raw::{at, put};
 
     #[test]
     fn gmac_nonce_has_role_and_cancel() {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::nonces::{gmac_nonce, MessageNonces, SignOnce};
 use super::BadKey;
-use crate::wire::{at, flags, put, u32_at, HEADER_BYTES};
+use crate::wire::{flags, Header, HEADER_BYTES};
 
 /// SigningAlgorithmId of SMB2_SIGNING_CAPABILITIES ([MS-SMB2] 2.2.3.1.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +44,6 @@ enum Key {
     /// AES-128-GMAC.
     Gmac(LessSafeKey),
 }
-
-const SIGNATURE: std::ops::Range<usize> = at::SIGNATURE..at::SIGNATURE + 16;
 
 impl Signer {
     /// Prepares `key`: 16 bytes for the AES algorithms, at least one for HMAC.
@@ -85,11 +83,10 @@ impl Signer {
     /// Signs any message any number of times: for peers in tests and load generators, which have no window and must be
     /// able to violate the protocol. The data plane never calls it.
     pub fn sign_unchecked(&self, message: &mut [u8]) {
-        let signed = u32_at(message, at::FLAGS) | flags::SIGNED;
-        put(message, at::FLAGS, signed.to_le_bytes());
-        message[SIGNATURE].fill(0);
-        let signature = self.compute(message);
-        message[SIGNATURE].copy_from_slice(&signature);
+        let header = Header::of_mut(message);
+        header.flags |= flags::SIGNED;
+        header.signature = [0; 16];
+        Header::of_mut(message).signature = self.compute(message);
     }
 
     /// True if the Signature field is correct.
@@ -97,11 +94,9 @@ impl Signer {
         if message.len() < HEADER_BYTES {
             return false;
         }
-        let mut received = [0; 16];
-        received.copy_from_slice(&message[SIGNATURE]);
-        message[SIGNATURE].fill(0);
+        let received = std::mem::take(&mut Header::of_mut(message).signature);
         let expected = self.compute(message);
-        message[SIGNATURE].copy_from_slice(&received);
+        Header::of_mut(message).signature = received;
         constant_time::verify_slices_are_equal(&expected, &received).is_ok()
     }
 
@@ -154,6 +149,7 @@ mod tests {
     #[test]
     fn a_key_signs_for_one_connection_and_a_right_one_message() {
         use crate::window::Window;
+        use crate::wire::raw::{at, put};
         let signer = Signer::new(SigningAlgorithm::AesGmac, &[7; 16]).unwrap();
         let (first, second) = (MessageNonces::new(false), MessageNonces::new(false));
         let (mut window, mut other) = (Window::new(9), Window::new(9));

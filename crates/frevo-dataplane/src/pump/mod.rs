@@ -16,7 +16,7 @@ pub use measured::{bucket_floor, bucket_of, Measured};
 pub use place::{Memory, Place, StoreJob, StoreQueue, Stored};
 pub(crate) use task::{read_data, Operation, Pump};
 
-use crate::wire::command;
+use crate::wire::{command, CreateRequest};
 
 /// A pump's number; never used twice in one data plane.
 pub type PumpId = u64;
@@ -180,7 +180,10 @@ impl Settings {
         if (moves || self.kind == Kind::Flush) && self.files.is_empty() {
             return Some("there must be a file");
         }
-        if self.kind == Kind::Open && (self.bodies.is_empty() || self.bodies.iter().any(|b| b.len() < 56)) {
+        if self.kind == Kind::Open
+            && (self.bodies.is_empty()
+                || self.bodies.iter().any(|body| body.len() < size_of::<CreateRequest>()))
+        {
             return Some("there must be CREATE requests");
         }
         if self.offset.checked_add(self.length).is_none_or(|end| end > i64::MAX as u64) {

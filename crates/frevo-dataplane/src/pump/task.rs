@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::{Class, End, Kind, Place, Settings, StoreQueue, Stored, SHORT_READ, WRONG_DATA};
 use crate::crypto::SessionKeys;
-use crate::wire::{u16_at, u32_at, u64_at, HEADER_BYTES, STATUS_END_OF_FILE};
+use crate::fast::READ_RESPONSE_BYTES;
+use crate::wire::{Body, CreateResponse, ReadResponse, WriteResponse, STATUS_END_OF_FILE};
 
 /// STATUS_DISK_FULL: the meaning of a short WRITE.
 const STATUS_DISK_FULL: u32 = 0xC000_007F;
@@ -392,25 +393,23 @@ fn is_read(number: u64, percent: u8) -> bool {
 
 /// The data of a READ response ([MS-SMB2] 2.2.20).
 pub(crate) fn read_data(message: &[u8]) -> Option<&[u8]> {
-    let body = message.get(HEADER_BYTES..HEADER_BYTES + 16)?;
-    let (start, length) = (usize::from(body[2]), u32_at(body, 4) as usize);
-    if u16_at(body, 0) != 17 || length > 0 && start < HEADER_BYTES + 16 {
-        return None;
-    }
+    let body = ReadResponse::of(message)?;
+    let (start, length) = (usize::from(body.data_offset), body.data_length.get() as usize);
     if length == 0 {
         return Some(&[]);
+    }
+    if start < READ_RESPONSE_BYTES {
+        return None;
     }
     message.get(start..start.checked_add(length)?)
 }
 
 /// Count of a WRITE response ([MS-SMB2] 2.2.22).
 fn write_count(message: &[u8]) -> Option<u32> {
-    let body = message.get(HEADER_BYTES..HEADER_BYTES + 16)?;
-    (u16_at(body, 0) == 17).then(|| u32_at(body, 4))
+    Some(WriteResponse::of(message)?.count.get())
 }
 
 /// FileId of a CREATE response ([MS-SMB2] 2.2.14).
 fn created(message: &[u8]) -> Option<(u64, u64)> {
-    let body = message.get(HEADER_BYTES..HEADER_BYTES + 88)?;
-    (u16_at(body, 0) == 89).then(|| (u64_at(body, 64), u64_at(body, 72)))
+    Some(CreateResponse::of(message)?.file_id.into())
 }

@@ -14,8 +14,11 @@ fn reads_are_answered_here() {
         let end = (offset as usize + length as usize).min(content.len());
         assert_eq!(answer[80..], content[offset as usize..end]);
         let header = Header::parse(&answer).unwrap();
-        assert_eq!((header.command, header.tree_id, header.session_id), (command::READ, 5, SESSION));
-        assert_eq!((header.flags, u32_at(&answer, at::STATUS)), (flags::SERVER_TO_REDIR, 0));
+        assert_eq!(
+            (header.command.get(), header.tree_id.get(), header.session_id.get()),
+            (command::READ, 5, SESSION)
+        );
+        assert_eq!((header.flags.get(), header.status.get()), (flags::SERVER_TO_REDIR, 0));
         assert_eq!(u32::from(header.credits), length.div_ceil(65536));
         assert_eq!((answer[64], answer[66], u32_at(&answer, 68) as usize), (17, 80, answer.len() - 80));
     }
@@ -58,7 +61,7 @@ fn a_worker_finishes_a_read() {
     let file = pair.connection.opens[&12].file.clone();
     let request = signed(read_request(1, 3, 5), &pair.client);
     let right = pair.connection.nonces.right(pair.connection.window.consume(1, 1).unwrap());
-    let read = crate::fast::ReadRequest::parse(&request).unwrap();
+    let read = *<crate::wire::ReadRequest as crate::wire::Body>::of(&request).unwrap();
     let job = |pass, right| ReadJob {
         position: Arc::default(),
         connection: 1,

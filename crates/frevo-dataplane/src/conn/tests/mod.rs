@@ -12,7 +12,8 @@ use super::*;
 use crate::crypto::{Cipher, Encryption, Signer, SigningAlgorithm};
 use crate::fast::OpenFile;
 use crate::gate::Gate;
-use crate::wire::{at, command, flags, put, u16_at, u32_at, Header, TRANSFORM_BYTES};
+use crate::wire::raw::{at, put, u16_at, u32_at};
+use crate::wire::{command, flags, Header, TRANSFORM_BYTES};
 
 const SESSION: u64 = 77;
 

@@ -24,7 +24,7 @@ impl Thread {
     }
 
     pub(super) fn submit_read(&mut self, number: u64, mut read: FileRead) {
-        let offset = read.job.read.offset + read.done as u64;
+        let offset = read.job.read.offset.get() + read.done as u64;
         let fd = types::Fd(read.job.file.descriptor());
         let room = &mut read.job.room()[read.done..];
         let entry = opcode::Read::new(fd, room.as_mut_ptr().cast(), room.len() as u32).offset(offset).build();
@@ -35,7 +35,7 @@ impl Thread {
 
     pub(super) fn file_read(&mut self, number: u64, result: i32) {
         let Some(mut read) = self.reads.remove(&number) else { return };
-        let length = read.job.read.length as usize;
+        let length = read.job.read.length.get() as usize;
         match result {
             count @ 1.. => read.done += count as usize,
             0 => (),
