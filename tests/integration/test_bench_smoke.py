@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -78,3 +79,31 @@ def test_over_a_veth_pair(tmp_path: Path) -> None:
     assert report["conditions"]["network"] == "veth pair"
     (row,) = report["rows"]
     assert set(row["figures"]) == {"rate", "cost", "limit"}
+
+
+def test_reads_between_two_ends(tmp_path: Path) -> None:
+    """benchmarks.talk: the command that the server prints gives a line for each load, with the server's own time."""
+    command = [sys.executable, "-m", "benchmarks.talk", "serve", "127.0.0.1", "--port", "0", "--size", "16"]
+    with subprocess.Popen(
+        [*command, "--folder", str(tmp_path)], cwd=_ROOT, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        try:
+            said = next((line for line in server.stdout if "FREVO_PASSWORD=" in line), "")
+            password, _, *words = said.split()
+            environment = {**os.environ, "FREVO_PASSWORD": password.partition("=")[2]}
+            load = [sys.executable, *words, "--rounds", "1", "--seconds", "0.1"]
+            result = subprocess.run(
+                load, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+            )
+        finally:
+            server.terminate()
+    assert result.returncode == 0, result.stderr
+    rows = [line.split(" | ") for line in result.stdout.splitlines() if " MiB | " in line]
+    assert {(row[0], row[1]) for row in rows} == {
+        (f"| {size} MiB", shape) for size in (2, 8) for shape in ("8 x 2", "2 x 4")
+    }
+    for row in rows:
+        rate, server_cost, client_cost = (float(cell.strip(" |")) for cell in row[3:])
+        assert rate > 0 and server_cost > 0 and client_cost > 0, row
+    assert server.returncode == 0 and not list(tmp_path.iterdir())
