@@ -48,7 +48,7 @@ impl Thread {
             index,
             // SAFETY: a new descriptor that nothing else owns.
             epoll: unsafe { OwnedFd::from_raw_fd(epoll) },
-            table: Table::new(index, shared.clone()),
+            table: Table::new(index, shared.clone(), Instant::now()),
             listeners: Listeners::new(),
             resting: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
@@ -135,6 +135,7 @@ impl Thread {
             self.table.quic.writable(id);
         }
         if readiness & !WRITE != 0 {
+            self.table.host.now = Instant::now();
             self.table.quic_readable(id);
         }
     }

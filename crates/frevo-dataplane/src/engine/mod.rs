@@ -13,6 +13,8 @@ mod provided;
 mod queue;
 mod quic;
 mod socket;
+#[doc(hidden)]
+pub mod stepped;
 mod table;
 mod timers;
 mod transfer;
@@ -45,6 +47,8 @@ pub use choice::{choose, Choice};
 use link::{Change, Link};
 pub use queue::Waker;
 use queue::{CommandQueue, EventQueue};
+#[doc(hidden)]
+pub use quic::wire;
 use workers::Workers;
 
 /// How a data plane is started.
@@ -218,9 +222,29 @@ impl DataPlane {
     /// Starts the threads. The engine "uring" is refused where it does not exist.
     pub fn start(config: Config) -> io::Result<DataPlane> {
         let mut choice = choose(&config.engine)?;
+        let may_change = config.engine == "auto";
+        let shared = DataPlane::share(config)?;
+        let bodies = match bodies(choice.engine, &shared) {
+            Err(error) if choice.engine == "uring" && may_change => {
+                let reason = format!("io_uring is not available: {}", crate::ring::features::reason(&error));
+                choice = Choice { engine: "epoll", reason };
+                bodies("epoll", &shared)?
+            }
+            other => other?,
+        };
+        let plane = DataPlane { shared, threads: Mutex::default(), choice };
+        for (index, body) in bodies.into_iter().enumerate() {
+            let handle = thread::Builder::new().name(format!("frevo-io-{index}")).spawn(body)?;
+            plane.threads.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+        }
+        Ok(plane)
+    }
+
+    /// What the threads have in common.
+    fn share(config: Config) -> io::Result<Arc<Shared>> {
         let count = config.threads.clamp(1, 256);
         let queues = (0..count).map(|_| CommandQueue::new()).collect::<io::Result<Vec<_>>>()?;
-        let shared = Arc::new(Shared {
+        Ok(Arc::new(Shared {
             workers: Workers::new(config.limits.workers.max(1)),
             limits: Arc::new(within_descriptors(config.limits)),
             stats: Arc::default(),
@@ -235,21 +259,7 @@ impl DataPlane {
             recent: Recent::default(),
             handed_on: (0..count).map(|_| AtomicUsize::new(0)).collect(),
             stopping: AtomicBool::new(false),
-        });
-        let bodies = match bodies(choice.engine, &shared) {
-            Err(error) if choice.engine == "uring" && config.engine == "auto" => {
-                let reason = format!("io_uring is not available: {}", crate::ring::features::reason(&error));
-                choice = Choice { engine: "epoll", reason };
-                bodies("epoll", &shared)?
-            }
-            other => other?,
-        };
-        let plane = DataPlane { shared, threads: Mutex::default(), choice };
-        for (index, body) in bodies.into_iter().enumerate() {
-            let handle = thread::Builder::new().name(format!("frevo-io-{index}")).spawn(body)?;
-            plane.threads.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
-        }
-        Ok(plane)
+        }))
     }
 
     /// The engine that runs.
@@ -269,9 +279,13 @@ impl DataPlane {
 
     /// Takes a listening socket; its connections are accepted from now on.
     pub fn listen(&self, fd: OwnedFd, framing: Framing) -> ListenerId {
-        let listener = self.shared.next_listener.fetch_add(1, Ordering::Relaxed);
+        let listener = self.new_listener();
         self.shared.send(0, Command::Listen { listener, fd, framing });
         listener
+    }
+
+    fn new_listener(&self) -> ListenerId {
+        self.shared.next_listener.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Stops to accept; connections stay.
@@ -288,7 +302,7 @@ impl DataPlane {
             let text = format!("{} sockets for {threads} I/O threads", sockets.len());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let listener = self.shared.next_listener.fetch_add(1, Ordering::Relaxed);
+        let listener = self.new_listener();
         if threads > 1 {
             // Where it is not allowed the threads hand on what is not their own.
             let _ = quic::steer(sockets[0].as_raw_fd(), threads);

@@ -82,6 +82,11 @@ impl CommandQueue {
         std::mem::take(&mut *locked(&self.commands))
     }
 
+    /// Whether nothing is queued.
+    pub(crate) fn is_empty(&self) -> bool {
+        locked(&self.commands).is_empty()
+    }
+
     /// The thread is about to wait; false when it must not, because something is queued.
     pub(crate) fn may_sleep(&self) -> bool {
         self.sleeping.store(true, Ordering::SeqCst);

@@ -10,7 +10,7 @@ use super::link::{Core, Link};
 use super::quic::{Key, Quic};
 use super::timers::Timers;
 use super::workers::Job;
-use super::{transfer, Accepted, Command, Shared};
+use super::{socket, transfer, Accepted, Command, Shared};
 use crate::conn::{Host, Role};
 use crate::event::{ConnectionId, Event, Reason};
 use crate::limits::Limits;
@@ -75,9 +75,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(index: usize, shared: Arc<Shared>) -> Table {
-        let mut host =
-            Host::new(shared.limits.clone(), shared.stats.clone(), shared.fast_echo.clone(), Instant::now());
+    pub(super) fn new(index: usize, shared: Arc<Shared>, now: Instant) -> Table {
+        let mut host = Host::new(shared.limits.clone(), shared.stats.clone(), shared.fast_echo.clone(), now);
         host.can_defer = true;
         Table {
             host,
@@ -275,8 +274,8 @@ impl Table {
         let mut ticked = false;
         while let Some(timer) = self.timers.due(now) {
             match timer {
-                Timer::Tick => ticked = true,
-                Timer::Quic(key) => self.quic.remind(key, now),
+                (_, Timer::Tick) => ticked = true,
+                (at, Timer::Quic(key)) => self.quic.remind(key, at, now),
             }
         }
         if ticked {
@@ -334,7 +333,11 @@ impl Table {
             }
             entry.link.carrier.end_output();
         }
-        self.end_quic(scratch);
+        self.host.now = Instant::now();
+        self.end_quic(scratch, &mut |ports, time| {
+            let ready = socket::poll(ports, time);
+            (Instant::now(), ready)
+        });
     }
 
     /// Hands what blocks to the workers and the events to the control plane.

@@ -72,7 +72,7 @@ impl Thread {
     pub(super) fn new(index: usize, shared: Arc<Shared>) -> io::Result<Thread> {
         let uring = build()?;
         let provided = Provided::register(&uring)?;
-        let mut table = Table::new(index, shared.clone());
+        let mut table = Table::new(index, shared.clone(), Instant::now());
         table.gone = Some(Vec::new());
         Ok(Thread {
             index,
@@ -204,6 +204,7 @@ impl Thread {
             Kind::Cancel => (),
             Kind::PortReadable => {
                 self.port_polled(number, POLL_IN);
+                self.table.host.now = Instant::now();
                 self.table.quic_readable(number);
             }
             Kind::PortWritable => {

@@ -10,6 +10,7 @@ mod ending;
 mod port;
 mod routing;
 mod stream;
+pub mod wire;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +25,9 @@ use port::{Outcome, Port};
 pub(super) use routing::steer;
 pub(super) use stream::QuicStream;
 
-use super::table::Table;
+use wire::{Udp, Wire};
+
+use super::table::{Table, Timer};
 use super::timers::Timers;
 use super::{Accepted, Command};
 use crate::event::{ConnectionId, Event, ListenerId, Reason};
@@ -139,8 +142,8 @@ impl Quic {
     }
 
     /// A timer of a connection is due.
-    pub(super) fn remind(&mut self, key: Key, now: Instant) {
-        self.with(key, |port| port.remind(key.handle, now));
+    pub(super) fn remind(&mut self, key: Key, at: Instant, now: Instant) {
+        self.with(key, |port| port.remind(key.handle, at, now));
     }
 
     fn with(&mut self, key: Key, act: impl FnOnce(&mut Port)) {
@@ -159,15 +162,15 @@ impl Quic {
     }
 
     /// Sends what the connections have to send, and sets their timers.
-    pub(super) fn flush(&mut self, now: Instant, mut remind: impl FnMut(Instant, Key)) {
+    pub(super) fn flush(&mut self, now: Instant, timers: &mut Timers<Timer>) {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable();
         dirty.dedup();
         for key in dirty.drain(..) {
             let Some(port) = self.ports.get_mut(&key.port) else { continue };
             let was_blocked = port.is_blocked();
-            if let Some(at) = port.transmit(key.handle, now, &mut self.out) {
-                remind(at, key);
+            if let Some((before, at)) = port.transmit(key.handle, now, &mut self.out) {
+                timers.change(before, at, Timer::Quic(key));
             }
             self.unreachable.extend(port.take_unreachable());
             if port.is_done() || port.is_blocked() != was_blocked {
@@ -175,6 +178,19 @@ impl Quic {
             }
         }
         self.dirty = dirty;
+    }
+
+    /// Every port.
+    pub(super) fn port_ids(&self) -> Vec<PortId> {
+        self.ports.keys().copied().collect()
+    }
+
+    /// How many ports there are, connections on them, and handshakes among these.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        let of_port = self.ports.values().map(Port::counts);
+        of_port.fold((self.ports.len(), 0, 0), |(ports, peers, shaking), (more, also)| {
+            (ports, peers + more, shaking + also)
+        })
     }
 
     /// Ports on which nothing is left to do; the engine no longer waits for them.
@@ -187,33 +203,20 @@ impl Quic {
 impl Table {
     /// Carries out an order.
     pub(super) fn quic_order(&mut self, order: Order) {
-        let threads = self.shared.queues.len();
         match order {
-            Order::Listen { listener, fd, tls } => {
-                let stats = self.shared.stats.clone();
-                match Port::listening(fd, listener, tls, (self.index, threads), stats) {
-                    Ok(port) => drop(self.quic.add(port)),
-                    Err(error) => self.host.events.push(Event::Rejected {
-                        listener,
-                        peer: "unknown".into(),
-                        reason: Reason::Owned(format!("the UDP socket cannot be used: {error}")),
-                    }),
-                }
-            }
+            Order::Listen { listener, fd, tls } => match Udp::new(fd) {
+                Ok(wire) => self.listen_quic(wire, listener, tls),
+                Err(error) => self.host.events.push(Event::Rejected {
+                    listener,
+                    peer: "unknown".into(),
+                    reason: Reason::Owned(format!("the UDP socket cannot be used: {error}")),
+                }),
+            },
             Order::SetTls { listener, tls } => self.set_quic_tls(listener, tls),
-            Order::Dial { connection, fd, peer, tls } => {
-                let stats = self.shared.stats.clone();
-                match Port::dialing(fd, connection, peer, tls, stats, self.host.now) {
-                    Ok((port, handle)) => {
-                        let key = Key { port: self.quic.add(port), handle };
-                        if let Some(entry) = self.entries.get_mut(&connection) {
-                            entry.quic = Some(key);
-                        }
-                        self.quic.touch(key);
-                    }
-                    Err(reason) => self.close(connection, reason),
-                }
-            }
+            Order::Dial { connection, fd, peer, tls } => match Udp::new(fd) {
+                Ok(wire) => self.dial_quic(wire, connection, peer, tls),
+                Err(error) => self.close(connection, error.to_string().into()),
+            },
             Order::Received { listener, datagram } => {
                 let found = self.quic.ports.iter().find(|(_, port)| port.listener == Some(listener));
                 self.shared.handed_on[self.index].fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
@@ -221,6 +224,33 @@ impl Table {
                     self.take_datagram(id, datagram);
                 }
             }
+        }
+    }
+
+    /// Accepts what comes to `wire`.
+    pub(super) fn listen_quic(&mut self, wire: Box<dyn Wire>, listener: ListenerId, tls: Arc<ServerTls>) {
+        let thread = (self.index, self.shared.queues.len());
+        self.quic.add(Port::listening(wire, listener, tls, thread, self.shared.stats.clone()));
+    }
+
+    /// Connects over `wire`.
+    pub(super) fn dial_quic(
+        &mut self,
+        wire: Box<dyn Wire>,
+        connection: ConnectionId,
+        peer: SocketAddr,
+        tls: Arc<ClientTls>,
+    ) {
+        let stats = self.shared.stats.clone();
+        match Port::dialing(wire, connection, peer, tls, stats, self.host.now) {
+            Ok((port, handle)) => {
+                let key = Key { port: self.quic.add(port), handle };
+                if let Some(entry) = self.entries.get_mut(&connection) {
+                    entry.quic = Some(key);
+                }
+                self.quic.touch(key);
+            }
+            Err(reason) => self.close(connection, reason),
         }
     }
 
@@ -236,7 +266,7 @@ impl Table {
         denied.into_iter().for_each(|(id, why)| self.close(id, why.into()));
     }
 
-    /// Datagrams wait on a port.
+    /// Datagrams wait on a port. The time is what it is now: the turn may have taken a while.
     pub(super) fn quic_readable(&mut self, id: PortId) {
         let Some(port) = self.quic.ports.get_mut(&id) else { return };
         if self.quic.buffers.is_empty() {
@@ -244,8 +274,7 @@ impl Table {
             self.quic.buffers = buffers.collect();
         }
         let (index, threads, listener) = (self.index, self.shared.queues.len(), port.listener);
-        let (shared, host) = (&self.shared, &mut self.host);
-        host.now = Instant::now();
+        let (shared, now) = (&self.shared, self.host.now);
         let mut strangers = Vec::new();
         let (dirty, out) = (&mut self.quic.dirty, &mut self.quic.out);
         let mut mine = |port: &mut Port, datagram: Datagram| {
@@ -254,7 +283,7 @@ impl Table {
                 Some(listener) if owner != index => shared.hand_on(owner, listener, datagram),
                 _ => {
                     let (local, peer) = (datagram.local, datagram.peer);
-                    let (handle, stranger) = port.take(datagram, host.now, out);
+                    let (handle, stranger) = port.take(datagram, now, out);
                     dirty.extend(handle.map(|handle| Key { port: id, handle }));
                     strangers.extend(stranger.map(|incoming| (incoming, local, peer)));
                 }
@@ -285,7 +314,7 @@ impl Table {
             port.refuse(incoming, &mut self.quic.out);
             return self.admission.reject(listener, &peer, reason, &self.shared, &mut self.host.events);
         }
-        let local = port::local_address(port, local);
+        let local = port.address(local);
         let connection = self.shared.number_for(self.index);
         let accepted = port.accept(incoming, connection, self.host.now, &mut self.quic.out);
         let handle = match accepted {
@@ -346,8 +375,7 @@ impl Table {
     /// Sends what the QUIC connections have to send.
     pub(super) fn flush_quic(&mut self) {
         if self.quic.is_busy() {
-            let timers: &mut Timers<_> = &mut self.timers;
-            self.quic.flush(self.host.now, |at, key| timers.set(at, super::table::Timer::Quic(key)));
+            self.quic.flush(self.host.now, &mut self.timers);
             for (id, reason) in std::mem::take(&mut self.quic.unreachable) {
                 self.close(id, reason);
             }

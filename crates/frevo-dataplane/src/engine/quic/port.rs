@@ -5,7 +5,7 @@ mod sending;
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,10 +15,11 @@ use quinn_proto::{
     Endpoint, EndpointConfig, EndpointEvent, Event, Incoming, ServerConfig, StreamEvent, StreamId, Transmit,
     VarInt,
 };
-use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState, BATCH_SIZE};
+use quinn_udp::{RecvMeta, BATCH_SIZE};
 
 use super::buffers::make_room;
 use super::stream::QuicStream;
+use super::wire::Wire;
 use super::{config, Datagram};
 use crate::event::{ConnectionId, ListenerId, Reason};
 use crate::quic::client::ClientTls;
@@ -67,8 +68,7 @@ struct Peer {
 
 /// The socket of a listener on one thread, or of one connection that we made.
 pub(in crate::engine) struct Port {
-    fd: OwnedFd,
-    socket: UdpSocketState,
+    wire: Box<dyn Wire>,
     endpoint: Endpoint,
     peers: HashMap<usize, Peer>,
     pub(super) listener: Option<ListenerId>,
@@ -91,31 +91,30 @@ pub(in crate::engine) struct Port {
 impl Port {
     /// A listening port of one of several threads.
     pub(super) fn listening(
-        fd: OwnedFd,
+        wire: Box<dyn Wire>,
         listener: ListenerId,
         tls: Arc<ServerTls>,
         (thread, threads): (usize, usize),
         stats: Arc<Stats>,
-    ) -> io::Result<Port> {
+    ) -> Port {
         let mut server = ServerConfig::with_crypto(tls.clone());
         server.migration(true);
-        let mut port = Port::new(fd, config::endpoint(thread, threads, Some(tls.reset_key())), stats)?;
+        let mut port = Port::new(wire, config::endpoint(thread, threads, Some(tls.reset_key())), stats);
         port.endpoint.set_server_config(Some(Arc::new(server.clone())));
         (port.listener, port.tls, port.server) = (Some(listener), Some(tls), Some(server));
-        Ok(port)
+        port
     }
 
     /// A port for one connection that we make.
     pub(super) fn dialing(
-        fd: OwnedFd,
+        wire: Box<dyn Wire>,
         id: ConnectionId,
         peer: SocketAddr,
         tls: Arc<ClientTls>,
         stats: Arc<Stats>,
         now: Instant,
     ) -> Result<(Port, usize), Reason> {
-        let endpoint = config::endpoint(0, 1, None);
-        let mut port = Port::new(fd, endpoint, stats).map_err(|error| Reason::Owned(error.to_string()))?;
+        let mut port = Port::new(wire, config::endpoint(0, 1, None), stats);
         let name = tls.server_name();
         let mut client = ClientConfig::new(tls);
         client.transport_config(config::transport(peer, 0));
@@ -130,12 +129,10 @@ impl Port {
         Ok((port, handle.0))
     }
 
-    fn new(fd: OwnedFd, config: EndpointConfig, stats: Arc<Stats>) -> io::Result<Port> {
-        let socket = UdpSocketState::new(UdpSockRef::from(&fd))?;
-        let endpoint = Endpoint::new(Arc::new(config), None, !socket.may_fragment(), None);
-        Ok(Port {
-            fd,
-            socket,
+    fn new(wire: Box<dyn Wire>, config: EndpointConfig, stats: Arc<Stats>) -> Port {
+        let endpoint = Endpoint::new(Arc::new(config), None, !wire.may_fragment(), None);
+        Port {
+            wire,
             endpoint,
             peers: HashMap::new(),
             listener: None,
@@ -148,7 +145,7 @@ impl Port {
             handshakes: 0,
             stats,
             interest: 0,
-        })
+        }
     }
 
     fn insert(&mut self, handle: ConnectionHandle, quic: quinn_proto::Connection, id: ConnectionId) {
@@ -167,12 +164,22 @@ impl Port {
     }
 
     pub(in crate::engine) fn descriptor(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.wire.descriptor()
+    }
+
+    /// Our address, as a client sees it whose datagram came to `local`.
+    pub(super) fn address(&self, local: Option<IpAddr>) -> String {
+        self.wire.address(local)
     }
 
     /// True when there is something that the socket did not take.
     pub(in crate::engine) fn is_blocked(&self) -> bool {
         self.blocked.is_some()
+    }
+
+    /// How many connections there are, and handshakes among them.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.peers.len(), self.handshakes)
     }
 
     /// True when nothing is left to do here.
@@ -213,7 +220,7 @@ impl Port {
             let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
                 IoSliceMut::new(slots.next().map_or(&mut [][..], |buffer| &mut buffer[..]))
             });
-            let count = match self.socket.recv(UdpSockRef::from(&self.fd), &mut slices, &mut metas) {
+            let count = match self.wire.receive(&mut slices, &mut metas) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // What an ICMP message has said about an earlier datagram; the connections find out by themselves.
@@ -360,8 +367,8 @@ impl Port {
     }
 
     /// A timer of a connection, which may have been put off since it was set.
-    pub(super) fn remind(&mut self, handle: usize, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&handle) else { return };
+    pub(super) fn remind(&mut self, handle: usize, at: Instant, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&handle).filter(|peer| peer.reminder == Some(at)) else { return };
         peer.reminder = None;
         if peer.quic.poll_timeout().is_some_and(|at| at <= now) {
             peer.quic.handle_timeout(now);
@@ -464,15 +471,6 @@ impl Port {
 
 impl std::fmt::Debug for Port {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Port").field("fd", &self.fd.as_fd()).field("peers", &self.peers.len()).finish()
-    }
-}
-
-/// Where a datagram came from, as far as it matters.
-pub(super) fn local_address(port: &Port, local: Option<IpAddr>) -> String {
-    let bound = crate::engine::socket::local_address(port.descriptor());
-    match (local, bound.parse::<SocketAddr>()) {
-        (Some(ip), Ok(bound)) => SocketAddr::new(ip, bound.port()).to_string(),
-        _ => bound,
+        f.debug_struct("Port").field("fd", &self.descriptor()).field("peers", &self.peers.len()).finish()
     }
 }

@@ -5,7 +5,6 @@ use std::io;
 use std::time::Instant;
 
 use quinn_proto::Transmit;
-use quinn_udp::UdpSockRef;
 
 use super::Port;
 use crate::event::{ConnectionId, Reason};
@@ -16,17 +15,16 @@ const SEND_BYTES: usize = 65_000;
 
 impl Port {
     /// Sends what a connection has to send, as far as the socket takes it. The time at which it wants to be reminded, if
-    /// that is earlier than any that was set.
+    /// that is earlier than the one that is set, which comes with it.
     pub(in crate::engine::quic) fn transmit(
         &mut self,
         handle: usize,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Option<Instant> {
+    ) -> Option<(Option<Instant>, Instant)> {
         while self.blocked.is_none() {
             let peer = self.peers.get_mut(&handle)?;
-            let most =
-                (SEND_BYTES / usize::from(peer.quic.current_mtu())).clamp(1, self.socket.max_gso_segments());
+            let most = (SEND_BYTES / usize::from(peer.quic.current_mtu())).clamp(1, self.wire.segments_max());
             out.clear();
             let Some(transmit) = peer.quic.poll_transmit(now, most, out) else { break };
             peer.told |= peer.quic.is_closed();
@@ -45,8 +43,7 @@ impl Port {
         if peer.reminder.is_some_and(|set| set <= at) {
             return None;
         }
-        peer.reminder = Some(at);
-        Some(at)
+        Some((peer.reminder.replace(at), at))
     }
 
     /// The socket takes more: who waited for that.
@@ -70,7 +67,7 @@ impl Port {
             segment_size: transmit.segment_size,
             src_ip: transmit.src_ip,
         };
-        match self.socket.try_send(UdpSockRef::from(&self.fd), &datagrams) {
+        match self.wire.send(&datagrams) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) => {
                 if self.listener.is_none() && is_unreachable(&error) {
