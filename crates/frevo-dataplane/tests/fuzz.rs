@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 #[path = "../../../fuzz/bodies.rs"]
 mod bodies;
 
-const RUN: Duration = Duration::from_secs(1);
+/// How long each target runs; FREVO_FUZZ_SECONDS for longer.
+fn seconds() -> Duration {
+    let wanted = std::env::var("FREVO_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(wanted.unwrap_or(1))
+}
 
 /// A small generator (splitmix64), so that a failure can be repeated from the seed that it prints.
 struct Random(u64);
@@ -35,12 +39,13 @@ fn seed() -> u64 {
 /// Runs `body` on random bytes and on mutations of `sample`, until the time is over.
 fn run(name: &str, sample: &[u8], body: fn(&[u8])) {
     let (start, mut round) = (Instant::now(), seed());
-    while start.elapsed() < RUN {
+    while start.elapsed() < seconds() {
         let input = input(&mut Random(round), sample);
         let result = std::panic::catch_unwind(|| body(&input));
         assert!(result.is_ok(), "{name} with FREVO_SEED={round} on {input:02x?}");
         round = round.wrapping_add(1);
     }
+    eprintln!("{name}: {} runs", round.wrapping_sub(seed()));
 }
 
 fn input(random: &mut Random, sample: &[u8]) -> Vec<u8> {
@@ -71,6 +76,61 @@ fn framed_echo() -> Vec<u8> {
 #[test]
 fn connection() {
     run("connection", &framed_echo(), bodies::connection);
+}
+
+/// Two clients connect, write and are answered; then all kinds of things happen.
+fn carrier_sample(choice: u8) -> Vec<u8> {
+    let steps: [(u8, u8); 30] = [
+        (0, 1),
+        (6, 4),
+        (1, 5),
+        (6, 4),
+        (0, 2),
+        (6, 5),
+        (2, 1),
+        (6, 4),
+        (1, 6),
+        (6, 4),
+        (11, 9),
+        (2, 7),
+        (6, 8),
+        (12, 2),
+        (5, 2),
+        (1, 14),
+        (6, 6),
+        (4, 5),
+        (2, 13),
+        (6, 7),
+        (11, 40),
+        (3, 2),
+        (7, 5),
+        (9, 0x44),
+        (10, 1),
+        (13, 3),
+        (2, 9),
+        (8, 2),
+        (13, 3),
+        (8, 61),
+    ];
+    [choice].into_iter().chain(steps.into_iter().flat_map(|(act, amount)| [act, amount])).collect()
+}
+
+#[test]
+fn carrier_of_a_server() {
+    run("carrier", &carrier_sample(0), bodies::carrier);
+}
+
+#[test]
+fn the_samples_of_the_carrier_are_conversations() {
+    for choice in [0, 1, 2] {
+        let seen = bodies::carried(&carrier_sample(choice));
+        assert!(seen.secured == 2 && seen.messages > 5 && seen.answered > 1000, "{choice}: {seen:?}");
+    }
+}
+
+#[test]
+fn carrier_of_a_client() {
+    run("carrier", &carrier_sample(1), bodies::carrier);
 }
 
 #[test]

@@ -19,9 +19,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use quinn_proto::{EcnCodepoint, Incoming};
+use quinn_proto::EcnCodepoint;
 
-use port::{Outcome, Port};
+use port::{Outcome, Port, Stranger};
 pub(super) use routing::steer;
 pub(super) use stream::QuicStream;
 
@@ -282,41 +282,40 @@ impl Table {
             match listener {
                 Some(listener) if owner != index => shared.hand_on(owner, listener, datagram),
                 _ => {
-                    let (local, peer) = (datagram.local, datagram.peer);
                     let (handle, stranger) = port.take(datagram, now, out);
                     dirty.extend(handle.map(|handle| Key { port: id, handle }));
-                    strangers.extend(stranger.map(|incoming| (incoming, local, peer)));
+                    strangers.extend(stranger);
                 }
             }
         };
         port.receive(&mut self.quic.buffers, &mut mine);
-        strangers.into_iter().for_each(|(incoming, local, peer)| self.admit_quic(id, incoming, local, peer));
+        strangers.into_iter().for_each(|stranger| self.admit_quic(id, stranger));
     }
 
     /// A datagram that another thread has received.
     fn take_datagram(&mut self, id: PortId, datagram: Datagram) {
-        let (local, peer) = (datagram.local, datagram.peer);
         let Some(port) = self.quic.ports.get_mut(&id) else { return };
         let (handle, stranger) = port.take(datagram, self.host.now, &mut self.quic.out);
         self.quic.dirty.extend(handle.map(|handle| Key { port: id, handle }));
-        if let Some(incoming) = stranger {
-            self.admit_quic(id, incoming, local, peer);
+        if let Some(stranger) = stranger {
+            self.admit_quic(id, stranger);
         }
     }
 
     /// A client begins: within the limits it gets a connection.
-    fn admit_quic(&mut self, id: PortId, incoming: Incoming, local: Option<IpAddr>, peer: SocketAddr) {
+    fn admit_quic(&mut self, id: PortId, stranger: Stranger) {
         let Some(port) = self.quic.ports.get_mut(&id) else { return };
         let Some(listener) = port.listener else { return };
-        let Some(incoming) = port.retry(incoming, &mut self.quic.out) else { return };
+        let Some(stranger) = port.retry(stranger, &mut self.quic.out) else { return };
+        let peer = stranger.incoming.remote_address();
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string();
         if let Err(reason) = super::admission::Admission::room(&self.shared) {
-            port.refuse(incoming, &mut self.quic.out);
+            port.refuse(stranger, &mut self.quic.out);
             return self.admission.reject(listener, &peer, reason, &self.shared, &mut self.host.events);
         }
-        let local = port.address(local);
+        let local = port.address(stranger.incoming.local_ip());
         let connection = self.shared.number_for(self.index);
-        let accepted = port.accept(incoming, connection, self.host.now, &mut self.quic.out);
+        let accepted = port.accept(stranger, connection, self.host.now, &mut self.quic.out);
         let handle = match accepted {
             Ok(handle) => handle,
             Err(reason) => {

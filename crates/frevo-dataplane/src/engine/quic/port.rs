@@ -1,36 +1,34 @@
 //! A UDP socket with the QUIC connections on it.
 
+mod allowance;
+mod receiving;
 mod sending;
 
+pub(super) use receiving::Stranger;
+
 use std::collections::{BTreeSet, HashMap};
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
 use quinn_proto::{
-    ClientConfig, ConnectError, ConnectionError, ConnectionHandle, DatagramEvent, Dir, EcnCodepoint,
-    Endpoint, EndpointConfig, EndpointEvent, Event, Incoming, ServerConfig, StreamEvent, StreamId, Transmit,
-    VarInt,
+    ClientConfig, ConnectError, ConnectionError, ConnectionHandle, Dir, Endpoint, EndpointConfig,
+    EndpointEvent, Event, ServerConfig, StreamEvent, StreamId, Transmit, VarInt,
 };
-use quinn_udp::{RecvMeta, BATCH_SIZE};
 
-use super::buffers::make_room;
+use allowance::Allowance;
+
+use super::config;
 use super::stream::QuicStream;
 use super::wire::Wire;
-use super::{config, Datagram};
 use crate::event::{ConnectionId, ListenerId, Reason};
 use crate::quic::client::ClientTls;
 use crate::quic::server::ServerTls;
 use crate::quic::session::{self, Secured};
 use crate::stats::{add, Stats};
 
-/// Fewer bytes than this are copied out of the buffer that they came in; with more it is given away.
-const COPIED_BYTES: usize = 16 * 1024;
-/// Receive calls before others get their turn.
-const RECEIVES: usize = 4;
 /// Handshakes under way above which a client must first show that it receives at its address (RFC 9000 8.1.2).
 const HANDSHAKES_BEFORE_RETRY: usize = 64;
 /// Application error codes: SMB has none.
@@ -62,6 +60,8 @@ struct Peer {
     told: bool,
     /// Nothing more has come on the stream.
     is_empty: bool,
+    /// A client that may be somewhere else than it says.
+    allowance: Option<Allowance>,
     /// The timer that is set.
     reminder: Option<Instant>,
 }
@@ -148,7 +148,12 @@ impl Port {
         }
     }
 
-    fn insert(&mut self, handle: ConnectionHandle, quic: quinn_proto::Connection, id: ConnectionId) {
+    fn insert(
+        &mut self,
+        handle: ConnectionHandle,
+        quic: quinn_proto::Connection,
+        id: ConnectionId,
+    ) -> &mut Peer {
         self.handshakes += 1;
         let peer = Peer {
             quic,
@@ -158,9 +163,10 @@ impl Port {
             terms: self.terms,
             told: false,
             is_empty: true,
+            allowance: None,
             reminder: None,
         };
-        self.peers.insert(handle.0, peer);
+        self.peers.entry(handle.0).insert_entry(peer).into_mut()
     }
 
     pub(in crate::engine) fn descriptor(&self) -> RawFd {
@@ -208,124 +214,6 @@ impl Port {
         });
         found.collect()
     }
-
-    // -- in ---------------------------------------------------------------------------------------------
-
-    /// Receives what is there, within bounds, a batch at a time. What is left makes the socket readable again.
-    pub(super) fn receive(&mut self, buffers: &mut [BytesMut], mut take: impl FnMut(&mut Port, Datagram)) {
-        for _ in 0..RECEIVES {
-            let mut metas = [RecvMeta::default(); BATCH_SIZE];
-            buffers.iter_mut().for_each(make_room);
-            let mut slots = buffers.iter_mut();
-            let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
-                IoSliceMut::new(slots.next().map_or(&mut [][..], |buffer| &mut buffer[..]))
-            });
-            let count = match self.wire.receive(&mut slices, &mut metas) {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // What an ICMP message has said about an earlier datagram; the connections find out by themselves.
-                Err(_) => continue,
-            };
-            let datagrams =
-                metas[..count].iter().map(|meta| meta.len.div_ceil(meta.stride.max(1))).sum::<usize>();
-            add(&self.stats.quic_datagrams_received, datagrams as u64);
-            for (meta, buffer) in metas[..count].iter().zip(&mut *buffers) {
-                let mut rest = if meta.len < COPIED_BYTES {
-                    BytesMut::from(&buffer[..meta.len])
-                } else {
-                    buffer.split_to(meta.len)
-                };
-                while !rest.is_empty() {
-                    let data = rest.split_to(meta.stride.clamp(1, rest.len()));
-                    let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
-                    take(self, Datagram { peer: meta.addr, local: meta.dst_ip, ecn, data });
-                }
-            }
-            if count < BATCH_SIZE {
-                return;
-            }
-        }
-    }
-
-    /// Takes one datagram. Some: a client that is not known, see [`Port::accept`] and [`Port::refuse`]; the number is that
-    /// of a connection to look after.
-    pub(super) fn take(
-        &mut self,
-        datagram: Datagram,
-        now: Instant,
-        out: &mut Vec<u8>,
-    ) -> (Option<usize>, Option<Incoming>) {
-        let Datagram { peer, local, ecn, data } = datagram;
-        out.clear();
-        match self.endpoint.handle(now, peer, local, ecn, data, out) {
-            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                if let Some(peer) = self.peers.get_mut(&handle.0) {
-                    peer.quic.handle_event(event);
-                }
-                (Some(handle.0), None)
-            }
-            Some(DatagramEvent::NewConnection(incoming)) => (None, Some(incoming)),
-            Some(DatagramEvent::Response(transmit)) => {
-                self.answer(&transmit, out);
-                (None, None)
-            }
-            None => (None, None),
-        }
-    }
-
-    /// Asks a client first to show that it is where it says; None when it did, or need not.
-    pub(super) fn retry(&mut self, incoming: Incoming, out: &mut Vec<u8>) -> Option<Incoming> {
-        let must = self.handshakes >= HANDSHAKES_BEFORE_RETRY && !incoming.remote_address_validated();
-        if !must || !incoming.may_retry() {
-            return Some(incoming);
-        }
-        out.clear();
-        match self.endpoint.retry(incoming, out) {
-            Ok(transmit) => {
-                add(&self.stats.quic_retries, 1);
-                self.answer(&transmit, out);
-            }
-            Err(error) => return Some(error.into_incoming()),
-        }
-        None
-    }
-
-    /// Begins a handshake; the number of the connection on this port, or why there is none.
-    pub(super) fn accept(
-        &mut self,
-        incoming: Incoming,
-        id: ConnectionId,
-        now: Instant,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Reason> {
-        let Some(mut server) = self.server.clone() else { return Err("the listener is closed".into()) };
-        server.transport_config(config::transport(incoming.remote_address(), 1));
-        out.clear();
-        match self.endpoint.accept(incoming, now, out, Some(Arc::new(server))) {
-            Ok((handle, quic)) => {
-                self.insert(handle, quic, id);
-                Ok(handle.0)
-            }
-            Err(error) => {
-                error.response.iter().for_each(|transmit| self.answer(transmit, out));
-                Err(session::failure_of(&error.cause, false).into())
-            }
-        }
-    }
-
-    /// Turns a client away.
-    pub(super) fn refuse(&mut self, incoming: Incoming, out: &mut Vec<u8>) {
-        out.clear();
-        let transmit = self.endpoint.refuse(incoming, out);
-        self.answer(&transmit, out);
-    }
-
-    /// Sends what belongs to no connection; lost when the socket is full.
-    fn answer(&mut self, transmit: &Transmit, bytes: &[u8]) {
-        let _ = self.send(transmit, &bytes[..transmit.size.min(bytes.len())]);
-    }
-
-    // -- one connection ---------------------------------------------------------------------------------
 
     /// The stream of a connection, once there is one.
     pub(super) fn stream(&mut self, handle: usize) -> Option<QuicStream<'_>> {

@@ -14,6 +14,8 @@ use crate::syscalls;
 
 /// Length of the connection ids that we choose.
 const ID_BYTES: usize = 8;
+/// And of those that others choose (RFC 9000 17.2).
+const ID_BYTES_MAX: usize = 20;
 /// First byte of a packet with a long header (RFC 9000 17.2).
 const LONG_HEADER: u8 = 0x80;
 /// Where the id of the receiver starts: behind flags, version and length, or behind the flags (17.2, 17.3).
@@ -24,6 +26,13 @@ const SHORT_ID: usize = 1;
 pub(super) fn owner(datagram: &[u8], threads: usize) -> Option<usize> {
     let at = if *datagram.first()? & LONG_HEADER != 0 { LONG_ID } else { SHORT_ID };
     Some(usize::from(*datagram.get(at)?) % threads)
+}
+
+/// The ID of the receiver in a long header (RFC 9000 17.2).
+pub(super) fn long_id(datagram: &[u8]) -> Option<ConnectionId> {
+    let (first, length) = (*datagram.first()?, usize::from(*datagram.get(LONG_ID - 1)?));
+    let id = datagram.get(LONG_ID..LONG_ID + length)?;
+    (first & LONG_HEADER != 0 && length <= ID_BYTES_MAX).then(|| ConnectionId::new(id))
 }
 
 /// Makes connection ids that say which thread owns them; all else in them is random.

@@ -24,10 +24,18 @@ impl Port {
     ) -> Option<(Option<Instant>, Instant)> {
         while self.blocked.is_none() {
             let peer = self.peers.get_mut(&handle)?;
-            let most = (SEND_BYTES / usize::from(peer.quic.current_mtu())).clamp(1, self.wire.segments_max());
+            let mtu = usize::from(peer.quic.current_mtu());
+            let allowed = peer.allowance.as_ref().map_or(usize::MAX, |allowance| allowance.datagrams(mtu));
+            let most = (SEND_BYTES / mtu).clamp(1, self.wire.segments_max()).min(allowed);
+            if most == 0 {
+                break;
+            }
             out.clear();
             let Some(transmit) = peer.quic.poll_transmit(now, most, out) else { break };
             peer.told |= peer.quic.is_closed();
+            if let Some(allowance) = &mut peer.allowance {
+                allowance.send(transmit.size);
+            }
             if !self.send(&transmit, &out[..transmit.size]) {
                 self.blocked = Some((transmit, std::mem::take(out)));
             }

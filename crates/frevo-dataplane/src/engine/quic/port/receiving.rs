@@ -1,0 +1,159 @@
+//! What comes to a port: datagrams for its connections, and clients that begin.
+
+use std::io::{self, IoSliceMut};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use quinn_proto::{DatagramEvent, EcnCodepoint, Incoming, Transmit};
+use quinn_udp::{RecvMeta, BATCH_SIZE};
+
+use super::super::buffers::make_room;
+use super::super::{config, Datagram};
+use super::allowance::{Allowance, Arrival};
+use super::{Port, HANDSHAKES_BEFORE_RETRY};
+use crate::event::{ConnectionId, Reason};
+use crate::quic::session;
+use crate::stats::add;
+
+/// Fewer bytes than this are copied out of the buffer that they came in; with more it is given away.
+const COPIED_BYTES: usize = 16 * 1024;
+/// Receive calls before others get their turn.
+const RECEIVES: usize = 4;
+
+/// A client that begins, with the size of its datagram.
+pub(in crate::engine::quic) struct Stranger {
+    pub(in crate::engine::quic) incoming: Incoming,
+    bytes: usize,
+}
+
+impl Port {
+    /// Receives what is there, within bounds, a batch at a time. What is left makes the socket readable again.
+    pub(in crate::engine::quic) fn receive(
+        &mut self,
+        buffers: &mut [BytesMut],
+        mut take: impl FnMut(&mut Port, Datagram),
+    ) {
+        for _ in 0..RECEIVES {
+            let mut metas = [RecvMeta::default(); BATCH_SIZE];
+            buffers.iter_mut().for_each(make_room);
+            let mut slots = buffers.iter_mut();
+            let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
+                IoSliceMut::new(slots.next().map_or(&mut [][..], |buffer| &mut buffer[..]))
+            });
+            let count = match self.wire.receive(&mut slices, &mut metas) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // What an ICMP message has said about an earlier datagram; the connections find out by themselves.
+                Err(_) => continue,
+            };
+            let datagrams =
+                metas[..count].iter().map(|meta| meta.len.div_ceil(meta.stride.max(1))).sum::<usize>();
+            add(&self.stats.quic_datagrams_received, datagrams as u64);
+            for (meta, buffer) in metas[..count].iter().zip(&mut *buffers) {
+                let mut rest = if meta.len < COPIED_BYTES {
+                    BytesMut::from(&buffer[..meta.len])
+                } else {
+                    buffer.split_to(meta.len)
+                };
+                while !rest.is_empty() {
+                    let data = rest.split_to(meta.stride.clamp(1, rest.len()));
+                    let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
+                    take(self, Datagram { peer: meta.addr, local: meta.dst_ip, ecn, data });
+                }
+            }
+            if count < BATCH_SIZE {
+                return;
+            }
+        }
+    }
+
+    /// Takes one datagram. Some: a client that is not known, see [`Port::accept`] and [`Port::refuse`]; the number is that
+    /// of a connection to look after.
+    pub(in crate::engine::quic) fn take(
+        &mut self,
+        datagram: Datagram,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> (Option<usize>, Option<Stranger>) {
+        let Datagram { peer, local, ecn, data } = datagram;
+        let bytes = data.len();
+        let arrival = (self.handshakes > 0).then(|| Arrival::new(peer, &data));
+        out.clear();
+        match self.endpoint.handle(now, peer, local, ecn, data, out) {
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                if let Some(peer) = self.peers.get_mut(&handle.0) {
+                    peer.allowance.take_if(|it| arrival.is_some_and(|arrival| it.receive(&arrival)));
+                    peer.quic.handle_event(event);
+                }
+                (Some(handle.0), None)
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => (None, Some(Stranger { incoming, bytes })),
+            Some(DatagramEvent::Response(transmit)) => {
+                self.answer(&transmit, out);
+                (None, None)
+            }
+            None => (None, None),
+        }
+    }
+
+    /// Asks a client first to show that it is where it says; None when it did, or need not.
+    pub(in crate::engine::quic) fn retry(
+        &mut self,
+        stranger: Stranger,
+        out: &mut Vec<u8>,
+    ) -> Option<Stranger> {
+        let must =
+            self.handshakes >= HANDSHAKES_BEFORE_RETRY && !stranger.incoming.remote_address_validated();
+        if !must || !stranger.incoming.may_retry() {
+            return Some(stranger);
+        }
+        out.clear();
+        let Stranger { incoming, bytes } = stranger;
+        match self.endpoint.retry(incoming, out) {
+            Ok(transmit) => {
+                add(&self.stats.quic_retries, 1);
+                self.answer(&transmit, out);
+            }
+            Err(error) => return Some(Stranger { incoming: error.into_incoming(), bytes }),
+        }
+        None
+    }
+
+    /// Begins a handshake; the number of the connection on this port, or why there is none.
+    pub(in crate::engine::quic) fn accept(
+        &mut self,
+        Stranger { incoming, bytes }: Stranger,
+        id: ConnectionId,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Reason> {
+        let allowance = (!incoming.remote_address_validated())
+            .then(|| Allowance::new(incoming.remote_address(), *incoming.orig_dst_cid(), bytes));
+        let Some(mut server) = self.server.clone() else { return Err("the listener is closed".into()) };
+        server.transport_config(config::transport(incoming.remote_address(), 1));
+        out.clear();
+        match self.endpoint.accept(incoming, now, out, Some(Arc::new(server))) {
+            Ok((handle, quic)) => {
+                self.insert(handle, quic, id).allowance = allowance;
+                Ok(handle.0)
+            }
+            Err(error) => {
+                error.response.iter().for_each(|transmit| self.answer(transmit, out));
+                Err(session::failure_of(&error.cause, false).into())
+            }
+        }
+    }
+
+    /// Turns a client away.
+    pub(in crate::engine::quic) fn refuse(&mut self, Stranger { incoming, .. }: Stranger, out: &mut Vec<u8>) {
+        out.clear();
+        let transmit = self.endpoint.refuse(incoming, out);
+        self.answer(&transmit, out);
+    }
+
+    /// Sends what belongs to no connection; lost when the socket is full.
+    fn answer(&mut self, transmit: &Transmit, bytes: &[u8]) {
+        let _ = self.send(transmit, &bytes[..transmit.size.min(bytes.len())]);
+    }
+}
