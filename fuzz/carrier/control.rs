@@ -91,6 +91,10 @@ impl Control {
                     }
                 }
                 Event::Closed { connection, .. } => self.live(connection).closed = true,
+                Event::Moved { connection, peer } => {
+                    let number = self.addresses.get(&peer).copied();
+                    assert_eq!(self.live(connection).peer, number, "{peer} is somebody else's");
+                }
                 Event::Rejected { .. } | Event::Idle { .. } => (),
                 other => panic!("{other:?}"),
             }

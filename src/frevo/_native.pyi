@@ -34,6 +34,8 @@ SECURED: Final[int]
 
 *chain*: the peer's certificates in DER, leaf first; *verified*: they prove its identity..
 """
+MOVED: Final[int]
+"""Event (MOVED, connection, peer): a client of QUIC has another address, "ip:port" ([RFC 9000] 9)."""
 ENCRYPTED: Final[int]
 """Flag of a MESSAGE event: it came encrypted."""
 ENCRYPT: Final[int]

@@ -71,6 +71,66 @@ def test_a_reload_applies_to_new_connections(make_pair: MakePair) -> None:
     assert not before.closed
 
 
+# -- clients of QUIC that move
+
+
+def _move(pair: Pair, client: Client, peer: str) -> None:
+    pair.inside(pair.transport.move, client.link.number, peer)
+
+
+def test_a_client_moves(make_pair: MakePair, caplog: pytest.LogCaptureFixture) -> None:
+    """Goal: the lists hold where a client has moved to, and its address is the present one. Method: to an allowed
+    address, then to one that is not."""
+    caplog.set_level("INFO")
+    pair = make_pair({"hosts allow": "10."}, transport="quic")
+    client = pair.logged_on(peer=HERE)
+    _move(pair, client, "10.9.9.9:9")
+    (connection,) = pair.server.connections.values()
+    assert (connection.peer, connection.address) == ("10.9.9.9:9", "10.9.9.9")
+    assert f"{HERE} is at 10.9.9.9:9 now" in caplog.text
+    assert client.try_tree("share").status == NTStatus.SUCCESS
+    _move(pair, client, THERE)
+    assert client.closed and not pair.server.connections and not pair.server.sessions
+    assert f"{THERE} refused: by `hosts allow` and `hosts deny`" in caplog.text
+
+
+def test_the_lists_of_shares_hold_for_clients_that_move(
+    make_pair: MakePair, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Goal: a share in use that does not allow the new address ends the connection. Method: two clients, one of which
+    uses the share."""
+    pair = make_pair({}, {**SHARES, "near": {"hosts allow": "10."}}, transport="quic")
+    user, other = pair.logged_on(peer=HERE), pair.logged_on(peer=HERE)
+    assert user.try_tree("near").status == NTStatus.SUCCESS
+    for client in (user, other):
+        _move(pair, client, THERE)
+    assert (user.closed, other.closed) == (True, False)
+    assert f"{THERE} refused: by `hosts allow` and `hosts deny` of a share in use" in caplog.text
+    assert other.try_tree("near").status == NTStatus.ACCESS_DENIED
+
+
+def test_a_client_moves_to_a_name(make_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: names are looked up again, and the last address counts. Method: two moves before the resolver answers, one
+    after; a client that has gone when the answer comes."""
+    resolver = Resolver(monkeypatch, "good.example.com")
+    resolver.answer.set()
+    pair = make_pair({"hosts allow": ".example.com"}, transport="quic")
+    clients = [pair.connect(HERE), pair.connect(HERE)]
+    _settle(pair)
+    resolver.answer.clear()
+    for client in clients:
+        _move(pair, client, "10.2.2.2:2")
+        _move(pair, client, "10.3.3.3:3")
+    clients[1].disconnect()
+    resolver.answer.set()
+    _settle(pair)
+    assert [one.address for one in pair.server.connections.values()] == ["10.3.3.3"]
+    monkeypatch.setattr(hosts, "names_of", lambda address, wanted: frozenset())
+    _move(pair, clients[0], "10.4.4.4:4")
+    _settle(pair)
+    assert clients[0].closed and not pair.server.connections
+
+
 class Resolver:
     """A replacement for the resolver's threads: answers on the test's command."""
 

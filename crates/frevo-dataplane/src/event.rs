@@ -81,6 +81,13 @@ pub enum Event {
         /// What was agreed.
         secured: Box<Secured>,
     },
+    /// A client of QUIC has another address.
+    Moved {
+        /// The connection.
+        connection: ConnectionId,
+        /// The client's address now, "ip:port".
+        peer: String,
+    },
     /// The credits that the control plane waits for are there.
     Credits {
         /// The connection.
@@ -106,6 +113,8 @@ impl Event {
     pub const CREDITS: u8 = 6;
     /// [`Event::Secured`]
     pub const SECURED: u8 = 7;
+    /// [`Event::Moved`]
+    pub const MOVED: u8 = 8;
 
     /// Flag of [`Event::Message`]: it came encrypted.
     pub const ENCRYPTED: u32 = 1;

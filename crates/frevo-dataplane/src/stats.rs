@@ -52,7 +52,7 @@ counters! {
     quic_datagrams_received,
     /// Datagrams of QUIC sent.
     quic_datagrams_sent,
-    /// Those that were lost on the way, of connections that are over.
+    /// Those that were lost on the way, as far as that was noticed when timers were last due.
     quic_datagrams_lost,
     /// Clients that were asked to show that they receive at their address.
     quic_retries,

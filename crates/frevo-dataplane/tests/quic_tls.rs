@@ -215,7 +215,7 @@ fn the_dates_of_a_certificate_count() {
     let past = dated(2020, 2021);
     let outcome = present(&past, &root, "files.example");
     let (client, server) = outcome.failed(CERTIFICATE_EXPIRED);
-    assert_eq!(client, format!("the server's certificate has expired on 2021-06-30{}", all_the_same(&past)));
+    assert_eq!(client, format!("the server's certificate expired on 2021-06-30{}", all_the_same(&past)));
     assert_eq!(server, "to the client the server's certificate has expired, or is not yet valid");
     let future = dated(2100, 2101);
     let outcome = present(&future, &root, "files.example");
@@ -235,7 +235,7 @@ fn an_expired_ca_is_told_from_an_expired_certificate() {
     let tls = ServerTls::new(server_parts(&[leaf.with(&[&between])])).unwrap();
     let outcome = shake(ClientTls::new(client_parts("files.example", root.alone())).unwrap(), tls);
     let (client, _) = outcome.failed(CERTIFICATE_EXPIRED);
-    let sentence = "a CA above the server's certificate has expired on 2025-02-03";
+    let sentence = "a CA above the server's certificate expired on 2025-02-03";
     assert_eq!(client, sentence.to_owned() + &all_the_same(&leaf));
 }
 
@@ -284,6 +284,37 @@ fn a_self_signed_certificate_is_trusted_only_by_itself() {
         params.not_after = rcgen::date_time_ymd(2025, 1, 1);
     });
     present(&expired, &expired, "files.example").failed(CERTIFICATE_EXPIRED);
+}
+
+#[test]
+fn a_certificate_that_is_named_itself_is_checked_like_others() {
+    for is_ca in [false, true] {
+        let alone = |purpose| {
+            make("alone", None, |params| {
+                name_hosts(params, &["files.example"]);
+                params.extended_key_usages = vec![purpose];
+                params.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
+                if is_ca {
+                    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+                }
+            })
+        };
+        let wrong = alone(rcgen::ExtendedKeyUsagePurpose::ClientAuth);
+        let sentence = "the server's certificate is for another purpose (extended key usage)";
+        let outcome = present(&wrong, &wrong, "files.example");
+        assert!(outcome.failed(UNSUPPORTED_CERTIFICATE).0.starts_with(sentence));
+
+        let right = alone(rcgen::ExtendedKeyUsagePurpose::ServerAuth);
+        let with_crl = |crl: Vec<u8>| {
+            let crls = [crl];
+            let parts = ClientParts { crls: &crls, ..client_parts("files.example", right.alone()) };
+            shake(ClientTls::new(parts).unwrap(), serve(&right))
+        };
+        with_crl(right.crl(&[], 2100)).done();
+        with_crl(ca("other", None).crl(&[&right], 2100)).done();
+        let outcome = with_crl(right.crl(&[&right], 2100));
+        assert_eq!(outcome.failed(CERTIFICATE_REVOKED).0, "the server's certificate is revoked by its CA");
+    }
 }
 
 #[test]
@@ -379,7 +410,7 @@ fn a_revoked_server_is_refused() {
     let outcome = with_crl(&good, root.crl(&[], 2025), Verify::AsStrictAsPossible);
     assert_eq!(
         outcome.failed(UNKNOWN_CA).0,
-        "the CRL for the server's certificate is out of date since 2025-01-01"
+        "the CRL for the server's certificate has been out of date since 2025-01-01"
     );
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("PUMP", Event::PUMP)?;
     module.add("CREDITS", Event::CREDITS)?;
     module.add("SECURED", Event::SECURED)?;
+    module.add("MOVED", Event::MOVED)?;
     module.add("ENCRYPTED", Event::ENCRYPTED)?;
     module.add("ENCRYPT", ENCRYPT)?;
     module.add("CLOSE_AFTER", CLOSE_AFTER)?;

@@ -78,6 +78,7 @@ fn event<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTuple>> {
             let chain = PyList::new(py, peer_chain.iter().map(|der| PyBytes::new(py, der)))?;
             (Event::SECURED, connection, cipher, server_name, chain, verified).into_pyobject(py)
         }
+        Event::Moved { connection, peer } => (Event::MOVED, connection, peer).into_pyobject(py),
         Event::Credits { connection } => (Event::CREDITS, connection).into_pyobject(py),
     }
 }

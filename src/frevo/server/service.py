@@ -17,7 +17,7 @@ from frevo.server.core.turns import SLICE_S
 from frevo.server.lifecycle import drop_connection, end_connection, end_session
 from frevo.server.receive import receive
 from frevo.server.rules.homes import forget_homes
-from frevo.server.rules.hosts import HostGate
+from frevo.server.rules.hosts import HostGate, share_allows
 from frevo.transport import base as events
 from frevo.vfs.filesystems import mounts
 from frevo.vfs.handle import LocalHandle
@@ -44,7 +44,7 @@ class Service(Server):
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(config, transport, authenticator, loop)
-        self.hosts = HostGate(self, self.admit, self.on_events)
+        self.hosts = HostGate(self, self.admit, self.on_events, self._turn_away)
         #: Messages that wait for a turn, by connection.
         self._backlog: dict[int, deque[tuple[Any, ...]]] = {}
 
@@ -123,6 +123,8 @@ class Service(Server):
                 self.hosts.arrived(event)
             elif kind == events.SECURED:
                 self._secured(event)
+            elif kind == events.MOVED:
+                self._moved(event)
             elif kind == events.CLOSED:
                 self._closed(event)
             elif kind == events.IDLE:
@@ -135,12 +137,22 @@ class Service(Server):
             self._abandon(number)
 
     def admit(self, event: tuple[Any, ...], names: frozenset[str] | None) -> None:
-        """Adds a connection that `hosts allow` and `hosts deny` admit; *names* of its machine, None if not looked
-        up."""
+        """Adds a connection that `hosts allow` and `hosts deny` admit, or leaves one where it has moved; *names* of its
+        machine, None if not looked up."""
+        if event[0] == events.MOVED:
+            self._check_shares(event[1], names)
+            return
         _, number, listener, peer, local = event
         transport = self.transport.listener_name(listener)
         self.connections[number] = Connection(number, transport, peer, local, time.time(), host_names=names)
         log.info("%s connected by %s to %s", peer, transport, local)
+
+    def _turn_away(self, number: int) -> None:
+        """Ends a connection that is not admitted, also one that was, where it has moved from."""
+        self.transport.close(number, abort=True)
+        connection = self.connections.get(number)
+        if connection is not None:
+            end_connection(self, connection)
 
     def _secured(self, event: tuple[Any, ...]) -> None:
         connection = self.connections.get(event[1])
@@ -156,13 +168,33 @@ class Service(Server):
             who = f", certificate {connection.peer_subject} (SHA-256 {secured.fingerprint})"
         log.info("%s: %s for %s%s", connection.peer, secured.cipher, secured.server_name or "no name", who)
 
+    def _moved(self, event: tuple[Any, ...]) -> None:
+        """A client of QUIC has another address ([RFC 9000] 9): the rules for addresses hold there, too."""
+        connection = self.connections.get(event[1])
+        if connection is None:
+            self.hosts.held(event)
+            return
+        log.info("%s is at %s now", connection.peer, event[2])
+        connection.move(event[2])
+        self.hosts.arrived(event)
+
+    def _check_shares(self, number: int, names: frozenset[str] | None) -> None:
+        """Ends a connection that has moved if a share in use does not allow its address."""
+        connection = self.connections.get(number)
+        if connection is None:
+            return
+        connection.host_names = names
+        trees = [tree for session in connection.sessions.values() for tree in session.trees.values()]
+        if not all(share_allows(tree.share.config, connection) for tree in trees):
+            log.warning("%s refused: by `hosts allow` and `hosts deny` of a share in use", connection.peer)
+            drop_connection(self, connection)
+
     def _closed(self, event: tuple[Any, ...]) -> None:
+        self.hosts.gone(event[1])
         connection = self.connections.get(event[1])
         if connection is not None:
             log.info("%s disconnected: %s", connection.peer, event[2])
             end_connection(self, connection)
-        else:
-            self.hosts.gone(event[1])
 
     def _idle(self, event: tuple[Any, ...]) -> None:
         """After `frevo:idle timeout` without a message, disconnects a client that has nothing open."""

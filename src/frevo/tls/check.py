@@ -110,5 +110,5 @@ def _lists(path: Path, now: float) -> Iterator[Finding]:
         return
     for update in updates:
         if update is not None and update < now:
-            text = f"the revocation list {path} is out of date since {date_of(update)}"
+            text = f"the revocation list {path} has been out of date since {date_of(update)}"
             yield Finding("tls_crlfile", text, "warning")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from frevo._native import AttachedOpen, ConnectionSettings, Core, SessionKeys
-from frevo.transport.base import ACCEPTED, CLOSED, SECURED, Event, Message, OnEvents, Secured
+from frevo.transport.base import ACCEPTED, CLOSED, MOVED, SECURED, Event, Message, OnEvents, Secured
 from frevo.transport.traits import MEMORY, TransportTraits
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class MemoryTransport:
             events.append((SECURED, number, secured.cipher, secured.server_name, chain, secured.verified))
         self._deliver(events)
         return MemoryLink(self, number, core, Core(connection=number, framing=self._traits.framing, role="client"))
+
+    def move(self, connection: int, peer: str) -> None:
+        """Reports that the client of a connection has another address."""
+        self._deliver([(MOVED, connection, peer)])
 
     def listener_name(self, listener: int) -> str:
         """The transport that it stands for."""

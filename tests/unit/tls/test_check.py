@@ -110,7 +110,7 @@ def test_clients(tmp_path: Path) -> None:
     (tmp_path / "crl.pem").write_bytes(pki.revocation_list(ROOT, days=-3))
     severity, attribute, message = only(replace(values, crlfile=str(tmp_path / "crl.pem")))
     assert (severity, attribute) == ("warning", "tls_crlfile")
-    assert "crl.pem is out of date since" in message
+    assert "crl.pem has been out of date since" in message
     assert only(replace(values, crlfile="/none"))[:2] == ("error", "tls_crlfile")
     store.access.write_text("nonsense\n")
     assert only(values)[:2] == ("error", "frevo_quic_client_access")

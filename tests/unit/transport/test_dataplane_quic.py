@@ -18,7 +18,7 @@ from peers.plane import HEADER, SERVER_TO_REDIR, SESSION, packet, session_keys
 from frevo._native import ConnectionSettings, DataPlane, QuicClientTls, QuicServerTls
 from frevo.lab.conditions import Conditions
 from frevo.lab.path import DatagramPath
-from frevo.transport.base import ACCEPTED, CLOSED, MESSAGE, REJECTED, SECURED, Event
+from frevo.transport.base import ACCEPTED, CLOSED, MESSAGE, MOVED, REJECTED, SECURED, Event
 
 CA = authority("plane test CA")
 SERVER = leaf("localhost", CA)
@@ -226,19 +226,35 @@ def test_garbage_harms_nobody(ends: tuple[End, End]) -> None:
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_client_whose_port_changes_goes_on(engine: str, threads: int) -> None:
-    """Also when the kernel, which knows addresses only, gives its datagrams to another thread."""
+    """Also when the kernel, which knows addresses only, gives its datagrams to another thread; each change is told."""
     with End(engine, "server", threads) as server, End(engine, "client") as client:
         _, port = server.listen(server_tls())
         with DatagramPath(("127.0.0.1", port)) as path:
             here = client.connect(path.port, client_tls())
             there = log_on(server, client, here)
+            peers = set()
             for number in range(1, 9):
                 path.rebind()
                 body = os.urandom(300_000)
                 client.plane.submit([(here, 0, 0, packet(9, number, body))])
                 assert bytes(server.next(MESSAGE, there)[4])[64:] == body
+                peers.add(server.next(MOVED, there)[2])
                 server.plane.submit([(there, 0, 0, packet(9, number, flags=SERVER_TO_REDIR))])
                 client.next(MESSAGE, here)
+            assert len(peers) == 8 and all(peer.startswith("127.0.0.1:") for peer in peers)
+
+
+def test_a_server_that_has_stopped_frees_its_port(ends: tuple[End, End]) -> None:
+    """At once, though a connection is live. A listener that was only closed keeps it for its connections."""
+    server, client = ends
+    listener, port = server.listen(server_tls())
+    log_on(server, client, client.connect(port, client_tls()))
+    server.plane.close_listener(listener)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        with pytest.raises(OSError, match="in use"):
+            udp.bind(("127.0.0.1", port))
+        server.plane.shutdown()
+        udp.bind(("127.0.0.1", port))
 
 
 @pytest.mark.parametrize("size", [0, 1000, 300_000])

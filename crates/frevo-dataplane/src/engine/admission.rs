@@ -51,12 +51,10 @@ impl Admission {
         Admission { second: Instant::now(), reports: 0 }
     }
 
-    /// Makes room for one more connection; else which limit there is.
+    /// Makes room for one more connection, and counts it: several threads admit clients at once. Else which limit
+    /// there is.
     pub(super) fn room(shared: &Shared) -> Result<(), &'static str> {
         let (limits, stats) = (&shared.limits, &shared.stats);
-        if stats.connections.load(Ordering::Relaxed) >= limits.max_connections as u64 {
-            return Err("too many connections");
-        }
         let unauthenticated = stats.unauthenticated.load(Ordering::Relaxed) as usize;
         if unauthenticated >= limits.max_unauthenticated + limits.max_unauthenticated / 8 + 2 {
             return Err("too many unauthenticated connections");
@@ -64,7 +62,9 @@ impl Admission {
         if unauthenticated >= limits.max_unauthenticated {
             shared.recent.evict_oldest(shared);
         }
-        Ok(())
+        let one_more = |count| (count < limits.max_connections as u64).then_some(count + 1);
+        let counted = stats.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        counted.map(drop).map_err(|_| "too many connections")
     }
 
     /// Counts a client that was turned away, and reports it unless there were many.
@@ -85,5 +85,27 @@ impl Admission {
         if self.reports <= REPORTS_PER_SECOND {
             events.push(Event::Rejected { listener, peer: peer.to_owned(), reason: reason.into() });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::Role;
+    use crate::engine::{Config, DataPlane};
+
+    #[test]
+    fn threads_together_admit_no_more_than_the_limit() {
+        let limits = Limits { max_connections: 1000, max_unauthenticated: 2000, ..Limits::default() };
+        let config = Config { threads: 1, engine: "auto".into(), role: Role::Server, limits };
+        let shared = &*DataPlane::share(config).unwrap();
+        let limit = shared.limits.max_connections as u64;
+        let admitted = || (0..limit).filter(|_| Admission::room(shared).is_ok()).count() as u64;
+        let all: u64 = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(admitted)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!((all, shared.stats.connections.load(Ordering::Relaxed)), (limit, limit));
+        assert_eq!(Admission::room(shared), Err("too many connections"));
     }
 }

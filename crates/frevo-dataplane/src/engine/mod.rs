@@ -134,6 +134,7 @@ impl Shared {
         }
         socket::prepare(fd.as_raw_fd());
         if accepted.is_none() {
+            add(&self.stats.connections, 1);
             socket::keep_alive(fd.as_raw_fd());
         }
         let link = self.new_link(id, Carrier::Socket(fd), framing);
@@ -151,9 +152,8 @@ impl Shared {
         }
     }
 
-    /// A connection that counts and can be found.
+    /// A connection that can be found; it has been counted among the connections.
     fn new_link(self: &Arc<Shared>, id: ConnectionId, carrier: Carrier, framing: Framing) -> Arc<Link> {
-        add(&self.stats.connections, 1);
         add(&self.stats.unauthenticated, 1);
         let shared = Arc::downgrade(self);
         let wake = move || {
@@ -327,6 +327,7 @@ impl DataPlane {
     /// Connects to `peer` over QUIC from an unconnected UDP socket: [`Event::Secured`] follows, or [`Event::Closed`].
     pub fn connect_quic(&self, fd: OwnedFd, peer: SocketAddr, tls: Arc<ClientTls>) -> ConnectionId {
         let connection = self.shared.next_connection.fetch_add(1, Ordering::Relaxed);
+        add(&self.shared.stats.connections, 1);
         let link = self.shared.new_link(connection, Carrier::Quic, Framing::Tcp);
         self.shared.send(connection, Command::Adopt { link, accepted: None });
         self.shared.send(connection, Command::Quic(quic::Order::Dial { connection, fd, peer, tls }));

@@ -13,6 +13,7 @@ use crate::event::{ConnectionId, ListenerId};
 use crate::framing::Framing;
 use crate::quic::client::ClientTls;
 use crate::quic::server::ServerTls;
+use crate::stats::add;
 
 /// A data plane whose threads take a turn when they are told to.
 #[derive(Debug)]
@@ -63,6 +64,7 @@ impl Stepped {
     pub fn connect(&mut self, wire: Box<dyn Wire>, peer: SocketAddr, tls: Arc<ClientTls>) -> ConnectionId {
         let shared = &self.plane.shared;
         let connection = shared.number_for(0);
+        add(&shared.stats.connections, 1);
         let link = shared.new_link(connection, Carrier::Quic, Framing::Tcp);
         self.tables[0].adopt(link, None);
         self.tables[0].dial_quic(wire, connection, peer, tls);

@@ -25,6 +25,10 @@ pub struct Certificate {
     pub issuer: Name,
     /// The names of its subjectAltName extension, without those of other kinds.
     pub alternatives: Vec<Alternative>,
+    /// Whether it may be a server's, and a client's: all purposes when it names none (RFC 5280 4.2.1.12).
+    pub for_servers: bool,
+    /// See `for_servers`.
+    pub for_clients: bool,
     /// From when it is valid, in seconds since 1970.
     pub not_before: i64,
     /// Until when it is valid, in seconds since 1970.
@@ -44,7 +48,13 @@ impl Certificate {
             .map_err(|_| Unusable("the certificate has two lists of alternative names".into()))?
             .map(|names| names.value.general_names.iter().filter_map(Alternative::read).collect())
             .unwrap_or_default();
+        let purposes = parsed
+            .extended_key_usage()
+            .map_err(|_| Unusable("the certificate has two lists of purposes".into()))?
+            .map(|purposes| purposes.value);
         Ok(Certificate {
+            for_servers: purposes.is_none_or(|them| them.server_auth),
+            for_clients: purposes.is_none_or(|them| them.client_auth),
             sha256: fingerprint(der),
             subject: Name::read(parsed.subject()),
             issuer: Name::read(parsed.issuer()),

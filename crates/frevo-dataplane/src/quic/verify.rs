@@ -113,10 +113,39 @@ impl Trust {
         if self.cas.contains(&chain[0]) {
             // Small servers present a certificate that they signed themselves, often one of a CA, which no path
             // may begin with: it is trusted because it is named itself.
-            check_dates(peer, leaf, now)?;
+            self.check_named(peer, &chain[0], leaf, now)?;
             return Ok((0..chain.len()).map(|index| index == 0).collect());
         }
         self.path(peer, chain, now).map_err(|error| refusal(peer, leaf, error))
+    }
+
+    /// Checks a certificate that is trusted by itself for all that it says itself, and what a CRL says of it.
+    fn check_named(
+        &self,
+        peer: Peer,
+        der: &CertificateDer<'_>,
+        leaf: &Certificate,
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        check_dates(peer, leaf, now)?;
+        let fits = match peer {
+            Peer::Server => leaf.for_servers,
+            Peer::Client => leaf.for_clients,
+        };
+        if !fits {
+            return Err(wrong_purpose(peer));
+        }
+        let certificate = EndEntityCert::try_from(der).map_err(|error| refusal(peer, leaf, error))?;
+        // Who has signed the list is not asked: it can only refuse, and it was given by whoever runs this end.
+        let lists = self.crls.iter().filter(|crl| crl.issuer() == certificate.issuer());
+        for crl in lists {
+            match crl.find_serial(certificate.serial()) {
+                Ok(None) => (),
+                Ok(Some(_)) => return Err(refusal(peer, leaf, webpki::Error::CertRevoked)),
+                Err(error) => return Err(refusal(peer, leaf, error)),
+            }
+        }
+        Ok(())
     }
 
     fn path(
@@ -205,14 +234,16 @@ fn refusal(peer: Peer, leaf: &Certificate, error: webpki::Error) -> Refusal {
         }
         Error::CrlExpired { next_update, .. } => Refusal::new(
             AlertDescription::UnknownCA,
-            format!("the CRL for {it} is out of date since {}", day(seconds(next_update))),
+            format!("the CRL for {it} has been out of date since {}", day(seconds(next_update))),
         ),
-        Error::RequiredEkuNotFoundContext(_) => Refusal::new(
-            AlertDescription::UnsupportedCertificate,
-            format!("{it} is for another purpose (extended key usage)"),
-        ),
+        Error::RequiredEkuNotFoundContext(_) => wrong_purpose(peer),
         error => Refusal::new(AlertDescription::BadCertificate, format!("{it} cannot be used: {error}")),
     }
+}
+
+fn wrong_purpose(peer: Peer) -> Refusal {
+    let text = format!("{} is for another purpose (extended key usage)", peer.certificate());
+    Refusal::new(AlertDescription::UnsupportedCertificate, text)
 }
 
 fn untrusted(peer: Peer, leaf: &Certificate, why: String) -> Refusal {
@@ -237,7 +268,7 @@ fn check_dates(peer: Peer, leaf: &Certificate, now: UnixTime) -> Result<(), Refu
 
 fn expired(peer: Peer, leaf: &Certificate, not_after: i64) -> Refusal {
     let it = subject_of_dates(peer, not_after == leaf.not_after);
-    Refusal::new(AlertDescription::CertificateExpired, format!("{it} has expired on {}", day(not_after)))
+    Refusal::new(AlertDescription::CertificateExpired, format!("{it} expired on {}", day(not_after)))
 }
 
 fn not_yet_valid(peer: Peer, leaf: &Certificate, not_before: i64) -> Refusal {

@@ -88,8 +88,12 @@ class Connection(msgspec.Struct, eq=False):
         return TRANSPORTS[self.transport]
 
     def __post_init__(self) -> None:
-        self.address = self.peer.rpartition(":")[0].strip("[]")
+        self.move(self.peer)
         self.party = self.party or self.address
+
+    def move(self, peer: str) -> None:
+        """Takes the address that the client has now, `ip:port` or `[ip]:port`."""
+        self.peer, self.address = peer, peer.rpartition(":")[0].strip("[]")
 
 
 class Session(Redacted, msgspec.Struct, eq=False):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from frevo.config import Config
 from frevo.config.hosts import Address, Host, hosts_allowed, parse_address
+from frevo.transport.base import MOVED
 
 if TYPE_CHECKING:
     from frevo.config import ShareConfig
@@ -42,6 +43,11 @@ _TOLD_AGAIN_S = 60.0
 def host_of(peer: str, names: frozenset[str] | None = None) -> Host:
     """The address in the peer of a transport, `ip:port` or `[ip]:port`; that of this machine for all others."""
     return Host(parse_address(peer.rpartition(":")[0].strip("[]")), names)
+
+
+def peer_of(event: _Event) -> str:
+    """The client's address in an ACCEPTED or MOVED event."""
+    return str(event[2] if event[0] == MOVED else event[3])
 
 
 def share_allows(share: ShareConfig, connection: Connection) -> bool:
@@ -71,10 +77,12 @@ class HostGate:
         server: Server,
         admit: Callable[[_Event, frozenset[str] | None], None],
         deliver: Callable[[list[_Event]], None],
+        turn_away: Callable[[int], None],
     ) -> None:
-        """*admit* gets the ACCEPTED event of an admitted connection and the names of its machine, *deliver* what it has
-        sent meanwhile."""
+        """*admit* gets the ACCEPTED or MOVED event of an admitted connection and the names of its machine, *deliver*
+        what it has sent meanwhile, *turn_away* the number of a refused one."""
         self._server, self._admit, self._deliver = server, admit, deliver
+        self._turn_away = turn_away
         self._waiting: dict[int, list[_Event]] = {}  # connection to its ACCEPTED and later events
         self._known: OrderedDict[tuple[Address, frozenset[str]], tuple[float, frozenset[str]]] = OrderedDict()
         self._lookups: dict[tuple[Address, frozenset[str]], asyncio.Task[frozenset[str]]] = {}
@@ -88,15 +96,15 @@ class HostGate:
         self._needs_names, self._wanted = _lists_names(config)
 
     def arrived(self, event: _Event) -> None:
-        """Admits or refuses an accepted connection, or makes it wait for its names."""
+        """Admits or refuses an accepted connection, or one that has moved, or makes it wait for its names."""
         defaults = self._server.config.globals.defaults
         if not self._needs_names:
             if not defaults.hosts_allow and not defaults.hosts_deny:
                 self._admit(event, None)
             else:
-                self._decide(event, host_of(event[3]))
+                self._decide(event, host_of(peer_of(event)))
             return
-        address = host_of(event[3]).address
+        address = host_of(peer_of(event)).address
         if address is None:
             self._decide(event, Host(None, frozenset()))
             return
@@ -140,9 +148,10 @@ class HostGate:
     async def _look_up(self, event: _Event, key: tuple[Address, frozenset[str]]) -> None:
         number = event[1]
         names = await self._names(key)
-        waiting = self._waiting.pop(number, None)
-        if waiting is None:  # it has ended, or sent too much
+        waiting = self._waiting.get(number)
+        if waiting is None or waiting[0] is not event:  # it has ended, sent too much, or moved on
             return
+        del self._waiting[number]
         self._decide(event, Host(key[0], names))
         self._deliver(waiting[1:])
 
@@ -177,14 +186,14 @@ class HostGate:
             self._refuse(event, host.address, "by `hosts allow` and `hosts deny`")
 
     def _refuse(self, event: _Event, address: Address | None, reason: str) -> None:
-        self._server.transport.close(event[1], abort=True)
+        self._turn_away(event[1])
         now = self._server.monotonic()
         if self._told.get(address, 0.0) > now:
             return
         if len(self._told) >= REMEMBERED_MAX:
             self._told.clear()
         self._told[address] = now + _TOLD_AGAIN_S
-        log.warning("%s refused: %s", event[3], reason)
+        log.warning("%s refused: %s", peer_of(event), reason)
 
 
 def names_of(address: Address, wanted: frozenset[str]) -> frozenset[str]:

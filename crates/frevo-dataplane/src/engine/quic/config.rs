@@ -18,9 +18,12 @@ const PREAUTH_WINDOW: u32 = 160 * 1024;
 pub(super) const WINDOW: u32 = 16 * 1024 * 1024;
 /// What we have under way without an acknowledgment at most.
 const SEND_WINDOW: u64 = 16 * 1024 * 1024;
-/// A peer that is silent for so long is gone. The lower value of the two ends counts (RFC 9000 10.1).
-const IDLE: Duration = Duration::from_secs(60);
-/// Silence is ended after this time: others give up after 30 seconds and send nothing by themselves.
+/// A peer that is silent for so long is gone. The lower value of the two ends counts (RFC 9000 10.1): ours as a client, which
+/// notices a vanished server as soon as over TCP, and that of other clients, unless they would keep a connection for longer.
+const IDLE_OF_CLIENT: Duration = Duration::from_secs(30);
+const IDLE_OF_SERVER: Duration = Duration::from_secs(60);
+/// Silence is ended after this time: most give up after 30 seconds, and others send nothing by themselves. When two
+/// packets are lost there is still time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Largest payload of a UDP datagram over IPv4.
 const DATAGRAM_MAX: u16 = 65_507;
@@ -64,6 +67,7 @@ pub(super) fn transport(peer: SocketAddr, streams: u32) -> Arc<TransportConfig> 
     if largest >= LARGE {
         sizes.minimum_change(largest / 4);
     }
+    let idle = if streams == 0 { IDLE_OF_CLIENT } else { IDLE_OF_SERVER };
     let mut congestion = CubicConfig::default();
     congestion.initial_window(FIRST_DATAGRAMS * u64::from(largest));
     config
@@ -74,7 +78,7 @@ pub(super) fn transport(peer: SocketAddr, streams: u32) -> Arc<TransportConfig> 
         .receive_window(VarInt::from_u32(PREAUTH_WINDOW))
         .send_window(SEND_WINDOW)
         .send_fairness(false)
-        .max_idle_timeout(IdleTimeout::try_from(IDLE).ok())
+        .max_idle_timeout(IdleTimeout::try_from(idle).ok())
         .keep_alive_interval(Some(KEEP_ALIVE))
         .mtu_discovery_config(Some(sizes))
         .congestion_controller_factory(Arc::new(congestion))

@@ -33,6 +33,7 @@ use super::{Accepted, Command};
 use crate::event::{ConnectionId, Event, ListenerId, Reason};
 use crate::quic::client::ClientTls;
 use crate::quic::server::ServerTls;
+use crate::stats::sub;
 
 /// A port's number on its thread; never used twice.
 pub(super) type PortId = u64;
@@ -308,7 +309,7 @@ impl Table {
         let Some(listener) = port.listener else { return };
         let Some(stranger) = port.retry(stranger, &mut self.quic.out) else { return };
         let peer = stranger.incoming.remote_address();
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string();
+        let peer = shown(peer);
         if let Err(reason) = super::admission::Admission::room(&self.shared) {
             port.refuse(stranger, &mut self.quic.out);
             return self.admission.reject(listener, &peer, reason, &self.shared, &mut self.host.events);
@@ -319,6 +320,7 @@ impl Table {
         let handle = match accepted {
             Ok(handle) => handle,
             Err(reason) => {
+                sub(&self.shared.stats.connections, 1);
                 let events = &mut self.host.events;
                 return self.admission.reject(listener, &peer, reason, &self.shared, events);
             }
@@ -339,19 +341,20 @@ impl Table {
         if self.quic.dirty.is_empty() {
             return;
         }
-        let mut news = Vec::new();
+        let (mut news, now) = (Vec::new(), self.host.now);
         let Quic { dirty, ports, .. } = &mut self.quic;
         dirty.sort_unstable();
         dirty.dedup();
         for key in dirty {
             if let Some(port) = ports.get_mut(&key.port) {
-                port.advance(key.handle, |id, outcome| news.push((id, outcome)));
+                port.advance(key.handle, now, |id, outcome| news.push((id, outcome)));
             }
         }
         for (id, outcome) in news {
             match outcome {
                 Outcome::Ready => self.mark(id),
                 Outcome::Secured(secured) => self.secured(id, *secured),
+                Outcome::Moved(peer) => self.moved(id, peer),
                 Outcome::Finished => {
                     if self.entries.get(&id).is_some_and(|entry| entry.lingering.is_some()) {
                         self.close(id, "closed by the server".into());
@@ -371,6 +374,17 @@ impl Table {
         self.mark(connection);
     }
 
+    /// A client is somewhere else. Before the handshake is done nobody knows about it.
+    fn moved(&mut self, connection: ConnectionId, peer: SocketAddr) {
+        let Some(entry) = self.entries.get_mut(&connection) else { return };
+        let peer = shown(peer);
+        match &mut entry.announced {
+            Some(accepted) => accepted.peer = peer,
+            None if entry.lingering.is_none() => self.host.events.push(Event::Moved { connection, peer }),
+            None => (),
+        }
+    }
+
     /// Sends what the QUIC connections have to send.
     pub(super) fn flush_quic(&mut self) {
         if self.quic.is_busy() {
@@ -380,6 +394,11 @@ impl Table {
             }
         }
     }
+}
+
+/// An address as it is reported.
+fn shown(address: SocketAddr) -> String {
+    SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
 }
 
 impl super::Shared {

@@ -1,6 +1,7 @@
 //! A UDP socket with the QUIC connections on it.
 
 mod allowance;
+mod moves;
 mod receiving;
 mod sending;
 
@@ -19,6 +20,7 @@ use quinn_proto::{
 };
 
 use allowance::Allowance;
+use moves::Moves;
 
 use super::config;
 use super::stream::QuicStream;
@@ -41,6 +43,8 @@ pub(super) enum Outcome {
     Ready,
     /// The handshake is done.
     Secured(Box<Secured>),
+    /// The client's address has changed.
+    Moved(SocketAddr),
     /// Everything was sent and received.
     Finished,
     /// It is over.
@@ -60,10 +64,35 @@ struct Peer {
     told: bool,
     /// Nothing more has come on the stream.
     is_empty: bool,
+    /// Where it is, as far as that was reported.
+    address: SocketAddr,
+    moves: Moves,
+    /// Lost datagrams that are in the statistics.
+    lost: u64,
     /// A client that may be somewhere else than it says.
     allowance: Option<Allowance>,
     /// The timer that is set.
     reminder: Option<Instant>,
+}
+
+impl Peer {
+    /// Adds what was lost since the last time to the statistics.
+    fn count_lost(&mut self, stats: &Stats) {
+        let lost = self.quic.stats().path.lost_packets;
+        add(&stats.quic_datagrams_lost, lost.saturating_sub(std::mem::replace(&mut self.lost, lost)));
+    }
+
+    /// Whether the peer is somewhere else than before. After its move, quinn-proto sends a datagram there even if that is more
+    /// than three times what came from there, so nobody may move at will.
+    fn moved(&mut self, now: Instant) -> Option<Outcome> {
+        let address = self.quic.remote_address();
+        let before = std::mem::replace(&mut self.address, address);
+        match before.ip() == address.ip() || self.moves.may_move(now) {
+            _ if before == address => None,
+            true => Some(Outcome::Moved(address)),
+            false => Some(Outcome::Lost(Reason::Borrowed("the client's address changes too often"))),
+        }
+    }
 }
 
 /// The socket of a listener on one thread, or of one connection that we made.
@@ -156,6 +185,9 @@ impl Port {
     ) -> &mut Peer {
         self.handshakes += 1;
         let peer = Peer {
+            address: quic.remote_address(),
+            moves: Moves::default(),
+            lost: 0,
             quic,
             id: Some(id),
             stream: None,
@@ -261,12 +293,21 @@ impl Port {
         if peer.quic.poll_timeout().is_some_and(|at| at <= now) {
             peer.quic.handle_timeout(now);
         }
+        peer.count_lost(&self.stats);
     }
 
     /// Goes on with the protocol of a connection, and tells what came of it.
-    pub(super) fn advance(&mut self, handle: usize, mut tell: impl FnMut(ConnectionId, Outcome)) {
+    pub(super) fn advance(
+        &mut self,
+        handle: usize,
+        now: Instant,
+        mut tell: impl FnMut(ConnectionId, Outcome),
+    ) {
         self.exchange(handle);
         let Some(peer) = self.peers.get_mut(&handle) else { return };
+        if let Some((id, moved)) = peer.id.zip(peer.moved(now)) {
+            tell(id, moved);
+        }
         let is_client = peer.quic.side().is_client();
         while let Some(event) = peer.quic.poll() {
             let outcome = match event {
@@ -329,13 +370,13 @@ impl Port {
             }
         }
         if peer.quic.is_drained() && peer.id.is_none() {
-            add(&self.stats.quic_datagrams_lost, peer.quic.stats().path.lost_packets);
             self.remove(handle);
         }
     }
 
     fn remove(&mut self, handle: usize) {
-        if let Some(peer) = self.peers.remove(&handle) {
+        if let Some(mut peer) = self.peers.remove(&handle) {
+            peer.count_lost(&self.stats);
             self.handshakes -= usize::from(!peer.secured);
         }
     }
