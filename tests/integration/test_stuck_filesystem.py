@@ -27,17 +27,28 @@ from integration.test_serve import FREVO, serving
 
 
 @contextmanager
-def served(base: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], Live]]:
-    """Shares "stuck" (the folder of that name) and "good". With *settings* for them a server of root acts as users."""
+def served(
+    base: Path,
+    options: dict[str, str] | None = None,
+    settings: dict[str, str] | None = None,
+    acting: str = "",
+) -> Iterator[tuple[subprocess.Popen[str], Live]]:
+    """Shares "stuck" (the folder of that name) and "good", both with *settings*. *options* are for [global]. A server
+    of root acts as the Unix user *acting*, if given."""
+    settings = {**(settings or {}), **({"force user": acting} if acting else {})}
     shares = ""
     for name in ("stuck", "good"):
         (base / name).mkdir(exist_ok=True)
         shares += section(name, {"path": str(base / name), "read only": "no", **settings})
-    options = {"private dir": str(base / "private"), "interfaces": "lo", "bind interfaces only": "yes"}
+    options = {
+        "private dir": str(base / "private"),
+        "interfaces": "lo",
+        "bind interfaces only": "yes",
+        "frevo:unix users": "auto" if acting else "no",
+        **(options or {}),
+    }
     config = base / "smb.conf"
-    config.write_text(
-        section("global", {**options, "frevo:unix users": "auto" if settings else "no"}) + "\n" + shares
-    )
+    config.write_text(section("global", options) + "\n" + shares)
     add = [*FREVO, "user", "add", USER, "--password-stdin", "-c", str(config)]
     subprocess.run(add, input=PASSWORD + "\n", text=True, check=True, capture_output=True)
     with (
@@ -118,7 +129,7 @@ def test_the_user_in_a_lane() -> None:
     try:
         base.chmod(0o755)
         daemon = pwd.getpwnam("daemon").pw_uid
-        with served(base, **{"frevo:slow file system": "yes", "force user": "daemon"}) as (_, live):
+        with served(base, settings={"frevo:inline metadata": "no"}, acting="daemon") as (_, live):
             (base / "stuck").chmod(0o777)
             secret = base / "stuck" / "secret"
             secret.write_text("root's")

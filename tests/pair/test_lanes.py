@@ -27,7 +27,7 @@ from pair.client import ASYNC, Client, create_request
 from pair.conftest import MakePair
 from pair.machine import Pair
 
-SLOW = {**SHARES, "slow": {"read only": "no", "frevo:slow file system": "yes"}}
+SLOW = {**SHARES, "slow": {"read only": "no", "frevo:inline metadata": "no"}}
 
 
 @pytest.fixture

@@ -47,11 +47,11 @@ def test_same_answers(tmp_path: Path, seed: int, dialect: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_same_answers_in_a_lane(tmp_path: Path, seed: int) -> None:
-    """Goal: `frevo:slow file system` changes only where calls are made. Method: as above."""
+    """Goal: `frevo:inline metadata` changes only where calls are made. Method: as above."""
     folders = [tmp_path / name for name in ("inline", "lane")]
     with (
-        Pair(folders[0], {"frevo:slow file system": "no"}) as inline,
-        Pair(folders[1], {"frevo:slow file system": "yes"}) as lane,
+        Pair(folders[0], {"frevo:inline metadata": "yes"}) as inline,
+        Pair(folders[1], {"frevo:inline metadata": "no"}) as lane,
     ):
         players = [player(pair, seed, 0x0311) for pair in (inline, lane)]
         for number in range(STEPS):

@@ -1,4 +1,4 @@
-"""A FUSE file system, mounted by root, that behaves like an empty folder until it is told to respond no more."""
+"""A FUSE file system, mounted by root, with a few files to read, that can be told to respond no more."""
 
 from __future__ import annotations
 
@@ -13,22 +13,31 @@ from pathlib import Path
 
 from peers.programs import missing
 
-_LOOKUP, _GETATTR, _STATFS, _INIT, _OPENDIR, _READDIR, _ACCESS = 1, 3, 17, 26, 27, 28, 34
-_FORGET, _BATCH_FORGET = 2, 42
-_ATTR = struct.pack("<6Q10I", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0o40777, 2, 0, 0, 0, 4096, 0)
+LOOKUP, GETATTR, OPEN, READ = 1, 3, 14, 15
+_STATFS, _INIT, _OPENDIR, _READDIR, _ACCESS = 17, 26, 27, 28, 34
+_FORGET, _BATCH_FORGET, _INTERRUPT = 2, 42, 36
+_ROOT, _FIRST_FILE = 1, 2
+_KEEP_CACHE = 2  # opening a file leaves its pages in the page cache
 _MS_NOSUID_NODEV, _MNT_DETACH = 6, 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class StuckFuse:
-    """Look-ups begin and do not end while `stuck` is set; `asked` is set when one has begun."""
+    """Requests of the kinds in `holds` begin and do not end while `stuck` is set; `asked` is set when one has begun.
 
-    def __init__(self, device: int) -> None:
+    The kernel keeps what it has read of *files* (content by name), and reads page by page.
+    """
+
+    def __init__(self, device: int, files: dict[str, bytes], remembered_s: int) -> None:
         self._device = device
+        self._names = list(files)
+        self._contents = list(files.values())
+        self._remembered_s = remembered_s
+        self.holds = {LOOKUP}
         self.stuck = threading.Event()
         self.asked = threading.Event()
-        self._kept: list[int] = []
+        self._kept: list[tuple[int, int, int, bytes]] = []
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -40,45 +49,68 @@ class StuckFuse:
                 if error.errno in (errno.EINTR, errno.ENOENT):
                     continue
                 return  # unmounted
-            _, operation, unique, _ = struct.unpack_from("<IIQQ", request)
-            if operation == _LOOKUP and self.stuck.is_set():
-                self._kept.append(unique)
+            _, operation, unique, node = struct.unpack_from("<IIQQ", request)
+            if operation in self.holds and self.stuck.is_set():
+                self._kept.append((operation, unique, node, request[40:]))
                 self.asked.set()
-            elif operation not in (_FORGET, _BATCH_FORGET):
-                self._answer(unique, *_reply(operation))
+            elif operation not in (_FORGET, _BATCH_FORGET, _INTERRUPT):
+                self._answer(unique, *self._reply(operation, node, request[40:]))
 
     def _answer(self, unique: int, error: int, data: bytes = b"") -> None:
         os.write(self._device, struct.pack("<IiQ", 16 + len(data), -error, unique) + data)
 
+    @property
+    def held(self) -> int:
+        """Requests that wait."""
+        return len(self._kept)
+
     def let_go(self) -> None:
-        """Answers held requests, and everything from now on: no such name."""
+        """Answers held requests, and everything from now on."""
         self.stuck.clear()
         while self._kept:
-            self._answer(self._kept.pop(), errno.ENOENT)
+            operation, unique, node, body = self._kept.pop(0)
+            self._answer(unique, *self._reply(operation, node, body))
 
     def end(self) -> None:
         """After the unmount: ends the thread."""
         self._thread.join(10)
         os.close(self._device)
 
+    def _attributes(self, node: int) -> bytes:
+        mode, size = 0o40777, 0
+        if node != _ROOT:
+            mode, size = 0o100666, len(self._contents[node - _FIRST_FILE])
+        return struct.pack("<6Q10I", node, size, size // 512, 0, 0, 0, 0, 0, 0, mode, 2, 0, 0, 0, 4096, 0)
 
-def _reply(operation: int) -> tuple[int, bytes]:
-    if operation == _INIT:
-        return 0, struct.pack("<4I2H2I2HI28x", 7, 31, 65536, 0, 16, 12, 65536, 1, 16, 0, 0)
-    if operation == _GETATTR:
-        return 0, struct.pack("<QII", 0, 0, 0) + _ATTR
-    if operation in (_OPENDIR,):
-        return 0, struct.pack("<QII", 1, 0, 0)
-    if operation == _STATFS:
-        return 0, struct.pack("<5Q4I24x", 1, 1, 1, 1, 1, 4096, 255, 4096, 0)
-    if operation == _READDIR:
-        return 0, b""
-    return (errno.ENOENT if operation == _LOOKUP else errno.ENOSYS), b""
+    def _reply(self, operation: int, node: int, body: bytes) -> tuple[int, bytes]:
+        if operation == _INIT:
+            return 0, struct.pack("<4I2H2I2HI28x", 7, 31, 0, 0, 16, 12, 65536, 1, 16, 0, 0)
+        if operation == GETATTR:
+            return 0, struct.pack("<QII", self._remembered_s, 0, 0) + self._attributes(node)
+        if operation == LOOKUP:
+            name = body.rstrip(b"\0").decode()
+            if name in self._names:
+                found = _FIRST_FILE + self._names.index(name)
+                valid = struct.pack("<4Q2I", found, 0, self._remembered_s, self._remembered_s, 0, 0)
+                return 0, valid + self._attributes(found)
+        if operation in (OPEN, _OPENDIR):
+            return 0, struct.pack("<QII", 1, _KEEP_CACHE, 0)
+        if operation == READ:
+            _, offset, size = struct.unpack_from("<QQI", body)
+            return 0, self._contents[node - _FIRST_FILE][offset : offset + size]
+        if operation == _STATFS:
+            return 0, struct.pack("<5Q4I24x", 1, 1, 1, 1, 1, 4096, 255, 4096, 0)
+        if operation == _READDIR:
+            return 0, b""
+        return (errno.ENOENT if operation == LOOKUP else errno.ENOSYS), b""
 
 
 @contextmanager
-def stuck_fuse(folder: Path) -> Iterator[StuckFuse]:
-    """The file system at *folder*, for the length of the block."""
+def stuck_fuse(
+    folder: Path, files: dict[str, bytes] | None = None, *, remembered_s: int = 3600
+) -> Iterator[StuckFuse]:
+    """The file system at *folder*, for the length of the block. The kernel remembers names and attributes for
+    *remembered_s* seconds."""
     if os.geteuid() != 0:
         missing("mounting without fusermount3 needs root")
     try:
@@ -89,7 +121,7 @@ def stuck_fuse(folder: Path) -> Iterator[StuckFuse]:
     if _libc.mount(b"stuck", os.fsencode(folder), b"fuse.stuck", _MS_NOSUID_NODEV, options):
         os.close(device)
         missing(f"FUSE cannot be mounted here: {os.strerror(ctypes.get_errno())}")
-    fuse = StuckFuse(device)
+    fuse = StuckFuse(device, files or {}, remembered_s)
     try:
         yield fuse
     finally:

@@ -11,6 +11,7 @@ use zerocopy::little_endian::U16;
 
 use crate::crypto::SignOnce;
 use crate::gate::{Gate, Pass};
+use crate::syscalls::device_of;
 use crate::wire::{Header, ReadRequest, ReadResponse, HEADER_BYTES};
 
 /// An open that the control plane has attached to a connection: the fast path answers its READs.
@@ -46,8 +47,8 @@ pub struct OpenFile {
 const ASKS: u8 = 0;
 /// Reads never block: the file system is in memory (tmpfs has no RWF_NOWAIT).
 const IN_MEMORY: u8 = 1;
-/// Reads may block and the file system does not tell: only small ones are tried.
-const UNKNOWN: u8 = 2;
+/// Reads may block, even for ever, and the file system (FUSE, NFS, overlay, vfat) does not tell.
+const SILENT: u8 = 2;
 
 /// The result of a read without blocking.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,17 +67,28 @@ impl OpenFile {
         OpenFile { fd, mode: AtomicU8::new(ASKS) }
     }
 
+    /// False: the file system does not tell whether a read would block. Such a read belongs to a worker, and not to a ring,
+    /// whose threads every file system shares.
+    pub(crate) fn tells(&self) -> bool {
+        self.mode.load(Ordering::Relaxed) != SILENT
+    }
+
+    /// Which file system it is on.
+    pub(crate) fn device(&self) -> u64 {
+        device_of(self.fd.as_raw_fd())
+    }
+
     /// The descriptor, for an engine that reads by itself; it lives as long as `self`.
     pub(crate) fn descriptor(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
 
-    /// Reads what is in memory. Small reads block where the file system has no RWF_NOWAIT.
+    /// Reads what is in memory. Where the file system does not tell, nothing is.
     pub fn read_nowait(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> Attempt {
         let mut done = 0;
         while done < buffer.len() {
             let mode = self.mode.load(Ordering::Relaxed);
-            if mode == UNKNOWN && buffer.len() > 64 * 1024 {
+            if mode == SILENT {
                 return Attempt::WouldBlock;
             }
             let flags = if mode == ASKS { libc::RWF_NOWAIT } else { 0 };
@@ -87,7 +99,7 @@ impl OpenFile {
                     Some(libc::EINTR) => (),
                     Some(libc::EAGAIN) => return Attempt::WouldBlock,
                     Some(libc::EOPNOTSUPP) if mode == ASKS => {
-                        let mode = if self.is_in_memory() { IN_MEMORY } else { UNKNOWN };
+                        let mode = if self.is_in_memory() { IN_MEMORY } else { SILENT };
                         self.mode.store(mode, Ordering::Relaxed);
                     }
                     _ => return Attempt::Failed,
@@ -111,12 +123,11 @@ impl OpenFile {
         Attempt::Done(done)
     }
 
+    /// Only files of tmpfs have seals. Unlike statfs, the question is not passed on to the file system, which might not
+    /// answer.
     fn is_in_memory(&self) -> bool {
-        // SAFETY: an all-zero statfs is valid.
-        let mut status: libc::statfs = unsafe { std::mem::zeroed() };
-        // SAFETY: status is a buffer of the right type that lives during the call.
-        let result = unsafe { libc::fstatfs(self.fd.as_raw_fd(), &mut status) };
-        result == 0 && status.f_type == libc::TMPFS_MAGIC
+        // SAFETY: no pointers.
+        unsafe { libc::fcntl(self.fd.as_raw_fd(), libc::F_GET_SEALS) >= 0 }
     }
 
     fn preadv2(&self, buffer: &mut [MaybeUninit<u8>], offset: u64, flags: i32) -> io::Result<usize> {
@@ -226,8 +237,24 @@ mod tests {
             assert_eq!(read(&file, &mut buffer, 4), Attempt::Done(6));
             assert_eq!(read(&file, &mut buffer, 10), Attempt::Done(0));
         }
-        let directory = OpenFile::new(std::fs::File::open("/").unwrap().into());
-        assert_eq!(directory.read_nowait(&mut buffer, 0), Attempt::Failed);
+        let unreadable = std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap();
+        assert_eq!(OpenFile::new(unreadable.into()).read_nowait(&mut buffer, 0), Attempt::Failed);
+    }
+
+    #[test]
+    fn a_file_system_that_does_not_tell_is_read_by_workers_only() {
+        let mut buffer = [MaybeUninit::new(0u8); 8];
+        let memory = OpenFile::new(temporary_file(b"0123"));
+        assert_eq!(memory.read_nowait(&mut buffer, 0), Attempt::Done(4));
+        assert!(memory.tells());
+        // procfs has neither RWF_NOWAIT nor seals.
+        let silent = OpenFile::new(std::fs::File::open("/proc/self/stat").unwrap().into());
+        for _ in 0..2 {
+            assert_eq!(silent.read_nowait(&mut buffer, 0), Attempt::WouldBlock);
+        }
+        assert!(!silent.tells());
+        assert_eq!(silent.read_blocking(&mut buffer, 0), Attempt::Done(8));
+        assert_ne!(silent.device(), memory.device());
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct Limits {
     pub max_requests_in_flight: usize,
     /// Bytes of a connection's messages held by Python at which it is no longer read.
     pub max_bytes_in_flight: usize,
-    /// Threads for file reads that would block.
+    /// Threads for the files of one file system whose reads would block; one connection has at most half of them.
     pub workers: usize,
     /// Bytes of output that all connections together may have queued, and how much of it each user has. Connections of
     /// a user who has too much are not read.
@@ -61,7 +61,7 @@ impl Default for Limits {
             output_high_water: 4 * 1024 * 1024,
             max_requests_in_flight: 8192,
             max_bytes_in_flight: 64 * 1024 * 1024,
-            workers: 4,
+            workers: 8,
             max_unread_bytes: Arc::new(Budget::new(1024 * 1024 * 1024)),
         }
     }

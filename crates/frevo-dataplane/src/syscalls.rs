@@ -113,6 +113,22 @@ impl From<&libc::statx> for FileStatus {
     }
 }
 
+/// The device of an open file. Uses only what the kernel knows, so it does not wait for a file system that does not
+/// answer; 0 if even that fails.
+pub(crate) fn device_of(fd: RawFd) -> u64 {
+    let mut raw = MaybeUninit::<libc::statx>::zeroed();
+    let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+    // SAFETY: the path is a C string, and raw is a buffer of the right type that lives during the call.
+    let result = unsafe { libc::statx(fd, c"".as_ptr(), flags, 0, raw.as_mut_ptr()) };
+    // SAFETY: all-zero is a valid statx, and the kernel has at most written to it.
+    let status = unsafe { raw.assume_init() };
+    if result == 0 {
+        libc::makedev(status.stx_dev_major, status.stx_dev_minor)
+    } else {
+        0
+    }
+}
+
 /// openat2(2). A resolution that raced with a rename is repeated; EINTR is the caller's to handle.
 pub fn openat2(dirfd: RawFd, path: &CStr, flags: u64, mode: u64, resolve: u64) -> io::Result<OwnedFd> {
     // SAFETY: open_how is plain data for which all-zero is valid; newer fields stay zero as the call demands.

@@ -235,13 +235,14 @@ class ShareConfig(msgspec.Struct, frozen=True, kw_only=True):
     volume: str = setting(
         Text(), "", "The volume label that clients show.", default_text="(the share's name)", lenient=True
     )
-    frevo_slow_file_system: Tristate = setting(
+    frevo_inline_metadata: Tristate = setting(
         AUTO_YES_NO,
         "auto",
-        "Whether calls to the share's file system may take long or never return. If so, they run in "
-        "threads of their own and do not block the server. `auto` means yes for every file system that "
-        "is not on a local disk or in memory: FUSE, NFS, SMB, 9p, Ceph, cluster file systems, "
-        "automounters.",
+        "Whether calls to the share's file system are made in the event loop, which is fastest, but blocks "
+        "every client while a call waits. With `no` they are made in threads of their own. `auto` means "
+        "`no` for every file system that is not on a local disk or in memory (FUSE, NFS, SMB, 9p, Ceph, "
+        "cluster file systems, automounters), and for local disks as long as they are slow. "
+        "`frevo status` shows the choice.",
     )
 
 

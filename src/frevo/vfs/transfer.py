@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
 from typing import Final
 
@@ -24,7 +25,7 @@ CANNOT_FALLOCATE: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
 #: Bytes reserved or freed in the loop: even a file with one extent per page takes only milliseconds.
 SLOW_BYTES: Final = 16 << 20
 _ZERO_CHUNK_BYTES: Final = 1 << 20
-#: File systems without RWF_NOWAIT are mostly those in memory.
+#: The errors of a file system without RWF_NOWAIT.
 _CANNOT_TELL: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -52,7 +53,7 @@ def read_all(fd: int, offset: int, length: int) -> Buffer:
 
 
 def read_cached(fd: int, offset: int, length: int) -> Buffer | None:
-    """The data if all of it is in the page cache; None if reading would block."""
+    """The data if all of it is in the page cache; None if reading would block, or may."""
     buffer = bytearray(length)
     try:
         count = os.preadv(fd, (buffer,), offset, os.RWF_NOWAIT)
@@ -61,13 +62,22 @@ def read_cached(fd: int, offset: int, length: int) -> Buffer | None:
             return None
         if error.errno not in _CANNOT_TELL:
             raise
-        return os.pread(fd, length, offset)
+        return os.pread(fd, length, offset) if _is_in_memory(fd) else None
     if count == length:
         return buffer
     if offset + count < os.fstat(fd).st_size:
         return None
     del buffer[count:]
     return buffer
+
+
+def _is_in_memory(fd: int) -> bool:
+    """Whether the file is on tmpfs: only its files have seals. Unlike statfs(2), this asks no file system."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+    except OSError:
+        return False
+    return True
 
 
 def write_all(fd: int, offset: int, data: Buffer) -> int:

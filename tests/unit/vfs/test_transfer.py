@@ -67,11 +67,11 @@ def test_short_reads_are_continued(fd: int, monkeypatch: pytest.MonkeyPatch) -> 
     ("found", "result"),
     [
         (OSError(errno.EAGAIN, "not cached"), None),
-        (OSError(errno.EOPNOTSUPP, "no flag"), CONTENT[:100]),  # in memory: read anyway
+        (OSError(errno.EOPNOTSUPP, "no flag"), None),  # it may block, the file system does not tell
         (OSError(errno.EIO, "broken"), OSError),
         (40, None),  # the rest is on the disk
     ],
-    ids=["not cached", "in memory", "broken", "partly cached"],
+    ids=["not cached", "cannot tell", "broken", "partly cached"],
 )
 def test_the_page_cache(fd: int, monkeypatch: pytest.MonkeyPatch, found: Any, result: Any) -> None:
     """Only what needs no disk is read in the loop."""
@@ -88,6 +88,16 @@ def test_the_page_cache(fd: int, monkeypatch: pytest.MonkeyPatch, found: Any, re
             read_cached(fd, 0, 100)
     else:
         assert read_cached(fd, 0, 100) == result
+
+
+def test_files_in_memory() -> None:
+    """Goal: tmpfs, which has no RWF_NOWAIT on older kernels, is read in the loop, for it never blocks."""
+    fd = os.memfd_create("file")
+    try:
+        os.write(fd, CONTENT)
+        assert read_cached(fd, 5, 100) == CONTENT[5:105]
+    finally:
+        os.close(fd)
 
 
 def limited(real: Callable[..., int], left: int) -> Callable[..., int]:

@@ -7,6 +7,7 @@ mod admission;
 mod carrier;
 mod choice;
 mod epoll;
+mod fair_queue;
 mod link;
 mod listener;
 mod provided;

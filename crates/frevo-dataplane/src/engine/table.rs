@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::admission::Admission;
 use super::carrier::Socket;
+use super::fair_queue::Owner;
 use super::link::{Core, Link};
 use super::quic::{Key, Quic};
 use super::timers::Timers;
@@ -343,12 +344,14 @@ impl Table {
     /// Hands what blocks to the workers and the events to the control plane.
     pub(super) fn deliver(&mut self) {
         for job in self.host.jobs.drain(..) {
-            self.shared.workers.push(Job::Read(job), &self.shared);
+            let owner = Owner { device: job.file.device(), connection: job.connection };
+            self.shared.workers.push(owner, Job::Read(job), &self.shared);
         }
         for job in self.host.stores.drain(..) {
-            let queue = job.queue.clone();
+            let (queue, connection) = (job.queue.clone(), job.connection);
+            let device = job.device();
             if queue.push(job) {
-                self.shared.workers.push(Job::Store(queue), &self.shared);
+                self.shared.workers.push(Owner { device, connection }, Job::Store(queue), &self.shared);
             }
         }
         if !self.host.events.is_empty() {

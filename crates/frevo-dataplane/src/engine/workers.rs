@@ -1,12 +1,16 @@
-//! Threads for file reads that would block and for the files that pumps write; started when the first job comes.
+//! Threads for file reads that would block and for the files that pumps write; started when needed.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
+use super::fair_queue::{FairQueue, Owner};
 use super::{Command, Shared};
 use crate::fast::ReadJob;
 use crate::pump::StoreQueue;
+
+/// How long the end waits for threads; one whose file system does not answer is left behind.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Something that blocks.
 #[derive(Debug)]
@@ -16,78 +20,114 @@ pub(crate) enum Job {
     Store(Arc<StoreQueue>),
 }
 
-/// A small pool of blocking threads.
+/// The blocking threads.
 #[derive(Debug)]
 pub(crate) struct Workers {
     state: Mutex<State>,
     work: Condvar,
+    ended: Condvar,
+    /// Threads of one file system, and threads that stay when there is nothing to do.
     max: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    jobs: VecDeque<Job>,
-    threads: Vec<JoinHandle<()>>,
+    queue: FairQueue<Job>,
+    threads: usize,
+    /// Threads that wait and have not been called.
     idle: usize,
+    /// Threads that have been called and have not come yet.
+    called: usize,
     stopping: bool,
 }
 
 impl Workers {
     pub(crate) fn new(max: usize) -> Workers {
-        Workers { state: Mutex::default(), work: Condvar::new(), max }
+        let queue = FairQueue::new(max);
+        let state = State { queue, threads: 0, idle: 0, called: 0, stopping: false };
+        Workers { state: Mutex::new(state), work: Condvar::new(), ended: Condvar::new(), max }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues a job; its connection's thread gets [`Command::ReadDone`] or [`Command::Stored`].
-    pub(crate) fn push(&self, job: Job, shared: &Arc<Shared>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn push(&self, owner: Owner, job: Job, shared: &Arc<Shared>) {
+        let mut state = self.state();
         if state.stopping {
             return;
         }
-        state.jobs.push_back(job);
-        if state.jobs.len() > state.idle && state.threads.len() < self.max {
-            let shared = shared.clone();
-            let thread = thread::Builder::new().name("frevo-read".into()).spawn(move || work(&shared));
-            state.threads.extend(thread);
-        }
-        if state.threads.is_empty() {
+        state.queue.push(owner, job);
+        self.call(&mut state, shared);
+        if state.threads == 0 {
             // Not one thread can be had: do it here, late is better than never.
-            let job = state.jobs.pop_back();
+            let started = state.queue.start();
             drop(state);
-            job.into_iter().for_each(|job| finish(job, shared));
+            if let Some((owner, job)) = started {
+                finish(job, shared);
+                self.state().queue.done(owner);
+            }
+        }
+    }
+
+    /// Calls a thread if a job may start.
+    fn call(&self, state: &mut State, shared: &Arc<Shared>) {
+        if !state.queue.is_ready() {
             return;
         }
-        drop(state);
-        self.work.notify_one();
+        if state.idle > 0 {
+            state.idle -= 1;
+            state.called += 1;
+            self.work.notify_one();
+            return;
+        }
+        let shared = shared.clone();
+        let thread = thread::Builder::new().name("frevo-read".into()).spawn(move || work(&shared));
+        state.threads += usize::from(thread.is_ok());
     }
 
-    fn next(&self) -> Option<Job> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.idle += 1;
-        while !state.stopping && state.jobs.is_empty() {
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+    /// The next job; None ends the thread.
+    fn next(&self, done: Option<Owner>, shared: &Arc<Shared>) -> Option<(Owner, Job)> {
+        let mut state = self.state();
+        if let Some(owner) = done {
+            state.queue.done(owner);
         }
-        state.idle -= 1;
-        if state.stopping {
-            return None;
+        while !state.stopping {
+            if let Some(started) = state.queue.start() {
+                self.call(&mut state, shared);
+                return Some(started);
+            }
+            if state.idle >= self.max {
+                break;
+            }
+            state.idle += 1;
+            while state.called == 0 && !state.stopping {
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            state.called = state.called.saturating_sub(1);
         }
-        state.jobs.pop_front()
+        state.threads -= 1;
+        self.ended.notify_all();
+        None
     }
 
-    /// Forgets what is queued and joins the threads.
+    /// Forgets what is queued and waits for the threads, but not for one whose file system does not answer.
     pub(crate) fn stop(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.stopping = true;
-        state.jobs.clear();
-        let threads = std::mem::take(&mut state.threads);
-        drop(state);
+        state.queue.clear();
         self.work.notify_all();
-        threads.into_iter().for_each(|thread| drop(thread.join()));
+        let waited = self.ended.wait_timeout_while(state, PATIENCE, |state| state.threads > 0);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
 fn work(shared: &Arc<Shared>) {
-    while let Some(job) = shared.workers.next() {
+    let mut done = None;
+    while let Some((owner, job)) = shared.workers.next(done, shared) {
         finish(job, shared);
+        done = Some(owner);
     }
 }
 

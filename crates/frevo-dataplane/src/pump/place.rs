@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{pattern, Operation, PumpId};
 use crate::event::ConnectionId;
+use crate::syscalls::device_of;
 
 /// Memory of the caller.
 #[derive(Debug)]
@@ -158,6 +159,11 @@ impl StoreQueue {
 }
 
 impl StoreJob {
+    /// Which file system it is for.
+    pub(crate) fn device(&self) -> u64 {
+        device_of(self.file.as_raw_fd())
+    }
+
     /// Writes the data.
     pub fn run(&mut self) {
         if let Err(error) = write_all(&self.file, &self.buffer[self.data.clone()], self.place) {

@@ -29,12 +29,12 @@ class Lanes:
     def of(self, path: str, share: ShareConfig, table: list[Mount] | None = None) -> Lane | None:
         """The lane that the folder *path* needs according to *table* (default: the current one), or None. Makes no call
         to a slow file system."""
-        wanted = share.frevo_slow_file_system
-        if wanted == "no":
+        inline = share.frevo_inline_metadata
+        if inline == "yes":
             return None
         mount = slow_mount(path, mounts() if table is None else table)
         if mount is None:
-            return self._lane(path, path) if wanted == "yes" else None
+            return self._lane(path, path) if inline == "no" else None
         return self._lane(mount.point, f"{mount.point} ({mount.type})")
 
     def _lane(self, key: str, shown: str) -> Lane:

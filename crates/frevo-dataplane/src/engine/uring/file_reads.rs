@@ -13,9 +13,10 @@ pub(super) struct FileRead {
 }
 
 impl Thread {
-    /// Starts the file reads and hands the events to the control plane.
+    /// Starts the file reads and hands the events to the control plane. The kernel's threads serve all file systems, so a
+    /// file system that does not tell whether it waits is left to the workers.
     pub(super) fn deliver(&mut self) {
-        for mut job in std::mem::take(&mut self.table.host.jobs) {
+        for mut job in self.table.host.jobs.extract_if(.., |job| job.file.tells()).collect::<Vec<_>>() {
             job.make_room();
             self.next_read += 1;
             self.submit_read(self.next_read, FileRead { job, done: 0 });
