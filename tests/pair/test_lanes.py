@@ -225,8 +225,8 @@ def test_a_slow_mount_appears(pair: Pair, stuck: Stuck, monkeypatch: pytest.Monk
         return lane if path == root else None
 
     monkeypatch.setattr(pair.server.lanes, "of", of)
-    pair.server.lanes._lanes[root] = lane
-    pair.inside(pair.server.mounts_changed)
+    pair.server.lanes._lanes["type", root] = lane
+    pair.inside(pair.server.lanes.look_again)
     client.write(file_id, 0, b"data")
     assert client.read(file_id, 0, 4) == b"data"
     pair.turn()

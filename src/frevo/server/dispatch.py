@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import closing
+from time import perf_counter
 
 import msgspec
 
 from frevo.aio.acting import act_as
 from frevo.errors import SMBError
 from frevo.server.core.lane import Lane
+from frevo.server.core.pace import SLOW_S
 from frevo.server.core.request import Request
 from frevo.server.core.state import SessionState
 from frevo.server.handlers import (
@@ -113,16 +115,22 @@ def execute(request: Request, *, signature_bad: bool, unverified: bool) -> Outco
     # From here on, the kernel checks the rights of this share's Unix user, until the next request or a call that needs
     # the server's own rights.
     act_as(request.tree.acting if rule.tree else None)
-    if rule.files and request.tree.lane is not None:
+    if rule.files and request.tree.lane is not None and not request.tree.lane.inside:
         return _in_lane(request, request.tree.lane, rule, signature_bad=signature_bad, unverified=unverified)
     if rule.looks_up and (rule.session or request.server.looks_up_users):
         return request.server.lookups.run(request.connection.party, rule.handle, request)
+    request.inline = rule.files and request.tree.lane is None
+    began = perf_counter()
     try:
         return rule.handle(request)
     except Unread as unread:
         return _look_again(
             request, _steps(request, unread), signature_bad=signature_bad, unverified=unverified
         )
+    finally:
+        took_s = perf_counter() - began
+        if took_s > SLOW_S and rule.files:
+            request.server.lanes.blocked(request.tree, took_s)
 
 
 async def _in_lane(

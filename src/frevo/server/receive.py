@@ -7,7 +7,7 @@ import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from frevo.aio.acting import UnixIdentity, act_as
+from frevo.aio.acting import act_as
 from frevo.errors import RemoteProtocolError, SMBError, WireError, ntstatus_of
 from frevo.server.core.request import Buffer, Chain, Request
 from frevo.server.core.server import EMPTY_ERROR
@@ -101,7 +101,7 @@ class ReceivedMessage:
                 )
                 chain.started = True
                 if outcome is not None and not isinstance(outcome, bytes):
-                    waiting = start(outcome, request.tree.acting if request.tree is not None else None)
+                    waiting = start(outcome, request)
                     if not isinstance(waiting, bytes):
                         self._wait(request, waiting, index)
                         return
@@ -181,11 +181,11 @@ def _has_next(message: Buffer) -> bool:
     return message[20:24] != b"\0\0\0\0"
 
 
-def start(outcome: Awaitable[bytes], acting: UnixIdentity | None) -> bytes | Awaitable[bytes]:
+def start(outcome: Awaitable[bytes], request: Request) -> bytes | Awaitable[bytes]:
     """Runs a handler's coroutine up to its first real wait without a task, which saves an iteration of the loop for
     those that do not wait.
 
-    After a wait, it runs as *acting* again.
+    After a wait, it runs as the user of *request* on disk again; and in the lane of its tree, if there is one by then.
     """
     if not isinstance(outcome, Coroutine):
         return outcome
@@ -194,14 +194,15 @@ def start(outcome: Awaitable[bytes], acting: UnixIdentity | None) -> bytes | Awa
     except StopIteration as stop:
         result: bytes = stop.value
         return result
-    return _resume(outcome, yielded, acting)
+    return _resume(outcome, yielded, request)
 
 
 @types.coroutine
 def _resume(
-    coroutine: Coroutine[Any, Any, bytes], yielded: Any, acting: UnixIdentity | None
+    coroutine: Coroutine[Any, Any, bytes], yielded: Any, request: Request
 ) -> Generator[Any, Any, bytes]:
     """Continues a coroutine that has already been started, and passes on its futures."""
+    acting = request.tree.acting if request.tree is not None else None
     while True:
         try:
             value = yield yielded
@@ -213,6 +214,10 @@ def _resume(
             act_as(acting)
         except OSError as error:
             thrown = error
+        if request.inline and request.tree.lane is not None:
+            # The tree has moved to a lane meanwhile: what is left takes turns with the handlers there.
+            coroutine, value, thrown = request.tree.lane.go_on(coroutine, value, thrown), None, None
+            request.inline = False
         try:
             yielded = coroutine.send(value) if thrown is None else coroutine.throw(thrown)
         except StopIteration as stop:

@@ -104,7 +104,7 @@ async def run_server(
         running = Running(Service(config, transport, authenticator, loop), transport, quic)
         unused.callback(running.server.lanes.stop)
         unused.callback(running.server.lookups.stop)
-        watch = MountWatch(loop, running.server.mounts_changed)
+        watch = MountWatch(loop, running.server.lanes.look_again)
         unused.callback(watch.close)
         try:
             transport.start(running.server.on_events)

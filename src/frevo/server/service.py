@@ -19,16 +19,10 @@ from frevo.server.receive import receive
 from frevo.server.rules.homes import forget_homes
 from frevo.server.rules.hosts import HostGate, share_allows
 from frevo.transport import base as events
-from frevo.vfs.filesystems import mounts
-from frevo.vfs.handle import LocalHandle
-from frevo.vfs.local import LocalBackend
-from frevo.vfs.offloaded import offloaded, offloaded_handle
 
 if TYPE_CHECKING:
     from frevo.auth.authenticator import Authenticator
-    from frevo.server.core.lane import Lane
     from frevo.transport.base import Transport
-    from frevo.vfs.base import Backend
 
 log = logging.getLogger("frevo.server")
 
@@ -218,28 +212,6 @@ class Service(Server):
             old = before.get(key)
             if old is not None and old.config == share.config:
                 self.shares[key] = old
-
-    def mounts_changed(self) -> None:
-        """After a change of the mount table, gives trees with a slow file system below them their lane."""
-        act_as(None)
-        table = mounts()
-        for share in (*self.shares.values(), *self.homes.values()):
-            for path, backend in tuple(share.backends.items()):
-                if isinstance(backend, LocalBackend):
-                    lane = self.lanes.of(path, share.config, table)
-                    if lane is not None:
-                        share.backends[path], share.lanes[path] = offloaded(backend, lane), lane
-                        self._move_to_lane(backend, share.backends[path], lane)
-
-    def _move_to_lane(self, before: LocalBackend, after: Backend, lane: Lane) -> None:
-        for session in self.sessions.values():
-            for tree in session.trees.values():
-                if tree.backend is before:
-                    tree.backend, tree.lane = after, lane
-        for opened in self.opens.values():
-            handle = opened.handle
-            if opened.tree.lane is lane and isinstance(handle, LocalHandle):
-                opened.handle = offloaded_handle(handle, lane)
 
     def busy(self) -> bool:
         """Whether a request is under way that will end by itself, so none that waits for a client."""

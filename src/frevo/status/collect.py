@@ -151,7 +151,17 @@ def _tree(tree: Tree) -> TreeStatus:
         connected_s=seconds(tree.connected_at),
         encryption=_encryption(session.connection, full=session.encrypt or tree.encrypt, some=()),
         signing=_signing(session.connection, required=session.signing_required),
+        **_calls(tree),
     )
+
+
+def _calls(tree: Tree) -> dict[str, str]:
+    if tree.backend is None:
+        return {}
+    if tree.lane is not None:
+        return {"calls": "threads", "calls_reason": tree.lane.reason}
+    asked = tree.share.config.frevo_inline_metadata == "yes"
+    return {"calls": "loop", "calls_reason": "frevo:inline metadata = yes" if asked else "local and fast"}
 
 
 def _open(item: Open) -> OpenStatus | None:

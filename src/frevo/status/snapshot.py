@@ -190,9 +190,13 @@ class TreeStatus(msgspec.Struct, frozen=True):
     connected_s: float
     encryption: Protection = Protection()
     signing: Protection = Protection()
+    #: Where calls to its file system are made, "loop" or "threads", and why.
+    calls: str = ""
+    calls_reason: str = ""
 
     def as_json(self, server: ServerId) -> dict[str, Any]:
-        """smbstatus's tcon."""
+        """smbstatus's tcon; `calls` is frevo's own, of shares with a file system."""
+        calls = {"calls": {"where": self.calls, "reason": self.calls_reason}} if self.calls else {}
         return {
             "service": self.service,
             "server_id": server.as_json(),
@@ -202,6 +206,7 @@ class TreeStatus(msgspec.Struct, frozen=True):
             "connected_at": timestamp(self.connected_s),
             "encryption": self.encryption.as_json(),
             "signing": self.signing.as_json(),
+            **calls,
         }
 
 

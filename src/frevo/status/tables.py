@@ -113,7 +113,7 @@ def _tls(snapshot: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def _shares(snapshot: Mapping[str, Any]) -> RenderableType:
-    table = _table("Connected shares", "Share", "Session", "Client", "Protection", "Since")
+    table = _table("Connected shares", "Share", "Session", "Client", "Protection", "Metadata", "Since")
     rows = list(_mapping(snapshot, "tcons").values())
     for item in rows[:ROWS_MAX]:
         _row(
@@ -122,6 +122,7 @@ def _shares(snapshot: Mapping[str, Any]) -> RenderableType:
             item.get("session_id"),
             item.get("machine"),
             _protection(item),
+            _calls(item),
             _moment(item.get("connected_at")),
         )
     return _finish(table, len(rows))
@@ -177,6 +178,12 @@ def _protection(item: Mapping[str, Any], *, tls: bool = False) -> str:
             words.append(word if degree == "full" else f"partly {word}")
             break
     return ", ".join(words + ["TLS"] * tls) or "-"
+
+
+def _calls(item: Mapping[str, Any]) -> str:
+    """`in loop` or `in threads`, and why."""
+    calls = _mapping(item, "calls")
+    return f"in {_text(calls.get('where'))}: {_text(calls.get('reason'))}" if calls else "-"
 
 
 def _moment(text: object) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -20,10 +20,14 @@ class CallRunner(Protocol):
     def inside(self) -> bool:
         """Whether the running code may use `call`."""
 
+    @property
+    def responds(self) -> bool:
+        """Whether the file system always responds, if slowly, because it is on this machine's disks."""
+
     def call(self, call: Callable[[], T]) -> T:
         """The result of *call*, or its exception. Calls run one after the other; other code may run meanwhile."""
 
-    async def data(self, call: Callable[[], T]) -> T:
+    def data(self, call: Callable[[], T]) -> Coroutine[Any, Any, T]:
         """The same for calls that move data: several in parallel, unordered relative to the others."""
 
     def keep(self, thing: object) -> None:

@@ -160,7 +160,7 @@ class LocalHandle(Handle):
         self._sized(size)
         ring = Ring.of(asyncio.get_running_loop())
         call = allocate if allocation else os.ftruncate
-        await self._in_flight(ring.in_thread(call, self._file, size))
+        await self.in_flight(ring.in_thread(call, self._file, size))
 
     def close_slowly(self) -> None:
         """`close`, which is still to come, waits for nothing: a thread gives the file's space back."""
@@ -184,7 +184,7 @@ class LocalHandle(Handle):
             data = read_cached(fd, offset, length)
             if data is not None:
                 return data
-        return await self._in_flight(read_file(self._file, offset, length))
+        return await self.in_flight(read_file(self._file, offset, length))
 
     def read_now(self, offset: int, length: int) -> Buffer:
         """`read` in the calling thread; may block."""
@@ -211,15 +211,16 @@ class LocalHandle(Handle):
         fd = self._writable(offset, len(data))
         if len(data) <= INLINE_BYTES:
             return write_all(fd, offset, data)
-        return await self._in_flight(write_file(self._file, offset, data))
+        return await self.in_flight(write_file(self._file, offset, data))
 
     async def flush(self) -> None:
         self.descriptor()
         if self._intent or self.is_directory:
-            await self._in_flight(flush_file(self._file))
+            await self.in_flight(flush_file(self._file))
 
-    async def _in_flight(self, operation: Coroutine[Any, Any, _T]) -> _T:
-        """Run *operation*, which may be several ring requests; the descriptor stays open until it ends."""
+    async def in_flight(self, operation: Coroutine[Any, Any, _T]) -> _T:
+        """Runs *operation*, which may be several requests; the handle is busy and its descriptor stays open until it
+        ends."""
         self._file.hold()
         self._busy += 1
         try:
@@ -270,7 +271,7 @@ class LocalHandle(Handle):
     async def zero(self, offset: int, beyond: int) -> None:
         end, hole = self._zeroed(beyond)
         if offset < end:
-            await self._in_flight(zero_file(self._file, offset, end, hole=hole))
+            await self.in_flight(zero_file(self._file, offset, end, hole=hole))
 
     def zero_now(self, offset: int, beyond: int) -> None:
         """`zero` in the calling thread; may block."""

@@ -481,10 +481,11 @@ class LocalBackend(Backend):
             self._hub = WatchHub(loop, veto=self.veto, guard=self.guard, runner=self._runner)
         return self._hub
 
-    def moved_to(self, runner: CallRunner) -> None:
-        """From now on, only *runner* calls this backend."""
+    def moved_to(self, runner: CallRunner | None, names_inline: int | None = None) -> None:
+        """From now on, only *runner* calls this backend, or with None the event loop. Look-ups read up to
+        *names_inline* names at once (None: all)."""
         self._runner = runner
-        self._lookup.read_inline()
+        self._lookup.read_inline(names_inline)
         if self._hub is not None:
             self._hub.runner = runner
 

@@ -285,9 +285,9 @@ class Lookup:
         """Whether the name is a symbolic link."""
         return stat_module.S_ISLNK(self._folder.link_status(directory_fd, name).mode)
 
-    def read_inline(self) -> None:
+    def read_inline(self, count_max: int | None) -> None:
         """As `NameCache.read_inline`."""
-        self._cache.read_inline()
+        self._cache.read_inline(count_max)
 
     def close(self) -> None:
         """End the cache's watches."""

@@ -291,9 +291,10 @@ class NameCache:
             directory.discard(event.name)
         directory.seen_change = True
 
-    def read_inline(self) -> None:
-        """From now on, look-ups read any number of names at once: for threads that delay no one."""
-        self._inline_max = None
+    def read_inline(self, count_max: int | None) -> None:
+        """From now on, look-ups read up to *count_max* names at once; None: any number, in threads that delay no
+        one."""
+        self._inline_max = count_max
 
     def close(self) -> None:
         """End the watches."""

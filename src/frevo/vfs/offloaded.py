@@ -7,7 +7,6 @@ are available directly.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 from collections.abc import Callable, Iterator
@@ -70,27 +69,25 @@ class OffloadedBackend(_Proxy):
 
 
 class OffloadedHandle(_Proxy):
-    """Represents a `LocalHandle`."""
+    """Represents a `LocalHandle`, which counts the operations in progress: a file may get a runner, and lose it again,
+    while there are some."""
 
-    __slots__ = ("_closed", "_moving", "_when_idle")
+    __slots__ = ("_closed",)
     _closed: bool
-    _when_idle: list[Callable[[], None]]
-    _moving: int  # calls of `_moved` that have not returned: the descriptor stays open for them
 
     def __init__(self, inner: LocalHandle, runner: CallRunner) -> None:
         super().__init__(inner, runner)
-        self._set(closed=False, moving=0)
-        object.__setattr__(self, "_when_idle", [])
-
-    def _set(self, *, closed: bool | None = None, moving: int) -> None:
-        object.__setattr__(self, "_moving", moving)
-        if closed is not None:
-            object.__setattr__(self, "_closed", closed)
+        object.__setattr__(self, "_closed", False)
 
     @property
-    def fd(self) -> None:
-        """None: the data plane's threads serve everyone, so they must not read from this file system."""
-        return None
+    def inner(self) -> LocalHandle:
+        """The represented object."""
+        return cast(LocalHandle, self._inner)
+
+    @property
+    def fd(self) -> int | None:
+        """As `Handle.fd`, but None for a file system that may not respond: what closes its gate waits for its reads."""
+        return self.inner.fd if self._runner.responds else None
 
     def resizes_slowly(self, size: int, *, allocation: bool) -> bool:
         """Never: it happens in a thread anyway."""
@@ -115,44 +112,27 @@ class OffloadedHandle(_Proxy):
     async def _moved(self, call: Callable[..., Any], *arguments: Any) -> Any:
         if self._closed:
             raise SMBError(NTStatus.FILE_CLOSED)
-        self._set(moving=self._moving + 1)
-        try:
-            return await self._runner.data(lambda: call(*arguments))
-        finally:
-            self._set(moving=self._moving - 1)
-            if self._closed and not self._moving:
-                self._close()
-            if self._when_idle and not self._moving:
-                asyncio.get_running_loop().call_soon(self._idle)
-
-    def _idle(self) -> None:
-        if not self._moving:
-            actions = self._when_idle.copy()
-            self._when_idle.clear()
-            for action in actions:
-                action()
+        self.inner.descriptor()  # FILE_CLOSED, too
+        return await self.inner.in_flight(self._runner.data(lambda: call(*arguments)))
 
     @property
     def busy(self) -> bool:
         """As `Handle.busy`."""
-        return self._moving > 0
+        return self.inner.busy
 
     def when_idle(self, action: Callable[[], None]) -> None:
         """As `Handle.when_idle`."""
-        if self._moving:
-            self._when_idle.append(action)
-        else:
-            action()
+        self.inner.when_idle(action)
 
     def close(self) -> None:
         """As `Handle.close`, now if possible; otherwise later, when no data operation is in progress. Raises errors
         only if it closes now."""
         if not self._closed:
-            self._set(closed=True, moving=self._moving)
-            if self._runner.inside and not self._moving:
+            object.__setattr__(self, "_closed", True)
+            if self._runner.inside and not self.busy:
                 self._runner.call(self._inner.close)
-            elif not self._moving:
-                self._close()
+            else:
+                self.when_idle(self._close)
 
     def _close(self) -> None:
         self._runner.spawn(self._close_later)

@@ -196,7 +196,7 @@ class WatchHub:
             return
         self._scheduled = True
         if self.runner is None:
-            self._loop.call_soon(self._work_on)
+            self._loop.call_soon(self.elsewhere, self._work_on)  # there may be a runner by then
         else:
             self.runner.in_loop(lambda: self.elsewhere(self._work_on))
 

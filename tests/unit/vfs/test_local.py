@@ -413,5 +413,5 @@ def test_a_large_folder_is_read_in_pieces_or_at_once(
         pass
     assert backend.resolve("F5").path == "f5"
     other = make_backend(names_inline=2)
-    other._lookup.read_inline()
+    other._lookup.read_inline(None)
     assert other.resolve("F5").path == "f5"

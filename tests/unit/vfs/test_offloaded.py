@@ -25,6 +25,7 @@ class Runner:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.inside = True
+        self.responds = False
         self.calls = 0
         self.kept: list[object] = []
         self.spawned: list[Callable[[], None]] = []

@@ -1,4 +1,4 @@
-"""Lanes: how requests use file systems that may not answer (docs/decisions/0011-slow-file-systems.md).
+"""Lanes: how requests use file systems that are slow or may not answer (docs/decisions/0011-slow-file-systems.md).
 
 A handler is a plain function that makes system calls in the event loop, which is right for a local file system: they
 take microseconds. A network or FUSE file system may take seconds, or never respond. Its requests run in a lane: the
@@ -7,7 +7,11 @@ handler is a greenlet in the loop's thread, and each of its calls to the file sy
 
 Only one handler of a lane runs between its calls (`_turn`), so a request sees the same as without a lane: nothing else
 changes the files of the lane between its decision and its entry in the tables. READ, WRITE and FLUSH that wait do not
-hold the turn; they have their own threads."""
+hold the turn; they have their own threads.
+
+The lane of a disk that was slow ends when it has been fast for long (`frevo.server.core.pace`): at a moment when nobody
+has the turn, so that no handler is between two calls, its calls begin to be made in the loop again, also by what is
+still under way."""
 
 from __future__ import annotations
 
@@ -17,12 +21,14 @@ import logging
 import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
 import greenlet
 
 from frevo.aio.acting import act_as, acting_as, carried
 from frevo.aio.daemon_threads import DaemonThreads
+from frevo.server.core.pace import Pace
 
 log = logging.getLogger("frevo.server")
 
@@ -52,11 +58,44 @@ async def _done(future: asyncio.Future[Any]) -> None:
             await asyncio.wait((future,))
 
 
+class _Timed:
+    """A call that is timed."""
+
+    __slots__ = ("_call", "seconds")
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+        self.seconds = 0.0
+
+    def __call__(self) -> Any:
+        began = perf_counter()
+        try:
+            return self._call()
+        finally:
+            self.seconds = perf_counter() - began
+
+
 class Lane:
     """The requests of one slow file system, and its threads."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        *,
+        reason: str = "",
+        pace: Pace | None = None,
+        ended: Callable[[Lane], None] | None = None,
+    ) -> None:
+        """*reason*: why it is needed, a few words. With *pace*, it is for a disk, and *ended* is called when the calls
+        are made in the loop again."""
         self.loop = loop
+        self.reason = reason
+        #: The calls are made in the loop, by what is left of the time when they were not.
+        self.inline = False
+        self._pace = pace
+        self._ended = ended
+        self._ends = False  # as soon as nobody has the turn
         self._calls = DaemonThreads(loop, f"frevo-lane-{name}"[:15], 1)
         self._data = DaemonThreads(loop, f"frevo-data-{name}"[:15], DATA_THREADS)
         self._turn = asyncio.Lock()
@@ -70,19 +109,40 @@ class Lane:
 
     @property
     def inside(self) -> bool:
-        """Whether the running code is a handler in this lane: only that may use its files."""
-        return self._running is not None and greenlet.getcurrent() is self._running
+        """Whether the running code may use the lane's files: a handler in it, or anyone while it is `inline`."""
+        return self.inline or (self._running is not None and greenlet.getcurrent() is self._running)
+
+    @property
+    def responds(self) -> bool:
+        """Whether it is for a disk, which is slow but responds."""
+        return self._pace is not None
 
     def call(self, call: Callable[[], T]) -> T:
         """Calls *call* in the lane's thread, as the same Unix user: its result or exception."""
+        if self.inline:
+            return call()
         if not self.inside or self._running is None or self._running.parent is None:
             raise RuntimeError("a slow file system was used outside its lane")
         who = acting_as()
+        timed = _Timed(call)
         try:
-            answer: T = self._running.parent.switch(self._calls.submit(carried(call)))
+            answer: T = self._running.parent.switch(self._calls.submit(carried(timed)))
         finally:
             act_as(who)  # other requests have run in this thread meanwhile
+            if self._pace is not None and self._pace.called(timed.seconds, self.loop.time()):
+                self._ends = True
         return answer
+
+    def begin(self) -> None:
+        """From now on, calls are made in threads (again)."""
+        self.inline = self._ends = False
+
+    def _release(self) -> None:
+        """Gives the turn to the next. No handler is between two calls now."""
+        self._turn.release()
+        if self._ends and self._ended is not None:
+            self._ends, self.inline = False, True
+            self._ended(self)
 
     @property
     def busy(self) -> bool:
@@ -95,7 +155,8 @@ class Lane:
 
     def keep(self, thing: object) -> None:
         """Keeps *thing* until the handler has ended, then releases it in the lane's thread."""
-        self._kept.append(thing)
+        if not self.inline:
+            self._kept.append(thing)
 
     async def data(self, call: Callable[[], T]) -> T:
         """Calls *call* in a data thread: its result or exception."""
@@ -114,9 +175,9 @@ class Lane:
             try:
                 outcome = await self._to_its_end(lambda: handler(request))
             finally:
-                self._turn.release()
+                self._release()
             if isinstance(outcome, Coroutine):
-                outcome = await self._stepwise(outcome)
+                outcome = await self.go_on(outcome)
             elif isinstance(outcome, Awaitable):
                 outcome = await outcome
             body: bytes = outcome
@@ -146,7 +207,7 @@ class Lane:
     def _not_needed(self, acquiring: asyncio.Task[bool]) -> None:
         """Passes on a turn that is no longer needed."""
         if not acquiring.cancelled():
-            self._turn.release()
+            self._release()
 
     def spawn(self, work: Callable[[], object]) -> None:
         """Runs *work* in this lane after everything queued; errors are logged."""
@@ -158,11 +219,13 @@ class Lane:
         task.add_done_callback(self._tasks.discard)
 
     async def _run_spawned(self, work: Callable[[], object]) -> None:
-        async with self._turn:
-            try:
-                await self._to_its_end(work)
-            except Exception:
-                log.exception("internal error in a lane")
+        await self._turn.acquire()
+        try:
+            await self._to_its_end(work)
+        except Exception:
+            log.exception("internal error in a lane")
+        finally:
+            self._release()
 
     async def drain(self, timeout: float) -> bool:
         """Waits for spawned work, at most *timeout* seconds; False if some has not ended."""
@@ -210,11 +273,17 @@ class Lane:
         finally:
             self._running = None
 
+    async def go_on(
+        self, coroutine: Coroutine[Any, Any, T], value: Any = None, error: BaseException | None = None
+    ) -> T:
+        """Drives a handler's coroutine, which gets *value* or *error* first: every step between two waits takes a turn,
+        as a greenlet. It may have begun in the loop, before its tree got this lane."""
+        return await self._stepwise(coroutine, value, error)
+
     @types.coroutine
-    def _stepwise(self, coroutine: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-        """Drives a handler's coroutine: every step between two waits takes a turn, as a greenlet."""
-        value: Any = None
-        error: BaseException | None = None
+    def _stepwise(
+        self, coroutine: Coroutine[Any, Any, T], value: Any, error: BaseException | None
+    ) -> Generator[Any, Any, T]:
         while True:
             ended, yielded = yield from self._step(coroutine, value, error).__await__()
             if ended:
@@ -242,4 +311,4 @@ class Lane:
         try:
             return await self._to_its_end(step)
         finally:
-            self._turn.release()
+            self._release()

@@ -55,8 +55,8 @@ class Request:
     """
 
     __slots__ = (
-        "aborted", "async_id", "awaited", "chain", "connection", "encrypted", "header", "last", "looks", "message",
-        "open", "protected", "server", "session", "sign", "status", "task", "tree",
+        "aborted", "async_id", "awaited", "chain", "connection", "encrypted", "header", "inline", "last", "looks",
+        "message", "open", "protected", "server", "session", "sign", "status", "task", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +85,7 @@ class Request:
         self.status: int = NTStatus.SUCCESS
         self.sign = False  # sign the response although the request was not signed
         self.async_id = 0
+        self.inline = False  # uses its share's files in the event loop
         self.looks = 0  # number of large folders read for it
         self.task: asyncio.Task[None] | None = None
         self.awaited: asyncio.Future[int] | None = None

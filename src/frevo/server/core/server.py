@@ -59,7 +59,7 @@ class Server:
         self.shares: dict[str, Share] = build_shares(config, self.guard, acted=self.unix_users is not None)
         #: The shares created from [homes], by user name (frevo.server.rules.homes).
         self.homes: OrderedDict[str, Share] = OrderedDict()
-        self.lanes = Lanes(loop)
+        self.lanes = Lanes(self)
         self.connections: dict[int, Connection] = {}
         self.sessions: dict[int, Session] = {}
         self.opens: dict[int, Open] = {}

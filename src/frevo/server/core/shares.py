@@ -60,8 +60,9 @@ class Share(msgspec.Struct, eq=False):
         return self.lanes[path] if path in self.lanes else lanes.of(path, self.config)
 
     def backend_at(self, path: str, lane: Lane | None) -> Backend:
-        """The backend of the folder *path*, in its *lane* if it has one; opened if it is not open yet. Raises
-        BAD_NETWORK_NAME if the folder does not exist."""
+        """The backend of the folder *path*, whose lane is `lanes[path]`; opened if it is not open yet, in *lane* if it
+        needs one. Raises BAD_NETWORK_NAME if the folder does not exist."""
+        lane = None if lane is None or lane.inline else lane  # that of a disk that is fast again
         backend = self.backends.get(path)
         if backend is None:
             local = (

@@ -63,7 +63,8 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     lane = share.lane_at(path, server.lanes)
 
     def connect(_: Request) -> bytes:
-        return _answer(request, _connect(request, share, access, acting, share.backend_at(path, lane), lane))
+        backend = share.backend_at(path, lane)
+        return _answer(request, _connect(request, share, access, acting, backend, share.lanes[path]))
 
     return connect(request) if lane is None else lane.handle(connect, request)
 

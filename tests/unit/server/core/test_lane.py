@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from frevo.server.core.lane import Lane
+from frevo.server.core.pace import Pace
 
 
 class Request:
@@ -126,3 +127,71 @@ async def test_stop_ends_what_waits(lane: Lane) -> None:
     with pytest.raises(OSError, match="stops"):
         await asyncio.wait_for(lane.data(lambda: b""), 10)
     stuck.set()
+
+
+async def test_it_ends_when_nobody_has_the_turn() -> None:
+    """Goal: the lane of a disk that is fast again ends between two handlers; those that wait make their calls in the
+    loop, and so may anyone until it begins again. Method: a pace that is content at once; two handlers of two calls."""
+
+    class Content(Pace):
+        def called(self, took_s: float, now: float) -> bool:
+            assert took_s >= 0.0
+            return True
+
+    order: list[str] = []
+    lane = Lane(asyncio.get_running_loop(), "test", pace=Content(), ended=lambda _: order.append("end"))
+    own = threading.current_thread().name
+
+    def handler(name: str) -> Callable[[Request], bytes]:
+        def handle(_: Request) -> bytes:
+            for _ in range(2):
+                thread = lane.call(lambda: threading.current_thread().name)
+                order.append(f"{name} in {'loop' if thread == own else 'thread'}")
+            return b""
+
+        return handle
+
+    assert lane.responds and not lane.inside
+    await asyncio.gather(lane.handle(handler("a"), Request()), lane.handle(handler("b"), Request()))
+    assert order == ["a in thread", "a in thread", "end", "b in loop", "b in loop"]
+    assert lane.inline and lane.inside and lane.call(lambda: 5) == 5
+    lane.spawn(lambda: order.append("spawned"))
+    assert order[-1] == "spawned", "at once"
+    lane.begin()
+    with pytest.raises(RuntimeError):
+        lane.call(lambda: None)
+    lane.stop()
+
+
+async def test_a_coroutine_that_began_in_the_loop(lane: Lane) -> None:
+    """Goal: what began in the loop goes on in the lane, a step at a time beside the lane's handlers. Method: a
+    coroutine that waits, then makes calls, and meets an error."""
+    order: list[str] = []
+
+    async def begun() -> bytes:
+        value = await begins
+        lane.call(lambda: order.append(f"{value} 1"))
+        lane.call(lambda: order.append(f"{value} 2"))
+        try:
+            await fails
+        except OSError:
+            lane.call(lambda: order.append("error"))
+        return b"end"
+
+    def handler(_: Request) -> bytes:
+        for number in (1, 2):
+            lane.call(partial(order.append, f"other {number}"))
+        return b""
+
+    begins: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    fails: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    coroutine = begun()
+    coroutine.send(None)
+    begins.set_result("value")
+    fails.set_exception(OSError(errno.EIO, "broken"))
+    other = asyncio.ensure_future(lane.handle(handler, Request()))
+    assert await lane.go_on(coroutine) == b"end"
+    await other
+    assert "error" in order
+    for one in ("value", "other"):
+        assert order.index(f"{one} 2") == order.index(f"{one} 1") + 1
