@@ -27,6 +27,7 @@ from frevo.wire.smb2 import (
 )
 from pair.client import Client, create_request
 from pair.conftest import MakePair
+from pair.file_calls import entries, list_call, names
 from pair.machine import Pair
 
 DISK = {
@@ -238,10 +239,16 @@ def test_coming_back_under_a_write(pair: Pair, held: Held, monkeypatch: pytest.M
 
 def test_waiting_and_listing_across(pair: Pair) -> None:
     """Goal: a CHANGE_NOTIFY that waits and a listing that has begun survive leaving and coming back. Method: both, then
-    the share leaves, and each goes on; again before it comes back."""
+    the share leaves, and each goes on; the same listing goes on after it has come back."""
     client, other = pair.logged_on(), pair.logged_on()
     folder = client.open("", create_options=CreateOptions.DIRECTORY_FILE, desired_access=1)
     request = ChangeNotifyRequest(0, 4000, folder, 0x3).pack()
+    many = {f"file number {number:02}" for number in range(30)}
+    (pair.root / "share" / "many").mkdir()
+    for name in many:
+        (pair.root / "share" / "many" / name).touch()
+    listed = client.open("many", create_options=CreateOptions.DIRECTORY_FILE, desired_access=1)
+    found = entries(list_call(client, listed, output_buffer_length=1000))
     for change in (make_slow, make_fast):
         waiting = client.send(Command.CHANGE_NOTIFY, request)
         change(pair, other)
@@ -250,4 +257,8 @@ def test_waiting_and_listing_across(pair: Pair) -> None:
         pair.turn(0.01)
         answer = client.wait(waiting).ok(ChangeNotifyResponse)
         assert change.__name__.encode("utf-16-le") in bytes(answer.buffer)
+        found += entries(list_call(client, listed, output_buffer_length=1000))
+    assert 0 < len(found) < len(many), "there is more"
+    rest = names(client, listed, output_buffer_length=1000)
+    assert sorted([*(entry.name for entry in found), *rest]) == sorted([".", "..", *many])
     client.close(folder)

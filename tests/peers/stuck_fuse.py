@@ -7,6 +7,7 @@ import errno
 import os
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ class StuckFuse:
         self._contents = list(files.values())
         self._remembered_s = remembered_s
         self.holds = {LOOKUP}
+        self.look_up_s = 0.0  # seconds that a look-up takes
         self.stuck = threading.Event()
         self.asked = threading.Event()
         self._kept: list[tuple[int, int, int, bytes]] = []
@@ -53,7 +55,10 @@ class StuckFuse:
             if operation in self.holds and self.stuck.is_set():
                 self._kept.append((operation, unique, node, request[40:]))
                 self.asked.set()
-            elif operation not in (_FORGET, _BATCH_FORGET, _INTERRUPT):
+                continue
+            if operation == LOOKUP and self.look_up_s:
+                time.sleep(self.look_up_s)
+            if operation not in (_FORGET, _BATCH_FORGET, _INTERRUPT):
                 self._answer(unique, *self._reply(operation, node, request[40:]))
 
     def _answer(self, unique: int, error: int, data: bytes = b"") -> None:
@@ -128,3 +133,18 @@ def stuck_fuse(
         fuse.let_go()
         _libc.umount2(os.fsencode(folder), _MNT_DETACH)
         fuse.end()
+
+
+@contextmanager
+def overlay(lower: Path, folder: Path) -> Iterator[None]:
+    """A read-only overlay of *lower* at *folder*: for the mount table a local file system, and as slow as what lies
+    below."""
+    empty = folder.with_name(folder.name + "-empty")
+    empty.mkdir()
+    options = b"lowerdir=" + os.fsencode(lower) + b":" + os.fsencode(empty)
+    if _libc.mount(b"overlay", os.fsencode(folder), b"overlay", _MS_NOSUID_NODEV, options):
+        missing(f"overlays cannot be mounted here: {os.strerror(ctypes.get_errno())}")
+    try:
+        yield
+    finally:
+        _libc.umount2(os.fsencode(folder), _MNT_DETACH)

@@ -52,7 +52,9 @@ def snapshot() -> Snapshot:
         signing=Protection("AES-128-GMAC", "partial"),
         channels=(channel,),
     )
-    tree = TreeStatus(1, session.session_id, "data", "127.0.0.1", NOW)
+    tree = TreeStatus(
+        1, session.session_id, "data", "127.0.0.1", NOW, calls="threads", calls_reason="ext4 is slow"
+    )
     opens = tuple(
         OpenStatus(
             number,
@@ -89,6 +91,7 @@ def test_shape_of_smbstatus() -> None:
         "1",
         {"cipher": "-", "degree": "none"},
     )
+    assert tree["calls"] == {"where": "threads", "reason": "ext4 is slow"}
     file = value["open_files"]["/srv/data/a/b.txt"]
     assert file["fileid"] == {"devid": 66, "inode": 12, "extid": 0}
     assert file["num_pending_deletes"] == 1
@@ -182,6 +185,7 @@ def test_tables_show_everything_and_no_control_characters() -> None:
         "a/b.txt",
         "RWD",
         "engine epoll",
+        "in threads: ext4 is slow",
         r"eve\x1b[31m",
     ):
         assert word in text
