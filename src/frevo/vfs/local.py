@@ -482,8 +482,7 @@ class LocalBackend(Backend):
         return self._hub
 
     def moved_to(self, runner: CallRunner | None, names_inline: int | None = None) -> None:
-        """From now on, only *runner* calls this backend, or with None the event loop. Look-ups read up to
-        *names_inline* names at once (None: all)."""
+        """From now on *runner* calls it, or None: the loop. Look-ups read *names_inline* names at once; None: all."""
         self._runner = runner
         self._lookup.read_inline(names_inline)
         if self._hub is not None:
