@@ -25,7 +25,7 @@ impl State {
     fn end(&mut self, reason: frevo_dataplane::event::Reason) {
         if !std::mem::replace(&mut self.closed, true) {
             self.connection.close_after_output();
-            self.host.events.push(Event::Closed { connection: self.connection.id, reason });
+            self.host.events.push(Event::Closed { connection: self.connection.id(), reason });
         }
     }
 }

@@ -1,47 +1,40 @@
-//! One connection without its socket: bytes in, events and output bytes out.
+//! One connection without its carrier: bytes in, events and output bytes out.
 //!
 //! The engines move bytes for [`Connection`]; everything that is protocol happens here, so that the tests in memory
-//! and the sockets run the same code. `input` is the way in, `output` the way out, `answer` the fast path.
+//! and the sockets run the same code. What both ends need is `common`: `input` finds the messages in what comes in,
+//! `compound` walks through them, `submit` and `protect` are the way out. What differs has two sides: `server` has the
+//! message IDs, the credits that it grants and the fast path, `client` the credits that it was granted and the pumps.
 
-mod answer;
+mod client;
+mod common;
+mod compound;
 mod input;
 #[cfg(test)]
 mod nonce_tests;
-mod output;
 mod protect;
-mod pump_body;
-#[cfg(test)]
-mod pump_tests;
-mod pumping;
+mod server;
+mod submit;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use output::{Submission, CLOSE_AFTER, ENCRYPT};
-use pumping::Pumps;
+use client::Client;
+use common::{Common, Unread};
+use server::Server;
+pub use submit::{Submission, CLOSE_AFTER, ENCRYPT};
 
-use crate::budget::{Budget, Share};
 use crate::buffer::{Output, Pool};
 use crate::credits::Credits;
-use crate::crypto::{MessageNonces, SessionKeys};
+use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, Reason};
 use crate::fast::{AttachedOpen, ReadJob};
 use crate::framing::Framing;
 use crate::limits::Limits;
-use crate::pump::StoreJob;
+use crate::pump::{self, PumpId, StoreJob};
 use crate::stats::Stats;
-use crate::window::Window;
-use crate::wire::{command, Header, CREDIT_BYTES};
-
-/// Answers that a connection may leave unread before log-on.
-const PREAUTH_OUTPUT_BYTES: usize = 16 * 1024;
-/// What the answer to most requests takes.
-const SMALL_ANSWER_BYTES: usize = 1024;
 
 /// Which end of the connection we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,39 +105,15 @@ pub struct Settings {
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
-    /// Its number.
-    pub id: ConnectionId,
-    framing: Framing,
-    role: Role,
-    settings: Settings,
-    /// Bytes that are not a whole message yet, or wait because the connection is paused.
-    input: Vec<u8>,
-    /// Complete messages so far.
-    frames: u64,
-    output: Output,
-    window: Window,
-    /// What may still be signed.
-    nonces: MessageNonces,
-    /// Few per connection, mostly one: a list is the fastest map.
-    sessions: Vec<(u64, Arc<SessionKeys>)>,
-    opens: HashMap<u64, AttachedOpen>,
-    flow: Arc<Flow>,
-    /// Bytes of answers that workers are reading.
-    deferred_bytes: usize,
-    /// Bytes that the requests paid for which the control plane has not answered yet: bounds its answers, too.
-    expected_bytes: usize,
-    /// What the answers may be that the control plane still owes, also of requests that it has said to be pending:
-    /// it counts as unread from the moment that a request is let in.
-    promised_bytes: usize,
-    /// Client: what responses grant goes here.
-    credits: Option<Arc<Credits>>,
-    /// Client: the request loops that run on this connection.
-    pumps: Option<Box<Pumps>>,
-    closing: bool,
-    unread: Arc<Budget>,
-    share: Arc<Share>,
-    /// What of the output was counted last.
-    counted: Cell<usize>,
+    common: Common,
+    side: Side,
+}
+
+/// What differs between the two ends.
+#[derive(Debug)]
+enum Side {
+    Server(Server),
+    Client(Client),
 }
 
 impl Connection {
@@ -156,154 +125,182 @@ impl Connection {
         flow: Arc<Flow>,
         limits: &Limits,
     ) -> Connection {
-        Connection {
+        let common = Common {
             id,
             framing,
-            role,
             settings: Settings::default(),
             input: Vec::new(),
             frames: 0,
             output: Output::default(),
-            window: Window::new(limits.max_credits),
-            nonces: MessageNonces::new(role == Role::Server),
             sessions: Vec::new(),
-            opens: HashMap::new(),
             flow,
-            deferred_bytes: 0,
-            expected_bytes: 0,
-            promised_bytes: 0,
-            credits: None,
-            pumps: None,
             closing: false,
-            share: limits.max_unread_bytes.share(0),
-            unread: limits.max_unread_bytes.clone(),
-            counted: Cell::new(0),
-        }
+            unread: Unread::new(limits.max_unread_bytes.clone()),
+        };
+        let side = match role {
+            Role::Server => Side::Server(Server::new(limits.max_credits)),
+            Role::Client => Side::Client(Client::new(limits.max_credits)),
+        };
+        Connection { common, side }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ConnectionId {
+        self.common.id
     }
 
     /// What the control plane said.
     pub fn settings(&self) -> Settings {
-        self.settings
+        self.common.settings
     }
 
     /// Changes the settings.
     pub fn set_settings(&mut self, settings: Settings) {
-        if settings.user != self.settings.user {
-            let counted = self.counted.replace(0);
-            self.unread.change(&self.share, counted, 0);
-            self.share = self.unread.share(settings.user);
+        if settings.user != self.common.settings.user {
+            self.common.unread.belongs_to(settings.user);
             self.count();
         }
-        self.settings = settings;
+        self.common.settings = settings;
     }
 
     /// Gives a session its keys on this connection, or new ones. Keys that sign on another connection are an error, which
     /// ends this one.
     pub fn set_session(&mut self, session_id: u64, keys: Arc<SessionKeys>) -> Result<(), Reason> {
-        if !keys.claim(&self.nonces) {
+        let owner = match &self.side {
+            Side::Server(server) => server.owner(),
+            Side::Client(client) => client.owner(),
+        };
+        if !keys.claim(owner) {
             return violation("the signing key of another connection");
         }
-        match self.sessions.iter_mut().find(|(id, _)| *id == session_id) {
+        let sessions = &mut self.common.sessions;
+        match sessions.iter_mut().find(|(id, _)| *id == session_id) {
             Some(entry) => entry.1 = keys,
-            None => self.sessions.push((session_id, keys)),
+            None => sessions.push((session_id, keys)),
         }
         Ok(())
     }
 
     /// Forgets a session and its attached opens.
     pub fn drop_session(&mut self, session_id: u64) {
-        self.sessions.retain(|(id, _)| *id != session_id);
-        self.opens.retain(|_, open| open.session_id != session_id);
+        self.common.sessions.retain(|(id, _)| *id != session_id);
+        if let Side::Server(server) = &mut self.side {
+            server.drop_session(session_id);
+        }
     }
 
     /// Lets the fast path answer for an open.
     pub fn attach(&mut self, open: AttachedOpen) {
-        self.opens.insert(open.volatile_id, open);
+        if let Side::Server(server) = &mut self.side {
+            server.attach(open);
+        }
     }
 
     /// Leaves the READs of an open to the control plane again.
     pub fn detach(&mut self, volatile_id: u64) {
-        self.opens.remove(&volatile_id);
+        if let Side::Server(server) = &mut self.side {
+            server.detach(volatile_id);
+        }
     }
 
     /// Sends what is queued, then the connection is to be closed; nothing more is received or queued.
     pub fn close_after_output(&mut self) {
-        self.closing = true;
-        self.input = Vec::new();
+        self.common.close_after_output();
     }
 
     /// True when the connection only waits for its output.
     pub fn is_closing(&self) -> bool {
-        self.closing
+        self.common.closing
     }
 
     /// What waits to be sent.
     pub fn output(&mut self) -> &mut Output {
-        &mut self.output
+        &mut self.common.output
     }
 
     /// Bytes that wait to be sent.
     pub fn output_bytes(&self) -> usize {
-        self.output.len()
+        self.common.output.len()
     }
 
     /// True while no more may be read: too much waits to be sent or to be handled by the control plane.
     pub fn is_paused(&self, limits: &Limits) -> bool {
         self.count();
-        (self.role == Role::Server && self.answers_suffice())
-            || self.output.len() + self.deferred_bytes >= limits.output_high_water
-            || self.expected_bytes >= limits.max_bytes_in_flight
-            || self.flow.is_full(limits.max_requests_in_flight, limits.max_bytes_in_flight)
-    }
-
-    /// Before log-on a connection has a little for itself, whoever else reads nothing: nobody can keep others from
-    /// logging on. Afterwards its user has a share of the budget.
-    fn answers_suffice(&self) -> bool {
-        match self.settings.authenticated {
-            true => self.unread.is_over(&self.share),
-            false => self.output.len() >= PREAUTH_OUTPUT_BYTES,
-        }
-    }
-
-    /// Counts what waits to be sent, and what will, for the budget of all connections. The account is shared by all threads,
-    /// so small changes are left out until they add up.
-    pub fn count(&self) {
-        let now = match self.settings.authenticated {
-            true => self.output.held() + self.deferred_bytes + self.promised_bytes,
-            false => 0,
+        let full = match &self.side {
+            Side::Server(server) => server.is_full(&self.common, limits),
+            Side::Client(_) => self.common.output.len() >= limits.output_high_water,
         };
-        let before = self.counted.get();
-        if before != now && (now == 0 || before.abs_diff(now) > self.unread.granule()) {
-            self.counted.set(now);
-            self.unread.change(&self.share, before, now);
+        full || self.common.flow.is_full(limits.max_requests_in_flight, limits.max_bytes_in_flight)
+    }
+
+    /// Counts what waits to be sent, and what will, for the budget of all connections.
+    pub fn count(&self) {
+        let common = &self.common;
+        let due = match &self.side {
+            Side::Server(server) => server.due_bytes(),
+            Side::Client(_) => 0,
+        };
+        common.unread.count(if common.settings.authenticated { common.output.held() + due } else { 0 });
+    }
+
+    /// Queues the answer to a read that a worker has done, or hands the request up when it failed.
+    pub fn finish_read(&mut self, job: ReadJob, host: &mut Host) -> Result<(), Reason> {
+        match &mut self.side {
+            Side::Server(server) => server.finish_read(&mut self.common, job, host),
+            Side::Client(_) => Ok(()),
         }
     }
 
-    /// What a request and its answer may take together: 64 KiB for each credit.
-    fn paid_bytes(&self, credit_charge: u16) -> usize {
-        let charge = if self.settings.multi_credit { credit_charge.max(1) } else { 1 };
-        usize::from(charge) * CREDIT_BYTES as usize
+    /// The client's side, if it is one, and what it needs.
+    fn client(&mut self) -> Option<(&mut Client, &mut Common)> {
+        match &mut self.side {
+            Side::Client(client) => Some((client, &mut self.common)),
+            Side::Server(_) => None,
+        }
     }
 
-    /// What the answer to a request may be: nearly all are small, whatever was paid.
-    fn answer_bytes(&self, header: &Header) -> usize {
-        match header.command.get() {
-            command::CANCEL => 0,
-            command::READ | command::IOCTL | command::QUERY_DIRECTORY | command::QUERY_INFO => {
-                self.paid_bytes(header.credit_charge.get())
+    /// What responses grant goes to `credits` from now on.
+    pub fn set_credits(&mut self, credits: Arc<Credits>) {
+        if let Some((client, _)) = self.client() {
+            client.credits = Some(credits);
+        }
+    }
+
+    /// Starts a pump. Its end is reported by [`Event::Pump`].
+    pub fn add_pump(&mut self, settings: pump::Settings, host: &mut Host) {
+        match &mut self.side {
+            Side::Client(client) => client.add_pump(&mut self.common, settings, host),
+            Side::Server(_) => {
+                let (connection, pump) = (self.common.id, settings.id);
+                host.events.push(Event::Pump { connection, pump, end: pump::End::Lost });
             }
-            _ => SMALL_ANSWER_BYTES,
         }
     }
 
-    fn keys(&self, session_id: u64) -> Option<&Arc<SessionKeys>> {
-        self.sessions.iter().find(|(id, _)| *id == session_id).map(|(_, keys)| keys)
+    /// Ends a pump when its requests are answered, or `now`. Unknown ones have ended.
+    pub fn stop_pump(&mut self, id: PumpId, now: bool, host: &mut Host) {
+        if let Some((client, common)) = self.client() {
+            client.stop_pump(common, id, now, host);
+        }
     }
-}
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.unread.change(&self.share, self.counted.get(), 0);
+    /// The connection has ended: so have its pumps.
+    pub fn end_pumps(&mut self, host: &mut Host) {
+        if let Some((client, common)) = self.client() {
+            client.end_pumps(common, host);
+        }
+    }
+
+    /// Sends what the pumps have to ask and reports those that have ended. True when there was something to do.
+    pub fn feed_pumps(&mut self, host: &mut Host) -> bool {
+        self.client().is_some_and(|(client, common)| client.feed_pumps(common, host))
+    }
+
+    /// A worker has written the data of an answer to its file.
+    pub fn stored(&mut self, job: StoreJob, host: &mut Host) {
+        if let Some((client, common)) = self.client() {
+            client.stored(common, job, host);
+        }
     }
 }
 

@@ -108,7 +108,7 @@ impl Watched {
 
     /// Remembers what comes out and compares it with what came before.
     fn look(&mut self) {
-        let output = self.connection.output.take_all(&mut self.host.pool);
+        let output = self.connection.common.output.take_all(&mut self.host.pool);
         let mut frames = &output[..];
         while !frames.is_empty() {
             let size = u32::from_be_bytes(frames[..4].try_into().unwrap()) as usize;

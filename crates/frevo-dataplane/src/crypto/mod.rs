@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub use encryption::{Cipher, EncryptOnce, Encryption};
 pub use gcm::{Gcm, Provider};
-pub use nonces::{MessageNonces, SignOnce};
+pub use nonces::{AnswerNonces, Owner, RequestNonces, SignOnce};
 pub use rc4::rc4;
 pub use signing::{Signer, SigningAlgorithm};
 
@@ -61,8 +61,8 @@ impl SessionKeys {
     }
 
     /// See [`Signer::claim`]: to be called before anything is signed.
-    pub fn claim(&self, nonces: &MessageNonces) -> bool {
-        self.signer.claim(nonces)
+    pub fn claim(&self, owner: Owner) -> bool {
+        self.signer.claim(owner)
     }
 
     /// See [`Signer::sign`].

@@ -6,7 +6,7 @@
 //!
 //! **Signing.** The nonce of AES-GMAC is the MessageId with a bit for responses and one for CANCEL ([MS-SMB2] 3.1.4.1).
 //! The window ([`crate::window`]) reports the first use of each ID of a connection as [`FirstUse`], which gives the
-//! right to sign the one request (of a client) or the one response (of a server) with this ID. [`MessageNonces`] keeps
+//! right to sign the one request (of a client) or the one response (of a server) with this ID. [`AnswerNonces`] keeps
 //! the rights for responses that the control plane gives later: interim responses are not signed and leave the right
 //! there (3.3.4.2), notifications have no ID and no right (3.3.4.6). A client may cancel a request once, before its
 //! response. A key belongs to the connection that has signed with it first, as IDs are unique only there. All this
@@ -64,14 +64,14 @@ pub(super) fn gmac_nonce(message: &[u8]) -> [u8; 12] {
 #[derive(Debug)]
 #[must_use]
 pub struct SignOnce {
-    owner: u64,
+    owner: Owner,
     message_id: u64,
     kind: Kind,
 }
 
 impl SignOnce {
     /// The connection that the ID belongs to.
-    pub(super) fn owner(&self) -> u64 {
+    pub(super) fn owner(&self) -> Owner {
         self.owner
     }
 
@@ -81,70 +81,108 @@ impl SignOnce {
     }
 }
 
-/// The rights to sign of one connection. Bounded by the requests without a final response.
+/// The connection that a signing key and a right belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner(u64);
+
+impl Owner {
+    /// Of a new connection.
+    fn new() -> Owner {
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+        Owner(CONNECTIONS.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Its number, never 0.
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// The rights to sign of a server's connection. Bounded by the requests without a final response.
 #[derive(Debug)]
-pub struct MessageNonces {
-    owner: u64,
-    server: bool,
-    /// Server: requests that the control plane answers. Client: requests that it may still cancel.
+pub struct AnswerNonces {
+    owner: Owner,
+    /// Requests that the control plane answers.
     open: HashSet<u64, Ids>,
 }
 
-impl MessageNonces {
-    /// For a new connection of a server or a client.
-    pub fn new(server: bool) -> MessageNonces {
-        static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
-        let owner = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        MessageNonces { owner, server, open: HashSet::default() }
+impl AnswerNonces {
+    /// For a new connection.
+    #[allow(clippy::new_without_default)] // each one is another
+    pub fn new() -> AnswerNonces {
+        AnswerNonces { owner: Owner::new(), open: HashSet::default() }
     }
 
     /// The owner that a signing key must have.
-    pub(super) fn owner(&self) -> u64 {
+    pub fn owner(&self) -> Owner {
         self.owner
     }
 
-    /// The right to sign the request that is sent with this ID, or the response to a received one.
+    /// The right to sign the response to the request with this ID.
     pub fn right(&self, first: FirstUse) -> SignOnce {
-        let kind = if self.server { Kind::Response } else { Kind::Request };
-        SignOnce { owner: self.owner, message_id: first.id(), kind }
+        SignOnce { owner: self.owner, message_id: first.id(), kind: Kind::Response }
     }
 
-    /// Keeps the right for a request that a server's control plane will answer.
+    /// Keeps the right for a request that the control plane will answer.
     pub fn keep(&mut self, right: SignOnce) {
-        if self.server && right.owner == self.owner && right.message_id != NOTIFICATION {
+        if right.owner == self.owner && right.message_id != NOTIFICATION {
             self.open.insert(right.message_id);
         }
     }
 
     /// The kept right; None if there is none or it has been used.
     pub fn answer(&mut self, message_id: u64) -> Option<SignOnce> {
-        let kept = self.server && self.open.remove(&message_id);
+        let kept = self.open.remove(&message_id);
         kept.then_some(SignOnce { owner: self.owner, message_id, kind: Kind::Response })
     }
+}
 
-    /// Lets a client's control plane cancel the request with this right.
+/// The rights to sign of a client's connection. Bounded by the requests without a final response.
+#[derive(Debug)]
+pub struct RequestNonces {
+    owner: Owner,
+    /// Requests that the control plane may still cancel.
+    open: HashSet<u64, Ids>,
+}
+
+impl RequestNonces {
+    /// For a new connection.
+    #[allow(clippy::new_without_default)] // each one is another
+    pub fn new() -> RequestNonces {
+        RequestNonces { owner: Owner::new(), open: HashSet::default() }
+    }
+
+    /// The owner that a signing key must have.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// The right to sign the request that is sent with this ID.
+    pub fn right(&self, first: FirstUse) -> SignOnce {
+        SignOnce { owner: self.owner, message_id: first.id(), kind: Kind::Request }
+    }
+
+    /// Lets the control plane cancel the request with this right.
     pub fn allow_cancel(&mut self, right: &SignOnce) {
-        if !self.server && right.owner == self.owner {
+        if right.owner == self.owner {
             self.open.insert(right.message_id);
         }
     }
 
     /// True if a request can be cancelled: it has no response and has not been cancelled.
     pub fn can_cancel(&self, message_id: u64) -> bool {
-        !self.server && self.open.contains(&message_id)
+        self.open.contains(&message_id)
     }
 
     /// The right to sign the CANCEL of a request without a response; None if it has been used.
     pub fn cancel(&mut self, message_id: u64) -> Option<SignOnce> {
-        let allowed = !self.server && self.open.remove(&message_id);
+        let allowed = self.open.remove(&message_id);
         allowed.then_some(SignOnce { owner: self.owner, message_id, kind: Kind::Cancel })
     }
 
-    /// A client's request has its final response.
+    /// A request has its final response.
     pub fn answered(&mut self, message_id: u64) {
-        if !self.server {
-            self.open.remove(&message_id);
-        }
+        self.open.remove(&message_id);
     }
 }
 
@@ -222,15 +260,14 @@ mod tests {
 
     #[test]
     fn an_answer_has_one_right() {
-        let mut nonces = MessageNonces::new(true);
+        let mut nonces = AnswerNonces::new();
         let mut window = Window::new(8);
         let right = nonces.right(window.consume(0, 1).unwrap());
         assert!(nonces.answer(0).is_none(), "not kept");
         nonces.keep(right);
-        assert!(nonces.cancel(0).is_none() && !nonces.can_cancel(0), "a server cancels nothing");
         assert!(nonces.answer(0).is_some());
         assert!(nonces.answer(0).is_none());
-        let mut other = MessageNonces::new(true);
+        let mut other = AnswerNonces::new();
         window.grant(1, true);
         other.keep(nonces.right(window.consume(1, 1).unwrap()));
         assert!(other.answer(1).is_none(), "of another connection");
@@ -238,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_request_is_cancelled_once_and_before_its_answer() {
-        let mut nonces = MessageNonces::new(false);
+        let mut nonces = RequestNonces::new();
         let mut window = Window::new(8);
         for id in [0, 1] {
             let right = nonces.right(window.send(id, 1).unwrap());

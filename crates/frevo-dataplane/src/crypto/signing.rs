@@ -5,7 +5,7 @@ use aws_lc_rs::{cmac, constant_time, hmac};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::nonces::{gmac_nonce, MessageNonces, SignOnce};
+use super::nonces::{gmac_nonce, Owner, SignOnce};
 use super::BadKey;
 use crate::wire::{flags, Header, HEADER_BYTES};
 
@@ -63,17 +63,18 @@ impl Signer {
         Ok(Signer { key, owner: AtomicU64::new(0) })
     }
 
-    /// Assigns the key to this connection; false if it belongs to another one.
-    pub fn claim(&self, nonces: &MessageNonces) -> bool {
-        let claimed = self.owner.compare_exchange(0, nonces.owner(), Ordering::Relaxed, Ordering::Relaxed);
-        claimed.is_ok() || claimed == Err(nonces.owner())
+    /// Assigns the key to a connection; false if it belongs to another one.
+    pub fn claim(&self, owner: Owner) -> bool {
+        let owner = owner.number();
+        let claimed = self.owner.compare_exchange(0, owner, Ordering::Relaxed, Ordering::Relaxed);
+        claimed.is_ok() || claimed == Err(owner)
     }
 
     /// Sets the SIGNED flag and fills the Signature field of a message of at least 64 bytes. Does nothing and returns
     /// false if `right` is for another message or the key belongs to another connection.
     #[must_use]
     pub fn sign(&self, message: &mut [u8], right: SignOnce) -> bool {
-        let may = right.fits(message) && right.owner() == self.owner.load(Ordering::Relaxed);
+        let may = right.fits(message) && right.owner().number() == self.owner.load(Ordering::Relaxed);
         if may {
             self.sign_unchecked(message);
         }
@@ -148,10 +149,11 @@ mod tests {
 
     #[test]
     fn a_key_signs_for_one_connection_and_a_right_one_message() {
+        use super::super::nonces::RequestNonces;
         use crate::window::Window;
         use crate::wire::raw::{at, put};
         let signer = Signer::new(SigningAlgorithm::AesGmac, &[7; 16]).unwrap();
-        let (first, second) = (MessageNonces::new(false), MessageNonces::new(false));
+        let (first, second) = (RequestNonces::new(), RequestNonces::new());
         let (mut window, mut other) = (Window::new(9), Window::new(9));
         let message = |id: u64, flags: u32, command: u16| {
             let mut message = vec![0; 64];
@@ -161,7 +163,8 @@ mod tests {
             message
         };
         assert!(!signer.sign(&mut message(0, 0, 3), first.right(window.send(0, 1).unwrap())), "nobody's key");
-        assert!(signer.claim(&first) && signer.claim(&first) && !signer.claim(&second));
+        let (ours, theirs) = (first.owner(), second.owner());
+        assert!(signer.claim(ours) && signer.claim(ours) && !signer.claim(theirs));
         let mut signed = message(1, 0, 3);
         assert!(signer.sign(&mut signed, first.right(window.send(1, 1).unwrap())));
         assert!(signer.verify(&mut signed));

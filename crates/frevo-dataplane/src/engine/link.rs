@@ -123,7 +123,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(super) fn new(carrier: Carrier, connection: Connection) -> Link {
-        let id = connection.id;
+        let id = connection.id();
         let core = Core { connection, parked: false, failed: None, gone: false };
         Link { id, carrier, inbox: Mutex::default(), core: Mutex::new(core) }
     }

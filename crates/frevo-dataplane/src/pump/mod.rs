@@ -1,7 +1,7 @@
 //! Pumps: request loops of a client that run on a connection's thread, without the control plane for each operation.
 //!
 //! A pump keeps a number of requests in flight: each response triggers the next request. `task` decides what to request
-//! and handles responses, `place` is the source or destination of the data, `conn/pumping.rs` builds the requests and
+//! and handles responses, `place` is the source or destination of the data, `conn/client/pumping.rs` builds the requests and
 //! routes the responses. The control plane reads `Shared` at any time and gets one event when the pump ends.
 
 mod measured;

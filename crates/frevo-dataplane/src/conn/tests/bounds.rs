@@ -17,7 +17,7 @@ fn output_stops_the_input() {
     assert!(pair.connection.is_paused(&pair.host.limits));
     assert!(queued < 6 << 20, "{queued} bytes queued");
     let mut total = 0;
-    while !pair.connection.output.is_empty() {
+    while !pair.connection.common.output.is_empty() {
         total += pair.output().len();
         pair.connection.resume(&mut pair.host).unwrap();
     }
@@ -31,8 +31,7 @@ fn budgeted(content: &[u8], budget: &Arc<crate::budget::Budget>, user: u64) -> P
         Limits { max_unread_bytes: budget.clone(), max_bytes_in_flight: 1 << 30, ..Limits::default() };
     let old = pair.connection.settings();
     pair.host.limits = Arc::new(limits);
-    pair.connection.unread = budget.clone();
-    pair.connection.share = budget.share(0);
+    pair.connection.common.unread = common::Unread::new(budget.clone());
     pair.connection.set_settings(Settings { user, ..old });
     pair
 }
@@ -80,12 +79,12 @@ fn small_changes_are_counted_when_they_have_added_up() {
     for (index, counted) in counted.iter_mut().enumerate() {
         pair.read(1 + index as u64, 0, 4096).unwrap();
         pair.connection.count();
-        *counted = pair.connection.counted.get();
+        *counted = pair.connection.common.unread.counted();
     }
     assert_eq!(counted, [0, 0, 0, 4 * (84 + 4096), 4 * (84 + 4096)]);
     pair.output();
     pair.connection.count();
-    assert_eq!(pair.connection.counted.get(), 0);
+    assert_eq!(pair.connection.common.unread.counted(), 0);
 }
 
 /// A request counts for what its answer may be from when it is let in, until the answer itself does: however many
@@ -189,5 +188,5 @@ fn unanswered_requests_pause_by_what_they_paid_for() {
     pair.feed(&request(9, 5)).unwrap();
     put(&mut big, at::STATUS, 0u32.to_le_bytes());
     pair.submit(0, 0, &big).unwrap();
-    assert_eq!(pair.connection.expected_bytes, 2 * 65536, "the final response counts no second time");
+    assert_eq!(pair.server().expected_bytes, 2 * 65536, "the final response counts no second time");
 }

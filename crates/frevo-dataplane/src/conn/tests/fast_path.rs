@@ -58,9 +58,9 @@ fn unusual_reads_go_up() {
 #[test]
 fn a_worker_finishes_a_read() {
     let (mut pair, gate) = Pair::ready(b"0123456789", true, false);
-    let file = pair.connection.opens[&12].file.clone();
+    let file = pair.server().opens[&12].file.clone();
     let request = signed(read_request(1, 3, 5), &pair.client);
-    let right = pair.connection.nonces.right(pair.connection.window.consume(1, 1).unwrap());
+    let right = pair.right(1);
     let read = *<crate::wire::ReadRequest as crate::wire::Body>::of(&request).unwrap();
     let job = |pass, right| ReadJob {
         position: Arc::default(),
@@ -81,13 +81,13 @@ fn a_worker_finishes_a_read() {
     let mut answer = pair.answer();
     assert!(pair.client.verify(&mut answer));
     assert_eq!(answer[80..], *b"34567");
-    pair.connection.window.grant(1, true);
-    let right = pair.connection.nonces.right(pair.connection.window.consume(2, 1).unwrap());
+    pair.server().window.grant(1, true);
+    let right = pair.right(2);
     let mut failed = job(gate.enter().unwrap(), Some(right));
     failed.outcome = Some(crate::fast::Attempt::Failed);
     pair.connection.finish_read(failed, &mut pair.host).unwrap();
     assert_eq!(pair.messages()[0].2, request);
-    assert!(pair.connection.nonces.answer(2).is_some(), "the control plane may sign its answer");
+    assert!(pair.server().nonces.answer(2).is_some(), "the control plane may sign its answer");
     gate.close();
 }
 

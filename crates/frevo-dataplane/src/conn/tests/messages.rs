@@ -25,7 +25,7 @@ fn a_large_message_is_received_in_place() {
     let (mut pair, _gate) = Pair::ready(b"", false, false);
     let mut message = request(9, 1);
     message.resize(1 << 20, 7);
-    let mut bytes = pair.connection.framing.header(message.len()).unwrap().to_vec();
+    let mut bytes = pair.connection.common.framing.header(message.len()).unwrap().to_vec();
     bytes.extend_from_slice(&message);
     pair.connection.feed(&mut bytes[..1000], &mut pair.host).unwrap();
     let mut position = 1000;

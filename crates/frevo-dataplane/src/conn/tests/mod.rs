@@ -71,8 +71,21 @@ impl Pair {
         (pair, gate)
     }
 
+    fn server(&mut self) -> &mut Server {
+        match &mut self.connection.side {
+            Side::Server(server) => server,
+            Side::Client(_) => unreachable!(),
+        }
+    }
+
+    /// Uses a message ID.
+    fn right(&mut self, id: u64) -> crate::crypto::SignOnce {
+        let server = self.server();
+        server.nonces.right(server.window.consume(id, 1).unwrap())
+    }
+
     fn feed(&mut self, message: &[u8]) -> Result<(), Reason> {
-        let mut bytes = self.connection.framing.header(message.len()).unwrap().to_vec();
+        let mut bytes = self.connection.common.framing.header(message.len()).unwrap().to_vec();
         bytes.extend_from_slice(message);
         self.connection.feed(&mut bytes, &mut self.host)
     }
@@ -86,13 +99,13 @@ impl Pair {
     }
 
     fn output(&mut self) -> Vec<u8> {
-        self.connection.output.take_all(&mut self.host.pool)
+        self.connection.common.output.take_all(&mut self.host.pool)
     }
 
     /// The one message in the output.
     fn answer(&mut self) -> Vec<u8> {
         let output = self.output();
-        assert_eq!(output[..4], self.connection.framing.header(output.len() - 4).unwrap());
+        assert_eq!(output[..4], self.connection.common.framing.header(output.len() - 4).unwrap());
         output[4..].to_vec()
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek, Write};
 
-use super::*;
+use crate::conn::*;
 use crate::credits::Credits;
 use crate::crypto::{Cipher, Encryption, Signer, SigningAlgorithm};
 use crate::pump::{self, End, Kind, Memory, Place, Shared, Stored};

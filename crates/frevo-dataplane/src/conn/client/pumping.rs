@@ -1,17 +1,19 @@
 //! Pumps on a connection: their requests are built here, their answers are checked and routed here.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::protect::{self, Protection};
 use zerocopy::FromBytes;
 
-use super::pump_body::Body;
-use super::{violation, Connection, Host};
+use super::body::Body;
+use super::Client;
 use crate::buffer::{Output, Pool};
+use crate::conn::common::Common;
+use crate::conn::compound::Element;
+use crate::conn::protect::{self, Protection};
+use crate::conn::{violation, Host};
 use crate::credits::Credits;
-use crate::crypto::MessageNonces;
+use crate::crypto::RequestNonces;
 use crate::event::{Event, Reason};
 use crate::framing::Framing;
 use crate::pump::{read_data, Class, End, Operation, Pump, PumpId, Settings, StoreJob, Stored};
@@ -30,11 +32,10 @@ const SPARE_BUFFERS: usize = 4;
 const READ_OVERHEAD: usize = HEADER_BYTES + 16;
 
 /// How a message came.
-pub(super) struct Protected {
+pub(super) struct Arrival {
+    /// SessionId of the transform header.
     pub(super) encrypted: Option<u64>,
-    pub(super) bad: bool,
-    pub(super) unverified: bool,
-    /// It stands alone and there are workers.
+    /// There are workers.
     pub(super) can_defer: bool,
     /// When it came.
     pub(super) now: Instant,
@@ -70,29 +71,24 @@ impl Pumps {
     }
 }
 
-impl Connection {
-    /// What responses grant goes to `credits` from now on.
-    pub fn set_credits(&mut self, credits: Arc<Credits>) {
-        self.credits = Some(credits);
-    }
-
+impl Client {
     /// Starts a pump. Its end is reported by [`Event::Pump`].
-    pub fn add_pump(&mut self, settings: Settings, host: &mut Host) {
-        let keys = self.keys(settings.session_id).cloned();
+    pub(in crate::conn) fn add_pump(&mut self, common: &mut Common, settings: Settings, host: &mut Host) {
+        let keys = common.keys(settings.session_id).cloned();
         let unprotected = settings.encrypt && !keys.as_ref().is_some_and(|keys| keys.can_encrypt());
-        if self.closing || self.credits.is_none() || unprotected {
-            let (connection, pump) = (self.id, settings.id);
+        if common.closing || self.credits.is_none() || unprotected {
+            let (connection, pump) = (common.id, settings.id);
             host.events.push(Event::Pump { connection, pump, end: End::Lost });
             return;
         }
         let mut pump = Pump::new(settings, keys);
         pump.needs_credits = true;
         self.pumps.get_or_insert_default().list.push(pump);
-        self.feed_pumps(host);
+        self.feed_pumps(common, host);
     }
 
     /// Ends a pump when its requests are answered, or `now`. Unknown ones have ended.
-    pub fn stop_pump(&mut self, id: PumpId, now: bool, host: &mut Host) {
+    pub(in crate::conn) fn stop_pump(&mut self, common: &mut Common, id: PumpId, now: bool, host: &mut Host) {
         let Some(pumps) = &mut self.pumps else { return };
         let Some(pump) = pumps.find(id) else { return };
         if now {
@@ -101,21 +97,21 @@ impl Connection {
             pump.stop(End::Done);
         }
         pump.needs_credits = true;
-        self.feed_pumps(host);
+        self.feed_pumps(common, host);
     }
 
     /// The connection has ended: so have its pumps.
-    pub fn end_pumps(&mut self, host: &mut Host) {
+    pub(in crate::conn) fn end_pumps(&mut self, common: &Common, host: &mut Host) {
         for pump in self.pumps.take().map(|pumps| pumps.list).unwrap_or_default() {
-            let (connection, pump) = (self.id, pump.settings.id);
+            let (connection, pump) = (common.id, pump.settings.id);
             host.events.push(Event::Pump { connection, pump, end: End::Lost });
         }
     }
 
     /// A response has granted credits.
-    pub(super) fn granted(&mut self, credits: u16, host: &mut Host) {
+    pub(super) fn granted(&mut self, common: &Common, credits: u16, host: &mut Host) {
         if self.credits.as_ref().is_some_and(|account| account.grant(credits)) {
-            host.events.push(Event::Credits { connection: self.id });
+            host.events.push(Event::Credits { connection: common.id });
         }
     }
 
@@ -125,7 +121,7 @@ impl Connection {
     }
 
     /// Size of the message that is probably next, when it is so large that it should be received in one piece.
-    pub(super) fn expected_frame(&self) -> Option<usize> {
+    pub(in crate::conn) fn expected_frame(&self) -> Option<usize> {
         let pumps = self.pumps.as_ref()?;
         let bulk = |pump: &Pump| {
             (pump.in_flight > 0).then_some((pump.bulk_bytes(), protect::room(pump.settings.encrypt)))
@@ -135,38 +131,38 @@ impl Connection {
     }
 
     /// Does with the buffer of an answered message what is to be done: a worker writes it, or it is used again.
-    pub(super) fn answered(&mut self, input: Vec<u8>, host: &mut Host) {
+    pub(in crate::conn) fn answered(&mut self, common: &mut Common, input: Vec<u8>, host: &mut Host) {
         let Some((job, message)) = self.pumps.as_mut().and_then(|pumps| pumps.store.take()) else {
-            return self.use_again(input);
+            return self.use_again(common, input);
         };
         host.stores.push(with_buffer(job, message, input));
         if let Some(spare) = self.pumps.as_mut().and_then(|pumps| pumps.spare.pop()) {
-            self.use_again(spare);
+            self.use_again(common, spare);
         }
     }
 
     /// As `answered` for a message in a buffer that belongs to others.
-    pub(super) fn keep_for_store(&mut self, frame: &[u8], host: &mut Host) {
+    pub(in crate::conn) fn keep_for_store(&mut self, frame: &[u8], host: &mut Host) {
         if let Some((job, message)) = self.pumps.as_mut().and_then(|pumps| pumps.store.take()) {
             host.stores.push(with_buffer(job, message, frame.to_vec()));
         }
     }
 
     /// Keeps the buffer of a large answer for the next ones.
-    fn use_again(&mut self, mut buffer: Vec<u8>) {
-        if self.closing || self.expected_frame().is_none_or(|size| buffer.capacity() < size) {
+    fn use_again(&mut self, common: &mut Common, mut buffer: Vec<u8>) {
+        if common.closing || self.expected_frame().is_none_or(|size| buffer.capacity() < size) {
             return;
         }
         buffer.clear();
-        if self.input.capacity() == 0 {
-            self.input = buffer;
+        if common.input.capacity() == 0 {
+            common.input = buffer;
         } else if let Some(pumps) = self.pumps.as_mut().filter(|pumps| pumps.spare.len() < SPARE_BUFFERS) {
             pumps.spare.push(buffer);
         }
     }
 
     /// A worker has written the data of an answer to its file.
-    pub fn stored(&mut self, job: StoreJob, host: &mut Host) {
+    pub(in crate::conn) fn stored(&mut self, common: &mut Common, job: StoreJob, host: &mut Host) {
         let StoreJob { pump, operation, buffer, data, ns, outcome, .. } = job;
         if let Some(pump) = self.pumps.as_mut().and_then(|pumps| pumps.find(pump)) {
             pump.in_flight -= 1;
@@ -174,38 +170,39 @@ impl Connection {
             pump.needs_credits = true;
             pump.stored(operation, data.len() as u32, outcome, ns);
         }
-        self.use_again(buffer);
-        self.feed_pumps(host);
+        self.use_again(common, buffer);
+        self.feed_pumps(common, host);
     }
 
     /// Handles an answer to a pump's request. An error ends the connection.
     pub(super) fn pumped(
         &mut self,
-        header: &Header,
-        message: &[u8],
-        protected: &Protected,
+        common: &Common,
+        element: &Element,
+        arrival: &Arrival,
     ) -> Result<(), Reason> {
+        let (header, message) = (&element.header, element.bytes);
         let (Some(pumps), Some(credits)) = (&mut self.pumps, &self.credits) else { return Ok(()) };
         let Some(flight) = pumps.flights.get(&header.message_id.get()) else { return Ok(()) };
         let (status, interim) = (header.status.get(), header.is_interim());
-        check(flight, header, protected, interim)?;
+        check(flight, element, arrival, interim)?;
         if interim {
             return Ok(());
         }
         let Some(flight) = pumps.flights.remove(&header.message_id.get()) else { return Ok(()) };
         credits.settle(u64::from(flight.charge));
         let Some(pump) = pumps.find(flight.pump) else { return Ok(()) }; // abandoned
-        let ns = u64::try_from(protected.now.saturating_duration_since(flight.sent).as_nanos())
-            .unwrap_or(u64::MAX);
+        let ns =
+            u64::try_from(arrival.now.saturating_duration_since(flight.sent).as_nanos()).unwrap_or(u64::MAX);
         let operation = flight.operation;
-        let large = protected.can_defer && operation.size as usize >= BULK_BYTES;
+        let large = arrival.can_defer && element.is_alone() && operation.size as usize >= BULK_BYTES;
         if let Some((file, place)) = pump.deferred(&operation, status).filter(|_| large) {
             let data = read_data(message).filter(|data| data.len() <= operation.size as usize);
             let Some(data) = data else { return violation("the server sent a malformed response") };
             pump.storing += 1;
             let start = data.as_ptr() as usize - message.as_ptr() as usize;
             let job = StoreJob {
-                connection: self.id,
+                connection: common.id,
                 pump: flight.pump,
                 operation,
                 buffer: Vec::new(),
@@ -228,26 +225,26 @@ impl Connection {
     }
 
     /// Sends what the pumps have to ask and reports those that have ended. True when there was something to do.
-    pub fn feed_pumps(&mut self, host: &mut Host) -> bool {
+    pub(in crate::conn) fn feed_pumps(&mut self, common: &mut Common, host: &mut Host) -> bool {
         let (Some(pumps), Some(credits)) = (&mut self.pumps, &self.credits) else { return false };
-        if self.closing || !pumps.list.iter().any(|pump| pump.needs_credits) {
+        if common.closing || !pumps.list.iter().any(|pump| pump.needs_credits) {
             return false;
         }
         let now = host.now;
         let mut outlet = Outlet {
-            framing: self.framing,
-            multi_credit: self.settings.multi_credit,
+            framing: common.framing,
+            multi_credit: common.settings.multi_credit,
             credits,
             window: &mut self.window,
             nonces: &self.nonces,
-            output: &mut self.output,
+            output: &mut common.output,
             pool: &mut host.pool,
         };
         let Pumps { list, flights, .. } = &mut **pumps;
         for pump in list.iter_mut().filter(|pump| pump.needs_credits) {
             pump.needs_credits = pump.should_ask() && outlet.feed(pump, flights, now);
         }
-        let connection = self.id;
+        let connection = common.id;
         list.retain(|pump| {
             let Some(end) = pump.ended() else { return true };
             host.events.push(Event::Pump { connection, pump: pump.settings.id, end });
@@ -266,11 +263,12 @@ fn with_buffer(mut job: StoreJob, message: usize, frame: Vec<u8>) -> StoreJob {
 }
 
 /// The checks of [MS-SMB2] 3.2.5.1.1 and 3.2.5.1.3, the same as of the control plane's requests.
-fn check(flight: &Flight, header: &Header, protected: &Protected, interim: bool) -> Result<(), Reason> {
+fn check(flight: &Flight, element: &Element, arrival: &Arrival, interim: bool) -> Result<(), Reason> {
+    let header = &element.header;
     if !header.has(flags::SERVER_TO_REDIR) || header.command != flight.operation.class.command() {
         return violation("the server sent something other than a response");
     }
-    match protected.encrypted {
+    match arrival.encrypted {
         Some(session_id) if session_id == flight.session_id => return Ok(()),
         Some(_) => return violation("a response was encrypted for another session"),
         None => (),
@@ -278,10 +276,10 @@ fn check(flight: &Flight, header: &Header, protected: &Protected, interim: bool)
     if flight.encrypted {
         return violation("a response is not encrypted, but must be");
     }
-    if protected.bad {
+    if element.bad {
         return violation("the signature of a response is wrong: it may have been changed in transit");
     }
-    if flight.signed && !interim && (protected.unverified || !header.has(flags::SIGNED)) {
+    if flight.signed && !interim && (element.unverified || !header.has(flags::SIGNED)) {
         return violation("a response is not signed, but must be");
     }
     Ok(())
@@ -293,7 +291,7 @@ struct Outlet<'a> {
     multi_credit: bool,
     credits: &'a Credits,
     window: &'a mut Window,
-    nonces: &'a MessageNonces,
+    nonces: &'a RequestNonces,
     output: &'a mut Output,
     pool: &'a mut Pool,
 }

@@ -5,8 +5,10 @@ use std::sync::atomic::Ordering;
 
 use zerocopy::IntoBytes;
 
-use super::protect::Protection;
-use super::{Connection, Host};
+use super::Server;
+use crate::conn::common::Common;
+use crate::conn::protect::Protection;
+use crate::conn::Host;
 use crate::crypto::SignOnce;
 use crate::event::Reason;
 use crate::fast::{is_plain, read_response, AttachedOpen, Attempt, ReadJob, READ_RESPONSE_BYTES};
@@ -28,10 +30,11 @@ pub(super) struct Request<'a> {
 /// What became of a request: None when it is not for here; an error ends the connection.
 type Answered = Option<Result<(), Reason>>;
 
-impl Connection {
+impl Server {
     /// Answers a request if it can. If not, the `right` to sign its answer is still there.
     pub(super) fn answer(
         &mut self,
+        common: &mut Common,
         request: &Request,
         right: &mut Option<SignOnce>,
         host: &mut Host,
@@ -40,63 +43,54 @@ impl Connection {
             | flags::ASYNC_COMMAND
             | flags::RELATED_OPERATIONS
             | flags::REPLAY_OPERATION;
-        if !self.settings.authenticated || request.header.flags.get() & UNUSUAL != 0 {
+        if !common.settings.authenticated || request.header.flags.get() & UNUSUAL != 0 {
             return None;
         }
         match request.header.command.get() {
-            command::READ if !self.opens.is_empty() => self.read(request, right, host),
-            command::ECHO if host.echoes() => self.echo(request, right, host),
+            command::READ if !self.opens.is_empty() => self.read(common, request, right, host),
+            command::ECHO if host.echoes() => self.echo(common, request, right, host),
             _ => None,
         }
     }
 
-    /// How to protect the answer; None when the request is not protected as its session or, with `encrypted_only`, its
-    /// share demands.
-    fn protection(
-        &self,
-        header: &Header,
-        encrypted: Option<u64>,
-        encrypted_only: bool,
-    ) -> Option<Protection> {
-        let keys = self.keys(header.session_id.get())?;
-        let signed = header.has(flags::SIGNED);
-        match encrypted {
-            Some(session_id) if header.session_id == session_id => {
-                Protection::encrypted(session_id, keys).ok()
-            }
-            Some(_) => None,
-            None if encrypted_only || keys.encryption_required || (keys.signing_required && !signed) => None,
-            None if signed => Some(Protection::Signed(keys.clone())),
-            None => Some(Protection::Plain),
-        }
-    }
-
     /// [MS-SMB2] 3.3.5.17
-    fn echo(&mut self, request: &Request, right: &mut Option<SignOnce>, host: &mut Host) -> Answered {
+    fn echo(
+        &mut self,
+        common: &mut Common,
+        request: &Request,
+        right: &mut Option<SignOnce>,
+        host: &mut Host,
+    ) -> Answered {
         let Request { header, message, encrypted } = request;
         Empty::of(message)?;
         let protection = match (header.session_id.get(), encrypted) {
             (0, None) if !header.has(flags::SIGNED) => Protection::Plain,
-            _ => self.protection(header, *encrypted, false)?,
+            _ => protection(common, header, *encrypted, false)?,
         };
         add(&host.stats.fast_echoes, 1);
-        Some(self.respond(header, 0, Empty::new().as_bytes(), protection, right.take(), host))
+        Some(self.respond(common, header, 0, Empty::new().as_bytes(), protection, right.take(), host))
     }
 
     /// [MS-SMB2] 3.3.5.12
-    fn read(&mut self, request: &Request, right: &mut Option<SignOnce>, host: &mut Host) -> Answered {
+    fn read(
+        &mut self,
+        common: &mut Common,
+        request: &Request,
+        right: &mut Option<SignOnce>,
+        host: &mut Host,
+    ) -> Answered {
         let Request { header, message, encrypted } = request;
         let read = ReadRequest::of(message).filter(|read| is_plain(read))?;
-        let open = self.find_open(header, read)?;
+        let open = self.find_open(common, header, read)?;
         let (file, gate, position) = (open.file.clone(), open.gate.clone(), open.position.clone());
-        let protection = self.protection(header, *encrypted, open.encrypted_only)?;
+        let protection = protection(common, header, *encrypted, open.encrypted_only)?;
         let (length, offset) = (read.length.get() as usize, read.offset.get());
         let minimum = read.minimum_count.get() as usize;
         let data_start = protection.room() + READ_RESPONSE_BYTES;
-        self.framing.header(data_start + length - FRAME_BYTES)?;
+        common.framing.header(data_start + length - FRAME_BYTES)?;
         let pass = gate.enter()?;
 
-        let tail = self.output.tail(data_start + length, &mut host.pool);
+        let tail = common.output.tail(data_start + length, &mut host.pool);
         let room = &mut tail.spare_capacity_mut()[data_start..data_start + length];
         let mut attempt = file.read_nowait(room, offset);
         if attempt == Attempt::WouldBlock && !host.can_defer {
@@ -105,60 +99,52 @@ impl Connection {
         match attempt {
             Attempt::Failed => None,
             Attempt::WouldBlock => {
-                add(&host.stats.fast_reads_deferred, 1);
-                self.deferred_bytes += length;
-                let buffer = host.pool.take(data_start + length);
-                let (connection, request) = (self.id, message.to_vec());
-                let right = right.take();
-                let outcome = None;
-                host.jobs.push(ReadJob {
-                    connection,
-                    request,
+                let job = ReadJob {
+                    connection: common.id,
+                    request: message.to_vec(),
                     encrypted: *encrypted,
-                    right,
+                    right: right.take(),
                     file,
                     read: *read,
-                    buffer,
+                    buffer: host.pool.take(data_start + length),
                     data_start,
                     position,
-                    outcome,
+                    outcome: None,
                     pass,
-                });
+                };
+                self.defer(job, host);
                 Some(Ok(()))
             }
             Attempt::Done(count) if count < minimum => None,
-            Attempt::Done(0) => {
-                let right = right.take();
-                Some(self.respond(
-                    header,
-                    STATUS_END_OF_FILE,
-                    ErrorResponse::new().as_bytes(),
-                    protection,
-                    right,
-                    host,
-                ))
-            }
+            Attempt::Done(0) => Some(self.end_of_file(common, header, protection, right.take(), host)),
             Attempt::Done(count) => {
                 position.store(offset + count as u64, Ordering::Relaxed);
                 let credits = self.window.grant(header.credits.get(), true);
-                let tail = self.output.tail(data_start + length, &mut host.pool);
+                let tail = common.output.tail(data_start + length, &mut host.pool);
                 let start = tail.len();
                 // SAFETY: the read has initialised `count` bytes from `data_start` on, in this same buffer.
                 unsafe { commit_read(tail, data_start, count) };
                 let (frame, right) = (&mut tail[start..], right.take());
-                let done = finish_read_response(frame, header, credits, protection, right, self.framing);
-                self.output.committed(data_start + count);
-                self.count_read(count, host);
+                let done = finish_read_response(frame, header, credits, protection, right, common.framing);
+                common.output.committed(data_start + count);
+                count_read(count, host);
                 Some(done)
             }
         }
     }
 
-    fn find_open(&self, header: &Header, read: &ReadRequest) -> Option<&AttachedOpen> {
+    /// Leaves a read to a worker.
+    fn defer(&mut self, job: ReadJob, host: &mut Host) {
+        add(&host.stats.fast_reads_deferred, 1);
+        self.deferred_bytes += job.read.length.get() as usize;
+        host.jobs.push(job);
+    }
+
+    fn find_open(&self, common: &Common, header: &Header, read: &ReadRequest) -> Option<&AttachedOpen> {
         let open = self.opens.get(&read.file_id.volatile.get())?;
-        let charge = if self.settings.multi_credit { header.credit_charge.get().max(1) } else { 1 };
+        let charge = if common.settings.multi_credit { header.credit_charge.get().max(1) } else { 1 };
         let length = read.length.get();
-        let fits = length <= self.settings.max_read && length.div_ceil(CREDIT_BYTES) <= u32::from(charge);
+        let fits = length <= common.settings.max_read && length.div_ceil(CREDIT_BYTES) <= u32::from(charge);
         let same = read.file_id.persistent == open.persistent_id
             && header.session_id == open.session_id
             && header.tree_id == open.tree_id;
@@ -166,25 +152,23 @@ impl Connection {
     }
 
     /// Queues the answer to a read that a worker has done, or hands the request up when it failed.
-    pub fn finish_read(&mut self, job: ReadJob, host: &mut Host) -> Result<(), Reason> {
+    pub(in crate::conn) fn finish_read(
+        &mut self,
+        common: &mut Common,
+        job: ReadJob,
+        host: &mut Host,
+    ) -> Result<(), Reason> {
         let length = job.read.length.get() as usize;
         let minimum = job.read.minimum_count.get() as usize;
         self.deferred_bytes -= length.min(self.deferred_bytes);
         let Some(header) = Header::parse(&job.request) else { return Ok(()) };
-        if self.closing {
+        if common.closing {
             return Ok(());
         }
-        let protection = self.protection(&header, job.encrypted, false); // the share was asked before
+        let protection = protection(common, &header, job.encrypted, false); // the share was asked before
         match (protection, job.outcome) {
             (Some(protection), Some(Attempt::Done(0))) if minimum == 0 => {
-                self.respond(
-                    &header,
-                    STATUS_END_OF_FILE,
-                    ErrorResponse::new().as_bytes(),
-                    protection,
-                    job.right,
-                    host,
-                )?;
+                self.end_of_file(common, &header, protection, job.right, host)?;
             }
             (Some(protection), Some(Attempt::Done(count))) if count > 0 && count >= minimum => {
                 job.position.store(job.read.offset.get() + count as u64, Ordering::Relaxed);
@@ -192,24 +176,34 @@ impl Connection {
                 let mut buffer = job.buffer;
                 // SAFETY: ReadJob::run has initialised `count` bytes from `data_start` on in the empty buffer.
                 unsafe { commit_read(&mut buffer, job.data_start, count) };
-                finish_read_response(&mut buffer, &header, credits, protection, job.right, self.framing)?;
-                self.output.push(buffer, 0);
-                self.count_read(count, host);
+                finish_read_response(&mut buffer, &header, credits, protection, job.right, common.framing)?;
+                common.output.push(buffer, 0);
+                count_read(count, host);
             }
-            _ => self.report_request(job.request, job.encrypted, job.right, host),
+            _ => self.report_request(common, job.request, job.encrypted, job.right, host),
         }
         drop(job.pass);
         Ok(())
     }
 
-    fn count_read(&self, count: usize, host: &Host) {
-        add(&host.stats.fast_reads, 1);
-        add(&host.stats.fast_read_bytes, count as u64);
+    /// Queues the response to a READ that starts at the end of the file or after it.
+    fn end_of_file(
+        &mut self,
+        common: &mut Common,
+        request: &Header,
+        protection: Protection,
+        right: Option<SignOnce>,
+        host: &mut Host,
+    ) -> Result<(), Reason> {
+        let body = ErrorResponse::new();
+        self.respond(common, request, STATUS_END_OF_FILE, body.as_bytes(), protection, right, host)
     }
 
     /// Queues a response with a short body.
+    #[allow(clippy::too_many_arguments)]
     fn respond(
         &mut self,
+        common: &mut Common,
         request: &Header,
         status: u32,
         body: &[u8],
@@ -220,16 +214,40 @@ impl Connection {
         let credits = self.window.grant(request.credits.get(), true);
         let room = protection.room();
         let size = room + HEADER_BYTES + body.len();
-        let tail = self.output.tail(size, &mut host.pool);
+        let tail = common.output.tail(size, &mut host.pool);
         let start = tail.len();
         tail.resize(start + size, 0);
         let frame = &mut tail[start..];
         *Header::of_mut(&mut frame[room..]) = request.response(status, credits);
         frame[room + HEADER_BYTES..].copy_from_slice(body);
-        protection.finish(frame, self.framing, right)?;
-        self.output.committed(size);
+        protection.finish(frame, common.framing, right)?;
+        common.output.committed(size);
         Ok(())
     }
+}
+
+/// How to protect the answer; None when the request is not protected as its session or, with `encrypted_only`, its
+/// share demands.
+fn protection(
+    common: &Common,
+    header: &Header,
+    encrypted: Option<u64>,
+    encrypted_only: bool,
+) -> Option<Protection> {
+    let keys = common.keys(header.session_id.get())?;
+    let signed = header.has(flags::SIGNED);
+    match encrypted {
+        Some(session_id) if header.session_id == session_id => Protection::encrypted(session_id, keys).ok(),
+        Some(_) => None,
+        None if encrypted_only || keys.encryption_required || (keys.signing_required && !signed) => None,
+        None if signed => Some(Protection::Signed(keys.clone())),
+        None => Some(Protection::Plain),
+    }
+}
+
+fn count_read(count: usize, host: &Host) {
+    add(&host.stats.fast_reads, 1);
+    add(&host.stats.fast_read_bytes, count as u64);
 }
 
 /// Makes `data_start` zero bytes and the `count` bytes behind them part of `buffer`.
