@@ -243,7 +243,6 @@ impl<'a> Run<'a> {
     /// The other end does something with its connection.
     fn connection(&mut self, amount: u8) {
         let (now, fresh) = (self.now, self.new_address());
-        let is_server = self.role == Role::Server;
         let net = self.net.clone();
         let Some(peer) = self.any_peer() else { return };
         match amount % 8 {
@@ -255,9 +254,7 @@ impl<'a> Run<'a> {
             3 => peer.is_gone = true,
             _ => {
                 // A server that moves is not listened to.
-                let mut heard = false;
-                net.account(peer.address, |account| heard = account.hears);
-                net.account(fresh, |account| account.moved = heard && is_server);
+                net.moved(peer.address, fresh);
                 let before = std::mem::replace(&mut peer.address, fresh);
                 self.control.moved(before, fresh);
             }
@@ -293,11 +290,12 @@ impl<'a> Run<'a> {
         self.throw(Datagram { from: if amount & 1 == 0 { real } else { from }, to, data });
     }
 
-    /// A datagram that has passed comes once more: as it is, changed, with another behind it, or from elsewhere.
+    /// A datagram that has passed comes once more: as it is, changed, with another behind it, from elsewhere, or
+    /// of another version: 0 is a version negotiation.
     fn replay(&mut self, amount: u8) {
         let number = self.random.below(self.road.seen.len());
         let Some(mut datagram) = self.road.seen.get(number).cloned() else { return };
-        match amount % 4 {
+        match amount % 5 {
             0 => self.random.mutate(&mut datagram.data),
             1 => {
                 let other = self.random.below(self.road.seen.len());
@@ -306,6 +304,11 @@ impl<'a> Run<'a> {
             2 => {
                 let from = std::mem::replace(&mut datagram.from, self.new_address());
                 self.control.moved(from, datagram.from);
+                self.net.moved(from, datagram.from);
+            }
+            3 if datagram.data.len() > 5 => {
+                let version = [0u32, 0, 2, 0x0A0A_0A0A][self.random.below(4)];
+                datagram.data[1..5].copy_from_slice(&version.to_be_bytes());
             }
             _ => (),
         }
@@ -428,7 +431,7 @@ impl<'a> Run<'a> {
             if peer.is_gone {
                 continue;
             }
-            self.net.account(datagram.to, |account| account.hears = true);
+            self.net.heard(datagram.to);
             if let Some(data) = peer.receive(self.now, datagram.from, &datagram.data) {
                 let answer = Datagram { from: peer.address, to: datagram.from, data };
                 self.road.put(self.now, answer, &mut self.random);

@@ -71,13 +71,13 @@ pub struct Weather {
 
 /// What was exchanged with an address.
 #[derive(Default, Clone, Copy)]
-pub struct Account {
+struct Account {
     received: usize,
     sent: usize,
     /// Something that we sent has arrived there: who is there may show it.
-    pub hears: bool,
+    hears: bool,
     /// Who is there has shown before, at another address, that it is no spoofed one.
-    pub moved: bool,
+    moved: bool,
 }
 
 #[derive(Default)]
@@ -147,8 +147,16 @@ impl Net {
         }
     }
 
-    pub fn account(&self, address: SocketAddr, change: impl FnOnce(&mut Account)) {
-        change(self.state().accounts.entry(address).or_default());
+    /// Something that we sent has arrived.
+    pub fn heard(&self, address: SocketAddr) {
+        self.state().accounts.entry(address).or_default().hears = true;
+    }
+
+    /// What came from one address comes from another now.
+    pub fn moved(&self, before: SocketAddr, after: SocketAddr) {
+        let mut state = self.state();
+        let known = state.accounts.get(&before).is_some_and(|account| account.hears || account.moved);
+        state.accounts.entry(after).or_default().moved |= known;
     }
 }
 

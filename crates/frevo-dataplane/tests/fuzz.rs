@@ -80,39 +80,13 @@ fn connection() {
 
 /// Two clients connect, write and are answered; then all kinds of things happen.
 fn carrier_sample(choice: u8) -> Vec<u8> {
-    let steps: [(u8, u8); 30] = [
-        (0, 1),
-        (6, 4),
-        (1, 5),
-        (6, 4),
-        (0, 2),
-        (6, 5),
-        (2, 1),
-        (6, 4),
-        (1, 6),
-        (6, 4),
-        (11, 9),
-        (2, 7),
-        (6, 8),
-        (12, 2),
-        (5, 2),
-        (1, 14),
-        (6, 6),
-        (4, 5),
-        (2, 13),
-        (6, 7),
-        (11, 40),
-        (3, 2),
-        (7, 5),
-        (9, 0x44),
-        (10, 1),
-        (13, 3),
-        (2, 9),
-        (8, 2),
-        (13, 3),
-        (8, 61),
+    #[rustfmt::skip]
+    let steps = [
+        0, 1, 6, 4, 1, 5, 6, 4, 0, 2, 6, 5, 2, 1, 6, 4, 1, 6, 6, 4,
+        11, 9, 2, 7, 6, 8, 12, 2, 5, 2, 1, 14, 6, 6, 4, 5, 2, 13, 6, 7,
+        11, 40, 3, 2, 7, 5, 9, 0x44, 10, 1, 13, 3, 2, 9, 8, 2, 13, 3, 8, 61,
     ];
-    [choice].into_iter().chain(steps.into_iter().flat_map(|(act, amount)| [act, amount])).collect()
+    [vec![choice], steps.to_vec()].concat()
 }
 
 #[test]
@@ -126,6 +100,14 @@ fn the_samples_of_the_carrier_are_conversations() {
         let seen = bodies::carried(&carrier_sample(choice));
         assert!(seen.secured == 2 && seen.messages > 5 && seen.answered > 1000, "{choice}: {seen:?}");
     }
+}
+
+/// What the target has found, one by one.
+#[test]
+fn a_client_that_shows_nothing_is_sent_three_times_what_it_sent() {
+    // One Initial from nobody, something from elsewhere, then time enough to repeat the answer: quinn-proto alone sends
+    // one datagram too many.
+    bodies::carrier(&[0, 15, 0, 10, 3, 8, 20]);
 }
 
 #[test]
