@@ -2,7 +2,8 @@
 
 Servers with the same configuration are started once and shared; each is stopped, and its log and exit are checked,
 when the tests are over. `pytest tests/interop --against samba` runs the same tests against smbd, to tell a fault of
-the test from one of the server.
+the test from one of the server. `pytest --transport=quic` reaches every server over QUIC (see `peers.transports`);
+tests marked `each_transport` run over both without that.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from peers import programs
+from peers import programs, transports
 from peers.frevo_server import FrevoServer, frevo_server
 from peers.samba_server import samba_server as run_samba
 from peers.target import Serve, Target
@@ -24,9 +25,27 @@ PLANES: dict[str, dict[str, str]] = {
     "slow-path": {"frevo:engine": "epoll", "frevo:fast path": "no"},
 }
 
+NEWEST = "SMB3_11"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--against", choices=("frevo", "samba"), default="frevo", help="the server under test")
+    parser.addoption(
+        "--transport", choices=transports.TRANSPORTS, default="tcp", help="how servers are reached"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    chosen = ExitStack()
+    chosen.enter_context(transports.using(config.getoption("--transport")))
+    config.add_cleanup(chosen.close)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    each = metafunc.definition.get_closest_marker("each_transport")
+    if each and metafunc.config.getoption("--transport") == "tcp":
+        metafunc.fixturenames.append("transport")
+        metafunc.parametrize("transport", transports.TRANSPORTS, indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -60,16 +79,36 @@ def _encodable(value: Any) -> Any:
     return value
 
 
+@pytest.fixture
+def transport(request: pytest.FixtureRequest) -> Iterator[str]:
+    """How servers are reached in this test."""
+    with transports.using(request.param):
+        yield request.param
+
+
+@pytest.fixture(autouse=True)
+def _tcp_only(request: pytest.FixtureRequest) -> None:
+    """Skips what is about TCP itself in a run over QUIC, and dialects that QUIC does not carry."""
+    if not transports.over_quic():
+        return
+    marker = request.node.get_closest_marker("tcp_only")
+    if marker:
+        pytest.skip(f"over TCP only: {marker.args[0]}")
+    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    if any(str(parameters.get(name, NEWEST)) < NEWEST for name in ("dialect", "maximum")):
+        pytest.skip("over TCP only: QUIC carries 3.1.1 alone")
+
+
 @pytest.fixture(scope="session")
 def serve(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """serve({"key": "value"}) gives a running server with these lines in [global]; equal ones are shared."""
     against = request.config.getoption("--against")
     run = frevo_server if against == "frevo" else run_samba
-    running: dict[tuple[tuple[str, str], ...], Target] = {}
+    running: dict[tuple[object, ...], Target] = {}
     with ExitStack() as stack:
 
         def start(options: dict[str, str] | None = None) -> Target:
-            key = tuple(sorted((options or {}).items()))
+            key = (transports.over_quic(), *sorted((options or {}).items()))
             if key not in running:
                 running[key] = stack.enter_context(run(tmp_path_factory.mktemp(against), options))
             target = running[key]

@@ -17,7 +17,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "tests"), str(Path(__file__).parent)]
@@ -140,8 +140,10 @@ def worst_cases(rng: random.Random, file_id: tuple[int, int]) -> list[tuple[int,
 class Attacker:
     """Sends one malformed message after another, over as many connections as necessary."""
 
-    def __init__(self, pair: Pair, rng: random.Random) -> None:
-        self.pair, self.rng = pair, rng
+    def __init__(
+        self, pair: Pair, rng: random.Random, dialects: Sequence[int] = (0x0202, 0x0210, 0x0302, 0x0311)
+    ) -> None:
+        self.pair, self.rng, self.dialects = pair, rng, dialects
         self.bodies = corpus()
         self.client = self.fresh()
         self.files: list[tuple[int, int]] = []
@@ -154,7 +156,7 @@ class Attacker:
         client = self.pair.connect()
         if self.rng.randrange(8) == 0:
             return client
-        client.negotiate((self.rng.choice((0x0202, 0x0210, 0x0302, 0x0311)),))
+        client.negotiate((self.rng.choice(self.dialects),))
         if self.rng.randrange(6) == 0:
             return client
         client.log_on()

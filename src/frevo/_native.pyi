@@ -374,8 +374,9 @@ class DataPlane:
         role: str = "server",
         limits: Limits | None = None,
     ) -> Self:
-        """Starts the threads. engine: auto, uring or epoll; role: server or client. TypeError for an
-        unknown limit, OSError if a thread or an engine cannot be started.
+        """Starts the threads. engine: auto, uring or epoll; role: server, client, or relay, which understands nothing:
+        a MESSAGE has the bytes that arrived, and what is submitted is sent without framing. TypeError for an unknown
+        limit, OSError if a thread or an engine cannot be started.
         """
 
     @property

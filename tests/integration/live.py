@@ -7,13 +7,18 @@ import contextlib
 import select
 import socket
 import struct
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from pair.client import Client
+from peers import transports
+from peers.frevo_server import relay
 from peers.nonces import Nonces
+
+from integration.test_serve import serving
 
 T = TypeVar("T")
 
@@ -58,6 +63,7 @@ class Live:
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
+        self.tcp_port = port  # the server's own, where `port` is that of a relay
         self.links: list[SocketLink] = []
         self.nonces = Nonces()  # of all that the server sends
 
@@ -87,6 +93,20 @@ class Live:
         self.nonces.check()
         for link in self.links:
             link.sock.close()
+
+
+@contextlib.contextmanager
+def live_server(config: Path, **more: int) -> Iterator[tuple[subprocess.Popen[str], Live]]:
+    """`frevo serve -c config` at a free port; *more* as for `serving`. Over QUIC, *config* has `server_options`."""
+    quic = ["--quic=0"] if transports.over_quic() else []
+    with contextlib.ExitStack() as stack:
+        process, ready = stack.enter_context(serving("-c", str(config), "-p", "0", "-q", *quic, **more))
+        port = int(ready["tcp"])
+        if quic:
+            port = stack.enter_context(relay("127.0.0.1", int(ready["quic"]))).port
+        live = stack.enter_context(Live("127.0.0.1", port))
+        live.tcp_port = int(ready["tcp"])
+        yield process, live
 
 
 def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pair.client import Client, Disconnected
 from pair.machine import OTHER_PASSWORD, OTHER_USER
+from peers import transports
 from peers.target import PASSWORD, USER, section
 
 from frevo.wire.erref import NTStatus
-from integration.live import Live, descriptors
-from integration.test_serve import FREVO, serving
+from integration.live import Live, descriptors, live_server
+from integration.test_serve import FREVO
 
 #: Descriptors of the server; a quarter of them, less a hundred, is for connections.
 LIMIT = 1024
@@ -27,17 +28,15 @@ def served(base: Path) -> Iterator[tuple[Live, int]]:
     options = {
         "private dir": str(base / "private"), "interfaces": "lo", "bind interfaces only": "yes",
         "frevo:unix users": "no",
+        **transports.server_options(),
     }  # fmt: skip
     config = base / "smb.conf"
     config.write_text(section("global", options) + "\n" + section("share", {"path": str(base / "share")}))
     for user, password in ((USER, PASSWORD), (OTHER_USER, OTHER_PASSWORD)):
         add = [*FREVO, "user", "add", user, "--password-stdin", "-c", str(config)]
         subprocess.run(add, input=password + "\n", text=True, check=True, capture_output=True)
-    with (
-        serving("-c", str(config), "-p", "0", "-q", descriptors_max=LIMIT) as (_, ready),
-        Live("127.0.0.1", int(ready["port"])) as live,
-    ):
-        yield live, int(ready["pid"])
+    with live_server(config, descriptors_max=LIMIT) as (process, live):
+        yield live, process.pid
 
 
 def other_works(live: Live) -> None:

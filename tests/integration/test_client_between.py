@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 
 import pytest
-from peers.altering import AlteringRelay, Step, command_of, elements, frame, only_changed
+from peers import transports
+from peers.altering import Alter, AlteringRelay, Step, command_of, elements, frame, only_changed
 from peers.target import Serve, Target
 
 import frevo
@@ -44,8 +45,18 @@ def target(serve: Serve) -> Target:
 @contextmanager
 def between(target: Target, change: Change) -> Iterator[str]:
     """The URL of the share behind a relay that changes messages."""
-    with AlteringRelay(target.host, target.port, only_changed(change)) as relay:
-        yield f"smb://127.0.0.1:{relay.port}/share"
+    with altering(target, only_changed(change)) as url:
+        yield url
+
+
+@contextmanager
+def altering(target: Target, alter: Alter) -> Iterator[str]:
+    """The same for any relay. Over QUIC it is behind a server with the right certificate."""
+    with (
+        AlteringRelay(target.host, target.port, alter) as relay,
+        transports.reaching(relay.port) as place,
+    ):
+        yield f"{place}/share"
 
 
 def connect(url: str, target: Target, **options: object) -> AbstractAsyncContextManager[Share]:
@@ -101,6 +112,7 @@ async def test_a_relay_that_changes_nothing(target: Target, maximum: str) -> Non
             await works(url, target, maximum=maximum, encryption=True)
 
 
+@pytest.mark.tcp_only("QUIC carries 3.1.1 alone")
 @pytest.mark.parametrize("highest", [0x0202, 0x0210, 0x0300, 0x0302])
 @pytest.mark.parametrize("maximum", ["SMB3_02", "SMB3_11"])
 async def test_a_lower_dialect(target: Target, maximum: str, highest: int) -> None:
@@ -116,6 +128,7 @@ async def test_a_lower_dialect(target: Target, maximum: str, highest: int) -> No
         await refused(url, target, "confirm the negotiation|confirmed negotiation", maximum=maximum)
 
 
+@pytest.mark.tcp_only("QUIC carries 3.1.1 alone")
 @pytest.mark.parametrize("dialect", [0x02FF, 0x0311, 0x0000, 0x0399])
 async def test_a_dialect_that_was_not_offered(target: Target, dialect: int) -> None:
     """The response names a dialect that was not offered."""
@@ -284,8 +297,8 @@ async def test_replayed_answers(target: Target, encrypted: bool) -> None:
                 old = old[:24] + message[24:32] + old[32:]  # the id of the request that is open
             return [frame(old)] if len(kept) > 3 else [frame(message)]
 
-        with AlteringRelay(target.host, target.port, repeated) as relay, pytest.raises(ConnectionError):
-            await pieces(f"smb://127.0.0.1:{relay.port}/share", target, encrypted)
+        with altering(target, repeated) as url, pytest.raises(ConnectionError):
+            await pieces(url, target, encrypted)
 
 
 async def pieces(url: str, target: Target, encrypted: bool) -> None:
@@ -314,6 +327,7 @@ async def test_encrypted_answers(target: Target) -> None:
             await refused(url, target, text, encryption=True)
 
 
+@pytest.mark.tcp_only("QUIC carries 3.1.1 alone")
 @pytest.mark.parametrize("status", [NTStatus.INVALID_DEVICE_REQUEST, NTStatus.FILE_CLOSED, NTStatus.SUCCESS])
 async def test_the_confirmation_is_forged(target: Target, status: NTStatus) -> None:
     """The response to FSCTL_VALIDATE_NEGOTIATE_INFO is replaced by an unsigned one, like that of a server that does

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from peers import transports
 from peers.altering import command_of, elements, frame
 from peers.lying_server import LyingRelay, ServerThread
 from peers.target import PASSWORD, USER
@@ -30,7 +31,12 @@ class NoReport:
 @pytest.fixture
 def relay(tmp_path: Path) -> Iterator[LyingRelay]:
     """A server with a file and a folder, behind a relay that is honest at first."""
-    with ServerThread(tmp_path / "server") as thread, LyingRelay(thread) as relay:
+    with (
+        ServerThread(tmp_path / "server") as thread,
+        LyingRelay(thread) as relay,
+        transports.reaching(relay.port) as place,
+    ):
+        relay.url = f"{place}/share"
         (thread.folder() / "file").write_bytes(b"x" * 100_000)
         (thread.folder() / "folder").mkdir()
         (thread.folder() / "folder" / "good").write_bytes(b"good")
@@ -45,7 +51,7 @@ def lies(relay: LyingRelay, command: int, change: Callable[[bytes], bytes | None
         return [] if None in parts else [frame(relay.thread.signed(b"".join(filter(None, parts))))]
 
     relay.lie = lie  # type: ignore[method-assign]
-    return f"smb://127.0.0.1:{relay.port}/share"
+    return relay.url
 
 
 def listing(*names: str) -> Callable[[bytes], bytes]:
@@ -80,7 +86,7 @@ async def test_a_local_link_in_the_way(relay: LyingRelay, tmp_path: Path) -> Non
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "folder").symlink_to(tmp_path / "elsewhere")
-    async with frevo.connect(f"smb://127.0.0.1:{relay.port}/share", None, **_OPTIONS) as share:
+    async with frevo.connect(relay.url, None, **_OPTIONS) as share:
         plan = batch.Plan(recursive=True)
         totals = await batch.download(share, "", str(tmp_path / "target"), plan, NoReport())
     assert "symbolic link" in str(totals.errors[0][1]) and not list((tmp_path / "elsewhere").iterdir())

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from pair.client import Client, Disconnected, Element
+from peers import transports
 from peers.frevo_server import FrevoServer, frevo_server
 
 from frevo.wire.erref import NTStatus
@@ -64,7 +65,8 @@ def test_mutated_conversations(tmp_path: Path, options: dict[str, str]) -> None:
     from fuzz_server import Attacker
 
     with witnessed(tmp_path, options) as (server, live, client):
-        attacker = Attacker(live, random.Random(20))  # type: ignore[arg-type]
+        dialects = {"dialects": (0x0311,)} if transports.over_quic() else {}
+        attacker = Attacker(live, random.Random(20), **dialects)  # type: ignore[arg-type]
         end = time.monotonic() + 4
         rounds = 0
         while time.monotonic() < end or rounds <= 100:  # a slow machine takes longer, it does not do less
@@ -75,6 +77,7 @@ def test_mutated_conversations(tmp_path: Path, options: dict[str, str]) -> None:
         assert rounds > 100 and server.alive()
 
 
+@pytest.mark.tcp_only("test_hostile_quic.py has a thousand idle connections and floods of Initials")
 def test_many_without_a_log_on(tmp_path: Path) -> None:
     """Goal: 10,000 silent connections cost little and disturb nobody. Method: as many as the quarter of the
     descriptors for connections allows, half of them with the beginning of a message; memory, descriptors, and a client

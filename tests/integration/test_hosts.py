@@ -15,15 +15,16 @@ def test_a_real_address_is_refused(tmp_path: Path) -> None:
 
     async def run() -> None:
         async with in_process(tmp_path / "server", {"hosts allow": "192.0.2. 2001:db8::/32"}) as server:
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1", server.port, local_addr=("127.0.0.2", 0)
-            )
-            writer.write(bytes(200))
-            try:
-                assert await asyncio.wait_for(reader.read(), 10) == b""
-            except ConnectionResetError:
-                pass
-            writer.close()
+            with server.way_in("127.0.0.2") as port:
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", port, local_addr=("127.0.0.2", 0)
+                )
+                writer.write(bytes(200))
+                try:
+                    assert await asyncio.wait_for(reader.read(), 10) == b""
+                except ConnectionResetError:
+                    pass
+                writer.close()
             async with await frevo.connect(server.url()) as share:
                 assert [entry async for entry in share.scandir()] == []
             assert not any(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peers import transports
 from peers.altering import AlteringRelay, Step, command_of, frame
 from peers.in_process import in_process
 from peers.nonces import Nonces
@@ -90,10 +91,12 @@ async def everything(share: Share, expire: Any, interim: Callable[[], Awaitable[
 async def test_nonces_of_both(tmp_path: Path, way: str) -> None:
     """Goal: every message of a client and a server has a unique nonce. Method: all flows through a tap, twice over new
     connections; each key and nonce is looked up among the earlier ones."""
+    if transports.over_quic() and "maximum" in WAYS[way]:
+        pytest.skip("over TCP only: QUIC carries 3.1.1 alone")
     cancelled = 0
     encrypted = "encryption" in WAYS[way]
     async with in_process(tmp_path / "server") as server:
-        with Tap(server.port) as tap:
+        with server.way_in() as port, Tap(port) as tap, transports.reaching(tap.port) as place:
 
             async def interim() -> None:
                 """Returns when the server waits, which the client does not know yet; encrypted, nobody can tell."""
@@ -104,9 +107,8 @@ async def test_nonces_of_both(tmp_path: Path, way: str) -> None:
                     await asyncio.sleep(0.001)
                 assert encrypted, "no interim response"
 
-            url = f"smb://{USER}@127.0.0.1:{tap.port}/share"
             for _ in range(2):
-                async with frevo.connect(url, **WAYS[way]) as share:
+                async with frevo.connect(f"{place}/share", user=USER, **WAYS[way]) as share:
 
                     def expire() -> None:
                         for session in server.running.server.sessions.values():

@@ -16,14 +16,15 @@ from pathlib import Path
 
 import pytest
 from pair.client import Client, create_request
+from peers import transports
 from peers.programs import missing
 from peers.stuck_fuse import stuck_fuse
 from peers.target import PASSWORD, USER, section
 
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, CreateOptions
-from integration.live import Live, until
-from integration.test_serve import FREVO, serving
+from integration.live import Live, live_server, until
+from integration.test_serve import FREVO
 
 
 @contextmanager
@@ -45,16 +46,14 @@ def served(
         "interfaces": "lo",
         "bind interfaces only": "yes",
         "frevo:unix users": "auto" if acting else "no",
+        **transports.server_options(),
         **(options or {}),
     }
     config = base / "smb.conf"
     config.write_text(section("global", options) + "\n" + shares)
     add = [*FREVO, "user", "add", USER, "--password-stdin", "-c", str(config)]
     subprocess.run(add, input=PASSWORD + "\n", text=True, check=True, capture_output=True)
-    with (
-        serving("-c", str(config), "-p", "0", "-q") as (process, ready),
-        Live("127.0.0.1", int(ready["port"])) as live,
-    ):
+    with live_server(config) as (process, live):
         yield process, live
 
 
@@ -68,7 +67,7 @@ def logged_on(live: Live, share: str) -> Client:
 
 def listening(live: Live) -> bool:
     try:
-        socket.create_connection((live.host, live.port), timeout=5).close()
+        socket.create_connection((live.host, live.tcp_port), timeout=5).close()
     except OSError:
         return False
     return True

@@ -99,6 +99,7 @@ def test_protections(bench: Bench, target: Target, workload: str, protect: str) 
     assert bool(found["server"]["cipher"]) == (protect == "encrypt") and not found["server"]["signing"]
 
 
+@pytest.mark.tcp_only("NetBIOS is TCP")
 def test_other_transports(bench: Bench, target: Target) -> None:
     """NetBIOS: any transport that the client supports; the server's process is found by its port."""
     place = f"smb://{target.host}/share"
@@ -141,6 +142,7 @@ def test_an_existing_file(bench: Bench, target: Target) -> None:
     path.unlink()
 
 
+@pytest.mark.tcp_only("a UNC's port is one of TCP")
 def test_connections_are_dealt_out(bench: Bench, target: Target, serve: Serve, tmp_path: Path) -> None:
     """--uncs: several shares and servers in turn; the report lists all of them."""
     other = serve()

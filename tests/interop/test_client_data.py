@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]
 @pytest.fixture
 def options(target: Target) -> dict[str, Any]:
     """What `storage_options` are."""
-    return {"username": target.user, "password": target.password}
+    return {"username": target.user, "password": target.password, "transports": target.transport}
 
 
 @pytest.fixture

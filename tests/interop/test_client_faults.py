@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from peers import frevo_server, programs, samba_server
+from peers import frevo_server, programs, samba_server, transports
 from peers.relay import Relay
 from peers.target import Target
 
@@ -26,9 +26,9 @@ Command = Callable[..., programs.Run]
 
 
 @pytest.fixture
-def url(target: Target, relay: Relay, folder: Path) -> str:
+def url(through: str, folder: Path) -> str:
     """That folder, through the relay."""
-    return f"smb://{target.host}:{relay.port}/share/{folder.name}"
+    return f"{through}/share/{folder.name}"
 
 
 @pytest.fixture
@@ -127,8 +127,8 @@ def test_a_server_that_is_killed(kind: str, way: str, tmp_path: Path) -> None:
     data = os.urandom(60_000_000)
     with contextlib.ExitStack() as stack:
         first = start(kind, base, stack)
-        relay = stack.enter_context(Relay(first.host, first.port))
-        url = f"smb://127.0.0.1:{relay.port}/share/large"
+        relay = stack.enter_context(Relay(first.host, first.tcp_port))
+        url = stack.enter_context(transports.reaching(relay.port)) + "/share/large"
         there, here = first.folder() / "large", local / "large"
         (there if way == "get" else here).write_bytes(data)
         relay.when(
@@ -140,7 +140,7 @@ def test_a_server_that_is_killed(kind: str, way: str, tmp_path: Path) -> None:
         ) as running:
             while not programs_gone(first.pid):
                 time.sleep(0.02)
-            relay.target_port = start(kind, base, stack).port
+            relay.target_port = start(kind, base, stack).tcp_port
             _, said = running.communicate(timeout=60)
         assert running.returncode == 0, said
         assert (here if way == "get" else there).read_bytes() == data

@@ -15,7 +15,7 @@ from peers import programs
 import frevo
 from frevo.client import LogonError, RemoteError
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.tcp_only("the server knows no 3.1.1")]
 
 _SERVER = """
 import sys

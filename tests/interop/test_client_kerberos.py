@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from peers import programs
+from peers import programs, transports
 from peers.kdc import KDC, kdc
 from peers.target import PASSWORD, USER, Serve, Target
 
@@ -32,7 +33,13 @@ def target(realm: KDC, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Target:
     pytest.importorskip("gssapi")
     for name, value in realm.environment.items():
         monkeypatch.setenv(name, value)
-    return serve({"dedicated keytab file": str(realm.keytab), "kerberos method": "dedicated keytab"})
+    served = serve({"dedicated keytab file": str(realm.keytab), "kerberos method": "dedicated keytab"})
+    return served.over_quic() if transports.over_quic() else served
+
+
+def at(target: Target) -> dict[str, Any]:
+    """Options to reach the target, which the realm knows by another name than its certificate."""
+    return {"address": target.host, "tls_server_name": "localhost" if transports.over_quic() else None}
 
 
 @pytest.mark.parametrize("dialect", ["SMB2_10", "SMB3_00", "SMB3_11"])
@@ -42,8 +49,8 @@ async def test_ticket(realm: KDC, target: Target, dialect: str, encryption: bool
     if encryption and dialect < "SMB3":
         pytest.skip("no encryption before 3.0")
     realm.login(USER, PASSWORD)
-    url = f"smb://{HOST}:{target.port}/share"
-    async with frevo.connect(url, address=target.host, maximum=dialect, encryption=encryption) as share:
+    url = f"{target.scheme}://{HOST}:{target.port}/share"
+    async with frevo.connect(url, **at(target), maximum=dialect, encryption=encryption) as share:
         await share.write_bytes("kerberos", b"ticket" * 20_000)
         assert await share.read_bytes("kerberos") == b"ticket" * 20_000
         await share.remove("kerberos")
@@ -53,4 +60,4 @@ async def test_no_ticket(realm: KDC, target: Target) -> None:
     """Goal: without a ticket the error says what to do. Method: empty the cache."""
     (realm.base / "ccache").unlink(missing_ok=True)
     with pytest.raises(LogonError, match="kinit"):
-        await frevo.connect(f"smb://{HOST}:{target.port}/share", address=target.host, kerberos="required")
+        await frevo.connect(f"{target.scheme}://{HOST}:{target.port}/share", **at(target), kerberos="required")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from peers import programs
+from peers import programs, transports
 from peers.target import Serve, Target
 
 import frevo
@@ -29,6 +29,7 @@ def silent_port() -> Iterator[int]:
 async def test_guests_only_when_asked(serve: Serve) -> None:
     """A server that makes unknown users guests: refused by default, accepted on request."""
     target = serve({"map to guest": "bad user"})
+    target = target.over_quic() if transports.over_quic() else target
     url = f"{target.url}/guest"
     with pytest.raises(LogonError, match="guest"):
         await frevo.connect(url, user="nobody-we-know", password="x")
@@ -60,6 +61,7 @@ async def test_the_environment(target: Target, monkeypatch: pytest.MonkeyPatch) 
         assert await share.exists("")
 
 
+@pytest.mark.tcp_only("NetBIOS is TCP; test_client_quic.py has both")
 async def test_the_first_that_answers(target: Target) -> None:
     """A closed first port costs only a moment: the next transport is used."""
     options = {"user": target.user, "password": target.password}
@@ -72,6 +74,7 @@ async def test_the_first_that_answers(target: Target) -> None:
         assert server.transport == "tcp"
 
 
+@pytest.mark.tcp_only("test_client_quic.py has a silent UDP port")
 async def test_a_server_that_is_silent(silent_port: int) -> None:
     """A port without a response, a closed one and an unknown name: clear errors, in time."""
     started = time.monotonic()

@@ -110,30 +110,31 @@ def test_what_fails_is_the_exit_code(script: Script, place: Path, tmp_path: Path
     assert "Traceback" not in run.output and "bug" not in run.output
 
 
-def test_a_bad_link(target: Target, environment: dict[str, str], place: Path, tmp_path: Path) -> None:
+def test_a_bad_link(
+    through: str, relay: Relay, environment: dict[str, str], place: Path, tmp_path: Path
+) -> None:
     """A connection that was cut is made again for the next command; Ctrl-C ends one whose server is silent. Method: a
     person at a shell behind a relay that resets and freezes."""
     (place / "first").touch()
-    with Relay(target.host, target.port) as relay:
-        url = f"smb://{relay.host}:{relay.port}/share/{place.name}"
-        with typist([*FREVO, "shell", url], environment, tmp_path) as person:
-            person.expect(f"{place.name}>")
-            relay.cut()
-            person.type("ls\r")
-            person.expect("first")
-            person.expect(f"{place.name}>")
-            relay.freeze()
-            person.type("cat first\r")
-            person.expect("cat first")
-            person.expect("\n")
-            while not person.appears("interrupted", 0.3):
-                person.type("\x03")
-            relay.thaw()
-            person.expect(f"{place.name}>")
-            person.type("ls -\x15pwd\r")
-            person.expect("smb://")
-            person.type("quit\r")
-            person.end()
+    url = f"{through}/share/{place.name}"
+    with typist([*FREVO, "shell", url], environment, tmp_path) as person:
+        person.expect(f"{place.name}>")
+        relay.cut()
+        person.type("ls\r")
+        person.expect("first")
+        person.expect(f"{place.name}>")
+        relay.freeze()
+        person.type("cat first\r")
+        person.expect("cat first")
+        person.expect("\n")
+        while not person.appears("interrupted", 0.3):
+            person.type("\x03")
+        relay.thaw()
+        person.expect(f"{place.name}>")
+        person.type("ls -\x15pwd\r")
+        person.expect(f"{url.partition(':')[0]}://")
+        person.type("quit\r")
+        person.end()
 
 
 def test_a_person(url: str, environment: dict[str, str], place: Path, tmp_path: Path) -> None:

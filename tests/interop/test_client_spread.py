@@ -52,10 +52,10 @@ def data() -> bytes:
 
 
 @pytest.fixture
-async def share(target: Target, relay: Relay, folder: Path) -> AsyncIterator[Share]:
+async def share(target: Target, through: str, folder: Path) -> AsyncIterator[Share]:
     """The folder of this test through the relay, with up to three connections."""
-    url = f"smb://{target.user}@127.0.0.1:{relay.port}/share/{folder.name}"
-    async with frevo.connect(url, password=target.password, connections=3, reconnect=1.0) as made:
+    url = f"{through}/share/{folder.name}"
+    async with frevo.connect(url, user=target.user, password=target.password, connections=3, reconnect=1.0) as made:
         yield made
 
 
@@ -192,10 +192,10 @@ async def test_all_break_and_come_back(
 
 @pytest.mark.parametrize("way", ["get", "put"])
 def test_killed_and_resumed(
-    target: Target, relay: Relay, folder: Path, data: bytes, way: str, tmp_path: Path
+    target: Target, relay: Relay, through: str, folder: Path, data: bytes, way: str, tmp_path: Path
 ) -> None:
     """The command is killed in the middle: its part file can have gaps only at its end, and it is continued."""
-    local, url = tmp_path / "large", f"smb://{target.user}@127.0.0.1:{relay.port}/share/{folder.name}/large"
+    local, url = tmp_path / "large", f"{through}/share/{folder.name}/large"
     (folder / "large" if way == "get" else local).write_bytes(data)
     credentials = tmp_path / "credentials"
     credentials.write_text(f"username = {target.user}\npassword = {target.password}\n")

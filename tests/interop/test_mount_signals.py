@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from peers import transports
 from peers.mounted import Mounted, mounted
 from peers.relay import Relay
 from peers.target import Target
@@ -176,9 +177,10 @@ def test_a_killed_program_does_not_wait_for_the_server(server_of: Target, tmp_pa
         pytest.skip("the server says nothing: it does not matter which one")
     (server_of.folder() / "silent").mkdir()
     (server_of.folder() / "silent" / "file").write_bytes(bytes(5 << 20))
-    with Relay(server_of.host, server_of.port) as relay:
+    quic = server_of.transport == "quic"
+    with Relay(server_of.host, server_of.tcp_port) as relay, transports.reaching(relay.port, quic) as place:
         through = copy.copy(server_of)
-        through.port = relay.port
+        through.port = int(place.rpartition(":")[2])
         with mounted(through, tmp_path, inner="silent") as mount:
             source = (
                 "import os, signal, sys\n"

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 from pair.client import Client
-from peers import smbtorture
 from peers.certificates import Authority, Identity
-from peers.frevo_relay import FrevoRelay, by_quic
 from peers.frevo_server import FrevoServer
 from peers.quic_client import LiveQuic
 from peers.quic_stacks import STACKS, client_configuration
@@ -23,16 +21,12 @@ from peers.target import Target
 from peers.tcp_to_quic import TCPToQUIC
 
 import frevo
-from frevo._native import QuicClientTls
-from frevo.tls.pem import certificates_in
 from frevo.wire.erref import NTStatus
 
 pytestmark = pytest.mark.interop
 
 SIZE = 5 << 20
 PIECE = 1 << 20
-#: Of smbtorture, a sample of what depends on the transport: many messages, large ones, cancels, several connections.
-SUITES = ("smb2.connect", "smb2.rw", "smb2.compound", "smb2.credits", "smb2.lock", "smb2.read", "smb2.create")
 
 
 @pytest.fixture(params=STACKS)
@@ -171,18 +165,3 @@ def test_smbclient(quic_frevo: FrevoServer, way: TCPToQUIC, tmp_path: Path) -> N
     assert (tmp_path / "copy").read_bytes() == (tmp_path / "file").read_bytes()
     assert smbclient(quic_frevo, "ls", port=way.port, options=["--client-protection=encrypt"]).status == 0
     assert smbclient(quic_frevo, "ls", port=way.port, dialect="SMB3_02").status != 0
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("suite", SUITES)
-def test_smbtorture(quic_frevo: FrevoServer, suite: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sample of smbtorture does the same as over TCP, through frevo's own carriers at both ends."""
-    tls = QuicClientTls("localhost", cas=certificates_in(quic_frevo.authority.read_bytes(), "its CA"))
-    expected = [e for e in smbtorture.read_expectations() if smbtorture.suite_of(e.name) == suite]
-    with FrevoRelay(by_quic("127.0.0.1", quic_frevo.quic_port, tls)) as way:
-        monkeypatch.setattr(quic_frevo, "port", way.port)
-        outcomes, text = smbtorture.run_expected(quic_frevo, suite, expected)
-        monkeypatch.undo()
-    lines = smbtorture.differences(outcomes, expected)
-    assert not lines, "\n".join([*lines, "--- smbtorture's own output ends with", text[-3000:]])

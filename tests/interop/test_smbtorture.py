@@ -9,7 +9,12 @@ from peers.target import Serve
 EXPECTATIONS = smbtorture.read_expectations()
 SUITES = sorted({smbtorture.suite_of(expectation.name) for expectation in EXPECTATIONS})
 
-pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+    pytest.mark.each_transport,
+]
 
 
 @pytest.mark.parametrize("suite", SUITES)

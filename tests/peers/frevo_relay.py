@@ -1,7 +1,6 @@
 """TCP in, QUIC out by frevo's own client carrier: lets programs that know TCP alone try both ends of it.
 
-The data plane of a client takes messages apart, so what passes is the same messages, not the same bytes: a server that
-encrypts is beyond it, because only the client behind the relay has the keys.
+Bytes pass as they are, whatever protects the messages, and with back pressure to the server.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
 from typing import Any, Self
 
 from frevo._native import QuicClientTls
@@ -19,24 +17,23 @@ from frevo.transport.dataplane import DataPlaneTransport
 from frevo.transport.quic import client_socket
 from peers.quic_stacks import TIMEOUT_S, LoopThread
 
-_LARGE_MESSAGES = ConnectionSettings(authenticated=True, max_read=8 << 20, multi_credit=True)
-#: Opens a connection of the data plane: its number, and whether a handshake is to be waited for.
-Dial = Callable[[DataPlaneTransport], tuple[int, bool]]
+_PIECE = 256 << 10
+_TRUSTED = ConnectionSettings(authenticated=True, max_read=0, multi_credit=False)
 
 
 class FrevoRelay:
-    """Listens on 127.0.0.1:`port`; each connection has one of the data plane, made by *dial*."""
+    """Listens on *host*:`port`, and passes on to the QUIC server at *host*:*target_port*, from the address
+    *source*. Addresses are numeric."""
 
-    def __init__(self, dial: Dial) -> None:
+    def __init__(self, host: str, target_port: int, tls: QuicClientTls, source: str = "") -> None:
+        self.host, self.target_port, self.tls, self.source = host, target_port, tls, source
         self.port = 0
         self.accepted = 0
         self.ended: list[str] = []  # why connections to the server have ended
-        self._dial = dial
         self._thread = LoopThread("frevo relay")
         self._plane: DataPlaneTransport | None = None
         self._server: asyncio.Server | None = None
-        self._writers: dict[int, asyncio.StreamWriter] = {}
-        self._secured: dict[int, asyncio.Future[None]] = {}  # done when the handshake is
+        self._ways: dict[int, _Way] = {}
         self._serving: set[asyncio.Task[Any]] = set()
 
     def __enter__(self) -> Self:
@@ -50,16 +47,17 @@ class FrevoRelay:
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._plane = DataPlaneTransport(loop, threads=1, role="client", limits=_LIMITS)
+        limits = {**_LIMITS, "max_bytes_in_flight": 4 << 20}
+        self._plane = DataPlaneTransport(loop, threads=1, role="relay", limits=limits)  # type: ignore[arg-type]
         self._plane.start(self._on_events)
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, self.host, 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:
         assert self._server is not None and self._plane is not None
         self._server.close()
-        for writer in self._writers.values():
-            writer.close()
+        for way in self._ways.values():
+            way.writer.close()
         if self._serving:
             await asyncio.wait(self._serving, timeout=TIMEOUT_S / 2)
         self._plane.shutdown()
@@ -71,54 +69,59 @@ class FrevoRelay:
         assert task is not None
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
-        number, waits = self._dial(self._plane)
-        self._plane.set_connection(number, _LARGE_MESSAGES)
-        self._writers[number] = writer
-        secured = self._secured[number] = asyncio.get_running_loop().create_future()
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        with client_socket(family) as udp:
+            if self.source:
+                udp.bind((self.source, 0))
+            number = self._plane.connect_quic(udp, self.host, self.target_port, self.tls)
+        self._plane.set_connection(number, _TRUSTED)
+        way = self._ways[number] = _Way(writer)
+        back = asyncio.create_task(way.back())
+        abort = False
         try:
-            if waits:
-                await secured
-            while True:
-                length = int.from_bytes(await reader.readexactly(4), "big")
-                self._plane.submit(number, 0, 0, await reader.readexactly(length))
-        except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
-            self._plane.close(number)
-        finally:
-            writer.close()
+            await way.secured
+            while data := await reader.read(_PIECE):
+                self._plane.submit(number, 0, 0, data)
+        except (OSError, asyncio.CancelledError):
+            abort = True
+        self._plane.close(number, abort=abort)
+        if not abort:
             with contextlib.suppress(OSError):
-                await writer.wait_closed()
+                await back  # what the server still says
+        back.cancel()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
     def _on_events(self, batch: list[Event]) -> None:
         for event in batch:
-            writer = self._writers.get(event[1])
-            if writer is None:
+            way = self._ways.get(event[1])
+            if way is None:
                 continue
             if event[0] == SECURED:
-                self._secured[event[1]].set_result(None)
+                way.secured.set_result(None)
             elif event[0] == MESSAGE:
-                writer.write(len(event[4]).to_bytes(4, "big") + bytes(event[4]))
+                way.waiting.put_nowait(event[4])
             elif event[0] == CLOSED:
                 self.ended.append(str(event[2]))
-                del self._writers[event[1]]
-                self._secured.pop(event[1]).cancel()
-                writer.close()
+                del self._ways[event[1]]
+                way.secured.cancel()
+                way.waiting.put_nowait(b"")
 
 
-def by_tcp(host: str, port: int) -> Dial:
-    """Connects by TCP: for tests of the relay itself."""
+class _Way:
+    """From one connection of the data plane to its TCP connection."""
 
-    def dial(plane: DataPlaneTransport) -> tuple[int, bool]:
-        with socket.create_connection((host, port)) as connected:
-            return plane.adopt(connected, "tcp"), False
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.secured: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # the handshake is done
+        self.waiting: asyncio.Queue[bytes] = asyncio.Queue()  # b"": the end
 
-    return dial
-
-
-def by_quic(host: str, port: int, tls: QuicClientTls) -> Dial:
-    """Connects by QUIC to a numeric address."""
-
-    def dial(plane: DataPlaneTransport) -> tuple[int, bool]:
-        with client_socket(socket.AF_INET) as udp:
-            return plane.connect_quic(udp, host, port, tls), True
-
-    return dial
+    async def back(self) -> None:
+        """Writes what comes; the data plane reads on when enough of it is written."""
+        with contextlib.suppress(OSError):
+            while data := await self.waiting.get():
+                self.writer.write(data)
+                del data
+                await self.writer.drain()
+        self.writer.close()

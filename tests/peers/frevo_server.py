@@ -20,7 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from peers import programs
+from frevo._native import QuicClientTls
+from frevo.tls.pem import certificates_in
+from peers import programs, transports
+from peers.frevo_relay import FrevoRelay
 from peers.target import DOMAIN, PASSWORD, SHARES, USER, Target, section, share_sections
 
 START_TIMEOUT_S = 20.0
@@ -135,11 +138,16 @@ def start(
     server = FrevoServer("frevo", base / "shares", host=host, password=password, log=base / "frevo.log")
     server.ports = contextlib.ExitStack()
     tcp, nbt = (server.ports.enter_context(programs.reserved_port(host)) for _ in range(2))
-    transports = f"tcp:{tcp}, nbt:{nbt}"
-    if quic or (options and "tls certfile" in options):
-        transports += f", quic:{server.ports.enter_context(programs.reserved_udp_port(host))}"
-        server.authority = base / "private" / "tls" / "ca.pem"
-    settings = {"server smb transports": transports, **(options or {})}
+    settings = {
+        "server smb transports": f"tcp:{tcp}, nbt:{nbt}",
+        **transports.server_options(),
+        **(options or {}),
+    }
+    if quic or "tls certfile" in settings:
+        udp = server.ports.enter_context(programs.reserved_udp_port(host))
+        settings["server smb transports"] += f", quic:{udp}"
+        own = "tls certfile" not in settings
+        server.authority = base / "private" / "tls" / "ca.pem" if own else transports.authority().file
     config = base / "smb.conf"
     text = configuration(base, server.root, host, settings, shares)
     config.write_text(text if command is FREVO else without_unknown_keys(text, base, command))
@@ -168,8 +176,16 @@ def start(
         elif listener["transport"] == "quic":
             server.quic_port = int(listener["port"])
         elif listener["transport"] == "tcp":
-            server.port = int(listener["port"])
+            server.port = server.tcp_port = int(listener["port"])
+    if transports.over_quic():
+        server.port = server.ports.enter_context(relay(host, server.quic_port)).port
     return server
+
+
+def relay(host: str, quic_port: int, source: str = "") -> FrevoRelay:
+    """TCP in, QUIC out to a server with the certificate of `transports`; *source*: the address to come from."""
+    cas = certificates_in(transports.authority().file.read_bytes(), "the tests' CA")
+    return FrevoRelay(host, quic_port, QuicClientTls("localhost", cas=cas), source)
 
 
 def _readiness(reader: int, server: FrevoServer) -> dict[str, Any]:

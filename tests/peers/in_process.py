@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ from frevo.auth.accounts import AccountStore
 from frevo.config import load
 from frevo.server.run import Running, run_server
 from frevo.transport.address import TransportAddress
-from peers.frevo_server import configuration
+from peers import transports
+from peers.frevo_server import configuration, relay
 from peers.target import PASSWORD, SHARES, USER
 
 
@@ -24,14 +25,24 @@ class InProcess:
 
     running: Running
     root: Path
+    transport: str
     port: int
     serving: asyncio.Task[int]
 
     def url(self, share: str = "share") -> str:
-        return f"smb://{USER}@127.0.0.1:{self.port}/{share}"
+        return f"smb+{self.transport}://{USER}@127.0.0.1:{self.port}/{share}"
 
     def folder(self, share: str = "share") -> Path:
         return self.root / share
+
+    @contextlib.contextmanager
+    def way_in(self, source: str = "") -> Iterator[int]:
+        """A TCP port whose bytes reach the server as they are, from the address *source* over QUIC."""
+        if self.transport == "tcp":
+            yield self.port
+            return
+        with relay("127.0.0.1", self.port, source) as made:
+            yield made.port
 
     async def settled(self) -> None:
         """Waits until every request has been answered and every closed open is gone."""
@@ -45,12 +56,17 @@ class InProcess:
 
 @asynccontextmanager
 async def in_process(
-    base: Path, options: Mapping[str, str] | None = None, *, transport: str = "tcp"
+    base: Path, options: Mapping[str, str] | None = None, *, transport: str = ""
 ) -> AsyncIterator[InProcess]:
-    """A server over *transport* for the length of the block; its user's password is in FREVO_PASSWORD meanwhile."""
+    """A server over *transport* for the length of the block; its user's password is in FREVO_PASSWORD meanwhile.
+
+    Without *transport* it is as `transports` says, and frevo's client trusts it.
+    """
     base.mkdir(exist_ok=True)
     file = base / "smb.conf"
-    file.write_text(configuration(base, base / "shares", "127.0.0.1", options or {}, SHARES))
+    settings = {**({} if transport else transports.server_options()), **(options or {})}
+    transport = transport or ("quic" if transports.over_quic() else "tcp")
+    file.write_text(configuration(base, base / "shares", "127.0.0.1", settings, SHARES))
     config = load(str(file)).with_globals(server_smb_transports=(TransportAddress(transport, 0),))
     AccountStore(base / "private").add(USER, PASSWORD)
     mask = os.umask(0)
@@ -63,7 +79,7 @@ async def in_process(
         if serving.done():
             await serving  # raises why it did not start
         running = ready.result()
-        yield InProcess(running, base / "shares", running.addresses[0][2], serving)
+        yield InProcess(running, base / "shares", transport, running.addresses[0][2], serving)
     finally:
         stop.set()
         with contextlib.suppress(asyncio.CancelledError):  # by the test

@@ -33,7 +33,7 @@ class ServerThread:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._context = in_process(self._base, self._options)
+        self._context = in_process(self._base, self._options, transport="tcp")
         try:
             self.server = self._do(self._context.__aenter__())
         except BaseException:
@@ -81,7 +81,9 @@ class ServerThread:
 
 
 class LyingRelay(AlteringRelay):
-    """A relay whose `lie(message)` replaces the server's responses, or drops them."""
+    """A relay whose `lie(message)` replaces the server's responses, or drops them. `url` is set by who makes it."""
+
+    url = ""
 
     def __init__(self, thread: ServerThread) -> None:
         super().__init__("127.0.0.1", thread.server.port, self._altered)

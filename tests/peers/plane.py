@@ -15,7 +15,7 @@ from frevo.transport.base import ACCEPTED, Event
 HEADER = struct.Struct("<4sHHIHHIIQIIQ16s")
 SESSION, TREE, FILE_ID = 77, 5, (11, 12)
 SERVER_TO_REDIR, SIGNED = 1, 8
-READ, ECHO = 8, 13
+READ, WRITE, ECHO = 8, 9, 13
 
 
 def packet(

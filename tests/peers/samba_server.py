@@ -88,6 +88,7 @@ def samba_server(
     target = Target("samba", base / "shares", host=host, log=base / "log" / "smbd.out")
     config = base / "smb.conf"
     with programs.reserved_port(host) as target.port, programs.reserved_port(host) as target.nbt_port:
+        target.tcp_port = target.port
         ports = (target.port, target.nbt_port)
         config.write_text(_configuration(base, target.root, host, ports, options or {}, shares))
         secret = f"{target.password}\n" * 2

@@ -107,8 +107,11 @@ def read_expectations(path: Path = EXPECTATIONS) -> list[Expectation]:
     return expectations
 
 
-def run_tests(target: Target, names: Sequence[str], timeout_s: float) -> tuple[list[Outcome], str]:
-    """Runs suites or single tests by name; their outcomes and everything that smbtorture printed."""
+def run_tests(
+    target: Target, names: Sequence[str], timeout_s: float, options: Sequence[str] = ()
+) -> tuple[list[Outcome], str]:
+    """Runs suites or single tests by name, with more *options*; their outcomes and everything that smbtorture
+    printed."""
     command = [
         programs.need("smbtorture"),
         *("-s", "/dev/null"),
@@ -117,6 +120,7 @@ def run_tests(target: Target, names: Sequence[str], timeout_s: float) -> tuple[l
         *("-U", target.credentials),
         *("--format=subunit", "--fullname"),
         *(f"--option={option}" for option in _OPTIONS),
+        *options,
         *names,
     ]
     result = programs.run(command, timeout_s=timeout_s)
@@ -124,9 +128,9 @@ def run_tests(target: Target, names: Sequence[str], timeout_s: float) -> tuple[l
 
 
 def run_expected(
-    target: Target, suite: str, expectations: Iterable[Expectation]
+    target: Target, suite: str, expectations: Iterable[Expectation], options: Sequence[str] = ()
 ) -> tuple[list[Outcome], str]:
-    """Runs the tests of *suite* in the list. If a test hangs, those after it get another run."""
+    """Runs the tests of *suite* in the list, with more *options*. If a test hangs, those after it get another run."""
     all_listed = [e.name for e in expectations if suite_of(e.name) == suite]
     listed = [name for name in all_listed if name not in MAY_HANG_S]
     by_name = suite in LISTED_TESTS_ONLY or listed != all_listed
@@ -134,14 +138,14 @@ def run_expected(
     outcomes: list[Outcome] = []
     output = ""
     while names:
-        found, text = run_tests(target, names, SUITE_TIMEOUTS_S.get(suite, SUITE_TIMEOUT_S))
+        found, text = run_tests(target, names, SUITE_TIMEOUTS_S.get(suite, SUITE_TIMEOUT_S), options)
         outcomes += found
         output += text
         seen = {outcome.name for outcome in outcomes}
         left = [name for name in listed if name not in seen]
         names = left if found and len(left) < len(listed) else []
     for name in sorted(set(all_listed) - set(listed)):
-        found, text = run_tests(target, [name], MAY_HANG_S[name])
+        found, text = run_tests(target, [name], MAY_HANG_S[name], options)
         outcomes += found
         output += text
     return outcomes, output

@@ -20,6 +20,7 @@ class Target:
     root: Path
     host: str = "127.0.0.1"
     port: int = 0
+    tcp_port: int = 0  # the server's own, whatever `port` is for
     nbt_port: int = 0
     quic_port: int = 0
     scheme: str = "smb"
@@ -44,10 +45,10 @@ class Target:
         """The name of the transport that `port` is for."""
         return self.scheme.partition("+")[2] or "tcp"
 
-    def over_quic(self) -> Target:
-        """The same server, for frevo's client over QUIC."""
+    def over_quic(self, port: int = 0) -> Target:
+        """The same server, for frevo's client over QUIC; *port*: of another's QUIC in front of it."""
         made = copy(self)
-        made.scheme, made.port = "smb+quic", self.quic_port
+        made.scheme, made.port = "smb+quic", port or self.quic_port
         return made
 
     def unc(self, share: str = "share") -> str:

@@ -37,6 +37,7 @@ pub(crate) fn role(name: &str) -> PyResult<Role> {
     match name {
         "server" => Ok(Role::Server),
         "client" => Ok(Role::Client),
+        "relay" => Ok(Role::Relay),
         _ => Err(PyValueError::new_err(format!("unknown role {name:?}"))),
     }
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from peers.pki import CLIENT, Made, authority, leaf
-from peers.plane import HEADER, SERVER_TO_REDIR, SESSION, packet, session_keys
+from peers.plane import HEADER, SERVER_TO_REDIR, SESSION, WRITE, frame, packet, session_keys
 
 from frevo._native import ConnectionSettings, DataPlane, QuicClientTls, QuicServerTls
 from frevo.lab.conditions import Conditions
@@ -330,3 +330,35 @@ def test_datagrams_for_a_closed_listener_leave_room_for_others(engine: str) -> N
         _, crossed = server.listen(server_tls(), crossed=True)
         for _ in range(8):
             client.next(SECURED, client.connect(crossed, client_tls()))
+
+
+def test_an_end_in_the_middle_is_told_at_once(ends: tuple[End, End]) -> None:
+    """A client that gives up while the window is full of what was not acknowledged says so; data is no excuse."""
+    server, client = ends
+    _, port = server.listen(server_tls())
+    for _ in range(10):
+        here = client.connect(port, client_tls())
+        client.next(SECURED, here)
+        there = log_on(server, client, here)
+        body = bytes(4 << 20)
+        client.plane.submit([(here, SESSION, 0, packet(WRITE, number, body)) for number in (1, 2)])
+        client.plane.close(here, True)
+        assert server.next(CLOSED, there, timeout=5)[2] == "closed by the peer"
+
+
+def test_a_relay_takes_nothing_apart(engine: str) -> None:
+    """Goal: the role "relay" carries any bytes. Method: a message in two pieces, up; what is no message, down; an
+    encrypted message of a session that nobody knows."""
+    with End(engine, "server") as server, End(engine, "relay") as relay:
+        _, port = server.listen(server_tls())
+        here = relay.connect(port, client_tls())
+        relay.next(SECURED, here)
+        sent = frame(packet(0, 0))
+        relay.plane.submit([(here, 0, 0, sent[:30])])
+        relay.plane.submit([(here, 0, 0, sent[30:])])
+        there = server.next(MESSAGE)
+        assert bytes(there[4]) == packet(0, 0)
+        server.plane.submit([(there[1], 0, 0, b"noise")])
+        assert bytes(relay.next(MESSAGE, here)[4]) == frame(b"noise")
+        relay.plane.submit([(here, 0, 0, frame(b"\xfdSMB" + bytes(200)))])
+        assert "encrypted message of an unknown session" in server.next(CLOSED)[2]

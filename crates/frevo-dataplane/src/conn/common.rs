@@ -18,6 +18,8 @@ use crate::wire::{TransformHeader, CREDIT_BYTES, HEADER_BYTES, PROTOCOL_SMB2, TR
 pub(super) struct Common {
     pub(super) id: ConnectionId,
     pub(super) framing: Framing,
+    /// Bytes pass as they are, both ways: nobody here understands them.
+    pub(super) opaque: bool,
     pub(super) settings: Settings,
     /// Bytes that are not a whole message yet, or wait because the connection is paused.
     pub(super) input: Vec<u8>,

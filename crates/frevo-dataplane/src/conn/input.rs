@@ -52,6 +52,12 @@ impl Connection {
         if self.common.closing {
             return Ok(());
         }
+        if self.common.opaque {
+            self.common.frames += 1;
+            let up = Up::new(None, &Compound::default());
+            self.common.report(chunk.to_vec(), 0, up, host);
+            return Ok(());
+        }
         if !self.common.input.is_empty() {
             self.common.input.extend_from_slice(chunk);
             return self.resume(host);

@@ -43,6 +43,8 @@ pub enum Role {
     Server,
     /// Responses come in.
     Client,
+    /// Nobody here understands what passes: bytes go up as they arrive and out as they are submitted.
+    Relay,
 }
 
 /// What the connections of one thread share.
@@ -128,6 +130,7 @@ impl Connection {
         let common = Common {
             id,
             framing,
+            opaque: role == Role::Relay,
             settings: Settings::default(),
             input: Vec::new(),
             frames: 0,
@@ -139,7 +142,7 @@ impl Connection {
         };
         let side = match role {
             Role::Server => Side::Server(Server::new(limits.max_credits)),
-            Role::Client => Side::Client(Client::new(limits.max_credits)),
+            Role::Client | Role::Relay => Side::Client(Client::new(limits.max_credits)),
         };
         Connection { common, side }
     }

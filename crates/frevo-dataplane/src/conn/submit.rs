@@ -52,6 +52,10 @@ impl Connection {
         add(&stats.submitted, 1);
         let Submission { session_id, flags, mut packet } = submission;
         let encrypted = flags & ENCRYPT != 0;
+        if self.common.opaque {
+            self.common.output.push(packet, HEADROOM_BYTES);
+            return Ok(());
+        }
         match &self.side {
             Side::Client(client) if !client.can_send(&packet[HEADROOM_BYTES..]) => return Ok(()),
             _ => (),

@@ -11,6 +11,7 @@ use quinn_proto::{
     AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
 };
 
+use super::congestion::{self, Ending};
 use super::routing::OwnedIds;
 
 /// What a peer may have under way before it has logged on, enough for its largest message, and afterwards.
@@ -57,7 +58,8 @@ pub(super) fn endpoint(thread: usize, threads: usize, reset_key: Option<&[u8; 32
 }
 
 /// A connection to or from `peer`, which may have so many streams open: a client one, a server none ([MS-SMB2] 2.1).
-pub(super) fn transport(peer: SocketAddr, streams: u32) -> Arc<TransportConfig> {
+/// `ending` lets its last word through.
+pub(super) fn transport(peer: SocketAddr, streams: u32, ending: &Ending) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(PACKETS_PER_ACK));
@@ -68,8 +70,9 @@ pub(super) fn transport(peer: SocketAddr, streams: u32) -> Arc<TransportConfig> 
         sizes.minimum_change(largest / 4);
     }
     let idle = if streams == 0 { IDLE_OF_CLIENT } else { IDLE_OF_SERVER };
-    let mut congestion = CubicConfig::default();
-    congestion.initial_window(FIRST_DATAGRAMS * u64::from(largest));
+    let mut cubic = CubicConfig::default();
+    cubic.initial_window(FIRST_DATAGRAMS * u64::from(largest));
+    let congestion = congestion::Config { cubic: Arc::new(cubic), ending: ending.clone() };
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(streams))
         .max_concurrent_uni_streams(VarInt::from_u32(0))

@@ -6,6 +6,7 @@
 
 mod buffers;
 mod config;
+mod congestion;
 mod ending;
 mod port;
 mod routing;

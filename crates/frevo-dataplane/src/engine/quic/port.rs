@@ -23,6 +23,7 @@ use allowance::Allowance;
 use moves::Moves;
 
 use super::config;
+use super::congestion::Ending;
 use super::stream::QuicStream;
 use super::wire::Wire;
 use crate::event::{ConnectionId, ListenerId, Reason};
@@ -73,6 +74,7 @@ struct Peer {
     allowance: Option<Allowance>,
     /// The timer that is set.
     reminder: Option<Instant>,
+    ending: Ending,
 }
 
 impl Peer {
@@ -146,7 +148,8 @@ impl Port {
         let mut port = Port::new(wire, config::endpoint(0, 1, None), stats);
         let name = tls.server_name();
         let mut client = ClientConfig::new(tls);
-        client.transport_config(config::transport(peer, 0));
+        let ending = Ending::default();
+        client.transport_config(config::transport(peer, 0, &ending));
         let (handle, quic) =
             port.endpoint.connect(now, client, peer, &name).map_err(|error| match error {
                 ConnectError::InvalidServerName(name) => {
@@ -154,7 +157,7 @@ impl Port {
                 }
                 error => Reason::Owned(error.to_string()),
             })?;
-        port.insert(handle, quic, id);
+        port.insert(handle, quic, id, ending);
         Ok((port, handle.0))
     }
 
@@ -182,6 +185,7 @@ impl Port {
         handle: ConnectionHandle,
         quic: quinn_proto::Connection,
         id: ConnectionId,
+        ending: Ending,
     ) -> &mut Peer {
         self.handshakes += 1;
         let peer = Peer {
@@ -197,6 +201,7 @@ impl Port {
             is_empty: true,
             allowance: None,
             reminder: None,
+            ending,
         };
         self.peers.entry(handle.0).insert_entry(peer).into_mut()
     }
@@ -282,6 +287,7 @@ impl Port {
     pub(super) fn close(&mut self, handle: usize, now: Instant) {
         if let Some(peer) = self.peers.get_mut(&handle) {
             peer.id = None;
+            peer.ending.begin();
             peer.quic.close(now, NO_ERROR, bytes::Bytes::new());
         }
     }

@@ -9,6 +9,7 @@ use quinn_proto::{DatagramEvent, EcnCodepoint, Incoming, Transmit};
 use quinn_udp::{RecvMeta, BATCH_SIZE};
 
 use super::super::buffers::make_room;
+use super::super::congestion::Ending;
 use super::super::{config, Datagram};
 use super::allowance::{Allowance, Arrival};
 use super::{Port, HANDSHAKES_BEFORE_RETRY};
@@ -131,11 +132,12 @@ impl Port {
         let allowance = (!incoming.remote_address_validated())
             .then(|| Allowance::new(incoming.remote_address(), *incoming.orig_dst_cid(), bytes));
         let Some(mut server) = self.server.clone() else { return Err("the listener is closed".into()) };
-        server.transport_config(config::transport(incoming.remote_address(), 1));
+        let ending = Ending::default();
+        server.transport_config(config::transport(incoming.remote_address(), 1, &ending));
         out.clear();
         match self.endpoint.accept(incoming, now, out, Some(Arc::new(server))) {
             Ok((handle, quic)) => {
-                self.insert(handle, quic, id).allowance = allowance;
+                self.insert(handle, quic, id, ending).allowance = allowance;
                 Ok(handle.0)
             }
             Err(error) => {

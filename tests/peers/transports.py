@@ -1,0 +1,79 @@
+"""How tests reach their servers: over TCP, or over QUIC with `pytest --transport=quic` and in tests marked
+`each_transport`.
+
+Over QUIC every frevo server listens there too, and its `port` is that of a relay: a program connects to it by TCP, and
+frevo's own client carrier takes the bytes to the server. frevo's client speaks QUIC itself. All certificates are of one
+CA, which clients of frevo take for one of the system's.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from peers.certificates import Authority, Identity
+from peers.quic_to_tcp import QuicToTCP
+
+TRANSPORTS = ("tcp", "quic")
+_chosen = ["tcp"]
+
+
+def over_quic() -> bool:
+    """Whether servers are to be reached over QUIC now."""
+    return _chosen[-1] == "quic"
+
+
+@contextmanager
+def using(name: str) -> Iterator[None]:
+    """Servers that start in the block are reached over *name*."""
+    with pytest.MonkeyPatch.context() as patch:
+        if name == "quic":
+            patch.setenv("SSL_CERT_FILE", str(authority().file))
+        _chosen.append(name)
+        try:
+            yield
+        finally:
+            _chosen.pop()
+
+
+@functools.cache
+def authority() -> Authority:
+    """The CA of all servers of this run."""
+    folder = Path(tempfile.mkdtemp(prefix="frevo-test-ca-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Authority(folder)
+
+
+@functools.cache
+def identity() -> Identity:
+    """The certificate of all servers of this run."""
+    return authority().server()
+
+
+def server_options() -> dict[str, str]:
+    """What a frevo server needs in [global] to be reached so, and to do what it does over TCP; nothing for TCP."""
+    if not over_quic():
+        return {}
+    return {
+        "tls certfile": str(identity().certificate_file),
+        "tls keyfile": str(identity().key_file),
+        "frevo:quic named pipes": "yes",
+    }
+
+
+@contextmanager
+def reaching(port: int, quic: bool | None = None) -> Iterator[str]:
+    """scheme://host:port for frevo's client to reach what listens on TCP *port* here; over QUIC by a foreign server.
+    *quic*: as chosen by default."""
+    if not (over_quic() if quic is None else quic):
+        yield f"smb://127.0.0.1:{port}"
+        return
+    with QuicToTCP("aioquic", identity(), "127.0.0.1", port) as front:
+        yield f"smb+quic://127.0.0.1:{front.port}"
