@@ -26,7 +26,7 @@ RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve build test test-quick test-python test-rust test-large check bench docs lock fuzz soak clean
+.PHONY: help serve build test test-quick test-python test-rust test-large test-quic check bench docs lock fuzz soak clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 - /p' Makefile | column -t -s - -l 2 2>/dev/null || \
@@ -56,6 +56,10 @@ test-python: $(STAMPS)/build $(STAMPS)/test
 
 test-large: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## memory of the client with transfers of 10 GiB (needs 12 GiB of /dev/shm)
 	FREVO_TEST_LARGE_MIB=10240 $(BIN)/python -m pytest -s tests/interop/test_client_large.py -k memory $(PYTEST_FLAGS)
+
+# `make test` has a part of this: smbtorture, protections, hostile clients, the client's commands, library and mounts.
+test-quic: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## integration and interop tests with every server reached over QUIC
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --transport=quic tests/integration tests/interop $(PYTEST_FLAGS)
 
 check: $(STAMPS)/build $(STAMPS)/test ## linters and type checkers: ruff, mypy, rustfmt, clippy
 	scripts/bootstrap.sh check

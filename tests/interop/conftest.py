@@ -20,7 +20,7 @@ from frevo.client.connect import Connecting
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is marked `over_quic` has frevo over QUIC as its third server; over --transport=quic it is the first."""
+    """Tests marked `over_quic` have frevo over QUIC as the third server; with --transport=quic it is the first."""
     everywhere = config.getoption("--transport") == "quic"
     items[:] = [
         item

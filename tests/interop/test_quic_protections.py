@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 from peers import smbtorture, transports
-from peers.altering import AlteringRelay, command_of, only_changed
+from peers.protection_tap import ENCRYPTED, PLAIN, SIGNED, ProtectionTap
 from peers.smbclient import smbclient
 from peers.target import Serve, Target
 
-from frevo.wire.smb2 import Command, NegotiateContextType, NegotiateResponse
+from frevo.wire.smb2 import NegotiateContextType
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
-ENCRYPTED, SIGNED, PLAIN = "encrypted", "signed", "plain"
 #: Name to what is seen of requests, the option that makes it so, and the algorithm's number ([MS-SMB2] 2.2.3.1).
 PROTECTIONS: dict[str, tuple[str, str, int]] = {
     "plain": (PLAIN, "", 0),
@@ -43,26 +42,6 @@ NOT_HERE = {
 }
 
 
-class Tap(AlteringRelay):
-    """Notes how files' requests and their responses are protected, and what was negotiated."""
-
-    def __init__(self, target: Target) -> None:
-        super().__init__(target.host, target.port, only_changed(self._seen))
-        self.protections: set[tuple[str, str]] = set()  # way, how
-        self.algorithms: dict[int, set[int]] = {}
-
-    def _seen(self, way: str, message: bytes) -> bytes:
-        if message[:4] == b"\xfdSMB":
-            self.protections.add((way, ENCRYPTED))
-        elif command_of(message) in (Command.READ, Command.WRITE):
-            self.protections.add((way, SIGNED if message[16] & 8 else PLAIN))
-        elif command_of(message) == Command.NEGOTIATE and way == "down":
-            for context in NegotiateResponse.parse(message).contexts:
-                last = int.from_bytes(context.data[-2:], "little")
-                self.algorithms.setdefault(context.context_type, set()).add(last)
-        return message
-
-
 @pytest.fixture
 def server(serve: Serve) -> Target:
     """frevo, reached over QUIC, that leaves the choice to its clients."""
@@ -80,11 +59,11 @@ def test_every_protection(
     options = [f"--client-protection={_ARGUMENT[kind]}", *([f"--option={option}={name}"] if option else [])]
     data = random.Random(name).randbytes(5_000_000)
     (tmp_path / "file").write_bytes(data)
-    with Tap(server) as tap:
+    with ProtectionTap(server.host, server.port) as tap:
         commands = ("put file protected", "get protected copy", "del protected")
         smbclient(server, *commands, port=tap.port, cwd=tmp_path, options=options).ok()
         assert (tmp_path / "copy").read_bytes() == data
-        assert tap.protections == {("up", kind), ("down", kind)}
+        assert tap.seen == {("up", kind), ("down", kind)}
         monkeypatch.setattr(server, "port", tap.port)
         tests = [
             one

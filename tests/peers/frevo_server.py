@@ -145,7 +145,8 @@ def start(
     }
     if quic or "tls certfile" in settings:
         udp = server.ports.enter_context(programs.reserved_udp_port(host))
-        settings["server smb transports"] += f", quic:{udp}"
+        if "quic" not in settings["server smb transports"]:
+            settings["server smb transports"] += f", quic:{udp}"
         own = "tls certfile" not in settings
         server.authority = base / "private" / "tls" / "ca.pem" if own else transports.authority().file
     config = base / "smb.conf"
