@@ -30,9 +30,9 @@ PUMP: Final[int]
 CREDITS: Final[int]
 """Event (CREDITS, connection): the credits that a client waits for (`Credits.want`) are there."""
 SECURED: Final[int]
-"""Event (SECURED, connection, cipher, server name, chain, verified): the handshake of a QUIC connection is done.
+"""Event (SECURED, connection, cipher, server name, chain, verified, driver): the handshake of QUIC is done.
 
-*chain*: the peer's certificates in DER, leaf first; *verified*: they prove its identity..
+*chain*: the peer's certificates in DER, leaf first; *verified*: they prove its identity; *driver*: user or kernel.
 """
 MOVED: Final[int]
 """Event (MOVED, connection, peer): a client of QUIC has another address, "ip:port" ([RFC 9000] 9)."""
@@ -399,12 +399,19 @@ class DataPlane:
         """Accepts SMB over QUIC on duplicates of bound UDP sockets of one address, one for each I/O thread; the
         listener's number. OSError when there are not as many."""
 
+    def listen_quic_kernel(self, fd: int, tls: QuicServerTls) -> int:
+        """Accepts SMB over QUIC on a duplicate of a bound socket of IPPROTO_QUIC; the listener's number. OSError when
+        it is none."""
+
     def set_quic_tls(self, listener: int, tls: QuicServerTls) -> None:
         """What new connections are presented. Connections of clients that it would not let in are closed."""
 
     def connect_quic(self, fd: int, host: str, port: int, tls: QuicClientTls) -> int:
         """Connects from a duplicate of an unconnected UDP socket to a numeric address; the connection's number. SECURED
         follows, or CLOSED with the reason. ValueError when *host* is a name."""
+
+    def connect_quic_kernel(self, fd: int, host: str, port: int, tls: QuicClientTls) -> int:
+        """As `connect_quic`, with a duplicate of an unconnected socket of IPPROTO_QUIC. OSError when it is none."""
 
     def poll(self, max_events: int = 1024, *, attended: bool = False) -> list[tuple[Any, ...]]:
         """Events, oldest first; drains the eventfd, which stays readable if more are left. With *attended*, new events

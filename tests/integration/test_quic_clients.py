@@ -132,6 +132,7 @@ async def test_status_shows_who_came(bench: Bench, caplog: pytest.LogCaptureFixt
     assert channel["tls"] == {
         "cipher": channel["tls"]["cipher"],
         "server_name": "localhost",
+        "driver": "user",
         "client_certificate": {"subject": "CN=alice", "sha256": facts.fingerprint},
         "replaces_encryption": False,
     }

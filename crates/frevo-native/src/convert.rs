@@ -74,9 +74,9 @@ fn event<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTuple>> {
             (Event::PUMP, connection, pump, reason, code, offset).into_pyobject(py)
         }
         Event::Secured { connection, secured } => {
-            let Secured { cipher, server_name, peer_chain, verified } = *secured;
+            let Secured { cipher, server_name, peer_chain, verified, driver } = *secured;
             let chain = PyList::new(py, peer_chain.iter().map(|der| PyBytes::new(py, der)))?;
-            (Event::SECURED, connection, cipher, server_name, chain, verified).into_pyobject(py)
+            (Event::SECURED, connection, cipher, server_name, chain, verified, driver).into_pyobject(py)
         }
         Event::Moved { connection, peer } => (Event::MOVED, connection, peer).into_pyobject(py),
         Event::Credits { connection } => (Event::CREDITS, connection).into_pyobject(py),

@@ -32,6 +32,12 @@ pub(crate) fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
     Ok(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?)
 }
 
+/// A numeric address; of one link with the number of its interface: fe80::1%2.
+fn address(host: &str, port: u16) -> PyResult<SocketAddr> {
+    let text = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    text.parse().map_err(|_| PyValueError::new_err(format!("{host:?} is not a numeric address")))
+}
+
 /// "server" or "client".
 pub(crate) fn role(name: &str) -> PyResult<Role> {
     match name {
@@ -98,11 +104,17 @@ impl DataPlane {
 
     /// Takes a UDP socket and connects to a numeric address.
     fn connect_quic(&self, fd: RawFd, host: &str, port: u16, tls: &QuicClientTls) -> PyResult<u64> {
-        // An address of one link has the number of its interface: fe80::1%2.
-        let text = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let peer: SocketAddr =
-            text.parse().map_err(|_| PyValueError::new_err(format!("{host:?} is not a numeric address")))?;
-        Ok(self.inner.connect_quic(duplicate(fd)?, peer, tls.inner.clone()))
+        Ok(self.inner.connect_quic(duplicate(fd)?, address(host, port)?, tls.inner.clone()))
+    }
+
+    /// Takes a bound QUIC socket of the kernel.
+    fn listen_quic_kernel(&self, fd: RawFd, tls: &QuicServerTls) -> PyResult<u64> {
+        Ok(self.inner.listen_quic_kernel(duplicate(fd)?, tls.inner.clone())?)
+    }
+
+    /// Takes a QUIC socket of the kernel and connects to a numeric address.
+    fn connect_quic_kernel(&self, fd: RawFd, host: &str, port: u16, tls: &QuicClientTls) -> PyResult<u64> {
+        Ok(self.inner.connect_quic_kernel(duplicate(fd)?, address(host, port)?, tls.inner.clone())?)
     }
 
     #[pyo3(signature = (max_events = 1024, *, attended = false))]

@@ -247,5 +247,5 @@ def described(link: Link) -> dict[str, object]:
     signing = negotiated.signing.name if server.signed and not encrypted else ""
     found: dict[str, object] = {"dialect": server.dialect, "transport": server.transport}
     if (secured := server.connection.secured) is not None:
-        found["transport_cipher"] = secured.cipher
+        found |= {"transport_cipher": secured.cipher, "transport_driver": secured.driver}
     return {**found, "signing": signing, "cipher": cipher}

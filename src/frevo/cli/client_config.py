@@ -89,6 +89,7 @@ def of_globals(values: GlobalConfig) -> dict[str, Any]:
         "encryption": must_encrypt,
         "prefer_encryption": values.client_smb_encrypt == "desired",
         "encryption_over_quic": values.client_smb_encryption_over_quic,
+        "quic_driver": values.frevo_quic_driver,
         "ciphers": [] if values.client_smb_encrypt == "off" and not must_encrypt else ciphers,
         "signings": [_SIGNINGS[name] for name in values.client_smb3_signing_algorithms],
         "workgroup": values.workgroup if named else "",

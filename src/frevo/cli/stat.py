@@ -79,6 +79,7 @@ async def of_share(share: Share) -> dict[str, Any]:
     return {
         **found,
         "transport_cipher": secured.cipher,
+        "transport_driver": secured.driver,
         "server_verified": secured.verified,
         "server_certificate": secured.fingerprint,
     }

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -21,6 +21,9 @@ from frevo.tls.client import ClientTrust, parse_fingerprint
 from frevo.tls.errors import TlsError
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress, parse_transports, transport_at
 from frevo.transport.traits import QUIC
+
+if TYPE_CHECKING:
+    from frevo.transport.kernel_quic import WantedDriver
 
 
 class _Closable(Protocol):
@@ -68,7 +71,8 @@ class Options(Redacted, msgspec.Struct, frozen=True):
     itself. Over QUIC: tls: the servers to trust, in full. tls_ca: a file with CAs, the only ones to trust.
     tls_fingerprint: the SHA-256 of the only certificate to trust, whatever its name, CA and dates are. tls_server_name:
     the name in the server's certificate, if it is not the host's. tls_cert, tls_key: files with our own certificate and
-    its key, for servers that require one; the key may be in the file of the certificate."""
+    its key, for servers that require one; the key may be in the file of the certificate. quic_driver: who speaks QUIC:
+    user (this process), kernel (an error without its QUIC sockets), auto (the kernel where it has them)."""
 
     HIDDEN = ("password",)
 
@@ -102,6 +106,7 @@ class Options(Redacted, msgspec.Struct, frozen=True):
     tls_key: str | PathLike[str] | None = None
     tls_server_name: str | None = None
     tls_fingerprint: str | None = None
+    quic_driver: WantedDriver = "auto"
 
     def credentials(self, location: Location) -> Credentials:
         """The credentials for *location*: from these options, the URL, the file, the environment or the netrc file."""
@@ -145,6 +150,7 @@ class Options(Redacted, msgspec.Struct, frozen=True):
             ciphers=self.ciphers,
             signings=self.signings,
             netbios_name=self.netbios_name,
+            quic_driver=self.quic_driver,
             tls=self._trust(),
             server_name=self.tls_server_name or "",
         )

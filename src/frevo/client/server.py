@@ -8,7 +8,7 @@ import errno
 from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -31,6 +31,9 @@ from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress
 from frevo.transport.traits import TRANSPORTS
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import CREDIT_BYTES
+
+if TYPE_CHECKING:
+    from frevo.transport.kernel_quic import WantedDriver
 
 SIGNINGS = (Signing.AES_GMAC, Signing.AES_CMAC, Signing.HMAC_SHA256)
 CIPHERS = (Cipher.AES_128_GCM, Cipher.AES_256_GCM, Cipher.AES_128_CCM, Cipher.AES_256_CCM)
@@ -58,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True):
     #: Encrypt over QUIC, too; False: QUIC is enough where the server agrees and was verified.
     encryption_over_quic: bool = True
     netbios_name: str = "FREVO"
+    quic_driver: WantedDriver = "auto"  # who speaks QUIC: this process or the kernel
     tls: ClientTrust = ClientTrust()  # which servers are trusted over QUIC
     server_name: str = ""  # in the server's certificate, if it is not the host's
     address: str | None = None  # where the host is, when its name does not say
@@ -78,7 +82,6 @@ class Settings(msgspec.Struct, frozen=True):
             multi_credit=traits.multi_credit,
             transport_security=traits.secure and verified and not self.encryption_over_quic,
         )  # fmt: skip
-
 
     def usable_transports(self) -> list[TransportAddress]:
         """Those of `transports` that carry one of the dialects. RemoteError when none does."""
@@ -193,6 +196,7 @@ async def _connect(host: str, credentials: Credentials, settings: Settings) -> L
     call = Call(
         settings.address or host, settings.usable_transports(), settings.timeout,
         partial(settings.tls.native, settings.server_name or host.partition("%")[0]), settings.netbios_name,
+        settings.quic_driver,
     )  # fmt: skip
     reached = await dial(call)
     transport = reached.transport

@@ -20,6 +20,7 @@ VerifyPeer = Literal[
     "no_check", "ca_only", "ca_and_name_if_available", "ca_and_name", "as_strict_as_possible"
 ]
 ClientAccess = Literal["no", "allow", "require"]
+QuicDriver = Literal["auto", "user", "kernel"]
 
 _NO = ("no", "false", "0", "off", "disabled")
 _YES = ("yes", "true", "1", "on", "enabled", "auto", "if_required")
@@ -142,6 +143,8 @@ NTLM_AUTH: Choice[NtlmPolicy] = Choice(
 ENGINE: Choice[Engine] = Choice({"auto": "auto", "uring": "uring", "io_uring": "uring", "epoll": "epoll"})
 
 VERIFY_PEER: Choice[VerifyPeer] = Choice({word: word for word in get_args(VerifyPeer)})
+
+QUIC_DRIVER: Choice[QuicDriver] = Choice({word: word for word in get_args(QuicDriver)})
 
 CLIENT_ACCESS: Choice[ClientAccess] = Choice(
     {

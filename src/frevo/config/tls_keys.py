@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from frevo.config import choices
-from frevo.config.choices import ClientAccess, Tristate, VerifyPeer
+from frevo.config.choices import ClientAccess, QuicDriver, Tristate, VerifyPeer
 from frevo.config.key import setting
 from frevo.config.types import Boolean, FilePairs, Text, Words
 
@@ -72,4 +72,11 @@ class TlsKeys(msgspec.Struct, frozen=True, kw_only=True):
         (),
         "Further certificates as `certfile:keyfile`. Which one a client sees depends on the name by which "
         "it calls the server.",
+    )
+    frevo_quic_driver: QuicDriver = setting(
+        choices.QUIC_DRIVER,
+        "auto",
+        "Who speaks QUIC, for the server and for frevo's client commands. `user`: frevo itself. `kernel`: Linux's QUIC "
+        "sockets (IPPROTO_QUIC), which come with a module that is not part of Linux yet; without them it is an error. "
+        "`auto`: the kernel if it has them. Needs a restart.",
     )

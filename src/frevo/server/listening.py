@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from frevo.transport import kernel_quic
 from frevo.transport.interfaces import listen_hosts
 from frevo.transport.quic import bind_sockets
 from frevo.transport.tcp import bind_listeners
@@ -17,16 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from frevo.config import Config
+    from frevo.transport.kernel_quic import Driver
 
 #: More threads of the data plane than this are only there when the configuration says so.
 _THREADS_MAX = 8
 
 
 class Bound(msgspec.Struct, frozen=True, eq=False):
-    """The sockets of one address: one that listens on TCP, or one for each I/O thread on UDP."""
+    """The sockets of one address: one that listens on TCP, for QUIC one for each I/O thread or one of the kernel's."""
 
     transport: str
     sockets: Sequence[socket.socket]
+    driver: Driver = "user"  # of QUIC
 
     @property
     def address(self) -> tuple[str, str, int]:
@@ -56,12 +59,15 @@ def bind(config: Config) -> list[Bound]:
     with ExitStack() as undo:
         for address in settings.server_smb_transports:
             sockets: Sequence[Sequence[socket.socket]]
-            if address.traits.secure:
+            driver = kernel_quic.choose(settings.frevo_quic_driver) if address.traits.secure else "user"
+            if driver == "kernel":
+                sockets = [[one] for one in kernel_quic.bind_sockets(hosts, address.port)]
+            elif address.traits.secure:
                 sockets = bind_sockets(hosts, address.port, threads_of(config))
             else:
                 sockets = [[one] for one in bind_listeners(hosts, address.port, settings.keepalive)]
             for siblings in sockets:
-                bound.append(Bound(address.name, siblings))
+                bound.append(Bound(address.name, siblings, driver))
                 undo.callback(bound[-1].close)
         undo.pop_all()
     return bound

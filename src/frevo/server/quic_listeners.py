@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -11,12 +12,16 @@ from frevo.status.snapshot import CertificateStatus
 from frevo.tls.server import CHECK_SECONDS, ServerCertificates
 from frevo.tls.settings import settings_of
 from frevo.tls.warnings import date_warning
+from frevo.transport.kernel_quic import missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from frevo.config import Config
     from frevo.transport.dataplane import DataPlaneTransport
+    from frevo.transport.kernel_quic import Driver
+
+log = logging.getLogger(__name__)
 
 
 class QuicListeners:
@@ -29,12 +34,20 @@ class QuicListeners:
         self._transport = transport
         self._loop = loop
         self._source = ServerCertificates(settings_of(config.globals))
+        self._wanted = config.globals.frevo_quic_driver
         self._numbers: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def listen(self, sockets: Sequence[socket.socket]) -> None:
+    def listen(self, sockets: Sequence[socket.socket], driver: Driver) -> None:
         """Accepts connections on the sockets of one address, which are taken over."""
-        self._numbers.append(self._transport.listen_quic(sockets, self._source.current()))
+        tls = self._source.current()
+        if driver == "kernel":
+            log.info("QUIC: sockets of the kernel")
+            self._numbers.append(self._transport.listen_quic_kernel(sockets[0], tls))
+        else:
+            if self._wanted != "user":
+                log.info("QUIC in user space: the kernel has no QUIC sockets (%s)", missing())
+            self._numbers.append(self._transport.listen_quic(sockets, tls))
         if self._timer is None:
             self._look()
 

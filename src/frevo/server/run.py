@@ -164,7 +164,7 @@ def _listen(
         addresses.append(one.address)
         if TRANSPORTS[one.transport].secure:
             assert quic is not None
-            quic.listen(one.sockets)
+            quic.listen(one.sockets, one.driver)
         else:
             transport.listen(one.sockets[0], one.transport)
     return addresses

@@ -138,6 +138,7 @@ def _tls(connection: Connection) -> TlsStatus | None:
         subject=connection.peer_subject,
         sha256=secured.fingerprint,
         replaces_encryption=connection.transport_security,
+        driver=secured.driver,
     )
 
 

@@ -85,12 +85,14 @@ class TlsStatus(msgspec.Struct, frozen=True):
     sha256: str = ""
     #: Both ends rely on TLS instead of SMB encryption.
     replaces_encryption: bool = False
+    driver: str = "user"  # who speaks QUIC: user or kernel
 
     def as_json(self) -> dict[str, Any]:
         """frevo's own; smbstatus says nothing of TLS."""
         return {
             "cipher": self.cipher,
             "server_name": self.server_name,
+            "driver": self.driver,
             "client_certificate": {"subject": self.subject, "sha256": self.sha256} if self.sha256 else None,
             "replaces_encryption": self.replaces_encryption,
         }

@@ -103,7 +103,7 @@ def _tls(snapshot: Mapping[str, Any]) -> list[RenderableType]:
                 table,
                 item.get("session_id"),
                 _text(channel.get("remote_address")).removeprefix("ipv4:").removeprefix("ipv6:"),
-                channel.get("transport"),
+                _text(channel.get("transport")) + (" (kernel)" if tls.get("driver") == "kernel" else ""),
                 tls.get("cipher"),
                 tls.get("server_name") or "-",
                 certificate.get("subject") or "-",

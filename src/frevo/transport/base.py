@@ -88,6 +88,7 @@ class Secured(msgspec.Struct, frozen=True):
     server_name: str  # as the client called the server (SNI); "" when it named none
     peer_chain: tuple[bytes, ...]  # the peer's certificates in DER, its own first; none when it showed none
     verified: bool  # the peer is who it should be: by its chain and name, or by the fingerprint that was given
+    driver: str = "user"  # who speaks QUIC: user for this process, or kernel
 
     @property
     def fingerprint(self) -> str:
@@ -97,8 +98,8 @@ class Secured(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, event: Event) -> Secured:
         """From a SECURED event."""
-        _, _, cipher, server_name, chain, verified = event
-        return cls(cipher, server_name, tuple(chain), verified)
+        _, _, cipher, server_name, chain, verified, driver = event
+        return cls(cipher, server_name, tuple(chain), verified, driver)
 
 
 Event = tuple[Any, ...]

@@ -95,6 +95,13 @@ class DataPlaneTransport:
         self._names[number] = QUIC.name
         return number
 
+    def listen_quic_kernel(self, bound: socket.socket, tls: QuicServerTls) -> int:
+        """The same on a bound QUIC socket of the kernel. OSError if it cannot listen."""
+        number = self._plane.listen_quic_kernel(bound.fileno(), tls)
+        bound.close()
+        self._names[number] = QUIC.name
+        return number
+
     def set_quic_tls(self, listener: int, tls: QuicServerTls) -> None:
         """What a QUIC listener presents and demands from now on; live connections of a client that it denies end."""
         self._plane.set_quic_tls(listener, tls)
@@ -105,6 +112,10 @@ class DataPlaneTransport:
         *host* is a numeric address. SECURED reports that the handshake is done, CLOSED that it failed.
         """
         return self._plane.connect_quic(udp.fileno(), host, port, tls)
+
+    def connect_quic_kernel(self, quic: socket.socket, host: str, port: int, tls: QuicClientTls) -> int:
+        """The same on a new QUIC socket of the kernel. OSError if there is no way to the host."""
+        return self._plane.connect_quic_kernel(quic.fileno(), host, port, tls)
 
     def close_listeners(self) -> None:
         """Stops accepting; connections stay."""

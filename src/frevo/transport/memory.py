@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from frevo._native import AttachedOpen, ConnectionSettings, Core, SessionKeys
 from frevo.transport.base import ACCEPTED, CLOSED, MOVED, SECURED, Event, Message, OnEvents, Secured
 from frevo.transport.traits import MEMORY, TransportTraits
@@ -52,8 +54,7 @@ class MemoryTransport:
         self._cores[number] = core
         events: list[Event] = [(ACCEPTED, number, _LISTENER, peer, "memory:0")]
         if (secured := self._secured) is not None:
-            chain = list(secured.peer_chain)
-            events.append((SECURED, number, secured.cipher, secured.server_name, chain, secured.verified))
+            events.append((SECURED, number, *msgspec.structs.astuple(secured)))
         self._deliver(events)
         return MemoryLink(self, number, core, Core(connection=number, framing=self._traits.framing, role="client"))
 

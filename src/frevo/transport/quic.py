@@ -86,6 +86,11 @@ def _prepare(made: socket.socket) -> None:
         made.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         made.setsockopt(socket.IPPROTO_IP, _IP_RECVTOS, 1)
         made.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+    enlarge_buffers(made)
+
+
+def enlarge_buffers(made: socket.socket) -> None:
+    """Asks for BUFFER_BYTES in both directions."""
     for force, plain in ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF)):
         try:  # needs CAP_NET_ADMIN
             made.setsockopt(socket.SOL_SOCKET, force, BUFFER_BYTES)

@@ -132,6 +132,7 @@ def test_shape_of_tls() -> None:
     assert channel["tls"] == {
         "cipher": "TLS_AES_128_GCM_SHA256",
         "server_name": "nas",
+        "driver": "user",
         "client_certificate": {"subject": "CN=eve", "sha256": "ab" * 32},
         "replaces_encryption": True,
     }
@@ -144,7 +145,7 @@ def test_shape_of_tls() -> None:
 def test_tables_with_tls() -> None:
     """Goal: people see cipher, certificates and warnings; names from certificates cannot paint the terminal. Method:
     render a session over QUIC and a server with two certificates, one of which expires."""
-    tls = TlsStatus("TLS_AES_128_GCM_SHA256", "nas", "CN=eve\x1b[31m", "ab" * 32)
+    tls = TlsStatus("TLS_AES_128_GCM_SHA256", "nas", "CN=eve\x1b[31m", "ab" * 32, driver="kernel")
     certificates = [
         CertificateStatus("CN=nas", ("DNS:nas",), "cd" * 32, NOW).as_json(),
         CertificateStatus("CN=old", (), "ef" * 32, NOW, "the certificate x expires tomorrow").as_json(),
@@ -160,6 +161,7 @@ def test_tables_with_tls() -> None:
         "quic",
         "partly signed, TLS",
         "TLS_AES_128_GCM_SHA256",
+        "quic (kernel)",
         "CN=eve",
         "ab" * 32,
         f"certificate CN=nas, SHA-256 {'cd' * 32}, valid until 2023-11-14",

@@ -119,12 +119,13 @@ def test_both_ends_know_what_was_agreed(ends: tuple[End, End]) -> None:
     server, client = ends
     listener, port = server.listen(server_tls())
     here = client.connect(port, client_tls())
-    cipher, name, chain, verified = client.next(SECURED, here)[2:]
+    cipher, name, chain, verified, driver = client.next(SECURED, here)[2:]
     assert (cipher, name, chain, verified) == ("AES-128-GCM", "localhost", [SERVER.der], True)
+    assert driver == "user"
     _, there, accepted_by, peer, local = server.next(ACCEPTED)
     assert (accepted_by, local) == (listener, f"127.0.0.1:{port}")
     assert peer.startswith("127.0.0.1:")
-    assert server.next(SECURED, there)[2:] == ("AES-128-GCM", "localhost", [], False)
+    assert server.next(SECURED, there)[2:] == ("AES-128-GCM", "localhost", [], False, "user")
 
 
 def test_messages_of_every_size_pass_in_both_directions(ends: tuple[End, End]) -> None:
@@ -180,7 +181,7 @@ def test_a_list_that_changes_ends_the_connections_that_it_denies(ends: tuple[End
     for who in (alice, bob):
         here = client.connect(port, client_tls(who))
         there = log_on(server, client, here)
-        assert server.next(SECURED, there)[4:] == ([who.der], True)
+        assert server.next(SECURED, there)[4:6] == ([who.der], True)
         numbers[who] = here, there
     server.plane.set_quic_tls(
         listener, server_tls(entries=[both[0], (False, "sha256", bob.sha256)], **demands)

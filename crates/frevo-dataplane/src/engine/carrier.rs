@@ -9,6 +9,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use super::quic_kernel::{KernelQuic, QuicSocket};
 use super::socket;
 use super::transfer::SLICES;
 use crate::buffer::{Output, Pool};
@@ -37,15 +38,25 @@ pub(super) enum Carrier {
     Socket(OwnedFd),
     /// The stream of a QUIC connection, which its thread has.
     Quic,
+    /// A QUIC socket of the kernel.
+    KernelQuic(KernelQuic),
 }
 
 impl Carrier {
-    /// Its socket, if it has one of its own.
-    pub(super) fn socket(&self) -> Option<RawFd> {
+    /// Its socket, if it has one of its own and carries messages already.
+    pub(super) fn socket(&self) -> Option<Socket> {
         match self {
-            Carrier::Socket(fd) => Some(fd.as_raw_fd()),
+            Carrier::Socket(fd) => Some(Socket { fd: fd.as_raw_fd(), quic_client: None }),
             Carrier::Quic => None,
+            Carrier::KernelQuic(quic) => {
+                quic.ready().map(|fd| Socket { fd, quic_client: Some(quic.is_client()) })
+            }
         }
+    }
+
+    /// Whether the handshake of its QUIC socket is not done.
+    pub(super) fn is_handshaking(&self) -> bool {
+        matches!(self, Carrier::KernelQuic(quic) if quic.ready().is_none())
     }
 
     /// Says that nothing more will be sent.
@@ -53,16 +64,25 @@ impl Carrier {
         match self {
             Carrier::Socket(fd) => socket::shutdown_write(fd),
             Carrier::Quic => (),
+            Carrier::KernelQuic(quic) => quic.finish(),
         }
     }
 }
 
 /// A stream socket, borrowed by number while its owner is there.
-pub(super) struct Socket(pub(super) RawFd);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Socket {
+    pub(super) fd: RawFd,
+    /// Of a QUIC socket, which end it is.
+    pub(super) quic_client: Option<bool>,
+}
 
 impl ByteStream for Socket {
     fn receive(&mut self, buffer: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Reason> {
-        match socket::receive(self.0, buffer) {
+        if let Some(is_client) = self.quic_client {
+            return QuicSocket(self.fd).receive_data(buffer, is_client);
+        }
+        match socket::receive(self.fd, buffer) {
             Ok(0) => Err(Reason::Borrowed("closed by the peer")),
             Ok(count) => Ok(Some(count)),
             Err(error) => match error.kind() {
@@ -80,7 +100,7 @@ impl ByteStream for Socket {
             used += 1;
         }
         loop {
-            match socket::send(self.0, &slices[..used]) {
+            match socket::send(self.fd, &slices[..used]) {
                 Ok(sent) => return Ok(sent),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(0),

@@ -8,7 +8,6 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::carrier::Socket;
 use super::listener::Listeners;
 use super::quic::PortId;
 use super::socket::{self, check};
@@ -108,24 +107,36 @@ impl Thread {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Listen { listener, fd, framing } => {
-                let raw = self.listeners.add(listener, fd, framing);
+            Command::Listen { listener, fd, framing, is_quic } => {
+                let raw = self.listeners.add(listener, fd, framing, is_quic);
                 if self.control(libc::EPOLL_CTL_ADD, raw, READ, LISTENER | listener).is_err() {
                     self.listeners.remove(listener);
                 }
             }
             Command::CloseListener(listener) => self.listeners.remove(listener),
             Command::Adopt { link, accepted } => {
-                let (id, socket) = (link.id, link.carrier.socket());
-                self.table.adopt(link, accepted).interest = READ;
-                let Some(raw) = socket else { return self.table.mark(id) };
-                match self.control(libc::EPOLL_CTL_ADD, raw, READ, id) {
-                    Ok(()) => self.table.mark(id),
-                    Err(error) => self.table.close(id, error.to_string().into()),
+                let id = link.id;
+                self.table.adopt(link, accepted);
+                self.watch(id);
+            }
+            Command::Handshaken { connection, result } => {
+                if self.table.handshaken(connection, result) {
+                    self.watch(connection);
                 }
             }
             Command::Stop => self.stopping = true,
             other => self.table.command(other),
+        }
+    }
+
+    /// Waits for a new connection, if it has a socket to wait for.
+    fn watch(&mut self, id: ConnectionId) {
+        let Some(entry) = self.table.entries.get_mut(&id) else { return };
+        let Some(socket) = entry.link.carrier.socket() else { return self.table.mark(id) };
+        entry.interest = READ;
+        match self.control(libc::EPOLL_CTL_ADD, socket.fd, READ, id) {
+            Ok(()) => self.table.mark(id),
+            Err(error) => self.table.close(id, error.to_string().into()),
         }
     }
 
@@ -181,7 +192,7 @@ impl Thread {
                 let core = &mut entry.link.lock(host);
                 let socket = entry.link.carrier.socket();
                 socket
-                    .map_or(Ok(0), |fd| transfer::receive(&mut Socket(fd), core, host, &mut self.scratch))
+                    .map_or(Ok(0), |mut socket| transfer::receive(&mut socket, core, host, &mut self.scratch))
                     .map(drop)
             }
             _ if readiness & GONE != 0 => Err(Reason::Borrowed("connection reset by the peer")),
@@ -205,12 +216,12 @@ impl Thread {
     fn go_on(&mut self, id: ConnectionId) -> Result<(), Reason> {
         let Some(entry) = self.table.entries.get_mut(&id) else { return Ok(()) };
         let link = entry.link.clone();
-        let Some(fd) = link.carrier.socket() else { return self.table.go_on(id, &mut self.scratch) };
+        let Some(mut socket) = link.carrier.socket() else { return self.table.go_on(id, &mut self.scratch) };
         let mut core = link.lock(&mut self.table.host);
         if let Some(reason) = core.failed.take() {
             return Err(reason);
         }
-        transfer::pump(&mut Socket(fd), &mut core, &mut self.table.host)?;
+        transfer::pump(&mut socket, &mut core, &mut self.table.host)?;
         let ends = core.is_closing() && core.output().is_empty();
         core.parked = core.is_paused(&self.shared.limits) && !ends && entry.lingering.is_none();
         let read = if core.parked { 0 } else { READ };
@@ -221,7 +232,7 @@ impl Thread {
             self.table.linger(id, &mut core);
         }
         if changed {
-            let result = self.control(libc::EPOLL_CTL_MOD, fd, wanted, id);
+            let result = self.control(libc::EPOLL_CTL_MOD, socket.fd, wanted, id);
             return result.map_err(|error| error.to_string().into());
         }
         Ok(())

@@ -19,7 +19,7 @@ use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use super::carrier::{ByteStream, Carrier, Socket};
+use super::carrier::{ByteStream, Carrier};
 use super::{Command, Shared};
 use crate::buffer::Loan;
 use crate::conn::{Connection, Host, Settings, Submission};
@@ -171,9 +171,10 @@ impl Link {
     fn try_settle(&self, shared: &Shared) -> bool {
         let Some(mut core) = self.try_lock(&shared.stats) else { return false };
         let socket = self.carrier.socket().filter(|_| core.can_send());
-        if let Some((fd, loan)) = socket.and_then(|fd| Some((fd, core.output().lend(DIRECT_BYTES)?))) {
+        if let Some((mut socket, loan)) = socket.and_then(|it| Some((it, core.output().lend(DIRECT_BYTES)?)))
+        {
             drop(core);
-            let result = Socket(fd).send(loan.slices());
+            let result = socket.send(loan.slices());
             self.post(Change::Sent(loan, result));
             match self.try_lock(&shared.stats) {
                 Some(again) => core = again,

@@ -14,10 +14,19 @@ use crate::framing::Framing;
 /// Connections accepted per wake-up of a listener, so that the others get their turn.
 const BATCH: usize = 64;
 
+/// A listening socket.
+#[derive(Debug)]
+struct Listener {
+    fd: OwnedFd,
+    framing: Framing,
+    /// A QUIC socket of the kernel: connections have their handshakes first.
+    is_quic: bool,
+}
+
 /// The listening sockets of a thread.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    sockets: HashMap<ListenerId, (OwnedFd, Framing)>,
+    sockets: HashMap<ListenerId, Listener>,
     /// Given up for a moment when no descriptor is left, to turn clients away instead of leaving them waiting.
     reserve: Option<File>,
 }
@@ -27,10 +36,16 @@ impl Listeners {
         Listeners { sockets: HashMap::new(), reserve: reserve() }
     }
 
-    pub(super) fn add(&mut self, listener: ListenerId, fd: OwnedFd, framing: Framing) -> RawFd {
+    pub(super) fn add(
+        &mut self,
+        listener: ListenerId,
+        fd: OwnedFd,
+        framing: Framing,
+        is_quic: bool,
+    ) -> RawFd {
         socket::prepare(fd.as_raw_fd());
         let raw = fd.as_raw_fd();
-        self.sockets.insert(listener, (fd, framing));
+        self.sockets.insert(listener, Listener { fd, framing, is_quic });
         raw
     }
 
@@ -39,7 +54,7 @@ impl Listeners {
     }
 
     pub(super) fn fd(&self, listener: ListenerId) -> Option<RawFd> {
-        self.sockets.get(&listener).map(|(fd, _)| fd.as_raw_fd())
+        self.sockets.get(&listener).map(|it| it.fd.as_raw_fd())
     }
 
     /// Accepts what waits and deals it out. An error: no resources, ask again in a second.
@@ -50,11 +65,13 @@ impl Listeners {
         admission: &mut Admission,
         events: &mut Vec<Event>,
     ) -> io::Result<()> {
-        let Some((socket, framing)) = self.sockets.get(&listener) else { return Ok(()) };
-        let (raw, framing) = (socket.as_raw_fd(), *framing);
+        let Some(it) = self.sockets.get(&listener) else { return Ok(()) };
+        let (raw, framing, is_quic) = (it.fd.as_raw_fd(), it.framing, it.is_quic);
         for _ in 0..BATCH {
             match socket::accept(raw) {
-                Ok(accepted) => Self::admit(accepted, listener, framing, shared, admission, events),
+                Ok(accepted) => {
+                    Self::admit(accepted, listener, (framing, is_quic), shared, admission, events)
+                }
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EAGAIN) => return Ok(()),
                     Some(libc::EMFILE | libc::ENFILE) => {
@@ -75,7 +92,7 @@ impl Listeners {
     fn admit(
         (fd, peer): (OwnedFd, String),
         listener: ListenerId,
-        framing: Framing,
+        (framing, is_quic): (Framing, bool),
         shared: &Arc<Shared>,
         admission: &mut Admission,
         events: &mut Vec<Event>,
@@ -84,7 +101,11 @@ impl Listeners {
             return admission.reject(listener, &peer, reason, shared, events);
         }
         let accepted = Accepted { listener, peer, local: socket::local_address(fd.as_raw_fd()) };
-        shared.recent.admitted(shared.adopt(fd, framing, Some(accepted)), &shared.limits);
+        let connection = match is_quic {
+            true => shared.accept_kernel_quic(fd, accepted),
+            false => Some(shared.adopt(fd, framing, Some(accepted))),
+        };
+        connection.into_iter().for_each(|id| shared.recent.admitted(id, &shared.limits));
     }
 
     /// Accepts one connection with the reserved descriptor and closes it. False when even that fails.

@@ -13,6 +13,7 @@ mod listener;
 mod provided;
 mod queue;
 mod quic;
+mod quic_kernel;
 mod socket;
 #[doc(hidden)]
 pub mod stepped;
@@ -33,13 +34,14 @@ use std::thread::{self, JoinHandle};
 use crate::conn::{Connection, Role, Settings, Submission};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
-use crate::event::{ConnectionId, Event, Flow, ListenerId};
+use crate::event::{ConnectionId, Event, Flow, ListenerId, Reason};
 use crate::fast::{AttachedOpen, ReadJob};
 use crate::framing::Framing;
 use crate::limits::{descriptor_shares, Limits};
 use crate::pump::{self, PumpId, StoreJob};
 use crate::quic::client::ClientTls;
 use crate::quic::server::ServerTls;
+use crate::quic::session::Secured;
 use crate::stats::{add, Stats};
 
 use admission::Recent;
@@ -72,6 +74,8 @@ pub(crate) enum Command {
         listener: ListenerId,
         fd: OwnedFd,
         framing: Framing,
+        /// A QUIC socket of the kernel.
+        is_quic: bool,
     },
     CloseListener(ListenerId),
     Adopt {
@@ -88,6 +92,11 @@ pub(crate) enum Command {
     Stored(StoreJob),
     /// There is something to do for a connection.
     Wake(ConnectionId),
+    /// The handshake of a QUIC connection of the kernel has ended.
+    Handshaken {
+        connection: ConnectionId,
+        result: Result<Box<Secured>, Reason>,
+    },
     /// For the QUIC ports of the thread.
     Quic(quic::Order),
     Stop,
@@ -116,6 +125,7 @@ pub(crate) struct Shared {
     next_listener: AtomicU64,
     next_pump: AtomicU64,
     recent: Recent,
+    handshakes: quic_kernel::Handshakes,
     /// By thread: datagrams that others have received for it.
     handed_on: Vec<AtomicUsize>,
     stopping: AtomicBool,
@@ -258,6 +268,7 @@ impl DataPlane {
             next_listener: AtomicU64::new(1),
             next_pump: AtomicU64::new(1),
             recent: Recent::default(),
+            handshakes: quic_kernel::Handshakes::default(),
             handed_on: (0..count).map(|_| AtomicUsize::new(0)).collect(),
             stopping: AtomicBool::new(false),
         }))
@@ -281,7 +292,7 @@ impl DataPlane {
     /// Takes a listening socket; its connections are accepted from now on.
     pub fn listen(&self, fd: OwnedFd, framing: Framing) -> ListenerId {
         let listener = self.new_listener();
-        self.shared.send(0, Command::Listen { listener, fd, framing });
+        self.shared.send(0, Command::Listen { listener, fd, framing, is_quic: false });
         listener
     }
 
@@ -320,6 +331,7 @@ impl DataPlane {
     }
 
     fn order_all(&self, listener: ListenerId, tls: Option<&Arc<ServerTls>>) {
+        self.shared.handshakes.set_tls(listener, tls);
         for queue in &self.shared.queues {
             queue.push(Command::Quic(quic::Order::SetTls { listener, tls: tls.cloned() }));
         }
@@ -445,6 +457,7 @@ impl DataPlane {
             return;
         }
         self.shared.workers.stop();
+        self.shared.handshakes.stop();
         self.shared.queues.iter().for_each(|queue| queue.push(Command::Stop));
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         threads.into_iter().for_each(|thread| drop(thread.join()));

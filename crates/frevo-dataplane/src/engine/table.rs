@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::admission::Admission;
-use super::carrier::Socket;
 use super::fair_queue::Owner;
 use super::link::{Core, Link};
 use super::quic::{Key, Quic};
+use super::quic_kernel::Admitted;
 use super::timers::Timers;
 use super::workers::Job;
 use super::{socket, transfer, Accepted, Command, Shared};
@@ -55,6 +55,8 @@ pub(super) struct Entry {
     trusted: bool,
     /// To be reported when the handshake is done.
     pub(super) announced: Option<Accepted>,
+    /// The client of a QUIC socket of the kernel.
+    pub(super) admitted: Option<Box<Admitted>>,
 }
 
 /// The connections of one thread.
@@ -118,6 +120,7 @@ impl Table {
                 self.with(job.connection, |core, host| core.stored(job, host));
             }
             Command::Wake(id) => self.mark(id),
+            Command::Handshaken { connection, result } => drop(self.handshaken(connection, result)),
             Command::Quic(order) => self.quic_order(order),
             Command::Listen { .. } | Command::CloseListener(_) | Command::Adopt { .. } | Command::Stop => {
                 unreachable!("the engine does these itself")
@@ -155,7 +158,9 @@ impl Table {
         if let Some(reason) = core.failed.take() {
             return Err(reason);
         }
-        let Some(key) = entry.quic else { return Ok(()) };
+        let Some(key) = entry.quic else {
+            return if core.is_closing() { Err("closed by the server".into()) } else { Ok(()) };
+        };
         if core.settings().authenticated && !std::mem::replace(&mut entry.trusted, true) {
             quic.trust(key);
         }
@@ -200,6 +205,10 @@ impl Table {
     /// Adds a connection.
     pub(super) fn adopt(&mut self, link: Arc<Link>, accepted: Option<Accepted>) -> &mut Entry {
         add(&self.shared.stats.accepted, 1);
+        let (announced, accepted) = match link.carrier.is_handshaking() {
+            true => (accepted, None),
+            false => (None, accepted),
+        };
         if let Some(Accepted { listener, peer, local }) = accepted {
             self.host.events.push(Event::Accepted { connection: link.id, listener, peer, local });
         }
@@ -216,7 +225,8 @@ impl Table {
             lingering: None,
             quic: None,
             trusted: false,
-            announced: None,
+            announced,
+            admitted: None,
         })
     }
 
@@ -232,6 +242,9 @@ impl Table {
         }
         if let Some(key) = entry.quic {
             self.quic.close(key, self.host.now);
+        }
+        if entry.link.carrier.is_handshaking() {
+            self.shared.handshakes.forget(id);
         }
         if let Some(Accepted { listener, peer, .. }) = entry.announced {
             add(&stats.closed, 1);
@@ -329,10 +342,13 @@ impl Table {
         for entry in self.entries.values_mut() {
             let host = &mut self.host;
             let mut core = entry.link.lock(host);
-            if let Some(fd) = entry.link.carrier.socket() {
-                let _ = transfer::send_output(&mut Socket(fd), &mut core, host);
+            if let Some(mut socket) = entry.link.carrier.socket() {
+                let _ = transfer::send_output(&mut socket, &mut core, host);
             }
             entry.link.carrier.end_output();
+        }
+        if self.shared.role == Role::Server {
+            self.deliver_kernel_quic();
         }
         self.host.now = Instant::now();
         self.end_quic(scratch, &mut |ports, time| {

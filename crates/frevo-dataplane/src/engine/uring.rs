@@ -25,7 +25,6 @@ use token::{token, Kind, KINDS, NUMBER_BITS, NUMBER_MASK};
 
 use io_uring::{cqueue, opcode, squeue, types, IoUring};
 
-use super::carrier::Socket;
 use super::listener::Listeners;
 use super::provided::{Provided, GROUP};
 use super::table::{Entry, Table};
@@ -216,8 +215,8 @@ impl Thread {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Listen { listener, fd, framing } => {
-                self.listeners.add(listener, fd, framing);
+            Command::Listen { listener, fd, framing, is_quic } => {
+                self.listeners.add(listener, fd, framing, is_quic);
                 self.unpolled.push(listener);
             }
             Command::CloseListener(listener) => {
@@ -277,7 +276,7 @@ impl Thread {
     fn readable(&mut self, id: ConnectionId) {
         let Some(entry) = self.table.entries.get_mut(&id) else { return self.completed_late(id, POLL_IN) };
         entry.interest &= !POLL_IN;
-        let Some(fd) = entry.link.carrier.socket() else { return };
+        let Some(mut socket) = entry.link.carrier.socket() else { return };
         let host = &mut self.table.host;
         host.now = Instant::now();
         let mut core = entry.link.lock(host);
@@ -285,7 +284,7 @@ impl Thread {
             drop(core);
             return self.table.mark(id); // armed again when it may be read again
         }
-        let result = transfer::receive(&mut Socket(fd), &mut core, host, &mut self.scratch).map(|received| {
+        let result = transfer::receive(&mut socket, &mut core, host, &mut self.scratch).map(|received| {
             if received >= SMALL_BYTES || core.direct(host).is_some() {
                 entry.interest %= SMALL_ONE;
             } else {
@@ -354,7 +353,7 @@ impl Thread {
     fn go_on(&mut self, id: ConnectionId, alone: bool) -> Result<(), Reason> {
         let Some(entry) = self.table.entries.get_mut(&id) else { return Ok(()) };
         let link = entry.link.clone();
-        let Some(fd) = link.carrier.socket() else { return self.table.go_on(id, &mut self.scratch) };
+        let Some(mut socket) = link.carrier.socket() else { return self.table.go_on(id, &mut self.scratch) };
         let mut core = link.lock(&mut self.table.host);
         if let Some(reason) = core.failed.take() {
             return Err(reason);
@@ -362,12 +361,12 @@ impl Thread {
         let by_ring = !alone && core.output().single(SEND_BYTES).is_some();
         match by_ring {
             true => drop(transfer::resume(&mut core, &mut self.table.host)?),
-            false => transfer::pump(&mut Socket(fd), &mut core, &mut self.table.host)?,
+            false => transfer::pump(&mut socket, &mut core, &mut self.table.host)?,
         }
         if core.is_closing() && core.output().is_empty() {
             self.table.linger(id, &mut core);
         }
-        self.arm_connection(id, fd, &mut core);
+        self.arm_connection(id, socket, &mut core);
         Ok(())
     }
 

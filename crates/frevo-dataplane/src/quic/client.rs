@@ -9,7 +9,7 @@ use quinn_proto::ConnectError;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::Resumption;
 use rustls::sign::SingleCertAndKey;
-use rustls::{AlertDescription, DigitallySignedStruct, SignatureScheme};
+use rustls::{AlertDescription, DigitallySignedStruct, KeyLog, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::certificate::{fingerprint, hex, Certificate, Sha256};
@@ -106,6 +106,26 @@ impl ClientTls {
     pub fn server_name(&self) -> String {
         self.server.name.to_str().into_owned()
     }
+
+    /// The TLS of one connection: our encoded QUIC parameters, and who hears of the secrets instead of the log.
+    pub(super) fn session(
+        &self,
+        parameters: Vec<u8>,
+        log: Option<Arc<dyn KeyLog>>,
+    ) -> Result<Session<ClientEnd>, rustls::Error> {
+        let mut config = self.config.clone();
+        if let Some(log) = log {
+            Arc::make_mut(&mut config).key_log = log;
+        }
+        let (version, name) = (rustls::quic::Version::V1, self.server.name.clone());
+        let connection = rustls::quic::ClientConnection::new(config, version, name, parameters)?;
+        Ok(Session::new(connection.into(), self.suite, ClientEnd(self.server.clone())))
+    }
+
+    /// Where the secrets of handshakes are logged.
+    pub(super) fn key_log(&self) -> Arc<dyn KeyLog> {
+        self.config.key_log.clone()
+    }
 }
 
 impl crypto::ClientConfig for ClientTls {
@@ -121,19 +141,14 @@ impl crypto::ClientConfig for ClientTls {
         }
         let mut encoded = Vec::new();
         parameters.write(&mut encoded);
-        let name = self.server.name.clone();
-        let connection = rustls::quic::ClientConnection::new(
-            self.config.clone(),
-            rustls::quic::Version::V1,
-            name.clone(),
-            encoded,
-        )
-        .map_err(|_| ConnectError::InvalidServerName(name.to_str().into_owned()))?;
-        Ok(Box::new(Session::new(connection.into(), self.suite, ClientEnd(self.server.clone()))))
+        match self.session(encoded, None) {
+            Ok(session) => Ok(Box::new(session)),
+            Err(_) => Err(ConnectError::InvalidServerName(self.server_name())),
+        }
     }
 }
 
-struct ClientEnd(Arc<Server>);
+pub(super) struct ClientEnd(Arc<Server>);
 
 impl End for ClientEnd {
     fn server_name(&self, _requested: Option<&str>) -> String {

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod certificate;
 pub mod client;
+pub mod kernel;
 mod keylog;
 pub mod refusal;
 pub mod server;

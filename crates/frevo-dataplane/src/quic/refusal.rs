@@ -99,3 +99,16 @@ pub(super) fn of_alert(alert: u8, is_client: bool) -> String {
         description => format!("{peer} ended the TLS handshake: {description:?}"),
     }
 }
+
+/// Why the peer of a client or a server ended a connection of the kernel: the code and phrase that it sent.
+pub fn of_close(code: u32, phrase: &str, is_client: bool) -> String {
+    if let Some(alert) = code.checked_sub(0x100).and_then(|alert| u8::try_from(alert).ok()) {
+        return of_alert(alert, is_client);
+    }
+    let peer = if is_client { "the server" } else { "the client" };
+    match (code, phrase) {
+        (0, "") => "closed by the peer".into(),
+        (_, "") => format!("{peer} ended the connection (QUIC error {code:#x})"),
+        (_, phrase) => format!("{peer} ended the connection: {}", printable(phrase)),
+    }
+}

@@ -11,7 +11,7 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use rustls::{AlertDescription, DigitallySignedStruct, DistinguishedName, KeyLog, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::access::{decide, Access, Entry, Received};
@@ -107,6 +107,22 @@ impl ServerTls {
         &self.reset_key
     }
 
+    /// The TLS of one connection: our encoded QUIC parameters, and who hears of the secrets instead of the log.
+    pub(super) fn session(&self, parameters: Vec<u8>, log: Option<Arc<dyn KeyLog>>) -> Session<ServerEnd> {
+        let mut config = self.config.clone();
+        if let Some(log) = log {
+            Arc::make_mut(&mut config).key_log = log;
+        }
+        let connection = rustls::quic::ServerConnection::new(config, rustls::quic::Version::V1, parameters)
+            .expect("the configuration has TLS 1.3, QUIC's ciphers and no early data");
+        Session::new(connection.into(), self.suite, ServerEnd(self.chooser.clone()))
+    }
+
+    /// Where the secrets of handshakes are logged.
+    pub(super) fn key_log(&self) -> Arc<dyn KeyLog> {
+        self.config.key_log.clone()
+    }
+
     /// Whether a client with this chain, which was let in before, would be let in now; otherwise why not.
     pub fn recheck(&self, chain: &[Vec<u8>]) -> Result<(), String> {
         match &self.clients {
@@ -148,11 +164,7 @@ impl crypto::ServerConfig for ServerTls {
     ) -> Box<dyn crypto::Session> {
         let mut encoded = Vec::new();
         parameters.write(&mut encoded);
-        let connection =
-            rustls::quic::ServerConnection::new(self.config.clone(), rustls::quic::Version::V1, encoded)
-                .expect("the configuration has TLS 1.3, QUIC's ciphers and no early data");
-        let suite = self.suite;
-        Box::new(Session::new(connection.into(), suite, ServerEnd(self.chooser.clone())))
+        Box::new(self.session(encoded, None))
     }
 }
 
@@ -204,7 +216,7 @@ impl ResolvesServerCert for Chooser {
     }
 }
 
-struct ServerEnd(Arc<Chooser>);
+pub(super) struct ServerEnd(Arc<Chooser>);
 
 impl End for ServerEnd {
     fn unnamed(&self, server_name: Option<&str>) -> Option<Refusal> {

@@ -30,6 +30,8 @@ pub struct Secured {
     pub peer_chain: Vec<Vec<u8>>,
     /// Whether they prove who the peer is.
     pub verified: bool,
+    /// Who speaks QUIC: `user` for this process, `kernel`.
+    pub driver: &'static str,
 }
 
 /// What quinn-proto hands through from `Session::handshake_data`.
@@ -134,6 +136,16 @@ impl<E: End> Session<E> {
         Session { connection, end, suite, next_secrets: None, told_of_data: false, failure: None }
     }
 
+    /// The connection of rustls.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Why it has failed, for people.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
     fn requested_name(&self) -> Option<&str> {
         match &self.connection {
             Connection::Client(_) => None,
@@ -167,7 +179,8 @@ impl<E: End> Session<E> {
         }
     }
 
-    fn secured(&self) -> Option<Secured> {
+    /// What was agreed, once all is done.
+    pub(super) fn secured(&self) -> Option<Secured> {
         if self.connection.is_handshaking() {
             return None;
         }
@@ -181,6 +194,7 @@ impl<E: End> Session<E> {
             },
             server_name: self.end.server_name(self.requested_name()),
             verified: self.end.verifies(chain),
+            driver: "user",
             peer_chain: chain.iter().map(|certificate| certificate.to_vec()).collect(),
         })
     }

@@ -22,6 +22,7 @@ from frevo.wire.nbt import NetBIOSName, PacketType, SessionRequest
 
 if TYPE_CHECKING:
     from frevo._native import QuicClientTls
+    from frevo.transport.kernel_quic import WantedDriver
 
 #: Seconds from the first transport to all the others, as in Samba; a server nearby sees only the first.
 STAGGER_S = 0.005
@@ -40,6 +41,7 @@ class Call(msgspec.Struct, frozen=True):
     timeout: float
     tls: Callable[[], QuicClientTls]
     netbios_name: str = "FREVO"
+    quic_driver: WantedDriver = "auto"
 
 
 async def dial(call: Call) -> Reached:
@@ -78,7 +80,9 @@ async def _attempt(call: Call, transport: TransportAddress) -> Reached:
             tls = call.tls()
             plane = plane_of(asyncio.get_running_loop())
             with plane.held():
-                return await _race(call, transport, socket.SOCK_DGRAM, partial(_connect_quic, plane, tls))
+                return await _race(
+                    call, transport, socket.SOCK_DGRAM, partial(_connect_quic, plane, tls, call.quic_driver)
+                )
         return await _race(call, transport, socket.SOCK_STREAM, partial(_connect, call, transport))
 
 
@@ -141,6 +145,6 @@ async def _request_session(loop: asyncio.AbstractEventLoop, connected: socket.so
         raise ConnectionRefusedError(errno.ECONNREFUSED, "the server refused the NetBIOS session")
 
 
-async def _connect_quic(plane: Plane, tls: QuicClientTls, found: _Found) -> Reached:
+async def _connect_quic(plane: Plane, tls: QuicClientTls, wanted: WantedDriver, found: _Found) -> Reached:
     family, _, _, _, address = found
-    return await connect_quic(plane, tls, family, address)
+    return await connect_quic(plane, tls, wanted, family, address)

@@ -120,6 +120,15 @@ class Plane:
     def connect_quic(self, udp: socket.socket, host: str, port: int, tls: QuicClientTls) -> QuicConnection:
         """Begins a QUIC connection on a new UDP socket; *host* is a numeric address."""
         number = self.transport.connect_quic(udp, host, port, tls)
+        return self._new_quic(number)
+
+    def connect_quic_kernel(
+        self, quic: socket.socket, host: str, port: int, tls: QuicClientTls
+    ) -> QuicConnection:
+        """The same on a new QUIC socket of the kernel."""
+        return self._new_quic(self.transport.connect_quic_kernel(quic, host, port, tls))
+
+    def _new_quic(self, number: int) -> QuicConnection:
         made = self._without_receiver[number] = QuicConnection(self, number)
         return made
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from frevo.status.doctor.base import Check, State, read_number, read_text
+from frevo.transport.kernel_quic import missing
 from frevo.transport.listeners import listening_processes
 from frevo.transport.traits import NBT, QUIC, TCP, IPProtocol
 
@@ -22,9 +23,6 @@ PORTS = (
     (4450, socket.SOCK_STREAM, "SMB without privileges; used by `make serve`"),
     (4433, socket.SOCK_DGRAM, "SMB over QUIC without privileges; used by `make serve`"),
 )
-
-#: Protocol number of the kernel's QUIC sockets.
-IPPROTO_QUIC = 261
 
 
 def check_ports() -> list[Check]:
@@ -100,14 +98,12 @@ def _describe_device(device: str) -> str:
 
 def check_quic() -> list[Check]:
     """Whether the kernel has QUIC sockets (an out-of-tree module in most distributions)."""
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-        try:
-            socket.socket(socket.AF_INET, kind, IPPROTO_QUIC).close()
-            return [Check(GROUP, "quic in the kernel", State.OK, "IPPROTO_QUIC sockets are available")]
-        except OSError as error:
-            reason = error.strerror or str(error)
-    text = f"no IPPROTO_QUIC sockets ({reason}); frevo does not need them for QUIC"
-    return [Check(GROUP, "quic in the kernel", State.LIMITED, text, "", {"reason": reason})]
+    reason = missing()
+    if not reason:
+        text = "IPPROTO_QUIC sockets are available: frevo uses them for QUIC unless frevo:quic driver = user"
+        return [Check(GROUP, "quic in the kernel", State.OK, text, "", {"driver": "kernel"})]
+    text = f"no IPPROTO_QUIC sockets ({reason}): frevo speaks QUIC in user space, which needs none"
+    return [Check(GROUP, "quic in the kernel", State.LIMITED, text, "", {"reason": reason, "driver": "user"})]
 
 
 NETWORK_CHECKS = (check_ports, check_rdma, check_quic)

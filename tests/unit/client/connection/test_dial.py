@@ -20,7 +20,7 @@ from frevo.transport.address import parse_transports
 from frevo.transport.base import CLOSED, SECURED, Event
 
 TLS: Any = object()
-SECURED_BY = ("AES-128-GCM", "nas", [b"leaf"], True)
+SECURED_BY = ("AES-128-GCM", "nas", [b"leaf"], True, "user")
 
 
 class FakeTransport:

@@ -265,6 +265,7 @@ impl Table {
                 self.quic.changed.push(*id);
             }
         }
+        denied.extend(tls.iter().flat_map(|tls| self.denied_by(listener, tls)));
         denied.into_iter().for_each(|(id, why)| self.close(id, why.into()));
     }
 
@@ -366,7 +367,7 @@ impl Table {
         }
     }
 
-    fn secured(&mut self, connection: ConnectionId, secured: crate::quic::session::Secured) {
+    pub(super) fn secured(&mut self, connection: ConnectionId, secured: crate::quic::session::Secured) {
         let Some(entry) = self.entries.get_mut(&connection) else { return };
         if let Some(Accepted { listener, peer, local }) = entry.announced.take() {
             self.host.events.push(Event::Accepted { connection, listener, peer, local });

@@ -1,10 +1,9 @@
 //! What a connection waits for, as operations of the ring.
 
-use std::os::fd::RawFd;
-
 use io_uring::{opcode, types};
 
 use super::{Kind, Thread, GROUP};
+use crate::engine::carrier::Socket;
 use crate::engine::link::Core;
 use crate::engine::quic::PortId;
 use crate::event::ConnectionId;
@@ -29,12 +28,13 @@ pub(super) const SEND_BYTES: usize = 64 * 1024;
 
 impl Thread {
     /// Arms what the connection waits for.
-    pub(super) fn arm_connection(&mut self, id: ConnectionId, fd: RawFd, core: &mut Core) {
+    pub(super) fn arm_connection(&mut self, id: ConnectionId, socket: Socket, core: &mut Core) {
         let Some(entry) = self.table.entries.get_mut(&id) else { return };
-        let fd = types::Fd(fd);
+        let fd = types::Fd(socket.fd);
         let before = entry.interest;
         core.parked = core.is_paused(&self.shared.limits) && entry.lingering.is_none();
-        let bulk = before & BULK != 0;
+        // What comes from a QUIC socket has to be told apart, which a RECV of the ring does not do.
+        let bulk = before & BULK != 0 || socket.quic_client.is_some();
         if before & RECV != 0 && (core.parked || bulk) {
             entry.interest |= ENDING;
         } else if before & (RECV | POLL_IN) == 0 && !core.parked {
