@@ -12,10 +12,8 @@ from typing import Any
 
 from peers.target import Target
 
-from benchmarks.sample import Cost, Sample, ToolError
+from benchmarks.sample import LONGER, Cost, Sample, ToolError
 
-#: What a run that got no response is lengthened by.
-_LONGER = (1, 3, 10)
 #: What a run may take beside the measurement, for connections, files and their end.
 _TIMEOUT_S = 120
 
@@ -61,9 +59,9 @@ def frevo_bench(
 def measure(target: Target, arguments: Sequence[str], seconds: float, **more: Any) -> Sample:
     """The same as a sample; connecting and ending do not count, except for what other processes used.
 
-    On a busy machine a short run may end before the first response: it is repeated, longer. ToolError if nothing helps.
+    ToolError if there is no response even in a longer run.
     """
-    for factor in _LONGER:
+    for factor in LONGER:
         cost = Cost(target)
         found = frevo_bench(target, arguments, seconds * factor, **more)
         _, _, others = cost.end()

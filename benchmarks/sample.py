@@ -12,6 +12,9 @@ from peers.target import Target
 from benchmarks.machine import busy_seconds
 from frevo.bench.processor import usage
 
+#: On a busy machine a short run may get no response at all: it is repeated, lengthened by these.
+LONGER = (1, 3, 10)
+
 
 class ToolError(Exception):
     """A program failed."""
