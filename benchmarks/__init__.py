@@ -17,8 +17,8 @@ them. What counts are ratios of figures measured seconds apart; the report names
     soak.py         a long run that watches the server's memory
     client_bench.py  frevo bench and smbtorture's clients against one smbd
     client_library.py  frevo's client, smbprotocol and smbclient; client_work.py is one process of it
-    quic.py         SMB over QUIC, over TCP, and other QUIC stacks; quic_bulk.py and quinn_bulk/ are their ends
-    quic_loss.py    SMB over QUIC and over TCP on a path that loses packets (as root)
+    quic.py         SMB over QUIC, over TCP, and other QUIC stacks, also on a path with a rate and loss: quic_runs.py
+                    runs them, first_read.py is a client of ours, quic_bulk.py and quinn_bulk/ are the other stacks
     micro_*.py      single functions, in microseconds
 """
 

@@ -44,7 +44,7 @@ def again_inside(module: str, arguments: Sequence[str]) -> int | None:
     """Runs `python -m MODULE` again in a network namespace of its own; its exit code. None if this is it."""
     if _INSIDE in os.environ:
         return None
-    command = ["unshare", "-n", sys.executable, "-m", module, *arguments]
+    command = ["unshare", "-n" if os.geteuid() == 0 else "-rn", sys.executable, "-m", module, *arguments]
     return subprocess.run(command, env={**os.environ, _INSIDE: "1"}, check=False).returncode
 
 
@@ -79,3 +79,38 @@ def veth() -> Iterator[Network]:
             for name in (device, "lo"):
                 run(*words, "ip", "link", "set", name, "up")
         yield network
+
+
+def set_mtu(mtu: int) -> None:
+    """Gives the loopback interface of this namespace another MTU, in bytes."""
+    run("ip", "link", "set", "lo", "mtu", str(mtu), "up")
+
+
+def shape(network: Network, *, mtu: int = 0, rate: str = "", loss: float = 0.0) -> None:
+    """Makes a veth pair what a real network is: packets of *mtu* bytes, a *rate* as tc writes it, and a share of them
+    that is lost, each way. TCP is cubic.
+
+    There is no delay: that of `frevo.lab` needs nothing of the kernel.
+    """
+    for prefix, device in (([], "server"), (network.prefix, "client")):
+        if mtu:
+            run(*prefix, "ip", "link", "set", device, "mtu", str(mtu))
+        run(*prefix, "ip", "route", "change", NETWORK, "dev", device, "proto", "kernel", "congctl", "cubic")
+        if loss:
+            # Segments are made before the packet filter, so that it drops packets and not 64 KiB at a time.
+            run(*prefix, "ip", "link", "set", device, "gso_max_segs", "1")
+            run(*prefix, "nft", "-f", "-", text=_lossy(device, loss))
+        if rate:
+            bucket = ("rate", rate, "burst", "64kb", "latency", "50ms")
+            run(*prefix, "tc", "qdisc", "add", "dev", device, "root", "tbf", *bucket)
+
+
+def _lossy(device: str, loss: float) -> str:
+    return f"""
+        table ip lossy {{
+            chain incoming {{
+                type filter hook input priority 0
+                iifname {device} numgen random mod 10000 < {round(loss * 10_000)} drop
+            }}
+        }}
+    """

@@ -1,10 +1,11 @@
 """Bytes over one QUIC stream of a stack that is not ours, to compare with: a server and a client, a process each.
 
-    python -m benchmarks.quic_bulk server STACK CERTIFICATE KEY                      prints its port
-    python -m benchmarks.quic_bulk client STACK PORT UP DOWN DEPTH SECONDS           prints a line of JSON
+    python -m benchmarks.quic_bulk STACK server ADDRESS DATAGRAM CERTIFICATE KEY             prints its port
+    python -m benchmarks.quic_bulk STACK client ADDRESS DATAGRAM PORT UP DOWN DEPTH SECONDS  prints a line of JSON
 
-A request is its two lengths and UP bytes, the answer DOWN bytes; DEPTH requests are in flight. That is what READ, WRITE
-and ECHO move, without SMB. Both ends use the stack as its own documentation shows, with large windows.
+DATAGRAM is the payload of one, in bytes. A request is its two lengths and UP bytes, the answer DOWN bytes; DEPTH
+requests are in flight. That is what READ, WRITE and ECHO move, without SMB. Both ends use the stack as its own
+documentation shows, with large windows.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from peers.certificates import Identity
 from peers.quic_stacks import client_configuration, part, protocol_class, server_configuration
 
 _LENGTHS = struct.Struct(">II")
-#: Of a UDP datagram; the loopback's and every Ethernet's MTU allow for it.
-_DATAGRAM_BYTES = 1452
 
 
 class _Requests:
@@ -50,7 +49,7 @@ class _Requests:
             self._protocol._quic.send_stream_data(self._stream_id, self._answer)
 
 
-async def serve(stack: str, certificate: str, key: str) -> None:
+async def serve(stack: str, address: str, datagram: str, certificate: str, key: str) -> None:
     """Serves until SIGTERM."""
     streams: dict[Any, _Requests] = {}
 
@@ -63,9 +62,9 @@ async def serve(stack: str, certificate: str, key: str) -> None:
             streams.pop(protocol, None)
 
     identity = Identity(Path(certificate), Path(key))
-    configuration = server_configuration(stack, identity, max_datagram_size=_DATAGRAM_BYTES)
+    configuration = server_configuration(stack, identity, max_datagram_size=int(datagram))
     server = await part(stack, "asyncio.server").serve(
-        "127.0.0.1", 0, configuration=configuration, create_protocol=protocol_class(stack, on_event)
+        address, 0, configuration=configuration, create_protocol=protocol_class(stack, on_event)
     )
     print(server._transport.get_extra_info("sockname")[1], flush=True)
     stop = asyncio.Event()
@@ -74,8 +73,11 @@ async def serve(stack: str, certificate: str, key: str) -> None:
     server.close()
 
 
-async def load(stack: str, port: int, up: int, down: int, depth: int, seconds: float) -> dict[str, float]:
+async def load(
+    stack: str, address: str, numbers: tuple[int, int, int, int, int], seconds: float
+) -> dict[str, float]:
     """Keeps *depth* requests in flight for *seconds*; the figures of the client."""
+    datagram, port, up, down, depth = numbers
     left = down  # of the answer that is coming
     answered = 0
     ready, stop = asyncio.Event(), asyncio.Event()
@@ -95,9 +97,9 @@ async def load(stack: str, port: int, up: int, down: int, depth: int, seconds: f
                 if not stop.is_set():
                     protocol._quic.send_stream_data(event.stream_id, request)
 
-    configuration = client_configuration(stack, None, max_datagram_size=_DATAGRAM_BYTES)
+    configuration = client_configuration(stack, None, max_datagram_size=datagram)
     async with part(stack, "asyncio.client").connect(
-        "127.0.0.1",
+        address,
         port,
         configuration=configuration,
         create_protocol=protocol_class(stack, on_event),
@@ -122,12 +124,13 @@ async def load(stack: str, port: int, up: int, down: int, depth: int, seconds: f
 
 def main(arguments: list[str]) -> None:
     """Runs one of the two."""
-    role, stack, *rest = arguments
+    stack, role, address, *rest = arguments
     if role == "server":
-        asyncio.run(serve(stack, *rest))
+        asyncio.run(serve(stack, address, *rest))
         return
-    port, up, down, depth = map(int, rest[:4])
-    print(json.dumps(asyncio.run(load(stack, port, up, down, depth, float(rest[4])))))
+    datagram, port, up, down, depth = map(int, rest[:5])
+    numbers = (datagram, port, up, down, depth)
+    print(json.dumps(asyncio.run(load(stack, address, numbers, float(rest[5])))))
 
 
 if __name__ == "__main__":

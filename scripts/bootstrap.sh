@@ -147,6 +147,8 @@ need_peers() {
         missing cpio cpio
         missing modinfo kmod
         missing fio fio
+        missing ip iproute2
+        missing nft nftables
         missing fusermount3 fuse3
         missing setfattr attr
         missing setfacl acl

@@ -1,4 +1,5 @@
-"""The benchmark harness runs: all servers, every kind of load and limit.c, for a fraction of a second each."""
+"""The benchmark harness runs: all servers, every kind of load and limit.c, for a fraction of a second each; QUIC
+beside TCP and other stacks."""
 
 from __future__ import annotations
 
@@ -107,3 +108,47 @@ def test_reads_between_two_ends(tmp_path: Path) -> None:
         rate, server_cost, client_cost = (float(cell.strip(" |")) for cell in row[3:])
         assert rate > 0 and server_cost > 0 and client_cost > 0, row
     assert server.returncode == 0 and not list(tmp_path.iterdir())
+
+
+def _quic(found: Path, *words: str) -> dict[str, Any]:
+    """What `python -m benchmarks.quic` finds over a veth pair in one short round."""
+    if reason := network.why_not("nft", "tc"):
+        programs.missing(reason)
+    command = [sys.executable, "-m", "benchmarks.quic", "--path", "veth", "--json", str(found)]
+    command += ["--rounds", "1", "--patience", "0", "--without", "quinn", *words]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    loads: dict[str, Any] = json.loads(found.read_text())["loads"]
+    return loads
+
+
+@pytest.mark.interop
+def test_quic_and_tcp_are_measured_on_a_path_with_a_rate_and_loss(tmp_path: Path) -> None:
+    """Goal: pairs over a real path. Method: 80 Mbit/s and 1 % loss: both transports move data, no faster than that."""
+    words = ("--rate", "80mbit", "--loss", "0.01", "--seconds", "1")
+    loads = _quic(tmp_path / "found.json", *words)
+    assert list(loads) == ["READ 256 KiB, 8 in flight", "WRITE 256 KiB, 8 in flight"]
+    for found in loads.values():
+        for run in (found["quic"][0], found["tcp"][0]):
+            assert 5e5 < run["bytes"] < 12.5e6, run
+            assert run["client_s"] > 0 and run["server_s"] > 0, run
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize(
+    ("words", "ways"),
+    [
+        (("--only", "ECHO, 1 in"), {"quic", "tcp", "tcp signed", "tcp encrypted", "aioquic", "qh3"}),
+        (("--only", "Connect"), {"quic", "tcp"}),
+        (("--only", "idle", "--idle", "40"), {"quic", "tcp"}),
+    ],
+)
+def test_quic_is_measured_beside_the_others(tmp_path: Path, words: tuple[str, ...], ways: set[str]) -> None:
+    """Goal: every kind of row of the table. Method: a short run of each; numbers, but no targets."""
+    (found,) = _quic(tmp_path / "found.json", "--seconds", "0.3", *words).values()
+    if "bytes" in found:
+        assert set(found["bytes"]) == ways and all(used > 0 for used in found["bytes"].values())
+        return
+    assert set(found) == ways
+    for runs in found.values():
+        assert runs[0]["operations"] > 0 and runs[0]["client_s"] > 0 and runs[0]["server_s"] > 0, runs

@@ -1,14 +1,15 @@
 //! Bytes over one QUIC stream of quinn, to compare with; the same two roles and the same requests as
 //! benchmarks/quic_bulk.py: two lengths and UP bytes, answered with DOWN bytes.
 //!
-//!     quinn-bulk server CERTIFICATE KEY            prints its port
-//!     quinn-bulk client PORT UP DOWN DEPTH SECONDS prints a line of JSON
+//!     quinn-bulk server ADDRESS DATAGRAM CERTIFICATE KEY             prints its port
+//!     quinn-bulk client ADDRESS DATAGRAM PORT UP DOWN DEPTH SECONDS  prints a line of JSON
 //!
+//! DATAGRAM is the payload of one, in bytes.
 //! Each end has one thread, as in quinn's own bulk benchmark. The settings are those that quinn's documentation names for
-//! speed: large windows, and packets for an MTU of 1500 from the start.
+//! speed: large windows, and packets for the path's MTU from the start.
 
 use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,8 +25,6 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 const ALPN: &[u8] = b"smb";
 const WINDOW_BYTES: u32 = 16 << 20;
-/// Of a UDP datagram: Ethernet's MTU without the headers of IPv4 and UDP.
-const DATAGRAM_BYTES: u16 = 1472;
 
 fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -33,29 +32,38 @@ fn main() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match words[..] {
-            ["server", certificate, key] => serve(certificate, key).await,
-            ["client", port, up, down, depth, seconds] => {
-                let shape = Shape { up: up.parse()?, down: down.parse()?, depth: depth.parse()? };
-                load(port.parse()?, shape, Duration::from_secs_f64(seconds.parse()?)).await
+            ["server", address, datagram, certificate, key] => {
+                serve(address.parse()?, transport(datagram.parse()?), certificate, key).await
             }
-            _ => Err("server CERTIFICATE KEY, or client PORT UP DOWN DEPTH SECONDS".into()),
+            ["client", address, datagram, port, up, down, depth, seconds] => {
+                let server = SocketAddr::new(address.parse()?, port.parse()?);
+                let shape = Shape { up: up.parse()?, down: down.parse()?, depth: depth.parse()? };
+                let duration = Duration::from_secs_f64(seconds.parse()?);
+                load(server, transport(datagram.parse()?), shape, duration).await
+            }
+            _ => Err("other arguments are needed".into()),
         }
     })
 }
 
-fn transport() -> Arc<TransportConfig> {
+fn transport(datagram: u16) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
         .stream_receive_window(VarInt::from_u32(WINDOW_BYTES))
         .receive_window(VarInt::from_u32(WINDOW_BYTES))
         .send_window(u64::from(WINDOW_BYTES))
-        .initial_mtu(DATAGRAM_BYTES);
+        .initial_mtu(datagram);
     Arc::new(config)
 }
 
 // -- server
 
-async fn serve(certificate: &str, key: &str) -> Result<(), Failure> {
+async fn serve(
+    address: IpAddr,
+    transport: Arc<TransportConfig>,
+    certificate: &str,
+    key: &str,
+) -> Result<(), Failure> {
     let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_file(key)?;
     let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -64,8 +72,8 @@ async fn serve(certificate: &str, key: &str) -> Result<(), Failure> {
         .with_single_cert(chain, key)?;
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
-    config.transport_config(transport());
-    let endpoint = Endpoint::server(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    config.transport_config(transport);
+    let endpoint = Endpoint::server(config, SocketAddr::new(address, 0))?;
     println!("{}", endpoint.local_addr()?.port());
     while let Some(incoming) = endpoint.accept().await {
         tokio::spawn(async move {
@@ -110,7 +118,12 @@ struct Shape {
     depth: usize,
 }
 
-async fn load(port: u16, shape: Shape, duration: Duration) -> Result<(), Failure> {
+async fn load(
+    server: SocketAddr,
+    transport: Arc<TransportConfig>,
+    shape: Shape,
+    duration: Duration,
+) -> Result<(), Failure> {
     let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -118,10 +131,10 @@ async fn load(port: u16, shape: Shape, duration: Duration) -> Result<(), Failure
         .with_no_client_auth();
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    config.transport_config(transport());
-    let mut endpoint = Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    config.transport_config(transport);
+    let mut endpoint = Endpoint::client(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))?;
     endpoint.set_default_client_config(config);
-    let connection = endpoint.connect((Ipv4Addr::LOCALHOST, port).into(), "localhost")?.await?;
+    let connection = endpoint.connect(server, "localhost")?.await?;
     let (mut sender, mut receiver) = connection.open_bi().await?;
     let request: Vec<u8> =
         [&shape.up.to_be_bytes()[..], &shape.down.to_be_bytes()[..], &vec![0; shape.up as usize]].concat();
