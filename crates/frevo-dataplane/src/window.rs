@@ -20,7 +20,7 @@ impl FirstUse {
     }
 }
 
-/// Message IDs are their own hash, in sets and maps of them.
+/// Message IDs, and numbers that we give, are their own hash, in sets and maps of them.
 pub type Ids = BuildHasherDefault<IdHasher>;
 
 /// See [`Ids`].
@@ -38,6 +38,10 @@ impl Hasher for IdHasher {
 
     fn write_u64(&mut self, id: u64) {
         self.0 = id.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn write_usize(&mut self, id: usize) {
+        self.write_u64(id as u64);
     }
 }
 

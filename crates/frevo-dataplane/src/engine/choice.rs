@@ -1,6 +1,7 @@
 //! Which engine a data plane uses, and why.
 
 use std::io;
+use std::sync::OnceLock;
 
 use crate::ring::features::{self, Features};
 
@@ -28,7 +29,9 @@ pub fn choose(wish: &str) -> io::Result<Choice> {
         let text = format!("unknown engine {wish:?}: use auto, uring or epoll");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
-    match (obstacle(&features::probe()), wish) {
+    // Once for the process: it takes longer than all else that a new data plane needs.
+    static OBSTACLE: OnceLock<Option<String>> = OnceLock::new();
+    match (OBSTACLE.get_or_init(|| obstacle(&features::probe())), wish) {
         (None, "auto") => Ok(Choice { engine: "uring", reason: "io_uring is available".into() }),
         (None, _) => Ok(Choice { engine: "uring", reason: "io_uring was asked for".into() }),
         (Some(why), "auto") => {

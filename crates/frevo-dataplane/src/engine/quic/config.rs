@@ -28,9 +28,12 @@ const IDLE_OF_SERVER: Duration = Duration::from_secs(60);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Largest payload of a UDP datagram over IPv4.
 const DATAGRAM_MAX: u16 = 65_507;
-/// From here on the last steps of the search for the size cost more than they gain: a probe is padding, which the peer
-/// takes apart byte by byte, a millisecond for 64 KiB.
+/// Largest payload on Ethernet. Above it there may be something smaller on the way, up to where only the loopback interface
+/// and its like are.
+const ETHERNET: u16 = 1_472;
 const LARGE: u16 = 16_384;
+/// How exactly the size is searched for where it may be anything, quinn-proto's own value.
+const EXACT_STEP: u16 = 20;
 /// An acknowledgment for so many packets, where the peer can be asked for it.
 const PACKETS_PER_ACK: u32 = 16;
 /// What may be sent before the first acknowledgment, in the largest datagrams of the route, as Linux' TCP does: where these
@@ -65,10 +68,7 @@ pub(super) fn transport(peer: SocketAddr, streams: u32, ending: &Ending) -> Arc<
     acks.ack_eliciting_threshold(VarInt::from_u32(PACKETS_PER_ACK));
     let mut sizes = MtuDiscoveryConfig::default();
     let largest = largest_datagram(peer);
-    sizes.upper_bound(largest);
-    if largest >= LARGE {
-        sizes.minimum_change(largest / 4);
-    }
+    sizes.upper_bound(largest).minimum_change(search_step(largest));
     let idle = if streams == 0 { IDLE_OF_CLIENT } else { IDLE_OF_SERVER };
     let mut cubic = CubicConfig::default();
     cubic.initial_window(FIRST_DATAGRAMS * u64::from(largest));
@@ -87,6 +87,16 @@ pub(super) fn transport(peer: SocketAddr, streams: u32, ending: &Ending) -> Arc<
         .congestion_controller_factory(Arc::new(congestion))
         .ack_frequency_config(Some(acks));
     Arc::new(config)
+}
+
+/// The step below which the search for the size of datagrams ends. With more than half of the range it begins with the
+/// largest, which most routes take, and has one more try where it does not get through. Each step is a datagram of padding
+/// each way and an answer to it, while the client logs on.
+fn search_step(largest: u16) -> u16 {
+    match largest {
+        ..=ETHERNET | LARGE.. => (largest - DATAGRAM_MIN) / 2 + 1,
+        _ => EXACT_STEP,
+    }
 }
 
 /// The largest datagram that may reach `peer` in one piece, by the routes of this machine.
@@ -122,5 +132,15 @@ mod tests {
         let loopback = largest_datagram("127.0.0.1:9".parse().unwrap());
         assert!((DATAGRAM_MIN..=DATAGRAM_MAX).contains(&loopback));
         assert!(loopback > 16_000, "the loopback interface takes 64 KiB: {loopback}");
+    }
+
+    #[test]
+    fn the_search_for_the_size_begins_with_the_largest() {
+        for largest in [DATAGRAM_MIN + 1, 1_252, ETHERNET, LARGE, DATAGRAM_MAX] {
+            // quinn-proto tries the middle if that is a step away, and else the end if that is one.
+            let (range, step) = (largest - DATAGRAM_MIN, search_step(largest));
+            assert!(step > range / 2 && step <= range, "{largest}: {step} of {range}");
+        }
+        assert_eq!(search_step(8_972), EXACT_STEP);
     }
 }

@@ -35,6 +35,7 @@ use crate::event::{ConnectionId, Event, ListenerId, Reason};
 use crate::quic::client::ClientTls;
 use crate::quic::server::ServerTls;
 use crate::stats::sub;
+use crate::window::Ids;
 
 /// A port's number on its thread; never used twice.
 pub(super) type PortId = u64;
@@ -81,7 +82,7 @@ impl std::fmt::Debug for Order {
 /// The ports of one thread.
 #[derive(Debug, Default)]
 pub(super) struct Quic {
-    ports: HashMap<PortId, Port>,
+    ports: HashMap<PortId, Port, Ids>,
     next_port: PortId,
     /// Connections on which something has happened.
     dirty: Vec<Key>,
@@ -272,10 +273,6 @@ impl Table {
     /// Datagrams wait on a port. The time is what it is now: the turn may have taken a while.
     pub(super) fn quic_readable(&mut self, id: PortId) {
         let Some(port) = self.quic.ports.get_mut(&id) else { return };
-        if self.quic.buffers.is_empty() {
-            let buffers = (0..quinn_udp::BATCH_SIZE).map(|_| buffers::new_buffer());
-            self.quic.buffers = buffers.collect();
-        }
         let (index, threads, listener) = (self.index, self.shared.queues.len(), port.listener);
         let (shared, now) = (&self.shared, self.host.now);
         let mut strangers = Vec::new();
@@ -286,7 +283,9 @@ impl Table {
                 Some(listener) if owner != index => shared.hand_on(owner, listener, datagram),
                 _ => {
                     let (handle, stranger) = port.take(datagram, now, out);
-                    dirty.extend(handle.map(|handle| Key { port: id, handle }));
+                    // Most come in batches for one.
+                    let key = handle.map(|handle| Key { port: id, handle });
+                    dirty.extend(key.filter(|key| dirty.last() != Some(key)));
                     strangers.extend(stranger);
                 }
             }

@@ -31,6 +31,7 @@ use crate::quic::client::ClientTls;
 use crate::quic::server::ServerTls;
 use crate::quic::session::{self, Secured};
 use crate::stats::{add, Stats};
+use crate::window::Ids;
 
 /// Handshakes under way above which a client must first show that it receives at its address (RFC 9000 8.1.2).
 const HANDSHAKES_BEFORE_RETRY: usize = 64;
@@ -75,6 +76,8 @@ struct Peer {
     /// The timer that is set.
     reminder: Option<Instant>,
     ending: Ending,
+    /// Bytes that were sent in the last turn that sent anything.
+    burst: usize,
 }
 
 impl Peer {
@@ -101,7 +104,7 @@ impl Peer {
 pub(in crate::engine) struct Port {
     wire: Box<dyn Wire>,
     endpoint: Endpoint,
-    peers: HashMap<usize, Peer>,
+    peers: HashMap<usize, Peer, Ids>,
     pub(super) listener: Option<ListenerId>,
     pub(super) tls: Option<Arc<ServerTls>>,
     server: Option<ServerConfig>,
@@ -114,6 +117,8 @@ pub(in crate::engine) struct Port {
     unreachable: Option<io::Error>,
     /// Connections whose handshake is not done, those that have failed among them until they are gone.
     handshakes: usize,
+    /// Buffers that the next call is given.
+    batch: usize,
     stats: Arc<Stats>,
     /// What the engine waits for (its own encoding).
     pub(in crate::engine) interest: u32,
@@ -166,7 +171,7 @@ impl Port {
         Port {
             wire,
             endpoint,
-            peers: HashMap::new(),
+            peers: HashMap::default(),
             listener: None,
             tls: None,
             server: None,
@@ -175,6 +180,7 @@ impl Port {
             waiting: BTreeSet::new(),
             unreachable: None,
             handshakes: 0,
+            batch: receiving::FEW,
             stats,
             interest: 0,
         }
@@ -202,6 +208,7 @@ impl Port {
             allowance: None,
             reminder: None,
             ending,
+            burst: 0,
         };
         self.peers.entry(handle.0).insert_entry(peer).into_mut()
     }

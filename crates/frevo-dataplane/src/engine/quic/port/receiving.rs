@@ -8,9 +8,8 @@ use bytes::BytesMut;
 use quinn_proto::{DatagramEvent, EcnCodepoint, Incoming, Transmit};
 use quinn_udp::{RecvMeta, BATCH_SIZE};
 
-use super::super::buffers::make_room;
 use super::super::congestion::Ending;
-use super::super::{config, Datagram};
+use super::super::{buffers, config, Datagram};
 use super::allowance::{Allowance, Arrival};
 use super::{Port, HANDSHAKES_BEFORE_RETRY};
 use crate::event::{ConnectionId, Reason};
@@ -21,6 +20,10 @@ use crate::stats::add;
 const COPIED_BYTES: usize = 16 * 1024;
 /// Receive calls before others get their turn.
 const RECEIVES: usize = 4;
+/// No more is received once there is so much: its connections take it while it is in the processor's cache.
+const TURN_BYTES: usize = 512 * 1024;
+/// Buffers that a call is given when little comes. Each is 64 KiB: a thread with little to do needs no more memory.
+pub(super) const FEW: usize = 4;
 
 /// A client that begins, with the size of its datagram.
 pub(in crate::engine::quic) struct Stranger {
@@ -32,40 +35,49 @@ impl Port {
     /// Receives what is there, within bounds, a batch at a time. What is left makes the socket readable again.
     pub(in crate::engine::quic) fn receive(
         &mut self,
-        buffers: &mut [BytesMut],
+        buffers: &mut Vec<BytesMut>,
         mut take: impl FnMut(&mut Port, Datagram),
     ) {
+        let mut received = 0;
         for _ in 0..RECEIVES {
+            let batch = self.batch;
             let mut metas = [RecvMeta::default(); BATCH_SIZE];
-            buffers.iter_mut().for_each(make_room);
-            let mut slots = buffers.iter_mut();
+            let mut slots = buffers::provide(buffers, batch).iter_mut();
             let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
                 IoSliceMut::new(slots.next().map_or(&mut [][..], |buffer| &mut buffer[..]))
             });
-            let count = match self.wire.receive(&mut slices, &mut metas) {
+            let count = match self.wire.receive(&mut slices[..batch], &mut metas[..batch]) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // What an ICMP message has said about an earlier datagram; the connections find out by themselves.
                 Err(_) => continue,
             };
-            let datagrams =
-                metas[..count].iter().map(|meta| meta.len.div_ceil(meta.stride.max(1))).sum::<usize>();
+            let metas = &metas[..count];
+            let datagrams = metas.iter().map(|meta| meta.len.div_ceil(meta.stride.max(1))).sum::<usize>();
             add(&self.stats.quic_datagrams_received, datagrams as u64);
-            for (meta, buffer) in metas[..count].iter().zip(&mut *buffers) {
-                let mut rest = if meta.len < COPIED_BYTES {
-                    BytesMut::from(&buffer[..meta.len])
-                } else {
-                    buffer.split_to(meta.len)
-                };
-                while !rest.is_empty() {
-                    let data = rest.split_to(meta.stride.clamp(1, rest.len()));
-                    let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
-                    take(self, Datagram { peer: meta.addr, local: meta.dst_ip, ecn, data });
-                }
+            for (meta, buffer) in metas.iter().zip(&mut *buffers) {
+                self.split(meta, buffer, &mut take);
             }
-            if count < BATCH_SIZE {
+            let bytes = metas.iter().map(|meta| meta.len).sum::<usize>();
+            self.batch = next_batch(batch, count, bytes);
+            received += bytes;
+            if count < batch || received >= TURN_BYTES {
                 return;
             }
+        }
+    }
+
+    /// Hands on the datagrams that the kernel has put together.
+    fn split(&mut self, meta: &RecvMeta, buffer: &mut BytesMut, take: &mut impl FnMut(&mut Port, Datagram)) {
+        let mut rest = if meta.len < COPIED_BYTES {
+            BytesMut::from(&buffer[..meta.len])
+        } else {
+            buffer.split_to(meta.len)
+        };
+        while !rest.is_empty() {
+            let data = rest.split_to(meta.stride.clamp(1, rest.len()));
+            let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
+            take(self, Datagram { peer: meta.addr, local: meta.dst_ip, ecn, data });
         }
     }
 
@@ -157,5 +169,44 @@ impl Port {
     /// Sends what belongs to no connection; lost when the socket is full.
     fn answer(&mut self, transmit: &Transmit, bytes: &[u8]) {
         let _ = self.send(transmit, &bytes[..transmit.size.min(bytes.len())]);
+    }
+}
+
+/// How many buffers the next call is given, when of `batch` of them `count` were used, for so many bytes.
+fn next_batch(batch: usize, count: usize, bytes: usize) -> usize {
+    if count == batch && bytes < TURN_BYTES / 2 {
+        (batch * 2).min(BATCH_SIZE)
+    } else if count < batch / 2 {
+        (batch / 2).max(FEW)
+    } else {
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_given_more_buffers_while_small_datagrams_fill_them() {
+        let mut batch = FEW;
+        for expected in [8, 16, BATCH_SIZE, BATCH_SIZE] {
+            batch = next_batch(batch, batch, batch * 1200);
+            assert_eq!(batch, expected);
+        }
+        assert_eq!(next_batch(batch, batch / 2, 1200), batch);
+        for expected in [16, 8, FEW, FEW] {
+            batch = next_batch(batch, 1, 1200);
+            assert_eq!(batch, expected);
+        }
+    }
+
+    #[test]
+    fn large_batches_of_datagrams_do_not_leave_the_cache() {
+        let mut batch = FEW;
+        for _ in 0..5 {
+            batch = next_batch(batch, batch, batch * 64 * 1024);
+        }
+        assert!(batch * 64 * 1024 <= TURN_BYTES, "{batch}");
     }
 }

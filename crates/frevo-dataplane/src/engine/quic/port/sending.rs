@@ -12,6 +12,8 @@ use crate::stats::add;
 
 /// Bytes in one call that sends, below what a UDP datagram may have.
 const SEND_BYTES: usize = 65_000;
+/// Fewer bytes are not worth a call of their own.
+const FIRST_SEND_BYTES: usize = 12_000;
 
 impl Port {
     /// Sends what a connection has to send, as far as the socket takes it. The time at which it wants to be reminded, if
@@ -22,17 +24,21 @@ impl Port {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Option<(Option<Instant>, Instant)> {
+        let mut sent = 0;
         while self.blocked.is_none() {
             let peer = self.peers.get_mut(&handle)?;
+            let size = if sent == 0 { first_send(peer.burst) } else { SEND_BYTES };
             let mtu = usize::from(peer.quic.current_mtu());
             let allowed = peer.allowance.as_ref().map_or(usize::MAX, |allowance| allowance.datagrams(mtu));
-            let most = (SEND_BYTES / mtu).clamp(1, self.wire.segments_max()).min(allowed);
+            let most = (size / mtu).clamp(1, self.wire.segments_max()).min(allowed);
             if most == 0 {
                 break;
             }
             out.clear();
             let Some(transmit) = peer.quic.poll_transmit(now, most, out) else { break };
             peer.told |= peer.quic.is_closed();
+            sent += transmit.size;
+            peer.burst = sent;
             if let Some(allowance) = &mut peer.allowance {
                 allowance.send(transmit.size);
             }
@@ -99,6 +105,12 @@ impl Port {
     }
 }
 
+/// Bytes in the first call of a turn, after one that has sent `burst`: half of it. The peer begins with the first half while the
+/// second is made; with all in one call the two ends would work in turn and wait for each other.
+fn first_send(burst: usize) -> usize {
+    (burst / 2).clamp(FIRST_SEND_BYTES, SEND_BYTES)
+}
+
 /// Whether an error says that nothing can be sent to an address.
 fn is_unreachable(error: &io::Error) -> bool {
     use io::ErrorKind::{
@@ -106,4 +118,17 @@ fn is_unreachable(error: &io::Error) -> bool {
     };
     let kinds = [AddrNotAvailable, HostUnreachable, NetworkDown, NetworkUnreachable, PermissionDenied];
     kinds.contains(&error.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_call_could_send_goes_in_two_and_more_in_full_calls() {
+        assert_eq!(first_send(0), FIRST_SEND_BYTES);
+        assert_eq!(first_send(64_000), 32_000);
+        assert_eq!(first_send(2 * SEND_BYTES), SEND_BYTES);
+        assert_eq!(first_send(usize::MAX), SEND_BYTES);
+    }
 }
