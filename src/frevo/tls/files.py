@@ -60,12 +60,12 @@ def _read(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise TlsError(f"{path} is not a regular file")
+        if status.st_size > limit:
+            raise TlsError(f"{path} is larger than {limit} bytes: expected certificates or a key")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
+            data = file.read(status.st_size)  # not up to the limit, for which Python would make room
     except OSError as error:
         raise TlsError(f"cannot read {path}: {error.strerror}") from None
     finally:
         os.close(descriptor)
-    if len(data) > limit:
-        raise TlsError(f"{path} is larger than {limit} bytes: expected certificates or a key")
     return data, status
