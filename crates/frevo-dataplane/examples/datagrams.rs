@@ -55,7 +55,7 @@ struct End {
     template: Box<libc::msghdr>,
     out: Vec<u8>,
     /// Ring: what has to stay in place until a send is done; all are alike but for their length.
-    messages: Vec<Box<Message>>,
+    messages: Vec<Message>,
     free: Vec<usize>,
     armed: bool,
 }
@@ -233,10 +233,10 @@ impl End {
 }
 
 impl Message {
-    fn new(peer: SocketAddr) -> Box<Message> {
+    fn new(peer: SocketAddr) -> Message {
         let SocketAddr::V4(peer) = peer else { panic!("the loopback interface has IPv4") };
         // SAFETY: plain data.
-        let mut message: Box<Message> = Box::new(unsafe { std::mem::zeroed() });
+        let mut message: Message = unsafe { std::mem::zeroed() };
         message.address.sin_family = libc::AF_INET as u16;
         message.address.sin_port = peer.port().to_be();
         message.address.sin_addr.s_addr = u32::from(*peer.ip()).to_be();
