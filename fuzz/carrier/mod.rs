@@ -325,9 +325,9 @@ impl<'a> Run<'a> {
 
     /// The kernel chooses the thread by addresses: where it may not look into datagrams.
     fn wire_for(&self, datagram: &Datagram) -> Option<usize> {
-        match self.role {
-            Role::Server => Some(usize::from(datagram.from.port()) % self.threads),
-            Role::Client => self.peers.iter().position(|peer| peer.server == datagram.to),
+        match self.role == Role::Server {
+            true => Some(usize::from(datagram.from.port()) % self.threads),
+            false => self.peers.iter().position(|peer| peer.server == datagram.to),
         }
     }
 

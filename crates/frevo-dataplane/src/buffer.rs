@@ -16,7 +16,29 @@ const POOL_BYTES: usize = 16 * 1024 * 1024;
 
 thread_local! {
     /// Shared buffers that nobody has any more, for the pool of this thread.
-    static RETURNED: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static RETURNED: RefCell<Returned> = const { RefCell::new(Returned { buffers: Vec::new(), bytes: 0 }) };
+}
+
+/// What came back since the pool was asked last, no more than it would keep: what others have allocated comes back, too, and
+/// a thread that answers nothing itself never asks.
+struct Returned {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Returned {
+    fn put(&mut self, buffer: Vec<u8>) {
+        let size = buffer.capacity();
+        if size >= SMALL_BYTES && self.bytes + size <= POOL_BYTES {
+            self.bytes += size;
+            self.buffers.push(buffer);
+        }
+    }
+
+    fn take(&mut self) -> Vec<Vec<u8>> {
+        self.bytes = 0;
+        std::mem::take(&mut self.buffers)
+    }
 }
 
 /// A shared buffer, which comes back when the last one who has it lets go.
@@ -37,7 +59,7 @@ impl Drop for Returning {
         let buffer = std::mem::take(&mut self.buffer);
         self.shared.fetch_sub(buffer.len(), Ordering::Relaxed);
         // At the end of a thread there is nobody to return it to.
-        let _ = RETURNED.try_with(|returned| returned.borrow_mut().push(buffer));
+        let _ = RETURNED.try_with(|returned| returned.borrow_mut().put(buffer));
     }
 }
 
@@ -52,7 +74,7 @@ pub struct Pool {
 impl Pool {
     /// An empty buffer with room for `size` bytes.
     pub fn take(&mut self, size: usize) -> Vec<u8> {
-        let returned = RETURNED.with(|returned| std::mem::take(&mut *returned.borrow_mut()));
+        let returned = RETURNED.with(|returned| returned.borrow_mut().take());
         returned.into_iter().for_each(|buffer| self.put(buffer));
         let list = if size <= SMALL_BYTES { &mut self.small } else { &mut self.large };
         let found = list.iter().rposition(|buffer| buffer.capacity() >= size);
@@ -317,6 +339,22 @@ mod tests {
         assert_eq!(output.held(), 0);
         let again = pool.take(100_000);
         assert_eq!(again.as_ptr(), address);
+    }
+
+    #[test]
+    fn what_comes_back_and_is_not_used_again_is_freed() {
+        let (mut pool, mut output) = (Pool::default(), Output::default());
+        for size in [100_000, 20_000].into_iter().cycle().take(1000) {
+            output.push(vec![1; size], 0);
+            let shared = output.share_front(1000).unwrap();
+            output.advance(size, &mut pool);
+            drop(shared);
+        }
+        let bytes = RETURNED.with(|returned| returned.borrow().bytes);
+        let held: usize = RETURNED.with(|returned| returned.borrow().buffers.iter().map(Vec::capacity).sum());
+        assert!(bytes == held && held <= POOL_BYTES && held > POOL_BYTES / 2, "{held}");
+        assert!(pool.take(100_000).capacity() >= 100_000);
+        assert_eq!(RETURNED.with(|returned| returned.borrow().bytes), 0);
     }
 
     #[test]
