@@ -60,10 +60,11 @@ static void start(struct quic *q, int fd)
     q->state = ESTABLISHING;
     q->local = port_of(fd, SYS_getsockname);
     q->remote = port_of(fd, SYS_getpeername);
-    forget_close(q);
     fresh_id(q->id);
-    if (!q->is_server)
+    if (!q->is_server) {
+        forget_close(q); /* of a connection that had the same ports; the server hears of this one only now */
         fresh_id(q->first_id);
+    }
     uint8_t hello[2 * CONNECTION_ID];
     memcpy(hello, q->id, CONNECTION_ID);
     memcpy(hello + CONNECTION_ID, q->first_id, CONNECTION_ID);

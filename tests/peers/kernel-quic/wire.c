@@ -252,6 +252,8 @@ void forget_close(struct quic *q)
     char path[512];
     close_path(path, sizeof path, q->remote, q->local);
     unlink(path);
+    close_path(path, sizeof path, q->local, q->remote);
+    unlink(path);
 }
 
 void say_nothing_more(struct quic *q, int fd)
