@@ -9,7 +9,7 @@ tests marked `each_transport` run over both without that.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import pytest
@@ -44,7 +44,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     each = metafunc.definition.get_closest_marker("each_transport")
     if each and metafunc.config.getoption("--transport") == "tcp":
-        metafunc.fixturenames.append("transport")
         metafunc.parametrize("transport", transports.TRANSPORTS, indirect=True)
 
 
@@ -79,22 +78,21 @@ def _encodable(value: Any) -> Any:
     return value
 
 
-@pytest.fixture
-def transport(request: pytest.FixtureRequest) -> Iterator[str]:
-    """How servers are reached in this test."""
-    with transports.using(request.param):
-        yield request.param
-
-
 @pytest.fixture(autouse=True)
-def _tcp_only(request: pytest.FixtureRequest) -> None:
-    """Skips what is about TCP itself in a run over QUIC, and dialects that QUIC does not carry."""
-    if not transports.over_quic():
-        return
-    marker = request.node.get_closest_marker("tcp_only")
+def transport(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Sets how servers are reached in this test. Over QUIC, what is about TCP itself is skipped, and dialects that QUIC
+    does not carry."""
+    with transports.using(request.param) if hasattr(request, "param") else nullcontext():
+        if transports.over_quic():
+            _skip_what_is_of_tcp(request.node)
+        yield
+
+
+def _skip_what_is_of_tcp(item: pytest.Item) -> None:
+    marker = item.get_closest_marker("tcp_only")
     if marker:
         pytest.skip(f"over TCP only: {marker.args[0]}")
-    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
     if any(str(parameters.get(name, NEWEST)) < NEWEST for name in ("dialect", "maximum")):
         pytest.skip("over TCP only: QUIC carries 3.1.1 alone")
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from pair.client import Client, Disconnected
 from pair.machine import OTHER_PASSWORD, OTHER_USER
 from peers import transports
@@ -69,6 +70,7 @@ def test_descriptors_of_one_user(tmp_path: Path) -> None:
         client.open("file", desired_access=1, create_disposition=1)
 
 
+@pytest.mark.each_transport
 def test_connections_of_one_user(tmp_path: Path) -> None:
     """Goal: a user's connections leave room for other users'. Method: one logs on again and again until it is refused;
     another one works."""

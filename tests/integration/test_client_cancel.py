@@ -19,6 +19,8 @@ import frevo
 from frevo.client import Share, connect_server
 from frevo.client.connection.connection import Connection
 
+pytestmark = pytest.mark.each_transport
+
 
 class _Never(Exception):
     """The operation ended before its k-th wait."""

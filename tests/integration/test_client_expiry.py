@@ -39,6 +39,7 @@ async def test_an_expired_session(tmp_path: Path, dialect: str, encrypted: bool)
         assert (server.folder() / "new").read_bytes() == b"written"
 
 
+@pytest.mark.each_transport
 async def test_a_session_that_is_gone(tmp_path: Path) -> None:
     """The server no longer knows the session: a new connection, and reads continue."""
     async with in_process(tmp_path / "server") as server:

@@ -131,6 +131,7 @@ def ended(sock: socket.socket, timeout_s: float) -> bool:
         return False
 
 
+@pytest.mark.each_transport
 def test_flood_above_the_limit(tmp_path: Path) -> None:
     """Goal: connections above the limit are refused at once, existing ones stay. Method: limits of 60 and 40; 200
     connections; when they are gone there is room again."""
@@ -155,6 +156,7 @@ def _can_log_on(live: Live) -> bool:
     return True
 
 
+@pytest.mark.each_transport
 @pytest.mark.parametrize("options", PLANES[:2], ids=IDS[:2])
 def test_slow_loris(tmp_path: Path, options: dict[str, str]) -> None:
     """Goal: a client that sends an occasional byte before it has logged on is disconnected in time. Method: 50 of them
@@ -180,6 +182,7 @@ def test_slow_loris(tmp_path: Path, options: dict[str, str]) -> None:
         check(client)
 
 
+@pytest.mark.each_transport
 @pytest.mark.parametrize("options", PLANES, ids=IDS)
 def test_client_that_does_not_read_answers(tmp_path: Path, options: dict[str, str]) -> None:
     """Goal: a client that receives no responses is no longer served; memory stays bounded. Method: endless READs of 8
@@ -213,6 +216,7 @@ def test_client_that_does_not_read_answers(tmp_path: Path, options: dict[str, st
         until(lambda: client.create("big", share_access=0).status == NTStatus.SUCCESS)
 
 
+@pytest.mark.each_transport
 def test_connection_cut_in_the_middle(tmp_path: Path) -> None:
     """Goal: a client that dies in a WRITE leaves no open, lock or half message behind. Method: half of an 8 MiB WRITE
     and a RST, many times, with the file opened exclusively each time."""
@@ -260,12 +264,13 @@ def test_listing_while_files_vanish(tmp_path: Path) -> None:
         assert stayed <= set(names)
 
 
+@pytest.mark.each_transport
 def test_stop_while_busy_and_start_again(tmp_path: Path, port: int) -> None:
     """Goal: a stop takes less than two seconds whatever clients do, and the port is free at once. Method: pipelined
     reads and writes, a waiting watch, half messages; stop; start on the same port. The harness checks time and log."""
     options = {"server smb transports": f"tcp:{port}"}
     for number in range(2):
-        with frevo_server(tmp_path / str(number), options) as server, Live(server.host, port) as live:
+        with frevo_server(tmp_path / str(number), options) as server, Live(server.host, server.port) as live:
             busy = live.logged_on()
             while busy.granted - busy.next_id < 300:
                 busy.echo(credits=300)

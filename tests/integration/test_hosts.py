@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from peers.in_process import in_process
 
 import frevo
 
 
+@pytest.mark.each_transport
 def test_a_real_address_is_refused(tmp_path: Path) -> None:
     """Goal: the address reported by the kernel decides. Method: connect from 127.0.0.2 and from 127.0.0.1."""
 

@@ -13,6 +13,7 @@ from frevo.client.tree import requests
 from frevo.wire.smb2 import CreateDisposition, CreateOptions
 
 
+@pytest.mark.each_transport
 async def test_delete_on_close_is_done(tmp_path: Path) -> None:
     """A file to be deleted on close, when Ctrl-C comes twice: run_server is cancelled."""
     async with in_process(tmp_path / "server") as server:

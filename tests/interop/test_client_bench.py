@@ -80,7 +80,9 @@ def test_every_workload(bench: Bench, target: Target, workload: str) -> None:
     assert (found["bytes"] > 0) == (workload in ("read", "write", "mixed"))
     assert found["bytes"] in (0, found["operations"] * 4096)
     assert found["cpu"]["client_us_per_op"] > 0 and found["cpu"]["server_us_per_op"] > 0
-    assert found["server"]["processes"] == [target.pid] and found["server"]["signing"]
+    foreign = target.name == "samba" and target.transport == "quic"  # this process has the port
+    assert found["server"]["processes"] == [os.getpid() if foreign else target.pid]
+    assert found["server"]["signing"]
     assert printed.startswith(
         "Opening 3 connections\nOpened 3 connections with qdepth=2 => 6 loops\nRunning for 0.3 seconds\n"
     )
@@ -262,6 +264,7 @@ def test_ctrl_c_ends_it_early(target: Target, tmp_path: Path) -> None:
     assert not left_over(target)
 
 
+@pytest.mark.tcp_only("a killed QUIC server says nothing and is noticed after 30 seconds, see test_client_quic.py")
 def test_a_server_that_dies(tmp_path: Path) -> None:
     """The server is killed in the measured time: a clear message, the report of what was measured, exit code 1."""
     with frevo_server(tmp_path / "server") as server:

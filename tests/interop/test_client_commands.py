@@ -233,6 +233,7 @@ def test_listings(frevo: Command, url: str, place: Path) -> None:
     assert json.loads(frevo("ls", "--json", f"{url}/c/deep/file/../../..").ok())
 
 
+@pytest.mark.tcp_only("QUIC carries 3.1.1 alone")
 @pytest.mark.parametrize("target", ["frevo", "samba"], indirect=True)
 def test_the_netrc_file_and_the_configuration(target: Target, tmp_path: Path) -> None:
     """Logs on with the credentials in ~/.netrc, with the dialect and protection given by smb.conf or --option."""

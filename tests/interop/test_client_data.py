@@ -120,6 +120,7 @@ def test_one_connection_for_all_threads(url: str, options: dict[str, Any]) -> No
     assert len(file_system.ls(path)) == 40
 
 
+@pytest.mark.tcp_only("processes that end without a word keep their files open for 30 seconds over QUIC")
 def test_forks_and_pickles(url: str, options: dict[str, Any]) -> None:
     """A forked child continues with the parent's file system and open file; pickled ones work in another process."""
     file_system, path = fsspec.url_to_fs(url, **options)

@@ -69,9 +69,9 @@ def test_a_get_that_is_cut_and_resumed(
     (folder / "large").write_bytes(data)
     relay.cut_after(down=20_000_000, refuse=True)
     local = tmp_path / "large"
-    refused(
-        frevo("get", f"{url}/large", str(local), "--reconnect", "0.3"), "could not be restored", "refused"
-    )
+    # The foreign QUIC server still shakes hands, and ends the connection then.
+    why = "without a response" if transports.over_quic() else "refused"
+    refused(frevo("get", f"{url}/large", str(local), "--reconnect", "0.3"), "could not be restored", why)
     (part,) = parts(tmp_path)
     kept = part.stat().st_size
     complete = max(0, kept - GAPS_BYTES)

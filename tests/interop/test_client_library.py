@@ -64,6 +64,7 @@ async def test_every_dialect(connect: Connect, folder: Path, dialect: str, prote
             assert await share.read_bytes("data") == data
 
 
+@pytest.mark.tcp_only("NetBIOS is TCP")
 @pytest.mark.parametrize("target", ["frevo", "samba"], indirect=True)
 async def test_netbios(connect: Connect, target: Target, folder: Path) -> None:
     """Over the NetBIOS session service, whose frames are small."""

@@ -109,6 +109,7 @@ async def test_case(connect: Connect, folder: Path) -> None:
         assert await share.read_bytes("Twin") == b"Twin"
 
 
+@pytest.mark.tcp_only("NetBIOS is TCP")
 @pytest.mark.parametrize("target", ["unsigned", "samba"], indirect=True)
 @pytest.mark.parametrize("dialect", ["SMB2_02", "SMB2_10", "SMB3_00", "SMB3_02", "SMB3_11"])
 async def test_every_dialect_over_netbios(

@@ -56,8 +56,8 @@ class FrevoRelay:
     async def _stop(self) -> None:
         assert self._server is not None and self._plane is not None
         self._server.close()
-        for way in self._ways.values():
-            way.writer.close()
+        for task in self._serving:
+            task.cancel()
         if self._serving:
             await asyncio.wait(self._serving, timeout=TIMEOUT_S / 2)
         self._plane.shutdown()
@@ -77,17 +77,15 @@ class FrevoRelay:
         self._plane.set_connection(number, _TRUSTED)
         way = self._ways[number] = _Way(writer)
         back = asyncio.create_task(way.back())
-        abort = False
         try:
             await way.secured
             while data := await reader.read(_PIECE):
                 self._plane.submit(number, 0, 0, data)
+            self._plane.close(number)
+            await back  # what the server still says
         except (OSError, asyncio.CancelledError):
-            abort = True
-        self._plane.close(number, abort=abort)
-        if not abort:
-            with contextlib.suppress(OSError):
-                await back  # what the server still says
+            self._plane.close(number, abort=True)
+            writer.transport.abort()
         back.cancel()
         writer.close()
         with contextlib.suppress(OSError):
