@@ -18,9 +18,9 @@ from integration.live import Live, until
 from integration.test_stuck_filesystem import listening, logged_on, served
 
 BLOCK = 4096
-#: The blocks that are read lie so far apart that the kernel does not read one ahead of another.
-STEP = 256 << 10
-BLOCKS = 64
+#: Bytes from one block that is read to the next.
+STEP = 64 << 10
+BLOCKS = 250
 #: Operations of the others while the disk does not answer.
 OPERATIONS = 200
 
@@ -57,10 +57,8 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
         folder.mkdir()
     for file in (good / "file", content / "file"):
         with file.open("wb") as opened:
-            for number in range(BLOCKS):
-                opened.seek(number * STEP)
-                opened.write(block(number))
-            opened.truncate(BLOCKS * STEP)
+            for number in range(BLOCKS):  # no holes: the kernel has to read no metadata to find a block
+                opened.write(block(number) * (STEP // BLOCK))
     options = {"frevo:engine": request.param, "frevo:data plane threads": "1"}
     with slow_device(slow, content) as disk, served(tmp_path, options) as (process, live):
         yield Scene(live, disk, good / "file")
@@ -74,13 +72,16 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
 
 def test_cold_reads_delay_nobody(scene: Scene) -> None:
     """Goal: a client whose reads a disk does not answer delays neither reads of what is in memory, of that disk and
-    another, nor reads that another disk has to answer. Method: 60 cold READs that get no answer; meanwhile others read
+    another, nor reads that another disk has to answer. Method: more cold READs than the disk's queue holds; others read
     the first block of the same file, and a file on another disk that is taken out of memory again and again."""
     client, file_id = scene.reader("stuck")
     same, same_id = scene.reader("stuck")
     other, other_id = scene.reader("good")
+    while client.granted < 2 * BLOCKS:
+        client.echo()
     scene.disk.stuck.set()
-    numbers = range(2, 62)
+    numbers = range(2, BLOCKS)
+    assert len(numbers) > 128, "the queue of a loop device"
     asked = [
         client.send(Command.READ, ReadRequest(file_id, number * STEP, BLOCK).pack()) for number in numbers
     ]

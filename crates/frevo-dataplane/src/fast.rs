@@ -5,13 +5,14 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use zerocopy::little_endian::U16;
 
 use crate::crypto::SignOnce;
 use crate::gate::{Gate, Pass};
 use crate::syscalls::device_of;
+use crate::waiting::{device, Device, Waits};
 use crate::wire::{Header, ReadRequest, ReadResponse, HEADER_BYTES};
 
 /// An open that the control plane has attached to a connection: the fast path answers its READs.
@@ -41,6 +42,8 @@ pub struct OpenFile {
     fd: OwnedFd,
     /// One of the modes below.
     mode: AtomicU8,
+    /// Its file system, once a read has had to wait.
+    device: OnceLock<Arc<Device>>,
 }
 
 /// RWF_NOWAIT tells whether a read would block; assumed until the file system refuses it.
@@ -64,7 +67,7 @@ pub enum Attempt {
 impl OpenFile {
     /// Takes the descriptor.
     pub fn new(fd: OwnedFd) -> OpenFile {
-        OpenFile { fd, mode: AtomicU8::new(ASKS) }
+        OpenFile { fd, mode: AtomicU8::new(ASKS), device: OnceLock::new() }
     }
 
     /// False: the file system does not tell whether a read would block. Such a read belongs to a worker, and not to a ring,
@@ -74,8 +77,13 @@ impl OpenFile {
     }
 
     /// Which file system it is on.
-    pub(crate) fn device(&self) -> u64 {
-        device_of(self.fd.as_raw_fd())
+    pub(crate) fn device(&self) -> &Arc<Device> {
+        self.device.get_or_init(|| device(device_of(self.fd.as_raw_fd())))
+    }
+
+    /// Counts a read that has to wait.
+    pub(crate) fn wait(&self) -> Waits {
+        Waits::new(self.device().clone())
     }
 
     /// The descriptor, for an engine that reads by itself; it lives as long as `self`.
@@ -83,8 +91,12 @@ impl OpenFile {
         self.fd.as_raw_fd()
     }
 
-    /// Reads what is in memory. Where the file system does not tell, nothing is.
+    /// Reads what is in memory. Where the file system does not tell, nothing is; and while many reads wait for it, this one
+    /// joins them.
     pub fn read_nowait(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> Attempt {
+        if self.device.get().is_some_and(|device| device.is_crowded()) {
+            return Attempt::WouldBlock;
+        }
         let mut done = 0;
         while done < buffer.len() {
             let mode = self.mode.load(Ordering::Relaxed);
@@ -190,6 +202,8 @@ pub struct ReadJob {
     pub outcome: Option<Attempt>,
     /// Keeps the gate from closing until the response is queued.
     pub pass: Pass,
+    /// It waits for the file system.
+    pub(crate) waits: Waits,
 }
 
 impl ReadJob {
@@ -254,7 +268,23 @@ mod tests {
         }
         assert!(!silent.tells());
         assert_eq!(silent.read_blocking(&mut buffer, 0), Attempt::Done(8));
-        assert_ne!(silent.device(), memory.device());
+        assert_ne!(silent.device().number, memory.device().number);
+    }
+
+    #[test]
+    fn while_many_reads_wait_others_join_them() {
+        let mut buffer = [MaybeUninit::new(0u8); 8];
+        let file = OpenFile::new(temporary_file(b"0123"));
+        // Other tests read memory, too.
+        let device = file.device.get_or_init(|| device(u64::MAX - 2)).clone();
+        let mut waiting = Vec::new();
+        while !device.is_crowded() {
+            assert_eq!(file.read_nowait(&mut buffer, 0), Attempt::Done(4));
+            waiting.push(file.wait());
+        }
+        assert_eq!(file.read_nowait(&mut buffer, 0), Attempt::WouldBlock);
+        waiting.pop();
+        assert_eq!(file.read_nowait(&mut buffer, 0), Attempt::Done(4));
     }
 
     #[test]

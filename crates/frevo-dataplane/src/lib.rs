@@ -18,5 +18,6 @@ pub mod quic;
 pub mod ring;
 pub mod stats;
 pub mod syscalls;
+mod waiting;
 pub mod window;
 pub mod wire;

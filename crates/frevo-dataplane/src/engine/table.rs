@@ -360,7 +360,7 @@ impl Table {
     /// Hands what blocks to the workers and the events to the control plane.
     pub(super) fn deliver(&mut self) {
         for job in self.host.jobs.drain(..) {
-            let owner = Owner { device: job.file.device(), connection: job.connection };
+            let owner = Owner { device: job.waits.device(), connection: job.connection };
             self.shared.workers.push(owner, Job::Read(job), &self.shared);
         }
         for job in self.host.stores.drain(..) {

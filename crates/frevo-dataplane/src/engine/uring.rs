@@ -20,17 +20,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arming::{ARMED, BULK, ENDING, POLL_IN, POLL_OUT, RECV, SEND, SEND_BYTES, SMALL_ONE};
-use file_reads::FileRead;
+use file_reads::{FileRead, READS_MAX};
 use token::{token, Kind, KINDS, NUMBER_BITS, NUMBER_MASK};
 
 use io_uring::{cqueue, opcode, squeue, types, IoUring};
 
+use super::fair_queue::FairQueue;
 use super::listener::Listeners;
 use super::provided::{Provided, GROUP};
 use super::table::{Entry, Table};
 use super::transfer::{self, SCRATCH_BYTES};
 use super::{Command, Shared};
 use crate::event::{ConnectionId, ListenerId, Reason};
+use crate::fast::ReadJob;
 use crate::stats::add;
 
 /// A receive of fewer bytes is small.
@@ -58,6 +60,7 @@ pub(super) struct Thread {
     /// Listeners without resources, asked again at the next tick.
     resting: Vec<ListenerId>,
     reads: HashMap<u64, FileRead>,
+    waiting_reads: FairQueue<ReadJob>,
     /// Closed connections on which operations are under way.
     ending: HashMap<ConnectionId, Entry>,
     next_read: u64,
@@ -82,6 +85,7 @@ impl Thread {
             unpolled: Vec::new(),
             resting: Vec::new(),
             reads: HashMap::new(),
+            waiting_reads: FairQueue::new(READS_MAX),
             ending: HashMap::new(),
             next_read: 0,
             outstanding: 0,

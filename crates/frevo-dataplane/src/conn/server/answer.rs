@@ -99,6 +99,7 @@ impl Server {
         match attempt {
             Attempt::Failed => None,
             Attempt::WouldBlock => {
+                let waits = file.wait();
                 let job = ReadJob {
                     connection: common.id,
                     request: message.to_vec(),
@@ -111,6 +112,7 @@ impl Server {
                     position,
                     outcome: None,
                     pass,
+                    waits,
                 };
                 self.defer(job, host);
                 Some(Ok(()))

@@ -74,6 +74,7 @@ fn a_worker_finishes_a_read() {
         data_start: 84,
         outcome: None,
         pass,
+        waits: file.wait(),
     };
     let mut done = job(gate.enter().unwrap(), Some(right));
     done.run();

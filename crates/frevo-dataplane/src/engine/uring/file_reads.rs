@@ -3,11 +3,17 @@
 use io_uring::{opcode, types};
 
 use super::{Kind, Thread};
+use crate::engine::fair_queue::Owner;
 use crate::engine::Command;
 use crate::fast::{Attempt, ReadJob};
 
+/// Reads of one file system in the kernel, of one thread: fewer than the queue of a disk holds, since the kernel makes
+/// the thread wait when it is full.
+pub(super) const READS_MAX: usize = 48;
+
 /// A file read in the kernel.
 pub(super) struct FileRead {
+    owner: Owner,
     pub(super) job: ReadJob,
     pub(super) done: usize,
 }
@@ -16,12 +22,20 @@ impl Thread {
     /// Starts the file reads and hands the events to the control plane. The kernel's threads serve all file systems, so a
     /// file system that does not tell whether it waits is left to the workers.
     pub(super) fn deliver(&mut self) {
-        for mut job in self.table.host.jobs.extract_if(.., |job| job.file.tells()).collect::<Vec<_>>() {
+        for job in self.table.host.jobs.extract_if(.., |job| job.file.tells()) {
+            let owner = Owner { device: job.waits.device(), connection: job.connection };
+            self.waiting_reads.push(owner, job);
+        }
+        self.start_reads();
+        self.table.deliver();
+    }
+
+    fn start_reads(&mut self) {
+        while let Some((owner, mut job)) = self.waiting_reads.start() {
             job.make_room();
             self.next_read += 1;
-            self.submit_read(self.next_read, FileRead { job, done: 0 });
+            self.submit_read(self.next_read, FileRead { owner, job, done: 0 });
         }
-        self.table.deliver();
     }
 
     pub(super) fn submit_read(&mut self, number: u64, mut read: FileRead) {
@@ -47,6 +61,8 @@ impl Thread {
             return self.submit_read(number, read); // to the end of the file, where 0 comes
         }
         read.job.outcome.get_or_insert(Attempt::Done(read.done));
+        self.waiting_reads.done(read.owner);
         self.table.command(Command::ReadDone(read.job));
+        self.start_reads();
     }
 }
