@@ -1,7 +1,7 @@
 //! The fuzz targets. libFuzzer calls them (fuzz_targets/), and a short seeded run in every test run does, too
 //! (crates/frevo-dataplane/tests/fuzz.rs).
 
-mod carrier;
+pub mod carrier;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
@@ -41,8 +41,6 @@ pub fn connection(data: &[u8]) {
         assert!(connection.output_bytes() <= limits.output_high_water + (1 << 20));
     }
 }
-
-pub use carrier::{carried, carrier};
 
 /// Any NetBIOS names: accepted or refused with one of the codes of RFC 1002, no panic.
 pub fn session_request(names: &[u8]) {

@@ -5,4 +5,4 @@
 #[path = "../bodies.rs"]
 mod bodies;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::carrier(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::carrier::carrier(data));

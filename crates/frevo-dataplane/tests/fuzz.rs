@@ -91,13 +91,13 @@ fn carrier_sample(choice: u8) -> Vec<u8> {
 
 #[test]
 fn carrier_of_a_server() {
-    run("carrier", &carrier_sample(0), bodies::carrier);
+    run("carrier", &carrier_sample(0), bodies::carrier::carrier);
 }
 
 #[test]
 fn the_samples_of_the_carrier_are_conversations() {
     for choice in [0, 1, 2] {
-        let seen = bodies::carried(&carrier_sample(choice));
+        let seen = bodies::carrier::carried(&carrier_sample(choice));
         assert!(seen.secured == 2 && seen.messages > 5 && seen.answered > 1000, "{choice}: {seen:?}");
     }
 }
@@ -107,12 +107,12 @@ fn the_samples_of_the_carrier_are_conversations() {
 fn a_client_that_shows_nothing_is_sent_three_times_what_it_sent() {
     // One Initial from nobody, something from elsewhere, then time enough to repeat the answer: quinn-proto alone sends
     // one datagram too many.
-    bodies::carrier(&[0, 15, 0, 10, 3, 8, 20]);
+    bodies::carrier::carrier(&[0, 15, 0, 10, 3, 8, 20]);
 }
 
 #[test]
 fn carrier_of_a_client() {
-    run("carrier", &carrier_sample(1), bodies::carrier);
+    run("carrier", &carrier_sample(1), bodies::carrier::carrier);
 }
 
 #[test]
