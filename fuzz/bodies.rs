@@ -29,7 +29,7 @@ pub fn connection(data: &[u8]) {
     let signer = Signer::new(SigningAlgorithm::AesCmac, &[1; 16]).unwrap();
     let encryption = Encryption::new(Cipher::Aes128Gcm, &[2; 16], &[3; 16]).unwrap();
     let keys = SessionKeys::new(signer, Some(encryption), choice & 4 == 0, false);
-    connection.set_session(1, Arc::new(keys)).expect("the keys are new");
+    connection.set_session(1, Arc::new(keys), Arc::default()).expect("the keys are new");
     let authenticated = choice & 8 == 0;
     connection.set_settings(Settings { authenticated, max_read: 1 << 20, multi_credit: true, user: 0 });
     let piece = usize::from(choice >> 4) * 16 + 1;
@@ -58,7 +58,7 @@ pub fn submit(data: &[u8]) {
     let mut connection = Connection::new(1, Framing::Tcp, Role::Server, flow, &limits);
     let signer = Signer::new(SigningAlgorithm::AesGmac, &[1; 16]).unwrap();
     let keys = SessionKeys::new(signer, None, false, false);
-    connection.set_session(1, Arc::new(keys)).expect("the keys are new");
+    connection.set_session(1, Arc::new(keys), Arc::default()).expect("the keys are new");
     let mut message = b"\xfeSMB\x40\0".to_vec();
     message.extend_from_slice(data);
     let size = message.len();

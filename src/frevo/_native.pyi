@@ -261,37 +261,15 @@ class SessionKeys:
     def decrypt(self, message: _Buffer) -> bytes:
         """The message in an encrypted packet. ValueError if it was not encrypted with the peer's key."""
 
-@final
-class Gate:
-    """One per file identity: the fast path runs unless it is closed."""
-
-    def __new__(cls) -> Self: ...
-    def close(self) -> None:
-        """Closes it (again) and returns when running fast operations have ended (one disk access)."""
-
-    def open(self) -> None:
-        """Undoes one `close`; without one it does nothing."""
-
-    @property
-    def is_open(self) -> bool: ...
-
-@final
-class Position:
-    """Where the last read of one open ended, kept by whichever plane answered it."""
-
-    value: int
-    def __new__(cls) -> Self: ...
-
-# --- records.rs: arguments passed as one object ---
+# --- attached.rs: what the fast path serves, and when ---
 
 @final
 class AttachedOpen:
-    """An open that may be read, for `attach`: the data plane answers its READs while *gate* is open."""
+    """An open for `SessionOpens.attach`: the data plane answers its READs unless somebody holds *gate*."""
 
     def __new__(
         cls,
         *,
-        session_id: int,
         tree_id: int,
         file_id: tuple[int, int],
         fd: int,
@@ -301,9 +279,79 @@ class AttachedOpen:
     ) -> Self:
         """*file_id* is (persistent, volatile); *fd* is duplicated at once, OSError if it cannot be.
 
-        With *encrypted_only*, only encrypted READs are answered, whatever the session requires. *position* gets the end
-        of each READ.
+        With *encrypted_only*, only encrypted requests are answered, whatever the session requires. *position* gets the
+        end of each READ.
         """
+
+@final
+class SessionOpens:
+    """The attached opens of one session, which all of its connections serve (`set_session`)."""
+
+    def __new__(cls) -> Self: ...
+    def attach(self, opened: AttachedOpen) -> None:
+        """Lets the data plane answer for an open: everything, if attached before the response to its CREATE."""
+
+    def detach(self, file_id_volatile: int) -> Hold | None:
+        """Passes all requests for an open to Python again, for good. The hold drains when those that are running have
+        ended; it need not be kept. None if the open is not attached."""
+
+    def begin(self, file_id_volatile: int, level: str) -> Running | None:
+        """An operation ("read" or "write") that is running until it is ended, as if a request had come; None if that
+        would go to Python. For tests."""
+
+@final
+class Running:
+    """A running operation of an attached open."""
+
+    def end(self) -> None: ...
+
+@final
+class Gate:
+    """One per file identity: fast operations run unless somebody holds it. Nothing here ever waits."""
+
+    def __new__(cls) -> Self: ...
+    def hold(self, levels: int, reason: str) -> Hold:
+        """Keeps out new operations of *levels* (1 reads, 2 writes, 3 both; ValueError for others) until it is released
+        or no longer referred to. *reason*: who holds, for people."""
+
+    def is_open(self, level: str) -> bool:
+        """Whether nobody holds it at "read" or "write"."""
+
+@final
+class Hold:
+    """Keeps operations out of a gate. There may be several on one gate."""
+
+    @property
+    def reason(self) -> str: ...
+    @property
+    def drained(self) -> bool:
+        """Whether no operation of its levels is running; it stays so while it holds."""
+
+    def tell(self, drains: Drains, number: int) -> None:
+        """Gives *number* to *drains* once it has drained: at once, or later."""
+
+    def release(self) -> None:
+        """Lets operations in again, unless others hold the gate, too. More than once does nothing."""
+
+@final
+class Drains:
+    """The holds that have drained, by their numbers. OSError without a descriptor for it."""
+
+    def __new__(cls) -> Self: ...
+    @property
+    def eventfd(self) -> int:
+        """Readable when `take` has something."""
+
+    def take(self) -> list[int]: ...
+
+@final
+class Position:
+    """Where the last read of one open ended, kept by whichever plane answered it."""
+
+    value: int
+    def __new__(cls) -> Self: ...
+
+# --- records.rs: arguments passed as one object ---
 
 @final
 class ConnectionSettings:
@@ -430,11 +478,11 @@ class DataPlane:
     def submit(self, batch: Iterable[tuple[int, int, int, _Message]]) -> None:
         """Queues (connection, session_id, ENCRYPT | CLOSE_AFTER or 0, message); a message may be a list of parts."""
 
-    def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None: ...
+    def set_session(
+        self, connection: int, session_id: int, keys: SessionKeys, opens: SessionOpens | None = None
+    ) -> None: ...
     def drop_session(self, connection: int, session_id: int) -> None: ...
     def set_connection(self, connection: int, settings: ConnectionSettings) -> None: ...
-    def attach(self, connection: int, opened: AttachedOpen) -> None: ...
-    def detach(self, connection: int, file_id_volatile: int) -> None: ...
     def fast_echo(self, on: bool) -> None: ...
     def set_credits(self, connection: int, credits: Credits) -> None: ...
     def pump(
@@ -590,11 +638,11 @@ class Core:
     def closing(self) -> bool:
         """The connection is to be closed once its output is taken."""
 
-    def set_session(self, session_id: int, keys: SessionKeys) -> None: ...
+    def set_session(
+        self, session_id: int, keys: SessionKeys, opens: SessionOpens | None = None
+    ) -> None: ...
     def drop_session(self, session_id: int) -> None: ...
     def set_connection(self, settings: ConnectionSettings) -> None: ...
-    def attach(self, opened: AttachedOpen) -> None: ...
-    def detach(self, file_id_volatile: int) -> None: ...
     def fast_echo(self, on: bool) -> None: ...
     def close(self) -> None: ...
     def statistics(self) -> dict[str, int]: ...

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from frevo.proto.protection import SessionKeys
+from frevo.transport.base import SessionOpens
 from peers.altering import AlteringRelay, Step, elements, frame
 from peers.in_process import InProcess, in_process
 
@@ -42,9 +43,11 @@ class ServerThread:
         transport: Any = self.server.running.transport
         given = transport.set_session
 
-        def set_session(connection: int, session_id: int, keys: SessionKeys) -> None:
+        def set_session(
+            connection: int, session_id: int, keys: SessionKeys, opens: SessionOpens | None = None
+        ) -> None:
             self.keys[session_id] = keys
-            given(connection, session_id, keys)
+            given(connection, session_id, keys, opens)
 
         transport.set_session = set_session
         return self

@@ -9,7 +9,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from frevo._native import ConnectionSettings, DataPlane, SessionKeys
+from frevo._native import ConnectionSettings, DataPlane, SessionKeys, SessionOpens
 from frevo.transport.base import ACCEPTED, Event
 
 HEADER = struct.Struct("<4sHHIHHIIQIIQ16s")
@@ -71,6 +71,7 @@ class Plane:
             self.listener = self.plane.listen(listener.fileno(), framing)
         self.events: list[Event] = []
         self.clients: list[Client] = []
+        self.opens = SessionOpens()  # of the session that `log_on` makes
 
     def __enter__(self) -> Plane:
         return self
@@ -105,7 +106,7 @@ class Plane:
         client, connection = self.connect()
         client.send(packet(0, 0))
         self.next(1)
-        self.plane.set_session(connection, SESSION, session_keys(**changes))
+        self.plane.set_session(connection, SESSION, session_keys(**changes), self.opens)
         settings = ConnectionSettings(authenticated=True, max_read=8 << 20, multi_credit=True)
         self.plane.set_connection(connection, settings)
         self.plane.submit([(connection, 0, 0, packet(0, 0, flags=SERVER_TO_REDIR, credits=credits))])

@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use frevo_dataplane::attached::{AttachedOpen, SessionOpens};
 use frevo_dataplane::conn::{Role, Settings, Submission};
 use frevo_dataplane::crypto::{SessionKeys, Signer, SigningAlgorithm};
 use frevo_dataplane::engine::{choose, Config, DataPlane};
 use frevo_dataplane::event::Event;
-use frevo_dataplane::fast::{AttachedOpen, OpenFile};
+use frevo_dataplane::fast::OpenFile;
 use frevo_dataplane::framing::Framing;
 use frevo_dataplane::gate::Gate;
 use frevo_dataplane::limits::Limits;
@@ -125,26 +126,27 @@ fn control_plane(plane: &DataPlane, stop: &AtomicBool) {
             let Event::Message { connection, payload, .. } = event else { continue };
             if payload[12] == 0 {
                 let signer = Signer::new(SigningAlgorithm::by_id(2).unwrap(), &[0; 16]).unwrap();
+                let opens = Arc::new(SessionOpens::default());
                 plane.set_session(
                     connection,
                     SESSION,
                     Arc::new(SessionKeys::new(signer, None, false, false)),
+                    opens.clone(),
                 );
                 let settings =
                     Settings { authenticated: true, max_read: 8 << 20, multi_credit: true, user: 0 };
                 plane.set_connection(connection, settings);
                 let file = OwnedFd::from(std::fs::File::open(&path).unwrap());
-                let open = AttachedOpen {
-                    session_id: SESSION,
+                opens.attach(Arc::new(AttachedOpen {
                     tree_id: 0,
                     persistent_id: 1,
                     volatile_id: 1,
                     encrypted_only: false,
                     position: Arc::default(),
                     gate: Arc::new(Gate::new()),
-                    file: Arc::new(OpenFile::new(file)),
-                };
-                plane.attach(connection, open);
+                    own: Arc::default(),
+                    file: OpenFile::new(file),
+                }));
             }
             let mut answer = payload[..68].to_vec();
             answer[14..16].copy_from_slice(&2048u16.to_le_bytes());

@@ -4,37 +4,16 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use zerocopy::little_endian::U16;
 
+use crate::attached::Running;
 use crate::crypto::SignOnce;
-use crate::gate::{Gate, Pass};
 use crate::syscalls::device_of;
 use crate::waiting::{device, Device, Waits};
 use crate::wire::{Header, ReadRequest, ReadResponse, HEADER_BYTES};
-
-/// An open that the control plane has attached to a connection: the fast path answers its READs.
-#[derive(Clone, Debug)]
-pub struct AttachedOpen {
-    /// Its session.
-    pub session_id: u64,
-    /// Its tree connect.
-    pub tree_id: u32,
-    /// FileId.Persistent
-    pub persistent_id: u64,
-    /// FileId.Volatile, by which the connection finds it.
-    pub volatile_id: u64,
-    /// Only encrypted requests are answered: the share demands encryption, its session does not.
-    pub encrypted_only: bool,
-    /// Where the last read ended (FilePositionInformation); shared with the control plane.
-    pub position: Arc<AtomicU64>,
-    /// The gate of its file.
-    pub gate: Arc<Gate>,
-    /// The file.
-    pub file: Arc<OpenFile>,
-}
 
 /// A file descriptor and what is known about it.
 #[derive(Debug)]
@@ -135,6 +114,12 @@ impl OpenFile {
         Attempt::Done(done)
     }
 
+    /// As if the file system did not tell whether a read would block.
+    #[cfg(test)]
+    pub(crate) fn forget_that_it_tells(&self) {
+        self.mode.store(SILENT, Ordering::Relaxed);
+    }
+
     /// Only files of tmpfs have seals. Unlike statfs, the question is not passed on to the file system, which might not
     /// answer.
     fn is_in_memory(&self) -> bool {
@@ -188,20 +173,16 @@ pub struct ReadJob {
     pub encrypted: Option<u64>,
     /// For the response, or that of the control plane.
     pub right: Option<SignOnce>,
-    /// The file.
-    pub file: Arc<OpenFile>,
     /// What to read.
     pub read: ReadRequest,
     /// Room for the frame, transform, header and data; the data starts at `data_start`.
     pub buffer: Vec<u8>,
     /// See `buffer`.
     pub data_start: usize,
-    /// See [`AttachedOpen::position`].
-    pub position: Arc<AtomicU64>,
     /// The result; None before.
     pub outcome: Option<Attempt>,
-    /// Keeps the gate from closing until the response is queued.
-    pub pass: Pass,
+    /// From which open; holders of its gate wait until the response is queued.
+    pub running: Running,
     /// It waits for the file system.
     pub(crate) waits: Waits,
 }
@@ -210,8 +191,9 @@ impl ReadJob {
     /// Performs the read; may block.
     pub fn run(&mut self) {
         self.make_room();
-        let (file, offset) = (self.file.clone(), self.read.offset.get());
-        self.outcome = Some(file.read_blocking(self.room(), offset));
+        let (length, start) = (self.read.length.get() as usize, self.data_start);
+        let room = &mut self.buffer.spare_capacity_mut()[start..][..length];
+        self.outcome = Some(self.running.open().file.read_blocking(room, self.read.offset.get()));
     }
 
     /// Makes the buffer large enough for [`ReadJob::room`].
@@ -227,21 +209,23 @@ impl ReadJob {
     }
 }
 
+/// A file in memory.
+#[cfg(test)]
+pub(crate) fn temporary_file(content: &[u8]) -> OwnedFd {
+    use std::io::Write;
+    // SAFETY: the name is a C string; the returned descriptor is checked and then owned by us alone.
+    let fd = unsafe { libc::memfd_create(c"frevo-test".as_ptr(), 0) };
+    assert!(fd >= 0);
+    // SAFETY: see above.
+    let fd = unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) };
+    let mut file = std::fs::File::from(fd);
+    file.write_all(content).unwrap();
+    OwnedFd::from(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-
-    pub fn temporary_file(content: &[u8]) -> OwnedFd {
-        // SAFETY: the name is a C string; the returned descriptor is checked and then owned by us alone.
-        let fd = unsafe { libc::memfd_create(c"frevo-test".as_ptr(), 0) };
-        assert!(fd >= 0);
-        // SAFETY: see above.
-        let fd = unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) };
-        let mut file = std::fs::File::from(fd);
-        file.write_all(content).unwrap();
-        OwnedFd::from(file)
-    }
 
     #[test]
     fn reads_stop_at_the_end_of_the_file() {

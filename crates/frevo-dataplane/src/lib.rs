@@ -2,6 +2,7 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 pub mod acting;
+pub mod attached;
 pub mod budget;
 pub mod buffer;
 pub mod conn;

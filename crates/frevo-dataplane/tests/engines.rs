@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use frevo_dataplane::attached::{AttachedOpen, SessionOpens};
 use frevo_dataplane::conn::{Role, Settings, Submission, CLOSE_AFTER};
 use frevo_dataplane::crypto::{SessionKeys, Signer, SigningAlgorithm};
 use frevo_dataplane::engine::{choose, Config, DataPlane};
 use frevo_dataplane::event::Event;
-use frevo_dataplane::fast::{AttachedOpen, OpenFile};
+use frevo_dataplane::fast::OpenFile;
 use frevo_dataplane::framing::Framing;
 use frevo_dataplane::gate::Gate;
 use frevo_dataplane::limits::Limits;
@@ -64,22 +65,23 @@ impl Bench {
     fn log_on(&mut self, file: Option<OwnedFd>) -> (TcpStream, u64) {
         let (mut client, id) = self.connect();
         let signer = Signer::new(SigningAlgorithm::by_id(2).unwrap(), &[9; 16]).unwrap();
-        self.plane.set_session(id, SESSION, Arc::new(SessionKeys::new(signer, None, false, false)));
+        let opens = Arc::new(SessionOpens::default());
+        let keys = Arc::new(SessionKeys::new(signer, None, false, false));
+        self.plane.set_session(id, SESSION, keys, opens.clone());
         let settings = Settings { authenticated: true, max_read: 8 << 20, multi_credit: true, user: 0 };
         self.plane.set_connection(id, settings);
         if let Some(file) = file {
             let (persistent_id, volatile_id) = FILE;
-            let open = AttachedOpen {
-                session_id: SESSION,
+            opens.attach(Arc::new(AttachedOpen {
                 tree_id: TREE,
                 persistent_id,
                 volatile_id,
                 encrypted_only: false,
                 position: Arc::default(),
                 gate: Arc::new(Gate::new()),
-                file: Arc::new(OpenFile::new(file)),
-            };
-            self.plane.attach(id, open);
+                own: Arc::default(),
+                file: OpenFile::new(file),
+            }));
         }
         // The answer to this comes after the commands above have been carried out.
         client.write_all(&request(0, 0, 1, &[36; 36])).unwrap();
@@ -409,7 +411,7 @@ fn keys_given_before_an_answer_sign_it() {
         for number in 1..=300u64 {
             client.write_all(&request(13, number + 300, 1, &[4, 0, 0, 0])).unwrap();
             let keys = Arc::new(SessionKeys::new(signer(number as u8), None, false, false));
-            bench.plane.set_session(id, SESSION, keys);
+            bench.plane.set_session(id, SESSION, keys, Arc::default());
             let mut answer = numbered(0, number, 10 + (number as usize % 3) * 10_000);
             answer[16] |= 8; // SIGNED
             bench.plane.submit(vec![(id, Submission::new(SESSION, 0, &[&answer]))]);

@@ -9,10 +9,11 @@ use frevo_dataplane::event::{Event, Flow};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
+use crate::attached::SessionOpens;
 use crate::convert;
 use crate::keys::{copy_of, SessionKeys};
 use crate::plane::role;
-use crate::records::{AttachedOpen, ConnectionSettings};
+use crate::records::ConnectionSettings;
 
 struct State {
     connection: Connection,
@@ -109,9 +110,11 @@ impl Core {
         state.closed || state.connection.is_closing()
     }
 
-    fn set_session(&self, session_id: u64, keys: &SessionKeys) {
+    #[pyo3(signature = (session_id, keys, opens = None))]
+    fn set_session(&self, session_id: u64, keys: &SessionKeys, opens: Option<&SessionOpens>) {
+        let opens = opens.map(|opens| opens.inner.clone()).unwrap_or_default();
         let mut state = self.state();
-        if let Err(reason) = state.connection.set_session(session_id, keys.inner.clone()) {
+        if let Err(reason) = state.connection.set_session(session_id, keys.inner.clone(), opens) {
             state.end(reason);
         }
     }
@@ -122,14 +125,6 @@ impl Core {
 
     fn set_connection(&self, settings: &ConnectionSettings) {
         self.state().connection.set_settings(settings.inner);
-    }
-
-    fn attach(&self, open: &AttachedOpen) {
-        self.state().connection.attach(open.inner.clone());
-    }
-
-    fn detach(&self, file_id_volatile: u64) {
-        self.state().connection.detach(file_id_volatile);
     }
 
     fn fast_echo(&self, on: bool) {

@@ -1,10 +1,8 @@
-//! `SessionKeys`, `Gate` and `Position`: objects that Python makes and the data plane uses; NTLM's RC4.
+//! `SessionKeys`, which Python makes and the data plane uses; NTLM's RC4.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use frevo_dataplane::crypto::{self, Cipher, Encryption, Signer, SigningAlgorithm};
-use frevo_dataplane::gate;
 use frevo_dataplane::wire::{HEADER_BYTES, TRANSFORM_BYTES};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
@@ -123,64 +121,5 @@ impl SessionKeys {
             return Err(PyValueError::new_err("the message is not encrypted with this key"));
         }
         Ok(PyBytes::new(py, &packet[TRANSFORM_BYTES..]))
-    }
-}
-
-/// One per file identity: fast operations run unless it is closed.
-#[pyclass(frozen, module = "frevo._native")]
-pub(crate) struct Gate {
-    pub(crate) inner: Arc<gate::Gate>,
-}
-
-#[pymethods]
-impl Gate {
-    #[new]
-    fn new() -> Gate {
-        Gate { inner: Arc::new(gate::Gate::new()) }
-    }
-
-    fn close(&self, py: Python<'_>) {
-        py.detach(|| self.inner.close());
-    }
-
-    fn open(&self) {
-        self.inner.open();
-    }
-
-    #[getter]
-    fn is_open(&self) -> bool {
-        self.inner.is_open()
-    }
-}
-
-/// Where the last read of one open ended, kept by whichever plane answered it.
-#[pyclass(frozen, module = "frevo._native")]
-#[derive(Default)]
-pub(crate) struct Position {
-    inner: Arc<AtomicU64>,
-}
-
-impl Position {
-    /// The counter of `position`, or an unused one.
-    pub(crate) fn shared(position: Option<&Position>) -> Arc<AtomicU64> {
-        position.map(|position| position.inner.clone()).unwrap_or_default()
-    }
-}
-
-#[pymethods]
-impl Position {
-    #[new]
-    fn new() -> Position {
-        Position::default()
-    }
-
-    #[getter]
-    fn value(&self) -> u64 {
-        self.inner.load(Ordering::Relaxed)
-    }
-
-    #[setter]
-    fn set_value(&self, value: u64) {
-        self.inner.store(value, Ordering::Relaxed);
     }
 }

@@ -2,6 +2,7 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 mod acting;
+mod attached;
 mod constants;
 mod convert;
 mod core;
@@ -24,12 +25,10 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ring::register(module)?;
     syscalls::register(module)?;
     acting::register(module)?;
+    attached::register(module)?;
     module.add_function(wrap_pyfunction!(keys::rc4, module)?)?;
     module.add_class::<descriptor::Descriptor>()?;
     module.add_class::<keys::SessionKeys>()?;
-    module.add_class::<keys::Gate>()?;
-    module.add_class::<keys::Position>()?;
-    module.add_class::<records::AttachedOpen>()?;
     module.add_class::<records::ConnectionSettings>()?;
     module.add_class::<records::PumpSettings>()?;
     module.add_class::<plane::DataPlane>()?;

@@ -9,10 +9,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::attached::SessionOpens;
 use crate::convert;
 use crate::keys::SessionKeys;
 use crate::pump::{Credits, Lent, Pump};
-use crate::records::{AttachedOpen, ConnectionSettings, PumpOwner, PumpSettings};
+use crate::records::{ConnectionSettings, PumpOwner, PumpSettings};
 use crate::tls::{QuicClientTls, QuicServerTls};
 
 /// Threads that own connections and answer requests that need no decision.
@@ -133,8 +134,16 @@ impl DataPlane {
         Ok(())
     }
 
-    fn set_session(&self, connection: u64, session_id: u64, keys: &SessionKeys) {
-        self.inner.set_session(connection, session_id, keys.inner.clone());
+    #[pyo3(signature = (connection, session_id, keys, opens = None))]
+    fn set_session(
+        &self,
+        connection: u64,
+        session_id: u64,
+        keys: &SessionKeys,
+        opens: Option<&SessionOpens>,
+    ) {
+        let opens = opens.map(|opens| opens.inner.clone()).unwrap_or_default();
+        self.inner.set_session(connection, session_id, keys.inner.clone(), opens);
     }
 
     fn drop_session(&self, connection: u64, session_id: u64) {
@@ -143,14 +152,6 @@ impl DataPlane {
 
     fn set_connection(&self, connection: u64, settings: &ConnectionSettings) {
         self.inner.set_connection(connection, settings.inner);
-    }
-
-    fn attach(&self, connection: u64, open: &AttachedOpen) {
-        self.inner.attach(connection, open.inner.clone());
-    }
-
-    fn detach(&self, connection: u64, file_id_volatile: u64) {
-        self.inner.detach(connection, file_id_volatile);
     }
 
     /// Whether some user may have too many unread responses.

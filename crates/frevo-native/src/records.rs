@@ -4,52 +4,12 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 
 use frevo_dataplane::conn;
-use frevo_dataplane::fast::{self, OpenFile};
 use frevo_dataplane::pump::{self, Kind, Memory, Place, PumpId, Shared};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::keys::{Gate, Position};
 use crate::plane::duplicate;
-
-/// An open whose READs the data plane may answer by itself.
-#[pyclass(frozen, module = "frevo._native")]
-pub(crate) struct AttachedOpen {
-    pub(crate) inner: fast::AttachedOpen,
-}
-
-#[pymethods]
-impl AttachedOpen {
-    #[new]
-    #[pyo3(signature = (*, session_id, tree_id, file_id, fd, gate, encrypted_only = false,
-                        position = None))]
-    #[allow(clippy::too_many_arguments)]
-    fn new(
-        session_id: u64,
-        tree_id: u32,
-        file_id: (u64, u64),
-        fd: RawFd,
-        gate: &Gate,
-        encrypted_only: bool,
-        position: Option<&Position>,
-    ) -> PyResult<AttachedOpen> {
-        let (persistent_id, volatile_id) = file_id;
-        let file = Arc::new(OpenFile::new(duplicate(fd)?));
-        let (gate, position) = (Arc::clone(&gate.inner), Position::shared(position));
-        let inner = fast::AttachedOpen {
-            session_id,
-            tree_id,
-            persistent_id,
-            volatile_id,
-            encrypted_only,
-            position,
-            gate,
-            file,
-        };
-        Ok(AttachedOpen { inner })
-    }
-}
 
 /// What was agreed on a connection.
 #[pyclass(frozen, module = "frevo._native")]

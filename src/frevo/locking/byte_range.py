@@ -132,7 +132,7 @@ class ByteRangeLocks:
         self._shared = _Ranges()
         self._owners: dict[int, _Owned] = {}  # by identity; who holds a lock lives
         self._waiters: list[LockWaiter] = []
-        #: Called (and forgotten) when the last lock goes: the server reopens the file's gate with it.
+        #: Called (and forgotten) when the last lock goes: the server lets go of the file's gate with it.
         self.on_empty: Callable[[], None] | None = None
 
     def __len__(self) -> int:

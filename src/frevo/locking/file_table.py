@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator
-from typing import Any, Protocol
+from collections.abc import Collection, Hashable, Iterator
+from typing import Any
 
 import msgspec
 
 from frevo.locking.byte_range import ByteRangeLocks
 from frevo.locking.share_modes import FILE_SHARE_DELETE, SharedOpen, combination, conflict
-
-
-class Gate(Protocol):
-    """The data plane's gate of a file: while it is closed, the data plane answers no READ itself."""
-
-    def close(self) -> None: ...
-    def open(self) -> None: ...
-
 
 #: Up to this many opens of a file are checked one by one; beyond that, their share modes are counted.
 _FEW = 16
@@ -30,7 +22,7 @@ class FileRecord(msgspec.Struct, eq=False):
     delete_pending: bool = False
     deleter: Any = None  # the user who requested the removal and acts for it
     locks: ByteRangeLocks = msgspec.field(default_factory=ByteRangeLocks)
-    gate: Gate | None = None
+    gate: Any = None  # the data plane's gate of the file, once it has one (frevo.server.core.fastpath)
     writes: int = 0  # how many writes there were that changed the time of the last write
     stream_of: Hashable = None  # the file's identity, when this is a named stream of it
     file_delete_pending: bool = False  # of a stream: its file was deleted and goes with the last open stream
@@ -70,14 +62,13 @@ class FileRecord(msgspec.Struct, eq=False):
 class FileTable:
     """All open files, by identity."""
 
-    def __init__(self, new_gate: Callable[[], Gate | None] = lambda: None) -> None:
+    def __init__(self) -> None:
         self._records: dict[Hashable, FileRecord] = {}
         self._streams: dict[Hashable, dict[FileRecord, None]] = {}
         #: How many opens of a file's streams do not share deletion.
         self._keeping: dict[Hashable, int] = {}
         #: How often something that is open was renamed.
         self.moves = 0
-        self._new_gate = new_gate
 
     def find(self, identity: Hashable) -> FileRecord | None:
         """The record of an open file, else None."""
@@ -148,12 +139,6 @@ class FileTable:
         del self._records[record.identity]
         record.identity = identity
         self._records[identity] = record
-
-    def gate(self, record: FileRecord) -> Gate | None:
-        """The file's gate, created on first use."""
-        if record.gate is None:
-            record.gate = self._new_gate()
-        return record.gate
 
     def __iter__(self) -> Iterator[FileRecord]:
         return iter(self._records.values())

@@ -10,44 +10,12 @@ from typing import TYPE_CHECKING
 from frevo.errors import SMBError
 from frevo.server.core.state import Connection, Open, Session, SessionState, Tree
 from frevo.server.rules.deleting import leave_file
-from frevo.transport.base import AttachedOpen, Gate, Position
 from frevo.wire.erref import NTStatus
 
 if TYPE_CHECKING:
     from frevo.server.core.server import Server
 
 log = logging.getLogger("frevo.server")
-
-
-def attach(server: Server, opened: Open) -> None:
-    """From now on, lets the data plane answer READs of this open if it can."""
-    handle, record, session = opened.handle, opened.record, opened.session
-    if not server.config.globals.frevo_fast_path or handle is None or record is None or handle.fd is None:
-        return
-    gate = server.files.gate(record)
-    descriptors = server.budgets.descriptors
-    if not isinstance(gate, Gate) or session.keys is None or not descriptors.room(session.user):
-        return
-    descriptors.take(session.user)
-    opened.descriptors += 1
-    position = Position()
-    position.value, opened.cursor = opened.position, position
-    attached = AttachedOpen(
-        session_id=session.id,
-        tree_id=opened.tree.id,
-        file_id=opened.file_id,
-        fd=handle.fd,
-        gate=gate,
-        encrypted_only=opened.tree.encrypt,
-        position=position,
-    )
-    server.transport.attach(session.connection.id, attached)
-    opened.attached = True
-
-
-def _detach(server: Server, opened: Open) -> None:
-    server.transport.detach(opened.session.connection.id, opened.volatile_id)
-    opened.attached = False
 
 
 def close_open(server: Server, opened: Open, *, waiting_status: int = NTStatus.CANCELLED) -> None:
@@ -60,7 +28,7 @@ def close_open(server: Server, opened: Open, *, waiting_status: int = NTStatus.C
         # Only a CLOSE waits for a file system that may never respond.
         counted = opened.tree.lane is None
         opened.session.closing += counted
-        opened.handle.when_idle(lambda: _ended(server, opened, counted))
+        server.fastpath.when_idle(opened, lambda: _ended(server, opened, counted))
 
 
 def _ended(server: Server, opened: Open, counted: bool) -> None:
@@ -100,6 +68,7 @@ def begin_close(server: Server, opened: Open, *, waiting_status: int) -> None:
         request.abort(waiting_status)
     for action in opened.on_close:
         action()
+    server.fastpath.detach(opened)
     if opened.descriptors:
         server.budgets.descriptors.give(session.user, opened.descriptors)
         opened.descriptors = 0
@@ -108,8 +77,6 @@ def begin_close(server: Server, opened: Open, *, waiting_status: int) -> None:
         if opened.pipe_bytes:
             server.budgets.pipe_bytes.give(session.user, opened.pipe_bytes)
             opened.pipe_bytes = 0
-    if opened.attached:
-        _detach(server, opened)
 
 
 def end_close(server: Server, opened: Open) -> OSError | SMBError | None:
@@ -215,8 +182,7 @@ def expire_session(server: Server, session: Session) -> None:
     """The session must authenticate again; until then the data plane answers nothing for it ([MS-SMB2] 3.3.5.2.9)."""
     session.state = SessionState.EXPIRED
     for opened in session.opens.values():
-        if opened.attached:
-            _detach(server, opened)
+        server.fastpath.detach(opened)
 
 
 def end_connection(server: Server, connection: Connection) -> None:

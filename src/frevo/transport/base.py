@@ -32,10 +32,13 @@ from frevo._native import (
     AttachedOpen,
     ConnectionSettings,
     Credits,
+    Drains,
     Gate,
+    Hold,
     Position,
     PumpSettings,
     SessionKeys,
+    SessionOpens,
     bucket_floor,
     bucket_of,
     descriptor_shares,
@@ -66,14 +69,17 @@ __all__ = [
     "AttachedOpen",
     "ConnectionSettings",
     "Credits",
+    "Drains",
     "Event",
     "Gate",
+    "Hold",
     "Message",
     "OnEvents",
     "Position",
     "PumpSettings",
     "Secured",
     "SessionKeys",
+    "SessionOpens",
     "Transport",
     "bucket_floor",
     "bucket_of",
@@ -131,11 +137,14 @@ class Transport(Protocol):
         always granted. Elements with the SIGNED flag are signed with the keys of *session_id*.
         """
 
-    def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None:
-        """Gives the transport the keys to verify, decrypt, sign and encrypt messages of the session."""
+    def set_session(
+        self, connection: int, session_id: int, keys: SessionKeys, opens: SessionOpens | None = None
+    ) -> None:
+        """Gives the transport the keys to verify, decrypt, sign and encrypt messages of the session, and its *opens*
+        that the transport may answer for, now and later."""
 
     def drop_session(self, connection: int, session_id: int) -> None:
-        """Removes the keys and detaches the opens of the session."""
+        """Removes the session from the connection."""
 
     def set_connection(self, connection: int, settings: ConnectionSettings) -> None:
         """Sets the negotiated values. `authenticated` is set before the response that tells the client."""
@@ -146,12 +155,6 @@ class Transport(Protocol):
 
     def is_over(self, user: int) -> bool:
         """Whether this user has too many unread responses, and should get no more of them."""
-
-    def attach(self, connection: int, opened: AttachedOpen) -> None:
-        """Lets the transport answer READs of an open, as the record specifies."""
-
-    def detach(self, connection: int, volatile_id: int) -> None:
-        """Passes READs of that open to the server again. Must be called before the last response for the open."""
 
     def fast_echo(self, on: bool) -> None:
         """Whether ECHO is answered without the server."""

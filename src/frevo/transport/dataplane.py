@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from frevo._native import (
-    AttachedOpen,
     ConnectionSettings,
     Credits,
     DataPlane,
     Pump,
     PumpSettings,
     SessionKeys,
+    SessionOpens,
 )
 from frevo.transport.base import Message, OnEvents
 from frevo.transport.traits import QUIC, TRANSPORTS
@@ -188,13 +188,15 @@ class DataPlaneTransport:
 
     # -- commands; messages submitted before them are sent first ---------------------------------------------
 
-    def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None:
-        """Gives a session its keys on a connection."""
+    def set_session(
+        self, connection: int, session_id: int, keys: SessionKeys, opens: SessionOpens | None = None
+    ) -> None:
+        """Gives a session its keys on a connection, and the opens that are answered for."""
         self._send_pending()
-        self._plane.set_session(connection, session_id, keys)
+        self._plane.set_session(connection, session_id, keys, opens)
 
     def drop_session(self, connection: int, session_id: int) -> None:
-        """Removes the keys of a session on a connection, and detaches its opens."""
+        """Removes a session from a connection."""
         self._send_pending()
         self._plane.drop_session(connection, session_id)
 
@@ -211,14 +213,6 @@ class DataPlaneTransport:
     def is_over(self, user: int) -> bool:
         """Whether this user has too many unread responses."""
         return self._plane.is_over(user)
-
-    def attach(self, connection: int, opened: AttachedOpen) -> None:
-        """Lets the data plane answer READs of an open: all of them, if attached before the response to its CREATE."""
-        self._plane.attach(connection, opened)
-
-    def detach(self, connection: int, volatile_id: int) -> None:
-        """Passes READs of that open to the server again."""
-        self._plane.detach(connection, volatile_id)
 
     def fast_echo(self, on: bool) -> None:
         """Whether ECHO is answered without the server."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from frevo._native import AttachedOpen, ConnectionSettings, Core, SessionKeys
+from frevo._native import ConnectionSettings, Core, SessionKeys, SessionOpens
 from frevo.transport.base import ACCEPTED, CLOSED, MOVED, SECURED, Event, Message, OnEvents, Secured
 from frevo.transport.traits import MEMORY, TransportTraits
 
@@ -78,13 +78,15 @@ class MemoryTransport:
         if core := self._cores.get(connection):
             core.submit([(connection, session_id, flags, message)])
 
-    def set_session(self, connection: int, session_id: int, keys: SessionKeys) -> None:
-        """Gives a session its keys on a connection."""
+    def set_session(
+        self, connection: int, session_id: int, keys: SessionKeys, opens: SessionOpens | None = None
+    ) -> None:
+        """Gives a session its keys on a connection, and the opens that are answered for."""
         if core := self._cores.get(connection):
-            core.set_session(session_id, keys)
+            core.set_session(session_id, keys, opens)
 
     def drop_session(self, connection: int, session_id: int) -> None:
-        """Removes the keys of a session on a connection, and detaches its opens."""
+        """Removes a session from a connection."""
         if core := self._cores.get(connection):
             core.drop_session(session_id)
 
@@ -101,16 +103,6 @@ class MemoryTransport:
     def is_over(self, user: int) -> bool:
         """Whether *user* is in `over`."""
         return user in self.over
-
-    def attach(self, connection: int, opened: AttachedOpen) -> None:
-        """Lets READs of an open be answered without the server."""
-        if core := self._cores.get(connection):
-            core.attach(opened)
-
-    def detach(self, connection: int, volatile_id: int) -> None:
-        """Passes READs of that open to the server again."""
-        if core := self._cores.get(connection):
-            core.detach(volatile_id)
 
     def fast_echo(self, on: bool) -> None:
         """Whether ECHO is answered without the server."""

@@ -15,19 +15,6 @@ class Opened:
     share_access: int = 7
 
 
-class CountingGate:
-    """A gate that counts how often it was closed."""
-
-    def __init__(self) -> None:
-        self.closed = 0
-
-    def close(self) -> None:
-        self.closed += 1
-
-    def open(self) -> None:
-        self.closed -= 1
-
-
 def test_a_record_lives_as_long_as_its_opens() -> None:
     """Goal: all opens share one record, which goes with the last. Method: two opens, closed in turn; one twice."""
     table, first, second = FileTable(), Opened(), Opened()
@@ -61,16 +48,6 @@ def test_delete_pending() -> None:
     assert pending(FILE) and pending(STREAM, FILE) and pending(OTHER, FILE)
     file.delete_pending, stream.file_delete_pending = False, True
     assert pending(FILE) and pending(OTHER, FILE)
-
-
-def test_gates_are_made_once() -> None:
-    """Goal: one gate per record, made on demand. Method: ask twice, and without a maker."""
-    table = FileTable(CountingGate)
-    record = table.add(FILE, Opened())
-    assert record.gate is None
-    assert table.gate(record) is table.gate(record) is not None
-    bare = FileTable()
-    assert bare.gate(bare.add(FILE, Opened())) is None
 
 
 def test_many_opens_are_counted() -> None:

@@ -55,10 +55,9 @@ def content() -> Iterator[tuple[bytes, int]]:
         yield data, file.fileno()
 
 
-def attach(plane: Plane, connection: int, fd: int) -> Gate:
+def attach(plane: Plane, fd: int) -> Gate:
     gate = Gate()
-    opened = AttachedOpen(session_id=SESSION, tree_id=TREE, file_id=FILE_ID, fd=fd, gate=gate)
-    plane.plane.attach(connection, opened)
+    plane.opens.attach(AttachedOpen(tree_id=TREE, file_id=FILE_ID, fd=fd, gate=gate))
     return gate
 
 
@@ -86,8 +85,8 @@ def test_reads_are_answered_plain_signed_and_encrypted(engine: str, content: tup
     data, fd = content
     mine = session_keys(b"c" * 16, b"s" * 16)
     with Plane(engine=engine) as plane:
-        client, connection = plane.log_on()
-        attach(plane, connection, fd)
+        client, _ = plane.log_on()
+        attach(plane, fd)
         message_id = 1
         for offset, length in [(0, 1), (7, 4096), (65_000, 65_536), (1 << 20, 2 << 20), (len(data) - 5, 99)]:
             for protect in ("plain", "signed", "encrypted"):
@@ -105,19 +104,19 @@ def test_reads_are_answered_plain_signed_and_encrypted(engine: str, content: tup
         assert (statistics["fast_reads"], statistics["messages"]) == (15, 1)
 
 
-def test_a_closed_gate_sends_reads_up(engine: str, content: tuple[bytes, int]) -> None:
-    """While the gate is closed a READ goes to Python; before and after that it is answered at once."""
+def test_a_held_gate_sends_reads_up(engine: str, content: tuple[bytes, int]) -> None:
+    """While the gate is held a READ goes to Python; before and after that it is answered at once."""
     data, fd = content
     with Plane(engine=engine) as plane:
-        client, connection = plane.log_on()
-        gate = attach(plane, connection, fd)
-        gate.close()
+        client, _ = plane.log_on()
+        gate = attach(plane, fd)
+        hold = gate.hold(1, "a test")
         client.send(read_request(1, 0, 10))
         assert plane.next(MESSAGE)[4] == read_request(1, 0, 10)
-        gate.open()
+        hold.release()
         client.send(read_request(2, 0, 10))
         assert client.receive()[80:] == data[:10]
-        plane.plane.detach(connection, FILE_ID[1])
+        assert plane.opens.detach(FILE_ID[1])
         client.send(read_request(3, 0, 10))
         assert plane.next(MESSAGE)[4] == read_request(3, 0, 10)
 
@@ -209,9 +208,9 @@ def test_a_client_that_does_not_read_stops_being_read(engine: str, content: tupl
     byte."""
     data, fd = content
     with Plane(engine=engine, output_high_water=4 << 20) as plane:
-        client, connection = plane.log_on(credits=8192)
+        client, _ = plane.log_on(credits=8192)
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)  # not what the system lets it grow to
-        attach(plane, connection, fd)
+        attach(plane, fd)
         requests = b"".join(struct.pack(">I", 113) + read_request(1 + 32 * i, 0, 2 << 20) for i in range(200))
         writer = threading.Thread(target=client.sock.sendall, args=(requests,))
         writer.start()

@@ -15,6 +15,7 @@ from frevo.transport.base import (
     ConnectionSettings,
     Event,
     Gate,
+    SessionOpens,
 )
 from frevo.transport.memory import MemoryTransport
 
@@ -46,7 +47,8 @@ def test_the_fast_path_works_in_memory() -> None:
     transport, events = start()
     link = transport.connect()
     link.submit(0, 0, packet(0, 0))
-    transport.set_session(link.number, SESSION, session_keys())
+    opens = SessionOpens()
+    transport.set_session(link.number, SESSION, session_keys(), opens)
     transport.set_connection(
         link.number, ConnectionSettings(authenticated=True, max_read=65536, multi_credit=True)
     )
@@ -54,10 +56,7 @@ def test_the_fast_path_works_in_memory() -> None:
     with tempfile.TemporaryFile() as file:
         file.write(b"0123456789")
         file.flush()
-        opened = AttachedOpen(
-            session_id=SESSION, tree_id=TREE, file_id=FILE_ID, fd=file.fileno(), gate=Gate()
-        )
-        transport.attach(link.number, opened)
+        opens.attach(AttachedOpen(tree_id=TREE, file_id=FILE_ID, fd=file.fileno(), gate=Gate()))
     link.messages()
     events.clear()
     link.submit(0, 0, read_request(1, 2, 3))

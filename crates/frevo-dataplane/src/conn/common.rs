@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::input::Up;
 use super::{violation, Host, Settings};
+use crate::attached::SessionOpens;
 use crate::budget::{Budget, Share};
 use crate::buffer::Output;
 use crate::crypto::SessionKeys;
@@ -12,6 +13,15 @@ use crate::event::{ConnectionId, Event, Flow, Payload, Reason};
 use crate::framing::Framing;
 use crate::stats::add;
 use crate::wire::{TransformHeader, CREDIT_BYTES, HEADER_BYTES, PROTOCOL_SMB2, TRANSFORM_BYTES};
+
+/// A session on this connection.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) session_id: u64,
+    pub(super) keys: Arc<SessionKeys>,
+    /// Those that the fast path of a server answers for.
+    pub(super) opens: Arc<SessionOpens>,
+}
 
 /// What a server's and a client's side of a connection both use.
 #[derive(Debug)]
@@ -27,16 +37,21 @@ pub(super) struct Common {
     pub(super) frames: u64,
     pub(super) output: Output,
     /// Few per connection, mostly one: a list is the fastest map.
-    pub(super) sessions: Vec<(u64, Arc<SessionKeys>)>,
+    pub(super) sessions: Vec<Channel>,
     pub(super) flow: Arc<Flow>,
     pub(super) closing: bool,
     pub(super) unread: Unread,
 }
 
 impl Common {
+    /// What this connection has of a session.
+    pub(super) fn channel(&self, session_id: u64) -> Option<&Channel> {
+        self.sessions.iter().find(|one| one.session_id == session_id)
+    }
+
     /// The keys of a session.
     pub(super) fn keys(&self, session_id: u64) -> Option<&Arc<SessionKeys>> {
-        self.sessions.iter().find(|(id, _)| *id == session_id).map(|(_, keys)| keys)
+        self.channel(session_id).map(|one| &one.keys)
     }
 
     /// Credits that a request costs.

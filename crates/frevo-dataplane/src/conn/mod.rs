@@ -22,15 +22,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use client::Client;
-use common::{Common, Unread};
+use common::{Channel, Common, Unread};
 use server::Server;
 pub use submit::{Submission, CLOSE_AFTER, ENCRYPT};
 
+use crate::attached::SessionOpens;
 use crate::buffer::{Output, Pool};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, Reason};
-use crate::fast::{AttachedOpen, ReadJob};
+use crate::fast::ReadJob;
 use crate::framing::Framing;
 use crate::limits::Limits;
 use crate::pump::{self, PumpId, StoreJob};
@@ -166,9 +167,14 @@ impl Connection {
         self.common.settings = settings;
     }
 
-    /// Gives a session its keys on this connection, or new ones. Keys that sign on another connection are an error, which
-    /// ends this one.
-    pub fn set_session(&mut self, session_id: u64, keys: Arc<SessionKeys>) -> Result<(), Reason> {
+    /// Gives a session its keys on this connection, or new ones, and its attached opens. Keys that sign on another
+    /// connection are an error, which ends this one.
+    pub fn set_session(
+        &mut self,
+        session_id: u64,
+        keys: Arc<SessionKeys>,
+        opens: Arc<SessionOpens>,
+    ) -> Result<(), Reason> {
         let owner = match &self.side {
             Side::Server(server) => server.owner(),
             Side::Client(client) => client.owner(),
@@ -176,34 +182,18 @@ impl Connection {
         if !keys.claim(owner) {
             return violation("the signing key of another connection");
         }
+        let channel = Channel { session_id, keys, opens };
         let sessions = &mut self.common.sessions;
-        match sessions.iter_mut().find(|(id, _)| *id == session_id) {
-            Some(entry) => entry.1 = keys,
-            None => sessions.push((session_id, keys)),
+        match sessions.iter_mut().find(|one| one.session_id == session_id) {
+            Some(one) => *one = channel,
+            None => sessions.push(channel),
         }
         Ok(())
     }
 
-    /// Forgets a session and its attached opens.
+    /// Forgets a session.
     pub fn drop_session(&mut self, session_id: u64) {
-        self.common.sessions.retain(|(id, _)| *id != session_id);
-        if let Side::Server(server) = &mut self.side {
-            server.drop_session(session_id);
-        }
-    }
-
-    /// Lets the fast path answer for an open.
-    pub fn attach(&mut self, open: AttachedOpen) {
-        if let Side::Server(server) = &mut self.side {
-            server.attach(open);
-        }
-    }
-
-    /// Leaves the READs of an open to the control plane again.
-    pub fn detach(&mut self, volatile_id: u64) {
-        if let Side::Server(server) = &mut self.side {
-            server.detach(volatile_id);
-        }
+        self.common.sessions.retain(|one| one.session_id != session_id);
     }
 
     /// Sends what is queued, then the connection is to be closed; nothing more is received or queued.

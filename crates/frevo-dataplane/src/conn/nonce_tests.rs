@@ -86,7 +86,7 @@ impl Watched {
         });
         for session in SESSIONS {
             let own = if role == Role::Server { 1 } else { 2 };
-            connection.set_session(session, Arc::new(keys(session, own))).unwrap();
+            connection.set_session(session, Arc::new(keys(session, own)), Arc::default()).unwrap();
         }
         Watched { connection, host, seen: HashMap::new(), signed: 0, encrypted: 0, ended: false }
     }
@@ -318,7 +318,7 @@ fn a_client_protects_one_message_with_one_nonce() {
 fn keys_of_another_connection_are_not_taken() {
     let (mut first, mut second) = (Watched::new(Role::Server), Watched::new(Role::Server));
     let shared = Arc::new(keys(9, 1));
-    assert!(first.connection.set_session(9, shared.clone()).is_ok());
-    assert!(first.connection.set_session(9, shared.clone()).is_ok(), "its own");
-    assert!(second.connection.set_session(9, shared).is_err());
+    assert!(first.connection.set_session(9, shared.clone(), Arc::default()).is_ok());
+    assert!(first.connection.set_session(9, shared.clone(), Arc::default()).is_ok(), "its own");
+    assert!(second.connection.set_session(9, shared, Arc::default()).is_err());
 }

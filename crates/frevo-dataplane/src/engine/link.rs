@@ -1,6 +1,6 @@
 //! One connection as its I/O thread and the control plane share it, and how the control plane sends by itself.
 //!
-//! A change (an answer, keys, an attached open) is put into the connection's inbox by whoever makes it. Whoever holds
+//! A change (an answer, keys, settings) is put into the connection's inbox by whoever makes it. Whoever holds
 //! the connection's lock carries out what is in the inbox, in order, before anything else. The control plane tries
 //! the lock: when it gets it and nothing waits to be sent, small answers leave on its own thread, which saves the
 //! wake-up of the I/O thread. Else the I/O thread is woken and does it. The rules:
@@ -21,12 +21,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::carrier::{ByteStream, Carrier};
 use super::{Command, Shared};
+use crate::attached::SessionOpens;
 use crate::buffer::Loan;
 use crate::conn::{Connection, Host, Settings, Submission};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Reason};
-use crate::fast::AttachedOpen;
 use crate::limits::Limits;
 use crate::pump::{self, PumpId};
 use crate::stats::{add, sub, Stats};
@@ -39,11 +39,9 @@ const DIRECT_BYTES: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) enum Change {
     Submit(Submission),
-    SetSession(u64, Arc<SessionKeys>),
+    SetSession(u64, Arc<SessionKeys>, Arc<SessionOpens>),
     DropSession(u64),
     SetSettings(Settings),
-    Attach(AttachedOpen),
-    Detach(u64),
     SetCredits(Arc<Credits>),
     /// For the I/O thread alone.
     Pump(Box<pump::Settings>),
@@ -223,15 +221,13 @@ impl Core {
                 add(&stats.bytes_sent, count as u64);
                 self.connection.output().settle(loan, count);
             }
-            Change::SetSession(session_id, keys) => {
-                if let Err(reason) = self.connection.set_session(session_id, keys) {
+            Change::SetSession(session_id, keys, opens) => {
+                if let Err(reason) = self.connection.set_session(session_id, keys, opens) {
                     self.failed.get_or_insert(reason);
                 }
             }
             Change::DropSession(session_id) => self.connection.drop_session(session_id),
             Change::SetSettings(settings) => self.set_settings(settings, stats),
-            Change::Attach(open) => self.connection.attach(open),
-            Change::Detach(volatile_id) => self.connection.detach(volatile_id),
             Change::SetCredits(credits) => self.connection.set_credits(credits),
             Change::Pump(_) | Change::StopPump(..) => unreachable!("only the I/O thread takes these"),
         }

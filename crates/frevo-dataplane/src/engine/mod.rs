@@ -31,11 +31,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
+use crate::attached::SessionOpens;
 use crate::conn::{Connection, Role, Settings, Submission};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, ListenerId, Reason};
-use crate::fast::{AttachedOpen, ReadJob};
+use crate::fast::ReadJob;
 use crate::framing::Framing;
 use crate::limits::{descriptor_shares, Limits};
 use crate::pump::{self, PumpId, StoreJob};
@@ -382,9 +383,15 @@ impl DataPlane {
         links.iter().for_each(|link| link.settle(&self.shared));
     }
 
-    /// Gives a session its keys on a connection.
-    pub fn set_session(&self, connection: ConnectionId, session_id: u64, keys: Arc<SessionKeys>) {
-        self.shared.change(connection, Change::SetSession(session_id, keys));
+    /// Gives a session its keys on a connection, and its attached opens.
+    pub fn set_session(
+        &self,
+        connection: ConnectionId,
+        session_id: u64,
+        keys: Arc<SessionKeys>,
+        opens: Arc<SessionOpens>,
+    ) {
+        self.shared.change(connection, Change::SetSession(session_id, keys, opens));
     }
 
     /// Takes them back.
@@ -400,16 +407,6 @@ impl DataPlane {
     /// Says what was negotiated.
     pub fn set_connection(&self, connection: ConnectionId, settings: Settings) {
         self.shared.change(connection, Change::SetSettings(settings));
-    }
-
-    /// Lets the fast path answer READs of an open.
-    pub fn attach(&self, connection: ConnectionId, open: AttachedOpen) {
-        self.shared.change(connection, Change::Attach(open));
-    }
-
-    /// Leaves the READs of an open to the control plane again.
-    pub fn detach(&self, connection: ConnectionId, volatile_id: u64) {
-        self.shared.change(connection, Change::Detach(volatile_id));
     }
 
     /// Says where a client connection's responses put the credits that they grant.

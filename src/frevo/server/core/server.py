@@ -12,13 +12,14 @@ from frevo.auth.failed_logons import FailedLogons
 from frevo.config import Config
 from frevo.locking.file_table import FileTable
 from frevo.server.core.budget import Budgets
+from frevo.server.core.fastpath import FastPath
 from frevo.server.core.lanes import Lanes
 from frevo.server.core.lookups import Lookups
 from frevo.server.core.shares import Share, build_shares, guard_of
 from frevo.server.core.slow_work import SlowWork
 from frevo.server.core.turns import Turns
 from frevo.server.core.unix_users import UnixUsers, unix_users_of
-from frevo.transport.base import ENCRYPT, Gate
+from frevo.transport.base import ENCRYPT
 from frevo.wire.dtyp.filetime import from_unix_ns
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import ErrorResponse, Header, HeaderFlags
@@ -63,7 +64,8 @@ class Server:
         self.connections: dict[int, Connection] = {}
         self.sessions: dict[int, Session] = {}
         self.opens: dict[int, Open] = {}
-        self.files = FileTable(Gate)
+        self.files = FileTable()
+        self.fastpath = FastPath(self)
         #: For the open of a folder: the last open that is known not to be below it, and the renames at that time.
         self.looked_below: dict[int, tuple[int, int] | None] = {}
         self._next_open_id = secrets.randbits(24) + 1

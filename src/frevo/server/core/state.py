@@ -11,7 +11,7 @@ import msgspec
 
 from frevo.proto.dialect import Cipher, Dialect, Signing
 from frevo.records import Redacted
-from frevo.transport.base import Secured
+from frevo.transport.base import Secured, SessionOpens
 from frevo.transport.traits import TRANSPORTS, TransportTraits
 from frevo.wire.smb2 import CREDIT_BYTES
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from frevo.server.core.request import Request
     from frevo.server.core.shares import Share
     from frevo.server.core.unix_users import UnixUser
+    from frevo.transport.base import Hold
     from frevo.vfs.base import Backend, Handle
 
 
@@ -120,6 +121,8 @@ class Session(Redacted, msgspec.Struct, eq=False):
     expires_at: float | None = None  # on the monotonic clock of the server; None: never
     trees: dict[int, Tree] = msgspec.field(default_factory=dict)
     opens: dict[int, Open] = msgspec.field(default_factory=dict)  # by volatile FileId
+    #: Those of them that the data plane serves, on every connection of the session.
+    attached_opens: SessionOpens = msgspec.field(default_factory=SessionOpens)
     #: Opens that were closed during an operation, with the waits for their end.
     closing: int = 0
     on_closed: list[asyncio.Future[None]] = msgspec.field(default_factory=list)
@@ -178,7 +181,8 @@ class Open(msgspec.Struct, eq=False):
     lists: bool = False  # the cursor has its own descriptor
     watch: DirectoryWatch | None = None  # since the first CHANGE_NOTIFY
     kept_write_time: KeptWriteTime | None = None
-    attached: bool = False  # attached to the data plane
+    attached: bool = False  # attached to the data plane (frevo.server.core.fastpath)
+    leaving: tuple[Hold, ...] = ()  # detached while the data plane was reading or writing
     opened_at: int = 0  # FILETIME
     #: Requests that wait on this open (locks, notify); closing it ends them.
     waiting: set[Request] = msgspec.field(default_factory=set)

@@ -8,7 +8,6 @@ from collections.abc import Awaitable
 from frevo.server.core.request import Request
 from frevo.server.handlers.information import network_open
 from frevo.server.lifecycle import begin_close, end_close
-from frevo.vfs.base import Handle
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import CloseFlags, CloseRequest, CloseResponse
 
@@ -25,12 +24,12 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     fields = CloseRequest.parse(request.message)
     server, opened = request.server, request.open
     begin_close(server, opened, waiting_status=NTStatus.RANGE_NOT_LOCKED)
-    if opened.handle is not None and opened.handle.busy:
-        return _when_idle(request, opened.handle, fields.flags)
+    if opened.handle is not None and server.fastpath.is_busy(opened):
+        return _when_idle(request, fields.flags)
     return _finish(request, fields.flags)
 
 
-async def _when_idle(request: Request, handle: Handle, flags: int) -> bytes:
+async def _when_idle(request: Request, flags: int) -> bytes:
     """The response says that the file is closed, so no write that is under way may reach it afterwards."""
     idle: asyncio.Future[None] = request.server.loop.create_future()
 
@@ -38,7 +37,7 @@ async def _when_idle(request: Request, handle: Handle, flags: int) -> bytes:
         if not idle.done():
             idle.set_result(None)
 
-    handle.when_idle(is_idle)
+    request.server.fastpath.when_idle(request.open, is_idle)
     try:
         await idle
     finally:

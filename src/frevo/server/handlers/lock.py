@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from frevo.errors import SMBError
 from frevo.locking.byte_range import LockRange
 from frevo.locking.file_table import FileRecord
+from frevo.server.core.fastpath import ALL
 from frevo.server.core.request import Request
 from frevo.server.core.state import Open
 from frevo.wire.erref import NTStatus
@@ -16,6 +17,7 @@ from frevo.wire.smb2 import FileAccess, LockElement, LockFlags, LockRequest, Loc
 
 if TYPE_CHECKING:
     from frevo.server.core.server import Server
+    from frevo.transport.base import Hold
 
 _SHARED = int(LockFlags.SHARED_LOCK)
 _EXCLUSIVE = int(LockFlags.EXCLUSIVE_LOCK)
@@ -46,14 +48,18 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
         if len(elements) > ELEMENTS_PER_LOOK:
             return _unlock_many(request, record, elements)
         return _unlock(opened, record, elements)
-    ranges = _ranges(elements)
+    ranges, at_once = _ranges(elements), bool(elements[0].flags & _NOW)
     if len(ranges) > ELEMENTS_PER_LOOK:
         return _take_many(request, record, ranges)
-    if _take(request.server, record, opened, ranges):
-        return _RESPONSE
-    if elements[0].flags & _NOW:
-        raise SMBError(NTStatus.LOCK_NOT_GRANTED, "the range is locked")
-    return _wait(request, record, ranges[0])
+    if record.locks:  # somebody holds the file already
+        return _take(request, record, ranges, at_once=at_once)
+    hold = _hold(request.server, record)
+    if not hold.drained:
+        return _take_later(request, record, ranges, hold, at_once=at_once)
+    try:
+        return _take(request, record, ranges, at_once=at_once)
+    finally:
+        _keep(record, hold)
 
 
 def _unlock(opened: Open, record: FileRecord, elements: list[LockElement]) -> bytes:
@@ -84,20 +90,24 @@ async def _take_many(request: Request, record: FileRecord, ranges: list[LockRang
     """A long list, with turns for other requests in between. Others may see locks that are released again because a
     later one failed: the specification takes them one by one and then undoes them ([MS-SMB2] 3.3.5.14.2)."""
     opened, taken = request.open, 0
-    piece = request.server.turns.slice()
+    hold = _hold(request.server, record)
     try:
+        await _drained(request, hold)
+        piece = request.server.turns.slice()
         while taken < len(ranges):
             if piece.over():
                 piece = await request.server.turns.next(request.connection.party)
             turn = ranges[taken : taken + ELEMENTS_PER_LOOK]
             if opened.volatile_id not in request.server.opens:
                 raise SMBError(NTStatus.FILE_CLOSED, "closed meanwhile")
-            if not _take(request.server, record, opened, turn):
+            if not record.locks.lock(opened, turn):
                 raise SMBError(NTStatus.LOCK_NOT_GRANTED, "the range is locked")
             taken += len(turn)
     except BaseException:
         record.locks.take_back(opened, ranges[:taken])
         raise
+    finally:
+        _keep(record, hold)
     return _RESPONSE
 
 
@@ -115,23 +125,55 @@ def _ranges(elements: list[LockElement]) -> list[LockRange]:
     return ranges
 
 
-def _take(server: Server, record: FileRecord, opened: Open, ranges: list[LockRange]) -> bool:
-    """Takes the locks. Before the first lock of a file, its gate is closed: the data plane answers no READ of the file
-    until the last lock is released."""
+def _hold(server: Server, record: FileRecord) -> Hold:
+    """While a file has locks, the data plane answers nothing that could meet them. What it is doing when the first lock
+    is taken ends before."""
+    return server.fastpath.hold(record, ALL, "byte-range locks")
+
+
+def _keep(record: FileRecord, hold: Hold) -> None:
+    """Holds the file until its last lock is released; not at all without locks, or if it is held for them already."""
     locks = record.locks
-    if locks:
-        return locks.lock(opened, ranges)
-    gate = server.files.gate(record)
-    if gate is None:
-        return locks.lock(opened, ranges)
-    gate.close()
+    if locks and locks.on_empty is None:
+        locks.on_empty = hold.release
+    else:
+        hold.release()
+
+
+def _take(
+    request: Request, record: FileRecord, ranges: list[LockRange], *, at_once: bool
+) -> bytes | Awaitable[bytes]:
+    """Takes the locks, or waits for the first of them unless *at_once*."""
+    if record.locks.lock(request.open, ranges):
+        return _RESPONSE
+    if at_once:
+        raise SMBError(NTStatus.LOCK_NOT_GRANTED, "the range is locked")
+    return _wait(request, record, ranges[0])
+
+
+async def _take_later(
+    request: Request, record: FileRecord, ranges: list[LockRange], hold: Hold, *, at_once: bool
+) -> bytes:
+    """`_take` once the data plane does nothing to the file any more."""
     try:
-        return locks.lock(opened, ranges)
+        await _drained(request, hold)
+        outcome = _take(request, record, ranges, at_once=at_once)
     finally:
-        if locks:
-            locks.on_empty = gate.open
-        else:
-            gate.open()
+        _keep(record, hold)
+    return outcome if isinstance(outcome, bytes) else await outcome
+
+
+async def _drained(request: Request, hold: Hold) -> None:
+    """Waits until *hold* has drained. SMBError if the request is aborted meanwhile: RANGE_NOT_LOCKED for a CLOSE, as in
+    `_wait`."""
+    if hold.drained:
+        return
+    drained = request.server.fastpath.drained(hold)
+    request.open.waiting.add(request)
+    try:
+        await request.may_end(drained)
+    finally:
+        request.open.waiting.discard(request)
 
 
 async def _wait(request: Request, record: FileRecord, wanted: LockRange) -> bytes:

@@ -7,7 +7,6 @@ from collections.abc import Awaitable
 
 from frevo.errors import SMBError
 from frevo.server.core.request import Request
-from frevo.server.lifecycle import attach
 from frevo.server.pipes.feed import account
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Channel, FileAccess, ReadRequest, ReadResponse
@@ -43,8 +42,7 @@ async def _read_file(request: Request, fields: ReadRequest) -> bytes:
     if (not data and fields.length) or len(data) < fields.minimum_count:
         raise SMBError(NTStatus.END_OF_FILE)
     opened.position = fields.offset + len(data)
-    if not opened.attached:
-        attach(request.server, opened)
+    request.server.fastpath.attach(opened)
     return ReadResponse(data).pack()
 
 

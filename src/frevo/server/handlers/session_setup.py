@@ -304,7 +304,9 @@ def _set_protection(
         signing_required=session.signing_required,
         encryption_required=session.encrypt,
     )
-    request.server.transport.set_session(connection.id, session.id, session.keys)
+    request.server.transport.set_session(
+        connection.id, session.id, session.keys, session.attached_opens
+    )
 
 
 def mark_authenticated(server: Server, session: Session) -> None:

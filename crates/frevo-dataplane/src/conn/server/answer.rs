@@ -2,17 +2,20 @@
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use zerocopy::IntoBytes;
 
 use super::Server;
+use crate::attached::AttachedOpen;
 use crate::conn::common::Common;
 use crate::conn::protect::Protection;
 use crate::conn::Host;
 use crate::crypto::SignOnce;
 use crate::event::Reason;
-use crate::fast::{is_plain, read_response, AttachedOpen, Attempt, ReadJob, READ_RESPONSE_BYTES};
+use crate::fast::{is_plain, read_response, Attempt, ReadJob, READ_RESPONSE_BYTES};
 use crate::framing::Framing;
+use crate::gate::Level;
 use crate::stats::add;
 use crate::wire::{
     command, flags, Body, Empty, ErrorResponse, Header, ReadRequest, CREDIT_BYTES, FRAME_BYTES, HEADER_BYTES,
@@ -47,7 +50,7 @@ impl Server {
             return None;
         }
         match request.header.command.get() {
-            command::READ if !self.opens.is_empty() => self.read(common, request, right, host),
+            command::READ => self.read(common, request, right, host),
             command::ECHO if host.echoes() => self.echo(common, request, right, host),
             _ => None,
         }
@@ -81,37 +84,34 @@ impl Server {
     ) -> Answered {
         let Request { header, message, encrypted } = request;
         let read = ReadRequest::of(message).filter(|read| is_plain(read))?;
-        let open = self.find_open(common, header, read)?;
-        let (file, gate, position) = (open.file.clone(), open.gate.clone(), open.position.clone());
+        let open = find_open(common, header, read)?;
         let protection = protection(common, header, *encrypted, open.encrypted_only)?;
         let (length, offset) = (read.length.get() as usize, read.offset.get());
         let minimum = read.minimum_count.get() as usize;
         let data_start = protection.room() + READ_RESPONSE_BYTES;
         common.framing.header(data_start + length - FRAME_BYTES)?;
-        let pass = gate.enter()?;
+        let running = open.enter(Level::Read)?;
 
         let tail = common.output.tail(data_start + length, &mut host.pool);
         let room = &mut tail.spare_capacity_mut()[data_start..data_start + length];
-        let mut attempt = file.read_nowait(room, offset);
+        let mut attempt = open.file.read_nowait(room, offset);
         if attempt == Attempt::WouldBlock && !host.can_defer {
-            attempt = file.read_blocking(room, offset);
+            attempt = open.file.read_blocking(room, offset);
         }
         match attempt {
             Attempt::Failed => None,
             Attempt::WouldBlock => {
-                let waits = file.wait();
+                let waits = open.file.wait();
                 let job = ReadJob {
                     connection: common.id,
                     request: message.to_vec(),
                     encrypted: *encrypted,
                     right: right.take(),
-                    file,
                     read: *read,
                     buffer: host.pool.take(data_start + length),
                     data_start,
-                    position,
                     outcome: None,
-                    pass,
+                    running,
                     waits,
                 };
                 self.defer(job, host);
@@ -120,7 +120,7 @@ impl Server {
             Attempt::Done(count) if count < minimum => None,
             Attempt::Done(0) => Some(self.end_of_file(common, header, protection, right.take(), host)),
             Attempt::Done(count) => {
-                position.store(offset + count as u64, Ordering::Relaxed);
+                open.position.store(offset + count as u64, Ordering::Relaxed);
                 let credits = self.window.grant(header.credits.get(), true);
                 let tail = common.output.tail(data_start + length, &mut host.pool);
                 let start = tail.len();
@@ -140,17 +140,6 @@ impl Server {
         add(&host.stats.fast_reads_deferred, 1);
         self.deferred_bytes += job.read.length.get() as usize;
         host.jobs.push(job);
-    }
-
-    fn find_open(&self, common: &Common, header: &Header, read: &ReadRequest) -> Option<&AttachedOpen> {
-        let open = self.opens.get(&read.file_id.volatile.get())?;
-        let charge = if common.settings.multi_credit { header.credit_charge.get().max(1) } else { 1 };
-        let length = read.length.get();
-        let fits = length <= common.settings.max_read && length.div_ceil(CREDIT_BYTES) <= u32::from(charge);
-        let same = read.file_id.persistent == open.persistent_id
-            && header.session_id == open.session_id
-            && header.tree_id == open.tree_id;
-        (fits && same).then_some(open)
     }
 
     /// Queues the answer to a read that a worker has done, or hands the request up when it failed.
@@ -173,7 +162,8 @@ impl Server {
                 self.end_of_file(common, &header, protection, job.right, host)?;
             }
             (Some(protection), Some(Attempt::Done(count))) if count > 0 && count >= minimum => {
-                job.position.store(job.read.offset.get() + count as u64, Ordering::Relaxed);
+                let end = job.read.offset.get() + count as u64;
+                job.running.open().position.store(end, Ordering::Relaxed);
                 let credits = self.window.grant(header.credits.get(), true);
                 let mut buffer = job.buffer;
                 // SAFETY: ReadJob::run has initialised `count` bytes from `data_start` on in the empty buffer.
@@ -184,7 +174,7 @@ impl Server {
             }
             _ => self.report_request(common, job.request, job.encrypted, job.right, host),
         }
-        drop(job.pass);
+        drop(job.running);
         Ok(())
     }
 
@@ -245,6 +235,16 @@ fn protection(
         None if signed => Some(Protection::Signed(keys.clone())),
         None => Some(Protection::Plain),
     }
+}
+
+/// The attached open that a READ is for, when the request fits it and is paid for.
+fn find_open(common: &Common, header: &Header, read: &ReadRequest) -> Option<Arc<AttachedOpen>> {
+    let open = common.channel(header.session_id.get())?.opens.find(read.file_id.volatile.get())?;
+    let charge = if common.settings.multi_credit { header.credit_charge.get().max(1) } else { 1 };
+    let length = read.length.get();
+    let fits = length <= common.settings.max_read && length.div_ceil(CREDIT_BYTES) <= u32::from(charge);
+    let same = read.file_id.persistent == open.persistent_id && header.tree_id == open.tree_id;
+    (fits && same).then_some(open)
 }
 
 fn count_read(count: usize, host: &Host) {

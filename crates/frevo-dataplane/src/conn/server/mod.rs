@@ -3,8 +3,6 @@
 
 mod answer;
 
-use std::collections::HashMap;
-
 use answer::Request;
 
 use super::common::Common;
@@ -13,7 +11,6 @@ use super::submit::Leave;
 use super::{violation, Host};
 use crate::crypto::{AnswerNonces, Owner, SignOnce};
 use crate::event::Reason;
-use crate::fast::AttachedOpen;
 use crate::framing::check_session_request;
 use crate::limits::Limits;
 use crate::stats::add;
@@ -31,7 +28,6 @@ pub(super) struct Server {
     pub(super) window: Window,
     /// What may still be signed.
     pub(super) nonces: AnswerNonces,
-    pub(super) opens: HashMap<u64, AttachedOpen>,
     /// Bytes of answers that workers are reading.
     deferred_bytes: usize,
     /// Bytes that the requests paid for which the control plane has not answered yet: bounds its answers, too.
@@ -57,7 +53,6 @@ impl Server {
         Server {
             window: Window::new(max_credits),
             nonces: AnswerNonces::new(),
-            opens: HashMap::new(),
             deferred_bytes: 0,
             expected_bytes: 0,
             promised_bytes: 0,
@@ -67,21 +62,6 @@ impl Server {
     /// The owner that a signing key must have.
     pub(super) fn owner(&self) -> Owner {
         self.nonces.owner()
-    }
-
-    /// Forgets the attached opens of a session.
-    pub(super) fn drop_session(&mut self, session_id: u64) {
-        self.opens.retain(|_, open| open.session_id != session_id);
-    }
-
-    /// Lets the fast path answer for an open.
-    pub(super) fn attach(&mut self, open: AttachedOpen) {
-        self.opens.insert(open.volatile_id, open);
-    }
-
-    /// Leaves the READs of an open to the control plane again.
-    pub(super) fn detach(&mut self, volatile_id: u64) {
-        self.opens.remove(&volatile_id);
     }
 
     /// What will have to be sent, beside what waits already.

@@ -93,8 +93,8 @@ fn small_changes_are_counted_when_they_have_added_up() {
 fn what_is_promised_counts_as_unread() {
     let budget = Arc::new(crate::budget::Budget::new(3 << 20));
     let ready = |user: u64| {
-        let mut pair = budgeted(b"", &budget, user + 10);
-        pair.connection.detach(12);
+        let pair = budgeted(b"", &budget, user + 10);
+        pair.opens.detach(12);
         pair
     };
     let (mut many, mut other) = ([ready(1), ready(1), ready(1), ready(1)], ready(2));

@@ -39,17 +39,17 @@ fn unusual_reads_go_up() {
         pair.feed(&message).unwrap();
         assert_eq!(pair.messages()[0].2, message, "byte {offset}");
     }
-    gate.close();
+    let held = gate.hold(Levels::READ);
     pair.read(10, 0, 10).unwrap();
-    assert_eq!(pair.messages().len(), 1, "the gate is closed");
-    gate.open();
+    assert_eq!(pair.messages().len(), 1, "the gate is held");
+    drop(held);
     pair.read(11, 0, 10).unwrap();
     assert_eq!(pair.answer().len(), 90);
     let mut greedy = read_request(12, 0, 70_000);
     put(&mut greedy, at::CREDIT_CHARGE, 1u16.to_le_bytes());
     pair.feed(&greedy).unwrap();
     assert_eq!(pair.messages().len(), 1, "not paid for");
-    pair.connection.detach(12);
+    assert!(pair.opens.detach(12).unwrap().is_drained());
     pair.read(13, 0, 10).unwrap();
     assert_eq!(pair.messages().len(), 1, "detached");
     assert!(pair.output().is_empty());
@@ -58,38 +58,67 @@ fn unusual_reads_go_up() {
 #[test]
 fn a_worker_finishes_a_read() {
     let (mut pair, gate) = Pair::ready(b"0123456789", true, false);
-    let file = pair.server().opens[&12].file.clone();
+    let open = pair.opens.find(12).unwrap();
     let request = signed(read_request(1, 3, 5), &pair.client);
     let right = pair.right(1);
     let read = *<crate::wire::ReadRequest as crate::wire::Body>::of(&request).unwrap();
-    let job = |pass, right| ReadJob {
-        position: Arc::default(),
+    let job = |right| ReadJob {
         connection: 1,
         request: request.clone(),
         encrypted: None,
         right,
-        file: file.clone(),
         read,
         buffer: Vec::new(),
         data_start: 84,
         outcome: None,
-        pass,
-        waits: file.wait(),
+        running: open.enter(Level::Read).unwrap(),
+        waits: open.file.wait(),
     };
-    let mut done = job(gate.enter().unwrap(), Some(right));
+    let mut done = job(Some(right));
     done.run();
     pair.connection.finish_read(done, &mut pair.host).unwrap();
     let mut answer = pair.answer();
     assert!(pair.client.verify(&mut answer));
     assert_eq!(answer[80..], *b"34567");
+    assert_eq!(open.position.load(Ordering::Relaxed), 8);
     pair.server().window.grant(1, true);
     let right = pair.right(2);
-    let mut failed = job(gate.enter().unwrap(), Some(right));
+    let mut failed = job(Some(right));
     failed.outcome = Some(crate::fast::Attempt::Failed);
     pair.connection.finish_read(failed, &mut pair.host).unwrap();
     assert_eq!(pair.messages()[0].2, request);
     assert!(pair.server().nonces.answer(2).is_some(), "the control plane may sign its answer");
-    gate.close();
+    assert!(gate.hold(Levels::ALL).is_drained());
+}
+
+#[test]
+fn a_hold_waits_for_a_read_that_a_worker_does() {
+    let (mut pair, gate) = Pair::ready(&[7; 100_000], false, false);
+    pair.opens.find(12).unwrap().file.forget_that_it_tells();
+    pair.host.can_defer = true;
+    pair.read(1, 0, 70_000).unwrap();
+    let mut job = pair.host.jobs.pop().unwrap();
+    let (file, open) = (gate.hold(Levels::ALL), pair.opens.detach(12).unwrap());
+    assert!(!file.is_drained() && !open.is_drained());
+    job.run();
+    pair.connection.finish_read(job, &mut pair.host).unwrap();
+    assert_eq!(pair.answer().len(), 80 + 70_000);
+    assert!(file.is_drained() && open.is_drained());
+}
+
+#[test]
+fn connections_of_one_session_share_its_opens() {
+    let (mut pair, _gate) = Pair::ready(b"0123456789", false, false);
+    let mut other = Pair::ready(b"", false, false).0;
+    let keys = Arc::new(keys(1, 2, false, false));
+    other.connection.set_session(SESSION, keys, pair.opens.clone()).unwrap();
+    for one in [&mut pair, &mut other] {
+        one.read(1, 4, 3).unwrap();
+        assert_eq!(one.answer()[80..], *b"456");
+    }
+    pair.opens.detach(12);
+    other.read(2, 4, 3).unwrap();
+    assert_eq!(other.messages().len(), 1, "detached for all of them");
 }
 
 #[test]

@@ -5,13 +5,11 @@ mod fast_path;
 mod messages;
 mod protection;
 
-use std::io::Write;
-use std::os::fd::OwnedFd;
-
 use super::*;
+use crate::attached::AttachedOpen;
 use crate::crypto::{Cipher, Encryption, Signer, SigningAlgorithm};
-use crate::fast::OpenFile;
-use crate::gate::Gate;
+use crate::fast::{temporary_file, OpenFile};
+use crate::gate::{Gate, Level, Levels};
 use crate::wire::raw::{at, put, u16_at, u32_at};
 use crate::wire::{command, flags, Header, TRANSFORM_BYTES};
 
@@ -23,6 +21,7 @@ struct Pair {
     host: Host,
     keys: Arc<SessionKeys>,
     client: SessionKeys,
+    opens: Arc<SessionOpens>,
 }
 
 fn keys(own: u8, peer: u8, signing: bool, encryption: bool) -> SessionKeys {
@@ -38,7 +37,8 @@ impl Pair {
         let connection = Connection::new(1, framing, Role::Server, flow, &limits);
         let host =
             Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)), std::time::Instant::now());
-        Pair { connection, host, keys: Arc::new(keys(1, 2, false, false)), client: keys(2, 1, false, false) }
+        let (ours, client) = (Arc::new(keys(1, 2, false, false)), keys(2, 1, false, false));
+        Pair { connection, host, keys: ours, client, opens: Arc::default() }
     }
 
     /// A connection with a session, `credits` to spend from message id 1 on, and a file attached as (11, 12).
@@ -48,26 +48,23 @@ impl Pair {
         pair.feed(&request(0, 0)).unwrap();
         let settings = Settings { authenticated: true, max_read: 8 << 20, multi_credit: true, user: 1 };
         pair.connection.set_settings(settings);
-        pair.connection.set_session(SESSION, pair.keys.clone()).unwrap();
+        pair.connection.set_session(SESSION, pair.keys.clone(), pair.opens.clone()).unwrap();
         let mut response = request(0, 0);
         put(&mut response, at::CREDITS, 512u16.to_le_bytes());
         pair.submit(0, 0, &response).unwrap();
         pair.output();
         pair.host.events.clear();
         let gate = Arc::new(Gate::new());
-        let file = Arc::new(OpenFile::new(file(content)));
-        let gate2 = gate.clone();
-        let open = AttachedOpen {
-            session_id: SESSION,
+        pair.opens.attach(Arc::new(AttachedOpen {
             tree_id: 5,
             persistent_id: 11,
             volatile_id: 12,
             encrypted_only: false,
             position: Arc::default(),
-            gate: gate2,
-            file,
-        };
-        pair.connection.attach(open);
+            gate: gate.clone(),
+            own: Arc::default(),
+            file: OpenFile::new(temporary_file(content)),
+        }));
         (pair, gate)
     }
 
@@ -124,16 +121,6 @@ impl Pair {
         let message = read_request(id, offset, length);
         self.feed(&message)
     }
-}
-
-fn file(content: &[u8]) -> OwnedFd {
-    // SAFETY: the name is a C string; the returned descriptor is checked and then owned by us alone.
-    let fd = unsafe { libc::memfd_create(c"frevo-test".as_ptr(), 0) };
-    assert!(fd >= 0);
-    // SAFETY: see above.
-    let mut file = unsafe { <std::fs::File as std::os::fd::FromRawFd>::from_raw_fd(fd) };
-    file.write_all(content).unwrap();
-    file.into()
 }
 
 /// A request with 16 bytes of body.

@@ -77,7 +77,7 @@ fn what_cannot_be_protected_or_framed_is_not_sent() {
         false,
         false,
     ));
-    pair.connection.set_session(SESSION, pair.keys.clone()).unwrap();
+    pair.connection.set_session(SESSION, pair.keys.clone(), pair.opens.clone()).unwrap();
     let refused = pair.submit(SESSION, ENCRYPT, &request(3, 1)).unwrap_err();
     assert!(refused.contains("no cipher"), "{refused}");
     assert!(pair.output().is_empty());

@@ -22,7 +22,7 @@ impl Thread {
     /// Starts the file reads and hands the events to the control plane. The kernel's threads serve all file systems, so a
     /// file system that does not tell whether it waits is left to the workers.
     pub(super) fn deliver(&mut self) {
-        for job in self.table.host.jobs.extract_if(.., |job| job.file.tells()) {
+        for job in self.table.host.jobs.extract_if(.., |job| job.running.open().file.tells()) {
             let owner = Owner { device: job.waits.device(), connection: job.connection };
             self.waiting_reads.push(owner, job);
         }
@@ -40,7 +40,7 @@ impl Thread {
 
     pub(super) fn submit_read(&mut self, number: u64, mut read: FileRead) {
         let offset = read.job.read.offset.get() + read.done as u64;
-        let fd = types::Fd(read.job.file.descriptor());
+        let fd = types::Fd(read.job.running.open().file.descriptor());
         let room = &mut read.job.room()[read.done..];
         let entry = opcode::Read::new(fd, room.as_mut_ptr().cast(), room.len() as u32).offset(offset).build();
         // The buffer's memory stays where it is when the job moves into the table.

@@ -1,0 +1,141 @@
+//! The opens whose requests the fast path answers. They belong to a session: all of its connections find them.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::fast::OpenFile;
+use crate::gate::{Gate, Hold, Level};
+
+/// An open that the control plane has attached to its session.
+#[derive(Debug)]
+pub struct AttachedOpen {
+    /// Its tree connect.
+    pub tree_id: u32,
+    /// FileId.Persistent
+    pub persistent_id: u64,
+    /// FileId.Volatile, by which it is found.
+    pub volatile_id: u64,
+    /// Only encrypted requests are answered: the share demands encryption, its session does not.
+    pub encrypted_only: bool,
+    /// Where the last read ended (FilePositionInformation); shared with the control plane.
+    pub position: Arc<AtomicU64>,
+    /// The gate of its file.
+    pub gate: Arc<Gate>,
+    /// Its own gate: closed once it is detached.
+    pub own: Arc<Gate>,
+    /// The file.
+    pub file: OpenFile,
+}
+
+impl AttachedOpen {
+    /// Begins an operation, unless somebody holds the file at this level or the open was detached.
+    pub fn enter(self: &Arc<Self>, level: Level) -> Option<Running> {
+        if !self.own.enter(level) {
+            return None;
+        }
+        if !self.gate.enter(level) {
+            self.own.leave(level);
+            return None;
+        }
+        Some(Running { open: Arc::clone(self), level })
+    }
+}
+
+/// A running fast operation, until it is dropped: its response is queued then.
+#[derive(Debug)]
+pub struct Running {
+    open: Arc<AttachedOpen>,
+    level: Level,
+}
+
+impl Running {
+    /// Of which open.
+    pub fn open(&self) -> &AttachedOpen {
+        &self.open
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.open.gate.leave(self.level);
+        self.open.own.leave(self.level);
+    }
+}
+
+/// The attached opens of one session.
+#[derive(Debug, Default)]
+pub struct SessionOpens {
+    /// By FileId.Volatile. Locked for a look-up only.
+    opens: RwLock<HashMap<u64, Arc<AttachedOpen>>>,
+}
+
+impl SessionOpens {
+    /// Lets the fast path answer for an open.
+    pub fn attach(&self, open: Arc<AttachedOpen>) {
+        self.opens.write().unwrap_or_else(PoisonError::into_inner).insert(open.volatile_id, open);
+    }
+
+    /// Leaves the requests of an open to the control plane again; none begins from now on. The hold tells when those that
+    /// are running have ended. None: it is not attached.
+    pub fn detach(&self, volatile_id: u64) -> Option<Hold> {
+        let open = self.opens.write().unwrap_or_else(PoisonError::into_inner).remove(&volatile_id)?;
+        Some(open.own.close())
+    }
+
+    /// An attached open.
+    pub fn find(&self, volatile_id: u64) -> Option<Arc<AttachedOpen>> {
+        self.opens.read().unwrap_or_else(PoisonError::into_inner).get(&volatile_id).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fast::temporary_file;
+    use crate::gate::Levels;
+
+    fn open(gate: &Arc<Gate>) -> Arc<AttachedOpen> {
+        Arc::new(AttachedOpen {
+            tree_id: 5,
+            persistent_id: 11,
+            volatile_id: 12,
+            encrypted_only: false,
+            position: Arc::default(),
+            gate: gate.clone(),
+            own: Arc::default(),
+            file: OpenFile::new(temporary_file(b"")),
+        })
+    }
+
+    #[test]
+    fn detaching_tells_when_what_runs_has_ended() {
+        let (session, gate) = (SessionOpens::default(), Arc::default());
+        session.attach(open(&gate));
+        let found = session.find(12).unwrap();
+        let running = found.enter(Level::Write).unwrap();
+        let hold = session.detach(12).unwrap();
+        assert!(session.find(12).is_none() && session.detach(12).is_none());
+        assert!(!hold.is_drained());
+        assert!(found.enter(Level::Read).is_none(), "who found it before gets in no more");
+        drop(running);
+        assert!(hold.is_drained());
+        drop(hold);
+        assert!(found.enter(Level::Read).is_none(), "nor later");
+        assert!(gate.is_open(Level::Read) && gate.is_open(Level::Write), "the file is open to others");
+    }
+
+    #[test]
+    fn an_operation_counts_for_the_file_and_for_the_open() {
+        let gate = Arc::default();
+        let (one, other) = (open(&gate), open(&gate));
+        let running = one.enter(Level::Read).unwrap();
+        assert!(!gate.hold(Levels::READ).is_drained());
+        assert!(!one.own.hold(Levels::READ).is_drained() && other.own.hold(Levels::READ).is_drained());
+        let hold = gate.hold(Levels::WRITE);
+        assert!(one.enter(Level::Write).is_none() && other.enter(Level::Read).is_some());
+        drop(hold);
+        drop(running);
+        assert!(one.own.hold(Levels::ALL).is_drained(), "refused operations are not counted");
+    }
+}

@@ -1,0 +1,218 @@
+//! What Python attaches to the data plane and holds there: `AttachedOpen`, `SessionOpens`, `Gate`, `Hold`, `Drains`,
+//! `Position`.
+
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use frevo_dataplane::attached;
+use frevo_dataplane::fast::OpenFile;
+use frevo_dataplane::gate::{self, Level, Levels};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::plane::duplicate;
+
+/// An open whose requests the data plane may answer by itself.
+#[pyclass(frozen, module = "frevo._native")]
+pub(crate) struct AttachedOpen {
+    inner: Arc<attached::AttachedOpen>,
+}
+
+#[pymethods]
+impl AttachedOpen {
+    #[new]
+    #[pyo3(signature = (*, tree_id, file_id, fd, gate, encrypted_only = false, position = None))]
+    fn new(
+        tree_id: u32,
+        file_id: (u64, u64),
+        fd: RawFd,
+        gate: &Gate,
+        encrypted_only: bool,
+        position: Option<&Position>,
+    ) -> PyResult<AttachedOpen> {
+        let (persistent_id, volatile_id) = file_id;
+        let inner = attached::AttachedOpen {
+            tree_id,
+            persistent_id,
+            volatile_id,
+            encrypted_only,
+            position: position.map(|position| position.inner.clone()).unwrap_or_default(),
+            gate: gate.inner.clone(),
+            own: Arc::default(),
+            file: OpenFile::new(duplicate(fd)?),
+        };
+        Ok(AttachedOpen { inner: Arc::new(inner) })
+    }
+}
+
+/// The attached opens of one session, for all of its connections.
+#[pyclass(frozen, module = "frevo._native")]
+#[derive(Default)]
+pub(crate) struct SessionOpens {
+    pub(crate) inner: Arc<attached::SessionOpens>,
+}
+
+#[pymethods]
+impl SessionOpens {
+    #[new]
+    fn new() -> SessionOpens {
+        SessionOpens::default()
+    }
+
+    fn attach(&self, opened: &AttachedOpen) {
+        self.inner.attach(opened.inner.clone());
+    }
+
+    fn detach(&self, file_id_volatile: u64) -> Option<Hold> {
+        let hold = self.inner.detach(file_id_volatile)?;
+        Some(Hold { inner: Mutex::new(hold), reason: "the open ends".into() })
+    }
+
+    /// Begins an operation as a request does, for tests; None if it has to go up.
+    fn begin(&self, file_id_volatile: u64, level: &str) -> PyResult<Option<Running>> {
+        let level = self::level(level)?;
+        let running = self.inner.find(file_id_volatile).and_then(|open| open.enter(level));
+        Ok(running.map(|running| Running { inner: Mutex::new(Some(running)) }))
+    }
+}
+
+/// An operation that runs until it is ended.
+#[pyclass(frozen, module = "frevo._native")]
+pub(crate) struct Running {
+    inner: Mutex<Option<attached::Running>>,
+}
+
+#[pymethods]
+impl Running {
+    fn end(&self) {
+        drop(self.inner.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// One per file identity: fast operations run unless somebody holds it.
+#[pyclass(frozen, module = "frevo._native")]
+pub(crate) struct Gate {
+    inner: Arc<gate::Gate>,
+}
+
+/// "read" or "write".
+fn level(name: &str) -> PyResult<Level> {
+    match name {
+        "read" => Ok(Level::Read),
+        "write" => Ok(Level::Write),
+        _ => Err(PyValueError::new_err(format!("unknown level {name:?}"))),
+    }
+}
+
+#[pymethods]
+impl Gate {
+    #[new]
+    fn new() -> Gate {
+        Gate { inner: Arc::new(gate::Gate::new()) }
+    }
+
+    fn hold(&self, levels: u8, reason: String) -> PyResult<Hold> {
+        let levels =
+            Levels::from_bits(levels).ok_or_else(|| PyValueError::new_err("READ, WRITE or their sum"))?;
+        Ok(Hold { inner: Mutex::new(self.inner.hold(levels)), reason })
+    }
+
+    fn is_open(&self, level: &str) -> PyResult<bool> {
+        Ok(self.inner.is_open(self::level(level)?))
+    }
+}
+
+/// Keeps operations out of a gate until it is released.
+#[pyclass(frozen, module = "frevo._native")]
+pub(crate) struct Hold {
+    inner: Mutex<gate::Hold>,
+    reason: String,
+}
+
+impl Hold {
+    fn inner(&self) -> MutexGuard<'_, gate::Hold> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Hold {
+    #[getter]
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    #[getter]
+    fn drained(&self) -> bool {
+        self.inner().is_drained()
+    }
+
+    fn tell(&self, drains: &Drains, number: u64) {
+        let drains = drains.inner.clone();
+        self.inner().when_drained(Box::new(move || drains.push(number)));
+    }
+
+    fn release(&self) {
+        self.inner().release();
+    }
+}
+
+/// The holds that have drained, for the event loop.
+#[pyclass(frozen, module = "frevo._native")]
+pub(crate) struct Drains {
+    inner: Arc<gate::Drains>,
+}
+
+#[pymethods]
+impl Drains {
+    #[new]
+    fn new() -> PyResult<Drains> {
+        Ok(Drains { inner: Arc::new(gate::Drains::new()?) })
+    }
+
+    #[getter]
+    fn eventfd(&self) -> RawFd {
+        self.inner.fd()
+    }
+
+    fn take(&self) -> Vec<u64> {
+        self.inner.take()
+    }
+}
+
+/// Where the last read of one open ended, kept by whichever plane answered it.
+#[pyclass(frozen, module = "frevo._native")]
+#[derive(Default)]
+pub(crate) struct Position {
+    inner: Arc<AtomicU64>,
+}
+
+#[pymethods]
+impl Position {
+    #[new]
+    fn new() -> Position {
+        Position::default()
+    }
+
+    #[getter]
+    fn value(&self) -> u64 {
+        self.inner.load(Ordering::Relaxed)
+    }
+
+    #[setter]
+    fn set_value(&self, value: u64) {
+        self.inner.store(value, Ordering::Relaxed);
+    }
+}
+
+/// Adds the classes of this file to the module.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<AttachedOpen>()?;
+    module.add_class::<SessionOpens>()?;
+    module.add_class::<Running>()?;
+    module.add_class::<Gate>()?;
+    module.add_class::<Hold>()?;
+    module.add_class::<Drains>()?;
+    module.add_class::<Position>()
+}
