@@ -469,6 +469,7 @@ def test_signals_unmount(server_of: Target, tmp_path: Path) -> None:
     (server_of.folder() / "open").unlink()
 
 
+@pytest.mark.tcp_only("a killed QUIC server says nothing and is noticed after 30 seconds, see test_client_quic.py")
 def test_server_dies_and_comes_back(tmp_path: Path, port: int) -> None:
     """kill -9 of the server under a mount: errors in time, a new server serves it again, umount without a server."""
     need_fuse()

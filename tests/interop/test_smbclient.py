@@ -72,6 +72,7 @@ def test_encryption_required_by_the_server(serve: Serve, tmp_path: Path, dialect
     there_and_back(serve({"server smb encrypt": "required"}), tmp_path, 3 * MIB, dialect=dialect)
 
 
+@pytest.mark.tcp_only("QUIC carries 3.1.1 alone")
 def test_encryption_required_refuses_2_1(serve: Serve) -> None:
     """There a dialect without encryption gets ACCESS_DENIED."""
     result = smbclient(serve({"server smb encrypt": "required"}), "ls", dialect="SMB2_10")
