@@ -420,10 +420,12 @@ class DataPlane:
         threads: int,
         engine: str = "auto",
         role: str = "server",
+        read_path: str = "auto",
         limits: Limits | None = None,
     ) -> Self:
         """Starts the threads. engine: auto, uring or epoll; role: server, client, or relay, which understands nothing:
-        a MESSAGE has the bytes that arrived, and what is submitted is sent without framing. TypeError for an unknown
+        a MESSAGE has the bytes that arrived, and what is submitted is sent without framing. read_path: how large
+        responses are sent: auto, plain, async, zerocopy or splice (see `frevo:read path`). TypeError for an unknown
         limit, OSError if a thread or an engine cannot be started.
         """
 
@@ -432,6 +434,14 @@ class DataPlane:
     @property
     def engine_reason(self) -> str:
         """Why this engine runs."""
+
+    @property
+    def read_path(self) -> str:
+        """How large responses are sent: plain, async, zerocopy or splice."""
+
+    @property
+    def unused_read_paths(self) -> dict[str, str]:
+        """Of each other way its name and why it is not used."""
 
     @property
     def eventfd(self) -> int: ...

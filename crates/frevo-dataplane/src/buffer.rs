@@ -1,13 +1,18 @@
-//! Output buffers: pooled, filled in place, sent several at a time.
+//! Output: segments of bytes, in pooled buffers that are filled in place, and of files, in pipes.
+
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+use crate::pipe::{Pipe, PipeRun, Pipes};
 
 /// Small responses are collected in buffers of this size.
 pub const SMALL_BYTES: usize = 64 * 1024;
@@ -69,6 +74,8 @@ pub struct Pool {
     small: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
     bytes: usize,
+    /// Pipes for data that is not copied.
+    pub pipes: Pipes,
 }
 
 impl Pool {
@@ -101,7 +108,7 @@ impl Pool {
     }
 }
 
-/// The bytes of a chunk.
+/// The bytes of a segment.
 #[derive(Debug)]
 enum Data {
     Own(Vec<u8>),
@@ -130,18 +137,52 @@ impl Deref for Data {
     }
 }
 
+/// A piece of output.
 #[derive(Debug)]
-struct Chunk {
-    data: Data,
-    /// First unsent byte.
-    position: usize,
+enum Segment {
+    /// Bytes, and the place of the first unsent one.
+    Bytes { data: Data, position: usize },
+    /// Pages of a file.
+    Pipe(Pipe),
+}
+
+impl Segment {
+    fn own(buffer: Vec<u8>, position: usize) -> Segment {
+        Segment::Bytes { data: Data::Own(buffer), position }
+    }
+
+    /// Bytes that are not sent yet.
+    fn rest(&self) -> usize {
+        match self {
+            Segment::Bytes { data, position } => data.len() - position,
+            Segment::Pipe(pipe) => pipe.len(),
+        }
+    }
+
+    /// Those bytes, where they are in memory.
+    fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Segment::Bytes { data, position } => Some(&data[*position..]),
+            Segment::Pipe(_) => None,
+        }
+    }
+
+    /// How many bytes may be appended.
+    fn room(&self) -> usize {
+        match self {
+            Segment::Bytes { data, .. } => data.room(),
+            Segment::Pipe(_) => 0,
+        }
+    }
 }
 
 /// The output of a connection.
 #[derive(Debug, Default)]
 pub struct Output {
-    chunks: VecDeque<Chunk>,
+    segments: VecDeque<Segment>,
     bytes: usize,
+    /// How many of the segments are pipes.
+    pipes: usize,
     sent: u64,
     /// Bytes of pieces that the carrier keeps.
     shared: Arc<AtomicUsize>,
@@ -151,7 +192,7 @@ pub struct Output {
 
 /// Output being sent without the lock of its connection.
 #[derive(Debug)]
-pub struct Loan(VecDeque<Chunk>);
+pub struct Loan(VecDeque<Segment>);
 
 impl Loan {
     /// The pieces to send.
@@ -160,9 +201,9 @@ impl Loan {
     }
 }
 
-fn slices(chunks: &VecDeque<Chunk>) -> impl Iterator<Item = IoSlice<'_>> {
-    let rest = chunks.iter().map(|chunk| &chunk.data[chunk.position..]);
-    rest.filter(|rest| !rest.is_empty()).map(IoSlice::new)
+/// The bytes before the first pipe.
+fn slices(segments: &VecDeque<Segment>) -> impl Iterator<Item = IoSlice<'_>> {
+    segments.iter().map_while(Segment::bytes).filter(|rest| !rest.is_empty()).map(IoSlice::new)
 }
 
 impl Output {
@@ -173,8 +214,8 @@ impl Output {
 
     /// Bytes in memory, sent or not: those that wait, and those that the carrier still keeps.
     pub fn held(&self) -> usize {
-        let counted_twice = match self.chunks.front() {
-            Some(Chunk { data: Data::Shared(bytes), position }) => bytes.len() - position,
+        let counted_twice = match self.segments.front() {
+            Some(Segment::Bytes { data: Data::Shared(bytes), position }) => bytes.len() - position,
             _ => 0, // only the front is ever shared
         };
         self.bytes - counted_twice + self.shared.load(Ordering::Relaxed)
@@ -193,7 +234,20 @@ impl Output {
     /// Queues `data[position..]`.
     pub fn push(&mut self, data: Vec<u8>, position: usize) {
         self.bytes += data.len() - position;
-        self.chunks.push_back(Chunk { data: Data::Own(data), position });
+        self.segments.push_back(Segment::own(data, position));
+    }
+
+    /// Queues what is in pipes.
+    pub fn push_pipes(&mut self, run: PipeRun, pool: &mut Pool) {
+        for pipe in run {
+            if pipe.is_empty() {
+                pool.pipes.put(pipe);
+                continue;
+            }
+            self.bytes += pipe.len();
+            self.pipes += 1;
+            self.segments.push_back(Segment::Pipe(pipe));
+        }
     }
 
     /// Queues a copy of a few bytes.
@@ -205,12 +259,12 @@ impl Output {
 
     /// A buffer at the end of the queue with room for `size` more bytes. Call [`Output::committed`] afterwards.
     pub fn tail(&mut self, size: usize, pool: &mut Pool) -> &mut Vec<u8> {
-        if self.chunks.back().is_none_or(|chunk| chunk.data.room() < size) {
-            self.chunks.push_back(Chunk { data: Data::Own(pool.take(size)), position: 0 });
+        if self.segments.back().is_none_or(|segment| segment.room() < size) {
+            self.segments.push_back(Segment::own(pool.take(size), 0));
         }
-        match self.chunks.back_mut().map(|chunk| &mut chunk.data) {
-            Some(Data::Own(buffer)) => buffer,
-            _ => unreachable!("a chunk with room was just made sure of"),
+        match self.segments.back_mut() {
+            Some(Segment::Bytes { data: Data::Own(buffer), .. }) => buffer,
+            _ => unreachable!("a segment with room was just made sure of"),
         }
     }
 
@@ -219,9 +273,35 @@ impl Output {
         self.bytes += size;
     }
 
-    /// The next pieces to send, at most `limit`.
+    /// The next bytes to send in at most `limit` pieces, up to a pipe.
     pub fn slices(&self, limit: usize) -> impl Iterator<Item = IoSlice<'_>> {
-        slices(&self.chunks).take(limit)
+        slices(&self.segments).take(limit)
+    }
+
+    /// True if a pipe waits.
+    pub fn has_pipes(&self) -> bool {
+        self.pipes > 0
+    }
+
+    /// The pipe that is to be sent next, if it is one, and whether more is to be sent after it.
+    pub fn front_pipe(&self) -> Option<(&Pipe, bool)> {
+        let front = self.segments.iter().find(|segment| segment.rest() > 0)?;
+        match front {
+            Segment::Pipe(pipe) => Some((pipe, self.bytes > pipe.len())),
+            Segment::Bytes { .. } => None,
+        }
+    }
+
+    /// Makes the pipe that is to be sent next bytes, for a socket that takes no pipes.
+    pub fn copy_front_pipe(&mut self) -> io::Result<()> {
+        let front = self.segments.iter_mut().find(|segment| segment.rest() > 0);
+        if let Some(front) = front {
+            if let Segment::Pipe(pipe) = front {
+                *front = Segment::own(pipe.take()?, 0);
+                self.pipes -= 1;
+            }
+        }
+        Ok(())
     }
 
     /// True if something waits and no thread is sending.
@@ -240,45 +320,48 @@ impl Output {
     }
 
     /// Takes everything that waits, up to `limit` bytes, for a send without the lock; it counts as waiting until
-    /// [`Output::settle`]. None if nothing waits, more does, or a thread is already sending.
+    /// [`Output::settle`]. None if nothing waits, more does, pipes do, or a thread is already sending.
     pub fn lend(&mut self, limit: usize) -> Option<Loan> {
-        if self.busy || self.bytes == 0 || self.bytes > limit {
+        if self.busy || self.bytes == 0 || self.bytes > limit || self.has_pipes() {
             return None;
         }
         self.busy = true;
-        Some(Loan(std::mem::take(&mut self.chunks)))
+        Some(Loan(std::mem::take(&mut self.segments)))
     }
 
     /// Takes back what was lent, of which `sent` bytes have been sent.
     pub fn settle(&mut self, loan: Loan, sent: usize) {
-        let later = std::mem::replace(&mut self.chunks, loan.0);
+        let later = std::mem::replace(&mut self.segments, loan.0);
         self.busy = false;
         self.advance(sent, &mut Pool::default());
-        self.chunks.extend(later);
+        self.segments.extend(later);
     }
 
     /// Everything that waits, if it is one piece of at most `limit` bytes. Its memory stays in place until
     /// [`Output::advance`] has passed it, even if more is queued meanwhile.
     pub fn single(&self, limit: usize) -> Option<&[u8]> {
-        let front = self.chunks.front()?;
-        let rest = &front.data[front.position..];
+        let rest = self.segments.front()?.bytes()?;
         (!rest.is_empty() && rest.len() == self.bytes && rest.len() <= limit).then_some(rest)
     }
 
     /// The first piece, which the caller may keep without a copy; None when it has fewer than `minimum` bytes, which are
     /// copied for less than it costs to keep their buffer.
     pub fn share_front(&mut self, minimum: usize) -> Option<Bytes> {
-        let front = self.chunks.front_mut()?;
-        if front.data.len() - front.position < minimum {
+        // A tail that nothing was written to.
+        while self.segments.len() > 1 && self.segments[0].rest() == 0 {
+            self.segments.pop_front();
+        }
+        let Segment::Bytes { data, position } = self.segments.front_mut()? else { return None };
+        if data.len() - *position < minimum {
             return None;
         }
-        if let Data::Own(buffer) = &mut front.data {
+        if let Data::Own(buffer) = data {
             let (buffer, shared) = (std::mem::take(buffer), self.shared.clone());
             shared.fetch_add(buffer.len(), Ordering::Relaxed);
-            front.data = Data::Shared(Bytes::from_owner(Returning { buffer, shared }));
+            *data = Data::Shared(Bytes::from_owner(Returning { buffer, shared }));
         }
-        match &front.data {
-            Data::Shared(bytes) => Some(bytes.slice(front.position..)),
+        match data {
+            Data::Shared(bytes) => Some(bytes.slice(*position..)),
             Data::Own(_) => None,
         }
     }
@@ -287,90 +370,45 @@ impl Output {
     pub fn advance(&mut self, mut sent: usize, pool: &mut Pool) {
         self.bytes -= sent;
         self.sent += sent as u64;
-        while let Some(front) = self.chunks.front_mut() {
-            let rest = front.data.len() - front.position;
+        while let Some(front) = self.segments.front_mut() {
+            let rest = front.rest();
             if sent < rest {
-                front.position += sent;
+                match front {
+                    Segment::Bytes { position, .. } => *position += sent,
+                    Segment::Pipe(pipe) => pipe.consumed(sent),
+                }
                 return;
             }
             sent -= rest;
-            if let Some(Chunk { data: Data::Own(buffer), .. }) = self.chunks.pop_front() {
-                pool.put(buffer);
+            match self.segments.pop_front() {
+                Some(Segment::Bytes { data: Data::Own(buffer), .. }) => pool.put(buffer),
+                Some(Segment::Pipe(mut pipe)) => {
+                    pipe.consumed(rest);
+                    pool.pipes.put(pipe);
+                    self.pipes -= 1;
+                }
+                _ => (),
             }
         }
-        if self.chunks.capacity() > 64 {
-            self.chunks.shrink_to(8);
+        if self.segments.capacity() > 64 {
+            self.segments.shrink_to(8);
         }
     }
 
     /// Everything in one piece, for the memory transport.
     pub fn take_all(&mut self, pool: &mut Pool) -> Vec<u8> {
         let mut all = Vec::with_capacity(self.bytes);
-        self.slices(usize::MAX).for_each(|slice| all.extend_from_slice(&slice));
-        self.advance(self.bytes, pool);
-        all
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shared_piece_stays_with_whoever_has_it_and_comes_back() {
-        let (mut pool, mut output) = (Pool::default(), Output::default());
-        let mut buffer = pool.take(100_000);
-        buffer.resize(100_000, 7);
-        let address = buffer.as_ptr();
-        output.push(buffer, 4);
-        output.push_small(b"end", &mut pool);
-        assert!(output.share_front(200_000).is_none());
-        let kept = output.share_front(1000).unwrap();
-        assert_eq!((kept.len(), kept.as_ptr()), (99_996, address.wrapping_add(4)));
-        assert_eq!(output.held(), 100_003, "the buffer counts once, whether it is sent or not");
-        output.advance(50_000, &mut pool);
-        assert_eq!(output.share_front(1000).unwrap().len(), 49_996);
-        output.advance(49_996, &mut pool);
-        assert_eq!((output.share_front(100), output.take_all(&mut pool)), (None, b"end".to_vec()));
-        let other = pool.take(100_000);
-        assert_ne!(other.as_ptr(), address, "it is still held");
-        assert_eq!((kept[0], output.held()), (7, 100_000));
-        drop(kept);
-        assert_eq!(output.held(), 0);
-        let again = pool.take(100_000);
-        assert_eq!(again.as_ptr(), address);
-    }
-
-    #[test]
-    fn what_comes_back_and_is_not_used_again_is_freed() {
-        let (mut pool, mut output) = (Pool::default(), Output::default());
-        for size in [100_000, 20_000].into_iter().cycle().take(1000) {
-            output.push(vec![1; size], 0);
-            let shared = output.share_front(1000).unwrap();
-            output.advance(size, &mut pool);
-            drop(shared);
+        while self.bytes > 0 {
+            while self.front_pipe().is_some() {
+                // What cannot be read was never there: the frame is incomplete, and the connection of no use.
+                if self.copy_front_pipe().is_err() {
+                    return all;
+                }
+            }
+            let before = all.len();
+            self.slices(usize::MAX).for_each(|slice| all.extend_from_slice(&slice));
+            self.advance(all.len() - before, pool);
         }
-        let bytes = RETURNED.with(|returned| returned.borrow().bytes);
-        let held: usize = RETURNED.with(|returned| returned.borrow().buffers.iter().map(Vec::capacity).sum());
-        assert!(bytes == held && held <= POOL_BYTES && held > POOL_BYTES / 2, "{held}");
-        assert!(pool.take(100_000).capacity() >= 100_000);
-        assert_eq!(RETURNED.with(|returned| returned.borrow().bytes), 0);
-    }
-
-    #[test]
-    fn output_keeps_order_and_reuses_buffers() {
-        let (mut pool, mut output) = (Pool::default(), Output::default());
-        output.push_small(b"ab", &mut pool);
-        output.push_small(b"cd", &mut pool);
-        output.push(b"..efg".to_vec(), 2);
-        assert_eq!((output.len(), output.slices(64).count()), (7, 2));
-        output.advance(3, &mut pool);
-        assert_eq!(output.slices(64).next().unwrap().as_ref(), b"d");
-        assert_eq!(output.take_all(&mut pool), b"defg");
-        assert!(output.is_empty());
-        assert_eq!(pool.small.len(), 1);
-        assert_eq!(pool.take(10).capacity(), SMALL_BYTES);
-        assert!(pool.small.is_empty() && pool.bytes == 0);
-        assert!(pool.take(100_000).capacity() >= 100_000);
+        all
     }
 }

@@ -11,6 +11,7 @@ use zerocopy::little_endian::U16;
 
 use crate::attached::Running;
 use crate::crypto::SignOnce;
+use crate::pipe::{self, PipeRun};
 use crate::syscalls::device_of;
 use crate::waiting::{device, Device, Waits};
 use crate::wire::{Header, ReadRequest, ReadResponse, HEADER_BYTES};
@@ -100,6 +101,24 @@ impl OpenFile {
         Attempt::Done(done)
     }
 
+    /// Fills empty pipes with what is in memory.
+    pub fn splice_nowait(&self, run: &mut PipeRun, offset: u64, length: usize) -> Attempt {
+        // A file system that does not tell may wait for anything, even when it is asked for its pages.
+        let mut first = [MaybeUninit::uninit()];
+        match self.read_nowait(&mut first, offset) {
+            Attempt::Done(1) if pipe::is_cached(self.descriptor(), offset, length) => {
+                self.splice_blocking(run, offset, length)
+            }
+            Attempt::Done(1) => Attempt::WouldBlock,
+            attempt => attempt,
+        }
+    }
+
+    /// Fills empty pipes with `length` bytes or to the end of the file; may block.
+    pub fn splice_blocking(&self, run: &mut PipeRun, offset: u64, length: usize) -> Attempt {
+        run.fill(self.descriptor(), offset, length).map_or(Attempt::Failed, Attempt::Done)
+    }
+
     /// Reads all of `buffer` or to the end of the file; may block.
     pub fn read_blocking(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> Attempt {
         let mut done = 0;
@@ -179,6 +198,8 @@ pub struct ReadJob {
     pub buffer: Vec<u8>,
     /// See `buffer`.
     pub data_start: usize,
+    /// Where the data goes instead of the buffer, if it is to leave in pipes.
+    pub pipes: Option<PipeRun>,
     /// The result; None before.
     pub outcome: Option<Attempt>,
     /// From which open; holders of its gate wait until the response is queued.
@@ -190,10 +211,18 @@ pub struct ReadJob {
 impl ReadJob {
     /// Performs the read; may block.
     pub fn run(&mut self) {
-        self.make_room();
-        let (length, start) = (self.read.length.get() as usize, self.data_start);
-        let room = &mut self.buffer.spare_capacity_mut()[start..][..length];
-        self.outcome = Some(self.running.open().file.read_blocking(room, self.read.offset.get()));
+        let (offset, length) = (self.read.offset.get(), self.read.length.get() as usize);
+        if self.pipes.is_none() {
+            self.make_room();
+        }
+        let file = &self.running.open().file;
+        self.outcome = Some(match &mut self.pipes {
+            Some(run) => file.splice_blocking(run, offset, length),
+            None => {
+                let room = &mut self.buffer.spare_capacity_mut()[self.data_start..][..length];
+                file.read_blocking(room, offset)
+            }
+        });
     }
 
     /// Makes the buffer large enough for [`ReadJob::room`].

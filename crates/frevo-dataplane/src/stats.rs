@@ -46,8 +46,16 @@ counters! {
     bad_signatures,
     /// Bytes received.
     bytes_received,
-    /// Bytes sent.
+    /// Bytes sent, in whatever way.
     bytes_sent,
+    /// Bytes of them that a thread of the kernel copied into the socket.
+    sent_async,
+    /// Bytes of them that the socket referred to in our buffers.
+    sent_zero_copy,
+    /// Bytes of those that were copied after all, as on the loopback.
+    sent_zero_copy_copied,
+    /// Bytes of them that the socket referred to in the page cache.
+    sent_spliced,
     /// Datagrams of QUIC received.
     quic_datagrams_received,
     /// Datagrams of QUIC sent.

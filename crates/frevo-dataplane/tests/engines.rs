@@ -39,9 +39,14 @@ struct Bench {
 
 impl Bench {
     fn new(engine: &str, limits: Limits) -> Bench {
-        let plane =
-            DataPlane::start(Config { threads: 2, engine: engine.into(), role: Role::Server, limits })
-                .unwrap();
+        let plane = DataPlane::start(Config {
+            threads: 2,
+            engine: engine.into(),
+            role: Role::Server,
+            read_path: "auto".into(),
+            limits,
+        })
+        .unwrap();
         assert_eq!(plane.engine(), engine);
         let plane = Arc::new(plane);
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -28,7 +28,13 @@ struct End {
 
 impl End {
     fn new(role: Role, now: Instant) -> End {
-        let config = Config { threads: 1, engine: "auto".into(), role, limits: Limits::default() };
+        let config = Config {
+            threads: 1,
+            engine: "auto".into(),
+            role,
+            read_path: "auto".into(),
+            limits: Limits::default(),
+        };
         let us = Stepped::new(config, now).unwrap();
         End { us, net: Net::new(false), events: vec![] }
     }

@@ -52,16 +52,18 @@ pub(crate) fn role(name: &str) -> PyResult<Role> {
 #[pymethods]
 impl DataPlane {
     #[new]
-    #[pyo3(signature = (*, threads, engine = "auto", role = "server", limits = None))]
+    #[pyo3(signature = (*, threads, engine = "auto", role = "server", read_path = "auto", limits = None))]
     fn new(
         threads: usize,
         engine: &str,
         role: &str,
+        read_path: &str,
         limits: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<DataPlane> {
         let role = self::role(role)?;
         let limits = convert::limits(limits)?;
-        let config = Config { threads, engine: engine.to_owned(), role, limits };
+        let config =
+            Config { threads, engine: engine.to_owned(), role, read_path: read_path.to_owned(), limits };
         Ok(DataPlane { inner: engine::DataPlane::start(config)?, lent: Lent::default() })
     }
 
@@ -74,6 +76,22 @@ impl DataPlane {
     #[getter]
     fn engine_reason(&self) -> &str {
         self.inner.engine_reason()
+    }
+
+    /// How large answers leave.
+    #[getter]
+    fn read_path(&self) -> &'static str {
+        self.inner.ladder().rung.name()
+    }
+
+    /// Why they do not leave in another way, by its name.
+    #[getter]
+    fn unused_read_paths<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let reasons = PyDict::new(py);
+        for (rung, reason) in &self.inner.ladder().reasons {
+            reasons.set_item(rung.name(), reason)?;
+        }
+        Ok(reasons)
     }
 
     #[getter]

@@ -10,7 +10,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,6 +47,10 @@ class Running(Protocol):
     def addresses(self) -> Sequence[tuple[str, str, int]]: ...
     @property
     def engine(self) -> str: ...
+    @property
+    def read_path(self) -> str: ...
+    @property
+    def unused_read_paths(self) -> Mapping[str, str]: ...
     @property
     def certificates(self) -> Sequence[CertificateStatus]: ...
     def reload(self, config: Config) -> None: ...

@@ -13,6 +13,7 @@ KerberosMethod = Literal["secrets only", "system keytab", "dedicated keytab", "s
 CachePolicy = Literal["manual", "documents", "programs", "disable"]
 NtlmPolicy = Literal["ntlmv2-only", "disabled"]
 Engine = Literal["auto", "uring", "epoll"]
+ReadPath = Literal["auto", "plain", "async", "zerocopy", "splice"]
 ClientProtection = Literal["default", "plain", "sign", "encrypt"]
 InheritOwner = Literal["no", "windows and unix", "unix only"]
 Tristate = Literal["auto", "yes", "no"]
@@ -141,6 +142,8 @@ NTLM_AUTH: Choice[NtlmPolicy] = Choice(
 )
 
 ENGINE: Choice[Engine] = Choice({"auto": "auto", "uring": "uring", "io_uring": "uring", "epoll": "epoll"})
+
+READ_PATH: Choice[ReadPath] = Choice({word: word for word in get_args(ReadPath)})
 
 VERIFY_PEER: Choice[VerifyPeer] = Choice({word: word for word in get_args(VerifyPeer)})
 

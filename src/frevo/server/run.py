@@ -51,6 +51,16 @@ class Running(msgspec.Struct, eq=False):
         return self.transport.engine
 
     @property
+    def read_path(self) -> str:
+        """How large responses are sent."""
+        return self.transport.read_path
+
+    @property
+    def unused_read_paths(self) -> dict[str, str]:
+        """Of each other way its name and why it is not used."""
+        return self.transport.unused_read_paths
+
+    @property
     def certificates(self) -> Sequence[CertificateStatus]:
         """What the server presents over QUIC."""
         return self.quic.certificates if self.quic is not None else ()
@@ -92,7 +102,11 @@ async def run_server(
             prepare_process()
         authenticator = _authenticator(config)
         transport = DataPlaneTransport(
-            loop, threads=threads_of(config), engine=settings.frevo_engine, limits=limits_of(config)
+            loop,
+            threads=threads_of(config),
+            engine=settings.frevo_engine,
+            read_path=settings.frevo_read_path,
+            limits=limits_of(config),
         )
         unused.callback(transport.shutdown)
         quic = None

@@ -24,7 +24,7 @@ from frevo.status.snapshot import (
 from frevo.wire.dtyp.filetime import to_unix_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from frevo.server.core.server import Server
     from frevo.server.core.state import Connection, Open, Session, Tree
@@ -43,6 +43,10 @@ class Source(Protocol):
     def addresses(self) -> Sequence[tuple[str, str, int]]: ...
     @property
     def engine(self) -> str: ...
+    @property
+    def read_path(self) -> str: ...
+    @property
+    def unused_read_paths(self) -> Mapping[str, str]: ...
     @property
     def certificates(self) -> Sequence[CertificateStatus]: ...
 
@@ -73,6 +77,8 @@ def collect(source: Source) -> Generator[None, None, Snapshot]:
         extra={
             "pid": os.getpid(),
             "engine": source.engine,
+            "read_path": source.read_path,
+            "unused_read_paths": dict(source.unused_read_paths),
             "listening": ", ".join(
                 f"{name} {_bracketed(host)}:{port}" for name, host, port in source.addresses
             ),

@@ -22,7 +22,13 @@ _WHOLE = frozenset({"Session", "Dialect", "Via", "Protection", "Since", "Access"
 def render(snapshot: Mapping[str, Any]) -> Group:
     """Tables of sessions, connected shares and open files."""
     return Group(
-        *_heading(snapshot), _sessions(snapshot), Text(), *_tls(snapshot), _shares(snapshot), Text(), _files(snapshot)
+        *_heading(snapshot),
+        _sessions(snapshot),
+        Text(),
+        *_tls(snapshot),
+        _shares(snapshot),
+        Text(),
+        _files(snapshot),
     )
 
 
@@ -39,7 +45,7 @@ def _heading(snapshot: Mapping[str, Any]) -> list[Text]:
     words += [f"{name} {_text(own[name])}" for name in ("engine", "listening") if own.get(name)]
     if snapshot.get("smb_conf"):
         words.append(_text(snapshot["smb_conf"]))
-    return [Text(", ".join(words)), *_certificates(own), *_datagrams(own), Text()]
+    return [Text(", ".join(words)), *_certificates(own), *_datagrams(own), *_read_path(own), Text()]
 
 
 def _certificates(own: Mapping[str, Any]) -> list[Text]:
@@ -64,6 +70,25 @@ def _datagrams(own: Mapping[str, Any]) -> list[Text]:
     words = ("datagrams received", "datagrams sent", "datagrams lost", "handshakes failed", "retries")
     counts = (f"{_text(counters.get('quic_' + word.replace(' ', '_')))} {word}" for word in words)
     return [Text("QUIC: " + ", ".join(counts))]
+
+
+def _read_path(own: Mapping[str, Any]) -> list[Text]:
+    """A line about how large responses are sent: the way that is used, what was sent in each, and why not otherwise."""
+    if not own.get("read_path"):
+        return []
+    counters, used = _mapping(own, "statistics"), _text(own["read_path"])
+    sent = {
+        "async": counters.get("sent_async"),
+        "zerocopy": counters.get("sent_zero_copy"),
+        "splice": counters.get("sent_spliced"),
+    }
+    words = [f"large responses: {used}", f"{_text(counters.get('bytes_sent') or 0)} bytes sent"]
+    words += [f"{count} by {name}" for name, count in sent.items() if count]
+    if copied := counters.get("sent_zero_copy_copied"):
+        words.append(f"{_text(copied)} copied after all")
+    unused = _mapping(own, "unused_read_paths")
+    reasons = (f"{_text(name)}: {_text(reason)}" for name, reason in unused.items())
+    return [Text(", ".join(words)), Text("; ".join(reasons), style="dim")]
 
 
 def _sessions(snapshot: Mapping[str, Any]) -> RenderableType:

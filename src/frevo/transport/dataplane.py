@@ -45,10 +45,11 @@ class DataPlaneTransport:
         threads: int,
         engine: str = "auto",
         role: str = "server",
+        read_path: str = "auto",
         limits: Limits | None = None,
     ) -> None:
         self._loop = loop
-        self._plane = DataPlane(threads=threads, engine=engine, role=role, limits=limits)
+        self._plane = DataPlane(threads=threads, engine=engine, role=role, read_path=read_path, limits=limits)
         self._names: dict[int, str] = {}
         self._pending: list[tuple[int, int, int, Message]] = []
         self._last: list[tuple[int, int, int, Message]] = []
@@ -60,6 +61,16 @@ class DataPlaneTransport:
     def engine(self) -> str:
         """The engine that runs: uring or epoll."""
         return self._plane.engine
+
+    @property
+    def read_path(self) -> str:
+        """How large responses are sent: plain, async, zerocopy or splice."""
+        return self._plane.read_path
+
+    @property
+    def unused_read_paths(self) -> dict[str, str]:
+        """Of each other way its name and why it is not used."""
+        return self._plane.unused_read_paths
 
     def start(self, on_events: OnEvents) -> None:
         """Delivers events from now on."""

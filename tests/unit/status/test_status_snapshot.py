@@ -71,7 +71,14 @@ def snapshot() -> Snapshot:
         )
         for number in (1, 2)
     )
-    extra = {"pid": 42, "engine": "epoll", "listening": "tcp 0.0.0.0:445"}
+    extra = {
+        "pid": 42,
+        "engine": "epoll",
+        "listening": "tcp 0.0.0.0:445",
+        "read_path": "zerocopy",
+        "unused_read_paths": {"plain": "zerocopy was asked for", "splice": "zerocopy was asked for"},
+        "statistics": {"bytes_sent": 5000, "sent_zero_copy": 4000, "sent_zero_copy_copied": 3000},
+    }
     return Snapshot("0.1.0", "/etc/smb.conf", ServerId(42), (session,), (tree,), opens, NOW, extra)
 
 

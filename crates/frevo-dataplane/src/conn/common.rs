@@ -40,6 +40,8 @@ pub(super) struct Common {
     pub(super) sessions: Vec<Channel>,
     pub(super) flow: Arc<Flow>,
     pub(super) closing: bool,
+    /// Its carrier can send what is in pipes.
+    pub(super) takes_pipes: bool,
     pub(super) unread: Unread,
 }
 

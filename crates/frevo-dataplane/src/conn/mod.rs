@@ -33,6 +33,7 @@ use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, Reason};
 use crate::fast::ReadJob;
 use crate::framing::Framing;
+use crate::ladder::Rung;
 use crate::limits::Limits;
 use crate::pump::{self, PumpId, StoreJob};
 use crate::stats::Stats;
@@ -67,6 +68,8 @@ pub struct Host {
     pub can_defer: bool,
     /// ECHO is answered without the control plane.
     pub fast_echo: Arc<AtomicBool>,
+    /// How large answers leave.
+    pub rung: Rung,
     /// The time as of the last event: a connection has no clock of its own.
     pub now: Instant,
 }
@@ -82,6 +85,7 @@ impl Host {
             jobs: Vec::new(),
             stores: Vec::new(),
             can_defer: false,
+            rung: Rung::default(),
             fast_echo,
             now,
         }
@@ -139,6 +143,7 @@ impl Connection {
             sessions: Vec::new(),
             flow,
             closing: false,
+            takes_pipes: false,
             unread: Unread::new(limits.max_unread_bytes.clone()),
         };
         let side = match role {
@@ -194,6 +199,11 @@ impl Connection {
     /// Forgets a session.
     pub fn drop_session(&mut self, session_id: u64) {
         self.common.sessions.retain(|one| one.session_id != session_id);
+    }
+
+    /// Whether its carrier can send what is in pipes; not from the start.
+    pub fn set_takes_pipes(&mut self, takes_pipes: bool) {
+        self.common.takes_pipes = takes_pipes;
     }
 
     /// Sends what is queued, then the connection is to be closed; nothing more is received or queued.

@@ -39,11 +39,8 @@ impl Protection {
         framing: Framing,
         right: Option<SignOnce>,
     ) -> Result<(), Reason> {
-        let (header, message) = frame.split_at_mut(FRAME_BYTES);
-        let Some(length) = framing.header(message.len()) else {
-            return violation("a message is too large for the transport");
-        };
-        header.copy_from_slice(&length);
+        finish_plain(frame, 0, framing)?;
+        let message = &mut frame[FRAME_BYTES..];
         match self {
             Protection::Plain => (),
             Protection::Signed(keys) => sign(&keys, message, right)?,
@@ -51,6 +48,16 @@ impl Protection {
         }
         Ok(())
     }
+}
+
+/// Writes the transport header of a plain message of which `following` bytes are somewhere else, behind `frame`.
+pub(super) fn finish_plain(frame: &mut [u8], following: usize, framing: Framing) -> Result<(), Reason> {
+    let (header, message) = frame.split_at_mut(FRAME_BYTES);
+    let Some(length) = framing.header(message.len() + following) else {
+        return violation("a message is too large for the transport");
+    };
+    header.copy_from_slice(&length);
+    Ok(())
 }
 
 /// Bytes before the SMB2 header of a message that is encrypted or not.

@@ -20,15 +20,11 @@ pub(super) trait ByteStream {
     /// Receives into `buffer`: how many bytes, None when nothing is there. An error: the connection has ended.
     fn receive(&mut self, buffer: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Reason>;
 
-    /// Sends from `pieces`: how many bytes were taken, 0 when nothing more fits.
-    fn send<'a>(&mut self, pieces: impl Iterator<Item = IoSlice<'a>>) -> Result<usize, Reason>;
+    /// Sends from `pieces`: how many bytes were taken, 0 when nothing more fits. `more`: something else follows at once.
+    fn send<'a>(&mut self, pieces: impl Iterator<Item = IoSlice<'a>>, more: bool) -> Result<usize, Reason>;
 
     /// Sends from the front of what waits and removes that: how many bytes were taken.
-    fn send_front(&mut self, output: &mut Output, pool: &mut Pool) -> Result<usize, Reason> {
-        let sent = self.send(output.slices(SLICES))?;
-        output.advance(sent, pool);
-        Ok(sent)
-    }
+    fn send_front(&mut self, output: &mut Output, pool: &mut Pool) -> Result<usize, Reason>;
 }
 
 /// What a connection is carried by.
@@ -46,10 +42,13 @@ impl Carrier {
     /// Its socket, if it has one of its own and carries messages already.
     pub(super) fn socket(&self) -> Option<Socket> {
         match self {
-            Carrier::Socket(fd) => Some(Socket { fd: fd.as_raw_fd(), quic_client: None }),
+            Carrier::Socket(fd) => {
+                Some(Socket { fd: fd.as_raw_fd(), quic_client: None, leaves_large: false })
+            }
             Carrier::Quic => None,
             Carrier::KernelQuic(quic) => {
-                quic.ready().map(|fd| Socket { fd, quic_client: Some(quic.is_client()) })
+                let quic_client = Some(quic.is_client());
+                quic.ready().map(|fd| Socket { fd, quic_client, leaves_large: false })
             }
         }
     }
@@ -69,12 +68,38 @@ impl Carrier {
     }
 }
 
+/// Pieces from this size on are large.
+pub(super) const LARGE_BYTES: usize = 64 * 1024;
+
 /// A stream socket, borrowed by number while its owner is there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Socket {
     pub(super) fd: RawFd,
     /// Of a QUIC socket, which end it is.
     pub(super) quic_client: Option<bool>,
+    /// Large pieces are for somebody else to send.
+    pub(super) leaves_large: bool,
+}
+
+impl Socket {
+    /// Sends from the pipe that is to be sent next.
+    fn send_pipe(&self, output: &mut Output) -> Result<usize, Reason> {
+        loop {
+            let Some((pipe, more)) = output.front_pipe() else { return Ok(0) };
+            let error = match pipe.drain(self.fd, more) {
+                Ok(count) => return Ok(count),
+                Err(error) => error,
+            };
+            match error.raw_os_error() {
+                Some(libc::EAGAIN) => return Ok(0),
+                // A socket without splice.
+                Some(libc::EINVAL) => {
+                    output.copy_front_pipe().map_err(|error| Reason::Owned(error.to_string()))?;
+                }
+                _ => return Err(Reason::Owned(error.to_string())),
+            }
+        }
+    }
 }
 
 impl ByteStream for Socket {
@@ -92,15 +117,18 @@ impl ByteStream for Socket {
         }
     }
 
-    fn send<'a>(&mut self, pieces: impl Iterator<Item = IoSlice<'a>>) -> Result<usize, Reason> {
+    fn send<'a>(&mut self, pieces: impl Iterator<Item = IoSlice<'a>>, more: bool) -> Result<usize, Reason> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut used = 0;
         for (slot, piece) in slices.iter_mut().zip(pieces) {
             *slot = piece;
             used += 1;
         }
+        if used == 0 {
+            return Ok(0);
+        }
         loop {
-            match socket::send(self.fd, &slices[..used]) {
+            match socket::send(self.fd, &slices[..used], more) {
                 Ok(sent) => return Ok(sent),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(0),
@@ -109,5 +137,20 @@ impl ByteStream for Socket {
                 },
             }
         }
+    }
+
+    fn send_front(&mut self, output: &mut Output, pool: &mut Pool) -> Result<usize, Reason> {
+        if output.front_pipe().is_some() {
+            let sent = self.send_pipe(output)?;
+            output.advance(sent, pool);
+            if sent > 0 || output.front_pipe().is_some() {
+                return Ok(sent);
+            }
+        }
+        let (leaves_large, more) = (self.leaves_large, output.has_pipes());
+        let mine = |piece: &IoSlice<'_>| !leaves_large || piece.len() < LARGE_BYTES;
+        let sent = self.send(output.slices(SLICES).take_while(mine), more)?;
+        output.advance(sent, pool);
+        Ok(sent)
     }
 }

@@ -120,7 +120,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(carrier: Carrier, connection: Connection) -> Link {
+    pub(super) fn new(carrier: Carrier, mut connection: Connection) -> Link {
+        connection.set_takes_pipes(matches!(carrier, Carrier::Socket(_)));
         let id = connection.id();
         let core = Core { connection, parked: false, failed: None, gone: false };
         Link { id, carrier, inbox: Mutex::default(), core: Mutex::new(core) }
@@ -172,7 +173,7 @@ impl Link {
         if let Some((mut socket, loan)) = socket.and_then(|it| Some((it, core.output().lend(DIRECT_BYTES)?)))
         {
             drop(core);
-            let result = socket.send(loan.slices());
+            let result = socket.send(loan.slices(), false);
             self.post(Change::Sent(loan, result));
             match self.try_lock(&shared.stats) {
                 Some(again) => core = again,

@@ -6,6 +6,7 @@
 mod admission;
 mod carrier;
 mod choice;
+mod config;
 mod epoll;
 mod fair_queue;
 mod link;
@@ -14,6 +15,8 @@ mod provided;
 mod queue;
 mod quic;
 mod quic_kernel;
+#[cfg(test)]
+mod rung_tests;
 mod socket;
 #[doc(hidden)]
 pub mod stepped;
@@ -38,6 +41,7 @@ use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, ListenerId, Reason};
 use crate::fast::ReadJob;
 use crate::framing::Framing;
+use crate::ladder::Ladder;
 use crate::limits::{descriptor_shares, Limits};
 use crate::pump::{self, PumpId, StoreJob};
 use crate::quic::client::ClientTls;
@@ -48,25 +52,13 @@ use crate::stats::{add, Stats};
 use admission::Recent;
 use carrier::Carrier;
 pub use choice::{choose, Choice};
+pub use config::Config;
 use link::{Change, Link};
 pub use queue::Waker;
 use queue::{CommandQueue, EventQueue};
 #[doc(hidden)]
 pub use quic::wire;
 use workers::Workers;
-
-/// How a data plane is started.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Number of I/O threads, at least 1.
-    pub threads: usize,
-    /// "auto", "epoll" or "uring".
-    pub engine: String,
-    /// Which end of its connections it is.
-    pub role: Role,
-    /// Its bounds.
-    pub limits: Limits,
-}
 
 /// What the control plane asks of a thread.
 #[derive(Debug)]
@@ -118,6 +110,7 @@ pub(crate) struct Shared {
     pub(crate) stats: Arc<Stats>,
     pub(crate) fast_echo: Arc<AtomicBool>,
     pub(crate) role: Role,
+    pub(crate) ladder: Ladder,
     pub(crate) events: EventQueue,
     pub(crate) queues: Vec<CommandQueue>,
     pub(crate) workers: Workers,
@@ -234,12 +227,12 @@ impl DataPlane {
     /// Starts the threads. The engine "uring" is refused where it does not exist.
     pub fn start(config: Config) -> io::Result<DataPlane> {
         let mut choice = choose(&config.engine)?;
-        let may_change = config.engine == "auto";
-        let shared = DataPlane::share(config)?;
+        let mut shared = DataPlane::share(config.clone(), choice.engine)?;
         let bodies = match bodies(choice.engine, &shared) {
-            Err(error) if choice.engine == "uring" && may_change => {
+            Err(error) if choice.engine == "uring" && config.engine == "auto" => {
                 let reason = format!("io_uring is not available: {}", crate::ring::features::reason(&error));
                 choice = Choice { engine: "epoll", reason };
+                shared = DataPlane::share(config, "epoll")?;
                 bodies("epoll", &shared)?
             }
             other => other?,
@@ -253,7 +246,11 @@ impl DataPlane {
     }
 
     /// What the threads have in common.
-    fn share(config: Config) -> io::Result<Arc<Shared>> {
+    fn share(config: Config, engine: &str) -> io::Result<Arc<Shared>> {
+        let ladder = Ladder::choose(&config.read_path, engine).ok_or_else(|| {
+            let text = format!("unknown read path {:?}", config.read_path);
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        })?;
         let count = config.threads.clamp(1, 256);
         let queues = (0..count).map(|_| CommandQueue::new()).collect::<io::Result<Vec<_>>>()?;
         Ok(Arc::new(Shared {
@@ -262,6 +259,7 @@ impl DataPlane {
             stats: Arc::default(),
             fast_echo: Arc::new(AtomicBool::new(true)),
             role: config.role,
+            ladder,
             events: EventQueue::new()?,
             queues,
             links: RwLock::default(),
@@ -283,6 +281,11 @@ impl DataPlane {
     /// Why that engine runs, one sentence.
     pub fn engine_reason(&self) -> &str {
         &self.choice.reason
+    }
+
+    /// How large answers leave, and why not otherwise.
+    pub fn ladder(&self) -> &Ladder {
+        &self.shared.ladder
     }
 
     /// Readable when [`DataPlane::poll`] has something.

@@ -91,15 +91,16 @@ pub(super) fn receive(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<u
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
-/// Sends without blocking.
-pub(super) fn send(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+/// Sends without blocking. `more`: something else follows at once, and is worth to wait for.
+pub(super) fn send(fd: RawFd, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
     // SAFETY: an all-zero msghdr is valid.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     // IoSlice has the layout of iovec; sendmsg does not write through the pointer.
     message.msg_iov = slices.as_ptr().cast_mut().cast();
     message.msg_iovlen = slices.len() as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
     // SAFETY: the slices are borrowed for the call and their number is given.
-    let count = unsafe { libc::sendmsg(fd, &message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+    let count = unsafe { libc::sendmsg(fd, &message, flags) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 

@@ -45,7 +45,7 @@ impl Stepped {
     /// A data plane with as many threads as the configuration says; its engine does not matter.
     pub fn new(config: Config, now: Instant) -> std::io::Result<Stepped> {
         let choice = Choice { engine: "stepped", reason: String::new() };
-        let shared = DataPlane::share(config)?;
+        let shared = DataPlane::share(config, "epoll")?;
         let tables = (0..shared.queues.len()).map(|index| Table::new(index, shared.clone(), now)).collect();
         let plane = DataPlane { shared, threads: Default::default(), choice };
         Ok(Stepped { plane, tables, scratch: vec![0; SCRATCH_BYTES] })

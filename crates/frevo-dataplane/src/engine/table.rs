@@ -81,6 +81,7 @@ impl Table {
     pub(super) fn new(index: usize, shared: Arc<Shared>, now: Instant) -> Table {
         let mut host = Host::new(shared.limits.clone(), shared.stats.clone(), shared.fast_echo.clone(), now);
         host.can_defer = true;
+        host.rung = shared.ladder.rung;
         Table {
             host,
             shared,
@@ -361,7 +362,7 @@ impl Table {
     pub(super) fn deliver(&mut self) {
         for job in self.host.jobs.drain(..) {
             let owner = Owner { device: job.waits.device(), connection: job.connection };
-            self.shared.workers.push(owner, Job::Read(job), &self.shared);
+            self.shared.workers.push(owner, Job::Read(Box::new(job)), &self.shared);
         }
         for job in self.host.stores.drain(..) {
             let (queue, connection) = (job.queue.clone(), job.connection);

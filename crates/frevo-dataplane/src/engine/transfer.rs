@@ -73,11 +73,15 @@ pub(super) fn send_output(
 ) -> Result<(), Reason> {
     let output = core.output();
     while !output.is_empty() && !output.is_busy() {
+        let piped = output.front_pipe().is_some();
         let sent = stream.send_front(output, &mut host.pool)?;
         if sent == 0 {
             return Ok(());
         }
         add(&host.stats.bytes_sent, sent as u64);
+        if piped {
+            add(&host.stats.sent_spliced, sent as u64);
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //!   straight into that message's buffer, which saves a copy; it changes back when the messages get small again.
 //! - When several connections have small answers, they leave by SEND in the kernel entry that waits for the next
 //!   requests. A single one, large ones and several pieces leave at once by sendmsg, with POLL when the socket is full.
+//! - Where it was asked for, the kernel sends large pieces by itself (`large_sends`).
 //! - File reads that would block become READs of the ring instead of work for threads.
 //! - Operations refer to descriptors by number until they are submitted, which may be a turn later when the kernel is
 //!   short of memory, and a SEND reads the connection's output. What was armed on a closed connection is cancelled, and
@@ -12,6 +13,7 @@
 
 mod arming;
 mod file_reads;
+mod large_sends;
 mod token;
 
 use std::collections::HashMap;
@@ -21,10 +23,12 @@ use std::time::{Duration, Instant};
 
 use arming::{ARMED, BULK, ENDING, POLL_IN, POLL_OUT, RECV, SEND, SEND_BYTES, SMALL_ONE};
 use file_reads::{FileRead, READS_MAX};
+use large_sends::LargeSend;
 use token::{token, Kind, KINDS, NUMBER_BITS, NUMBER_MASK};
 
 use io_uring::{cqueue, opcode, squeue, types, IoUring};
 
+use super::carrier::Socket;
 use super::fair_queue::FairQueue;
 use super::listener::Listeners;
 use super::provided::{Provided, GROUP};
@@ -64,6 +68,9 @@ pub(super) struct Thread {
     /// Closed connections on which operations are under way.
     ending: HashMap<ConnectionId, Entry>,
     next_read: u64,
+    /// Pieces of output that the kernel has.
+    larges: HashMap<u64, LargeSend>,
+    next_large: u64,
     /// Operations in the kernel that have not completed for good, cancellations not counted.
     outstanding: usize,
     scratch: Box<[u8]>,
@@ -88,6 +95,8 @@ impl Thread {
             waiting_reads: FairQueue::new(READS_MAX),
             ending: HashMap::new(),
             next_read: 0,
+            larges: HashMap::new(),
+            next_large: 0,
             outstanding: 0,
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             stopping: false,
@@ -181,7 +190,7 @@ impl Thread {
         let number = completion.user_data() & NUMBER_MASK;
         let kind = KINDS[(completion.user_data() >> NUMBER_BITS) as usize];
         let more = cqueue::more(completion.flags());
-        if !more && kind != Kind::Cancel {
+        if ends(kind, completion) {
             self.outstanding -= 1;
         }
         match kind {
@@ -203,6 +212,7 @@ impl Thread {
                 }
             }
             Kind::Sent => self.sent(number, completion.result()),
+            Kind::LargeSent => self.large_sent(number, completion),
             Kind::FileRead => self.file_read(number, completion.result()),
             Kind::Cancel => (),
             Kind::PortReadable => {
@@ -357,7 +367,7 @@ impl Thread {
     fn go_on(&mut self, id: ConnectionId, alone: bool) -> Result<(), Reason> {
         let Some(entry) = self.table.entries.get_mut(&id) else { return Ok(()) };
         let link = entry.link.clone();
-        let Some(mut socket) = link.carrier.socket() else { return self.table.go_on(id, &mut self.scratch) };
+        let Some(socket) = link.carrier.socket() else { return self.table.go_on(id, &mut self.scratch) };
         let mut core = link.lock(&mut self.table.host);
         if let Some(reason) = core.failed.take() {
             return Err(reason);
@@ -365,7 +375,11 @@ impl Thread {
         let by_ring = !alone && core.output().single(SEND_BYTES).is_some();
         match by_ring {
             true => drop(transfer::resume(&mut core, &mut self.table.host)?),
-            false => transfer::pump(&mut socket, &mut core, &mut self.table.host)?,
+            false => {
+                let leaves_large = self.sends_large(socket);
+                let mut socket = Socket { leaves_large, ..socket };
+                transfer::pump(&mut socket, &mut core, &mut self.table.host)?;
+            }
         }
         if core.is_closing() && core.output().is_empty() {
             self.table.linger(id, &mut core);
@@ -393,7 +407,7 @@ impl Thread {
             let _ = self.uring.submitter().submit_with_args(1, &arguments);
             for completion in self.uring.completion() {
                 let kind = KINDS[(completion.user_data() >> NUMBER_BITS) as usize];
-                if kind != Kind::Cancel && !cqueue::more(completion.flags()) {
+                if ends(kind, &completion) {
                     self.outstanding -= 1;
                 }
                 if kind == Kind::FileRead {
@@ -401,10 +415,22 @@ impl Thread {
                 }
             }
         }
+        // What peers have not acknowledged yet is sent after our end, from these pieces.
+        std::mem::forget(self.larges);
         if self.outstanding > 0 {
             // The kernel may still write: leaking the memory is the safe way out.
             std::mem::forget((self.provided, self.reads, self.ending, self.table));
         }
+    }
+}
+
+/// True if an operation is over with this completion. That of SEND_ZC is with its first one: it is not known when the second
+/// comes, which only says that its piece is free.
+fn ends(kind: Kind, completion: &cqueue::Entry) -> bool {
+    match kind {
+        Kind::Cancel => false,
+        Kind::LargeSent => !cqueue::notif(completion.flags()),
+        _ => !cqueue::more(completion.flags()),
     }
 }
 

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Something that blocks.
 #[derive(Debug)]
 pub(crate) enum Job {
-    Read(ReadJob),
+    Read(Box<ReadJob>),
     /// One after the other: writes to one file exclude each other.
     Store(Arc<StoreQueue>),
 }
@@ -135,7 +135,7 @@ fn finish(job: Job, shared: &Arc<Shared>) {
     match job {
         Job::Read(mut job) => {
             job.run();
-            shared.send(job.connection, Command::ReadDone(job));
+            shared.send(job.connection, Command::ReadDone(*job));
         }
         Job::Store(queue) => {
             while let Some(mut job) = queue.next() {

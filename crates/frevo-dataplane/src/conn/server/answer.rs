@@ -9,18 +9,23 @@ use zerocopy::IntoBytes;
 use super::Server;
 use crate::attached::AttachedOpen;
 use crate::conn::common::Common;
-use crate::conn::protect::Protection;
+use crate::conn::protect::{finish_plain, Protection};
 use crate::conn::Host;
 use crate::crypto::SignOnce;
 use crate::event::Reason;
-use crate::fast::{is_plain, read_response, Attempt, ReadJob, READ_RESPONSE_BYTES};
+use crate::fast::{is_plain, read_response, Attempt, OpenFile, ReadJob, READ_RESPONSE_BYTES};
 use crate::framing::Framing;
 use crate::gate::Level;
+use crate::ladder::Rung;
+use crate::pipe::PipeRun;
 use crate::stats::add;
 use crate::wire::{
     command, flags, Body, Empty, ErrorResponse, Header, ReadRequest, CREDIT_BYTES, FRAME_BYTES, HEADER_BYTES,
     STATUS_END_OF_FILE,
 };
+
+/// READs of fewer bytes are copied: to splice them costs more.
+const SPLICED_BYTES: usize = 64 * 1024;
 
 /// A request that stands alone and whose signature, if any, is right.
 pub(super) struct Request<'a> {
@@ -92,13 +97,8 @@ impl Server {
         common.framing.header(data_start + length - FRAME_BYTES)?;
         let running = open.enter(Level::Read)?;
 
-        let tail = common.output.tail(data_start + length, &mut host.pool);
-        let room = &mut tail.spare_capacity_mut()[data_start..data_start + length];
-        let mut attempt = open.file.read_nowait(room, offset);
-        if attempt == Attempt::WouldBlock && !host.can_defer {
-            attempt = open.file.read_blocking(room, offset);
-        }
-        match attempt {
+        let mut pipes = pipes_for(common, &protection, read, host);
+        match try_read(common, &open.file, &mut pipes, read, data_start, host) {
             Attempt::Failed => None,
             Attempt::WouldBlock => {
                 let waits = open.file.wait();
@@ -108,8 +108,9 @@ impl Server {
                     encrypted: *encrypted,
                     right: right.take(),
                     read: *read,
-                    buffer: host.pool.take(data_start + length),
+                    buffer: if pipes.is_some() { Vec::new() } else { host.pool.take(data_start + length) },
                     data_start,
+                    pipes,
                     outcome: None,
                     running,
                     waits,
@@ -121,6 +122,10 @@ impl Server {
             Attempt::Done(0) => Some(self.end_of_file(common, header, protection, right.take(), host)),
             Attempt::Done(count) => {
                 open.position.store(offset + count as u64, Ordering::Relaxed);
+                count_read(count, host);
+                if let Some(run) = pipes {
+                    return Some(self.send_pipes(common, header, run, host));
+                }
                 let credits = self.window.grant(header.credits.get(), true);
                 let tail = common.output.tail(data_start + length, &mut host.pool);
                 let start = tail.len();
@@ -129,7 +134,6 @@ impl Server {
                 let (frame, right) = (&mut tail[start..], right.take());
                 let done = finish_read_response(frame, header, credits, protection, right, common.framing);
                 common.output.committed(data_start + count);
-                count_read(count, host);
                 Some(done)
             }
         }
@@ -164,13 +168,16 @@ impl Server {
             (Some(protection), Some(Attempt::Done(count))) if count > 0 && count >= minimum => {
                 let end = job.read.offset.get() + count as u64;
                 job.running.open().position.store(end, Ordering::Relaxed);
+                count_read(count, host);
+                if let Some(run) = job.pipes {
+                    return self.send_pipes(common, &header, run, host);
+                }
                 let credits = self.window.grant(header.credits.get(), true);
                 let mut buffer = job.buffer;
                 // SAFETY: ReadJob::run has initialised `count` bytes from `data_start` on in the empty buffer.
                 unsafe { commit_read(&mut buffer, job.data_start, count) };
                 finish_read_response(&mut buffer, &header, credits, protection, job.right, common.framing)?;
                 common.output.push(buffer, 0);
-                count_read(count, host);
             }
             _ => self.report_request(common, job.request, job.encrypted, job.right, host),
         }
@@ -189,6 +196,25 @@ impl Server {
     ) -> Result<(), Reason> {
         let body = ErrorResponse::new();
         self.respond(common, request, STATUS_END_OF_FILE, body.as_bytes(), protection, right, host)
+    }
+
+    /// Queues the response to a READ whose data is in pipes.
+    fn send_pipes(
+        &mut self,
+        common: &mut Common,
+        request: &Header,
+        run: PipeRun,
+        host: &mut Host,
+    ) -> Result<(), Reason> {
+        let credits = self.window.grant(request.credits.get(), true);
+        let (header, body) = read_response(request, credits, run.len());
+        let mut frame = [0; FRAME_BYTES + READ_RESPONSE_BYTES];
+        frame[FRAME_BYTES..][..HEADER_BYTES].copy_from_slice(header.as_bytes());
+        frame[FRAME_BYTES + HEADER_BYTES..].copy_from_slice(body.as_bytes());
+        finish_plain(&mut frame, run.len(), common.framing)?;
+        common.output.push_small(&frame, &mut host.pool);
+        common.output.push_pipes(run, &mut host.pool);
+        Ok(())
     }
 
     /// Queues a response with a short body.
@@ -245,6 +271,46 @@ fn find_open(common: &Common, header: &Header, read: &ReadRequest) -> Option<Arc
     let fits = length <= common.settings.max_read && length.div_ceil(CREDIT_BYTES) <= u32::from(charge);
     let same = read.file_id.persistent == open.persistent_id && header.tree_id == open.tree_id;
     (fits && same).then_some(open)
+}
+
+/// Pipes for the data of a READ that is to leave in them.
+fn pipes_for(
+    common: &Common,
+    protection: &Protection,
+    read: &ReadRequest,
+    host: &mut Host,
+) -> Option<PipeRun> {
+    let (length, offset) = (read.length.get() as usize, read.offset.get());
+    let plain = matches!(protection, Protection::Plain);
+    if host.rung != Rung::Splice || !plain || !common.takes_pipes || length < SPLICED_BYTES {
+        return None;
+    }
+    host.pool.pipes.take(offset, length)
+}
+
+/// Reads what is in memory, into the pipes or the room behind `data_start` at the end of the output.
+fn try_read(
+    common: &mut Common,
+    file: &OpenFile,
+    pipes: &mut Option<PipeRun>,
+    read: &ReadRequest,
+    data_start: usize,
+    host: &mut Host,
+) -> Attempt {
+    let (length, offset) = (read.length.get() as usize, read.offset.get());
+    let may_block = !host.can_defer;
+    if let Some(run) = pipes {
+        return match file.splice_nowait(run, offset, length) {
+            Attempt::WouldBlock if may_block => file.splice_blocking(run, offset, length),
+            attempt => attempt,
+        };
+    }
+    let tail = common.output.tail(data_start + length, &mut host.pool);
+    let room = &mut tail.spare_capacity_mut()[data_start..data_start + length];
+    match file.read_nowait(room, offset) {
+        Attempt::WouldBlock if may_block => file.read_blocking(room, offset),
+        attempt => attempt,
+    }
 }
 
 fn count_read(count: usize, host: &Host) {

@@ -70,6 +70,7 @@ fn a_worker_finishes_a_read() {
         read,
         buffer: Vec::new(),
         data_start: 84,
+        pipes: None,
         outcome: None,
         running: open.enter(Level::Read).unwrap(),
         waits: open.file.wait(),

@@ -65,7 +65,7 @@ impl ByteStream for QuicStream<'_> {
         }
     }
 
-    fn send<'a>(&mut self, pieces: impl Iterator<Item = IoSlice<'a>>) -> Result<usize, Reason> {
+    fn send<'a>(&mut self, pieces: impl Iterator<Item = IoSlice<'a>>, _more: bool) -> Result<usize, Reason> {
         let mut stream = self.connection.send_stream(self.id);
         let mut total = 0;
         for piece in pieces {
@@ -87,7 +87,7 @@ impl ByteStream for QuicStream<'_> {
     fn send_front(&mut self, output: &mut Output, pool: &mut Pool) -> Result<usize, Reason> {
         let Some(piece) = output.share_front(SHARED_BYTES) else {
             let small = output.slices(SLICES).take_while(|piece| piece.len() < SHARED_BYTES);
-            let sent = self.send(small)?;
+            let sent = self.send(small, false)?;
             output.advance(sent, pool);
             return Ok(sent);
         };

@@ -3,7 +3,7 @@
 use io_uring::{opcode, types};
 
 use super::{Kind, Thread, GROUP};
-use crate::engine::carrier::Socket;
+use crate::engine::carrier::{Socket, LARGE_BYTES};
 use crate::engine::link::Core;
 use crate::engine::quic::PortId;
 use crate::event::ConnectionId;
@@ -29,6 +29,7 @@ pub(super) const SEND_BYTES: usize = 64 * 1024;
 impl Thread {
     /// Arms what the connection waits for.
     pub(super) fn arm_connection(&mut self, id: ConnectionId, socket: Socket, core: &mut Core) {
+        let sends_large = self.sends_large(socket);
         let Some(entry) = self.table.entries.get_mut(&id) else { return };
         let fd = types::Fd(socket.fd);
         let before = entry.interest;
@@ -40,18 +41,24 @@ impl Thread {
         } else if before & (RECV | POLL_IN) == 0 && !core.parked {
             entry.interest |= if bulk { POLL_IN } else { RECV };
         }
-        let mut piece = (std::ptr::null(), 0);
+        let (mut piece, mut large) = ((std::ptr::null(), 0), None);
         if core.output().is_waiting() && before & POLL_OUT == 0 {
             if let Some(front) = core.output().single(SEND_BYTES) {
                 piece = (front.as_ptr(), front.len() as u32);
             }
-            entry.interest |= if piece.1 > 0 { SEND } else { POLL_OUT };
+            if piece.1 == 0 && sends_large {
+                large = core.output().share_front(LARGE_BYTES);
+            }
+            entry.interest |= if piece.1 > 0 || large.is_some() { SEND } else { POLL_OUT };
         }
         let new = entry.interest & !before;
         if new & ENDING != 0 {
             self.cancel(Kind::Receive, id);
         }
-        if new & SEND != 0 {
+        if let Some(large) = large {
+            core.output().set_busy(true);
+            self.send_large(id, socket.fd, large);
+        } else if new & SEND != 0 {
             // The piece stays in place: the output is busy until `sent`, and a closed connection is kept in `ending`.
             core.output().set_busy(true);
             let entry = opcode::Send::new(fd, piece.0, piece.1).flags(libc::MSG_NOSIGNAL).build();

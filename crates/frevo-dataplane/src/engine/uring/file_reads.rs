@@ -22,7 +22,9 @@ impl Thread {
     /// Starts the file reads and hands the events to the control plane. The kernel's threads serve all file systems, so a
     /// file system that does not tell whether it waits is left to the workers.
     pub(super) fn deliver(&mut self) {
-        for job in self.table.host.jobs.extract_if(.., |job| job.running.open().file.tells()) {
+        // Pipes are filled by workers: of a ring, threads of the kernel would do it.
+        let by_ring = |job: &mut ReadJob| job.running.open().file.tells() && job.pipes.is_none();
+        for job in self.table.host.jobs.extract_if(.., by_ring) {
             let owner = Owner { device: job.waits.device(), connection: job.connection };
             self.waiting_reads.push(owner, job);
         }

@@ -10,6 +10,8 @@ pub(super) enum Kind {
     Readable,
     Writable,
     Sent,
+    /// A large piece was sent, or is not needed any more.
+    LargeSent,
     FileRead,
     Cancel,
     /// Datagrams wait on a UDP port.
@@ -18,13 +20,14 @@ pub(super) enum Kind {
     PortWritable,
 }
 
-pub(super) const KINDS: [Kind; 10] = [
+pub(super) const KINDS: [Kind; 11] = [
     Kind::Wake,
     Kind::Listener,
     Kind::Receive,
     Kind::Readable,
     Kind::Writable,
     Kind::Sent,
+    Kind::LargeSent,
     Kind::FileRead,
     Kind::Cancel,
     Kind::PortReadable,

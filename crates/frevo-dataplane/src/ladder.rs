@@ -1,0 +1,119 @@
+//! The ways in which large answers leave: the rungs of a ladder, one of which is used, and why not the others.
+//!
+//! Which one is fastest depends on the network: copying pieces that stay in the processor's cache beats everything else on
+//! the loopback, and on a network card the ways that copy less may win. `frevo:read path` chooses.
+
+use crate::ring::features::{self, Features};
+
+/// A way in which large answers leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rung {
+    /// Copied into the socket by the thread that has read the data.
+    #[default]
+    Plain,
+    /// Copied into the socket by a thread of the kernel: SEND with IOSQE_ASYNC.
+    Async,
+    /// The socket refers to the buffer until the peer has acknowledged it: SEND_ZC.
+    ZeroCopy,
+    /// The socket refers to the pages of the file: splice. Only what is neither signed nor encrypted.
+    Splice,
+}
+
+impl Rung {
+    /// All of them, from the one that copies most to the one that copies least.
+    pub const ALL: [Rung; 4] = [Rung::Plain, Rung::Async, Rung::ZeroCopy, Rung::Splice];
+
+    /// Its name in `smb.conf`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rung::Plain => "plain",
+            Rung::Async => "async",
+            Rung::ZeroCopy => "zerocopy",
+            Rung::Splice => "splice",
+        }
+    }
+
+    /// The operation of io_uring that it needs, if any.
+    fn operation(self) -> Option<&'static str> {
+        match self {
+            Rung::Plain | Rung::Splice => None,
+            Rung::Async => Some("send"),
+            Rung::ZeroCopy => Some("send_zc"),
+        }
+    }
+}
+
+/// The rung that is used, and why each of the others is not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ladder {
+    /// The one that is used.
+    pub rung: Rung,
+    /// Of every rung but that one, why it is not used.
+    pub reasons: Vec<(Rung, String)>,
+}
+
+impl Ladder {
+    /// Chooses by what was asked for: "auto" or the name of a rung. None: there is no such rung.
+    pub fn choose(wish: &str, engine: &str) -> Option<Ladder> {
+        Ladder::by(wish, engine, &features::probe())
+    }
+
+    fn by(wish: &str, engine: &str, features: &Features) -> Option<Ladder> {
+        let asked = Rung::ALL.into_iter().find(|rung| rung.name() == wish);
+        if asked.is_none() && wish != "auto" {
+            return None;
+        }
+        let obstacle = |rung: Rung| match rung.operation() {
+            Some(_) if engine != "uring" => Some("the engine is not io_uring".to_owned()),
+            Some(name) if !features.operation(name) => Some(format!("the kernel has no {name}")),
+            _ => None,
+        };
+        let rung = asked.filter(|rung| obstacle(*rung).is_none()).unwrap_or_default();
+        let why = |other: Rung| match (obstacle(other), asked) {
+            (Some(obstacle), _) => obstacle,
+            (None, Some(_)) if asked == Some(rung) => format!("{} was asked for", rung.name()),
+            (None, _) => format!("{} is faster where it was measured", rung.name()),
+        };
+        let others = Rung::ALL.into_iter().filter(|other| *other != rung);
+        Some(Ladder { rung, reasons: others.map(|other| (other, why(other))).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features() -> Features {
+        Features { operations: vec!["send", "send_zc"], ..Features::default() }
+    }
+
+    #[test]
+    fn the_wish_is_followed_where_it_can_be() {
+        for rung in Rung::ALL {
+            let ladder = Ladder::by(rung.name(), "uring", &features()).unwrap();
+            assert_eq!(ladder.rung, rung);
+            assert_eq!(ladder.reasons.len(), 3);
+            assert!(ladder
+                .reasons
+                .iter()
+                .all(|(other, why)| *other != rung && why.ends_with("was asked for")));
+        }
+        assert_eq!(Ladder::by("auto", "uring", &features()).unwrap().rung, Rung::Plain);
+        assert!(Ladder::by("fast", "uring", &features()).is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said() {
+        let old = Features { operations: vec!["send"], ..Features::default() };
+        let ladder = Ladder::by("zerocopy", "uring", &old).unwrap();
+        assert_eq!(ladder.rung, Rung::Plain);
+        let reason = |ladder: &Ladder, rung| {
+            ladder.reasons.iter().find(|(other, _)| *other == rung).map(|(_, why)| why.clone()).unwrap()
+        };
+        assert_eq!(reason(&ladder, Rung::ZeroCopy), "the kernel has no send_zc");
+        let ladder = Ladder::by("async", "epoll", &features()).unwrap();
+        assert_eq!(ladder.rung, Rung::Plain);
+        assert_eq!(reason(&ladder, Rung::Async), "the engine is not io_uring");
+        assert_eq!(Ladder::by("splice", "epoll", &features()).unwrap().rung, Rung::Splice);
+    }
+}

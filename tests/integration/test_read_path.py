@@ -1,0 +1,67 @@
+"""Every way to send large responses: clients get the same bytes by each, and `frevo status` says which was used and why
+not another."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peers.frevo_server import frevo_server, run_frevo
+
+import frevo
+from frevo.aio.features import choose_data_plane
+
+#: Larger than a pipe, and not a whole number of pages.
+SIZE = 5 * 1024 * 1024 + 4321
+#: The counters of `frevo status` for what was sent in that way.
+COUNTERS = {"async": "sent_async", "zerocopy": "sent_zero_copy", "splice": "sent_spliced"}
+NEEDS_URING = ("async", "zerocopy")
+
+
+def counted(status: dict[str, Any]) -> dict[str, int]:
+    """Bytes by way, without those of which nothing was sent."""
+    sent = {name: status["statistics"][counter] for name, counter in COUNTERS.items()}
+    return {name: count for name, count in sent.items() if count}
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("path", ["auto", "plain", "async", "zerocopy", "splice"])
+@pytest.mark.parametrize("engine", ["uring", "epoll"])
+async def test_a_forced_read_path(engine: str, path: str, signed: bool, tmp_path: Path) -> None:
+    """Goal: what a client reads is right in each way, and the way is used, or it is said why not.
+    Method: a server with the way forced; read a file (the first READ of an open is Python's), ask its status."""
+    if engine == "uring" and choose_data_plane("auto")[0] != "uring":
+        pytest.skip("io_uring cannot be used here")
+    content = os.urandom(SIZE)
+    policy = "mandatory" if signed else "disabled"
+    options = {"frevo:engine": engine, "frevo:read path": path, "server signing": policy}
+    with frevo_server(tmp_path, options) as server:
+        account = {"user": server.user, "password": server.password}
+        async with frevo.connect(f"{server.url}/share", signing=signed, ciphers=(), **account) as share:
+            await share.write_bytes("large", content)
+            async with share.open("large") as file:
+                assert await file.read(1) == content[:1]
+                assert await file.read() == content[1:]
+        config = str(tmp_path / "smb.conf")
+        raw = run_frevo("status", "--json", "-c", config).ok()
+        status = json.loads(raw[raw.index("{") :])["frevo"]
+        text = run_frevo("status", "-c", config).ok()
+    possible = engine == "uring" or path not in NEEDS_URING
+    used = path if possible and path != "auto" else "plain"
+    if used == "zerocopy" and status["read_path"] == "plain":
+        assert status["unused_read_paths"]["zerocopy"] == "the kernel has no send_zc"
+        used = "plain"
+    assert status["read_path"] == used
+    assert set(status["unused_read_paths"]) == {"plain", *COUNTERS} - {used}
+    if not possible:
+        assert status["unused_read_paths"][path] == "the engine is not io_uring"
+    sent = counted(status)
+    if used == "plain" or (used, signed) == ("splice", True):
+        assert sent == {}
+    else:
+        assert set(sent) == {used}
+        assert sent[used] >= 5 * 1024 * 1024  # the rest is small
+    assert f"large responses: {used}" in text
