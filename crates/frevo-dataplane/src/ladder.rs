@@ -72,7 +72,10 @@ impl Ladder {
         let why = |other: Rung| match (obstacle(other), asked) {
             (Some(obstacle), _) => obstacle,
             (None, Some(_)) if asked == Some(rung) => format!("{} was asked for", rung.name()),
-            (None, _) => format!("{} is faster where it was measured", rung.name()),
+            (None, None) if other == Rung::Splice => {
+                "whoever writes to a file meanwhile would change what is sent".to_owned()
+            }
+            (None, _) => format!("{} is faster and costs less where it was measured", rung.name()),
         };
         let others = Rung::ALL.into_iter().filter(|other| *other != rung);
         Some(Ladder { rung, reasons: others.map(|other| (other, why(other))).collect() })
@@ -98,7 +101,11 @@ mod tests {
                 .iter()
                 .all(|(other, why)| *other != rung && why.ends_with("was asked for")));
         }
-        assert_eq!(Ladder::by("auto", "uring", &features()).unwrap().rung, Rung::Plain);
+        let auto = Ladder::by("auto", "uring", &features()).unwrap();
+        assert_eq!(auto.rung, Rung::Plain);
+        assert!(
+            auto.reasons[0].1.starts_with("plain is faster") && auto.reasons[2].1.contains("would change")
+        );
         assert!(Ladder::by("fast", "uring", &features()).is_none());
     }
 

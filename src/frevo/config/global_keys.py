@@ -288,9 +288,9 @@ class GlobalConfig(TlsKeys, frozen=True, kw_only=True):
         "auto",
         "How large responses are sent. `plain`: copied by the thread that has read the data. `async`: copied by a "
         "thread of the kernel. `zerocopy`: the network card reads frevo's buffer. `splice`: it reads the page cache; "
-        "for data that is neither signed nor encrypted, and whoever writes to the file meanwhile may "
-        "change what is sent. `async` and `zerocopy` need io_uring. `auto` is `plain`, the fastest where it was "
-        "measured; `frevo status` says why another way is not used.",
+        "for data that is neither signed nor encrypted, and whoever writes to the file meanwhile may change what is "
+        "sent. `async` and `zerocopy` need io_uring. `auto` is `plain`: of those that are always right, the fastest "
+        "where it was measured; `frevo status` says why another way is not used.",
         restart=True,
     )
     frevo_data_plane_threads: int = setting(
