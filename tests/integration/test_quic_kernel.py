@@ -149,6 +149,8 @@ def test_files_go_and_come_back(tmp_path: Path, kernel: KernelQuic, engine: str)
             assert done.returncode == 0, done.stderr
             assert (tmp_path / f"{name}.back").read_bytes() == content
         assert kernel.count("established server, cipher 51") == kernel.count("established client, cipher 51") == 5
+        # A client gives a server up as soon as over TCP.
+        assert (kernel.count("listens for smb, idle 60000000"), kernel.count("connects, idle 30000000")) == (1, 5)
         counters = server.status()["frevo"]["statistics"]
         assert counters["quic_datagrams_received"] == counters["quic_handshakes_failed"] == 0
         shown = server.trusting("stat", server.url, "--json")
@@ -382,6 +384,26 @@ def test_stray_messages_are_not_data(tmp_path: Path, kernel: KernelQuic, engine:
         done = server.trusting("ls", server.url, environment={"KERNEL_QUIC_STRAY": "1"})
         assert done.returncode == 0, done.stderr
         assert kernel.count("established server") == 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_window_that_is_shut_is_waited_for(tmp_path: Path, kernel: KernelQuic, engine: str) -> None:
+    """Goal: where the stream's window is shut and the connection's is not, the socket counts as writable and takes
+    nothing: nobody asks it again and again. Method: 1 MiB each way through windows of 16 KiB that open 2 ms later;
+    how often a send was in vain."""
+    data = os.urandom(1 << 20)
+    (tmp_path / "data.bin").write_bytes(data)
+    kernel.environment["KERNEL_QUIC_WINDOW"] = str(16 << 10)
+    with served(tmp_path, kernel, of_engine(engine)) as server:
+        option = ("--option", of_engine(engine))
+        put = server.trusting("put", str(tmp_path / "data.bin"), f"{server.url}/data.bin", *option)
+        assert put.returncode == 0, put.stderr
+        got = server.trusting("get", f"{server.url}/data.bin", str(tmp_path / "back.bin"), *option)
+        assert got.returncode == 0, got.stderr
+    assert (tmp_path / "back.bin").read_bytes() == data
+    windows, in_vain = kernel.count("window is used up"), kernel.count("window is shut")
+    assert windows >= 100
+    assert in_vain <= 4 * windows
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -88,6 +88,8 @@ struct quic {
     bool proved; /* the peer has shown that it has our secrets: from here on the TCP connection is the stream */
     bool saw_hello, saw_fin, has_stream;
     bool is_silent; /* nobody answers */
+    size_t credit;  /* what the window of the stream has left, with $KERNEL_QUIC_WINDOW */
+    bool has_window, is_opening;
     uint16_t local, remote; /* ports */
     uint8_t id[CONNECTION_ID], peer_id[CONNECTION_ID], first_id[CONNECTION_ID];
     struct closing closing;

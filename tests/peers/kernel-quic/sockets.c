@@ -115,6 +115,7 @@ int connect(int fd, const struct sockaddr *address, socklen_t length)
         return syscall(SYS_connect, fd, address, length);
     if (q->state != CLOSED || q->local)
         return failed(refused("connect"));
+    note("connects, idle %u", q->own.max_idle_timeout);
     int flags = syscall(SYS_fcntl, fd, F_GETFL);
     syscall(SYS_fcntl, fd, F_SETFL, flags & ~O_NONBLOCK);
     int result = syscall(SYS_connect, fd, address, length), error = errno;
@@ -220,6 +221,84 @@ static ssize_t send_message(struct quic *q, int fd, const struct msghdr *message
     return error ? failed(error) : (ssize_t)part;
 }
 
+static void let_go(struct quic *q)
+{
+    pthread_mutex_lock(&lock);
+    bool last = --q->references == 0;
+    pthread_mutex_unlock(&lock);
+    if (last) {
+        free(q->rest);
+        free(q);
+    }
+}
+
+struct opening {
+    struct quic *q;
+    int fd;
+    size_t window;
+};
+
+/* The peer opens the window of the stream, and whoever waits for the socket is told. */
+static void *open_window(void *argument)
+{
+    struct opening *opening = argument;
+    int size = 1 << 20;
+    usleep(2000);
+    pthread_mutex_lock(&lock);
+    opening->q->credit = opening->window;
+    opening->q->is_opening = false;
+    pthread_mutex_unlock(&lock);
+    if (of(opening->fd) == opening->q)
+        syscall(SYS_setsockopt, opening->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size); /* wakes */
+    let_go(opening->q);
+    free(opening);
+    return NULL;
+}
+
+/* How much of that many bytes goes out: with $KERNEL_QUIC_WINDOW the stream has a window of that size, while that of the
+ * connection is open, so the socket counts as writable all the time. */
+static size_t take_credit(struct quic *q, int fd, size_t length)
+{
+    const char *text = getenv("KERNEL_QUIC_WINDOW");
+    size_t window = text ? strtoul(text, NULL, 10) : 0;
+    if (!window)
+        return length;
+    pthread_mutex_lock(&lock);
+    q->credit = q->has_window ? q->credit : window;
+    q->has_window = true;
+    size_t taken = length < q->credit ? length : q->credit;
+    q->credit -= taken;
+    bool opens = !q->credit && !q->is_opening;
+    q->is_opening |= opens;
+    q->references += opens;
+    pthread_mutex_unlock(&lock);
+    pthread_t thread;
+    struct opening *opening = opens ? malloc(sizeof *opening) : NULL;
+    if (opening) {
+        *opening = (struct opening){q, fd, window};
+        note("window is used up");
+        if (pthread_create(&thread, NULL, open_window, opening) || pthread_detach(thread))
+            abort();
+    }
+    return taken;
+}
+
+/* The first bytes of what is to be sent. */
+static ssize_t send_part(int fd, struct msghdr *message, size_t length, int flags)
+{
+    struct iovec pieces[64];
+    size_t count = 0;
+    for (; count < message->msg_iovlen && count < 64 && length; count++) {
+        pieces[count] = message->msg_iov[count];
+        if (pieces[count].iov_len > length)
+            pieces[count].iov_len = length;
+        length -= pieces[count].iov_len;
+    }
+    message->msg_iov = pieces;
+    message->msg_iovlen = count;
+    return syscall(SYS_sendmsg, fd, message, flags);
+}
+
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     struct quic *q = of(fd);
@@ -243,7 +322,15 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     struct msghdr plain = *message;
     plain.msg_control = NULL;
     plain.msg_controllen = 0;
-    ssize_t sent = syscall(SYS_sendmsg, fd, &plain, (flags & (MSG_DONTWAIT | MSG_MORE)) | MSG_NOSIGNAL);
+    size_t length = 0;
+    for (size_t i = 0; i < message->msg_iovlen; i++)
+        length += message->msg_iov[i].iov_len;
+    size_t part = take_credit(q, fd, length);
+    if (length && !part) {
+        note("window is shut");
+        return failed(EAGAIN);
+    }
+    ssize_t sent = send_part(fd, &plain, part, (flags & (MSG_DONTWAIT | MSG_MORE)) | MSG_NOSIGNAL);
     if (stream.flags & FLAG_FIN)
         raw_shutdown(fd, SHUT_WR);
     return sent;
@@ -374,7 +461,7 @@ int close(int fd)
         return raw_close(fd);
     pthread_mutex_lock(&lock);
     __atomic_store_n(&sockets[fd], NULL, __ATOMIC_RELEASE);
-    bool last = --q->references == 0;
+    bool last = q->references - q->is_opening == 1;
     pthread_mutex_unlock(&lock);
     if (last && (q->state == ESTABLISHED || q->state == ESTABLISHING)) {
         tell_close(q, fd, false);
@@ -382,10 +469,7 @@ int close(int fd)
         while (raw_recv(fd, unread, sizeof unread, MSG_DONTWAIT) > 0) /* else TCP would drop what we have sent */
             ;
     }
-    if (last) {
-        free(q->rest);
-        free(q);
-    }
+    let_go(q);
     return raw_close(fd);
 }
 

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::carrier::Socket;
+use super::link::Core;
 use super::listener::Listeners;
 use super::quic::PortId;
 use super::socket::{self, check};
@@ -18,6 +20,8 @@ use crate::event::{ConnectionId, ListenerId, Reason};
 
 const READ: u32 = libc::EPOLLIN as u32;
 const WRITE: u32 = libc::EPOLLOUT as u32;
+/// Told when more becomes possible, not while it is. See [`wanted`].
+const EDGE: u32 = libc::EPOLLET as u32;
 const GONE: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
 /// Token of the eventfd of the command queue.
 const WAKE: u64 = u64::MAX;
@@ -187,6 +191,7 @@ impl Thread {
         let reads = entry.interest & READ != 0;
         let result = match readiness {
             _ if readiness & READ != 0 && reads => {
+                entry.interest &= !EDGE; // what stays unread is told again
                 let host = &mut self.table.host;
                 host.now = Instant::now();
                 let core = &mut entry.link.lock(host);
@@ -224,9 +229,7 @@ impl Thread {
         transfer::pump(&mut socket, &mut core, &mut self.table.host)?;
         let ends = core.is_closing() && core.output().is_empty();
         core.parked = core.is_paused(&self.shared.limits) && !ends && entry.lingering.is_none();
-        let read = if core.parked { 0 } else { READ };
-        let write = if core.output().is_waiting() { WRITE } else { 0 };
-        let wanted = read | write;
+        let wanted = wanted(socket, &mut core);
         let changed = std::mem::replace(&mut entry.interest, wanted) != wanted;
         if ends {
             self.table.linger(id, &mut core);
@@ -252,5 +255,16 @@ impl Thread {
     /// Last chance for queued output, then everything closes with the thread.
     fn finish(mut self) {
         self.table.end_all(&mut self.scratch);
+    }
+}
+
+/// What to wait for. A QUIC socket of the kernel is writable while the peer's window for the connection is open; when that
+/// for the stream is not, it takes nothing all the same.
+fn wanted(socket: Socket, core: &mut Core) -> u32 {
+    let read = if core.parked { 0 } else { READ };
+    match core.output().is_waiting() {
+        true if socket.quic_client.is_some() => read | WRITE | EDGE,
+        true => read | WRITE,
+        false => read,
     }
 }

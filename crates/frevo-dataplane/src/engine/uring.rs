@@ -204,11 +204,12 @@ impl Thread {
             Kind::Receive => self.received(number, completion),
             Kind::Readable => self.readable(number),
             Kind::Writable => {
+                let ended = if more { 0 } else { POLL_OUT };
                 if let Some(entry) = self.table.entries.get_mut(&number) {
-                    entry.interest &= !POLL_OUT;
+                    entry.interest &= !ended;
                     self.table.mark(number);
                 } else {
-                    self.completed_late(number, POLL_OUT);
+                    self.completed_late(number, ended);
                 }
             }
             Kind::Sent => self.sent(number, completion.result()),
@@ -372,7 +373,7 @@ impl Thread {
         if let Some(reason) = core.failed.take() {
             return Err(reason);
         }
-        let by_ring = !alone && core.output().single(SEND_BYTES).is_some();
+        let by_ring = !alone && socket.quic_client.is_none() && core.output().single(SEND_BYTES).is_some();
         match by_ring {
             true => drop(transfer::resume(&mut core, &mut self.table.host)?),
             false => {

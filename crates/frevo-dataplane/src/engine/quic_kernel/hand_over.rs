@@ -34,7 +34,7 @@ impl DataPlane {
     /// none, or cannot listen.
     pub fn listen_quic_kernel(&self, fd: OwnedFd, tls: Arc<ServerTls>) -> io::Result<ListenerId> {
         let quic = QuicSocket(fd.as_raw_fd());
-        quic.prepare()?;
+        quic.prepare(false)?;
         quic.listen()?;
         let ours = fd.try_clone()?;
         let listener = self.new_listener();
@@ -54,7 +54,7 @@ impl DataPlane {
         tls: Arc<ClientTls>,
     ) -> io::Result<ConnectionId> {
         let quic = QuicSocket(fd.as_raw_fd());
-        quic.prepare()?;
+        quic.prepare(true)?;
         quic.connect(peer)?;
         let id = self.shared.next_connection.fetch_add(1, Ordering::Relaxed);
         add(&self.shared.stats.connections, 1);

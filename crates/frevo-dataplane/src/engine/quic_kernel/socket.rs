@@ -20,7 +20,8 @@ use crate::quic::refusal;
 /// What the peer may have under way: the kernel has no other limit before log-on, and the largest is as much as TCP's.
 const WINDOW: u64 = 8 * 1024 * 1024;
 /// As in user space: see `quic/config.rs`.
-const IDLE_US: u32 = 60_000_000;
+const IDLE_OF_CLIENT_US: u32 = 30_000_000;
+const IDLE_OF_SERVER_US: u32 = 60_000_000;
 const KEEP_ALIVE_US: u32 = 10_000_000;
 /// Clients that wait to be accepted.
 const BACKLOG: c_int = 1024;
@@ -41,8 +42,9 @@ pub(in crate::engine) struct QuicSocket(pub(in crate::engine) RawFd);
 
 impl QuicSocket {
     /// Makes it ready to listen or to connect.
-    pub(super) fn prepare(self) -> io::Result<()> {
-        let parameters = TransportParam { max_idle_timeout_us: IDLE_US, max_streams: 1, window: WINDOW };
+    pub(super) fn prepare(self, is_client: bool) -> io::Result<()> {
+        let max_idle_timeout_us = if is_client { IDLE_OF_CLIENT_US } else { IDLE_OF_SERVER_US };
+        let parameters = TransportParam { max_idle_timeout_us, max_streams: 1, window: WINDOW };
         self.set(TRANSPORT_PARAM, &parameters.record())?;
         let config = Config {
             stream_data_nodelay: true,

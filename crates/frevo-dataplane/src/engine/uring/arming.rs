@@ -35,7 +35,8 @@ impl Thread {
         let before = entry.interest;
         core.parked = core.is_paused(&self.shared.limits) && entry.lingering.is_none();
         // What comes from a QUIC socket has to be told apart, which a RECV of the ring does not do.
-        let bulk = before & BULK != 0 || socket.quic_client.is_some();
+        let is_quic = socket.quic_client.is_some();
+        let bulk = before & BULK != 0 || is_quic;
         if before & RECV != 0 && (core.parked || bulk) {
             entry.interest |= ENDING;
         } else if before & (RECV | POLL_IN) == 0 && !core.parked {
@@ -43,7 +44,7 @@ impl Thread {
         }
         let (mut piece, mut large) = ((std::ptr::null(), 0), None);
         if core.output().is_waiting() && before & POLL_OUT == 0 {
-            if let Some(front) = core.output().single(SEND_BYTES) {
+            if let Some(front) = core.output().single(SEND_BYTES).filter(|_| !is_quic) {
                 piece = (front.as_ptr(), front.len() as u32);
             }
             if piece.1 == 0 && sends_large {
@@ -52,6 +53,9 @@ impl Thread {
             entry.interest |= if piece.1 > 0 || large.is_some() { SEND } else { POLL_OUT };
         }
         let new = entry.interest & !before;
+        if is_quic && before & POLL_OUT != 0 && !core.output().is_waiting() {
+            self.cancel(Kind::Writable, id);
+        }
         if new & ENDING != 0 {
             self.cancel(Kind::Receive, id);
         }
@@ -71,7 +75,10 @@ impl Thread {
             self.arm(opcode::PollAdd::new(fd, libc::POLLIN as u32).build(), Kind::Readable, id);
         }
         if new & POLL_OUT != 0 {
-            self.arm(opcode::PollAdd::new(fd, libc::POLLOUT as u32).build(), Kind::Writable, id);
+            // A QUIC socket is writable while the window of the connection is open, also when that of the stream is not: a
+            // poll that goes on tells when more becomes possible.
+            let poll = opcode::PollAdd::new(fd, libc::POLLOUT as u32).multi(is_quic).build();
+            self.arm(poll, Kind::Writable, id);
         }
     }
 
