@@ -31,7 +31,13 @@ pub fn connection(data: &[u8]) {
     let keys = SessionKeys::new(signer, Some(encryption), choice & 4 == 0, false);
     connection.set_session(1, Arc::new(keys), Arc::default()).expect("the keys are new");
     let authenticated = choice & 8 == 0;
-    connection.set_settings(Settings { authenticated, max_read: 1 << 20, multi_credit: true, user: 0 });
+    connection.set_settings(Settings {
+        authenticated,
+        max_read: 1 << 20,
+        max_write: 1 << 20,
+        multi_credit: true,
+        user: 0,
+    });
     let piece = usize::from(choice >> 4) * 16 + 1;
     for chunk in data.to_vec().chunks_mut(piece) {
         if connection.feed(chunk, &mut host).is_err() {

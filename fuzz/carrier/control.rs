@@ -164,7 +164,13 @@ impl Control {
             }
             _ => us.plane.set_connection(
                 connection,
-                Settings { authenticated, max_read: 1 << 20, multi_credit: true, user: 7 },
+                Settings {
+                    authenticated,
+                    max_read: 1 << 20,
+                    max_write: 1 << 20,
+                    multi_credit: true,
+                    user: 7,
+                },
             ),
         }
     }

@@ -265,7 +265,8 @@ class SessionKeys:
 
 @final
 class AttachedOpen:
-    """An open for `SessionOpens.attach`: the data plane answers its READs unless somebody holds *gate*."""
+    """An open for `SessionOpens.attach`: the data plane answers its READs, WRITEs and FLUSHes unless somebody holds
+    *gate*."""
 
     def __new__(
         cls,
@@ -274,13 +275,17 @@ class AttachedOpen:
         file_id: tuple[int, int],
         fd: int,
         gate: Gate,
+        readable: bool = True,
+        writable: bool = False,
         encrypted_only: bool = False,
         position: Position | None = None,
+        acting: UnixIdentity | None = None,
     ) -> Self:
         """*file_id* is (persistent, volatile); *fd* is duplicated at once, OSError if it cannot be.
 
-        With *encrypted_only*, only encrypted requests are answered, whatever the session requires. *position* gets the
-        end of each READ.
+        *readable*, *writable*: whether the client was granted to read and write. With *encrypted_only*, only encrypted
+        requests are answered, whatever the session requires. *position* gets the end of each READ and WRITE. Writes are
+        done as *acting* (None: as the process).
         """
 
 @final
@@ -346,7 +351,7 @@ class Drains:
 
 @final
 class Position:
-    """Where the last read of one open ended, kept by whichever plane answered it."""
+    """Where the last READ or WRITE of one open ended, kept by whichever plane answered it."""
 
     value: int
     def __new__(cls) -> Self: ...
@@ -357,10 +362,12 @@ class Position:
 class ConnectionSettings:
     """What was agreed on a connection, for `set_connection`."""
 
-    def __new__(cls, *, authenticated: bool, max_read: int, multi_credit: bool, user: int = 0) -> Self:
+    def __new__(
+        cls, *, authenticated: bool, max_read: int, multi_credit: bool, max_write: int = 0, user: int = 0
+    ) -> Self:
         """*authenticated*: a session is set up, so larger messages are allowed and no timer runs. *max_read*: bytes of
-        the largest READ that is answered without Python. *multi_credit*: CreditCharge counts ([MS-SMB2] 3.3.5.2.5).
-        *user*: the user whose unread responses are counted, 0 before log-on.
+        the largest READ that is answered without Python, *max_write* of a WRITE. *multi_credit*: CreditCharge counts
+        ([MS-SMB2] 3.3.5.2.5). *user*: the user whose unread responses are counted, 0 before log-on.
         """
 
 @final

@@ -523,3 +523,17 @@ def test_reload_and_log_on_after_a_users_request(start: Start) -> None:
     two = second(pair)
     two.close(two.open("other"))
     assert at(pair, "other").stat().st_uid == TWO
+
+
+def test_the_data_plane_writes_as_the_user(start: Start) -> None:
+    """Goal: what the kernel does to a user's write it does on the fast path, too. Method: a set-user-ID file of root,
+    of which a user's write takes that bit away, and root's does not."""
+    pair = start()
+    path = made(pair, "tool", 0, 0o777)
+    client = first(pair)
+    file_id = client.open("tool", desired_access=READ | WRITE, create_disposition=MUST_EXIST)
+    client.write(file_id, 0, b"x")
+    path.chmod(0o4777)
+    assert client.write(file_id, 0, b"y").status == NTStatus.SUCCESS
+    assert pair.transport.statistics()["fast_writes"] == 1
+    assert stat.S_IMODE(path.stat().st_mode) == 0o777

@@ -107,7 +107,9 @@ class Plane:
         client.send(packet(0, 0))
         self.next(1)
         self.plane.set_session(connection, SESSION, session_keys(**changes), self.opens)
-        settings = ConnectionSettings(authenticated=True, max_read=8 << 20, multi_credit=True)
+        settings = ConnectionSettings(
+            authenticated=True, max_read=8 << 20, max_write=8 << 20, multi_credit=True
+        )
         self.plane.set_connection(connection, settings)
         self.plane.submit([(connection, 0, 0, packet(0, 0, flags=SERVER_TO_REDIR, credits=credits))])
         assert HEADER.unpack_from(client.receive())[5] == credits

@@ -134,8 +134,13 @@ fn control_plane(plane: &DataPlane, stop: &AtomicBool) {
                     Arc::new(SessionKeys::new(signer, None, false, false)),
                     opens.clone(),
                 );
-                let settings =
-                    Settings { authenticated: true, max_read: 8 << 20, multi_credit: true, user: 0 };
+                let settings = Settings {
+                    authenticated: true,
+                    max_read: 8 << 20,
+                    max_write: 0,
+                    multi_credit: true,
+                    user: 0,
+                };
                 plane.set_connection(connection, settings);
                 let file = OwnedFd::from(std::fs::File::open(&path).unwrap());
                 opens.attach(Arc::new(AttachedOpen {
@@ -146,6 +151,9 @@ fn control_plane(plane: &DataPlane, stop: &AtomicBool) {
                     position: Arc::default(),
                     gate: Arc::new(Gate::new()),
                     own: Arc::default(),
+                    readable: true,
+                    writable: true,
+                    acting: None,
                     file: OpenFile::new(file),
                 }));
             }

@@ -1,9 +1,11 @@
 //! The opens whose requests the fast path answers. They belong to a session: all of its connections find them.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::acting::{self, Credentials};
 use crate::fast::OpenFile;
 use crate::gate::{Gate, Hold, Level};
 
@@ -24,11 +26,23 @@ pub struct AttachedOpen {
     pub gate: Arc<Gate>,
     /// Its own gate: closed once it is detached.
     pub own: Arc<Gate>,
+    /// It was granted FILE_READ_DATA or FILE_EXECUTE.
+    pub readable: bool,
+    /// It was granted FILE_WRITE_DATA or FILE_APPEND_DATA.
+    pub writable: bool,
+    /// The Unix user that writes; None: the process's own. (Nobody is asked who reads from a descriptor.)
+    pub acting: Option<Arc<Credentials>>,
     /// The file.
     pub file: OpenFile,
 }
 
 impl AttachedOpen {
+    /// Makes this thread act as the user of the open. The kernel asks who writes: quotas, blocks reserved for root and
+    /// set-user-ID bits depend on it.
+    pub fn act(&self) -> io::Result<()> {
+        self.acting.as_ref().map_or_else(acting::leave, |user| user.enter())
+    }
+
     /// Begins an operation, unless somebody holds the file at this level or the open was detached.
     pub fn enter(self: &Arc<Self>, level: Level) -> Option<Running> {
         if !self.own.enter(level) {
@@ -104,6 +118,9 @@ mod tests {
             position: Arc::default(),
             gate: gate.clone(),
             own: Arc::default(),
+            readable: true,
+            writable: true,
+            acting: None,
             file: OpenFile::new(temporary_file(b"")),
         })
     }

@@ -15,6 +15,7 @@ use crate::pipe::{self, PipeRun};
 use crate::syscalls::device_of;
 use crate::waiting::{device, Device, Waits};
 use crate::wire::{Header, ReadRequest, ReadResponse, HEADER_BYTES};
+use crate::writing::Manner;
 
 /// A file descriptor and what is known about it.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct OpenFile {
     mode: AtomicU8,
     /// Its file system, once a read has had to wait.
     device: OnceLock<Arc<Device>>,
+    /// How it is written.
+    pub(crate) manner: Manner,
 }
 
 /// RWF_NOWAIT tells whether a read would block; assumed until the file system refuses it.
@@ -47,13 +50,19 @@ pub enum Attempt {
 impl OpenFile {
     /// Takes the descriptor.
     pub fn new(fd: OwnedFd) -> OpenFile {
-        OpenFile { fd, mode: AtomicU8::new(ASKS), device: OnceLock::new() }
+        OpenFile { fd, mode: AtomicU8::new(ASKS), device: OnceLock::new(), manner: Manner::default() }
     }
 
     /// False: the file system does not tell whether a read would block. Such a read belongs to a worker, and not to a ring,
     /// whose threads every file system shares.
     pub(crate) fn tells(&self) -> bool {
         self.mode.load(Ordering::Relaxed) != SILENT
+    }
+
+    /// The same as far as it can be known now: reads a byte that it does not need.
+    pub(crate) fn would_tell(&self) -> bool {
+        let _ = self.read_nowait(&mut [MaybeUninit::uninit()], 0);
+        self.tells()
     }
 
     /// Which file system it is on.
@@ -139,9 +148,9 @@ impl OpenFile {
         self.mode.store(SILENT, Ordering::Relaxed);
     }
 
-    /// Only files of tmpfs have seals. Unlike statfs, the question is not passed on to the file system, which might not
-    /// answer.
-    fn is_in_memory(&self) -> bool {
+    /// True when its file system is in memory. Only files of tmpfs have seals; unlike statfs, the question is not passed on
+    /// to the file system, which might not answer.
+    pub(crate) fn is_in_memory(&self) -> bool {
         // SAFETY: no pointers.
         unsafe { libc::fcntl(self.fd.as_raw_fd(), libc::F_GET_SEALS) >= 0 }
     }

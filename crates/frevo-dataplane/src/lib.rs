@@ -24,3 +24,4 @@ pub mod syscalls;
 mod waiting;
 pub mod window;
 pub mod wire;
+pub mod writing;

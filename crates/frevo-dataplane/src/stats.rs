@@ -38,6 +38,14 @@ counters! {
     fast_read_bytes,
     /// READ requests that had to wait for the disk in a worker.
     fast_reads_deferred,
+    /// WRITE requests answered without Python.
+    fast_writes,
+    /// Bytes that they carried.
+    fast_write_bytes,
+    /// WRITE requests that a worker did.
+    fast_writes_deferred,
+    /// FLUSH requests answered without Python.
+    fast_flushes,
     /// ECHO requests answered without Python.
     fast_echoes,
     /// Encrypted messages received.

@@ -73,7 +73,8 @@ impl Bench {
         let opens = Arc::new(SessionOpens::default());
         let keys = Arc::new(SessionKeys::new(signer, None, false, false));
         self.plane.set_session(id, SESSION, keys, opens.clone());
-        let settings = Settings { authenticated: true, max_read: 8 << 20, multi_credit: true, user: 0 };
+        let (max_read, max_write) = (8 << 20, 8 << 20);
+        let settings = Settings { authenticated: true, max_read, max_write, multi_credit: true, user: 0 };
         self.plane.set_connection(id, settings);
         if let Some(file) = file {
             let (persistent_id, volatile_id) = FILE;
@@ -85,6 +86,9 @@ impl Bench {
                 position: Arc::default(),
                 gate: Arc::new(Gate::new()),
                 own: Arc::default(),
+                readable: true,
+                writable: true,
+                acting: None,
                 file: OpenFile::new(file),
             }));
         }

@@ -139,7 +139,7 @@ fn silence_ends_no_connection() {
         Event::Accepted { connection, .. } => Some(*connection),
         _ => None,
     });
-    let logged_on = Settings { authenticated: true, max_read: 1 << 20, multi_credit: true, user: 1 };
+    let logged_on = Settings { authenticated: true, multi_credit: true, user: 1, ..Settings::default() };
     pair.ends[1].us.plane.set_connection(accepted.unwrap(), logged_on);
     pair.pass(Duration::from_secs(600));
     assert_eq!(pair.ends.each_ref().map(|end| end.statistic("connections")), [1, 1]);

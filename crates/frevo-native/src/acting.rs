@@ -1,6 +1,7 @@
 //! Acting as a Unix user in the calling thread, for `frevo.aio.acting`.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use frevo_dataplane::acting::{self, Credentials};
 use pyo3::prelude::*;
@@ -15,14 +16,14 @@ thread_local! {
 /// A Unix user for file access; create one object per user and keep it, as a switch to the same object is free.
 #[pyclass(frozen, module = "frevo._native")]
 pub(crate) struct UnixIdentity {
-    credentials: Credentials,
+    pub(crate) credentials: Arc<Credentials>,
 }
 
 #[pymethods]
 impl UnixIdentity {
     #[new]
     fn new(uid: u32, gid: u32, groups: Vec<u32>) -> Self {
-        UnixIdentity { credentials: Credentials::new(uid, gid, groups) }
+        UnixIdentity { credentials: Arc::new(Credentials::new(uid, gid, groups)) }
     }
 
     #[getter]

@@ -11,6 +11,7 @@ use frevo_dataplane::gate::{self, Level, Levels};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::acting::UnixIdentity;
 use crate::plane::duplicate;
 
 /// An open whose requests the data plane may answer by itself.
@@ -22,14 +23,19 @@ pub(crate) struct AttachedOpen {
 #[pymethods]
 impl AttachedOpen {
     #[new]
-    #[pyo3(signature = (*, tree_id, file_id, fd, gate, encrypted_only = false, position = None))]
+    #[pyo3(signature = (*, tree_id, file_id, fd, gate, readable = true, writable = false, encrypted_only = false,
+                        position = None, acting = None))]
+    #[allow(clippy::too_many_arguments)]
     fn new(
         tree_id: u32,
         file_id: (u64, u64),
         fd: RawFd,
         gate: &Gate,
+        readable: bool,
+        writable: bool,
         encrypted_only: bool,
         position: Option<&Position>,
+        acting: Option<&UnixIdentity>,
     ) -> PyResult<AttachedOpen> {
         let (persistent_id, volatile_id) = file_id;
         let inner = attached::AttachedOpen {
@@ -40,6 +46,9 @@ impl AttachedOpen {
             position: position.map(|position| position.inner.clone()).unwrap_or_default(),
             gate: gate.inner.clone(),
             own: Arc::default(),
+            readable,
+            writable,
+            acting: acting.map(|user| user.credentials.clone()),
             file: OpenFile::new(duplicate(fd)?),
         };
         Ok(AttachedOpen { inner: Arc::new(inner) })

@@ -20,9 +20,17 @@ pub(crate) struct ConnectionSettings {
 #[pymethods]
 impl ConnectionSettings {
     #[new]
-    #[pyo3(signature = (*, authenticated, max_read, multi_credit, user = 0))]
-    fn new(authenticated: bool, max_read: u32, multi_credit: bool, user: u64) -> ConnectionSettings {
-        ConnectionSettings { inner: conn::Settings { authenticated, max_read, multi_credit, user } }
+    #[pyo3(signature = (*, authenticated, max_read, multi_credit, max_write = 0, user = 0))]
+    fn new(
+        authenticated: bool,
+        max_read: u32,
+        multi_credit: bool,
+        max_write: u32,
+        user: u64,
+    ) -> ConnectionSettings {
+        ConnectionSettings {
+            inner: conn::Settings { authenticated, max_read, max_write, multi_credit, user },
+        }
     }
 }
 

@@ -165,7 +165,7 @@ class Handle(ABC):
     @property
     @abstractmethod
     def fd(self) -> int | None:
-        """The file descriptor for the data plane's fast path (open for reading), or None."""
+        """The file descriptor for the data plane's fast path, open for what the handle was opened for; or None."""
 
     @property
     @abstractmethod

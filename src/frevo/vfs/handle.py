@@ -92,7 +92,7 @@ class LocalHandle(Handle):
 
     @property
     def fd(self) -> int | None:
-        usable = not self._file.closed and self._intent & OpenIntent.READ and not self.is_directory
+        usable = not self._file.closed and self._intent and not self.is_directory
         return self._file.fileno() if usable else None
 
     @property

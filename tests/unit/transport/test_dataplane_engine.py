@@ -29,6 +29,7 @@ from peers.plane import (
 
 from frevo._native import AttachedOpen, DataPlane, Gate
 from frevo.transport.base import ACCEPTED, CLOSED, ENCRYPT, ENCRYPTED, IDLE, MESSAGE, REJECTED
+from frevo.wire.smb2 import FlushRequest, WriteRequest
 
 
 def engines() -> list[str]:
@@ -55,9 +56,11 @@ def content() -> Iterator[tuple[bytes, int]]:
         yield data, file.fileno()
 
 
-def attach(plane: Plane, fd: int) -> Gate:
+def attach(plane: Plane, fd: int, *, writable: bool = False) -> Gate:
     gate = Gate()
-    plane.opens.attach(AttachedOpen(tree_id=TREE, file_id=FILE_ID, fd=fd, gate=gate))
+    plane.opens.attach(
+        AttachedOpen(tree_id=TREE, file_id=FILE_ID, fd=fd, gate=gate, writable=writable)
+    )
     return gate
 
 
@@ -102,6 +105,37 @@ def test_reads_are_answered_plain_signed_and_encrypted(engine: str, content: tup
                 assert answer[80:] == data[offset : offset + length]
         statistics = plane.plane.statistics()
         assert (statistics["fast_reads"], statistics["messages"]) == (15, 1)
+
+
+@pytest.mark.parametrize("folder", ["/dev/shm", None])
+def test_writes_are_answered_plain_signed_and_encrypted(engine: str, folder: str | None) -> None:
+    """WRITEs from 1 byte to 2 MiB and FLUSHes change the file without an event, and are answered protected as they
+    came: of a file in memory at once, of one on a disk at once or by a worker."""
+    mine = session_keys(b"c" * 16, b"s" * 16)
+    with tempfile.TemporaryFile(dir=folder) as file, Plane(engine=engine) as plane:
+        client, _ = plane.log_on()
+        attach(plane, file.fileno(), writable=True)
+        message_id = 1
+        for offset, length in [(0, 1), (7, 4096), (65_000, 65_536), (100, 70_000), (1 << 20, 2 << 20)]:
+            for protect in ("plain", "signed", "encrypted"):
+                data = os.urandom(length)
+                charge = -(-length // 65536)
+                fixed = {"charge": charge, "credits": charge, "tree": TREE, "session": SESSION}
+                write = packet(9, message_id, WriteRequest(FILE_ID, offset, data).pack(), **fixed)
+                fixed |= {"charge": 1, "credits": 1}
+                flush = packet(7, message_id + charge, FlushRequest(FILE_ID).pack(), **fixed)
+                message_id += charge + 1
+                for request, size in ((write, 80), (flush, 68)):
+                    signed = mine.sign(request) if protect == "signed" else request
+                    client.send(mine.encrypt(SESSION, signed) if protect == "encrypted" else signed)
+                    answer = client.receive()
+                    if protect == "encrypted":
+                        answer = mine.decrypt(answer)
+                    assert mine.verify(answer) == (protect == "signed")
+                    assert (answer[8:12], len(answer)) == (bytes(4), size)
+                assert os.pread(file.fileno(), length, offset) == data
+        statistics = plane.plane.statistics()
+        assert (statistics["fast_writes"], statistics["fast_flushes"], statistics["messages"]) == (15, 15, 1)
 
 
 def test_a_held_gate_sends_reads_up(engine: str, content: tuple[bytes, int]) -> None:

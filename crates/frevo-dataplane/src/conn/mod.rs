@@ -37,6 +37,7 @@ use crate::ladder::Rung;
 use crate::limits::Limits;
 use crate::pump::{self, PumpId, StoreJob};
 use crate::stats::Stats;
+use crate::writing::WriteJob;
 
 /// Which end of the connection we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct Host {
     pub events: Vec<Event>,
     /// Reads for the workers; stays empty unless `can_defer`.
     pub jobs: Vec<ReadJob>,
+    /// Writes for the workers; stays empty unless `can_defer`.
+    pub writes: Vec<WriteJob>,
     /// Received data for the workers to write to files; stays empty unless `can_defer`.
     pub stores: Vec<StoreJob>,
     /// There are workers: reads that would block are put into `jobs`.
@@ -83,6 +86,7 @@ impl Host {
             pool: Pool::default(),
             events: Vec::new(),
             jobs: Vec::new(),
+            writes: Vec::new(),
             stores: Vec::new(),
             can_defer: false,
             rung: Rung::default(),
@@ -103,6 +107,8 @@ pub struct Settings {
     pub authenticated: bool,
     /// Largest READ that the fast path answers.
     pub max_read: u32,
+    /// Largest WRITE that the fast path answers.
+    pub max_write: u32,
     /// CreditCharge counts (2.1 and later, when both sides agreed).
     pub multi_credit: bool,
     /// Whose budget its unread answers count for, 0 before log-on.
@@ -250,6 +256,14 @@ impl Connection {
     pub fn finish_read(&mut self, job: ReadJob, host: &mut Host) -> Result<(), Reason> {
         match &mut self.side {
             Side::Server(server) => server.finish_read(&mut self.common, job, host),
+            Side::Client(_) => Ok(()),
+        }
+    }
+
+    /// Queues the answer to what a worker has done, or hands the request up when it has done nothing.
+    pub fn finish_write(&mut self, job: WriteJob, host: &mut Host) -> Result<(), Reason> {
+        match &mut self.side {
+            Side::Server(server) => server.finish_write(&mut self.common, job, host),
             Side::Client(_) => Ok(()),
         }
     }

@@ -81,6 +81,7 @@ impl Watched {
         connection.set_settings(Settings {
             authenticated: true,
             max_read: 1 << 20,
+            max_write: 1 << 20,
             multi_credit: true,
             ..Settings::default()
         });

@@ -48,6 +48,7 @@ use crate::quic::client::ClientTls;
 use crate::quic::server::ServerTls;
 use crate::quic::session::Secured;
 use crate::stats::{add, Stats};
+use crate::writing::WriteJob;
 
 use admission::Recent;
 use carrier::Carrier;
@@ -82,6 +83,7 @@ pub(crate) enum Command {
     /// Its place is needed: it goes unless it has authenticated meanwhile.
     Evict(ConnectionId),
     ReadDone(ReadJob),
+    WriteDone(WriteJob),
     Stored(StoreJob),
     /// There is something to do for a connection.
     Wake(ConnectionId),

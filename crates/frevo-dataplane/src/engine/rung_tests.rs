@@ -88,10 +88,14 @@ impl Server {
             position: Arc::default(),
             gate: self.gate.clone(),
             own: Arc::default(),
+            readable: true,
+            writable: false,
+            acting: None,
             file: OpenFile::new(memory_file(content)),
         }));
         self.plane.set_session(id, SESSION, keys, opens);
-        let settings = Settings { authenticated: true, max_read: 8 << 20, multi_credit: true, user: 0 };
+        let settings =
+            Settings { authenticated: true, max_read: 8 << 20, multi_credit: true, ..Settings::default() };
         self.plane.set_connection(id, settings);
         let negotiate = [Header::request(0, 0).as_bytes(), &[36; 36]].concat();
         client.write_all(&framed(&negotiate)).unwrap();

@@ -117,6 +117,13 @@ impl Table {
                     }
                 });
             }
+            Command::WriteDone(job) => {
+                self.with(job.connection, |core, host| {
+                    if let Err(reason) = core.finish_write(job, host) {
+                        core.failed.get_or_insert(reason);
+                    }
+                });
+            }
             Command::Stored(job) => {
                 self.with(job.connection, |core, host| core.stored(job, host));
             }
@@ -363,6 +370,10 @@ impl Table {
         for job in self.host.jobs.drain(..) {
             let owner = Owner { device: job.waits.device(), connection: job.connection };
             self.shared.workers.push(owner, Job::Read(Box::new(job)), &self.shared);
+        }
+        for job in self.host.writes.drain(..) {
+            let owner = Owner { device: job.running.open().file.device().number, connection: job.connection };
+            self.shared.workers.push(owner, Job::Write(Box::new(job)), &self.shared);
         }
         for job in self.host.stores.drain(..) {
             let (queue, connection) = (job.queue.clone(), job.connection);

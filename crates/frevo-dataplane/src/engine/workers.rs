@@ -1,4 +1,4 @@
-//! Threads for file reads that would block and for the files that pumps write; started when needed.
+//! Threads for reads and writes that would block, and for the files that pumps write; started when needed.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -8,6 +8,7 @@ use super::fair_queue::{FairQueue, Owner};
 use super::{Command, Shared};
 use crate::fast::ReadJob;
 use crate::pump::StoreQueue;
+use crate::writing::WriteJob;
 
 /// How long the end waits for threads; one whose file system does not answer is left behind.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -16,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) enum Job {
     Read(Box<ReadJob>),
+    Write(Box<WriteJob>),
     /// One after the other: writes to one file exclude each other.
     Store(Arc<StoreQueue>),
 }
@@ -52,7 +54,8 @@ impl Workers {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a job; its connection's thread gets [`Command::ReadDone`] or [`Command::Stored`].
+    /// Queues a job; its connection's thread gets [`Command::ReadDone`], [`Command::WriteDone`] or
+    /// [`Command::Stored`].
     pub(super) fn push(&self, owner: Owner, job: Job, shared: &Arc<Shared>) {
         let mut state = self.state();
         if state.stopping {
@@ -83,7 +86,7 @@ impl Workers {
             return;
         }
         let shared = shared.clone();
-        let thread = thread::Builder::new().name("frevo-read".into()).spawn(move || work(&shared));
+        let thread = thread::Builder::new().name("frevo-file".into()).spawn(move || work(&shared));
         state.threads += usize::from(thread.is_ok());
     }
 
@@ -136,6 +139,10 @@ fn finish(job: Job, shared: &Arc<Shared>) {
         Job::Read(mut job) => {
             job.run();
             shared.send(job.connection, Command::ReadDone(*job));
+        }
+        Job::Write(mut job) => {
+            job.run();
+            shared.send(job.connection, Command::WriteDone(*job));
         }
         Job::Store(queue) => {
             while let Some(mut job) = queue.next() {

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from enum import IntFlag
 from typing import TYPE_CHECKING, Final
 
+from frevo.server.core.state import SessionState
 from frevo.transport.base import AttachedOpen, Drains, Gate, Hold, Position
+from frevo.wire.smb2 import FileAccess
 
 if TYPE_CHECKING:
     from frevo.locking.file_table import FileRecord
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from frevo.server.core.state import Open
 
 log = logging.getLogger("frevo.server")
+
+
+#: Access that a client needs for READ, and for WRITE and FLUSH ([MS-SMB2] 3.3.5.12, 3.3.5.13, 3.3.5.11).
+READS: Final = int(FileAccess.READ_DATA | FileAccess.EXECUTE)
+WRITES: Final = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
 
 
 class Level(IntFlag):
@@ -49,6 +56,9 @@ class FastPath:
         handle, record, session = opened.handle, opened.record, opened.session
         if opened.attached or not self._server.config.globals.frevo_fast_path:
             return
+        # A read or write that has taken its time comes here when the open is closed or the session expired.
+        if opened.volatile_id not in self._server.opens or session.state is not SessionState.VALID:
+            return
         descriptors = self._server.budgets.descriptors
         if handle is None or record is None or handle.fd is None or session.keys is None:
             return
@@ -64,8 +74,11 @@ class FastPath:
                 file_id=opened.file_id,
                 fd=handle.fd,
                 gate=_gate(record),
+                readable=bool(opened.granted_access & READS),
+                writable=bool(opened.granted_access & WRITES),
                 encrypted_only=opened.tree.encrypt,
                 position=position,
+                acting=opened.tree.acting,
             )
         )
         opened.attached = True

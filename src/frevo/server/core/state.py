@@ -154,6 +154,7 @@ class KeptWriteTime(msgspec.Struct):
     time: int = 0  # FILETIME
     writes: int = 0  # FileRecord.writes when `time` was read
     in_flight: int = 0  # writes of this open between `before_write` and `after_write`
+    hold: Hold | None = None  # keeps the data plane from writing to the file meanwhile
 
 
 class Open(msgspec.Struct, eq=False):

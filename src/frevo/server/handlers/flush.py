@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from frevo.errors import SMBError
+from frevo.server.core.fastpath import WRITES
 from frevo.server.core.request import Request
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import FileAccess, FlushResponse
+from frevo.wire.smb2 import FlushResponse
 
 _RESPONSE = FlushResponse().pack()
-_WRITE = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
@@ -18,7 +18,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     opened = request.open
     if opened.handle is None:
         return _RESPONSE
-    if not opened.granted_access & _WRITE:
+    if not opened.granted_access & WRITES:
         raise SMBError(NTStatus.ACCESS_DENIED, "flush needs write access")
     return _flush(request)
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from frevo.errors import SMBError
+from frevo.server.core.fastpath import READS
 from frevo.server.core.request import Request
 from frevo.server.pipes.feed import account
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import Channel, FileAccess, ReadRequest, ReadResponse
+from frevo.wire.smb2 import Channel, ReadRequest, ReadResponse
 
-_READ = int(FileAccess.READ_DATA | FileAccess.EXECUTE)
 MAX_OFFSET = 2**63 - 1
 
 
@@ -27,7 +27,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
         return _read_pipe(request, fields)
     if opened.is_directory:
         raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "READ of a directory")
-    if not opened.granted_access & _READ:
+    if not opened.granted_access & READS:
         raise SMBError(NTStatus.ACCESS_DENIED, "READ without read access")
     if fields.offset > MAX_OFFSET or fields.offset + fields.length > MAX_OFFSET:
         raise SMBError(NTStatus.INVALID_PARAMETER, f"READ at {fields.offset:#x}")

@@ -318,6 +318,7 @@ def mark_authenticated(server: Server, session: Session) -> None:
         ConnectionSettings(
             authenticated=True,
             max_read=connection.max_read,
+            max_write=connection.max_write,
             multi_credit=connection.multi_credit,
             user=server.budgets.number_of(connection.user),
         ),

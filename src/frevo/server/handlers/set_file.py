@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from frevo.errors import SMBError, WireError
 from frevo.server.core.request import Request
@@ -10,7 +11,13 @@ from frevo.server.handlers.information import need_access
 from frevo.server.handlers.rename import set_link, set_rename, set_rename_ex
 from frevo.server.rules.deleting import check_deletable, set_delete_on_close, set_delete_pending
 from frevo.server.rules.ea_lists import eas_to_set
-from frevo.server.rules.write_time import after_write, before_write, keep_write_time
+from frevo.server.rules.write_time import (
+    after_write,
+    before_write,
+    keep_write_time,
+    thaw_write_time,
+    without_writes,
+)
 from frevo.vfs.base import Handle
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (
@@ -27,6 +34,10 @@ from frevo.wire.fscc import (
     FileValidDataLengthInformation,
 )
 from frevo.wire.smb2 import FileAccess, SetInfoRequest
+
+if TYPE_CHECKING:
+    from frevo.server.core.state import Open
+    from frevo.transport.base import Hold
 
 _KEEP, _FREEZE, _THAW = 0, -1, -2
 
@@ -87,30 +98,50 @@ def _time(value: int) -> int | None:
     return value if value > 0 else None
 
 
-def _basic(request: Request, handle: Handle, buffer: bytes) -> None:
+def _basic(request: Request, handle: Handle, buffer: bytes) -> Awaitable[None] | None:
     """Times and attributes. 0 keeps a time. A time that was set, or for which -1 was given, is not changed by other
     operations on this open until -2 is given."""
     fields = FileBasicInformation.parse(buffer)
     need_access(request, FileAccess.WRITE_ATTRIBUTES)
+    for time in (fields.creation_time, fields.last_access_time, fields.last_write_time, fields.change_time):
+        _time(time)
+    if fields.last_write_time in (_KEEP, _THAW):
+        _set_basic(request.open, handle, fields)
+        return None
+    assert request.open.record is not None
+    hold = without_writes(request.server, request.open.record)
+    if not hold.drained:
+        return _set_basic_later(request, handle, fields, hold)
+    _set_basic(request.open, handle, fields, hold)
+    return None
+
+
+async def _set_basic_later(
+    request: Request, handle: Handle, fields: FileBasicInformation, hold: Hold
+) -> None:
+    await request.server.fastpath.drained(hold)
+    _set_basic(request.open, handle, fields, hold)
+
+
+def _set_basic(opened: Open, handle: Handle, fields: FileBasicInformation, hold: Hold | None = None) -> None:
+    """*hold*: that of `without_writes`, if the last write time is to be kept."""
     created, accessed, written = map(
         _time, (fields.creation_time, fields.last_access_time, fields.last_write_time)
     )
-    _time(fields.change_time)
     attributes = _attributes(handle, fields.file_attributes)
     if (created, accessed, written, attributes) != (None, None, None, None):
         handle.set_basic(
             creation_time=created, last_access_time=accessed, last_write_time=written, attributes=attributes
         )
-    opened = request.open
     if fields.last_access_time != _KEEP:
         handle.keep_access_time(fields.last_access_time != _THAW)
     if written is not None:
         assert opened.record is not None
         opened.record.writes += 1  # so that a write under way does not restore the old time
     if fields.last_write_time == _THAW:
-        opened.kept_write_time = None
-    elif fields.last_write_time != _KEEP:
-        keep_write_time(opened)
+        thaw_write_time(opened)
+    elif hold is not None:
+        keep_write_time(opened, hold)
 
 
 def _attributes(handle: Handle, wanted: int) -> int | None:

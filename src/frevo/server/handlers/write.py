@@ -1,18 +1,19 @@
-"""WRITE to files and pipes ([MS-SMB2] 3.3.5.13)."""
+"""WRITE by the control plane: to pipes, with locks, and the first of an open, which is then attached to the data plane
+([MS-SMB2] 3.3.5.13)."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
 
 from frevo.errors import SMBError
+from frevo.server.core.fastpath import WRITES
 from frevo.server.core.request import Request
 from frevo.server.handlers.read import MAX_OFFSET
 from frevo.server.pipes.feed import feed
 from frevo.server.rules.write_time import after_write, before_write
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import Channel, FileAccess, WriteFlags, WriteRequest, WriteResponse
+from frevo.wire.smb2 import Channel, WriteFlags, WriteRequest, WriteResponse
 
-_WRITE = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
 _END_OF_FILE = 0xFFFFFFFFFFFFFFFF  # "write at the end", for those who may only append
 _THROUGH = int(WriteFlags.WRITE_THROUGH)
 
@@ -29,7 +30,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
         return _write_pipe(request, fields)
     if opened.is_directory:
         raise SMBError(NTStatus.INVALID_DEVICE_REQUEST, "WRITE to a directory")
-    if not opened.granted_access & _WRITE:
+    if not opened.granted_access & WRITES:
         raise SMBError(NTStatus.ACCESS_DENIED, "WRITE without write access")
     if fields.offset != _END_OF_FILE and fields.offset + len(fields.data) > MAX_OFFSET:
         raise SMBError(NTStatus.INVALID_PARAMETER, f"WRITE at {fields.offset:#x}")
@@ -54,6 +55,8 @@ async def _write_file(request: Request, fields: WriteRequest) -> bytes:
     opened.position = offset + written
     if fields.flags & _THROUGH:
         await handle.flush()
+    if written:
+        request.server.fastpath.attach(opened)
     return WriteResponse(written).pack()
 
 

@@ -3,14 +3,38 @@ UserSetModificationTime). A write through another open sets the time of that wri
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from frevo.server.core.fastpath import Level
 from frevo.server.core.state import KeptWriteTime, Open
 from frevo.vfs.base import Handle
 
+if TYPE_CHECKING:
+    from frevo.locking.file_table import FileRecord
+    from frevo.server.core.server import Server
+    from frevo.transport.base import Hold
 
-def keep_write_time(opened: Open) -> None:
-    """From now on, writes through *opened* do not change the last write time."""
-    if opened.kept_write_time is None:
-        opened.kept_write_time = KeptWriteTime()
+
+def keep_write_time(opened: Open, hold: Hold) -> None:
+    """From now on, writes through *opened* do not change the last write time. *hold* is that of `without_writes`."""
+    kept = opened.kept_write_time
+    if kept is None:
+        opened.kept_write_time = KeptWriteTime(hold=hold)
+    else:
+        hold.release()  # the first one lasts as long
+
+
+def thaw_write_time(opened: Open) -> None:
+    """From now on, writes through *opened* change the last write time, as they do at first."""
+    kept, opened.kept_write_time = opened.kept_write_time, None
+    if kept is not None and kept.hold is not None:
+        kept.hold.release()
+
+
+def without_writes(server: Server, record: FileRecord) -> Hold:
+    """The data plane knows nothing of times that are kept, so it writes nothing to the file while there is one. What it
+    is writing ends before the time is set."""
+    return server.fastpath.hold(record, Level.WRITE, "a last write time that is kept")
 
 
 def before_write(opened: Open, handle: Handle) -> KeptWriteTime | None:

@@ -52,7 +52,7 @@ impl Lab {
     fn new(credits: u16) -> Lab {
         let limits = Arc::new(Limits { max_frame: 9 << 20, ..Limits::default() });
         let mut client = Connection::new(1, Framing::Tcp, Role::Client, Arc::new(Flow::new(None)), &limits);
-        client.set_settings(Settings { authenticated: true, max_read: 0, multi_credit: true, user: 0 });
+        client.set_settings(Settings { authenticated: true, multi_credit: true, ..Settings::default() });
         client.set_session(SESSION, Arc::new(keys(1, 2)), Arc::default()).unwrap();
         let account = Arc::new(Credits::new());
         account.grant(credits - 1);

@@ -1,4 +1,4 @@
-//! The fast path on one connection: which READ and ECHO requests are answered here, and with what.
+//! The fast path on one connection: which requests are answered here, and with what. `write` is the part that changes files.
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::Ordering;
@@ -9,6 +9,7 @@ use zerocopy::IntoBytes;
 use super::Server;
 use crate::attached::AttachedOpen;
 use crate::conn::common::Common;
+use crate::conn::input::Verdict;
 use crate::conn::protect::{finish_plain, Protection};
 use crate::conn::Host;
 use crate::crypto::SignOnce;
@@ -20,8 +21,8 @@ use crate::ladder::Rung;
 use crate::pipe::PipeRun;
 use crate::stats::add;
 use crate::wire::{
-    command, flags, Body, Empty, ErrorResponse, Header, ReadRequest, CREDIT_BYTES, FRAME_BYTES, HEADER_BYTES,
-    STATUS_END_OF_FILE,
+    command, flags, Body, Empty, ErrorResponse, FileId, Header, ReadRequest, CREDIT_BYTES, FRAME_BYTES,
+    HEADER_BYTES, STATUS_END_OF_FILE,
 };
 
 /// READs of fewer bytes are copied: to splice them costs more.
@@ -36,7 +37,7 @@ pub(super) struct Request<'a> {
 }
 
 /// What became of a request: None when it is not for here; an error ends the connection.
-type Answered = Option<Result<(), Reason>>;
+pub(super) type Answered = Option<Result<Verdict, Reason>>;
 
 impl Server {
     /// Answers a request if it can. If not, the `right` to sign its answer is still there.
@@ -56,6 +57,8 @@ impl Server {
         }
         match request.header.command.get() {
             command::READ => self.read(common, request, right, host),
+            command::WRITE => self.write(common, request, right, host),
+            command::FLUSH => self.flush(common, request, right, host),
             command::ECHO if host.echoes() => self.echo(common, request, right, host),
             _ => None,
         }
@@ -76,7 +79,8 @@ impl Server {
             _ => protection(common, header, *encrypted, false)?,
         };
         add(&host.stats.fast_echoes, 1);
-        Some(self.respond(common, header, 0, Empty::new().as_bytes(), protection, right.take(), host))
+        let body = Empty::new();
+        Some(self.respond(common, header, 0, body.as_bytes(), protection, right.take(), host))
     }
 
     /// [MS-SMB2] 3.3.5.12
@@ -89,7 +93,10 @@ impl Server {
     ) -> Answered {
         let Request { header, message, encrypted } = request;
         let read = ReadRequest::of(message).filter(|read| is_plain(read))?;
-        let open = find_open(common, header, read)?;
+        let open = find_open(common, header, read.file_id, read.length.get(), common.settings.max_read)?;
+        if !open.readable {
+            return None;
+        }
         let protection = protection(common, header, *encrypted, open.encrypted_only)?;
         let (length, offset) = (read.length.get() as usize, read.offset.get());
         let minimum = read.minimum_count.get() as usize;
@@ -116,7 +123,7 @@ impl Server {
                     waits,
                 };
                 self.defer(job, host);
-                Some(Ok(()))
+                Some(Ok(Verdict::Answered))
             }
             Attempt::Done(count) if count < minimum => None,
             Attempt::Done(0) => Some(self.end_of_file(common, header, protection, right.take(), host)),
@@ -124,7 +131,7 @@ impl Server {
                 open.position.store(offset + count as u64, Ordering::Relaxed);
                 count_read(count, host);
                 if let Some(run) = pipes {
-                    return Some(self.send_pipes(common, header, run, host));
+                    return Some(self.send_pipes(common, header, run, host).map(|()| Verdict::Answered));
                 }
                 let credits = self.window.grant(header.credits.get(), true);
                 let tail = common.output.tail(data_start + length, &mut host.pool);
@@ -134,7 +141,7 @@ impl Server {
                 let (frame, right) = (&mut tail[start..], right.take());
                 let done = finish_read_response(frame, header, credits, protection, right, common.framing);
                 common.output.committed(data_start + count);
-                Some(done)
+                Some(done.map(|()| Verdict::Answered))
             }
         }
     }
@@ -179,7 +186,7 @@ impl Server {
                 finish_read_response(&mut buffer, &header, credits, protection, job.right, common.framing)?;
                 common.output.push(buffer, 0);
             }
-            _ => self.report_request(common, job.request, job.encrypted, job.right, host),
+            _ => self.report_request(common, (job.request, 0), job.encrypted, job.right, host),
         }
         drop(job.running);
         Ok(())
@@ -193,7 +200,7 @@ impl Server {
         protection: Protection,
         right: Option<SignOnce>,
         host: &mut Host,
-    ) -> Result<(), Reason> {
+    ) -> Result<Verdict, Reason> {
         let body = ErrorResponse::new();
         self.respond(common, request, STATUS_END_OF_FILE, body.as_bytes(), protection, right, host)
     }
@@ -219,7 +226,7 @@ impl Server {
 
     /// Queues a response with a short body.
     #[allow(clippy::too_many_arguments)]
-    fn respond(
+    pub(super) fn respond(
         &mut self,
         common: &mut Common,
         request: &Header,
@@ -228,7 +235,7 @@ impl Server {
         protection: Protection,
         right: Option<SignOnce>,
         host: &mut Host,
-    ) -> Result<(), Reason> {
+    ) -> Result<Verdict, Reason> {
         let credits = self.window.grant(request.credits.get(), true);
         let room = protection.room();
         let size = room + HEADER_BYTES + body.len();
@@ -240,13 +247,13 @@ impl Server {
         frame[room + HEADER_BYTES..].copy_from_slice(body);
         protection.finish(frame, common.framing, right)?;
         common.output.committed(size);
-        Ok(())
+        Ok(Verdict::Answered)
     }
 }
 
 /// How to protect the answer; None when the request is not protected as its session or, with `encrypted_only`, its
 /// share demands.
-fn protection(
+pub(super) fn protection(
     common: &Common,
     header: &Header,
     encrypted: Option<u64>,
@@ -263,13 +270,19 @@ fn protection(
     }
 }
 
-/// The attached open that a READ is for, when the request fits it and is paid for.
-fn find_open(common: &Common, header: &Header, read: &ReadRequest) -> Option<Arc<AttachedOpen>> {
-    let open = common.channel(header.session_id.get())?.opens.find(read.file_id.volatile.get())?;
-    let charge = if common.settings.multi_credit { header.credit_charge.get().max(1) } else { 1 };
-    let length = read.length.get();
-    let fits = length <= common.settings.max_read && length.div_ceil(CREDIT_BYTES) <= u32::from(charge);
-    let same = read.file_id.persistent == open.persistent_id && header.tree_id == open.tree_id;
+/// The attached open that a request is for, when its payload of `length` bytes is not too large and paid for
+/// ([MS-SMB2] 3.3.5.2.5).
+pub(super) fn find_open(
+    common: &Common,
+    header: &Header,
+    id: FileId,
+    length: u32,
+    max: u32,
+) -> Option<Arc<AttachedOpen>> {
+    let open = common.channel(header.session_id.get())?.opens.find(id.volatile.get())?;
+    let charge = common.charge(header.credit_charge.get());
+    let fits = length <= max && length.div_ceil(CREDIT_BYTES) <= u32::from(charge);
+    let same = id.persistent == open.persistent_id && header.tree_id == open.tree_id;
     (fits && same).then_some(open)
 }
 

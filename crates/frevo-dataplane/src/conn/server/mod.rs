@@ -2,6 +2,7 @@
 //! path, which answers for attached opens.
 
 mod answer;
+mod write;
 
 use answer::Request;
 
@@ -28,7 +29,7 @@ pub(super) struct Server {
     pub(super) window: Window,
     /// What may still be signed.
     pub(super) nonces: AnswerNonces,
-    /// Bytes of answers that workers are reading.
+    /// Bytes that workers read or write: of answers, and of requests that are held for so long.
     deferred_bytes: usize,
     /// Bytes that the requests paid for which the control plane has not answered yet: bounds its answers, too.
     pub(super) expected_bytes: usize,
@@ -148,7 +149,7 @@ impl Server {
         } else if let Some(header) = asked.alone.filter(|_| found.unverified == 0) {
             let request = Request { header, message, encrypted };
             if let Some(done) = self.answer(common, &request, &mut asked.right, host) {
-                return done.map(|()| Verdict::Answered);
+                return done;
             }
         }
         if let Some(right) = asked.right {
@@ -171,11 +172,12 @@ impl Server {
         }
     }
 
-    /// Hands up a request that a worker could not answer, with the right to sign its answer.
+    /// Hands up a request that a worker could not answer, with the right to sign its answer. It starts at `start` of the
+    /// buffer.
     fn report_request(
         &mut self,
         common: &Common,
-        request: Vec<u8>,
+        (buffer, start): (Vec<u8>, usize),
         encrypted: Option<u64>,
         right: Option<SignOnce>,
         host: &mut Host,
@@ -183,11 +185,11 @@ impl Server {
         if let Some(right) = right {
             self.nonces.keep(right);
         }
-        if let Some(header) = Header::parse(&request) {
+        if let Some(header) = Header::parse(&buffer[start..]) {
             self.expected_bytes += common.paid_bytes(header.credit_charge.get());
             self.promised_bytes += self.answer_bytes(common, &header);
         }
-        common.report(request, 0, Up::new(encrypted, &Default::default()), host);
+        common.report(buffer, start, Up::new(encrypted, &Default::default()), host);
     }
 
     /// Grants the credits of an answer of the control plane.

@@ -4,6 +4,7 @@ mod bounds;
 mod fast_path;
 mod messages;
 mod protection;
+mod writes;
 
 use super::*;
 use crate::attached::AttachedOpen;
@@ -14,6 +15,8 @@ use crate::wire::raw::{at, put, u16_at, u32_at};
 use crate::wire::{command, flags, Header, TRANSFORM_BYTES};
 
 const SESSION: u64 = 77;
+const LOGGED_ON: Settings =
+    Settings { authenticated: true, max_read: 0, max_write: 0, multi_credit: true, user: 1 };
 
 /// A server's connection with a client that speaks raw bytes.
 struct Pair {
@@ -46,7 +49,7 @@ impl Pair {
         let mut pair = Pair::new(Framing::Tcp);
         pair.keys = Arc::new(keys(1, 2, signing, encryption));
         pair.feed(&request(0, 0)).unwrap();
-        let settings = Settings { authenticated: true, max_read: 8 << 20, multi_credit: true, user: 1 };
+        let settings = Settings { max_read: 8 << 20, max_write: 8 << 20, ..LOGGED_ON };
         pair.connection.set_settings(settings);
         pair.connection.set_session(SESSION, pair.keys.clone(), pair.opens.clone()).unwrap();
         let mut response = request(0, 0);
@@ -63,6 +66,9 @@ impl Pair {
             position: Arc::default(),
             gate: gate.clone(),
             own: Arc::default(),
+            readable: true,
+            writable: true,
+            acting: None,
             file: OpenFile::new(temporary_file(content)),
         }));
         (pair, gate)

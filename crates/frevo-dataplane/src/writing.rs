@@ -1,0 +1,310 @@
+//! The fast path to files: plain WRITE and FLUSH requests, done by the thread that has received them or by a worker.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use zerocopy::little_endian::{U16, U32};
+
+use crate::attached::Running;
+use crate::crypto::SignOnce;
+use crate::fast::OpenFile;
+use crate::wire::{WriteRequest, WriteResponse, HEADER_BYTES, TRANSFORM_BYTES};
+
+/// Bytes before the data of a WRITE request: header and fixed part.
+pub const WRITE_REQUEST_BYTES: usize = HEADER_BYTES + size_of::<WriteRequest>();
+/// SMB2_WRITEFLAG_WRITE_UNBUFFERED does not change the response; anything else does.
+const WRITE_UNBUFFERED: u32 = 2;
+
+/// Where nothing tells whether a write would block, no larger ones are tried.
+const SMALL_BYTES: usize = 64 * 1024;
+/// There, a write that took longer than this has blocked ...
+const LONG: Duration = Duration::from_millis(2);
+/// ... and so many of the file's next ones are left to workers.
+const LEFT_TO_WORKERS: u8 = 64;
+
+/// True for a WRITE that the fast path may try ([MS-SMB2] 2.2.21), in a message of `size` bytes.
+pub fn is_plain_write(write: &WriteRequest, size: usize) -> bool {
+    let length = write.length.get();
+    let end = write.offset.get().checked_add(u64::from(length));
+    usize::from(write.data_offset.get()) == WRITE_REQUEST_BYTES
+        && length != 0
+        && length as usize <= size - WRITE_REQUEST_BYTES
+        && write.flags.get() & !WRITE_UNBUFFERED == 0
+        && (write.channel, write.remaining_bytes) == (U32::ZERO, U32::ZERO)
+        && (write.channel_info_offset, write.channel_info_length) == (U16::ZERO, U16::ZERO)
+        && end.is_some_and(|end| end <= i64::MAX as u64)
+}
+
+/// The fixed part of the response to a WRITE of `count` bytes ([MS-SMB2] 2.2.22).
+pub fn write_response(count: usize) -> WriteResponse {
+    WriteResponse { count: (count as u32).into(), ..WriteResponse::new() }
+}
+
+/// The result of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// This many bytes, fewer than all only if the file system took no more.
+    Done(usize),
+    /// The rest would block: a worker has to write it. So many bytes are written.
+    WouldBlock(usize),
+    /// An error, and nothing was written: the control plane tries it again and decides the response.
+    Failed,
+}
+
+/// What is known about writing to a file.
+#[derive(Debug, Default)]
+pub(crate) struct Manner {
+    /// One of the modes below.
+    mode: AtomicU8,
+    /// How many writes are left to workers, because one has blocked.
+    left: AtomicU8,
+}
+
+/// RWF_NOWAIT tells whether a write would block; assumed until the file system refuses it.
+const ASKS: u8 = 0;
+/// Writes never block: the file system is in memory.
+const IN_MEMORY: u8 = 1;
+/// The file system (ext4) tells it of reads only.
+const CACHED: u8 = 2;
+/// Nor of these: it may block for ever.
+const SILENT: u8 = 3;
+
+impl Manner {
+    /// Takes one of the writes that are left to workers.
+    fn leave_one(&self) -> bool {
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+impl OpenFile {
+    /// Writes as much as can be written without blocking. A file system that tells it of reads only has a page cache, which
+    /// small writes fill without waiting unless too much of it is dirty: these are tried.
+    pub fn write_nowait(&self, data: &[u8], offset: u64) -> Written {
+        let mut done = 0;
+        while done < data.len() {
+            let mode = self.manner.mode.load(Ordering::Relaxed);
+            let result = match mode {
+                SILENT => return Written::WouldBlock(done),
+                CACHED if data.len() > SMALL_BYTES || self.manner.leave_one() => {
+                    return Written::WouldBlock(done)
+                }
+                CACHED => self.timed(&data[done..], offset + done as u64),
+                IN_MEMORY => pwrite(self.descriptor(), &data[done..], offset + done as u64, 0),
+                _ => pwrite(self.descriptor(), &data[done..], offset + done as u64, libc::RWF_NOWAIT),
+            };
+            match result {
+                Ok(count) => done += count,
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EINTR) => (),
+                    Some(libc::EAGAIN) => return Written::WouldBlock(done),
+                    Some(libc::EOPNOTSUPP) if mode == ASKS => {
+                        let mode = match (self.is_in_memory(), self.would_tell()) {
+                            (true, _) => IN_MEMORY,
+                            (false, true) => CACHED,
+                            (false, false) => SILENT,
+                        };
+                        self.manner.mode.store(mode, Ordering::Relaxed);
+                    }
+                    _ => return ended(done),
+                },
+            }
+        }
+        Written::Done(done)
+    }
+
+    /// Writes all of `data`, of which `done` bytes were written before; may block.
+    pub fn write_blocking(&self, data: &[u8], offset: u64, mut done: usize) -> Written {
+        while done < data.len() {
+            match pwrite(self.descriptor(), &data[done..], offset + done as u64, 0) {
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(_) => return ended(done),
+            }
+        }
+        Written::Done(done)
+    }
+
+    /// As if it were on a file system that never tells whether a write would block.
+    #[cfg(test)]
+    pub(crate) fn forget_how_it_is_written(&self) {
+        self.manner.mode.store(SILENT, Ordering::Relaxed);
+    }
+
+    /// Waits until data and metadata are on disk.
+    pub fn flush(&self) -> Written {
+        // SAFETY: no pointers; the descriptor is owned by self.
+        match unsafe { libc::fsync(self.descriptor()) } {
+            0 => Written::Done(0),
+            _ => Written::Failed,
+        }
+    }
+
+    fn timed(&self, data: &[u8], offset: u64) -> io::Result<usize> {
+        let begun = Instant::now();
+        let result = pwrite(self.descriptor(), data, offset, 0);
+        if begun.elapsed() > LONG {
+            self.manner.left.store(LEFT_TO_WORKERS, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+/// After an error: what was written before counts.
+fn ended(done: usize) -> Written {
+    match done {
+        0 => Written::Failed,
+        done => Written::Done(done),
+    }
+}
+
+fn pwrite(fd: RawFd, data: &[u8], offset: u64, flags: i32) -> io::Result<usize> {
+    let iov = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
+    // SAFETY: the iovec describes `data`, which is borrowed for the call and only read.
+    let count = unsafe { libc::pwritev2(fd, &iov, 1, offset as libc::off_t, flags) };
+    match usize::try_from(count) {
+        Ok(0) => Err(io::Error::from_raw_os_error(libc::ENOSPC)), // as if there were no space: no progress
+        Ok(count) => Ok(count),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
+/// What a [`WriteJob`] does.
+#[derive(Debug)]
+pub enum Work {
+    /// Writes the data of the request, of which so many bytes are written.
+    Write(usize),
+    /// Writes what the file has to disk.
+    Flush,
+}
+
+/// A WRITE or FLUSH that a worker finishes.
+#[derive(Debug)]
+pub struct WriteJob {
+    /// Its connection.
+    pub connection: u64,
+    /// The message, for its data, and for the control plane if nothing was done. The request starts at `start`, which is
+    /// behind the transform header.
+    pub request: Vec<u8>,
+    /// See `request`.
+    pub start: usize,
+    /// SessionId of the transform header, None for a plain request.
+    pub encrypted: Option<u64>,
+    /// For the response, or that of the control plane.
+    pub right: Option<SignOnce>,
+    /// What to do.
+    pub work: Work,
+    /// The result; None before.
+    pub outcome: Option<Written>,
+    /// To which open; holders of its gate wait until the response is queued.
+    pub running: Running,
+}
+
+impl WriteJob {
+    /// With its message, which starts at `start` of the buffer.
+    pub(crate) fn with(mut self: Box<Self>, buffer: Vec<u8>, start: usize) -> WriteJob {
+        self.start = start + if self.encrypted.is_some() { TRANSFORM_BYTES } else { 0 };
+        self.request = buffer;
+        *self
+    }
+
+    /// The request, which starts with its header.
+    pub fn message(&self) -> &[u8] {
+        &self.request[self.start..]
+    }
+
+    /// Where the data goes, and the data.
+    pub fn data(&self) -> Option<(u64, &[u8])> {
+        let message = self.message();
+        let write = <WriteRequest as crate::wire::Body>::of(message)?;
+        let data = message.get(WRITE_REQUEST_BYTES..)?.get(..write.length.get() as usize)?;
+        Some((write.offset.get(), data))
+    }
+
+    /// Does it; may block.
+    pub fn run(&mut self) {
+        let open = self.running.open();
+        self.outcome = Some(match (open.act(), &self.work, self.data()) {
+            (Ok(()), Work::Write(done), Some((offset, data))) => {
+                open.file.write_blocking(data, offset, *done)
+            }
+            (Ok(()), Work::Flush, _) => open.file.flush(),
+            // What was written stays written, and is not written again.
+            (Err(_), Work::Write(done), _) => ended(*done),
+            _ => Written::Failed,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fast::{temporary_file, Attempt};
+    use std::mem::MaybeUninit;
+
+    fn content(file: &OpenFile) -> Vec<u8> {
+        let mut room = [MaybeUninit::<u8>::uninit(); 64];
+        let Attempt::Done(count) = file.read_blocking(&mut room, 0) else { panic!("unreadable") };
+        // SAFETY: that many bytes were read into it.
+        room[..count].iter().map(|byte| unsafe { byte.assume_init() }).collect()
+    }
+
+    #[test]
+    fn writes_go_where_they_should() {
+        let file = OpenFile::new(temporary_file(b"0123456789"));
+        assert_eq!(file.write_nowait(b"abc", 2), Written::Done(3));
+        assert_eq!(file.manner.mode.load(Ordering::Relaxed), IN_MEMORY);
+        assert_eq!(file.write_blocking(b"xyz", 8, 1), Written::Done(3), "the rest of it");
+        assert_eq!(content(&file), b"01abc5678yz");
+        assert_eq!(file.flush(), Written::Done(0));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_left_to_the_control_plane() {
+        let file = OpenFile::new(std::fs::File::open("/").unwrap().into());
+        assert_eq!(file.write_nowait(b"abc", 0), Written::Failed);
+        assert_eq!(file.write_blocking(b"abc", 0, 0), Written::Failed);
+        assert_eq!(file.write_blocking(b"abc", 0, 2), Written::Done(2), "not once more");
+    }
+
+    #[test]
+    fn where_nothing_tells_large_writes_and_those_after_a_slow_one_are_left_to_workers() {
+        let file = OpenFile::new(temporary_file(b""));
+        file.manner.mode.store(CACHED, Ordering::Relaxed);
+        assert_eq!(file.write_nowait(&[7; SMALL_BYTES + 1], 0), Written::WouldBlock(0));
+        file.manner.left.store(2, Ordering::Relaxed);
+        let results = [0; 3].map(|_| file.write_nowait(b"abc", 0));
+        assert_eq!(results, [Written::WouldBlock(0), Written::WouldBlock(0), Written::Done(3)]);
+        file.manner.mode.store(SILENT, Ordering::Relaxed);
+        assert_eq!(file.write_nowait(b"abc", 0), Written::WouldBlock(0));
+    }
+
+    #[test]
+    fn only_plain_writes_are_taken() {
+        let plain = WriteRequest {
+            data_offset: (WRITE_REQUEST_BYTES as u16).into(),
+            length: 8.into(),
+            flags: WRITE_UNBUFFERED.into(),
+            ..WriteRequest::new()
+        };
+        let size = WRITE_REQUEST_BYTES + 8;
+        assert!(is_plain_write(&plain, size) && is_plain_write(&plain, size + 1));
+        assert!(!is_plain_write(&plain, size - 1), "data is missing");
+        let unusual = [
+            WriteRequest { length: 0.into(), ..plain },
+            WriteRequest { data_offset: 120.into(), ..plain },
+            WriteRequest { flags: 1.into(), ..plain },
+            WriteRequest { channel: 1.into(), ..plain },
+            WriteRequest { remaining_bytes: 1.into(), ..plain },
+            WriteRequest { channel_info_offset: 112.into(), ..plain },
+            WriteRequest { channel_info_length: 8.into(), ..plain },
+            WriteRequest { offset: (i64::MAX as u64 - 7).into(), ..plain },
+            WriteRequest { offset: u64::MAX.into(), ..plain },
+        ];
+        for write in unusual {
+            assert!(!is_plain_write(&write, size + 100), "{write:?}");
+        }
+        assert!(is_plain_write(&WriteRequest { offset: (i64::MAX as u64 - 8).into(), ..plain }, size));
+    }
+}

@@ -1,0 +1,320 @@
+"""WRITE and FLUSH by the data plane: what the server does in their place, seen from outside, must be the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from frevo.wire.erref import NTStatus
+from frevo.wire.fscc import (
+    FileBasicInformation,
+    FileDispositionInformation,
+    FileEndOfFileInformation,
+    FileInfoClass,
+    FilePositionInformation,
+    FileRenameInformation,
+)
+from frevo.wire.smb2 import (
+    Command,
+    CreateResponse,
+    FlushRequest,
+    ReadRequest,
+    SetInfoRequest,
+    WriteRequest,
+    WriteResponse,
+)
+from pair.client import Client, FileId
+from pair.conftest import MakePair
+from pair.file_calls import EXCLUSIVE, NOW, UNLOCK, folder, lock, put, queried
+from pair.machine import Pair
+from pair.test_notifying import ask, told
+
+THEN = 132_000_000_000_000_000  # 2019
+
+
+def counts(pair: Pair) -> tuple[int, int]:
+    """How many WRITEs and FLUSHes the data plane has answered."""
+    statistics = pair.transport.statistics()
+    return statistics["fast_writes"], statistics["fast_flushes"]
+
+
+def attached(client: Client, name: str = "file", **fields: int) -> FileId:
+    """An open whose WRITEs the data plane answers: after the first."""
+    file_id = client.open(name, **fields)
+    assert client.write(file_id, 0, b"first").ok(WriteResponse).count == 5
+    return file_id
+
+
+def status(client: Client, request: WriteRequest) -> NTStatus:
+    return client.call(Command.WRITE, request.pack()).status
+
+
+@pytest.mark.parametrize("encrypt", [False, True])
+def test_the_second_write_is_answered_by_the_data_plane(pair: Pair, encrypt: bool) -> None:
+    """Goal: count, data and position of a WRITE, protected as the request was. Method: signed and encrypted."""
+    client = pair.logged_on()
+    assert client.session is not None
+    client.session.encrypt = encrypt
+    file_id = attached(client)
+    reply = client.write(file_id, 3, b"0123456789" * 10_000)
+    assert reply.ok(WriteResponse).count == 100_000
+    assert (reply.encrypted, reply.signed) == (encrypt, not encrypt)
+    assert counts(pair)[0] == 1
+    assert (pair.root / "share" / "file").read_bytes() == b"fir" + b"0123456789" * 10_000
+    position = queried(client, file_id, FilePositionInformation, FileInfoClass.POSITION)
+    assert position.current_byte_offset == 100_003
+
+
+def test_who_may_only_write_or_only_read(pair: Pair) -> None:
+    """Goal: access is checked on both paths. Method: an open for appending alone, one for reading alone, attached."""
+    client = pair.logged_on()
+    writer = attached(client, desired_access=0x0012_0084)
+    assert client.write(writer, 5, b"more").ok(WriteResponse).count == 4
+    assert counts(pair)[0] == 1
+    reader = client.open("file", desired_access=0x0012_0089)
+    assert client.read(reader, 0, 9) == client.read(reader, 0, 9) == b"firstmore"
+    for _ in range(2):
+        assert status(client, WriteRequest(reader, 0, b"x")) == NTStatus.ACCESS_DENIED
+        flush = client.call(Command.FLUSH, FlushRequest(reader).pack())
+        assert flush.status == NTStatus.ACCESS_DENIED
+    assert counts(pair) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"flags": 1}, NTStatus.SUCCESS),
+        ({"offset": 2**64 - 1}, NTStatus.SUCCESS),
+        ({"remaining_bytes": 1}, NTStatus.SUCCESS),
+        ({"data": b""}, NTStatus.SUCCESS),
+        ({"channel": 1}, NTStatus.INVALID_PARAMETER),
+        ({"offset": 2**63 - 1}, NTStatus.INVALID_PARAMETER),
+        ({"data": bytes(70_000)}, NTStatus.INVALID_PARAMETER),  # not paid for
+    ],
+)
+def test_unusual_writes_are_the_servers(pair: Pair, change: dict[str, object], wanted: NTStatus) -> None:
+    """Goal: whatever the data plane does not know goes up, and has the server's answer. Method: one thing at a time."""
+    client = pair.logged_on()
+    file_id = attached(client)
+    values: dict[str, object] = {"offset": 7, "data": b"data", **change}
+    assert status(client, WriteRequest(file_id, **values)) == wanted  # type: ignore[arg-type]
+    assert counts(pair)[0] == 0
+    replay = client.call(Command.WRITE, WriteRequest(file_id, 7, b"data").pack(), flags=0x2000_0000)
+    assert replay.status == NTStatus.SUCCESS and counts(pair)[0] == 0, "a replay"
+    later = client.call(Command.WRITE, WriteRequest(file_id, 7, b"data").pack(), status=1)
+    assert later.status == NTStatus.SUCCESS and counts(pair)[0] == 0, "another ChannelSequence"
+    assert status(client, WriteRequest(file_id, 7, b"data", flags=2)) == NTStatus.SUCCESS
+    assert counts(pair)[0] == 1, "unbuffered"
+
+
+def test_an_error_is_the_servers_and_nothing_is_done_twice(pair: Pair) -> None:
+    """Goal: a write that the system refuses has the server's status; one that ends early says how much it did. Method:
+    a limit on the size of files, in the middle of a write and before it."""
+    client = pair.logged_on()
+    file_id = attached(client)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        assert client.write(file_id, 9_990, bytes(100)).ok(WriteResponse).count == 10
+        refused = client.write(file_id, 10_000, bytes(100)).status
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert refused & 0xC000_0000 == 0xC000_0000
+    assert counts(pair)[0] == 1
+    assert (pair.root / "share" / "file").stat().st_size == 10_000
+
+
+def test_locks_keep_writes_out(pair: Pair) -> None:
+    """Goal: no write gets past another open's lock. Method: attached, locked, unlocked."""
+    client, other = pair.logged_on(), pair.logged_on()
+    file_id, others = attached(client), other.open("file")
+    assert lock(other, others, (0, 4, EXCLUSIVE | NOW)) == NTStatus.SUCCESS
+    assert client.write(file_id, 2, b"x").status == NTStatus.FILE_LOCK_CONFLICT
+    assert client.write(file_id, 4, b"x").status == NTStatus.SUCCESS
+    assert lock(other, others, (0, 4, UNLOCK)) == NTStatus.SUCCESS
+    assert counts(pair)[0] == 0
+    assert client.write(file_id, 2, b"x").status == NTStatus.SUCCESS and counts(pair)[0] == 1
+
+
+def basic(client: Client, file_id: FileId, **values: int) -> NTStatus:
+    return put(client, file_id, FileInfoClass.BASIC, FileBasicInformation(**values).pack())
+
+
+def written(client: Client, file_id: FileId) -> int:
+    found: FileBasicInformation = queried(client, file_id, FileBasicInformation, FileInfoClass.BASIC)
+    return found.last_write_time
+
+
+def test_a_time_that_was_set_stays(pair: Pair) -> None:
+    """Goal: a last write time set through an open survives its writes until -2, and other opens' writes count; then
+    the data plane writes again. Method: two attached opens; the first sets the time."""
+    client = pair.logged_on()
+    file_id, other = attached(client), attached(client)
+    assert basic(client, file_id, last_write_time=THEN) == NTStatus.SUCCESS
+    client.write(file_id, 0, b"mine")
+    assert written(client, file_id) == THEN and counts(pair)[0] == 0
+    client.write(other, 0, b"others")
+    assert written(client, file_id) > THEN
+    assert basic(client, file_id, last_write_time=-2) == NTStatus.SUCCESS
+    client.write(other, 0, b"others")
+    assert counts(pair)[0] == 1
+    for ends in (lambda: basic(client, file_id, last_write_time=-2), lambda: client.close(file_id)):
+        assert basic(client, file_id, last_write_time=-1) == NTStatus.SUCCESS
+        before = counts(pair)[0]
+        client.write(other, 0, b"others")
+        assert counts(pair)[0] == before
+        ends()
+        client.write(other, 0, b"others")
+        assert counts(pair)[0] == before + 1
+
+
+def test_setting_a_time_waits_for_a_write_under_way(pair: Pair) -> None:
+    """Goal: a write that began before cannot change the time that is set. Method: SET_INFO while one runs; others are
+    served meanwhile."""
+    client, other = pair.logged_on(), pair.logged_on()
+    file_id = attached(client)
+    [session] = [one for one in pair.server.sessions.values() if file_id[1] in one.opens]
+    running = session.attached_opens.begin(file_id[1], "write")
+    assert running is not None
+    body = FileBasicInformation(last_write_time=THEN).pack()
+    waiting = client.send(Command.SET_INFO, SetInfoRequest(1, FileInfoClass.BASIC, 0, file_id, body).pack())
+    pair.turn()
+    assert not client.answers(waiting) and other.echo().status == NTStatus.SUCCESS
+    running.end()
+    assert client.wait(waiting).status == NTStatus.SUCCESS
+    assert written(client, file_id) == THEN
+
+
+def test_writes_are_told_to_watchers(pair: Pair) -> None:
+    """Goal: CHANGE_NOTIFY reports a write of the data plane. Method: a watch of the folder for last write and size."""
+    client, other = pair.logged_on(), pair.logged_on()
+    file_id = attached(client)
+    number = ask(other, folder(other), wanted=0x18)
+    pair.turn()
+    client.write(file_id, 100, b"x")
+    assert counts(pair)[0] == 1
+    assert (3, "file") in told(other, number)
+
+
+class Actor:
+    """Two clients with two opens each of the same files, and a program beside the server."""
+
+    def __init__(self, pair: Pair, seed: int) -> None:
+        self.pair, self.rng = pair, random.Random(seed)
+        self.clients = [pair.logged_on(), pair.logged_on()]
+        self.opens = [[client.open("a"), client.open("b")] for client in self.clients]
+        self.locked: list[tuple[int, int, int]] = []
+
+    def step(self) -> object:
+        number, which = self.rng.randrange(2), self.rng.randrange(2)
+        client, opens = self.clients[number], self.opens[number]
+        actions: tuple[Callable[[Client, FileId, int], object], ...] = (
+            *(self.write,) * 8, *(self.read,) * 3, self.flush, self.lock, self.size, self.time, self.look,
+            self.rename, self.local, self.again,
+        )  # fmt: skip
+        action = self.rng.choice(actions)
+        return action.__name__, action(client, opens[which], number * 2 + which)
+
+    def write(self, client: Client, file_id: FileId, _: int) -> object:
+        data = self.rng.randbytes(self.rng.choice((1, 100, 4096, 70_000)))
+        reply = client.write(file_id, self.rng.randrange(5_000), data)
+        return reply.status, reply.body
+
+    def read(self, client: Client, file_id: FileId, _: int) -> object:
+        body = ReadRequest(file_id, self.rng.randrange(5_000), 3_000).pack()
+        reply = client.call(Command.READ, body)
+        return reply.status, reply.body
+
+    def flush(self, client: Client, file_id: FileId, _: int) -> object:
+        return client.call(Command.FLUSH, FlushRequest(file_id).pack()).status
+
+    def lock(self, client: Client, file_id: FileId, number: int) -> object:
+        if self.locked:
+            where, which, start = self.locked.pop()
+            return lock(self.clients[where], self.opens[where][which], (start, 1000, UNLOCK))
+        start = self.rng.randrange(5_000)
+        found = lock(client, file_id, (start, 1000, EXCLUSIVE | NOW))
+        if found == NTStatus.SUCCESS:
+            self.locked.append((*divmod(number, 2), start))
+        return found
+
+    def size(self, client: Client, file_id: FileId, _: int) -> object:
+        body = FileEndOfFileInformation(self.rng.randrange(6_000)).pack()
+        return put(client, file_id, FileInfoClass.END_OF_FILE, body)
+
+    def time(self, client: Client, file_id: FileId, _: int) -> object:
+        return basic(client, file_id, last_write_time=self.rng.choice((THEN, THEN + 10**10, -1, -2, -2)))
+
+    def look(self, client: Client, file_id: FileId, _: int) -> object:
+        """Attributes, size, position, and the time if it is one that was set."""
+        found = queried(client, file_id, FileBasicInformation, FileInfoClass.BASIC)
+        place = queried(client, file_id, FilePositionInformation, FileInfoClass.POSITION)
+        time = found.last_write_time if found.last_write_time <= THEN + 10**10 else "later"
+        return found.file_attributes, time, place.current_byte_offset
+
+    def rename(self, client: Client, file_id: FileId, _: int) -> object:
+        body = FileRenameInformation(file_name=self.rng.choice("abcd")).pack()
+        return put(client, file_id, FileInfoClass.RENAME, body)
+
+    def local(self, *_: object) -> None:
+        """Another program overwrites a piece of a file."""
+        for name in "abcd":
+            path = self.pair.root / "share" / name
+            if path.exists():
+                descriptor = os.open(path, os.O_WRONLY)
+                os.pwrite(descriptor, b"local", 50)
+                os.close(descriptor)
+                return
+
+    def again(self, client: Client, file_id: FileId, number: int) -> object:
+        """The file is closed, perhaps deleted, and opened again."""
+        gone = None
+        if self.rng.randrange(3) == 0:
+            body = FileDispositionInformation(True).pack()
+            gone = put(client, file_id, FileInfoClass.DISPOSITION, body)
+        where, which = divmod(number, 2)
+        self.locked = [one for one in self.locked if one[:2] != (where, which)]
+        closed = client.close(file_id).status
+        reply = client.create("ab"[which])
+        if reply.status == NTStatus.SUCCESS:
+            self.opens[where][which] = reply.ok(CreateResponse).file_id
+        else:  # it is to be deleted: the others let it go, too
+            for other, opens in zip(self.clients, self.opens, strict=True):
+                for file in opens:
+                    other.close(file)
+            self.locked.clear()
+            self.opens = [[one.open("a"), one.open("b")] for one in self.clients]
+        return gone, closed, reply.status
+
+
+def files(pair: Pair) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (pair.root / "share").iterdir()}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_order_of_operations(tmp_path: Path, seed: int) -> None:
+    """Goal: files, times, positions and answers are the same whoever writes. Method: the seed's operations of two
+    clients and a local program on both servers: writes among locks, sizes, times, renames, deletions."""
+    with (
+        Pair(tmp_path / "fast", {"frevo:fast path": "yes"}) as fast,
+        Pair(tmp_path / "slow", {"frevo:fast path": "no"}) as slow,
+    ):
+        actors = [Actor(fast, seed), Actor(slow, seed)]
+        for number in range(200):
+            first, second = (actor.step() for actor in actors)
+            assert first == second, f"seed {seed}, step {number}"
+            assert files(fast) == files(slow), f"seed {seed}, step {number}"
+        assert counts(fast)[0] > 20 and counts(slow) == (0, 0)
+
+
+def test_a_flush_of_a_file_in_memory_is_answered_at_once(make_pair: MakePair) -> None:
+    """Goal: FLUSH of an attached open succeeds on both paths. Method: by whatever the folder of tests is on."""
+    pair = make_pair()
+    client = pair.logged_on()
+    file_id = attached(client)
+    assert client.call(Command.FLUSH, FlushRequest(file_id).pack()).status == NTStatus.SUCCESS
