@@ -94,6 +94,21 @@ def test_a_client_moves(make_pair: MakePair, caplog: pytest.LogCaptureFixture) -
     assert f"{THERE} refused: by `hosts allow` and `hosts deny`" in caplog.text
 
 
+def test_another_port_is_no_news(make_pair: MakePair, caplog: pytest.LogCaptureFixture) -> None:
+    """Goal: a client whose port changes with every datagram does not fill the log. Method: changes of port, which only
+    debugging shows."""
+    caplog.set_level("INFO")
+    pair = make_pair({}, transport="quic")
+    client = pair.logged_on(peer=HERE)
+    for port in range(2000, 2010):
+        _move(pair, client, f"10.1.1.1:{port}")
+    (connection,) = pair.server.connections.values()
+    assert connection.peer == "10.1.1.1:2009" and "now" not in caplog.text
+    caplog.set_level("DEBUG")
+    _move(pair, client, HERE)
+    assert f"10.1.1.1:2009 is at {HERE} now" in caplog.text
+
+
 def test_the_lists_of_shares_hold_for_clients_that_move(
     make_pair: MakePair, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -17,7 +17,7 @@ from frevo.server.core.turns import SLICE_S
 from frevo.server.lifecycle import drop_connection, end_connection, end_session
 from frevo.server.receive import receive
 from frevo.server.rules.homes import forget_homes
-from frevo.server.rules.hosts import HostGate, share_allows
+from frevo.server.rules.hosts import HostGate, host_of, share_allows
 from frevo.transport import base as events
 
 if TYPE_CHECKING:
@@ -168,7 +168,9 @@ class Service(Server):
         if connection is None:
             self.hosts.held(event)
             return
-        log.info("%s is at %s now", connection.peer, event[2])
+        # Each datagram may come from another port; from other machines only some may.
+        same = host_of(connection.peer) == host_of(event[2])
+        log.log(logging.DEBUG if same else logging.INFO, "%s is at %s now", connection.peer, event[2])
         connection.move(event[2])
         self.hosts.arrived(event)
 

@@ -22,6 +22,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use quinn_proto::EcnCodepoint;
 
+use buffers::Buffers;
 use port::{Outcome, Port, Stranger};
 pub(super) use routing::steer;
 pub(super) use stream::QuicStream;
@@ -91,7 +92,7 @@ pub(super) struct Quic {
     /// Connections whose servers cannot be reached.
     unreachable: Vec<(ConnectionId, Reason)>,
     /// Where datagrams are received; made when the first come.
-    buffers: Vec<BytesMut>,
+    buffers: Buffers,
     /// Where datagrams are made.
     out: Vec<u8>,
 }

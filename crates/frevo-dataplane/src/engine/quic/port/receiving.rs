@@ -8,15 +8,17 @@ use bytes::BytesMut;
 use quinn_proto::{DatagramEvent, EcnCodepoint, Incoming, Transmit};
 use quinn_udp::{RecvMeta, BATCH_SIZE};
 
+use super::super::buffers::Buffers;
 use super::super::congestion::Ending;
-use super::super::{buffers, config, Datagram};
+use super::super::{config, Datagram};
 use super::allowance::{Allowance, Arrival};
 use super::{Port, HANDSHAKES_BEFORE_RETRY};
 use crate::event::{ConnectionId, Reason};
 use crate::quic::session;
 use crate::stats::add;
 
-/// Fewer bytes than this are copied out of the buffer that they came in; with more it is given away.
+/// Fewer bytes than this are copied out of the buffer that they came in, each datagram by itself: what is kept of one must not keep
+/// the others. With more the buffer is given away, as long as not too many are.
 const COPIED_BYTES: usize = 16 * 1024;
 /// Receive calls before others get their turn.
 const RECEIVES: usize = 4;
@@ -35,14 +37,14 @@ impl Port {
     /// Receives what is there, within bounds, a batch at a time. What is left makes the socket readable again.
     pub(in crate::engine::quic) fn receive(
         &mut self,
-        buffers: &mut Vec<BytesMut>,
+        buffers: &mut Buffers,
         mut take: impl FnMut(&mut Port, Datagram),
     ) {
         let mut received = 0;
         for _ in 0..RECEIVES {
             let batch = self.batch;
             let mut metas = [RecvMeta::default(); BATCH_SIZE];
-            let mut slots = buffers::provide(buffers, batch).iter_mut();
+            let mut slots = buffers.provide(batch).iter_mut();
             let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
                 IoSliceMut::new(slots.next().map_or(&mut [][..], |buffer| &mut buffer[..]))
             });
@@ -55,8 +57,15 @@ impl Port {
             let metas = &metas[..count];
             let datagrams = metas.iter().map(|meta| meta.len.div_ceil(meta.stride.max(1))).sum::<usize>();
             add(&self.stats.quic_datagrams_received, datagrams as u64);
-            for (meta, buffer) in metas.iter().zip(&mut *buffers) {
-                self.split(meta, buffer, &mut take);
+            let (filled, may_lend) = buffers.filled();
+            for (meta, buffer) in metas.iter().zip(filled) {
+                let datagram = |data| Datagram {
+                    peer: meta.addr,
+                    local: meta.dst_ip,
+                    ecn: meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
+                    data,
+                };
+                split(meta, buffer, may_lend, |data| take(self, datagram(data)));
             }
             let bytes = metas.iter().map(|meta| meta.len).sum::<usize>();
             self.batch = next_batch(batch, count, bytes);
@@ -64,20 +73,6 @@ impl Port {
             if count < batch || received >= TURN_BYTES {
                 return;
             }
-        }
-    }
-
-    /// Hands on the datagrams that the kernel has put together.
-    fn split(&mut self, meta: &RecvMeta, buffer: &mut BytesMut, take: &mut impl FnMut(&mut Port, Datagram)) {
-        let mut rest = if meta.len < COPIED_BYTES {
-            BytesMut::from(&buffer[..meta.len])
-        } else {
-            buffer.split_to(meta.len)
-        };
-        while !rest.is_empty() {
-            let data = rest.split_to(meta.stride.clamp(1, rest.len()));
-            let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
-            take(self, Datagram { peer: meta.addr, local: meta.dst_ip, ecn, data });
         }
     }
 
@@ -172,6 +167,18 @@ impl Port {
     }
 }
 
+/// Takes apart what the kernel has put together.
+fn split(meta: &RecvMeta, buffer: &mut BytesMut, may_lend: bool, mut take: impl FnMut(BytesMut)) {
+    let stride = meta.stride.max(1);
+    if meta.len < COPIED_BYTES || !may_lend {
+        return buffer[..meta.len].chunks(stride).for_each(|datagram| take(datagram.into()));
+    }
+    let mut rest = buffer.split_to(meta.len);
+    while !rest.is_empty() {
+        take(rest.split_to(stride.min(rest.len())));
+    }
+}
+
 /// How many buffers the next call is given, when of `batch` of them `count` were used, for so many bytes.
 fn next_batch(batch: usize, count: usize, bytes: usize) -> usize {
     if count == batch && bytes < TURN_BYTES / 2 {
@@ -185,6 +192,7 @@ fn next_batch(batch: usize, count: usize, bytes: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::buffers::DATAGRAM_BYTES;
     use super::*;
 
     #[test]
@@ -199,6 +207,32 @@ mod tests {
             batch = next_batch(batch, 1, 1200);
             assert_eq!(batch, expected);
         }
+    }
+
+    #[test]
+    fn a_datagram_that_is_kept_keeps_little_else() {
+        let meta = |len, stride| {
+            let mut meta = RecvMeta::default();
+            (meta.len, meta.stride) = (len, stride);
+            meta
+        };
+        let parts = |meta: RecvMeta, may_lend| {
+            let mut buffers = Buffers::default();
+            let buffer = &mut buffers.provide(1)[0];
+            buffer[..3].copy_from_slice(b"abc");
+            let mut parts = Vec::new();
+            split(&meta, buffer, may_lend, |data| parts.push(data));
+            (parts, buffer.len())
+        };
+        let (small, rest) = parts(meta(7000, 3000), true);
+        let sizes: Vec<_> = small.iter().map(|one| (one.len(), one.capacity())).collect();
+        assert_eq!((sizes, rest), (vec![(3000, 3000), (3000, 3000), (1000, 1000)], DATAGRAM_BYTES));
+        let (large, rest) = parts(meta(63_000, 1000), true);
+        assert_eq!((large.len(), rest), (63, DATAGRAM_BYTES - 63_000), "given away");
+        let (large, rest) = parts(meta(63_000, 1000), false);
+        assert!(large.iter().all(|one| (one.len(), one.capacity()) == (1000, 1000)));
+        assert_eq!((large.len(), rest, &large[0][..3]), (63, DATAGRAM_BYTES, &b"abc"[..]));
+        assert_eq!(parts(meta(0, 0), true).0.len(), 0);
     }
 
     #[test]
