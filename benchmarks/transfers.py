@@ -50,6 +50,8 @@ def transfer(target: Target, network: Network, client: str, verb: str, folder: P
 
 def _run(command: Sequence[str], target: Target) -> str:
     environment = {**os.environ, "FREVO_PASSWORD": target.password}
+    # An installed frevo is compiled. Else each run would compile it: 0.1 s, an eighth of the whole.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     run = subprocess.run(
         command,
         stdout=subprocess.PIPE,

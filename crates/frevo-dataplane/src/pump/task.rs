@@ -1,7 +1,7 @@
 //! One pump: decides the next request and handles responses. It does not build requests.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
@@ -375,6 +375,16 @@ impl Pump {
             _ => {
                 self.ahead.insert(start, end);
             }
+        }
+    }
+
+    /// The file that the data of a WRITE comes from, and the offset in it.
+    pub(crate) fn source(&self, operation: &Operation) -> Option<(RawFd, u64)> {
+        match &self.settings.place {
+            Place::File(file, start) if operation.class == Class::Write => {
+                Some((file.as_raw_fd(), start.saturating_add(operation.offset - self.settings.offset)))
+            }
+            _ => None,
         }
     }
 

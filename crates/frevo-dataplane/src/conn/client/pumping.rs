@@ -1,6 +1,7 @@
 //! Pumps on a connection: their requests are built here, their answers are checked and routed here.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use zerocopy::FromBytes;
@@ -13,9 +14,10 @@ use crate::conn::compound::Element;
 use crate::conn::protect::{self, Protection};
 use crate::conn::{violation, Host};
 use crate::credits::Credits;
-use crate::crypto::RequestNonces;
+use crate::crypto::{RequestNonces, SessionKeys};
 use crate::event::{Event, Reason};
 use crate::framing::Framing;
+use crate::pipe::PipeRun;
 use crate::pump::{read_data, Class, End, Operation, Pump, PumpId, Settings, StoreJob, Stored};
 use crate::window::{Ids, Window};
 use crate::wire::{flags, Header, WriteRequest, CREDIT_BYTES, HEADER_BYTES, STATUS_INSUFFICIENT_RESOURCES};
@@ -28,6 +30,8 @@ const GREED: u64 = 128;
 const BULK_BYTES: usize = 64 * 1024;
 /// So many buffers for large answers are kept beside the one that is being filled.
 const SPARE_BUFFERS: usize = 4;
+/// WRITEs from this size on leave without a copy, where that can be.
+const SPLICED_BYTES: usize = 64 * 1024;
 /// What is before the data of a READ response.
 const READ_OVERHEAD: usize = HEADER_BYTES + 16;
 
@@ -233,6 +237,7 @@ impl Client {
         let now = host.now;
         let mut outlet = Outlet {
             framing: common.framing,
+            takes_pipes: common.takes_pipes,
             multi_credit: common.settings.multi_credit,
             credits,
             window: &mut self.window,
@@ -288,6 +293,7 @@ fn check(flight: &Flight, element: &Element, arrival: &Arrival, interim: bool) -
 /// What building a request needs of the connection.
 struct Outlet<'a> {
     framing: Framing,
+    takes_pipes: bool,
     multi_credit: bool,
     credits: &'a Credits,
     window: &'a mut Window,
@@ -318,8 +324,8 @@ impl Outlet<'_> {
             match self.send(pump, &mut operation, alone) {
                 Sent::Yes(message_id, charge) => {
                     pump.in_flight += 1;
-                    let Settings { id, session_id, encrypt, sign, .. } = pump.settings;
-                    let signed = sign && pump.keys.is_some();
+                    let Settings { id, session_id, encrypt, .. } = pump.settings;
+                    let signed = signing_keys(pump).is_some();
                     let flight = Flight {
                         pump: id,
                         operation,
@@ -352,8 +358,13 @@ impl Outlet<'_> {
     /// Builds, protects and queues one request.
     fn send(&mut self, pump: &mut Pump, operation: &mut Operation, alone: bool) -> Sent {
         let room = protect::room(pump.settings.encrypt);
+        let run = self.pipes_for(pump, operation);
+        if run.as_ref().is_some_and(|run| !source(pump, operation, run.len())) {
+            return Sent::Ended;
+        }
         let body = Body::of(pump, operation);
-        let data = if operation.class == Class::Write { operation.size as usize } else { 0 };
+        let load_it = operation.class == Class::Write && run.is_none();
+        let data = if load_it { operation.size as usize } else { 0 };
         let tail = self.output.tail(room + HEADER_BYTES + body.len() + data, self.pool);
         let start = tail.len();
         tail.resize(start + room + HEADER_BYTES, 0);
@@ -383,34 +394,60 @@ impl Outlet<'_> {
         };
         let first = self.window.send(message_id, charge);
         let right = first.ok().map(|first| self.nonces.right(first));
-        let finished = protection(pump).and_then(|protection| protection.finish(frame, self.framing, right));
+        let finished = match &run {
+            Some(run) => protect::finish_plain(frame, run.len(), self.framing),
+            None => protection(pump).and_then(|protection| protection.finish(frame, self.framing, right)),
+        };
         if finished.is_err() {
             tail.truncate(start);
             pump.stop(End::Lost);
             return Sent::Ended;
         }
         self.output.committed(size);
+        if let Some(run) = run {
+            self.output.push_pipes(run, self.pool);
+        }
         Sent::Yes(message_id, charge)
+    }
+
+    /// The data of a WRITE in pipes, if it is a local file's and nothing has to be computed from it. None: it is copied,
+    /// which also finds out what is wrong with the file. A file that somebody writes to meanwhile arrives as it was before
+    /// or after that, as it does when it is copied.
+    fn pipes_for(&mut self, pump: &Pump, operation: &Operation) -> Option<PipeRun> {
+        let (file, place) = pump.source(operation)?;
+        let (plain, size) = (!pump.settings.encrypt && signing_keys(pump).is_none(), operation.size as usize);
+        if !plain || !self.takes_pipes || size < SPLICED_BYTES {
+            return None;
+        }
+        let mut run = self.pool.pipes.take(place, size)?;
+        run.fill(file, place, size).ok().map(|_| run)
     }
 }
 
 /// Appends the data of a WRITE whose body is at `body`; false when there is none.
 fn load(pump: &mut Pump, operation: &mut Operation, tail: &mut Vec<u8>, body: usize) -> bool {
     match pump.load(tail, operation) {
-        Ok(count) if count < operation.size as usize => {
-            pump.source_ended(operation.offset + count as u64);
-            operation.size = count as u32;
+        Ok(count) => {
+            let some = source(pump, operation, count);
             if let Ok((write, _)) = WriteRequest::mut_from_prefix(&mut tail[body..]) {
                 write.length = operation.size.into();
             }
-            count > 0
+            some
         }
-        Ok(_) => true,
         Err(errno) => {
             pump.stop(End::Local(errno, operation.offset));
             false
         }
     }
+}
+
+/// The source of a WRITE had so many bytes for it; false when it had none.
+fn source(pump: &mut Pump, operation: &mut Operation, count: usize) -> bool {
+    if count < operation.size as usize {
+        pump.source_ended(operation.offset + count as u64);
+        operation.size = count as u32;
+    }
+    count > 0
 }
 
 /// What became of a request.
@@ -428,9 +465,14 @@ fn wanted(pump: &Pump, charge: u16) -> u64 {
 
 /// As the pump's settings demand.
 fn protection(pump: &Pump) -> Result<Protection, Reason> {
-    match &pump.keys {
-        Some(keys) if pump.settings.encrypt => Protection::encrypted(pump.settings.session_id, keys),
-        Some(keys) if pump.settings.sign => Ok(Protection::Signed(keys.clone())),
+    match (&pump.keys, signing_keys(pump)) {
+        (Some(keys), _) if pump.settings.encrypt => Protection::encrypted(pump.settings.session_id, keys),
+        (_, Some(keys)) => Ok(Protection::Signed(keys.clone())),
         _ => Ok(Protection::Plain),
     }
+}
+
+/// What the requests are signed with, if they are to be.
+fn signing_keys(pump: &Pump) -> Option<&Arc<SessionKeys>> {
+    pump.keys.as_ref().filter(|_| pump.settings.sign)
 }

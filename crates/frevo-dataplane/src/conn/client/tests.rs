@@ -8,6 +8,7 @@ use crate::crypto::{Cipher, Encryption, Signer, SigningAlgorithm};
 use crate::pump::{self, End, Kind, Memory, Place, Shared, Stored};
 use crate::wire::raw::{at, put, u16_at, u32_at, u64_at};
 use crate::wire::{command, flags, PROTOCOL_SMB2, TRANSFORM_BYTES};
+mod uploads;
 
 const SESSION: u64 = 9;
 const PENDING: u32 = 0x103;
