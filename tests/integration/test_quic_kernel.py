@@ -275,6 +275,36 @@ def test_a_client_that_is_denied_later(tmp_path: Path, kernel: KernelQuic) -> No
         assert running["alice"].communicate(timeout=30)[0] == "stayed\n"
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_client_that_moves(tmp_path: Path, kernel: KernelQuic, engine: str) -> None:
+    """Goal: `hosts allow` holds where a client has moved to. Method: one that goes on asking, from an address that is
+    allowed, then from one that is not."""
+    with served(tmp_path, kernel, of_engine(engine), "hosts allow = 127.0.0.1 198.51.100.1") as server:
+        program = """
+            import asyncio, sys
+            import frevo
+
+            async def main(url, ca):
+                async with frevo.connect(url, reconnect=0, tls_ca=ca) as share:
+                    print("in", flush=True)
+                    while True:
+                        await share.exists("x")
+                        await asyncio.sleep(0.05)
+
+            asyncio.run(main(*sys.argv[1:]))
+        """
+        client = server.script(program, server.url, str(tmp_path / "p" / "tls" / "ca.pem"))
+        assert client.stdout is not None and client.stdout.readline() == "in\n", client.communicate()
+        (kernel.folder / "moved").write_text("198.51.100.1")
+        server.until_said(" is at 198.51.100.1:")
+        assert client.poll() is None
+        (kernel.folder / "moved").write_text("192.0.2.1")
+        server.until_said(" is at 192.0.2.1:")
+        client.communicate(timeout=30)
+        assert client.returncode == 1
+        server.until_said("refused: ")
+
+
 def test_a_server_that_is_not_trusted(tmp_path: Path, kernel: KernelQuic) -> None:
     """Goal: a client leaves a server that it does not trust, and both say why. Method: no CA; then another name."""
     with served(tmp_path, kernel) as server:

@@ -42,6 +42,16 @@ pub(super) fn local_address(fd: RawFd) -> String {
     text(&address)
 }
 
+/// The peer's address of a connection, None when it has none any more.
+pub(super) fn peer_address(fd: RawFd) -> Option<String> {
+    // SAFETY: an all-zero sockaddr_storage is valid (AF_UNSPEC).
+    let mut address: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let mut length = mem::size_of_val(&address) as libc::socklen_t;
+    // SAFETY: address and length describe a buffer that lives during the call.
+    let result = unsafe { libc::getpeername(fd, std::ptr::from_mut(&mut address).cast(), &mut length) };
+    (result == 0).then(|| text(&address))
+}
+
 /// "ip:port", "[ip6]:port"; a mapped IPv4 address as IPv4; "unix" for what is not IP.
 fn text(address: &libc::sockaddr_storage) -> String {
     let pointer = std::ptr::from_ref(address);

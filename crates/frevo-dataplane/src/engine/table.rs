@@ -343,6 +343,7 @@ impl Table {
         }
         overdue.into_iter().for_each(|(id, reason)| self.close(id, reason.into()));
         fed.into_iter().for_each(|id| self.mark(id));
+        self.look_for_moves();
     }
 
     /// The thread ends: sends what can be sent now, and says so to every peer.

@@ -356,7 +356,7 @@ impl Table {
             match outcome {
                 Outcome::Ready => self.mark(id),
                 Outcome::Secured(secured) => self.secured(id, *secured),
-                Outcome::Moved(peer) => self.moved(id, peer),
+                Outcome::Moved(peer) => self.moved(id, shown(peer)),
                 Outcome::Finished => {
                     if self.entries.get(&id).is_some_and(|entry| entry.lingering.is_some()) {
                         self.close(id, "closed by the server".into());
@@ -377,9 +377,8 @@ impl Table {
     }
 
     /// A client is somewhere else. Before the handshake is done nobody knows about it.
-    fn moved(&mut self, connection: ConnectionId, peer: SocketAddr) {
+    pub(super) fn moved(&mut self, connection: ConnectionId, peer: String) {
         let Some(entry) = self.entries.get_mut(&connection) else { return };
-        let peer = shown(peer);
         match &mut entry.announced {
             Some(accepted) => accepted.peer = peer,
             None if entry.lingering.is_none() => self.host.events.push(Event::Moved { connection, peer }),

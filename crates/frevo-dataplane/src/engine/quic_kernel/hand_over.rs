@@ -27,6 +27,8 @@ const DELIVERY: Duration = Duration::from_millis(500);
 pub(in crate::engine) struct Admitted {
     listener: ListenerId,
     chain: Vec<Vec<u8>>,
+    /// Where it is, as far as that was reported.
+    peer: String,
 }
 
 impl DataPlane {
@@ -114,8 +116,8 @@ impl Table {
         };
         let Some(entry) = self.entries.get_mut(&id) else { return false };
         let Carrier::KernelQuic(carrier) = &entry.link.carrier else { return false };
-        let listener = entry.announced.as_ref().map(|it| it.listener);
-        if let Some(listener) = listener {
+        let accepted = entry.announced.as_ref().map(|it| (it.listener, it.peer.clone()));
+        if let Some((listener, peer)) = accepted {
             let chain = secured.peer_chain.clone();
             // The rules may have changed since the handshake judged it.
             let judged = match self.shared.handshakes.tls_of(listener) {
@@ -126,11 +128,25 @@ impl Table {
                 self.close(id, why.into());
                 return false;
             }
-            entry.admitted = Some(Box::new(Admitted { listener, chain }));
+            entry.admitted = Some(Box::new(Admitted { listener, chain, peer }));
         }
         carrier.is_ready.store(true, Ordering::Release);
         self.secured(id, *secured);
         true
+    }
+
+    /// Reports clients that are somewhere else than before. The kernel does not say so by itself; who asks is told.
+    pub(in crate::engine) fn look_for_moves(&mut self) {
+        let mut moved = Vec::new();
+        for (id, entry) in &mut self.entries {
+            let Carrier::KernelQuic(carrier) = &entry.link.carrier else { continue };
+            let Some(admitted) = entry.admitted.as_deref_mut() else { continue };
+            if let Some(peer) = socket::peer_address(carrier.socket().0).filter(|it| *it != admitted.peer) {
+                admitted.peer.clone_from(&peer);
+                moved.push((*id, peer));
+            }
+        }
+        moved.into_iter().for_each(|(id, peer)| self.moved(id, peer));
     }
 
     /// The thread of a server ends: waits a moment until the clients have what was sent to them. A QUIC socket that
