@@ -26,7 +26,7 @@ PLANES: dict[str, dict[str, str]] = {
 }
 
 #: As tests call them that QUIC does not carry.
-OLD_DIALECTS = {"SMB2_02", "SMB2_10", "SMB3_00", "SMB3_02", "2.0.2", "2.1", "3.0", "3.0.2"}
+OLD_DIALECTS = {"SMB2_02", "SMB2_10", "SMB3_00", "SMB3_02", "2.0.2", "2.1", "3.0", "3.0.2", "vers=3.0"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
