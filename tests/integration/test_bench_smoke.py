@@ -95,8 +95,8 @@ def test_reads_between_two_ends(tmp_path: Path) -> None:
             environment = {**os.environ, "FREVO_PASSWORD": password.partition("=")[2]}
             load = [sys.executable, *words, "--rounds", "1", "--seconds", "0.1"]
             result = subprocess.run(
-                load, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-            )
+                load, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
+            )  # a run for each way to read and each load
         finally:
             server.terminate()
     assert result.returncode == 0, result.stderr
