@@ -29,7 +29,7 @@ RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) \
 .PHONY: help serve build test test-quick test-python test-rust test-large test-quic check bench docs lock fuzz soak clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1 - /p' Makefile | column -t -s - -l 2 2>/dev/null || \
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' Makefile | column -t -s @ -l 2 2>/dev/null || \
 		sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile
 
 serve: $(STAMPS)/build demo/README.txt ## build, then share ./demo on 127.0.0.1:4450 and print how to connect

@@ -44,7 +44,8 @@ def explain(config: Config) -> list[ConfigProblem]:
 
 def remarks(config: Config) -> list[ConfigProblem]:
     """All problems; with an error among them, `frevo serve` does not start."""
-    found = [*listening(config), *_ports(config), *_log(config), *_certificates(config)]
+    found = [*listening(config), *_ports(config), *_driver(config), *_log(config)]
+    found += _certificates(config)
     if error := global_error(config):
         position = _at(config, "global", "frevo_unix_users", "global", error)
         found.append(replace(position, severity="error"))
@@ -75,6 +76,17 @@ def _ports(config: Config) -> Iterator[ConfigProblem]:
                 f"{address.name}:{ORDINARY_QUIC_PORT} (`frevo doctor` says how to permit it)"
             )
             yield _at(config, "global", "server_smb_transports", "global", text)
+
+
+def _driver(config: Config) -> Iterator[ConfigProblem]:
+    """The error of `frevo:quic driver = kernel` where the kernel has no QUIC sockets."""
+    transports = config.globals.server_smb_transports
+    if any(address.traits.secure for address in transports) and config.globals.frevo_quic_driver == "kernel":
+        from frevo.transport.kernel_quic import missing
+
+        if reason := missing():
+            text = f"this kernel has no QUIC sockets ({reason}): use auto or user"
+            yield replace(_at(config, "global", "frevo_quic_driver", "global", text), severity="error")
 
 
 def _certificates(config: Config) -> Iterator[ConfigProblem]:

@@ -42,7 +42,7 @@ def banner(
         lines += ["", *how_to_connect(share.name, login.user, addresses, certificates, _where(config))]
     else:
         lines += ["", *_how_to_list(config, addresses, certificates)]
-        lines.append("  add a user        frevo user add USER" + _where(config))
+        lines.append("  new user    frevo user add USER" + _where(config))
     lines += ["", f"To see who is connected: frevo status{_where(config)}", "Stop with Ctrl-C."]
     return "\n".join(lines)
 
@@ -54,7 +54,7 @@ def _how_to_list(
     lines = []
     if streams := _streams(addresses):
         host, port = reachable(streams)
-        lines.append(f"  list the shares   smbclient -L {host}{_port_option(port)} -U USER")
+        lines.append(f"  smbclient   smbclient -L {host}{_port_option(port)} -U USER")
     share = next((share.name for share in config.shares.values()), "SHARE")
     quic = how_to_connect_over_quic(share, "USER", addresses, certificates, _where(config))
     if quic and config.globals.frevo_quic_client_access == "require":

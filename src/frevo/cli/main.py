@@ -15,6 +15,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from frevo import __version__
 from frevo.cli.common import UsageError, printable
@@ -43,9 +44,19 @@ Exit codes: 0 success; 1 an error, or part of the work failed; 2 invalid command
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Subcommands complain about unknown arguments themselves, with their own usage, not with that of `frevo`."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+
 def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """The parser with these subcommands; loading one takes longer than many commands run."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="frevo",
         description="SMB 3.1.1 file server and client for Linux.",
         epilog=_EPILOG,

@@ -17,6 +17,7 @@ from frevo.text import json_text
 from frevo.tls.access import AccessList
 from frevo.tls.files import exists
 from frevo.tls.warnings import DAY_S, date_of, date_warning, days_left, usage_warnings
+from frevo.transport.traits import QUIC
 
 if TYPE_CHECKING:
     from frevo.tls.load import Facts
@@ -115,7 +116,11 @@ def _lines(place: Place, shown: list[Shown], authority: Facts | None) -> list[st
         }[place.settings.client_access]
         lines += [f"Client access      {asked}; {_entries(place)}", ""]
     good = next((one for one in shown if one.facts is not None), None)
-    return lines + (_connect_lines(place, good) if good is not None else [])
+    if good is not None:
+        lines += _connect_lines(place, good)
+        if not place.configured:
+            lines.append(f"If the server is not on UDP port {QUIC.port}, add its port, as frevo serve prints it.")
+    return lines
 
 
 def _fact_lines(facts: Facts) -> list[str]:

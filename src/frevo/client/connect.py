@@ -169,10 +169,13 @@ class Options(Redacted, msgspec.Struct, frozen=True):
 
     @property
     def _names_trust(self) -> bool:
-        return any((self.tls_ca, self.tls_cert, self.tls_key, self.tls_server_name, self.tls_fingerprint))
+        return any(getattr(self, name) is not None for name in _TLS_NAMES)
 
     def _trust(self) -> ClientTrust:
         trust = self.tls
+        for name in _TLS_NAMES:  # from an unset variable of a script: not the same as no demand
+            if getattr(self, name) == "":
+                raise ValueError(f"{name} is empty")
         if self.tls_ca:
             trust = replace(trust, ca_files=(_absolute(self.tls_ca),), ca_directories=(), system_cas=False)
         if self.tls_fingerprint:
@@ -185,8 +188,12 @@ class Options(Redacted, msgspec.Struct, frozen=True):
             key = _absolute(self.tls_key) if self.tls_key else ""
             trust = replace(trust, certificate=_absolute(self.tls_cert), key=key)
         elif self.tls_key:
-            raise ValueError("a key needs its certificate: tls_cert")
+            raise ValueError("a key needs its certificate: tls_cert (--tls-cert)")
         return trust
+
+
+#: The options about TLS that name one thing; None: not given.
+_TLS_NAMES = ("tls_ca", "tls_cert", "tls_key", "tls_server_name", "tls_fingerprint")
 
 
 def _absolute(path: str | PathLike[str]) -> str:

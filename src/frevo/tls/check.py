@@ -14,7 +14,7 @@ from frevo.errors import FrevoError
 from frevo.tls.access import AccessList
 from frevo.tls.files import exists
 from frevo.tls.server import client_cas, read_all
-from frevo.tls.settings import TlsSettings
+from frevo.tls.settings import DEFAULT_CERTFILE, DEFAULT_KEYFILE, TlsSettings
 from frevo.tls.store import TlsStore
 from frevo.tls.trust import revocation_lists
 from frevo.tls.warnings import date_of, date_warning, usage_warnings
@@ -52,13 +52,22 @@ def _certificates(settings: TlsSettings, now: float) -> Iterator[Finding]:
         try:
             facts = load_pair(certfile, keyfile).facts
         except FrevoError as error:
-            yield Finding(attribute, str(error))
+            yield Finding(attribute, str(error)) if number else _main_pair_error(settings, error)
             continue
         what = f"the certificate {certfile}"
         if sentence := date_warning(facts, now, what):
             yield Finding(attribute, sentence, "warning")
         for sentence in usage_warnings(facts, what):
             yield Finding(attribute, sentence, "warning")
+
+
+def _main_pair_error(settings: TlsSettings, error: FrevoError) -> Finding:
+    """Below the key that was set. If it is the only one of the two, the other one is what is missing."""
+    certfile, keyfile = settings.certfile != DEFAULT_CERTFILE, settings.keyfile != DEFAULT_KEYFILE
+    if certfile == keyfile:
+        return Finding("tls_certfile", str(error))
+    attribute, other = ("tls_certfile", "tls keyfile") if certfile else ("tls_keyfile", "tls certfile")
+    return Finding(attribute, f"{error} (`{other}` is not set)")
 
 
 def _place(directory: Path) -> Iterator[Finding]:

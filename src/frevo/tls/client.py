@@ -87,7 +87,10 @@ class ClientTrust(msgspec.Struct, frozen=True, kw_only=True):
             if self.key:
                 raise TlsError(f"there is a key ({self.key}) but no certificate: use --tls-cert FILE")
             return None
-        chain = pem.certificates_in(read_file(Path(self.certificate)), self.certificate)
+        content = read_file(Path(self.certificate))
+        chain = pem.certificates_in(content, self.certificate)
+        if not self.key and b"PRIVATE KEY" not in content:
+            raise TlsError(f"{self.certificate} has no private key: name the file that has it (--tls-key FILE)")
         keyfile = self.key or self.certificate
         return chain, pem.key_in(read_key_file(Path(keyfile)), keyfile)
 

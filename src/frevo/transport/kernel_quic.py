@@ -47,7 +47,7 @@ def choose(wanted: WantedDriver) -> Driver:
     if not reason:
         return "kernel"
     if wanted == "kernel":
-        text = f"frevo:quic driver = kernel, but this kernel has no QUIC sockets: {reason}"
+        text = f"frevo:quic driver = kernel, but this kernel has no QUIC sockets ({reason}): use auto or user"
         raise OSError(errno.EPROTONOSUPPORT, text)
     return "user"
 

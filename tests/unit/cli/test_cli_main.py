@@ -44,6 +44,17 @@ def test_frame(capsys: pytest.CaptureFixture[str]) -> None:
     assert "invalid choice" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["ls", "bench echo", "tls show"])
+def test_unknown_arguments_show_the_usage_of_the_command(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Goal: a mistyped option shows the options that there are, not the list of commands."""
+    assert main([*command.split(), "--no-such-option", *(["smb://nas/s"] if "tls" not in command else [])]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: frevo {command} [-h]")
+    assert f"frevo {command}: error: unrecognized arguments: --no-such-option" in said
+
+
 def test_a_command_runs_with_the_collector_on() -> None:
     """Goal: garbage collection is off only during imports. Method: a process whose command reports it."""
     code = (

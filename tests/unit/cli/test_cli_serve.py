@@ -20,6 +20,7 @@ from frevo.cli.serve_folder import Login, ServeError, folder_config, login_for, 
 from frevo.config import Config, load_text
 from frevo.server.rules.acting import who_acts
 from frevo.status.snapshot import CertificateStatus
+from frevo.transport import kernel_quic
 from frevo.transport.address import TransportAddress
 from frevo.transport.traits import TRANSPORTS
 
@@ -319,6 +320,21 @@ def test_a_udp_port_that_is_not_permitted(monkeypatch: pytest.MonkeyPatch) -> No
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("0.0.0.0", 0))
         assert serve_folder.may_listen(other.getsockname()[1], socket.SOCK_DGRAM)
+
+
+def test_a_driver_that_the_kernel_has_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: testparm knows that serve would not start. Method: the kernel's driver with QUIC and without it."""
+    monkeypatch.setattr(kernel_quic, "missing", lambda: "Protocol not supported")
+    path = tmp_path / "smb.conf"
+    text = "[global]\nfrevo:quic driver = kernel\nprivate dir = {0}\nserver smb transports = {1}\n[a]\npath = {0}\n"
+    path.write_text(text.format(tmp_path, "quic:4433"))
+    assert main(["testparm", "-c", str(path)]) == 1
+    said = "smb.conf:2: error: `frevo:quic driver`: this kernel has no QUIC sockets (Protocol not supported)"
+    assert f"{said}: use auto or user" in capsys.readouterr().err
+    path.write_text(text.format(tmp_path, "tcp:4450"))
+    assert main(["testparm", "-c", str(path)]) == 0
 
 
 def test_testparm_and_serve_check_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,6 +114,8 @@ def test_tls_keys(tmp_path: Path) -> None:
         (["--tls-ca", "ca.pem"], r"no effect on tcp, nbt: use smb\+quic://, or quic as a transport"),
         (["--transports", "quic", "--tls-fingerprint", "abc"], "not a fingerprint"),
         (["--transports", "quic", "--tls-key", "key.pem"], "a key needs its certificate"),
+        (["--transports", "quic", "--tls-fingerprint", ""], "tls_fingerprint is empty"),
+        (["--transports", "quic", "--tls-ca", ""], "tls_ca is empty"),
     ],
 )
 def test_wrong_tls_options(words: list[str], message: str) -> None:

@@ -105,6 +105,7 @@ def test_show(bench: Bench) -> None:
         f"frevo ls smb+quic://nas/share --tls-fingerprint {facts.fingerprint}",
         r"net use Z: \\nas\share /TRANSPORT:QUIC",
         "certutil -addstore Root ca.pem",
+        "If the server is not on UDP port 443, add its port",
     ):
         assert words in out
     assert "WARNING" not in out

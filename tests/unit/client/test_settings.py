@@ -80,6 +80,8 @@ def test_trust_by_options() -> None:
         ("smb+tcp://nas/s", {"tls_server_name": "x"}, "no effect on tcp"),
         ("smb+quic://nas/s", {"tls_fingerprint": "ab" * 20}, "SHA-1"),
         ("smb+quic://nas/s", {"tls_key": "/key.pem"}, "a key needs its certificate"),
+        ("smb+quic://nas/s", {"tls_fingerprint": ""}, "tls_fingerprint is empty"),
+        ("smb+quic://nas/s", {"tls_ca": ""}, "tls_ca is empty"),
     ],
 )
 def test_trust_that_means_nothing(url: str, options: dict[str, str], message: str) -> None:

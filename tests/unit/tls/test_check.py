@@ -67,6 +67,17 @@ def test_errors(tmp_path: Path, change: dict[str, str], words: str) -> None:
     assert words in message
 
 
+def test_half_a_pair(tmp_path: Path) -> None:
+    """Goal: the error names the key that is missing, at the one that is there. Method: either key alone."""
+    both = configured(tmp_path)
+    severity, attribute, message = only(settings(tmp_path, keyfile=both.keyfile))
+    assert (severity, attribute) == ("error", "tls_keyfile")
+    assert "private/tls/cert.pem: No such file" in message and message.endswith("(`tls certfile` is not set)")
+    severity, attribute, message = only(settings(tmp_path, certfile=both.certfile))
+    assert (severity, attribute) == ("error", "tls_certfile")
+    assert "private/tls/key.pem: No such file" in message and message.endswith("(`tls keyfile` is not set)")
+
+
 def test_key_of_another(tmp_path: Path) -> None:
     """Goal: a key that does not fit is an error. Method: also for a further certificate."""
     values = configured(tmp_path)

@@ -128,6 +128,15 @@ def test_errors(folder: Path, client: ClientTrust, words: str) -> None:
         native(client)
 
 
+def test_certificate_without_a_key(folder: Path) -> None:
+    """Goal: without a file for the key, advice on it, not on the mode of the certificate. Method: a public file."""
+    alone = folder / "alone.pem"
+    alone.write_bytes(CLIENT.pem)
+    alone.chmod(0o644)
+    with pytest.raises(TlsError, match=r"alone\.pem has no private key: .*--tls-key"):
+        native(ClientTrust(certificate=str(alone)))
+
+
 def test_bad_files(folder: Path) -> None:
     """Goal: unreadable keys and names are errors of ours. Method: open key, encrypted key, a bad name."""
     certfile, keyfile = CLIENT.write(folder, "eve")

@@ -60,7 +60,7 @@ async def dial(call: Call) -> Reached:
             f"{one}: {_explained(error, one, call.timeout)}"
             for one, error in zip(usable, failed.errors, strict=True)
         )
-        text = f"the server cannot be reached ({problems})"
+        text = f"cannot connect ({problems})"
         raise RemoteError(errno.EHOSTUNREACH, text, call.host) from None
 
 

@@ -134,7 +134,7 @@ async def test_a_failed_handshake(fake: type[FakeTransport]) -> None:
     """The data plane's reason is in the error, with the transport; nothing stays behind."""
     reason = "the server's certificate is self-signed and not trusted"
     fake.script = staticmethod(lambda _: (CLOSED, reason))
-    with pytest.raises(RemoteError, match=rf"cannot be reached \(quic: {reason}\)") as caught:
+    with pytest.raises(RemoteError, match=rf"cannot connect \(quic: {reason}\)") as caught:
         await dial(call("127.0.0.1", "quic"))
     assert caught.value.errno == errno.EHOSTUNREACH
     assert fake.made[0].down
