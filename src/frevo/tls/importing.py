@@ -27,6 +27,8 @@ def read_import(file: Path, keyfile: Path | None, password: Callable[[], str]) -
     data = read_file(file)
     if data[:1] == _DER_SEQUENCE and keyfile is None:
         return _pkcs12(data, str(file), password)
+    if keyfile is None and b"BEGIN CERTIFICATE" in data and b"PRIVATE KEY" not in data:
+        raise TlsError(f"{file} has no private key: name the file that has it as well (KEYFILE)")
     key_where = str(keyfile or file)
     key_data = read_file(keyfile) if keyfile is not None else data
     key = _key(key_data, key_where, password)

@@ -74,6 +74,8 @@ def test_what_is_missing(tmp_path: Path) -> None:
         import_(tmp_path, only)
     with pytest.raises(TlsError, match="key contains no private key"):
         import_(tmp_path, SERVER.pem, MIDDLE.pem)
+    with pytest.raises(TlsError, match=r"file has no private key: .*\(KEYFILE\)"):
+        import_(tmp_path, SERVER.pem)
     with pytest.raises(TlsError, match="file contains no certificate"):
         import_(tmp_path, SERVER.key_pem)
     with pytest.raises(TlsError, match="key does not belong to the certificate in"):
