@@ -203,10 +203,10 @@ pub struct WriteJob {
 
 impl WriteJob {
     /// With its message, which starts at `start` of the buffer.
-    pub(crate) fn with(mut self: Box<Self>, buffer: Vec<u8>, start: usize) -> WriteJob {
+    pub(crate) fn with(mut self, buffer: Vec<u8>, start: usize) -> WriteJob {
         self.start = start + if self.encrypted.is_some() { TRANSFORM_BYTES } else { 0 };
         self.request = buffer;
-        *self
+        self
     }
 
     /// The request, which starts with its header.
