@@ -320,6 +320,14 @@ class Session:
         """Stop reading from the kernel."""
         self._end(None)
 
+    async def end_reads(self) -> None:
+        """Give up what changes nothing; its callers get EINTR, unless they have got ENOTCONN from the kernel."""
+        # What follows a promise begins when that is done, and is given up in the next round.
+        while reads := [work for request, work in self._running.values() if request.opcode in _READS]:
+            for work in reads:
+                work.cancel()
+            await asyncio.wait(reads)
+
     async def close(self) -> None:
         """End reads and waits; wait for operations that change something, because the server may have done them.
 
@@ -328,10 +336,9 @@ class Session:
         self._loop.remove_reader(self._fd)
         if self._timer is not None:
             self._timer.cancel()
-        for request, work in tuple(self._running.values()):
+        for request, _ in self._running.values():
             request.interrupted.set()
-            if request.opcode in _READS:
-                work.cancel()
+        await self.end_reads()
         while self._running:
             await asyncio.wait([work for _, work in self._running.values()])
         if not self.ended.done():

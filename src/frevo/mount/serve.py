@@ -138,7 +138,8 @@ def _take_away(directory: str, fd: int) -> None:
 
 
 async def _finished(state: State) -> None:
-    """Sends what was written and closes what is open."""
+    """Sends what was written and closes what is open, when nobody reads it any more."""
+    await state.session.end_reads()
     for handle in state.numbers.files():
         if handle.node.writes is not None:
             await handle.node.writes.settle()

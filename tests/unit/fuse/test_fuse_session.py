@@ -53,7 +53,7 @@ class Kernel:
         self.begun.append(request.unique)
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.futures.append(future)
-        return Promise(future, lambda done: done.result())
+        return Promise(future, lambda done: done.result() or self.change(request))
 
     def ask(self, opcode: Opcode, unique: int, body: bytes = b"", pid: int = 0) -> None:
         head = HEADER.pack(HEADER.size + len(body), opcode, unique, 1, 0, 0, pid, 0, 0)
@@ -178,6 +178,22 @@ async def test_a_kill_after_the_first_signal_is_noticed(
     dying.append(True)
     await turns()
     assert kernel.answers() == {2: (-errno.EINTR, b"")}
+
+
+async def test_reads_end_before_files_are_closed(kernel: Kernel) -> None:
+    """Also one whose response has come in this turn and is to be followed by another READ; changes go on."""
+    for unique, opcode in ((2, Opcode.READ), (4, Opcode.READ), (6, Opcode.MKDIR)):
+        kernel.ask(opcode, unique)
+    kernel.session._readable()
+    await turns(lambda: 6 in kernel.begun)
+    kernel.futures[0].set_result(b"")
+    await asyncio.wait_for(kernel.session.end_reads(), 5)
+    interrupted = (-errno.EINTR, b"")
+    assert kernel.answers() == {2: interrupted, 4: interrupted}
+    assert kernel.begun == [2, 4, 6]
+    kernel.gate.set()
+    await turns()
+    assert kernel.answers() == {6: (0, b"done")}
 
 
 async def test_closing_answers_everybody(kernel: Kernel) -> None:
