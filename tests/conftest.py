@@ -81,19 +81,21 @@ def _encodable(value: Any) -> Any:
 
 @pytest.fixture(autouse=True)
 def reached_over(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Sets how servers are reached in this test. Over QUIC, what is about TCP itself is skipped, and dialects that QUIC
-    does not carry."""
+    """Sets how servers are reached in this test."""
     with transports.using(request.param) if hasattr(request, "param") else nullcontext():
-        if transports.over_quic():
-            _skip_what_is_of_tcp(request.node)
         yield
 
 
-def _skip_what_is_of_tcp(item: pytest.Item) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Over QUIC, what is about TCP itself is skipped, and dialects that QUIC does not carry; before any fixture."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    if params.get("reached_over", "quic" if transports.over_quic() else "tcp") == "tcp":
+        return
     marker = item.get_closest_marker("tcp_only")
     if marker:
         pytest.skip(f"over TCP only: {marker.args[0]}")
-    for value in getattr(getattr(item, "callspec", None), "params", {}).values():
+    for value in params.values():
         if not OLD_DIALECTS.isdisjoint(map(str, value if isinstance(value, list | tuple) else [value])):
             pytest.skip("over TCP only: QUIC carries 3.1.1 alone")
 

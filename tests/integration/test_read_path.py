@@ -27,6 +27,7 @@ def counted(status: dict[str, Any]) -> dict[str, int]:
     return {name: count for name, count in sent.items() if count}
 
 
+@pytest.mark.tcp_only("QUIC sends datagrams; these are ways to write to a TCP socket")
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("path", ["auto", "plain", "async", "zerocopy", "splice"])
 @pytest.mark.parametrize("engine", ["uring", "epoll"])

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from peers import transports
 from peers.altering import AlteringRelay, only_changed
 from peers.target import Target
 
@@ -337,10 +339,16 @@ async def test_a_lost_connection(connect: Connect, folder: Path) -> None:
             await share.stat()
 
 
-def between(target: Target, change: Callable[[bytes], bytes]) -> AlteringRelay:
-    """A link to the target on which *change* sees what the server sends."""
+@contextmanager
+def between(target: Target, change: Callable[[bytes], bytes]) -> Iterator[int]:
+    """The port of a link to the target on which *change* sees what the server sends; over QUIC, by somebody whom the
+    client trusts."""
     alter = only_changed(lambda way, message: change(message) if way == "down" else message)
-    return AlteringRelay(target.host, target.port, alter)
+    with (
+        AlteringRelay(target.host, target.tcp_port, alter) as relay,
+        transports.reaching(relay.port) as place,
+    ):
+        yield int(place.rpartition(":")[2])
 
 
 @pytest.mark.parametrize("target", ["frevo", "samba"], indirect=True)
@@ -353,8 +361,8 @@ async def test_a_changed_negotiation(connect: Connect, target: Target, dialect: 
             return body[:72] + bytes((body[72] ^ 1,)) + body[73:]  # a byte of ServerGuid
         return body
 
-    with between(target, change) as relay, pytest.raises((RemoteProtocolError, LogonError, ConnectionLost)):
-        await connect(port=relay.port, maximum=dialect)
+    with between(target, change) as port, pytest.raises((RemoteProtocolError, LogonError, ConnectionLost)):
+        await connect(port=port, maximum=dialect)
 
 
 @pytest.mark.parametrize("target", ["frevo", "samba"], indirect=True)
@@ -365,8 +373,8 @@ async def test_a_changed_answer(connect: Connect, target: Target, folder: Path) 
     def change(body: bytes) -> bytes:
         return body.replace(b"honest", b"forged", 1)
 
-    with between(target, change) as relay:
-        async with connect(port=relay.port) as share:
+    with between(target, change) as port:
+        async with connect(port=port) as share:
             with pytest.raises(ConnectionLost, match="signature"):
                 await share.read_bytes("data")
 
@@ -381,8 +389,8 @@ async def test_a_malformed_answer(connect: Connect, target: Target, folder: Path
             return body[:68] + b"\xff\xff\xff\x7f" + body[72:]
         return body
 
-    with between(target, change) as relay:
-        async with connect(port=relay.port, signing=False) as share:
+    with between(target, change) as port:
+        async with connect(port=port, signing=False) as share:
             file = await share.open("data")
             for read in (file.preadinto(bytearray(100_000), 0), file.pread(100_000, 0)):
                 with pytest.raises(ConnectionLost):

@@ -21,6 +21,7 @@ def rpc(target: Target, command: str, *, who: str = "") -> programs.Run:
     )
 
 
+@pytest.mark.tcp_only("rpcclient has no QUIC")
 def test_rpcclient_translates(target: Target) -> None:
     """Goal: names to SIDs and back, of accounts, BUILTIN, well-known and Unix users; group membership. Method:
     rpcclient; smbd's results for its own account differ."""
@@ -44,6 +45,7 @@ def test_rpcclient_translates(target: Target) -> None:
     assert "rid:[0x201]" in rpc(target, f"queryusergroups {rid}").ok()
 
 
+@pytest.mark.tcp_only("rpcclient has no QUIC")
 def test_anonymous_callers_are_told_nothing(target: Target) -> None:
     """Goal: no list and no name without a log-on. Method: rpcclient -U %."""
     if target.name != "frevo":

@@ -14,7 +14,7 @@ from peers.frevo_server import frevo_server
 from peers.smbclient import smbclient
 from peers.target import Target
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.tcp_only("NetBIOS is TCP")]
 
 #: A separate loopback address, so that port 139 is free whatever else runs here.
 HOST = "127.0.0.139"
