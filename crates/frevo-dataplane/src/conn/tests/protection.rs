@@ -100,37 +100,40 @@ fn encrypted_messages() {
         assert!(client.encrypt(session, &mut packet));
         packet
     };
-    let packet = encrypt(&pair.client, SESSION, &request(3, 1));
+    let packet = encrypt(&pair.client, SESSION, &request_of(SESSION, 1));
     pair.feed(&packet).unwrap();
     let message = pair.messages().remove(0);
-    assert_eq!((message.0, message.1, message.2), (SESSION, Event::ENCRYPTED, request(3, 1)));
-    let mut bad = encrypt(&pair.client, SESSION, &request(3, 2));
+    assert_eq!((message.0, message.1, message.2), (SESSION, Event::ENCRYPTED, request_of(SESSION, 1)));
+    let mut bad = encrypt(&pair.client, SESSION, &request_of(SESSION, 2));
     bad[100] ^= 1;
     assert!(pair.feed(&bad).is_err());
-    assert!(pair.feed(&encrypt(&pair.client, 4711, &request(3, 2))).is_err());
-    let nested = encrypt(&pair.client, SESSION, &encrypt(&pair.client, SESSION, &request(3, 2)));
+    assert!(pair.feed(&encrypt(&pair.client, 4711, &request_of(4711, 2))).is_err());
+    let nested = encrypt(&pair.client, SESSION, &encrypt(&pair.client, SESSION, &request_of(SESSION, 2)));
     assert!(pair.feed(&nested).is_err());
+}
+
+fn request_of(session: u64, id: u64) -> Vec<u8> {
+    let mut message = request(3, id);
+    put(&mut message, at::SESSION_ID, session.to_le_bytes());
+    message
 }
 
 #[test]
 fn encrypted_requests_are_of_the_session_whose_keys_they_come_with() {
-    let compound = |id: u64, session: u64, related: u32| {
-        let mut first = request(3, id);
+    let compound = |session: u64, flags: u32| {
+        let (mut first, mut second) = (request_of(SESSION, 1), request_of(session, 2));
         put(&mut first, at::NEXT_COMMAND, 80u32.to_le_bytes());
-        let mut second = request(3, id + 1);
-        put(&mut second, at::SESSION_ID, session.to_le_bytes());
-        put(&mut second, at::FLAGS, related.to_le_bytes());
-        first.extend(second);
-        first
+        put(&mut second, at::FLAGS, flags.to_le_bytes());
+        [first, second].concat()
     };
-    let mut alone = request(3, 1);
-    put(&mut alone, at::SESSION_ID, 4711u64.to_le_bytes());
     for (message, accepted) in [
-        (compound(1, SESSION, 0), true),
-        (compound(1, 4711, flags::RELATED_OPERATIONS), true),
-        (compound(1, 4711, 0), false),
-        (compound(1, 0, 0), false),
-        (alone, false),
+        (compound(SESSION, 0), true),
+        (compound(4711, flags::RELATED_OPERATIONS), true),
+        (compound(4711, 0), false),
+        (compound(0, 0), false),
+        (request_of(SESSION, 1), true),
+        (request_of(4711, 1), false),
+        (request_of(0, 1), false),
     ] {
         let (mut pair, _gate) = Pair::ready(b"", false, false);
         let mut packet = vec![0; TRANSFORM_BYTES];
