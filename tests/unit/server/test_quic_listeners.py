@@ -48,8 +48,8 @@ def test_broken_files_are_in_the_status(tmp_path: Path, monkeypatch: pytest.Monk
     settings = GlobalConfig(private_dir=str(tmp_path), tls_certfile=str(certfile), tls_keyfile=str(keyfile))
     loop, transport = Loop(), Transport()
     listeners: Any = QuicListeners(SimpleNamespace(globals=settings), transport, loop)  # type: ignore[arg-type]
-    listeners.listen([])
-    listeners.listen([])
+    listeners.listen([], "user")
+    listeners.listen([], "user")
     first = transport.presented[0]
     assert [one.warning for one in listeners.certificates] == [""]
     certfile.write_bytes(b"")

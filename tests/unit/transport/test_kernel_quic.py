@@ -61,7 +61,7 @@ def test_user_space_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless the kernel was demanded, which is an error that names the key and the reason."""
     without(monkeypatch)
     assert (kernel_quic.choose("auto"), kernel_quic.choose("user")) == ("user", "user")
-    with pytest.raises(OSError, match=r"frevo:quic driver = kernel, but .*: Protocol not supported") as error:
+    with pytest.raises(OSError, match=r"driver = kernel, but .* \(Protocol not supported\): use auto") as error:
         kernel_quic.choose("kernel")
     assert error.value.errno == errno.EPROTONOSUPPORT
 

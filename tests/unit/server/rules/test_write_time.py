@@ -10,6 +10,9 @@ from frevo.server.core.state import Open
 from frevo.server.rules.write_time import after_write, before_write, keep_write_time
 from frevo.vfs.base import Handle
 
+#: The hold of the file while a time is kept, which has nothing to hold here.
+NO_HOLD: Any = SimpleNamespace(release=lambda: None)
+
 
 class File:
     """A file on which every write sets the last write time to the clock's."""
@@ -49,7 +52,7 @@ def test_own_writes_leave_it() -> None:
     file.write(opened)
     assert file.time == 1001  # nothing was set yet
     file.time = 50
-    keep_write_time(opened)
+    keep_write_time(opened, NO_HOLD)
     for _ in range(3):
         file.write(opened)
     assert file.time == 50
@@ -59,7 +62,7 @@ def test_others_writes_change_it() -> None:
     """Goal: another's write sets the time to that write's, which then stays. Method: two opens in turn."""
     file = File()
     mine, other = file.open(), file.open()
-    keep_write_time(mine)
+    keep_write_time(mine, NO_HOLD)
     file.write(mine)
     assert file.time == 100
     file.write(other)
@@ -72,7 +75,7 @@ def test_another_write_in_between() -> None:
     """Goal: a write that ends after another's began and ended does not restore the old time. Method: interleave."""
     file = File()
     mine, other = file.open(), file.open()
-    keep_write_time(mine)
+    keep_write_time(mine, NO_HOLD)
     kept = before_write(mine, file.handle)
     file.write(other)
     file.change()
