@@ -30,6 +30,21 @@ from integration.test_serve import FREVO, serving, stop
 
 ENGINES = ("epoll", "uring")
 
+#: A client that says "in" and goes on asking until it is answered no more.
+ASKING = """
+    import asyncio, sys
+    import frevo
+
+    async def main(url, ca):
+        async with frevo.connect(url, reconnect=0, tls_ca=ca) as share:
+            print("in", flush=True)
+            while True:
+                await share.exists("x")
+                await asyncio.sleep(0.02)
+
+    asyncio.run(main(*sys.argv[1:]))
+"""
+
 
 @dataclass(slots=True)
 class Served:
@@ -280,20 +295,7 @@ def test_a_client_that_moves(tmp_path: Path, kernel: KernelQuic, engine: str) ->
     """Goal: `hosts allow` holds where a client has moved to. Method: one that goes on asking, from an address that is
     allowed, then from one that is not."""
     with served(tmp_path, kernel, of_engine(engine), "hosts allow = 127.0.0.1 198.51.100.1") as server:
-        program = """
-            import asyncio, sys
-            import frevo
-
-            async def main(url, ca):
-                async with frevo.connect(url, reconnect=0, tls_ca=ca) as share:
-                    print("in", flush=True)
-                    while True:
-                        await share.exists("x")
-                        await asyncio.sleep(0.05)
-
-            asyncio.run(main(*sys.argv[1:]))
-        """
-        client = server.script(program, server.url, str(tmp_path / "p" / "tls" / "ca.pem"))
+        client = server.script(ASKING, server.url, str(tmp_path / "p" / "tls" / "ca.pem"))
         assert client.stdout is not None and client.stdout.readline() == "in\n", client.communicate()
         (kernel.folder / "moved").write_text("198.51.100.1")
         server.until_said(" is at 198.51.100.1:")
@@ -464,21 +466,8 @@ def test_many_at_once(tmp_path: Path, kernel: KernelQuic, engine: str) -> None:
 
 def test_a_server_that_ends(tmp_path: Path, kernel: KernelQuic) -> None:
     """Goal: clients hear at once that a server has stopped. Method: stop it while a client waits for changes."""
-    program = """
-        import asyncio, sys
-        import frevo
-
-        async def main(url, ca):
-            async with frevo.connect(url, reconnect=0, tls_ca=ca) as share:
-                print("in", flush=True)
-                while True:
-                    await share.exists("file")
-                    await asyncio.sleep(0.02)
-
-        asyncio.run(main(*sys.argv[1:]))
-    """
     with served(tmp_path, kernel) as server:
-        running = server.script(program, server.url, str(tmp_path / "p" / "tls" / "ca.pem"))
+        running = server.script(ASKING, server.url, str(tmp_path / "p" / "tls" / "ca.pem"))
         assert running.stdout is not None and running.stdout.readline() == "in\n"
         server.process.send_signal(signal.SIGTERM)
         _, err = running.communicate(timeout=20)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 
@@ -25,6 +24,7 @@ from frevo.wire.smb2 import (
 )
 from pair.client import ASYNC, Client, create_request
 from pair.conftest import MakePair
+from pair.held import Held
 from pair.machine import Pair
 
 SLOW = {**SHARES, "slow": {"read only": "no", "frevo:inline metadata": "no"}}
@@ -35,26 +35,10 @@ def pair(make_pair: MakePair) -> Pair:
     return make_pair(shares=SLOW)
 
 
-class Stuck:
-    """Calls to the file system for names with "stuck" in them begin and do not end before `let_go`."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        self.begun = threading.Semaphore(0)
-
-    def wait(self) -> None:
-        self.begun.release()
-        assert self.gate.wait(30)
-
-    def let_go(self, pair: Pair) -> None:
-        pair.patient = True
-        self.gate.set()
-        pair.turn()
-
-
 @pytest.fixture
-def stuck(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> Iterator[Stuck]:
-    stuck = Stuck()
+def stuck(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> Iterator[Held]:
+    """Calls to the file system for names with "stuck" in them begin and do not end before `let_go`."""
+    stuck = Held()
     resolve = LocalBackend.resolve
 
     def slow_resolve(self: LocalBackend, wire_path: str) -> Resolved:
@@ -73,7 +57,7 @@ def on_slow_share(pair: Pair) -> Client:
     return client
 
 
-def send_stuck(pair: Pair, client: Client, stuck: Stuck, name: str = "stuck") -> int:
+def send_stuck(pair: Pair, client: Client, stuck: Held, name: str = "stuck") -> int:
     """Sends a CREATE and waits until its file system has it."""
     pair.patient = False
     message_id = client.send(Command.CREATE, create_request(name, create_disposition=3).pack())
@@ -81,7 +65,7 @@ def send_stuck(pair: Pair, client: Client, stuck: Stuck, name: str = "stuck") ->
     return message_id
 
 
-def test_others_go_on(pair: Pair, stuck: Stuck) -> None:
+def test_others_go_on(pair: Pair, stuck: Held) -> None:
     """Goal: a file system that does not respond delays no other share. Method: a CREATE that hangs; another client,
     and the same one, on another share; then it responds."""
     client, other = on_slow_share(pair), pair.logged_on()
@@ -98,7 +82,7 @@ def test_others_go_on(pair: Pair, stuck: Stuck) -> None:
     assert client.wait(message_id).status == NTStatus.SUCCESS
 
 
-def test_interim_response(pair: Pair, stuck: Stuck) -> None:
+def test_interim_response(pair: Pair, stuck: Held) -> None:
     """Goal: clients do not give up on slow requests. Method: after INTERIM_SECONDS on the pair's clock STATUS_PENDING
     comes; the final response is asynchronous."""
     client = on_slow_share(pair)
@@ -111,7 +95,7 @@ def test_interim_response(pair: Pair, stuck: Stuck) -> None:
     assert final.status == NTStatus.SUCCESS and final.header.async_id == interim.header.async_id
 
 
-def test_cancel_in_the_queue(pair: Pair, stuck: Stuck) -> None:
+def test_cancel_in_the_queue(pair: Pair, stuck: Held) -> None:
     """Goal: what has not begun can be cancelled; what has, completes. Method: two CREATEs, the first hangs, both are
     cancelled: the second is CANCELLED at once, the first is answered when it is done."""
     client = on_slow_share(pair)
@@ -127,7 +111,7 @@ def test_cancel_in_the_queue(pair: Pair, stuck: Stuck) -> None:
 
 
 @pytest.mark.parametrize("how", ["connection", "tree"])
-def test_nobody_waits_any_more(pair: Pair, stuck: Stuck, how: str) -> None:
+def test_nobody_waits_any_more(pair: Pair, stuck: Held, how: str) -> None:
     """Goal: a CREATE whose client has gone leaves no open behind. Method: it hangs, the connection or the tree ends,
     it continues; the end of the pair checks the tables."""
     client = on_slow_share(pair)
@@ -144,7 +128,7 @@ def test_nobody_waits_any_more(pair: Pair, stuck: Stuck, how: str) -> None:
     assert not pair.server.opens and not len(pair.server.files)
 
 
-def test_open_files_when_it_hangs(pair: Pair, stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_files_when_it_hangs(pair: Pair, stuck: Held, monkeypatch: pytest.MonkeyPatch) -> None:
     """Goal: a lost connection's files are closed, and deleted if requested, when their file system responds again;
     READs hang independently. Method: an open with delete-on-close, a READ that hangs, a CREATE that hangs, the
     connection ends."""
@@ -178,7 +162,7 @@ def test_the_server_ends(make_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -
     """Goal: a file system that never responds does not keep the server from ending. Method: a CREATE that hangs for
     ever; everything is closed, the lane is given up, and no task is left."""
     pair = make_pair(shares=SLOW)
-    stuck = Stuck()
+    stuck = Held()
     client = on_slow_share(pair)
     monkeypatch.setattr(LocalBackend, "resolve", lambda *_: stuck.wait())
     message_id = send_stuck(pair, client, stuck)
@@ -208,7 +192,7 @@ def test_changes_are_reported(pair: Pair) -> None:
     client.close(folder)
 
 
-def test_a_slow_mount_appears(pair: Pair, stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_mount_appears(pair: Pair, stuck: Held, monkeypatch: pytest.MonkeyPatch) -> None:
     """Goal: a share below which something slow is mounted gets its lane while it is in use. Method: the table of
     mounts changes under an open file and a watched folder; a CREATE there hangs, and others continue."""
     client, other = pair.logged_on(), pair.logged_on()

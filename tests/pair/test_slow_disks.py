@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -28,6 +27,7 @@ from frevo.wire.smb2 import (
 from pair.client import Client, create_request
 from pair.conftest import MakePair
 from pair.file_calls import entries, list_call, names
+from pair.held import Held
 from pair.machine import Pair
 
 DISK = {
@@ -35,23 +35,6 @@ DISK = {
     "same": {"read only": "no"},
     "pinned": {"read only": "no", "frevo:inline metadata": "yes"},
 }
-
-
-class Held:
-    """Operations that begin and do not end before `let_go`."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        self.begun = threading.Semaphore(0)
-
-    def wait(self) -> None:
-        self.begun.release()
-        assert self.gate.wait(30)
-
-    def let_go(self, pair: Pair) -> None:
-        pair.patient = True
-        self.gate.set()
-        pair.turn()
 
 
 @pytest.fixture

@@ -103,32 +103,33 @@ impl SessionOpens {
     }
 }
 
+/// An open of a file with this content, for reading and writing.
+#[cfg(test)]
+pub(crate) fn open_of(content: &[u8], gate: &Arc<Gate>) -> Arc<AttachedOpen> {
+    Arc::new(AttachedOpen {
+        tree_id: 5,
+        persistent_id: 11,
+        volatile_id: 12,
+        encrypted_only: false,
+        position: Arc::default(),
+        gate: gate.clone(),
+        own: Arc::default(),
+        readable: true,
+        writable: true,
+        acting: None,
+        file: OpenFile::new(crate::fast::temporary_file(content)),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fast::temporary_file;
     use crate::gate::Levels;
-
-    fn open(gate: &Arc<Gate>) -> Arc<AttachedOpen> {
-        Arc::new(AttachedOpen {
-            tree_id: 5,
-            persistent_id: 11,
-            volatile_id: 12,
-            encrypted_only: false,
-            position: Arc::default(),
-            gate: gate.clone(),
-            own: Arc::default(),
-            readable: true,
-            writable: true,
-            acting: None,
-            file: OpenFile::new(temporary_file(b"")),
-        })
-    }
 
     #[test]
     fn detaching_tells_when_what_runs_has_ended() {
         let (session, gate) = (SessionOpens::default(), Arc::default());
-        session.attach(open(&gate));
+        session.attach(open_of(b"", &gate));
         let found = session.find(12).unwrap();
         let running = found.enter(Level::Write).unwrap();
         let hold = session.detach(12).unwrap();
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn an_operation_counts_for_the_file_and_for_the_open() {
         let gate = Arc::default();
-        let (one, other) = (open(&gate), open(&gate));
+        let (one, other) = (open_of(b"", &gate), open_of(b"", &gate));
         let running = one.enter(Level::Read).unwrap();
         assert!(!gate.hold(Levels::READ).is_drained());
         assert!(!one.own.hold(Levels::READ).is_drained() && other.own.hold(Levels::READ).is_drained());

@@ -7,9 +7,8 @@ mod protection;
 mod writes;
 
 use super::*;
-use crate::attached::AttachedOpen;
+use crate::attached::open_of;
 use crate::crypto::{Cipher, Encryption, Signer, SigningAlgorithm};
-use crate::fast::{temporary_file, OpenFile};
 use crate::gate::{Gate, Level, Levels};
 use crate::wire::raw::{at, put, u16_at, u32_at};
 use crate::wire::{command, flags, Header, TRANSFORM_BYTES};
@@ -58,19 +57,7 @@ impl Pair {
         pair.output();
         pair.host.events.clear();
         let gate = Arc::new(Gate::new());
-        pair.opens.attach(Arc::new(AttachedOpen {
-            tree_id: 5,
-            persistent_id: 11,
-            volatile_id: 12,
-            encrypted_only: false,
-            position: Arc::default(),
-            gate: gate.clone(),
-            own: Arc::default(),
-            readable: true,
-            writable: true,
-            acting: None,
-            file: OpenFile::new(temporary_file(content)),
-        }));
+        pair.opens.attach(open_of(content, &gate));
         (pair, gate)
     }
 
