@@ -1,5 +1,5 @@
-//! The fast path: simple READ and ECHO requests, answered without the control plane. Everything unusual is passed to
-//! the control plane unchanged, which gives the same response.
+//! The fast path's reads: files that answer READ requests without waiting where they can, and the jobs of workers where they
+//! cannot. What is unusual is passed to the control plane unchanged, which gives the same response.
 
 use std::io;
 use std::mem::MaybeUninit;

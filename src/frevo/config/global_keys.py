@@ -274,7 +274,7 @@ class GlobalConfig(TlsKeys, frozen=True, kw_only=True):
     frevo_fast_path: bool = setting(
         Boolean(),
         True,
-        "Whether the data plane answers plain READ and ECHO requests itself. `no` is slower but gives "
+        "Whether the data plane answers plain READ, WRITE, FLUSH and ECHO requests itself. `no` is slower but gives "
         "the same results.",
     )
     frevo_engine: Engine = setting(
