@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from descriptors import descriptors
 from peers.late import Late
 
 from frevo.aio import features, threads
@@ -49,11 +50,6 @@ def pipe() -> tuple[Descriptor, Descriptor]:
     """A pipe: its read end and its write end."""
     reader, writer = os.pipe()
     return Descriptor(reader), Descriptor(writer)
-
-
-def descriptors() -> int:
-    """How many descriptors this process has open."""
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
 async def create(ring: Ring, folder: Descriptor, name: bytes, data: bytes = b"") -> Descriptor:
@@ -345,7 +341,7 @@ async def test_cancelled_open_leaves_no_descriptor(ring: Ring, folder: Descripto
             pass
     await wait_until(lambda: ring.statistics()["in_flight"] == 0)
     await ring.statx(folder)
-    assert descriptors() == before
+    assert not descriptors() - before
 
 
 async def test_shutdown_with_operations_running(folder: Descriptor) -> None:
@@ -367,7 +363,7 @@ async def test_shutdown_with_operations_running(folder: Descriptor) -> None:
         await ring.statx(folder)
     reader.close()
     writer.close()
-    assert descriptors() == before
+    assert not descriptors() - before
     again = Ring.of(loop, engine="uring")
     assert again is not ring
     await again.statx(folder)
@@ -389,7 +385,7 @@ def test_a_ring_per_loop(tmp_path: Path) -> None:
     counts = []
     for _ in range(10):
         asyncio.run(one())
-        counts.append(descriptors())
+        counts.append(len(descriptors()))
     assert counts[-1] <= counts[0] + 1
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from descriptors import descriptors
 
 from frevo.vfs import namecache
 from frevo.vfs.base import Unread
@@ -129,13 +130,13 @@ def test_a_reading_that_is_given_up(fd: int, tmp_path: Path) -> None:
     for number in range(1200):
         (tmp_path / f"n{number}").touch()
     cache = NameCache(inline_max=100)
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = descriptors()
     with pytest.raises(Unread) as caught:
         cache.find(fd, "N7")
     steps = caught.value.steps()
     next(steps)
     steps.close()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert not descriptors() - before
 
 
 def test_a_directory_that_is_replaced(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from descriptors import descriptors
 from unit.client.local_share import LocalShare
 
 from frevo.client.batch.verify import Mismatch, compare, compare_remote, local_digest, remote_digest
@@ -54,10 +55,10 @@ async def test_two_shares(share: LocalShare, tmp_path: Path) -> None:
 async def test_a_file_that_is_missing(share: LocalShare, tmp_path: Path) -> None:
     """The error of reading is raised as it is, whichever end it is of, and nothing stays open."""
     share.at("a").write_bytes(b"data")
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = descriptors()
     with pytest.raises(FileNotFoundError):
         await compare(cast(Any, share), "a", str(tmp_path / "missing"))
     (tmp_path / "a").write_bytes(b"data")
     with pytest.raises(FileNotFoundError):
         await compare(cast(Any, share), "missing", str(tmp_path / "a"))
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert not descriptors() - before
