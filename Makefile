@@ -14,6 +14,7 @@ PYTEST_FLAGS ?=
 # Four workers on two processors, as many tests wait.
 TEST_WORKERS ?= 4
 BENCH_FLAGS ?=
+SOAK_FLAGS ?=
 CARGO_TEST_FLAGS ?= --release
 FUZZ_SECONDS ?= 30
 
@@ -80,8 +81,8 @@ fuzz: $(STAMPS)/build $(STAMPS)/test ## run every Python fuzz target: parsers, s
 	$(BIN)/python fuzz/python/fuzz_server.py --seconds $(FUZZ_SECONDS)
 	$(BIN)/python fuzz/python/fuzz_client.py --seconds $(FUZZ_SECONDS)
 
-soak: $(STAMPS)/build $(STAMPS)/test ## a long run under load that watches memory
-	$(BIN)/python -m benchmarks.soak
+soak: $(STAMPS)/build $(STAMPS)/test ## half an hour under mixed load that looks for wrong bytes and leaks
+	$(BIN)/python -m benchmarks.soak --json build/soak.json $(SOAK_FLAGS)
 
 clean: ## remove everything that was built (not the demo folder)
 	rm -rf target build $(VENV)

@@ -14,7 +14,7 @@ them. What counts are ratios of figures measured seconds apart; the report names
     machine.py      the conditions of the machine
     idle.py         the memory of idle connections
     talk.py         large reads between two machines with fast network cards
-    soak.py         a long run that watches the server's memory
+    soak/           a long run under mixed load that looks for wrong bytes and for leaks
     client_bench.py  frevo bench and smbtorture's clients against one smbd
     client_library.py  frevo's client, smbprotocol and smbclient; client_work.py is one process of it
     quic.py         SMB over QUIC, over TCP, and other QUIC stacks, also on a path with a rate and loss: quic_runs.py
