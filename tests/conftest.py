@@ -3,7 +3,8 @@
 Servers with the same configuration are started once and shared; each is stopped, and its log and exit are checked,
 when the tests are over. `pytest tests/interop --against samba` runs the same tests against smbd, to tell a fault of
 the test from one of the server. `pytest --transport=quic` reaches every server over QUIC (see `peers.transports`);
-tests marked `each_transport` run over both without that.
+tests marked `each_transport` run over both without that. `--engine=epoll` and `--fast-path=no` repeat what another data
+plane could answer differently (see `peers.planes`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import pytest
-from peers import programs, transports
+from peers import planes, programs, transports
 from peers.frevo_server import FrevoServer, frevo_server
 from peers.samba_server import samba_server as run_samba
 from peers.target import Serve, Target
@@ -34,11 +35,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--transport", choices=transports.TRANSPORTS, default="tcp", help="how servers are reached"
     )
+    parser.addoption(
+        "--engine", choices=planes.ENGINES, default="auto", help="the engine of servers and clients"
+    )
+    parser.addoption(
+        "--fast-path", choices=("yes", "no"), default="yes", help="what servers have as frevo:fast path"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     chosen = ExitStack()
     chosen.enter_context(transports.using(config.getoption("--transport")))
+    fast_path = config.getoption("--fast-path") == "yes"
+    chosen.enter_context(planes.using(config.getoption("--engine"), fast_path=fast_path))
     config.add_cleanup(chosen.close)
 
 
@@ -49,6 +58,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    fast_path = config.getoption("--fast-path") == "yes"
+    if config.getoption("--engine") != "auto" or not fast_path:
+        left = [item for item in items if not planes.is_repeated(item, fast_path=fast_path)]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
     if hasattr(config, "workerinput"):
         from side_by_side import longest_first
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from peers import planes
 from peers.nonces import Nonces
 from peers.target import DOMAIN, PASSWORD, SHARES, USER, section, share_sections
 
@@ -78,6 +79,7 @@ class Pair:
         settings = {
             "workgroup": DOMAIN, "netbios name": "FREVOTEST", "private dir": str(self.private),
             "frevo:unix users": "no",  # the tests' users are nobody on this machine
+            **planes.server_options(),
             **(options or {}),
         }  # fmt: skip
         text = section("global", settings) + "\n"

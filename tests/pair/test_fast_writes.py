@@ -34,6 +34,8 @@ from pair.file_calls import EXCLUSIVE, NOW, UNLOCK, folder, lock, put, queried
 from pair.machine import Pair
 from pair.test_notifying import ask, told
 
+pytestmark = pytest.mark.fast_path
+
 THEN = 132_000_000_000_000_000  # 2019
 
 

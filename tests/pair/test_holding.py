@@ -22,6 +22,8 @@ from pair.client import Client, FileId
 from pair.file_calls import EXCLUSIVE, NOW, UNLOCK, lock, lock_body
 from pair.machine import Pair
 
+pytestmark = pytest.mark.fast_path
+
 MANY = [(2 * number, 1, EXCLUSIVE | NOW) for number in range(200)]
 
 

@@ -11,6 +11,8 @@ from pair.client import Client
 from pair.machine import Pair
 from pair.operations import Player, comparable
 
+pytestmark = pytest.mark.fast_path
+
 STEPS = 250
 _UNSIGNED = {"server signing": "auto"}  # some of the operations are not signed
 

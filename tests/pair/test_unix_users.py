@@ -525,6 +525,7 @@ def test_reload_and_log_on_after_a_users_request(start: Start) -> None:
     assert at(pair, "other").stat().st_uid == TWO
 
 
+@pytest.mark.fast_path
 def test_the_data_plane_writes_as_the_user(start: Start) -> None:
     """Goal: what the kernel does to a user's write it does on the fast path, too. Method: a set-user-ID file of root,
     of which a user's write takes that bit away, and root's does not."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from frevo._native import QuicClientTls
 from frevo.tls.pem import certificates_in
-from peers import programs, transports
+from peers import planes, programs, transports
 from peers.frevo_relay import FrevoRelay
 from peers.target import DOMAIN, PASSWORD, SHARES, USER, Target, section, share_sections
 
@@ -92,6 +92,7 @@ def configuration(
         "private dir": str(base / "private"),
         "map to guest": "never",
         "frevo:unix users": "no",  # the tests' users do not exist on this machine
+        **planes.server_options(),
         **options,
     }
     return section("global", settings) + "\n" + share_sections(root, {k: dict(v) for k, v in shares.items()})

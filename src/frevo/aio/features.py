@@ -11,6 +11,8 @@ from frevo import _native
 
 #: Environment variable that overrides the choice of engine: "uring", "threads" or "auto".
 ENGINE_VARIABLE = "FREVO_IO"
+#: Environment variable that says what `auto` is for data planes, of servers and clients: "uring", "epoll" or "auto".
+DATA_PLANE_VARIABLE = "FREVO_ENGINE"
 
 #: Without these, the ring would leave most of its work to threads.
 NEEDED_OPERATIONS = frozenset({"openat2", "statx", "read", "write", "fsync", "async_cancel"})
@@ -48,12 +50,17 @@ def probe() -> Features:
     return Features(reason, operations, found["abilities"])
 
 
+def wished_for(engine: str) -> str:
+    """*engine*, one of the values of `frevo:engine`; "auto" is replaced by the environment variable FREVO_ENGINE."""
+    return engine if engine != "auto" else os.environ.get(DATA_PLANE_VARIABLE) or "auto"
+
+
 def choose_data_plane(engine: str = "auto") -> tuple[str, str]:
     """(engine, reason): the engine of a data plane for "auto", "uring" or "epoll", the values of `frevo:engine`.
 
     Raises OSError for other values, and if "uring" is requested but not available.
     """
-    return _native.choose_engine(engine)
+    return _native.choose_engine(wished_for(engine))
 
 
 def choose(engine: str | None = None) -> tuple[str, str]:

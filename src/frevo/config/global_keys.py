@@ -280,7 +280,8 @@ class GlobalConfig(TlsKeys, frozen=True, kw_only=True):
     frevo_engine: Engine = setting(
         choices.ENGINE,
         "auto",
-        "The I/O engine of the data plane. `auto` uses io_uring where it works.",
+        "The I/O engine of the data plane. `auto` uses io_uring where it works, or what the environment variable "
+        "`FREVO_ENGINE` says, as clients do.",
         restart=True,
     )
     frevo_read_path: ReadPath = setting(

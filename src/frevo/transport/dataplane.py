@@ -17,6 +17,7 @@ from frevo._native import (
     SessionKeys,
     SessionOpens,
 )
+from frevo.aio.features import wished_for
 from frevo.transport.base import Message, OnEvents
 from frevo.transport.traits import QUIC, TRANSPORTS
 
@@ -49,6 +50,7 @@ class DataPlaneTransport:
         limits: Limits | None = None,
     ) -> None:
         self._loop = loop
+        engine = wished_for(engine)
         self._plane = DataPlane(threads=threads, engine=engine, role=role, read_path=read_path, limits=limits)
         self._names: dict[int, str] = {}
         self._pending: list[tuple[int, int, int, Message]] = []
