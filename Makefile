@@ -27,7 +27,7 @@ RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve build test test-quick test-python test-rust test-large test-quic check bench docs lock fuzz soak clean
+.PHONY: help serve build test test-quick test-python test-rust test-large test-quic check bench docs lock fuzz soak differential clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' Makefile | column -t -s @ -l 2 2>/dev/null || \
@@ -54,6 +54,11 @@ test-rust: $(STAMPS)/build
 
 test-python: $(STAMPS)/build $(STAMPS)/test
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(PYTEST_FLAGS)
+
+SECONDS ?= 600
+SEEDS ?= 1000-
+differential: $(STAMPS)/build $(STAMPS)/test ## random steps of several clients on servers with each data plane: SECONDS, SEEDS=FIRST-LAST
+	PYTHONPATH=tests $(BIN)/python -m integration.differential.compare --seeds $(SEEDS) --seconds $(SECONDS)
 
 test-large: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## memory of the client with transfers of 10 GiB (needs 12 GiB of /dev/shm)
 	FREVO_TEST_LARGE_MIB=10240 $(BIN)/python -m pytest -s tests/interop/test_client_large.py -k memory $(PYTEST_FLAGS)

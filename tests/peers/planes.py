@@ -17,7 +17,7 @@ from frevo.aio.features import DATA_PLANE_VARIABLE, ENGINE_VARIABLE
 ENGINES = ("auto", "uring", "epoll")
 #: The parameters with which tests choose an engine themselves.
 _OWN_CHOICE = {"any_plane", "engine"}
-#: The values of the parameters that name a server which is not frevo's. What is said to it is the same from each engine.
+#: The values of parameters that name a server which is not frevo's. What is said to it is the same from each engine.
 _FOREIGN = {"samba"}
 _fast_path = [True]
 
