@@ -23,6 +23,8 @@ class Watcher:
         self._mark = folder / "mark"
         self._file = client.open(folder.name, create_options=CreateOptions.DIRECTORY_FILE)
         self._asked = self._ask()
+        while not client.answers(self._asked):  # the interim response: from now on, changes are kept for it
+            pass
 
     def _ask(self) -> int:
         body = ChangeNotifyRequest(0, 60_000, self._file, _WANTED).pack()
