@@ -16,15 +16,9 @@ from typing import Any
 import pytest
 from peers import planes, programs, transports
 from peers.frevo_server import FrevoServer, frevo_server
+from peers.planes import PLANES
 from peers.samba_server import samba_server as run_samba
 from peers.target import Serve, Target
-
-#: What the data plane can be: name to its lines in [global].
-PLANES: dict[str, dict[str, str]] = {
-    "uring": {"frevo:engine": "uring", "frevo:fast path": "yes"},
-    "epoll": {"frevo:engine": "epoll", "frevo:fast path": "yes"},
-    "slow-path": {"frevo:engine": "epoll", "frevo:fast path": "no"},
-}
 
 #: As tests call them that QUIC does not carry.
 OLD_DIALECTS = {"SMB2_02", "SMB2_10", "SMB3_00", "SMB3_02", "2.0.2", "2.1", "3.0", "3.0.2", "vers=3.0"}

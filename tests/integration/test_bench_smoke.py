@@ -15,6 +15,8 @@ from peers import programs
 
 from benchmarks import network
 
+pytestmark = pytest.mark.once("loads choose their engines")
+
 _ROOT = Path(__file__).parent.parent.parent
 #: Part of the names of rows, and the figures that each has.
 _ROWS = {

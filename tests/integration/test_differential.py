@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from peers.planes import PLANES
 
 from integration.differential import compare
 from integration.differential.steps import Step, sequence
@@ -36,7 +37,7 @@ def test_the_fast_path_had_its_part(running: compare.Planes) -> None:
     before = running.statistics()
     compare.check_seeds(running, [8])
     after = running.statistics()
-    assert not any(after["slow"].values())
+    assert not any(after["slow-path"].values())
     for plane in ("epoll", "uring"):
         grown = {name: after[plane][name] - before[plane][name] for name in after[plane]}
         assert grown["fast_reads"] > 1 and grown["fast_writes"] > 1 and grown["fast_flushes"], grown
@@ -45,7 +46,7 @@ def test_the_fast_path_had_its_part(running: compare.Planes) -> None:
 def test_a_difference_is_found_and_made_small(tmp_path: Path) -> None:
     """Goal: a server that answers differently is noticed, and the report can be repeated. Method: one hides the file b
     from its clients; the steps of some seeds."""
-    slow = compare.PLANES["slow"]
+    slow = PLANES["slow-path"]
     with (
         compare.planes(tmp_path, {"slow": slow, "other": {**slow, "veto files": "/b/"}}) as running,
         pytest.raises(compare.Difference) as raised,

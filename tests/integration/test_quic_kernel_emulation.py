@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from peers.kernel_quic import KernelQuic
 
+pytestmark = pytest.mark.once("about the tests themselves")
+
 #: Two sockets of one process that are connected, and the calls that a handshake makes.
 _ENDS = """
 import ctypes, errno, os, socket, struct, sys, time

@@ -28,6 +28,8 @@ from frevo.tls.settings import VerifyPeer
 from frevo.tls.store import TlsStore
 from integration.test_serve import FREVO, folder_arguments, serving, stop, without_low_ports
 
+pytestmark = pytest.mark.once("certificates, processes, policies")
+
 #: Seconds until the server has certainly looked at its files again.
 LOOKED_S = 10.0
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once("processes and signals")
+
 FREVO = [sys.executable, "-m", "frevo"]
 
 

@@ -17,7 +17,7 @@ from peers import programs
 from peers.frevo_server import FREVO
 from peers.target import Target
 
-pytestmark = [pytest.mark.interop, pytest.mark.over_quic]
+pytestmark = [pytest.mark.interop, pytest.mark.over_quic, pytest.mark.once("options and messages")]
 
 Command = Callable[..., programs.Run]
 

@@ -11,7 +11,7 @@ from peers.target import Target
 
 from frevo.client.filesystem import FrevoFileSystem
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once("what transfers data below fsspec is repeated")]
 
 
 @pytest.fixture

@@ -94,6 +94,7 @@ class Silent:
         raise error
 
 
+@pytest.mark.once("small files")
 async def test_ten_thousand_files(target: Target, place: Path) -> None:
     """10,000 files with distinct contents in 20 folders, up and down: each one arrives with its own."""
     wanted = {}
@@ -215,6 +216,7 @@ asyncio.run(listed(*sys.argv[1:]))
 """
 
 
+@pytest.mark.once("listings")
 def test_memory_of_a_listing(target: Target) -> None:
     """Listing 100,000 names takes hardly more memory than 20,000: only one page of them is in memory at a time."""
     folder = target.folder() / "many"

@@ -19,7 +19,7 @@ import frevo
 from frevo.client import LogonError, RemoteError, Share
 from frevo.client.connect import Connecting
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once("smbd with other settings")]
 
 _TINY = {"smb2 max read": "65536", "smb2 max write": "65536", "smb2 max trans": "65536"}
 #: Name to the lines in [global] and the stops of the tour that such a server does not have.

@@ -13,7 +13,7 @@ from peers.relay import Relay
 from peers.target import Target
 from peers.terminal import typist
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once("its commands are repeated elsewhere")]
 
 
 def names(folder: Path) -> list[str]:

@@ -10,6 +10,8 @@ from peers.smbclient import smbclient
 from peers.smbtorture import Expectation, Outcome
 from peers.target import Target
 
+pytestmark = pytest.mark.once("about the tests themselves")
+
 OUTPUT = """\
 smbtorture 4.17.12-Debian
 time: 2026-11-23 02:45:56.456409

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from peers.target import Target
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once("examples of what is repeated elsewhere")]
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "library.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)

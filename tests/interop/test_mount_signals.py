@@ -18,7 +18,7 @@ from peers.mounted import Mounted, mounted
 from peers.relay import Relay
 from peers.target import Target
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once("the mount itself")]
 
 
 @pytest.fixture(scope="module")

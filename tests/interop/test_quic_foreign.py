@@ -23,7 +23,7 @@ from peers.tcp_to_quic import TCPToQUIC
 import frevo
 from frevo.wire.erref import NTStatus
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once("QUIC itself is the same in each engine")]
 
 SIZE = 5 << 20
 PIECE = 1 << 20

@@ -15,8 +15,14 @@ import pytest
 from frevo.aio.features import DATA_PLANE_VARIABLE, ENGINE_VARIABLE
 
 ENGINES = ("auto", "uring", "epoll")
+#: For tests that compare them: what the data plane can be, by name, with its lines in [global].
+PLANES: dict[str, dict[str, str]] = {
+    "uring": {"frevo:engine": "uring", "frevo:fast path": "yes"},
+    "epoll": {"frevo:engine": "epoll", "frevo:fast path": "yes"},
+    "slow-path": {"frevo:engine": "epoll", "frevo:fast path": "no"},
+}
 #: The parameters with which tests choose an engine themselves.
-_OWN_CHOICE = {"any_plane", "engine"}
+_OWN_CHOICE = {"any_plane", "plane", "engine"}
 #: The values of parameters that name a server which is not frevo's. What is said to it is the same from each engine.
 _FOREIGN = {"samba"}
 _fast_path = [True]
@@ -50,5 +56,6 @@ def is_repeated(item: pytest.Item, *, fast_path: bool) -> bool:
         return False
     if fast_path:
         return True
-    # The fast path lies above the transports.
-    return not item.get_closest_marker("fast_path") and params.get("reached_over") != "quic"
+    # The fast path is the same over each transport.
+    over_quic = "quic" in params.values() or "quic" in item.path.name
+    return not over_quic and not item.get_closest_marker("fast_path")

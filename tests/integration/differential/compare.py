@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from peers.frevo_server import FrevoServer, frevo_server, run_frevo
+from peers.planes import PLANES
 
 from integration.differential.actors import Actors
 from integration.differential.steps import STEPS, Sequence, Step, sequence
@@ -28,11 +29,7 @@ from integration.live import Live
 #: Two clients at a time are served by different threads.
 _COMMON = {"server signing": "auto", "frevo:data plane threads": "2"}
 #: The first is what the others are compared with: everything done by the control plane.
-PLANES: dict[str, dict[str, str]] = {
-    "slow": {"frevo:engine": "epoll", "frevo:fast path": "no"},
-    "epoll": {"frevo:engine": "epoll", "frevo:fast path": "yes"},
-    "uring": {"frevo:engine": "uring", "frevo:fast path": "yes"},
-}
+ORDER = ("slow-path", "epoll", "uring")
 #: A difference is made smaller for so long.
 _SHRINK_S = 120.0
 
@@ -119,11 +116,11 @@ class Planes:
 
 
 @contextmanager
-def planes(base: Path, chosen: Mapping[str, dict[str, str]] = PLANES) -> Iterator[Planes]:
+def planes(base: Path, chosen: Mapping[str, dict[str, str]] | None = None) -> Iterator[Planes]:
     """A server for each."""
     with ExitStack() as stack:
         servers = {}
-        for plane, options in chosen.items():
+        for plane, options in (chosen or {plane: PLANES[plane] for plane in ORDER}).items():
             server = stack.enter_context(frevo_server(base / plane, {**_COMMON, **options}))
             servers[plane] = (server, stack.enter_context(Live(server.host, server.port)))
         yield Planes(servers)

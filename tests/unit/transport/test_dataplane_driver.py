@@ -12,6 +12,7 @@ import pytest
 from peers.plane import ECHO, HEADER, SERVER_TO_REDIR, SESSION, SIGNED, packet, session_keys
 
 from frevo._native import QuicClientTls
+from frevo.aio.features import DATA_PLANE_VARIABLE, choose_data_plane
 from frevo.transport.base import ACCEPTED, CLOSED, MESSAGE, Event
 from frevo.transport.dataplane import DataPlaneTransport
 from frevo.transport.quic import client_socket
@@ -21,6 +22,28 @@ from frevo.transport.tcp import bind_listeners
 async def receive(reader: asyncio.StreamReader) -> bytes:
     size = struct.unpack(">I", await reader.readexactly(4))[0]
     return await reader.readexactly(size)
+
+
+async def test_choice_of_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: the environment says what `auto` is, and nothing else. Method: each value with and without it."""
+
+    def engine(wish: str) -> str:
+        transport = DataPlaneTransport(asyncio.get_running_loop(), threads=1, engine=wish)
+        try:
+            return transport.engine
+        finally:
+            transport.shutdown()
+
+    monkeypatch.delenv(DATA_PLANE_VARIABLE, raising=False)
+    usual = engine("auto")
+    monkeypatch.setenv(DATA_PLANE_VARIABLE, "epoll")
+    assert (engine("auto"), engine("epoll"), choose_data_plane()[0]) == ("epoll",) * 3
+    assert engine(usual) == usual
+    monkeypatch.setenv(DATA_PLANE_VARIABLE, "auto")
+    assert engine("auto") == usual
+    monkeypatch.setenv(DATA_PLANE_VARIABLE, "magic")
+    with pytest.raises(OSError, match="magic"):
+        engine("auto")
 
 
 async def test_submissions_and_commands_keep_their_order() -> None:
