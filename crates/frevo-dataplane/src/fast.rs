@@ -1,5 +1,5 @@
-//! The fast path's reads: files that answer READ requests without waiting where they can, and the jobs of workers where they
-//! cannot. What is unusual is passed to the control plane unchanged, which gives the same response.
+//! The fast path's reads: files that answer READ requests without waiting where they can. What is unusual is passed to the
+//! control plane unchanged, which gives the same response.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -9,8 +9,6 @@ use std::sync::{Arc, OnceLock};
 
 use zerocopy::little_endian::U16;
 
-use crate::attached::Running;
-use crate::crypto::SignOnce;
 use crate::pipe::{self, PipeRun};
 use crate::syscalls::device_of;
 use crate::waiting::{device, Device, Waits};
@@ -45,6 +43,13 @@ pub enum Attempt {
     WouldBlock,
     /// An error; the control plane decides the response.
     Failed,
+}
+
+impl From<io::Result<usize>> for Attempt {
+    /// That of one that could wait.
+    fn from(result: io::Result<usize>) -> Attempt {
+        result.map_or(Attempt::Failed, Attempt::Done)
+    }
 }
 
 impl OpenFile {
@@ -116,7 +121,7 @@ impl OpenFile {
         let mut first = [MaybeUninit::uninit()];
         match self.read_nowait(&mut first, offset) {
             Attempt::Done(1) if pipe::is_cached(self.descriptor(), offset, length) => {
-                self.splice_blocking(run, offset, length)
+                self.splice_blocking(run, offset, length).into()
             }
             Attempt::Done(1) => Attempt::WouldBlock,
             attempt => attempt,
@@ -124,22 +129,22 @@ impl OpenFile {
     }
 
     /// Fills empty pipes with `length` bytes or to the end of the file; may block.
-    pub fn splice_blocking(&self, run: &mut PipeRun, offset: u64, length: usize) -> Attempt {
-        run.fill(self.descriptor(), offset, length).map_or(Attempt::Failed, Attempt::Done)
+    pub fn splice_blocking(&self, run: &mut PipeRun, offset: u64, length: usize) -> io::Result<usize> {
+        run.fill(self.descriptor(), offset, length)
     }
 
     /// Reads all of `buffer` or to the end of the file; may block.
-    pub fn read_blocking(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> Attempt {
+    pub fn read_blocking(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
         let mut done = 0;
         while done < buffer.len() {
             match self.preadv2(&mut buffer[done..], offset + done as u64, 0) {
                 Ok(0) => break,
                 Ok(count) => done += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                Err(_) => return Attempt::Failed,
+                Err(error) => return Err(error),
             }
         }
-        Attempt::Done(done)
+        Ok(done)
     }
 
     /// As if the file system did not tell whether a read would block.
@@ -190,63 +195,6 @@ pub fn read_response(request: &Header, credits: u16, count: usize) -> (Header, R
     (request.response(0, credits), body)
 }
 
-/// A READ that a worker finishes.
-#[derive(Debug)]
-pub struct ReadJob {
-    /// Its connection.
-    pub connection: u64,
-    /// The whole request, for the control plane if the read fails.
-    pub request: Vec<u8>,
-    /// SessionId of the transform header, None for a plain request.
-    pub encrypted: Option<u64>,
-    /// For the response, or that of the control plane.
-    pub right: Option<SignOnce>,
-    /// What to read.
-    pub read: ReadRequest,
-    /// Room for the frame, transform, header and data; the data starts at `data_start`.
-    pub buffer: Vec<u8>,
-    /// See `buffer`.
-    pub data_start: usize,
-    /// Where the data goes instead of the buffer, if it is to leave in pipes.
-    pub pipes: Option<PipeRun>,
-    /// The result; None before.
-    pub outcome: Option<Attempt>,
-    /// From which open; holders of its gate wait until the response is queued.
-    pub running: Running,
-    /// It waits for the file system.
-    pub(crate) waits: Waits,
-}
-
-impl ReadJob {
-    /// Performs the read; may block.
-    pub fn run(&mut self) {
-        let (offset, length) = (self.read.offset.get(), self.read.length.get() as usize);
-        if self.pipes.is_none() {
-            self.make_room();
-        }
-        let file = &self.running.open().file;
-        self.outcome = Some(match &mut self.pipes {
-            Some(run) => file.splice_blocking(run, offset, length),
-            None => {
-                let room = &mut self.buffer.spare_capacity_mut()[self.data_start..][..length];
-                file.read_blocking(room, offset)
-            }
-        });
-    }
-
-    /// Makes the buffer large enough for [`ReadJob::room`].
-    pub(crate) fn make_room(&mut self) {
-        self.buffer.clear();
-        self.buffer.reserve(self.data_start + self.read.length.get() as usize);
-    }
-
-    /// Where the data goes; it stays in place while the job moves.
-    pub(crate) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
-        let length = self.read.length.get() as usize;
-        &mut self.buffer.spare_capacity_mut()[self.data_start..][..length]
-    }
-}
-
 /// A file in memory.
 #[cfg(test)]
 pub(crate) fn temporary_file(content: &[u8]) -> OwnedFd {
@@ -269,9 +217,9 @@ mod tests {
     fn reads_stop_at_the_end_of_the_file() {
         let file = OpenFile::new(temporary_file(b"0123456789"));
         let mut buffer = [MaybeUninit::new(0u8); 8];
-        for read in [OpenFile::read_nowait, OpenFile::read_blocking] {
-            assert_eq!(read(&file, &mut buffer, 4), Attempt::Done(6));
-            assert_eq!(read(&file, &mut buffer, 10), Attempt::Done(0));
+        for (offset, count) in [(4, 6), (10, 0)] {
+            assert_eq!(file.read_nowait(&mut buffer, offset), Attempt::Done(count));
+            assert_eq!(file.read_blocking(&mut buffer, offset).unwrap(), count);
         }
         let unreadable = std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap();
         assert_eq!(OpenFile::new(unreadable.into()).read_nowait(&mut buffer, 0), Attempt::Failed);
@@ -289,7 +237,7 @@ mod tests {
             assert_eq!(silent.read_nowait(&mut buffer, 0), Attempt::WouldBlock);
         }
         assert!(!silent.tells());
-        assert_eq!(silent.read_blocking(&mut buffer, 0), Attempt::Done(8));
+        assert_eq!(silent.read_blocking(&mut buffer, 0).unwrap(), 8);
         assert_ne!(silent.device().number, memory.device().number);
     }
 

@@ -11,6 +11,7 @@ pub mod crypto;
 pub mod engine;
 pub mod event;
 pub mod fast;
+pub mod file_job;
 pub mod framing;
 pub mod gate;
 pub mod ladder;

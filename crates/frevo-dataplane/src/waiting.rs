@@ -26,11 +26,6 @@ impl Waits {
         device.waiting.fetch_add(1, Ordering::Relaxed);
         Waits(device)
     }
-
-    /// The number of the file system.
-    pub(crate) fn device(&self) -> u64 {
-        self.0.number
-    }
 }
 
 impl Drop for Waits {

@@ -1,4 +1,4 @@
-//! The fast path to files: plain WRITE and FLUSH requests, done by the thread that has received them or by a worker.
+//! The fast path's writes: plain WRITE and FLUSH requests, done without waiting where that is possible.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 
 use zerocopy::little_endian::{U16, U32};
 
-use crate::attached::Running;
-use crate::crypto::SignOnce;
 use crate::fast::OpenFile;
-use crate::wire::{WriteRequest, WriteResponse, HEADER_BYTES, TRANSFORM_BYTES};
+use crate::wire::{WriteRequest, WriteResponse, HEADER_BYTES};
 
 /// Bytes before the data of a WRITE request: header and fixed part.
 pub const WRITE_REQUEST_BYTES: usize = HEADER_BYTES + size_of::<WriteRequest>();
@@ -42,7 +40,7 @@ pub fn write_response(count: usize) -> WriteResponse {
     WriteResponse { count: (count as u32).into(), ..WriteResponse::new() }
 }
 
-/// The result of a write.
+/// The result of a write without blocking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
     /// This many bytes, fewer than all only if the file system took no more.
@@ -107,7 +105,8 @@ impl OpenFile {
                         };
                         self.manner.mode.store(mode, Ordering::Relaxed);
                     }
-                    _ => return ended(done),
+                    _ if done > 0 => break, // what was written counts
+                    _ => return Written::Failed,
                 },
             }
         }
@@ -115,15 +114,18 @@ impl OpenFile {
     }
 
     /// Writes all of `data`, of which `done` bytes were written before; may block.
-    pub fn write_blocking(&self, data: &[u8], offset: u64, mut done: usize) -> Written {
+    /// An error: nothing was written; otherwise how many bytes are written, fewer than all only if the file system took no
+    /// more.
+    pub fn write_blocking(&self, data: &[u8], offset: u64, mut done: usize) -> io::Result<usize> {
         while done < data.len() {
             match pwrite(self.descriptor(), &data[done..], offset + done as u64, 0) {
                 Ok(count) => done += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                Err(_) => return ended(done),
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
             }
         }
-        Written::Done(done)
+        Ok(done)
     }
 
     /// As if it were on a file system that never tells whether a write would block.
@@ -133,11 +135,11 @@ impl OpenFile {
     }
 
     /// Waits until data and metadata are on disk.
-    pub fn flush(&self) -> Written {
+    pub fn flush(&self) -> io::Result<()> {
         // SAFETY: no pointers; the descriptor is owned by self.
         match unsafe { libc::fsync(self.descriptor()) } {
-            0 => Written::Done(0),
-            _ => Written::Failed,
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
         }
     }
 
@@ -148,14 +150,6 @@ impl OpenFile {
             self.manner.left.store(LEFT_TO_WORKERS, Ordering::Relaxed);
         }
         result
-    }
-}
-
-/// After an error: what was written before counts.
-fn ended(done: usize) -> Written {
-    match done {
-        0 => Written::Failed,
-        done => Written::Done(done),
     }
 }
 
@@ -170,82 +164,15 @@ fn pwrite(fd: RawFd, data: &[u8], offset: u64, flags: i32) -> io::Result<usize> 
     }
 }
 
-/// What a [`WriteJob`] does.
-#[derive(Debug)]
-pub enum Work {
-    /// Writes the data of the request, of which so many bytes are written.
-    Write(usize),
-    /// Writes what the file has to disk.
-    Flush,
-}
-
-/// A WRITE or FLUSH that a worker finishes.
-#[derive(Debug)]
-pub struct WriteJob {
-    /// Its connection.
-    pub connection: u64,
-    /// The message, for its data, and for the control plane if nothing was done. The request starts at `start`, which is
-    /// behind the transform header.
-    pub request: Vec<u8>,
-    /// See `request`.
-    pub start: usize,
-    /// SessionId of the transform header, None for a plain request.
-    pub encrypted: Option<u64>,
-    /// For the response, or that of the control plane.
-    pub right: Option<SignOnce>,
-    /// What to do.
-    pub work: Work,
-    /// The result; None before.
-    pub outcome: Option<Written>,
-    /// To which open; holders of its gate wait until the response is queued.
-    pub running: Running,
-}
-
-impl WriteJob {
-    /// With its message, which starts at `start` of the buffer.
-    pub(crate) fn with(mut self, buffer: Vec<u8>, start: usize) -> WriteJob {
-        self.start = start + if self.encrypted.is_some() { TRANSFORM_BYTES } else { 0 };
-        self.request = buffer;
-        self
-    }
-
-    /// The request, which starts with its header.
-    pub fn message(&self) -> &[u8] {
-        &self.request[self.start..]
-    }
-
-    /// Where the data goes, and the data.
-    pub fn data(&self) -> Option<(u64, &[u8])> {
-        let message = self.message();
-        let write = <WriteRequest as crate::wire::Body>::of(message)?;
-        let data = message.get(WRITE_REQUEST_BYTES..)?.get(..write.length.get() as usize)?;
-        Some((write.offset.get(), data))
-    }
-
-    /// Does it; may block.
-    pub fn run(&mut self) {
-        let open = self.running.open();
-        self.outcome = Some(match (open.act(), &self.work, self.data()) {
-            (Ok(()), Work::Write(done), Some((offset, data))) => {
-                open.file.write_blocking(data, offset, *done)
-            }
-            (Ok(()), Work::Flush, _) => open.file.flush(),
-            // What was written stays written, and is not written again.
-            (Err(_), Work::Write(done), _) => ended(*done),
-            _ => Written::Failed,
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fast::{temporary_file, Attempt};
+    use crate::fast::temporary_file;
     use std::mem::MaybeUninit;
 
     fn content(file: &OpenFile) -> Vec<u8> {
         let mut room = [MaybeUninit::<u8>::uninit(); 64];
-        let Attempt::Done(count) = file.read_blocking(&mut room, 0) else { panic!("unreadable") };
+        let count = file.read_blocking(&mut room, 0).unwrap();
         // SAFETY: that many bytes were read into it.
         room[..count].iter().map(|byte| unsafe { byte.assume_init() }).collect()
     }
@@ -255,17 +182,17 @@ mod tests {
         let file = OpenFile::new(temporary_file(b"0123456789"));
         assert_eq!(file.write_nowait(b"abc", 2), Written::Done(3));
         assert_eq!(file.manner.mode.load(Ordering::Relaxed), IN_MEMORY);
-        assert_eq!(file.write_blocking(b"xyz", 8, 1), Written::Done(3), "the rest of it");
+        assert_eq!(file.write_blocking(b"xyz", 8, 1).unwrap(), 3, "the rest of it");
         assert_eq!(content(&file), b"01abc5678yz");
-        assert_eq!(file.flush(), Written::Done(0));
+        file.flush().unwrap();
     }
 
     #[test]
     fn a_file_that_cannot_be_written_is_left_to_the_control_plane() {
         let file = OpenFile::new(std::fs::File::open("/").unwrap().into());
         assert_eq!(file.write_nowait(b"abc", 0), Written::Failed);
-        assert_eq!(file.write_blocking(b"abc", 0, 0), Written::Failed);
-        assert_eq!(file.write_blocking(b"abc", 0, 2), Written::Done(2), "not once more");
+        assert!(file.write_blocking(b"abc", 0, 0).is_err());
+        assert_eq!(file.write_blocking(b"abc", 0, 2).unwrap(), 2, "not once more");
     }
 
     #[test]

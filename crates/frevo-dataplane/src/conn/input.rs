@@ -5,12 +5,12 @@ use std::mem::{self, MaybeUninit};
 use super::compound::Compound;
 use super::{violation, Connection, Host, Side};
 use crate::event::{Event, Reason};
+use crate::file_job::FileJob;
 use crate::framing::FrameKind;
 use crate::stats::add;
 use crate::wire::{
     FRAME_BYTES, PROTOCOL_COMPRESSION, PROTOCOL_SMB1, PROTOCOL_SMB2, PROTOCOL_TRANSFORM, TRANSFORM_BYTES,
 };
-use crate::writing::WriteJob;
 
 /// From here on an incomplete message is received straight into its own buffer.
 const DIRECT_BYTES: usize = 16 * 1024;
@@ -20,7 +20,7 @@ pub(super) enum Verdict {
     /// It was answered here.
     Answered,
     /// A worker does what it asks, and takes it.
-    Later(Box<WriteJob>),
+    Later(Box<FileJob>),
     /// The control plane gets it.
     Up(Up),
 }
@@ -219,7 +219,7 @@ impl Connection {
         match (self.message(body, host)?, &mut self.side) {
             (Verdict::Answered, Side::Server(_)) => (),
             (Verdict::Answered, Side::Client(client)) => client.keep_for_store(body, host),
-            (Verdict::Later(job), _) => host.writes.push(job.with(body.to_vec(), 0)),
+            (Verdict::Later(job), _) => host.jobs.push(job.with(body.to_vec())),
             (Verdict::Up(up), _) => self.common.report(body[up.start..].to_vec(), 0, up, host),
         }
         Ok(())
@@ -232,7 +232,7 @@ impl Connection {
         match (self.message(&mut input[FRAME_BYTES..], host)?, &mut self.side) {
             (Verdict::Answered, Side::Server(_)) => (),
             (Verdict::Answered, Side::Client(client)) => client.answered(&mut self.common, input, host),
-            (Verdict::Later(job), _) => host.writes.push(job.with(input, FRAME_BYTES)),
+            (Verdict::Later(job), _) => host.jobs.push(job.with(input)),
             (Verdict::Up(up), _) => self.common.report(input, FRAME_BYTES + up.start, up, host),
         }
         Ok(())

@@ -31,13 +31,12 @@ use crate::buffer::{Output, Pool};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, Reason};
-use crate::fast::ReadJob;
+use crate::file_job::FileJob;
 use crate::framing::Framing;
 use crate::ladder::Rung;
 use crate::limits::Limits;
-use crate::pump::{self, PumpId, StoreJob};
+use crate::pump::{self, PumpId};
 use crate::stats::Stats;
-use crate::writing::WriteJob;
 
 /// Which end of the connection we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,13 +60,9 @@ pub struct Host {
     pub pool: Pool,
     /// Reports that were not delivered yet.
     pub events: Vec<Event>,
-    /// Reads for the workers; stays empty unless `can_defer`.
-    pub jobs: Vec<ReadJob>,
-    /// Writes for the workers; stays empty unless `can_defer`.
-    pub writes: Vec<WriteJob>,
-    /// Received data for the workers to write to files; stays empty unless `can_defer`.
-    pub stores: Vec<StoreJob>,
-    /// There are workers: reads that would block are put into `jobs`.
+    /// What would block; stays empty unless `can_defer`.
+    pub jobs: Vec<FileJob>,
+    /// There are workers: what would block is put into `jobs`.
     pub can_defer: bool,
     /// ECHO is answered without the control plane.
     pub fast_echo: Arc<AtomicBool>,
@@ -86,8 +81,6 @@ impl Host {
             pool: Pool::default(),
             events: Vec::new(),
             jobs: Vec::new(),
-            writes: Vec::new(),
-            stores: Vec::new(),
             can_defer: false,
             rung: Rung::default(),
             fast_echo,
@@ -252,20 +245,13 @@ impl Connection {
         common.unread.count(if common.settings.authenticated { common.output.held() + due } else { 0 });
     }
 
-    /// Queues the answer to a read that a worker has done, or hands the request up when it failed.
-    pub fn finish_read(&mut self, job: ReadJob, host: &mut Host) -> Result<(), Reason> {
+    /// Goes on with what a worker or the ring has done.
+    pub fn finish_job(&mut self, job: FileJob, host: &mut Host) -> Result<(), Reason> {
         match &mut self.side {
-            Side::Server(server) => server.finish_read(&mut self.common, job, host),
-            Side::Client(_) => Ok(()),
+            Side::Server(server) => return server.finish_job(&mut self.common, job, host),
+            Side::Client(client) => client.stored(&mut self.common, job, host),
         }
-    }
-
-    /// Queues the answer to what a worker has done, or hands the request up when it has done nothing.
-    pub fn finish_write(&mut self, job: WriteJob, host: &mut Host) -> Result<(), Reason> {
-        match &mut self.side {
-            Side::Server(server) => server.finish_write(&mut self.common, job, host),
-            Side::Client(_) => Ok(()),
-        }
+        Ok(())
     }
 
     /// The client's side, if it is one, and what it needs.
@@ -311,13 +297,6 @@ impl Connection {
     /// Sends what the pumps have to ask and reports those that have ended. True when there was something to do.
     pub fn feed_pumps(&mut self, host: &mut Host) -> bool {
         self.client().is_some_and(|(client, common)| client.feed_pumps(common, host))
-    }
-
-    /// A worker has written the data of an answer to its file.
-    pub fn stored(&mut self, job: StoreJob, host: &mut Host) {
-        if let Some((client, common)) = self.client() {
-            client.stored(common, job, host);
-        }
     }
 }
 

@@ -39,16 +39,15 @@ use crate::conn::{Connection, Role, Settings, Submission};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, ListenerId, Reason};
-use crate::fast::ReadJob;
+use crate::file_job::FileJob;
 use crate::framing::Framing;
 use crate::ladder::Ladder;
 use crate::limits::{descriptor_shares, Limits};
-use crate::pump::{self, PumpId, StoreJob};
+use crate::pump::{self, PumpId};
 use crate::quic::client::ClientTls;
 use crate::quic::server::ServerTls;
 use crate::quic::session::Secured;
 use crate::stats::{add, Stats};
-use crate::writing::WriteJob;
 
 use admission::Recent;
 use carrier::Carrier;
@@ -82,9 +81,8 @@ pub(crate) enum Command {
     },
     /// Its place is needed: it goes unless it has authenticated meanwhile.
     Evict(ConnectionId),
-    ReadDone(ReadJob),
-    WriteDone(WriteJob),
-    Stored(StoreJob),
+    /// A worker or the ring has done something to a file.
+    FileDone(Box<FileJob>),
     /// There is something to do for a connection.
     Wake(ConnectionId),
     /// The handshake of a QUIC connection of the kernel has ended.

@@ -110,22 +110,12 @@ impl Table {
                     core.failed = Some("too many unauthenticated connections: the oldest goes".into());
                 }
             }),
-            Command::ReadDone(job) => {
+            Command::FileDone(job) => {
                 self.with(job.connection, |core, host| {
-                    if let Err(reason) = core.finish_read(job, host) {
+                    if let Err(reason) = core.finish_job(*job, host) {
                         core.failed.get_or_insert(reason);
                     }
                 });
-            }
-            Command::WriteDone(job) => {
-                self.with(job.connection, |core, host| {
-                    if let Err(reason) = core.finish_write(job, host) {
-                        core.failed.get_or_insert(reason);
-                    }
-                });
-            }
-            Command::Stored(job) => {
-                self.with(job.connection, |core, host| core.stored(job, host));
             }
             Command::Wake(id) => self.mark(id),
             Command::Handshaken { connection, result } => drop(self.handshaken(connection, result)),
@@ -369,18 +359,13 @@ impl Table {
     /// Hands what blocks to the workers and the events to the control plane.
     pub(super) fn deliver(&mut self) {
         for job in self.host.jobs.drain(..) {
-            let owner = Owner { device: job.waits.device(), connection: job.connection };
-            self.shared.workers.push(owner, Job::Read(Box::new(job)), &self.shared);
-        }
-        for job in self.host.writes.drain(..) {
-            let owner = Owner { device: job.running.open().file.device().number, connection: job.connection };
-            self.shared.workers.push(owner, Job::Write(Box::new(job)), &self.shared);
-        }
-        for job in self.host.stores.drain(..) {
-            let (queue, connection) = (job.queue.clone(), job.connection);
-            let device = job.device();
-            if queue.push(job) {
-                self.shared.workers.push(Owner { device, connection }, Job::Store(queue), &self.shared);
+            let owner = Owner { device: job.device(), connection: job.connection };
+            match job.series().cloned() {
+                None => self.shared.workers.push(owner, Job::One(Box::new(job)), &self.shared),
+                Some(series) if series.push(job) => {
+                    self.shared.workers.push(owner, Job::Series(series), &self.shared);
+                }
+                Some(_) => (),
             }
         }
         if !self.host.events.is_empty() {

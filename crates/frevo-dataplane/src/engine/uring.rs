@@ -36,7 +36,7 @@ use super::table::{Entry, Table};
 use super::transfer::{self, SCRATCH_BYTES};
 use super::{Command, Shared};
 use crate::event::{ConnectionId, ListenerId, Reason};
-use crate::fast::ReadJob;
+use crate::file_job::FileJob;
 use crate::stats::add;
 
 /// A receive of fewer bytes is small.
@@ -64,7 +64,7 @@ pub(super) struct Thread {
     /// Listeners without resources, asked again at the next tick.
     resting: Vec<ListenerId>,
     reads: HashMap<u64, FileRead>,
-    waiting_reads: FairQueue<ReadJob>,
+    waiting_reads: FairQueue<FileJob>,
     /// Closed connections on which operations are under way.
     ending: HashMap<ConnectionId, Entry>,
     next_read: u64,

@@ -1,4 +1,4 @@
-//! Threads for reads and writes that would block, and for the files that pumps write; started when needed.
+//! Threads for what would block; started when needed.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use super::fair_queue::{FairQueue, Owner};
 use super::{Command, Shared};
-use crate::fast::ReadJob;
-use crate::pump::StoreQueue;
-use crate::writing::WriteJob;
+use crate::file_job::{FileJob, Series};
 
 /// How long the end waits for threads; one whose file system does not answer is left behind.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -16,10 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Something that blocks.
 #[derive(Debug)]
 pub(crate) enum Job {
-    Read(Box<ReadJob>),
-    Write(Box<WriteJob>),
+    One(Box<FileJob>),
     /// One after the other: writes to one file exclude each other.
-    Store(Arc<StoreQueue>),
+    Series(Arc<Series>),
 }
 
 /// The blocking threads.
@@ -54,8 +51,7 @@ impl Workers {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a job; its connection's thread gets [`Command::ReadDone`], [`Command::WriteDone`] or
-    /// [`Command::Stored`].
+    /// Queues a job; its connection's thread gets [`Command::FileDone`].
     pub(super) fn push(&self, owner: Owner, job: Job, shared: &Arc<Shared>) {
         let mut state = self.state();
         if state.stopping {
@@ -136,18 +132,14 @@ fn work(shared: &Arc<Shared>) {
 
 fn finish(job: Job, shared: &Arc<Shared>) {
     match job {
-        Job::Read(mut job) => {
+        Job::One(mut job) => {
             job.run();
-            shared.send(job.connection, Command::ReadDone(*job));
+            shared.send(job.connection, Command::FileDone(job));
         }
-        Job::Write(mut job) => {
-            job.run();
-            shared.send(job.connection, Command::WriteDone(*job));
-        }
-        Job::Store(queue) => {
-            while let Some(mut job) = queue.next() {
+        Job::Series(series) => {
+            while let Some(mut job) = series.next() {
                 job.run();
-                shared.send(job.connection, Command::Stored(job));
+                shared.send(job.connection, Command::FileDone(Box::new(job)));
             }
         }
     }

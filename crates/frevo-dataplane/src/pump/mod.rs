@@ -13,8 +13,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use measured::{bucket_floor, bucket_of, Measured};
-pub use place::{Memory, Place, StoreJob, StoreQueue, Stored};
-pub(crate) use task::{read_data, Operation, Pump};
+pub(crate) use place::write_all;
+pub use place::{Memory, Place, Stored};
+pub use task::Operation;
+pub(crate) use task::{read_data, Pump};
 
 use crate::wire::{command, CreateRequest};
 

@@ -1,15 +1,11 @@
 //! The source or destination of a pump's data: nothing, a pattern, a descriptor, or memory of the caller.
 
-use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
-use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use super::{pattern, Operation, PumpId};
-use crate::event::ConnectionId;
-use crate::syscalls::device_of;
+use super::pattern;
 
 /// Memory of the caller.
 #[derive(Debug)]
@@ -112,67 +108,8 @@ impl Place {
     }
 }
 
-/// Received data on its way to a file, by a thread that may block.
-#[derive(Debug)]
-pub struct StoreJob {
-    /// Whose answer it is.
-    pub connection: ConnectionId,
-    pub(crate) pump: PumpId,
-    pub(crate) operation: Operation,
-    /// The message; `data` is the part of it to write.
-    pub(crate) buffer: Vec<u8>,
-    pub(crate) data: Range<usize>,
-    pub(crate) file: Arc<OwnedFd>,
-    pub(crate) place: u64,
-    /// Latency of the response.
-    pub(crate) ns: u64,
-    pub(crate) outcome: Stored,
-    /// The other jobs of its pump.
-    pub(crate) queue: Arc<StoreQueue>,
-}
-
-/// The writes of one pump, in order.
-#[derive(Debug, Default)]
-pub struct StoreQueue {
-    state: Mutex<(VecDeque<StoreJob>, bool)>,
-}
-
-impl StoreQueue {
-    fn state(&self) -> MutexGuard<'_, (VecDeque<StoreJob>, bool)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds a job; true if no worker handles the queue, so that the caller must start one.
-    pub(crate) fn push(&self, job: StoreJob) -> bool {
-        let mut state = self.state();
-        state.0.push_back(job);
-        !std::mem::replace(&mut state.1, true)
-    }
-
-    /// The next job; None ends the work.
-    pub(crate) fn next(&self) -> Option<StoreJob> {
-        let mut state = self.state();
-        let job = state.0.pop_front();
-        state.1 = job.is_some();
-        job
-    }
-}
-
-impl StoreJob {
-    /// Which file system it is for.
-    pub(crate) fn device(&self) -> u64 {
-        device_of(self.file.as_raw_fd())
-    }
-
-    /// Writes the data.
-    pub fn run(&mut self) {
-        if let Err(error) = write_all(&self.file, &self.buffer[self.data.clone()], self.place) {
-            self.outcome = Stored::Failed(errno(&error));
-        }
-    }
-}
-
-fn write_all(file: &OwnedFd, mut data: &[u8], mut position: u64) -> io::Result<()> {
+/// Writes all of `data`.
+pub(crate) fn write_all(file: &OwnedFd, mut data: &[u8], mut position: u64) -> io::Result<()> {
     while !data.is_empty() {
         let at = libc::off_t::try_from(position).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
         // SAFETY: the slice is borrowed for the call.

@@ -5,9 +5,10 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use super::{Class, End, Kind, Place, Settings, StoreQueue, Stored, SHORT_READ, WRONG_DATA};
+use super::{Class, End, Kind, Place, Settings, Stored, SHORT_READ, WRONG_DATA};
 use crate::crypto::SessionKeys;
 use crate::fast::READ_RESPONSE_BYTES;
+use crate::file_job::Series;
 use crate::wire::{Body, CreateResponse, ReadResponse, WriteResponse, STATUS_END_OF_FILE};
 
 /// STATUS_DISK_FULL: the meaning of a short WRITE.
@@ -15,7 +16,7 @@ const STATUS_DISK_FULL: u32 = 0xC000_007F;
 
 /// One request to send.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Operation {
+pub struct Operation {
     pub(crate) class: Class,
     pub(crate) offset: u64,
     pub(crate) size: u32,
@@ -35,7 +36,7 @@ pub(crate) struct Pump {
     pub(crate) in_flight: u32,
     /// Responses whose data a worker is writing; their requests count as in flight.
     pub(crate) storing: u32,
-    pub(crate) stores: Arc<StoreQueue>,
+    pub(crate) stores: Arc<Series>,
     abandoned: bool,
     /// It has a request to send, but no credits for it.
     pub(crate) needs_credits: bool,

@@ -16,9 +16,10 @@ use crate::conn::{violation, Host};
 use crate::credits::Credits;
 use crate::crypto::{RequestNonces, SessionKeys};
 use crate::event::{Event, Reason};
+use crate::file_job::{FileJob, Purpose, Target, Work};
 use crate::framing::Framing;
 use crate::pipe::PipeRun;
-use crate::pump::{read_data, Class, End, Operation, Pump, PumpId, Settings, StoreJob, Stored};
+use crate::pump::{read_data, Class, End, Operation, Pump, PumpId, Settings, Stored};
 use crate::window::{Ids, Window};
 use crate::wire::{flags, Header, WriteRequest, CREDIT_BYTES, HEADER_BYTES, STATUS_INSUFFICIENT_RESOURCES};
 
@@ -63,8 +64,8 @@ struct Flight {
 pub(super) struct Pumps {
     list: Vec<Pump>,
     flights: HashMap<u64, Flight, Ids>,
-    /// For a worker, but for the message itself, and the size of that.
-    store: Option<(StoreJob, usize)>,
+    /// For a worker, but for the message itself.
+    store: Option<FileJob>,
     /// Buffers of large answers to use again.
     spare: Vec<Vec<u8>>,
 }
@@ -136,10 +137,10 @@ impl Client {
 
     /// Does with the buffer of an answered message what is to be done: a worker writes it, or it is used again.
     pub(in crate::conn) fn answered(&mut self, common: &mut Common, input: Vec<u8>, host: &mut Host) {
-        let Some((job, message)) = self.pumps.as_mut().and_then(|pumps| pumps.store.take()) else {
+        let Some(job) = self.pumps.as_mut().and_then(|pumps| pumps.store.take()) else {
             return self.use_again(common, input);
         };
-        host.stores.push(with_buffer(job, message, input));
+        host.jobs.push(job.with(input));
         if let Some(spare) = self.pumps.as_mut().and_then(|pumps| pumps.spare.pop()) {
             self.use_again(common, spare);
         }
@@ -147,8 +148,8 @@ impl Client {
 
     /// As `answered` for a message in a buffer that belongs to others.
     pub(in crate::conn) fn keep_for_store(&mut self, frame: &[u8], host: &mut Host) {
-        if let Some((job, message)) = self.pumps.as_mut().and_then(|pumps| pumps.store.take()) {
-            host.stores.push(with_buffer(job, message, frame.to_vec()));
+        if let Some(job) = self.pumps.as_mut().and_then(|pumps| pumps.store.take()) {
+            host.jobs.push(job.with(frame.to_vec()));
         }
     }
 
@@ -166,15 +167,22 @@ impl Client {
     }
 
     /// A worker has written the data of an answer to its file.
-    pub(in crate::conn) fn stored(&mut self, common: &mut Common, job: StoreJob, host: &mut Host) {
-        let StoreJob { pump, operation, buffer, data, ns, outcome, .. } = job;
+    pub(in crate::conn) fn stored(&mut self, common: &mut Common, job: FileJob, host: &mut Host) {
+        let length = job.length();
+        let FileJob { purpose: Purpose::Pump { pump, operation, ns, .. }, packet, outcome, .. } = job else {
+            return;
+        };
+        let outcome = match outcome {
+            Some(Err(errno)) => Stored::Failed(errno),
+            _ => Stored::Done,
+        };
         if let Some(pump) = self.pumps.as_mut().and_then(|pumps| pumps.find(pump)) {
             pump.in_flight -= 1;
             pump.storing -= 1;
             pump.needs_credits = true;
-            pump.stored(operation, data.len() as u32, outcome, ns);
+            pump.stored(operation, length as u32, outcome, ns);
         }
-        self.use_again(common, buffer);
+        self.use_again(common, packet);
         self.feed_pumps(common, host);
     }
 
@@ -205,19 +213,17 @@ impl Client {
             let Some(data) = data else { return violation("the server sent a malformed response") };
             pump.storing += 1;
             let start = data.as_ptr() as usize - message.as_ptr() as usize;
-            let job = StoreJob {
+            let series = pump.stores.clone();
+            pumps.store = Some(FileJob {
                 connection: common.id,
-                pump: flight.pump,
-                operation,
-                buffer: Vec::new(),
-                data: start..start + data.len(),
-                file,
-                place,
-                ns,
-                outcome: Stored::Done,
-                queue: pump.stores.clone(),
-            };
-            pumps.store = Some((job, message.len()));
+                work: Work::Write { offset: place, data: start..start + data.len(), done: 0 },
+                file: Target::Local(file),
+                packet: Vec::new(),
+                size: message.len(),
+                purpose: Purpose::Pump { pump: flight.pump, operation, ns, series },
+                outcome: None,
+                _waits: None,
+            });
             return Ok(());
         }
         pump.in_flight -= 1;
@@ -257,14 +263,6 @@ impl Client {
         });
         true
     }
-}
-
-/// The job with the frame whose last `message` bytes its data is relative to.
-fn with_buffer(mut job: StoreJob, message: usize, frame: Vec<u8>) -> StoreJob {
-    let shift = frame.len() - message;
-    job.data = job.data.start + shift..job.data.end + shift;
-    job.buffer = frame;
-    job
 }
 
 /// The checks of [MS-SMB2] 3.2.5.1.1 and 3.2.5.1.3, the same as of the control plane's requests.

@@ -468,9 +468,9 @@ fn data_for_a_file_is_written_by_a_worker() {
     assert!(lab.host.events.is_empty());
     lab.client.stop_pump(5, true, &mut lab.host);
     assert!(lab.host.events.is_empty()); // its file is still in use
-    for mut job in std::mem::take(&mut lab.host.stores) {
+    for mut job in std::mem::take(&mut lab.host.jobs) {
         job.run();
-        lab.client.stored(job, &mut lab.host);
+        lab.client.finish_job(job, &mut lab.host).unwrap();
     }
     assert_eq!(lab.end(), End::Abandoned);
     let (mut found, mut file) = (Vec::new(), file);

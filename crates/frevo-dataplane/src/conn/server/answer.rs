@@ -7,14 +7,15 @@ use std::sync::Arc;
 use zerocopy::IntoBytes;
 
 use super::Server;
-use crate::attached::AttachedOpen;
+use crate::attached::{AttachedOpen, Running};
 use crate::conn::common::Common;
 use crate::conn::input::Verdict;
 use crate::conn::protect::{finish_plain, Protection};
 use crate::conn::Host;
 use crate::crypto::SignOnce;
 use crate::event::Reason;
-use crate::fast::{is_plain, read_response, Attempt, OpenFile, ReadJob, READ_RESPONSE_BYTES};
+use crate::fast::{is_plain, read_response, Attempt, OpenFile, READ_RESPONSE_BYTES};
+use crate::file_job::{FileJob, Purpose, Target, Work};
 use crate::framing::Framing;
 use crate::gate::Level;
 use crate::ladder::Rung;
@@ -34,6 +35,15 @@ pub(super) struct Request<'a> {
     pub(super) message: &'a [u8],
     /// SessionId of the transform header, None for a plain request.
     pub(super) encrypted: Option<u64>,
+}
+
+/// What a worker or the ring has done for a request, and what its answer needs.
+pub(super) struct Done {
+    pub(super) header: Header,
+    pub(super) work: Work,
+    pub(super) running: Running,
+    pub(super) protection: Protection,
+    pub(super) right: Option<SignOnce>,
 }
 
 /// What became of a request: None when it is not for here; an error ends the connection.
@@ -108,21 +118,14 @@ impl Server {
         match try_read(common, &open.file, &mut pipes, read, data_start, host) {
             Attempt::Failed => None,
             Attempt::WouldBlock => {
-                let waits = open.file.wait();
-                let job = ReadJob {
-                    connection: common.id,
-                    request: message.to_vec(),
-                    encrypted: *encrypted,
-                    right: right.take(),
-                    read: *read,
-                    buffer: if pipes.is_some() { Vec::new() } else { host.pool.take(data_start + length) },
-                    data_start,
-                    pipes,
-                    outcome: None,
-                    running,
-                    waits,
+                let work = match pipes {
+                    Some(pipes) => Work::Splice { offset, length, pipes },
+                    None => {
+                        let room = (host.pool.take(data_start + length), data_start);
+                        Work::Read { offset, length, room }
+                    }
                 };
-                self.defer(job, host);
+                self.defer(common, request, work, running, right.take(), host);
                 Some(Ok(Verdict::Answered))
             }
             Attempt::Done(count) if count < minimum => None,
@@ -146,50 +149,54 @@ impl Server {
         }
     }
 
-    /// Leaves a read to a worker.
-    fn defer(&mut self, job: ReadJob, host: &mut Host) {
+    /// Leaves a read to a worker or the ring.
+    fn defer(
+        &mut self,
+        common: &Common,
+        request: &Request,
+        work: Work,
+        running: Running,
+        right: Option<SignOnce>,
+        host: &mut Host,
+    ) {
         add(&host.stats.fast_reads_deferred, 1);
-        self.deferred_bytes += job.read.length.get() as usize;
-        host.jobs.push(job);
+        let waits = running.open().file.wait();
+        let job = job(common, request, work, running, right).with(request.message.to_vec());
+        self.deferred_bytes += job.length();
+        host.jobs.push(FileJob { _waits: Some(waits), ..job });
     }
 
-    /// Queues the answer to a read that a worker has done, or hands the request up when it failed.
-    pub(in crate::conn) fn finish_read(
+    /// Queues the answer to a read of `count` bytes that a worker or the ring has done.
+    pub(super) fn finish_read(
         &mut self,
         common: &mut Common,
-        job: ReadJob,
+        done: Done,
+        count: usize,
         host: &mut Host,
     ) -> Result<(), Reason> {
-        let length = job.read.length.get() as usize;
-        let minimum = job.read.minimum_count.get() as usize;
-        self.deferred_bytes -= length.min(self.deferred_bytes);
-        let Some(header) = Header::parse(&job.request) else { return Ok(()) };
-        if common.closing {
+        let Done { header, work, running, protection, right } = done;
+        if count == 0 {
+            self.end_of_file(common, &header, protection, right, host)?;
             return Ok(());
         }
-        let protection = protection(common, &header, job.encrypted, false); // the share was asked before
-        match (protection, job.outcome) {
-            (Some(protection), Some(Attempt::Done(0))) if minimum == 0 => {
-                self.end_of_file(common, &header, protection, job.right, host)?;
-            }
-            (Some(protection), Some(Attempt::Done(count))) if count > 0 && count >= minimum => {
-                let end = job.read.offset.get() + count as u64;
-                job.running.open().position.store(end, Ordering::Relaxed);
-                count_read(count, host);
-                if let Some(run) = job.pipes {
-                    return self.send_pipes(common, &header, run, host);
-                }
+        count_read(count, host);
+        let position = &running.open().position;
+        match work {
+            Work::Read { offset, room: (mut buffer, data_start), .. } => {
+                position.store(offset + count as u64, Ordering::Relaxed);
                 let credits = self.window.grant(header.credits.get(), true);
-                let mut buffer = job.buffer;
-                // SAFETY: ReadJob::run has initialised `count` bytes from `data_start` on in the empty buffer.
-                unsafe { commit_read(&mut buffer, job.data_start, count) };
-                finish_read_response(&mut buffer, &header, credits, protection, job.right, common.framing)?;
+                // SAFETY: the job has initialised `count` bytes from `data_start` on in the empty buffer.
+                unsafe { commit_read(&mut buffer, data_start, count) };
+                finish_read_response(&mut buffer, &header, credits, protection, right, common.framing)?;
                 common.output.push(buffer, 0);
+                Ok(())
             }
-            _ => self.report_request(common, (job.request, 0), job.encrypted, job.right, host),
+            Work::Splice { offset, pipes, .. } => {
+                position.store(offset + count as u64, Ordering::Relaxed);
+                self.send_pipes(common, &header, pipes, host)
+            }
+            Work::Write { .. } | Work::Flush => Ok(()),
         }
-        drop(job.running);
-        Ok(())
     }
 
     /// Queues the response to a READ that starts at the end of the file or after it.
@@ -248,6 +255,26 @@ impl Server {
         protection.finish(frame, common.framing, right)?;
         common.output.committed(size);
         Ok(Verdict::Answered)
+    }
+}
+
+/// A job for a worker or the ring; its packet follows.
+pub(super) fn job(
+    common: &Common,
+    request: &Request,
+    work: Work,
+    running: Running,
+    right: Option<SignOnce>,
+) -> FileJob {
+    FileJob {
+        connection: common.id,
+        work,
+        file: Target::Open(running),
+        packet: Vec::new(),
+        size: request.message.len(),
+        purpose: Purpose::Answer { encrypted: request.encrypted, right },
+        outcome: None,
+        _waits: None,
     }
 }
 
@@ -314,14 +341,14 @@ fn try_read(
     let may_block = !host.can_defer;
     if let Some(run) = pipes {
         return match file.splice_nowait(run, offset, length) {
-            Attempt::WouldBlock if may_block => file.splice_blocking(run, offset, length),
+            Attempt::WouldBlock if may_block => file.splice_blocking(run, offset, length).into(),
             attempt => attempt,
         };
     }
     let tail = common.output.tail(data_start + length, &mut host.pool);
     let room = &mut tail.spare_capacity_mut()[data_start..data_start + length];
     match file.read_nowait(room, offset) {
-        Attempt::WouldBlock if may_block => file.read_blocking(room, offset),
+        Attempt::WouldBlock if may_block => file.read_blocking(room, offset).into(),
         attempt => attempt,
     }
 }

@@ -4,7 +4,7 @@
 mod answer;
 mod write;
 
-use answer::Request;
+use answer::{protection, Done, Request};
 
 use super::common::Common;
 use super::compound::Element;
@@ -13,11 +13,12 @@ use super::submit::Leave;
 use super::{violation, Host};
 use crate::crypto::{AnswerNonces, Owner, SignOnce};
 use crate::event::Reason;
+use crate::file_job::{FileJob, Purpose, Target, Work};
 use crate::framing::check_session_request;
 use crate::limits::Limits;
 use crate::stats::add;
 use crate::window::Window;
-use crate::wire::{command, flags, Header, STATUS_PENDING};
+use crate::wire::{command, flags, Body, Header, ReadRequest, STATUS_PENDING};
 
 /// Answers that a connection may leave unread before log-on.
 const PREAUTH_OUTPUT_BYTES: usize = 16 * 1024;
@@ -171,6 +172,43 @@ impl Server {
         match self.window.consume(id, charge) {
             Ok(first) => Ok(Some(self.nonces.right(first))),
             Err(refusal) => Err(Reason::Owned(format!("message id {id} with charge {charge}: {refusal:?}"))),
+        }
+    }
+
+    /// Queues the answer to what a worker or the ring has done. If that was nothing, hands the request up: so nothing is done
+    /// twice.
+    pub(super) fn finish_job(
+        &mut self,
+        common: &mut Common,
+        job: FileJob,
+        host: &mut Host,
+    ) -> Result<(), Reason> {
+        self.deferred_bytes = self.deferred_bytes.saturating_sub(job.length());
+        let Some(header) = Header::parse(job.message()).filter(|_| !common.closing) else { return Ok(()) };
+        let start = job.start();
+        let FileJob { work, file: Target::Open(running), packet, purpose, outcome, .. } = job else {
+            return Ok(());
+        };
+        let Purpose::Answer { encrypted, right } = purpose else { return Ok(()) };
+        let reads = matches!(work, Work::Read { .. } | Work::Splice { .. });
+        let minimum = ReadRequest::of(&packet[start..]).filter(|_| reads);
+        let minimum = minimum.map_or(0, |read| read.minimum_count.get() as usize);
+        let count = outcome.and_then(Result::ok).filter(|count| *count >= minimum);
+        // The share was asked before.
+        match (count, protection(common, &header, encrypted, false)) {
+            (Some(count), Some(protection)) => {
+                let done = Done { header, work, running, protection, right };
+                match reads {
+                    true => self.finish_read(common, done, count, host),
+                    false => self.finish_write(common, done, count, host),
+                }
+            }
+            // It is written, and without the session's keys nobody can be told.
+            (Some(_), None) if !reads => Ok(()),
+            _ => {
+                self.report_request(common, (packet, start), encrypted, right, host);
+                Ok(())
+            }
         }
     }
 

@@ -5,17 +5,18 @@ use std::sync::atomic::Ordering;
 
 use zerocopy::IntoBytes;
 
-use super::answer::{find_open, protection, Answered, Request};
+use super::answer::{find_open, job, protection, Answered, Done, Request};
 use super::Server;
 use crate::conn::common::Common;
 use crate::conn::input::Verdict;
 use crate::conn::Host;
 use crate::crypto::SignOnce;
 use crate::event::Reason;
+use crate::file_job::Work;
 use crate::gate::Level;
 use crate::stats::add;
-use crate::wire::{Body, Empty, FlushRequest, Header, WriteRequest};
-use crate::writing::{is_plain_write, write_response, Work, WriteJob, Written, WRITE_REQUEST_BYTES};
+use crate::wire::{Body, Empty, FlushRequest, WriteRequest};
+use crate::writing::{is_plain_write, write_response, Written, WRITE_REQUEST_BYTES};
 
 impl Server {
     /// [MS-SMB2] 3.3.5.13
@@ -41,7 +42,8 @@ impl Server {
         let data = &message[WRITE_REQUEST_BYTES..][..length as usize];
         let mut written = open.file.write_nowait(data, offset);
         if let (Written::WouldBlock(done), false) = (written, host.can_defer) {
-            written = open.file.write_blocking(data, offset, done);
+            let result = open.file.write_blocking(data, offset, done);
+            written = result.map_or(Written::Failed, Written::Done);
         }
         match written {
             Written::Failed => None,
@@ -54,10 +56,9 @@ impl Server {
             Written::WouldBlock(done) => {
                 add(&host.stats.fast_writes_deferred, 1);
                 self.deferred_bytes += data.len();
-                let (connection, encrypted, right) = (common.id, *encrypted, right.take());
-                let (request, start, work, outcome) = (Vec::new(), 0, Work::Write(done), None);
-                let job = WriteJob { connection, request, start, encrypted, right, work, outcome, running };
-                Some(Ok(Verdict::Later(Box::new(job))))
+                let data = WRITE_REQUEST_BYTES..WRITE_REQUEST_BYTES + data.len();
+                let work = Work::Write { offset, data, done };
+                Some(Ok(Verdict::Later(Box::new(job(common, request, work, running, right.take())))))
             }
         }
     }
@@ -83,44 +84,29 @@ impl Server {
         if !host.can_defer {
             return None;
         }
-        let (connection, encrypted, work) = (common.id, *encrypted, Work::Flush);
-        let (request, start, right, outcome) = (Vec::new(), 0, right.take(), None);
-        let job = WriteJob { connection, request, start, encrypted, right, work, outcome, running };
-        Some(Ok(Verdict::Later(Box::new(job))))
+        Some(Ok(Verdict::Later(Box::new(job(common, request, Work::Flush, running, right.take())))))
     }
 
-    /// Queues the answer to what a worker has done. If that was nothing, hands the request up: so nothing is done twice.
-    pub(in crate::conn) fn finish_write(
+    /// Queues the answer to a WRITE of `count` bytes or a FLUSH that a worker or the ring has done.
+    pub(super) fn finish_write(
         &mut self,
         common: &mut Common,
-        job: WriteJob,
+        done: Done,
+        count: usize,
         host: &mut Host,
     ) -> Result<(), Reason> {
-        let length = job.data().map_or(0, |(_, data)| data.len());
-        if matches!(job.work, Work::Write(_)) {
-            self.deferred_bytes = self.deferred_bytes.saturating_sub(length);
-        }
-        let Some(header) = Header::parse(job.message()) else { return Ok(()) };
-        if common.closing {
-            return Ok(());
-        }
-        let Some(Written::Done(count)) = job.outcome else {
-            self.report_request(common, (job.request, job.start), job.encrypted, job.right, host);
-            return Ok(());
-        };
-        // The share was asked before. Nobody can be told without the session's keys.
-        let Some(protection) = protection(common, &header, job.encrypted, false) else { return Ok(()) };
-        match (&job.work, job.data()) {
-            (Work::Write(_), Some((offset, _))) => {
-                job.running.open().position.store(offset + count as u64, Ordering::Relaxed);
+        let Done { header, work, running, protection, right } = done;
+        match work {
+            Work::Write { offset, .. } => {
+                running.open().position.store(offset + count as u64, Ordering::Relaxed);
                 count_write(count, host);
                 let body = write_response(count);
-                self.respond(common, &header, 0, body.as_bytes(), protection, job.right, host)?;
+                self.respond(common, &header, 0, body.as_bytes(), protection, right, host)?;
             }
             _ => {
                 add(&host.stats.fast_flushes, 1);
                 let body = Empty::new();
-                self.respond(common, &header, 0, body.as_bytes(), protection, job.right, host)?;
+                self.respond(common, &header, 0, body.as_bytes(), protection, right, host)?;
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! READ and ECHO that the data plane answers by itself.
 
 use super::*;
+use crate::file_job::{Purpose, Target, Work};
 
 #[test]
 fn reads_are_answered_here() {
@@ -61,23 +62,19 @@ fn a_worker_finishes_a_read() {
     let open = pair.opens.find(12).unwrap();
     let request = signed(read_request(1, 3, 5), &pair.client);
     let right = pair.right(1);
-    let read = *<crate::wire::ReadRequest as crate::wire::Body>::of(&request).unwrap();
-    let job = |right| ReadJob {
+    let job = |right| FileJob {
         connection: 1,
-        request: request.clone(),
-        encrypted: None,
-        right,
-        read,
-        buffer: Vec::new(),
-        data_start: 84,
-        pipes: None,
+        work: Work::Read { offset: 3, length: 5, room: (Vec::new(), 84) },
+        file: Target::Open(open.enter(Level::Read).unwrap()),
+        packet: request.clone(),
+        size: request.len(),
+        purpose: Purpose::Answer { encrypted: None, right },
         outcome: None,
-        running: open.enter(Level::Read).unwrap(),
-        waits: open.file.wait(),
+        _waits: None,
     };
     let mut done = job(Some(right));
     done.run();
-    pair.connection.finish_read(done, &mut pair.host).unwrap();
+    pair.connection.finish_job(done, &mut pair.host).unwrap();
     let mut answer = pair.answer();
     assert!(pair.client.verify(&mut answer));
     assert_eq!(answer[80..], *b"34567");
@@ -85,8 +82,8 @@ fn a_worker_finishes_a_read() {
     pair.server().window.grant(1, true);
     let right = pair.right(2);
     let mut failed = job(Some(right));
-    failed.outcome = Some(crate::fast::Attempt::Failed);
-    pair.connection.finish_read(failed, &mut pair.host).unwrap();
+    failed.outcome = Some(Err(libc::EIO));
+    pair.connection.finish_job(failed, &mut pair.host).unwrap();
     assert_eq!(pair.messages()[0].2, request);
     assert!(pair.server().nonces.answer(2).is_some(), "the control plane may sign its answer");
     assert!(gate.hold(Levels::ALL).is_drained());
@@ -102,7 +99,7 @@ fn a_hold_waits_for_a_read_that_a_worker_does() {
     let (file, open) = (gate.hold(Levels::ALL), pair.opens.detach(12).unwrap());
     assert!(!file.is_drained() && !open.is_drained());
     job.run();
-    pair.connection.finish_read(job, &mut pair.host).unwrap();
+    pair.connection.finish_job(job, &mut pair.host).unwrap();
     assert_eq!(pair.answer().len(), 80 + 70_000);
     assert!(file.is_drained() && open.is_drained());
 }

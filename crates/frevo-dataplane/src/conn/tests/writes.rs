@@ -1,8 +1,7 @@
 //! WRITE and FLUSH that the data plane answers by itself.
 
 use super::*;
-use crate::fast::Attempt;
-use crate::writing::{Work, Written};
+use crate::file_job::Work;
 
 fn write_request(id: u64, offset: u64, data: &[u8]) -> Vec<u8> {
     let mut message = request(command::WRITE, id);
@@ -37,7 +36,7 @@ impl Pair {
     fn content(&self) -> Vec<u8> {
         let mut room = vec![std::mem::MaybeUninit::new(0u8); 1 << 20];
         let open = self.opens.find(12).unwrap();
-        let Attempt::Done(count) = open.file.read_blocking(&mut room, 0) else { panic!("unreadable") };
+        let count = open.file.read_blocking(&mut room, 0).unwrap();
         // SAFETY: all of it is initialised.
         room[..count].iter().map(|byte| unsafe { byte.assume_init() }).collect()
     }
@@ -109,10 +108,10 @@ fn a_worker_finishes_a_write_and_a_hold_waits_for_it() {
     pair.feed(&signed(write_request(1, 8, b"abcd"), &pair.client)).unwrap();
     assert!(pair.output().is_empty() && pair.messages().is_empty());
     let hold = gate.hold(Levels::WRITE);
-    let mut job = pair.host.writes.pop().unwrap();
+    let mut job = pair.host.jobs.pop().unwrap();
     assert!(!hold.is_drained());
     job.run();
-    pair.connection.finish_write(job, &mut pair.host).unwrap();
+    pair.connection.finish_job(job, &mut pair.host).unwrap();
     let mut answer = pair.answer();
     assert!(pair.client.verify(&mut answer) && hold.is_drained());
     assert_eq!((u32_at(&answer, 68), pair.content()), (4, b"01234567abcd".to_vec()));
@@ -124,18 +123,18 @@ fn what_a_worker_could_not_do_goes_up_and_what_it_did_does_not() {
     pair.host.can_defer = true;
     pair.opens.find(12).unwrap().file.forget_how_it_is_written();
     let message = write_request(1, 8, b"abcd");
-    for (id, outcome, up) in [(1, Written::Failed, 1), (2, Written::Done(2), 0)] {
+    for (id, outcome, up) in [(1, Err(libc::EIO), 1), (2, Ok(2), 0)] {
         let mut request = message.clone();
         put(&mut request, at::MESSAGE_ID, u64::to_le_bytes(id));
         let mut packet = vec![0; TRANSFORM_BYTES];
         packet.extend_from_slice(&request);
         assert!(pair.client.encrypt(SESSION, &mut packet));
         pair.feed(&packet).unwrap();
-        let mut job = pair.host.writes.pop().unwrap();
-        assert!(matches!(job.work, Work::Write(0)));
-        assert_eq!(job.data(), Some((8, &b"abcd"[..])));
+        let mut job = pair.host.jobs.pop().unwrap();
+        let Work::Write { offset: 8, data, done: 0 } = &job.work else { panic!("{:?}", job.work) };
+        assert_eq!(job.message()[data.clone()], b"abcd"[..]);
         job.outcome = Some(outcome);
-        pair.connection.finish_write(job, &mut pair.host).unwrap();
+        pair.connection.finish_job(job, &mut pair.host).unwrap();
         let messages = pair.messages();
         assert_eq!(messages.len(), up);
         assert!(messages.iter().all(|one| one.2 == request && one.0 == SESSION));
