@@ -70,6 +70,11 @@ impl OpenFile {
         self.tells()
     }
 
+    /// Whether it may be read, which [`OpenFile::would_tell`] needs.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.read_nowait(&mut [MaybeUninit::uninit()], 0) != Attempt::Failed
+    }
+
     /// Which file system it is on.
     pub(crate) fn device(&self) -> &Arc<Device> {
         self.device.get_or_init(|| device(device_of(self.fd.as_raw_fd())))

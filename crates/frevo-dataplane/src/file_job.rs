@@ -5,15 +5,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::attached::{AttachedOpen, Running};
 use crate::crypto::SignOnce;
 use crate::event::ConnectionId;
+use crate::fast::OpenFile;
 use crate::pipe::PipeRun;
 use crate::pump::{self, PumpId};
-use crate::syscalls::device_of;
 use crate::waiting::Waits;
 
 /// Something to do to a file.
@@ -77,7 +76,7 @@ pub enum Target {
     /// That of an attached open; holders of its gate wait until the response is queued.
     Open(Running),
     /// A file of our own.
-    Local(Arc<OwnedFd>),
+    Local(Arc<OpenFile>),
 }
 
 /// What becomes of the result.
@@ -124,7 +123,7 @@ impl FileJob {
     pub(crate) fn device(&self) -> u64 {
         match &self.file {
             Target::Open(running) => running.open().file.device().number,
-            Target::Local(fd) => device_of(fd.as_raw_fd()),
+            Target::Local(file) => file.device().number,
         }
     }
 
@@ -150,7 +149,7 @@ impl FileJob {
         let message = &self.packet[self.packet.len() - self.size..];
         let result = match &self.file {
             Target::Open(running) => self.work.run(running.open(), message),
-            Target::Local(fd) => self.work.run_locally(fd, message),
+            Target::Local(file) => self.work.run_locally(file, message),
         };
         self.ended(result);
     }
@@ -176,10 +175,11 @@ impl Work {
         }
     }
 
-    fn run_locally(&self, fd: &OwnedFd, message: &[u8]) -> io::Result<usize> {
+    fn run_locally(&self, file: &OpenFile, message: &[u8]) -> io::Result<usize> {
         match self {
-            Work::Write { offset, data, .. } => {
-                pump::write_all(fd, &message[data.clone()], *offset).map(|()| data.len())
+            Work::Write { offset, data, done } => {
+                let (rest, place) = (&message[data.clone()][*done..], offset.saturating_add(*done as u64));
+                pump::write_all(file.descriptor(), rest, place).map(|()| data.len())
             }
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -274,7 +274,8 @@ mod tests {
 
     #[test]
     fn an_error_has_its_number() {
-        let file = Target::Local(Arc::new(std::fs::File::open("/").unwrap().into()));
+        let file = OpenFile::new(std::fs::File::open("/").unwrap().into());
+        let file = Target::Local(Arc::new(file));
         let mut store = job(Work::Write { offset: 0, data: 0..1, done: 0 }, file, b"a", 1);
         store.run();
         assert_eq!(store.outcome, Some(Err(libc::EBADF)));
@@ -282,7 +283,7 @@ mod tests {
 
     #[test]
     fn one_worker_is_at_a_series() {
-        let (series, file) = (Series::default(), Arc::new(temporary_file(b"")));
+        let (series, file) = (Series::default(), Arc::new(OpenFile::new(temporary_file(b""))));
         let push = |data| {
             let work = Work::Write { offset: 0, data, done: 0 };
             series.push(job(work, Target::Local(file.clone()), b"abc", 3))

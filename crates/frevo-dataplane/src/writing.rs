@@ -15,7 +15,7 @@ pub const WRITE_REQUEST_BYTES: usize = HEADER_BYTES + size_of::<WriteRequest>();
 /// SMB2_WRITEFLAG_WRITE_UNBUFFERED does not change the response; anything else does.
 const WRITE_UNBUFFERED: u32 = 2;
 
-/// Where nothing tells whether a write would block, no larger ones are tried.
+/// Where nothing tells whether a write would block, no larger ones of a server's clients are tried.
 const SMALL_BYTES: usize = 64 * 1024;
 /// There, a write that took longer than this has blocked ...
 const LONG: Duration = Duration::from_millis(2);
@@ -80,14 +80,30 @@ impl OpenFile {
     /// Writes as much as can be written without blocking. A file system that tells it of reads only has a page cache, which
     /// small writes fill without waiting unless too much of it is dirty: these are tried.
     pub fn write_nowait(&self, data: &[u8], offset: u64) -> Written {
+        self.write_trying(data, offset, SMALL_BYTES)
+    }
+
+    /// The same for a client, which has a thread of its own and keeps nobody else waiting: large writes are tried, too. But
+    /// not where it cannot be found out whether a write may block for ever, as that takes a read. How many bytes are
+    /// written; the rest, and whatever goes wrong, is for a worker.
+    pub(crate) fn write_soon(&self, data: &[u8], offset: u64) -> usize {
+        if self.manner.mode.load(Ordering::Relaxed) == ASKS && !self.is_readable() {
+            return 0;
+        }
+        match self.write_trying(data, offset, usize::MAX) {
+            Written::Done(done) | Written::WouldBlock(done) => done,
+            Written::Failed => 0,
+        }
+    }
+
+    /// Where nothing tells whether a write would block, up to `most` bytes are tried.
+    fn write_trying(&self, data: &[u8], offset: u64, most: usize) -> Written {
         let mut done = 0;
         while done < data.len() {
             let mode = self.manner.mode.load(Ordering::Relaxed);
             let result = match mode {
                 SILENT => return Written::WouldBlock(done),
-                CACHED if data.len() > SMALL_BYTES || self.manner.leave_one() => {
-                    return Written::WouldBlock(done)
-                }
+                CACHED if data.len() > most || self.manner.leave_one() => return Written::WouldBlock(done),
                 CACHED => self.timed(&data[done..], offset + done as u64),
                 IN_MEMORY => pwrite(self.descriptor(), &data[done..], offset + done as u64, 0),
                 _ => pwrite(self.descriptor(), &data[done..], offset + done as u64, libc::RWF_NOWAIT),
@@ -132,6 +148,12 @@ impl OpenFile {
     #[cfg(test)]
     pub(crate) fn forget_how_it_is_written(&self) {
         self.manner.mode.store(SILENT, Ordering::Relaxed);
+    }
+
+    /// As if it were in memory again.
+    #[cfg(test)]
+    pub(crate) fn write_at_once(&self) {
+        self.manner.mode.store(IN_MEMORY, Ordering::Relaxed);
     }
 
     /// Waits until data and metadata are on disk.
@@ -205,6 +227,19 @@ mod tests {
         assert_eq!(results, [Written::WouldBlock(0), Written::WouldBlock(0), Written::Done(3)]);
         file.manner.mode.store(SILENT, Ordering::Relaxed);
         assert_eq!(file.write_nowait(b"abc", 0), Written::WouldBlock(0));
+        assert_eq!(file.write_soon(b"abc", 0), 0);
+    }
+
+    #[test]
+    fn a_client_tries_large_writes_too_but_not_to_what_it_knows_nothing_of() {
+        let file = OpenFile::new(temporary_file(b""));
+        file.manner.mode.store(CACHED, Ordering::Relaxed);
+        assert_eq!(file.write_soon(&[7; SMALL_BYTES + 1], 0), SMALL_BYTES + 1);
+        file.manner.left.store(1, Ordering::Relaxed);
+        assert_eq!([0; 2].map(|_| file.write_soon(b"abc", 0)), [0, 3]);
+        let unreadable = std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap();
+        assert_eq!(OpenFile::new(unreadable.into()).write_soon(b"abc", 0), 0);
+        assert_eq!(OpenFile::new(temporary_file(b"")).write_soon(b"abc", 0), 3);
     }
 
     #[test]

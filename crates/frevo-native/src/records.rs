@@ -1,9 +1,10 @@
 //! The records that Python passes as one object, so that each signature exists once.
 
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use frevo_dataplane::conn;
+use frevo_dataplane::fast::OpenFile;
 use frevo_dataplane::pump::{self, Kind, Memory, Place, PumpId, Shared};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
@@ -52,7 +53,7 @@ pub(crate) struct PumpSettings {
     keep_going: bool,
     verify: bool,
     /// Our own descriptor of the local file, and the offset in it.
-    file: Option<(Arc<OwnedFd>, u64)>,
+    file: Option<(Arc<OpenFile>, u64)>,
     buffer: Option<Py<PyAny>>,
 }
 
@@ -85,7 +86,7 @@ impl PumpSettings {
         let kind =
             Kind::by_name(kind).ok_or_else(|| PyValueError::new_err(format!("unknown kind {kind:?}")))?;
         let file = match fd {
-            Some(fd) => Some((Arc::new(duplicate(fd)?), local_offset)),
+            Some(fd) => Some((Arc::new(OpenFile::new(duplicate(fd)?)), local_offset)),
             None => None,
         };
         Ok(PumpSettings {

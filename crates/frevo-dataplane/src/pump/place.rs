@@ -2,10 +2,11 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use super::pattern;
+use crate::fast::OpenFile;
 
 /// Memory of the caller.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub enum Place {
     /// READ: compared with the pattern.
     Verify,
     /// An open file, and the offset in it of the pump's first byte.
-    File(Arc<OwnedFd>, u64),
+    File(Arc<OpenFile>, u64),
     /// The pump's first byte is the first one here.
     Memory(Memory),
 }
@@ -73,7 +74,7 @@ impl Place {
             Place::Nowhere => Ok(()),
             Place::Verify if pattern::matches(data, offset, seed) => Ok(()),
             Place::Verify => return Stored::Wrong,
-            Place::File(file, start) => write_all(file, data, start.saturating_add(position)),
+            Place::File(file, start) => write_all(file.descriptor(), data, start.saturating_add(position)),
             Place::Memory(memory) => memory.range(position, data.len()).map(|target| {
                 // SAFETY: the range is valid by the promise of `Memory::new`; received data lies elsewhere.
                 unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), target, data.len()) }
@@ -97,7 +98,9 @@ impl Place {
                 pattern::append(out, offset, length, seed);
                 Ok(())
             }
-            Place::File(file, start) => read_some(file, out, length, start.saturating_add(position)),
+            Place::File(file, start) => {
+                read_some(file.descriptor(), out, length, start.saturating_add(position))
+            }
             Place::Memory(memory) => memory.range(position, length).map(|source| {
                 // SAFETY: valid by the promise of `Memory::new`. The caller may change the bytes meanwhile; they are
                 // only copied.
@@ -109,11 +112,11 @@ impl Place {
 }
 
 /// Writes all of `data`.
-pub(crate) fn write_all(file: &OwnedFd, mut data: &[u8], mut position: u64) -> io::Result<()> {
+pub(crate) fn write_all(file: RawFd, mut data: &[u8], mut position: u64) -> io::Result<()> {
     while !data.is_empty() {
         let at = libc::off_t::try_from(position).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
         // SAFETY: the slice is borrowed for the call.
-        let count = unsafe { libc::pwrite(file.as_raw_fd(), data.as_ptr().cast(), data.len(), at) };
+        let count = unsafe { libc::pwrite(file, data.as_ptr().cast(), data.len(), at) };
         match usize::try_from(count) {
             Ok(0) => return Err(io::Error::from_raw_os_error(libc::EIO)),
             Ok(count) => {
@@ -126,14 +129,14 @@ pub(crate) fn write_all(file: &OwnedFd, mut data: &[u8], mut position: u64) -> i
     Ok(())
 }
 
-fn read_some(file: &OwnedFd, out: &mut Vec<u8>, length: usize, mut position: u64) -> io::Result<()> {
+fn read_some(file: RawFd, out: &mut Vec<u8>, length: usize, mut position: u64) -> io::Result<()> {
     out.reserve(length);
     let mut missing = length;
     while missing > 0 {
         let at = libc::off_t::try_from(position).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
         let room: &mut [MaybeUninit<u8>] = &mut out.spare_capacity_mut()[..missing];
         // SAFETY: the kernel writes at most room.len() bytes into the borrowed room.
-        let count = unsafe { libc::pread(file.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), at) };
+        let count = unsafe { libc::pread(file, room.as_mut_ptr().cast(), room.len(), at) };
         match usize::try_from(count) {
             Ok(0) => break,
             Ok(count) => {

@@ -1,13 +1,13 @@
 //! One pump: decides the next request and handles responses. It does not build requests.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::{Class, End, Kind, Place, Settings, Stored, SHORT_READ, WRONG_DATA};
 use crate::crypto::SessionKeys;
-use crate::fast::READ_RESPONSE_BYTES;
+use crate::fast::{OpenFile, READ_RESPONSE_BYTES};
 use crate::file_job::Series;
 use crate::wire::{Body, CreateResponse, ReadResponse, WriteResponse, STATUS_END_OF_FILE};
 
@@ -273,8 +273,8 @@ impl Pump {
         self.stored(operation, data.len() as u32, stored, ns);
     }
 
-    /// If a worker should write the data of `operation`: the file and the offset in it.
-    pub(crate) fn deferred(&self, operation: &Operation, status: u32) -> Option<(Arc<OwnedFd>, u64)> {
+    /// The file that the data of `operation` is for, and the offset in it.
+    pub(crate) fn target(&self, operation: &Operation, status: u32) -> Option<(Arc<OpenFile>, u64)> {
         match &self.settings.place {
             Place::File(file, start) if operation.class == Class::Read && status == 0 && !self.abandoned => {
                 Some((file.clone(), start.saturating_add(operation.offset - self.settings.offset)))
@@ -383,7 +383,7 @@ impl Pump {
     pub(crate) fn source(&self, operation: &Operation) -> Option<(RawFd, u64)> {
         match &self.settings.place {
             Place::File(file, start) if operation.class == Class::Write => {
-                Some((file.as_raw_fd(), start.saturating_add(operation.offset - self.settings.offset)))
+                Some((file.descriptor(), start.saturating_add(operation.offset - self.settings.offset)))
             }
             _ => None,
         }

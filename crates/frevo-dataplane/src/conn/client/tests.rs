@@ -5,9 +5,11 @@ use std::io::{Read, Seek, Write};
 use crate::conn::*;
 use crate::credits::Credits;
 use crate::crypto::{Cipher, Encryption, Signer, SigningAlgorithm};
+use crate::fast::OpenFile;
 use crate::pump::{self, End, Kind, Memory, Place, Shared, Stored};
 use crate::wire::raw::{at, put, u16_at, u32_at, u64_at};
 use crate::wire::{command, flags, PROTOCOL_SMB2, TRANSFORM_BYTES};
+mod downloads;
 mod uploads;
 
 const SESSION: u64 = 9;
@@ -431,7 +433,7 @@ fn writes_from_a_file_end_where_it_ends() {
     let mut file = tempfile(&data(0, 250));
     file.seek(std::io::SeekFrom::Start(0)).unwrap();
     let mut lab = Lab::new(64);
-    lab.start(lab.settings(Kind::Write, 100, 8, 1000, Place::File(Arc::new(file.into()), 20)));
+    lab.start(lab.settings(Kind::Write, 100, 8, 1000, Place::File(open_file(file), 20)));
     let requests = lab.requests();
     let sent: Vec<_> = requests.iter().map(|one| (one.offset(), one.size())).collect();
     assert_eq!(sent, [(100, 100), (200, 100), (300, 30)]);
@@ -456,30 +458,6 @@ fn writes_from_a_file_end_where_it_ends() {
 }
 
 #[test]
-fn data_for_a_file_is_written_by_a_worker() {
-    let file = tempfile(b"");
-    let mut lab = Lab::new(64);
-    lab.host.can_defer = true;
-    let local = Arc::new(file.try_clone().unwrap().into());
-    lab.start(lab.settings(Kind::Read, 80_000, 2, 160_000, Place::File(local, 3)));
-    let requests = lab.requests();
-    lab.answer_read(&requests[1], &data(80_100, 80_000));
-    lab.answer_read(&requests[0], &data(100, 80_000));
-    assert!(lab.host.events.is_empty());
-    lab.client.stop_pump(5, true, &mut lab.host);
-    assert!(lab.host.events.is_empty()); // its file is still in use
-    for mut job in std::mem::take(&mut lab.host.jobs) {
-        job.run();
-        lab.client.finish_job(job, &mut lab.host).unwrap();
-    }
-    assert_eq!(lab.end(), End::Abandoned);
-    let (mut found, mut file) = (Vec::new(), file);
-    file.seek(std::io::SeekFrom::Start(3)).unwrap();
-    file.read_to_end(&mut found).unwrap();
-    assert_eq!(found, data(100, 160_000));
-}
-
-#[test]
 fn other_answers_go_up() {
     let mut lab = Lab::new(64);
     lab.start(lab.settings(Kind::Echo, 0, 1, 0, Place::Nowhere));
@@ -487,6 +465,10 @@ fn other_answers_go_up() {
     request.id = 1;
     lab.answer(&request, 0, &[4, 0, 0, 0]).unwrap();
     assert!(matches!(lab.host.events[..], [Event::Message { bad_signatures: 0, unverified: 0, .. }]));
+}
+
+fn open_file(file: std::fs::File) -> Arc<OpenFile> {
+    Arc::new(OpenFile::new(file.into()))
 }
 
 fn tempfile(content: &[u8]) -> std::fs::File {

@@ -4,7 +4,7 @@ use super::*;
 
 /// Starts an upload of 3 bytes behind the start of `content` on, and says whether its data is in pipes, and what it sends.
 fn upload(lab: &mut Lab, content: &[u8], io_size: u32) -> (bool, Vec<Request>) {
-    let local = Arc::new(tempfile(content).into());
+    let local = open_file(tempfile(content));
     lab.start(lab.settings(Kind::Write, io_size, 8, 1 << 20, Place::File(local, 3)));
     (lab.client.output().has_pipes(), lab.requests())
 }
@@ -68,7 +68,7 @@ fn an_upload_without_a_copy_ends_where_its_file_does() {
 fn what_is_wrong_with_the_file_of_an_upload_is_said() {
     let mut lab = lab(false, false, true);
     let writable = std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap();
-    let place = Place::File(Arc::new(writable.into()), 0);
+    let place = Place::File(open_file(writable), 0);
     lab.start(lab.settings(Kind::Write, 80_000, 8, 1 << 20, place));
     assert_eq!(lab.end(), End::Local(libc::EBADF, 100));
 }
