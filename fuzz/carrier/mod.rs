@@ -114,7 +114,14 @@ impl<'a> Run<'a> {
         };
         let now = Instant::now();
         let us = Stepped::new(
-            Config { threads, engine: "auto".into(), role, read_path: "auto".into(), limits },
+            Config {
+                threads,
+                engine: "auto".into(),
+                role,
+                read_path: "auto".into(),
+                write_path: "auto".into(),
+                limits,
+            },
             now,
         )
         .unwrap();

@@ -428,11 +428,13 @@ class DataPlane:
         engine: str = "auto",
         role: str = "server",
         read_path: str = "auto",
+        write_path: str = "auto",
         limits: Limits | None = None,
     ) -> Self:
         """Starts the threads. engine: auto, uring or epoll; role: server, client, or relay, which understands nothing:
         a MESSAGE has the bytes that arrived, and what is submitted is sent without framing. read_path: how large
-        responses are sent: auto, plain, async, zerocopy or splice (see `frevo:read path`). TypeError for an unknown
+        responses are sent: auto, plain, async, zerocopy or splice (see `frevo:read path`); write_path: how the data of
+        large WRITEs reach their file: auto, plain or splice (see `frevo:write path`). TypeError for an unknown
         limit, OSError if a thread or an engine cannot be started.
         """
 
@@ -448,6 +450,14 @@ class DataPlane:
 
     @property
     def unused_read_paths(self) -> dict[str, str]:
+        """Of each other way its name and why it is not used."""
+
+    @property
+    def write_path(self) -> str:
+        """How the data of large WRITEs reach their file: plain or splice."""
+
+    @property
+    def unused_write_paths(self) -> dict[str, str]:
         """Of each other way its name and why it is not used."""
 
     @property

@@ -11,7 +11,7 @@ use crate::attached::{AttachedOpen, Running};
 use crate::crypto::SignOnce;
 use crate::event::ConnectionId;
 use crate::fast::OpenFile;
-use crate::pipe::PipeRun;
+use crate::pipe::{PipeRun, Rest};
 use crate::pump::{self, PumpId};
 use crate::waiting::Waits;
 
@@ -66,6 +66,15 @@ pub enum Work {
         /// How many of them are written already.
         done: usize,
     },
+    /// Writes data of the message and what follows the message in pipes.
+    WriteRest {
+        /// Where in the file.
+        offset: u64,
+        /// Which bytes of the message.
+        data: Range<usize>,
+        /// What follows it.
+        rest: Rest,
+    },
     /// Writes what the file has to disk.
     Flush,
 }
@@ -109,6 +118,22 @@ impl FileJob {
         self
     }
 
+    /// With what follows the message of a [`Work::Write`] in pipes.
+    pub(crate) fn with_rest(mut self, pipes: PipeRun) -> FileJob {
+        if let Work::Write { offset, data, .. } = self.work {
+            self.work = Work::WriteRest { offset, data, rest: Rest::new(pipes) };
+        }
+        self
+    }
+
+    /// False: a write to this file never blocks.
+    pub(crate) fn may_block(&self) -> bool {
+        match &self.file {
+            Target::Open(running) => !running.open().file.never_blocks(),
+            Target::Local(_) => true,
+        }
+    }
+
     /// Where its message starts in the packet.
     pub fn start(&self) -> usize {
         self.packet.len() - self.size
@@ -140,6 +165,7 @@ impl FileJob {
         match &self.work {
             Work::Read { length, .. } | Work::Splice { length, .. } => *length,
             Work::Write { data, .. } => data.len(),
+            Work::WriteRest { data, rest, .. } => data.len() + rest.length(),
             Work::Flush => 0,
         }
     }
@@ -171,8 +197,28 @@ impl Work {
                 Err(_) if *done > 0 => Ok(*done),
                 Err(error) => Err(error),
             },
+            Work::WriteRest { offset, data, rest } => {
+                open.act()?;
+                let data = &message[data.clone()];
+                let done = open.file.write_blocking(data, *offset, 0)?;
+                if done < data.len() {
+                    return Ok(done);
+                }
+                match rest.store(&open.file, *offset + done as u64) {
+                    Err(_) if done > 0 => Ok(done),
+                    result => result.map(|count| done + count),
+                }
+            }
             Work::Flush => open.act().and_then(|()| open.file.flush()).map(|()| 0),
         }
+    }
+
+    /// The packet of a job that has done nothing, with all of its message.
+    pub(crate) fn whole(self, mut packet: Vec<u8>) -> io::Result<Vec<u8>> {
+        if let Work::WriteRest { rest, .. } = self {
+            rest.append_to(&mut packet)?;
+        }
+        Ok(packet)
     }
 
     fn run_locally(&self, file: &OpenFile, message: &[u8]) -> io::Result<usize> {

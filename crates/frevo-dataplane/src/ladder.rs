@@ -1,7 +1,12 @@
-//! The ways in which large answers leave: the rungs of a ladder, one of which is used, and why not the others.
+//! The ways in which large answers leave: the rungs of a ladder, one of which is used, and why not the others. `writes` are those
+//! in which the data of large WRITEs come.
 //!
 //! Which one is fastest depends on the network: copying pieces that stay in the processor's cache beats everything else on
 //! the loopback, and on a network card the ways that copy less may win. `frevo:read path` chooses.
+
+mod writes;
+
+pub use writes::WriteRung;
 
 use crate::ring::features::{self, Features};
 
@@ -45,11 +50,11 @@ impl Rung {
 
 /// The rung that is used, and why each of the others is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ladder {
+pub struct Ladder<R = Rung> {
     /// The one that is used.
-    pub rung: Rung,
+    pub rung: R,
     /// Of every rung but that one, why it is not used.
-    pub reasons: Vec<(Rung, String)>,
+    pub reasons: Vec<(R, String)>,
 }
 
 impl Ladder {

@@ -1,7 +1,11 @@
-//! Pipes that hold pages of files: data on its way from a file to a socket, which nobody copies.
+//! Pipes that hold pages of files: data on its way from a file to a socket, which nobody copies. `receiving` is the other way.
 //!
 //! What is in a pipe refers to the pages of the page cache. They stay when the file is truncated, but who writes to the
 //! file before they have left the host may change what is sent.
+
+mod receiving;
+
+pub use receiving::Rest;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -108,7 +112,14 @@ impl Pipe {
 
     /// Takes everything out of it as bytes, for whom cannot use it as it is.
     pub fn take(&mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(self.filled);
+        let mut bytes = Vec::new();
+        self.take_into(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The same, behind what is in `bytes`.
+    fn take_into(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        bytes.reserve_exact(self.filled);
         while self.filled > 0 {
             let room = bytes.spare_capacity_mut();
             // SAFETY: the kernel writes at most room.len() bytes into the spare capacity.
@@ -123,7 +134,7 @@ impl Pipe {
                 Err(_) => interrupted(io::Error::last_os_error())?,
             }
         }
-        Ok(bytes)
+        Ok(())
     }
 }
 

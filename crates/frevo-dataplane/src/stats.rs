@@ -42,6 +42,8 @@ counters! {
     fast_writes,
     /// Bytes that they carried.
     fast_write_bytes,
+    /// Bytes of them that a file got from the socket, without a copy in between.
+    written_spliced,
     /// WRITE requests that a worker did.
     fast_writes_deferred,
     /// FLUSH requests answered without Python.

@@ -144,6 +144,15 @@ impl OpenFile {
         Ok(done)
     }
 
+    /// True if no write ever blocks, as far as it is known.
+    pub(crate) fn never_blocks(&self) -> bool {
+        let mode = &self.manner.mode;
+        if mode.load(Ordering::Relaxed) == ASKS && self.is_in_memory() {
+            mode.store(IN_MEMORY, Ordering::Relaxed);
+        }
+        mode.load(Ordering::Relaxed) == IN_MEMORY
+    }
+
     /// As if it were on a file system that never tells whether a write would block.
     #[cfg(test)]
     pub(crate) fn forget_how_it_is_written(&self) {

@@ -44,6 +44,7 @@ impl Bench {
             engine: engine.into(),
             role: Role::Server,
             read_path: "auto".into(),
+            write_path: "auto".into(),
             limits,
         })
         .unwrap();

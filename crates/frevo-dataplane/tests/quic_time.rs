@@ -33,6 +33,7 @@ impl End {
             engine: "auto".into(),
             role,
             read_path: "auto".into(),
+            write_path: "auto".into(),
             limits: Limits::default(),
         };
         let us = Stepped::new(config, now).unwrap();

@@ -52,18 +52,22 @@ pub(crate) fn role(name: &str) -> PyResult<Role> {
 #[pymethods]
 impl DataPlane {
     #[new]
-    #[pyo3(signature = (*, threads, engine = "auto", role = "server", read_path = "auto", limits = None))]
+    #[pyo3(signature = (
+        *, threads, engine = "auto", role = "server", read_path = "auto", write_path = "auto", limits = None
+    ))]
     fn new(
         threads: usize,
         engine: &str,
         role: &str,
         read_path: &str,
+        write_path: &str,
         limits: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<DataPlane> {
         let role = self::role(role)?;
         let limits = convert::limits(limits)?;
-        let config =
-            Config { threads, engine: engine.to_owned(), role, read_path: read_path.to_owned(), limits };
+        let (engine, read_path, write_path) =
+            (engine.to_owned(), read_path.to_owned(), write_path.to_owned());
+        let config = Config { threads, engine, role, read_path, write_path, limits };
         Ok(DataPlane { inner: engine::DataPlane::start(config)?, lent: Lent::default() })
     }
 
@@ -87,11 +91,25 @@ impl DataPlane {
     /// Why they do not leave in another way, by its name.
     #[getter]
     fn unused_read_paths<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let reasons = PyDict::new(py);
-        for (rung, reason) in &self.inner.ladder().reasons {
-            reasons.set_item(rung.name(), reason)?;
-        }
-        Ok(reasons)
+        let reasons = self.inner.ladder().reasons.iter();
+        PyDict::from_sequence(
+            &reasons.map(|(rung, why)| (rung.name(), why)).collect::<Vec<_>>().into_pyobject(py)?,
+        )
+    }
+
+    /// How the data of large WRITEs come.
+    #[getter]
+    fn write_path(&self) -> &'static str {
+        self.inner.write_ladder().rung.name()
+    }
+
+    /// Why they do not come in another way, by its name.
+    #[getter]
+    fn unused_write_paths<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let reasons = self.inner.write_ladder().reasons.iter();
+        PyDict::from_sequence(
+            &reasons.map(|(rung, why)| (rung.name(), why)).collect::<Vec<_>>().into_pyobject(py)?,
+        )
     }
 
     #[getter]

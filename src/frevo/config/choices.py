@@ -14,6 +14,7 @@ CachePolicy = Literal["manual", "documents", "programs", "disable"]
 NtlmPolicy = Literal["ntlmv2-only", "disabled"]
 Engine = Literal["auto", "uring", "epoll"]
 ReadPath = Literal["auto", "plain", "async", "zerocopy", "splice"]
+WritePath = Literal["auto", "plain", "splice"]
 ClientProtection = Literal["default", "plain", "sign", "encrypt"]
 InheritOwner = Literal["no", "windows and unix", "unix only"]
 Tristate = Literal["auto", "yes", "no"]
@@ -144,6 +145,8 @@ NTLM_AUTH: Choice[NtlmPolicy] = Choice(
 ENGINE: Choice[Engine] = Choice({"auto": "auto", "uring": "uring", "io_uring": "uring", "epoll": "epoll"})
 
 READ_PATH: Choice[ReadPath] = Choice({word: word for word in get_args(ReadPath)})
+
+WRITE_PATH: Choice[WritePath] = Choice({word: word for word in get_args(WritePath)})
 
 VERIFY_PEER: Choice[VerifyPeer] = Choice({word: word for word in get_args(VerifyPeer)})
 

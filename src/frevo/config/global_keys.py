@@ -15,6 +15,7 @@ from frevo.config.choices import (
     ReadPath,
     SigningPolicy,
     Tristate,
+    WritePath,
 )
 from frevo.config.defaults import default_netbios_name
 from frevo.config.key import keys_of, setting
@@ -292,6 +293,14 @@ class GlobalConfig(TlsKeys, frozen=True, kw_only=True):
         "for data that is neither signed nor encrypted, and whoever writes to the file meanwhile may change what is "
         "sent. `async` and `zerocopy` need io_uring. `auto` is `plain`: of those that are always right, the fastest "
         "where it was measured; `frevo status` says why another way is not used.",
+        restart=True,
+    )
+    frevo_write_path: WritePath = setting(
+        choices.WRITE_PATH,
+        "auto",
+        "How the data of large WRITE requests reach their file. `plain`: received into a buffer, and written from "
+        "there. `splice`: copied into the page cache from where the socket has received it; for data that is neither "
+        "signed nor encrypted. `auto` is `splice`, which costs less; `frevo status` says why another way is not used.",
         restart=True,
     )
     frevo_data_plane_threads: int = setting(

@@ -61,6 +61,16 @@ class Running(msgspec.Struct, eq=False):
         return self.transport.unused_read_paths
 
     @property
+    def write_path(self) -> str:
+        """How the data of large WRITEs reach their file."""
+        return self.transport.write_path
+
+    @property
+    def unused_write_paths(self) -> dict[str, str]:
+        """Of each other way its name and why it is not used."""
+        return self.transport.unused_write_paths
+
+    @property
     def certificates(self) -> Sequence[CertificateStatus]:
         """What the server presents over QUIC."""
         return self.quic.certificates if self.quic is not None else ()
@@ -106,6 +116,7 @@ async def run_server(
             threads=threads_of(config),
             engine=settings.frevo_engine,
             read_path=settings.frevo_read_path,
+            write_path=settings.frevo_write_path,
             limits=limits_of(config),
         )
         unused.callback(transport.shutdown)

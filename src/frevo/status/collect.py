@@ -48,6 +48,10 @@ class Source(Protocol):
     @property
     def unused_read_paths(self) -> Mapping[str, str]: ...
     @property
+    def write_path(self) -> str: ...
+    @property
+    def unused_write_paths(self) -> Mapping[str, str]: ...
+    @property
     def certificates(self) -> Sequence[CertificateStatus]: ...
 
 
@@ -79,6 +83,8 @@ def collect(source: Source) -> Generator[None, None, Snapshot]:
             "engine": source.engine,
             "read_path": source.read_path,
             "unused_read_paths": dict(source.unused_read_paths),
+            "write_path": source.write_path,
+            "unused_write_paths": dict(source.unused_write_paths),
             "listening": ", ".join(
                 f"{name} {_bracketed(host)}:{port}" for name, host, port in source.addresses
             ),

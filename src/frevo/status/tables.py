@@ -45,7 +45,7 @@ def _heading(snapshot: Mapping[str, Any]) -> list[Text]:
     words += [f"{name} {_text(own[name])}" for name in ("engine", "listening") if own.get(name)]
     if snapshot.get("smb_conf"):
         words.append(_text(snapshot["smb_conf"]))
-    return [Text(", ".join(words)), *_certificates(own), *_datagrams(own), *_read_path(own), Text()]
+    return [Text(", ".join(words)), *_certificates(own), *_datagrams(own), *_read_path(own), *_write_path(own), Text()]
 
 
 def _certificates(own: Mapping[str, Any]) -> list[Text]:
@@ -86,9 +86,24 @@ def _read_path(own: Mapping[str, Any]) -> list[Text]:
     words += [f"{count} by {name}" for name, count in sent.items() if count]
     if copied := counters.get("sent_zero_copy_copied"):
         words.append(f"{_text(copied)} copied after all")
-    unused = _mapping(own, "unused_read_paths")
-    reasons = (f"{_text(name)}: {_text(reason)}" for name, reason in unused.items())
-    return [Text(", ".join(words)), Text("; ".join(reasons), style="dim")]
+    return [Text(", ".join(words)), _reasons(own, "unused_read_paths")]
+
+
+def _write_path(own: Mapping[str, Any]) -> list[Text]:
+    """The same about how the data of large WRITEs reach their file."""
+    if not own.get("write_path"):
+        return []
+    counters, used = _mapping(own, "statistics"), _text(own["write_path"])
+    words = [f"large writes: {used}", f"{_text(counters.get('fast_write_bytes') or 0)} bytes written"]
+    if count := counters.get("written_spliced"):
+        words.append(f"{_text(count)} by splice")
+    return [Text(", ".join(words)), _reasons(own, "unused_write_paths")]
+
+
+def _reasons(own: Mapping[str, Any], name: str) -> Text:
+    """Why the other ways are not used."""
+    unused = _mapping(own, name)
+    return Text("; ".join(f"{_text(way)}: {_text(reason)}" for way, reason in unused.items()), style="dim")
 
 
 def _sessions(snapshot: Mapping[str, Any]) -> RenderableType:

@@ -47,11 +47,19 @@ class DataPlaneTransport:
         engine: str = "auto",
         role: str = "server",
         read_path: str = "auto",
+        write_path: str = "auto",
         limits: Limits | None = None,
     ) -> None:
         self._loop = loop
         engine = wished_for(engine)
-        self._plane = DataPlane(threads=threads, engine=engine, role=role, read_path=read_path, limits=limits)
+        self._plane = DataPlane(
+            threads=threads,
+            engine=engine,
+            role=role,
+            read_path=read_path,
+            write_path=write_path,
+            limits=limits,
+        )
         self._names: dict[int, str] = {}
         self._pending: list[tuple[int, int, int, Message]] = []
         self._last: list[tuple[int, int, int, Message]] = []
@@ -73,6 +81,16 @@ class DataPlaneTransport:
     def unused_read_paths(self) -> dict[str, str]:
         """Of each other way its name and why it is not used."""
         return self._plane.unused_read_paths
+
+    @property
+    def write_path(self) -> str:
+        """How the data of large WRITEs reach their file: plain or splice."""
+        return self._plane.write_path
+
+    @property
+    def unused_write_paths(self) -> dict[str, str]:
+        """Of each other way its name and why it is not used."""
+        return self._plane.unused_write_paths
 
     def start(self, on_events: OnEvents) -> None:
         """Delivers events from now on."""

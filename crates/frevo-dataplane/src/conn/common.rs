@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use super::arriving::Arrival;
 use super::input::Up;
 use super::{violation, Host, Settings};
 use crate::attached::SessionOpens;
@@ -33,6 +34,10 @@ pub(super) struct Common {
     pub(super) settings: Settings,
     /// Bytes that are not a whole message yet, or wait because the connection is paused.
     pub(super) input: Vec<u8>,
+    /// Where the rest of that message goes.
+    pub(super) arrival: Arrival,
+    /// The last message was a large one: the next one will be, too.
+    pub(super) expects_large: bool,
     /// Complete messages so far.
     pub(super) frames: u64,
     pub(super) output: Output,
@@ -74,6 +79,7 @@ impl Common {
     pub(super) fn close_after_output(&mut self) {
         self.closing = true;
         self.input = Vec::new();
+        self.arrival = Arrival::default();
     }
 
     /// Decrypts a packet and says whose it is; the message is behind the transform header. What cannot be opened ends the

@@ -1,7 +1,8 @@
 //! The way in: received bytes become frames, and frames messages, which go to the side that they are for.
 
-use std::mem::{self, MaybeUninit};
+use std::mem;
 
+use super::arriving::{Arrival, LARGE_BYTES};
 use super::compound::Compound;
 use super::{violation, Connection, Host, Side};
 use crate::event::{Event, Reason};
@@ -11,9 +12,6 @@ use crate::stats::add;
 use crate::wire::{
     FRAME_BYTES, PROTOCOL_COMPRESSION, PROTOCOL_SMB1, PROTOCOL_SMB2, PROTOCOL_TRANSFORM, TRANSFORM_BYTES,
 };
-
-/// From here on an incomplete message is received straight into its own buffer.
-const DIRECT_BYTES: usize = 16 * 1024;
 
 /// What became of a message.
 pub(super) enum Verdict {
@@ -62,6 +60,7 @@ impl Connection {
             return Ok(());
         }
         if !self.common.input.is_empty() {
+            self.unpipe()?;
             self.common.input.extend_from_slice(chunk);
             return self.resume(host);
         }
@@ -70,30 +69,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Where to receive the rest of a large message; None: use a buffer of your own and [`Connection::feed`].
-    pub fn direct(&mut self, host: &Host) -> Option<&mut [MaybeUninit<u8>]> {
-        if self.common.closing || self.is_paused(&host.limits) {
-            return None;
-        }
-        let wanted = match self.frame_bytes() {
-            Some(size) => size,
-            None => match &self.side {
-                Side::Client(client) => client.expected_frame()?,
-                Side::Server(_) => return None,
-            },
-        };
-        let missing = wanted.checked_sub(self.common.input.len())?;
-        if missing < DIRECT_BYTES {
-            return None;
-        }
-        self.common.input.reserve(missing);
-        Some(&mut self.common.input.spare_capacity_mut()[..missing])
-    }
-
-    /// Counts `count` bytes that were written to the start of [`Connection::direct`].
+    /// Counts `count` bytes that were written to the start of what [`Connection::room`] gave.
     ///
     /// # Safety
-    /// Those bytes must be initialised and `direct` must have been the last call on this connection.
+    /// Those bytes must be initialised and `room` must have been the last call on this connection.
     pub unsafe fn direct_filled(&mut self, count: usize, host: &mut Host) -> Result<(), Reason> {
         add(&host.stats.bytes_received, count as u64);
         // SAFETY: the caller has initialised `count` bytes of the spare capacity.
@@ -109,6 +88,7 @@ impl Connection {
         if let Some(size) = self.frame_bytes().filter(|size| *size > self.common.input.len()) {
             return self.check_length(size - FRAME_BYTES, host);
         }
+        self.common.arrival = Arrival::default();
         let mut input = mem::take(&mut self.common.input);
         if self.is_one_message(&input) && !self.is_paused(&host.limits) {
             return self.whole_message(input, host);
@@ -146,7 +126,7 @@ impl Connection {
         }
     }
 
-    fn check_length(&self, length: usize, host: &Host) -> Result<(), Reason> {
+    pub(super) fn check_length(&self, length: usize, host: &Host) -> Result<(), Reason> {
         let limits = &host.limits;
         let limit =
             if self.common.settings.authenticated { limits.max_frame } else { limits.max_preauth_frame };
@@ -195,6 +175,7 @@ impl Connection {
             self.check_length(length, host)?;
             let Some(body) = bytes.get_mut(body..body + length) else { break };
             position += FRAME_BYTES + length;
+            self.common.expects_large = length >= LARGE_BYTES;
             self.common.frames += 1;
             self.frame(kind, body, host)?;
         }
@@ -228,6 +209,7 @@ impl Connection {
     /// Handles a buffer that is exactly one message and gives it away without a copy.
     fn whole_message(&mut self, mut input: Vec<u8>, host: &mut Host) -> Result<(), Reason> {
         self.check_length(input.len() - FRAME_BYTES, host)?;
+        self.common.expects_large = input.len() >= LARGE_BYTES;
         self.common.frames += 1;
         match (self.message(&mut input[FRAME_BYTES..], host)?, &mut self.side) {
             (Verdict::Answered, Side::Server(_)) => (),
@@ -260,7 +242,7 @@ impl Connection {
             _ => return violation("unknown protocol id"),
         };
         match &mut self.side {
-            Side::Server(server) => server.packet(&mut self.common, message, encrypted, host),
+            Side::Server(server) => server.packet(&mut self.common, message, 0, encrypted, host),
             Side::Client(client) => client.packet(&mut self.common, message, encrypted, host),
         }
     }

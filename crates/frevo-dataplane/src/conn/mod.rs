@@ -5,6 +5,7 @@
 //! `compound` walks through them, `submit` and `protect` are the way out. What differs has two sides: `server` has the
 //! message IDs, the credits that it grants and the fast path, `client` the credits that it was granted and the pumps.
 
+mod arriving;
 mod client;
 mod common;
 mod compound;
@@ -21,6 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
+use arriving::Arrival;
+pub use arriving::Room;
 use client::Client;
 use common::{Channel, Common, Unread};
 use server::Server;
@@ -33,7 +36,7 @@ use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, Reason};
 use crate::file_job::FileJob;
 use crate::framing::Framing;
-use crate::ladder::Rung;
+use crate::ladder::{Rung, WriteRung};
 use crate::limits::Limits;
 use crate::pump::{self, PumpId};
 use crate::stats::Stats;
@@ -68,6 +71,8 @@ pub struct Host {
     pub fast_echo: Arc<AtomicBool>,
     /// How large answers leave.
     pub rung: Rung,
+    /// How the data of large WRITEs come.
+    pub write_rung: WriteRung,
     /// The time as of the last event: a connection has no clock of its own.
     pub now: Instant,
 }
@@ -83,6 +88,7 @@ impl Host {
             jobs: Vec::new(),
             can_defer: false,
             rung: Rung::default(),
+            write_rung: WriteRung::default(),
             fast_echo,
             now,
         }
@@ -137,6 +143,8 @@ impl Connection {
             opaque: role == Role::Relay,
             settings: Settings::default(),
             input: Vec::new(),
+            arrival: Arrival::default(),
+            expects_large: false,
             frames: 0,
             output: Output::default(),
             sessions: Vec::new(),

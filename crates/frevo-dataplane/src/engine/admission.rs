@@ -101,6 +101,7 @@ mod tests {
             threads: 1,
             engine: "auto".into(),
             role: Role::Server,
+            write_path: "auto".into(),
             read_path: "auto".into(),
             limits,
         };

@@ -14,11 +14,18 @@ use super::socket;
 use super::transfer::SLICES;
 use crate::buffer::{Output, Pool};
 use crate::event::Reason;
+use crate::pipe::Pipe;
 
 /// Receiving and sending without waiting.
 pub(super) trait ByteStream {
     /// Receives into `buffer`: how many bytes, None when nothing is there. An error: the connection has ended.
     fn receive(&mut self, buffer: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Reason>;
+
+    /// Moves at most `limit` received bytes into a pipe: how many, None when nothing is there or the pipe takes none. Only asked
+    /// of carriers for which [`Connection::set_takes_pipes`](crate::conn::Connection::set_takes_pipes) was said.
+    fn receive_pipe(&mut self, _pipe: &mut Pipe, _limit: usize) -> Result<Option<usize>, Reason> {
+        Ok(None)
+    }
 
     /// Sends from `pieces`: how many bytes were taken, 0 when nothing more fits. `more`: something else follows at once.
     fn send<'a>(&mut self, pieces: impl Iterator<Item = IoSlice<'a>>, more: bool) -> Result<usize, Reason>;
@@ -102,19 +109,28 @@ impl Socket {
     }
 }
 
+/// The outcome of a receive.
+fn received(result: io::Result<usize>) -> Result<Option<usize>, Reason> {
+    match result {
+        Ok(0) => Err(Reason::Borrowed("closed by the peer")),
+        Ok(count) => Ok(Some(count)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
+            _ => Err(Reason::Owned(error.to_string())),
+        },
+    }
+}
+
 impl ByteStream for Socket {
     fn receive(&mut self, buffer: &mut [MaybeUninit<u8>]) -> Result<Option<usize>, Reason> {
         if let Some(is_client) = self.quic_client {
             return QuicSocket(self.fd).receive_data(buffer, is_client);
         }
-        match socket::receive(self.fd, buffer) {
-            Ok(0) => Err(Reason::Borrowed("closed by the peer")),
-            Ok(count) => Ok(Some(count)),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
-                _ => Err(Reason::Owned(error.to_string())),
-            },
-        }
+        received(socket::receive(self.fd, buffer))
+    }
+
+    fn receive_pipe(&mut self, pipe: &mut Pipe, limit: usize) -> Result<Option<usize>, Reason> {
+        received(pipe.receive(self.fd, limit))
     }
 
     fn send<'a>(&mut self, pieces: impl Iterator<Item = IoSlice<'a>>, more: bool) -> Result<usize, Reason> {

@@ -14,6 +14,8 @@ pub struct Config {
     pub role: Role,
     /// How large answers leave: "auto" or the name of a [`Rung`](crate::ladder::Rung).
     pub read_path: String,
+    /// How the data of large WRITEs come: "auto" or the name of a [`WriteRung`](crate::ladder::WriteRung).
+    pub write_path: String,
     /// Its bounds.
     pub limits: Limits,
 }

@@ -25,6 +25,8 @@ mod timers;
 mod transfer;
 mod uring;
 mod workers;
+#[cfg(test)]
+mod write_rung_tests;
 
 use std::collections::HashMap;
 use std::io;
@@ -41,7 +43,7 @@ use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, ListenerId, Reason};
 use crate::file_job::FileJob;
 use crate::framing::Framing;
-use crate::ladder::Ladder;
+use crate::ladder::{Ladder, WriteRung};
 use crate::limits::{descriptor_shares, Limits};
 use crate::pump::{self, PumpId};
 use crate::quic::client::ClientTls;
@@ -111,6 +113,7 @@ pub(crate) struct Shared {
     pub(crate) fast_echo: Arc<AtomicBool>,
     pub(crate) role: Role,
     pub(crate) ladder: Ladder,
+    pub(crate) write_ladder: Ladder<WriteRung>,
     pub(crate) events: EventQueue,
     pub(crate) queues: Vec<CommandQueue>,
     pub(crate) workers: Workers,
@@ -247,10 +250,11 @@ impl DataPlane {
 
     /// What the threads have in common.
     fn share(config: Config, engine: &str) -> io::Result<Arc<Shared>> {
-        let ladder = Ladder::choose(&config.read_path, engine).ok_or_else(|| {
-            let text = format!("unknown read path {:?}", config.read_path);
-            io::Error::new(io::ErrorKind::InvalidInput, text)
-        })?;
+        let unknown = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
+        let ladder = Ladder::choose(&config.read_path, engine)
+            .ok_or_else(|| unknown(format!("unknown read path {:?}", config.read_path)))?;
+        let write_ladder = Ladder::choose_for_writes(&config.write_path)
+            .ok_or_else(|| unknown(format!("unknown write path {:?}", config.write_path)))?;
         let count = config.threads.clamp(1, 256);
         let queues = (0..count).map(|_| CommandQueue::new()).collect::<io::Result<Vec<_>>>()?;
         Ok(Arc::new(Shared {
@@ -260,6 +264,7 @@ impl DataPlane {
             fast_echo: Arc::new(AtomicBool::new(true)),
             role: config.role,
             ladder,
+            write_ladder,
             events: EventQueue::new()?,
             queues,
             links: RwLock::default(),
@@ -286,6 +291,11 @@ impl DataPlane {
     /// How large answers leave, and why not otherwise.
     pub fn ladder(&self) -> &Ladder {
         &self.shared.ladder
+    }
+
+    /// How the data of large WRITEs come, and why not otherwise.
+    pub fn write_ladder(&self) -> &Ladder<WriteRung> {
+        &self.shared.write_ladder
     }
 
     /// Readable when [`DataPlane::poll`] has something.

@@ -16,17 +16,17 @@ use crate::ladder::Rung;
 use crate::wire::{command, Header, ReadRequest, HEADER_BYTES};
 use zerocopy::IntoBytes;
 
-const SESSION: u64 = 77;
+pub(super) const SESSION: u64 = 77;
 const SIZE: u32 = 1 << 20;
 
 fn content() -> Vec<u8> {
     (0..3 * SIZE + 12_345).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
-fn memory_file(content: &[u8]) -> OwnedFd {
+pub(super) fn memory_file(content: &[u8]) -> OwnedFd {
     use std::os::fd::FromRawFd;
     // SAFETY: the name is a C string; the returned descriptor is checked and then owned by us alone.
-    let fd = unsafe { libc::memfd_create(c"frevo-test".as_ptr(), 0) };
+    let fd = unsafe { libc::memfd_create(c"frevo-test".as_ptr(), libc::MFD_ALLOW_SEALING) };
     assert!(fd >= 0);
     // SAFETY: see above.
     let mut file = unsafe { std::fs::File::from_raw_fd(fd) };
@@ -34,19 +34,24 @@ fn memory_file(content: &[u8]) -> OwnedFd {
     file.into()
 }
 
-struct Server {
-    plane: DataPlane,
+pub(super) struct Server {
+    pub(super) plane: DataPlane,
     address: std::net::SocketAddr,
-    gate: Arc<Gate>,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl Server {
     fn new(engine: &str, rung: Rung) -> Server {
+        Server::with(engine, rung, WriteRung::Plain)
+    }
+
+    pub(super) fn with(engine: &str, rung: Rung, write_rung: WriteRung) -> Server {
         let config = Config {
             threads: 1,
             engine: engine.into(),
             role: Role::Server,
             read_path: rung.name().into(),
+            write_path: write_rung.name().into(),
             limits: Limits { output_high_water: 8 << 20, ..Limits::default() },
         };
         let plane = DataPlane::start(config).unwrap();
@@ -56,7 +61,7 @@ impl Server {
         Server { plane, address, gate: Arc::default() }
     }
 
-    fn event<T>(&self, choose: impl Fn(&Event) -> Option<T>) -> T {
+    pub(super) fn event<T>(&self, choose: impl Fn(&Event) -> Option<T>) -> T {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             if let Some(found) = self.plane.poll(1).iter().find_map(&choose) {
@@ -71,6 +76,11 @@ impl Server {
 
     /// A client with credits and an attached file.
     fn client(&self, content: &[u8]) -> TcpStream {
+        self.client_of(memory_file(content)).0
+    }
+
+    /// The same with its open, which it may read and write.
+    pub(super) fn client_of(&self, file: OwnedFd) -> (TcpStream, Arc<AttachedOpen>) {
         let mut client = TcpStream::connect(self.address).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let id = self.event(|event| match event {
@@ -80,7 +90,7 @@ impl Server {
         let signer = Signer::new(SigningAlgorithm::AesGmac, &[9; 16]).unwrap();
         let keys = Arc::new(SessionKeys::new(signer, None, false, false));
         let opens = Arc::new(SessionOpens::default());
-        opens.attach(Arc::new(AttachedOpen {
+        let open = Arc::new(AttachedOpen {
             tree_id: 7,
             persistent_id: 11,
             volatile_id: 12,
@@ -89,13 +99,19 @@ impl Server {
             gate: self.gate.clone(),
             own: Arc::default(),
             readable: true,
-            writable: false,
+            writable: true,
             acting: None,
-            file: OpenFile::new(memory_file(content)),
-        }));
+            file: OpenFile::new(file),
+        });
+        opens.attach(open.clone());
         self.plane.set_session(id, SESSION, keys, opens);
-        let settings =
-            Settings { authenticated: true, max_read: 8 << 20, multi_credit: true, ..Settings::default() };
+        let settings = Settings {
+            authenticated: true,
+            max_read: 8 << 20,
+            max_write: 8 << 20,
+            multi_credit: true,
+            ..Settings::default()
+        };
         self.plane.set_connection(id, settings);
         let negotiate = [Header::request(0, 0).as_bytes(), &[36; 36]].concat();
         client.write_all(&framed(&negotiate)).unwrap();
@@ -104,15 +120,15 @@ impl Server {
         answer.credits = 8000.into();
         self.plane.submit(vec![(id, Submission::new(0, 0, &[answer.as_bytes()]))]);
         assert_eq!(message(&mut client).len(), HEADER_BYTES);
-        client
+        (client, open)
     }
 
-    fn count(&self, name: &str) -> u64 {
+    pub(super) fn count(&self, name: &str) -> u64 {
         self.plane.statistics().into_iter().find(|(known, _)| *known == name).unwrap().1
     }
 }
 
-fn framed(message: &[u8]) -> Vec<u8> {
+pub(super) fn framed(message: &[u8]) -> Vec<u8> {
     [&(message.len() as u32).to_be_bytes(), message].concat()
 }
 
@@ -147,7 +163,7 @@ fn ask(client: &mut TcpStream, first: u64) -> (u64, Vec<std::ops::Range<usize>>)
     (id, ranges)
 }
 
-fn message(client: &mut TcpStream) -> Vec<u8> {
+pub(super) fn message(client: &mut TcpStream) -> Vec<u8> {
     let mut length = [0; 4];
     client.read_exact(&mut length).unwrap();
     let mut message = vec![0; u32::from_be_bytes(length) as usize];

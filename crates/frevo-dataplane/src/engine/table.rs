@@ -82,6 +82,7 @@ impl Table {
         let mut host = Host::new(shared.limits.clone(), shared.stats.clone(), shared.fast_echo.clone(), now);
         host.can_defer = true;
         host.rung = shared.ladder.rung;
+        host.write_rung = shared.write_ladder.rung;
         Table {
             host,
             shared,

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::carrier::ByteStream;
-use crate::conn::{Connection, Host};
+use crate::conn::{Connection, Host, Room};
 use crate::event::Reason;
 use crate::stats::add;
 
@@ -23,19 +23,26 @@ pub(super) fn receive(
 ) -> Result<usize, Reason> {
     let mut total = 0;
     for _ in 0..RECEIVES {
-        let (room, count) = if let Some(buffer) = core.direct(host) {
-            let (room, count) = (buffer.len(), stream.receive(buffer)?);
-            let Some(count) = count else { break };
-            // SAFETY: `direct` gave the buffer, nothing has happened since, and `count` bytes were received into it.
-            unsafe { core.direct_filled(count, host)? };
-            (room, count)
-        } else {
-            let Some(count) = stream.receive(uninit(scratch))? else { break };
-            core.feed(&mut scratch[..count], host)?;
-            (scratch.len(), count)
+        let (more, count) = match core.room(host) {
+            Room::Any => {
+                let Some(count) = stream.receive(uninit(scratch))? else { break };
+                core.feed(&mut scratch[..count], host)?;
+                (count == scratch.len(), count)
+            }
+            Room::Own(buffer) => {
+                let (room, count) = (buffer.len(), stream.receive(buffer)?);
+                let Some(count) = count else { break };
+                // SAFETY: `room` gave the buffer, nothing has happened since, and `count` bytes were received into it.
+                unsafe { core.direct_filled(count, host)? };
+                (count == room, count)
+            }
+            Room::Pipe(pipe, limit) => {
+                let count = stream.receive_pipe(pipe, limit)?.unwrap_or(0);
+                (core.piped(count, host)?, count)
+            }
         };
         total += count;
-        if count < room || core.is_paused(&host.limits) {
+        if !more || core.is_paused(&host.limits) {
             break;
         }
     }

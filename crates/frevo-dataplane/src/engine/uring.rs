@@ -275,7 +275,7 @@ impl Thread {
                 (0, _) => Err(Reason::Borrowed("closed by the peer")),
                 (error, _) => ended(-error),
             };
-            if result.is_ok() && core.direct(host).is_some() {
+            if result.is_ok() && core.is_direct() {
                 entry.interest |= BULK;
             }
         } else if !cqueue::more(completion.flags()) {
@@ -300,7 +300,7 @@ impl Thread {
             return self.table.mark(id); // armed again when it may be read again
         }
         let result = transfer::receive(&mut socket, &mut core, host, &mut self.scratch).map(|received| {
-            if received >= SMALL_BYTES || core.direct(host).is_some() {
+            if received >= SMALL_BYTES || core.is_direct() {
                 entry.interest %= SMALL_ONE;
             } else {
                 entry.interest += SMALL_ONE;

@@ -33,6 +33,8 @@ const SPLICED_BYTES: usize = 64 * 1024;
 pub(super) struct Request<'a> {
     pub(super) header: Header,
     pub(super) message: &'a [u8],
+    /// So many bytes of it are in pipes.
+    pub(super) following: usize,
     /// SessionId of the transform header, None for a plain request.
     pub(super) encrypted: Option<u64>,
 }
@@ -46,6 +48,10 @@ pub(super) struct Done {
     pub(super) right: Option<SignOnce>,
 }
 
+/// Flags of requests that the control plane answers.
+pub(super) const UNUSUAL: u32 =
+    flags::SERVER_TO_REDIR | flags::ASYNC_COMMAND | flags::RELATED_OPERATIONS | flags::REPLAY_OPERATION;
+
 /// What became of a request: None when it is not for here; an error ends the connection.
 pub(super) type Answered = Option<Result<Verdict, Reason>>;
 
@@ -58,10 +64,6 @@ impl Server {
         right: &mut Option<SignOnce>,
         host: &mut Host,
     ) -> Answered {
-        const UNUSUAL: u32 = flags::SERVER_TO_REDIR
-            | flags::ASYNC_COMMAND
-            | flags::RELATED_OPERATIONS
-            | flags::REPLAY_OPERATION;
         if !common.settings.authenticated || request.header.flags.get() & UNUSUAL != 0 {
             return None;
         }
@@ -82,7 +84,7 @@ impl Server {
         right: &mut Option<SignOnce>,
         host: &mut Host,
     ) -> Answered {
-        let Request { header, message, encrypted } = request;
+        let Request { header, message, encrypted, .. } = request;
         Empty::of(message)?;
         let protection = match (header.session_id.get(), encrypted) {
             (0, None) if !header.has(flags::SIGNED) => Protection::Plain,
@@ -101,7 +103,7 @@ impl Server {
         right: &mut Option<SignOnce>,
         host: &mut Host,
     ) -> Answered {
-        let Request { header, message, encrypted } = request;
+        let Request { header, message, encrypted, .. } = request;
         let read = ReadRequest::of(message).filter(|read| is_plain(read))?;
         let open = find_open(common, header, read.file_id, read.length.get(), common.settings.max_read)?;
         if !open.readable {
@@ -195,7 +197,7 @@ impl Server {
                 position.store(offset + count as u64, Ordering::Relaxed);
                 self.send_pipes(common, &header, pipes, host)
             }
-            Work::Write { .. } | Work::Flush => Ok(()),
+            Work::Write { .. } | Work::WriteRest { .. } | Work::Flush => Ok(()),
         }
     }
 

@@ -118,11 +118,13 @@ impl Server {
         Ok(())
     }
 
-    /// Lets in the requests of a message, and answers one that stands alone if it can.
+    /// Lets in the requests of a message, and answers one that stands alone if it can. `following` bytes of a WRITE that stands
+    /// alone are in pipes.
     pub(super) fn packet(
         &mut self,
         common: &mut Common,
         message: &mut [u8],
+        following: usize,
         encrypted: Option<u64>,
         host: &mut Host,
     ) -> Result<Verdict, Reason> {
@@ -150,7 +152,7 @@ impl Server {
         if found.bad_signatures != 0 {
             add(&host.stats.bad_signatures, 1);
         } else if let Some(header) = asked.alone.filter(|_| found.unverified == 0) {
-            let request = Request { header, message, encrypted };
+            let request = Request { header, message, following, encrypted };
             if let Some(done) = self.answer(common, &request, &mut asked.right, host) {
                 return done;
             }
@@ -206,6 +208,7 @@ impl Server {
             // It is written, and without the session's keys nobody can be told.
             (Some(_), None) if !reads => Ok(()),
             _ => {
+                let packet = work.whole(packet).map_err(|error| Reason::Owned(error.to_string()))?;
                 self.report_request(common, (packet, start), encrypted, right, host);
                 Ok(())
             }

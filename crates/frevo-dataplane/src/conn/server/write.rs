@@ -2,11 +2,13 @@
 //! the request only when nothing was done for it here.
 
 use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use zerocopy::IntoBytes;
 
-use super::answer::{find_open, job, protection, Answered, Done, Request};
+use super::answer::{find_open, job, protection, Answered, Done, Request, UNUSUAL};
 use super::Server;
+use crate::attached::{AttachedOpen, Running};
 use crate::conn::common::Common;
 use crate::conn::input::Verdict;
 use crate::conn::Host;
@@ -15,7 +17,7 @@ use crate::event::Reason;
 use crate::file_job::Work;
 use crate::gate::Level;
 use crate::stats::add;
-use crate::wire::{Body, Empty, FlushRequest, WriteRequest};
+use crate::wire::{command, flags, Body, Empty, FlushRequest, Header, WriteRequest};
 use crate::writing::{is_plain_write, write_response, Written, WRITE_REQUEST_BYTES};
 
 impl Server {
@@ -27,18 +29,16 @@ impl Server {
         right: &mut Option<SignOnce>,
         host: &mut Host,
     ) -> Answered {
-        let Request { header, message, encrypted } = request;
-        let write = WriteRequest::of(message).filter(|write| is_plain_write(write, message.len()))?;
-        // In a request the field is the ChannelSequence (3.3.5.2.10), which only a client with several channels changes.
-        if header.status != 0 {
-            return None;
-        }
-        let (length, offset) = (write.length.get(), write.offset.get());
-        let open = find_open(common, header, write.file_id, length, common.settings.max_write)?;
+        let Request { header, message, following, encrypted } = request;
+        let (write, open) = find_target(common, header, message, message.len() + following)?;
         let protection = protection(common, header, *encrypted, open.encrypted_only)?;
-        let running = Some(&open).filter(|open| open.writable)?.enter(Level::Write)?;
+        let running = open.enter(Level::Write)?;
+        if *following > 0 {
+            return Some(Ok(self.write_later(common, request, write, running, right.take(), 0)));
+        }
         open.act().ok()?;
 
+        let (length, offset) = (write.length.get(), write.offset.get());
         let data = &message[WRITE_REQUEST_BYTES..][..length as usize];
         let mut written = open.file.write_nowait(data, offset);
         if let (Written::WouldBlock(done), false) = (written, host.can_defer) {
@@ -55,12 +55,43 @@ impl Server {
             }
             Written::WouldBlock(done) => {
                 add(&host.stats.fast_writes_deferred, 1);
-                self.deferred_bytes += data.len();
-                let data = WRITE_REQUEST_BYTES..WRITE_REQUEST_BYTES + data.len();
-                let work = Work::Write { offset, data, done };
-                Some(Ok(Verdict::Later(Box::new(job(common, request, work, running, right.take())))))
+                Some(Ok(self.write_later(common, request, write, running, right.take(), done)))
             }
         }
+    }
+
+    /// A write that is to go on behind `done` bytes, once it has its message.
+    fn write_later(
+        &mut self,
+        common: &Common,
+        request: &Request,
+        write: &WriteRequest,
+        running: Running,
+        right: Option<SignOnce>,
+        done: usize,
+    ) -> Verdict {
+        let length = write.length.get() as usize;
+        self.deferred_bytes += length;
+        let data = WRITE_REQUEST_BYTES..(WRITE_REQUEST_BYTES + length).min(request.message.len());
+        let work = Work::Write { offset: write.offset.get(), data, done };
+        Verdict::Later(Box::new(job(common, request, work, running, right)))
+    }
+
+    /// Whether a message of `size` bytes that begins like this is a WRITE which the fast path would do now, with data that nobody
+    /// has to look at: neither signed nor encrypted. Padding would be data, too: there must be none.
+    pub(in crate::conn) fn would_write(&self, common: &Common, head: &[u8], size: usize) -> bool {
+        const OTHERS: u32 = UNUSUAL | flags::SIGNED;
+        let plain = Header::parse(head).filter(|header| {
+            let alone = header.next_command == 0 && header.flags.get() & OTHERS == 0;
+            common.settings.authenticated && alone && header.command.get() == command::WRITE
+        });
+        let Some(header) = plain else { return false };
+        find_target(common, &header, head, size).is_some_and(|(write, open)| {
+            size - WRITE_REQUEST_BYTES == write.length.get() as usize
+                && protection(common, &header, None, open.encrypted_only).is_some()
+                && open.own.is_open(Level::Write)
+                && open.gate.is_open(Level::Write)
+        })
     }
 
     /// [MS-SMB2] 3.3.5.11
@@ -71,7 +102,7 @@ impl Server {
         right: &mut Option<SignOnce>,
         host: &mut Host,
     ) -> Answered {
-        let Request { header, message, encrypted } = request;
+        let Request { header, message, encrypted, .. } = request;
         let flush = FlushRequest::of(message)?;
         let open = find_open(common, header, flush.file_id, 0, 0)?;
         let protection = protection(common, header, *encrypted, open.encrypted_only)?;
@@ -97,9 +128,12 @@ impl Server {
     ) -> Result<(), Reason> {
         let Done { header, work, running, protection, right } = done;
         match work {
-            Work::Write { offset, .. } => {
+            Work::Write { offset, .. } | Work::WriteRest { offset, .. } => {
                 running.open().position.store(offset + count as u64, Ordering::Relaxed);
                 count_write(count, host);
+                if let Work::WriteRest { rest, .. } = work {
+                    add(&host.stats.written_spliced, rest.give_back(&mut host.pool.pipes) as u64);
+                }
                 let body = write_response(count);
                 self.respond(common, &header, 0, body.as_bytes(), protection, right, host)?;
             }
@@ -111,6 +145,22 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// What a request in a message of `size` bytes is to write, and the open, if that may be written.
+fn find_target<'a>(
+    common: &Common,
+    header: &Header,
+    message: &'a [u8],
+    size: usize,
+) -> Option<(&'a WriteRequest, Arc<AttachedOpen>)> {
+    let write = WriteRequest::of(message).filter(|write| is_plain_write(write, size))?;
+    // In a request the field is the ChannelSequence (3.3.5.2.10), which only a client with several channels changes.
+    if header.status != 0 {
+        return None;
+    }
+    let open = find_open(common, header, write.file_id, write.length.get(), common.settings.max_write)?;
+    open.writable.then_some((write, open))
 }
 
 fn count_write(count: usize, host: &Host) {
