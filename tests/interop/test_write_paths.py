@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from integration.test_write_path import status_of
 from interop import test_impacket, test_smbprotocol
 from peers.frevo_server import frevo_server
 from peers.smbclient import smbclient
@@ -17,7 +18,7 @@ from frevo.aio.features import choose_data_plane
 
 pytestmark = [pytest.mark.interop, pytest.mark.tcp_only("these are ways to receive from a TCP socket")]
 
-CONTENT = os.urandom(9 * 1024 * 1024 + 4321)
+CONTENT = os.urandom(20 * 1024 * 1024 + 4321)
 
 
 def by_smbclient(target: Target, folder: Path) -> None:
@@ -27,7 +28,7 @@ def by_smbclient(target: Target, folder: Path) -> None:
 
 
 def by_impacket(target: Target, _: Path) -> None:
-    connection = test_impacket.connect(target)
+    connection = test_impacket.connect(target, test_impacket.DIALECTS["2.1"])  # 3.x signs
     connection.putFile("share", "by_impacket", io.BytesIO(CONTENT).read)
     connection.close()
 
@@ -49,6 +50,9 @@ def test_foreign_clients_write(engine: str, path: str, tmp_path: Path) -> None:
         pytest.skip("io_uring cannot be used here")
     keys = {"frevo:engine": engine, "frevo:write path": path, "server signing": "disabled"}
     with frevo_server(tmp_path, keys) as server:
+        spliced = 0
         for write in (by_smbclient, by_impacket, by_smbprotocol):
             write(server, tmp_path)
             assert (server.folder() / write.__name__).read_bytes() == CONTENT, write.__name__
+            before, spliced = spliced, status_of(tmp_path / "smb.conf")[0]["statistics"]["written_spliced"]
+            assert (spliced - before > 4_000_000) == (path == "splice"), write.__name__

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::OnceLock;
 
+use super::Config;
+use crate::ladder::{Ladder, WriteRung};
 use crate::ring::features::{self, Features};
 
 /// What the io_uring engine cannot do without.
@@ -53,6 +55,18 @@ fn obstacle(features: &Features) -> Option<String> {
     let operations = NEEDED_OPERATIONS.iter().filter(|name| !features.operation(name));
     let missing: Vec<&str> = abilities.chain(operations).copied().collect();
     (!missing.is_empty()).then(|| format!("the kernel's io_uring lacks {}", missing.join(", ")))
+}
+
+/// How large answers leave, and how the data of large WRITEs come.
+pub(super) fn ladders(config: &Config, engine: &str) -> io::Result<(Ladder, Ladder<WriteRung>)> {
+    let unknown = |path: &str, wish: &str| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("unknown {path} path {wish:?}"))
+    };
+    let (read, write) = (&config.read_path, &config.write_path);
+    Ok((
+        Ladder::choose(read, engine).ok_or_else(|| unknown("read", read))?,
+        Ladder::choose_for_writes(write).ok_or_else(|| unknown("write", write))?,
+    ))
 }
 
 #[cfg(test)]

@@ -250,11 +250,7 @@ impl DataPlane {
 
     /// What the threads have in common.
     fn share(config: Config, engine: &str) -> io::Result<Arc<Shared>> {
-        let unknown = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
-        let ladder = Ladder::choose(&config.read_path, engine)
-            .ok_or_else(|| unknown(format!("unknown read path {:?}", config.read_path)))?;
-        let write_ladder = Ladder::choose_for_writes(&config.write_path)
-            .ok_or_else(|| unknown(format!("unknown write path {:?}", config.write_path)))?;
+        let (ladder, write_ladder) = choice::ladders(&config, engine)?;
         let count = config.threads.clamp(1, 256);
         let queues = (0..count).map(|_| CommandQueue::new()).collect::<io::Result<Vec<_>>>()?;
         Ok(Arc::new(Shared {
