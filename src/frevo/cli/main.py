@@ -91,11 +91,27 @@ def _collect_from_here() -> None:
         gc.enable()
 
 
+def _import_asyncio() -> None:
+    """Import asyncio without its TLS, which nobody here uses: the `ssl` module takes a tenth of the time to start."""
+    if "asyncio" in sys.modules or "ssl" in sys.modules:
+        return
+    sys.modules["ssl"] = None  # type: ignore[assignment]  # asyncio works without: not every Python has it
+    try:
+        importlib.import_module("asyncio")
+    finally:
+        del sys.modules["ssl"]
+
+
 def _main(words: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):  # names may have what the locale's encoding cannot say
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    parser = build_parser(words[:1] if words and words[0] in COMMANDS else COMMANDS)
+    if words == ["--version"]:
+        commands: Sequence[str] = ()
+    else:
+        _import_asyncio()
+        commands = words[:1] if words and words[0] in COMMANDS else COMMANDS
+    parser = build_parser(commands)
     try:
         args = parser.parse_args(words)
     except SystemExit as stop:  # argparse has printed its message, help or version

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Container, Iterable, Sequence
 
 import msgspec
@@ -182,7 +182,7 @@ def _answer_preauth(data: bytes | None) -> NegotiateContext:
         raise SMBError(NTStatus.INVALID_PARAMETER, "no hash in the preauth context")
     if PreauthHash.SHA512 not in offer.hash_algorithms:
         raise SMBError(NTStatus.SMB_NO_PREAUTH_INTEGRITY_HASH_OVERLAP, "only SHA-512 is supported")
-    return PreauthIntegrityCapabilities([int(PreauthHash.SHA512)], secrets.token_bytes(SALT_LENGTH)).context()
+    return PreauthIntegrityCapabilities([int(PreauthHash.SHA512)], os.urandom(SALT_LENGTH)).context()
 
 
 def dialect_of(revision: int) -> Dialect:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
 from frevo.errors import RemoteProtocolError, WireError
 from frevo.proto.dialect import BY_REVISION, DIALECTS, Cipher, Dialect, Signing
@@ -45,7 +45,7 @@ def offer(policy: NegotiationPolicy, client_guid: bytes, server_name: str) -> Ne
     elif any(d.multi_credit for d in dialects):
         request.capabilities = int(Capabilities.LARGE_MTU)
     if any(d.contexts for d in dialects):
-        salt = secrets.token_bytes(SALT_LENGTH)
+        salt = os.urandom(SALT_LENGTH)
         request.contexts.append(PreauthIntegrityCapabilities([int(PreauthHash.SHA512)], salt).context())
         if policy.ciphers:
             request.contexts.append(EncryptionCapabilities([int(c) for c in policy.ciphers]).context())

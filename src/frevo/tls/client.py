@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from frevo.tls import pem
 from frevo.tls.errors import TlsError
-from frevo.tls.files import read_file, read_key_file
 from frevo.tls.settings import DEFAULT_CAFILE, TlsSettings, VerifyPeer
-from frevo.tls.trust import ca_certificates, revocation_lists
 
 if TYPE_CHECKING:
     from frevo._native import QuicClientTls
@@ -59,6 +56,7 @@ class ClientTrust(msgspec.Struct, frozen=True, kw_only=True):
         cannot be used, or if the fingerprint is none.
         """
         from frevo._native import QuicClientTls
+        from frevo.tls.trust import revocation_lists  # nothing but QUIC needs it
 
         wanted = parse_fingerprint(self.fingerprint) if self.fingerprint else None
         checks = wanted is None and self.verify != "no_check"
@@ -79,6 +77,8 @@ class ClientTrust(msgspec.Struct, frozen=True, kw_only=True):
             raise TlsError(f"cannot connect to {server_name} over QUIC: {reason}") from None
 
     def _cas(self) -> list[bytes]:
+        from frevo.tls.trust import ca_certificates
+
         files, directories = map(Path, self.ca_files), map(Path, self.ca_directories)
         return ca_certificates(files, directories, system=self.system_cas)
 
@@ -87,6 +87,9 @@ class ClientTrust(msgspec.Struct, frozen=True, kw_only=True):
             if self.key:
                 raise TlsError(f"there is a key ({self.key}) but no certificate: use --tls-cert FILE")
             return None
+        from frevo.tls import pem
+        from frevo.tls.files import read_file, read_key_file
+
         content = read_file(Path(self.certificate))
         chain = pem.certificates_in(content, self.certificate)
         if not self.key and b"PRIVATE KEY" not in content:

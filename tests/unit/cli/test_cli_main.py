@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +68,39 @@ def test_a_command_runs_with_the_collector_on() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "True True\n"
+
+
+def test_a_download_loads_only_what_it_needs(tmp_path: Path) -> None:
+    """Goal: `frevo get` starts in little time. Method: what a process has loaded that found no server."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"smb://eve@127.0.0.1:{unused.getsockname()[1]}/share/file"
+        words = ["get", "--transports", "tcp", url, str(tmp_path / "file")]
+        code = (
+            "import sys\nfrom frevo.cli import main\n"
+            f"assert main({words!r}) == 1\nassert sys.modules.get('ssl', 1) is not None\nprint(*sys.modules)"
+        )
+        environment = {**os.environ, "FREVO_PASSWORD": "secret", "HOME": str(tmp_path)}
+        run = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+        )
+    loaded = set(run.stdout.split())
+    assert {"frevo.client.batch.download", "frevo.client.connection.logon"} <= loaded
+    unneeded = (
+        *("cryptography", "rich", "prompt_toolkit", "greenlet", "gssapi", "fsspec", "ssl", "ctypes", "random"),
+        *("frevo.config", "frevo.server", "frevo.vfs", "frevo.mount", "frevo.dcerpc", "frevo.bench"),
+        *("frevo.client.connection.quic", "frevo.tls.pem", "frevo.tls.trust", "frevo.cli.put"),
+    )
+    assert [name for name in unneeded if name in loaded] == []
+
+
+def test_version_loads_no_command() -> None:
+    """Goal: it is told at once. Method: what a process has loaded."""
+    code = "import sys\nfrom frevo.cli import main\nassert main(['--version']) == 0\nprint(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    version, modules = run.stdout.splitlines()
+    assert version == f"frevo {__version__}"
+    assert not {"asyncio", "frevo.cli.get", "frevo.client"} & set(modules.split())
 
 
 @pytest.mark.parametrize(

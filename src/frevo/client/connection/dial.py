@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from frevo.client.connection.plane import ConnectedSocket, Plane, Reached, plane_of
-from frevo.client.connection.quic import connect_quic
 from frevo.client.connection.race import AllFailed, race
 from frevo.client.errors import RemoteError
 from frevo.transport.address import TransportAddress
@@ -147,4 +146,6 @@ async def _request_session(loop: asyncio.AbstractEventLoop, connected: socket.so
 
 async def _connect_quic(plane: Plane, tls: QuicClientTls, wanted: WantedDriver, found: _Found) -> Reached:
     family, _, _, _, address = found
+    from frevo.client.connection.quic import connect_quic
+
     return await connect_quic(plane, tls, wanted, family, address)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import secrets
+import os
 from typing import Any
 
 import msgspec
@@ -70,7 +70,7 @@ async def negotiate(
     connection: Connection, policy: NegotiationPolicy, client_guid: bytes | None = None
 ) -> Handshake:
     """Agrees on dialect, signing and cipher. RemoteProtocolError for a response that violates the protocol."""
-    request = offer(policy, client_guid or secrets.token_bytes(16), connection.server)
+    request = offer(policy, client_guid or os.urandom(16), connection.server)
     try:
         reply, sent = await _exchange(connection, Command.NEGOTIATE, request.pack(), Protection())
     except ConnectionLost as error:

@@ -15,7 +15,6 @@ fails, the next work tries once (`Link`).
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -122,5 +121,7 @@ async def keep_trying(connect: Callable[[], Awaitable[_T]], patience_s: float) -
         except OSError:
             if now() + pause > deadline:
                 raise
+        import random  # most clients lose no connection
+
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))
         pause = min(pause * 2, PAUSE_MAX_S)

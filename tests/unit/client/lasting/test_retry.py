@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any, cast
 
 import pytest
@@ -178,7 +179,7 @@ class Clock:
         self.now, self.pauses = 1000.0, list[float]()
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.now)
         monkeypatch.setattr(retry.asyncio, "sleep", self.sleep)
-        monkeypatch.setattr(retry.random, "uniform", lambda low, high: high)
+        monkeypatch.setattr(random, "uniform", lambda low, high: high)
 
     async def sleep(self, pause: float) -> None:
         self.pauses.append(pause)
