@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::acting::{self, Credentials};
 use crate::fast::OpenFile;
 use crate::gate::{Gate, Hold, Level};
+use crate::window::Ids;
 
 /// An open that the control plane has attached to its session.
 #[derive(Debug)]
@@ -22,10 +23,8 @@ pub struct AttachedOpen {
     pub encrypted_only: bool,
     /// Where the last read ended (FilePositionInformation); shared with the control plane.
     pub position: Arc<AtomicU64>,
-    /// The gate of its file.
+    /// Its own gate, beneath that of its file: closed once it is detached.
     pub gate: Arc<Gate>,
-    /// Its own gate: closed once it is detached.
-    pub own: Arc<Gate>,
     /// It was granted FILE_READ_DATA or FILE_EXECUTE.
     pub readable: bool,
     /// It was granted FILE_WRITE_DATA or FILE_APPEND_DATA.
@@ -44,15 +43,11 @@ impl AttachedOpen {
     }
 
     /// Begins an operation, unless somebody holds the file at this level or the open was detached.
-    pub fn enter(self: &Arc<Self>, level: Level) -> Option<Running> {
-        if !self.own.enter(level) {
-            return None;
-        }
+    pub fn enter(self: Arc<Self>, level: Level) -> Option<Running> {
         if !self.gate.enter(level) {
-            self.own.leave(level);
             return None;
         }
-        Some(Running { open: Arc::clone(self), level })
+        Some(Running { open: self, level })
     }
 }
 
@@ -73,7 +68,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.open.gate.leave(self.level);
-        self.open.own.leave(self.level);
     }
 }
 
@@ -81,7 +75,7 @@ impl Drop for Running {
 #[derive(Debug, Default)]
 pub struct SessionOpens {
     /// By FileId.Volatile. Locked for a look-up only.
-    opens: RwLock<HashMap<u64, Arc<AttachedOpen>>>,
+    opens: RwLock<HashMap<u64, Arc<AttachedOpen>, Ids>>,
 }
 
 impl SessionOpens {
@@ -94,7 +88,7 @@ impl SessionOpens {
     /// are running have ended. None: it is not attached.
     pub fn detach(&self, volatile_id: u64) -> Option<Hold> {
         let open = self.opens.write().unwrap_or_else(PoisonError::into_inner).remove(&volatile_id)?;
-        Some(open.own.close())
+        Some(open.gate.close())
     }
 
     /// An attached open.
@@ -112,8 +106,7 @@ pub(crate) fn open_of(content: &[u8], gate: &Arc<Gate>) -> Arc<AttachedOpen> {
         volatile_id: 12,
         encrypted_only: false,
         position: Arc::default(),
-        gate: gate.clone(),
-        own: Arc::default(),
+        gate: gate.beneath(),
         readable: true,
         writable: true,
         acting: None,
@@ -131,11 +124,11 @@ mod tests {
         let (session, gate) = (SessionOpens::default(), Arc::default());
         session.attach(open_of(b"", &gate));
         let found = session.find(12).unwrap();
-        let running = found.enter(Level::Write).unwrap();
+        let running = found.clone().enter(Level::Write).unwrap();
         let hold = session.detach(12).unwrap();
         assert!(session.find(12).is_none() && session.detach(12).is_none());
         assert!(!hold.is_drained());
-        assert!(found.enter(Level::Read).is_none(), "who found it before gets in no more");
+        assert!(found.clone().enter(Level::Read).is_none(), "who found it before gets in no more");
         drop(running);
         assert!(hold.is_drained());
         drop(hold);
@@ -147,13 +140,13 @@ mod tests {
     fn an_operation_counts_for_the_file_and_for_the_open() {
         let gate = Arc::default();
         let (one, other) = (open_of(b"", &gate), open_of(b"", &gate));
-        let running = one.enter(Level::Read).unwrap();
+        let running = one.clone().enter(Level::Read).unwrap();
         assert!(!gate.hold(Levels::READ).is_drained());
-        assert!(!one.own.hold(Levels::READ).is_drained() && other.own.hold(Levels::READ).is_drained());
+        assert!(!one.gate.hold(Levels::READ).is_drained() && other.gate.hold(Levels::READ).is_drained());
         let hold = gate.hold(Levels::WRITE);
-        assert!(one.enter(Level::Write).is_none() && other.enter(Level::Read).is_some());
+        assert!(one.clone().enter(Level::Write).is_none() && other.enter(Level::Read).is_some());
         drop(hold);
         drop(running);
-        assert!(one.own.hold(Levels::ALL).is_drained(), "refused operations are not counted");
+        assert!(one.gate.hold(Levels::ALL).is_drained(), "refused operations are not counted");
     }
 }

@@ -299,7 +299,7 @@ mod tests {
     fn data_comes_from_the_message_behind_whatever_was_before_it() {
         let gate = Arc::new(Gate::new());
         let open = open_of(b"0123456789", &gate);
-        let running = || Target::Open(open.enter(Level::Write).unwrap());
+        let running = || Target::Open(open.clone().enter(Level::Write).unwrap());
         let write = |done| Work::Write { offset: 2, data: 1..4, done };
         let mut all = job(write(0), running(), b"frame-abcd", 4);
         all.run();

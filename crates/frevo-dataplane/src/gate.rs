@@ -1,12 +1,16 @@
 //! The gate of one file: fast operations of a level run while nobody holds it at that level. A holder is told when those
 //! that were running have ended; nobody ever waits here.
+//!
+//! Each attached open has a gate of its own below that of its file. Operations are counted there alone, and only look at the
+//! file's: threads that serve different opens of one file write to nothing that they share. Whoever holds the file looks
+//! at the counts of all its opens.
 
 use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::engine::Waker;
 
@@ -44,11 +48,15 @@ impl Levels {
     }
 }
 
-/// One per file identity, shared by every attached open of that file; each attached open has another one for itself.
+/// One per file identity, and below it one for each attached open of that file.
 #[derive(Debug, Default)]
 pub struct Gate {
     /// By level. High half: number of holders; low half: number of running operations.
     words: [AtomicU64; 2],
+    /// The gate above, which has to be open, too.
+    above: Option<Arc<Gate>>,
+    /// The gates below, whose operations count.
+    below: Mutex<Vec<Weak<Gate>>>,
     waiting: Mutex<Vec<Waiting>>,
 }
 
@@ -78,15 +86,27 @@ impl Gate {
         Gate::default()
     }
 
+    /// A gate below this one: what holds this one keeps its operations out, too, and waits for them.
+    pub fn beneath(self: &Arc<Gate>) -> Arc<Gate> {
+        let gate = Arc::new(Gate { above: Some(Arc::clone(self)), ..Gate::default() });
+        let mut below = locked(&self.below);
+        if below.len() == below.capacity() {
+            below.retain(|one| one.strong_count() > 0);
+        }
+        below.push(Arc::downgrade(&gate));
+        gate
+    }
+
     /// Counts one more running operation, which [`Gate::leave`] must end. False: it is held at this level, and nothing was
     /// counted.
+    ///
+    /// An operation counts itself and then looks for holders; a holder makes itself seen and then looks at the counts. In
+    /// one order of all these steps (SeqCst), one of them sees the other.
     pub fn enter(&self, level: Level) -> bool {
-        let word = &self.words[level as usize];
-        if word.load(Ordering::Relaxed) >= HOLDER {
+        if !self.is_open(level) {
             return false;
         }
-        // Acquire pairs with the Release of `let_go`: what the holder changed is seen by the operation.
-        if word.fetch_add(1, Ordering::Acquire) < HOLDER {
+        if self.words[level as usize].fetch_add(1, Ordering::SeqCst) < HOLDER && self.above_is_open(level) {
             return true;
         }
         self.leave(level);
@@ -95,17 +115,23 @@ impl Gate {
 
     /// Ends a running operation.
     pub fn leave(&self, level: Level) {
-        let before = self.words[level as usize].fetch_sub(1, Ordering::AcqRel);
+        let before = self.words[level as usize].fetch_sub(1, Ordering::SeqCst);
         debug_assert!(before & RUNNING > 0, "an operation ends once");
-        if before >= HOLDER && before & RUNNING == 1 {
+        if before & RUNNING != 1 {
+            return;
+        }
+        if before >= HOLDER {
             self.tell();
+        }
+        if let Some(above) = self.above.as_ref().filter(|above| !above.is_open(level)) {
+            above.tell();
         }
     }
 
     /// Keeps out operations of `levels` from now on.
     pub fn hold(self: &Arc<Gate>, levels: Levels) -> Hold {
         self.words_of(levels).for_each(|word| {
-            word.fetch_add(HOLDER, Ordering::AcqRel);
+            word.fetch_add(HOLDER, Ordering::SeqCst);
         });
         Hold { gate: Arc::clone(self), levels, released: false }
     }
@@ -117,13 +143,18 @@ impl Gate {
         hold
     }
 
-    /// True when nobody holds it at this level.
+    /// True when nobody holds it at this level, nor the gate above.
     pub fn is_open(&self, level: Level) -> bool {
-        self.words[level as usize].load(Ordering::Acquire) < HOLDER
+        self.words[level as usize].load(Ordering::SeqCst) < HOLDER && self.above_is_open(level)
+    }
+
+    fn above_is_open(&self, level: Level) -> bool {
+        self.above.as_ref().is_none_or(|above| above.is_open(level))
     }
 
     fn is_drained(&self, levels: Levels) -> bool {
-        self.words_of(levels).all(|word| word.load(Ordering::Acquire) & RUNNING == 0)
+        self.words_of(levels).all(|word| word.load(Ordering::SeqCst) & RUNNING == 0)
+            && locked(&self.below).iter().filter_map(Weak::upgrade).all(|gate| gate.is_drained(levels))
     }
 
     fn words_of(&self, levels: Levels) -> impl Iterator<Item = &AtomicU64> {
@@ -137,19 +168,19 @@ impl Gate {
         });
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The last running operation of a level has ended.
     fn tell(&self) {
-        let mut waiting = self.waiting();
+        let mut waiting = locked(&self.waiting);
         let (told, left) = mem::take(&mut *waiting).into_iter().partition(|one| self.is_drained(one.levels));
         *waiting = left;
         drop(waiting);
         let told: Vec<Waiting> = told;
         told.into_iter().for_each(|one| (one.tell)());
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Hold {
@@ -161,7 +192,7 @@ impl Hold {
     /// Calls `tell` once when no operation of its levels is running any more: at once, or by the thread that ends the last
     /// one.
     pub fn when_drained(&self, tell: Box<dyn FnOnce() + Send>) {
-        let mut waiting = self.gate.waiting();
+        let mut waiting = locked(&self.gate.waiting);
         // Whoever ends the last operation counts it before it looks who waits.
         if self.is_drained() {
             drop(waiting);
@@ -204,14 +235,14 @@ impl Drains {
 
     /// Adds one.
     pub fn push(&self, number: u64) {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).push(number);
+        locked(&self.numbers).push(number);
         self.waker.wake();
     }
 
     /// Those that there are; the descriptor is not readable any more.
     pub fn take(&self) -> Vec<u64> {
         self.waker.drain();
-        mem::take(&mut *self.numbers.lock().unwrap_or_else(PoisonError::into_inner))
+        mem::take(&mut *locked(&self.numbers))
     }
 }
 
@@ -279,6 +310,34 @@ mod tests {
     }
 
     #[test]
+    fn a_hold_of_a_file_counts_its_opens_and_a_hold_of_an_open_only_that_one() {
+        let file = Arc::new(Gate::new());
+        let (one, other) = (file.beneath(), file.beneath());
+        assert!(one.enter(Level::Read) && other.enter(Level::Write));
+        let (of_one, of_other) = (one.hold(Levels::ALL), other.hold(Levels::READ));
+        assert!(!of_one.is_drained() && of_other.is_drained());
+        assert!(other.enter(Level::Write) && !other.enter(Level::Read) && file.is_open(Level::Read));
+        let all = file.hold(Levels::ALL);
+        drop((of_one, of_other));
+        assert!(!one.enter(Level::Read) && !one.is_open(Level::Read) && !other.enter(Level::Write));
+        let on_all = told(&all);
+        one.leave(Level::Read);
+        other.leave(Level::Write);
+        assert!(!all.is_drained() && on_all.try_recv().is_err());
+        other.leave(Level::Write);
+        assert!(all.is_drained() && on_all.try_recv().is_ok());
+    }
+
+    #[test]
+    fn gates_of_opens_that_are_gone_are_forgotten() {
+        let file = Arc::new(Gate::new());
+        let kept: Vec<_> = (0..3).map(|_| file.beneath()).collect();
+        (0..10_000).for_each(|_| drop(file.beneath()));
+        assert!(locked(&file.below).len() <= 8, "{}", locked(&file.below).len());
+        assert!(kept[0].enter(Level::Read) && !file.hold(Levels::READ).is_drained());
+    }
+
+    #[test]
     fn levels_are_a_sum() {
         assert_eq!(Levels::from_bits(3), Some(Levels::ALL));
         assert_eq!((Levels::from_bits(0), Levels::from_bits(4)), (None, None));
@@ -306,11 +365,12 @@ mod tests {
     #[test]
     fn no_operation_runs_inside_a_drained_hold() {
         let gate = Arc::new(Gate::new());
+        let opens = [gate.beneath(), gate.beneath()];
         let inside = Arc::new([AtomicBool::new(false), AtomicBool::new(false)]);
-        let workers: Vec<_> = [Level::Read, Level::Write, Level::Write]
+        let workers: Vec<_> = [(Level::Read, 0), (Level::Write, 0), (Level::Write, 1)]
             .into_iter()
-            .map(|level| {
-                let (gate, inside) = (gate.clone(), inside.clone());
+            .map(|(level, open)| {
+                let (gate, inside) = (opens[open].clone(), inside.clone());
                 thread::spawn(move || {
                     for _ in 0..20_000 {
                         if gate.enter(level) {
@@ -336,7 +396,8 @@ mod tests {
             set(false);
         }
         workers.into_iter().for_each(|worker| worker.join().unwrap());
-        assert!(gate.words.iter().all(|word| word.load(Ordering::SeqCst) == 0));
+        let gates = opens.iter().chain([&gate]);
+        assert!(gates.flat_map(|gate| &gate.words).all(|word| word.load(Ordering::SeqCst) == 0));
     }
 
     /// Many holders wait for one running operation, and it ends in another thread at the same time.
@@ -344,12 +405,11 @@ mod tests {
     fn every_holder_is_told_however_the_end_falls() {
         for _ in 0..200 {
             let gate = Arc::new(Gate::new());
-            assert!(gate.enter(Level::Write));
-            let holds: Vec<_> = (0..4).map(|_| gate.hold(Levels::ALL)).collect();
-            let ender = thread::spawn({
-                let gate = gate.clone();
-                move || gate.leave(Level::Write)
-            });
+            let open = gate.beneath();
+            assert!(open.enter(Level::Write));
+            let mut holds: Vec<_> = (0..4).map(|_| gate.hold(Levels::ALL)).collect();
+            holds.push(open.hold(Levels::WRITE));
+            let ender = thread::spawn(move || open.leave(Level::Write));
             let waiting: Vec<_> = holds.iter().map(told).collect();
             waiting.iter().for_each(|one| one.recv().unwrap());
             ender.join().unwrap();

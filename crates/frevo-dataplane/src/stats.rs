@@ -4,14 +4,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// Counters since the start; relaxed atomics, each exact, not consistent with each other.
+        /// Counters since the start; relaxed atomics, each exact, not consistent with each other. Nothing else is in their cache
+        /// lines.
         #[derive(Debug, Default)]
+        #[repr(align(128))]
         pub struct Stats { $($(#[$doc])* pub $name: AtomicU64,)* }
 
         impl Stats {
             /// Every counter with its name.
             pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name.load(Ordering::Relaxed)),)*]
+                Stats::sums(&[self])
+            }
+
+            /// The sums of every counter, with its name.
+            pub fn sums(all: &[&Stats]) -> Vec<(&'static str, u64)> {
+                let sum = |counter: fn(&Stats) -> &AtomicU64| {
+                    all.iter().fold(0, |sum: u64, one| sum.wrapping_add(counter(one).load(Ordering::Relaxed)))
+                };
+                vec![$((stringify!($name), sum(|stats| &stats.$name)),)*]
             }
         }
     };
@@ -88,4 +98,20 @@ pub fn add(counter: &AtomicU64, amount: u64) {
 #[inline]
 pub fn sub(counter: &AtomicU64, amount: u64) {
     counter.fetch_sub(amount, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_thread_adds_another_may_take_away() {
+        let (one, other) = (Stats::default(), Stats::default());
+        add(&one.unauthenticated, 3);
+        sub(&other.unauthenticated, 2);
+        add(&other.fast_reads, 5);
+        let sums = Stats::sums(&[&one, &other]);
+        let sum = |name| sums.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        assert_eq!((sum("unauthenticated"), sum("fast_reads"), sum("closed")), (Some(1), Some(5), Some(0)));
+    }
 }

@@ -55,7 +55,7 @@ impl Admission {
     /// there is.
     pub(super) fn room(shared: &Shared) -> Result<(), &'static str> {
         let (limits, stats) = (&shared.limits, &shared.stats);
-        let unauthenticated = stats.unauthenticated.load(Ordering::Relaxed) as usize;
+        let unauthenticated = shared.unauthenticated();
         if unauthenticated >= limits.max_unauthenticated + limits.max_unauthenticated / 8 + 2 {
             return Err("too many unauthenticated connections");
         }

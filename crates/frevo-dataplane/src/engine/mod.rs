@@ -6,6 +6,7 @@
 mod admission;
 mod carrier;
 mod choice;
+mod command;
 mod config;
 mod epoll;
 mod fair_queue;
@@ -40,20 +41,19 @@ use crate::attached::SessionOpens;
 use crate::conn::{Connection, Role, Settings, Submission};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
-use crate::event::{ConnectionId, Event, Flow, ListenerId, Reason};
-use crate::file_job::FileJob;
+use crate::event::{ConnectionId, Event, Flow, ListenerId};
 use crate::framing::Framing;
 use crate::ladder::{Ladder, WriteRung};
 use crate::limits::{descriptor_shares, Limits};
 use crate::pump::{self, PumpId};
 use crate::quic::client::ClientTls;
 use crate::quic::server::ServerTls;
-use crate::quic::session::Secured;
 use crate::stats::{add, Stats};
 
 use admission::Recent;
 use carrier::Carrier;
 pub use choice::{choose, Choice};
+pub(crate) use command::{Accepted, Command};
 pub use config::Config;
 use link::{Change, Link};
 pub use queue::Waker;
@@ -62,54 +62,15 @@ use queue::{CommandQueue, EventQueue};
 pub use quic::wire;
 use workers::Workers;
 
-/// What the control plane asks of a thread.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Listen {
-        listener: ListenerId,
-        fd: OwnedFd,
-        framing: Framing,
-        /// A QUIC socket of the kernel.
-        is_quic: bool,
-    },
-    CloseListener(ListenerId),
-    Adopt {
-        link: Arc<Link>,
-        accepted: Option<Accepted>,
-    },
-    Close {
-        connection: ConnectionId,
-        abort: bool,
-    },
-    /// Its place is needed: it goes unless it has authenticated meanwhile.
-    Evict(ConnectionId),
-    /// A worker or the ring has done something to a file.
-    FileDone(Box<FileJob>),
-    /// There is something to do for a connection.
-    Wake(ConnectionId),
-    /// The handshake of a QUIC connection of the kernel has ended.
-    Handshaken {
-        connection: ConnectionId,
-        result: Result<Box<Secured>, Reason>,
-    },
-    /// For the QUIC ports of the thread.
-    Quic(quic::Order),
-    Stop,
-}
-
-/// Where an accepted connection came from.
-#[derive(Debug)]
-pub(crate) struct Accepted {
-    pub(crate) listener: ListenerId,
-    pub(crate) peer: String,
-    pub(crate) local: String,
-}
-
 /// What all threads of a data plane see.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
+    /// What the control plane counts, and connections.
     pub(crate) stats: Arc<Stats>,
+    /// What each thread counts: no two write to the same memory. Only sums mean something, as one thread may take away what
+    /// another has added.
+    pub(crate) stats_of: Vec<Arc<Stats>>,
     pub(crate) fast_echo: Arc<AtomicBool>,
     pub(crate) role: Role,
     pub(crate) ladder: Ladder,
@@ -206,6 +167,17 @@ impl Shared {
         self.stopping.load(Ordering::SeqCst)
     }
 
+    fn all_stats(&self) -> impl Iterator<Item = &Stats> {
+        self.stats_of.iter().chain([&self.stats]).map(Arc::as_ref)
+    }
+
+    /// Connections that have not authenticated.
+    fn unauthenticated(&self) -> usize {
+        let gauges = self.all_stats().map(|stats| stats.unauthenticated.load(Ordering::Relaxed));
+        // Less than none where a thread was seen to take away what another was not yet seen to have added.
+        usize::try_from(gauges.fold(0, u64::wrapping_add) as i64).unwrap_or(0)
+    }
+
     fn queue_of(&self, connection: ConnectionId) -> &CommandQueue {
         &self.queues[self.thread_of(connection)]
     }
@@ -257,6 +229,7 @@ impl DataPlane {
             workers: Workers::new(config.limits.workers.max(1)),
             limits: Arc::new(within_descriptors(config.limits)),
             stats: Arc::default(),
+            stats_of: (0..count).map(|_| Arc::default()).collect(),
             fast_echo: Arc::new(AtomicBool::new(true)),
             role: config.role,
             ladder,
@@ -454,7 +427,7 @@ impl DataPlane {
 
     /// The counters.
     pub fn statistics(&self) -> Vec<(&'static str, u64)> {
-        self.shared.stats.snapshot()
+        Stats::sums(&self.shared.all_stats().collect::<Vec<_>>())
     }
 
     /// Tries to send what is queued, closes everything and joins the threads. Once is enough, twice does not hurt.

@@ -79,7 +79,8 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(index: usize, shared: Arc<Shared>, now: Instant) -> Table {
-        let mut host = Host::new(shared.limits.clone(), shared.stats.clone(), shared.fast_echo.clone(), now);
+        let mut host =
+            Host::new(shared.limits.clone(), shared.stats_of[index].clone(), shared.fast_echo.clone(), now);
         host.can_defer = true;
         host.rung = shared.ladder.rung;
         host.write_rung = shared.write_ladder.rung;

@@ -115,6 +115,7 @@ impl Server {
         let data_start = protection.room() + READ_RESPONSE_BYTES;
         common.framing.header(data_start + length - FRAME_BYTES)?;
         let running = open.enter(Level::Read)?;
+        let open = running.open();
 
         let mut pipes = pipes_for(common, &protection, read, host);
         match try_read(common, &open.file, &mut pipes, read, data_start, host) {

@@ -36,6 +36,7 @@ impl Server {
         if *following > 0 {
             return Some(Ok(self.write_later(common, request, write, running, right.take(), 0)));
         }
+        let open = running.open();
         open.act().ok()?;
 
         let (length, offset) = (write.length.get(), write.offset.get());
@@ -89,7 +90,6 @@ impl Server {
         find_target(common, &header, head, size).is_some_and(|(write, open)| {
             size - WRITE_REQUEST_BYTES == write.length.get() as usize
                 && protection(common, &header, None, open.encrypted_only).is_some()
-                && open.own.is_open(Level::Write)
                 && open.gate.is_open(Level::Write)
         })
     }
@@ -106,8 +106,8 @@ impl Server {
         let flush = FlushRequest::of(message)?;
         let open = find_open(common, header, flush.file_id, 0, 0)?;
         let protection = protection(common, header, *encrypted, open.encrypted_only)?;
-        let running = Some(&open).filter(|open| open.writable)?.enter(Level::Write)?;
-        if open.file.is_in_memory() {
+        let running = Some(open).filter(|open| open.writable)?.enter(Level::Write)?;
+        if running.open().file.is_in_memory() {
             add(&host.stats.fast_flushes, 1);
             let body = Empty::new();
             return Some(self.respond(common, header, 0, body.as_bytes(), protection, right.take(), host));

@@ -65,7 +65,7 @@ fn a_worker_finishes_a_read() {
     let job = |right| FileJob {
         connection: 1,
         work: Work::Read { offset: 3, length: 5, room: (Vec::new(), 84) },
-        file: Target::Open(open.enter(Level::Read).unwrap()),
+        file: Target::Open(open.clone().enter(Level::Read).unwrap()),
         packet: request.clone(),
         size: request.len(),
         purpose: Purpose::Answer { encrypted: None, right },
