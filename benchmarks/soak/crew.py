@@ -114,6 +114,8 @@ def _ready() -> None:
 
 
 def _member(role: Callable[[Post], None], post: Post) -> None:
-    """Ctrl-C in a terminal is not for this group of processes."""
+    """Ctrl-C in a terminal is not for this group of processes; what it starts may be interrupted, though, even where
+    the run itself was started in the background, without SIGINT."""
     os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     role(post)
