@@ -4,6 +4,7 @@
 them. What counts are ratios of figures measured seconds apart; the report names the machine.
 
     run.py          the command line: rounds, pairs, results
+    options.py      its options
     rows.py         what is measured, and the goals
     servers.py      frevo and its rivals on private configurations, and their memory
     network.py      the loopback, or a veth pair between two network namespaces

@@ -79,4 +79,9 @@ def measure(target: Target, arguments: Sequence[str], seconds: float, **more: An
         others,
         found["latency_us"]["p50"],
         found["latency_us"]["p99"],
+        _least(found["operations_by_connection"]),
     )
+
+
+def _least(counts: dict[str, float] | None) -> float:
+    return counts["least"] / counts["median"] if counts and counts["median"] else 0.0

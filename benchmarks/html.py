@@ -6,7 +6,18 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
-from benchmarks.report import FIGURES, Report, cells, cost, figure_text, noise, rate, rung_cells, tally
+from benchmarks.report import (
+    FIGURES,
+    Report,
+    cells,
+    cost,
+    figure_text,
+    figures_of,
+    noise,
+    rate,
+    rung_cells,
+    tally,
+)
 from benchmarks.results import Figure, Result
 from frevo.bench.page import document, section, table
 from frevo.bench.plots import label, svg
@@ -26,6 +37,8 @@ _SENTENCES = {
     "cost": "Processor time per operation or byte as a multiple of the rival's, lower is better",
     "limit": "Rate as a share of the machine's limit, higher is better",
     "fairness": "p99 / p50 of the latencies, lower is better",
+    "least": "Operations of the connection that was served worst, as a share of the median one's, higher is better",
+    "client": "The client's processor time per operation or byte as a multiple of the rival's, lower is better",
 }
 
 
@@ -41,9 +54,9 @@ def page(report: Report) -> str:
     head = ["load", "frevo", "rival", "frevo CPU", "rival CPU", "goals"]
     rows = [_short(result) for result in report.results if not result.error]
     parts.append(section("Rates and processor time, medians", table(head, rows)))
-    parts.append(
-        section("Ratios: median (least-most)", table(["load", *FIGURES.values()], _ratios(report.results)))
-    )
+    used = figures_of(report.results)
+    head = ["load", *(FIGURES[name] for name in used)]
+    parts.append(section("Ratios: median (least-most)", table(head, _ratios(report.results, used))))
     if rungs := rung_cells(report.results):
         head = ["load", "rung", "rate", "rate beside auto", "CPU", "CPU beside auto"]
         parts.append(section("Forced rungs", table(head, rungs)))
@@ -63,11 +76,11 @@ def _short(result: Result) -> list[str]:
     return [*found[:3], *found[-3:]]
 
 
-def _ratios(results: Sequence[Result]) -> Iterator[list[str]]:
+def _ratios(results: Sequence[Result], used: Sequence[str]) -> Iterator[list[str]]:
     for result in results:
         if not result.error:
             figures = result.figures
-            yield [result.row.name, *(figure_text(figures.get(name), name) for name in FIGURES)]
+            yield [result.row.name, *(figure_text(figures.get(name), name) for name in used)]
 
 
 def _limits(results: Sequence[Result]) -> Iterator[list[str]]:

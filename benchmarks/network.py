@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ def why_not(*more: str) -> str:
     if missing:
         return f"{', '.join(missing)} is missing"
     if os.geteuid():
-        return "network namespaces need root"
+        return "network namespaces need root (sudo)"
     run = subprocess.run(["unshare", "-n", "true"], capture_output=True, text=True, check=False)
     return run.stderr.strip()
 
@@ -45,7 +46,13 @@ def again_inside(module: str, arguments: Sequence[str]) -> int | None:
     if _INSIDE in os.environ:
         return None
     command = ["unshare", "-n" if os.geteuid() == 0 else "-rn", sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, env={**os.environ, _INSIDE: "1"}, check=False).returncode
+    with subprocess.Popen(command, env={**os.environ, _INSIDE: "1"}) as inside:
+        # Ctrl-C is for the program inside, which has to end its servers.
+        before = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            return inside.wait()
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 def run(*words: str, text: str = "") -> None:

@@ -11,8 +11,10 @@ from benchmarks.results import Figure, Result
 from benchmarks.rows import AT_LEAST
 
 #: The figures of a row and what they are called.
-FIGURES = {"rate": "rate ratio", "cost": "CPU ratio", "limit": "share of limit", "fairness": "p99 / p50"}
-_HEAD = ("load", "frevo", "rival", *FIGURES.values(), "frevo CPU", "rival CPU", "goals")
+FIGURES = {
+    "rate": "rate ratio", "cost": "CPU ratio", "limit": "share of limit", "fairness": "p99 / p50",
+    "least": "least / median", "client": "client's CPU ratio",
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -23,6 +25,7 @@ class Report:
     options: Mapping[str, Any]
     results: Sequence[Result]
     memory: list[str] = field(default_factory=list)
+    interrupted: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Everything, with every sample."""
@@ -37,7 +40,9 @@ class Report:
 def markdown(report: Report) -> str:
     """The table, below the conditions."""
     lines = [f"{name}: {value}" for name, value in {**report.conditions, **report.options}.items() if value]
-    lines += ["", *_table(_HEAD, (cells(result) for result in report.results))]
+    used = figures_of(report.results)
+    head = ("load", "frevo", "rival", *(FIGURES[name] for name in used), "frevo CPU", "rival CPU", "goals")
+    lines += ["", *_table(head, (cells(result, used) for result in report.results))]
     if any(result.rungs for result in report.results):
         head = ("load", "rung", "rate", "rate beside auto", "CPU", "CPU beside auto")
         lines += ["", *_table(head, rung_cells(report.results))]
@@ -50,18 +55,24 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return lines + [f"| {' | '.join(row)} |" for row in rows]
 
 
-def cells(result: Result) -> list[str]:
-    """The row of one result."""
+def figures_of(results: Iterable[Result]) -> list[str]:
+    """The names of the figures that there are."""
+    found = {name for result in results for name in result.figures}
+    return [name for name in FIGURES if name in found]
+
+
+def cells(result: Result, used: Sequence[str] = tuple(FIGURES)) -> list[str]:
+    """The row of one result, with the figures *used*."""
     row = result.row
     if result.error:
-        return [row.name, result.error.splitlines()[0][:120], *[""] * (len(_HEAD) - 2)]
+        return [row.name, result.error.splitlines()[0][:120], *[""] * (len(used) + 4)]
     figures = result.figures
     faster, cheaper = figures["rate"].beside, figures["cost"].beside
     return [
         row.name,
         rate(result, result.subject),
         f"{rate(result, faster)} {faster}",
-        *(figure_text(figures.get(name), name) for name in FIGURES),
+        *(figure_text(figures.get(name), name) for name in used),
         cost(result, result.subject),
         f"{cost(result, cheaper)} {cheaper}",
         {True: "met", False: "missed", None: ""}[result.met],

@@ -38,6 +38,12 @@ class Result:
     error: str = ""
 
     @property
+    def is_complete(self) -> bool:
+        """Whether every side has had its turn in every round, and there was one."""
+        sides = [*self.samples.values(), *self.rungs.values(), *self.limit.values()]
+        return bool(sides and sides[0]) and len({len(side) for side in sides}) == 1
+
+    @property
     def subject(self) -> str:
         """The side that the goals are for."""
         return next(iter(self.samples))
@@ -69,6 +75,10 @@ class Result:
         if "fairness" in self.row.goals:
             spans = [sample.p99_us / max(sample.p50_us, 1e-9) for sample in self.ours]
             found["fairness"] = self._figure("fairness", spans, "p50")
+        if "least" in self.row.goals:
+            found["least"] = self._figure("least", [sample.least for sample in self.ours], "median")
+        if self.row.both_ends:
+            found["client"] = self._beside(self.samples[self.rivals[0]], self.rivals[0], "client")
         return found
 
     def of_rung(self, name: str) -> dict[str, Figure]:
@@ -83,7 +93,7 @@ class Result:
         }  # fmt: skip
 
     def _beside(self, theirs: Sequence[Sample], name: str, what: str) -> Figure:
-        end = self.row.cost_of
+        end = "client" if what == "client" else self.row.cost_of
         pairs = list(zip(self.ours, theirs, strict=True))
         if what == "rate":
             return self._figure(what, [a.rate / b.rate for a, b in pairs], name)

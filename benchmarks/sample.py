@@ -33,6 +33,8 @@ class Sample:
     others: float = 0.0
     p50_us: float = 0.0
     p99_us: float = 0.0
+    #: Operations of the connection that was served worst, as a share of the median one's.
+    least: float = 0.0
 
     @property
     def rate(self) -> float:

@@ -48,7 +48,7 @@ def all_servers(
     with ExitStack() as stack:
 
         def frevo(name: str, more: Mapping[str, str], command: Sequence[str] = FREVO) -> Target:
-            place = base / name.replace(" ", "-")
+            place = base / name.replace(" ", "-").replace(",", "")
             server = frevo_server(place, {**settings, **more}, host=network.host, command=command)
             return stack.enter_context(server)
 

@@ -12,19 +12,20 @@ from typing import Any
 from peers import programs
 from peers.frevo_server import FREVO, FrevoServer, frevo_server
 
+from benchmarks.frevo_bench import frevo_bench
 from benchmarks.soak.crew import Crew
 from benchmarks.soak.ledger import Ledger, Shape, note_fault, noted_faults
 from benchmarks.soak.legs import Leg
 from benchmarks.soak.rough import SCRATCH
 from benchmarks.soak.server import Holdings, holdings, leaks, open_files, status
 from benchmarks.soak.storage import file_name
-from benchmarks.soak.transfers import UPLOAD
+from benchmarks.soak.transfers import PARTS, UPLOAD
 
 #: The server notices the end of its clients within this time.
 _QUIET_S = 10.0
 _LOOK_S = 0.05
-#: What `frevo put` may leave behind after Ctrl-C, to go on from there.
-_PARTS = ".frevo-*.part"
+#: Where memory is judged, it is filled first; seconds of a leg, and of each load that fills it.
+_FILL_FROM_S, _FILL_S = 60.0, 2.0
 #: So many faults of one round are shown.
 _TOLD_MAX = 10
 #: Counters of `frevo status` that say by which way data went.
@@ -95,6 +96,8 @@ class _Leg:
             self._ledger.fill(number, self._share / file_name(number))
         crew = Crew(self._server, self._ledger)
         self._use_once()
+        if seconds >= _FILL_FROM_S:
+            self._fill_pools()
         self._outcome.before = before = holdings(self._server.pid)
         end = time.monotonic() + seconds
         try:
@@ -117,6 +120,14 @@ class _Leg:
         )
         account = {"FREVO_USER": self._server.user, "FREVO_PASSWORD": self._server.password}
         programs.run([*FREVO, "get", "--quiet", *words], env=account).ok()
+        self._tidy()
+
+    def _fill_pools(self) -> None:
+        """Buffers that are kept for the next request are no leak: a heavy load takes as many as there will ever be."""
+        for protect in ("off", "sign", "encrypt"):
+            for load in ("write", "read"):
+                words = (load, "--io-size", "8M", "--connections", "8", "--qdepth", "4")
+                frevo_bench(self._server, words, _FILL_S, protect=protect)
         self._tidy()
 
     def _look(self, before: Holdings, crew: Crew) -> None:
@@ -151,7 +162,7 @@ class _Leg:
     def _tidy(self) -> None:
         """Removes what may be left, and notes what may not."""
         known = {"quiet", SCRATCH, UPLOAD, *(file_name(number) for number in range(self._ledger.shape.files))}
-        for path in self._share.glob(_PARTS):
+        for path in self._share.glob(PARTS):
             path.unlink()
         for name in (SCRATCH, UPLOAD):
             with contextlib.suppress(FileNotFoundError):

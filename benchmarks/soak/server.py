@@ -11,7 +11,7 @@ from typing import Any
 from peers.frevo_server import run_frevo
 
 #: The first rounds fill caches and pools; a leak is what has grown in all of the last ones. Fewer rounds tell nothing.
-_WARM_SHARE, _LATE_SHARE, _ROUNDS_MIN = 0.4, 0.2, 10
+_WARM_SHARE, _LATE_SHARE, _ROUNDS_MIN = 0.5, 0.2, 10
 #: What may grow after the warm-up without being a leak: a number, and a share of what was there.
 _SLACK = {
     "pipes": (4, 0.1),

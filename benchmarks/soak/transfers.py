@@ -17,11 +17,14 @@ from benchmarks.soak.words import BLOCK
 
 #: The file that is downloaded: its size does not change.
 _FILE = 0
+#: What a transfer that was interrupted leaves behind, to go on from there.
+PARTS = ".frevo-*.part"
 #: What is uploaded, and its name in the share.
 UPLOAD = "upload"
 _INTERRUPTED = 130
 _TIMEOUT_S = 90.0
-_CTRL_C_S = 2.0
+_CTRL_C_S = 0.5
+_LOOK_S = 0.005
 _REST_S = 0.5
 
 
@@ -46,7 +49,7 @@ def _get(post: Post, ledger: Ledger, here: Path, words: list[str], interrupt_s: 
     before = ledger.before(_FILE, 0, size)
     copy = here / "download"
     words = ["get", "--quiet", *words, f"{post.url}/{file_name(_FILE)}", str(copy)]
-    if _transfer(post, ledger, words, interrupt_s):
+    if _transfer(post, ledger, words, here, interrupt_s):
         found, _ = ledger.check(_FILE, 0, size, copy.read_bytes(), before)
         for text in found:
             note_fault(post.folder, "frevo get", text)
@@ -59,18 +62,27 @@ def _put(post: Post, ledger: Ledger, here: Path, words: list[str], interrupt_s: 
         source.write_bytes(os.urandom(1 << 20) * 40)
     there = post.share / UPLOAD
     words = ["put", "--quiet", *words, str(source), f"{post.url}/{UPLOAD}"]
-    if _transfer(post, ledger, words, interrupt_s) and there.read_bytes() != source.read_bytes():
+    if _transfer(post, ledger, words, post.share, interrupt_s) and there.read_bytes() != source.read_bytes():
         note_fault(post.folder, "frevo put", f"{there} is not what was sent")
 
 
-def _transfer(post: Post, ledger: Ledger, words: list[str], interrupt_s: float) -> bool:
-    """Whether it was done; notes a fault if it failed."""
+def _under_way(process: subprocess.Popen[str], target: Path) -> bool:
+    """Waits until the first data has arrived: before, Ctrl-C would be about Python's start. False if it has ended."""
+    while process.poll() is None:
+        if any(target.glob(PARTS)):
+            return True
+        time.sleep(_LOOK_S)
+    return False
+
+
+def _transfer(post: Post, ledger: Ledger, words: list[str], target: Path, interrupt_s: float) -> bool:
+    """Whether it was done; notes a fault if it failed. *target*: the folder that gets the file."""
     environment = {**os.environ, "FREVO_USER": post.user, "FREVO_PASSWORD": post.password}
     command = [sys.executable, "-m", "frevo", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
                           text=True) as process:  # fmt: skip
         try:
-            if interrupt_s:
+            if interrupt_s and _under_way(process, target):
                 time.sleep(interrupt_s)
                 process.send_signal(signal.SIGINT)
             said, _ = process.communicate(timeout=_TIMEOUT_S)

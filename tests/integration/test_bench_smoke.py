@@ -3,10 +3,13 @@ beside TCP and other stacks."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +29,17 @@ _ROWS = {
     "70 % READ": {"rate", "cost"},
     "SESSION_SETUP": {"rate", "cost"},
     "OPEN + CLOSE": {"rate", "cost"},
-    "many connections": {"rate", "cost", "fairness"},
+    "many connections": {"rate", "cost", "fairness", "least", "client"},
+    "ECHO 16x2 signed, all threads": {"rate", "cost", "client"},
     "get from frevo": {"rate", "cost"},
     "put to smbd": {"rate", "cost"},
 }
-_RIVALS = {"many connections": {"16x1"}, "get from frevo": {"smbclient"}, "put to smbd": {"smbclient"}}
+_RIVALS = {
+    "many connections": {"16x1"},
+    "ECHO 16x2 signed, all threads": {"1 thread"},
+    "get from frevo": {"smbclient"},
+    "put to smbd": {"smbclient"},
+}
 
 
 def run(tmp_path: Path, *words: str) -> dict[str, Any]:
@@ -82,6 +91,32 @@ def test_over_a_veth_pair(tmp_path: Path) -> None:
     assert report["conditions"]["network"] == "veth pair"
     (row,) = report["rows"]
     assert set(row["figures"]) == {"rate", "cost", "limit"}
+
+
+@pytest.mark.interop
+def test_ctrl_c_shows_what_was_measured(tmp_path: Path) -> None:
+    """Goal: an hour's run is not lost. Method: Ctrl-C in the second row: exit code 130, the table and the JSON of the
+    row that had its rounds, and no server left."""
+    programs.need("smbd")
+    found = tmp_path / "bench.json"
+    words = ["--only", "ECHO 4x", "--rounds", "2", "--seconds", "0.5", "--patience", "0"]
+    with tempfile.TemporaryDirectory(prefix="fb-", dir="/tmp") as folder:  # short: smbd's sockets are in it
+        command = [sys.executable, "-m", "benchmarks", *words, "--folder", folder, "--json", str(found)]
+        with subprocess.Popen(
+            command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            told = process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            out, error = process.communicate(timeout=60)
+        assert list(Path(folder).iterdir()) == []
+    assert process.returncode == 130 and error.endswith("interrupted\n"), (told, out, error)
+    (row,) = json.loads(found.read_text())["rows"]
+    assert told.startswith("ECHO 4x1 signed: ") and row["name"] == "ECHO 4x1 signed"
+    assert "| ECHO 4x1 signed |" in out and len(row["samples"]["frevo"]) == 2
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            assert folder.encode() not in entry.read_bytes()
 
 
 def test_reads_between_two_ends(tmp_path: Path) -> None:

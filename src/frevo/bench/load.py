@@ -35,6 +35,10 @@ class Load(ABC):
     def tallies(self) -> tuple[Tally, ...]:
         """The counts so far, for each of *parts*."""
 
+    def by_connection(self) -> list[int]:
+        """The operations of each connection so far; empty where they are not counted for each."""
+        return []
+
     @abstractmethod
     async def finished(self) -> None:
         """Return when the loops have ended by themselves; raise the error that ended them."""

@@ -38,6 +38,7 @@ class PumpLoad(Load):
     def __init__(self, settings: Settings, links: Sequence[Link]) -> None:
         super().__init__(settings, links)
         self._pumps: list[Pump] = []
+        self._pumps_of: list[list[Pump]] = []  # by connection
 
     @abstractmethod
     def start_link(self, link: Link, operations: int) -> list[Pump]:
@@ -49,12 +50,20 @@ class PumpLoad(Load):
         shares = divided(limit or 0, len(self.links))
         for link, share in zip(self.links, shares, strict=True):
             if limit is None or share:
-                self._pumps += self.start_link(link, share)
+                self._pumps_of.append(self.start_link(link, share))
+                self._pumps += self._pumps_of[-1]
 
     def tallies(self) -> tuple[Tally, ...]:
         """The sum of all pumps."""
         found = [pump.statistics() for pump in self._pumps]
         return tuple(total(Tally.of(one[name]) for one in found if name in one) for name in self.classes)
+
+    def by_connection(self) -> list[int]:
+        """The sums of the pumps of each connection."""
+        return [
+            sum(one.operations for pump in pumps for one in pump.statistics().values())
+            for pumps in self._pumps_of
+        ]
 
     async def finished(self) -> None:
         """Return when all pumps have ended; raises the first error."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from frevo import __version__
@@ -37,6 +38,7 @@ def report(outcome: Outcome) -> dict[str, Any]:
         "operations_per_second": round(counted.operations / seconds, 3),
         "bytes_per_second": round(counted.bytes / seconds, 1),
         "latency_us": latency(counted),
+        "operations_by_connection": spread(outcome.by_connection),
         "cpu": processor(outcome.meter, counted),
         "errors": everything.errors,
         "statuses": {name_of_status(status): n for status, n in sorted(everything.statuses.items())},
@@ -60,6 +62,13 @@ def report(outcome: Outcome) -> dict[str, Any]:
         "machine": f"{os.cpu_count()} processors, Linux {platform.release()}, {platform.machine()}",
         "frevo": __version__,
     }
+
+
+def spread(counts: Sequence[int]) -> dict[str, float] | None:
+    """How evenly the connections were served."""
+    if not counts:
+        return None
+    return {"least": min(counts), "median": median(counts), "most": max(counts)}
 
 
 def latency(tally: Tally) -> dict[str, float]:

@@ -51,7 +51,8 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct):
-    """The result of a run. *ended*: time, operations, interrupted or error; *problem* describes the error."""
+    """The result of a run. *by_connection*: its operations, where they are counted. *ended*: time, operations,
+    interrupted or error; *problem* describes the error."""
 
     settings: Settings
     parts: tuple[str, ...]
@@ -62,6 +63,7 @@ class Outcome(msgspec.Struct):
     server: dict[str, object] = msgspec.field(default_factory=dict)
     ended: str = "time"
     problem: str = ""
+    by_connection: list[int] = msgspec.field(default_factory=list)
 
     @property
     def errors(self) -> int:
@@ -155,6 +157,7 @@ class Run:
             outcome.tallies = load.tallies()
             outcome.seconds = time.perf_counter() - started
             outcome.meter.stop()
+            outcome.by_connection = load.by_connection()
             _conclude(outcome, end, stop)
         finally:
             stop.cancel()

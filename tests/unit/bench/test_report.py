@@ -29,6 +29,7 @@ SHAPE: dict[str, Any] = {
         "client_s_per_gb": (float, None),
         "server_s_per_gb": (float, None),
     },
+    "operations_by_connection": (dict, None),
     "errors": int,
 }
 
@@ -112,3 +113,10 @@ def test_sizes() -> None:
     """Sizes are powers of two, rates powers of ten."""
     assert (size(4096), size(2 << 20), size(1000)) == ("4 KiB", "2 MiB", "1000 bytes")
     assert (data_rate(0), data_rate(1.25e9), data_rate(4.1e6)) == ("-", "1.25 GB/s", "4.1 MB/s")
+
+
+def test_how_evenly_connections_were_served(outcome: Outcome) -> None:
+    """The least, the median and the most of them; nothing where they are not counted."""
+    assert report(outcome)["operations_by_connection"] is None
+    outcome.by_connection = [400, 90, 500, 10]
+    assert report(outcome)["operations_by_connection"] == {"least": 10, "median": 245.0, "most": 500}

@@ -9,11 +9,12 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from benchmarks.html import page
-from benchmarks.report import Report, markdown
+from benchmarks.report import FIGURES, Report, markdown
 from benchmarks.results import Result
-from benchmarks.rows import ROWS, Row
+from benchmarks.rows import ROWS, VARIANTS, Row
 from benchmarks.sample import Sample
 from benchmarks.tools import Limit
+from frevo.config import KEYS
 
 
 def sample(rate: float, cost_us: float = 10.0, **more: float) -> Sample:
@@ -74,6 +75,33 @@ def test_fairness_is_p99_by_p50() -> None:
     assert (made.figures["fairness"].median, made.met) == (15.0, True)
 
 
+def test_a_connection_that_waits_for_ever_is_unfair() -> None:
+    """It has no latency, so that p99 / p50 does not show it: its operations do."""
+    made = Result(Row("many", goals={"fairness": 20.0, "least": 0.25}))
+    made.samples = {"many": [sample(1, p50_us=10, p99_us=15, least=0.1)], "few": [sample(1)]}
+    assert (made.figures["fairness"].met, made.figures["least"].met, made.met) == (True, False, False)
+
+
+def test_what_it_costs_the_client_is_shown_where_it_matters(result: Result) -> None:
+    """2 us on either side here, whatever the servers need; the server's time stays the row's cost."""
+    assert "client" not in result.figures and "client's CPU ratio" not in markdown(Report({}, {}, [result]))
+    result.row = Row("ECHO", both_ends=True)
+    assert result.figures["client"].median == pytest.approx(1.0) and result.figures["cost"].median < 0.5
+    report = Report({}, {}, [result])
+    assert (
+        "client's CPU ratio" in markdown(report)
+        and page(report).count("The client&#x27;s processor time") == 2
+    )
+
+
+def test_servers_that_rows_name() -> None:
+    """Each is one that always runs, or a variant with options that the configuration knows."""
+    known = {key.name for key in KEYS}
+    for row in ROWS:
+        for side in row.sides.values():
+            assert side.server in ("frevo", "smbd") or set(VARIANTS[side.server]) <= known
+
+
 def test_a_rung_is_shown_beside_frevos_own_choice(result: Result) -> None:
     """It is no rival."""
     result.rungs = {"read: splice": [sample(150), sample(300), sample(250)]}
@@ -121,5 +149,5 @@ def test_every_row_has_a_name_of_its_own_and_known_goals() -> None:
     """Samples are kept by name."""
     names = [row.name for row in ROWS]
     assert len(names) == len(set(names))
-    assert all(set(row.goals) <= {"rate", "cost", "limit", "fairness"} for row in ROWS)
+    assert all(set(row.goals) <= set(FIGURES) for row in ROWS)
     assert all((row.run is None) == bool(row.sides) for row in ROWS)
