@@ -29,7 +29,7 @@ _FILL_FROM_S, _FILL_S = 60.0, 2.0
 #: So many faults of one round are shown.
 _TOLD_MAX = 10
 #: Counters of `frevo status` that say by which way data went.
-_WAYS = ("sent_async", "sent_zero_copy", "sent_spliced")
+_WAYS = ("sent_async", "sent_zero_copy", "sent_spliced", "written_spliced")
 
 
 @dataclass(slots=True)

@@ -92,7 +92,9 @@ def _transfer(post: Post, ledger: Ledger, words: list[str], target: Path, interr
             note_fault(post.folder, f"frevo {words[0]}", f"no end within {_TIMEOUT_S:g} s: {said}")
             return False
     ledger.count(post.member, "transfers")
-    if interrupt_s and process.returncode in (_INTERRUPTED, -signal.SIGINT):
+    # What an earlier one has left may still be written to: then Ctrl-C came while Python was starting.
+    too_early = said.rstrip().endswith("KeyboardInterrupt") and "frevo/cli" not in said
+    if interrupt_s and (too_early or process.returncode in (_INTERRUPTED, -signal.SIGINT)):
         ledger.count(post.member, "interrupts")
         return False
     if process.returncode:
