@@ -44,9 +44,10 @@ class Event(NamedTuple):
 class Inotify:
     """One inotify instance. Raises OSError (EMFILE, ENOSPC) when the user's limits are reached."""
 
-    __slots__ = ("fd",)
+    __slots__ = ("fd", "half")
 
     def __init__(self) -> None:
+        self.half: list[Event] = []
         self.fd = _libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
         if self.fd < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -62,15 +63,18 @@ class Inotify:
         """End a watch, if it has not ended by itself. Records already queued still arrive."""
         _libc.inotify_rm_watch(self.fd, watch)
 
-    def read(self) -> list[Event]:
-        """Up to 64 KiB of queued records; [] if there are none."""
+    def read(self, *, whole: bool = False) -> list[Event]:
+        """Up to 64 KiB of queued records; [] if there are none. With *whole*, the first half of a rename at their end
+        is kept in `half` for the next call: the kernel queues the other one a moment later, if there is one."""
         try:
             data = os.read(self.fd, _READ_BYTES)
         except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EINTR):
-                return []
-            raise
-        events = []
+            if error.errno not in (errno.EAGAIN, errno.EINTR):
+                raise
+            data = b""
+        if whole and not data:
+            return []
+        events, self.half = self.half, []
         offset = 0
         while offset < len(data):
             watch, mask, cookie, length = _RECORD.unpack_from(data, offset)
@@ -78,6 +82,8 @@ class Inotify:
             raw = data[offset : offset + length].rstrip(b"\0")
             events.append(Event(watch, mask, cookie, os.fsdecode(raw)))
             offset += length
+        if whole and events[-1].mask & IN_MOVED_FROM:
+            self.half = [events.pop()]
         return events
 
     def close(self) -> None:

@@ -42,6 +42,8 @@ DIRECTORIES_MAX: Final = 4096
 #: Seconds of work, and notified watches, after which others get a turn.
 SLICE_S: Final = 0.005
 TOLD_MAX: Final = 64
+#: A rename's second half is that late at most.
+_HALF_S: Final = 0.005
 #: Entries of a directory, or watches of one, between two looks at the clock.
 _STRIDE: Final = 16
 _CLOCK_REALTIME_COARSE: Final = 5  # the clock of a file's times
@@ -172,15 +174,19 @@ class WatchHub:
         if self._inotify is not None:
             self._loop.add_reader(self._inotify.fd, self._on_readable)
 
-    def _on_readable(self) -> None:
+    def _on_readable(self, whole: bool = True) -> None:
         if self._inotify is not None:
             self._loop.remove_reader(self._inotify.fd)
-            self.elsewhere(self._read_and_go_on)
+            self.elsewhere(lambda: self._read_and_go_on(whole))
 
-    def _read_and_go_on(self) -> None:
-        self._read()
+    def _read_and_go_on(self, whole: bool) -> None:
+        self._read(whole)
+        half = self._inotify is not None and self._inotify.half
         self._work()
-        self._in_loop(self._listen)
+        self._in_loop(self._wait_for_half if half else self._listen)
+
+    def _wait_for_half(self) -> None:
+        self._loop.call_later(_HALF_S, self._on_readable, False)
 
     def catch_up(self) -> None:
         """See `Watch.catch_up`. A hub of a slow file system is read in its own time."""
@@ -400,15 +406,13 @@ class WatchHub:
 
     # -- records ------------------------------------------------------------------------------------------------
 
-    def _read(self) -> None:
+    def _read(self, whole: bool = False) -> None:
         """Read the queue: all that the kernel holds, a few megabytes, and everything that arrives meanwhile."""
-        while self._inotify is not None and (events := self._inotify.read()):
+        while self._inotify is not None and (events := self._inotify.read(whole=whole)):
             self._unread.append((self._batch, self._announced, events))
 
     def _dispatch(self, batch: int, told: set[tuple[int, str]], events: list[n.Event]) -> _Steps:
-        if (
-            self._veto.any
-        ):  # before renames are paired: half of one that is not shown is an end, or a beginning
+        if self._veto.any:  # before renames are paired: half of one that is not shown is an end, or a beginning
             events = [event for event in events if not event.name or not self._veto.hides(event.name)]
         for index, event in enumerate(events):
             if event.mask & n.IN_Q_OVERFLOW:

@@ -59,9 +59,10 @@ class Planes:
     servers: dict[str, tuple[FrevoServer, Live]]
     folders: Iterator[int] = field(default_factory=itertools.count)
 
-    def check(self, made: Sequence) -> None:
-        """Difference if there is one."""
-        outcomes = {plane: self.outcomes(plane, made) for plane in self.servers}
+    def check(self, made: Sequence, with_first: str = "") -> None:
+        """Difference if there is one: between the first server and the others, or one of these."""
+        compared = [plane for plane in self.servers if plane in (next(iter(self.servers)), with_first or plane)]
+        outcomes = {plane: self.outcomes(plane, made) for plane in compared}
         [(_, wanted), *others] = outcomes.items()
         for plane, found in others:
             for number, pair in enumerate(zip(wanted, found, strict=True)):
@@ -95,7 +96,7 @@ class Planes:
             while at < len(steps) and time.monotonic() < end:
                 tried = best.made._replace(steps=steps[:at] + steps[at + size :])
                 try:
-                    self.check(tried)
+                    self.check(tried, first.plane)
                 except Difference as found:
                     best, steps = found, found.made.steps[: found.number + 1]
                 else:

@@ -12,6 +12,7 @@ import pytest
 from descriptors import descriptors
 
 from frevo.vfs import changes as w
+from frevo.vfs import inotify
 from frevo.vfs import watch as hub
 from frevo.vfs.base import Change
 from frevo.vfs.guard import Guard
@@ -68,6 +69,28 @@ async def test_names_come_and_go(backend: LocalBackend, share: Path) -> None:
         (w.REMOVED, "c"),
     ]
     watch.close()
+    watch.close()
+
+
+async def test_halves_of_a_rename_that_come_apart(
+    backend: LocalBackend, share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: a rename by another program is a pair, whenever its records are read. Method: one record at a time; a file
+    that is moved away has no second half."""
+    monkeypatch.setattr(inotify, "_READ_BYTES", 32)
+    seen = Collector()
+    (share / "sub").mkdir()
+    watch = open_(backend, "").watch(False, NAMES, seen.on_changes, seen.on_overflow)
+    (share / "a").touch()
+    assert await seen.take(1) == [(w.ADDED, "a")]
+    (share / "a").rename(share / "b")
+    assert await seen.take(2) == [(w.RENAMED_OLD_NAME, "a"), (w.RENAMED_NEW_NAME, "b")]
+    (share / "b").rename(share / "sub" / "b")
+    assert await seen.take(1) == [(w.REMOVED, "b")]
+    (share / "c").touch()
+    (share / "c").rename(share / "sub" / "c")
+    (share / "d").touch()
+    assert await seen.take(3) == [(w.ADDED, "c"), (w.REMOVED, "c"), (w.ADDED, "d")]
     watch.close()
 
 
