@@ -322,12 +322,13 @@ class Gate:
     def is_open(self, level: str) -> bool:
         """Whether nobody holds it at "read" or "write"."""
 
+    def reasons(self) -> list[tuple[int, str]]:
+        """Levels and reason of each hold, the oldest first."""
+
 @final
 class Hold:
     """Keeps operations out of a gate. There may be several on one gate."""
 
-    @property
-    def reason(self) -> str: ...
     @property
     def drained(self) -> bool:
         """Whether no operation of its levels is running; it stays so while it holds."""

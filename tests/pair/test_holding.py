@@ -145,7 +145,8 @@ def test_the_file_opens_when_the_last_holder_lets_go(case: Case) -> None:
     """Goal: holders do not know each other. Method: a hold of writes and one of all, beside a lock."""
     fastpath, [record] = case.pair.server.fastpath, case.pair.server.files
     writes, everything = fastpath.hold(record, Level.WRITE, "one"), fastpath.hold(record, ALL, "another")
-    assert (everything.reason, everything.drained) == ("another", True)
+    assert everything.drained and writes.drained
+    assert fastpath.holds(record) == [("one", False, True), ("another", True, True)]
     assert case.fast_reads(case.client, case.file) == 0
     assert lock(case.client, case.file, (0, 10, EXCLUSIVE | NOW)) == NTStatus.SUCCESS
     everything.release()
@@ -153,8 +154,15 @@ def test_the_file_opens_when_the_last_holder_lets_go(case: Case) -> None:
     assert lock(case.client, case.file, (0, 10, UNLOCK)) == NTStatus.SUCCESS
     assert case.fast_reads(case.client, case.file) == 2
     assert not record.gate.is_open("write")
+    assert fastpath.holds(record) == [("one", False, True)]
+    again = fastpath.hold(record, Level.READ, "one")
+    assert fastpath.holds(record) == [("one", True, True)]
     writes.release()
-    assert record.gate.is_open("write")
+    assert record.gate.is_open("write") and fastpath.holds(record) == [("one", True, False)]
+    everything.release()  # as before: nothing happens
+    assert fastpath.holds(record) == [("one", True, False)]
+    del again
+    assert record.gate.is_open("read") and not fastpath.holds(record)
 
 
 @pytest.mark.parametrize("level", ["read", "write"])

@@ -112,7 +112,11 @@ class StuckFuse:
 
 @contextmanager
 def stuck_fuse(
-    folder: Path, files: dict[str, bytes] | None = None, *, remembered_s: int = 3600
+    folder: Path,
+    files: dict[str, bytes] | None = None,
+    *,
+    remembered_s: int = 3600,
+    kind: type[StuckFuse] = StuckFuse,
 ) -> Iterator[StuckFuse]:
     """The file system at *folder*, for the length of the block. The kernel remembers names and attributes for
     *remembered_s* seconds."""
@@ -126,7 +130,7 @@ def stuck_fuse(
     if _libc.mount(b"stuck", os.fsencode(folder), b"fuse.stuck", _MS_NOSUID_NODEV, options):
         os.close(device)
         missing(f"FUSE cannot be mounted here: {os.strerror(ctypes.get_errno())}")
-    fuse = StuckFuse(device, files or {}, remembered_s)
+    fuse = kind(device, files or {}, remembered_s)
     try:
         yield fuse
     finally:

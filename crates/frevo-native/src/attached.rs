@@ -1,6 +1,7 @@
 //! What Python attaches to the data plane and holds there: `AttachedOpen`, `SessionOpens`, `Gate`, `Hold`, `Drains`,
 //! `Position`.
 
+use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,7 +75,7 @@ impl SessionOpens {
 
     fn detach(&self, file_id_volatile: u64) -> Option<Hold> {
         let hold = self.inner.detach(file_id_volatile)?;
-        Some(Hold { inner: Mutex::new(hold), reason: "the open ends".into() })
+        Some(Hold { inner: Mutex::new(hold), said: Mutex::default() })
     }
 
     /// Begins an operation as a request does, for tests; None if it has to go up.
@@ -102,6 +103,27 @@ impl Running {
 #[pyclass(frozen, module = "frevo._native")]
 pub(crate) struct Gate {
     inner: Arc<gate::Gate>,
+    said: Arc<Said>,
+}
+
+/// Why a gate is held: levels and reason by the number of the hold.
+type Reasons = BTreeMap<u64, (u8, String)>;
+
+/// The same, shared by the gate and its holds.
+#[derive(Default)]
+struct Said(Mutex<Reasons>);
+
+impl Said {
+    fn add(&self, levels: u8, reason: String) -> u64 {
+        let mut said = self.lock();
+        let number = said.last_key_value().map_or(0, |(last, _)| last + 1);
+        said.insert(number, (levels, reason));
+        number
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reasons> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// "read" or "write".
@@ -117,13 +139,19 @@ fn level(name: &str) -> PyResult<Level> {
 impl Gate {
     #[new]
     fn new() -> Gate {
-        Gate { inner: Arc::new(gate::Gate::new()) }
+        Gate { inner: Arc::new(gate::Gate::new()), said: Arc::default() }
     }
 
     fn hold(&self, levels: u8, reason: String) -> PyResult<Hold> {
-        let levels =
+        let wanted =
             Levels::from_bits(levels).ok_or_else(|| PyValueError::new_err("READ, WRITE or their sum"))?;
-        Ok(Hold { inner: Mutex::new(self.inner.hold(levels)), reason })
+        let inner = Mutex::new(self.inner.hold(wanted));
+        let said = (self.said.clone(), self.said.add(levels, reason));
+        Ok(Hold { inner, said: Mutex::new(Some(said)) })
+    }
+
+    fn reasons(&self) -> Vec<(u8, String)> {
+        self.said.lock().values().cloned().collect()
     }
 
     fn is_open(&self, level: &str) -> PyResult<bool> {
@@ -135,22 +163,31 @@ impl Gate {
 #[pyclass(frozen, module = "frevo._native")]
 pub(crate) struct Hold {
     inner: Mutex<gate::Hold>,
-    reason: String,
+    /// Where it is said why, and its number there, until it is released; None for that of an open that ends.
+    said: Mutex<Option<(Arc<Said>, u64)>>,
 }
 
 impl Hold {
     fn inner(&self) -> MutexGuard<'_, gate::Hold> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn let_go(&self) {
+        if let Some((said, number)) = self.said.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            said.lock().remove(&number);
+        }
+        self.inner().release();
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.let_go();
+    }
 }
 
 #[pymethods]
 impl Hold {
-    #[getter]
-    fn reason(&self) -> &str {
-        &self.reason
-    }
-
     #[getter]
     fn drained(&self) -> bool {
         self.inner().is_drained()
@@ -162,7 +199,7 @@ impl Hold {
     }
 
     fn release(&self) {
-        self.inner().release();
+        self.let_go();
     }
 }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from frevo import __version__
 from frevo.status.snapshot import (
     ChannelStatus,
+    HoldStatus,
     OpenStatus,
     Protection,
     ServerId,
@@ -26,6 +27,7 @@ from frevo.wire.dtyp.filetime import to_unix_ns
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from frevo.locking.file_table import FileRecord
     from frevo.server.core.server import Server
     from frevo.server.core.state import Connection, Open, Session, Tree
     from frevo.status.snapshot import CertificateStatus
@@ -66,10 +68,13 @@ def collect(source: Source) -> Generator[None, None, Snapshot]:
             trees += map(_tree, session.trees.values())
         yield
     opens = []
+    held: dict[FileRecord, tuple[HoldStatus, ...]] = {}
     for opened in tuple(server.opens.values()):
-        status = _open(opened)
+        status = _open(server, opened)
         if status is not None:
             opens.append(status)
+            if opened.record is not None and status.holds:
+                held[opened.record] = status.holds
         yield
     return Snapshot(
         version=__version__,
@@ -94,6 +99,11 @@ def collect(source: Source) -> Generator[None, None, Snapshot]:
             "sessions": len(server.sessions),
             "opens": len(server.opens),
             "users": server.budgets.by_user(),
+            "fast_path": {
+                "enabled": server.config.globals.frevo_fast_path,
+                "opens": sum(one.attached for one in opens),
+                "held": _files_held(held.values()),
+            },
             **_statistics(source),
         },
     )
@@ -177,7 +187,23 @@ def _calls(tree: Tree) -> dict[str, str]:
     return {"calls": "loop", "calls_reason": "frevo:inline metadata = yes" if asked else "local and fast"}
 
 
-def _open(item: Open) -> OpenStatus | None:
+def _files_held(files: Iterable[tuple[HoldStatus, ...]]) -> list[dict[str, Any]]:
+    """For each reason of holds, how many files it keeps from fast reads, and how many from fast writes."""
+    reads, writes = Counter[str](), Counter[str]()
+    for holds in files:
+        reads.update({hold.reason for hold in holds if hold.reads})
+        writes.update({hold.reason for hold in holds if hold.writes})
+    return [
+        {"reason": reason, "reads": reads[reason], "writes": writes[reason]}
+        for reason in sorted({*reads, *writes})
+    ]
+
+
+def _holds(server: Server, record: FileRecord | None) -> tuple[HoldStatus, ...]:
+    return tuple(HoldStatus(*one) for one in server.fastpath.holds(record)) if record is not None else ()
+
+
+def _open(server: Server, item: Open) -> OpenStatus | None:
     """None for a pipe."""
     identity = item.session.identity
     if item.handle is None or identity is None:
@@ -195,6 +221,8 @@ def _open(item: Open) -> OpenStatus | None:
         access_mask=item.granted_access,
         opened_s=seconds(item.opened_at),
         delete_pending=bool(item.record is not None and item.record.delete_pending),
+        attached=item.attached,
+        holds=_holds(server, item.record),
     )
 
 

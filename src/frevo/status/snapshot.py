@@ -212,8 +212,21 @@ class TreeStatus(msgspec.Struct, frozen=True):
         }
 
 
+class HoldStatus(msgspec.Struct, frozen=True):
+    """Why the control plane answers reads or writes of a file itself, though the fast path is on."""
+
+    reason: str
+    reads: bool
+    writes: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """frevo's own."""
+        return {"reason": self.reason, "reads": self.reads, "writes": self.writes}
+
+
 class OpenStatus(msgspec.Struct, frozen=True):
-    """One open file. `share_access` and `access_mask` are the bits of [MS-SMB2] 2.2.13."""
+    """One open file. `share_access` and `access_mask` are the bits of [MS-SMB2] 2.2.13. *attached*: the fast path
+    answers for it, except what *holds*, those of its file, keep out."""
 
     share_file_id: int
     service_path: str
@@ -227,6 +240,8 @@ class OpenStatus(msgspec.Struct, frozen=True):
     opened_s: float
     caching: int = 0
     delete_pending: bool = False
+    attached: bool = False
+    holds: tuple[HoldStatus, ...] = ()
 
     @property
     def key(self) -> str:
@@ -234,7 +249,7 @@ class OpenStatus(msgspec.Struct, frozen=True):
         return f"{self.service_path.rstrip('/')}/{self.filename}".rstrip("/") or "/"
 
     def as_json(self, server: ServerId) -> dict[str, Any]:
-        """smbstatus's open."""
+        """smbstatus's open; `fast_path` is frevo's own."""
         return {
             "server_id": server.as_json(),
             "uid": self.uid,
@@ -253,6 +268,7 @@ class OpenStatus(msgspec.Struct, frozen=True):
                 "persistent": False,
             },
             "opened_at": timestamp(self.opened_s),
+            "fast_path": {"attached": self.attached, "held": [one.as_json() for one in self.holds]},
         }
 
 

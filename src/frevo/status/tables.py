@@ -45,7 +45,8 @@ def _heading(snapshot: Mapping[str, Any]) -> list[Text]:
     words += [f"{name} {_text(own[name])}" for name in ("engine", "listening") if own.get(name)]
     if snapshot.get("smb_conf"):
         words.append(_text(snapshot["smb_conf"]))
-    return [Text(", ".join(words)), *_certificates(own), *_datagrams(own), *_read_path(own), *_write_path(own), Text()]
+    own_lines = (*_certificates(own), *_datagrams(own), *_read_path(own), *_write_path(own), *_fast_path(own))
+    return [Text(", ".join(words)), *own_lines, Text()]
 
 
 def _certificates(own: Mapping[str, Any]) -> list[Text]:
@@ -104,6 +105,22 @@ def _reasons(own: Mapping[str, Any], name: str) -> Text:
     """Why the other ways are not used."""
     unused = _mapping(own, name)
     return Text("; ".join(f"{_text(way)}: {_text(reason)}" for way, reason in unused.items()), style="dim")
+
+
+def _fast_path(own: Mapping[str, Any]) -> list[Text]:
+    """A line about what the data plane answers by itself, and why not more."""
+    state = _mapping(own, "fast_path")
+    if not state:
+        return []
+    if not state.get("enabled"):
+        return [Text("fast path: off (frevo:fast path = no)")]
+    counters = _mapping(own, "statistics")
+    words = [f"fast path: {_text(state.get('opens') or 0)} open files"]
+    words += [f"{_text(counters.get('fast_' + word) or 0)} {word}" for word in ("reads", "writes", "flushes")]
+    for hold in state.get("held") or ():
+        files = " and ".join(f"{name} of {hold[name]}" for name in ("reads", "writes") if hold.get(name))
+        words.append(f"no {files} files: {_text(hold.get('reason'))}")
+    return [Text(", ".join(words))]
 
 
 def _sessions(snapshot: Mapping[str, Any]) -> RenderableType:
@@ -169,7 +186,8 @@ def _shares(snapshot: Mapping[str, Any]) -> RenderableType:
 
 
 def _files(snapshot: Mapping[str, Any]) -> RenderableType:
-    table = _table("Open files", "File", "Share's folder", "User id", "Access", "Sharing", "Caching", "Since")
+    columns = ("File", "Share's folder", "User id", "Access", "Sharing", "Caching", "Fast path", "Since")
+    table = _table("Open files", *columns)
     count = 0
     for file in _mapping(snapshot, "open_files").values():
         for item in _mapping(file, "opens").values():
@@ -184,6 +202,7 @@ def _files(snapshot: Mapping[str, Any]) -> RenderableType:
                 _mapping(item, "access_mask").get("text") or "-",
                 _mapping(item, "sharemode").get("text") or "-",
                 _mapping(item, "caching").get("text") or "-",
+                _fast(_mapping(item, "fast_path")),
                 _moment(item.get("opened_at")),
             )
     return _finish(table, count)
@@ -224,6 +243,17 @@ def _calls(item: Mapping[str, Any]) -> str:
     """`in loop` or `in threads`, and why."""
     calls = _mapping(item, "calls")
     return f"in {_text(calls.get('where'))}: {_text(calls.get('reason'))}" if calls else "-"
+
+
+def _fast(item: Mapping[str, Any]) -> str:
+    """`yes`, `-` for an open that was not read or written yet, or what is kept out and why."""
+    if not item.get("attached"):
+        return "-"
+    held = []
+    for hold in item.get("held") or ():
+        kept = " or ".join(name for name in ("reads", "writes") if hold.get(name))
+        held.append(f"no {kept}: {_text(hold.get('reason'))}")
+    return "; ".join(held) or "yes"
 
 
 def _moment(text: object) -> str:

@@ -18,6 +18,7 @@ from frevo.status.slices import in_slices, json_line
 from frevo.status.snapshot import (
     CertificateStatus,
     ChannelStatus,
+    HoldStatus,
     OpenStatus,
     Protection,
     ServerId,
@@ -68,6 +69,8 @@ def snapshot() -> Snapshot:
             0x12019F,
             NOW,
             delete_pending=number == 2,
+            attached=number == 2,
+            holds=(HoldStatus("locks\x1b[31m", reads=True, writes=True), HoldStatus("times", False, True)),
         )
         for number in (1, 2)
     )
@@ -77,7 +80,12 @@ def snapshot() -> Snapshot:
         "listening": "tcp 0.0.0.0:445",
         "read_path": "zerocopy",
         "unused_read_paths": {"plain": "zerocopy was asked for", "splice": "zerocopy was asked for"},
-        "statistics": {"bytes_sent": 5000, "sent_zero_copy": 4000, "sent_zero_copy_copied": 3000},
+        "fast_path": {
+            "enabled": True,
+            "opens": 3,
+            "held": [{"reason": "locks\x1b[31m", "reads": 1, "writes": 2}, {"reason": "times", "writes": 5}],
+        },
+        "statistics": {"fast_reads": 7, "bytes_sent": 5000, "sent_zero_copy": 4000, "sent_zero_copy_copied": 3000},
     }
     return Snapshot("0.1.0", "/etc/smb.conf", ServerId(42), (session,), (tree,), opens, NOW, extra)
 
@@ -111,6 +119,7 @@ def test_shape_of_smbstatus() -> None:
         "DELETE": True,
         "text": "RWD",
     }
+    assert opened["fast_path"]["held"][1] == {"reason": "times", "reads": False, "writes": True}
     assert (opened["access_mask"]["hex"], opened["access_mask"]["text"]) == ("0x0012019f", "RW")
     assert opened["caching"] == {
         "READ": False,
@@ -183,7 +192,7 @@ def test_tables_with_tls() -> None:
 
 def test_tables_show_everything_and_no_control_characters() -> None:
     """Goal: the tables show who, what and where, and a client's name cannot control the terminal. Method: render."""
-    console = Console(file=io.StringIO(), width=200, highlight=False)
+    console = Console(file=io.StringIO(), width=300, highlight=False)
     show(as_json(snapshot()), console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     for word in (
@@ -196,8 +205,11 @@ def test_tables_show_everything_and_no_control_characters() -> None:
         "engine epoll",
         "in threads: ext4 is slow",
         r"eve\x1b[31m",
+        r"no reads or writes: locks\x1b[31m; no writes: times",
+        "fast path: 3 open files, 7 reads, 0 writes, 0 flushes, no reads of 1 and writes of 2 files: locks",
+        "no writes of 5 files: times",
     ):
-        assert word in text
+        assert word in " ".join(text.split())
     assert "\x1b" not in text
 
 

@@ -118,6 +118,13 @@ class FastPath:
             log.debug("waiting for what the data plane does to %s: %s", record.identity, reason)
         return hold
 
+    def holds(self, record: FileRecord) -> list[tuple[str, bool, bool]]:
+        """Why the file is held, each reason once, and whether that keeps out reads and writes."""
+        found: dict[str, int] = {}
+        for levels, reason in record.gate.reasons() if record.gate is not None else ():
+            found[reason] = found.get(reason, 0) | levels
+        return [(reason, bool(levels & Level.READ), bool(levels & Level.WRITE)) for reason, levels in found.items()]
+
     def when_drained(self, hold: Hold, action: Callable[[], None]) -> None:
         """Calls *action* when no operation that *hold* keeps out is running any more: now, or later from the loop."""
         if hold.drained:

@@ -5,6 +5,7 @@ mod answer;
 mod write;
 
 use answer::{protection, Done, Request};
+use write::flush_failed;
 
 use super::common::Common;
 use super::compound::Element;
@@ -195,9 +196,13 @@ impl Server {
         let reads = matches!(work, Work::Read { .. } | Work::Splice { .. });
         let minimum = ReadRequest::of(&packet[start..]).filter(|_| reads);
         let minimum = minimum.map_or(0, |read| read.minimum_count.get() as usize);
-        let count = outcome.and_then(Result::ok).filter(|count| *count >= minimum);
         // The share was asked before.
-        match (count, protection(common, &header, encrypted, false)) {
+        let protection = protection(common, &header, encrypted, false);
+        if let (Work::Flush, Some(status)) = (&work, outcome.and_then(flush_failed)) {
+            return self.refuse_flush(common, &header, status, protection, right, host);
+        }
+        let count = outcome.and_then(Result::ok).filter(|count| *count >= minimum);
+        match (count, protection) {
             (Some(count), Some(protection)) => {
                 let done = Done { header, work, running, protection, right };
                 match reads {

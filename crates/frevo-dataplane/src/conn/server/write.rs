@@ -1,5 +1,5 @@
-//! The fast path of WRITE and FLUSH. Whatever is unusual about a request, and every error, is the control plane's: it gets
-//! the request only when nothing was done for it here.
+//! The fast path of WRITE and FLUSH. Whatever is unusual about a request, and every error but one, is the control plane's:
+//! it gets the request only when nothing was done for it here.
 
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -11,13 +11,17 @@ use super::Server;
 use crate::attached::{AttachedOpen, Running};
 use crate::conn::common::Common;
 use crate::conn::input::Verdict;
+use crate::conn::protect::Protection;
 use crate::conn::Host;
 use crate::crypto::SignOnce;
 use crate::event::Reason;
 use crate::file_job::Work;
 use crate::gate::Level;
 use crate::stats::add;
-use crate::wire::{command, flags, Body, Empty, FlushRequest, Header, WriteRequest};
+use crate::wire::{
+    command, flags, Body, Empty, ErrorResponse, FlushRequest, Header, WriteRequest, STATUS_DISK_FULL,
+    STATUS_IO_DEVICE_ERROR,
+};
 use crate::writing::{is_plain_write, write_response, Written, WRITE_REQUEST_BYTES};
 
 impl Server {
@@ -144,6 +148,31 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// Queues the response to a FLUSH that has failed. Without the session's keys nobody can be told.
+    pub(super) fn refuse_flush(
+        &mut self,
+        common: &mut Common,
+        header: &Header,
+        status: u32,
+        protection: Option<Protection>,
+        right: Option<SignOnce>,
+        host: &mut Host,
+    ) -> Result<(), Reason> {
+        let Some(protection) = protection else { return Ok(()) };
+        let body = ErrorResponse::new();
+        self.respond(common, header, status, body.as_bytes(), protection, right, host).map(|_| ())
+    }
+}
+
+/// The status of the response to a FLUSH that has ended so; None: the control plane decides. The kernel tells once that data
+/// did not get to the disk: to ask it again would be to say that all is well.
+pub(super) fn flush_failed(outcome: Result<usize, i32>) -> Option<u32> {
+    match outcome.err()? {
+        libc::EIO => Some(STATUS_IO_DEVICE_ERROR),
+        libc::ENOSPC | libc::EDQUOT => Some(STATUS_DISK_FULL),
+        _ => None,
     }
 }
 

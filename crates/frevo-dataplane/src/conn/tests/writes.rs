@@ -118,6 +118,25 @@ fn a_worker_finishes_a_write_and_a_hold_waits_for_it() {
 }
 
 #[test]
+fn a_flush_that_has_failed_is_not_asked_again() {
+    let (mut pair, _gate) = Pair::ready(b"0123456789", true, false);
+    pair.host.can_defer = true;
+    pair.opens.find(12).unwrap().file.forget_how_it_is_written();
+    for (id, errno, status) in
+        [(1, libc::EIO, 0xC000_0185), (2, libc::ENOSPC, 0xC000_007F), (3, libc::EDQUOT, 0xC000_007F)]
+    {
+        pair.feed(&signed(write_request(id, 8, b"abcd"), &pair.client)).unwrap();
+        let mut job = pair.host.jobs.pop().unwrap();
+        (job.work, job.packet) = (Work::Flush, signed(flush_request(id), &pair.client));
+        (job.size, job.outcome) = (job.packet.len(), Some(Err(errno)));
+        pair.connection.finish_job(job, &mut pair.host).unwrap();
+        let mut answer = pair.answer();
+        assert!(pair.client.verify(&mut answer) && pair.messages().is_empty());
+        assert_eq!((u32_at(&answer, at::STATUS), answer.len()), (status, 73));
+    }
+}
+
+#[test]
 fn what_a_worker_could_not_do_goes_up_and_what_it_did_does_not() {
     let (mut pair, _gate) = Pair::ready(b"0123456789", true, true);
     pair.host.can_defer = true;
