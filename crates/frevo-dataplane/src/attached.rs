@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::acting::{self, Credentials};
+use crate::event::{ConnectionId, Flow};
 use crate::fast::OpenFile;
 use crate::gate::{Gate, Hold, Level};
 use crate::window::Ids;
@@ -62,6 +63,12 @@ impl Running {
     /// Of which open.
     pub fn open(&self) -> &AttachedOpen {
         &self.open
+    }
+
+    /// Says that its end waits for somebody else: `flow` is woken as soon as the file is held. False: it is held.
+    pub(crate) fn park(&self, connection: ConnectionId, flow: &Arc<Flow>) -> bool {
+        self.open.gate.park(connection, flow);
+        self.open.gate.is_open(self.level)
     }
 }
 

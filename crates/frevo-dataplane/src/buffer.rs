@@ -1,5 +1,6 @@
-//! Output: segments of bytes, in pooled buffers that are filled in place, and of files, in pipes.
+//! Output: segments of bytes, in pooled buffers that are filled in place, and of files, in pipes or not read yet.
 
+mod ranges;
 #[cfg(test)]
 mod tests;
 
@@ -14,10 +15,14 @@ use bytes::Bytes;
 
 use crate::pipe::{Pipe, PipeRun, Pipes};
 
+use ranges::FileRange;
+pub(crate) use ranges::Missing;
+pub use ranges::PIECE_BYTES;
+
 /// Small responses are collected in buffers of this size.
 pub const SMALL_BYTES: usize = 64 * 1024;
-/// Most bytes that a pool keeps.
-const POOL_BYTES: usize = 16 * 1024 * 1024;
+/// Most bytes that a pool keeps: two responses to the largest READ, and pieces.
+const POOL_BYTES: usize = 20 * 1024 * 1024;
 
 thread_local! {
     /// Shared buffers that nobody has any more, for the pool of this thread.
@@ -144,6 +149,10 @@ enum Segment {
     Bytes { data: Data, position: usize },
     /// Pages of a file.
     Pipe(Pipe),
+    /// A range of a file.
+    File(FileRange),
+    /// What a job brings.
+    Missing { number: u64, bytes: usize },
 }
 
 impl Segment {
@@ -156,6 +165,8 @@ impl Segment {
         match self {
             Segment::Bytes { data, position } => data.len() - position,
             Segment::Pipe(pipe) => pipe.len(),
+            Segment::File(range) => range.rest,
+            Segment::Missing { bytes, .. } => *bytes,
         }
     }
 
@@ -163,7 +174,7 @@ impl Segment {
     fn bytes(&self) -> Option<&[u8]> {
         match self {
             Segment::Bytes { data, position } => Some(&data[*position..]),
-            Segment::Pipe(_) => None,
+            _ => None,
         }
     }
 
@@ -171,7 +182,7 @@ impl Segment {
     fn room(&self) -> usize {
         match self {
             Segment::Bytes { data, .. } => data.room(),
-            Segment::Pipe(_) => 0,
+            _ => 0,
         }
     }
 }
@@ -183,6 +194,10 @@ pub struct Output {
     bytes: usize,
     /// How many of the segments are pipes.
     pipes: usize,
+    /// How many of them are in files, or missing.
+    files: usize,
+    /// How many were ever missing.
+    missed: u64,
     sent: u64,
     /// Bytes of pieces that the carrier keeps.
     shared: Arc<AtomicUsize>,
@@ -201,7 +216,7 @@ impl Loan {
     }
 }
 
-/// The bytes before the first pipe.
+/// The bytes before the first pipe or file.
 fn slices(segments: &VecDeque<Segment>) -> impl Iterator<Item = IoSlice<'_>> {
     segments.iter().map_while(Segment::bytes).filter(|rest| !rest.is_empty()).map(IoSlice::new)
 }
@@ -273,7 +288,7 @@ impl Output {
         self.bytes += size;
     }
 
-    /// The next bytes to send in at most `limit` pieces, up to a pipe.
+    /// The next bytes to send in at most `limit` pieces, up to a pipe or file.
     pub fn slices(&self, limit: usize) -> impl Iterator<Item = IoSlice<'_>> {
         slices(&self.segments).take(limit)
     }
@@ -288,7 +303,7 @@ impl Output {
         let front = self.segments.iter().find(|segment| segment.rest() > 0)?;
         match front {
             Segment::Pipe(pipe) => Some((pipe, self.bytes > pipe.len())),
-            Segment::Bytes { .. } => None,
+            _ => None,
         }
     }
 
@@ -304,9 +319,9 @@ impl Output {
         Ok(())
     }
 
-    /// True if something waits and no thread is sending.
+    /// True if something waits for the carrier, and no thread is sending.
     pub fn is_waiting(&self) -> bool {
-        self.bytes > 0 && !self.busy
+        self.bytes > 0 && !self.busy && !self.is_missing()
     }
 
     /// True while a thread is sending the front.
@@ -320,9 +335,9 @@ impl Output {
     }
 
     /// Takes everything that waits, up to `limit` bytes, for a send without the lock; it counts as waiting until
-    /// [`Output::settle`]. None if nothing waits, more does, pipes do, or a thread is already sending.
+    /// [`Output::settle`]. None if nothing waits, more does, pipes or files do, or a thread is already sending.
     pub fn lend(&mut self, limit: usize) -> Option<Loan> {
-        if self.busy || self.bytes == 0 || self.bytes > limit || self.has_pipes() {
+        if self.busy || self.bytes == 0 || self.bytes > limit || self.has_pipes() || self.has_files() {
             return None;
         }
         self.busy = true;
@@ -376,6 +391,7 @@ impl Output {
                 match front {
                     Segment::Bytes { position, .. } => *position += sent,
                     Segment::Pipe(pipe) => pipe.consumed(sent),
+                    Segment::File(_) | Segment::Missing { .. } => debug_assert_eq!(sent, 0, "not read yet"),
                 }
                 return;
             }
@@ -404,6 +420,10 @@ impl Output {
                 if self.copy_front_pipe().is_err() {
                     return all;
                 }
+            }
+            // Whoever takes no pipes gets nothing that is in a file.
+            if self.load(pool, true).is_err() || self.is_missing() {
+                return all;
             }
             let before = all.len();
             self.slices(usize::MAX).for_each(|slice| all.extend_from_slice(&slice));

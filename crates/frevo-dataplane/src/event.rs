@@ -151,6 +151,13 @@ impl Flow {
         self.exceeds(max_messages, max_bytes)
     }
 
+    /// Lets the thread of the connection look after it.
+    pub fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            wake();
+        }
+    }
+
     fn exceeds(&self, max_messages: usize, max_bytes: usize) -> bool {
         self.messages.load(Ordering::SeqCst) >= max_messages || self.bytes.load(Ordering::SeqCst) >= max_bytes
     }
@@ -159,9 +166,7 @@ impl Flow {
         self.messages.fetch_sub(1, Ordering::SeqCst);
         self.bytes.fetch_sub(bytes, Ordering::SeqCst);
         if self.paused.load(Ordering::SeqCst) && self.paused.swap(false, Ordering::SeqCst) {
-            if let Some(wake) = &self.wake {
-                wake();
-            }
+            self.wake();
         }
     }
 }

@@ -120,6 +120,16 @@ impl OpenFile {
         Attempt::Done(done)
     }
 
+    /// How many bytes of a range there are, if its beginning is in memory.
+    pub fn available(&self, offset: u64, length: usize) -> Option<usize> {
+        // A file system that does not tell is not asked for the size either: it might not answer.
+        if self.read_nowait(&mut [MaybeUninit::uninit()], offset) != Attempt::Done(1) {
+            return None;
+        }
+        let end = offset.saturating_add(length as u64).min(pipe::size_of_file(self.descriptor()).ok()?);
+        end.checked_sub(offset).and_then(|count| usize::try_from(count).ok())
+    }
+
     /// Fills empty pipes with what is in memory.
     pub fn splice_nowait(&self, run: &mut PipeRun, offset: u64, length: usize) -> Attempt {
         // A file system that does not tell may wait for anything, even when it is asked for its pages.

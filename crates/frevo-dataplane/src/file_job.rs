@@ -98,6 +98,8 @@ pub enum Purpose {
         /// For the response.
         right: Option<SignOnce>,
     },
+    /// It is the rest of a response, of that number, whose beginning waits to be sent.
+    Rest(u64),
     /// A pump gets it.
     Pump {
         /// Which one.
@@ -156,7 +158,7 @@ impl FileJob {
     pub(crate) fn series(&self) -> Option<&Arc<Series>> {
         match &self.purpose {
             Purpose::Pump { series, .. } => Some(series),
-            Purpose::Answer { .. } => None,
+            Purpose::Answer { .. } | Purpose::Rest(_) => None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! file's: threads that serve different opens of one file write to nothing that they share. Whoever holds the file looks
 //! at the counts of all its opens.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::engine::Waker;
+use crate::event::{ConnectionId, Flow};
 
 const HOLDER: u64 = 1 << 32;
 const RUNNING: u64 = HOLDER - 1;
@@ -58,6 +60,8 @@ pub struct Gate {
     /// The gates below, whose operations count.
     below: Mutex<Vec<Weak<Gate>>>,
     waiting: Mutex<Vec<Waiting>>,
+    /// Connections with operations that wait for their peers, to be woken by who holds it.
+    parked: Mutex<HashMap<ConnectionId, Weak<Flow>>>,
 }
 
 /// Somebody to be told that no operation of these levels is running any more.
@@ -133,7 +137,25 @@ impl Gate {
         self.words_of(levels).for_each(|word| {
             word.fetch_add(HOLDER, Ordering::SeqCst);
         });
+        self.wake();
         Hold { gate: Arc::clone(self), levels, released: false }
+    }
+
+    /// Has a connection woken once, by the next holder: an operation of it waits for the peer, and is to end soon when somebody
+    /// waits for it. Afterwards the caller looks whether it is held already.
+    pub(crate) fn park(&self, connection: ConnectionId, flow: &Arc<Flow>) {
+        if let Some(above) = &self.above {
+            above.park(connection, flow);
+        }
+        let mut parked = locked(&self.parked);
+        if parked.insert(connection, Arc::downgrade(flow)).is_none() && parked.len().is_power_of_two() {
+            parked.retain(|_, flow| flow.strong_count() > 0);
+        }
+    }
+
+    fn wake(&self) {
+        let parked = mem::take(&mut *locked(&self.parked));
+        parked.into_values().filter_map(|flow| flow.upgrade()).for_each(|flow| flow.wake());
     }
 
     /// Keeps out all operations for good: releasing this hold does nothing.
@@ -307,6 +329,28 @@ mod tests {
         closed.release();
         drop(closed);
         assert!(!gate.enter(Level::Read) && !gate.enter(Level::Write));
+    }
+
+    /// Who has parked is woken by the next holder, once.
+    #[test]
+    fn a_holder_wakes_those_whose_peers_are_slow() {
+        let (gate, woken) = (Arc::new(Gate::new()), Arc::new(AtomicU64::new(0)));
+        let count = woken.clone();
+        let flow = Arc::new(Flow::new(Some(Box::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        }))));
+        let open = gate.beneath();
+        for (held, times) in [(&gate, 1), (&open, 2)] {
+            open.park(1, &flow);
+            open.park(1, &flow);
+            drop(held.hold(Levels::READ));
+            drop(held.hold(Levels::READ));
+            assert_eq!(woken.load(Ordering::SeqCst), times);
+        }
+        for connection in 2..1000 {
+            gate.park(connection, &Arc::default());
+        }
+        assert!(gate.parked.lock().unwrap().len() <= 512, "those that are gone are forgotten");
     }
 
     #[test]

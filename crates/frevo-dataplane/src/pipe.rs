@@ -147,7 +147,8 @@ fn pipe_bytes_max() -> usize {
     })
 }
 
-fn size_of_file(file: RawFd) -> io::Result<u64> {
+/// Its size in bytes.
+pub(crate) fn size_of_file(file: RawFd) -> io::Result<u64> {
     // SAFETY: an all-zero stat is valid.
     let mut status: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: status is a buffer of the right type that lives during the call.

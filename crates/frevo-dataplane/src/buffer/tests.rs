@@ -1,6 +1,10 @@
 //! Segments, loans, shared pieces and pools.
 
+use super::ranges::AHEAD_BYTES;
 use super::*;
+use crate::fast::OpenFile;
+use crate::file_job::Work;
+use crate::gate::{Level, Levels};
 
 #[test]
 fn a_shared_piece_stays_with_whoever_has_it_and_comes_back() {
@@ -41,6 +45,88 @@ fn what_comes_back_and_is_not_used_again_is_freed() {
     assert!(bytes == held && held <= POOL_BYTES && held > POOL_BYTES / 2, "{held}");
     assert!(pool.take(100_000).capacity() >= 100_000);
     assert_eq!(RETURNED.with(|returned| returned.borrow().bytes), 0);
+}
+
+/// Takes what is to be sent next, up to `limit` bytes.
+fn sent(output: &mut Output, pool: &mut Pool, limit: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    output.slices(usize::MAX).for_each(|slice| all.extend_from_slice(&slice));
+    all.truncate(limit);
+    output.advance(all.len(), pool);
+    all
+}
+
+#[test]
+fn a_range_of_a_file_is_read_piece_by_piece_when_its_turn_comes() {
+    let content: Vec<u8> = (0..700_000u32).map(|i| (i >> 3) as u8).collect();
+    let (gate, mut pool, mut output) = (Arc::default(), Pool::default(), Output::default());
+    let open = crate::attached::open_of(&content, &gate);
+    output.push_small(b"head", &mut pool);
+    output.push_file(open.clone().enter(Level::Read).unwrap(), 100, 600_000);
+    output.push_small(b"tail", &mut pool);
+    assert!(output.lend(usize::MAX).is_none() && output.is_waiting());
+    let mut all = Vec::new();
+    let mut pieces = std::collections::BTreeSet::new();
+    while !output.is_empty() {
+        assert!(output.load(&mut pool, false).unwrap().is_none());
+        pieces.extend(output.slices(9).filter(|piece| piece.len() > 100_000).map(|piece| piece.as_ptr()));
+        assert!(output.slices(9).map(|piece| piece.len()).sum::<usize>() <= PIECE_BYTES + AHEAD_BYTES);
+        all.extend(sent(&mut output, &mut pool, 100_000));
+        assert_eq!(gate.hold(Levels::READ).is_drained(), !output.has_files());
+    }
+    assert!(all == [b"head", &content[100..600_100], b"tail"].concat());
+    assert!(pieces.len() <= 6 && pool.large.len() <= 2, "buffers are used again");
+}
+
+#[test]
+fn what_a_file_has_lost_is_sent_as_zeros() {
+    let (gate, mut pool, mut output) = (Arc::default(), Pool::default(), Output::default());
+    let open = crate::attached::open_of(&[7; 400_000], &gate);
+    output.push_file(open.clone().enter(Level::Read).unwrap(), 0, 400_000);
+    output.load(&mut pool, false).unwrap();
+    // SAFETY: no pointers.
+    assert_eq!(unsafe { libc::ftruncate(open.file.descriptor(), 300_000) }, 0);
+    let all = output.take_all(&mut pool);
+    assert!(all[..300_000] == [7; 300_000] && all[300_000..] == [0; 100_000]);
+}
+
+#[test]
+fn what_is_not_in_memory_is_brought_and_what_is_held_is_read_at_once() {
+    let (gate, mut pool, mut output) = (Arc::default(), Pool::default(), Output::default());
+    let (open, flow) = (crate::attached::open_of(&[7; 700_000], &gate), Arc::default());
+    output.push_file(open.clone().enter(Level::Read).unwrap(), 0, 300_000);
+    output.push_file(open.clone().enter(Level::Read).unwrap(), 0, 400_000);
+    output.load(&mut pool, false).unwrap();
+    assert!(output.park(1, &flow, &mut pool).unwrap().is_empty() && output.has_files(), "nobody holds it");
+    let hold = gate.hold(Levels::ALL);
+    open.file.forget_that_it_tells();
+    let mut missing = output.park(1, &flow, &mut pool).unwrap();
+    assert_eq!(missing.iter().map(|one| one.number).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(sent(&mut output, &mut pool, usize::MAX).len(), PIECE_BYTES);
+    assert!(output.is_missing() && !output.is_waiting() && !output.is_empty() && !hold.is_drained());
+    for (number, count, rest) in [(2, 390_000, 400_000), (1, 300_000 - PIECE_BYTES, 300_000 - PIECE_BYTES)] {
+        let Missing { work, running, .. } = missing.pop().unwrap();
+        let Work::Read { length, room: (mut buffer, 0), .. } = work else { panic!("{work:?}") };
+        assert_eq!(length, rest);
+        buffer.spare_capacity_mut()[..count].fill(std::mem::MaybeUninit::new(number as u8));
+        output.bring(number, buffer, count);
+        drop(running);
+    }
+    assert!(hold.is_drained() && output.is_waiting() && !output.has_files());
+    let all = sent(&mut output, &mut pool, usize::MAX);
+    let (one, two) = all.split_at(300_000 - PIECE_BYTES);
+    assert!(one.iter().all(|byte| *byte == 1));
+    assert!(two[..390_000].iter().all(|byte| *byte == 2) && two[390_000..] == [0; 10_000]);
+    output.bring(2, Vec::new(), 0); // of nobody any more
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error() {
+    let (gate, mut pool, mut output) = (Arc::default(), Pool::default(), Output::default());
+    let mut open = Arc::into_inner(crate::attached::open_of(b"", &gate)).unwrap();
+    open.file = OpenFile::new(std::fs::File::open("/").unwrap().into());
+    output.push_file(Arc::new(open).enter(Level::Read).unwrap(), 0, 400_000);
+    assert_eq!(output.load(&mut pool, true).unwrap_err().raw_os_error(), Some(libc::EISDIR));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod input;
 #[cfg(test)]
 mod nonce_tests;
 mod protect;
+mod rests;
 mod server;
 mod submit;
 #[cfg(test)]
@@ -34,7 +35,7 @@ use crate::buffer::{Output, Pool};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, Reason};
-use crate::file_job::FileJob;
+use crate::file_job::{FileJob, Purpose};
 use crate::framing::Framing;
 use crate::ladder::{Rung, WriteRung};
 use crate::limits::Limits;
@@ -255,6 +256,9 @@ impl Connection {
 
     /// Goes on with what a worker or the ring has done.
     pub fn finish_job(&mut self, job: FileJob, host: &mut Host) -> Result<(), Reason> {
+        if let Purpose::Rest(number) = job.purpose {
+            return self.bring(number, job);
+        }
         match &mut self.side {
             Side::Server(server) => return server.finish_job(&mut self.common, job, host),
             Side::Client(client) => client.stored(&mut self.common, job, host),

@@ -163,7 +163,7 @@ impl ByteStream for Socket {
                 return Ok(sent);
             }
         }
-        let (leaves_large, more) = (self.leaves_large, output.has_pipes());
+        let (leaves_large, more) = (self.leaves_large, output.has_pipes() || output.has_files());
         let mine = |piece: &IoSlice<'_>| !leaves_large || piece.len() < LARGE_BYTES;
         let sent = self.send(output.slices(SLICES).take_while(mine), more)?;
         output.advance(sent, pool);

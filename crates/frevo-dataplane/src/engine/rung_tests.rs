@@ -242,6 +242,41 @@ fn clients_that_go_leave_nothing_behind_on_any_rung() {
     });
 }
 
+/// Whoever holds a file waits for no client: what one has not taken yet is read at once, and is what the file held then.
+#[test]
+fn a_hold_waits_for_no_client_that_reads_slowly() {
+    let content = content();
+    each(|server, rung| {
+        if rung == Rung::Splice {
+            return; // its pages are the file's
+        }
+        let fd = memory_file(&content);
+        let file = std::fs::File::from(fd.try_clone().unwrap());
+        let (mut client, _open) = server.client_of(fd);
+        let requests: Vec<_> = (0..6).flat_map(|i| read(1 + 16 * i, 0, SIZE)).collect();
+        client.write_all(&requests).unwrap();
+        let mut first = message(&mut client);
+        // More than the sockets hold is under way.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while server.count("fast_reads") < 6 {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let hold = server.gate.hold(Levels::ALL);
+        let (told, drained) = std::sync::mpsc::channel();
+        hold.when_drained(Box::new(move || told.send(()).unwrap()));
+        drained.recv_timeout(Duration::from_secs(10)).expect("nobody reads");
+        std::os::unix::fs::FileExt::write_all_at(&file, &vec![0xee; SIZE as usize], 0).unwrap();
+        for number in 0..6 {
+            assert!(first[80..] == content[..SIZE as usize], "{rung:?}, {number}");
+            if number < 5 {
+                first = message(&mut client);
+            }
+        }
+        assert_eq!(server.count("messages"), 1, "only NEGOTIATE went up");
+    });
+}
+
 #[test]
 fn a_plane_ends_while_large_answers_are_under_way() {
     let content = content();

@@ -396,7 +396,7 @@ impl Entry {
     fn output_overdue(&mut self, core: &mut Core, now: Instant, timeout: Duration) -> bool {
         let (waiting, sent) = (core.output_bytes(), core.output().sent());
         match self.stalled {
-            _ if waiting == 0 => self.stalled = None,
+            _ if waiting == 0 || core.output().is_missing() => self.stalled = None,
             Some((then, since)) if then == sent => return now.saturating_duration_since(since) >= timeout,
             _ => self.stalled = Some((sent, now)),
         }

@@ -78,19 +78,20 @@ pub(super) fn send_output(
     core: &mut Connection,
     host: &mut Host,
 ) -> Result<(), Reason> {
-    let output = core.output();
-    while !output.is_empty() && !output.is_busy() {
+    while !core.output().is_empty() && !core.output().is_busy() {
+        core.load(host)?;
+        let output = core.output();
         let piped = output.front_pipe().is_some();
         let sent = stream.send_front(output, &mut host.pool)?;
         if sent == 0 {
-            return Ok(());
+            break;
         }
         add(&host.stats.bytes_sent, sent as u64);
         if piped {
             add(&host.stats.sent_spliced, sent as u64);
         }
     }
-    Ok(())
+    core.park(host)
 }
 
 fn uninit(buffer: &mut [u8]) -> &mut [MaybeUninit<u8>] {

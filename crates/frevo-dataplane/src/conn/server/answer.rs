@@ -8,6 +8,7 @@ use zerocopy::IntoBytes;
 
 use super::Server;
 use crate::attached::{AttachedOpen, Running};
+use crate::buffer::PIECE_BYTES;
 use crate::conn::common::Common;
 use crate::conn::input::Verdict;
 use crate::conn::protect::{finish_plain, Protection};
@@ -117,6 +118,13 @@ impl Server {
         let running = open.enter(Level::Read)?;
         let open = running.open();
 
+        if let Some(count) = in_pieces(common, &open.file, &protection, read, host) {
+            open.position.store(offset + count as u64, Ordering::Relaxed);
+            count_read(count, host);
+            let sent = self.send_header(common, header, count, host);
+            common.output.push_file(running, offset, count);
+            return Some(sent.map(|()| Verdict::Answered));
+        }
         let mut pipes = pipes_for(common, &protection, read, host);
         match try_read(common, &open.file, &mut pipes, read, data_start, host) {
             Attempt::Failed => None,
@@ -223,14 +231,26 @@ impl Server {
         run: PipeRun,
         host: &mut Host,
     ) -> Result<(), Reason> {
+        self.send_header(common, request, run.len(), host)?;
+        common.output.push_pipes(run, &mut host.pool);
+        Ok(())
+    }
+
+    /// Queues what comes before the data of a plain response to a READ.
+    fn send_header(
+        &mut self,
+        common: &mut Common,
+        request: &Header,
+        count: usize,
+        host: &mut Host,
+    ) -> Result<(), Reason> {
         let credits = self.window.grant(request.credits.get(), true);
-        let (header, body) = read_response(request, credits, run.len());
+        let (header, body) = read_response(request, credits, count);
         let mut frame = [0; FRAME_BYTES + READ_RESPONSE_BYTES];
         frame[FRAME_BYTES..][..HEADER_BYTES].copy_from_slice(header.as_bytes());
         frame[FRAME_BYTES + HEADER_BYTES..].copy_from_slice(body.as_bytes());
-        finish_plain(&mut frame, run.len(), common.framing)?;
+        finish_plain(&mut frame, count, common.framing)?;
         common.output.push_small(&frame, &mut host.pool);
-        common.output.push_pipes(run, &mut host.pool);
         Ok(())
     }
 
@@ -314,6 +334,24 @@ pub(super) fn find_open(
     let fits = length <= max && length.div_ceil(CREDIT_BYTES) <= u32::from(charge);
     let same = id.persistent == open.persistent_id && header.tree_id == open.tree_id;
     (fits && same).then_some(open)
+}
+
+/// How many bytes a READ gets, if they are to be read when they are sent: what is signed or encrypted is needed before, and what
+/// the kernel sends by itself is read at once.
+fn in_pieces(
+    common: &Common,
+    file: &OpenFile,
+    protection: &Protection,
+    read: &ReadRequest,
+    host: &Host,
+) -> Option<usize> {
+    let (length, minimum) = (read.length.get() as usize, read.minimum_count.get() as usize);
+    let plain = matches!(protection, Protection::Plain);
+    if host.rung != Rung::Plain || !plain || !common.takes_pipes || length <= PIECE_BYTES {
+        return None;
+    }
+    let count = file.available(read.offset.get(), length)?;
+    (count > PIECE_BYTES && count >= minimum).then_some(count)
 }
 
 /// Pipes for the data of a READ that is to leave in them.
