@@ -279,13 +279,15 @@ class AttachedOpen:
         writable: bool = False,
         encrypted_only: bool = False,
         position: Position | None = None,
+        sequence: ChannelSequence | None = None,
         acting: UnixIdentity | None = None,
     ) -> Self:
         """*file_id* is (persistent, volatile); *fd* is duplicated at once, OSError if it cannot be.
 
         *readable*, *writable*: whether the client was granted to read and write. With *encrypted_only*, only encrypted
-        requests are answered, whatever the session requires. *position* gets the end of each READ and WRITE. Writes are
-        done as *acting* (None: as the process).
+        requests are answered, whatever the session requires. *position* gets the end of each READ and WRITE. Without
+        *sequence*, requests have no ChannelSequence (before SMB 3.0). Writes are done as *acting* (None: as the
+        process).
         """
 
 @final
@@ -356,6 +358,14 @@ class Position:
 
     value: int
     def __new__(cls) -> Self: ...
+
+@final
+class ChannelSequence:
+    """Open.ChannelSequence, verified by whichever plane gets a request ([MS-SMB2] 3.3.5.2.10)."""
+
+    def __new__(cls, value: int) -> Self: ...
+    def accept(self, sequence: int, /) -> bool:
+        """Remembers a newer one. False: it is older. OverflowError for more than 16 bits."""
 
 # --- records.rs: arguments passed as one object ---
 

@@ -23,12 +23,13 @@ from frevo.wire.smb2 import (
     Command,
     CreateResponse,
     FlushRequest,
+    IoctlRequest,
     ReadRequest,
     SetInfoRequest,
     WriteRequest,
     WriteResponse,
 )
-from pair.client import Client, FileId
+from pair.client import Client, FileId, create_request
 from pair.conftest import MakePair
 from pair.file_calls import EXCLUSIVE, NOW, UNLOCK, folder, lock, put, queried
 from pair.machine import Pair
@@ -108,10 +109,59 @@ def test_unusual_writes_are_the_servers(pair: Pair, change: dict[str, object], w
     assert counts(pair)[0] == 0
     replay = client.call(Command.WRITE, WriteRequest(file_id, 7, b"data").pack(), flags=0x2000_0000)
     assert replay.status == NTStatus.SUCCESS and counts(pair)[0] == 0, "a replay"
-    later = client.call(Command.WRITE, WriteRequest(file_id, 7, b"data").pack(), status=1)
-    assert later.status == NTStatus.SUCCESS and counts(pair)[0] == 0, "another ChannelSequence"
     assert status(client, WriteRequest(file_id, 7, b"data", flags=2)) == NTStatus.SUCCESS
     assert counts(pair)[0] == 1, "unbuffered"
+
+
+@pytest.mark.parametrize("fast", ["yes", "no"])
+def test_what_comes_late_from_another_channel_changes_nothing(make_pair: MakePair, fast: str) -> None:
+    """Goal: ChannelSequence is verified alike on both paths, newer ones are fast, and requests that are older change
+    nothing ([MS-SMB2] 3.3.5.2.10). Method: each command with newer and older ones, around the end of 16 bits, too."""
+    pair = make_pair({"frevo:fast path": fast})
+    client = pair.logged_on()
+    file_id = attached(client)
+
+    def write(sequence: int, data: bytes) -> NTStatus:
+        # The upper half of the field is reserved.
+        body = WriteRequest(file_id, 0, data).pack()
+        return client.call(Command.WRITE, body, status=0xABCD_0000 | sequence).status
+
+    def other(command: Command, body: bytes, sequence: int) -> NTStatus:
+        return client.call(command, body, status=sequence).status
+
+    end_of_file = FileEndOfFileInformation(3).pack()
+    resize = SetInfoRequest(1, int(FileInfoClass.END_OF_FILE), 0, file_id, end_of_file).pack()
+    sparse = IoctlRequest(0x900C4, file_id).pack()
+    read, flush = ReadRequest(file_id, 0, 5).pack(), FlushRequest(file_id).pack()
+    assert write(1, b"1") == write(1, b"2") == write(0x7FFF, b"3") == NTStatus.SUCCESS
+    assert counts(pair)[0] == (3 if fast == "yes" else 0)
+    for older in (0x7FFE, 0, 0xFFFF):
+        assert write(older, b"x") == NTStatus.FILE_NOT_AVAILABLE
+        assert other(Command.SET_INFO, resize, older) == NTStatus.FILE_NOT_AVAILABLE
+        assert other(Command.IOCTL, sparse, older) == NTStatus.FILE_NOT_AVAILABLE
+        assert other(Command.READ, read, older) == NTStatus.SUCCESS
+        assert other(Command.FLUSH, flush, older) == NTStatus.SUCCESS
+    assert (pair.root / "share" / "file").read_bytes() == b"3irst"
+    for command, body, sequence in ((Command.READ, read, 0x8000), (Command.FLUSH, flush, 0xFFFF)):
+        assert other(command, body, sequence) == NTStatus.SUCCESS
+        assert write(sequence - 1, b"x") == NTStatus.FILE_NOT_AVAILABLE, "any request moves it on"
+    assert write(0, b"4") == NTStatus.SUCCESS, "65,536 is 0"
+    assert other(Command.SET_INFO, resize, 5) == NTStatus.SUCCESS
+    assert write(4, b"x") == NTStatus.FILE_NOT_AVAILABLE and write(5, b"5") == NTStatus.SUCCESS
+    assert (pair.root / "share" / "file").read_bytes() == b"5ir"
+
+
+def test_channel_sequences_begin_with_create_and_with_smb_3(pair: Pair) -> None:
+    """Goal: an open begins with the ChannelSequence of its CREATE; before SMB 3.0 the field means nothing. Method: one
+    that was made with 7, and WRITEs with less; the same with SMB 2.1."""
+    for dialect, late in ((0x0311, NTStatus.FILE_NOT_AVAILABLE), (0x0210, NTStatus.SUCCESS)):
+        client = pair.logged_on((dialect,))
+        made = client.call(Command.CREATE, create_request("file").pack(), status=7)
+        file_id = made.ok(CreateResponse).file_id
+        for sequence, wanted in ((7, NTStatus.SUCCESS), (6, late), (7, NTStatus.SUCCESS), (6, late)):
+            body = WriteRequest(file_id, 0, b"data").pack()
+            assert client.call(Command.WRITE, body, status=sequence).status == wanted
+        client.close(file_id)
 
 
 def test_an_error_is_the_servers_and_nothing_is_done_twice(pair: Pair) -> None:

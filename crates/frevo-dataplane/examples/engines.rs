@@ -155,6 +155,7 @@ fn control_plane(plane: &DataPlane, stop: &AtomicBool) {
                     volatile_id: 1,
                     encrypted_only: false,
                     position: Arc::default(),
+                    sequence: None,
                     gate: Arc::new(Gate::new()).beneath(),
                     readable: true,
                     writable: true,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::acting::{self, Credentials};
@@ -10,6 +10,7 @@ use crate::event::{ConnectionId, Flow};
 use crate::fast::OpenFile;
 use crate::gate::{Gate, Hold, Level};
 use crate::window::Ids;
+use crate::wire::Header;
 
 /// An open that the control plane has attached to its session.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct AttachedOpen {
     pub encrypted_only: bool,
     /// Where the last read ended (FilePositionInformation); shared with the control plane.
     pub position: Arc<AtomicU64>,
+    /// Its ChannelSequence; None: requests of its dialect have none.
+    pub sequence: Option<Arc<ChannelSequence>>,
     /// Its own gate, beneath that of its file: closed once it is detached.
     pub gate: Arc<Gate>,
     /// It was granted FILE_READ_DATA or FILE_EXECUTE.
@@ -43,12 +46,38 @@ impl AttachedOpen {
         self.acting.as_ref().map_or_else(acting::leave, |user| user.enter())
     }
 
+    /// Verifies the ChannelSequence of a request, where a response has its status ([MS-SMB2] 3.3.5.2.10).
+    pub fn in_sequence(&self, header: &Header) -> bool {
+        self.sequence.as_ref().is_none_or(|sequence| sequence.accept(header.status.get() as u16))
+    }
+
     /// Begins an operation, unless somebody holds the file at this level or the open was detached.
     pub fn enter(self: Arc<Self>, level: Level) -> Option<Running> {
         if !self.gate.enter(level) {
             return None;
         }
         Some(Running { open: self, level })
+    }
+}
+
+/// Open.ChannelSequence, which both planes verify and move on ([MS-SMB2] 3.3.5.2.10).
+///
+/// Outstanding requests are not counted: they matter to a request that is sent again over another channel, and a session has
+/// only one.
+#[derive(Debug, Default)]
+pub struct ChannelSequence(AtomicU16);
+
+impl ChannelSequence {
+    /// With the ChannelSequence of the CREATE request or, later, of the newest request.
+    pub fn new(value: u16) -> ChannelSequence {
+        ChannelSequence(AtomicU16::new(value))
+    }
+
+    /// Remembers a newer one. False: it is older, so the request must change nothing.
+    pub fn accept(&self, sequence: u16) -> bool {
+        let newer = |known: u16| (sequence.wrapping_sub(known) <= 0x7FFF).then_some(sequence);
+        self.0.load(Ordering::Relaxed) == sequence
+            || self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, newer).is_ok()
     }
 }
 
@@ -113,6 +142,7 @@ pub(crate) fn open_of(content: &[u8], gate: &Arc<Gate>) -> Arc<AttachedOpen> {
         volatile_id: 12,
         encrypted_only: false,
         position: Arc::default(),
+        sequence: Some(Arc::default()),
         gate: gate.beneath(),
         readable: true,
         writable: true,
@@ -141,6 +171,25 @@ mod tests {
         drop(hold);
         assert!(found.enter(Level::Read).is_none(), "nor later");
         assert!(gate.is_open(Level::Read) && gate.is_open(Level::Write), "the file is open to others");
+    }
+
+    #[test]
+    fn an_older_sequence_is_refused_and_a_newer_one_remembered() {
+        let sequence = ChannelSequence::new(0xFFFE);
+        for (next, accepted) in [
+            (0xFFFE, true),
+            (0xFFFD, false),
+            (1, true),
+            (0xFFFE, false),
+            (1, true),
+            (0x8000, true),
+            (0x7FFF, false),
+            (0, false),
+            (0xFFFF, true),
+            (0x7FFF, false),
+        ] {
+            assert_eq!(sequence.accept(next), accepted, "{next:#x}");
+        }
     }
 
     #[test]

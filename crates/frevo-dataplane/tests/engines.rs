@@ -85,6 +85,7 @@ impl Bench {
                 volatile_id,
                 encrypted_only: false,
                 position: Arc::default(),
+                sequence: None,
                 gate: Arc::new(Gate::new()).beneath(),
                 readable: true,
                 writable: true,

@@ -1,5 +1,5 @@
 //! What Python attaches to the data plane and holds there: `AttachedOpen`, `SessionOpens`, `Gate`, `Hold`, `Drains`,
-//! `Position`.
+//! `Position`, `ChannelSequence`.
 
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
@@ -25,7 +25,7 @@ pub(crate) struct AttachedOpen {
 impl AttachedOpen {
     #[new]
     #[pyo3(signature = (*, tree_id, file_id, fd, gate, readable = true, writable = false, encrypted_only = false,
-                        position = None, acting = None))]
+                        position = None, sequence = None, acting = None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         tree_id: u32,
@@ -36,6 +36,7 @@ impl AttachedOpen {
         writable: bool,
         encrypted_only: bool,
         position: Option<&Position>,
+        sequence: Option<&ChannelSequence>,
         acting: Option<&UnixIdentity>,
     ) -> PyResult<AttachedOpen> {
         let (persistent_id, volatile_id) = file_id;
@@ -45,6 +46,7 @@ impl AttachedOpen {
             volatile_id,
             encrypted_only,
             position: position.map(|position| position.inner.clone()).unwrap_or_default(),
+            sequence: sequence.map(|sequence| sequence.inner.clone()),
             gate: gate.inner.beneath(),
             readable,
             writable,
@@ -251,6 +253,24 @@ impl Position {
     }
 }
 
+/// Open.ChannelSequence, verified by whichever plane gets a request.
+#[pyclass(frozen, module = "frevo._native")]
+pub(crate) struct ChannelSequence {
+    inner: Arc<attached::ChannelSequence>,
+}
+
+#[pymethods]
+impl ChannelSequence {
+    #[new]
+    fn new(value: u16) -> ChannelSequence {
+        ChannelSequence { inner: Arc::new(attached::ChannelSequence::new(value)) }
+    }
+
+    fn accept(&self, sequence: u16) -> bool {
+        self.inner.accept(sequence)
+    }
+}
+
 /// Adds the classes of this file to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<AttachedOpen>()?;
@@ -259,5 +279,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Gate>()?;
     module.add_class::<Hold>()?;
     module.add_class::<Drains>()?;
-    module.add_class::<Position>()
+    module.add_class::<Position>()?;
+    module.add_class::<ChannelSequence>()
 }

@@ -1,7 +1,8 @@
-//! Jobs that wait for a thread: by file system, and within a file system by connection.
+//! Jobs that wait for a thread: by file system, within a file system by user, and of a user by connection.
 //!
-//! No file system has more than `max` threads, and those are only for it: one that does not answer stops no other. Its
-//! connections take turns, and none has more threads than it leaves free for the others.
+//! No file system has more than `max` threads, and those are only for it: one that does not answer stops no other. Its users
+//! take turns, and so do the connections of a user. No connection has more threads than it leaves free for the others, and
+//! no user with however many connections has all of them.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,8 +13,19 @@ use crate::event::ConnectionId;
 pub(super) struct Owner {
     /// The file system.
     pub(super) device: u64,
+    /// The user.
+    pub(super) party: Party,
     /// The connection.
     pub(super) connection: ConnectionId,
+}
+
+/// Who gets a share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Party {
+    /// A user, by the number that the control plane has given.
+    User(u64),
+    /// A connection that is nobody's.
+    Connection(ConnectionId),
 }
 
 /// Jobs of type `T`.
@@ -29,6 +41,15 @@ pub(super) struct FairQueue<T> {
 struct Filesystem<T> {
     running: usize,
     ready: bool,
+    parties: HashMap<Party, Jobs<T>>,
+    /// Users with waiting jobs, in turn.
+    turns: VecDeque<Party>,
+}
+
+/// Those of one user.
+#[derive(Debug)]
+struct Jobs<T> {
+    running: usize,
     connections: HashMap<ConnectionId, Waiting<T>>,
     /// Connections with waiting jobs, in turn.
     turns: VecDeque<ConnectionId>,
@@ -49,9 +70,13 @@ impl<T> FairQueue<T> {
     /// Adds a job.
     pub(super) fn push(&mut self, owner: Owner, job: T) {
         let filesystem = self.filesystems.entry(owner.device).or_default();
-        let waiting = filesystem.connections.entry(owner.connection).or_default();
+        let jobs = filesystem.parties.entry(owner.party).or_default();
+        if jobs.turns.is_empty() {
+            filesystem.turns.push_back(owner.party);
+        }
+        let waiting = jobs.connections.entry(owner.connection).or_default();
         if waiting.jobs.is_empty() {
-            filesystem.turns.push_back(owner.connection);
+            jobs.turns.push_back(owner.connection);
         }
         waiting.jobs.push_back(job);
         self.renew(owner.device);
@@ -64,20 +89,20 @@ impl<T> FairQueue<T> {
         filesystem.ready = false;
         let started = filesystem.start(self.max);
         self.renew(device);
-        started.map(|(connection, job)| (Owner { device, connection }, job))
+        started.map(|(party, connection, job)| (Owner { device, party, connection }, job))
     }
 
     /// A job of `owner` has ended.
     pub(super) fn done(&mut self, owner: Owner) {
         let Some(filesystem) = self.filesystems.get_mut(&owner.device) else { return };
         filesystem.running -= 1;
-        if let Some(waiting) = filesystem.connections.get_mut(&owner.connection) {
-            waiting.running -= 1;
-            if waiting.running == 0 && waiting.jobs.is_empty() {
-                filesystem.connections.remove(&owner.connection);
+        if let Some(jobs) = filesystem.parties.get_mut(&owner.party) {
+            jobs.done(owner.connection);
+            if jobs.connections.is_empty() {
+                filesystem.parties.remove(&owner.party);
             }
         }
-        if filesystem.connections.is_empty() {
+        if filesystem.parties.is_empty() {
             self.filesystems.remove(&owner.device);
         } else {
             self.renew(owner.device);
@@ -106,15 +131,42 @@ impl<T> FairQueue<T> {
 }
 
 impl<T> Filesystem<T> {
-    /// The place in `turns` of the connection that may start a job.
-    fn next(&self, max: usize) -> Option<usize> {
+    /// The places of the user and of the connection that may start a job.
+    fn next(&self, max: usize) -> Option<(usize, usize)> {
         let free = max.saturating_sub(self.running);
-        // Those that may not start have running jobs, so no more than `max` are passed over.
+        // Those that may not start have running jobs, so no more than `max` are passed over, of either.
+        self.turns.iter().enumerate().find_map(|(place, party)| {
+            let jobs = self.parties.get(party).filter(|jobs| jobs.running < most(max))?;
+            jobs.next(free).map(|connection| (place, connection))
+        })
+    }
+
+    fn start(&mut self, max: usize) -> Option<(Party, ConnectionId, T)> {
+        let (place, connection) = self.next(max)?;
+        let party = self.turns.remove(place)?;
+        let jobs = self.parties.get_mut(&party)?;
+        let (connection, job) = jobs.start(connection)?;
+        self.running += 1;
+        if !jobs.turns.is_empty() {
+            self.turns.push_back(party);
+        }
+        Some((party, connection, job))
+    }
+}
+
+/// The most threads of one user: some are for others.
+fn most(max: usize) -> usize {
+    max - (max / 4).max(1).min(max - 1)
+}
+
+impl<T> Jobs<T> {
+    /// The place of the connection that may start a job while so many threads are free.
+    fn next(&self, free: usize) -> Option<usize> {
         self.turns.iter().position(|id| self.connections.get(id).is_some_and(|one| one.running < free))
     }
 
-    fn start(&mut self, max: usize) -> Option<(ConnectionId, T)> {
-        let connection = self.turns.remove(self.next(max)?)?;
+    fn start(&mut self, place: usize) -> Option<(ConnectionId, T)> {
+        let connection = self.turns.remove(place)?;
         let waiting = self.connections.get_mut(&connection)?;
         let job = waiting.jobs.pop_front()?;
         waiting.running += 1;
@@ -124,11 +176,27 @@ impl<T> Filesystem<T> {
         }
         Some((connection, job))
     }
+
+    fn done(&mut self, connection: ConnectionId) {
+        self.running -= 1;
+        if let Some(waiting) = self.connections.get_mut(&connection) {
+            waiting.running -= 1;
+            if waiting.running == 0 && waiting.jobs.is_empty() {
+                self.connections.remove(&connection);
+            }
+        }
+    }
 }
 
 impl<T> Default for Filesystem<T> {
     fn default() -> Self {
-        Filesystem { running: 0, ready: false, connections: HashMap::new(), turns: VecDeque::new() }
+        Filesystem { running: 0, ready: false, parties: HashMap::new(), turns: VecDeque::new() }
+    }
+}
+
+impl<T> Default for Jobs<T> {
+    fn default() -> Self {
+        Jobs { running: 0, connections: HashMap::new(), turns: VecDeque::new() }
     }
 }
 
@@ -142,8 +210,13 @@ impl<T> Default for Waiting<T> {
 mod tests {
     use super::*;
 
+    /// A connection that has a user of its own.
     fn owner(device: u64, connection: u64) -> Owner {
-        Owner { device, connection }
+        Owner { device, party: Party::Connection(connection), connection }
+    }
+
+    fn of_user(user: u64, connection: u64) -> Owner {
+        Owner { device: 1, party: Party::User(user), connection }
     }
 
     /// Starts all that may start: the jobs' numbers.
@@ -177,6 +250,44 @@ mod tests {
         queue.done(owner(1, 3));
         queue.done(owner(1, 1));
         assert_eq!(started(&mut queue), [4], "in order");
+    }
+
+    #[test]
+    fn no_user_has_all_threads_with_however_many_connections() {
+        let mut queue = FairQueue::new(8);
+        for connection in 0..100 {
+            (0..5).for_each(|job| queue.push(of_user(7, connection), 10 * connection as u32 + job));
+        }
+        assert_eq!(started(&mut queue).len(), 6);
+        queue.push(of_user(8, 200), 2000);
+        assert_eq!(started(&mut queue), [2000], "another user's first need not wait");
+        queue.push(of_user(9, 300), 3000);
+        assert_eq!(started(&mut queue), [3000]);
+        queue.done(of_user(8, 200));
+        assert!(!queue.is_ready(), "nor is that thread for the first user");
+    }
+
+    #[test]
+    fn connections_of_one_user_take_turns_too() {
+        let mut queue = FairQueue::new(8);
+        (0..20).for_each(|job| queue.push(of_user(7, 1), job));
+        assert_eq!(started(&mut queue), [0, 1, 2, 3], "no connection has more than it leaves free");
+        (0..2).for_each(|job| queue.push(of_user(7, 2), 100 + job));
+        assert_eq!(started(&mut queue), [100, 101]);
+        queue.push(of_user(7, 3), 200);
+        assert!(!queue.is_ready());
+        queue.done(of_user(7, 1));
+        assert_eq!(started(&mut queue), [200], "who has fewer comes first");
+    }
+
+    #[test]
+    fn a_single_thread_is_for_anybody() {
+        for max in 1..=3 {
+            let mut queue = FairQueue::new(max);
+            (0..3).for_each(|connection| queue.push(of_user(7, connection), connection as u32));
+            let count = started(&mut queue).len();
+            assert_eq!(count, if max == 3 { 2 } else { 1 }, "{max}");
+        }
     }
 
     #[test]

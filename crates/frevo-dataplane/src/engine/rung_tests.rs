@@ -96,6 +96,7 @@ impl Server {
             volatile_id: 12,
             encrypted_only: false,
             position: Arc::default(),
+            sequence: None,
             gate: self.gate.beneath(),
             readable: true,
             writable: true,

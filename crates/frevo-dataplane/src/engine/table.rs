@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::admission::Admission;
-use super::fair_queue::Owner;
+use super::fair_queue::{Owner, Party};
 use super::link::{Core, Link};
 use super::quic::{Key, Quic};
 use super::quic_kernel::Admitted;
@@ -14,6 +14,7 @@ use super::workers::Job;
 use super::{socket, transfer, Accepted, Command, Shared};
 use crate::conn::{Host, Role};
 use crate::event::{ConnectionId, Event, Reason};
+use crate::file_job::FileJob;
 use crate::limits::Limits;
 use crate::stats::{add, sub};
 
@@ -358,10 +359,21 @@ impl Table {
         });
     }
 
+    /// Who gets a share of the threads for a job.
+    pub(super) fn owner_of(&mut self, job: &FileJob) -> Owner {
+        let connection = job.connection;
+        let entry = self.entries.get(&connection);
+        let party = match entry.map_or(0, |entry| entry.link.lock(&mut self.host).settings().user) {
+            0 => Party::Connection(connection),
+            user => Party::User(user),
+        };
+        Owner { device: job.device(), party, connection }
+    }
+
     /// Hands what blocks to the workers and the events to the control plane.
     pub(super) fn deliver(&mut self) {
-        for job in self.host.jobs.drain(..) {
-            let owner = Owner { device: job.device(), connection: job.connection };
+        for job in std::mem::take(&mut self.host.jobs) {
+            let owner = self.owner_of(&job);
             match job.series().cloned() {
                 None => self.shared.workers.push(owner, Job::One(Box::new(job)), &self.shared),
                 Some(series) if series.push(job) => {

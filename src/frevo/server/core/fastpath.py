@@ -14,7 +14,7 @@ from enum import IntFlag
 from typing import TYPE_CHECKING, Final
 
 from frevo.server.core.state import SessionState
-from frevo.transport.base import AttachedOpen, Drains, Gate, Hold, Position
+from frevo.transport.base import AttachedOpen, ChannelSequence, Drains, Gate, Hold, Position
 from frevo.wire.smb2 import FileAccess
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class FastPath:
         opened.descriptors += 1
         position = Position()
         position.value, opened.cursor = opened.position, position
+        if opened.own_sequence is not None and opened.shared_sequence is None:
+            opened.shared_sequence = ChannelSequence(opened.own_sequence)
         session.attached_opens.attach(
             AttachedOpen(
                 tree_id=opened.tree.id,
@@ -78,6 +80,7 @@ class FastPath:
                 writable=bool(opened.granted_access & WRITES),
                 encrypted_only=opened.tree.encrypt,
                 position=position,
+                sequence=opened.shared_sequence,
                 acting=opened.tree.acting,
             )
         )

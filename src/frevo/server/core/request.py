@@ -7,14 +7,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from frevo.errors import SMBError
+from frevo.proto.dialect import SMB_3_0
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import ANY_FILE_ID, Header, HeaderFlags
+from frevo.wire.smb2 import ANY_FILE_ID, Command, Header, HeaderFlags
 
 if TYPE_CHECKING:
     from frevo.server.core.server import Server
     from frevo.server.core.state import Connection, Open, Session, Tree
 
 Buffer = bytes | memoryview
+
+#: Commands that fail with an old ChannelSequence.
+_CHANGES = (Command.WRITE, Command.SET_INFO, Command.IOCTL)
 
 _KEPT_FLAGS = int(HeaderFlags.RELATED_OPERATIONS | HeaderFlags.PRIORITY_MASK | HeaderFlags.DFS_OPERATIONS)
 _RESPONSE = int(HeaderFlags.SERVER_TO_REDIR)
@@ -92,7 +96,8 @@ class Request:
         self.aborted: int = NTStatus.SUCCESS  # the status of `abort`, which also ends later waits
 
     def find_open(self, file_id: tuple[int, int]) -> None:
-        """Sets `open` from *file_id*, or from the previous request if it is all ones ([MS-SMB2] 3.3.5.2.10)."""
+        """Sets `open` from *file_id*, or from the previous request if it is all ones ([MS-SMB2] 3.3.5.2.7.2), and
+        verifies the ChannelSequence (3.3.5.2.10)."""
         chain = self.chain
         if file_id == ANY_FILE_ID and self.header.flags & HeaderFlags.RELATED_OPERATIONS:
             if chain.file_id is None:
@@ -103,6 +108,17 @@ class Request:
             raise SMBError(NTStatus.FILE_CLOSED, f"file {file_id[0]:#x}:{file_id[1]:#x}")
         self.open = opened
         chain.file_id = opened.file_id
+        sequence = self.channel_sequence
+        if sequence is not None and not opened.in_sequence(sequence) and self.header.command in _CHANGES:
+            raise SMBError(NTStatus.FILE_NOT_AVAILABLE, f"ChannelSequence {sequence} is old")
+
+    @property
+    def channel_sequence(self) -> int | None:
+        """ChannelSequence; None before SMB 3.0, where requests have none."""
+        dialect = self.connection.dialect
+        if dialect is None or dialect.revision < SMB_3_0.revision:
+            return None
+        return self.header.channel_sequence
 
     def response_header(self, status: int) -> Header:
         """The header of the response. Its credits are those that the client requested; the data plane replaces them

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from frevo.server.core.request import Request
     from frevo.server.core.shares import Share
     from frevo.server.core.unix_users import UnixUser
-    from frevo.transport.base import Hold
+    from frevo.transport.base import ChannelSequence, Hold
     from frevo.vfs.base import Backend, Handle
 
 
@@ -177,6 +177,9 @@ class Open(msgspec.Struct, eq=False):
     deletes_readonly: bool = False  # ... even if the file is read-only by then
     own_position: int = 0  # until the data plane has the open; see `position`
     cursor: ReadPosition | None = None
+    #: ChannelSequence until the data plane has the open, see `in_sequence`; None before SMB 3.0, where there is none.
+    own_sequence: int | None = None
+    shared_sequence: ChannelSequence | None = None
     mode: int = 0
     directory: Any = None  # enumeration cursor, handlers/query_directory.py
     lists: bool = False  # the cursor has its own descriptor
@@ -204,6 +207,16 @@ class Open(msgspec.Struct, eq=False):
             self.own_position = value
         else:
             self.cursor.value = value
+
+    def in_sequence(self, sequence: int) -> bool:
+        """Verifies the ChannelSequence of a request and remembers a newer one ([MS-SMB2] 3.3.5.2.10). False: it is
+        older, so the request must change nothing."""
+        if self.shared_sequence is not None:
+            return self.shared_sequence.accept(sequence)
+        if self.own_sequence is not None and (sequence - self.own_sequence) & 0xFFFF > 0x7FFF:
+            return False
+        self.own_sequence = sequence
+        return True
 
     @property
     def file_id(self) -> tuple[int, int]:

@@ -263,6 +263,7 @@ def _enter(request: Request, fields: CreateRequest, opened: _Opened) -> bytes:
         is_directory=vfs_handle.is_directory,
         delete_on_close=bool(fields.create_options & CreateOptions.DELETE_ON_CLOSE),
         opened_at=server.now(),
+        own_sequence=request.channel_sequence,
         descriptors=1,  # the one that was reserved
     )
     stat = opened.stat or vfs_handle.stat()
@@ -327,7 +328,7 @@ def _open_pipe(request: Request, fields: CreateRequest) -> bytes:
     number = server.new_open_id()
     entry = Open(
         number, number, session, request.tree, 0x0012019F, fields.share_access, fields.create_options, fields.name,
-        pipe=pipe, opened_at=server.now(),
+        pipe=pipe, opened_at=server.now(), own_sequence=request.channel_sequence,
     )  # fmt: skip
     session.opens[number] = server.opens[number] = entry
     server.budgets.pipes.take(session.user)

@@ -107,6 +107,7 @@ impl Server {
         let Request { header, message, encrypted, .. } = request;
         let read = ReadRequest::of(message).filter(|read| is_plain(read))?;
         let open = find_open(common, header, read.file_id, read.length.get(), common.settings.max_read)?;
+        open.in_sequence(header); // remembered, whatever it is
         if !open.readable {
             return None;
         }

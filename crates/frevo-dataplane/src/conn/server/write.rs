@@ -109,6 +109,7 @@ impl Server {
         let Request { header, message, encrypted, .. } = request;
         let flush = FlushRequest::of(message)?;
         let open = find_open(common, header, flush.file_id, 0, 0)?;
+        open.in_sequence(header); // remembered, whatever it is
         let protection = protection(common, header, *encrypted, open.encrypted_only)?;
         let running = Some(open).filter(|open| open.writable)?.enter(Level::Write)?;
         if running.open().file.is_in_memory() {
@@ -184,12 +185,8 @@ fn find_target<'a>(
     size: usize,
 ) -> Option<(&'a WriteRequest, Arc<AttachedOpen>)> {
     let write = WriteRequest::of(message).filter(|write| is_plain_write(write, size))?;
-    // In a request the field is the ChannelSequence (3.3.5.2.10), which only a client with several channels changes.
-    if header.status != 0 {
-        return None;
-    }
     let open = find_open(common, header, write.file_id, write.length.get(), common.settings.max_write)?;
-    open.writable.then_some((write, open))
+    (open.writable && open.in_sequence(header)).then_some((write, open))
 }
 
 fn count_write(count: usize, host: &Host) {

@@ -64,9 +64,8 @@ fn writes_are_answered_here() {
 #[test]
 fn unusual_writes_go_up_and_nothing_is_written() {
     let (mut pair, gate) = Pair::ready(b"0123456789", false, false);
-    let changes: [(usize, u8); 11] = [
+    let changes: [(usize, u8); 10] = [
         (at::TREE_ID, 6),
-        (at::STATUS, 1),
         (at::FLAGS + 3, 0x20),
         (66, 113),
         (68, 0),

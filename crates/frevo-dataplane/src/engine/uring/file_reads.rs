@@ -23,9 +23,9 @@ pub(super) struct FileRead {
 impl Thread {
     /// Starts the file reads, leaves the rest to the workers, and hands the events to the control plane.
     pub(super) fn deliver(&mut self) {
-        for job in self.table.host.jobs.extract_if(.., |job| is_for_the_ring(job)) {
-            let owner = Owner { device: job.device(), connection: job.connection };
-            self.waiting_reads.push(owner, job);
+        let jobs: Vec<_> = self.table.host.jobs.extract_if(.., |job| is_for_the_ring(job)).collect();
+        for job in jobs {
+            self.waiting_reads.push(self.table.owner_of(&job), job);
         }
         self.start_reads();
         self.table.deliver();
