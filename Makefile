@@ -62,9 +62,11 @@ test-python: $(STAMPS)/build $(STAMPS)/test
 	done; exit $$status
 
 DIFFERENTIAL_SECONDS ?= 600
+DIFFERENTIAL_FLAGS ?=
 SEEDS ?= 1000-
 differential: $(STAMPS)/build $(STAMPS)/test ## random steps of several clients on servers with each data plane: SEEDS=FIRST-LAST
-	PYTHONPATH=tests $(BIN)/python -m integration.differential.compare --seeds $(SEEDS) --seconds $(DIFFERENTIAL_SECONDS)
+	PYTHONPATH=tests $(BIN)/python -m integration.differential.compare --seeds $(SEEDS) \
+		--seconds $(DIFFERENTIAL_SECONDS) $(DIFFERENTIAL_FLAGS)
 
 test-large: $(STAMPS)/build $(STAMPS)/peers $(STAMPS)/test ## memory of the client with transfers of 10 GiB (needs 12 GiB of /dev/shm)
 	FREVO_TEST_LARGE_MIB=10240 $(BIN)/python -m pytest -s tests/interop/test_client_large.py -k memory $(PYTEST_FLAGS)

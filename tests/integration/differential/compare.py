@@ -1,6 +1,6 @@
 """Performs a sequence on servers with each data plane and looks for the first difference; the same as a program:
 
-    PYTHONPATH=tests python -m integration.differential.compare [--seeds FIRST-LAST] [--seconds N] [--steps N] [FILE]
+    PYTHONPATH=tests python -m integration.differential.compare [OPTION ...] [FILE]
 
 FILE: steps as a difference is printed with, instead of seeds.
 """
@@ -153,13 +153,16 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="differential", description=__doc__)
     parser.add_argument("--seeds", default="1000-", help="FIRST-LAST")
     parser.add_argument("--seconds", type=float, default=600, help="begin no seed after these")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE in [global] of the fast servers")
     parser.add_argument("--steps", type=int, default=STEPS, help="per sequence")
     parser.add_argument("file", nargs="?", type=Path)
     options = parser.parse_args(arguments)
     first, _, last = options.seeds.partition("-")
     seeds = itertools.count(int(first)) if not last else iter(range(int(first), int(last) + 1))
     end, count = time.monotonic() + options.seconds, 0
-    with tempfile.TemporaryDirectory(prefix="differential-") as base, planes(Path(base)) as running:
+    more = dict(one.split("=", 1) for one in options.set)
+    chosen = {plane: {**PLANES[plane], **(more if plane != ORDER[0] else {})} for plane in ORDER}
+    with tempfile.TemporaryDirectory(prefix="differential-") as base, planes(Path(base), chosen) as running:
         try:
             if options.file:
                 running.check(read(options.file.read_text()))
