@@ -35,6 +35,8 @@ SECONDS = {
     "interop/test_client_bench.py": 20,
     "interop/test_smbclient.py": 15,
     "integration/test_bench_smoke.py": 25,
+    "integration/test_full_disk.py": 25,
+    "integration/test_differential.py": 20,
     "interop/test_mount_signals.py": 14,
     "interop/test_mount_locks.py": 13,
     "interop/test_client_spread.py": 12,
