@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -68,9 +69,12 @@ def _put(post: Post, ledger: Ledger, here: Path, words: list[str], interrupt_s: 
 
 def _under_way(process: subprocess.Popen[str], target: Path) -> bool:
     """Waits until the first data has arrived: before, Ctrl-C would be about Python's start. False if it has ended."""
+    begun = time.time()
     while process.poll() is None:
-        if any(target.glob(PARTS)):
-            return True
+        for part in target.glob(PARTS):
+            with contextlib.suppress(FileNotFoundError):
+                if part.stat().st_mtime > begun:  # and not what another one has left
+                    return True
         time.sleep(_LOOK_S)
     return False
 
@@ -92,9 +96,7 @@ def _transfer(post: Post, ledger: Ledger, words: list[str], target: Path, interr
             note_fault(post.folder, f"frevo {words[0]}", f"no end within {_TIMEOUT_S:g} s: {said}")
             return False
     ledger.count(post.member, "transfers")
-    # What an earlier one has left may still be written to: then Ctrl-C came while Python was starting.
-    too_early = said.rstrip().endswith("KeyboardInterrupt") and "frevo/cli" not in said
-    if interrupt_s and (too_early or process.returncode in (_INTERRUPTED, -signal.SIGINT)):
+    if interrupt_s and process.returncode in (_INTERRUPTED, -signal.SIGINT):
         ledger.count(post.member, "interrupts")
         return False
     if process.returncode:
