@@ -30,6 +30,8 @@ from peers.target import Target
 
 from benchmarks.frevo_bench import frevo_bench
 from benchmarks.machine import machine_line
+from benchmarks.options import folder as existing
+from benchmarks.options import number, setting
 from benchmarks.rungs import rungs
 from benchmarks.sample import LONGER, ToolError
 from benchmarks.transfers import make_file
@@ -41,6 +43,7 @@ _PORT = 4460
 _AUTO = "auto"
 _ANSWER_BYTES = 65536
 _TIMEOUT_S = 10.0
+_INTERRUPTED = 130
 #: (bytes of a READ, connections, in flight on each)
 LOADS = ((2 * _MIB, 8, 2), (2 * _MIB, 2, 4), (8 * _MIB, 8, 2), (8 * _MIB, 2, 4))
 
@@ -112,7 +115,14 @@ def serve(options: argparse.Namespace) -> int:
 def ask(address: str, port: int) -> dict[str, dict[str, Any]]:
     """The servers by name: `port`, and `cpu`, the processor seconds so far."""
     data = b""
-    with socket.create_connection((address, port), timeout=_TIMEOUT_S) as connection:
+    try:
+        connection = socket.create_connection((address, port), timeout=_TIMEOUT_S)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ToolError(
+            f"{address}:{port}: {reason}: does `python -m benchmarks.talk serve` run there?"
+        ) from None
+    with connection:
         while (more := connection.recv(_ANSWER_BYTES)) and len(data) < _ANSWER_BYTES:
             data += more
     found: dict[str, dict[str, Any]] = json.loads(data)
@@ -137,7 +147,7 @@ def measure(
 
 def load(options: argparse.Namespace) -> int:
     """Prints the table: medians of the rounds, in which every way has its turn."""
-    address, _, port = options.server.rpartition(":")
+    address, port = options.server
     print(f"client: {machine_line()}\n\nMedians of {options.rounds} runs of {options.seconds:g} s.\n")
     print(
         "| READ | connections x in flight | by | GB/s | server CPU-s/GB | client CPU-s/GB |\n"
@@ -145,12 +155,12 @@ def load(options: argparse.Namespace) -> int:
         + "|"
     )
     for size, connections, depth in LOADS:
-        ways = list(ask(address, int(port)))
+        ways = list(ask(address, port))
         runs: dict[str, list[tuple[float, ...]]] = {way: [] for way in ways}
         for _ in range(options.rounds):
             for way in ways:
                 shape = (size, connections, depth)
-                runs[way].append(measure(address, int(port), way, shape, options.seconds))
+                runs[way].append(measure(address, port, way, shape, options.seconds))
         for way, found in runs.items():
             rate, server, client = (median(column) for column in zip(*found, strict=True))
             cells = (f"{size // _MIB} MiB", f"{connections} x {depth}", way, f"{rate / 1e9:.2f}")
@@ -169,21 +179,42 @@ def main(arguments: Sequence[str]) -> int:
     here = ends.add_parser("serve", help="serve a file on this machine")
     here.add_argument("address", metavar="ADDRESS", help="of the network card")
     here.add_argument("--port", type=int, default=_PORT, help=f"where the client asks (default {_PORT})")
-    here.add_argument("--size", type=int, default=1024, metavar="MIB", help="of the file (default 1024)")
-    here.add_argument("--folder", type=Path, help="where to store it (default: /dev/shm)")
     here.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a line for frevo's [global]"
+        "--size", type=number(16), default=1024, metavar="MIB", help="of the file (default 1024)"
+    )
+    here.add_argument("--folder", type=existing, help="where to store it (default: /dev/shm)")
+    here.add_argument(
+        "--set",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a line for frevo's [global]",
     )
     there = ends.add_parser("load", help="read it from another machine")
-    there.add_argument("server", metavar="ADDRESS:PORT", help="as `serve` prints it")
-    there.add_argument("--rounds", type=int, default=5, help="runs of each load (default 5)")
-    there.add_argument("--seconds", type=float, default=10.0, help="length of a run (default 10)")
+    there.add_argument("server", type=place, metavar="ADDRESS:PORT", help="as `serve` prints it")
+    there.add_argument("--rounds", type=number(1), default=5, help="runs of each load (default 5)")
+    there.add_argument(
+        "--seconds", type=number(0.1, float), default=10.0, help="length of a run (default 10)"
+    )
     options = parser.parse_args(arguments)
-    if options.end == "serve":
-        return serve(options)
-    if "FREVO_PASSWORD" not in os.environ:
+    if options.end == "load" and "FREVO_PASSWORD" not in os.environ:
         parser.error("FREVO_PASSWORD is not set: run the command that `serve` has printed")
-    return load(options)
+    try:
+        return serve(options) if options.end == "serve" else load(options)
+    except (OSError, ToolError) as error:
+        print(f"talk: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def place(text: str) -> tuple[str, int]:
+    """ADDRESS:PORT, for argparse."""
+    address, _, port = text.rpartition(":")
+    if not address or not port.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not ADDRESS:PORT")
+    return address.strip("[]"), int(port)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 from peers import programs
 
-from benchmarks import network
+from benchmarks import network, talk
 from benchmarks.options import parsed
 from benchmarks.rows import ROWS
 from benchmarks.run import main
@@ -81,3 +82,25 @@ def test_what_remains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert (
         options.rows and not any(row.sides for row in options.rows) and options.set == ["frevo:engine=epoll"]
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["load", "nonsense"], "error: argument ADDRESS:PORT: 'nonsense' is not ADDRESS:PORT"),
+        (["load", "127.0.0.1:1"], "talk: 127.0.0.1:1: Connection refused: does `python -m benchmarks.talk serve`"),
+        (["serve", "203.0.113.9"], "Cannot assign requested address (while attempting to bind on address"),
+        (["serve", "127.0.0.1", "--set", "foo"], "argument --set: 'foo' is not KEY=VALUE"),
+    ],
+)  # fmt: skip
+def test_the_talk_says_what_is_wrong(
+    words: list[str], text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No trace, whichever end it is."""
+    monkeypatch.setenv("FREVO_PASSWORD", "secret")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    try:
+        assert talk.main(words) == 1
+    except SystemExit as ended:
+        assert ended.code == 2
+    assert text in capsys.readouterr().err
