@@ -132,7 +132,7 @@ impl FileJob {
     pub(crate) fn may_block(&self) -> bool {
         match &self.file {
             Target::Open(running) => !running.open().file.never_blocks(),
-            Target::Local(_) => true,
+            Target::Local(file) => !file.never_blocks(),
         }
     }
 
@@ -223,11 +223,23 @@ impl Work {
         Ok(packet)
     }
 
-    fn run_locally(&self, file: &OpenFile, message: &[u8]) -> io::Result<usize> {
+    fn run_locally(&mut self, file: &OpenFile, message: &[u8]) -> io::Result<usize> {
         match self {
             Work::Write { offset, data, done } => {
                 let (rest, place) = (&message[data.clone()][*done..], offset.saturating_add(*done as u64));
                 pump::write_all(file.descriptor(), rest, place).map(|()| data.len())
+            }
+            Work::WriteRest { offset, data, rest } => {
+                let data = &message[data.clone()];
+                pump::write_all(file.descriptor(), data, *offset)?;
+                let (place, mut done) = (offset.saturating_add(data.len() as u64), 0);
+                while done < rest.length() {
+                    match rest.store(file, place.saturating_add(done as u64))? {
+                        0 => return Err(io::ErrorKind::WriteZero.into()),
+                        count => done += count,
+                    }
+                }
+                Ok(data.len() + done)
             }
             _ => Err(io::ErrorKind::Unsupported.into()),
         }

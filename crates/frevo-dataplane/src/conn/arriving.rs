@@ -1,23 +1,26 @@
 //! Where the bytes of a large message go while it comes in.
 //!
-//! Its head tells what it is. Of a plain WRITE to an attached open, the rest may stay where the socket has it: in pipes, until
-//! all of it has come. Nothing is decided before: the message is then let in like any other, and enters the file's gate, so
+//! Its head tells what it is. Of a plain WRITE to an attached open, and of the plain answer to a READ that is for a file, the
+//! rest may stay where the socket has it: in pipes, until all of it has come. Nothing is decided before: the message is then let in like any other, and enters the file's gate, so
 //! a peer that stops in the middle keeps nobody waiting and leaves nothing half done.
 
 use std::mem::{self, MaybeUninit};
 
-use super::common::Common;
 use super::input::Verdict;
 use super::{violation, Connection, Host, Side};
 use crate::event::Reason;
+use crate::fast::READ_RESPONSE_BYTES;
+use crate::file_job::FileJob;
 use crate::ladder::WriteRung;
 use crate::pipe::{Pipe, PipeRun};
 use crate::stats::add;
 use crate::wire::FRAME_BYTES;
 use crate::writing::WRITE_REQUEST_BYTES;
 
-/// What tells what a message is, with its transport header.
+/// What tells what a message to a server is, with its transport header.
 const HEAD_BYTES: usize = FRAME_BYTES + WRITE_REQUEST_BYTES;
+/// The same of a message to a client.
+const ANSWER_HEAD_BYTES: usize = FRAME_BYTES + READ_RESPONSE_BYTES;
 /// So much of an incomplete message is received straight into its own buffer.
 const DIRECT_BYTES: usize = 16 * 1024;
 /// Messages from this size on are large: the head of what follows them is received alone, and they never share a receive.
@@ -63,8 +66,12 @@ impl Connection {
             return Room::Any;
         }
         if self.can_pipe(size, host) {
-            if have < HEAD_BYTES {
-                return self.own(HEAD_BYTES - have);
+            let head = match &self.side {
+                Side::Server(_) => HEAD_BYTES,
+                Side::Client(_) => ANSWER_HEAD_BYTES,
+            };
+            if have < head {
+                return self.own(head - have);
             }
             self.choose(size, host);
         }
@@ -107,23 +114,23 @@ impl Connection {
 
     /// True if it is not known yet where a message of that size goes, and pipes are possible.
     fn can_pipe(&self, size: usize, host: &Host) -> bool {
-        host.write_rung == WriteRung::Splice
-            && self.common.takes_pipes
+        self.common.takes_pipes
             && size >= LARGE_BYTES
             && matches!(self.common.arrival, Arrival::Unknown)
+            && match &self.side {
+                Side::Server(_) => host.write_rung == WriteRung::Splice,
+                Side::Client(client) => client.expects_landing(),
+            }
     }
 
     /// Chooses where the rest of a message goes whose head is there.
     fn choose(&mut self, size: usize, host: &mut Host) {
-        let Common { input, .. } = &self.common;
-        let pipes = match &self.side {
-            Side::Server(server)
-                if server.would_write(&self.common, &input[FRAME_BYTES..], size - FRAME_BYTES) =>
-            {
-                host.pool.pipes.receiving()
-            }
-            _ => None,
+        let (head, size) = (&self.common.input[FRAME_BYTES..], size - FRAME_BYTES);
+        let unseen = match &self.side {
+            Side::Server(server) => server.would_write(&self.common, head, size),
+            Side::Client(client) => client.would_land(head, size),
         };
+        let pipes = if unseen { host.pool.pipes.receiving() } else { None };
         self.common.arrival = pipes.map_or(Arrival::Copied, Arrival::Piped);
     }
 
@@ -161,18 +168,21 @@ impl Connection {
         self.check_length(input.len() + run.len() - FRAME_BYTES, host)?;
         self.common.frames += 1;
         self.common.expects_large = true;
-        let Side::Server(server) = &mut self.side else { return Ok(()) };
+        let server = match &mut self.side {
+            Side::Server(server) => server,
+            Side::Client(client) => {
+                return match client.landed(&mut self.common, input, run, host) {
+                    Some(job) => self.store(job, host).map(drop),
+                    None => Ok(()),
+                };
+            }
+        };
         match server.packet(&mut self.common, &mut input[FRAME_BYTES..], run.len(), None, host)? {
             Verdict::Answered => (),
             Verdict::Later(job) => {
-                let mut job = job.with(input).with_rest(run);
-                if job.may_block() {
+                if self.store(job.with(input).with_rest(run), host)? {
                     add(&host.stats.fast_writes_deferred, 1);
-                    host.jobs.push(job);
-                    return Ok(());
                 }
-                job.run();
-                return self.finish_job(job, host);
             }
             Verdict::Up(up) => {
                 take_out(&mut run, &mut input)?;
@@ -180,6 +190,18 @@ impl Connection {
             }
         }
         Ok(())
+    }
+}
+
+impl Connection {
+    /// Does a job, unless it may block: then a worker gets it. True: it does.
+    fn store(&mut self, mut job: FileJob, host: &mut Host) -> Result<bool, Reason> {
+        if host.can_defer && job.may_block() {
+            host.jobs.push(job);
+            return Ok(true);
+        }
+        job.run();
+        self.finish_job(job, host).map(|()| false)
     }
 }
 

@@ -273,6 +273,13 @@ impl Pump {
         self.stored(operation, data.len() as u32, stored, ns);
     }
 
+    /// It reads to a file what need not be looked at.
+    pub(crate) fn is_plain_download(&self) -> bool {
+        let Settings { kind, place, encrypt, sign, .. } = &self.settings;
+        let signs = *sign && self.keys.is_some();
+        *kind == Kind::Read && matches!(place, Place::File(..)) && !self.abandoned && !encrypt && !signs
+    }
+
     /// The file that the data of `operation` is for, and the offset in it.
     pub(crate) fn target(&self, operation: &Operation, status: u32) -> Option<(Arc<OpenFile>, u64)> {
         match &self.settings.place {

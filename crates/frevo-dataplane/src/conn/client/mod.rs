@@ -1,6 +1,7 @@
 //! The client's side of a connection: the credits that it was granted, and the pumps.
 
 mod body;
+mod landing;
 mod pumping;
 #[cfg(test)]
 mod tests;

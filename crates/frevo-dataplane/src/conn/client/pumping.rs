@@ -16,6 +16,7 @@ use crate::conn::{violation, Host};
 use crate::credits::Credits;
 use crate::crypto::{RequestNonces, SessionKeys};
 use crate::event::{Event, Reason};
+use crate::fast::READ_RESPONSE_BYTES;
 use crate::file_job::{FileJob, Purpose, Target, Work};
 use crate::framing::Framing;
 use crate::pipe::PipeRun;
@@ -33,8 +34,6 @@ const BULK_BYTES: usize = 64 * 1024;
 const SPARE_BUFFERS: usize = 4;
 /// WRITEs from this size on leave without a copy, where that can be.
 const SPLICED_BYTES: usize = 64 * 1024;
-/// What is before the data of a READ response.
-const READ_OVERHEAD: usize = HEADER_BYTES + 16;
 
 /// How a message came.
 pub(super) struct Arrival {
@@ -48,22 +47,29 @@ pub(super) struct Arrival {
 
 /// A request without its final answer.
 #[derive(Debug)]
-struct Flight {
-    pump: PumpId,
-    operation: Operation,
+pub(super) struct Flight {
+    pub(super) pump: PumpId,
+    pub(super) operation: Operation,
     charge: u16,
     sent: Instant,
     /// What its answer must have.
     session_id: u64,
-    encrypted: bool,
-    signed: bool,
+    pub(super) encrypted: bool,
+    pub(super) signed: bool,
+}
+
+impl Flight {
+    /// How long the answer has taken that has come now, in ns.
+    pub(super) fn latency(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.sent).as_nanos()).unwrap_or(u64::MAX)
+    }
 }
 
 /// The pumps of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Pumps {
-    list: Vec<Pump>,
-    flights: HashMap<u64, Flight, Ids>,
+    pub(super) list: Vec<Pump>,
+    pub(super) flights: HashMap<u64, Flight, Ids>,
     /// For a worker, but for the message itself.
     store: Option<FileJob>,
     /// Buffers of large answers to use again.
@@ -71,7 +77,7 @@ pub(super) struct Pumps {
 }
 
 impl Pumps {
-    fn find(&mut self, id: PumpId) -> Option<&mut Pump> {
+    pub(super) fn find(&mut self, id: PumpId) -> Option<&mut Pump> {
         self.list.iter_mut().find(|pump| pump.settings.id == id)
     }
 }
@@ -132,7 +138,7 @@ impl Client {
             (pump.in_flight > 0).then_some((pump.bulk_bytes(), protect::room(pump.settings.encrypt)))
         };
         let (bytes, room) = pumps.list.iter().filter_map(bulk).min()?;
-        (bytes >= BULK_BYTES).then_some(bytes + room + READ_OVERHEAD)
+        (bytes >= BULK_BYTES).then_some(bytes + room + READ_RESPONSE_BYTES)
     }
 
     /// Does with the buffer of an answered message what is to be done: a worker writes it, or it is used again.
@@ -169,9 +175,13 @@ impl Client {
     /// A worker has written the data of an answer to its file.
     pub(in crate::conn) fn stored(&mut self, common: &mut Common, job: FileJob, host: &mut Host) {
         let length = job.length();
-        let FileJob { purpose: Purpose::Pump { pump, operation, ns, .. }, packet, outcome, .. } = job else {
+        let FileJob { purpose: Purpose::Pump { pump, operation, ns, .. }, packet, outcome, work, .. } = job
+        else {
             return;
         };
+        if let Work::WriteRest { rest, .. } = work {
+            rest.give_back(&mut host.pool.pipes);
+        }
         let outcome = match outcome {
             Some(Err(errno)) => Stored::Failed(errno),
             _ => Stored::Done,
@@ -186,6 +196,13 @@ impl Client {
         self.feed_pumps(common, host);
     }
 
+    /// The request whose final answer has come.
+    pub(super) fn settled(&mut self, message_id: u64) -> Option<Flight> {
+        let flight = self.pumps.as_mut()?.flights.remove(&message_id)?;
+        self.credits.as_ref()?.settle(u64::from(flight.charge));
+        Some(flight)
+    }
+
     /// Handles an answer to a pump's request. An error ends the connection.
     pub(super) fn pumped(
         &mut self,
@@ -194,19 +211,17 @@ impl Client {
         arrival: &Arrival,
     ) -> Result<(), Reason> {
         let (header, message) = (&element.header, element.bytes);
-        let (Some(pumps), Some(credits)) = (&mut self.pumps, &self.credits) else { return Ok(()) };
-        let Some(flight) = pumps.flights.get(&header.message_id.get()) else { return Ok(()) };
+        let flight = self.pumps.as_ref().and_then(|pumps| pumps.flights.get(&header.message_id.get()));
+        let Some(flight) = flight else { return Ok(()) };
         let (status, interim) = (header.status.get(), header.is_interim());
         check(flight, element, arrival, interim)?;
         if interim {
             return Ok(());
         }
-        let Some(flight) = pumps.flights.remove(&header.message_id.get()) else { return Ok(()) };
-        credits.settle(u64::from(flight.charge));
+        let Some(flight) = self.settled(header.message_id.get()) else { return Ok(()) };
+        let Some(pumps) = &mut self.pumps else { return Ok(()) };
         let Some(pump) = pumps.find(flight.pump) else { return Ok(()) }; // abandoned
-        let ns =
-            u64::try_from(arrival.now.saturating_duration_since(flight.sent).as_nanos()).unwrap_or(u64::MAX);
-        let operation = flight.operation;
+        let (operation, ns) = (flight.operation, flight.latency(arrival.now));
         let large = arrival.can_defer && element.is_alone() && operation.size as usize >= BULK_BYTES;
         if let Some((file, place)) = pump.target(&operation, status).filter(|_| large) {
             let data = read_data(message).filter(|data| data.len() <= operation.size as usize);
