@@ -8,6 +8,10 @@ from frevo.config import KEYS
 from frevo.config.key import Key
 from frevo.config.types import Choice
 
+#: What a rung needs besides: the clients of benchmarks are on this host, where pages are not stable, and nobody writes
+#: to the files.
+_NEEDED = {"read: splice": {"frevo:splice": "always"}}
+
 #: The keys `frevo:read ...` and `frevo:write ...` choose a rung; this value leaves the choice to frevo.
 _AUTO = "auto"
 
@@ -21,5 +25,8 @@ def rungs(keys: Iterable[Key] = KEYS) -> dict[str, dict[str, dict[str, str]]]:
             continue
         names = [str(name) for name in key.kind.names()]
         if _AUTO in names:
-            found[path] |= {f"{path}: {name}": {key.name: name} for name in names if name != _AUTO}
+            for name in names:
+                if name != _AUTO:
+                    rung = f"{path}: {name}"
+                    found[path][rung] = {key.name: name, **_NEEDED.get(rung, {})}
     return found

@@ -113,18 +113,7 @@ impl<'a> Run<'a> {
             ..Limits::default()
         };
         let now = Instant::now();
-        let us = Stepped::new(
-            Config {
-                threads,
-                engine: "auto".into(),
-                role,
-                read_path: "auto".into(),
-                write_path: "auto".into(),
-                limits,
-            },
-            now,
-        )
-        .unwrap();
+        let us = Stepped::new(Config { threads, ..Config::with(role, limits) }, now).unwrap();
         let seed = data.iter().take(8).fold(u64::from(choice), |seed, byte| seed << 8 | u64::from(*byte));
         let net = Net::new(role == Role::Server);
         let mut run = Run {

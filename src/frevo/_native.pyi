@@ -440,13 +440,15 @@ class DataPlane:
         role: str = "server",
         read_path: str = "auto",
         write_path: str = "auto",
+        splice: str = "auto",
         limits: Limits | None = None,
     ) -> Self:
         """Starts the threads. engine: auto, uring or epoll; role: server, client, or relay, which understands nothing:
         a MESSAGE has the bytes that arrived, and what is submitted is sent without framing. read_path: how large
         responses are sent: auto, plain, async, zerocopy or splice (see `frevo:read path`); write_path: how the data of
-        large WRITEs reach their file: auto, plain or splice (see `frevo:write path`). TypeError for an unknown
-        limit, OSError if a thread or an engine cannot be started.
+        large WRITEs reach their file: auto, plain or splice (see `frevo:write path`). splice: when responses may be
+        spliced: auto, always or never (see `frevo:splice`). TypeError for an unknown limit, OSError if a thread or an
+        engine cannot be started.
         """
 
     @property
@@ -676,9 +678,7 @@ class Core:
     def closing(self) -> bool:
         """The connection is to be closed once its output is taken."""
 
-    def set_session(
-        self, session_id: int, keys: SessionKeys, opens: SessionOpens | None = None
-    ) -> None: ...
+    def set_session(self, session_id: int, keys: SessionKeys, opens: SessionOpens | None = None) -> None: ...
     def drop_session(self, session_id: int) -> None: ...
     def set_connection(self, settings: ConnectionSettings) -> None: ...
     def fast_echo(self, on: bool) -> None: ...

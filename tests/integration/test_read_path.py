@@ -39,6 +39,7 @@ async def test_a_forced_read_path(engine: str, path: str, signed: bool, tmp_path
     content = os.urandom(SIZE)
     policy = "mandatory" if signed else "disabled"
     options = {"frevo:engine": engine, "frevo:read path": path, "server signing": policy}
+    options["frevo:splice"] = "always"  # the client is on this host
     with frevo_server(tmp_path, options) as server:
         account = {"user": server.user, "password": server.password}
         async with frevo.connect(f"{server.url}/share", signing=signed, ciphers=(), **account) as share:
@@ -66,3 +67,30 @@ async def test_a_forced_read_path(engine: str, path: str, signed: bool, tmp_path
         assert set(sent) == {used}
         assert sent[used] >= 5 * 1024 * 1024  # the rest is small
     assert f"large responses: {used}" in text
+
+
+@pytest.mark.tcp_only("QUIC sends datagrams; these are ways to write to a TCP socket")
+@pytest.mark.parametrize("splice", ["auto", "never"])
+async def test_pages_are_not_sent_to_clients_on_this_host(splice: str, tmp_path: Path) -> None:
+    """Goal: a client on the loopback would get the pages themselves, so READs are copied, and it is said why; the same
+    where splice is forbidden. Method: ask the status after READs."""
+    content = os.urandom(SIZE)
+    options = {"frevo:read path": "splice", "frevo:splice": splice, "server signing": "disabled"}
+    with frevo_server(tmp_path, options) as server:
+        account = {"user": server.user, "password": server.password}
+        async with frevo.connect(f"{server.url}/share", signing=False, ciphers=(), **account) as share:
+            await share.write_bytes("large", content)
+            async with share.open("large") as file:
+                assert await file.read(1) == content[:1]
+                assert await file.read() == content[1:]
+        config = str(tmp_path / "smb.conf")
+        raw = run_frevo("status", "--json", "-c", config).ok()
+        status = json.loads(raw[raw.index("{") :])["frevo"]
+        text = " ".join(run_frevo("status", "-c", config).ok().split())
+    assert counted(status) == {}
+    if splice == "auto":
+        assert status["read_path"] == "splice" and status["statistics"]["unspliced_near"] > 0
+        assert "READs copied for clients that may be on this host" in text
+    else:
+        assert status["read_path"] == "plain"
+        assert status["unused_read_paths"]["splice"] == "`frevo:splice = never`"

@@ -92,14 +92,7 @@ fn main() {
 /// Operations per second and server microseconds per operation.
 fn run(engine: &str, load: &Load, time: Duration) -> (f64, f64) {
     let limits = Limits::default();
-    let config = Config {
-        threads: 1,
-        engine: engine.into(),
-        role: Role::Server,
-        read_path: "auto".into(),
-        write_path: "auto".into(),
-        limits,
-    };
+    let config = Config { engine: engine.into(), ..Config::with(Role::Server, limits) };
     let plane = Arc::new(DataPlane::start(config).expect("the engine was chosen before"));
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
@@ -157,6 +150,7 @@ fn control_plane(plane: &DataPlane, stop: &AtomicBool) {
                     position: Arc::default(),
                     sequence: None,
                     gate: Arc::new(Gate::new()).beneath(),
+                    pages: Arc::default(),
                     readable: true,
                     writable: true,
                     acting: None,

@@ -9,6 +9,7 @@ use crate::acting::{self, Credentials};
 use crate::event::{ConnectionId, Flow};
 use crate::fast::OpenFile;
 use crate::gate::{Gate, Hold, Level};
+use crate::leases::Pages;
 use crate::window::Ids;
 use crate::wire::Header;
 
@@ -29,6 +30,8 @@ pub struct AttachedOpen {
     pub sequence: Option<Arc<ChannelSequence>>,
     /// Its own gate, beneath that of its file: closed once it is detached.
     pub gate: Arc<Gate>,
+    /// When pages of its file may be sent as they are.
+    pub pages: Arc<Pages>,
     /// It was granted FILE_READ_DATA or FILE_EXECUTE.
     pub readable: bool,
     /// It was granted FILE_WRITE_DATA or FILE_APPEND_DATA.
@@ -144,6 +147,7 @@ pub(crate) fn open_of(content: &[u8], gate: &Arc<Gate>) -> Arc<AttachedOpen> {
         position: Arc::default(),
         sequence: Some(Arc::default()),
         gate: gate.beneath(),
+        pages: Arc::default(),
         readable: true,
         writable: true,
         acting: None,

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -198,7 +198,7 @@ pub struct Output {
     files: usize,
     /// How many were ever missing.
     missed: u64,
-    sent: u64,
+    sent: Arc<AtomicU64>,
     /// Bytes of pieces that the carrier keeps.
     shared: Arc<AtomicUsize>,
     /// A thread is sending the front: no other may send or remove it.
@@ -238,7 +238,17 @@ impl Output {
 
     /// Bytes sent so far.
     pub fn sent(&self) -> u64 {
-        self.sent
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Where in the stream what waits ends.
+    pub(crate) fn end(&self) -> u64 {
+        self.sent() + self.bytes as u64
+    }
+
+    /// Counts what is sent there.
+    pub(crate) fn count_in(&mut self, sent: Arc<AtomicU64>) {
+        self.sent = sent;
     }
 
     /// True when nothing waits.
@@ -384,7 +394,7 @@ impl Output {
     /// Removes `sent` bytes from the front.
     pub fn advance(&mut self, mut sent: usize, pool: &mut Pool) {
         self.bytes -= sent;
-        self.sent += sent as u64;
+        self.sent.fetch_add(sent as u64, Ordering::Release);
         while let Some(front) = self.segments.front_mut() {
             let rest = front.rest();
             if sent < rest {

@@ -48,6 +48,30 @@ impl Rung {
     }
 }
 
+/// When pages of files may be sent as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Splicing {
+    /// While nobody can change them before they have arrived.
+    #[default]
+    Auto,
+    /// Whatever becomes of them.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+impl Splicing {
+    /// By its name in `smb.conf`. None: there is no such thing.
+    pub fn named(name: &str) -> Option<Splicing> {
+        match name {
+            "auto" => Some(Splicing::Auto),
+            "always" => Some(Splicing::Always),
+            "never" => Some(Splicing::Never),
+            _ => None,
+        }
+    }
+}
+
 /// The rung that is used, and why each of the others is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ladder<R = Rung> {
@@ -59,17 +83,20 @@ pub struct Ladder<R = Rung> {
 
 impl Ladder {
     /// Chooses by what was asked for: "auto" or the name of a rung. None: there is no such rung.
-    pub fn choose(wish: &str, engine: &str) -> Option<Ladder> {
-        Ladder::by(wish, engine, &features::probe())
+    pub fn choose(wish: &str, splicing: Splicing, engine: &str) -> Option<Ladder> {
+        Ladder::by(wish, splicing, engine, &features::probe())
     }
 
-    fn by(wish: &str, engine: &str, features: &Features) -> Option<Ladder> {
+    fn by(wish: &str, splicing: Splicing, engine: &str, features: &Features) -> Option<Ladder> {
         let asked = Rung::ALL.into_iter().find(|rung| rung.name() == wish);
         if asked.is_none() && wish != "auto" {
             return None;
         }
         let obstacle = |rung: Rung| match rung.operation() {
             Some(_) if engine != "uring" => Some("the engine is not io_uring".to_owned()),
+            None if rung == Rung::Splice && splicing == Splicing::Never => {
+                Some("`frevo:splice = never`".to_owned())
+            }
             Some(name) if !features.operation(name) => Some(format!("the kernel has no {name}")),
             _ => None,
         };
@@ -78,7 +105,7 @@ impl Ladder {
             (Some(obstacle), _) => obstacle,
             (None, Some(_)) if asked == Some(rung) => format!("{} was asked for", rung.name()),
             (None, None) if other == Rung::Splice => {
-                "whoever writes to a file meanwhile would change what is sent".to_owned()
+                "whether it is faster depends on the network card: ask for it".to_owned()
             }
             (None, _) => format!("{} is faster and costs less where it was measured", rung.name()),
         };
@@ -91,6 +118,8 @@ impl Ladder {
 mod tests {
     use super::*;
 
+    const AUTO: Splicing = Splicing::Auto;
+
     fn features() -> Features {
         Features { operations: vec!["send", "send_zc"], ..Features::default() }
     }
@@ -98,7 +127,7 @@ mod tests {
     #[test]
     fn the_wish_is_followed_where_it_can_be() {
         for rung in Rung::ALL {
-            let ladder = Ladder::by(rung.name(), "uring", &features()).unwrap();
+            let ladder = Ladder::by(rung.name(), AUTO, "uring", &features()).unwrap();
             assert_eq!(ladder.rung, rung);
             assert_eq!(ladder.reasons.len(), 3);
             assert!(ladder
@@ -106,26 +135,30 @@ mod tests {
                 .iter()
                 .all(|(other, why)| *other != rung && why.ends_with("was asked for")));
         }
-        let auto = Ladder::by("auto", "uring", &features()).unwrap();
+        let auto = Ladder::by("auto", AUTO, "uring", &features()).unwrap();
         assert_eq!(auto.rung, Rung::Plain);
         assert!(
-            auto.reasons[0].1.starts_with("plain is faster") && auto.reasons[2].1.contains("would change")
+            auto.reasons[0].1.starts_with("plain is faster") && auto.reasons[2].1.ends_with("ask for it")
         );
-        assert!(Ladder::by("fast", "uring", &features()).is_none());
+        assert!(Ladder::by("fast", AUTO, "uring", &features()).is_none());
     }
 
     #[test]
     fn what_cannot_be_used_is_said() {
         let old = Features { operations: vec!["send"], ..Features::default() };
-        let ladder = Ladder::by("zerocopy", "uring", &old).unwrap();
+        let ladder = Ladder::by("zerocopy", AUTO, "uring", &old).unwrap();
         assert_eq!(ladder.rung, Rung::Plain);
         let reason = |ladder: &Ladder, rung| {
             ladder.reasons.iter().find(|(other, _)| *other == rung).map(|(_, why)| why.clone()).unwrap()
         };
         assert_eq!(reason(&ladder, Rung::ZeroCopy), "the kernel has no send_zc");
-        let ladder = Ladder::by("async", "epoll", &features()).unwrap();
+        let ladder = Ladder::by("async", AUTO, "epoll", &features()).unwrap();
         assert_eq!(ladder.rung, Rung::Plain);
         assert_eq!(reason(&ladder, Rung::Async), "the engine is not io_uring");
-        assert_eq!(Ladder::by("splice", "epoll", &features()).unwrap().rung, Rung::Splice);
+        assert_eq!(Ladder::by("splice", AUTO, "epoll", &features()).unwrap().rung, Rung::Splice);
+        let ladder = Ladder::by("splice", Splicing::Never, "epoll", &features()).unwrap();
+        assert_eq!(ladder.rung, Rung::Plain);
+        assert_eq!(reason(&ladder, Rung::Splice), "`frevo:splice = never`");
+        assert_eq!(Ladder::by("splice", Splicing::Always, "epoll", &features()).unwrap().rung, Rung::Splice);
     }
 }

@@ -1,7 +1,7 @@
 //! Pipes that hold pages of files: data on its way from a file to a socket, which nobody copies. `receiving` is the other way.
 //!
 //! What is in a pipe refers to the pages of the page cache. They stay when the file is truncated, but who writes to the
-//! file before they have left the host may change what is sent.
+//! file before they have arrived may change what is sent (`leases`).
 
 mod receiving;
 
@@ -10,6 +10,8 @@ pub use receiving::Rest;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, OnceLock};
+
+use crate::leases::Pin;
 
 /// Number of cachestat(2), the same on every architecture.
 const CACHESTAT: libc::c_long = 451;
@@ -190,12 +192,16 @@ fn interrupted(error: io::Error) -> io::Result<()> {
 
 /// The pipes that hold one range of a file together, in order.
 #[derive(Debug)]
-pub struct PipeRun(Vec<Pipe>);
+pub struct PipeRun {
+    pipes: Vec<Pipe>,
+    /// Keeps writers from the file until what is in the pipes has arrived.
+    pub pin: Option<Pin>,
+}
 
 impl PipeRun {
     /// Bytes in them.
     pub fn len(&self) -> usize {
-        self.0.iter().map(Pipe::len).sum()
+        self.pipes.iter().map(Pipe::len).sum()
     }
 
     /// True when nothing is in them.
@@ -206,7 +212,7 @@ impl PipeRun {
     /// Moves `length` bytes of a file into the empty pipes, fewer only at the end of the file. Blocks where the file does.
     pub fn fill(&mut self, file: RawFd, offset: u64, length: usize) -> io::Result<usize> {
         let mut done = 0;
-        for pipe in &mut self.0 {
+        for pipe in &mut self.pipes {
             if pipe.fill(file, offset + done as u64, length - done)? == 0 {
                 return Ok(done);
             }
@@ -225,7 +231,7 @@ impl IntoIterator for PipeRun {
     type IntoIter = std::vec::IntoIter<Pipe>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.pipes.into_iter()
     }
 }
 
@@ -242,11 +248,11 @@ impl Pipes {
     pub fn take(&mut self, offset: u64, length: usize) -> Option<PipeRun> {
         // A pipe counts pages, however little of them is in it.
         let mut room = (offset % page_bytes()) as usize + length;
-        let mut run = PipeRun(Vec::with_capacity(room.div_ceil(pipe_bytes_max())));
+        let mut run = PipeRun { pipes: Vec::with_capacity(room.div_ceil(pipe_bytes_max())), pin: None };
         while room > 0 {
             let part = room.min(pipe_bytes_max());
             match self.take_one(part) {
-                Some(pipe) => run.0.push(pipe),
+                Some(pipe) => run.pipes.push(pipe),
                 None => {
                     run.into_iter().for_each(|pipe| self.put(pipe));
                     return None;
@@ -302,8 +308,8 @@ mod tests {
         });
         let mut run = pipes.take(4095, 2_200_000).unwrap();
         assert_eq!(run.fill(file.as_raw_fd(), 4095, 2_200_000).unwrap(), 2_200_000);
-        let count = run.0.len();
-        assert!(count >= 1 && run.0.iter().all(|pipe| pipe.capacity <= pipe_bytes_max()));
+        let count = run.pipes.len();
+        assert!(count >= 1 && run.pipes.iter().all(|pipe| pipe.capacity <= pipe_bytes_max()));
         for mut pipe in run {
             while !pipe.is_empty() {
                 match pipe.drain(ours.as_raw_fd(), false) {

@@ -76,6 +76,22 @@ counters! {
     sent_zero_copy_copied,
     /// Bytes of them that the socket referred to in the page cache.
     sent_spliced,
+    /// Read leases on files held now, so that their pages can be sent as they are.
+    leases,
+    /// Those that were given up because somebody opened the file for writing.
+    leases_broken,
+    /// Connections ended because their peers did not take data of a file that somebody waited to write to.
+    cut_for_writers,
+    /// READ requests that were copied because the peer may be on this host.
+    unspliced_near,
+    /// The same because somebody had the file open for writing, or wanted to.
+    unspliced_writer,
+    /// The same because the server may not have leases.
+    unspliced_denied,
+    /// The same because the file system has no leases that suffice.
+    unspliced_unable,
+    /// The same because there were too many leases or too few descriptors.
+    unspliced_short,
     /// Datagrams of QUIC received.
     quic_datagrams_received,
     /// Datagrams of QUIC sent.

@@ -42,10 +42,7 @@ impl Bench {
         let plane = DataPlane::start(Config {
             threads: 2,
             engine: engine.into(),
-            role: Role::Server,
-            read_path: "auto".into(),
-            write_path: "auto".into(),
-            limits,
+            ..Config::with(Role::Server, limits)
         })
         .unwrap();
         assert_eq!(plane.engine(), engine);
@@ -87,6 +84,7 @@ impl Bench {
                 position: Arc::default(),
                 sequence: None,
                 gate: Arc::new(Gate::new()).beneath(),
+                pages: Arc::default(),
                 readable: true,
                 writable: true,
                 acting: None,

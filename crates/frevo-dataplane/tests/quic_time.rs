@@ -28,15 +28,7 @@ struct End {
 
 impl End {
     fn new(role: Role, now: Instant) -> End {
-        let config = Config {
-            threads: 1,
-            engine: "auto".into(),
-            role,
-            read_path: "auto".into(),
-            write_path: "auto".into(),
-            limits: Limits::default(),
-        };
-        let us = Stepped::new(config, now).unwrap();
+        let us = Stepped::new(Config::with(role, Limits::default()), now).unwrap();
         End { us, net: Net::new(false), events: vec![] }
     }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use frevo_dataplane::attached;
 use frevo_dataplane::fast::OpenFile;
 use frevo_dataplane::gate::{self, Level, Levels};
+use frevo_dataplane::leases::Pages;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -48,6 +49,7 @@ impl AttachedOpen {
             position: position.map(|position| position.inner.clone()).unwrap_or_default(),
             sequence: sequence.map(|sequence| sequence.inner.clone()),
             gate: gate.inner.beneath(),
+            pages: gate.pages.clone(),
             readable,
             writable,
             acting: acting.map(|user| user.credentials.clone()),
@@ -105,6 +107,8 @@ impl Running {
 #[pyclass(frozen, module = "frevo._native")]
 pub(crate) struct Gate {
     inner: Arc<gate::Gate>,
+    /// Of the same file.
+    pages: Arc<Pages>,
     said: Arc<Said>,
 }
 
@@ -141,7 +145,7 @@ fn level(name: &str) -> PyResult<Level> {
 impl Gate {
     #[new]
     fn new() -> Gate {
-        Gate { inner: Arc::new(gate::Gate::new()), said: Arc::default() }
+        Gate { inner: Arc::default(), pages: Arc::default(), said: Arc::default() }
     }
 
     fn hold(&self, levels: u8, reason: String) -> PyResult<Hold> {

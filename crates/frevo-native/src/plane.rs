@@ -5,6 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use frevo_dataplane::conn::Role;
 use frevo_dataplane::engine::{self, Config};
+use frevo_dataplane::ladder::Splicing;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -53,7 +54,8 @@ pub(crate) fn role(name: &str) -> PyResult<Role> {
 impl DataPlane {
     #[new]
     #[pyo3(signature = (
-        *, threads, engine = "auto", role = "server", read_path = "auto", write_path = "auto", limits = None
+        *, threads, engine = "auto", role = "server", read_path = "auto", write_path = "auto", splice = "auto",
+        limits = None
     ))]
     fn new(
         threads: usize,
@@ -61,13 +63,16 @@ impl DataPlane {
         role: &str,
         read_path: &str,
         write_path: &str,
+        splice: &str,
         limits: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<DataPlane> {
         let role = self::role(role)?;
         let limits = convert::limits(limits)?;
+        let splicing = Splicing::named(splice)
+            .ok_or_else(|| PyValueError::new_err(format!("splice cannot be {splice:?}")))?;
         let (engine, read_path, write_path) =
             (engine.to_owned(), read_path.to_owned(), write_path.to_owned());
-        let config = Config { threads, engine, role, read_path, write_path, limits };
+        let config = Config { threads, engine, role, read_path, write_path, splicing, limits };
         Ok(DataPlane { inner: engine::DataPlane::start(config)?, lent: Lent::default() })
     }
 

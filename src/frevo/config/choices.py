@@ -15,6 +15,7 @@ NtlmPolicy = Literal["ntlmv2-only", "disabled"]
 Engine = Literal["auto", "uring", "epoll"]
 ReadPath = Literal["auto", "plain", "async", "zerocopy", "splice"]
 WritePath = Literal["auto", "plain", "splice"]
+SplicePolicy = Literal["auto", "always", "never"]
 ClientProtection = Literal["default", "plain", "sign", "encrypt"]
 InheritOwner = Literal["no", "windows and unix", "unix only"]
 Tristate = Literal["auto", "yes", "no"]
@@ -147,6 +148,8 @@ ENGINE: Choice[Engine] = Choice({"auto": "auto", "uring": "uring", "io_uring": "
 READ_PATH: Choice[ReadPath] = Choice({word: word for word in get_args(ReadPath)})
 
 WRITE_PATH: Choice[WritePath] = Choice({word: word for word in get_args(WritePath)})
+
+SPLICE: Choice[SplicePolicy] = Choice({word: word for word in get_args(SplicePolicy)})
 
 VERIFY_PEER: Choice[VerifyPeer] = Choice({word: word for word in get_args(VerifyPeer)})
 

@@ -14,6 +14,7 @@ from frevo.config.choices import (
     NtlmPolicy,
     ReadPath,
     SigningPolicy,
+    SplicePolicy,
     Tristate,
     WritePath,
 )
@@ -290,9 +291,19 @@ class GlobalConfig(TlsKeys, frozen=True, kw_only=True):
         "auto",
         "How large responses are sent. `plain`: copied by the thread that has read the data. `async`: copied by a "
         "thread of the kernel. `zerocopy`: the network card reads frevo's buffer. `splice`: it reads the page cache; "
-        "for data that is neither signed nor encrypted, and whoever writes to the file meanwhile may change what is "
-        "sent. `async` and `zerocopy` need io_uring. `auto` is `plain`: of those that are always right, the fastest "
-        "where it was measured; `frevo status` says why another way is not used.",
+        "for data that is neither signed nor encrypted, and where `frevo:splice` allows it. `async` and `zerocopy` "
+        "need io_uring. `auto` is `plain`, the fastest where it was measured; `frevo status` says why another way is "
+        "not used.",
+        restart=True,
+    )
+    frevo_splice: SplicePolicy = setting(
+        choices.SPLICE,
+        "auto",
+        "When `frevo:read path = splice` sends pages of a file as they are. `auto`: while nobody can change them "
+        "before the client has them: under a read lease of Linux (F_SETLEASE), and to clients on other hosts. A "
+        "program that opens the file for writing waits until they have arrived, at most 10 seconds; a client that "
+        "does not take them for 2 seconds is disconnected. `always`: whoever writes to the file may change what is "
+        "being sent; for files that nobody writes to, and for benchmarks. `never`: not at all.",
         restart=True,
     )
     frevo_write_path: WritePath = setting(

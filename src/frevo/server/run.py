@@ -117,6 +117,7 @@ async def run_server(
             engine=settings.frevo_engine,
             read_path=settings.frevo_read_path,
             write_path=settings.frevo_write_path,
+            splice=settings.frevo_splice,
             limits=limits_of(config),
         )
         unused.callback(transport.shutdown)

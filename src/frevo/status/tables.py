@@ -87,7 +87,7 @@ def _read_path(own: Mapping[str, Any]) -> list[Text]:
     words += [f"{count} by {name}" for name, count in sent.items() if count]
     if copied := counters.get("sent_zero_copy_copied"):
         words.append(f"{_text(copied)} copied after all")
-    return [Text(", ".join(words)), _reasons(own, "unused_read_paths")]
+    return [Text(", ".join(words)), *_splicing(counters), _reasons(own, "unused_read_paths")]
 
 
 def _write_path(own: Mapping[str, Any]) -> list[Text]:
@@ -121,6 +121,33 @@ def _fast_path(own: Mapping[str, Any]) -> list[Text]:
         files = " and ".join(f"{name} of {hold[name]}" for name in ("reads", "writes") if hold.get(name))
         words.append(f"no {files} files: {_text(hold.get('reason'))}")
     return [Text(", ".join(words))]
+
+
+#: Why READs were copied that were to be spliced: by counter of the statistics.
+_UNSPLICED = {
+    "unspliced_near": "for clients that may be on this host",
+    "unspliced_writer": "of files that somebody writes to",
+    "unspliced_denied": "without the right to leases (the server is not root or the owner)",
+    "unspliced_unable": "on file systems without leases",
+    "unspliced_short": "for want of leases or descriptors",
+}
+
+
+def _splicing(counters: Mapping[str, Any]) -> list[Text]:
+    """A line about leases once there was one, or was to be one, and why READs were copied all the same."""
+    words = [
+        f"{_text(counters[name])} READs copied {why}"
+        for name, why in _UNSPLICED.items()
+        if counters.get(name)
+    ]
+    if counters.get("leases") or counters.get("leases_broken"):
+        counts = {
+            "leases": "on files",
+            "leases_broken": "given up for writers",
+            "cut_for_writers": "clients cut off for writers",
+        }
+        words = [f"{_text(counters.get(name) or 0)} {of}" for name, of in counts.items()] + words
+    return [Text("leases: " + ", ".join(words))] if words else []
 
 
 def _sessions(snapshot: Mapping[str, Any]) -> RenderableType:

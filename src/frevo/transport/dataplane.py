@@ -48,6 +48,7 @@ class DataPlaneTransport:
         role: str = "server",
         read_path: str = "auto",
         write_path: str = "auto",
+        splice: str = "auto",
         limits: Limits | None = None,
     ) -> None:
         self._loop = loop
@@ -58,6 +59,7 @@ class DataPlaneTransport:
             role=role,
             read_path=read_path,
             write_path=write_path,
+            splice=splice,
             limits=limits,
         )
         self._names: dict[int, str] = {}

@@ -32,6 +32,10 @@ class FileIdentity(NamedTuple):
     stream: str = ""
 
 
+class FileLeasedError(Exception):
+    """A file cannot be opened for writing yet: somebody has a lease on it (fcntl(2)), and was told to give it up."""
+
+
 class OpenIntent(Bits):
     """The operations that the handle must support; PATH alone allows metadata only (and works on special files)."""
 
@@ -318,7 +322,8 @@ class Backend(ABC):
 
     @abstractmethod
     def open(self, resolved: Resolved, intent: OpenIntent) -> Handle:
-        """Open the very file that *resolved* found; OBJECT_NAME_NOT_FOUND if it has vanished."""
+        """Open the very file that *resolved* found; OBJECT_NAME_NOT_FOUND if it has vanished, FileLeasedError if it is
+        to be opened for writing and somebody has a lease on it."""
 
     @abstractmethod
     def create(

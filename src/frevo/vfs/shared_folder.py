@@ -25,6 +25,7 @@ from frevo.aio.syscalls import (
     statx,
 )
 from frevo.errors import SMBError
+from frevo.vfs.base import FileLeasedError
 from frevo.vfs.names import encode_name
 from frevo.vfs.system import proc_path
 from frevo.wire.erref import NTStatus
@@ -78,10 +79,14 @@ class SharedFolder:
         return openat2(directory_fd, encode(name), flags, mode, self._resolve)
 
     def open_again(self, fd: int, flags: int) -> int:
-        """Open the very file of *fd* (may be O_PATH) again with *flags*; its name does not matter."""
+        """Open the very file of *fd* (may be O_PATH) again with *flags*; its name does not matter. FileLeasedError if
+        that is possible later (O_NONBLOCK)."""
         if self._acted:
             must_be_user(fd)
-        return os.open(proc_path(fd), flags | os.O_CLOEXEC)
+        try:
+            return os.open(proc_path(fd), flags | os.O_CLOEXEC)
+        except BlockingIOError as error:
+            raise FileLeasedError from error
 
     def status(self, path: str) -> FileStatus:
         """Status of the real path, following links, even outside: use it only to find the type."""

@@ -20,7 +20,10 @@ def test_choices_with_auto_are_rungs() -> None:
     )
     samba = replace(read, name="write raw")
     assert rungs([engine, read, without_auto, samba]) == {
-        "read": {"read: splice": {"frevo:read path": "splice"}, "read: plain": {"frevo:read path": "plain"}},
+        "read": {
+            "read: splice": {"frevo:read path": "splice", "frevo:splice": "always"},
+            "read: plain": {"frevo:read path": "plain"},
+        },
         "write": {},
     }
     assert set(rungs()) == {"read", "write"}

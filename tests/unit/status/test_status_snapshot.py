@@ -213,6 +213,25 @@ def test_tables_show_everything_and_no_control_characters() -> None:
     assert "\x1b" not in text
 
 
+def test_leases_are_shown_with_the_reasons_for_copies() -> None:
+    """Goal: what is not spliced is said with its reason, and nothing where nobody asked for it. Method: counters."""
+    made = as_json(snapshot())
+    for counters, lines in (
+        ({"bytes_sent": 5}, []),
+        ({"unspliced_near": 7}, ["leases: 7 READs copied for clients that may be on this host"]),
+        (
+            {"leases": 2, "leases_broken": 1, "unspliced_writer": 3},
+            ["leases: 2 on files, 1 given up for writers, 0 clients cut off for writers, "
+             "3 READs copied of files that somebody writes to"],
+        ),
+    ):  # fmt: skip
+        made["frevo"]["statistics"] = counters
+        console = Console(file=io.StringIO(), width=200, highlight=False)
+        show(made, console)
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert [line for line in text.splitlines() if line.startswith("leases")] == lines
+
+
 @pytest.mark.parametrize(
     "value", [{}, {"sessions": [], "tcons": None}, {"sessions": {"1": {}}, "open_files": {"x": {}}}]
 )

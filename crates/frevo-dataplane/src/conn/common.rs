@@ -6,12 +6,14 @@ use std::sync::Arc;
 use super::arriving::Arrival;
 use super::input::Up;
 use super::{violation, Host, Settings};
-use crate::attached::SessionOpens;
+use crate::attached::{AttachedOpen, SessionOpens};
 use crate::budget::{Budget, Share};
 use crate::buffer::Output;
 use crate::crypto::SessionKeys;
+use crate::delivery::Delivery;
 use crate::event::{ConnectionId, Event, Flow, Payload, Reason};
 use crate::framing::Framing;
+use crate::leases::{Obstacle, Pin};
 use crate::stats::add;
 use crate::wire::{TransformHeader, CREDIT_BYTES, HEADER_BYTES, PROTOCOL_SMB2, TRANSFORM_BYTES};
 
@@ -47,6 +49,8 @@ pub(super) struct Common {
     pub(super) closing: bool,
     /// Its carrier can send what is in pipes.
     pub(super) takes_pipes: bool,
+    /// How far what it sends has arrived, if that is known.
+    pub(super) delivery: Option<Arc<Delivery>>,
     pub(super) unread: Unread,
 }
 
@@ -73,6 +77,14 @@ impl Common {
     /// What a request and its answer may take together: 64 KiB for each credit.
     pub(super) fn paid_bytes(&self, credit_charge: u16) -> usize {
         usize::from(self.charge(credit_charge)) * CREDIT_BYTES as usize
+    }
+
+    /// The right to send pages of a file as they are.
+    pub(super) fn pin(&self, open: &AttachedOpen, host: &Host) -> Result<Pin, Obstacle> {
+        match &self.delivery {
+            Some(delivery) if delivery.leaves_host() => open.pages.pin(&open.file, host.now, &host.stats),
+            _ => Err(Obstacle::Near),
+        }
     }
 
     /// Sends what is queued, then the connection is to be closed; nothing more is received or queued.

@@ -34,10 +34,11 @@ use crate::attached::SessionOpens;
 use crate::buffer::{Output, Pool};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
+use crate::delivery::Delivery;
 use crate::event::{ConnectionId, Event, Flow, Reason};
 use crate::file_job::{FileJob, Purpose};
 use crate::framing::Framing;
-use crate::ladder::{Rung, WriteRung};
+use crate::ladder::{Rung, Splicing, WriteRung};
 use crate::limits::Limits;
 use crate::pump::{self, PumpId};
 use crate::stats::Stats;
@@ -74,6 +75,8 @@ pub struct Host {
     pub rung: Rung,
     /// How the data of large WRITEs come.
     pub write_rung: WriteRung,
+    /// When that may be splice.
+    pub splicing: Splicing,
     /// The time as of the last event: a connection has no clock of its own.
     pub now: Instant,
 }
@@ -90,6 +93,7 @@ impl Host {
             can_defer: false,
             rung: Rung::default(),
             write_rung: WriteRung::default(),
+            splicing: Splicing::default(),
             fast_echo,
             now,
         }
@@ -152,6 +156,7 @@ impl Connection {
             flow,
             closing: false,
             takes_pipes: false,
+            delivery: None,
             unread: Unread::new(limits.max_unread_bytes.clone()),
         };
         let side = match role {
@@ -212,6 +217,12 @@ impl Connection {
     /// Whether its carrier can send what is in pipes; not from the start.
     pub fn set_takes_pipes(&mut self, takes_pipes: bool) {
         self.common.takes_pipes = takes_pipes;
+    }
+
+    /// What is sent goes through that socket alone.
+    pub fn set_delivery(&mut self, delivery: Arc<Delivery>) {
+        self.common.output.count_in(delivery.counter());
+        self.common.delivery = Some(delivery);
     }
 
     /// Sends what is queued, then the connection is to be closed; nothing more is received or queued.

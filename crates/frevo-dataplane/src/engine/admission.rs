@@ -97,14 +97,7 @@ mod tests {
     #[test]
     fn threads_together_admit_no_more_than_the_limit() {
         let limits = Limits { max_connections: 1000, max_unauthenticated: 2000, ..Limits::default() };
-        let config = Config {
-            threads: 1,
-            engine: "auto".into(),
-            role: Role::Server,
-            write_path: "auto".into(),
-            read_path: "auto".into(),
-            limits,
-        };
+        let config = Config::with(Role::Server, limits);
         let shared = &*DataPlane::share(config, "epoll").unwrap();
         let limit = shared.limits.max_connections as u64;
         let admitted = || (0..limit).filter(|_| Admission::room(shared).is_ok()).count() as u64;

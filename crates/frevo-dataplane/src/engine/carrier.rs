@@ -8,11 +8,13 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use super::quic_kernel::{KernelQuic, QuicSocket};
 use super::socket;
 use super::transfer::SLICES;
 use crate::buffer::{Output, Pool};
+use crate::delivery::Delivery;
 use crate::event::Reason;
 use crate::pipe::Pipe;
 
@@ -38,7 +40,7 @@ pub(super) trait ByteStream {
 #[derive(Debug)]
 pub(super) enum Carrier {
     /// A connected stream socket.
-    Socket(OwnedFd),
+    Socket(Arc<Delivery>),
     /// The stream of a QUIC connection, which its thread has.
     Quic,
     /// A QUIC socket of the kernel.
@@ -46,11 +48,16 @@ pub(super) enum Carrier {
 }
 
 impl Carrier {
+    /// A connected stream socket.
+    pub(super) fn of(socket: OwnedFd) -> Carrier {
+        Carrier::Socket(Arc::new(Delivery::new(socket)))
+    }
+
     /// Its socket, if it has one of its own and carries messages already.
     pub(super) fn socket(&self) -> Option<Socket> {
         match self {
-            Carrier::Socket(fd) => {
-                Some(Socket { fd: fd.as_raw_fd(), quic_client: None, leaves_large: false })
+            Carrier::Socket(delivery) => {
+                Some(Socket { fd: delivery.as_raw_fd(), quic_client: None, leaves_large: false })
             }
             Carrier::Quic => None,
             Carrier::KernelQuic(quic) => {
@@ -65,10 +72,15 @@ impl Carrier {
         matches!(self, Carrier::KernelQuic(quic) if quic.ready().is_none())
     }
 
+    /// Whether a writer of a file could not wait for its peer any longer.
+    pub(super) fn was_cut(&self) -> bool {
+        matches!(self, Carrier::Socket(delivery) if delivery.was_cut())
+    }
+
     /// Says that nothing more will be sent.
     pub(super) fn end_output(&self) {
         match self {
-            Carrier::Socket(fd) => socket::shutdown_write(fd),
+            Carrier::Socket(delivery) => socket::shutdown_write(delivery.socket()),
             Carrier::Quic => (),
             Carrier::KernelQuic(quic) => quic.finish(),
         }

@@ -64,7 +64,7 @@ pub(super) fn ladders(config: &Config, engine: &str) -> io::Result<(Ladder, Ladd
     };
     let (read, write) = (&config.read_path, &config.write_path);
     Ok((
-        Ladder::choose(read, engine).ok_or_else(|| unknown("read", read))?,
+        Ladder::choose(read, config.splicing, engine).ok_or_else(|| unknown("read", read))?,
         Ladder::choose_for_writes(write).ok_or_else(|| unknown("write", write))?,
     ))
 }

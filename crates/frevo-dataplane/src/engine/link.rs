@@ -121,7 +121,10 @@ pub(crate) struct Link {
 
 impl Link {
     pub(super) fn new(carrier: Carrier, mut connection: Connection) -> Link {
-        connection.set_takes_pipes(matches!(carrier, Carrier::Socket(_)));
+        if let Carrier::Socket(delivery) = &carrier {
+            connection.set_takes_pipes(true);
+            connection.set_delivery(delivery.clone());
+        }
         let id = connection.id();
         let core = Core { connection, parked: false, failed: None, gone: false };
         Link { id, carrier, inbox: Mutex::default(), core: Mutex::new(core) }

@@ -43,8 +43,8 @@ use crate::credits::Credits;
 use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, ListenerId};
 use crate::framing::Framing;
-use crate::ladder::{Ladder, WriteRung};
-use crate::limits::{descriptor_shares, Limits};
+use crate::ladder::{Ladder, Splicing, WriteRung};
+use crate::limits::Limits;
 use crate::pump::{self, PumpId};
 use crate::quic::client::ClientTls;
 use crate::quic::server::ServerTls;
@@ -54,6 +54,7 @@ use admission::Recent;
 use carrier::Carrier;
 pub use choice::{choose, Choice};
 pub(crate) use command::{Accepted, Command};
+use config::within_descriptors;
 pub use config::Config;
 use link::{Change, Link};
 pub use queue::Waker;
@@ -75,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) role: Role,
     pub(crate) ladder: Ladder,
     pub(crate) write_ladder: Ladder<WriteRung>,
+    pub(crate) splicing: Splicing,
     pub(crate) events: EventQueue,
     pub(crate) queues: Vec<CommandQueue>,
     pub(crate) workers: Workers,
@@ -106,7 +108,7 @@ impl Shared {
             add(&self.stats.connections, 1);
             socket::keep_alive(fd.as_raw_fd());
         }
-        let link = self.new_link(id, Carrier::Socket(fd), framing);
+        let link = self.new_link(id, Carrier::of(fd), framing);
         self.send(id, Command::Adopt { link, accepted });
         id
     }
@@ -234,6 +236,7 @@ impl DataPlane {
             role: config.role,
             ladder,
             write_ladder,
+            splicing: config.splicing,
             events: EventQueue::new()?,
             queues,
             links: RwLock::default(),
@@ -458,12 +461,6 @@ fn bodies(engine: &str, shared: &Arc<Shared>) -> io::Result<Vec<Body>> {
         Ok(Box::new(move || thread.run()))
     };
     (0..shared.queues.len()).map(body).collect()
-}
-
-/// No more connections than there are descriptors for: the control plane opens files with the others.
-fn within_descriptors(mut limits: Limits) -> Limits {
-    limits.max_connections = limits.max_connections.min(descriptor_shares().0);
-    limits
 }
 
 impl Drop for DataPlane {

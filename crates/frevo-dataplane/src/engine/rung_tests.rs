@@ -12,7 +12,7 @@ use crate::attached::{AttachedOpen, SessionOpens};
 use crate::crypto::{Signer, SigningAlgorithm};
 use crate::fast::OpenFile;
 use crate::gate::{Gate, Levels};
-use crate::ladder::Rung;
+use crate::ladder::{Rung, Splicing};
 use crate::wire::{command, Header, ReadRequest, HEADER_BYTES};
 use zerocopy::IntoBytes;
 
@@ -52,6 +52,7 @@ impl Server {
             role: Role::Server,
             read_path: rung.name().into(),
             write_path: write_rung.name().into(),
+            splicing: Splicing::Always, // the clients are on the loopback
             limits: Limits { output_high_water: 8 << 20, ..Limits::default() },
         };
         let plane = DataPlane::start(config).unwrap();
@@ -98,6 +99,7 @@ impl Server {
             position: Arc::default(),
             sequence: None,
             gate: self.gate.beneath(),
+            pages: Arc::default(),
             readable: true,
             writable: true,
             acting: None,

@@ -85,6 +85,7 @@ impl Table {
         host.can_defer = true;
         host.rung = shared.ladder.rung;
         host.write_rung = shared.write_ladder.rung;
+        host.splicing = shared.splicing;
         Table {
             host,
             shared,
@@ -234,6 +235,10 @@ impl Table {
     /// Closes a connection at once.
     pub(super) fn close(&mut self, id: ConnectionId, reason: Reason) {
         let Some(entry) = self.entries.remove(&id) else { return };
+        let reason = match entry.link.carrier.was_cut() {
+            true => Reason::Borrowed("peer does not take data of a file that somebody waits to write to"),
+            false => reason,
+        };
         self.shared.forget(id);
         let authenticated = entry.link.end(&mut self.host);
         let stats = &self.shared.stats;

@@ -71,23 +71,23 @@ impl Pipe {
 impl PipeRun {
     /// The one that is being filled.
     pub fn last_mut(&mut self) -> Option<&mut Pipe> {
-        self.0.last_mut()
+        self.pipes.last_mut()
     }
 
     /// Goes on with another pipe.
     pub fn push(&mut self, pipe: Pipe) {
-        self.0.push(pipe);
+        self.pipes.push(pipe);
     }
 
     /// True when the last pipe is full of little pieces.
     pub fn is_sparse(&self) -> bool {
-        self.0.last().is_some_and(|pipe| pipe.len() < pipe.capacity / SPARSE)
+        self.pipes.last().is_some_and(|pipe| pipe.len() < pipe.capacity / SPARSE)
     }
 
     /// Moves everything to a file; may block. How many bytes that were, and why not more.
     pub fn store(&mut self, file: RawFd, offset: u64) -> (usize, io::Result<()>) {
         let mut done = 0;
-        for pipe in &mut self.0 {
+        for pipe in &mut self.pipes {
             let (count, result) = pipe.store(file, offset + done as u64);
             done += count;
             if result.is_err() {
@@ -100,7 +100,7 @@ impl PipeRun {
     /// Takes everything out as bytes, behind what is in `bytes`.
     pub fn take_into(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
         bytes.reserve_exact(self.len());
-        self.0.iter_mut().try_for_each(|pipe| pipe.take_into(bytes))
+        self.pipes.iter_mut().try_for_each(|pipe| pipe.take_into(bytes))
     }
 }
 
@@ -158,7 +158,7 @@ impl Pipes {
     /// The first pipe for what comes in; None when there are no more. Who sends slowly keeps pipes for long: half of them are
     /// for what goes out.
     pub fn receiving(&mut self) -> Option<PipeRun> {
-        Some(PipeRun(vec![self.one_more()?]))
+        Some(PipeRun { pipes: vec![self.one_more()?], pin: None })
     }
 
     /// A further one.

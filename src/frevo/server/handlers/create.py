@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable
 
 import msgspec
 
 from frevo.errors import SMBError
 from frevo.locking.share_modes import DATA_ACCESS
+from frevo.server.core.lane import INTERIM_SECONDS
 from frevo.server.core.request import Request
 from frevo.server.core.state import Open
 from frevo.server.pipes.feed import new_pipe
@@ -15,7 +18,7 @@ from frevo.server.rules import create_checks
 from frevo.server.rules.create_access import changed_by, granted_for_existing, granted_for_new, new_descriptor
 from frevo.server.rules.deleting import check_deletable, check_not_pending, check_not_readonly
 from frevo.server.rules.security import maximal_access, without_readonly
-from frevo.vfs.base import FileIdentity, FileStat, Handle, OpenIntent, Resolved
+from frevo.vfs.base import FileIdentity, FileLeasedError, FileStat, Handle, OpenIntent, Resolved
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
     AllocationSize,
@@ -50,6 +53,10 @@ _SETTABLE = int(
 )
 _MUST_EXIST = (CreateDisposition.OPEN, CreateDisposition.OVERWRITE)
 _OVERWRITES = (CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF)
+#: How long somebody may keep a lease on a file that is to be written to; more than the kernel allows by default (45 s).
+_LEASE_SECONDS = 60.0
+#: How long a CREATE waits before it tries again.
+_PAUSE_MIN, _PAUSE_MAX = 0.001, 0.05
 #: How often the name may appear or disappear between look-up and open.
 _ATTEMPTS = 3
 
@@ -79,15 +86,48 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
         raise SMBError(NTStatus.OBJECT_NAME_NOT_FOUND, "there are no snapshots")
     descriptors, user = request.server.budgets.descriptors, request.session.user
     descriptors.reserve(user)
-    opened: _Opened | None = None
     try:
-        opened = _open_or_create(request, fields)
-        return _enter(request, fields, opened)
+        return _open(request, fields)
+    except FileLeasedError:
+        return _open_when_free(request, fields)
     except BaseException:
         descriptors.give(user)
-        if opened is not None:
-            opened.handle.close()
         raise
+
+
+def _open(request: Request, fields: CreateRequest) -> bytes:
+    """Opens the file and enters the open. FileLeasedError if somebody has to give up a lease first."""
+    opened = _open_or_create(request, fields)
+    try:
+        return _enter(request, fields, opened)
+    except BaseException:
+        opened.handle.close()
+        raise
+
+
+async def _open_when_free(request: Request, fields: CreateRequest) -> bytes:
+    """Opens the file for writing once nobody has a lease (fcntl(2)) on it: the data plane, while it sends pages of the
+    file, or another program. They have been told by the attempt to open it, and the kernel limits their time."""
+    loop = request.server.loop
+    ends, pause = loop.time() + _LEASE_SECONDS, _PAUSE_MIN
+    interim = loop.call_later(INTERIM_SECONDS, request.tell_pending)
+    try:
+        while loop.time() < ends:
+            paused: asyncio.Future[int] = loop.create_future()
+            timer = loop.call_later(pause, paused.set_result, 0)
+            try:
+                await request.may_end(paused)
+            finally:
+                timer.cancel()
+            with contextlib.suppress(FileLeasedError):
+                return _open(request, fields)
+            pause = min(2 * pause, _PAUSE_MAX)
+        raise SMBError(NTStatus.SHARING_VIOLATION, f"another program has a lease on {fields.name}")
+    except BaseException:
+        request.server.budgets.descriptors.give(request.session.user)
+        raise
+    finally:
+        interim.cancel()
 
 
 def _open_or_create(request: Request, fields: CreateRequest) -> _Opened:

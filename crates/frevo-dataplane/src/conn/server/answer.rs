@@ -19,7 +19,7 @@ use crate::fast::{is_plain, read_response, Attempt, OpenFile, READ_RESPONSE_BYTE
 use crate::file_job::{FileJob, Purpose, Target, Work};
 use crate::framing::Framing;
 use crate::gate::Level;
-use crate::ladder::Rung;
+use crate::ladder::{Rung, Splicing};
 use crate::pipe::PipeRun;
 use crate::stats::add;
 use crate::wire::{
@@ -126,7 +126,7 @@ impl Server {
             common.output.push_file(running, offset, count);
             return Some(sent.map(|()| Verdict::Answered));
         }
-        let mut pipes = pipes_for(common, &protection, read, host);
+        let mut pipes = pipes_for(common, &protection, open, read, host);
         match try_read(common, &open.file, &mut pipes, read, data_start, host) {
             Attempt::Failed => None,
             Attempt::WouldBlock => {
@@ -229,12 +229,16 @@ impl Server {
         &mut self,
         common: &mut Common,
         request: &Header,
-        run: PipeRun,
+        mut run: PipeRun,
         host: &mut Host,
     ) -> Result<(), Reason> {
         self.send_header(common, request, run.len(), host)?;
+        let pin = run.pin.take();
         common.output.push_pipes(run, &mut host.pool);
-        Ok(())
+        match (pin, &common.delivery) {
+            (Some(pin), Some(delivery)) => pin.queued(delivery, common.output.end()),
+            _ => Ok(()),
+        }
     }
 
     /// Queues what comes before the data of a plain response to a READ.
@@ -355,10 +359,12 @@ fn in_pieces(
     (count > PIECE_BYTES && count >= minimum).then_some(count)
 }
 
-/// Pipes for the data of a READ that is to leave in them.
+/// Pipes for the data of a READ that is to leave in them. Its file's pages stay as they are until they have arrived, unless
+/// that was not asked for.
 fn pipes_for(
     common: &Common,
     protection: &Protection,
+    open: &AttachedOpen,
     read: &ReadRequest,
     host: &mut Host,
 ) -> Option<PipeRun> {
@@ -367,7 +373,20 @@ fn pipes_for(
     if host.rung != Rung::Splice || !plain || !common.takes_pipes || length < SPLICED_BYTES {
         return None;
     }
-    host.pool.pipes.take(offset, length)
+    let pin = match host.splicing {
+        Splicing::Always => None,
+        Splicing::Never => return None,
+        Splicing::Auto => match common.pin(open, host) {
+            Ok(pin) => Some(pin),
+            Err(obstacle) => {
+                obstacle.count(&host.stats);
+                return None;
+            }
+        },
+    };
+    let mut run = host.pool.pipes.take(offset, length)?;
+    run.pin = pin;
+    Some(run)
 }
 
 /// Reads what is in memory, into the pipes or the room behind `data_start` at the end of the output.
