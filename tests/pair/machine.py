@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -31,14 +32,15 @@ OTHER_USER, OTHER_PASSWORD = "user2", "0therPassw0rd"
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time jumps forward on command."""
+    """An event loop whose time jumps forward on command, and may do nothing else."""
 
     def __init__(self) -> None:
         super().__init__()
         self.ahead = 0.0
+        self.stood_at: float | None = None
 
     def time(self) -> float:
-        return super().time() + self.ahead
+        return (super().time() if self.stood_at is None else self.stood_at) + self.ahead
 
 
 class Pair:
@@ -128,10 +130,21 @@ class Pair:
                 self.loop.run_until_complete(asyncio.sleep(0))
             if not (self.patient and self.server.lanes.busy):
                 break
-            self.loop.run_until_complete(asyncio.sleep(0.0002))
+            self._pause(0.0002)
         if seconds:
-            self.loop.run_until_complete(asyncio.sleep(seconds))
+            self._pause(seconds)
         act_as(None)
+
+    def _pause(self, seconds: float) -> None:
+        if self.loop.stood_at is None:
+            self.loop.run_until_complete(asyncio.sleep(seconds))
+        else:
+            time.sleep(seconds)
+            self.loop.run_until_complete(asyncio.sleep(0))
+
+    def stop_clock(self) -> None:
+        """From now on only `advance` moves the loop's clock, however slow the machine is."""
+        self.loop.stood_at = self.loop.time() - self.loop.ahead
 
     def advance(self, seconds: float) -> None:
         """Advances the clock."""

@@ -15,6 +15,8 @@ from pair.machine import OTHER_PASSWORD, OTHER_USER, Pair
 
 
 def fresh(pair: Pair, peer: str = "10.0.0.1:1000") -> Client:
+    """A client that may log on. Delays are over when the test says so, on a busy machine too."""
+    pair.stop_clock()
     client = Client(pair, pair.inside(pair.transport.connect, peer))
     client.negotiate()
     return client
