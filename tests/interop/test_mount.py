@@ -51,7 +51,7 @@ def place(mount: Mounted, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 def shell(script: str, folder: Path) -> str:
     """Runs a script there; its output. A command that fails fails the test."""
-    done = programs.run(["bash", "-euc", f"cd '{folder}'\n{script}"], timeout_s=60)
+    done = programs.run(["bash", "-euc", f"cd '{folder}'\n{script}"], timeout_s=180)
     assert done.status == 0, done.output
     return done.output
 

@@ -26,7 +26,7 @@ from peers import planes, programs, transports
 from peers.frevo_relay import FrevoRelay
 from peers.target import DOMAIN, PASSWORD, SHARES, USER, Target, section, share_sections
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 #: The promise of the README: Ctrl-C drains and stops within this time.
 STOP_TIMEOUT_S = 2.0
 #: Time for a process to exit on a busy test machine before it is called stuck.

@@ -16,7 +16,7 @@ from peers import programs
 from peers.frevo_server import FREVO
 from peers.target import Target
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 
 

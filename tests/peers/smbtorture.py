@@ -28,7 +28,7 @@ LISTED_TESTS_ONLY = {
     "smb2.session": "the bind tests want a second channel",
 }
 #: Seconds that a suite may take; the rest gets SUITE_TIMEOUT_S.
-SUITE_TIMEOUTS_S = {"smb2.dir": 240, "smb2.timestamps": 180, "smb2.notify": 40}
+SUITE_TIMEOUTS_S = {"smb2.dir": 240, "smb2.timestamps": 180, "smb2.notify": 90}
 SUITE_TIMEOUT_S = 90
 #: Tests that may hang, waiting for an event that came together with another one: run last and on their own, for this
 #: many seconds. Of their suites only the listed tests are run.
