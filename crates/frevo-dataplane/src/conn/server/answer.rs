@@ -40,6 +40,15 @@ pub(super) struct Request<'a> {
     pub(super) encrypted: Option<u64>,
 }
 
+/// What answering a request here needs.
+pub(super) struct Context<'a> {
+    pub(super) common: &'a mut Common,
+    pub(super) request: &'a Request<'a>,
+    /// The right to sign the answer: it is taken if the request is answered here, or left to a worker.
+    pub(super) right: &'a mut Option<SignOnce>,
+    pub(super) host: &'a mut Host,
+}
+
 /// What a worker or the ring has done for a request, and what its answer needs.
 pub(super) struct Done {
     pub(super) header: Header,
@@ -57,34 +66,24 @@ pub(super) const UNUSUAL: u32 =
 pub(super) type Answered = Option<Result<Verdict, Reason>>;
 
 impl Server {
-    /// Answers a request if it can. If not, the `right` to sign its answer is still there.
-    pub(super) fn answer(
-        &mut self,
-        common: &mut Common,
-        request: &Request,
-        right: &mut Option<SignOnce>,
-        host: &mut Host,
-    ) -> Answered {
-        if !common.settings.authenticated || request.header.flags.get() & UNUSUAL != 0 {
+    /// Answers a request if it can. If not, the right to sign its answer is still there.
+    pub(super) fn answer(&mut self, context: &mut Context) -> Answered {
+        let header = &context.request.header;
+        if !context.common.settings.authenticated || header.flags.get() & UNUSUAL != 0 {
             return None;
         }
-        match request.header.command.get() {
-            command::READ => self.read(common, request, right, host),
-            command::WRITE => self.write(common, request, right, host),
-            command::FLUSH => self.flush(common, request, right, host),
-            command::ECHO if host.echoes() => self.echo(common, request, right, host),
+        match header.command.get() {
+            command::READ => self.read(context),
+            command::WRITE => self.write(context),
+            command::FLUSH => self.flush(context),
+            command::ECHO if context.host.echoes() => self.echo(context),
             _ => None,
         }
     }
 
     /// [MS-SMB2] 3.3.5.17
-    fn echo(
-        &mut self,
-        common: &mut Common,
-        request: &Request,
-        right: &mut Option<SignOnce>,
-        host: &mut Host,
-    ) -> Answered {
+    fn echo(&mut self, context: &mut Context) -> Answered {
+        let Context { common, request, right, host } = context;
         let Request { header, message, encrypted, .. } = request;
         Empty::of(message)?;
         let protection = match (header.session_id.get(), encrypted) {
@@ -97,13 +96,8 @@ impl Server {
     }
 
     /// [MS-SMB2] 3.3.5.12
-    fn read(
-        &mut self,
-        common: &mut Common,
-        request: &Request,
-        right: &mut Option<SignOnce>,
-        host: &mut Host,
-    ) -> Answered {
+    fn read(&mut self, context: &mut Context) -> Answered {
+        let Context { common, request, right, host } = context;
         let Request { header, message, encrypted, .. } = request;
         let read = ReadRequest::of(message).filter(|read| is_plain(read))?;
         let open = find_open(common, header, read.file_id, read.length.get(), common.settings.max_read)?;

@@ -4,7 +4,7 @@
 mod answer;
 mod write;
 
-use answer::{protection, Done, Request};
+use answer::{protection, Context, Done, Request};
 use write::flush_failed;
 
 use super::common::Common;
@@ -154,7 +154,8 @@ impl Server {
             add(&host.stats.bad_signatures, 1);
         } else if let Some(header) = asked.alone.filter(|_| found.unverified == 0) {
             let request = Request { header, message, following, encrypted };
-            if let Some(done) = self.answer(common, &request, &mut asked.right, host) {
+            let context = &mut Context { common, request: &request, right: &mut asked.right, host };
+            if let Some(done) = self.answer(context) {
                 return done;
             }
         }

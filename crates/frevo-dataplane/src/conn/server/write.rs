@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zerocopy::IntoBytes;
 
-use super::answer::{find_open, job, protection, Answered, Done, Request, UNUSUAL};
+use super::answer::{find_open, job, protection, Answered, Context, Done, Request, UNUSUAL};
 use super::Server;
 use crate::attached::{AttachedOpen, Running};
 use crate::conn::common::Common;
@@ -26,13 +26,8 @@ use crate::writing::{is_plain_write, write_response, Written, WRITE_REQUEST_BYTE
 
 impl Server {
     /// [MS-SMB2] 3.3.5.13
-    pub(super) fn write(
-        &mut self,
-        common: &mut Common,
-        request: &Request,
-        right: &mut Option<SignOnce>,
-        host: &mut Host,
-    ) -> Answered {
+    pub(super) fn write(&mut self, context: &mut Context) -> Answered {
+        let Context { common, request, right, host } = context;
         let Request { header, message, following, encrypted } = request;
         let (write, open) = find_target(common, header, message, message.len() + following)?;
         let protection = protection(common, header, *encrypted, open.encrypted_only)?;
@@ -99,13 +94,8 @@ impl Server {
     }
 
     /// [MS-SMB2] 3.3.5.11
-    pub(super) fn flush(
-        &mut self,
-        common: &mut Common,
-        request: &Request,
-        right: &mut Option<SignOnce>,
-        host: &mut Host,
-    ) -> Answered {
+    pub(super) fn flush(&mut self, context: &mut Context) -> Answered {
+        let Context { common, request, right, host } = context;
         let Request { header, message, encrypted, .. } = request;
         let flush = FlushRequest::of(message)?;
         let open = find_open(common, header, flush.file_id, 0, 0)?;
