@@ -29,7 +29,7 @@ from frevo.wire.smb2 import (
     WriteRequest,
     WriteResponse,
 )
-from pair.client import Client, FileId, create_request
+from pair.client import Client, Element, FileId, create_request
 from pair.conftest import MakePair
 from pair.file_calls import EXCLUSIVE, NOW, UNLOCK, folder, lock, put, queried
 from pair.machine import Pair
@@ -162,6 +162,27 @@ def test_channel_sequences_begin_with_create_and_with_smb_3(pair: Pair) -> None:
             body = WriteRequest(file_id, 0, b"data").pack()
             assert client.call(Command.WRITE, body, status=sequence).status == wanted
         client.close(file_id)
+
+
+def test_what_a_compound_goes_on_with_attaches_nothing(pair: Pair) -> None:
+    """Goal: an open that is read or written and closed in one message is not attached in vain. Method: READ and WRITE
+    before another request, and as the last one; what comes then is answered by the data plane, or not."""
+    client = pair.logged_on()
+    file_id = client.open("file")
+    write, read = WriteRequest(file_id, 0, b"data").pack(), ReadRequest(file_id, 0, 4).pack()
+    flush = Element(Command.FLUSH, FlushRequest(file_id).pack())
+    for one in (Element(Command.WRITE, write), Element(Command.READ, read)):
+        assert [client.wait(number).status for number in client.compound(one, flush)] == [
+            NTStatus.SUCCESS
+        ] * 2
+    assert client.write(file_id, 0, b"more").status == NTStatus.SUCCESS and counts(pair)[0] == 0
+    assert client.write(file_id, 0, b"more").status == NTStatus.SUCCESS and counts(pair)[0] == 1
+    last = client.open("file")
+    [
+        client.wait(number)
+        for number in client.compound(flush, Element(Command.READ, ReadRequest(last, 0, 4).pack()))
+    ]
+    assert client.write(last, 0, b"more").status == NTStatus.SUCCESS and counts(pair)[0] == 2
 
 
 def test_an_error_is_the_servers_and_nothing_is_done_twice(pair: Pair) -> None:

@@ -42,7 +42,8 @@ async def _read_file(request: Request, fields: ReadRequest) -> bytes:
     if (not data and fields.length) or len(data) < fields.minimum_count:
         raise SMBError(NTStatus.END_OF_FILE)
     opened.position = fields.offset + len(data)
-    request.server.fastpath.attach(opened)
+    if request.last:  # what follows in a compound is mostly CLOSE
+        request.server.fastpath.attach(opened)
     return ReadResponse(data).pack()
 
 

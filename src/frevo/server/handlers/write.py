@@ -55,7 +55,7 @@ async def _write_file(request: Request, fields: WriteRequest) -> bytes:
     opened.position = offset + written
     if fields.flags & _THROUGH:
         await handle.flush()
-    if written:
+    if written and request.last:  # what follows in a compound is mostly CLOSE
         request.server.fastpath.attach(opened)
     return WriteResponse(written).pack()
 
