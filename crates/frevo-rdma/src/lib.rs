@@ -1,0 +1,3 @@
+//! SMB Direct and what carries it: the state machine of [MS-SMBD] and RDMA providers; neither Python nor SMB2 here.
+
+pub mod smbd;
