@@ -1,0 +1,221 @@
+//! Two ends over a stream that is cut anywhere, with seeded operations.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::*;
+use crate::regions::{Access, Place};
+
+/// A small generator of numbers (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % bound
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.below(256) as u8).collect()
+    }
+}
+
+const RECEIVE_BYTES: usize = 5000;
+
+/// Memory 0 may be read by the peer, 1 written, 2 is for answers to READs.
+struct End {
+    endpoint: Endpoint,
+    memory: [Vec<u8>; 3],
+    tags: [u32; 3],
+    messages: VecDeque<u8>,
+    receives: VecDeque<Vec<u8>>,
+    received: Vec<Vec<u8>>,
+    stream: VecDeque<u8>,
+    reads: HashMap<u64, (usize, Vec<u8>)>,
+    done: Vec<u64>,
+}
+
+impl End {
+    fn new(random: &mut Random, limits: Limits) -> End {
+        let mut endpoint = Endpoint::new(limits);
+        let accesses = [Access::READ, Access::WRITE, Access::NONE];
+        let mut memory = 0;
+        let tags = accesses.map(|access| {
+            memory += 1;
+            endpoint.regions.register(memory - 1, 1 << 40, 9000, access).unwrap()
+        });
+        let memory = [random.bytes(9000), vec![0; 9000], vec![0; 9000]];
+        let (messages, receives, received, stream, reads, done) = Default::default();
+        let mut end = End { endpoint, memory, tags, messages, receives, received, stream, reads, done };
+        for _ in 0..400 {
+            end.endpoint.post_receive(RECEIVE_BYTES);
+            end.receives.push_back(vec![0; RECEIVE_BYTES]);
+        }
+        end
+    }
+
+    /// Puts one segment on the other end's stream: whether there was one.
+    fn send(&mut self, to: &mut End) -> bool {
+        let Some(segment) = self.endpoint.next_segment() else { return false };
+        let data: Vec<u8> = match segment.local {
+            Local::Message => self.messages.drain(..segment.data).collect(),
+            Local::Memory(place) => {
+                let start = place.offset as usize;
+                self.memory[place.memory as usize][start..start + segment.data].to_vec()
+            }
+            Local::Own => vec![],
+        };
+        let (first, second) = data.split_at(data.len() / 3);
+        let (trailer, length) = segment.trailer([first, second].into_iter());
+        to.stream.extend(segment.head());
+        to.stream.extend(&data);
+        to.stream.extend(&trailer[..length]);
+        self.done.extend(segment.done);
+        true
+    }
+
+    fn put(&mut self, place: Placement, data: &[u8]) {
+        let (bytes, start) = match place {
+            Placement::Receive(offset) => (self.receives.front_mut().unwrap(), offset),
+            Placement::Memory(place) => (&mut self.memory[place.memory as usize], place.offset as usize),
+            Placement::Own => return,
+        };
+        bytes[start..start + data.len()].copy_from_slice(data);
+    }
+
+    /// Receives a piece of the stream: whether there was one.
+    fn receive(&mut self, random: &mut Random) -> bool {
+        let count = self.stream.len().min(1 + random.below(3000) as usize);
+        if let Some((place, most)) = self.endpoint.direct().filter(|_| random.below(2) == 0 && count > 0) {
+            let data: Vec<u8> = self.stream.drain(..count.min(most)).collect();
+            self.put(place, &data);
+            self.endpoint.received(&data);
+            return true;
+        }
+        let bytes: Vec<u8> = self.stream.drain(..count).collect();
+        let mut rest = &bytes[..];
+        loop {
+            let before = rest;
+            let Some(event) = self.endpoint.feed(&mut rest).unwrap() else { break };
+            match event {
+                Event::Data(place, count) => {
+                    let end = before.len() - rest.len();
+                    self.put(place, &before[end - count..end]);
+                }
+                Event::Completed(Completion::Received { bytes, invalidated }) => {
+                    let mut message = self.receives.pop_front().unwrap();
+                    message.truncate(bytes);
+                    self.received.push(message);
+                    assert_eq!(invalidated, None);
+                }
+                Event::Completed(Completion::Read(work)) => {
+                    let (start, expected) = self.reads.remove(&work).unwrap();
+                    assert_eq!(self.memory[2][start..start + expected.len()], expected);
+                }
+                Event::Completed(Completion::Terminated(terminate)) => panic!("{terminate}"),
+            }
+        }
+        count > 0
+    }
+}
+
+/// Goal: messages, RDMA WRITEs and READs arrive whole, in their places and in order, however the stream is cut.
+/// Method: random operations, segments and pieces; what arrives is compared with what was meant.
+#[test]
+fn everything_arrives() {
+    for seed in 1..=200_u64 {
+        let random = &mut Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let limits = Limits {
+            segment_bytes: 1 + random.below(4000) as usize,
+            incoming_reads: 3,
+            outgoing_reads: 1 + random.below(3) as u16,
+            checks: random.below(2) == 0,
+        };
+        let mut ends = [End::new(random, limits), End::new(random, limits)];
+        let mut sent = [vec![], vec![]];
+        let mut work = 0;
+        for _ in 0..random.below(300) {
+            let (left, right) = ends.split_at_mut(1);
+            let (mut one, mut other) = (&mut left[0], &mut right[0]);
+            let which = random.below(2) as usize;
+            if which == 1 {
+                std::mem::swap(&mut one, &mut other);
+            }
+            work += 1;
+            let (start, at) = (random.below(4000) as usize, random.below(4000) as usize);
+            let bytes = random.below(5000) as usize;
+            match random.below(6) {
+                0 => {
+                    let data = random.bytes(bytes);
+                    one.endpoint.post_send(work, bytes as u32, None);
+                    one.messages.extend(&data);
+                    sent[which].push(data);
+                }
+                1 => {
+                    let place = Place { memory: 0, offset: start as u64 };
+                    // Each place is written once per message, and all writes come from what does not change.
+                    one.endpoint.post_write(
+                        work,
+                        bytes as u64,
+                        place,
+                        (other.tags[1], (1 << 40) + start as u64),
+                    );
+                }
+                2 if one.reads.len() < 40 => {
+                    let expected = other.memory[0][at..at + bytes].to_vec();
+                    let sink = one.endpoint.regions.register(2, 77, 9000, Access::NONE).unwrap();
+                    let source = (other.tags[0], (1 << 40) + at as u64);
+                    if one.reads.is_empty() {
+                        one.reads.insert(work, (start, expected));
+                        one.endpoint.post_read(work, bytes as u32, (sink, 77 + start as u64), source);
+                    }
+                }
+                3 | 4 => drop(one.receive(random)),
+                _ => drop(one.send(other)),
+            }
+        }
+        loop {
+            let [one, other] = &mut ends;
+            let moved = one.send(other) | other.send(one) | one.receive(random) | other.receive(random);
+            if !moved {
+                break;
+            }
+        }
+        for which in 0..2 {
+            assert_eq!(ends[1 - which].received, sent[which], "seed {seed}");
+            assert!(ends[which].reads.is_empty() && !ends[which].endpoint.is_inside_segment(), "seed {seed}");
+            let ordered: Vec<u64> = ends[which].done.clone();
+            assert!(ordered.is_sorted(), "seed {seed}: {ordered:?}");
+            let (from, to) = (&ends[which].memory[0], &ends[1 - which].memory[1]);
+            assert!(
+                to.iter().zip(from).all(|(written, meant)| *written == 0 || written == meant),
+                "seed {seed}"
+            );
+        }
+    }
+}
+
+/// More RDMA READs than may be outstanding wait, and so does what was posted after them.
+#[test]
+fn reads_wait() {
+    let mut end = Endpoint::new(Limits { outgoing_reads: 1, ..LIMITS });
+    let sink = end.regions.register(1, 0, 8, Access::NONE).unwrap();
+    for work in 1..=2 {
+        end.post_read(work, 4, (sink, 0), (1, 0));
+    }
+    end.post_send(3, 1, None);
+    assert_eq!(end.next_segment().unwrap().done, None);
+    assert!(end.next_segment().is_none());
+    let header = [0, 18, 0xC1, 0x42, (sink >> 24) as u8, (sink >> 16) as u8, (sink >> 8) as u8, sink as u8];
+    let mut bytes = [&header[..], &[0; 8], &[1, 2, 3, 4]].concat();
+    bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+    let mut rest = &bytes[..];
+    assert_eq!(
+        end.feed(&mut rest),
+        Ok(Some(Event::Data(Placement::Memory(Place { memory: 1, offset: 0 }), 4)))
+    );
+    assert_eq!(end.feed(&mut rest), Ok(Some(Event::Completed(Completion::Read(1)))));
+    assert!(end.next_segment().is_some());
+    assert_eq!(end.next_segment().unwrap().done, Some(3));
+}
