@@ -23,6 +23,9 @@ impl Random {
 
 const RECEIVE_BYTES: usize = 5000;
 
+/// Where the memory begins, as the peer counts.
+const BASE: u64 = 1 << 40;
+
 /// Memory 0 may be read by the peer, 1 written, 2 is for answers to READs.
 struct End {
     endpoint: Endpoint,
@@ -43,7 +46,7 @@ impl End {
         let mut memory = 0;
         let tags = accesses.map(|access| {
             memory += 1;
-            endpoint.regions.register(memory - 1, 1 << 40, 9000, access).unwrap()
+            endpoint.regions.register(memory - 1, BASE, 9000, access).unwrap()
         });
         let memory = [random.bytes(9000), vec![0; 9000], vec![0; 9000]];
         let (messages, receives, received, stream, reads, done) = Default::default();
@@ -118,6 +121,34 @@ impl End {
         }
         count > 0
     }
+    /// Does something, with a work request of this number if it is one. Gives the message that it sends.
+    fn step(&mut self, other: &mut End, random: &mut Random, work: u64) -> Option<Vec<u8>> {
+        let (start, at) = (random.below(4000) as usize, random.below(4000) as usize);
+        let bytes = random.below(5000) as usize;
+        match random.below(6) {
+            0 => {
+                let data = random.bytes(bytes);
+                self.endpoint.post_send(work, bytes as u32, None);
+                self.messages.extend(&data);
+                return Some(data);
+            }
+            1 => {
+                // What is written where never changes, so that the order does not matter.
+                let place = Place { memory: 0, offset: start as u64 };
+                self.endpoint.post_write(work, bytes as u64, place, (other.tags[1], BASE + start as u64));
+            }
+            // The memory for the answers is looked at when one is there, so there is one at a time.
+            2 if self.reads.is_empty() => {
+                let expected = other.memory[0][at..at + bytes].to_vec();
+                self.reads.insert(work, (start, expected));
+                let sink = (self.tags[2], BASE + start as u64);
+                self.endpoint.post_read(work, bytes as u32, sink, (other.tags[0], BASE + at as u64));
+            }
+            3 | 4 => drop(self.receive(random)),
+            _ => drop(self.send(other)),
+        }
+        None
+    }
 }
 
 /// Goal: messages, RDMA WRITEs and READs arrive whole, in their places and in order, however the stream is cut.
@@ -143,37 +174,7 @@ fn everything_arrives() {
                 std::mem::swap(&mut one, &mut other);
             }
             work += 1;
-            let (start, at) = (random.below(4000) as usize, random.below(4000) as usize);
-            let bytes = random.below(5000) as usize;
-            match random.below(6) {
-                0 => {
-                    let data = random.bytes(bytes);
-                    one.endpoint.post_send(work, bytes as u32, None);
-                    one.messages.extend(&data);
-                    sent[which].push(data);
-                }
-                1 => {
-                    let place = Place { memory: 0, offset: start as u64 };
-                    // Each place is written once per message, and all writes come from what does not change.
-                    one.endpoint.post_write(
-                        work,
-                        bytes as u64,
-                        place,
-                        (other.tags[1], (1 << 40) + start as u64),
-                    );
-                }
-                2 if one.reads.len() < 40 => {
-                    let expected = other.memory[0][at..at + bytes].to_vec();
-                    let sink = one.endpoint.regions.register(2, 77, 9000, Access::NONE).unwrap();
-                    let source = (other.tags[0], (1 << 40) + at as u64);
-                    if one.reads.is_empty() {
-                        one.reads.insert(work, (start, expected));
-                        one.endpoint.post_read(work, bytes as u32, (sink, 77 + start as u64), source);
-                    }
-                }
-                3 | 4 => drop(one.receive(random)),
-                _ => drop(one.send(other)),
-            }
+            sent[which].extend(one.step(other, random, work));
         }
         loop {
             let [one, other] = &mut ends;

@@ -155,3 +155,15 @@ fn read_requests() {
     assert_eq!(bytes[16..], [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
     assert_eq!(ReadRequest::parse(&bytes), request);
 }
+
+/// The checksum of a Negotiate Request of SMB Direct, which tshark has called good.
+#[test]
+fn a_checksum() {
+    let request =
+        [&[0, 1, 0, 1, 0, 0, 10, 0][..], &[0x54, 5, 0, 0], &[0, 0x20, 0, 0], &[0, 0, 16, 0]].concat();
+    let mut endpoint = Endpoint::new(LIMITS);
+    endpoint.post_send(1, 20, None);
+    let segment = endpoint.next_segment().unwrap();
+    let (trailer, length) = segment.trailer([&request[..]].into_iter());
+    assert_eq!(trailer[..length], [0xEA, 0xA0, 0x84, 0xD5]);
+}
