@@ -16,6 +16,8 @@ pub(super) enum Segment {
     Begins(Header),
     /// So many bytes of its data, the next ones of what was fed.
     Data(usize),
+    /// All its data are at this address of the peer.
+    Reference(u64),
     /// All its data have come, and the checksum fits.
     Ends,
 }
@@ -32,6 +34,7 @@ pub(super) enum Broken {
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     Head,
+    Reference,
     Data { left: usize },
     Trailer { pad: usize },
 }
@@ -40,6 +43,7 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Decoder {
     checks: bool,
+    by_reference: bool,
     stage: Stage,
     /// The header, or the trailer, as far as it has come.
     kept: [u8; HEADER_BYTES],
@@ -49,9 +53,17 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// At the beginning of a segment. `checks`: segments have checksums.
-    pub(super) fn new(checks: bool) -> Decoder {
-        Decoder { checks, stage: Stage::Head, kept: [0; HEADER_BYTES], have: 0, sum: 0, ulpdu: 0 }
+    /// At the beginning of a segment. `checks`: segments have checksums. `by_reference`: tagged ones have an address.
+    pub(super) fn new(checks: bool, by_reference: bool) -> Decoder {
+        Decoder {
+            checks,
+            by_reference,
+            stage: Stage::Head,
+            kept: [0; HEADER_BYTES],
+            have: 0,
+            sum: 0,
+            ulpdu: 0,
+        }
     }
 
     /// Whether a segment has begun and not ended.
@@ -90,8 +102,18 @@ impl Decoder {
                     self.sum = if self.checks { crc32c_append(0, &self.kept[..whole]) } else { 0 };
                     self.ulpdu = whole + header.data;
                     self.have = 0;
-                    self.stage = self.after(header.data);
+                    let refers = self.by_reference && header.operation.is_tagged() && header.data > 0;
+                    self.stage = if refers { Stage::Reference } else { self.after(header.data) };
                     return Ok(Some(Segment::Begins(header)));
+                }
+                Stage::Reference => {
+                    if !self.fill(bytes, size_of::<u64>()) {
+                        return Ok(None);
+                    }
+                    let address = *self.kept.first_chunk().expect("longer than an address");
+                    self.have = 0;
+                    self.stage = self.after(0);
+                    return Ok(Some(Segment::Reference(u64::from_ne_bytes(address))));
                 }
                 Stage::Data { left } => {
                     let count = left.min(bytes.len());

@@ -31,6 +31,8 @@ pub enum Completion {
     },
     /// The data of an RDMA READ are there: the number of the work request.
     Read(u64),
+    /// The peer has fetched the data of an RDMA WRITE that were sent by reference.
+    Fetched(u64),
     /// The peer has ended the connection.
     Terminated(Terminate),
 }
@@ -40,6 +42,8 @@ pub enum Completion {
 pub enum Event {
     /// So many bytes, the next ones of what was fed, belong there.
     Data(Placement, usize),
+    /// So many bytes at an address of the peer belong there. Fetch them before the next step.
+    Fetch(Placement, usize, u64),
     /// Something is over.
     Completed(Completion),
 }
@@ -58,6 +62,7 @@ struct Reading {
 struct Numbers {
     sends: u32,
     requests: u32,
+    fetched: u32,
 }
 
 /// The two directions of a connection. Errors of `feed` end it: see `fail`.
@@ -69,11 +74,14 @@ pub struct Endpoint {
     // What leaves.
     work: VecDeque<Work>,
     responses: VecDeque<Work>,
+    fetched: VecDeque<Work>,
     /// The message whose segments leave now; true: it is an answer to a READ of the peer.
     leaving: Option<(Work, bool)>,
     response_next: bool,
     outgoing: Numbers,
     reads: VecDeque<Reading>,
+    /// What has left by reference and was not fetched yet; None: an answer to a READ of the peer.
+    referred: VecDeque<Option<u64>>,
     /// The connection ends; true: Terminate has left, or is not to be sent.
     ending: Option<bool>,
     // What arrives.
@@ -97,15 +105,17 @@ impl Endpoint {
             limits,
             work: VecDeque::new(),
             responses: VecDeque::new(),
+            fetched: VecDeque::new(),
             leaving: None,
             response_next: false,
-            outgoing: Numbers { sends: 1, requests: 1 },
+            outgoing: Numbers { sends: 1, requests: 1, fetched: 1 },
             reads: VecDeque::new(),
+            referred: VecDeque::new(),
             ending: None,
-            decoder: Decoder::new(limits.checks),
+            decoder: Decoder::new(limits.checks, limits.by_reference),
             segment: None,
             segment_have: 0,
-            incoming: Numbers { sends: 1, requests: 1 },
+            incoming: Numbers { sends: 1, requests: 1, fetched: 1 },
             receives: VecDeque::new(),
             receive_have: 0,
             own: [0; Terminate::MAX_BYTES],
@@ -138,8 +148,10 @@ impl Endpoint {
     }
 
     fn post(&mut self, work: u64, bytes: u64, message: Message) {
-        // That a READ was asked for says nothing; it is over with its answer.
-        let done = (!matches!(message, Message::ReadRequest { .. })).then_some(work);
+        // That a READ was asked for says nothing; it is over with its answer. What is sent by reference has to be fetched.
+        let waits = matches!(message, Message::ReadRequest { .. })
+            || self.limits.by_reference && bytes > 0 && message.is_tagged();
+        let done = (!waits).then_some(work);
         self.work.push_back(Work { message, bytes, sent: 0, work, done });
     }
 
@@ -151,6 +163,7 @@ impl Endpoint {
         let message = Message::Terminate(fault.into());
         self.work.clear();
         self.responses.clear();
+        self.fetched.clear();
         // A segment is never cut: the one that leaves was handed out whole.
         self.leaving = None;
         self.work.push_back(Work { message, bytes: Terminate::BYTES as u64, sent: 0, work: 0, done: None });
@@ -181,6 +194,9 @@ impl Endpoint {
             }
         }
         let (segment, last) = work.next(&self.limits);
+        if last && segment.by_reference {
+            self.referred.push_back((!is_response).then_some(work.work));
+        }
         if !last {
             self.leaving = Some((work, is_response));
         } else if self.ending.is_some() {
@@ -191,6 +207,9 @@ impl Endpoint {
 
     /// Work requests and answers take turns. A READ waits until fewer are outstanding, and what was posted after it, too.
     fn next_message(&mut self) -> Option<(Work, bool)> {
+        if let Some(work) = self.fetched.pop_front() {
+            return Some((work, false));
+        }
         let blocked = self.work.front().is_none_or(|work| {
             let reads = matches!(work.message, Message::ReadRequest { .. });
             reads && self.reads.len() >= usize::from(self.limits.outgoing_reads)
@@ -257,14 +276,34 @@ impl Endpoint {
                     self.segment_have += count as u64;
                     return Ok(Some(Event::Data(place, count)));
                 }
+                Some(Segment::Reference(address)) => {
+                    let header = self.segment.expect("an address is in a segment");
+                    let place = self.place(&header)?;
+                    self.segment_have = header.data as u64;
+                    return Ok(Some(Event::Fetch(place, header.data, address)));
+                }
                 Some(Segment::Ends) => {
                     let header = self.segment.take().expect("a segment has begun");
+                    if header.last
+                        && self.limits.by_reference
+                        && header.operation.is_tagged()
+                        && header.data > 0
+                    {
+                        self.say_fetched();
+                    }
                     if let Some(completion) = self.end(&header)? {
                         return Ok(Some(Event::Completed(completion)));
                     }
                 }
             }
         }
+    }
+
+    /// Tells the peer that a message was fetched, before anything else that waits.
+    fn say_fetched(&mut self) {
+        let message = Message::Fetched { number: self.outgoing.fetched };
+        self.outgoing.fetched = self.outgoing.fetched.wrapping_add(1);
+        self.fetched.push_back(Work { message, bytes: 0, sent: 0, work: 0, done: None });
     }
 
     /// Whether a segment may be here.
@@ -291,6 +330,14 @@ impl Endpoint {
                 }
                 if header.data != ReadRequest::BYTES {
                     return Err(Fault::TooLong);
+                }
+            }
+            (Operation::Fetched, Target::Untagged { number, .. }) => {
+                if !self.limits.by_reference || header.data > 0 {
+                    return Err(Fault::Operation);
+                }
+                if number != self.incoming.fetched || self.referred.is_empty() {
+                    return Err(Fault::Number);
                 }
             }
             (Operation::Terminate, Target::Untagged { number, offset, .. }) => {
@@ -368,6 +415,10 @@ impl Endpoint {
                     self.reads.pop_front();
                 }
                 Ok(header.last.then_some(read))
+            }
+            (Operation::Fetched, _) => {
+                self.incoming.fetched = self.incoming.fetched.wrapping_add(1);
+                Ok(self.referred.pop_front().flatten().map(Completion::Fetched))
             }
             (Operation::Terminate, _) => {
                 self.ending = Some(true);

@@ -13,6 +13,9 @@ const LAST: u8 = 0x40;
 const DDP_VERSION: u8 = 1;
 const RDMAP_VERSION: u8 = 1 << 6;
 
+/// An operation that no RFC has.
+const FETCHED: u8 = 15;
+
 /// RDMAP's operation of a message (RFC 5040, 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
@@ -31,6 +34,8 @@ pub(super) enum Operation {
     },
     /// Terminate.
     Terminate,
+    /// The data of a message were fetched; only where they are sent by reference.
+    Fetched,
 }
 
 impl Operation {
@@ -41,6 +46,7 @@ impl Operation {
             Operation::ReadResponse => 2,
             Operation::Send { invalidates, solicited } => 3 + u8::from(invalidates) + 2 * u8::from(solicited),
             Operation::Terminate => 7,
+            Operation::Fetched => FETCHED,
         }
     }
 
@@ -51,6 +57,7 @@ impl Operation {
             2 => Operation::ReadResponse,
             3..=6 => Operation::Send { invalidates: (code - 3) & 1 != 0, solicited: (code - 3) & 2 != 0 },
             7 => Operation::Terminate,
+            FETCHED => Operation::Fetched,
             _ => return None,
         })
     }
@@ -65,6 +72,7 @@ impl Operation {
         match self {
             Operation::ReadRequest => 1,
             Operation::Terminate => 2,
+            Operation::Fetched => 3,
             _ => 0,
         }
     }

@@ -18,6 +18,9 @@ pub struct Limits {
     pub outgoing_reads: u16,
     /// Segments have checksums.
     pub checks: bool,
+    /// Both ends are on one machine: instead of the data of RDMA WRITEs and READs, their address is sent, and the
+    /// receiver fetches them. No card knows this.
+    pub by_reference: bool,
 }
 
 /// Where the data of an outgoing segment are.
@@ -40,6 +43,9 @@ pub struct Outgoing {
     pub data: usize,
     /// Where they are.
     pub local: Local,
+    /// The address of the data is sent instead of them, as 8 bytes in the order of the machine. They have to stay until
+    /// `Completion::Fetched`.
+    pub by_reference: bool,
     /// With this segment a work request is done: its number.
     pub done: Option<u64>,
     checks: bool,
@@ -56,7 +62,7 @@ impl Outgoing {
         head[head_bytes..head_bytes + own.len()].copy_from_slice(own);
         head_bytes += own.len();
         let data = if local == Local::Own { 0 } else { header.data };
-        Outgoing { head, head_bytes, data, local, done, checks, ulpdu }
+        Outgoing { head, head_bytes, data, local, by_reference: false, done, checks, ulpdu }
     }
 
     /// What precedes the data.
@@ -93,7 +99,18 @@ pub(super) enum Message {
         number: u32,
         request: ReadRequest,
     },
+    /// A message of the peer was fetched.
+    Fetched {
+        number: u32,
+    },
     Terminate(Terminate),
+}
+
+impl Message {
+    /// Whether its data may be sent by reference.
+    pub(super) fn is_tagged(&self) -> bool {
+        matches!(self, Message::Write { .. } | Message::ReadResponse { .. })
+    }
 }
 
 /// A message with what is left of it.
@@ -119,7 +136,7 @@ impl Work {
         let untagged =
             |queue, number, invalidated| Target::Untagged { queue, number, offset: at as u32, invalidated };
         let done = self.done.filter(|_| last);
-        let segment = match self.message {
+        let mut segment = match self.message {
             Message::Send { number, invalidate } => {
                 let operation = Operation::Send { invalidates: invalidate.is_some(), solicited: false };
                 let target = untagged(0, number, invalidate.unwrap_or(0));
@@ -140,12 +157,17 @@ impl Work {
                 let own = request.pack();
                 Outgoing::new(header(Operation::ReadRequest, target), Local::Own, &own, done, limits.checks)
             }
+            Message::Fetched { number } => {
+                let target = untagged(3, number, 0);
+                Outgoing::new(header(Operation::Fetched, target), Local::Own, &[], done, limits.checks)
+            }
             Message::Terminate(terminate) => {
                 let target = untagged(2, 1, 0);
                 let own = terminate.pack();
                 Outgoing::new(header(Operation::Terminate, target), Local::Own, &own, done, limits.checks)
             }
         };
+        segment.by_reference = limits.by_reference && self.message.is_tagged() && data > 0;
         (segment, last)
     }
 }

@@ -125,6 +125,7 @@ fn faults() {
             Fault::Response,
             [0x02, 6],
         ),
+        (segment(Operation::Fetched, untagged(3, 1), b"", true), Fault::Operation, [0x02, 6]),
         (segment(Operation::Terminate, untagged(2, 1), &[0; 53], true), Fault::TooLong, [0x12, 5]),
         (segment(Operation::Terminate, untagged(2, 2), &[0; 4], true), Fault::Number, [0x12, 3]),
     ];
@@ -182,4 +183,55 @@ fn memory_that_is_withdrawn() {
     assert!(end.regions.invalidate(readable));
     assert_eq!(end.next_segment().unwrap().head()[20..22], [0x01, 0]);
     assert!(end.is_over());
+}
+
+/// Where data are sent by reference: an RDMA WRITE is over when the peer says so, once and in turn.
+#[test]
+fn what_was_fetched() {
+    let end = || {
+        let limits = Limits { by_reference: true, checks: false, ..LIMITS };
+        let mut end = Endpoint::new(limits);
+        end.post_write(5, 10, Place { memory: 1, offset: 0 }, (1, 0));
+        let segment = end.next_segment().unwrap();
+        assert_eq!((segment.by_reference, segment.data, segment.done), (true, 10, None));
+        end
+    };
+    let fetched = |number, data| {
+        let target = Target::Untagged { queue: 3, number, offset: 0, invalidated: 0 };
+        segment(Operation::Fetched, target, data, true)
+    };
+    let mut good = end();
+    assert_eq!(events(&mut good, &fetched(1, b"")), Ok(vec![Event::Completed(Completion::Fetched(5))]));
+    assert_eq!(events(&mut good, &fetched(2, b"")), Err(Fault::Number), "nothing was sent");
+    assert_eq!(events(&mut end(), &fetched(2, b"")), Err(Fault::Number));
+    assert_eq!(events(&mut end(), &fetched(1, b"x")), Err(Fault::Operation));
+}
+
+/// A reference to memory that is not for it is not followed.
+#[test]
+fn references_to_other_memory() {
+    let limits = Limits { by_reference: true, checks: false, ..LIMITS };
+    let mut end = Endpoint::new(limits);
+    let tag = end.regions.register(1, 0, 10, Access::READ).unwrap();
+    let refer = |bytes: usize| {
+        let header = Header {
+            operation: Operation::Write,
+            last: true,
+            data: bytes,
+            target: Target::Tagged { tag, offset: 0 },
+        };
+        let made = Made::new(header, Local::Message, &[], None, false);
+        let (trailer, length) = made.trailer(std::iter::empty());
+        [made.head(), &4711_u64.to_ne_bytes(), &trailer[..length]].concat()
+    };
+    assert_eq!(events(&mut end, &refer(10)), Err(Fault::Write(Denied::Access)));
+    let mut end = Endpoint::new(limits);
+    end.regions.register(1, 0, 10, Access::WRITE).unwrap();
+    assert_eq!(events(&mut end, &refer(11)), Err(Fault::Write(Denied::Bounds)));
+    let mut end = Endpoint::new(limits);
+    end.regions.register(1, 0, 10, Access::WRITE).unwrap();
+    let to = Placement::Memory(Place { memory: 1, offset: 0 });
+    assert_eq!(events(&mut end, &refer(10)), Ok(vec![Event::Fetch(to, 10, 4711)]));
+    let said = end.next_segment().unwrap();
+    assert_eq!(said.head()[..4], [0, 18, 0x41, 0x4F]);
 }

@@ -6,4 +6,5 @@ mod hostile;
 
 use super::*;
 
-const LIMITS: Limits = Limits { segment_bytes: 1000, incoming_reads: 2, outgoing_reads: 2, checks: true };
+const LIMITS: Limits =
+    Limits { segment_bytes: 1000, incoming_reads: 2, outgoing_reads: 2, checks: true, by_reference: false };
