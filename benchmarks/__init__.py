@@ -13,6 +13,7 @@ them. What counts are ratios of figures measured seconds apart; the report names
     results.py      ratios, and whether the goals are met; report.py: the table; html.py: the page
     rungs.py        the ways to read and write that can be forced
     machine.py      the conditions of the machine
+    contention.py   what threads of the data plane cost each other
     idle.py         the memory of idle connections
     talk.py         large reads between two machines with fast network cards
     soak/           a long run under mixed load that looks for wrong bytes and for leaks

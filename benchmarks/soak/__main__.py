@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine_line
+from benchmarks.options import folder as existing
+from benchmarks.options import number, report_file
 from benchmarks.soak.ledger import Shape
 from benchmarks.soak.legs import ENGINES, legs
 from benchmarks.soak.rounds import Outcome, run_leg
@@ -30,21 +32,28 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         epilog="example: python -m benchmarks.soak --seconds 300 --engine uring --only splice --json soak.json",
     )
     add = parser.add_argument
-    add("--seconds", type=float, default=1800.0, help="how long, all legs together (default 1800)")
-    add("--seed", type=int, help="what clients do by chance follows from it (default: by chance, and shown)")
+    add(
+        "--seconds",
+        type=number(1, float),
+        default=1800.0,
+        metavar="S",
+        help="how long, all legs together (default 1800)",
+    )
+    add(
+        "--seed",
+        type=number(0),
+        metavar="N",
+        help="what clients do by chance follows from it (default: by chance, and shown)",
+    )
     add("--engine", choices=[*ENGINES, "both"], default="both", help="the server's I/O engine (default both)")
     add("--only", default="", metavar="TEXT", help="legs with TEXT in their name, such as splice; see --list")
     add("--list", action="store_true", help="name the legs, and do nothing")
-    add("--folder", type=Path, help="where to store the files, 200 MB (default: /dev/shm)")
-    add("--json", type=Path, metavar="FILE", help="write everything that was found here")
+    add("--folder", type=existing, help="where to store the files, 200 MB (default: /dev/shm)")
+    add("--json", type=report_file, metavar="FILE", help="write everything that was found here")
     options = parser.parse_args(arguments)
     options.legs = legs(ENGINES if options.engine == "both" else (options.engine,), options.only)
     if not options.legs:
         parser.error(f"no leg has {options.only!r} in its name: --list shows them")
-    if options.seconds <= 0:
-        parser.error("--seconds must be positive")
-    if options.folder is not None and not options.folder.is_dir():
-        parser.error(f"{options.folder} is no folder")
     if options.seed is None:
         options.seed = random.randrange(1 << 32)
     return options
@@ -71,7 +80,6 @@ def main(arguments: Sequence[str]) -> int:
     if found:
         print("\nWrong:", *found[:_TOLD_MAX], sep="\n    ")
     if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(_report(options, outcomes), indent=1) + "\n")
     print(f"{len(found)} faults (seed {options.seed})")
     return 1 if found else 130 if interrupted else 0
@@ -80,11 +88,11 @@ def main(arguments: Sequence[str]) -> int:
 def _run(options: argparse.Namespace, base: Path, outcomes: list[Outcome]) -> None:
     seconds = options.seconds / len(options.legs)
     round_s = min(max(seconds / _ROUNDS, _ROUND_S[0]), _ROUND_S[1])
-    for number, leg in enumerate(options.legs):
+    for index, leg in enumerate(options.legs):
         outcomes.append(Outcome(leg))
-        shape = Shape(options.seed + number)
+        shape = Shape(options.seed + index)
         run_leg(
-            outcomes[-1], base / str(number), shape, seconds, round_s, lambda line: print(line, flush=True)
+            outcomes[-1], base / str(index), shape, seconds, round_s, lambda line: print(line, flush=True)
         )
 
 

@@ -147,6 +147,27 @@ def test_reads_between_two_ends(tmp_path: Path) -> None:
     assert server.returncode == 0 and not list(tmp_path.iterdir())
 
 
+def test_what_threads_cost_each_other(tmp_path: Path) -> None:
+    """benchmarks.contention: futex calls of every load, with one thread and with all; operations cause hardly any."""
+    if programs.find("perf") is None:
+        pytest.skip("perf is missing")  # nothing else needs it
+    found = tmp_path / "found.json"
+    command = [sys.executable, "-m", "benchmarks.contention", "--rounds", "1", "--seconds", "0.5"]
+    result = subprocess.run(
+        [*command, "--json", str(found)], cwd=_ROOT, capture_output=True, text=True, timeout=240, check=False
+    )
+    if "perf cannot count" in result.stderr:
+        pytest.skip(result.stderr)
+    assert result.returncode == 0, result.stderr
+    loads = json.loads(found.read_text())
+    assert [set(runs) for runs in loads.values()] == [{"1", "all"}] * 4
+    for name, runs in loads.items():
+        for (run,) in runs.values():
+            assert run["rate"] > 0 and run["us"] > 0, name
+            # What connects and opens costs some; a lock for each operation would cost 1,000.
+            assert "2 MiB" in name or run["futex"] < 100, (name, run)
+
+
 def _quic(found: Path, *words: str) -> dict[str, Any]:
     """What `python -m benchmarks.quic` finds over a veth pair in one short round."""
     if reason := network.why_not("nft", "tc"):

@@ -231,7 +231,9 @@ def test_legs_have_every_way() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--seconds", "0"], "--seconds must be positive"),
+        (["--seconds", "0"], "argument --seconds: 0 is less than 1"),
+        (["--seed", "x"], "argument --seed: 'x' is not a number"),
+        (["--json", "/proc/nowhere/x"], "argument --json: cannot write /proc/nowhere/x: No such file or directory"),
         (["--only", "nonsense"], "no leg has 'nonsense' in its name: --list shows them"),
         (["--folder", "/nowhere"], "/nowhere is no folder"),
         (["--engine", "select"], "invalid choice"),
