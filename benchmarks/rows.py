@@ -133,9 +133,9 @@ def _torture(test: str, processes: int) -> Run:
     return run
 
 
-def _transfer(client: str, verb: str) -> Run:
+def _transfer(client: str, verb: str, protect: str) -> Run:
     def run(target: Target, stage: Stage) -> Sample:
-        return transfers.transfer(target, stage.network, client, verb, stage.folder)
+        return transfers.transfer(target, stage.network, client, verb, stage.folder, protect)
 
     return run
 
@@ -163,10 +163,11 @@ def _threads_row(name: str, run: Run, unit: str = "op") -> Row:
     return Row(f"{name}, all threads beside 1", unit=unit, goals={"cost": _MORE_THREADS}, sides=sides, both_ends=True)
 
 
-def _client_row(verb: str, server: str, **goals: float) -> Row:
+def _client_row(verb: str, server: str, protect: str = "", **goals: float) -> Row:
     said = "from" if verb == "get" else "to"
-    sides = {client: Side(server, _transfer(client, verb)) for client in ("frevo", "smbclient")}
-    return Row(f"{verb} {said} {server}", unit="GB", goals=goals, sides=sides, cost_of="client")
+    how = {"": "", "off": ", neither signs", "sign": ", both sign"}[protect]
+    sides = {client: Side(server, _transfer(client, verb, protect)) for client in ("frevo", "smbclient")}
+    return Row(f"{verb} {said} {server}{how}", unit="GB", goals=goals, sides=sides, cost_of="client")
 
 
 ROWS: tuple[Row, ...] = (
@@ -205,6 +206,7 @@ ROWS: tuple[Row, ...] = (
     ),
     _client_row("get", "smbd", rate=1, cost=0.7),
     _client_row("put", "smbd", rate=1, cost=0.7),
+    *(_client_row(verb, "smbd", protect) for verb in ("get", "put") for protect in ("off", "sign")),
     _client_row("get", "frevo", rate=1.5, cost=0.7),
     _client_row("put", "frevo", rate=1.5, cost=0.7),
 )

@@ -28,15 +28,29 @@ def make_file(path: Path, size: int) -> None:
             file.write(block)
 
 
-def transfer(target: Target, network: Network, client: str, verb: str, folder: Path) -> Sample:
+#: What makes both clients protect a transfer alike, for frevo and for smbclient; "" is what each does by default.
+_PROTECTIONS = {
+    "": ((), ()),
+    "off": (("--no-sign",), ("--client-protection=off",)),
+    "sign": ((), ("--client-protection=sign",)),
+}
+
+
+def transfer(
+    target: Target, network: Network, client: str, verb: str, folder: Path, protect: str = ""
+) -> Sample:
     """One get or put of `SOURCE`, which is in the share and in *folder*, by frevo or smbclient.
 
-    ToolError if it fails or if not everything arrived.
+    *protect*: off or sign, "" as each of them does by default. ToolError if it fails or if not everything arrived.
     """
     here, there = folder / COPY, target.folder() / COPY
     copy = here if verb == "get" else there
     copy.unlink(missing_ok=True)
-    command = _frevo(target, verb, folder) if client == "frevo" else _smbclient(target, verb, folder)
+    ours, theirs = _PROTECTIONS[protect]
+    if client == "frevo":
+        command = _frevo(target, verb, folder, ours)
+    else:
+        command = _smbclient(target, verb, folder, theirs)
     cost, started = Cost(target), time.monotonic()
     output = _run([*network.prefix, *command], target)
     seconds = time.monotonic() - started
@@ -66,19 +80,19 @@ def _run(command: Sequence[str], target: Target) -> str:
     return run.stdout
 
 
-def _frevo(target: Target, verb: str, folder: Path) -> list[str]:
+def _frevo(target: Target, verb: str, folder: Path, options: Sequence[str]) -> list[str]:
     share = f"smb://{target.user}@{target.host}:{target.port}/share"
     words = {
         "get": [f"{share}/{SOURCE}", str(folder / COPY)],
         "put": [str(folder / SOURCE), f"{share}/{COPY}"],
     }
-    return [sys.executable, "-m", "frevo", verb, "--quiet", *words[verb]]
+    return [sys.executable, "-m", "frevo", verb, "--quiet", *options, *words[verb]]
 
 
-def _smbclient(target: Target, verb: str, folder: Path) -> list[str]:
+def _smbclient(target: Target, verb: str, folder: Path, protection: Sequence[str]) -> list[str]:
     words = {
         "get": f'get "{SOURCE}" "{folder / COPY}"',
         "put": f'put "{folder / SOURCE}" "{COPY}"',
     }
     options = ["-s", "/dev/null", "-p", str(target.port), "-U", target.credentials]
-    return [programs.need("smbclient"), target.unc(), *options, "-c", words[verb]]
+    return [programs.need("smbclient"), target.unc(), *options, *protection, "-c", words[verb]]

@@ -32,13 +32,13 @@ _ROWS = {
     "many connections": {"rate", "cost", "fairness", "least", "client"},
     "ECHO 16x2 signed, all threads": {"rate", "cost", "client"},
     "get from frevo": {"rate", "cost"},
-    "put to smbd": {"rate", "cost"},
+    "put to smbd, both sign": {"rate", "cost"},
 }
 _RIVALS = {
     "many connections": {"16x1"},
     "ECHO 16x2 signed, all threads": {"1 thread"},
     "get from frevo": {"smbclient"},
-    "put to smbd": {"smbclient"},
+    "put to smbd, both sign": {"smbclient"},
 }
 
 
