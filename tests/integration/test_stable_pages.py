@@ -24,7 +24,10 @@ from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, CreateResponse, ReadRequest, WriteResponse
 from integration.live import Live, SocketLink, until
 
-pytestmark = pytest.mark.tcp_only("QUIC sends datagrams; these are pages in a TCP socket")
+pytestmark = [
+    pytest.mark.tcp_only("QUIC sends datagrams; these are pages in a TCP socket"),
+    pytest.mark.once("chooses its engines"),
+]
 
 SIZE = 1 << 20
 READ_ONLY = 0x0012_0089
