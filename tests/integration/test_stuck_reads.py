@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from pair.client import Client, FileId
-from peers.stuck_fuse import GETATTR, READ, StuckFuse, stuck_fuse
+from peers.stuck_fuse import GETATTR, READ, WRITE, StuckFuse, stuck_fuse
 
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import Command, ReadRequest, ReadResponse
+from frevo.wire.smb2 import Command, ReadRequest, ReadResponse, WriteRequest, WriteResponse
 from integration.live import Live, until
 from integration.test_stuck_filesystem import listening, logged_on, served
 
@@ -91,6 +91,24 @@ def test_other_file_systems_are_read(scene: Scene) -> None:
         answer = client.wait(message_id)
         assert answer.status == NTStatus.SUCCESS
         assert bytes(answer.ok(ReadResponse).data) == bytes((24 + index,)) * PAGE
+
+
+def test_files_that_may_only_be_written(scene: Scene) -> None:
+    """Goal: of a file that may not be read it is not found out by a read whether its file system can make a WRITE wait:
+    it is not taken for one that cannot. Method: WRITEs to FUSE that it holds back; another client reads meanwhile."""
+    client = logged_on(scene.live, "stuck")
+    file_id = client.open("file", create_disposition=1, desired_access=0x00120116)
+    assert client.write(file_id, 0, b"first").ok(WriteResponse).count == 5
+    other, other_id = scene.reader("good")
+    scene.fuse.holds = {WRITE}
+    scene.fuse.stuck.set()
+    asked = [client.send(Command.WRITE, WriteRequest(file_id, 0, b"data").pack()) for _ in range(3)]
+    assert scene.fuse.asked.wait(10)
+    for _ in range(OPERATIONS):
+        assert other.read(other_id, PAGE, PAGE) == CONTENT[PAGE : 2 * PAGE]
+    assert not client.replies
+    scene.fuse.let_go()
+    assert [client.wait(one).ok(WriteResponse).count for one in asked] == [4] * 3
 
 
 def test_what_is_in_memory_is_read(scene: Scene) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from peers.programs import missing
 
-LOOKUP, GETATTR, OPEN, READ, FSYNC = 1, 3, 14, 15, 20
+LOOKUP, GETATTR, OPEN, READ, WRITE, FSYNC = 1, 3, 14, 15, 16, 20
 _STATFS, _INIT, _OPENDIR, _READDIR, _ACCESS = 17, 26, 27, 28, 34
 _FORGET, _BATCH_FORGET, _INTERRUPT = 2, 42, 36
 _ROOT, _FIRST_FILE = 1, 2
@@ -103,6 +103,8 @@ class StuckFuse:
         if operation == READ:
             _, offset, size = struct.unpack_from("<QQI", body)
             return 0, self._contents[node - _FIRST_FILE][offset : offset + size]
+        if operation == WRITE:  # is forgotten
+            return 0, struct.pack("<II", struct.unpack_from("<QQI", body)[2], 0)
         if operation == _STATFS:
             return 0, struct.pack("<5Q4I24x", 1, 1, 1, 1, 1, 4096, 255, 4096, 0)
         if operation in (_READDIR, FSYNC):

@@ -64,13 +64,16 @@ impl OpenFile {
         self.mode.load(Ordering::Relaxed) != SILENT
     }
 
-    /// The same as far as it can be known now: reads a byte that it does not need.
+    /// The same as far as it can be known now: reads a byte that it does not need. Where it may not be read, its file system's
+    /// name says it.
     pub(crate) fn would_tell(&self) -> bool {
-        let _ = self.read_nowait(&mut [MaybeUninit::uninit()], 0);
-        self.tells()
+        match self.read_nowait(&mut [MaybeUninit::uninit()], 0) {
+            Attempt::Failed => self.device().tells_of_reads(),
+            _ => self.tells(),
+        }
     }
 
-    /// Whether it may be read, which [`OpenFile::would_tell`] needs.
+    /// Whether it may be read.
     pub(crate) fn is_readable(&self) -> bool {
         self.read_nowait(&mut [MaybeUninit::uninit()], 0) != Attempt::Failed
     }
@@ -120,10 +123,13 @@ impl OpenFile {
         Attempt::Done(done)
     }
 
-    /// How many bytes of a range there are, if its beginning is in memory.
+    /// How many bytes of a range there are, if all of them are in memory, as far as the kernel tells.
     pub fn available(&self, offset: u64, length: usize) -> Option<usize> {
         // A file system that does not tell is not asked for the size either: it might not answer.
         if self.read_nowait(&mut [MaybeUninit::uninit()], offset) != Attempt::Done(1) {
+            return None;
+        }
+        if !pipe::is_cached(self.descriptor(), offset, length) {
             return None;
         }
         let end = offset.saturating_add(length as u64).min(pipe::size_of_file(self.descriptor()).ok()?);

@@ -4,8 +4,9 @@
 //! full. So while many reads wait for a file system, further ones join them without being tried.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// While so many reads wait, others are not tried. A disk has a queue for 64 or more.
 const CROWDED: usize = 16;
@@ -15,7 +16,11 @@ const CROWDED: usize = 16;
 pub(crate) struct Device {
     pub(crate) number: u64,
     waiting: AtomicUsize,
+    tells: OnceLock<bool>,
 }
+
+/// File systems that say whether a read would block, though not whether a write would.
+const TELLING: [&str; 4] = ["ext2", "ext3", "ext4", "f2fs"];
 
 /// A read that waits for a file system.
 #[derive(Debug)]
@@ -39,6 +44,22 @@ impl Device {
     pub(crate) fn is_crowded(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) >= CROWDED
     }
+
+    /// It says whether a read would block, by its name in the kernel's mount table: itself it is not asked, as it might not
+    /// answer.
+    pub(crate) fn tells_of_reads(&self) -> bool {
+        *self.tells.get_or_init(|| {
+            let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            type_of(&table, self.number).is_some_and(|name| TELLING.contains(&name))
+        })
+    }
+}
+
+/// The type of the file system with this number in a mount table (proc_pid_mountinfo(5)).
+fn type_of(table: &str, number: u64) -> Option<&str> {
+    let device = format!("{}:{}", libc::major(number), libc::minor(number));
+    let line = table.lines().find(|line| line.split(' ').nth(2) == Some(&device))?;
+    line.split_once(" - ")?.1.split(' ').next()
 }
 
 /// The file systems of files for which a read has waited.
@@ -51,7 +72,7 @@ pub(crate) fn device(number: u64) -> Arc<Device> {
         return device;
     }
     known.retain(|_, device| device.strong_count() > 0);
-    let device = Arc::new(Device { number, waiting: AtomicUsize::new(0) });
+    let device = Arc::new(Device { number, waiting: AtomicUsize::new(0), tells: OnceLock::new() });
     known.insert(number, Arc::downgrade(&device));
     device
 }
@@ -59,6 +80,23 @@ pub(crate) fn device(number: u64) -> Arc<Device> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syscalls::device_of;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn a_mount_table_says_which_file_systems_tell() {
+        let table = "23 28 0:22 / /proc rw,nosuid - proc proc rw\n\
+                     28 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
+                     99 28 0:61 / /mnt/far rw - fuse.sshfs host:/ rw";
+        let named = |major, minor| type_of(table, libc::makedev(major, minor));
+        assert_eq!(
+            [named(8, 1), named(0, 61), named(0, 22)],
+            [Some("ext4"), Some("fuse.sshfs"), Some("proc")]
+        );
+        assert_eq!((named(8, 11), type_of("", 0), type_of("1 2 0:0", 0)), (None, None, None));
+        let of = |path| device(device_of(fs::File::open(path).unwrap().as_raw_fd()));
+        assert!(!of("/proc/self/stat").tells_of_reads());
+    }
 
     #[test]
     fn a_file_system_is_counted_for_all_its_files() {

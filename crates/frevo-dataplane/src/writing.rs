@@ -240,6 +240,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_may_not_be_read_is_not_taken_for_one_that_tells() {
+        // procfs does not tell. Nothing is written to it here.
+        let file = std::fs::OpenOptions::new().write(true).open("/proc/self/oom_score_adj").unwrap();
+        let file = OpenFile::new(file.into());
+        assert_eq!(file.write_nowait(b"0", 0), Written::WouldBlock(0));
+        assert_eq!(file.manner.mode.load(Ordering::Relaxed), SILENT);
+    }
+
+    #[test]
     fn a_client_tries_large_writes_too_but_not_to_what_it_knows_nothing_of() {
         let file = OpenFile::new(temporary_file(b""));
         file.manner.mode.store(CACHED, Ordering::Relaxed);

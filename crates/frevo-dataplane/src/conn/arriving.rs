@@ -154,7 +154,7 @@ impl Connection {
     }
 
     /// Goes on without pipes: what is in them is copied.
-    pub(super) fn unpipe(&mut self) -> Result<(), Reason> {
+    pub fn unpipe(&mut self) -> Result<(), Reason> {
         if let Arrival::Piped(mut run) = mem::replace(&mut self.common.arrival, Arrival::Copied) {
             take_out(&mut run, &mut self.common.input)?;
         }

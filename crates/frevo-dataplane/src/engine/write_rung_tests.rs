@@ -180,6 +180,23 @@ fn clients_that_go_in_the_middle_leave_nothing_behind_on_any_rung() {
 }
 
 #[test]
+fn urgent_data_in_the_middle_is_passed_over_on_every_rung() {
+    each(|server, rung| {
+        let (mut client, open) = server.client_of(memory_file(b""));
+        let data = data(2 * MIB, 3);
+        let request = write(1, 0, &data, false);
+        let (first, rest) = request.split_at(MIB);
+        client.write_all(first).unwrap();
+        // SAFETY: one byte, which lives during the call.
+        let urgent = unsafe { libc::send(client.as_raw_fd(), b"!".as_ptr().cast(), 1, libc::MSG_OOB) };
+        assert_eq!(urgent, 1);
+        client.write_all(rest).unwrap();
+        assert_eq!(answer(&mut client), (0, 2 * MIB as u32), "{rung:?}");
+        assert!(content(&open) == data, "{rung:?}");
+    });
+}
+
+#[test]
 fn small_pieces_do_not_fill_the_pipes() {
     each(|server, rung| {
         let (mut client, open) = server.client_of(memory_file(b""));

@@ -5,6 +5,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{command, flags, HEADER_BYTES, PROTOCOL_SMB2, PROTOCOL_TRANSFORM, STATUS_PENDING};
 
+/// Flags of a request that its response has, too, when it stands alone.
+const KEPT_FLAGS: u32 = flags::PRIORITY_MASK | flags::DFS_OPERATIONS;
+
 /// The SMB2 packet header ([MS-SMB2] 2.2.1.2). The asynchronous form (2.2.1.1) has an AsyncId instead of Reserved and TreeId,
 /// which the data plane leaves to the control plane.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -80,7 +83,7 @@ impl Header {
             status: status.into(),
             command: self.command,
             credits: credits.into(),
-            flags: (flags::SERVER_TO_REDIR | self.flags.get() & flags::PRIORITY_MASK).into(),
+            flags: (flags::SERVER_TO_REDIR | self.flags.get() & KEPT_FLAGS).into(),
             next_command: U32::ZERO,
             message_id: self.message_id,
             process_id: self.process_id,

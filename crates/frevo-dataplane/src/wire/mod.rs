@@ -66,6 +66,8 @@ pub mod flags {
     pub const SIGNED: u32 = 0x8;
     /// The bits of the priority (3.1.1).
     pub const PRIORITY_MASK: u32 = 0x70;
+    /// The request is about a path of DFS.
+    pub const DFS_OPERATIONS: u32 = 0x1000_0000;
     /// A retransmission after a lost channel.
     pub const REPLAY_OPERATION: u32 = 0x2000_0000;
 }

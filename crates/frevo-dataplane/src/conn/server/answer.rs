@@ -101,11 +101,11 @@ impl Server {
         let Request { header, message, encrypted, .. } = request;
         let read = ReadRequest::of(message).filter(|read| is_plain(read))?;
         let open = find_open(common, header, read.file_id, read.length.get(), common.settings.max_read)?;
-        open.in_sequence(header); // remembered, whatever it is
         if !open.readable {
             return None;
         }
         let protection = protection(common, header, *encrypted, open.encrypted_only)?;
+        open.in_sequence(header); // remembered, whatever it is
         let (length, offset) = (read.length.get() as usize, read.offset.get());
         let minimum = read.minimum_count.get() as usize;
         let data_start = protection.room() + READ_RESPONSE_BYTES;

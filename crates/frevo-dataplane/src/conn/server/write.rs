@@ -31,6 +31,9 @@ impl Server {
         let Request { header, message, following, encrypted } = request;
         let (write, open) = find_target(common, header, message, message.len() + following)?;
         let protection = protection(common, header, *encrypted, open.encrypted_only)?;
+        if !open.in_sequence(header) {
+            return None;
+        }
         let running = open.enter(Level::Write)?;
         if *following > 0 {
             return Some(Ok(self.write_later(common, request, write, running, right.take(), 0)));
@@ -99,8 +102,8 @@ impl Server {
         let Request { header, message, encrypted, .. } = request;
         let flush = FlushRequest::of(message)?;
         let open = find_open(common, header, flush.file_id, 0, 0)?;
-        open.in_sequence(header); // remembered, whatever it is
         let protection = protection(common, header, *encrypted, open.encrypted_only)?;
+        open.in_sequence(header); // remembered, whatever it is
         let running = Some(open).filter(|open| open.writable)?.enter(Level::Write)?;
         if running.open().file.is_in_memory() {
             add(&host.stats.fast_flushes, 1);
@@ -176,7 +179,7 @@ fn find_target<'a>(
 ) -> Option<(&'a WriteRequest, Arc<AttachedOpen>)> {
     let write = WriteRequest::of(message).filter(|write| is_plain_write(write, size))?;
     let open = find_open(common, header, write.file_id, write.length.get(), common.settings.max_write)?;
-    (open.writable && open.in_sequence(header)).then_some((write, open))
+    open.writable.then_some((write, open))
 }
 
 fn count_write(count: usize, host: &Host) {

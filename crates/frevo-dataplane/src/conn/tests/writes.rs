@@ -159,3 +159,20 @@ fn what_a_worker_could_not_do_goes_up_and_what_it_did_does_not() {
         assert_eq!(pair.output().is_empty(), up == 1);
     }
 }
+
+#[test]
+fn what_is_not_protected_as_it_has_to_be_moves_no_sequence_on() {
+    let (mut pair, _gate) = Pair::ready(b"0123456789", true, false);
+    let sequence = pair.opens.find(12).unwrap().sequence.clone().unwrap();
+    let later = |mut message: Vec<u8>| {
+        put(&mut message, at::STATUS, 5u32.to_le_bytes());
+        message
+    };
+    for message in [write_request(1, 0, b"abc"), flush_request(2), read_request(3, 0, 4)].map(later) {
+        pair.feed(&message).unwrap();
+        assert_eq!(pair.messages().len(), 1);
+        assert!(sequence.accept(0));
+    }
+    pair.feed(&signed(later(write_request(4, 0, b"abc")), &pair.client)).unwrap();
+    assert!(pair.messages().is_empty() && !sequence.accept(0));
+}
