@@ -36,6 +36,17 @@ def test_grants(make_pair: MakePair, fast: str) -> None:
 
 
 @pytest.mark.parametrize("fast", ["yes", "no"])
+def test_who_asks_for_nothing(make_pair: MakePair, fast: str) -> None:
+    """Goal: [MS-SMB2] 3.3.1.2: no more is granted than was asked for, except to a client that would have none left.
+    Method: use up all credits but one with requests that ask for none, by both planes."""
+    client = make_pair({"frevo:fast path": fast}).logged_on()
+    while client.granted - client.next_id > 1:
+        assert client.echo(credits=0).header.credits == 0
+    for _ in range(3):
+        assert client.echo(credits=0).header.credits == 1
+
+
+@pytest.mark.parametrize("fast", ["yes", "no"])
 def test_used_and_unknown_ids(make_pair: MakePair, fast: str) -> None:
     """Goal: an id that was used, or never granted, ends the connection. Method: each, after legal out-of-order use."""
     pair = make_pair({"frevo:fast path": fast})

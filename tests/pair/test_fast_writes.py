@@ -10,17 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from frevo.vfs.handle import LocalHandle
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import (
     FileBasicInformation,
     FileDispositionInformation,
     FileEndOfFileInformation,
     FileInfoClass,
+    FileModeInformation,
     FilePositionInformation,
     FileRenameInformation,
 )
 from frevo.wire.smb2 import (
     Command,
+    CreateOptions,
     CreateResponse,
     FlushRequest,
     IoctlRequest,
@@ -183,6 +186,52 @@ def test_what_a_compound_goes_on_with_attaches_nothing(pair: Pair) -> None:
         for number in client.compound(flush, Element(Command.READ, ReadRequest(last, 0, 4).pack()))
     ]
     assert client.write(last, 0, b"more").status == NTStatus.SUCCESS and counts(pair)[0] == 2
+
+
+@pytest.mark.parametrize("at", [0xF8, 0x100, 0x101, 0x108, 111, 0])
+def test_where_the_data_may_start(pair: Pair, at: int) -> None:
+    """Goal: DataOffset up to 0x100, and not in the fixed part ([MS-SMB2] 3.3.5.13). Method: the data behind a gap;
+    also of no bytes."""
+    client = pair.logged_on()
+    file_id = attached(client)
+    body = bytearray(WriteRequest(file_id, 1, b"xyz").pack()[:48]) + bytes(0x200)
+    body[2:4] = at.to_bytes(2, "little")
+    wanted = NTStatus.SUCCESS if 112 <= at <= 0x100 else NTStatus.INVALID_PARAMETER
+    if at >= 112:
+        body[at - 64 : at - 61] = b"xyz"
+    assert client.call(Command.WRITE, bytes(body)).status == wanted
+    assert (pair.root / "share" / "file").read_bytes() == (b"fxyzt" if not wanted else b"first")
+    body[4:8] = bytes(4)  # clients leave garbage in the offset of nothing, but not this
+    empty = NTStatus.SUCCESS if at <= 0x100 else NTStatus.INVALID_PARAMETER
+    assert client.call(Command.WRITE, bytes(body)).status == empty
+
+
+def test_an_open_that_writes_through(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: what is written through an open with FILE_WRITE_THROUGH is on disk before the client is told so, by either
+    plane ([MS-FSA] 2.1.5.4). Method: count what is flushed; the mode from CREATE, and set and cleared later."""
+    flushed: list[int] = []
+    flush = LocalHandle.flush
+
+    async def counted(handle: LocalHandle) -> None:
+        flushed.append(1)
+        await flush(handle)
+
+    monkeypatch.setattr(LocalHandle, "flush", counted)
+    client = pair.logged_on()
+    through = client.open("file", create_options=CreateOptions.WRITE_THROUGH)
+    assert queried(client, through, FileModeInformation, FileInfoClass.MODE).mode == 2
+    for number in range(1, 4):
+        assert client.write(through, number, b"data").ok(WriteResponse).count == 4
+        assert client.read(through, 0, 9)[number:] == b"data"
+        assert (len(flushed), counts(pair)[0]) == (number, 0)
+    other = attached(client)
+    assert client.write(other, 0, b"more").ok(WriteResponse).count == 4
+    assert (len(flushed), counts(pair)[0]) == (3, 1)
+    for mode, flushes, fast in ((2, 5, 1), (0, 5, 2)):
+        assert put(client, other, FileInfoClass.MODE, FileModeInformation(mode).pack()) == NTStatus.SUCCESS
+        assert client.write(other, 0, b"more").ok(WriteResponse).count == 4
+        assert client.write(other, 4, b"more").ok(WriteResponse).count == 4
+        assert (len(flushed), counts(pair)[0]) == (flushes, fast)
 
 
 def test_an_error_is_the_servers_and_nothing_is_done_twice(pair: Pair) -> None:

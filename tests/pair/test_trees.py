@@ -10,9 +10,11 @@ from frevo.wire.smb2 import (
     Command,
     IoctlRequest,
     IoctlResponse,
+    ReadRequest,
     TreeConnectRequest,
     TreeConnectResponse,
     TreeDisconnectRequest,
+    WriteRequest,
 )
 from pair.client import Client, Session
 from pair.conftest import MakePair
@@ -149,6 +151,22 @@ def test_pipe_by_write_and_read(pair: Pair) -> None:
     file_id = pipe(client)
     body = IoctlRequest(TRANSCEIVE, file_id, BIND, max_output_response=1024).pack()
     assert client.call(Command.IOCTL, body).ok(IoctlResponse).output_buffer[2] == 12
+
+
+@pytest.mark.parametrize("revision", [0x0202, 0x0300, 0x0302, 0x0311])
+def test_flags_that_pipes_do_not_have(pair: Pair, revision: int) -> None:
+    """Goal: from 3.0 and 3.0.2 on, a pipe is neither written through nor unbuffered, nor read so ([MS-SMB2] 3.3.5.12,
+    3.3.5.13). Method: each flag, in dialects from before and after."""
+    client = pair.logged_on(dialects=(revision,))
+    file_id = pipe(client)
+    for flags in (1, 2, 3):
+        status = client.call(Command.WRITE, WriteRequest(file_id, 0, BIND, flags=flags).pack()).status
+        assert status == (NTStatus.INVALID_PARAMETER if revision >= 0x0300 else NTStatus.SUCCESS)
+    assert client.write(file_id, 0, BIND).status in (NTStatus.SUCCESS, NTStatus.PIPE_DISCONNECTED)
+    unbuffered = client.call(Command.READ, ReadRequest(file_id, 0, 1024, flags=1).pack()).status
+    assert (unbuffered == NTStatus.INVALID_PARAMETER) is (revision >= 0x0302)
+    if revision >= 0x0302:
+        assert client.read(file_id, 0, 1024)[2] == 12, "it was not read before"
 
 
 @pytest.mark.parametrize(

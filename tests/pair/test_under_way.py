@@ -100,6 +100,24 @@ def test_close_comes_after_the_write(held: UnderWay) -> None:
     assert held.other_opens() == NTStatus.SUCCESS
 
 
+def test_who_appends_waits_for_the_one_before(held: UnderWay) -> None:
+    """Goal: what is written at the end of a file is behind what others write there at that time ([MS-FSA] 2.1.5.4: a
+    negative offset). Method: a large WRITE that is held up, then a small one that nothing else holds up, and a large
+    one."""
+    client, opens = held.client, (held.client.open("log"), held.client.open("log"))
+    parts = [b"1" * 100_000, b"2" * 10, b"3" * 100_000]
+    sent = [
+        client.send(Command.WRITE, WriteRequest(opens[index % 2], 2**64 - 1, part).pack(), charge=2)
+        for index, part in enumerate(parts)
+    ]
+    held.until(lambda: bool(held.late.asked))
+    assert client.answers(sent[1]) == []
+    held.let_go()
+    for part, message_id in zip(parts, sent, strict=True):
+        assert client.wait(message_id).ok(WriteResponse).count == len(part)
+    assert (held.pair.root / "share" / "log").read_bytes() == b"".join(parts)
+
+
 def test_zeros_keep_nobody_waiting(held: UnderWay) -> None:
     """Goal: a file of very many extents takes seconds to be zeroed, and only its user waits. Method: SET_ZERO_DATA
     that is held up; another user is answered meanwhile, CLOSE of the file only after it."""

@@ -23,6 +23,7 @@ class FileRecord(msgspec.Struct, eq=False):
     deleter: Any = None  # the user who requested the removal and acts for it
     locks: ByteRangeLocks = msgspec.field(default_factory=ByteRangeLocks)
     gate: Any = None  # the data plane's gate of the file, once it has one (frevo.server.core.fastpath)
+    appending: Any = None  # the lock of those that write at its end, once there is one (frevo.server.handlers.write)
     writes: int = 0  # how many writes there were that changed the time of the last write
     stream_of: Hashable = None  # the file's identity, when this is a named stream of it
     file_delete_pending: bool = False  # of a stream: its file was deleted and goes with the last open stream

@@ -77,7 +77,8 @@ class FastPath:
                 fd=handle.fd,
                 gate=_gate(record),
                 readable=bool(opened.granted_access & READS),
-                writable=bool(opened.granted_access & WRITES),
+                # The data plane does not wait for the disk.
+                writable=bool(opened.granted_access & WRITES) and not opened.writes_through,
                 encrypted_only=opened.tree.encrypt,
                 position=position,
                 sequence=opened.shared_sequence,

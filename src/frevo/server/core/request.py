@@ -132,7 +132,7 @@ class Request:
             if self.sign or header.flags & _SIGNED or session.signing_required:
                 flags |= _SIGNED
         return Header(
-            header.credit_charge, status, header.command, header.credits or 1, flags, 0,
+            header.credit_charge, status, header.command, header.credits, flags, 0,
             header.message_id, header.process_id, header.tree_id, 0, header.session_id,
         )  # fmt: skip
 

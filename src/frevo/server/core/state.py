@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -13,7 +13,7 @@ from frevo.proto.dialect import Cipher, Dialect, Signing
 from frevo.records import Redacted
 from frevo.transport.base import Secured, SessionOpens
 from frevo.transport.traits import TRANSPORTS, TransportTraits
-from frevo.wire.smb2 import CREDIT_BYTES
+from frevo.wire.smb2 import CREDIT_BYTES, CreateOptions
 
 if TYPE_CHECKING:
     from frevo.aio.acting import UnixIdentity
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from frevo.server.core.unix_users import UnixUser
     from frevo.transport.base import ChannelSequence, Hold
     from frevo.vfs.base import Backend, Handle
+
+
+_WRITE_THROUGH = int(CreateOptions.WRITE_THROUGH)
+#: FILE_WRITE_THROUGH and FILE_SEQUENTIAL_ONLY: the options of a CREATE that are modes, which a client may change.
+MODES: Final = _WRITE_THROUGH | int(CreateOptions.SEQUENTIAL_ONLY)
 
 
 class ReadPosition(Protocol):
@@ -180,7 +185,7 @@ class Open(msgspec.Struct, eq=False):
     #: ChannelSequence until the data plane has the open, see `in_sequence`; None before SMB 3.0, where there is none.
     own_sequence: int | None = None
     shared_sequence: ChannelSequence | None = None
-    mode: int = 0
+    mode: int = 0  # of `MODES`
     directory: Any = None  # enumeration cursor, handlers/query_directory.py
     lists: bool = False  # the cursor has its own descriptor
     watch: DirectoryWatch | None = None  # since the first CHANGE_NOTIFY
@@ -217,6 +222,11 @@ class Open(msgspec.Struct, eq=False):
             return False
         self.own_sequence = sequence
         return True
+
+    @property
+    def writes_through(self) -> bool:
+        """What is written is to be on disk before the client is told so ([MS-FSA] 2.1.5.4)."""
+        return bool(self.mode & _WRITE_THROUGH)
 
     @property
     def file_id(self) -> tuple[int, int]:

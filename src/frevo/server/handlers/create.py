@@ -12,7 +12,7 @@ from frevo.errors import SMBError
 from frevo.locking.share_modes import DATA_ACCESS
 from frevo.server.core.lane import INTERIM_SECONDS
 from frevo.server.core.request import Request
-from frevo.server.core.state import Open
+from frevo.server.core.state import MODES, Open
 from frevo.server.pipes.feed import new_pipe
 from frevo.server.rules import create_checks
 from frevo.server.rules.create_access import changed_by, granted_for_existing, granted_for_new, new_descriptor
@@ -298,6 +298,7 @@ def _enter(request: Request, fields: CreateRequest, opened: _Opened) -> bytes:
         granted_access=opened.granted,
         share_access=fields.share_access,
         create_options=fields.create_options,
+        mode=fields.create_options & MODES,
         path=vfs_handle.wire_path,
         handle=vfs_handle,
         is_directory=vfs_handle.is_directory,

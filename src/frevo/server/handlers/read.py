@@ -6,13 +6,15 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from frevo.errors import SMBError
+from frevo.proto.dialect import SMB_3_0_2
 from frevo.server.core.fastpath import READS
 from frevo.server.core.request import Request
 from frevo.server.pipes.feed import account
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import Channel, ReadRequest, ReadResponse
+from frevo.wire.smb2 import Channel, ReadFlags, ReadRequest, ReadResponse
 
 MAX_OFFSET = 2**63 - 1
+_UNBUFFERED = int(ReadFlags.READ_UNBUFFERED)
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
@@ -48,7 +50,9 @@ async def _read_file(request: Request, fields: ReadRequest) -> bytes:
 
 
 def _read_pipe(request: Request, fields: ReadRequest) -> bytes:
-    pipe = request.open.pipe
+    pipe, dialect = request.open.pipe, request.connection.dialect
+    if fields.flags & _UNBUFFERED and dialect is not None and dialect.revision >= SMB_3_0_2.revision:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "an unbuffered READ of a pipe")
     if not pipe.readable:
         raise SMBError(NTStatus.PIPE_DISCONNECTED if pipe.broken else NTStatus.PIPE_EMPTY)
     data = pipe.read(fields.length)

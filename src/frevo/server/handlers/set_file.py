@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frevo.errors import SMBError, WireError
 from frevo.server.core.request import Request
+from frevo.server.core.state import MODES
 from frevo.server.handlers.information import need_access
 from frevo.server.handlers.rename import set_link, set_rename, set_rename_ex
 from frevo.server.rules.deleting import check_deletable, set_delete_on_close, set_delete_pending
@@ -56,8 +57,6 @@ _SETTABLE = int(
 #: Attributes that BASIC cannot change because they have their own control codes.
 _KEPT = int(FileAttributes.SPARSE_FILE)
 
-#: FILE_WRITE_THROUGH and FILE_SEQUENTIAL_ONLY: the mode bits of an open that a client may change.
-_MODES = 0x6
 _DELETE = int(DispositionFlags.DELETE)
 _ON_CLOSE = int(DispositionFlags.ON_CLOSE)
 _POSIX = int(DispositionFlags.POSIX_SEMANTICS)
@@ -207,8 +206,9 @@ def _position(request: Request, handle: Handle, buffer: bytes) -> None:
 
 def _mode(request: Request, handle: Handle, buffer: bytes) -> None:
     mode = FileModeInformation.parse(buffer).mode
-    if mode & ~_MODES:
+    if mode & ~MODES:
         raise SMBError(NTStatus.INVALID_PARAMETER, f"mode {mode:#x}")
+    request.server.fastpath.detach(request.open)  # which may write to it, depends on the mode
     request.open.mode = mode
 
 

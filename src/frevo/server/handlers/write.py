@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 
 from frevo.errors import SMBError
+from frevo.proto.dialect import SMB_3_0
 from frevo.server.core.fastpath import WRITES
 from frevo.server.core.request import Request
 from frevo.server.handlers.read import MAX_OFFSET
@@ -16,6 +18,7 @@ from frevo.wire.smb2 import Channel, WriteFlags, WriteRequest, WriteResponse
 
 _END_OF_FILE = 0xFFFFFFFFFFFFFFFF  # "write at the end", for those who may only append
 _THROUGH = int(WriteFlags.WRITE_THROUGH)
+_NOT_FOR_PIPES = int(WriteFlags.WRITE_THROUGH | WriteFlags.WRITE_UNBUFFERED)
 
 
 def handle(request: Request) -> bytes | Awaitable[bytes]:
@@ -39,11 +42,19 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
 
 async def _write_file(request: Request, fields: WriteRequest) -> bytes:
     opened = request.open
+    assert opened.handle is not None and opened.record is not None
+    if fields.offset != _END_OF_FILE:
+        return await _write_at(request, fields, fields.offset)
+    if opened.record.appending is None:
+        opened.record.appending = asyncio.Lock()
+    async with opened.record.appending:  # where the file ends is known when the one before is done
+        return await _write_at(request, fields, opened.handle.stat().end_of_file)
+
+
+async def _write_at(request: Request, fields: WriteRequest, offset: int) -> bytes:
+    opened = request.open
     handle = opened.handle
     assert handle is not None and opened.record is not None
-    offset = fields.offset
-    if offset == _END_OF_FILE:
-        offset = handle.stat().end_of_file
     opened.record.locks.check_write(opened, offset, len(fields.data))
     written = 0
     if len(fields.data):
@@ -53,13 +64,16 @@ async def _write_file(request: Request, fields: WriteRequest) -> bytes:
         finally:
             after_write(opened, handle, kept)
     opened.position = offset + written
-    if fields.flags & _THROUGH:
-        await handle.flush()
+    if written and (fields.flags & _THROUGH or opened.writes_through):
+        await request.server.slow_work.run(request.session.user, handle.flush)
     if written and request.last:  # what follows in a compound is mostly CLOSE
         request.server.fastpath.attach(opened)
     return WriteResponse(written).pack()
 
 
 async def _write_pipe(request: Request, fields: WriteRequest) -> bytes:
+    dialect = request.connection.dialect
+    if fields.flags & _NOT_FOR_PIPES and dialect is not None and dialect.revision >= SMB_3_0.revision:
+        raise SMBError(NTStatus.INVALID_PARAMETER, f"WRITE to a pipe with flags {fields.flags:#x}")
     await feed(request, fields.data)
     return WriteResponse(len(fields.data)).pack()

@@ -6,11 +6,13 @@ import struct
 
 import msgspec
 
+from frevo.errors import WireError
 from frevo.wire.codec import EMPTY, HEADER_SIZE, Buffer, FileId, fixed, variable
 
 _REQUEST = struct.Struct("<HHIQQQIIHHI")
 _RESPONSE = struct.Struct("<HHIIHH")
 _REQUEST_END = HEADER_SIZE + _REQUEST.size
+_DATA_OFFSET_MAX = 0x100  # [MS-SMB2] 3.3.5.13
 
 
 class WriteRequest(msgspec.Struct):
@@ -42,6 +44,8 @@ class WriteRequest(msgspec.Struct):
             info_length,
             flags,
         ) = fixed(_REQUEST, message, offset, 49, "WRITE request")
+        if data_offset > _DATA_OFFSET_MAX:
+            raise WireError(f"WRITE request data: offset {data_offset}")
         data = variable(message, offset, data_offset, length, _REQUEST_END, "WRITE request data")
         info = EMPTY
         if info_length:
