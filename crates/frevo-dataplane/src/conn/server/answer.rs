@@ -113,14 +113,15 @@ impl Server {
         let running = open.enter(Level::Read)?;
         let open = running.open();
 
-        if let Some(count) = in_pieces(common, &open.file, &protection, read, host) {
+        let mut pipes = pipes_for(common, &protection, open, read, host);
+        let in_pieces = in_pieces(common, &open.file, &protection, read, host).filter(|_| pipes.is_none());
+        if let Some(count) = in_pieces {
             open.position.store(offset + count as u64, Ordering::Relaxed);
             count_read(count, host);
             let sent = self.send_header(common, header, count, host);
             common.output.push_file(running, offset, count);
             return Some(sent.map(|()| Verdict::Answered));
         }
-        let mut pipes = pipes_for(common, &protection, open, read, host);
         match try_read(common, &open.file, &mut pipes, read, data_start, host) {
             Attempt::Failed => None,
             Attempt::WouldBlock => {
@@ -346,7 +347,8 @@ fn in_pieces(
 ) -> Option<usize> {
     let (length, minimum) = (read.length.get() as usize, read.minimum_count.get() as usize);
     let plain = matches!(protection, Protection::Plain);
-    if host.rung != Rung::Plain || !plain || !common.takes_pipes || length <= PIECE_BYTES {
+    let whole = matches!(host.rung, Rung::Async | Rung::ZeroCopy);
+    if whole || !plain || !common.takes_pipes || length <= PIECE_BYTES {
         return None;
     }
     let count = file.available(read.offset.get(), length)?;
