@@ -51,10 +51,8 @@ def working(folder: Path) -> Path:
     """Waits until clients use the server; its folder."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        for file in folder.glob(
-            "*/0/server/shares/share/scratch"
-        ):  # the rough client writes to it now and then
-            return file.parents[2]
+        for place in folder.glob("*/0/ledger/transfers *"):  # everyone has started
+            return place.parents[1] / "server"
         time.sleep(0.05)
     raise AssertionError("nobody worked")
 
@@ -76,10 +74,10 @@ def test_a_short_run(engine: str, tmp_path: Path) -> None:
     assert [leg["options"] for leg in found["legs"]] == [dict(leg.options) for leg in ways]
     for leg in found["legs"]:
         assert leg["faults"] == [] and leg["rounds"] and f"{leg['name']}, round 1: " in said
-        for counted in ("reads", "writes", "connects", "local_reads"):
+        for counted in ("reads", "connects"):
             assert leg["counts"][counted] > 0, (leg["name"], counted)
     totals = {name: sum(leg["counts"][name] for leg in found["legs"]) for name in found["legs"][0]["counts"]}
-    for counted in ("kills", "resets", "cancels", "raced"):
+    for counted in ("writes", "local_reads", "kills", "resets", "cancels", "raced"):
         assert totals[counted] > 0, counted
     assert list((tmp_path / "files").iterdir()) == []
 
@@ -87,7 +85,7 @@ def test_a_short_run(engine: str, tmp_path: Path) -> None:
 @pytest.mark.tcp_only("its clients choose their transport")
 async def test_a_wrong_byte_and_what_stays_open_are_found(tmp_path: Path) -> None:
     """Goal: the soak can fail. Method: change a byte of a file behind the server's back, and keep a file open."""
-    with soak(tmp_path, "--engine", "epoll", "--only", "plain", "--seconds", "2", "--seed", "77") as process:
+    with soak(tmp_path, "--engine", "epoll", "--only", "plain", "--seconds", "8", "--seed", "77") as process:
         server = working(tmp_path)
         port = re.search(r"tcp:(\d+)", (server / "smb.conf").read_text())
         assert port is not None
