@@ -446,9 +446,9 @@ class DataPlane:
         """Starts the threads. engine: auto, uring or epoll; role: server, client, or relay, which understands nothing:
         a MESSAGE has the bytes that arrived, and what is submitted is sent without framing. read_path: how large
         responses are sent: auto, plain, async, zerocopy or splice (see `frevo:read path`); write_path: how the data of
-        large WRITEs reach their file: auto, plain or splice (see `frevo:write path`). splice: when responses may be
-        spliced: auto, always or never (see `frevo:splice`). TypeError for an unknown limit, OSError if a thread or an
-        engine cannot be started.
+        large WRITEs reach their file: auto, plain, fixed or splice (see `frevo:write path`). splice: when responses
+        may be spliced: auto, always or never (see `frevo:splice`). TypeError for an unknown limit, OSError if a
+        thread or an engine cannot be started.
         """
 
     @property
@@ -467,7 +467,7 @@ class DataPlane:
 
     @property
     def write_path(self) -> str:
-        """How the data of large WRITEs reach their file: plain or splice."""
+        """How the data of large WRITEs reach their file: plain, fixed or splice."""
 
     @property
     def unused_write_paths(self) -> dict[str, str]:

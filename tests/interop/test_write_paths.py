@@ -42,7 +42,7 @@ def by_smbprotocol(target: Target, _: Path) -> None:
     client.close()
 
 
-@pytest.mark.parametrize("path", ["plain", "splice"])
+@pytest.mark.parametrize("path", ["plain", "fixed", "splice"])
 @pytest.mark.parametrize("engine", ["uring", "epoll"])
 def test_foreign_clients_write(engine: str, path: str, tmp_path: Path) -> None:
     """Goal: what three independent clients write, none of which signs, is what they have. Method: each way forced."""

@@ -11,8 +11,9 @@ use crate::attached::{AttachedOpen, Running};
 use crate::crypto::SignOnce;
 use crate::event::ConnectionId;
 use crate::fast::OpenFile;
-use crate::pipe::{PipeRun, Rest};
+use crate::pipe::PipeRun;
 use crate::pump::{self, PumpId};
+use crate::rest::Rest;
 use crate::waiting::Waits;
 
 /// Something to do to a file.
@@ -120,12 +121,22 @@ impl FileJob {
         self
     }
 
-    /// With what follows the message of a [`Work::Write`] in pipes.
-    pub(crate) fn with_rest(mut self, pipes: PipeRun) -> FileJob {
+    /// With what follows the message of a [`Work::Write`].
+    pub(crate) fn with_rest(mut self, rest: Rest) -> FileJob {
         if let Work::Write { offset, data, .. } = self.work {
-            self.work = Work::WriteRest { offset, data, rest: Rest::new(pipes) };
+            self.work = Work::WriteRest { offset, data, rest };
         }
         self
+    }
+
+    /// With the head of its message, and the data of its [`Work::Write`].
+    pub(crate) fn with_slot(mut self, head: Vec<u8>, mut rest: Rest) -> FileJob {
+        rest.truncate(self.length());
+        self.size = head.len();
+        if let Work::Write { data, .. } = &mut self.work {
+            *data = head.len()..head.len();
+        }
+        self.with(head).with_rest(rest)
     }
 
     /// False: a write to this file never blocks.

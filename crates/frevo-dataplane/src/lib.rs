@@ -2,6 +2,7 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 pub mod acting;
+pub mod arena;
 pub mod attached;
 pub mod budget;
 pub mod buffer;
@@ -21,6 +22,7 @@ pub mod limits;
 pub mod pipe;
 pub mod pump;
 pub mod quic;
+pub mod rest;
 pub mod ring;
 pub mod stats;
 pub mod syscalls;

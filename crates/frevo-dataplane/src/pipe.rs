@@ -5,8 +5,6 @@
 
 mod receiving;
 
-pub use receiving::Rest;
-
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, OnceLock};

@@ -54,6 +54,8 @@ counters! {
     fast_write_bytes,
     /// Bytes of them that a file got from the socket, without a copy in between.
     written_spliced,
+    /// Bytes of them that the ring wrote from memory that it knows.
+    written_fixed,
     /// WRITE requests that a worker did.
     fast_writes_deferred,
     /// FLUSH requests answered without Python.

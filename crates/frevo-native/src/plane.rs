@@ -5,7 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use frevo_dataplane::conn::Role;
 use frevo_dataplane::engine::{self, Config};
-use frevo_dataplane::ladder::Splicing;
+use frevo_dataplane::ladder::{Rung, Splicing, WriteRung};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -48,6 +48,17 @@ pub(crate) fn role(name: &str) -> PyResult<Role> {
         "relay" => Ok(Role::Relay),
         _ => Err(PyValueError::new_err(format!("unknown role {name:?}"))),
     }
+}
+
+/// Why each of some rungs is not used, by name.
+fn reasons<'py, R: Copy>(
+    py: Python<'py>,
+    reasons: &[(R, String)],
+    name: impl Fn(R) -> &'static str,
+) -> PyResult<Bound<'py, PyDict>> {
+    let found = PyDict::new(py);
+    reasons.iter().try_for_each(|(rung, why)| found.set_item(name(*rung), why))?;
+    Ok(found)
 }
 
 #[pymethods]
@@ -96,10 +107,7 @@ impl DataPlane {
     /// Why they do not leave in another way, by its name.
     #[getter]
     fn unused_read_paths<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let reasons = self.inner.ladder().reasons.iter();
-        PyDict::from_sequence(
-            &reasons.map(|(rung, why)| (rung.name(), why)).collect::<Vec<_>>().into_pyobject(py)?,
-        )
+        reasons(py, &self.inner.ladder().reasons, Rung::name)
     }
 
     /// How the data of large WRITEs come.
@@ -111,10 +119,7 @@ impl DataPlane {
     /// Why they do not come in another way, by its name.
     #[getter]
     fn unused_write_paths<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let reasons = self.inner.write_ladder().reasons.iter();
-        PyDict::from_sequence(
-            &reasons.map(|(rung, why)| (rung.name(), why)).collect::<Vec<_>>().into_pyobject(py)?,
-        )
+        reasons(py, &self.inner.write_ladder().reasons, WriteRung::name)
     }
 
     #[getter]

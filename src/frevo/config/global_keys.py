@@ -310,8 +310,9 @@ class GlobalConfig(TlsKeys, frozen=True, kw_only=True):
         choices.WRITE_PATH,
         "auto",
         "How the data of large WRITE requests reach their file. `plain`: received into a buffer, and written from "
-        "there. `splice`: copied into the page cache from where the socket has received it; for data that is neither "
-        "signed nor encrypted. `auto` is `splice`, which costs less; `frevo status` says why another way is not used.",
+        "there. `fixed`: the same by io_uring, from memory that it knows. `splice`: copied into the page cache from "
+        "where the socket has received it; for data that is neither signed nor encrypted. `auto` is `splice`, and "
+        "`plain` for the rest; `frevo status` says why another way is not used.",
         restart=True,
     )
     frevo_data_plane_threads: int = setting(

@@ -96,8 +96,8 @@ def _write_path(own: Mapping[str, Any]) -> list[Text]:
         return []
     counters, used = _mapping(own, "statistics"), _text(own["write_path"])
     words = [f"large writes: {used}", f"{_text(counters.get('fast_write_bytes') or 0)} bytes written"]
-    if count := counters.get("written_spliced"):
-        words.append(f"{_text(count)} by splice")
+    written = {"fixed": counters.get("written_fixed"), "splice": counters.get("written_spliced")}
+    words += [f"{_text(count)} by {name}" for name, count in written.items() if count]
     return [Text(", ".join(words)), _reasons(own, "unused_write_paths")]
 
 

@@ -86,7 +86,7 @@ class DataPlaneTransport:
 
     @property
     def write_path(self) -> str:
-        """How the data of large WRITEs reach their file: plain or splice."""
+        """How the data of large WRITEs reach their file: plain, fixed or splice."""
         return self._plane.write_path
 
     @property

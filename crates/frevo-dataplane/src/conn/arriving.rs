@@ -8,11 +8,13 @@ use std::mem::{self, MaybeUninit};
 
 use super::input::Verdict;
 use super::{violation, Connection, Host, Side};
+use crate::arena::Slot;
 use crate::event::Reason;
 use crate::fast::READ_RESPONSE_BYTES;
-use crate::file_job::FileJob;
+use crate::file_job::{FileJob, Work};
 use crate::ladder::WriteRung;
 use crate::pipe::{Pipe, PipeRun};
+use crate::rest::Rest;
 use crate::stats::add;
 use crate::wire::FRAME_BYTES;
 use crate::writing::WRITE_REQUEST_BYTES;
@@ -34,8 +36,21 @@ pub(super) enum Arrival {
     Unknown,
     /// Into the input, too.
     Copied,
-    /// Here.
+    /// Into pipes.
     Piped(PipeRun),
+    /// Here, where a copy of the first bytes is, too.
+    Registered(Slot),
+}
+
+/// What a side of a connection gets of a message, and where its rest is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// All of it.
+    Whole,
+    /// All of it, in memory that the ring knows.
+    Registered,
+    /// The beginning; so many bytes are in pipes.
+    Head(usize),
 }
 
 /// Where to receive.
@@ -58,42 +73,50 @@ impl Connection {
         let (have, size) = (self.common.input.len(), self.expected_bytes());
         let Some(size) = size else {
             return match (&self.side, self.common.expects_large) {
-                (Side::Server(_), true) if have < HEAD_BYTES => self.own(HEAD_BYTES - have),
+                (Side::Server(_), true) if have < HEAD_BYTES => self.own(HEAD_BYTES - have, host),
                 _ => Room::Any,
             };
         };
         if !self.is_direct() {
             return Room::Any;
         }
-        if self.can_pipe(size, host) {
+        if self.can_choose(size, host) {
             let head = match &self.side {
                 Side::Server(_) => HEAD_BYTES,
                 Side::Client(_) => ANSWER_HEAD_BYTES,
             };
             if have < head {
-                return self.own(head - have);
+                return self.own(head - have, host);
             }
             self.choose(size, host);
         }
-        let missing = size - have - self.piped_bytes();
+        let missing = size - self.arrived();
         match self.common.arrival {
             Arrival::Piped(ref mut run) => match run.last_mut() {
                 Some(pipe) => Room::Pipe(pipe, missing),
                 None => Room::Any,
             },
-            _ => self.own(missing),
+            Arrival::Registered(ref mut slot) => Room::Own(&mut slot.room()[..missing]),
+            _ => self.own(missing, host),
         }
     }
 
-    fn own(&mut self, count: usize) -> Room<'_> {
-        self.common.input.reserve_exact(count);
-        Room::Own(&mut self.common.input.spare_capacity_mut()[..count])
+    fn own(&mut self, count: usize, host: &mut Host) -> Room<'_> {
+        let input = &mut self.common.input;
+        let size = input.len() + count;
+        if size >= LARGE_BYTES && input.capacity() < size && matches!(self.side, Side::Server(_)) {
+            let mut buffer = host.pool.take(size);
+            buffer.extend_from_slice(input);
+            *input = buffer;
+        }
+        input.reserve_exact(count);
+        Room::Own(&mut input.spare_capacity_mut()[..count])
     }
 
     /// True while a message is coming in that is received where it belongs.
     pub fn is_direct(&self) -> bool {
         let Some(size) = self.expected_bytes() else { return false };
-        let missing = size.saturating_sub(self.common.input.len() + self.piped_bytes());
+        let missing = size.saturating_sub(self.arrived());
         missing >= DIRECT_BYTES || size >= LARGE_BYTES && missing > 0
     }
 
@@ -105,33 +128,59 @@ impl Connection {
         })
     }
 
-    fn piped_bytes(&self) -> usize {
+    /// Bytes of the message at the front that are there.
+    fn arrived(&self) -> usize {
         match &self.common.arrival {
-            Arrival::Piped(run) => run.len(),
-            _ => 0,
+            Arrival::Piped(run) => self.common.input.len() + run.len(),
+            Arrival::Registered(slot) => slot.len(),
+            _ => self.common.input.len(),
         }
     }
 
-    /// True if it is not known yet where a message of that size goes, and pipes are possible.
-    fn can_pipe(&self, size: usize, host: &Host) -> bool {
-        self.common.takes_pipes
-            && size >= LARGE_BYTES
+    /// True if it is not known yet where a message of that size goes, and there is a choice.
+    fn can_choose(&self, size: usize, host: &Host) -> bool {
+        let takes_pipes = self.common.takes_pipes;
+        size >= LARGE_BYTES
             && matches!(self.common.arrival, Arrival::Unknown)
-            && match &self.side {
-                Side::Server(_) => host.write_rung == WriteRung::Splice,
-                Side::Client(client) => client.expects_landing(),
+            && match (&self.side, host.write_rung) {
+                (Side::Client(client), _) => takes_pipes && client.expects_landing(),
+                (Side::Server(_), WriteRung::Plain) => false,
+                (Side::Server(_), WriteRung::Fixed) => host.arena.is_some(),
+                (Side::Server(_), WriteRung::Splice) => takes_pipes,
             }
     }
 
     /// Chooses where the rest of a message goes whose head is there.
     fn choose(&mut self, size: usize, host: &mut Host) {
-        let (head, size) = (&self.common.input[FRAME_BYTES..], size - FRAME_BYTES);
+        let (common, head) = (&self.common, &self.common.input[FRAME_BYTES..]);
         let unseen = match &self.side {
-            Side::Server(server) => server.would_write(&self.common, head, size),
-            Side::Client(client) => client.would_land(head, size),
+            Side::Server(server) => match (host.write_rung, &host.arena) {
+                (WriteRung::Fixed, Some(arena)) if server.may_write(common, head) => {
+                    return self.register(arena.take(size));
+                }
+                (WriteRung::Splice, _) => server.would_write(common, head, size - FRAME_BYTES),
+                _ => false,
+            },
+            Side::Client(client) => client.would_land(head, size - FRAME_BYTES),
         };
         let pipes = if unseen { host.pool.pipes.receiving() } else { None };
         self.common.arrival = pipes.map_or(Arrival::Copied, Arrival::Piped);
+    }
+
+    /// The rest of the message goes into a slot, if there is one.
+    fn register(&mut self, slot: Option<Slot>) {
+        self.common.arrival = slot.map_or(Arrival::Copied, |mut slot| {
+            slot.extend_from_slice(&self.common.input);
+            Arrival::Registered(slot)
+        });
+    }
+
+    /// Counts bytes in the room of a slot. None: it is not there that bytes go.
+    pub(super) fn slot_filled(&mut self, count: usize, host: &mut Host) -> Option<Result<(), Reason>> {
+        let size = self.frame_bytes();
+        let Arrival::Registered(slot) = &mut self.common.arrival else { return None };
+        slot.filled(count);
+        Some(if Some(slot.len()) == size { self.whole_registered(host) } else { Ok(()) })
     }
 
     /// Counts `count` bytes that were moved into the pipe of [`Connection::room`], 0 when it took none. True: there may be more.
@@ -148,15 +197,18 @@ impl Connection {
         }
         match host.pool.pipes.one_more().filter(|_| !run.is_sparse()) {
             Some(pipe) => run.push(pipe),
-            None => self.unpipe()?,
+            None => self.copy_arrived()?,
         }
         Ok(true)
     }
 
-    /// Goes on without pipes: what is in them is copied.
-    pub fn unpipe(&mut self) -> Result<(), Reason> {
-        if let Arrival::Piped(mut run) = mem::replace(&mut self.common.arrival, Arrival::Copied) {
-            take_out(&mut run, &mut self.common.input)?;
+    /// Goes on without pipes and slots: what is in them is copied.
+    pub fn copy_arrived(&mut self) -> Result<(), Reason> {
+        let input = &mut self.common.input;
+        match mem::replace(&mut self.common.arrival, Arrival::Copied) {
+            Arrival::Piped(mut run) => take_out(&mut run, input)?,
+            Arrival::Registered(slot) => *input = slot.to_vec(),
+            Arrival::Unknown | Arrival::Copied => (),
         }
         Ok(())
     }
@@ -177,10 +229,11 @@ impl Connection {
                 };
             }
         };
-        match server.packet(&mut self.common, &mut input[FRAME_BYTES..], run.len(), None, host)? {
+        let (message, shown) = (&mut input[FRAME_BYTES..], Shown::Head(run.len()));
+        match server.packet(&mut self.common, message, shown, None, host)? {
             Verdict::Answered => (),
             Verdict::Later(job) => {
-                if self.store(job.with(input).with_rest(run), host)? {
+                if self.store(job.with(input).with_rest(Rest::piped(run)), host)? {
                     add(&host.stats.fast_writes_deferred, 1);
                 }
             }
@@ -202,6 +255,32 @@ impl Connection {
         }
         job.run();
         self.finish_job(job, host).map(|()| false)
+    }
+
+    /// Handles a message in a slot.
+    fn whole_registered(&mut self, host: &mut Host) -> Result<(), Reason> {
+        self.common.input = Vec::new();
+        let Arrival::Registered(mut slot) = mem::take(&mut self.common.arrival) else { return Ok(()) };
+        self.check_length(slot.len() - FRAME_BYTES, host)?;
+        self.common.frames += 1;
+        self.common.expects_large = true;
+        match self.message(&mut slot[FRAME_BYTES..], Shown::Registered, host)? {
+            Verdict::Answered => (),
+            Verdict::Later(job) => {
+                if !matches!(job.work, Work::Write { .. }) {
+                    host.jobs.push(job.with(slot.to_vec()));
+                    return Ok(());
+                }
+                add(&host.stats.fast_writes_deferred, 1);
+                let head = slot.len() - job.size..slot.len() - job.size + WRITE_REQUEST_BYTES;
+                host.jobs.push(job.with_slot(slot[head.clone()].to_vec(), Rest::registered(slot, head.end)));
+            }
+            Verdict::Up(up) => {
+                let start = up.start;
+                self.common.report(slot[FRAME_BYTES + start..].to_vec(), 0, up, host);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::arriving::{Arrival, LARGE_BYTES};
+use super::arriving::{Arrival, Shown, LARGE_BYTES};
 use super::compound::Compound;
 use super::{violation, Connection, Host, Side};
 use crate::event::{Event, Reason};
@@ -26,7 +26,7 @@ pub(super) enum Verdict {
 /// What the control plane is told about a message.
 pub(super) struct Up {
     /// Where the message starts: behind the transform header or at 0.
-    start: usize,
+    pub(super) start: usize,
     pub(super) session_id: u64,
     pub(super) flags: u32,
     pub(super) bad_signatures: u64,
@@ -60,7 +60,7 @@ impl Connection {
             return Ok(());
         }
         if !self.common.input.is_empty() {
-            self.unpipe()?;
+            self.copy_arrived()?;
             self.common.input.extend_from_slice(chunk);
             return self.resume(host);
         }
@@ -75,6 +75,9 @@ impl Connection {
     /// Those bytes must be initialised and `room` must have been the last call on this connection.
     pub unsafe fn direct_filled(&mut self, count: usize, host: &mut Host) -> Result<(), Reason> {
         add(&host.stats.bytes_received, count as u64);
+        if let Some(result) = self.slot_filled(count, host) {
+            return result;
+        }
         // SAFETY: the caller has initialised `count` bytes of the spare capacity.
         unsafe { self.common.input.set_len(self.common.input.len() + count) };
         self.resume(host)
@@ -197,7 +200,7 @@ impl Connection {
 
     /// Handles a message in a buffer that belongs to others.
     fn message_in(&mut self, body: &mut [u8], host: &mut Host) -> Result<(), Reason> {
-        match (self.message(body, host)?, &mut self.side) {
+        match (self.message(body, Shown::Whole, host)?, &mut self.side) {
             (Verdict::Answered, Side::Server(_)) => (),
             (Verdict::Answered, Side::Client(client)) => client.keep_for_store(body, host),
             (Verdict::Later(job), _) => host.jobs.push(job.with(body.to_vec())),
@@ -211,8 +214,8 @@ impl Connection {
         self.check_length(input.len() - FRAME_BYTES, host)?;
         self.common.expects_large = input.len() >= LARGE_BYTES;
         self.common.frames += 1;
-        match (self.message(&mut input[FRAME_BYTES..], host)?, &mut self.side) {
-            (Verdict::Answered, Side::Server(_)) => (),
+        match (self.message(&mut input[FRAME_BYTES..], Shown::Whole, host)?, &mut self.side) {
+            (Verdict::Answered, Side::Server(_)) => host.pool.put(input),
             (Verdict::Answered, Side::Client(client)) => client.answered(&mut self.common, input, host),
             (Verdict::Later(job), _) => host.jobs.push(job.with(input)),
             (Verdict::Up(up), _) => self.common.report(input, FRAME_BYTES + up.start, up, host),
@@ -220,7 +223,12 @@ impl Connection {
         Ok(())
     }
 
-    fn message(&mut self, frame: &mut [u8], host: &mut Host) -> Result<Verdict, Reason> {
+    pub(super) fn message(
+        &mut self,
+        frame: &mut [u8],
+        shown: Shown,
+        host: &mut Host,
+    ) -> Result<Verdict, Reason> {
         let Some(protocol) = frame.first_chunk::<4>() else {
             return violation("message without a protocol id");
         };
@@ -242,7 +250,7 @@ impl Connection {
             _ => return violation("unknown protocol id"),
         };
         match &mut self.side {
-            Side::Server(server) => server.packet(&mut self.common, message, 0, encrypted, host),
+            Side::Server(server) => server.packet(&mut self.common, message, shown, encrypted, host),
             Side::Client(client) => client.packet(&mut self.common, message, encrypted, host),
         }
     }

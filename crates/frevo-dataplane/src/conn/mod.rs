@@ -30,6 +30,7 @@ use common::{Channel, Common, Unread};
 use server::Server;
 pub use submit::{Submission, CLOSE_AFTER, ENCRYPT};
 
+use crate::arena::Arena;
 use crate::attached::SessionOpens;
 use crate::buffer::{Output, Pool};
 use crate::credits::Credits;
@@ -75,6 +76,8 @@ pub struct Host {
     pub rung: Rung,
     /// How the data of large WRITEs come.
     pub write_rung: WriteRung,
+    /// Memory that the ring knows, for them.
+    pub arena: Option<Arc<Arena>>,
     /// When that may be splice.
     pub splicing: Splicing,
     /// The time as of the last event: a connection has no clock of its own.
@@ -93,6 +96,7 @@ impl Host {
             can_defer: false,
             rung: Rung::default(),
             write_rung: WriteRung::default(),
+            arena: None,
             splicing: Splicing::default(),
             fast_echo,
             now,

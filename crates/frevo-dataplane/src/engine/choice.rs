@@ -65,7 +65,7 @@ pub(super) fn ladders(config: &Config, engine: &str) -> io::Result<(Ladder, Ladd
     let (read, write) = (&config.read_path, &config.write_path);
     Ok((
         Ladder::choose(read, config.splicing, engine).ok_or_else(|| unknown("read", read))?,
-        Ladder::choose_for_writes(write).ok_or_else(|| unknown("write", write))?,
+        Ladder::choose_for_writes(write, engine).ok_or_else(|| unknown("write", write))?,
     ))
 }
 

@@ -34,7 +34,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
 use crate::attached::SessionOpens;
@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) ladder: Ladder,
     pub(crate) write_ladder: Ladder<WriteRung>,
     pub(crate) splicing: Splicing,
+    /// Why a ring knows no memory for large WRITEs.
+    pub(crate) not_registered: OnceLock<String>,
     pub(crate) events: EventQueue,
     pub(crate) queues: Vec<CommandQueue>,
     pub(crate) workers: Workers,
@@ -229,7 +231,7 @@ impl DataPlane {
         let queues = (0..count).map(|_| CommandQueue::new()).collect::<io::Result<Vec<_>>>()?;
         Ok(Arc::new(Shared {
             workers: Workers::new(config.limits.workers.max(1)),
-            limits: Arc::new(within_descriptors(config.limits)),
+            limits: Arc::new(config::within_descriptors(config.limits)),
             stats: Arc::default(),
             stats_of: (0..count).map(|_| Arc::default()).collect(),
             fast_echo: Arc::new(AtomicBool::new(true)),
@@ -237,6 +239,7 @@ impl DataPlane {
             ladder,
             write_ladder,
             splicing: config.splicing,
+            not_registered: OnceLock::new(),
             events: EventQueue::new()?,
             queues,
             links: RwLock::default(),
@@ -266,8 +269,8 @@ impl DataPlane {
     }
 
     /// How the data of large WRITEs come, and why not otherwise.
-    pub fn write_ladder(&self) -> &Ladder<WriteRung> {
-        &self.shared.write_ladder
+    pub fn write_ladder(&self) -> Ladder<WriteRung> {
+        self.shared.write_ladder.without_memory(self.shared.not_registered.get())
     }
 
     /// Readable when [`DataPlane::poll`] has something.

@@ -42,7 +42,7 @@ pub(super) fn receive(
                 // There is something, and it does not come: splice stops before urgent data, which recv passes over.
                 let stuck = total + count == 0 && !more;
                 if stuck {
-                    core.unpipe()?;
+                    core.copy_arrived()?;
                 }
                 (more || stuck, count)
             }

@@ -13,6 +13,7 @@
 
 mod arming;
 mod file_reads;
+mod fixed_writes;
 mod large_sends;
 mod token;
 
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use arming::{ARMED, BULK, ENDING, POLL_IN, POLL_OUT, RECV, SEND, SEND_BYTES, SMALL_ONE};
 use file_reads::{FileRead, READS_MAX};
+use fixed_writes::FileWrite;
 use large_sends::LargeSend;
 use token::{token, Kind, KINDS, NUMBER_BITS, NUMBER_MASK};
 
@@ -37,6 +39,7 @@ use super::transfer::{self, SCRATCH_BYTES};
 use super::{Command, Shared};
 use crate::event::{ConnectionId, ListenerId, Reason};
 use crate::file_job::FileJob;
+use crate::ladder::WriteRung;
 use crate::stats::add;
 
 /// A receive of fewer bytes is small.
@@ -65,6 +68,8 @@ pub(super) struct Thread {
     resting: Vec<ListenerId>,
     reads: HashMap<u64, FileRead>,
     waiting_reads: FairQueue<FileJob>,
+    writes: HashMap<u64, FileWrite>,
+    waiting_writes: FairQueue<FileJob>,
     /// Closed connections on which operations are under way.
     ending: HashMap<ConnectionId, Entry>,
     next_read: u64,
@@ -83,6 +88,12 @@ impl Thread {
         let provided = Provided::register(&uring)?;
         let mut table = Table::new(index, shared.clone(), Instant::now());
         table.gone = Some(Vec::new());
+        if shared.write_ladder.rung == WriteRung::Fixed {
+            match fixed_writes::register(&uring) {
+                Ok(arena) => table.host.arena = Some(arena),
+                Err(error) => drop(shared.not_registered.set(crate::ring::features::reason(&error))),
+            }
+        }
         Ok(Thread {
             index,
             uring,
@@ -93,6 +104,8 @@ impl Thread {
             resting: Vec::new(),
             reads: HashMap::new(),
             waiting_reads: FairQueue::new(READS_MAX),
+            writes: HashMap::new(),
+            waiting_writes: FairQueue::new(READS_MAX),
             ending: HashMap::new(),
             next_read: 0,
             larges: HashMap::new(),
@@ -215,6 +228,7 @@ impl Thread {
             Kind::Sent => self.sent(number, completion.result()),
             Kind::LargeSent => self.large_sent(number, completion),
             Kind::FileRead => self.file_read(number, completion.result()),
+            Kind::FileWrite => self.file_written(number, completion.result()),
             Kind::Cancel => (),
             Kind::PortReadable => {
                 self.port_polled(number, POLL_IN);
@@ -411,8 +425,11 @@ impl Thread {
                 if ends(kind, &completion) {
                     self.outstanding -= 1;
                 }
+                let number = completion.user_data() & NUMBER_MASK;
                 if kind == Kind::FileRead {
-                    self.reads.remove(&(completion.user_data() & NUMBER_MASK));
+                    self.reads.remove(&number);
+                } else if kind == Kind::FileWrite {
+                    self.writes.remove(&number);
                 }
             }
         }
@@ -420,7 +437,7 @@ impl Thread {
         std::mem::forget(self.larges);
         if self.outstanding > 0 {
             // The kernel may still write: leaking the memory is the safe way out.
-            std::mem::forget((self.provided, self.reads, self.ending, self.table));
+            std::mem::forget((self.provided, self.reads, self.writes, self.ending, self.table));
         }
     }
 }

@@ -79,8 +79,17 @@ fn each(test: impl Fn(&Server, WriteRung)) {
         }
         for rung in WriteRung::ALL {
             let server = Server::with(engine, Rung::Plain, rung);
-            assert_eq!(server.plane.write_ladder().rung, rung);
-            test(&server, rung);
+            let ladder = server.plane.write_ladder();
+            if ladder.rung == rung {
+                test(&server, rung);
+            } else {
+                assert!(rung == WriteRung::Fixed, "{ladder:?}");
+                let why = &ladder.reasons[0].1;
+                assert!(
+                    engine == "epoll" || why.contains("no memory") || why.contains("no write_fixed"),
+                    "{why}"
+                );
+            }
         }
     }
 }
@@ -115,19 +124,25 @@ fn writes_are_whole_and_in_order_on_every_rung() {
                 client.write_all(piece).unwrap();
                 std::thread::sleep(Duration::from_millis(pause));
             }
-            for size in sizes {
-                assert_eq!(answer(&mut client), (0, size as u32), "{rung:?}, {seed}");
-            }
+            let mut counts: Vec<_> = sizes.iter().map(|_| answer(&mut client)).collect();
+            counts.sort_unstable(); // what the ring does ends in any order
+            let mut wanted = sizes.map(|size| (0, size as u32));
+            wanted.sort_unstable();
+            assert_eq!(counts, wanted, "{rung:?}, {seed}");
             assert!(content(&open) == model, "{rung:?}, {seed}");
-            assert_eq!(open.position.load(Ordering::Relaxed), offset as u64);
+            let position = open.position.load(Ordering::Relaxed);
+            assert!(position == offset as u64 || rung == WriteRung::Fixed, "the last one that was done");
         }
         assert_eq!(server.count("fast_writes"), 4 * sizes.len() as u64);
-        let spliced = server.count("written_spliced");
-        match rung {
-            WriteRung::Plain => assert_eq!(spliced, 0),
-            // All that was large and not signed, but for what came with the first head.
-            WriteRung::Splice => assert!(spliced > 15 * MIB as u64, "{spliced}"),
-        }
+        let (spliced, fixed) = (server.count("written_spliced"), server.count("written_fixed"));
+        // All that was large, but for what came with the first head; and is not signed, if it is spliced.
+        let wanted = match rung {
+            WriteRung::Plain => (0, 0),
+            WriteRung::Fixed => (0, 20),
+            WriteRung::Splice => (15, 0),
+        };
+        assert!(wanted.0 * MIB as u64 <= spliced && (wanted.0 > 0 || spliced == 0), "{spliced}");
+        assert!(wanted.1 * MIB as u64 <= fixed && (wanted.1 > 0 || fixed == 0), "{fixed}");
     });
 }
 

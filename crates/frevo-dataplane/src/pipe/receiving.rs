@@ -7,8 +7,6 @@
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
-use crate::fast::OpenFile;
-
 use super::{interrupted, pipe_bytes_max, Pipe, PipeRun, Pipes, PIPES_MAX};
 
 /// A full pipe with less than this part of what it could hold costs more than a copy, and keeps many a page for a few bytes.
@@ -101,56 +99,6 @@ impl PipeRun {
     pub fn take_into(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
         bytes.reserve_exact(self.len());
         self.pipes.iter_mut().try_for_each(|pipe| pipe.take_into(bytes))
-    }
-}
-
-/// What follows the beginning of a message, in pipes.
-#[derive(Debug)]
-pub struct Rest {
-    pipes: PipeRun,
-    length: usize,
-    /// What was in them, once it had to be copied.
-    copied: Vec<u8>,
-    /// Bytes that a file got without that.
-    spliced: usize,
-}
-
-impl Rest {
-    /// All that is in some pipes.
-    pub fn new(pipes: PipeRun) -> Rest {
-        Rest { length: pipes.len(), pipes, copied: Vec::new(), spliced: 0 }
-    }
-
-    /// How many bytes it was at first.
-    pub fn length(&self) -> usize {
-        self.length
-    }
-
-    /// Writes it; may block. How many bytes, fewer than all only if the file system took no more. An error: none.
-    pub fn store(&mut self, file: &OpenFile, offset: u64) -> io::Result<usize> {
-        let (count, result) = self.pipes.store(file.descriptor(), offset);
-        self.spliced = count;
-        match result {
-            Err(error) if count == 0 && error.raw_os_error() == Some(libc::EINVAL) => {
-                // A file system without splice.
-                self.pipes.take_into(&mut self.copied)?;
-                file.write_blocking(&self.copied, offset, 0)
-            }
-            Err(error) if count == 0 => Err(error),
-            _ => Ok(count),
-        }
-    }
-
-    /// Adds it to the message, for whom has to see all of it. Only when nothing was stored.
-    pub fn append_to(mut self, message: &mut Vec<u8>) -> io::Result<()> {
-        message.extend_from_slice(&self.copied);
-        self.pipes.take_into(message)
-    }
-
-    /// Gives the pipes back, and says how many bytes were stored from them.
-    pub fn give_back(self, pipes: &mut Pipes) -> usize {
-        self.pipes.into_iter().for_each(|pipe| pipes.put(pipe));
-        self.spliced
     }
 }
 

@@ -11,6 +11,7 @@ use crate::fast::READ_RESPONSE_BYTES;
 use crate::file_job::{FileJob, Purpose, Target, Work};
 use crate::pipe::PipeRun;
 use crate::pump::{Class, Pump};
+use crate::rest::Rest;
 use crate::wire::{command, flags, Body, Header, ReadResponse, FRAME_BYTES};
 
 impl Client {
@@ -55,7 +56,7 @@ impl Client {
         if job.is_none() {
             self.feed_pumps(common, host);
         }
-        Some(job?.with_rest(data))
+        Some(job?.with_rest(Rest::piped(data)))
     }
 
     /// The job that stores the data of an answer, as far as that has come with its head.

@@ -9,6 +9,7 @@ use zerocopy::IntoBytes;
 use super::Server;
 use crate::attached::{AttachedOpen, Running};
 use crate::buffer::PIECE_BYTES;
+use crate::conn::arriving::Shown;
 use crate::conn::common::Common;
 use crate::conn::input::Verdict;
 use crate::conn::protect::{finish_plain, Protection};
@@ -34,8 +35,8 @@ const SPLICED_BYTES: usize = 64 * 1024;
 pub(super) struct Request<'a> {
     pub(super) header: Header,
     pub(super) message: &'a [u8],
-    /// So many bytes of it are in pipes.
-    pub(super) following: usize,
+    /// Where its rest is.
+    pub(super) shown: Shown,
     /// SessionId of the transform header, None for a plain request.
     pub(super) encrypted: Option<u64>,
 }

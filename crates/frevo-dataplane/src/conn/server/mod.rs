@@ -7,6 +7,7 @@ mod write;
 use answer::{protection, Context, Done, Request};
 use write::flush_failed;
 
+use super::arriving::Shown;
 use super::common::Common;
 use super::compound::Element;
 use super::input::{Up, Verdict};
@@ -119,13 +120,13 @@ impl Server {
         Ok(())
     }
 
-    /// Lets in the requests of a message, and answers one that stands alone if it can. `following` bytes of a WRITE that stands
-    /// alone are in pipes.
+    /// Lets in the requests of a message, and answers one that stands alone if it can. Of a WRITE that stands alone the rest
+    /// may be elsewhere.
     pub(super) fn packet(
         &mut self,
         common: &mut Common,
         message: &mut [u8],
-        following: usize,
+        shown: Shown,
         encrypted: Option<u64>,
         host: &mut Host,
     ) -> Result<Verdict, Reason> {
@@ -153,7 +154,7 @@ impl Server {
         if found.bad_signatures != 0 {
             add(&host.stats.bad_signatures, 1);
         } else if let Some(header) = asked.alone.filter(|_| found.unverified == 0) {
-            let request = Request { header, message, following, encrypted };
+            let request = Request { header, message, shown, encrypted };
             let context = &mut Context { common, request: &request, right: &mut asked.right, host };
             if let Some(done) = self.answer(context) {
                 return done;

@@ -9,6 +9,7 @@ use zerocopy::IntoBytes;
 use super::answer::{find_open, job, protection, Answered, Context, Done, Request, UNUSUAL};
 use super::Server;
 use crate::attached::{AttachedOpen, Running};
+use crate::conn::arriving::Shown;
 use crate::conn::common::Common;
 use crate::conn::input::Verdict;
 use crate::conn::protect::Protection;
@@ -17,10 +18,11 @@ use crate::crypto::SignOnce;
 use crate::event::Reason;
 use crate::file_job::Work;
 use crate::gate::Level;
+use crate::ladder::WriteRung;
 use crate::stats::add;
 use crate::wire::{
-    command, flags, Body, Empty, ErrorResponse, FlushRequest, Header, WriteRequest, STATUS_DISK_FULL,
-    STATUS_IO_DEVICE_ERROR,
+    command, flags, Body, Empty, ErrorResponse, FlushRequest, Header, WriteRequest, PROTOCOL_TRANSFORM,
+    STATUS_DISK_FULL, STATUS_IO_DEVICE_ERROR,
 };
 use crate::writing::{is_plain_write, write_response, Written, WRITE_REQUEST_BYTES};
 
@@ -28,14 +30,15 @@ impl Server {
     /// [MS-SMB2] 3.3.5.13
     pub(super) fn write(&mut self, context: &mut Context) -> Answered {
         let Context { common, request, right, host } = context;
-        let Request { header, message, following, encrypted } = request;
+        let Request { header, message, shown, encrypted } = request;
+        let following = if let Shown::Head(following) = shown { *following } else { 0 };
         let (write, open) = find_target(common, header, message, message.len() + following)?;
         let protection = protection(common, header, *encrypted, open.encrypted_only)?;
         if !open.in_sequence(header) {
             return None;
         }
         let running = open.enter(Level::Write)?;
-        if *following > 0 {
+        if *shown != Shown::Whole {
             return Some(Ok(self.write_later(common, request, write, running, right.take(), 0)));
         }
         let open = running.open();
@@ -78,6 +81,14 @@ impl Server {
         let data = WRITE_REQUEST_BYTES..(WRITE_REQUEST_BYTES + length).min(request.message.len());
         let work = Work::Write { offset: write.offset.get(), data, done };
         Verdict::Later(Box::new(job(common, request, work, running, right)))
+    }
+
+    /// Whether a message that begins like this may be a WRITE which the fast path does: it is one that stands alone, or nobody
+    /// can tell, because it is encrypted.
+    pub(in crate::conn) fn may_write(&self, common: &Common, head: &[u8]) -> bool {
+        let writes = Header::parse(head)
+            .is_some_and(|header| header.command.get() == command::WRITE && header.next_command == 0);
+        common.settings.authenticated && (writes || head.starts_with(&PROTOCOL_TRANSFORM))
     }
 
     /// Whether a message of `size` bytes that begins like this is a WRITE which the fast path would do now, with data that nobody
@@ -130,7 +141,12 @@ impl Server {
                 running.open().position.store(offset + count as u64, Ordering::Relaxed);
                 count_write(count, host);
                 if let Work::WriteRest { rest, .. } = work {
-                    add(&host.stats.written_spliced, rest.give_back(&mut host.pool.pipes) as u64);
+                    let (way, bytes) = rest.give_back(&mut host.pool.pipes);
+                    let counter = match way {
+                        WriteRung::Fixed => &host.stats.written_fixed,
+                        _ => &host.stats.written_spliced,
+                    };
+                    add(counter, bytes as u64);
                 }
                 let body = write_response(count);
                 self.respond(common, &header, 0, body.as_bytes(), protection, right, host)?;

@@ -28,6 +28,7 @@ impl Thread {
             self.waiting_reads.push(self.table.owner_of(&job), job);
         }
         self.start_reads();
+        self.start_writes();
         self.table.deliver();
     }
 

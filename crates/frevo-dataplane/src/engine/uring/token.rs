@@ -13,6 +13,7 @@ pub(super) enum Kind {
     /// A large piece was sent, or is not needed any more.
     LargeSent,
     FileRead,
+    FileWrite,
     Cancel,
     /// Datagrams wait on a UDP port.
     PortReadable,
@@ -20,7 +21,7 @@ pub(super) enum Kind {
     PortWritable,
 }
 
-pub(super) const KINDS: [Kind; 11] = [
+pub(super) const KINDS: [Kind; 12] = [
     Kind::Wake,
     Kind::Listener,
     Kind::Receive,
@@ -29,6 +30,7 @@ pub(super) const KINDS: [Kind; 11] = [
     Kind::Sent,
     Kind::LargeSent,
     Kind::FileRead,
+    Kind::FileWrite,
     Kind::Cancel,
     Kind::PortReadable,
     Kind::PortWritable,
