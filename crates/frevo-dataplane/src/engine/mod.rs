@@ -54,7 +54,6 @@ use admission::Recent;
 use carrier::Carrier;
 pub use choice::{choose, Choice};
 pub(crate) use command::{Accepted, Command};
-use config::within_descriptors;
 pub use config::Config;
 use link::{Change, Link};
 pub use queue::Waker;

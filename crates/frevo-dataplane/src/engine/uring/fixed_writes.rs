@@ -40,8 +40,9 @@ pub(super) fn register(uring: &IoUring) -> io::Result<Arc<Arena>> {
 impl Thread {
     /// Starts the writes that are for the ring.
     pub(super) fn start_writes(&mut self) {
-        for job in self.table.host.jobs.extract_if(.., |job| is_for_the_ring(job)) {
-            let owner = Owner { device: job.device(), connection: job.connection };
+        let jobs: Vec<_> = self.table.host.jobs.extract_if(.., |job| is_for_the_ring(job)).collect();
+        for job in jobs {
+            let owner = self.table.owner_of(&job);
             self.waiting_writes.push(owner, job);
         }
         while let Some((owner, job)) = self.waiting_writes.start() {
