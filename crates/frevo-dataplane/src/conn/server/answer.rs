@@ -115,8 +115,7 @@ impl Server {
         let open = running.open();
 
         let mut pipes = pipes_for(common, &protection, open, read, host);
-        let in_pieces = in_pieces(common, &open.file, &protection, read, host).filter(|_| pipes.is_none());
-        if let Some(count) = in_pieces {
+        if let Some(count) = in_pieces(common, &open.file, &protection, read, host) {
             open.position.store(offset + count as u64, Ordering::Relaxed);
             count_read(count, host);
             let sent = self.send_header(common, header, count, host);
@@ -337,8 +336,8 @@ pub(super) fn find_open(
     (fits && same).then_some(open)
 }
 
-/// How many bytes a READ gets, if they are to be read when they are sent: what is signed or encrypted is needed before, and what
-/// the kernel sends by itself is read at once.
+/// How many bytes a READ gets, if they are to be read when they are sent: what is signed or encrypted is needed before, what the
+/// kernel sends by itself is read at once, and who asks for `splice` is promised nothing newer than the READ.
 fn in_pieces(
     common: &Common,
     file: &OpenFile,
@@ -348,8 +347,7 @@ fn in_pieces(
 ) -> Option<usize> {
     let (length, minimum) = (read.length.get() as usize, read.minimum_count.get() as usize);
     let plain = matches!(protection, Protection::Plain);
-    let whole = matches!(host.rung, Rung::Async | Rung::ZeroCopy);
-    if whole || !plain || !common.takes_pipes || length <= PIECE_BYTES {
+    if host.rung != Rung::Plain || !plain || !common.takes_pipes || length <= PIECE_BYTES {
         return None;
     }
     let count = file.available(read.offset.get(), length)?;
