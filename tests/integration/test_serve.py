@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -17,13 +18,17 @@ from pathlib import Path
 
 import pytest
 
+from frevo.aio.features import choose_data_plane
+
 pytestmark = pytest.mark.once("processes and signals")
 
 FREVO = [sys.executable, "-m", "frevo"]
 
 
 @contextmanager
-def serving(*arguments: str, descriptors_max: int = 0) -> Iterator[tuple[subprocess.Popen[str], dict[str, int | str]]]:
+def serving(
+    *arguments: str, descriptors_max: int = 0
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, int | str]]]:
     """A running `frevo serve` and its output when it was ready; killed at the end if it still runs. It may have
     *descriptors_max* descriptors; 0: as many as this process."""
     limited = ["sh", "-c", f'ulimit -n {descriptors_max} && exec "$@"', "sh"] if descriptors_max else []
@@ -137,12 +142,40 @@ def test_status_and_reload(tmp_path: Path) -> None:
         assert process.returncode == 0
 
 
-PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE = 24, 10
+PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE, CAP_IPC_LOCK = 24, 10, 14
 
 
 def without_low_ports() -> None:
     """In the child: even root loses the right to listen below the unprivileged ports."""
     ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE, 0, 0, 0)
+
+
+def with_little_locked_memory() -> None:
+    """In the child: there is room for the ring that probes the kernel, and for no larger one, not even for root."""
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (64 << 10, 64 << 10))
+
+
+def test_too_little_memory_for_a_ring_is_explained(tmp_path: Path) -> None:
+    """Goal: who asks for io_uring and may lock too little memory is told so, also when only a large ring finds no
+    room. Method: a limit that leaves room for the first, small one."""
+    if choose_data_plane("auto")[0] != "uring":
+        pytest.skip("io_uring cannot be used here")
+    config = tmp_path / "smb.conf"
+    config.write_text(
+        f"[global]\nfrevo:engine = uring\nprivate dir = {tmp_path}/p\n[data]\npath = {tmp_path}\n"
+    )
+    done = subprocess.run(
+        [*FREVO, "serve", "-c", str(config), "-p", "0"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        preexec_fn=with_little_locked_memory,
+    )
+    assert done.returncode == 1
+    assert "io_uring was asked for but is not available: ENOMEM: RLIMIT_MEMLOCK" in done.stderr
+    assert "bug" not in done.stderr
 
 
 def test_a_forbidden_port_is_explained(tmp_path: Path) -> None:
@@ -156,7 +189,11 @@ def test_a_forbidden_port_is_explained(tmp_path: Path) -> None:
         command, capture_output=True, text=True, timeout=30, check=False, preexec_fn=without_low_ports
     )
     assert done.returncode == 1
-    assert "no permission to listen" in done.stderr and "setcap" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        "no permission to listen" in done.stderr
+        and "setcap" in done.stderr
+        and "Traceback" not in done.stderr
+    )
     program = "from frevo.cli.serve_folder import usual_port; print(usual_port())"
     usual = subprocess.run(
         [sys.executable, "-c", program],

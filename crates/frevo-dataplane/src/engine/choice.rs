@@ -39,11 +39,14 @@ pub fn choose(wish: &str) -> io::Result<Choice> {
         (Some(why), "auto") => {
             Ok(Choice { engine: "epoll", reason: format!("io_uring is not available: {why}") })
         }
-        (Some(why), _) => {
-            let text = format!("io_uring was asked for but is not available: {why}");
-            Err(io::Error::new(io::ErrorKind::Unsupported, text))
-        }
+        (Some(why), _) => Err(refused(why)),
     }
+}
+
+/// The error of a data plane that was to have io_uring and cannot.
+pub(super) fn refused(why: &str) -> io::Error {
+    let text = format!("io_uring was asked for but is not available: {why}");
+    io::Error::new(io::ErrorKind::Unsupported, text)
 }
 
 /// Why the engine cannot run with these features; None when it can.

@@ -207,9 +207,12 @@ impl DataPlane {
         let mut choice = choose(&config.engine)?;
         let mut shared = DataPlane::share(config.clone(), choice.engine)?;
         let bodies = match bodies(choice.engine, &shared) {
-            Err(error) if choice.engine == "uring" && config.engine == "auto" => {
-                let reason = format!("io_uring is not available: {}", crate::ring::features::reason(&error));
-                choice = Choice { engine: "epoll", reason };
+            Err(error) if choice.engine == "uring" => {
+                let why = crate::ring::features::reason(&error);
+                if config.engine != "auto" {
+                    return Err(choice::refused(&why));
+                }
+                choice = Choice { engine: "epoll", reason: format!("io_uring is not available: {why}") };
                 shared = DataPlane::share(config, "epoll")?;
                 bodies("epoll", &shared)?
             }
