@@ -68,6 +68,8 @@ class DaemonThreads:
         self._stopped = True
         for _ in range(self._started):
             self._jobs.put(None)
+        if self._loop.is_closed():  # nobody waits any more, and nobody could be told
+            return
         for future in tuple(self._running):
             _settle(future, None, _stopping())
 
