@@ -94,6 +94,16 @@ def test_why_io_uring_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert remedy in check.fix
 
 
+def test_an_engine_that_the_environment_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FREVO_ENGINE", "epoll")
+    [check] = system_checks.check_data_plane()
+    assert (check.state, check.fix) == (State.LIMITED, "unset FREVO_ENGINE")
+    monkeypatch.setenv("FREVO_ENGINE", "bogus")
+    [check] = system_checks.check_data_plane()
+    assert (check.state, check.fix) == (State.FAILED, "unset FREVO_ENGINE")
+    assert check.text == 'FREVO_ENGINE: unknown engine "bogus": use auto, uring or epoll'
+
+
 def test_what_quic_is_fast_with() -> None:
     """Goal: what this kernel (4.18 and newer) has is found. Method: the checks of UDP."""
     found = [*udp_checks.check_segmentation(), *udp_checks.check_shared_port()]

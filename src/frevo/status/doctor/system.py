@@ -128,11 +128,18 @@ def check_io_uring() -> list[Check]:
 
 def check_data_plane() -> list[Check]:
     """The data plane's engine."""
-    engine, reason = features.choose_data_plane()
+    unset = f"unset {features.DATA_PLANE_VARIABLE}"
+    try:
+        engine, reason = features.choose_data_plane()
+    except OSError as error:
+        text = f"{features.DATA_PLANE_VARIABLE}: {error}"
+        return [Check(GROUP, "data plane", State.FAILED, text, unset)]
     data = {"engine": engine, "reason": reason}
     text = f"engine {engine}: {reason}"
     if engine == "uring":
         return [Check(GROUP, "data plane", State.OK, text, "", data)]
+    if features.wished_for("auto") == engine:
+        return [Check(GROUP, "data plane", State.LIMITED, text, unset, data)]
     return [Check(GROUP, "data plane", State.LIMITED, text, _uring_fix(features.probe().reason), data)]
 
 
