@@ -6,8 +6,8 @@ The servers are aioquic and qh3 in front of frevo, which is there over TCP.
 from __future__ import annotations
 
 import asyncio
-import gc
 import datetime
+import gc
 import hashlib
 import os
 import signal
