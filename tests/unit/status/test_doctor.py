@@ -95,6 +95,7 @@ def test_why_io_uring_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_engine_that_the_environment_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check names FREVO_ENGINE where it decides, instead of the kernel, and what is wrong with its value."""
     monkeypatch.setenv("FREVO_ENGINE", "epoll")
     [check] = system_checks.check_data_plane()
     assert (check.state, check.fix) == (State.LIMITED, "unset FREVO_ENGINE")
