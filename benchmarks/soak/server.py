@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from peers.frevo_server import run_frevo
+from peers.frevo_server import status_of
 
 #: The first rounds fill caches and pools; a leak is what has grown in all of the last ones. Fewer rounds tell nothing.
 _WARM_SHARE, _LATE_SHARE, _ROUNDS_MIN = 0.5, 0.2, 10
@@ -103,6 +102,5 @@ def leaks(before: Holdings, rounds: Sequence[Holdings]) -> list[str]:
 
 def status(config: Path) -> dict[str, Any]:
     """What `frevo status` tells of the data plane."""
-    text = run_frevo("status", "--json", "-c", str(config)).ok()
-    found: dict[str, Any] = json.loads(text[text.index("{") :])["frevo"]
+    found: dict[str, Any] = status_of(config)["frevo"]
     return found

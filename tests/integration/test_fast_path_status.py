@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pair.file_calls import EXCLUSIVE, NOW, UNLOCK, lock, put
-from peers.frevo_server import FrevoServer, frevo_server, run_frevo
+from peers.frevo_server import FrevoServer, frevo_server, run_frevo, status_of
 
 from frevo.wire.erref import NTStatus
 from frevo.wire.fscc import FileBasicInformation, FileInfoClass
@@ -21,10 +20,9 @@ LOCKS, TIME = "byte-range locks", "a last write time that is kept"
 
 def status(server: FrevoServer) -> tuple[dict[str, Any], str]:
     """As JSON, and as people see it on a wide terminal."""
-    config = str(server.log.parent / "smb.conf")
-    raw = run_frevo("status", "--json", "-c", config).ok()
-    text = run_frevo("status", "-c", config).ok()
-    return json.loads(raw[raw.index("{") :]), " ".join(text.split())
+    config = server.log.parent / "smb.conf"
+    text = run_frevo("status", "-c", str(config)).ok()
+    return status_of(config), " ".join(text.split())
 
 
 def of_files(snapshot: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

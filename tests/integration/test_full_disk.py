@@ -4,7 +4,6 @@ path."""
 from __future__ import annotations
 
 import errno
-import json
 import os
 import resource
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 from pair.client import Client, FileId
 from pair.file_calls import put, queried
-from peers.frevo_server import FrevoServer, frevo_server, run_frevo
+from peers.frevo_server import FrevoServer, frevo_server, status_of
 from peers.full_fuse import FullFuse, full_fuse
 from peers.planes import PLANES
 from peers.programs import missing
@@ -73,8 +72,7 @@ class Writer:
         return standard.end_of_file, position.current_byte_offset
 
     def fast_writes(self) -> int:
-        raw = run_frevo("status", "--json", "-c", str(self.server.log.parent / "smb.conf")).ok()
-        count: int = json.loads(raw[raw.index("{") :])["frevo"]["statistics"]["fast_writes"]
+        count: int = status_of(self.server.log.parent / "smb.conf")["frevo"]["statistics"]["fast_writes"]
         return count
 
 

@@ -293,9 +293,8 @@ def test_two_servers_on_one_port(tmp_path: Path, port: int) -> None:
 def test_status_while_busy(tmp_path: Path) -> None:
     """Goal: `frevo status --json` responds correctly while clients work. Method: three sessions with opens, one of
     them writing; count what it reports."""
-    import json
 
-    from peers.frevo_server import run_frevo
+    from peers.frevo_server import status_of
 
     with witnessed(tmp_path) as (_, live, client):
         others = [live.logged_on() for _ in range(2)]
@@ -304,8 +303,7 @@ def test_status_while_busy(tmp_path: Path) -> None:
         file_id = client.open("mine")
         for number in range(40):
             client.send(Command.WRITE, WriteRequest(file_id, number * 65536, bytes(65536)).pack())
-        text = run_frevo("status", "--json", "-c", str(tmp_path / "smb.conf")).ok()
-        status = json.loads(text[text.index("{") :])
+        status = status_of(tmp_path / "smb.conf")
         assert len(status["sessions"]) == 3 and len(status["tcons"]) == 3 and len(status["open_files"]) == 3
 
 

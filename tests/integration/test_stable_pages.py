@@ -4,7 +4,6 @@ the file after their READ; and where this is not asked for, they do, so the test
 from __future__ import annotations
 
 import array
-import json
 import os
 import struct
 import threading
@@ -17,7 +16,7 @@ from pathlib import Path
 import pytest
 from pair.client import Client, FileId, create_request
 from peers import programs
-from peers.frevo_server import FrevoServer, frevo_server, run_frevo
+from peers.frevo_server import FrevoServer, frevo_server, run_frevo, status_of
 from peers.lossy_path import SERVER, LossyPath, inside, lossy_path, why_no_path
 
 from frevo.wire.erref import NTStatus
@@ -64,8 +63,7 @@ class Scene:
         return Reader(self.client())
 
     def statistics(self) -> dict[str, int]:
-        raw = run_frevo("status", "--json", "-c", str(self.config)).ok()
-        counters: dict[str, int] = json.loads(raw[raw.index("{") :])["frevo"]["statistics"]
+        counters: dict[str, int] = status_of(self.config)["frevo"]["statistics"]
         return counters
 
 

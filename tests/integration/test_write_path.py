@@ -3,7 +3,6 @@ status` says which was used and why not another."""
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import struct
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 from pair.client import Client, Element, FileId
 from pair.file_calls import EXCLUSIVE, NOW, lock, put
-from peers.frevo_server import frevo_server, run_frevo
+from peers.frevo_server import frevo_server, run_frevo, status_of
 
 import frevo
 from frevo.aio.features import choose_data_plane
@@ -40,12 +39,6 @@ def options(engine: str, path: str, **more: str) -> dict[str, str]:
     return {"frevo:engine": engine, "frevo:write path": path, **more}
 
 
-def status_of(config: Path) -> tuple[dict, str]:  # type: ignore[type-arg]
-    """What a running server says of itself, as data and as text."""
-    raw = run_frevo("status", "--json", "-c", str(config)).ok()
-    return json.loads(raw[raw.index("{") :])["frevo"], run_frevo("status", "-c", str(config)).ok()
-
-
 @pytest.mark.parametrize("path", ["auto", *PATHS])
 @pytest.mark.parametrize("engine", ["uring", "epoll"])
 async def test_a_forced_write_path(engine: str, path: str, tmp_path: Path) -> None:
@@ -62,7 +55,8 @@ async def test_a_forced_write_path(engine: str, path: str, tmp_path: Path) -> No
                 assert await file.write(b"first") == 5
                 assert await file.pwrite(content, 3) == SIZE
             assert (server.folder() / f"large {signed}").read_bytes() == b"fir" + content
-            status, text = status_of(tmp_path / "smb.conf")
+            status = status_of(tmp_path / "smb.conf")["frevo"]
+            text = run_frevo("status", "-c", str(tmp_path / "smb.conf")).ok()
             statistics.append(status["statistics"])
     used = "splice" if path == "auto" else path
     if (engine, path) == ("epoll", "fixed"):

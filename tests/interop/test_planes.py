@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from peers import transports
-from peers.frevo_server import run_frevo
+from peers.frevo_server import status_of
 from peers.target import Serve
 
 import frevo
@@ -23,8 +21,7 @@ async def test_engine_and_fast_path_of_this_run(request: pytest.FixtureRequest, 
         async with share.open("plane") as file:
             assert await file.read(2) + await file.read(2) == b"data"
         await share.remove("plane")
-    raw = run_frevo("status", "--json", "-c", str(server.log.parent / "smb.conf")).ok()
-    status = json.loads(raw[raw.index("{") :])["frevo"]
+    status = status_of(server.log.parent / "smb.conf")["frevo"]
     asked = request.config.getoption("--engine")
     wanted = choose_data_plane("auto")[0] if asked == "auto" else asked
     assert status["engine"] == choose_data_plane()[0] == wanted

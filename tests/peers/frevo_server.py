@@ -105,6 +105,13 @@ def run_frevo(
     return programs.run([*command, *arguments], text_in=text_in, timeout_s=timeout_s)
 
 
+def status_of(config: Path) -> dict[str, Any]:
+    """What `frevo status --json` says of the running server with this configuration; frevo's own is in `frevo`."""
+    said = run_frevo("status", "--json", "-c", str(config)).ok()
+    found: dict[str, Any] = json.loads(said[said.index("{") :])
+    return found
+
+
 def add_user(
     config: Path, user: str = USER, password: str = PASSWORD, command: Sequence[str] = FREVO
 ) -> None:

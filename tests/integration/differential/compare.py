@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from peers.frevo_server import FrevoServer, frevo_server, run_frevo
+from peers.frevo_server import FrevoServer, frevo_server, status_of
 from peers.planes import PLANES
 
 from integration.differential.actors import Actors
@@ -110,8 +110,7 @@ class Planes:
         """What the data plane of each server did by itself."""
         told = {}
         for plane, (server, _) in self.servers.items():
-            raw = run_frevo("status", "--json", "-c", str(server.log.parent / "smb.conf")).ok()
-            counters = json.loads(raw[raw.index("{") :])["frevo"]["statistics"]
+            counters = status_of(server.log.parent / "smb.conf")["frevo"]["statistics"]
             told[plane] = {name: counters[name] for name in ("fast_reads", "fast_writes", "fast_flushes")}
         return told
 
