@@ -23,6 +23,7 @@ from peers.target import Target
 
 from benchmarks.frevo_bench import frevo_bench
 from benchmarks.network import Network, again_inside, veth, why_not
+from benchmarks.options import number
 from benchmarks.rungs import rungs
 from benchmarks.transfers import make_file
 
@@ -144,7 +145,9 @@ def main(arguments: Sequence[str]) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of each profile (default 5)")
+    parser.add_argument(
+        "--seconds", type=number(0.1, float), default=5.0, help="length of each profile (default 5)"
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="ways with this text in their name")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)

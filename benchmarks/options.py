@@ -64,14 +64,20 @@ def report_file(text: str) -> Path:
     return path
 
 
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds --set: lines for the configuration of frevo's server."""
+    parser.add_argument("--set", type=setting, action="append", default=[], metavar="KEY=VALUE", help="a line for "
+        "frevo's [global]")  # fmt: skip
+
+
 def parser() -> argparse.ArgumentParser:
     """Everything that can be said."""
-    parser = argparse.ArgumentParser(
+    made = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="frevo and Samba's smbd under the same load: ratios of rate and of processor time, and the goals.",
         epilog="example: python -m benchmarks --only READ --rounds 7 --json out.json --html out.html",
     )
-    add = parser.add_argument
+    add = made.add_argument
     add("--quick", action="store_true", help="a smoke test: everything once, short and small")
     add(
         "--rounds",
@@ -102,14 +108,7 @@ def parser() -> argparse.ArgumentParser:
         type=folder,
         help="where to store the files (default: /dev/shm, to keep the disk out of it)",
     )
-    add(
-        "--set",
-        type=setting,
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a line for frevo's [global]",
-    )
+    add_settings(made)
     add("--rungs", action="store_true", help="force each way to read and write, too, and show them beside frevo's own "
         "choice")  # fmt: skip
     add("--veth", action="store_true", help="over a veth pair between two network namespaces (as root) instead of the "
@@ -124,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
         "(default 5)")  # fmt: skip
     add("--json", type=report_file, metavar="FILE", help="write every sample here")
     add("--html", type=report_file, metavar="FILE", help="write a page with plots here")
-    return parser
+    return made
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:

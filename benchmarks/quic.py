@@ -28,6 +28,7 @@ from peers.target import Target
 from benchmarks import network
 from benchmarks.machine import machine_line, wait_until_quiet
 from benchmarks.network import Network
+from benchmarks.options import add_settings
 from benchmarks.quic_runs import TCP, Figures, Load, Stack, first_read, frevo_run, idle_bytes, other_stacks
 from benchmarks.sample import wait_until_idle
 
@@ -144,7 +145,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "--loss", type=float, default=0.0, help="share of packets that a veth path drops each way (0)"
     )
     parser.add_argument("--idle", type=int, default=1000, help="idle sessions to hold; 0: none (1000)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a line for [global]")
+    add_settings(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run here, too")
     options = parser.parse_args(arguments)
     veth = options.path == "veth"

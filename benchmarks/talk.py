@@ -30,8 +30,8 @@ from peers.target import Target
 
 from benchmarks.frevo_bench import frevo_bench
 from benchmarks.machine import machine_line
+from benchmarks.options import add_settings, number
 from benchmarks.options import folder as existing
-from benchmarks.options import number, setting
 from benchmarks.rungs import rungs
 from benchmarks.sample import LONGER, ToolError
 from benchmarks.transfers import make_file
@@ -183,14 +183,7 @@ def main(arguments: Sequence[str]) -> int:
         "--size", type=number(16), default=1024, metavar="MIB", help="of the file (default 1024)"
     )
     here.add_argument("--folder", type=existing, help="where to store it (default: /dev/shm)")
-    here.add_argument(
-        "--set",
-        type=setting,
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a line for frevo's [global]",
-    )
+    add_settings(here)
     there = ends.add_parser("load", help="read it from another machine")
     there.add_argument("server", type=place, metavar="ADDRESS:PORT", help="as `serve` prints it")
     there.add_argument("--rounds", type=number(1), default=5, help="runs of each load (default 5)")
