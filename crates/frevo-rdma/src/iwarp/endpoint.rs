@@ -6,7 +6,7 @@ use super::decoder::{Decoder, Segment};
 use super::header::{Header, Operation, ReadRequest, Target};
 use super::outgoing::{Limits, Message, Outgoing, Work};
 use super::terminate::{Fault, Terminate};
-use crate::regions::{Access, Place, Regions};
+use crate::regions::{Access, Denied, Place, Regions};
 
 /// Where received data belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -373,7 +373,7 @@ impl Endpoint {
         let rest = header.data as u64 - at;
         Ok(match (header.operation, header.target) {
             (Operation::Write, Target::Tagged { tag, offset }) => {
-                let offset = offset.checked_add(at).ok_or(Fault::Write(crate::regions::Denied::Bounds))?;
+                let offset = offset.checked_add(at).ok_or(Fault::Write(Denied::Bounds))?;
                 Placement::Memory(self.regions.find(tag, offset, rest, Access::WRITE).map_err(Fault::Write)?)
             }
             (Operation::ReadResponse, Target::Tagged { tag, offset }) => {

@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::credits::Credits;
 use super::keepalive::Keepalive;
 use super::message::{DataTransfer, NegotiateRequest, NegotiateResponse};
-use super::message::{DATA_OFFSET, NEGOTIATE_RESPONSE_BYTES, RESPONSE_REQUESTED, VERSION};
+use super::message::{DATA_OFFSET, RESPONSE_REQUESTED, VERSION};
 use super::reassembly::Reassembly;
 use super::settings::{Agreed, Settings, MIN_FRAGMENTED_BYTES, MIN_RECEIVE_BYTES};
 use super::violation::Violation;
@@ -41,8 +41,8 @@ pub enum State {
 
 /// One message to be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Send {
-    head: [u8; NEGOTIATE_RESPONSE_BYTES],
+pub struct Outgoing {
+    head: [u8; size_of::<NegotiateResponse>()],
     head_bytes: usize,
     /// How many bytes of the queued messages follow the head.
     pub data: usize,
@@ -52,11 +52,11 @@ pub struct Send {
     pub invalidate: Option<u32>,
 }
 
-impl Send {
-    fn new(head: &[u8]) -> Send {
-        let mut bytes = [0; NEGOTIATE_RESPONSE_BYTES];
+impl Outgoing {
+    fn new(head: &[u8]) -> Outgoing {
+        let mut bytes = [0; size_of::<NegotiateResponse>()];
         bytes[..head.len()].copy_from_slice(head);
-        Send { head: bytes, head_bytes: head.len(), data: 0, ends: false, invalidate: None }
+        Outgoing { head: bytes, head_bytes: head.len(), data: 0, ends: false, invalidate: None }
     }
 
     /// What precedes the data: header and padding.
@@ -199,15 +199,15 @@ impl Machine {
     }
 
     /// The next message to send now, if there is one; it counts as sent ([MS-SMBD] 3.1.5.1).
-    pub fn next_send(&mut self, now: Instant) -> Option<Send> {
+    pub fn next_send(&mut self, now: Instant) -> Option<Outgoing> {
         match self.state {
             State::Connecting => {
                 self.state = State::Requested;
-                Some(Send::new(self.negotiate_request().as_bytes()))
+                Some(Outgoing::new(self.negotiate_request().as_bytes()))
             }
             State::Answering => {
                 self.establish(now);
-                Some(Send::new(self.negotiate_response().as_bytes()))
+                Some(Outgoing::new(self.negotiate_response().as_bytes()))
             }
             State::Refusing => {
                 self.state = State::Ended;
@@ -217,7 +217,7 @@ impl Machine {
                     status: NOT_SUPPORTED.into(),
                     ..Default::default()
                 };
-                Some(Send::new(refusal.as_bytes()))
+                Some(Outgoing::new(refusal.as_bytes()))
             }
             State::Established => self.next_transfer(now),
             State::Requested | State::Accepting | State::Ended => None,
@@ -257,7 +257,7 @@ impl Machine {
         self.immediate || self.keepalive.as_ref().is_some_and(Keepalive::is_pending)
     }
 
-    fn next_transfer(&mut self, now: Instant) -> Option<Send> {
+    fn next_transfer(&mut self, now: Instant) -> Option<Outgoing> {
         let due = !self.queue.is_empty() || self.must_speak() || self.credits.grant_at_once();
         if !due || !self.credits.can_send() {
             return None;
@@ -270,7 +270,7 @@ impl Machine {
             flags: if asks { RESPONSE_REQUESTED } else { 0 }.into(),
             ..Default::default()
         };
-        let Some(message) = self.queue.front_mut() else { return Some(Send::new(header.as_bytes())) };
+        let Some(message) = self.queue.front_mut() else { return Some(Outgoing::new(header.as_bytes())) };
         let data = message.bytes.min(self.agreed.send_bytes as usize - DATA_OFFSET);
         message.bytes -= data;
         let rest = message.bytes;
@@ -279,7 +279,7 @@ impl Machine {
         header.remaining_data_length = (rest as u32).into();
         let mut padded = [0; DATA_OFFSET];
         padded[..size_of::<DataTransfer>()].copy_from_slice(header.as_bytes());
-        let mut send = Send { data, ends: rest == 0, ..Send::new(&padded) };
+        let mut send = Outgoing { data, ends: rest == 0, ..Outgoing::new(&padded) };
         if rest == 0 {
             send.invalidate = self.queue.pop_front().and_then(|message| message.invalidate);
         }

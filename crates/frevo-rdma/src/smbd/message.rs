@@ -9,12 +9,6 @@ pub(super) const VERSION: u16 = 0x0100;
 /// Where the data of a message begins that has some: after the header, aligned to 8 bytes.
 pub const DATA_OFFSET: usize = 24;
 
-/// Length of a Negotiate Request.
-pub const NEGOTIATE_REQUEST_BYTES: usize = 20;
-
-/// Length of a Negotiate Response.
-pub const NEGOTIATE_RESPONSE_BYTES: usize = 32;
-
 /// SMB_DIRECT_RESPONSE_REQUESTED.
 pub(super) const RESPONSE_REQUESTED: u16 = 0x0001;
 

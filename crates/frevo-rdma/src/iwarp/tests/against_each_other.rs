@@ -3,23 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::*;
+use crate::random::Random;
 use crate::regions::{Access, Place};
-
-/// A small generator of numbers (xorshift64*).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % bound
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.below(256) as u8).collect()
-    }
-}
 
 const RECEIVE_BYTES: usize = 5000;
 
@@ -186,7 +171,7 @@ impl End {
 #[test]
 fn everything_arrives() {
     for seed in 1..=200_u64 {
-        let random = &mut Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let random = &mut Random::of_run(seed);
         let limits = Limits {
             segment_bytes: 1 + random.below(4000) as usize,
             incoming_reads: 3,

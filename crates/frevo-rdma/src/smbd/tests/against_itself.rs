@@ -3,31 +3,21 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::random::Random;
 
-/// A small generator of numbers (xorshift64*).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % bound
-    }
-
-    fn settings(&mut self) -> Settings {
-        let mut size = |least: u64, bits: u64| {
-            let bits = 1 + self.below(bits);
-            (least + self.below(1 << bits)) as u32
-        };
-        Settings {
-            receive_credits: size(1, 8) as u16,
-            send_credits: size(1, 8) as u16,
-            send_bytes: size(128, 14),
-            receive_bytes: size(128, 14),
-            fragmented_bytes: size(131_072, 12),
-            ..Settings::default()
-        }
+/// What one end offers, from the least to much.
+fn settings(random: &mut Random) -> Settings {
+    let mut size = |least: u64, bits: u64| {
+        let bits = 1 + random.below(bits);
+        (least + random.below(1 << bits)) as u32
+    };
+    Settings {
+        receive_credits: size(1, 8) as u16,
+        send_credits: size(1, 8) as u16,
+        send_bytes: size(128, 14),
+        receive_bytes: size(128, 14),
+        fragmented_bytes: size(131_072, 12),
+        ..Settings::default()
     }
 }
 
@@ -83,7 +73,7 @@ impl End {
         let Some(agreed) = self.machine.agreed() else { return };
         let bits = 1 + random.below(17);
         let bytes = (1 + random.below(1 << bits)).min(u64::from(agreed.fragmented_bytes)) as usize;
-        let data: Vec<u8> = (0..bytes).map(|_| random.below(256) as u8).collect();
+        let data = random.bytes(bytes);
         self.machine.queue(bytes, None).unwrap();
         self.output.extend(&data);
         to.expected.push_back(data);
@@ -95,11 +85,11 @@ impl End {
 #[test]
 fn everything_arrives() {
     for seed in 1..=400_u64 {
-        let random = &mut Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let random = &mut Random::of_run(seed);
         let now = Instant::now();
         let mut ends = [
-            End::new(Machine::connect(random.settings(), now)),
-            End::new(Machine::accept(random.settings(), now)),
+            End::new(Machine::connect(settings(random), now)),
+            End::new(Machine::accept(settings(random), now)),
         ];
         let quiet = random.below(3);
         for _ in 0..random.below(600) {
