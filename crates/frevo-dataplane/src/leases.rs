@@ -26,6 +26,8 @@ use crate::fast::OpenFile;
 use crate::gate::{Gate, Level};
 use crate::stats::{add, sub, Stats};
 
+/// What a connection that ended too early had given to the device leaves within this time.
+const SETTLE: Duration = Duration::from_millis(100);
 /// How long after a writer came, or was there, nobody tries to have a lease.
 const AFTER_WRITER: Duration = Duration::from_millis(100);
 /// The same for obstacles that stay.
@@ -149,8 +151,39 @@ struct Usage {
     used: Instant,
     /// By the address of their delivery.
     readers: HashMap<usize, Reader>,
+    /// The lease stays until then: what readers that went had given to the device has to leave it.
+    settled: Option<Instant>,
     /// What is not queued yet is not to be sent any more.
     lost: bool,
+}
+
+/// What becomes of pages on their way to a reader.
+enum Way {
+    /// They go on.
+    Open,
+    /// Its connection has ended.
+    Ended,
+}
+
+impl Usage {
+    /// Forgets readers to whom everything has arrived, and those whose connection has ended or ends with this: `look` at one
+    /// to whom something is under way, with how far its stream has arrived.
+    fn forget(&mut self, now: Instant, mut look: impl FnMut(&mut Reader, (&Delivery, u64)) -> Way) {
+        let settled = &mut self.settled;
+        self.readers.retain(|_, reader| {
+            let way = match reader.delivery.upgrade() {
+                None => Way::Ended,
+                Some(delivery) => match delivery.arrived() {
+                    arrived if arrived >= reader.end => return false,
+                    arrived => look(reader, (&delivery, arrived)),
+                },
+            };
+            if matches!(way, Way::Ended) {
+                *settled = Some(now + SETTLE);
+            }
+            matches!(way, Way::Open)
+        });
+    }
 }
 
 /// A connection that has been sent pages.
@@ -179,7 +212,7 @@ impl Lease {
         let lease = Arc::new(Lease {
             file: Mutex::new(None),
             gate: Arc::default(),
-            usage: Mutex::new(Usage { used: now, readers: HashMap::new(), lost: false }),
+            usage: Mutex::new(Usage { used: now, readers: HashMap::new(), settled: None, lost: false }),
             abandoned: AtomicBool::new(false),
             again: OnceLock::new(),
             stats: stats.clone(),
@@ -242,10 +275,14 @@ impl Pin {
             progress: None,
         });
         // The address may be that of another one that has gone.
-        if reader.delivery.strong_count() == 0 {
+        let has_gone = reader.delivery.strong_count() == 0;
+        if has_gone {
             reader.delivery = Arc::downgrade(delivery);
         }
         reader.end = end;
+        if has_gone {
+            usage.settled = Some(Instant::now() + SETTLE);
+        }
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{mpsc, Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Lease, Reader, AFTER_WRITER};
+use super::{Lease, Reader, Way, AFTER_WRITER};
 use crate::gate::{Hold, Levels};
 use crate::stats::add;
 
@@ -22,8 +22,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// How often those are looked at that somebody waits for: at first, and after a while.
 const SOON: Duration = Duration::from_millis(1);
 const LATER: Duration = Duration::from_millis(5);
-/// What a connection that ended too early had given to the device leaves within this time.
-const SETTLE: Duration = Duration::from_millis(100);
 /// A reader that acknowledges nothing for so long, while somebody waits, is cut off ...
 const STALLED: Duration = Duration::from_secs(2);
 /// ... and one that has not acknowledged all by then.
@@ -189,8 +187,6 @@ pub(super) struct Ending {
     /// Since when somebody waits for it, if anybody does.
     waited: Option<Instant>,
     hold: Hold,
-    /// Not before then: what readers that went had given to the device has to leave it.
-    settled: Instant,
 }
 
 impl Kept {
@@ -198,14 +194,14 @@ impl Kept {
     pub(super) fn look(&mut self, now: Instant) -> Option<Duration> {
         let lease = &self.lease;
         let is_idle = now.saturating_duration_since(lease.usage().used) >= IDLE;
-        let begins = || Ending { waited: None, hold: lease.gate.hold(Levels::READ), settled: now };
+        let begins = || Ending { waited: None, hold: lease.gate.hold(Levels::READ) };
         let is_abandoned = lease.abandoned.load(Ordering::Relaxed);
         let is_broken = lease.is_broken();
         if self.ending.is_none() && (is_broken || is_abandoned || is_idle) {
             self.ending = Some(begins());
         }
         let Some(ending) = &mut self.ending else {
-            lease.usage().readers.retain(|_, reader| !reader.is_done());
+            lease.usage().forget(now, |_, _| Way::Open);
             return Some(TICK);
         };
         if is_broken && ending.waited.is_none() {
@@ -233,28 +229,19 @@ impl Ending {
         let is_late = self.waited.is_some_and(|since| now >= since + limits.patience);
         let is_drained = self.hold.is_drained();
         let mut usage = lease.usage();
-        let mut gone = false;
-        usage.readers.retain(|_, reader| {
-            let Some(delivery) = reader.delivery.upgrade() else {
-                gone = true;
-                return false;
-            };
-            let arrived = delivery.arrived();
-            let is_done = arrived >= reader.end;
-            if !is_done && is_waited && (reader.has_stalled(arrived, now, limits.stalled) || is_late) {
+        usage.forget(now, |reader, (delivery, arrived)| {
+            if is_waited && (reader.has_stalled(arrived, now, limits.stalled) || is_late) {
                 delivery.cut();
                 add(&lease.stats.cut_for_writers, 1);
-                gone = true;
-                return false;
+                return Way::Ended;
             }
-            !is_done
+            Way::Open
         });
-        if gone {
-            self.settled = now + SETTLE;
-        }
         // What is being read so late will not be sent.
         usage.lost |= is_late && !is_drained;
-        (is_drained || usage.lost) && now >= self.settled && usage.readers.is_empty()
+        (is_drained || usage.lost)
+            && usage.settled.is_none_or(|settled| now >= settled)
+            && usage.readers.is_empty()
     }
 
     fn again(&self, now: Instant) -> Duration {
@@ -267,11 +254,6 @@ impl Ending {
 }
 
 impl Reader {
-    /// Whether nothing is under way to it any more.
-    fn is_done(&self) -> bool {
-        self.delivery.upgrade().is_none_or(|delivery| delivery.arrived() >= self.end)
-    }
-
     /// Whether nothing more has arrived for so long, from the first time on that this was asked.
     fn has_stalled(&mut self, arrived: u64, now: Instant, time: Duration) -> bool {
         match self.progress {

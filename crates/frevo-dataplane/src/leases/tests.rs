@@ -154,6 +154,8 @@ fn what_a_connection_that_ended_had_sent_has_time_to_leave() {
     let (delivery, theirs, sent) = connection();
     pin(&pages, &temporary.open()).unwrap().queued(&delivery, sent).unwrap();
     drop((delivery, theirs));
+    // Looked at in between for the sake of another one: that it has ended is not forgotten.
+    Kept { lease: lease(&pages), ending: None }.look(Instant::now());
     let waited = temporary.writer().join().unwrap();
     assert!(waited >= Duration::from_millis(90) && waited < Duration::from_secs(1), "{waited:?}");
 }
