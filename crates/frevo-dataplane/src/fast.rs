@@ -216,12 +216,12 @@ pub fn read_response(request: &Header, credits: u16, count: usize) -> (Header, R
     (request.response(0, credits), body)
 }
 
-/// A file in memory.
+/// A file in memory, which can be sealed.
 #[cfg(test)]
 pub(crate) fn temporary_file(content: &[u8]) -> OwnedFd {
     use std::io::Write;
     // SAFETY: the name is a C string; the returned descriptor is checked and then owned by us alone.
-    let fd = unsafe { libc::memfd_create(c"frevo-test".as_ptr(), 0) };
+    let fd = unsafe { libc::memfd_create(c"frevo-test".as_ptr(), libc::MFD_ALLOW_SEALING) };
     assert!(fd >= 0);
     // SAFETY: see above.
     let fd = unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) };

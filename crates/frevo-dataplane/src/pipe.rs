@@ -280,17 +280,12 @@ impl Pipes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
+    use crate::fast::temporary_file;
+    use std::io::Read;
     use std::os::unix::net::UnixStream;
 
     fn file(content: &[u8]) -> std::fs::File {
-        // SAFETY: the name is a C string; the returned descriptor is checked and then owned by us alone.
-        let fd = unsafe { libc::memfd_create(c"frevo-test".as_ptr(), 0) };
-        assert!(fd >= 0);
-        // SAFETY: see above.
-        let mut file = unsafe { std::fs::File::from_raw_fd(fd) };
-        file.write_all(content).unwrap();
-        file
+        temporary_file(content).into()
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::attached::{AttachedOpen, SessionOpens};
 use crate::crypto::{Signer, SigningAlgorithm};
-use crate::fast::OpenFile;
+use crate::fast::{temporary_file, OpenFile};
 use crate::gate::{Gate, Levels};
 use crate::ladder::{Rung, Splicing};
 use crate::wire::{command, Header, ReadRequest, HEADER_BYTES};
@@ -21,17 +21,6 @@ const SIZE: u32 = 1 << 20;
 
 fn content() -> Vec<u8> {
     (0..3 * SIZE + 12_345).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
-}
-
-pub(super) fn memory_file(content: &[u8]) -> OwnedFd {
-    use std::os::fd::FromRawFd;
-    // SAFETY: the name is a C string; the returned descriptor is checked and then owned by us alone.
-    let fd = unsafe { libc::memfd_create(c"frevo-test".as_ptr(), libc::MFD_ALLOW_SEALING) };
-    assert!(fd >= 0);
-    // SAFETY: see above.
-    let mut file = unsafe { std::fs::File::from_raw_fd(fd) };
-    file.write_all(content).unwrap();
-    file.into()
 }
 
 pub(super) struct Server {
@@ -77,7 +66,7 @@ impl Server {
 
     /// A client with credits and an attached file.
     fn client(&self, content: &[u8]) -> TcpStream {
-        self.client_of(memory_file(content)).0
+        self.client_of(temporary_file(content)).0
     }
 
     /// The same with its open, which it may read and write.
@@ -253,7 +242,7 @@ fn a_hold_waits_for_no_client_that_reads_slowly() {
         if rung == Rung::Splice {
             return; // its pages are the file's
         }
-        let fd = memory_file(&content);
+        let fd = temporary_file(&content);
         let file = std::fs::File::from(fd.try_clone().unwrap());
         let (mut client, _open) = server.client_of(fd);
         let requests: Vec<_> = (0..6).flat_map(|i| read(1 + 16 * i, 0, SIZE)).collect();

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use zerocopy::IntoBytes;
 
-use super::rung_tests::{framed, memory_file, message, Server, SESSION};
+use super::rung_tests::{framed, message, Server, SESSION};
 use super::*;
 use crate::attached::AttachedOpen;
 use crate::crypto::{Signer, SigningAlgorithm};
+use crate::fast::temporary_file;
 use crate::gate::Levels;
 use crate::ladder::{Rung, WriteRung};
 use crate::wire::raw::u32_at;
@@ -106,7 +107,7 @@ fn request_of(event: &Event) -> Option<(u64, Vec<u8>)> {
 fn writes_are_whole_and_in_order_on_every_rung() {
     let sizes = [100, 65_535, 65_536, MIB, 4096, 3 * MIB + 12_345, 2 * MIB];
     each(|server, rung| {
-        let (mut client, open) = server.client_of(memory_file(b""));
+        let (mut client, open) = server.client_of(temporary_file(b""));
         let (mut id, mut model) = (1, Vec::new());
         // At once; in pieces of different sizes; so that the socket is empty in between; and signed.
         for (seed, piece, pause, signed) in
@@ -149,7 +150,7 @@ fn writes_are_whole_and_in_order_on_every_rung() {
 #[test]
 fn one_that_dawdles_keeps_nobody_waiting_and_its_message_goes_up_whole_if_it_has_to() {
     each(|server, rung| {
-        let (mut client, open) = server.client_of(memory_file(&[5; 10]));
+        let (mut client, open) = server.client_of(temporary_file(&[5; 10]));
         let data = data(2 * MIB, 7);
         let request = write(1, 3, &data, false);
         client.write_all(&request[..MIB]).unwrap();
@@ -172,7 +173,7 @@ fn clients_that_go_in_the_middle_leave_nothing_behind_on_any_rung() {
     each(|server, rung| {
         let open_files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
         for sent in [4, 115, 116, 117, 70_000, MIB, 2 * MIB + 115] {
-            let (mut client, open) = server.client_of(memory_file(b"unchanged"));
+            let (mut client, open) = server.client_of(temporary_file(b"unchanged"));
             client.write_all(&write(1, 0, &data(2 * MIB, 7), false)[..sent]).unwrap();
             std::thread::sleep(Duration::from_millis(5));
             drop(client);
@@ -183,7 +184,7 @@ fn clients_that_go_in_the_middle_leave_nothing_behind_on_any_rung() {
         assert!(server.gate.hold(Levels::ALL).is_drained());
         assert!(open_files() < 500, "pipes are closed or used again");
         // One that resets the connection, and the engine goes on.
-        let (mut client, open) = server.client_of(memory_file(b""));
+        let (mut client, open) = server.client_of(temporary_file(b""));
         client.write_all(&write(1, 0, &data(MIB, 7), false)).unwrap();
         assert_eq!(answer(&mut client), (0, MIB as u32));
         assert_eq!(content(&open).len(), MIB);
@@ -197,7 +198,7 @@ fn clients_that_go_in_the_middle_leave_nothing_behind_on_any_rung() {
 #[test]
 fn urgent_data_in_the_middle_is_passed_over_on_every_rung() {
     each(|server, rung| {
-        let (mut client, open) = server.client_of(memory_file(b""));
+        let (mut client, open) = server.client_of(temporary_file(b""));
         let data = data(2 * MIB, 3);
         let request = write(1, 0, &data, false);
         let (first, rest) = request.split_at(MIB);
@@ -214,7 +215,7 @@ fn urgent_data_in_the_middle_is_passed_over_on_every_rung() {
 #[test]
 fn small_pieces_do_not_fill_the_pipes() {
     each(|server, rung| {
-        let (mut client, open) = server.client_of(memory_file(b""));
+        let (mut client, open) = server.client_of(temporary_file(b""));
         client.set_nodelay(true).unwrap();
         let data = data(100_000, 9);
         for piece in write(1, 0, &data, false).chunks(50) {
@@ -228,7 +229,7 @@ fn small_pieces_do_not_fill_the_pipes() {
 #[test]
 fn workers_write_where_it_may_take_time() {
     each(|server, rung| {
-        let (mut client, open) = server.client_of(memory_file(b""));
+        let (mut client, open) = server.client_of(temporary_file(b""));
         open.file.forget_how_it_is_written();
         let (one, other) = (data(2 * MIB, 1), data(MIB, 2));
         let requests = [write(1, 0, &one, false), write(33, 2 * MIB as u64, &other, false)].concat();
@@ -245,7 +246,7 @@ fn workers_write_where_it_may_take_time() {
 fn a_file_that_takes_less_says_so_and_one_that_takes_nothing_is_left_to_the_control_plane() {
     each(|server, rung| {
         // A full file system, as far as one file can be one.
-        let file = memory_file(&vec![0; MIB + 4096]);
+        let file = temporary_file(&vec![0; MIB + 4096]);
         // SAFETY: no pointers.
         assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_GROW) }, 0);
         let (mut client, open) = server.client_of(file);
@@ -266,7 +267,7 @@ fn a_file_that_takes_less_says_so_and_one_that_takes_nothing_is_left_to_the_cont
 #[test]
 fn a_head_that_promises_more_or_less_than_comes_is_the_control_planes_or_ends_the_connection() {
     each(|server, rung| {
-        let (mut client, open) = server.client_of(memory_file(b"unchanged"));
+        let (mut client, open) = server.client_of(temporary_file(b"unchanged"));
         let data = data(MIB, 4);
         // Length, and the offset of the data, in the body; the offset in the file. What is left over is padding.
         let changes: [(usize, [u8; 4]); 4] = [

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, Write};
 use crate::conn::*;
 use crate::credits::Credits;
 use crate::crypto::{Cipher, Encryption, Signer, SigningAlgorithm};
-use crate::fast::OpenFile;
+use crate::fast::{temporary_file, OpenFile};
 use crate::pump::{self, End, Kind, Memory, Place, Shared, Stored};
 use crate::wire::raw::{at, put, u16_at, u32_at, u64_at};
 use crate::wire::{command, flags, PROTOCOL_SMB2, TRANSFORM_BYTES};
@@ -52,6 +52,14 @@ struct Lab {
 }
 
 impl Lab {
+    /// What a worker does.
+    fn work(&mut self) {
+        for mut job in std::mem::take(&mut self.host.jobs) {
+            job.run();
+            self.client.finish_job(job, &mut self.host).unwrap();
+        }
+    }
+
     fn new(credits: u16) -> Lab {
         let limits = Arc::new(Limits { max_frame: 9 << 20, ..Limits::default() });
         let mut client = Connection::new(1, Framing::Tcp, Role::Client, Arc::new(Flow::new(None)), &limits);
@@ -472,11 +480,5 @@ fn open_file(file: std::fs::File) -> Arc<OpenFile> {
 }
 
 fn tempfile(content: &[u8]) -> std::fs::File {
-    // SAFETY: the name is a C string; the returned descriptor is checked and then owned by us alone.
-    let fd = unsafe { libc::memfd_create(c"frevo-pump".as_ptr(), 0) };
-    assert!(fd >= 0);
-    // SAFETY: see above.
-    let mut file = unsafe { <std::fs::File as std::os::fd::FromRawFd>::from_raw_fd(fd) };
-    file.write_all(content).unwrap();
-    file
+    temporary_file(content).into()
 }

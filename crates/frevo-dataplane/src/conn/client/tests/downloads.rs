@@ -19,10 +19,7 @@ fn data_for_a_file_that_may_block_is_written_by_a_worker() {
     assert!(lab.host.events.is_empty());
     lab.client.stop_pump(5, true, &mut lab.host);
     assert!(lab.host.events.is_empty()); // its file is still in use
-    for mut job in std::mem::take(&mut lab.host.jobs) {
-        job.run();
-        lab.client.finish_job(job, &mut lab.host).unwrap();
-    }
+    lab.work();
     assert_eq!(lab.end(), End::Abandoned);
     assert_eq!(from_third_byte(file), data(100, 160_000));
 }
@@ -55,12 +52,8 @@ fn writes_to_one_file_do_not_overtake_a_worker() {
     lab.answer_read(&requests[0], &data(100, 80_000));
     local.write_at_once();
     lab.answer_read(&requests[1], &data(80_100, 80_000));
-    let jobs = std::mem::take(&mut lab.host.jobs);
-    assert_eq!(jobs.len(), 2, "the worker is not done with the first one");
-    for mut job in jobs {
-        job.run();
-        lab.client.finish_job(job, &mut lab.host).unwrap();
-    }
+    assert_eq!(lab.host.jobs.len(), 2, "the worker is not done with the first one");
+    lab.work();
     lab.answer_read(&requests[2], &data(160_100, 80_000));
     assert!(lab.host.jobs.is_empty());
     assert_eq!(lab.end(), End::Done);
@@ -75,13 +68,11 @@ fn a_file_that_cannot_be_written_is_reported() {
     lab.start(lab.settings(Kind::Read, 80_000, 2, 160_000, Place::File(local, 3)));
     let requests = lab.requests();
     lab.answer_read(&requests[0], &data(100, 80_000));
-    let mut job = lab.host.jobs.pop().unwrap();
-    job.run();
-    lab.client.finish_job(job, &mut lab.host).unwrap();
+    assert_eq!(lab.host.jobs.len(), 1);
+    lab.work();
     lab.answer_read(&requests[1], &data(80_100, 80_000));
-    let mut job = lab.host.jobs.pop().unwrap();
-    job.run();
-    lab.client.finish_job(job, &mut lab.host).unwrap();
+    assert_eq!(lab.host.jobs.len(), 1);
+    lab.work();
     assert_eq!(lab.end(), End::Local(libc::EBADF, 100));
 }
 
@@ -191,10 +182,7 @@ fn a_worker_writes_what_is_in_pipes_to_a_file_that_may_block() {
     assert_eq!(receive(&mut lab, &both.concat(), usize::MAX), 160_000);
     lab.client.stop_pump(5, true, &mut lab.host);
     assert!(lab.host.events.is_empty(), "its file is still in use");
-    for mut job in std::mem::take(&mut lab.host.jobs) {
-        job.run();
-        lab.client.finish_job(job, &mut lab.host).unwrap();
-    }
+    lab.work();
     assert_eq!(lab.end(), End::Abandoned);
     assert_eq!(from_third_byte(file), data(100, 160_000));
 }
