@@ -1,4 +1,5 @@
-//! What follows the head of a WRITE that a job does: data in pipes, or in memory that the ring knows.
+//! What follows the head of a large message and is to be stored by a job: the data of a WRITE, or of a READ's answer that a
+//! client gets, in pipes or in memory that the ring knows.
 
 use std::io;
 use std::ops::Range;
@@ -63,12 +64,13 @@ impl Rest {
         self.moved += count;
     }
 
-    /// Writes it; may block. How many bytes, fewer than all only if the file system took no more. An error: none.
+    /// Writes what is left of it; may block. How many bytes, fewer than all only if the file system took no more. An error:
+    /// none.
     pub fn store(&mut self, file: &OpenFile, offset: u64) -> io::Result<usize> {
         match &mut self.place {
             Place::Pipes(pipes) => {
                 let (count, result) = pipes.store(file.descriptor(), offset);
-                self.moved = count;
+                self.moved += count;
                 match result {
                     Err(error) if count == 0 && error.raw_os_error() == Some(libc::EINVAL) => (),
                     Err(error) if count == 0 => return Err(error),
@@ -80,8 +82,16 @@ impl Rest {
                 self.place = Place::Copied(bytes);
                 self.store(file, offset)
             }
-            Place::Copied(bytes) => file.write_blocking(bytes, offset, 0),
-            Place::Slot(slot, range) => file.write_blocking(&slot[range.clone()], offset, 0),
+            Place::Copied(bytes) => {
+                let count = file.write_blocking(bytes, offset, 0)?;
+                bytes.drain(..count);
+                Ok(count)
+            }
+            Place::Slot(slot, range) => {
+                let count = file.write_blocking(&slot[range.clone()], offset, 0)?;
+                range.start += count;
+                Ok(count)
+            }
         }
     }
 
@@ -103,5 +113,40 @@ impl Rest {
             Place::Slot(..) => return (WriteRung::Fixed, self.moved),
         }
         (WriteRung::Splice, self.moved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Arena;
+    use crate::fast::temporary_file;
+
+    /// A file of one page that cannot grow.
+    fn full_file() -> OpenFile {
+        let file = OpenFile::new(temporary_file(&[0; 4096]));
+        // SAFETY: no pointers; the descriptor is that of an open memfd.
+        let sealed = unsafe { libc::fcntl(file.descriptor(), libc::F_ADD_SEALS, libc::F_SEAL_GROW) };
+        assert_eq!(sealed, 0);
+        file
+    }
+
+    /// A file system that had no room for all of it and then has: what was written is not written again.
+    #[test]
+    fn what_is_left_goes_on_where_it_stopped() {
+        let data: Vec<u8> = (0..5000_u32).map(|index| index as u8 ^ (index >> 8) as u8).collect();
+        let mut slot = Arena::new(1 << 16).unwrap().take(data.len()).unwrap();
+        slot.extend_from_slice(&data);
+        let copied = Rest { length: data.len(), place: Place::Copied(data.clone()), moved: 0 };
+        for mut rest in [copied, Rest::registered(slot, 0)] {
+            assert_eq!(rest.store(&full_file(), 0).unwrap(), 4096);
+            let other = OpenFile::new(temporary_file(b""));
+            assert_eq!(rest.store(&other, 4096).unwrap(), 5000 - 4096);
+            let mut room = vec![std::mem::MaybeUninit::uninit(); 5000];
+            assert_eq!(other.read_blocking(&mut room, 0).unwrap(), 5000);
+            // SAFETY: so many bytes were read into it.
+            let found: Vec<u8> = room.iter().map(|byte| unsafe { byte.assume_init() }).collect();
+            assert_eq!((&found[..4096], &found[4096..]), (&[0; 4096][..], &data[4096..]));
+        }
     }
 }
