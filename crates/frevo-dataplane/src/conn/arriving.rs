@@ -1,8 +1,9 @@
 //! Where the bytes of a large message go while it comes in.
 //!
-//! Its head tells what it is. Of a plain WRITE to an attached open, and of the plain answer to a READ that is for a file, the
-//! rest may stay where the socket has it: in pipes, until all of it has come. Nothing is decided before: the message is then let in like any other, and enters the file's gate, so
-//! a peer that stops in the middle keeps nobody waiting and leaves nothing half done.
+//! Its head tells what it is. Of a plain WRITE to an attached open, and of the plain answer to a READ that is for a file,
+//! the rest may stay where the socket has it: in pipes, until all of it has come. Nothing is decided before: the message is
+//! then let in like any other, and enters the file's gate, so a peer that stops in the middle keeps nobody waiting and leaves
+//! nothing half done.
 
 use std::mem::{self, MaybeUninit};
 
@@ -244,9 +245,7 @@ impl Connection {
         }
         Ok(())
     }
-}
 
-impl Connection {
     /// Does a job, unless it may block: then a worker gets it. True: it does.
     fn store(&mut self, mut job: FileJob, host: &mut Host) -> Result<bool, Reason> {
         if host.can_defer && job.may_block() {

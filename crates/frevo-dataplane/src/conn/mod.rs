@@ -13,7 +13,7 @@ mod input;
 #[cfg(test)]
 mod nonce_tests;
 mod protect;
-mod rests;
+mod ranges;
 mod server;
 mod submit;
 #[cfg(test)]
