@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from pair.client import Client, Disconnected, Element
 from peers import transports
-from peers.frevo_server import FrevoServer, frevo_server
+from peers.frevo_server import FrevoServer, frevo_server, status_of
 from peers.planes import PLANES
 
 from frevo.wire.erref import NTStatus
@@ -293,8 +293,6 @@ def test_two_servers_on_one_port(tmp_path: Path, port: int) -> None:
 def test_status_while_busy(tmp_path: Path) -> None:
     """Goal: `frevo status --json` responds correctly while clients work. Method: three sessions with opens, one of
     them writing; count what it reports."""
-
-    from peers.frevo_server import status_of
 
     with witnessed(tmp_path) as (_, live, client):
         others = [live.logged_on() for _ in range(2)]
