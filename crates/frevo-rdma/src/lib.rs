@@ -1,6 +1,8 @@
 //! SMB Direct and what carries it: the state machine of [MS-SMBD] and RDMA providers; neither Python nor SMB2 here.
 
 pub mod iwarp;
+pub mod memory;
+pub mod provider;
 #[cfg(test)]
 mod random;
 pub mod regions;
