@@ -127,7 +127,7 @@ $(STAMPS)/test: $(STAMPS)/venv $(STAMPS)/peers requirements/test.txt
 	touch $@
 
 # The programs that the tests talk to (smbclient, smbd, tshark, a KDC, qemu ...).
-$(STAMPS)/peers: scripts/bootstrap.sh | $(STAMPS)/venv
+$(STAMPS)/peers: scripts/bootstrap.sh $(wildcard tests/peers/linux-client/smbdirect/kernel.config) | $(STAMPS)/venv
 	scripts/bootstrap.sh test
 	touch $@
 

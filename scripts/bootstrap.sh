@@ -154,6 +154,11 @@ need_peers() {
         missing setfacl acl
         missing mount.cifs cifs-utils
         missing pkg-config pkg-config
+        missing bc bc
+        missing flex flex
+        missing bison bison
+        missing xz xz-utils
+        [ -e /usr/include/gelf.h ] || echo libelf-dev
     )
     [ -z "$packages" ] && return 0
     as=$(privilege)
@@ -166,6 +171,12 @@ need_peers() {
     apt_install $packages
 }
 
+# The kernel of the virtual machine in which SMB Direct is tested. Without it, those tests are skipped.
+need_kernel() {
+    "$(dirname "$0")/../tests/peers/linux-client/smbdirect/build.sh" >/dev/null ||
+        say "no kernel for the tests of SMB Direct: see above"
+}
+
 case "${1:-}" in
 build)
     need_python
@@ -174,6 +185,7 @@ build)
     ;;
 test)
     need_peers
+    need_kernel
     ;;
 check)
     command -v rustfmt >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||

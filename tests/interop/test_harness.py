@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
 from peers import linux_client, programs, smbtorture
+from peers.fpdus import separated
 from peers.smbclient import smbclient
 from peers.smbtorture import Expectation, Outcome
 from peers.target import Target
@@ -103,3 +105,30 @@ def test_samba_answers(samba_server: Target) -> None:
     """The reference works here: smbclient lists a share of the private smbd."""
     (samba_server.folder() / "here").write_text("x")
     assert "here" in smbclient(samba_server, "ls").ok()
+
+
+def _tcp(source: int, sequence: int, data: bytes, flags: int = 0x18) -> bytes:
+    """A packet as pcap has it, with nothing filled in that `separated` does not look at."""
+    ip = struct.pack(">BBH8x4s4s", 0x45, 0, 40 + len(data), b"\x7f\0\0\1", b"\x7f\0\0\1")
+    tcp = struct.pack(">HHIIBB6x", source, 5445, sequence, 0, 0x50, flags)
+    packet = bytes(12) + b"\x08\x00" + ip + tcp + data
+    return struct.pack("<IIII", 1, 2, len(packet), len(packet)) + packet
+
+
+def test_fpdus_apart(tmp_path: Path) -> None:
+    """Two FPDUs in one segment and a third over two become a segment each, and a segment that was sent again none."""
+    start = b"MPA ID Req Frame" + struct.pack(">BBH", 0, 1, 3) + b"abc"
+    fpdus = [struct.pack(">H", count) + bytes(count + (-2 - count) % 4 + 4) for count in (10, 21, 40)]
+    stream = start + b"".join(fpdus)
+    first = 0xFFFFFFF0  # so that sequence numbers wrap
+    cut = len(stream) - 30
+    pieces = [(0, len(start)), (len(start), cut), (len(start), cut), (cut, len(stream))]
+    packets = [_tcp(7, first - 1, b"", 0x02), *(_tcp(7, (first + a) % 2**32, stream[a:b]) for a, b in pieces)]
+    header = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+    (tmp_path / "in").write_bytes(header + b"".join(packets))
+    separated(tmp_path / "in", tmp_path / "out")
+    at, wanted = first, [packets[0]]
+    for frame in [start, *fpdus]:
+        wanted.append(_tcp(7, at % 2**32, frame))
+        at += len(frame)
+    assert (tmp_path / "out").read_bytes() == header + b"".join(wanted)

@@ -12,22 +12,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peers import programs
+from peers.fpdus import separated
 
 START_TIMEOUT_S = 20.0
 
 
 @dataclass(slots=True)
 class Capture:
-    """The packets of *port* in a file; complete after the block of capture(). With a *key_log* they are QUIC's."""
+    """The packets of *port* in a file; complete after the block of capture(). With a *key_log* they are QUIC's, and
+    with *iwarp* SMB Direct's over plain TCP."""
 
     file: Path
     port: int
     key_log: Path | None = None
+    iwarp: bool = False
 
     def frames(self, display_filter: str, *fields: str) -> list[str]:
         """One line per frame that matches: a summary, or the values of *fields* between tabs."""
         command = [programs.need("tshark"), "-n", "-r", str(self.file), "-2", "-Y", display_filter]
-        if self.key_log is None:
+        if self.iwarp:
+            command += ["-R", "tcp", "-o", "tcp.try_heuristic_first:TRUE"]
+        elif self.key_log is None:
             command += ["-R", "tcp", "-d", f"tcp.port=={self.port},nbss"]
         else:
             command += ["-R", "udp", "-d", f"udp.port=={self.port},quic"]
@@ -41,7 +46,7 @@ class Capture:
 
 
 @contextmanager
-def capture(file: Path, port: int, key_log: Path | None = None) -> Iterator[Capture]:
+def capture(file: Path, port: int, key_log: Path | None = None, *, iwarp: bool = False) -> Iterator[Capture]:
     """Captures while the block runs. Skips the test where capturing is not allowed. *key_log*: of a QUIC connection."""
     command = [
         programs.need("dumpcap"),
@@ -54,6 +59,7 @@ def capture(file: Path, port: int, key_log: Path | None = None) -> Iterator[Capt
         "64",
         "-f",
         f"{'tcp' if key_log is None else 'udp'} port {port}",
+        *(["-P"] if iwarp else []),  # pcap, which `separated` reads
         "-w",
         str(file),
     ]
@@ -62,7 +68,8 @@ def capture(file: Path, port: int, key_log: Path | None = None) -> Iterator[Capt
     )
     try:
         _wait_until_capturing(process)
-        yield Capture(file, port, key_log)
+        made = Capture(file, port, key_log, iwarp)
+        yield made
         _wait_until_quiet(file)
     finally:
         process.send_signal(signal.SIGINT)
@@ -73,6 +80,9 @@ def capture(file: Path, port: int, key_log: Path | None = None) -> Iterator[Capt
             process.wait()
         if process.stderr is not None:
             process.stderr.close()
+    if iwarp:
+        made.file = file.with_suffix(".separated")
+        separated(file, made.file)
 
 
 def _wait_until_capturing(process: subprocess.Popen[bytes]) -> None:

@@ -54,3 +54,13 @@ def failed_checks(output: str) -> list[str]:
 
 def passed_checks(output: str) -> list[str]:
     return [name for verdict, name in _CHECK.findall(output.replace("\r", "")) if verdict == "PASS"]
+
+
+def judge(result: programs.Run, allowed: dict[str, str], at_least: int) -> None:
+    """Every check passed but the *allowed* ones, and there were enough of them."""
+    output = result.output[-8000:]
+    assert "GUEST BEGIN" in result.output, output
+    failed = [name for name in failed_checks(result.output) if name not in allowed]
+    assert failed == [], output
+    assert len(passed_checks(result.output)) >= at_least, output
+    assert result.status == 0 or failed_checks(result.output), output

@@ -32,6 +32,8 @@ PACKAGES = {
     "make": "make",
     "setsid": "util-linux",
     "rpcclient": "smbclient",
+    "rdma": "iproute2",
+    "nft": "nftables",
 }
 #: Below the range of net.ipv4.ip_local_port_range, and above what services have.
 _OUR_PORTS = (20000, 30000)
