@@ -57,7 +57,7 @@ SERVER_ARROWS: dict[str, set[str]] = {
     "dispatch": {"handlers", "lifecycle", "core"},
     "receive": {"dispatch", "handlers", "lifecycle", "core"},
     "service": {"receive", "lifecycle", "rules", "core"},
-    "listening": set(),
+    "listening": {"core"},
     "quic_listeners": set(),
     "run": {"service", "listening", "quic_listeners", "core"},
     "__init__": set(),

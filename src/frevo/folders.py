@@ -15,6 +15,18 @@ def default_private_dir() -> str:
     return str(base / "frevo" / "private")
 
 
+#: Where sockets of root's servers are that programs of every user may use.
+SYSTEM_RUNTIME_DIR = "/run/frevo"
+
+
+def runtime_dir() -> str:
+    """Where sockets live that end with their server: a system folder for root, else the user's own."""
+    if os.geteuid() == 0:
+        return SYSTEM_RUNTIME_DIR
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    return str(Path(runtime) / "frevo") if runtime.startswith("/") else str(Path(default_private_dir()).parent / "run")
+
+
 def make_folder(folder: Path, mode: int) -> None:
     """Creates *folder* with *mode*, and its missing parents so that no one else may write there.
 

@@ -18,6 +18,7 @@ from frevo.auth.accounts import AccountsError, AccountStore
 from frevo.auth.private_files import PrivateFileError
 from frevo.cli.acting_remarks import acting_remarks, global_error
 from frevo.cli.common import print_problems, printable
+from frevo.cli.rdma_remarks import rdma_remarks
 from frevo.cli.serve_folder import ORDINARY_QUIC_PORT, may_listen
 from frevo.config import Config, ConfigProblem, ShareConfig, domains_of
 from frevo.config.access import is_netgroup, parts_of_entry
@@ -45,7 +46,7 @@ def explain(config: Config) -> list[ConfigProblem]:
 def remarks(config: Config) -> list[ConfigProblem]:
     """All problems; with an error among them, `frevo serve` does not start."""
     found = [*listening(config), *_ports(config), *_driver(config), *_log(config)]
-    found += _certificates(config)
+    found += [*_certificates(config), *_rdma(config)]
     if error := global_error(config):
         position = _at(config, "global", "frevo_unix_users", "global", error)
         found.append(replace(position, severity="error"))
@@ -99,6 +100,11 @@ def _certificates(config: Config) -> Iterator[ConfigProblem]:
     for finding in findings(settings_of(config.globals)):
         position = _at(config, "global", finding.attribute, "global", finding.message)
         yield replace(position, severity=finding.severity)
+
+
+def _rdma(config: Config) -> Iterator[ConfigProblem]:
+    for attribute, text, severity in rdma_remarks(config):
+        yield replace(_at(config, "global", attribute, "global", text), severity=severity)
 
 
 def nothing_to_serve(config: Config) -> ConfigProblem | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from frevo.cli.connect_address import Address, bracketed, is_local, reachable
 from frevo.cli.connect_quic import how_to_connect_over_quic, over_quic
+from frevo.cli.connect_rdma import WHERE, explain_rdma_error, how_to_connect_over_rdma, over_rdma
 from frevo.cli.serve_folder import ORDINARY_PORT, ORDINARY_QUIC_PORT, SMB_PORT, Login
 from frevo.config import Config, ShareConfig
 from frevo.folders import default_private_dir
@@ -50,7 +51,7 @@ def banner(
 def _how_to_list(
     config: Config, addresses: Sequence[Address], certificates: Sequence[CertificateStatus]
 ) -> list[str]:
-    """For a configuration file: one line over TCP, a paragraph over QUIC."""
+    """For a configuration file: one line over TCP, a paragraph over QUIC and one over RDMA."""
     lines = []
     if streams := _streams(addresses):
         host, port = reachable(streams)
@@ -59,12 +60,12 @@ def _how_to_list(
     quic = how_to_connect_over_quic(share, "USER", addresses, certificates, _where(config))
     if quic and config.globals.frevo_quic_client_access == "require":
         quic.append(f"              (each client needs a certificate: frevo tls issue-client NAME{_where(config)})")
-    return lines + quic
+    return lines + quic + how_to_connect_over_rdma(share, "USER", addresses)
 
 
 def _streams(addresses: Sequence[Address]) -> list[Address]:
-    quic = over_quic(addresses)
-    return [one for one in addresses if one not in quic]
+    others = [*over_quic(addresses), *over_rdma(addresses)]
+    return [one for one in addresses if one not in others]
 
 
 def _served(share: ShareConfig) -> str:
@@ -100,6 +101,7 @@ def how_to_connect(
     streams = _streams(addresses)
     lines = _over_tcp(share, user, streams) if streams or not addresses else []
     lines += how_to_connect_over_quic(share, user, addresses, certificates, place)
+    lines += how_to_connect_over_rdma(share, user, addresses)
     if is_local(reachable(addresses)[0]):
         lines += ["", "Only this machine can connect. To let others connect, use --listen 0.0.0.0."]
     return lines
@@ -145,6 +147,8 @@ def _url(share: str) -> str:
 def explain_bind_error(error: OSError, transports: Iterable[str] = ()) -> str:
     """An explanation of errors of bind() and listen(), and what to do."""
     where = str(error.filename or ", ".join(transports) or "the port")
+    if where.startswith(WHERE):
+        return explain_rdma_error(error, where.removeprefix(WHERE))
     udp = where.startswith("UDP ")
     ordinary, option = (ORDINARY_QUIC_PORT, "--quic=") if udp else (ORDINARY_PORT, "--port ")
     other = f"choose another port with {option}{ordinary + where.endswith(f':{ordinary}')}"

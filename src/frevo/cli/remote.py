@@ -43,7 +43,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--no-sign", action="store_true", help="turn signing off (trusted networks only)")
     transports_help = (
-        "transports to try, in order, as in `client smb transports`: tcp, nbt, quic, name:port (tcp, nbt)"
+        "transports to try, in order, as in `client smb transports`: tcp, nbt, quic, smbdirect, name:port (tcp, nbt)"
     )
     group.add_argument("--transports", metavar="LIST", help=transports_help)
     group.add_argument("--address", metavar="IP", help="connect to this address instead of the host's")

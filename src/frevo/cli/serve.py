@@ -33,7 +33,7 @@ from frevo.config import Config, ConfigErrors, diff, load
 from frevo.config.check import check_globals
 from frevo.config.problem import Problems
 from frevo.transport.address import TransportAddress, transport_at
-from frevo.transport.traits import QUIC
+from frevo.transport.traits import QUIC, SMBDIRECT
 
 log = logging.getLogger("frevo.serve")
 
@@ -45,6 +45,7 @@ _EXAMPLES = """\
   frevo serve ~/photos --name pics --read-only     with another name, read-only
   frevo serve . --listen 127.0.0.1 --port 4450     for local programs only
   frevo serve ~/Documents --quic                   also encrypted over QUIC, for clients on the Internet
+  frevo serve ~/Documents --rdma                   also over SMB Direct (docs/guide/smbdirect.md)
   frevo serve -c /etc/frevo/smb.conf               as configured in a file
   frevo serve -c ./smb.conf -p 4450                the same on port 4450
 
@@ -75,6 +76,8 @@ def add_parser(subparsers: Subparsers) -> None:
         f"also serve over QUIC, on UDP port N (default: {QUIC.port}, or {ORDINARY_QUIC_PORT} if that is not permitted)"
     )
     parser.add_argument("--quic", type=quic_port, nargs="?", const=_USUAL, metavar="N", help=quic_help)
+    rdma_help = f"also serve over SMB Direct, on port N (default: {SMBDIRECT.port}; with InfiniBand and RoCE 445)"
+    parser.add_argument("--rdma", type=rdma_port, nargs="?", const=SMBDIRECT.port, metavar="N", help=rdma_help)
     parser.add_argument("--listen", metavar="ADDR", help="address or interface to listen on (default: all)")
     parser.add_argument("--private-dir", metavar="DIR", help="folder for the accounts")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="log more; may be repeated")
@@ -162,7 +165,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, str]:
 
 
 def _with_options(config: Config, args: argparse.Namespace, *, default_port: bool) -> Config:
-    """*config* with `--listen`, `--port` and `--quic` in it. ConfigErrors if it forbids QUIC."""
+    """*config* with `--listen`, `--port`, `--quic` and `--rdma` in it. ConfigErrors if it forbids these."""
     if args.listen:
         config = config.with_globals(interfaces=(host_of(args.listen),), bind_interfaces_only=True)
     port = args.port
@@ -170,10 +173,12 @@ def _with_options(config: Config, args: argparse.Namespace, *, default_port: boo
         port = usual_port()
     if port is not None:
         config = config.with_globals(server_smb_transports=(transport_at(port),))
-    if args.quic is not None:
-        others = [one for one in config.globals.server_smb_transports if one.traits is not QUIC]
-        quic = TransportAddress(QUIC.name, args.quic)
-        config = config.with_globals(server_smb_transports=(*others, quic))
+    for traits, port in ((QUIC, args.quic), (SMBDIRECT, args.rdma)):
+        if port is not None:
+            others = [one for one in config.globals.server_smb_transports if one.traits is not traits]
+            added = TransportAddress(traits.name, port)
+            config = config.with_globals(server_smb_transports=(*others, added))
+    if args.quic is not None or args.rdma is not None:
         problems = Problems()
         check_globals(config, problems)
         if problems.failed:
@@ -218,10 +223,19 @@ def reloaded(plan: Plan, current: Config) -> Config | None:
 
 def quic_port(text: str) -> int:
     """The port of `--quic=N`."""
+    return _optional_port("--quic", text)
+
+
+def rdma_port(text: str) -> int:
+    """The port of `--rdma=N`."""
+    return _optional_port("--rdma", text)
+
+
+def _optional_port(option: str, text: str) -> int:
     try:
         return port_number(text)
     except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"{error}: write --quic after the folder, or --quic=N") from None
+        raise argparse.ArgumentTypeError(f"{error}: write {option} after the folder, or {option}=N") from None
 
 
 def port_number(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from frevo.config.types import Choice
+from frevo.transport.smbdirect import WantedProvider
 
 SigningPolicy = Literal["default", "auto", "mandatory", "disabled"]
 EncryptionPolicy = Literal["off", "if_required", "desired", "required"]
@@ -24,6 +25,7 @@ VerifyPeer = Literal[
 ]
 ClientAccess = Literal["no", "allow", "require"]
 QuicDriver = Literal["auto", "user", "kernel"]
+SmbDirectProvider = WantedProvider
 
 _NO = ("no", "false", "0", "off", "disabled")
 _YES = ("yes", "true", "1", "on", "enabled", "auto", "if_required")
@@ -154,6 +156,8 @@ SPLICE: Choice[SplicePolicy] = Choice({word: word for word in get_args(SplicePol
 VERIFY_PEER: Choice[VerifyPeer] = Choice({word: word for word in get_args(VerifyPeer)})
 
 QUIC_DRIVER: Choice[QuicDriver] = Choice({word: word for word in get_args(QuicDriver)})
+
+SMBDIRECT_PROVIDER: Choice[SmbDirectProvider] = Choice({word: word for word in get_args(SmbDirectProvider)})
 
 CLIENT_ACCESS: Choice[ClientAccess] = Choice(
     {

@@ -21,7 +21,7 @@ from frevo.config.choices import (
 from frevo.config.defaults import default_netbios_name
 from frevo.config.key import keys_of, setting
 from frevo.config.share_keys import ShareConfig
-from frevo.config.tls_keys import TlsKeys
+from frevo.config.smbdirect_keys import SmbDirectKeys
 from frevo.config.types import (
     Boolean,
     Duration,
@@ -50,7 +50,7 @@ _CIPHERS = Subset(ENCRYPTION_ALGORITHMS, ENCRYPTION_ALGORITHMS)
 _KIB, _MIB = 1 << 10, 1 << 20
 
 
-class GlobalConfig(TlsKeys, frozen=True, kw_only=True):
+class GlobalConfig(SmbDirectKeys, frozen=True, kw_only=True):
     """What [global] says; frozen, handed down, replaced as a whole on reload."""
 
     defaults: ShareConfig = msgspec.field(default_factory=ShareConfig)
@@ -92,16 +92,16 @@ class GlobalConfig(TlsKeys, frozen=True, kw_only=True):
     server_smb_transports: tuple[TransportAddress, ...] = setting(
         Transports(),
         DEFAULT_TRANSPORTS,
-        "The transports to listen on: `tcp`, `nbt` or `quic`, each with an optional `:port`. A bare number means "
-        "tcp (139 means nbt). `+name` adds to the default.",
+        "The transports to listen on: `tcp`, `nbt`, `quic` or `smbdirect`, each with an optional `:port`. A bare "
+        "number means tcp (139 means nbt). `+name` adds to the default.",
         synonyms=("smb ports",),
         restart=True,
     )
     client_smb_transports: tuple[TransportAddress, ...] = setting(
         Transports(),
         DEFAULT_TRANSPORTS,
-        "The transports that frevo's client commands try: `tcp`, `nbt` or `quic`, each with an optional `:port`. "
-        "The first is tried at once, the others 5 ms later. `+name` adds to the default.",
+        "The transports that frevo's client commands try: `tcp`, `nbt`, `quic` or `smbdirect`, each with an optional "
+        "`:port`. The first is tried at once, the others 5 ms later. `+name` adds to the default.",
     )
     client_min_protocol: int = setting(
         choices.MIN_PROTOCOL, 0x0202, "The oldest dialect that frevo's client commands accept."

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from frevo.config import Config
     from frevo.transport.dataplane import DataPlaneTransport
-    from frevo.transport.kernel_quic import Driver
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +37,8 @@ class QuicListeners:
         self._numbers: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def listen(self, sockets: Sequence[socket.socket], driver: Driver) -> None:
-        """Accepts connections on the sockets of one address, which are taken over."""
+    def listen(self, sockets: Sequence[socket.socket], driver: str) -> None:
+        """Accepts connections on the sockets of one address, which are taken over. *driver*: user or kernel."""
         tls = self._source.current()
         if driver == "kernel":
             log.info("QUIC: sockets of the kernel")

@@ -19,7 +19,7 @@ from frevo.auth.identity import AuthSettings
 from frevo.config import Config
 from frevo.server.core.lanes import MountWatch
 from frevo.server.core.unix_users import acts_as_users
-from frevo.server.listening import Bound, bind, threads_of
+from frevo.server.listening import Bound, bind, listening_of, threads_of
 from frevo.server.service import Service
 from frevo.transport.base import FRAME_OVERHEAD
 from frevo.transport.dataplane import DataPlaneTransport
@@ -136,6 +136,7 @@ async def run_server(
             transport.start(running.server.on_events)
             transport.fast_echo(settings.frevo_fast_path)
             running.addresses = _listen(sockets, transport, quic)
+            running.server.listening = listening_of(sockets, running.addresses)
             ready(running)
             await stop.wait()
             transport.close_listeners()

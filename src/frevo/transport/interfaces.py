@@ -11,6 +11,7 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -20,6 +21,8 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _HEADER = struct.Struct("=IHHII")
 _IFADDRMSG = struct.Struct("=BBBBi")
 _ATTRIBUTE = struct.Struct("=HH")
+
+_INTERFACES = Path("/sys/class/net")
 
 ANY_IPV4, ANY_IPV6 = "0.0.0.0", "::"
 
@@ -49,6 +52,23 @@ def local_addresses() -> list[LocalAddress]:
                     found.append(address)
             if done:
                 return found
+
+
+def speed_of(interface: str) -> int:
+    """Bits per second of an interface; 0 when the kernel does not know."""
+    try:
+        megabits = int(_INTERFACES.joinpath(interface, "speed").read_text())
+    except (OSError, ValueError):  # EINVAL for a virtual one
+        return 0
+    return max(megabits, 0) * 1_000_000
+
+
+def receive_queues(interface: str) -> int:
+    """How many queues an interface sorts what it receives into."""
+    try:
+        return sum(one.name.startswith("rx-") for one in _INTERFACES.joinpath(interface, "queues").iterdir())
+    except OSError:
+        return 0
 
 
 def _messages(data: bytes) -> Iterable[tuple[int, bytes]]:

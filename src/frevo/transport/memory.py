@@ -13,7 +13,7 @@ import msgspec
 
 from frevo._native import ConnectionSettings, Core, SessionKeys, SessionOpens
 from frevo.transport.base import ACCEPTED, CLOSED, MOVED, SECURED, Event, Message, OnEvents, Secured
-from frevo.transport.traits import MEMORY, TransportTraits
+from frevo.transport.traits import MEMORY, TCP, TransportTraits
 
 if TYPE_CHECKING:
     from frevo.transport.base import Limits
@@ -33,6 +33,8 @@ class MemoryTransport:
     ) -> None:
         """*traits*: the transport that it stands for; *secured*: what its handshake with TLS comes to."""
         self._traits = traits
+        #: What is sent by RDMA has no bytes between messages, but here it needs some.
+        self._framing = TCP.framing if traits.rdma else traits.framing
         self._secured = secured
         self._limits = limits
         self._cores: dict[int, Core] = {}
@@ -49,14 +51,14 @@ class MemoryTransport:
     def connect(self, peer: str = "memory:1") -> MemoryLink:
         """A new connection, reported as ACCEPTED."""
         number, self._next = self._next, self._next + 1
-        core = Core(connection=number, framing=self._traits.framing, role="server", limits=self._limits)
+        core = Core(connection=number, framing=self._framing, role="server", limits=self._limits)
         core.fast_echo(self._fast_echo)
         self._cores[number] = core
         events: list[Event] = [(ACCEPTED, number, _LISTENER, peer, "memory:0")]
         if (secured := self._secured) is not None:
             events.append((SECURED, number, *msgspec.structs.astuple(secured)))
         self._deliver(events)
-        return MemoryLink(self, number, core, Core(connection=number, framing=self._traits.framing, role="client"))
+        return MemoryLink(self, number, core, Core(connection=number, framing=self._framing, role="client"))
 
     def move(self, connection: int, peer: str) -> None:
         """Reports that the client of a connection has another address."""

@@ -26,6 +26,7 @@ from frevo.client.address import Location, in_snapshot, is_url, join, wire_path
         ("smb+quic://[::1]:4433/s", Location("::1", "s", port=4433, transport="quic")),
         ("SMB+TCP://nas/s", Location("nas", "s", transport="tcp")),
         ("smb+nbt://nas/s", Location("nas", "s", transport="nbt")),
+        ("smb+rdma://eve@nas:15445/s/a", Location("nas", "s", "a", 15445, "eve", transport="smbdirect")),
     ],
 )
 def test_urls(text: str, expected: Location) -> None:
@@ -35,6 +36,7 @@ def test_urls(text: str, expected: Location) -> None:
 
 @pytest.mark.parametrize(
     "text", ["", "nas/share", "http://nas/share", "smb+unix://nas/share", "smb+://nas/share", "quic://nas/share",
+     "smb+smbdirect://nas/share",
      "smb:///share", "smb://nas:99999/share", "smb://::1/share"],
 )
 def test_texts_that_are_not_urls(text: str) -> None:
@@ -48,8 +50,9 @@ def test_a_url_again() -> None:
     for host in ("::1", "fe80::1%eth0"):
         place = Location(host, "my share", "a/b#c", 4450)
         assert Location.parse(str(place)) == place
-    place = Location("nas", "s", transport="quic")
-    assert str(place) == "smb+quic://nas/s" and Location.parse(str(place)) == place
+    for transport, scheme in (("quic", "smb+quic"), ("smbdirect", "smb+rdma")):
+        place = Location("nas", "s", transport=transport)
+        assert str(place) == f"{scheme}://nas/s" and Location.parse(str(place)) == place
     assert "secret" not in repr(Location("h", password="secret")) + str(Location("h", password="secret"))
 
 
@@ -57,6 +60,7 @@ def test_ports() -> None:
     """The port as far as the URL says: its own, or that of the transport that it demands."""
     ports = ("smb://nas", "smb://nas:4450", "smb+quic://nas", "smb+nbt://nas", "smb+quic://nas:4433")
     assert [Location.parse(text).known_port for text in ports] == [0, 4450, 443, 139, 4433]
+    assert Location.parse("smb+rdma://nas").known_port == 5445
 
 
 def test_what_is_a_url() -> None:

@@ -28,6 +28,8 @@ def shown(text: str) -> str:
         ("+quic:4433 -nbt", "tcp quic:4433"),
         ("+8445", "tcp nbt tcp:8445"),
         ("quic tcp", "quic tcp"),
+        ("+smbdirect", "tcp nbt smbdirect"),
+        ("smbdirect:5445 smbdirect:445", "smbdirect smbdirect:445"),
         ("65535 1", "tcp:65535 tcp:1"),
     ],
 )
@@ -57,7 +59,7 @@ def test_duplicates_and_more_than_ten_are_dropped_with_a_word() -> None:
     assert "nothing removed" in parse_transports("-quic")[1][0]
 
 
-@given(st.builds(TransportAddress, st.sampled_from(["tcp", "nbt", "quic"]), st.integers(1, 65535)))
+@given(st.builds(TransportAddress, st.sampled_from(["tcp", "nbt", "quic", "smbdirect"]), st.integers(1, 65535)))
 def test_text_round_trip(address: TransportAddress) -> None:
     """Goal: the text of a transport gives it back. Method: hypothesis addresses."""
     assert parse_transport(str(address)) == address

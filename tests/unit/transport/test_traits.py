@@ -44,6 +44,7 @@ def test_no_other_module_knows_a_transport_by_name() -> None:
         ("tcp", "tcp", 445, 0xFF_FFFF, True, "SMB2_02"),
         ("nbt", "tcp", 139, 0x1_FFFF, False, "SMB2_02"),
         ("quic", "udp", 443, 0xFF_FFFF, True, "SMB3_11"),
+        ("smbdirect", "tcp", 5445, 0x10_0000, True, "SMB3_00"),
     ],
 )
 def test_what_clients_and_servers_agree_on(
@@ -54,13 +55,13 @@ def test_what_clients_and_servers_agree_on(
     assert (one.name, one.protocol, one.port) == (name, protocol, port)
     assert (one.message_max, one.multi_credit) == (message_max, multi_credit)
     assert (BY_REVISION[one.oldest].name, BY_REVISION[one.newest].name) == (oldest, "SMB3_11")
-    assert one.scheme == f"smb+{name}"
+    assert one.scheme == ("smb+rdma" if name == "smbdirect" else f"smb+{name}")
     assert str(TransportAddress(name, port)) == name
 
 
 def test_transports_without_ports_cannot_be_configured() -> None:
     """A configuration and a URL can name those with ports only; each of these has another port."""
-    assert CONFIGURABLE == ("tcp", "nbt", "quic")
+    assert CONFIGURABLE == ("tcp", "nbt", "quic", "smbdirect")
     assert {one.scheme for one in TRANSPORTS.values() if one.name not in CONFIGURABLE} == {""}
     assert len({TRANSPORTS[name].port for name in CONFIGURABLE}) == len(CONFIGURABLE)
     assert all(one.protocol is None for one in TRANSPORTS.values() if not one.port)

@@ -15,6 +15,7 @@ import msgspec
 from frevo.client.connection.plane import ConnectedSocket, Plane, Reached, plane_of
 from frevo.client.connection.race import AllFailed, race
 from frevo.client.errors import RemoteError
+from frevo.transport import smbdirect
 from frevo.transport.address import TransportAddress
 from frevo.transport.traits import TRANSPORTS, IPProtocol, either
 from frevo.wire.nbt import NetBIOSName, PacketType, SessionRequest
@@ -22,6 +23,7 @@ from frevo.wire.nbt import NetBIOSName, PacketType, SessionRequest
 if TYPE_CHECKING:
     from frevo._native import QuicClientTls
     from frevo.transport.kernel_quic import WantedDriver
+    from frevo.transport.smbdirect import WantedProvider
 
 #: Seconds from the first transport to all the others, as in Samba; a server nearby sees only the first.
 STAGGER_S = 0.005
@@ -33,7 +35,9 @@ _Found = tuple[Any, ...]
 
 
 class Call(msgspec.Struct, frozen=True):
-    """Whom to call, and how. tls: what QUIC demands of the server and shows it, made when it is needed."""
+    """Whom to call, and how. tls: what QUIC demands of the server and shows it, made when it is needed.
+    smbdirect_provider: what carries SMB Direct. smbdirect_directory: of the sockets of emulated RDMA, if not the usual.
+    """
 
     host: str
     transports: Sequence[TransportAddress]
@@ -41,6 +45,8 @@ class Call(msgspec.Struct, frozen=True):
     tls: Callable[[], QuicClientTls]
     netbios_name: str = "FREVO"
     quic_driver: WantedDriver = "auto"
+    smbdirect_provider: WantedProvider = "auto"
+    smbdirect_directory: str = ""
 
 
 async def dial(call: Call) -> Reached:
@@ -82,6 +88,8 @@ async def _attempt(call: Call, transport: TransportAddress) -> Reached:
                 return await _race(
                     call, transport, socket.SOCK_DGRAM, partial(_connect_quic, plane, tls, call.quic_driver)
                 )
+        if transport.traits.rdma and smbdirect.choose(call.smbdirect_provider) == "emulated":
+            return await _connect_emulated(call, transport)
         return await _race(call, transport, socket.SOCK_STREAM, partial(_connect, call, transport))
 
 
@@ -142,6 +150,13 @@ async def _request_session(loop: asyncio.AbstractEventLoop, connected: socket.so
         answer += chunk
     if answer[0] != PacketType.POSITIVE_SESSION_RESPONSE:
         raise ConnectionRefusedError(errno.ECONNREFUSED, "the server refused the NetBIOS session")
+
+
+async def _connect_emulated(call: Call, transport: TransportAddress) -> Reached:
+    from frevo.client.connection.emulated import connect_emulated
+
+    port = transport.port or transport.traits.port
+    return await connect_emulated(call.smbdirect_directory, call.host, port, transport.name)
 
 
 async def _connect_quic(plane: Plane, tls: QuicClientTls, wanted: WantedDriver, found: _Found) -> Reached:

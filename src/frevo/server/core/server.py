@@ -15,6 +15,7 @@ from frevo.server.core.budget import Budgets
 from frevo.server.core.fastpath import FastPath
 from frevo.server.core.lanes import Lanes
 from frevo.server.core.lookups import Lookups
+from frevo.server.core.network_interfaces import Listening
 from frevo.server.core.shares import Share, build_shares, guard_of
 from frevo.server.core.slow_work import SlowWork
 from frevo.server.core.turns import Turns
@@ -75,6 +76,8 @@ class Server:
         self.lookups = Lookups(loop)
         self.budgets = Budgets(config)
         self.failed_logons = FailedLogons(self.monotonic)
+        #: What clients can connect to, for those that ask.
+        self.listening = Listening()
 
     @property
     def looks_up_users(self) -> bool:

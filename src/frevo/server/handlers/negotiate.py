@@ -11,7 +11,7 @@ from frevo.proto.dialect import SMB_2_0_2, WILDCARD_REVISION, Cipher, Signing, n
 from frevo.proto.negotiation import Negotiated, NegotiationPolicy, agreed, dialect_of, negotiate
 from frevo.server.core.request import Buffer, Request
 from frevo.server.core.state import Connection
-from frevo.transport.base import ConnectionSettings
+from frevo.transport.base import FRAME_OVERHEAD, ConnectionSettings
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import Command, Header, HeaderFlags, NegotiateRequest, NegotiateResponse
 from frevo.wire.smb2.smb1_negotiate import SMB_2_002, SMB_2_WILDCARD, SMB1NegotiateRequest
@@ -43,7 +43,7 @@ def policy_of(server: Server, connection: Connection) -> NegotiationPolicy:
         settings.server_signing in SIGNING_REQUIRED,
         [_SIGNING[name] for name in settings.server_smb3_signing_algorithms],
         [_CIPHERS[name] for name in ciphers],
-        settings.smb2_max_trans,
+        min(settings.smb2_max_trans, traits.message_max - FRAME_OVERHEAD),
         settings.smb2_max_read,
         settings.smb2_max_write,
         multi_credit=traits.multi_credit,

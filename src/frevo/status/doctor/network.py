@@ -1,9 +1,8 @@
-"""Checks of ports, RDMA devices, and QUIC in the kernel."""
+"""Checks of ports, and QUIC in the kernel."""
 
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from frevo.status.doctor.base import Check, State, read_number, read_text
 from frevo.transport.kernel_quic import missing
 from frevo.transport.listeners import listening_processes
-from frevo.transport.traits import NBT, QUIC, TCP, IPProtocol
+from frevo.transport.traits import NBT, QUIC, SMBDIRECT, TCP, IPProtocol
 
 GROUP = "network"
 
@@ -20,6 +19,7 @@ PORTS = (
     (TCP.port, socket.SOCK_STREAM, "SMB; older Windows supports this port only"),
     (NBT.port, socket.SOCK_STREAM, "NetBIOS session service, for old clients"),
     (QUIC.port, socket.SOCK_DGRAM, "SMB over QUIC"),
+    (SMBDIRECT.port, socket.SOCK_STREAM, "SMB Direct by iWARP"),
     (4450, socket.SOCK_STREAM, "SMB without privileges; used by `make serve`"),
     (4433, socket.SOCK_DGRAM, "SMB over QUIC without privileges; used by `make serve`"),
 )
@@ -75,27 +75,6 @@ def _holder(port: int, protocol: IPProtocol) -> str:
     )
 
 
-def check_rdma() -> list[Check]:
-    """RDMA devices that the kernel knows."""
-    try:
-        devices = sorted(os.listdir("/sys/class/infiniband"))  # noqa: PTH208
-    except OSError:
-        devices = []
-    if not devices:
-        text = "no device: SMB Direct is not available"
-        fix = "to try it without hardware: sudo modprobe siw && sudo rdma link add siw0 type siw netdev eth0"
-        return [Check(GROUP, "rdma", State.LIMITED, text, fix, {"devices": {}})]
-    found = {device: _describe_device(device) for device in devices}
-    text = ", ".join(f"{device} ({description})" for device, description in found.items())
-    return [Check(GROUP, "rdma", State.OK, text, "", {"devices": found})]
-
-
-def _describe_device(device: str) -> str:
-    port = f"/sys/class/infiniband/{device}/ports/1"
-    layer, state = read_text(f"{port}/link_layer"), read_text(f"{port}/state")
-    return ", ".join(filter(None, (layer, state.partition(": ")[2], read_text(f"{port}/rate"))))
-
-
 def check_quic() -> list[Check]:
     """Whether the kernel has QUIC sockets (an out-of-tree module in most distributions)."""
     reason = missing()
@@ -106,4 +85,4 @@ def check_quic() -> list[Check]:
     return [Check(GROUP, "quic in the kernel", State.LIMITED, text, "", {"reason": reason, "driver": "user"})]
 
 
-NETWORK_CHECKS = (check_ports, check_rdma, check_quic)
+NETWORK_CHECKS = (check_ports, check_quic)

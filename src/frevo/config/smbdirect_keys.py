@@ -1,0 +1,38 @@
+"""The keys of [global] about SMB Direct: fields that GlobalConfig inherits, with those about TLS."""
+
+from __future__ import annotations
+
+from frevo.config import choices
+from frevo.config.choices import SmbDirectProvider
+from frevo.config.key import setting
+from frevo.config.tls_keys import TlsKeys
+from frevo.config.types import Size, Text
+from frevo.transport.smbdirect import RDMA_THRESHOLD_MAX
+
+
+class SmbDirectKeys(TlsKeys, frozen=True, kw_only=True):
+    """What carries SMB Direct, for the server and for frevo's client commands."""
+
+    frevo_smbdirect_provider: SmbDirectProvider = setting(
+        choices.SMBDIRECT_PROVIDER,
+        "auto",
+        "What carries SMB Direct, for the server and for frevo's client commands. `verbs`: RDMA cards (InfiniBand, "
+        "RoCE, iWARP), also those that the kernel emulates (siw, rxe). `iwarp`: frevo itself, over TCP; talks to iWARP "
+        "cards and to siw. `emulated`: programs of this machine, through a Unix socket and by reading each other's "
+        "memory. `kernel`: Linux's SMB Direct sockets, which no released kernel has. Those that cannot be used are an "
+        "error. `auto`: `verbs` with a card that is active, else `iwarp`. Needs a restart.",
+    )
+    frevo_smbdirect_directory: str = setting(
+        Text(),
+        "",
+        "The folder of the Unix sockets of `emulated`, one for each port.",
+        default_text="/run/frevo for root, else $XDG_RUNTIME_DIR/frevo; clients look in both",
+        restart=True,
+    )
+    frevo_rdma_threshold: int = setting(
+        Size(0, RDMA_THRESHOLD_MAX),
+        8192,
+        "From this size on, frevo's client commands let the server move the data of a READ or WRITE by RDMA. Smaller "
+        "data travels in the messages.",
+        unit="bytes",
+    )
