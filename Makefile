@@ -50,7 +50,7 @@ test-quick: $(STAMPS)/build $(STAMPS)/test ## the tests that take a minute: unit
 
 # Optimised across crates, each test program would be built for minutes.
 test-rust: $(STAMPS)/build
-	CARGO_PROFILE_RELEASE_LTO=off cargo test --locked -p frevo-dataplane -p frevo-rdma $(CARGO_TEST_FLAGS)
+	CARGO_PROFILE_RELEASE_LTO=off cargo test --locked -p frevo-dataplane -p frevo-rdma -p frevo-verbs $(CARGO_TEST_FLAGS)
 
 # Everything; then with the engine that machines without io_uring have, what another engine could answer differently;
 # then without the fast path, what the server could. `once` and `fast_path` mark what is not repeated.

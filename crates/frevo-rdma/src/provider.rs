@@ -161,6 +161,11 @@ pub trait Provider: fmt::Debug + Send {
     /// None: there is no such tag, or what leaves still needs the memory, which is then dropped later.
     fn release(&mut self, tag: u32) -> Option<Memory>;
 
+    /// Whether messages of the peer can invalidate tags of this side. False: the peer must not be told to, or the connection ends.
+    fn can_be_invalidated(&self) -> bool {
+        true
+    }
+
     /// The next thing that is over, oldest first. None: nothing now; with a descriptor, it becomes readable when there is
     /// more. An error: the connection has ended; the same one from then on.
     fn poll(&mut self) -> Result<Option<Completion<'_>>, Ended>;
