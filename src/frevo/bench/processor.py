@@ -10,8 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from frevo.transport.interfaces import local_addresses
-from frevo.transport.listeners import addresses_of, listening_processes
+from frevo.transport.listeners import addresses_here, listening_processes
 from frevo.transport.traits import IPProtocol
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -21,12 +20,10 @@ _SCHEDULER_CLOCK = 2
 
 def find_server(host: str, port: int, protocol: IPProtocol = IPProtocol.TCP) -> list[int]:
     """IDs of the local processes that serve *host*:*port*; empty if it is remote or not visible."""
-    addresses = addresses_of(host, port)
     try:
-        own = {item.host.partition("%")[0] for item in local_addresses()}
+        local = addresses_here(host, port)
     except OSError:
         return []
-    local = [address for address in addresses if address in own or address.startswith("127.")]
     found = {pid for address in local for pid in listening_processes(port, protocol, address)}
     return sorted(found)
 

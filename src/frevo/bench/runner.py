@@ -23,6 +23,8 @@ from frevo.bench.settings import Settings
 from frevo.bench.tally import Tally, total
 from frevo.client.to_the_end import to_the_end
 from frevo.errors import FrevoError
+from frevo.transport.emulated import find_port
+from frevo.transport.listeners import listening_on
 from frevo.transport.traits import TRANSPORTS
 
 LOADS: dict[str, type[Load]] = {
@@ -235,7 +237,10 @@ def servers_of(links: Sequence[Link]) -> list[int]:
         at, options = target.location, target.options
         ports = {one.name: one.port for one in options.settings(at).transports}
         port = ports.get(transport) or TRANSPORTS[transport].port
-        if protocol := TRANSPORTS[transport].protocol:
+        if TRANSPORTS[transport].rdma and options.smbdirect_provider == "emulated":
+            with contextlib.suppress(OSError):
+                found.update(listening_on(find_port(str(options.smbdirect_directory), port)))
+        elif protocol := TRANSPORTS[transport].protocol:
             found.update(find_server(options.address or at.host, port, protocol))
     return sorted(found)
 

@@ -19,6 +19,8 @@ from msgspec.structs import replace
 from frevo.bench.settings import CONNECTIONS_MAX, IO_SIZE_MAX, QDEPTH_MAX, Settings
 from frevo.cli import remote
 from frevo.cli.common import Subparsers, UsageError, add_command, printable, seconds
+from frevo.transport.smbdirect import RDMA_THRESHOLD_MAX
+from frevo.transport.traits import SMBDIRECT
 
 if TYPE_CHECKING:
     from frevo.bench.links import Target
@@ -143,10 +145,8 @@ def _add_workload_options(parser: argparse.ArgumentParser, workload: str) -> Non
         metavar="GUID",
         help="use this client GUID for all connections (default: random)",
     )
-    threshold_help = (
-        "size from which data is sent by RDMA; no effect yet, as this client has no RDMA transport"
-    )
-    more.add_argument("--rdma-threshold", type=_size, metavar="N", help=threshold_help)
+    threshold_help = "size from which the server moves data by RDMA (8K), with smb+rdma:// URLs"
+    more.add_argument("--rdma-threshold", type=_threshold, metavar="N", help=threshold_help)
 
 
 def _add_data_options(load: argparse._ArgumentGroup, workload: str) -> None:
@@ -211,6 +211,13 @@ def _io_size(text: str) -> int:
     return size
 
 
+def _threshold(text: str) -> int:
+    size = _size(text)
+    if size > RDMA_THRESHOLD_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than 8M")
+    return size
+
+
 def _guid(text: str) -> uuid.UUID:
     try:
         return uuid.UUID(text)
@@ -239,8 +246,6 @@ async def _bench(args: argparse.Namespace) -> int:
             raise UsageError(f"--server-pid {pid}: no such process")
     for path in (args.json, args.html):
         _check_writable(path)
-    if args.rdma_threshold is not None:
-        print("frevo: --rdma-threshold has no effect: there is no RDMA transport yet", file=sys.stderr)
     targets = _targets(args)
     if args.connections > _DESCRIPTORS_ENOUGH_FOR:
         from frevo.cli.runner import raise_file_limit
@@ -305,6 +310,12 @@ def _targets(args: argparse.Namespace) -> list[Target]:
 def _options(args: argparse.Namespace, at: Location) -> Options:
     """The options of the other commands. A lost connection is not restored: the bench must report it."""
     found = replace(remote.options(args, at), reconnect=0.0)
+    if args.rdma_threshold is not None:
+        found = replace(found, rdma_threshold=args.rdma_threshold)
+        transports = found.transports_to(at)
+        if not any(one.traits.rdma for one in transports):
+            names = ", ".join(map(str, transports))
+            print(f"frevo: --rdma-threshold has no effect on {names}: use {SMBDIRECT.scheme}://", file=sys.stderr)
     if args.client_guid is not None:
         found = replace(found, client_guid=args.client_guid.bytes_le)
     if args.protect is not None:  # what smb.conf says does not count then

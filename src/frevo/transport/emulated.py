@@ -19,6 +19,8 @@ import msgspec
 
 from frevo.folders import SYSTEM_RUNTIME_DIR, make_folder, runtime_dir
 
+#: sun_path without its NUL.
+_ADDRESS_MAX = 107
 #: Connections that may wait to be accepted.
 _BACKLOG = 1024
 #: The ports that port 0 chooses from.
@@ -92,6 +94,9 @@ def find_port(configured: str, port: int) -> Path:
 @contextlib.contextmanager
 def address_of(path: Path) -> Iterator[str]:
     """An address of the socket *path*, however long that is. OSError if its folder does not exist."""
+    if len(os.fsencode(path)) <= _ADDRESS_MAX:
+        yield str(path)
+        return
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{folder}/{path.name}"

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from frevo.transport.interfaces import local_addresses
 from frevo.transport.traits import IPProtocol
 
 _LISTENING = "0A"
@@ -24,6 +25,23 @@ def listening_processes(
     if not inodes:
         return []
     return [int(entry.name) for entry in Path("/proc").iterdir() if _has_open(entry, inodes)]
+
+
+def listening_on(path: Path) -> list[int]:
+    """PIDs of the processes that listen on the Unix socket *path*, in no order, as `listening_processes`."""
+    try:
+        lines = Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()[1:]
+    except OSError:
+        return []
+    found = (line.split(maxsplit=7) for line in lines)
+    inodes = {f"socket:[{one[6]}]" for one in found if len(one) == 8 and one[7] == str(path)}
+    return [int(entry.name) for entry in Path("/proc").iterdir() if _has_open(entry, inodes)] if inodes else []
+
+
+def addresses_here(host: str, port: int = 0) -> list[str]:
+    """Those addresses of *host* that are this machine's. OSError if the kernel does not tell its addresses."""
+    own = {item.host.partition("%")[0] for item in local_addresses()}
+    return [one for one in addresses_of(host, port) if one in own or one.startswith("127.")]
 
 
 def _inodes(port: int, protocol: IPProtocol, host: str | None) -> Iterator[str]:

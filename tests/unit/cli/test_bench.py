@@ -45,6 +45,7 @@ def test_sizes(text: str, size: int) -> None:
         ["echo", "URL", "--client-guid", "nobody"],
         ["echo", "URL", "--io-size", "4K"],
         ["open", "URL", "--protect", "somehow"],
+        *(["read", "URL", "--rdma-threshold", text] for text in ("0", "9M", "much")),
         ["nothing", "URL"],
         [],
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import stat
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from frevo import folders
 from frevo.transport import emulated
+from frevo.transport.listeners import listening_on
 
 
 def connected(path: Path) -> bool:
@@ -27,8 +29,10 @@ def test_a_port_is_a_socket_that_all_may_use(tmp_path: Path) -> None:
         assert stat.S_IMODE(port.path.stat().st_mode) == 0o666
         assert emulated.find_port(str(tmp_path / "new" / "frevo"), 5445) == port.path
         assert connected(port.path)
+        assert listening_on(port.path) == [os.getpid()]
     finally:
         port.close()
+    assert listening_on(port.path) == []
     assert not port.path.exists()
     with pytest.raises(FileNotFoundError, match="no server listens: there is no smbdirect"):
         emulated.find_port(str(tmp_path / "new" / "frevo"), 5445)

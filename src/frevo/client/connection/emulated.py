@@ -8,8 +8,7 @@ import socket
 
 from frevo.client.connection.plane import ConnectedSocket
 from frevo.transport import emulated
-from frevo.transport.interfaces import local_addresses
-from frevo.transport.listeners import addresses_of
+from frevo.transport.listeners import addresses_here
 
 
 async def connect_emulated(folder: str, host: str, port: int, transport: str) -> ConnectedSocket:
@@ -17,7 +16,7 @@ async def connect_emulated(folder: str, host: str, port: int, transport: str) ->
 
     *folder*: where its socket is, or empty for the usual places.
     """
-    if not await asyncio.to_thread(_is_here, host):
+    if host != "localhost" and not await asyncio.to_thread(addresses_here, host):
         text = f"emulated RDMA does not leave this machine, and {host} is another one"
         raise OSError(errno.EHOSTUNREACH, text)
     path = emulated.find_port(folder, port)
@@ -32,11 +31,3 @@ async def connect_emulated(folder: str, host: str, port: int, transport: str) ->
             raise OSError(error.errno, f"{path}: {error.strerror}") from None
         raise
     return ConnectedSocket(connected, transport)
-
-
-def _is_here(host: str) -> bool:
-    """Whether a name or an address is this machine's."""
-    if host == "localhost":
-        return True
-    own = {one.host for one in local_addresses()}
-    return any(address in own or address.startswith("127.") for address in addresses_of(host, 0))
