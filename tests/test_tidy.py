@@ -137,6 +137,7 @@ MAY_USE_STRUCT = {
     "fuse/abi.py": "the kernel's messages",
     "vfs/": "extended attributes and inotify",
     "transport/interfaces.py": "ioctl",
+    "lab/pcap.py": "pcap, IP and TCP headers",
     "status/": "the control socket's frames and doctor's probes",
     "server/fsctl/": "control codes whose buffer is one or two numbers",
 }

@@ -426,6 +426,31 @@ class PumpSettings:
     @property
     def io_size(self) -> int: ...
 
+# --- direct.rs ---
+
+@final
+class SmbDirect:
+    """Connections carried by SMB Direct ([MS-SMBD]), and what this end offers. The lesser of both ends counts."""
+
+    def __new__(
+        cls,
+        provider: str,
+        *,
+        send_size: int | None = None,
+        receive_size: int | None = None,
+        fragmented_size: int | None = None,
+        credits: int | None = None,
+        read_write_size: int | None = None,
+        keepalive: float | None = None,
+        checksums: bool = False,
+        segment_size: int | None = None,
+        reads: int | None = None,
+    ) -> Self:
+        """*provider*: iwarp or emulated."""
+
+    @property
+    def provider(self) -> str: ...
+
 # --- plane.rs ---
 
 @final
@@ -475,11 +500,11 @@ class DataPlane:
 
     @property
     def eventfd(self) -> int: ...
-    def listen(self, fd: int, framing: str) -> int:
+    def listen(self, fd: int, framing: str | SmbDirect) -> int:
         """Accepts on a duplicate of *fd* from now on; the listener's number. framing: tcp or nbt."""
 
     def close_listener(self, listener: int) -> None: ...
-    def adopt(self, fd: int, framing: str) -> int:
+    def adopt(self, fd: int, framing: str | SmbDirect) -> int:
         """Takes a duplicate of a connected stream socket; the connection's number. There is no ACCEPTED
         event."""
 
@@ -541,6 +566,9 @@ class DataPlane:
 
     def stop_pump(self, connection: int, pump: int, now: bool = False) -> None: ...
     def close(self, connection: int, abort: bool = False) -> None: ...
+    def smb_direct(self, connection: int) -> dict[str, Any] | None:
+        """The state of SMB Direct on a connection, at most a second old; None if it has none."""
+
     def statistics(self) -> dict[str, int]: ...
     def shutdown(self) -> None:
         """Sends what can be sent at once, closes everything, joins the threads; the GIL is free meanwhile."""
@@ -660,7 +688,7 @@ class Core:
         cls,
         *,
         connection: int = 1,
-        framing: str = "tcp",
+        framing: str | SmbDirect = "tcp",
         role: str = "server",
         limits: Limits | None = None,
     ) -> Self: ...

@@ -235,11 +235,12 @@ def servers_of(links: Sequence[Link]) -> list[int]:
     found: set[int] = set()
     for target, transport in {(link.target, link.server.transport) for link in links}:
         at, options = target.location, target.options
-        ports = {one.name: one.port for one in options.settings(at).transports}
+        settings = options.settings(at)
+        ports = {one.name: one.port for one in settings.transports}
         port = ports.get(transport) or TRANSPORTS[transport].port
-        if TRANSPORTS[transport].rdma and options.smbdirect_provider == "emulated":
+        if TRANSPORTS[transport].rdma and settings.smb_direct.provider == "emulated":
             with contextlib.suppress(OSError):
-                found.update(listening_on(find_port(str(options.smbdirect_directory), port)))
+                found.update(listening_on(find_port(settings.smb_direct.directory, port)))
         elif protocol := TRANSPORTS[transport].protocol:
             found.update(find_server(options.address or at.host, port, protocol))
     return sorted(found)

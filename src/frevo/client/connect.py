@@ -20,7 +20,7 @@ from frevo.records import Redacted
 from frevo.tls.client import ClientTrust, parse_fingerprint
 from frevo.tls.errors import TlsError
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress, parse_transports, transport_at
-from frevo.transport.smbdirect import PROVIDERS, RDMA_THRESHOLD_MAX
+from frevo.transport.smbdirect import PROVIDERS, RDMA_THRESHOLD_MAX, SmbDirectSettings
 from frevo.transport.traits import QUIC, either
 
 if TYPE_CHECKING:
@@ -75,9 +75,8 @@ class Options(Redacted, msgspec.Struct, frozen=True):
     the name in the server's certificate, if it is not the host's. tls_cert, tls_key: files with our own certificate and
     its key, for servers that require one; the key may be in the file of the certificate. quic_driver: who speaks QUIC:
     user (this process), kernel (an error without its QUIC sockets), auto (the kernel where it has them). Over SMB
-    Direct: smbdirect_provider: what carries it, as `frevo:smbdirect provider` (verbs, iwarp, emulated, kernel, auto).
-    smbdirect_directory: where the sockets of emulated RDMA are, if not where servers usually have them. rdma_threshold:
-    bytes of a READ or WRITE from which on the server moves its data by RDMA, 0 to 8 MiB."""
+    Direct: smb_direct: what this end offers, in full. smbdirect_provider: what carries it (verbs, iwarp, emulated,
+    kernel, auto). rdma_threshold: bytes of a READ or WRITE from which the server moves its data by RDMA, 0 to 8 MiB."""
 
     HIDDEN = ("password",)
 
@@ -112,8 +111,8 @@ class Options(Redacted, msgspec.Struct, frozen=True):
     tls_server_name: str | None = None
     tls_fingerprint: str | None = None
     quic_driver: WantedDriver = "auto"
-    smbdirect_provider: WantedProvider = "auto"
-    smbdirect_directory: str | PathLike[str] = ""
+    smb_direct: SmbDirectSettings = SmbDirectSettings()
+    smbdirect_provider: WantedProvider | None = None
     rdma_threshold: int = 8192
 
     def credentials(self, location: Location) -> Credentials:
@@ -141,8 +140,9 @@ class Options(Redacted, msgspec.Struct, frozen=True):
             raise ValueError(text)
         if self.kerberos not in ("auto", "required", "off"):
             raise ValueError(f"kerberos={self.kerberos!r}: expected auto, required or off")
-        if self.smbdirect_provider not in ("auto", *PROVIDERS):
-            raise ValueError(f"smbdirect_provider={self.smbdirect_provider!r}: expected auto, {either([*PROVIDERS])}")
+        provider = self.smbdirect_provider or self.smb_direct.provider
+        if provider not in ("auto", *PROVIDERS):
+            raise ValueError(f"smbdirect_provider={provider!r}: expected auto, {either([*PROVIDERS])}")
         if not 0 <= self.rdma_threshold <= RDMA_THRESHOLD_MAX:
             raise ValueError(f"rdma_threshold={self.rdma_threshold}: expected 0 to {RDMA_THRESHOLD_MAX}")
         return Settings(
@@ -163,8 +163,7 @@ class Options(Redacted, msgspec.Struct, frozen=True):
             signings=self.signings,
             netbios_name=self.netbios_name,
             quic_driver=self.quic_driver,
-            smbdirect_provider=self.smbdirect_provider,
-            smbdirect_directory=_absolute(self.smbdirect_directory) if self.smbdirect_directory else "",
+            smb_direct=replace(self.smb_direct, provider=provider),
             rdma_threshold=self.rdma_threshold,
             tls=self._trust(),
             server_name=self.tls_server_name or "",

@@ -28,13 +28,13 @@ from frevo.proto.dialect import SMB_2_0_2, SMB_3_1_1, Cipher, Dialect, Signing, 
 from frevo.proto.negotiation import NegotiationPolicy
 from frevo.tls.client import ClientTrust
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress
+from frevo.transport.smbdirect import SmbDirectSettings
 from frevo.transport.traits import TRANSPORTS
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import CREDIT_BYTES
 
 if TYPE_CHECKING:
     from frevo.transport.kernel_quic import WantedDriver
-    from frevo.transport.smbdirect import WantedProvider
 
 SIGNINGS = (Signing.AES_GMAC, Signing.AES_CMAC, Signing.HMAC_SHA256)
 CIPHERS = (Cipher.AES_128_GCM, Cipher.AES_256_GCM, Cipher.AES_128_CCM, Cipher.AES_256_CCM)
@@ -63,8 +63,7 @@ class Settings(msgspec.Struct, frozen=True):
     encryption_over_quic: bool = True
     netbios_name: str = "FREVO"
     quic_driver: WantedDriver = "auto"  # who speaks QUIC: this process or the kernel
-    smbdirect_provider: WantedProvider = "auto"  # what carries SMB Direct
-    smbdirect_directory: str = ""  # of the sockets of emulated RDMA; empty: the usual places
+    smb_direct: SmbDirectSettings = SmbDirectSettings()
     rdma_threshold: int = 8192  # bytes of a READ or WRITE from which the server moves its data by RDMA
     tls: ClientTrust = ClientTrust()  # which servers are trusted over QUIC
     server_name: str = ""  # in the server's certificate, if it is not the host's
@@ -200,7 +199,7 @@ async def _connect(host: str, credentials: Credentials, settings: Settings) -> L
     call = Call(
         settings.address or host, settings.usable_transports(), settings.timeout,
         partial(settings.tls.native, settings.server_name or host.partition("%")[0]), settings.netbios_name,
-        settings.quic_driver, settings.smbdirect_provider, settings.smbdirect_directory,
+        settings.quic_driver, settings.smb_direct,
     )  # fmt: skip
     reached = await dial(call)
     transport = reached.transport

@@ -6,8 +6,14 @@ from frevo.config import choices
 from frevo.config.choices import SmbDirectProvider
 from frevo.config.key import setting
 from frevo.config.tls_keys import TlsKeys
-from frevo.config.types import Size, Text
-from frevo.transport.smbdirect import RDMA_THRESHOLD_MAX
+from frevo.config.types import Boolean, Integer, Size, Text
+from frevo.transport.smbdirect import (
+    CREDITS,
+    MESSAGE_SIZES,
+    RDMA_THRESHOLD_MAX,
+    RECEIVE_SIZES,
+    SmbDirectSettings,
+)
 
 
 class SmbDirectKeys(TlsKeys, frozen=True, kw_only=True):
@@ -29,6 +35,34 @@ class SmbDirectKeys(TlsKeys, frozen=True, kw_only=True):
         default_text="/run/frevo for root, else $XDG_RUNTIME_DIR/frevo; clients look in both",
         restart=True,
     )
+    frevo_smbdirect_credits: int = setting(
+        Integer(*CREDITS),
+        255,
+        "How many messages of SMB Direct the other side may send ahead. Each takes `frevo:smbdirect receive size` of "
+        "memory with cards.",
+        unit="messages",
+        restart=True,
+    )
+    frevo_smbdirect_receive_size: int = setting(
+        Size(*RECEIVE_SIZES),
+        8192,
+        "The largest message of SMB Direct, each way. Larger messages of SMB are taken apart.",
+        unit="bytes",
+        restart=True,
+    )
+    frevo_smbdirect_message_size: int = setting(
+        Size(*MESSAGE_SIZES),
+        1 << 20,
+        "The largest message of SMB over SMB Direct, without the data that move by RDMA.",
+        unit="bytes",
+        restart=True,
+    )
+    frevo_smbdirect_crc: bool = setting(
+        Boolean(),
+        False,
+        "Whether `iwarp` has checksums (CRC32C) if the other side does not ask for them. TCP has weaker ones.",
+        restart=True,
+    )
     frevo_rdma_threshold: int = setting(
         Size(0, RDMA_THRESHOLD_MAX),
         8192,
@@ -36,3 +70,15 @@ class SmbDirectKeys(TlsKeys, frozen=True, kw_only=True):
         "data travels in the messages.",
         unit="bytes",
     )
+
+    @property
+    def smb_direct(self) -> SmbDirectSettings:
+        """All of them but the threshold."""
+        return SmbDirectSettings(
+            self.frevo_smbdirect_provider,
+            self.frevo_smbdirect_directory,
+            self.frevo_smbdirect_credits,
+            self.frevo_smbdirect_receive_size,
+            self.frevo_smbdirect_message_size,
+            self.frevo_smbdirect_crc,
+        )

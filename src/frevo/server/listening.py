@@ -20,6 +20,7 @@ from frevo.transport.traits import TRANSPORTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from frevo._native import SmbDirect
     from frevo.config import Config
     from frevo.transport.address import TransportAddress
 
@@ -38,6 +39,7 @@ class Bound(msgspec.Struct, frozen=True, eq=False):
     driver: str = ""
     at: tuple[str, int] | None = None  # host and port, if the sockets do not tell
     release: Callable[[], None] | None = None
+    direct: SmbDirect | None = None  # of SMB Direct, for the data plane
 
     @property
     def address(self) -> tuple[str, str, int]:
@@ -93,15 +95,16 @@ def _bind(config: Config, hosts: Sequence[str], address: TransportAddress) -> It
 
 def _bind_rdma(config: Config, hosts: Sequence[str], address: TransportAddress) -> Iterator[Bound]:
     settings = config.globals
-    provider = smbdirect.choose(settings.frevo_smbdirect_provider)
+    provider = smbdirect.choose(settings.smb_direct.provider)
+    direct = settings.smb_direct.native(provider)
     try:
         if provider == "emulated":
-            folder = emulated.folder_of_server(settings.frevo_smbdirect_directory)
+            folder = emulated.folder_of_server(settings.smb_direct.directory)
             one = emulated.bind_port(folder, address.port)
-            yield Bound(address.name, [one.socket], provider, ("localhost", one.port), one.close)
+            yield Bound(address.name, [one.socket], provider, ("localhost", one.port), one.close, direct)
             return
         for listener in bind_listeners(hosts, address.port, settings.keepalive):
-            yield Bound(address.name, [listener], provider)
+            yield Bound(address.name, [listener], provider, direct=direct)
     except OSError as error:
         raise OSError(error.errno, error.strerror, f"SMB Direct {error.filename}") from error
 

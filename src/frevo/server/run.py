@@ -193,7 +193,7 @@ def _listen(
             assert quic is not None
             quic.listen(one.sockets, one.driver)
         else:
-            transport.listen(one.sockets[0], one.transport)
+            transport.listen(one.sockets[0], one.transport, one.direct)
     return addresses
 
 

@@ -15,6 +15,7 @@ from frevo.status.snapshot import (
     HoldStatus,
     OpenStatus,
     Protection,
+    RdmaStatus,
     ServerId,
     SessionStatus,
     Snapshot,
@@ -135,11 +136,11 @@ def _session(server: Server, session: Session) -> SessionStatus:
             connection, full=session.encrypt, some=(tree.encrypt for tree in session.trees.values())
         ),
         signing=_signing(connection, required=session.signing_required),
-        channels=(_channel(connection),),
+        channels=(_channel(server, connection),),
     )
 
 
-def _channel(connection: Connection) -> ChannelStatus:
+def _channel(server: Server, connection: Connection) -> ChannelStatus:
     return ChannelStatus(
         channel_id=connection.id,
         created_s=seconds(connection.connected_at),
@@ -147,6 +148,7 @@ def _channel(connection: Connection) -> ChannelStatus:
         remote_address=tagged(connection.peer),
         transport=connection.transport,
         tls=_tls(connection),
+        rdma=_rdma(server, connection),
     )
 
 
@@ -162,6 +164,13 @@ def _tls(connection: Connection) -> TlsStatus | None:
         replaces_encryption=connection.transport_security,
         driver=secured.driver,
     )
+
+
+def _rdma(server: Server, connection: Connection) -> RdmaStatus | None:
+    if not connection.traits.rdma:
+        return None
+    found = server.transport.smb_direct(connection.id)
+    return None if found is None else RdmaStatus(**found)
 
 
 def _tree(tree: Tree) -> TreeStatus:

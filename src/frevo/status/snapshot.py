@@ -98,6 +98,29 @@ class TlsStatus(msgspec.Struct, frozen=True):
         }
 
 
+class RdmaStatus(msgspec.Struct, frozen=True):
+    """SMB Direct of one connection. Sizes are bytes; 0 before both ends have agreed.
+
+    direct: data of READ and WRITE move without the messages' way: False where emulated RDMA may not read the client's
+    memory. send_credits: messages that may be sent now. receive_credits: those that the client may send.
+    """
+
+    provider: str
+    direct: bool = True
+    send_size: int = 0
+    receive_size: int = 0
+    message_size: int = 0
+    send_credits: int = 0
+    receive_credits: int = 0
+    bytes_sent: int = 0  # by RDMA
+    bytes_received: int = 0
+    registrations: int = 0  # memory that the client may use now
+
+    def as_json(self) -> dict[str, Any]:
+        """frevo's own; smbstatus says nothing of RDMA."""
+        return msgspec.structs.asdict(self)
+
+
 class CertificateStatus(msgspec.Struct, frozen=True):
     """A certificate that the server presents; *warning* says what is wrong with its dates or files, or nothing."""
 
@@ -127,10 +150,12 @@ class ChannelStatus(msgspec.Struct, frozen=True):
     remote_address: str
     transport: str
     tls: TlsStatus | None = None
+    rdma: RdmaStatus | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """smbstatus's channel, over QUIC with `tls`, which is frevo's own."""
+        """smbstatus's channel; over QUIC with `tls`, over SMB Direct with `rdma`, which are frevo's own."""
         tls = {"tls": self.tls.as_json()} if self.tls is not None else {}
+        rdma = {"rdma": self.rdma.as_json()} if self.rdma is not None else {}
         return {
             "channel_id": str(self.channel_id),
             "creation_time": timestamp(self.created_s),
@@ -138,6 +163,7 @@ class ChannelStatus(msgspec.Struct, frozen=True):
             "remote_address": self.remote_address,
             "transport": self.transport,
             **tls,
+            **rdma,
         }
 
 

@@ -26,6 +26,7 @@ def render(snapshot: Mapping[str, Any]) -> Group:
         _sessions(snapshot),
         Text(),
         *_tls(snapshot),
+        *_rdma(snapshot),
         _shares(snapshot),
         Text(),
         _files(snapshot),
@@ -45,7 +46,8 @@ def _heading(snapshot: Mapping[str, Any]) -> list[Text]:
     words += [f"{name} {_text(own[name])}" for name in ("engine", "listening") if own.get(name)]
     if snapshot.get("smb_conf"):
         words.append(_text(snapshot["smb_conf"]))
-    own_lines = (*_certificates(own), *_datagrams(own), *_read_path(own), *_write_path(own), *_fast_path(own))
+    own_lines = [*_certificates(own), *_datagrams(own), *_direct(own)]
+    own_lines += [*_read_path(own), *_write_path(own), *_fast_path(own)]
     return [Text(", ".join(words)), *own_lines, Text()]
 
 
@@ -71,6 +73,15 @@ def _datagrams(own: Mapping[str, Any]) -> list[Text]:
     words = ("datagrams received", "datagrams sent", "datagrams lost", "handshakes failed", "retries")
     counts = (f"{_text(counters.get('quic_' + word.replace(' ', '_')))} {word}" for word in words)
     return [Text("QUIC: " + ", ".join(counts))]
+
+
+def _direct(own: Mapping[str, Any]) -> list[Text]:
+    """A line about SMB Direct, once data have moved by RDMA or a connection may have some moved."""
+    counters = _mapping(own, "statistics")
+    sent, received = (counters.get(f"rdma_bytes_{way}") or 0 for way in ("sent", "received"))
+    if not sent and not received:
+        return []
+    return [Text(f"SMB Direct: {_text(sent)} bytes sent and {_text(received)} received by RDMA")]
 
 
 def _read_path(own: Mapping[str, Any]) -> list[Text]:
@@ -192,6 +203,32 @@ def _tls(snapshot: Mapping[str, Any]) -> list[RenderableType]:
                 tls.get("server_name") or "-",
                 certificate.get("subject") or "-",
                 certificate.get("sha256") or "-",
+            )
+    return [_finish(table, count), Text()] if count else []
+
+
+def _rdma(snapshot: Mapping[str, Any]) -> list[RenderableType]:
+    """The connections by SMB Direct; nothing if there are none."""
+    columns = ("Session", "Client", "Provider", "Credits", "Message", "Sent by RDMA", "Received", "Registered")
+    table = _table("SMB Direct", *columns)
+    count = 0
+    for item in _mapping(snapshot, "sessions").values():
+        for channel in _mapping(item, "channels").values():
+            if not (rdma := _mapping(channel, "rdma")):
+                continue
+            count += 1
+            if count > ROWS_MAX:
+                continue
+            _row(
+                table,
+                item.get("session_id"),
+                _text(channel.get("remote_address")).removeprefix("ipv4:").removeprefix("ipv6:"),
+                _text(rdma.get("provider")) + ("" if rdma.get("direct") else " (data in messages)"),
+                f"{_text(rdma.get('send_credits'))} / {_text(rdma.get('receive_credits'))}",
+                rdma.get("message_size"),
+                rdma.get("bytes_sent"),
+                rdma.get("bytes_received"),
+                rdma.get("registrations"),
             )
     return [_finish(table, count), Text()] if count else []
 

@@ -164,5 +164,8 @@ class Transport(Protocol):
     def close(self, connection: int, *, abort: bool = False) -> None:
         """Closes: what was submitted is sent first unless *abort*. CLOSED follows."""
 
+    def smb_direct(self, connection: int) -> dict[str, Any] | None:
+        """The state of SMB Direct on a connection (fields of frevo.status.snapshot.RdmaStatus); None without it."""
+
     def statistics(self) -> dict[str, int]:
         """Counters since the start."""

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from frevo._native import (
     ConnectionSettings,
@@ -22,7 +22,7 @@ from frevo.transport.base import Message, OnEvents
 from frevo.transport.traits import QUIC, TRANSPORTS
 
 if TYPE_CHECKING:
-    from frevo._native import QuicClientTls, QuicServerTls
+    from frevo._native import QuicClientTls, QuicServerTls, SmbDirect
     from frevo.transport.base import Limits
 
 _EVENTS_MAX = 1024
@@ -99,21 +99,21 @@ class DataPlaneTransport:
         self._on_events = on_events
         self._loop.add_reader(self._plane.eventfd, self._deliver)
 
-    def listen(self, listener: socket.socket, name: str) -> int:
+    def listen(self, listener: socket.socket, name: str, direct: SmbDirect | None = None) -> int:
         """Accepts connections of a listening socket from now on, by the rules of transport *name*; its
-        number.
+        number. *direct*: of SMB Direct.
 
         The socket is taken over: this process's other descriptor of it is closed.
         """
-        number = self._plane.listen(listener.fileno(), TRANSPORTS[name].framing)
+        number = self._plane.listen(listener.fileno(), direct or TRANSPORTS[name].framing)
         listener.close()
         self._names[number] = name
         return number
 
-    def adopt(self, connected: socket.socket, name: str) -> int:
+    def adopt(self, connected: socket.socket, name: str, direct: SmbDirect | None = None) -> int:
         """Takes over a connected socket, by the rules of transport *name*; its number. No ACCEPTED is
-        reported."""
-        number = self._plane.adopt(connected.fileno(), TRANSPORTS[name].framing)
+        reported. *direct*: of SMB Direct."""
+        number = self._plane.adopt(connected.fileno(), direct or TRANSPORTS[name].framing)
         connected.close()
         return number
 
@@ -283,6 +283,10 @@ class DataPlaneTransport:
         """Closes a connection; CLOSED follows."""
         self._send_pending()
         self._plane.close(connection, abort)
+
+    def smb_direct(self, connection: int) -> dict[str, Any] | None:
+        """The state of SMB Direct on a connection; None without it."""
+        return self._plane.smb_direct(connection)
 
     def statistics(self) -> dict[str, int]:
         """Counters since the start."""

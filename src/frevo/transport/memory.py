@@ -7,7 +7,7 @@ bytes move when a test calls, and every event is delivered before the call retur
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -116,6 +116,10 @@ class MemoryTransport:
         """Ends a connection; CLOSED comes with the next bytes that are moved."""
         if core := self._cores.get(connection):
             core.close()
+
+    def smb_direct(self, connection: int) -> dict[str, Any] | None:
+        """Nothing: messages come without it."""
+        return None
 
     def statistics(self) -> dict[str, int]:
         """The counters of all connections together."""

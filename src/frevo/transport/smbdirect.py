@@ -7,9 +7,14 @@ import os
 import socket
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
+
+import msgspec
 
 from frevo.transport.rdma_devices import RdmaDevice, RdmaKind, rdma_devices
+
+if TYPE_CHECKING:
+    from frevo._native import SmbDirect
 
 #: verbs: RDMA cards. iwarp: RDMA over TCP, by this process. emulated: programs of this machine, by reading each other's
 #: memory. kernel: SMB Direct sockets of Linux.
@@ -20,6 +25,10 @@ PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 
 #: Bytes of the largest threshold from which data moves by RDMA: of the largest READ and WRITE.
 RDMA_THRESHOLD_MAX = 8 << 20
+#: Bounds of the settings below: messages that a peer may send ahead, bytes of one, bytes of what they are parts of.
+CREDITS = (2, 255)
+RECEIVE_SIZES = (1024, 64 << 10)
+MESSAGE_SIZES = (128 << 10, 8 << 20)
 #: The proposed number of SMB Direct sockets (patches of 2026-04; no released Linux has them).
 IPPROTO_SMBDIRECT = 257
 #: The libraries of rdma-core, and the device files that they open.
@@ -27,6 +36,35 @@ LIBRARIES = ("libibverbs.so.1", "librdmacm.so.1")
 DEVICE_FILES = Path("/dev/infiniband")
 #: Where SMB listens on InfiniBand and RoCE; iWARP has the port of the table of transports.
 CARD_PORT = 445
+
+
+class SmbDirectSettings(msgspec.Struct, frozen=True):
+    """What one end of SMB Direct offers ([MS-SMBD] 3.1.1.1); what counts is the lesser of both ends.
+
+    directory: of the sockets of emulated RDMA, if not the usual. credits: messages of SMB Direct that the peer may send
+    ahead. receive_size: bytes of one of them, each way. message_size: bytes of the largest message of SMB. crc: iWARP
+    has checksums also if the peer does not ask for them.
+    """
+
+    provider: WantedProvider = "auto"
+    directory: str = ""
+    credits: int = 255
+    receive_size: int = 8192
+    message_size: int = 1 << 20
+    crc: bool = False
+
+    def native(self, provider: Provider) -> SmbDirect:
+        """For the data plane."""
+        from frevo._native import SmbDirect
+
+        return SmbDirect(
+            provider,
+            send_size=self.receive_size,
+            receive_size=self.receive_size,
+            fragmented_size=self.message_size,
+            credits=self.credits,
+            checksums=self.crc,
+        )
 
 
 def choose(wanted: WantedProvider) -> Provider:

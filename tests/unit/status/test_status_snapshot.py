@@ -21,6 +21,7 @@ from frevo.status.snapshot import (
     HoldStatus,
     OpenStatus,
     Protection,
+    RdmaStatus,
     ServerId,
     SessionStatus,
     Snapshot,
@@ -188,6 +189,38 @@ def test_tables_with_tls() -> None:
     assert "\x1b" not in text
     show(as_json(snapshot()), console := Console(file=io.StringIO(), width=300, highlight=False))
     assert "TLS" not in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def over_rdma(rdma: RdmaStatus) -> Snapshot:
+    """The same over SMB Direct."""
+    before = snapshot()
+    [session] = before.sessions
+    channel = replace(session.channels[0], transport="smbdirect", rdma=rdma)
+    return replace(before, sessions=(replace(session, channels=(channel,)),))
+
+
+def test_smb_direct() -> None:
+    """Programs and people see provider, credits, what moved by RDMA and what is registered; of other connections
+    nothing."""
+    rdma = RdmaStatus("emulated", False, 8192, 4096, 1 << 20, 17, 255, 123456789, 987654321, 3)
+    value = as_json(over_rdma(rdma))
+    assert value["sessions"][str(2**63 - 1)]["channels"]["7"]["rdma"] == {
+        "provider": "emulated", "direct": False, "send_size": 8192, "receive_size": 4096, "message_size": 1 << 20,
+        "send_credits": 17, "receive_credits": 255, "bytes_sent": 123456789, "bytes_received": 987654321,
+        "registrations": 3,
+    }  # fmt: skip
+    value["frevo"]["statistics"] = {"rdma_bytes_sent": 11, "rdma_bytes_received": 22}
+    show(value, console := Console(file=io.StringIO(), width=300, highlight=False))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for word in ("emulated (data in messages)", "17 / 255", "123456789", "987654321", "1048576"):
+        assert word in text, text
+    assert "SMB Direct: 11 bytes sent and 22 received by RDMA" in text
+    show(as_json(over_rdma(RdmaStatus("iwarp"))), console := Console(file=io.StringIO(), width=300, highlight=False))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "iwarp" in text and "data in messages" not in text
+    assert "rdma" not in as_json(snapshot())["sessions"][str(2**63 - 1)]["channels"]["7"]
+    show(as_json(snapshot()), console := Console(file=io.StringIO(), width=300, highlight=False))
+    assert "SMB Direct" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_tables_show_everything_and_no_control_characters() -> None:

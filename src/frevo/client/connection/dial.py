@@ -11,19 +11,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from frevo.client.connection.plane import ConnectedSocket, Plane, Reached, plane_of
 from frevo.client.connection.race import AllFailed, race
 from frevo.client.errors import RemoteError
-from frevo.transport import smbdirect
 from frevo.transport.address import TransportAddress
+from frevo.transport.smbdirect import SmbDirectSettings, choose
 from frevo.transport.traits import TRANSPORTS, IPProtocol, either
 from frevo.wire.nbt import NetBIOSName, PacketType, SessionRequest
 
 if TYPE_CHECKING:
     from frevo._native import QuicClientTls
     from frevo.transport.kernel_quic import WantedDriver
-    from frevo.transport.smbdirect import WantedProvider
 
 #: Seconds from the first transport to all the others, as in Samba; a server nearby sees only the first.
 STAGGER_S = 0.005
@@ -35,9 +35,7 @@ _Found = tuple[Any, ...]
 
 
 class Call(msgspec.Struct, frozen=True):
-    """Whom to call, and how. tls: what QUIC demands of the server and shows it, made when it is needed.
-    smbdirect_provider: what carries SMB Direct. smbdirect_directory: of the sockets of emulated RDMA, if not the usual.
-    """
+    """Whom to call, and how. tls: what QUIC demands of the server and shows it, made when it is needed."""
 
     host: str
     transports: Sequence[TransportAddress]
@@ -45,8 +43,7 @@ class Call(msgspec.Struct, frozen=True):
     tls: Callable[[], QuicClientTls]
     netbios_name: str = "FREVO"
     quic_driver: WantedDriver = "auto"
-    smbdirect_provider: WantedProvider = "auto"
-    smbdirect_directory: str = ""
+    smb_direct: SmbDirectSettings = SmbDirectSettings()
 
 
 async def dial(call: Call) -> Reached:
@@ -88,8 +85,8 @@ async def _attempt(call: Call, transport: TransportAddress) -> Reached:
                 return await _race(
                     call, transport, socket.SOCK_DGRAM, partial(_connect_quic, plane, tls, call.quic_driver)
                 )
-        if transport.traits.rdma and smbdirect.choose(call.smbdirect_provider) == "emulated":
-            return await _connect_emulated(call, transport)
+        if transport.traits.rdma:
+            return await _connect_rdma(call, transport)
         return await _race(call, transport, socket.SOCK_STREAM, partial(_connect, call, transport))
 
 
@@ -152,11 +149,16 @@ async def _request_session(loop: asyncio.AbstractEventLoop, connected: socket.so
         raise ConnectionRefusedError(errno.ECONNREFUSED, "the server refused the NetBIOS session")
 
 
-async def _connect_emulated(call: Call, transport: TransportAddress) -> Reached:
-    from frevo.client.connection.emulated import connect_emulated
+async def _connect_rdma(call: Call, transport: TransportAddress) -> Reached:
+    provider = choose(call.smb_direct.provider)
+    if provider == "emulated":
+        from frevo.client.connection.emulated import connect_emulated
 
-    port = transport.port or transport.traits.port
-    return await connect_emulated(call.smbdirect_directory, call.host, port, transport.name)
+        port = transport.port or transport.traits.port
+        return await connect_emulated(call.smb_direct, call.host, port, transport.name)
+    reached = await _race(call, transport, socket.SOCK_STREAM, partial(_connect, call, transport))
+    assert isinstance(reached, ConnectedSocket)
+    return replace(reached, direct=call.smb_direct.native(provider))
 
 
 async def _connect_quic(plane: Plane, tls: QuicClientTls, wanted: WantedDriver, found: _Found) -> Reached:

@@ -9,17 +9,17 @@ import socket
 from frevo.client.connection.plane import ConnectedSocket
 from frevo.transport import emulated
 from frevo.transport.listeners import addresses_here
+from frevo.transport.smbdirect import SmbDirectSettings
 
 
-async def connect_emulated(folder: str, host: str, port: int, transport: str) -> ConnectedSocket:
-    """A connection to the server on *port* of this machine. OSError with the reason when there is none.
-
-    *folder*: where its socket is, or empty for the usual places.
-    """
+async def connect_emulated(
+    settings: SmbDirectSettings, host: str, port: int, transport: str
+) -> ConnectedSocket:
+    """A connection to the server on *port* of this machine. OSError with the reason when there is none."""
     if host != "localhost" and not await asyncio.to_thread(addresses_here, host):
         text = f"emulated RDMA does not leave this machine, and {host} is another one"
         raise OSError(errno.EHOSTUNREACH, text)
-    path = emulated.find_port(folder, port)
+    path = emulated.find_port(settings.directory, port)
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connected.setblocking(False)
@@ -30,4 +30,4 @@ async def connect_emulated(folder: str, host: str, port: int, transport: str) ->
         if isinstance(error, PermissionError):
             raise OSError(error.errno, f"{path}: {error.strerror}") from None
         raise
-    return ConnectedSocket(connected, transport)
+    return ConnectedSocket(connected, transport, settings.native("emulated"))

@@ -19,7 +19,7 @@ from frevo.transport.dataplane import DataPlaneTransport
 from frevo.transport.traits import QUIC
 
 if TYPE_CHECKING:
-    from frevo._native import QuicClientTls
+    from frevo._native import QuicClientTls, SmbDirect
     from frevo.transport.base import Limits
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class ConnectedSocket(msgspec.Struct, eq=False):
 
     socket: socket.socket
     transport: str
+    direct: SmbDirect | None = None
 
     async def close(self) -> None:
         """Gives the connection up."""
@@ -108,7 +109,7 @@ class Plane:
             number = reached.number
             receiver.secured = reached.secured.result()
         else:
-            number = self.transport.adopt(reached.socket, reached.transport)
+            number = self.transport.adopt(reached.socket, reached.transport, reached.direct)
         self.transport.set_credits(number, receiver.credits)
         self._receivers[number] = receiver
         if isinstance(reached, QuicConnection):

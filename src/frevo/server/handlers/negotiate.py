@@ -37,13 +37,14 @@ def policy_of(server: Server, connection: Connection) -> NegotiationPolicy:
     settings = server.config.globals
     ciphers = () if settings.server_smb_encrypt == "off" else settings.server_smb3_encryption_algorithms
     traits = connection.traits
+    message_max = settings.frevo_smbdirect_message_size if traits.rdma else traits.message_max
     return NegotiationPolicy(
         newer(dialect_of(settings.server_min_protocol), traits.oldest),
         dialect_of(settings.server_max_protocol),
         settings.server_signing in SIGNING_REQUIRED,
         [_SIGNING[name] for name in settings.server_smb3_signing_algorithms],
         [_CIPHERS[name] for name in ciphers],
-        min(settings.smb2_max_trans, traits.message_max - FRAME_OVERHEAD),
+        min(settings.smb2_max_trans, message_max - FRAME_OVERHEAD),
         settings.smb2_max_read,
         settings.smb2_max_write,
         multi_credit=traits.multi_credit,

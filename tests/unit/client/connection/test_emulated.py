@@ -10,17 +10,24 @@ import pytest
 
 from frevo.client.connection import emulated as client
 from frevo.transport.emulated import bind_port
+from frevo.transport.smbdirect import SmbDirectSettings
 
 
 def connect(folder: Path, host: str, port: int) -> str:
     """Connects, closes again, and says over which transport."""
 
     async def run() -> str:
-        reached = await client.connect_emulated(str(folder), host, port, "smbdirect")
+        reached = await client.connect_emulated(SmbDirectSettings(directory=str(folder)), host, port, "smbdirect")
         await reached.close()
         return reached.transport
 
     return asyncio.run(run())
+
+
+@pytest.fixture(autouse=True)
+def nothing_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data plane is not asked here."""
+    monkeypatch.setattr(SmbDirectSettings, "native", lambda *_: None)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "::1"])

@@ -27,7 +27,7 @@ class Transport:
     def start(self, on_events: Any) -> None:
         self.tell = on_events
 
-    def adopt(self, connected: Any, name: str) -> int:
+    def adopt(self, connected: Any, name: str, direct: Any) -> int:
         return next(self.numbers)
 
     def set_credits(self, number: int, credits: Any) -> None:
