@@ -175,6 +175,8 @@ need_peers() {
 need_kernel() {
     "$(dirname "$0")/../tests/peers/linux-client/smbdirect/build.sh" >/dev/null ||
         say "no kernel for the tests of SMB Direct: see above"
+    "$(dirname "$0")/../tests/peers/linux-client/smbdirect/verbs-libraries.sh" >/dev/null ||
+        say "no libraries for the tests of RDMA devices: see above"
 }
 
 case "${1:-}" in

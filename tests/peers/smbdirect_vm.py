@@ -34,6 +34,24 @@ def built() -> Path:
     return Path(found.output.strip())
 
 
+@functools.cache
+def verbs_libraries() -> list[str]:
+    """What programs in the machine need to use its RDMA devices: options for *files*."""
+    found = programs.run(["bash", str(SCRIPTS / "verbs-libraries.sh"), "--if-there"])
+    if found.status != 0:
+        programs.missing(f"no libraries for RDMA devices: {found.output.strip()}")
+    root = Path(found.output.strip())
+    drivers = [root / "etc/libibverbs.d" / f"{kind}.driver" for kind in ("siw", "rxe")]
+    libraries = [
+        *root.glob("usr/lib/*/libibverbs.so.1"),
+        *root.glob("usr/lib/*/librdmacm.so.1"),
+        *root.glob("usr/lib/*/libibverbs/lib[sr][ix][we]-*.so"),
+        *root.glob("**/libnl-3.so.200"),
+        *root.glob("**/libnl-route-3.so.200"),
+    ]
+    return [f"{path}=/{path.relative_to(root)}" for path in [*drivers, *libraries]]
+
+
 def command(
     script: Path,
     *arguments: str,
