@@ -262,6 +262,12 @@ impl Output {
         self.segments.push_back(Segment::own(data, position));
     }
 
+    /// Queues bytes that others may have, too.
+    pub fn push_shared(&mut self, data: Bytes) {
+        self.bytes += data.len();
+        self.segments.push_back(Segment::Bytes { data: Data::Shared(data), position: 0 });
+    }
+
     /// Queues what is in pipes.
     pub fn push_pipes(&mut self, run: PipeRun, pool: &mut Pool) {
         for pipe in run {
@@ -301,6 +307,21 @@ impl Output {
     /// The next bytes to send in at most `limit` pieces, up to a pipe or file.
     pub fn slices(&self, limit: usize) -> impl Iterator<Item = IoSlice<'_>> {
         slices(&self.segments).take(limit)
+    }
+
+    /// The first `count` bytes, as far as they are in memory.
+    pub fn front_bytes(&self, mut count: usize) -> impl Iterator<Item = &[u8]> {
+        let pieces = self.segments.iter().map_while(Segment::bytes).filter(|rest| !rest.is_empty());
+        pieces.map_while(move |rest| {
+            let taken = count.min(rest.len());
+            count -= taken;
+            (taken > 0).then(|| &rest[..taken])
+        })
+    }
+
+    /// True if the first `count` bytes are there, and in memory.
+    pub fn has_in_memory(&self, count: usize) -> bool {
+        self.bytes >= count && self.front_bytes(count).map(<[u8]>::len).sum::<usize>() == count
     }
 
     /// True if a pipe waits.

@@ -94,6 +94,10 @@ counters! {
     unspliced_unable,
     /// The same because there were too many leases or too few descriptors.
     unspliced_short,
+    /// Bytes that left by RDMA, of this side's WRITEs and the peer's READs.
+    rdma_bytes_sent,
+    /// Bytes that came by RDMA.
+    rdma_bytes_received,
     /// Datagrams of QUIC received.
     quic_datagrams_received,
     /// Datagrams of QUIC sent.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use frevo_dataplane::budget::Budget;
 use frevo_dataplane::conn::Submission;
 use frevo_dataplane::event::{Event, Payload};
-use frevo_dataplane::framing::Framing;
 use frevo_dataplane::limits::Limits;
 use frevo_dataplane::quic::session::Secured;
 use pyo3::buffer::PyBuffer;
@@ -134,11 +133,6 @@ fn append(packet: &mut Vec<u8>, part: &Bound<'_, PyAny>) -> PyResult<()> {
     let start = packet.len();
     packet.resize(start + buffer.item_count(), 0);
     buffer.copy_to_slice(part.py(), &mut packet[start..])
-}
-
-/// "tcp" or "nbt".
-pub(crate) fn framing(name: &str) -> PyResult<Framing> {
-    Framing::by_name(name).ok_or_else(|| PyValueError::new_err(format!("unknown framing {name:?}")))
 }
 
 /// A limit as Python writes it.

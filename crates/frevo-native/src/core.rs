@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use frevo_dataplane::conn::{Connection, Host};
 use frevo_dataplane::event::{Event, Flow};
+use frevo_dataplane::framing::Framing;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::attached::SessionOpens;
 use crate::convert;
+use crate::direct;
 use crate::keys::{copy_of, SessionKeys};
 use crate::plane::role;
 use crate::records::ConnectionSettings;
@@ -46,12 +48,18 @@ impl Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (*, connection = 1, framing = "tcp", role = "server", limits = None))]
-    fn new(connection: u64, framing: &str, role: &str, limits: Option<&Bound<'_, PyDict>>) -> PyResult<Core> {
+    #[pyo3(signature = (*, connection = 1, framing = None, role = "server", limits = None))]
+    fn new(
+        connection: u64,
+        framing: Option<&Bound<'_, PyAny>>,
+        role: &str,
+        limits: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Core> {
         let limits = Arc::new(convert::limits(limits)?);
-        let (framing, role) = (convert::framing(framing)?, self::role(role)?);
+        let (transport, role) =
+            (framing.map_or(Ok(Framing::Tcp.into()), direct::transport)?, self::role(role)?);
         let flow = Arc::new(Flow::new(None));
-        let connection = Connection::new(connection, framing, role, flow, &limits);
+        let connection = direct::connection(connection, transport, role, flow, &limits);
         let host = Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)), Instant::now());
         Ok(Core { state: Mutex::new(State { connection, host, closed: false }) })
     }
@@ -100,7 +108,24 @@ impl Core {
     fn take_output<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let mut state = self.state();
         let State { connection, host, .. } = &mut *state;
-        PyBytes::new(py, &connection.output().take_all(&mut host.pool))
+        host.now = Instant::now();
+        let mut all = Vec::new();
+        loop {
+            // What cannot be read any more was never there: the frame is incomplete, and the connection of no use.
+            let loaded = connection.load(host);
+            let some = connection.output().take_all(&mut host.pool);
+            match (loaded, all.is_empty()) {
+                (Ok(()), _) if some.is_empty() => break,
+                (Ok(()), true) => all = some,
+                (Ok(()), false) => all.extend(some),
+                (Err(reason), _) => {
+                    all.extend(some);
+                    state.end(reason);
+                    break;
+                }
+            }
+        }
+        PyBytes::new(py, &all)
     }
 
     /// True if the connection is to be closed once its output is taken.

@@ -7,6 +7,7 @@ mod constants;
 mod convert;
 mod core;
 mod descriptor;
+mod direct;
 mod keys;
 mod plane;
 mod pump;
@@ -31,6 +32,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<keys::SessionKeys>()?;
     module.add_class::<records::ConnectionSettings>()?;
     module.add_class::<records::PumpSettings>()?;
+    module.add_class::<direct::SmbDirect>()?;
     module.add_class::<plane::DataPlane>()?;
     module.add_class::<pump::Credits>()?;
     module.add_class::<pump::Pump>()?;

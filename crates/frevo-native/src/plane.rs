@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::attached::SessionOpens;
 use crate::convert;
+use crate::direct;
 use crate::keys::SessionKeys;
 use crate::pump::{Credits, Lent, Pump};
 use crate::records::{ConnectionSettings, PumpOwner, PumpSettings};
@@ -127,16 +128,16 @@ impl DataPlane {
         self.inner.event_fd()
     }
 
-    fn listen(&self, fd: RawFd, framing: &str) -> PyResult<u64> {
-        Ok(self.inner.listen(duplicate(fd)?, convert::framing(framing)?))
+    fn listen(&self, fd: RawFd, framing: &Bound<'_, PyAny>) -> PyResult<u64> {
+        Ok(self.inner.listen(duplicate(fd)?, direct::transport(framing)?))
     }
 
     fn close_listener(&self, listener: u64) {
         self.inner.close_listener(listener);
     }
 
-    fn adopt(&self, fd: RawFd, framing: &str) -> PyResult<u64> {
-        Ok(self.inner.adopt(duplicate(fd)?, convert::framing(framing)?))
+    fn adopt(&self, fd: RawFd, framing: &Bound<'_, PyAny>) -> PyResult<u64> {
+        Ok(self.inner.adopt(duplicate(fd)?, direct::transport(framing)?))
     }
 
     /// Takes bound UDP sockets of one address, one for each I/O thread.

@@ -9,3 +9,4 @@ pub mod provider;
 mod random;
 pub mod regions;
 pub mod smbd;
+pub mod stream;

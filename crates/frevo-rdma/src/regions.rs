@@ -47,6 +47,8 @@ struct Region {
     base: u64,
     bytes: u64,
     access: Access,
+    /// Nobody has invalidated its tag.
+    open: bool,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +63,8 @@ struct Slot {
 pub struct Regions {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// How many tags open something.
+    open: usize,
 }
 
 /// Tags have 24 bits for the slot.
@@ -81,34 +85,43 @@ impl Regions {
         };
         let slot = &mut self.slots[index as usize];
         slot.key = slot.key.wrapping_add(1);
-        slot.region = Some(Region { memory, base, bytes, access });
+        slot.region = Some(Region { memory, base, bytes, access, open: true });
+        self.open += 1;
         Some(index << 8 | u32::from(slot.key))
     }
 
-    fn slot(&self, tag: u32) -> Option<&Region> {
-        let slot = self.slots.get((tag >> 8) as usize)?;
-        slot.region.as_ref().filter(|_| slot.key == tag as u8)
+    fn slot(&mut self, tag: u32) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut((tag >> 8) as usize)?;
+        (slot.key == tag as u8).then_some(slot)
     }
 
-    /// Ends what a tag allows: whether it allowed anything.
+    /// Ends what a tag allows: whether it allowed anything. The tag is not given again before it is released.
     pub fn invalidate(&mut self, tag: u32) -> bool {
-        if self.slot(tag).is_none() {
-            return false;
-        }
-        self.slots[(tag >> 8) as usize].region = None;
-        self.free.push(tag >> 8);
-        true
+        let region = self.slot(tag).and_then(|slot| slot.region.as_mut());
+        let was_open = region.is_some_and(|region| std::mem::replace(&mut region.open, false));
+        self.open -= usize::from(was_open);
+        was_open
     }
 
-    /// How many there are.
+    /// Forgets a tag, invalidated or not, and says which memory it was for. None: there is no such tag.
+    pub fn release(&mut self, tag: u32) -> Option<u64> {
+        self.invalidate(tag);
+        let region = self.slot(tag)?.region.take()?;
+        self.free.push(tag >> 8);
+        Some(region.memory)
+    }
+
+    /// How many tags open something.
     pub fn count(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.open
     }
 
     /// Where `bytes` at `offset`, as the peer counts, are, when the peer may do that. With `access` none, only tag
     /// and bounds are looked at.
     pub fn find(&self, tag: u32, offset: u64, bytes: u64, access: Access) -> Result<Place, Denied> {
-        let region = self.slot(tag).ok_or(Denied::Tag)?;
+        let slot = self.slots.get((tag >> 8) as usize).filter(|slot| slot.key == tag as u8);
+        let region = slot.and_then(|slot| slot.region.as_ref()).filter(|region| region.open);
+        let region = region.ok_or(Denied::Tag)?;
         let start = offset.checked_sub(region.base).ok_or(Denied::Bounds)?;
         let end = start.checked_add(bytes).ok_or(Denied::Bounds)?;
         if end > region.bytes {
@@ -158,8 +171,24 @@ mod tests {
                 assert!(!regions.invalidate(*old));
             }
             assert!(regions.invalidate(tag) && !regions.invalidate(tag) && regions.count() == 0);
+            assert_eq!(regions.find(tag, 0, 1, Access::WRITE), Err(Denied::Tag));
+            assert_eq!((regions.release(tag), regions.release(tag)), (Some(memory), None));
             before.push(tag);
         }
         assert_eq!(regions.register(1, u64::MAX, 1, Access::READ), None);
+    }
+
+    /// A tag has eight bits that change: one that was invalidated, and is not released, is not given again by then.
+    #[test]
+    fn a_tag_is_not_given_again_before_it_is_released() {
+        let mut regions = Regions::default();
+        let held = regions.register(7, 0, 10, Access::READ).unwrap();
+        assert!(regions.invalidate(held));
+        for memory in 100..1000 {
+            let tag = regions.register(memory, 0, 10, Access::READ).unwrap();
+            assert_ne!(tag, held);
+            assert_eq!(regions.release(tag), Some(memory));
+        }
+        assert_eq!(regions.release(held), Some(7));
     }
 }

@@ -68,6 +68,9 @@ pub enum Room<'a> {
 impl Connection {
     /// Where the next bytes go.
     pub fn room(&mut self, host: &mut Host) -> Room<'_> {
+        if self.common.direct.is_some() {
+            return self.direct_room().map_or(Room::Any, Room::Own);
+        }
         if self.common.closing || self.is_paused(&host.limits) {
             return Room::Any;
         }
@@ -116,6 +119,9 @@ impl Connection {
 
     /// True while a message is coming in that is received where it belongs.
     pub fn is_direct(&self) -> bool {
+        if let Some(direct) = &self.common.direct {
+            return direct.receives_in_place();
+        }
         let Some(size) = self.expected_bytes() else { return false };
         let missing = size.saturating_sub(self.arrived());
         missing >= DIRECT_BYTES || size >= LARGE_BYTES && missing > 0

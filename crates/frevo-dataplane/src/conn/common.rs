@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::arriving::Arrival;
+use super::direct::Direct;
 use super::input::Up;
 use super::{violation, Host, Settings};
 use crate::attached::{AttachedOpen, SessionOpens};
@@ -52,6 +53,8 @@ pub(super) struct Common {
     /// How far what it sends has arrived, if that is known.
     pub(super) delivery: Option<Arc<Delivery>>,
     pub(super) unread: Unread,
+    /// What is between the messages and the carrier, unless they are framed on a stream.
+    pub(super) direct: Option<Box<Direct>>,
 }
 
 impl Common {
@@ -85,6 +88,16 @@ impl Common {
             Some(delivery) if delivery.leaves_host() => open.pages.pin(&open.file, host.now, &host.stats),
             _ => Err(Obstacle::Near),
         }
+    }
+
+    /// Bytes that wait to be sent.
+    pub(super) fn queued(&self) -> usize {
+        self.output.len() + self.direct.as_ref().map_or(0, |direct| direct.outstanding())
+    }
+
+    /// Bytes in memory of what was and is to be sent.
+    pub(super) fn held(&self) -> usize {
+        self.output.held() + self.direct.as_ref().map_or(0, |direct| direct.outstanding())
     }
 
     /// Sends what is queued, then the connection is to be closed; nothing more is received or queued.

@@ -50,6 +50,9 @@ impl Connection {
     /// Takes received bytes, which it may overwrite. An error ends the connection.
     pub fn feed(&mut self, chunk: &mut [u8], host: &mut Host) -> Result<(), Reason> {
         add(&host.stats.bytes_received, chunk.len() as u64);
+        if self.common.direct.is_some() {
+            return self.feed_direct(chunk, host);
+        }
         if self.common.closing {
             return Ok(());
         }
@@ -75,6 +78,11 @@ impl Connection {
     /// Those bytes must be initialised and `room` must have been the last call on this connection.
     pub unsafe fn direct_filled(&mut self, count: usize, host: &mut Host) -> Result<(), Reason> {
         add(&host.stats.bytes_received, count as u64);
+        if self.common.direct.is_some() {
+            // SAFETY: the same is asked of the caller.
+            unsafe { self.direct_room_filled(count) };
+            return Ok(());
+        }
         if let Some(result) = self.slot_filled(count, host) {
             return result;
         }
@@ -85,6 +93,9 @@ impl Connection {
 
     /// Goes on with what is buffered, after a pause has ended or bytes were added.
     pub fn resume(&mut self, host: &mut Host) -> Result<(), Reason> {
+        if self.common.direct.is_some() {
+            return self.resume_direct(host);
+        }
         if self.common.closing || self.common.input.is_empty() {
             return Ok(());
         }
@@ -111,7 +122,7 @@ impl Connection {
 
     /// True when an incomplete message has begun.
     pub fn has_partial(&self) -> bool {
-        !self.common.input.is_empty()
+        !self.common.input.is_empty() || self.common.direct.as_ref().is_some_and(|direct| direct.is_inside())
     }
 
     /// Complete messages so far; a change shows progress.
@@ -129,11 +140,18 @@ impl Connection {
         }
     }
 
-    pub(super) fn check_length(&self, length: usize, host: &Host) -> Result<(), Reason> {
+    /// Bytes of the largest message; an encrypted one is larger by its transform header.
+    pub(super) fn message_limit(&self, host: &Host) -> usize {
         let limits = &host.limits;
-        let limit =
-            if self.common.settings.authenticated { limits.max_frame } else { limits.max_preauth_frame };
-        // An encrypted message is larger by its transform header.
+        if self.common.settings.authenticated {
+            limits.max_frame
+        } else {
+            limits.max_preauth_frame
+        }
+    }
+
+    pub(super) fn check_length(&self, length: usize, host: &Host) -> Result<(), Reason> {
+        let limit = self.message_limit(host);
         if length > limit + TRANSFORM_BYTES {
             return Err(Reason::Owned(format!("message of {length} bytes is larger than the limit {limit}")));
         }
@@ -199,7 +217,7 @@ impl Connection {
     }
 
     /// Handles a message in a buffer that belongs to others.
-    fn message_in(&mut self, body: &mut [u8], host: &mut Host) -> Result<(), Reason> {
+    pub(super) fn message_in(&mut self, body: &mut [u8], host: &mut Host) -> Result<(), Reason> {
         match (self.message(body, Shown::Whole, host)?, &mut self.side) {
             (Verdict::Answered, Side::Server(_)) => (),
             (Verdict::Answered, Side::Client(client)) => client.keep_for_store(body, host),
@@ -210,7 +228,7 @@ impl Connection {
     }
 
     /// Handles a buffer that is exactly one message and gives it away without a copy.
-    fn whole_message(&mut self, mut input: Vec<u8>, host: &mut Host) -> Result<(), Reason> {
+    pub(super) fn whole_message(&mut self, mut input: Vec<u8>, host: &mut Host) -> Result<(), Reason> {
         self.check_length(input.len() - FRAME_BYTES, host)?;
         self.common.expects_large = input.len() >= LARGE_BYTES;
         self.common.frames += 1;

@@ -9,6 +9,7 @@ mod arriving;
 mod client;
 mod common;
 mod compound;
+pub mod direct;
 mod input;
 #[cfg(test)]
 mod nonce_tests;
@@ -27,6 +28,7 @@ use arriving::Arrival;
 pub use arriving::Room;
 use client::Client;
 use common::{Channel, Common, Unread};
+use direct::Direct;
 use server::Server;
 pub use submit::{Submission, CLOSE_AFTER, ENCRYPT};
 
@@ -162,6 +164,7 @@ impl Connection {
             takes_pipes: false,
             delivery: None,
             unread: Unread::new(limits.max_unread_bytes.clone()),
+            direct: None,
         };
         let side = match role {
             Role::Server => Side::Server(Server::new(limits.max_credits)),
@@ -239,14 +242,71 @@ impl Connection {
         self.common.closing
     }
 
-    /// What waits to be sent.
+    /// Carries its messages by SMB Direct; nothing was sent or received before.
+    pub fn run_over(&mut self, direct: Direct) {
+        self.common.direct = Some(Box::new(direct));
+    }
+
+    /// Its SMB Direct.
+    pub fn direct(&self) -> Option<&Direct> {
+        self.common.direct.as_deref()
+    }
+
+    /// What the carrier is to send.
     pub fn output(&mut self) -> &mut Output {
-        &mut self.common.output
+        match &mut self.common.direct {
+            Some(direct) => &mut direct.wire,
+            None => &mut self.common.output,
+        }
     }
 
     /// Bytes that wait to be sent.
     pub fn output_bytes(&self) -> usize {
-        self.common.output.len()
+        self.common.queued()
+    }
+
+    /// True when nothing waits to be sent, whoever it waits for.
+    pub fn is_flushed(&self) -> bool {
+        let direct = self.common.direct.as_ref();
+        self.common.output.is_empty() && direct.is_none_or(|direct| direct.is_flushed())
+    }
+
+    /// True if there may be something to send that nobody is sending.
+    pub(crate) fn has_waiting_output(&self) -> bool {
+        match &self.common.direct {
+            Some(direct) => direct.wire.is_waiting() || !self.common.output.is_empty(),
+            None => self.common.output.is_waiting(),
+        }
+    }
+
+    /// True while a job brings what is to be sent next.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.common.output.is_missing()
+    }
+
+    /// True while no more may be received: it is paused, and its peer can wait. Over SMB Direct the peer has to be heard, as
+    /// nothing can be sent without what it grants; what it may send is bounded by what it was granted itself.
+    pub fn is_deaf(&self, limits: &Limits) -> bool {
+        let paused = self.is_paused(limits);
+        paused && self.common.direct.is_none()
+    }
+
+    /// When it has something to do by itself that cannot wait for the next tick.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.common.direct.as_ref().and_then(|direct| direct.due())
+    }
+
+    /// The time is `host.now`. True if something is to be sent because of that; an error ends the connection.
+    pub(crate) fn on_time(&mut self, host: &Host) -> Result<bool, Reason> {
+        self.common.direct.as_mut().map_or(Ok(false), |direct| direct.on_time(host.now))
+    }
+
+    /// It ends because of something that its peer is told. True: that is in its output.
+    pub(crate) fn say_goodbye(&mut self, host: &mut Host) -> bool {
+        self.common.direct.as_mut().is_some_and(|direct| {
+            direct.say_goodbye(host);
+            !direct.wire.is_empty() && !direct.wire.is_busy()
+        })
     }
 
     /// True while no more may be read: too much waits to be sent or to be handled by the control plane.
@@ -254,7 +314,7 @@ impl Connection {
         self.count();
         let full = match &self.side {
             Side::Server(server) => server.is_full(&self.common, limits),
-            Side::Client(_) => self.common.output.len() >= limits.output_high_water,
+            Side::Client(_) => self.common.queued() >= limits.output_high_water,
         };
         full || self.common.flow.is_full(limits.max_requests_in_flight, limits.max_bytes_in_flight)
     }
@@ -266,7 +326,7 @@ impl Connection {
             Side::Server(server) => server.due_bytes(),
             Side::Client(_) => 0,
         };
-        common.unread.count(if common.settings.authenticated { common.output.held() + due } else { 0 });
+        common.unread.count(if common.settings.authenticated { common.held() + due } else { 0 });
     }
 
     /// Goes on with what a worker or the ring has done.

@@ -6,14 +6,17 @@ use crate::event::Reason;
 use crate::file_job::{FileJob, Purpose, Target, Work};
 
 impl Connection {
-    /// Reads what is to be sent next, if it is still in a file. An error ends the connection: the length of the response
+    /// Reads what is to be sent next, if it is still in a file, and makes it ready for the carrier. An error ends the connection: the length of the response
     /// was said already.
     pub fn load(&mut self, host: &mut Host) -> Result<(), Reason> {
         if self.common.output.has_files() {
             let missing = self.common.output.load(&mut host.pool, !host.can_defer).map_err(unreadable)?;
             missing.into_iter().for_each(|missing| self.miss(missing, host));
         }
-        Ok(())
+        match &mut self.common.direct {
+            Some(direct) => direct.load(&mut self.common.output, host),
+            None => Ok(()),
+        }
     }
 
     /// The carrier takes no more: what is still in files stays there, except of files that somebody holds. Nobody waits for a

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::link::Link;
 use super::quic;
+use super::transport::Transport;
 use crate::event::{ConnectionId, ListenerId, Reason};
 use crate::file_job::FileJob;
-use crate::framing::Framing;
 use crate::quic::session::Secured;
 
 /// What the control plane asks of a thread.
@@ -16,7 +16,7 @@ pub(crate) enum Command {
     Listen {
         listener: ListenerId,
         fd: OwnedFd,
-        framing: Framing,
+        transport: Transport,
         /// A QUIC socket of the kernel.
         is_quic: bool,
     },

@@ -111,8 +111,8 @@ impl Thread {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Listen { listener, fd, framing, is_quic } => {
-                let raw = self.listeners.add(listener, fd, framing, is_quic);
+            Command::Listen { listener, fd, transport, is_quic } => {
+                let raw = self.listeners.add(listener, fd, transport, is_quic);
                 if self.control(libc::EPOLL_CTL_ADD, raw, READ, LISTENER | listener).is_err() {
                     self.listeners.remove(listener);
                 }
@@ -227,10 +227,11 @@ impl Thread {
             return Err(reason);
         }
         transfer::pump(&mut socket, &mut core, &mut self.table.host)?;
-        let ends = core.is_closing() && core.output().is_empty();
-        core.parked = core.is_paused(&self.shared.limits) && !ends && entry.lingering.is_none();
+        let ends = core.is_closing() && core.is_flushed();
+        core.parked = core.is_deaf(&self.shared.limits) && !ends && entry.lingering.is_none();
         let wanted = wanted(socket, &mut core);
         let changed = std::mem::replace(&mut entry.interest, wanted) != wanted;
+        self.table.remind(id, core.due());
         if ends {
             self.table.linger(id, &mut core);
         }

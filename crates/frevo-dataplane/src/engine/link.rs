@@ -121,7 +121,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(super) fn new(carrier: Carrier, mut connection: Connection) -> Link {
-        if let Carrier::Socket(delivery) = &carrier {
+        if let (Carrier::Socket(delivery), None) = (&carrier, connection.direct()) {
             connection.set_takes_pipes(true);
             connection.set_delivery(delivery.clone());
         }
@@ -256,10 +256,13 @@ impl Core {
             return true;
         }
         self.connection.count();
-        let output = self.connection.output();
-        let waits = output.is_waiting();
-        let ends = output.is_empty() && self.connection.is_closing();
-        let goes_on = self.parked && !self.connection.is_paused(limits);
-        !(waits || ends || goes_on || self.failed.is_some())
+        let waits = self.connection.has_waiting_output();
+        let ends = self.connection.is_flushed() && self.connection.is_closing();
+        !(waits || ends || self.goes_on(limits) || self.failed.is_some())
+    }
+
+    /// True when a pause has ended.
+    pub(super) fn goes_on(&self, limits: &Limits) -> bool {
+        (self.parked || self.connection.holds_messages()) && !self.connection.is_paused(limits)
     }
 }

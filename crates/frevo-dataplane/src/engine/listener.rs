@@ -7,9 +7,9 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use super::admission::Admission;
+use super::transport::Transport;
 use super::{socket, Accepted, Shared};
 use crate::event::{Event, ListenerId};
-use crate::framing::Framing;
 
 /// Connections accepted per wake-up of a listener, so that the others get their turn.
 const BATCH: usize = 64;
@@ -18,7 +18,7 @@ const BATCH: usize = 64;
 #[derive(Debug)]
 struct Listener {
     fd: OwnedFd,
-    framing: Framing,
+    transport: Transport,
     /// A QUIC socket of the kernel: connections have their handshakes first.
     is_quic: bool,
 }
@@ -40,12 +40,12 @@ impl Listeners {
         &mut self,
         listener: ListenerId,
         fd: OwnedFd,
-        framing: Framing,
+        transport: Transport,
         is_quic: bool,
     ) -> RawFd {
         socket::prepare(fd.as_raw_fd());
         let raw = fd.as_raw_fd();
-        self.sockets.insert(listener, Listener { fd, framing, is_quic });
+        self.sockets.insert(listener, Listener { fd, transport, is_quic });
         raw
     }
 
@@ -66,11 +66,11 @@ impl Listeners {
         events: &mut Vec<Event>,
     ) -> io::Result<()> {
         let Some(it) = self.sockets.get(&listener) else { return Ok(()) };
-        let (raw, framing, is_quic) = (it.fd.as_raw_fd(), it.framing, it.is_quic);
+        let (raw, transport, is_quic) = (it.fd.as_raw_fd(), it.transport, it.is_quic);
         for _ in 0..BATCH {
             match socket::accept(raw) {
                 Ok(accepted) => {
-                    Self::admit(accepted, listener, (framing, is_quic), shared, admission, events)
+                    Self::admit(accepted, listener, (transport, is_quic), shared, admission, events)
                 }
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EAGAIN) => return Ok(()),
@@ -92,7 +92,7 @@ impl Listeners {
     fn admit(
         (fd, peer): (OwnedFd, String),
         listener: ListenerId,
-        (framing, is_quic): (Framing, bool),
+        (transport, is_quic): (Transport, bool),
         shared: &Arc<Shared>,
         admission: &mut Admission,
         events: &mut Vec<Event>,
@@ -103,7 +103,7 @@ impl Listeners {
         let accepted = Accepted { listener, peer, local: socket::local_address(fd.as_raw_fd()) };
         let connection = match is_quic {
             true => shared.accept_kernel_quic(fd, accepted),
-            false => Some(shared.adopt(fd, framing, Some(accepted))),
+            false => Some(shared.adopt(fd, transport, Some(accepted))),
         };
         connection.into_iter().for_each(|id| shared.recent.admitted(id, &shared.limits));
     }

@@ -24,6 +24,7 @@ pub mod stepped;
 mod table;
 mod timers;
 mod transfer;
+mod transport;
 mod uring;
 mod workers;
 #[cfg(test)]
@@ -38,7 +39,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
 use crate::attached::SessionOpens;
-use crate::conn::{Connection, Role, Settings, Submission};
+use crate::conn::{Role, Settings, Submission};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
 use crate::event::{ConnectionId, Event, Flow, ListenerId};
@@ -60,6 +61,7 @@ pub use queue::Waker;
 use queue::{CommandQueue, EventQueue};
 #[doc(hidden)]
 pub use quic::wire;
+pub use transport::Transport;
 use workers::Workers;
 
 /// What all threads of a data plane see.
@@ -97,7 +99,7 @@ impl Shared {
     pub(crate) fn adopt(
         self: &Arc<Shared>,
         fd: OwnedFd,
-        framing: Framing,
+        transport: Transport,
         accepted: Option<Accepted>,
     ) -> ConnectionId {
         let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
@@ -109,7 +111,7 @@ impl Shared {
             add(&self.stats.connections, 1);
             socket::keep_alive(fd.as_raw_fd());
         }
-        let link = self.new_link(id, Carrier::of(fd), framing);
+        let link = self.new_link(id, Carrier::of(fd), transport);
         self.send(id, Command::Adopt { link, accepted });
         id
     }
@@ -125,7 +127,13 @@ impl Shared {
     }
 
     /// A connection that can be found; it has been counted among the connections.
-    fn new_link(self: &Arc<Shared>, id: ConnectionId, carrier: Carrier, framing: Framing) -> Arc<Link> {
+    fn new_link(
+        self: &Arc<Shared>,
+        id: ConnectionId,
+        carrier: Carrier,
+        transport: impl Into<Transport>,
+    ) -> Arc<Link> {
+        let transport = transport.into();
         add(&self.stats.unauthenticated, 1);
         let shared = Arc::downgrade(self);
         let wake = move || {
@@ -134,7 +142,7 @@ impl Shared {
             }
         };
         let flow = Arc::new(Flow::new(Some(Box::new(wake))));
-        let connection = Connection::new(id, framing, self.role, flow, &self.limits);
+        let connection = transport.connection(id, self.role, flow, &self.limits, &carrier);
         let link = Arc::new(Link::new(carrier, connection));
         self.links.write().unwrap_or_else(PoisonError::into_inner).insert(id, link.clone());
         link
@@ -281,9 +289,10 @@ impl DataPlane {
     }
 
     /// Takes a listening socket; its connections are accepted from now on.
-    pub fn listen(&self, fd: OwnedFd, framing: Framing) -> ListenerId {
+    pub fn listen(&self, fd: OwnedFd, transport: impl Into<Transport>) -> ListenerId {
         let listener = self.new_listener();
-        self.shared.send(0, Command::Listen { listener, fd, framing, is_quic: false });
+        let transport = transport.into();
+        self.shared.send(0, Command::Listen { listener, fd, transport, is_quic: false });
         listener
     }
 
@@ -339,8 +348,8 @@ impl DataPlane {
     }
 
     /// Takes a connected stream socket.
-    pub fn adopt(&self, fd: OwnedFd, framing: Framing) -> ConnectionId {
-        self.shared.adopt(fd, framing, None)
+    pub fn adopt(&self, fd: OwnedFd, transport: impl Into<Transport>) -> ConnectionId {
+        self.shared.adopt(fd, transport.into(), None)
     }
 
     /// Up to `limit` events, oldest first. The eventfd stays readable when there are more.

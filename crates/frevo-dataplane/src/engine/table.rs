@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::admission::Admission;
+use super::carrier::ByteStream;
 use super::fair_queue::{Owner, Party};
 use super::link::{Core, Link};
 use super::quic::{Key, Quic};
@@ -31,6 +32,8 @@ pub(super) enum Timer {
     Tick,
     /// A timer of a QUIC connection.
     Quic(Key),
+    /// To go on with a connection.
+    Connection(ConnectionId),
 }
 
 /// A connection as its thread sees it.
@@ -239,6 +242,7 @@ impl Table {
             true => Reason::Borrowed("peer does not take data of a file that somebody waits to write to"),
             false => reason,
         };
+        self.say_goodbye(&entry);
         self.shared.forget(id);
         let authenticated = entry.link.end(&mut self.host);
         let stats = &self.shared.stats;
@@ -263,6 +267,22 @@ impl Table {
         }
         if let Some(gone) = &mut self.gone {
             gone.push((id, entry));
+        }
+    }
+
+    /// What the peer is told of the end, if it still takes it.
+    fn say_goodbye(&mut self, entry: &Entry) {
+        let Some(mut socket) = entry.link.carrier.socket() else { return };
+        let mut core = entry.link.lock(&mut self.host);
+        if core.say_goodbye(&mut self.host) {
+            let _ = socket.send_front(core.output(), &mut self.host.pool);
+        }
+    }
+
+    /// Reminds of a connection, if it has something to do at a time.
+    pub(super) fn remind(&mut self, id: ConnectionId, due: Option<Instant>) {
+        if let Some(at) = due {
+            self.timers.set(at, Timer::Connection(id));
         }
     }
 
@@ -296,6 +316,7 @@ impl Table {
             match timer {
                 (_, Timer::Tick) => ticked = true,
                 (at, Timer::Quic(key)) => self.quic.remind(key, at, now),
+                (_, Timer::Connection(id)) => self.mark(id),
             }
         }
         if ticked {
@@ -319,6 +340,14 @@ impl Table {
             let link = entry.link.clone();
             let core = &mut *link.lock(&mut self.host);
             let authenticated = core.settings().authenticated;
+            match core.on_time(&self.host) {
+                Ok(true) => fed.push(*id),
+                Ok(false) => (),
+                Err(reason) => drop(core.failed.get_or_insert(reason)),
+            }
+            if core.failed.is_some() {
+                fed.push(*id);
+            }
             if entry.lingering.is_some_and(|since| now.saturating_duration_since(since) >= LINGER) {
                 overdue.push((*id, "closed by the server"));
             } else if server && !authenticated && age >= limits.preauth_timeout {
@@ -331,7 +360,7 @@ impl Table {
                 self.host.events.push(Event::Idle { connection: *id });
             }
             // Nobody says when a user's other connections have sent enough.
-            if core.parked && !core.is_paused(&limits) {
+            if core.goes_on(&limits) {
                 fed.push(*id);
             }
             // Credits that the control plane has waited for and not taken wake nobody.
@@ -413,7 +442,7 @@ impl Entry {
     fn output_overdue(&mut self, core: &mut Core, now: Instant, timeout: Duration) -> bool {
         let (waiting, sent) = (core.output_bytes(), core.output().sent());
         match self.stalled {
-            _ if waiting == 0 || core.output().is_missing() => self.stalled = None,
+            _ if waiting == 0 || core.is_missing() => self.stalled = None,
             Some((then, since)) if then == sent => return now.saturating_duration_since(since) >= timeout,
             _ => self.stalled = Some((sent, now)),
         }

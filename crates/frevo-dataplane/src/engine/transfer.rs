@@ -48,7 +48,7 @@ pub(super) fn receive(
             }
         };
         total += count;
-        if !more || core.is_paused(&host.limits) {
+        if !more || core.is_deaf(&host.limits) {
             break;
         }
     }
@@ -72,7 +72,7 @@ pub(super) fn pump(
 /// Goes on with input that waited, once. True when there was a message in it.
 pub(super) fn resume(core: &mut Connection, host: &mut Host) -> Result<bool, Reason> {
     let before = core.frame_count();
-    if core.has_partial() && !core.is_paused(&host.limits) {
+    if (core.has_partial() || core.holds_messages()) && !core.is_paused(&host.limits) {
         core.resume(host)?;
     }
     Ok(core.frame_count() != before)
@@ -84,9 +84,12 @@ pub(super) fn send_output(
     core: &mut Connection,
     host: &mut Host,
 ) -> Result<(), Reason> {
-    while !core.output().is_empty() && !core.output().is_busy() {
+    while !core.output().is_busy() {
         core.load(host)?;
         let output = core.output();
+        if output.is_empty() {
+            break;
+        }
         let piped = output.front_pipe().is_some();
         let sent = stream.send_front(output, &mut host.pool)?;
         if sent == 0 {

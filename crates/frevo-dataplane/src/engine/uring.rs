@@ -244,8 +244,8 @@ impl Thread {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Listen { listener, fd, framing, is_quic } => {
-                self.listeners.add(listener, fd, framing, is_quic);
+            Command::Listen { listener, fd, transport, is_quic } => {
+                self.listeners.add(listener, fd, transport, is_quic);
                 self.unpolled.push(listener);
             }
             Command::CloseListener(listener) => {
@@ -309,7 +309,7 @@ impl Thread {
         let host = &mut self.table.host;
         host.now = Instant::now();
         let mut core = entry.link.lock(host);
-        if core.is_paused(&host.limits) && entry.lingering.is_none() {
+        if core.is_deaf(&host.limits) && entry.lingering.is_none() {
             drop(core);
             return self.table.mark(id); // armed again when it may be read again
         }
@@ -396,9 +396,10 @@ impl Thread {
                 transfer::pump(&mut socket, &mut core, &mut self.table.host)?;
             }
         }
-        if core.is_closing() && core.output().is_empty() {
+        if core.is_closing() && core.is_flushed() {
             self.table.linger(id, &mut core);
         }
+        self.table.remind(id, core.due());
         self.arm_connection(id, socket, &mut core);
         Ok(())
     }

@@ -122,6 +122,23 @@ impl Endpoint {
         }
     }
 
+    /// What was agreed upon, before anything was sent or fed; receives and work may have been posted.
+    pub fn agree(&mut self, limits: Limits) {
+        self.limits = Limits { segment_bytes: limits.segment_bytes.clamp(64, 65_500), ..limits };
+        self.decoder = Decoder::new(limits.checks, limits.by_reference);
+        let done: Vec<_> = self.work.iter().map(|work| self.done_when_sent(work)).collect();
+        self.work.iter_mut().zip(done).for_each(|(work, done)| work.done = done);
+    }
+
+    /// Whether the next message that is posted leaves at once.
+    pub fn has_nothing_to_send(&self) -> bool {
+        self.leaving.is_none()
+            && self.work.is_empty()
+            && self.responses.is_empty()
+            && self.fetched.is_empty()
+            && self.ending.is_none()
+    }
+
     /// Posts a receive for a message of at most `bytes`.
     pub fn post_receive(&mut self, bytes: usize) {
         self.receives.push_back(bytes);
@@ -148,11 +165,17 @@ impl Endpoint {
     }
 
     fn post(&mut self, work: u64, bytes: u64, message: Message) {
-        // That a READ was asked for says nothing; it is over with its answer. What is sent by reference has to be fetched.
-        let waits = matches!(message, Message::ReadRequest { .. })
-            || self.limits.by_reference && bytes > 0 && message.is_tagged();
-        let done = (!waits).then_some(work);
-        self.work.push_back(Work { message, bytes, sent: 0, work, done });
+        let mut posted = Work { message, bytes, sent: 0, work, done: None };
+        posted.done = self.done_when_sent(&posted);
+        self.work.push_back(posted);
+    }
+
+    /// The number of work that is done as soon as it has left. That a READ was asked for says nothing: it is over with its
+    /// answer. What is sent by reference has to be fetched.
+    fn done_when_sent(&self, work: &Work) -> Option<u64> {
+        let waits = matches!(work.message, Message::ReadRequest { .. })
+            || self.limits.by_reference && work.bytes > 0 && work.message.is_tagged();
+        (!waits).then_some(work.work)
     }
 
     /// The peer has done something wrong: nothing but Terminate is sent any more.

@@ -111,9 +111,10 @@ impl From<Fault> for Terminate {
     }
 }
 
-impl fmt::Display for Terminate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match (self.layer, self.kind, self.code) {
+impl Terminate {
+    /// What was wrong.
+    pub fn text(self) -> &'static str {
+        match (self.layer, self.kind, self.code) {
             (0, 0, _) => "RDMAP: a fault of the sender",
             (0, 1, 0) => "RDMAP: invalid steering tag",
             (0, 1, 1) | (1, 1, 1) => "outside of the memory",
@@ -133,8 +134,13 @@ impl fmt::Display for Terminate {
             (2, 0, 2) => "MPA: wrong checksum",
             (2, 0, 3) => "MPA: wrong length",
             _ => "an error",
-        };
+        }
+    }
+}
+
+impl fmt::Display for Terminate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Terminate { layer, kind, code } = self;
-        write!(f, "iWARP: terminated: {text} (layer {layer}, type {kind}, code {code})")
+        write!(f, "iWARP: terminated: {} (layer {layer}, type {kind}, code {code})", self.text())
     }
 }

@@ -81,10 +81,10 @@ impl Server {
     pub(super) fn is_full(&self, common: &Common, limits: &Limits) -> bool {
         let answers_suffice = match common.settings.authenticated {
             true => common.unread.is_over(),
-            false => common.output.len() >= PREAUTH_OUTPUT_BYTES,
+            false => common.queued() >= PREAUTH_OUTPUT_BYTES,
         };
         answers_suffice
-            || common.output.len() + self.deferred_bytes >= limits.output_high_water
+            || common.queued() + self.deferred_bytes >= limits.output_high_water
             || self.expected_bytes >= limits.max_bytes_in_flight
     }
 

@@ -42,7 +42,7 @@ impl DataPlane {
         let listener = self.new_listener();
         let listening = Listening { fd: ours, tls: Presented(tls), handshakes: 0, validates: false };
         self.shared.handshakes.lock().listeners.insert(listener, listening);
-        self.shared.send(0, Command::Listen { listener, fd, framing: Framing::Tcp, is_quic: true });
+        self.shared.send(0, Command::Listen { listener, fd, transport: Framing::Tcp.into(), is_quic: true });
         Ok(listener)
     }
 

@@ -33,7 +33,7 @@ impl Thread {
         let Some(entry) = self.table.entries.get_mut(&id) else { return };
         let fd = types::Fd(socket.fd);
         let before = entry.interest;
-        core.parked = core.is_paused(&self.shared.limits) && entry.lingering.is_none();
+        core.parked = core.is_deaf(&self.shared.limits) && entry.lingering.is_none();
         // What comes from a QUIC socket has to be told apart, which a RECV of the ring does not do.
         let is_quic = socket.quic_client.is_some();
         let bulk = before & BULK != 0 || is_quic;

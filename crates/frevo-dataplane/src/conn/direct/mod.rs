@@ -1,0 +1,165 @@
+//! SMB Direct beneath a connection ([MS-SMBD]): received bytes become messages of SMB2, and those that are queued become messages
+//! of SMB Direct, as far as the peer's credits go.
+//!
+//! What is above knows nothing of it: messages come and go as on TCP. `incoming` puts them together, `outgoing` takes them apart;
+//! `neighbour` is what two processes of one machine need.
+
+mod incoming;
+mod neighbour;
+mod outgoing;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use frevo_rdma::memory::Memory;
+use frevo_rdma::provider::{Provider as _, Refused, Remote};
+use frevo_rdma::regions::Access;
+use frevo_rdma::smbd::{Agreed, Machine};
+use frevo_rdma::stream::{Neighbour, Stream};
+
+pub use neighbour::Process;
+pub use settings::{Provider, Settings};
+
+use super::Role;
+use crate::buffer::Output;
+
+/// What a message has beside its data at most: the other parts of a compound, and its protection.
+const HEADERS_BYTES: u32 = 4096;
+
+/// A connection's SMB Direct.
+#[derive(Debug)]
+pub struct Direct {
+    machine: Machine,
+    stream: Stream,
+    /// What the carrier sends.
+    pub(super) wire: Output,
+    // What comes in.
+    /// A message that is not whole, behind room for its transport header.
+    message: Vec<u8>,
+    /// Whole messages that wait because the connection is paused, in the same form.
+    held: VecDeque<Vec<u8>>,
+    held_bytes: usize,
+    // What goes out.
+    /// Bytes of the message at the front of the output that have not left.
+    left: usize,
+    /// Its pieces are kept as they are.
+    keeps: bool,
+    /// Tokens of the peer to invalidate, each with where in the output the message ends that does it.
+    invalidations: VecDeque<(u64, u32)>,
+    ended: bool,
+    /// The largest message that this side puts together.
+    fragmented_bytes: u32,
+}
+
+impl Direct {
+    /// Over a stream on which nothing was sent, at `now`. `neighbour`: the process at the other end, where the provider needs it.
+    pub fn new(
+        settings: &Settings,
+        role: Role,
+        now: Instant,
+        neighbour: Option<Box<dyn Neighbour>>,
+    ) -> Direct {
+        let machine = match role {
+            Role::Server => Machine::accept(settings.machine(), now),
+            Role::Client | Role::Relay => Machine::connect(settings.machine(), now),
+        };
+        let mut direct = Direct {
+            machine,
+            stream: Stream::new(settings.stream(role), neighbour),
+            wire: Output::default(),
+            message: Vec::new(),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            left: 0,
+            keeps: false,
+            invalidations: VecDeque::new(),
+            ended: false,
+            fragmented_bytes: settings.fragmented_bytes,
+        };
+        direct.post();
+        direct
+    }
+
+    /// What both sides agreed upon, once they have.
+    pub fn agreed(&self) -> Option<Agreed> {
+        self.machine.agreed()
+    }
+
+    /// Bytes that were queued and have not been sent.
+    pub(super) fn outstanding(&self) -> usize {
+        self.wire.len() + self.stream.held()
+    }
+
+    /// Whether everything that was handed over has left.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.wire.is_empty() && self.stream.held() == 0 && self.stream.leaving() == 0
+    }
+
+    /// Whether the peer has begun a message and not ended it.
+    pub(super) fn is_inside(&self) -> bool {
+        !self.message.is_empty() || self.stream.is_inside()
+    }
+
+    /// When there is something to do that is not the connection's own tick.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.stream.due()
+    }
+
+    /// The time is `now`: true if something is to be sent because of that. An error ends the connection.
+    pub(super) fn on_time(&mut self, now: Instant) -> Result<bool, crate::event::Reason> {
+        let was_due = self.machine.due().is_some_and(|due| due <= now);
+        let outcome = self.machine.on_time(now);
+        outcome.map(|()| was_due).map_err(|violation| violation.to_string().into())
+    }
+
+    /// Posts the receives that are due. While too much is held, no more than it takes for the peer to grant credits.
+    fn post(&mut self) {
+        let bytes = self.machine.receive_bytes();
+        let count = self.machine.post();
+        self.stream.post_receives(count, bytes);
+    }
+
+    // For RDMA READ and WRITE.
+
+    /// How many bytes of data a READ (`writes`: a WRITE) may have that RDMA does not carry: what one message holds.
+    pub fn inline_bytes(&self, writes: bool) -> u32 {
+        let message = match (writes, self.agreed()) {
+            (true, Some(agreed)) => agreed.fragmented_bytes,
+            _ => self.fragmented_bytes,
+        };
+        message.saturating_sub(HEADERS_BYTES)
+    }
+
+    /// Memory that the provider knows already. None: any is as good.
+    pub fn memory(&mut self, bytes: usize) -> Option<Memory> {
+        self.stream.memory(bytes)
+    }
+
+    /// Writes `bytes` of `memory` from `start` on to where the peer says, ahead of everything that is queued from now on.
+    pub fn write(&mut self, memory: Memory, start: usize, bytes: usize, targets: &[Remote]) {
+        self.stream.write(memory, start, bytes, targets);
+    }
+
+    /// Reads everything that `sources` name into `memory` from `start` on. [`Arrived::Read`] follows.
+    pub fn read(&mut self, work: u64, memory: Memory, start: usize, sources: &[Remote]) {
+        self.stream.read(work, memory, start, sources);
+    }
+
+    /// Lets the peer read or write memory.
+    pub fn register(&mut self, memory: Memory, access: Access) -> Result<Remote, (Refused, Memory)> {
+        self.stream.register(memory, access)
+    }
+
+    /// Takes memory back from the peer; None if what leaves still needs it.
+    pub fn release(&mut self, tag: u32) -> Option<Memory> {
+        self.stream.release(tag)
+    }
+
+    /// The message that ends at `end` of the output invalidates a token of the peer.
+    pub fn invalidate_with(&mut self, end: u64, token: u32) {
+        self.invalidations.push_back((end, token));
+    }
+}
