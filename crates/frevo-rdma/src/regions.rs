@@ -63,7 +63,7 @@ struct Slot {
 pub struct Regions {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// How many tags open something.
+    /// How many tags open something to the peer.
     open: usize,
 }
 
@@ -86,7 +86,7 @@ impl Regions {
         let slot = &mut self.slots[index as usize];
         slot.key = slot.key.wrapping_add(1);
         slot.region = Some(Region { memory, base, bytes, access, open: true });
-        self.open += 1;
+        self.open += usize::from(access.read || access.write);
         Some(index << 8 | u32::from(slot.key))
     }
 
@@ -98,9 +98,11 @@ impl Regions {
     /// Ends what a tag allows: whether it allowed anything. The tag is not given again before it is released.
     pub fn invalidate(&mut self, tag: u32) -> bool {
         let region = self.slot(tag).and_then(|slot| slot.region.as_mut());
-        let was_open = region.is_some_and(|region| std::mem::replace(&mut region.open, false));
-        self.open -= usize::from(was_open);
-        was_open
+        let Some(region) = region.filter(|region| region.open) else { return false };
+        region.open = false;
+        let counts = region.access.read || region.access.write;
+        self.open -= usize::from(counts);
+        true
     }
 
     /// Forgets a tag, invalidated or not, and says which memory it was for. None: there is no such tag.
@@ -111,7 +113,7 @@ impl Regions {
         Some(region.memory)
     }
 
-    /// How many tags open something.
+    /// How many tags open something to the peer.
     pub fn count(&self) -> usize {
         self.open
     }

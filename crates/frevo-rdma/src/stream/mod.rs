@@ -8,6 +8,8 @@ mod memories;
 mod posting;
 mod receiving;
 mod startup;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::collections::VecDeque;

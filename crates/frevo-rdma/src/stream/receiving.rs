@@ -17,6 +17,9 @@ impl Stream {
         at: &mut usize,
         now: Instant,
     ) -> Result<Option<Completion<'a>>, Ended> {
+        if let Some((work, memory)) = self.over.pop_front() {
+            return Ok(Some(Completion::Read { work, memory }));
+        }
         if let Some(ended) = &self.ended {
             return Err(ended.clone());
         }
