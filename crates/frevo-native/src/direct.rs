@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use frevo_dataplane::conn::direct::{Direct, Process, Provider, Settings};
+use frevo_dataplane::conn::direct::{Direct, Process, Provider, Settings, Status};
 use frevo_dataplane::conn::{Connection, Role};
 use frevo_dataplane::engine::Transport;
 use frevo_dataplane::event::Flow;
@@ -11,6 +11,7 @@ use frevo_dataplane::framing::Framing;
 use frevo_dataplane::limits::Limits;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 /// What one end of SMB Direct offers.
 #[pyclass(frozen, module = "frevo._native")]
@@ -97,4 +98,20 @@ pub(crate) fn connection(
     let process = emulated.then(|| Box::new(Process::myself()) as _);
     connection.run_over(Direct::new(&settings, role, Instant::now(), process));
     connection
+}
+
+/// The state of a connection, by name.
+pub(crate) fn status<'py>(py: Python<'py>, status: &Status) -> PyResult<Bound<'py, PyDict>> {
+    let found = PyDict::new(py);
+    found.set_item("provider", status.provider)?;
+    found.set_item("direct", status.direct)?;
+    found.set_item("send_size", status.send_size)?;
+    found.set_item("receive_size", status.receive_size)?;
+    found.set_item("message_size", status.message_size)?;
+    found.set_item("send_credits", status.send_credits)?;
+    found.set_item("receive_credits", status.receive_credits)?;
+    found.set_item("bytes_sent", status.bytes_sent)?;
+    found.set_item("bytes_received", status.bytes_received)?;
+    found.set_item("registrations", status.registrations)?;
+    Ok(found)
 }

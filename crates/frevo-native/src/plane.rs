@@ -253,6 +253,11 @@ impl DataPlane {
         self.inner.close(connection, abort);
     }
 
+    /// How the SMB Direct of a connection is.
+    fn smb_direct<'py>(&self, py: Python<'py>, connection: u64) -> PyResult<Option<Bound<'py, PyDict>>> {
+        self.inner.smb_direct(connection).map(|status| direct::status(py, &status)).transpose()
+    }
+
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let values = PyDict::new(py);
         for (name, value) in self.inner.statistics() {

@@ -23,6 +23,7 @@ use super::carrier::{ByteStream, Carrier};
 use super::{Command, Shared};
 use crate::attached::SessionOpens;
 use crate::buffer::Loan;
+use crate::conn::direct::{self, Direct};
 use crate::conn::{Connection, Host, Settings, Submission};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
@@ -116,6 +117,8 @@ pub(crate) struct Link {
     pub(super) id: ConnectionId,
     pub(super) carrier: Carrier,
     inbox: Mutex<Inbox>,
+    /// As it was at the last tick.
+    direct: Mutex<Option<direct::Status>>,
     core: Mutex<Core>,
 }
 
@@ -126,8 +129,9 @@ impl Link {
             connection.set_delivery(delivery.clone());
         }
         let id = connection.id();
+        let direct = Mutex::new(connection.direct().map(Direct::status));
         let core = Core { connection, parked: false, failed: None, gone: false };
-        Link { id, carrier, inbox: Mutex::default(), core: Mutex::new(core) }
+        Link { id, carrier, inbox: Mutex::default(), direct, core: Mutex::new(core) }
     }
 
     /// The connection with all changes carried out; for its I/O thread, which may wait.
@@ -146,6 +150,18 @@ impl Link {
         core.gone = true;
         core.end_pumps(host);
         core.settings().authenticated
+    }
+
+    /// How its SMB Direct was at the last tick.
+    pub(super) fn direct(&self) -> Option<direct::Status> {
+        *self.direct.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes how its SMB Direct is.
+    pub(super) fn note_direct(&self, core: &Core) {
+        if let Some(direct) = core.direct() {
+            *self.direct.lock().unwrap_or_else(PoisonError::into_inner) = Some(direct.status());
+        }
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {

@@ -39,6 +39,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
 use crate::attached::SessionOpens;
+use crate::conn::direct::Status;
 use crate::conn::{Role, Settings, Submission};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
@@ -440,6 +441,11 @@ impl DataPlane {
     /// Closes a connection: what is queued is sent first unless `abort`.
     pub fn close(&self, connection: ConnectionId, abort: bool) {
         self.shared.send(connection, Command::Close { connection, abort });
+    }
+
+    /// How the SMB Direct of a connection is, at most a second old. None: it has none, or has ended.
+    pub fn smb_direct(&self, connection: ConnectionId) -> Option<Status> {
+        self.shared.link(connection)?.direct()
     }
 
     /// The counters.

@@ -340,6 +340,7 @@ impl Table {
             let link = entry.link.clone();
             let core = &mut *link.lock(&mut self.host);
             let authenticated = core.settings().authenticated;
+            link.note_direct(core);
             match core.on_time(&self.host) {
                 Ok(true) => fed.push(*id),
                 Ok(false) => (),

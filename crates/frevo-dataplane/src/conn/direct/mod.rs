@@ -25,9 +25,35 @@ pub use settings::{Provider, Settings};
 
 use super::Role;
 use crate::buffer::Output;
+use crate::stats::{add, Stats};
 
 /// What a message has beside its data at most: the other parts of a compound, and its protection.
 const HEADERS_BYTES: u32 = 4096;
+
+/// How a connection's SMB Direct is. Sizes are bytes, 0 before both ends have agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What carries it.
+    pub provider: &'static str,
+    /// Data of RDMA move by themselves; false: among the messages, as neither may read the other's memory.
+    pub direct: bool,
+    /// Of a message of SMB Direct that is sent.
+    pub send_size: u32,
+    /// Of one that is received.
+    pub receive_size: u32,
+    /// Of the largest message of SMB2 that is sent.
+    pub message_size: u32,
+    /// Messages that may be sent now.
+    pub send_credits: u32,
+    /// Messages that the peer may send.
+    pub receive_credits: u32,
+    /// By RDMA, to the peer.
+    pub bytes_sent: u64,
+    /// By RDMA, from the peer.
+    pub bytes_received: u64,
+    /// Memory of this side that the peer may use.
+    pub registrations: usize,
+}
 
 /// A connection's SMB Direct.
 #[derive(Debug)]
@@ -52,6 +78,8 @@ pub struct Direct {
     ended: bool,
     /// The largest message that this side puts together.
     fragmented_bytes: u32,
+    /// Bytes moved by RDMA that the statistics have.
+    counted: (u64, u64),
 }
 
 impl Direct {
@@ -78,9 +106,38 @@ impl Direct {
             invalidations: VecDeque::new(),
             ended: false,
             fragmented_bytes: settings.fragmented_bytes,
+            counted: (0, 0),
         };
         direct.post();
         direct
+    }
+
+    /// How it is, for people.
+    pub fn status(&self) -> Status {
+        let (send_credits, receive_credits) = self.machine.credits();
+        let (bytes_sent, bytes_received) = self.stream.moved();
+        let agreed = self.agreed();
+        let size = |of: fn(&Agreed) -> u32| agreed.as_ref().map_or(0, of);
+        Status {
+            provider: self.stream.name(),
+            direct: self.stream.is_by_reference() || self.stream.name() != Provider::Emulated.name(),
+            send_size: size(|agreed| agreed.send_bytes),
+            receive_size: size(|agreed| agreed.receive_bytes),
+            message_size: size(|agreed| agreed.fragmented_bytes),
+            send_credits,
+            receive_credits,
+            bytes_sent,
+            bytes_received,
+            registrations: self.stream.registered(),
+        }
+    }
+
+    /// Counts what RDMA has moved since this was done last.
+    fn count(&mut self, stats: &Stats) {
+        let (sent, received) = self.stream.moved();
+        add(&stats.rdma_bytes_sent, sent - self.counted.0);
+        add(&stats.rdma_bytes_received, received - self.counted.1);
+        self.counted = (sent, received);
     }
 
     /// What both sides agreed upon, once they have.

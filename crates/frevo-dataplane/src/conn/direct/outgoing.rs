@@ -49,6 +49,7 @@ impl Direct {
     /// Moves what the stream wants to send to where the carrier takes it.
     fn make_ready(&mut self, host: &mut Host) {
         self.stream.flush(host.now);
+        self.count(&host.stats);
         while let Some(leaving) = self.stream.take() {
             match leaving {
                 Leaving::Small(buffer) => self.wire.push(buffer, 0),
