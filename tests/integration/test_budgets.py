@@ -13,6 +13,8 @@ from pair.machine import OTHER_PASSWORD, OTHER_USER
 from peers import transports
 from peers.target import PASSWORD, USER, section
 
+import frevo
+from frevo.aio.features import choose_data_plane
 from frevo.wire.erref import NTStatus
 from integration.live import Live, descriptors, live_server
 from integration.test_serve import FREVO
@@ -22,21 +24,22 @@ LIMIT = 1024
 
 
 @contextmanager
-def served(base: Path) -> Iterator[tuple[Live, int]]:
-    """A server with two users and LIMIT descriptors, and its process id."""
+def served(base: Path, limit: int = LIMIT, **keys: str) -> Iterator[tuple[Live, int]]:
+    """A server with two users and *limit* descriptors, and its process id."""
     (base / "share").mkdir()
     (base / "share" / "file").write_text("data")
     options = {
         "private dir": str(base / "private"), "interfaces": "lo", "bind interfaces only": "yes",
         "frevo:unix users": "no",
-        **transports.server_options(),
+        **transports.server_options(), **keys,
     }  # fmt: skip
     config = base / "smb.conf"
-    config.write_text(section("global", options) + "\n" + section("share", {"path": str(base / "share")}))
+    share = section("share", {"path": str(base / "share"), "read only": "no"})
+    config.write_text(section("global", options) + "\n" + share)
     for user, password in ((USER, PASSWORD), (OTHER_USER, OTHER_PASSWORD)):
         add = [*FREVO, "user", "add", user, "--password-stdin", "-c", str(config)]
         subprocess.run(add, input=password + "\n", text=True, check=True, capture_output=True)
-    with live_server(config, descriptors_max=LIMIT) as (process, live):
+    with live_server(config, descriptors_max=limit) as (process, live):
         yield live, process.pid
 
 
@@ -89,3 +92,29 @@ def test_connections_of_one_user(tmp_path: Path) -> None:
                 break
         assert refused and len(live.links) > 10
         other_works(live)
+
+
+@pytest.mark.tcp_only("QUIC has datagrams; pipes are for a TCP socket")
+@pytest.mark.parametrize("engine", ["uring", "epoll"])
+async def test_pipes_that_nobody_uses_leave_room_for_files(engine: str, tmp_path: Path) -> None:
+    """Goal: the pipes that the data plane keeps do not keep clients from opening files. Method: few descriptors;
+    unsigned WRITEs that are spliced, then a client opens as many files as its budget has room for."""
+    if engine == "uring" and choose_data_plane("auto")[0] != "uring":
+        pytest.skip("io_uring cannot be used here")
+    limit = 44
+    keys = {"frevo:engine": engine, "frevo:data plane threads": "1", "server signing": "disabled"}
+    with served(tmp_path, limit, **keys) as (live, pid):
+        before = descriptors(pid)
+        url = f"smb://127.0.0.1:{live.tcp_port}/share"
+        connecting = frevo.connect(url, user=USER, password=PASSWORD, signing=False, ciphers=())
+        async with connecting as share, share.open("large", "wb") as file:
+            for place in range(3):
+                assert await file.pwrite(bytes(8 << 20), place) == 8 << 20
+        pipes = descriptors(pid) - before
+        assert pipes >= 8, "pipes are kept"
+        client = live.logged_on()
+        for _ in range(limit):
+            reply = client.create("file", desired_access=1, create_disposition=1)
+            if reply.status != NTStatus.SUCCESS:
+                break
+        assert reply.status == NTStatus.INSUFFICIENT_RESOURCES

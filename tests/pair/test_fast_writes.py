@@ -94,7 +94,8 @@ def test_who_may_only_write_or_only_read(pair: Pair) -> None:
 @pytest.mark.parametrize(
     ("change", "wanted"),
     [
-        ({"flags": 1}, NTStatus.SUCCESS),
+        ({"flags": 3}, NTStatus.SUCCESS),
+        ({"flags": 1}, NTStatus.INVALID_PARAMETER),  # through a buffer
         ({"offset": 2**64 - 1}, NTStatus.SUCCESS),
         ({"remaining_bytes": 1}, NTStatus.SUCCESS),
         ({"data": b""}, NTStatus.SUCCESS),
@@ -232,6 +233,79 @@ def test_an_open_that_writes_through(pair: Pair, monkeypatch: pytest.MonkeyPatch
         assert client.write(other, 0, b"more").ok(WriteResponse).count == 4
         assert client.write(other, 4, b"more").ok(WriteResponse).count == 4
         assert (len(flushed), counts(pair)[0]) == (flushes, fast)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "flags", "buffered", "unbuffered", "flushes"),
+    [
+        (0x0202, 1, NTStatus.SUCCESS, NTStatus.SUCCESS, 0),  # it has no flags
+        (0x0210, 1, NTStatus.INVALID_PARAMETER, NTStatus.SUCCESS, 1),
+        (0x0300, 3, NTStatus.INVALID_PARAMETER, NTStatus.SUCCESS, 1),  # this one came later
+        (0x0302, 1, NTStatus.INVALID_PARAMETER, NTStatus.SUCCESS, 1),
+        (0x0302, 3, NTStatus.SUCCESS, NTStatus.SUCCESS, 2),
+        (0x0311, 1, NTStatus.INVALID_PARAMETER, NTStatus.SUCCESS, 1),
+        (0x0311, 3, NTStatus.SUCCESS, NTStatus.SUCCESS, 2),
+    ],
+)
+def test_a_write_through_is_unbuffered(
+    make_pair: MakePair,
+    monkeypatch: pytest.MonkeyPatch,
+    dialect: int,
+    flags: int,
+    buffered: NTStatus,
+    unbuffered: NTStatus,
+    flushes: int,
+) -> None:
+    """Goal: SMB2_WRITEFLAG_WRITE_THROUGH is only for opens with FILE_NO_INTERMEDIATE_BUFFERING, or with the flag for
+    that ([MS-SMB2] 3.3.5.13). Method: an open without and one with it, attached, in each dialect."""
+    flushed: list[int] = []
+
+    async def counted(handle: LocalHandle) -> None:
+        flushed.append(1)
+
+    monkeypatch.setattr(LocalHandle, "flush", counted)
+    pair = make_pair({"server min protocol": "SMB2_02"})
+    client = pair.logged_on((dialect,))
+    without = attached(client)
+    assert status(client, WriteRequest(without, 0, b"other", flags=flags)) == buffered
+    through = attached(client, create_options=CreateOptions.NO_INTERMEDIATE_BUFFERING)
+    assert status(client, WriteRequest(through, 0, b"other", flags=flags)) == unbuffered
+    assert (len(flushed), counts(pair)[0]) == (flushes, 0)
+    expected = b"other" if unbuffered == NTStatus.SUCCESS else b"first"
+    assert (pair.root / "share" / "file").read_bytes() == expected
+
+
+@pytest.mark.parametrize("fast", ["yes", "no"])
+def test_a_write_sets_the_archive_attribute(make_pair: MakePair, fast: str) -> None:
+    """Goal: FILE_ATTRIBUTE_ARCHIVE tells that data was changed, whichever plane did that and however often it was
+    reset ([MS-FSA] 2.1.4.17). Method: a file without it; reset through another open before each change."""
+    pair = make_pair({"frevo:fast path": fast})
+    (pair.root / "share" / "file").write_bytes(b"old")
+    client = pair.logged_on()
+
+    def attributes(file_id: FileId) -> int:
+        found: FileBasicInformation = queried(client, file_id, FileBasicInformation, FileInfoClass.BASIC)
+        return found.file_attributes
+
+    file_id = client.open("file")
+    other = client.open("file")
+    assert client.read(file_id, 0, 3) == client.read(other, 0, 3) == b"old"  # attached, but by no WRITE
+    assert attributes(file_id) == 0x80
+    for number in range(1, 4):
+        client.write(file_id, 0, b"new").ok(WriteResponse)
+        assert attributes(other) == 0x20
+        client.write(other, 0, b"new").ok(WriteResponse)
+        client.write(file_id, 0, b"new").ok(WriteResponse)
+        assert counts(pair)[0] == (2 * number if fast == "yes" else 0)
+        assert basic(client, other, file_attributes=0x80) == NTStatus.SUCCESS
+        assert attributes(file_id) == 0x80
+    end = FileEndOfFileInformation(1).pack()
+    assert put(client, other, FileInfoClass.END_OF_FILE, end) == NTStatus.SUCCESS
+    assert attributes(file_id) == 0x20
+    stream = client.open("file:stream")
+    assert basic(client, other, file_attributes=0x80) == NTStatus.SUCCESS
+    client.write(stream, 0, b"new").ok(WriteResponse)
+    assert attributes(file_id) == 0x20
 
 
 def test_an_error_is_the_servers_and_nothing_is_done_twice(pair: Pair) -> None:

@@ -9,8 +9,10 @@ from peers.late import Late
 
 from frevo.aio import features
 from frevo.aio.ring import Ring
+from frevo.vfs import handle
+from frevo.vfs.transfer import append_once
 from frevo.wire.erref import NTStatus
-from frevo.wire.fscc import FsctlCode
+from frevo.wire.fscc import FileInfoClass, FilePositionInformation, FsctlCode
 from frevo.wire.smb2 import (
     CancelRequest,
     CloseFlags,
@@ -27,10 +29,20 @@ from frevo.wire.smb2 import (
 )
 from pair.client import Client
 from pair.conftest import MakePair
+from pair.file_calls import queried
+from pair.held import Held
 from pair.machine import Pair
 
 FileId = tuple[int, int]
 DATA = b"late" * 30_000
+
+
+def until(pair: Pair, condition: Callable[[], bool]) -> None:
+    for _ in range(10_000):
+        if condition():
+            return
+        pair.turn()
+    raise AssertionError("it never happens")
 
 
 class UnderWay:
@@ -50,11 +62,7 @@ class UnderWay:
         return message_id
 
     def until(self, condition: Callable[[], bool]) -> None:
-        for _ in range(10_000):
-            if condition():
-                return
-            self.pair.turn()
-        raise AssertionError("it never happens")
+        until(self.pair, condition)
 
     def let_go(self) -> None:
         self.pair.inside(self.late.let_go)
@@ -100,22 +108,34 @@ def test_close_comes_after_the_write(held: UnderWay) -> None:
     assert held.other_opens() == NTStatus.SUCCESS
 
 
-def test_who_appends_waits_for_the_one_before(held: UnderWay) -> None:
-    """Goal: what is written at the end of a file is behind what others write there at that time ([MS-FSA] 2.1.5.4: a
-    negative offset). Method: a large WRITE that is held up, then a small one that nothing else holds up, and a large
-    one."""
-    client, opens = held.client, (held.client.open("log"), held.client.open("log"))
+def test_who_appends_comes_behind_all_others(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: what is written at the end of a file is behind what others write there at that time, with an offset or
+    without ([MS-FSA] 2.1.5.4: a negative one). Method: a large WRITE at the end that is held up; then a small one,
+    which nothing else would hold up, and a large one; and meanwhile one at the offset that is still the end."""
+    held = Held()
+
+    def late(fd: int, data: bytes) -> tuple[int, int]:
+        if len(data) > 1000:
+            held.wait()
+        return append_once(fd, data)
+
+    monkeypatch.setattr(handle, "append_once", late)
+    client = pair.logged_on()
+    opens = client.open("log"), client.open("log")
     parts = [b"1" * 100_000, b"2" * 10, b"3" * 100_000]
     sent = [
         client.send(Command.WRITE, WriteRequest(opens[index % 2], 2**64 - 1, part).pack(), charge=2)
         for index, part in enumerate(parts)
     ]
-    held.until(lambda: bool(held.late.asked))
+    until(pair, lambda: held.begun.acquire(blocking=False))
     assert client.answers(sent[1]) == []
-    held.let_go()
+    assert client.write(opens[1], 0, b"first").ok(WriteResponse).count == 5
+    held.let_go(pair)
     for part, message_id in zip(parts, sent, strict=True):
         assert client.wait(message_id).ok(WriteResponse).count == len(part)
-    assert (held.pair.root / "share" / "log").read_bytes() == b"".join(parts)
+    assert (pair.root / "share" / "log").read_bytes() == b"".join((b"first", *parts))
+    position = queried(client, opens[0], FilePositionInformation, FileInfoClass.POSITION)
+    assert position.current_byte_offset == 200_015
 
 
 def test_zeros_keep_nobody_waiting(held: UnderWay) -> None:

@@ -103,7 +103,14 @@ impl Ladder {
         let rung = asked.filter(|rung| obstacle(*rung).is_none()).unwrap_or_default();
         let why = |other: Rung| match (obstacle(other), asked) {
             (Some(obstacle), _) => obstacle,
-            (None, Some(_)) if asked == Some(rung) => format!("{} was asked for", rung.name()),
+            (None, Some(_)) if other == Rung::Plain => match rung {
+                Rung::Splice => {
+                    "only for what is small, signed or encrypted, goes over QUIC or cannot be spliced"
+                }
+                _ => "only for what is small or goes over QUIC",
+            }
+            .to_owned(),
+            (None, Some(_)) => format!("not asked for: `frevo:read path = {wish}`"),
             (None, None) if other == Rung::Splice => {
                 "whether it is faster depends on the network card: ask for it".to_owned()
             }
@@ -130,10 +137,11 @@ mod tests {
             let ladder = Ladder::by(rung.name(), AUTO, "uring", &features()).unwrap();
             assert_eq!(ladder.rung, rung);
             assert_eq!(ladder.reasons.len(), 3);
-            assert!(ladder
-                .reasons
-                .iter()
-                .all(|(other, why)| *other != rung && why.ends_with("was asked for")));
+            assert!(ladder.reasons.iter().all(|(other, why)| *other != rung
+                && match other {
+                    Rung::Plain => why.starts_with("only for what is small"),
+                    _ => *why == format!("not asked for: `frevo:read path = {}`", rung.name()),
+                }));
         }
         let auto = Ladder::by("auto", AUTO, "uring", &features()).unwrap();
         assert_eq!(auto.rung, Rung::Plain);

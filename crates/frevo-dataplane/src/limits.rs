@@ -67,15 +67,20 @@ impl Default for Limits {
     }
 }
 
+/// How many descriptors this process may have.
+pub(crate) fn descriptors_max() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: limit is a buffer of the right type that lives during the call.
+    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } {
+        0 => usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX),
+        _ => usize::MAX,
+    }
+}
+
 /// How the descriptors of this process are divided: (connections, files). A connection needs one, and an open file one
 /// or two.
 pub fn descriptor_shares() -> (usize, usize) {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: limit is a buffer of the right type that lives during the call.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
-        return (usize::MAX / 4, usize::MAX / 4 * 3);
-    }
-    let all = usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX);
+    let all = descriptors_max();
     let connections = (all / 4).max(1);
     (connections, all.saturating_sub(connections))
 }

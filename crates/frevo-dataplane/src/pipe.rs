@@ -3,18 +3,20 @@
 //! What is in a pipe refers to the pages of the page cache. They stay when the file is truncated, but who writes to the
 //! file before they have arrived may change what is sent (`leases`).
 
+mod idle;
 mod receiving;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, OnceLock};
 
+pub use idle::without_idle;
+use idle::{Counted, Idle};
+
 use crate::leases::Pin;
 
 /// Number of cachestat(2), the same on every architecture.
 const CACHESTAT: libc::c_long = 451;
-/// Pipes of a thread that are kept for the next READs.
-const KEPT: usize = 16;
 /// Pipes of a thread at a time: each takes two descriptors.
 const PIPES_MAX: usize = 128;
 
@@ -27,24 +29,30 @@ pub struct Pipe {
     filled: usize,
     /// Counts the pipes of its thread.
     _alive: Arc<()>,
+    /// And those of all threads.
+    _counted: Counted,
 }
 
 impl Pipe {
     /// An empty pipe with room for `size` bytes of a file, wherever they start. An error: there are no descriptors, or this
     /// user may not have so large a pipe.
     fn new(size: usize, alive: Arc<()>) -> io::Result<Pipe> {
+        let counted = Counted::new()?;
         let mut ends = [0; 2];
-        // SAFETY: the kernel writes two descriptors.
-        if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        without_idle(|| {
+            // SAFETY: the kernel writes two descriptors.
+            match unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        })?;
         // SAFETY: new descriptors that nothing else owns.
         let [read, write] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
         let wanted = libc::c_int::try_from(size.next_power_of_two()).unwrap_or(libc::c_int::MAX);
         // SAFETY: no pointers.
         let capacity = unsafe { libc::fcntl(write.as_raw_fd(), libc::F_SETPIPE_SZ, wanted) };
         match usize::try_from(capacity) {
-            Ok(capacity) => Ok(Pipe { read, write, capacity, filled: 0, _alive: alive }),
+            Ok(capacity) => Ok(Pipe { read, write, capacity, filled: 0, _alive: alive, _counted: counted }),
             Err(_) => Err(io::Error::last_os_error()),
         }
     }
@@ -233,10 +241,11 @@ impl IntoIterator for PipeRun {
     }
 }
 
-/// The empty pipes of a thread.
+/// The pipes of a thread.
 #[derive(Debug, Default)]
 pub struct Pipes {
-    free: Vec<Pipe>,
+    /// The empty ones.
+    idle: Idle,
     /// One reference for each pipe, wherever it is, and this one.
     alive: Arc<()>,
 }
@@ -262,8 +271,8 @@ impl Pipes {
     }
 
     fn take_one(&mut self, room: usize) -> Option<Pipe> {
-        match self.free.iter().rposition(|pipe| pipe.capacity >= room) {
-            Some(index) => Some(self.free.swap_remove(index)),
+        match self.idle.take(room) {
+            Some(pipe) => Some(pipe),
             None if Arc::strong_count(&self.alive) > PIPES_MAX => None,
             None => Pipe::new(room, self.alive.clone()).ok().filter(|pipe| pipe.capacity >= room),
         }
@@ -271,8 +280,8 @@ impl Pipes {
 
     /// Returns a pipe. One that is not empty is closed.
     pub fn put(&mut self, pipe: Pipe) {
-        if pipe.is_empty() && self.free.len() < KEPT {
-            self.free.push(pipe);
+        if pipe.is_empty() {
+            self.idle.put(pipe);
         }
     }
 }
@@ -317,7 +326,7 @@ mod tests {
         }
         drop(ours);
         assert!(reader.join().unwrap() == content[4095..2_204_095]);
-        assert_eq!(pipes.free.len(), count);
+        assert_eq!(pipes.idle.len(), count);
     }
 
     #[test]
@@ -329,11 +338,11 @@ mod tests {
         assert_eq!(pipe.take().unwrap(), [7; 10]);
         pipes.put(pipe);
         let mut run = pipes.take(0, 1).unwrap();
-        assert!(pipes.free.is_empty(), "used again");
+        assert_eq!(pipes.idle.len(), 0, "used again");
         assert_eq!(run.fill(file.as_raw_fd(), 1_000_000, 1).unwrap(), 0);
         run.fill(file.as_raw_fd(), 0, 1).unwrap();
         run.into_iter().for_each(|pipe| pipes.put(pipe));
-        assert!(pipes.free.is_empty(), "one with something in it is not used again");
+        assert_eq!(pipes.idle.len(), 0, "one with something in it is not used again");
         let all: Vec<PipeRun> = std::iter::from_fn(|| pipes.take(0, 1)).take(PIPES_MAX + 1).collect();
         assert_eq!(all.len(), PIPES_MAX);
         drop(all);

@@ -8,6 +8,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
+use crate::pipe::without_idle;
+
 /// How often a path resolution that lost a race with a rename (EAGAIN, openat2(2)) is tried again.
 const RESOLVE_ATTEMPTS: u32 = 64;
 
@@ -131,6 +133,10 @@ pub(crate) fn device_of(fd: RawFd) -> u64 {
 
 /// openat2(2). A resolution that raced with a rename is repeated; EINTR is the caller's to handle.
 pub fn openat2(dirfd: RawFd, path: &CStr, flags: u64, mode: u64, resolve: u64) -> io::Result<OwnedFd> {
+    without_idle(|| openat2_now(dirfd, path, flags, mode, resolve))
+}
+
+fn openat2_now(dirfd: RawFd, path: &CStr, flags: u64, mode: u64, resolve: u64) -> io::Result<OwnedFd> {
     // SAFETY: open_how is plain data for which all-zero is valid; newer fields stay zero as the call demands.
     let mut how: libc::open_how = unsafe { MaybeUninit::zeroed().assume_init() };
     how.flags = flags;

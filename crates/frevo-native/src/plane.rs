@@ -6,6 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use frevo_dataplane::conn::Role;
 use frevo_dataplane::engine::{self, Config};
 use frevo_dataplane::ladder::{Rung, Splicing, WriteRung};
+use frevo_dataplane::pipe::without_idle;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -32,7 +33,8 @@ pub(crate) fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
         return Err(PyValueError::new_err("negative file descriptor"));
     }
     // SAFETY: borrowed for the dup call only; a descriptor that is not open makes it fail with EBADF.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?)
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    Ok(without_idle(|| fd.try_clone_to_owned())?)
 }
 
 /// A numeric address; of one link with the number of its interface: fe80::1%2.

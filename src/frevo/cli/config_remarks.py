@@ -18,6 +18,7 @@ from frevo.auth.accounts import AccountsError, AccountStore
 from frevo.auth.private_files import PrivateFileError
 from frevo.cli.acting_remarks import acting_remarks, global_error
 from frevo.cli.common import print_problems, printable
+from frevo.cli.data_path_remarks import data_path_remarks
 from frevo.cli.rdma_remarks import rdma_remarks
 from frevo.cli.serve_folder import ORDINARY_QUIC_PORT, may_listen
 from frevo.config import Config, ConfigProblem, ShareConfig, domains_of
@@ -47,6 +48,7 @@ def remarks(config: Config) -> list[ConfigProblem]:
     """All problems; with an error among them, `frevo serve` does not start."""
     found = [*listening(config), *_ports(config), *_driver(config), *_log(config)]
     found += [*_certificates(config), *_rdma(config)]
+    found += (_at(config, "global", name, "global", text) for name, text in data_path_remarks(config))
     if error := global_error(config):
         position = _at(config, "global", "frevo_unix_users", "global", error)
         found.append(replace(position, severity="error"))

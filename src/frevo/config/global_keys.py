@@ -289,11 +289,11 @@ class GlobalConfig(SmbDirectKeys, frozen=True, kw_only=True):
     frevo_read_path: ReadPath = setting(
         choices.READ_PATH,
         "auto",
-        "How large responses are sent. `plain`: copied by the thread that has read the data. `async`: copied by a "
-        "thread of the kernel. `zerocopy`: the network card reads frevo's buffer. `splice`: it reads the page cache; "
-        "for data that is neither signed nor encrypted, and where `frevo:splice` allows it. `async` and `zerocopy` "
-        "need io_uring. `auto` is `plain`, the fastest where it was measured; `frevo status` says why another way is "
-        "not used.",
+        "How responses from 64 KiB on are sent. `plain`: copied by the thread that has read the data. `async`: copied "
+        "by a thread of the kernel. `zerocopy`: the network card reads frevo's buffer. `splice`: it reads the page "
+        "cache; for data that is neither signed nor encrypted, and where `frevo:splice` allows it. `async` and "
+        "`zerocopy` need io_uring. None of these three is used over QUIC. Where a way cannot be used, `plain` is. "
+        "`auto` is `plain`, the fastest where it was measured; `frevo status` says why another way is not used.",
         restart=True,
     )
     frevo_splice: SplicePolicy = setting(
@@ -309,10 +309,11 @@ class GlobalConfig(SmbDirectKeys, frozen=True, kw_only=True):
     frevo_write_path: WritePath = setting(
         choices.WRITE_PATH,
         "auto",
-        "How the data of large WRITE requests reach their file. `plain`: received into a buffer, and written from "
-        "there. `fixed`: the same by io_uring, from memory that it knows. `splice`: copied into the page cache from "
-        "where the socket has received it; for data that is neither signed nor encrypted. `auto` is `splice`, and "
-        "`plain` for the rest; `frevo status` says why another way is not used.",
+        "How the data of WRITE requests from 64 KiB on reach their file. `plain`: received into a buffer, and written "
+        "from there. `fixed`: the same by io_uring, which it needs, from memory that it knows. `splice`: copied into "
+        "the page cache from where the socket has received it; for data that is neither signed nor encrypted, and not "
+        "over QUIC. Where a way cannot be used, `plain` is. `auto` is `splice`; `frevo status` says why another way is "
+        "not used.",
         restart=True,
     )
     frevo_data_plane_threads: int = setting(
@@ -412,7 +413,9 @@ class GlobalConfig(SmbDirectKeys, frozen=True, kw_only=True):
     frevo_max_unread_bytes: int = setting(
         Size(16 * _MIB, 1024 * 1024 * _MIB),
         DEFAULT_LIMITS["max_unread_bytes"],
-        "The most bytes of responses that clients have asked for or not read yet, on all connections.",
+        "The most bytes of responses that clients have asked for or not read yet, and of requests that are still "
+        "coming in, on all connections. A large request counts with all of its size once it has begun; of a user "
+        "who has too much, no more are begun.",
         unit="bytes",
         restart=True,
     )

@@ -94,8 +94,7 @@ def _read_path(own: Mapping[str, Any]) -> list[Text]:
         "zerocopy": counters.get("sent_zero_copy"),
         "splice": counters.get("sent_spliced"),
     }
-    words = [f"large responses: {used}", f"{_text(counters.get('bytes_sent') or 0)} bytes sent"]
-    words += [f"{count} by {name}" for name, count in sent.items() if count]
+    words = [f"large responses: {used}", _bytes_by_way("sent", counters.get("bytes_sent"), sent)]
     if copied := counters.get("sent_zero_copy_copied"):
         words.append(f"{_text(copied)} copied after all")
     return [Text(", ".join(words)), *_splicing(counters), _reasons(own, "unused_read_paths")]
@@ -106,10 +105,16 @@ def _write_path(own: Mapping[str, Any]) -> list[Text]:
     if not own.get("write_path"):
         return []
     counters, used = _mapping(own, "statistics"), _text(own["write_path"])
-    words = [f"large writes: {used}", f"{_text(counters.get('fast_write_bytes') or 0)} bytes written"]
     written = {"fixed": counters.get("written_fixed"), "splice": counters.get("written_spliced")}
-    words += [f"{_text(count)} by {name}" for name, count in written.items() if count]
+    words = [f"large writes: {used}", _bytes_by_way("written", counters.get("fast_write_bytes"), written)]
     return [Text(", ".join(words)), _reasons(own, "unused_write_paths")]
+
+
+def _bytes_by_way(done: str, total: Any, ways: Mapping[str, Any]) -> str:
+    """How many bytes went in each of *ways*, and the rest of *total*, small ones among them, in none of them: plain."""
+    counts = {name: count for name, count in ways.items() if isinstance(count, int) and count > 0}
+    rest = max(0, total - sum(counts.values())) if isinstance(total, int) else 0
+    return f"bytes {done}: " + ", ".join(f"{count} by {name}" for name, count in (*counts.items(), ("plain", rest)))
 
 
 def _reasons(own: Mapping[str, Any], name: str) -> Text:

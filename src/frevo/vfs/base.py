@@ -197,6 +197,10 @@ class Handle(ABC):
         """Set the values that are not None (change_time may be ignored, because Linux sets it itself)."""
 
     @abstractmethod
+    def mark_archive(self) -> None:
+        """Set FILE_ATTRIBUTE_ARCHIVE of the file, if it can be stored and is not set."""
+
+    @abstractmethod
     def keep_access_time(self, keep: bool) -> None:
         """Whether reads through this handle leave the last access time unchanged, if the system supports it."""
 
@@ -224,6 +228,11 @@ class Handle(ABC):
     @abstractmethod
     async def write(self, offset: int, data: Buffer) -> int:
         """Write all of *data* and return the count (less only if the disk is full)."""
+
+    @abstractmethod
+    async def append(self, data: Buffer) -> tuple[int, int]:
+        """Write *data* where the stream ends when that happens, whoever else writes to it ([MS-FSA] 2.1.5.4). Returns
+        the count (less only if the disk is full) and the offset behind it. Call it once at a time."""
 
     @abstractmethod
     async def flush(self) -> None:

@@ -34,6 +34,7 @@ from frevo.vfs.transfer import (
     INLINE_BYTES,
     SLOW_BYTES,
     allocate,
+    append_once,
     flush_file,
     read_all,
     read_cached,
@@ -134,6 +135,10 @@ class LocalHandle(Handle):
         if last_access_time is not None or last_write_time is not None:
             metadata.set_times(last_access_time, last_write_time)
 
+    def mark_archive(self) -> None:
+        if not self._file.closed:  # by a lost connection
+            self.metadata.mark_archive()
+
     def keep_access_time(self, keep: bool) -> None:
         fd = self.descriptor()
         with contextlib.suppress(OSError):  # another user's file, or a descriptor that reads nothing
@@ -212,6 +217,17 @@ class LocalHandle(Handle):
         if len(data) <= INLINE_BYTES:
             return write_all(fd, offset, data)
         return await self.in_flight(write_file(self._file, offset, data))
+
+    def append_now(self, data: Buffer) -> tuple[int, int]:
+        """`append` in the calling thread; may block."""
+        return append_once(self.descriptor(), data)
+
+    async def append(self, data: Buffer) -> tuple[int, int]:
+        if len(data) <= INLINE_BYTES:
+            return self.append_now(data)
+        self.descriptor()
+        ring = Ring.of(asyncio.get_running_loop())
+        return await self.in_flight(ring.in_thread(append_once, self._file, data))
 
     async def flush(self) -> None:
         self.descriptor()

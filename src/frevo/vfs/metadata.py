@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterable
@@ -92,6 +93,14 @@ class FileMetadata:
             return
         if attributes is not None:
             self._set_mode_readonly(bool(attributes & dos.READONLY))
+
+    def mark_archive(self) -> None:
+        """Add ARCHIVE to the stored attributes. Data may be written even where they cannot be stored."""
+        old = self.stored()
+        attributes = old.attributes if old is not None else 0
+        if self.xattrs and not attributes & dos.ARCHIVE:
+            with contextlib.suppress(OSError):
+                self._store(attributes | dos.ARCHIVE, None)
 
     def _store(self, attributes: int | None, creation_time: int | None) -> bool:
         old = self.stored() or dos.DosAttributes(0, 0)

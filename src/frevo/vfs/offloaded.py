@@ -101,6 +101,10 @@ class OffloadedHandle(_Proxy):
         """As `Handle.write`."""
         return cast(int, await self._moved(self._inner.write_now, offset, data))
 
+    async def append(self, data: Buffer) -> tuple[int, int]:
+        """As `Handle.append`."""
+        return cast(tuple[int, int], await self._moved(self._inner.append_now, data))
+
     async def flush(self) -> None:
         """As `Handle.flush`."""
         await self._moved(self._inner.flush_now)

@@ -16,6 +16,7 @@ from typing import Final
 
 from frevo.aio.acting import must_be_user
 from frevo.aio.syscalls import (
+    AT_FDCWD,
     AT_SYMLINK_NOFOLLOW,
     RESOLVE_BENEATH,
     RESOLVE_NO_MAGICLINKS,
@@ -87,6 +88,10 @@ class SharedFolder:
             return os.open(proc_path(fd), flags | os.O_CLOEXEC)
         except BlockingIOError as error:
             raise FileLeasedError from error
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            return openat2(AT_FDCWD, proc_path(fd).encode(), flags, resolve=0)  # it closes idle pipes
 
     def status(self, path: str) -> FileStatus:
         """Status of the real path, following links, even outside: use it only to find the type."""

@@ -94,6 +94,14 @@ class StreamHandle(LocalHandle):
         write_stream(self.metadata.target, self._xattr, content)
         return len(data)
 
+    async def append(self, data: Buffer) -> tuple[int, int]:
+        return self.append_now(data)
+
+    def append_now(self, data: Buffer) -> tuple[int, int]:
+        offset = len(self._data())
+        count = self.write_now(offset, data)
+        return count, offset + count
+
     async def flush(self) -> None:
         self.flush_now()
 

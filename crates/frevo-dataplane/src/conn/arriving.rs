@@ -84,6 +84,9 @@ impl Connection {
         if !self.is_direct() {
             return Room::Any;
         }
+        if size >= LARGE_BYTES && !mem::replace(&mut self.common.let_in, true) {
+            self.count();
+        }
         if self.can_choose(size, host) {
             let head = match &self.side {
                 Side::Server(_) => HEAD_BYTES,
@@ -133,6 +136,15 @@ impl Connection {
             Side::Client(client) => client.expected_frame(),
             Side::Server(_) => None,
         })
+    }
+
+    /// What the message at the front takes, as far as it may come in: a large one all of its size, so that however many
+    /// clients send slowly, all that was begun finds room.
+    pub(super) fn coming_bytes(&self) -> usize {
+        match self.frame_bytes() {
+            Some(size) if self.common.let_in => size,
+            _ => self.arrived(),
+        }
     }
 
     /// Bytes of the message at the front that are there.
@@ -225,8 +237,7 @@ impl Connection {
         let mut input = mem::take(&mut self.common.input);
         let Arrival::Piped(mut run) = mem::take(&mut self.common.arrival) else { return Ok(()) };
         self.check_length(input.len() + run.len() - FRAME_BYTES, host)?;
-        self.common.frames += 1;
-        self.common.expects_large = true;
+        self.common.complete(input.len() + run.len());
         let server = match &mut self.side {
             Side::Server(server) => server,
             Side::Client(client) => {
@@ -267,8 +278,7 @@ impl Connection {
         self.common.input = Vec::new();
         let Arrival::Registered(mut slot) = mem::take(&mut self.common.arrival) else { return Ok(()) };
         self.check_length(slot.len() - FRAME_BYTES, host)?;
-        self.common.frames += 1;
-        self.common.expects_large = true;
+        self.common.complete(slot.len());
         match self.message(&mut slot[FRAME_BYTES..], Shown::Registered, host)? {
             Verdict::Answered => (),
             Verdict::Later(job) => {

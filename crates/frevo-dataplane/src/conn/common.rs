@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::arriving::Arrival;
+use super::arriving::{Arrival, LARGE_BYTES};
 use super::direct::Direct;
 use super::input::Up;
 use super::{violation, Host, Settings};
@@ -41,6 +41,8 @@ pub(super) struct Common {
     pub(super) arrival: Arrival,
     /// The last message was a large one: the next one will be, too.
     pub(super) expects_large: bool,
+    /// All of the large message at the front may come in: its size counts for the budget already.
+    pub(super) let_in: bool,
     /// Complete messages so far.
     pub(super) frames: u64,
     pub(super) output: Output,
@@ -100,9 +102,17 @@ impl Common {
         self.output.held() + self.direct.as_ref().map_or(0, |direct| direct.outstanding())
     }
 
+    /// All of the message at the front is there, with its transport header so many bytes.
+    pub(super) fn complete(&mut self, size: usize) {
+        self.expects_large = size >= LARGE_BYTES;
+        self.let_in = false;
+        self.frames += 1;
+    }
+
     /// Sends what is queued, then the connection is to be closed; nothing more is received or queued.
     pub(super) fn close_after_output(&mut self) {
         self.closing = true;
+        self.let_in = false;
         self.input = Vec::new();
         self.arrival = Arrival::default();
     }
@@ -141,7 +151,7 @@ impl Common {
     }
 }
 
-/// What a connection's peer has not read yet, as the budget of all connections knows it.
+/// What a connection's peer has not read yet, and what of its messages is there, as the budget of all connections knows it.
 #[derive(Debug)]
 pub(super) struct Unread {
     budget: Arc<Budget>,

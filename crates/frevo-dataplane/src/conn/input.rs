@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::arriving::{Arrival, Shown, LARGE_BYTES};
+use super::arriving::{Arrival, Shown};
 use super::compound::Compound;
 use super::{violation, Connection, Host, Side};
 use crate::event::{Event, Reason};
@@ -196,8 +196,7 @@ impl Connection {
             self.check_length(length, host)?;
             let Some(body) = bytes.get_mut(body..body + length) else { break };
             position += FRAME_BYTES + length;
-            self.common.expects_large = length >= LARGE_BYTES;
-            self.common.frames += 1;
+            self.common.complete(FRAME_BYTES + length);
             self.frame(kind, body, host)?;
         }
         Ok(position)
@@ -230,8 +229,7 @@ impl Connection {
     /// Handles a buffer that is exactly one message and gives it away without a copy.
     pub(super) fn whole_message(&mut self, mut input: Vec<u8>, host: &mut Host) -> Result<(), Reason> {
         self.check_length(input.len() - FRAME_BYTES, host)?;
-        self.common.expects_large = input.len() >= LARGE_BYTES;
-        self.common.frames += 1;
+        self.common.complete(input.len());
         match (self.message(&mut input[FRAME_BYTES..], Shown::Whole, host)?, &mut self.side) {
             (Verdict::Answered, Side::Server(_)) => host.pool.put(input),
             (Verdict::Answered, Side::Client(client)) => client.answered(&mut self.common, input, host),

@@ -156,6 +156,7 @@ impl Connection {
             input: Vec::new(),
             arrival: Arrival::default(),
             expects_large: false,
+            let_in: false,
             frames: 0,
             output: Output::default(),
             sessions: Vec::new(),
@@ -319,11 +320,11 @@ impl Connection {
         full || self.common.flow.is_full(limits.max_requests_in_flight, limits.max_bytes_in_flight)
     }
 
-    /// Counts what waits to be sent, and what will, for the budget of all connections.
+    /// Counts what waits to be sent, what will, and what comes in, for the budget of all connections.
     pub fn count(&self) {
         let common = &self.common;
         let due = match &self.side {
-            Side::Server(server) => server.due_bytes(),
+            Side::Server(server) => server.due_bytes() + self.coming_bytes(),
             Side::Client(_) => 0,
         };
         common.unread.count(if common.settings.authenticated { common.held() + due } else { 0 });

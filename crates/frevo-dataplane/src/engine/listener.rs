@@ -10,6 +10,7 @@ use super::admission::Admission;
 use super::transport::Transport;
 use super::{socket, Accepted, Shared};
 use crate::event::{Event, ListenerId};
+use crate::pipe::without_idle;
 
 /// Connections accepted per wake-up of a listener, so that the others get their turn.
 const BATCH: usize = 64;
@@ -68,7 +69,7 @@ impl Listeners {
         let Some(it) = self.sockets.get(&listener) else { return Ok(()) };
         let (raw, transport, is_quic) = (it.fd.as_raw_fd(), it.transport, it.is_quic);
         for _ in 0..BATCH {
-            match socket::accept(raw) {
+            match without_idle(|| socket::accept(raw)) {
                 Ok(accepted) => {
                     Self::admit(accepted, listener, (transport, is_quic), shared, admission, events)
                 }

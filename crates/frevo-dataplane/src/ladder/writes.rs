@@ -52,10 +52,13 @@ impl Ladder<WriteRung> {
         };
         let why = |other| match (other, obstacle, asked) {
             (WriteRung::Fixed, Some(obstacle), _) => obstacle.to_owned(),
-            (_, _, Some(asked)) if asked == rung => format!("{} was asked for", rung.name()),
-            (WriteRung::Plain, ..) => "only for what is signed or encrypted: splice costs less".to_owned(),
-            (WriteRung::Fixed, ..) => "plain is faster where it was measured".to_owned(),
-            (WriteRung::Splice, ..) => "fixed was asked for".to_owned(),
+            (WriteRung::Plain, ..) => match rung {
+                WriteRung::Splice => "only for what is small, signed or encrypted, or comes over QUIC",
+                _ => "only for what is small, and when no memory is free",
+            }
+            .to_owned(),
+            (WriteRung::Fixed, _, None) => "plain is faster where it was measured".to_owned(),
+            _ => format!("not asked for: `frevo:write path = {wish}`"),
         };
         let others = WriteRung::ALL.into_iter().filter(|other| *other != rung);
         Some(Ladder { rung, reasons: others.map(|other| (other, why(other))).collect() })
@@ -90,8 +93,12 @@ mod tests {
         for rung in WriteRung::ALL {
             let (used, reasons) = chosen(rung.name(), "uring", &["write_fixed"]);
             assert_eq!((used, reasons.len()), (rung, 2));
-            let said = format!("{} was asked for", rung.name());
-            assert!(reasons.iter().all(|(other, why)| *other != rung && *why == said));
+            let said = format!("not asked for: `frevo:write path = {}`", rung.name());
+            assert!(reasons.iter().all(|(other, why)| *other != rung
+                && match other {
+                    WriteRung::Plain => why.starts_with("only for what is small"),
+                    _ => *why == said,
+                }));
         }
         let (rung, reasons) = chosen("auto", "uring", &["write_fixed"]);
         assert_eq!(rung, WriteRung::Splice);
@@ -103,7 +110,7 @@ mod tests {
     fn what_cannot_be_used_is_said() {
         let (rung, reasons) = chosen("fixed", "epoll", &["write_fixed"]);
         assert_eq!((rung, &*reasons[0].1), (WriteRung::Plain, "the engine is not io_uring"));
-        assert_eq!(reasons[1], (WriteRung::Splice, "fixed was asked for".to_owned()));
+        assert_eq!(reasons[1], (WriteRung::Splice, "not asked for: `frevo:write path = fixed`".to_owned()));
         assert_eq!(chosen("fixed", "uring", &[]).1[0].1, "the kernel has no write_fixed");
         let fixed = Ladder { rung: WriteRung::Fixed, reasons: vec![(WriteRung::Plain, String::new())] };
         assert_eq!(fixed.without_memory(None), fixed);

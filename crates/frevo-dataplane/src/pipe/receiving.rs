@@ -118,6 +118,6 @@ impl Pipes {
     }
 
     fn is_half_used(&self) -> bool {
-        std::sync::Arc::strong_count(&self.alive) - 1 - self.free.len() >= PIPES_MAX / 2
+        std::sync::Arc::strong_count(&self.alive) - 1 - self.idle.len() >= PIPES_MAX / 2
     }
 }

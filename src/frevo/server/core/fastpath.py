@@ -66,6 +66,8 @@ class FastPath:
             return
         descriptors.take(session.user)
         opened.descriptors += 1
+        if opened.granted_access & WRITES:
+            self.hold_until_archived(record)
         position = Position()
         position.value, opened.cursor = opened.position, position
         if opened.own_sequence is not None and opened.shared_sequence is None:
@@ -121,6 +123,11 @@ class FastPath:
         if not hold.drained:
             log.debug("waiting for what the data plane does to %s: %s", record.identity, reason)
         return hold
+
+    def hold_until_archived(self, record: FileRecord) -> None:
+        """The data plane sets no attributes: a WRITE that is to set FILE_ATTRIBUTE_ARCHIVE comes to the server."""
+        if not record.archived and record.unarchived is None:
+            record.unarchived = self.hold(record, Level.WRITE, "FILE_ATTRIBUTE_ARCHIVE, which the next one sets")
 
     def holds(self, record: FileRecord) -> list[tuple[str, bool, bool]]:
         """Why the file is held, each reason once, and whether that keeps out reads and writes."""

@@ -39,6 +39,7 @@ from frevo.wire.smb2 import (
 
 _READS = int(FileAccess.READ_DATA | FileAccess.EXECUTE)
 _WRITES = int(FileAccess.WRITE_DATA | FileAccess.APPEND_DATA)
+_ARCHIVE = int(FileAttributes.ARCHIVE)
 _NOT_INDEXED = int(FileAttributes.NOT_CONTENT_INDEXED)
 #: Attributes that a client may give a new file ([MS-FSA] 2.1.5.1.1). The others describe what the file is, or belong to
 #: other file systems, and are ignored ([MS-FSCC] 2.6).
@@ -312,6 +313,8 @@ def _enter(request: Request, fields: CreateRequest, opened: _Opened) -> bytes:
     if tree.session.trees.get(tree.id) is not tree:
         raise SMBError(NTStatus.NETWORK_NAME_DELETED, "the tree was disconnected meanwhile")
     entry.record = server.files.add(vfs_handle.identity, entry, stream_of=_file_of(vfs_handle))
+    if stat.attributes & _ARCHIVE:
+        entry.record.archived = entry.record.stream_of is None
     session.opens[number] = server.opens[number] = entry
     tree.opens.add(number)
     request.chain.file_id = (number, number)

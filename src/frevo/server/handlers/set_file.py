@@ -14,6 +14,7 @@ from frevo.server.rules.deleting import check_deletable, set_delete_on_close, se
 from frevo.server.rules.ea_lists import eas_to_set
 from frevo.server.rules.write_time import (
     after_write,
+    attributes_changed,
     before_write,
     keep_write_time,
     thaw_write_time,
@@ -37,7 +38,6 @@ from frevo.wire.fscc import (
 from frevo.wire.smb2 import FileAccess, SetInfoRequest
 
 if TYPE_CHECKING:
-    from frevo.server.core.state import Open
     from frevo.transport.base import Hold
 
 _KEEP, _FREEZE, _THAW = 0, -1, -2
@@ -105,13 +105,13 @@ def _basic(request: Request, handle: Handle, buffer: bytes) -> Awaitable[None] |
     for time in (fields.creation_time, fields.last_access_time, fields.last_write_time, fields.change_time):
         _time(time)
     if fields.last_write_time in (_KEEP, _THAW):
-        _set_basic(request.open, handle, fields)
+        _set_basic(request, handle, fields)
         return None
     assert request.open.record is not None
     hold = without_writes(request.server, request.open.record)
     if not hold.drained:
         return _set_basic_later(request, handle, fields, hold)
-    _set_basic(request.open, handle, fields, hold)
+    _set_basic(request, handle, fields, hold)
     return None
 
 
@@ -119,11 +119,14 @@ async def _set_basic_later(
     request: Request, handle: Handle, fields: FileBasicInformation, hold: Hold
 ) -> None:
     await request.server.fastpath.drained(hold)
-    _set_basic(request.open, handle, fields, hold)
+    _set_basic(request, handle, fields, hold)
 
 
-def _set_basic(opened: Open, handle: Handle, fields: FileBasicInformation, hold: Hold | None = None) -> None:
+def _set_basic(
+    request: Request, handle: Handle, fields: FileBasicInformation, hold: Hold | None = None
+) -> None:
     """*hold*: that of `without_writes`, if the last write time is to be kept."""
+    server, opened = request.server, request.open
     created, accessed, written = map(
         _time, (fields.creation_time, fields.last_access_time, fields.last_write_time)
     )
@@ -132,6 +135,8 @@ def _set_basic(opened: Open, handle: Handle, fields: FileBasicInformation, hold:
         handle.set_basic(
             creation_time=created, last_access_time=accessed, last_write_time=written, attributes=attributes
         )
+    if attributes is not None:
+        attributes_changed(server, opened, attributes)
     if fields.last_access_time != _KEEP:
         handle.keep_access_time(fields.last_access_time != _THAW)
     if written is not None:

@@ -33,7 +33,7 @@ class File:
             self.time = last_write_time
 
         stat = SimpleNamespace(last_write_time=self.time)
-        return cast(Handle, SimpleNamespace(stat=lambda: stat, set_basic=set_basic))
+        return cast(Handle, SimpleNamespace(stat=lambda: stat, set_basic=set_basic, mark_archive=lambda: None))
 
     def change(self) -> None:
         self.clock += 1

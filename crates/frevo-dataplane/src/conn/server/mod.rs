@@ -80,7 +80,8 @@ impl Server {
     /// logging on. Afterwards its user has a share of the budget.
     pub(super) fn is_full(&self, common: &Common, limits: &Limits) -> bool {
         let answers_suffice = match common.settings.authenticated {
-            true => common.unread.is_over(),
+            // What was let in comes to its end: that makes room.
+            true => !common.let_in && common.unread.is_over(),
             false => common.queued() >= PREAUTH_OUTPUT_BYTES,
         };
         answers_suffice

@@ -1,5 +1,7 @@
 //! When a connection is no longer read: unread answers, requests in flight.
 
+use std::mem::MaybeUninit;
+
 use super::*;
 
 #[test]
@@ -68,6 +70,71 @@ fn unread_answers_of_a_user_stop_all_of_its_connections() {
     second.connection.count();
     other.connection.count();
     assert!(!budget.is_pressed());
+}
+
+/// A client that sends, piece by piece, as an engine receives.
+struct Sender {
+    pair: Pair,
+    message: Vec<u8>,
+    sent: usize,
+}
+
+impl Sender {
+    fn new(budget: &Arc<crate::budget::Budget>, user: u64, size: usize) -> Sender {
+        let message = writes::write_request(1, 0, &vec![7; size]);
+        let message = [&(message.len() as u32).to_be_bytes()[..], &message].concat();
+        Sender { pair: budgeted(b"", budget, user + 10), message, sent: 0 }
+    }
+
+    /// Sends so many bytes, or fewer if it is not let in; how many are still to come.
+    fn send(&mut self, count: usize) -> usize {
+        let end = self.message.len().min(self.sent + count);
+        while self.sent < end && !self.pair.connection.is_paused(&self.pair.host.limits) {
+            let (connection, host) = (&mut self.pair.connection, &mut self.pair.host);
+            let left = &mut self.message[self.sent..end];
+            self.sent += match connection.room(host) {
+                Room::Own(room) => {
+                    let count = room.len().min(left.len());
+                    room.iter_mut().zip(left).for_each(|(place, byte)| *place = MaybeUninit::new(*byte));
+                    // SAFETY: so many bytes were written to what `room` has just given.
+                    unsafe { connection.direct_filled(count, host).unwrap() };
+                    count
+                }
+                _ => {
+                    let count = left.len().min(8192);
+                    connection.feed(&mut left[..count], host).unwrap();
+                    count
+                }
+            };
+        }
+        self.message.len() - self.sent
+    }
+}
+
+/// Messages that come in slowly count, each with all of its size once it is let in: a user's further ones wait, and those that
+/// were let in come to their end, which makes room. Others are let in meanwhile.
+#[test]
+fn large_messages_that_come_in_slowly_have_a_budget() {
+    let budget = Arc::new(crate::budget::Budget::new(4 << 20));
+    let size = 1 << 20;
+    let mut slow: Vec<_> = (0..8).map(|_| Sender::new(&budget, 1, size)).collect();
+    let begun: Vec<_> = slow.iter_mut().map(|one| one.send(size) < size).collect();
+    assert_eq!(begun, [true, true, false, false, false, false, false, false], "half of the budget");
+    assert!(slow[2..].iter().all(|one| one.sent <= 8192), "no more than tells how large it is");
+    assert!(slow[2..].iter().all(|one| one.pair.connection.is_paused(&one.pair.host.limits)));
+
+    let mut other = Sender::new(&budget, 2, size / 2);
+    assert_eq!(other.send(size), 0);
+    assert_eq!(u32_at(&other.pair.answer(), at::STATUS), 0);
+
+    for one in &mut slow {
+        assert_eq!(one.send(2 * size), 0);
+        assert_eq!(u32_at(&one.pair.answer(), at::STATUS), 0);
+        one.pair.connection.count();
+    }
+    drop(slow);
+    other.pair.connection.count();
+    assert!(!budget.is_pressed() && !budget.is_over(&budget.share(11)));
 }
 
 /// Small answers touch the account of all threads only when they have added up, and nothing stays counted.

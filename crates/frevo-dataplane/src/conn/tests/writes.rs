@@ -3,7 +3,7 @@
 use super::*;
 use crate::file_job::Work;
 
-fn write_request(id: u64, offset: u64, data: &[u8]) -> Vec<u8> {
+pub(super) fn write_request(id: u64, offset: u64, data: &[u8]) -> Vec<u8> {
     let mut message = request(command::WRITE, id);
     message.resize(112, 0);
     let charge = data.len().div_ceil(65536) as u16;
