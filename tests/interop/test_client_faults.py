@@ -7,6 +7,7 @@ import getpass
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -290,3 +291,35 @@ def test_accounts(own_smbd: tuple[Target, str], frevo: Command) -> None:
         programs.run(words).ok()
         refused(frevo("ls", url), sentence)
         programs.run(["pdbedit", "-s", config, "-u", user, "-c", "[]", "--kickoff-time", "never"])
+
+
+@pytest.mark.parametrize("way", ["get", "put"])
+def test_ctrl_c_while_the_server_is_silent(
+    target: Target, relay: Relay, url: str, folder: Path, tmp_path: Path, way: str
+) -> None:
+    """The first Ctrl-C ends a transfer soon, however long its server would be waited for, and leaves the part file that
+    the next one continues. Method: a relay that freezes in the middle."""
+    local = tmp_path / "local"
+    local.mkdir()
+    there, here = folder / "large", local / "large"
+    (there if way == "get" else here).write_bytes(os.urandom(40_000_000))
+    frozen = threading.Event()
+
+    def freeze() -> None:
+        relay.freeze()
+        frozen.set()
+
+    relay.when(freeze, **{"down" if way == "get" else "up": 10_000_000})
+    arguments = [f"{url}/large", str(here)] if way == "get" else [str(here), f"{url}/large"]
+    with subprocess.Popen(
+        command_line(tmp_path, way, *arguments), stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert frozen.wait(30)
+        began = time.monotonic()
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=30)
+        took = time.monotonic() - began
+    assert (running.returncode, "Traceback" in said) == (130, False), said
+    assert took < 10, "answers are waited for 60 s"
+    [part] = parts(local if way == "get" else folder)
+    assert 0 < part.stat().st_size <= 40_000_000

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from frevo.client.connect import Connecting
     from frevo.client.tree.stat import Stat
 
+#: Seconds after Ctrl-C in which files are closed and the session is ended.
+_GOODBYE_S = 1.0
 
 _CONNECTION = """\
 User and password come from the first of these: these options, the user in the URL, --credentials, FREVO_USER and
@@ -237,8 +239,36 @@ def complain(path: str, error: OSError) -> None:
 
 
 def run_async(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """The exit code of *work*."""
-    return asyncio.run(work())
+    """The exit code of *work*. Ctrl-C cancels it; KeyboardInterrupt once it has ended, which a silent server delays by
+    `_GOODBYE_S`, and not at all after a second Ctrl-C."""
+    with asyncio.Runner() as runner:
+        try:
+            return runner.run(_ending_soon(work))
+        except KeyboardInterrupt:
+            _cut_connections(runner.get_loop())
+            raise
+
+
+async def _ending_soon(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """The result of *work*. If this is cancelled, so is it; then no server keeps it waiting for long."""
+    task = asyncio.ensure_future(work())
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task], timeout=_GOODBYE_S)
+        if not task.done():
+            _cut_connections(asyncio.get_running_loop())
+            await asyncio.wait([task])
+            task.cancelled() or task.exception()  # which is that of a lost connection
+            raise
+    return await task
+
+
+def _cut_connections(loop: asyncio.AbstractEventLoop) -> None:
+    from frevo.client.connection.plane import cut_connections
+
+    cut_connections(loop)
 
 
 def print_json(value: Any) -> None:

@@ -437,6 +437,10 @@ class Connection:
         self._end(lost(reason, kind))
         self.plane.transport.close(self.number, abort=True)
 
+    def cut(self) -> None:
+        """Ends the connection at once, because the user wants no more of it."""
+        self.fail("closed by this program", ConnectionLost)
+
     def peer_fault(self, error: FrevoError) -> PeerFault:
         """Ends the connection because a response is malformed (a WireError) or violates the protocol; returns what to
         raise."""

@@ -54,6 +54,9 @@ class Receiver(Protocol):
     def on_pump_ended(self, pump: int, reason: str, code: int, offset: int) -> None:
         """A pump of the connection has ended."""
 
+    def cut(self) -> None:
+        """End the connection at once."""
+
 
 class ConnectedSocket(msgspec.Struct, eq=False):
     """A connected stream socket that the data plane does not have yet."""
@@ -192,6 +195,13 @@ class Plane:
             if receiver.server == server:
                 await receiver.unawaited.settled()
 
+    def cut(self) -> None:
+        """Ends every connection at once, whatever is under way."""
+        for receiver in list(self._receivers.values()):
+            receiver.cut()
+        for connection in list(self._without_receiver.values()):
+            self.transport.close(connection.number, abort=True)
+
     def release(self, number: int) -> None:
         """Forgets a connection; with the last one the data plane's threads end."""
         self._receivers.pop(number, None)
@@ -222,6 +232,13 @@ def plane_of(loop: asyncio.AbstractEventLoop) -> Plane:
     if plane is None:
         plane = _planes[loop] = Plane(loop)
     return plane
+
+
+def cut_connections(loop: asyncio.AbstractEventLoop) -> None:
+    """Ends all connections of the loop at once: whoever waits for a server learns that its connection is lost."""
+    plane = _planes.get(loop)
+    if plane is not None:
+        plane.cut()
 
 
 def runs_here(loop: asyncio.AbstractEventLoop) -> bool:

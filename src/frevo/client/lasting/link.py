@@ -148,6 +148,7 @@ class Link:
 
     async def end(self) -> None:
         """Logs off and closes the connection; what was open there is closed by the server."""
+        answered = False
         try:
             for call in list(self.before_end):
                 await call()
@@ -158,8 +159,9 @@ class Link:
                     async with asyncio.timeout(2.0):
                         element = Element(Command.LOGOFF, LogoffRequest().pack())
                         await connection.exchange(element, self.current.session.protection)
+                        answered = True
         finally:
-            await self.current.connection.close()
+            await self.current.connection.close(abort=not answered)
 
 
 def _less_protected(old: LoggedOn, new: LoggedOn) -> str:

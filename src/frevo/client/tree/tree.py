@@ -177,11 +177,14 @@ class Tree:
         await self.connection.plane.settled(self.connection.server)
 
     async def disconnect(self) -> None:
-        """TREE_DISCONNECT, after the closes under way; whatever is still open by then, the server closes."""
+        """TREE_DISCONNECT, after the closes under way; whatever is still open by then, the server closes. A server that
+        answers neither is not waited for."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSING_S):
                 await self.settled()
-        await self.one(Element(Command.TREE_DISCONNECT, TreeDisconnectRequest().pack()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING_S):
+                await self.one(Element(Command.TREE_DISCONNECT, TreeDisconnectRequest().pack()))
 
 
 async def connect_tree(
