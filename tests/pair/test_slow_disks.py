@@ -22,6 +22,8 @@ from frevo.wire.smb2 import (
     Command,
     CreateOptions,
     FlushRequest,
+    LogoffRequest,
+    TreeDisconnectRequest,
     WriteRequest,
 )
 from pair.client import Client, create_request
@@ -245,3 +247,25 @@ def test_waiting_and_listing_across(pair: Pair) -> None:
     rest = names(client, listed, output_buffer_length=1000)
     assert sorted([*(entry.name for entry in found), *rest]) == sorted([".", "..", *many])
     client.close(folder)
+
+
+@pytest.mark.fast_path
+@pytest.mark.parametrize("how", ["tree", "logoff"])
+def test_what_ends_an_open_waits_for_the_data_plane(pair: Pair, how: str) -> None:
+    """Goal: nothing is written after TREE_DISCONNECT and LOGOFF were answered, on a disk that is slow, too. Method:
+    each while the data plane writes to a file of the lane."""
+    client, other = pair.logged_on(), pair.logged_on()
+    make_slow(pair, other)
+    file_id = client.open("file")
+    client.write(file_id, 0, b"data")
+    [session] = [one for one in pair.server.sessions.values() if file_id[1] in one.opens]
+    running = session.attached_opens.begin(file_id[1], "write")
+    assert running is not None
+    if how == "tree":
+        ending = client.send(Command.TREE_DISCONNECT, TreeDisconnectRequest().pack())
+    else:
+        ending = client.send(Command.LOGOFF, LogoffRequest().pack())
+    pair.turn()
+    assert not answered(client, ending)
+    running.end()
+    assert client.wait(ending).status == NTStatus.SUCCESS

@@ -26,7 +26,7 @@ def close_open(server: Server, opened: Open, *, waiting_status: int = NTStatus.C
     begin_close(server, opened, waiting_status=waiting_status)
     if opened.handle is not None:
         # Only a CLOSE waits for a file system that may never respond.
-        counted = opened.tree.lane is None
+        counted = opened.tree.lane is None or opened.tree.lane.responds
         opened.session.closing += counted
         server.fastpath.when_idle(opened, lambda: _ended(server, opened, counted))
 
