@@ -61,6 +61,6 @@ def _same_port(config: Config) -> Iterator[Remark]:
     addresses = config.globals.server_smb_transports
     ports = {one.port: one for one in addresses if one.traits.protocol is IPProtocol.TCP and not one.traits.rdma}
     for one in addresses:
-        if one.traits.rdma and one.port in ports:
+        if one.traits.rdma and one.port and one.port in ports:
             text = f"{one} speaks iWARP, which uses TCP, and {ports[one.port]} has its port: choose another, as in "
             yield "server_smb_transports", f"{text}{one.name}:{one.traits.port}", "error"

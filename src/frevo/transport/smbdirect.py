@@ -7,14 +7,12 @@ import os
 import socket
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import msgspec
 
+from frevo._native import SmbDirect
 from frevo.transport.rdma_devices import RdmaDevice, RdmaKind, rdma_devices
-
-if TYPE_CHECKING:
-    from frevo._native import SmbDirect
 
 #: verbs: RDMA cards. iwarp: RDMA over TCP, by this process. emulated: programs of this machine, by reading each other's
 #: memory. kernel: SMB Direct sockets of Linux.
@@ -55,8 +53,6 @@ class SmbDirectSettings(msgspec.Struct, frozen=True):
 
     def native(self, provider: Provider) -> SmbDirect:
         """For the data plane."""
-        from frevo._native import SmbDirect
-
         return SmbDirect(
             provider,
             send_size=self.receive_size,

@@ -64,7 +64,7 @@ QUIC = TransportTraits("quic", IPProtocol.UDP, 443, serves=True, dials=True, sec
 #: SMB Direct ([MS-SMBD]): SMB over RDMA, from 3.0 on ([MS-SMB2] 2.1). The port is that of iWARP; InfiniBand and RoCE
 #: have 445. The data plane takes messages apart and puts them together.
 SMBDIRECT = TransportTraits(
-    "smbdirect", IPProtocol.TCP, 5445, serves=False, dials=False,
+    "smbdirect", IPProtocol.TCP, 5445, serves=True, dials=True,
     framing="smbdirect", message_max=1 << 20, rdma=True, oldest=0x0300, word="rdma",
 )  # fmt: skip
 #: Connected sockets of this machine that another program hands over.

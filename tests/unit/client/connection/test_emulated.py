@@ -24,12 +24,6 @@ def connect(folder: Path, host: str, port: int) -> str:
     return asyncio.run(run())
 
 
-@pytest.fixture(autouse=True)
-def nothing_native(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The data plane is not asked here."""
-    monkeypatch.setattr(SmbDirectSettings, "native", lambda *_: None)
-
-
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "::1"])
 def test_names_of_this_machine(tmp_path: Path, host: str) -> None:
     """Its names and addresses lead to the socket."""
