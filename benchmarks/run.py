@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,34 +36,46 @@ _MANY, _MANY_QUICK = 1000, 40
 _INTERRUPTED = 130
 
 
-def run_row(
-    result: Result,
-    servers: Mapping[str, Target],
-    stage: Stage,
-    options: argparse.Namespace,
-    limit: Path | None,
-    forced: Mapping[str, Mapping[str, object]],
-) -> None:
-    """Adds rounds of one row to *result*; who runs first changes from round to round. *forced*: the rungs by path."""
-    row = result.row
-    others = {*VARIANTS, *(name for names in forced.values() for name in names)}
-    sides = row.sides_for({name: target for name, target in servers.items() if name not in others})
-    mine = {name: Side(name, row.run) for name in forced.get(row.path, ()) if row.run is not None}
-    for name in sides:
-        result.samples.setdefault(name, [])
-    try:
-        for number in range(options.rounds):
-            wait_until_quiet(options.patience)
-            for name, side in _rotated({**sides, **mine}, number):
-                wait_until_idle(servers[side.server])
-                found = result.rungs if name in mine else result.samples
-                found.setdefault(name, []).append(side.run(servers[side.server], stage))
-            if limit is not None and row.limit is not None:
-                for method in LIMIT_METHODS:
-                    one = run_limit(limit, stage.network, method, row.limit, stage.seconds / 2)
-                    result.limit.setdefault(method, []).append(one)
-    except Exception as error:
-        result.error = f"{type(error).__name__}: {error}"
+@dataclass(frozen=True)
+class Launch:
+    """The servers that run now, and how rows are measured with them."""
+
+    servers: Mapping[str, Target]
+    stage: Stage
+    options: argparse.Namespace
+    limit: Path | None  #: `benchmarks/limit.c`, if it could be built
+    forced: Mapping[str, Mapping[str, object]]  #: the rungs by path
+
+    def run_all(self, report: Report) -> None:
+        """Adds rounds of every row that has not failed."""
+        if self.options.sessions and not self.options.only and not report.memory:
+            report.memory = memory_of_idle_sessions(self.servers, self.stage.network, self.options.sessions)
+        for result in report.results:
+            if not result.error:
+                self.run_row(result)
+                _progress(result)
+
+    def run_row(self, result: Result) -> None:
+        """Adds rounds of one row; who runs first changes from round to round."""
+        row, servers, stage = result.row, self.servers, self.stage
+        others = {*VARIANTS, *(name for names in self.forced.values() for name in names)}
+        sides = row.sides_for({name: target for name, target in servers.items() if name not in others})
+        mine = {name: Side(name, row.run) for name in self.forced.get(row.path, ()) if row.run is not None}
+        for name in sides:
+            result.samples.setdefault(name, [])
+        try:
+            for number in range(self.options.rounds):
+                wait_until_quiet(self.options.patience)
+                for name, side in _rotated({**sides, **mine}, number):
+                    wait_until_idle(servers[side.server])
+                    found = result.rungs if name in mine else result.samples
+                    found.setdefault(name, []).append(side.run(servers[side.server], stage))
+                if self.limit is not None and row.limit is not None:
+                    for method in LIMIT_METHODS:
+                        one = run_limit(self.limit, stage.network, method, row.limit, stage.seconds / 2)
+                        result.limit.setdefault(method, []).append(one)
+        except Exception as error:
+            result.error = f"{type(error).__name__}: {error}"
 
 
 def _rotated(sides: Mapping[str, Side], number: int) -> Iterator[tuple[str, Side]]:
@@ -92,7 +105,7 @@ def _measure(options: argparse.Namespace, network: Network, base: Path) -> Repor
             for target in servers.values():
                 (target.folder() / SOURCE).hardlink_to(folder / SOURCE)
             try:
-                _run_all(report, servers, stage, options, limit, forced)
+                Launch(servers, stage, options, limit, forced).run_all(report)
             except KeyboardInterrupt:  # the servers still have to end well
                 report.interrupted = True
                 break
@@ -100,22 +113,6 @@ def _measure(options: argparse.Namespace, network: Network, base: Path) -> Repor
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     report.conditions = {**report.conditions, "load average after": load}
     return report
-
-
-def _run_all(
-    report: Report,
-    servers: Mapping[str, Target],
-    stage: Stage,
-    options: argparse.Namespace,
-    limit: Path | None,
-    forced: Mapping[str, Mapping[str, object]],
-) -> None:
-    if options.sessions and not options.only and not report.memory:
-        report.memory = memory_of_idle_sessions(servers, stage.network, options.sessions)
-    for result in report.results:
-        if not result.error:
-            run_row(result, servers, stage, options, limit, forced)
-            _progress(result)
 
 
 def main(arguments: Sequence[str]) -> int:
