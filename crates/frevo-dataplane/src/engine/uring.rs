@@ -387,6 +387,9 @@ impl Thread {
         if let Some(reason) = core.failed.take() {
             return Err(reason);
         }
+        if core.direct().is_some() {
+            core.load(&mut self.table.host)?; // before, nothing says what there is to send
+        }
         let by_ring = !alone && socket.quic_client.is_none() && core.output().single(SEND_BYTES).is_some();
         match by_ring {
             true => drop(transfer::resume(&mut core, &mut self.table.host)?),
