@@ -36,7 +36,7 @@ pub fn connection(data: &[u8]) {
         max_read: 1 << 20,
         max_write: 1 << 20,
         multi_credit: true,
-        user: 0,
+        ..Settings::default()
     });
     let piece = usize::from(choice >> 4) * 16 + 1;
     for chunk in data.to_vec().chunks_mut(piece) {

@@ -170,6 +170,7 @@ impl Control {
                     max_write: 1 << 20,
                     multi_credit: true,
                     user: 7,
+                    ..Settings::default()
                 },
             ),
         }

@@ -374,11 +374,22 @@ class ConnectionSettings:
     """What was agreed on a connection, for `set_connection`."""
 
     def __new__(
-        cls, *, authenticated: bool, max_read: int, multi_credit: bool, max_write: int = 0, user: int = 0
+        cls,
+        *,
+        authenticated: bool,
+        max_read: int,
+        multi_credit: bool,
+        max_write: int = 0,
+        user: int = 0,
+        rdma: int = 0,
+        rdma_threshold: int = 0,
     ) -> Self:
         """*authenticated*: a session is set up, so larger messages are allowed and no timer runs. *max_read*: bytes of
         the largest READ that is answered without Python, *max_write* of a WRITE. *multi_credit*: CreditCharge counts
-        ([MS-SMB2] 3.3.5.2.5). *user*: the user whose unread responses are counted, 0 before log-on.
+        ([MS-SMB2] 3.3.5.2.5). *user*: the user whose unread responses are counted, 0 before log-on. *rdma*: how RDMA
+        may carry the data of READ and WRITE, the sum of 1 (SMB2_CHANNEL_RDMA_V1), 2 (and _INVALIDATE), 4 (encrypted),
+        8 (signed: RDMA transforms). *rdma_threshold*: of a client, the fewest bytes that it leaves to RDMA, 0 for
+        nothing.
         """
 
 @final

@@ -138,7 +138,7 @@ fn control_plane(plane: &DataPlane, stop: &AtomicBool) {
                     max_read: 8 << 20,
                     max_write: 0,
                     multi_credit: true,
-                    user: 0,
+                    ..Settings::default()
                 };
                 plane.set_connection(connection, settings);
                 let file = OwnedFd::from(std::fs::File::open(&path).unwrap());

@@ -51,6 +51,12 @@ impl Returned {
     }
 }
 
+/// A buffer comes back that nobody needs any more, to the pool of this thread.
+pub(crate) fn give_back(buffer: Vec<u8>) {
+    // At the end of a thread there is nobody to return it to.
+    let _ = RETURNED.try_with(|returned| returned.borrow_mut().put(buffer));
+}
+
 /// A shared buffer, which comes back when the last one who has it lets go.
 struct Returning {
     buffer: Vec<u8>,
@@ -68,8 +74,7 @@ impl Drop for Returning {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
         self.shared.fetch_sub(buffer.len(), Ordering::Relaxed);
-        // At the end of a thread there is nobody to return it to.
-        let _ = RETURNED.try_with(|returned| returned.borrow_mut().put(buffer));
+        give_back(buffer);
     }
 }
 

@@ -12,7 +12,7 @@ use zerocopy::little_endian::U16;
 use crate::pipe::{self, PipeRun};
 use crate::syscalls::device_of;
 use crate::waiting::{device, Device, Waits};
-use crate::wire::{Header, ReadRequest, ReadResponse, HEADER_BYTES};
+use crate::wire::{channel, Header, ReadRequest, ReadResponse, HEADER_BYTES};
 use crate::writing::Manner;
 
 /// A file descriptor and what is known about it.
@@ -195,12 +195,15 @@ const READ_UNBUFFERED: u8 = 1;
 
 /// True if nothing about a READ is unusual, so that the fast path may try it ([MS-SMB2] 2.2.19).
 pub fn is_plain(read: &ReadRequest) -> bool {
-    let end = read.offset.get().checked_add(u64::from(read.length.get()));
-    read.flags & !READ_UNBUFFERED == 0
-        && read.channel == 0
+    is_usual(read)
+        && read.channel == channel::NONE
         && (read.channel_info_offset, read.channel_info_length) == (U16::ZERO, U16::ZERO)
-        && read.length != 0
-        && end.is_some_and(|end| end <= i64::MAX as u64)
+}
+
+/// The same, whatever its channel is.
+pub fn is_usual(read: &ReadRequest) -> bool {
+    let end = read.offset.get().checked_add(u64::from(read.length.get()));
+    read.flags & !READ_UNBUFFERED == 0 && read.length != 0 && end.is_some_and(|end| end <= i64::MAX as u64)
 }
 
 /// Bytes before the data of a READ response: header and fixed part.

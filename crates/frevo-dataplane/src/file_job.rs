@@ -7,6 +7,8 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use frevo_rdma::provider::Memory;
+
 use crate::attached::{AttachedOpen, Running};
 use crate::crypto::SignOnce;
 use crate::event::ConnectionId;
@@ -48,6 +50,15 @@ pub enum Work {
         length: usize,
         /// Room for a frame with a READ response, and where in it the data is to be.
         room: (Vec<u8>, usize),
+    },
+    /// The same, into memory that RDMA carries it from.
+    ReadTo {
+        /// Where in the file.
+        offset: u64,
+        /// How many bytes.
+        length: usize,
+        /// Where the data goes.
+        memory: Memory,
     },
     /// The same, into empty pipes.
     Splice {
@@ -176,7 +187,7 @@ impl FileJob {
     /// Bytes of data that it moves.
     pub(crate) fn length(&self) -> usize {
         match &self.work {
-            Work::Read { length, .. } | Work::Splice { length, .. } => *length,
+            Work::Read { length, .. } | Work::ReadTo { length, .. } | Work::Splice { length, .. } => *length,
             Work::Write { data, .. } => data.len(),
             Work::WriteRest { data, rest, .. } => data.len() + rest.length(),
             Work::Flush => 0,
@@ -203,6 +214,9 @@ impl Work {
     fn run(&mut self, open: &AttachedOpen, message: &[u8]) -> io::Result<usize> {
         match self {
             Work::Read { offset, length, room } => open.file.read_blocking(empty(room, *length), *offset),
+            Work::ReadTo { offset, length, memory } => {
+                open.file.read_blocking(&mut memory.room()[..*length], *offset)
+            }
             Work::Splice { offset, length, pipes } => open.file.splice_blocking(pipes, *offset, *length),
             Work::Write { offset, data, done } => match open.act() {
                 Ok(()) => open.file.write_blocking(&message[data.clone()], *offset, *done),
@@ -256,10 +270,11 @@ impl Work {
         }
     }
 
-    /// Where the data of a [`Work::Read`] goes; it stays in place while the job moves.
+    /// Where the data of a [`Work::Read`] or [`Work::ReadTo`] goes; it stays in place while the job moves.
     pub(crate) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
         match self {
             Work::Read { length, room, .. } => empty(room, *length),
+            Work::ReadTo { length, memory, .. } => &mut memory.room()[..*length],
             _ => &mut [],
         }
     }

@@ -98,6 +98,8 @@ counters! {
     rdma_bytes_sent,
     /// Bytes that came by RDMA.
     rdma_bytes_received,
+    /// Pieces of memory that this side, as a client, has registered for RDMA.
+    rdma_registrations,
     /// Datagrams of QUIC received.
     quic_datagrams_received,
     /// Datagrams of QUIC sent.

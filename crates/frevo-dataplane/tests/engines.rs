@@ -72,7 +72,8 @@ impl Bench {
         let keys = Arc::new(SessionKeys::new(signer, None, false, false));
         self.plane.set_session(id, SESSION, keys, opens.clone());
         let (max_read, max_write) = (8 << 20, 8 << 20);
-        let settings = Settings { authenticated: true, max_read, max_write, multi_credit: true, user: 0 };
+        let settings =
+            Settings { authenticated: true, max_read, max_write, multi_credit: true, ..Settings::default() };
         self.plane.set_connection(id, settings);
         if let Some(file) = file {
             let (persistent_id, volatile_id) = FILE;

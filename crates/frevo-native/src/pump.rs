@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use frevo_dataplane::credits;
 use frevo_dataplane::event::Event;
@@ -89,16 +89,35 @@ impl Pump {
     }
 }
 
+/// A buffer of a caller, and who may use it.
+pub(crate) type LentBuffer = (PyBuffer<u8>, Arc<()>);
+
 /// Buffers of callers, exported to us as long as a pump may use them.
 #[derive(Default)]
 pub(crate) struct Lent {
-    buffers: Mutex<HashMap<PumpId, PyBuffer<u8>>>,
+    state: Mutex<LentState>,
+}
+
+#[derive(Default)]
+struct LentState {
+    buffers: HashMap<PumpId, LentBuffer>,
+    /// Of pumps that have ended, while a device still sends from them.
+    lingering: Vec<LentBuffer>,
+}
+
+/// Whether a device has it, too.
+fn is_used((_, users): &LentBuffer) -> bool {
+    Arc::strong_count(users) > 1
 }
 
 impl Lent {
-    pub(crate) fn lend(&self, id: PumpId, buffer: Option<PyBuffer<u8>>) {
+    fn state(&self) -> MutexGuard<'_, LentState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lend(&self, id: PumpId, buffer: Option<LentBuffer>) {
         if let Some(buffer) = buffer {
-            self.buffers.lock().unwrap_or_else(PoisonError::into_inner).insert(id, buffer);
+            self.state().buffers.insert(id, buffer);
         }
     }
 
@@ -106,15 +125,30 @@ impl Lent {
     pub(crate) fn release(&self, events: &[Event]) {
         for event in events {
             if let Event::Pump { pump, .. } = event {
-                let buffer = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).remove(pump);
-                drop(buffer);
+                let mut state = self.state();
+                let buffer = state.buffers.remove(pump);
+                // Outside of the lock: to release a buffer may run code of Python.
+                let free = match buffer {
+                    Some(buffer) if is_used(&buffer) => {
+                        state.lingering.push(buffer);
+                        Vec::new()
+                    }
+                    buffer => {
+                        let (used, free) =
+                            std::mem::take(&mut state.lingering).into_iter().partition(is_used);
+                        state.lingering = used;
+                        buffer.into_iter().chain::<Vec<_>>(free).collect()
+                    }
+                };
+                drop(state);
+                drop(free);
             }
         }
     }
 
     /// After the threads have ended.
     pub(crate) fn release_all(&self) {
-        let buffers = std::mem::take(&mut *self.buffers.lock().unwrap_or_else(PoisonError::into_inner));
-        drop(buffers);
+        let all = std::mem::take(&mut *self.state());
+        drop(all);
     }
 }

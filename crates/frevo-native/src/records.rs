@@ -11,6 +11,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::plane::duplicate;
+use crate::pump::LentBuffer;
 
 /// What was agreed on a connection.
 #[pyclass(frozen, module = "frevo._native")]
@@ -21,17 +22,20 @@ pub(crate) struct ConnectionSettings {
 #[pymethods]
 impl ConnectionSettings {
     #[new]
-    #[pyo3(signature = (*, authenticated, max_read, multi_credit, max_write = 0, user = 0))]
+    #[pyo3(signature = (*, authenticated, max_read, multi_credit, max_write = 0, user = 0, rdma = 0,
+                        rdma_threshold = 0))]
     fn new(
         authenticated: bool,
         max_read: u32,
         multi_credit: bool,
         max_write: u32,
         user: u64,
+        rdma: u8,
+        rdma_threshold: u32,
     ) -> ConnectionSettings {
-        ConnectionSettings {
-            inner: conn::Settings { authenticated, max_read, max_write, multi_credit, user },
-        }
+        let inner =
+            conn::Settings { authenticated, max_read, max_write, multi_credit, user, rdma, rdma_threshold };
+        ConnectionSettings { inner }
     }
 }
 
@@ -135,7 +139,7 @@ impl PumpSettings {
         py: Python<'_>,
         id: PumpId,
         owner: &PumpOwner,
-    ) -> PyResult<(pump::Settings, Option<PyBuffer<u8>>)> {
+    ) -> PyResult<(pump::Settings, Option<LentBuffer>)> {
         let (place, buffer) = self.place(py)?;
         let settings = pump::Settings {
             id,
@@ -165,7 +169,7 @@ impl PumpSettings {
         }
     }
 
-    fn place(&self, py: Python<'_>) -> PyResult<(Place, Option<PyBuffer<u8>>)> {
+    fn place(&self, py: Python<'_>) -> PyResult<(Place, Option<LentBuffer>)> {
         if let Some((file, offset)) = &self.file {
             return Ok((Place::File(file.clone(), *offset), None));
         }
@@ -176,9 +180,10 @@ impl PumpSettings {
         if !buffer.is_c_contiguous() || self.kind == Kind::Read && buffer.readonly() {
             return Err(PyValueError::new_err("the buffer must be contiguous, and writable for reads"));
         }
-        // SAFETY: `Lent` keeps the export of the buffer until the pump's end was taken from the queue of events, or
-        // until the threads have ended; an exported buffer is neither moved nor freed.
+        // SAFETY: `Lent` keeps the export of the buffer until the pump's end was taken from the queue of events and nobody has
+        // its users any more, or until the threads have ended; an exported buffer is neither moved nor freed.
         let memory = unsafe { Memory::new(buffer.buf_ptr().cast(), buffer.len_bytes()) };
-        Ok((Place::Memory(memory), Some(buffer)))
+        let users = memory.users();
+        Ok((Place::Memory(memory), Some((buffer, users))))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Range;
 use std::ptr::NonNull;
 
@@ -89,6 +89,13 @@ impl Memory {
         }
     }
 
+    /// All of it, to be filled anew: none of the bytes counts as having a value until [`Memory::filled`] says so.
+    pub fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+        self.known = 0;
+        // SAFETY: the bytes are there, and this is the only reference.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.bytes) }
+    }
+
     /// Puts `data` at `at`.
     pub fn fill(&mut self, at: usize, data: &[u8]) {
         let end = at.checked_add(data.len()).filter(|end| *end <= self.bytes).expect("within the memory");
@@ -160,6 +167,17 @@ mod tests {
         let buffer = memory.into_vec();
         assert_eq!((buffer.len(), buffer[9], buffer[10]), (20, 1, 2));
         assert_eq!(buffer.as_ptr(), start.as_ptr());
+    }
+
+    #[test]
+    fn room_is_filled_anew() {
+        let mut memory = Memory::from(vec![7; 10]);
+        memory.room()[..4].fill(MaybeUninit::new(1));
+        assert_eq!(memory.as_slice(), &[]);
+        // SAFETY: they were filled just now.
+        unsafe { memory.filled(0..4) };
+        assert_eq!(memory.as_slice(), &[1; 4]);
+        assert_eq!((memory.room().len(), memory.as_slice().len()), (10, 0));
     }
 
     #[test]

@@ -92,6 +92,7 @@ def of_globals(values: GlobalConfig) -> dict[str, Any]:
         "quic_driver": values.frevo_quic_driver,
         "smb_direct": values.smb_direct,
         "rdma_threshold": values.frevo_rdma_threshold,
+        "rdma_transforms": values.frevo_rdma_transforms,
         "ciphers": [] if values.client_smb_encrypt == "off" and not must_encrypt else ciphers,
         "signings": [_SIGNINGS[name] for name in values.client_smb3_signing_algorithms],
         "workgroup": values.workgroup if named else "",

@@ -16,6 +16,7 @@ from frevo.client.credentials import Credentials, choose, split_user
 from frevo.client.server import CIPHERS, SIGNINGS, Server, Settings, open_server
 from frevo.client.share.share import Share
 from frevo.proto.dialect import BY_NAME, Cipher, Dialect, Signing
+from frevo.proto.rdma import TRANSFORMS
 from frevo.records import Redacted
 from frevo.tls.client import ClientTrust, parse_fingerprint
 from frevo.tls.errors import TlsError
@@ -25,7 +26,7 @@ from frevo.transport.traits import QUIC, either
 
 if TYPE_CHECKING:
     from frevo.transport.kernel_quic import WantedDriver
-    from frevo.transport.smbdirect import WantedProvider
+    from frevo.transport.smbdirect import WantedProvider, WantedTransforms
 
 
 class _Closable(Protocol):
@@ -76,7 +77,9 @@ class Options(Redacted, msgspec.Struct, frozen=True):
     its key, for servers that require one; the key may be in the file of the certificate. quic_driver: who speaks QUIC:
     user (this process), kernel (an error without its QUIC sockets), auto (the kernel where it has them). Over SMB
     Direct: smb_direct: what this end offers, in full. smbdirect_provider: what carries it (verbs, iwarp, emulated,
-    kernel, auto). rdma_threshold: bytes of a READ or WRITE from which the server moves its data by RDMA, 0 to 8 MiB."""
+    kernel, auto). rdma_threshold: bytes of a READ or WRITE from which the server moves its data by RDMA, up to 8 MiB,
+    0: never. rdma_transforms: how such data is protected where the session signs or encrypts and the server can: both,
+    encryption, signing, none."""
 
     HIDDEN = ("password",)
 
@@ -114,6 +117,7 @@ class Options(Redacted, msgspec.Struct, frozen=True):
     smb_direct: SmbDirectSettings = SmbDirectSettings()
     smbdirect_provider: WantedProvider | None = None
     rdma_threshold: int = 8192
+    rdma_transforms: WantedTransforms = "both"
 
     def credentials(self, location: Location) -> Credentials:
         """The credentials for *location*: from these options, the URL, the file, the environment or the netrc file."""
@@ -145,6 +149,8 @@ class Options(Redacted, msgspec.Struct, frozen=True):
             raise ValueError(f"smbdirect_provider={provider!r}: expected auto, {either([*PROVIDERS])}")
         if not 0 <= self.rdma_threshold <= RDMA_THRESHOLD_MAX:
             raise ValueError(f"rdma_threshold={self.rdma_threshold}: expected 0 to {RDMA_THRESHOLD_MAX}")
+        if self.rdma_transforms not in TRANSFORMS:
+            raise ValueError(f"rdma_transforms={self.rdma_transforms!r}: expected {either([*TRANSFORMS])}")
         return Settings(
             self.signing,
             self.encryption,
@@ -165,6 +171,7 @@ class Options(Redacted, msgspec.Struct, frozen=True):
             quic_driver=self.quic_driver,
             smb_direct=replace(self.smb_direct, provider=provider),
             rdma_threshold=self.rdma_threshold,
+            rdma_transforms=self.rdma_transforms,
             tls=self._trust(),
             server_name=self.tls_server_name or "",
         )

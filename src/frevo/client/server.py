@@ -26,9 +26,10 @@ from frevo.client.tree.stat import ShareEntry
 from frevo.errors import RemoteProtocolError, WireError
 from frevo.proto.dialect import SMB_2_0_2, SMB_3_1_1, Cipher, Dialect, Signing, newer
 from frevo.proto.negotiation import NegotiationPolicy
+from frevo.proto.rdma import TRANSFORMS
 from frevo.tls.client import ClientTrust
 from frevo.transport.address import DEFAULT_TRANSPORTS, TransportAddress
-from frevo.transport.smbdirect import SmbDirectSettings
+from frevo.transport.smbdirect import SmbDirectSettings, WantedTransforms
 from frevo.transport.traits import TRANSPORTS
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import CREDIT_BYTES
@@ -45,6 +46,7 @@ _NO_PIPES = (
     "Set-SmbServerConfiguration -RestrictNamedpipeAccessViaQuic $false)"
 )
 _REQUEST_BYTES = 8 << 20
+_HEADERS_BYTES = 4096  # more than a message has besides its data
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -64,7 +66,8 @@ class Settings(msgspec.Struct, frozen=True):
     netbios_name: str = "FREVO"
     quic_driver: WantedDriver = "auto"  # who speaks QUIC: this process or the kernel
     smb_direct: SmbDirectSettings = SmbDirectSettings()
-    rdma_threshold: int = 8192  # bytes of a READ or WRITE from which the server moves its data by RDMA
+    rdma_threshold: int = 8192  # bytes of a READ or WRITE from which the server moves its data by RDMA, 0: never
+    rdma_transforms: WantedTransforms = "both"  # how such data is protected, where the server can
     tls: ClientTrust = ClientTrust()  # which servers are trusted over QUIC
     server_name: str = ""  # in the server's certificate, if it is not the host's
     address: str | None = None  # where the host is, when its name does not say
@@ -84,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True):
             size, size, size,
             multi_credit=traits.multi_credit,
             transport_security=traits.secure and verified and not self.encryption_over_quic,
+            rdma_transforms=TRANSFORMS[self.rdma_transforms] if traits.rdma else (),
         )  # fmt: skip
 
     def usable_transports(self) -> list[TransportAddress]:
@@ -206,6 +210,7 @@ async def _connect(host: str, credentials: Credentials, settings: Settings) -> L
     plane = plane_of(asyncio.get_running_loop())
     connection = Connection(plane, host)
     connection.number = plane.adopt(reached, connection)
+    connection.inline_max = TRANSPORTS[transport].message_max - _HEADERS_BYTES
     try:
         async with asyncio.timeout(settings.timeout * 3):
             policy = settings.policy(transport, verified=connection.verified)
@@ -216,6 +221,7 @@ async def _connect(host: str, credentials: Credentials, settings: Settings) -> L
                 credentials,
                 signing=settings.signing,
                 encryption=settings.encryption or _preferred(settings, credentials, connection),
+                rdma_threshold=settings.rdma_threshold if TRANSPORTS[transport].rdma else 0,
             )
     except BaseException as error:
         await connection.close(abort=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from frevo.config.types import Choice
-from frevo.transport.smbdirect import WantedProvider
+from frevo.transport.smbdirect import WantedProvider, WantedTransforms
 
 SigningPolicy = Literal["default", "auto", "mandatory", "disabled"]
 EncryptionPolicy = Literal["off", "if_required", "desired", "required"]
@@ -26,6 +26,7 @@ VerifyPeer = Literal[
 ClientAccess = Literal["no", "allow", "require"]
 QuicDriver = Literal["auto", "user", "kernel"]
 SmbDirectProvider = WantedProvider
+RdmaTransforms = WantedTransforms
 
 _NO = ("no", "false", "0", "off", "disabled")
 _YES = ("yes", "true", "1", "on", "enabled", "auto", "if_required")
@@ -158,6 +159,16 @@ VERIFY_PEER: Choice[VerifyPeer] = Choice({word: word for word in get_args(Verify
 QUIC_DRIVER: Choice[QuicDriver] = Choice({word: word for word in get_args(QuicDriver)})
 
 SMBDIRECT_PROVIDER: Choice[SmbDirectProvider] = Choice({word: word for word in get_args(SmbDirectProvider)})
+
+RDMA_TRANSFORMS: Choice[RdmaTransforms] = Choice(
+    {
+        "both": "both",
+        "encryption": "encryption",
+        "signing": "signing",
+        **dict.fromkeys(("none", "no", "off"), "none"),
+    },
+    shown=get_args(RdmaTransforms),
+)
 
 CLIENT_ACCESS: Choice[ClientAccess] = Choice(
     {

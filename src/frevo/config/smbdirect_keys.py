@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frevo.config import choices
-from frevo.config.choices import SmbDirectProvider
+from frevo.config.choices import RdmaTransforms, SmbDirectProvider
 from frevo.config.key import setting
 from frevo.config.tls_keys import TlsKeys
 from frevo.config.types import Boolean, Integer, Size, Text
@@ -67,8 +67,16 @@ class SmbDirectKeys(TlsKeys, frozen=True, kw_only=True):
         Size(0, RDMA_THRESHOLD_MAX),
         8192,
         "From this size on, frevo's client commands let the server move the data of a READ or WRITE by RDMA. Smaller "
-        "data travels in the messages.",
+        "data travels in the messages; with 0, all of it.",
         unit="bytes",
+    )
+    frevo_rdma_transforms: RdmaTransforms = setting(
+        choices.RDMA_TRANSFORMS,
+        "both",
+        "How data that moves by RDMA can be protected, for the server and for frevo's client commands: by `encryption` "
+        "when the session is encrypted, by `signing` when it signs (`both`, one of them, or `none`). Where the other "
+        "side cannot do that (Linux, Windows before 11 and Server 2022), the data of such a session travels in the "
+        "messages instead.",
     )
 
     @property

@@ -9,6 +9,7 @@ import msgspec
 
 from frevo.errors import SMBError
 from frevo.proto.dialect import BY_REVISION, SMB_2_0_2, Cipher, Dialect, Signing, choose
+from frevo.proto.rdma import answer_transforms, offer_transforms
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
     CREDIT_BYTES,
@@ -19,6 +20,7 @@ from frevo.wire.smb2 import (
     NegotiateRequest,
     PreauthHash,
     PreauthIntegrityCapabilities,
+    RDMATransform,
     SecurityMode,
     SigningCapabilities,
     TransportCapabilities,
@@ -44,6 +46,8 @@ class NegotiationPolicy(msgspec.Struct, frozen=True):
     #: The transport encrypts, and this side relies on that instead of SMB encryption if the other one does too
     #: ([MS-SMB2] 3.1.1.1: DisableEncryptionOverSecureTransport).
     transport_security: bool = False
+    #: How data that RDMA carries may be protected; empty: the transport has no RDMA, or nothing is to protect it.
+    rdma_transforms: Sequence[RDMATransform] = ()
 
 
 class Negotiated(msgspec.Struct, frozen=True):
@@ -60,6 +64,8 @@ class Negotiated(msgspec.Struct, frozen=True):
     contexts: list[NegotiateContext]
     #: Connection.AcceptTransportSecurity: nothing needs to be encrypted again.
     transport_security: bool = False
+    #: Connection.RDMATransformIds
+    rdma_transforms: tuple[RDMATransform, ...] = ()
 
     @property
     def multi_credit(self) -> bool:
@@ -90,6 +96,7 @@ def agreed(
     policy: NegotiationPolicy,
     *,
     transport_security: bool = False,
+    rdma_transforms: tuple[RDMATransform, ...] = (),
 ) -> Negotiated:
     """The response's fields for the values chosen."""
     multi_credit = dialect.multi_credit and policy.multi_credit
@@ -105,7 +112,7 @@ def agreed(
         dialect, signing, cipher, capabilities, mode,
         limit, min(policy.max_read, limit) if limit == CREDIT_BYTES else policy.max_read,
         min(policy.max_write, limit) if limit == CREDIT_BYTES else policy.max_write, contexts,
-        transport_security,
+        transport_security, rdma_transforms,
     )  # fmt: skip
 
 
@@ -141,7 +148,17 @@ def _answer_contexts(
         relied = accepts_transport_security(data) and policy.transport_security
         flags = TransportCapabilities.ACCEPT_TRANSPORT_LEVEL_SECURITY if relied else 0
         contexts.append(TransportCapabilitiesContext(int(flags)).context())
-    return agreed(dialect, signing, cipher, contexts, policy, transport_security=relied)
+    transforms: tuple[RDMATransform, ...] = ()
+    data = known.get(NegotiateContextType.RDMA_TRANSFORM_CAPABILITIES)
+    if data is not None and policy.rdma_transforms:
+        try:
+            transforms = answer_transforms(data, policy.rdma_transforms)
+        except ValueError as error:
+            raise SMBError(NTStatus.INVALID_PARAMETER, str(error)) from None
+        contexts.append(offer_transforms(transforms))
+    return agreed(
+        dialect, signing, cipher, contexts, policy, transport_security=relied, rdma_transforms=transforms
+    )
 
 
 #: Contexts that a request may have only once ([MS-SMB2] 3.3.5.4).

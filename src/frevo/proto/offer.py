@@ -14,6 +14,7 @@ from frevo.proto.negotiation import (
     accepts_transport_security,
     by_type,
 )
+from frevo.proto.rdma import accept_transforms, offer_transforms
 from frevo.wire.smb2 import (
     CREDIT_BYTES,
     Capabilities,
@@ -24,6 +25,7 @@ from frevo.wire.smb2 import (
     NetnameNegotiateContextId,
     PreauthHash,
     PreauthIntegrityCapabilities,
+    RDMATransform,
     SecurityMode,
     SigningCapabilities,
     TransportCapabilities,
@@ -54,6 +56,8 @@ def offer(policy: NegotiationPolicy, client_guid: bytes, server_name: str) -> Ne
         if policy.transport_security:
             flags = int(TransportCapabilities.ACCEPT_TRANSPORT_LEVEL_SECURITY)
             request.contexts.append(TransportCapabilitiesContext(flags).context())
+        if policy.rdma_transforms:
+            request.contexts.append(offer_transforms(policy.rdma_transforms))
     return request
 
 
@@ -65,8 +69,9 @@ def accept(request: NegotiateRequest, response: NegotiateResponse, policy: Negot
             f"the server chose dialect {response.dialect_revision:#06x}, which was not offered"
         )
     signing, cipher, relied = dialect.signing, Cipher.NONE, False
+    transforms: tuple[RDMATransform, ...] = ()
     if dialect.contexts:
-        signing, cipher, relied = _accept_contexts(response, dialect, policy)
+        signing, cipher, relied, transforms = _accept_contexts(response, dialect, policy)
     elif dialect.encryption and response.capabilities & Capabilities.ENCRYPTION and policy.ciphers:
         cipher = Cipher.AES_128_CCM
     capabilities = response.capabilities if dialect.multi_credit and policy.multi_credit else 0
@@ -82,15 +87,17 @@ def accept(request: NegotiateRequest, response: NegotiateResponse, policy: Negot
         raise RemoteProtocolError("the server allows less than 4096 bytes per request")
     return Negotiated(
         dialect, signing, cipher, capabilities, response.security_mode,
-        max_transact, max_read, max_write, response.contexts, relied,
+        max_transact, max_read, max_write, response.contexts, relied, transforms,
     )  # fmt: skip
 
 
 def _accept_contexts(
     response: NegotiateResponse, dialect: Dialect, policy: NegotiationPolicy
-) -> tuple[Signing, Cipher, bool]:
-    """The signing algorithm and the cipher, and whether both sides rely on the transport instead of encrypting."""
+) -> tuple[Signing, Cipher, bool, tuple[RDMATransform, ...]]:
+    """The signing algorithm and the cipher, whether both sides rely on the transport instead of encrypting, and how
+    data that RDMA carries is protected."""
     relied = False
+    transforms: tuple[RDMATransform, ...] = ()
     try:
         known = by_type(response.contexts, ONCE_IN_RESPONSE)
         preauth = PreauthIntegrityCapabilities.parse(
@@ -103,6 +110,8 @@ def _accept_contexts(
             signings = SigningCapabilities.parse(data).signing_algorithms
         if (data := known.get(NegotiateContextType.TRANSPORT_CAPABILITIES)) is not None:
             relied = accepts_transport_security(data) and policy.transport_security
+        if policy.rdma_transforms and (data := known.get(NegotiateContextType.RDMA_TRANSFORM_CAPABILITIES)):
+            transforms = accept_transforms(data, policy.rdma_transforms)
     except (WireError, ValueError) as error:
         raise RemoteProtocolError(f"negotiate contexts: {error}") from None
     if preauth.hash_algorithms != [PreauthHash.SHA512]:
@@ -112,7 +121,7 @@ def _accept_contexts(
         raise RemoteProtocolError(f"the server chose ciphers {ciphers}, which were not offered")
     if len(signings) != 1 or signings[0] not in {*policy.signing, dialect.signing}:
         raise RemoteProtocolError(f"the server chose signing algorithms {signings}, which were not offered")
-    return Signing(signings[0]), Cipher(cipher), relied
+    return Signing(signings[0]), Cipher(cipher), relied, transforms
 
 
 def validation(request: NegotiateRequest) -> ValidateNegotiateInfoRequest:

@@ -20,6 +20,8 @@ Provider = Literal["verbs", "iwarp", "emulated", "kernel"]
 #: What a configuration may say about it; auto: verbs where there is a card, else iwarp.
 WantedProvider = Literal["auto", "verbs", "iwarp", "emulated", "kernel"]
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
+#: Which RDMA transforms a configuration wants ([MS-SMB2] 2.2.3.1.6).
+WantedTransforms = Literal["both", "encryption", "signing", "none"]
 
 #: Bytes of the largest threshold from which data moves by RDMA: of the largest READ and WRITE.
 RDMA_THRESHOLD_MAX = 8 << 20

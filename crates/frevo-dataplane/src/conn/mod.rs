@@ -15,6 +15,7 @@ mod input;
 mod nonce_tests;
 mod protect;
 mod ranges;
+mod rdma;
 mod server;
 mod submit;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use arriving::Room;
 use client::Client;
 use common::{Channel, Common, Unread};
 use direct::Direct;
+pub use rdma::may;
 use server::Server;
 pub use submit::{Submission, CLOSE_AFTER, ENCRYPT};
 
@@ -123,6 +125,10 @@ pub struct Settings {
     pub multi_credit: bool,
     /// Whose budget its unread answers count for, 0 before log-on.
     pub user: u64,
+    /// In which ways RDMA may carry data, see [`may`].
+    pub rdma: u8,
+    /// A client's READs and WRITEs of at least so many bytes are carried by RDMA, 0 for none.
+    pub rdma_threshold: u32,
 }
 
 /// One connection.

@@ -60,7 +60,12 @@ impl Connection {
             Side::Client(client) if !client.can_send(&packet[HEADROOM_BYTES..]) => return Ok(()),
             _ => (),
         }
+        let mut invalidate = None;
         if packet[HEADROOM_BYTES..].starts_with(&PROTOCOL_SMB2) {
+            if let Side::Server(server) = &mut self.side {
+                let placed = server.place_answers(&mut self.common, packet)?;
+                (packet, invalidate) = (placed.packet, placed.invalidate);
+            }
             self.finish_elements(&mut packet[HEADROOM_BYTES..], session_id, encrypted)?;
         }
         let common = &mut self.common;
@@ -72,6 +77,9 @@ impl Connection {
         let start = HEADROOM_BYTES - protection.room();
         protection.finish(&mut packet[start..], common.framing, None)?;
         common.output.push(packet, start);
+        if let Some(token) = invalidate {
+            common.invalidate_with_last(token);
+        }
         if flags & CLOSE_AFTER != 0 {
             common.close_after_output();
         }

@@ -34,7 +34,7 @@ impl Cipher {
     }
 
     /// Bytes of nonce that the cipher uses; the rest of the 16 are zero.
-    fn nonce_bytes(self) -> usize {
+    pub(super) fn nonce_bytes(self) -> usize {
         match self {
             Cipher::Aes128Ccm | Cipher::Aes256Ccm => 11,
             Cipher::Aes128Gcm | Cipher::Aes256Gcm => 12,
@@ -142,6 +142,16 @@ impl Encryption {
         true
     }
 
+    /// Which cipher it is.
+    pub(super) fn cipher(&self) -> Cipher {
+        self.cipher
+    }
+
+    /// Decrypts data without a header in place; false if they, the nonce or the tag are not what was encrypted.
+    pub(super) fn open_data(&self, nonce: &[u8], tag: &[u8; 16], data: &mut [u8]) -> bool {
+        nonce.len() == self.cipher.nonce_bytes() && self.incoming.open(nonce, &[], tag, data)
+    }
+
     /// Decrypts `packet[52..]` in place; false if it is not a well-formed packet encrypted with our key.
     pub fn decrypt(&self, packet: &mut [u8]) -> bool {
         let Some(header) = TransformHeader::parse(packet) else { return false };
@@ -163,6 +173,13 @@ impl EncryptOnce {
     pub fn encrypt(self, session_id: u64, packet: &mut [u8]) {
         let encrypted = self.encryption.encrypt(self.nonce, session_id, packet);
         assert!(encrypted, "packets are shorter than the limit of a cipher");
+    }
+
+    /// Encrypts data without a header in place: the nonce and the tag.
+    pub(super) fn encrypt_data(self, data: &mut [u8]) -> (Vec<u8>, [u8; 16]) {
+        let nonce = &self.nonce.bytes()[..self.encryption.cipher.nonce_bytes()];
+        let tag = self.encryption.outgoing.encrypt(nonce, &[], data);
+        (nonce.to_vec(), tag.expect("data are shorter than the limit of a cipher"))
     }
 }
 

@@ -3,6 +3,7 @@
 mod encryption;
 mod gcm;
 mod nonces;
+mod payload;
 mod rc4;
 mod signing;
 
@@ -10,7 +11,8 @@ use std::sync::Arc;
 
 pub use encryption::{Cipher, EncryptOnce, Encryption};
 pub use gcm::{Gcm, Provider};
-pub use nonces::{AnswerNonces, Owner, RequestNonces, SignOnce};
+pub use nonces::{AnswerNonces, DataOnce, Owner, RequestNonces, SignOnce};
+pub use payload::{Seal, SealKind, Unsealed};
 pub use rc4::rc4;
 pub use signing::{Signer, SigningAlgorithm};
 

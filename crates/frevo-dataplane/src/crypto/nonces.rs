@@ -12,6 +12,9 @@
 //! response. A key belongs to the connection that has signed with it first, as IDs are unique only there. All this
 //! applies to every algorithm: CMAC and HMAC would not need it, but one rule is simpler than two.
 //!
+//! Data that RDMA carries has a signature of its own beside that of its message ([MS-SMB2] 2.2.43.1). The right to sign a message
+//! gives that to its data once ([`DataOnce`]), with a nonce that no message has: its highest bit of the kind is set.
+//!
 //! **Encryption.** The counter of a session's key starts at a random value of the whole nonce, because before 3.1.1
 //! another session may have the same key (a Kerberos ticket without a subkey), even after a restart. It ends before it
 //! wraps around to its start.
@@ -50,9 +53,13 @@ impl Kind {
 
 /// The nonce of AES-GMAC ([MS-SMB2] 3.1.4.1).
 pub(super) fn gmac_nonce(message: &[u8]) -> [u8; 12] {
+    nonce_of(Header::of(message).message_id.get(), Kind::of(message))
+}
+
+fn nonce_of(message_id: u64, kind: Kind) -> [u8; 12] {
     let mut nonce = [0; 12];
-    nonce[..8].copy_from_slice(&Header::of(message).message_id.to_bytes());
-    nonce[8] = match Kind::of(message) {
+    nonce[..8].copy_from_slice(&message_id.to_le_bytes());
+    nonce[8] = match kind {
         Kind::Request => 0,
         Kind::Response => 1,
         Kind::Cancel => 2,
@@ -67,9 +74,48 @@ pub struct SignOnce {
     owner: Owner,
     message_id: u64,
     kind: Kind,
+    /// Its data was signed.
+    data_signed: bool,
+}
+
+/// The right to sign the data of one message, consumed by signing.
+#[derive(Debug)]
+#[must_use]
+pub struct DataOnce {
+    owner: Owner,
+    nonce: [u8; 12],
+}
+
+/// Set in the kind of a nonce: it is for data, not for a message.
+const DATA: u8 = 0x80;
+
+impl DataOnce {
+    /// The connection whose message has the data.
+    pub(super) fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// The nonce of AES-GMAC.
+    pub(super) fn nonce(&self) -> &[u8; 12] {
+        &self.nonce
+    }
 }
 
 impl SignOnce {
+    fn new(owner: Owner, message_id: u64, kind: Kind) -> SignOnce {
+        SignOnce { owner, message_id, kind, data_signed: false }
+    }
+
+    /// The right to sign the data of the message, once.
+    pub fn for_data(&mut self) -> Option<DataOnce> {
+        if std::mem::replace(&mut self.data_signed, true) {
+            return None;
+        }
+        let mut nonce = nonce_of(self.message_id, self.kind);
+        nonce[8] |= DATA;
+        Some(DataOnce { owner: self.owner, nonce })
+    }
+
     /// The connection that the ID belongs to.
     pub(super) fn owner(&self) -> Owner {
         self.owner
@@ -120,7 +166,7 @@ impl AnswerNonces {
 
     /// The right to sign the response to the request with this ID.
     pub fn right(&self, first: FirstUse) -> SignOnce {
-        SignOnce { owner: self.owner, message_id: first.id(), kind: Kind::Response }
+        SignOnce::new(self.owner, first.id(), Kind::Response)
     }
 
     /// Keeps the right for a request that the control plane will answer.
@@ -133,7 +179,7 @@ impl AnswerNonces {
     /// The kept right; None if there is none or it has been used.
     pub fn answer(&mut self, message_id: u64) -> Option<SignOnce> {
         let kept = self.open.remove(&message_id);
-        kept.then_some(SignOnce { owner: self.owner, message_id, kind: Kind::Response })
+        kept.then_some(SignOnce::new(self.owner, message_id, Kind::Response))
     }
 }
 
@@ -159,7 +205,7 @@ impl RequestNonces {
 
     /// The right to sign the request that is sent with this ID.
     pub fn right(&self, first: FirstUse) -> SignOnce {
-        SignOnce { owner: self.owner, message_id: first.id(), kind: Kind::Request }
+        SignOnce::new(self.owner, first.id(), Kind::Request)
     }
 
     /// Lets the control plane cancel the request with this right.
@@ -177,7 +223,7 @@ impl RequestNonces {
     /// The right to sign the CANCEL of a request without a response; None if it has been used.
     pub fn cancel(&mut self, message_id: u64) -> Option<SignOnce> {
         let allowed = self.open.remove(&message_id);
-        allowed.then_some(SignOnce { owner: self.owner, message_id, kind: Kind::Cancel })
+        allowed.then_some(SignOnce::new(self.owner, message_id, Kind::Cancel))
     }
 
     /// A request has its final response.
@@ -271,6 +317,17 @@ mod tests {
         window.grant(1, true);
         other.keep(nonces.right(window.consume(1, 1).unwrap()));
         assert!(other.answer(1).is_none(), "of another connection");
+    }
+
+    #[test]
+    fn data_are_signed_once_with_a_nonce_of_their_own() {
+        let (answers, requests) = (AnswerNonces::new(), RequestNonces::new());
+        let mut answer = answers.right(Window::new(9).consume(0, 1).unwrap());
+        let mut request = requests.right(Window::new(9).send(0, 1).unwrap());
+        let of_answer = answer.for_data().unwrap();
+        assert_eq!(of_answer.nonce(), &[0, 0, 0, 0, 0, 0, 0, 0, 0x81, 0, 0, 0]);
+        assert_eq!(request.for_data().unwrap().nonce()[8], 0x80);
+        assert!(answer.for_data().is_none() && request.for_data().is_none());
     }
 
     #[test]

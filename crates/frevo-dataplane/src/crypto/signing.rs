@@ -5,7 +5,7 @@ use aws_lc_rs::{cmac, constant_time, hmac};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::nonces::{gmac_nonce, Owner, SignOnce};
+use super::nonces::{gmac_nonce, DataOnce, Owner, SignOnce};
 use super::BadKey;
 use crate::wire::{flags, Header, HEADER_BYTES};
 
@@ -101,8 +101,38 @@ impl Signer {
         constant_time::verify_slices_are_equal(&expected, &received).is_ok()
     }
 
+    /// The signature of data, and the nonce that goes with it: none unless the algorithm has one. None if the key belongs
+    /// to another connection.
+    pub(super) fn sign_data(&self, data: &[u8], right: DataOnce) -> Option<(Vec<u8>, [u8; 16])> {
+        if right.owner().number() != self.owner.load(Ordering::Relaxed) {
+            return None;
+        }
+        let nonce = if self.has_nonce() { right.nonce().to_vec() } else { Vec::new() };
+        Some((nonce, self.tag(data, right.nonce())))
+    }
+
+    /// True if data have this signature.
+    pub(super) fn verify_data(&self, data: &[u8], nonce: &[u8], signature: &[u8]) -> bool {
+        let known = match (self.has_nonce(), nonce.first_chunk()) {
+            (true, Some(whole)) if nonce.len() == whole.len() => *whole,
+            (false, _) if nonce.is_empty() => [0; 12],
+            _ => return false,
+        };
+        constant_time::verify_slices_are_equal(&self.tag(data, &known), signature).is_ok()
+    }
+
+    fn has_nonce(&self) -> bool {
+        matches!(self.key, Key::Gmac(_))
+    }
+
     /// The signature of a message whose Signature field is zero.
     fn compute(&self, message: &[u8]) -> [u8; 16] {
+        let nonce = if self.has_nonce() { gmac_nonce(message) } else { [0; 12] };
+        self.tag(message, &nonce)
+    }
+
+    /// The signature of some bytes; only AES-GMAC has the nonce.
+    fn tag(&self, message: &[u8], nonce: &[u8; 12]) -> [u8; 16] {
         let mut out = [0; 16];
         match &self.key {
             Key::Hmac(key) => out.copy_from_slice(&hmac::sign(key, message).as_ref()[..16]),
@@ -111,7 +141,7 @@ impl Signer {
                 out.copy_from_slice(tag.as_ref());
             }
             Key::Gmac(key) => {
-                let nonce = Nonce::assume_unique_for_key(gmac_nonce(message));
+                let nonce = Nonce::assume_unique_for_key(*nonce);
                 let tag = key.seal_in_place_separate_tag(nonce, Aad::from(message), &mut []);
                 out.copy_from_slice(tag.expect("GMAC of any message can be made").as_ref());
             }

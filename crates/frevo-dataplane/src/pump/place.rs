@@ -3,7 +3,10 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
+use std::ptr::NonNull;
 use std::sync::Arc;
+
+use frevo_rdma::provider as remote;
 
 use super::pattern;
 use crate::fast::OpenFile;
@@ -13,6 +16,8 @@ use crate::fast::OpenFile;
 pub struct Memory {
     start: *mut u8,
     length: usize,
+    /// Whoever may touch the memory has this, too.
+    users: Arc<()>,
 }
 
 // SAFETY: the creator of a `Memory` promises that any thread may use it until the pump's end is reported.
@@ -23,10 +28,24 @@ impl Memory {
     ///
     /// # Safety
     ///
-    /// They must stay valid until the end of the pump is reported or the data plane was shut down; for READs they must be
-    /// writable, and their contents are undefined until then.
+    /// They must stay valid until the end of the pump is reported and nobody has [`Memory::users`] any more, or the data plane
+    /// was shut down; for READs they must be writable, and their contents are undefined until then.
     pub unsafe fn new(start: *mut u8, length: usize) -> Memory {
-        Memory { start, length }
+        Memory { start, length, users: Arc::default() }
+    }
+
+    /// Counts those who may touch the memory. After the end of the pump that is only a device which still sends from it.
+    pub fn users(&self) -> Arc<()> {
+        self.users.clone()
+    }
+
+    /// A part of it, for a device that reads or writes it.
+    pub(crate) fn lend(&self, position: u64, length: usize) -> io::Result<remote::Memory> {
+        let start = self.range(position, length)?;
+        let start = NonNull::new(start).ok_or(io::ErrorKind::InvalidInput)?;
+        // SAFETY: valid by the promise of `Memory::new` for as long as the keeper exists; its bytes have a value, as Python
+        // made them. Nobody here touches them until they are given back; the caller may, at its own risk.
+        Ok(unsafe { remote::Memory::of(start, length, Box::new(self.users())) })
     }
 
     fn range(&self, position: u64, length: usize) -> io::Result<*mut u8> {

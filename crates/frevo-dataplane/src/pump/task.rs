@@ -267,7 +267,7 @@ impl Pump {
     }
 
     /// Handles the data of a READ.
-    fn arrived(&mut self, operation: Operation, data: &[u8], ns: u64) {
+    pub(crate) fn arrived(&mut self, operation: Operation, data: &[u8], ns: u64) {
         let position = operation.offset - self.settings.offset;
         let stored = self.settings.place.store(data, operation.offset, position, self.settings.seed);
         self.stored(operation, data.len() as u32, stored, ns);

@@ -3,11 +3,15 @@
 
 mod bodies;
 mod header;
+mod rdma;
+#[cfg(test)]
+mod rdma_tests;
 #[cfg(test)]
 mod vectors;
 
 pub use bodies::*;
 pub use header::{Header, TransformHeader};
+pub use rdma::*;
 
 /// Size of the SMB2 packet header ([MS-SMB2] 2.2.1).
 pub const HEADER_BYTES: usize = size_of::<Header>();
@@ -80,6 +84,12 @@ pub const STATUS_INSUFFICIENT_RESOURCES: u32 = 0xC000_009A;
 pub const STATUS_IO_DEVICE_ERROR: u32 = 0xC000_0185;
 /// STATUS_DISK_FULL
 pub const STATUS_DISK_FULL: u32 = 0xC000_007F;
+/// STATUS_INVALID_PARAMETER
+pub const STATUS_INVALID_PARAMETER: u32 = 0xC000_000D;
+/// STATUS_INVALID_SIGNATURE
+pub const STATUS_INVALID_SIGNATURE: u32 = 0xC000_A000;
+/// STATUS_AUTH_TAG_MISMATCH
+pub const STATUS_AUTH_TAG_MISMATCH: u32 = 0xC000_A002;
 /// STATUS_END_OF_FILE
 pub const STATUS_END_OF_FILE: u32 = 0xC000_0011;
 

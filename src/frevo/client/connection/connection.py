@@ -68,6 +68,7 @@ class Connection:
         self.negotiated: Negotiated | None = None
         self.secured: Secured | None = None  # what the handshake of a transport with TLS came to
         self.multi_credit = False
+        self.inline_max = 1 << 24  # bytes of data that one message of its transport carries
         self.credits = plane.transport.new_credits()
         self.pumps: dict[int, RunningPump] = {}
         self.unawaited = Unawaited()
@@ -123,7 +124,7 @@ class Connection:
         """The largest payload of one request, no more than *limit*: half of the credits must stay for others."""
         if not self.multi_credit:
             return min(limit, CREDIT_BYTES)
-        return min(limit, max(1, self.credits_held // 2) * CREDIT_BYTES)
+        return min(limit, self.inline_max, max(1, self.credits_held // 2) * CREDIT_BYTES)
 
     @property
     def verified(self) -> bool:

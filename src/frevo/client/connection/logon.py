@@ -24,6 +24,7 @@ from frevo.proto.keys import derive_session_keys
 from frevo.proto.negotiation import NegotiationPolicy
 from frevo.proto.offer import accept, offer
 from frevo.proto.protection import SessionKeys, client_keys
+from frevo.proto.rdma import ways
 from frevo.transport.base import ConnectionSettings
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
@@ -112,11 +113,13 @@ async def log_on(
     signing: bool = True,
     encryption: bool = False,
     mechanism: Any = None,
+    rdma_threshold: int = 0,
 ) -> Session:
     """All rounds of SESSION_SETUP. LogonError if the server refuses the user.
 
     *mechanism*: a security context with `step`, `complete` and `session_key` to log on with, instead of one made from
-    the credentials. *encryption*: required, but not from SMB if both sides rely on the transport.
+    the credentials. *encryption*: required, but not from SMB if both sides rely on the transport. *rdma_threshold*: the
+    fewest bytes of a READ or WRITE that the server moves by RDMA, 0 for none.
     """
     assert connection.negotiated is not None
     encryption = encryption and not connection.transport_security
@@ -143,6 +146,8 @@ async def log_on(
             authenticated=True,
             max_read=connection.negotiated.max_read,
             multi_credit=connection.negotiated.multi_credit,
+            rdma=ways(dialect, connection.negotiated.rdma_transforms) if rdma_threshold else 0,
+            rdma_threshold=rdma_threshold,
         ),
     )
     return session

@@ -67,6 +67,7 @@ class Connection(msgspec.Struct, eq=False):
     signing: Signing = Signing.HMAC_SHA256
     cipher: Cipher = Cipher.NONE
     transport_security: bool = False  # AcceptTransportSecurity: nothing needs to be encrypted again
+    rdma: int = 0  # how RDMA may carry data (frevo.proto.rdma.ways)
     secured: Secured | None = None  # what the handshake of a transport with TLS came to
     peer_subject: str = ""  # of the certificate that the client has shown
     preauth_hash: bytes = bytes(64)

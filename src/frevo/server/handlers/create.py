@@ -18,7 +18,6 @@ from frevo.server.rules import create_checks
 from frevo.server.rules.create_access import changed_by, granted_for_existing, granted_for_new, new_descriptor
 from frevo.server.rules.deleting import check_deletable, check_not_pending, check_not_readonly
 from frevo.server.rules.security import maximal_access, without_readonly
-from frevo.server.rules.write_time import archived
 from frevo.vfs.base import FileIdentity, FileLeasedError, FileStat, Handle, OpenIntent, Resolved
 from frevo.wire.erref import NTStatus
 from frevo.wire.smb2 import (
@@ -314,8 +313,8 @@ def _enter(request: Request, fields: CreateRequest, opened: _Opened) -> bytes:
     if tree.session.trees.get(tree.id) is not tree:
         raise SMBError(NTStatus.NETWORK_NAME_DELETED, "the tree was disconnected meanwhile")
     entry.record = server.files.add(vfs_handle.identity, entry, stream_of=_file_of(vfs_handle))
-    if stat.attributes & _ARCHIVE and not entry.record.archived:
-        archived(entry.record)
+    if stat.attributes & _ARCHIVE:
+        entry.record.archived = entry.record.stream_of is None
     session.opens[number] = server.opens[number] = entry
     tree.opens.add(number)
     request.chain.file_id = (number, number)

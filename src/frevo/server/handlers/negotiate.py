@@ -9,6 +9,7 @@ from frevo.errors import RemoteProtocolError, SMBError
 from frevo.proto import preauth
 from frevo.proto.dialect import SMB_2_0_2, WILDCARD_REVISION, Cipher, Signing, newer
 from frevo.proto.negotiation import Negotiated, NegotiationPolicy, agreed, dialect_of, negotiate
+from frevo.proto.rdma import TRANSFORMS, ways
 from frevo.server.core.request import Buffer, Request
 from frevo.server.core.state import Connection
 from frevo.transport.base import FRAME_OVERHEAD, ConnectionSettings
@@ -49,6 +50,7 @@ def policy_of(server: Server, connection: Connection) -> NegotiationPolicy:
         settings.smb2_max_write,
         multi_credit=traits.multi_credit,
         transport_security=traits.secure and not settings.server_smb_encryption_over_quic,
+        rdma_transforms=TRANSFORMS[settings.frevo_rdma_transforms] if traits.rdma else (),
     )
 
 
@@ -81,6 +83,7 @@ def _agree(server: Server, connection: Connection, result: Negotiated) -> bytes:
     connection.signing = result.signing
     connection.cipher = result.cipher
     connection.transport_security = result.transport_security
+    connection.rdma = ways(result.dialect, result.rdma_transforms) if connection.traits.rdma else 0
     connection.server_capabilities = result.capabilities
     connection.server_security_mode = result.security_mode
     connection.max_transact = result.max_transact

@@ -321,6 +321,7 @@ def mark_authenticated(server: Server, session: Session) -> None:
             max_write=connection.max_write,
             multi_credit=connection.multi_credit,
             user=server.budgets.number_of(connection.user),
+            rdma=connection.rdma,
         ),
     )
 

@@ -64,9 +64,9 @@ def attributes_changed(server: Server, opened: Open, attributes: int) -> None:
         server.fastpath.hold_until_archived(record)
 
 
-def archived(record: FileRecord) -> None:
-    """FILE_ATTRIBUTE_ARCHIVE of the file is set, as far as that is known: a named stream is not told when that is
-    reset for its file."""
+def _archive(record: FileRecord, handle: Handle) -> None:
+    handle.mark_archive()
+    # That it was reset is only known of the file itself.
     record.archived = record.stream_of is None
     hold, record.unarchived = record.unarchived, None
     if hold is not None:
@@ -79,8 +79,7 @@ def after_write(opened: Open, handle: Handle, kept: KeptWriteTime | None) -> Non
     record = opened.record
     assert record is not None
     if not record.archived:
-        handle.mark_archive()
-        archived(record)
+        _archive(record, handle)
     if kept is not None:
         kept.in_flight -= 1
     if kept is None or kept is not opened.kept_write_time:

@@ -2,7 +2,9 @@
 
 mod body;
 mod landing;
+mod outlet;
 mod pumping;
+mod remote;
 #[cfg(test)]
 mod tests;
 
@@ -54,17 +56,24 @@ impl Client {
     ) -> Result<Verdict, Reason> {
         let arrival = Arrival { encrypted, can_defer: host.can_defer, now: host.now };
         let (max, mut pumped) = (host.limits.max_compound, 0);
+        // Beside the walk, which has the rest of it.
+        let mut direct = common.direct.take();
         let found = common.walk(message, encrypted.is_some(), max, |element| {
             let header = &element.header;
             self.granted(common, header.credits.get(), host);
             if self.is_pumped(header.message_id.get()) {
-                self.pumped(common, element, &arrival)?;
+                self.pumped(common, direct.as_deref_mut(), element, &arrival)?;
                 pumped += 1;
             } else if !header.is_interim() {
                 self.nonces.answered(header.message_id.get());
             }
             Ok(())
-        })?;
+        });
+        common.direct = direct;
+        let found = found?;
+        if let Some(pumps) = &mut self.pumps {
+            host.jobs.append(&mut pumps.ready);
+        }
         self.feed_pumps(common, host);
         if pumped == found.count {
             return Ok(Verdict::Answered);

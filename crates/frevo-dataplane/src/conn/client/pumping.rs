@@ -1,39 +1,27 @@
 //! Pumps on a connection: their requests are built here, their answers are checked and routed here.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Instant;
 
-use zerocopy::FromBytes;
-
-use super::body::Body;
+use super::outlet::Outlet;
+use super::remote::Lent;
 use super::Client;
-use crate::buffer::{Output, Pool};
 use crate::conn::common::Common;
 use crate::conn::compound::Element;
-use crate::conn::protect::{self, Protection};
+use crate::conn::direct::Direct;
+use crate::conn::protect;
 use crate::conn::{violation, Host};
-use crate::credits::Credits;
-use crate::crypto::{RequestNonces, SessionKeys};
 use crate::event::{Event, Reason};
 use crate::fast::READ_RESPONSE_BYTES;
 use crate::file_job::{FileJob, Purpose, Target, Work};
-use crate::framing::Framing;
-use crate::pipe::PipeRun;
-use crate::pump::{read_data, Class, End, Operation, Pump, PumpId, Settings, Stored};
-use crate::window::{Ids, Window};
-use crate::wire::{flags, Header, WriteRequest, CREDIT_BYTES, HEADER_BYTES, STATUS_INSUFFICIENT_RESOURCES};
+use crate::pump::{read_data, End, Operation, Pump, PumpId, Settings, Stored};
+use crate::window::Ids;
+use crate::wire::flags;
 
-/// Credits that a client's connection asks for until it has them.
-const CREDITS_WANTED: u64 = 1024;
-/// How many it asks for at a time.
-const GREED: u64 = 128;
 /// READs from this size on are received into a buffer of their own.
-const BULK_BYTES: usize = 64 * 1024;
+pub(super) const BULK_BYTES: usize = 64 * 1024;
 /// So many buffers for large answers are kept beside the one that is being filled.
 const SPARE_BUFFERS: usize = 4;
-/// WRITEs from this size on leave without a copy, where that can be.
-const SPLICED_BYTES: usize = 64 * 1024;
 
 /// How a message came.
 pub(super) struct Arrival {
@@ -50,12 +38,14 @@ pub(super) struct Arrival {
 pub(super) struct Flight {
     pub(super) pump: PumpId,
     pub(super) operation: Operation,
-    charge: u16,
-    sent: Instant,
+    pub(super) charge: u16,
+    pub(super) sent: Instant,
     /// What its answer must have.
-    session_id: u64,
+    pub(super) session_id: u64,
     pub(super) encrypted: bool,
     pub(super) signed: bool,
+    /// Memory that RDMA carries its data from or to.
+    pub(super) remote: Option<Lent>,
 }
 
 impl Flight {
@@ -71,7 +61,11 @@ pub(super) struct Pumps {
     pub(super) list: Vec<Pump>,
     pub(super) flights: HashMap<u64, Flight, Ids>,
     /// For a worker, but for the message itself.
-    store: Option<FileJob>,
+    pub(super) store: Option<FileJob>,
+    /// For workers, as they are.
+    pub(super) ready: Vec<FileJob>,
+    /// Memory could not be lent to the server lately.
+    pub(super) refused: bool,
     /// Buffers of large answers to use again.
     spare: Vec<Vec<u8>>,
 }
@@ -108,11 +102,19 @@ impl Client {
             pump.stop(End::Done);
         }
         pump.needs_credits = true;
+        if now {
+            pumps.take_back(id, common.direct.as_deref_mut());
+        }
         self.feed_pumps(common, host);
     }
 
     /// The connection has ended: so have its pumps.
-    pub(in crate::conn) fn end_pumps(&mut self, common: &Common, host: &mut Host) {
+    pub(in crate::conn) fn end_pumps(&mut self, common: &mut Common, host: &mut Host) {
+        if let (Some(pumps), Some(direct)) = (&mut self.pumps, &mut common.direct) {
+            pumps.flights.drain().for_each(|(_, flight)| {
+                flight.remote.and_then(|lent| direct.release(lent.tag));
+            });
+        }
         for pump in self.pumps.take().map(|pumps| pumps.list).unwrap_or_default() {
             let (connection, pump) = (common.id, pump.settings.id);
             host.events.push(Event::Pump { connection, pump, end: End::Lost });
@@ -207,6 +209,7 @@ impl Client {
     pub(super) fn pumped(
         &mut self,
         common: &Common,
+        direct: Option<&mut Direct>,
         element: &Element,
         arrival: &Arrival,
     ) -> Result<(), Reason> {
@@ -219,6 +222,11 @@ impl Client {
             return Ok(());
         }
         let Some(flight) = self.settled(header.message_id.get()) else { return Ok(()) };
+        if let (Some(lent), Some(direct)) = (&flight.remote, direct) {
+            // Whatever the answer is: the peer touches it no more.
+            let memory = direct.release(lent.tag);
+            return self.pumped_remotely(common, flight, message, memory, arrival);
+        }
         let Some(pumps) = &mut self.pumps else { return Ok(()) };
         let Some(pump) = pumps.find(flight.pump) else { return Ok(()) }; // abandoned
         let (operation, ns) = (flight.operation, flight.latency(arrival.now));
@@ -238,16 +246,9 @@ impl Client {
             pump.storing += 1;
             let start = data.as_ptr() as usize - message.as_ptr() as usize;
             let series = pump.stores.clone();
-            pumps.store = Some(FileJob {
-                connection: common.id,
-                work: Work::Write { offset: place, data: start..start + data.len(), done },
-                file: Target::Local(file),
-                packet: Vec::new(),
-                size: message.len(),
-                purpose: Purpose::Pump { pump: flight.pump, operation, ns, series },
-                outcome: None,
-                _waits: None,
-            });
+            let purpose = Purpose::Pump { pump: flight.pump, operation, ns, series };
+            let work = Work::Write { offset: place, data: start..start + data.len(), done };
+            pumps.store = Some(store(common, work, Target::Local(file), message.len(), purpose));
             return Ok(());
         }
         pump.in_flight -= 1;
@@ -265,17 +266,20 @@ impl Client {
             return false;
         }
         let now = host.now;
+        let Pumps { list, flights, refused, .. } = &mut **pumps;
         let mut outlet = Outlet {
             framing: common.framing,
             takes_pipes: common.takes_pipes,
-            multi_credit: common.settings.multi_credit,
+            settings: common.settings,
+            direct: common.direct.as_deref_mut(),
+            refused,
+            stats: &host.stats,
             credits,
             window: &mut self.window,
             nonces: &self.nonces,
             output: &mut common.output,
             pool: &mut host.pool,
         };
-        let Pumps { list, flights, .. } = &mut **pumps;
         for pump in list.iter_mut().filter(|pump| pump.needs_credits) {
             pump.needs_credits = pump.should_ask() && outlet.feed(pump, flights, now);
         }
@@ -286,6 +290,20 @@ impl Client {
             false
         });
         true
+    }
+}
+
+/// The job that stores data of an answer of `size` bytes.
+pub(super) fn store(common: &Common, work: Work, file: Target, size: usize, purpose: Purpose) -> FileJob {
+    FileJob {
+        connection: common.id,
+        work,
+        file,
+        packet: Vec::new(),
+        size,
+        purpose,
+        outcome: None,
+        _waits: None,
     }
 }
 
@@ -310,191 +328,4 @@ fn check(flight: &Flight, element: &Element, arrival: &Arrival, interim: bool) -
         return violation("a response is not signed, but must be");
     }
     Ok(())
-}
-
-/// What building a request needs of the connection.
-struct Outlet<'a> {
-    framing: Framing,
-    takes_pipes: bool,
-    multi_credit: bool,
-    credits: &'a Credits,
-    window: &'a mut Window,
-    nonces: &'a RequestNonces,
-    output: &'a mut Output,
-    pool: &'a mut Pool,
-}
-
-impl Outlet<'_> {
-    /// Sends as much as window and credits allow. True: it has more to ask and no credits.
-    fn feed(&mut self, pump: &mut Pump, flights: &mut HashMap<u64, Flight, Ids>, now: Instant) -> bool {
-        while let Some(mut operation) = pump.next() {
-            let alone = pump.in_flight == 0;
-            let total = self.credits.total();
-            if total == 0 {
-                // No answer is due that could bring any.
-                pump.stop(End::Status(STATUS_INSUFFICIENT_RESOURCES, operation.offset));
-                return false;
-            }
-            if u64::from(self.charge(operation.size)) > total {
-                // More than there will be: a smaller piece gets through, and brings more.
-                pump.split(&mut operation, (total.max(1) as u32).saturating_mul(CREDIT_BYTES));
-            }
-            if !self.credits.has_for_pump(u64::from(self.charge(operation.size)), alone) {
-                pump.put_back(operation);
-                return true;
-            }
-            match self.send(pump, &mut operation, alone) {
-                Sent::Yes(message_id, charge) => {
-                    pump.in_flight += 1;
-                    let Settings { id, session_id, encrypt, .. } = pump.settings;
-                    let signed = signing_keys(pump).is_some();
-                    let flight = Flight {
-                        pump: id,
-                        operation,
-                        charge,
-                        sent: now,
-                        session_id,
-                        encrypted: encrypt,
-                        signed,
-                    };
-                    flights.insert(message_id, flight);
-                }
-                Sent::NoCredits => {
-                    pump.put_back(operation);
-                    return true;
-                }
-                Sent::Ended => (),
-            }
-        }
-        false
-    }
-
-    fn charge(&self, size: u32) -> u16 {
-        if self.multi_credit {
-            size.div_ceil(CREDIT_BYTES).clamp(1, u32::from(u16::MAX)) as u16
-        } else {
-            1
-        }
-    }
-
-    /// Builds, protects and queues one request.
-    fn send(&mut self, pump: &mut Pump, operation: &mut Operation, alone: bool) -> Sent {
-        let room = protect::room(pump.settings.encrypt);
-        let run = self.pipes_for(pump, operation);
-        if run.as_ref().is_some_and(|run| !source(pump, operation, run.len())) {
-            return Sent::Ended;
-        }
-        let body = Body::of(pump, operation);
-        let load_it = operation.class == Class::Write && run.is_none();
-        let data = if load_it { operation.size as usize } else { 0 };
-        let tail = self.output.tail(room + HEADER_BYTES + body.len() + data, self.pool);
-        let start = tail.len();
-        tail.resize(start + room + HEADER_BYTES, 0);
-        tail.extend_from_slice(body.bytes());
-        if data > 0 && !load(pump, operation, tail, start + room + HEADER_BYTES) {
-            tail.truncate(start);
-            return Sent::Ended;
-        }
-        let charge = self.charge(operation.size);
-        let id = self.credits.take_for_pump(u64::from(charge), alone);
-        let wanted = CREDITS_WANTED.max(wanted(pump, charge));
-        let greed = if self.credits.total() < wanted { GREED as u16 } else { 0 };
-        // The same buffer again: what was appended is in it.
-        let tail = self.output.tail(0, self.pool);
-        let Some(message_id) = id else {
-            tail.truncate(start);
-            return Sent::NoCredits;
-        };
-        let frame = &mut tail[start..];
-        let size = frame.len();
-        *Header::of_mut(&mut frame[room..]) = Header {
-            credit_charge: if self.multi_credit { charge } else { 0 }.into(),
-            credits: charge.saturating_add(greed).into(),
-            tree_id: pump.settings.tree_id.into(),
-            session_id: pump.settings.session_id.into(),
-            ..Header::request(operation.class.command(), message_id)
-        };
-        let first = self.window.send(message_id, charge);
-        let right = first.ok().map(|first| self.nonces.right(first));
-        let finished = match &run {
-            Some(run) => protect::finish_plain(frame, run.len(), self.framing),
-            None => protection(pump).and_then(|protection| protection.finish(frame, self.framing, right)),
-        };
-        if finished.is_err() {
-            tail.truncate(start);
-            pump.stop(End::Lost);
-            return Sent::Ended;
-        }
-        self.output.committed(size);
-        if let Some(run) = run {
-            self.output.push_pipes(run, self.pool);
-        }
-        Sent::Yes(message_id, charge)
-    }
-
-    /// The data of a WRITE in pipes, if it is a local file's and nothing has to be computed from it. None: it is copied,
-    /// which also finds out what is wrong with the file. A file that somebody writes to meanwhile arrives as it was before
-    /// or after that, as it does when it is copied.
-    fn pipes_for(&mut self, pump: &Pump, operation: &Operation) -> Option<PipeRun> {
-        let (file, place) = pump.source(operation)?;
-        let (plain, size) = (!pump.settings.encrypt && signing_keys(pump).is_none(), operation.size as usize);
-        if !plain || !self.takes_pipes || size < SPLICED_BYTES {
-            return None;
-        }
-        let mut run = self.pool.pipes.take(place, size)?;
-        run.fill(file, place, size).ok().map(|_| run)
-    }
-}
-
-/// Appends the data of a WRITE whose body is at `body`; false when there is none.
-fn load(pump: &mut Pump, operation: &mut Operation, tail: &mut Vec<u8>, body: usize) -> bool {
-    match pump.load(tail, operation) {
-        Ok(count) => {
-            let some = source(pump, operation, count);
-            if let Ok((write, _)) = WriteRequest::mut_from_prefix(&mut tail[body..]) {
-                write.length = operation.size.into();
-            }
-            some
-        }
-        Err(errno) => {
-            pump.stop(End::Local(errno, operation.offset));
-            false
-        }
-    }
-}
-
-/// The source of a WRITE had so many bytes for it; false when it had none.
-fn source(pump: &mut Pump, operation: &mut Operation, count: usize) -> bool {
-    if count < operation.size as usize {
-        pump.source_ended(operation.offset + count as u64);
-        operation.size = count as u32;
-    }
-    count > 0
-}
-
-/// What became of a request.
-enum Sent {
-    Yes(u64, u16),
-    NoCredits,
-    /// There was nothing to send.
-    Ended,
-}
-
-/// Credits with which the pump can fill its window.
-fn wanted(pump: &Pump, charge: u16) -> u64 {
-    (u64::from(pump.settings.window) * u64::from(charge) + GREED).min(8192)
-}
-
-/// As the pump's settings demand.
-fn protection(pump: &Pump) -> Result<Protection, Reason> {
-    match (&pump.keys, signing_keys(pump)) {
-        (Some(keys), _) if pump.settings.encrypt => Protection::encrypted(pump.settings.session_id, keys),
-        (_, Some(keys)) => Ok(Protection::Signed(keys.clone())),
-        _ => Ok(Protection::Plain),
-    }
-}
-
-/// What the requests are signed with, if they are to be.
-fn signing_keys(pump: &Pump) -> Option<&Arc<SessionKeys>> {
-    pump.keys.as_ref().filter(|_| pump.settings.sign)
 }

@@ -108,7 +108,7 @@ impl Connection {
             let Some(direct) = &mut self.common.direct else { return Ok(()) };
             match direct.next(chunk, &mut at, limit, host)? {
                 None => return Ok(()),
-                Some(Arrived::Read { work, memory }) => Self::fetched(work, memory, host),
+                Some(Arrived::Read { work, memory }) => self.fetched(work, memory, host)?,
                 Some(Arrived::Here(range)) => {
                     if self.may_handle(host) {
                         self.common.expects_large = false;
@@ -128,11 +128,6 @@ impl Connection {
                 }
             }
         }
-    }
-
-    /// The data of an RDMA READ for which nobody waits any more are here.
-    fn fetched(_work: u64, memory: Memory, host: &mut Host) {
-        host.pool.put(memory.into_vec());
     }
 
     /// Whether a message that has come can be handled at once.

@@ -210,6 +210,11 @@ impl Direct {
         self.stream.register(memory, access)
     }
 
+    /// How many pieces of memory the peer may use now.
+    pub fn registered(&self) -> usize {
+        self.stream.registered()
+    }
+
     /// Takes memory back from the peer; None if what leaves still needs it.
     pub fn release(&mut self, tag: u32) -> Option<Memory> {
         self.stream.release(tag)

@@ -16,7 +16,7 @@ use crate::conn::protect::{finish_plain, Protection};
 use crate::conn::Host;
 use crate::crypto::SignOnce;
 use crate::event::Reason;
-use crate::fast::{is_plain, read_response, Attempt, OpenFile, READ_RESPONSE_BYTES};
+use crate::fast::{is_plain, is_usual, read_response, Attempt, OpenFile, READ_RESPONSE_BYTES};
 use crate::file_job::{FileJob, Purpose, Target, Work};
 use crate::framing::Framing;
 use crate::gate::Level;
@@ -24,8 +24,8 @@ use crate::ladder::{Rung, Splicing};
 use crate::pipe::PipeRun;
 use crate::stats::add;
 use crate::wire::{
-    command, flags, Body, Empty, ErrorResponse, FileId, Header, ReadRequest, CREDIT_BYTES, FRAME_BYTES,
-    HEADER_BYTES, STATUS_END_OF_FILE,
+    channel, command, flags, Body, Empty, ErrorResponse, FileId, Header, ReadRequest, CREDIT_BYTES,
+    FRAME_BYTES, HEADER_BYTES, STATUS_END_OF_FILE,
 };
 
 /// READs of fewer bytes are copied: to splice them costs more.
@@ -98,15 +98,23 @@ impl Server {
 
     /// [MS-SMB2] 3.3.5.12
     fn read(&mut self, context: &mut Context) -> Answered {
-        let Context { common, request, right, host } = context;
+        let Context { common, request, .. } = context;
         let Request { header, message, encrypted, .. } = request;
-        let read = ReadRequest::of(message).filter(|read| is_plain(read))?;
-        let open = find_open(common, header, read.file_id, read.length.get(), common.settings.max_read)?;
+        let read = ReadRequest::of(message)?;
+        let is_remote = read.channel != channel::NONE;
+        Some(()).filter(|()| if is_remote { is_usual(read) } else { is_plain(read) })?;
+        let max = if is_remote { common.settings.max_read } else { common.max_inline_read() };
+        let open = find_open(common, header, read.file_id, read.length.get(), max)?;
         if !open.readable {
             return None;
         }
         let protection = protection(common, header, *encrypted, open.encrypted_only)?;
         open.in_sequence(header); // remembered, whatever it is
+        if is_remote {
+            self.owe_read(context)?;
+            return self.read_remotely(context, read, protection, open.enter(Level::Read)?);
+        }
+        let Context { common, right, host, .. } = context;
         let (length, offset) = (read.length.get() as usize, read.offset.get());
         let minimum = read.minimum_count.get() as usize;
         let data_start = protection.room() + READ_RESPONSE_BYTES;
@@ -157,7 +165,7 @@ impl Server {
     }
 
     /// Leaves a read to a worker or the ring.
-    fn defer(
+    pub(super) fn defer(
         &mut self,
         common: &Common,
         request: &Request,
@@ -202,12 +210,18 @@ impl Server {
                 position.store(offset + count as u64, Ordering::Relaxed);
                 self.send_pipes(common, &header, pipes, host)
             }
+            Work::ReadTo { offset, mut memory, .. } => {
+                position.store(offset + count as u64, Ordering::Relaxed);
+                // SAFETY: the job has initialised `count` bytes.
+                unsafe { memory.filled(0..count) };
+                self.answer_placed(common, &header, memory, count, protection, right, host)
+            }
             Work::Write { .. } | Work::WriteRest { .. } | Work::Flush => Ok(()),
         }
     }
 
     /// Queues the response to a READ that starts at the end of the file or after it.
-    fn end_of_file(
+    pub(super) fn end_of_file(
         &mut self,
         common: &mut Common,
         request: &Header,
@@ -277,6 +291,7 @@ impl Server {
         frame[room + HEADER_BYTES..].copy_from_slice(body);
         protection.finish(frame, common.framing, right)?;
         common.output.committed(size);
+        self.settle(common, request.message_id.get());
         Ok(Verdict::Answered)
     }
 }
@@ -409,7 +424,7 @@ fn try_read(
     }
 }
 
-fn count_read(count: usize, host: &Host) {
+pub(super) fn count_read(count: usize, host: &Host) {
     add(&host.stats.fast_reads, 1);
     add(&host.stats.fast_read_bytes, count as u64);
 }

@@ -2,9 +2,13 @@
 //! path, which answers for attached opens.
 
 mod answer;
+mod fetch;
+mod placing;
+mod remote;
 mod write;
 
 use answer::{protection, Context, Done, Request};
+use remote::{make_plain, Remotes};
 use write::flush_failed;
 
 use super::arriving::Shown;
@@ -13,7 +17,8 @@ use super::compound::Element;
 use super::input::{Up, Verdict};
 use super::submit::Leave;
 use super::{violation, Host};
-use crate::crypto::{AnswerNonces, Owner, SignOnce};
+use crate::conn::rdma::may;
+use crate::crypto::{AnswerNonces, DataOnce, Owner, SignOnce};
 use crate::event::Reason;
 use crate::file_job::{FileJob, Purpose, Target, Work};
 use crate::framing::check_session_request;
@@ -40,6 +45,8 @@ pub(super) struct Server {
     /// What the answers may be that the control plane still owes, also of requests that it has said to be pending:
     /// it counts as unread from the moment that a request is let in.
     promised_bytes: usize,
+    /// The requests whose data RDMA carries.
+    remotes: Remotes,
 }
 
 /// What the requests of a message ask for together.
@@ -51,6 +58,19 @@ struct Asked {
     /// The request that stands alone, and the right to sign its answer.
     alone: Option<Header>,
     right: Option<SignOnce>,
+    /// Of the READs in a compound: the rights to sign data that RDMA carries.
+    for_data: Vec<(u64, DataOnce)>,
+}
+
+impl Asked {
+    /// The right to sign the data of the READ with that message ID, if it was not taken before.
+    fn right_for_data(&mut self, message_id: u64) -> Option<DataOnce> {
+        if self.alone.is_some() {
+            return self.right.as_mut()?.for_data();
+        }
+        let index = self.for_data.iter().position(|(id, _)| *id == message_id)?;
+        Some(self.for_data.swap_remove(index).1)
+    }
 }
 
 impl Server {
@@ -61,6 +81,7 @@ impl Server {
             deferred_bytes: 0,
             expected_bytes: 0,
             promised_bytes: 0,
+            remotes: Remotes::default(),
         }
     }
 
@@ -136,11 +157,15 @@ impl Server {
         let found = common.walk(message, encrypted.is_some(), max, |element| {
             let header = &element.header;
             check_session(element, encrypted)?;
-            let right = self.take_message_id(common, header)?;
+            let mut right = self.take_message_id(common, header)?;
             // Of what stands alone and may be answered here it need not be kept before.
             if element.is_alone() {
                 (asked.alone, asked.right) = (Some(*header), right);
-            } else if let Some(right) = right {
+            } else if let Some(mut right) = right.take() {
+                if header.command == command::READ && common.may(may::SIGNING) {
+                    let id = header.message_id.get();
+                    asked.for_data.extend(right.for_data().map(|for_data| (id, for_data)));
+                }
                 self.nonces.keep(right);
             }
             if !header.is_cancel() {
@@ -157,9 +182,13 @@ impl Server {
         } else if let Some(header) = asked.alone.filter(|_| found.unverified == 0) {
             let request = Request { header, message, shown, encrypted };
             let context = &mut Context { common, request: &request, right: &mut asked.right, host };
-            if let Some(done) = self.answer(context) {
+            if let Some(done) = self.answer(context).or_else(|| self.refuse_oversized(context)) {
                 return done;
             }
+        }
+        let proven = found.bad_signatures == 0 && found.unverified == 0;
+        if proven && self.without_channels(common, message, encrypted, &mut asked, host) {
+            return Ok(Verdict::Answered);
         }
         if let Some(right) = asked.right {
             self.nonces.keep(right);
@@ -196,7 +225,7 @@ impl Server {
             return Ok(());
         };
         let Purpose::Answer { encrypted, right } = purpose else { return Ok(()) };
-        let reads = matches!(work, Work::Read { .. } | Work::Splice { .. });
+        let reads = matches!(work, Work::Read { .. } | Work::ReadTo { .. } | Work::Splice { .. });
         let minimum = ReadRequest::of(&packet[start..]).filter(|_| reads);
         let minimum = minimum.map_or(0, |read| read.minimum_count.get() as usize);
         // The share was asked before.
@@ -228,7 +257,7 @@ impl Server {
     fn report_request(
         &mut self,
         common: &Common,
-        (buffer, start): (Vec<u8>, usize),
+        (mut buffer, start): (Vec<u8>, usize),
         encrypted: Option<u64>,
         right: Option<SignOnce>,
         host: &mut Host,
@@ -239,6 +268,9 @@ impl Server {
         if let Some(header) = Header::parse(&buffer[start..]) {
             self.expected_bytes += common.paid_bytes(header.credit_charge.get());
             self.promised_bytes += self.answer_bytes(common, &header);
+            if header.command == command::READ && self.remotes.owed.contains_key(&header.message_id.get()) {
+                make_plain(&mut buffer[start..]);
+            }
         }
         common.report(buffer, start, Up::new(encrypted, &Default::default()), host);
     }

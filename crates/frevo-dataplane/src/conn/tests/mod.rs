@@ -4,6 +4,7 @@ mod bounds;
 mod fast_path;
 mod messages;
 mod protection;
+mod rdma;
 mod writes;
 
 use super::*;
@@ -14,8 +15,15 @@ use crate::wire::raw::{at, put, u16_at, u32_at};
 use crate::wire::{command, flags, Header, TRANSFORM_BYTES};
 
 const SESSION: u64 = 77;
-const LOGGED_ON: Settings =
-    Settings { authenticated: true, max_read: 0, max_write: 0, multi_credit: true, user: 1 };
+const LOGGED_ON: Settings = Settings {
+    authenticated: true,
+    max_read: 0,
+    max_write: 0,
+    multi_credit: true,
+    user: 1,
+    rdma: 0,
+    rdma_threshold: 0,
+};
 
 /// A server's connection with a client that speaks raw bytes.
 struct Pair {

@@ -40,7 +40,9 @@ impl Thread {
     }
 
     fn submit_read(&mut self, number: u64, mut read: FileRead) {
-        let (Work::Read { offset, .. }, Target::Open(running)) = (&read.job.work, &read.job.file) else {
+        let (Work::Read { offset, .. } | Work::ReadTo { offset, .. }, Target::Open(running)) =
+            (&read.job.work, &read.job.file)
+        else {
             return;
         };
         let (offset, fd) = (offset + read.done as u64, types::Fd(running.open().file.descriptor()));
@@ -76,7 +78,7 @@ impl Thread {
 /// They fill the pipes, too: of a ring, threads of the kernel would do it.
 fn is_for_the_ring(job: &FileJob) -> bool {
     match (&job.work, &job.file) {
-        (Work::Read { .. }, Target::Open(running)) => running.open().file.tells(),
+        (Work::Read { .. } | Work::ReadTo { .. }, Target::Open(running)) => running.open().file.tells(),
         _ => false,
     }
 }
