@@ -184,9 +184,10 @@ impl Outlet<'_> {
     }
 
     fn body(&self, operation: &Operation, place: Remote, seal: Option<&Seal>) -> Vec<u8> {
-        let channel = match self.settings.rdma & may::INVALIDATE {
-            0 => channel::RDMA_V1,
-            _ => channel::RDMA_V1_INVALIDATE,
+        let can = self.direct.as_ref().is_some_and(|direct| direct.can_be_invalidated());
+        let channel = match can && self.settings.rdma & may::INVALIDATE != 0 {
+            true => channel::RDMA_V1_INVALIDATE,
+            false => channel::RDMA_V1,
         };
         let (file_id, offset) = (operation.file.into(), operation.offset.into());
         if operation.class == Class::Write {

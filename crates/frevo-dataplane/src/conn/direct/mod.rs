@@ -210,6 +210,11 @@ impl Direct {
         self.stream.register(memory, access)
     }
 
+    /// Whether peers can end a tag of this side.
+    pub fn can_be_invalidated(&self) -> bool {
+        self.stream.can_be_invalidated()
+    }
+
     /// How many pieces of memory the peer may use now.
     pub fn registered(&self) -> usize {
         self.stream.registered()
