@@ -38,7 +38,7 @@ ARROWS: dict[str, set[str]] = {
     "mount": {"client", "fuse"},
     "server": {"config", "status", "dcerpc", "auth", "tls", "vfs", "locking", "proto", "transport", "aio"},
     "bench": {"client", "auth", "tls", "proto", "transport"},
-    "lab": set(),
+    "lab": {"_native"},
     "cli": {
         *("config", "server", "client", "mount", "fuse", "bench", "lab", "status", "dcerpc"),
         *("auth", "tls", "vfs", "locking", "proto", "transport", "aio"),

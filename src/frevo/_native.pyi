@@ -462,6 +462,46 @@ class SmbDirect:
     @property
     def provider(self) -> str: ...
 
+# --- lab.rs ---
+
+_Place = tuple[int, int, int]
+"""A tag, an offset and a number of bytes."""
+
+@final
+class RdmaEnd:
+    """One end of an RDMA connection over bytes that the caller carries. See frevo.lab.rdma."""
+
+    def __new__(
+        cls,
+        provider: str,
+        role: str,
+        *,
+        checksums: bool = False,
+        segment_size: int = 65_472,
+        reads: int = 16,
+    ) -> Self:
+        """*provider*: iwarp or emulated; *role*: client or server. ValueError for other values."""
+
+    def feed(self, data: _Buffer, now: float = 0.0) -> list[tuple[Any, ...]]:
+        """Takes received bytes. Returns ("received", message, invalidated tag or None), ("read", work, data) and
+        ("ended", reason), which is the last one."""
+
+    def take(self, now: float = 0.0) -> bytes:
+        """What is to be sent."""
+
+    def post_receives(self, count: int, size: int) -> None: ...
+    def send(self, message: _Buffer, invalidate: int | None = None) -> None: ...
+    def write(self, data: _Buffer, targets: Sequence[_Place]) -> None: ...
+    def read(self, sources: Sequence[_Place]) -> int: ...
+    def register(self, data: _Buffer, access: str) -> _Place: ...
+    def release(self, tag: int) -> bytes | None: ...
+    @property
+    def has_begun(self) -> bool: ...
+    @property
+    def registered(self) -> int: ...
+    @property
+    def moved(self) -> tuple[int, int]: ...
+
 # --- plane.rs ---
 
 @final

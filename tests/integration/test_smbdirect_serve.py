@@ -29,7 +29,7 @@ from integration.test_serve import FREVO, folder_arguments, serving, stop
 pytestmark = pytest.mark.once("processes, and both providers of its own")
 
 #: More than a message of SMB Direct carries, and than one of SMB.
-DATA = bytes(range(256)) * (3 << 9)
+DATA = bytes(range(256)) * (3 << 12)
 
 
 @dataclass(slots=True)

@@ -91,7 +91,8 @@ pub(crate) fn connection(
 ) -> Connection {
     let settings = match transport {
         Transport::Framed(framing) => return Connection::new(id, framing, role, flow, limits),
-        Transport::Direct(settings) => settings,
+        // Nobody here loses what comes at once.
+        Transport::Direct(settings) => Settings { patience: Duration::ZERO, ..settings },
     };
     let mut connection = Connection::new(id, Framing::Tcp, role, flow, limits);
     let emulated = settings.provider == Provider::Emulated;

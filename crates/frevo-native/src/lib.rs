@@ -9,6 +9,7 @@ mod core;
 mod descriptor;
 mod direct;
 mod keys;
+mod lab;
 mod plane;
 mod pump;
 mod records;
@@ -33,6 +34,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<records::ConnectionSettings>()?;
     module.add_class::<records::PumpSettings>()?;
     module.add_class::<direct::SmbDirect>()?;
+    module.add_class::<lab::RdmaEnd>()?;
     module.add_class::<plane::DataPlane>()?;
     module.add_class::<pump::Credits>()?;
     module.add_class::<pump::Pump>()?;

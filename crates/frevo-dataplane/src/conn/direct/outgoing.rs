@@ -24,13 +24,18 @@ impl Direct {
         if !self.wire.is_empty() || self.wire.is_busy() || self.ended {
             return Ok(());
         }
-        if !self.is_congested() || self.machine.credits().0 <= 1 {
-            self.post();
-        }
+        self.post_due();
         self.stream.lend(host.pool.take(SMALL_BYTES));
         let outcome = self.send(output, host);
         self.make_ready(host);
         outcome
+    }
+
+    /// Posts the receives that are due, unless too much is held: then those alone without which nothing can be sent.
+    fn post_due(&mut self) {
+        if !self.is_congested() || self.machine.credits().0 <= 1 {
+            self.post();
+        }
     }
 
     /// What is said last: a refusal, or why it ends. Nothing else is sent afterwards.
@@ -72,7 +77,12 @@ impl Direct {
             if !output.has_in_memory(self.left.min(largest)) {
                 break;
             }
-            let Some(message) = self.machine.next_send(host.now) else { break };
+            let mut message = self.machine.next_send(host.now);
+            if message.is_none() && self.left > 0 {
+                self.post_due(); // the last credit may be used once there is something to grant
+                message = self.machine.next_send(host.now);
+            }
+            let Some(message) = message else { break };
             let (head, bytes) = (message.head(), message.data);
             if self.keeps {
                 let pieces = take_pieces(output, bytes, &mut host.pool);

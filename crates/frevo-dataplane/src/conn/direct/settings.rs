@@ -64,6 +64,8 @@ pub struct Settings {
     pub segment_bytes: usize,
     /// RDMA READs that each side may have outstanding.
     pub reads: u16,
+    /// How long a client waits before its first message.
+    pub patience: Duration,
 }
 
 impl Settings {
@@ -83,6 +85,7 @@ impl Settings {
             checksums: stream.checks,
             segment_bytes: stream.segment_bytes,
             reads: stream.incoming_reads,
+            patience: if provider == Provider::Iwarp { PATIENCE } else { Duration::ZERO },
         }
     }
 
@@ -106,7 +109,7 @@ impl Settings {
             segment_bytes: self.segment_bytes,
             incoming_reads: self.reads,
             outgoing_reads: self.reads,
-            patience: if self.provider == Provider::Iwarp { PATIENCE } else { Duration::ZERO },
+            patience: self.patience,
             ..stream::Settings::new(side)
         }
     }
