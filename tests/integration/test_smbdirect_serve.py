@@ -51,6 +51,11 @@ class Served:
             command, capture_output=True, text=True, timeout=60, check=False, env=environment
         )
 
+    def moved(self) -> tuple[int, int]:
+        """Bytes that RDMA has moved to clients and from them, as the status says."""
+        counters = json.loads(self.status("--json"))["frevo"]["statistics"]
+        return counters["rdma_bytes_sent"], counters["rdma_bytes_received"]
+
     def status(self, *options: str) -> str:
         """`frevo status`."""
         command = [*FREVO, "status", "-c", str(self.config), *options]
@@ -103,6 +108,11 @@ def test_commands(server: Served, tmp_path: Path) -> None:
     assert (tmp_path / "data" / "put.bin").read_bytes() == DATA == (tmp_path / "data" / "copied.bin").read_bytes()
     assert server.frevo("rm", server.url("/copied.bin")).returncode == 0
     assert not (tmp_path / "data" / "copied.bin").exists()
+    moved = server.moved()
+    assert moved == (len(DATA), len(DATA))  # the copy was the server's own
+    words = ("get", server.url("/hello.bin"), str(tmp_path / "again.bin"), "--option", "frevo:rdma threshold=0")
+    assert server.frevo(*words).returncode == 0
+    assert (tmp_path / "again.bin").read_bytes() == DATA and server.moved() == moved
 
 
 def test_shares_and_wrong_passwords(server: Served) -> None:

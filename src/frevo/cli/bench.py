@@ -145,7 +145,7 @@ def _add_workload_options(parser: argparse.ArgumentParser, workload: str) -> Non
         metavar="GUID",
         help="use this client GUID for all connections (default: random)",
     )
-    threshold_help = "size from which the server moves data by RDMA (8K), with smb+rdma:// URLs"
+    threshold_help = "size from which the server moves data by RDMA (8K; 0: never), with smb+rdma:// URLs"
     more.add_argument("--rdma-threshold", type=_threshold, metavar="N", help=threshold_help)
 
 
@@ -212,7 +212,7 @@ def _io_size(text: str) -> int:
 
 
 def _threshold(text: str) -> int:
-    size = _size(text)
+    size = 0 if text == "0" else _size(text)
     if size > RDMA_THRESHOLD_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is more than 8M")
     return size

@@ -45,7 +45,7 @@ def test_sizes(text: str, size: int) -> None:
         ["echo", "URL", "--client-guid", "nobody"],
         ["echo", "URL", "--io-size", "4K"],
         ["open", "URL", "--protect", "somehow"],
-        *(["read", "URL", "--rdma-threshold", text] for text in ("0", "9M", "much")),
+        *(["read", "URL", "--rdma-threshold", text] for text in ("-1", "9M", "much")),
         ["nothing", "URL"],
         [],
     ],
@@ -55,6 +55,12 @@ def test_wrong_values(words: list[str], capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as stop:
         parsed(*words)
     assert stop.value.code == 2 and "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "size"), [("0", 0), ("1", 1), ("64K", 65536), ("8M", 8 << 20)])
+def test_the_threshold_of_rdma(text: str, size: int) -> None:
+    """A size of at most 8 MiB; 0 means never."""
+    assert parsed("read", "smb+rdma://nas/data", "--rdma-threshold", text).rdma_threshold == size
 
 
 def test_json_before_the_url() -> None:
