@@ -8,7 +8,7 @@ use frevo_rdma::provider::Completion;
 use frevo_rdma::smbd::Part;
 
 use super::Direct;
-use crate::conn::{Connection, Host};
+use crate::conn::{Connection, Host, Side};
 use crate::event::Reason;
 use crate::wire::{FRAME_BYTES, TRANSFORM_BYTES};
 
@@ -74,11 +74,11 @@ impl Direct {
         }
     }
 
-    /// Keeps a whole message for later.
-    fn hold(&mut self, message: Vec<u8>) -> Result<(), Reason> {
+    /// Keeps a whole message for later, unless those that are kept have more than `most` bytes then.
+    fn hold(&mut self, message: Vec<u8>, most: usize) -> Result<(), Reason> {
         self.held_bytes += message.len();
         self.held.push_back(message);
-        match self.held_bytes > HELD_BYTES_MAX {
+        match self.held_bytes > most {
             true => Err(Reason::Borrowed("SMB Direct: the peer sends and does not read")),
             false => Ok(()),
         }
@@ -116,14 +116,14 @@ impl Connection {
                         self.message_in(&mut chunk[range], host)?;
                     } else {
                         let message = [&[0; FRAME_BYTES], &chunk[range]].concat();
-                        self.hold_or_drop(message)?;
+                        self.hold_or_drop(message, host)?;
                     }
                 }
                 Some(Arrived::Message(message)) => {
                     if self.may_handle(host) {
                         self.whole_message(message, host)?;
                     } else {
-                        self.hold_or_drop(message)?;
+                        self.hold_or_drop(message, host)?;
                     }
                 }
             }
@@ -136,9 +136,12 @@ impl Connection {
         !waits && !self.common.closing && !self.is_paused(&host.limits)
     }
 
-    fn hold_or_drop(&mut self, message: Vec<u8>) -> Result<(), Reason> {
+    /// Of clients that nobody knows, it is no more than one message that may be kept.
+    fn hold_or_drop(&mut self, message: Vec<u8>, host: &Host) -> Result<(), Reason> {
+        let known = self.common.settings.authenticated || matches!(self.side, Side::Client(_));
+        let most = if known { HELD_BYTES_MAX } else { host.limits.max_preauth_frame };
         match &mut self.common.direct {
-            Some(direct) if !self.common.closing => direct.hold(message),
+            Some(direct) if !self.common.closing => direct.hold(message, most),
             _ => Ok(()),
         }
     }
