@@ -42,8 +42,8 @@ pub(super) struct Outlet<'a> {
     pub(super) settings: Settings,
     /// SMB Direct, if that is beneath.
     pub(super) direct: Option<&'a mut Direct>,
-    /// Memory could not be lent to the peer lately.
-    pub(super) refused: &'a mut bool,
+    /// Requests to be sent without trying to lend memory.
+    pub(super) refused: &'a mut u32,
     pub(super) stats: &'a Stats,
 }
 

@@ -64,8 +64,8 @@ pub(super) struct Pumps {
     pub(super) store: Option<FileJob>,
     /// For workers, as they are.
     pub(super) ready: Vec<FileJob>,
-    /// Memory could not be lent to the server lately.
-    pub(super) refused: bool,
+    /// Memory could not be lent to the server lately: so many requests are sent without trying.
+    pub(super) refused: u32,
     /// Buffers of large answers to use again.
     spare: Vec<Vec<u8>>,
 }

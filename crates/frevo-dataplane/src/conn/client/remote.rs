@@ -23,6 +23,9 @@ use crate::wire::{
     WriteRequest, HEADER_BYTES, RESPONSE_RDMA_TRANSFORM,
 };
 
+/// After memory could not be lent, so many requests are sent without trying, unless some comes back before.
+const REFUSED: u32 = 16;
+
 /// Memory that the server may use for a request.
 #[derive(Debug)]
 pub(super) struct Lent {
@@ -50,11 +53,15 @@ impl Pumps {
 impl Outlet<'_> {
     /// Whether RDMA carries the data of a request, and how they are protected then. Not when they would be less protected than the
     /// request.
-    pub(super) fn channel(&self, pump: &Pump, operation: &Operation) -> Option<Option<SealKind>> {
+    pub(super) fn channel(&mut self, pump: &Pump, operation: &Operation) -> Option<Option<SealKind>> {
         let (ways, threshold) = (self.settings.rdma, self.settings.rdma_threshold);
         let moves = matches!(operation.class, Class::Read | Class::Write);
         let large = threshold > 0 && operation.size >= threshold;
-        if self.direct.is_none() || *self.refused || ways & may::CHANNEL == 0 || !moves || !large {
+        if self.direct.is_none() || ways & may::CHANNEL == 0 || !moves || !large {
+            return None;
+        }
+        if *self.refused > 0 {
+            *self.refused -= 1;
             return None;
         }
         if pump.settings.encrypt {
@@ -108,7 +115,7 @@ impl Outlet<'_> {
         let place = match direct.register(memory, access) {
             Ok(place) => place,
             Err((_, memory)) => {
-                *self.refused = true;
+                *self.refused = REFUSED;
                 return self.send_after_all(pump, operation, &memory, taken);
             }
         };
@@ -130,8 +137,8 @@ impl Outlet<'_> {
         Some((id, charge, self.window.send(id, charge).ok().map(|first| self.nonces.right(first))))
     }
 
-    /// Memory cannot be lent, for example because no more may be locked: the data go with their request, and so do others
-    /// until some memory is back.
+    /// Memory cannot be lent, for example because no more may be locked: the data go with their request, and so do the next
+    /// ones.
     fn send_after_all(
         &mut self,
         pump: &mut Pump,
@@ -244,7 +251,7 @@ impl Client {
         arrival: &Arrival,
     ) -> Result<(), Reason> {
         let Some(pumps) = &mut self.pumps else { return Ok(()) };
-        pumps.refused = false;
+        pumps.refused = 0;
         let Some(pump) = pumps.find(flight.pump) else { return Ok(()) }; // abandoned
         let (operation, ns) = (flight.operation, flight.latency(arrival.now));
         let status = Header::of(message).status.get();

@@ -76,6 +76,9 @@ pub struct Direct {
     /// Tokens of the peer to invalidate, each with where in the output the message ends that does it.
     invalidations: VecDeque<(u64, u32)>,
     ended: bool,
+    /// No memory can be registered.
+    #[cfg(test)]
+    pub(super) refuses: bool,
     /// The largest message that this side puts together.
     fragmented_bytes: u32,
     /// Bytes moved by RDMA that the statistics have.
@@ -105,6 +108,8 @@ impl Direct {
             keeps: false,
             invalidations: VecDeque::new(),
             ended: false,
+            #[cfg(test)]
+            refuses: false,
             fragmented_bytes: settings.fragmented_bytes,
             counted: (0, 0),
         };
@@ -207,6 +212,10 @@ impl Direct {
 
     /// Lets the peer read or write memory.
     pub fn register(&mut self, memory: Memory, access: Access) -> Result<Remote, (Refused, Memory)> {
+        #[cfg(test)]
+        if self.refuses {
+            return Err((Refused("no more memory may be locked".to_owned()), memory));
+        }
         self.stream.register(memory, access)
     }
 

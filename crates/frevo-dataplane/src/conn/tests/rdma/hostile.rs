@@ -168,6 +168,41 @@ fn a_read_whose_answer_no_message_holds_is_refused() {
     assert!(both.server_host.events.is_empty());
 }
 
+/// Requests of which some bytes are others: whatever comes of it, nothing panics, and memory that was not lent is not touched.
+#[test]
+fn requests_with_other_bytes() {
+    let mut state = 0x2545_F491_4F6C_DD1Du64;
+    let mut random = |limit: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % limit as u64) as usize
+    };
+    let mut ended = 0;
+    for round in 0..300 {
+        let session = SESSIONS[random(3)];
+        let mut both = Both::new(BOTH[round % 2], session, ALL_WAYS, Some(&content(9000)));
+        let sink = both.lend(vec![0; 8192], Access::WRITE);
+        let source = both.lend(vec![1; 8192], Access::READ);
+        let private = both.lend(vec![2; 8192], Access::READ);
+        let seal = Seal { kind: SealKind::Signed, signature: vec![7; 16], nonce: vec![7; 12] };
+        let seal = (session != Session::Plain).then_some(&seal);
+        let (command, mut body) = match random(2) {
+            0 => (command::READ, remote_read(read(8192), 2, sink)),
+            _ => (command::WRITE, remote_write(write(), 2, source, seal)),
+        };
+        for _ in 0..1 + random(3) {
+            let at = 2 + random(body.len() - 2);
+            body[at] = [0, 1, 2, 3, 8, 16, 32, 255, random(256) as u8][random(9)];
+        }
+        body.truncate(body.len() - random(2) * random(body.len() - 48));
+        both.ask(command, 1, &body);
+        ended += usize::from(both.try_run().is_err());
+        assert!(both.take_back(private.tag) == [2; 8192]);
+    }
+    assert!(ended > 10 && ended < 290, "{ended}");
+}
+
 /// Tags, bounds and rights: the client's side refuses what the server does with them, and the connection ends.
 #[test]
 fn memory_that_the_client_does_not_have_ends_the_connection() {

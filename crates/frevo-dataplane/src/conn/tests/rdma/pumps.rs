@@ -200,6 +200,57 @@ fn an_abandoned_pump_takes_its_memory_back() {
     assert!(buffer.iter().all(|byte| *byte == 0), "not a byte came late");
 }
 
+/// What still leaves keeps its memory, and says so.
+#[test]
+fn memory_that_still_leaves_has_a_user() {
+    let mut data = content(1 << 20);
+    let mut both = Both::new(Provider::Iwarp, Session::Plain, ALL_WAYS, Some(b""));
+    let place = place(&mut data);
+    let Place::Memory(memory) = &place else { unreachable!() };
+    let users = memory.users();
+    let settings = both.settings(Kind::Write, 1 << 20, 1 << 20, place);
+    both.client.add_pump(settings, &mut both.client_host);
+    both.client.load(&mut both.client_host).unwrap();
+    let mut request = both.client.output().take_all(&mut both.client_host.pool);
+    both.server.feed(&mut request, &mut both.server_host).unwrap();
+    both.server.load(&mut both.server_host).unwrap();
+    let mut asked = both.server.output().take_all(&mut both.server_host.pool);
+    both.client.feed(&mut asked, &mut both.client_host).unwrap();
+    both.client.load(&mut both.client_host).unwrap(); // now its data are on the wire
+    both.client.stop_pump(5, true, &mut both.client_host);
+    assert_eq!(both.end(), End::Abandoned);
+    assert!(Arc::strong_count(&users) > 1);
+    drop(both);
+    assert_eq!(Arc::strong_count(&users), 1);
+}
+
+/// As with a card, when no more memory may be locked: the data go with their messages, until it is possible again.
+#[test]
+fn memory_that_cannot_be_lent() {
+    for session in SESSIONS {
+        let mut data = content(200_000);
+        let mut both = Both::new(Provider::Iwarp, session, ALL_WAYS, Some(b""));
+        both.client.common.direct.as_mut().unwrap().refuses = true;
+        let settings = both.settings(Kind::Write, 50_000, 200_000, place(&mut data));
+        both.client.add_pump(settings, &mut both.client_host);
+        both.run();
+        assert_eq!((both.end(), both.counts().2), (End::Done, 0), "{session:?}");
+        assert!(both.file() == data);
+        let mut buffer = vec![0; 200_000];
+        let settings = both.settings(Kind::Read, 10_000, 200_000, place(&mut buffer));
+        both.client.add_pump(settings, &mut both.client_host);
+        both.run();
+        assert_eq!((both.end(), both.counts().1), (End::Done, 0), "{session:?}");
+        assert!(buffer == data);
+        assert_eq!(both.credits.free(), both.credits.total(), "no message ID is missing");
+        both.client.common.direct.as_mut().unwrap().refuses = false;
+        let settings = both.settings(Kind::Read, 10_000, 200_000, place(&mut buffer));
+        both.client.add_pump(settings, &mut both.client_host);
+        both.run();
+        assert_eq!((both.end(), both.counts().1 >= 40_000), (End::Done, true), "{session:?}");
+    }
+}
+
 /// The client is gone when its data are asked for, or on the way: nothing is written, and nothing kept.
 #[test]
 fn a_client_that_dies_leaves_nothing_behind() {
