@@ -51,6 +51,10 @@ class Served:
             command, capture_output=True, text=True, timeout=60, check=False, env=environment
         )
 
+    @property
+    def provider(self) -> smbdirect.Provider:
+        return "emulated" if "provider = emulated" in self.config.read_text() else "iwarp"
+
     def moved(self) -> tuple[int, int]:
         """Bytes that RDMA has moved to clients and from them, as the status says."""
         counters = json.loads(self.status("--json"))["frevo"]["statistics"]
@@ -115,6 +119,41 @@ def test_commands(server: Served, tmp_path: Path) -> None:
     assert (tmp_path / "again.bin").read_bytes() == DATA and server.moved() == moved
 
 
+def test_bench_stat_and_mount(server: Served, tmp_path: Path) -> None:
+    """The bench says what carried the data and which process served them; stat says what has moved; a mount reads."""
+    words = ("--time", "0.3", "--io-size", "64K", "--connections", "2", "-q", "--json", str(tmp_path / "r.json"))
+    done = server.frevo("bench", "read", server.url(), *words)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["server"]["transport"], report["server"]["transport_provider"]) == ("smbdirect", server.provider)
+    assert report["server"]["processes"] == [server.process.pid] and report["errors"] == 0
+    done = server.frevo("stat", server.url(), "--json")
+    assert json.loads(done.stdout)["rdma_provider"] == server.provider, done.stderr
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("this machine has no FUSE")
+    (tmp_path / "mnt").mkdir()
+    done = server.frevo("mount", server.url(), str(tmp_path / "mnt"))
+    assert done.returncode == 0, done.stderr
+    try:
+        assert (tmp_path / "mnt" / "hello.bin").read_bytes() == DATA
+    finally:
+        subprocess.run([*FREVO, "umount", str(tmp_path / "mnt")], timeout=30, check=False)
+
+
+async def test_sizes_and_protections(tmp_path: Path) -> None:
+    """Everything arrives with the least of everything, by RDMA and in messages, with and without RDMA transforms."""
+    least = ("credits = 2", "message size = 128K", "receive size = 1K", "crc = yes")
+    with served(tmp_path, "iwarp", *(f"frevo:smbdirect {line}" for line in least)) as server:
+        options: list[dict[str, Any]] = [
+            {}, {"rdma_threshold": 0}, {"encryption": True}, {"maximum": "SMB3_00"}, {"signing": False},
+            {"encryption": True, "rdma_transforms": "none"},
+        ]  # fmt: skip
+        for one in options:
+            async with connect(server.url(), password=PASSWORD, smbdirect_provider="iwarp", **one) as share:
+                await share.write_bytes("new.bin", DATA)
+                assert await share.read_bytes("new.bin") == DATA, one
+
+
 def test_shares_and_wrong_passwords(server: Served) -> None:
     """Pipes work as over TCP; a wrong password is what is said to be wrong."""
     listed = server.frevo("shares", server.url().removesuffix("/data"))
@@ -128,7 +167,7 @@ def test_shares_and_wrong_passwords(server: Served) -> None:
 async def test_status_and_the_library(server: Served) -> None:
     """The library connects by URL; status tells provider, credits and sizes of the connection, to programs and
     people."""
-    provider: smbdirect.Provider = "emulated" if "emulated" in server.config.read_text() else "iwarp"
+    provider = server.provider
     settings = SmbDirectSettings(directory=str(server.config.parent / "run"))
     async with connect(
         server.url(), password=PASSWORD, smb_direct=settings, smbdirect_provider=provider

@@ -21,7 +21,7 @@ FIGURES = (
 )  # fmt: skip
 #: Parts of a report that should be equal.
 _CONDITIONS = ("workload", "settings", "machine")
-_AGREED = ("dialect", "transport", "transport_cipher", "signing", "cipher")
+_AGREED = ("dialect", "transport", "transport_cipher", "transport_provider", "signing", "cipher")
 
 
 class NotAReport(FrevoError):

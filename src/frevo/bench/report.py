@@ -130,7 +130,8 @@ def heading(found: Mapping[str, Any]) -> str:
     protection = server.get("cipher") or server.get("signing")
     verb = "encrypted" if server.get("cipher") else "signed"
     words.append(f"{verb} ({protection})" if protection else "not protected")
-    outer = f" ({server['transport_cipher']})" if server.get("transport_cipher") else ""
+    beneath = server.get("transport_cipher") or server.get("transport_provider")
+    outer = f" ({beneath})" if beneath else ""
     words.append(f"{server.get('dialect')} over {server.get('transport')}{outer}")
     words.append(f"{found['seconds']:.2f} s")
     return ", ".join(words)

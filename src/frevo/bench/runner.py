@@ -257,4 +257,6 @@ def described(link: Link) -> dict[str, object]:
     found: dict[str, object] = {"dialect": server.dialect, "transport": server.transport}
     if (secured := server.connection.secured) is not None:
         found |= {"transport_cipher": secured.cipher, "transport_driver": secured.driver}
+    if direct := server.connection.smb_direct:
+        found |= {"transport_provider": direct["provider"]}
     return {**found, "signing": signing, "cipher": cipher}

@@ -78,7 +78,7 @@ def of_globals(values: GlobalConfig) -> dict[str, Any]:
     """The fields of `frevo.client.Options` that [global] sets."""
     from frevo.config import GlobalConfig
 
-    ciphers = [_CIPHERS[name] for name in values.client_smb3_encryption_algorithms]
+    ciphers = tuple(_CIPHERS[name] for name in values.client_smb3_encryption_algorithms)
     must_encrypt = values.client_smb_encrypt == "required" or values.client_protection == "encrypt"
     named = values.workgroup != GlobalConfig().workgroup
     return {
@@ -93,8 +93,8 @@ def of_globals(values: GlobalConfig) -> dict[str, Any]:
         "smb_direct": values.smb_direct,
         "rdma_threshold": values.frevo_rdma_threshold,
         "rdma_transforms": values.frevo_rdma_transforms,
-        "ciphers": [] if values.client_smb_encrypt == "off" and not must_encrypt else ciphers,
-        "signings": [_SIGNINGS[name] for name in values.client_smb3_signing_algorithms],
+        "ciphers": () if values.client_smb_encrypt == "off" and not must_encrypt else ciphers,
+        "signings": tuple(_SIGNINGS[name] for name in values.client_smb3_signing_algorithms),
         "workgroup": values.workgroup if named else "",
         "netbios_name": values.netbios_name,
         "tls": trust_of(settings_of(values)),

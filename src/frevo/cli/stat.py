@@ -63,7 +63,8 @@ def show(found: dict[str, Any]) -> None:
 
 
 async def of_share(share: Share) -> dict[str, Any]:
-    """Space and protection; over QUIC also that of the transport, with the server's certificate (SHA-256)."""
+    """Space and protection; over QUIC also that of the transport, with the server's certificate (SHA-256); over
+    SMB Direct what carries it, and what has moved by RDMA."""
     space = await share.statvfs()
     negotiated = share.tree.connection.negotiated
     protection, secured = share.tree.session.protection, share.tree.connection.secured
@@ -74,6 +75,8 @@ async def of_share(share: Share) -> dict[str, Any]:
         "signed": protection.sign,
         "encrypted": protection.encrypt or share.tree.encrypt or share.tree.connection.transport_security,
     }
+    if direct := share.tree.connection.smb_direct:
+        found |= {f"rdma_{name}": direct[name] for name in ("provider", "bytes_sent", "bytes_received")}
     if secured is None:
         return found
     return {

@@ -100,6 +100,13 @@ def test_a_transport_that_encrypts(outcome: Outcome) -> None:
     assert "signed (AES_GMAC), SMB3_11 over quic (AES-128-GCM)" in table(found)
 
 
+def test_what_carries_smb_direct(outcome: Outcome) -> None:
+    """The provider stands beside its name."""
+    found = report(outcome)
+    found["server"] |= {"transport": "smbdirect", "transport_provider": "iwarp"}
+    assert "SMB3_11 over smbdirect (iwarp)" in table(found)
+
+
 @pytest.mark.parametrize(
     ("us", "text"),
     [(0, "0.0 µs"), (9.94, "9.9 µs"), (512.3, "512 µs"), (12_345, "12.3 ms"), (2.5e6, "2.5 s")],

@@ -10,7 +10,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from frevo.client.connection.messages import Buffer, Element, Pending, Protection, Reply, protection_fault
 from frevo.client.connection.plane import Plane
@@ -130,6 +130,11 @@ class Connection:
     def verified(self) -> bool:
         """The transport's handshake has proved who the server is."""
         return self.secured is not None and self.secured.verified
+
+    @property
+    def smb_direct(self) -> dict[str, Any] | None:
+        """The state of SMB Direct (`Transport.smb_direct`), at most a second old; None over another transport."""
+        return self.plane.transport.smb_direct(self.number)
 
     @property
     def transport_security(self) -> bool:
