@@ -457,7 +457,7 @@ class SmbDirect:
         segment_size: int | None = None,
         reads: int | None = None,
     ) -> Self:
-        """*provider*: iwarp or emulated."""
+        """*provider*: iwarp, emulated or verbs."""
 
     @property
     def provider(self) -> str: ...
@@ -501,6 +501,30 @@ class RdmaEnd:
     def registered(self) -> int: ...
     @property
     def moved(self) -> tuple[int, int]: ...
+
+# --- rdma.rs ---
+
+@final
+class RdmaListener:
+    """Listens at the RDMA devices that have a numeric address; at all of them if it is unspecified. OSError if none
+    has it, or if libibverbs and librdmacm are missing."""
+
+    def __new__(cls, host: str, port: int) -> Self: ...
+    def getsockname(self) -> tuple[str, int]: ...
+    def close(self) -> None: ...
+
+@final
+class RdmaConnection:
+    """A connection over an RDMA device to a numeric address, which begins. OSError if the libraries are missing."""
+
+    def __new__(cls, host: str, port: int, direct: SmbDirect) -> Self: ...
+    def fileno(self) -> int:
+        """Readable when there is something for `advance`."""
+
+    def advance(self) -> bool:
+        """Goes on. True when it is connected; ConnectionError says why it will not be."""
+
+    def close(self) -> None: ...
 
 # --- plane.rs ---
 
@@ -558,6 +582,12 @@ class DataPlane:
     def adopt(self, fd: int, framing: str | SmbDirect) -> int:
         """Takes a duplicate of a connected stream socket; the connection's number. There is no ACCEPTED
         event."""
+
+    def listen_rdma(self, listener: RdmaListener, direct: SmbDirect) -> int:
+        """Accepts at RDMA devices from now on; the listener's number. *listener* is the data plane's then."""
+
+    def adopt_rdma(self, connection: RdmaConnection) -> int:
+        """Takes a connection over an RDMA device; the connection's number. There is no ACCEPTED event."""
 
     def listen_quic(self, fds: Sequence[int], tls: QuicServerTls) -> int:
         """Accepts SMB over QUIC on duplicates of bound UDP sockets of one address, one for each I/O thread; the

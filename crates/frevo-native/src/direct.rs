@@ -68,16 +68,27 @@ impl SmbDirect {
     }
 }
 
-/// The name of a framing or a provider, or `SmbDirect`.
-pub(crate) fn transport(framing: &Bound<'_, PyAny>) -> PyResult<Transport> {
-    if let Ok(direct) = framing.cast::<SmbDirect>() {
-        return Ok(direct.get().inner.into());
+impl SmbDirect {
+    pub(crate) fn settings(&self) -> Settings {
+        self.inner
     }
-    let name: String = framing.extract()?;
-    match (Framing::by_name(&name), Provider::by_name(&name)) {
-        (Some(framing), _) => Ok(framing.into()),
-        (None, Some(provider)) => Ok(Settings::new(provider).into()),
-        (None, None) => Err(PyValueError::new_err(format!("unknown framing {name:?}"))),
+}
+
+/// The name of a framing or a provider, or `SmbDirect`: of what goes over a stream socket.
+pub(crate) fn transport(framing: &Bound<'_, PyAny>) -> PyResult<Transport> {
+    let settings = if let Ok(direct) = framing.cast::<SmbDirect>() {
+        direct.get().inner
+    } else {
+        let name: String = framing.extract()?;
+        match (Framing::by_name(&name), Provider::by_name(&name)) {
+            (Some(framing), _) => return Ok(framing.into()),
+            (None, Some(provider)) => Settings::new(provider),
+            (None, None) => return Err(PyValueError::new_err(format!("unknown framing {name:?}"))),
+        }
+    };
+    match settings.provider {
+        Provider::Verbs => Err(PyValueError::new_err("RDMA devices have no sockets")),
+        Provider::Iwarp | Provider::Emulated => Ok(settings.into()),
     }
 }
 

@@ -12,6 +12,7 @@ mod keys;
 mod lab;
 mod plane;
 mod pump;
+mod rdma;
 mod records;
 mod ring;
 mod syscalls;
@@ -35,6 +36,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<records::PumpSettings>()?;
     module.add_class::<direct::SmbDirect>()?;
     module.add_class::<lab::RdmaEnd>()?;
+    module.add_class::<rdma::RdmaListener>()?;
+    module.add_class::<rdma::RdmaConnection>()?;
     module.add_class::<plane::DataPlane>()?;
     module.add_class::<pump::Credits>()?;
     module.add_class::<pump::Pump>()?;

@@ -13,9 +13,10 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::attached::SessionOpens;
 use crate::convert;
-use crate::direct;
+use crate::direct::{self, SmbDirect};
 use crate::keys::SessionKeys;
 use crate::pump::{Credits, Lent, Pump};
+use crate::rdma::{RdmaConnection, RdmaListener};
 use crate::records::{ConnectionSettings, PumpOwner, PumpSettings};
 use crate::tls::{QuicClientTls, QuicServerTls};
 
@@ -38,7 +39,7 @@ pub(crate) fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
 }
 
 /// A numeric address; of one link with the number of its interface: fe80::1%2.
-fn address(host: &str, port: u16) -> PyResult<SocketAddr> {
+pub(crate) fn address(host: &str, port: u16) -> PyResult<SocketAddr> {
     let text = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     text.parse().map_err(|_| PyValueError::new_err(format!("{host:?} is not a numeric address")))
 }
@@ -140,6 +141,16 @@ impl DataPlane {
 
     fn adopt(&self, fd: RawFd, framing: &Bound<'_, PyAny>) -> PyResult<u64> {
         Ok(self.inner.adopt(duplicate(fd)?, direct::transport(framing)?))
+    }
+
+    /// Takes a listener at RDMA devices.
+    fn listen_rdma(&self, listener: &RdmaListener, direct: &SmbDirect) -> PyResult<u64> {
+        Ok(self.inner.listen_device(listener.take()?, direct.settings()))
+    }
+
+    /// Takes a connection over an RDMA device.
+    fn adopt_rdma(&self, connection: &RdmaConnection) -> PyResult<u64> {
+        Ok(self.inner.adopt_device(connection.take()?))
     }
 
     /// Takes bound UDP sockets of one address, one for each I/O thread.

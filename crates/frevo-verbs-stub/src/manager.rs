@@ -5,7 +5,9 @@ use std::ffi::{c_int, c_void};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr;
 
-use frevo_verbs::sys::{event, CmId, ConnParam, Context, EventChannel, Pd, Qp, QpInitAttr};
+use frevo_verbs::sys::{
+    event, CmId, ConnParam, Context, EventChannel, Pd, Qp, QpInitAttr, OPTION_ID, OPTION_ID_AFONLY,
+};
 
 use crate::events::{set_errno, Events};
 use crate::misuse;
@@ -61,6 +63,29 @@ fn card(address: IpAddr) -> Option<*mut Context> {
         address if address.is_loopback() => Some(ib),
         _ => None,
     }
+}
+
+/// Whether who listens at one address is asked for by connections to another one.
+fn serves(at: IpAddr, v6_only: bool, asked: IpAddr) -> bool {
+    at == asked || at.is_unspecified() && (at.is_ipv4() == asked.is_ipv4() || at.is_ipv6() && !v6_only)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn rdma_set_option(
+    id: *mut CmId,
+    level: c_int,
+    name: c_int,
+    value: *mut c_void,
+    bytes: usize,
+) -> c_int {
+    if (level, name, bytes) != (OPTION_ID, OPTION_ID_AFONLY, size_of::<c_int>()) {
+        return fail(libc::ENOSYS);
+    }
+    // SAFETY: the caller gives so many bytes.
+    let value = unsafe { *value.cast::<c_int>() };
+    let mut world = world();
+    world.identifiers.get_mut(&key(id)).unwrap_or_else(|| misuse("no identifier")).v6_only = value != 0;
+    0
 }
 
 fn happening(id: usize, event: c_int, status: c_int) -> Happening {
@@ -146,7 +171,12 @@ pub unsafe extern "C" fn rdma_bind_addr(id: *mut CmId, address: *mut libc::socka
         return fail(libc::ENODEV);
     }
     let world = world();
-    let taken = |port| world.identifiers.values().any(|identifier| identifier.listens == Some(port));
+    let v6_only = world.identifiers.get(&key(id)).is_some_and(|identifier| identifier.v6_only);
+    let taken = |port| {
+        let mut others = world.identifiers.values().filter_map(|of| Some((of.listens?, of.v6_only)));
+        others
+            .any(|((other, at), only)| at == port && (serves(other, only, ip) || serves(ip, v6_only, other)))
+    };
     if port == 0 {
         port = (49152..).find(|port| !taken(*port)).expect("few listen");
     }
@@ -159,7 +189,7 @@ pub unsafe extern "C" fn rdma_bind_addr(id: *mut CmId, address: *mut libc::socka
     store(&mut place.source, address, port);
     (place.verbs, place.port_num) = (found.unwrap_or(ptr::null_mut()), 1);
     if let Some(identifier) = crate::world::world().identifiers.get_mut(&key(id)) {
-        identifier.listens = Some(port);
+        identifier.listens = Some((ip, port));
     }
     0
 }
@@ -292,12 +322,13 @@ pub unsafe extern "C" fn rdma_connect(id: *mut CmId, parameters: *mut ConnParam)
     let iwarp = is_iwarp(place.verbs);
     let Some(data) = private_data(parameters, iwarp) else { return fail(libc::EINVAL) };
     let target = ptr::from_ref(&place.target).cast();
-    let Some((_, port)) = parse(target) else { return fail(libc::EINVAL) };
+    let Some((ip, port)) = parse(target) else { return fail(libc::EINVAL) };
     let mut world = world();
-    let listener = world.identifiers.iter().find(|(_, of)| of.listens == Some(port) && !of.is_passive);
+    let listener = world
+        .identifiers
+        .iter()
+        .find(|(_, of)| of.listens.is_some_and(|(at, number)| number == port && serves(at, of.v6_only, ip)));
     let listener = listener.map(|(id, _)| *id as *mut CmId);
-    // SAFETY: identifiers in the table exist.
-    let listener = listener.filter(|at| unsafe { (**at).verbs.is_null() || (**at).verbs == place.verbs });
     let Some(listener) = listener else {
         let status = if iwarp { -libc::ECONNREFUSED } else { 8 }; // invalid service id
         world.tell(happening(key(id), event::REJECTED, status));

@@ -1,6 +1,7 @@
 //! Everything there is: protection domains, memory, queues, connections. One lock for all of it.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 
 use frevo_verbs::sys::{Sge, WorkCompletion};
@@ -95,7 +96,9 @@ pub struct Happening {
 #[derive(Debug, Default)]
 pub struct Identifier {
     pub channel: usize,
-    pub listens: Option<u16>,
+    pub listens: Option<(IpAddr, u16)>,
+    /// Its IPv6 address stands for IPv6 alone.
+    pub v6_only: bool,
     pub peer: Option<usize>,
     pub unacknowledged: u32,
     pub is_passive: bool,

@@ -129,6 +129,11 @@ impl Verbs {
         Ok(verbs)
     }
 
+    /// Whether both sides have said yes.
+    pub fn is_established(&self) -> bool {
+        self.stage == Stage::Established
+    }
+
     /// The addresses of this side and of the peer, as far as they are known.
     pub fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
         (self.identifier.local(), self.identifier.peer())

@@ -115,6 +115,7 @@ functions! {
     rdmacm rdma_create_id(*mut EventChannel, *mut *mut CmId, *mut c_void, c_int) -> c_int;
     rdmacm rdma_destroy_id(*mut CmId) -> c_int;
     rdmacm rdma_bind_addr(*mut CmId, *mut libc::sockaddr) -> c_int;
+    rdmacm rdma_set_option(*mut CmId, c_int, c_int, *mut c_void, usize) -> c_int;
     rdmacm rdma_resolve_addr(*mut CmId, *mut libc::sockaddr, *mut libc::sockaddr, c_int) -> c_int;
     rdmacm rdma_resolve_route(*mut CmId, c_int) -> c_int;
     rdmacm rdma_create_qp(*mut CmId, *mut Pd, *mut QpInitAttr) -> c_int;

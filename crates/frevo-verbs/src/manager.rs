@@ -366,6 +366,15 @@ impl Listener {
     /// Listens at an address of an RDMA device, or, where it is unspecified, at all of them.
     pub fn bind(library: &'static Library, address: SocketAddr, backlog: u16) -> io::Result<Listener> {
         let identifier = Identifier::new(library)?;
+        if address.is_ipv6() {
+            let mut alone: c_int = 1;
+            let (option, bytes) = (ptr::from_mut(&mut alone).cast(), size_of::<c_int>());
+            // SAFETY: the identifier exists, the option lives as long as the call.
+            checked(unsafe {
+                let id = identifier.id.as_ptr();
+                (library.rdma_set_option)(id, sys::OPTION_ID, sys::OPTION_ID_AFONLY, option, bytes)
+            })?;
+        }
         let mut address = Address::from(address);
         // SAFETY: the identifier exists, the address lives as long as the call.
         checked(unsafe { (library.rdma_bind_addr)(identifier.id.as_ptr(), address.as_mut_ptr()) })?;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use frevo_rdma::provider::{Memory, Refused};
@@ -12,8 +13,12 @@ use crate::sys::access;
 /// The least of a slab: a page.
 const LEAST_BYTES: usize = 4096;
 
-/// The most that a connection keeps without using it.
+/// The most that a connection keeps without using it, and that all of them do.
 const IDLE_BYTES: usize = 16 << 20;
+const IDLE_BYTES_OF_ALL: usize = 256 << 20;
+
+/// What all connections keep now.
+static IDLE: AtomicUsize = AtomicUsize::new(0);
 
 /// Pages of their own, all zeros at first.
 #[derive(Debug)]
@@ -83,6 +88,39 @@ struct Kept {
     lent: Vec<(usize, Region)>,
 }
 
+/// The size of a slab for so many bytes: few sizes, none much larger than what is asked for.
+fn slab_bytes(bytes: usize) -> Option<usize> {
+    let step = (bytes.checked_next_power_of_two()? / 16).max(LEAST_BYTES);
+    bytes.max(1).checked_next_multiple_of(step)
+}
+
+impl Kept {
+    /// Whether so many bytes more may be kept.
+    fn has_room(&self, bytes: usize) -> bool {
+        let of_all = IDLE.load(Ordering::Relaxed) + bytes <= IDLE_BYTES_OF_ALL;
+        self.is_open && self.idle_bytes + bytes <= IDLE_BYTES && of_all && !is_scarce()
+    }
+
+    fn put_idle(&mut self, slab: Slab) {
+        IDLE.fetch_add(slab.pages.bytes, Ordering::Relaxed);
+        self.idle_bytes += slab.pages.bytes;
+        self.idle.push(slab);
+    }
+
+    fn take_idle(&mut self, index: usize) -> Slab {
+        let slab = self.idle.swap_remove(index);
+        IDLE.fetch_sub(slab.pages.bytes, Ordering::Relaxed);
+        self.idle_bytes -= slab.pages.bytes;
+        slab
+    }
+
+    fn take_all_idle(&mut self) -> Vec<Slab> {
+        IDLE.fetch_sub(self.idle_bytes, Ordering::Relaxed);
+        self.idle_bytes = 0;
+        std::mem::take(&mut self.idle)
+    }
+}
+
 /// Slabs for the data of RDMA, lent as [`Memory`] and kept for the next time.
 #[derive(Debug)]
 pub(crate) struct Slabs {
@@ -108,14 +146,11 @@ impl Slabs {
 
     /// Memory of `bytes` that is registered.
     pub(crate) fn lend(&self, bytes: usize) -> Result<Memory, Refused> {
-        let size = bytes.max(LEAST_BYTES).checked_next_power_of_two();
-        let size = size.ok_or_else(|| Refused(format!("{bytes} bytes of memory: too many")))?;
+        let size = slab_bytes(bytes).ok_or_else(|| Refused(format!("{bytes} bytes of memory: too many")))?;
         let found = {
             let mut kept = lock(&self.kept);
             let found = kept.idle.iter().rposition(|slab| slab.pages.bytes == size);
-            let found = found.map(|index| kept.idle.swap_remove(index));
-            kept.idle_bytes -= found.as_ref().map_or(0, |slab| slab.pages.bytes);
-            found
+            found.map(|index| kept.take_idle(index))
         };
         let slab = match found {
             Some(slab) => slab,
@@ -143,10 +178,7 @@ impl Slabs {
 
     /// Gives up what is idle: whether there was anything.
     pub(crate) fn shrink(&self) -> bool {
-        let mut kept = lock(&self.kept);
-        kept.idle_bytes = 0;
-        let idle = std::mem::take(&mut kept.idle);
-        drop(kept);
+        let idle = lock(&self.kept).take_all_idle();
         !idle.is_empty()
     }
 }
@@ -156,7 +188,7 @@ impl Drop for Slabs {
         let (idle, lent) = {
             let mut kept = lock(&self.kept);
             kept.is_open = false;
-            (std::mem::take(&mut kept.idle), std::mem::take(&mut kept.lent))
+            (kept.take_all_idle(), std::mem::take(&mut kept.lent))
         };
         drop((idle, lent));
     }
@@ -170,9 +202,8 @@ impl Drop for Lease {
         let region = kept.lent.iter().position(|(at, _)| *at == start);
         let Some(region) = region.map(|index| kept.lent.swap_remove(index).1) else { return };
         let slab = Slab { region, pages };
-        if kept.is_open && kept.idle_bytes + slab.pages.bytes <= IDLE_BYTES && !is_scarce() {
-            kept.idle_bytes += slab.pages.bytes;
-            kept.idle.push(slab);
+        if kept.has_room(slab.pages.bytes) {
+            kept.put_idle(slab);
         } else {
             drop(kept);
             drop(slab);
@@ -237,5 +268,17 @@ impl Slots {
         let slab = &self.slabs[slab as usize];
         // SAFETY: the slab has room for so many slots.
         (unsafe { slab.pages.start.add(at as usize * self.bytes) }, slab.region.local_key())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slab_bytes;
+
+    #[test]
+    fn slabs_have_few_sizes_and_waste_little() {
+        assert_eq!([0, 1, 4096, 4097, 60_000].map(slab_bytes), [4096, 4096, 4096, 8192, 61_440].map(Some));
+        assert_eq!(slab_bytes((8 << 20) + 112), Some(9 << 20));
+        assert_eq!((slab_bytes(8 << 20), slab_bytes(usize::MAX)), (Some(8 << 20), None));
     }
 }

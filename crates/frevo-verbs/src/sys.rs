@@ -83,6 +83,10 @@ pub mod event {
 /// `enum rdma_port_space`: reliable connections.
 pub const PS_TCP: c_int = 0x0106;
 
+/// Level and name of an option of identifiers, an int: IPv6 addresses stand for IPv6 alone.
+pub const OPTION_ID: c_int = 0;
+pub const OPTION_ID_AFONLY: c_int = 2;
+
 /// `struct ibv_device`.
 #[repr(C)]
 pub struct Device {

@@ -11,6 +11,7 @@ import msgspec
 
 from frevo.server.core.network_interfaces import Listening
 from frevo.transport import emulated, kernel_quic, smbdirect
+from frevo.transport.cards import bind_cards
 from frevo.transport.interfaces import listen_hosts
 from frevo.transport.quic import bind_sockets
 from frevo.transport.rdma_devices import rdma_devices
@@ -20,7 +21,7 @@ from frevo.transport.traits import TRANSPORTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from frevo._native import SmbDirect
+    from frevo._native import RdmaListener, SmbDirect
     from frevo.config import Config
     from frevo.transport.address import TransportAddress
 
@@ -40,6 +41,7 @@ class Bound(msgspec.Struct, frozen=True, eq=False):
     at: tuple[str, int] | None = None  # host and port, if the sockets do not tell
     release: Callable[[], None] | None = None
     direct: SmbDirect | None = None  # of SMB Direct, for the data plane
+    card: RdmaListener | None = None  # in place of a socket
 
     @property
     def address(self) -> tuple[str, str, int]:
@@ -102,6 +104,13 @@ def _bind_rdma(config: Config, hosts: Sequence[str], address: TransportAddress) 
             folder = emulated.folder_of_server(settings.smb_direct.directory)
             one = emulated.bind_port(folder, address.port)
             yield Bound(address.name, [one.socket], provider, ("localhost", one.port), one.close, direct)
+            return
+        if provider == "verbs":
+            usual = address.traits.port
+            ports = smbdirect.card_ports(address.port, usual, rdma_devices()) or [usual]
+            for card in bind_cards(hosts, ports):
+                at = card.getsockname()
+                yield Bound(address.name, [], provider, at, card.close, direct=direct, card=card)
             return
         for listener in bind_listeners(hosts, address.port, settings.keepalive):
             yield Bound(address.name, [listener], provider, direct=direct)

@@ -192,6 +192,9 @@ def _listen(
         if TRANSPORTS[one.transport].secure:
             assert quic is not None
             quic.listen(one.sockets, one.driver)
+        elif one.card is not None:
+            assert one.direct is not None
+            transport.listen_rdma(one.card, one.transport, one.direct)
         else:
             transport.listen(one.sockets[0], one.transport, one.direct)
     return addresses

@@ -22,7 +22,7 @@ from frevo.transport.base import Message, OnEvents
 from frevo.transport.traits import QUIC, TRANSPORTS
 
 if TYPE_CHECKING:
-    from frevo._native import QuicClientTls, QuicServerTls, SmbDirect
+    from frevo._native import QuicClientTls, QuicServerTls, RdmaConnection, RdmaListener, SmbDirect
     from frevo.transport.base import Limits
 
 _EVENTS_MAX = 1024
@@ -116,6 +116,17 @@ class DataPlaneTransport:
         number = self._plane.adopt(connected.fileno(), direct or TRANSPORTS[name].framing)
         connected.close()
         return number
+
+    def listen_rdma(self, listener: RdmaListener, name: str, direct: SmbDirect) -> int:
+        """Accepts connections at RDMA cards from now on, by the rules of transport *name*; its number. The listener
+        is taken over."""
+        number = self._plane.listen_rdma(listener, direct)
+        self._names[number] = name
+        return number
+
+    def adopt_rdma(self, connection: RdmaConnection) -> int:
+        """Takes over a connection over an RDMA card; its number. No ACCEPTED is reported."""
+        return self._plane.adopt_rdma(connection)
 
     def listen_quic(self, sockets: Sequence[socket.socket], tls: QuicServerTls) -> int:
         """Accepts QUIC connections on bound UDP sockets of one address from now on; the listener's number.

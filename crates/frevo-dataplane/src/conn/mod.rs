@@ -259,6 +259,18 @@ impl Connection {
         self.common.direct.as_deref()
     }
 
+    /// Whether a device carries it: what has arrived is asked for ([`Connection::poll_device`]), and what is sent leaves by itself.
+    pub(crate) fn has_device(&self) -> bool {
+        self.direct().is_some_and(Direct::is_device)
+    }
+
+    /// Everything is sent, and nothing more comes from here.
+    pub(crate) fn finish_device(&mut self) {
+        if let Some(direct) = &mut self.common.direct {
+            direct.finish();
+        }
+    }
+
     /// What the carrier is to send.
     pub fn output(&mut self) -> &mut Output {
         match &mut self.common.direct {

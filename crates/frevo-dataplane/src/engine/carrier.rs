@@ -45,6 +45,8 @@ pub(super) enum Carrier {
     Quic,
     /// A QUIC socket of the kernel.
     KernelQuic(KernelQuic),
+    /// An RDMA device, which the connection has; this is its descriptor.
+    Device(RawFd),
 }
 
 impl Carrier {
@@ -56,13 +58,12 @@ impl Carrier {
     /// Its socket, if it has one of its own and carries messages already.
     pub(super) fn socket(&self) -> Option<Socket> {
         match self {
-            Carrier::Socket(delivery) => {
-                Some(Socket { fd: delivery.as_raw_fd(), quic_client: None, leaves_large: false })
-            }
+            Carrier::Socket(delivery) => Some(Socket { fd: delivery.as_raw_fd(), ..Socket::default() }),
+            Carrier::Device(fd) => Some(Socket { fd: *fd, is_device: true, ..Socket::default() }),
             Carrier::Quic => None,
             Carrier::KernelQuic(quic) => {
                 let quic_client = Some(quic.is_client());
-                quic.ready().map(|fd| Socket { fd, quic_client, leaves_large: false })
+                quic.ready().map(|fd| Socket { fd, quic_client, ..Socket::default() })
             }
         }
     }
@@ -81,7 +82,8 @@ impl Carrier {
     pub(super) fn end_output(&self) {
         match self {
             Carrier::Socket(delivery) => socket::shutdown_write(delivery.socket()),
-            Carrier::Quic => (),
+            // The connection ends it.
+            Carrier::Quic | Carrier::Device(_) => (),
             Carrier::KernelQuic(quic) => quic.finish(),
         }
     }
@@ -98,6 +100,21 @@ pub(super) struct Socket {
     pub(super) quic_client: Option<bool>,
     /// Large pieces are for somebody else to send.
     pub(super) leaves_large: bool,
+    /// It only says when to ask an RDMA device: nothing is received from it, and nothing sent.
+    pub(super) is_device: bool,
+}
+
+impl Default for Socket {
+    fn default() -> Socket {
+        Socket { fd: -1, quic_client: None, leaves_large: false, is_device: false }
+    }
+}
+
+impl Socket {
+    /// Whether the ring cannot receive from it.
+    pub(super) fn is_polled(&self) -> bool {
+        self.quic_client.is_some() || self.is_device
+    }
 }
 
 impl Socket {

@@ -1,9 +1,9 @@
 //! What the control plane, the workers and other threads ask of an I/O thread.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::link::Link;
+use super::listener::Door;
 use super::quic;
 use super::transport::Transport;
 use crate::event::{ConnectionId, ListenerId, Reason};
@@ -15,10 +15,8 @@ use crate::quic::session::Secured;
 pub(crate) enum Command {
     Listen {
         listener: ListenerId,
-        fd: OwnedFd,
+        door: Door,
         transport: Transport,
-        /// A QUIC socket of the kernel.
-        is_quic: bool,
     },
     CloseListener(ListenerId),
     Adopt {

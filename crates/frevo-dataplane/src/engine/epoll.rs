@@ -111,8 +111,8 @@ impl Thread {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Listen { listener, fd, transport, is_quic } => {
-                let raw = self.listeners.add(listener, fd, transport, is_quic);
+            Command::Listen { listener, door, transport } => {
+                let raw = self.listeners.add(listener, door, transport);
                 if self.control(libc::EPOLL_CTL_ADD, raw, READ, LISTENER | listener).is_err() {
                     self.listeners.remove(listener);
                 }

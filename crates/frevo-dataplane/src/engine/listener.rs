@@ -8,54 +8,69 @@ use std::sync::Arc;
 
 use super::admission::Admission;
 use super::transport::Transport;
-use super::{socket, Accepted, Shared};
+use super::{device, socket, Accepted, Shared};
 use crate::event::{Event, ListenerId};
 use crate::pipe::without_idle;
 
 /// Connections accepted per wake-up of a listener, so that the others get their turn.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 
-/// A listening socket.
+/// Where connections come in.
 #[derive(Debug)]
-struct Listener {
-    fd: OwnedFd,
-    transport: Transport,
+pub(crate) enum Door {
+    /// A listening stream socket.
+    Socket(OwnedFd),
     /// A QUIC socket of the kernel: connections have their handshakes first.
-    is_quic: bool,
+    Quic(OwnedFd),
+    /// RDMA devices.
+    Device(frevo_verbs::Listener),
 }
 
-/// The listening sockets of a thread.
+impl Door {
+    /// What is readable when somebody comes.
+    fn fd(&self) -> RawFd {
+        match self {
+            Door::Socket(fd) | Door::Quic(fd) => fd.as_raw_fd(),
+            Door::Device(listener) => listener.descriptor(),
+        }
+    }
+}
+
+/// Where connections come in, and what carries them.
+#[derive(Debug)]
+struct Listener {
+    door: Door,
+    transport: Transport,
+}
+
+/// The listeners of a thread.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    sockets: HashMap<ListenerId, Listener>,
+    doors: HashMap<ListenerId, Listener>,
     /// Given up for a moment when no descriptor is left, to turn clients away instead of leaving them waiting.
     reserve: Option<File>,
 }
 
 impl Listeners {
     pub(super) fn new() -> Listeners {
-        Listeners { sockets: HashMap::new(), reserve: reserve() }
+        Listeners { doors: HashMap::new(), reserve: reserve() }
     }
 
-    pub(super) fn add(
-        &mut self,
-        listener: ListenerId,
-        fd: OwnedFd,
-        transport: Transport,
-        is_quic: bool,
-    ) -> RawFd {
-        socket::prepare(fd.as_raw_fd());
-        let raw = fd.as_raw_fd();
-        self.sockets.insert(listener, Listener { fd, transport, is_quic });
+    pub(super) fn add(&mut self, listener: ListenerId, door: Door, transport: Transport) -> RawFd {
+        let raw = door.fd();
+        if !matches!(door, Door::Device(_)) {
+            socket::prepare(raw);
+        }
+        self.doors.insert(listener, Listener { door, transport });
         raw
     }
 
     pub(super) fn remove(&mut self, listener: ListenerId) {
-        self.sockets.remove(&listener);
+        self.doors.remove(&listener);
     }
 
     pub(super) fn fd(&self, listener: ListenerId) -> Option<RawFd> {
-        self.sockets.get(&listener).map(|it| it.fd.as_raw_fd())
+        self.doors.get(&listener).map(|it| it.door.fd())
     }
 
     /// Accepts what waits and deals it out. An error: no resources, ask again in a second.
@@ -66,8 +81,14 @@ impl Listeners {
         admission: &mut Admission,
         events: &mut Vec<Event>,
     ) -> io::Result<()> {
-        let Some(it) = self.sockets.get(&listener) else { return Ok(()) };
-        let (raw, transport, is_quic) = (it.fd.as_raw_fd(), it.transport, it.is_quic);
+        let Some(it) = self.doors.get(&listener) else { return Ok(()) };
+        let (raw, transport, is_quic) = match &it.door {
+            Door::Socket(fd) => (fd.as_raw_fd(), it.transport, false),
+            Door::Quic(fd) => (fd.as_raw_fd(), it.transport, true),
+            Door::Device(device) => {
+                return device::accept(device, listener, it.transport, shared, admission, events);
+            }
+        };
         for _ in 0..BATCH {
             match without_idle(|| socket::accept(raw)) {
                 Ok(accepted) => {

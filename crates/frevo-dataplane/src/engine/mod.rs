@@ -8,6 +8,7 @@ mod carrier;
 mod choice;
 mod command;
 mod config;
+pub mod device;
 mod epoll;
 mod fair_queue;
 mod link;
@@ -43,7 +44,7 @@ use crate::conn::direct::Status;
 use crate::conn::{Role, Settings, Submission};
 use crate::credits::Credits;
 use crate::crypto::SessionKeys;
-use crate::event::{ConnectionId, Event, Flow, ListenerId};
+use crate::event::{ConnectionId, Event, ListenerId};
 use crate::framing::Framing;
 use crate::ladder::{Ladder, Splicing, WriteRung};
 use crate::limits::Limits;
@@ -58,6 +59,7 @@ pub use choice::{choose, Choice};
 pub(crate) use command::{Accepted, Command};
 pub use config::Config;
 use link::{Change, Link};
+use listener::Door;
 pub use queue::Waker;
 use queue::{CommandQueue, EventQueue};
 #[doc(hidden)]
@@ -125,33 +127,6 @@ impl Shared {
                 return id;
             }
         }
-    }
-
-    /// A connection that can be found; it has been counted among the connections.
-    fn new_link(
-        self: &Arc<Shared>,
-        id: ConnectionId,
-        carrier: Carrier,
-        transport: impl Into<Transport>,
-    ) -> Arc<Link> {
-        let transport = transport.into();
-        add(&self.stats.unauthenticated, 1);
-        let shared = Arc::downgrade(self);
-        let wake = move || {
-            if let Some(shared) = shared.upgrade() {
-                shared.send(id, Command::Wake(id));
-            }
-        };
-        let flow = Arc::new(Flow::new(Some(Box::new(wake))));
-        let connection = transport.connection(id, self.role, flow, &self.limits, &carrier);
-        let link = Arc::new(Link::new(carrier, connection));
-        self.links.write().unwrap_or_else(PoisonError::into_inner).insert(id, link.clone());
-        link
-    }
-
-    /// Forgets a connection.
-    pub(crate) fn forget(&self, connection: ConnectionId) {
-        self.links.write().unwrap_or_else(PoisonError::into_inner).remove(&connection);
     }
 
     /// None: the connection has ended.
@@ -293,7 +268,7 @@ impl DataPlane {
     pub fn listen(&self, fd: OwnedFd, transport: impl Into<Transport>) -> ListenerId {
         let listener = self.new_listener();
         let transport = transport.into();
-        self.shared.send(0, Command::Listen { listener, fd, transport, is_quic: false });
+        self.shared.send(0, Command::Listen { listener, door: Door::Socket(fd), transport });
         listener
     }
 

@@ -292,6 +292,7 @@ impl Table {
         if entry.lingering.is_none() {
             core.end_pumps(&mut self.host);
             entry.link.carrier.end_output();
+            core.finish_device();
             if let Some(key) = entry.quic {
                 self.quic.finish(key, self.host.now);
             }

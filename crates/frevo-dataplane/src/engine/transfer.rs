@@ -21,6 +21,10 @@ pub(super) fn receive(
     host: &mut Host,
     scratch: &mut [u8],
 ) -> Result<usize, Reason> {
+    if core.has_device() {
+        core.poll_device(host)?;
+        return Ok(0);
+    }
     let mut total = 0;
     for _ in 0..RECEIVES {
         let (more, count) = match core.room(host) {

@@ -1,14 +1,17 @@
 //! What a stream socket carries: framed messages, or SMB Direct.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::carrier::Carrier;
+use super::link::Link;
+use super::{Command, Shared};
 use crate::conn::direct::{Direct, Process, Provider, Settings};
 use crate::conn::{Connection, Role};
 use crate::event::{ConnectionId, Flow};
 use crate::framing::Framing;
 use crate::limits::Limits;
+use crate::stats::add;
 
 /// How messages are carried.
 #[derive(Clone, Copy, Debug)]
@@ -52,5 +55,44 @@ impl Transport {
         };
         connection.run_over(Direct::new(&settings, role, Instant::now(), process));
         connection
+    }
+}
+
+impl Shared {
+    /// A connection that can be found; it has been counted among the connections.
+    pub(super) fn new_link(
+        self: &Arc<Shared>,
+        id: ConnectionId,
+        carrier: Carrier,
+        transport: impl Into<Transport>,
+    ) -> Arc<Link> {
+        let transport = transport.into();
+        let flow = self.new_flow(id);
+        let connection = transport.connection(id, self.role, flow, &self.limits, &carrier);
+        self.carried(carrier, connection)
+    }
+
+    /// The flow of a connection, which wakes its thread.
+    pub(super) fn new_flow(self: &Arc<Shared>, id: ConnectionId) -> Arc<Flow> {
+        let shared = Arc::downgrade(self);
+        let wake = move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.send(id, Command::Wake(id));
+            }
+        };
+        Arc::new(Flow::new(Some(Box::new(wake))))
+    }
+
+    pub(super) fn carried(&self, carrier: Carrier, connection: Connection) -> Arc<Link> {
+        add(&self.stats.unauthenticated, 1);
+        let id = connection.id();
+        let link = Arc::new(Link::new(carrier, connection));
+        self.links.write().unwrap_or_else(PoisonError::into_inner).insert(id, link.clone());
+        link
+    }
+
+    /// Forgets a connection.
+    pub(crate) fn forget(&self, connection: ConnectionId) {
+        self.links.write().unwrap_or_else(PoisonError::into_inner).remove(&connection);
     }
 }

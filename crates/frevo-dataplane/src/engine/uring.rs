@@ -244,8 +244,8 @@ impl Thread {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Listen { listener, fd, transport, is_quic } => {
-                self.listeners.add(listener, fd, transport, is_quic);
+            Command::Listen { listener, door, transport } => {
+                self.listeners.add(listener, door, transport);
                 self.unpolled.push(listener);
             }
             Command::CloseListener(listener) => {
@@ -390,7 +390,7 @@ impl Thread {
         if core.direct().is_some() {
             core.load(&mut self.table.host)?; // before, nothing says what there is to send
         }
-        let by_ring = !alone && socket.quic_client.is_none() && core.output().single(SEND_BYTES).is_some();
+        let by_ring = !alone && !socket.is_polled() && core.output().single(SEND_BYTES).is_some();
         match by_ring {
             true => drop(transfer::resume(&mut core, &mut self.table.host)?),
             false => {

@@ -18,7 +18,7 @@ use super::violation::Violation;
 const NOT_SUPPORTED: u32 = 0xC000_00BB;
 
 /// The least size of the receive for the negotiation ([MS-SMBD] 3.1.4.1).
-const FIRST_RECEIVE_BYTES: u32 = 512;
+pub const FIRST_RECEIVE_BYTES: u32 = 512;
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ mod settings;
 mod tests;
 mod violation;
 
-pub use machine::{Machine, Outgoing, Part, State};
+pub use machine::{Machine, Outgoing, Part, State, FIRST_RECEIVE_BYTES};
 pub use message::{BufferDescriptor, DATA_OFFSET};
 pub use settings::{Agreed, Settings, MIN_FRAGMENTED_BYTES, MIN_RECEIVE_BYTES};
 pub use violation::Violation;

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from frevo.client.connection.plane import ConnectedSocket, Plane, Reached, plane_of
+from frevo.client.connection.plane import ConnectedCard, ConnectedSocket, Plane, Reached, plane_of
 from frevo.client.connection.race import AllFailed, race
 from frevo.client.errors import RemoteError
 from frevo.transport.address import TransportAddress
-from frevo.transport.smbdirect import SmbDirectSettings, choose
+from frevo.transport.cards import connect_card
+from frevo.transport.rdma_devices import rdma_devices
+from frevo.transport.smbdirect import SmbDirectSettings, card_ports, choose
 from frevo.transport.traits import TRANSPORTS, IPProtocol, either
 from frevo.wire.nbt import NetBIOSName, PacketType, SessionRequest
 
@@ -156,9 +158,26 @@ async def _connect_rdma(call: Call, transport: TransportAddress) -> Reached:
 
         port = transport.port or transport.traits.port
         return await connect_emulated(call.smb_direct, call.host, port, transport.name)
+    if provider == "verbs":
+        return await _connect_cards(call, transport)
     reached = await _race(call, transport, socket.SOCK_STREAM, partial(_connect, call, transport))
     assert isinstance(reached, ConnectedSocket)
     return replace(reached, direct=call.smb_direct.native(provider))
+
+
+async def _connect_cards(call: Call, transport: TransportAddress) -> Reached:
+    """Over an RDMA card, on the ports that its kind has; one after another."""
+    usual = transport.traits.port
+    ports = card_ports(transport.port or usual, usual, rdma_devices()) or [usual]
+
+    async def connect(port: int, found: _Found) -> Reached:
+        direct = call.smb_direct.native("verbs")
+        return ConnectedCard(await connect_card(found[4][0], port, direct), transport.name)
+
+    for port in ports[:-1]:
+        with contextlib.suppress(OSError):
+            return await _race(call, transport, socket.SOCK_STREAM, partial(connect, port))
+    return await _race(call, transport, socket.SOCK_STREAM, partial(connect, ports[-1]))
 
 
 async def _connect_quic(plane: Plane, tls: QuicClientTls, wanted: WantedDriver, found: _Found) -> Reached:

@@ -19,7 +19,7 @@ from frevo.transport.dataplane import DataPlaneTransport
 from frevo.transport.traits import QUIC
 
 if TYPE_CHECKING:
-    from frevo._native import QuicClientTls, SmbDirect
+    from frevo._native import QuicClientTls, RdmaConnection, SmbDirect
     from frevo.transport.base import Limits
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,17 @@ class ConnectedSocket(msgspec.Struct, eq=False):
         self.socket.close()
 
 
+class ConnectedCard(msgspec.Struct, eq=False):
+    """A connection over an RDMA card that the data plane does not have yet."""
+
+    connection: RdmaConnection
+    transport: str
+
+    async def close(self) -> None:
+        """Gives the connection up."""
+        self.connection.close()
+
+
 class QuicConnection:
     """A QUIC connection of the data plane that has no receiver yet: on its way, established, or ended."""
 
@@ -91,7 +102,7 @@ class QuicConnection:
         self._plane.forget(self)
 
 
-Reached = ConnectedSocket | QuicConnection
+Reached = ConnectedSocket | ConnectedCard | QuicConnection
 
 
 class Plane:
@@ -111,6 +122,8 @@ class Plane:
         if isinstance(reached, QuicConnection):
             number = reached.number
             receiver.secured = reached.secured.result()
+        elif isinstance(reached, ConnectedCard):
+            number = self.transport.adopt_rdma(reached.connection)
         else:
             number = self.transport.adopt(reached.socket, reached.transport, reached.direct)
         self.transport.set_credits(number, receiver.credits)

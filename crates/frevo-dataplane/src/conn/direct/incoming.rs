@@ -100,6 +100,11 @@ fn too_large(bytes: usize, limit: usize) -> Reason {
 }
 
 impl Connection {
+    /// Takes what has arrived at the device. An error ends the connection.
+    pub(crate) fn poll_device(&mut self, host: &mut Host) -> Result<(), Reason> {
+        self.feed_direct(&mut [], host)
+    }
+
     /// Takes received bytes of an SMB Direct connection.
     pub(in crate::conn) fn feed_direct(&mut self, chunk: &mut [u8], host: &mut Host) -> Result<(), Reason> {
         let mut at = 0;

@@ -4,6 +4,7 @@
 //! What is above knows nothing of it: messages come and go as on TCP. `incoming` puts them together, `outgoing` takes them apart;
 //! `neighbour` is what two processes of one machine need.
 
+mod carrying;
 mod incoming;
 mod neighbour;
 mod outgoing;
@@ -15,10 +16,12 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use frevo_rdma::memory::Memory;
-use frevo_rdma::provider::{Provider as _, Refused, Remote};
+use frevo_rdma::provider::{Provider as Device, Refused, Remote};
 use frevo_rdma::regions::Access;
 use frevo_rdma::smbd::{Agreed, Machine};
 use frevo_rdma::stream::{Neighbour, Stream};
+
+use carrying::Carrying;
 
 pub use neighbour::Process;
 pub use settings::{Provider, Settings};
@@ -59,7 +62,7 @@ pub struct Status {
 #[derive(Debug)]
 pub struct Direct {
     machine: Machine,
-    stream: Stream,
+    stream: Carrying,
     /// What the carrier sends.
     pub(super) wire: Output,
     // What comes in.
@@ -93,13 +96,23 @@ impl Direct {
         now: Instant,
         neighbour: Option<Box<dyn Neighbour>>,
     ) -> Direct {
+        let stream = Stream::new(settings.stream(role), neighbour);
+        Direct::with(settings, role, now, Carrying::Stream(Box::new(stream)))
+    }
+
+    /// Over a device, at `now`, which is connected or begins to connect.
+    pub fn over(settings: &Settings, role: Role, now: Instant, device: Box<dyn Device>) -> Direct {
+        Direct::with(settings, role, now, Carrying::Device(device))
+    }
+
+    fn with(settings: &Settings, role: Role, now: Instant, stream: Carrying) -> Direct {
         let machine = match role {
             Role::Server => Machine::accept(settings.machine(), now),
             Role::Client | Role::Relay => Machine::connect(settings.machine(), now),
         };
         let mut direct = Direct {
             machine,
-            stream: Stream::new(settings.stream(role), neighbour),
+            stream,
             wire: Output::default(),
             message: Vec::new(),
             held: VecDeque::new(),
@@ -153,6 +166,18 @@ impl Direct {
     /// Bytes that were queued and have not been sent.
     pub(super) fn outstanding(&self) -> usize {
         self.wire.len() + self.stream.held()
+    }
+
+    /// Whether a device carries it, which has to be asked for what has arrived.
+    pub(super) fn is_device(&self) -> bool {
+        self.stream.is_device()
+    }
+
+    /// Everything is sent: a device ends the connection. A stream is the engine's to end.
+    pub(super) fn finish(&mut self) {
+        if self.is_device() {
+            self.stream.close();
+        }
     }
 
     /// Whether everything that was handed over has left.

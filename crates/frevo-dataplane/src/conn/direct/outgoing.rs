@@ -1,7 +1,7 @@
 //! The way out: messages that are queued, taken apart as far as the peer's credits go.
 
 use bytes::Bytes;
-use frevo_rdma::provider::{Piece, Provider as _};
+use frevo_rdma::provider::Piece;
 use frevo_rdma::smbd::DATA_OFFSET;
 use frevo_rdma::stream::Leaving;
 

@@ -13,13 +13,15 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// The largest message: what frevo itself sends at most, encrypted.
 const FRAGMENTED_BYTES: u32 = (8 << 20) + (128 << 10);
 
-/// What carries the messages of SMB Direct over a stream socket.
+/// What carries the messages of SMB Direct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// iWARP over TCP: RFC 5044, 5041 and 5040.
     Iwarp,
     /// The same between two processes of one machine, over a Unix socket: data of RDMA are fetched out of the other's memory.
     Emulated,
+    /// RDMA cards, and not a stream socket.
+    Verbs,
 }
 
 impl Provider {
@@ -28,6 +30,7 @@ impl Provider {
         match name {
             "iwarp" => Some(Provider::Iwarp),
             "emulated" => Some(Provider::Emulated),
+            "verbs" => Some(Provider::Verbs),
             _ => None,
         }
     }
@@ -37,6 +40,7 @@ impl Provider {
         match self {
             Provider::Iwarp => "iwarp",
             Provider::Emulated => "emulated",
+            Provider::Verbs => "verbs",
         }
     }
 }
@@ -87,6 +91,11 @@ impl Settings {
             reads: stream.incoming_reads,
             patience: if provider == Provider::Iwarp { PATIENCE } else { Duration::ZERO },
         }
+    }
+
+    /// How large receives are.
+    pub(crate) fn receives(&self) -> usize {
+        self.receive_bytes.max(smbd::FIRST_RECEIVE_BYTES) as usize
     }
 
     pub(super) fn machine(&self) -> smbd::Settings {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::carrier::Carrier;
+use super::super::listener::Door;
 use super::super::table::Table;
 use super::super::{socket, Accepted, Command, DataPlane, Shared};
 use super::{Begin, KernelQuic, Listening, Presented, QuicSocket};
@@ -42,7 +43,8 @@ impl DataPlane {
         let listener = self.new_listener();
         let listening = Listening { fd: ours, tls: Presented(tls), handshakes: 0, validates: false };
         self.shared.handshakes.lock().listeners.insert(listener, listening);
-        self.shared.send(0, Command::Listen { listener, fd, transport: Framing::Tcp.into(), is_quic: true });
+        self.shared
+            .send(0, Command::Listen { listener, door: Door::Quic(fd), transport: Framing::Tcp.into() });
         Ok(listener)
     }
 

@@ -34,9 +34,9 @@ impl Thread {
         let fd = types::Fd(socket.fd);
         let before = entry.interest;
         core.parked = core.is_deaf(&self.shared.limits) && entry.lingering.is_none();
-        // What comes from a QUIC socket has to be told apart, which a RECV of the ring does not do.
         let is_quic = socket.quic_client.is_some();
-        let bulk = before & BULK != 0 || is_quic;
+        // What comes from a QUIC socket has to be told apart, which a RECV of the ring does not do.
+        let bulk = before & BULK != 0 || socket.is_polled();
         if before & RECV != 0 && (core.parked || bulk) {
             entry.interest |= ENDING;
         } else if before & (RECV | POLL_IN) == 0 && !core.parked {
