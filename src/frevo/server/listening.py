@@ -98,8 +98,13 @@ def _bind(config: Config, hosts: Sequence[str], address: TransportAddress) -> It
 def _bind_rdma(config: Config, hosts: Sequence[str], address: TransportAddress) -> Iterator[Bound]:
     settings = config.globals
     provider = smbdirect.choose(settings.smb_direct.provider)
-    direct = settings.smb_direct.native(provider)
     try:
+        if provider == "kernel":
+            # The kernel speaks SMB Direct: its sockets are streams of framed messages, as TCP's.
+            for listener in bind_listeners(hosts, address.port, 0, protocol=smbdirect.IPPROTO_SMBDIRECT):
+                yield Bound(address.name, [listener], provider)
+            return
+        direct = settings.smb_direct.native(provider)
         if provider == "emulated":
             folder = emulated.folder_of_server(settings.smb_direct.directory)
             one = emulated.bind_port(folder, address.port)

@@ -13,7 +13,7 @@ import msgspec
 
 from frevo._native import ConnectionSettings, Core, SessionKeys, SessionOpens
 from frevo.transport.base import ACCEPTED, CLOSED, MOVED, SECURED, Event, Message, OnEvents, Secured
-from frevo.transport.traits import MEMORY, TCP, TransportTraits
+from frevo.transport.traits import MEMORY, TransportTraits
 
 if TYPE_CHECKING:
     from frevo.transport.base import Limits
@@ -34,7 +34,7 @@ class MemoryTransport:
         """*traits*: the transport that it stands for; *secured*: what its handshake with TLS comes to."""
         self._traits = traits
         #: What is sent by RDMA has no bytes between messages, but here it needs some.
-        self._framing = TCP.framing if traits.rdma else traits.framing
+        self._framing = traits.framing
         self._secured = secured
         self._limits = limits
         self._cores: dict[int, Core] = {}

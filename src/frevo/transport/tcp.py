@@ -14,10 +14,13 @@ KEEPALIVE_S = 300
 _KEEPALIVE_INTERVAL_S = 30
 
 
-def bind_listeners(hosts: Sequence[str], port: int, keepalive_s: int = KEEPALIVE_S) -> list[socket.socket]:
+def bind_listeners(
+    hosts: Sequence[str], port: int, keepalive_s: int = KEEPALIVE_S, *, protocol: int = socket.IPPROTO_TCP
+) -> list[socket.socket]:
     """A listening socket for each of *hosts*, all on one port (port 0: the first one's free port).
 
-    A connection that is silent for *keepalive_s* seconds is probed (TCP keepalive); 0: never.
+    A connection that is silent for *keepalive_s* seconds is probed (TCP keepalive); 0: never. *protocol*: another one
+    that has TCP's addresses and streams.
 
     IPv6 sockets accept only IPv6, so that `0.0.0.0` and `::` can be used together. Raises OSError with the address in
     `filename`; then no socket stays open.
@@ -25,16 +28,16 @@ def bind_listeners(hosts: Sequence[str], port: int, keepalive_s: int = KEEPALIVE
     listeners: list[socket.socket] = []
     with ExitStack() as undo:
         for host in hosts:
-            listener = undo.enter_context(_bind(host, port, keepalive_s))
+            listener = undo.enter_context(_bind(host, port, keepalive_s, protocol))
             port = port or listener.getsockname()[1]
             listeners.append(listener)
         undo.pop_all()
     return listeners
 
 
-def _bind(host: str, port: int, keepalive_s: int) -> socket.socket:
+def _bind(host: str, port: int, keepalive_s: int, protocol: int) -> socket.socket:
     try:
-        family, kind, protocol, _, address = resolved(host, port, socket.SOCK_STREAM)
+        family, kind, _, _, address = resolved(host, port, socket.SOCK_STREAM)
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise OSError(error.errno, error.strerror, address_text(host, port)) from error

@@ -65,7 +65,7 @@ QUIC = TransportTraits("quic", IPProtocol.UDP, 443, serves=True, dials=True, sec
 #: have 445. The data plane takes messages apart and puts them together.
 SMBDIRECT = TransportTraits(
     "smbdirect", IPProtocol.TCP, 5445, serves=True, dials=True,
-    framing="smbdirect", message_max=1 << 20, rdma=True, oldest=0x0300, word="rdma",
+    message_max=1 << 20, rdma=True, oldest=0x0300, word="rdma",
 )  # fmt: skip
 #: Connected sockets of this machine that another program hands over.
 UNIX = TransportTraits("unix", None, 0, serves=False, dials=False)

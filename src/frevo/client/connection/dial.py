@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from frevo.client.connection.plane import ConnectedCard, ConnectedSocket, Plane, Reached, plane_of
 from frevo.client.connection.race import AllFailed, race
 from frevo.client.errors import RemoteError
+from frevo.transport import smbdirect
 from frevo.transport.address import TransportAddress
 from frevo.transport.cards import connect_card
 from frevo.transport.rdma_devices import rdma_devices
@@ -160,9 +161,23 @@ async def _connect_rdma(call: Call, transport: TransportAddress) -> Reached:
         return await connect_emulated(call.smb_direct, call.host, port, transport.name)
     if provider == "verbs":
         return await _connect_cards(call, transport)
+    if provider == "kernel":
+        return await _race(call, transport, socket.SOCK_STREAM, partial(_connect_kernel, transport))
     reached = await _race(call, transport, socket.SOCK_STREAM, partial(_connect, call, transport))
     assert isinstance(reached, ConnectedSocket)
     return replace(reached, direct=call.smb_direct.native(provider))
+
+
+async def _connect_kernel(transport: TransportAddress, found: _Found) -> Reached:
+    """A connection by one of the kernel's SMB Direct sockets: a stream of framed messages, as TCP's."""
+    connected = socket.socket(found[0], socket.SOCK_STREAM, smbdirect.IPPROTO_SMBDIRECT)
+    try:
+        connected.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connected, found[4])
+    except BaseException:
+        connected.close()
+        raise
+    return ConnectedSocket(connected, transport.name)
 
 
 async def _connect_cards(call: Call, transport: TransportAddress) -> Reached:
