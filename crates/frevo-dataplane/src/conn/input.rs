@@ -130,8 +130,16 @@ impl Connection {
         self.common.frames
     }
 
+    /// What grows with everything of use that comes: messages, and data that RDMA brings.
+    pub fn progress(&self) -> u64 {
+        self.common.frames + self.common.direct.as_ref().map_or(0, |direct| direct.brought())
+    }
+
     /// Size with its transport header of the message at the front of the buffer, when known.
     pub fn frame_bytes(&self) -> Option<usize> {
+        if let Some(direct) = &self.common.direct {
+            return direct.expected();
+        }
         let header = self.common.input.get(..FRAME_BYTES)?.try_into().ok()?;
         match self.common.framing.parse(header)? {
             FrameKind::Message(length) | FrameKind::SessionRequest(length) => Some(FRAME_BYTES + length),

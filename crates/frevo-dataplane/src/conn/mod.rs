@@ -284,6 +284,14 @@ impl Connection {
         self.common.queued()
     }
 
+    /// Bytes sent so far of what waits: messages while there are any, as what SMB Direct says beside them is none.
+    pub fn sent(&self) -> u64 {
+        match &self.common.direct {
+            Some(direct) if self.common.output.is_empty() => direct.wire.sent(),
+            _ => self.common.output.sent(),
+        }
+    }
+
     /// True when nothing waits to be sent, whoever it waits for.
     pub fn is_flushed(&self) -> bool {
         let direct = self.common.direct.as_ref();

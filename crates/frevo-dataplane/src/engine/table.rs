@@ -45,7 +45,7 @@ pub(super) struct Entry {
     /// It is in the list of connections to look after.
     dirty: bool,
     since: Instant,
-    /// Number of the incomplete message and when it began.
+    /// How far the connection was when an incomplete message was there first, and when that was.
     partial: Option<(u64, Instant)>,
     /// Bytes sent so far and when that changed last, None when nothing waits to be sent.
     stalled: Option<(u64, Instant)>,
@@ -427,7 +427,7 @@ impl Table {
 impl Entry {
     /// True when the same incomplete message has been there for too long; a second is added per 8 KiB of it.
     fn message_overdue(&mut self, core: &Core, now: Instant, limits: &Limits) -> bool {
-        let number = core.frame_count();
+        let number = core.progress();
         match self.partial {
             _ if !core.has_partial() || core.is_paused(limits) => self.partial = None,
             Some((of, since)) if of == number => {
@@ -442,7 +442,7 @@ impl Entry {
 
     /// True when output waits and none of it has moved for too long.
     fn output_overdue(&mut self, core: &mut Core, now: Instant, timeout: Duration) -> bool {
-        let (waiting, sent) = (core.output_bytes(), core.output().sent());
+        let (waiting, sent) = (core.output_bytes(), core.sent());
         match self.stalled {
             _ if waiting == 0 || core.is_missing() => self.stalled = None,
             Some((then, since)) if then == sent => return now.saturating_duration_since(since) >= timeout,

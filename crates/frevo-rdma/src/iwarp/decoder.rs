@@ -94,7 +94,11 @@ impl Decoder {
                     if !self.fill(bytes, LENGTH_BYTES + 1) {
                         return Ok(None);
                     }
-                    let whole = Header::bytes_of([self.kept[0], self.kept[1], self.kept[2]]);
+                    let [high, low, control, ..] = self.kept;
+                    let whole = Header::bytes_of([high, low, control]);
+                    if LENGTH_BYTES + usize::from(u16::from_be_bytes([high, low])) < whole {
+                        return Err(Broken::Header(BadHeader::Length)); // the rest of it may never come
+                    }
                     if !self.fill(bytes, whole) {
                         return Ok(None);
                     }

@@ -64,7 +64,8 @@ impl Direct {
                 return Ok(Some(Arrived::Here(start + data.start..start + data.end)));
             }
             if let Some(bytes) = begins {
-                self.message.reserve_exact(FRAME_BYTES + bytes);
+                self.expected = FRAME_BYTES + bytes;
+                self.message.reserve_exact(self.expected);
                 self.message.extend_from_slice(&[0; FRAME_BYTES]);
             }
             self.message.extend_from_slice(&message[data]);

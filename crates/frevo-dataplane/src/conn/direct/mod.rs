@@ -68,6 +68,8 @@ pub struct Direct {
     // What comes in.
     /// A message that is not whole, behind room for its transport header.
     message: Vec<u8>,
+    /// How long that will be.
+    expected: usize,
     /// Whole messages that wait because the connection is paused, in the same form.
     held: VecDeque<Vec<u8>>,
     held_bytes: usize,
@@ -115,6 +117,7 @@ impl Direct {
             stream,
             wire: Output::default(),
             message: Vec::new(),
+            expected: 0,
             held: VecDeque::new(),
             held_bytes: 0,
             left: 0,
@@ -188,6 +191,16 @@ impl Direct {
     /// Whether the peer has begun a message and not ended it.
     pub(super) fn is_inside(&self) -> bool {
         !self.message.is_empty() || self.stream.is_inside()
+    }
+
+    /// Bytes of the message that comes in, when that is known.
+    pub(super) fn expected(&self) -> Option<usize> {
+        (!self.message.is_empty()).then_some(self.expected)
+    }
+
+    /// Bytes that RDMA has brought.
+    pub(super) fn brought(&self) -> u64 {
+        self.stream.moved().1
     }
 
     /// When there is something to do that is not the connection's own tick.

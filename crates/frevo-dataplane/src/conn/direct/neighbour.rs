@@ -2,17 +2,22 @@
 //!
 //! Memory is read only when the process has said so itself, by the first frame of its own endpoint: that has a nonce, and
 //! where the nonce is in its memory. With everything that is read the nonce is read again, from the same process by the same call: if
-//! it is not there, the number of the process is somebody else's by now, and nothing was received.
+//! it is not there, the number of the process is somebody else's by now, and nothing was received. A process of another user is not
+//! read at all, whatever the kernel allows: it might make itself a program with more rights than its user has, and name
+//! addresses of that.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use frevo_rdma::stream::{Neighbour, NONCE_BYTES};
 
 /// Who may read this process's memory, to the security module Yama (PR_SET_PTRACER).
 const PR_SET_PTRACER: libc::c_int = 0x5961_6d61;
+const PR_SET_PTRACER_ANY: libc::c_long = -1;
 
 /// Another process of this machine, or this one.
 #[derive(Debug)]
@@ -22,11 +27,12 @@ pub struct Process {
     nonce: Box<[u8; NONCE_BYTES]>,
     /// Its nonce, and where that is, once it has said so.
     theirs: Option<(u64, [u8; NONCE_BYTES])>,
+    _reader: Option<Reader>,
 }
 
 impl Process {
-    /// The process that has connected or listens at the other end of a Unix socket. What it is not known to be, or
-    /// cannot be read, is no error: data come over the socket then.
+    /// The process that has connected or listens at the other end of a Unix socket. That it is not known, not of this user, or not to
+    /// be read, is no error: data come over the socket then.
     pub fn at_the_end_of(socket: RawFd) -> Process {
         let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
         let mut size = size_of_val(&peer) as libc::socklen_t;
@@ -34,7 +40,9 @@ impl Process {
         // SAFETY: the kernel writes at most `size` bytes to the value.
         let result =
             unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, value, &mut size) };
-        Process::with_pid(if result == 0 { peer.pid } else { 0 })
+        // SAFETY: no pointers.
+        let own = unsafe { libc::geteuid() };
+        Process::with_pid(if result == 0 && peer.uid == own { peer.pid } else { 0 })
     }
 
     /// This process itself, for both ends in one.
@@ -46,11 +54,8 @@ impl Process {
         let mut nonce = Box::new([0; NONCE_BYTES]);
         // Without random numbers no connection is secure, and there would have been no process.
         SystemRandom::new().fill(nonce.as_mut()).expect("the kernel has random numbers");
-        if pid > 0 && pid != std::process::id() as libc::pid_t {
-            // SAFETY: no pointers. Where Yama is not there, this fails, and nothing has to be allowed.
-            unsafe { libc::prctl(PR_SET_PTRACER, libc::c_long::from(pid)) };
-        }
-        Process { pid, nonce, theirs: None }
+        let is_other = pid > 0 && pid != std::process::id() as libc::pid_t;
+        Process { pid, nonce, theirs: None, _reader: is_other.then(|| Reader::new(pid)) }
     }
 
     /// Copies bytes of the other process, with its nonce behind them.
@@ -74,6 +79,47 @@ impl Process {
             Ok(_) => Err(io::Error::from_raw_os_error(libc::EFAULT)),
         }
     }
+}
+
+/// The processes that may read this one, as they are named to Yama, and how many connections each has. Elsewhere nothing has to be
+/// allowed.
+static READERS: Mutex<BTreeMap<libc::pid_t, usize>> = Mutex::new(BTreeMap::new());
+
+/// A process may read this one while this exists.
+#[derive(Debug)]
+struct Reader(libc::pid_t);
+
+impl Reader {
+    fn new(pid: libc::pid_t) -> Reader {
+        let mut readers = READERS.lock().unwrap_or_else(PoisonError::into_inner);
+        *readers.entry(pid).or_default() += 1;
+        allow(&readers);
+        Reader(pid)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut readers = READERS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = readers.get_mut(&self.0) {
+            *count -= 1;
+            if *count == 0 {
+                readers.remove(&self.0);
+                allow(&readers);
+            }
+        }
+    }
+}
+
+/// Yama knows one process, or all of this user.
+fn allow(readers: &BTreeMap<libc::pid_t, usize>) {
+    let who = match readers.len() {
+        0 => 0,
+        1 => readers.keys().next().map_or(0, |pid| libc::c_long::from(*pid)),
+        _ => PR_SET_PTRACER_ANY,
+    };
+    // SAFETY: no pointers.
+    unsafe { libc::prctl(PR_SET_PTRACER, who) };
 }
 
 impl Neighbour for Process {
