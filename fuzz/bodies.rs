@@ -2,6 +2,7 @@
 //! (crates/frevo-dataplane/tests/fuzz.rs).
 
 pub mod carrier;
+pub mod direct;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;

@@ -115,6 +115,23 @@ fn carrier_of_a_client() {
     run("carrier", &carrier_sample(1), bodies::carrier::carrier);
 }
 
+/// Both ends of SMB Direct negotiate; then messages of either, and segments that neither has sent.
+fn direct_sample(choice: u8) -> Vec<u8> {
+    #[rustfmt::skip]
+    let steps = [
+        5, 0x85, 5, 0x85, 4, 10, 5, 0x85, 5, 0x85, 0, 200, 0x80, 9, 5, 0x85, 0, 0xFE, 5, 0x85, 5, 0x80, 3,
+        1, 0, 3, 0, 0, 5, 0, 0, 255, 1, 4, 1, 2, 3, 4, 0, 0, 5, 0x85, 2, 30, 3, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0x85,
+    ];
+    [vec![choice], steps.to_vec()].concat()
+}
+
+#[test]
+fn direct() {
+    for choice in [0, 1, 4, 8 + 2] {
+        run("direct", &direct_sample(choice), bodies::direct::direct);
+    }
+}
+
 #[test]
 fn session_request() {
     let name = [b"\x20".as_slice(), &[b'C'; 32], b"\0"].concat();
