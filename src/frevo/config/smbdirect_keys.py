@@ -8,7 +8,7 @@ from frevo.config.key import setting
 from frevo.config.tls_keys import TlsKeys
 from frevo.config.types import Boolean, Integer, Size, Text
 from frevo.transport.smbdirect import (
-    CREDITS,
+    CREDIT_COUNTS,
     MESSAGE_SIZES,
     RDMA_THRESHOLD_MAX,
     RECEIVE_SIZES,
@@ -36,7 +36,7 @@ class SmbDirectKeys(TlsKeys, frozen=True, kw_only=True):
         restart=True,
     )
     frevo_smbdirect_credits: int = setting(
-        Integer(*CREDITS),
+        Integer(*CREDIT_COUNTS),
         255,
         "How many messages of SMB Direct the other side may send ahead. Each takes `frevo:smbdirect receive size` of "
         "memory with cards.",

@@ -26,7 +26,7 @@ WantedTransforms = Literal["both", "encryption", "signing", "none"]
 #: Bytes of the largest threshold from which data moves by RDMA: of the largest READ and WRITE.
 RDMA_THRESHOLD_MAX = 8 << 20
 #: Bounds of the settings below: messages that a peer may send ahead, bytes of one, bytes of what they are parts of.
-CREDITS = (2, 255)
+CREDIT_COUNTS = (2, 255)
 RECEIVE_SIZES = (1024, 64 << 10)
 MESSAGE_SIZES = (128 << 10, 8 << 20)
 #: The proposed number of SMB Direct sockets (patches of 2026-04; no released Linux has them).

@@ -166,10 +166,10 @@ def test_rust_and_python_have_the_same_sizes_and_protocol_ids() -> None:
 
 def test_rust_and_python_have_the_same_framings() -> None:
     """Every framing of the table of transports is one of Rust's and the other way round, with the same longest
-    message."""
+    message; SMB Direct has none."""
     text = (CRATE / "framing.rs").read_text()
     names = dict(re.findall(r'"(\w+)" => Some\(Framing::(\w+)\)', text))
     longest = {name: int(size, 16) for name, size in re.findall(r"Framing::(\w+) => (0x[0-9A-F_]+),", text)}
     assert {name: longest[kind] for name, kind in names.items()} == {
-        one.framing: one.message_max for one in TRANSPORTS.values()
+        one.framing: one.message_max for one in TRANSPORTS.values() if not one.rdma
     }
